@@ -1,0 +1,351 @@
+"""The frozen records that travel through the stages, and nothing else.
+
+Every stage imports this module and no other stage. Times are aware and in UTC; money is in US dollars;
+lengths are in characters unless the name says tokens; a score lies in 0 to 1.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+PRODUCTION_SUITE: Final = "production"
+"""The suite name of a run over sampled production inputs; no suite file may take it."""
+
+
+class Arm(StrEnum):
+    """Whom a question is put to."""
+
+    SUBJECT = "subject"
+    BASE = "base"
+    JUDGE_SUBJECT = "judge-subject"
+    """The judge, about the subject's answer to the same probe and replicate."""
+    JUDGE_BASE = "judge-base"
+    """The judge, about the base's answer to the same probe and replicate."""
+
+
+class Severity(StrEnum):
+    PAGE = "page"
+    TICKET = "ticket"
+
+
+class RunOutcome(StrEnum):
+    """How a finished run went: every question answered, some, or none."""
+
+    MEASURED = "measured"
+    PARTIAL = "partial"
+    UNMEASURED = "unmeasured"
+
+
+class Reason(StrEnum):
+    """Why a question has no usable answer. None of these is ever a reading."""
+
+    TIMEOUT = "timeout"
+    CONNECTION = "connection"
+    RATE_LIMITED = "rate_limited"
+    SERVER_ERROR = "server_error"
+    REJECTED = "rejected"
+    """The request itself was refused: 400, 404, 422."""
+    UNAUTHORIZED = "unauthorized"
+    QUOTA = "quota"
+    """The provider's own quota or credit is spent; not retried."""
+    MALFORMED = "malformed"
+    """HTTP 200, but not a completion that can be read."""
+    TRUNCATED = "truncated"
+    """Cut off by the max_tokens that we set ourselves, where it was not so in the baseline."""
+    BUDGET = "budget"
+    """The call was never made: it would have gone over the target's budget."""
+    UNPRICED = "unpriced"
+    """The call was never made: its cost is unknown and the target has a budget in USD."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One deterministic check of a suite: ``kind`` names the function in ``judge.checks.CHECKS``."""
+
+    kind: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How an answer is drawn. ``None`` leaves the endpoint's default; what it refuses is left out."""
+
+    temperature: float | None = None
+    max_tokens: int = 256
+    logprobs: int = 0
+    """Top alternatives to ask for per token, 0 to 20; 0 asks for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One prompt with what is expected of the answer."""
+
+    id: str
+    messages: tuple[Message, ...]
+    reference: str | None = None
+    checks: tuple[Check, ...] = ()
+    rubric: str | None = None
+    """The judge's rubric; the suite's when the probe has none; no judging when neither has."""
+
+    @property
+    def prompt(self) -> str:
+        """What a person would call the prompt: the last user message."""
+        return next((m.content for m in reversed(self.messages) if m.role == "user"), self.messages[-1].content)
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    name: str
+    digest: str
+    """sha256 of the suite's canonical content: a changed suite is another suite for any baseline."""
+    probes: tuple[Probe, ...]
+    replicates: int = 1
+    """Answers asked of each arm for each probe in one run."""
+    sampling: Sampling = Sampling()
+    rubric: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One prompt to one arm, replicate k, as it will be asked."""
+
+    run_id: int
+    target: str
+    suite: str
+    arm: Arm
+    probe: str
+    replicate: int
+    provider: str
+    model: str
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    seed: int | None = None
+    response_schema: Mapping[str, Any] | None = None
+    """JSON Schema that the answer must have, sent where the provider takes one."""
+    due_at: datetime | None = None
+
+    @property
+    def key(self) -> tuple[Arm, str, int]:
+        """Identity inside its run."""
+        return (self.arm, self.probe, self.replicate)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """One generated token: its log-probability (natural log) and the top alternatives'."""
+
+    token: str
+    logprob: float
+    top: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """The raw exchange, kept beside the parsed answer. Headers hold no credentials."""
+
+    request: Mapping[str, Any]
+    response: Mapping[str, Any] | str | None
+    status: int | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, usable."""
+
+    text: str
+    finish_reason: str | None
+    refusal: bool
+    model: str | None
+    """The model id that the reply names, not the one that was asked for."""
+    fingerprint: str | None
+    request_id: str | None
+    prompt_tokens: int
+    completion_tokens: int
+    latency_seconds: float
+    asked_at: datetime
+    exchange: Exchange
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    attempts: int = 1
+    usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Unmeasured:
+    """Asked (or withheld), and no usable answer."""
+
+    reason: Reason
+    detail: str
+    asked_at: datetime
+    attempts: int = 1
+    usd: float = 0.0
+    exchange: Exchange | None = None
+
+
+Outcome = Answer | Unmeasured
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One grader's number for one answer. ``grader`` is ``check:<kind>``, ``judge`` or ``similarity``."""
+
+    arm: Arm
+    probe: str
+    replicate: int
+    grader: str
+    value: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GradedAnswer:
+    """An answer as the detectors read it back from the store, with its scores by grader."""
+
+    run_id: int
+    slot: datetime
+    arm: Arm
+    probe: str
+    replicate: int
+    text: str
+    finish_reason: str | None
+    refusal: bool
+    model: str | None
+    fingerprint: str | None
+    prompt_tokens: int
+    completion_tokens: int
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All that a signal may look at for one run: the answers now and the approved baseline's.
+
+    ``now`` and ``baseline`` hold the subject's and the base's answers. A detector is a pure function of this.
+    """
+
+    run_id: int
+    target: str
+    suite: str
+    now: tuple[GradedAnswer, ...]
+    baseline: tuple[GradedAnswer, ...]
+    prompts: Mapping[str, str]
+    """Probe id -> prompt, for the exhibits."""
+    alpha: float
+    """The p-value under which this one look alarms: the promised rate shared out over looks and page signals."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exhibit:
+    """One probe's answers side by side: the proof that a finding carries."""
+
+    probe: str
+    prompt: str
+    baseline: str
+    now: str
+    base: str | None
+    weight: float
+    """How much this probe speaks for the finding, in the signal's unit; exhibits come strongest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One signal's verdict for one run."""
+
+    run_id: int
+    target: str
+    suite: str
+    signal: str
+    severity: Severity
+    alarming: bool
+    effect: float
+    effect_low: float
+    effect_high: float
+    """95 % interval of ``effect``, in ``unit``."""
+    unit: str
+    p_value: float
+    alpha: float
+    answers_now: int
+    answers_baseline: int
+    window_start: datetime
+    window_end: datetime
+    summary: str
+    """One sentence that an SRE can act on."""
+    measures: Mapping[str, float] = field(default_factory=dict)
+    """Further numbers of this signal, by the metric name they are exported under, without prefix."""
+    exhibits: tuple[Exhibit, ...] = ()
+
+
+class BaselineStatus(StrEnum):
+    CAPTURING = "capturing"
+    CAPTURED = "captured"
+    APPROVED = "approved"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    id: int
+    target: str
+    suite: str
+    status: BaselineStatus
+    suite_digest: str
+    subject_model: str
+    base_model: str | None
+    starts_at: datetime
+    ends_at: datetime
+    """End of the capture window; runs whose slot lies in [starts_at, ends_at) belong to it."""
+    run_ids: tuple[int, ...]
+    answers: int
+    """Usable subject answers in it."""
+    days: int
+    """Distinct days (of the schedule's length) that its runs span."""
+    at_once: bool
+    approved_by: str | None = None
+    approved_why: str | None = None
+    approved_at: datetime | None = None
+    retired_by: str | None = None
+    retired_why: str | None = None
+    retired_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One row of the run ledger."""
+
+    id: int
+    target: str
+    suite: str
+    slot: datetime
+    status: Literal["due", "running", "waiting", "done"]
+    outcome: RunOutcome | None
+    attempt: int
+    fence: int
+    lease_until: datetime | None
+    next_at: datetime
+    """When there is something to do for it again: the slot, then the next batch."""
+    seed: int
+    suite_digest: str
+    finished_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A finding that crossed its line, from raised to cleared."""
+
+    id: int
+    target: str
+    suite: str
+    signal: str
+    severity: Severity
+    raised_at: datetime
+    raised_run_id: int
+    cleared_at: datetime | None = None
+    cleared_run_id: int | None = None
