@@ -6,7 +6,7 @@ lengths are in characters unless the name says tokens; a score lies in 0 to 1.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final, Literal
 
@@ -191,6 +191,36 @@ class Unmeasured:
 
 
 Outcome = Answer | Unmeasured
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What one call may cost at most, set aside before it is made."""
+
+    target: str
+    run_id: int
+    day: date
+    """The UTC day whose budget it is taken from."""
+    usd: float
+    requests: int
+    usd_limit: float | None
+    requests_limit: int | None
+    """The target's budget for that day; ``None`` is unlimited."""
+    expires_at: datetime
+    """When the store may free it: its caller is then surely dead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """One outcome on its way into the store, with the fence under which it was asked."""
+
+    question: Question
+    outcome: Outcome
+    fence: int
+    lease_until: datetime
+    reservation_id: int | None = None
+    retry_reservation_ids: tuple[int, ...] = ()
+    """Reservations of further attempts; settled together with the first by the outcome's total ``usd`` and ``attempts``."""
 
 
 @dataclass(frozen=True, slots=True)
