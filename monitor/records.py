@@ -220,7 +220,47 @@ class Recorded:
     lease_until: datetime
     reservation_id: int | None = None
     retry_reservation_ids: tuple[int, ...] = ()
-    """Reservations of further attempts; settled together with the first by the outcome's total ``usd`` and ``attempts``."""
+    """Reservations of further attempts; settled with the first by the outcome's total ``usd`` and ``attempts``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spend:
+    """What one target has used of one UTC day's budget, and what is set aside for calls in flight."""
+
+    usd: float = 0.0
+    requests: int = 0
+    reserved_usd: float = 0.0
+    reserved_requests: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Calls counted for ever, by what became of their question: ``ok`` or a ``Reason``."""
+
+    target: str
+    arm: Arm
+    provider: str
+    model: str
+    outcome: str
+    requests: int
+    """Attempts, so retries count."""
+    prompt_tokens: int
+    completion_tokens: int
+    usd: float
+
+
+@dataclass(frozen=True, slots=True)
+class SuiteProgress:
+    """How a target's runs of one suite have gone so far."""
+
+    target: str
+    suite: str
+    last_attempt: datetime | None
+    """When a worker last took up one of its runs."""
+    last_success: datetime | None
+    """When a run last finished measured or partial."""
+    runs: Mapping[RunOutcome, int]
+    """Finished runs by outcome, since the store was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -364,6 +404,9 @@ class Run:
     seed: int
     suite_digest: str
     finished_at: datetime | None = None
+    starts_at: datetime | None = None
+    """When its work began to be due: the slot, or later where the run was made late (a new target, a daemon
+    that was down). Its batches are spread over what was left of the period then."""
 
 
 @dataclass(frozen=True, slots=True)
