@@ -31,3 +31,7 @@ class CouldNotMeasure(CliffwatchError):
     """Nothing usable came back, so there is no verdict."""
 
     exit_code = 3
+
+
+class UsageError(CliffwatchError):
+    """The command was used in a way that cannot mean anything; the message says what to type instead."""

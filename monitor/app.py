@@ -1,0 +1,276 @@
+"""The daemon: wires the stages, starts, reloads and stops them. Tests embed it; ``cliffwatch run`` runs it.
+
+APScheduler is only the clock. What is due, running or done stands in the store, so a daemon that was killed
+goes on where it was, and one that was down does the latest missed run once.
+"""
+
+import asyncio
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import monotonic
+from typing import Final
+
+import structlog
+
+from monitor import config, schedule
+from monitor.ask import Asker
+from monitor.cycle import House, execute_run
+from monitor.errors import CliffwatchError, ConfigError
+from monitor.export import Internals
+from monitor.judge.similarity import Embedder
+from monitor.records import PRODUCTION_SUITE, Run, Suite
+from monitor.settings import Settings
+from monitor.store import Store, open_store
+from monitor.suites import load_suite, suite_body
+
+log = structlog.get_logger()
+
+RUNS_AT_ONCE: Final = 8
+"""Runs in flight in one process; the providers' own limits bound the calls."""
+
+
+def utcnow() -> datetime:
+    return datetime.now(UTC)
+
+
+def build_house(settings: Settings, folder: Path, store: Store, internals: Internals | None = None) -> House:
+    """Load the suites that the settings name and wire the stages around the store."""
+    names = {name for target in settings.targets.values() for name in target.suites}
+    suites: dict[str, Suite] = {}
+    for name in sorted(names):
+        suite = load_suite(name, folder)
+        suites[suite.name] = suite
+        store.save_suite(suite.digest, suite.name, suite_body(suite))
+    asker = Asker(settings, store, observe=internals.observe_call if internals else None)
+    embedder = Embedder(settings.embeddings) if settings.embeddings else None
+    return House(settings, suites, store, asker, embedder, utcnow)
+
+
+def suite_names(house: House, target: str) -> list[str]:
+    """The names of a target's runs: its suites, and ``production`` when it samples production inputs."""
+    configured = house.settings.targets[target]
+    by_reference = {reference: load_suite_name(house, reference) for reference in configured.suites}
+    return [*by_reference.values(), *([PRODUCTION_SUITE] if configured.production else [])]
+
+
+def load_suite_name(house: House, reference: str) -> str:
+    """The name of the suite that a config reference (a name or a path) led to."""
+    return reference if reference in house.suites else Path(reference).stem
+
+
+def ensure_run(house: House, target: str, suite: str, slot: datetime) -> Run:
+    """The ledger's row for (target, suite, slot), made if it is not there."""
+    seed = schedule.run_seed(target, suite, slot)
+    digest = house.suites[suite].digest if suite != PRODUCTION_SUITE else PRODUCTION_SUITE
+    return house.store.ensure_run(target, suite, slot, seed, digest, next_at=slot)
+
+
+class App:
+    """One daemon process. ``await start()``, then ``await stop()``; ``reload()`` at any time between."""
+
+    def __init__(self, config_path: Path) -> None:
+        self.config_path = config_path
+        self.internals = Internals()
+        self.store: Store | None = None
+        self.house: House | None = None
+        self.port: int | None = None
+        self._runs: dict[int, asyncio.Task[None]] = {}
+        self._slots = asyncio.Semaphore(RUNS_AT_ONCE)
+        self._last_tick: float | None = None
+        self._reload_lock = asyncio.Lock()
+
+    async def start(self) -> None:
+        """Open the store, serve HTTP, and begin to tick.
+
+        Raises ConfigError, StoreError or OSError (the port is taken) before anything runs.
+        """
+        settings = config.load(self.config_path)
+        self.store = await asyncio.to_thread(open_store, settings.store)
+        self.house = build_house(settings, self.config_path.parent, self.store, self.internals)
+        self.internals.reloaded(ok=True, at=utcnow())
+        await self._serve(settings)
+        self._start_clock(settings)
+        log.info("started", config=str(self.config_path), url=self.url, targets=len(settings.targets))
+
+    @property
+    def url(self) -> str:
+        assert self.house is not None
+        return f"http://{self.house.settings.http.host}:{self.port}"
+
+    async def stop(self) -> None:
+        """Stop the clock, let go of the runs (what came back is recorded), close the server and the store."""
+        log.info("stopping", runs=len(self._runs))
+        self._scheduler.shutdown(wait=False)
+        tasks = list(self._runs.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self.house is not None:
+            await self.house.asker.close()
+        await self._server.stop()
+        if self.store is not None:
+            self.store.close()
+        log.info("stopped")
+
+    async def reload(self) -> str | None:
+        """Read the configuration again; a bad file keeps the old one. The error's text, or ``None``."""
+        async with self._reload_lock:
+            try:
+                settings = await asyncio.to_thread(config.load, self.config_path)
+                assert self.store is not None and self.house is not None
+                fixed = self.house.settings
+                if (settings.store, settings.http) != (fixed.store, fixed.http):
+                    raise ConfigError(f"{self.config_path}: store and http cannot change at a reload; restart for that")
+                house = await asyncio.to_thread(
+                    build_house, settings, self.config_path.parent, self.store, self.internals
+                )
+            except CliffwatchError as error:
+                self.internals.reloaded(ok=False, at=utcnow())
+                log.error("reload_failed", error=str(error), kept="the configuration from before")
+                return str(error)
+            # Runs in flight keep the house they began with; the next tick uses the new one.
+            self.house = house
+            self.internals.reloaded(ok=True, at=utcnow())
+            self._start_clock(settings)
+            log.info("reloaded", config=str(self.config_path))
+            return None
+
+    async def tick(self, now: datetime) -> None:
+        """One look at the ledger: make the runs that are due, hand out what can be worked on.
+
+        Proof against any exception, because a clock that dies is a silence that nobody hears.
+        """
+        try:
+            assert self.house is not None and self.store is not None
+            house, store = self.house, self.store
+            wanted = await asyncio.to_thread(self._plan, house, now)
+            for target, suite, slot in wanted:
+                run = await asyncio.to_thread(ensure_run, house, target, suite, slot)
+                log.info("run_due", target=target, suite=suite, run=run.id, slot=slot.isoformat())
+            await asyncio.to_thread(store.close_due_baselines, now)
+            await asyncio.to_thread(store.release_expired, now)
+            for run_id in await asyncio.to_thread(store.due_runs, now):
+                self._dispatch(house, run_id)
+            self._last_tick = monotonic()
+            self.internals.ticked(now)
+        except Exception:
+            self.internals.tick_failed()
+            log.exception("tick_failed")
+
+    def _plan(self, house: House, now: datetime) -> list[tuple[str, str, datetime]]:
+        latest: dict[tuple[str, str], datetime | None] = {
+            (target, suite): house.store.latest_slot(target, suite)
+            for target in house.settings.targets
+            for suite in suite_names(house, target)
+        }
+        return schedule.due(house.settings, now, latest)
+
+    def _dispatch(self, house: House, run_id: int) -> None:
+        """The inline dispatcher: a task in this process, at most ``RUNS_AT_ONCE`` at work."""
+        if run_id in self._runs:
+            return
+        task = asyncio.create_task(self._execute(house, run_id), name=f"run-{run_id}")
+        self._runs[run_id] = task
+        task.add_done_callback(lambda _: self._runs.pop(run_id, None))
+
+    async def _execute(self, house: House, run_id: int) -> None:
+        async with self._slots:
+            try:
+                await execute_run(house, run_id)
+            except Exception:
+                self.internals.run_failed()
+                log.exception("run_failed", run=run_id, next="it is tried again at the next tick")
+                await asyncio.sleep(1)
+
+    def health(self) -> Mapping[str, object]:
+        """What /healthz says: alive as long as the clock ticks."""
+        age = None if self._last_tick is None else monotonic() - self._last_tick
+        return {"ok": age is not None and age < max(60.0, 20 * self._tick_seconds), "last_tick_age_seconds": age}
+
+    def _start_clock(self, settings: Settings) -> None:
+        from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+        if hasattr(self, "_scheduler"):
+            self._scheduler.shutdown(wait=False)
+        self._tick_seconds = min(5.0, max(0.2, settings.schedule.day_seconds / 50))
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+
+        async def tick() -> None:
+            await self.tick(utcnow())
+
+        self._scheduler.add_job(
+            tick, "interval", seconds=self._tick_seconds, next_run_time=utcnow(), max_instances=1, coalesce=True,
+            misfire_grace_time=None,
+        )  # fmt: skip
+        self._scheduler.start()
+
+    async def _serve(self, settings: Settings) -> None:
+        from monitor.web import create_app
+        from monitor.web.server import Server
+
+        assert self.store is not None
+        app = create_app(self.store, lambda: self.current, self.internals, self.health, self.reload)
+        self._server = Server(app, settings.http.host, settings.http.port)
+        self.port = await self._server.start()
+
+    @property
+    def current(self) -> Settings:
+        """The settings in force."""
+        assert self.house is not None
+        return self.house.settings
+
+
+async def run_daemon(config_path: Path) -> None:
+    """``cliffwatch run``: start, then wait for SIGTERM or SIGINT; SIGHUP reloads."""
+    app = App(config_path)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    reloads: set[asyncio.Task[str | None]] = set()
+
+    def reload() -> None:
+        task = asyncio.create_task(app.reload())
+        reloads.add(task)
+        task.add_done_callback(reloads.discard)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, reload)
+    await app.start()
+    with suppress(asyncio.CancelledError):
+        await stop.wait()
+    await app.stop()
+
+
+async def run_now(house: House, target: str, suite: str) -> int:
+    """Make a run due at this very moment (not of the schedule) and execute all of it; its id."""
+    slot = house.clock()
+    run = await asyncio.to_thread(ensure_run, house, target, suite, slot)
+    while await execute_run(house, run.id, at_once=True) is None:
+        if (await asyncio.to_thread(house.store.get_run, run.id)).status == "done":
+            break
+        await asyncio.sleep(0.2)
+    return run.id
+
+
+async def capture_at_once(house: House, target: str, suite: str, rounds: int) -> None:
+    """Capture a baseline now, in ``rounds`` runs one after the other."""
+    start = house.clock()
+    for _ in range(rounds):
+        await run_now(house, target, suite)
+    end = house.clock() + timedelta(microseconds=1)
+    open_capture(house, target, suite, start, end, at_once=True)
+    await asyncio.to_thread(house.store.close_due_baselines, end)
+
+
+def open_capture(house: House, target: str, suite: str, start: datetime, end: datetime, *, at_once: bool) -> int:
+    """Open a capture window over [start, end); runs whose slot lies in it belong to it. The baseline's id."""
+    configured = house.settings.targets[target]
+    digest = house.suites[suite].digest if suite != PRODUCTION_SUITE else PRODUCTION_SUITE
+    baseline = house.store.open_baseline(
+        target, suite, digest, configured.subject.model, configured.base.model if configured.base else None,
+        start, end, at_once=at_once,
+    )  # fmt: skip
+    return baseline.id

@@ -1,0 +1,289 @@
+"""The command ``cliffwatch``: parses and prints, nothing else.
+
+Exit codes: 0 fine, 1 drift, 2 usage or configuration, 3 could not measure. Whatever a command needs is
+imported inside it, so that ``--help`` answers at once.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from monitor import __version__
+from monitor.errors import CliffwatchError, CouldNotMeasure, UsageError
+from monitor.lab.cli import app as lab_app
+
+app = typer.Typer(
+    name="cliffwatch",
+    help="Tells a team that its LLM endpoint has drifted, before its users do.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+baseline_app = typer.Typer(
+    help="Capture, look, approve, retire: a baseline never updates itself.", no_args_is_help=True
+)
+app.add_typer(baseline_app, name="baseline")
+app.add_typer(lab_app, name="lab")
+
+Config = Annotated[
+    Path, typer.Option("--config", "-c", envvar="CLIFFWATCH_CONFIG", help="The configuration file.", show_default=True)
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+SuiteOption = Annotated[str | None, typer.Option("--suite", help="Only this suite; all of the target's when left out.")]
+By = Annotated[str, typer.Option("--by", help="Who decides; kept with the baseline.")]
+Why = Annotated[str, typer.Option("--why", help="Why; kept with the baseline.")]
+DEFAULT = Path("cliffwatch.yaml")
+
+
+def main() -> None:
+    """Entry point: a known error is one message and an exit code, never a traceback."""
+    try:
+        app()
+    except CliffwatchError as error:
+        typer.echo(f"cliffwatch: {error}", err=True)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"cliffwatch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    wanted: Annotated[
+        bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    from monitor.logs import configure
+
+    configure(service=False)
+
+
+@app.command()
+def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = DEFAULT) -> None:
+    """Write a commented configuration to start from."""
+    from monitor.starter import starter_config
+
+    if path.exists():
+        raise UsageError(f"{path}: is there already; nothing was written")
+    path.write_text(starter_config(), encoding="utf-8")
+    typer.echo(f"wrote {path}; edit it, then: cliffwatch check --config {path}")
+
+
+@app.command()
+def check(config: Config = DEFAULT, as_json: Json = False) -> None:
+    """Read the configuration and every suite it names; print every problem at once."""
+    from monitor import config as configuration
+    from monitor import show
+
+    report = configuration.check(config)
+    show.check_report(report, config, as_json=as_json)
+    raise typer.Exit(2 if report.problems else 0)
+
+
+@app.command()
+def run(config: Config = DEFAULT) -> None:
+    """Run the daemon until SIGTERM; SIGHUP re-reads the configuration."""
+    import asyncio
+
+    from monitor.app import run_daemon
+    from monitor.logs import configure
+
+    configure(service=not sys.stderr.isatty())
+    asyncio.run(run_daemon(config))
+
+
+@app.command()
+def probe(
+    target: Annotated[str, typer.Argument(help="A target of the configuration.")],
+    suite: SuiteOption = None,
+    config: Config = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Run the target's suites once, now, and print what was found. Exit 1: drift; 3: nothing usable came back."""
+    import asyncio
+
+    from monitor import commands, show
+
+    with commands.opened(config) as house:
+        results = asyncio.run(commands.probe(house, target, suite))
+    show.runs(results, as_json=as_json)
+    if any(f.alarming for _, findings in results for f in findings):
+        raise typer.Exit(1)
+    if any(run.outcome == "unmeasured" for run, _ in results):
+        raise CouldNotMeasure(
+            f"{target}: nothing usable came back; `cliffwatch ask {target} PROBE --debug` explains one call"
+        )
+
+
+@app.command()
+def ask(
+    target: Annotated[str, typer.Argument(help="A target of the configuration.")],
+    probe: Annotated[str, typer.Argument(help="A probe's id, in any suite of the target.")],
+    base: Annotated[bool, typer.Option("--base", help="Ask the base instead of the subject.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the whole exchange and how it was read.")] = False,
+    config: Config = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Put one probe to the target, outside any run; nothing is recorded."""
+    import asyncio
+
+    from monitor import commands, show
+
+    with commands.opened(config) as house:
+        exchange = asyncio.run(commands.ask(house, target, probe, base=base))
+    show.exchange(exchange, debug=debug, as_json=as_json)
+
+
+@baseline_app.command()
+def capture(
+    target: Annotated[str, typer.Argument(help="A target of the configuration.")],
+    days: Annotated[
+        int | None, typer.Option("--days", min=1, help="Collect the daemon's runs of the next N days.")
+    ] = None,
+    at_once: Annotated[
+        int | None, typer.Option("--at-once", min=1, help="Make N runs now, one after the other.")
+    ] = None,
+    suite: SuiteOption = None,
+    config: Config = DEFAULT,
+) -> None:
+    """Collect the answers of a healthy target; it arms nothing until it is approved."""
+    import asyncio
+
+    from monitor import commands
+
+    if (days is None) == (at_once is None):
+        raise UsageError("baseline capture: give either --days N (the daemon collects) or --at-once N (now)")
+    with commands.opened(config) as house:
+        for line in asyncio.run(commands.capture(house, target, suite, days=days, at_once=at_once)):
+            typer.echo(line)
+
+
+@baseline_app.command("show")
+def show_baselines(
+    target: Annotated[str | None, typer.Argument(help="Only this target.")] = None,
+    config: Config = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """List the baselines with what they rest on and who approved them."""
+    from monitor import commands, show
+
+    with commands.opened(config) as house:
+        show.baselines(house.store.baselines(target), as_json=as_json)
+
+
+@baseline_app.command()
+def approve(
+    target: Annotated[str, typer.Argument(help="A target of the configuration.")],
+    by: By,
+    why: Why,
+    suite: SuiteOption = None,
+    config: Config = DEFAULT,
+) -> None:
+    """Approve the captured baselines of a target; from then on it is armed."""
+    _decide(
+        config,
+        target,
+        suite,
+        "captured",
+        lambda house, b: house.store.approve(b.id, by, why, house.clock()),
+        "approved",
+    )
+
+
+@baseline_app.command()
+def retire(
+    target: Annotated[str, typer.Argument(help="A target of the configuration.")],
+    by: By,
+    why: Why,
+    suite: SuiteOption = None,
+    config: Config = DEFAULT,
+) -> None:
+    """Retire the approved baselines of a target; it is unarmed until another is approved."""
+    _decide(
+        config, target, suite, "approved", lambda house, b: house.store.retire(b.id, by, why, house.clock()), "retired"
+    )
+
+
+def _decide(config: Path, target: str, suite: str | None, status: str, act: Any, done: str) -> None:
+    from monitor import commands
+    from monitor.records import BaselineStatus
+
+    with commands.opened(config) as house:
+        found = commands.baselines_to_decide(house, target, suite, BaselineStatus(status))
+        for baseline in found:
+            act(house, baseline)
+            typer.echo(
+                f"{baseline.target}/{baseline.suite}: baseline {baseline.id} {done} ({baseline.answers} answers)"
+            )
+
+
+@app.command()
+def status(config: Config = DEFAULT, as_json: Json = False) -> None:
+    """What is watched, whether it is armed, and what is raised. Exit 1 while an alarm is raised."""
+    from monitor import commands, show
+
+    with commands.opened(config) as house:
+        rows = commands.status(house)
+    show.status(rows, as_json=as_json)
+    raise typer.Exit(1 if any(row.alarms for row in rows) else 0)
+
+
+@app.command()
+def findings(
+    target: Annotated[str | None, typer.Argument(help="Only this target.")] = None,
+    signal: Annotated[str | None, typer.Option("--signal", help="Only this signal.")] = None,
+    alarming: Annotated[bool, typer.Option("--alarming", help="Only findings that crossed their line.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest first.")] = 10,
+    config: Config = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Print the newest findings, each with baseline, now and base side by side."""
+    from monitor import commands, show
+
+    with commands.opened(config) as house:
+        found = house.store.findings(target=target, signal=signal, alarming=alarming or None, limit=limit)
+    show.findings(found, as_json=as_json)
+
+
+@app.command()
+def migrate(config: Config = DEFAULT) -> None:
+    """Bring the store to this version's schema."""
+    from monitor import config as configuration
+    from monitor.store import open_store
+
+    settings = configuration.load(config)
+    open_store(settings.store).close()
+    typer.echo("store: at this version's schema")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration, for editors."""
+    import json
+
+    from monitor.config import schema as config_schema
+
+    typer.echo(json.dumps(config_schema(), indent=2))
+
+
+@app.command()
+def demo(
+    watch: Annotated[bool, typer.Option("--watch", help="Stay, and let the reader drop the adapter.")] = False,
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Where to work; a temporary folder when left out.")
+    ] = None,
+) -> None:
+    """Watch a real fine-tuned model, drop its adapter, and catch it. Exit 0 only if the loss was caught and health was quiet."""
+    import asyncio
+
+    from monitor.demo import run_demo
+
+    raise typer.Exit(asyncio.run(run_demo(folder, watch=watch)))

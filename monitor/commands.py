@@ -1,0 +1,187 @@
+"""What the commands do, between the parsing in ``cli`` and the printing in ``show``."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monitor.errors import UsageError
+from monitor.records import Alarm, Arm, Baseline, BaselineStatus, Finding, Question, Run, RunOutcome
+
+if TYPE_CHECKING:
+    from monitor.ask import Explained
+    from monitor.cycle import House
+
+
+@contextmanager
+def opened(config_path: Path) -> Iterator["House"]:
+    """The house of a configuration, for one command."""
+    from monitor import config
+    from monitor.app import build_house
+    from monitor.store import open_store
+
+    settings = config.load(config_path)
+    store = open_store(settings.store)
+    try:
+        yield build_house(settings, config_path.parent, store)
+    finally:
+        store.close()
+
+
+def chosen_suites(house: "House", target: str, suite: str | None) -> list[str]:
+    """The suites of ``target`` that a command is about; errors name the nearest known name."""
+    from monitor.app import suite_names
+
+    _known("target", target, house.settings.targets)
+    names = suite_names(house, target)
+    if suite is None:
+        return names
+    _known(f"suite of target {target}", suite, names)
+    return [suite]
+
+
+def _known(what: str, name: str, names: object) -> None:
+    known = [str(n) for n in names]  # type: ignore[attr-defined]
+    if name not in known:
+        near = get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        raise UsageError(f"{name!r} is no {what} of the configuration; {hint}")
+
+
+async def probe(house: "House", target: str, suite: str | None) -> list[tuple[Run, tuple[Finding, ...]]]:
+    """Run the chosen suites once, now."""
+    from monitor.app import run_now
+
+    results = []
+    try:
+        for name in chosen_suites(house, target, suite):
+            run_id = await run_now(house, target, name)
+            results.append((house.store.get_run(run_id), tuple(house.store.findings(run_id=run_id))))
+    finally:
+        await house.asker.close()
+    return results
+
+
+async def ask(house: "House", target: str, probe_id: str, *, base: bool) -> "Explained":
+    """One exchange outside any run."""
+    from monitor.records import PRODUCTION_SUITE
+
+    suites = [house.suites[name] for name in chosen_suites(house, target, None) if name != PRODUCTION_SUITE]
+    probes = {probe.id: (suite, probe) for suite in suites for probe in suite.probes}
+    _known(f"probe of target {target}", probe_id, probes)
+    suite, found = probes[probe_id]
+    configured = house.settings.targets[target]
+    endpoint = configured.base if base else configured.subject
+    if endpoint is None:
+        raise UsageError(f"target {target} has no base to ask")
+    arm = Arm.BASE if base else Arm.SUBJECT
+    question = Question(
+        0, target, suite.name, arm, found.id, 0, endpoint.provider, endpoint.model, found.messages, suite.sampling
+    )
+    try:
+        return await house.asker.exchange(question)
+    finally:
+        await house.asker.close()
+
+
+async def capture(
+    house: "House", target: str, suite: str | None, *, days: int | None, at_once: int | None
+) -> list[str]:
+    """Open a capture window of ``days``, or make ``at_once`` runs now; what to tell the user, line by line."""
+    from monitor.app import capture_at_once, open_capture
+
+    lines = []
+    day = timedelta(seconds=house.settings.schedule.day_seconds)
+    try:
+        for name in chosen_suites(house, target, suite):
+            if days is not None:
+                start = house.clock()
+                open_capture(house, target, name, start, start + days * day, at_once=False)
+                lines.append(
+                    f"{target}/{name}: collecting the daemon's runs until {(start + days * day):%Y-%m-%d %H:%M} UTC"
+                )
+            elif at_once is not None:
+                await capture_at_once(house, target, name, at_once)
+                lines.append(
+                    f"{target}/{name}: captured {at_once} runs at once. They show nothing of how the target varies from day "
+                    "to day, so false alarms will come more often than promised (a baseline the size of one day: "
+                    "about 0.17 false pages a year where 0.02 were meant; more with any day-to-day spread). "
+                    "Prefer: cliffwatch baseline capture --days 14"
+                )
+    finally:
+        await house.asker.close()
+    lines.append(f"then: cliffwatch baseline show {target}; cliffwatch baseline approve {target} --by YOU --why REASON")
+    return lines
+
+
+def baselines_to_decide(house: "House", target: str, suite: str | None, status: BaselineStatus) -> list[Baseline]:
+    """The newest baseline in ``status`` for each chosen suite; an error when there is none at all."""
+    house.store.close_due_baselines(house.clock())
+    found = [
+        baselines[0]
+        for name in chosen_suites(house, target, suite)
+        if (baselines := house.store.baselines(target, name, status))
+    ]
+    if not found:
+        others = ", ".join(f"{b.suite}: {b.status}" for b in house.store.baselines(target, suite)) or "there is none"
+        raise UsageError(f"{target}: no {status} baseline ({others})")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRow:
+    """One target and suite as ``cliffwatch status`` shows it."""
+
+    target: str
+    suite: str
+    armed: bool
+    baseline: str
+    last_run: datetime | None
+    last_outcome: RunOutcome | None
+    alarms: tuple[Alarm, ...]
+    findings: tuple[Finding, ...]
+
+
+def status(house: "House") -> list[StatusRow]:
+    """One row per configured target and suite."""
+    from monitor.app import suite_names
+
+    house.store.close_due_baselines(house.clock())
+    return [
+        _status_row(house, target, suite) for target in house.settings.targets for suite in suite_names(house, target)
+    ]
+
+
+def _status_row(house: "House", target: str, suite: str) -> StatusRow:
+    store = house.store
+    approved = store.approved(target, suite)
+    runs = [run for run in store.runs(target, suite, limit=20) if run.status == "done"]
+    return StatusRow(
+        target=target,
+        suite=suite,
+        armed=approved is not None,
+        baseline=_baseline_words(house, target, suite, approved),
+        last_run=runs[0].slot if runs else None,
+        last_outcome=runs[0].outcome if runs else None,
+        alarms=tuple(a for a in store.alarms(target, raised=True) if a.suite == suite),
+        findings=tuple(store.latest_findings(target, suite)),
+    )
+
+
+def _baseline_words(house: "House", target: str, suite: str, approved: Baseline | None) -> str:
+    """Why a target is armed or not, in a few words."""
+    if approved is not None:
+        changed = suite in house.suites and house.suites[suite].digest != approved.suite_digest
+        if changed:
+            return f"baseline {approved.id} is of another version of the suite: capture and approve a new one"
+        return f"baseline {approved.id}: {approved.answers} answers over {approved.days} days, approved by {approved.approved_by}"
+    pending = [b for b in house.store.baselines(target, suite) if b.status is not BaselineStatus.RETIRED]
+    if not pending:
+        return "no baseline: cliffwatch baseline capture"
+    newest = pending[0]
+    if newest.status is BaselineStatus.CAPTURING:
+        return f"capturing until {newest.ends_at:%Y-%m-%d %H:%M} UTC ({newest.answers} answers so far)"
+    return f"captured ({newest.answers} answers), waiting for: cliffwatch baseline approve"

@@ -1,0 +1,244 @@
+"""One run from due to recorded, in order.
+
+``execute_run`` is the one function behind the daemon, ``cliffwatch probe`` and a baseline captured at once.
+It may be killed at any moment and called again: the ledger's claim hands the run to one caller at a time,
+and what is recorded is never asked again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Final
+
+import structlog
+
+from monitor import schedule
+from monitor.ask import Asker, LostFence
+from monitor.detect import findings_for, look_alpha
+from monitor.judge.checks import score_answer
+from monitor.judge.llm import judge_questions, verdict_score
+from monitor.judge.similarity import Embedder
+from monitor.records import (
+    PRODUCTION_SUITE,
+    Answer,
+    Arm,
+    Comparison,
+    Finding,
+    GradedAnswer,
+    Outcome,
+    Question,
+    Run,
+    RunOutcome,
+    Score,
+    Suite,
+)
+from monitor.sample import sample_production
+from monitor.settings import Settings, Target
+from monitor.store import Store
+
+log = structlog.get_logger()
+
+LEASE: Final = timedelta(seconds=10)
+"""How long a claimed run stays ours without a sign of life; a killed daemon's run is free again after it."""
+
+ASKED_ARMS: Final = (Arm.SUBJECT, Arm.BASE)
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What a run needs, wired once per configuration."""
+
+    settings: Settings
+    suites: dict[str, Suite]
+    store: Store
+    asker: Asker
+    embedder: Embedder | None
+    clock: Callable[[], datetime]
+
+
+async def execute_run(house: House, run_id: int, *, at_once: bool = False) -> tuple[Finding, ...] | None:
+    """Do what is due of one run; its findings when that finished it, else ``None``.
+
+    ``at_once`` asks every batch now instead of waiting for its time. A run that another process holds, or that
+    is done, is left alone.
+    """
+    run = await asyncio.to_thread(house.store.claim, run_id, house.clock(), LEASE.total_seconds())
+    if run is None:
+        return None
+    try:
+        async with _heartbeat(house, run):
+            suite = await suite_of(house, run)
+            waiting_until = await _ask(house, run, suite, at_once=at_once)
+            if waiting_until is not None:
+                await asyncio.to_thread(house.store.release, run.id, run.fence, waiting_until)
+                return None
+            await _judge(house, run, suite)
+            await _score(house, run, suite)
+            return await _conclude(house, run, suite)
+    except LostFence:
+        log.warning("run_taken_over", run=run.id, target=run.target, suite=run.suite)
+        return None
+    except BaseException:
+        # Also on cancellation: give the run back now instead of letting its lease run out.
+        house.store.release(run.id, run.fence, house.clock())
+        raise
+
+
+async def suite_of(house: House, run: Run) -> Suite:
+    """The run's probes: the suite as configured now, or the production inputs sampled for this very run.
+
+    A run that outlived a change of its suite goes on with the new one; its digest then differs from the
+    baseline's, and detection says so instead of comparing.
+    """
+    if run.suite != PRODUCTION_SUITE:
+        return house.suites[run.suite]
+    production = house.settings.targets[run.target].production
+    if production is None:
+        raise KeyError(f"target {run.target} has no production section any more")
+    probes = await asyncio.to_thread(house.store.production_inputs, run.id)
+    if not probes:
+        since = run.slot - schedule.production_period(house.settings.schedule)
+        sampled = await asyncio.to_thread(sample_production, production, run.seed, since, run.slot)
+        log.info("production_sampled", target=run.target, run=run.id, read=sampled.read, inputs=len(sampled.inputs),
+                 malformed=sampled.malformed, duplicates=sampled.duplicates)  # fmt: skip
+        await asyncio.to_thread(house.store.save_production_inputs, run.id, sampled.inputs)
+        probes = tuple(item.probe for item in sampled.inputs)
+    return Suite(PRODUCTION_SUITE, run.suite_digest, tuple(probes), rubric=production.rubric)
+
+
+def questions_of(target: Target, run: Run, suite: Suite) -> list[Question]:
+    """Every question of a run, in a fixed order; subject and base of one probe side by side."""
+    endpoints = [(Arm.SUBJECT, target.subject)]
+    if target.base is not None:
+        endpoints.append((Arm.BASE, target.base))
+    return [
+        Question(
+            run.id,
+            run.target,
+            suite.name,
+            arm,
+            probe.id,
+            replicate,
+            endpoint.provider,
+            endpoint.model,
+            probe.messages,
+            suite.sampling,
+            seed=question_seed(run.seed, arm, probe.id, replicate),
+        )  # fmt: skip
+        for replicate in range(suite.replicates)
+        for probe in suite.probes
+        for arm, endpoint in endpoints
+    ]
+
+
+def question_seed(run_seed: int, arm: Arm, probe: str, replicate: int) -> int:
+    """A seed in 0..2**31-1 that is another for each question and the same whenever the run is resumed."""
+    digest = sha256(f"{run_seed}/{arm}/{probe}/{replicate}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+async def _ask(house: House, run: Run, suite: Suite, *, at_once: bool) -> datetime | None:
+    """Ask what is due; the time of the next batch, or ``None`` when all batches are in."""
+    questions = questions_of(house.settings.targets[run.target], run, suite)
+    if not at_once:
+        times = schedule.batch_times(run.slot, house.settings.schedule, run.seed, run.suite)
+        questions = schedule.plan(questions, times, run.seed)
+    recorded = await asyncio.to_thread(house.store.answered, run.id)
+    open_questions = [q for q in questions if q.key not in recorded]
+    now = house.clock()
+    due = [q for q in open_questions if q.due_at is None or q.due_at <= now]
+    await house.asker.ask(due, run.fence)
+    return min((q.due_at for q in open_questions if q.due_at is not None and q.due_at > now), default=None)
+
+
+async def _judge(house: House, run: Run, suite: Suite) -> None:
+    """Ask the judge about every usable answer that it has not been asked about."""
+    if house.settings.judge is None:
+        return
+    answers = await asyncio.to_thread(house.store.answers, [run.id])
+    questions = judge_questions(run, suite, answers, house.settings.judge)
+    recorded = await asyncio.to_thread(house.store.answered, run.id)
+    await house.asker.ask([q for q in questions if q.key not in recorded], run.fence)
+
+
+async def _score(house: House, run: Run, suite: Suite) -> None:
+    """Write every grader's score; the graders are deterministic, so a second pass changes nothing."""
+    probes = {probe.id: probe for probe in suite.probes}
+    outcomes = await asyncio.to_thread(house.store.outcomes, run.id)
+    scores: list[Score] = []
+    compared: list[tuple[tuple[Arm, str, int], tuple[str, str]]] = []
+    for (arm, probe_id, replicate), outcome in outcomes:
+        probe = probes.get(probe_id)
+        if probe is None or not isinstance(outcome, Answer):
+            continue
+        if arm in ASKED_ARMS:
+            graded = await asyncio.to_thread(score_answer, probe, outcome.text)
+            scores += [Score(arm, probe_id, replicate, grader, value, detail) for grader, value, detail in graded]
+            if probe.reference:
+                compared.append(((arm, probe_id, replicate), (outcome.text, probe.reference)))
+        elif (verdict := verdict_score(arm, probe_id, replicate, outcome)) is not None:
+            scores.append(verdict)
+    if house.embedder is not None and compared:
+        values = await house.embedder.similarity_scores([pair for _, pair in compared])
+        scores += [Score(*key, "similarity", value) for (key, _), value in zip(compared, values, strict=True)]
+    await asyncio.to_thread(house.store.add_scores, run.id, run.fence, scores)
+
+
+async def _conclude(house: House, run: Run, suite: Suite) -> tuple[Finding, ...] | None:
+    """Detect against the approved baseline and finish the run; ``None`` when another worker finished it."""
+    outcomes = [o for (arm, _, _), o in await asyncio.to_thread(house.store.outcomes, run.id) if arm is Arm.SUBJECT]
+    findings = await asyncio.to_thread(detect, house, run, suite)
+    outcome = outcome_of(outcomes)
+    if not await asyncio.to_thread(house.store.finish, run.id, run.fence, outcome, findings, house.clock()):
+        return None
+    log.info("run_finished", target=run.target, suite=run.suite, run=run.id, slot=run.slot.isoformat(),
+             outcome=outcome, alarming=[f.signal for f in findings if f.alarming])  # fmt: skip
+    return findings
+
+
+def detect(house: House, run: Run, suite: Suite) -> tuple[Finding, ...]:
+    """Compare the run with its approved baseline; no approved baseline, no findings: the target is unarmed."""
+    baseline = house.store.approved(run.target, run.suite)
+    if baseline is None or (baseline.suite_digest != run.suite_digest and run.suite != PRODUCTION_SUITE):
+        return ()
+    comparison = Comparison(
+        run_id=run.id,
+        target=run.target,
+        suite=run.suite,
+        now=tuple(_asked(house.store.answers([run.id]))),
+        baseline=tuple(_asked(house.store.answers(baseline.run_ids))),
+        prompts={probe.id: probe.prompt for probe in suite.probes},
+        alpha=look_alpha(house.settings, run.target),
+    )
+    return tuple(findings_for(comparison))
+
+
+def outcome_of(outcomes: Sequence[Outcome]) -> RunOutcome:
+    """``measured`` when every question has a usable answer, ``unmeasured`` when none has."""
+    usable = sum(isinstance(o, Answer) for o in outcomes)
+    if not usable:
+        return RunOutcome.UNMEASURED
+    return RunOutcome.MEASURED if usable == len(outcomes) else RunOutcome.PARTIAL
+
+
+def _asked(answers: Sequence[GradedAnswer]) -> list[GradedAnswer]:
+    return [a for a in answers if a.arm in ASKED_ARMS]
+
+
+@asynccontextmanager
+async def _heartbeat(house: House, run: Run) -> AsyncIterator[None]:
+    """Keep the lease alive while a slow call is out; the fence, not this, protects what is recorded."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(LEASE.total_seconds() / 3)
+            await asyncio.to_thread(house.store.extend_lease, run.id, run.fence, house.clock() + LEASE)
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()

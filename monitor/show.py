@@ -1,0 +1,163 @@
+"""What the commands print: tables for people, JSON for programs. Answers are hostile text and shown as such."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from monitor.hostile import visible
+from monitor.records import Baseline, Finding, Run
+
+if TYPE_CHECKING:
+    from monitor.ask import Explained
+    from monitor.commands import StatusRow
+    from monitor.config import Report
+
+EXHIBITS_SHOWN = 3
+ANSWER_SHOWN = 400
+
+
+def console() -> Console:
+    """Standard output; 100 columns where there is no terminal to ask."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 100, soft_wrap=False)
+
+
+def jsonable(value: object) -> Any:
+    """Records as plain JSON values; times in ISO 8601."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return jsonable(asdict(value))
+    if isinstance(value, dict):
+        return {str(k): jsonable(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [jsonable(v) for v in value]
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(jsonable(value), indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def check_report(report: "Report", path: Path, *, as_json: bool) -> None:
+    """Every problem and warning, one a line; problems first."""
+    if as_json:
+        print_json({"problems": [str(p) for p in report.problems], "warnings": [str(w) for w in report.warnings]})
+        return
+    for problem in report.problems:
+        sys.stderr.write(f"{problem}\n")
+    for warning in report.warnings:
+        sys.stderr.write(f"warning: {warning}\n")
+    if report.problems:
+        sys.stderr.write(f"{path}: {len(report.problems)} problem{'s' if len(report.problems) > 1 else ''}\n")
+    else:
+        sys.stdout.write(f"{path}: fine\n")
+
+
+def exchange(explained: "Explained", *, debug: bool, as_json: bool) -> None:
+    """One exchange: the answer alone, or with ``debug`` everything that was sent, received and concluded."""
+    if as_json:
+        print_json(explained)
+        return
+    out = console()
+    out.print(Text(visible(explained.summary)))
+    if debug:
+        for title, body in explained.sections:
+            out.print(Panel(Text(visible(body, limit=20_000)), title=title, title_align="left", box=box.ROUNDED))
+
+
+def runs(results: Sequence[tuple[Run, tuple[Finding, ...]]], *, as_json: bool) -> None:
+    if as_json:
+        print_json([{"run": run, "findings": list(findings)} for run, findings in results])
+        return
+    out = console()
+    for run, found in results:
+        out.print(Text(f"{run.target}/{run.suite}: run {run.id} {run.outcome or run.status}", style="bold"))
+        if not found:
+            out.print(Text("  no findings: no approved baseline of this suite, so nothing is compared (unarmed)"))
+        for finding in found:
+            out.print(finding_view(finding) if finding.alarming else _one_line(finding))
+
+
+def findings(found: Sequence[Finding], *, as_json: bool) -> None:
+    if as_json:
+        print_json(list(found))
+        return
+    out = console()
+    if not found:
+        out.print(Text("no findings"))
+    for finding in found:
+        out.print(finding_view(finding))
+
+
+def _one_line(finding: Finding) -> Text:
+    mark = ("ALARM", "bold red") if finding.alarming else ("quiet", "green")
+    return Text.assemble("  ", mark, f"  {finding.signal:<14}", visible(finding.summary))
+
+
+def finding_view(finding: Finding) -> RenderableType:
+    """One finding whole: its numbers, and the answers that show it side by side."""
+    style = "red" if finding.alarming else "green"
+    numbers = (
+        f"effect {finding.effect:.3g} [{finding.effect_low:.3g}, {finding.effect_high:.3g}] {finding.unit}   "
+        f"p {finding.p_value:.2g} (line {finding.alpha:.2g})   "
+        f"{finding.answers_now} answers now, {finding.answers_baseline} in the baseline"
+    )
+    head = Text.assemble((visible(finding.summary), "bold"), "\n", (numbers, "dim"))
+    title = f"{'ALARM' if finding.alarming else 'quiet'}  {finding.target}/{finding.suite}  {finding.signal} ({finding.severity})"
+    parts: list[RenderableType] = [head]
+    if finding.exhibits:
+        parts.append(_side_by_side(finding))
+    stamp = f"run {finding.run_id}, {finding.window_end:%Y-%m-%d %H:%M:%S} UTC"
+    return Panel(
+        Group(*parts), title=title, title_align="left", subtitle=stamp, subtitle_align="right", border_style=style
+    )
+
+
+def _side_by_side(finding: Finding) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
+    for name in ("prompt", "baseline", "now", "base"):
+        table.add_column(name, ratio=1, overflow="fold")
+    for exhibit in finding.exhibits[:EXHIBITS_SHOWN]:
+        cells = (exhibit.prompt, exhibit.baseline, exhibit.now, exhibit.base or "—")
+        table.add_row(*(Text(visible(cell, limit=ANSWER_SHOWN)) for cell in cells))
+    return table
+
+
+def baselines(rows: Iterable[Baseline], *, as_json: bool) -> None:
+    listed = list(rows)
+    if as_json:
+        print_json(listed)
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("id", "target/suite", "status", "answers", "days", "subject", "base", "approved", "why"):
+        table.add_column(name, overflow="fold")
+    for b in listed:
+        approved = f"{b.approved_by}, {b.approved_at:%Y-%m-%d}" if b.approved_at else "—"
+        days = f"{b.days} (at once)" if b.at_once else str(b.days)
+        table.add_row(*map(Text, (
+            str(b.id), f"{b.target}/{b.suite}", b.status.value, str(b.answers), days,
+            b.subject_model, b.base_model or "—", approved, b.approved_why or "—",
+        )))  # fmt: skip
+    console().print(table if listed else Text("no baselines"))
+
+
+def status(rows: Sequence["StatusRow"], *, as_json: bool) -> None:
+    if as_json:
+        print_json(list(rows))
+        return
+    out = console()
+    for row in rows:
+        state = ("ALARM", "bold red") if row.alarms else ("armed", "green") if row.armed else ("unarmed", "bold yellow")
+        out.print(Text.assemble((f"{row.target}/{row.suite}", "bold"), "  ", state, "  ", row.baseline))
+        last = f"{row.last_run:%Y-%m-%d %H:%M:%S} UTC, {row.last_outcome}" if row.last_run else "none yet"
+        out.print(Text(f"  last finished run: {last}"))
+        for finding in row.findings:
+            out.print(_one_line(finding))
