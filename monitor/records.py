@@ -310,6 +310,8 @@ class Comparison:
     """Probe id -> prompt, for the exhibits."""
     alpha: float
     """The p-value under which this one look alarms: the promised rate shared out over looks and page signals."""
+    baseline_at_once: bool = False
+    """The baseline's runs were captured in a row: their slots say nothing about the spread between days."""
 
 
 @dataclass(frozen=True, slots=True)
