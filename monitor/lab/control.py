@@ -1,0 +1,53 @@
+"""Switching the lab's faults from another process: the client of ``/lab/faults``, standard library only."""
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any, Final
+from urllib.parse import quote
+
+DEFAULT_URL: Final = "http://127.0.0.1:9465"
+_TIMEOUT_SECONDS: Final = 10.0
+
+
+class LabError(RuntimeError):
+    """The lab cannot be reached, or refused; the message says which and why, in one line."""
+
+
+def faults(url: str = DEFAULT_URL) -> list[dict[str, Any]]:
+    """Every fault: ``name``, ``doc``, ``params``, whether ``active``, and with which ``values``."""
+    listed: list[dict[str, Any]] = _request(url, "GET", "/lab/faults")["faults"]
+    return listed
+
+
+def switch_on(name: str, params: dict[str, Any], url: str = DEFAULT_URL) -> dict[str, Any]:
+    """Switch a fault on, in place of what it was; returns its description with the ``values`` in force."""
+    return _request(url, "PUT", f"/lab/faults/{quote(name, safe='')}", params)
+
+
+def switch_off(name: str | None = None, url: str = DEFAULT_URL) -> list[str]:
+    """Switch one fault off, or all; returns the names of those that were on."""
+    path = "/lab/faults" if name is None else f"/lab/faults/{quote(name, safe='')}"
+    off: list[str] = _request(url, "DELETE", path)["off"]
+    return off
+
+
+def _request(url: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url.rstrip("/") + path, data, {"content-type": "application/json"}, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
+            answer: dict[str, Any] = json.load(response)
+            return answer
+    except urllib.error.HTTPError as error:
+        with error:
+            raise LabError(_refusal(error)) from error
+    except (OSError, ValueError) as error:
+        raise LabError(f"no lab answers at {url}: {getattr(error, 'reason', error)}") from error
+
+
+def _refusal(error: urllib.error.HTTPError) -> str:
+    try:
+        return str(json.load(error)["error"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {error.code} from the lab"
