@@ -276,6 +276,20 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A finished run in a few numbers, for the metrics. Means are over usable subject answers; ``None``: there are none."""
+
+    run_id: int
+    questions: int
+    """Of all arms, the judge's included."""
+    unmeasured: int
+    answer_chars: float | None
+    judge_score: float | None
+    pass_ratio: float | None
+    """Share of the answers with checks that pass all of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class GradedAnswer:
     """An answer as the detectors read it back from the store, with its scores by grader."""
 

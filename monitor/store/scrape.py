@@ -1,0 +1,88 @@
+"""What a scrape reads beside the counters: which runs are the newest, and a few numbers of each.
+
+A finished run never changes, so whoever asks keeps its summary; a scrape then reads only runs it has not seen.
+"""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, case, func, select
+
+from monitor.records import Arm, RunSummary, Spend
+from monitor.store.tables import answer, progress, run, score, spend
+from monitor.store.types import NANO
+
+CHUNK: Final = 500
+"""Run ids per statement: under every backend's limit of parameters."""
+
+
+def last_done(connection: Connection) -> dict[tuple[str, str], int]:
+    """(target, suite) -> its newest finished run by slot: one index look-up each."""
+    newest = (
+        select(run.c.id)
+        .where(run.c.target == progress.c.target, run.c.suite == progress.c.suite, run.c.status == "done")
+        .order_by(run.c.slot.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    rows = connection.execute(select(progress.c.target, progress.c.suite, newest))
+    return {(target, suite): int(found) for target, suite, found in rows if found is not None}
+
+
+def summaries(connection: Connection, run_ids: Sequence[int]) -> dict[int, RunSummary]:
+    """Run id -> its summary; a run without any outcome is left out."""
+    found: dict[int, RunSummary] = {}
+    for start in range(0, len(run_ids), CHUNK):
+        for one in _summaries(connection, run_ids[start : start + CHUNK]):
+            found[one.run_id] = one
+    return found
+
+
+def _summaries(connection: Connection, run_ids: Sequence[int]) -> Iterator[RunSummary]:
+    usable = case((answer.c.reason.is_(None), 1), else_=0)
+    mine = and_(answer.c.arm == Arm.SUBJECT.value, answer.c.reason.is_(None))
+    counted = connection.execute(
+        select(
+            answer.c.run_id,
+            func.count().label("questions"),
+            func.sum(usable).label("usable"),
+            func.avg(case((mine, func.length(answer.c.text)))).label("chars"),
+        )
+        .where(answer.c.run_id.in_(run_ids))
+        .group_by(answer.c.run_id)
+    ).all()
+    judged, passed = _judged(connection, run_ids), _passed(connection, run_ids)
+    for row in counted:
+        chars = None if row.chars is None else float(row.chars)
+        yield RunSummary(
+            row.run_id, row.questions, row.questions - int(row.usable), chars, judged.get(row.run_id), passed.get(row.run_id)
+        )
+
+
+def _judged(connection: Connection, run_ids: Sequence[int]) -> dict[int, float]:
+    where = and_(score.c.run_id.in_(run_ids), score.c.arm == Arm.SUBJECT.value, score.c.grader == "judge")
+    rows: Any = connection.execute(select(score.c.run_id, func.avg(score.c.value)).where(where).group_by(score.c.run_id))
+    return {run_id: float(mean) for run_id, mean in rows}
+
+
+def _passed(connection: Connection, run_ids: Sequence[int]) -> dict[int, float]:
+    """An answer passes when its worst check does; answers without checks do not count."""
+    where = and_(score.c.run_id.in_(run_ids), score.c.arm == Arm.SUBJECT.value, score.c.grader.like("check:%"))
+    worst = (
+        select(score.c.run_id, func.min(score.c.value).label("worst"))
+        .where(where)
+        .group_by(score.c.run_id, score.c.probe, score.c.replicate)
+        .subquery()
+    )
+    passes = func.avg(case((worst.c.worst >= 1.0, 1.0), else_=0.0))
+    rows: Any = connection.execute(select(worst.c.run_id, passes).group_by(worst.c.run_id))
+    return {run_id: float(share) for run_id, share in rows}
+
+
+def spends(connection: Connection, day: date) -> dict[str, Spend]:
+    """Target -> what it used of one UTC day; targets that used nothing are left out."""
+    rows = connection.execute(select(spend).where(spend.c.day == day))
+    return {
+        row.target: Spend(row.nano / NANO, row.requests, row.reserved_nano / NANO, row.reserved_requests) for row in rows
+    }
