@@ -277,7 +277,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A finished run in a few numbers, for the metrics. Means are over usable subject answers; ``None``: there are none."""
+    """A finished run in a few numbers. Means are over usable subject answers; ``None``: there are none."""
 
     run_id: int
     questions: int

@@ -54,15 +54,20 @@ def _summaries(connection: Connection, run_ids: Sequence[int]) -> Iterator[RunSu
     ).all()
     judged, passed = _judged(connection, run_ids), _passed(connection, run_ids)
     for row in counted:
-        chars = None if row.chars is None else float(row.chars)
         yield RunSummary(
-            row.run_id, row.questions, row.questions - int(row.usable), chars, judged.get(row.run_id), passed.get(row.run_id)
+            run_id=row.run_id,
+            questions=row.questions,
+            unmeasured=row.questions - int(row.usable),
+            answer_chars=None if row.chars is None else float(row.chars),
+            judge_score=judged.get(row.run_id),
+            pass_ratio=passed.get(row.run_id),
         )
 
 
 def _judged(connection: Connection, run_ids: Sequence[int]) -> dict[int, float]:
     where = and_(score.c.run_id.in_(run_ids), score.c.arm == Arm.SUBJECT.value, score.c.grader == "judge")
-    rows: Any = connection.execute(select(score.c.run_id, func.avg(score.c.value)).where(where).group_by(score.c.run_id))
+    means = select(score.c.run_id, func.avg(score.c.value)).where(where).group_by(score.c.run_id)
+    rows: Any = connection.execute(means)
     return {run_id: float(mean) for run_id, mean in rows}
 
 
@@ -84,5 +89,6 @@ def spends(connection: Connection, day: date) -> dict[str, Spend]:
     """Target -> what it used of one UTC day; targets that used nothing are left out."""
     rows = connection.execute(select(spend).where(spend.c.day == day))
     return {
-        row.target: Spend(row.nano / NANO, row.requests, row.reserved_nano / NANO, row.reserved_requests) for row in rows
+        row.target: Spend(row.nano / NANO, row.requests, row.reserved_nano / NANO, row.reserved_requests)
+        for row in rows
     }
