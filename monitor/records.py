@@ -369,6 +369,16 @@ class Finding:
     exhibits: tuple[Exhibit, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class FindingNumbers:
+    """A finding's numbers without its evidence, for the metrics."""
+
+    effect: float
+    effect_low: float
+    effect_high: float
+    measures: Mapping[str, float]
+
+
 class BaselineStatus(StrEnum):
     CAPTURING = "capturing"
     CAPTURED = "captured"

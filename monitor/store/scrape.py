@@ -5,12 +5,13 @@ A finished run never changes, so whoever asks keeps its summary; a scrape then r
 
 from collections.abc import Iterator, Sequence
 from datetime import date
+from math import nan
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, case, func, select
 
-from monitor.records import Arm, RunSummary, Spend
-from monitor.store.tables import answer, progress, run, score, spend
+from monitor.records import Arm, FindingNumbers, RunSummary, Spend
+from monitor.store.tables import answer, baseline, finding, latest_finding, progress, run, score, spend
 from monitor.store.types import NANO
 
 CHUNK: Final = 500
@@ -83,6 +84,30 @@ def _passed(connection: Connection, run_ids: Sequence[int]) -> dict[int, float]:
     passes = func.avg(case((worst.c.worst >= 1.0, 1.0), else_=0.0))
     rows: Any = connection.execute(select(worst.c.run_id, passes).group_by(worst.c.run_id))
     return {run_id: float(share) for run_id, share in rows}
+
+
+def latest_finding_ids(connection: Connection) -> dict[tuple[str, str, str], int]:
+    """(target, suite, signal) -> its newest finding's id."""
+    columns = (latest_finding.c.target, latest_finding.c.suite, latest_finding.c.signal, latest_finding.c.finding_id)
+    return {(target, suite, signal): int(found) for target, suite, signal, found in connection.execute(select(*columns))}
+
+
+def finding_numbers(connection: Connection, ids: Sequence[int]) -> dict[int, FindingNumbers]:
+    """Finding id -> its numbers. The exhibits stay where they are: they are a hundred times as large."""
+    columns = (finding.c.id, finding.c.effect, finding.c.effect_low, finding.c.effect_high, finding.c.measures)
+    found: dict[int, FindingNumbers] = {}
+    for start in range(0, len(ids), CHUNK):
+        for row in connection.execute(select(*columns).where(finding.c.id.in_(ids[start : start + CHUNK]))):
+            numbers = (nan if end is None else end for end in (row.effect, row.effect_low, row.effect_high))
+            found[row.id] = FindingNumbers(*numbers, measures=row.measures)
+    return found
+
+
+def baseline_counts(connection: Connection) -> dict[tuple[str, str, str], tuple[int, int]]:
+    """(target, suite, status) -> how many baselines, and the newest one's id."""
+    kind = (baseline.c.target, baseline.c.suite, baseline.c.status)
+    rows = connection.execute(select(*kind, func.count(), func.max(baseline.c.id)).group_by(*kind))
+    return {(target, suite, status): (int(count), int(newest)) for target, suite, status, count, newest in rows}
 
 
 def spends(connection: Connection, day: date) -> dict[str, Spend]:
