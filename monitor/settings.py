@@ -36,10 +36,14 @@ class Provider(Section):
     api_key_file: Path | None = Field(None, description="file that holds the key, read at start and at reload")
     script: Path | None = Field(None, description="scripted only: YAML file of answers")
     concurrency: int = Field(4, ge=1, le=256, description="calls in flight at once")
-    requests_per_minute: int | None = Field(None, ge=1, description="requests started per minute; unlimited when left out")
+    requests_per_minute: int | None = Field(
+        None, ge=1, description="requests started per minute; unlimited when left out"
+    )
     tokens_per_minute: int | None = Field(None, ge=1, description="prompt and completion tokens per minute")
     timeout_seconds: float = Field(60, gt=0, description="longest wait for one attempt")
-    deadline_seconds: float = Field(300, gt=0, description="longest wait for one question, retries and waiting included")
+    deadline_seconds: float = Field(
+        300, gt=0, description="longest wait for one question, retries and waiting included"
+    )
     attempts: int = Field(4, ge=1, le=20, description="most attempts for one question")
     free: bool = Field(False, description="calls cost nothing: your own server")
     prices: dict[str, Price] = Field(default_factory=dict, description="model -> price, over the built-in price list")
@@ -105,28 +109,39 @@ class Embeddings(Section):
 class Schedule(Section):
     """When runs are due."""
 
-    probes: str = Field("daily", description="'daily' or 'every N days'")
-    production: str = Field("weekly mon 06:00", description="'weekly DAY HH:MM' in the timezone")
+    probes: str = Field("daily", description="'daily', 'every N days' or 'weekly DAY HH:MM', DAY: mon to sun")
+    production: str = Field("weekly mon 06:00", description="the same forms, for production samples")
     timezone: str = Field("UTC", description="IANA name, for clock times; slots are kept in UTC")
-    batches: int = Field(6, ge=1, le=96, description="parts a probe run is spread over its day in, each at a jittered time")
+    batches: int = Field(
+        6, ge=1, le=96, description="parts a probe run is spread over its day in, each at a jittered time"
+    )
     day_seconds: float = Field(
         86_400, ge=1, le=86_400, description="how long a 'day' lasts; shorter than 86400 only for demos and trials"
     )
 
 
 class Alarms(Section):
+    """How often a page may be nothing."""
+
     false_pages_per_target_year: float = Field(0.1, gt=0, le=365, description="promised upper rate of false pages")
 
 
 class Http(Section):
+    """Where metrics and pages are served."""
+
     host: str = Field("127.0.0.1", description="address to listen on")
-    port: int = Field(9464, ge=0, le=65535, description="port for /metrics, /healthz, /readyz, /-/reload and the pages; 0 picks one")
+    port: int = Field(
+        9464, ge=0, le=65535, description="port for /metrics, /healthz, /readyz, /-/reload and the pages; 0 picks one"
+    )
 
 
 class Settings(Section):
     """``cliffwatch.yaml``."""
 
-    store: str = Field("sqlite:///cliffwatch.db", description="SQLAlchemy URL: sqlite:///FILE or postgresql+psycopg://...")
+    store: str = Field(
+        "sqlite:///cliffwatch.db",
+        description="sqlite:///FILE, or postgresql+psycopg://USER@HOST/DATABASE with the password in PGPASSWORD",
+    )
     providers: dict[Name, Provider] = Field(min_length=1, description="endpoints by a name of yours")
     judge: Judge | None = Field(None, description="scores answers by rubric; none: only deterministic checks")
     embeddings: Embeddings | None = Field(None, description="none: no similarity scores")
