@@ -1,0 +1,132 @@
+"""Anthropic Messages, at the vendor or at a server that speaks it, in the API version that the client pins.
+
+Since version 2026-10-21 the API refuses temperature, top_p and top_k, and it has neither seed nor logprobs: none of
+them is ever sent. Repeated samples take their place.
+"""
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+import anthropic
+
+from monitor.ask.http import (
+    ReplyTooLargeError,
+    count_or_none,
+    malformed,
+    parse,
+    read_reply,
+    status_failure,
+    text_or_none,
+)
+from monitor.ask.protocol import AskFailed, Setup
+from monitor.ask.transport import client, connection_failure
+from monitor.records import Answer, Exchange, Question, Reason
+
+VENDOR_URL: Final = "https://api.anthropic.com"
+
+FINISH_REASONS: Final = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
+"""Into the words of Chat Completions, so that one word means one thing in the store; others are kept as they are."""
+
+_DROPPABLE: Final = ("thinking", "output_config")
+
+
+class AnthropicProvider:
+    """One ``AsyncAnthropic`` client; its own retries are off, since the asker has the one retry loop."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._key = setup.key
+        self._clock = setup.clock
+        base_url = setup.settings.base_url or VENDOR_URL
+        self._client = anthropic.AsyncAnthropic(
+            api_key=setup.key.reveal() if setup.key else "none",
+            # The client puts /v1 in front of each path itself.
+            base_url=base_url.rstrip("/").removesuffix("/v1"),
+            max_retries=0,
+            timeout=None,
+            http_client=client(setup.settings.concurrency),
+        )
+        self._create = self._client.messages.with_raw_response.create
+
+    async def ask(self, question: Question, accepts: Mapping[str, bool]) -> Answer:
+        body = request_body(question, accepts)
+        asked_at = self._clock()
+        started = time.perf_counter()
+        try:
+            raw = (await self._create(**body)).http_response
+        except anthropic.APIStatusError as error:
+            raw = error.response
+        except (anthropic.AnthropicError, ReplyTooLargeError) as error:
+            raise connection_failure(error, body, asked_at) from None
+        latency = time.perf_counter() - started
+        reply = read_reply(raw.status_code, raw.headers, raw.content, self._key)
+        if not 200 <= reply.status < 300:
+            raise status_failure(reply, body, [name for name in _DROPPABLE if name in body], self._clock())
+        parsed, exchange = parse(reply, body)
+        text, stop_reason = _read_text(parsed, exchange)
+        prompt_tokens, completion_tokens = _usage(parsed) or (0, 0)
+        return Answer(
+            text=text,
+            finish_reason=FINISH_REASONS.get(stop_reason, stop_reason) if stop_reason else None,
+            refusal=stop_reason == "refusal",
+            model=text_or_none(parsed.get("model")),
+            fingerprint=None,
+            request_id=reply.headers.get("request-id") or text_or_none(parsed.get("id")),
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            latency_seconds=latency,
+            asked_at=asked_at,
+            exchange=exchange,
+        )
+
+    async def aclose(self) -> None:
+        await self._client.close()
+
+
+def request_body(question: Question, accepts: Mapping[str, bool]) -> dict[str, Any]:
+    """The request, without what the model is known to refuse.
+
+    Thinking is switched off where the model lets it: it is on by default and shares ``max_tokens`` with the answer.
+    """
+    body: dict[str, Any] = {
+        "model": question.model,
+        "max_tokens": question.sampling.max_tokens,
+        "messages": [{"role": m.role, "content": m.content} for m in question.messages if m.role != "system"],
+    }
+    system = "\n\n".join(m.content for m in question.messages if m.role == "system")
+    if system:
+        body["system"] = system
+    if accepts.get("thinking", True):
+        body["thinking"] = {"type": "disabled"}
+    if question.response_schema is not None and accepts.get("output_config", True):
+        body["output_config"] = {"format": {"type": "json_schema", "schema": dict(question.response_schema)}}
+    return body
+
+
+def _read_text(parsed: Mapping[str, Any], exchange: Exchange) -> tuple[str, str | None]:
+    """The text blocks put together, and the stop reason."""
+    tokens = _usage(parsed)
+    blocks = parsed.get("content")
+    stop_reason = text_or_none(parsed.get("stop_reason"))
+    if not isinstance(blocks, list):
+        raise malformed("the reply has no list of content blocks", exchange, tokens)
+    texts = [b.get("text") for b in blocks if isinstance(b, dict) and b.get("type") == "text"]
+    if not all(isinstance(text, str) for text in texts):
+        raise malformed("a text block holds no text", exchange, tokens)
+    text = "".join(str(text) for text in texts)
+    if stop_reason == "max_tokens" and not text:
+        detail = "max_tokens was used up before the answer began"
+        raise AskFailed(Reason.TRUNCATED, detail, permanent=True, exchange=exchange, tokens=tokens)
+    if not texts and stop_reason not in ("refusal", "end_turn", "stop_sequence"):
+        raise malformed("the reply holds no text", exchange, tokens)
+    return text, stop_reason
+
+
+def _usage(parsed: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Prompt tokens, those read from and written to the cache included, and completion tokens, thinking included."""
+    usage = parsed.get("usage")
+    if not isinstance(usage, dict) or (prompt := count_or_none(usage.get("input_tokens"))) is None:
+        return None
+    for cached in ("cache_creation_input_tokens", "cache_read_input_tokens"):
+        prompt += count_or_none(usage.get(cached)) or 0
+    return prompt, count_or_none(usage.get("output_tokens")) or 0

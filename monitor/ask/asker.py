@@ -1,0 +1,243 @@
+"""The ask stage: many questions at once to many providers, each outcome recorded the moment it is there."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any, Final
+
+import structlog
+
+from monitor.ask.budget import Till
+from monitor.ask.capabilities import Capabilities
+from monitor.ask.limits import Limits, Sleep
+from monitor.ask.prices import price_of
+from monitor.ask.protocol import LostFence, Observer, Provider, Recorder, Secret, Setup
+from monitor.ask.pursuit import Attempt, Line, Means, Pursuit
+from monitor.ask.secrets import read_keys
+from monitor.ask.writer import GroupWriter
+from monitor.records import Answer, Arm, Outcome, Question, Reason, Recorded, Reservation, Unmeasured
+from monitor.settings import Budget, Endpoint, Price, Settings
+
+log = structlog.get_logger()
+
+LEASE: Final = timedelta(seconds=30)
+"""How far each recorded outcome extends its run's lease."""
+
+MakeProvider = Callable[[Setup], Provider]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What came of a call to ``ask``; the answers themselves are in the store."""
+
+    answers: int = 0
+    unmeasured: Mapping[Reason, int] = field(default_factory=dict)
+    usd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One exchange, explained whole, for ``ask --debug``."""
+
+    question: Question
+    outcome: Outcome
+    attempts: tuple[Attempt, ...]
+    accepts: Mapping[str, bool]
+    """Request parameter -> whether the model takes it, as known afterwards."""
+    price: Price | None
+    provider_kind: str
+    base_url: str
+    """Empty: the vendor's own."""
+
+
+class Asker:
+    """Asks within the limits, retries and budgets of the settings, and records through ``recorder``.
+
+    One asker belongs to one event loop and one configuration; a reload makes a new one.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        recorder: Recorder,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Sleep = asyncio.sleep,
+        rng: Random | None = None,
+        observer: Observer | None = None,
+        lease: timedelta = LEASE,
+    ) -> None:
+        """
+        Args:
+            settings: providers, targets and budgets.
+            recorder: where outcomes and reservations go; the store.
+            clock, monotonic, sleep, rng: time and chance, for tests.
+            observer: told of every attempt, for the daemon's own metrics.
+            lease: how far a recorded outcome extends its run's lease.
+
+        Raises:
+            ConfigError: a key that the settings name is not there.
+        """
+        self._settings = settings
+        self._clock = clock
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._lease = lease
+        self._keys: dict[str, Secret | None] = read_keys(settings.providers)
+        self._lines: dict[str, asyncio.Future[Line]] = {}
+        self._limits = {name: Limits(p, monotonic, sleep) for name, p in settings.providers.items()}
+        self._recording: GroupWriter[Recorded, bool] = GroupWriter(recorder.record)
+        self._reserving: GroupWriter[Reservation, int | None] = GroupWriter(recorder.reserve)
+        self._till = Till(self._reserving)
+        self._means = Means(Capabilities(recorder), clock, monotonic, sleep, rng or random.Random(), observer)
+        self._prices: dict[tuple[str, str], Price | None] = {}
+
+    async def ask(self, questions: Sequence[Question], fence: int) -> Asked:
+        """Ask all questions at once, within each provider's limits, and record each outcome as it comes.
+
+        Returns when all are recorded. When this is cancelled, what has come back is recorded still, and the calls in
+        flight are dropped.
+
+        Raises:
+            LostFence: the store did not take an outcome, because the run was handed to another worker.
+            StoreError: the store cannot be written to.
+        """
+        unique = {(q.run_id, *q.key): q for q in questions}
+        tally = _Tally()
+        try:
+            await _all([self._ask_one(q, fence, tally) for q in unique.values()])
+        finally:
+            await asyncio.shield(self._recording.drain())
+        if tally.outcomes:
+            log.info("asked", answers=tally.answers, unmeasured=dict(tally.unmeasured), usd=round(tally.usd, 6))
+        return Asked(tally.answers, dict(tally.unmeasured), tally.usd)
+
+    async def exchange(self, question: Question) -> Explanation:
+        """Ask one question as ``ask`` would and explain it; neither recorded nor charged to the target's budget."""
+        line = await self._line(question.provider)
+        async with line.limits.slots:
+            pursuit = await self._pursuit(question, line, till=None)
+            pursuit.keep_trace = True
+            outcome = await pursuit.outcome()
+        await self._learn(pursuit, line)
+        known = await self._means.capabilities.of(line.name, line.base_url, question.model)
+        return Explanation(
+            question, outcome, tuple(pursuit.trace), dict(known), pursuit.price, line.settings.kind, line.base_url
+        )
+
+    async def aclose(self) -> None:
+        """Write what is pending and close every provider."""
+        await self._recording.drain()
+        await self._reserving.drain()
+        for future in self._lines.values():
+            with suppress(Exception):
+                await (await future).provider.aclose()
+        self._lines.clear()
+
+    async def _ask_one(self, question: Question, fence: int, tally: "_Tally") -> None:
+        line = await self._line(question.provider)
+        # The slot is given back only when the outcome is recorded: a crash loses at most `concurrency` answers.
+        async with line.limits.slots:
+            pursuit = await self._pursuit(question, line, till=self._till)
+            outcome = await pursuit.outcome()
+            # From here to the queue nothing waits, so a cancellation cannot come between an answer and its record.
+            recorded = self._recording.submit(self._recorded(question, outcome, fence, pursuit.reservations))
+            tally.add(outcome)
+            if not await recorded:
+                raise LostFence(f"run {question.run_id} was handed to another worker")
+        await self._learn(pursuit, line)
+
+    def _recorded(self, question: Question, outcome: Outcome, fence: int, reservations: Sequence[int]) -> Recorded:
+        first = reservations[0] if reservations else None
+        return Recorded(question, outcome, fence, self._clock() + self._lease, first, tuple(reservations[1:]))
+
+    async def _pursuit(self, question: Question, line: Line, till: Till | None) -> Pursuit:
+        target = self._settings.targets.get(question.target)
+        return Pursuit(
+            question=question,
+            line=line,
+            means=self._means,
+            price=await self._price(question),
+            budget=target.budget if target is not None else Budget(),
+            till=till,
+        )
+
+    async def _learn(self, pursuit: Pursuit, line: Line) -> None:
+        key = (line.name, line.base_url, pursuit.question.model)
+        for name, accepted in pursuit.lessons.items():
+            await self._means.capabilities.learn(key, name, accepted, self._clock())
+
+    async def _price(self, question: Question) -> Price | None:
+        key = (question.provider, question.model)
+        if key not in self._prices:
+            provider = self._settings.providers[question.provider]
+            self._prices[key] = await asyncio.to_thread(price_of, provider, question.model)
+        return self._prices[key]
+
+    async def _line(self, name: str) -> Line:
+        """The provider and what is around it, made when the first question comes: vendors' clients import slowly."""
+        future = self._lines.get(name)
+        if future is None:
+            future = self._lines[name] = asyncio.ensure_future(self._open(name))
+        return future.result() if future.done() else await asyncio.shield(future)
+
+    async def _open(self, name: str) -> Line:
+        from monitor.ask import provider_class  # the dict of providers stands in the package, which imports this module
+
+        settings = self._settings.providers[name]
+        setup = Setup(name, settings, self._keys[name], self._endpoints(name), self._clock)
+        make = await asyncio.to_thread(provider_class, settings.kind)
+        return Line(name, settings, self._limits[name], make(setup))
+
+    def _endpoints(self, provider: str) -> dict[tuple[str, Arm], Endpoint]:
+        found: dict[tuple[str, Arm], Endpoint] = {}
+        for name, target in self._settings.targets.items():
+            arms = {Arm.SUBJECT: target.subject, Arm.BASE: target.base}
+            arms |= dict.fromkeys((Arm.JUDGE_SUBJECT, Arm.JUDGE_BASE), self._settings.judge)
+            found |= {(name, arm): e for arm, e in arms.items() if e is not None and e.provider == provider}
+        return found
+
+
+@dataclass(slots=True)
+class _Tally:
+    answers: int = 0
+    unmeasured: Counter[Reason] = field(default_factory=Counter)
+    usd: float = 0.0
+
+    @property
+    def outcomes(self) -> int:
+        return self.answers + self.unmeasured.total()
+
+    def add(self, outcome: Outcome) -> None:
+        self.usd += outcome.usd
+        match outcome:
+            case Answer():
+                self.answers += 1
+            case Unmeasured(reason=reason):
+                self.unmeasured[reason] += 1
+
+
+async def _all(work: Sequence[Coroutine[Any, Any, None]]) -> None:
+    """Run all at once; the first failure, or a cancellation, stops the others before it is raised."""
+    tasks = [asyncio.create_task(one) for one in work]
+    if not tasks:
+        return
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,59 @@
+"""What a model accepts: found out once by asking, kept in the store, so that nobody has to configure it."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from monitor.ask.protocol import Recorder
+from monitor.records import Answer, Question
+
+log = structlog.get_logger()
+
+KEPT: Final = ("temperature", "seed", "logprobs", "top_logprobs", "response_format", "reasoning_effort",
+               "max_completion_tokens", "max_tokens", "thinking", "output_config")  # fmt: skip
+"""Request parameters that may be left out or exchanged, by the name they have in the request."""
+
+
+class Capabilities:
+    """Per model: request parameter -> whether it is taken. What is not in it is unknown, and is tried."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+        self._known: dict[tuple[str, str, str], dict[str, bool]] = {}
+
+    async def of(self, provider: str, base_url: str, model: str) -> Mapping[str, bool]:
+        """What is known so far; the same mapping is updated in place as more is learned."""
+        key = (provider, base_url, model)
+        known = self._known.get(key)
+        if known is None:
+            stored = await asyncio.to_thread(self._recorder.capability, *key)
+            known = self._known.setdefault(key, dict(stored))
+        return known
+
+    async def learn(self, key: tuple[str, str, str], name: str, accepted: bool, now: datetime) -> None:
+        """Remember, here at once and in the store; only what is new is written."""
+        known = self._known.setdefault(key, {})
+        if known.get(name) == accepted:
+            return
+        known[name] = accepted
+        if not accepted:
+            log.info("parameter_not_accepted", provider=key[0], model=key[2], parameter=name)
+        await asyncio.to_thread(self._recorder.set_capability, *key, name, accepted, now)
+
+
+def shown_by(question: Question, answer: Answer, known: Mapping[str, bool]) -> dict[str, bool]:
+    """What an answer shows for the first time about the parameters that were sent for it.
+
+    Logprobs that were asked for and did not come were ignored in silence: they count as not accepted.
+    """
+    shown: dict[str, bool] = {}
+    if question.sampling.logprobs and "logprobs" not in known and answer.text:
+        shown["logprobs"] = answer.logprobs is not None
+    sent = answer.exchange.request
+    for name in KEPT:
+        if name in sent and name not in known and name not in ("logprobs", "top_logprobs"):
+            shown[name] = True
+    return shown

@@ -1,0 +1,191 @@
+"""What the HTTP providers share: reading hostile replies, keeping the exchange without credentials, classifying."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from monitor.ask.protocol import AskFailed, Secret
+from monitor.ask.retry import retry_after
+from monitor.records import Exchange, Reason
+
+LARGEST_REPLY: Final = 8 * 2**20
+"""Bytes of a reply that are read; an answer with 20 alternatives for each of 4,096 tokens has about 6 MiB."""
+
+LARGEST_COMPRESSED: Final = 2**18
+"""The same for a compressed one, which we do not ask for: deflate grows up to 1,032-fold."""
+
+_KEPT_HEADER: Final = re.compile(
+    r"retry-after(-ms)?|(x-|anthropic-)ratelimit-.*|(x-)?request-id|x-should-retry|openai-(processing-ms|version|model)"
+    r"|date|server|cf-ray|content-type|content-length|x-litellm-(model-id|version|call-id)|x-envoy-.*-time"
+)
+_SUSPECT: Final = re.compile(r"\\u0000|\\u[dD][89a-fA-F]|[\x00\ud800-\udfff]|\d[eE]\+?\d{3}")
+_UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
+_OUT_OF_CREDIT: Final = re.compile(
+    r"insufficient_quota|billing_(hard_limit|not_active)|credit balance|exceeded your current quota", re.IGNORECASE
+)
+_REFUSES_PARAMETER: Final = re.compile(
+    r"unsupported|not support|n't support|unrecogni[sz]ed|unknown|unexpected|forbidden|deprecated|no longer|removed"
+    r"|not (be )?(permitted|allowed|available|enabled|compatible)|extra (input|field)|incompatible|disabled"
+    r"|only the default",
+    re.IGNORECASE,
+)
+_TOO_LONG: Final = re.compile(r"context.{0,20}(length|window)|too (large|long)|at most|less than or equal|maximum")
+
+
+class ReplyTooLargeError(Exception):
+    """More than ``LARGEST_REPLY`` bytes came; reading was stopped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One HTTP reply, bounded, with every trace of the key taken out."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    def json(self) -> Any:
+        """The body, parsed, holding nothing that a database would refuse: no NUL, lone surrogate, NaN or infinity.
+
+        Raises:
+            ValueError: not JSON, or nested too deeply.
+        """
+        try:
+            parsed = json.loads(self.text, parse_constant=lambda _: None)
+            return storable(parsed) if _SUSPECT.search(self.text) else parsed
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+
+
+def read_reply(status: int, headers: Mapping[str, str], body: bytes, key: Secret | None) -> Reply:
+    """Bound and clean what came back. A server may echo our key: it is cut out of the body and the headers."""
+    text = scrub(body.decode("utf-8", "replace"), key)
+    kept = {name: scrub(value[:300], key) for name, value in headers.items() if _KEPT_HEADER.fullmatch(name.lower())}
+    return Reply(status, kept, text)
+
+
+def scrub(text: str, key: Secret | None) -> str:
+    """``text`` without the key, plain or as JSON writes it."""
+    if key is None:
+        return text
+    plain = key.reveal()
+    if plain in text:
+        text = text.replace(plain, "[key]")
+    escaped = json.dumps(plain)[1:-1]
+    return text.replace(escaped, "[key]") if escaped != plain else text
+
+
+def storable(value: Any) -> Any:
+    """A copy of parsed JSON in which every text and number can be stored."""
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, dict):
+        return {storable(k): storable(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [storable(v) for v in value]
+    if isinstance(value, float) and value - value != 0.0:
+        return None
+    return value
+
+
+def malformed(detail: str, exchange: Exchange, tokens: tuple[int, int] | None = None) -> AskFailed:
+    """HTTP 200, but not a completion that can be read. It may have been billed."""
+    return AskFailed(Reason.MALFORMED, detail, exchange=exchange, tokens=tokens, maybe_billed=tokens is None)
+
+
+def parse(reply: Reply, request: Mapping[str, Any]) -> tuple[dict[str, Any], Exchange]:
+    """The reply's JSON object and the exchange to keep.
+
+    Raises:
+        AskFailed: MALFORMED, when it is no JSON object.
+    """
+    try:
+        body = reply.json()
+    except ValueError as error:
+        exchange = _exchange(reply, request, reply.text[:4000])
+        raise malformed(f"the reply is not JSON: {type(error).__name__}", exchange) from None
+    exchange = _exchange(reply, request, body if isinstance(body, dict) else reply.text[:4000])
+    if not isinstance(body, dict):
+        raise malformed("the reply is JSON, but not an object", exchange)
+    if body.get("error") and "choices" not in body and "content" not in body:
+        # Some gateways send their errors with status 200.
+        raise malformed("the reply is an error with status 200", exchange)
+    return body, exchange
+
+
+def status_failure(reply: Reply, request: Mapping[str, Any], droppable: Sequence[str], now: datetime) -> AskFailed:
+    """Classify an HTTP error.
+
+    Args:
+        reply: what came, with a status outside 200 to 299.
+        request: the body that was sent.
+        droppable: names of sent parameters that can be left out.
+        now: for Retry-After dates.
+    """
+    try:
+        body: Any = reply.json()
+    except ValueError:
+        body = None
+    error = body.get("error", body) if isinstance(body, dict) else None
+    fields = error if isinstance(error, dict) else {}
+    message = str(fields.get("message") or fields.get("detail") or error or reply.text)[:1000]
+    code = str(fields.get("code") or fields.get("type") or "")[:60]
+    detail = " ".join(part for part in (f"HTTP {reply.status}", code, message[:300]) if part)
+    exchange = _exchange(reply, request, body if isinstance(body, dict) else reply.text[:4000])
+    parameter = None
+    if reply.status in (400, 403, 422):
+        parameter = refused_parameter(fields.get("param"), f"{code} {message}", droppable)
+    reason, permanent = _classify(reply.status, f"{code} {fields.get('type')} {message}")
+    if reply.headers.get("x-should-retry") == "false":
+        permanent = True
+    wait = None if permanent else retry_after(reply.headers, now)
+    return AskFailed(reason, detail, permanent=permanent, retry_after=wait, exchange=exchange, parameter=parameter)
+
+
+def refused_parameter(param: object, message: str, sent: Sequence[str]) -> str | None:
+    """The one of ``sent`` that an error says the model does not take; ``None`` when it says something else.
+
+    A value that is out of range, or a prompt that is too long, is no refusal of a parameter: leaving it out would
+    quietly measure something else.
+    """
+    if not _REFUSES_PARAMETER.search(message) or (_TOO_LONG.search(message) and "nsupported" not in message):
+        return None
+    if isinstance(param, str):
+        top = re.split(r"[.\[]", param, maxsplit=1)[0]
+        if top in sent:
+            return top
+    quoted = [name for name in sent if re.search(rf"['\"`]{name}['\"`.]", message)]
+    named = quoted or [name for name in sent if re.search(rf"\b{name}\b", message)]
+    return named[0] if named else None
+
+
+def _classify(status: int, words: str) -> tuple[Reason, bool]:
+    """Reason, and whether another attempt would fail in the same way."""
+    if status == 402 or (status in (400, 403, 429) and _OUT_OF_CREDIT.search(words)):
+        return Reason.QUOTA, True
+    if status in (401, 403):
+        return Reason.UNAUTHORIZED, True
+    if status == 408:
+        return Reason.TIMEOUT, False
+    if status == 429:
+        return Reason.RATE_LIMITED, False
+    if status in (409, 425) or status >= 500:
+        return Reason.SERVER_ERROR, status in (501, 505)
+    return Reason.REJECTED, True
+
+
+def text_or_none(value: object, longest: int = 200) -> str | None:
+    """``value`` when it is a text, cut to ``longest`` characters."""
+    return value[:longest] if isinstance(value, str) else None
+
+
+def count_or_none(value: object) -> int | None:
+    """``value`` when it can be a number of tokens."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
+
+
+def _exchange(reply: Reply, request: Mapping[str, Any], response: Mapping[str, Any] | str) -> Exchange:
+    return Exchange(request=request, response=response, status=reply.status, headers=reply.headers)

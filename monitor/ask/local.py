@@ -1,0 +1,257 @@
+"""A model in this process: transformers, with a PEFT adapter if the endpoint names one. All work is in one thread."""
+
+import asyncio
+import hashlib
+import threading
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from monitor.ask.protocol import AskFailed, Setup
+from monitor.records import Answer, Arm, Exchange, Question, Reason, TokenLogprob
+from monitor.settings import Endpoint
+
+_NO_TEMPLATE: Final = "{% for m in messages %}{{ m.content }}\n{% endfor %}"
+"""For a base model without a chat template: the messages, one a line."""
+
+
+class _CannotLoadError(Exception):
+    """The message says which part and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    model: Any
+    tokenizer: Any
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Generated:
+    text: str
+    finish_reason: str
+    prompt_tokens: int
+    completion_tokens: int
+    logprobs: tuple[TokenLogprob, ...] | None
+    fingerprint: str
+    seconds: float
+
+
+class LocalProvider:
+    """Loads each endpoint's weights once, on its first question, and keeps them."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._clock = setup.clock
+        self._endpoints = setup.endpoints
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="local-model")
+        self._loaded: dict[tuple[str, str | None, Path | None], _Loaded | _CannotLoadError] = {}
+
+    async def ask(self, question: Question, accepts: Mapping[str, bool]) -> Answer:
+        endpoint = self._endpoint(question.target, question.arm, question)
+        request = _request(question, endpoint)
+        exchange = Exchange(request, None)
+        asked_at = self._clock()
+        stop = threading.Event()
+        loop = asyncio.get_running_loop()
+        try:
+            done = await loop.run_in_executor(self._thread, self._generate, endpoint, question, stop)
+        except _CannotLoadError as error:
+            raise AskFailed(Reason.REJECTED, str(error), permanent=True, exchange=exchange) from None
+        except (RuntimeError, ValueError, IndexError, OSError, MemoryError) as error:
+            detail = f"the local model failed: {type(error).__name__}: {str(error)[:200]}"
+            raise AskFailed(Reason.SERVER_ERROR, detail, exchange=exchange) from None
+        finally:
+            # Cancelled or timed out: the thread stops at its next token and is free for the next question.
+            stop.set()
+        tokens = (done.prompt_tokens, done.completion_tokens)
+        response = {"text": done.text, "finish_reason": done.finish_reason, "tokens": list(tokens)}
+        exchange = Exchange(request, response)
+        if done.finish_reason == "length" and not done.text:
+            detail = "max_tokens was used up before the answer began"
+            raise AskFailed(Reason.TRUNCATED, detail, permanent=True, exchange=exchange, tokens=tokens)
+        return Answer(
+            text=done.text,
+            finish_reason=done.finish_reason,
+            refusal=False,
+            model=question.model,
+            fingerprint=done.fingerprint,
+            request_id=None,
+            prompt_tokens=done.prompt_tokens,
+            completion_tokens=done.completion_tokens,
+            latency_seconds=done.seconds,
+            asked_at=asked_at,
+            exchange=exchange,
+            logprobs=done.logprobs,
+        )
+
+    async def aclose(self) -> None:
+        self._loaded.clear()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _endpoint(self, target: str, arm: Arm, question: Question) -> Endpoint:
+        known = self._endpoints.get((target, arm))
+        return known or Endpoint(provider=question.provider, model=question.model)
+
+    def _generate(self, endpoint: Endpoint, question: Question, stop: threading.Event) -> _Generated:
+        key = (endpoint.model, endpoint.revision, endpoint.adapter)
+        if key not in self._loaded:
+            try:
+                self._loaded[key] = _load(endpoint)
+            except _CannotLoadError as error:
+                self._loaded[key] = error
+        loaded = self._loaded[key]
+        if isinstance(loaded, _CannotLoadError):
+            raise loaded
+        return _generate(loaded, question, stop)
+
+
+def _load(endpoint: Endpoint) -> _Loaded:
+    """Load the weights, from safetensors only: other formats can run code.
+
+    Raises:
+        _CannotLoadError: they are not there, not pinned, or the adapter does not fit the model.
+    """
+    try:
+        import transformers
+    except ImportError:
+        extra = "pip install 'cliffwatch[local]'"
+        raise _CannotLoadError(
+            f"providers of kind local need an optional part that is not installed: {extra}"
+        ) from None
+    is_folder = Path(endpoint.model).is_dir()
+    if not is_folder and endpoint.revision is None:
+        raise _CannotLoadError(f"{endpoint.model} is no folder, and a hub id needs revision: the commit to load")
+    revision = {} if is_folder else {"revision": endpoint.revision}
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(endpoint.model, **revision)
+        model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+            endpoint.model, dtype="auto", use_safetensors=True, **revision
+        )
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise _CannotLoadError(f"model {endpoint.model} cannot be loaded: {str(error)[:300]}") from None
+    if endpoint.adapter is not None:
+        model = _with_adapter(model, endpoint.adapter)
+    return _Loaded(model.eval(), tokenizer, _fingerprint(endpoint, transformers.__version__))
+
+
+def _with_adapter(model: Any, adapter: Path) -> Any:
+    """The model with the adapter on it.
+
+    PEFT loads with ``strict=False``: an adapter of another model then changes nothing, and nobody is told. Its
+    report of missing and unexpected keys is therefore a reason to refuse.
+    """
+    import peft
+
+    if not (adapter / "adapter_model.safetensors").is_file():
+        raise _CannotLoadError(f"adapter {adapter} has no adapter_model.safetensors")
+    try:
+        config = peft.PeftConfig.from_pretrained(str(adapter))
+        config.inference_mode = True
+        tuned = peft.PeftModel(model, config)
+        report = tuned.load_adapter(str(adapter), "default")
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise _CannotLoadError(f"adapter {adapter} does not fit the model: {str(error)[:300]}") from None
+    problems = [
+        f"{len(keys)} {kind} keys (first: {keys[0]})"
+        for kind, keys in (("missing", report.missing_keys), ("unexpected", report.unexpected_keys))
+        if keys
+    ]
+    if problems:
+        raise _CannotLoadError(f"adapter {adapter} does not fit the model: {' and '.join(problems)}")
+    return tuned
+
+
+def _fingerprint(endpoint: Endpoint, version: str) -> str:
+    """Names the weight files by name, size and time, with the library's version: what could change the answers."""
+    digest = hashlib.sha256(f"{endpoint.model}@{endpoint.revision}".encode())
+    for folder in (Path(endpoint.model), endpoint.adapter):
+        if folder is not None and folder.is_dir():
+            for file in sorted(folder.glob("*.safetensors")):
+                status = file.stat()
+                digest.update(f"{file.name}/{status.st_size}/{status.st_mtime_ns}".encode())
+    return f"transformers-{version}-{digest.hexdigest()[:12]}"
+
+
+def _generate(loaded: _Loaded, question: Question, stop: threading.Event) -> _Generated:
+    import torch
+    from transformers import StoppingCriteria, StoppingCriteriaList
+
+    class Stopped(StoppingCriteria):
+        def __call__(self, input_ids: Any, scores: Any, **_: Any) -> Any:
+            return torch.full((input_ids.shape[0],), stop.is_set(), dtype=torch.bool)
+
+    started = time.perf_counter()
+    sampling = question.sampling
+    inputs = loaded.tokenizer.apply_chat_template(
+        [{"role": m.role, "content": m.content} for m in question.messages],
+        chat_template=None if loaded.tokenizer.chat_template else _NO_TEMPLATE,
+        add_generation_prompt=True,
+        return_tensors="pt",
+        return_dict=True,
+    )
+    sampled: dict[str, Any] = {}
+    if sampling.temperature is not None:
+        # Plain sampling from the model's own distribution, as the vendors define temperature.
+        hot = {"do_sample": True, "temperature": sampling.temperature, "top_k": 0, "top_p": 1.0}
+        sampled = hot if sampling.temperature > 0 else {"do_sample": False}
+    torch.manual_seed(question.seed if question.seed is not None else torch.seed() % 2**63)
+    with torch.inference_mode():
+        output = loaded.model.generate(
+            **inputs,
+            max_new_tokens=sampling.max_tokens,
+            output_logits=sampling.logprobs > 0,
+            return_dict_in_generate=True,
+            stopping_criteria=StoppingCriteriaList([Stopped()]),
+            pad_token_id=loaded.tokenizer.pad_token_id or loaded.tokenizer.eos_token_id,
+            **sampled,
+        )
+    prompt_tokens = inputs["input_ids"].shape[1]
+    new = output.sequences[0, prompt_tokens:].tolist()
+    ended = bool(new) and new[-1] in _end_tokens(loaded)
+    content = new[:-1] if ended else new
+    return _Generated(
+        text=loaded.tokenizer.decode(content, skip_special_tokens=True),
+        finish_reason="stop" if ended else "length",
+        prompt_tokens=prompt_tokens,
+        completion_tokens=len(new),
+        logprobs=_logprobs(loaded, content, output.logits, sampling.logprobs) if sampling.logprobs else None,
+        fingerprint=loaded.fingerprint,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _end_tokens(loaded: _Loaded) -> set[int]:
+    ends = loaded.model.generation_config.eos_token_id
+    if ends is None:
+        ends = loaded.tokenizer.eos_token_id
+    return set(ends) if isinstance(ends, list) else {ends}
+
+
+def _logprobs(loaded: _Loaded, tokens: list[int], logits: Any, alternatives: int) -> tuple[TokenLogprob, ...]:
+    """Of the model's own distribution, before temperature."""
+    import torch
+
+    found = []
+    for token, scores in zip(tokens, logits, strict=False):
+        distribution = torch.log_softmax(scores[0].float(), dim=-1)
+        best = distribution.topk(min(alternatives, distribution.shape[0]))
+        top = {
+            loaded.tokenizer.decode([i]): v for i, v in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        }
+        found.append(TokenLogprob(loaded.tokenizer.decode([token]), float(distribution[token]), top))
+    return tuple(found)
+
+
+def _request(question: Question, endpoint: Endpoint) -> dict[str, Any]:
+    return {
+        "model": endpoint.model,
+        "revision": endpoint.revision,
+        "adapter": str(endpoint.adapter) if endpoint.adapter else None,
+        "messages": [{"role": m.role, "content": m.content} for m in question.messages],
+        "temperature": question.sampling.temperature,
+        "max_tokens": question.sampling.max_tokens,
+        "seed": question.seed,
+    }
