@@ -88,8 +88,9 @@ def _passed(connection: Connection, run_ids: Sequence[int]) -> dict[int, float]:
 
 def latest_finding_ids(connection: Connection) -> dict[tuple[str, str, str], int]:
     """(target, suite, signal) -> its newest finding's id."""
-    columns = (latest_finding.c.target, latest_finding.c.suite, latest_finding.c.signal, latest_finding.c.finding_id)
-    return {(target, suite, signal): int(found) for target, suite, signal, found in connection.execute(select(*columns))}
+    newest = latest_finding.c
+    rows = connection.execute(select(newest.target, newest.suite, newest.signal, newest.finding_id))
+    return {(target, suite, signal): int(found) for target, suite, signal, found in rows}
 
 
 def finding_numbers(connection: Connection, ids: Sequence[int]) -> dict[int, FindingNumbers]:
@@ -98,8 +99,8 @@ def finding_numbers(connection: Connection, ids: Sequence[int]) -> dict[int, Fin
     found: dict[int, FindingNumbers] = {}
     for start in range(0, len(ids), CHUNK):
         for row in connection.execute(select(*columns).where(finding.c.id.in_(ids[start : start + CHUNK]))):
-            numbers = (nan if end is None else end for end in (row.effect, row.effect_low, row.effect_high))
-            found[row.id] = FindingNumbers(*numbers, measures=row.measures)
+            effect, low, high = (nan if end is None else float(end) for end in row[1:4])
+            found[row.id] = FindingNumbers(effect, low, high, row.measures)
     return found
 
 

@@ -1,0 +1,148 @@
+"""The names, types and labels of every metric: a public contract, which dashboards, alerts and users' rules hang on.
+
+``docs/metrics.md`` is written from it: ``python -m monitor.metrics > docs/metrics.md``.
+"""
+
+import sys
+from dataclasses import dataclass
+from typing import Final, Literal
+
+PREFIX: Final = "cliffwatch_"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """One metric of the contract; ``name`` is without prefix."""
+
+    name: str
+    kind: Literal["gauge", "counter", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+    in_memory: bool = False
+    """Of this process only; all others are read from the store."""
+
+
+_TS: Final = ("target", "suite")
+_CALL: Final = ("target", "arm", "provider", "model")
+
+METRICS: Final[tuple[MetricSpec, ...]] = (
+    MetricSpec("build_info", "gauge", ("version",), "The running version; always 1."),
+    MetricSpec(
+        "target_info",
+        "gauge",
+        ("target", "provider", "model", "base_model", "baseline"),
+        "A configured target; always 1. baseline holds the approved baselines' ids (one for each suite), or unarmed.",
+    ),
+    MetricSpec(
+        "baselines",
+        "gauge",
+        ("target", "suite", "status"),
+        "Baselines by status: capturing, captured, approved, retired. No approved one means that nothing is compared.",
+    ),
+    MetricSpec(
+        "run_last_success_timestamp_seconds",
+        "gauge",
+        _TS,
+        "When a run last finished with usable answers, in Unix time.",
+    ),
+    MetricSpec("run_last_attempt_timestamp_seconds", "gauge", _TS, "When a run was last worked on, in Unix time."),
+    MetricSpec("run_interval_seconds", "gauge", _TS, "Seconds from one scheduled run to the next."),
+    MetricSpec(
+        "run_unmeasured_ratio", "gauge", _TS, "Share of the last finished run's questions that have no usable answer."
+    ),
+    MetricSpec("runs_total", "counter", (*_TS, "outcome"), "Finished runs by outcome: measured, partial, unmeasured."),
+    MetricSpec("alarm", "gauge", ("target", "signal", "severity"), "1 while the alarm is raised, else 0."),
+    MetricSpec(
+        "effect", "gauge", (*_TS, "signal"), "Effect size of the last finding, in the signal's own unit (see findings)."
+    ),
+    MetricSpec("effect_low", "gauge", (*_TS, "signal"), "Lower end of the effect's 95 % interval."),
+    MetricSpec("effect_high", "gauge", (*_TS, "signal"), "Upper end of the effect's 95 % interval."),
+    MetricSpec(
+        "base_match_ratio", "gauge", _TS, "Share of answers that look more like the base's than like the baseline's."
+    ),
+    MetricSpec(
+        "adapter_effect_ratio",
+        "gauge",
+        _TS,
+        "The fine-tune's present effect over its approved effect: 1 is healthy, 0 is gone.",
+    ),
+    MetricSpec(
+        "answer_length_chars", "gauge", (*_TS, "stat"), "Length of the subject's answers in characters, by statistic."
+    ),
+    MetricSpec(
+        "answer_length_variance_ratio", "gauge", _TS, "Variance of the answers' length over the approved baseline's."
+    ),
+    MetricSpec("judge_score", "gauge", (*_TS, "rubric"), "Mean score of the subject's answers now, 0 to 1."),
+    MetricSpec("judge_score_baseline", "gauge", (*_TS, "rubric"), "Mean score in the approved baseline, 0 to 1."),
+    MetricSpec("pass_ratio", "gauge", _TS, "Share of the subject's answers that pass every deterministic check."),
+    MetricSpec(
+        "api_requests_total",
+        "counter",
+        (*_CALL, "outcome"),
+        "Calls made, retries included, by what became of the question: ok, or why it has no usable answer.",
+    ),
+    MetricSpec("api_tokens_total", "counter", (*_CALL, "type"), "Tokens by type: prompt or completion."),
+    MetricSpec("api_spend_usd_total", "counter", _CALL, "US dollars spent on calls, judge and retries included."),
+    MetricSpec(
+        "budget_remaining_usd", "gauge", ("target",), "What is left of today's budget (UTC), reservations taken off."
+    ),
+    MetricSpec("schedule_lag_seconds", "gauge", (), "How long the most overdue run waits to be worked on."),
+    MetricSpec(
+        "api_request_duration_seconds",
+        "histogram",
+        ("target", "arm"),
+        "Duration of one attempt of a call, in seconds.",
+        in_memory=True,
+    ),
+    MetricSpec(
+        "config_last_reload_success", "gauge", (), "1 when the last reload was accepted, else 0.", in_memory=True
+    ),
+    MetricSpec(
+        "config_last_reload_success_timestamp_seconds",
+        "gauge",
+        (),
+        "When a configuration was last accepted, Unix time.",
+        in_memory=True,
+    ),
+    MetricSpec(
+        "last_tick_timestamp_seconds",
+        "gauge",
+        (),
+        "When the clock last looked at the ledger, in Unix time.",
+        in_memory=True,
+    ),
+    MetricSpec("tick_errors_total", "counter", (), "Looks at the ledger that failed.", in_memory=True),
+    MetricSpec(
+        "run_errors_total", "counter", (), "Executions of a run that failed and are tried again.", in_memory=True
+    ),
+    MetricSpec(
+        "scrape_errors_total", "counter", (), "Scrapes that failed because the store could not be read.", in_memory=True
+    ),
+)
+
+
+def markdown() -> str:
+    """``docs/metrics.md``."""
+    lines = [
+        "# Metrics",
+        "",
+        "Written by `python -m monitor.metrics > docs/metrics.md`; do not edit.",
+        "",
+        "Served at `/metrics` in the Prometheus text format (OpenMetrics when asked for). Results come from the store,",
+        "so that a restart or a slow cadence leaves no gap. What is kept in memory only is marked *process*. `suite` is",
+        "a suite's name, or `production` for the sample of production inputs; `arm` is `subject`, `base`,",
+        "`judge-subject` or `judge-base`.",
+        "What has not been measured has no series: an outage is never a reading.",
+        "",
+        "| metric | type | labels | meaning |",
+        "|---|---|---|---|",
+    ]
+    for spec in METRICS:
+        labels = ", ".join(spec.labels) or "–"
+        where = " *(process)*" if spec.in_memory else ""
+        lines.append(f"| `{PREFIX}{spec.name}` | {spec.kind} | {labels} | {spec.help}{where} |")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(markdown())
