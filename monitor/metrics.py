@@ -129,7 +129,7 @@ def markdown() -> str:
         "Written by `python -m monitor.metrics > docs/metrics.md`; do not edit.",
         "",
         "Served at `/metrics` in the Prometheus text format (OpenMetrics when asked for). Results come from the store,",
-        "so that a restart or a slow cadence leaves no gap. What is kept in memory only is marked *process*. `suite` is",
+        "so a restart or a slow cadence leaves no gap. What is kept in memory only is marked *process*. `suite` is",
         "a suite's name, or `production` for the sample of production inputs; `arm` is `subject`, `base`,",
         "`judge-subject` or `judge-base`.",
         "What has not been measured has no series: an outage is never a reading.",
