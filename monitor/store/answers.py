@@ -1,0 +1,135 @@
+"""Answers and their scores, read back as the records that went in."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, select
+
+from monitor.records import (
+    Answer,
+    Arm,
+    Exchange,
+    GradedAnswer,
+    Outcome,
+    Reason,
+    Score,
+    TokenLogprob,
+    Unmeasured,
+)
+from monitor.store import ledger
+from monitor.store.dialect import insert
+from monitor.store.tables import answer, run, score
+from monitor.store.types import clean
+
+AnswerKey = tuple[Arm, str, int]
+
+ASKED: Final = (Arm.SUBJECT.value, Arm.BASE.value)
+SLICE: Final = 500
+
+
+def answered(connection: Connection, run_id: int) -> set[AnswerKey]:
+    rows = connection.execute(select(answer.c.arm, answer.c.probe, answer.c.replicate).where(answer.c.run_id == run_id))
+    return {(Arm(arm), probe, replicate) for arm, probe, replicate in rows}
+
+
+def outcomes(connection: Connection, run_id: int) -> list[tuple[AnswerKey, Outcome]]:
+    rows = connection.execute(
+        select(answer).where(answer.c.run_id == run_id).order_by(answer.c.probe, answer.c.replicate, answer.c.arm)
+    )
+    return [((Arm(row.arm), row.probe, row.replicate), _to_outcome(row)) for row in rows]
+
+
+def _to_outcome(row: Any) -> Outcome:
+    exchange = None if row.exchange is None else Exchange(**row.exchange)
+    if row.reason is not None:
+        return Unmeasured(Reason(row.reason), row.detail, row.asked_at, row.attempts, row.usd, exchange)
+    logprobs = None
+    if row.logprobs is not None:
+        logprobs = tuple(_to_logprob(*token) for token in row.logprobs)
+    return Answer(
+        row.text, row.finish_reason, row.refusal, row.model, row.fingerprint, row.request_id, row.prompt_tokens,
+        row.completion_tokens, row.latency_seconds, row.asked_at, exchange or Exchange({}, None), logprobs,
+        row.attempts, row.usd,
+    )  # fmt: skip
+
+
+def _to_logprob(token: str, logprob: float, top: Mapping[str, float]) -> TokenLogprob:
+    # -inf, which some servers do give, is kept as text: JSON has no word for it.
+    return TokenLogprob(token, float(logprob), {other: float(value) for other, value in top.items()})
+
+
+def graded(connection: Connection, run_ids: Sequence[int]) -> list[GradedAnswer]:
+    """Usable answers of subject and base with their scores, by run, probe, replicate and arm."""
+    found: list[GradedAnswer] = []
+    for some in _slices(sorted(set(run_ids))):
+        scores = _scores(connection, some)
+        rows = connection.execute(_usable(some))
+        found += [_to_graded(row, scores.get((row.run_id, row.arm, row.probe, row.replicate), {})) for row in rows]
+    return found
+
+
+def _slices(run_ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(run_ids), SLICE):
+        yield run_ids[start : start + SLICE]
+
+
+def _usable(run_ids: Sequence[int]) -> Any:
+    names = (
+        "run_id", "arm", "probe", "replicate", "text", "finish_reason", "refusal", "model", "fingerprint",
+        "prompt_tokens", "completion_tokens",
+    )  # fmt: skip
+    return (
+        select(run.c.slot, *(answer.c[name] for name in names))
+        .join(run, run.c.id == answer.c.run_id)
+        .where(answer.c.run_id.in_(run_ids), answer.c.reason.is_(None), answer.c.arm.in_(ASKED))
+        .order_by(answer.c.run_id, answer.c.probe, answer.c.replicate, answer.c.arm)
+    )
+
+
+def _to_graded(row: Any, scores: Mapping[str, float]) -> GradedAnswer:
+    return GradedAnswer(
+        row.run_id, row.slot, Arm(row.arm), row.probe, row.replicate, row.text, row.finish_reason, row.refusal,
+        row.model, row.fingerprint, row.prompt_tokens, row.completion_tokens, scores,
+    )  # fmt: skip
+
+
+def _scores(connection: Connection, run_ids: Sequence[int]) -> dict[tuple[int, str, str, int], dict[str, float]]:
+    found: dict[tuple[int, str, str, int], dict[str, float]] = defaultdict(dict)
+    rows = connection.execute(
+        select(score.c.run_id, score.c.arm, score.c.probe, score.c.replicate, score.c.grader, score.c.value).where(
+            score.c.run_id.in_(run_ids)
+        )
+    )
+    for run_id, arm, probe, replicate, grader, value in rows:
+        found[(run_id, arm, probe, replicate)][grader] = value
+    return found
+
+
+def scores(connection: Connection, run_id: int) -> list[Score]:
+    rows = connection.execute(
+        select(score)
+        .where(score.c.run_id == run_id)
+        .order_by(score.c.probe, score.c.replicate, score.c.arm, score.c.grader)
+    )
+    return [Score(Arm(r.arm), r.probe, r.replicate, r.grader, r.value, r.detail) for r in rows]
+
+
+def add_scores(connection: Connection, run_id: int, fence: int, items: Sequence[Score]) -> bool:
+    """Write scores under the fence; a grader's second word on the same answer replaces its first."""
+    if ledger.lock(connection, run_id, fence) is None:
+        return False
+    rows = [
+        {
+            "run_id": run_id, "arm": item.arm.value, "probe": item.probe, "replicate": item.replicate,
+            "grader": item.grader, "value": float(item.value), "detail": clean(item.detail),
+        }
+        for item in items
+    ]  # fmt: skip
+    if rows:
+        new = insert(connection, score)
+        changed = {"value": new.excluded.value, "detail": new.excluded.detail}
+        connection.execute(
+            new.on_conflict_do_update(index_elements=list(score.primary_key.columns), set_=changed), rows
+        )
+    return True

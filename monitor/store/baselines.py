@@ -1,0 +1,181 @@
+"""Baselines: a window of runs that a person looks at and approves. None ever updates itself."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, select, update
+
+from monitor.errors import CliffwatchError
+from monitor.records import Arm, Baseline, BaselineStatus, Run, RunOutcome
+from monitor.store.dialect import insert
+from monitor.store.tables import answer, baseline, baseline_run, run
+
+USABLE = (RunOutcome.MEASURED.value, RunOutcome.PARTIAL.value)
+OPEN = (BaselineStatus.CAPTURING.value, BaselineStatus.CAPTURED.value, BaselineStatus.APPROVED.value)
+
+
+def open_baseline(
+    connection: Connection, target: str, suite: str, suite_digest: str, subject_model: str, base_model: str | None,
+    starts_at: datetime, ends_at: datetime, at_once: bool, day_seconds: float,
+) -> Baseline:  # fmt: skip
+    """Open a window over [starts_at, ends_at) and take in what has already finished in it."""
+    if ends_at <= starts_at:
+        raise CliffwatchError(f"a baseline's window must end after it starts: {starts_at} to {ends_at}")
+    same = (baseline.c.target == target, baseline.c.suite == suite, baseline.c.status == BaselineStatus.CAPTURING)
+    other = connection.execute(select(baseline).where(*same)).first()
+    if other is not None:
+        raise CliffwatchError(
+            f"baseline {other.id} of {target}/{suite} is being captured until {other.ends_at:%Y-%m-%d %H:%M} UTC; "
+            f"wait for it, or retire it first"
+        )
+    made = connection.execute(
+        baseline.insert()
+        .values(
+            target=target, suite=suite, status=BaselineStatus.CAPTURING.value, suite_digest=suite_digest,
+            subject_model=subject_model, base_model=base_model, starts_at=starts_at, ends_at=ends_at,
+            at_once=at_once, day_seconds=day_seconds,
+        )
+        .returning(baseline.c.id)
+    ).scalar_one()  # fmt: skip
+    where = (run.c.target == target, run.c.suite == suite, run.c.suite_digest == suite_digest)
+    within = (run.c.slot >= starts_at, run.c.slot < ends_at, run.c.outcome.in_(USABLE))
+    for run_id in connection.execute(select(run.c.id).where(*where, *within)).scalars().all():
+        _add(connection, made, run_id)
+    return get(connection, made)
+
+
+def join(connection: Connection, done: Run) -> None:
+    """Put a finished run into the windows that are being captured and that its slot lies in."""
+    windows = select(baseline.c.id).where(
+        baseline.c.target == done.target,
+        baseline.c.suite == done.suite,
+        baseline.c.suite_digest == done.suite_digest,
+        baseline.c.status == BaselineStatus.CAPTURING,
+        baseline.c.starts_at <= done.slot,
+        baseline.c.ends_at > done.slot,
+    )
+    for baseline_id in connection.execute(windows).scalars().all():
+        _add(connection, baseline_id, done.id)
+
+
+def _add(connection: Connection, baseline_id: int, run_id: int) -> None:
+    new = insert(connection, baseline_run).values(baseline_id=baseline_id, run_id=run_id)
+    connection.execute(new.on_conflict_do_nothing())
+
+
+def close_due(connection: Connection, now: datetime) -> list[int]:
+    """Turn windows that are over, and have runs, to ``captured``; their ids.
+
+    One whose last run is still being worked on waits for it, for one more day at most. One without any run
+    stays ``capturing``: there is nothing in it that a person could approve.
+    """
+    due = select(baseline).where(baseline.c.status == BaselineStatus.CAPTURING, baseline.c.ends_at <= now)
+    closed = []
+    for row in connection.execute(due).all():
+        late = now >= row.ends_at + timedelta(seconds=row.day_seconds)
+        if _has_runs(connection, row.id) and (late or not _unfinished(connection, row)):
+            _set(connection, row.id, status=BaselineStatus.CAPTURED.value)
+            closed.append(int(row.id))
+    return closed
+
+
+def _has_runs(connection: Connection, baseline_id: int) -> bool:
+    runs = select(baseline_run.c.run_id).where(baseline_run.c.baseline_id == baseline_id)
+    return connection.execute(runs.limit(1)).first() is not None
+
+
+def _unfinished(connection: Connection, row: Any) -> bool:
+    same = (run.c.target == row.target, run.c.suite == row.suite, run.c.status != "done")
+    within = (run.c.slot >= row.starts_at, run.c.slot < row.ends_at)
+    return connection.execute(select(run.c.id).where(*same, *within).limit(1)).first() is not None
+
+
+def approve(connection: Connection, baseline_id: int, by: str, why: str, now: datetime) -> Baseline:
+    """Make a captured baseline the one to compare with; the one approved before is retired."""
+    _signed("approve", by, why)
+    found = get(connection, baseline_id, lock=True)
+    if found.status is not BaselineStatus.CAPTURED:
+        raise CliffwatchError(f"baseline {baseline_id} cannot be approved: {_why_not(found, now)}")
+    same = and_(baseline.c.target == found.target, baseline.c.suite == found.suite)
+    before = select(baseline.c.id).where(same, baseline.c.status == BaselineStatus.APPROVED)
+    for old in connection.execute(before.with_for_update()).scalars().all():
+        _retire(connection, old, by, f"replaced by baseline {baseline_id}: {why}", now)
+    _set(
+        connection, baseline_id, status=BaselineStatus.APPROVED.value, approved_by=by, approved_why=why, approved_at=now
+    )
+    return get(connection, baseline_id)
+
+
+def _why_not(found: Baseline, now: datetime) -> str:
+    if found.status is not BaselineStatus.CAPTURING:
+        return f"it is {found.status.value} already"
+    if found.ends_at > now:
+        return f"it is being captured until {found.ends_at:%Y-%m-%d %H:%M} UTC"
+    if found.run_ids:
+        return "its last run is not finished yet"
+    return "its window is over and no run in it was measured; capture another"
+
+
+def retire(connection: Connection, baseline_id: int, by: str, why: str, now: datetime) -> Baseline:
+    """Take a baseline out of use, whatever its state; it is kept for the record."""
+    _signed("retire", by, why)
+    found = get(connection, baseline_id, lock=True)
+    if found.status is BaselineStatus.RETIRED:
+        raise CliffwatchError(f"baseline {baseline_id} is retired already, by {found.retired_by}")
+    _retire(connection, baseline_id, by, why, now)
+    return get(connection, baseline_id)
+
+
+def _retire(connection: Connection, baseline_id: int, by: str, why: str, now: datetime) -> None:
+    _set(connection, baseline_id, status=BaselineStatus.RETIRED.value, retired_by=by, retired_why=why, retired_at=now)
+
+
+def _signed(verb: str, by: str, why: str) -> None:
+    if not by.strip() or not why.strip():
+        raise CliffwatchError(f"to {verb} a baseline, say who you are and why")
+
+
+def _set(connection: Connection, baseline_id: int, **values: object) -> None:
+    connection.execute(update(baseline).where(baseline.c.id == baseline_id).values(**values))
+
+
+def get(connection: Connection, baseline_id: int, *, lock: bool = False) -> Baseline:
+    query = select(baseline).where(baseline.c.id == baseline_id)
+    row = connection.execute(query.with_for_update() if lock else query).first()
+    if row is None:
+        raise CliffwatchError(f"there is no baseline {baseline_id}")
+    return _to_baseline(connection, row)
+
+
+def baselines(
+    connection: Connection, target: str | None, suite: str | None, status: BaselineStatus | None
+) -> list[Baseline]:
+    """Newest first."""
+    query = select(baseline).order_by(baseline.c.id.desc())
+    query = query if target is None else query.where(baseline.c.target == target)
+    query = query if suite is None else query.where(baseline.c.suite == suite)
+    query = query if status is None else query.where(baseline.c.status == status.value)
+    return [_to_baseline(connection, row) for row in connection.execute(query).all()]
+
+
+def _to_baseline(connection: Connection, row: Any) -> Baseline:
+    members = connection.execute(
+        select(run.c.id, run.c.slot)
+        .join(baseline_run, baseline_run.c.run_id == run.c.id)
+        .where(baseline_run.c.baseline_id == row.id)
+        .order_by(run.c.slot)
+    ).all()
+    counted = (
+        select(func.count())
+        .select_from(answer)
+        .join(baseline_run, baseline_run.c.run_id == answer.c.run_id)
+        .where(baseline_run.c.baseline_id == row.id, answer.c.arm == Arm.SUBJECT.value, answer.c.reason.is_(None))
+    )
+    values = dict(row._mapping)
+    day_seconds = values.pop("day_seconds")
+    return Baseline(
+        **{**values, "status": BaselineStatus(row.status)},
+        run_ids=tuple(member.id for member in members),
+        answers=connection.execute(counted).scalar_one(),
+        days=len({member.slot.timestamp() // day_seconds for member in members}),
+    )

@@ -1,0 +1,141 @@
+"""How the store's database is opened: pragmas, locks, timeouts, and errors a person can act on."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+
+from monitor.errors import MissingExtra, StoreError
+from monitor.store.types import dump_json
+
+BUSY_SECONDS: Final = 30
+"""How long a writer waits for another process before it gives up."""
+
+POOL: Final = 10
+DEADLOCK: Final = ("40P01", "40001")
+TRIES: Final = 5
+
+
+class Database:
+    """One engine, with what a transaction means on its backend."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.name = engine.url.render_as_string(hide_password=True)
+        self.postgres = engine.dialect.name == "postgresql"
+        self._writer = engine.execution_options(cliffwatch_begin="BEGIN IMMEDIATE")
+        self._autocommit = engine.execution_options(isolation_level="AUTOCOMMIT") if self.postgres else self._writer
+        # SQLite has one writer. Threads of one process queue here, because its own waiting is a sleep of up to 100 ms.
+        self._turn = threading.Lock()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        with self._told(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that commits at the end of the block. Keep it short and never wait inside."""
+        with self._told():
+            if self.postgres:
+                with self._writer.begin() as connection:
+                    yield connection
+            else:
+                with self._turn, self._writer.begin() as connection:
+                    yield connection
+
+    @contextmanager
+    def statement(self) -> Iterator[Connection]:
+        """On PostgreSQL every statement commits by itself, so a stopped process holds no hot row; else ``write``."""
+        if not self.postgres:
+            with self.write() as connection:
+                yield connection
+            return
+        with self._told(), self._autocommit.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
+        except OperationalError as error:
+            raise StoreError(f"store {self.name}: {_first_line(error)}") from error
+
+
+def connect(url: str) -> Database:
+    """Open ``url``; nothing is read or created yet but an SQLite file and its folder. Raises StoreError."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StoreError("store: no URL; write sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME") from error
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        return Database(_sqlite(parsed))
+    if backend in ("postgresql", "postgres"):
+        return Database(_postgres(parsed.set(drivername="postgresql+psycopg")))
+    raise StoreError(f"store {parsed.render_as_string()}: only sqlite and postgresql are supported")
+
+
+def _sqlite(url: URL) -> Engine:
+    if not url.database or url.database == ":memory:":
+        raise StoreError("store sqlite: name a file (sqlite:///cliffwatch.db); what is kept in memory only is lost")
+    _private_file(Path(url.database))
+    engine = create_engine(
+        url,
+        connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
+        pool_size=POOL, max_overflow=-1, json_serializer=dump_json,
+    )  # fmt: skip
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _: object) -> None:
+        # pysqlite's own BEGIN is deferred: a read that turns into a write then fails at once with "locked".
+        connection.isolation_level = None
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("cliffwatch_begin", "BEGIN"))
+
+    return engine
+
+
+def _private_file(path: Path) -> None:
+    """Make the database file readable by its owner only: it holds prompts and answers."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StoreError(f"store {path}: {error.strerror}; the folder must be there and writable") from error
+
+
+def _postgres(url: URL) -> Engine:
+    try:
+        return create_engine(
+            url,
+            # A stopped process must not hold its locks for ever; clocks are UTC on both sides.
+            connect_args={
+                "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=30000 -c lock_timeout=30000",
+                "connect_timeout": 10,
+                "application_name": "cliffwatch",
+            },
+            pool_size=POOL, max_overflow=-1, pool_pre_ping=True, json_serializer=dump_json,
+        )  # fmt: skip
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise MissingExtra("PostgreSQL", "postgres") from error
+
+
+def deadlocked(error: BaseException) -> bool:
+    """Whether PostgreSQL rolled the statement back because of a lock order, so that it can simply be sent again."""
+    cause = error.__cause__ if isinstance(error, StoreError) else error
+    return isinstance(cause, DBAPIError) and getattr(cause.orig, "sqlstate", None) in DEADLOCK
+
+
+def _first_line(error: DBAPIError) -> str:
+    return str(error.orig).strip().split("\n", 1)[0]

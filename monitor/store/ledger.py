@@ -1,0 +1,147 @@
+"""The run ledger: which run is due, who works on it, and until when. The fence decides who may write."""
+
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, literal, or_, select, update
+
+from monitor.errors import StoreError
+from monitor.records import Run, RunOutcome
+from monitor.store.dialect import insert
+from monitor.store.tables import progress, run
+from monitor.store.types import UtcDateTime
+
+
+def to_run(row: Row[Any]) -> Run:
+    values = dict(row._mapping)
+    del values["scheduled"]
+    values["outcome"] = None if values["outcome"] is None else RunOutcome(values["outcome"])
+    return Run(**values)
+
+
+def ensure_run(
+    connection: Connection, target: str, suite: str, slot: datetime, seed: int, suite_digest: str,
+    next_at: datetime, scheduled: bool,
+) -> Run:  # fmt: skip
+    """The row of (target, suite, slot), made when it is not there; what is there is left as it is."""
+    made = connection.execute(
+        insert(connection, run)
+        .values(
+            target=target, suite=suite, slot=slot, status="due", attempt=0, fence=0, starts_at=next_at,
+            next_at=next_at, seed=seed, suite_digest=suite_digest, scheduled=scheduled,
+        )
+        .on_conflict_do_nothing(index_elements=["target", "suite", "slot"])
+        .returning(run)
+    ).first()  # fmt: skip
+    if made is None:
+        where = and_(run.c.target == target, run.c.suite == suite, run.c.slot == slot)
+        return to_run(connection.execute(select(run).where(where)).one())
+    if scheduled:
+        _note(connection, target, suite, latest_slot=slot)
+    return to_run(made)
+
+
+def latest_slots(connection: Connection) -> dict[tuple[str, str], datetime]:
+    rows = connection.execute(select(progress.c.target, progress.c.suite, progress.c.latest_slot))
+    return {(target, suite): slot for target, suite, slot in rows if slot is not None}
+
+
+def latest_slot(connection: Connection, target: str, suite: str) -> datetime | None:
+    where = and_(progress.c.target == target, progress.c.suite == suite)
+    return cast("datetime | None", connection.execute(select(progress.c.latest_slot).where(where)).scalar())
+
+
+def _workable(now: datetime) -> Any:
+    return and_(run.c.status != "done", or_(run.c.lease_until.is_(None), run.c.lease_until <= now))
+
+
+def due_runs(connection: Connection, now: datetime, limit: int) -> list[int]:
+    due = select(run.c.id).where(_workable(now), run.c.next_at <= now).order_by(run.c.next_at, run.c.id).limit(limit)
+    return [int(found) for found in connection.execute(due).scalars()]
+
+
+def oldest_due(connection: Connection, now: datetime) -> datetime | None:
+    oldest = select(func.min(run.c.next_at)).where(_workable(now), run.c.next_at <= now)
+    return cast("datetime | None", connection.execute(oldest).scalar())
+
+
+def claim(connection: Connection, run_id: int, now: datetime, lease_seconds: float) -> Run | None:
+    claimed = connection.execute(
+        update(run)
+        .where(run.c.id == run_id, _workable(now))
+        .values(
+            status="running", fence=run.c.fence + 1, attempt=run.c.attempt + 1,
+            lease_until=now + timedelta(seconds=lease_seconds),
+        )
+        .returning(run)
+    ).first()  # fmt: skip
+    if claimed is None:
+        return None
+    _note(connection, claimed.target, claimed.suite, last_attempt=now)
+    return to_run(claimed)
+
+
+def held(run_id: int, fence: int) -> Any:
+    """The condition under which a worker may still write."""
+    return and_(run.c.id == run_id, run.c.fence == fence, run.c.status == "running")
+
+
+def extend_lease(connection: Connection, run_id: int, fence: int, until: datetime) -> bool:
+    values = {"lease_until": later(run.c.lease_until, until)}
+    done = connection.execute(update(run).where(held(run_id, fence)).values(values).returning(run.c.id))
+    return done.first() is not None
+
+
+def release(connection: Connection, run_id: int, fence: int, next_at: datetime) -> bool:
+    values = {"status": "waiting", "lease_until": None, "next_at": next_at}
+    done = connection.execute(update(run).where(held(run_id, fence)).values(values).returning(run.c.id))
+    return done.first() is not None
+
+
+def lock(connection: Connection, run_id: int, fence: int) -> Run | None:
+    """The run, if this fence still holds it, kept from any other worker until the transaction ends."""
+    row = connection.execute(select(run).where(held(run_id, fence)).with_for_update()).first()
+    return None if row is None else to_run(row)
+
+
+def close(connection: Connection, done: Run, outcome: RunOutcome, now: datetime) -> None:
+    """Mark a locked run as done and count it."""
+    connection.execute(
+        update(run)
+        .where(run.c.id == done.id)
+        .values(status="done", outcome=outcome.value, lease_until=None, finished_at=now)
+    )
+    success = {} if outcome is RunOutcome.UNMEASURED else {"last_success": now}
+    _note(connection, done.target, done.suite, count=outcome, **success)
+
+
+def get_run(connection: Connection, run_id: int) -> Run:
+    row = connection.execute(select(run).where(run.c.id == run_id)).first()
+    if row is None:
+        raise StoreError(f"there is no run {run_id} in the store")
+    return to_run(row)
+
+
+def runs(connection: Connection, target: str | None, suite: str | None, limit: int) -> list[Run]:
+    found = select(run).order_by(run.c.slot.desc(), run.c.id.desc()).limit(limit)
+    found = found if target is None else found.where(run.c.target == target)
+    found = found if suite is None else found.where(run.c.suite == suite)
+    return [to_run(row) for row in connection.execute(found)]
+
+
+def _note(
+    connection: Connection, target: str, suite: str, *, count: RunOutcome | None = None, **times: datetime
+) -> None:
+    """Move the progress row's times forward (never back) and count an outcome."""
+    first: dict[str, Any] = {"measured": 0, "partial": 0, "unmeasured": 0, **times}
+    moved: dict[str, Any] = {name: later(progress.c[name], at) for name, at in times.items()}
+    if count is not None:
+        first[count.value] = 1
+        moved[count.value] = progress.c[count.value] + 1
+    new = insert(connection, progress).values(target=target, suite=suite, **first)
+    connection.execute(new.on_conflict_do_update(index_elements=["target", "suite"], set_=moved))
+
+
+def later(column: ColumnElement[Any], at: datetime) -> ColumnElement[Any]:
+    """The later of a column (which may be NULL) and ``at``."""
+    return case((column > at, column), else_=literal(at, UtcDateTime))

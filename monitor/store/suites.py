@@ -1,0 +1,93 @@
+"""What was asked: suite versions, a run's production inputs, and what an endpoint takes."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, select
+
+from monitor.records import Check, Message, Probe
+from monitor.store.dialect import insert
+from monitor.store.tables import capability, production_input, suite_version
+
+
+class ProductionInput(Protocol):
+    """One sampled input, as the sample stage hands it over."""
+
+    @property
+    def probe(self) -> Probe: ...
+    @property
+    def stratum(self) -> str | None: ...
+    @property
+    def count(self) -> int: ...
+
+
+def save_suite(connection: Connection, digest: str, name: str, body: str) -> None:
+    new = insert(connection, suite_version).values(digest=digest, name=name, body=body)
+    connection.execute(new.on_conflict_do_nothing())
+
+
+def suite_body(connection: Connection, digest: str) -> str | None:
+    found: str | None = connection.execute(
+        select(suite_version.c.body).where(suite_version.c.digest == digest)
+    ).scalar()
+    return found
+
+
+def save_production_inputs(connection: Connection, run_id: int, inputs: Sequence[ProductionInput]) -> None:
+    rows = [
+        {
+            "run_id": run_id, "position": position, "probe": item.probe.id, "stratum": item.stratum,
+            "count": item.count, "body": _probe_body(item.probe),
+        }
+        for position, item in enumerate(inputs)
+    ]  # fmt: skip
+    taken = connection.execute(select(production_input.c.run_id).where(production_input.c.run_id == run_id).limit(1))
+    if rows and taken.first() is None:
+        connection.execute(production_input.insert(), rows)
+
+
+def production_inputs(connection: Connection, run_id: int) -> list[Probe]:
+    rows = connection.execute(
+        select(production_input.c.probe, production_input.c.body)
+        .where(production_input.c.run_id == run_id)
+        .order_by(production_input.c.position)
+    )
+    return [_to_probe(probe, body) for probe, body in rows]
+
+
+def _probe_body(probe: Probe) -> dict[str, Any]:
+    return {
+        "messages": [{"role": message.role, "content": message.content} for message in probe.messages],
+        "reference": probe.reference,
+        "checks": [{"kind": check.kind, "options": check.options} for check in probe.checks],
+        "rubric": probe.rubric,
+    }
+
+
+def _to_probe(probe: str, body: dict[str, Any]) -> Probe:
+    return Probe(
+        probe,
+        tuple(Message(**message) for message in body["messages"]),
+        body["reference"],
+        tuple(Check(**check) for check in body["checks"]),
+        body["rubric"],
+    )
+
+
+def capabilities(connection: Connection, provider: str, base_url: str, model: str) -> dict[str, bool]:
+    rows = connection.execute(
+        select(capability.c.name, capability.c.accepted).where(
+            capability.c.provider == provider, capability.c.base_url == base_url, capability.c.model == model
+        )
+    )
+    return {row.name: row.accepted for row in rows}
+
+
+def set_capability(
+    connection: Connection, provider: str, base_url: str, model: str, name: str, accepted: bool, now: datetime
+) -> None:
+    key = {"provider": provider, "base_url": base_url, "model": model, "name": name}
+    learnt = {"accepted": accepted, "learnt_at": now}
+    new = insert(connection, capability).values(**key, **learnt)
+    connection.execute(new.on_conflict_do_update(index_elements=list(key), set_=learnt))

@@ -1,0 +1,305 @@
+"""Every table of the store, in the order in which a datum reaches it.
+
+Money columns (``*_nano``) are whole nano-dollars. ``slot`` is the start of a run's period, in UTC.
+"""
+
+from datetime import date, datetime
+from typing import Any, Final
+
+from sqlalchemy import JSON, BigInteger, ForeignKeyConstraint, Index, MetaData, Table, Text, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+from monitor.store.types import BigId, UtcDateTime
+
+NAMES: Final = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+OPEN: Final = text("status <> 'done'")
+
+
+class Row(SQLModel):
+    """Base of all tables; its own metadata keeps a host program's SQLModel tables out of our migrations."""
+
+    metadata = MetaData(naming_convention=NAMES)
+
+
+class RunRow(Row, table=True):
+    __tablename__ = "run"
+    __table_args__ = (
+        UniqueConstraint("target", "suite", "slot"),
+        Index("ix_run_open", "next_at", sqlite_where=OPEN, postgresql_where=OPEN),
+        {"sqlite_autoincrement": True},
+    )
+    id: int | None = Field(default=None, sa_type=BigId, primary_key=True)
+    target: str
+    suite: str
+    slot: datetime = Field(sa_type=UtcDateTime)
+    status: str
+    outcome: str | None = None
+    attempt: int = 0
+    fence: int = 0
+    lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    starts_at: datetime = Field(sa_type=UtcDateTime)
+    next_at: datetime = Field(sa_type=UtcDateTime)
+    seed: int = Field(sa_type=BigInteger)
+    suite_digest: str
+    scheduled: bool = True
+    finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class AnswerRow(Row, table=True):
+    """One outcome: an answer, or with a ``reason`` why there is none."""
+
+    __tablename__ = "answer"
+    run_id: int = Field(sa_type=BigId, primary_key=True, foreign_key="run.id", ondelete="CASCADE")
+    arm: str = Field(primary_key=True)
+    probe: str = Field(primary_key=True)
+    replicate: int = Field(primary_key=True)
+    provider: str
+    asked_model: str
+    reason: str | None = None
+    detail: str = Field(default="", sa_type=Text)
+    text: str = Field(default="", sa_type=Text)
+    finish_reason: str | None = None
+    refusal: bool = False
+    model: str | None = None
+    fingerprint: str | None = None
+    request_id: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    latency_seconds: float = 0.0
+    asked_at: datetime = Field(sa_type=UtcDateTime)
+    attempts: int = 1
+    usd: float = 0.0
+    exchange: Any = Field(default=None, sa_type=JSON, nullable=True)
+    logprobs: Any = Field(default=None, sa_type=JSON, nullable=True)
+
+
+class ScoreRow(Row, table=True):
+    __tablename__ = "score"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["run_id", "arm", "probe", "replicate"],
+            ["answer.run_id", "answer.arm", "answer.probe", "answer.replicate"],
+            name="fk_score_answer",
+            ondelete="CASCADE",
+        ),
+    )
+    run_id: int = Field(sa_type=BigId, primary_key=True)
+    arm: str = Field(primary_key=True)
+    probe: str = Field(primary_key=True)
+    replicate: int = Field(primary_key=True)
+    grader: str = Field(primary_key=True)
+    value: float
+    detail: str = Field(default="", sa_type=Text)
+
+
+class ReservationRow(Row, table=True):
+    """Budget set aside for a call in flight. The id is drawn by the caller's process, at random."""
+
+    __tablename__ = "reservation"
+    id: int = Field(sa_type=BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    target: str
+    day: date
+    run_id: int = Field(sa_type=BigInteger)
+    nano: int = Field(sa_type=BigInteger)
+    requests: int
+    expires_at: datetime = Field(sa_type=UtcDateTime, index=True)
+
+
+class SpendRow(Row, table=True):
+    """One target's UTC day: what was spent, and the sum of its open reservations."""
+
+    __tablename__ = "spend"
+    target: str = Field(primary_key=True)
+    day: date = Field(primary_key=True, index=True)
+    nano: int = Field(default=0, sa_type=BigInteger)
+    requests: int = 0
+    reserved_nano: int = Field(default=0, sa_type=BigInteger)
+    reserved_requests: int = 0
+
+
+class UsageRow(Row, table=True):
+    __tablename__ = "usage"
+    target: str = Field(primary_key=True)
+    arm: str = Field(primary_key=True)
+    provider: str = Field(primary_key=True)
+    model: str = Field(primary_key=True)
+    outcome: str = Field(primary_key=True)
+    requests: int = Field(sa_type=BigInteger)
+    prompt_tokens: int = Field(sa_type=BigInteger)
+    completion_tokens: int = Field(sa_type=BigInteger)
+    nano: int = Field(sa_type=BigInteger)
+
+
+class ProgressRow(Row, table=True):
+    """Counters of one target and suite, so that a scrape reads few rows however old the store is."""
+
+    __tablename__ = "suite_progress"
+    target: str = Field(primary_key=True)
+    suite: str = Field(primary_key=True)
+    latest_slot: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    last_attempt: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    last_success: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    measured: int = 0
+    partial: int = 0
+    unmeasured: int = 0
+
+
+class FindingRow(Row, table=True):
+    __tablename__ = "finding"
+    __table_args__ = (
+        UniqueConstraint("run_id", "signal"),
+        Index("ix_finding_series", "target", "suite", "signal", "id"),
+        {"sqlite_autoincrement": True},
+    )
+    id: int | None = Field(default=None, sa_type=BigId, primary_key=True)
+    run_id: int = Field(sa_type=BigId, foreign_key="run.id", ondelete="CASCADE")
+    target: str
+    suite: str
+    signal: str
+    severity: str
+    alarming: bool
+    effect: float | None = None
+    effect_low: float | None = None
+    effect_high: float | None = None
+    unit: str
+    p_value: float | None = None
+    alpha: float
+    answers_now: int
+    answers_baseline: int
+    window_start: datetime = Field(sa_type=UtcDateTime)
+    window_end: datetime = Field(sa_type=UtcDateTime)
+    summary: str = Field(sa_type=Text)
+    measures: Any = Field(sa_type=JSON)
+    exhibits: Any = Field(sa_type=JSON)
+    found_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class LatestFindingRow(Row, table=True):
+    """Which finding of a signal is the newest by its run's slot, whatever order runs finish in."""
+
+    __tablename__ = "latest_finding"
+    target: str = Field(primary_key=True)
+    suite: str = Field(primary_key=True)
+    signal: str = Field(primary_key=True)
+    slot: datetime = Field(sa_type=UtcDateTime)
+    finding_id: int = Field(sa_type=BigId, foreign_key="finding.id", ondelete="CASCADE")
+
+
+class AlarmRow(Row, table=True):
+    __tablename__ = "alarm"
+    __table_args__ = (
+        Index(
+            "ix_alarm_raised", "target", "suite", "signal", unique=True,
+            sqlite_where=text("cleared_at IS NULL"), postgresql_where=text("cleared_at IS NULL"),
+        ),
+        {"sqlite_autoincrement": True},
+    )  # fmt: skip
+    id: int | None = Field(default=None, sa_type=BigId, primary_key=True)
+    target: str
+    suite: str
+    signal: str
+    severity: str
+    raised_at: datetime = Field(sa_type=UtcDateTime)
+    raised_run_id: int = Field(sa_type=BigId)
+    cleared_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    cleared_run_id: int | None = Field(default=None, sa_type=BigId)
+
+
+class BaselineRow(Row, table=True):
+    __tablename__ = "baseline"
+    __table_args__ = (
+        Index(
+            "ix_baseline_approved", "target", "suite", unique=True,
+            sqlite_where=text("status = 'approved'"), postgresql_where=text("status = 'approved'"),
+        ),
+        Index("ix_baseline_series", "target", "suite", "id"),
+        {"sqlite_autoincrement": True},
+    )  # fmt: skip
+    id: int | None = Field(default=None, sa_type=BigId, primary_key=True)
+    target: str
+    suite: str
+    status: str
+    suite_digest: str
+    subject_model: str
+    base_model: str | None = None
+    starts_at: datetime = Field(sa_type=UtcDateTime)
+    ends_at: datetime = Field(sa_type=UtcDateTime)
+    day_seconds: float
+    at_once: bool
+    approved_by: str | None = None
+    approved_why: str | None = Field(default=None, sa_type=Text)
+    approved_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    retired_by: str | None = None
+    retired_why: str | None = Field(default=None, sa_type=Text)
+    retired_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class BaselineRunRow(Row, table=True):
+    __tablename__ = "baseline_run"
+    baseline_id: int = Field(sa_type=BigId, primary_key=True, foreign_key="baseline.id", ondelete="CASCADE")
+    run_id: int = Field(sa_type=BigId, primary_key=True, foreign_key="run.id", ondelete="RESTRICT", index=True)
+
+
+class CapabilityRow(Row, table=True):
+    """What an endpoint took or refused, so that no call is wasted on learning it again."""
+
+    __tablename__ = "capability"
+    provider: str = Field(primary_key=True)
+    base_url: str = Field(primary_key=True)
+    model: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    accepted: bool
+    learnt_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class SuiteVersionRow(Row, table=True):
+    __tablename__ = "suite_version"
+    digest: str = Field(primary_key=True)
+    name: str
+    body: str = Field(sa_type=Text)
+
+
+class ProductionInputRow(Row, table=True):
+    __tablename__ = "production_input"
+    run_id: int = Field(sa_type=BigId, primary_key=True, foreign_key="run.id", ondelete="CASCADE")
+    position: int = Field(primary_key=True)
+    probe: str
+    stratum: str | None = None
+    count: int
+    body: Any = Field(sa_type=JSON)
+
+
+class StateRow(Row, table=True):
+    """Small facts of the daemon itself, by key."""
+
+    __tablename__ = "state"
+    key: str = Field(primary_key=True)
+    value: str = Field(sa_type=Text)
+
+
+def _table(row: type[Row]) -> Table:
+    return Row.metadata.tables[str(row.__tablename__)]
+
+
+run: Final = _table(RunRow)
+answer: Final = _table(AnswerRow)
+score: Final = _table(ScoreRow)
+reservation: Final = _table(ReservationRow)
+spend: Final = _table(SpendRow)
+usage: Final = _table(UsageRow)
+progress: Final = _table(ProgressRow)
+finding: Final = _table(FindingRow)
+latest_finding: Final = _table(LatestFindingRow)
+alarm: Final = _table(AlarmRow)
+baseline: Final = _table(BaselineRow)
+baseline_run: Final = _table(BaselineRunRow)
+capability: Final = _table(CapabilityRow)
+suite_version: Final = _table(SuiteVersionRow)
+production_input: Final = _table(ProductionInputRow)
+state: Final = _table(StateRow)
