@@ -4,15 +4,14 @@ A finished run never changes, so whoever asks keeps its summary; a scrape then r
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import date
 from math import nan
 from typing import Any, Final
 
 from sqlalchemy import Connection, and_, case, func, select
 
-from monitor.records import Arm, FindingNumbers, RunSummary, Spend
-from monitor.store.tables import answer, baseline, finding, latest_finding, progress, run, score, spend
-from monitor.store.types import NANO
+from monitor.records import Arm, FindingNumbers, RunSummary
+from monitor.store.engine import Database
+from monitor.store.tables import answer, baseline, finding, latest_finding, progress, run, score
 
 CHUNK: Final = 500
 """Run ids per statement: under every backend's limit of parameters."""
@@ -111,10 +110,33 @@ def baseline_counts(connection: Connection) -> dict[tuple[str, str, str], tuple[
     return {(target, suite, status): (int(count), int(newest)) for target, suite, status, count, newest in rows}
 
 
-def spends(connection: Connection, day: date) -> dict[str, Spend]:
-    """Target -> what it used of one UTC day; targets that used nothing are left out."""
-    rows = connection.execute(select(spend).where(spend.c.day == day))
-    return {
-        row.target: Spend(row.nano / NANO, row.requests, row.reserved_nano / NANO, row.reserved_requests)
-        for row in rows
-    }
+
+class ScrapeReads:
+    """The store's methods over these queries; a scrape calls them, nobody else needs to."""
+
+    _database: Database
+
+    def last_done(self) -> dict[tuple[str, str], int]:
+        """(target, suite) -> its newest finished run, by slot."""
+        with self._database.read() as c:
+            return last_done(c)
+
+    def summaries(self, run_ids: Sequence[int]) -> dict[int, RunSummary]:
+        """Run id -> its summary; a run without any outcome is left out."""
+        with self._database.read() as c:
+            return summaries(c, run_ids)
+
+    def latest_finding_ids(self) -> dict[tuple[str, str, str], int]:
+        """(target, suite, signal) -> its newest finding's id."""
+        with self._database.read() as c:
+            return latest_finding_ids(c)
+
+    def finding_numbers(self, ids: Sequence[int]) -> dict[int, FindingNumbers]:
+        """Finding id -> its numbers, without exhibits."""
+        with self._database.read() as c:
+            return finding_numbers(c, ids)
+
+    def baseline_counts(self) -> dict[tuple[str, str, str], tuple[int, int]]:
+        """(target, suite, status) -> how many baselines, and the newest one's id."""
+        with self._database.read() as c:
+            return baseline_counts(c)

@@ -31,6 +31,7 @@ from monitor.records import (
 )
 from monitor.store import answers, baselines, budget, counters, findings, ledger, recording, schema, suites
 from monitor.store.engine import Database, connect, deadlocked
+from monitor.store.scrape import ScrapeReads
 from monitor.store.suites import ProductionInput
 
 T = TypeVar("T")
@@ -54,7 +55,7 @@ def open_store(url: str, *, migrate: bool = True) -> "Store":
     return Store(database)
 
 
-class Store:
+class Store(ScrapeReads):
     """Made by ``open_store``; ``close`` it at the end."""
 
     def __init__(self, database: Database) -> None:
