@@ -1,0 +1,165 @@
+"""``cliffwatch.yaml`` into frozen settings, with every problem at once.
+
+``load`` is for whoever needs settings, ``check`` for whoever wants to know. Both only read: no network, no model
+is loaded. Relative paths count from the configuration's folder. No message quotes a value that could be a key.
+"""
+
+import importlib.util
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_args, get_origin
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from monitor import config_checks, config_targets
+from monitor.config_checks import Checks
+from monitor.errors import ConfigError
+from monitor.problems import Problem, from_validation, is_model, members, render
+from monitor.records import Suite
+from monitor.settings import Endpoint, Settings
+from monitor.yamlfile import Document, read
+
+AnyEndpoint = TypeVar("AnyEndpoint", bound=Endpoint)
+Installed = Callable[[str], bool]
+"""Whether a Python module can be imported here, by name."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What ``check`` found. ``settings`` and ``suites`` are there only when nothing is wrong."""
+
+    problems: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+    settings: Settings | None
+    suites: Mapping[str, Suite] = field(default_factory=dict)
+    """Every suite that a target names, by the suite's name."""
+
+
+def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings in ``path``, its relative paths made absolute.
+
+    ``environ`` is looked up for the variables that hold keys; the process's own when left out.
+    Raises ConfigError with one line per problem, by file and line.
+    """
+    report = check(path, environ)
+    if report.settings is None:
+        raise ConfigError(render(report.problems))
+    return report.settings
+
+
+def check(path: Path, environ: Mapping[str, str] | None = None, installed: Installed | None = None) -> Report:
+    """Read the configuration and every suite it names; problems and warnings, never an exception."""
+    document = read(path)
+    if not isinstance(document.data, dict):
+        what = "the file is empty" if document.data is None else "must be a mapping (key: value), such as 'targets:'"
+        return Report(tuple(document.problems) or (document.problem((), what),), (), None)
+    settings, problems = _validated(document)
+    checks = Checks(
+        settings=settings,
+        document=document,
+        folder=path.parent,
+        environ=os.environ if environ is None else environ,
+        installed=installed or _installed,
+    )
+    config_checks.run(checks)
+    config_targets.run(checks)
+    problems = [*document.problems, *problems, *checks.problems]
+    warnings = tuple(dict.fromkeys(checks.warnings))
+    if problems:
+        return Report(tuple(dict.fromkeys(problems)), warnings, None)
+    return Report(
+        (),
+        warnings,
+        resolved(settings, path.parent.absolute()),
+        {suite.name: suite for suite in checks.suites.values()},
+    )
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of ``cliffwatch.yaml``, for editors; published as ``docs/cliffwatch.schema.json``."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **Settings.model_json_schema(),
+        "title": "cliffwatch.yaml",
+        "description": "The configuration of Cliffwatch.",
+    }
+
+
+def resolved(settings: Settings, folder: Path) -> Settings:
+    """``settings`` with every relative path counted from ``folder`` (absolute)."""
+
+    def at(path: str | Path) -> Path:
+        return folder / os.path.expanduser(path)
+
+    def endpoint(found: AnyEndpoint) -> AnyEndpoint:
+        update: dict[str, Any] = {"adapter": at(found.adapter) if found.adapter else None}
+        if settings.providers[found.provider].kind == "local" and os.path.isdir(at(found.model)):
+            update["model"] = str(at(found.model))
+        return found.model_copy(update=update)
+
+    providers = {
+        name: found.model_copy(
+            update={key: at(value) for key in ("api_key_file", "script") if (value := getattr(found, key))}
+        )
+        for name, found in settings.providers.items()
+    }
+    targets = {}
+    for name, target in settings.targets.items():
+        update: dict[str, Any] = {"subject": endpoint(target.subject)}
+        update["base"] = endpoint(target.base) if target.base else None
+        update["suites"] = tuple(str(at(suite)) if config_targets.is_path(suite) else suite for suite in target.suites)
+        if target.production:
+            source = target.production.source
+            source = source.model_copy(update={"path": str(at(source.path))})
+            update["production"] = target.production.model_copy(update={"source": source})
+        targets[name] = target.model_copy(update=update)
+    embeddings = settings.embeddings
+    if embeddings and os.path.isdir(at(embeddings.model)):
+        embeddings = embeddings.model_copy(update={"model": str(at(embeddings.model))})
+    return settings.model_copy(
+        update={
+            "store": config_checks.absolute_store(settings.store, folder),
+            "providers": providers,
+            "judge": endpoint(settings.judge) if settings.judge else None,
+            "embeddings": embeddings,
+            "targets": targets,
+        }
+    )
+
+
+def _installed(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _validated(document: Document) -> tuple[Settings, list[Problem]]:
+    try:
+        return Settings.model_validate_json(json.dumps(document.data), strict=True), []
+    except ValidationError as error:
+        # what can be read is still checked further, so that one report names everything
+        return _partial(Settings, document.data), from_validation(Settings, error, document)
+
+
+def _partial(section: type[BaseModel], data: dict[str, Any]) -> Any:
+    """A section of what is valid in ``data``: the rest has its default, or None where it has none."""
+    values: dict[str, Any] = {}
+    for name, info in section.model_fields.items():
+        default = None if info.is_required() else info.get_default(call_default_factory=True)
+        annotated = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
+        values[name] = _part(annotated, data[name], default) if name in data else default
+    return section.model_construct(**values)
+
+
+def _part(annotation: Any, value: Any, default: Any) -> Any:
+    inner = members(get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation)[0]
+    if is_model(inner):
+        return _partial(inner, value) if isinstance(value, dict) else default
+    if get_origin(inner) is dict and isinstance(value, dict):
+        of = get_args(inner)[1]
+        return {key: _part(of, item, None) for key, item in value.items() if not is_model(of) or isinstance(item, dict)}
+    try:
+        return TypeAdapter(annotation).validate_json(json.dumps(value), strict=True)
+    except ValidationError:
+        return default

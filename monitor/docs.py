@@ -1,0 +1,161 @@
+"""The pages that are made from the code: ``python -m monitor.docs`` writes them, a test says when they are stale."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from monitor import config, suites
+from monitor.problems import is_model, members
+from monitor.settings import Settings
+from monitor.starter import starter_config
+
+_CONFIG: Final = """\
+# Configuration
+
+One YAML file, `cliffwatch.yaml` (`--config FILE` or `CLIFFWATCH_CONFIG`). `cliffwatch init` writes one to start from,
+`cliffwatch check` prints every problem in it at once, with file, line and the nearest known key. Keys and passwords
+never stand in it: name the variable or the file that holds them. Relative paths count from the file's folder.
+YAML is read by the core schema of YAML 1.2: `yes`, `no`, `on` and `06:00` are text.
+For completion in an editor, put this on the first line, with the path or address of the schema:
+
+    # yaml-language-server: $schema=cliffwatch.schema.json
+
+A configuration to start from:
+
+```yaml
+{starter}```
+"""
+
+_SUITES: Final = """\
+# Suites
+
+A suite is a YAML file of probes: prompts with what is expected of each answer. Put it into `probes/NAME.yaml` beside
+`cliffwatch.yaml` and list `NAME` in a target's `suites`; a value with a `/` or ending in `.yaml` is a path.
+A suite of yours goes before a shipped one of the same name. `format` ships: instruction following, for any chat model.
+
+```yaml
+name: support                 # the file's own name
+system: You are the shop's support desk.
+rubric: Pass if the reply answers the question in a friendly tone.
+replicates: 2
+sampling: {temperature: 0.7, max_tokens: 200}
+probes:
+  - id: delivery-france
+    prompt: How long does delivery to France take?
+    reference: 4 days
+    checks:
+      - {kind: regex, pattern: '\\b4 days\\b'}
+  - id: capital
+    prompt: What is the capital of France? One word.
+    checks:
+      - {kind: exact, text: Paris}
+```
+
+What an answer or its score depends on makes the suite's digest, and a baseline holds for one digest: after a change
+of a prompt, check, rubric or sampling the suite needs a new baseline. Comments, `description`, layout and the order of
+the probes are free. Checks are decided without a model; the rubric is the judge's, where one is configured.
+"""
+
+
+def pages() -> dict[str, str]:
+    """File name in ``docs/`` -> its text."""
+    return {
+        "config.md": _CONFIG.format(starter=starter_config()) + "".join(_sections("", Settings, {})),
+        "suites.md": _SUITES + "".join(_sections("", suites.SuiteFile, {})),
+        "cliffwatch.schema.json": json.dumps(config.schema(), indent=2) + "\n",
+        "suite.schema.json": json.dumps(suites.schema(), indent=2) + "\n",
+    }
+
+
+def _sections(path: str, section: type[BaseModel], seen: dict[tuple[str, ...], str]) -> Iterator[str]:
+    """A table for ``section`` and one for each section in it, in the order of the file; same keys are shown once."""
+    keys = tuple(f"{name} {field.description}" for name, field in _fields(section))
+    yield f"\n## {f'`{path}`' if path else 'Top level'}\n\n{_cell(section.__doc__ or '')}"
+    if keys in seen:
+        yield f" The keys are those of `{seen[keys]}`.\n"
+        return
+    seen[keys] = path
+    yield "\n\n"
+    yield "| key | value | default | meaning |\n|---|---|---|---|\n"
+    for name, field in _fields(section):
+        meaning = field.description or next((s.__doc__ or "" for s in _inner(field.annotation)), "")
+        yield f"| `{name}` | {_kind(field)} | {_default(field)} | {_cell(meaning)} |\n"
+    for name, field in _fields(section):
+        inner = list(_inner(field.annotation))
+        for choice in inner:
+            kind = f" kind: {_kind(choice.model_fields['kind'])}" if len(inner) > 1 else ""
+            yield from _sections(
+                f"{path}.{name}{_suffix(field)}".removeprefix(".") + kind.replace("`", ""), choice, seen
+            )
+
+
+def _fields(section: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
+    for name, field in section.model_fields.items():
+        yield field.alias or name, field
+
+
+def _inner(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The sections that a value of this type holds."""
+    for member in members(annotation):
+        if is_model(member):
+            yield member
+        elif hasattr(member, "__metadata__"):
+            yield from _inner(get_args(member)[0])
+        elif get_origin(member) in (dict, tuple):
+            yield from _inner([argument for argument in get_args(member) if argument is not Ellipsis][-1])
+
+
+def _suffix(field: FieldInfo) -> str:
+    origin = get_origin(_bare(field.annotation))
+    return ".NAME" if origin is dict else "[]" if origin is tuple else ""
+
+
+def _bare(annotation: Any) -> Any:
+    inner = members(annotation)[0]
+    return _bare(get_args(inner)[0]) if hasattr(inner, "__metadata__") else inner
+
+
+_WORDS: Final = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path"}
+
+
+def _kind(field: FieldInfo) -> str:
+    annotation = _bare(field.annotation)
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(annotation))
+    if origin is dict:
+        return "name → section" if list(_inner(annotation)) else "key → value"
+    if origin is tuple:
+        return "list of sections" if list(_inner(annotation)) else "list of text"
+    return _WORDS.get(annotation, "section") + _range(field)
+
+
+def _range(field: FieldInfo) -> str:
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    limits = [
+        f"{signs[name]} {getattr(item, name):g}" for item in field.metadata for name in signs if hasattr(item, name)
+    ]
+    return f" {', '.join(limits)}" if limits else ""
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "**required**"
+    default = field.get_default(call_default_factory=True)
+    if default is None or isinstance(default, BaseModel) or default in ((), {}):
+        return ""
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("``", "`").replace("|", "\\|").replace("\n", " ")
+
+
+if __name__ == "__main__":
+    folder = Path(__file__).resolve().parent.parent / "docs"
+    for file, text in pages().items():
+        (folder / file).write_text(text, encoding="utf-8")

@@ -1,0 +1,289 @@
+"""Suites: a YAML file of probes with what is expected of each answer, read into ``records.Suite``.
+
+A suite stands in ``probes/NAME.yaml`` beside the configuration, or ships with the program; its ``name`` is its
+file's. Errors come all at once, each with file, line, key path and the nearest known key.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+
+from monitor import records
+from monitor.errors import ConfigError
+from monitor.problems import Problem, from_validation, hint, render
+from monitor.records import PRODUCTION_SUITE, Suite
+from monitor.resources import shipped
+from monitor.settings import Name, Section
+from monitor.yamlfile import Document, read
+
+Text = Annotated[str, Field(min_length=1, max_length=100_000)]
+
+
+def _regex(pattern: str) -> str:
+    import regex
+
+    try:
+        regex.compile(pattern)
+    except (regex.error, OverflowError, RecursionError) as error:
+        raise ValueError(f"is not a regular expression: {error}") from None
+    return pattern
+
+
+def _json_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        raise ValueError(f"is not a JSON Schema: {error.json_path}: {error.message[:200]}") from None
+    for node in _nodes(schema):
+        if isinstance(node.get("pattern"), str):
+            _regex(node["pattern"])
+        reference = node.get("$ref")
+        if isinstance(reference, str) and not _points_inside(reference, schema):
+            raise ValueError(f"'$ref' must point to a part of this schema, such as '#/$defs/x'; not '{reference[:80]}'")
+    return schema
+
+
+def _nodes(value: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _nodes(inner)
+
+
+def _points_inside(reference: str, schema: Any) -> bool:
+    place = schema
+    for part in reference.removeprefix("#").split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(place, list) and key.isdecimal() and int(key) < len(place):
+            place = place[int(key)]
+        elif isinstance(place, dict) and key in place:
+            place = place[key]
+        else:
+            return False
+    return reference == "#" or reference.startswith("#/")
+
+
+class Contains(Section):
+    """The answer holds this text."""
+
+    kind: Literal["contains"] = Field(description="the answer holds this text")
+    text: Text = Field(description="what it must hold")
+
+
+class Exact(Section):
+    """The answer is this text."""
+
+    kind: Literal["exact"] = Field(description="the answer is this text, blanks around it aside")
+    text: Text = Field(description="what it must be")
+
+
+class Regex(Section):
+    """The answer matches this regular expression somewhere."""
+
+    kind: Literal["regex"] = Field(description="the answer matches this regular expression somewhere")
+    pattern: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_regex)] = Field(
+        description="as Python writes them; anchor it with ^ and $ to match the whole"
+    )
+
+
+class JsonSchema(Section):
+    """The answer is JSON of this schema."""
+
+    kind: Literal["json_schema"] = Field(description="the answer is JSON that this schema allows")
+    schema_: Annotated[dict[str, Any], AfterValidator(_json_schema)] = Field(
+        alias="schema", description="JSON Schema, draft 2020-12"
+    )
+
+
+class Number(Section):
+    """The answer's number is this one."""
+
+    kind: Literal["number"] = Field(description="the number that the answer gives is this one")
+    value: float = Field(description="the right number")
+    tolerance: float = Field(0, ge=0, description="how far off it may be, either way")
+
+
+CHECK_OPTIONS: Final[dict[str, type[BaseModel]]] = {
+    "contains": Contains,
+    "exact": Exact,
+    "regex": Regex,
+    "json_schema": JsonSchema,
+    "number": Number,
+}
+"""The options that each kind of check takes; ``judge.checks.CHECKS`` holds what each does."""
+
+AnyCheck = Annotated[Contains | Exact | Regex | JsonSchema | Number, Field(discriminator="kind")]
+
+
+class SamplingFile(Section):
+    """How an answer is drawn."""
+
+    temperature: float | None = Field(None, ge=0, le=2, description="the endpoint's own when left out")
+    max_tokens: int = Field(256, ge=1, le=131_072, description="longest answer, in the model's tokens")
+    logprobs: int = Field(0, ge=0, le=20, description="top alternatives to ask for per token; 0 asks for none")
+
+
+class MessageFile(Section):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"] = Field(description="who says it")
+    content: Text = Field(description="what is said")
+
+
+class ProbeFile(Section):
+    """One prompt with what is expected of the answer: ``prompt``, or ``messages`` for a conversation."""
+
+    id: Name = Field(description="its name, unique in the suite; answers are compared by it")
+    prompt: Text | None = Field(None, description="what the user says")
+    messages: Annotated[tuple[MessageFile, ...], Field(min_length=1, max_length=100)] | None = Field(
+        None, description="a conversation instead of a prompt; the user speaks last"
+    )
+    reference: Text | None = Field(None, description="a right answer, for the judge and for similarity")
+    rubric: Text | None = Field(None, description="what the judge asks of the answer, instead of the suite's rubric")
+    checks: tuple[AnyCheck, ...] = Field((), max_length=20, description="what must hold of the answer")
+
+    @model_validator(mode="after")
+    def _one_question(self) -> Self:
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("needs either 'prompt' or 'messages'" + (", not both" if self.prompt else ""))
+        if self.messages and self.messages[-1].role != "user":
+            raise ValueError("the last of 'messages' must be the user's")
+        return self
+
+
+class SuiteFile(Section):
+    """A file of probes."""
+
+    name: Name = Field(description="the file's own name, without .yaml")
+    description: str | None = Field(None, max_length=10_000, description="for people; changing it changes no baseline")
+    system: Text | None = Field(None, description="system prompt before every probe that brings none")
+    rubric: Text | None = Field(None, description="what the judge asks of every answer; no judging when left out")
+    replicates: int = Field(1, ge=1, le=100, description="answers asked for each probe in one run")
+    sampling: SamplingFile = Field(default_factory=SamplingFile, description="how answers are drawn")
+    probes: tuple[ProbeFile, ...] = Field(min_length=1, max_length=2000, description="the prompts")
+
+
+def load_suite(name_or_path: str, config_dir: Path) -> Suite:
+    """The suite that a configuration in ``config_dir`` calls ``name_or_path``.
+
+    Raises ConfigError, listing every problem of the file, one a line.
+    """
+    path = find_suite(name_or_path, config_dir)
+    if path is None:
+        raise ConfigError(f"no suite '{name_or_path}'; {hint(name_or_path, known_suites(config_dir))}")
+    suite, problems = read_suite(path)
+    if suite is None:
+        raise ConfigError(render(problems))
+    return suite
+
+
+def find_suite(name_or_path: str, config_dir: Path) -> Path | None:
+    """Where a suite stands: a path if it has a ``/`` or ends in ``.yaml``, else in probes/, then among the shipped."""
+    if "/" in name_or_path or name_or_path.endswith((".yaml", ".yml")):
+        return config_dir / os.path.expanduser(name_or_path)
+    folders = (config_dir / "probes", shipped("probes"))
+    return next((folder / f"{name_or_path}.yaml" for folder in folders if _there(folder, name_or_path)), None)
+
+
+def _there(folder: Path, name: str) -> bool:
+    return os.path.isfile(folder / f"{name}.yaml")
+
+
+def known_suites(config_dir: Path) -> list[str]:
+    """The names of the suites beside the configuration and of the shipped ones, sorted."""
+    found: set[str] = set()
+    for folder in (config_dir / "probes", shipped("probes")):
+        if os.path.isdir(folder) and os.access(folder, os.R_OK):
+            found |= {name.removesuffix(".yaml") for name in os.listdir(folder) if name.endswith(".yaml")}
+    return sorted(found)
+
+
+def read_suite(path: Path) -> tuple[Suite | None, list[Problem]]:
+    """Read one suite file; the suite is None when there is any problem."""
+    document = read(path)
+    problems = list(document.problems)
+    if document.data is None:
+        return None, problems or [document.problem((), "the file is empty")]
+    if not isinstance(document.data, dict):
+        return None, [*problems, document.problem((), "must be a mapping (key: value) with 'name' and 'probes'")]
+    parsed: SuiteFile | None = None
+    try:
+        parsed = SuiteFile.model_validate_json(json.dumps(document.data), strict=True)
+    except ValidationError as error:
+        problems += from_validation(SuiteFile, error, document)
+    problems += _name_problems(document, path) + _repeated_ids(document)
+    return (_suite(parsed) if parsed and not problems else None), problems
+
+
+def _name_problems(document: Document, path: Path) -> list[Problem]:
+    name = document.data.get("name")
+    if name == PRODUCTION_SUITE:
+        return [document.problem(("name",), f"'{PRODUCTION_SUITE}' is kept for sampled production inputs; rename it")]
+    if isinstance(name, str) and name != path.stem:
+        return [document.problem(("name",), f"must be the file's own name, '{path.stem}'")]
+    return []
+
+
+def _repeated_ids(document: Document) -> list[Problem]:
+    problems, first = [], dict[str, int]()
+    probes = document.data.get("probes")
+    for index, probe in enumerate(probes if isinstance(probes, list) else []):
+        name = probe.get("id") if isinstance(probe, dict) else None
+        if not isinstance(name, str):
+            continue
+        loc = ("probes", index, "id")
+        if name in first:
+            problems.append(document.problem(loc, f"'{name}' is taken already, on line {first[name]}"))
+        first.setdefault(name, document.line(loc) or 0)
+    return problems
+
+
+def _suite(parsed: SuiteFile) -> Suite:
+    probes = tuple(_probe(probe, parsed.system) for probe in parsed.probes)
+    sampling = records.Sampling(**parsed.sampling.model_dump())
+    suite = Suite(parsed.name, "", probes, parsed.replicates, sampling, parsed.rubric)
+    digest = hashlib.sha256(suite_body(suite).encode()).hexdigest()
+    return Suite(parsed.name, digest, probes, parsed.replicates, sampling, parsed.rubric)
+
+
+def _probe(parsed: ProbeFile, system: str | None) -> records.Probe:
+    if parsed.messages is not None:
+        messages = tuple(records.Message(message.role, message.content) for message in parsed.messages)
+    else:
+        messages = (records.Message("user", parsed.prompt or ""),)
+    if system and all(message.role != "system" for message in messages):
+        messages = (records.Message("system", system), *messages)
+    checks = tuple(
+        records.Check(check.kind, check.model_dump(by_alias=True, exclude={"kind"})) for check in parsed.checks
+    )
+    return records.Probe(parsed.id, messages, parsed.reference, checks, parsed.rubric)
+
+
+def suite_body(suite: Suite) -> str:
+    """The suite's canonical content as JSON, whose sha256 is its digest.
+
+    Everything that an answer or its scores depend on, defaults filled in; probes by id, so that moving one
+    in the file changes nothing.
+    """
+    content = asdict(suite)
+    del content["digest"]
+    content["probes"] = sorted(content["probes"], key=lambda probe: probe["id"])
+    return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a suite file, for editors; published as ``docs/suite.schema.json``."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **SuiteFile.model_json_schema(),
+        "title": "A suite of Cliffwatch",
+    }

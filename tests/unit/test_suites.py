@@ -1,0 +1,120 @@
+"""Suites: what a file becomes, where it is found, and when its digest moves."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+from monitor import suites
+from monitor.errors import ConfigError
+from monitor.records import Check, Message, Sampling
+from monitor.resources import shipped
+from monitor.suites import find_suite, load_suite, read_suite
+from monitor.yamlfile import read
+
+FOLDER = Path(__file__).parent.parent / "config_fixtures" / "good"
+SUITE = """name: mine
+rubric: Pass if kind.
+sampling: {temperature: 0.5}
+probes:
+  - {id: a, prompt: hello, checks: [{kind: contains, text: x}]}
+  - {id: b, prompt: bye}
+"""
+
+
+def _digest(folder: Path, text: str) -> str:
+    (folder / "mine.yaml").write_text(text, encoding="utf-8")
+    return load_suite("./mine.yaml", folder).digest
+
+
+def test_a_suite_is_read_whole() -> None:
+    suite = load_suite("support", FOLDER)
+    assert (suite.name, suite.replicates, suite.rubric) == ("support", 2, "Pass if the reply is kind.")
+    assert suite.sampling == Sampling(temperature=0.7, max_tokens=64, logprobs=5)
+    delivery, talk = suite.probes
+    assert delivery.prompt == "How long does delivery to France take?"
+    assert delivery.rubric == "Pass if it says 4 days."
+    assert delivery.checks[0] == Check("contains", {"text": "yes"})
+    assert [check.kind for check in delivery.checks] == ["contains", "exact", "regex", "number", "json_schema"]
+    assert delivery.checks[4].options["schema"]["properties"] == {"topic": {"$ref": "#/$defs/topic"}}
+    assert delivery.messages[0] == Message("system", "You are the shop's support desk.")
+    assert talk.messages == (Message("system", "Be short."), Message("user", "Hello."))
+
+
+def test_what_answers_and_scores_depend_on_moves_the_digest(tmp_path: Path) -> None:
+    first = _digest(tmp_path, SUITE)
+    for old, new in (
+        ("prompt: bye", "prompt: good bye"),
+        ("text: x", "text: y"),
+        ("Pass if kind", "Pass if short"),
+        ("0.5", "0.6"),
+        ("id: b", "id: c"),
+        ("rubric:", "replicates: 2\nrubric:"),
+        ("rubric:", "system: Be short.\nrubric:"),
+        ("prompt: bye", "prompt: bye, reference: bye"),
+    ):
+        assert _digest(tmp_path, SUITE.replace(old, new)) != first, new
+    assert len(first) == 64
+
+
+def test_layout_order_and_defaults_leave_the_digest(tmp_path: Path) -> None:
+    first = _digest(tmp_path, SUITE)
+    a, b = SUITE.splitlines()[4:6]
+    for text in (
+        SUITE.replace(f"{a}\n{b}", f"{b}\n{a}"),
+        "# a comment\n" + SUITE,
+        SUITE.replace("rubric:", "description: for people\nrubric:"),
+        SUITE.replace("rubric:", "replicates: 1\nrubric:").replace("0.5", "0.5, max_tokens: 256"),
+        SUITE.replace("prompt: bye", "messages: [{role: user, content: bye}]"),
+    ):
+        assert _digest(tmp_path, text) == first, text
+
+
+def test_the_shipped_suite_does_for_any_model() -> None:
+    suite = load_suite("format", Path("/nowhere"))
+    assert len(suite.probes) >= 12
+    assert suite.rubric is None
+    assert suite.sampling.temperature == 0
+    assert sum(bool(probe.checks) for probe in suite.probes) == len(suite.probes)
+
+
+def test_every_shipped_suite_is_good() -> None:
+    files = sorted(shipped("probes").glob("*.yaml"))
+    assert "format.yaml" in [file.name for file in files]
+    assert {file.name: read_suite(file)[1] for file in files} == {file.name: [] for file in files}
+
+
+def test_a_suite_beside_the_configuration_goes_first(tmp_path: Path) -> None:
+    assert find_suite("format", tmp_path) == shipped("probes") / "format.yaml"
+    (tmp_path / "probes").mkdir()
+    (tmp_path / "probes" / "format.yaml").write_text("name: format\nprobes: [{id: a, prompt: b}]\n", encoding="utf-8")
+    assert len(load_suite("format", tmp_path).probes) == 1
+    assert len(load_suite(str(shipped("probes") / "format.yaml"), tmp_path).probes) > 1
+
+
+def test_a_suite_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^no suite 'formt'; did you mean 'format'\?$"):
+        load_suite("formt", tmp_path)
+    with pytest.raises(ConfigError, match=r"other/none\.yaml: no such file$"):
+        load_suite("other/none.yaml", tmp_path)
+
+
+def test_the_json_schema_accepts_every_good_suite() -> None:
+    Draft202012Validator.check_schema(suites.schema())
+    validator = Draft202012Validator(suites.schema())
+    for file in (*shipped("probes").glob("*.yaml"), *(FOLDER / "probes").glob("*.yaml")):
+        assert [error.message for error in validator.iter_errors(read(file).data)] == [], file
+    assert not validator.is_valid({"name": "x", "probes": [{"id": "a", "promt": "b"}]})
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=80), st.text(max_size=80))
+def test_no_text_raises_anything_but_a_config_error(
+    tmp_path_factory: pytest.TempPathFactory, prompt: str, probes: str
+) -> None:
+    file = tmp_path_factory.mktemp("garbage") / "x.yaml"
+    file.write_bytes(f"name: x\nsystem: {prompt}\nprobes:\n  - {probes}\n".encode("utf-8", "surrogatepass"))
+    suite, problems = read_suite(file)
+    assert (suite is None) == bool(problems)
