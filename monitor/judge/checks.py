@@ -1,0 +1,140 @@
+"""Deterministic checks of an answer: what a person could decide with a ruler, decided first and without a model.
+
+An answer is hostile text. No check may hang or die on one: patterns run under a time limit (the ``regex``
+package's, which interrupts a match that backtracks without end), JSON is bounded in size and depth, and a check that
+could not be brought to an end gives no score at all, since that is not a reading of the answer.
+The options of each kind are declared and validated where suites are read (``monitor.suites``).
+"""
+
+import math
+import re
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+
+import regex
+import structlog
+
+from monitor.judge import schemas
+from monitor.judge.strict_json import StrictJsonError, parse
+from monitor.records import Probe
+
+_DETAIL_CHARS: Final = 300
+
+log = structlog.get_logger()
+
+
+class Grade(NamedTuple):
+    """One grader's number for one answer, 0 to 1, and what explains it."""
+
+    grader: str
+    value: float
+    detail: str
+
+
+class CheckUnfinishedError(Exception):
+    """A check could not be brought to an end on this answer, so there is no score."""
+
+
+def _shown(text: str, limit: int = 120) -> str:
+    return repr(text if len(text) <= limit else text[: limit - 1] + "…")
+
+
+def exact(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
+    """1 if the answer is ``text``, blanks around both aside."""
+    given, wanted = text.strip(), str(options["text"]).strip()
+    if given == wanted:
+        return 1.0, f"is {_shown(wanted)}"
+    return 0.0, f"is {_shown(given)}, not {_shown(wanted)}"
+
+
+def contains(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
+    """1 if the answer holds ``text``, upper and lower case told apart."""
+    wanted = str(options["text"])
+    return (1.0, f"holds {_shown(wanted)}") if wanted in text else (0.0, f"lacks {_shown(wanted)}")
+
+
+def pattern(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
+    """1 if ``pattern`` is found somewhere in the answer.
+
+    Raises ``CheckUnfinishedError`` when the pattern backtracks past its time limit.
+    """
+    wanted = str(options["pattern"])
+    try:
+        found = schemas.search(wanted, text)
+    except schemas.PatternTimeoutError as error:
+        raise CheckUnfinishedError(str(error)) from None
+    except regex.error as error:
+        raise CheckUnfinishedError(f"pattern {_shown(wanted)} cannot be used: {error}") from None
+    return (0.0, f"no match of {_shown(wanted)}") if found is None else (1.0, f"matches: {_shown(found)}")
+
+
+def json_schema(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
+    """1 if the whole answer, blanks around it aside, is one JSON value that ``schema`` allows."""
+    try:
+        fault = schemas.first_fault(parse(text), options["schema"])
+    except StrictJsonError as error:
+        return 0.0, str(error)
+    except (schemas.PatternTimeoutError, schemas.UnusableSchemaError) as error:
+        raise CheckUnfinishedError(str(error)) from None
+    return (1.0, "fits the schema") if fault is None else (0.0, fault)
+
+
+_NUMBER: Final = re.compile(
+    r"(?:(?<!\w)[-−])?(?:[0-9]{1,3}(?:,[0-9]{3})++(?![0-9])|[0-9]++)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]{1,3})?"
+)
+
+
+def number(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
+    """1 if the last number of the answer lies within ``tolerance`` of ``value``.
+
+    The last one, because models reason first and conclude then. Thousands may be parted by commas.
+    """
+    last = deque(_NUMBER.finditer(text), maxlen=1)
+    if not last:
+        return 0.0, "no number"
+    given, wanted = float(last[0][0].replace(",", "").replace("−", "-")), float(options["value"])
+    slack = float(options.get("tolerance", 0)) + 1e-9 * max(1.0, abs(wanted))  # 0.1 + 0.2 is 0.3 to a person
+    if math.isfinite(given) and abs(given - wanted) <= slack:
+        return 1.0, f"{given:g}"
+    return 0.0, f"{given:g}, not {wanted:g}"
+
+
+CheckFunction = Callable[[str, Mapping[str, Any]], tuple[float, str]]
+"""(answer text, options) -> (value 0 to 1, what explains it)."""
+
+CHECKS: Final[dict[str, CheckFunction]] = {
+    "exact": exact,
+    "contains": contains,
+    "regex": pattern,
+    "json_schema": json_schema,
+    "number": number,
+}
+
+
+def score_answer(probe: Probe, answer_text: str) -> tuple[Grade, ...]:
+    """The grades of one answer: ``check:<kind>`` for each check of the probe, then ``checks``: 1 if all gave 1, else 0.
+
+    A second check of the same kind is ``check:<kind>:2``. A check that did not finish is left out, with a
+    warning in the log, and ``checks`` with it. Empty for a probe without checks.
+    """
+    grades: list[Grade] = []
+    seen: dict[str, int] = {}
+    for check in probe.checks:
+        seen[check.kind] = seen.get(check.kind, 0) + 1
+        grader = f"check:{check.kind}" + (f":{seen[check.kind]}" if seen[check.kind] > 1 else "")
+        try:
+            value, detail = CHECKS[check.kind](answer_text, check.options)
+        except CheckUnfinishedError as error:
+            log.warning("check_unfinished", probe=probe.id, grader=grader, why=str(error))
+            continue
+        grades.append(Grade(grader, value, detail[:_DETAIL_CHARS]))
+    if grades and len(grades) == len(probe.checks):
+        grades.append(_summary(grades))
+    return tuple(grades)
+
+
+def _summary(grades: list[Grade]) -> Grade:
+    failed = [grade for grade in grades if grade.value < 1]
+    detail = "; ".join(f"{grade.grader}: {grade.detail}" for grade in failed) or f"all {len(grades)} passed"
+    return Grade("checks", float(not failed), detail[:_DETAIL_CHARS])

@@ -1,0 +1,98 @@
+"""The LLM judge: what it is asked, and what of its reply counts.
+
+The verdict is binary and schema-bound, and a reply that is anything but exactly such a verdict gives no score:
+a judge that rambles is unmeasured, never guessed at.
+"""
+
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Final
+
+from monitor.judge.prompt import VERDICT_SCHEMA, judge_messages
+from monitor.judge.strict_json import StrictJsonError, parse
+from monitor.records import Answer, Arm, GradedAnswer, Message, Probe, Question, Run, Sampling, Score, Suite
+from monitor.settings import Judge
+
+JUDGED_BY: Final[Mapping[Arm, Arm]] = MappingProxyType({Arm.SUBJECT: Arm.JUDGE_SUBJECT, Arm.BASE: Arm.JUDGE_BASE})
+"""Arm of an answer -> arm of the question about it."""
+
+_ABOUT: Final[Mapping[Arm, Arm]] = MappingProxyType({judge: arm for arm, judge in JUDGED_BY.items()})
+
+JUDGE_SAMPLING: Final = Sampling(temperature=0.0, max_tokens=16)
+"""A verdict takes about 8 tokens; the rest is room for a markdown fence."""
+
+_REPLY_CHARS: Final = 200
+
+
+def judge_questions(run: Run, suite: Suite, answers: Sequence[GradedAnswer], judge: Judge) -> list[Question]:
+    """One question to the judge for each of the run's answers whose probe, or suite, has a rubric.
+
+    Ordered by replicate, probe (as in the suite) and arm, so that a resumed run asks the same questions.
+    Answers of other runs, and of probes that the suite no longer has, are passed over.
+    """
+    place = {probe.id: index for index, probe in enumerate(suite.probes)}
+    mine = [a for a in answers if a.run_id == run.id and a.arm in JUDGED_BY and a.probe in place]
+    mine.sort(key=lambda a: (a.replicate, place[a.probe], list(JUDGED_BY).index(a.arm)))
+    questions = []
+    for answer in mine:
+        probe = suite.probes[place[answer.probe]]
+        if rubric := probe.rubric or suite.rubric:
+            questions.append(_question(run, suite, probe, answer, rubric, judge))
+    return questions
+
+
+def _question(run: Run, suite: Suite, probe: Probe, answer: GradedAnswer, rubric: str, judge: Judge) -> Question:
+    arm = JUDGED_BY[answer.arm]
+    sent = judge_messages(rubric, conversation(probe), answer.text, probe.reference)
+    return Question(
+        run_id=run.id,
+        target=run.target,
+        suite=suite.name,
+        arm=arm,
+        probe=probe.id,
+        replicate=answer.replicate,
+        provider=judge.provider,
+        model=judge.model,
+        messages=tuple(Message("system" if m["role"] == "system" else "user", m["content"]) for m in sent),
+        sampling=JUDGE_SAMPLING,
+        seed=_seed(run.seed, arm, probe.id, answer.replicate),
+        response_schema=VERDICT_SCHEMA,
+    )
+
+
+def conversation(probe: Probe) -> str:
+    """What the judge is shown as the question: the user's message, or the whole exchange where there are several.
+
+    The system prompt stays out: it is the deployment's, and what it demands belongs into the rubric.
+    """
+    spoken = [message for message in probe.messages if message.role != "system"]
+    if len(spoken) <= 1:
+        return probe.prompt
+    return "\n".join(f"{message.role}: {message.content}" for message in spoken)
+
+
+def _seed(run_seed: int, arm: Arm, probe: str, replicate: int) -> int:
+    """0 to 2**31-1; the same for the same question of a resumed run."""
+    digest = sha256(f"{run_seed}/{arm}/{probe}/{replicate}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def verdict_score(arm: Arm, probe: str, replicate: int, answer: Answer) -> Score | None:
+    """The judge's ``answer`` as a score of the answer it is about: 1 pass, 0 fail; ``None`` if it is no verdict.
+
+    ``arm`` is the judge's (``judge-subject``, ``judge-base``); the score carries the judged arm. Nothing counts but
+    one JSON object with exactly the schema's one key and one of its two values, whitespace or one markdown fence
+    around it: no verdict is looked for in prose, and a refusal is none.
+    """
+    if answer.refusal or len(answer.text) > _REPLY_CHARS:
+        return None
+    try:
+        reply = parse(answer.text, fence=True)
+    except StrictJsonError:
+        return None
+    if not isinstance(reply, dict) or reply.keys() != {"verdict"} or reply["verdict"] not in ("pass", "fail"):
+        return None
+    verdict = str(reply["verdict"])
+    detail = f"{verdict}, says {answer.model or 'the judge'}"
+    return Score(_ABOUT[arm], probe, replicate, "judge", float(verdict == "pass"), detail)

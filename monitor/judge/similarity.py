@@ -1,0 +1,138 @@
+"""How near an answer comes to its reference in meaning: cosine of sentence embeddings.
+
+torch is imported in the one worker thread that embeds, at the first pair and never before, so a daemon without
+similarity scores stays small and the event loop never waits for a model.
+"""
+
+import asyncio
+import os
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from monitor.errors import ConfigError, CouldNotMeasure, MissingExtra
+from monitor.settings import Embeddings
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+_COMMIT: Final = re.compile(r"[0-9a-f]{40}")
+_TEXT_CHARS: Final = 20_000
+"""The models read a few hundred tokens; tokenizing a megabyte of hostile text only burns time."""
+
+_THREADS: Final = 2
+_BATCH: Final = 32
+
+
+class Embedder:
+    """Embeds texts in one worker thread, with a model that is loaded at first use.
+
+    ``settings.model`` is a folder, or a hub id with its commit pinned in ``revision``; a pinned model that is in the
+    local cache is loaded without the network. Raises ConfigError at once for a model that is neither. Only safetensors
+    weights are read, and no code that a model brings is run.
+    """
+
+    def __init__(self, settings: Embeddings) -> None:
+        self._folder = _folder(settings)
+        self._settings = settings
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="embed")
+        self._model: SentenceTransformer | None = None
+
+    async def similarity_scores(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """For each (answer, reference) the cosine of their embeddings, clipped to 0..1; 0 where either is blank.
+
+        Raises MissingExtra without sentence-transformers, ConfigError for a folder that holds no such model,
+        CouldNotMeasure when a model from the hub cannot be had.
+        """
+        if not pairs:
+            return []
+        return await asyncio.get_running_loop().run_in_executor(self._worker, self._similarities, list(pairs))
+
+    def close(self) -> None:
+        """Let the worker end; what it is embedding now is finished, what waits is dropped."""
+        self._worker.shutdown(wait=False, cancel_futures=True)
+
+    def _similarities(self, pairs: list[tuple[str, str]]) -> list[float]:
+        if self._model is None:
+            self._model = _load(self._settings, self._folder)
+        texts = sorted({text[:_TEXT_CHARS] for pair in pairs for text in pair if text.strip()})
+        if not texts:
+            return [0.0] * len(pairs)
+        vectors = self._model.encode(
+            texts, batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
+        )
+        place = {text: index for index, text in enumerate(texts)}
+        scores = []
+        for answer, reference in pairs:
+            a, r = place.get(answer[:_TEXT_CHARS]), place.get(reference[:_TEXT_CHARS])
+            cosine = 0.0 if a is None or r is None else float(vectors[a] @ vectors[r])
+            # the same text comes out 1e-7 apart in another batch; a stored score should not
+            scores.append(round(min(1.0, max(0.0, cosine)), 5))
+        return scores
+
+
+def _folder(settings: Embeddings) -> Path | None:
+    """The folder that ``settings.model`` names, or ``None`` for a pinned hub id. Raises ConfigError."""
+    name = settings.model
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.exists() or name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise ConfigError(f"embeddings.model: no folder {folder}")
+    if settings.revision is None or not _COMMIT.fullmatch(settings.revision):
+        raise ConfigError(
+            f"embeddings.model: no folder {name!r} here; as a hub id it needs embeddings.revision, "
+            "the commit to load (40 hex digits)"
+        )
+    return None
+
+
+def _load(settings: Embeddings, folder: Path | None) -> "SentenceTransformer":
+    try:
+        import torch
+        from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging as transformers_logging
+    except ImportError:
+        raise MissingExtra("similarity scores", "embeddings") from None
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    torch.set_num_threads(min(_THREADS, os.cpu_count() or 1))
+    safe = {"use_safetensors": True}
+    if folder is not None:
+        if not (folder / "modules.json").is_file():
+            raise ConfigError(f"embeddings.model: {folder} holds no sentence-transformers model (no modules.json)")
+        try:
+            return SentenceTransformer(
+                str(folder), device="cpu", model_kwargs=safe, local_files_only=True, trust_remote_code=False
+            )
+        except Exception as error:
+            raise ConfigError(f"embeddings.model: {folder} cannot be loaded: {_first_line(error)}") from error
+    return _load_from_hub(settings, safe)
+
+
+def _load_from_hub(settings: Embeddings, safe: dict[str, bool]) -> "SentenceTransformer":
+    from sentence_transformers import SentenceTransformer
+
+    problem: Exception | None = None
+    for local in (True, False):  # the cache first: a pinned commit never changes
+        try:
+            return SentenceTransformer(
+                settings.model,
+                device="cpu",
+                revision=settings.revision,
+                model_kwargs=safe,
+                local_files_only=local,
+                trust_remote_code=False,
+            )
+        except Exception as error:
+            problem = error
+    raise CouldNotMeasure(
+        f"embeddings.model: {settings.model} at {settings.revision} is not in the cache and cannot be fetched: "
+        f"{_first_line(problem)}; put it on disk and name its folder"
+    ) from problem
+
+
+def _first_line(error: Exception | None) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0][:200] if lines else ''}"

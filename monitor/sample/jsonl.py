@@ -1,0 +1,137 @@
+"""Request logs as JSON lines: plain, rotated and gzipped files behind one path or glob, read as a stream.
+
+A log is written and rotated while it is read. A file that moves away between listing and opening is met again under
+its new name, because the listing is repeated until it brings nothing new; a file is known by its inode, so none is
+read twice under two names. A last line without its newline is still being written and is left for the next time.
+"""
+
+import glob
+import gzip
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final, cast
+
+from monitor.errors import CouldNotMeasure
+from monitor.sample.source import Logged, Tally, UnsupportedError, Window, logged
+from monitor.settings import Source
+
+MAX_LINE_BYTES: Final = 8 * 2**20
+"""A longer line is skipped and counted as malformed, so that memory stays bounded."""
+
+_ROTATED: Final = re.compile(r"(?:[.-]\d{1,14}(?:[-T_.]?\d{1,6})?)?(?:\.gz)?")
+"""What rotation appends to a name: ``.1``, ``.2.gz``, ``-20261122``, ``.gz``."""
+
+_LISTINGS: Final = 5
+
+
+def files(path: str) -> list[Path]:
+    """The files that ``path`` (a file or a glob, ``**`` too) means, and their rotated and gzipped forms, sorted."""
+    pattern = os.path.expanduser(path)
+    found = set(glob.glob(pattern, recursive=True))
+    literal = pattern if glob.has_magic(pattern) else glob.escape(pattern)
+    plain = re.compile(glob_translate(os.path.basename(pattern)))
+    for name in glob.glob(literal + "[.-]*", recursive=True):
+        base = os.path.basename(name)
+        if any(plain.fullmatch(base[:cut]) and _ROTATED.fullmatch(base[cut:]) for cut in range(len(base))):
+            found.add(name)
+    return [Path(name) for name in sorted(found) if os.path.isfile(name)]
+
+
+def glob_translate(pattern: str) -> str:
+    """A file name's glob as a regular expression."""
+    import fnmatch
+
+    return fnmatch.translate(pattern)
+
+
+def read(
+    source: Source, stratify: str | None, window: Window, tally: Tally, max_line_bytes: int = MAX_LINE_BYTES
+) -> Iterator[Logged]:
+    """The requests in the files of ``source.path``, one at a time.
+
+    Lines that cannot be read are counted in ``tally`` and passed over, so is the rest of a damaged gzip file.
+    Raises CouldNotMeasure if no file is there or one may not be read.
+    """
+    seen: set[tuple[int, int]] = set()
+    for listing in range(_LISTINGS):
+        found = files(source.path)
+        if listing == 0 and not found:
+            raise CouldNotMeasure(f"no file matches {source.path} (production source)")
+        before = len(seen)
+        for path in found:
+            yield from _requests(path, seen, source, stratify, window, tally, max_line_bytes)
+        if len(seen) == before:
+            return
+
+
+def _requests(
+    path: Path,
+    seen: set[tuple[int, int]],
+    source: Source,
+    stratify: str | None,
+    window: Window,
+    tally: Tally,
+    max_line_bytes: int,
+) -> Iterator[Logged]:
+    for line in _lines(path, seen, tally, max_line_bytes):
+        try:
+            record = json.loads(line)
+            if not isinstance(record, dict):
+                raise ValueError("no object")
+            request = logged(record, source, stratify, window)
+        except UnsupportedError:
+            tally.read += 1
+            tally.unsupported += 1
+            continue
+        except (ValueError, RecursionError):
+            tally.malformed += 1
+            continue
+        if request is not None:
+            tally.read += 1
+            yield request
+
+
+def _lines(path: Path, seen: set[tuple[int, int]], tally: Tally, max_line_bytes: int) -> Iterator[bytes]:
+    """Whole lines of a file not seen before; nothing if it has been rotated away meanwhile."""
+    try:
+        with path.open("rb") as raw:
+            status = os.fstat(raw.fileno())
+            identity = (status.st_dev, status.st_ino)
+            if identity in seen:
+                return
+            seen.add(identity)
+            packed = raw.peek(2)[:2] == b"\x1f\x8b"  # by content: a rotated name does not always tell
+            stream = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if packed else raw
+            yield from _split(stream, tally, max_line_bytes)
+    except FileNotFoundError:
+        return
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        tally.malformed += 1
+    except OSError as error:
+        raise CouldNotMeasure(f"cannot read {path} (production source): {error.strerror or error}") from error
+
+
+def _split(stream: IO[bytes], tally: Tally, max_line_bytes: int) -> Iterator[bytes]:
+    while line := stream.readline(max_line_bytes + 1):
+        whole = line.endswith(b"\n")
+        if not whole and len(line) > max_line_bytes:
+            tally.malformed += 1
+            while line and not line.endswith(b"\n"):
+                line = stream.readline(max_line_bytes + 1)
+            continue
+        line = line.removeprefix(b"\xef\xbb\xbf").strip()
+        if line and (whole or _complete(line)):
+            yield line
+
+
+def _complete(line: bytes) -> bool:
+    """Whether a last line without newline is one that nobody is writing any more."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True

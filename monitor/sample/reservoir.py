@@ -1,0 +1,180 @@
+"""A uniform, stratified sample of a stream in bounded memory, the same whatever order the stream comes in.
+
+Algorithm R keeps a sample that depends on the order of arrival, so a rotated or renamed file would change it. Here
+each distinct input gets a key, a keyed hash of its content and the seed, and the inputs with the ``k`` smallest keys
+are kept (bottom-k, or min-wise, sampling: Broder 1997; Cohen and Kaplan 2007). The keys are as good as independent
+uniform numbers, so each set of ``k`` distinct inputs is as likely as any other; a repetition has the key of the first
+and changes nothing but its count; and since a key among the ``k`` smallest of all was among the ``k`` smallest of
+every part, the counts of what is kept are exact and reservoirs can be merged.
+
+How many times an input was asked does not raise its chance: asking one prompt twice in a sample would measure nothing
+new. Traffic has its say in the strata, whose shares go by requests.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from heapq import heapify, heappop, heappush, heapreplace
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+
+class Ordered(Protocol):
+    def __lt__(self, other: Any, /) -> bool: ...
+
+
+T = TypeVar("T", bound=Ordered)
+
+MAX_STRATA: Final = 256
+OTHER: Final = "(other)"
+
+
+@dataclass(slots=True)
+class Kept(Generic[T]):
+    key: int
+    item: T
+    count: int
+    """Requests in its stratum that asked this."""
+
+
+def sample_key(seed: int, identity: bytes) -> int:
+    """A 64-bit key of the content ``identity`` under ``seed``."""
+    return int.from_bytes(blake2b(identity, digest_size=8, key=str(seed).encode()[-64:]).digest(), "big")
+
+
+@dataclass(slots=True)
+class Reservoir(Generic[T]):
+    """The ``size`` distinct inputs with the smallest keys, and how many requests came by."""
+
+    size: int
+    requests: int = 0
+    kept: dict[int, Kept[T]] = field(default_factory=dict)
+    _largest: list[int] = field(default_factory=list)
+    """Heap of the negated keys of ``kept``."""
+
+    def add(self, key: int, item: T, count: int = 1) -> None:
+        self.requests += count
+        self._offer(key, item, count)
+
+    def _offer(self, key: int, item: T, count: int) -> None:
+        known = self.kept.get(key)
+        if known is not None:
+            known.count += count
+            known.item = min(known.item, item)
+        elif len(self.kept) < self.size:
+            heappush(self._largest, -key)
+            self.kept[key] = Kept(key, item, count)
+        elif key < -self._largest[0]:
+            del self.kept[-heapreplace(self._largest, -key)]
+            self.kept[key] = Kept(key, item, count)
+
+    def merge(self, other: "Reservoir[T]") -> None:
+        """Take in another reservoir of the same size and seed, as if its stream had come by here."""
+        self.requests += other.requests
+        for kept in other.kept.values():
+            self._offer(kept.key, kept.item, kept.count)
+
+
+class Strata(Generic[T]):
+    """A reservoir for each stratum.
+
+    At most ``limit`` strata are told apart (a field like a user id would fill the memory); which, is drawn by the seed;
+    the rest share the stratum ``(other)``. The draw does not depend on the order of the stream either.
+    """
+
+    def __init__(self, size: int, seed: int, limit: int | None = None) -> None:
+        self._size = size
+        self._seed = seed
+        # together the reservoirs hold about 100,000 inputs at most
+        self._limit = limit if limit is not None else max(8, min(MAX_STRATA, 100_000 // size))
+        self._reservoirs: dict[str, Reservoir[T]] = {}
+        self._ranks: list[tuple[int, str]] = []
+        self._other: Reservoir[T] = Reservoir(size)
+
+    def add(self, stratum: str, identity: bytes, item: T) -> None:
+        """One request: ``identity`` is what makes two inputs the same, ``item`` what is kept of it.
+
+        Of items with the same identity the smallest is kept.
+        """
+        self._reservoir(stratum).add(sample_key(self._seed, identity), item)
+
+    def _reservoir(self, stratum: str) -> Reservoir[T]:
+        if stratum == OTHER:
+            return self._other
+        if (found := self._reservoirs.get(stratum)) is not None:
+            return found
+        rank = -sample_key(self._seed, b"stratum " + stratum.encode("utf-8", "surrogatepass"))
+        if len(self._reservoirs) >= self._limit:
+            if self._ranks[0][0] >= rank:
+                return self._other
+            _, displaced = heappop(self._ranks)
+            self._other.merge(self._reservoirs.pop(displaced))
+        heappush(self._ranks, (rank, stratum))
+        return self._reservoirs.setdefault(stratum, Reservoir(self._size))
+
+    def draw(self) -> list[tuple[str, Kept[T]]]:
+        """The sample: at most ``size`` distinct inputs with their strata, by stratum and key."""
+        reservoirs = self._all()
+        wanted = allocate(
+            {name: r.requests for name, r in reservoirs.items()},
+            {name: len(r.kept) for name, r in reservoirs.items()},
+            self._size,
+        )
+        taken: dict[int, tuple[str, Kept[T]]] = {}
+        left: list[tuple[int, str, Kept[T]]] = []
+        for name in sorted(reservoirs):
+            # the same input may stand in two strata; it is asked once
+            candidates = [kept for key, kept in sorted(reservoirs[name].kept.items()) if key not in taken]
+            taken |= {kept.key: (name, kept) for kept in candidates[: wanted[name]]}
+            left += [(kept.key, name, kept) for kept in candidates[wanted[name] :]]
+        for key, name, kept in sorted(left, key=lambda one: one[:2]):
+            if len(taken) >= self._size:
+                break
+            taken.setdefault(key, (name, kept))
+        return sorted(taken.values(), key=lambda one: (one[0], one[1].key))
+
+    def requests(self) -> dict[str, int]:
+        """Requests seen by stratum, sorted by name."""
+        return {name: reservoir.requests for name, reservoir in sorted(self._all().items())}
+
+    def _all(self) -> dict[str, Reservoir[T]]:
+        return self._reservoirs | ({OTHER: self._other} if self._other.requests else {})
+
+
+def allocate(sizes: Mapping[str, int], available: Mapping[str, int], total: int) -> dict[str, int]:
+    """How many of ``total`` each stratum gets: in proportion to ``sizes`` by largest remainder (Hamilton).
+
+    None gets more than it has ``available``; what is over goes to the others in proportion. Each gets one at least,
+    where there are enough to go round; else the largest get one each. Ties go by name.
+    """
+    names = sorted((name for name in sizes if available[name] > 0), key=lambda name: (-sizes[name], name))
+    given = dict.fromkeys(sizes, 0)
+    if len(names) >= total:
+        return given | dict.fromkeys(names[:total], 1)
+    quotas = _quotas({name: sizes[name] for name in names}, available, total)
+    given |= dict.fromkeys(names, 1)
+    # one after the other to whoever lacks most of its quota: without the two bounds this is largest remainder
+    lack = [(given[name] - quotas[name], place, name) for place, name in enumerate(names)]
+    heapify(lack)
+    remaining = min(total, sum(available.values())) - len(names)
+    while remaining > 0:
+        deficit, place, name = heappop(lack)
+        if given[name] < available[name]:
+            given[name] += 1
+            remaining -= 1
+            heappush(lack, (deficit + 1, place, name))
+    return given
+
+
+def _quotas(sizes: Mapping[str, int], available: Mapping[str, int], total: int) -> dict[str, float]:
+    """Proportional shares of ``total``, cut at what is available and the rest shared again."""
+    quotas: dict[str, float] = {}
+    open_names, left = set(sizes), float(total)
+    while open_names:
+        weight = sum(sizes[name] for name in open_names)
+        full = {name for name in open_names if left * sizes[name] / weight >= available[name]}
+        if not full:
+            return quotas | {name: left * sizes[name] / weight for name in open_names}
+        quotas |= {name: float(available[name]) for name in full}
+        left -= sum(available[name] for name in full)
+        open_names -= full
+    return quotas
