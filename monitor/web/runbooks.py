@@ -1,0 +1,52 @@
+"""The runbooks as pages: the few marks of Markdown that they use, and nothing that could be more than text."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+from markupsafe import Markup, escape
+
+from monitor.resources import shipped
+
+NAME: Final = re.compile(r"[A-Za-z]+")
+
+
+def folder() -> Path:
+    return shipped("alerts") / "runbooks"
+
+
+def names() -> list[str]:
+    return sorted(path.stem for path in folder().glob("*.md"))
+
+
+def page(name: str) -> tuple[str, Markup] | None:
+    """A runbook's title and body; ``None`` when there is none of that name."""
+    if not NAME.fullmatch(name) or name not in names():
+        return None
+    text = (folder() / f"{name}.md").read_text(encoding="utf-8")
+    title, _, body = text.partition("\n")
+    return title.removeprefix("# ").strip(), Markup("\n").join(_blocks(body))
+
+
+def _blocks(text: str) -> list[Markup]:
+    blocks = []
+    for block in re.split(r"\n\s*\n", text.strip()):
+        if block.startswith("## "):
+            heading, _, rest = block.partition("\n")
+            blocks.append(Markup("<h2>{}</h2>").format(heading[3:]))
+            block = rest
+        if re.match(r"- |\d+\. ", block):
+            tag = "ul" if block.startswith("- ") else "ol"
+            items = re.split(r"^(?:- |\d+\. )", block, flags=re.MULTILINE)[1:]
+            inside = Markup("").join(Markup("<li>{}</li>").format(_inline(item)) for item in items)
+            blocks.append(Markup(f"<{tag}>{{}}</{tag}>").format(inside))
+        elif block.strip():
+            blocks.append(Markup("<p>{}</p>").format(_inline(block)))
+    return blocks
+
+
+def _inline(text: str) -> Markup:
+    pieces = re.split(r"`([^`]+)`", " ".join(text.split()))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if index % 2 else escape(piece) for index, piece in enumerate(pieces)
+    )

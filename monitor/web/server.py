@@ -1,0 +1,78 @@
+"""uvicorn inside the daemon's own event loop: the daemon keeps its signals and says when to stop."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final
+
+import uvicorn
+from fastapi import FastAPI
+
+GRACE_SECONDS: Final = 3
+"""How long a request in flight may go on after ``stop``."""
+
+
+class _Embedded(uvicorn.Server):
+    """uvicorn takes SIGINT and SIGTERM for itself; here they belong to the daemon."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Server:
+    """``port = await start()``, then ``await stop()``."""
+
+    def __init__(self, app: FastAPI, host: str, port: int) -> None:
+        self._host = host
+        self._port = port
+        self._server = _Embedded(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+                ws="none",
+                timeout_keep_alive=65,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Listen, and return the port (the chosen one where port 0 was asked for).
+
+        Raises OSError when the address is taken or not ours.
+        """
+        listening = self._listen()
+        self._task = asyncio.create_task(self._server.serve(sockets=[listening]), name="http")
+        while not self._server.started:
+            if self._task.done():
+                await self._task
+                raise OSError(f"the HTTP server on {self._host}:{self._port} ended before it began")
+            await asyncio.sleep(0.01)
+        return int(listening.getsockname()[1])
+
+    def _listen(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind((self._host, self._port))
+            listening.listen(128)
+            listening.setblocking(False)
+        except OSError as error:
+            listening.close()
+            raise OSError(error.errno, f"cannot listen on {self._host}:{self._port}: {error.strerror}") from error
+        return listening
+
+    async def stop(self) -> None:
+        """Finish what is in flight, for at most ``GRACE_SECONDS``, and close the port. Safe to call twice."""
+        if self._task is None:
+            return
+        self._server.should_exit = True
+        with suppress(asyncio.CancelledError):
+            await self._task
+        self._task = None

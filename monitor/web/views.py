@@ -1,0 +1,242 @@
+"""What the pages show, read from the store and put into words; no HTML here."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from datetime import datetime, timedelta
+from difflib import SequenceMatcher
+from math import isfinite
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from monitor.records import (
+    PRODUCTION_SUITE,
+    Alarm,
+    Baseline,
+    BaselineStatus,
+    Exhibit,
+    Finding,
+    Run,
+    SuiteProgress,
+)
+from monitor.settings import Settings
+
+REFERENCE: Final[Mapping[str, tuple[float, str]]] = {
+    "adapter_loss": (1.0, "as approved"),
+    "length": (1.0, "unchanged"),
+    "judge_score": (0.0, "unchanged"),
+    "contract": (0.0, "unchanged"),
+}
+"""Signal -> the effect that means no change, and its name on the picture."""
+
+TITLES: Final[Mapping[str, str]] = {
+    "adapter_loss": "Fine-tune's effect",
+    "judge_score": "Judge's score",
+    "length": "Length of answers",
+    "contract": "Contract",
+}
+
+DIFF_WORDS: Final = 1_500
+"""Longer answers are shown without marks: a word diff is quadratic."""
+
+
+class Readings(Protocol):
+    """What the pages read of the store."""
+
+    def progress(self) -> list[SuiteProgress]: ...
+    def baselines(
+        self, target: str | None = None, suite: str | None = None, status: BaselineStatus | None = None
+    ) -> list[Baseline]: ...
+    def alarms(
+        self, target: str | None = None, suite: str | None = None, raised: bool | None = None, limit: int = 1000
+    ) -> list[Alarm]: ...
+    def latest_findings(
+        self, target: str | None = None, suite: str | None = None, *, exhibits: bool = True
+    ) -> list[Finding]: ...
+    def findings(
+        self,
+        target: str | None = None,
+        suite: str | None = None,
+        run_id: int | None = None,
+        signal: str | None = None,
+        alarming: bool | None = None,
+        limit: int = 100,
+    ) -> list[Finding]: ...
+    def runs(self, target: str | None = None, suite: str | None = None, limit: int = 100) -> list[Run]: ...
+    def get_state(self, key: str) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One target's suite, as the overview shows it."""
+
+    target: str
+    suite: str
+    model: str
+    base_model: str | None
+    armed: bool
+    state: str
+    """armed, capturing, to approve, or not armed."""
+    baseline: Baseline | None
+    """The approved one, else the newest that is not retired."""
+    progress: SuiteProgress | None
+    findings: tuple[Finding, ...]
+    alarms: tuple[Alarm, ...]
+
+
+def watches(store: Readings, settings: Settings, target: str | None = None) -> list[Watch]:
+    """One for each configured target and suite, those with raised alarms first."""
+    progress = {(one.target, one.suite): one for one in store.progress()}
+    baselines, findings, alarms = (
+        _grouped(store.baselines(target)),
+        _grouped(store.latest_findings(target, exhibits=False)),
+        _grouped(store.alarms(target, raised=True)),
+    )
+    rows = []
+    for name, configured in settings.targets.items():
+        if target is not None and name != target:
+            continue
+        suites = [Path(suite).stem if suite.endswith((".yaml", ".yml")) else suite for suite in configured.suites]
+        for suite in [*suites, *([PRODUCTION_SUITE] if configured.production else [])]:
+            key = (name, suite)
+            state, baseline = _state(baselines.get(key, []))
+            rows.append(
+                Watch(
+                    target=name,
+                    suite=suite,
+                    model=configured.subject.model,
+                    base_model=configured.base.model if configured.base else None,
+                    armed=state == "armed",
+                    state=state,
+                    baseline=baseline,
+                    progress=progress.get(key),
+                    findings=tuple(findings.get(key, [])),
+                    alarms=tuple(alarms.get(key, [])),
+                )
+            )
+    return sorted(rows, key=lambda row: (not any(a.severity == "page" for a in row.alarms), not row.alarms))
+
+
+def _grouped(items: Sequence[Any]) -> dict[tuple[str, str], list[Any]]:
+    grouped: dict[tuple[str, str], list[Any]] = {}
+    for item in items:
+        grouped.setdefault((item.target, item.suite), []).append(item)
+    return grouped
+
+
+def _state(baselines: Sequence[Baseline]) -> tuple[str, Baseline | None]:
+    for status, word in (
+        (BaselineStatus.APPROVED, "armed"),
+        (BaselineStatus.CAPTURED, "to approve"),
+        (BaselineStatus.CAPTURING, "capturing"),
+    ):
+        found = next((one for one in baselines if one.status == status), None)
+        if found is not None:
+            return word, found
+    return "not armed", None
+
+
+def evidence_of(store: Readings, target: str, signal: str) -> Finding | None:
+    """The finding that a link from an alert means: the raised alarm's newest, else the newest of the signal."""
+    latest = [one for one in store.latest_findings(target, exhibits=False) if one.signal == signal]
+    raised = {one.suite for one in store.alarms(target, raised=True) if one.signal == signal}
+    latest.sort(key=lambda one: (one.suite in raised, one.alarming, one.window_end), reverse=True)
+    return latest[0] if latest else None
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The effect on a line, in per mille of the picture's width."""
+
+    low: float
+    effect: float
+    high: float
+    reference: float
+    reference_label: str
+    least: float
+    most: float
+
+
+def interval(finding: Finding) -> Interval | None:
+    """Where the effect, its 95 % interval and "no change" stand; ``None`` where the effect is no finite number."""
+    reference, label = REFERENCE.get(finding.signal, (0.0, "unchanged"))
+    numbers = (finding.effect_low, finding.effect, finding.effect_high, reference)
+    if not all(map(isfinite, numbers)):
+        return None
+    points = [*numbers, 0.0] if finding.signal == "adapter_loss" else [*numbers]
+    least, most = min(points), max(points)
+    margin = (most - least or 1.0) * 0.12
+    least, most = least - margin, most + margin
+
+    def place(value: float) -> float:
+        return round(1000 * (value - least) / (most - least), 1)
+
+    low, effect, high, unchanged = map(place, numbers)
+    return Interval(low, effect, high, unchanged, label, least, most)
+
+
+Piece = tuple[str, bool]
+"""Text, and whether it is only on this side."""
+
+
+def marked(before: str, after: str) -> tuple[list[Piece], list[Piece]]:
+    """Both texts in pieces, with what only one of them has marked, word by word."""
+    left, right = re.findall(r"\s+|\w+|[^\w\s]", before), re.findall(r"\s+|\w+|[^\w\s]", after)
+    if len(left) + len(right) > 2 * DIFF_WORDS or before == after:
+        return [(before, False)], [(after, False)]
+    pieces: tuple[list[Piece], list[Piece]] = ([], [])
+    for tag, a, b, c, d in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+        for side, words in zip(pieces, (left[a:b], right[c:d]), strict=True):
+            if words:
+                side.append(("".join(words), tag != "equal"))
+    return pieces
+
+
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    exhibit: Exhibit
+    baseline: list[Piece]
+    now: list[Piece]
+    same_as_base: bool
+
+
+def side_by_side(finding: Finding) -> list[SideBySide]:
+    return [
+        SideBySide(one, *marked(one.baseline, one.now), same_as_base=one.base is not None and one.now == one.base)
+        for one in finding.exhibits
+    ]
+
+
+def ago(then: datetime | None, now: datetime) -> str:
+    """``3 h ago``; ``in 5 min`` for what is to come."""
+    if then is None:
+        return "never"
+    seconds = (now - then) / timedelta(seconds=1)
+    size = abs(seconds)
+    for unit, length, up_to in (("s", 1, 90), ("min", 60, 5400), ("h", 3600, 129_600), ("d", 86_400, float("inf"))):
+        if size < up_to:
+            words = f"{round(size / length)} {unit}"
+            return f"{words} ago" if seconds >= 0 else f"in {words}"
+    raise AssertionError("unreachable")
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """At most ``digits`` significant digits, without needless zeros."""
+    if value is None or not isfinite(value):
+        return "–"
+    if value and abs(value) < 1e-3:
+        return f"{value:.1e}"
+    return f"{value:,.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
+
+
+def plain(value: object) -> Any:
+    """Records as JSON values: times in ISO 8601, numbers that are none as null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {name: plain(inner) for name, inner in asdict(value).items()}
+    if isinstance(value, Mapping):
+        return {str(key): plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(inner) for inner in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return None if isinstance(value, float) and not isfinite(value) else value
