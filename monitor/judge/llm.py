@@ -19,7 +19,7 @@ JUDGED_BY: Final[Mapping[Arm, Arm]] = MappingProxyType({Arm.SUBJECT: Arm.JUDGE_S
 
 _ABOUT: Final[Mapping[Arm, Arm]] = MappingProxyType({judge: arm for arm, judge in JUDGED_BY.items()})
 
-JUDGE_SAMPLING: Final = Sampling(temperature=0.0, max_tokens=16)
+JUDGE_SAMPLING: Final = Sampling(temperature=0.0, max_tokens=32)
 """A verdict takes about 8 tokens; the rest is room for a markdown fence."""
 
 _REPLY_CHARS: Final = 200

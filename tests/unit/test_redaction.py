@@ -1,0 +1,132 @@
+"""What is taken out of production inputs, what is left alone, and that no text makes it slow."""
+
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from monitor.sample.redaction import redact
+
+FOUND = [
+    ("write to john.doe+x@example.co.uk.", "write to <email>."),
+    ("John <john@x.com>, <b>jane@firma.de</b>", "John <<email>>, <b><email></b>"),
+    ("müller@firma.de", "<email>"),
+    ("postgres://admin:hunter2@db.example.com:5432/x", "postgres://<credentials>@db.example.com:5432/x"),
+    ("card 4111 1111 1111 1111, ok", "card <card>, ok"),
+    ("qty 1 4111 1111 1111 1111 x", "qty 1 <card> x"),
+    ("5500-0000-0000-0004", "<card>"),
+    ("378282246310005 and 3782 822463 10005", "<card> and <card>"),
+    ("6011111111111117", "<card>"),
+    ("key sk-proj-abc123DEF456ghi789jkl", "key <api-key>"),
+    ("sk-ant-api03-AAAAbbbbCCCC1111", "<api-key>"),
+    ("ghp_16C7e42F292c6912E7710c838347Ae178B4a", "<api-key>"),
+    ("AKIAIOSFODNN7EXAMPLE", "<api-key>"),
+    ("hf_abcdefghijklmnopqrstuvwxyz012345", "<api-key>"),
+    ("Authorization: Bearer abcdef123456.xyz", "Authorization: Bearer <token>"),
+    ("-H 'Authorization: Basic dXNlcjpwYXNz='", "-H 'Authorization: Basic <token>'"),
+    ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0", "<token>"),
+    ("password: hunter22", "password: <secret>"),
+    ('{"api_key": "a1b2c3d4e5f6"}', '{"api_key": "<secret>"}'),
+    ("aws_secret_access_key=wJalrXUtnFEMI/K7MDENG", "aws_secret_access_key=<secret>"),
+    ("https://x.de/cb?token=abc123def&page=2", "https://x.de/cb?token=<secret>&page=2"),
+    ("from 192.168.1.254, http://10.0.0.1:8080/x", "from <ip>, http://<ip>:8080/x"),
+    ("host=10.0.0.1 ip:10.0.0.2 srv 10.0.0.3", "host=<ip> ip:<ip> srv <ip>"),
+    ("2001:db8::8a2e:370:7334", "<ip>"),
+    ("[fe80::1]:80 and ::1 and ip:fe80::1", "[<ip>]:80 and <ip> and ip:<ip>"),
+    ("::ffff:192.168.0.1.", "<ip>."),
+    ("DE89 3704 0044 0532 0130 00 THANKS", "<iban> THANKS"),
+    ("DE89370400440532013000", "<iban>"),
+    ("ES91 2100 0418 4502 0005 1332 BANK", "<iban> BANK"),
+    ("+49 176 1234567 or +4915112345678.", "<phone> or <phone>."),
+    ("+1 (555) 123-4567", "<phone>"),
+    ("call me at 5551234567", "call me at <phone>"),
+    ("phone: 555 1234", "phone: <phone>"),
+    ("(555) 123-4567, 555-123-4567, 1-800-555-0199", "<phone>, <phone>, <phone>"),
+    ("020 7946 0958", "<phone>"),
+    ("06 12 34 56 78", "<phone>"),
+    ("Tel. 030/123456 und 0176/12345678", "Tel. <phone> und <phone>"),
+    (
+        "a\n-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA1234567890\nab==\n-----END RSA PRIVATE KEY-----\nb",
+        "a\n<private-key>\nb",
+    ),
+    ("-----BEGIN PRIVATE KEY-----\\nMIIEowIBAAKCAQEA1234567890abcdefghij\\ncut off", "<private-key>\\ncut off"),
+]
+
+LEFT_ALONE = [
+    "on 2026-11-22 at 06:30:21 and 2026-11-22T06:30:21+01:00",
+    "22.11.2026 or 11/22/2026 or 01-02-2026 10:30 or 01.02.2026",
+    "01/02/2026 - 03/04/2026",
+    "version 1.2.3.4 and v1.2.3.4 and torch==2.13.0.1 and 1.2.3 and Chrome/120.0.6099.129",
+    "$1,234.56 and 1.234,56 EUR and 1 000 000 and 12 345 678",
+    "order 302-1234567-1234567 and ORD-2026-000123 and #100234 and 4500012345",
+    "order number 12345678, invoice 2026-0001234",
+    "EAN 4006381333931 ISBN 978-3-16-148410-0",
+    "timestamp 1700000000000 and 1700000000",
+    "card 4111 1111 1111 1112 fails Luhn",
+    "DE89370400440532013001 fails mod 97",
+    "lodash@4.17.21 image@sha256:abc @decorator.method user@localhost",
+    "std::vector<int> a::b x :: Int Foo::Bar dead::beef aa:bb:cc:dd:ee:ff 12:30:45",
+    "sk-learn sk-circle-fade-dot-spinner-animation",
+    "the standard bearer responsibilities and a basic understanding",
+    "max_tokens: 4096 tokens=100000 token: the password: please reset it",
+    "uuid 123e4567-e89b-12d3-a456-426614174000",
+    "sha 53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    "0.123456789 3.14159265358979 1e-10 6.02214076",
+    "3 5 2 4 2 7 6 3 9 4 8 5 2 3 6 7",
+    "What is 17 + 26? +5 -3 2+49176123456",
+    "OID 1.3.6.1.4.1.311.21, section 1.3.6.1.4.1",
+    "postcode 10115 Berlin, 90210-1234, call 3 functions, text 10 lines",
+    "What does -----BEGIN PRIVATE KEY----- mean?",
+    "10 + 20 = 30; 100-200-300; 2020-2021-2022; ISO 9001:2015, 1920x1080",
+]
+
+HOSTILE = [
+    "a", "a@", "a.", "a@a.", "1 ", "1-", "1", "+1", "4111 ", "sk-", "sk-<api-key>", "eyJ", "eyJaaaaaaaa.", "://a:", ":",
+    "::", "f:", "1.", "1.1.1.1", "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "bearer ", "token:", "password=a", "A0 ",
+    "DE89 ", "(", "call ", "tel 1", "0 ", "01 ", "012-", "SG.a", "1<card>", "1 <card>", "ya29.", "call 1 1 1 1 1 1 1",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "expected"), FOUND)
+def test_what_identifies_or_unlocks_is_taken_out(text: str, expected: str) -> None:
+    assert redact(text) == expected
+    assert redact(expected) == expected
+
+
+@pytest.mark.parametrize("text", LEFT_ALONE)
+def test_what_only_looks_like_it_stays(text: str) -> None:
+    assert redact(text) == text
+
+
+def test_luhn_tells_cards_from_numbers() -> None:
+    """Of ten numbers that differ only in the check digit, one is a card."""
+    assert sum(redact(f"411111111111111{digit}") == "<card>" for digit in range(10)) == 1
+
+
+PIECES = [text for text, _ in FOUND] + HOSTILE + list(" \n.,:;<>@+-/()=\"'0123456789abcXYZ_é٣")
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_redacting_twice_changes_nothing(text: str) -> None:
+    once = redact(text)
+    assert redact(once) == once
+
+
+@given(st.text())
+def test_any_text_can_be_redacted(text: str) -> None:
+    assert redact(redact(text)) == redact(text)
+
+
+def test_no_text_makes_it_slow() -> None:
+    """A quadratic pattern would need hours for a megabyte; the kernel ends the child after two minutes of CPU."""
+    code = (
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (120, 120))\n"
+        "from monitor.sample.redaction import redact\n"
+        f"for piece in {HOSTILE!r}:\n"
+        "    for tail in ('', 'x', '\\x00', '<ip>'):\n"
+        "        redact(piece * (150_000 // len(piece)) + tail)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
