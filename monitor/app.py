@@ -5,19 +5,20 @@ goes on where it was, and one that was down does the latest missed run once.
 """
 
 import asyncio
+import logging
 import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from monitor import config, schedule
 from monitor.ask import Asker
-from monitor.cycle import House, execute_run
+from monitor.cycle import LEASE, House, execute_run
 from monitor.errors import CliffwatchError, ConfigError
 from monitor.export import Internals
 from monitor.judge.similarity import Embedder
@@ -26,10 +27,22 @@ from monitor.settings import Settings
 from monitor.store import Store, open_store
 from monitor.suites import load_suite, suite_body
 
+if TYPE_CHECKING:
+    from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
 log = structlog.get_logger()
 
 RUNS_AT_ONCE: Final = 8
 """Runs in flight in one process; the providers' own limits bound the calls."""
+
+TICK_SECONDS: Final = 5.0
+"""Between two looks at the ledger; less on a demo's fast clock."""
+
+STANDSTILL_SECONDS: Final = 60.0
+"""A clock that has not ticked for so long is started again; for twice as long, /healthz says that it is not alive."""
+
+LATE: Final = 0.1
+"""Share of a day by which a run may be made after its slot and still be on time."""
 
 
 def utcnow() -> datetime:
@@ -44,7 +57,7 @@ def build_house(settings: Settings, folder: Path, store: Store, internals: Inter
         suite = load_suite(name, folder)
         suites[suite.name] = suite
         store.save_suite(suite.digest, suite.name, suite_body(suite))
-    asker = Asker(settings, store, observe=internals.observe_call if internals else None)
+    asker = Asker(settings, store, observer=internals.observe_call if internals else None, lease=LEASE)
     embedder = Embedder(settings.embeddings) if settings.embeddings else None
     return House(settings, suites, store, asker, embedder, utcnow)
 
@@ -61,11 +74,16 @@ def load_suite_name(house: House, reference: str) -> str:
     return reference if reference in house.suites else Path(reference).stem
 
 
-def ensure_run(house: House, target: str, suite: str, slot: datetime) -> Run:
-    """The ledger's row for (target, suite, slot), made if it is not there."""
+def ensure_run(house: House, target: str, suite: str, slot: datetime, *, scheduled: bool = True) -> Run:
+    """The ledger's row for (target, suite, slot), made if it is not there.
+
+    Made late, its work is spread from now on; a tick's delay is not late.
+    """
+    now = house.clock()
+    late = now - slot > timedelta(seconds=LATE * house.settings.schedule.day_seconds)
     seed = schedule.run_seed(target, suite, slot)
     digest = house.suites[suite].digest if suite != PRODUCTION_SUITE else PRODUCTION_SUITE
-    return house.store.ensure_run(target, suite, slot, seed, digest, next_at=slot)
+    return house.store.ensure_run(target, suite, slot, seed, digest, next_at=now if late else slot, scheduled=scheduled)
 
 
 class App:
@@ -81,6 +99,8 @@ class App:
         self._slots = asyncio.Semaphore(RUNS_AT_ONCE)
         self._last_tick: float | None = None
         self._reload_lock = asyncio.Lock()
+        self._scheduler: AsyncIOScheduler | None = None
+        self._tick_seconds = TICK_SECONDS
 
     async def start(self) -> None:
         """Open the store, serve HTTP, and begin to tick.
@@ -93,6 +113,7 @@ class App:
         self.internals.reloaded(ok=True, at=utcnow())
         await self._serve(settings)
         self._start_clock(settings)
+        self._guarding = asyncio.create_task(self._guard())
         log.info("started", config=str(self.config_path), url=self.url, targets=len(settings.targets))
 
     @property
@@ -103,13 +124,14 @@ class App:
     async def stop(self) -> None:
         """Stop the clock, let go of the runs (what came back is recorded), close the server and the store."""
         log.info("stopping", runs=len(self._runs))
-        self._scheduler.shutdown(wait=False)
-        tasks = list(self._runs.values())
+        if self._scheduler is not None:
+            self._scheduler.shutdown(wait=False)
+        tasks = [self._guarding, *self._runs.values()]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self.house is not None:
-            await self.house.asker.close()
+            await self.house.asker.aclose()
         await self._server.stop()
         if self.store is not None:
             self.store.close()
@@ -120,7 +142,8 @@ class App:
         async with self._reload_lock:
             try:
                 settings = await asyncio.to_thread(config.load, self.config_path)
-                assert self.store is not None and self.house is not None
+                assert self.store is not None
+                assert self.house is not None
                 fixed = self.house.settings
                 if (settings.store, settings.http) != (fixed.store, fixed.http):
                     raise ConfigError(f"{self.config_path}: store and http cannot change at a reload; restart for that")
@@ -144,7 +167,8 @@ class App:
         Proof against any exception, because a clock that dies is a silence that nobody hears.
         """
         try:
-            assert self.house is not None and self.store is not None
+            assert self.house is not None
+            assert self.store is not None
             house, store = self.house, self.store
             wanted = await asyncio.to_thread(self._plan, house, now)
             for target, suite, slot in wanted:
@@ -161,8 +185,9 @@ class App:
             log.exception("tick_failed")
 
     def _plan(self, house: House, now: datetime) -> list[tuple[str, str, datetime]]:
-        latest: dict[tuple[str, str], datetime | None] = {
-            (target, suite): house.store.latest_slot(target, suite)
+        slots = house.store.latest_slots()
+        latest = {
+            (target, suite): slots.get((target, suite))
             for target in house.settings.targets
             for suite in suite_names(house, target)
         }
@@ -188,24 +213,35 @@ class App:
     def health(self) -> Mapping[str, object]:
         """What /healthz says: alive as long as the clock ticks."""
         age = None if self._last_tick is None else monotonic() - self._last_tick
-        return {"ok": age is not None and age < max(60.0, 20 * self._tick_seconds), "last_tick_age_seconds": age}
+        return {"ok": age is not None and age < 2 * STANDSTILL_SECONDS, "last_tick_age_seconds": age}
 
     def _start_clock(self, settings: Settings) -> None:
         from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-        if hasattr(self, "_scheduler"):
+        if self._scheduler is not None:
             self._scheduler.shutdown(wait=False)
-        self._tick_seconds = min(5.0, max(0.2, settings.schedule.day_seconds / 50))
+        self._tick_seconds = min(TICK_SECONDS, max(0.2, settings.schedule.day_seconds / 50))
+        # The tick reports its own failures; what APScheduler would say beside is that a tick took longer than its
+        # interval (harmless: they are coalesced) or was cancelled at the stop.
+        logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
         self._scheduler = AsyncIOScheduler(timezone=UTC)
-
-        async def tick() -> None:
-            await self.tick(utcnow())
-
         self._scheduler.add_job(
-            tick, "interval", seconds=self._tick_seconds, next_run_time=utcnow(), max_instances=1, coalesce=True,
-            misfire_grace_time=None,
+            self._tick_now, "interval", seconds=self._tick_seconds, next_run_time=utcnow(),
+            max_instances=1, coalesce=True, misfire_grace_time=None,
         )  # fmt: skip
         self._scheduler.start()
+
+    async def _tick_now(self) -> None:
+        await self.tick(utcnow())
+
+    async def _guard(self) -> None:
+        """Start the clock again when it stands still: an error inside APScheduler 3 stops it without a word."""
+        while True:
+            await asyncio.sleep(STANDSTILL_SECONDS / 4)
+            if self._last_tick is not None and monotonic() - self._last_tick > STANDSTILL_SECONDS:
+                log.error("clock_stood_still", seconds=STANDSTILL_SECONDS, next="starting it again")
+                self._last_tick = monotonic()
+                self._start_clock(self.current)
 
     async def _serve(self, settings: Settings) -> None:
         from monitor.web import create_app
@@ -247,7 +283,7 @@ async def run_daemon(config_path: Path) -> None:
 async def run_now(house: House, target: str, suite: str) -> int:
     """Make a run due at this very moment (not of the schedule) and execute all of it; its id."""
     slot = house.clock()
-    run = await asyncio.to_thread(ensure_run, house, target, suite, slot)
+    run = await asyncio.to_thread(ensure_run, house, target, suite, slot, scheduled=False)
     while await execute_run(house, run.id, at_once=True) is None:
         if (await asyncio.to_thread(house.store.get_run, run.id)).status == "done":
             break
@@ -271,6 +307,6 @@ def open_capture(house: House, target: str, suite: str, start: datetime, end: da
     digest = house.suites[suite].digest if suite != PRODUCTION_SUITE else PRODUCTION_SUITE
     baseline = house.store.open_baseline(
         target, suite, digest, configured.subject.model, configured.base.model if configured.base else None,
-        start, end, at_once=at_once,
+        start, end, at_once=at_once, day_seconds=house.settings.schedule.day_seconds,
     )  # fmt: skip
     return baseline.id

@@ -281,7 +281,7 @@ def demo(
         Path | None, typer.Option("--folder", help="Where to work; a temporary folder when left out.")
     ] = None,
 ) -> None:
-    """Watch a real fine-tuned model, drop its adapter, and catch it. Exit 0 only if the loss was caught and health was quiet."""
+    """Watch a real fine-tuned model, drop its adapter, catch it. Exit 0 only if it was caught and health was quiet."""
     import asyncio
 
     from monitor.demo import run_demo

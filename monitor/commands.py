@@ -6,14 +6,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from monitor.errors import UsageError
 from monitor.records import Alarm, Arm, Baseline, BaselineStatus, Finding, Question, Run, RunOutcome
 
 if TYPE_CHECKING:
-    from monitor.ask import Explained
+    from monitor.ask import Explanation
     from monitor.cycle import House
+
+AT_ONCE_WARNING: Final = (
+    "They show nothing of how the target varies from day to day, so false alarms will come more often than promised "
+    "(a baseline the size of one day: about 0.17 false pages a year where 0.02 were meant, and more with any spread "
+    "between days). Prefer: cliffwatch baseline capture --days 14"
+)
 
 
 @contextmanager
@@ -61,11 +67,11 @@ async def probe(house: "House", target: str, suite: str | None) -> list[tuple[Ru
             run_id = await run_now(house, target, name)
             results.append((house.store.get_run(run_id), tuple(house.store.findings(run_id=run_id))))
     finally:
-        await house.asker.close()
+        await house.asker.aclose()
     return results
 
 
-async def ask(house: "House", target: str, probe_id: str, *, base: bool) -> "Explained":
+async def ask(house: "House", target: str, probe_id: str, *, base: bool) -> "Explanation":
     """One exchange outside any run."""
     from monitor.records import PRODUCTION_SUITE
 
@@ -84,7 +90,7 @@ async def ask(house: "House", target: str, probe_id: str, *, base: bool) -> "Exp
     try:
         return await house.asker.exchange(question)
     finally:
-        await house.asker.close()
+        await house.asker.aclose()
 
 
 async def capture(
@@ -105,14 +111,9 @@ async def capture(
                 )
             elif at_once is not None:
                 await capture_at_once(house, target, name, at_once)
-                lines.append(
-                    f"{target}/{name}: captured {at_once} runs at once. They show nothing of how the target varies from day "
-                    "to day, so false alarms will come more often than promised (a baseline the size of one day: "
-                    "about 0.17 false pages a year where 0.02 were meant; more with any day-to-day spread). "
-                    "Prefer: cliffwatch baseline capture --days 14"
-                )
+                lines.append(f"{target}/{name}: captured {at_once} runs at once. {AT_ONCE_WARNING}")
     finally:
-        await house.asker.close()
+        await house.asker.aclose()
     lines.append(f"then: cliffwatch baseline show {target}; cliffwatch baseline approve {target} --by YOU --why REASON")
     return lines
 
@@ -177,7 +178,8 @@ def _baseline_words(house: "House", target: str, suite: str, approved: Baseline 
         changed = suite in house.suites and house.suites[suite].digest != approved.suite_digest
         if changed:
             return f"baseline {approved.id} is of another version of the suite: capture and approve a new one"
-        return f"baseline {approved.id}: {approved.answers} answers over {approved.days} days, approved by {approved.approved_by}"
+        rests_on = f"{approved.answers} answers over {approved.days} days"
+        return f"baseline {approved.id}: {rests_on}, approved by {approved.approved_by}"
     pending = [b for b in house.store.baselines(target, suite) if b.status is not BaselineStatus.RETIRED]
     if not pending:
         return "no baseline: cliffwatch baseline capture"

@@ -17,7 +17,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from monitor import config_checks, config_targets
 from monitor.config_checks import Checks
 from monitor.errors import ConfigError
-from monitor.problems import Problem, from_validation, is_model, members, render
+from monitor.problems import Problem, from_validation, in_order, is_model, members, render
 from monitor.records import Suite
 from monitor.settings import Endpoint, Settings
 from monitor.yamlfile import Document, read
@@ -67,9 +67,9 @@ def check(path: Path, environ: Mapping[str, str] | None = None, installed: Insta
     config_checks.run(checks)
     config_targets.run(checks)
     problems = [*document.problems, *problems, *checks.problems]
-    warnings = tuple(dict.fromkeys(checks.warnings))
+    warnings = in_order(checks.warnings)
     if problems:
-        return Report(tuple(dict.fromkeys(problems)), warnings, None)
+        return Report(in_order(problems), warnings, None)
     return Report(
         (),
         warnings,

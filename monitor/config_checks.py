@@ -15,18 +15,15 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import BaseModel
 
-from monitor.errors import MissingExtra
+from monitor.errors import ConfigError, MissingExtra
 from monitor.problems import Loc, Problem, hint, nearest
 from monitor.records import Suite
+from monitor.schedule import parse
 from monitor.settings import Provider, Settings
-from monitor.yamlfile import Document
+from monitor.yamlfile import Document, read
 
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
-DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_SCHEDULE: Final = re.compile(
-    rf"daily|every [1-9][0-9]{{0,3}} days|weekly (?:{'|'.join(DAYS)}) (?:[01][0-9]|2[0-3]):[0-5][0-9]"
-)
 _KEY_START: Final = re.compile(r"(?i)(?:sk|pk|rk|hf|gsk|xai|nvapi|ghp|glpat|key|bearer)[-_]|AIza|eyJ")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PARTS_FOR_LOCAL: Final = ("torch", "transformers", "peft")
@@ -150,6 +147,20 @@ def _script(c: Checks, loc: Loc, provider: Provider) -> None:
             c.problem(loc, "kind scripted needs 'script', a YAML file of answers")
     elif not os.path.isfile(c.at(provider.script)):
         c.problem((*loc, "script"), "no such file")
+    else:
+        c.problems += _script_problems(c.at(provider.script))
+
+
+def _script_problems(path: Path) -> list[Problem]:
+    from monitor.ask.scripted import load_script
+
+    problems = read(path).problems
+    if not problems:
+        try:
+            load_script(path)
+        except ConfigError as error:
+            return [Problem(str(path), None, "", line.removeprefix(f"{path}: ")) for line in str(error).splitlines()]
+    return problems
 
 
 def _refused(c: Checks, loc: Loc) -> bool:
@@ -194,8 +205,9 @@ def _key(c: Checks, loc: Loc, provider: Provider) -> None:
 
 def _key_variable(c: Checks, loc: Loc, name: str) -> None:
     if c.environ.get(name, "").strip():
-        return
-    if not _VARIABLE.fullmatch(name) or _looks_like_key(name):
+        if not _sendable(c.environ[name]):
+            c.problem(loc, f"the environment variable {name} holds characters that cannot be sent as a key")
+    elif not _VARIABLE.fullmatch(name) or _looks_like_key(name):
         c.problem(loc, "looks like a key, not like a variable's name; take it out of the file, and name its variable")
     else:
         c.problem(loc, f"the environment variable {name} is not set (or empty)")
@@ -213,10 +225,21 @@ def _key_file(c: Checks, loc: Loc, path: Path) -> None:
         c.problem(loc, "no such file")
     elif not os.path.isfile(path):
         c.problem(loc, "is not a file")
-    elif not os.access(path, os.R_OK):
-        c.problem(loc, "cannot be read by this user")
-    elif not os.path.getsize(path):
-        c.problem(loc, "the file is empty")
+    else:
+        try:
+            key = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            c.problem(loc, "cannot be read by this user, or is not text")
+            return
+        if not key.strip():
+            c.problem(loc, "the file is empty")
+        elif not _sendable(key):
+            c.problem(loc, "the file holds characters that cannot be sent as a key")
+
+
+def _sendable(key: str) -> bool:
+    """Whether a key can stand in an HTTP header, blanks around it aside."""
+    return key.strip().isascii() and key.strip().isprintable()
 
 
 def _embeddings(c: Checks) -> None:
@@ -240,7 +263,9 @@ def pinned(c: Checks, loc: Loc, model: str, revision: str | None) -> None:
 def _schedule(c: Checks) -> None:
     schedule = c.settings.schedule
     for key, text in (("probes", schedule.probes), ("production", schedule.production)):
-        if not _SCHEDULE.fullmatch(text):
+        try:
+            parse(text)
+        except ValueError:
             meant = nearest(text, ("daily", "weekly mon 06:00", "every 2 days"))
             forms = "must be 'daily', 'every N days' or 'weekly DAY HH:MM' (DAY: mon to sun)"
             c.problem(("schedule", key), forms + (f"; for example '{meant}'" if meant else ""))

@@ -17,7 +17,7 @@ import structlog
 
 from monitor import schedule
 from monitor.ask import Asker, LostFence
-from monitor.detect import findings_for, look_alpha
+from monitor.detect import alpha_for, findings_for
 from monitor.judge.checks import score_answer
 from monitor.judge.llm import judge_questions, verdict_score
 from monitor.judge.similarity import Embedder
@@ -29,6 +29,7 @@ from monitor.records import (
     Finding,
     GradedAnswer,
     Outcome,
+    Probe,
     Question,
     Run,
     RunOutcome,
@@ -36,7 +37,7 @@ from monitor.records import (
     Suite,
 )
 from monitor.sample import sample_production
-from monitor.settings import Settings, Target
+from monitor.settings import Endpoint, Settings, Target
 from monitor.store import Store
 
 log = structlog.get_logger()
@@ -105,7 +106,7 @@ async def suite_of(house: House, run: Run) -> Suite:
         log.info("production_sampled", target=run.target, run=run.id, read=sampled.read, inputs=len(sampled.inputs),
                  malformed=sampled.malformed, duplicates=sampled.duplicates)  # fmt: skip
         await asyncio.to_thread(house.store.save_production_inputs, run.id, sampled.inputs)
-        probes = tuple(item.probe for item in sampled.inputs)
+        probes = [item.probe for item in sampled.inputs]
     return Suite(PRODUCTION_SUITE, run.suite_digest, tuple(probes), rubric=production.rubric)
 
 
@@ -115,23 +116,27 @@ def questions_of(target: Target, run: Run, suite: Suite) -> list[Question]:
     if target.base is not None:
         endpoints.append((Arm.BASE, target.base))
     return [
-        Question(
-            run.id,
-            run.target,
-            suite.name,
-            arm,
-            probe.id,
-            replicate,
-            endpoint.provider,
-            endpoint.model,
-            probe.messages,
-            suite.sampling,
-            seed=question_seed(run.seed, arm, probe.id, replicate),
-        )  # fmt: skip
+        _question(run, suite, probe, replicate, arm, endpoint)
         for replicate in range(suite.replicates)
         for probe in suite.probes
         for arm, endpoint in endpoints
     ]
+
+
+def _question(run: Run, suite: Suite, probe: Probe, replicate: int, arm: Arm, endpoint: Endpoint) -> Question:
+    return Question(
+        run_id=run.id,
+        target=run.target,
+        suite=suite.name,
+        arm=arm,
+        probe=probe.id,
+        replicate=replicate,
+        provider=endpoint.provider,
+        model=endpoint.model,
+        messages=probe.messages,
+        sampling=suite.sampling,
+        seed=question_seed(run.seed, arm, probe.id, replicate),
+    )
 
 
 def question_seed(run_seed: int, arm: Arm, probe: str, replicate: int) -> int:
@@ -144,7 +149,7 @@ async def _ask(house: House, run: Run, suite: Suite, *, at_once: bool) -> dateti
     """Ask what is due; the time of the next batch, or ``None`` when all batches are in."""
     questions = questions_of(house.settings.targets[run.target], run, suite)
     if not at_once:
-        times = schedule.batch_times(run.slot, house.settings.schedule, run.seed, run.suite)
+        times = schedule.batch_times(run.slot, house.settings.schedule, run.seed, run.suite, run.starts_at)
         questions = schedule.plan(questions, times, run.seed)
     recorded = await asyncio.to_thread(house.store.answered, run.id)
     open_questions = [q for q in questions if q.key not in recorded]
@@ -211,9 +216,21 @@ def detect(house: House, run: Run, suite: Suite) -> tuple[Finding, ...]:
         now=tuple(_asked(house.store.answers([run.id]))),
         baseline=tuple(_asked(house.store.answers(baseline.run_ids))),
         prompts={probe.id: probe.prompt for probe in suite.probes},
-        alpha=look_alpha(house.settings, run.target),
+        alpha=alpha_for(
+            house.settings.alarms.false_pages_per_target_year, looks_per_year(house.settings, run.target)
+        ),
+        baseline_at_once=baseline.at_once,
     )
     return tuple(findings_for(comparison))
+
+
+def looks_per_year(settings: Settings, target: str) -> float:
+    """How many verdicts a target gets in 365 of the schedule's days, over all its suites."""
+    configured = settings.targets[target]
+    expressions = [settings.schedule.probes] * len(configured.suites)
+    if configured.production is not None:
+        expressions.append(settings.schedule.production)
+    return sum(365 / schedule.parse(expression).days for expression in expressions)
 
 
 def outcome_of(outcomes: Sequence[Outcome]) -> RunOutcome:

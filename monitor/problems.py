@@ -39,9 +39,14 @@ class Problem:
         return ": ".join(part for part in (place, self.where, self.text) if part)
 
 
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """By file and line, each once."""
+    return tuple(sorted(dict.fromkeys(problems), key=lambda p: (p.file, p.line or 0, p.where)))
+
+
 def render(problems: Iterable[Problem]) -> str:
-    """One problem a line, by file and line, each once; after 100 only how many more there are."""
-    order = sorted(dict.fromkeys(problems), key=lambda p: (p.file, p.line or 0, p.where))
+    """One problem a line, in order; after 100 only how many more there are."""
+    order = in_order(problems)
     lines = [str(problem) for problem in order[:MAX_SHOWN]]
     if len(order) > MAX_SHOWN:
         lines.append(f"... and {len(order) - MAX_SHOWN} more problems")

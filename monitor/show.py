@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,10 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.hostile import visible
-from monitor.records import Baseline, Finding, Run
+from monitor.records import Answer, Baseline, Finding, Run
 
 if TYPE_CHECKING:
-    from monitor.ask import Explained
+    from monitor.ask import Explanation
     from monitor.commands import StatusRow
     from monitor.config import Report
 
@@ -61,16 +61,39 @@ def check_report(report: "Report", path: Path, *, as_json: bool) -> None:
         sys.stdout.write(f"{path}: fine\n")
 
 
-def exchange(explained: "Explained", *, debug: bool, as_json: bool) -> None:
+def exchange(explained: "Explanation", *, debug: bool, as_json: bool) -> None:
     """One exchange: the answer alone, or with ``debug`` everything that was sent, received and concluded."""
     if as_json:
         print_json(explained)
         return
-    out = console()
-    out.print(Text(visible(explained.summary)))
+    out, outcome = console(), explained.outcome
+    if isinstance(outcome, Answer):
+        out.print(Text(visible(outcome.text)))
+    else:
+        out.print(Text(f"unmeasured ({outcome.reason}): {visible(outcome.detail)}", style="bold red"))
     if debug:
-        for title, body in explained.sections:
+        for title, body in _sections(explained):
             out.print(Panel(Text(visible(body, limit=20_000)), title=title, title_align="left", box=box.ROUNDED))
+
+
+def _sections(explained: "Explanation") -> Iterator[tuple[str, str]]:
+    """The parts of an exchange in the order in which they happened, each a title and a text."""
+    question, outcome = explained.question, explained.outcome
+    where = explained.base_url or "the vendor's own address"
+    yield "asked", f"{question.arm} {question.model} at {question.provider} ({explained.provider_kind}, {where})"
+    yield "prompt", "\n".join(f"{m.role}: {m.content}" for m in question.messages)
+    yield "attempts", "\n".join(_json(attempt) for attempt in explained.attempts) or "none"
+    yield "the model takes", _json(explained.accepts) if explained.accepts else "nothing is known yet"
+    yield "price", _json(explained.price.model_dump()) if explained.price else "unknown"
+    if outcome.exchange is not None:
+        yield "request", _json(outcome.exchange.request)
+        yield "response", f"HTTP {outcome.exchange.status}\n{_json(outcome.exchange.response)}"
+        yield "headers", _json(outcome.exchange.headers)
+    yield "read as", _json({name: value for name, value in asdict(outcome).items() if name != "exchange"})
+
+
+def _json(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(jsonable(value), indent=2, ensure_ascii=False, default=str)
 
 
 def runs(results: Sequence[tuple[Run, tuple[Finding, ...]]], *, as_json: bool) -> None:
@@ -111,9 +134,10 @@ def finding_view(finding: Finding) -> RenderableType:
         f"{finding.answers_now} answers now, {finding.answers_baseline} in the baseline"
     )
     head = Text.assemble((visible(finding.summary), "bold"), "\n", (numbers, "dim"))
-    title = f"{'ALARM' if finding.alarming else 'quiet'}  {finding.target}/{finding.suite}  {finding.signal} ({finding.severity})"
+    state = "ALARM" if finding.alarming else "quiet"
+    title = f"{state}  {finding.target}/{finding.suite}  {finding.signal} ({finding.severity})"
     parts: list[RenderableType] = [head]
-    if finding.exhibits:
+    if finding.alarming and finding.exhibits:
         parts.append(_side_by_side(finding))
     stamp = f"run {finding.run_id}, {finding.window_end:%Y-%m-%d %H:%M:%S} UTC"
     return Panel(

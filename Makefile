@@ -1,0 +1,49 @@
+# Two commands: `make run` watches the lab's model on the embedded default; `make test` passes every test.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# 3.11 first: it is what the pins in constraints.txt are tried on.
+PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
+  if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer was found; set PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "== setting up .venv with $$($(PYTHON) --version) and about 1.5 GB of packages; some minutes the first time"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt pip
+	@$(BIN)/python -m pip install -c constraints.txt -e '.[local,lab,postgres]' --group dev 2>&1 | tee .venv/install.log \
+	  | { grep --line-buffered -E '^(Collecting|Building|Installing|ERROR)' | cut -c1-100 || true; }
+	@touch $@
+
+setup: $(INSTALLED) ## make .venv and install everything into it
+
+run: $(INSTALLED) ## watch the lab's fine-tuned model; tells you how to break it
+	@$(BIN)/cliffwatch demo --watch
+
+demo: $(INSTALLED) ## the same unattended, start to finish
+	@$(BIN)/cliffwatch demo
+
+servers: ## install the servers that the tests use, where this machine lets us
+	@scripts/install-test-servers
+
+test: $(INSTALLED) servers lint ## every test: unit, contract, integration, acceptance
+	@echo "== tests: the slow ones start real servers and a real daemon"
+	@$(BIN)/python -m pytest -m "not slow" --durations=10
+
+lint: $(INSTALLED) ## ruff and mypy --strict
+	@echo "== ruff and mypy"
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+docs: $(INSTALLED) ## write the generated documents and dashboards again
+	@$(BIN)/python -m monitor.docs
+
+lab: $(INSTALLED) ## train the lab's models again (about an hour on two cores)
+	@$(BIN)/python -m monitor.lab.train
+
+.PHONY: help setup run demo servers test lint docs lab

@@ -1,0 +1,251 @@
+"""``cliffwatch demo``: the whole product on a real model, with no keys and no servers but its own.
+
+A lab server answers as a fine-tuned support assistant; a baseline is captured and approved; the daemon watches on a
+fast clock, where one round stands for one day; the adapter is dropped; the loss is found and shown.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.text import Text
+
+from monitor import show
+from monitor.records import BaselineStatus, Finding, Run
+
+if TYPE_CHECKING:
+    from monitor.store import Store
+
+TARGET: Final = "support-bot"
+SUITE: Final = "lab-support"
+BASELINE_ROUNDS: Final = 10
+HEALTHY_ROUNDS: Final = 6
+ROUND_SECONDS: Final = 8
+CAUGHT_WITHIN_SECONDS: Final = 60
+FAULT: Final = "adapter-dropped"
+
+CONFIG: Final = """\
+# Written by `cliffwatch demo`: the lab's own model, on a clock where a day lasts {round_seconds} seconds.
+store: sqlite:///{folder}/cliffwatch.db
+providers:
+  lab: {{kind: openai, base_url: {lab_url}/v1, free: true, concurrency: 8}}
+judge: {{provider: lab, model: lab-judge}}
+targets:
+  {target}:
+    subject: {{provider: lab, model: lab-support}}
+    base: {{provider: lab, model: lab-base}}
+    suites: [{suite}]
+schedule: {{probes: daily, batches: 1, day_seconds: {round_seconds}}}
+http: {{port: {port}}}
+"""
+
+
+async def run_demo(folder: Path | None, *, watch: bool) -> int:
+    """Run the demo in ``folder``; with ``watch`` it stays until interrupted, and the reader drops the adapter.
+
+    Exit code 0 when the healthy stretch raised nothing and the loss was caught; 1 otherwise.
+    """
+    out = show.console()
+    with contextlib.ExitStack() as stack:
+        work = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cliffwatch-demo-")))
+        work.mkdir(parents=True, exist_ok=True)
+        return await _demo(out, work.resolve(), stack, watch=watch)
+
+
+async def _demo(out: Console, work: Path, stack: contextlib.ExitStack, *, watch: bool) -> int:
+    from monitor.lab.process import LabServer
+    from monitor.store import open_store
+
+    say(out, "loading the lab: a small base model, its fine-tune and a judge, served over HTTP")
+    started = monotonic()
+    lab = stack.enter_context(LabServer(port=free_port(9465)))
+    say(out, f"lab ready at {lab.url} after {monotonic() - started:.1f} s")
+    config = write_config(work, lab.url)
+    await capture_baseline(out, config)
+    daemon = stack.enter_context(daemon_process(config, work))
+    store = stack.enter_context(contextlib.closing(open_store(f"sqlite:///{work}/cliffwatch.db")))
+    tell_where_to_look(out, config, work)
+    rounds = Rounds(out, store, daemon)
+    if watch:
+        return await watch_rounds(out, rounds, lab.url)
+    return await unattended(out, rounds, lab)
+
+
+def write_config(work: Path, lab_url: str) -> Path:
+    path = work / "cliffwatch.yaml"
+    text = CONFIG.format(
+        folder=work, lab_url=lab_url, target=TARGET, suite=SUITE, round_seconds=ROUND_SECONDS, port=free_port(9464)
+    )
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+async def capture_baseline(out: Console, config: Path) -> None:
+    """Capture at once and approve: a demo cannot wait two weeks."""
+    from monitor import commands
+    from monitor.app import open_capture, run_now
+
+    with commands.opened(config) as house:
+        start = house.clock()
+        for number in range(1, BASELINE_ROUNDS + 1):
+            await run_now(house, TARGET, SUITE)
+            say(out, f"capturing the baseline: round {number} of {BASELINE_ROUNDS}")
+        open_capture(house, TARGET, SUITE, start, house.clock(), at_once=True)
+        (baseline,) = commands.baselines_to_decide(house, TARGET, None, BaselineStatus.CAPTURED)
+        house.store.approve(baseline.id, "demo", "the lab's adapter is known to be loaded", house.clock())
+        await house.asker.aclose()
+    say(out, f"baseline approved: {baseline.answers} answers, captured at once (in earnest: over 14 days)")
+
+
+@contextlib.contextmanager
+def daemon_process(config: Path, work: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The real daemon as its own process, its log in the demo's folder."""
+    with (work / "daemon.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "monitor", "run", "--config", str(config)], stderr=log, stdout=log
+        )
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def tell_where_to_look(out: Console, config: Path, work: Path) -> None:
+    from monitor.config import load
+
+    http = load(config).http
+    url = f"http://{http.host}:{http.port}"
+    say(out, f"daemon started; one round every {ROUND_SECONDS} s stands for one day")
+    for name, where in (
+        ("pages", f"{url}/"),
+        ("metrics", f"{url}/metrics"),
+        ("config", config),
+        ("log", work / "daemon.log"),
+    ):
+        out.print(Text.assemble(f"  {name:<8}", (str(where), "cyan")), soft_wrap=True)
+
+
+@dataclass(slots=True)
+class Rounds:
+    """The daemon's finished rounds, as they appear in the store."""
+
+    out: Console
+    store: "Store"
+    daemon: subprocess.Popen[bytes]
+    seen: int = 0
+
+    def __post_init__(self) -> None:
+        self.seen = max((run.id for run in self.store.runs(TARGET, SUITE, limit=1)), default=0)
+
+    async def next(self, timeout: float) -> tuple[Run, list[Finding]]:
+        """Wait for the next finished round and say how it went.
+
+        Raises TimeoutError after ``timeout`` seconds, RuntimeError when the daemon is gone.
+        """
+        deadline = monotonic() + timeout
+        while monotonic() < deadline:
+            if self.daemon.poll() is not None:
+                raise RuntimeError(f"the daemon stopped with exit code {self.daemon.returncode}; see its log")
+            done = [r for r in self.store.runs(TARGET, SUITE, limit=5) if r.status == "done" and r.id > self.seen]
+            if done:
+                run = min(done, key=lambda r: r.id)
+                self.seen = run.id
+                found = self.store.findings(run_id=run.id)
+                self._say(run, found)
+                return run, found
+            await asyncio.sleep(0.2)
+        raise TimeoutError(f"no round was finished within {timeout:.0f} s")
+
+    def _say(self, run: Run, found: list[Finding]) -> None:
+        raised = sorted(f.signal for f in found if f.alarming)
+        effect = next((f.measures.get("adapter_effect_ratio") for f in found if f.signal == "adapter_loss"), None)
+        state = Text("ALARM " + ", ".join(raised), "bold red") if raised else Text("quiet", "green")
+        adapter = "" if effect is None else f"   adapter effect {effect:.2f} (1 healthy, 0 gone)"
+        self.out.print(Text.assemble(f"{now()}  round {run.id}: {run.outcome}, ", state, adapter))
+
+
+async def unattended(out: Console, rounds: Rounds, lab: object) -> int:
+    """A healthy stretch, the fault, the finding; 0 only if the first was quiet and the last came in time."""
+    from monitor.lab.process import LabServer
+
+    assert isinstance(lab, LabServer)
+    raised = []
+    for _ in range(HEALTHY_ROUNDS):
+        _, found = await rounds.next(timeout=120)
+        raised += [f.signal for f in found if f.alarming]
+    say(out, f"healthy stretch: {HEALTHY_ROUNDS} rounds, {len(raised)} alarms {raised or ''}")
+    lab.switch_on(FAULT)
+    dropped = monotonic()
+    say(out, "dropped the adapter: the server now answers as the base model, under the adapter's name, with HTTP 200")
+    caught: Finding | None = None
+    while caught is None and monotonic() - dropped < CAUGHT_WITHIN_SECONDS:
+        with contextlib.suppress(TimeoutError):
+            _, found = await rounds.next(timeout=CAUGHT_WITHIN_SECONDS - (monotonic() - dropped))
+            caught = next((f for f in found if f.signal == "adapter_loss" and f.alarming), None)
+    if caught is None:
+        say(out, f"NOT caught within {CAUGHT_WITHIN_SECONDS} s", "bold red")
+        return 1
+    out.print(show.finding_view(caught))
+    say(out, f"caught {monotonic() - dropped:.0f} s after the adapter was dropped")
+    return 1 if raised else 0
+
+
+async def watch_rounds(out: Console, rounds: Rounds, lab_url: str) -> int:
+    """Show every round until interrupted; after a healthy stretch, say how to break the model."""
+    quiet, told, showing = 0, False, False
+    while True:
+        _, found = await rounds.next(timeout=300)
+        loss = next((f for f in found if f.signal == "adapter_loss" and f.alarming), None)
+        quiet = quiet + 1 if not any(f.alarming for f in found) else 0
+        if loss is not None and not showing:
+            out.print(show.finding_view(loss))
+            say(out, f"to mend it: {command(f'lab fault --off {FAULT}', lab_url)}    (Ctrl-C ends the demo)")
+        if loss is None and showing:
+            say(out, "the fine-tune is back: the alarm is cleared")
+        showing = loss is not None
+        if quiet >= HEALTHY_ROUNDS and not told:
+            told = True
+            say(out, f"healthy for {quiet} rounds. Now drop the adapter, from another terminal in this folder:")
+            out.print(Text(f"\n    {command(f'lab fault {FAULT}', lab_url)}\n", "bold"), soft_wrap=True)
+
+
+def command(arguments: str, lab_url: str) -> str:
+    """How the reader of this terminal would type a ``cliffwatch`` command."""
+    beside = Path(sys.executable).with_name("cliffwatch")
+    program = str(beside.relative_to(Path.cwd())) if beside.is_relative_to(Path.cwd()) else "cliffwatch"
+    elsewhere = "" if lab_url.endswith(":9465") else f" --url {lab_url}"
+    return f"{program} {arguments}{elsewhere}"
+
+
+def free_port(wanted: int) -> int:
+    """``wanted`` when nothing listens there, else a free port."""
+    for port in (wanted, 0):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    raise OSError("no free port on 127.0.0.1")
+
+
+def now() -> str:
+    return f"{datetime.now(UTC):%H:%M:%S}"
+
+
+def say(out: Console, words: str, style: str = "") -> None:
+    out.print(Text.assemble((f"{now()}  ", "dim"), (words, style)), soft_wrap=True)
