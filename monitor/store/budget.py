@@ -149,7 +149,7 @@ def release_expired(connection: Connection, now: datetime) -> int:
     """Give back what is set aside for calls whose caller is surely dead; how many they were."""
     if connection.dialect.name == "postgresql":
         return int(connection.execute(_EXPIRE, {"now": now}).scalar() or 0)
-    return len(free(connection, reservation.c.expires_at <= now))
+    return _free_sqlite(connection, reservation.c.expires_at <= now)
 
 
 def cancel(connection: Connection, ids: Sequence[int]) -> None:
@@ -157,11 +157,11 @@ def cancel(connection: Connection, ids: Sequence[int]) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(_CANCEL, {"ids": list(ids)})
     else:
-        free(connection, reservation.c.id.in_(ids))
+        _free_sqlite(connection, reservation.c.id.in_(ids))
 
 
-def free(connection: Connection, which: Any) -> dict[int, date]:
-    """Delete the reservations that ``which`` picks and take them off their days; id -> day of each."""
+def _free_sqlite(connection: Connection, which: Any) -> int:
+    """Delete the reservations that ``which`` picks and take them off their days; how many they were."""
     gone = connection.execute(delete(reservation).where(which).returning(reservation)).all()
     totals: dict[tuple[str, date], list[int]] = defaultdict(lambda: [0, 0])
     for row in gone:
@@ -173,7 +173,7 @@ def free(connection: Connection, which: Any) -> dict[int, date]:
             "reserved_requests": spend.c.reserved_requests - requests,
         }
         connection.execute(update(spend).where(spend.c.target == target, spend.c.day == day).values(less))
-    return {row.id: row.day for row in gone}
+    return len(gone)
 
 
 _FREE: Final = """

@@ -96,7 +96,7 @@ def _sqlite(url: URL) -> Engine:
     def _prepare(connection: Any, _: object) -> None:
         # pysqlite's own BEGIN is deferred: a read that turns into a write then fails at once with "locked".
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "temp_store=MEMORY"):
+        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "wal_autocheckpoint=4000"):
             connection.execute(f"PRAGMA {pragma}").close()
 
     @event.listens_for(engine, "begin")

@@ -6,19 +6,17 @@ counted all the same, because it was paid. This is the hot path, so it speaks SQ
 
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import UTC, date
+from datetime import datetime
 from typing import Any, Final, cast
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection
 
 from monitor.records import Recorded
 from monitor.store import recording_postgres
-from monitor.store.budget import free
-from monitor.store.ledger import held, later
 from monitor.store.rows import COLUMNS, KEY, Key, day_of, key_of, leases_of, reservations_of, row_of, usage_of
-from monitor.store.tables import reservation, run
-from monitor.store.types import to_nano
+from monitor.store.types import sqlite_time, to_nano
 
+ASKED_AT: Final = COLUMNS.index("asked_at")
 SLICE: Final = 500
 """Answers in one INSERT: SQLite takes 32,766 parameters."""
 
@@ -41,17 +39,22 @@ def _take_out(inserted: set[Key], key: Key) -> bool:
 
 
 def _record_sqlite(connection: Connection, items: Sequence[Recorded]) -> set[Key]:
-    alive = set()
-    for (run_id, fence), until in leases_of(items).items():
-        longer = update(run).where(held(run_id, fence)).values(lease_until=later(run.c.lease_until, until))
-        if connection.execute(longer.returning(run.c.id)).first() is not None:
-            alive.add((run_id, fence))
+    alive = {lease for lease, until in leases_of(items).items() if _extend_sqlite(connection, *lease, until)}
     fenced = [item for item in items if (item.question.run_id, item.fence) in alive]
     inserted: set[Key] = set()
     for start in range(0, len(fenced), SLICE):
         inserted |= _insert_sqlite(connection, fenced[start : start + SLICE])
     _settle_sqlite(connection, items)
+    _count_sqlite(connection, items)
     return inserted
+
+
+def _extend_sqlite(connection: Connection, run_id: int, fence: int, until: datetime) -> bool:
+    sql = (
+        "UPDATE run SET lease_until = max(lease_until, ?) WHERE id = ? AND fence = ? AND status = 'running' "
+        "RETURNING id"
+    )
+    return bool(connection.exec_driver_sql(sql, (sqlite_time(until), run_id, fence)).all())
 
 
 def _insert_sqlite(connection: Connection, items: Sequence[Recorded]) -> set[Key]:
@@ -60,29 +63,47 @@ def _insert_sqlite(connection: Connection, items: Sequence[Recorded]) -> set[Key
         f"INSERT INTO answer ({', '.join(COLUMNS)}) VALUES {','.join([one] * len(items))} "
         f"ON CONFLICT DO NOTHING RETURNING {KEY}"
     )
-    at = COLUMNS.index("asked_at")
     values: list[Any] = []
     for item in items:
-        row = list(row_of(item))
-        row[at] = row[at].astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
-        values += row
+        row = row_of(item)
+        values += row[:ASKED_AT]
+        values.append(sqlite_time(row[ASKED_AT]))
+        values += row[ASKED_AT + 1 :]
     return {cast("Key", tuple(row)) for row in connection.exec_driver_sql(sql, tuple(values))}
 
 
 def _settle_sqlite(connection: Connection, items: Sequence[Recorded]) -> None:
-    ids = [key for item in items for key in reservations_of(item)]
-    days = free(connection, reservation.c.id.in_(ids)) if ids else {}
-    spends: dict[tuple[str, date], list[int]] = defaultdict(lambda: [0, 0])
+    days, changes = _free_sqlite(connection, [key for item in items for key in reservations_of(item)])
     for item in items:
-        day = min((days[key] for key in reservations_of(item) if key in days), default=day_of(item))
-        total = spends[(item.question.target, day)]
-        total[0] += to_nano(item.outcome.usd)
-        total[1] += item.outcome.attempts
+        day = min((days[key] for key in reservations_of(item) if key in days), default=day_of(item).isoformat())
+        change = changes[(item.question.target, day)]
+        change[0] += to_nano(item.outcome.usd)
+        change[1] += item.outcome.attempts
     connection.exec_driver_sql(
-        "INSERT INTO spend (target, day, nano, requests, reserved_nano, reserved_requests) VALUES (?, ?, ?, ?, 0, 0) "
-        "ON CONFLICT DO UPDATE SET nano = nano + excluded.nano, requests = requests + excluded.requests",
-        [(target, day.isoformat(), *total) for (target, day), total in spends.items()],
+        "INSERT INTO spend (target, day, nano, requests, reserved_nano, reserved_requests) VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET nano = nano + excluded.nano, requests = requests + excluded.requests, "
+        "reserved_nano = reserved_nano + excluded.reserved_nano, "
+        "reserved_requests = reserved_requests + excluded.reserved_requests",
+        [(*key, *change) for key, change in changes.items()],
     )
+
+
+def _free_sqlite(
+    connection: Connection, ids: Sequence[int]
+) -> tuple[dict[int, str], defaultdict[tuple[str, str], list[int]]]:
+    """Delete reservations; the day of each, and what (target, day) loses by it, in the order of ``spend``."""
+    changes: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    if not ids:
+        return {}, changes
+    sql = f"DELETE FROM reservation WHERE id IN ({','.join('?' * len(ids))}) RETURNING id, target, day, nano, requests"
+    gone = connection.exec_driver_sql(sql, tuple(ids)).all()
+    for _, target, day, nano, requests in gone:
+        changes[(target, day)][2] -= nano
+        changes[(target, day)][3] -= requests
+    return {row[0]: row[2] for row in gone}, changes
+
+
+def _count_sqlite(connection: Connection, items: Sequence[Recorded]) -> None:
     connection.exec_driver_sql(
         "INSERT INTO usage (target, arm, provider, model, outcome, requests, prompt_tokens, completion_tokens, nano) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET requests = requests + excluded.requests, "

@@ -23,7 +23,7 @@ UsageKey = tuple[str, str, str, str, str]
 
 def key_of(item: Recorded) -> Key:
     question = item.question
-    return (question.run_id, question.arm.value, question.probe, question.replicate)
+    return (question.run_id, str(question.arm), question.probe, question.replicate)
 
 
 def leases_of(items: Iterable[Recorded]) -> Leases:
@@ -45,8 +45,8 @@ def usage_of(items: Iterable[Recorded]) -> dict[UsageKey, list[int]]:
     for item in items:
         question, outcome = item.question, item.outcome
         usable = isinstance(outcome, Answer)
-        became = "ok" if isinstance(outcome, Answer) else outcome.reason.value
-        total = totals[(question.target, question.arm.value, question.provider, question.model, became)]
+        became = "ok" if isinstance(outcome, Answer) else str(outcome.reason)
+        total = totals[(question.target, str(question.arm), question.provider, question.model, became)]
         total[0] += outcome.attempts
         if usable:
             total[1] += cast("Answer", outcome).prompt_tokens
@@ -62,7 +62,7 @@ def row_of(item: Recorded) -> tuple[Any, ...]:
     exchange = None if outcome.exchange is None else dump_json(_exchange(outcome.exchange))
     if not isinstance(outcome, Answer):
         return (
-            *head, outcome.reason.value, clean(outcome.detail), "", None, False, None, None, None, 0, 0, 0.0,
+            *head, str(outcome.reason), clean(outcome.detail), "", None, False, None, None, None, 0, 0, 0.0,
             outcome.asked_at, outcome.attempts, outcome.usd, exchange, None,
         )  # fmt: skip
     logprobs = outcome.logprobs and dump_json([[t.token, t.logprob, dict(t.top)] for t in outcome.logprobs])

@@ -110,7 +110,6 @@ def baseline_counts(connection: Connection) -> dict[tuple[str, str, str], tuple[
     return {(target, suite, status): (int(count), int(newest)) for target, suite, status, count, newest in rows}
 
 
-
 class ScrapeReads:
     """The store's methods over these queries; a scrape calls them, nobody else needs to."""
 

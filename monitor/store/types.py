@@ -68,9 +68,14 @@ def clean(text: str | None) -> str | None:
 def dump_json(value: object) -> str:
     """Compact JSON in ASCII. What JSON does not know becomes its ``str``, infinities and NaN too."""
     try:
-        return json.dumps(value, separators=(",", ":"), default=_plain, allow_nan=False)
+        return _ENCODE(value)
     except ValueError:
-        return json.dumps(_finite(value), separators=(",", ":"), default=_plain)
+        return _ENCODE(_finite(value))
+
+
+def sqlite_time(at: datetime) -> str:
+    """``at`` as ``UtcDateTime`` writes it on SQLite: text that sorts as time does."""
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def _plain(value: object) -> object:
@@ -89,3 +94,6 @@ def _finite(value: object) -> object:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return value
+
+
+_ENCODE: Final = json.JSONEncoder(separators=(",", ":"), default=_plain, allow_nan=False).encode
