@@ -1,0 +1,108 @@
+"""The stage as a whole: its dict, its lines, and what holds for every signal whatever it is given."""
+
+from dataclasses import astuple, fields, replace
+from math import isfinite
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.detect import SEVERITIES, SIGNALS, alpha_for, findings_for
+from monitor.lab import product
+from monitor.records import Arm, Comparison, Finding, GradedAnswer, Severity
+from tests.unit.detect_answers import compared, graded, rounds
+
+GRADED = {"judge": 1.0, "check:json": 1.0}
+
+texts = st.sampled_from(["", "a", "yes, of course", "日本語の答え", "\ud800", "{}", "no " * 3000]) | st.text(
+    max_size=20
+)
+
+
+@st.composite
+def any_answer(draw: st.DrawFn) -> GradedAnswer:
+    return graded(
+        draw(st.sampled_from(["p1", "p2", "p3"])),
+        draw(texts),
+        day=draw(st.integers(0, 5)),
+        arm=draw(st.sampled_from([Arm.SUBJECT, Arm.SUBJECT, Arm.BASE])),
+        replicate=draw(st.integers(0, 1)),
+        finish_reason=draw(st.sampled_from(["stop", "length", None])),
+        refusal=draw(st.booleans()),
+        model=draw(st.sampled_from(["m", "n", None])),
+        prompt_tokens=draw(st.integers(0, 3)),
+        scores=draw(st.dictionaries(st.sampled_from(["judge", "check:json", "similarity"]), st.floats(0, 1))),
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(any_answer(), max_size=20),
+    st.lists(any_answer(), max_size=40),
+    st.booleans(),
+    st.sampled_from(["support", "production"]),
+    st.integers(),
+)
+def test_whatever_comes_findings_are_finite_and_the_same_in_any_order(
+    now: list[GradedAnswer], baseline: list[GradedAnswer], at_once: bool, suite: str, seed: int
+) -> None:
+    found = findings_for(compared(now, baseline, at_once=at_once, suite=suite))
+    for one in found:
+        assert one.effect_low <= one.effect <= one.effect_high
+        assert 0 < one.p_value <= 1
+        assert one.alarming == (one.p_value <= one.alpha)
+        numbers = (one.effect, one.effect_low, one.effect_high, one.p_value, *one.measures.values())
+        assert all(isfinite(number) for number in (*numbers, *(shown.weight for shown in one.exhibits)))
+        assert one.summary.count("\n") == 0
+    Random(seed).shuffle(now)
+    Random(seed).shuffle(baseline)
+    again = findings_for(compared(now, baseline, at_once=at_once, suite=suite))
+    assert [numbers_of(one) for one in again] == [numbers_of(one) for one in found]
+
+
+def numbers_of(one: Finding) -> tuple[object, ...]:
+    """All of a finding but its exhibits: equal answers may stand for one another there."""
+    return tuple(getattr(one, field.name) for field in fields(one) if field.name != "exhibits")
+
+
+def full(seed: int, speak: object = product.right_reply) -> Comparison:
+    def grade(text: str, rng: Random) -> dict[str, float]:
+        return {"judge": float(text.startswith("{")), "check:json": float(text.startswith("{"))}
+
+    baseline = rounds(1, product.right_reply, days=range(7), grade=grade)
+    return compared(rounds(seed, speak, days=range(7, 8), grade=grade), baseline)  # type: ignore[arg-type]
+
+
+def test_every_signal_reads_a_full_comparison_and_only_once_the_same() -> None:
+    found = findings_for(full(2))
+    assert [one.signal for one in found] == list(SIGNALS)
+    assert not any(one.alarming for one in found)
+    assert [astuple(one) for one in findings_for(full(2))] == [astuple(one) for one in found]
+
+
+def test_total_loss_alarms_on_every_signal_that_it_touches() -> None:
+    found = {one.signal: one for one in findings_for(full(3, product.plain_reply))}
+    assert {name for name, one in found.items() if one.alarming} == {
+        "adapter_loss",
+        "judge_score",
+        "length",
+        "contract",
+    }
+    assert found["adapter_loss"].window_start == found["adapter_loss"].window_end
+
+
+def test_nothing_to_compare_no_findings() -> None:
+    whole = full(2)
+    assert findings_for(replace(whole, now=())) == []
+    assert findings_for(replace(whole, baseline=())) == []
+    bases = tuple(one for one in whole.now if one.arm is Arm.BASE)
+    assert findings_for(replace(whole, now=bases)) == []  # an outage of the subject is never a reading
+
+
+def test_pages_and_tickets_each_have_the_rate_for_themselves() -> None:
+    pages = sum(one is Severity.PAGE for one in SEVERITIES.values())
+    assert alpha_for(0.1, 365) * pages * 365 == pytest.approx(0.1)
+    for severity in Severity:
+        lines = [one.alpha for one in findings_for(full(2)) if one.severity is severity]
+        assert sum(lines) == pytest.approx(pages * full(2).alpha)

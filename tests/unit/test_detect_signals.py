@@ -1,0 +1,205 @@
+"""``length``, ``judge_score`` and ``contract`` on answers whose truth is known."""
+
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+import pytest
+
+from monitor.detect import contract, judge_score, length
+from monitor.lab import product
+from monitor.records import PRODUCTION_SUITE, Arm, Finding, GradedAnswer
+from tests.unit.detect_answers import Grade, Speak, compared, graded, mixed, padded, rounds
+
+BASELINE = rounds(1, product.right_reply, days=range(7))
+
+
+def judge(subject: float, base: float) -> Grade:
+    """A judge who passes this share of JSON replies (the subject's) and of plain ones (the base's)."""
+    return lambda text, rng: {"judge": float(rng.random() < (subject if text.startswith("{") else base))}
+
+
+def scored(seed: int, days: range, grade: Grade) -> list[GradedAnswer]:
+    return rounds(seed, product.right_reply, days=days, grade=grade)
+
+
+def now_of(speak: Speak, seed: int = 70) -> list[GradedAnswer]:
+    return rounds(seed, speak, days=range(7, 8))
+
+
+def seen(found: Finding | None) -> Finding:
+    assert found is not None
+    return found
+
+
+class TestLength:
+    def test_longer_answers_are_a_ticket_with_both_measures(self) -> None:
+        found = seen(length.detect(compared(now_of(padded(product.right_reply)), BASELINE)))
+        assert found.alarming
+        assert found.severity == "ticket"
+        assert "are longer by" in found.summary
+        assert found.measures["answer_length_chars"] > 200
+        assert found.measures["answer_length_variance_ratio"] == found.effect
+
+    def test_uneven_lengths_show_as_variance(self) -> None:
+        found = seen(length.detect(compared(now_of(mixed(0.4)), BASELINE)))
+        assert found.alarming
+        assert "less even in length" in found.summary
+        assert found.effect_low > 2
+
+    def test_variance_ratio_by_hand(self) -> None:
+        """Five characters, 0 to 2 log units away; B = 2 answers a probe: now weighs 2/3, baseline has 5 free of 10."""
+        logs_then = [(4, 9)] * 5
+        lengths_now = [1, 4, 9, 24, 49]
+        baseline = [
+            graded(f"p{probe}", "x" * (size - 1), day=day)
+            for probe, pair in enumerate(logs_then)
+            for day, size in enumerate(pair)
+        ]
+        now = [graded(f"p{probe}", "x" * size, day=7) for probe, size in enumerate(lengths_now)]
+        found = seen(length.detect(compared(now, baseline)))
+        centre = np.log([4, 9]).mean()
+        rest = np.log1p(lengths_now) - centre
+        new = ((rest - rest.mean()) ** 2).mean() * (2 / 3) * 5 / 4
+        old = (np.log(9 / 4) / 2) ** 2 * 10 / 5
+        assert found.effect == pytest.approx((new + length.FLOOR) / (old + length.FLOOR))
+        assert found.measures["answer_length_chars"] == pytest.approx(np.mean(lengths_now))
+
+    def test_level_and_coverage_when_nothing_changed(self) -> None:
+        hits = covered = 0
+        for seed in range(100):
+            baseline = rounds(1000 + seed, product.right_reply, days=range(6), probes=12)
+            now = rounds(3000 + seed, product.right_reply, days=range(7, 8), probes=12)
+            found = seen(length.detect(compared(now, baseline)))
+            hits += found.p_value <= 0.05
+            covered += found.effect_low <= 1 <= found.effect_high
+        assert hits <= 11
+        assert covered >= 88
+
+    def test_one_more_character_each_is_nobodys_ticket(self) -> None:
+        rigid = [graded(f"p{index}", "x" * (90 + index), day=day) for index in range(24) for day in range(7)]
+        now = [graded(f"p{index}", "x" * (91 + index), day=7) for index in range(24)]
+        found = seen(length.detect(compared(now, rigid)))
+        assert not found.alarming
+        assert np.isfinite([found.effect, found.effect_low, found.effect_high]).all()
+
+    def test_empty_answers_and_production_samples(self) -> None:
+        found = seen(length.detect(compared(now_of(lambda facts, rng: ""), BASELINE)))
+        assert found.alarming
+        fresh = [replace(one, probe=f"new-{one.probe}") for one in now_of(padded(product.right_reply))]
+        assert length.detect(compared(fresh, BASELINE)) is None
+        assert seen(length.detect(compared(fresh, BASELINE, suite=PRODUCTION_SUITE))).alarming
+
+
+class TestJudgeScore:
+    baseline = scored(1, range(7), judge(0.95, 0.1))
+
+    def test_a_deep_drop_pages(self) -> None:
+        found = seen(judge_score.detect(compared(scored(2, range(7, 8), judge(0.2, 0.1)), self.baseline)))
+        assert found.alarming
+        assert found.severity == "page"
+        assert found.effect == pytest.approx(found.measures["judge_score"] - found.measures["judge_score_baseline"])
+        assert found.effect_high < -0.3
+        assert "dropped by" in found.summary
+        assert found.exhibits[0].weight > 0.5
+
+    def test_no_drop_no_page(self) -> None:
+        for seed in range(10, 30):
+            found = seen(judge_score.detect(compared(scored(seed, range(7, 8), judge(0.95, 0.1)), self.baseline)))
+            assert not found.alarming
+
+    def test_a_judge_that_changes_for_both_arms_cancels(self) -> None:
+        baseline = scored(1, range(7), judge(0.95, 0.9))
+        both = seen(judge_score.detect(compared(scored(2, range(7, 8), judge(0.3, 0.25)), baseline)))
+        assert not both.alarming
+        assert both.effect < -0.4  # shown all the same
+        one = seen(judge_score.detect(compared(scored(2, range(7, 8), judge(0.1, 0.9)), baseline)))
+        assert one.alarming
+
+    def test_a_better_base_is_no_drop(self) -> None:
+        found = seen(judge_score.detect(compared(scored(3, range(7, 8), judge(0.95, 1.0)), self.baseline)))
+        assert found.p_value > 0.1
+
+    def test_an_unjudged_base_leaves_the_subjects_own_score(self) -> None:
+        def own(found: list[GradedAnswer]) -> list[GradedAnswer]:
+            return [one if one.arm is Arm.SUBJECT else replace(one, scores={}) for one in found]
+
+        comparison = compared(own(scored(2, range(7, 8), judge(0.2, 0.1))), own(self.baseline))
+        assert seen(judge_score.detect(comparison)).alarming
+
+    def test_all_passed_then_two_failed_is_within_chance(self) -> None:
+        """Seven spotless days say little about the eighth: the exact chance is 1 in 64, not a naive z's infinity."""
+        perfect = scored(1, range(7), judge(1, 1))
+        now = [
+            replace(one, scores={"judge": 0.0}) if one.arm is Arm.SUBJECT and one.probe in ("p00", "p01") else one
+            for one in scored(2, range(7, 8), judge(1, 1))
+        ]
+        found = seen(judge_score.detect(compared(now, perfect)))
+        assert found.p_value == pytest.approx(1 / 64)
+        assert found.effect_low < found.effect < found.effect_high
+
+    def test_none_without_a_judge(self) -> None:
+        assert judge_score.detect(compared(now_of(product.right_reply), BASELINE)) is None
+
+
+class TestContract:
+    def changed(self, **fields: object) -> Finding:
+        now = [replace(one, **fields) for one in now_of(product.right_reply)]  # type: ignore[arg-type]
+        return seen(contract.detect(compared(now, BASELINE)))
+
+    def test_nothing_changed(self) -> None:
+        found = self.changed()
+        assert not found.alarming
+        assert found.p_value == 1
+        assert found.effect == 0
+
+    @pytest.mark.parametrize(
+        ("field", "value", "says"),
+        [
+            ("model", "support-2", "model id 'support-2' instead of 'support' (24 of 24 answers)"),
+            ("fingerprint", "fp-2", "fingerprint 'fp-2' instead of 'fp-1' (24 of 24 answers)"),
+            ("fingerprint", None, "fingerprint 'none' instead of 'fp-1'"),
+            ("prompt_tokens", 99, "prompt tokens of 24 of 24 unchanged prompts, e.g. 99 instead of 23 for p00"),
+            ("finish_reason", "length", "finish reason 'stop' on 0% of answers instead of 100% (now also 'length')"),
+            ("refusal", True, "refusals 100% of answers instead of 0%"),
+        ],
+    )
+    def test_names_what_changed_from_what_to_what(self, field: str, value: object, says: str) -> None:
+        found = self.changed(**{field: value})
+        assert found.alarming
+        assert says in found.summary
+        assert found.effect == 1
+        assert found.exhibits
+
+    def test_one_answer_from_another_model_is_certain(self) -> None:
+        now = now_of(product.right_reply)
+        now[0] = replace(now[0], model="stranger")
+        found = seen(contract.detect(compared(now, BASELINE)))
+        assert found.alarming
+        assert found.effect == pytest.approx(1 / 24)
+
+    def test_values_that_alternated_are_known(self) -> None:
+        baseline = [replace(one, model=f"m{one.slot.day % 2}") for one in BASELINE]
+        now = [replace(one, model="m1") for one in now_of(product.right_reply)]
+        assert not seen(contract.detect(compared(now, baseline))).alarming
+        assert seen(contract.detect(compared(now_of(product.right_reply), baseline))).alarming  # 'support' never was
+
+    def test_a_fingerprint_that_changes_daily_is_no_news(self) -> None:
+        baseline = [replace(one, fingerprint=f"fp-{one.slot:%d}") for one in BASELINE]
+        assert not seen(contract.detect(compared(now_of(product.right_reply), baseline))).alarming
+
+    def test_missing_token_counts_say_nothing(self) -> None:
+        assert not self.changed(prompt_tokens=0).alarming
+
+    def test_checks_pass_ratio(self) -> None:
+        def checked(text: str, rng: Random) -> dict[str, float]:
+            return {"check:json": float(text.startswith("{")), "check:short": float(rng.random() < 0.97)}
+
+        baseline = rounds(1, product.right_reply, days=range(7), grade=checked)
+        fine = rounds(2, product.right_reply, days=range(7, 8), grade=checked)
+        broken = rounds(2, mixed(0.7), days=range(7, 8), grade=checked)
+        assert not seen(contract.detect(compared(fine, baseline))).alarming
+        found = seen(contract.detect(compared(broken, baseline)))
+        assert found.alarming
+        assert "checks passed by" in found.summary
+        assert found.measures["pass_ratio"] < 0.5
