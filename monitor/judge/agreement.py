@@ -43,7 +43,7 @@ def share(hits: int, total: int) -> Share:
     p, z2 = hits / total, _Z95**2
     middle = (p + z2 / (2 * total)) / (1 + z2 / total)
     half = _Z95 / (1 + z2 / total) * sqrt(p * (1 - p) / total + z2 / (4 * total**2))
-    return Share(hits, total, max(0.0, middle - half), min(1.0, middle + half))
+    return Share(hits, total, max(0.0, min(p, middle - half)), min(1.0, max(p, middle + half)))
 
 
 def agreement(verdicts: Sequence[bool | None], truths: Sequence[bool]) -> Agreement:

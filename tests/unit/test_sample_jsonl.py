@@ -145,7 +145,7 @@ SU = [("system", "s"), ("user", "u")]
 FORMS: list[tuple[dict[str, Any], list[tuple[str, str]]]] = [
     ({"messages": [{"role": "developer", "content": "s"}, {"role": "user", "content": "u"}]}, SU),
     (
-        {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "input_text", "text": "b"}]}]},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]},
         [("user", "a\nb")],
     ),
     ({"system": "s", "messages": [{"role": "user", "content": "u"}]}, SU),
