@@ -171,7 +171,7 @@ def _finding(
 ) -> Finding:  # fmt: skip
     return Finding(
         run.id, run.target, run.suite, signal, severity, alarming, *effect, unit, 2.1e-11 if alarming else 0.41, 6.8e-5,
-        40, 120, run.slot, run.slot + timedelta(hours=20), summary, measures, EXHIBITS if alarming else EXHIBITS[:1],
+        40, 120, run.slot, run.slot, summary, measures, EXHIBITS if alarming else EXHIBITS[:1],
     )  # fmt: skip
 
 

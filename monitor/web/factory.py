@@ -174,7 +174,8 @@ def _people(app: FastAPI, pages: Pages, store: views.Readings, settings: Callabl
     @app.get("/", include_in_schema=False)
     def overview() -> Response:
         rows = views.watches(store, settings())
-        return pages.show("overview.html", rows=rows, alarms=[alarm for row in rows for alarm in row.alarms])
+        alarms = sorted((alarm for row in rows for alarm in row.alarms), key=lambda alarm: alarm.severity != "page")
+        return pages.show("overview.html", rows=rows, alarms=alarms)
 
     @app.get("/targets/{target}", include_in_schema=False)
     def target_page(target: str) -> Response:

@@ -17,6 +17,7 @@ from monitor.records import (
     Exhibit,
     Finding,
     Run,
+    RunSummary,
     SuiteProgress,
 )
 from monitor.settings import Settings
@@ -38,6 +39,9 @@ TITLES: Final[Mapping[str, str]] = {
 
 DIFF_WORDS: Final = 1_500
 """Longer answers are shown without marks: a word diff is quadratic."""
+
+ALIKE: Final = 0.5
+"""Share of two answers that must be the same for the rest to be marked: all marked is nothing marked."""
 
 
 class Readings(Protocol):
@@ -63,6 +67,8 @@ class Readings(Protocol):
         limit: int = 100,
     ) -> list[Finding]: ...
     def runs(self, target: str | None = None, suite: str | None = None, limit: int = 100) -> list[Run]: ...
+    def last_done(self) -> dict[tuple[str, str], int]: ...
+    def summaries(self, run_ids: Sequence[int]) -> dict[int, RunSummary]: ...
     def get_state(self, key: str) -> str | None: ...
 
 
@@ -80,6 +86,8 @@ class Watch:
     baseline: Baseline | None
     """The approved one, else the newest that is not retired."""
     progress: SuiteProgress | None
+    unmeasured: float | None
+    """Share of the last finished run's questions without a usable answer."""
     findings: tuple[Finding, ...]
     alarms: tuple[Alarm, ...]
 
@@ -92,6 +100,7 @@ def watches(store: Readings, settings: Settings, target: str | None = None) -> l
         _grouped(store.latest_findings(target, exhibits=False)),
         _grouped(store.alarms(target, raised=True)),
     )
+    unmeasured = _unmeasured(store, target)
     rows = []
     for name, configured in settings.targets.items():
         if target is not None and name != target:
@@ -110,11 +119,22 @@ def watches(store: Readings, settings: Settings, target: str | None = None) -> l
                     state=state,
                     baseline=baseline,
                     progress=progress.get(key),
+                    unmeasured=unmeasured.get(key),
                     findings=tuple(findings.get(key, [])),
                     alarms=tuple(alarms.get(key, [])),
                 )
             )
     return sorted(rows, key=lambda row: (not any(a.severity == "page" for a in row.alarms), not row.alarms))
+
+
+def _unmeasured(store: Readings, target: str | None) -> dict[tuple[str, str], float]:
+    last = {key: run_id for key, run_id in store.last_done().items() if target in (None, key[0])}
+    summaries = store.summaries(list(last.values()))
+    return {
+        key: summaries[run_id].unmeasured / summaries[run_id].questions
+        for key, run_id in last.items()
+        if run_id in summaries
+    }
 
 
 def _grouped(items: Sequence[Any]) -> dict[tuple[str, str], list[Any]]:
@@ -180,12 +200,16 @@ Piece = tuple[str, bool]
 
 
 def marked(before: str, after: str) -> tuple[list[Piece], list[Piece]]:
-    """Both texts in pieces, with what only one of them has marked, word by word."""
+    """Both texts in pieces, with what only one of them has marked, word by word, where they are mostly the same."""
     left, right = re.findall(r"\s+|\w+|[^\w\s]", before), re.findall(r"\s+|\w+|[^\w\s]", after)
     if len(left) + len(right) > 2 * DIFF_WORDS or before == after:
         return [(before, False)], [(after, False)]
+    matcher = SequenceMatcher(None, left, right, autojunk=False)
+    same = sum(len("".join(left[block.a : block.a + block.size])) for block in matcher.get_matching_blocks())
+    if 2 * same < ALIKE * (len(before) + len(after)):
+        return [(before, False)], [(after, False)]
     pieces: tuple[list[Piece], list[Piece]] = ([], [])
-    for tag, a, b, c, d in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+    for tag, a, b, c, d in matcher.get_opcodes():
         for side, words in zip(pieces, (left[a:b], right[c:d]), strict=True):
             if words:
                 side.append(("".join(words), tag != "equal"))

@@ -1,0 +1,222 @@
+"""The exporter over a real store: what it says, what it leaves out, how little it reads."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from sqlalchemy import event
+
+from monitor.errors import StoreError
+from monitor.export import Internals, StoreCollector, interval_seconds
+from monitor.metrics import METRICS, PREFIX
+from monitor.records import PRODUCTION_SUITE, Arm
+from monitor.settings import Schedule
+from monitor.store import Store, open_store
+from tests import fleet
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def populated(store: Store) -> Store:
+    fleet.populate(store, NOW)
+    return store
+
+
+def text(store: Store, internals: Internals | None = None, now: datetime = NOW) -> str:
+    body, content_type = (internals or busy()).exposition(store, fleet.settings(), now)
+    assert content_type.startswith("text/plain")
+    return body.decode()
+
+
+def busy() -> Internals:
+    internals = Internals()
+    internals.reloaded(ok=True, at=NOW)
+    internals.ticked(NOW)
+    internals.observe_call("support-bot", Arm.SUBJECT, "vllm", "answer", 0.3)
+    return internals
+
+
+def samples(exposition: str) -> Samples:
+    return {
+        (sample.name.removeprefix(PREFIX), frozenset(sample.labels.items())): sample.value
+        for family in text_string_to_metric_families(exposition)
+        for sample in family.samples
+    }
+
+
+def value(found: Samples, name: str, **labels: str) -> float | None:
+    return found.get((name, frozenset(labels.items())))
+
+
+def lint(exposition: str) -> tuple[int, str]:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed")
+    done = subprocess.run([promtool, "check", "metrics"], input=exposition, capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_promtool_finds_nothing_on_a_populated_store(populated: Store) -> None:
+    assert lint(text(populated)) == (0, "")
+
+
+def test_promtool_finds_nothing_on_an_empty_store(store: Store) -> None:
+    assert lint(text(store, Internals())) == (0, "")
+
+
+def test_every_metric_of_the_contract_is_there_with_its_labels(populated: Store) -> None:
+    families = {family.name: family for family in text_string_to_metric_families(text(populated))}
+    for spec in METRICS:
+        family = families[PREFIX + spec.name.removesuffix("_total")]
+        assert family.type == spec.kind
+        assert family.documentation == spec.help
+        assert family.samples, f"{spec.name}: the populated store should fill it"
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} == set(spec.labels)
+    assert set(families) == {PREFIX + spec.name.removesuffix("_total") for spec in METRICS}
+
+
+def test_openmetrics_when_asked_for(populated: Store) -> None:
+    body, content_type = busy().exposition(
+        populated, fleet.settings(), NOW, "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"
+    )
+    assert content_type.startswith("application/openmetrics-text")
+    assert body.endswith(b"# EOF\n")
+    assert b"_created" not in body
+
+
+def test_the_numbers_of_a_lost_fine_tune(populated: Store) -> None:
+    found = samples(text(populated))
+    here = {"target": "support-bot", "suite": "support"}
+    assert value(found, "alarm", target="support-bot", signal="adapter_loss", severity="page") == 1
+    assert value(found, "alarm", target="support-bot", signal="judge_score", severity="page") == 0
+    assert value(found, "adapter_effect_ratio", **here) == 0.04
+    assert value(found, "base_match_ratio", **here) == 0.975
+    assert value(found, "effect", **here, signal="length") == 2.4
+    assert value(found, "judge_score", **here, rubric="all") == pytest.approx(0.4)
+    assert value(found, "judge_score_baseline", **here, rubric="all") == 0.9
+    assert value(found, "pass_ratio", **here) == 0
+    assert value(found, "answer_length_chars", **here, stat="mean") == 51
+    assert value(found, "runs_total", **here, outcome="measured") == 5
+    assert value(found, "run_interval_seconds", **here) == 86_400
+    assert value(found, "run_last_success_timestamp_seconds", **here) == (NOW - timedelta(minutes=20)).timestamp()
+    # Today's 8 answers at 0.004 USD each, of 2 USD.
+    assert value(found, "budget_remaining_usd", target="support-bot") == pytest.approx(2 - 8 * 0.004)
+
+
+def test_an_alarm_is_0_before_it_was_ever_raised(store: Store) -> None:
+    found = samples(text(store))
+    raised = {labels: number for (name, labels), number in found.items() if name == "alarm"}
+    assert len(raised) == 3 * 4
+    assert set(raised.values()) == {0.0}
+
+
+def test_what_was_not_measured_has_no_series(store: Store) -> None:
+    names = {name for name, _ in samples(text(store))}
+    assert not names & {"judge_score", "pass_ratio", "effect", "run_last_success_timestamp_seconds", "runs_total"}
+
+
+def test_a_target_that_is_not_armed_says_so(populated: Store) -> None:
+    found = samples(text(populated))
+    here = {"target": "extractor", "suite": "support"}
+    assert value(found, "baselines", **here, status="approved") == 0
+    assert value(found, "baselines", **here, status="capturing") == 1
+    assert value(found, "run_unmeasured_ratio", **here) == 0.5
+    infos = [dict(labels) for name, labels in found if name == "target_info"]
+    assert {info["target"]: info["baseline"] for info in infos} == {
+        "summariser": "1",
+        "support-bot": "2",
+        "extractor": "unarmed",
+    }
+
+
+def test_a_target_that_left_the_configuration_is_gone_at_once(populated: Store) -> None:
+    one = fleet.settings()
+    fewer = one.model_copy(update={"targets": {"summariser": one.targets["summariser"]}})
+    body, _ = Internals().exposition(populated, fewer, NOW)
+    assert b'target="support-bot"' not in body
+
+
+def test_a_new_process_serves_the_results_at_its_first_scrape(populated: Store, tmp_path: Path) -> None:
+    again = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
+    before, after = (samples(text(one, Internals())) for one in (populated, again))
+    again.close()
+    assert before == after
+
+
+def test_the_lag_is_the_longest_waiting_runs(populated: Store) -> None:
+    assert value(samples(text(populated)), "schedule_lag_seconds") == 0
+    late = NOW - timedelta(minutes=3)
+    populated.ensure_run("summariser", "support", late, seed=1, suite_digest=fleet.DIGEST, next_at=late)
+    assert value(samples(text(populated)), "schedule_lag_seconds") == 180
+
+
+def test_a_second_scrape_reads_no_answers_and_no_findings(populated: Store) -> None:
+    internals, statements = busy(), Statements(populated)
+    text(populated, internals)
+    assert statements.touching("answer", "score")
+    statements.clear()
+    text(populated, internals)
+    assert not statements.touching("answer", "score", "exhibits", "FROM finding")
+    assert len(statements) <= 8, "a scrape costs a fixed number of queries, however many targets there are"
+
+
+class Statements(list[str]):
+    """Every statement that a store sends."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__()
+        event.listen(store._database.engine, "before_cursor_execute", self._note)
+
+    def _note(self, *args: object) -> None:
+        if str(args[2]).startswith("SELECT"):
+            self.append(str(args[2]))
+
+    def touching(self, *words: str) -> Sequence[str]:
+        return [one for one in self if any(f"{word}." in one or word in one.split("FROM")[-1] for word in words)]
+
+
+def test_describing_reads_nothing(store: Store) -> None:
+    statements = Statements(store)
+    assert {family.name for family in StoreCollector(store).describe()} >= {"cliffwatch_alarm", "cliffwatch_runs"}
+    assert not statements
+
+
+def test_a_store_that_cannot_be_read_fails_the_scrape_and_is_counted(tmp_path: Path) -> None:
+    broken = open_store(f"sqlite:///{tmp_path}/broken.db")
+    with broken._database.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE alarm RENAME TO alarm_gone")
+    internals = Internals()
+    with pytest.raises(StoreError):
+        internals.exposition(broken, fleet.settings(), NOW)
+    with broken._database.write() as connection:
+        connection.exec_driver_sql("ALTER TABLE alarm_gone RENAME TO alarm")
+    assert value(samples(text(broken, internals)), "scrape_errors_total") == 1
+    broken.close()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "suite", "seconds"),
+    [
+        (Schedule(), "support", 86_400),
+        (Schedule(probes="every 3 days"), "support", 3 * 86_400),
+        (Schedule(probes="every 3 days", day_seconds=60), "support", 180),
+        (Schedule(day_seconds=60), PRODUCTION_SUITE, 420),
+    ],
+)
+def test_how_far_runs_lie_apart(schedule: Schedule, suite: str, seconds: float) -> None:
+    assert interval_seconds(schedule, suite) == seconds

@@ -1,0 +1,29 @@
+"""The table of metrics, the page made from it, and what the exporter knows of the signals."""
+
+import re
+from pathlib import Path
+
+from monitor import detect, export, metrics
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_page_is_current() -> None:
+    assert (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8") == metrics.markdown(), (
+        "run: python -m monitor.metrics > docs/metrics.md"
+    )
+
+
+def test_names_follow_the_conventions() -> None:
+    names = [spec.name for spec in metrics.METRICS]
+    assert len(names) == len(set(names))
+    for spec in metrics.METRICS:
+        assert re.fullmatch(r"[a-z][a-z0-9_]*", spec.name)
+        assert (spec.kind == "counter") == spec.name.endswith("_total")
+        assert spec.help.endswith(".")
+        refused = {"run", "run_id", "probe", "slot", "job", "instance"}
+        assert not set(spec.labels) & refused, "without bound, or Prometheus's own"
+
+
+def test_the_exporter_knows_every_signal_and_its_severity() -> None:
+    assert dict(export.SIGNALS) == dict(detect.SEVERITIES)
