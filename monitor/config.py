@@ -19,10 +19,12 @@ from monitor.config_checks import Checks
 from monitor.errors import ConfigError
 from monitor.problems import Problem, from_validation, in_order, is_model, members, render
 from monitor.records import Suite
-from monitor.settings import Endpoint, Settings
+from monitor.settings import Embeddings, Endpoint, Judge, Production, Provider, Settings, Target
+from monitor.suites import is_path
 from monitor.yamlfile import Document, read
 
-AnyEndpoint = TypeVar("AnyEndpoint", bound=Endpoint)
+AnyEndpoint = TypeVar("AnyEndpoint", Endpoint, Judge)
+AnyModel = TypeVar("AnyModel", Endpoint, Judge, Embeddings)
 Installed = Callable[[str], bool]
 """Whether a Python module can be imported here, by name."""
 
@@ -94,38 +96,39 @@ def resolved(settings: Settings, folder: Path) -> Settings:
     def at(path: str | Path) -> Path:
         return folder / os.path.expanduser(path)
 
-    def endpoint(found: AnyEndpoint) -> AnyEndpoint:
-        update: dict[str, Any] = {"adapter": at(found.adapter) if found.adapter else None}
-        if settings.providers[found.provider].kind == "local" and os.path.isdir(at(found.model)):
-            update["model"] = str(at(found.model))
-        return found.model_copy(update=update)
+    def model(found: AnyModel) -> AnyModel:
+        return found.model_copy(update={"model": str(at(found.model))}) if os.path.isdir(at(found.model)) else found
 
-    providers = {
-        name: found.model_copy(
-            update={key: at(value) for key in ("api_key_file", "script") if (value := getattr(found, key))}
+    def endpoint(found: AnyEndpoint) -> AnyEndpoint:
+        if found.adapter:
+            found = found.model_copy(update={"adapter": at(found.adapter)})
+        return model(found) if settings.providers[found.provider].kind == "local" else found
+
+    def provider(found: Provider) -> Provider:
+        paths = {key: getattr(found, key) for key in ("api_key_file", "script")}
+        return found.model_copy(update={key: at(path) for key, path in paths.items() if path})
+
+    def production(found: Production) -> Production:
+        source = found.source.model_copy(update={"path": str(at(found.source.path))})
+        return found.model_copy(update={"source": source})
+
+    def target(found: Target) -> Target:
+        return found.model_copy(
+            update={
+                "subject": endpoint(found.subject),
+                "base": endpoint(found.base) if found.base else None,
+                "suites": tuple(str(at(suite)) if is_path(suite) else suite for suite in found.suites),
+                "production": production(found.production) if found.production else None,
+            }
         )
-        for name, found in settings.providers.items()
-    }
-    targets = {}
-    for name, target in settings.targets.items():
-        update: dict[str, Any] = {"subject": endpoint(target.subject)}
-        update["base"] = endpoint(target.base) if target.base else None
-        update["suites"] = tuple(str(at(suite)) if config_targets.is_path(suite) else suite for suite in target.suites)
-        if target.production:
-            source = target.production.source
-            source = source.model_copy(update={"path": str(at(source.path))})
-            update["production"] = target.production.model_copy(update={"source": source})
-        targets[name] = target.model_copy(update=update)
-    embeddings = settings.embeddings
-    if embeddings and os.path.isdir(at(embeddings.model)):
-        embeddings = embeddings.model_copy(update={"model": str(at(embeddings.model))})
+
     return settings.model_copy(
         update={
             "store": config_checks.absolute_store(settings.store, folder),
-            "providers": providers,
+            "providers": {name: provider(found) for name, found in settings.providers.items()},
             "judge": endpoint(settings.judge) if settings.judge else None,
-            "embeddings": embeddings,
-            "targets": targets,
+            "embeddings": model(settings.embeddings) if settings.embeddings else None,
+            "targets": {name: target(found) for name, found in settings.targets.items()},
         }
     )
 

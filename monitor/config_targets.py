@@ -9,7 +9,7 @@ from monitor.config_checks import Checks, pinned, provider_of
 from monitor.problems import Loc, hint
 from monitor.records import Suite
 from monitor.settings import Endpoint, Production, Target
-from monitor.suites import find_suite, known_suites, read_suite
+from monitor.suites import find_suite, is_path, known_suites, read_suite
 
 
 def run(c: Checks) -> None:
@@ -33,11 +33,6 @@ def endpoints(c: Checks) -> Iterator[tuple[Loc, Endpoint]]:
             yield ("targets", name, "base"), target.base
     if c.settings.judge:
         yield ("judge",), c.settings.judge
-
-
-def is_path(suite: str) -> bool:
-    """Whether a target's suite is given as a path, not as a name."""
-    return "/" in suite or suite.endswith((".yaml", ".yml"))
 
 
 def _endpoint(c: Checks, loc: Loc, endpoint: Endpoint) -> None:

@@ -35,7 +35,8 @@ _SUITES: Final = """\
 
 A suite is a YAML file of probes: prompts with what is expected of each answer. Put it into `probes/NAME.yaml` beside
 `cliffwatch.yaml` and list `NAME` in a target's `suites`; a value with a `/` or ending in `.yaml` is a path.
-A suite of yours goes before a shipped one of the same name. `format` ships: instruction following, for any chat model.
+A suite of yours goes before a shipped one of the same name. Two ship:
+`format`, instruction following for any chat model, and `lab-support`, for the lab's own.
 
 ```yaml
 name: support                 # the file's own name

@@ -186,9 +186,14 @@ def load_suite(name_or_path: str, config_dir: Path) -> Suite:
     return suite
 
 
+def is_path(name_or_path: str) -> bool:
+    """Whether a target's suite is given as a path, not as a name."""
+    return "/" in name_or_path or name_or_path.endswith((".yaml", ".yml"))
+
+
 def find_suite(name_or_path: str, config_dir: Path) -> Path | None:
     """Where a suite stands: a path if it has a ``/`` or ends in ``.yaml``, else in probes/, then among the shipped."""
-    if "/" in name_or_path or name_or_path.endswith((".yaml", ".yml")):
+    if is_path(name_or_path):
         return config_dir / os.path.expanduser(name_or_path)
     folders = (config_dir / "probes", shipped("probes"))
     return next((folder / f"{name_or_path}.yaml" for folder in folders if _there(folder, name_or_path)), None)

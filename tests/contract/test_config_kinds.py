@@ -1,0 +1,14 @@
+"""What the configuration accepts, the stages can do."""
+
+from monitor.ask import PROVIDERS
+from monitor.judge.checks import CHECKS
+from monitor.settings import Provider
+from monitor.suites import CHECK_OPTIONS
+
+
+def test_every_kind_of_check_has_its_options_and_its_function() -> None:
+    assert set(CHECK_OPTIONS) == set(CHECKS)
+
+
+def test_every_kind_of_provider_is_in_the_schema() -> None:
+    assert set(Provider.model_json_schema()["properties"]["kind"]["enum"]) == set(PROVIDERS)
