@@ -1,10 +1,10 @@
 """Switching the lab's faults from another process: the client of ``/lab/faults``, standard library only."""
 
 import json
-import urllib.error
-import urllib.request
-from typing import Any, Final
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from urllib.error import HTTPError
 
 DEFAULT_URL: Final = "http://127.0.0.1:9465"
 _TIMEOUT_SECONDS: Final = 10.0
@@ -22,31 +22,40 @@ def faults(url: str = DEFAULT_URL) -> list[dict[str, Any]]:
 
 def switch_on(name: str, params: dict[str, Any], url: str = DEFAULT_URL) -> dict[str, Any]:
     """Switch a fault on, in place of what it was; returns its description with the ``values`` in force."""
-    return _request(url, "PUT", f"/lab/faults/{quote(name, safe='')}", params)
+    return _request(url, "PUT", _path(name), params)
 
 
 def switch_off(name: str | None = None, url: str = DEFAULT_URL) -> list[str]:
     """Switch one fault off, or all; returns the names of those that were on."""
-    path = "/lab/faults" if name is None else f"/lab/faults/{quote(name, safe='')}"
-    off: list[str] = _request(url, "DELETE", path)["off"]
+    off: list[str] = _request(url, "DELETE", "/lab/faults" if name is None else _path(name))["off"]
     return off
 
 
+def _path(name: str) -> str:
+    from urllib.parse import quote
+
+    return f"/lab/faults/{quote(name, safe='')}"
+
+
 def _request(url: str, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    # Imported here, because `cliffwatch --help` imports this module and has no use for an HTTP client.
+    from urllib.error import HTTPError
+    from urllib.request import Request, urlopen
+
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url.rstrip("/") + path, data, {"content-type": "application/json"}, method=method)
+    request = Request(url.rstrip("/") + path, data, {"content-type": "application/json"}, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
+        with urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
             answer: dict[str, Any] = json.load(response)
             return answer
-    except urllib.error.HTTPError as error:
+    except HTTPError as error:
         with error:
             raise LabError(_refusal(error)) from error
     except (OSError, ValueError) as error:
         raise LabError(f"no lab answers at {url}: {getattr(error, 'reason', error)}") from error
 
 
-def _refusal(error: urllib.error.HTTPError) -> str:
+def _refusal(error: "HTTPError") -> str:
     try:
         return str(json.load(error)["error"])
     except (ValueError, KeyError, TypeError):

@@ -82,7 +82,7 @@ class LabServer:
             if pipe is not None:
                 pipe.close()
 
-    def switch_on(self, name: str, **params: Any) -> dict[str, Any]:
+    def switch_on(self, name: str, /, **params: Any) -> dict[str, Any]:
         """Switch a fault on; see `control.switch_on`."""
         return control.switch_on(name, params, self.url)
 
@@ -95,7 +95,7 @@ class LabServer:
         return control.faults(self.url)
 
     @contextmanager
-    def fault(self, name: str, **params: Any) -> Iterator[dict[str, Any]]:
+    def fault(self, name: str, /, **params: Any) -> Iterator[dict[str, Any]]:
         """A fault that is on inside the ``with`` and off after it."""
         told = self.switch_on(name, **params)
         try:
