@@ -1,0 +1,54 @@
+"""Fixtures that several suites share."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from pathlib import Path
+
+import pytest
+
+from monitor.lab.process import LabServer
+from monitor.store import open_store
+from tests import fleet
+from tests import postgres
+
+
+@pytest.fixture(scope="session")
+def lab_server() -> Iterator[LabServer]:
+    """The lab on a free port: ``.url``, ``.openai_url``, and ``with lab_server.fault(name, **params):``."""
+    with LabServer() as lab:
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Postgres]:
+    """A PostgreSQL of our own; what needs it is skipped where there is none."""
+    try:
+        with postgres.running() as server:
+            yield server
+    except postgres.NoServerError as reason:
+        pytest.skip(f"PostgreSQL: {reason}")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty store, on each backend in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'store.db'}"
+    server: postgres.Postgres = request.getfixturevalue("postgres_server")
+    return server.fresh()
+
+
+@pytest.fixture(scope="session")
+def _fleet_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("fleet") / "cliffwatch.db"
+    store = open_store(f"sqlite:///{path}")
+    fleet.populate(store, fleet.NOW)
+    store.close()
+    return path
+
+
+@pytest.fixture
+def fleet_file(_fleet_template: Path, tmp_path: Path) -> Path:
+    """A copy of a store with a small fleet in it, as of ``fleet.NOW``; see ``tests.fleet``."""
+    return Path(shutil.copy(_fleet_template, tmp_path))

@@ -1,0 +1,223 @@
+"""Baselines, findings and alarms: what a finished run changes, and what only a person does."""
+
+from dataclasses import replace
+from datetime import datetime
+from math import inf, isnan, nan
+
+import pytest
+
+from monitor.errors import CliffwatchError
+from monitor.records import Arm, Baseline, BaselineStatus, Check, Exhibit, Message, Probe, Run, RunOutcome
+from monitor.store import Store
+from tests.store_records import DAY, NOW, SECOND, SLOT, answer, claimed, finding, make_run, recorded, unmeasured
+
+
+def finished(store: Store, slot: datetime, outcome: RunOutcome = RunOutcome.MEASURED, digest: str = "digest") -> Run:
+    run = claimed(store, slot, slot + SECOND, digest=digest)
+    told = unmeasured() if outcome is RunOutcome.UNMEASURED else answer()
+    store.record([recorded(run, told, arm=arm) for arm in (Arm.SUBJECT, Arm.BASE)])
+    assert store.finish(run.id, run.fence, outcome, (), slot + SECOND)
+    return run
+
+
+def window(store: Store, days: int = 2, start: datetime = SLOT) -> Baseline:
+    return store.open_baseline("bot", "support", "digest", "m", "base", start, start + days * DAY)
+
+
+def captured(store: Store, start: datetime = SLOT) -> Baseline:
+    opened = window(store, 1, start)
+    finished(store, start)
+    assert store.close_due_baselines(start + DAY) == [opened.id]
+    return store.baseline(opened.id)
+
+
+def test_runs_in_the_window_join_and_no_others(store: Store) -> None:
+    opened = window(store)
+    assert (opened.status, opened.run_ids, opened.days, opened.answers) == (BaselineStatus.CAPTURING, (), 0, 0)
+    first, second = finished(store, SLOT), finished(store, SLOT + DAY, RunOutcome.PARTIAL)
+    finished(store, SLOT - DAY)
+    finished(store, SLOT + 2 * DAY)
+    finished(store, SLOT + 3600 * SECOND, RunOutcome.UNMEASURED)
+    finished(store, SLOT + 7200 * SECOND, digest="another suite")
+    found = store.baseline(opened.id)
+    assert (found.run_ids, found.days, found.answers) == ((first.id, second.id), 2, 2)
+
+
+def test_runs_that_finished_before_it_was_opened_join_too(store: Store) -> None:
+    runs = [finished(store, SLOT + i * 60 * SECOND) for i in range(3)]
+    opened = store.open_baseline(
+        "bot", "support", "digest", "m", None, SLOT, SLOT + 180 * SECOND, at_once=True, day_seconds=120
+    )
+    assert opened.run_ids == tuple(run.id for run in runs)
+    assert opened.at_once
+    assert opened.days == 2, "of 120 seconds each"
+
+
+def test_a_window_closes_when_it_is_over_and_its_runs_are_in(store: Store) -> None:
+    opened = window(store, 1)
+    finished(store, SLOT)
+    straggler = claimed(store, SLOT + 60 * SECOND)
+    assert store.close_due_baselines(SLOT + DAY - SECOND) == []
+    assert store.close_due_baselines(SLOT + DAY) == [], "one run is still being worked on"
+    with pytest.raises(CliffwatchError, match="not finished yet"):
+        store.approve(opened.id, "ann", "fine", SLOT + DAY)
+    store.finish(straggler.id, straggler.fence, RunOutcome.MEASURED, (), NOW)
+    assert store.close_due_baselines(SLOT + DAY) == [opened.id]
+    assert store.close_due_baselines(SLOT + DAY) == []
+    assert store.baseline(opened.id).status is BaselineStatus.CAPTURED
+
+
+def test_a_run_that_never_ends_holds_a_window_open_for_one_day_only(store: Store) -> None:
+    opened = window(store, 1)
+    finished(store, SLOT)
+    make_run(store, SLOT + 60 * SECOND)
+    assert store.close_due_baselines(SLOT + 2 * DAY - SECOND) == []
+    assert store.close_due_baselines(SLOT + 2 * DAY) == [opened.id]
+
+
+def test_a_window_without_runs_never_becomes_a_baseline(store: Store) -> None:
+    opened = window(store, 1)
+    assert store.close_due_baselines(SLOT + 9 * DAY) == []
+    with pytest.raises(CliffwatchError, match="no run in it was measured; capture another"):
+        store.approve(opened.id, "ann", "fine", SLOT + 9 * DAY)
+
+
+def test_one_capture_at_a_time(store: Store) -> None:
+    opened = window(store)
+    with pytest.raises(
+        CliffwatchError, match=rf"baseline {opened.id} of bot/support is being captured until 2026-11-24"
+    ):
+        window(store)
+    store.retire(opened.id, "ann", "wrong week", NOW)
+    assert window(store).id != opened.id
+    with pytest.raises(CliffwatchError, match="must end after it starts"):
+        window(store, 0)
+
+
+def test_approving_says_who_when_and_why_and_retires_the_one_before(store: Store) -> None:
+    old = store.approve(captured(store).id, "ann", "looks right", NOW)
+    assert (old.status, old.approved_by, old.approved_why, old.approved_at) == (
+        BaselineStatus.APPROVED, "ann", "looks right", NOW,
+    )  # fmt: skip
+    assert store.approved("bot", "support") == old
+    new = store.approve(captured(store, SLOT + DAY).id, "bob", "new adapter", NOW + DAY)
+    assert store.approved("bot", "support") == new
+    gone = store.baseline(old.id)
+    assert (gone.status, gone.retired_by, gone.retired_at) == (BaselineStatus.RETIRED, "bob", NOW + DAY)
+    assert gone.retired_why == f"replaced by baseline {new.id}: new adapter"
+    assert gone.approved_by == "ann"
+
+
+def test_only_a_captured_baseline_can_be_approved(store: Store) -> None:
+    opened = window(store)
+    with pytest.raises(CliffwatchError, match="being captured until 2026-11-24 00:00 UTC"):
+        store.approve(opened.id, "ann", "fine", NOW)
+    store.retire(opened.id, "ann", "a mistake", NOW)
+    with pytest.raises(CliffwatchError, match="retired already"):
+        store.approve(opened.id, "ann", "fine", NOW)
+    with pytest.raises(CliffwatchError, match="retired already, by ann"):
+        store.retire(opened.id, "bob", "again", NOW)
+    with pytest.raises(CliffwatchError, match="no baseline 99"):
+        store.approve(99, "ann", "fine", NOW)
+
+
+@pytest.mark.parametrize(("by", "why"), [("", "fine"), ("ann", "  "), (" ", "")])
+def test_nobody_decides_without_a_name_and_a_reason(store: Store, by: str, why: str) -> None:
+    ready = captured(store)
+    with pytest.raises(CliffwatchError, match="say who you are and why"):
+        store.approve(ready.id, by, why, NOW)
+    with pytest.raises(CliffwatchError, match="say who you are and why"):
+        store.retire(ready.id, by, why, NOW)
+    assert store.baseline(ready.id) == ready
+
+
+def test_nothing_but_a_person_changes_an_approved_baseline(store: Store) -> None:
+    approved = store.approve(captured(store).id, "ann", "fine", NOW)
+    finished(store, SLOT + 3600 * SECOND)
+    store.close_due_baselines(SLOT + 9 * DAY)
+    assert store.approved("bot", "support") == approved
+
+
+def test_baselines_are_listed_by_status(store: Store) -> None:
+    first = captured(store)
+    second = window(store, 1, SLOT + DAY)
+    assert [b.id for b in store.baselines()] == [second.id, first.id]
+    assert [b.id for b in store.baselines("bot", "support", BaselineStatus.CAPTURED)] == [first.id]
+    assert store.baselines("other") == []
+    assert store.approved("bot", "support") is None
+
+
+def test_an_alarm_is_raised_once_and_cleared_by_the_same_signal(store: Store) -> None:
+    looks = [("length", True), ("length", True), ("base_match", False), ("length", False)]
+    runs = []
+    for day, (signal, alarming) in enumerate(looks):
+        run = claimed(store, SLOT + day * DAY, NOW + day * DAY)
+        runs.append(run)
+        found = [finding(run, alarming=alarming, signal=signal)]
+        assert store.finish(run.id, run.fence, RunOutcome.MEASURED, found, NOW + day * DAY)
+        if day < 3:
+            (alarm,) = store.alarms("bot", raised=True)
+            assert (alarm.signal, alarm.raised_run_id, alarm.raised_at) == ("length", runs[0].id, NOW)
+    assert store.alarms(raised=True) == []
+    (alarm,) = store.alarms("bot", raised=False)
+    assert (alarm.cleared_run_id, alarm.cleared_at) == (runs[3].id, NOW + 3 * DAY)
+
+
+def test_an_older_run_that_finishes_late_moves_no_alarm(store: Store) -> None:
+    old, new = claimed(store, SLOT), claimed(store, SLOT + DAY)
+    store.finish(new.id, new.fence, RunOutcome.MEASURED, [finding(new, alarming=True)], NOW)
+    store.finish(old.id, old.fence, RunOutcome.MEASURED, [finding(old, alarming=False)], NOW + SECOND)
+    assert len(store.alarms(raised=True)) == 1
+    assert [f.run_id for f in store.latest_findings("bot", "support")] == [new.id]
+    assert [f.run_id for f in store.findings("bot")] == [old.id, new.id]
+
+
+def test_findings_come_back_as_they_went_in(store: Store) -> None:
+    run = claimed(store)
+    whole = replace(
+        finding(run, alarming=True, measures={"length_ratio": 1.5, "lost": nan}),
+        p_value=nan, effect_high=inf, exhibits=(Exhibit("p", "prompt", "before", "now", None, 2.5),),
+    )  # fmt: skip
+    quiet = finding(run, alarming=False, signal="base_match")
+    store.finish(run.id, run.fence, RunOutcome.MEASURED, [whole, quiet], NOW)
+    (back,) = store.findings(alarming=True, run_id=run.id)
+    assert isnan(back.p_value)
+    assert replace(back, p_value=0.0) == replace(whole, p_value=0.0, measures={"length_ratio": 1.5})
+    assert store.findings(signal="base_match") == [quiet]
+    assert len(store.findings(limit=1)) == 1
+    assert [f.signal for f in store.latest_findings()] == ["base_match", "length"]
+    assert store.latest_findings(exhibits=False)[1].exhibits == ()
+
+
+def test_suites_and_samples_are_kept(store: Store) -> None:
+    store.save_suite("digest", "support", "probes: []")
+    store.save_suite("digest", "support", "probes: []")
+    assert store.suite_body("digest") == "probes: []"
+    assert store.suite_body("other") is None
+
+
+class Sampled:
+    """As the sample stage hands it over."""
+
+    def __init__(self, probe: Probe) -> None:
+        self.probe, self.stratum, self.count = probe, "eu", 3
+
+
+def test_a_run_keeps_its_first_production_sample(store: Store) -> None:
+    run = claimed(store)
+    probe = Probe(
+        "a", (Message("system", "be kind"), Message("user", "hi")), "ref", (Check("json", {"keys": [1]}),), "r"
+    )
+    other = Probe("b", (Message("user", "nul \x00"),))
+    store.save_production_inputs(run.id, [Sampled(other), Sampled(probe)])
+    store.save_production_inputs(run.id, [Sampled(probe)])
+    assert store.production_inputs(run.id) == [other, probe]
+    assert store.production_inputs(run.id + 1) == []
+
+
+def test_what_an_endpoint_takes_is_remembered(store: Store) -> None:
+    store.set_capability("vllm", "http://a/v1", "m", "seed", True, NOW)
+    store.set_capability("vllm", "http://a/v1", "m", "seed", False, NOW + DAY)
+    store.set_capability("vllm", "http://b/v1", "m", "logprobs", True, NOW)
+    assert store.capability("vllm", "http://a/v1", "m") == {"seed": False}
+    assert store.capability("vllm", "http://a/v1", "other") == {}

@@ -1,0 +1,145 @@
+"""The run ledger: one row a slot, one worker a run, and a fence that keeps a stale worker out."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+
+from monitor.errors import StoreError
+from monitor.records import RunOutcome
+from monitor.store import Store
+from tests.store_records import DAY, LEASE, NOW, SECOND, SLOT, claimed, make_run
+
+
+def test_a_slot_has_one_run(store: Store) -> None:
+    first = make_run(store)
+    again = store.ensure_run("bot", "support", SLOT, seed=99, suite_digest="other", next_at=NOW)
+    assert again == first
+    assert (first.status, first.fence, first.seed, first.starts_at) == ("due", 0, 7, SLOT)
+    assert make_run(store, SLOT + DAY).id != first.id
+    assert make_run(store, target="other").id != first.id
+
+
+def test_twenty_threads_making_one_slot_make_one_run(store: Store) -> None:
+    with ThreadPoolExecutor(20) as pool:
+        ids = {run.id for run in pool.map(lambda _: make_run(store), range(20))}
+    assert len(ids) == 1
+    assert len(store.runs()) == 1
+
+
+def test_the_largest_seed_fits(store: Store) -> None:
+    run = store.ensure_run("bot", "support", SLOT, 2**63 - 1, "digest", SLOT)
+    assert store.get_run(run.id).seed == 2**63 - 1
+
+
+def test_latest_slot_counts_scheduled_runs_only(store: Store) -> None:
+    assert store.latest_slot("bot", "support") is None
+    make_run(store, SLOT)
+    make_run(store, SLOT - DAY)
+    store.ensure_run("bot", "support", NOW, 1, "digest", NOW, scheduled=False)
+    assert store.latest_slot("bot", "support") == SLOT
+    assert store.latest_slots() == {("bot", "support"): SLOT}
+
+
+def test_due_runs_are_those_whose_time_has_come_and_that_nobody_holds(store: Store) -> None:
+    late, soon, held = (make_run(store, target=name) for name in ("late", "soon", "held"))
+    store.claim(held.id, NOW, LEASE)
+    fence = store.claim(soon.id, NOW, LEASE)
+    assert fence is not None
+    assert store.release(soon.id, fence.fence, NOW + 30 * SECOND)
+    assert store.due_runs(NOW) == [late.id]
+    assert store.oldest_due(NOW) == SLOT
+    assert store.due_runs(NOW + 30 * SECOND, limit=10) == [late.id, held.id, soon.id]
+    assert store.due_runs(NOW + 30 * SECOND, limit=1) == [late.id]
+    assert store.oldest_due(SLOT - SECOND) is None
+
+
+def test_a_lease_keeps_others_out_until_it_expires(store: Store) -> None:
+    first = claimed(store)
+    assert (first.status, first.attempt, first.fence) == ("running", 1, 1)
+    assert first.lease_until == NOW + timedelta(seconds=LEASE)
+    assert store.claim(first.id, NOW + 9 * SECOND, LEASE) is None
+    second = store.claim(first.id, NOW + 10 * SECOND, LEASE)
+    assert second is not None
+    assert (second.attempt, second.fence) == (2, 2)
+
+
+def test_a_stale_fence_moves_nothing(store: Store) -> None:
+    stale = claimed(store)
+    current = store.claim(stale.id, NOW + 60 * SECOND, LEASE)
+    assert current is not None
+    assert not store.extend_lease(stale.id, stale.fence, NOW + 900 * SECOND)
+    assert not store.release(stale.id, stale.fence, NOW)
+    assert not store.finish(stale.id, stale.fence, RunOutcome.MEASURED, (), NOW)
+    assert store.get_run(stale.id) == current
+
+
+def test_extending_never_shortens_a_lease(store: Store) -> None:
+    run = claimed(store)
+    assert store.extend_lease(run.id, run.fence, NOW + 60 * SECOND)
+    assert store.extend_lease(run.id, run.fence, NOW + 5 * SECOND)
+    assert store.get_run(run.id).lease_until == NOW + 60 * SECOND
+
+
+def test_a_finished_run_is_left_alone(store: Store) -> None:
+    run = claimed(store)
+    assert store.finish(run.id, run.fence, RunOutcome.PARTIAL, (), NOW)
+    done = store.get_run(run.id)
+    assert (done.status, done.outcome, done.finished_at, done.lease_until) == ("done", RunOutcome.PARTIAL, NOW, None)
+    assert store.claim(run.id, NOW + DAY, LEASE) is None
+    assert store.due_runs(NOW + DAY) == []
+    assert store.finish(run.id, run.fence, RunOutcome.UNMEASURED, (), NOW + DAY), "told the same as before"
+    assert store.get_run(run.id) == done
+    assert store.progress()[0].runs[RunOutcome.UNMEASURED] == 0
+
+
+def test_two_threads_claiming_one_run_get_it_once(store: Store) -> None:
+    run = make_run(store)
+    with ThreadPoolExecutor(16) as pool:
+        got = list(pool.map(lambda _: store.claim(run.id, NOW, LEASE), range(64)))
+    assert sum(one is not None for one in got) == 1
+
+
+def test_progress_counts_what_became_of_runs(store: Store) -> None:
+    for day, outcome in enumerate((RunOutcome.MEASURED, RunOutcome.PARTIAL, RunOutcome.UNMEASURED)):
+        at = NOW + day * DAY
+        run = claimed(store, SLOT + day * DAY, at)
+        store.finish(run.id, run.fence, outcome, (), at + SECOND)
+    (progress,) = store.progress()
+    assert progress.last_attempt == NOW + 2 * DAY
+    assert progress.last_success == NOW + DAY + SECOND, "an unmeasured run is no success"
+    assert progress.runs == {RunOutcome.MEASURED: 1, RunOutcome.PARTIAL: 1, RunOutcome.UNMEASURED: 1}
+
+
+def test_an_unknown_run_is_said(store: Store) -> None:
+    with pytest.raises(StoreError, match="no run 12"):
+        store.get_run(12)
+    assert store.claim(12, NOW, LEASE) is None
+
+
+def test_times_keep_their_moment_to_the_microsecond(store: Store) -> None:
+    elsewhere = datetime(2026, 3, 29, 12, 0, 0, 1, tzinfo=timezone(timedelta(hours=5, minutes=45)))
+    run = store.ensure_run("bot", "support", elsewhere, 1, "digest", elsewhere)
+    assert run.slot == elsewhere
+    assert run.slot.tzinfo is UTC
+    assert store.get_run(run.id).slot == elsewhere
+    assert store.ensure_run("bot", "support", elsewhere.astimezone(UTC), 1, "digest", elsewhere).id == run.id
+
+
+def test_a_naive_time_is_refused(store: Store) -> None:
+    with pytest.raises(Exception, match="naive"):
+        make_run(store, datetime(2026, 11, 22))  # noqa: DTZ001
+
+
+def test_runs_are_listed_newest_first(store: Store) -> None:
+    made = [make_run(store, SLOT + day * DAY) for day in (1, 0, 2)]
+    make_run(store, target="other")
+    assert [run.id for run in store.runs("bot", "support")] == [made[2].id, made[0].id, made[1].id]
+    assert len(store.runs("bot", limit=2)) == 2
+
+
+def test_state_is_kept_by_key(store: Store) -> None:
+    assert store.get_state("email") is None
+    store.set_state("email", "sent")
+    store.set_state("email", "sent again")
+    assert store.get_state("email") == "sent again"

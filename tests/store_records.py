@@ -1,0 +1,86 @@
+"""Records for the store's tests: one run of ``bot``/``support`` with everything around it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from monitor.records import (
+    Answer,
+    Arm,
+    Exchange,
+    Finding,
+    Message,
+    Outcome,
+    Question,
+    Reason,
+    Recorded,
+    Reservation,
+    Run,
+    Sampling,
+    Severity,
+    Unmeasured,
+)
+from monitor.store import Store
+
+NOW = datetime(2026, 11, 22, 6, 0, 0, 123456, tzinfo=UTC)
+SLOT = datetime(2026, 11, 22, tzinfo=UTC)
+DAY = timedelta(days=1)
+SECOND = timedelta(seconds=1)
+LEASE = 10.0
+
+
+def make_run(store: Store, slot: datetime = SLOT, target: str = "bot", digest: str = "digest") -> Run:
+    return store.ensure_run(target, "support", slot, seed=7, suite_digest=digest, next_at=slot)
+
+
+def claimed(
+    store: Store, slot: datetime = SLOT, now: datetime = NOW, target: str = "bot", digest: str = "digest"
+) -> Run:
+    run = store.claim(make_run(store, slot, target, digest).id, now, LEASE)
+    assert run is not None
+    return run
+
+
+def question(run: Run, probe: str = "p", replicate: int = 0, arm: Arm = Arm.SUBJECT) -> Question:
+    return Question(
+        run.id, run.target, run.suite, arm, probe, replicate, "vllm", "m", (Message("user", "hi"),), Sampling()
+    )
+
+
+def answer(text: str = "hello", *, usd: float = 0.001, at: datetime = NOW, **more: Any) -> Answer:
+    values: dict[str, Any] = {
+        "finish_reason": "stop", "refusal": False, "model": "m-1", "fingerprint": "fp", "request_id": "rid",
+        "prompt_tokens": 10, "completion_tokens": 20, "latency_seconds": 0.5,
+        "exchange": Exchange({"model": "m"}, {"id": "x"}, 200, {"date": "today"}),
+    }  # fmt: skip
+    return Answer(text=text, asked_at=at, usd=usd, **{**values, **more})
+
+
+def unmeasured(reason: Reason = Reason.TIMEOUT, attempts: int = 1, usd: float = 0.0) -> Unmeasured:
+    return Unmeasured(reason, "no answer", NOW, attempts, usd)
+
+
+def recorded(
+    run: Run, outcome: Outcome | None = None, probe: str = "p", replicate: int = 0, arm: Arm = Arm.SUBJECT,
+    fence: int | None = None, reservation: int | None = None, retries: tuple[int, ...] = (),
+) -> Recorded:  # fmt: skip
+    return Recorded(
+        question(run, probe, replicate, arm), outcome or answer(), run.fence if fence is None else fence,
+        NOW + 60 * SECOND, reservation, retries,
+    )  # fmt: skip
+
+
+def reservation(
+    run: Run, usd: float = 0.001, requests: int = 1, usd_limit: float | None = None,
+    requests_limit: int | None = None, expires_at: datetime = NOW + 60 * SECOND,
+) -> Reservation:  # fmt: skip
+    return Reservation(run.target, run.id, NOW.date(), usd, requests, usd_limit, requests_limit, expires_at)
+
+
+def finding(
+    run: Run, *, alarming: bool, signal: str = "length", measures: Mapping[str, float] | None = None
+) -> Finding:
+    return Finding(
+        run.id, run.target, run.suite, signal, Severity.TICKET, alarming, 1.5, 1.0, 2.0, "ratio", 0.001, 0.01, 50, 500,
+        SLOT, NOW, "Answers are 1.5 times as long.", measures or {},
+    )  # fmt: skip
