@@ -57,7 +57,8 @@ class Embedder:
     def _similarities(self, pairs: list[tuple[str, str]]) -> list[float]:
         if self._model is None:
             self._model = _load(self._settings, self._folder)
-        texts = sorted({text[:_TEXT_CHARS] for pair in pairs for text in pair if text.strip()})
+        pairs = [(_readable(answer), _readable(reference)) for answer, reference in pairs]
+        texts = sorted({text for pair in pairs for text in pair if text})
         if not texts:
             return [0.0] * len(pairs)
         vectors = self._model.encode(
@@ -66,11 +67,16 @@ class Embedder:
         place = {text: index for index, text in enumerate(texts)}
         scores = []
         for answer, reference in pairs:
-            a, r = place.get(answer[:_TEXT_CHARS]), place.get(reference[:_TEXT_CHARS])
+            a, r = place.get(answer), place.get(reference)
             cosine = 0.0 if a is None or r is None else float(vectors[a] @ vectors[r])
             # the same text comes out 1e-7 apart in another batch; a stored score should not
             scores.append(round(min(1.0, max(0.0, cosine)), 5))
         return scores
+
+
+def _readable(text: str) -> str:
+    """As much as a model reads, without the lone surrogates that JSON can hold and a tokenizer refuses."""
+    return text[:_TEXT_CHARS].encode("utf-8", "replace").decode("utf-8").strip()
 
 
 def _folder(settings: Embeddings) -> Path | None:
