@@ -131,9 +131,9 @@ class Internals:
             if self._collector is None or self._collector.store is not store:
                 self._collector = StoreCollector(store)
             results = self._collector.read(settings, now)
-        except Exception:
+        except Exception as error:
             self._scrape_errors.inc()
-            log.exception("scrape_failed")
+            log.error("scrape_failed", error=str(error))
             raise
         return encode(_Together([*results, *self.registry.collect()])), content_type
 

@@ -3,14 +3,12 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from pathlib import Path
 
 import pytest
 
 from monitor.lab.process import LabServer
 from monitor.store import open_store
-from tests import fleet
-from tests import postgres
+from tests import fleet, postgres
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ from monitor.records import (
 from monitor.settings import Settings
 from monitor.store import Store
 
+NOW: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SUITE: Final = "support"
 DIGEST: Final = "0" * 64
 PROBES: Final = tuple(f"probe-{n}" for n in range(4))

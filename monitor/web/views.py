@@ -121,7 +121,7 @@ def watches(store: Readings, settings: Settings, target: str | None = None) -> l
                     progress=progress.get(key),
                     unmeasured=unmeasured.get(key),
                     findings=tuple(findings.get(key, [])),
-                    alarms=tuple(alarms.get(key, [])),
+                    alarms=tuple(sorted(alarms.get(key, []), key=lambda one: one.severity != "page")),
                 )
             )
     return sorted(rows, key=lambda row: (not any(a.severity == "page" for a in row.alarms), not row.alarms))

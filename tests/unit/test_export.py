@@ -3,7 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from monitor.settings import Schedule
 from monitor.store import Store, open_store
 from tests import fleet
 
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+NOW = fleet.NOW
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
@@ -31,9 +31,10 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def populated(store: Store) -> Store:
-    fleet.populate(store, NOW)
-    return store
+def populated(fleet_file: Path) -> Iterator[Store]:
+    opened = open_store(f"sqlite:///{fleet_file}")
+    yield opened
+    opened.close()
 
 
 def text(store: Store, internals: Internals | None = None, now: datetime = NOW) -> str:
@@ -151,8 +152,8 @@ def test_a_target_that_left_the_configuration_is_gone_at_once(populated: Store) 
     assert b'target="support-bot"' not in body
 
 
-def test_a_new_process_serves_the_results_at_its_first_scrape(populated: Store, tmp_path: Path) -> None:
-    again = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
+def test_a_new_process_serves_the_results_at_its_first_scrape(populated: Store, fleet_file: Path) -> None:
+    again = open_store(f"sqlite:///{fleet_file}")
     before, after = (samples(text(one, Internals())) for one in (populated, again))
     again.close()
     assert before == after

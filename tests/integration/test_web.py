@@ -1,0 +1,253 @@
+"""The HTTP side as it runs in the daemon: uvicorn in our own loop, a real store, a real client, a real browser."""
+
+import asyncio
+import json
+import re
+import shutil
+import socket
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from monitor.export import Internals
+from monitor.store import Store, open_store
+from monitor.web import create_app
+from monitor.web.factory import HEADERS
+from monitor.web.server import Server
+from tests import fleet
+
+EVIDENCE = "/targets/support-bot/adapter_loss"
+
+
+@dataclass
+class Reply:
+    status: int
+    text: str
+    headers: Mapping[str, str]
+    url: str
+
+
+@dataclass
+class Site:
+    """A served store; ``health`` and ``problem`` are what the daemon would say."""
+
+    store: Store
+    health: dict[str, object] = field(default_factory=lambda: {"ok": True, "last_tick_age_seconds": 1.0})
+    problem: str | None = None
+    reloads: int = 0
+    url: str = ""
+
+    async def reload(self) -> str | None:
+        self.reloads += 1
+        return self.problem
+
+    async def get(self, path: str, method: str = "GET", **headers: str) -> Reply:
+        return await asyncio.to_thread(self._get, path, method, headers)
+
+    def _get(self, path: str, method: str, headers: Mapping[str, str]) -> Reply:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        request = urllib.request.Request(self.url + path, method=method, headers=named)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as reply:
+                return Reply(reply.status, reply.read().decode(), dict(reply.headers), reply.url)
+        except urllib.error.HTTPError as error:
+            with error:
+                return Reply(error.code, error.read().decode(), dict(error.headers), error.url)
+
+
+@pytest.fixture
+async def site(fleet_file: Path) -> AsyncIterator[Site]:
+    store = open_store(f"sqlite:///{fleet_file}")
+    made = Site(store)
+    settings = fleet.settings()
+    app = create_app(store, lambda: settings, Internals(), lambda: made.health, made.reload, lambda: fleet.NOW)
+    server = Server(app, "127.0.0.1", 0)
+    made.url = f"http://127.0.0.1:{await server.start()}"
+    yield made
+    await server.stop()
+    store.close()
+
+
+PAGES = ["/", "/targets/support-bot", EVIDENCE, "/findings", "/findings?alarming=true", "/runbooks/"]
+
+
+@pytest.mark.parametrize(
+    "path", [*PAGES, "/runbooks/CliffwatchDown", "/style.css", "/metrics", "/api/v1/status", "/nope"]
+)
+async def test_every_reply_forbids_scripts_and_foreign_content(site: Site, path: str) -> None:
+    reply = await site.get(path)
+    assert reply.status == (404 if path == "/nope" else 200)
+    assert reply.headers["content-security-policy"] == HEADERS["Content-Security-Policy"]
+    assert reply.headers["content-security-policy"].startswith("default-src 'none'; style-src 'self';")
+    assert reply.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_pages_load_nothing_but_the_stylesheet(site: Site, path: str) -> None:
+    html = (await site.get(path)).text
+    assert re.findall(r"<link[^>]*>", html) == ['<link rel="stylesheet" href="/style.css">']
+    for tag in re.findall(r"<[^>]*>", html):
+        assert not re.match(r"<(script|img|iframe|object|form|style)\b|<.*\s(on\w+|style|src)=|<.*https?://", tag), tag
+
+
+async def test_every_link_of_every_page_leads_somewhere(site: Site) -> None:
+    seen, waiting = set[str](), ["/"]
+    while waiting:
+        path = waiting.pop()
+        seen.add(path)
+        reply = await site.get(path)
+        assert reply.status == 200, path
+        if reply.headers["content-type"].startswith("text/html"):
+            waiting += sorted(set(re.findall(r'href="(/[^"]*)"', reply.text)) - seen - set(waiting))
+    assert {"/targets/extractor", "/metrics", "/runbooks/CliffwatchNotArmed"} <= seen
+
+
+async def test_the_overview_says_first_what_is_wrong(site: Site) -> None:
+    html = (await site.get("/")).text
+    assert "1 page raised, 1 ticket" in html
+    assert html.index("support-bot") < html.index("summariser"), "the target with a raised page comes first"
+    assert "capturing #3" in html
+    assert "last 50 % unmeasured" in html
+
+
+async def test_the_evidence_page_has_the_numbers_and_the_answers(site: Site) -> None:
+    reply = await site.get(EVIDENCE)
+    assert re.fullmatch(rf"{site.url}/findings/\d+/adapter_loss", reply.url), "a stable link leads to the finding"
+    for shown in ("0.04", "-0.02 to 0.1", "p = 2.1e-11", "6.8e-05", "40 now", "against 120", "as approved"):
+        assert shown in reply.text
+    for answer in (
+        "Refunds take 5 working days",
+        "I&#39;d be happy to help!",
+        "How long does a refund take",
+        "same as base",
+    ):
+        assert answer in reply.text
+
+
+async def test_hostile_answers_are_text(site: Site) -> None:
+    html = (await site.get(EVIDENCE)).text
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "{{ 7 * 7 }}" in html
+    assert "\\u{202e}gnp.exe" in html
+    assert "\\u{1b}[31mred" in html
+    assert not set(html) & {"\u202e", "\u202c", "\u200b", "\x1b"}
+
+
+async def test_a_real_browser_shows_hostile_answers_as_text(site: Site, tmp_path: Path) -> None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    flags += "--disable-component-update --disable-sync"
+    picture = tmp_path / "evidence.png"
+    command = [chromium, *flags.split(), f"--user-data-dir={tmp_path}/profile", "--window-size=420,1600"]
+    process = await asyncio.create_subprocess_exec(
+        *command, "--dump-dom", f"--screenshot={picture}", site.url + EVIDENCE,
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    dom = (await asyncio.wait_for(process.communicate(), 60))[0].decode()
+    assert "<title>support-bot: Fine-tune's effect · Cliffwatch</title>" in dom, "no script of an answer ran"
+    assert "&lt;script&gt;document.title='owned'&lt;/script&gt;" in dom
+    assert "<script" not in dom
+    assert "<img" not in dom
+    assert picture.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/targets/nobody", 404),
+        ("/targets/support-bot/nothing", 404),
+        ("/findings/1/nothing", 404),
+        (f"/findings/{2**70}/length", 404),
+        ("/findings/x/length", 422),
+        ("/runbooks/..%2Falertmanager", 404),
+        (f"/targets/{quote('<script>')}", 404),
+    ],
+)
+async def test_what_is_not_there(site: Site, path: str, status: int) -> None:
+    reply = await site.get(path)
+    assert reply.status == status
+    assert "<script>" not in reply.text
+
+
+async def test_the_api_says_the_same(site: Site) -> None:
+    status = json.loads((await site.get("/api/v1/status")).text)
+    by_target = {row["target"]: row for row in status["watches"]}
+    assert by_target["support-bot"]["armed"] is True
+    assert by_target["extractor"]["state"] == "capturing"
+    found = json.loads((await site.get("/api/v1/findings?target=support-bot&alarming=true&limit=1000000")).text)[
+        "findings"
+    ]
+    assert {one["signal"] for one in found} == {"adapter_loss", "length"}
+    one = json.loads((await site.get(f"/api/v1/findings/{found[0]['run_id']}/adapter_loss")).text)
+    assert one["exhibits"][2]["now"] == fleet.HOSTILE, "JSON has the answer as it is"
+    missing = await site.get("/api/v1/findings/1/nothing")
+    assert (missing.status, "error" in json.loads(missing.text)) == (404, True)
+
+
+async def test_metrics_in_either_format_and_gzipped(site: Site) -> None:
+    plain = await site.get("/metrics")
+    assert plain.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert 'cliffwatch_alarm{severity="page",signal="adapter_loss",target="support-bot"} 1.0' in plain.text
+    other = await site.get("/metrics", accept="application/openmetrics-text;version=1.0.0")
+    assert other.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
+
+
+async def test_ready_after_the_first_tick_and_alive_before(site: Site) -> None:
+    site.health = {"ok": False, "last_tick_age_seconds": None}
+    assert ((await site.get("/healthz")).status, (await site.get("/readyz")).status) == (200, 503)
+    site.health = {"ok": True, "last_tick_age_seconds": 2.0}
+    assert ((await site.get("/healthz")).status, (await site.get("/readyz")).status) == (200, 200)
+    site.health = {"ok": False, "last_tick_age_seconds": 900.0}
+    assert ((await site.get("/healthz")).status, (await site.get("/readyz")).status) == (503, 503)
+
+
+async def test_a_store_that_cannot_be_read_is_said_in_words(site: Site) -> None:
+    with site.store._database.write() as connection:
+        connection.exec_driver_sql("DROP TABLE latest_finding")
+        connection.exec_driver_sql("DROP TABLE state")
+    page, scrape, ready = [await site.get(path) for path in ("/", "/metrics", "/readyz")]
+    assert (page.status, scrape.status, ready.status) == (503, 503, 503)
+    assert "no such table" in page.text
+    assert json.loads(ready.text)["ready"] is False
+
+
+async def test_reload_tells_how_it_went(site: Site) -> None:
+    good = await site.get("/-/reload", "POST")
+    site.problem = "cliffwatch.yaml:3: unknown key"
+    bad = await site.get("/-/reload", "POST")
+    assert (good.status, bad.status, bad.text) == (200, 400, "cliffwatch.yaml:3: unknown key\n")
+    assert (await site.get("/-/reload")).status == 405
+    assert (await site.get("/-/reload", "POST", sec_fetch_site="cross-site")).status == 403
+    assert site.reloads == 2
+
+
+async def test_a_port_that_is_taken_is_an_error_at_start(site: Site) -> None:
+    app = create_app(site.store, fleet.settings, Internals(), lambda: site.health, site.reload)
+    port = int(site.url.rsplit(":", 1)[1])
+    with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}"):
+        await Server(app, "127.0.0.1", port).start()
+
+
+async def test_the_port_is_free_after_stop_and_signals_stay_ours(tmp_path: Path) -> None:
+    import signal
+
+    store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    site = Site(store)
+    server = Server(create_app(store, fleet.settings, Internals(), lambda: site.health, site.reload), "127.0.0.1", 0)
+    port = await server.start()
+    assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+    await server.stop()
+    await server.stop()
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+    store.close()

@@ -1,0 +1,102 @@
+"""The words and pictures of the pages, apart from HTML."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from math import inf, nan
+
+import pytest
+
+from monitor.records import Finding, Severity
+from monitor.web import runbooks, views
+
+NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+FINDING = Finding(
+    1, "t", "s", "adapter_loss", Severity.PAGE, True, 0.1, 0.0, 0.2, "share", 1e-9, 1e-5, 40, 120, NOW, NOW, "lost"
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(5, "5 s ago"), (200, "3 min ago"), (7200, "2 h ago"), (10 * 86_400, "10 d ago"), (-120, "in 2 min")],
+)
+def test_ago(seconds: int, words: str) -> None:
+    assert views.ago(NOW - timedelta(seconds=seconds), NOW) == words
+
+
+def test_never() -> None:
+    assert views.ago(None, NOW) == "never"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.0, "0"),
+        (0.0399, "0.0399"),
+        (2.1e-11, "2.1e-11"),
+        (1234.5, "1,234"),
+        (-0.31, "-0.31"),
+        (nan, "–"),
+        (None, "–"),
+    ],
+)
+def test_number(value: float | None, shown: str) -> None:
+    assert views.number(value) == shown
+
+
+def test_words_that_only_one_side_has_are_marked() -> None:
+    before, after = views.marked("the quick brown fox jumps", "the quick red fox jumps")
+    assert before == [("the quick ", False), ("brown", True), (" fox jumps", False)]
+    assert after == [("the quick ", False), ("red", True), (" fox jumps", False)]
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("same", "same"), ("nothing in common", "other words entirely!"), ("a " * 5000, "b " * 5000), ("", "new")],
+)
+def test_no_marks_where_they_would_tell_nothing(before: str, after: str) -> None:
+    assert views.marked(before, after) == ([(before, False)], [(after, False)])
+
+
+def test_pieces_are_the_whole_text() -> None:
+    before, after = "a  b\n\nc, d e f g", "a  b\n\nc; d e f g\t!"
+    left, right = views.marked(before, after)
+    assert ("".join(text for text, _ in left), "".join(text for text, _ in right)) == (before, after)
+
+
+def test_the_interval_lies_in_the_picture_in_its_order() -> None:
+    shown = views.interval(FINDING)
+    assert shown is not None
+    assert 0 < shown.low < shown.effect < shown.high < shown.reference < 1000
+    assert shown.reference_label == "as approved"
+
+
+def test_an_interval_without_width_and_a_signal_without_a_name_are_shown_too() -> None:
+    shown = views.interval(replace(FINDING, signal="other", effect=0.0, effect_low=0.0, effect_high=0.0))
+    assert shown is not None
+    assert shown.low == shown.effect == shown.reference == 500
+
+
+@pytest.mark.parametrize("value", [nan, inf])
+def test_no_picture_of_what_is_no_number(value: float) -> None:
+    assert views.interval(replace(FINDING, effect_high=value)) is None
+
+
+def test_plain_json() -> None:
+    assert views.plain({"f": FINDING, "n": nan})["n"] is None
+    assert views.plain(FINDING)["window_start"] == "2026-11-22T12:00:00+00:00"
+
+
+def test_a_runbook_is_text_with_headings_and_lists() -> None:
+    page = runbooks.page("CliffwatchFineTuneLost")
+    assert page is not None
+    title, body = page
+    assert title == "CliffwatchFineTuneLost"
+    assert "<h2>Meaning</h2>" in body
+    assert "<ol><li>Open the evidence page" in body
+    assert "<code>cliffwatch ask TARGET PROBE --debug</code>" in body
+
+
+@pytest.mark.parametrize("name", ["../alertmanager", "Nope", "", "CliffwatchDown.md"])
+def test_no_other_file_is_a_runbook(name: str) -> None:
+    assert runbooks.page(name) is None
