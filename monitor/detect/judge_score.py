@@ -9,10 +9,9 @@ told from a drop this way: the judge's own anchors are for that.
 The test is exact for bounded scores (``evidence``); the interval is Newcombe's, which keeps its width at 0 and 1.
 """
 
-from collections.abc import Mapping
 from typing import Final
 
-from monitor.detect.evidence import look
+from monitor.detect.evidence import Sample, look
 from monitor.detect.parts import by_probe, exhibits, finding, means, sample, share_difference
 from monitor.records import Arm, Comparison, Finding, GradedAnswer, Severity
 
@@ -32,16 +31,11 @@ def detect(comparison: Comparison) -> Finding | None:
     once = comparison.baseline_at_once
     own = look(scores, "drop", at_once=once)
     p_value, beside = own.p_value, ""
-    base = _base_scores(comparison)
-    differences = sample(comparison, lambda one: _minus_base(one, base))
-    if (
-        differences is not None
-        and _mostly(differences.now.sum(), scores.now.sum())
-        and _mostly((~differences.now).sum(), (~scores.now).sum())
-    ):
+    differences = _minus_base(comparison, scores)
+    if differences is not None:
         p_value = max(p_value, look(differences, "drop", at_once=once).p_value)
         minus_now, minus_then = means(differences)
-        beside = f", and by {minus_then - minus_now:+.2f} against the base" if minus_then != minus_now else ""
+        beside = f", and by {minus_then - minus_now:+.2f} against the base"
     now, then = means(scores)
     answers_now, answers_then = int(scores.now.sum()), int((~scores.now).sum())
     low, high = share_difference(now, answers_now, then, answers_then, own.inflation)
@@ -68,22 +62,26 @@ def detect(comparison: Comparison) -> Finding | None:
     )
 
 
-def _base_scores(comparison: Comparison) -> dict[tuple[int, str, int], float]:
-    """(run, probe, replicate) -> the judge's score of the base's answer."""
-    return {
+def _minus_base(comparison: Comparison, scores: Sample) -> Sample | None:
+    """Each score of the subject minus the base's of the same run, probe and replicate; ``None`` where too few have
+    one."""
+    base = {
         (one.run_id, one.probe, one.replicate): one.scores[GRADER]
         for one in (*comparison.now, *comparison.baseline)
         if one.arm == Arm.BASE and GRADER in one.scores
     }
 
+    def difference(one: GradedAnswer) -> float | None:
+        beside = base.get((one.run_id, one.probe, one.replicate))
+        return one.scores[GRADER] - beside if GRADER in one.scores and beside is not None else None
 
-def _minus_base(one: GradedAnswer, base: Mapping[tuple[int, str, int], float]) -> float | None:
-    beside = base.get((one.run_id, one.probe, one.replicate))
-    return one.scores[GRADER] - beside if GRADER in one.scores and beside is not None else None
-
-
-def _mostly(paired: float, judged: float) -> bool:
-    return paired >= MOSTLY * judged
+    paired = sample(comparison, difference)
+    if paired is None:
+        return None
+    mostly = all(
+        ours.sum() >= MOSTLY * all_.sum() for ours, all_ in ((paired.now, scores.now), (~paired.now, ~scores.now))
+    )
+    return paired if mostly else None
 
 
 def _telling(comparison: Comparison, mean: float) -> dict[str, tuple[float, GradedAnswer]]:
