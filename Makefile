@@ -43,7 +43,12 @@ lint: $(INSTALLED) ## ruff and mypy --strict
 docs: $(INSTALLED) ## write the generated documents and dashboards again
 	@$(BIN)/python -m monitor.docs
 
+constraints: $(INSTALLED) ## write the pins of .venv into constraints.txt
+	@{ echo "# Every pin of the environment that is tested (Python 3.11). Made by: make constraints"; \
+	  $(BIN)/python -m pip freeze --all --exclude-editable | sed -E 's/^(torch==[0-9.]+).*/\1/; s/ @ .*//'; } > constraints.new
+	@mv constraints.new constraints.txt
+
 lab: $(INSTALLED) ## train the lab's models again (about an hour on two cores)
 	@$(BIN)/python -m monitor.lab.train
 
-.PHONY: help setup run demo servers test lint docs lab
+.PHONY: help setup run demo servers test lint docs lab constraints
