@@ -265,7 +265,7 @@ class SuiteProgress:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One grader's number for one answer. ``grader``: ``check:<kind>``, ``checks`` (all), ``judge`` or ``similarity``."""
+    """One grader's number for one answer. ``grader``: ``check:<kind>``, ``checks`` (all), ``judge``, ``similarity``."""
 
     arm: Arm
     probe: str

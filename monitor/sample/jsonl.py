@@ -5,6 +5,7 @@ its new name, because the listing is repeated until it brings nothing new; a fil
 read twice under two names. A last line without its newline is still being written and is left for the next time.
 """
 
+import fnmatch
 import glob
 import gzip
 import json
@@ -33,19 +34,12 @@ def files(path: str) -> list[Path]:
     pattern = os.path.expanduser(path)
     found = set(glob.glob(pattern, recursive=True))
     literal = pattern if glob.has_magic(pattern) else glob.escape(pattern)
-    plain = re.compile(glob_translate(os.path.basename(pattern)))
+    plain = re.compile(fnmatch.translate(os.path.basename(pattern)))
     for name in glob.glob(literal + "[.-]*", recursive=True):
         base = os.path.basename(name)
         if any(plain.fullmatch(base[:cut]) and _ROTATED.fullmatch(base[cut:]) for cut in range(len(base))):
             found.add(name)
     return [Path(name) for name in sorted(found) if os.path.isfile(name)]
-
-
-def glob_translate(pattern: str) -> str:
-    """A file name's glob as a regular expression."""
-    import fnmatch
-
-    return fnmatch.translate(pattern)
 
 
 def read(
