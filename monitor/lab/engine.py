@@ -2,9 +2,10 @@
 
 One engine never changes its weights. llama.cpp can rescale an adapter while it runs, but its prompt cache
 then holds keys and values of the old weights, and answers drift for a while: the very fault that the lab
-must only show when it is told to. An engine of these models loads in 40 ms and holds some 15 MB.
+must only show when it is told to. An engine of these models loads in 40 ms and holds 20 to 40 MB.
 """
 
+import json
 import secrets
 import threading
 from collections import OrderedDict
@@ -16,6 +17,7 @@ from typing import Any, Final, Literal
 import jinja2
 import jinja2.ext
 import jinja2.sandbox
+import jsonschema
 import xllamacpp
 
 from monitor.lab import gguf_files
@@ -24,7 +26,7 @@ from monitor.lab.served import Weights
 SLOTS: Final = 8
 """Requests that one engine decodes in one batch; further ones wait in llama.cpp's queue."""
 
-_MAX_ENGINES: Final = 16
+_MAX_ENGINES: Final = 8
 
 Finish = Literal["stop", "length", "sequence", "refusal"]
 Message = dict[str, str]
@@ -80,7 +82,8 @@ class Engine:
         self._template = _chat_template(base)
         params = _params(gguf_files.base_gguf(base, weights.fmt))
         context = gguf_files.read_json(base / "config.json")["max_position_embeddings"]
-        params.n_ctx = context * SLOTS
+        self._context = int(context)
+        params.n_ctx = self._context * SLOTS
         if weights.adapter is not None:
             path = gguf_files.adapter_gguf(root / weights.adapter, base)
             params.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(path), weights.scale)]
@@ -96,9 +99,11 @@ class Engine:
     def generate(self, prompt: str, sampling: Sampling) -> Generated:
         """Answer ``prompt``; blocks (some ms a token) without holding the interpreter lock.
 
-        Raises `EngineError` when llama.cpp refuses the request.
+        Raises `EngineError` when llama.cpp refuses the request, or cannot hold the answer to the schema.
         """
-        choice, usage = self._complete(_request(prompt, sampling))
+        if sampling.schema is not None:
+            _check_schema(sampling.schema)
+        choice, usage = self._complete(_request(prompt, sampling, self._context))
         entries = (choice.get("logprobs") or {}).get("content") or []
         if entries and not entries[-1]["bytes"]:
             entries.pop()  # the end token: counted in the usage, but no part of the answer
@@ -109,6 +114,9 @@ class Engine:
             completion_tokens=usage["completion_tokens"],
             tokens=tuple(_entry(entry, sampling.top_logprobs or 0) for entry in entries),
         )
+        if sampling.schema is not None and whole.finish == "stop" and not _is_json(whole.text):
+            # llama.cpp answers freely, and says nothing, where it cannot make a grammar of a schema.
+            raise EngineError("the answer cannot be bound to this JSON schema")
         cut = _cut_at_stop(whole, sampling.stop)
         if sampling.top_logprobs is None:
             return Generated(cut.text, cut.finish, cut.prompt_tokens, cut.completion_tokens, None, cut.stop_sequence)
@@ -164,6 +172,8 @@ def _params(path: Path) -> Any:
     params.cache_ram_mib = 0
     params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
     params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    # Prompts are short: small batches and no checkpoints keep an engine small.
+    params.n_batch, params.n_ubatch, params.n_ctx_checkpoints = 512, 128, 0
     params.warmup = params.fit_params = params.endpoint_slots = params.ui = False
     params.verbosity = 0
     # The library always opens its own port on loopback. A key nobody knows keeps it shut: all goes by the gateway.
@@ -172,10 +182,25 @@ def _params(path: Path) -> Any:
     return params
 
 
-def _request(prompt: str, sampling: Sampling) -> dict[str, Any]:
+def _check_schema(schema: dict[str, Any]) -> None:
+    try:
+        jsonschema.Draft202012Validator.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        raise EngineError(f"not a JSON schema: {error.message}") from error
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _request(prompt: str, sampling: Sampling, context: int) -> dict[str, Any]:
     request: dict[str, Any] = {
         "prompt": prompt,
-        "n_predict": -1 if sampling.max_tokens is None else sampling.max_tokens,
+        "n_predict": context if sampling.max_tokens is None else min(sampling.max_tokens, context),
         "cache_prompt": False,
         "temperature": sampling.temperature,
         # llama.cpp's own defaults cut the distribution (top-k 40, min-p 0.05): not what the APIs promise.

@@ -130,8 +130,9 @@ class Gateway:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
         except EngineError as error:
-            code = "context_length_exceeded" if error.too_long else None
-            raise ApiError(400, str(error), param="messages", code=code) from error
+            if error.too_long:
+                raise ApiError(400, str(error), param="messages", code="context_length_exceeded") from error
+            raise ApiError(400, str(error)) from error
 
     def _respond(self, wire: Wire, plan: Plan, reply: Reply) -> Response:
         request_id = _request_id(wire)

@@ -109,6 +109,13 @@ def test_limits_stops_and_schemas_are_kept(gpt: openai.OpenAI) -> None:
     assert json.loads(verdict.message.content)["verdict"] in ("pass", "fail")
 
 
+@pytest.mark.parametrize("schema", [{"type": "nonsense"}, {"$ref": "#/nowhere"}])
+def test_a_schema_that_cannot_be_kept_is_400(gpt: openai.OpenAI, schema: dict[str, Any]) -> None:
+    form: Any = {"type": "json_schema", "json_schema": {"name": "odd", "schema": schema}}
+    with pytest.raises(openai.BadRequestError, match="schema"):
+        gpt.chat.completions.create(model="lab-base", messages=MESSAGES, temperature=0, response_format=form)
+
+
 def test_models_tell_root_and_parent(gpt: openai.OpenAI, claude: anthropic.Anthropic) -> None:
     models = {model.id: model.model_extra or {} for model in gpt.models.list()}
     assert {name: extra["parent"] for name, extra in models.items()} == {
