@@ -116,13 +116,11 @@ class Store(ScrapeReads):
 
     def extend_lease(self, run_id: int, fence: int, until: datetime) -> bool:
         """Keep a claimed run until ``until`` (never shorter than before); ``False`` when the fence is stale."""
-        with self._database.write() as c:
-            return ledger.extend_lease(c, run_id, fence, until)
+        return self._statement(lambda c: ledger.extend_lease(c, run_id, fence, until))
 
     def release(self, run_id: int, fence: int, next_at: datetime) -> bool:
         """Give a claimed run back until ``next_at``; ``False`` when the fence is stale."""
-        with self._database.write() as c:
-            return ledger.release(c, run_id, fence, next_at)
+        return self._statement(lambda c: ledger.release(c, run_id, fence, next_at))
 
     def finish(self, run_id: int, fence: int, outcome: RunOutcome, found: Sequence[Finding], now: datetime) -> bool:
         """End a run in one transaction: findings, alarms raised and cleared, baselines it joins, its outcome.
@@ -212,8 +210,7 @@ class Store(ScrapeReads):
     def set_capability(
         self, provider: str, base_url: str, model: str, name: str, accepted: bool, now: datetime
     ) -> None:
-        with self._database.write() as c:
-            suites.set_capability(c, provider, base_url, model, name, accepted, now)
+        self._statement(lambda c: suites.set_capability(c, provider, base_url, model, name, accepted, now))
 
     # Suites and production inputs
 
@@ -321,8 +318,7 @@ class Store(ScrapeReads):
             return counters.suite_progress(c)
 
     def set_state(self, key: str, value: str) -> None:
-        with self._database.write() as c:
-            counters.set_state(c, key, value)
+        self._statement(lambda c: counters.set_state(c, key, value))
 
     def get_state(self, key: str) -> str | None:
         with self._database.read() as c:

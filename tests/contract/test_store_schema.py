@@ -1,0 +1,132 @@
+"""Opening, migrating and refusing: what happens to a database that this program did not just make."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+
+from monitor.errors import StoreError
+from monitor.store import open_store, schema
+from monitor.store.engine import Database, connect
+from monitor.store.tables import Row
+from tests.store_records import claimed
+
+
+def tables(database: Database) -> set[str]:
+    with database.read() as connection:
+        return set(inspect(connection).get_table_names())
+
+
+def test_migrating_up_down_and_up_again_leaves_what_the_tables_say(store_url: str) -> None:
+    database = connect(store_url)
+    schema.move(database, "head")
+    assert set(Row.metadata.tables) < tables(database)
+    schema.move(database, "base", down=True)
+    assert tables(database) <= {"alembic_version"}
+    schema.move(database, "head")
+    with database.read() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
+        assert compare_metadata(context, Row.metadata) == []
+    database.engine.dispose()
+
+
+def test_foreign_keys_and_partial_indexes_are_there(store_url: str) -> None:
+    # Autogenerate does not compare the conditions of indexes, so they are looked at here.
+    open_store(store_url).close()
+    database = connect(store_url)
+    with database.read() as connection:
+        seen = inspect(connection)
+        for table in Row.metadata.sorted_tables:
+            assert len(seen.get_foreign_keys(table.name)) == len(table.foreign_key_constraints), table.name
+        conditions = {
+            index["name"]: str(index["dialect_options"].get(f"{connection.dialect.name}_where", ""))
+            for table in ("run", "alarm", "baseline")
+            for index in seen.get_indexes(table)
+        }
+    assert "done" in conditions["ix_run_open"]
+    assert "cleared_at IS NULL" in conditions["ix_alarm_raised"]
+    assert "approved" in conditions["ix_baseline_approved"]
+    database.engine.dispose()
+
+
+def test_head_is_the_newest_migration() -> None:
+    assert ScriptDirectory(str(Path(schema.__file__).parent / "migrations")).get_current_head() == schema.HEAD
+    assert schema.HEAD in schema.known()
+
+
+def test_a_store_of_a_newer_program_is_refused(store_url: str) -> None:
+    open_store(store_url).close()
+    database = connect(store_url)
+    with database.write() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    database.engine.dispose()
+    with pytest.raises(StoreError, match=r"version 9999.*a newer Cliffwatch wrote it"):
+        open_store(store_url)
+
+
+def test_an_empty_store_is_not_migrated_unasked(store_url: str) -> None:
+    with pytest.raises(StoreError, match=r"version none, this program needs .*cliffwatch migrate"):
+        open_store(store_url, migrate=False)
+    open_store(store_url).close()
+    open_store(store_url, migrate=False).close()
+
+
+def test_two_programs_that_start_together_both_find_the_schema(store_url: str) -> None:
+    code = "import sys; from monitor.store import open_store; open_store(sys.argv[1]).close()"
+    starts = [subprocess.Popen([sys.executable, "-c", code, store_url], stderr=subprocess.PIPE) for _ in range(2)]
+    for start in starts:
+        _, error = start.communicate(timeout=120)
+        assert start.returncode == 0, error.decode()
+
+
+def test_what_is_written_outlives_the_store(store_url: str) -> None:
+    first = open_store(store_url)
+    run = claimed(first)
+    first.close()
+    second = open_store(store_url)
+    assert second.get_run(run.id) == run
+    second.close()
+
+
+def test_a_new_file_and_its_folder_are_made_for_their_owner_only(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "store.db"
+    open_store(f"sqlite:///{path}").close()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("sqlite://", "name a file"),
+        ("sqlite:///:memory:", "name a file"),
+        ("mysql://host/db", "only sqlite and postgresql"),
+        ("nonsense", "no URL"),
+        ("sqlite:////proc/nowhere/store.db", "the folder must be there and writable"),
+        ("postgresql+psycopg://cliffwatch:hunter2@127.0.0.1:1/db", r"cliffwatch:\*\*\*@127.0.0.1:1/db: .*"),
+    ],
+)
+def test_a_store_that_cannot_be_opened_says_why(url: str, message: str) -> None:
+    with pytest.raises(StoreError, match=message) as refused:
+        open_store(url)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_file_that_is_no_database_is_said(tmp_path: Path) -> None:
+    (tmp_path / "store.db").write_text("not a database, " * 100)
+    with pytest.raises(StoreError, match="not a database"):
+        open_store(f"sqlite:///{tmp_path / 'store.db'}")
+
+
+def test_the_store_loads_no_heavy_library() -> None:
+    heavy = ("torch", "scipy", "numpy", "alembic", "psycopg", "openai", "fastapi", "matplotlib", "transformers")
+    code = f"import sys, monitor.store; print([name for name in {heavy} if name in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})
+    assert found.stdout.strip() == "[]"
