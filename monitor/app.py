@@ -7,7 +7,7 @@ goes on where it was, and one that was down does the latest missed run once.
 import asyncio
 import logging
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -86,6 +86,15 @@ def ensure_run(house: House, target: str, suite: str, slot: datetime, *, schedul
     return house.store.ensure_run(target, suite, slot, seed, digest, next_at=now if late else slot, scheduled=scheduled)
 
 
+async def _close_after(house: House | None, tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Close a house's connections and threads when the runs that use it are over."""
+    await asyncio.gather(*tasks, return_exceptions=True)
+    if house is not None:
+        await house.asker.aclose()
+        if house.embedder is not None:
+            house.embedder.close()
+
+
 class App:
     """One daemon process. ``await start()``, then ``await stop()``; ``reload()`` at any time between."""
 
@@ -97,6 +106,7 @@ class App:
         self.port: int | None = None
         self._runs: dict[int, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(RUNS_AT_ONCE)
+        self._closing: set[asyncio.Task[None]] = set()
         self._last_tick: float | None = None
         self._reload_lock = asyncio.Lock()
         self._scheduler: AsyncIOScheduler | None = None
@@ -126,12 +136,11 @@ class App:
         log.info("stopping", runs=len(self._runs))
         if self._scheduler is not None:
             self._scheduler.shutdown(wait=False)
-        tasks = [self._guarding, *self._runs.values()]
-        for task in tasks:
+        for task in (tasks := [self._guarding, *self._runs.values()]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self.house is not None:
-            await self.house.asker.aclose()
+        await asyncio.gather(*self._closing, return_exceptions=True)
+        await _close_after(self.house, [])
         await self._server.stop()
         if self.store is not None:
             self.store.close()
@@ -155,6 +164,8 @@ class App:
                 log.error("reload_failed", error=str(error), kept="the configuration from before")
                 return str(error)
             # Runs in flight keep the house they began with; the next tick uses the new one.
+            self._closing.add(closing := asyncio.create_task(_close_after(self.house, list(self._runs.values()))))
+            closing.add_done_callback(self._closing.discard)
             self.house = house
             self.internals.reloaded(ok=True, at=utcnow())
             self._start_clock(settings)

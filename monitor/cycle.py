@@ -18,6 +18,7 @@ import structlog
 from monitor import schedule
 from monitor.ask import Asker, LostFence
 from monitor.detect import alpha_for, findings_for
+from monitor.errors import CliffwatchError
 from monitor.judge.checks import score_answer
 from monitor.judge.llm import judge_questions, verdict_score
 from monitor.judge.similarity import Embedder
@@ -187,8 +188,13 @@ async def _score(house: House, run: Run, suite: Suite) -> None:
         elif (verdict := verdict_score(arm, probe_id, replicate, outcome)) is not None:
             scores.append(verdict)
     if house.embedder is not None and compared:
-        values = await house.embedder.similarity_scores([pair for _, pair in compared])
-        scores += [Score(*key, "similarity", value) for (key, _), value in zip(compared, values, strict=True)]
+        try:
+            values = await house.embedder.similarity_scores([pair for _, pair in compared])
+        except CliffwatchError as error:
+            # One grader that cannot work must not cost the run its other readings.
+            log.error("similarity_failed", target=run.target, suite=run.suite, run=run.id, error=str(error))
+        else:
+            scores += [Score(*key, "similarity", value) for (key, _), value in zip(compared, values, strict=True)]
     await asyncio.to_thread(house.store.add_scores, run.id, run.fence, scores)
 
 
@@ -216,9 +222,7 @@ def detect(house: House, run: Run, suite: Suite) -> tuple[Finding, ...]:
         now=tuple(_asked(house.store.answers([run.id]))),
         baseline=tuple(_asked(house.store.answers(baseline.run_ids))),
         prompts={probe.id: probe.prompt for probe in suite.probes},
-        alpha=alpha_for(
-            house.settings.alarms.false_pages_per_target_year, looks_per_year(house.settings, run.target)
-        ),
+        alpha=alpha_for(house.settings.alarms.false_pages_per_target_year, looks_per_year(house.settings, run.target)),
         baseline_at_once=baseline.at_once,
     )
     return tuple(findings_for(comparison))

@@ -101,7 +101,7 @@ def _load(settings: Embeddings, folder: Path | None) -> "SentenceTransformer":
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging as transformers_logging
     except ImportError:
-        raise MissingExtra("similarity scores", "embeddings") from None
+        raise MissingExtra("similarity scores", "local") from None
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     torch.set_num_threads(min(_THREADS, os.cpu_count() or 1))
     safe = {"use_safetensors": True}
