@@ -101,7 +101,7 @@ class ScriptedServer:
 
 
 def completion(text: str | None = "hello", **more: Any) -> dict[str, Any]:
-    """A Chat Completions reply; keywords replace its top-level fields, ``choice`` and ``message`` add to those parts."""
+    """A Chat Completions reply; keywords replace its fields, ``choice`` and ``message`` add to those parts."""
     message = {"role": "assistant", "content": text, **more.pop("message", {})}
     choice = {"index": 0, "message": message, "finish_reason": "stop", **more.pop("choice", {})}
     return {

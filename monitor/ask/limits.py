@@ -16,6 +16,10 @@ _LOOK_AGAIN: Final = 0.5
 """Seconds after which the head of the line looks whether tokens were given back."""
 
 
+_SHORTEST: Final = 0.001
+"""Seconds; a shorter sleep could end before the clock moved."""
+
+
 class Bucket:
     """A token bucket, first come first served: ``per_minute`` flow in evenly, at most one second's worth is kept."""
 
@@ -37,7 +41,7 @@ class Bucket:
             return
         async with self._turn:
             while (missing := self._missing(amount)) > 0:
-                await self._sleep(min(missing / self._rate, _LOOK_AGAIN))
+                await self._sleep(min(max(missing / self._rate, _SHORTEST), _LOOK_AGAIN))
             self._level -= amount
 
     def correct(self, estimated: float, actual: float) -> None:
@@ -48,8 +52,7 @@ class Bucket:
         now = self._monotonic()
         self._level = min(self._capacity, self._level + (now - self._updated) * self._rate)
         self._updated = now
-        # A hair's breadth of float error must not cost another round of waiting.
-        return min(amount, self._capacity) - self._level - 1e-9
+        return min(amount, self._capacity) - self._level
 
 
 class Limits:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import threading
 import time
+import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -148,10 +149,13 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
     if not (adapter / "adapter_model.safetensors").is_file():
         raise _CannotLoadError(f"adapter {adapter} has no adapter_model.safetensors")
     try:
-        config = peft.PeftConfig.from_pretrained(str(adapter))
-        config.inference_mode = True
-        tuned = peft.PeftModel(model, config)
-        report = tuned.load_adapter(str(adapter), "default")
+        with warnings.catch_warnings():
+            # PEFT 0.21 asks transformers 5 for an attribute by its old name.
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+            config = peft.PeftConfig.from_pretrained(str(adapter))
+            config.inference_mode = True
+            tuned = peft.PeftModel(model, config)
+            report = tuned.load_adapter(str(adapter), "default")
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
         raise _CannotLoadError(f"adapter {adapter} does not fit the model: {str(error)[:300]}") from None
     problems = [

@@ -1,5 +1,6 @@
 """The connection under both vendors' clients. Imported only together with one of them: httpx2 takes a while."""
 
+import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
@@ -10,6 +11,10 @@ import httpx2
 from monitor.ask.http import LARGEST_COMPRESSED, LARGEST_REPLY, ReplyTooLargeError
 from monitor.ask.protocol import AskFailed
 from monitor.records import Exchange, Reason
+
+for _chatty in ("httpcore2", "httpx2", "openai", "anthropic"):
+    # Their debug lines hold a reply's headers, in which a server may echo our key; httpx2 says every request at info.
+    logging.getLogger(_chatty).setLevel(logging.WARNING)
 
 HEADERS = {"Accept-Encoding": "identity"}
 """Sent with each request: replies are small, and an uncompressed one can be bounded while it comes in."""
