@@ -115,7 +115,7 @@ class App:
     async def start(self) -> None:
         """Open the store, serve HTTP, and begin to tick.
 
-        Raises ConfigError, StoreError or OSError (the port is taken) before anything runs.
+        Raises ConfigError (also when the port is taken) or StoreError before anything runs.
         """
         settings = config.load(self.config_path)
         self.store = await asyncio.to_thread(open_store, settings.store)
@@ -261,7 +261,10 @@ class App:
         assert self.store is not None
         app = create_app(self.store, lambda: self.current, self.internals, self.health, self.reload)
         self._server = Server(app, settings.http.host, settings.http.port)
-        self.port = await self._server.start()
+        try:
+            self.port = await self._server.start()
+        except OSError as error:
+            raise ConfigError(f"{self.config_path}: http: {error.strerror}; give another http.port") from error
 
     @property
     def current(self) -> Settings:
