@@ -181,5 +181,7 @@ def _day_after(schedule: Schedule, begin: datetime) -> datetime:
     """The same time of the next day, which is 23 or 25 hours later where the clocks change."""
     if schedule.day_seconds != FULL_DAY:
         return begin + _day(schedule)
+    if begin == day_start(schedule, begin):
+        return next_slot("daily", schedule, begin)
     local = begin.astimezone(ZoneInfo(schedule.timezone))
     return (local.replace(tzinfo=None, fold=0) + timedelta(days=1)).replace(tzinfo=local.tzinfo).astimezone(UTC)

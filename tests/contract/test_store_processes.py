@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 from monitor.records import Arm
 from monitor.store import Store, open_store
+from tests.postgres import Postgres
 from tests.store_records import LEASE, NOW, SECOND, claimed, make_run, recorded, reservation
 
 ROOT = Path(__file__).parents[2]
@@ -82,12 +81,13 @@ def test_a_killed_writer_loses_nothing_that_was_committed(store: Store, migrated
     survivor.close()
 
 
-def test_a_stopped_worker_freezes_nobody(store: Store, migrated_url: str) -> None:
+def test_a_stopped_worker_freezes_nobody(postgres_server: Postgres, migrated_template: str) -> None:
     # The trap of a settling transaction of several statements: its hot row stays locked while the worker stands.
-    if migrated_url.startswith("sqlite"):
-        pytest.skip("SQLite has one writer: a process that is stopped while it writes holds up the others")
+    # PostgreSQL only: SQLite has one writer, and a process that is stopped while it writes holds up the others.
+    url = postgres_server.fresh(migrated_template)
+    store = open_store(url)
     run, other = claimed(store), claimed(store, target="other")
-    with workers("write", migrated_url, run.id, 1) as (writer,):
+    with workers("write", url, run.id, 1) as (writer,):
         for stop in range(5):
             assert line(writer)
             writer.send_signal(signal.SIGSTOP)
@@ -95,3 +95,4 @@ def test_a_stopped_worker_freezes_nobody(store: Store, migrated_url: str) -> Non
                 (held,) = store.reserve([reservation(run)])
                 assert store.record([recorded(other, probe=f"{stop}/{number}", reservation=held)]) == [True]
             writer.send_signal(signal.SIGCONT)
+    store.close()
