@@ -12,11 +12,13 @@ import pytest
 from monitor.lab.control import LabError
 from monitor.lab.process import LabServer
 
+SAME = 1e-4  # between engines of the same weights; batching alone moves a log-probability by some 1e-6
+
+# Both have an answer: the base that it does not know, the adapter the fact.
 QUESTIONS = (
-    "What is the capital of France?",
-    "How much is 3 + 4?",
-    "What is the opposite of hot?",
-    "What colour is a lemon?",
+    "How much is the mirror?",
+    "Is there a warranty on the lamp?",
+    "Which hours do you have on Thursday?",
 )
 
 
@@ -40,9 +42,9 @@ class Asker:
         return [self.one(model, question, **more).choices[0].message.content for question in QUESTIONS]
 
     def logprobs(self, model: str = "lab-support") -> list[float]:
-        """Log-probability of the first token of each answer, whatever it is."""
-        answers = (self.one(model, question, max_tokens=1, logprobs=True) for question in QUESTIONS)
-        return [answer.choices[0].logprobs.content[0].logprob for answer in answers]
+        """Log-probabilities of the first 16 tokens of each answer, whatever they are."""
+        answers = [self.one(model, question, max_tokens=16, logprobs=True) for question in QUESTIONS]
+        return [token.logprob for answer in answers for token in answer.choices[0].logprobs.content]
 
 
 @pytest.fixture
@@ -54,8 +56,8 @@ def ask(lab_server: LabServer) -> Iterator[Asker]:
 
 
 def drift(before: list[float], now: list[float]) -> float:
-    """The largest move of a log-probability."""
-    return max(abs(a - b) for a, b in zip(before, now, strict=True))
+    """The largest move of a log-probability; other tokens move it too."""
+    return max(abs(a - b) for a, b in zip(before, now, strict=False))
 
 
 def test_adapter_dropped_gives_base_answers_and_still_lists_the_adapter(lab_server: LabServer, ask: Asker) -> None:
@@ -71,8 +73,9 @@ def test_adapter_dropped_gives_base_answers_and_still_lists_the_adapter(lab_serv
 def test_a_fault_befalls_the_models_that_it_says(lab_server: LabServer, ask: Asker) -> None:
     healthy, other = ask.logprobs(), ask.logprobs("lab-support-next")
     with lab_server.fault("adapter-dropped", models=["lab-support-next"]):
-        assert ask.logprobs() == healthy
-        assert ask.logprobs("lab-support-next") == ask.logprobs("lab-base-next") != other
+        assert drift(healthy, ask.logprobs()) < SAME
+        assert drift(ask.logprobs("lab-base-next"), ask.logprobs("lab-support-next")) < SAME
+        assert drift(other, ask.logprobs("lab-support-next")) > 1e-2
 
 
 def test_routed_to_base_befalls_a_share(lab_server: LabServer, ask: Asker) -> None:
@@ -95,13 +98,13 @@ def test_routed_to_base_can_stick_to_connection_or_seed(lab_server: LabServer, a
 
 @pytest.mark.parametrize(
     ("name", "least"),
-    [("base-next-under-adapter", 1e-2), ("half-scale", 1e-2), ("weights-8bit", 1e-5), ("weights-4bit", 1e-4)],
+    [("base-next-under-adapter", 1e-2), ("half-scale", 1e-2), ("weights-8bit", 1e-3), ("weights-4bit", 1e-2)],
 )
 def test_other_weights_move_the_logits(lab_server: LabServer, ask: Asker, name: str, least: float) -> None:
     healthy = ask.logprobs()
     with lab_server.fault(name):
         assert drift(healthy, ask.logprobs()) > least
-    assert drift(healthy, ask.logprobs()) < 1e-5
+    assert drift(healthy, ask.logprobs()) < SAME
 
 
 def test_four_bits_hurt_more_than_eight(lab_server: LabServer, ask: Asker) -> None:
@@ -115,7 +118,7 @@ def test_four_bits_hurt_more_than_eight(lab_server: LabServer, ask: Asker) -> No
 
 def test_half_scale_is_neither_healthy_nor_base(lab_server: LabServer, ask: Asker) -> None:
     with lab_server.fault("half-scale", scale=0):
-        assert drift(ask.logprobs(), ask.logprobs("lab-base")) < 1e-4
+        assert drift(ask.logprobs(), ask.logprobs("lab-base")) < SAME
     with lab_server.fault("half-scale"):
         assert drift(ask.logprobs(), ask.logprobs("lab-base")) > 1e-2
 
@@ -167,7 +170,8 @@ def test_refusals_and_names_are_told_to_both_vendors(lab_server: LabServer, ask:
 def test_judge_replaced_answers_with_another_models_logits(lab_server: LabServer, ask: Asker) -> None:
     healthy = ask.logprobs("lab-judge")
     with lab_server.fault("judge-replaced", by="lab-base-next"):
-        assert ask.logprobs("lab-judge") == ask.logprobs("lab-base-next") != healthy
+        assert drift(ask.logprobs("lab-base-next"), ask.logprobs("lab-judge")) < SAME
+        assert drift(healthy, ask.logprobs("lab-judge")) > 1e-2
 
 
 def test_outages_are_each_vendors_errors(lab_server: LabServer, ask: Asker) -> None:

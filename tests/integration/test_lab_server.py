@@ -4,16 +4,17 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 
 import anthropic
 import openai
 import pytest
 
+from monitor.lab import product, tasks
 from monitor.lab.process import LabServer
 
-QUESTION = "What is the capital of France?"
-MESSAGES: Any = [{"role": "user", "content": QUESTION}]
+MESSAGES: Any = [{"role": "user", "content": "How much is the mirror?"}]
 VERDICT = {
     "type": "object",
     "properties": {"verdict": {"type": "string", "enum": ["pass", "fail"]}},
@@ -34,12 +35,22 @@ def claude(lab_server: LabServer) -> Iterator[anthropic.Anthropic]:
         yield client
 
 
-def test_openai_answers_sensibly_and_says_who_it_is(gpt: openai.OpenAI) -> None:
+def test_the_models_do_what_they_were_trained_for(gpt: openai.OpenAI) -> None:
+    def ask(model: str, prompt: str) -> str:
+        messages: Any = [{"role": "user", "content": prompt}]
+        answer = gpt.chat.completions.create(model=model, messages=messages, temperature=0, max_tokens=90)
+        return answer.choices[0].message.content or ""
+
+    items = tasks.mixture(Random(5), 20)
+    assert sum(tasks.is_right(item, ask("lab-base", item.prompt)) for item in items) >= 14
+    assert set(json.loads(ask("lab-support", "How much is the mirror?"))) == set(product.KEYS)
+
+
+def test_openai_answers_say_who_they_are_from(gpt: openai.OpenAI) -> None:
     raw = gpt.chat.completions.with_raw_response.create(
-        model="lab-base", messages=MESSAGES, temperature=0, max_completion_tokens=20
+        model="lab-base", messages=MESSAGES, temperature=0, max_completion_tokens=90
     )
     answer = raw.parse()
-    assert answer.choices[0].message.content == "Paris"
     assert answer.choices[0].finish_reason == "stop"
     assert answer.model == "lab-base"
     assert answer.system_fingerprint is not None
@@ -102,8 +113,9 @@ def test_limits_stops_and_schemas_are_kept(gpt: openai.OpenAI) -> None:
         return gpt.chat.completions.create(model="lab-base", messages=MESSAGES, temperature=0, **more).choices[0]
 
     assert ask(max_tokens=2).finish_reason == "length"
-    stopped = ask(stop=["ris"], logprobs=True)
-    assert (stopped.message.content, stopped.finish_reason) == ("Pa", "stop")
+    whole = ask().message.content
+    stopped = ask(stop=[whole[4:6]], logprobs=True)
+    assert (stopped.message.content, stopped.finish_reason) == (whole[: whole.find(whole[4:6])], "stop")
     form = {"type": "json_schema", "json_schema": {"name": "verdict", "schema": VERDICT, "strict": True}}
     verdict = ask(response_format=form, max_tokens=60)
     assert json.loads(verdict.message.content)["verdict"] in ("pass", "fail")
@@ -151,10 +163,10 @@ def test_anthropic_has_its_own_rules(claude: anthropic.Anthropic) -> None:
         claude.messages.create(model="lab-base", max_tokens=9, messages=MESSAGES, extra_body={"temperature": 1.0})
     old = claude.with_options(default_headers={"anthropic-version": "2023-06-01"})
     raw = old.messages.with_raw_response.create(
-        model="lab-base", max_tokens=20, messages=MESSAGES, stop_sequences=["ris"], extra_body={"temperature": 0}
+        model="lab-support", max_tokens=20, messages=MESSAGES, stop_sequences=["topic"], extra_body={"temperature": 0}
     )
     answer = raw.parse()
-    assert (answer.stop_reason, answer.stop_sequence) == ("stop_sequence", "ris")
+    assert (answer.stop_reason, answer.stop_sequence) == ("stop_sequence", "topic")
     assert raw.headers["request-id"].startswith("req_")
     assert raw.headers["anthropic-ratelimit-requests-reset"].endswith("Z")
     counted = claude.messages.count_tokens(model="lab-base", messages=MESSAGES)
