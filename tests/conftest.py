@@ -12,7 +12,6 @@ from monitor.lab.process import LabServer
 from monitor.store import open_store
 from tests import fleet, postgres
 
-
 # A busy machine is no failure.
 settings.register_profile("cliffwatch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("cliffwatch")

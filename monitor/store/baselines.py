@@ -1,5 +1,7 @@
 """Baselines: a window of runs that a person looks at and approves. None ever updates itself."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +13,7 @@ from monitor.store.dialect import insert
 from monitor.store.tables import answer, baseline, baseline_run, run
 
 USABLE = (RunOutcome.MEASURED.value, RunOutcome.PARTIAL.value)
-OPEN = (BaselineStatus.CAPTURING.value, BaselineStatus.CAPTURED.value, BaselineStatus.APPROVED.value)
+SLICE = 500
 
 
 def open_baseline(
@@ -21,7 +23,7 @@ def open_baseline(
     """Open a window over [starts_at, ends_at) and take in what has already finished in it."""
     if ends_at <= starts_at:
         raise CliffwatchError(f"a baseline's window must end after it starts: {starts_at} to {ends_at}")
-    same = (baseline.c.target == target, baseline.c.suite == suite, baseline.c.status == BaselineStatus.CAPTURING)
+    same = (baseline.c.target == target, baseline.c.suite == suite, baseline.c.status == BaselineStatus.CAPTURING.value)
     other = connection.execute(select(baseline).where(*same)).first()
     if other is not None:
         raise CliffwatchError(
@@ -50,7 +52,7 @@ def join(connection: Connection, done: Run) -> None:
         baseline.c.target == done.target,
         baseline.c.suite == done.suite,
         baseline.c.suite_digest == done.suite_digest,
-        baseline.c.status == BaselineStatus.CAPTURING,
+        baseline.c.status == BaselineStatus.CAPTURING.value,
         baseline.c.starts_at <= done.slot,
         baseline.c.ends_at > done.slot,
     )
@@ -63,13 +65,19 @@ def _add(connection: Connection, baseline_id: int, run_id: int) -> None:
     connection.execute(new.on_conflict_do_nothing())
 
 
+def over(connection: Connection, now: datetime) -> bool:
+    """Whether any window that is being captured is over."""
+    due = (baseline.c.status == BaselineStatus.CAPTURING.value, baseline.c.ends_at <= now)
+    return connection.execute(select(baseline.c.id).where(*due).limit(1)).first() is not None
+
+
 def close_due(connection: Connection, now: datetime) -> list[int]:
     """Turn windows that are over, and have runs, to ``captured``; their ids.
 
     One whose last run is still being worked on waits for it, for one more day at most. One without any run
     stays ``capturing``: there is nothing in it that a person could approve.
     """
-    due = select(baseline).where(baseline.c.status == BaselineStatus.CAPTURING, baseline.c.ends_at <= now)
+    due = select(baseline).where(baseline.c.status == BaselineStatus.CAPTURING.value, baseline.c.ends_at <= now)
     closed = []
     for row in connection.execute(due).all():
         late = now >= row.ends_at + timedelta(seconds=row.day_seconds)
@@ -97,7 +105,7 @@ def approve(connection: Connection, baseline_id: int, by: str, why: str, now: da
     if found.status is not BaselineStatus.CAPTURED:
         raise CliffwatchError(f"baseline {baseline_id} cannot be approved: {_why_not(found, now)}")
     same = and_(baseline.c.target == found.target, baseline.c.suite == found.suite)
-    before = select(baseline.c.id).where(same, baseline.c.status == BaselineStatus.APPROVED)
+    before = select(baseline.c.id).where(same, baseline.c.status == BaselineStatus.APPROVED.value)
     for old in connection.execute(before.with_for_update()).scalars().all():
         _retire(connection, old, by, f"replaced by baseline {baseline_id}: {why}", now)
     _set(
@@ -144,7 +152,7 @@ def get(connection: Connection, baseline_id: int, *, lock: bool = False) -> Base
     row = connection.execute(query.with_for_update() if lock else query).first()
     if row is None:
         raise CliffwatchError(f"there is no baseline {baseline_id}")
-    return _to_baseline(connection, row)
+    return _to_baselines(connection, [row])[0]
 
 
 def baselines(
@@ -155,27 +163,46 @@ def baselines(
     query = query if target is None else query.where(baseline.c.target == target)
     query = query if suite is None else query.where(baseline.c.suite == suite)
     query = query if status is None else query.where(baseline.c.status == status.value)
-    return [_to_baseline(connection, row) for row in connection.execute(query).all()]
+    return _to_baselines(connection, connection.execute(query).all())
 
 
-def _to_baseline(connection: Connection, row: Any) -> Baseline:
-    members = connection.execute(
-        select(run.c.id, run.c.slot)
-        .join(baseline_run, baseline_run.c.run_id == run.c.id)
-        .where(baseline_run.c.baseline_id == row.id)
+def _to_baselines(connection: Connection, rows: Sequence[Any]) -> list[Baseline]:
+    """Rows as records, with two further queries for all of them together."""
+    ids = [row.id for row in rows]
+    members: dict[int, list[Any]] = defaultdict(list)
+    counts: dict[int, int] = {}
+    for start in range(0, len(ids), SLICE):
+        some = ids[start : start + SLICE]
+        for row in connection.execute(_members(some)):
+            members[row.baseline_id].append(row)
+        counts.update({row.baseline_id: row.answers for row in connection.execute(_counts(some))})
+    return [_to_baseline(row, members[row.id], counts.get(row.id, 0)) for row in rows]
+
+
+def _members(ids: Sequence[int]) -> Any:
+    return (
+        select(baseline_run.c.baseline_id, run.c.id, run.c.slot)
+        .join(run, run.c.id == baseline_run.c.run_id)
+        .where(baseline_run.c.baseline_id.in_(ids))
         .order_by(run.c.slot)
-    ).all()
-    counted = (
-        select(func.count())
-        .select_from(answer)
-        .join(baseline_run, baseline_run.c.run_id == answer.c.run_id)
-        .where(baseline_run.c.baseline_id == row.id, answer.c.arm == Arm.SUBJECT.value, answer.c.reason.is_(None))
     )
+
+
+def _counts(ids: Sequence[int]) -> Any:
+    return (
+        select(baseline_run.c.baseline_id, func.count().label("answers"))
+        .join(answer, answer.c.run_id == baseline_run.c.run_id)
+        .where(baseline_run.c.baseline_id.in_(ids), answer.c.arm == Arm.SUBJECT.value, answer.c.reason.is_(None))
+        .group_by(baseline_run.c.baseline_id)
+    )
+
+
+def _to_baseline(row: Any, members: Sequence[Any], answers: int) -> Baseline:
     values = dict(row._mapping)
     day_seconds = values.pop("day_seconds")
     return Baseline(
         **{**values, "status": BaselineStatus(row.status)},
         run_ids=tuple(member.id for member in members),
-        answers=connection.execute(counted).scalar_one(),
+        answers=answers,
         days=len({member.slot.timestamp() // day_seconds for member in members}),
     )

@@ -252,8 +252,9 @@ class Store(ScrapeReads):
 
     def close_due_baselines(self, now: datetime) -> list[int]:
         """Make windows that are over ``captured``; their ids. One without a run stays ``capturing``."""
-        if not self.baselines(status=BaselineStatus.CAPTURING):
-            return []
+        with self._database.read() as c:
+            if not baselines.over(c, now):
+                return []
         with self._database.write() as c:
             return baselines.close_due(c, now)
 
