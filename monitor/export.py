@@ -7,7 +7,6 @@ in memory. The names are settled in ``monitor.metrics``.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
-from pathlib import Path
 from threading import Lock
 from typing import Any, Final, Protocol
 
@@ -221,12 +220,6 @@ class StoreCollector(Collector):
                 _numbers(families, (target, suite), signal, self._numbers[found])
 
 
-def suites_of(target: Target) -> list[str]:
-    """The names of a target's runs: its suites (a path's is its file's stem), and ``production``."""
-    names = [Path(suite).stem if suite.endswith((".yaml", ".yml")) else Path(suite).name for suite in target.suites]
-    return [*names, *([PRODUCTION_SUITE] if target.production else [])]
-
-
 def interval_seconds(schedule: Schedule, suite: str) -> float:
     """Seconds from one scheduled run of a suite to the next: 'daily', 'every N days', or a week of such days."""
     if suite == PRODUCTION_SUITE:
@@ -240,7 +233,7 @@ def _targets(
 ) -> None:
     for name, target in settings.targets.items():
         approved = []
-        for suite in suites_of(target):
+        for suite in target.run_suites:
             families.add("run_interval_seconds", [name, suite], interval_seconds(settings.schedule, suite))
             for status in BaselineStatus:
                 count, newest = baselines.get((name, suite, status.value), (0, 0))

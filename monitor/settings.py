@@ -9,6 +9,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from monitor.records import PRODUCTION_SUITE
+
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 """A name that becomes a metric label and part of a URL."""
 
@@ -93,6 +95,12 @@ class Target(Section):
     suites: tuple[str, ...] = Field((), description="suites to ask: a name in probes/ or shipped, or a path")
     production: Production | None = Field(None, description="the sample of production inputs")
     budget: Budget = Field(default_factory=Budget)
+
+    @property
+    def run_suites(self) -> list[str]:
+        """The suite names of its runs: a path's is its file's stem; ``production`` for the sample."""
+        names = [Path(suite).stem if suite.endswith((".yaml", ".yml")) else Path(suite).name for suite in self.suites]
+        return [*names, *([PRODUCTION_SUITE] if self.production else [])]
 
 
 class Judge(Endpoint):

@@ -6,11 +6,9 @@ from dataclasses import asdict, dataclass, is_dataclass
 from datetime import datetime, timedelta
 from difflib import SequenceMatcher
 from math import isfinite
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 from monitor.records import (
-    PRODUCTION_SUITE,
     Alarm,
     Baseline,
     BaselineStatus,
@@ -105,8 +103,7 @@ def watches(store: Readings, settings: Settings, target: str | None = None) -> l
     for name, configured in settings.targets.items():
         if target is not None and name != target:
             continue
-        suites = [Path(suite).stem if suite.endswith((".yaml", ".yml")) else suite for suite in configured.suites]
-        for suite in [*suites, *([PRODUCTION_SUITE] if configured.production else [])]:
+        for suite in configured.run_suites:
             key = (name, suite)
             state, baseline = _state(baselines.get(key, []))
             rows.append(
