@@ -3,6 +3,8 @@
 import json
 from typing import TYPE_CHECKING, Any, Final
 
+from monitor.errors import CliffwatchError
+
 if TYPE_CHECKING:
     from urllib.error import HTTPError
 
@@ -10,8 +12,10 @@ DEFAULT_URL: Final = "http://127.0.0.1:9465"
 _TIMEOUT_SECONDS: Final = 10.0
 
 
-class LabError(RuntimeError):
+class LabError(CliffwatchError):
     """The lab cannot be reached, or refused; the message says which and why, in one line."""
+
+    exit_code = 3
 
 
 def faults(url: str = DEFAULT_URL) -> list[dict[str, Any]]:
