@@ -62,18 +62,6 @@ def build_house(settings: Settings, folder: Path, store: Store, internals: Inter
     return House(settings, suites, store, asker, embedder, utcnow)
 
 
-def suite_names(house: House, target: str) -> list[str]:
-    """The names of a target's runs: its suites, and ``production`` when it samples production inputs."""
-    configured = house.settings.targets[target]
-    by_reference = {reference: load_suite_name(house, reference) for reference in configured.suites}
-    return [*by_reference.values(), *([PRODUCTION_SUITE] if configured.production else [])]
-
-
-def load_suite_name(house: House, reference: str) -> str:
-    """The name of the suite that a config reference (a name or a path) led to."""
-    return reference if reference in house.suites else Path(reference).stem
-
-
 def ensure_run(house: House, target: str, suite: str, slot: datetime, *, scheduled: bool = True) -> Run:
     """The ledger's row for (target, suite, slot), made if it is not there.
 
@@ -199,8 +187,8 @@ class App:
         slots = house.store.latest_slots()
         latest = {
             (target, suite): slots.get((target, suite))
-            for target in house.settings.targets
-            for suite in suite_names(house, target)
+            for target, configured in house.settings.targets.items()
+            for suite in configured.run_suites
         }
         return schedule.due(house.settings, now, latest)
 

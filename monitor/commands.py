@@ -39,10 +39,8 @@ def opened(config_path: Path) -> Iterator["House"]:
 
 def chosen_suites(house: "House", target: str, suite: str | None) -> list[str]:
     """The suites of ``target`` that a command is about; errors name the nearest known name."""
-    from monitor.app import suite_names
-
     _known("target", target, house.settings.targets)
-    names = suite_names(house, target)
+    names = house.settings.targets[target].run_suites
     if suite is None:
         return names
     _known(f"suite of target {target}", suite, names)
@@ -148,11 +146,11 @@ class StatusRow:
 
 def status(house: "House") -> list[StatusRow]:
     """One row per configured target and suite."""
-    from monitor.app import suite_names
-
     house.store.close_due_baselines(house.clock())
     return [
-        _status_row(house, target, suite) for target in house.settings.targets for suite in suite_names(house, target)
+        _status_row(house, target, suite)
+        for target, configured in house.settings.targets.items()
+        for suite in configured.run_suites
     ]
 
 
