@@ -127,7 +127,7 @@ def _postgres(url: URL) -> Engine:
             },
             pool_size=POOL, max_overflow=-1, pool_pre_ping=True, json_serializer=dump_json,
         )  # fmt: skip
-    except (ModuleNotFoundError, NoSuchModuleError) as error:
+    except (ImportError, NoSuchModuleError) as error:
         raise MissingExtra("PostgreSQL", "postgres") from error
 
 

@@ -130,3 +130,18 @@ def test_the_store_loads_no_heavy_library() -> None:
     code = f"import sys, monitor.store; print([name for name in {heavy} if name in sys.modules])"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ})
     assert found.stdout.strip() == "[]"
+
+
+def test_without_its_driver_postgresql_is_named_as_an_extra() -> None:
+    code = """
+import sys
+sys.modules["psycopg"] = None  # as where it is not installed
+from monitor.errors import MissingExtra
+from monitor.store import open_store
+try:
+    open_store("postgresql+psycopg://host/db")
+except MissingExtra as error:
+    sys.stdout.write(str(error))
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told == "PostgreSQL needs an optional part that is not installed: pip install 'cliffwatch[postgres]'"
