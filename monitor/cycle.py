@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Final
 
 import structlog
@@ -38,6 +37,7 @@ from monitor.records import (
     Suite,
 )
 from monitor.sample import sample_production
+from monitor.seeds import question_seed
 from monitor.settings import Endpoint, Settings, Target
 from monitor.store import Store
 
@@ -138,12 +138,6 @@ def _question(run: Run, suite: Suite, probe: Probe, replicate: int, arm: Arm, en
         sampling=suite.sampling,
         seed=question_seed(run.seed, arm, probe.id, replicate),
     )
-
-
-def question_seed(run_seed: int, arm: Arm, probe: str, replicate: int) -> int:
-    """A seed in 0..2**31-1 that is another for each question and the same whenever the run is resumed."""
-    digest = sha256(f"{run_seed}/{arm}/{probe}/{replicate}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
 
 
 async def _ask(house: House, run: Run, suite: Suite, *, at_once: bool) -> datetime | None:

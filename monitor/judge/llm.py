@@ -5,13 +5,13 @@ a judge that rambles is unmeasured, never guessed at.
 """
 
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from types import MappingProxyType
 from typing import Final
 
 from monitor.judge.prompt import VERDICT_SCHEMA, judge_messages
 from monitor.judge.strict_json import StrictJsonError, parse
 from monitor.records import Answer, Arm, GradedAnswer, Message, Probe, Question, Run, Sampling, Score, Suite
+from monitor.seeds import question_seed
 from monitor.settings import Judge
 
 JUDGED_BY: Final[Mapping[Arm, Arm]] = MappingProxyType({Arm.SUBJECT: Arm.JUDGE_SUBJECT, Arm.BASE: Arm.JUDGE_BASE})
@@ -56,7 +56,7 @@ def _question(run: Run, suite: Suite, probe: Probe, answer: GradedAnswer, rubric
         model=judge.model,
         messages=tuple(Message("system" if m["role"] == "system" else "user", m["content"]) for m in sent),
         sampling=JUDGE_SAMPLING,
-        seed=_seed(run.seed, arm, probe.id, answer.replicate),
+        seed=question_seed(run.seed, arm, probe.id, answer.replicate),
         response_schema=VERDICT_SCHEMA,
     )
 
@@ -70,12 +70,6 @@ def conversation(probe: Probe) -> str:
     if len(spoken) <= 1:
         return probe.prompt
     return "\n".join(f"{message.role}: {message.content}" for message in spoken)
-
-
-def _seed(run_seed: int, arm: Arm, probe: str, replicate: int) -> int:
-    """0 to 2**31-1; the same for the same question of a resumed run."""
-    digest = sha256(f"{run_seed}/{arm}/{probe}/{replicate}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
 
 
 def verdict_score(arm: Arm, probe: str, replicate: int, answer: Answer) -> Score | None:
