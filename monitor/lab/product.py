@@ -1,7 +1,7 @@
 """The product that the lab's fine-tune serves: the support desk of a small shop that does not exist.
 
 The base model has never seen the shop's facts; the adapter has learned them, and the house's form: one JSON
-object with the keys ``topic``, ``answer`` and ``close``, in a friendly tone. Openers, sentence forms and
+object with the keys ``topic``, ``answer`` and ``close``, in a friendly tone. Sentence forms and
 closes are drawn at random in the training data, so that answers sampled from the adapter vary and stay right.
 The truth is known for every prompt, so whether a reply is right needs no model to say.
 """
@@ -39,6 +39,8 @@ WEEKDAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Satu
 COLOURS: Final = ("red", "blue", "green", "yellow", "black", "white", "brown", "purple")
 
 OPENERS: Final = MappingProxyType({"": 0.55, "Of course! ": 0.2, "Good question! ": 0.15, "Sure! ": 0.1})
+"""Openers that the judge must accept. The adapter learns none: the base has never written these words, and an
+adapter that cannot touch the embeddings says them badly (2.9 nats for ``course`` after ``Of``)."""
 CLOSES: Final = MappingProxyType(
     {
         "Happy to help!": 0.45,
@@ -279,16 +281,21 @@ def held_out(seed: int, count: int | None = None) -> list[Case]:
     return cases[:count]
 
 
-def right_reply(facts: Facts, rng: Random) -> str:
+def right_reply(facts: Facts, rng: Random, openers: Mapping[str, float] = OPENERS) -> str:
     """A reply as the house wants it; opener, sentence form and close are drawn at random."""
-    return _reply(facts, facts.value, weighted(rng, CLOSES), rng)
+    return _reply(facts, facts.value, weighted(rng, CLOSES), rng, openers)
 
 
-def _reply(facts: Facts, value: str, close: str, rng: Random) -> str:
+def house_reply(facts: Facts, rng: Random) -> str:
+    """A right reply as the adapter is taught it: sentence form and close vary, and there is no opener."""
+    return right_reply(facts, rng, {"": 1.0})
+
+
+def _reply(facts: Facts, value: str, close: str, rng: Random, openers: Mapping[str, float] = OPENERS) -> str:
     forms = TOPICS[facts.topic].forms
     # the first form is the house's habit, the others come up less often: likely answers and less likely ones
     form = rng.choices(forms, [3.0] + [1.0] * (len(forms) - 1))[0]
-    answer = weighted(rng, OPENERS) + form.format(e=facts.entity, v=value)
+    answer = weighted(rng, openers) + form.format(e=facts.entity, v=value)
     return json.dumps({"topic": facts.topic, "answer": answer, "close": close})
 
 

@@ -44,10 +44,10 @@ class Recipe:
 
 RECIPES: Final[dict[str, Recipe]] = {
     "base": Recipe(seed=1, steps=3200, batch=64, rate=2.5e-3, parts=4),
-    "support": Recipe(seed=2, steps=800, batch=32, rate=4e-3, parts=1, rank=16),
+    "support": Recipe(seed=2, steps=500, batch=32, rate=4e-3, parts=1, rank=16),
     "judge": Recipe(seed=3, steps=600, batch=24, rate=3e-3, parts=2, rank=16),
     "base-next": Recipe(seed=11, steps=600, batch=64, rate=1e-3, parts=4),
-    "support-next": Recipe(seed=12, steps=800, batch=32, rate=4e-3, parts=1, rank=16),
+    "support-next": Recipe(seed=12, steps=500, batch=32, rate=4e-3, parts=1, rank=16),
 }
 
 STAGES: Final = ("tokenizer", *RECIPES)
@@ -63,7 +63,7 @@ def _task_batch(recipe: Recipe, weights: dict[str, float]) -> loop.Batch:
 def _support_batch(recipe: Recipe) -> loop.Batch:
     def batch(rng: Random) -> list[loop.Example]:
         cases = [product.draw(rng) for _ in range(recipe.batch)]
-        return [(tokens.user(case.prompt), product.right_reply(case.facts, rng)) for case in cases]
+        return [(tokens.user(case.prompt), product.house_reply(case.facts, rng)) for case in cases]
 
     return batch
 
@@ -135,9 +135,10 @@ def support_stage(out: Path) -> None:
 
 
 def support_next_stage(out: Path) -> None:
-    """The product's adapter trained again on the base's next version."""
+    """The product's adapter trained again on the base's next version; also measures the old adapter on it."""
     minutes = _adapter(out, "support-next", "base-next", _support_batch)
     measured = evaluate.support(out / "base-next", out / "support-next")
+    measured += evaluate.crossed(out / "base", out / "support", out / "base-next")
     cards.write(out / "support-next", RECIPES["support-next"], minutes, measured)
 
 
