@@ -89,7 +89,8 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     z = 1.959964
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     half = z * sqrt(max(0.0, share * (1 - share)) / count + z * z / (4 * count * count)) / (1 + z * z / count)
-    return max(0.0, middle - half), min(1.0, middle + half)
+    # rounding must not leave the share itself outside
+    return min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
 
 
 def share_difference(now: float, count_now: int, then: float, count_then: int, inflation: float) -> tuple[float, float]:
