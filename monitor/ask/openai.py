@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
+import httpx2
 import openai
 
 from monitor.ask.http import (
@@ -41,14 +42,15 @@ class OpenAIProvider:
             timeout=None,
             http_client=client(setup.settings.concurrency),
         )
-        self._create = self._client.chat.completions.with_raw_response.create
 
     async def ask(self, question: Question, accepts: Mapping[str, bool]) -> Answer:
         body = request_body(question, accepts, vendor=self._vendor)
         asked_at = self._clock()
         started = time.perf_counter()
         try:
-            raw = (await self._create(**body)).http_response
+            # Not create(): walking the request along its typed parameters takes a third of the call's time, and what
+            # is kept as the request would then not be exactly what was sent.
+            raw = await self._client.post("/chat/completions", body=body, cast_to=httpx2.Response)
         except openai.APIStatusError as error:
             raw = error.response
         except (openai.OpenAIError, ReplyTooLargeError) as error:

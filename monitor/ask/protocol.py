@@ -10,7 +10,7 @@ from monitor.settings import Endpoint
 from monitor.settings import Provider as ProviderSettings
 
 
-class AskFailed(Exception):  # noqa: N818 - a word of the contract between stages
+class AskFailed(Exception):
     """One attempt brought no usable answer. The provider classifies; whether to try again is the asker's decision."""
 
     def __init__(
@@ -47,7 +47,7 @@ class AskFailed(Exception):  # noqa: N818 - a word of the contract between stage
         self.maybe_billed = maybe_billed
 
 
-class LostFence(Exception):  # noqa: N818
+class LostFence(Exception):
     """The run was handed to another worker meanwhile; what this one still brings back is not recorded."""
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from monitor.ask import PROVIDERS, AskFailed, Provider, Setup, provider_class
+from monitor.ask.local import LocalProvider
 from monitor.ask.protocol import Secret
 from monitor.records import Answer, Arm, Question, Reason
 from monitor.settings import Endpoint
@@ -34,8 +35,14 @@ class House:
         self.question = question
 
 
+@pytest.fixture(scope="module")
+def weights() -> dict[object, Any]:
+    """What the local provider has loaded, kept from test to test."""
+    return {}
+
+
 @pytest.fixture(params=sorted(PROVIDERS))
-async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
+async def house(request: pytest.FixtureRequest, tmp_path: Path, weights: dict[object, Any]) -> AsyncIterator[House]:
     kind: str = request.param
     answered = completion() if kind == "openai" else message()
 
@@ -64,7 +71,11 @@ async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             lambda: NOW,
         )
         provider = provider_class(kind)(setup)
+        if isinstance(provider, LocalProvider):
+            provider._loaded.update(weights)
         yield House(kind, provider, question)
+        if isinstance(provider, LocalProvider):
+            weights.update(provider._loaded)
         await provider.aclose()
 
 
