@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from monitor import schedule
 from monitor.errors import UsageError
 from monitor.records import Alarm, Arm, Baseline, BaselineStatus, Finding, Question, Run, RunOutcome
 
@@ -102,11 +103,11 @@ async def capture(
     try:
         for name in chosen_suites(house, target, suite):
             if days is not None:
-                start = house.clock()
+                # From the start of today, so that today's run belongs to it.
+                start = schedule.day_start(house.settings.schedule, house.clock())
                 open_capture(house, target, name, start, start + days * day, at_once=False)
-                lines.append(
-                    f"{target}/{name}: collecting the daemon's runs until {(start + days * day):%Y-%m-%d %H:%M} UTC"
-                )
+                until = f"{start + days * day:%Y-%m-%d %H:%M} UTC"
+                lines.append(f"{target}/{name}: collecting the daemon's runs until {until}")
             elif at_once is not None:
                 await capture_at_once(house, target, name, at_once)
                 lines.append(f"{target}/{name}: captured {at_once} runs at once. {AT_ONCE_WARNING}")
