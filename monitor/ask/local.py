@@ -196,11 +196,6 @@ def _generate(loaded: _Loaded, question: Question, stop: threading.Event) -> _Ge
         return_tensors="pt",
         return_dict=True,
     )
-    sampled: dict[str, Any] = {}
-    if sampling.temperature is not None:
-        # Plain sampling from the model's own distribution, as the vendors define temperature.
-        hot = {"do_sample": True, "temperature": sampling.temperature, "top_k": 0, "top_p": 1.0}
-        sampled = hot if sampling.temperature > 0 else {"do_sample": False}
     torch.manual_seed(question.seed if question.seed is not None else torch.seed() % 2**63)
     with torch.inference_mode():
         output = loaded.model.generate(
@@ -210,7 +205,7 @@ def _generate(loaded: _Loaded, question: Question, stop: threading.Event) -> _Ge
             return_dict_in_generate=True,
             stopping_criteria=StoppingCriteriaList([Stopped()]),
             pad_token_id=loaded.tokenizer.pad_token_id or loaded.tokenizer.eos_token_id,
-            **sampled,
+            **_drawn(sampling.temperature),
         )
     prompt_tokens = inputs["input_ids"].shape[1]
     new = output.sequences[0, prompt_tokens:].tolist()
@@ -225,6 +220,15 @@ def _generate(loaded: _Loaded, question: Question, stop: threading.Event) -> _Ge
         fingerprint=loaded.fingerprint,
         seconds=time.perf_counter() - started,
     )
+
+
+def _drawn(temperature: float | None) -> dict[str, Any]:
+    """How tokens are drawn: plainly from the model's own distribution, as the vendors define temperature."""
+    if temperature is None:
+        return {}
+    if temperature == 0:
+        return {"do_sample": False}
+    return {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
 
 
 def _end_tokens(loaded: _Loaded) -> set[int]:

@@ -36,13 +36,13 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def weights() -> dict[object, Any]:
+def weights() -> dict[Any, Any]:
     """What the local provider has loaded, kept from test to test."""
     return {}
 
 
 @pytest.fixture(params=sorted(PROVIDERS))
-async def house(request: pytest.FixtureRequest, tmp_path: Path, weights: dict[object, Any]) -> AsyncIterator[House]:
+async def house(request: pytest.FixtureRequest, tmp_path: Path, weights: dict[Any, Any]) -> AsyncIterator[House]:
     kind: str = request.param
     answered = completion() if kind == "openai" else message()
 
