@@ -142,7 +142,7 @@ def shuffle_p(stratum: IntArray, now: NDArray[np.bool_], value: FloatArray, tole
         return 1.0
     step = (high - low) / _levels(stratum, now, value)
     grid = np.rint((value - low) / step).astype(np.int64)
-    observed = int(grid[now].sum()) + int(np.ceil(max(0.0, tolerance) * picks / step))
+    observed = int(grid[now].sum() + max(0.0, tolerance) * picks / step + 1e-9)
     total = np.ones(1)
     for one in np.unique(stratum):
         inside = stratum == one
