@@ -188,7 +188,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--trials", type=int, default=15, help="pairs of rounds")
     parser.add_argument("--calls", type=int, default=2000, help="calls in one round")
-    parser.add_argument("--json", action="store_true", help="print rows for make benchmark")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
@@ -217,11 +217,12 @@ def main() -> None:
 
 def report(rows: list[tuple[str, str, Interval]], args: argparse.Namespace) -> None:
     if args.json:
-        for method, measure_, found in rows:
-            print(json.dumps({
-                "benchmark": "ask", "method": method, "case": f"concurrency {CONCURRENCY}", "measure": measure_,
-                "value": found.value, "low": found.low, "high": found.high, "n": args.trials,
-            }))  # fmt: skip
+        shared = {"benchmark": "ask", "case": f"concurrency {CONCURRENCY}", "n": args.trials}
+        listed = [
+            shared | {"method": method, "measure": measure_, "value": one.value, "low": one.low, "high": one.high}
+            for method, measure_, one in rows
+        ]
+        print(json.dumps(listed, indent=2))
         return
     table = Table(title=f"ask stage, {CONCURRENCY} calls in flight, {args.trials} pairs of {args.calls} calls")
     for column in ("method", "measure", "median", "95 % interval"):

@@ -146,10 +146,13 @@ def _take_postgres(connection: Connection, group: Group, wanted: Sequence[Wanted
 
 
 def release_expired(connection: Connection, now: datetime) -> int:
-    """Give back what is set aside for calls whose caller is surely dead; how many they were."""
+    """Count as spent what is set aside for calls whose caller is surely dead; how many they were.
+
+    Nobody can say whether such a call was made. It may have been paid for, so the budget takes it at its worst.
+    """
     if connection.dialect.name == "postgresql":
         return int(connection.execute(_EXPIRE, {"now": now}).scalar() or 0)
-    return _free_sqlite(connection, reservation.c.expires_at <= now)
+    return _free_sqlite(connection, reservation.c.expires_at <= now, spent=True)
 
 
 def cancel(connection: Connection, ids: Sequence[int]) -> None:
@@ -157,11 +160,11 @@ def cancel(connection: Connection, ids: Sequence[int]) -> None:
     if connection.dialect.name == "postgresql":
         connection.execute(_CANCEL, {"ids": list(ids)})
     else:
-        _free_sqlite(connection, reservation.c.id.in_(ids))
+        _free_sqlite(connection, reservation.c.id.in_(ids), spent=False)
 
 
-def _free_sqlite(connection: Connection, which: Any) -> int:
-    """Delete the reservations that ``which`` picks and take them off their days; how many they were."""
+def _free_sqlite(connection: Connection, which: Any, *, spent: bool) -> int:
+    """Delete the reservations that ``which`` picks, giving their days back or counting them; how many they were."""
     gone = connection.execute(delete(reservation).where(which).returning(reservation)).all()
     totals: dict[tuple[str, date], list[int]] = defaultdict(lambda: [0, 0])
     for row in gone:
@@ -172,6 +175,8 @@ def _free_sqlite(connection: Connection, which: Any) -> int:
             "reserved_nano": spend.c.reserved_nano - nano,
             "reserved_requests": spend.c.reserved_requests - requests,
         }
+        if spent:
+            less |= {"nano": spend.c.nano + nano, "requests": spend.c.requests + requests}
         connection.execute(update(spend).where(spend.c.target == target, spend.c.day == day).values(less))
     return len(gone)
 
@@ -183,12 +188,17 @@ _FREE: Final = """
       FROM gone GROUP BY target, day),
     given AS (
       UPDATE spend SET reserved_nano = spend.reserved_nano - freed.nano,
-                       reserved_requests = spend.reserved_requests - freed.requests
+                       reserved_requests = spend.reserved_requests - freed.requests{spent}
       FROM freed WHERE spend.target = freed.target AND spend.day = freed.day)
     SELECT sum(reservations) FROM freed
 """
-_EXPIRE: Final = text(_FREE.format(which="expires_at <= :now")).bindparams(bindparam("now", type_=UtcDateTime))
-_CANCEL: Final = text(_FREE.format(which="id = ANY(:ids)")).bindparams(bindparam("ids", type_=ARRAY(BigInteger)))
+_SPENT: Final = ", nano = spend.nano + freed.nano, requests = spend.requests + freed.requests"
+_EXPIRE: Final = text(_FREE.format(which="expires_at <= :now", spent=_SPENT)).bindparams(
+    bindparam("now", type_=UtcDateTime)
+)
+_CANCEL: Final = text(_FREE.format(which="id = ANY(:ids)", spent="")).bindparams(
+    bindparam("ids", type_=ARRAY(BigInteger))
+)
 
 
 def spent(connection: Connection, target: str, day: date) -> Spend:

@@ -170,7 +170,7 @@ class Store(ScrapeReads):
             self._statement(lambda c: budget.cancel(c, ids))
 
     def release_expired(self, now: datetime) -> int:
-        """Give back reservations whose ``expires_at`` has passed; how many."""
+        """Count reservations past their ``expires_at`` as spent, since their calls may have been made; how many."""
         return self._statement(lambda c: budget.release_expired(c, now))
 
     def spent(self, target: str, day: date) -> Spend:

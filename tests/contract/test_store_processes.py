@@ -74,7 +74,9 @@ def test_a_killed_writer_loses_nothing_that_was_committed(store: Store, migrated
     assert spent.requests == len(keys)
     assert spent.reserved_requests in (0, 8), "what was in flight stays reserved"
     assert survivor.release_expired(NOW + 3600 * SECOND) == spent.reserved_requests
-    assert survivor.spent("bot", NOW.date()).reserved_usd == 0
+    after = survivor.spent("bot", NOW.date())
+    assert after.reserved_requests == 0
+    assert after.requests == spent.requests + spent.reserved_requests, "calls in flight at the kill count as made"
     again = survivor.claim(run.id, NOW + 10**7 * SECOND, LEASE)
     assert again is not None
     assert again.fence == run.fence + 1
