@@ -42,6 +42,8 @@ lint: $(INSTALLED) ## ruff and mypy --strict
 
 docs: $(INSTALLED) ## write the generated documents and dashboards again
 	@$(BIN)/python -m monitor.docs
+	@$(BIN)/python -m monitor.lab.suite
+	@$(BIN)/python -m dashboards.build
 
 constraints: $(INSTALLED) ## write the pins of .venv into constraints.txt
 	@{ echo "# Every pin of the environment that is tested (Python 3.11). Made by: make constraints"; \

@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Literal, get_args, get_origin
 
+import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from monitor import config, suites
+from monitor import cli, config, metrics, suites
 from monitor.problems import is_model, members
 from monitor.settings import Settings
 from monitor.starter import starter_config
@@ -61,15 +62,46 @@ of a prompt, check, rubric or sampling the suite needs a new baseline. Comments,
 the probes are free. Checks are decided without a model; the rubric is the judge's, where one is configured.
 """
 
+_COMMANDS: Final = """\
+# Commands
+
+Exit codes: 0 fine, 1 drift (an alarm is raised, or a finding of this run alarms), 2 usage or configuration, 3 could not
+measure. What prints a result takes `--json`. Every command that reads the configuration takes `--config FILE`
+(`CLIFFWATCH_CONFIG`).
+"""
+
 
 def pages() -> dict[str, str]:
     """File name in ``docs/`` -> its text."""
     return {
         "config.md": _CONFIG.format(starter=starter_config()) + "".join(_sections("", Settings, {})),
         "suites.md": _SUITES + "".join(_sections("", suites.SuiteFile, {})),
+        "commands.md": _COMMANDS + "".join(_commands("cliffwatch", typer.main.get_command(cli.app))),
+        "metrics.md": metrics.markdown(),
         "cliffwatch.schema.json": json.dumps(config.schema(), indent=2) + "\n",
         "suite.schema.json": json.dumps(suites.schema(), indent=2) + "\n",
     }
+
+
+def _commands(path: str, command: Any) -> Iterator[str]:
+    """A section for each command under ``command``, in the order of ``--help``; hidden options are left out."""
+    for name, inner in getattr(command, "commands", {}).items():
+        yield from _commands(f"{path} {name}", inner)
+    if hasattr(command, "commands"):
+        return
+    rows, names = [], []
+    for parameter in command.params:
+        if parameter.param_type_name == "argument":
+            shown = (parameter.metavar or parameter.name).upper()
+            names.append(shown if parameter.required else f"[{shown}]")
+        elif parameter.hidden or "--config" in parameter.opts or parameter.name == "help":
+            continue
+        else:
+            shown = ", ".join([*parameter.opts, *parameter.secondary_opts])
+        rows.append(f"| `{shown}` | {_cell(parameter.help or '')} |\n")
+    yield f"\n## `{' '.join([path, *names])}`\n\n{' '.join((command.help or '').split())}\n"
+    if rows:
+        yield "\n| argument or option | meaning |\n|---|---|\n" + "".join(rows)
 
 
 def _sections(path: str, section: type[BaseModel], seen: dict[tuple[str, ...], str]) -> Iterator[str]:

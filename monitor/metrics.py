@@ -1,9 +1,8 @@
 """The names, types and labels of every metric: a public contract, which dashboards, alerts and users' rules hang on.
 
-``docs/metrics.md`` is written from it: ``python -m monitor.metrics > docs/metrics.md``.
+``docs/metrics.md`` is written from it by ``make docs``.
 """
 
-import sys
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -126,7 +125,7 @@ def markdown() -> str:
     lines = [
         "# Metrics",
         "",
-        "Written by `python -m monitor.metrics > docs/metrics.md`; do not edit.",
+        "Written by `make docs`; do not edit.",
         "",
         "Served at `/metrics` in the Prometheus text format (OpenMetrics when asked for). Results come from the store,",
         "so a restart or a slow cadence leaves no gap. What is kept in memory only is marked *process*. `suite` is",
@@ -142,7 +141,3 @@ def markdown() -> str:
         where = " *(process)*" if spec.in_memory else ""
         lines.append(f"| `{PREFIX}{spec.name}` | {spec.kind} | {labels} | {spec.help}{where} |")
     return "\n".join(lines) + "\n"
-
-
-if __name__ == "__main__":
-    sys.stdout.write(markdown())

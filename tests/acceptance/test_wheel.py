@@ -1,4 +1,4 @@
-"""What ``pip install cliffwatch`` gives: a wheel, unpacked in an empty folder, runs the demo with no checkout in sight."""
+"""What ``pip install cliffwatch`` gives: a wheel, unpacked in an empty folder, runs the demo without a checkout."""
 
 import os
 import subprocess

@@ -1,17 +1,8 @@
 """The table of metrics, the page made from it, and what the exporter knows of the signals."""
 
 import re
-from pathlib import Path
 
 from monitor import detect, export, metrics
-
-ROOT = Path(__file__).parents[2]
-
-
-def test_the_page_is_current() -> None:
-    assert (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8") == metrics.markdown(), (
-        "run: python -m monitor.metrics > docs/metrics.md"
-    )
 
 
 def test_names_follow_the_conventions() -> None:
