@@ -7,7 +7,7 @@ goes on where it was, and one that was down does the latest missed run once.
 import asyncio
 import logging
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +18,7 @@ import structlog
 
 from monitor import config, schedule
 from monitor.ask import Asker
-from monitor.cycle import LEASE, House, execute_run
+from monitor.cycle import LEASE, TRY_AGAIN, House, execute_run
 from monitor.errors import CliffwatchError, ConfigError
 from monitor.export import Internals
 from monitor.judge.similarity import Embedder
@@ -49,17 +49,24 @@ def utcnow() -> datetime:
     return datetime.now(UTC)
 
 
-def build_house(settings: Settings, folder: Path, store: Store, internals: Internals | None = None) -> House:
-    """Load the suites that the settings name and wire the stages around the store."""
+def build_house(
+    settings: Settings,
+    folder: Path,
+    store: Store,
+    internals: Internals | None = None,
+    clock: Callable[[], datetime] = utcnow,
+) -> House:
+    """Load the suites that the settings name (paths count from ``folder``) and wire the stages around the store."""
     names = {name for target in settings.targets.values() for name in target.suites}
     suites: dict[str, Suite] = {}
     for name in sorted(names):
         suite = load_suite(name, folder)
         suites[suite.name] = suite
         store.save_suite(suite.digest, suite.name, suite_body(suite))
-    asker = Asker(settings, store, observer=internals.observe_call if internals else None, lease=LEASE)
+    observer = internals.observe_call if internals else None
+    asker = Asker(settings, store, clock=clock, observer=observer, lease=LEASE)
     embedder = Embedder(settings.embeddings) if settings.embeddings else None
-    return House(settings, suites, store, asker, embedder, utcnow)
+    return House(settings, suites, store, asker, embedder, clock)
 
 
 def ensure_run(house: House, target: str, suite: str, slot: datetime, *, scheduled: bool = True) -> Run:
@@ -206,8 +213,7 @@ class App:
                 await execute_run(house, run_id)
             except Exception:
                 self.internals.run_failed()
-                log.exception("run_failed", run=run_id, next="it is tried again at the next tick")
-                await asyncio.sleep(1)
+                log.exception("run_failed", run=run_id, next=f"it is tried again in {TRY_AGAIN.total_seconds():.0f} s")
 
     def health(self) -> Mapping[str, object]:
         """What /healthz says: alive as long as the clock ticks."""

@@ -7,7 +7,7 @@ and what is recorded is never asked again.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -17,7 +17,7 @@ import structlog
 from monitor import schedule
 from monitor.ask import Asker, LostFence
 from monitor.detect import alpha_for, findings_for
-from monitor.errors import CliffwatchError
+from monitor.errors import CliffwatchError, CouldNotMeasure, StoreError
 from monitor.judge.checks import score_answer
 from monitor.judge.llm import judge_questions, verdict_score
 from monitor.judge.similarity import Embedder
@@ -45,6 +45,9 @@ log = structlog.get_logger()
 
 LEASE: Final = timedelta(seconds=10)
 """How long a claimed run stays ours without a sign of life; a killed daemon's run is free again after it."""
+
+TRY_AGAIN: Final = timedelta(seconds=30)
+"""How long a run that failed by an error of ours or the store's waits before it is taken up again."""
 
 ASKED_ARMS: Final = (Arm.SUBJECT, Arm.BASE)
 
@@ -83,32 +86,42 @@ async def execute_run(house: House, run_id: int, *, at_once: bool = False) -> tu
     except LostFence:
         log.warning("run_taken_over", run=run.id, target=run.target, suite=run.suite)
         return None
-    except BaseException:
-        # Also on cancellation: give the run back now instead of letting its lease run out.
+    except CouldNotMeasure as error:
+        log.error("run_unmeasured", run=run.id, target=run.target, suite=run.suite, error=str(error))
+        return () if house.store.finish(run.id, run.fence, RunOutcome.UNMEASURED, (), house.clock()) else None
+    except asyncio.CancelledError:
+        # Given back now instead of when its lease runs out, so that a restart goes on at once.
         house.store.release(run.id, run.fence, house.clock())
+        raise
+    except Exception:
+        house.store.release(run.id, run.fence, house.clock() + TRY_AGAIN)
         raise
 
 
 async def suite_of(house: House, run: Run) -> Suite:
     """The run's probes: the suite as configured now, or the production inputs sampled for this very run.
 
-    A run that outlived a change of its suite goes on with the new one; its digest then differs from the
-    baseline's, and detection says so instead of comparing.
+    Raises CouldNotMeasure when the configuration no longer has it, when the suite was changed since the run began
+    (answers to two versions must not be mixed), or when the production logs cannot be read.
     """
+    target = house.settings.targets.get(run.target)
+    if target is None or run.suite not in target.run_suites:
+        raise CouldNotMeasure(f"{run.target}/{run.suite} is no longer in the configuration")
     if run.suite != PRODUCTION_SUITE:
-        return house.suites[run.suite]
-    production = house.settings.targets[run.target].production
-    if production is None:
-        raise KeyError(f"target {run.target} has no production section any more")
+        suite = house.suites[run.suite]
+        if suite.digest != run.suite_digest:
+            raise CouldNotMeasure(f"suite {run.suite} was changed since the run began; the next run asks the new one")
+        return suite
+    assert target.production is not None
     probes = await asyncio.to_thread(house.store.production_inputs, run.id)
     if not probes:
         since = run.slot - schedule.production_period(house.settings.schedule)
-        sampled = await asyncio.to_thread(sample_production, production, run.seed, since, run.slot)
+        sampled = await asyncio.to_thread(sample_production, target.production, run.seed, since, run.slot)
         log.info("production_sampled", target=run.target, run=run.id, read=sampled.read, inputs=len(sampled.inputs),
                  malformed=sampled.malformed, duplicates=sampled.duplicates)  # fmt: skip
         await asyncio.to_thread(house.store.save_production_inputs, run.id, sampled.inputs)
         probes = [item.probe for item in sampled.inputs]
-    return Suite(PRODUCTION_SUITE, run.suite_digest, tuple(probes), rubric=production.rubric)
+    return Suite(PRODUCTION_SUITE, run.suite_digest, tuple(probes), rubric=target.production.rubric)
 
 
 def questions_of(target: Target, run: Run, suite: Suite) -> list[Question]:
@@ -250,7 +263,8 @@ async def _heartbeat(house: House, run: Run) -> AsyncIterator[None]:
     async def beat() -> None:
         while True:
             await asyncio.sleep(LEASE.total_seconds() / 3)
-            await asyncio.to_thread(house.store.extend_lease, run.id, run.fence, house.clock() + LEASE)
+            with suppress(StoreError):  # what cannot be written now is tried again; the fence protects the run
+                await asyncio.to_thread(house.store.extend_lease, run.id, run.fence, house.clock() + LEASE)
 
     task = asyncio.create_task(beat())
     try:

@@ -1,0 +1,155 @@
+"""One run from due to recorded, over scripted answers: what is asked, what is concluded, what is never concluded."""
+
+import json
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from monitor.app import ensure_run, open_capture, run_now
+from monitor.cycle import House, execute_run
+from monitor.records import Arm, BaselineStatus, Finding, RunOutcome
+from tests.daemon import DOWN, HEALTHY, LOST, NOON, SUITE, Clock, house_of, write
+
+DAYS = 7
+
+
+async def one_day(house: House, clock: Clock, suite: str = "facts") -> tuple[Finding, ...]:
+    """One scheduled run from its slot to its verdict, a look every hour."""
+    slot = clock.at.replace(hour=0, minute=0)
+    clock.at = slot
+    run = ensure_run(house, "bot", suite, slot)
+    for _ in range(24):
+        findings = await execute_run(house, run.id)
+        clock.forward(hours=1)
+        if findings is not None:
+            clock.at = slot + timedelta(days=1)
+            return findings
+    raise AssertionError("the day was over before the run")
+
+
+async def armed(path: Path, clock: Clock) -> None:
+    """A baseline over ``DAYS`` days, approved."""
+    async with house_of(path, clock) as house:
+        start = clock.at.replace(hour=0)
+        open_capture(house, "bot", "facts", start, start + timedelta(days=DAYS), at_once=False)
+        for _ in range(DAYS):
+            assert await one_day(house, clock) == (), "unarmed, so nothing is compared"
+        house.store.close_due_baselines(clock.at)
+        (captured,) = house.store.baselines("bot", "facts", BaselineStatus.CAPTURED)
+        assert (captured.days, captured.answers) == (DAYS, DAYS * len(SUITE["probes"]))
+        house.store.approve(captured.id, "test", "healthy by construction", clock.at)
+
+
+async def test_health_is_quiet_and_a_lost_fine_tune_is_found(tmp_path: Path) -> None:
+    clock, path = Clock(), write(tmp_path, HEALTHY)
+    await armed(path, clock)
+    async with house_of(path, clock) as house:
+        quiet = {f.signal: f for f in await one_day(house, clock)}
+        assert set(quiet) == {"adapter_loss", "judge_score", "length", "contract"}
+        assert not any(f.alarming for f in quiet.values())
+    write(tmp_path, LOST)
+    async with house_of(path, clock) as house:
+        lost = {f.signal: f for f in await one_day(house, clock)}
+        assert lost["adapter_loss"].alarming
+        assert lost["judge_score"].alarming
+        first = lost["adapter_loss"].exhibits[0]
+        assert first.now == first.base != first.baseline
+        assert {a.signal for a in house.store.alarms("bot", raised=True)} >= {"adapter_loss", "judge_score"}
+    write(tmp_path, HEALTHY)
+    async with house_of(path, clock) as house:
+        await one_day(house, clock)
+        assert house.store.alarms("bot", raised=True) == []
+
+
+async def test_an_outage_is_unmeasured_and_says_nothing_of_drift(tmp_path: Path) -> None:
+    clock, path = Clock(), write(tmp_path, HEALTHY)
+    await armed(path, clock)
+    write(tmp_path, DOWN)
+    async with house_of(path, clock) as house:
+        assert await one_day(house, clock) == ()
+        (run,) = house.store.runs("bot", limit=1)
+        assert run.outcome is RunOutcome.UNMEASURED
+        assert house.store.alarms("bot", raised=True) == []
+
+
+async def test_a_run_is_spread_over_its_day_and_asks_each_question_once(tmp_path: Path) -> None:
+    clock = Clock(NOON.replace(hour=0))
+    async with house_of(write(tmp_path, HEALTHY), clock) as house:
+        run = ensure_run(house, "bot", "facts", clock.at)
+        seen = []
+        while house.store.get_run(run.id).status != "done":
+            await execute_run(house, run.id)
+            seen.append(len([key for key in house.store.answered(run.id) if key[0] in (Arm.SUBJECT, Arm.BASE)]))
+            clock.forward(minutes=30)
+        questions = 2 * len(SUITE["probes"])
+        assert sorted(set(seen) - {0}) == [questions // 3, 2 * questions // 3, questions], "three batches"
+        arms = [arm for arm, _, _ in house.store.answered(run.id)]
+        assert {arm: arms.count(arm) for arm in Arm} == dict.fromkeys(Arm, len(SUITE["probes"]))
+
+
+async def test_a_suite_changed_in_mid_run_is_not_mixed(tmp_path: Path) -> None:
+    clock, path = Clock(NOON.replace(hour=0)), write(tmp_path, HEALTHY)
+    async with house_of(path, clock) as house:
+        run = ensure_run(house, "bot", "facts", clock.at)
+        clock.forward(hours=6)
+        assert await execute_run(house, run.id) is None
+    changed = {**SUITE, "probes": [{**probe, "prompt": "Another question?"} for probe in SUITE["probes"]]}
+    (tmp_path / "probes" / "facts.yaml").write_text(yaml.safe_dump(changed))
+    async with house_of(path, clock) as house:
+        clock.forward(hours=12)
+        assert await execute_run(house, run.id) == ()
+        assert house.store.get_run(run.id).outcome is RunOutcome.UNMEASURED
+
+
+async def test_a_target_that_left_the_configuration_leaves_no_run_behind(tmp_path: Path) -> None:
+    clock, path = Clock(), write(tmp_path, HEALTHY)
+    async with house_of(path, clock) as house:
+        run = ensure_run(house, "bot", "facts", clock.at)
+    other = yaml.safe_load(path.read_text())["targets"]["bot"]
+    write(tmp_path, HEALTHY, targets={"other": other})
+    async with house_of(path, clock) as house:
+        assert await execute_run(house, run.id) == ()
+        assert house.store.due_runs(clock.at + timedelta(days=1)) == []
+
+
+def production(folder: Path, log: list[dict[str, Any]] | None) -> Path:
+    if log is not None:
+        (folder / "requests.jsonl").write_text("".join(json.dumps(line) + "\n" for line in log))
+    source = {"kind": "jsonl", "path": "requests.jsonl", "time": "at"}
+    target = {
+        "subject": {"provider": "script", "model": "tuned"},
+        "base": {"provider": "script", "model": "plain"},
+        "production": {"source": source, "sample": 20, "rubric": "Pass if the reply helps."},
+    }
+    return write(folder, HEALTHY, targets={"bot": target})
+
+
+def request(at: datetime, text: str) -> dict[str, Any]:
+    return {"at": at.isoformat(), "messages": [{"role": "user", "content": text}]}
+
+
+async def test_a_production_sample_is_redacted_asked_and_judged(tmp_path: Path) -> None:
+    clock = Clock()
+    log = [request(NOON - timedelta(days=1), f"I am jo{n}@example.com, where is order {n}?") for n in range(40)]
+    log += [request(NOON - timedelta(days=30), "too old"), request(NOON + timedelta(days=1), "not yet")]
+    async with house_of(production(tmp_path, log), clock) as house:
+        run_id = await run_now(house, "bot", "production")
+        inputs = house.store.production_inputs(run_id)
+        assert len(inputs) == 20
+        assert all("<email>" in probe.prompt for probe in inputs)
+        assert house.store.get_run(run_id).outcome is RunOutcome.MEASURED
+        answers = house.store.answers([run_id])
+        assert len(answers) == 40
+        assert {a.arm: a.scores["judge"] for a in answers} == {Arm.SUBJECT: 1.0, Arm.BASE: 0.0}
+    for file in tmp_path.glob("cliffwatch.db*"):
+        assert b"@example.com" not in file.read_bytes()
+
+
+async def test_logs_that_cannot_be_read_are_unmeasured_once(tmp_path: Path) -> None:
+    clock = Clock()
+    async with house_of(production(tmp_path, None), clock) as house:
+        run_id = await run_now(house, "bot", "production")
+        assert house.store.get_run(run_id).outcome is RunOutcome.UNMEASURED
+        assert house.store.due_runs(clock.at + timedelta(days=1)) == []
