@@ -1,0 +1,101 @@
+"""The commands as a user types them: exit codes, JSON, and errors that say what to do."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.daemon import DOWN, HEALTHY, LOST, write
+
+
+def cliffwatch(folder: Path, *arguments: str) -> tuple[int, str, str]:
+    command = [sys.executable, "-m", "monitor", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+def printed(folder: Path, *arguments: str) -> tuple[int, Any]:
+    """Exit code and the JSON on standard output; nothing else may stand there."""
+    code, out, _ = cliffwatch(folder, *arguments, "--json")
+    return code, json.loads(out)
+
+
+def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
+    write(tmp_path, HEALTHY)
+    assert cliffwatch(tmp_path, "check")[:2] == (0, "cliffwatch.yaml: fine\n")
+    code, rows = printed(tmp_path, "status")
+    assert (code, rows[0]["armed"], rows[0]["baseline"]) == (0, False, "no baseline: cliffwatch baseline capture")
+
+    code, out, _ = cliffwatch(tmp_path, "baseline", "capture", "bot", "--at-once", "5")
+    assert code == 0
+    assert "captured 5 runs at once" in out
+    code, out, error = cliffwatch(tmp_path, "baseline", "approve", "bot", "--by", "sre", "--why", "read them")
+    assert (code, error) == (0, "")
+    assert printed(tmp_path, "baseline", "show")[1][0]["approved_by"] == "sre"
+
+    code, results = printed(tmp_path, "probe", "bot")
+    assert (code, results[0]["run"]["outcome"]) == (0, "measured")
+    write(tmp_path, LOST)
+    code, results = printed(tmp_path, "probe", "bot")
+    assert code == 1
+    assert "adapter_loss" in {f["signal"] for f in results[0]["findings"] if f["alarming"]}
+    code, rows = printed(tmp_path, "status")
+    assert (code, rows[0]["alarms"][0]["target"]) == (1, "bot")
+    code, out, _ = cliffwatch(tmp_path, "findings", "bot", "--signal", "adapter_loss", "--limit", "1")
+    assert code == 0
+    assert all(word in out for word in ("ALARM", "baseline", "now", "base", "no idea about"))
+
+    assert cliffwatch(tmp_path, "baseline", "retire", "bot", "--by", "sre", "--why", "new model")[0] == 0
+    assert printed(tmp_path, "status")[1][0]["armed"] is False
+
+
+def test_what_could_not_be_measured_is_exit_3(tmp_path: Path) -> None:
+    write(tmp_path, DOWN)
+    code, _, error = cliffwatch(tmp_path, "probe", "bot")
+    assert code == 3
+    assert "nothing usable came back" in error
+
+
+def test_ask_explains_one_exchange(tmp_path: Path) -> None:
+    write(tmp_path, HEALTHY)
+    code, out, _ = cliffwatch(tmp_path, "ask", "bot", "fact-3")
+    assert (code, out.strip()) == (0, "Certainly: fact-fact-3, as in fact 0 to fact 11. Yours, the shop.")
+    code, out, _ = cliffwatch(tmp_path, "ask", "bot", "fact-3", "--base", "--debug")
+    assert code == 0
+    assert all(part in out for part in ("request", "response", "read as", "no idea about fact-3"))
+    assert printed(tmp_path, "ask", "bot", "fact-3")[1]["outcome"]["text"].startswith("Certainly")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["probe", "bt"], "'bt' is no target of the configuration; did you mean 'bot'?"),
+        (["probe", "bot", "--suite", "fact"], "did you mean 'facts'?"),
+        (["ask", "bot", "fact-99"], "did you mean 'fact-9'?"),
+        (["baseline", "capture", "bot"], "give either --days N (the daemon collects) or --at-once N (now)"),
+        (["baseline", "approve", "bot", "--by", "me", "--why", "x"], "bot: no captured baseline (there is none)"),
+        (["check", "--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["init", "cliffwatch.yaml"], "is there already; nothing was written"),
+    ],
+)
+def test_a_mistake_is_one_message_and_exit_2(tmp_path: Path, arguments: list[str], says: str) -> None:
+    write(tmp_path, HEALTHY)
+    code, out, error = cliffwatch(tmp_path, *arguments)
+    assert (code, out) == (2, "")
+    assert says in error
+    assert "Traceback" not in error
+
+
+def test_every_command_has_help_and_init_writes_what_check_reads(tmp_path: Path) -> None:
+    code, out, _ = cliffwatch(tmp_path, "init")
+    assert code == 0
+    code, _, error = cliffwatch(tmp_path, "check")
+    assert code == 2
+    assert "is not set" in error, "the starter's key is the one thing that is missing"
+    for command in ("run", "probe", "ask", "baseline", "status", "findings", "migrate", "schema", "demo", "lab"):
+        assert cliffwatch(tmp_path, command, "--help")[0] == 0
+    assert json.loads(cliffwatch(tmp_path, "schema")[1])["title"] == "cliffwatch.yaml"
+    assert out.startswith("wrote cliffwatch.yaml")
