@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -19,10 +20,10 @@ import structlog
 from monitor import config, schedule
 from monitor.ask import Asker
 from monitor.cycle import LEASE, TRY_AGAIN, House, execute_run
-from monitor.errors import CliffwatchError, ConfigError
+from monitor.errors import CliffwatchError, ConfigError, CouldNotMeasure
 from monitor.export import Internals
 from monitor.judge.similarity import Embedder
-from monitor.records import PRODUCTION_SUITE, Run, Suite
+from monitor.records import PRODUCTION_SUITE, Arm, Run, Suite
 from monitor.settings import Settings
 from monitor.store import Store, open_store
 from monitor.suites import load_suite, suite_body
@@ -32,14 +33,19 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-RUNS_AT_ONCE: Final = 8
-"""Runs in flight in one process; the providers' own limits bound the calls."""
+RUNS_AT_ONCE: Final = 64
+"""Runs in flight in one process: many, so that those of a hanging provider do not hold up the others'. How many calls
+are out is bounded by each provider's own limits."""
 
 TICK_SECONDS: Final = 5.0
 """Between two looks at the ledger; less on a demo's fast clock."""
 
 STANDSTILL_SECONDS: Final = 60.0
-"""A clock that has not ticked for so long is started again; for twice as long, /healthz says that it is not alive."""
+"""A clock without a successful tick for so long is started again."""
+
+DEAD_SECONDS: Final = 600.0
+"""Without a successful tick for so long, /healthz says that the daemon is not alive. Long enough that a store which
+is away for some minutes does not have the daemon restarted: that would not bring it back."""
 
 LATE: Final = 0.1
 """Share of a day by which a run may be made after its slot and still be on time."""
@@ -69,6 +75,14 @@ def build_house(
     return House(settings, suites, store, asker, embedder, clock)
 
 
+def digest_of(house: House, target: str, suite: str) -> str:
+    """What a run's answers and scores depend on, as one sha256: the suite, or how production inputs are drawn."""
+    production = house.settings.targets[target].production
+    if suite != PRODUCTION_SUITE or production is None:
+        return house.suites[suite].digest
+    return sha256(production.model_dump_json(exclude={"sample"}).encode()).hexdigest()
+
+
 def ensure_run(house: House, target: str, suite: str, slot: datetime, *, scheduled: bool = True) -> Run:
     """The ledger's row for (target, suite, slot), made if it is not there.
 
@@ -77,7 +91,7 @@ def ensure_run(house: House, target: str, suite: str, slot: datetime, *, schedul
     now = house.clock()
     late = now - slot > timedelta(seconds=LATE * house.settings.schedule.day_seconds)
     seed = schedule.run_seed(target, suite, slot)
-    digest = house.suites[suite].digest if suite != PRODUCTION_SUITE else PRODUCTION_SUITE
+    digest = digest_of(house, target, suite)
     return house.store.ensure_run(target, suite, slot, seed, digest, next_at=now if late else slot, scheduled=scheduled)
 
 
@@ -103,6 +117,7 @@ class App:
         self._slots = asyncio.Semaphore(RUNS_AT_ONCE)
         self._closing: set[asyncio.Task[None]] = set()
         self._last_tick: float | None = None
+        self._clock_started = monotonic()
         self._reload_lock = asyncio.Lock()
         self._scheduler: AsyncIOScheduler | None = None
         self._tick_seconds = TICK_SECONDS
@@ -182,8 +197,8 @@ class App:
                 log.info("run_due", target=target, suite=suite, run=run.id, slot=slot.isoformat())
             await asyncio.to_thread(store.close_due_baselines, now)
             await asyncio.to_thread(store.release_expired, now)
-            for run_id in await asyncio.to_thread(store.due_runs, now):
-                self._dispatch(house, run_id)
+            for run in await asyncio.to_thread(store.due_runs, now):
+                self._dispatch(run)
             self._last_tick = monotonic()
             self.internals.ticked(now)
         except Exception:
@@ -199,13 +214,18 @@ class App:
         }
         return schedule.due(house.settings, now, latest)
 
-    def _dispatch(self, house: House, run_id: int) -> None:
-        """The inline dispatcher: a task in this process, at most ``RUNS_AT_ONCE`` at work."""
-        if run_id in self._runs:
+    def _dispatch(self, run: Run) -> None:
+        """The inline dispatcher: a task in this process, at most ``RUNS_AT_ONCE`` at work.
+
+        A run that this configuration does not know is left alone: another daemon's, on the same store.
+        """
+        assert self.house is not None
+        target = self.house.settings.targets.get(run.target)
+        if run.id in self._runs or target is None or run.suite not in target.run_suites:
             return
-        task = asyncio.create_task(self._execute(house, run_id), name=f"run-{run_id}")
-        self._runs[run_id] = task
-        task.add_done_callback(lambda _: self._runs.pop(run_id, None))
+        task = asyncio.create_task(self._execute(self.house, run.id), name=f"run-{run.id}")
+        self._runs[run.id] = task
+        task.add_done_callback(lambda _: self._runs.pop(run.id, None))
 
     async def _execute(self, house: House, run_id: int) -> None:
         async with self._slots:
@@ -218,7 +238,7 @@ class App:
     def health(self) -> Mapping[str, object]:
         """What /healthz says: alive as long as the clock ticks."""
         age = None if self._last_tick is None else monotonic() - self._last_tick
-        return {"ok": age is not None and age < 2 * STANDSTILL_SECONDS, "last_tick_age_seconds": age}
+        return {"ok": age is not None and age < DEAD_SECONDS, "last_tick_age_seconds": age}
 
     def _start_clock(self, settings: Settings) -> None:
         from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -235,6 +255,7 @@ class App:
             max_instances=1, coalesce=True, misfire_grace_time=None,
         )  # fmt: skip
         self._scheduler.start()
+        self._clock_started = monotonic()
 
     async def _tick_now(self) -> None:
         await self.tick(utcnow())
@@ -243,9 +264,8 @@ class App:
         """Start the clock again when it stands still: an error inside APScheduler 3 stops it without a word."""
         while True:
             await asyncio.sleep(STANDSTILL_SECONDS / 4)
-            if self._last_tick is not None and monotonic() - self._last_tick > STANDSTILL_SECONDS:
+            if monotonic() - max(self._last_tick or 0.0, self._clock_started) > STANDSTILL_SECONDS:
                 log.error("clock_stood_still", seconds=STANDSTILL_SECONDS, next="starting it again")
-                self._last_tick = monotonic()
                 self._start_clock(self.current)
 
     async def _serve(self, settings: Settings) -> None:
@@ -300,10 +320,11 @@ async def run_now(house: House, target: str, suite: str) -> int:
 
 
 async def capture_at_once(house: House, target: str, suite: str, rounds: int) -> None:
-    """Capture a baseline now, in ``rounds`` runs one after the other."""
+    """Capture a baseline now, in ``rounds`` runs one after the other; CouldNotMeasure when nothing came back."""
     start = house.clock()
-    for _ in range(rounds):
-        await run_now(house, target, suite)
+    runs = [await run_now(house, target, suite) for _ in range(rounds)]
+    if not any(answer.arm is Arm.SUBJECT for answer in await asyncio.to_thread(house.store.answers, runs)):
+        raise CouldNotMeasure(f"{target}/{suite}: none of {rounds} runs brought a usable answer; nothing was captured")
     end = house.clock() + timedelta(microseconds=1)
     open_capture(house, target, suite, start, end, at_once=True)
     await asyncio.to_thread(house.store.close_due_baselines, end)
@@ -312,7 +333,7 @@ async def capture_at_once(house: House, target: str, suite: str, rounds: int) ->
 def open_capture(house: House, target: str, suite: str, start: datetime, end: datetime, *, at_once: bool) -> int:
     """Open a capture window over [start, end); runs whose slot lies in it belong to it. The baseline's id."""
     configured = house.settings.targets[target]
-    digest = house.suites[suite].digest if suite != PRODUCTION_SUITE else PRODUCTION_SUITE
+    digest = digest_of(house, target, suite)
     baseline = house.store.open_baseline(
         target, suite, digest, configured.subject.model, configured.base.model if configured.base else None,
         start, end, at_once=at_once, day_seconds=house.settings.schedule.day_seconds,

@@ -132,14 +132,17 @@ def ask(
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Put one probe to the target, outside any run; nothing is recorded."""
+    """Put one probe to the target, outside any run and budget; nothing is recorded. Exit 3: no usable answer."""
     import asyncio
 
     from monitor import commands, show
+    from monitor.records import Unmeasured
 
     with commands.opened(config) as house:
         exchange = asyncio.run(commands.ask(house, target, probe, base=base))
     show.exchange(exchange, debug=debug, as_json=as_json)
+    if isinstance(exchange.outcome, Unmeasured):
+        raise typer.Exit(3)
 
 
 @baseline_app.command()
@@ -176,6 +179,8 @@ def show_baselines(
     from monitor import commands, show
 
     with commands.opened(config) as house:
+        if target is not None:
+            commands.known_target(house, target)
         show.baselines(house.store.baselines(target), as_json=as_json)
 
 
@@ -204,21 +209,29 @@ def retire(
     by: By,
     why: Why,
     suite: SuiteOption = None,
+    number: Annotated[int | None, typer.Option("--id", help="This very baseline, or capture.")] = None,
     config: Config = DEFAULT,
 ) -> None:
-    """Retire the approved baselines of a target; it is unarmed until another is approved."""
+    """Retire the approved baselines of a target, which is then unarmed; with --id, any one, or give up a capture."""
     _decide(
-        config, target, suite, "approved", lambda house, b: house.store.retire(b.id, by, why, house.clock()), "retired"
+        config,
+        target,
+        suite,
+        "approved",
+        lambda house, b: house.store.retire(b.id, by, why, house.clock()),
+        "retired",
+        number,
     )
 
 
-def _decide(config: Path, target: str, suite: str | None, status: str, act: Any, done: str) -> None:
+def _decide(
+    config: Path, target: str, suite: str | None, status: str, act: Any, done: str, number: int | None = None
+) -> None:
     from monitor import commands
     from monitor.records import BaselineStatus
 
     with commands.opened(config) as house:
-        found = commands.baselines_to_decide(house, target, suite, BaselineStatus(status))
-        for baseline in found:
+        for baseline in commands.baselines_to_decide(house, target, suite, BaselineStatus(status), number):
             act(house, baseline)
             typer.echo(
                 f"{baseline.target}/{baseline.suite}: baseline {baseline.id} {done} ({baseline.answers} answers)"
@@ -249,6 +262,8 @@ def findings(
     from monitor import commands, show
 
     with commands.opened(config) as house:
+        if target is not None:
+            commands.known_target(house, target)
         found = house.store.findings(target=target, signal=signal, alarming=alarming or None, limit=limit)
     show.findings(found, as_json=as_json)
 

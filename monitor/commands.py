@@ -38,9 +38,14 @@ def opened(config_path: Path) -> Iterator["House"]:
         store.close()
 
 
+def known_target(house: "House", target: str) -> None:
+    """An error that names the nearest target when there is no such one."""
+    _known("target", target, house.settings.targets)
+
+
 def chosen_suites(house: "House", target: str, suite: str | None) -> list[str]:
     """The suites of ``target`` that a command is about; errors name the nearest known name."""
-    _known("target", target, house.settings.targets)
+    known_target(house, target)
     names = house.settings.targets[target].run_suites
     if suite is None:
         return names
@@ -102,6 +107,7 @@ async def capture(
     day = timedelta(seconds=house.settings.schedule.day_seconds)
     try:
         for name in chosen_suites(house, target, suite):
+            _no_open_window(house, target, name)
             if days is not None:
                 # From the start of today, so that today's run belongs to it.
                 start = schedule.day_start(house.settings.schedule, house.clock())
@@ -117,17 +123,34 @@ async def capture(
     return lines
 
 
-def baselines_to_decide(house: "House", target: str, suite: str | None, status: BaselineStatus) -> list[Baseline]:
-    """The newest baseline in ``status`` for each chosen suite; an error when there is none at all."""
+def _no_open_window(house: "House", target: str, suite: str) -> None:
+    """Refuse a second capture before anything is asked and paid for."""
+    for open_one in house.store.baselines(target, suite, BaselineStatus.CAPTURING):
+        raise UsageError(
+            f"{target}/{suite}: baseline {open_one.id} is being captured until {open_one.ends_at:%Y-%m-%d %H:%M} UTC; "
+            f"wait for it, or give it up: cliffwatch baseline retire {target} --id {open_one.id} --by YOU --why REASON"
+        )
+
+
+def baselines_to_decide(
+    house: "House", target: str, suite: str | None, status: BaselineStatus, number: int | None = None
+) -> list[Baseline]:
+    """The newest baseline in ``status`` for each chosen suite, or the one with id ``number`` whatever its status.
+
+    An error when there is none at all.
+    """
     house.store.close_due_baselines(house.clock())
-    found = [
-        baselines[0]
-        for name in chosen_suites(house, target, suite)
-        if (baselines := house.store.baselines(target, name, status))
-    ]
+    suites = chosen_suites(house, target, suite)
+    known = [b for b in house.store.baselines(target) if b.suite in suites]
+    if number is not None:
+        found = [b for b in known if b.id == number]
+    else:
+        found = [next(b for b in known if b.suite == name and b.status is status)
+                 for name in suites if any(b.suite == name and b.status is status for b in known)]  # fmt: skip
     if not found:
-        others = ", ".join(f"{b.suite}: {b.status}" for b in house.store.baselines(target, suite)) or "there is none"
-        raise UsageError(f"{target}: no {status} baseline ({others})")
+        wanted = f"baseline {number}" if number is not None else f"{status} baseline"
+        others = ", ".join(f"{b.id}: {b.suite}, {b.status}" for b in known) or "there is none"
+        raise UsageError(f"{target}: no {wanted} ({others})")
     return found
 
 
@@ -156,13 +179,15 @@ def status(house: "House") -> list[StatusRow]:
 
 
 def _status_row(house: "House", target: str, suite: str) -> StatusRow:
+    from monitor.app import digest_of
+
     store = house.store
     approved = store.approved(target, suite)
     runs = [run for run in store.runs(target, suite, limit=20) if run.status == "done"]
     return StatusRow(
         target=target,
         suite=suite,
-        armed=approved is not None,
+        armed=approved is not None and approved.suite_digest == digest_of(house, target, suite),
         baseline=_baseline_words(house, target, suite, approved),
         last_run=runs[0].slot if runs else None,
         last_outcome=runs[0].outcome if runs else None,
@@ -173,9 +198,10 @@ def _status_row(house: "House", target: str, suite: str) -> StatusRow:
 
 def _baseline_words(house: "House", target: str, suite: str, approved: Baseline | None) -> str:
     """Why a target is armed or not, in a few words."""
+    from monitor.app import digest_of
+
     if approved is not None:
-        changed = suite in house.suites and house.suites[suite].digest != approved.suite_digest
-        if changed:
+        if approved.suite_digest != digest_of(house, target, suite):
             return f"baseline {approved.id} is of another version of the suite: capture and approve a new one"
         rests_on = f"{approved.answers} answers over {approved.days} days"
         return f"baseline {approved.id}: {rests_on}, approved by {approved.approved_by}"

@@ -8,8 +8,9 @@ and what is recorded is never asked again.
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
@@ -22,13 +23,13 @@ from monitor.judge.checks import score_answer
 from monitor.judge.llm import judge_questions, verdict_score
 from monitor.judge.similarity import Embedder
 from monitor.records import (
+    JUDGE_GRADER,
     PRODUCTION_SUITE,
     Answer,
     Arm,
     Comparison,
     Finding,
     GradedAnswer,
-    Outcome,
     Probe,
     Question,
     Run,
@@ -40,6 +41,7 @@ from monitor.sample import sample_production
 from monitor.seeds import question_seed
 from monitor.settings import Endpoint, Settings, Target
 from monitor.store import Store
+from monitor.suites import suite_from_body
 
 log = structlog.get_logger()
 
@@ -48,6 +50,12 @@ LEASE: Final = timedelta(seconds=10)
 
 TRY_AGAIN: Final = timedelta(seconds=30)
 """How long a run that failed by an error of ours or the store's waits before it is taken up again."""
+
+PATIENCE: Final = timedelta(days=1)
+"""How long a production run whose logs cannot be read goes on trying."""
+
+CLEARING_SHARE: Final = 0.8
+"""Share of the subject's questions that must have an answer for a run to clear an alarm; it may raise one with less."""
 
 ASKED_ARMS: Final = (Arm.SUBJECT, Arm.BASE)
 
@@ -87,35 +95,48 @@ async def execute_run(house: House, run_id: int, *, at_once: bool = False) -> tu
         log.warning("run_taken_over", run=run.id, target=run.target, suite=run.suite)
         return None
     except CouldNotMeasure as error:
-        log.error("run_unmeasured", run=run.id, target=run.target, suite=run.suite, error=str(error))
-        return () if house.store.finish(run.id, run.fence, RunOutcome.UNMEASURED, (), house.clock()) else None
+        return await _give_up(house, run, error, patient=not at_once)
     except asyncio.CancelledError:
         # Given back now instead of when its lease runs out, so that a restart goes on at once.
         house.store.release(run.id, run.fence, house.clock())
         raise
     except Exception:
-        house.store.release(run.id, run.fence, house.clock() + TRY_AGAIN)
+        await asyncio.to_thread(house.store.release, run.id, run.fence, house.clock() + TRY_AGAIN)
         raise
 
 
-async def suite_of(house: House, run: Run) -> Suite:
-    """The run's probes: the suite as configured now, or the production inputs sampled for this very run.
+async def _give_up(house: House, run: Run, error: CouldNotMeasure, *, patient: bool) -> tuple[Finding, ...] | None:
+    """End a run that cannot be asked as unmeasured; logs that cannot be read get ``PATIENCE`` to come back."""
+    if patient and run.suite == PRODUCTION_SUITE and house.clock() < run.slot + PATIENCE:
+        log.warning("run_waits", run=run.id, target=run.target, suite=run.suite, error=str(error))
+        await asyncio.to_thread(house.store.release, run.id, run.fence, house.clock() + PATIENCE / 24)
+        return None
+    log.error("run_unmeasured", run=run.id, target=run.target, suite=run.suite, error=str(error))
+    done = await asyncio.to_thread(house.store.finish, run.id, run.fence, RunOutcome.UNMEASURED, (), house.clock())
+    return () if done else None
 
-    Raises CouldNotMeasure when the configuration no longer has it, when the suite was changed since the run began
-    (answers to two versions must not be mixed), or when the production logs cannot be read.
+
+async def suite_of(house: House, run: Run) -> Suite:
+    """The run's probes: its suite, or the production inputs sampled for this very run.
+
+    A run goes on with the version of the suite that it began with, so that answers to two versions never mix.
+    Raises CouldNotMeasure when the configuration no longer has the suite, or the production logs cannot be read.
     """
     target = house.settings.targets.get(run.target)
     if target is None or run.suite not in target.run_suites:
         raise CouldNotMeasure(f"{run.target}/{run.suite} is no longer in the configuration")
     if run.suite != PRODUCTION_SUITE:
-        suite = house.suites[run.suite]
-        if suite.digest != run.suite_digest:
-            raise CouldNotMeasure(f"suite {run.suite} was changed since the run began; the next run asks the new one")
-        return suite
+        configured = house.suites[run.suite]
+        if configured.digest == run.suite_digest:
+            return configured
+        body = await asyncio.to_thread(house.store.suite_body, run.suite_digest)
+        if body is None:
+            raise CouldNotMeasure(f"the version of suite {run.suite} that the run began with is not in the store")
+        return suite_from_body(run.suite_digest, body)
     assert target.production is not None
     probes = await asyncio.to_thread(house.store.production_inputs, run.id)
     if not probes:
-        since = run.slot - schedule.production_period(house.settings.schedule)
+        since = run.slot - timedelta(seconds=schedule.interval_seconds(house.settings.schedule, run.suite))
         sampled = await asyncio.to_thread(sample_production, target.production, run.seed, since, run.slot)
         log.info("production_sampled", target=run.target, run=run.id, read=sampled.read, inputs=len(sampled.inputs),
                  malformed=sampled.malformed, duplicates=sampled.duplicates)  # fmt: skip
@@ -207,10 +228,13 @@ async def _score(house: House, run: Run, suite: Suite) -> None:
 
 async def _conclude(house: House, run: Run, suite: Suite) -> tuple[Finding, ...] | None:
     """Detect against the approved baseline and finish the run; ``None`` when another worker finished it."""
-    outcomes = [o for (arm, _, _), o in await asyncio.to_thread(house.store.outcomes, run.id) if arm is Arm.SUBJECT]
+    asked = len(suite.probes) * suite.replicates
+    answers = [a for a in await asyncio.to_thread(house.store.answers, [run.id]) if a.arm is Arm.SUBJECT]
     findings = await asyncio.to_thread(detect, house, run, suite)
-    outcome = outcome_of(outcomes)
-    if not await asyncio.to_thread(house.store.finish, run.id, run.fence, outcome, findings, house.clock()):
+    outcome = outcome_of(len(answers), asked)
+    clears = len(answers) >= CLEARING_SHARE * asked
+    finish = partial(house.store.finish, run.id, run.fence, outcome, findings, house.clock(), clears=clears)
+    if not await asyncio.to_thread(finish):
         return None
     log.info("run_finished", target=run.target, suite=run.suite, run=run.id, slot=run.slot.isoformat(),
              outcome=outcome, alarming=[f.signal for f in findings if f.alarming])  # fmt: skip
@@ -220,14 +244,19 @@ async def _conclude(house: House, run: Run, suite: Suite) -> tuple[Finding, ...]
 def detect(house: House, run: Run, suite: Suite) -> tuple[Finding, ...]:
     """Compare the run with its approved baseline; no approved baseline, no findings: the target is unarmed."""
     baseline = house.store.approved(run.target, run.suite)
-    if baseline is None or (baseline.suite_digest != run.suite_digest and run.suite != PRODUCTION_SUITE):
+    if baseline is None or baseline.suite_digest != run.suite_digest:
         return ()
+    before = _asked(house.store.answers(baseline.run_ids))
+    if house.store.judges(baseline.run_ids) != house.store.judges([run.id]):
+        # Another judge's scores are another scale: better no verdict on scores than one on the judge.
+        log.warning("judge_changed", target=run.target, suite=run.suite, baseline=baseline.id)
+        before = [replace(a, scores={g: s for g, s in a.scores.items() if g != JUDGE_GRADER}) for a in before]
     comparison = Comparison(
         run_id=run.id,
         target=run.target,
         suite=run.suite,
         now=tuple(_asked(house.store.answers([run.id]))),
-        baseline=tuple(_asked(house.store.answers(baseline.run_ids))),
+        baseline=tuple(before),
         prompts={probe.id: probe.prompt for probe in suite.probes},
         alpha=alpha_for(house.settings.alarms.false_pages_per_target_year, looks_per_year(house.settings, run.target)),
         baseline_at_once=baseline.at_once,
@@ -244,12 +273,11 @@ def looks_per_year(settings: Settings, target: str) -> float:
     return sum(365 / schedule.parse(expression).days for expression in expressions)
 
 
-def outcome_of(outcomes: Sequence[Outcome]) -> RunOutcome:
-    """``measured`` when every question has a usable answer, ``unmeasured`` when none has."""
-    usable = sum(isinstance(o, Answer) for o in outcomes)
-    if not usable:
+def outcome_of(answers: int, asked: int) -> RunOutcome:
+    """``measured`` when each of the subject's questions has a usable answer, ``unmeasured`` when none has."""
+    if not answers:
         return RunOutcome.UNMEASURED
-    return RunOutcome.MEASURED if usable == len(outcomes) else RunOutcome.PARTIAL
+    return RunOutcome.MEASURED if answers >= asked else RunOutcome.PARTIAL
 
 
 def _asked(answers: Sequence[GradedAnswer]) -> list[GradedAnswer]:

@@ -19,18 +19,19 @@ from prometheus_client.registry import Collector
 from monitor import __version__
 from monitor.metrics import METRICS, PREFIX, MetricSpec
 from monitor.records import (
-    PRODUCTION_SUITE,
     Alarm,
     Arm,
     BaselineStatus,
     FindingNumbers,
+    Run,
     RunSummary,
     Severity,
     Spend,
     SuiteProgress,
     Usage,
 )
-from monitor.settings import Schedule, Settings, Target
+from monitor.schedule import interval_seconds
+from monitor.settings import Settings, Target
 
 log = structlog.get_logger()
 
@@ -41,6 +42,9 @@ SIGNALS: Final[Mapping[str, Severity]] = {
     "contract": Severity.TICKET,
 }
 """Every signal with its severity, so that ``alarm`` is 0 before anything was ever raised."""
+
+OUTDATED: Final = "outdated"
+"""``baselines``' status of an approved baseline whose suite has changed since: nothing is compared with it."""
 
 UNARMED: Final = "unarmed"
 """``target_info``'s baseline while no baseline is approved."""
@@ -72,7 +76,8 @@ class Readings(Protocol):
     def finding_numbers(self, ids: Sequence[int]) -> dict[int, FindingNumbers]: ...
     def baseline_counts(self) -> dict[tuple[str, str, str], tuple[int, int]]: ...
     def spent_by_target(self, day: date) -> dict[str, Spend]: ...
-    def oldest_due(self, now: datetime) -> datetime | None: ...
+    def due_runs(self, now: datetime) -> list[Run]: ...
+    def outdated(self) -> set[tuple[str, str]]: ...
 
 
 class Internals:
@@ -190,19 +195,20 @@ class StoreCollector(Collector):
         families = _Families()
         families.add("build_info", [__version__], 1)
         with self._lock:
-            _targets(families, settings, self.store.baseline_counts())
+            _targets(families, settings, self.store.baseline_counts(), self.store.outdated())
             _alarms(families, settings.targets, self.store.alarms(raised=True, limit=1_000_000))
-            _progress(families, settings.targets, self.store.progress())
-            self._runs(families, settings.targets)
-            self._findings(families, settings.targets)
+            ours = _pairs(settings)
+            _progress(families, ours, self.store.progress())
+            self._runs(families, ours)
+            self._findings(families, ours)
             _usage(families, settings.targets, self.store.usage())
             _budgets(families, settings.targets, self.store.spent_by_target(now.date()))
-            oldest = self.store.oldest_due(now)
-        families.add("schedule_lag_seconds", [], 0.0 if oldest is None else (now - oldest).total_seconds())
+            waiting = [run.next_at for run in self.store.due_runs(now) if (run.target, run.suite) in ours]
+        families.add("schedule_lag_seconds", [], (now - min(waiting, default=now)).total_seconds())
         return families.metrics()
 
-    def _runs(self, families: _Families, targets: Collection[str]) -> None:
-        last = {key: run_id for key, run_id in self.store.last_done().items() if key[0] in targets}
+    def _runs(self, families: _Families, ours: Collection[tuple[str, str]]) -> None:
+        last = {key: run_id for key, run_id in self.store.last_done().items() if key in ours}
         unseen = [run_id for run_id in last.values() if run_id not in self._summaries]
         kept = self._summaries | self.store.summaries(unseen)
         self._summaries = {run_id: kept[run_id] for run_id in last.values() if run_id in kept}
@@ -210,8 +216,8 @@ class StoreCollector(Collector):
             if run_id in self._summaries:
                 _summary(families, key, self._summaries[run_id])
 
-    def _findings(self, families: _Families, targets: Collection[str]) -> None:
-        latest = {key: found for key, found in self.store.latest_finding_ids().items() if key[0] in targets}
+    def _findings(self, families: _Families, ours: Collection[tuple[str, str]]) -> None:
+        latest = {key: found for key, found in self.store.latest_finding_ids().items() if key[:2] in ours}
         unseen = [found for found in latest.values() if found not in self._numbers]
         kept = self._numbers | self.store.finding_numbers(unseen)
         self._numbers = {found: kept[found] for found in latest.values() if found in kept}
@@ -220,16 +226,16 @@ class StoreCollector(Collector):
                 _numbers(families, (target, suite), signal, self._numbers[found])
 
 
-def interval_seconds(schedule: Schedule, suite: str) -> float:
-    """Seconds from one scheduled run of a suite to the next: 'daily', 'every N days', or a week of such days."""
-    if suite == PRODUCTION_SUITE:
-        return 7 * schedule.day_seconds
-    words = schedule.probes.split()
-    return (int(words[1]) if words[0] == "every" else 1) * schedule.day_seconds
+def _pairs(settings: Settings) -> set[tuple[str, str]]:
+    """Every configured (target, suite): what the store holds of others has no series."""
+    return {(name, suite) for name, target in settings.targets.items() for suite in target.run_suites}
 
 
 def _targets(
-    families: _Families, settings: Settings, baselines: Mapping[tuple[str, str, str], tuple[int, int]]
+    families: _Families,
+    settings: Settings,
+    baselines: Mapping[tuple[str, str, str], tuple[int, int]],
+    outdated: Collection[tuple[str, str]],
 ) -> None:
     for name, target in settings.targets.items():
         approved = []
@@ -237,24 +243,29 @@ def _targets(
             families.add("run_interval_seconds", [name, suite], interval_seconds(settings.schedule, suite))
             for status in BaselineStatus:
                 count, newest = baselines.get((name, suite, status.value), (0, 0))
+                if status is BaselineStatus.APPROVED:
+                    old = count if (name, suite) in outdated else 0
+                    families.add("baselines", [name, suite, OUTDATED], old)
+                    count -= old
+                    approved += [newest] if count else []
                 families.add("baselines", [name, suite, status.value], count)
-                if status is BaselineStatus.APPROVED and count:
-                    approved.append(newest)
         base = target.base.model if target.base else ""
         pinned = ",".join(map(str, sorted(approved))) or UNARMED
         families.add("target_info", [name, target.subject.provider, target.subject.model, base, pinned], 1)
 
 
-def _alarms(families: _Families, targets: Collection[str], raised: Sequence[Alarm]) -> None:
+def _alarms(families: _Families, targets: Mapping[str, Target], raised: Sequence[Alarm]) -> None:
     states = {(target, signal, severity): 0 for target in targets for signal, severity in SIGNALS.items()}
-    states |= {(alarm.target, alarm.signal, alarm.severity): 1 for alarm in raised if alarm.target in targets}
+    for alarm in raised:
+        if alarm.target in targets and alarm.suite in targets[alarm.target].run_suites:
+            states[alarm.target, alarm.signal, alarm.severity] = 1
     for (target, signal, severity), state in states.items():
         families.add("alarm", [target, signal, severity.value], state)
 
 
-def _progress(families: _Families, targets: Collection[str], progress: Sequence[SuiteProgress]) -> None:
+def _progress(families: _Families, ours: Collection[tuple[str, str]], progress: Sequence[SuiteProgress]) -> None:
     for one in progress:
-        if one.target not in targets:
+        if (one.target, one.suite) not in ours:
             continue
         key = [one.target, one.suite]
         if one.last_success:
@@ -266,7 +277,7 @@ def _progress(families: _Families, targets: Collection[str], progress: Sequence[
 
 
 def _summary(families: _Families, key: tuple[str, str], summary: RunSummary) -> None:
-    families.add("run_unmeasured_ratio", key, summary.unmeasured / summary.questions)
+    families.add("run_unmeasured_ratio", key, summary.unmeasured_ratio)
     if summary.pass_ratio is not None:
         families.add("pass_ratio", key, summary.pass_ratio)
     if summary.judge_score is not None:

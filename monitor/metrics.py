@@ -36,7 +36,8 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         "baselines",
         "gauge",
         ("target", "suite", "status"),
-        "Baselines by status: capturing, captured, approved, retired. No approved one means that nothing is compared.",
+        "Baselines by status: capturing, captured, approved, retired; outdated is approved, but for another version of "
+        "the suite. Without an approved one nothing is compared.",
     ),
     MetricSpec(
         "run_last_success_timestamp_seconds",

@@ -14,6 +14,10 @@ PRODUCTION_SUITE: Final = "production"
 """The suite name of a run over sampled production inputs; no suite file may take it."""
 
 
+JUDGE_GRADER: Final = "judge"
+"""The grader's name of the LLM judge's scores."""
+
+
 class Arm(StrEnum):
     """Whom a question is put to."""
 
@@ -53,7 +57,7 @@ class Reason(StrEnum):
     MALFORMED = "malformed"
     """HTTP 200, but not a completion that can be read."""
     TRUNCATED = "truncated"
-    """Cut off by the max_tokens that we set ourselves, where it was not so in the baseline."""
+    """Nothing but a cut: our own max_tokens was spent before any text came."""
     BUDGET = "budget"
     """The call was never made: it would have gone over the target's budget."""
     UNPRICED = "unpriced"
@@ -207,7 +211,7 @@ class Reservation:
     requests_limit: int | None
     """The target's budget for that day; ``None`` is unlimited."""
     expires_at: datetime
-    """When the store may free it: its caller is then surely dead."""
+    """When its caller is surely dead; the store then counts it as spent, since the call may have been made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,11 +286,17 @@ class RunSummary:
     run_id: int
     questions: int
     """Of all arms, the judge's included."""
+    """0 where the run ended before anything could be asked."""
     unmeasured: int
     answer_chars: float | None
     judge_score: float | None
     pass_ratio: float | None
     """Share of the answers with checks that pass all of them."""
+
+    @property
+    def unmeasured_ratio(self) -> float:
+        """Share of the questions without a usable answer; all of it where none could even be asked."""
+        return self.unmeasured / self.questions if self.questions else 1.0
 
 
 @dataclass(frozen=True, slots=True)

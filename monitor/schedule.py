@@ -72,9 +72,9 @@ def expression_of(schedule: Schedule, suite: str) -> str:
     return schedule.production if suite == PRODUCTION_SUITE else schedule.probes
 
 
-def production_period(schedule: Schedule) -> timedelta:
-    """How far back a production sample reaches: the length of its period."""
-    return parse(schedule.production).days * timedelta(seconds=schedule.day_seconds)
+def interval_seconds(schedule: Schedule, suite: str) -> float:
+    """Seconds from one scheduled run of ``suite`` to the next; a production sample reaches as far back."""
+    return parse(expression_of(schedule, suite)).days * schedule.day_seconds
 
 
 def day_start(schedule: Schedule, now: datetime) -> datetime:

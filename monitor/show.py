@@ -1,6 +1,7 @@
 """What the commands print: tables for people, JSON for programs. Answers are hostile text and shown as such."""
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, is_dataclass
@@ -39,6 +40,8 @@ def jsonable(value: object) -> Any:
         return {str(k): jsonable(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
         return [jsonable(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # JSON has no word for it
     return value.isoformat() if isinstance(value, datetime) else value
 
 

@@ -285,6 +285,23 @@ def suite_body(suite: Suite) -> str:
     return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
+def suite_from_body(digest: str, body: str) -> Suite:
+    """The suite whose ``suite_body`` is ``body``; its probes in the body's order."""
+    content = json.loads(body)
+    probes = [
+        records.Probe(
+            **{
+                **probe,
+                "messages": tuple(records.Message(**message) for message in probe["messages"]),
+                "checks": tuple(records.Check(**check) for check in probe["checks"]),
+            }
+        )
+        for probe in content.pop("probes")
+    ]
+    sampling = records.Sampling(**content.pop("sampling"))
+    return Suite(digest=digest, probes=tuple(probes), sampling=sampling, **content)
+
+
 def schema() -> dict[str, Any]:
     """The JSON Schema of a suite file, for editors; published as ``docs/suite.schema.json``."""
     return {

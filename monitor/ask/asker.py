@@ -114,6 +114,8 @@ class Asker:
             StoreError: the store cannot be written to.
         """
         unique = {(q.run_id, *q.key): q for q in questions}
+        for provider in {q.provider for q in questions}:
+            await self._line(provider)  # one that cannot be opened fails before anybody else's call is made
         tally = _Tally()
         try:
             await _all([self._ask_one(q, fence, tally) for q in unique.values()])
@@ -188,7 +190,8 @@ class Asker:
     async def _line(self, name: str) -> Line:
         """The provider and what is around it, made when the first question comes: vendors' clients import slowly."""
         future = self._lines.get(name)
-        if future is None:
+        if future is None or (future.done() and not future.cancelled() and future.exception() is not None):
+            # What could not be opened before is tried again: a missing file may be there now.
             future = self._lines[name] = asyncio.ensure_future(self._open(name))
         return future.result() if future.done() else await asyncio.shield(future)
 

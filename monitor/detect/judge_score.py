@@ -13,11 +13,11 @@ from typing import Final
 
 from monitor.detect.evidence import Sample, look
 from monitor.detect.parts import by_probe, exhibits, finding, means, sample, share_difference
+from monitor.records import JUDGE_GRADER as GRADER
 from monitor.records import Arm, Comparison, Finding, GradedAnswer, Severity
 
 NAME: Final = "judge_score"
 SEVERITY: Final = Severity.PAGE
-GRADER: Final = "judge"
 MOSTLY: Final = 0.8
 """Share of the subject's judged answers, on both sides, that need a judged base answer for the difference to be
 taken."""

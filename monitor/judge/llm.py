@@ -10,7 +10,19 @@ from typing import Final
 
 from monitor.judge.prompt import VERDICT_SCHEMA, judge_messages
 from monitor.judge.strict_json import StrictJsonError, parse
-from monitor.records import Answer, Arm, GradedAnswer, Message, Probe, Question, Run, Sampling, Score, Suite
+from monitor.records import (
+    JUDGE_GRADER,
+    Answer,
+    Arm,
+    GradedAnswer,
+    Message,
+    Probe,
+    Question,
+    Run,
+    Sampling,
+    Score,
+    Suite,
+)
 from monitor.seeds import question_seed
 from monitor.settings import Judge
 
@@ -89,4 +101,4 @@ def verdict_score(arm: Arm, probe: str, replicate: int, answer: Answer) -> Score
         return None
     verdict = str(reply["verdict"])
     detail = f"{verdict}, says {answer.model or 'the judge'}"
-    return Score(_ABOUT[arm], probe, replicate, "judge", float(verdict == "pass"), detail)
+    return Score(_ABOUT[arm], probe, replicate, JUDGE_GRADER, float(verdict == "pass"), detail)

@@ -133,3 +133,12 @@ def add_scores(connection: Connection, run_id: int, fence: int, items: Sequence[
             new.on_conflict_do_update(index_elements=list(score.primary_key.columns), set_=changed), rows
         )
     return True
+
+
+def judges(connection: Connection, run_ids: Sequence[int]) -> set[tuple[str, str]]:
+    found: set[tuple[str, str]] = set()
+    for ids in _slices(run_ids):
+        where = (answer.c.run_id.in_(ids), answer.c.arm.in_([Arm.JUDGE_SUBJECT.value, Arm.JUDGE_BASE.value]))
+        rows = connection.execute(select(answer.c.provider, answer.c.asked_model).where(*where).distinct())
+        found |= {(provider, model) for provider, model in rows}
+    return found

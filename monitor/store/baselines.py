@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, select, update
+from sqlalchemy import Connection, and_, func, or_, select, update
 
 from monitor.errors import CliffwatchError
 from monitor.records import Arm, Baseline, BaselineStatus, Run, RunOutcome
 from monitor.store.dialect import insert
-from monitor.store.tables import answer, baseline, baseline_run, run
+from monitor.store.tables import alarm, answer, baseline, baseline_run, run
 
 USABLE = (RunOutcome.MEASURED.value, RunOutcome.PARTIAL.value)
 SLICE = 500
@@ -39,7 +39,9 @@ def open_baseline(
         )
         .returning(baseline.c.id)
     ).scalar_one()  # fmt: skip
-    where = (run.c.target == target, run.c.suite == suite, run.c.suite_digest == suite_digest)
+    where = [run.c.target == target, run.c.suite == suite, run.c.suite_digest == suite_digest]
+    if not at_once:
+        where.append(run.c.scheduled)
     within = (run.c.slot >= starts_at, run.c.slot < ends_at, run.c.outcome.in_(USABLE))
     for run_id in connection.execute(select(run.c.id).where(*where, *within)).scalars().all():
         _add(connection, made, run_id)
@@ -47,8 +49,13 @@ def open_baseline(
 
 
 def join(connection: Connection, done: Run) -> None:
-    """Put a finished run into the windows that are being captured and that its slot lies in."""
+    """Put a finished run into the windows that are being captured and that its slot lies in.
+
+    Of a window over days only scheduled runs are part: several of one day would pass for several days.
+    """
+    scheduled = select(run.c.scheduled).where(run.c.id == done.id).scalar_subquery()
     windows = select(baseline.c.id).where(
+        or_(baseline.c.at_once, scheduled),
         baseline.c.target == done.target,
         baseline.c.suite == done.suite,
         baseline.c.suite_digest == done.suite_digest,
@@ -135,7 +142,26 @@ def retire(connection: Connection, baseline_id: int, by: str, why: str, now: dat
 
 
 def _retire(connection: Connection, baseline_id: int, by: str, why: str, now: datetime) -> None:
+    """Retire it, and clear what was raised against it: no later run will be compared with it."""
+    found = get(connection, baseline_id)
+    if found.status is BaselineStatus.APPROVED:
+        raised = (alarm.c.target == found.target, alarm.c.suite == found.suite, alarm.c.cleared_at.is_(None))
+        connection.execute(update(alarm).where(*raised).values(cleared_at=now))
     _set(connection, baseline_id, status=BaselineStatus.RETIRED.value, retired_by=by, retired_why=why, retired_at=now)
+
+
+def outdated(connection: Connection) -> set[tuple[str, str]]:
+    newest = (
+        select(run.c.suite_digest)
+        .where(run.c.target == baseline.c.target, run.c.suite == baseline.c.suite)
+        .order_by(run.c.slot.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    approved = select(baseline.c.target, baseline.c.suite).where(
+        baseline.c.status == BaselineStatus.APPROVED.value, baseline.c.suite_digest != newest
+    )
+    return {(target, suite) for target, suite in connection.execute(approved)}
 
 
 def _signed(verb: str, by: str, why: str) -> None:

@@ -90,6 +90,7 @@ def _sqlite(url: URL) -> Engine:
         url,
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
         pool_size=POOL, max_overflow=-1, json_serializer=dump_json,
+        hide_parameters=True,  # an error's text goes into logs, and parameters are prompts and answers
     )  # fmt: skip
 
     @event.listens_for(engine, "connect")
@@ -119,6 +120,7 @@ def _postgres(url: URL) -> Engine:
     try:
         return create_engine(
             url,
+            hide_parameters=True,
             # A stopped process must not hold its locks for ever; clocks are UTC on both sides.
             connect_args={
                 "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=30000 -c lock_timeout=30000",

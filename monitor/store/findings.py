@@ -19,15 +19,16 @@ NUMBERS = ("effect", "effect_low", "effect_high", "p_value")
 
 
 def finish(
-    connection: Connection, run_id: int, fence: int, outcome: RunOutcome, found: Sequence[Finding], now: datetime
-) -> bool:
+    connection: Connection, run_id: int, fence: int, outcome: RunOutcome, found: Sequence[Finding], now: datetime,
+    *, clears: bool,
+) -> bool:  # fmt: skip
     """Findings, alarms, baselines and the run's end together; ``False`` and nothing written when the fence is stale."""
     done = ledger.lock(connection, run_id, fence)
     if done is None:
         return _finished_before(connection, run_id, fence)
     for item in found:
-        if _is_newest(connection, done, item, _save(connection, done, item, now)):
-            _move_alarm(connection, done, item, now)
+        _point(connection, done, item, _save(connection, done, item, now))
+        _move_alarm(connection, done, item, now, clears=clears)
     ledger.close(connection, done, outcome, now)
     if outcome is not RunOutcome.UNMEASURED:
         baselines.join(connection, done)
@@ -60,20 +61,19 @@ def _row(done: Run, item: Finding) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _is_newest(connection: Connection, done: Run, item: Finding, finding_id: int) -> bool:
-    """Point the signal's series at this finding, unless a later slot's run has been faster."""
+def _point(connection: Connection, done: Run, item: Finding, finding_id: int) -> None:
+    """Point the signal's series at this finding: the verdict reached last counts, whatever its run's slot.
+
+    A run made by hand in mid-day has a later slot than the day's own, which then ends after it.
+    """
     new = insert(connection, latest_finding).values(
         target=done.target, suite=done.suite, signal=item.signal, slot=done.slot, finding_id=finding_id
     )
-    moved = new.on_conflict_do_update(
-        index_elements=["target", "suite", "signal"],
-        set_={"slot": new.excluded.slot, "finding_id": new.excluded.finding_id},
-        where=latest_finding.c.slot <= new.excluded.slot,
-    )
-    return connection.execute(moved.returning(latest_finding.c.signal)).first() is not None
+    moved = {"slot": new.excluded.slot, "finding_id": new.excluded.finding_id}
+    connection.execute(new.on_conflict_do_update(index_elements=["target", "suite", "signal"], set_=moved))
 
 
-def _move_alarm(connection: Connection, done: Run, item: Finding, now: datetime) -> None:
+def _move_alarm(connection: Connection, done: Run, item: Finding, now: datetime, *, clears: bool) -> None:
     """Raise the signal's alarm if it is not raised, or clear it."""
     same = (alarm.c.target == done.target, alarm.c.suite == done.suite, alarm.c.signal == item.signal)
     raised = connection.execute(select(alarm.c.id).where(*same, alarm.c.cleared_at.is_(None))).scalar()
@@ -84,7 +84,7 @@ def _move_alarm(connection: Connection, done: Run, item: Finding, now: datetime)
                 raised_at=now, raised_run_id=done.id,
             )
         )  # fmt: skip
-    elif not item.alarming and raised is not None:
+    elif not item.alarming and raised is not None and clears:
         connection.execute(update(alarm).where(alarm.c.id == raised).values(cleared_at=now, cleared_run_id=done.id))
 
 

@@ -1,9 +1,9 @@
 """The run ledger: which run is due, who works on it, and until when. The fence decides who may write."""
 
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, literal, or_, select, update
 
 from monitor.errors import StoreError
 from monitor.records import Run, RunOutcome
@@ -46,23 +46,13 @@ def latest_slots(connection: Connection) -> dict[tuple[str, str], datetime]:
     return {(target, suite): slot for target, suite, slot in rows if slot is not None}
 
 
-def latest_slot(connection: Connection, target: str, suite: str) -> datetime | None:
-    where = and_(progress.c.target == target, progress.c.suite == suite)
-    return cast("datetime | None", connection.execute(select(progress.c.latest_slot).where(where)).scalar())
-
-
 def _workable(now: datetime) -> Any:
     return and_(run.c.status != "done", or_(run.c.lease_until.is_(None), run.c.lease_until <= now))
 
 
-def due_runs(connection: Connection, now: datetime, limit: int) -> list[int]:
-    due = select(run.c.id).where(_workable(now), run.c.next_at <= now).order_by(run.c.next_at, run.c.id).limit(limit)
-    return [int(found) for found in connection.execute(due).scalars()]
-
-
-def oldest_due(connection: Connection, now: datetime) -> datetime | None:
-    oldest = select(func.min(run.c.next_at)).where(_workable(now), run.c.next_at <= now)
-    return cast("datetime | None", connection.execute(oldest).scalar())
+def due_runs(connection: Connection, now: datetime, limit: int) -> list[Run]:
+    due = select(run).where(_workable(now), run.c.next_at <= now).order_by(run.c.next_at, run.c.id).limit(limit)
+    return [to_run(found) for found in connection.execute(due)]
 
 
 def claim(connection: Connection, run_id: int, now: datetime, lease_seconds: float) -> Run | None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, case, func, select
 
-from monitor.records import Arm, FindingNumbers, RunSummary
+from monitor.records import JUDGE_GRADER, Arm, FindingNumbers, RunSummary
 from monitor.store.engine import Database
 from monitor.store.tables import answer, baseline, finding, latest_finding, progress, run, score
 
@@ -18,11 +18,11 @@ CHUNK: Final = 500
 
 
 def last_done(connection: Connection) -> dict[tuple[str, str], int]:
-    """(target, suite) -> its newest finished run by slot: one index look-up each."""
+    """(target, suite) -> the run that finished last: one index look-up each."""
     newest = (
         select(run.c.id)
         .where(run.c.target == progress.c.target, run.c.suite == progress.c.suite, run.c.status == "done")
-        .order_by(run.c.slot.desc())
+        .order_by(run.c.finished_at.desc(), run.c.slot.desc())
         .limit(1)
         .scalar_subquery()
     )
@@ -31,8 +31,8 @@ def last_done(connection: Connection) -> dict[tuple[str, str], int]:
 
 
 def summaries(connection: Connection, run_ids: Sequence[int]) -> dict[int, RunSummary]:
-    """Run id -> its summary; a run without any outcome is left out."""
-    found: dict[int, RunSummary] = {}
+    """Run id -> its summary; one that ended without any question asked has zeros."""
+    found = {run_id: RunSummary(run_id, 0, 0, None, None, None) for run_id in run_ids}
     for start in range(0, len(run_ids), CHUNK):
         for one in _summaries(connection, run_ids[start : start + CHUNK]):
             found[one.run_id] = one
@@ -65,7 +65,7 @@ def _summaries(connection: Connection, run_ids: Sequence[int]) -> Iterator[RunSu
 
 
 def _judged(connection: Connection, run_ids: Sequence[int]) -> dict[int, float]:
-    where = and_(score.c.run_id.in_(run_ids), score.c.arm == Arm.SUBJECT.value, score.c.grader == "judge")
+    where = and_(score.c.run_id.in_(run_ids), score.c.arm == Arm.SUBJECT.value, score.c.grader == JUDGE_GRADER)
     means = select(score.c.run_id, func.avg(score.c.value)).where(where).group_by(score.c.run_id)
     rows: Any = connection.execute(means)
     return {run_id: float(mean) for run_id, mean in rows}
@@ -116,12 +116,12 @@ class ScrapeReads:
     _database: Database
 
     def last_done(self) -> dict[tuple[str, str], int]:
-        """(target, suite) -> its newest finished run, by slot."""
+        """(target, suite) -> the run that finished last."""
         with self._database.read() as c:
             return last_done(c)
 
     def summaries(self, run_ids: Sequence[int]) -> dict[int, RunSummary]:
-        """Run id -> its summary; a run without any outcome is left out."""
+        """Run id -> its summary; one that ended without any question asked has zeros."""
         with self._database.read() as c:
             return summaries(c, run_ids)
 

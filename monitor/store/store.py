@@ -89,25 +89,15 @@ class Store(ScrapeReads):
         with self._database.write() as c:
             return ledger.ensure_run(c, target, suite, slot, seed, suite_digest, next_at, scheduled)
 
-    def latest_slot(self, target: str, suite: str) -> datetime | None:
-        """Slot of the latest scheduled run that was ever made."""
-        with self._database.read() as c:
-            return ledger.latest_slot(c, target, suite)
-
     def latest_slots(self) -> dict[tuple[str, str], datetime]:
-        """``latest_slot`` of every (target, suite) in one query."""
+        """(target, suite) -> slot of the latest scheduled run that was ever made."""
         with self._database.read() as c:
             return ledger.latest_slots(c)
 
-    def due_runs(self, now: datetime, limit: int = 100) -> list[int]:
-        """Ids of runs with something to do and nobody at it, longest waiting first."""
+    def due_runs(self, now: datetime, limit: int = 10_000) -> list[Run]:
+        """Runs with something to do and nobody at it, longest waiting first."""
         with self._database.read() as c:
             return ledger.due_runs(c, now, limit)
-
-    def oldest_due(self, now: datetime) -> datetime | None:
-        """Since when the longest waiting run could be worked on; ``None`` when nothing waits."""
-        with self._database.read() as c:
-            return ledger.oldest_due(c, now)
 
     def claim(self, run_id: int, now: datetime, lease_seconds: float) -> Run | None:
         """Take a run for ``lease_seconds``, with a new fence; ``None`` if it is leased, done or not there."""
@@ -122,14 +112,17 @@ class Store(ScrapeReads):
         """Give a claimed run back until ``next_at``; ``False`` when the fence is stale."""
         return self._statement(lambda c: ledger.release(c, run_id, fence, next_at))
 
-    def finish(self, run_id: int, fence: int, outcome: RunOutcome, found: Sequence[Finding], now: datetime) -> bool:
+    def finish(
+        self, run_id: int, fence: int, outcome: RunOutcome, found: Sequence[Finding], now: datetime,
+        *, clears: bool = True,
+    ) -> bool:  # fmt: skip
         """End a run in one transaction: findings, alarms raised and cleared, baselines it joins, its outcome.
 
         ``False``, and nothing is written, when the fence is stale. Calling it again changes nothing and says the
-        same. An alarm moves only on the finding with the latest slot, whatever order runs finish in.
+        same. The verdict reached last counts. ``clears=False``: too thin a run to clear an alarm; it may raise one.
         """
         with self._database.write() as c:
-            return findings.finish(c, run_id, fence, outcome, found, now)
+            return findings.finish(c, run_id, fence, outcome, found, now, clears=clears)
 
     def get_run(self, run_id: int) -> Run:
         """Raises StoreError when there is no such run."""
@@ -283,6 +276,16 @@ class Store(ScrapeReads):
     def approved(self, target: str, suite: str) -> Baseline | None:
         """The baseline in use, if any."""
         return next(iter(self.baselines(target, suite, BaselineStatus.APPROVED)), None)
+
+    def outdated(self) -> set[tuple[str, str]]:
+        """(target, suite) whose approved baseline is of another version of the suite than its newest run."""
+        with self._database.read() as c:
+            return baselines.outdated(c)
+
+    def judges(self, run_ids: Sequence[int]) -> set[tuple[str, str]]:
+        """(provider, model) of every judge that was asked in these runs."""
+        with self._database.read() as c:
+            return answers.judges(c, run_ids)
 
     # Findings, alarms and counters
 

@@ -67,6 +67,7 @@ class Readings(Protocol):
     def runs(self, target: str | None = None, suite: str | None = None, limit: int = 100) -> list[Run]: ...
     def last_done(self) -> dict[tuple[str, str], int]: ...
     def summaries(self, run_ids: Sequence[int]) -> dict[int, RunSummary]: ...
+    def outdated(self) -> set[tuple[str, str]]: ...
     def get_state(self, key: str) -> str | None: ...
 
 
@@ -80,7 +81,7 @@ class Watch:
     base_model: str | None
     armed: bool
     state: str
-    """armed, capturing, to approve, or not armed."""
+    """armed, suite changed (since the baseline), capturing, to approve, or not armed."""
     baseline: Baseline | None
     """The approved one, else the newest that is not retired."""
     progress: SuiteProgress | None
@@ -98,14 +99,14 @@ def watches(store: Readings, settings: Settings, target: str | None = None) -> l
         _grouped(store.latest_findings(target, exhibits=False)),
         _grouped(store.alarms(target, raised=True)),
     )
-    unmeasured = _unmeasured(store, target)
+    unmeasured, outdated = _unmeasured(store, target), store.outdated()
     rows = []
     for name, configured in settings.targets.items():
         if target is not None and name != target:
             continue
         for suite in configured.run_suites:
             key = (name, suite)
-            state, baseline = _state(baselines.get(key, []))
+            state, baseline = _state(baselines.get(key, []), key in outdated)
             rows.append(
                 Watch(
                     target=name,
@@ -127,11 +128,7 @@ def watches(store: Readings, settings: Settings, target: str | None = None) -> l
 def _unmeasured(store: Readings, target: str | None) -> dict[tuple[str, str], float]:
     last = {key: run_id for key, run_id in store.last_done().items() if target in (None, key[0])}
     summaries = store.summaries(list(last.values()))
-    return {
-        key: summaries[run_id].unmeasured / summaries[run_id].questions
-        for key, run_id in last.items()
-        if run_id in summaries
-    }
+    return {key: summaries[run_id].unmeasured_ratio for key, run_id in last.items() if run_id in summaries}
 
 
 def _grouped(items: Sequence[Any]) -> dict[tuple[str, str], list[Any]]:
@@ -141,9 +138,9 @@ def _grouped(items: Sequence[Any]) -> dict[tuple[str, str], list[Any]]:
     return grouped
 
 
-def _state(baselines: Sequence[Baseline]) -> tuple[str, Baseline | None]:
+def _state(baselines: Sequence[Baseline], outdated: bool) -> tuple[str, Baseline | None]:
     for status, word in (
-        (BaselineStatus.APPROVED, "armed"),
+        (BaselineStatus.APPROVED, "suite changed" if outdated else "armed"),
         (BaselineStatus.CAPTURED, "to approve"),
         (BaselineStatus.CAPTURING, "capturing"),
     ):

@@ -163,13 +163,41 @@ def test_an_alarm_is_raised_once_and_cleared_by_the_same_signal(store: Store) ->
     assert (alarm.cleared_run_id, alarm.cleared_at) == (runs[3].id, NOW + 3 * DAY)
 
 
-def test_an_older_run_that_finishes_late_moves_no_alarm(store: Store) -> None:
-    old, new = claimed(store, SLOT), claimed(store, SLOT + DAY)
-    store.finish(new.id, new.fence, RunOutcome.MEASURED, [finding(new, alarming=True)], NOW)
-    store.finish(old.id, old.fence, RunOutcome.MEASURED, [finding(old, alarming=False)], NOW + SECOND)
+def test_the_verdict_reached_last_counts(store: Store) -> None:
+    # The day's run has an early slot and ends late; one made by hand at noon must not hide what it finds.
+    day, by_hand = claimed(store, SLOT), claimed(store, SLOT + DAY / 2)
+    store.finish(by_hand.id, by_hand.fence, RunOutcome.MEASURED, [finding(by_hand, alarming=False)], NOW)
+    store.finish(day.id, day.fence, RunOutcome.MEASURED, [finding(day, alarming=True)], NOW + SECOND)
+    assert [a.raised_run_id for a in store.alarms(raised=True)] == [day.id]
+    assert [f.run_id for f in store.latest_findings("bot", "support")] == [day.id]
+    assert store.last_done() == {("bot", "support"): day.id}
+
+
+def test_a_thin_run_raises_an_alarm_but_clears_none(store: Store) -> None:
+    for number, (alarming, clears, raised) in enumerate([(True, False, 1), (False, False, 1), (False, True, 0)]):
+        run = claimed(store, SLOT + number * DAY)
+        found = [finding(run, alarming=alarming)]
+        assert store.finish(run.id, run.fence, RunOutcome.PARTIAL, found, NOW, clears=clears)
+        assert len(store.alarms(raised=True)) == raised
+
+
+def test_retiring_the_baseline_clears_what_was_raised_against_it(store: Store) -> None:
+    approved = captured(store)
+    store.approve(approved.id, "sre", "healthy", NOW)
+    run = claimed(store, SLOT + 9 * DAY)
+    store.finish(run.id, run.fence, RunOutcome.MEASURED, [finding(run, alarming=True)], NOW)
     assert len(store.alarms(raised=True)) == 1
-    assert [f.run_id for f in store.latest_findings("bot", "support")] == [new.id]
-    assert [f.run_id for f in store.findings("bot")] == [old.id, new.id]
+    store.retire(approved.id, "sre", "another model", NOW + SECOND)
+    (alarm,) = store.alarms()
+    assert alarm.cleared_at == NOW + SECOND
+
+
+def test_a_run_of_another_version_of_the_suite_makes_the_baseline_outdated(store: Store) -> None:
+    store.approve(captured(store).id, "sre", "healthy", NOW)
+    assert store.outdated() == set()
+    slot = SLOT + 9 * DAY
+    store.ensure_run("bot", "support", slot, 1, "another-digest", slot)
+    assert store.outdated() == {("bot", "support")}
 
 
 def test_findings_come_back_as_they_went_in(store: Store) -> None:

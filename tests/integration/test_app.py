@@ -106,6 +106,17 @@ async def test_after_days_away_the_latest_missed_run_is_made_once(tmp_path: Path
     assert slots[0] == schedule.current_slot("daily", app.current.schedule, later)
 
 
+async def test_a_run_of_another_configuration_on_the_same_store_is_left_alone(tmp_path: Path) -> None:
+    path = write(tmp_path, HEALTHY, schedule={"batches": 1})
+    async with running(path) as app:
+        assert app.store is not None
+        now = datetime.now(UTC)
+        other = app.store.ensure_run("other-bot", "facts", now, 1, "digest", now)
+        await until_done(app, 1)
+        await app.tick(datetime.now(UTC))
+        assert (app.store.get_run(other.id).status, app.store.get_run(other.id).attempt) == ("due", 0)
+
+
 async def test_a_tick_survives_a_store_that_is_gone(tmp_path: Path) -> None:
     path = write(tmp_path, HEALTHY)
     async with running(path) as app:

@@ -57,6 +57,25 @@ def test_what_could_not_be_measured_is_exit_3(tmp_path: Path) -> None:
     code, _, error = cliffwatch(tmp_path, "probe", "bot")
     assert code == 3
     assert "nothing usable came back" in error
+    assert cliffwatch(tmp_path, "ask", "bot", "fact-1")[0] == 3
+
+
+def test_a_capture_of_nothing_captures_nothing(tmp_path: Path) -> None:
+    write(tmp_path, DOWN)
+    code, _, error = cliffwatch(tmp_path, "baseline", "capture", "bot", "--at-once", "1")
+    assert code == 3
+    assert "nothing was captured" in error
+    assert printed(tmp_path, "baseline", "show") == (0, [])
+
+
+def test_a_capture_begun_by_mistake_can_be_given_up(tmp_path: Path) -> None:
+    write(tmp_path, HEALTHY)
+    assert cliffwatch(tmp_path, "baseline", "capture", "bot", "--days", "14")[0] == 0
+    code, _, error = cliffwatch(tmp_path, "baseline", "capture", "bot", "--at-once", "2")
+    assert code == 2
+    assert "baseline retire bot --id 1" in error
+    assert cliffwatch(tmp_path, "baseline", "retire", "bot", "--id", "1", "--by", "me", "--why", "a slip")[0] == 0
+    assert cliffwatch(tmp_path, "baseline", "capture", "bot", "--at-once", "2")[0] == 0
 
 
 def test_ask_explains_one_exchange(tmp_path: Path) -> None:
@@ -74,6 +93,8 @@ def test_ask_explains_one_exchange(tmp_path: Path) -> None:
     [
         (["probe", "bt"], "'bt' is no target of the configuration; did you mean 'bot'?"),
         (["probe", "bot", "--suite", "fact"], "did you mean 'facts'?"),
+        (["findings", "bt"], "did you mean 'bot'?"),
+        (["baseline", "show", "bt"], "did you mean 'bot'?"),
         (["ask", "bot", "fact-99"], "did you mean 'fact-9'?"),
         (["baseline", "capture", "bot"], "give either --days N (the daemon collects) or --at-once N (now)"),
         (["baseline", "approve", "bot", "--by", "me", "--why", "x"], "bot: no captured baseline (there is none)"),

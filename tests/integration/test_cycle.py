@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from monitor.app import ensure_run, open_capture, run_now
+from monitor.commands import status
 from monitor.cycle import House, execute_run
 from monitor.records import Arm, BaselineStatus, Finding, RunOutcome
 from tests.daemon import DOWN, HEALTHY, LOST, NOON, SUITE, Clock, house_of, write
@@ -89,7 +90,7 @@ async def test_a_run_is_spread_over_its_day_and_asks_each_question_once(tmp_path
         assert {arm: arms.count(arm) for arm in Arm} == dict.fromkeys(Arm, len(SUITE["probes"]))
 
 
-async def test_a_suite_changed_in_mid_run_is_not_mixed(tmp_path: Path) -> None:
+async def test_a_run_goes_on_with_the_suite_that_it_began_with(tmp_path: Path) -> None:
     clock, path = Clock(NOON.replace(hour=0)), write(tmp_path, HEALTHY)
     async with house_of(path, clock) as house:
         run = ensure_run(house, "bot", "facts", clock.at)
@@ -98,9 +99,35 @@ async def test_a_suite_changed_in_mid_run_is_not_mixed(tmp_path: Path) -> None:
     changed = {**SUITE, "probes": [{**probe, "prompt": "Another question?"} for probe in SUITE["probes"]]}
     (tmp_path / "probes" / "facts.yaml").write_text(yaml.safe_dump(changed))
     async with house_of(path, clock) as house:
-        clock.forward(hours=12)
+        clock.forward(hours=17)
         assert await execute_run(house, run.id) == ()
-        assert house.store.get_run(run.id).outcome is RunOutcome.UNMEASURED
+        assert house.store.get_run(run.id).outcome is RunOutcome.MEASURED
+        asked = {str(outcome.exchange) for _, outcome in house.store.outcomes(run.id)}
+        assert not any("Another question?" in exchange for exchange in asked)
+
+
+async def test_a_changed_suite_is_not_armed_and_says_so(tmp_path: Path) -> None:
+    clock, path = Clock(), write(tmp_path, HEALTHY)
+    await armed(path, clock)
+    changed = {**SUITE, "probes": SUITE["probes"][1:]}
+    (tmp_path / "probes" / "facts.yaml").write_text(yaml.safe_dump(changed))
+    async with house_of(path, clock) as house:
+        (row,) = status(house)
+        assert not row.armed
+        assert "another version of the suite" in row.baseline
+        assert await one_day(house, clock) == ()
+        assert house.store.outdated() == {("bot", "facts")}
+
+
+async def test_another_judges_scores_are_not_compared(tmp_path: Path) -> None:
+    clock, path = Clock(), write(tmp_path, HEALTHY)
+    await armed(path, clock)
+    strict = {"model": "strict", "answers": ['{"verdict": "fail"}']}
+    write(tmp_path, [*HEALTHY, strict], judge={"provider": "script", "model": "strict"})
+    async with house_of(path, clock) as house:
+        found = {f.signal: f for f in await one_day(house, clock)}
+        assert "judge_score" not in found
+        assert "adapter_loss" in found
 
 
 async def test_a_target_that_left_the_configuration_leaves_no_run_behind(tmp_path: Path) -> None:
@@ -147,9 +174,20 @@ async def test_a_production_sample_is_redacted_asked_and_judged(tmp_path: Path) 
         assert b"@example.com" not in file.read_bytes()
 
 
-async def test_logs_that_cannot_be_read_are_unmeasured_once(tmp_path: Path) -> None:
+async def test_logs_that_cannot_be_read_are_waited_for_and_then_unmeasured(tmp_path: Path) -> None:
     clock = Clock()
     async with house_of(production(tmp_path, None), clock) as house:
         run_id = await run_now(house, "bot", "production")
-        assert house.store.get_run(run_id).outcome is RunOutcome.UNMEASURED
+        assert house.store.get_run(run_id).outcome is RunOutcome.UNMEASURED, "by hand: at once"
+
+        clock.forward(minutes=1)
+        run = ensure_run(house, "bot", "production", clock.at)
+        looks = 0
+        while house.store.get_run(run.id).status != "done":
+            looks += 1
+            await execute_run(house, run.id)
+            clock.forward(hours=1)
+        assert house.store.get_run(run.id).outcome is RunOutcome.UNMEASURED
+        assert 20 <= looks <= 30
         assert house.store.due_runs(clock.at + timedelta(days=1)) == []
+        assert house.store.summaries([run.id])[run.id].unmeasured_ratio == 1.0

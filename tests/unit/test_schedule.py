@@ -159,8 +159,8 @@ def test_a_shortened_day_is_aligned_to_the_epoch_and_a_week_has_seven() -> None:
     assert schedule.next_slot("daily", plan, now) == utc("2026-11-22T13:00:10")
     weekly = schedule.current_slot("weekly mon 06:00", plan, now)
     assert (weekly - schedule.EPOCH) % (70 * SECOND) == timedelta(0)
-    assert schedule.production_period(plan) == 70 * SECOND
-    assert schedule.production_period(Schedule()) == 7 * DAY
+    assert schedule.interval_seconds(plan, "production") == 70
+    assert schedule.interval_seconds(Schedule(), "production") == 7 * 86_400
     assert schedule.day_start(plan, now) == utc("2026-11-22T13:00:00")
 
 
