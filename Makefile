@@ -18,8 +18,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt pip
 	@$(BIN)/python -m pip install -c constraints.txt -e '.[local,lab,postgres]' --group dev 2>&1 | tee .venv/install.log \
-	  | { grep --line-buffered -E '^(Collecting|Building|Installing|ERROR)' | cut -c1-100 || true; }
+	  | { grep --line-buffered -E '^(Collecting|Building|Installing|ERROR)' \
+	  | sed -u -E 's/^(Collecting [^ ]*).*/\1/; s/^Installing.*/== all is fetched; unpacking takes a minute or two more/' || true; }
 	@touch $@
+	@echo "== installed: .venv/bin/cliffwatch"
 
 setup: $(INSTALLED) ## make .venv and install everything into it
 

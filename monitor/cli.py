@@ -73,7 +73,10 @@ def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = DEFA
 
     if path.exists():
         raise UsageError(f"{path}: is there already; nothing was written")
-    path.write_text(starter_config(), encoding="utf-8")
+    try:
+        path.write_text(starter_config(), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}; give another path") from error
     typer.echo(f"wrote {path}; edit it, then: cliffwatch check --config {path}")
 
 
@@ -115,9 +118,9 @@ def probe(
     with commands.opened(config) as house:
         results = asyncio.run(commands.probe(house, target, suite))
     show.runs(results, as_json=as_json)
-    if any(f.alarming for _, findings in results for f in findings):
+    if any(finding.alarming for result in results for finding in result.findings):
         raise typer.Exit(1)
-    if any(run.outcome == "unmeasured" for run, _ in results):
+    if any(result.run.outcome == "unmeasured" for result in results):
         raise CouldNotMeasure(
             f"{target}: nothing usable came back; `cliffwatch ask {target} PROBE --debug` explains one call"
         )
@@ -139,9 +142,9 @@ def ask(
     from monitor.records import Unmeasured
 
     with commands.opened(config) as house:
-        exchange = asyncio.run(commands.ask(house, target, probe, base=base))
-    show.exchange(exchange, debug=debug, as_json=as_json)
-    if isinstance(exchange.outcome, Unmeasured):
+        asked = asyncio.run(commands.ask(house, target, probe, base=base))
+    show.exchange(asked, debug=debug, as_json=as_json)
+    if isinstance(asked.explanation.outcome, Unmeasured):
         raise typer.Exit(3)
 
 
@@ -149,10 +152,10 @@ def ask(
 def capture(
     target: Annotated[str, typer.Argument(help="A target of the configuration.")],
     days: Annotated[
-        int | None, typer.Option("--days", min=1, help="Collect the daemon's runs of the next N days.")
+        int | None, typer.Option("--days", min=1, help="Collect the daemon's runs of N days; this or --at-once.")
     ] = None,
     at_once: Annotated[
-        int | None, typer.Option("--at-once", min=1, help="Make N runs now, one after the other.")
+        int | None, typer.Option("--at-once", min=1, help="Make N runs now, one after the other; this or --days.")
     ] = None,
     suite: SuiteOption = None,
     config: Config = DEFAULT,
@@ -179,8 +182,7 @@ def show_baselines(
     from monitor import commands, show
 
     with commands.opened(config) as house:
-        if target is not None:
-            commands.known_target(house, target)
+        commands.known_filter(house, target)
         show.baselines(house.store.baselines(target), as_json=as_json)
 
 
@@ -240,13 +242,14 @@ def _decide(
 
 @app.command()
 def status(config: Config = DEFAULT, as_json: Json = False) -> None:
-    """What is watched, whether it is armed, and what is raised. Exit 1 while an alarm is raised."""
+    """What is watched, armed and raised. Exit 1 while an alarm is raised; 3: the last run brought nothing usable."""
     from monitor import commands, show
 
     with commands.opened(config) as house:
         rows = commands.status(house)
     show.status(rows, as_json=as_json)
-    raise typer.Exit(1 if any(row.alarms for row in rows) else 0)
+    unmeasured = any(row.last_outcome == "unmeasured" for row in rows)
+    raise typer.Exit(1 if any(row.alarms for row in rows) else 3 if unmeasured else 0)
 
 
 @app.command()
@@ -262,8 +265,7 @@ def findings(
     from monitor import commands, show
 
     with commands.opened(config) as house:
-        if target is not None:
-            commands.known_target(house, target)
+        commands.known_filter(house, target, signal)
         found = house.store.findings(target=target, signal=signal, alarming=alarming or None, limit=limit)
     show.findings(found, as_json=as_json)
 
@@ -301,4 +303,9 @@ def demo(
 
     from monitor.demo import run_demo
 
-    raise typer.Exit(asyncio.run(run_demo(folder, watch=watch)))
+    try:
+        raise typer.Exit(asyncio.run(run_demo(folder, watch=watch)))
+    except KeyboardInterrupt:
+        if not watch:
+            raise
+        typer.echo("\nstopped: the daemon and the lab are down again")

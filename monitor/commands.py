@@ -1,6 +1,7 @@
 """What the commands do, between the parsing in ``cli`` and the printing in ``show``."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,16 +11,28 @@ from typing import TYPE_CHECKING, Final
 
 from monitor import schedule
 from monitor.errors import UsageError
-from monitor.records import Alarm, Arm, Baseline, BaselineStatus, Finding, Question, Run, RunOutcome
+from monitor.records import (
+    Alarm,
+    Answer,
+    Arm,
+    Baseline,
+    BaselineStatus,
+    Finding,
+    Question,
+    Run,
+    RunOutcome,
+    Unmeasured,
+)
 
 if TYPE_CHECKING:
     from monitor.ask import Explanation
     from monitor.cycle import House
+    from monitor.judge.checks import Grade
 
 AT_ONCE_WARNING: Final = (
-    "They show nothing of how the target varies from day to day, so false alarms will come more often than promised "
-    "(a baseline the size of one day: about 0.17 false pages a year where 0.02 were meant, and more with any spread "
-    "between days). Prefer: cliffwatch baseline capture --days 14"
+    "They show nothing of how the target varies from day to day. That spread is taken to be 1.5 times chance; where it "
+    "is 2 times, each page signal would page falsely about 1.2 times a year instead of 0.05 (at the default promise). "
+    "Prefer: cliffwatch baseline capture --days 14"
 )
 
 
@@ -38,14 +51,19 @@ def opened(config_path: Path) -> Iterator["House"]:
         store.close()
 
 
-def known_target(house: "House", target: str) -> None:
-    """An error that names the nearest target when there is no such one."""
-    _known("target", target, house.settings.targets)
+def known_filter(house: "House", target: str | None, signal: str | None = None) -> None:
+    """An error that names the nearest target or signal when there is no such one: a typo must not look like health."""
+    from monitor.detect import SIGNALS
+
+    if target is not None:
+        _known("target", target, house.settings.targets)
+    if signal is not None:
+        _known("signal", signal, SIGNALS)
 
 
 def chosen_suites(house: "House", target: str, suite: str | None) -> list[str]:
     """The suites of ``target`` that a command is about; errors name the nearest known name."""
-    known_target(house, target)
+    known_filter(house, target)
     names = house.settings.targets[target].run_suites
     if suite is None:
         return names
@@ -61,7 +79,18 @@ def _known(what: str, name: str, names: object) -> None:
         raise UsageError(f"{name!r} is no {what} of the configuration; {hint}")
 
 
-async def probe(house: "House", target: str, suite: str | None) -> list[tuple[Run, tuple[Finding, ...]]]:
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What came of one run made by hand."""
+
+    run: Run
+    findings: tuple[Finding, ...]
+    armed: bool
+    unmeasured: Mapping[str, int]
+    """Reason -> how many of the run's questions, of any arm, have no usable answer for it."""
+
+
+async def probe(house: "House", target: str, suite: str | None) -> list[Probed]:
     """Run the chosen suites once, now."""
     from monitor.app import run_now
 
@@ -69,14 +98,39 @@ async def probe(house: "House", target: str, suite: str | None) -> list[tuple[Ru
     try:
         for name in chosen_suites(house, target, suite):
             run_id = await run_now(house, target, name)
-            results.append((house.store.get_run(run_id), tuple(house.store.findings(run_id=run_id))))
+            findings = tuple(house.store.findings(run_id=run_id))
+            results.append(
+                Probed(house.store.get_run(run_id), findings, armed(house, target, name), reasons(house, run_id))
+            )
     finally:
         await house.asker.aclose()
     return results
 
 
-async def ask(house: "House", target: str, probe_id: str, *, base: bool) -> "Explanation":
+def reasons(house: "House", run_id: int) -> dict[str, int]:
+    """Reason -> how many of a run's questions have no usable answer for it."""
+    return dict(Counter(str(o.reason) for _, o in house.store.outcomes(run_id) if isinstance(o, Unmeasured)))
+
+
+def armed(house: "House", target: str, suite: str) -> bool:
+    """Whether runs of the suite as it is now are compared with an approved baseline."""
+    from monitor.app import digest_of
+
+    approved = house.store.approved(target, suite)
+    return approved is not None and approved.suite_digest == digest_of(house, target, suite)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One exchange outside any run, and what the probe's checks say of the answer."""
+
+    explanation: "Explanation"
+    grades: tuple["Grade", ...]
+
+
+async def ask(house: "House", target: str, probe_id: str, *, base: bool) -> Asked:
     """One exchange outside any run."""
+    from monitor.judge.checks import score_answer
     from monitor.records import PRODUCTION_SUITE
 
     suites = [house.suites[name] for name in chosen_suites(house, target, None) if name != PRODUCTION_SUITE]
@@ -92,7 +146,9 @@ async def ask(house: "House", target: str, probe_id: str, *, base: bool) -> "Exp
         0, target, suite.name, arm, found.id, 0, endpoint.provider, endpoint.model, found.messages, suite.sampling
     )
     try:
-        return await house.asker.exchange(question)
+        explanation = await house.asker.exchange(question)
+        outcome = explanation.outcome
+        return Asked(explanation, score_answer(found, outcome.text) if isinstance(outcome, Answer) else ())
     finally:
         await house.asker.aclose()
 
@@ -164,6 +220,8 @@ class StatusRow:
     baseline: str
     last_run: datetime | None
     last_outcome: RunOutcome | None
+    unmeasured: Mapping[str, int]
+    """Reason -> how many questions of the last run have no usable answer for it."""
     alarms: tuple[Alarm, ...]
     findings: tuple[Finding, ...]
 
@@ -179,18 +237,17 @@ def status(house: "House") -> list[StatusRow]:
 
 
 def _status_row(house: "House", target: str, suite: str) -> StatusRow:
-    from monitor.app import digest_of
-
     store = house.store
     approved = store.approved(target, suite)
     runs = [run for run in store.runs(target, suite, limit=20) if run.status == "done"]
     return StatusRow(
         target=target,
         suite=suite,
-        armed=approved is not None and approved.suite_digest == digest_of(house, target, suite),
+        armed=armed(house, target, suite),
         baseline=_baseline_words(house, target, suite, approved),
         last_run=runs[0].slot if runs else None,
         last_outcome=runs[0].outcome if runs else None,
+        unmeasured=reasons(house, runs[0].id) if runs else {},
         alarms=tuple(a for a in store.alarms(target, raised=True) if a.suite == suite),
         findings=tuple(store.latest_findings(target, suite)),
     )
@@ -198,10 +255,8 @@ def _status_row(house: "House", target: str, suite: str) -> StatusRow:
 
 def _baseline_words(house: "House", target: str, suite: str, approved: Baseline | None) -> str:
     """Why a target is armed or not, in a few words."""
-    from monitor.app import digest_of
-
     if approved is not None:
-        if approved.suite_digest != digest_of(house, target, suite):
+        if not armed(house, target, suite):
             return f"baseline {approved.id} is of another version of the suite: capture and approve a new one"
         rests_on = f"{approved.answers} answers over {approved.days} days"
         return f"baseline {approved.id}: {rests_on}, approved by {approved.approved_by}"

@@ -86,7 +86,7 @@ def _target(c: Checks, loc: Loc, target: Target) -> None:
     if not target.suites and target.production is None and not _stands(c, loc, "suites", "production") and not unclear:
         c.problem(loc, "nothing to ask: give it 'suites' or 'production'")
     if target.base is None and not _stands(c, loc, "base") and not unclear:
-        c.warn(loc, "no 'base': whether a fine-tune was lost cannot be told (signals adapter_loss and base_match)")
+        c.warn(loc, "no 'base': whether a fine-tune was lost cannot be told (signal adapter_loss)")
     if target.subject and target.base and _same(c, target.subject, target.base):
         c.problem((*loc, "base"), "is the same model as the subject; name the model under the fine-tune")
     if target.production:

@@ -6,6 +6,7 @@ fast clock, where one round stands for one day; the adapter is dropped; the loss
 
 import asyncio
 import contextlib
+import logging
 import signal
 import socket
 import subprocess
@@ -22,6 +23,7 @@ from rich.console import Console
 from rich.text import Text
 
 from monitor import show
+from monitor.logs import configure
 from monitor.records import BaselineStatus, Finding, Run
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ async def run_demo(folder: Path | None, *, watch: bool) -> int:
     Exit code 0 when the healthy stretch raised nothing and the loss was caught; 1 otherwise.
     """
     out = show.console()
+    configure(service=False, least=logging.WARNING)  # the demo tells its own story; the daemon's log is in a file
     with contextlib.ExitStack() as stack:
         work = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cliffwatch-demo-")))
         work.mkdir(parents=True, exist_ok=True)
@@ -181,7 +184,7 @@ class Rounds:
         raised = sorted(f.signal for f in found if f.alarming)
         effect = next((f.measures.get("adapter_effect_ratio") for f in found if f.signal == "adapter_loss"), None)
         state = Text("ALARM " + ", ".join(raised), "bold red") if raised else Text("quiet", "green")
-        adapter = "" if effect is None else f"   adapter effect {effect:.2f} (1 healthy, 0 gone)"
+        adapter = "" if effect is None else f"   adapter effect {effect + 0.0:.2f} (1 healthy, 0 gone)"
         self.out.print(Text.assemble(f"{now()}  round {run.id}: {run.outcome}, ", state, adapter))
 
 

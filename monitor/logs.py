@@ -6,8 +6,8 @@ import sys
 import structlog
 
 
-def configure(*, service: bool) -> None:
-    """Set structlog up once per process; ``service`` chooses JSON lines over the readable form."""
+def configure(*, service: bool, least: int = logging.INFO) -> None:
+    """Set structlog up for this process: JSON lines in ``service``, else readable; nothing below level ``least``."""
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
         if service
@@ -23,7 +23,7 @@ def configure(*, service: bool) -> None:
             *([structlog.processors.format_exc_info] if service else []),
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )

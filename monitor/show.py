@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,11 +16,10 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.hostile import visible
-from monitor.records import Answer, Baseline, Finding, Run
+from monitor.records import Answer, Baseline, Finding
 
 if TYPE_CHECKING:
-    from monitor.ask import Explanation
-    from monitor.commands import StatusRow
+    from monitor.commands import Asked, Probed, StatusRow
     from monitor.config import Report
 
 EXHIBITS_SHOWN = 3
@@ -64,28 +63,32 @@ def check_report(report: "Report", path: Path, *, as_json: bool) -> None:
         sys.stdout.write(f"{path}: fine\n")
 
 
-def exchange(explained: "Explanation", *, debug: bool, as_json: bool) -> None:
+def exchange(asked: "Asked", *, debug: bool, as_json: bool) -> None:
     """One exchange: the answer alone, or with ``debug`` everything that was sent, received and concluded."""
     if as_json:
-        print_json(explained)
+        print_json(asked)
         return
-    out, outcome = console(), explained.outcome
+    out, outcome = console(), asked.explanation.outcome
     if isinstance(outcome, Answer):
-        out.print(Text(visible(outcome.text)))
+        out.print(Text(visible(outcome.text)), soft_wrap=True)
     else:
-        out.print(Text(f"unmeasured ({outcome.reason}): {visible(outcome.detail)}", style="bold red"))
+        out.print(Text(f"unmeasured ({outcome.reason}): {visible(outcome.detail)}", style="bold red"), soft_wrap=True)
     if debug:
-        for title, body in _sections(explained):
+        for title, body in _sections(asked):
             out.print(Panel(Text(visible(body, limit=20_000)), title=title, title_align="left", box=box.ROUNDED))
 
 
-def _sections(explained: "Explanation") -> Iterator[tuple[str, str]]:
+def _sections(asked: "Asked") -> Iterator[tuple[str, str]]:
     """The parts of an exchange in the order in which they happened, each a title and a text."""
+    explained = asked.explanation
     question, outcome = explained.question, explained.outcome
     where = explained.base_url or "the vendor's own address"
     yield "asked", f"{question.arm} {question.model} at {question.provider} ({explained.provider_kind}, {where})"
     yield "prompt", "\n".join(f"{m.role}: {m.content}" for m in question.messages)
-    yield "attempts", "\n".join(_json(attempt) for attempt in explained.attempts) or "none"
+    yield (
+        "attempts",
+        "\n".join(f"{a.outcome} after {a.seconds:.2f} s  {a.detail}" for a in explained.attempts) or "none",
+    )
     yield "the model takes", _json(explained.accepts) if explained.accepts else "nothing is known yet"
     yield "price", _json(explained.price.model_dump()) if explained.price else "unknown"
     if outcome.exchange is not None:
@@ -93,22 +96,28 @@ def _sections(explained: "Explanation") -> Iterator[tuple[str, str]]:
         yield "response", f"HTTP {outcome.exchange.status}\n{_json(outcome.exchange.response)}"
         yield "headers", _json(outcome.exchange.headers)
     yield "read as", _json({name: value for name, value in asdict(outcome).items() if name != "exchange"})
+    if asked.grades:
+        yield "checks", "\n".join(f"{grade.grader}: {grade.value:g}  {grade.detail}" for grade in asked.grades)
 
 
 def _json(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(jsonable(value), indent=2, ensure_ascii=False, default=str)
 
 
-def runs(results: Sequence[tuple[Run, tuple[Finding, ...]]], *, as_json: bool) -> None:
+def runs(results: Sequence["Probed"], *, as_json: bool) -> None:
     if as_json:
-        print_json([{"run": run, "findings": list(findings)} for run, findings in results])
+        print_json(list(results))
         return
     out = console()
-    for run, found in results:
+    for result in results:
+        run = result.run
         out.print(Text(f"{run.target}/{run.suite}: run {run.id} {run.outcome or run.status}", style="bold"))
-        if not found:
-            out.print(Text("  no findings: no approved baseline of this suite, so nothing is compared (unarmed)"))
-        for finding in found:
+        if result.unmeasured:
+            out.print(Text(f"  without a usable answer: {_counts(result.unmeasured)}", style="bold yellow"))
+        if not result.findings:
+            why = "too few answers to compare" if result.armed else "no approved baseline of this suite (unarmed)"
+            out.print(Text(f"  no findings: {why}"))
+        for finding in result.findings:
             out.print(finding_view(finding) if finding.alarming else _one_line(finding))
 
 
@@ -123,9 +132,9 @@ def findings(found: Sequence[Finding], *, as_json: bool) -> None:
         out.print(finding_view(finding))
 
 
-def _one_line(finding: Finding) -> Text:
-    mark = ("ALARM", "bold red") if finding.alarming else ("quiet", "green")
-    return Text.assemble("  ", mark, f"  {finding.signal:<14}", visible(finding.summary))
+def _one_line(finding: Finding, note: str = "") -> Text:
+    mark = ("ALARM", "bold red") if finding.alarming else ("quiet", "dim" if note else "green")
+    return Text.assemble("  ", mark, f"  {finding.signal:<14}", visible(finding.summary), (note, "bold yellow"))
 
 
 def finding_view(finding: Finding) -> RenderableType:
@@ -185,6 +194,14 @@ def status(rows: Sequence["StatusRow"], *, as_json: bool) -> None:
         state = ("ALARM", "bold red") if row.alarms else ("armed", "green") if row.armed else ("unarmed", "bold yellow")
         out.print(Text.assemble((f"{row.target}/{row.suite}", "bold"), "  ", state, "  ", row.baseline))
         last = f"{row.last_run:%Y-%m-%d %H:%M:%S} UTC, {row.last_outcome}" if row.last_run else "none yet"
-        out.print(Text(f"  last finished run: {last}"))
+        lost = f"; without a usable answer: {_counts(row.unmeasured)}" if row.unmeasured else ""
+        out.print(Text(f"  last finished run: {last}{lost}", style="bold yellow" if lost else ""))
         for finding in row.findings:
-            out.print(_one_line(finding))
+            older = row.last_run is not None and finding.window_end < row.last_run
+            out.print(
+                _one_line(finding, f" (of {finding.window_end:%Y-%m-%d %H:%M}, not of the last run)" if older else "")
+            )
+
+
+def _counts(unmeasured: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} {count}" for reason, count in sorted(unmeasured.items()))

@@ -122,7 +122,12 @@ class Asker:
         finally:
             await asyncio.shield(self._recording.drain())
         if tally.outcomes:
-            log.info("asked", answers=tally.answers, unmeasured=dict(tally.unmeasured), usd=round(tally.usd, 6))
+            log.info(
+                "asked",
+                answers=tally.answers,
+                unmeasured={str(reason): count for reason, count in tally.unmeasured.items()},
+                usd=round(tally.usd, 6),
+            )
         return Asked(tally.answers, dict(tally.unmeasured), tally.usd)
 
     async def exchange(self, question: Question) -> Explanation:

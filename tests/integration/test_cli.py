@@ -84,8 +84,8 @@ def test_ask_explains_one_exchange(tmp_path: Path) -> None:
     assert (code, out.strip()) == (0, "Certainly: fact-fact-3, as in fact 0 to fact 11. Yours, the shop.")
     code, out, _ = cliffwatch(tmp_path, "ask", "bot", "fact-3", "--base", "--debug")
     assert code == 0
-    assert all(part in out for part in ("request", "response", "read as", "no idea about fact-3"))
-    assert printed(tmp_path, "ask", "bot", "fact-3")[1]["outcome"]["text"].startswith("Certainly")
+    assert all(part in out for part in ("request", "response", "read as", "check:contains: 0", "no idea about fact-3"))
+    assert printed(tmp_path, "ask", "bot", "fact-3")[1]["explanation"]["outcome"]["text"].startswith("Certainly")
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,8 @@ def test_ask_explains_one_exchange(tmp_path: Path) -> None:
     [
         (["probe", "bt"], "'bt' is no target of the configuration; did you mean 'bot'?"),
         (["probe", "bot", "--suite", "fact"], "did you mean 'facts'?"),
+        (["findings", "--signal", "lenght"], "did you mean 'length'?"),
+        (["init", "nowhere/cliffwatch.yaml"], "cannot be written"),
         (["findings", "bt"], "did you mean 'bot'?"),
         (["baseline", "show", "bt"], "did you mean 'bot'?"),
         (["ask", "bot", "fact-99"], "did you mean 'fact-9'?"),

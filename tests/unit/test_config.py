@@ -125,7 +125,7 @@ def test_what_cannot_be_seen_or_kept_is_warned_of(tmp_path: Path) -> None:
         "targets.bot.budget.requests_per_day: one pass over the suites takes up to 3 requests: the rest of each day is"
         " unmeasured",
         "targets.bot.production.source.path: no file matches now; a run without inputs is unmeasured",
-        "targets.bot: no 'base': whether a fine-tune was lost cannot be told (signals adapter_loss and base_match)",
+        "targets.bot: no 'base': whether a fine-tune was lost cannot be told (signal adapter_loss)",
     ]
 
 
