@@ -28,8 +28,18 @@ from typing import Final
 
 import numpy as np
 
-from monitor.detect.evidence import NOW, Look, look, sample_of
-from monitor.detect.parts import by_probe, day_index, enough, exhibits, finding, t_quantile
+from monitor.detect.evidence import NOW, Look, Sample, look, sample_of
+from monitor.detect.parts import (
+    PLAIN,
+    by_probe,
+    day_index,
+    enough,
+    exhibits,
+    finding,
+    means,
+    quiet_but_moved,
+    t_quantile,
+)
 from monitor.detect.similarity import FloatArray, similarity_matrix
 from monitor.records import Arm, Comparison, Finding, GradedAnswer, Severity
 
@@ -40,6 +50,8 @@ TOLERANCE: Final = 0.05
 buys silence at temperature 0, where the exact test sees any change at all."""
 SOFTENING: Final = 0.05
 """Added to the contrast's divisor: an answer like neither pole stands in the middle instead of anywhere."""
+FAR_OFF: Final = 0.5
+"""An effect under this is never called held, however wide its interval."""
 LEAST_GAP: Final = 0.1
 """Distance of the poles, in d (of at most 2), under which the suite cannot tell subject from base: no verdict."""
 
@@ -96,7 +108,7 @@ def detect(comparison: Comparison) -> Finding | None:
         p_value=p_value,
         answers_now=total,
         answers_baseline=sum(len(one.answers) - one.count_now for one in placed),
-        summary=_summary(comparison, effect, match, total, p_value) + away.caveat,
+        summary=_summary(comparison, effect, match, total, p_value, _rise(came) > TOLERANCE * base_gap) + away.caveat,
         measures={"adapter_effect_ratio": effect[0], "base_match_ratio": match},
         exhibits=exhibits(comparison, {one.answers[0].probe: _telling(one) for one in placed}),
     )
@@ -159,6 +171,11 @@ def _effect(placed: list[_Placed], gap: float, away: Look) -> tuple[float, float
     return ratio, ratio - half, ratio + half
 
 
+def _rise(found: Sample) -> float:
+    now, then = means(found)
+    return now - then
+
+
 def _telling(one: _Placed) -> tuple[float, GradedAnswer]:
     """How far towards the base the probe went, and today's answer that went furthest."""
     worst = int(np.argmin(one.now))
@@ -166,9 +183,15 @@ def _telling(one: _Placed) -> tuple[float, GradedAnswer]:
 
 
 def _summary(
-    comparison: Comparison, effect: tuple[float, float, float], match: float, total: int, p_value: float
+    comparison: Comparison,
+    effect: tuple[float, float, float],
+    match: float,
+    total: int,
+    p_value: float,
+    nearer: bool,
 ) -> str:
-    interval = f"95 % interval {effect[1]:.2f} to {effect[2]:.2f}"
+    """``nearer``: whether the answers are more like the base than the approved ones are."""
+    interval = f"95 % interval {effect[1]:z.2f} to {effect[2]:z.2f}"
     left = f"{max(0.0, effect[0]):.0%} of the fine-tune's approved effect is left ({interval})"
     like_base = f"{round(match * total)} of {total} answers are nearer to the base than to the approved baseline"
     if p_value <= comparison.alpha:
@@ -176,4 +199,12 @@ def _summary(
             f"{comparison.target} answers like its base model: {left}, {like_base}. "
             f"Check which adapter the endpoint serves and whether it is applied."
         )
-    return f"The fine-tune holds: {left}, {like_base}."
+    if p_value > PLAIN and effect[2] >= 1 - TOLERANCE and effect[0] >= FAR_OFF:
+        return f"The fine-tune holds: {left}, {like_base}."
+    if nearer:
+        what = f"answers of {comparison.target} moved towards its base model: {left}, {like_base}"
+        return quiet_but_moved(what, p_value, comparison.alpha)
+    return (
+        f"Not an adapter loss, but worth a look: answers of {comparison.target} moved away from the approved ones and "
+        f"came no nearer to the base: {left}, {like_base}. Read the answers: something else changed."
+    )

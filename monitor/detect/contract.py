@@ -15,26 +15,44 @@ break the contract in any way, now minus baseline.
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from monitor.detect.evidence import Look, look
-from monitor.detect.parts import answers, by_probe, exhibits, finding, means, sample, share_difference
+from monitor.detect.parts import (
+    PLAIN,
+    answers,
+    by_probe,
+    exhibits,
+    finding,
+    means,
+    quiet_but_moved,
+    sample,
+    share_difference,
+)
 from monitor.records import Arm, Comparison, Finding, GradedAnswer, Severity
 
 NAME: Final = "contract"
 SEVERITY: Final = Severity.TICKET
+_PASSED: Final = "checks passed by {0:.0%} of answers instead of {1:.0%}"
+_REFUSED: Final = "refusals {0:.0%} of answers instead of {1:.0%}"
+FAR_OFF: Final = 0.25
+"""A share that moved by this much is never called as in the baseline, however few answers."""
 _UNNAMED: Final = "none"
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One thing looked at: how surprising, what changed from what to what, and the answers (by identity) that show
-    it."""
+    """One thing looked at: how surprising, what changed from what to what ("" where nothing did), and the answers (by
+    identity) that show it."""
 
     p_value: float
     change: str
     broken: frozenset[int] = frozenset()
+    level: str = ""
+    """A rate's numbers where they are as ever; empty for a fact."""
+    gap: float = 0.0
+    """A rate's share now minus the baseline's."""
 
 
 def detect(comparison: Comparison) -> Finding | None:
@@ -50,32 +68,31 @@ def detect(comparison: Comparison) -> Finding | None:
         _named("fingerprint", now, then, lambda one: one.fingerprint or _UNNAMED),
         _prompt_tokens(comparison),
         _finish(comparison),
-        _Part(refused.p_value, "refusals {1:.0%} of answers instead of {0:.0%}".format(*reversed(means(refusals)))),
+        _rate(refused.p_value, "refusals", *means(refusals), _REFUSED),
     ]
     passes = sample(comparison, _passes)
     measures: dict[str, float] = {}
     if passes is not None:
         ratio, before = means(passes)
         drop = look(passes, "drop", at_once=once)
-        parts.append(_Part(drop.p_value, f"checks passed by {ratio:.0%} of answers instead of {before:.0%}"))
+        parts.append(_rate(drop.p_value, "checks passed", ratio, before, _PASSED))
         measures["pass_ratio"] = ratio
     broken = frozenset[int]().union(*(part.broken for part in parts))
     p_value = min(1.0, len(parts) * min(part.p_value for part in parts))
+    effect = _effect(now, then, broken, refused)
+    telling = {one.probe: (1.0, one) for one in now if _bad(one, broken)}
     return finding(
         comparison,
         NAME,
         SEVERITY,
-        effect=_effect(now, then, broken, refused),
+        effect=effect,
         unit="share of answers that break the contract, now minus baseline",
         p_value=p_value,
         answers_now=len(now),
         answers_baseline=len(then),
-        summary=_summary(comparison, parts, p_value) + refused.caveat,
+        summary=_summary(comparison, parts, p_value, effect) + refused.caveat,
         measures=measures,
-        exhibits=exhibits(
-            comparison,
-            {one.probe: (1.0, one) for one in now if id(one) in broken or one.refusal or _passes(one) == 0.0},
-        ),
+        exhibits=exhibits(comparison, telling),
     )
 
 
@@ -83,6 +100,16 @@ def _passes(one: GradedAnswer) -> float | None:
     """1 where all checks pass, 0 where one does not, ``None`` without checks."""
     checks = [value for grader, value in one.scores.items() if grader == "checks" or grader.startswith("check:")]
     return float(min(checks) >= 1.0) if checks else None
+
+
+def _bad(one: GradedAnswer, broken: frozenset[int]) -> bool:
+    return id(one) in broken or one.refusal or _passes(one) == 0.0
+
+
+def _rate(p_value: float, what: str, now: float, then: float, change: str) -> _Part:
+    """A share of answers; ``change`` takes both shares."""
+    level = f"{what} {now:.0%} ({then:.0%} in the baseline)"
+    return _Part(p_value, change.format(now, then), level=level, gap=now - then)
 
 
 def _chance_of_new(exceptions: int, trials: int) -> float:
@@ -149,26 +176,41 @@ def _finish(comparison: Comparison) -> _Part:
     change = f"finish reason {usual!r} on {now:.0%} of answers instead of {then:.0%}"
     change += f" (now also {instead[0][0]!r})" if instead else ""
     seen = look(found, "either", at_once=comparison.baseline_at_once)
-    return _Part(
-        seen.p_value, change, frozenset(id(one) for one in odd if (one.finish_reason or _UNNAMED) not in reasons)
-    )
+    new = frozenset(id(one) for one in odd if (one.finish_reason or _UNNAMED) not in reasons)
+    return replace(_rate(seen.p_value, f"finish reason {usual!r}", now, then, ""), change=change, broken=new)
 
 
 def _effect(
     now: list[GradedAnswer], then: list[GradedAnswer], broken: frozenset[int], seen: Look
 ) -> tuple[float, float, float]:
-    def bad(one: GradedAnswer) -> bool:
-        return id(one) in broken or one.refusal or _passes(one) == 0.0
-
-    share_now, share_then = sum(map(bad, now)) / len(now), sum(map(bad, then)) / len(then)
+    share_now, share_then = (sum(_bad(one, broken) for one in found) / len(found) for found in (now, then))
     return share_now - share_then, *share_difference(share_now, len(now), share_then, len(then), seen.inflation)
 
 
-def _summary(comparison: Comparison, parts: list[_Part], p_value: float) -> str:
+def _summary(comparison: Comparison, parts: list[_Part], p_value: float, effect: tuple[float, float, float]) -> str:
     if p_value > comparison.alpha:
-        return "Model id, fingerprint, prompt tokens, finish reasons, refusals and checks are as in the baseline."
+        return _quiet(comparison, parts, p_value, effect)
     changed = [part.change for part in parts if part.p_value <= comparison.alpha / len(parts)]
     return (
         f"The endpoint of {comparison.target} changed: {'; '.join(changed)}. "
         f"Compare its release notes and your deployment with the time of the first such run."
     )
+
+
+def _quiet(comparison: Comparison, parts: list[_Part], p_value: float, effect: tuple[float, float, float]) -> str:
+    """No alarm: what moved all the same, facts that are new as often in the baseline, and what is as ever."""
+    far = [part for part in parts if abs(part.gap) >= FAR_OFF]
+    news = [part.change for part in parts if part.change and not part.level]
+    moved = [part for part in parts if part in far or part.p_value <= PLAIN]
+    if not news and effect[1] > 0:
+        # broken in several ways, of which perhaps none tells by itself
+        moved = moved or [part for part in parts if part.gap]
+    elif p_value > PLAIN and not far:
+        moved = []
+    if moved:
+        what = f"at the endpoint of {comparison.target}, {'; '.join(part.change for part in moved)}"
+        return quiet_but_moved(what, p_value, comparison.alpha)
+    levels = "; ".join(part.level for part in parts if part.level)
+    if news:
+        return f"New, but values like it were new in the baseline too: {'; '.join(news)}. Within chance: {levels}."
+    return f"No new model id, fingerprint or prompt-token count. Within chance of the baseline: {levels}."

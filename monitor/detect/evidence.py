@@ -102,7 +102,10 @@ class Look:
         """A sentence for the summary where the spread between days is assumed; empty otherwise."""
         if self.days:
             return ""
-        return f" The baseline spans too few days to measure their spread: x{ASSUMED_INFLATION} is assumed."
+        return (
+            f" The baseline was captured at once, or spans under {ENOUGH_DAYS} days, so the usual spread between days "
+            f"is not known; p-values are widened as if it were {ASSUMED_INFLATION} times chance."
+        )
 
 
 def look(sample: Sample, side: Side, *, tolerance: float = 0.0, at_once: bool = False) -> Look:

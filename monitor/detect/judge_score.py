@@ -12,7 +12,7 @@ The test is exact for bounded scores (``evidence``); the interval is Newcombe's,
 from typing import Final
 
 from monitor.detect.evidence import Sample, look
-from monitor.detect.parts import by_probe, exhibits, finding, means, sample, share_difference
+from monitor.detect.parts import PLAIN, by_probe, exhibits, finding, means, quiet_but_moved, sample, share_difference
 from monitor.records import JUDGE_GRADER as GRADER
 from monitor.records import Arm, Comparison, Finding, GradedAnswer, Severity
 
@@ -21,6 +21,8 @@ SEVERITY: Final = Severity.PAGE
 MOSTLY: Final = 0.8
 """Share of the subject's judged answers, on both sides, that need a judged base answer for the difference to be
 taken."""
+FAR_OFF: Final = 0.25
+"""A drop of this much is never called no drop, however wide its interval."""
 
 
 def detect(comparison: Comparison) -> Finding | None:
@@ -29,24 +31,21 @@ def detect(comparison: Comparison) -> Finding | None:
     if scores is None:
         return None
     once = comparison.baseline_at_once
+    now, then = means(scores)
     own = look(scores, "drop", at_once=once)
-    p_value, beside = own.p_value, ""
+    p_value, shared, beside = own.p_value, False, ""
     differences = _minus_base(comparison, scores)
     if differences is not None:
         p_value = max(p_value, look(differences, "drop", at_once=once).p_value)
         minus_now, minus_then = means(differences)
-        beside = f", and by {minus_then - minus_now:+.2f} against the base"
-    now, then = means(scores)
+        shared = minus_then - minus_now < (then - now) / 2
+        beside = f", and by {minus_then - minus_now:+z.2f} against the base"
     answers_now, answers_then = int(scores.now.sum()), int((~scores.now).sum())
     low, high = share_difference(now, answers_now, then, answers_then, own.inflation)
-    difference = f"difference {now - then:+.2f}, 95 % interval {low:+.2f} to {high:+.2f}"
+    difference = f"difference {now - then:+z.2f}, 95 % interval {low:+z.2f} to {high:+z.2f}"
     numbers = f"mean score {now:.2f}, {then:.2f} in the baseline ({difference})"
-    summary = f"The judge sees no drop: {numbers}."
-    if p_value <= comparison.alpha:
-        summary = (
-            f"The judge's score of {comparison.target} dropped by {then - now:.2f}{beside}: {numbers}. "
-            f"Read the answers below, then look for a changed model, prompt or adapter."
-        )
+    dropped = f"the judge's score of {comparison.target} dropped by {then - now:z.2f}{beside}: {numbers}"
+    moved = min(p_value, own.p_value) <= PLAIN or high < 0 or then - now >= FAR_OFF
     return finding(
         comparison,
         NAME,
@@ -56,10 +55,22 @@ def detect(comparison: Comparison) -> Finding | None:
         p_value=p_value,
         answers_now=answers_now,
         answers_baseline=answers_then,
-        summary=summary + own.caveat,
+        summary=_summary(comparison, p_value, shared, moved, dropped, numbers) + own.caveat,
         measures={"judge_score": now, "judge_score_baseline": then},
         exhibits=exhibits(comparison, _telling(comparison, then)),
     )
+
+
+def _summary(comparison: Comparison, p_value: float, shared: bool, moved: bool, dropped: str, numbers: str) -> str:
+    """``shared``: whether the base's answers lost most of what the subject's lost."""
+    if p_value <= comparison.alpha:
+        advice = "Read the answers below, then look for a changed model, prompt or adapter."
+        return f"The {dropped.removeprefix('the ')}. {advice}"
+    if not moved:
+        return f"The judge sees no drop: {numbers}."
+    if shared:
+        dropped += ". The base lost most of it too: the judge, or what both arms share, may have changed"
+    return quiet_but_moved(dropped, p_value, comparison.alpha)
 
 
 def _minus_base(comparison: Comparison, scores: Sample) -> Sample | None:

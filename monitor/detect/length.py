@@ -16,13 +16,25 @@ from typing import Final
 import numpy as np
 
 from monitor.detect.evidence import Sample, look
-from monitor.detect.parts import by_probe, exhibits, finding, means, sample, stratum, t_quantile
+from monitor.detect.parts import (
+    PLAIN,
+    by_probe,
+    exhibits,
+    finding,
+    means,
+    quiet_but_moved,
+    sample,
+    stratum,
+    t_quantile,
+)
 from monitor.records import Arm, Comparison, Exhibit, Finding, GradedAnswer, Severity
 
 NAME: Final = "length"
 SEVERITY: Final = Severity.TICKET
 TOLERANCE: Final = log(1.02)
 """A mean change of 2 % is nobody's ticket, even where temperature 0 makes it certain."""
+FAR_OFF: Final = (1.5, 4.0)
+"""Ratios, either way, of the mean length and of the variance that are never called unchanged, however few answers."""
 FLOOR: Final = 1e-4
 """Added to both variances of log length: a spread of 1 %, under which lengths count as constant."""
 
@@ -40,15 +52,10 @@ def detect(comparison: Comparison) -> Finding | None:
     effect = _variance_ratio(logs, shift, spread.inflation)
     chars_now, chars_then = means(chars)
     p_value = min(1.0, 2 * min(mean.p_value, spread.p_value))
-    moved = f"{chars_now:.0f} characters on average, {chars_then:.0f} in the baseline; variance ratio {effect[0]:.2f}"
-    summary = f"Answer lengths are as they were: {moved}."
-    if p_value <= comparison.alpha:
-        what = f"{'longer' if shift > 0 else 'shorter'} by {abs(exp(shift) - 1):.0%}"
-        if spread.p_value < mean.p_value:
-            what = "less even in length" if effect[0] > 1 else "more even in length"
-        summary = (
-            f"Answers of {comparison.target} are {what}: {moved}. Look for a new model version, prompt or token limit."
-        )
+    moved = _moved(shift, log((chars_now + 1) / (chars_then + 1)), effect, mean.p_value, spread.p_value)
+    loudest = _even(effect[0]) if spread.p_value < mean.p_value else _by(shift)
+    numbers = f"{chars_now:.0f} characters on average, {chars_then:.0f} in the baseline; variance ratio {effect[0]:.2f}"
+    numbers += f" (95 % interval {effect[1]:.2f} to {effect[2]:.2f})"
     return finding(
         comparison,
         NAME,
@@ -58,10 +65,41 @@ def detect(comparison: Comparison) -> Finding | None:
         p_value=p_value,
         answers_now=int(logs.now.sum()),
         answers_baseline=int((~logs.now).sum()),
-        summary=summary + mean.caveat,
+        summary=_summary(comparison, p_value, loudest, moved, numbers) + mean.caveat,
         measures={"answer_length_chars": chars_now, "answer_length_variance_ratio": effect[0]},
         exhibits=_exhibits(comparison),
     )
+
+
+def _summary(comparison: Comparison, p_value: float, loudest: str, moved: list[str], numbers: str) -> str:
+    if p_value <= comparison.alpha:
+        return (
+            f"Answers of {comparison.target} are {loudest}: {numbers}. "
+            f"Look for a new model version, prompt or token limit."
+        )
+    if not moved:
+        return f"Answer lengths are as they were: {numbers}."
+    what = f"answers of {comparison.target} are {' and '.join(moved)}: {numbers}"
+    return quiet_but_moved(what, p_value, comparison.alpha)
+
+
+def _moved(shift: float, chars: float, effect: tuple[float, float, float], mean_p: float, spread_p: float) -> list[str]:
+    """What of the lengths may not be called unchanged; ``chars``: log ratio of the mean characters."""
+    moved = []
+    if 2 * mean_p <= PLAIN or max(abs(shift), abs(chars)) >= log(FAR_OFF[0]):
+        moved.append(_by(shift))
+    if 2 * spread_p <= PLAIN or not effect[1] <= 1 <= effect[2] or abs(log(effect[0])) >= log(FAR_OFF[1]):
+        moved.append(_even(effect[0]))
+    return moved
+
+
+def _by(shift: float) -> str:
+    """The typical change: of the mean of logs, in which no single answer weighs much."""
+    return f"{'longer' if shift > 0 else 'shorter'} by {abs(exp(shift) - 1):.0%}"
+
+
+def _even(ratio: float) -> str:
+    return "less even in length" if ratio > 1 else "more even in length"
 
 
 def _log_length(one: GradedAnswer) -> float:

@@ -12,6 +12,8 @@ FEWEST_NOW: Final = 5
 """Answers of today under which no verdict is given: fewer cannot cross a line that a page may hang on."""
 FEWEST_BASELINE: Final = 10
 EXHIBITS: Final = 5
+PLAIN: Final = 0.05
+"""The p-value under which a finding that does not alarm may not call its numbers unchanged."""
 _SHOWN: Final = 4_000
 """Characters of an answer that an exhibit shows."""
 
@@ -103,6 +105,26 @@ def share_difference(now: float, count_now: int, then: float, count_then: int, i
     below = inflation * sqrt((now - low_now) ** 2 + (high_then - then) ** 2)
     above = inflation * sqrt((high_now - now) ** 2 + (then - low_then) ** 2)
     return max(-1.0, now - then - below), min(1.0, now - then + above)
+
+
+def quiet_but_moved(what: str, p_value: float, alpha: float) -> str:
+    """The summary of a finding that does not alarm although its numbers moved: what moved, and why it is no alarm."""
+    return (
+        f"Below the alarm line, but worth a look: {what}. These are too few answers to alarm at the promised rate "
+        f"(p {short(p_value)}, the line is {short(alpha)}); more probes, replicates or baseline days would decide it."
+    )
+
+
+def short(p_value: float) -> str:
+    """A p-value in two digits.
+
+    >>> short(0.000137), short(0.04)
+    ('1.4e-4', '0.04')
+    """
+    if p_value >= 0.001:
+        return f"{p_value:.2g}"
+    digits, power = f"{p_value:.1e}".split("e")
+    return f"{digits.removesuffix('.0')}e{int(power)}"
 
 
 def typical(found: Sequence[GradedAnswer]) -> GradedAnswer | None:

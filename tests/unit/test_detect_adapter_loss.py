@@ -114,7 +114,7 @@ def test_null_level_with_fresh_baselines() -> None:
 def test_at_once_baseline_pages_on_total_loss_and_owns_up() -> None:
     found = judged(product.plain_reply, at_once=True)
     assert found.alarming
-    assert "too few days" in found.summary
+    assert "captured at once, or spans under 4 days" in found.summary
     assert not judged(product.right_reply, at_once=True).alarming
 
 
@@ -125,6 +125,37 @@ def test_few_baseline_answers_still_carry_a_total_loss(replicates: int) -> None:
     lost = adapter_loss.detect(compared(rounds(2, product.plain_reply, days=range(7, 8)), baseline))
     assert lost is not None
     assert lost.alarming
+
+
+def judged_few(subject: Speak, days: int = 2) -> Finding:
+    """Twelve answers beside a baseline of two: no loss, however total, can cross the line."""
+    baseline = rounds(1, product.right_reply, days=range(days), probes=12)
+    found = adapter_loss.detect(compared(rounds(2, subject, days=range(7, 8), probes=12), baseline))
+    assert found is not None
+    return found
+
+
+def test_too_few_answers_for_an_alarm_are_never_said_to_hold() -> None:
+    found = judged_few(product.plain_reply)
+    assert not found.alarming
+    assert found.effect_high < 0.5
+    assert "holds" not in found.summary
+    assert "Below the alarm line, but worth a look" in found.summary
+    assert "12 of 12 answers are nearer to the base" in found.summary
+    assert "too few answers to alarm at the promised rate (p 0.00" in found.summary
+    assert "the line is 1.4e-4" in found.summary
+    assert judged_few(product.right_reply).summary.startswith("The fine-tune holds: ")
+
+
+def test_answers_that_moved_elsewhere_are_not_said_to_hold() -> None:
+    found = judged(garbage)
+    assert not found.alarming
+    assert found.summary.startswith("Not an adapter loss, but worth a look: answers of support-bot moved away")
+    assert "holds" not in found.summary
+
+
+def test_no_minus_nought_in_a_summary() -> None:
+    assert "-0.00" not in adapter_loss._summary(compared([], []), (0.9, -0.001, 1.1), 0, 12, 1.0, nearer=False)
 
 
 def test_deterministic_answers_one_flip_is_nothing() -> None:

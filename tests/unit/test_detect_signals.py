@@ -83,6 +83,22 @@ class TestLength:
         assert not found.alarming
         assert np.isfinite([found.effect, found.effect_low, found.effect_high]).all()
 
+    def test_moved_but_too_few_to_alarm_is_not_as_they_were(self) -> None:
+        baseline = [graded(f"p{index}", "x" * (90 + day), day=day) for index in range(6) for day in range(2)]
+        even = [graded(f"p{index}", "x" * 91, day=7) for index in range(6)]
+        assert seen(length.detect(compared(even, baseline))).summary.startswith("Answer lengths are as they were: 91 ")
+        longer = [graded(f"p{index}", "x" * 196, day=7) for index in range(6)]
+        wild = [graded(f"p{index}", "x" * (30 if index % 2 else 270), day=7) for index in range(6)]
+        for now, says in (
+            (longer, "are longer by 115%: 196 characters"),
+            (wild, "less even in length: 150 characters"),
+        ):
+            found = seen(length.detect(compared(now, baseline)))
+            assert not found.alarming
+            assert "as they were" not in found.summary
+            assert found.summary.startswith("Below the alarm line, but worth a look: answers of support-bot are ")
+            assert says in found.summary
+
     def test_empty_answers_and_production_samples(self) -> None:
         found = seen(length.detect(compared(now_of(lambda facts, rng: ""), BASELINE)))
         assert found.alarming
@@ -138,6 +154,30 @@ class TestJudgeScore:
         assert found.p_value == pytest.approx(1 / 64)
         assert found.effect_low < found.effect < found.effect_high
 
+    def test_a_drop_too_small_to_alarm_is_not_no_drop(self) -> None:
+        baseline = scored(1, range(2), judge(1, 1))
+        fine = seen(judge_score.detect(compared(scored(2, range(7, 8), judge(1, 1)), baseline)))
+        assert fine.summary.startswith(
+            "The judge sees no drop: mean score 1.00, 1.00 in the baseline (difference +0.00"
+        )
+        now = [replace(one, scores={"judge": float(one.probe > "p05")}) for one in scored(2, range(7, 8), judge(1, 1))]
+        base_too = seen(judge_score.detect(compared(now, baseline)))
+        found = seen(
+            judge_score.detect(
+                compared([replace(one, scores={"judge": 1.0}) if one.arm is Arm.BASE else one for one in now], baseline)
+            )
+        )
+        for one in (found, base_too):
+            assert not one.alarming
+            assert one.effect == pytest.approx(-0.25)
+            assert one.summary.startswith(
+                "Below the alarm line, but worth a look: the judge's score of support-bot drop"
+            )
+            assert "no drop" not in one.summary
+        assert "and by +0.25 against the base" in found.summary
+        assert "The base lost most of it too" in base_too.summary
+        assert "The base lost" not in found.summary
+
     def test_none_without_a_judge(self) -> None:
         assert judge_score.detect(compared(now_of(product.right_reply), BASELINE)) is None
 
@@ -186,10 +226,32 @@ class TestContract:
 
     def test_a_fingerprint_that_changes_daily_is_no_news(self) -> None:
         baseline = [replace(one, fingerprint=f"fp-{one.slot:%d}") for one in BASELINE]
-        assert not seen(contract.detect(compared(now_of(product.right_reply), baseline))).alarming
+        found = seen(contract.detect(compared(now_of(product.right_reply), baseline)))
+        assert not found.alarming
+        assert found.summary.startswith(
+            "New, but values like it were new in the baseline too: fingerprint 'fp-1' instead"
+        )
 
     def test_missing_token_counts_say_nothing(self) -> None:
         assert not self.changed(prompt_tokens=0).alarming
+
+    def test_all_refused_but_too_few_to_alarm_says_what_differs(self) -> None:
+        checked = {"check:json": 1.0}
+        baseline = [graded(f"p{index}", "{}", day=day, scores=checked) for index in range(6) for day in range(2)]
+        now = [graded(f"p{index}", "no", day=7, refusal=True, scores={"check:json": 0.0}) for index in range(6)]
+        found = seen(contract.detect(compared(now, baseline)))
+        assert not found.alarming
+        assert found.effect == 1
+        assert found.summary.startswith("Below the alarm line, but worth a look: at the endpoint of support-bot, ")
+        assert "refusals 100% of answers instead of 0%; checks passed by 0% of answers instead of 100%" in found.summary
+        assert "finish reason" not in found.summary
+        fine = seen(
+            contract.detect(compared([graded(f"p{i}", "{}", day=7, scores=checked) for i in range(6)], baseline))
+        )
+        assert fine.summary.startswith(
+            "No new model id, fingerprint or prompt-token count. Within chance of the baseline"
+        )
+        assert "refusals 0% (0% in the baseline); checks passed 100% (100% in the baseline)" in fine.summary
 
     def test_checks_pass_ratio(self) -> None:
         def checked(text: str, rng: Random) -> dict[str, float]:
