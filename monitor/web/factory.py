@@ -14,11 +14,11 @@ from starlette.middleware.base import RequestResponseEndpoint
 from starlette.middleware.gzip import GZipMiddleware
 
 from monitor import __version__
-from monitor.errors import CliffwatchError
+from monitor.errors import CliffwatchError, StoreError
 from monitor.hostile import visible
-from monitor.records import Finding
+from monitor.records import Baseline, Finding
 from monitor.settings import Settings
-from monitor.web import runbooks, views
+from monitor.web import baselines, runbooks, views
 
 HERE: Final = Path(__file__).parent
 
@@ -61,9 +61,10 @@ class Pages:
         self._environment.filters |= {
             "visible": visible,
             "number": views.number,
+            "counted": views.counted,
             "when": lambda then: then.strftime("%Y-%m-%d %H:%M UTC") if then else "–",
         }
-        self._environment.globals |= {"version": __version__, "titles": views.TITLES}
+        self._environment.globals |= {"version": __version__, "titles": views.TITLES, "partly": views.PARTLY}
 
     def show(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         now = self._clock()
@@ -95,8 +96,9 @@ def create_app(
     _secure(app)
     _errors(app, pages)
     _daemon(app, store, settings, metrics, health, reload, clock)
-    _people(app, pages, store, settings)
-    _programs(app, store, settings)
+    _people(app, pages, store, settings, clock)
+    _evidence(app, pages, store, clock)
+    _programs(app, store, settings, clock)
     return app
 
 
@@ -170,12 +172,19 @@ def _daemon(
         return PlainTextResponse("reloaded\n" if problem is None else f"{problem}\n", 200 if problem is None else 400)
 
 
-def _people(app: FastAPI, pages: Pages, store: views.Readings, settings: Callable[[], Settings]) -> None:
+def _people(
+    app: FastAPI,
+    pages: Pages,
+    store: views.Readings,
+    settings: Callable[[], Settings],
+    clock: Callable[[], datetime],
+) -> None:
     @app.get("/", include_in_schema=False)
     def overview() -> Response:
-        rows = views.watches(store, settings())
-        alarms = sorted((alarm for row in rows for alarm in row.alarms), key=lambda alarm: alarm.severity != "page")
-        return pages.show("overview.html", rows=rows, alarms=alarms)
+        rows = views.watches(store, settings(), clock())
+        alarms = sorted((one for row in rows for one in row.alarms), key=views.urgency)
+        tone, words = views.headline(rows)
+        return pages.show("overview.html", rows=rows, alarms=alarms, tone=tone, headline=words)
 
     @app.get("/targets/{target}", include_in_schema=False)
     def target_page(target: str) -> Response:
@@ -186,34 +195,10 @@ def _people(app: FastAPI, pages: Pages, store: views.Readings, settings: Callabl
             "target.html",
             target=target,
             configured=configured,
-            rows=views.watches(store, settings(), target),
+            rows=views.watches(store, settings(), clock(), target),
             baselines=store.baselines(target),
             runs=store.runs(target, limit=30),
             alarms=store.alarms(target, limit=30),
-        )
-
-    @app.get("/targets/{target}/{signal}", include_in_schema=False)
-    def latest_evidence(target: str, signal: str) -> Response:
-        found = views.evidence_of(store, target, signal)
-        if found is None:
-            raise HTTPException(404, f"target {visible(target, 80)} has no finding of {visible(signal, 80)} yet")
-        return RedirectResponse(f"/findings/{found.run_id}/{found.signal}", 303)
-
-    @app.get("/findings", include_in_schema=False)
-    def findings(alarming: bool | None = None) -> Response:
-        found = store.findings(alarming=alarming, limit=LISTED)
-        return pages.show("findings.html", findings=found, alarming=alarming, limit=LISTED)
-
-    @app.get("/findings/{run_id}/{signal}", include_in_schema=False)
-    def evidence(run_id: int, signal: str) -> Response:
-        found = _finding(store, run_id, signal)
-        raised = [one for one in store.alarms(found.target, found.suite, raised=True) if one.signal == signal]
-        return pages.show(
-            "finding.html",
-            finding=found,
-            alarm=next(iter(raised), None),
-            interval=views.interval(found),
-            pairs=views.side_by_side(found),
         )
 
     @app.get("/runbooks/", include_in_schema=False)
@@ -238,11 +223,51 @@ def _people(app: FastAPI, pages: Pages, store: views.Readings, settings: Callabl
         return Response(status_code=204)
 
 
-def _programs(app: FastAPI, store: views.Readings, settings: Callable[[], Settings]) -> None:
+def _evidence(app: FastAPI, pages: Pages, store: views.Readings, clock: Callable[[], datetime]) -> None:
+    @app.get("/targets/{target}/{signal}", include_in_schema=False)
+    def latest_evidence(target: str, signal: str) -> Response:
+        found = views.evidence_of(store, target, signal, clock())
+        if found is None:
+            raise HTTPException(404, f"target {visible(target, 80)} has no finding of {visible(signal, 80)} yet")
+        return RedirectResponse(f"/findings/{found.run_id}/{found.signal}", 303)
+
+    @app.get("/findings", include_in_schema=False)
+    def findings(alarming: bool | None = None) -> Response:
+        found = store.findings(alarming=alarming, limit=LISTED)
+        return pages.show("findings.html", findings=found, alarming=alarming, limit=LISTED)
+
+    @app.get("/findings/{run_id}/{signal}", include_in_schema=False)
+    def evidence(run_id: int, signal: str) -> Response:
+        found = _finding(store, run_id, signal)
+        return pages.show(
+            "finding.html",
+            finding=found,
+            alarm=views.alarm_of(store, found),
+            newest=views.newest_of(store, found),
+            interval=views.interval(found),
+            pairs=views.side_by_side(found),
+        )
+
+    @app.get("/baselines/{baseline_id}", include_in_schema=False)
+    def baseline(baseline_id: int, page: int = 1) -> Response:
+        found = _baseline(store, baseline_id)
+        sheets = baselines.sheets(store, found)
+        count = max(1, -(-len(sheets) // baselines.PER_PAGE))
+        page = max(1, min(page, count))
+        shown = sheets[(page - 1) * baselines.PER_PAGE : page * baselines.PER_PAGE]
+        return pages.show(
+            "baseline.html", baseline=found, sheets=shown, probes=len(sheets), page=page, pages=count,
+            text_limit=baselines.TEXT,
+        )  # fmt: skip
+
+
+def _programs(
+    app: FastAPI, store: views.Readings, settings: Callable[[], Settings], clock: Callable[[], datetime]
+) -> None:
     @app.get("/api/v1/status")
     def status() -> Response:
         """Every target and suite: armed or not, its progress, newest findings and raised alarms."""
-        return JSONResponse({"version": __version__, "watches": views.plain(views.watches(store, settings()))})
+        return JSONResponse({"version": __version__, "watches": views.plain(views.watches(store, settings(), clock()))})
 
     @app.get("/api/v1/findings")
     def findings(
@@ -269,3 +294,14 @@ def _finding(store: views.Readings, run_id: int, signal: str) -> Finding:
     if not found:
         raise HTTPException(404, f"run {run_id} has no finding of {visible(signal, 80)}")
     return found[0]
+
+
+def _baseline(store: views.Readings, baseline_id: int) -> Baseline:
+    if not 0 < baseline_id < 2**63:
+        raise HTTPException(404, "no such baseline")
+    try:
+        return store.baseline(baseline_id)
+    except StoreError:
+        raise
+    except CliffwatchError as error:
+        raise HTTPException(404, str(error)) from None

@@ -14,10 +14,13 @@ from monitor.records import (
     BaselineStatus,
     Exhibit,
     Finding,
+    GradedAnswer,
+    Probe,
     Run,
     RunSummary,
     SuiteProgress,
 )
+from monitor.schedule import interval_seconds
 from monitor.settings import Settings
 
 REFERENCE: Final[Mapping[str, tuple[float, str]]] = {
@@ -34,6 +37,13 @@ TITLES: Final[Mapping[str, str]] = {
     "length": "Length of answers",
     "contract": "Contract",
 }
+"""Signal -> its name for people; causes stand before what follows from them."""
+
+PARTLY: Final = 0.2
+"""Share of unmeasured questions over which a run's silence says little; ``CliffwatchUnmeasured`` alerts over it too."""
+
+RECENT: Final = timedelta(days=7)
+"""How long after it cleared an alarm's link still leads to what it was about."""
 
 DIFF_WORDS: Final = 1_500
 """Longer answers are shown without marks: a word diff is quadratic."""
@@ -68,6 +78,11 @@ class Readings(Protocol):
     def last_done(self) -> dict[tuple[str, str], int]: ...
     def summaries(self, run_ids: Sequence[int]) -> dict[int, RunSummary]: ...
     def outdated(self) -> set[tuple[str, str]]: ...
+    def get_run(self, run_id: int) -> Run: ...
+    def baseline(self, baseline_id: int) -> Baseline: ...
+    def answers(self, run_ids: Sequence[int]) -> list[GradedAnswer]: ...
+    def suite_body(self, suite_digest: str) -> str | None: ...
+    def production_inputs(self, run_id: int) -> list[Probe]: ...
     def get_state(self, key: str) -> str | None: ...
 
 
@@ -87,11 +102,15 @@ class Watch:
     progress: SuiteProgress | None
     unmeasured: float | None
     """Share of the last finished run's questions without a usable answer."""
+    late: bool
+    """Its last success is older than two of its intervals."""
+    stale: bool
+    """Its findings say how it was, not how it is: it is not compared, not measured, or late."""
     findings: tuple[Finding, ...]
     alarms: tuple[Alarm, ...]
 
 
-def watches(store: Readings, settings: Settings, target: str | None = None) -> list[Watch]:
+def watches(store: Readings, settings: Settings, now: datetime, target: str | None = None) -> list[Watch]:
     """One for each configured target and suite, those with raised alarms first."""
     progress = {(one.target, one.suite): one for one in store.progress()}
     baselines, findings, alarms = (
@@ -107,6 +126,7 @@ def watches(store: Readings, settings: Settings, target: str | None = None) -> l
         for suite in configured.run_suites:
             key = (name, suite)
             state, baseline = _state(baselines.get(key, []), key in outdated)
+            late = _late(progress.get(key), timedelta(seconds=interval_seconds(settings.schedule, suite)), now)
             rows.append(
                 Watch(
                     target=name,
@@ -118,11 +138,54 @@ def watches(store: Readings, settings: Settings, target: str | None = None) -> l
                     baseline=baseline,
                     progress=progress.get(key),
                     unmeasured=unmeasured.get(key),
-                    findings=tuple(findings.get(key, [])),
-                    alarms=tuple(sorted(alarms.get(key, []), key=lambda one: one.severity != "page")),
+                    late=late,
+                    stale=late or state != "armed" or unmeasured.get(key, 0.0) >= 1,
+                    findings=tuple(sorted(findings.get(key, []), key=lambda one: rank(one.signal))),
+                    alarms=tuple(sorted(alarms.get(key, []), key=urgency)),
                 )
             )
     return sorted(rows, key=lambda row: (not any(a.severity == "page" for a in row.alarms), not row.alarms))
+
+
+def _late(progress: SuiteProgress | None, interval: timedelta, now: datetime) -> bool:
+    return bool(progress and progress.last_success and now - progress.last_success > 2 * interval)
+
+
+def rank(signal: str) -> int:
+    """Where a signal stands in a list."""
+    return [*TITLES, signal].index(signal)
+
+
+def urgency(alarm: Alarm) -> tuple[bool, int]:
+    """Pages before tickets, causes before what follows from them."""
+    return alarm.severity != "page", rank(alarm.signal)
+
+
+def headline(rows: Sequence[Watch]) -> tuple[str, str]:
+    """``bad``, ``warn`` or ``good``, and the overview in one line: silence is good only where it was listened to."""
+    alarms = [alarm for row in rows for alarm in row.alarms]
+    pages = sum(alarm.severity == "page" for alarm in alarms)
+    tickets = len(alarms) - pages
+    raised = [counted(pages, "page") + " raised"] if pages else []
+    raised += [counted(tickets, "ticket") + ("" if pages else " raised")] if tickets else []
+    gaps = _gaps(rows)
+    tone = "bad" if pages else "warn" if tickets or gaps else "good"
+    if not raised and not gaps:
+        return tone, "All quiet"
+    return tone, "; ".join([", ".join(raised) or "No alarm raised", *gaps])
+
+
+def _gaps(rows: Sequence[Watch]) -> list[str]:
+    """What nobody is told about by an alarm that is not raised, counted."""
+    lost = [row for row in rows if (row.unmeasured or 0.0) >= 1]
+    gaps = {
+        "not measured": len(lost),
+        "partly measured": sum(PARTLY < (row.unmeasured or 0.0) < 1 for row in rows),
+        "late: no success in two intervals": sum(row.late and row not in lost for row in rows),
+        "not armed: suite changed since its baseline": sum(row.state == "suite changed" for row in rows),
+        f"of {len(rows)} not armed": sum(row.state not in ("armed", "suite changed") for row in rows),
+    }
+    return [f"{count} {words}" for words, count in gaps.items() if count]
 
 
 def _unmeasured(store: Readings, target: str | None) -> dict[tuple[str, str], float]:
@@ -150,12 +213,39 @@ def _state(baselines: Sequence[Baseline], outdated: bool) -> tuple[str, Baseline
     return "not armed", None
 
 
-def evidence_of(store: Readings, target: str, signal: str) -> Finding | None:
-    """The finding that a link from an alert means: the raised alarm's newest, else the newest of the signal."""
+def evidence_of(store: Readings, target: str, signal: str, now: datetime) -> Finding | None:
+    """The finding that a link from an alert means.
+
+    The raised alarm's newest; else the newest alarming one whose alarm cleared lately, for whoever comes late; else
+    the newest of the signal.
+    """
     latest = [one for one in store.latest_findings(target, exhibits=False) if one.signal == signal]
     raised = {one.suite for one in store.alarms(target, raised=True) if one.signal == signal}
     latest.sort(key=lambda one: (one.suite in raised, one.alarming, one.window_end), reverse=True)
+    if not any(one.suite in raised for one in latest):
+        for found in store.findings(target, signal=signal, alarming=True, limit=1):
+            alarm = alarm_of(store, found)
+            if alarm and alarm.cleared_at and now - alarm.cleared_at <= RECENT:
+                return found
     return latest[0] if latest else None
+
+
+def alarm_of(store: Readings, finding: Finding) -> Alarm | None:
+    """The alarm that was raised, or was being cleared, when the finding's run finished."""
+    at = store.get_run(finding.run_id).finished_at
+    for one in store.alarms(finding.target, finding.suite):
+        if one.signal == finding.signal and (
+            finding.run_id in (one.raised_run_id, one.cleared_run_id)
+            or (at is not None and one.raised_at <= at and (one.cleared_at is None or at < one.cleared_at))
+        ):
+            return one
+    return None
+
+
+def newest_of(store: Readings, finding: Finding) -> Finding | None:
+    """The newest finding of the same series, if it is another."""
+    latest = store.latest_findings(finding.target, finding.suite, exhibits=False)
+    return next((one for one in latest if one.signal == finding.signal and one.run_id != finding.run_id), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +326,11 @@ def ago(then: datetime | None, now: datetime) -> str:
             words = f"{round(size / length)} {unit}"
             return f"{words} ago" if seconds >= 0 else f"in {words}"
     raise AssertionError("unreachable")
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 day``, ``2 days``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def number(value: float | None, digits: int = 3) -> str:

@@ -8,14 +8,28 @@ import socket
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 
 from monitor.export import Internals
+from monitor.records import (
+    Answer,
+    Arm,
+    Exchange,
+    Finding,
+    Message,
+    Question,
+    Recorded,
+    Run,
+    RunOutcome,
+    Sampling,
+    Score,
+)
 from monitor.store import Store, open_store
 from monitor.web import create_app
 from monitor.web.factory import HEADERS
@@ -42,6 +56,7 @@ class Site:
     problem: str | None = None
     reloads: int = 0
     url: str = ""
+    now: datetime = fleet.NOW
 
     async def reload(self) -> str | None:
         self.reloads += 1
@@ -66,7 +81,7 @@ async def site(fleet_file: Path) -> AsyncIterator[Site]:
     store = open_store(f"sqlite:///{fleet_file}")
     made = Site(store)
     settings = fleet.settings()
-    app = create_app(store, lambda: settings, Internals(), lambda: made.health, made.reload, lambda: fleet.NOW)
+    app = create_app(store, lambda: settings, Internals(), lambda: made.health, made.reload, lambda: made.now)
     server = Server(app, "127.0.0.1", 0)
     made.url = f"http://127.0.0.1:{await server.start()}"
     yield made
@@ -74,7 +89,7 @@ async def site(fleet_file: Path) -> AsyncIterator[Site]:
     store.close()
 
 
-PAGES = ["/", "/targets/support-bot", EVIDENCE, "/findings", "/findings?alarming=true", "/runbooks/"]
+PAGES = ["/", "/targets/support-bot", EVIDENCE, "/baselines/1", "/findings", "/findings?alarming=true", "/runbooks/"]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +120,7 @@ async def test_every_link_of_every_page_leads_somewhere(site: Site) -> None:
         assert reply.status == 200, path
         if reply.headers["content-type"].startswith("text/html"):
             waiting += sorted(set(re.findall(r'href="(/[^"]*)"', reply.text)) - seen - set(waiting))
-    assert {"/targets/extractor", "/metrics", "/runbooks/CliffwatchNotArmed"} <= seen
+    assert {"/targets/extractor", "/baselines/1", "/metrics", "/runbooks/CliffwatchNotArmed"} <= seen
 
 
 async def test_the_overview_says_first_what_is_wrong(site: Site) -> None:
@@ -114,6 +129,116 @@ async def test_the_overview_says_first_what_is_wrong(site: Site) -> None:
     assert html.index("support-bot") < html.index("summariser"), "the target with a raised page comes first"
     assert "capturing #3" in html
     assert "last 50 % unmeasured" in html
+
+
+def claimed(site: Site, target: str, digest: str = fleet.DIGEST) -> Run:
+    """A run of today's afternoon, taken up."""
+    made = site.store.ensure_run(target, fleet.SUITE, fleet.NOW, 7, digest, fleet.NOW)
+    run = site.store.claim(made.id, fleet.NOW, 3600)
+    assert run is not None
+    return run
+
+
+def answer(site: Site, run: Run, text: str, probe: str = "p", replicate: int = 0) -> None:
+    question = Question(
+        run.id, run.target, run.suite, Arm.SUBJECT, probe, replicate, "vllm", "m", (Message("user", "?"),), Sampling()
+    )  # fmt: skip
+    told = Answer(text, "stop", False, "m", None, None, 1, 1, 0.1, fleet.NOW, Exchange({}, {}, 200))
+    assert site.store.record([Recorded(question, told, run.fence, fleet.NOW + timedelta(hours=1))]) == [True]
+
+
+def finish(site: Site, run: Run, outcome: RunOutcome, found: Sequence[Finding] = ()) -> None:
+    assert site.store.finish(run.id, run.fence, outcome, found, fleet.NOW + timedelta(hours=1))
+
+
+def recover(site: Site) -> tuple[int, int]:
+    """A quiet run of support-bot, which clears its alarms; the alarming run and the quiet one."""
+    before = {one.signal: one for one in site.store.latest_findings("support-bot")}
+    run = claimed(site, "support-bot")
+    answer(site, run, "as ever")
+    finish(site, run, RunOutcome.MEASURED, [replace(one, run_id=run.id, alarming=False) for one in before.values()])
+    return before["adapter_loss"].run_id, run.id
+
+
+async def test_an_outage_is_never_all_quiet_and_its_findings_are_of_before(site: Site) -> None:
+    recover(site)
+    finish(site, claimed(site, "summariser"), RunOutcome.UNMEASURED)
+    html = (await site.get("/")).text
+    assert '<h1 class="verdict warn">No alarm raised; 1 not measured; 1 partly measured; 1 of 3 not armed</h1>' in html
+    assert html.count("chip stale") == 4, "summariser's, and no other's"
+    assert re.search(r'as of\s+<time [^>]*title="2026-11-22 00:00 UTC"', html)
+
+
+async def test_a_changed_suite_is_not_quiet(site: Site) -> None:
+    run = claimed(site, "summariser", "1" * 64)
+    answer(site, run, "as ever")
+    finish(site, run, RunOutcome.MEASURED)
+    html = (await site.get("/")).text
+    assert "1 not armed: suite changed since its baseline" in html
+    assert html.count("chip stale") == 4
+    assert "chip stale" in (await site.get("/targets/summariser")).text
+
+
+async def test_what_did_not_succeed_for_two_intervals_is_late(site: Site) -> None:
+    site.now = fleet.NOW + timedelta(days=2, hours=1)
+    html = (await site.get("/")).text
+    assert "3 late: no success in two intervals" in html
+    assert html.count("chip stale") == 8
+
+
+async def test_the_alert_s_link_still_leads_to_the_alarm_after_it_cleared(site: Site) -> None:
+    alarming, quiet = recover(site)
+    reply = await site.get(EVIDENCE)
+    assert reply.url == f"{site.url}/findings/{alarming}/adapter_loss"
+    assert "This alarm was cleared" in reply.text
+    assert "raised 2026-11-22 11:40 UTC, cleared 2026-11-22 13:00 UTC" in reply.text
+    assert f'href="/findings/{quiet}/adapter_loss">quiet' in reply.text
+    assert "by this run" in (await site.get(f"/findings/{quiet}/adapter_loss")).text
+    site.now = fleet.NOW + timedelta(days=8)
+    assert (await site.get(EVIDENCE)).url == f"{site.url}/findings/{quiet}/adapter_loss"
+
+
+async def test_a_finding_says_what_its_alarm_was_at_its_run(site: Site) -> None:
+    lost, before = [one.run_id for one in site.store.findings("support-bot", signal="adapter_loss")][:2]
+    assert "still raised since" in (await site.get(f"/findings/{lost}/adapter_loss")).text
+    assert "none was raised at this run" in (await site.get(f"/findings/{before}/adapter_loss")).text
+
+
+async def test_the_fine_tune_s_loss_stands_before_what_follows_from_it(site: Site) -> None:
+    chips = re.findall(r'class="signal">([^<]*)<', (await site.get("/")).text)
+    assert chips[:4] == ["Fine-tune&#39;s effect", "Judge&#39;s score", "Length of answers", "Contract"]
+
+
+async def test_a_baseline_can_be_read_before_it_is_approved(site: Site) -> None:
+    probes = [{"id": probe, "messages": [{"role": "user", "content": f"What of {probe}?"}]} for probe in fleet.PROBES]
+    site.store.save_suite(fleet.DIGEST, fleet.SUITE, json.dumps({"probes": probes}))
+    html = (await site.get("/baselines/1")).text
+    assert html.count('<article class="exhibit">') == len(fleet.PROBES)
+    for shown in ("What of probe-0?", "Refunds take 5 days. Ticket: #RF-21.", "I&#39;d be happy to help!", "3×",
+                  "judge 0.9", "over 3 days, 3 runs, 4 probes", "approved"):  # fmt: skip
+        assert shown in html, shown
+    assert 'href="/baselines/1"' in (await site.get("/targets/summariser")).text
+
+
+async def test_a_baseline_s_hostile_answers_are_text_and_cut(site: Site) -> None:
+    run, start = claimed(site, "summariser", "2" * 64), fleet.NOW
+    texts = [fleet.HOSTILE, "x" * 50_000, *(f"answer {n}" for n in range(5))]
+    for number, text in enumerate(texts):
+        answer(site, run, text, "<b>p</b>", number)
+    site.store.add_scores(run.id, run.fence, [Score(Arm.SUBJECT, "<b>p</b>", 0, "judge", 0.5)])
+    opened = site.store.open_baseline(
+        run.target, run.suite, "2" * 64, "m", None, start, start + timedelta(seconds=37), at_once=True
+    )
+    finish(site, run, RunOutcome.MEASURED)
+    html = (await site.get(f"/baselines/{opened.id}?page=9")).text
+    assert "<script" not in html
+    assert "<b>" not in html
+    assert not set(html) & {"\u202e", "\u200b", "\x1b"}
+    assert "… (+46000 characters)" in html
+    assert "and 2 further distinct answers" in html
+    assert "Its prompt was not kept." in html
+    assert "captured at once, 1 run, 1 probe" in html
+    assert "captured at once" in (await site.get("/targets/summariser")).text
 
 
 async def test_the_evidence_page_has_the_numbers_and_the_answers(site: Site) -> None:
@@ -168,6 +293,8 @@ async def test_a_real_browser_shows_hostile_answers_as_text(site: Site, tmp_path
         ("/findings/1/nothing", 404),
         (f"/findings/{2**70}/length", 404),
         ("/findings/x/length", 422),
+        ("/baselines/99", 404),
+        (f"/baselines/{2**70}", 404),
         ("/runbooks/..%2Falertmanager", 404),
         (f"/targets/{quote('<script>')}", 404),
     ],

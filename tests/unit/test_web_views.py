@@ -3,10 +3,11 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import inf, nan
+from typing import Any
 
 import pytest
 
-from monitor.records import Finding, Severity
+from monitor.records import Alarm, Finding, Severity
 from monitor.web import runbooks, views
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -85,6 +86,41 @@ def test_no_picture_of_what_is_no_number(value: float) -> None:
 def test_plain_json() -> None:
     assert views.plain({"f": FINDING, "n": nan})["n"] is None
     assert views.plain(FINDING)["window_start"] == "2026-11-22T12:00:00+00:00"
+
+
+WATCH = views.Watch("t", "s", "m", None, True, "armed", None, None, 0.0, False, False, (), ())
+PAGE = Alarm(1, "t", "s", "adapter_loss", Severity.PAGE, NOW, 1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "shown"),
+    [
+        ({}, ("good", "All quiet")),
+        ({"unmeasured": 0.1}, ("good", "All quiet")),
+        ({"unmeasured": 0.5}, ("warn", "No alarm raised; 1 partly measured")),
+        ({"unmeasured": 1.0}, ("warn", "No alarm raised; 1 not measured")),
+        ({"unmeasured": 1.0, "late": True}, ("warn", "No alarm raised; 1 not measured")),
+        ({"late": True}, ("warn", "No alarm raised; 1 late: no success in two intervals")),
+        ({"state": "suite changed"}, ("warn", "No alarm raised; 1 not armed: suite changed since its baseline")),
+        ({"state": "to approve"}, ("warn", "No alarm raised; 1 of 2 not armed")),
+        ({"alarms": (PAGE,), "unmeasured": 1.0}, ("bad", "1 page raised; 1 not measured")),
+        ({"alarms": (PAGE, PAGE, replace(PAGE, severity=Severity.TICKET))}, ("bad", "2 pages raised, 1 ticket")),
+        ({"alarms": (replace(PAGE, severity=Severity.TICKET),)}, ("warn", "1 ticket raised")),
+    ],
+)
+def test_silence_is_good_only_where_it_was_listened_to(changed: dict[str, Any], shown: tuple[str, str]) -> None:
+    assert views.headline([replace(WATCH, **changed), WATCH]) == shown
+
+
+def test_causes_stand_before_what_follows_from_them() -> None:
+    assert sorted(["length", "other", "judge_score", "adapter_loss"], key=views.rank) == [
+        "adapter_loss", "judge_score", "length", "other",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "0 days"), (1, "1 day"), (7, "7 days")])
+def test_counted(count: int, words: str) -> None:
+    assert views.counted(count, "day") == words
 
 
 def test_a_runbook_is_text_with_headings_and_lists() -> None:
