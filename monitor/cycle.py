@@ -139,7 +139,8 @@ async def suite_of(house: House, run: Run) -> Suite:
         since = run.slot - timedelta(seconds=schedule.interval_seconds(house.settings.schedule, run.suite))
         sampled = await asyncio.to_thread(sample_production, target.production, run.seed, since, run.slot)
         log.info("production_sampled", target=run.target, run=run.id, read=sampled.read, inputs=len(sampled.inputs),
-                 malformed=sampled.malformed, duplicates=sampled.duplicates)  # fmt: skip
+                 malformed=sampled.malformed, duplicates=sampled.duplicates, outside=sampled.outside,
+                 first_malformed=sampled.first_malformed)  # fmt: skip
         await asyncio.to_thread(house.store.save_production_inputs, run.id, sampled.inputs)
         probes = [item.probe for item in sampled.inputs]
     return Suite(PRODUCTION_SUITE, run.suite_digest, tuple(probes), rubric=target.production.rubric)

@@ -49,6 +49,10 @@ class Sampled:
     """Requests by stratum."""
     unsupported: int
     """Requests passed over because text alone cannot repeat them: images, tool calls."""
+    outside: int
+    """Requests that match ``where`` and lie before or after the window."""
+    first_malformed: str | None
+    """File and line number of the first of ``malformed``, never what stands there."""
 
 
 def sample_production(
@@ -77,6 +81,8 @@ def sample_production(
         duplicates=sum(one.count - 1 for one in inputs),
         strata=strata.requests(),
         unsupported=tally.unsupported,
+        outside=tally.outside,
+        first_malformed=tally.first_malformed,
     )
 
 

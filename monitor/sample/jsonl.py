@@ -71,26 +71,27 @@ def _requests(
     tally: Tally,
     max_line_bytes: int,
 ) -> Iterator[Logged]:
-    for line in _lines(path, seen, tally, max_line_bytes):
+    for number, line in _lines(path, seen, tally, max_line_bytes):
         try:
             record = json.loads(line)
             if not isinstance(record, dict):
                 raise ValueError("no object")
-            request = logged(record, source, stratify, window)
+            request = logged(record, source, stratify, window, tally)
         except UnsupportedError:
             tally.read += 1
             tally.unsupported += 1
             continue
         except (ValueError, RecursionError):
-            tally.malformed += 1
+            tally.spoilt(f"{path}:{number}")
             continue
         if request is not None:
             tally.read += 1
             yield request
 
 
-def _lines(path: Path, seen: set[tuple[int, int]], tally: Tally, max_line_bytes: int) -> Iterator[bytes]:
-    """Whole lines of a file not seen before; nothing if it has been rotated away meanwhile."""
+def _lines(path: Path, seen: set[tuple[int, int]], tally: Tally, max_line_bytes: int) -> Iterator[tuple[int, bytes]]:
+    """Whole lines of a file not seen before, numbered; nothing if it has been rotated away meanwhile."""
+    number = 0
     try:
         with path.open("rb") as raw:
             status = os.fstat(raw.fileno())
@@ -100,26 +101,33 @@ def _lines(path: Path, seen: set[tuple[int, int]], tally: Tally, max_line_bytes:
             seen.add(identity)
             packed = raw.peek(2)[:2] == b"\x1f\x8b"  # by content: a rotated name does not always tell
             stream = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if packed else raw
-            yield from _split(stream, tally, max_line_bytes)
+            for number, line in _split(stream, max_line_bytes):
+                if line is None:
+                    tally.spoilt(f"{path}:{number}")
+                else:
+                    yield number, line
     except FileNotFoundError:
         return
     except (EOFError, zlib.error, gzip.BadGzipFile):
-        tally.malformed += 1
+        tally.spoilt(f"{path}: damaged after line {number}")
     except OSError as error:
         raise CouldNotMeasure(f"cannot read {path} (production source): {error.strerror or error}") from error
 
 
-def _split(stream: IO[bytes], tally: Tally, max_line_bytes: int) -> Iterator[bytes]:
+def _split(stream: IO[bytes], max_line_bytes: int) -> Iterator[tuple[int, bytes | None]]:
+    """(number, line); ``None`` for a line too long. Blank lines count and are passed over."""
+    number = 0
     while line := stream.readline(max_line_bytes + 1):
+        number += 1
         whole = line.endswith(b"\n")
         if not whole and len(line) > max_line_bytes:
-            tally.malformed += 1
+            yield number, None
             while line and not line.endswith(b"\n"):
                 line = stream.readline(max_line_bytes + 1)
             continue
         line = line.removeprefix(b"\xef\xbb\xbf").strip()
         if line and (whole or _complete(line)):
-            yield line
+            yield number, line
 
 
 def _complete(line: bytes) -> bool:

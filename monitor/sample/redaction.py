@@ -1,7 +1,7 @@
 """What a person or a service could be harmed by is taken out of production inputs before they leave this stage.
 
 Patterns, not a model: e-mail addresses, phone numbers, payment cards (Luhn), IBANs (mod 97), IP addresses, API keys
-and tokens, passwords that are named as such, private keys. Names and street addresses are **not** found.
+and tokens, passwords that are named as such, private keys and SSH keys. Names and street addresses are **not** found.
 A found item becomes a placeholder (``<email>``), so that what is left still reads as a question; two inputs that
 differ only in it become one.
 
@@ -15,7 +15,7 @@ from ipaddress import IPv6Address
 from typing import Final, NamedTuple
 
 _PLACEHOLDERS: Final = (
-    "private-key", "credentials", "api-key", "token", "secret", "email", "iban", "card", "ip", "phone",
+    "private-key", "ssh-key", "credentials", "api-key", "token", "secret", "email", "iban", "card", "ip", "phone",
 )  # fmt: skip
 _NOT_AFTER: Final = "".join(f"(?<!<{name}>)" for name in _PLACEHOLDERS)
 _NOT_BEFORE: Final = f"(?!<(?:{'|'.join(_PLACEHOLDERS)})>)"
@@ -84,9 +84,17 @@ _KEY_STARTS: Final = (
 )
 
 
+_VENDOR_KEY: Final = re.compile(
+    r"sk-(?:ant|proj|or|svcacct|admin)-[\w-]{16,}|sk-[A-Za-z0-9]{20,}|(?:sk|pk|rk)_(?:live|test)_[A-Za-z]{16,}|"
+    r"gh[pousr]_[A-Za-z]{20,}|github_pat_[A-Za-z_]{20,}|glpat-[\w-]{16,}|AKIA|AIza|xox[abeoprs]-[A-Za-z-]{16,}|"
+    r"(?:hf_|gsk_|xai-|r8_)[A-Za-z]{20,}|npm_|pypi-[A-Za-z_]{30,}|nvapi-[A-Za-z_]{20,}"
+)
+"""Shapes so much a vendor's own that they need no digit; words joined by dashes are a name more often than a key."""
+
+
 def _api_key(match: re.Match[str]) -> str:
     # sk-circle-fade-dot-spinner is a CSS class, not a key
-    return "<api-key>" if any(c.isdigit() for c in match[0]) else match[0]
+    return "<api-key>" if any(c.isdigit() for c in match[0]) or _VENDOR_KEY.match(match[0]) else match[0]
 
 
 def _bearer(match: re.Match[str]) -> str:
@@ -96,12 +104,48 @@ def _bearer(match: re.Match[str]) -> str:
     return f"{match['scheme']}<token>" if like_a_token else match[0]
 
 
+_WORD: Final = re.compile(r"[(\[*_`]*(?P<word>[^\W\d_]{1,19}(?:['’-][^\W\d_]{1,19})?)(?P<end>[.!?)\]*_`]*)")
+_NEXT_IN_LINE: Final = re.compile(r"[^\S\r\n]+\S")
+_SAID_OF_A_SECRET: Final = frozenset(
+    (
+        *("string", "boolean", "integer", "number", "object", "optional", "required", "undefined", "hidden", "changed"),
+        *("expired", "invalid", "incorrect", "missing", "unknown", "forgotten", "please", "reset", "policy"),
+    )
+)
+_NO_SECRET: Final = re.compile(
+    r"[$%{]|https?://|[A-Za-z_][\w.]*+[(\[{]|(?:os\.environ|process\.env|self|this|args|config|settings)\."
+)
+"""How a value begins that is a variable, a call or an address."""
+
+
 def _secret(match: re.Match[str]) -> str:
-    return f"{match['name']}<secret>" if any(c.isdigit() for c in match["value"]) else match[0]
+    return f"{match['name']}<secret>" if _is_secret(match) else match[0]
+
+
+def _is_secret(match: re.Match[str]) -> bool:
+    """Whether the value is no mere word: "password: please reset it" is prose, "password: swordfish" at a line's end
+    is not."""
+    name, value = match["name"], match["value"]
+    if any(c.isdigit() for c in value):
+        return True
+    named = (value.partition("://")[2] or value).removesuffix("):")
+    if ":" in named or "=" in named:  # what is kept hides no further name and value
+        return True
+    if _NO_SECRET.match(value) or value[0] >= "\u2e80":  # Chinese and Japanese: a whole sentence without a blank
+        return False
+    word = _WORD.fullmatch(value)
+    if word is None or len(re.findall("[a-z][A-Z]", value)) > 1:
+        return True
+    if word["word"].lower() in _SAID_OF_A_SECRET or "?" in word["end"]:
+        return False
+    if name[-1] in "=\"'":
+        return True
+    spoken = name.lower().startswith(("secret", "token")) and word["end"]  # "The secret: practice."
+    return not spoken and not _NEXT_IN_LINE.match(match.string, match.end())
 
 
 _SECRET_NAME: Final = (
-    r"(?:api[_-]?key|access[_-]?key|secret[_-]?(?:access[_-]?)?key|client[_-]?secret|secret|"
+    r"(?:api[ _-]?key|access[_-]?key|secret[_-]?(?:access[_-]?)?key|client[_-]?secret|secret|"
     r"(?:auth|access|refresh|session)[_-]?token|token|password|passwort|passwd|passphrase|pwd)"
 )
 
@@ -224,10 +268,20 @@ _DIGIT: Final = re.compile("[0-9]").search
 _HEX: Final = "[0-9A-Fa-f:]"
 _IN_ADDRESS: Final = r"[\w:.]"
 
+_EMAIL: Final = r"[\w.%+-]++@(?:[\w-]++\.)+(?:xn--[\w-]++|[^\W\d_]{2,}+)"
+
 _RULES: Final = (
     _Rule(_holds("://"), re.compile(r"(?<=://)[^\s/@:<>]++:[^\s/@<>]++(?=@)"), "<credentials>"),
     _Rule(_holds("eyJ"), re.compile(_after("eyJ", r"[\w-]") + r"[\w-]{8,}+\.eyJ[\w-]{8,}+(?:\.[\w-]*+)?"), "<token>"),
-    _Rule(_holds(*_KEY_STARTS), re.compile(rf"(?<![A-Za-z0-9])(?:{_KEY_SHAPES})"), _api_key),
+    _Rule(
+        _holds(" AAAA", "\tAAAA"),
+        re.compile(
+            r"(?<![A-Za-z])(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-nistp[0-9]{3}|sk-[a-z0-9-]{8,30}@openssh\.com)"
+            r"[ \t]{1,4}AAAA[A-Za-z0-9+/]{16,}+={0,3}(?:[ \t]{1,4}[\w.+-]++@[\w.-]++)?"
+        ),
+        "<ssh-key>",
+    ),
+    _Rule(_holds(*_KEY_STARTS), re.compile(rf"(?<![A-Za-z])(?:{_KEY_SHAPES})"), _api_key),
     _Rule(
         _says("bearer", "basic"),
         re.compile(r"(?P<scheme>\b(?:bearer|basic)\s{1,4}+)(?P<value>[\w.~+/-]{8,}+=*+)", re.IGNORECASE),
@@ -236,12 +290,22 @@ _RULES: Final = (
     _Rule(
         _says("key", "token", "secret", "pass", "pwd"),
         re.compile(
-            rf"(?P<name>(?<![A-Za-z]){_SECRET_NAME}[\"']?\s{{0,3}}[:=]\s{{0,3}}[\"']?)(?P<value>[^\s\"',;<>&]{{6,}}+)",
+            rf"(?P<name>(?<![A-Za-z]){_SECRET_NAME}[\"']?\s{{0,3}}[:=]\s{{0,3}}[\"']?)"
+            rf"(?![(\[*_`]{{0,3}}{_SECRET_NAME}[\"']?\s{{0,3}}[:=])(?P<value>[^\s\"',;<>&]{{6,}}+)",
             re.IGNORECASE,
         ),
         _secret,
     ),
-    _Rule(_holds("@"), re.compile(r"(?<![\w.%+-])[\w.%+-]++@(?:[\w-]++\.)+(?:xn--[\w-]++|[^\W\d_]{2,}+)"), "<email>"),
+    _Rule(_holds("@"), re.compile(rf"(?<![\w.%+-])(?:{_EMAIL})++"), "<email>"),
+    _Rule(
+        _says("[at", "(at", "[ at", "( at"),
+        re.compile(
+            r"(?<![\w.%+-])[\w%+][\w.%+-]*+[ \t]{0,2}(?:\[ ?at ?\]|\( ?at ?\))[ \t]{0,2}"
+            r"(?:[\w-]++(?:\.|[ \t]{0,2}(?:\[ ?dot ?\]|\( ?dot ?\))[ \t]{0,2}))+(?:xn--|[^\W\d_]{2})[\w%+-]*+",
+            re.IGNORECASE,
+        ),
+        "<email>",
+    ),
     _Rule(
         _DIGIT,
         re.compile(

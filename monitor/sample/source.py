@@ -28,6 +28,15 @@ class Tally:
     """Lines that are no JSON object, are too long, or lack a usable time or prompt; damaged files count once."""
     unsupported: int = 0
     """Requests that text alone cannot repeat: images, tool calls."""
+    outside: int = 0
+    """Requests that match ``where`` and lie before or after the window."""
+    first_malformed: str | None = None
+    """File and line number of the first of ``malformed``, never what stands there."""
+
+    def spoilt(self, place: str) -> None:
+        """Count what cannot be read at ``place``."""
+        self.malformed += 1
+        self.first_malformed = self.first_malformed or place
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +85,17 @@ def _dig(node: Any, parts: list[str]) -> Any:
     return _MISSING
 
 
-def logged(record: Mapping[str, Any], source: Source, stratify: str | None, window: Window) -> Logged | None:
-    """The request in ``record``; ``None`` if ``where`` or the window leaves it out.
+def logged(
+    record: Mapping[str, Any], source: Source, stratify: str | None, window: Window, tally: Tally
+) -> Logged | None:
+    """The request in ``record``; ``None`` if ``where`` or the window leaves it out, the latter counted in ``tally``.
 
     Raises ValueError if it cannot be read, UnsupportedError if text cannot repeat it.
     """
     if any(as_text(dig(record, path)) != wanted for path, wanted in source.where.items()):
         return None
     if source.time is not None and not window.holds(instant(dig(record, source.time))):
+        tally.outside += 1
         return None
     stratum = NO_STRATUM if stratify is None else as_text(dig(record, stratify))
     return Logged(_messages(record, source), stratum or NO_STRATUM)

@@ -98,6 +98,27 @@ def test_malformed_lines_are_counted_and_passed_over(tmp_path: Path) -> None:
     tally = Tally()
     assert prompts(path, tally) == ["good"]
     assert (tally.read, tally.malformed) == (1, len(bad))
+    assert tally.first_malformed == f"{path}:1"
+
+
+def test_the_first_malformed_line_is_named_without_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(line("good") + "\n" + line("x" * 900) + "{my secret\n" + line("good"))
+    result = sample(path)
+    assert (result.malformed, result.first_malformed) == (1, f"{path}:4")
+    tally = Tally()
+    list(jsonl.read(Source(kind="jsonl", path=str(path)), None, OPEN, tally, max_line_bytes=500))
+    assert (tally.malformed, tally.first_malformed) == (2, f"{path}:3")
+    path.write_text(line("good"))
+    assert sample(path).first_malformed is None
+
+
+def test_an_empty_sample_says_that_the_requests_lie_outside_the_window(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(line("old", at="2026-01-01T00:00:00Z", bot=bot) for bot in "xxxy"))
+    since, until = datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 11, 21, tzinfo=UTC)
+    result = sample(path, since=since, until=until, source={"time": "at", "where": {"bot": "x"}})
+    assert (result.inputs, result.read, result.outside, result.malformed) == ((), 0, 3, 0)
 
 
 def test_a_line_too_long_costs_no_memory_and_hides_no_other(tmp_path: Path) -> None:
@@ -132,6 +153,7 @@ def test_a_damaged_gzip_file_gives_what_it_still_holds(tmp_path: Path) -> None:
     assert "fine" in found
     assert len(found) > 1000
     assert tally.malformed >= 2
+    assert str(tally.first_malformed).startswith(f"{tmp_path}/a.jsonl.1.gz: damaged after line ")
 
 
 def test_no_file_and_no_right_to_read_say_so(tmp_path: Path) -> None:
@@ -227,7 +249,8 @@ def test_where_and_time(tmp_path: Path) -> None:
     window = Window(datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 11, 21, tzinfo=UTC))
     found = [request.messages[0].content for request in jsonl.read(settings, None, window, tally)]
     assert found == ["iso", "naive", "seconds", "milliseconds"]
-    assert (tally.read, tally.malformed) == (4, 3)
+    assert (tally.read, tally.malformed, tally.outside) == (4, 3, 3)
+    assert tally.first_malformed == f"{path}:10"
 
 
 @pytest.mark.parametrize("value", [None, True, [], "soon", 1e300, float("inf"), 10**400, ""])
