@@ -172,7 +172,9 @@ async def capture(
                 lines.append(f"{target}/{name}: collecting the daemon's runs until {until}")
             elif at_once is not None:
                 await capture_at_once(house, target, name, at_once)
-                lines.append(f"{target}/{name}: captured {at_once} runs at once. {AT_ONCE_WARNING}")
+                lines.append(
+                    f"{target}/{name}: captured {at_once} run{'s' * (at_once != 1)} at once. {AT_ONCE_WARNING}"
+                )
     finally:
         await house.asker.aclose()
     lines.append(f"then: cliffwatch baseline show {target}; cliffwatch baseline approve {target} --by YOU --why REASON")
@@ -258,7 +260,8 @@ def _baseline_words(house: "House", target: str, suite: str, approved: Baseline 
     if approved is not None:
         if not armed(house, target, suite):
             return f"baseline {approved.id} is of another version of the suite: capture and approve a new one"
-        rests_on = f"{approved.answers} answers over {approved.days} days"
+        span = "captured at once" if approved.at_once else f"over {approved.days} day{'s' * (approved.days != 1)}"
+        rests_on = f"{approved.answers} answers {span}"
         return f"baseline {approved.id}: {rests_on}, approved by {approved.approved_by}"
     pending = [b for b in house.store.baselines(target, suite) if b.status is not BaselineStatus.RETIRED]
     if not pending:

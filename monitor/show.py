@@ -177,7 +177,7 @@ def baselines(rows: Iterable[Baseline], *, as_json: bool) -> None:
         table.add_column(name, overflow="fold")
     for b in listed:
         approved = f"{b.approved_by}, {b.approved_at:%Y-%m-%d}" if b.approved_at else "—"
-        days = f"{b.days} (at once)" if b.at_once else str(b.days)
+        days = "at once" if b.at_once else str(b.days)
         table.add_row(*map(Text, (
             str(b.id), f"{b.target}/{b.suite}", b.status.value, str(b.answers), days,
             b.subject_model, b.base_model or "—", approved, b.approved_why or "—",
