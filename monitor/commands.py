@@ -173,7 +173,7 @@ async def capture(
             elif at_once is not None:
                 await capture_at_once(house, target, name, at_once)
                 lines.append(
-                    f"{target}/{name}: captured {at_once} run{'s' * (at_once != 1)} at once. {AT_ONCE_WARNING}"
+                    f"{target}/{name}: captured {at_once} run{'' if at_once == 1 else 's'} at once. {AT_ONCE_WARNING}"
                 )
     finally:
         await house.asker.aclose()
