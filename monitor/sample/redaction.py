@@ -2,7 +2,7 @@
 
 Patterns, not a model: e-mail addresses, phone numbers, payment cards (Luhn), IBANs (mod 97), IP addresses, API keys
 and tokens, passwords that are named as such, private keys and SSH keys. Names and street addresses are **not** found.
-A found item becomes a placeholder (``<email>``), so that what is left still reads as a question; two inputs that
+A found item becomes a placeholder (``‹email›``), so that what is left still reads as a question; two inputs that
 differ only in it become one.
 
 The text is hostile. Every pattern is linear in its length: runs are possessive (``++``), and a run is only entered
@@ -17,8 +17,8 @@ from typing import Final, NamedTuple
 _PLACEHOLDERS: Final = (
     "private-key", "ssh-key", "credentials", "api-key", "token", "secret", "email", "iban", "card", "ip", "phone",
 )  # fmt: skip
-_NOT_AFTER: Final = "".join(f"(?<!<{name}>)" for name in _PLACEHOLDERS)
-_NOT_BEFORE: Final = f"(?!<(?:{'|'.join(_PLACEHOLDERS)})>)"
+_NOT_AFTER: Final = "".join(f"(?<!‹{name}›)" for name in _PLACEHOLDERS)
+_NOT_BEFORE: Final = f"(?!‹(?:{'|'.join(_PLACEHOLDERS)})›)"
 
 Replace = Callable[[re.Match[str]], str]
 Needs = Callable[[str], object]
@@ -60,7 +60,7 @@ def _redact_private_keys(text: str) -> str:
         ends = end is not None
         body = _KEY_BODY.match(text, begin.end())
         stop = end.end() if end else body.end() if body else begin.end()
-        kept = begin[0] if stop == begin.end() else "<private-key>"  # the bare words are only spoken of
+        kept = begin[0] if stop == begin.end() else "‹private-key›"  # the bare words are only spoken of
         parts += [text[at : begin.start()], kept]
         at = stop
     return "".join([*parts, text[at:]])
@@ -94,14 +94,14 @@ _VENDOR_KEY: Final = re.compile(
 
 def _api_key(match: re.Match[str]) -> str:
     # sk-circle-fade-dot-spinner is a CSS class, not a key
-    return "<api-key>" if any(c.isdigit() for c in match[0]) or _VENDOR_KEY.match(match[0]) else match[0]
+    return "‹api-key›" if any(c.isdigit() for c in match[0]) or _VENDOR_KEY.match(match[0]) else match[0]
 
 
 def _bearer(match: re.Match[str]) -> str:
     value = match["value"]
     # "bearer certificates" and "basic understanding" are words
     like_a_token = len(value) >= 30 or any(c.isdigit() for c in value) or value.endswith("=")
-    return f"{match['scheme']}<token>" if like_a_token else match[0]
+    return f"{match['scheme']}‹token›" if like_a_token else match[0]
 
 
 _WORD: Final = re.compile(r"[(\[*_`]*(?P<word>[^\W\d_]{1,19}(?:['’-][^\W\d_]{1,19})?)(?P<end>[.!?)\]*_`]*)")
@@ -119,7 +119,7 @@ _NO_SECRET: Final = re.compile(
 
 
 def _secret(match: re.Match[str]) -> str:
-    return f"{match['name']}<secret>" if _is_secret(match) else match[0]
+    return f"{match['name']}‹secret›" if _is_secret(match) else match[0]
 
 
 def _is_secret(match: re.Match[str]) -> bool:
@@ -176,7 +176,7 @@ def _cards(match: re.Match[str]) -> str:
         if last is None:
             first += 1
             continue
-        parts += [run[at : groups[first][0]], "<card>"]
+        parts += [run[at : groups[first][0]], "‹card›"]
         at, first = groups[last][1], last + 1
     return "".join([*parts, run[at:]])
 
@@ -205,7 +205,7 @@ def _iban(match: re.Match[str]) -> str:
     for end in (len(text), *ends):
         packed = text[:end].replace(" ", "")
         if 15 <= len(packed) <= 34 and int("".join(str(int(c, 36)) for c in packed[4:] + packed[:4])) % 97 == 1:
-            return "<iban>" + text[end:]
+            return "‹iban›" + text[end:]
     return text
 
 
@@ -218,7 +218,7 @@ def _before(match: re.Match[str], characters: int) -> str:
 
 def _ipv4(match: re.Match[str]) -> str:
     too_big = any(int(octet) > 255 for octet in match[0].split("."))
-    return match[0] if too_big or _VERSION_CUE.search(_before(match, 24)) else "<ip>"
+    return match[0] if too_big or _VERSION_CUE.search(_before(match, 24)) else "‹ip›"
 
 
 def _ipv6(match: re.Match[str]) -> str:
@@ -231,17 +231,17 @@ def _ipv6(match: re.Match[str]) -> str:
         IPv6Address(kept)
     except ValueError:
         return run
-    return "<ip>" + run[len(kept) :]
+    return "‹ip›" + run[len(kept) :]
 
 
 def _international(match: re.Match[str]) -> str:
     digits = sum(c.isdigit() for c in match[0])
-    return "<phone>" if 8 <= digits <= 15 else match[0]
+    return "‹phone›" if 8 <= digits <= 15 else match[0]
 
 
 def _national(match: re.Match[str]) -> str:
     digits = sum(c.isdigit() for c in match[0])
-    return "<phone>" if 9 <= digits <= 12 else match[0]
+    return "‹phone›" if 9 <= digits <= 12 else match[0]
 
 
 _PHONE_CUE: Final = re.compile(
@@ -253,7 +253,7 @@ _PHONE_CUE: Final = re.compile(
 
 def _cued(match: re.Match[str]) -> str:
     digits = sum(c.isdigit() for c in match[0])
-    return "<phone>" if 6 <= digits <= 15 and _PHONE_CUE.search(_before(match, 40)) else match[0]
+    return "‹phone›" if 6 <= digits <= 15 and _PHONE_CUE.search(_before(match, 40)) else match[0]
 
 
 def _after(first: str, forbidden: str) -> str:
@@ -261,7 +261,7 @@ def _after(first: str, forbidden: str) -> str:
 
     The character comes before what is looked at behind it, so that the search can skip to it.
     """
-    return first + f"(?<!{forbidden}{first})" + "".join(f"(?<!<{name}>{first})" for name in _PLACEHOLDERS)
+    return first + f"(?<!{forbidden}{first})" + "".join(f"(?<!‹{name}›{first})" for name in _PLACEHOLDERS)
 
 
 _DIGIT: Final = re.compile("[0-9]").search
@@ -271,15 +271,15 @@ _IN_ADDRESS: Final = r"[\w:.]"
 _EMAIL: Final = r"[\w.%+-]++@(?:[\w-]++\.)+(?:xn--[\w-]++|[^\W\d_]{2,}+)"
 
 _RULES: Final = (
-    _Rule(_holds("://"), re.compile(r"(?<=://)[^\s/@:<>]++:[^\s/@<>]++(?=@)"), "<credentials>"),
-    _Rule(_holds("eyJ"), re.compile(_after("eyJ", r"[\w-]") + r"[\w-]{8,}+\.eyJ[\w-]{8,}+(?:\.[\w-]*+)?"), "<token>"),
+    _Rule(_holds("://"), re.compile(r"(?<=://)[^\s/@:<>]++:[^\s/@<>]++(?=@)"), "‹credentials›"),
+    _Rule(_holds("eyJ"), re.compile(_after("eyJ", r"[\w-]") + r"[\w-]{8,}+\.eyJ[\w-]{8,}+(?:\.[\w-]*+)?"), "‹token›"),
     _Rule(
         _holds(" AAAA", "\tAAAA"),
         re.compile(
             r"(?<![A-Za-z])(?:ssh-(?:rsa|dss|ed25519)|ecdsa-sha2-nistp[0-9]{3}|sk-[a-z0-9-]{8,30}@openssh\.com)"
             r"[ \t]{1,4}AAAA[A-Za-z0-9+/]{16,}+={0,3}(?:[ \t]{1,4}[\w.+-]++@[\w.-]++)?"
         ),
-        "<ssh-key>",
+        "‹ssh-key›",
     ),
     _Rule(_holds(*_KEY_STARTS), re.compile(rf"(?<![A-Za-z])(?:{_KEY_SHAPES})"), _api_key),
     _Rule(
@@ -296,7 +296,7 @@ _RULES: Final = (
         ),
         _secret,
     ),
-    _Rule(_holds("@"), re.compile(rf"(?<![\w.%+-])(?:{_EMAIL})++"), "<email>"),
+    _Rule(_holds("@"), re.compile(rf"(?<![\w.%+-])(?:{_EMAIL})++"), "‹email›"),
     _Rule(
         _says("[at", "(at", "[ at", "( at"),
         re.compile(
@@ -304,7 +304,7 @@ _RULES: Final = (
             r"(?:[\w-]++(?:\.|[ \t]{0,2}(?:\[ ?dot ?\]|\( ?dot ?\))[ \t]{0,2}))+(?:xn--|[^\W\d_]{2})[\w%+-]*+",
             re.IGNORECASE,
         ),
-        "<email>",
+        "‹email›",
     ),
     _Rule(
         _DIGIT,
@@ -353,7 +353,7 @@ _RULES: Final = (
             + r"(?:1[-. ])?(?:\([2-9][0-9]{2}\) ?|[2-9][0-9]{2}[-.])[0-9]{3}[-. ][0-9]{4}(?![\w-]|\.[0-9])"
             + _NOT_BEFORE
         ),
-        "<phone>",
+        "‹phone›",
     ),
     _Rule(
         re.compile("0[1-9]").search,

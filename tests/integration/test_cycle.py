@@ -165,7 +165,7 @@ async def test_a_production_sample_is_redacted_asked_and_judged(tmp_path: Path) 
         run_id = await run_now(house, "bot", "production")
         inputs = house.store.production_inputs(run_id)
         assert len(inputs) == 20
-        assert all("<email>" in probe.prompt for probe in inputs)
+        assert all("‹email›" in probe.prompt for probe in inputs)
         assert house.store.get_run(run_id).outcome is RunOutcome.MEASURED
         answers = house.store.answers([run_id])
         assert len(answers) == 40

@@ -10,76 +10,76 @@ from hypothesis import strategies as st
 from monitor.sample.redaction import redact
 
 FOUND = [
-    ("write to john.doe+x@example.co.uk.", "write to <email>."),
-    ("John <john@x.com>, <b>jane@firma.de</b>", "John <<email>>, <b><email></b>"),
-    ("müller@firma.de", "<email>"),
-    ("postgres://admin:hunter2@db.example.com:5432/x", "postgres://<credentials>@db.example.com:5432/x"),
-    ("card 4111 1111 1111 1111, ok", "card <card>, ok"),
-    ("qty 1 4111 1111 1111 1111 x", "qty 1 <card> x"),
-    ("5500-0000-0000-0004", "<card>"),
-    ("378282246310005 and 3782 822463 10005", "<card> and <card>"),
-    ("6011111111111117", "<card>"),
-    ("key sk-proj-abc123DEF456ghi789jkl", "key <api-key>"),
-    ("sk-ant-api03-AAAAbbbbCCCC1111", "<api-key>"),
-    ("ghp_16C7e42F292c6912E7710c838347Ae178B4a", "<api-key>"),
-    ("AKIAIOSFODNN7EXAMPLE", "<api-key>"),
-    ("hf_abcdefghijklmnopqrstuvwxyz012345", "<api-key>"),
-    ("Authorization: Bearer abcdef123456.xyz", "Authorization: Bearer <token>"),
-    ("-H 'Authorization: Basic dXNlcjpwYXNz='", "-H 'Authorization: Basic <token>'"),
-    ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0", "<token>"),
-    ("password: hunter22", "password: <secret>"),
-    ('{"api_key": "a1b2c3d4e5f6"}', '{"api_key": "<secret>"}'),
-    ("aws_secret_access_key=wJalrXUtnFEMI/K7MDENG", "aws_secret_access_key=<secret>"),
-    ("https://x.de/cb?token=abc123def&page=2", "https://x.de/cb?token=<secret>&page=2"),
-    ("from 192.168.1.254, http://10.0.0.1:8080/x", "from <ip>, http://<ip>:8080/x"),
-    ("host=10.0.0.1 ip:10.0.0.2 srv 10.0.0.3", "host=<ip> ip:<ip> srv <ip>"),
-    ("2001:db8::8a2e:370:7334", "<ip>"),
-    ("[fe80::1]:80 and ::1 and ip:fe80::1", "[<ip>]:80 and <ip> and ip:<ip>"),
-    ("::ffff:192.168.0.1.", "<ip>."),
-    ("DE89 3704 0044 0532 0130 00 THANKS", "<iban> THANKS"),
-    ("DE89370400440532013000", "<iban>"),
-    ("ES91 2100 0418 4502 0005 1332 BANK", "<iban> BANK"),
-    ("+49 176 1234567 or +4915112345678.", "<phone> or <phone>."),
-    ("+1 (555) 123-4567", "<phone>"),
-    ("call me at 5551234567", "call me at <phone>"),
-    ("phone: 555 1234", "phone: <phone>"),
-    ("(555) 123-4567, 555-123-4567, 1-800-555-0199", "<phone>, <phone>, <phone>"),
-    ("020 7946 0958", "<phone>"),
-    ("06 12 34 56 78", "<phone>"),
-    ("Tel. 030/123456 und 0176/12345678", "Tel. <phone> und <phone>"),
+    ("write to john.doe+x@example.co.uk.", "write to ‹email›."),
+    ("John <john@x.com>, <b>jane@firma.de</b>", "John <‹email›>, <b>‹email›</b>"),
+    ("müller@firma.de", "‹email›"),
+    ("postgres://admin:hunter2@db.example.com:5432/x", "postgres://‹credentials›@db.example.com:5432/x"),
+    ("card 4111 1111 1111 1111, ok", "card ‹card›, ok"),
+    ("qty 1 4111 1111 1111 1111 x", "qty 1 ‹card› x"),
+    ("5500-0000-0000-0004", "‹card›"),
+    ("378282246310005 and 3782 822463 10005", "‹card› and ‹card›"),
+    ("6011111111111117", "‹card›"),
+    ("key sk-proj-abc123DEF456ghi789jkl", "key ‹api-key›"),
+    ("sk-ant-api03-AAAAbbbbCCCC1111", "‹api-key›"),
+    ("ghp_16C7e42F292c6912E7710c838347Ae178B4a", "‹api-key›"),
+    ("AKIAIOSFODNN7EXAMPLE", "‹api-key›"),
+    ("hf_abcdefghijklmnopqrstuvwxyz012345", "‹api-key›"),
+    ("Authorization: Bearer abcdef123456.xyz", "Authorization: Bearer ‹token›"),
+    ("-H 'Authorization: Basic dXNlcjpwYXNz='", "-H 'Authorization: Basic ‹token›'"),
+    ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0", "‹token›"),
+    ("password: hunter22", "password: ‹secret›"),
+    ('{"api_key": "a1b2c3d4e5f6"}', '{"api_key": "‹secret›"}'),
+    ("aws_secret_access_key=wJalrXUtnFEMI/K7MDENG", "aws_secret_access_key=‹secret›"),
+    ("https://x.de/cb?token=abc123def&page=2", "https://x.de/cb?token=‹secret›&page=2"),
+    ("from 192.168.1.254, http://10.0.0.1:8080/x", "from ‹ip›, http://‹ip›:8080/x"),
+    ("host=10.0.0.1 ip:10.0.0.2 srv 10.0.0.3", "host=‹ip› ip:‹ip› srv ‹ip›"),
+    ("2001:db8::8a2e:370:7334", "‹ip›"),
+    ("[fe80::1]:80 and ::1 and ip:fe80::1", "[‹ip›]:80 and ‹ip› and ip:‹ip›"),
+    ("::ffff:192.168.0.1.", "‹ip›."),
+    ("DE89 3704 0044 0532 0130 00 THANKS", "‹iban› THANKS"),
+    ("DE89370400440532013000", "‹iban›"),
+    ("ES91 2100 0418 4502 0005 1332 BANK", "‹iban› BANK"),
+    ("+49 176 1234567 or +4915112345678.", "‹phone› or ‹phone›."),
+    ("+1 (555) 123-4567", "‹phone›"),
+    ("call me at 5551234567", "call me at ‹phone›"),
+    ("phone: 555 1234", "phone: ‹phone›"),
+    ("(555) 123-4567, 555-123-4567, 1-800-555-0199", "‹phone›, ‹phone›, ‹phone›"),
+    ("020 7946 0958", "‹phone›"),
+    ("06 12 34 56 78", "‹phone›"),
+    ("Tel. 030/123456 und 0176/12345678", "Tel. ‹phone› und ‹phone›"),
     (
         "a\n-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEA1234567890\nab==\n-----END RSA PRIVATE KEY-----\nb",
-        "a\n<private-key>\nb",
+        "a\n‹private-key›\nb",
     ),
-    ("-----BEGIN PRIVATE KEY-----\\nMIIEowIBAAKCAQEA1234567890abcdefghij\\ncut off", "<private-key>\\ncut off"),
-    ("hf_" + "aBcDeFgHiJkLmNoPqR" * 2, "<api-key>"),
-    ("sk-" + "abcdefghijKLMNOPQRST", "<api-key>"),
-    ("sk-ant-api-abcdefgh-ijklmnop", "<api-key>"),
-    ("ghp_" + "x" * 36 + " gho_" + "Y" * 36 + " ghs_" + "z" * 36, "<api-key> <api-key> <api-key>"),
-    ("github_pat_" + "abcdefghijk" * 2, "<api-key>"),
-    ("glpat-abcdefghijKLMNOPQRST", "<api-key>"),
-    ("xoxb-abcdefghijKLMNOPQRST", "<api-key>"),
-    ("AKIAABCDEFGHIJKLMNOP", "<api-key>"),
-    ("AIza" + "abcdefghijKLMNOPQRSTuvwxyz-ABCDEFGHI", "<api-key>"),
-    ("npm_" + "abcdef" * 6, "<api-key>"),
-    ("pypi-" + "AgEIcHlwaSvcmc" * 4, "<api-key>"),
-    ("password: correct-horse-battery", "password: <secret>"),
-    ("password: correct-horse-battery and user bob", "password: <secret> and user bob"),
-    ("my password: swordfish\nuser: bob", "my password: <secret>\nuser: bob"),
-    ("password: swordfish, user: bob", "password: <secret>, user: bob"),
-    ("passwd=swordfish works", "passwd=<secret> works"),
-    ('{"password": "swordfish", "x": 1}', '{"password": "<secret>", "x": 1}'),
-    ("the api key: password: hunter22", "the api key: password: <secret>"),
-    ("token=login(password=hunterx)", "token=<secret>"),
-    ("api key: abcdefghij", "api key: <secret>"),
-    ("secret: abc!def/ghi is set", "secret: <secret> is set"),
-    ("token: kJhGfDsApOiU is mine", "token: <secret> is mine"),
-    ("token: abcdefghijklmnopqrstuvwxyz is mine", "token: <secret> is mine"),
-    ("bob[at]example.org, bob (at) example.org.", "<email>, <email>."),
-    ("eve.x [AT] mail.example [dot] org", "<email>"),
-    ("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQ== bob@laptop ok", "<ssh-key> ok"),
-    ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBv+/xYz\nnext", "<ssh-key>\nnext"),
-    ("sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9w", "<ssh-key>"),
+    ("-----BEGIN PRIVATE KEY-----\\nMIIEowIBAAKCAQEA1234567890abcdefghij\\ncut off", "‹private-key›\\ncut off"),
+    ("hf_" + "aBcDeFgHiJkLmNoPqR" * 2, "‹api-key›"),
+    ("sk-" + "abcdefghijKLMNOPQRST", "‹api-key›"),
+    ("sk-ant-api-abcdefgh-ijklmnop", "‹api-key›"),
+    ("ghp_" + "x" * 36 + " gho_" + "Y" * 36 + " ghs_" + "z" * 36, "‹api-key› ‹api-key› ‹api-key›"),
+    ("github_pat_" + "abcdefghijk" * 2, "‹api-key›"),
+    ("glpat-abcdefghijKLMNOPQRST", "‹api-key›"),
+    ("xoxb-abcdefghijKLMNOPQRST", "‹api-key›"),
+    ("AKIAABCDEFGHIJKLMNOP", "‹api-key›"),
+    ("AIza" + "abcdefghijKLMNOPQRSTuvwxyz-ABCDEFGHI", "‹api-key›"),
+    ("npm_" + "abcdef" * 6, "‹api-key›"),
+    ("pypi-" + "AgEIcHlwaSvcmc" * 4, "‹api-key›"),
+    ("password: correct-horse-battery", "password: ‹secret›"),
+    ("password: correct-horse-battery and user bob", "password: ‹secret› and user bob"),
+    ("my password: swordfish\nuser: bob", "my password: ‹secret›\nuser: bob"),
+    ("password: swordfish, user: bob", "password: ‹secret›, user: bob"),
+    ("passwd=swordfish works", "passwd=‹secret› works"),
+    ('{"password": "swordfish", "x": 1}', '{"password": "‹secret›", "x": 1}'),
+    ("the api key: password: hunter22", "the api key: password: ‹secret›"),
+    ("token=login(password=hunterx)", "token=‹secret›"),
+    ("api key: abcdefghij", "api key: ‹secret›"),
+    ("secret: abc!def/ghi is set", "secret: ‹secret› is set"),
+    ("token: kJhGfDsApOiU is mine", "token: ‹secret› is mine"),
+    ("token: abcdefghijklmnopqrstuvwxyz is mine", "token: ‹secret› is mine"),
+    ("bob[at]example.org, bob (at) example.org.", "‹email›, ‹email›."),
+    ("eve.x [AT] mail.example [dot] org", "‹email›"),
+    ("ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABgQ== bob@laptop ok", "‹ssh-key› ok"),
+    ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBv+/xYz\nnext", "‹ssh-key›\nnext"),
+    ("sk-ssh-ed25519@openssh.com AAAAGnNrLXNzaC1lZDI1NTE5QG9w", "‹ssh-key›"),
 ]
 
 LEFT_ALONE = [
@@ -120,9 +120,9 @@ LEFT_ALONE = [
 ]
 
 HOSTILE = [
-    "a", "a@", "a.", "a@a.", "1 ", "1-", "1", "+1", "4111 ", "sk-", "sk-<api-key>", "eyJ", "eyJaaaaaaaa.", "://a:", ":",
+    "a", "a@", "a.", "a@a.", "1 ", "1-", "1", "+1", "4111 ", "sk-", "sk-‹api-key›", "eyJ", "eyJaaaaaaaa.", "://a:", ":",
     "::", "f:", "1.", "1.1.1.1", "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "bearer ", "token:", "password=a", "A0 ",
-    "DE89 ", "(", "call ", "tel 1", "0 ", "01 ", "012-", "SG.a", "1<card>", "1 <card>", "ya29.", "call 1 1 1 1 1 1 1",
+    "DE89 ", "(", "call ", "tel 1", "0 ", "01 ", "012-", "SG.a", "1‹card›", "1 ‹card›", "ya29.", "call 1 1 1 1 1 1 1",
     "hf_", "hf_aaaaaaaaaaaaaaaaaaaa", "password: a ", "password: please ", "secret: abcdef.", "token:a.", "a(at)",
     "a(at)a.", "a [at] a [dot] ", " [at] ", "[dot]", "a.a.a(dot)", "ssh-rsa ", "ssh-rsa AAAA",
     "ssh-rsa AAAAaaaaaaaaaaaaaaaa ", "api key: ", "token: a(", "a-",
@@ -142,7 +142,7 @@ def test_what_only_looks_like_it_stays(text: str) -> None:
 
 def test_luhn_tells_cards_from_numbers() -> None:
     """Of ten numbers that differ only in the check digit, one is a card."""
-    assert sum(redact(f"411111111111111{digit}") == "<card>" for digit in range(10)) == 1
+    assert sum(redact(f"411111111111111{digit}") == "‹card›" for digit in range(10)) == 1
 
 
 PIECES = [text for text, _ in FOUND] + HOSTILE + list(" \n.,:;<>@+-/()=\"'0123456789abcXYZ_é٣")
@@ -166,7 +166,14 @@ def test_no_text_makes_it_slow() -> None:
         "resource.setrlimit(resource.RLIMIT_CPU, (120, 120))\n"
         "from monitor.sample.redaction import redact\n"
         f"for piece in {HOSTILE!r}:\n"
-        "    for tail in ('', 'x', '\\x00', '<ip>'):\n"
+        "    for tail in ('', 'x', '\\x00', '‹ip›'):\n"
         "        redact(piece * (150_000 // len(piece)) + tail)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_tags_of_the_same_names_hide_nothing() -> None:
+    # Tagged prompts are common; the placeholders use brackets that no markup does.
+    for raw in ("<phone>+49 176 1234567</phone>", "<ip>10.0.0.1</ip>", "<email>jo@example.com</email>"):
+        tag = raw[1 : raw.index(">")]
+        assert redact(raw) == f"<{tag}>‹{tag}›</{tag}>"

@@ -269,10 +269,10 @@ def test_the_sample_is_redacted_folded_and_counted(tmp_path: Path) -> None:
     result = sample(tmp_path / "a.jsonl", stratify="user")
     by_text = {one.probe.prompt: one for one in result.inputs}
     # of the two that are one but for blanks, the smaller stands for both, whichever came first
-    assert sorted(by_text) == ["Hello ? \ufffd", "Hello again", "Write to <email>  please"]
+    assert sorted(by_text) == ["Hello ? \ufffd", "Hello again", "Write to ‹email›  please"]
     folded = next(one for text, one in by_text.items() if "email" in text)
-    assert (folded.count, folded.stratum) == (2, "<email>")
-    assert result.strata == {"(none)": 1, "<email>": 3}
+    assert (folded.count, folded.stratum) == (2, "‹email›")
+    assert result.strata == {"(none)": 1, "‹email›": 3}
     assert (result.read, result.duplicates, result.malformed) == (4, 1, 0)
     assert len({one.probe.id for one in result.inputs}) == 3
 
