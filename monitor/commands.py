@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from monitor.judge.checks import Grade
 
 AT_ONCE_WARNING: Final = (
-    "They show nothing of how the target varies from day to day, and that costs false alarms: the spread is taken to be "
-    "1.5 times chance; where it is 2 times, each page signal would page falsely about 1.2 times a year instead of 0.05 "
-    "(at the default promise). Prefer: cliffwatch baseline capture --days 14"
+    "They show nothing of how the target varies from day to day, and that costs false alarms: the spread is taken to "
+    "be 1.5 times chance; where it is 2 times, each page signal would page falsely about 1.2 times a year instead of "
+    "0.05 (at the default promise). Prefer: cliffwatch baseline capture --days 14"
 )
 
 
