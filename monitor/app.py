@@ -19,6 +19,7 @@ import structlog
 
 from monitor import config, schedule
 from monitor.ask import Asker
+from monitor.clock import utcnow
 from monitor.cycle import LEASE, TRY_AGAIN, House, execute_run
 from monitor.errors import CliffwatchError, ConfigError, CouldNotMeasure
 from monitor.export import Internals
@@ -49,10 +50,6 @@ is away for some minutes does not have the daemon restarted: that would not brin
 
 LATE: Final = 0.1
 """Share of a day by which a run may be made after its slot and still be on time."""
-
-
-def utcnow() -> datetime:
-    return datetime.now(UTC)
 
 
 def build_house(
@@ -319,10 +316,17 @@ async def run_now(house: House, target: str, suite: str) -> int:
     return run.id
 
 
-async def capture_at_once(house: House, target: str, suite: str, rounds: int) -> None:
-    """Capture a baseline now, in ``rounds`` runs one after the other; CouldNotMeasure when nothing came back."""
-    start = house.clock()
-    runs = [await run_now(house, target, suite) for _ in range(rounds)]
+async def capture_at_once(
+    house: House, target: str, suite: str, rounds: int, tell: Callable[[int], None] = lambda done: None
+) -> None:
+    """Capture a baseline now, in ``rounds`` runs one after the other; ``tell`` hears how many are done.
+
+    Raises CouldNotMeasure when nothing came back.
+    """
+    start, runs = house.clock(), []
+    for done in range(1, rounds + 1):
+        runs.append(await run_now(house, target, suite))
+        tell(done)
     if not any(answer.arm is Arm.SUBJECT for answer in await asyncio.to_thread(house.store.answers, runs)):
         raise CouldNotMeasure(f"{target}/{suite}: none of {rounds} runs brought a usable answer; nothing was captured")
     end = house.clock() + timedelta(microseconds=1)

@@ -100,7 +100,12 @@ async def probe(house: "House", target: str, suite: str | None) -> list[Probed]:
             run_id = await run_now(house, target, name)
             findings = tuple(house.store.findings(run_id=run_id))
             results.append(
-                Probed(house.store.get_run(run_id), findings, armed(house, target, name), reasons(house, run_id))
+                Probed(
+                    house.store.get_run(run_id),
+                    findings,
+                    armed(house, house.store.approved(target, name)),
+                    reasons(house, run_id),
+                )
             )
     finally:
         await house.asker.aclose()
@@ -112,12 +117,11 @@ def reasons(house: "House", run_id: int) -> dict[str, int]:
     return dict(Counter(str(o.reason) for _, o in house.store.outcomes(run_id) if isinstance(o, Unmeasured)))
 
 
-def armed(house: "House", target: str, suite: str) -> bool:
-    """Whether runs of the suite as it is now are compared with an approved baseline."""
+def armed(house: "House", approved: Baseline | None) -> bool:
+    """Whether runs of the suite as it is now are compared with its approved baseline, if it has one."""
     from monitor.app import digest_of
 
-    approved = house.store.approved(target, suite)
-    return approved is not None and approved.suite_digest == digest_of(house, target, suite)
+    return approved is not None and approved.suite_digest == digest_of(house, approved.target, approved.suite)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +249,7 @@ def _status_row(house: "House", target: str, suite: str) -> StatusRow:
     return StatusRow(
         target=target,
         suite=suite,
-        armed=armed(house, target, suite),
+        armed=armed(house, approved),
         baseline=_baseline_words(house, target, suite, approved),
         last_run=runs[0].slot if runs else None,
         last_outcome=runs[0].outcome if runs else None,
@@ -258,7 +262,7 @@ def _status_row(house: "House", target: str, suite: str) -> StatusRow:
 def _baseline_words(house: "House", target: str, suite: str, approved: Baseline | None) -> str:
     """Why a target is armed or not, in a few words."""
     if approved is not None:
-        if not armed(house, target, suite):
+        if not armed(house, approved):
             return f"baseline {approved.id} is of another version of the suite: capture and approve a new one"
         span = "captured at once" if approved.at_once else f"over {approved.days} day{'s' * (approved.days != 1)}"
         rests_on = f"{approved.answers} answers {span}"

@@ -229,11 +229,10 @@ async def _score(house: House, run: Run, suite: Suite) -> None:
 
 async def _conclude(house: House, run: Run, suite: Suite) -> tuple[Finding, ...] | None:
     """Detect against the approved baseline and finish the run; ``None`` when another worker finished it."""
-    asked = len(suite.probes) * suite.replicates
-    answers = [a for a in await asyncio.to_thread(house.store.answers, [run.id]) if a.arm is Arm.SUBJECT]
-    findings = await asyncio.to_thread(detect, house, run, suite)
-    outcome = outcome_of(len(answers), asked)
-    clears = len(answers) >= CLEARING_SHARE * asked
+    answers = await asyncio.to_thread(house.store.answers, [run.id])
+    findings = await asyncio.to_thread(detect, house, run, suite, answers)
+    asked, usable = len(suite.probes) * suite.replicates, sum(a.arm is Arm.SUBJECT for a in answers)
+    outcome, clears = outcome_of(usable, asked), usable >= CLEARING_SHARE * asked
     finish = partial(house.store.finish, run.id, run.fence, outcome, findings, house.clock(), clears=clears)
     if not await asyncio.to_thread(finish):
         return None
@@ -242,12 +241,12 @@ async def _conclude(house: House, run: Run, suite: Suite) -> tuple[Finding, ...]
     return findings
 
 
-def detect(house: House, run: Run, suite: Suite) -> tuple[Finding, ...]:
-    """Compare the run with its approved baseline; no approved baseline, no findings: the target is unarmed."""
+def detect(house: House, run: Run, suite: Suite, answers: Sequence[GradedAnswer]) -> tuple[Finding, ...]:
+    """Compare the run's answers with its approved baseline; none, no findings: the target is unarmed."""
     baseline = house.store.approved(run.target, run.suite)
     if baseline is None or baseline.suite_digest != run.suite_digest:
         return ()
-    before = _asked(house.store.answers(baseline.run_ids))
+    before = house.store.answers(baseline.run_ids)
     if house.store.judges(baseline.run_ids) != house.store.judges([run.id]):
         # Another judge's scores are another scale: better no verdict on scores than one on the judge.
         log.warning("judge_changed", target=run.target, suite=run.suite, baseline=baseline.id)
@@ -256,7 +255,7 @@ def detect(house: House, run: Run, suite: Suite) -> tuple[Finding, ...]:
         run_id=run.id,
         target=run.target,
         suite=run.suite,
-        now=tuple(_asked(house.store.answers([run.id]))),
+        now=tuple(answers),
         baseline=tuple(before),
         prompts={probe.id: probe.prompt for probe in suite.probes},
         alpha=alpha_for(house.settings.alarms.false_pages_per_target_year, looks_per_year(house.settings, run.target)),
@@ -267,11 +266,9 @@ def detect(house: House, run: Run, suite: Suite) -> tuple[Finding, ...]:
 
 def looks_per_year(settings: Settings, target: str) -> float:
     """How many verdicts a target gets in 365 of the schedule's days, over all its suites."""
-    configured = settings.targets[target]
-    expressions = [settings.schedule.probes] * len(configured.suites)
-    if configured.production is not None:
-        expressions.append(settings.schedule.production)
-    return sum(365 / schedule.parse(expression).days for expression in expressions)
+    year = 365 * settings.schedule.day_seconds
+    suites = settings.targets[target].run_suites
+    return sum(year / schedule.interval_seconds(settings.schedule, suite) for suite in suites)
 
 
 def outcome_of(answers: int, asked: int) -> RunOutcome:
@@ -279,10 +276,6 @@ def outcome_of(answers: int, asked: int) -> RunOutcome:
     if not answers:
         return RunOutcome.UNMEASURED
     return RunOutcome.MEASURED if answers >= asked else RunOutcome.PARTIAL
-
-
-def _asked(answers: Sequence[GradedAnswer]) -> list[GradedAnswer]:
-    return [a for a in answers if a.arm in ASKED_ARMS]
 
 
 @asynccontextmanager

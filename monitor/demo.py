@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -99,21 +100,21 @@ def write_config(work: Path, lab_url: str, round_seconds: float) -> Path:
 async def capture_baseline(out: Console, config: Path) -> float:
     """Capture at once and approve, since a demo cannot wait two weeks; seconds of the slowest round but the first."""
     from monitor import commands
-    from monitor.app import open_capture, run_now
+    from monitor.app import capture_at_once
+
+    ends = []
+
+    def tell(done: int) -> None:
+        ends.append(monotonic())
+        say(out, f"capturing the baseline: round {done} of {BASELINE_ROUNDS}")
 
     with commands.opened(config) as house:
-        start, seconds = house.clock(), []
-        for number in range(1, BASELINE_ROUNDS + 1):
-            began = monotonic()
-            await run_now(house, TARGET, SUITE)
-            seconds.append(monotonic() - began)
-            say(out, f"capturing the baseline: round {number} of {BASELINE_ROUNDS}")
-        open_capture(house, TARGET, SUITE, start, house.clock(), at_once=True)
+        await capture_at_once(house, TARGET, SUITE, BASELINE_ROUNDS, tell)
         (baseline,) = commands.baselines_to_decide(house, TARGET, None, BaselineStatus.CAPTURED)
         house.store.approve(baseline.id, "demo", "the lab's adapter is known to be loaded", house.clock())
         await house.asker.aclose()
     say(out, f"baseline approved: {baseline.answers} answers, captured at once (in earnest: over 14 days)")
-    return max(seconds[1:])
+    return max(end - begin for begin, end in pairwise(ends))
 
 
 @contextlib.contextmanager

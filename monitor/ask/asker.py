@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from monitor.ask.protocol import LostFence, Observer, Provider, Recorder, Secret
 from monitor.ask.pursuit import Attempt, Line, Means, Pursuit
 from monitor.ask.secrets import read_keys
 from monitor.ask.writer import GroupWriter
+from monitor.clock import utcnow
 from monitor.records import Answer, Arm, Outcome, Question, Reason, Recorded, Reservation, Unmeasured
 from monitor.settings import Budget, Endpoint, Price, Settings
 
@@ -30,10 +31,6 @@ LEASE: Final = timedelta(seconds=30)
 """How far each recorded outcome extends its run's lease."""
 
 MakeProvider = Callable[[Setup], Provider]
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,7 @@ class Asker:
         settings: Settings,
         recorder: Recorder,
         *,
-        clock: Callable[[], datetime] = utc_now,
+        clock: Callable[[], datetime] = utcnow,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
         rng: Random | None = None,

@@ -54,7 +54,7 @@ class OpenAIProvider:
         except openai.APIStatusError as error:
             raw = error.response
         except (openai.OpenAIError, ReplyTooLargeError) as error:
-            raise connection_failure(error, body, asked_at) from None
+            raise connection_failure(error, body) from None
         latency = time.perf_counter() - started
         reply = read_reply(raw.status_code, raw.headers, raw.content, self._key)
         if not 200 <= reply.status < 300:

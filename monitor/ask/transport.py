@@ -3,7 +3,6 @@
 import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from datetime import datetime
 from typing import Any
 
 import httpx2
@@ -58,7 +57,7 @@ def client(concurrency: int) -> httpx2.AsyncClient:
     )
 
 
-def connection_failure(error: BaseException, request: Mapping[str, Any], _now: datetime) -> AskFailed:
+def connection_failure(error: BaseException, request: Mapping[str, Any]) -> AskFailed:
     """Classify a call that brought no whole reply; the message names only the kinds of error, never an address."""
     chain = _causes(error)
     exchange = Exchange(request=request, response=None)

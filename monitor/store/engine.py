@@ -19,7 +19,6 @@ BUSY_SECONDS: Final = 30
 
 POOL: Final = 10
 DEADLOCK: Final = ("40P01", "40001")
-TRIES: Final = 5
 
 
 class Database:

@@ -1,7 +1,7 @@
 """Every route. Pages are for people and work without JavaScript; ``/api/v1`` says the same in JSON."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -14,6 +14,7 @@ from starlette.middleware.base import RequestResponseEndpoint
 from starlette.middleware.gzip import GZipMiddleware
 
 from monitor import __version__
+from monitor.clock import utcnow
 from monitor.errors import CliffwatchError, StoreError
 from monitor.hostile import visible
 from monitor.records import Baseline, Finding
@@ -40,10 +41,6 @@ class Metrics(Protocol):
     """Whoever can write ``/metrics``."""
 
     def exposition(self, store: Any, settings: Settings, now: datetime, accept: str = "") -> tuple[bytes, str]: ...
-
-
-def utcnow() -> datetime:
-    return datetime.now(UTC)
 
 
 class Pages:

@@ -1,8 +1,6 @@
 """The alert rules, their tests, runbooks and routes, through the real promtool and amtool."""
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ import pytest
 import yaml
 
 from monitor.metrics import METRICS, PREFIX
+from tests import programs
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "alerts"
@@ -25,12 +24,7 @@ ALWAYS = "CliffwatchWatchdog"
 
 
 def run(program: str, *args: str) -> str:
-    found = shutil.which(program)
-    if found is None:
-        pytest.skip(f"{program} is not installed")
-    done = subprocess.run([found, *args], cwd=ALERTS, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return programs.run(program, *args, cwd=ALERTS)
 
 
 def test_promtool_accepts_the_rules() -> None:

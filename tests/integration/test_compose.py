@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from monitor import config
+from tests import programs
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
@@ -23,12 +24,7 @@ def load(path: str) -> Any:
 
 
 def run(program: str, *args: str, cwd: Path = ROOT) -> str:
-    found = shutil.which(program)
-    if found is None:
-        pytest.skip(f"{program} is not installed")
-    done = subprocess.run([found, *args], cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    return programs.run(program, *args, cwd=cwd)
 
 
 def test_docker_composes_own_schema_accepts_the_file(tmp_path: Path) -> None:

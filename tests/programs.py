@@ -1,0 +1,17 @@
+"""Other people's programs, run for real; what needs a missing one is skipped by its name."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+def run(program: str, *args: str, cwd: Path) -> str:
+    """What it printed; fails with that where it does not end well."""
+    found = shutil.which(program)
+    if found is None:
+        pytest.skip(f"{program} is not installed")
+    done = subprocess.run([found, *args], cwd=cwd, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
