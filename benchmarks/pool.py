@@ -30,7 +30,7 @@ from typing import Any, Final
 from monitor.ask.openai import OpenAIProvider
 from monitor.ask.protocol import Setup
 from monitor.judge.checks import score_answer
-from monitor.judge.llm import JUDGED_BY, judge_questions, verdict_score
+from monitor.judge.llm import judge_questions, verdict_score
 from monitor.lab.process import LabServer
 from monitor.records import (
     JUDGE_GRADER,
@@ -71,6 +71,10 @@ CASES: Final = ("healthy", "base", *FAULTS, *(f"{name}@0" for name in ("healthy"
 
 LOTTERIES: Final = 20
 """Replicates of ``routed-to-base@0``: greedy answers repeat, but which of them reach the base does not."""
+
+
+Row = dict[str, Any]
+"""One line of a file."""
 
 
 class PoolMissingError(RuntimeError):
@@ -188,6 +192,7 @@ def graded(answer: PoolAnswer, run_id: int, slot: datetime, arm: Arm, replicate:
     )
 
 
+@cache
 def suite() -> Suite:
     """The lab's suite of 24 probes, as it ships."""
     return load_suite(SUITE, ROOT)
@@ -207,7 +212,7 @@ def _missing(seed: int, cases: Sequence[str]) -> PoolMissingError:
     )
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
+def _read(path: Path) -> list[Row]:
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
@@ -267,13 +272,16 @@ class Collector:
         self.provider = OpenAIProvider(Setup("lab", settings, None, {}, lambda: datetime.now(UTC)))
         self.lab, self.seed, self.folder, self.suite = lab, seed, folder, suite()
 
-    async def ask_all(self, questions: Sequence[Question]) -> list[Answer]:
-        """Every question's answer, in order; one that fails ends the collection, since no answer may be made up."""
+    async def ask_all(self, questions: Sequence[Question], keep: Callable[[Question, Answer], Row]) -> list[Row]:
+        """What to keep of every question's answer, in order; the rest, the raw exchange, is let go at once.
+
+        One that fails ends the collection, since no answer may be made up.
+        """
         slots = asyncio.Semaphore(CONCURRENCY)
 
-        async def ask(question: Question) -> Answer:
+        async def ask(question: Question) -> Row:
             async with slots:
-                return await self.provider.ask(question, {})
+                return keep(question, await self.provider.ask(question, {}))
 
         return await asyncio.gather(*map(ask, questions))
 
@@ -302,11 +310,9 @@ class Collector:
 
     async def answers(self, plan: Plan) -> int:
         """Collect and write the case's answers; returns how many."""
-        questions = self.questions(plan)
-        with plan.fault(self.lab, self.seed):
-            answers = await self.ask_all(questions)
         probes = {probe.id: probe for probe in self.suite.probes}
-        rows = [_row(plan.case, q, a, probes[q.probe]) for q, a in zip(questions, answers, strict=True)]
+        with plan.fault(self.lab, self.seed):
+            rows = await self.ask_all(self.questions(plan), lambda q, a: _row(plan.case, q, a, probes[q.probe]))
         _write(answers_file(plan.case, self.seed, self.folder), rows)
         return len(rows)
 
@@ -321,17 +327,17 @@ class Collector:
         judged = [graded(a, 1, now, plan.arm, a.replicate) for a in collected if a.replicate < JUDGED_REPLICATES]
         questions = judge_questions(run, self.suite, judged, Judge(provider="lab", model="lab-judge"))
         with plan.fault(self.lab, self.seed):
-            answers = await self.ask_all(questions)
-        rows = []
-        for question, answer in zip(questions, answers, strict=True):
-            score = verdict_score(JUDGED_BY[plan.arm], question.probe, question.replicate, answer)
-            verdict = None if score is None else score.value
-            rows.append({"probe": question.probe, "replicate": question.replicate, "judge": verdict})
+            rows = await self.ask_all(questions, _verdict)
         _write(judge_file(plan.case, self.seed, self.folder), rows)
         return len(rows)
 
 
-def _row(case: str, question: Question, answer: Answer, probe: Probe) -> dict[str, Any]:
+def _verdict(question: Question, answer: Answer) -> Row:
+    score = verdict_score(question.arm, question.probe, question.replicate, answer)
+    return {"probe": question.probe, "replicate": question.replicate, "judge": None if score is None else score.value}
+
+
+def _row(case: str, question: Question, answer: Answer, probe: Probe) -> Row:
     return {
         "case": case,
         "probe": question.probe,
