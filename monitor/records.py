@@ -316,13 +316,16 @@ class GradedAnswer:
     prompt_tokens: int
     completion_tokens: int
     scores: Mapping[str, float] = field(default_factory=dict)
+    logprobs: tuple[TokenLogprob, ...] | None = None
+    embedding: tuple[float, ...] | None = None
+    """Unit vector of the text's meaning, where embeddings are configured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All that a signal may look at for one run: the answers now and the approved baseline's.
+    """All that a verdict on one run may depend on: the answers now, the approved baseline's, and the earlier looks.
 
-    ``now`` and ``baseline`` hold the subject's and the base's answers. A detector is a pure function of this.
+    ``now`` and ``baseline`` hold the subject's and the base's answers. Findings are a pure function of this.
     """
 
     run_id: int
@@ -332,10 +335,21 @@ class Comparison:
     baseline: tuple[GradedAnswer, ...]
     prompts: Mapping[str, str]
     """Probe id -> prompt, for the exhibits."""
-    alpha: float
-    """The p-value under which this one look alarms: the promised rate shared out over looks and page signals."""
+    page_line_log10: float
+    """log10 of the evidence at which the page signals of this suite alarm; see ``detect.policy``."""
+    ticket_line_log10: float
+    """The same for the ticket signals, with the fleet's share in it."""
+    baseline_id: int = 0
     baseline_at_once: bool = False
     """The baseline's runs were captured in a row: their slots say nothing about the spread between days."""
+    temperature: float | None = None
+    """What the suite's questions are asked with; ``None`` is the endpoint's default."""
+    history: Mapping[str, tuple[Mapping[str, float], ...]] = field(default_factory=dict)
+    """Signal -> the scores by channel of each earlier look that still counts, oldest first."""
+    raised: Mapping[str, int] = field(default_factory=dict)
+    """Signal with an open alarm -> how many looks of its history were up to the one that raised it."""
+    confirming: bool = False
+    """These answers are a fresh sample, asked to confirm a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,8 +380,14 @@ class Finding:
     effect_high: float
     """95 % interval of ``effect``, in ``unit``."""
     unit: str
-    p_value: float
-    alpha: float
+    evidence_log10: float
+    """log10 of the running evidence: all looks on this baseline since the signal's last alarm was cleared."""
+    look_log10: float
+    """log10 of this look's e-value alone."""
+    line_log10: float
+    """The running evidence at which this signal alarms by itself; with others it may alarm below."""
+    looks: int
+    """Looks in the running evidence, this one included."""
     answers_now: int
     answers_baseline: int
     window_start: datetime
@@ -377,6 +397,13 @@ class Finding:
     measures: Mapping[str, float] = field(default_factory=dict)
     """Further numbers of this signal, by the metric name they are exported under, without prefix."""
     exhibits: tuple[Exhibit, ...] = ()
+    scores: Mapping[str, float] = field(default_factory=dict)
+    """Channel -> this look's score, in standard deviations of independent answers: what later looks add up."""
+    recovered: bool = False
+    """The looks since the signal's alarm was raised are evidence that the change is over."""
+    confirming: bool = False
+    """A verdict on a fresh sample that was asked to confirm a page."""
+    baseline_id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,6 +414,7 @@ class FindingNumbers:
     effect_low: float
     effect_high: float
     measures: Mapping[str, float]
+    evidence_log10: float
 
 
 class BaselineStatus(StrEnum):
@@ -440,21 +468,64 @@ class Run:
     seed: int
     suite_digest: str
     finished_at: datetime | None = None
+    confirms: int | None = None
+    """The run whose page this one, a fresh sample asked at once, is to confirm."""
     starts_at: datetime | None = None
     """When its work began to be due: the slot, or later where the run was made late (a new target, a daemon
     that was down). Its batches are spread over what was left of the period then."""
 
 
+class AlarmState(StrEnum):
+    RAISED = "raised"
+    """The line was crossed; a fresh sample is being asked before anybody is woken."""
+    CONFIRMED = "confirmed"
+    CLEARED = "cleared"
+
+
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A finding that crossed its line, from raised to cleared."""
+    """A finding that crossed its line, from raised over confirmed to cleared."""
 
-    id: int
     target: str
     suite: str
     signal: str
     severity: Severity
+    """What it wakes: a page that its fresh sample did not confirm is a ticket."""
+    state: AlarmState
     raised_at: datetime
     raised_run_id: int
+    confirmed_at: datetime | None = None
+    confirmed_run_id: int | None = None
+    note: str = ""
+    """How it was confirmed, or why it was not."""
     cleared_at: datetime | None = None
     cleared_run_id: int | None = None
+    """The run whose answers showed the recovery; ``None`` where a person cleared it."""
+    cleared_by: str | None = None
+    cleared_why: str | None = None
+    id: int | None = None
+    """Set by the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictContext:
+    """What a run's verdict depended on besides answers, kept so that it can be computed again."""
+
+    run_id: int
+    baseline_id: int
+    page_line_log10: float
+    ticket_line_log10: float
+    cliffwatch: str
+    """The version that reached it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """How many copies of stored answers with one fault injected were caught."""
+
+    target: str
+    suite: str
+    fault: str
+    caught: int
+    trials: int
+    tested_at: datetime

@@ -1,19 +1,19 @@
 """Detect: what changed between an approved baseline and now. Pure functions of records; nothing is read or written
 here.
 
-A *signal* says what to measure (one file each); ``evidence`` says how surprising the numbers are; ``policy`` says which
-surprise is worth an alarm.
+A *signal* says what to measure (one file each) and gives every day a score (``surprise``); ``evidence`` adds the scores
+up, look after look; ``policy`` says how much of it is worth an alarm, and ``alarms`` what becomes of one.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
 from monitor.detect import adapter_loss, contract, judge_score, length, policy
+from monitor.detect.reading import Reading, Verdict
 from monitor.records import Comparison, Finding, Severity
 
-Signal = Callable[[Comparison], Finding | None]
-"""One signal's verdict, or ``None`` where it cannot be computed: never a reading that was not measured."""
+Signal = Callable[[Comparison], Reading | None]
+"""What one signal measures, or ``None`` where it cannot be measured: never a reading that was not."""
 
 _FILES: Final = (
     adapter_loss,
@@ -22,27 +22,52 @@ _FILES: Final = (
     contract,
 )
 
-SIGNALS: Final[dict[str, Signal]] = {file.NAME: file.detect for file in _FILES}
+SIGNALS: Final[dict[str, Signal]] = {file.NAME: file.measure for file in _FILES}
 SEVERITIES: Final[dict[str, Severity]] = {file.NAME: file.SEVERITY for file in _FILES}
 
 
-def alpha_for(false_pages_per_target_year: float, looks_per_year: float) -> float:
-    """``Comparison.alpha``: the promised rate shared out over a year's looks and the page signals; see ``policy``."""
-    return policy.alpha_per_look(false_pages_per_target_year, looks_per_year, _count(Severity.PAGE))
+def readings_for(comparison: Comparison) -> dict[str, Reading]:
+    """Every signal's reading that could be had, in the order of ``SIGNALS``; none without answers on both sides."""
+    if not comparison.now or not comparison.baseline:
+        return {}
+    found = ((name, signal(comparison)) for name, signal in SIGNALS.items())
+    return {name: reading for name, reading in found if reading is not None}
 
 
 def findings_for(comparison: Comparison) -> list[Finding]:
-    """Every signal's finding that could be computed, in the order of ``SIGNALS``; none without answers on both sides.
-
-    Tickets have the same rate as pages, for themselves: their line is ``alpha`` times page signals over ticket signals.
-    """
-    if not comparison.now or not comparison.baseline:
-        return []
-    share = _count(Severity.PAGE) / max(1, _count(Severity.TICKET))
-    tickets = replace(comparison, alpha=min(1.0, comparison.alpha * share))
-    found = (signal(tickets if SEVERITIES[name] is Severity.TICKET else comparison) for name, signal in SIGNALS.items())
-    return [one for one in found if one is not None]
+    """Every signal's verdict on the run, with the evidence so far."""
+    readings = readings_for(comparison)
+    told = policy.verdicts(comparison, readings, SEVERITIES)
+    return [_finding(comparison, name, reading, told[name]) for name, reading in readings.items()]
 
 
-def _count(severity: Severity) -> int:
-    return sum(one is severity for one in SEVERITIES.values())
+def _finding(comparison: Comparison, signal: str, reading: Reading, verdict: Verdict) -> Finding:
+    slots = [one.slot for one in comparison.now]
+    effect, low, high = reading.effect
+    return Finding(
+        run_id=comparison.run_id,
+        target=comparison.target,
+        suite=comparison.suite,
+        signal=signal,
+        severity=verdict.severity,
+        alarming=verdict.alarming,
+        effect=effect,
+        effect_low=min(effect, low),
+        effect_high=max(effect, high),
+        unit=reading.unit,
+        evidence_log10=verdict.evidence_log10,
+        look_log10=verdict.look_log10,
+        line_log10=verdict.line_log10,
+        looks=verdict.looks,
+        answers_now=reading.answers_now,
+        answers_baseline=reading.answers_baseline,
+        window_start=min(slots),
+        window_end=max(slots),
+        summary=reading.tell(verdict) + verdict.caveat,
+        measures=reading.measures,
+        exhibits=reading.exhibits,
+        scores={channel.name: channel.score for channel in reading.channels},
+        recovered=verdict.recovered,
+        confirming=comparison.confirming,
+        baseline_id=comparison.baseline_id,
+    )

@@ -5,15 +5,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import sqrt
 from typing import Final
 
-from monitor.detect.evidence import NOW, P_FLOOR, Sample, sample_of
-from monitor.records import PRODUCTION_SUITE, Arm, Comparison, Exhibit, Finding, GradedAnswer, Severity
+from monitor.detect.reading import Verdict
+from monitor.detect.surprise import NOW, Sample, sample_of
+from monitor.records import PRODUCTION_SUITE, Arm, Comparison, Exhibit, GradedAnswer
 
 FEWEST_NOW: Final = 5
 """Answers of today under which no verdict is given: fewer cannot cross a line that a page may hang on."""
 FEWEST_BASELINE: Final = 10
 EXHIBITS: Final = 5
-PLAIN: Final = 0.05
-"""The p-value under which a finding that does not alarm may not call its numbers unchanged."""
 _SHOWN: Final = 4_000
 """Characters of an answer that an exhibit shows."""
 
@@ -107,24 +106,23 @@ def share_difference(now: float, count_now: int, then: float, count_then: int, i
     return max(-1.0, now - then - below), min(1.0, now - then + above)
 
 
-def quiet_but_moved(what: str, p_value: float, alpha: float) -> str:
+def quiet_but_moved(what: str, verdict: Verdict) -> str:
     """The summary of a finding that does not alarm although its numbers moved: what moved, and why it is no alarm."""
     return (
-        f"Below the alarm line, but worth a look: {what}. These are too few answers to alarm at the promised rate "
-        f"(p {short(p_value)}, the line is {short(alpha)}); more probes, replicates or baseline days would decide it."
+        f"Below the alarm line, but worth a look: {what}. The evidence so far is {power(verdict.evidence_log10)}, short "
+        f"of the {power(verdict.line_log10)} that keep the promised rate of false alarms; the next looks add to it."
     )
 
 
-def short(p_value: float) -> str:
-    """A p-value in two digits.
+def power(log10: float) -> str:
+    """Evidence as odds that a reader can hold on to.
 
-    >>> short(0.000137), short(0.04)
-    ('1.4e-4', '0.04')
+    >>> power(0.3), power(3.5623), power(12.2)
+    ('2 to 1', '3,650 to 1', '10^12 to 1')
     """
-    if p_value >= 0.001:
-        return f"{p_value:.2g}"
-    digits, power = f"{p_value:.1e}".split("e")
-    return f"{digits.removesuffix('.0')}e{int(power)}"
+    if log10 >= 6:
+        return f"10^{log10:.0f} to 1"
+    return f"{10**log10:,.0f} to 1" if log10 >= 0 else f"1 to {10**-log10:,.0f}"
 
 
 def typical(found: Sequence[GradedAnswer]) -> GradedAnswer | None:
@@ -161,44 +159,3 @@ def exhibits(comparison: Comparison, telling: Mapping[str, tuple[float, GradedAn
             )
         )
     return tuple(shown)
-
-
-def finding(
-    comparison: Comparison,
-    signal: str,
-    severity: Severity,
-    *,
-    effect: tuple[float, float, float],
-    unit: str,
-    p_value: float,
-    answers_now: int,
-    answers_baseline: int,
-    summary: str,
-    measures: Mapping[str, float],
-    exhibits: tuple[Exhibit, ...],
-) -> Finding:
-    """The finding; ``effect`` is (estimate, low, high). It alarms where ``p_value`` is at or under the comparison's
-    line."""
-    slots = [one.slot for one in comparison.now]
-    p_value = min(1.0, max(P_FLOOR, p_value))
-    return Finding(
-        run_id=comparison.run_id,
-        target=comparison.target,
-        suite=comparison.suite,
-        signal=signal,
-        severity=severity,
-        alarming=p_value <= comparison.alpha,
-        effect=effect[0],
-        effect_low=min(effect[0], effect[1]),
-        effect_high=max(effect[0], effect[2]),
-        unit=unit,
-        p_value=p_value,
-        alpha=comparison.alpha,
-        answers_now=answers_now,
-        answers_baseline=answers_baseline,
-        window_start=min(slots),
-        window_end=max(slots),
-        summary=summary,
-        measures=measures,
-        exhibits=exhibits,
-    )

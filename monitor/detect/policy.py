@@ -1,22 +1,166 @@
-"""The alarm policy: which p-value is small enough, so that the promised rate of false pages is kept."""
+"""The alarm policy: how much evidence is enough, so that the promised rate of false pages is kept.
+
+One stream of looks is one suite of one target. Its page signals' e-detectors are averaged into one, which alarms at
+the stream's line; likewise its ticket signals'. A signal alarms when its stream is over the line and the signal holds
+at least an average part of it, so the strongest always does.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import log10
+from typing import Final
+
+from monitor.detect import evidence
+from monitor.detect.reading import Channel, Reading, Verdict
+from monitor.records import Comparison, Severity
+
+ENOUGH_DAYS: Final = 7
+"""Days that a baseline must span to arm pages: with fewer, its spread from day to day is mostly assumed."""
+WIDEST_SPREAD: Final = 2.0
+"""Measured spread between days, over chance, beyond which pages are not armed: the e-values are not honest there."""
+RECOVERED_LOG10: Final = 1.3
+"""Evidence of recovery that clears an alarm: wrong at most one time in twenty."""
 
 
-def alpha_per_look(false_pages_per_target_year: float, looks_per_year: float, signals: int) -> float:
-    """The p-value at or under which one signal alarms at one look.
+def line_log10(false_pages_per_target_year: float, looks_per_year: float, streams: int) -> float:
+    """log10 of the averaged evidence at which one stream alarms.
 
-    ``alpha = rate / looks / signals``, at most 1. ``looks_per_year`` counts every verdict on the target in a year:
-    365 for one daily suite, 730 for two, 52 more for a weekly production sample.
-
-    Why it is honest: the expected number of false pages is the sum of the chances of each look, so the shares
-    add up to the promised rate however looks and signals depend on one another (Bonferroni). It assumes that each
-    look's p-value is honest by itself, which ``evidence`` argues for, and that a look is fixed before it is seen: a
-    run is judged once, when it is finished.
-
-    What it costs: each look starts anew, nothing accumulates. At 0.1 a year, daily, two page signals,
-    alpha = 0.1 / 365 / 2 = 1.4e-4: what a one-sided normal test sees at 3.6 standard errors and catches with 80 %
-    at 4.5. A total loss is ten and more; a slow slide of one standard error a day is never seen by this rule.
-    Evidence that accumulates (e-processes) is what buys that back.
+    A stream of ``looks_per_year`` looks gets 1/``streams`` of the target's promised rate; an e-detector takes at least
+    A looks on average to reach A by chance, so A = looks_per_year x streams / rate. 365 looks a year, one suite and 0.1
+    false pages a year: A = 3,650. The rate of a target is the sum over its streams, however they depend on one another.
     """
-    if false_pages_per_target_year <= 0 or looks_per_year <= 0 or signals < 1:
-        raise ValueError("rate and looks must be above 0, and there must be a signal")
-    return min(1.0, false_pages_per_target_year / looks_per_year / signals)
+    if false_pages_per_target_year <= 0 or looks_per_year <= 0 or streams < 1:
+        raise ValueError("rate and looks must be above 0, and there must be a stream")
+    return max(0.0, log10(looks_per_year * streams / false_pages_per_target_year))
+
+
+def fleet_factor_log10(others_log10: Sequence[float]) -> float:
+    """log10 of what a ticket stream's line is multiplied by for being one of many (e-BH).
+
+    ``others_log10``: the other streams' averaged ticket evidence over their own line, log10. With K streams in all, a
+    stream is ticketed when for some j at least j of them stand at K/j times their line or higher (itself included):
+    so many tickets at once may hold at most the promised share of false ones, whatever the dependence. A quiet fleet
+    asks K times the evidence of a lone target; a fault that hits all asks no more than one. R. Wang and A. Ramdas,
+    False discovery rate control with e-values (J. R. Statist. Soc. B 84, 2022); applied to e-detectors as in
+    S. Dandapanthula and A. Ramdas, Multiple testing in multi-stream sequential change detection (arXiv 2501.04130).
+
+    >>> round(10 ** fleet_factor_log10([-3.0] * 99)), round(10 ** fleet_factor_log10([2.5] * 99)), fleet_factor_log10([])
+    (100, 1, 0.0)
+    """
+    count = len(others_log10) + 1
+    ranked = sorted(others_log10, reverse=True)
+    best = log10(count)
+    for others, value in enumerate(ranked, start=1):
+        factor = log10(count / (others + 1))
+        if value >= factor:
+            best = min(best, factor)
+    return best
+
+
+def cannot_carry(channel: Channel, *, at_once: bool) -> str:
+    """Why this baseline does not arm a page signal, with what would suffice; empty where it does."""
+    if at_once:
+        return (
+            f"The baseline was captured at once: how much days differ is unknown, so this is no more than a ticket. "
+            f"A baseline captured over {ENOUGH_DAYS} days or more arms pages."
+        )
+    days = len(channel.baseline)
+    if days < ENOUGH_DAYS:
+        return (
+            f"The baseline spans {days} full day{'s' * (days != 1)}, too few to know how much days differ, so this is "
+            f"no more than a ticket. {ENOUGH_DAYS} days arm pages; 14 see twice as sharply."
+        )
+    spread = evidence.measured_spread(channel.baseline)
+    if spread > WIDEST_SPREAD:
+        return (
+            f"The baseline's days differ {spread:.1f} times as much as chance, over the {WIDEST_SPREAD:.0f} that a "
+            f"promise can be kept for, so this is no more than a ticket. Look for what differs between the days, or "
+            f"capture a longer baseline."
+        )
+    return ""
+
+
+@dataclass(frozen=True)
+class _Weighed:
+    weight: evidence.Weight
+    looks: int
+    recovered: bool
+    severity: Severity
+    caveat: str
+
+
+def verdicts(
+    comparison: Comparison, readings: Mapping[str, Reading], severities: Mapping[str, Severity]
+) -> dict[str, Verdict]:
+    """The verdict on each signal's reading, by its name."""
+    weighed = {name: _weigh(comparison, name, reading, severities[name]) for name, reading in readings.items()}
+    told: dict[str, Verdict] = {}
+    for severity, line in (
+        (Severity.PAGE, comparison.page_line_log10),
+        (Severity.TICKET, comparison.ticket_line_log10),
+    ):
+        # a page signal that its baseline does not arm still has its place (and its line) among the page signals
+        mine = {name: one for name, one in weighed.items() if severities[name] is severity}
+        if not mine:
+            continue
+        missing = sum(1 for name, kind in severities.items() if kind is severity and name not in mine and
+                      comparison.history.get(name))  # fmt: skip
+        count = len(mine) + missing
+        together = evidence.average([one.weight for one in mine.values()], count).running_log10
+        for name, one in mine.items():
+            holds = one.weight.running_log10 >= together - 1e-12
+            told[name] = Verdict(
+                alarming=together >= line and holds,
+                severity=one.severity,
+                evidence_log10=one.weight.running_log10,
+                look_log10=one.weight.look_log10,
+                line_log10=line + log10(count),
+                looks=one.looks,
+                recovered=one.recovered,
+                caveat=one.caveat,
+            )
+    return told
+
+
+def stream_log10(evidence_log10: Sequence[float], line_log10: Sequence[float]) -> float:
+    """A ticket stream's averaged evidence over its line, log10, from its findings' numbers: what ``fleet_factor_log10``
+    takes of the others. ``line_log10`` is each finding's own."""
+    together = evidence.average([evidence.Weight(0.0, one, 0) for one in evidence_log10]).running_log10
+    return together - (max(line_log10) - log10(len(line_log10)))
+
+
+def _weigh(comparison: Comparison, name: str, reading: Reading, severity: Severity) -> _Weighed:
+    spread = evidence.ASSUMED_SPREAD if comparison.baseline_at_once else evidence.PRIOR_SPREAD
+    history = comparison.history.get(name, ())
+    weights = [
+        evidence.running(channel.baseline, [*_past(channel, history), channel.score], channel.side, spread=spread)
+        for channel in reading.channels
+    ]
+    reason = cannot_carry(reading.channels[0], at_once=comparison.baseline_at_once) if severity is Severity.PAGE else ""
+    return _Weighed(
+        weight=evidence.average(weights),
+        looks=len(history) + 1,
+        recovered=_recovered(comparison.raised.get(name), history, reading),
+        severity=Severity.TICKET if reason else severity,
+        caveat=f" {reason}" if reason else "",
+    )
+
+
+def _past(channel: Channel, history: Sequence[Mapping[str, float]]) -> list[float]:
+    return [look[channel.name] for look in history if channel.name in look]
+
+
+def _recovered(raised: int | None, history: Sequence[Mapping[str, float]], reading: Reading) -> bool:
+    """Whether the looks since the alarm was raised show it to be over, in the channel that raised it."""
+    if raised is None or not 0 < raised <= len(history):
+        return False
+    found = []
+    for channel in reading.channels:
+        before, after = _past(channel, history[:raised]), [*_past(channel, history[raised:]), channel.score]
+        if before:
+            weight = evidence.running(channel.baseline, before, channel.side)
+            found.append((weight.running_log10, channel, before[weight.began :], after))
+    if not found:
+        return False
+    _, channel, changed, after = max(found, key=lambda one: one[0])
+    return evidence.recovery_log10(channel.baseline, changed, after, channel.side) >= RECOVERED_LOG10

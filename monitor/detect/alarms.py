@@ -1,0 +1,80 @@
+"""The one state machine of an alarm: raised, confirmed, cleared. Pure, so that replaying findings gives the same
+alarms."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from monitor.records import Alarm, AlarmState, Finding, Severity
+
+
+def next_state(alarm: Alarm | None, finding: Finding, at: datetime, *, clears: bool) -> Alarm | None:
+    """The signal's alarm after one finding; the very ``alarm`` where nothing changes.
+
+    ``alarm``: the open one, ``None`` where there is none. A ticket is confirmed as it is raised; a page waits for its
+    fresh sample. ``clears``: the run answered enough to show a recovery.
+    """
+    if alarm is None:
+        return _raised(finding, at) if finding.alarming else None
+    if clears and finding.recovered:
+        return replace(alarm, state=AlarmState.CLEARED, cleared_at=at, cleared_run_id=finding.run_id)
+    if finding.confirming and wants_confirmation(alarm):
+        return _confirmed(alarm, finding, at)
+    return alarm
+
+
+def wants_confirmation(alarm: Alarm) -> bool:
+    """A page that is only raised, or one that an earlier fresh sample took for a ticket."""
+    return alarm.state is AlarmState.RAISED or (alarm.severity is Severity.TICKET and alarm.note == DISAGREED)
+
+
+def to_confirm(alarms: Sequence[Alarm], found: Sequence[Finding]) -> bool:
+    """Whether a fresh sample is to be asked now: a page signal alarms and nobody was woken for it yet."""
+    waiting = {alarm.signal for alarm in alarms if wants_confirmation(alarm)}
+    return any(one.alarming and one.severity is Severity.PAGE and not one.confirming and one.signal in waiting
+               for one in found)  # fmt: skip
+
+
+def unconfirmable(alarm: Alarm, run_id: int, at: datetime) -> Alarm:
+    """A page whose fresh sample could not be had: it pages all the same, and says so."""
+    if alarm.state is not AlarmState.RAISED:
+        return alarm
+    return replace(alarm, state=AlarmState.CONFIRMED, confirmed_at=at, confirmed_run_id=run_id, note=NOT_ASKED)
+
+
+def cleared_by_hand(alarm: Alarm, who: str, why: str, at: datetime) -> Alarm:
+    """Cleared by a person, with the reason."""
+    return replace(alarm, state=AlarmState.CLEARED, cleared_at=at, cleared_by=who, cleared_why=why)
+
+
+AGREED = "A fresh sample, asked at once, agrees."
+DISAGREED = "A fresh sample, asked at once, does not agree: a ticket, not a page, until one does."
+NOT_ASKED = "Not confirmed: no fresh sample could be asked (budget spent, or no answer)."
+
+
+def _raised(finding: Finding, at: datetime) -> Alarm:
+    page = finding.severity is Severity.PAGE
+    return Alarm(
+        target=finding.target,
+        suite=finding.suite,
+        signal=finding.signal,
+        severity=finding.severity,
+        state=AlarmState.RAISED if page else AlarmState.CONFIRMED,
+        raised_at=at,
+        raised_run_id=finding.run_id,
+        confirmed_at=None if page else at,
+        confirmed_run_id=None if page else finding.run_id,
+    )
+
+
+def _confirmed(alarm: Alarm, finding: Finding, at: datetime) -> Alarm:
+    """Agreed: the evidence is still over the line with the fresh sample in it, and the sample itself speaks for it."""
+    agrees = finding.alarming and finding.look_log10 >= 0
+    return replace(
+        alarm,
+        state=AlarmState.CONFIRMED,
+        severity=Severity.PAGE if agrees else Severity.TICKET,
+        confirmed_at=at,
+        confirmed_run_id=finding.run_id,
+        note=AGREED if agrees else DISAGREED,
+    )
