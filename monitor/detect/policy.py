@@ -41,11 +41,11 @@ def fleet_factor_log10(others_log10: Sequence[float]) -> float:
     stream is ticketed when for some j at least j of them stand at K/j times their line or higher (itself included):
     so many tickets at once may hold at most the promised share of false ones, whatever the dependence. A quiet fleet
     asks K times the evidence of a lone target; a fault that hits all asks no more than one. R. Wang and A. Ramdas,
-    False discovery rate control with e-values (J. R. Statist. Soc. B 84, 2022); applied to e-detectors as in
+    False discovery rate control with e-values (J. R. Statist. Soc. B 84, 2022); applied to e-detectors (e-d-BH) as in
     S. Dandapanthula and A. Ramdas, Multiple testing in multi-stream sequential change detection (arXiv 2501.04130).
 
-    >>> round(10 ** fleet_factor_log10([-3.0] * 99)), round(10 ** fleet_factor_log10([2.5] * 99)), fleet_factor_log10([])
-    (100, 1, 0.0)
+    >>> [round(10 ** fleet_factor_log10([value] * 99)) for value in (-3.0, 2.5)]
+    [100, 1]
     """
     count = len(others_log10) + 1
     ranked = sorted(others_log10, reverse=True)
