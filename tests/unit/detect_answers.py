@@ -2,13 +2,18 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from math import log10
 from random import Random
+from typing import NamedTuple
 
+from monitor.detect import policy
+from monitor.detect.reading import Reading, Verdict
 from monitor.lab import product
-from monitor.records import Arm, Comparison, GradedAnswer
+from monitor.records import Arm, Comparison, GradedAnswer, Severity
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-ALPHA = 0.1 / 365 / 2
+LINE = log10(3650)
+"""The line of one suite that is looked at daily, at 0.1 false pages a year."""
 
 Speak = Callable[[product.Facts, Random], str]
 Grade = Callable[[str, Random], Mapping[str, float]]
@@ -40,12 +45,65 @@ def compared(
     now: Sequence[GradedAnswer],
     baseline: Sequence[GradedAnswer],
     *,
-    alpha: float = ALPHA,
+    page_line: float = LINE,
+    ticket_line: float = LINE,
     suite: str = "support",
     at_once: bool = False,
+    temperature: float | None = None,
+    history: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
+    raised: Mapping[str, int] | None = None,
+    confirming: bool = False,
 ) -> Comparison:
-    prompts = {one.probe: f"prompt of {one.probe}" for one in (*now, *baseline)}
-    return Comparison(99, "support-bot", suite, tuple(now), tuple(baseline), prompts, alpha, at_once)
+    return Comparison(
+        run_id=99,
+        target="support-bot",
+        suite=suite,
+        now=tuple(now),
+        baseline=tuple(baseline),
+        prompts={one.probe: f"prompt of {one.probe}" for one in (*now, *baseline)},
+        page_line_log10=page_line,
+        ticket_line_log10=ticket_line,
+        baseline_id=7,
+        baseline_at_once=at_once,
+        temperature=temperature,
+        history={signal: tuple(looks) for signal, looks in (history or {}).items()},
+        raised=raised or {},
+        confirming=confirming,
+    )
+
+
+class Told(NamedTuple):
+    """One signal's reading and the verdict on it, as if it were the only signal."""
+
+    reading: Reading
+    verdict: Verdict
+
+    @property
+    def summary(self) -> str:
+        return self.reading.tell(self.verdict) + self.verdict.caveat
+
+    @property
+    def look(self) -> float:
+        """The e-value of this look alone: at most 1 on average if nothing changed."""
+        return float(10**self.verdict.look_log10)
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """As a later look finds them in its history."""
+        return {channel.name: channel.score for channel in self.reading.channels}
+
+
+def told(
+    measure: Callable[[Comparison], Reading | None], comparison: Comparison, severity: Severity = Severity.PAGE
+) -> Told | None:
+    """What one signal (its ``measure``) says of a comparison; ``None`` where it has no reading.
+
+    ``history`` and ``raised`` of the comparison are looked up under the name ``signal``.
+    """
+    reading = measure(comparison)
+    if reading is None:
+        return None
+    return Told(reading, policy.verdicts(comparison, {"signal": reading}, {"signal": severity})["signal"])
 
 
 def rounds(
