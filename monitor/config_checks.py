@@ -262,7 +262,8 @@ def pinned(c: Checks, loc: Loc, model: str, revision: str | None) -> None:
 
 def _schedule(c: Checks) -> None:
     schedule = c.settings.schedule
-    for key, text in (("probes", schedule.probes), ("production", schedule.production)):
+    for key in ("probes", "production", "selftest"):
+        text = getattr(schedule, key)
         try:
             parse(text)
         except ValueError:

@@ -119,6 +119,10 @@ class Schedule(Section):
 
     probes: str = Field("daily", description="'daily', 'every N days' or 'weekly DAY HH:MM', DAY: mon to sun")
     production: str = Field("weekly mon 06:00", description="the same forms, for production samples")
+    selftest: str = Field(
+        "weekly sun 03:00",
+        description="the same forms, for self-tests: faults injected into copies of stored answers, without a call",
+    )
     timezone: str = Field("UTC", description="IANA name, for clock times; slots are kept in UTC")
     batches: int = Field(
         6, ge=1, le=96, description="parts a probe run is spread over its day in, each at a jittered time"

@@ -7,6 +7,7 @@ from typing import Final
 
 from monitor.detect.reading import Verdict
 from monitor.detect.surprise import NOW, Sample, sample_of
+from monitor.odds import power as power
 from monitor.records import PRODUCTION_SUITE, Arm, Comparison, Exhibit, GradedAnswer
 
 FEWEST_NOW: Final = 5
@@ -109,20 +110,10 @@ def share_difference(now: float, count_now: int, then: float, count_then: int, i
 def quiet_but_moved(what: str, verdict: Verdict) -> str:
     """The summary of a finding that does not alarm although its numbers moved: what moved, and why it is no alarm."""
     return (
-        f"Below the alarm line, but worth a look: {what}. The evidence so far is {power(verdict.evidence_log10)}, short "
-        f"of the {power(verdict.line_log10)} that keep the promised rate of false alarms; the next looks add to it."
+        f"Below the alarm line, but worth a look: {what}. The evidence so far is {power(verdict.evidence_log10)}, "
+        f"short of the {power(verdict.line_log10)} that keep the promised rate of false alarms; the next looks add to "
+        f"it."
     )
-
-
-def power(log10: float) -> str:
-    """Evidence as odds that a reader can hold on to.
-
-    >>> power(0.3), power(3.5623), power(12.2)
-    ('2 to 1', '3,650 to 1', '10^12 to 1')
-    """
-    if log10 >= 6:
-        return f"10^{log10:.0f} to 1"
-    return f"{10**log10:,.0f} to 1" if log10 >= 0 else f"1 to {10**-log10:,.0f}"
 
 
 def typical(found: Sequence[GradedAnswer]) -> GradedAnswer | None:
