@@ -7,8 +7,8 @@ from typing import Final
 
 from monitor.detect.reading import Verdict
 from monitor.detect.surprise import NOW, Sample, sample_of
-from monitor.odds import power as power
 from monitor.records import PRODUCTION_SUITE, Arm, Comparison, Exhibit, GradedAnswer
+from monitor.words import power as power
 
 FEWEST_NOW: Final = 5
 """Answers of today under which no verdict is given: fewer cannot cross a line that a page may hang on."""
