@@ -415,6 +415,7 @@ class FindingNumbers:
     effect_high: float
     measures: Mapping[str, float]
     evidence_log10: float
+    line_log10: float
 
 
 class BaselineStatus(StrEnum):
