@@ -65,9 +65,14 @@ FAULTS: Final = (
     *WEIGHT_FAULTS, "hidden-system-prompt", "other-temperature", "longer-answers", "truncation", "refusals",
     "other-model-name", "other-fingerprint", "judge-replaced",
 )  # fmt: skip
-JUDGED: Final = ("healthy", "base", "judge-replaced")
-CASES: Final = ("healthy", "base", *FAULTS, *(f"{name}@0" for name in ("healthy", "base", *WEIGHT_FAULTS)))
-"""Every case, in the order in which it is collected; ``@0`` is temperature 0."""
+JUDGED: Final = ("healthy", "base", "judge-replaced", "base+judge-replaced")
+CASES: Final = (
+    "healthy", "base", *FAULTS, *(f"{name}@0" for name in ("healthy", "base", *WEIGHT_FAULTS)), "base+judge-replaced",
+)  # fmt: skip
+"""Every case, in the order in which it is collected; ``@0`` is temperature 0.
+
+A replaced judge scores both arms, so it has a case for either: without ``base+`` it judges healthy answers.
+"""
 
 LOTTERIES: Final = 20
 """Replicates of ``routed-to-base@0``: greedy answers repeat, but which of them reach the base does not."""
@@ -238,11 +243,11 @@ class Plan:
     @property
     def name(self) -> str:
         """Of the fault, or ``healthy`` or ``base``."""
-        return self.case.removesuffix("@0")
+        return self.case.removesuffix("@0").removeprefix("base+")
 
     @property
     def arm(self) -> Arm:
-        return Arm.BASE if self.name == "base" else Arm.SUBJECT
+        return Arm.BASE if self.case in ("base", "base@0", "base+judge-replaced") else Arm.SUBJECT
 
     def fault(self, lab: LabServer, seed: int) -> Any:
         """The context in which the case's fault is on; the routing lottery is tied to the seeds, so that it repeats."""

@@ -86,4 +86,5 @@ def test_the_plan_is_every_case_with_its_replicates() -> None:
     assert replicates["truncation"] == (60, 0.7)
     assert replicates["weights-4bit@0"] == (1, 0.0)
     assert replicates["routed-to-base@0"] == (20, 0.0)
-    assert {plan.case for plan in planned if plan.arm is Arm.BASE} == {"base", "base@0"}
+    assert {plan.case for plan in planned if plan.arm is Arm.BASE} == {"base", "base@0", "base+judge-replaced"}
+    assert {plan.name for plan in planned} == {"healthy", "base", *pool.FAULTS}
