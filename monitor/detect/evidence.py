@@ -14,7 +14,7 @@ that share one baseline are honest together, not only one by one: each is weighe
   sequential change detection (arXiv 2203.03532), section 2.
 
 Assumed, and not proven: day scores are about normal (``surprise`` makes them so) and days are independent given the
-mean. The spread's prior (``PRIOR_DAYS`` days' worth at ``PRIOR_SPREAD`` times chance) makes the e-value exact on average
+mean. The prior on the spread (``PRIOR_DAYS`` days at ``PRIOR_SPREAD`` times chance) makes the e-value exact on average
 over spreads near it: by simulation its mean is 0.6 where days differ by chance only, 0.7 at 1.2 times, 0.9 at 1.5, and
 passes 1 only beyond (1.4 at 2, with seven days). ``benchmarks/null.py`` measures what that does to false pages.
 Averaging several signals' e-detectors bounds the expectation at any fixed look. That it does so too at the very look
