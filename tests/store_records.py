@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from monitor.records import (
+    Alarm,
+    AlarmState,
     Answer,
     Arm,
     Exchange,
@@ -19,6 +21,7 @@ from monitor.records import (
     Sampling,
     Severity,
     Unmeasured,
+    VerdictContext,
 )
 from monitor.store import Store
 
@@ -78,9 +81,23 @@ def reservation(
 
 
 def finding(
-    run: Run, *, alarming: bool, signal: str = "length", measures: Mapping[str, float] | None = None
-) -> Finding:
+    run: Run, *, alarming: bool, signal: str = "length", measures: Mapping[str, float] | None = None,
+    severity: Severity = Severity.TICKET, scores: Mapping[str, float] | None = None, baseline_id: int = 0,
+) -> Finding:  # fmt: skip
     return Finding(
-        run.id, run.target, run.suite, signal, Severity.TICKET, alarming, 1.5, 1.0, 2.0, "ratio", 0.001, 0.01, 50, 500,
-        SLOT, NOW, "Answers are 1.5 times as long.", measures or {},
+        run.id, run.target, run.suite, signal, severity, alarming, 1.5, 1.0, 2.0, "ratio", 4.5 if alarming else 0.25,
+        2.0, 3.5, 3, 50, 500, SLOT, NOW, "Answers are 1.5 times as long.", measures or {}, scores=scores or {},
+        baseline_id=baseline_id,
     )  # fmt: skip
+
+
+def context(run: Run, baseline_id: int = 1, line: float = 3.5, fleet: float = 0.0) -> VerdictContext:
+    return VerdictContext(run.id, baseline_id, line, line + fleet, "0.0")
+
+
+def alarm(run: Run, at: datetime = NOW, signal: str = "length", severity: Severity = Severity.TICKET) -> Alarm:
+    """As a finding of ``run`` raises it: a ticket is confirmed with it, a page is not."""
+    page = severity is Severity.PAGE
+    state = AlarmState.RAISED if page else AlarmState.CONFIRMED
+    confirmed = (None, None) if page else (at, run.id)
+    return Alarm(run.target, run.suite, signal, severity, state, at, run.id, *confirmed)

@@ -1,5 +1,7 @@
 """The store: SQLModel tables, named queries, Alembic migrations; SQLite or PostgreSQL by URL."""
 
+from monitor.store.findings import Overtaken
+from monitor.store.history import Position
 from monitor.store.store import Store, open_store
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Overtaken", "Position", "Store", "open_store"]

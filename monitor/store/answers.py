@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from struct import pack, unpack
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, and_, select
 
 from monitor.records import (
     Answer,
@@ -19,7 +20,7 @@ from monitor.records import (
 )
 from monitor.store import ledger
 from monitor.store.dialect import insert
-from monitor.store.tables import answer, run, score
+from monitor.store.tables import answer, embedding, run, score
 from monitor.store.types import clean
 
 AnswerKey = tuple[Arm, str, int]
@@ -44,14 +45,15 @@ def _to_outcome(row: Any) -> Outcome:
     exchange = None if row.exchange is None else Exchange(**row.exchange)
     if row.reason is not None:
         return Unmeasured(Reason(row.reason), row.detail, row.asked_at, row.attempts, row.usd, exchange)
-    logprobs = None
-    if row.logprobs is not None:
-        logprobs = tuple(_to_logprob(*token) for token in row.logprobs)
     return Answer(
         row.text, row.finish_reason, row.refusal, row.model, row.fingerprint, row.request_id, row.prompt_tokens,
-        row.completion_tokens, row.latency_seconds, row.asked_at, exchange or Exchange({}, None), logprobs,
+        row.completion_tokens, row.latency_seconds, row.asked_at, exchange or Exchange({}, None), _logprobs(row),
         row.attempts, row.usd,
     )  # fmt: skip
+
+
+def _logprobs(row: Any) -> tuple[TokenLogprob, ...] | None:
+    return None if row.logprobs is None else tuple(_to_logprob(*token) for token in row.logprobs)
 
 
 def _to_logprob(token: str, logprob: float, top: Mapping[str, float]) -> TokenLogprob:
@@ -77,11 +79,13 @@ def _slices(run_ids: Sequence[int]) -> Iterator[Sequence[int]]:
 def _usable(run_ids: Sequence[int]) -> Any:
     names = (
         "run_id", "arm", "probe", "replicate", "text", "finish_reason", "refusal", "model", "fingerprint",
-        "prompt_tokens", "completion_tokens",
+        "prompt_tokens", "completion_tokens", "logprobs",
     )  # fmt: skip
+    same = [answer.c[name] == embedding.c[name] for name in ("run_id", "arm", "probe", "replicate")]
     return (
-        select(run.c.slot, *(answer.c[name] for name in names))
+        select(run.c.slot, *(answer.c[name] for name in names), embedding.c.vector)
         .join(run, run.c.id == answer.c.run_id)
+        .join(embedding, and_(*same), isouter=True)
         .where(answer.c.run_id.in_(run_ids), answer.c.reason.is_(None), answer.c.arm.in_(ASKED))
         .order_by(answer.c.run_id, answer.c.probe, answer.c.replicate, answer.c.arm)
     )
@@ -90,8 +94,14 @@ def _usable(run_ids: Sequence[int]) -> Any:
 def _to_graded(row: Any, scores: Mapping[str, float]) -> GradedAnswer:
     return GradedAnswer(
         row.run_id, row.slot, Arm(row.arm), row.probe, row.replicate, row.text, row.finish_reason, row.refusal,
-        row.model, row.fingerprint, row.prompt_tokens, row.completion_tokens, scores,
+        row.model, row.fingerprint, row.prompt_tokens, row.completion_tokens, scores, _logprobs(row),
+        None if row.vector is None else _vector(row.vector),
     )  # fmt: skip
+
+
+def _vector(stored: bytes) -> tuple[float, ...]:
+    """Half floats, as ``save_embeddings`` packs them."""
+    return unpack(f"<{len(stored) // 2}e", stored)
 
 
 def _scores(connection: Connection, run_ids: Sequence[int]) -> dict[tuple[int, str, str, int], dict[str, float]]:
@@ -133,6 +143,30 @@ def add_scores(connection: Connection, run_id: int, fence: int, items: Sequence[
             new.on_conflict_do_update(index_elements=list(score.primary_key.columns), set_=changed), rows
         )
     return True
+
+
+def save_embeddings(
+    connection: Connection, run_id: int, fence: int, vectors: Mapping[AnswerKey, Sequence[float]]
+) -> bool:
+    """Write the embeddings of recorded answers under the fence; an answer keeps its first."""
+    if ledger.lock(connection, run_id, fence) is None:
+        return False
+    rows = [
+        {
+            "run_id": run_id, "arm": arm.value, "probe": probe, "replicate": replicate,
+            "vector": pack(f"<{len(vector)}e", *vector),
+        }
+        for (arm, probe, replicate), vector in vectors.items()
+    ]  # fmt: skip
+    if rows:
+        connection.execute(insert(connection, embedding).on_conflict_do_nothing(), rows)
+    return True
+
+
+def embedded(connection: Connection, run_id: int) -> set[AnswerKey]:
+    where = embedding.c.run_id == run_id
+    rows = connection.execute(select(embedding.c.arm, embedding.c.probe, embedding.c.replicate).where(where))
+    return {(Arm(arm), probe, replicate) for arm, probe, replicate in rows}
 
 
 def judges(connection: Connection, run_ids: Sequence[int]) -> set[tuple[str, str]]:

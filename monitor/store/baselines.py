@@ -2,18 +2,23 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, and_, func, or_, select, update
 
 from monitor.errors import CliffwatchError
-from monitor.records import Arm, Baseline, BaselineStatus, Run, RunOutcome
+from monitor.records import AlarmState, Arm, Baseline, BaselineStatus, Run, RunOutcome
+from monitor.store import alarms, ledger
 from monitor.store.dialect import insert
-from monitor.store.tables import alarm, answer, baseline, baseline_run, run
+from monitor.store.tables import answer, baseline, baseline_run, run
 
 USABLE = (RunOutcome.MEASURED.value, RunOutcome.PARTIAL.value)
 SLICE = 500
+
+OPEN_AT_MOST: Final = 1000
+"""One open alarm a signal, so never near as many."""
 
 
 def open_baseline(
@@ -39,7 +44,7 @@ def open_baseline(
         )
         .returning(baseline.c.id)
     ).scalar_one()  # fmt: skip
-    where = [run.c.target == target, run.c.suite == suite, run.c.suite_digest == suite_digest]
+    where = [run.c.target == target, run.c.suite == suite, run.c.suite_digest == suite_digest, run.c.confirms.is_(None)]
     if not at_once:
         where.append(run.c.scheduled)
     within = (run.c.slot >= starts_at, run.c.slot < ends_at, run.c.outcome.in_(USABLE))
@@ -51,8 +56,11 @@ def open_baseline(
 def join(connection: Connection, done: Run) -> None:
     """Put a finished run into the windows that are being captured and that its slot lies in.
 
-    Of a window over days only scheduled runs are part: several of one day would pass for several days.
+    Of a window over days only scheduled runs are part: several of one day would pass for several days. A fresh sample
+    is part of none: it was asked because something looked wrong.
     """
+    if done.confirms is not None:
+        return
     scheduled = select(run.c.scheduled).where(run.c.id == done.id).scalar_subquery()
     windows = select(baseline.c.id).where(
         or_(baseline.c.at_once, scheduled),
@@ -145,8 +153,12 @@ def _retire(connection: Connection, baseline_id: int, by: str, why: str, now: da
     """Retire it, and clear what was raised against it: no later run will be compared with it."""
     found = get(connection, baseline_id)
     if found.status is BaselineStatus.APPROVED:
-        raised = (alarm.c.target == found.target, alarm.c.suite == found.suite, alarm.c.cleared_at.is_(None))
-        connection.execute(update(alarm).where(*raised).values(cleared_at=now))
+        ledger.lock_stream(connection, found.target, found.suite)
+        for raised in alarms.alarms(connection, found.target, found.suite, True, OPEN_AT_MOST):
+            alarms.clear(connection, replace(
+                raised, state=AlarmState.CLEARED, cleared_at=now, cleared_by=by,
+                cleared_why=f"baseline {baseline_id} retired: {why}",
+            ))  # fmt: skip
     _set(connection, baseline_id, status=BaselineStatus.RETIRED.value, retired_by=by, retired_why=why, retired_at=now)
 
 

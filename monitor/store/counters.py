@@ -1,10 +1,13 @@
-"""Numbers for the metrics: progress and usage, each a few rows however old the store is."""
+"""Numbers for the metrics: progress, usage and self-tests, each a few rows however old the store is."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
 
 from sqlalchemy import Connection, select
 
-from monitor.records import Arm, RunOutcome, SuiteProgress, Usage
+from monitor.records import Arm, RunOutcome, SelfTest, SuiteProgress, Usage
 from monitor.store.dialect import insert
-from monitor.store.tables import progress, state, usage
+from monitor.store.tables import progress, self_test, state, usage
 from monitor.store.types import NANO
 
 
@@ -31,6 +34,18 @@ def usage_rows(connection: Connection) -> list[Usage]:
         )
         for row in rows
     ]  # fmt: skip
+
+
+def save_self_tests(connection: Connection, tests: Sequence[SelfTest]) -> None:
+    for test in tests:
+        new = insert(connection, self_test).values(asdict(test))
+        changed = {name: new.excluded[name] for name in ("caught", "trials", "tested_at")}
+        connection.execute(new.on_conflict_do_update(index_elements=["target", "suite", "fault"], set_=changed))
+
+
+def self_tests(connection: Connection) -> list[SelfTest]:
+    rows = connection.execute(select(self_test).order_by(*self_test.primary_key.columns))
+    return [SelfTest(**row._mapping) for row in rows]
 
 
 def set_state(connection: Connection, key: str, value: str) -> None:

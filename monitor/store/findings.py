@@ -1,38 +1,72 @@
-"""Findings, the alarms they raise and clear, and the end of a run."""
+"""Findings, and the end of a run with all that hangs on it."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
-from monitor.records import Alarm, Exhibit, Finding, Run, RunOutcome, Severity
-from monitor.store import baselines, ledger
+from monitor.errors import StoreError
+from monitor.records import Alarm, Exhibit, Finding, Run, RunOutcome, Severity, VerdictContext
+from monitor.store import alarms, baselines, history, ledger
 from monitor.store.dialect import insert
-from monitor.store.tables import alarm, finding, latest_finding, run
+from monitor.store.tables import finding, latest_finding, run, verdict
 from monitor.store.types import clean
 
-NUMBERS = ("effect", "effect_low", "effect_high", "p_value")
+NUMBERS: Final = ("effect", "effect_low", "effect_high", "evidence_log10", "look_log10", "line_log10")
 """Columns that hold NULL for a number that could not be had (NaN)."""
+
+SAME: Final = ("alarming", "unit", "signal", "looks", "recovered", "confirming", "baseline_id")
+"""Columns that hold the finding's own value."""
+
+MOMENT: Final = timedelta(microseconds=1)
+
+
+class Overtaken(StoreError):
+    """Another verdict, or a person, moved the stream since it was read: judge again."""
 
 
 def finish(
     connection: Connection, run_id: int, fence: int, outcome: RunOutcome, found: Sequence[Finding], now: datetime,
-    *, clears: bool,
+    context: VerdictContext | None, moves: Sequence[Alarm], seen: history.Position | None, confirm_seed: int | None,
 ) -> bool:  # fmt: skip
     """Findings, alarms, baselines and the run's end together; ``False`` and nothing written when the fence is stale."""
     done = ledger.lock(connection, run_id, fence)
     if done is None:
         return _finished_before(connection, run_id, fence)
+    ledger.lock_stream(connection, done.target, done.suite)
+    if seen is not None and history.position(connection, done.target, done.suite) != seen:
+        raise Overtaken(f"{done.target}/{done.suite}: another verdict came before that on run {run_id}")
+    seq = None if context is None else _decide(connection, done, context)
     for item in found:
         _point(connection, done, item, _save(connection, done, item, now))
-        _move_alarm(connection, done, item, now, clears=clears)
+    alarms.write(connection, moves, seq)
     ledger.close(connection, done, outcome, now)
     if outcome is not RunOutcome.UNMEASURED:
         baselines.join(connection, done)
+    if confirm_seed is not None:
+        _ask_again(connection, done, confirm_seed, now)
     return True
+
+
+def _decide(connection: Connection, done: Run, context: VerdictContext) -> int:
+    """Keep what the verdict depended on; its number."""
+    made = verdict.insert().values(asdict(context) | {"run_id": done.id, "target": done.target, "suite": done.suite})
+    return int(connection.execute(made.returning(verdict.c.seq)).scalar_one())
+
+
+def _ask_again(connection: Connection, done: Run, seed: int, now: datetime) -> None:
+    """Make the run that confirms this one, unless the stream has one under way: that one decides for all."""
+    same = (run.c.target == done.target, run.c.suite == done.suite)
+    under_way = select(run.c.id).where(*same, run.c.confirms.is_not(None), run.c.status != "done")
+    if connection.execute(under_way.limit(1)).first() is not None:
+        return
+    slot = now
+    while connection.execute(select(run.c.id).where(*same, run.c.slot == slot)).first() is not None:
+        slot += MOMENT
+    ledger.ensure_run(connection, done.target, done.suite, slot, seed, done.suite_digest, now, False, done.id)
 
 
 def _finished_before(connection: Connection, run_id: int, fence: int) -> bool:
@@ -50,13 +84,14 @@ def _save(connection: Connection, done: Run, item: Finding, now: datetime) -> in
 
 
 def _row(done: Run, item: Finding) -> dict[str, Any]:
-    row = {name: getattr(item, name) for name in (*NUMBERS, "alarming", "unit", "alpha", "signal")}
+    row = {name: getattr(item, name) for name in (*NUMBERS, *SAME)}
     return row | {
         **{name: None if math.isnan(row[name]) else float(row[name]) for name in NUMBERS},
         "run_id": done.id, "target": done.target, "suite": done.suite, "severity": item.severity.value,
         "answers_now": item.answers_now, "answers_baseline": item.answers_baseline,
         "window_start": item.window_start, "window_end": item.window_end, "summary": clean(item.summary),
         "measures": {name: float(v) for name, v in item.measures.items() if math.isfinite(v)},
+        "scores": {name: float(value) for name, value in item.scores.items()},
         "exhibits": [asdict(exhibit) for exhibit in item.exhibits],
     }  # fmt: skip
 
@@ -67,25 +102,10 @@ def _point(connection: Connection, done: Run, item: Finding, finding_id: int) ->
     A run made by hand in mid-day has a later slot than the day's own, which then ends after it.
     """
     new = insert(connection, latest_finding).values(
-        target=done.target, suite=done.suite, signal=item.signal, slot=done.slot, finding_id=finding_id
+        target=done.target, suite=done.suite, signal=item.signal, finding_id=finding_id
     )
-    moved = {"slot": new.excluded.slot, "finding_id": new.excluded.finding_id}
+    moved = {"finding_id": new.excluded.finding_id}
     connection.execute(new.on_conflict_do_update(index_elements=["target", "suite", "signal"], set_=moved))
-
-
-def _move_alarm(connection: Connection, done: Run, item: Finding, now: datetime, *, clears: bool) -> None:
-    """Raise the signal's alarm if it is not raised, or clear it."""
-    same = (alarm.c.target == done.target, alarm.c.suite == done.suite, alarm.c.signal == item.signal)
-    raised = connection.execute(select(alarm.c.id).where(*same, alarm.c.cleared_at.is_(None))).scalar()
-    if item.alarming and raised is None:
-        connection.execute(
-            alarm.insert().values(
-                target=done.target, suite=done.suite, signal=item.signal, severity=item.severity.value,
-                raised_at=now, raised_run_id=done.id,
-            )
-        )  # fmt: skip
-    elif not item.alarming and raised is not None and clears:
-        connection.execute(update(alarm).where(alarm.c.id == raised).values(cleared_at=now, cleared_run_id=done.id))
 
 
 def findings(
@@ -121,14 +141,3 @@ def _to_finding(row: Any) -> Finding:
 
 def _to_exhibit(exhibit: dict[str, Any]) -> Exhibit:
     return Exhibit(**{**exhibit, "weight": float(exhibit["weight"])})
-
-
-def alarms(
-    connection: Connection, target: str | None, suite: str | None, raised: bool | None, limit: int
-) -> list[Alarm]:
-    query = select(alarm).order_by(alarm.c.id.desc()).limit(limit)
-    query = query if target is None else query.where(alarm.c.target == target)
-    query = query if suite is None else query.where(alarm.c.suite == suite)
-    if raised is not None:
-        query = query.where(alarm.c.cleared_at.is_(None) if raised else alarm.c.cleared_at.is_not(None))
-    return [Alarm(**{**row._mapping, "severity": Severity(row.severity)}) for row in connection.execute(query)]

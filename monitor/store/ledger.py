@@ -21,20 +21,25 @@ def to_run(row: Row[Any]) -> Run:
 
 def ensure_run(
     connection: Connection, target: str, suite: str, slot: datetime, seed: int, suite_digest: str,
-    next_at: datetime, scheduled: bool,
+    next_at: datetime, scheduled: bool, confirms: int | None = None,
 ) -> Run:  # fmt: skip
-    """The row of (target, suite, slot), made when it is not there; what is there is left as it is."""
+    """The row of (target, suite, slot), or the one that confirms ``confirms``, made when it is not there.
+
+    What is there is left as it is.
+    """
     made = connection.execute(
         insert(connection, run)
         .values(
             target=target, suite=suite, slot=slot, status="due", attempt=0, fence=0, starts_at=next_at,
-            next_at=next_at, seed=seed, suite_digest=suite_digest, scheduled=scheduled,
+            next_at=next_at, seed=seed, suite_digest=suite_digest, scheduled=scheduled, confirms=confirms,
         )
-        .on_conflict_do_nothing(index_elements=["target", "suite", "slot"])
+        .on_conflict_do_nothing()
         .returning(run)
     ).first()  # fmt: skip
     if made is None:
         where = and_(run.c.target == target, run.c.suite == suite, run.c.slot == slot)
+        if confirms is not None:
+            where = run.c.confirms == confirms
         return to_run(connection.execute(select(run).where(where)).one())
     if scheduled:
         _note(connection, target, suite, latest_slot=slot)
@@ -94,6 +99,12 @@ def lock(connection: Connection, run_id: int, fence: int) -> Run | None:
     return None if row is None else to_run(row)
 
 
+def lock_stream(connection: Connection, target: str, suite: str) -> None:
+    """Keep other verdicts on this target and suite waiting until the transaction ends. A claim made the row."""
+    where = (progress.c.target == target, progress.c.suite == suite)
+    connection.execute(select(progress.c.target).where(*where).with_for_update()).first()
+
+
 def close(connection: Connection, done: Run, outcome: RunOutcome, now: datetime) -> None:
     """Mark a locked run as done and count it."""
     connection.execute(
@@ -103,6 +114,11 @@ def close(connection: Connection, done: Run, outcome: RunOutcome, now: datetime)
     )
     success = {} if outcome is RunOutcome.UNMEASURED else {"last_success": now}
     _note(connection, done.target, done.suite, count=outcome, **success)
+
+
+def confirming(connection: Connection, run_id: int) -> Run | None:
+    row = connection.execute(select(run).where(run.c.confirms == run_id)).first()
+    return None if row is None else to_run(row)
 
 
 def get_run(connection: Connection, run_id: int) -> Run:

@@ -94,12 +94,15 @@ def latest_finding_ids(connection: Connection) -> dict[tuple[str, str, str], int
 
 def finding_numbers(connection: Connection, ids: Sequence[int]) -> dict[int, FindingNumbers]:
     """Finding id -> its numbers. The exhibits stay where they are: they are a hundred times as large."""
-    columns = (finding.c.id, finding.c.effect, finding.c.effect_low, finding.c.effect_high, finding.c.measures)
+    numbers = (
+        finding.c.effect, finding.c.effect_low, finding.c.effect_high, finding.c.evidence_log10, finding.c.line_log10
+    )  # fmt: skip
+    columns = (finding.c.id, *numbers, finding.c.measures)
     found: dict[int, FindingNumbers] = {}
     for start in range(0, len(ids), CHUNK):
         for row in connection.execute(select(*columns).where(finding.c.id.in_(ids[start : start + CHUNK]))):
-            effect, low, high = (nan if end is None else float(end) for end in row[1:4])
-            found[row.id] = FindingNumbers(effect, low, high, row.measures)
+            effect, low, high, evidence, line = (nan if number is None else float(number) for number in row[1:6])
+            found[row.id] = FindingNumbers(effect, low, high, row.measures, evidence, line)
     return found
 
 

@@ -4,7 +4,7 @@ Synchronous and safe to share between threads; async callers go through ``asynci
 come out aware and in UTC. Every method raises StoreError when the database cannot be reached.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Final, TypeVar
 
@@ -25,12 +25,15 @@ from monitor.records import (
     Run,
     RunOutcome,
     Score,
+    SelfTest,
     Spend,
     SuiteProgress,
     Usage,
+    VerdictContext,
 )
-from monitor.store import answers, baselines, budget, counters, findings, ledger, recording, schema, suites
+from monitor.store import alarms, answers, baselines, budget, counters, findings, ledger, recording, schema, suites
 from monitor.store.engine import Database, connect, deadlocked
+from monitor.store.history import HistoryReads, Position
 from monitor.store.scrape import ScrapeReads
 from monitor.store.suites import ProductionInput
 
@@ -55,7 +58,7 @@ def open_store(url: str, *, migrate: bool = True) -> "Store":
     return Store(database)
 
 
-class Store(ScrapeReads):
+class Store(ScrapeReads, HistoryReads):
     """Made by ``open_store``; ``close`` it at the end."""
 
     def __init__(self, database: Database) -> None:
@@ -79,15 +82,21 @@ class Store(ScrapeReads):
 
     def ensure_run(
         self, target: str, suite: str, slot: datetime, seed: int, suite_digest: str, next_at: datetime,
-        *, scheduled: bool = True,
+        *, scheduled: bool = True, confirms: int | None = None,
     ) -> Run:  # fmt: skip
         """The run of (target, suite, slot), made if it is not there; one that is there is not changed.
 
         ``next_at`` of a new run becomes its ``starts_at``: the slot, or now where the run is made late.
         ``seed`` lies in 0 to 2**63 - 1. A run off the schedule (``scheduled=False``) does not move ``latest_slot``.
+        ``confirms``: the run whose page it is to confirm; a run has one such at most, which is then given back.
         """
         with self._database.write() as c:
-            return ledger.ensure_run(c, target, suite, slot, seed, suite_digest, next_at, scheduled)
+            return ledger.ensure_run(c, target, suite, slot, seed, suite_digest, next_at, scheduled, confirms)
+
+    def confirming(self, run_id: int) -> Run | None:
+        """The run that confirms ``run_id``'s page, if one was made."""
+        with self._database.read() as c:
+            return ledger.confirming(c, run_id)
 
     def latest_slots(self) -> dict[tuple[str, str], datetime]:
         """(target, suite) -> slot of the latest scheduled run that was ever made."""
@@ -114,15 +123,19 @@ class Store(ScrapeReads):
 
     def finish(
         self, run_id: int, fence: int, outcome: RunOutcome, found: Sequence[Finding], now: datetime,
-        *, clears: bool = True,
+        *, context: VerdictContext | None = None, moves: Sequence[Alarm] = (), seen: Position | None = None,
+        confirm_seed: int | None = None,
     ) -> bool:  # fmt: skip
-        """End a run in one transaction: findings, alarms raised and cleared, baselines it joins, its outcome.
+        """End a run in one transaction: findings, alarms, baselines it joins, its outcome.
 
         ``False``, and nothing is written, when the fence is stale. Calling it again changes nothing and says the
-        same. The verdict reached last counts. ``clears=False``: too thin a run to clear an alarm; it may raise one.
+        same. The verdict reached last counts. ``context``: what the findings depended on; without, they are no
+        evidence for later ones. ``moves``: alarms to insert (without an id) and to update. ``seen``: the stream's
+        position that they were decided at; raises Overtaken, and writes nothing, where it has moved. ``confirm_seed``:
+        make the run that confirms this one, due now, with this seed.
         """
         with self._database.write() as c:
-            return findings.finish(c, run_id, fence, outcome, found, now, clears=clears)
+            return findings.finish(c, run_id, fence, outcome, found, now, context, moves, seen, confirm_seed)
 
     def get_run(self, run_id: int) -> Run:
         """Raises StoreError when there is no such run."""
@@ -194,6 +207,19 @@ class Store(ScrapeReads):
         """Every score of a run, with its detail."""
         with self._database.read() as c:
             return answers.scores(c, run_id)
+
+    def save_embeddings(self, run_id: int, fence: int, vectors: Mapping[tuple[Arm, str, int], Sequence[float]]) -> bool:
+        """Keep unit vectors of recorded answers, as half floats; ``False`` when the fence is stale.
+
+        An answer that has one keeps it.
+        """
+        with self._database.write() as c:
+            return answers.save_embeddings(c, run_id, fence, vectors)
+
+    def embedded(self, run_id: int) -> set[tuple[Arm, str, int]]:
+        """Keys of the answers with an embedding."""
+        with self._database.read() as c:
+            return answers.embedded(c, run_id)
 
     def capability(self, provider: str, base_url: str, model: str) -> dict[str, bool]:
         """What an endpoint is known to take (``True``) or refuse (``False``), by name."""
@@ -307,9 +333,31 @@ class Store(ScrapeReads):
     def alarms(
         self, target: str | None = None, suite: str | None = None, raised: bool | None = None, limit: int = 1000
     ) -> list[Alarm]:
-        """Newest first; ``raised=True`` gives those that are raised now."""
+        """Newest first; ``raised=True`` gives those that are open: raised or confirmed, and not cleared."""
         with self._database.read() as c:
-            return findings.alarms(c, target, suite, raised, limit)
+            return alarms.alarms(c, target, suite, raised, limit)
+
+    def open_alarms(self, target: str, suite: str) -> list[Alarm]:
+        """The alarms of one suite of one target that are not cleared, one a signal at most."""
+        return self.alarms(target, suite, raised=True)
+
+    def clear_alarm(self, cleared: Alarm) -> bool:
+        """Write an open alarm that a person cleared; ``False`` when it was cleared before.
+
+        The signal's evidence begins anew with the next look.
+        """
+        with self._database.write() as c:
+            return alarms.clear(c, cleared)
+
+    def save_self_tests(self, tests: Sequence[SelfTest]) -> None:
+        """Keep the latest self-test of each (target, suite, fault)."""
+        with self._database.write() as c:
+            counters.save_self_tests(c, tests)
+
+    def self_tests(self) -> list[SelfTest]:
+        """The latest of each, by target, suite and fault."""
+        with self._database.read() as c:
+            return counters.self_tests(c)
 
     def usage(self) -> list[Usage]:
         """Requests, tokens and USD since the store was made, by target, arm, provider, model and outcome."""

@@ -32,6 +32,7 @@ class RunRow(Row, table=True):
     __table_args__ = (
         UniqueConstraint("target", "suite", "slot"),
         Index("ix_run_open", "next_at", sqlite_where=OPEN, postgresql_where=OPEN),
+        Index("ix_run_confirms", "confirms", unique=True),
         {"sqlite_autoincrement": True},
     )
     id: int | None = Field(default=None, sa_type=BigId, primary_key=True)
@@ -49,6 +50,7 @@ class RunRow(Row, table=True):
     suite_digest: str
     scheduled: bool = True
     finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    confirms: int | None = Field(default=None, sa_type=BigId)
 
 
 class AnswerRow(Row, table=True):
@@ -96,6 +98,25 @@ class ScoreRow(Row, table=True):
     grader: str = Field(primary_key=True)
     value: float
     detail: str = Field(default="", sa_type=Text)
+
+
+class EmbeddingRow(Row, table=True):
+    """The meaning of an answer's text as a unit vector: little-endian half floats."""
+
+    __tablename__ = "embedding"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["run_id", "arm", "probe", "replicate"],
+            ["answer.run_id", "answer.arm", "answer.probe", "answer.replicate"],
+            name="fk_embedding_answer",
+            ondelete="CASCADE",
+        ),
+    )
+    run_id: int = Field(sa_type=BigId, primary_key=True)
+    arm: str = Field(primary_key=True)
+    probe: str = Field(primary_key=True)
+    replicate: int = Field(primary_key=True)
+    vector: bytes
 
 
 class ReservationRow(Row, table=True):
@@ -168,8 +189,6 @@ class FindingRow(Row, table=True):
     effect_low: float | None = None
     effect_high: float | None = None
     unit: str
-    p_value: float | None = None
-    alpha: float
     answers_now: int
     answers_baseline: int
     window_start: datetime = Field(sa_type=UtcDateTime)
@@ -178,16 +197,39 @@ class FindingRow(Row, table=True):
     measures: Any = Field(sa_type=JSON)
     exhibits: Any = Field(sa_type=JSON)
     found_at: datetime = Field(sa_type=UtcDateTime)
+    # Nullable, as all columns that came later: SQLite adds no others to a table without copying it. NULL is no number.
+    evidence_log10: float | None = None
+    look_log10: float | None = None
+    line_log10: float | None = None
+    looks: int | None = None
+    scores: Any = Field(default=None, sa_type=JSON, nullable=True)
+    recovered: bool | None = None
+    confirming: bool | None = None
+    baseline_id: int | None = Field(default=None, sa_type=BigId)
+
+
+class VerdictRow(Row, table=True):
+    """What a run's verdict depended on besides answers. ``seq`` is the order of decision, also within a stream."""
+
+    __tablename__ = "verdict"
+    __table_args__ = (Index("ix_verdict_stream", "target", "suite", "seq"), {"sqlite_autoincrement": True})
+    seq: int | None = Field(default=None, sa_type=BigId, primary_key=True)
+    run_id: int = Field(sa_type=BigId, foreign_key="run.id", ondelete="CASCADE", unique=True)
+    target: str
+    suite: str
+    baseline_id: int = Field(sa_type=BigId)
+    page_line_log10: float
+    ticket_line_log10: float
+    cliffwatch: str
 
 
 class LatestFindingRow(Row, table=True):
-    """Which finding of a signal is the newest by its run's slot, whatever order runs finish in."""
+    """Which finding of a signal was reached last, whatever its run's slot."""
 
     __tablename__ = "latest_finding"
     target: str = Field(primary_key=True)
     suite: str = Field(primary_key=True)
     signal: str = Field(primary_key=True)
-    slot: datetime = Field(sa_type=UtcDateTime)
     finding_id: int = Field(sa_type=BigId, foreign_key="finding.id", ondelete="CASCADE")
 
 
@@ -209,6 +251,14 @@ class AlarmRow(Row, table=True):
     raised_run_id: int = Field(sa_type=BigId)
     cleared_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     cleared_run_id: int | None = Field(default=None, sa_type=BigId)
+    state: str | None = None
+    confirmed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    confirmed_run_id: int | None = Field(default=None, sa_type=BigId)
+    note: str | None = Field(default=None, sa_type=Text)
+    cleared_by: str | None = None
+    cleared_why: str | None = Field(default=None, sa_type=Text)
+    cleared_seq: int | None = Field(default=None, sa_type=BigId)
+    """The stream's latest verdict when it was cleared, itself included: evidence begins anew after it."""
 
 
 class BaselineRow(Row, table=True):
@@ -275,6 +325,18 @@ class ProductionInputRow(Row, table=True):
     body: Any = Field(sa_type=JSON)
 
 
+class SelfTestRow(Row, table=True):
+    """The latest self-test of each fault: how many copies of stored answers with it were caught."""
+
+    __tablename__ = "self_test"
+    target: str = Field(primary_key=True)
+    suite: str = Field(primary_key=True)
+    fault: str = Field(primary_key=True)
+    caught: int
+    trials: int
+    tested_at: datetime = Field(sa_type=UtcDateTime)
+
+
 class StateRow(Row, table=True):
     """Small facts of the daemon itself, by key."""
 
@@ -290,11 +352,13 @@ def _table(row: type[Row]) -> Table:
 run: Final = _table(RunRow)
 answer: Final = _table(AnswerRow)
 score: Final = _table(ScoreRow)
+embedding: Final = _table(EmbeddingRow)
 reservation: Final = _table(ReservationRow)
 spend: Final = _table(SpendRow)
 usage: Final = _table(UsageRow)
 progress: Final = _table(ProgressRow)
 finding: Final = _table(FindingRow)
+verdict: Final = _table(VerdictRow)
 latest_finding: Final = _table(LatestFindingRow)
 alarm: Final = _table(AlarmRow)
 baseline: Final = _table(BaselineRow)
@@ -302,4 +366,5 @@ baseline_run: Final = _table(BaselineRunRow)
 capability: Final = _table(CapabilityRow)
 suite_version: Final = _table(SuiteVersionRow)
 production_input: Final = _table(ProductionInputRow)
+self_test: Final = _table(SelfTestRow)
 state: Final = _table(StateRow)

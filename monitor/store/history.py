@@ -1,0 +1,203 @@
+"""What a verdict remembers of the verdicts before it, in the order in which they were reached.
+
+A *stream* is one suite of one target. Its verdicts are numbered as they are written, one at a time: a writer holds the
+stream's row (``ledger.lock_stream``) and is refused where the stream has moved since it read (``Position``). So the
+history that a verdict was reached with is exactly that of the lower numbers, and can be read again at any time.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
+
+from monitor.records import BaselineStatus, VerdictContext
+from monitor.store.alarms import latest_seq
+from monitor.store.engine import Database
+from monitor.store.tables import alarm, baseline, finding, latest_finding, run, verdict
+
+Looks = dict[str, tuple[Mapping[str, float], ...]]
+Numbers = list[tuple[float, float]]
+"""(evidence, line) of findings, log10."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a stream stands. While it is the same, so is all that a verdict reads of the stream."""
+
+    seq: int
+    """Its latest verdict."""
+    cleared: int
+    """How many of its alarms are over."""
+    baseline_id: int | None
+    """The approved baseline."""
+
+
+def position(connection: Connection, target: str, suite: str) -> Position:
+    over = select(func.count()).where(alarm.c.target == target, alarm.c.suite == suite, alarm.c.cleared_at.is_not(None))
+    approved = select(baseline.c.id).where(
+        baseline.c.target == target, baseline.c.suite == suite, baseline.c.status == BaselineStatus.APPROVED.value
+    )
+    return Position(
+        latest_seq(connection, target, suite),
+        int(connection.execute(over).scalar_one()),
+        connection.execute(approved).scalar(),
+    )
+
+
+def looks(connection: Connection, target: str, suite: str, baseline_id: int, before: int | None) -> Looks:
+    """Signal -> the scores of its earlier looks on this baseline that still count, oldest first."""
+    found = _looks(connection, target, suite, baseline_id, _limit(connection, before))
+    return {signal: tuple(scores for _, scores in items) for signal, items in found.items()}
+
+
+def raised(connection: Connection, target: str, suite: str, baseline_id: int, before: int | None) -> dict[str, int]:
+    """Signal with an open alarm -> how many of its ``looks`` were up to the one that raised it, itself included."""
+    limit = _limit(connection, before)
+    found = _looks(connection, target, suite, baseline_id, limit)
+    return {
+        signal: sum(seq <= at for seq, _ in found.get(signal, ()))
+        for signal, at, cleared in _alarms(connection, target, suite)
+        if _below(at, limit) and (cleared is None or not _below(cleared, limit))
+    }
+
+
+def _limit(connection: Connection, before: int | None) -> int | None:
+    """The number of run ``before``'s verdict; ``None`` where it has none yet, and all there is came before it."""
+    if before is None:
+        return None
+    found: int | None = connection.execute(select(verdict.c.seq).where(verdict.c.run_id == before)).scalar()
+    return found
+
+
+def _below(seq: int, limit: int | None) -> bool:
+    return limit is None or seq < limit
+
+
+def _looks(
+    connection: Connection, target: str, suite: str, baseline_id: int, limit: int | None
+) -> dict[str, list[tuple[int, Mapping[str, float]]]]:
+    since: dict[str, int] = defaultdict(int)
+    for signal, _, cleared in _alarms(connection, target, suite):
+        if cleared is not None and _below(cleared, limit):
+            since[signal] = max(since[signal], cleared)
+    before: ColumnElement[bool] = verdict.c.seq > 0 if limit is None else verdict.c.seq < limit
+    rows = connection.execute(
+        select(finding.c.signal, verdict.c.seq, finding.c.scores)
+        .join(verdict, verdict.c.run_id == finding.c.run_id)
+        .join(run, run.c.id == finding.c.run_id)
+        .where(verdict.c.target == target, verdict.c.suite == suite, verdict.c.baseline_id == baseline_id, before)
+        .where(_counts())
+        .order_by(verdict.c.seq)
+    )
+    found: dict[str, list[tuple[int, Mapping[str, float]]]] = defaultdict(list)
+    for signal, seq, scores in rows:
+        if seq > since[signal]:
+            found[signal].append((seq, scores))
+    return found
+
+
+def _counts() -> ColumnElement[bool]:
+    """Which looks are evidence: those of the schedule, fresh samples, and what raised an alarm.
+
+    A run made by hand is judged and forgotten, however often somebody presses the button; but where it raised the
+    alarm, its look is what a recovery is measured from.
+    """
+    did_raise = select(alarm.c.id).where(alarm.c.raised_run_id == finding.c.run_id, alarm.c.signal == finding.c.signal)
+    return or_(run.c.scheduled, run.c.confirms.is_not(None), did_raise.exists())
+
+
+def _alarms(connection: Connection, target: str, suite: str) -> list[tuple[str, int, int | None]]:
+    """(signal, verdict that raised it, verdict after which it was over or None) of each alarm of the stream."""
+    rows = connection.execute(
+        select(alarm.c.signal, func.coalesce(verdict.c.seq, 0), alarm.c.cleared_seq)
+        .join(verdict, verdict.c.run_id == alarm.c.raised_run_id, isouter=True)
+        .where(alarm.c.target == target, alarm.c.suite == suite)
+        .order_by(alarm.c.id)
+    )
+    return [(signal, int(at), cleared) for signal, at, cleared in rows]
+
+
+def verdicts(connection: Connection, target: str | None) -> list[VerdictContext]:
+    query = select(verdict).order_by(verdict.c.seq)
+    query = query if target is None else query.where(verdict.c.target == target)
+    return [
+        VerdictContext(row.run_id, row.baseline_id, row.page_line_log10, row.ticket_line_log10, row.cliffwatch)
+        for row in connection.execute(query)
+    ]
+
+
+def streams(connection: Connection, excluding: tuple[str, str], signals: Collection[str]) -> list[Numbers]:
+    """For each armed stream but one the (evidence, line) of its latest findings of ``signals``, fleet's share left out.
+
+    The line of a finding has the fleet factor of its day in it; here it is the line of a stream by itself.
+    """
+    alone = finding.c.line_log10 - verdict.c.ticket_line_log10 + verdict.c.page_line_log10
+    rows = connection.execute(
+        select(baseline.c.id, finding.c.evidence_log10, alone.label("line"))
+        .join(
+            latest_finding,
+            and_(
+                latest_finding.c.target == baseline.c.target,
+                latest_finding.c.suite == baseline.c.suite,
+                latest_finding.c.signal.in_(sorted(signals)),
+            ),
+            isouter=True,
+        )
+        .join(
+            finding,
+            and_(finding.c.id == latest_finding.c.finding_id, finding.c.baseline_id == baseline.c.id),
+            isouter=True,
+        )
+        .join(verdict, verdict.c.run_id == finding.c.run_id, isouter=True)
+        .where(baseline.c.status == BaselineStatus.APPROVED.value)
+        .where(or_(baseline.c.target != excluding[0], baseline.c.suite != excluding[1]))
+        .order_by(baseline.c.id, latest_finding.c.signal)
+    )
+    found: dict[int, Numbers] = {}
+    for number, evidence, line in rows:
+        numbers = found.setdefault(number, [])
+        if evidence is not None and line is not None:
+            numbers.append((float(evidence), float(line)))
+    return list(found.values())
+
+
+class HistoryReads:
+    """The store's methods over these queries: all that a verdict may remember."""
+
+    _database: Database
+
+    def position(self, target: str, suite: str) -> Position:
+        """Where a stream stands: read it first, and hand it to ``finish`` with the verdict."""
+        with self._database.read() as c:
+            return position(c, target, suite)
+
+    def looks(self, target: str, suite: str, baseline_id: int, *, before: int | None = None) -> Looks:
+        """Signal -> the scores by channel of its earlier looks on this baseline that still count, oldest first.
+
+        Looks of scheduled and of confirming runs, reached after the signal's last alarm was cleared. A run made by
+        hand leaves none, unless it raised the alarm. ``before``: as they were when that run was judged.
+        """
+        with self._database.read() as c:
+            return looks(c, target, suite, baseline_id, before)
+
+    def raised(self, target: str, suite: str, baseline_id: int, *, before: int | None = None) -> dict[str, int]:
+        """Signal with an open alarm -> how many of its ``looks`` were up to the one that raised it, itself included.
+
+        0 where the look that raised it is not among them (an alarm from before evidence was kept).
+        """
+        with self._database.read() as c:
+            return raised(c, target, suite, baseline_id, before)
+
+    def verdicts(self, target: str | None = None) -> list[VerdictContext]:
+        """What every verdict depended on besides answers, in the order in which they were reached."""
+        with self._database.read() as c:
+            return verdicts(c, target)
+
+    def ticket_streams(self, excluding: tuple[str, str], signals: Collection[str]) -> list[Numbers]:
+        """For every other armed (target, suite) the (evidence, line) of its latest findings of ``signals``, log10.
+
+        Empty where it has none yet. The lines are those of a stream by itself, without a fleet factor.
+        """
+        with self._database.read() as c:
+            return streams(c, excluding, signals)
