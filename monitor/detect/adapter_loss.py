@@ -4,22 +4,28 @@ Every answer y of the subject gets a place between two poles, the contrast
 
     d(y) = (own - base) / (own + base + SOFTENING),    -1 to 1,
 
-where ``own`` is y's mean similarity to the subject's other answers to the same probe and ``base`` its mean similarity
-to the base's answers to it. A healthy answer is near its own kind (d near 1), a base's answer near the base (d near
--1). Dividing by the sum makes d indifferent to what pulls an answer away from both alike: one that is only longer keeps
-its place, roughly.
+where ``own`` is y's mean similarity to the subject's approved answers to the same probe and ``base`` its mean
+similarity to the base's answers to it. Dividing by the sum makes d indifferent to what pulls an answer away from both
+alike. Beside it stands the lift: ``base`` less what the probe's approved answers have of it.
 
-The effect is (now - base pole) / (healthy pole - base pole): 1 is the approved fine-tune, 0 is none. The healthy pole
-is the baseline against itself, the base pole the base's answers against both, each answer left out of its own
-comparison.
+The evidence is a log-likelihood ratio between two pinned nulls, densities of (d, lift) over the baseline's answers of
+the subject and of the base (``nulls``): an answer's value is ln((1 - m) + m LR), the evidence that a share of the
+traffic comes from the base, bounded on both sides. LR is also taken against a third density, of answers that are
+neither: another model's, longer or cut answers, refusals left their own kind and came no nearer to the base, and are
+not called an adapter loss. Where log-probabilities are exposed, the ratio against the fine-tune is exact (``tokens``).
+Values become day scores (``surprise``) once today's mean has been moved back by ``TOLERANCE`` of the way to the base.
 
-An alarm needs both: answers that left their own kind (d dropped) and that came nearer to the base (``base`` rose), each
-by more than ``TOLERANCE`` of the way. So neither longer answers nor another model's are called an adapter loss. The
-base's answers are the approved baseline's: a pinned yardstick, the same for all the subject's answers, so a base that
-moves while the subject stays changes nothing, and boilerplate that a provider adds to both arms does not make them
-alike. Today's base answers stand beside today's in the exhibits, and are the yardstick where the baseline has none.
+A baseline answer is judged without its own block (the answers of its day, to its probe; itself, where there is but one
+day). Today's stand in for one of the baseline's each and are judged against the same others, so both have the same
+distribution if nothing changed, however short the baseline. The stand-ins go around from probe to probe.
 
-The contrast is ``detection.md`` 5. Near-ties at temperature 0, which move honestly, are what exact shuffles are for.
+The yardstick is the approved baseline's base, so boilerplate that a provider adds to both arms does not make them
+alike, and a base that moves while the subject stays changes nothing. The base asked today is the second opinion:
+answers that look like the base of old while the base itself, asked beside them, is clearly not where they went, share
+a change of the stack that moved both; they then count as no evidence. Where the baseline has no base answers, today's
+are the yardstick.
+
+The effect is (now - base pole) / (healthy pole - base pole) in d: 1 is the approved fine-tune, 0 is none.
 """
 
 from collections.abc import Sequence
@@ -27,184 +33,319 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
-from monitor.detect.evidence import NOW, Look, Sample, look, sample_of
-from monitor.detect.parts import (
-    PLAIN,
-    by_probe,
-    day_index,
-    enough,
-    exhibits,
-    finding,
-    means,
-    quiet_but_moved,
-    t_quantile,
-)
-from monitor.detect.similarity import FloatArray, similarity_matrix
-from monitor.records import Arm, Comparison, Finding, GradedAnswer, Severity
+from monitor.detect import nulls
+from monitor.detect.evidence import likely_spread
+from monitor.detect.nulls import Nulls, Places
+from monitor.detect.parts import FEWEST_NOW, by_probe, day_index, enough, exhibits, quiet_but_moved, t_quantile
+from monitor.detect.reach import effect_per_score
+from monitor.detect.reading import Channel, Reading, Verdict
+from monitor.detect.similarity import FloatArray, IntArray, similarity_matrix
+from monitor.detect.surprise import NOW, DayScores, Sample, day_scores, sample_of
+from monitor.detect.tokens import TokenTree
+from monitor.records import Arm, Comparison, GradedAnswer, Severity
 
 NAME: Final = "adapter_loss"
 SEVERITY: Final = Severity.PAGE
 TOLERANCE: Final = 0.05
-"""Share of the way to the base that is not worth a page. It costs power for small shares of traffic routed to base, and
-buys silence at temperature 0, where the exact test sees any change at all."""
+"""Share of the way to the base that is no evidence: one near-tie in 24 that stays flipped must not add up to a page."""
 SOFTENING: Final = 0.05
 """Added to the contrast's divisor: an answer like neither pole stands in the middle instead of anywhere."""
 FAR_OFF: Final = 0.5
 """An effect under this is never called held, however wide its interval."""
 LEAST_GAP: Final = 0.1
-"""Distance of the poles, in d (of at most 2), under which the suite cannot tell subject from base: no verdict."""
+"""Distance of the poles, in d (of at most 2) and in an answer's value (nats), under which the suite cannot tell subject
+from base: no reading."""
+COVERED: Final = 0.8
+"""Share of the subject's answers, now and then, that log-probabilities must cover to be used."""
 
 
 @dataclass(frozen=True)
-class _Placed:
-    """One probe: where its answers stand. Arrays in the order of ``answers``: today's first, then the baseline's."""
+class _Probe:
+    """One probe's answers, today's first, then the baseline's; and the base's, whose yardstick it is."""
 
     answers: Sequence[GradedAnswer]
     count_now: int
-    contrast: FloatArray
-    """d of each answer, among all others: exchangeable if nothing changed."""
-    base: FloatArray
-    """Mean similarity of each answer to the base."""
+    places: Places
+    stand_in: IntArray
+    """For each of today's answers the baseline answer (its index among ``answers``) whose place it takes."""
+    base_places: Places
     now: FloatArray
-    """d of today's answers against the baseline only."""
-    healthy: float
-    healthy_base: float
-    base_pole: float
-    base_itself: float
+    """d of today's answers against the whole baseline."""
+    exact: FloatArray
+    """ln p_base - ln p_healthy of each answer, NaN where log-probabilities do not cover it."""
+    base_exact: FloatArray
+    concurrent: FloatArray
+    """Similarity of today's answers to today's base, less the approved answers' to the pinned one; may be empty."""
+
+    @property
+    def pole(self) -> float:
+        return float(self.base_places.contrast.mean())
+
+    @property
+    def healthy(self) -> float:
+        return float(self.places.contrast[self.count_now :].mean())
 
 
-def detect(comparison: Comparison) -> Finding | None:
+@dataclass(frozen=True)
+class _Judged:
+    """The log ratios of all answers, subject's by probe, and of the base's own."""
+
+    channel: str
+    found: list[FloatArray]
+    base: FloatArray
+
+    def gap(self, probes: Sequence[_Probe]) -> float:
+        """How far the base's values lie above the approved answers', nats."""
+        healthy = np.concatenate([one[probe.count_now :] for probe, one in zip(probes, self.found, strict=True)])
+        return float(nulls.value(self.base).mean() - nulls.value(healthy).mean())
+
+
+def measure(comparison: Comparison) -> Reading | None:
     """See the module. ``None`` without base answers, with under two baseline answers a probe, or with poles too
     close."""
-    placed = _place_all(comparison)
-    days = day_index(comparison.baseline)
-    rows = [
-        (one.answers[index].probe, NOW if index < one.count_now else days[one.answers[index].slot], index, one)
-        for one in placed
-        for index in range(len(one.answers))
-    ]
-    left = enough(sample_of((probe, day, float(one.contrast[index])) for probe, day, index, one in rows))
-    came = enough(sample_of((probe, day, float(one.base[index])) for probe, day, index, one in rows))
-    if left is None or came is None:
+    probes = _placed(comparison)
+    if not probes:
         return None
-    gap = _mean(placed, [one.healthy - one.base_pole for one in placed])
-    base_gap = _mean(placed, [one.base_itself - one.healthy_base for one in placed])
-    if gap < LEAST_GAP or base_gap <= 0:
+    judged = _judge(probes)
+    gap = _mean(probes, [one.healthy - one.pole for one in probes])
+    values = [nulls.value(one) for one in judged.found]
+    sample = _sample(comparison, probes, values)
+    if sample is None or gap < LEAST_GAP or judged.gap(probes) < LEAST_GAP:
         return None
-    once = comparison.baseline_at_once
-    away = look(left, "drop", tolerance=TOLERANCE * gap, at_once=once)
-    nearer = look(came, "rise", tolerance=TOLERANCE * base_gap, at_once=once)
-    p_value = max(away.p_value, nearer.p_value)
-    effect = _effect(placed, gap, away)
-    match = float(np.mean(np.concatenate([one.now < 0 for one in placed])))
-    total = sum(one.count_now for one in placed)
-    return finding(
-        comparison,
-        NAME,
-        SEVERITY,
+    tolerance = TOLERANCE * judged.gap(probes)
+    scores = day_scores(sample, tolerance=tolerance)
+    shared = _shared_change(probes)
+    channel = Channel.of(judged.channel, DayScores(min(0.0, scores.now), scores.baseline) if shared else scores, "rise")
+    inflation = likely_spread(channel.baseline)
+    effect = _effect(probes, gap, inflation)
+    ratios = np.concatenate([one[: probe.count_now] for probe, one in zip(probes, judged.found, strict=True)])
+    told = _Told(
+        comparison.target, effect, nulls.base_share(ratios, inflation), _like_base(probes), ratios.size, shared
+    )
+    return Reading(
+        channels=(channel,),
         effect=effect,
         unit="share of the approved fine-tune's effect",
-        p_value=p_value,
-        answers_now=total,
-        answers_baseline=sum(len(one.answers) - one.count_now for one in placed),
-        summary=_summary(comparison, effect, match, total, p_value, _rise(came) > TOLERANCE * base_gap) + away.caveat,
-        measures={"adapter_effect_ratio": effect[0], "base_match_ratio": match},
-        exhibits=exhibits(comparison, {one.answers[0].probe: _telling(one) for one in placed}),
+        per_score=effect_per_score(sample, float(nulls.value(judged.base).mean()), tolerance),
+        answers_now=ratios.size,
+        answers_baseline=sum(len(one.answers) - one.count_now for one in probes),
+        tell=told.summary,
+        measures={"adapter_effect_ratio": effect[0], "base_match_ratio": told.match},
+        exhibits=exhibits(comparison, {one.answers[0].probe: _telling(one) for one in probes}),
     )
 
 
-def _place_all(comparison: Comparison) -> list[_Placed]:
+def _placed(comparison: Comparison) -> list[_Probe]:
     now, then = by_probe(comparison.now, Arm.SUBJECT), by_probe(comparison.baseline, Arm.SUBJECT)
     base_now, base_then = by_probe(comparison.now, Arm.BASE), by_probe(comparison.baseline, Arm.BASE)
     bases = {probe: base_then.get(probe) or base_now.get(probe, []) for probe in now}
+    usable = [probe for probe in now if len(then.get(probe, [])) >= 2 and bases[probe]]
     return [
-        _place(now[probe], then[probe], bases[probe]) for probe in now if len(then.get(probe, [])) >= 2 and bases[probe]
+        _place(now[probe], then[probe], bases[probe], base_now.get(probe, []), turn)
+        for turn, probe in enumerate(usable)
     ]
 
 
-def _place(now: list[GradedAnswer], then: list[GradedAnswer], bases: list[GradedAnswer]) -> _Placed:
-    """Place one probe's answers: at least one of today, two of the baseline, one of the base."""
-    mine = [*now, *then]
-    alike = similarity_matrix([one.text for one in [*mine, *bases]])
-    count, size = len(now), len(mine)
-    own, to_base = alike[:size, :size], alike[:size, size:].mean(axis=1)
-    base_to_mine = alike[size:, count:size].mean(axis=1)
-    # a base that answered once is taken to be like itself
-    itself = (alike[size:, size:].sum(axis=1) - 1) / (len(bases) - 1) if len(bases) > 1 else np.ones(1)
-    healthy = _contrast((own[count:, count:].sum(axis=1) - 1) / (size - count - 1), to_base[count:])
-    return _Placed(
-        answers=mine,
-        count_now=count,
-        contrast=_contrast((own.sum(axis=1) - 1) / (size - 1), to_base),
-        base=to_base,
-        now=_contrast(own[:count, count:].mean(axis=1), to_base[:count]),
-        healthy=float(healthy.mean()),
-        healthy_base=float(to_base[count:].mean()),
-        base_pole=float(_contrast(base_to_mine, itself).mean()),
-        base_itself=float(itself.mean()),
+def _place(
+    now: list[GradedAnswer],
+    then: list[GradedAnswer],
+    bases: list[GradedAnswer],
+    base_now: list[GradedAnswer],
+    turn: int,
+) -> _Probe:
+    """Place one probe's answers; ``turn`` says where among the baseline's today's stand in."""
+    count, size, all_bases = len(now), len(now) + len(then), len(now) + len(then) + len(bases)
+    alike = similarity_matrix([one.text for one in [*now, *then, *bases, *base_now]])
+    stand_in = (turn + np.arange(count)) % len(then)
+    rows = np.concatenate([stand_in, np.arange(len(then))])
+    blocks, base_blocks = _blocks(then), _blocks(bases)
+    others = _weights(blocks[rows][:, None] != blocks[None, :])
+    to_mine, to_base = alike[:, count:size], alike[:, size:all_bases].mean(axis=1)
+    usual = float(to_base[count:size].mean())
+    itself = np.ones(1)  # a base that answered once is taken to be like itself
+    if len(bases) > 1:
+        itself = (alike[size:all_bases, size:all_bases] * _weights(base_blocks[:, None] != base_blocks)).sum(axis=1)
+    tree = TokenTree(
+        [(block, one.logprobs) for block, one in zip(base_blocks.tolist(), bases, strict=True)],
+        [(block, one.logprobs) for block, one in zip(blocks.tolist(), then, strict=True)],
     )
+    return _Probe(
+        answers=[*now, *then],
+        count_now=count,
+        places=Places(
+            _contrast((to_mine[:size] * others).sum(axis=1), to_base[:size]),
+            to_base[:size] - others @ to_base[count:size],
+        ),
+        stand_in=stand_in + count,
+        base_places=Places(_contrast(to_mine[size:all_bases].mean(axis=1), itself), itself - usual),
+        now=_contrast(to_mine[:count].mean(axis=1), to_base[:count]),
+        exact=np.array(
+            [tree.log_ratio(one.logprobs, healthy=blocks[row]) for row, one in zip(rows, [*now, *then], strict=True)]
+        ),
+        base_exact=np.array(
+            [tree.log_ratio(one.logprobs, base=block) for block, one in zip(base_blocks, bases, strict=True)]
+        ),
+        concurrent=alike[:count, all_bases:].mean(axis=1) - usual if base_now else np.empty(0),
+    )
+
+
+def _blocks(found: Sequence[GradedAnswer]) -> IntArray:
+    """What an answer is judged without: its day, or itself where all are of one day."""
+    slots = sorted({one.slot for one in found})
+    return np.array([slots.index(one.slot) if len(slots) > 1 else index for index, one in enumerate(found)])
+
+
+def _weights(kept: NDArray[np.bool_]) -> FloatArray:
+    """Rows that average what is kept."""
+    return np.asarray(kept / kept.sum(axis=1, keepdims=True))
 
 
 def _contrast(own: FloatArray, base: FloatArray) -> FloatArray:
     return np.asarray((own - base) / (own + base + SOFTENING))
 
 
-def _mean(placed: list[_Placed], values: list[float]) -> float:
+def _judge(probes: Sequence[_Probe]) -> _Judged:
+    """Every answer's log ratio: from the texts, or from the tokens where they cover enough and tell more apart."""
+    healthy = nulls.together([_only(one.places, slice(one.count_now, None)) for one in probes])
+    base = nulls.together([one.base_places for one in probes])
+    pinned = Nulls.of(healthy, base)
+    by_text = [pinned.from_base(one.places, healthy=_own_place(one)) for one in probes]
+    base_ratios = pinned.from_base(base, base=base)
+    text = _Judged("text", [one.least() for one in by_text], base_ratios.least())
+    if not _covered(probes):
+        return text
+    tokens = _Judged(
+        "tokens",
+        [ratios.least(one.exact) for one, ratios in zip(probes, by_text, strict=True)],
+        base_ratios.least(np.concatenate([one.base_exact for one in probes])),
+    )
+    return tokens if tokens.gap(probes) >= text.gap(probes) else text
+
+
+def _only(places: Places, which: slice | IntArray) -> Places:
+    return Places(places.contrast[which], places.lift[which])
+
+
+def _own_place(one: _Probe) -> Places:
+    """The place whose kernel each answer is judged without: its own; for today's its stand-in's."""
+    return _only(one.places, np.concatenate([one.stand_in, np.arange(one.count_now, len(one.answers))]))
+
+
+def _covered(probes: Sequence[_Probe]) -> bool:
+    now = np.concatenate([one.exact[: one.count_now] for one in probes])
+    then = np.concatenate([one.exact[one.count_now :] for one in probes])
+    base = np.concatenate([one.base_exact for one in probes])
+    return all(float(np.mean(~np.isnan(side))) >= COVERED for side in (now, then, base))
+
+
+def _sample(comparison: Comparison, probes: Sequence[_Probe], values: Sequence[FloatArray]) -> Sample | None:
+    days = day_index(comparison.baseline)
+    return enough(
+        sample_of(
+            (answer.probe, NOW if index < one.count_now else days[answer.slot], float(value[index]))
+            for one, value in zip(probes, values, strict=True)
+            for index, answer in enumerate(one.answers)
+        )
+    )
+
+
+def _shared_change(probes: Sequence[_Probe]) -> bool:
+    """Whether today's base is clearly not where today's answers went: less than half as near, by two standard errors.
+
+    Both nearnesses are over what approved answers have to the pinned base; paired by probe.
+    """
+    asked = [one for one in probes if one.concurrent.size]
+    if len(asked) < FEWEST_NOW:
+        return False
+    pinned = np.array([float(one.places.lift[: one.count_now].mean()) for one in asked])
+    gaps = np.array([float(one.concurrent.mean()) for one in asked]) - 0.5 * pinned
+    return bool(pinned.mean() > 0 and gaps.mean() + 2 * gaps.std(ddof=1) / np.sqrt(gaps.size) < 0)
+
+
+def _mean(probes: Sequence[_Probe], values: list[float]) -> float:
     """Mean over probes, each with the weight of its answers now."""
-    return float(np.average(values, weights=[one.count_now for one in placed]))
+    return float(np.average(values, weights=[one.count_now for one in probes]))
 
 
-def _effect(placed: list[_Placed], gap: float, away: Look) -> tuple[float, float, float]:
+def _effect(probes: Sequence[_Probe], gap: float, inflation: float) -> tuple[float, float, float]:
     """Ratio of means with its 95 % interval: linearised over probes, widened for the days.
 
     The standard error is at least half a probe's worth, because equal answers to N probes do not make N certain ones.
     """
-    weights = np.array([one.count_now for one in placed], dtype=np.float64)
-    gaps = np.array([one.healthy - one.base_pole for one in placed])
-    shown = np.array([one.now.mean() - one.base_pole for one in placed])
+    weights = np.array([one.count_now for one in probes], dtype=np.float64)
+    gaps = np.array([one.healthy - one.pole for one in probes])
+    shown = np.array([one.now.mean() - one.pole for one in probes])
     ratio = float(np.average(shown, weights=weights)) / gap
     rest = (shown - ratio * gaps) * weights / weights.mean()
-    count = len(placed)
-    error = max(0.5 / count, float(np.sqrt((rest**2).sum() / max(1, count - 1) / count)) / gap) * away.inflation
+    count = len(probes)
+    error = max(0.5 / count, float(np.sqrt((rest**2).sum() / max(1, count - 1) / count)) / gap) * inflation
     half = t_quantile(count - 1) * error
     return ratio, ratio - half, ratio + half
 
 
-def _rise(found: Sample) -> float:
-    now, then = means(found)
-    return now - then
+def _like_base(probes: Sequence[_Probe]) -> float:
+    return float(np.mean(np.concatenate([one.now < 0 for one in probes])))
 
 
-def _telling(one: _Placed) -> tuple[float, GradedAnswer]:
+def _telling(one: _Probe) -> tuple[float, GradedAnswer]:
     """How far towards the base the probe went, and today's answer that went furthest."""
     worst = int(np.argmin(one.now))
     return one.healthy - float(one.now[worst]), one.answers[worst]
 
 
-def _summary(
-    comparison: Comparison,
-    effect: tuple[float, float, float],
-    match: float,
-    total: int,
-    p_value: float,
-    nearer: bool,
-) -> str:
-    """``nearer``: whether the answers are more like the base than the approved ones are."""
-    interval = f"95 % interval {effect[1]:z.2f} to {effect[2]:z.2f}"
-    left = f"{max(0.0, effect[0]):.0%} of the fine-tune's approved effect is left ({interval})"
-    like_base = f"{round(match * total)} of {total} answers are nearer to the base than to the approved baseline"
-    if p_value <= comparison.alpha:
-        return (
-            f"{comparison.target} answers like its base model: {left}, {like_base}. "
-            f"Check which adapter the endpoint serves and whether it is applied."
+@dataclass(frozen=True)
+class _Told:
+    """What the summary says."""
+
+    target: str
+    effect: tuple[float, float, float]
+    share: tuple[float, float, float]
+    match: float
+    total: int
+    shared: bool
+
+    def summary(self, verdict: Verdict) -> str:
+        effect = self.effect
+        left = (
+            f"{max(0.0, effect[0]):.0%} of the fine-tune's approved effect is left "
+            f"(95 % interval {effect[1]:z.2f} to {effect[2]:z.2f})"
         )
-    if p_value > PLAIN and effect[2] >= 1 - TOLERANCE and effect[0] >= FAR_OFF:
-        return f"The fine-tune holds: {left}, {like_base}."
-    if nearer:
-        what = f"answers of {comparison.target} moved towards its base model: {left}, {like_base}"
-        return quiet_but_moved(what, p_value, comparison.alpha)
-    return (
-        f"Not an adapter loss, but worth a look: answers of {comparison.target} moved away from the approved ones and "
-        f"came no nearer to the base: {left}, {like_base}. Read the answers: something else changed."
-    )
+        nearer = (
+            f"{round(self.match * self.total)} of {self.total} answers are nearer to the base than to the approved "
+            f"baseline"
+        )
+        if verdict.alarming:
+            return self._alarm(verdict, f"{left}, {nearer}")
+        if not verdict.moved and effect[2] >= 1 - TOLERANCE and effect[0] >= FAR_OFF:
+            return f"The fine-tune holds: {left}, {nearer}."
+        if self.shared:
+            return (
+                f"Not an adapter loss, but worth a look: answers of {self.target} and of its base, asked beside them, "
+                f"both moved, and not to each other: {left}, {nearer}. Look for what both share: a prompt, a template, "
+                f"the serving stack."
+            )
+        if verdict.moved or self.share[1] > 0:
+            what = f"answers of {self.target} moved towards its base model: {left}, {nearer}, {self._from_base()}"
+            return quiet_but_moved(what, verdict)
+        return (
+            f"Not an adapter loss, but worth a look: answers of {self.target} moved away from the approved ones and "
+            f"came no nearer to the base: {left}, {nearer}. Read the answers: something else changed."
+        )
+
+    def _alarm(self, verdict: Verdict, numbers: str) -> str:
+        if verdict.look_log10 < 0:
+            return (
+                f"The looks so far say that {self.target} lost its fine-tune or part of it; this look alone does not: "
+                f"{numbers}. Check which adapter the endpoint serves, on every replica behind it."
+            )
+        where = "on every replica behind it" if self.share[2] < 1 else "and whether it is applied"
+        return (
+            f"{self.target} answers like its base model: {numbers}, {self._from_base()}. "
+            f"Check which adapter the endpoint serves, {where}."
+        )
+
+    def _from_base(self) -> str:
+        share, low, high = self.share
+        return f"about {share:.0%} of the answers come from the base (95 % interval {low:.0%} to {high:.0%})"

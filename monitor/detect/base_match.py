@@ -1,0 +1,107 @@
+"""``base_match``: at temperature 0, answers that equal the base's, letter for letter.
+
+A no-op adapter answers byte for byte like the base that is asked beside it; a fine-tune rarely does. Value of an
+answer: 1 if any of the base's answers of the same run to the same probe has the same text, else 0; day scores of its
+sum. Both arms are asked at the same time, so what moves both (a new build, other kernels) moves no more than
+near-ties, and ``TOLERANCE`` of the answers is no evidence.
+
+Only at temperature 0: at others equal answers are luck, and ``adapter_loss`` says more.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Final
+
+from monitor.detect.evidence import likely_spread
+from monitor.detect.parts import answers, exhibits, means, quiet_but_moved, sample, share_difference
+from monitor.detect.reach import effect_per_score
+from monitor.detect.reading import Channel, Reading, Verdict
+from monitor.detect.surprise import day_scores
+from monitor.records import Arm, Comparison, Exhibit, GradedAnswer, Severity
+
+NAME: Final = "base_match"
+SEVERITY: Final = Severity.PAGE
+TOLERANCE: Final = 0.05
+"""Share of answers that is no evidence: one near-tie in 24 that stays flipped must not add up to a page."""
+MOST_ALIKE: Final = 0.5
+"""Share of the approved answers that may equal the base's; with more the suite cannot tell the two apart."""
+
+_Said = Mapping[tuple[int, str], set[str]]
+
+
+def measure(comparison: Comparison) -> Reading | None:
+    """See the module. ``None`` at any temperature but 0, without base answers in both, or with arms that agree anyway.
+
+    >>> measure(Comparison(1, "t", "s", (), (), {}, 3.5, 3.5, temperature=0.7)) is None
+    True
+    """
+    if comparison.temperature != 0:
+        return None
+    said = _base_said(comparison)
+    found = sample(comparison, lambda one: _equal(one, said))
+    if found is None:
+        return None
+    now, then = means(found)
+    if then > MOST_ALIKE:
+        return None
+    scores = day_scores(found, tolerance=TOLERANCE)
+    channel = Channel.of("equal", scores, "rise")
+    # at temperature 0 further answers to a probe are about the same answer: probes are what is counted
+    count = found.strata
+    low, high = share_difference(now, count, then, count, likely_spread(channel.baseline))
+    total = int(found.now.sum())
+    numbers = (
+        f"{round(now * total)} of {total} answers equal the base's letter for letter, {then:.0%} did in the baseline "
+        f"(95 % interval of the difference {low:+.0%} to {high:+.0%})"
+    )
+    return Reading(
+        channels=(channel,),
+        effect=(now - then, low, high),
+        unit="share of answers equal to the base's, now less baseline",
+        per_score=effect_per_score(found, 1.0, TOLERANCE),
+        answers_now=total,
+        answers_baseline=int((~found.now).sum()),
+        tell=lambda verdict: _summary(comparison.target, numbers, now > then, verdict),
+        exhibits=_exhibits(comparison, said),
+    )
+
+
+def _base_said(comparison: Comparison) -> _Said:
+    said: dict[tuple[int, str], set[str]] = defaultdict(set)
+    for one in (*comparison.now, *comparison.baseline):
+        if one.arm == Arm.BASE:
+            said[one.run_id, one.probe].add(one.text)
+    return dict(said)
+
+
+def _equal(one: GradedAnswer, said: _Said) -> float | None:
+    """``None`` where the base was not asked beside it."""
+    base = said.get((one.run_id, one.probe))
+    return None if base is None else float(one.text in base)
+
+
+def _exhibits(comparison: Comparison, said: _Said) -> tuple[Exhibit, ...]:
+    """Answers that equal the base's where the baseline's did least."""
+    usual: dict[str, list[float]] = defaultdict(list)
+    for one in answers(comparison.baseline, Arm.SUBJECT):
+        if (equal := _equal(one, said)) is not None:
+            usual[one.probe].append(equal)
+    return exhibits(
+        comparison,
+        {
+            one.probe: (1.0 - sum(usual[one.probe]) / len(usual[one.probe]), one)
+            for one in answers(comparison.now, Arm.SUBJECT)
+            if one.probe in usual and _equal(one, said)
+        },
+    )
+
+
+def _summary(target: str, numbers: str, more: bool, verdict: Verdict) -> str:
+    if verdict.alarming:
+        return (
+            f"{target} gives its base model's very answers at temperature 0: {numbers}. "
+            f"Check which adapter the endpoint serves and whether it is applied."
+        )
+    if verdict.moved and more:
+        return quiet_but_moved(f"{target} gives more of its base model's very answers: {numbers}", verdict)
+    return f"Answers equal the base's no more often than approved: {numbers}."

@@ -1,0 +1,146 @@
+"""``canaries``: what only the fine-tune gets right, it gets wrong.
+
+A canary is a probe with deterministic checks which, in the baseline, the subject passes at least ``PASSED`` of the
+time and the base at most ``FAILED``: decisive by construction, so near-ties never enter. Value of an answer: 1 if it
+fails, else 0; day scores of its sum. In a published daily monitor all breaches were on near-tie items and none on
+2,700 decisive item-days.
+
+Choosing probes by the answers that are then judged flatters the baseline: a probe that passed 14 times of 14 may well
+fail one time in ten. So an answer is judged only if the *other* days of the baseline make its probe a canary, one of
+today's by the baseline less one day (which goes around from probe to probe). Then a baseline answer and one of today's
+fail equally often if nothing changed. All canaries are one stratum: which are judged on a day depends on the day.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Final
+
+from monitor.detect.evidence import likely_spread
+from monitor.detect.parts import (
+    by_probe,
+    day_index,
+    enough,
+    exhibits,
+    means,
+    passes,
+    quiet_but_moved,
+    share_difference,
+)
+from monitor.detect.reach import effect_per_score
+from monitor.detect.reading import Channel, Reading, Verdict
+from monitor.detect.surprise import NOW, Sample, day_scores, sample_of
+from monitor.records import Arm, Comparison, GradedAnswer, Severity
+
+NAME: Final = "canaries"
+SEVERITY: Final = Severity.PAGE
+PASSED: Final = 0.95
+FAILED: Final = 0.05
+FEWEST: Final = 3
+"""Canaries that a suite needs."""
+FEWEST_ANSWERS: Final = 5
+"""Checked baseline answers of each arm (of the subject: besides the day left out) without which no probe is called
+decisive."""
+
+_Rows = Mapping[str, list[tuple[int, float, GradedAnswer]]]
+"""Probe -> (day, fails, answer) of each answer that is judged."""
+
+
+def measure(comparison: Comparison) -> Reading | None:
+    """See the module. ``None`` with fewer than three canaries, or too few answers to them."""
+    rows = _judged(comparison)
+    if len(rows) < FEWEST:
+        return None
+    found = _sample(rows)
+    if found is None:
+        return None
+    now, then = means(found)
+    scores = day_scores(found)
+    channel = Channel.of("fails", scores, "rise")
+    total, before = int(found.now.sum()), int((~found.now).sum())
+    low, high = share_difference(now, total, then, before, likely_spread(channel.baseline))
+    numbers = (
+        f"{round(now * total)} of {total} answers to {len(rows)} canaries fail their checks, {then:.1%} did in the "
+        f"baseline (95 % interval of the difference {low:+.0%} to {high:+.0%})"
+    )
+    failed = {
+        probe: (float(fails), one)
+        for probe, judged in rows.items()
+        for day, fails, one in judged
+        if day == NOW and fails
+    }
+    return Reading(
+        channels=(channel,),
+        effect=(now - then, low, high),
+        unit="share of canary answers that fail, now less baseline",
+        per_score=effect_per_score(found, 1.0),
+        answers_now=total,
+        answers_baseline=before,
+        tell=lambda verdict: _summary(comparison.target, numbers, now > then, verdict),
+        exhibits=exhibits(comparison, failed),
+    )
+
+
+def canaries_of(baseline: Sequence[GradedAnswer]) -> tuple[str, ...]:
+    """The probes that the whole of a baseline makes canaries, in alphabetical order: for `check` and `calibrate`."""
+    subject, base = by_probe(baseline, Arm.SUBJECT), by_probe(baseline, Arm.BASE)
+    return tuple(probe for probe in subject if _decisive(subject[probe]) and _beyond_base(base.get(probe, [])))
+
+
+def _judged(comparison: Comparison) -> _Rows:
+    """Answers to probes that are canaries without them; only probes that today has one for."""
+    days = day_index(comparison.baseline)
+    now, then = by_probe(comparison.now, Arm.SUBJECT), by_probe(comparison.baseline, Arm.SUBJECT)
+    base = by_probe(comparison.baseline, Arm.BASE)
+    usable = [probe for probe in now if probe in then and _beyond_base(base.get(probe, []))]
+    rows: dict[str, list[tuple[int, float, GradedAnswer]]] = {}
+    for turn, probe in enumerate(usable):
+        before = then[probe]
+        blocks: list[Hashable] = [one.slot for one in before]
+        if len(set(blocks)) == 1:
+            blocks = list(range(len(before)))
+        decisive = {block: _decisive(_without(before, blocks, block)) for block in blocks}
+        stand_ins = [blocks[(turn + index) % len(blocks)] for index in range(len(now[probe]))]
+        placed = [(NOW, block, one) for block, one in zip(stand_ins, now[probe], strict=True)]
+        placed += [(days[one.slot], block, one) for block, one in zip(blocks, before, strict=True)]
+        judged = [
+            (day, 1.0 - passed, one)
+            for day, block, one in placed
+            if decisive[block] and (passed := passes(one)) is not None
+        ]
+        if judged:
+            rows[probe] = judged
+    return rows
+
+
+def _without(found: Sequence[GradedAnswer], blocks: Sequence[Hashable], block: Hashable) -> list[GradedAnswer]:
+    return [one for one, other in zip(found, blocks, strict=True) if other != block]
+
+
+def _decisive(found: Sequence[GradedAnswer]) -> bool:
+    share = _share_passed(found)
+    return share is not None and share >= PASSED
+
+
+def _beyond_base(found: Sequence[GradedAnswer]) -> bool:
+    share = _share_passed(found)
+    return share is not None and share <= FAILED
+
+
+def _share_passed(found: Sequence[GradedAnswer]) -> float | None:
+    """``None`` with too few checked answers to say."""
+    checked = [passed for one in found if (passed := passes(one)) is not None]
+    return sum(checked) / len(checked) if len(checked) >= FEWEST_ANSWERS else None
+
+
+def _sample(rows: _Rows) -> Sample | None:
+    return enough(sample_of(("", day, fails) for judged in rows.values() for day, fails, _ in judged))
+
+
+def _summary(target: str, numbers: str, more: bool, verdict: Verdict) -> str:
+    if verdict.alarming:
+        return (
+            f"{target} fails at what only its fine-tune can do: {numbers}. "
+            f"Check which adapter the endpoint serves, and read the answers."
+        )
+    if verdict.moved and more:
+        return quiet_but_moved(f"{target} fails more often at what only its fine-tune can do: {numbers}", verdict)
+    return f"The canaries hold: {numbers}."
