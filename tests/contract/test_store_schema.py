@@ -4,6 +4,9 @@ import os
 import stat
 import subprocess
 import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from math import isnan
 from pathlib import Path
 
 import pytest
@@ -13,10 +16,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from monitor.errors import StoreError
+from monitor.records import AlarmState, Arm, RunOutcome, Severity, TokenLogprob, VerdictContext
 from monitor.store import open_store, schema
 from monitor.store.engine import Database, connect
 from monitor.store.tables import Row
-from tests.store_records import claimed
+from tests.store_records import NOW, alarm, claimed, context, finding, recorded
 
 
 def tables(database: Database) -> set[str]:
@@ -35,6 +39,86 @@ def test_migrating_up_down_and_up_again_leaves_what_the_tables_say(store_url: st
         context = MigrationContext.configure(connection, opts={"compare_type": True, "compare_server_default": True})
         assert compare_metadata(context, Row.metadata) == []
     database.engine.dispose()
+
+
+FIRST = """
+INSERT INTO run VALUES
+  (1, 'bot', 'support', '2026-11-20 00:00:00', 'done', 'measured', 1, 1, NULL, '2026-11-20 00:00:00',
+   '2026-11-20 00:00:00', 7, 'digest', true, '2026-11-20 20:00:00'),
+  (2, 'bot', 'support', '2026-11-21 00:00:00', 'running', NULL, 1, 3, '2026-11-21 10:00:00', '2026-11-21 00:00:00',
+   '2026-11-21 00:00:00', 8, 'digest', true, NULL);
+INSERT INTO answer VALUES (1, 'subject', 'p', 0, 'vllm', 'm', NULL, '', 'hello', 'stop', false, 'm-1', NULL, NULL, 10,
+   20, 0.5, '2026-11-20 06:00:00', 1, 0.001, NULL, '[["hel",-0.5,{"yel":-2.0}]]');
+INSERT INTO score VALUES (1, 'subject', 'p', 0, 'judge', 1.0, '');
+INSERT INTO finding VALUES (5, 1, 'bot', 'support', 'length', 'ticket', true, 1.5, 1.0, NULL, 'ratio', 0.001, 0.01, 50,
+   500, '2026-11-20 00:00:00', '2026-11-20 00:00:00', 'Longer.', '{"length_ratio":1.5}', '[]', '2026-11-20 20:00:00');
+INSERT INTO latest_finding VALUES ('bot', 'support', 'length', '2026-11-20 00:00:00', 5);
+INSERT INTO alarm VALUES
+  (1, 'bot', 'support', 'contract', 'ticket', '2026-11-18 20:00:00', 8, '2026-11-19 20:00:00', 9),
+  (2, 'bot', 'support', 'length', 'page', '2026-11-20 20:00:00', 1, NULL, NULL);
+INSERT INTO baseline VALUES (4, 'bot', 'support', 'approved', 'digest', 'm', NULL, '2026-11-20 00:00:00',
+   '2026-11-21 00:00:00', 86400, false, 'ann', 'fine', '2026-11-21 00:00:00', NULL, NULL, NULL);
+INSERT INTO baseline_run VALUES (4, 1);
+"""
+"""A store as the first version left it."""
+
+
+def test_a_store_of_the_first_version_comes_up_with_all_that_is_in_it(store_url: str) -> None:
+    database = connect(store_url)
+    schema.move(database, "0001")
+    with database.write() as connection:
+        for statement in FIRST.split(";\n"):
+            if statement.strip():
+                connection.execute(text(statement.replace(":", "\\:")))
+    database.engine.dispose()
+    with pytest.raises(StoreError, match=r"version 0001, this program needs 0002: run `cliffwatch migrate`"):
+        open_store(store_url, migrate=False)
+    store = open_store(store_url)
+    (answer,) = store.answers([1])
+    assert (answer.text, answer.scores, answer.embedding) == ("hello", {"judge": 1.0}, None)
+    assert answer.logprobs == (TokenLogprob("hel", -0.5, {"yel": -2.0}),)
+    (finding,) = store.latest_findings()
+    assert (finding.alarming, finding.effect, finding.summary, finding.measures) == (
+        True, 1.5, "Longer.", {"length_ratio": 1.5},
+    )  # fmt: skip
+    assert isnan(finding.evidence_log10)
+    assert (finding.looks, finding.scores, finding.recovered, finding.confirming) == (0, {}, False, False)
+    opened, over = store.alarms()
+    assert (opened.state, opened.severity, opened.confirmed_run_id) == (AlarmState.CONFIRMED, Severity.PAGE, 1)
+    assert opened.confirmed_at == opened.raised_at == datetime(2026, 11, 20, 20, tzinfo=UTC)
+    assert (over.state, over.cleared_run_id, over.note) == (AlarmState.CLEARED, 9, "")
+    assert store.baseline(4).run_ids == (1,)
+    assert [(run.id, run.confirms, run.fence) for run in store.runs()] == [(2, None, 3), (1, None, 1)]
+    # and it goes on: what began under the first version ends under this one
+    run = store.claim(2, datetime(2026, 11, 21, 12, tzinfo=UTC), 10)
+    assert run is not None
+    told = VerdictContext(2, 4, 3.5, 3.5, "0.2")
+    moved = replace(opened, state=AlarmState.CLEARED, cleared_at=run.slot, cleared_by="ann", cleared_why="known")
+    assert store.raised("bot", "support", 4) == {"length": 0}
+    assert store.finish(2, run.fence, RunOutcome.MEASURED, (), run.slot, context=told, moves=[moved])
+    assert store.open_alarms("bot", "support") == []
+    store.close()
+
+
+def test_going_back_to_the_first_version_keeps_what_it_knew(store_url: str) -> None:
+    store = open_store(store_url)
+    run = claimed(store)
+    store.record([recorded(run)])
+    store.save_embeddings(run.id, run.fence, {(Arm.SUBJECT, "p", 0): (1.0,)})
+    raised = finding(run, alarming=True)
+    store.finish(run.id, run.fence, RunOutcome.MEASURED, [raised], NOW, context=context(run), moves=[alarm(run)])
+    store.close()
+    database = connect(store_url)
+    schema.move(database, "0001", down=True)
+    with database.read() as connection:
+        latest = connection.execute(text("SELECT slot, finding_id FROM latest_finding")).one()
+        kept = [connection.execute(text(f"SELECT count(*) FROM {name}")).scalar() for name in ("answer", "alarm")]
+    database.engine.dispose()
+    assert latest.slot is not None
+    assert kept == [1, 1]
+    again = open_store(store_url)
+    assert [f.summary for f in again.latest_findings()] == [raised.summary]
+    again.close()
 
 
 def test_foreign_keys_and_partial_indexes_are_there(store_url: str) -> None:
