@@ -68,7 +68,7 @@ def cannot_carry(channel: Channel, *, at_once: bool) -> str:
     if days < ENOUGH_DAYS:
         return (
             f"The baseline spans {days} full day{'s' * (days != 1)}, too few to know how much days differ, so this is "
-            f"no more than a ticket. {ENOUGH_DAYS} days arm pages; 14 see twice as sharply."
+            f"no more than a ticket. {ENOUGH_DAYS} days arm pages; 14 see changes a quarter smaller."
         )
     spread = evidence.measured_spread(channel.baseline)
     if spread > WIDEST_SPREAD:

@@ -1,0 +1,202 @@
+"""What a baseline can see: the smallest change of each signal that would most likely alarm, at the promised rate.
+
+Nothing is asked for it. A day of the approved baseline is read as if it were today's, against the whole baseline, which
+gives each channel's baseline scores just as a real look has them. Then looks after a shift of d scores are simulated:
+
+    score of a look = the baseline's true mean + d + noise,    noise ~ N(0, s^2), s = ``evidence.likely_spread``
+
+where the true mean is itself drawn, once a path, from what the baseline's days leave open: N(their mean, s^2 / days).
+The smallest d whose paths cross the signal's line within so many looks in ``CHANCE`` of all cases is found by bisection
+on fixed noise. The change is taken to move the signal's first channel alone; one that moves several is seen earlier.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from math import log10
+from typing import Final
+
+import numpy as np
+
+from monitor.detect import evidence
+from monitor.detect.evidence import PRIOR_DAYS, SHIFTS, FloatArray, Side
+from monitor.detect.policy import cannot_carry
+from monitor.detect.reading import Reading
+from monitor.detect.surprise import FARTHEST
+from monitor.records import Arm, Comparison, GradedAnswer, Severity
+
+WINDOWS: Final = (1, 7, 30)
+"""Looks within which a change is to be seen."""
+CHANCE: Final = 0.8
+PATHS: Final = 300
+"""Simulated paths: the chance is known to 2.3 %, a shift with it to about a tenth of a score."""
+SEED: Final = 20_261_122
+NEAR: Final = 0.03
+"""Scores to which a shift is solved for, finer than its simulation."""
+NEEDS: Final[Mapping[str, str]] = {
+    "adapter_loss": "a base whose answers differ from the subject's",
+    "base_match": "a base, and temperature 0",
+    "canaries": "probes with checks that the fine-tune passes and the base fails",
+    "judge_score": "a judge and a rubric",
+    "negative_flips": "probes with checks",
+    "distribution": "10 answers in the baseline and 5 a run",
+    "logprobs": "an endpoint that tells log-probabilities, and sampling.logprobs in the suite",
+    "border": "probes whose first words are a near tie",
+    "length": "10 answers in the baseline and 5 a run",
+    "contract": "10 answers in the baseline and 5 a run",
+}
+"""What each signal cannot be read without."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What one signal sees from one baseline."""
+
+    signal: str
+    severity: Severity
+    """What its alarm is: ``ticket`` for a page signal that this baseline does not arm."""
+    unarmed: str
+    """Why a page signal is only a ticket, with what would suffice; empty where nothing is withheld."""
+    days: int
+    """Full days of the baseline that it rests on."""
+    answers_a_day: int
+    """Answers of the day that was read as today's."""
+    spread: float
+    """Standard deviation of the days' scores, over that of independent answers: 1 is chance alone."""
+    line_log10: float
+    """Running evidence at which it alarms by itself."""
+    unit: str
+    smallest: Mapping[int, float | None]
+    """Looks -> the smallest change of the effect, in ``unit``, that is seen within them with ``CHANCE``; ``None`` where
+    none is: the baseline is too short for the line."""
+
+
+def as_today(baseline: Sequence[GradedAnswer]) -> tuple[GradedAnswer, ...]:
+    """The latest day of a baseline with as many of the subject's answers as its median day, as today's answers."""
+    answered: dict[datetime, int] = {}
+    for one in baseline:
+        answered[one.slot] = answered.get(one.slot, 0) + (one.arm == Arm.SUBJECT)
+    if not answered:
+        return ()
+    usual = float(np.median(list(answered.values())))
+    day = max(slot for slot, count in answered.items() if count >= usual)
+    return tuple(one for one in baseline if one.slot == day)
+
+
+def sights(
+    comparison: Comparison, readings: Mapping[str, Reading], severities: Mapping[str, Severity]
+) -> tuple[Sight, ...]:
+    """What each signal sees that could be read; in the order of ``readings``.
+
+    ``comparison``: ``as_today`` of the baseline against the whole of it, with the lines that its looks would have.
+    """
+    count = {kind: sum(severities[name] is kind for name in readings) for kind in Severity}
+    lines = {Severity.PAGE: comparison.page_line_log10, Severity.TICKET: comparison.ticket_line_log10}
+    found = []
+    for name, reading in readings.items():
+        kind, channel = severities[name], reading.channels[0]
+        why = cannot_carry(channel, at_once=comparison.baseline_at_once) if kind is Severity.PAGE else ""
+        line = lines[kind] + log10(count[kind])
+        prior = evidence.ASSUMED_SPREAD if comparison.baseline_at_once else evidence.PRIOR_SPREAD
+        mine = line + log10(len(reading.channels))
+        shifts = {looks: smallest_shift(channel.baseline, channel.side, mine, looks, prior) for looks in WINDOWS}
+        found.append(
+            Sight(
+                signal=name,
+                severity=Severity.TICKET if why else kind,
+                unarmed=why,
+                days=len(channel.baseline),
+                answers_a_day=reading.answers_now,
+                spread=evidence.measured_spread(channel.baseline),
+                line_log10=line,
+                unit=reading.unit,
+                smallest={n: None if d is None else d * reading.per_score for n, d in shifts.items()},
+            )
+        )
+    return tuple(found)
+
+
+def smallest_shift(
+    baseline: Sequence[float], side: Side, line_log10: float, looks: int, spread: float = evidence.PRIOR_SPREAD
+) -> float | None:
+    """The smallest shift, in scores, that crosses the line within so many looks with ``CHANCE``; see the module.
+
+    ``None`` where not even ``evidence``'s farthest score would. Seeded: the same baseline gives the same number.
+
+    >>> week = (-1.0, 1.0, 0.0, -1.0, 1.0, 0.0, 0.0)
+    >>> [round(smallest_shift(days, "rise", 3.56, looks), 1) for days, looks in ((week, 1), (week, 7), (week * 2, 7))]
+    [9.4, 4.0, 3.1]
+    """
+    # neither where the days lie nor which way is up changes the evidence: only how many they are and how they differ
+    squares = len(baseline) * float(np.var(np.asarray(baseline, dtype=np.float64)))
+    return _solved(len(baseline), round(squares, 2), side == "either", round(line_log10, 3), looks, spread)
+
+
+@cache
+def _solved(days: int, squares: float, either: bool, line_log10: float, looks: int, spread: float) -> float | None:
+    """``smallest_shift`` for days with this sum of squares around their mean, which is taken to be 0."""
+    half = np.sqrt(squares / days) * np.ones(days)
+    half[1::2] *= -1.0
+    before = half - half.mean()
+    before *= np.sqrt(squares / max(1e-12, float((before**2).sum())))
+    scale = evidence.likely_spread(before.tolist(), spread)
+    rng = np.random.default_rng(SEED)
+    means = rng.standard_normal(PATHS) / np.sqrt(days)
+    noise = scale * (means + rng.standard_normal((looks, PATHS))).T
+    side: Side = "either" if either else "rise"
+    # what a shorter window sees, on the same noise, a longer one sees too
+    sooner = _solved(days, squares, either, line_log10, max(1, looks // 4), spread) if looks > 1 else None
+    low, high = 0.0, sooner or FARTHEST
+    if sooner is None and _caught(before, noise + high, side, line_log10, spread) < CHANCE:
+        return None
+    while high - low > NEAR:
+        middle = 0.5 * (low + high)
+        enough = _caught(before, noise + middle, side, line_log10, spread) >= CHANCE
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def _caught(before: FloatArray, paths: FloatArray, side: Side, line_log10: float, spread: float) -> float:
+    """Share of the paths whose running evidence crosses the line at one look or another."""
+    caught = np.zeros(len(paths), dtype=np.bool_)
+    for looks in range(1, paths.shape[1] + 1):
+        if caught.mean() < 1.0:
+            open_ = ~caught
+            caught[open_] = running_log10(before, paths[open_, :looks], side, spread) >= line_log10
+    return float(caught.mean())
+
+
+def running_log10(
+    baseline: Sequence[float] | FloatArray, paths: FloatArray, side: Side, spread: float = evidence.PRIOR_SPREAD
+) -> FloatArray:
+    """``evidence.running`` of many paths at once: log10 of the evidence at their last look; shape (paths,).
+
+    ``paths``: one row of looks a path, oldest first.
+    """
+    if side == "either":
+        both = [running_log10(baseline, paths, "rise", spread), running_log10(baseline, paths, "drop", spread)]
+        return np.asarray(np.logaddexp(*(one * np.log(10.0) for one in both)) / np.log(10.0) - log10(2))
+    from scipy.special import stdtr
+
+    sign = 1.0 if side == "rise" else -1.0
+    before = sign * np.broadcast_to(np.asarray(baseline, dtype=np.float64), (len(paths), len(baseline)))
+    scores = np.concatenate([before, sign * paths], axis=1)
+    count = scores.shape[1]
+    first = np.arange(before.shape[1], count)
+    sums = np.cumsum(scores, axis=1)
+    healthy, moved = first.astype(np.float64), (count - first).astype(np.float64)
+    gap = (sums[:, -1:] - sums[:, first - 1]) / moved - sums[:, first - 1] / healthy
+    error = 1.0 / healthy + 1.0 / moved
+    squares = ((scores - scores.mean(axis=1, keepdims=True)) ** 2).sum(axis=1, keepdims=True)
+    whole = PRIOR_DAYS * spread**2 + np.maximum(squares, gap**2 / error + count - 2)
+    freedom = PRIOR_DAYS + count - 1
+    factors = []
+    for width in SHIFTS:
+        share = width**2 / (error + width**2)
+        rest = whole - share * gap**2 / error
+        factor = 0.5 * np.log1p(-share) + 0.5 * freedom * (np.log(whole) - np.log(rest))
+        rising = stdtr(freedom, gap * share / np.sqrt(rest / freedom * share * error))
+        factors.append(factor + np.log(np.maximum(2.0 * rising, 1e-300)))
+    since = np.logaddexp.reduce(np.array(factors), axis=0) - np.log(len(SHIFTS))
+    return np.asarray(np.logaddexp.reduce(since, axis=1) / np.log(10.0))
