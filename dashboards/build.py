@@ -174,14 +174,14 @@ def fleet_numbers() -> list[stat.Panel]:
         ),
         number(
             "Pages raised",
-            "Alarms of severity page that are raised now.",
+            "Alarms of severity page that are confirmed now.",
             f"sum({alarms.replace('{}', 'page')})",
             "none",
             (*good, (1, RED)),
         ),
         number(
             "Tickets raised",
-            "Alarms of severity ticket that are raised now.",
+            "Alarms of severity ticket that are confirmed now; unconfirmed or unarmed pages are among them.",
             f"sum({alarms.replace('{}', 'ticket')})",
             "none",
             (*good, (1, AMBER)),
@@ -220,7 +220,10 @@ def alarm_timeline() -> statetimeline.Panel:
     return (
         statetimeline.Panel()
         .title("Alarms")
-        .description("Each target's signals over time; raised until a later run of the same signal is not alarming.")
+        .description(
+            "Each target's signals over time; raised from its confirmation until the answers are evidence of recovery, "
+            "or until somebody clears it."
+        )
         .datasource(DATASOURCE)
         .unit("none")
         .with_target(
@@ -306,8 +309,63 @@ def fine_tune() -> list[timeseries.Panel]:
             "Share of the subject's answers that pass all deterministic checks of their probe.",
             [Query(selector("pass_ratio", ONE), by)],
             "percentunit",
+            width=6,
             low=0,
             high=1,
+            link="",
+        ),
+        lines(
+            "Flips of frozen items",
+            "Share of the items that were right in the approved baseline and are wrong now, and the other way round "
+            "(dashed). Runbook: CliffwatchNegativeFlips.",
+            [
+                Query(selector("negative_flip_ratio", ONE), by + " lost"),
+                Query(selector("positive_flip_ratio", ONE), by + " won", "reference"),
+            ],
+            "percentunit",
+            width=6,
+            low=0,
+            link="/negative_flips",
+        ),
+    ]
+
+
+def evidences() -> list[timeseries.Panel]:
+    quiet, by = ONE + ', signal=~"distribution|logprobs|border|length|contract"', "{{target}} {{signal}}"
+    return [
+        lines(
+            "Evidence for a change",
+            "How strongly all looks since the baseline speak for a change, by signal, as a power of ten (3 is 1,000 to "
+            "1), with the line at which the signal alarms by itself (dashed). It may be looked at every day.",
+            [
+                Query(selector("evidence_log10", ONE), by),
+                Query(selector("evidence_line_log10", ONE), by + " line", "reference"),
+            ],
+            "none",
+            link="/${__field.labels.signal}",
+            decimals=1,
+        ),
+        lines(
+            "Evidence less its line: tickets",
+            "Of the signals that never page: the evidence less its line, as a power of ten; 0 alarms. "
+            "Runbook: CliffwatchDistributionShift. Runbook: CliffwatchContractChanged. Runbook: CliffwatchLengthShift.",
+            [Query(f"{selector('evidence_log10', quiet)} - {selector('evidence_line_log10', quiet)}", by)],
+            "none",
+            width=6,
+            mark=(0.0, AMBER),
+            link="/${__field.labels.signal}",
+            decimals=1,
+        ),
+        lines(
+            "Self-test: injected faults that were caught",
+            "Share of the faults injected into copies of stored answers that raised an alarm; nothing is asked for it. "
+            "Of the fault healthy, which injects nothing, none should. Runbook: CliffwatchSelfTestFailed.",
+            [Query(selector("selftest_detection_ratio", ONE), "{{target}} {{fault}}")],
+            "percentunit",
+            width=6,
+            low=0,
+            high=1,
+            mark=(0.9, GREY),
             link="",
         ),
     ]
@@ -431,12 +489,14 @@ def measuring() -> list[timeseries.Panel]:
         ),
         lines(
             "Schedule lag and errors",
-            "How long the most overdue run waits, and failed ticks, runs and scrapes an hour. Runbook: CliffwatchDown.",
+            "How long the most overdue run waits, failed ticks, runs and scrapes an hour, and whether the last reload "
+            "was refused. Runbook: CliffwatchDown. Runbook: CliffwatchConfigReloadFailed.",
             [
                 Query(selector("schedule_lag_seconds", FLEET), "lag"),
                 Query(f"rate({selector('tick_errors_total', FLEET)}[{rate}]) * 3600", "tick errors/h"),
                 Query(f"rate({selector('run_errors_total', FLEET)}[{rate}]) * 3600", "run errors/h"),
                 Query(f"rate({selector('scrape_errors_total', FLEET)}[{rate}]) * 3600", "scrape errors/h"),
+                Query(f"1 - {selector('config_last_reload_success', FLEET)}", "refused reload"),
             ],
             "s",
             width=8,
@@ -506,6 +566,7 @@ def overview() -> dashboard.Dashboard:
     for panel in [*fleet_numbers(), alarm_timeline(), target_table()]:
         built = built.with_panel(panel)
     for title, panels in (
+        ("Evidence: $target", evidences()),
         ("Fine-tune and scores: $target", fine_tune()),
         ("Answers: $target", answers()),
         ("Measuring: $target", measuring()),

@@ -7,6 +7,7 @@ in memory. The names are settled in ``monitor.metrics``.
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
+from math import isnan
 from threading import Lock
 from typing import Any, Final, Protocol
 
@@ -20,11 +21,13 @@ from monitor import __version__
 from monitor.metrics import METRICS, PREFIX, MetricSpec
 from monitor.records import (
     Alarm,
+    AlarmState,
     Arm,
     BaselineStatus,
     FindingNumbers,
     Run,
     RunSummary,
+    SelfTest,
     Severity,
     Spend,
     SuiteProgress,
@@ -37,7 +40,13 @@ log = structlog.get_logger()
 
 SIGNALS: Final[Mapping[str, Severity]] = {
     "adapter_loss": Severity.PAGE,
+    "base_match": Severity.PAGE,
+    "canaries": Severity.PAGE,
     "judge_score": Severity.PAGE,
+    "negative_flips": Severity.PAGE,
+    "distribution": Severity.TICKET,
+    "logprobs": Severity.TICKET,
+    "border": Severity.TICKET,
     "length": Severity.TICKET,
     "contract": Severity.TICKET,
 }
@@ -52,6 +61,9 @@ UNARMED: Final = "unarmed"
 ALL_RUBRICS: Final = "all"
 """``judge_score``'s rubric: the mean over every rubric of the suite."""
 
+CONTROL: Final = "healthy"
+"""The self-test's fault that injects nothing."""
+
 DURATION_BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0)
 """Seconds."""
 
@@ -59,6 +71,8 @@ MEASURES: Final[Mapping[str, tuple[str, ...]]] = {
     "adapter_effect_ratio": (),
     "base_match_ratio": (),
     "answer_length_variance_ratio": (),
+    "negative_flip_ratio": (),
+    "positive_flip_ratio": (),
     "judge_score_baseline": (ALL_RUBRICS,),
 }
 """Metrics that come from ``Finding.measures``, with the labels after target and suite."""
@@ -78,6 +92,7 @@ class Readings(Protocol):
     def spent_by_target(self, day: date) -> dict[str, Spend]: ...
     def due_runs(self, now: datetime) -> list[Run]: ...
     def outdated(self) -> set[tuple[str, str]]: ...
+    def self_tests(self) -> list[SelfTest]: ...
 
 
 class Internals:
@@ -195,12 +210,15 @@ class StoreCollector(Collector):
         families = _Families()
         families.add("build_info", [__version__], 1)
         with self._lock:
-            _targets(families, settings, self.store.baseline_counts(), self.store.outdated())
-            _alarms(families, settings.targets, self.store.alarms(raised=True, limit=1_000_000))
             ours = _pairs(settings)
+            _targets(families, settings, self.store.baseline_counts(), self.store.outdated())
+            latest = {key: found for key, found in self.store.latest_finding_ids().items() if key[:2] in ours}
+            alarms = [one for one in self.store.alarms(raised=True, limit=1_000_000) if (one.target, one.suite) in ours]
+            _alarms(families, settings.targets, {(target, signal) for target, _, signal in latest}, alarms)
             _progress(families, ours, self.store.progress())
             self._runs(families, ours)
-            self._findings(families, ours)
+            self._findings(families, latest)
+            _self_tests(families, ours, self.store.self_tests())
             _usage(families, settings.targets, self.store.usage())
             _budgets(families, settings.targets, self.store.spent_by_target(now.date()))
             waiting = [run.next_at for run in self.store.due_runs(now) if (run.target, run.suite) in ours]
@@ -216,14 +234,16 @@ class StoreCollector(Collector):
             if run_id in self._summaries:
                 _summary(families, key, self._summaries[run_id])
 
-    def _findings(self, families: _Families, ours: Collection[tuple[str, str]]) -> None:
-        latest = {key: found for key, found in self.store.latest_finding_ids().items() if key[:2] in ours}
+    def _findings(self, families: _Families, latest: Mapping[tuple[str, str, str], int]) -> None:
         unseen = [found for found in latest.values() if found not in self._numbers]
         kept = self._numbers | self.store.finding_numbers(unseen)
         self._numbers = {found: kept[found] for found in latest.values() if found in kept}
-        for (target, suite, signal), found in latest.items():
-            if found in self._numbers:
-                _numbers(families, (target, suite), signal, self._numbers[found])
+        known = {key: self._numbers[found] for key, found in latest.items() if found in self._numbers}
+        for (target, suite, signal), one in known.items():
+            _numbers(families, (target, suite), signal, one)
+        for pair, one in nearest_to_line(known).items():
+            families.add("evidence_log10", pair, one.evidence_log10)
+            families.add("evidence_line_log10", pair, one.line_log10)
 
 
 def _pairs(settings: Settings) -> set[tuple[str, str]]:
@@ -254,10 +274,18 @@ def _targets(
         families.add("target_info", [name, target.subject.provider, target.subject.model, base, pinned], 1)
 
 
-def _alarms(families: _Families, targets: Mapping[str, Target], raised: Sequence[Alarm]) -> None:
+def _alarms(
+    families: _Families, targets: Collection[str], found: Collection[tuple[str, str]], raised: Sequence[Alarm]
+) -> None:
+    """``found``: the (target, signal) with a finding.
+
+    A page signal's alarm may turn out a ticket. Its ticket is 0 from the signal's first finding on, before it can be
+    raised: an alert rule lets go at a 0, not at a series that is gone.
+    """
     states = {(target, signal, severity): 0 for target in targets for signal, severity in SIGNALS.items()}
+    states |= {(target, signal, Severity.TICKET): 0 for target, signal in found}
     for alarm in raised:
-        if alarm.target in targets and alarm.suite in targets[alarm.target].run_suites:
+        if alarm.state is AlarmState.CONFIRMED:
             states[alarm.target, alarm.signal, alarm.severity] = 1
     for (target, signal, severity), state in states.items():
         families.add("alarm", [target, signal, severity.value], state)
@@ -293,6 +321,30 @@ def _numbers(families: _Families, key: tuple[str, str], signal: str, numbers: Fi
     for name, labels in MEASURES.items():
         if name in numbers.measures:
             families.add(name, [*key, *labels], numbers.measures[name])
+
+
+def nearest_to_line(numbers: Mapping[tuple[str, str, str], FindingNumbers]) -> dict[tuple[str, str], FindingNumbers]:
+    """(target, signal) -> its numbers in the suite whose evidence is nearest to its line, or furthest beyond."""
+    nearest: dict[tuple[str, str], FindingNumbers] = {}
+    for (target, _, signal), one in numbers.items():
+        if isnan(one.evidence_log10 - one.line_log10):
+            continue  # of a version that kept none
+        other = nearest.get((target, signal))
+        if other is None or one.evidence_log10 - one.line_log10 > other.evidence_log10 - other.line_log10:
+            nearest[target, signal] = one
+    return nearest
+
+
+def _self_tests(families: _Families, ours: Collection[tuple[str, str]], tests: Sequence[SelfTest]) -> None:
+    """The share of each fault that was caught, in the target's worst suite; of the control, the largest."""
+    worst: dict[tuple[str, str], float] = {}
+    for one in tests:
+        if (one.target, one.suite) in ours and one.trials:
+            key, share = (one.target, one.fault), one.caught / one.trials
+            worse = max if one.fault == CONTROL else min
+            worst[key] = worse(worst.get(key, share), share)
+    for key, share in worst.items():
+        families.add("selftest_detection_ratio", key, share)
 
 
 def _usage(families: _Families, targets: Collection[str], usage: Sequence[Usage]) -> None:

@@ -51,7 +51,25 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         "run_unmeasured_ratio", "gauge", _TS, "Share of the last finished run's questions that have no usable answer."
     ),
     MetricSpec("runs_total", "counter", (*_TS, "outcome"), "Finished runs by outcome: measured, partial, unmeasured."),
-    MetricSpec("alarm", "gauge", ("target", "signal", "severity"), "1 while the alarm is raised, else 0."),
+    MetricSpec(
+        "alarm",
+        "gauge",
+        ("target", "signal", "severity"),
+        "1 while an alarm is confirmed, else 0. severity is what it wakes: a page that its fresh sample did not "
+        "confirm, or that its baseline does not arm, is a ticket.",
+    ),
+    MetricSpec(
+        "evidence_log10",
+        "gauge",
+        ("target", "signal"),
+        "Evidence for a change so far, as a power of ten (3 is 1,000 to 1), in the suite that is nearest to its line.",
+    ),
+    MetricSpec(
+        "evidence_line_log10",
+        "gauge",
+        ("target", "signal"),
+        "Evidence at which the signal alarms by itself, in the same suite, as a power of ten.",
+    ),
     MetricSpec(
         "effect", "gauge", (*_TS, "signal"), "Effect size of the last finding, in the signal's own unit (see findings)."
     ),
@@ -75,6 +93,19 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
     MetricSpec("judge_score", "gauge", (*_TS, "rubric"), "Mean score of the subject's answers now, 0 to 1."),
     MetricSpec("judge_score_baseline", "gauge", (*_TS, "rubric"), "Mean score in the approved baseline, 0 to 1."),
     MetricSpec("pass_ratio", "gauge", _TS, "Share of the subject's answers that pass every deterministic check."),
+    MetricSpec(
+        "negative_flip_ratio", "gauge", _TS, "Share of the frozen items that were answered right and are now wrong."
+    ),
+    MetricSpec(
+        "positive_flip_ratio", "gauge", _TS, "Share of the frozen items that were answered wrong and are now right."
+    ),
+    MetricSpec(
+        "selftest_detection_ratio",
+        "gauge",
+        ("target", "fault"),
+        "Share of the faults injected into copies of stored answers that detection caught, in the last self-test of "
+        "the suite that caught least; fault healthy injects nothing and shows the suite that alarmed most.",
+    ),
     MetricSpec(
         "api_requests_total",
         "counter",

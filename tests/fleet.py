@@ -5,10 +5,13 @@ unmeasured. Made for the metrics, the pages and the dashboard.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from monitor.records import (
+    Alarm,
+    AlarmState,
     Answer,
     Arm,
     Exchange,
@@ -24,8 +27,10 @@ from monitor.records import (
     RunOutcome,
     Sampling,
     Score,
+    SelfTest,
     Severity,
     Unmeasured,
+    VerdictContext,
 )
 from monitor.settings import Settings
 from monitor.store import Store
@@ -36,6 +41,8 @@ DIGEST: Final = "0" * 64
 PROBES: Final = tuple(f"probe-{n}" for n in range(4))
 BASELINE_DAYS: Final = 3
 DAYS: Final = 5
+LINE: Final = 3.56
+"""log10 of 3,650: daily looks, one suite, 0.1 false pages a year."""
 
 HOSTILE: Final = (
     "<script>document.title='owned'</script><img src=x onerror=\"document.title='owned'\">\n"
@@ -78,10 +85,18 @@ def populate(store: Store, now: datetime) -> None:
             run = _answered(store, name, slot, done_at, lost=lost, outage=name == "extractor" and last)
             found = _findings(run, lost=lost) if armed and day >= BASELINE_DAYS else ()
             outcome = RunOutcome.PARTIAL if name == "extractor" and last else RunOutcome.MEASURED
-            assert store.finish(run.id, run.fence, outcome, found, done_at)
+            moves = [_alarm(one, done_at) for one in found if one.alarming]
+            assert store.finish(run.id, run.fence, outcome, found, done_at, moves=moves)
             if armed and day == BASELINE_DAYS - 1:
                 store.close_due_baselines(slots[BASELINE_DAYS])
                 store.approve(opened.id, "jo@example.com", "read thirty answers, all as shipped", slots[BASELINE_DAYS])
+        if armed:
+            store.save_self_tests(
+                [
+                    SelfTest(name, SUITE, fault, caught, 20, today)
+                    for fault, caught in (("base-answers", 20), ("truncation", 19), ("healthy", 0))
+                ]
+            )
 
 
 def _answered(store: Store, target: str, slot: datetime, at: datetime, *, lost: bool, outage: bool) -> Run:
@@ -133,9 +148,18 @@ def _scores(items: Sequence[tuple[Question, Outcome]], *, lost: bool) -> Iterato
             yield Score(question.arm, question.probe, 0, "judge", 0.9 if good else 0.4)
 
 
-def _findings(run: Run, *, lost: bool) -> tuple[Finding, ...]:
+def _alarm(finding: Finding, at: datetime) -> Alarm:
+    """Confirmed: a ticket as it is raised, a page on a fresh sample."""
+    note = "A fresh sample, asked at once, agrees." if finding.severity is Severity.PAGE else ""
+    return Alarm(
+        finding.target, finding.suite, finding.signal, finding.severity, AlarmState.CONFIRMED, at, finding.run_id, at,
+        finding.run_id, note,
+    )  # fmt: skip
+
+
+def _findings(run: Run, baseline_id: int, *, looks: int, lost: bool) -> tuple[Finding, ...]:
     ratio = 0.04 if lost else 0.98
-    return (
+    found = (
         _finding(
             run, "adapter_loss", Severity.PAGE, lost, (ratio, ratio - 0.06, ratio + 0.06),
             "share of the approved fine-tune's effect",
@@ -153,6 +177,11 @@ def _findings(run: Run, *, lost: bool) -> tuple[Finding, ...]:
             {"judge_score": 0.4 if lost else 0.9, "judge_score_baseline": 0.9},
         ),
         _finding(
+            run, "negative_flips", Severity.PAGE, False, (0.25, -0.2, 0.7) if lost else (0.0, -0.3, 0.3),
+            "net share of items that flipped to wrong", "Too few items to tell.",
+            {"negative_flip_ratio": 0.25 if lost else 0.0, "positive_flip_ratio": 0.0},
+        ),
+        _finding(
             run, "length", Severity.TICKET, lost, (2.4, 1.6, 3.5) if lost else (1.05, 0.8, 1.3),
             "variance of log length, now over baseline",
             "Answers are 40% longer and more uneven than in the baseline." if lost else "The length of answers holds.",
@@ -164,15 +193,25 @@ def _findings(run: Run, *, lost: bool) -> tuple[Finding, ...]:
             {},
         ),
     )  # fmt: skip
+    return tuple(replace(one, baseline_id=baseline_id, looks=looks) for one in found)
 
 
 def _finding(
     run: Run, signal: str, severity: Severity, alarming: bool, effect: tuple[float, float, float], unit: str,
     summary: str, measures: dict[str, float],
 ) -> Finding:  # fmt: skip
+    evidence, look = (7.4, 7.1) if alarming else (-0.2, -0.4)
     return Finding(
-        run.id, run.target, run.suite, signal, severity, alarming, *effect, unit, 2.1e-11 if alarming else 0.41, 6.8e-5,
-        40, 120, run.slot, run.slot, summary, measures, EXHIBITS if alarming else EXHIBITS[:1],
+        run.id, run.target, run.suite, signal, severity, alarming, *effect, unit, evidence, look, 4.04, 2, 40, 120,
+        run.slot, run.slot, summary, measures, EXHIBITS if alarming else EXHIBITS[:1],
+    )  # fmt: skip
+
+
+def _alarm(found: Finding, at: datetime) -> Alarm:
+    note = "A fresh sample, asked at once, agrees." if found.severity is Severity.PAGE else ""
+    return Alarm(
+        found.target, found.suite, found.signal, found.severity, AlarmState.CONFIRMED, at, found.run_id, at,
+        found.run_id, note,
     )  # fmt: skip
 
 

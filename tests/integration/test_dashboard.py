@@ -82,6 +82,12 @@ def test_named_runbooks_exist_and_are_linked() -> None:
             assert f"/runbooks/{name}" in json.dumps(panel["links"])
 
 
+def test_every_alert_has_a_panel_that_shows_why() -> None:
+    named = {name for panel in PANELS for name in re.findall(r"Runbook: (\w+)", panel["description"])}
+    alerts = {path.stem for path in (ROOT / "alerts" / "runbooks").iterdir()}
+    assert named == alerts - {"CliffwatchWatchdog"}
+
+
 def expressions() -> list[str]:
     return [target["expr"] for panel in PANELS for target in panel["targets"]]
 

@@ -3,7 +3,9 @@
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from math import nan
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,11 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event
 
 from monitor.errors import StoreError
-from monitor.export import Internals, StoreCollector
+from monitor.export import SIGNALS, Internals, StoreCollector, nearest_to_line
 from monitor.metrics import METRICS, PREFIX
-from monitor.records import PRODUCTION_SUITE, Arm
+from monitor.records import PRODUCTION_SUITE, Alarm, AlarmState, Arm, FindingNumbers, RunOutcome, SelfTest, Severity
 from monitor.schedule import interval_seconds
-from monitor.settings import Schedule
+from monitor.settings import Production, Schedule
 from monitor.store import Store, open_store
 from tests import fleet
 
@@ -109,6 +111,10 @@ def test_the_numbers_of_a_lost_fine_tune(populated: Store) -> None:
     assert value(found, "adapter_effect_ratio", **here) == 0.04
     assert value(found, "base_match_ratio", **here) == 0.975
     assert value(found, "effect", **here, signal="length") == 2.4
+    assert value(found, "evidence_log10", target="support-bot", signal="adapter_loss") == 7.4
+    assert value(found, "evidence_line_log10", target="support-bot", signal="adapter_loss") == 4.04
+    assert value(found, "negative_flip_ratio", **here) == 0.25
+    assert value(found, "positive_flip_ratio", **here) == 0
     assert value(found, "judge_score", **here, rubric="all") == pytest.approx(0.4)
     assert value(found, "judge_score_baseline", **here, rubric="all") == 0.9
     assert value(found, "pass_ratio", **here) == 0
@@ -123,8 +129,70 @@ def test_the_numbers_of_a_lost_fine_tune(populated: Store) -> None:
 def test_an_alarm_is_0_before_it_was_ever_raised(store: Store) -> None:
     found = samples(text(store))
     raised = {labels: number for (name, labels), number in found.items() if name == "alarm"}
-    assert len(raised) == 3 * 4
+    assert len(raised) == 3 * len(SIGNALS)
     assert set(raised.values()) == {0.0}
+
+
+def severities(store: Store, signal: str) -> dict[str, float | None]:
+    found = samples(text(store))
+    return {one: value(found, "alarm", target="support-bot", signal=signal, severity=one) for one in Severity}
+
+
+def moved(store: Store, alarm: Alarm) -> None:
+    """One more run of the alarm's suite, whose verdict moves it."""
+    at = alarm.cleared_at or alarm.confirmed_at or alarm.raised_at
+    made = store.ensure_run(alarm.target, alarm.suite, at, seed=1, suite_digest=fleet.DIGEST, next_at=at)
+    run = store.claim(made.id, at, 60)
+    assert run is not None
+    assert store.finish(run.id, run.fence, RunOutcome.MEASURED, (), at, moves=[alarm])
+
+
+def test_an_alarm_is_1_only_while_it_is_confirmed_and_under_what_it_wakes(populated: Store) -> None:
+    """A page waits for its fresh sample; where that disagrees it is a ticket, and each goes back to 0, not away."""
+    assert severities(populated, "judge_score") == {"page": 0, "ticket": 0}
+
+    def now() -> Alarm:
+        return next(one for one in populated.alarms("support-bot", raised=True) if one.signal == "judge_score")
+
+    raised = Alarm("support-bot", fleet.SUITE, "judge_score", Severity.PAGE, AlarmState.RAISED, NOW, 1)
+    moved(populated, raised)
+    assert severities(populated, "judge_score") == {"page": 0, "ticket": 0}
+    later = NOW + timedelta(minutes=5)
+    doubted = replace(now(), state=AlarmState.CONFIRMED, severity=Severity.TICKET, confirmed_at=later)
+    moved(populated, doubted)
+    assert severities(populated, "judge_score") == {"page": 0, "ticket": 1}
+    moved(populated, replace(now(), severity=Severity.PAGE, confirmed_at=later + timedelta(minutes=5)))
+    assert severities(populated, "judge_score") == {"page": 1, "ticket": 0}
+    moved(populated, replace(now(), state=AlarmState.CLEARED, cleared_at=later + timedelta(minutes=10)))
+    assert severities(populated, "judge_score") == {"page": 0, "ticket": 0}
+
+
+def test_a_targets_evidence_is_of_the_suite_that_is_nearest_to_its_line() -> None:
+    """Its line with it: 3 of 5 are nearer than 4 of 8."""
+
+    def numbers(evidence: float, line: float) -> FindingNumbers:
+        return FindingNumbers(0.0, 0.0, 0.0, {}, evidence, line)
+
+    of_suites = {"often": numbers(4.0, 8.0), "seldom": numbers(3.0, 5.0), "ancient": numbers(nan, nan)}
+    assert nearest_to_line({("t", suite, "length"): one for suite, one in of_suites.items()}) == {
+        ("t", "length"): of_suites["seldom"]
+    }
+
+
+def test_the_self_test_shows_its_worst_suite(populated: Store) -> None:
+    tests = {"base-answers": (20, 7), "healthy": (0, 3)}
+    populated.save_self_tests(
+        [SelfTest("summariser", suite, fault, tests[fault][place], 20, NOW) for fault in tests
+         for place, suite in enumerate((fleet.SUITE, PRODUCTION_SUITE))]
+    )  # fmt: skip
+    one = fleet.settings()
+    source = {"source": {"kind": "jsonl", "path": "/var/log/*.jsonl"}}
+    sampled = one.targets["summariser"].model_copy(update={"production": Production.model_validate(source)})
+    both = one.model_copy(update={"targets": {"summariser": sampled}})
+    found = samples(Internals().exposition(populated, both, NOW)[0].decode())
+    assert value(found, "selftest_detection_ratio", target="summariser", fault="base-answers") == 7 / 20
+    assert value(found, "selftest_detection_ratio", target="summariser", fault="healthy") == 3 / 20
+    assert value(samples(text(populated)), "selftest_detection_ratio", target="summariser", fault="base-answers") == 1
 
 
 def test_what_was_not_measured_has_no_series(store: Store) -> None:
@@ -174,7 +242,7 @@ def test_a_second_scrape_reads_no_answers_and_no_findings(populated: Store) -> N
     statements.clear()
     text(populated, internals)
     assert not statements.touching("answer", "score", "exhibits", "FROM finding")
-    assert len(statements) <= 9, "a scrape costs a fixed number of queries, however many targets there are"
+    assert len(statements) <= 10, "a scrape costs a fixed number of queries, however many targets there are"
 
 
 class Statements(list[str]):
