@@ -306,14 +306,25 @@ async def run_daemon(config_path: Path) -> None:
 
 
 async def run_now(house: House, target: str, suite: str) -> int:
-    """Make a run due at this very moment (not of the schedule) and execute all of it; its id."""
+    """Make a run due at this very moment (not of the schedule) and execute all of it; its id.
+
+    Where it raises a page, the run that confirms it is executed, too.
+    """
     slot = house.clock()
     run = await asyncio.to_thread(ensure_run, house, target, suite, slot, scheduled=False)
-    while await execute_run(house, run.id, at_once=True) is None:
-        if (await asyncio.to_thread(house.store.get_run, run.id)).status == "done":
+    await _to_the_end(house, run.id)
+    fresh = await asyncio.to_thread(house.store.confirming, run.id)
+    if fresh is not None:
+        await _to_the_end(house, fresh.id)
+    return run.id
+
+
+async def _to_the_end(house: House, run_id: int) -> None:
+    """Execute a run, or wait for whoever does."""
+    while await execute_run(house, run_id, at_once=True) is None:
+        if (await asyncio.to_thread(house.store.get_run, run_id)).status == "done":
             break
         await asyncio.sleep(0.2)
-    return run.id
 
 
 async def capture_at_once(

@@ -6,18 +6,18 @@ and what is recorded is never asked again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Final
 
 import structlog
 
-from monitor import schedule
+from monitor import __version__, schedule
 from monitor.ask import Asker, LostFence
-from monitor.detect import alpha_for, findings_for
+from monitor.detect import SEVERITIES, findings_for, policy
+from monitor.detect import alarms as machine
 from monitor.errors import CliffwatchError, CouldNotMeasure, StoreError
 from monitor.judge.checks import score_answer
 from monitor.judge.llm import judge_questions, verdict_score
@@ -25,22 +25,25 @@ from monitor.judge.similarity import Embedder
 from monitor.records import (
     JUDGE_GRADER,
     PRODUCTION_SUITE,
+    Alarm,
     Answer,
     Arm,
+    Baseline,
     Comparison,
     Finding,
-    GradedAnswer,
     Probe,
     Question,
     Run,
     RunOutcome,
     Score,
+    Severity,
     Suite,
+    VerdictContext,
 )
 from monitor.sample import sample_production
 from monitor.seeds import question_seed
 from monitor.settings import Endpoint, Settings, Target
-from monitor.store import Store
+from monitor.store import Overtaken, Position, Store
 from monitor.suites import suite_from_body
 
 log = structlog.get_logger()
@@ -57,7 +60,11 @@ PATIENCE: Final = timedelta(days=1)
 CLEARING_SHARE: Final = 0.8
 """Share of the subject's questions that must have an answer for a run to clear an alarm; it may raise one with less."""
 
+VERDICT_TRIES: Final = 5
+"""How often a verdict is reached anew because the stream moved meanwhile, before the run is left for later."""
+
 ASKED_ARMS: Final = (Arm.SUBJECT, Arm.BASE)
+TICKETS: Final = frozenset(name for name, severity in SEVERITIES.items() if severity is Severity.TICKET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +82,13 @@ class House:
 async def execute_run(house: House, run_id: int, *, at_once: bool = False) -> tuple[Finding, ...] | None:
     """Do what is due of one run; its findings when that finished it, else ``None``.
 
-    ``at_once`` asks every batch now instead of waiting for its time. A run that another process holds, or that
-    is done, is left alone.
+    ``at_once`` asks every batch now instead of waiting for its time, as a run that confirms a page always does. A run
+    that another process holds, or that is done, is left alone.
     """
     run = await asyncio.to_thread(house.store.claim, run_id, house.clock(), LEASE.total_seconds())
     if run is None:
         return None
+    at_once = at_once or run.confirms is not None
     try:
         async with _heartbeat(house, run):
             suite = await suite_of(house, run)
@@ -90,6 +98,7 @@ async def execute_run(house: House, run_id: int, *, at_once: bool = False) -> tu
                 return None
             await _judge(house, run, suite)
             await _score(house, run, suite)
+            await _embed(house, run)
             return await _conclude(house, run, suite)
     except LostFence:
         log.warning("run_taken_over", run=run.id, target=run.target, suite=run.suite)
@@ -112,8 +121,7 @@ async def _give_up(house: House, run: Run, error: CouldNotMeasure, *, patient: b
         await asyncio.to_thread(house.store.release, run.id, run.fence, house.clock() + PATIENCE / 24)
         return None
     log.error("run_unmeasured", run=run.id, target=run.target, suite=run.suite, error=str(error))
-    done = await asyncio.to_thread(house.store.finish, run.id, run.fence, RunOutcome.UNMEASURED, (), house.clock())
-    return () if done else None
+    return await _finish(house, run, RunOutcome.UNMEASURED, clears=False)
 
 
 async def suite_of(house: House, run: Run) -> Suite:
@@ -129,10 +137,7 @@ async def suite_of(house: House, run: Run) -> Suite:
         configured = house.suites[run.suite]
         if configured.digest == run.suite_digest:
             return configured
-        body = await asyncio.to_thread(house.store.suite_body, run.suite_digest)
-        if body is None:
-            raise CouldNotMeasure(f"the version of suite {run.suite} that the run began with is not in the store")
-        return suite_from_body(run.suite_digest, body)
+        return await asyncio.to_thread(stored_suite, house.store, run)
     assert target.production is not None
     probes = await asyncio.to_thread(house.store.production_inputs, run.id)
     if not probes:
@@ -146,16 +151,27 @@ async def suite_of(house: House, run: Run) -> Suite:
     return Suite(PRODUCTION_SUITE, run.suite_digest, tuple(probes), rubric=target.production.rubric)
 
 
+def stored_suite(store: Store, run: Run) -> Suite:
+    """The probes of a run as the store has them, whatever the configuration says now. Raises CouldNotMeasure."""
+    if run.suite == PRODUCTION_SUITE:
+        return Suite(PRODUCTION_SUITE, run.suite_digest, tuple(store.production_inputs(run.id)))
+    body = store.suite_body(run.suite_digest)
+    if body is None:
+        raise CouldNotMeasure(f"the version of suite {run.suite} that the run began with is not in the store")
+    return suite_from_body(run.suite_digest, body)
+
+
 def questions_of(target: Target, run: Run, suite: Suite) -> list[Question]:
-    """Every question of a run, in a fixed order; subject and base of one probe side by side."""
-    endpoints = [(Arm.SUBJECT, target.subject)]
+    """Every question of a run, in a fixed order; subject and base of one probe and replicate side by side."""
+    endpoints = [(Arm.SUBJECT, target.subject, suite.replicates)]
     if target.base is not None:
-        endpoints.append((Arm.BASE, target.base))
+        endpoints.append((Arm.BASE, target.base, suite.base_replicates))
     return [
         _question(run, suite, probe, replicate, arm, endpoint)
         for replicate in range(suite.replicates)
         for probe in suite.probes
-        for arm, endpoint in endpoints
+        for arm, endpoint, replicates in endpoints
+        if replicate < replicates
     ]
 
 
@@ -227,48 +243,154 @@ async def _score(house: House, run: Run, suite: Suite) -> None:
     await asyncio.to_thread(house.store.add_scores, run.id, run.fence, scores)
 
 
+async def _embed(house: House, run: Run) -> None:
+    """Keep the meaning of every usable answer that has none yet. What fails costs the run one signal's kernel."""
+    if house.embedder is None:
+        return
+    answers = await asyncio.to_thread(house.store.answers, [run.id])
+    missing = [answer for answer in answers if answer.embedding is None]
+    try:
+        vectors = await house.embedder.embed([answer.text for answer in missing])
+    except CliffwatchError as error:
+        log.error("embedding_failed", target=run.target, suite=run.suite, run=run.id, error=str(error))
+        return
+    keyed = {(one.arm, one.probe, one.replicate): vector for one, vector in zip(missing, vectors, strict=True)}
+    await asyncio.to_thread(house.store.save_embeddings, run.id, run.fence, keyed)
+
+
 async def _conclude(house: House, run: Run, suite: Suite) -> tuple[Finding, ...] | None:
     """Detect against the approved baseline and finish the run; ``None`` when another worker finished it."""
     answers = await asyncio.to_thread(house.store.answers, [run.id])
-    findings = await asyncio.to_thread(detect, house, run, suite, answers)
     asked, usable = len(suite.probes) * suite.replicates, sum(a.arm is Arm.SUBJECT for a in answers)
-    outcome, clears = outcome_of(usable, asked), usable >= CLEARING_SHARE * asked
-    finish = partial(house.store.finish, run.id, run.fence, outcome, findings, house.clock(), clears=clears)
-    if not await asyncio.to_thread(finish):
+    return await _finish(house, run, outcome_of(usable, asked), clears=usable >= CLEARING_SHARE * asked)
+
+
+async def _finish(house: House, run: Run, outcome: RunOutcome, *, clears: bool) -> tuple[Finding, ...] | None:
+    """Reach the verdict and write it with the run's end; again where another one came between."""
+    for left in reversed(range(VERDICT_TRIES)):
+        at = house.clock()
+        judged = await asyncio.to_thread(detect, house, run, outcome, at, clears=clears)
+        try:
+            done = await asyncio.to_thread(
+                house.store.finish, run.id, run.fence, outcome, judged.findings, at, context=judged.context,
+                moves=judged.moves, seen=judged.seen,
+                confirm_seed=schedule.confirming_seed(run.seed) if judged.confirm else None,
+            )  # fmt: skip
+        except Overtaken:
+            if not left:
+                raise
+            continue
+        if not done:
+            return None
+        log.info("run_finished", target=run.target, suite=run.suite, run=run.id, slot=run.slot.isoformat(),
+                 outcome=outcome, alarming=[f.signal for f in judged.findings if f.alarming],
+                 alarms={alarm.signal: alarm.state for alarm in judged.moves})  # fmt: skip
+        return judged.findings
+    raise AssertionError("unreachable")
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict, ready to be written."""
+
+    findings: tuple[Finding, ...]
+    context: VerdictContext | None
+    """``None``: there was nothing to judge, or nothing to judge it by."""
+    moves: tuple[Alarm, ...]
+    confirm: bool
+    """Whether a fresh sample is to be asked now."""
+    seen: Position
+
+
+def detect(house: House, run: Run, outcome: RunOutcome, at: datetime, *, clears: bool) -> Judged:
+    """Compare the run's answers with its approved baseline and move the alarms; none approved, nothing found.
+
+    Serialised, by the stream's position, which ``finish`` checks: the verdicts on one suite of one target and what
+    people do to its alarms and its baseline. Each verdict has seen all those before it and none after. Not serialised:
+    the verdicts of other streams, on other suites of the same target too. They only enter by the fleet's share of the
+    ticket line, which is read here once and kept in the context, so that it is the same at recomputation.
+    """
+    store = house.store
+    seen = store.position(run.target, run.suite)
+    context = None if outcome is RunOutcome.UNMEASURED else _context(house, run, seen.baseline_id)
+    found = () if context is None else tuple(findings_for(compare(store, context)))
+    before = {alarm.signal: alarm for alarm in store.open_alarms(run.target, run.suite)}
+    after = moved(run, found, before, at, clears=clears)
+    moves = tuple(alarm for signal, alarm in sorted(after.items()) if alarm is not before.get(signal))
+    return Judged(found, context, moves, machine.to_confirm(list(after.values()), found), seen)
+
+
+def moved(
+    run: Run, found: Sequence[Finding], before: Mapping[str, Alarm], at: datetime, *, clears: bool
+) -> dict[str, Alarm]:
+    """Signal -> its alarm after the run's findings; the very same object where nothing changed."""
+    after = dict(before)
+    for finding in found:
+        alarm = machine.next_state(before.get(finding.signal), finding, at, clears=clears)
+        if alarm is not None:
+            after[finding.signal] = alarm
+    if run.confirms is not None:
+        for signal in before.keys() - {finding.signal for finding in found}:
+            after[signal] = machine.unconfirmable(after[signal], run.id, at)
+    return after
+
+
+def _context(house: House, run: Run, baseline_id: int | None) -> VerdictContext | None:
+    """What a verdict on the run depends on as of now; ``None`` where it is unarmed."""
+    if baseline_id is None:
         return None
-    log.info("run_finished", target=run.target, suite=run.suite, run=run.id, slot=run.slot.isoformat(),
-             outcome=outcome, alarming=[f.signal for f in findings if f.alarming])  # fmt: skip
-    return findings
-
-
-def detect(house: House, run: Run, suite: Suite, answers: Sequence[GradedAnswer]) -> tuple[Finding, ...]:
-    """Compare the run's answers with its approved baseline; none, no findings: the target is unarmed."""
-    baseline = house.store.approved(run.target, run.suite)
-    if baseline is None or baseline.suite_digest != run.suite_digest:
-        return ()
-    before = house.store.answers(baseline.run_ids)
-    if house.store.judges(baseline.run_ids) != house.store.judges([run.id]):
-        # Another judge's scores are another scale: better no verdict on scores than one on the judge.
+    baseline = house.store.baseline(baseline_id)
+    if baseline.suite_digest != run.suite_digest:
+        return None
+    if judge_changed(house.store, baseline, run):
         log.warning("judge_changed", target=run.target, suite=run.suite, baseline=baseline.id)
+    line = line_log10(house.settings, run.target, run.suite)
+    others = [
+        policy.stream_log10(*zip(*numbers, strict=True)) if numbers else float("-inf")
+        for numbers in house.store.ticket_streams((run.target, run.suite), TICKETS)
+    ]
+    return VerdictContext(run.id, baseline.id, line, line + policy.fleet_factor_log10(others), __version__)
+
+
+def line_log10(settings: Settings, target: str, suite: str) -> float:
+    """The evidence at which one suite of a target alarms by itself, log10: its share of the promised rate."""
+    looks = schedule.looks_per_year(settings.schedule, suite)
+    rate, streams = settings.alarms.false_pages_per_target_year, len(settings.targets[target].run_suites)
+    return policy.line_log10(rate, looks, streams)
+
+
+def compare(store: Store, context: VerdictContext) -> Comparison:
+    """All that the verdict on a run depends on, from the store alone: the same whenever it is asked for.
+
+    The history is that of the run's own place among the verdicts, or of now where it has none yet.
+    """
+    run, baseline = store.get_run(context.run_id), store.baseline(context.baseline_id)
+    suite = stored_suite(store, run)
+    before = store.answers(baseline.run_ids)
+    if judge_changed(store, baseline, run):
+        # Another judge's scores are another scale: better no verdict on scores than one on the judge.
         before = [replace(a, scores={g: s for g, s in a.scores.items() if g != JUDGE_GRADER}) for a in before]
-    comparison = Comparison(
+    return Comparison(
         run_id=run.id,
         target=run.target,
         suite=run.suite,
-        now=tuple(answers),
+        now=tuple(store.answers([run.id])),
         baseline=tuple(before),
         prompts={probe.id: probe.prompt for probe in suite.probes},
-        alpha=alpha_for(house.settings.alarms.false_pages_per_target_year, looks_per_year(house.settings, run.target)),
+        page_line_log10=context.page_line_log10,
+        ticket_line_log10=context.ticket_line_log10,
+        baseline_id=baseline.id,
         baseline_at_once=baseline.at_once,
+        temperature=suite.sampling.temperature,
+        history=store.looks(run.target, run.suite, baseline.id, before=run.id),
+        raised=store.raised(run.target, run.suite, baseline.id, before=run.id),
+        confirming=run.confirms is not None,
     )
-    return tuple(findings_for(comparison))
 
 
-def looks_per_year(settings: Settings, target: str) -> float:
-    """How many verdicts a target gets in 365 of the schedule's days, over all its suites."""
-    year = 365 * settings.schedule.day_seconds
-    suites = settings.targets[target].run_suites
-    return sum(year / schedule.interval_seconds(settings.schedule, suite) for suite in suites)
+def judge_changed(store: Store, baseline: Baseline, run: Run) -> bool:
+    """Whether the run was scored by other judges than the baseline's runs."""
+    return store.judges(baseline.run_ids) != store.judges([run.id])
 
 
 def outcome_of(answers: int, asked: int) -> RunOutcome:

@@ -112,9 +112,11 @@ class Suite:
     """sha256 of the suite's canonical content: a changed suite is another suite for any baseline."""
     probes: tuple[Probe, ...]
     replicates: int = 1
-    """Answers asked of each arm for each probe in one run."""
+    """Answers asked of the subject for each probe in one run."""
     sampling: Sampling = Sampling()
     rubric: str | None = None
+    base_replicates: int = 1
+    """The base's share of them, 1 to ``replicates``."""
 
 
 @dataclass(frozen=True, slots=True)

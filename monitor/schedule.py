@@ -77,6 +77,11 @@ def interval_seconds(schedule: Schedule, suite: str) -> float:
     return parse(expression_of(schedule, suite)).days * schedule.day_seconds
 
 
+def looks_per_year(schedule: Schedule, suite: str) -> float:
+    """Scheduled runs of ``suite`` in 365 of the schedule's days."""
+    return 365 / parse(expression_of(schedule, suite)).days
+
+
 def day_start(schedule: Schedule, now: datetime) -> datetime:
     """The start of the day that ``now`` lies in: where a baseline's window of whole days begins."""
     return current_slot("daily", schedule, now)
@@ -106,6 +111,11 @@ def run_seed(target: str, suite: str, slot: datetime) -> int:
     """The seed of a run, 0 to 2**63 - 1, the same wherever and whenever it is computed."""
     digest = sha256(f"{target}\n{suite}\n{slot.astimezone(UTC).isoformat()}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+def confirming_seed(seed: int) -> int:
+    """The seed of the run that confirms the one with ``seed``, 0 to 2**63 - 1: other answers to the same probes."""
+    return int.from_bytes(sha256(f"{seed}/confirming".encode()).digest()[:8], "big") >> 1
 
 
 def batch_times(

@@ -8,7 +8,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -168,8 +168,17 @@ class SuiteFile(Section):
     system: Text | None = Field(None, description="system prompt before every probe that brings none")
     rubric: Text | None = Field(None, description="what the judge asks of every answer; no judging when left out")
     replicates: int = Field(1, ge=1, le=100, description="answers asked for each probe in one run")
+    base_replicates: int = Field(
+        1, ge=1, le=100, description="how many of them are asked of the base, too; at most `replicates`"
+    )
     sampling: SamplingFile = Field(default_factory=SamplingFile, description="how answers are drawn")
     probes: tuple[ProbeFile, ...] = Field(min_length=1, max_length=2000, description="the prompts")
+
+    @model_validator(mode="after")
+    def _no_more_of_the_base(self) -> Self:
+        if self.base_replicates > self.replicates:
+            raise ValueError(f"'base_replicates' is at most 'replicates', here {self.replicates}")
+        return self
 
 
 def load_suite(name_or_path: str, config_dir: Path) -> Suite:
@@ -255,9 +264,8 @@ def _repeated_ids(document: Document) -> list[Problem]:
 def _suite(parsed: SuiteFile) -> Suite:
     probes = tuple(_probe(probe, parsed.system) for probe in parsed.probes)
     sampling = records.Sampling(**parsed.sampling.model_dump())
-    suite = Suite(parsed.name, "", probes, parsed.replicates, sampling, parsed.rubric)
-    digest = hashlib.sha256(suite_body(suite).encode()).hexdigest()
-    return Suite(parsed.name, digest, probes, parsed.replicates, sampling, parsed.rubric)
+    suite = Suite(parsed.name, "", probes, parsed.replicates, sampling, parsed.rubric, parsed.base_replicates)
+    return replace(suite, digest=hashlib.sha256(suite_body(suite).encode()).hexdigest())
 
 
 def _probe(parsed: ProbeFile, system: str | None) -> records.Probe:
@@ -277,10 +285,12 @@ def suite_body(suite: Suite) -> str:
     """The suite's canonical content as JSON, whose sha256 is its digest.
 
     Everything that an answer or its scores depend on, defaults filled in; probes by id, so that moving one
-    in the file changes nothing.
+    in the file changes nothing. Keys that came later stand in it only when they are set: the digests of before hold.
     """
     content = asdict(suite)
     del content["digest"]
+    if suite.base_replicates == 1:
+        del content["base_replicates"]
     content["probes"] = sorted(content["probes"], key=lambda probe: probe["id"])
     return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 

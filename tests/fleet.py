@@ -83,10 +83,12 @@ def populate(store: Store, now: datetime) -> None:
             done_at = now - timedelta(minutes=20) if last else slot + timedelta(hours=20)
             lost = name == "support-bot" and last
             run = _answered(store, name, slot, done_at, lost=lost, outage=name == "extractor" and last)
-            found = _findings(run, lost=lost) if armed and day >= BASELINE_DAYS else ()
+            judged = armed and day >= BASELINE_DAYS
+            found = _findings(run, opened.id, looks=day - BASELINE_DAYS + 1, lost=lost) if judged else ()
+            context = VerdictContext(run.id, opened.id, LINE, LINE, "0.0.0") if judged else None
             outcome = RunOutcome.PARTIAL if name == "extractor" and last else RunOutcome.MEASURED
             moves = [_alarm(one, done_at) for one in found if one.alarming]
-            assert store.finish(run.id, run.fence, outcome, found, done_at, moves=moves)
+            assert store.finish(run.id, run.fence, outcome, found, done_at, context=context, moves=moves)
             if armed and day == BASELINE_DAYS - 1:
                 store.close_due_baselines(slots[BASELINE_DAYS])
                 store.approve(opened.id, "jo@example.com", "read thirty answers, all as shipped", slots[BASELINE_DAYS])
@@ -148,15 +150,6 @@ def _scores(items: Sequence[tuple[Question, Outcome]], *, lost: bool) -> Iterato
             yield Score(question.arm, question.probe, 0, "judge", 0.9 if good else 0.4)
 
 
-def _alarm(finding: Finding, at: datetime) -> Alarm:
-    """Confirmed: a ticket as it is raised, a page on a fresh sample."""
-    note = "A fresh sample, asked at once, agrees." if finding.severity is Severity.PAGE else ""
-    return Alarm(
-        finding.target, finding.suite, finding.signal, finding.severity, AlarmState.CONFIRMED, at, finding.run_id, at,
-        finding.run_id, note,
-    )  # fmt: skip
-
-
 def _findings(run: Run, baseline_id: int, *, looks: int, lost: bool) -> tuple[Finding, ...]:
     ratio = 0.04 if lost else 0.98
     found = (
@@ -204,6 +197,7 @@ def _finding(
     return Finding(
         run.id, run.target, run.suite, signal, severity, alarming, *effect, unit, evidence, look, 4.04, 2, 40, 120,
         run.slot, run.slot, summary, measures, EXHIBITS if alarming else EXHIBITS[:1],
+        {"mean": -8.4 if alarming else 0.3},
     )  # fmt: skip
 
 

@@ -16,6 +16,8 @@ from monitor.errors import ConfigError, CouldNotMeasure, MissingExtra
 from monitor.settings import Embeddings
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
@@ -50,20 +52,32 @@ class Embedder:
             return []
         return await asyncio.get_running_loop().run_in_executor(self._worker, self._similarities, list(pairs))
 
+    async def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
+        """The embedding of each text: a unit vector, rounded to half floats, as it is stored.
+
+        Raises as ``similarity_scores`` does.
+        """
+        if not texts:
+            return []
+        return await asyncio.get_running_loop().run_in_executor(self._worker, self._embeddings, list(texts))
+
     def close(self) -> None:
         """Let the worker end; what it is embedding now is finished, what waits is dropped."""
         self._worker.shutdown(wait=False, cancel_futures=True)
 
+    def _embeddings(self, texts: list[str]) -> list[tuple[float, ...]]:
+        readable = [_readable(text) for text in texts]
+        distinct = sorted(set(readable))
+        halves = self._vectors(distinct).astype("float16").tolist()
+        vectors = {text: tuple(vector) for text, vector in zip(distinct, halves, strict=True)}
+        return [vectors[text] for text in readable]
+
     def _similarities(self, pairs: list[tuple[str, str]]) -> list[float]:
-        if self._model is None:
-            self._model = _load(self._settings, self._folder)
         pairs = [(_readable(answer), _readable(reference)) for answer, reference in pairs]
         texts = sorted({text for pair in pairs for text in pair if text})
         if not texts:
             return [0.0] * len(pairs)
-        vectors = self._model.encode(
-            texts, batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
-        )
+        vectors = self._vectors(texts)
         place = {text: index for index, text in enumerate(texts)}
         scores = []
         for answer, reference in pairs:
@@ -72,6 +86,14 @@ class Embedder:
             # the same text comes out 1e-7 apart in another batch; a stored score should not
             scores.append(round(min(1.0, max(0.0, cosine)), 5))
         return scores
+
+    def _vectors(self, texts: list[str]) -> "NDArray[np.float32]":
+        """Unit vectors, shape (texts, dimensions)."""
+        if self._model is None:
+            self._model = _load(self._settings, self._folder)
+        return self._model.encode(
+            texts, batch_size=_BATCH, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
+        )
 
 
 def _readable(text: str) -> str:

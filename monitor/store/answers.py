@@ -163,12 +163,6 @@ def save_embeddings(
     return True
 
 
-def embedded(connection: Connection, run_id: int) -> set[AnswerKey]:
-    where = embedding.c.run_id == run_id
-    rows = connection.execute(select(embedding.c.arm, embedding.c.probe, embedding.c.replicate).where(where))
-    return {(Arm(arm), probe, replicate) for arm, probe, replicate in rows}
-
-
 def judges(connection: Connection, run_ids: Sequence[int]) -> set[tuple[str, str]]:
     found: set[tuple[str, str]] = set()
     for ids in _slices(run_ids):

@@ -216,11 +216,6 @@ class Store(ScrapeReads, HistoryReads):
         with self._database.write() as c:
             return answers.save_embeddings(c, run_id, fence, vectors)
 
-    def embedded(self, run_id: int) -> set[tuple[Arm, str, int]]:
-        """Keys of the answers with an embedding."""
-        with self._database.read() as c:
-            return answers.embedded(c, run_id)
-
     def capability(self, provider: str, base_url: str, model: str) -> dict[str, bool]:
         """What an endpoint is known to take (``True``) or refuse (``False``), by name."""
         with self._database.read() as c:

@@ -239,7 +239,6 @@ def test_embeddings_and_logprobs_come_back_with_the_answers(store: Store) -> Non
     assert not store.save_embeddings(run.id, run.fence + 1, {key: vector})
     assert store.save_embeddings(run.id, run.fence, {key: vector})
     assert store.save_embeddings(run.id, run.fence, {key: (1.0, 0.0, 0.0)}), "an answer keeps its first"
-    assert store.embedded(run.id) == {key}
     base, subject = store.answers([run.id])
     assert (subject.embedding, subject.logprobs) == (vector, logprobs)
     assert (base.embedding, base.logprobs) == (None, None)
