@@ -51,6 +51,16 @@ def looks(connection: Connection, target: str, suite: str, baseline_id: int, bef
     return {signal: tuple(scores for _, scores in items) for signal, items in found.items()}
 
 
+def look_runs(
+    connection: Connection, target: str, suite: str, baseline_id: int, before: int | None
+) -> dict[str, tuple[int, ...]]:
+    """Signal -> the runs whose scores its ``looks`` are, in the same order."""
+    found = _looks(connection, target, suite, baseline_id, _limit(connection, before))
+    rows = connection.execute(select(verdict.c.seq, verdict.c.run_id).where(verdict.c.target == target))
+    runs = {seq: int(run_id) for seq, run_id in rows}
+    return {signal: tuple(runs[seq] for seq, _ in items) for signal, items in found.items()}
+
+
 def raised(connection: Connection, target: str, suite: str, baseline_id: int, before: int | None) -> dict[str, int]:
     """Signal with an open alarm -> how many of its ``looks`` were up to the one that raised it, itself included."""
     limit = _limit(connection, before)
@@ -180,6 +190,13 @@ class HistoryReads:
         """
         with self._database.read() as c:
             return looks(c, target, suite, baseline_id, before)
+
+    def look_runs(
+        self, target: str, suite: str, baseline_id: int, *, before: int | None = None
+    ) -> dict[str, tuple[int, ...]]:
+        """Signal -> the runs whose scores its ``looks`` are, in the same order."""
+        with self._database.read() as c:
+            return look_runs(c, target, suite, baseline_id, before)
 
     def raised(self, target: str, suite: str, baseline_id: int, *, before: int | None = None) -> dict[str, int]:
         """Signal with an open alarm -> how many of its ``looks`` were up to the one that raised it, itself included.
