@@ -108,7 +108,7 @@ def verdicts(
         count = len(mine) + missing
         together = evidence.average([one.weight for one in mine.values()], count).running_log10
         for name, one in mine.items():
-            holds = one.weight.running_log10 >= together - 1e-12
+            holds = one.weight.running_log10 >= min(together, line + log10(count)) - 1e-12
             told[name] = Verdict(
                 alarming=together >= line and holds,
                 severity=one.severity,
