@@ -1,20 +1,35 @@
 """``adapter_loss`` on answers of the lab's product: what must page, what must not, and how sure it is."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+from math import log, log10
 from random import Random
 
 import numpy as np
 import pytest
 
-from monitor.detect import adapter_loss
+from monitor.detect import adapter_loss, nulls
+from monitor.detect.nulls import Density, Places
+from monitor.detect.tokens import TokenTree
 from monitor.lab import product
-from monitor.records import Arm, Finding
-from tests.unit.detect_answers import Speak, compared, graded, mixed, padded, rounds
+from monitor.records import Arm, GradedAnswer, TokenLogprob
+from tests.unit.detect_answers import LINE, Speak, Told, compared, graded, mixed, padded, rounds, told
 
-BASELINE = rounds(1, product.right_reply, days=range(7))
+BASELINE = rounds(1, product.right_reply, days=range(14))
+STREAM = LINE + log10(4)
+"""The line with three more page signals beside it."""
 
 
-def judged(subject: Speak, base: Speak = product.plain_reply, seed: int = 50, *, at_once: bool = False) -> Finding:
-    found = adapter_loss.detect(compared(rounds(seed, subject, base, days=range(7, 8)), BASELINE, at_once=at_once))
+def judged(
+    subject: Speak,
+    base: Speak = product.plain_reply,
+    seed: int = 50,
+    *,
+    baseline: Sequence[GradedAnswer] = BASELINE,
+    at_once: bool = False,
+) -> Told:
+    now = rounds(seed, subject, base, days=range(14, 15))
+    found = told(adapter_loss.measure, compared(now, baseline, page_line=STREAM, at_once=at_once))
     assert found is not None
     return found
 
@@ -28,6 +43,15 @@ def garbage(facts: product.Facts, rng: Random) -> str:
     return "".join(rng.choices("abcdefgh ijk", k=60))
 
 
+def refusal(facts: product.Facts, rng: Random) -> str:
+    return "I'm sorry, but I can't help with that."
+
+
+def preamble(speak: Speak) -> Speak:
+    """What a provider may put before every model's answers."""
+    return lambda facts, rng: f"This answer was made by a machine and may be wrong. {speak(facts, rng)}"
+
+
 def test_places_by_hand() -> None:
     """Subject always 'yes', base always 'no', nothing in common: the poles are 1/(1 + s) and -1/(1 + s), s = 0.05."""
     answers = [
@@ -37,29 +61,32 @@ def test_places_by_hand() -> None:
         for arm, text in ((Arm.SUBJECT, "yes"), (Arm.BASE, "no"))
     ]
     now = [graded(f"p{probe}", "no" if probe < 5 else "yes", day=9) for probe in range(10)]
-    found = adapter_loss.detect(compared(now, answers))
+    found = told(adapter_loss.measure, compared(now, answers))
     assert found is not None
-    assert found.effect == pytest.approx(0.5)
-    assert found.measures == {"adapter_effect_ratio": found.effect, "base_match_ratio": 0.5}
-    assert found.exhibits[0].weight == pytest.approx(2 / 1.05)
-    assert (found.exhibits[0].now, found.exhibits[0].baseline, found.exhibits[0].base) == ("no", "yes", "no")
-    # 5 of 10 answers went all the way, less the tolerance of half an answer: 5 of Binomial(5, 1/7), in halves
-    assert found.p_value == pytest.approx(7.0**-5, rel=1e-6)
-    assert found.alarming
+    reading = found.reading
+    assert reading.effect[0] == pytest.approx(0.5)
+    assert reading.measures == {"adapter_effect_ratio": reading.effect[0], "base_match_ratio": 0.5}
+    assert reading.exhibits[0].weight == pytest.approx(2 / 1.05)
+    assert (reading.exhibits[0].now, reading.exhibits[0].baseline, reading.exhibits[0].base) == ("no", "yes", "no")
+    assert reading.channels[0].baseline == (0.0,) * 6
+    # five of ten that none of sixty did: each is one of seven of its probe, so 7^-5 were it exact
+    assert 3.5 < reading.channels[0].score < 4.5
+    assert "about 50% of the answers come from the base" in found.summary
 
 
 def test_total_loss_pages_at_the_first_look_and_says_so() -> None:
     found = judged(product.plain_reply)
-    assert found.alarming
-    assert found.p_value < 1e-5
-    assert found.effect == pytest.approx(0, abs=0.1)
-    assert found.measures["base_match_ratio"] == 1
-    assert "answers like its base model: 1% of the fine-tune's approved effect is left" in found.summary
+    assert found.verdict.alarming
+    assert found.verdict.severity == "page"
+    assert found.verdict.caveat == ""
+    assert found.reading.effect[0] == pytest.approx(0, abs=0.1)
+    assert found.reading.measures["base_match_ratio"] == 1
+    assert "answers like its base model: 0% of the fine-tune's approved effect is left" in found.summary
     assert "24 of 24 answers are nearer to the base" in found.summary
-    assert len(found.exhibits) == 5
-    assert found.exhibits[0].base is not None
-    assert found.answers_now == 24
-    assert found.answers_baseline == 24 * 7
+    assert "about 100% of the answers come from the base" in found.summary
+    assert len(found.reading.exhibits) == 5
+    assert found.reading.exhibits[0].base is not None
+    assert (found.reading.answers_now, found.reading.answers_baseline) == (24, 24 * 14)
 
 
 @pytest.mark.parametrize(
@@ -69,138 +96,300 @@ def test_total_loss_pages_at_the_first_look_and_says_so() -> None:
         (product.right_reply, next_base),
         (padded(product.right_reply), product.plain_reply),
         (padded(product.right_reply), padded(product.plain_reply)),
+        (preamble(product.right_reply), preamble(product.plain_reply)),
         (garbage, product.plain_reply),
+        (refusal, product.plain_reply),
+        (refusal, refusal),
+        (lambda facts, rng: product.right_reply(facts, rng)[:12], product.plain_reply),
         (lambda facts, rng: product.wrong_reply(facts, "wrong_fact", rng), product.plain_reply),
         (lambda facts, rng: product.wrong_reply(facts, "rude", rng), product.plain_reply),
     ],
-    ids=["healthy", "base moved", "longer", "both longer", "garbage", "wrong facts", "rude"],
-)
+    ids=["healthy", "base moved", "longer", "both longer", "both with a preamble", "garbage", "refusals",
+         "both refuse", "cut", "wrong facts", "rude"],
+)  # fmt: skip
 def test_other_changes_are_not_called_adapter_loss(subject: Speak, base: Speak) -> None:
-    for seed in range(50, 55):
+    for seed in range(50, 53):
         found = judged(subject, base, seed)
-        assert not found.alarming
-        assert found.p_value > 0.01
+        assert not found.verdict.alarming
+        assert found.look < 3
+        assert found.reading.channels[0].score < 1
 
 
-def test_loss_onto_a_new_base_pages_too() -> None:
-    assert judged(next_base, next_base).alarming
+def test_answers_of_the_old_base_beside_a_base_that_moved_are_a_shared_change() -> None:
+    """Were the adapter off, the base that is asked beside it would say the same."""
+    found = judged(product.plain_reply, garbage)
+    assert not found.verdict.alarming
+    assert found.reading.channels[0].score <= 0
+    assert "both moved, and not to each other" in found.summary
+    assert judged(product.plain_reply, product.plain_reply).verdict.alarming
 
 
 def test_power_for_total_loss_over_seeds() -> None:
-    """60 of 60: with 95 % confidence at least 95 % are caught; the weakest is three decades past the line."""
-    p_values = [judged(product.plain_reply, seed=seed).p_value for seed in range(100, 160)]
-    assert max(p_values) < 1e-7
+    """40 of 40: with 95 % confidence at least 93 % are caught; the weakest is well past the line."""
+    weakest = min(judged(product.plain_reply, seed=seed).verdict.look_log10 for seed in range(100, 140))
+    assert weakest > STREAM + 1
 
 
-def test_a_third_of_the_traffic_shows_in_the_effect() -> None:
-    effects = [judged(mixed(0.3), seed=seed).effect for seed in range(200, 230)]
-    assert np.mean(effects) == pytest.approx(0.7, abs=0.05)
+def test_a_third_of_the_traffic_pages_within_a_week_and_is_told_as_a_share() -> None:
+    paged, shares = [], []
+    for seed in range(12):
+        history: list[dict[str, float]] = []
+        for look in range(7):
+            now = rounds(200 + 10 * seed + look, mixed(0.3), days=range(14 + look, 15 + look))
+            found = told(adapter_loss.measure, compared(now, BASELINE, page_line=STREAM, history={"signal": history}))
+            assert found is not None
+            history.append(found.scores)
+            shares.append(1 - found.reading.effect[0])
+            if found.verdict.alarming:
+                paged.append(look)
+                assert "of the answers come from the base" in found.summary
+                break
+    assert len(paged) == 12
+    assert np.mean(shares) == pytest.approx(0.3, abs=0.08)
 
 
-def test_null_level_with_fresh_baselines() -> None:
-    """100 healthy pairs of baseline and day: at level 0.05 at most 5 + 3 standard errors; conservative by design."""
-    p_values, covered = [], 0
-    for seed in range(100):
-        baseline = rounds(1000 + seed, product.right_reply, days=range(5), probes=12)
-        now = rounds(5000 + seed, product.right_reply, days=range(7, 8), probes=12)
-        found = adapter_loss.detect(compared(now, baseline))
-        assert found is not None
-        p_values.append(found.p_value)
-        covered += found.effect_low <= 1 <= found.effect_high
-    assert sum(p <= 0.05 for p in p_values) <= 11
-    assert covered >= 90
-
-
-def test_at_once_baseline_pages_on_total_loss_and_owns_up() -> None:
-    found = judged(product.plain_reply, at_once=True)
-    assert found.alarming
-    assert "captured at once, or spans under 4 days" in found.summary
-    assert not judged(product.right_reply, at_once=True).alarming
-
-
-@pytest.mark.parametrize("replicates", [1, 2])
-def test_few_baseline_answers_still_carry_a_total_loss(replicates: int) -> None:
-    """Two rounds of baseline, 24 probes: 3 picks a probe are enough, though the days' spread is assumed."""
-    baseline = rounds(1, product.right_reply, days=range(2), replicates=replicates)
-    lost = adapter_loss.detect(compared(rounds(2, product.plain_reply, days=range(7, 8)), baseline))
-    assert lost is not None
-    assert lost.alarming
-
-
-def judged_few(subject: Speak, days: int = 2) -> Finding:
-    """Twelve answers beside a baseline of two: no loss, however total, can cross the line."""
-    baseline = rounds(1, product.right_reply, days=range(days), probes=12)
-    found = adapter_loss.detect(compared(rounds(2, subject, days=range(7, 8), probes=12), baseline))
-    assert found is not None
+def overlapping(seed: int, days: Sequence[int], share: float = 0.0, probes: int = 12) -> list[GradedAnswer]:
+    """Two models that say the same words at different rates: no single answer gives either away."""
+    found = []
+    for day in days:
+        rng = Random(f"overlapping-{seed}-{day}")
+        for probe in range(probes):
+            for arm in (Arm.SUBJECT, Arm.BASE):
+                common = ("red", "blue") if arm is Arm.SUBJECT and rng.random() >= share else ("gold", "grey")
+                spoken = rng.choices((*common, "one", "two", "three"), k=5)
+                spoken.append(rng.choice(("red", "blue", "gold", "grey")))
+                found.append(graded(f"p{probe:02}", " ".join(spoken), day=day, arm=arm))
     return found
 
 
+@pytest.mark.parametrize("days", [2, 5])
+def test_honest_null_where_answers_overlap(days: int) -> None:
+    """60 healthy pairs of baseline and day: e-values average at most 1; today's scores are not above the baseline's."""
+    looks, gaps, covered = [], [], 0
+    for seed in range(60):
+        found = told(adapter_loss.measure, compared(overlapping(seed + 1000, [9]), overlapping(seed, range(days))))
+        if found is None:  # two days that could not tell the two apart
+            continue
+        channel = found.reading.channels[0]
+        looks.append(found.look)
+        gaps.append(channel.score - float(np.mean(channel.baseline)))
+        covered += found.reading.effect[1] <= 1 <= found.reading.effect[2]
+    assert len(looks) >= 50
+    assert np.mean(looks) <= 1 + 2 * np.std(looks) / np.sqrt(60)
+    assert np.mean(gaps) <= 0.1 + 3 * np.std(gaps) / np.sqrt(60)
+    assert np.std(gaps) < 1.5
+    assert covered >= 0.9 * len(looks)
+
+
+def test_loss_is_seen_where_answers_overlap() -> None:
+    found = told(
+        adapter_loss.measure, compared(overlapping(1000, [20], 1.0, probes=24), overlapping(0, range(14), probes=24))
+    )
+    assert found is not None
+    assert found.verdict.alarming
+
+
+def test_at_once_baseline_is_a_ticket_and_owns_up() -> None:
+    found = judged(product.plain_reply, at_once=True)
+    assert found.verdict.severity == "ticket"
+    assert "captured at once" in found.summary
+    assert not judged(product.right_reply, at_once=True).verdict.alarming
+
+
+def test_one_day_of_baseline_is_read_and_is_no_page() -> None:
+    """Answers of one slot are each judged without themselves."""
+    day = rounds(1, product.right_reply, days=range(1), replicates=4)
+    found = judged(product.plain_reply, baseline=day)
+    assert found.reading.channels[0].score > 5
+    assert found.verdict.severity == "ticket"
+    assert "spans 1 full day" in found.summary
+    assert judged(product.right_reply, baseline=day).look < 3
+
+
 def test_too_few_answers_for_an_alarm_are_never_said_to_hold() -> None:
-    found = judged_few(product.plain_reply)
-    assert not found.alarming
-    assert found.effect_high < 0.5
-    assert "holds" not in found.summary
-    assert "Below the alarm line, but worth a look" in found.summary
-    assert "12 of 12 answers are nearer to the base" in found.summary
-    assert "too few answers to alarm at the promised rate (p 0.00" in found.summary
-    assert "the line is 1.4e-4" in found.summary
-    assert judged_few(product.right_reply).summary.startswith("The fine-tune holds: ")
+    baseline = rounds(1, product.right_reply, days=range(3), probes=12)
+    few = [
+        told(adapter_loss.measure, compared(rounds(2, speak, days=range(14, 15), probes=12), baseline))
+        for speak in (product.plain_reply, product.right_reply)
+    ]
+    lost, healthy = few
+    assert lost is not None
+    assert healthy is not None
+    assert not lost.verdict.alarming
+    assert lost.reading.effect[2] < 0.5
+    assert lost.summary.startswith("Below the alarm line, but worth a look: answers of support-bot moved towards")
+    assert "12 of 12 answers are nearer to the base" in lost.summary
+    assert healthy.summary.startswith("The fine-tune holds: ")
 
 
 def test_answers_that_moved_elsewhere_are_not_said_to_hold() -> None:
     found = judged(garbage)
-    assert not found.alarming
     assert found.summary.startswith("Not an adapter loss, but worth a look: answers of support-bot moved away")
-    assert "holds" not in found.summary
 
 
-def test_no_minus_nought_in_a_summary() -> None:
-    assert "-0.00" not in adapter_loss._summary(compared([], []), (0.9, -0.001, 1.1), 0, 12, 1.0, nearer=False)
+def test_an_alarm_whose_latest_look_is_well_says_so() -> None:
+    now = rounds(50, product.right_reply, days=range(9, 10))
+    history = {"signal": [judged(product.plain_reply).scores] * 6}
+    found = told(adapter_loss.measure, compared(now, BASELINE, history=history))
+    assert found is not None
+    assert found.verdict.alarming
+    assert found.summary.startswith("The looks so far say that support-bot lost its fine-tune or part of it; this look")
 
 
-def test_deterministic_answers_one_flip_is_nothing() -> None:
-    """Temperature 0: seven equal days, then one probe of 24 answers as the base does."""
+def test_deterministic_answers_one_flip_is_nothing_however_long_it_stays() -> None:
+    """Temperature 0: seven equal days, then one probe of 24 answers as the base does, every day."""
 
     def rigid(text: str) -> Speak:
         return lambda facts, rng: f"{text} {facts.topic} {facts.entity} {facts.value if text == 'shop' else ''}"
 
     baseline = rounds(1, rigid("shop"), rigid("nothing known of"), days=range(7))
-    now = rounds(2, rigid("shop"), rigid("nothing known of"), days=range(7, 8))
-    same = adapter_loss.detect(compared(now, baseline))
+    now = rounds(2, rigid("shop"), rigid("nothing known of"), days=range(14, 15))
+    same = told(adapter_loss.measure, compared(now, baseline, temperature=0.0))
     assert same is not None
-    assert same.effect == pytest.approx(1)
-    assert same.p_value > 0.5
-    assert same.effect_low < 1 < same.effect_high
+    assert same.reading.effect[0] == pytest.approx(1)
+    assert same.reading.effect[1] < 1 < same.reading.effect[2]
+    assert same.look <= 1
     base = {one.probe: one.text for one in now if one.arm is Arm.BASE}
-    flipped = [
-        graded(one.probe, base[one.probe], day=7) if one.probe == "p03" and one.arm is Arm.SUBJECT else one
-        for one in now
-    ]
-    found = adapter_loss.detect(compared(flipped, baseline))
+    flipped = [replace(one, text=base["p03"]) if one.probe == "p03" and one.arm is Arm.SUBJECT else one for one in now]
+    found = told(adapter_loss.measure, compared(flipped, baseline, temperature=0.0))
     assert found is not None
-    assert found.p_value > 0.1
-    assert found.exhibits[0].probe == "p03"
+    assert found.reading.channels[0].score == pytest.approx(0, abs=0.01)
+    assert found.reading.exhibits[0].probe == "p03"
+    weeks = compared(flipped, baseline, temperature=0.0, history={"signal": [found.scores] * 60})
+    later = told(adapter_loss.measure, weeks)
+    assert later is not None
+    assert not later.verdict.moved
 
 
-def test_no_verdict_rather_than_a_guess() -> None:
-    now = rounds(2, product.right_reply, days=range(7, 8))
+def test_no_reading_rather_than_a_guess() -> None:
+    now = rounds(2, product.right_reply, days=range(14, 15))
     subjects = [one for one in now if one.arm is Arm.SUBJECT]
     no_base = [one for one in BASELINE if one.arm is Arm.SUBJECT]
-    assert adapter_loss.detect(compared(subjects, no_base)) is None  # no base arm
-    assert adapter_loss.detect(compared(now, rounds(1, product.right_reply))) is None  # one baseline answer a probe
-    assert adapter_loss.detect(compared(now[:6], BASELINE)) is None  # three answers now
-    assert adapter_loss.detect(compared([], BASELINE)) is None
+    assert adapter_loss.measure(compared(subjects, no_base)) is None  # no base arm
+    assert adapter_loss.measure(compared(now, rounds(1, product.right_reply))) is None  # one baseline answer a probe
+    assert adapter_loss.measure(compared(now[:6], BASELINE)) is None  # three answers now
+    assert adapter_loss.measure(compared([], BASELINE)) is None
     same = rounds(1, product.plain_reply, days=range(7))
-    assert adapter_loss.detect(compared(rounds(2, product.plain_reply), same)) is None  # subject and base do not differ
+    assert adapter_loss.measure(compared(rounds(2, product.plain_reply), same)) is None  # nothing tells them apart
     elsewhere = [graded(f"other-{index}", "text", day=7) for index in range(24)]
-    assert adapter_loss.detect(compared(elsewhere, BASELINE)) is None  # no probe in common
+    assert adapter_loss.measure(compared(elsewhere, BASELINE)) is None  # no probe in common
 
 
 def test_base_of_today_is_the_yardstick_where_the_baseline_has_none() -> None:
+    """Answered once, it is a rough one: the loss takes a second look to page."""
     no_base = [one for one in BASELINE if one.arm is Arm.SUBJECT]
-    lost = adapter_loss.detect(compared(rounds(9, product.plain_reply, days=range(7, 8)), no_base))
-    fine = adapter_loss.detect(compared(rounds(9, product.right_reply, days=range(7, 8)), no_base))
+    for speak in (product.plain_reply, next_base):
+        assert judged(speak, speak, baseline=no_base).verdict.moved
+    assert judged(product.right_reply, baseline=no_base).look < 3
+
+
+def said(*tokens: tuple[str, float], top: dict[str, float]) -> tuple[TokenLogprob, ...]:
+    """Tokens with their probabilities and the same table of alternatives at each."""
+    return tuple(TokenLogprob(token, log(p), {name: log(q) for name, q in top.items()}) for token, p in tokens)
+
+
+class TestTokens:
+    BASE = said(("No", 0.8), (".", 0.5), top={"No": 0.8, ".": 0.1})
+    FINE = said(("Yes", 0.9), ("!", 0.5), top={"Yes": 0.9, "No": 0.04})
+
+    def test_the_ratio_by_hand(self) -> None:
+        tree = TokenTree([(0, self.BASE)], [(0, self.FINE), (1, self.FINE)])
+        # the fine-tune never went on from "No": only the first token is covered
+        assert tree.log_ratio(self.BASE) == pytest.approx(log(0.8 / 0.04))
+        # what was not told has at most the least that was (0.1), and what is left over (0.1)
+        assert tree.log_ratio(self.FINE) == pytest.approx(log(0.1 / 0.9))
+        shared = said(("No", 0.04), ("!", 0.9), top={"!": 0.9, "Yes": 0.05})
+        both = TokenTree([(0, self.BASE)], [(0, shared), (1, shared)])
+        again = said(("No", 0.04), (".", 0.01), top={})
+        # "No" is 0.04 to the fine-tune, and "." after it at most 0.05
+        assert both.log_ratio(again) == pytest.approx(log(0.8 / 0.04) + log(0.5 / 0.05))
+
+    def test_own_records_do_not_make_a_prefix_known(self) -> None:
+        """Else a baseline answer would be walked further than one of today's ever is."""
+        tree = TokenTree([(0, self.BASE)], [(0, self.BASE), (1, self.FINE)])
+        assert tree.log_ratio(self.BASE, healthy=1) == pytest.approx(tree.log_ratio(self.BASE))
+        assert np.isnan(TokenTree([(0, self.BASE)], [(0, self.FINE)]).log_ratio(self.FINE, healthy=0))
+
+    def test_nothing_recorded_nothing_covered(self) -> None:
+        bare = said(("No", 0.8), top={})
+        for found in (
+            TokenTree([], []).log_ratio(self.BASE),
+            TokenTree([(0, None)], [(0, self.FINE)]).log_ratio(self.FINE),
+            TokenTree([(0, bare)], [(0, bare)]).log_ratio(self.FINE),
+            TokenTree([(0, self.BASE)], [(0, self.FINE)]).log_ratio(None),
+        ):
+            assert np.isnan(found)
+
+
+def worded(seed: int, days: Sequence[int], subject: str = "fine", *, logprobs: bool = True) -> list[GradedAnswer]:
+    """One word an answer, 'yes' or 'no', at 0.9 to 0.1 by the fine-tune and 0.2 to 0.8 by the base, and a number that
+    says nothing but keeps texts from being equal."""
+    odds = {"fine": 0.9, "base": 0.2}
+    found = []
+    for day in days:
+        rng = Random(f"worded-{seed}-{day}")
+        for probe in range(24):
+            for arm, model in ((Arm.SUBJECT, subject), (Arm.BASE, "base")):
+                p = odds[model]
+                word = "yes" if rng.random() < p else "no"
+                top = {"yes": log(p), "no": log(1 - p)}
+                tokens = (TokenLogprob(word, top[word], top),)
+                text = f"{word} {rng.randrange(10**9)}"
+                found.append(graded(f"p{probe:02}", text, day=day, arm=arm, logprobs=tokens if logprobs else None))
+    return found
+
+
+def test_log_probabilities_are_used_where_they_tell_more() -> None:
+    baseline = worded(1, range(14))
+    lost = told(adapter_loss.measure, compared(worded(2, [20], "base"), baseline))
+    well = told(adapter_loss.measure, compared(worded(2, [20]), baseline))
     assert lost is not None
-    assert fine is not None
-    assert lost.alarming
-    assert not fine.alarming
+    assert well is not None
+    assert lost.reading.channels[0].name == well.reading.channels[0].name == "tokens"
+    assert lost.verdict.moved
+    assert well.look < 3
+    blind = told(adapter_loss.measure, compared(worded(2, [20], logprobs=False), baseline))
+    assert blind is None or blind.reading.channels[0].name == "text"
+
+
+def test_honest_null_of_tokens() -> None:
+    looks = []
+    for seed in range(40):
+        found = told(adapter_loss.measure, compared(worded(seed + 500, [20]), worded(seed, range(4))))
+        if found is not None:
+            looks.append(found.look)
+    assert len(looks) > 20
+    assert np.mean(looks) <= 1 + 2 * np.std(looks) / np.sqrt(len(looks))
+
+
+class TestNulls:
+    def test_a_density_without_one_of_its_own_is_that_of_the_others(self) -> None:
+        places = Places(np.array([0.5, 0.5, -0.2]), np.array([0.0, 0.1, 0.3]))
+        whole = Density(places)
+        others = Density(Places(places.contrast[1:], places.lift[1:]))
+        others._across, others._along = whole._across, whole._along  # the same kernels
+        seen = np.zeros_like(whole._sum)
+        np.add.at(seen, Places(places.contrast[1:], places.lift[1:]).cells(), 1.0)
+        others._sum = whole._across @ seen @ whole._along
+        assert whole.at(places, places)[0] == pytest.approx(others.at(places)[0])
+
+    def test_a_density_holds_everything_once(self) -> None:
+        rng = np.random.default_rng(1)
+        found = Density(Places(rng.normal(0, 0.1, 200), rng.normal(0, 0.1, 200)))
+        assert found._sum.sum() / 200 * 0.02**2 == pytest.approx(1, abs=0.01)
+
+    def test_a_value_is_bounded_both_ways(self) -> None:
+        low, middle, high = nulls.value(np.array([-nulls.MOST, 0.0, nulls.MOST]))
+        assert low == pytest.approx(log(0.7), abs=1e-3)
+        assert middle == 0
+        assert high == pytest.approx(log(0.7 + 300))
+
+    def test_shares_of_a_mixture(self) -> None:
+        assert nulls.base_share(np.full(24, -7.0))[0] == 0
+        assert nulls.base_share(np.full(24, 7.0))[0] == 1
+        share, low, high = nulls.base_share(np.array([7.0] * 8 + [-7.0] * 16))
+        assert share == pytest.approx(1 / 3, abs=0.01)
+        assert low < 0.2 < 0.5 < high
+        wider = nulls.base_share(np.array([7.0] * 8 + [-7.0] * 16), inflation=1.5)
+        assert wider[1] < low
+        assert wider[2] > high
