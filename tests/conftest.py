@@ -1,8 +1,10 @@
 """Fixtures that several suites share."""
 
+import asyncio
 import os
 import shutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from monitor.lab.process import LabServer
 from monitor.store import open_store
-from tests import fleet, postgres
+from tests import daemon, fleet, postgres
 
 # A busy machine is no failure.
 settings.register_profile("cliffwatch", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -64,3 +66,18 @@ def _fleet_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def fleet_file(_fleet_template: Path, tmp_path: Path) -> Path:
     """A copy of a store with a small fleet in it, as of ``fleet.NOW``; see ``tests.fleet``."""
     return Path(shutil.copy(_fleet_template, tmp_path))
+
+
+@pytest.fixture(scope="session")
+def _armed_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("armed")
+    clock = daemon.Clock(daemon.AFTER - timedelta(days=daemon.DAYS))
+    asyncio.run(daemon.armed(daemon.write(folder, daemon.HEALTHY), clock))
+    return folder / "cliffwatch.db"
+
+
+@pytest.fixture
+def armed_folder(_armed_template: Path, tmp_path: Path) -> Path:
+    """A folder with a store in which ``bot``/``facts`` is armed, as of ``daemon.AFTER``; see ``tests.daemon``."""
+    shutil.copy(_armed_template, tmp_path)
+    return tmp_path

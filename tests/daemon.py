@@ -9,18 +9,23 @@ from typing import Any
 import yaml
 
 from monitor import config
-from monitor.app import build_house
-from monitor.cycle import House
+from monitor.app import build_house, ensure_run, open_capture
+from monitor.cycle import House, execute_run
+from monitor.records import Baseline, BaselineStatus, Finding, Run
 from monitor.store import open_store
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+DAYS = 14
+"""Of the baseline: enough to page at the first look at a loss."""
+AFTER = datetime(2026, 12, 6, tzinfo=UTC)
+"""The day after the baseline of the fixture ``armed_folder``."""
 
 SUITE: dict[str, Any] = {
     "name": "facts",
     "rubric": "Pass if the reply is right.",
     "probes": [
         {"id": f"fact-{n}", "prompt": f"Fact {n}?", "checks": [{"kind": "contains", "text": f"fact {n}"}]}
-        for n in range(12)
+        for n in range(18)
     ],
 }
 
@@ -88,3 +93,36 @@ async def house_of(path: Path, clock: Clock) -> AsyncIterator[House]:
     finally:
         await house.asker.aclose()
         store.close()
+
+
+async def one_day(house: House, clock: Clock, suite: str = "facts") -> tuple[Finding, ...]:
+    """One scheduled run from its slot to its verdict, a look every hour; then the clock shows the next day."""
+    slot = clock.at.replace(hour=0, minute=0)
+    clock.at = slot
+    run = ensure_run(house, "bot", suite, slot)
+    for _ in range(24):
+        findings = await execute_run(house, run.id)
+        clock.forward(hours=1)
+        if findings is not None:
+            clock.at = slot + timedelta(days=1)
+            return findings
+    raise AssertionError("the day was over before the run")
+
+
+async def armed(path: Path, clock: Clock) -> Baseline:
+    """A baseline over ``DAYS`` days from ``clock``, approved."""
+    async with house_of(path, clock) as house:
+        start = clock.at.replace(hour=0, minute=0)
+        open_capture(house, "bot", "facts", start, start + timedelta(days=DAYS), at_once=False)
+        for _ in range(DAYS):
+            assert await one_day(house, clock) == (), "unarmed, so nothing is compared"
+        house.store.close_due_baselines(clock.at)
+        (captured,) = house.store.baselines("bot", "facts", BaselineStatus.CAPTURED)
+        assert (captured.days, captured.answers) == (DAYS, DAYS * len(SUITE["probes"]))
+        return house.store.approve(captured.id, "test", "healthy by construction", clock.at)
+
+
+def fresh_sample(house: House) -> Run:
+    """The run that is due to confirm a page."""
+    (run,) = [run for run in house.store.due_runs(house.clock()) if run.confirms is not None]
+    return run

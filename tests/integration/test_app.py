@@ -56,7 +56,7 @@ async def test_a_daemon_serves_its_results_at_the_first_scrape_after_a_restart(t
         _, metrics = await fetch(f"{app.url}/metrics")
     assert 'cliffwatch_runs_total{outcome="measured",suite="facts",target="bot"} 1.0' in metrics
     assert (
-        'cliffwatch_api_requests_total{arm="subject",model="tuned",outcome="ok",provider="script",target="bot"} 12.0'
+        'cliffwatch_api_requests_total{arm="subject",model="tuned",outcome="ok",provider="script",target="bot"} 18.0'
         in metrics
     )
     assert 'cliffwatch_alarm{severity="page",signal="adapter_loss",target="bot"} 0.0' in metrics
