@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.middleware.gzip import GZipMiddleware
 
-from monitor import __version__
+from monitor import __version__, words
 from monitor.clock import utcnow
 from monitor.errors import CliffwatchError, StoreError
 from monitor.hostile import visible
@@ -61,7 +61,13 @@ class Pages:
             "counted": views.counted,
             "when": lambda then: then.strftime("%Y-%m-%d %H:%M UTC") if then else "–",
         }
-        self._environment.globals |= {"version": __version__, "titles": views.TITLES, "partly": views.PARTLY}
+        self._environment.globals |= {
+            "version": __version__,
+            "titles": views.TITLES,
+            "partly": views.PARTLY,
+            "alarm_state": words.alarm_state,
+            "evidence": words.evidence,
+        }
 
     def show(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:
         now = self._clock()
@@ -180,8 +186,8 @@ def _people(
     def overview() -> Response:
         rows = views.watches(store, settings(), clock())
         alarms = sorted((one for row in rows for one in row.alarms), key=views.urgency)
-        tone, words = views.headline(rows)
-        return pages.show("overview.html", rows=rows, alarms=alarms, tone=tone, headline=words)
+        tone, headline = views.headline(rows)
+        return pages.show("overview.html", rows=rows, alarms=alarms, tone=tone, headline=headline)
 
     @app.get("/targets/{target}", include_in_schema=False)
     def target_page(target: str) -> Response:
@@ -278,6 +284,11 @@ def _programs(
         """Findings with their evidence, newest first; at most 1000."""
         found = store.findings(target, suite, run_id, signal, alarming, max(1, min(limit, 1000)))
         return JSONResponse({"findings": views.plain(found)})
+
+    @app.get("/api/v1/alarms")
+    def alarms(target: str | None = None, suite: str | None = None, open: bool | None = None) -> Response:
+        """Alarms with their state, newest first, at most 1000; ``open=true``: those that are not cleared."""
+        return JSONResponse({"alarms": views.plain(store.alarms(target, suite, open))})
 
     @app.get("/api/v1/findings/{run_id}/{signal}")
     def finding(run_id: int, signal: str) -> Response:

@@ -33,7 +33,13 @@ REFERENCE: Final[Mapping[str, tuple[float, str]]] = {
 
 TITLES: Final[Mapping[str, str]] = {
     "adapter_loss": "Fine-tune's effect",
+    "base_match": "Same as base",
+    "canaries": "Canaries",
+    "negative_flips": "Negative flips",
     "judge_score": "Judge's score",
+    "distribution": "Distribution of answers",
+    "logprobs": "First token",
+    "border": "Border inputs",
     "length": "Length of answers",
     "contract": "Contract",
 }
@@ -165,8 +171,10 @@ def headline(rows: Sequence[Watch]) -> tuple[str, str]:
     """``bad``, ``warn`` or ``good``, and the overview in one line: silence is good only where it was listened to."""
     alarms = [alarm for row in rows for alarm in row.alarms]
     pages = sum(alarm.severity == "page" for alarm in alarms)
-    tickets = len(alarms) - pages
-    raised = [counted(pages, "page") + " raised"] if pages else []
+    tickets, waiting = len(alarms) - pages, sum(alarm.state == "raised" for alarm in alarms)
+    raised = (
+        [counted(pages, "page") + " raised" + (f" ({waiting} being confirmed)" if waiting else "")] if pages else []
+    )
     raised += [counted(tickets, "ticket") + ("" if pages else " raised")] if tickets else []
     gaps = _gaps(rows)
     tone = "bad" if pages else "warn" if tickets or gaps else "good"
@@ -235,7 +243,7 @@ def alarm_of(store: Readings, finding: Finding) -> Alarm | None:
     at = store.get_run(finding.run_id).finished_at
     for one in store.alarms(finding.target, finding.suite):
         if one.signal == finding.signal and (
-            finding.run_id in (one.raised_run_id, one.cleared_run_id)
+            finding.run_id in (one.raised_run_id, one.confirmed_run_id, one.cleared_run_id)
             or (at is not None and one.raised_at <= at and (one.cleared_at is None or at < one.cleared_at))
         ):
             return one

@@ -18,6 +18,8 @@ import pytest
 
 from monitor.export import Internals
 from monitor.records import (
+    Alarm,
+    AlarmState,
     Answer,
     Arm,
     Exchange,
@@ -147,16 +149,24 @@ def answer(site: Site, run: Run, text: str, probe: str = "p", replicate: int = 0
     assert site.store.record([Recorded(question, told, run.fence, fleet.NOW + timedelta(hours=1))]) == [True]
 
 
-def finish(site: Site, run: Run, outcome: RunOutcome, found: Sequence[Finding] = ()) -> None:
-    assert site.store.finish(run.id, run.fence, outcome, found, fleet.NOW + timedelta(hours=1))
+def finish(
+    site: Site, run: Run, outcome: RunOutcome, found: Sequence[Finding] = (), moves: Sequence[Alarm] = ()
+) -> None:
+    assert site.store.finish(run.id, run.fence, outcome, found, fleet.NOW + timedelta(hours=1), moves=moves)
 
 
 def recover(site: Site) -> tuple[int, int]:
     """A quiet run of support-bot, which clears its alarms; the alarming run and the quiet one."""
+    at = fleet.NOW + timedelta(hours=1)
     before = {one.signal: one for one in site.store.latest_findings("support-bot")}
     run = claimed(site, "support-bot")
     answer(site, run, "as ever")
-    finish(site, run, RunOutcome.MEASURED, [replace(one, run_id=run.id, alarming=False) for one in before.values()])
+    quiet = [replace(one, run_id=run.id, alarming=False) for one in before.values()]
+    moves = [
+        replace(one, state=AlarmState.CLEARED, cleared_at=at, cleared_run_id=run.id)
+        for one in site.store.alarms("support-bot", raised=True)
+    ]
+    finish(site, run, RunOutcome.MEASURED, quiet, moves)
     return before["adapter_loss"].run_id, run.id
 
 
@@ -165,7 +175,7 @@ async def test_an_outage_is_never_all_quiet_and_its_findings_are_of_before(site:
     finish(site, claimed(site, "summariser"), RunOutcome.UNMEASURED)
     html = (await site.get("/")).text
     assert '<h1 class="verdict warn">No alarm raised; 1 not measured; 1 partly measured; 1 of 3 not armed</h1>' in html
-    assert html.count("chip stale") == 4, "summariser's, and no other's"
+    assert html.count("chip stale") == 5, "summariser's, and no other's"
     assert re.search(r'as of\s+<time [^>]*title="2026-11-22 00:00 UTC"', html)
 
 
@@ -175,7 +185,7 @@ async def test_a_changed_suite_is_not_quiet(site: Site) -> None:
     finish(site, run, RunOutcome.MEASURED)
     html = (await site.get("/")).text
     assert "1 not armed: suite changed since its baseline" in html
-    assert html.count("chip stale") == 4
+    assert html.count("chip stale") == 5
     assert "chip stale" in (await site.get("/targets/summariser")).text
 
 
@@ -183,7 +193,7 @@ async def test_what_did_not_succeed_for_two_intervals_is_late(site: Site) -> Non
     site.now = fleet.NOW + timedelta(days=2, hours=1)
     html = (await site.get("/")).text
     assert "3 late: no success in two intervals" in html
-    assert html.count("chip stale") == 8
+    assert html.count("chip stale") == 10
 
 
 async def test_the_alert_s_link_still_leads_to_the_alarm_after_it_cleared(site: Site) -> None:
@@ -204,9 +214,32 @@ async def test_a_finding_says_what_its_alarm_was_at_its_run(site: Site) -> None:
     assert "none was raised at this run" in (await site.get(f"/findings/{before}/adapter_loss")).text
 
 
+async def test_an_open_alarm_says_where_it_stands(site: Site) -> None:
+    store = site.store
+    (page,) = [one for one in store.alarms("support-bot", raised=True) if one.signal == "adapter_loss"]
+    run = claimed(site, "support-bot")
+    finish(site, run, RunOutcome.UNMEASURED, (), [replace(page, state=AlarmState.RAISED)])
+    for path in ("/", "/targets/support-bot", EVIDENCE):
+        assert "A fresh sample is being asked before anybody is woken." in (await site.get(path)).text, path
+    assert "1 page raised (1 being confirmed)" in (await site.get("/")).text
+    cleared = replace(
+        page, state=AlarmState.CLEARED, cleared_at=fleet.NOW, cleared_by="jo <b>", cleared_why="unloaded on purpose"
+    )
+    assert store.clear_alarm(cleared)
+    html = (await site.get("/targets/support-bot")).text
+    assert "Cleared by jo &lt;b&gt;: unloaded on purpose" in html
+    listed = json.loads((await site.get("/api/v1/alarms?target=support-bot")).text)["alarms"]
+    assert {(one["signal"], one["state"], one["cleared_by"]) for one in listed} == {
+        ("adapter_loss", "cleared", "jo <b>"), ("length", "confirmed", None),
+    }  # fmt: skip
+    assert len(json.loads((await site.get("/api/v1/alarms?open=true")).text)["alarms"]) == 1
+
+
 async def test_the_fine_tune_s_loss_stands_before_what_follows_from_it(site: Site) -> None:
     chips = re.findall(r'class="signal">([^<]*)<', (await site.get("/")).text)
-    assert chips[:4] == ["Fine-tune&#39;s effect", "Judge&#39;s score", "Length of answers", "Contract"]
+    assert chips[:5] == [
+        "Fine-tune&#39;s effect", "Negative flips", "Judge&#39;s score", "Length of answers", "Contract",
+    ]  # fmt: skip
 
 
 async def test_a_baseline_can_be_read_before_it_is_approved(site: Site) -> None:
@@ -244,7 +277,16 @@ async def test_a_baseline_s_hostile_answers_are_text_and_cut(site: Site) -> None
 async def test_the_evidence_page_has_the_numbers_and_the_answers(site: Site) -> None:
     reply = await site.get(EVIDENCE)
     assert re.fullmatch(rf"{site.url}/findings/\d+/adapter_loss", reply.url), "a stable link leads to the finding"
-    for shown in ("0.04", "-0.02 to 0.1", "p = 2.1e-11", "6.8e-05", "40 now", "against 120", "as approved"):
+    for shown in (
+        "0.04",
+        "-0.02 to 0.1",
+        "10^7 to 1",
+        "alarms by itself at",
+        "this one alone 10^7 to 1",
+        "40 now",
+        "against 120",
+        "as approved",
+    ):
         assert shown in reply.text
     for answer in (
         "Refunds take 5 working days",
@@ -315,6 +357,7 @@ async def test_the_api_says_the_same(site: Site) -> None:
     ]
     assert {one["signal"] for one in found} == {"adapter_loss", "length"}
     one = json.loads((await site.get(f"/api/v1/findings/{found[0]['run_id']}/adapter_loss")).text)
+    assert {"evidence_log10", "look_log10", "line_log10", "looks", "scores", "confirming"} <= set(one)
     assert one["exhibits"][2]["now"] == fleet.HOSTILE, "JSON has the answer as it is"
     missing = await site.get("/api/v1/findings/1/nothing")
     assert (missing.status, "error" in json.loads(missing.text)) == (404, True)

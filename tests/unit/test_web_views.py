@@ -7,13 +7,15 @@ from typing import Any
 
 import pytest
 
-from monitor.records import Alarm, Finding, Severity
+from monitor import words
+from monitor.records import Alarm, AlarmState, Finding, Severity
 from monitor.web import runbooks, views
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 FINDING = Finding(
-    1, "t", "s", "adapter_loss", Severity.PAGE, True, 0.1, 0.0, 0.2, "share", 1e-9, 1e-5, 40, 120, NOW, NOW, "lost"
+    1, "t", "s", "adapter_loss", Severity.PAGE, True, 0.1, 0.0, 0.2, "share", 8.7, 3.2, 4.04, 3, 40, 120, NOW, NOW,
+    "lost",
 )  # fmt: skip
 
 
@@ -89,7 +91,7 @@ def test_plain_json() -> None:
 
 
 WATCH = views.Watch("t", "s", "m", None, True, "armed", None, None, 0.0, False, False, (), ())
-PAGE = Alarm(1, "t", "s", "adapter_loss", Severity.PAGE, NOW, 1)
+PAGE = Alarm("t", "s", "adapter_loss", Severity.PAGE, AlarmState.CONFIRMED, NOW, 1)
 
 
 @pytest.mark.parametrize(
@@ -106,10 +108,35 @@ PAGE = Alarm(1, "t", "s", "adapter_loss", Severity.PAGE, NOW, 1)
         ({"alarms": (PAGE,), "unmeasured": 1.0}, ("bad", "1 page raised; 1 not measured")),
         ({"alarms": (PAGE, PAGE, replace(PAGE, severity=Severity.TICKET))}, ("bad", "2 pages raised, 1 ticket")),
         ({"alarms": (replace(PAGE, severity=Severity.TICKET),)}, ("warn", "1 ticket raised")),
+        ({"alarms": (replace(PAGE, state=AlarmState.RAISED),)}, ("bad", "1 page raised (1 being confirmed)")),
     ],
 )
 def test_silence_is_good_only_where_it_was_listened_to(changed: dict[str, Any], shown: tuple[str, str]) -> None:
     assert views.headline([replace(WATCH, **changed), WATCH]) == shown
+
+
+def test_evidence_is_told_as_odds_with_what_it_is_held_against() -> None:
+    assert words.evidence(FINDING) == (
+        "10^9 to 1",
+        "alarms by itself at 10,965 to 1; 3 looks counted, this one alone 1,585 to 1",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"state": AlarmState.RAISED}, "A fresh sample is being asked before anybody is woken."),
+        ({"note": "A fresh sample, asked at once, agrees."}, "A fresh sample, asked at once, agrees."),
+        ({"severity": Severity.TICKET}, "A ticket: the evidence is over its line."),
+        ({"state": AlarmState.CLEARED, "cleared_by": "jo", "cleared_why": "on purpose"}, "Cleared by jo: on purpose"),
+        (
+            {"state": AlarmState.CLEARED, "cleared_run_id": 7},
+            "Cleared by the answers: up to run 7 they are evidence of recovery.",
+        ),
+    ],
+)
+def test_an_alarm_says_where_it_stands(changed: dict[str, Any], told: str) -> None:
+    assert words.alarm_state(replace(PAGE, **changed)) == told
 
 
 def test_causes_stand_before_what_follows_from_them() -> None:
