@@ -1,4 +1,4 @@
-"""How alike answers are, in any script and without a tokenizer: F1 over character trigrams."""
+"""How alike answers are, in any script and without a tokenizer: F1 over character trigrams, and equal characters."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -11,6 +11,8 @@ IntArray = NDArray[np.int64]
 
 LONGEST: Final = 4_000
 """Characters of an answer that are compared; what comes after says little more and costs as much."""
+BY_PLACE: Final = 400
+"""Characters of an answer that are compared place by place."""
 
 _EDGE: Final = 0x1FFFFF
 """Stands before and after a text, so that the shortest has trigrams too; no character has this code."""
@@ -28,19 +30,35 @@ def similarity_matrix(texts: Sequence[str]) -> FloatArray:
     if not texts:
         return np.zeros((0, 0))
     trigrams = [_trigrams(text) for text in texts]
-    counts = np.array([one.size for one in trigrams], dtype=np.float64)
-    names = np.split(np.unique(np.concatenate(trigrams), return_inverse=True)[1], np.cumsum(counts)[:-1].astype(int))
-    _, columns = np.unique(np.concatenate([_numbered(one) for one in names]), return_inverse=True)
-    rows = np.repeat(np.arange(len(texts)), counts.astype(np.int64))
-    order = np.argsort(columns, kind="stable")
-    rows, columns = rows[order], columns[order]
+    counts = np.array([one.size for one in trigrams])
+    rows, columns = _items(np.concatenate(trigrams), np.repeat(np.arange(len(texts)), counts))
+    width = min(_BLOCK, int(columns[-1]) + 1)
     shared = np.zeros((len(texts), len(texts)))
-    for start in range(0, int(columns[-1]) + 1, _BLOCK):
-        first, last = np.searchsorted(columns, (start, start + _BLOCK))
-        block = np.zeros((len(texts), _BLOCK), dtype=np.float32)
+    for start in range(0, int(columns[-1]) + 1, width):
+        first, last = np.searchsorted(columns, (start, start + width))
+        block = np.zeros((len(texts), width), dtype=np.float32)
         block[rows[first:last], columns[first:last] - start] = 1.0
         shared += block @ block.T  # whole numbers under 2**24: exact in float32
     return np.asarray(2.0 * shared / (counts[:, None] + counts[None, :]))
+
+
+def hamming_matrix(texts: Sequence[str]) -> FloatArray:
+    """Share of equal characters at equal places, of the longer text, for every pair: shape (n, n), 0 to 1, 1 for equal
+    texts. Only the first ``BY_PLACE`` characters count: one insertion ends what places can tell.
+
+    A kernel: it is the count of equal characters times min(1/length, 1/other length), each positive semidefinite.
+    """
+    if not texts:
+        return np.zeros((0, 0))
+    codes = [np.frombuffer(one[:BY_PLACE].encode("utf-32-le", "surrogatepass"), dtype=np.uint32) for one in texts]
+    lengths = np.array([one.size for one in codes])
+    rows = np.full((len(texts), max(1, int(lengths.max()))), _EDGE, dtype=np.uint32)
+    for row, one in zip(rows, codes, strict=True):
+        row[: one.size] = one
+    longer = np.maximum(lengths[:, None], lengths[None, :])
+    both_over = rows.shape[1] - longer
+    equal = np.array([(rows == row).sum(1) for row in rows]) - both_over
+    return np.asarray(np.where(longer > 0, equal / np.maximum(1, longer), 1.0))
 
 
 def _trigrams(text: str) -> IntArray:
@@ -50,9 +68,14 @@ def _trigrams(text: str) -> IntArray:
     return np.asarray(padded[:-2] | (padded[1:-1] << 21) | (padded[2:] << 42))
 
 
-def _numbered(names: IntArray) -> IntArray:
-    """The k-th time a trigram occurs in a text it becomes the item (trigram, k): a multiset turned into a set."""
-    ordered = np.sort(names)
+def _items(names: IntArray, rows: IntArray) -> tuple[IntArray, IntArray]:
+    """Row and column of every trigram of every text, by column: the k-th time that a trigram occurs in a text it is the
+    item (trigram, k), so that multisets become sets."""
+    _, names = np.unique(names, return_inverse=True)
+    ordered = np.sort(names * (int(rows[-1]) + 1) + rows)
+    names, rows = np.divmod(ordered, int(rows[-1]) + 1)
     starts = np.flatnonzero(np.concatenate(([True], ordered[1:] != ordered[:-1])))
-    lengths = np.diff(np.concatenate((starts, [ordered.size])))
-    return np.asarray(ordered * (2 * LONGEST) + np.arange(ordered.size) - np.repeat(starts, lengths))
+    times = np.arange(ordered.size) - np.repeat(starts, np.diff(np.concatenate((starts, [ordered.size]))))
+    _, columns = np.unique(names * (int(times.max()) + 1) + times, return_inverse=True)
+    order = np.argsort(columns, kind="stable")
+    return rows[order], columns[order]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.detect.similarity import LONGEST, similarity_matrix
+from monitor.detect.similarity import BY_PLACE, LONGEST, hamming_matrix, similarity_matrix
 
 
 def by_definition(one: str, other: str) -> float:
@@ -38,3 +38,19 @@ def test_empty_and_lone_surrogates_and_huge() -> None:
     np.testing.assert_allclose(np.diag(alike), 1)
     assert alike[0, 1] == 1
     assert alike[4, 5] == 1
+
+
+def test_equal_characters_at_equal_places_of_the_longer_text() -> None:
+    alike = hamming_matrix(["abcd", "abxd", "ab", "", ""])
+    expected = [[1, 3 / 4, 1 / 2, 0, 0], [3 / 4, 1, 1 / 2, 0, 0], [1 / 2, 1 / 2, 1, 0, 0]]
+    np.testing.assert_allclose(alike[:3], expected)
+    np.testing.assert_allclose(alike[3:], [[0, 0, 0, 1, 1]] * 2)
+    assert hamming_matrix([]).shape == (0, 0)
+    assert hamming_matrix(["\ud800", "x" * 50_000, "x" * BY_PLACE])[1, 2] == 1
+
+
+@given(st.lists(st.text(max_size=12), min_size=2, max_size=8))
+def test_both_are_kernels(texts: list[str]) -> None:
+    """No negative eigenvalue: what the maximum mean discrepancy needs."""
+    for gram in (similarity_matrix(texts), hamming_matrix(texts)):
+        assert np.linalg.eigvalsh(gram).min() > -1e-9

@@ -1,0 +1,153 @@
+"""``distribution``: answers as a whole are distributed otherwise than in the baseline, in whatever way.
+
+Three channels, each a permutation test within probes (``mmd``) of today against the baseline:
+
+* ``characters``: MMD^2 summed over probes. The kernel is the mean of two similarities of texts: the share of equal
+  characters at equal places (the Hamming kernel of Model Equality Testing; I. Gao, P. Liang, C. Guestrin, ICLR 2025,
+  arXiv 2410.20247) and trigram F1, which an inserted word does not upset.
+* ``wording``: counts of words and signs, hashed, and the shift that all probes share. It sees many times weaker faults
+  than a sum over probes: what quantization, a prompt or a new version does to the wording, it does everywhere.
+* ``meaning``: MMD^2 of the answers' embeddings, where every answer has one.
+
+Effect: the unbiased MMD^2 of ``characters`` as a share of what answers without anything in common would have, 0 to 1
+(a little under 0 by chance), with an interval by bootstrap over probes.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from functools import lru_cache
+from math import sqrt
+from typing import Final
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.detect import evidence, mmd
+from monitor.detect.parts import exhibits, quiet_but_moved
+from monitor.detect.reading import Channel, Reading, Verdict
+from monitor.detect.similarity import LONGEST, hamming_matrix, similarity_matrix
+from monitor.detect.surprise import NOW
+from monitor.records import PRODUCTION_SUITE, Comparison, Exhibit, GradedAnswer, Severity
+
+NAME: Final = "distribution"
+SEVERITY: Final = Severity.TICKET
+FAR_OFF: Final = 0.25
+"""Share of the way to nothing in common that is never called unchanged, however few answers."""
+WORDS: Final = 128
+"""Coordinates that words are hashed into: more would cost more and see no more (measured on the lab's faults)."""
+_WORD: Final = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\uffff]|[^\W_]+|\S")
+"""A sign of a script without spaces, a run of letters and digits, or any other sign."""
+
+
+def measure(comparison: Comparison) -> Reading | None:
+    """See the module. ``None`` with too few answers to the same probes, and for production samples: their inputs never
+    come twice, so that a change of inputs could not be told from one of answers."""
+    found = None if comparison.suite == PRODUCTION_SUITE else mmd.grouped(comparison)
+    if found is None:
+        return None
+    texts = [[one.text for one in answers] for answers in found.answers]
+    characters = mmd.Kernel([_characters(one) for one in texts])
+    statistics: dict[str, mmd.Statistic] = {"characters": characters, "wording": mmd.Shift([_words(t) for t in texts])}
+    if all(one.embedding is not None for answers in found.answers for one in answers):
+        statistics["meaning"] = mmd.Kernel([_embeddings(answers) for answers in found.answers])
+    results = mmd.tested(found, list(statistics.values()))
+    channels = tuple(
+        Channel.of(name, one.scores, "rise") for name, one in zip(statistics, results, strict=True)
+    )  # fmt: skip
+    above, below = _distances(found, characters)
+    inflation = evidence.likely_spread(channels[0].baseline)
+    effect = mmd.bootstrapped(above, below, mmd.seed_of(found), inflation)
+    return Reading(
+        channels=channels,
+        effect=effect,
+        unit="share of the way to nothing in common",
+        per_score=max(1e-6, results[0].spread / float(below.sum())),
+        answers_now=found.now,
+        answers_baseline=found.baseline,
+        tell=lambda verdict: _summary(comparison.target, verdict, channels, effect),
+        measures={"distribution_p_value": min(1.0, len(results) * min(one.p_value for one in results))},
+        exhibits=_exhibits(comparison, found, characters),
+    )
+
+
+def _summary(target: str, verdict: Verdict, channels: Sequence[Channel], effect: tuple[float, float, float]) -> str:
+    numbers = f"{effect[0]:.1%} of the way to nothing in common (95 % interval {effect[1]:.1%} to {effect[2]:.1%})"
+    loudest = max(channels, key=lambda one: one.score).name
+    if verdict.alarming:
+        return (
+            f"Answers of {target} are no longer distributed as in the baseline, most clearly in their {loudest}: "
+            f"{numbers}. Compare the answers below, and look for a new model version, prompt, sampling or weights."
+        )
+    if not verdict.moved and effect[0] < FAR_OFF:
+        return f"Answers are distributed as in the baseline: {numbers}."
+    return quiet_but_moved(f"the distribution of {target}'s answers moved, most in their {loudest}: {numbers}", verdict)
+
+
+def _characters(texts: Sequence[str]) -> mmd.Single:
+    """Vectors of the kernel of one probe's answers; equal texts are compared once."""
+    distinct, places = np.unique(np.array(texts, dtype=object), return_inverse=True)
+    both = 0.5 * (similarity_matrix(distinct.tolist()) + hamming_matrix(distinct.tolist()))
+    return mmd.kernel_vectors(both)[places]
+
+
+def _words(texts: Sequence[str]) -> mmd.Single:
+    """Root counts of words, hashed with signs and scaled to length 1 (K. Weinberger et al., Feature hashing for large
+    scale multitask learning, ICML 2009): one row a text."""
+    known: dict[str, NDArray[np.float32]] = {}
+    for text in texts:
+        if text not in known:
+            known[text] = _hashed(text)
+    return np.array([known[text] for text in texts], dtype=np.float32)
+
+
+def _hashed(text: str) -> NDArray[np.float32]:
+    row = [0.0] * WORDS
+    for word, count in sorted(Counter(_WORD.findall(text[:LONGEST].lower())).items()):
+        number = _number(word)
+        row[number % WORDS] += (1 if number >> 16 & 1 else -1) * sqrt(count)
+    whole = np.array(row, dtype=np.float32)
+    return np.asarray(whole / max(np.float32(1e-6), np.linalg.norm(whole)))
+
+
+@lru_cache(maxsize=16_384)
+def _number(word: str) -> int:
+    return crc32(word.encode("utf-8", "surrogatepass"))
+
+
+def _embeddings(answers: Sequence[GradedAnswer]) -> mmd.Single:
+    return np.array([one.embedding for one in answers], dtype=np.float32)
+
+
+def _distances(found: mmd.Grouped, kernel: mmd.Kernel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Each probe's unbiased MMD^2, and what it would be if nothing were in common: likeness within now and within then.
+
+    Where a probe has one answer now, likeness within the baseline stands for likeness within now.
+    """
+    above, below = [], []
+    for days, vectors in zip(found.days, kernel.vectors, strict=True):
+        now, gram = days == NOW, vectors @ vectors.T
+        across = float(gram[np.ix_(now, ~now)].mean())
+        inside = [_off_diagonal(gram[np.ix_(side, side)]) for side in (now, ~now)]
+        told = [one for one in inside if one is not None] or [1.0]
+        within = 2 * float(np.mean(told))
+        above.append(within - 2 * across)
+        below.append(within)
+    return np.array(above), np.maximum(np.array(below), 1e-9)
+
+
+def _off_diagonal(gram: mmd.Single) -> float | None:
+    size = gram.shape[0]
+    return float((gram.sum() - np.trace(gram)) / (size * (size - 1))) if size > 1 else None
+
+
+def _exhibits(comparison: Comparison, found: mmd.Grouped, kernel: mmd.Kernel) -> tuple[Exhibit, ...]:
+    """The probes that moved most, by today's answer that is least like the baseline's."""
+    moved = mmd.parts_today(found, kernel)
+    telling: dict[str, tuple[float, GradedAnswer]] = {}
+    for place, (probe, days, vectors) in enumerate(zip(found.probes, found.days, kernel.vectors, strict=True)):
+        now = np.flatnonzero(days == NOW)
+        strangest = now[int(np.argmin(vectors[now] @ vectors[days != NOW].mean(0)))]
+        telling[probe] = (float(moved[place]), found.answers[place][int(strangest)])
+    return exhibits(comparison, telling)

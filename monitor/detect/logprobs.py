@@ -1,0 +1,106 @@
+"""``logprobs``: the first token's log-probabilities moved, long before any answer looks otherwise.
+
+Log-probability tracking (T. Chauvin et al., ICLR 2026, arXiv 2512.03816): for each probe the mean absolute difference
+of the mean first-token log-probabilities, now and in the baseline, over all tokens seen in a top table; a token missing
+from an answer's table stands there at the table's least. Averaged over probes; labels are dealt out within probes
+(``mmd``). The paper asks one prompt for one token; here every probe's first token serves.
+
+Differences under ``TOLERANCE`` count as none: where an endpoint computes the same numbers every day, the last digits of
+another batch size would else be as certain as a new model.
+"""
+
+from math import isfinite
+from typing import Final
+
+import numpy as np
+
+from monitor.detect import evidence, mmd
+from monitor.detect.parts import exhibits, quiet_but_moved
+from monitor.detect.reading import Channel, Reading, Verdict
+from monitor.detect.surprise import NOW, FloatArray
+from monitor.records import PRODUCTION_SUITE, Arm, Comparison, Exhibit, GradedAnswer, Severity
+
+NAME: Final = "logprobs"
+SEVERITY: Final = Severity.TICKET
+TOLERANCE: Final = 0.005
+"""Nats: half a percent of a token's probability. The lab's 8-bit weights move tokens by 0.03, its 4-bit weights by 0.3,
+its unchanged model by 0.00001."""
+FAR_OFF: Final = 0.5
+"""Nats that are never called unchanged, however few answers."""
+LEAST_SHARE: Final = 0.5
+"""Share of the answers, on each side, that must tell log-probabilities."""
+
+
+def measure(comparison: Comparison) -> Reading | None:
+    """See the module. ``None`` where under half of the answers have first-token log-probabilities."""
+    if comparison.suite == PRODUCTION_SUITE or not (_told(comparison.now) and _told(comparison.baseline)):
+        return None
+    found = mmd.grouped(comparison, lambda one: bool(first_table(one)))
+    if found is None:
+        return None
+    tables = [_table(answers) for answers in found.answers]
+    statistic = mmd.Difference(tables, [1 / (table.shape[1] * len(tables)) for table in tables], TOLERANCE)
+    (result,) = mmd.tested(found, [statistic])
+    channel = Channel.of("first_token", result.scores, "rise")
+    parts = mmd.parts_today(found, statistic) * len(tables)
+    effect = mmd.bootstrapped(
+        parts, np.ones_like(parts), mmd.seed_of(found), evidence.likely_spread(channel.baseline)
+    )  # fmt: skip
+    return Reading(
+        channels=(channel,),
+        effect=effect,
+        unit="nats of mean first-token log-probability",
+        per_score=max(1e-6, result.spread),
+        answers_now=found.now,
+        answers_baseline=found.baseline,
+        tell=lambda verdict: _summary(comparison.target, verdict, effect),
+        measures={"logprobs_p_value": result.p_value},
+        exhibits=_exhibits(comparison, found, parts),
+    )
+
+
+def first_table(answer: GradedAnswer) -> dict[str, float]:
+    """First token's log-probabilities, the chosen token's among them; empty where none were told."""
+    if not answer.logprobs:
+        return {}
+    first = answer.logprobs[0]
+    table = {**first.top, first.token: first.top.get(first.token, first.logprob)}
+    return {token: value for token, value in table.items() if isfinite(value)}
+
+
+def _summary(target: str, verdict: Verdict, effect: tuple[float, float, float]) -> str:
+    numbers = f"{effect[0]:.3f} nats on average (95 % interval {effect[1]:.3f} to {effect[2]:.3f})"
+    if verdict.alarming:
+        return (
+            f"First-token log-probabilities of {target} moved by {numbers}: other weights, another prompt template or "
+            f"another serving stack. Ask the provider what was deployed; see whether answers changed too."
+        )
+    if not verdict.moved and effect[0] < FAR_OFF:
+        return f"First-token log-probabilities are as in the baseline: they differ by {numbers}."
+    return quiet_but_moved(f"first-token log-probabilities of {target} moved by {numbers}", verdict)
+
+
+def _told(answers: tuple[GradedAnswer, ...]) -> bool:
+    mine = [bool(first_table(one)) for one in answers if one.arm == Arm.SUBJECT]
+    return bool(mine) and sum(mine) >= LEAST_SHARE * len(mine)
+
+
+def _table(answers: tuple[GradedAnswer, ...]) -> mmd.Single:
+    """A row for each answer, a column for each token that any of them has."""
+    tops = [first_table(one) for one in answers]
+    place = {token: column for column, token in enumerate(sorted({token for top in tops for token in top}))}
+    rows = np.empty((len(tops), len(place)))
+    for row, top in zip(rows, tops, strict=True):
+        row[:] = min(top.values())
+        for token, value in top.items():
+            row[place[token]] = value
+    # centred, since single precision has no digits to spare for what all answers share
+    return np.asarray(rows - rows.mean(0), dtype=np.float32)
+
+
+def _exhibits(comparison: Comparison, found: mmd.Grouped, parts: FloatArray) -> tuple[Exhibit, ...]:
+    """The probes whose first token moved most."""
+    firsts = [answers[int(np.argmax(days == NOW))] for answers, days in zip(found.answers, found.days, strict=True)]
+    return exhibits(
+        comparison, {probe: (float(part), one) for probe, part, one in zip(found.probes, parts, firsts, strict=True)}
+    )

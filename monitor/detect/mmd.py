@@ -1,0 +1,343 @@
+"""Two groups of answers compared as a whole, and what labels dealt out by chance give: permutation tests by matrix
+products.
+
+Null hypothesis: within a probe, any of its pooled answers could have been today's. So labels are dealt out anew within
+each probe (a stratified permutation test) and statistics are computed from *contrasts*: a row of weights per dealing,
+1/m for the m answers called today's and -1/(n - m) for the others. With the contrast w, w K w is the squared maximum
+mean discrepancy (MMD) in the kernel K (A. Gretton et al., A kernel two-sample test, JMLR 13, 2012; its biased form, of
+which the unbiased one is a shift where group sizes are fixed) and w X is the difference of the groups' mean vectors, so
+that thousands of dealings are a few products, and all statistics share them.
+
+A day's score is its place among the dealings as a normal quantile: by rank up to the 99th percentile, and beyond by
+Wilson and Hilferty's cube root of the gamma distribution with the dealings' first three moments, set to meet there
+(E. B. Wilson and M. M. Hilferty, PNAS 17, 1931; tails fitted beyond what was drawn: T. A. Knijnenburg et al.,
+Bioinformatics 25, 2009), so that a change of everything scores far beyond what 10,000 dealings can tell apart.
+
+Cost: per dealing and probe of n answers O(n d), with d features or kernel vectors (at most n), in single precision.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import sha256
+from itertools import groupby
+from typing import Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.detect.parts import FEWEST_BASELINE, FEWEST_NOW, by_probe, day_index
+from monitor.detect.surprise import FARTHEST, NOW, DayScores, FloatArray, IntArray, full_days
+from monitor.records import Arm, Comparison, GradedAnswer
+
+Single = NDArray[np.float32]
+
+PERMUTATIONS: Final = 10_000
+"""Dealings that today is judged by; its p-value is at least 1/10,001."""
+PERMUTATIONS_A_DAY: Final = 2_000
+"""Dealings that a baseline day is judged by; days that answered equally often share them."""
+WHITENING: Final = 0.75
+"""Power of the standard deviation that ``Shift`` divides by; measured on the lab's faults, flat from 0.5 to 1."""
+_NUMBERS: Final = 1_000_000
+"""Weights that are held at once, 4 MB: they stay in the processor's cache."""
+_BY_RANK: Final = 0.01
+"""Share of the dealings beyond which a score follows the fitted tail instead of ranks."""
+_BOOTSTRAPS: Final = 1_000
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """The subject's answers by probe, probes with answers on both sides only, each answer with its day."""
+
+    probes: tuple[str, ...]
+    answers: tuple[tuple[GradedAnswer, ...], ...]
+    days: tuple[IntArray, ...]
+    """``NOW`` or the index of the baseline's day, for each of ``answers``."""
+
+    @property
+    def now(self) -> int:
+        return sum(int((days == NOW).sum()) for days in self.days)
+
+    @property
+    def baseline(self) -> int:
+        return sum(int((days != NOW).sum()) for days in self.days)
+
+
+def grouped(comparison: Comparison, wanted: Callable[[GradedAnswer], bool] = lambda _: True) -> Grouped | None:
+    """The subject's wanted answers; ``None`` where too few for a verdict."""
+    index = day_index(comparison.baseline)
+    now, then = by_probe(filter(wanted, comparison.now), Arm.SUBJECT), by_probe(
+        filter(wanted, comparison.baseline), Arm.SUBJECT
+    )  # fmt: skip
+    probes = tuple(sorted(now.keys() & then.keys()))
+    found = Grouped(
+        probes,
+        tuple((*now[probe], *then[probe]) for probe in probes),
+        tuple(np.array([NOW] * len(now[probe]) + [index[one.slot] for one in then[probe]]) for probe in probes),
+    )
+    return found if found.now >= FEWEST_NOW and found.baseline >= FEWEST_BASELINE else None
+
+
+class Statistic(Protocol):
+    """A number that grows as two groups differ. Strata are probes; ``vectors``: a row for each answer of a stratum."""
+
+    def on(self, kept: Sequence[IntArray]) -> "Statistic":
+        """The same of a subset: the indices kept in each stratum."""
+
+    def values(self, weights: Single, places: Sequence[slice]) -> Single:
+        """One number for each row of contrasts; ``places`` are the strata's columns. A stratum without contrast is 0
+        throughout."""
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """MMD^2 summed over the strata: kernels of answers to one probe, 0 between probes."""
+
+    vectors: Sequence[Single]
+    """Their dot products are the kernel."""
+
+    def on(self, kept: Sequence[IntArray]) -> "Kernel":
+        return Kernel(_rows(self.vectors, kept))
+
+    def values(self, weights: Single, places: Sequence[slice]) -> Single:
+        return np.asarray(sum(self.part(stratum, weights[:, place]) for stratum, place in enumerate(places)))
+
+    def part(self, stratum: int, weights: Single) -> Single:
+        """One stratum's MMD^2."""
+        away = weights @ self.vectors[stratum]
+        return np.asarray(np.einsum("ij,ij->i", away, away))
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Absolute difference of the groups' mean vectors, summed over coordinates and strata.
+
+    Coordinates that differ by less than ``tolerance`` count as equal, others by what is beyond it.
+    """
+
+    vectors: Sequence[Single]
+    factors: Sequence[float]
+    """What a stratum's sum is multiplied by: 1/coordinates for a mean, 1/2 for a total variation distance."""
+    tolerance: float = 0.0
+
+    def on(self, kept: Sequence[IntArray]) -> "Difference":
+        return Difference(_rows(self.vectors, kept), self.factors, self.tolerance)
+
+    def values(self, weights: Single, places: Sequence[slice]) -> Single:
+        return np.asarray(sum(self.part(stratum, weights[:, place]) for stratum, place in enumerate(places)))
+
+    def part(self, stratum: int, weights: Single) -> Single:
+        """One stratum's difference."""
+        away = np.maximum(0.0, np.abs(weights @ self.vectors[stratum]) - np.float32(self.tolerance))
+        return np.asarray(np.float32(self.factors[stratum]) * away.sum(1), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Squared length of the mean vectors' difference *summed over the strata first*: the MMD of a kernel that compares
+    across probes, each answer after its probe's mean.
+
+    What all probes share adds up (a wording that becomes rarer everywhere), what each does by itself averages out: for
+    Q probes the gain over summed MMDs is up to the root of Q. Coordinates are divided by their within-probe standard
+    deviation to the power ``WHITENING``: rare wordings weigh more than their share, but not as much as common ones.
+    """
+
+    vectors: Sequence[Single]
+
+    def on(self, kept: Sequence[IntArray]) -> "Shift":
+        return Shift(_rows(self.vectors, kept))
+
+    def values(self, weights: Single, places: Sequence[slice]) -> Single:
+        away = weights @ self._scaled
+        return np.asarray(np.einsum("ij,ij->i", away, away))
+
+    @cached_property
+    def _scaled(self) -> Single:
+        centred = [_centred(one) for one in self.vectors]
+        variance = np.mean([(one**2).mean(0) for one in centred], axis=0)
+        # a coordinate that hardly varies is not blown up beyond reason
+        scale = (variance + 0.02 * variance.mean() + 1e-9) ** (-0.5 * WHITENING)
+        return np.asarray(np.concatenate(centred) * scale, dtype=np.float32)
+
+
+def _centred(vectors: Single) -> Single:
+    """Contrasts do not see a common part, but single precision does: equal answers must differ by nothing at all."""
+    return np.asarray(vectors - vectors.mean(0, dtype=np.float64), dtype=np.float32)
+
+
+def _rows(vectors: Sequence[Single], kept: Sequence[IntArray]) -> list[Single]:
+    return [one[rows] for one, rows in zip(vectors, kept, strict=True)]
+
+
+def kernel_vectors(gram: FloatArray) -> Single:
+    """Rows whose dot products are the kernel ``gram``, as few coordinates as will do (its eigenvectors)."""
+    values, vectors = np.linalg.eigh(gram)
+    kept = values > 1e-6 * max(1e-12, float(values[-1]))
+    return np.asarray(vectors[:, kept] * np.sqrt(values[kept]), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Tested:
+    """One statistic's verdict. ``usual`` and ``spread``: mean and standard deviation of today's dealings."""
+
+    scores: DayScores
+    p_value: float
+    """(b + 1)/(B + 1) with b of the B dealings at least as far as today: honest for any B. B. Phipson and G. K. Smyth,
+    Permutation p-values should never be zero (Stat. Appl. Genet. Mol. Biol. 9, 2010)."""
+    observed: float
+    usual: float
+    spread: float
+
+
+def tested(found: Grouped, statistics: Sequence[Statistic]) -> list[Tested]:
+    """Today against the baseline, and each full day of the baseline against the rest of it, by every statistic."""
+    labels = [days == NOW for days in found.days]
+    observed = _observed(statistics, labels)
+    sizes, counts = [one.size for one in labels], [int(one.sum()) for one in labels]
+    draws = _dealt(statistics, sizes, counts, PERMUTATIONS, seed_of(found))
+    return [
+        Tested(
+            DayScores(_score(value, drawn), days),
+            float((_reaching(value, drawn) + 1) / (drawn.size + 1)),
+            float(value),
+            float(drawn.mean()),
+            float(drawn.std()),
+        )
+        for value, drawn, days in zip(observed, draws, _baseline(found, statistics), strict=True)
+    ]
+
+
+def seed_of(found: Grouped, *, baseline: bool = False) -> int:
+    """A seed from the answers themselves (the ``baseline``'s only: its days score alike at every look), so that the
+    same answers are dealt out alike, today and when recomputed."""
+    digest = sha256()
+    for probe, answers, days in zip(found.probes, found.answers, found.days, strict=True):
+        used = [(int(day), one.text) for day, one in zip(days, answers, strict=True) if not (baseline and day == NOW)]
+        digest.update(repr((probe, used)).encode("utf-8", "surrogatepass"))
+    return int.from_bytes(digest.digest()[:8], "big")
+
+
+def contrasts(labels: NDArray[np.bool_]) -> Single:
+    """Rows of weights from rows of labels: 1/m for the m ``True``, -1/(n - m) for the others; 0 where all are alike."""
+    count = labels.shape[1]
+    chosen = labels.sum(1, keepdims=True)
+    return np.asarray((labels - chosen / count) * (count / np.maximum(1, chosen * (count - chosen))), dtype=np.float32)
+
+
+def parts_today(found: Grouped, statistic: Kernel | Difference) -> FloatArray:
+    """Each stratum's part of today's statistic."""
+    rows = [statistic.part(i, contrasts((days == NOW)[None, :]))[0] for i, days in enumerate(found.days)]
+    return np.array(rows, dtype=np.float64)
+
+
+def bootstrapped(above: FloatArray, below: FloatArray, seed: int, inflation: float) -> tuple[float, float, float]:
+    """Ratio of two sums over probes with its 95 % interval, by resampling probes; widened ``inflation`` times.
+
+    ``inflation`` >= 1, for what days differ by; the interval always holds the ratio. B. Efron (Annals of Statistics 7,
+    1979).
+    """
+    picks = np.random.default_rng(seed).multinomial(above.size, [1 / above.size] * above.size, size=_BOOTSTRAPS)
+    ratio = float(above.sum() / below.sum())
+    low, high = np.quantile((picks @ above) / np.maximum(picks @ below, 1e-12), [0.025, 0.975])
+    return ratio, ratio - inflation * max(0.0, ratio - float(low)), ratio + inflation * max(0.0, float(high) - ratio)
+
+
+def _baseline(found: Grouped, statistics: Sequence[Statistic]) -> list[tuple[float, ...]]:
+    """For each statistic, the score of each full day of the baseline against its other days."""
+    kept = [np.flatnonzero(days != NOW) for days in found.days]
+    days = [days[rows] for days, rows in zip(found.days, kept, strict=True)]
+    restricted = [one.on(kept) for one in statistics]
+    sizes, seed = [one.size for one in days], seed_of(found, baseline=True)
+    dealt: dict[tuple[int, ...], FloatArray] = {}
+    scores: list[tuple[float, ...]] = [() for _ in statistics]
+    for day in full_days(np.concatenate(days)).tolist():
+        labels = [one == day for one in days]
+        counts = tuple(int(one.sum()) for one in labels)
+        if counts not in dealt:
+            dealt[counts] = _dealt(restricted, sizes, counts, PERMUTATIONS_A_DAY, seed)
+        values = _observed(restricted, labels)
+        scores = [(*known, _score(*one)) for known, *one in zip(scores, values, dealt[counts], strict=True)]
+    return scores
+
+
+def _observed(statistics: Sequence[Statistic], labels: Sequence[NDArray[np.bool_]]) -> list[float]:
+    weights = np.concatenate([contrasts(one[None, :]) for one in labels], axis=1)
+    places = _places([one.size for one in labels])
+    return [float(one.values(weights, places)[0]) for one in statistics]
+
+
+def _places(sizes: Sequence[int]) -> list[slice]:
+    ends = np.cumsum(sizes).tolist()
+    return [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+
+
+def _dealt(
+    statistics: Sequence[Statistic], sizes: Sequence[int], counts: Sequence[int], times: int, seed: int
+) -> FloatArray:
+    """Every statistic of ``times`` dealings of ``counts`` labels among ``sizes`` answers: shape (statistics, times).
+
+    For each pair of sizes as many random dealings are made once, and each stratum draws from them by itself.
+    """
+    rng = np.random.default_rng(seed)
+    shapes = list(zip(sizes, counts, strict=True))
+    tables = {shape: _dealings(*shape, times, rng) for shape in sorted(set(shapes))}
+    places = _places(sizes)
+    batch = max(1, min(times, _NUMBERS // max(1, sum(sizes))))
+    found = []
+    for start in range(0, times, batch):
+        rows = min(batch, times - start)
+        weights = np.concatenate(
+            [
+                tables[shape][rng.integers(times, size=(rows, len(list(alike))))].reshape(rows, -1)
+                for shape, alike in groupby(shapes)
+            ],
+            axis=1,
+        )
+        found.append([one.values(weights, places) for one in statistics])
+    return np.concatenate(found, axis=1, dtype=np.float64)
+
+
+def _dealings(size: int, count: int, times: int, rng: np.random.Generator) -> Single:
+    labels = np.zeros((times, size), dtype=bool)
+    if 0 < count < size:
+        order = rng.random((times, size), dtype=np.float32).argpartition(count - 1, axis=1)[:, :count]
+        np.put_along_axis(labels, order, True, axis=1)
+    return contrasts(labels)
+
+
+def _reaching(value: float, drawn: FloatArray) -> int:
+    """Dealings at least as far as ``value``, but for rounding in single precision."""
+    return int((drawn >= value - _rounding(drawn)).sum())
+
+
+def _rounding(drawn: FloatArray) -> float:
+    return 1e-5 * float(np.abs(drawn).mean()) + 1e-10
+
+
+def _score(value: float, drawn: FloatArray) -> float:
+    """``value``'s place among the dealings as a normal quantile; 0 where all dealings are alike."""
+    spread = float(drawn.std())
+    if spread <= _rounding(drawn):
+        return 0.0
+    score = _rank_score(value, drawn)
+    edge = float(np.quantile(drawn, 1 - _BY_RANK))
+    if value > edge:
+        skew = float((((drawn - drawn.mean()) / spread) ** 3).mean())
+        fitted = [_cube_root((one - float(drawn.mean())) / spread, skew) for one in (value, edge)]
+        score = _rank_score(edge, drawn) + fitted[0] - fitted[1]
+    return float(np.clip(score, -FARTHEST, FARTHEST))
+
+
+def _rank_score(value: float, drawn: FloatArray) -> float:
+    """By the mid-rank: ties count by half."""
+    from scipy.special import ndtri
+
+    above, reaching = int((drawn > value + _rounding(drawn)).sum()), _reaching(value, drawn)
+    return -float(ndtri((0.5 * (above + reaching) + 0.5) / (drawn.size + 1)))
+
+
+def _cube_root(away: float, skew: float) -> float:
+    """Normal quantile of a gamma (Pearson type III) variable ``away`` standard deviations from its mean."""
+    if skew < 0.02:
+        return away
+    return float(6 / skew * (np.cbrt(max(0.0, 1 + skew * away / 2)) - 1) + skew / 6)
