@@ -157,7 +157,7 @@ def _place(
 ) -> _Probe:
     """Place one probe's answers; ``turn`` says where among the baseline's today's stand in."""
     count, size, all_bases = len(now), len(now) + len(then), len(now) + len(then) + len(bases)
-    alike = similarity_matrix([one.text for one in [*now, *then, *bases, *base_now]])
+    alike = _alike([*now, *then, *bases, *base_now])
     stand_in = (turn + np.arange(count)) % len(then)
     rows = np.concatenate([stand_in, np.arange(len(then))])
     blocks, base_blocks = _blocks(then), _blocks(bases)
@@ -189,6 +189,13 @@ def _place(
         ),
         concurrent=alike[:count, all_bases:].mean(axis=1) - usual if base_now else np.empty(0),
     )
+
+
+def _alike(found: Sequence[GradedAnswer]) -> FloatArray:
+    """Similarity of every pair; texts that come again are compared once."""
+    first = {text: index for index, text in enumerate(dict.fromkeys(one.text for one in found))}
+    places = [first[one.text] for one in found]
+    return similarity_matrix(list(first))[np.ix_(places, places)]
 
 
 def _blocks(found: Sequence[GradedAnswer]) -> IntArray:

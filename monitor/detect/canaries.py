@@ -97,7 +97,7 @@ def _judged(comparison: Comparison) -> _Rows:
         blocks: list[Hashable] = [one.slot for one in before]
         if len(set(blocks)) == 1:
             blocks = list(range(len(before)))
-        decisive = {block: _decisive(_without(before, blocks, block)) for block in blocks}
+        decisive = {block: _decisive(_without(before, blocks, block)) for block in dict.fromkeys(blocks)}
         stand_ins = [blocks[(turn + index) % len(blocks)] for index in range(len(now[probe]))]
         placed = [(NOW, block, one) for block, one in zip(stand_ins, now[probe], strict=True)]
         placed += [(days[one.slot], block, one) for block, one in zip(blocks, before, strict=True)]

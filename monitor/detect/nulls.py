@@ -115,7 +115,7 @@ def base_share(log_ratio: FloatArray, inflation: float = 1.0) -> tuple[float, fl
 
     >>> from numpy import array
     >>> [round(x, 2) for x in base_share(array([6.0] * 6 + [-6.0] * 14))]
-    [0.3, 0.14, 0.52]
+    [0.3, 0.13, 0.52]
     """
     shares = np.linspace(0.0, 1.0, 401)
     ratios = np.exp(np.clip(log_ratio, -MOST, MOST))
