@@ -31,7 +31,7 @@ LEAST_SHARE: Final = 0.5
 """Days of the baseline with under this share of a usual day's answers are left out: they spread more."""
 FARTHEST: Final = 40.0
 """No score is farther out: beyond, the assumptions are what could be wrong, not the arithmetic."""
-_STEPS: Final = 60
+_STEPS: Final = 100
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ def day_scores(sample: Sample, *, tolerance: float = 0.0) -> DayScores:
 
     Positive means larger values than usual. Today is compared with the baseline and itself, a day of the baseline
     with the baseline (which it is part of): each is pulled towards 0 by its own share of the pool, a little.
-    A day whose values leave no room for surprise (all pooled values equal) scores 0. ``tolerance`` (in the value's unit,
-    >= 0): today's mean is first moved towards the usual by as much, so that a change no larger scores about 0.
+    A day whose values leave no room for surprise (all pooled values equal) scores 0. ``tolerance`` (in the value's
+    unit, >= 0): today's mean is first moved towards the usual by as much, so that a change no larger scores about 0.
 
     >>> rows = [(probe, day, float(day == NOW)) for probe in "abcdefgh" for day in (NOW, *range(10))]
     >>> found = day_scores(sample_of(rows))
@@ -94,14 +94,17 @@ def day_scores(sample: Sample, *, tolerance: float = 0.0) -> DayScores:
     (6.0, {0.0})
     """
     then = ~sample.now
-    pooled = _Pool(sample.stratum, sample.value)
-    before = _Pool(sample.stratum[then], sample.value[then])
-    full = full_days(sample.day[then])
-    baseline = tuple(
-        before.score(sample.stratum[sample.day == day], sample.value[sample.day == day]) for day in full.tolist()
+    stratum, day, value = sample.stratum[then], sample.day[then], sample.value[then]
+    baseline = _Pool(stratum, value).scores(
+        [(stratum[day == one], value[day == one]) for one in full_days(day).tolist()]
     )
-    now = pooled.score(sample.stratum[sample.now], sample.value[sample.now], tolerance)
-    return DayScores(now, baseline)
+    return DayScores(score_now(sample, tolerance=tolerance), tuple(baseline.tolist()))
+
+
+def score_now(sample: Sample, *, tolerance: float = 0.0) -> float:
+    """Today's score alone, for signals whose samples differ from day to day."""
+    pooled = _Pool(sample.stratum, sample.value)
+    return float(pooled.scores([(sample.stratum[sample.now], sample.value[sample.now])], tolerance)[0])
 
 
 def full_days(days: IntArray) -> IntArray:
@@ -128,52 +131,83 @@ class _Pool:
             self.table[rows, columns] = centred / self.spread
         self.chance[rows, columns] = 1.0 / counts[rows]
 
-    def score(self, stratum: IntArray, value: FloatArray, tolerance: float = 0.0) -> float:
-        """r* of the sum of ``value``, picked from the pool of its strata; 0 where nothing can surprise."""
-        if self.spread <= 1e-12 or value.size == 0:
-            return 0.0
-        places = np.searchsorted(self.names, stratum)
-        picked = np.bincount(places, minlength=self.names.size).astype(np.float64)
-        total = float((value - self.means[places]).sum())
-        total = float(np.sign(total)) * max(0.0, abs(total) - tolerance * value.size) / self.spread
-        used = picked > 0
-        return _modified_root(self.table[used], self.chance[used], picked[used], total)
+    def scores(self, days: list[tuple[IntArray, FloatArray]], tolerance: float = 0.0) -> FloatArray:
+        """The score of each day's (strata, values) as picks from the pool; 0 where nothing can surprise."""
+        if self.spread <= 1e-12:
+            return np.zeros(len(days))
+        picked = np.zeros((len(days), self.names.size))
+        total = np.zeros(len(days))
+        for index, (stratum, value) in enumerate(days):
+            places = np.searchsorted(self.names, stratum)
+            picked[index] = np.bincount(places, minlength=self.names.size)
+            away = float((value - self.means[places]).sum())
+            total[index] = np.sign(away) * max(0.0, abs(away) - tolerance * value.size) / self.spread
+        return modified_roots(self.table[None], self.chance[None], picked, total)
 
 
-def _modified_root(table: FloatArray, chance: FloatArray, picked: FloatArray, total: float) -> float:
-    """r* = r + log(u / r) / r at the saddlepoint s with K'(s) = ``total`` (found by safeguarded Newton steps)."""
-    variance = float((picked * ((chance * table**2).sum(1))).sum()) + SMOOTHING**2 * float(picked.sum())
-    if abs(total) < 1e-6 * np.sqrt(variance):
-        return 0.0
-    s, low, high = total / variance, -np.inf, np.inf
-    cumulant = slope = curve = 0.0
+def modified_roots(table: FloatArray, chance: FloatArray, picked: FloatArray, total: FloatArray) -> FloatArray:
+    """r* of each day's sum: shape (days,).
+
+    Args:
+        table: values of each probe's pool, centred, (days or 1, probes, answers).
+        chance: of each value to be picked, the same shape; 0 where there is none, each row sums to 1 or is 0.
+        picked: picks from each probe's pool, (days, probes).
+        total: the day's sum of centred values, (days,).
+
+    r* = r + log(u / r) / r at the saddlepoint s with K'(s) = ``total``, found by safeguarded Newton steps. Near the
+    middle, where r* of a few rare events has the wrong sign, the plain score counts.
+    """
+    variance = (picked * (chance * table**2).sum(2)).sum(1) + SMOOTHING**2 * picked.sum(1)
+    spread = np.sqrt(np.maximum(variance, 1e-300))
+    plain = total / spread
+    s, cumulant, curve = _saddlepoints(table, chance, picked, total, variance)
+    root = np.sign(s) * np.sqrt(np.maximum(0.0, 2.0 * (s * total - cumulant)))
+    far = np.abs(root) > 1e-3
+    safe, at = np.where(far, root, 1.0), np.where(far, s, 1.0)
+    bent = safe + np.log(np.maximum(at * np.sqrt(curve) / safe, 1e-300)) / safe
+    return np.clip(np.where(far & (np.sign(bent) == np.sign(total)), bent, plain), -FARTHEST, FARTHEST)
+
+
+def _saddlepoints(
+    table: FloatArray, chance: FloatArray, picked: FloatArray, total: FloatArray, variance: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """s with K'(s) = ``total`` of each day, K(s) and K''(s)."""
+    s, low, high = total / np.maximum(variance, 1e-300), np.full(total.size, -np.inf), np.full(total.size, np.inf)
+    cumulant, curve = np.zeros(total.size), np.ones(total.size)
+    going = np.flatnonzero(np.abs(total) > 0)
     for _ in range(_STEPS):
-        cumulant, slope, curve = _cumulants(table, chance, picked, s)
-        gap = slope - total
-        if abs(gap) <= 1e-9 * max(1.0, abs(total)):
+        rows = going if len(table) > 1 else slice(None)
+        cumulant[going], slope, curve[going] = _cumulants(table[rows], chance[rows], picked[going], s[going])
+        gap = slope - total[going]
+        left = np.abs(gap) > 1e-9 * np.maximum(1.0, np.abs(total[going]))
+        going, gap = going[left], gap[left]
+        if not going.size:
             break
-        low, high = (s, high) if gap < 0 else (low, s)
-        step = s - gap / curve
-        inside = low < step < high
-        s = step if inside else (0.5 * (low + high) if np.isfinite(low + high) else 2.0 * s)
-    root = np.sign(s) * np.sqrt(max(0.0, 2.0 * (s * total - cumulant)))
-    if abs(root) < 1e-4:
-        return float(total / np.sqrt(variance))
-    score = root + np.log(s * np.sqrt(curve) / root) / root
-    return float(np.clip(score, -FARTHEST, FARTHEST))
+        low[going] = np.where(gap < 0, s[going], low[going])
+        high[going] = np.where(gap < 0, high[going], s[going])
+        step = s[going] - gap / curve[going]
+        bounded = np.isfinite(low[going]) & np.isfinite(high[going])
+        middle = 0.5 * (np.where(bounded, low[going], 0.0) + np.where(bounded, high[going], 0.0))
+        inside = (low[going] < step) & (step < high[going])
+        s[going] = np.where(inside, step, np.where(bounded, middle, 2.0 * s[going]))
+    return s, cumulant, curve
 
 
-def _cumulants(table: FloatArray, chance: FloatArray, picked: FloatArray, s: float) -> tuple[float, float, float]:
+def _cumulants(
+    table: FloatArray, chance: FloatArray, picked: FloatArray, s: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """K(s) and its first two derivatives for the sum of ``picked`` independent picks a row, with the smoothing."""
-    exponent = s * table
-    top = np.where(chance > 0, exponent, -np.inf).max(1, keepdims=True)
-    weight = chance * np.exp(exponent - top)
-    mass = weight.sum(1)
-    mean = (weight * table).sum(1) / mass
-    spread = (weight * table**2).sum(1) / mass - mean**2
-    noise, count = SMOOTHING**2, float(picked.sum())
+    exponent = s[:, None, None] * table
+    top = np.where(chance > 0, exponent, -np.inf).max(2)
+    top = np.where(np.isfinite(top), top, 0.0)
+    weight = chance * np.exp(np.minimum(exponent - top[:, :, None], 0.0))
+    mass = np.maximum(weight.sum(2), 1e-300)
+    weighted = weight * table
+    mean = weighted.sum(2) / mass
+    spread = (weighted * table).sum(2) / mass - mean**2
+    noise, count = SMOOTHING**2, picked.sum(1)
     return (
-        float((picked * (np.log(mass) + top[:, 0])).sum()) + 0.5 * noise * s * s * count,
-        float((picked * mean).sum()) + noise * s * count,
-        float((picked * np.maximum(spread, 0.0)).sum()) + noise * count,
+        (picked * np.where(picked > 0, np.log(mass) + top, 0.0)).sum(1) + 0.5 * noise * s * s * count,
+        (picked * mean).sum(1) + noise * s * count,
+        (picked * np.maximum(spread, 0.0)).sum(1) + noise * count,
     )
