@@ -39,7 +39,7 @@ NEEDS: Final[Mapping[str, str]] = {
     "base_match": "a base, and temperature 0",
     "canaries": "probes with checks that the fine-tune passes and the base fails",
     "judge_score": "a judge and a rubric",
-    "negative_flips": "probes with checks",
+    "negative_flips": "probes with checks that nearly always pass, or nearly always fail, over enough answers",
     "distribution": "10 answers in the baseline and 5 a run",
     "logprobs": "an endpoint that tells log-probabilities, and sampling.logprobs in the suite",
     "border": "probes whose first words are a near tie",

@@ -1,0 +1,230 @@
+"""``cliffwatch calibrate``: what a target's own approved baseline lets each signal see, and whether it arms pages.
+
+Nothing is asked and nothing is written: the answers are in the store.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from math import log10
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from monitor import detect
+from monitor.detect import calibrate, policy
+from monitor.detect.calibrate import Sight
+from monitor.detect.parts import FEWEST_NOW
+from monitor.detect.reading import Channel
+from monitor.records import PRODUCTION_SUITE, Baseline, Comparison, Finding, Severity, Suite
+
+if TYPE_CHECKING:
+    from monitor.config import Report
+    from monitor.cycle import House
+    from monitor.settings import Settings
+    from monitor.store import Store
+
+NOTES: Final = (
+    "spread: how much days differ, over chance (1.0 is chance alone). answers: of one day. smallest change seen: "
+    "within so many looks, with 80 % chance, at the promised rate of false pages, if it moves this signal alone; where it is "
+    "more than can change (a share over 1), nothing is seen so soon. Four times the answers a day see about half the "
+    "change, as long as the spread stays near 1; twice the days, about 3/4 of it."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What one approved baseline lets its signals see."""
+
+    target: str
+    suite: str
+    baseline: Baseline
+    false_pages_per_target_year: float
+    looks_per_year: float
+    sights: tuple[Sight, ...]
+    unread: Mapping[str, str]
+    """Signal that cannot be read from this baseline -> what it needs."""
+
+
+def calibrations(house: "House", target: str, suite: str | None) -> tuple[list[Calibration], list[str]]:
+    """A calibration for each chosen suite, and a line for each that has no approved baseline to calibrate from."""
+    from monitor import commands
+
+    found, without = [], []
+    for name in commands.chosen_suites(house, target, suite):
+        approved = house.store.approved(target, name)
+        if approved is not None and commands.armed(house, approved):
+            found.append(_calibration(house, approved))
+        else:
+            why = "no approved baseline" if approved is None else "the approved baseline is of another version of it"
+            without.append(f"{target}/{name}: {why}; cliffwatch baseline capture {target} --days 14, then approve")
+    return found, without
+
+
+def _calibration(house: "House", baseline: Baseline) -> Calibration:
+    from monitor.cycle import TICKETS, line_log10
+    from monitor.schedule import looks_per_year
+
+    target, suite = baseline.target, baseline.suite
+    before = tuple(house.store.answers(baseline.run_ids))
+    line = line_log10(house.settings, target, suite)
+    fleet = 1 + len(house.store.ticket_streams((target, suite), TICKETS))
+    comparison = Comparison(
+        run_id=0,
+        target=target,
+        suite=suite,
+        now=calibrate.as_today(before),
+        baseline=before,
+        prompts={},
+        page_line_log10=line,
+        ticket_line_log10=line + log10(fleet),  # while the fleet is quiet
+        baseline_id=baseline.id,
+        baseline_at_once=baseline.at_once,
+        temperature=None if suite == PRODUCTION_SUITE else house.suites[suite].sampling.temperature,
+    )
+    readings = detect.readings_for(comparison)
+    return Calibration(
+        target=target,
+        suite=suite,
+        baseline=baseline,
+        false_pages_per_target_year=house.settings.alarms.false_pages_per_target_year,
+        looks_per_year=looks_per_year(house.settings.schedule, suite),
+        sights=calibrate.sights(comparison, readings, detect.SEVERITIES),
+        unread={name: calibrate.NEEDS[name] for name in detect.SIGNALS if name not in readings},
+    )
+
+
+def arming(store: "Store", target: str, suite: str) -> list[tuple[str, str]]:
+    """(page signal, why it is only a ticket) for each that the approved baseline does not arm; empty without one.
+
+    Two look-ups: what the baseline's own numbers say, or else what its latest findings were told; ``calibrate`` reads
+    the answers themselves.
+    """
+    baseline = store.approved(target, suite)
+    if baseline is None:
+        return []
+    pages = [name for name, severity in detect.SEVERITIES.items() if severity is Severity.PAGE]
+    days = Channel("", 0.0, (0.0,) * baseline.days, "rise")
+    reason = policy.cannot_carry(days, at_once=baseline.at_once)
+    if reason:
+        return [(name, reason) for name in pages]
+    latest = store.latest_findings(target, suite, exhibits=False)
+    restless = f"The baseline's days are too few or differ too much: cliffwatch calibrate {target} --suite {suite}"
+    return [(one.signal, restless) for one in latest if _withheld(one, baseline)]
+
+
+def _withheld(finding: Finding, baseline: Baseline) -> bool:
+    page = detect.SEVERITIES.get(finding.signal) is Severity.PAGE
+    return page and finding.severity is Severity.TICKET and finding.baseline_id == baseline.id
+
+
+def told(found: Sequence[tuple[str, str]]) -> list[str]:
+    """``arming``'s result in sentences, one for each reason."""
+    reasons = dict.fromkeys(reason for _, reason in found)
+    return [
+        f"pages are not armed ({', '.join(name for name, why in found if why == reason)}). {reason}"
+        for reason in reasons
+    ]
+
+
+def with_arming(report: "Report") -> "Report":
+    """``check``'s report with a warning for each suite whose approved baseline does not arm pages, or that cannot get
+    one that does.
+
+    Baselines are read from the store where it is there and can be read; nothing is created, and a store that cannot be
+    reached is not the configuration's fault.
+    """
+    from monitor.errors import CliffwatchError
+    from monitor.problems import Problem
+
+    settings = report.settings
+    if settings is None:
+        return report
+    said: dict[tuple[str, str], list[str]] = {}
+    with suppress(CliffwatchError):
+        said = _armings(settings)
+    warnings = [
+        Problem(settings.store if (target, suite) in said else "", None, f"{target}/{suite}", line)
+        for target, configured in settings.targets.items()
+        for suite in configured.run_suites
+        for line in said.get((target, suite), [*_promises(settings, report.suites.get(suite))])
+    ]
+    return replace(report, warnings=(*report.warnings, *warnings))
+
+
+def _armings(settings: "Settings") -> dict[tuple[str, str], list[str]]:
+    """What is to be said of each approved baseline in the store, by target and suite. Raises CliffwatchError."""
+    from monitor.store import open_store
+
+    if not _is_there(settings.store):
+        return {}
+    store = open_store(settings.store, migrate=False)
+    try:
+        return {
+            (target, suite): told(arming(store, target, suite))
+            for target, configured in settings.targets.items()
+            for suite in configured.run_suites
+            if store.approved(target, suite) is not None
+        }
+    finally:
+        store.close()
+
+
+def _promises(settings: "Settings", suite: Suite | None) -> Iterator[str]:
+    """What a suite cannot promise, whatever its baseline will be."""
+    from monitor.schedule import looks_per_year
+
+    if suite is None:
+        return
+    answers, days = len(suite.probes) * suite.replicates, round(365 / looks_per_year(settings.schedule, suite.name))
+    if answers < FEWEST_NOW:
+        yield f"asks {answers} answers a run, and under {FEWEST_NOW} no signal is read: add probes or replicates"
+    if not any(probe.checks for probe in suite.probes):
+        judged = settings.judge is not None and any(probe.rubric or suite.rubric for probe in suite.probes)
+        unread = "canaries is" if judged else "canaries and negative_flips are"
+        yield f"{unread} not read: no probe has checks"
+    if days > 1:
+        yield f"one look in {days} days: a baseline that arms pages takes {days * policy.ENOUGH_DAYS} days"
+
+
+def _is_there(url: str) -> bool:
+    return not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///").partition("?")[0]).is_file()
+
+
+def show(found: Sequence[Calibration], *, as_json: bool) -> None:
+    """Print it: a table for each suite and, in sentences, what is withheld; or JSON."""
+    from monitor.show import console, print_json
+
+    if as_json:
+        print_json(list(found))
+        return
+    out = console()
+    for one in found:
+        days = "captured at once" if one.baseline.at_once else f"{one.baseline.days} days"
+        rests_on = f"baseline {one.baseline.id}, {days}, {one.baseline.answers} answers"
+        promise = f"{one.looks_per_year:.0f} looks a year, {one.false_pages_per_target_year:g} false pages a year"
+        out.print(f"{one.target}/{one.suite}: {rests_on}; {promise}")
+        out.print(_table(one.sights))
+        withheld = [(sight.signal, sight.unarmed) for sight in one.sights if sight.unarmed]
+        for line in told(withheld):
+            out.print(f"! {line}")
+        if one.unread:
+            out.print("not read: " + "; ".join(f"{name} (needs {need})" for name, need in one.unread.items()))
+    if found:
+        out.print(NOTES, style="dim")
+
+
+def _table(sights: Sequence[Sight]) -> object:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD)
+    first, *later = calibrate.WINDOWS
+    looks = [f"in {first} look", *map(str, later)]
+    for name in ("signal", "alarm", "spread", "days", "answers", *looks, "smallest change seen, in"):
+        right = name in ("spread", "days", "answers", *looks)
+        table.add_column(name, justify="right" if right else "left", overflow="fold")
+    for one in sights:
+        seen = ["none" if one.smallest[n] is None else f"{one.smallest[n]:.2g}" for n in calibrate.WINDOWS]
+        table.add_row(one.signal, one.severity.value, f"{one.spread:.1f}", str(one.days), str(one.answers_a_day),
+                      *seen, one.unit)  # fmt: skip
+    return table

@@ -1,0 +1,132 @@
+"""``cliffwatch calibrate``, and what ``check`` and ``status`` are told of a baseline that does not arm pages."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from monitor import calibration, commands, detect
+from monitor.app import capture_at_once, ensure_run, open_capture
+from monitor.config import check
+from monitor.cycle import House, execute_run
+from monitor.records import BaselineStatus, Severity
+from monitor.store import open_store
+from tests.daemon import HEALTHY, SUITE, Clock, house_of, write
+from tests.integration.test_cli import cliffwatch, printed
+
+VARIED: list[dict[str, Any]] = [
+    {
+        "model": "tuned",
+        "answers": [
+            f"{greeting} {{probe}} it is, as in fact 0 to fact 11. {close}"
+            for greeting in ("Certainly:", "Of course,", "Gladly!", "Sure thing:")
+            for close in ("Yours, the shop.", "Happy to help!", "Write to us any time, we answer within the day.")
+        ],
+    },
+    *HEALTHY[1:],
+]
+PAGES = [name for name, severity in detect.SEVERITIES.items() if severity is Severity.PAGE]
+
+
+async def approved(folder: Path, *, days: int = 0, at_once: int = 0) -> None:
+    """A target with an approved baseline of so many daily runs, or runs at once."""
+    clock = Clock()
+    async with house_of(write(folder, VARIED), clock) as house:
+        if at_once:
+            await capture_at_once(house, "bot", "facts", at_once, lambda done: clock.forward(minutes=1))
+        else:
+            await capture(house, clock, days)
+        decide(house)
+
+
+async def capture(house: House, clock: Clock, days: int) -> None:
+    start = clock()
+    open_capture(house, "bot", "facts", start, start + timedelta(days=days), at_once=False)
+    for _ in range(days):
+        await execute_run(house, ensure_run(house, "bot", "facts", clock()).id, at_once=True)
+        clock.forward(days=1)
+    house.store.close_due_baselines(clock())
+
+
+def decide(house: House) -> None:
+    for baseline in commands.baselines_to_decide(house, "bot", None, BaselineStatus.CAPTURED):
+        house.store.approve(baseline.id, "sre", "read them", house.clock())
+
+
+async def test_a_table_at_a_glance_and_the_same_as_json(tmp_path: Path) -> None:
+    await approved(tmp_path, days=8)
+    code, out, error = cliffwatch(tmp_path, "calibrate", "bot")
+    assert (code, error) == (0, "")
+    asked = len(SUITE["probes"])
+    assert f"bot/facts: baseline 1, 8 days, {8 * asked} answers; 365 looks a year, 0.1 false pages a year" in out
+    assert "not armed" not in out
+    code, found = printed(tmp_path, "calibrate", "bot", "--suite", "facts")
+    assert code == 0
+    sights = {one["signal"]: one for one in found[0]["sights"]}
+    assert set(sights) | set(found[0]["unread"]) == set(detect.SIGNALS)
+    assert not set(sights) & set(found[0]["unread"])
+    lost = sights["adapter_loss"]
+    assert (lost["severity"], lost["unarmed"], lost["days"], lost["answers_a_day"]) == ("page", "", 8, asked)
+    assert lost["smallest"]["1"] > lost["smallest"]["7"] > lost["smallest"]["30"] > 0
+    assert cliffwatch(tmp_path, "check")[:2] == (0, "cliffwatch.yaml: fine\n")
+
+
+async def test_what_does_not_arm_pages_is_said_everywhere_with_what_would_suffice(tmp_path: Path) -> None:
+    await approved(tmp_path, at_once=3)
+    code, out, _ = cliffwatch(tmp_path, "calibrate", "bot")
+    assert code == 0
+    told = " ".join(out.split())
+    assert "pages are not armed (adapter_loss" in told
+    assert "A baseline captured over 7 days or more arms pages." in told
+    sights = printed(tmp_path, "calibrate", "bot")[1][0]["sights"]
+    assert {one["severity"] for one in sights} == {"ticket"}
+    code, _, warned = cliffwatch(tmp_path, "check")
+    assert code == 0, "a baseline is not the configuration's fault"
+    assert "bot/facts: pages are not armed" in warned
+    store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
+    found = calibration.arming(store, "bot", "facts")
+    store.close()
+    assert [name for name, _ in found] == PAGES
+    assert len(calibration.told(found)) == 1
+
+
+async def test_a_short_baseline_names_the_days_that_it_lacks(tmp_path: Path) -> None:
+    await approved(tmp_path, days=3)
+    store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
+    assert {why for _, why in calibration.arming(store, "bot", "facts")} == {
+        "The baseline spans 3 full days, too few to know how much days differ, so this is no more than a ticket. 7 "
+        "days arm pages; 14 see changes a quarter smaller."
+    }
+    store.close()
+
+
+async def test_without_an_approved_baseline_there_is_nothing_to_calibrate_from(tmp_path: Path) -> None:
+    write(tmp_path, VARIED)
+    code, out, error = cliffwatch(tmp_path, "calibrate", "bot")
+    assert (code, out) == (3, "")
+    assert "bot/facts: no approved baseline; cliffwatch baseline capture bot --days 14, then approve" in error
+    (tmp_path / "cliffwatch.db").unlink()
+    assert cliffwatch(tmp_path, "check")[0] == 0
+    assert not (tmp_path / "cliffwatch.db").exists(), "check creates nothing"
+    assert cliffwatch(tmp_path, "calibrate", "bt")[0] == 2
+
+
+def test_check_says_what_a_suite_cannot_promise_before_there_is_a_baseline(tmp_path: Path) -> None:
+    path = write(tmp_path, VARIED, schedule={"probes": "every 3 days"})
+    two = [{"id": probe["id"], "prompt": probe["prompt"]} for probe in SUITE["probes"][:2]]
+    (tmp_path / "probes" / "facts.yaml").write_text(yaml.safe_dump({**SUITE, "probes": two}))
+    report = calibration.with_arming(check(path))
+    assert [str(warning) for warning in report.warnings] == [
+        "bot/facts: asks 2 answers a run, and under 5 no signal is read: add probes or replicates",
+        "bot/facts: canaries is not read: no probe has checks",
+        "bot/facts: one look in 3 days: a baseline that arms pages takes 21 days",
+    ]
+
+
+@pytest.mark.parametrize("url", ["postgresql+psycopg://nobody@127.0.0.1:9/none", "sqlite:///{}/broken.db"])
+def test_check_does_not_depend_on_the_store(tmp_path: Path, url: str) -> None:
+    (tmp_path / "broken.db").write_text("not a database")
+    write(tmp_path, VARIED, store=url.format(tmp_path))
+    assert cliffwatch(tmp_path, "check")[:2] == (0, "cliffwatch.yaml: fine\n")
