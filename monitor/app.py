@@ -25,6 +25,7 @@ from monitor.errors import CliffwatchError, ConfigError, CouldNotMeasure
 from monitor.export import Internals
 from monitor.judge.similarity import Embedder
 from monitor.records import PRODUCTION_SUITE, Arm, Run, Suite
+from monitor.selftests import SelfTests
 from monitor.settings import Settings
 from monitor.store import Store, open_store
 from monitor.suites import load_suite, suite_body
@@ -113,6 +114,7 @@ class App:
         self._runs: dict[int, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(RUNS_AT_ONCE)
         self._closing: set[asyncio.Task[None]] = set()
+        self._self_tests = SelfTests()
         self._last_tick: float | None = None
         self._clock_started = monotonic()
         self._reload_lock = asyncio.Lock()
@@ -146,7 +148,7 @@ class App:
         for task in (tasks := [self._guarding, *self._runs.values()]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*self._closing, return_exceptions=True)
+        await asyncio.gather(*self._closing, self._self_tests.end(), return_exceptions=True)
         await _close_after(self.house, [])
         await self._server.stop()
         if self.store is not None:
@@ -196,6 +198,7 @@ class App:
             await asyncio.to_thread(store.release_expired, now)
             for run in await asyncio.to_thread(store.due_runs, now):
                 self._dispatch(run)
+            self._self_tests.begin(house, now)
             self._last_tick = monotonic()
             self.internals.ticked(now)
         except Exception:

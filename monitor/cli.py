@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from monitor import __version__
 from monitor.errors import CliffwatchError, CouldNotMeasure, UsageError
@@ -25,7 +26,21 @@ app = typer.Typer(
 baseline_app = typer.Typer(
     help="Capture, look, approve, retire: a baseline never updates itself.", no_args_is_help=True
 )
+
+
+class ListedByDefault(TyperGroup):
+    """``alarms`` and ``alarms TARGET`` mean ``alarms list ...``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = bool(args) and (args[0] in self.commands or args[0] == "--help")
+        return super().parse_args(ctx, args if named else ["list", *args])
+
+
+alarms_app = typer.Typer(
+    cls=ListedByDefault, help="The open alarms; `alarms clear` ends one by hand. `list` may be left out."
+)
 app.add_typer(baseline_app, name="baseline")
+app.add_typer(alarms_app, name="alarms")
 app.add_typer(lab_app, name="lab")
 
 Config = Annotated[
@@ -83,10 +98,10 @@ def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = DEFA
 @app.command()
 def check(config: Config = DEFAULT, as_json: Json = False) -> None:
     """Read the configuration and every suite it names; print every problem at once."""
+    from monitor import calibration, show
     from monitor import config as configuration
-    from monitor import show
 
-    report = configuration.check(config)
+    report = calibration.with_arming(configuration.check(config))
     show.check_report(report, config, as_json=as_json)
     raise typer.Exit(2 if report.problems else 0)
 
@@ -258,16 +273,112 @@ def findings(
     signal: Annotated[str | None, typer.Option("--signal", help="Only this signal.")] = None,
     alarming: Annotated[bool, typer.Option("--alarming", help="Only findings that crossed their line.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest first.")] = 10,
+    recompute: Annotated[
+        bool, typer.Option("--recompute", help="Compute all of them again from the stored answers, and compare.")
+    ] = False,
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Print the newest findings, each with baseline, now and base side by side."""
+    """Print the newest findings, each with baseline, now and base side by side.
+
+    With --recompute: how many come out of the store's answers as they were stored, and each that does not. Exit 1 if
+    any does not.
+    """
     from monitor import commands, show
+    from monitor.recompute import recompute as rebuilt
 
     with commands.opened(config) as house:
         commands.known_filter(house, target, signal)
+        if recompute:
+            if signal is not None or alarming:
+                raise UsageError("findings --recompute: every signal depends on what was found before; give no filter")
+            result = rebuilt(house.store, target)
+            show.recomputed(result, as_json=as_json)
+            raise typer.Exit(1 if result.differences else 0)
         found = house.store.findings(target=target, signal=signal, alarming=alarming or None, limit=limit)
     show.findings(found, as_json=as_json)
+
+
+@alarms_app.command("list")
+def list_alarms(
+    target: Annotated[str | None, typer.Argument(help="Only this target.")] = None,
+    config: Config = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """The open alarms with their state. Exit 1 while there is one."""
+    from monitor import commands, show
+
+    with commands.opened(config) as house:
+        commands.known_filter(house, target)
+        found = house.store.alarms(target, raised=True)
+    show.alarms(found, as_json=as_json)
+    raise typer.Exit(1 if found else 0)
+
+
+@alarms_app.command("clear")
+def clear_alarm(
+    target: Annotated[str, typer.Argument(help="A target of the configuration.")],
+    signal: Annotated[str, typer.Argument(help="The alarm's signal.")],
+    who: Annotated[str, typer.Option("--who", help="Who decides; kept with the alarm.")],
+    why: Annotated[str, typer.Option("--why", help="Why; kept with the alarm.")],
+    suite: Annotated[
+        str | None, typer.Option("--suite", help="The alarm's suite; needed where several have one.")
+    ] = None,
+    config: Config = DEFAULT,
+) -> None:
+    """End an alarm by hand, with the reason; the evidence counts anew from then on."""
+    from monitor import commands
+
+    with commands.opened(config) as house:
+        alarm = commands.clear(house, target, signal, suite, who, why)
+    typer.echo(f"{alarm.target}/{alarm.suite}: {alarm.signal} cleared by {alarm.cleared_by}")
+
+
+@app.command()
+def selftest(
+    target: Annotated[str | None, typer.Argument(help="Only this target.")] = None,
+    config: Config = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Inject faults into copies of the baseline's answers and count what detection catches; nothing is asked.
+
+    Exit 1: a loss today could go unseen; 3: no approved baseline to test on.
+    """
+    from threading import Event
+
+    from monitor import commands, show
+    from monitor.detect.selftest import failures
+    from monitor.selftests import self_test_all
+
+    with commands.opened(config) as house:
+        commands.known_filter(house, target)
+        tests = self_test_all(house, target, Event())
+    if not tests:
+        raise CouldNotMeasure("no approved baseline with two days of answers: there is nothing to inject faults into")
+    failed = failures(tests)
+    show.self_tests(tests, failed, as_json=as_json)
+    raise typer.Exit(1 if failed else 0)
+
+
+@app.command()
+def calibrate(
+    target: Annotated[str, typer.Argument(help="A target of the configuration.")],
+    suite: SuiteOption = None,
+    config: Config = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """What each signal can see at the promised rate, from the target's own baseline; nothing is asked.
+
+    For each signal the day-to-day spread, whether it pages and why not, and the smallest change it sees within 1, 7
+    and 30 looks. Exit 3: no approved baseline.
+    """
+    from monitor import calibration, commands
+
+    with commands.opened(config) as house:
+        found, without = calibration.calibrations(house, target, suite)
+    calibration.show(found, as_json=as_json)
+    if without:
+        raise CouldNotMeasure("\n".join(without))
 
 
 @app.command()

@@ -216,6 +216,25 @@ def baselines_to_decide(
     return found
 
 
+def clear(house: "House", target: str, signal: str, suite: str | None, who: str, why: str) -> Alarm:
+    """Clear the open alarm that is meant; an error where there is none, several, or no name or reason."""
+    known_filter(house, target, signal)
+    if not who.strip() or not why.strip():
+        raise UsageError("to clear an alarm, say who you are and why")
+    from monitor.detect.alarms import cleared_by_hand
+
+    suites = chosen_suites(house, target, suite)
+    found = [one for one in house.store.alarms(target, raised=True) if one.signal == signal and one.suite in suites]
+    if len(found) != 1:
+        others = ", ".join(f"{one.signal} of {one.suite}" for one in house.store.alarms(target, raised=True))
+        several = "several open alarms" if found else "no open alarm"
+        raise UsageError(f"{target}: {several} of {signal}; open: {others or 'none'}")
+    cleared = cleared_by_hand(found[0], who, why, house.clock())
+    if not house.store.clear_alarm(cleared):
+        raise UsageError(f"{target}: the alarm of {signal} was cleared meanwhile")
+    return cleared
+
+
 @dataclass(frozen=True, slots=True)
 class StatusRow:
     """One target and suite as ``cliffwatch status`` shows it."""

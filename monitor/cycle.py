@@ -344,12 +344,17 @@ def _context(house: House, run: Run, baseline_id: int | None) -> VerdictContext 
         return None
     if judge_changed(house.store, baseline, run):
         log.warning("judge_changed", target=run.target, suite=run.suite, baseline=baseline.id)
-    line = line_log10(house.settings, run.target, run.suite)
+    return VerdictContext(run.id, baseline.id, *lines_log10(house, run.target, run.suite), __version__)
+
+
+def lines_log10(house: House, target: str, suite: str) -> tuple[float, float]:
+    """The lines of one suite of a target as of now: for pages, and for tickets with the fleet's share in it."""
+    line = line_log10(house.settings, target, suite)
     others = [
         policy.stream_log10(*zip(*numbers, strict=True)) if numbers else float("-inf")
-        for numbers in house.store.ticket_streams((run.target, run.suite), TICKETS)
+        for numbers in house.store.ticket_streams((target, suite), TICKETS)
     ]
-    return VerdictContext(run.id, baseline.id, line, line + policy.fleet_factor_log10(others), __version__)
+    return line, line + policy.fleet_factor_log10(others)
 
 
 def line_log10(settings: Settings, target: str, suite: str) -> float:

@@ -1,7 +1,8 @@
 """``cliffwatch demo``: the whole product on a real model, with no keys and no servers but its own.
 
-A lab server answers as a fine-tuned support assistant; a baseline is captured and approved; the daemon watches on a
-fast clock, where one round stands for one day; the adapter is dropped; the loss is found and shown.
+A lab server answers as a fine-tuned support assistant; the daemon watches on a fast clock, where one round stands for
+one day; it captures a baseline over a week of those, which is approved; the adapter is dropped; the loss is found,
+confirmed on a fresh sample and shown.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
+from math import ceil
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -25,17 +26,21 @@ from rich.text import Text
 
 from monitor import show
 from monitor.logs import configure
-from monitor.records import BaselineStatus, Finding, Run
+from monitor.records import Alarm, AlarmState, BaselineStatus, Finding, Run, Severity
+from monitor.words import alarm_state
 
 if TYPE_CHECKING:
     from monitor.store import Store
 
 TARGET: Final = "support-bot"
 SUITE: Final = "lab-support"
-BASELINE_ROUNDS: Final = 10
-HEALTHY_ROUNDS: Final = 6
-LEAST_ROUND_SECONDS: Final = 6.0
+BASELINE_DAYS: Final = 8
+"""A week, which arms pages, and a day to spare: the first may have no time for its round."""
+HEALTHY_ROUNDS: Final = 4
+LEAST_ROUND_SECONDS: Final = 5.0
 """How long a "day" lasts; longer where this machine needs longer for a round."""
+ROOM: Final = 2.0
+"""A day's length in rounds: time to finish, and for a fresh sample beside."""
 CAUGHT_WITHIN_SECONDS: Final = 60
 FAULT: Final = "adapter-dropped"
 
@@ -50,7 +55,7 @@ targets:
     subject: {{provider: lab, model: lab-support}}
     base: {{provider: lab, model: lab-base}}
     suites: [{suite}]
-schedule: {{probes: daily, batches: 1, day_seconds: {round_seconds}}}
+schedule: {{probes: daily, batches: 1, day_seconds: {round_seconds}, selftest: every 1000 days}}
 http: {{port: {port}}}
 """
 
@@ -77,12 +82,13 @@ async def _demo(out: Console, work: Path, stack: contextlib.ExitStack, *, watch:
     lab = stack.enter_context(LabServer(port=free_port(9465)))
     say(out, f"lab ready at {lab.url} after {monotonic() - started:.1f} s")
     config = write_config(work, lab.url, LEAST_ROUND_SECONDS)
-    slowest = await capture_baseline(out, config)
-    config = write_config(work, lab.url, max(LEAST_ROUND_SECONDS, round(2 * slowest)))
+    seconds = await one_round(out, config)
+    config = write_config(work, lab.url, max(LEAST_ROUND_SECONDS, ceil(ROOM * seconds)))
     daemon = stack.enter_context(daemon_process(config, work))
     store = stack.enter_context(contextlib.closing(open_store(f"sqlite:///{work}/cliffwatch.db")))
     tell_where_to_look(out, config, work)
     rounds = Rounds(out, store, daemon)
+    await capture_baseline(out, config, rounds)
     if watch:
         return await watch_rounds(out, rounds, lab.url)
     return await unattended(out, rounds, lab)
@@ -97,24 +103,36 @@ def write_config(work: Path, lab_url: str, round_seconds: float) -> Path:
     return path
 
 
-async def capture_baseline(out: Console, config: Path) -> float:
-    """Capture at once and approve, since a demo cannot wait two weeks; seconds of the slowest round but the first."""
+async def one_round(out: Console, config: Path) -> float:
+    """Seconds that a round takes on this machine once the lab is warm: the shorter of two made by hand."""
     from monitor import commands
-    from monitor.app import capture_at_once
+    from monitor.app import run_now
 
-    ends = []
+    took = []
+    with commands.opened(config) as house:
+        for _ in range(2):
+            started = monotonic()
+            await run_now(house, TARGET, SUITE)
+            took.append(monotonic() - started)
+        await house.asker.aclose()
+    say(out, f"a round takes {min(took):.1f} s on this machine")
+    return min(took)
 
-    def tell(done: int) -> None:
-        ends.append(monotonic())
-        say(out, f"capturing the baseline: round {done} of {BASELINE_ROUNDS}")
+
+async def capture_baseline(out: Console, config: Path, rounds: "Rounds") -> None:
+    """Have the daemon capture a baseline over days of its clock, and approve it."""
+    from monitor import commands
 
     with commands.opened(config) as house:
-        await capture_at_once(house, TARGET, SUITE, BASELINE_ROUNDS, tell)
-        (baseline,) = commands.baselines_to_decide(house, TARGET, None, BaselineStatus.CAPTURED)
-        house.store.approve(baseline.id, "demo", "the lab's adapter is known to be loaded", house.clock())
-        await house.asker.aclose()
-    say(out, f"baseline approved: {baseline.answers} answers, captured at once (in earnest: over 14 days)")
-    return max(end - begin for begin, end in pairwise(ends))
+        await commands.capture(house, TARGET, None, days=BASELINE_DAYS, at_once=None)
+        say(out, f"capturing a baseline over {BASELINE_DAYS} days (in earnest: 14, of 24 hours each)")
+        captured = house.store.baselines(TARGET, SUITE, BaselineStatus.CAPTURED)
+        while not captured:
+            with contextlib.suppress(TimeoutError):
+                await rounds.next(timeout=2)
+            captured = house.store.baselines(TARGET, SUITE, BaselineStatus.CAPTURED)
+        approved = house.store.approve(captured[0].id, "demo", "the lab's adapter is known to be loaded", house.clock())
+    say(out, f"baseline approved: {approved.answers} answers over {approved.days} days")
 
 
 @contextlib.contextmanager
@@ -186,7 +204,13 @@ class Rounds:
         effect = next((f.measures.get("adapter_effect_ratio") for f in found if f.signal == "adapter_loss"), None)
         state = Text("ALARM " + ", ".join(raised), "bold red") if raised else Text("quiet", "green")
         adapter = "" if effect is None else f"   adapter effect {effect + 0.0:.2f} (1 healthy, 0 gone)"
-        self.out.print(Text.assemble(f"{now()}  round {run.id}: {run.outcome}, ", state, adapter))
+        fresh = " (a fresh sample)" if run.confirms else ""
+        self.out.print(Text.assemble(f"{now()}  round {run.id}{fresh}: {run.outcome}, ", state, adapter))
+
+    def loss(self) -> Alarm | None:
+        """The open alarm of the lost fine-tune."""
+        found = self.store.alarms(TARGET, SUITE, raised=True)
+        return next((one for one in found if one.signal == "adapter_loss"), None)
 
 
 async def unattended(out: Console, rounds: Rounds, lab: object) -> int:
@@ -202,32 +226,51 @@ async def unattended(out: Console, rounds: Rounds, lab: object) -> int:
     lab.switch_on(FAULT)
     dropped = monotonic()
     say(out, "dropped the adapter: the server now answers as the base model, under the adapter's name, with HTTP 200")
-    caught: Finding | None = None
-    while caught is None and monotonic() - dropped < CAUGHT_WITHIN_SECONDS:
-        with contextlib.suppress(TimeoutError):
-            _, found = await rounds.next(timeout=CAUGHT_WITHIN_SECONDS - (monotonic() - dropped))
-            caught = next((f for f in found if f.signal == "adapter_loss" and f.alarming), None)
-    if caught is None:
+    confirmed = await caught(out, rounds, dropped + CAUGHT_WITHIN_SECONDS)
+    if not confirmed:
         say(out, f"NOT caught within {CAUGHT_WITHIN_SECONDS} s", "bold red")
         return 1
-    out.print(show.finding_view(caught))
-    say(out, f"caught {monotonic() - dropped:.0f} s after the adapter was dropped")
+    say(out, f"caught and confirmed {monotonic() - dropped:.0f} s after the adapter was dropped")
     return 1 if raised else 0
+
+
+async def caught(out: Console, rounds: "Rounds", until: float) -> bool:
+    """Follow the alarm from raised to confirmed, telling each; whether it pages before ``until``."""
+    shown: AlarmState | None = None
+    while monotonic() < until:
+        with contextlib.suppress(TimeoutError):
+            _, found = await rounds.next(timeout=until - monotonic())
+            shown = tell_alarm(out, rounds.loss(), found, shown)
+        alarm = rounds.loss()
+        if alarm is not None and alarm.state is AlarmState.CONFIRMED:
+            return alarm.severity is Severity.PAGE
+    return False
+
+
+def tell_alarm(out: Console, alarm: Alarm | None, found: list[Finding], shown: AlarmState | None) -> AlarmState | None:
+    """Show the finding that raised an alarm, then each new state of it; the state that is now told."""
+    state = alarm.state if alarm is not None else None
+    if alarm is None or state is shown:
+        return state
+    loss = next((one for one in found if one.signal == alarm.signal and one.alarming), None)
+    if shown is None and loss is not None:
+        out.print(show.finding_view(loss))
+    say(out, f"{alarm.severity} {alarm.signal}: {alarm.state}. {alarm_state(alarm)}", "bold red")
+    return state
 
 
 async def watch_rounds(out: Console, rounds: Rounds, lab_url: str) -> int:
     """Show every round until interrupted; after a healthy stretch, say how to break the model."""
-    quiet, told, showing = 0, False, False
+    quiet, told = 0, False
+    shown: AlarmState | None = None
     while True:
         _, found = await rounds.next(timeout=300)
-        loss = next((f for f in found if f.signal == "adapter_loss" and f.alarming), None)
+        before, shown = shown, tell_alarm(out, rounds.loss(), found, shown)
         quiet = quiet + 1 if not any(f.alarming for f in found) else 0
-        if loss is not None and not showing:
-            out.print(show.finding_view(loss))
+        if before is None and shown is not None:
             say(out, f"to mend it: {command(f'lab fault --off {FAULT}', lab_url)}    (Ctrl-C ends the demo)")
-        if loss is None and showing:
-            say(out, "the fine-tune is back: the alarm is cleared")
-        showing = loss is not None
+        if before is not None and shown is None:
+            say(out, "the fine-tune is back: the alarm is cleared by the answers")
         if quiet >= HEALTHY_ROUNDS and not told:
             told = True
             say(out, f"healthy for {quiet} rounds. Now drop the adapter, from another terminal in this folder:")

@@ -16,11 +16,13 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.hostile import visible
-from monitor.records import Answer, Baseline, Finding
+from monitor.records import Alarm, Answer, Baseline, Finding, SelfTest, Severity
+from monitor.words import alarm_state, evidence
 
 if TYPE_CHECKING:
     from monitor.commands import Asked, Probed, StatusRow
     from monitor.config import Report
+    from monitor.recompute import Recomputed
 
 EXHIBITS_SHOWN = 3
 ANSWER_SHOWN = 400
@@ -140,10 +142,11 @@ def _one_line(finding: Finding, note: str = "") -> Text:
 def finding_view(finding: Finding) -> RenderableType:
     """One finding whole: its numbers, and the answers that show it side by side."""
     style = "red" if finding.alarming else "green"
+    told, held_against = evidence(finding)
     numbers = (
         f"effect {finding.effect:.3g} [{finding.effect_low:.3g}, {finding.effect_high:.3g}] {finding.unit}   "
-        f"p {finding.p_value:.2g} (line {finding.alpha:.2g})   "
-        f"{finding.answers_now} answers now, {finding.answers_baseline} in the baseline"
+        f"{finding.answers_now} answers now, {finding.answers_baseline} in the baseline\n"
+        f"evidence for a change {told} ({held_against})"
     )
     head = Text.assemble((visible(finding.summary), "bold"), "\n", (numbers, "dim"))
     state = "ALARM" if finding.alarming else "quiet"
@@ -151,7 +154,8 @@ def finding_view(finding: Finding) -> RenderableType:
     parts: list[RenderableType] = [head]
     if finding.alarming and finding.exhibits:
         parts.append(_side_by_side(finding))
-    stamp = f"run {finding.run_id}, {finding.window_end:%Y-%m-%d %H:%M:%S} UTC"
+    fresh = ", a fresh sample to confirm a page" if finding.confirming else ""
+    stamp = f"run {finding.run_id}{fresh}, {finding.window_end:%Y-%m-%d %H:%M:%S} UTC"
     return Panel(
         Group(*parts), title=title, title_align="left", subtitle=stamp, subtitle_align="right", border_style=style
     )
@@ -196,11 +200,69 @@ def status(rows: Sequence["StatusRow"], *, as_json: bool) -> None:
         last = f"{row.last_run:%Y-%m-%d %H:%M:%S} UTC, {row.last_outcome}" if row.last_run else "none yet"
         lost = f"; without a usable answer: {_counts(row.unmeasured)}" if row.unmeasured else ""
         out.print(Text(f"  last finished run: {last}{lost}", style="bold yellow" if lost else ""))
+        for alarm in row.alarms:
+            out.print(_alarm_line(alarm))
         for finding in row.findings:
             older = row.last_run is not None and finding.window_end < row.last_run
             out.print(
                 _one_line(finding, f" (of {finding.window_end:%Y-%m-%d %H:%M}, not of the last run)" if older else "")
             )
+
+
+def _alarm_line(alarm: Alarm) -> Text:
+    style = "bold red" if alarm.severity is Severity.PAGE else "bold yellow"
+    raised = f"raised {alarm.raised_at:%Y-%m-%d %H:%M} UTC by run {alarm.raised_run_id}"
+    return Text.assemble(
+        "  ", (f"{alarm.severity} {alarm.signal}", style), f", {raised}. ", visible(alarm_state(alarm), limit=400)
+    )
+
+
+def alarms(found: Sequence[Alarm], *, as_json: bool) -> None:
+    """Alarms with their state, a heading for each target and suite."""
+    if as_json:
+        print_json(list(found))
+        return
+    out, heading = console(), ""
+    if not found:
+        out.print(Text("no open alarms"))
+    for alarm in sorted(found, key=lambda one: (one.target, one.suite, one.severity, one.signal)):
+        if heading != (heading := f"{alarm.target}/{alarm.suite}"):
+            out.print(Text(heading, style="bold"))
+        out.print(_alarm_line(alarm))
+
+
+def self_tests(tests: Sequence[SelfTest], failed: Sequence[str], *, as_json: bool) -> None:
+    """A table of what was caught, and what that means if it is not enough."""
+    if as_json:
+        print_json({"tests": list(tests), "failures": list(failed)})
+        return
+    table = Table(box=box.SIMPLE_HEAD)
+    for name in ("target/suite", "fault injected", "caught", "of"):
+        table.add_column(name, overflow="fold", justify="right" if name in ("caught", "of") else "left")
+    for one in tests:
+        table.add_row(f"{one.target}/{one.suite}", one.fault, str(one.caught), str(one.trials))
+    out = console()
+    out.print(table)
+    for words in failed:
+        out.print(Text(words, style="bold red"))
+
+
+def recomputed(result: "Recomputed", *, as_json: bool) -> None:
+    """How many findings and alarms came out equal, and each difference."""
+    if as_json:
+        print_json(result)
+        return
+    out = console()
+    out.print(Text(f"{result.equal} of {result.findings} findings and {result.alarms_equal} of {result.alarms} alarms "
+                   f"come out of the store as they were stored"))  # fmt: skip
+    for one in result.differences:
+        out.print(
+            Text.assemble(
+                (f"run {one.run_id}, {one.signal}, {one.field}: ", "bold red"),
+                f"stored {visible(one.stored, limit=ANSWER_SHOWN)}, "
+                f"recomputed {visible(one.recomputed, limit=ANSWER_SHOWN)}",
+            )
+        )  # fmt: skip
 
 
 def _counts(unmeasured: Mapping[str, int]) -> str:

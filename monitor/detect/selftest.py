@@ -1,0 +1,196 @@
+"""The monitor tested on itself: faults injected into copies of stored answers, and detection asked what it sees.
+
+No call is made. Each day of an approved baseline is taken for today in turn and compared with the other days, so that
+it never stands on both sides; what is injected is known, so what is caught can be counted. A trial that may take
+several looks takes one baseline day after another for them, and is judged by the same lines, evidence and history as
+the runs of the schedule are. So the counts say what this baseline, this suite and this promise can see today.
+
+What they do not say: how often health would alarm. A look's day is part of the other looks' baseline, and there are
+only as many days as the baseline has; ``benchmarks/null.py`` measures that rate. ``healthy`` is here to show that what
+is caught is the fault.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from math import ceil
+from random import Random
+from typing import Final
+
+from monitor.detect import SEVERITIES, policy, readings_for
+from monitor.detect.reading import Reading
+from monitor.records import Arm, Comparison, GradedAnswer, SelfTest
+
+HEALTHY: Final = "healthy"
+"""The control: nothing is injected, so nothing should be caught."""
+TRIALS: Final = 10
+"""Of each fault. A trial's look costs as much as a real verdict does, some 0.1 to 0.3 s with 24 probes and 14 days."""
+WEEK: Final = 7
+"""Looks that a fault which only shows in the long run is given."""
+SHARE: Final = 0.3
+CAUGHT: Final = 0.9
+"""Share of the trials from which on a fault counts as seen; a monitor that alarms on more than the rest of its own
+healthy days is none."""
+MUST_SEE: Final = ("base-answers", "truncation")
+"""A whole loss, and what stands for one where the target has no base: a monitor that does not see the first of them
+that can be injected would not see a loss today."""
+_THIRD: Final = 1 / 3
+
+Inject = Callable[[GradedAnswer, Sequence[GradedAnswer], Random], GradedAnswer]
+"""One of the subject's answers with the fault in it. Takes the base's answers to the same probe, any day's, and a
+seeded source of chance."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is injected, into what share of the subject's answers, and within how many looks it should be caught."""
+
+    inject: Inject
+    share: float = 1.0
+    looks: int = WEEK
+    needs: Callable[[GradedAnswer], bool] = lambda one: one.arm is Arm.SUBJECT
+    """An answer of the baseline without which the fault cannot be injected."""
+    by_chance: bool = True
+    """Whether a second copy of one day is another copy."""
+
+
+def base_answers(answer: GradedAnswer, base: Sequence[GradedAnswer], chance: Random) -> GradedAnswer:
+    """The base's answer under the subject's name: what a server does that quietly leaves the adapter out."""
+    if not base:
+        return answer
+    other = base[chance.randrange(len(base))]
+    return replace(
+        answer,
+        text=other.text,
+        finish_reason=other.finish_reason,
+        refusal=other.refusal,
+        completion_tokens=other.completion_tokens,
+        scores=other.scores,
+        logprobs=other.logprobs,
+        embedding=other.embedding,
+    )
+
+
+def truncation(answer: GradedAnswer, base: Sequence[GradedAnswer], chance: Random) -> GradedAnswer:
+    """The first third. Its scores stay, since no grader is asked again: only what the text itself shows is tested."""
+    tokens = max(1, round(_THIRD * answer.completion_tokens))
+    return replace(answer, text=answer.text[: ceil(_THIRD * len(answer.text))], finish_reason="length",
+                   completion_tokens=tokens)  # fmt: skip
+
+
+def length_doubled(answer: GradedAnswer, base: Sequence[GradedAnswer], chance: Random) -> GradedAnswer:
+    """Everything said twice."""
+    return replace(answer, text=f"{answer.text} {answer.text}", completion_tokens=2 * answer.completion_tokens)
+
+
+def scores_shifted(answer: GradedAnswer, base: Sequence[GradedAnswer], chance: Random) -> GradedAnswer:
+    """Every score lower by a third: one answer in three fails what it passed, scores in between lose a third."""
+    fails = chance.random() < _THIRD
+    lowered = {
+        grader: value * (1 - _THIRD) if 0 < value < 1 else 0.0 if fails else value
+        for grader, value in sorted(answer.scores.items())
+    }
+    return replace(answer, scores=lowered)
+
+
+FAULTS: Final[dict[str, Fault]] = {
+    "base-answers": Fault(base_answers, looks=1, needs=lambda one: one.arm is Arm.BASE),
+    "base-answers-30": Fault(base_answers, SHARE, needs=lambda one: one.arm is Arm.BASE),
+    "truncation": Fault(truncation, by_chance=False),
+    "truncation-30": Fault(truncation, SHARE),
+    "scores-shifted": Fault(scores_shifted, needs=lambda one: one.arm is Arm.SUBJECT and bool(one.scores)),
+    "length-doubled": Fault(length_doubled, by_chance=False),
+}
+
+
+def self_test(comparison: Comparison, at: datetime, *, trials: int = TRIALS) -> Iterator[SelfTest]:
+    """How many of ``trials`` copies of each fault are caught, and how often health alarms as long as a fault may take.
+
+    Args:
+        comparison: the baseline with its lines and prompts; what it holds of today, and its history, is left out.
+        at: the time of the test.
+        trials: of each fault.
+
+    Yields:
+        One for ``healthy`` and each fault that can be injected into this baseline; none where the baseline has no two
+        days. The same for the same comparison.
+    """
+    bench = _Bench(replace(comparison, now=(), history={}, raised={}, confirming=False))
+    if len(bench.days) < 2:
+        return
+    cases = {HEALTHY: Fault(lambda answer, base, chance: answer, by_chance=False)} | {
+        name: fault for name, fault in FAULTS.items() if any(map(fault.needs, comparison.baseline))
+    }
+    for name, fault in cases.items():
+        caught = sum(bench.caught(name, fault, trial) for trial in range(trials))
+        yield SelfTest(comparison.target, comparison.suite, name, caught, trials, tested_at=at)
+
+
+def share_caught(test: SelfTest) -> float:
+    return test.caught / test.trials if test.trials else 0.0
+
+
+def failures(tests: Sequence[SelfTest]) -> list[str]:
+    """Why this monitor could not be relied on today, a sentence each; empty where it could."""
+    found = []
+    tried = {(test.target, test.suite, test.fault) for test in tests}
+    for test in tests:
+        where, counts = f"{test.target}/{test.suite}", f"{test.caught} of {test.trials}"
+        must = next((one for one in MUST_SEE if (test.target, test.suite, one) in tried), None)
+        if test.fault == must and share_caught(test) < CAUGHT:
+            found.append(f"{where}: {test.fault} was caught in {counts} trials: a loss today could go unseen")
+        if test.fault == HEALTHY and share_caught(test) > 1 - CAUGHT:
+            found.append(
+                f"{where}: {counts} healthy stretches of the baseline itself alarm: what is caught says little"
+            )
+    return found
+
+
+class _Bench:
+    """A baseline's days as looks. What a look measures does not depend on the looks before it, so it is kept."""
+
+    def __init__(self, comparison: Comparison) -> None:
+        ordered = sorted(comparison.baseline, key=lambda one: (one.slot, one.probe, one.arm, one.replicate, one.text))
+        self.comparison = replace(comparison, baseline=tuple(ordered))
+        self.days = sorted({one.slot for one in ordered})
+        Random(f"{comparison.target}/{comparison.suite}").shuffle(self.days)
+        self._base: dict[str, list[GradedAnswer]] = {}
+        for one in ordered:
+            if one.arm is Arm.BASE:
+                self._base.setdefault(one.probe, []).append(one)
+        self._kept: dict[tuple[str, int], tuple[Comparison, Mapping[str, Reading]]] = {}
+
+    def caught(self, name: str, fault: Fault, trial: int) -> bool:
+        """Whether any signal alarms within the fault's looks; look k of trial t is copy t + k."""
+        history: dict[str, tuple[Mapping[str, float], ...]] = {}
+        for look in range(min(fault.looks, len(self.days))):
+            comparison, readings = self._look(name, fault, trial + look)
+            verdicts = policy.verdicts(replace(comparison, history=history), readings, SEVERITIES)
+            if any(one.alarming for one in verdicts.values()):
+                return True
+            for signal, reading in readings.items():
+                scores = {channel.name: channel.score for channel in reading.channels}
+                history[signal] = (*history.get(signal, ()), scores)
+        return False
+
+    def _look(self, name: str, fault: Fault, copy: int) -> tuple[Comparison, Mapping[str, Reading]]:
+        """Copy 0, 1, ...: the days in turn, each time round by other chance."""
+        if not fault.by_chance:
+            copy %= len(self.days)
+        if (name, copy) not in self._kept:
+            comparison = self._comparison(name, fault, copy)
+            self._kept[name, copy] = comparison, readings_for(comparison)
+        return self._kept[name, copy]
+
+    def _comparison(self, name: str, fault: Fault, copy: int) -> Comparison:
+        today, chance = self.days[copy % len(self.days)], Random(f"{name}/{copy}")
+        now = [one for one in self.comparison.baseline if one.slot == today]
+        hit = [one.arm is Arm.SUBJECT and chance.random() < fault.share for one in now]
+        return replace(
+            self.comparison,
+            now=tuple(
+                fault.inject(one, self._base.get(one.probe, []), chance) if injected else one
+                for one, injected in zip(now, hit, strict=True)
+            ),
+            baseline=tuple(one for one in self.comparison.baseline if one.slot != today),
+        )

@@ -1,0 +1,125 @@
+"""When self-tests are due, and what one rests on: the answers of approved baselines, read from the store.
+
+The test itself is ``detect.selftest``. No call is made, so nothing here costs money; it costs processor time, so the
+daemon runs one at a time, in a thread.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from threading import Event
+from typing import Final
+
+import structlog
+
+from monitor import commands, schedule
+from monitor.cycle import House, lines_log10
+from monitor.detect.selftest import failures, self_test
+from monitor.records import PRODUCTION_SUITE, Baseline, BaselineStatus, Comparison, SelfTest
+
+log = structlog.get_logger()
+
+LOOK_SECONDS: Final = 300.0
+"""Between two looks at what is due; less on a demo's fast clock."""
+
+
+def self_test_all(house: House, target: str | None, stop: Event) -> list[SelfTest]:
+    """Test every baseline in use of the target, or of all."""
+    return [one for baseline in _in_use(house) if target in (None, baseline.target)
+            for one in self_test_one(house, baseline, stop)]  # fmt: skip
+
+
+def self_test_one(house: House, baseline: Baseline, stop: Event) -> list[SelfTest]:
+    """Test one baseline, keep the result, and log what is wrong as an error; empty where it has no two days.
+
+    Ends between two faults, and keeps nothing, once ``stop`` is set.
+    """
+    tests = []
+    for one in self_test(_comparison(house, baseline), house.clock()):
+        tests.append(one)
+        if stop.is_set():
+            return []
+    house.store.save_self_tests(tests)
+    for words in failures(tests):
+        log.error("selftest_failed", target=baseline.target, suite=baseline.suite, problem=words)
+    if tests:
+        log.info("selftest_done", target=baseline.target, suite=baseline.suite,
+                 caught={one.fault: f"{one.caught}/{one.trials}" for one in tests})  # fmt: skip
+    return tests
+
+
+def _comparison(house: House, baseline: Baseline) -> Comparison:
+    """The baseline with the lines of now."""
+    page_line, ticket_line = lines_log10(house, baseline.target, baseline.suite)
+    sampling = None if baseline.suite == PRODUCTION_SUITE else house.suites[baseline.suite].sampling
+    return Comparison(
+        run_id=0,
+        target=baseline.target,
+        suite=baseline.suite,
+        now=(),
+        baseline=tuple(house.store.answers(baseline.run_ids)),
+        prompts={},
+        page_line_log10=page_line,
+        ticket_line_log10=ticket_line,
+        baseline_id=baseline.id,
+        baseline_at_once=baseline.at_once,
+        temperature=sampling.temperature if sampling else None,
+    )
+
+
+class SelfTests:
+    """The daemon's: those that are due, one after the other, in a thread. Runs do not wait for them."""
+
+    def __init__(self) -> None:
+        self._stop = Event()
+        self._task: asyncio.Task[None] | None = None
+        self._looked: datetime | None = None
+        self._tried: dict[int, datetime] = {}
+
+    def begin(self, house: House, now: datetime) -> None:
+        """Look for what is due, if nothing is being tested and the last look was a while ago."""
+        pause = LOOK_SECONDS * house.settings.schedule.day_seconds / schedule.FULL_DAY
+        busy = self._task is not None and not self._task.done()
+        if not busy and (self._looked is None or (now - self._looked).total_seconds() >= pause):
+            self._looked = now
+            self._task = asyncio.create_task(asyncio.to_thread(self._test, house, now), name="self-tests")
+
+    async def end(self) -> None:
+        """Stop at the next fault."""
+        self._stop.set()
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _test(self, house: House, now: datetime) -> None:
+        try:
+            for baseline in due(house, now, self._tried):
+                if self._stop.is_set():
+                    return
+                self._tried[baseline.id] = now
+                self_test_one(house, baseline, self._stop)
+        except Exception:
+            log.exception("selftest_crashed")
+
+
+def due(house: House, now: datetime, tried: Mapping[int, datetime]) -> list[Baseline]:
+    """The baselines in use whose test is older than the period that ``now`` lies in, or than their approval.
+
+    ``tried``: baseline id -> when this process last tested it, whatever came of it.
+    """
+    slot = schedule.current_slot(house.settings.schedule.selftest, house.settings.schedule, now)
+    tested = {(one.target, one.suite): one.tested_at for one in house.store.self_tests()}
+    found = []
+    for baseline in _in_use(house):
+        since = max(slot, baseline.approved_at or slot)
+        times = (tried.get(baseline.id), tested.get((baseline.target, baseline.suite)))
+        if not any(at is not None and at >= since for at in times):
+            found.append(baseline)
+    return found
+
+
+def _in_use(house: House) -> Iterator[Baseline]:
+    """The approved baselines that runs are compared with."""
+    for baseline in house.store.baselines(status=BaselineStatus.APPROVED):
+        configured = house.settings.targets.get(baseline.target)
+        if configured is not None and baseline.suite in configured.run_suites and commands.armed(house, baseline):
+            yield baseline

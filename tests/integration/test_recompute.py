@@ -1,0 +1,128 @@
+"""Every finding and alarm comes out of the store again, byte for byte; what does not is named."""
+
+import asyncio
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from monitor.commands import clear
+from monitor.cycle import House, execute_run
+from monitor.recompute import Recomputed, recompute
+from monitor.records import AlarmState
+from monitor.store import Store, open_store
+from monitor.store.tables import alarm, answer, finding
+from tests.daemon import DOWN, HEALTHY, LOST, Clock, armed, fresh_sample, house_of, one_day, write
+
+FORTNIGHT = 14
+
+
+async def confirm(house: House) -> None:
+    """Ask the fresh sample that is due."""
+    assert await execute_run(house, fresh_sample(house).id) is not None
+
+
+async def until_raised(house: House, clock: Clock) -> None:
+    for _ in range(FORTNIGHT):
+        await one_day(house, clock)
+        if any(one.signal == "adapter_loss" for one in house.store.open_alarms("bot", "facts")):
+            return
+    raise AssertionError("the loss was never seen")
+
+
+async def life(folder: Path, clock: Clock) -> Path:
+    """Health, a loss that is raised and confirmed, its recovery, a second loss that a person clears, an outage."""
+    path = write(folder, HEALTHY)
+    await armed(path, clock)
+    async with house_of(path, clock) as house:
+        for _ in range(2):
+            await one_day(house, clock)
+    write(folder, LOST)
+    async with house_of(path, clock) as house:
+        await until_raised(house, clock)
+        await confirm(house)
+    write(folder, HEALTHY)
+    async with house_of(path, clock) as house:
+        for _ in range(FORTNIGHT):
+            await one_day(house, clock)
+            if not house.store.open_alarms("bot", "facts"):
+                break
+        assert [one.cleared_by for one in house.store.alarms("bot") if one.signal == "adapter_loss"] == [None]
+    write(folder, LOST)
+    async with house_of(path, clock) as house:
+        await until_raised(house, clock)
+        write(folder, DOWN)
+    async with house_of(path, clock) as house:
+        await confirm(house)
+        clock.forward(hours=1)
+        clear(house, "bot", "adapter_loss", None, "jo", "the adapter was unloaded on purpose")
+        await one_day(house, clock)
+    write(folder, LOST)
+    async with house_of(path, clock) as house:
+        await until_raised(house, clock)
+    return path
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("life")
+    asyncio.run(life(folder, Clock()))
+    return folder / "cliffwatch.db"
+
+
+@pytest.fixture
+def lived(template: Path, tmp_path: Path) -> Iterator[Store]:
+    """A store of its own with that life in it."""
+    store = open_store(f"sqlite:///{shutil.copy(template, tmp_path)}")
+    yield store
+    store.close()
+
+
+def test_a_life_comes_out_as_it_was_stored(lived: Store) -> None:
+    states = [(one.state, one.cleared_by) for one in lived.alarms("bot") if one.signal == "adapter_loss"]
+    assert states == [(AlarmState.RAISED, None), (AlarmState.CLEARED, "jo"), (AlarmState.CLEARED, None)]
+    result = recompute(lived)
+    assert result.differences == []
+    assert result.equal == result.findings == len(lived.findings(limit=10_000)) > 50
+    assert result.alarms_equal == result.alarms == len(lived.alarms())
+
+
+def test_a_tampered_answer_is_named(lived: Store) -> None:
+    verdicts = [context.run_id for context in lived.verdicts("bot")]
+    with lived._database.write() as connection:
+        where = (answer.c.run_id == verdicts[1], answer.c.arm == "subject")
+        connection.execute(answer.update().where(*where).values(text="something else, and longer"))
+    result = recompute(lived)
+    named = {(one.run_id, one.signal, one.field) for one in result.differences}
+    assert (verdicts[1], "length", "scores") in named
+    assert not any(run_id == verdicts[0] for run_id, _, _ in named), "what came before is as it was"
+    assert (verdicts[2], "length", "evidence_log10") in named, "evidence adds up, so later looks differ too"
+    assert result.equal < result.findings
+
+
+def test_a_tampered_finding_and_alarm_are_named(lived: Store) -> None:
+    run_id, raised = lived.verdicts("bot")[0].run_id, lived.alarms("bot")[0]
+    with lived._database.write() as connection:
+        mine = (finding.c.run_id == run_id, finding.c.signal == "length")
+        connection.execute(finding.update().where(*mine).values(summary="All is well."))
+        connection.execute(alarm.update().where(alarm.c.id == raised.id).values(note="nobody asked"))
+    told = {(one.run_id, one.signal, one.field): one for one in recompute(lived).differences}
+    assert set(told) == {(run_id, "length", "summary"), (raised.raised_run_id, raised.signal, "alarm.note")}
+    assert told[run_id, "length", "summary"].stored == '"All is well."'
+
+
+def test_a_finding_and_an_alarm_that_are_gone_are_named(lived: Store) -> None:
+    run_id, raised = lived.verdicts("bot")[0].run_id, lived.alarms("bot")[0]
+    with lived._database.write() as connection:
+        connection.execute(finding.delete().where(finding.c.run_id == run_id, finding.c.signal == "contract"))
+        connection.execute(alarm.delete().where(alarm.c.id == raised.id))
+    told = {(one.run_id, one.signal, one.field): one for one in recompute(lived).differences}
+    assert told[run_id, "contract", "finding"].stored == "nothing"
+    assert told[raised.raised_run_id, raised.signal, "alarm"].stored == "nothing"
+
+
+def test_an_empty_store_has_nothing_to_recompute(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
+    assert recompute(store) == Recomputed()
+    store.close()
