@@ -62,7 +62,7 @@ def e_value(baseline: Sequence[float], look: float, side: Side, *, spread: float
     """The e-value of one look: expectation at most 1 over baselines and looks if nothing changed.
 
     >>> [round(e_value([-1, 0, 1, 0, 0.5, -0.5, 0], look, "rise"), 2) for look in (0, 4, 12)]
-    [0.39, 18.86, 42308.94]
+    [0.39, 16.68, 101103.84]
     """
     return float(10.0 ** running(baseline, [look], side, spread=spread).look_log10)
 
@@ -114,8 +114,9 @@ def recovery_log10(baseline: Sequence[float], changed: Sequence[float], looks: S
     """Evidence that a change is over: log10 of an e-value against "still at least half as far as it was".
 
     ``changed``: the scores while the alarm built up, ``looks``: those after it, oldest first. A normal likelihood
-    ratio of "as in the baseline" against "half the shift", with the baseline's likely spread: a test martingale for
-    any shift of half or more. 1.3 is one in twenty.
+    ratio of "as in the baseline" against "half the shift", with the baseline's likely spread, summed over every look at
+    which the recovery may have begun (Shiryaev-Roberts, as ``running``): a change that lasted a month is not held
+    against the first healthy days. For any shift of half or more it takes at least 20 looks on average to reach 1.3.
     """
     if not looks:
         return 0.0
@@ -124,7 +125,8 @@ def recovery_log10(baseline: Sequence[float], changed: Sequence[float], looks: S
     if shift == 0 or side == ("drop" if shift > 0 else "rise"):
         return 0.0
     gaps = np.asarray(looks, dtype=np.float64) - usual
-    return float((((gaps - shift) ** 2 - gaps**2) / (2 * spread**2)).sum()) / _LN10
+    ratios = ((gaps - shift) ** 2 - gaps**2) / (2 * spread**2)
+    return _log_sum(np.cumsum(ratios[::-1])) / _LN10
 
 
 def _log_factors(before: FloatArray, after: FloatArray, spread: float) -> FloatArray:
@@ -133,7 +135,8 @@ def _log_factors(before: FloatArray, after: FloatArray, spread: float) -> FloatA
     With n days in all, m of them from k on, D the difference of the two means and c = 1/(n-m) + 1/m, the shift's
     prior N(0, g) (in units of the spread) gives sqrt(c/(c+g)) [(S + D^2/c) / (S + D^2/(c+g))]^(v/2), where S is the sum
     of squares within the two groups plus the prior's and v its degrees of freedom. The half that falls is cut off:
-    times twice the posterior chance of a rise.
+    times twice the posterior chance of a rise. Days count as differing by chance at least: a month without a single
+    refusal does not make the first one a wonder.
     """
     from scipy.special import stdtr
 
@@ -145,7 +148,7 @@ def _log_factors(before: FloatArray, after: FloatArray, spread: float) -> FloatA
     gap = (sums[-1] - sums[first]) / moved - sums[first] / healthy
     error = 1.0 / healthy + 1.0 / moved
     squares = float(((scores - scores.mean()) ** 2).sum())
-    whole = PRIOR_DAYS * spread**2 + np.maximum(squares, gap**2 / error)
+    whole = PRIOR_DAYS * spread**2 + np.maximum(squares, gap**2 / error + count - 2)
     freedom = PRIOR_DAYS + count - 1
     factors = []
     for width in SHIFTS:

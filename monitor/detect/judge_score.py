@@ -1,20 +1,22 @@
 """``judge_score``: the judge likes the answers less than it liked the baseline's.
 
 Scores (0 to 1, usually pass or fail) are compared probe by probe. Where the base's answers were judged as well, both
-must drop: the subject's own score, and its score minus the base's of the same round. The second takes out what moves
-both, such as a judge that became stricter; the first takes out a base that became better. The larger p-value counts, so
-both cost power and neither costs honesty. A judge that turns stricter only on what the base already fails cannot be
-told from a drop this way: the judge's own anchors are for that.
+must drop: the subject's own score, and its score minus the base's mean of the same run and probe. The second takes out
+what moves both, such as a judge that became stricter; the first takes out a base that became better. A day's score is
+the smaller of its two drops, so the same is asked of a healthy day of the baseline. A judge that turns stricter only on
+what the base already fails cannot be told from a drop this way: the judge's own anchors are for that.
 
-The test is exact for bounded scores (``evidence``); the interval is Newcombe's, which keeps its width at 0 and 1.
+The interval is Newcombe's, which keeps its width at 0 and 1.
 """
 
 from typing import Final
 
-from monitor.detect.evidence import Sample, look
-from monitor.detect.parts import PLAIN, by_probe, exhibits, finding, means, quiet_but_moved, sample, share_difference
+from monitor.detect import evidence
+from monitor.detect.parts import by_probe, exhibits, means, per_score, quiet_but_moved, sample, share_difference
+from monitor.detect.reading import Channel, Reading, Verdict
+from monitor.detect.surprise import DayScores, Sample, day_scores
 from monitor.records import JUDGE_GRADER as GRADER
-from monitor.records import Arm, Comparison, Finding, GradedAnswer, Severity
+from monitor.records import Arm, Comparison, GradedAnswer, Severity
 
 NAME: Final = "judge_score"
 SEVERITY: Final = Severity.PAGE
@@ -25,74 +27,88 @@ FAR_OFF: Final = 0.25
 """A drop of this much is never called no drop, however wide its interval."""
 
 
-def detect(comparison: Comparison) -> Finding | None:
+def measure(comparison: Comparison) -> Reading | None:
     """See the module. ``None`` where nothing was judged or too few answers of the same probes were."""
-    scores = sample(comparison, lambda one: one.scores.get(GRADER))
+    scores = sample(comparison, _own)
     if scores is None:
         return None
-    once = comparison.baseline_at_once
+    drops, shared, beside = day_scores(scores), False, ""
     now, then = means(scores)
-    own = look(scores, "drop", at_once=once)
-    p_value, shared, beside = own.p_value, False, ""
-    differences = _minus_base(comparison, scores)
-    if differences is not None:
-        p_value = max(p_value, look(differences, "drop", at_once=once).p_value)
+    beside_base = _minus_base(comparison, scores)
+    if beside_base is not None:
+        paired, differences = beside_base
+        drops = _smaller(day_scores(paired), day_scores(differences))
         minus_now, minus_then = means(differences)
         shared = minus_then - minus_now < (then - now) / 2
         beside = f", and by {minus_then - minus_now:+z.2f} against the base"
+    channel = Channel.of("drop", drops, "drop")
     answers_now, answers_then = int(scores.now.sum()), int((~scores.now).sum())
-    low, high = share_difference(now, answers_now, then, answers_then, own.inflation)
-    difference = f"difference {now - then:+z.2f}, 95 % interval {low:+z.2f} to {high:+z.2f}"
-    numbers = f"mean score {now:.2f}, {then:.2f} in the baseline ({difference})"
+    spread = evidence.likely_spread(channel.baseline)
+    low, high = share_difference(now, answers_now, then, answers_then, spread)
+    numbers = f"mean score {now:.2f}, {then:.2f} in the baseline"
+    numbers += f" (difference {now - then:+z.2f}, 95 % interval {low:+z.2f} to {high:+z.2f})"
     dropped = f"the judge's score of {comparison.target} dropped by {then - now:z.2f}{beside}: {numbers}"
-    moved = min(p_value, own.p_value) <= PLAIN or high < 0 or then - now >= FAR_OFF
-    return finding(
-        comparison,
-        NAME,
-        SEVERITY,
+    far = high < 0 or then - now >= FAR_OFF
+    return Reading(
+        channels=(channel,),
         effect=(now - then, low, high),
         unit="mean score, now minus baseline",
-        p_value=p_value,
+        per_score=per_score(scores),
         answers_now=answers_now,
         answers_baseline=answers_then,
-        summary=_summary(comparison, p_value, shared, moved, dropped, numbers) + own.caveat,
+        tell=lambda verdict: _summary(verdict, shared, far, dropped, numbers),
         measures={"judge_score": now, "judge_score_baseline": then},
         exhibits=exhibits(comparison, _telling(comparison, then)),
     )
 
 
-def _summary(comparison: Comparison, p_value: float, shared: bool, moved: bool, dropped: str, numbers: str) -> str:
+def _own(one: GradedAnswer) -> float | None:
+    return one.scores.get(GRADER)
+
+
+def _summary(verdict: Verdict, shared: bool, far: bool, dropped: str, numbers: str) -> str:
     """``shared``: whether the base's answers lost most of what the subject's lost."""
-    if p_value <= comparison.alpha:
+    if verdict.alarming:
         advice = "Read the answers below, then look for a changed model, prompt or adapter."
         return f"The {dropped.removeprefix('the ')}. {advice}"
-    if not moved:
+    if not (far or verdict.moved):
         return f"The judge sees no drop: {numbers}."
     if shared:
         dropped += ". The base lost most of it too: the judge, or what both arms share, may have changed"
-    return quiet_but_moved(dropped, p_value, comparison.alpha)
+    return quiet_but_moved(dropped, verdict)
 
 
-def _minus_base(comparison: Comparison, scores: Sample) -> Sample | None:
-    """Each score of the subject minus the base's of the same run, probe and replicate; ``None`` where too few have
-    one."""
-    base = {
-        (one.run_id, one.probe, one.replicate): one.scores[GRADER]
-        for one in (*comparison.now, *comparison.baseline)
-        if one.arm == Arm.BASE and GRADER in one.scores
-    }
+def _smaller(own: DayScores, difference: DayScores) -> DayScores:
+    """Of each day the smaller of two drops; a drop is a score below 0."""
+    return DayScores(
+        max(own.now, difference.now),
+        tuple(max(pair) for pair in zip(own.baseline, difference.baseline, strict=True)),
+    )
+
+
+def _minus_base(comparison: Comparison, scores: Sample) -> tuple[Sample, Sample] | None:
+    """Own scores, and those minus the base's mean of the same run and probe, of the answers beside which a base answer
+    was judged; ``None`` where too few were. Both samples hold the same answers, and so the same days."""
+    judged: dict[tuple[int, str], list[float]] = {}
+    for one in (*comparison.now, *comparison.baseline):
+        if one.arm == Arm.BASE and GRADER in one.scores:
+            judged.setdefault((one.run_id, one.probe), []).append(one.scores[GRADER])
+    base = {key: sum(sorted(found)) / len(found) for key, found in judged.items()}
+
+    def own(one: GradedAnswer) -> float | None:
+        return _own(one) if (one.run_id, one.probe) in base else None
 
     def difference(one: GradedAnswer) -> float | None:
-        beside = base.get((one.run_id, one.probe, one.replicate))
-        return one.scores[GRADER] - beside if GRADER in one.scores and beside is not None else None
+        mine = own(one)
+        return None if mine is None else mine - base[one.run_id, one.probe]
 
-    paired = sample(comparison, difference)
-    if paired is None:
+    paired, differences = sample(comparison, own), sample(comparison, difference)
+    if paired is None or differences is None:
         return None
     mostly = all(
         ours.sum() >= MOSTLY * all_.sum() for ours, all_ in ((paired.now, scores.now), (~paired.now, ~scores.now))
     )
-    return paired if mostly else None
+    return (paired, differences) if mostly else None
 
 
 def _telling(comparison: Comparison, mean: float) -> dict[str, tuple[float, GradedAnswer]]:

@@ -1,33 +1,28 @@
 """``length``: answers became longer, shorter, or more uneven.
 
-Two statistics on log(1 + characters), so that a probe with long answers does not drown the others:
+Three channels on log(1 + characters), so that a probe with long answers does not drown the others:
 
-* the mean, paired by probe: today's against the baseline's; changes under ``TOLERANCE`` are let be;
-* the spread: Brown and Forsythe's absolute deviations from the probe's centre (JASA 69, 1974), after the common shift
-  is taken out, judged by shuffles instead of their F, which needs independent groups and normal lengths.
+* ``variance``: Brown and Forsythe's absolute deviations from the probe's centre (JASA 69, 1974), after each day's
+  common shift is taken out;
+* ``mean``: changes under ``TOLERANCE`` are let be;
+* ``ks``: Kolmogorov and Smirnov's greatest distance between the day's distribution of within-probe ranks and that of
+  all answers, for changes of shape that move neither: a cut at a token limit, a second kind of answer.
 
-The p-value is twice the smaller of the two (Bonferroni). The effect is the variance ratio, now over baseline, both
-corrected for what a centre estimated from few answers takes away; ``FLOOR`` keeps it finite where answers never varied.
+The effect is the variance ratio, now over baseline, both corrected for what a centre estimated from few answers takes
+away; ``FLOOR`` keeps it finite where answers never varied.
 """
 
+from collections.abc import Sequence
 from math import exp, log, log1p, sqrt
 from typing import Final
 
 import numpy as np
 
-from monitor.detect.evidence import Sample, look
-from monitor.detect.parts import (
-    PLAIN,
-    by_probe,
-    exhibits,
-    finding,
-    means,
-    quiet_but_moved,
-    sample,
-    stratum,
-    t_quantile,
-)
-from monitor.records import Arm, Comparison, Exhibit, Finding, GradedAnswer, Severity
+from monitor.detect import evidence
+from monitor.detect.parts import by_probe, exhibits, means, quiet_but_moved, sample, stratum, t_quantile
+from monitor.detect.reading import MOVED_LOG10, Channel, Reading, Verdict
+from monitor.detect.surprise import FARTHEST, NOW, DayScores, FloatArray, Sample, day_scores, full_days
+from monitor.records import Arm, Comparison, Exhibit, GradedAnswer, Severity
 
 NAME: Final = "length"
 SEVERITY: Final = Severity.TICKET
@@ -37,9 +32,11 @@ FAR_OFF: Final = (1.5, 4.0)
 """Ratios, either way, of the mean length and of the variance that are never called unchanged, however few answers."""
 FLOOR: Final = 1e-4
 """Added to both variances of log length: a spread of 1 %, under which lengths count as constant."""
+_LEAST_KS: Final = -3.0
+"""Score of a day that is distributed as all are, to the last answer."""
 
 
-def detect(comparison: Comparison) -> Finding | None:
+def measure(comparison: Comparison) -> Reading | None:
     """See the module. ``None`` with too few answers to the same probes on both sides."""
     logs = sample(comparison, _log_length)
     chars = sample(comparison, lambda one: float(len(one.text)))
@@ -47,50 +44,56 @@ def detect(comparison: Comparison) -> Finding | None:
         return None
     now, then = means(logs)
     shift = now - then
-    mean = look(logs, "either", tolerance=TOLERANCE, at_once=comparison.baseline_at_once)
-    spread = look(_deviations(logs, shift), "either", tolerance=sqrt(FLOOR), at_once=comparison.baseline_at_once)
-    effect = _variance_ratio(logs, shift, spread.inflation)
+    deviations = _deviations(logs)
+    channels = (
+        Channel.of("variance", day_scores(deviations, tolerance=sqrt(FLOOR)), "either"),
+        Channel.of("mean", day_scores(logs, tolerance=TOLERANCE), "either"),
+        Channel.of("ks", kolmogorov_scores(logs, TOLERANCE), "rise"),
+    )
+    effect = _variance_ratio(logs, shift, evidence.likely_spread(channels[0].baseline))
     chars_now, chars_then = means(chars)
-    p_value = min(1.0, 2 * min(mean.p_value, spread.p_value))
-    moved = _moved(shift, log((chars_now + 1) / (chars_then + 1)), effect, mean.p_value, spread.p_value)
-    loudest = _even(effect[0]) if spread.p_value < mean.p_value else _by(shift)
+    moved = _moved(shift, log((chars_now + 1) / (chars_then + 1)), effect)
+    loudest = _loudest(channels, shift, effect[0])
     numbers = f"{chars_now:.0f} characters on average, {chars_then:.0f} in the baseline; variance ratio {effect[0]:.2f}"
     numbers += f" (95 % interval {effect[1]:.2f} to {effect[2]:.2f})"
-    return finding(
-        comparison,
-        NAME,
-        SEVERITY,
+    return Reading(
+        channels=channels,
         effect=effect,
         unit="variance of log length, now over baseline",
-        p_value=p_value,
+        per_score=_per_score(deviations),
         answers_now=int(logs.now.sum()),
         answers_baseline=int((~logs.now).sum()),
-        summary=_summary(comparison, p_value, loudest, moved, numbers) + mean.caveat,
+        tell=lambda verdict: _summary(comparison.target, verdict, loudest, moved, numbers),
         measures={"answer_length_chars": chars_now, "answer_length_variance_ratio": effect[0]},
         exhibits=_exhibits(comparison),
     )
 
 
-def _summary(comparison: Comparison, p_value: float, loudest: str, moved: list[str], numbers: str) -> str:
-    if p_value <= comparison.alpha:
-        return (
-            f"Answers of {comparison.target} are {loudest}: {numbers}. "
-            f"Look for a new model version, prompt or token limit."
-        )
-    if not moved:
+def _summary(target: str, verdict: Verdict, loudest: str, moved: Sequence[str], numbers: str) -> str:
+    if verdict.alarming:
+        return f"Answers of {target} are {loudest}: {numbers}. Look for a new model version, prompt or token limit."
+    if not moved and not verdict.moved:
         return f"Answer lengths are as they were: {numbers}."
-    what = f"answers of {comparison.target} are {' and '.join(moved)}: {numbers}"
-    return quiet_but_moved(what, p_value, comparison.alpha)
+    return quiet_but_moved(f"answers of {target} are {' and '.join(moved or [loudest])}: {numbers}", verdict)
 
 
-def _moved(shift: float, chars: float, effect: tuple[float, float, float], mean_p: float, spread_p: float) -> list[str]:
+def _moved(shift: float, chars: float, effect: tuple[float, float, float]) -> list[str]:
     """What of the lengths may not be called unchanged; ``chars``: log ratio of the mean characters."""
     moved = []
-    if 2 * mean_p <= PLAIN or max(abs(shift), abs(chars)) >= log(FAR_OFF[0]):
+    if max(abs(shift), abs(chars)) >= log(FAR_OFF[0]):
         moved.append(_by(shift))
-    if 2 * spread_p <= PLAIN or not effect[1] <= 1 <= effect[2] or abs(log(effect[0])) >= log(FAR_OFF[1]):
+    if not effect[1] <= 1 <= effect[2] or abs(log(effect[0])) >= log(FAR_OFF[1]):
         moved.append(_even(effect[0]))
     return moved
+
+
+def _loudest(channels: Sequence[Channel], shift: float, ratio: float) -> str:
+    """The change in words, by the channel whose look of today is the strongest evidence; by the mean where it speaks
+    clearly, since a shift shows in the ranks too."""
+    looks = {one.name: evidence.running(one.baseline, [one.score], one.side).look_log10 for one in channels}
+    said = {"mean": _by(shift), "variance": _even(ratio), "ks": "otherwise distributed in length"}
+    plain = {name: look for name, look in looks.items() if name != "ks" and look >= MOVED_LOG10} or looks
+    return said[max(plain, key=lambda name: plain[name])]
 
 
 def _by(shift: float) -> str:
@@ -106,11 +109,68 @@ def _log_length(one: GradedAnswer) -> float:
     return log1p(len(one.text))
 
 
-def _deviations(logs: Sample, shift: float) -> Sample:
-    """Each answer's distance from its probe's centre, today's after ``shift`` is taken out."""
-    value = logs.value - np.where(logs.now, shift, 0.0)
-    centre = np.bincount(logs.stratum, value) / np.bincount(logs.stratum)
-    return Sample(logs.stratum, logs.day, np.abs(value - centre[logs.stratum]))
+def _deviations(logs: Sample) -> Sample:
+    """Each answer's distance from its probe's centre, after the common shift of its day is taken out: of every day."""
+    rest = _from_centre(logs)
+    days = logs.day - NOW
+    counts = np.maximum(1, np.bincount(days))
+    level = Sample(logs.stratum, logs.day, rest - (np.bincount(days, rest) / counts)[days])
+    return Sample(logs.stratum, logs.day, np.abs(_from_centre(level)))
+
+
+def _from_centre(found: Sample) -> FloatArray:
+    return np.asarray(
+        found.value - (np.bincount(found.stratum, found.value) / np.bincount(found.stratum))[found.stratum]
+    )
+
+
+def kolmogorov_scores(found: Sample, tolerance: float) -> DayScores:
+    """How unlike the pool's each day's distribution of within-probe ranks is: the one-sample Kolmogorov-Smirnov
+    distance as a normal quantile, larger for less alike.
+
+    Values within ``tolerance`` of their probe's mean count as equal to it. Ties only make the distance smaller, for
+    every day alike. Tail: Kolmogorov's limit with M. A. Stephens's correction for small samples (J. R. Statist. Soc.
+    B 32, 1970).
+    """
+    then = ~found.now
+    before = Sample(found.stratum[then], found.day[then], found.value[then])
+    ranks_all, ranks_before = _ranks(found, tolerance), _ranks(before, tolerance)
+    baseline = tuple(
+        _kolmogorov(ranks_before[before.day == day], ranks_before) for day in full_days(before.day).tolist()
+    )
+    return DayScores(_kolmogorov(ranks_all[found.now], ranks_all), baseline)
+
+
+def _ranks(found: Sample, tolerance: float) -> FloatArray:
+    """Mid-ranks within the stratum, 0 to 1."""
+    rest = _from_centre(found)
+    # so fine a rounding that equal lengths stay equal whatever the mean's last digits
+    rest = np.round(np.sign(rest) * np.maximum(0.0, np.abs(rest) - tolerance), 9)
+    ranks = np.empty(rest.size)
+    for one in np.unique(found.stratum).tolist():
+        inside = found.stratum == one
+        _, place, counts = np.unique(rest[inside], return_inverse=True, return_counts=True)
+        ranks[inside] = ((np.cumsum(counts) - 0.5 * counts) / counts.sum())[place]
+    return ranks
+
+
+def _kolmogorov(day: FloatArray, pool: FloatArray) -> float:
+    from scipy.special import kolmogorov, ndtri
+
+    points = np.unique(pool)
+    share = np.searchsorted(np.sort(day), points, side="right") / day.size
+    usual = np.searchsorted(np.sort(pool), points, side="right") / pool.size
+    root = sqrt(day.size)
+    chance = float(kolmogorov((root + 0.12 + 0.11 / root) * float(np.abs(share - usual).max())))
+    return float(np.clip(-ndtri(chance), _LEAST_KS, FARTHEST))
+
+
+def _per_score(deviations: Sample) -> float:
+    """A variance grows by twice its relative deviation: so much as one standard deviation of a day's mean deviation
+    is of the usual one."""
+    then = deviations.value[~deviations.now]
+    usual, spread = max(float(then.mean()), sqrt(FLOOR)), max(float(then.std()), sqrt(FLOOR))
+    return 2 * spread / usual / sqrt(float(deviations.now.sum()))
 
 
 def _variance_ratio(logs: Sample, shift: float, inflation: float) -> tuple[float, float, float]:
@@ -130,7 +190,7 @@ def _variance_ratio(logs: Sample, shift: float, inflation: float) -> tuple[float
     return ratio, ratio * exp(-half), ratio * exp(half)
 
 
-def _log_variance(squares: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float:
+def _log_variance(squares: FloatArray) -> float:
     """Variance of the log of a mean of squares."""
     mean = float(squares.mean()) + FLOOR
     return max(2.0, float(squares.var()) / mean**2) / squares.size

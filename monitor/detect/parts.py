@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import sqrt
 from typing import Final
 
+import numpy as np
+
 from monitor.detect.reading import Verdict
 from monitor.detect.surprise import NOW, Sample, sample_of
 from monitor.records import PRODUCTION_SUITE, Arm, Comparison, Exhibit, GradedAnswer
@@ -64,6 +66,23 @@ def enough(found: Sample | None) -> Sample | None:
     if found is None or found.now.sum() < FEWEST_NOW or (~found.now).sum() < FEWEST_BASELINE:
         return None
     return found
+
+
+def passes(one: GradedAnswer) -> float | None:
+    """1 where all checks pass, 0 where one does not, ``None`` without checks."""
+    checks = [value for grader, value in one.scores.items() if grader == "checks" or grader.startswith("check:")]
+    return float(min(checks) >= 1.0) if checks else None
+
+
+def per_score(found: Sample) -> float:
+    """By how much today's mean moves when its score moves by one: the standard deviation that a mean of as many
+    independent answers has, never under half an answer's worth of a share, so that it is above 0."""
+    then = ~found.now
+    counts = np.bincount(found.stratum[then])
+    centred = found.value[then] - (np.bincount(found.stratum[then], found.value[then]) / counts)[found.stratum[then]]
+    spread = sqrt(float((centred**2).sum()) / max(1, centred.size - counts.size))
+    answered = int(found.now.sum())
+    return max(spread / sqrt(answered), 0.5 / answered)
 
 
 def means(found: Sample) -> tuple[float, float]:

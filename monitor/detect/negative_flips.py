@@ -1,0 +1,251 @@
+"""``negative_flips``: items that used to be answered right are answered wrong, and not as many the other way.
+
+Items are frozen probes, paired with themselves. An answer is right when it passes all its checks, or, without checks,
+when the judge gives it ``RIGHT_SCORE`` or more. What an item *was* comes from all its baseline answers: right at a pass
+rate of ``USUALLY`` or more, wrong at 1 - ``USUALLY`` or less. Anything between is a near tie: counted and told, but it
+is no evidence, since such items flip on any day of an honest endpoint (``detection.md`` 2, noise evidence).
+
+The evidence is McNemar's (Psychometrika 12, 1947): among decisive items only flips count, and gains offset losses. A
+day's score is
+
+    (negative flips - expected - gains) / sqrt(max(1, variance)),    gains = max(0, positive flips - expected - 1 sd),
+
+where expectation and variance come from each item's own pass rate, and gains count only beyond their usual churn, so
+that the churn does not drown the losses. The variance's floor makes one flip more than ever no more than a standard
+deviation. Which items are decisive, and how they usually do, each day is told by the *other* days: an item that looked
+decisive by luck falls back on a day of the baseline as it would today. A net change under ``TOLERANCE`` is let be.
+
+Unlike ``surprise``'s scores these are plain ratios, more skewed and sharper; that the e-values stay honest with them,
+sparse flips and frequent ones, is simulated in the tests.
+
+The effect is NFR - PFR (``flips``), the net share of today's answers that flipped, whatever flips on a usual day.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import sqrt
+from statistics import median
+from typing import Final
+
+from monitor.detect import evidence, flips
+from monitor.detect.parts import FEWEST_NOW, answers, by_probe, exhibits, passes, quiet_but_moved, typical
+from monitor.detect.reading import Channel, Reading, Verdict
+from monitor.detect.surprise import FARTHEST, LEAST_SHARE
+from monitor.records import JUDGE_GRADER, PRODUCTION_SUITE, Arm, Comparison, GradedAnswer, Severity
+
+NAME: Final = "negative_flips"
+SEVERITY: Final = Severity.PAGE
+TOLERANCE: Final = 0.01
+"""Net share of the decisive items' answers that is nobody's page, however many looks it lasts."""
+CLEAR: Final = 2.0
+"""Standard deviations from which a day is counted whole: nobody lets such a day be for being a tolerable one plus
+chance."""
+USUALLY: Final = 0.9
+"""Pass rate of an item that was right; of one that was wrong, what is left to 1."""
+MANY: Final = 10
+"""Answers from which an item's pass rate is taken as it is; of fewer it is smoothed by Jeffreys's half an answer either
+way, so that three of three are not yet 0.9."""
+PRIOR: Final = 0.15
+"""Answers either way that are added to an item's for its variance: one that never flipped yet may all the same. By
+simulation the least that keeps e-values honest where many items flip now and then."""
+RIGHT_SCORE: Final = 0.5
+FAR_OFF: Final = 0.25
+"""A net share of flips that is never called as approved, however few answers."""
+_SIMILARITY: Final = "similarity"
+
+Tally = Mapping[str, tuple[int, int]]
+"""Item -> its answers, and how many of them are right."""
+
+
+@dataclass(frozen=True)
+class _Flips:
+    """Today's answers beside what their items were."""
+
+    was: Mapping[str, bool | None]
+    """Item -> right, wrong, or ``None`` for a near tie."""
+    now: Sequence[tuple[GradedAnswer, bool]]
+    """Today's answers to such items, and whether each is right."""
+
+    def of(self, was: bool, right: bool) -> list[GradedAnswer]:
+        return [one for one, is_right in self.now if self.was[one.probe] is was and is_right is right]
+
+
+def measure(comparison: Comparison) -> Reading | None:
+    """See the module. ``None`` for production samples (no item comes twice), without checks and judge, with too few
+    answers to decisive items, and where the baseline's days cannot be held against one another (under two days, or
+    under five answers an item)."""
+    if comparison.suite == PRODUCTION_SUITE:
+        return None
+    then, now = _graded(comparison.baseline), _graded(comparison.now)
+    whole = _tally(then)
+    was = {item: _was(*known) for item, known in whole.items()}
+    found = _Flips(was, [pair for pair in now if pair[0].probe in was])
+    today = _day(_tally(found.now), whole)
+    baseline = _baseline_scores(then, whole)
+    if today.answered < FEWEST_NOW or not baseline:
+        return None
+    effect = _net(found, evidence.likely_spread(baseline))
+    return Reading(
+        channels=(Channel("flips", today.score(TOLERANCE), baseline, "rise"),),
+        effect=effect,
+        unit="negative minus positive flips, share of answers",
+        per_score=today.spread / len(found.now),
+        answers_now=len(found.now),
+        answers_baseline=len(then),
+        tell=lambda verdict: _summary(comparison.target, found, effect, verdict),
+        measures=_measures(comparison, found),
+        exhibits=exhibits(comparison, _telling(found, whole)),
+    )
+
+
+def _graded(found: Sequence[GradedAnswer]) -> list[tuple[GradedAnswer, bool]]:
+    """The subject's answers that can be told right from wrong."""
+    return [(one, right) for one in answers(found, Arm.SUBJECT) if (right := _right(one)) is not None]
+
+
+def _right(one: GradedAnswer) -> bool | None:
+    passed, judged = passes(one), one.scores.get(JUDGE_GRADER)
+    if passed is not None:
+        return passed == 1
+    return None if judged is None else judged >= RIGHT_SCORE
+
+
+def _tally(found: Sequence[tuple[GradedAnswer, bool]]) -> Tally:
+    """Items in alphabetical order, so that sums over them do not depend on the answers'."""
+    answered = Counter(one.probe for one, _ in found)
+    right = Counter(one.probe for one, is_right in found if is_right)
+    return {item: (answered[item], right[item]) for item in sorted(answered)}
+
+
+def _rate(answered: int, right: int) -> float:
+    """Pass rate, smoothed where few answers are known."""
+    return right / answered if answered >= MANY else (right + 0.5) / (answered + 1)
+
+
+def _was(answered: int, right: int) -> bool | None:
+    """Whether an item was right, wrong, or a near tie (``None``)."""
+    rate = _rate(answered, right)
+    return None if min(rate, 1 - rate) > 1 - USUALLY + 1e-9 else rate > 0.5
+
+
+@dataclass(frozen=True)
+class _Day:
+    """One day's flips over what the other days make of its items: ``losses`` and ``gains`` are counts above the
+    expected ones, with their variances."""
+
+    answered: int
+    losses: float
+    losses_variance: float
+    gains: float
+    gains_variance: float
+
+    @property
+    def spread(self) -> float:
+        return sqrt(max(1.0, self.losses_variance))
+
+    def score(self, tolerance: float) -> float:
+        net = self.losses - max(0.0, self.gains - sqrt(max(1.0, self.gains_variance)))
+        let_be = tolerance * self.answered if abs(net) < CLEAR * self.spread else 0.0
+        return min(FARTHEST, (net - let_be) / self.spread)
+
+
+def _day(day: Tally, others: Tally) -> _Day:
+    """A day beside the other days, in the items that those make decisive."""
+    answered, over, variance = 0, {True: 0.0, False: 0.0}, {True: 0.0, False: 0.0}
+    for item, (asked, right) in day.items():
+        known = others.get(item, (0, 0))
+        was = _was(*known) if known[0] else None
+        if was is None:
+            continue
+        usual = (known[0] - known[1] if was else known[1]) / known[0]
+        answered += asked
+        over[was] += (asked - right if was else right) - asked * usual
+        wary = (known[0] * usual + PRIOR) / (known[0] + 2 * PRIOR)
+        variance[was] += asked * wary * (1 - wary)
+    return _Day(answered, over[True], variance[True], over[False], variance[False])
+
+
+def _baseline_scores(then: Sequence[tuple[GradedAnswer, bool]], whole: Tally) -> tuple[float, ...]:
+    """Of each full day of the baseline, made as today's is, but for the tolerance: against the other days."""
+    by_day: dict[datetime, list[tuple[GradedAnswer, bool]]] = {}
+    for pair in then:
+        by_day.setdefault(pair[0].slot, []).append(pair)
+    usual = median(map(len, by_day.values())) if by_day else 0
+    scores = []
+    for slot in sorted(by_day):
+        mine = _tally(by_day[slot])
+        others = {
+            item: (answered - mine.get(item, (0, 0))[0], right - mine.get(item, (0, 0))[1])
+            for item, (answered, right) in whole.items()
+        }
+        found = _day(mine, others)
+        if found.answered and len(by_day[slot]) >= LEAST_SHARE * usual:
+            scores.append(found.score(0.0))
+    return tuple(scores)
+
+
+def _net(found: _Flips, spread: float) -> tuple[float, float, float]:
+    """NFR - PFR with its 95 % interval: Agresti and Min's for paired shares, with half a flip added to each of the four
+    kinds of pairs (Statistics in Medicine 24, 2005), widened for the days."""
+    negative, positive = len(found.of(True, False)), len(found.of(False, True))
+    total = len(found.now)
+    net, pairs = (negative - positive) / total, total + 2
+    middle = (negative - positive) / pairs
+    half = 1.959964 * spread * sqrt((negative + positive + 1) / pairs - middle**2) / sqrt(pairs)
+    return net, max(-1.0, min(net, middle - half)), min(1.0, max(net, middle + half))
+
+
+def _measures(comparison: Comparison, found: _Flips) -> dict[str, float]:
+    """The rates of ``flips`` over today's answers.
+
+    A near tie was neither right nor wrong, so it cannot flip. The old answer of the others is the commonest of the
+    baseline, the old score the median of the baseline's.
+    """
+    old = by_probe(comparison.baseline, Arm.SUBJECT)
+    usual = {probe: one.text for probe, all_ in old.items() if (one := typical(all_)) is not None}
+    now, right = [one for one, _ in found.now], [right for _, right in found.now]
+    was = [found.was[one.probe] for one in now]
+    measures = {
+        "negative_flip_ratio": flips.negative_flip_rate([one is True for one in was], right),
+        "positive_flip_ratio": flips.positive_flip_rate([one is not False for one in was], right),
+        "inconsistent_wrong_ratio": flips.inconsistent_wrong_rate(
+            [usual[one.probe] for one in now], [one.text for one in now], right
+        ),
+    }
+    before = {probe: [score for one in all_ if (score := _likeness(one)) is not None] for probe, all_ in old.items()}
+    pairs = [(median(before[one.probe]), score) for one in now
+             if before[one.probe] and (score := _likeness(one)) is not None]  # fmt: skip
+    if pairs:
+        measures["generative_negative_flip_ratio"] = flips.generative_negative_flip_rate(*zip(*pairs, strict=True))
+    return measures
+
+
+def _likeness(one: GradedAnswer) -> float | None:
+    """S of an answer: its similarity to the reference, or else the judge's score."""
+    return one.scores.get(_SIMILARITY, one.scores.get(JUDGE_GRADER))
+
+
+def _telling(found: _Flips, then: Tally) -> dict[str, tuple[float, GradedAnswer]]:
+    """The flipped items, the surest first: item -> its pass rate then, and today's wrong answer."""
+    return {one.probe: (_rate(*then[one.probe]), one) for one in reversed(found.of(True, False))}
+
+
+def _summary(target: str, found: _Flips, effect: tuple[float, float, float], verdict: Verdict) -> str:
+    negative, positive = len(found.of(True, False)), len(found.of(False, True))
+    told = [
+        f"{negative} of {negative + len(found.of(True, True))} answers that used to be right are wrong",
+        f"{positive} of {positive + len(found.of(False, False))} that used to be wrong are right",
+    ]
+    if ties := sum(found.was[one.probe] is None for one, _ in found.now):
+        told.append(f"{ties} are to near ties and do not count")
+    numbers = f"{'; '.join(told)} (net {effect[0]:+z.1%}, 95 % interval {effect[1]:+z.1%} to {effect[2]:+z.1%})"
+    if verdict.alarming:
+        return (
+            f"{target} gets wrong what it used to get right: {numbers}. "
+            f"Read the flipped answers below, then look for a changed model, prompt or adapter."
+        )
+    if verdict.moved or effect[0] >= FAR_OFF:
+        return quiet_but_moved(f"for {target}, {numbers}", verdict)
+    return f"No more answers flip than usual: {numbers}."
