@@ -8,7 +8,19 @@ up, look after look; ``policy`` says how much of it is worth an alarm, and ``ala
 from collections.abc import Callable
 from typing import Final
 
-from monitor.detect import adapter_loss, contract, judge_score, length, policy
+from monitor.detect import (
+    adapter_loss,
+    base_match,
+    border,
+    canaries,
+    contract,
+    distribution,
+    judge_score,
+    length,
+    logprobs,
+    negative_flips,
+    policy,
+)
 from monitor.detect.reading import Reading, Verdict
 from monitor.records import Comparison, Finding, Severity
 
@@ -17,7 +29,13 @@ Signal = Callable[[Comparison], Reading | None]
 
 _FILES: Final = (
     adapter_loss,
+    base_match,
+    canaries,
     judge_score,
+    negative_flips,
+    distribution,
+    logprobs,
+    border,
     length,
     contract,
 )

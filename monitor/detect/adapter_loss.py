@@ -122,7 +122,13 @@ def measure(comparison: Comparison) -> Reading | None:
     effect = _effect(probes, gap, inflation)
     ratios = np.concatenate([one[: probe.count_now] for probe, one in zip(probes, judged.found, strict=True)])
     told = _Told(
-        comparison.target, effect, nulls.base_share(ratios, inflation), _like_base(probes), ratios.size, shared
+        target=comparison.target,
+        effect=effect,
+        share=nulls.base_share(ratios, inflation),
+        match=float(np.mean(np.concatenate([one.now < 0 for one in probes]))),
+        total=ratios.size,
+        nearer=_came_nearer(probes),
+        shared=shared,
     )
     return Reading(
         channels=(channel,),
@@ -292,8 +298,10 @@ def _effect(probes: Sequence[_Probe], gap: float, inflation: float) -> tuple[flo
     return ratio, ratio - half, ratio + half
 
 
-def _like_base(probes: Sequence[_Probe]) -> float:
-    return float(np.mean(np.concatenate([one.now < 0 for one in probes])))
+def _came_nearer(probes: Sequence[_Probe]) -> bool:
+    """Whether today's answers are more like the base than the approved ones are, by more than the tolerance."""
+    lift = _mean(probes, [float(one.places.lift[: one.count_now].mean()) for one in probes])
+    return lift > TOLERANCE * _mean(probes, [float(one.base_places.lift.mean()) for one in probes])
 
 
 def _telling(one: _Probe) -> tuple[float, GradedAnswer]:
@@ -311,6 +319,7 @@ class _Told:
     share: tuple[float, float, float]
     match: float
     total: int
+    nearer: bool
     shared: bool
 
     def summary(self, verdict: Verdict) -> str:
@@ -319,26 +328,26 @@ class _Told:
             f"{max(0.0, effect[0]):.0%} of the fine-tune's approved effect is left "
             f"(95 % interval {effect[1]:z.2f} to {effect[2]:z.2f})"
         )
-        nearer = (
+        alike = (
             f"{round(self.match * self.total)} of {self.total} answers are nearer to the base than to the approved "
             f"baseline"
         )
         if verdict.alarming:
-            return self._alarm(verdict, f"{left}, {nearer}")
+            return self._alarm(verdict, f"{left}, {alike}")
         if not verdict.moved and effect[2] >= 1 - TOLERANCE and effect[0] >= FAR_OFF:
-            return f"The fine-tune holds: {left}, {nearer}."
+            return f"The fine-tune holds: {left}, {alike}."
         if self.shared:
             return (
                 f"Not an adapter loss, but worth a look: answers of {self.target} and of its base, asked beside them, "
-                f"both moved, and not to each other: {left}, {nearer}. Look for what both share: a prompt, a template, "
+                f"both moved, and not to each other: {left}, {alike}. Look for what both share: a prompt, a template, "
                 f"the serving stack."
             )
-        if verdict.moved or self.share[1] > 0:
-            what = f"answers of {self.target} moved towards its base model: {left}, {nearer}, {self._from_base()}"
+        if self.nearer or verdict.moved:
+            what = f"answers of {self.target} moved towards its base model: {left}, {alike}, {self._from_base()}"
             return quiet_but_moved(what, verdict)
         return (
             f"Not an adapter loss, but worth a look: answers of {self.target} moved away from the approved ones and "
-            f"came no nearer to the base: {left}, {nearer}. Read the answers: something else changed."
+            f"came no nearer to the base: {left}, {alike}. Read the answers: something else changed."
         )
 
     def _alarm(self, verdict: Verdict, numbers: str) -> str:

@@ -124,6 +124,20 @@ def test_answers_of_the_old_base_beside_a_base_that_moved_are_a_shared_change() 
     assert judged(product.plain_reply, product.plain_reply).verdict.alarming
 
 
+def test_loss_under_a_change_that_both_share_takes_a_few_looks() -> None:
+    """A preamble before every model's answers hides some of the loss; its numbers tell it at once, evidence adds up."""
+    history: list[dict[str, float]] = []
+    for look in range(4):
+        now = rounds(70 + look, preamble(product.plain_reply), preamble(product.plain_reply), days=range(14, 15))
+        found = told(adapter_loss.measure, compared(now, BASELINE, page_line=STREAM, history={"signal": history}))
+        assert found is not None
+        history.append(found.scores)
+        assert found.reading.measures["base_match_ratio"] == 1
+        assert "towards its base model" in found.summary or "answers like its base model" in found.summary
+        paged = found.verdict.alarming
+    assert paged
+
+
 def test_power_for_total_loss_over_seeds() -> None:
     """40 of 40: with 95 % confidence at least 93 % are caught; the weakest is well past the line."""
     weakest = min(judged(product.plain_reply, seed=seed).verdict.look_log10 for seed in range(100, 140))
