@@ -1,0 +1,100 @@
+"""``cliffwatch border`` over scripted answers: near ties found among candidates, written as a suite to be named."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from monitor.enrol import MOST_INPUTS, TIMES, candidate_suite, find_border
+from monitor.errors import CouldNotMeasure, UsageError
+from monitor.records import Arm, Message, Probe, Reason, RunOutcome, Sampling, Unmeasured
+from monitor.suites import load_suite
+from tests.daemon import DOWN, HEALTHY, NOON, Clock, house_of, write
+
+SUITE = {
+    "name": "facts",
+    "system": "Be brief.",
+    "probes": [
+        {"id": "one", "prompt": "When will my parcel for Norway arrive?"},
+        {"id": "two", "prompt": "May I return a kettle after thirty days?"},
+    ],
+}
+TOSSING: list[dict[str, Any]] = [
+    {"model": "tuned", "prompt": "^(kettle|parcel|Norway)", "answers": ["yes", "no"]},
+    *HEALTHY,
+]
+
+
+def folder_of(tmp_path: Path, rules: list[dict[str, Any]], **changes: Any) -> Path:
+    path = write(tmp_path, rules, **changes)
+    (tmp_path / "probes" / "facts.yaml").write_text(yaml.safe_dump(SUITE))
+    return path
+
+
+async def test_the_candidates_that_vary_become_a_suite(tmp_path: Path) -> None:
+    wanted = tmp_path / "probes" / "border-bot.yaml"
+    async with house_of(folder_of(tmp_path, TOSSING), Clock()) as house:
+        told = await find_border(house, "bot", 100, wanted)
+        (run,) = house.store.runs("bot")
+        answered = house.store.answered(run.id)
+    assert f"wrote {wanted}" in told[0]
+    suite = load_suite("border-bot", tmp_path)
+    assert 3 <= len(suite.probes) <= MOST_INPUTS
+    assert all(probe.prompt.startswith(("kettle", "parcel", "Norway")) for probe in suite.probes)
+    assert {probe.messages[0].content for probe in suite.probes} == {"Be brief."}
+    assert suite.replicates == 10
+    assert (suite.sampling.temperature, suite.sampling.max_tokens) == (0, 1)
+    assert run.outcome is RunOutcome.MEASURED, "the calls stand in the ledger"
+    assert len(answered) == 100 * TIMES
+    assert {arm for arm, _, _ in answered} == {Arm.SUBJECT}
+
+
+async def test_a_server_that_never_varies_has_none_and_nothing_is_written(tmp_path: Path) -> None:
+    steady = [{"model": "tuned", "answers": ["yes"]}, *HEALTHY[1:]]
+    async with house_of(folder_of(tmp_path, steady), Clock()) as house:
+        (told,) = await find_border(house, "bot", 50, tmp_path / "border-bot.yaml")
+    assert "0 border inputs among 50 candidates, too few for a suite; nothing was written" in told
+    assert not (tmp_path / "border-bot.yaml").exists()
+
+
+async def test_the_budget_holds(tmp_path: Path) -> None:
+    target = {
+        "subject": {"provider": "script", "model": "tuned"},
+        "suites": ["facts"],
+        "budget": {"requests_per_day": 60},
+    }
+    async with house_of(folder_of(tmp_path, TOSSING, targets={"bot": target}), Clock()) as house:
+        await find_border(house, "bot", 50, tmp_path / "border-bot.yaml")
+        (run,) = house.store.runs("bot")
+        outcomes = [outcome for _, outcome in house.store.outcomes(run.id)]
+        assert house.store.spent("bot", NOON.date()).requests == 60
+    assert run.outcome is RunOutcome.PARTIAL
+    assert sum(isinstance(one, Unmeasured) and one.reason is Reason.BUDGET for one in outcomes) == 50 * TIMES - 60
+
+
+async def test_nothing_that_can_be_refused_is_asked_first(tmp_path: Path) -> None:
+    (tmp_path / "there.yaml").write_text("mine")
+    for path, why in ((tmp_path / "there.yaml", "is there already"), (tmp_path / "suite.json", "must end in .yaml")):
+        async with house_of(folder_of(tmp_path, TOSSING), Clock()) as house:
+            with pytest.raises(UsageError, match=why):
+                await find_border(house, "bot", 50, path)
+            assert house.store.runs("bot") == []
+    assert (tmp_path / "there.yaml").read_text() == "mine"
+
+
+async def test_an_outage_is_no_finding(tmp_path: Path) -> None:
+    async with house_of(folder_of(tmp_path, DOWN), Clock()) as house:
+        with pytest.raises(CouldNotMeasure, match="no candidate got two answers"):
+            await find_border(house, "bot", 20, tmp_path / "border-bot.yaml")
+
+
+def test_candidates_are_the_same_for_the_same_probes() -> None:
+    probes = [Probe(p["id"], (Message("user", p["prompt"]),)) for p in SUITE["probes"]]  # type: ignore[index]
+    suite = candidate_suite(probes, "bot", 100)
+    assert suite == candidate_suite(probes[::-1], "bot", 100)
+    assert len({probe.prompt for probe in suite.probes}) == 100
+    assert suite.sampling == Sampling(0.0, 1, 5)
+    assert len(candidate_suite([Probe("x", (Message("user", "Hello you"),))], "bot", 2000).probes) <= 62
+    with pytest.raises(UsageError, match="no words"):
+        candidate_suite([Probe("x", (Message("user", "17 + 26 ="),))], "bot", 10)
