@@ -163,6 +163,24 @@ def ask(
         raise typer.Exit(3)
 
 
+@app.command()
+def border(
+    target: Annotated[str, typer.Argument(help="A target of the configuration.")],
+    write: Annotated[Path, typer.Option("--write", help="The suite file to write, such as probes/border-TARGET.yaml.")],
+    candidates: Annotated[int, typer.Option("--candidates", min=10, max=2000, help="Prompts to try.")] = 300,
+    config: Config = DEFAULT,
+) -> None:
+    """Look for near-tie prompts (three calls of one token each, within the budget) and write them as a suite."""
+    import asyncio
+
+    from monitor import commands, enrol
+
+    with commands.opened(config) as house:
+        commands.known_filter(house, target)
+        for line in asyncio.run(enrol.find_border(house, target, candidates, write)):
+            typer.echo(line)
+
+
 @baseline_app.command()
 def capture(
     target: Annotated[str, typer.Argument(help="A target of the configuration.")],

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MONITOR = ROOT / "monitor"
 STAGES = ("sample", "ask", "judge", "detect", "identify", "store", "export", "notify", "web")
-WIRING = ("app", "calibration", "cycle", "cli", "commands", "demo", "docs", "recompute", "selftests", "show")
+WIRING = ("app", "calibration", "cycle", "cli", "commands", "demo", "docs", "enrol", "recompute", "selftests", "show")
 """The modules that may import stages: they assemble, run, print or describe them."""
 MAY_ASK = {
     "monitor.config_checks": "monitor.ask.scripted",
