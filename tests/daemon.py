@@ -92,6 +92,8 @@ async def house_of(path: Path, clock: Clock) -> AsyncIterator[House]:
         yield house
     finally:
         await house.asker.aclose()
+        if house.embedder is not None:
+            house.embedder.close()
         store.close()
 
 

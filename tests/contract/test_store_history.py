@@ -1,6 +1,7 @@
 """What a verdict remembers: earlier looks in their order, alarms from raised to cleared, and nothing made by hand."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from math import nan
 
@@ -265,3 +266,29 @@ def test_a_stranger_has_no_history(store: Store) -> None:
     assert (position.seq, position.cleared, position.baseline_id) == (0, 0, None)
     assert store.looks("bot", "support", 1, before=run.id) == {}
     assert store.ticket_streams(("bot", "support"), TICKETS) == []
+
+
+def test_of_verdicts_that_end_together_each_has_seen_those_before_it(store: Store) -> None:
+    # Threads as different processes would do it; every one reads, decides, and is refused until nothing moved.
+    runs = [claimed(store, SLOT + number * DAY) for number in range(8)]
+    seen: dict[int, int] = {}
+
+    def decide(run: Run) -> int:
+        for refused in range(100):
+            position = store.position("bot", "support")
+            seen[run.id] = len(days(store))
+            found = [finding(run, alarming=False, scores={"mean": float(run.id)}, baseline_id=1)]
+            try:
+                assert store.finish(
+                    run.id, run.fence, RunOutcome.MEASURED, found, NOW, context=context(run), seen=position
+                )
+            except Overtaken:
+                continue
+            return refused
+        raise AssertionError("never its turn")
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(decide, runs))
+    order = [told.run_id for told in store.verdicts()]
+    assert [seen[run_id] for run_id in order] == list(range(8))
+    assert days(store) == [float(run_id) for run_id in order]

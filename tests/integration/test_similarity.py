@@ -7,6 +7,7 @@ import threading
 from hashlib import file_digest
 from importlib.util import find_spec
 from pathlib import Path
+from struct import pack, unpack
 
 import pytest
 
@@ -57,6 +58,30 @@ async def test_near_in_meaning_is_near_in_score(folder: Path) -> None:
         again = await embedder.similarity_scores([pairs[2], pairs[0]])
         assert again == [far, near]
         assert [thread.name for thread in threading.enumerate() if thread.name.startswith("embed")] == ["embed_0"]
+    finally:
+        embedder.close()
+
+
+async def test_a_text_has_one_embedding_wherever_it_stands(folder: Path) -> None:
+    embedder = Embedder(Embeddings(model=str(folder), revision=None))
+    try:
+        texts = [
+            "Delivery takes 3 days.",
+            "Your parcel is there in three days.",
+            "A new chairman.",
+            "",
+            "\ud800<|end|>",
+        ]
+        first = await embedder.embed(texts)
+        again = await embedder.embed([*texts[::-1], texts[0]])
+        assert again == [*first[::-1], first[0]]
+        assert await embedder.embed([]) == []
+        for vector in first:
+            assert len(vector) == 384
+            assert sum(x * x for x in vector) == pytest.approx(1, abs=1e-3)
+            assert unpack(f"<{len(vector)}e", pack(f"<{len(vector)}e", *vector)) == vector, "as the store keeps it"
+        near, far = (sum(a * b for a, b in zip(first[0], other, strict=True)) for other in first[1:3])
+        assert far < 0.3 < 0.5 < near
     finally:
         embedder.close()
 

@@ -293,3 +293,18 @@ def test_replicates_of_a_probe_are_spread_and_change_places_between_runs() -> No
 
 def test_no_questions_is_no_plan() -> None:
     assert schedule.plan([], [utc("2026-11-22T00:00")], 1) == []
+
+
+def test_looks_a_year_follow_the_suites_own_schedule() -> None:
+    plan = Schedule(probes="every 5 days", production="weekly mon 06:00", day_seconds=60)
+    assert schedule.looks_per_year(plan, "support") == 73
+    assert schedule.looks_per_year(plan, PRODUCTION_SUITE) == pytest.approx(365 / 7)
+    assert schedule.looks_per_year(Schedule(), "support") == 365
+
+
+def test_a_fresh_sample_has_a_seed_of_its_own() -> None:
+    seeds = {schedule.confirming_seed(seed) for seed in range(1000)}
+    assert len(seeds) == 1000
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert seeds.isdisjoint(range(1000))
+    assert schedule.confirming_seed(7) == schedule.confirming_seed(7)

@@ -1,5 +1,6 @@
 """Suites: what a file becomes, where it is found, and when its digest moves."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from monitor import suites
 from monitor.errors import ConfigError
 from monitor.records import Check, Message, Sampling
 from monitor.resources import shipped
-from monitor.suites import find_suite, load_suite, read_suite
+from monitor.suites import find_suite, load_suite, read_suite, suite_body, suite_from_body
 from monitor.yamlfile import read
 
 FOLDER = Path(__file__).parent.parent / "config_fixtures" / "good"
@@ -57,6 +58,25 @@ def test_what_answers_and_scores_depend_on_moves_the_digest(tmp_path: Path) -> N
     ):
         assert _digest(tmp_path, SUITE.replace(old, new)) != first, new
     assert len(first) == 64
+
+
+def test_how_often_the_base_is_asked_moves_the_digest_only_when_it_is_said(tmp_path: Path) -> None:
+    thrice = SUITE.replace("rubric:", "replicates: 3\nrubric:")
+    first = _digest(tmp_path, thrice)
+    assert load_suite("./mine.yaml", tmp_path).base_replicates == 1
+    assert _digest(tmp_path, thrice.replace("rubric:", "base_replicates: 1\nrubric:")) == first
+    assert "base_replicates" not in suite_body(load_suite("./mine.yaml", tmp_path)), "as the bodies of before"
+    assert _digest(tmp_path, thrice.replace("rubric:", "base_replicates: 3\nrubric:")) != first
+    suite = load_suite("./mine.yaml", tmp_path)
+    assert (suite.replicates, suite.base_replicates) == (3, 3)
+    again = suite_from_body(suite.digest, suite_body(suite))
+    assert replace(again, probes=()) == replace(suite, probes=())
+    with pytest.raises(ConfigError, match=r"mine\.yaml.*'base_replicates' is at most 'replicates', here 3"):
+        _digest(tmp_path, thrice.replace("rubric:", "base_replicates: 4\nrubric:"))
+
+
+def test_the_digests_of_suites_of_before_hold(tmp_path: Path) -> None:
+    assert _digest(tmp_path, SUITE) == "c6469030c8d94b34ef459901b60b179b0314e06faf8acc8c087ce5e723a66f71"
 
 
 def test_layout_order_and_defaults_leave_the_digest(tmp_path: Path) -> None:
