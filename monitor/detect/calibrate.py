@@ -36,13 +36,13 @@ NEAR: Final = 0.03
 """Scores to which a shift is solved for, finer than its simulation."""
 NEEDS: Final[Mapping[str, str]] = {
     "adapter_loss": "a base whose answers differ from the subject's",
-    "base_match": "a base, and temperature 0",
-    "canaries": "probes with checks that the fine-tune passes and the base fails",
+    "base_match": "temperature 0, and a base that answers otherwise",
+    "canaries": "3 probes or more with checks that the subject nearly always passes and the base nearly always fails",
     "judge_score": "a judge and a rubric",
     "negative_flips": "probes with checks that nearly always pass, or nearly always fail, over enough answers",
-    "distribution": "10 answers in the baseline and 5 a run",
-    "logprobs": "an endpoint that tells log-probabilities, and sampling.logprobs in the suite",
-    "border": "probes whose first words are a near tie",
+    "distribution": "a suite, with 10 answers in the baseline and 5 a run",
+    "logprobs": "log-probabilities: an endpoint that tells them, and sampling.logprobs in the suite",
+    "border": "temperature 0, and 3 probes or more whose first word is a near tie",
     "length": "10 answers in the baseline and 5 a run",
     "contract": "10 answers in the baseline and 5 a run",
 }
@@ -111,10 +111,14 @@ def sights(
                 spread=evidence.measured_spread(channel.baseline),
                 line_log10=line,
                 unit=reading.unit,
-                smallest={n: None if d is None else d * reading.per_score for n, d in shifts.items()},
+                smallest={n: _change(reading, shift) for n, shift in shifts.items()},
             )
         )
     return tuple(found)
+
+
+def _change(reading: Reading, shift: float | None) -> float | None:
+    return None if shift is None else reading.tolerance + shift * reading.per_score
 
 
 def smallest_shift(

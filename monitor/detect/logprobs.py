@@ -56,6 +56,7 @@ def measure(comparison: Comparison) -> Reading | None:
         tell=lambda verdict: _summary(comparison.target, verdict, effect),
         measures={"logprobs_p_value": result.p_value},
         exhibits=_exhibits(comparison, found, parts),
+        tolerance=TOLERANCE,
     )
 
 

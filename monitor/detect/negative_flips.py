@@ -97,6 +97,7 @@ def measure(comparison: Comparison) -> Reading | None:
         tell=lambda verdict: _summary(comparison.target, found, effect, verdict),
         measures=_measures(comparison, found),
         exhibits=exhibits(comparison, _telling(found, whole)),
+        tolerance=TOLERANCE,
     )
 
 

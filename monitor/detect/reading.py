@@ -69,3 +69,5 @@ class Reading:
     measures: dict[str, float] = field(default_factory=dict)
     """Further numbers, by the metric name they are exported under, without prefix."""
     exhibits: tuple[Exhibit, ...] = ()
+    tolerance: float = 0.0
+    """Change of the effect that is let be, where ``per_score`` holds beyond it."""

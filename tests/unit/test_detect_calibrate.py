@@ -1,5 +1,7 @@
 """What a baseline can see: the simulation against the evidence itself, and what it says of baselines that differ."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -87,6 +89,8 @@ def test_a_sight_tells_the_smallest_change_in_the_signals_own_unit() -> None:
     assert (found.unit, found.days, found.answers_a_day) == ("share", 7, 48)
     assert found.line_log10 == pytest.approx(LINE)
     assert found.smallest[7] == pytest.approx(0.1 * shift)
+    lenient = calibrate.sights(compared((), ()), {"loss": replace(reading(), tolerance=0.05)}, SEVERITIES)[0]
+    assert lenient.smallest[7] == pytest.approx(0.05 + 0.1 * shift), "what is let be comes on top"
     assert set(found.smallest) == set(calibrate.WINDOWS)
     assert found.spread == pytest.approx(np.std(WEEK, ddof=1))
 
