@@ -95,20 +95,20 @@ def _characters(texts: Sequence[str]) -> mmd.Single:
 def _words(texts: Sequence[str]) -> mmd.Single:
     """Root counts of words, hashed with signs and scaled to length 1 (K. Weinberger et al., Feature hashing for large
     scale multitask learning, ICML 2009): one row a text."""
-    known: dict[str, NDArray[np.float32]] = {}
+    known: dict[str, list[float]] = {}
     for text in texts:
         if text not in known:
             known[text] = _hashed(text)
-    return np.array([known[text] for text in texts], dtype=np.float32)
+    rows = np.array([known[text] for text in texts], dtype=np.float32)
+    return np.asarray(rows / np.maximum(np.float32(1e-6), np.linalg.norm(rows, axis=1, keepdims=True)))
 
 
-def _hashed(text: str) -> NDArray[np.float32]:
+def _hashed(text: str) -> list[float]:
     row = [0.0] * WORDS
-    for word, count in sorted(Counter(_WORD.findall(text[:LONGEST].lower())).items()):
+    for word, count in Counter(_WORD.findall(text[:LONGEST].lower())).items():
         number = _number(word)
         row[number % WORDS] += (1 if number >> 16 & 1 else -1) * sqrt(count)
-    whole = np.array(row, dtype=np.float32)
-    return np.asarray(whole / max(np.float32(1e-6), np.linalg.norm(whole)))
+    return row
 
 
 @lru_cache(maxsize=16_384)

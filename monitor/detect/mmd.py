@@ -38,8 +38,8 @@ PERMUTATIONS_A_DAY: Final = 2_000
 """Dealings that a baseline day is judged by; days that answered equally often share them."""
 WHITENING: Final = 0.75
 """Power of the standard deviation that ``Shift`` divides by; measured on the lab's faults, flat from 0.5 to 1."""
-_NUMBERS: Final = 1_000_000
-"""Weights that are held at once, 4 MB: they stay in the processor's cache."""
+_NUMBERS: Final = 2_000_000
+"""Weights that are held at once, 8 MB: they stay in the processor's cache."""
 _BY_RANK: Final = 0.01
 """Share of the dealings beyond which a score follows the fitted tail instead of ranks."""
 _BOOTSTRAPS: Final = 1_000
@@ -157,7 +157,13 @@ class Shift:
         variance = np.mean([(one**2).mean(0) for one in centred], axis=0)
         # a coordinate that hardly varies is not blown up beyond reason
         scale = (variance + 0.02 * variance.mean() + 1e-9) ** (-0.5 * WHITENING)
-        return np.asarray(np.concatenate(centred) * scale, dtype=np.float32)
+        return _turned(np.asarray(np.concatenate(centred) * scale, dtype=np.float32))
+
+
+def _turned(vectors: Single) -> Single:
+    """The same distances in as few coordinates as will do: answers of few words do not need all."""
+    values, axes = np.linalg.eigh(vectors.T @ vectors)
+    return np.asarray(vectors @ axes[:, values > 1e-6 * max(1e-12, float(values[-1]))])
 
 
 def _centred(vectors: Single) -> Single:
@@ -191,9 +197,9 @@ class Tested:
 
 def tested(found: Grouped, statistics: Sequence[Statistic]) -> list[Tested]:
     """Today against the baseline, and each full day of the baseline against the rest of it, by every statistic."""
-    labels = [days == NOW for days in found.days]
-    observed = _observed(statistics, labels)
-    sizes, counts = [one.size for one in labels], [int(one.sum()) for one in labels]
+    sizes, labels = [one.size for one in found.days], np.concatenate(found.days)[None, :] == NOW
+    (counts,) = _counts(labels, sizes).tolist()
+    observed = _observed(statistics, labels, sizes)[:, 0].tolist()
     draws = _dealt(statistics, sizes, counts, PERMUTATIONS, seed_of(found))
     return [
         Tested(
@@ -217,16 +223,23 @@ def seed_of(found: Grouped, *, baseline: bool = False) -> int:
     return int.from_bytes(digest.digest()[:8], "big")
 
 
-def contrasts(labels: NDArray[np.bool_]) -> Single:
-    """Rows of weights from rows of labels: 1/m for the m ``True``, -1/(n - m) for the others; 0 where all are alike."""
-    count = labels.shape[1]
-    chosen = labels.sum(1, keepdims=True)
-    return np.asarray((labels - chosen / count) * (count / np.maximum(1, chosen * (count - chosen))), dtype=np.float32)
+def contrasts(labels: NDArray[np.bool_], sizes: Sequence[int]) -> Single:
+    """Rows of weights from rows of labels, stratum beside stratum: 1/m for the m ``True`` of a stratum, -1/(n - m) for
+    its others; 0 where all are alike."""
+    size, chosen = np.array(sizes), _counts(labels, sizes)
+    factor = size / np.maximum(1, chosen * (size - chosen))
+    weights = np.repeat(factor, sizes, axis=1) * (labels - np.repeat(chosen / size, sizes, axis=1))
+    return np.asarray(weights, dtype=np.float32)
+
+
+def _counts(labels: NDArray[np.bool_], sizes: Sequence[int]) -> IntArray:
+    """How many are ``True`` in each row's strata."""
+    return np.add.reduceat(labels, np.cumsum([0, *sizes[:-1]]), axis=1, dtype=np.int64)
 
 
 def parts_today(found: Grouped, statistic: Kernel | Difference) -> FloatArray:
     """Each stratum's part of today's statistic."""
-    rows = [statistic.part(i, contrasts((days == NOW)[None, :]))[0] for i, days in enumerate(found.days)]
+    rows = [statistic.part(i, contrasts((days == NOW)[None, :], [days.size]))[0] for i, days in enumerate(found.days)]
     return np.array(rows, dtype=np.float64)
 
 
@@ -245,25 +258,23 @@ def bootstrapped(above: FloatArray, below: FloatArray, seed: int, inflation: flo
 def _baseline(found: Grouped, statistics: Sequence[Statistic]) -> list[tuple[float, ...]]:
     """For each statistic, the score of each full day of the baseline against its other days."""
     kept = [np.flatnonzero(days != NOW) for days in found.days]
-    days = [days[rows] for days, rows in zip(found.days, kept, strict=True)]
-    restricted = [one.on(kept) for one in statistics]
-    sizes, seed = [one.size for one in days], seed_of(found, baseline=True)
-    dealt: dict[tuple[int, ...], FloatArray] = {}
+    restricted, sizes = [one.on(kept) for one in statistics], [one.size for one in kept]
+    days = np.concatenate([one[one != NOW] for one in found.days])
+    labels = days[None, :] == full_days(days)[:, None]
+    seed, dealt = seed_of(found, baseline=True), dict[tuple[int, ...], FloatArray]()
     scores: list[tuple[float, ...]] = [() for _ in statistics]
-    for day in full_days(np.concatenate(days)).tolist():
-        labels = [one == day for one in days]
-        counts = tuple(int(one.sum()) for one in labels)
-        if counts not in dealt:
-            dealt[counts] = _dealt(restricted, sizes, counts, PERMUTATIONS_A_DAY, seed)
-        values = _observed(restricted, labels)
-        scores = [(*known, _score(*one)) for known, *one in zip(scores, values, dealt[counts], strict=True)]
+    for counts, values in zip(_counts(labels, sizes).tolist(), _observed(restricted, labels, sizes).T, strict=True):
+        if tuple(counts) not in dealt:
+            dealt[tuple(counts)] = _dealt(restricted, sizes, counts, PERMUTATIONS_A_DAY, seed)
+        day = zip(scores, values.tolist(), dealt[tuple(counts)], strict=True)
+        scores = [(*known, _score(value, drawn)) for known, value, drawn in day]
     return scores
 
 
-def _observed(statistics: Sequence[Statistic], labels: Sequence[NDArray[np.bool_]]) -> list[float]:
-    weights = np.concatenate([contrasts(one[None, :]) for one in labels], axis=1)
-    places = _places([one.size for one in labels])
-    return [float(one.values(weights, places)[0]) for one in statistics]
+def _observed(statistics: Sequence[Statistic], labels: NDArray[np.bool_], sizes: Sequence[int]) -> FloatArray:
+    """Every statistic of every row of labels: shape (statistics, rows)."""
+    weights, places = contrasts(labels, sizes), _places(sizes)
+    return np.array([one.values(weights, places) for one in statistics], dtype=np.float64)
 
 
 def _places(sizes: Sequence[int]) -> list[slice]:
@@ -302,7 +313,7 @@ def _dealings(size: int, count: int, times: int, rng: np.random.Generator) -> Si
     if 0 < count < size:
         order = rng.random((times, size), dtype=np.float32).argpartition(count - 1, axis=1)[:, :count]
         np.put_along_axis(labels, order, True, axis=1)
-    return contrasts(labels)
+    return contrasts(labels, [size])
 
 
 def _reaching(value: float, drawn: FloatArray) -> int:
