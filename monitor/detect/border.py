@@ -56,7 +56,7 @@ def measure(comparison: Comparison) -> Reading | None:
         per_score=max(1e-6, result.spread),
         answers_now=found.now,
         answers_baseline=found.baseline,
-        tell=lambda verdict: _summary(comparison.target, verdict, inputs, effect),
+        tell=lambda verdict: _summary(comparison.target, verdict, channel, inputs, effect),
         measures={"border_p_value": result.p_value, "border_inputs": float(inputs)},
         exhibits=_exhibits(comparison, found, parts),
     )
@@ -96,7 +96,7 @@ def _tokens(answers: Sequence[GradedAnswer]) -> mmd.Single:
     return np.eye(names.size, dtype=np.float32)[places]
 
 
-def _summary(target: str, verdict: Verdict, inputs: int, effect: tuple[float, float, float]) -> str:
+def _summary(target: str, verdict: Verdict, channel: Channel, inputs: int, effect: tuple[float, float, float]) -> str:
     numbers = (
         f"on {inputs} near-tie inputs first tokens are {effect[0]:.2f} further apart than chance has it "
         f"(total variation; 95 % interval {effect[1]:.2f} to {effect[2]:.2f})"
@@ -106,7 +106,7 @@ def _summary(target: str, verdict: Verdict, inputs: int, effect: tuple[float, fl
             f"{target} decides near ties otherwise than in the baseline: {numbers}. Something about the model or its "
             f"serving changed; whether it matters the other signals tell."
         )
-    if not verdict.moved and effect[0] < FAR_OFF:
+    if not (verdict.moved or effect[0] >= FAR_OFF or mmd.stands_out(channel)):
         return f"Near ties are decided as in the baseline: {numbers}."
     return quiet_but_moved(f"{target} decides near ties otherwise: {numbers}", verdict)
 

@@ -53,7 +53,7 @@ def measure(comparison: Comparison) -> Reading | None:
         per_score=max(1e-6, result.spread),
         answers_now=found.now,
         answers_baseline=found.baseline,
-        tell=lambda verdict: _summary(comparison.target, verdict, effect),
+        tell=lambda verdict: _summary(comparison.target, verdict, channel, effect),
         measures={"logprobs_p_value": result.p_value},
         exhibits=_exhibits(comparison, found, parts),
         tolerance=TOLERANCE,
@@ -61,22 +61,24 @@ def measure(comparison: Comparison) -> Reading | None:
 
 
 def first_table(answer: GradedAnswer) -> dict[str, float]:
-    """First token's log-probabilities, the chosen token's among them; empty where none were told."""
+    """First token's top log-probabilities, only the chosen one's where no others were told; empty where none were.
+
+    A chosen token outside the top table stays out: whether one was drawn tells of the sampling, not of the model."""
     if not answer.logprobs:
         return {}
     first = answer.logprobs[0]
-    table = {**first.top, first.token: first.top.get(first.token, first.logprob)}
+    table = first.top or {first.token: first.logprob}
     return {token: value for token, value in table.items() if isfinite(value)}
 
 
-def _summary(target: str, verdict: Verdict, effect: tuple[float, float, float]) -> str:
+def _summary(target: str, verdict: Verdict, channel: Channel, effect: tuple[float, float, float]) -> str:
     numbers = f"{effect[0]:.3f} nats on average (95 % interval {effect[1]:.3f} to {effect[2]:.3f})"
     if verdict.alarming:
         return (
             f"First-token log-probabilities of {target} moved by {numbers}: other weights, another prompt template or "
             f"another serving stack. Ask the provider what was deployed; see whether answers changed too."
         )
-    if not verdict.moved and effect[0] < FAR_OFF:
+    if not (verdict.moved or effect[0] >= FAR_OFF or mmd.stands_out(channel)):
         return f"First-token log-probabilities are as in the baseline: they differ by {numbers}."
     return quiet_but_moved(f"first-token log-probabilities of {target} moved by {numbers}", verdict)
 

@@ -26,7 +26,9 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.detect import evidence
 from monitor.detect.parts import FEWEST_BASELINE, FEWEST_NOW, by_probe, day_index
+from monitor.detect.reading import Channel
 from monitor.detect.surprise import FARTHEST, NOW, DayScores, FloatArray, IntArray, full_days
 from monitor.records import Arm, Comparison, GradedAnswer
 
@@ -241,6 +243,12 @@ def parts_today(found: Grouped, statistic: Kernel | Difference) -> FloatArray:
     """Each stratum's part of today's statistic."""
     rows = [statistic.part(i, contrasts((days == NOW)[None, :], [days.size]))[0] for i, days in enumerate(found.days)]
     return np.array(rows, dtype=np.float64)
+
+
+def stands_out(channel: Channel) -> bool:
+    """Three likely standard deviations above the baseline's days: evidence enough or not, it is not "as before"."""
+    usual = float(np.mean(channel.baseline)) if channel.baseline else 0.0
+    return channel.score - usual >= 3 * evidence.likely_spread(channel.baseline)
 
 
 def bootstrapped(above: FloatArray, below: FloatArray, seed: int, inflation: float) -> tuple[float, float, float]:
