@@ -1,17 +1,17 @@
 """The stage as a whole: its dict, its lines, and what holds for every signal whatever it is given."""
 
 from dataclasses import astuple, fields, replace
-from math import isfinite
+from math import isfinite, log10
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.detect import SEVERITIES, SIGNALS, alpha_for, findings_for
+from monitor.detect import SEVERITIES, SIGNALS, findings_for
 from monitor.lab import product
 from monitor.records import Arm, Comparison, Finding, GradedAnswer, Severity
-from tests.unit.detect_answers import compared, graded, rounds
+from tests.unit.detect_answers import LINE, compared, graded, mixed, rounds
 
 GRADED = {"judge": 1.0, "check:json": 1.0}
 
@@ -50,9 +50,9 @@ def test_whatever_comes_findings_are_finite_and_the_same_in_any_order(
     found = findings_for(compared(now, baseline, at_once=at_once, suite=suite))
     for one in found:
         assert one.effect_low <= one.effect <= one.effect_high
-        assert 0 < one.p_value <= 1
-        assert one.alarming == (one.p_value <= one.alpha)
-        numbers = (one.effect, one.effect_low, one.effect_high, one.p_value, *one.measures.values())
+        assert one.looks == 1
+        interval = (one.effect, one.effect_low, one.effect_high)
+        numbers = (*interval, one.evidence_log10, one.look_log10, *one.measures.values(), *one.scores.values())
         assert all(isfinite(number) for number in (*numbers, *(shown.weight for shown in one.exhibits)))
         assert one.summary.count("\n") == 0
     Random(seed).shuffle(now)
@@ -66,30 +66,30 @@ def numbers_of(one: Finding) -> tuple[object, ...]:
     return tuple(getattr(one, field.name) for field in fields(one) if field.name != "exhibits")
 
 
-def full(seed: int, speak: object = product.right_reply) -> Comparison:
+def full(seed: int, speak: object = product.right_reply, page_line: float = LINE) -> Comparison:
     def grade(text: str, rng: Random) -> dict[str, float]:
         return {"judge": float(text.startswith("{")), "check:json": float(text.startswith("{"))}
 
-    baseline = rounds(1, product.right_reply, days=range(7), grade=grade)
-    return compared(rounds(seed, speak, days=range(7, 8), grade=grade), baseline)  # type: ignore[arg-type]
+    baseline = rounds(1, product.right_reply, days=range(14), grade=grade)
+    now = rounds(seed, speak, days=range(20, 21), grade=grade)  # type: ignore[arg-type]
+    return compared(now, baseline, page_line=page_line)
 
 
-def test_every_signal_reads_a_full_comparison_and_only_once_the_same() -> None:
+def test_signals_read_a_full_comparison_in_their_order_and_only_once_the_same() -> None:
     found = findings_for(full(2))
-    assert [one.signal for one in found] == list(SIGNALS)
+    names = [one.signal for one in found]
+    assert names == [name for name in SIGNALS if name in names]
+    assert {"adapter_loss", "judge_score", "negative_flips", "length", "contract", "distribution"} <= set(names)
     assert not any(one.alarming for one in found)
     assert [astuple(one) for one in findings_for(full(2))] == [astuple(one) for one in found]
 
 
 def test_total_loss_alarms_on_every_signal_that_it_touches() -> None:
     found = {one.signal: one for one in findings_for(full(3, product.plain_reply))}
-    assert {name for name, one in found.items() if one.alarming} == {
-        "adapter_loss",
-        "judge_score",
-        "length",
-        "contract",
-    }
+    alarming = {name for name, one in found.items() if one.alarming}
+    assert {"adapter_loss", "judge_score", "negative_flips", "length", "contract"} <= alarming
     assert found["adapter_loss"].window_start == found["adapter_loss"].window_end
+    assert all(one.summary.endswith(".") for one in found.values())
 
 
 def test_nothing_to_compare_no_findings() -> None:
@@ -101,8 +101,17 @@ def test_nothing_to_compare_no_findings() -> None:
 
 
 def test_pages_and_tickets_each_have_the_rate_for_themselves() -> None:
-    pages = sum(one is Severity.PAGE for one in SEVERITIES.values())
-    assert alpha_for(0.1, 365) * pages * 365 == pytest.approx(0.1)
-    for severity in Severity:
-        lines = [one.alpha for one in findings_for(full(2)) if one.severity is severity]
-        assert sum(lines) == pytest.approx(pages * full(2).alpha)
+    """A signal's own line leaves room for each of its kind that was read."""
+    found = findings_for(full(2, page_line=3.0))
+    for severity, line in ((Severity.PAGE, 3.0), (Severity.TICKET, LINE)):
+        mine = [one for one in found if SEVERITIES[one.signal] is severity]
+        assert all(one.line_log10 == pytest.approx(line + log10(len(mine))) for one in mine)
+
+
+def test_the_looks_before_add_to_a_finding() -> None:
+    slide = full(4, mixed(0.3))
+    first = {one.signal: one for one in findings_for(slide)}
+    history = {name: (one.scores, one.scores) for name, one in first.items()}
+    third = {one.signal: one for one in findings_for(replace(slide, history=history))}
+    assert third["negative_flips"].looks == 3
+    assert third["negative_flips"].evidence_log10 > first["negative_flips"].evidence_log10 + 1

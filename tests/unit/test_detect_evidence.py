@@ -1,172 +1,340 @@
-"""The evidence: counted by hand, then its level on seeded nulls."""
+"""The machine under the signals: day scores against exact counts, evidence and its honesty, the policy, the alarms."""
 
-from itertools import combinations, product
-from math import comb, sqrt
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import product
+from math import log10
+from statistics import NormalDist
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import stats
 
-from monitor.detect.evidence import NOW, P_FLOOR, Sample, look, sample_of, shuffle_p
+from monitor.detect import alarms, evidence, policy
+from monitor.detect.evidence import Side
 from monitor.detect.parts import share_difference, wilson
-from monitor.detect.policy import alpha_per_look
+from monitor.detect.reading import Channel, Reading
+from monitor.detect.surprise import FARTHEST, NOW, day_scores, sample_of
+from monitor.records import Alarm, AlarmState, Comparison, Finding, Severity
+from tests.unit.detect_answers import compared, graded
+
+Rows = list[tuple[str, int, float]]
 
 
-def drawn(
-    rng: np.random.Generator, days: int, replicates: int, probes: int, day_sd: float = 0.0, kind: str = "normal"
-) -> Sample:
-    """A null: nothing changed. ``day_sd`` moves all answers of a day together; answers themselves have sd 1."""
-    stratum = np.repeat(np.arange(probes), (days + 1) * replicates)
-    day = np.tile(np.repeat(np.arange(days + 1) - 1, replicates), probes)
-    if kind == "skewed":
-        value = rng.exponential(size=stratum.size) ** 2
-    elif kind == "tied":  # four probes in five never change, the others flip now and then
-        value = np.where((rng.random(probes) < 0.2)[stratum], -1.0 * (rng.random(stratum.size) < 0.15), 0.0)
-    else:
-        value = rng.normal(size=stratum.size) + rng.normal(0, day_sd, days + 1)[day + 1] + 3.0 * stratum
-    return Sample(stratum, day, value)
+class TestDayScores:
+    def exact(self, groups: list[np.ndarray], now: list[float]) -> float:
+        """Mid-p normal quantile of today's sum among all ways to pick one answer from each group."""
+        sums = np.array([sum(pick) for pick in product(*(group.tolist() for group in groups))])
+        below, same = (sums < sum(now) - 1e-9).mean(), (np.abs(sums - sum(now)) < 1e-9).mean()
+        return NormalDist().inv_cdf(float(below + 0.5 * same))
+
+    @pytest.mark.parametrize("seed", range(6))
+    def test_follows_the_count_over_all_picks(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        groups = [np.round(rng.exponential(size=6), 2) for _ in range(6)]
+        now = [float(np.sort(group)[-1 - (at + seed) % 3]) for at, group in enumerate(groups)]
+        rows: Rows = []
+        for at, group in enumerate(groups):
+            rest = list(group)
+            rest.remove(now[at])
+            rows += [(f"p{at}", NOW, now[at]), *((f"p{at}", day, one) for day, one in enumerate(rest))]
+        sample = sample_of(rows)
+        assert sample is not None
+        assert day_scores(sample).now == pytest.approx(self.exact(groups, now), abs=0.25)
+
+    def test_rare_odd_answers_are_no_wonder(self) -> None:
+        """Three odd answers in 24 where one in 300 is usual: binomial tail 7e-5 or so, not a naive z of 10."""
+        rows = [(f"p{i:02}", day, float((day == NOW and i < 3) or (day == 0 and i == 9))) for i in range(24)
+                for day in range(-1, 13)]  # fmt: skip
+        sample = sample_of(rows)
+        assert sample is not None
+        assert 2 < day_scores(sample).now < 5
+
+    def test_turned_round_it_is_the_same(self) -> None:
+        rng = np.random.default_rng(3)
+        rows = [(f"p{i}", day, float(rng.normal(i))) for i in range(12) for day in range(-1, 9)]
+        there, back = sample_of(rows), sample_of([(probe, day, -value) for probe, day, value in reversed(rows)])
+        assert there is not None
+        assert back is not None
+        assert day_scores(there).now == pytest.approx(-day_scores(back).now)
+        assert day_scores(there).baseline == pytest.approx([-one for one in day_scores(back).baseline])
+
+    def test_healthy_days_are_about_standard_normal(self) -> None:
+        rng = np.random.default_rng(4)
+        found = []
+        for _ in range(60):
+            rows = [(f"p{i}", day, float(rng.exponential() ** 2)) for i in range(24) for day in range(-1, 9)]
+            sample = sample_of(rows)
+            assert sample is not None
+            found.append(day_scores(sample).now)
+        assert np.mean(found) == pytest.approx(0, abs=0.4)
+        assert np.std(found) == pytest.approx(1, abs=0.25)
+
+    def test_tolerance_and_constants(self) -> None:
+        rows = [(f"p{i}", day, 0.96 if day == NOW else 1.0) for i in range(20) for day in range(-1, 7)]
+        sample, flat = sample_of(rows), sample_of([(probe, day, 0.5) for probe, day, _ in rows])
+        assert sample is not None
+        assert flat is not None
+        assert day_scores(sample).now < -5
+        assert day_scores(sample, tolerance=0.05).now == 0
+        assert day_scores(flat).now == 0
+
+    def test_thin_days_and_lone_strata_are_left_out(self) -> None:
+        assert sample_of([("a", NOW, 1.0), ("b", 0, 1.0)]) is None
+        rows = [(f"p{i}", day, float(i * day % 3)) for i in range(8) for day in range(-1, 4)] + [("p0", 4, 1.0)]
+        sample = sample_of([*rows, ("z", 0, 7.0)])
+        assert sample is not None
+        assert len(day_scores(sample).baseline) == 4
+
+    @settings(max_examples=40, deadline=None)
+    @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(-1, 6), st.floats(-1e6, 1e6)), max_size=30))
+    def test_any_sample_has_finite_scores_in_any_order(self, rows: Rows) -> None:
+        sample, shuffled = sample_of(rows), sample_of(list(reversed(rows)))
+        if sample is None or shuffled is None:
+            return
+        found = day_scores(sample)
+        assert all(abs(one) <= FARTHEST for one in (found.now, *found.baseline))
+        assert found == day_scores(shuffled)
 
 
-def test_one_answer_each_lower_than_all_three_others_in_three_probes_is_one_in_64() -> None:
-    sample = sample_of([(probe, day, float(day)) for probe in "abc" for day in (NOW, 0, 1, 2)])
-    assert sample is not None
-    assert shuffle_p(sample.stratum, sample.now, sample.value) == pytest.approx(1 / 64)
-    assert shuffle_p(sample.stratum, sample.now, -sample.value) == 1.0
+def mean_and_error(found: list[float]) -> tuple[float, float]:
+    return float(np.mean(found)), float(np.std(found) / np.sqrt(len(found)))
 
 
-def test_two_of_five_answers_lowest_is_one_in_ten() -> None:
-    sample = sample_of([("a", NOW, 0.0), ("a", NOW, 1.0), ("a", 0, 2.0), ("a", 1, 3.0), ("a", 2, 4.0)])
-    assert sample is not None
-    assert shuffle_p(sample.stratum, sample.now, sample.value) == pytest.approx(1 / comb(5, 2))
+class TestEvidence:
+    @pytest.mark.parametrize("spread", [1.0, 1.2, 1.5])
+    @pytest.mark.parametrize("side", ["rise", "either"])
+    def test_an_e_value_is_at_most_one_on_average(self, spread: float, side: Side) -> None:
+        rng = np.random.default_rng(11)
+        found = []
+        for _ in range(1200):
+            days = rng.normal(5.0, spread, 15).tolist()
+            found.append(evidence.e_value(days[:14], days[14], side))
+        mean, error = mean_and_error(found)
+        assert mean <= 1 + 3 * error
+
+    @pytest.mark.parametrize("days", [7, 14, 30])
+    def test_days_that_never_differed_make_no_wonder_of_one_odd_answer(self, days: int) -> None:
+        """Before the first odd answer each day scores 0. One comes with a chance that the baseline leaves open, about
+        1 in ``days`` + 1, so evidence of more than that many to one would not be honest."""
+        rows = [(f"p{i:02}", day, float(day == NOW and i == 0)) for i in range(24) for day in range(-1, days)]
+        sample = sample_of(rows)
+        assert sample is not None
+        scores = day_scores(sample)
+        assert set(scores.baseline) == {0.0}
+        assert evidence.e_value(scores.baseline, scores.now, "rise") <= days + 1
+
+    def test_runs_to_a_are_as_long_as_promised(self) -> None:
+        """Mean looks to A = 50 under the null, cut off at 100 looks, which only makes it shorter: each run has a
+        baseline of its own."""
+        rng = np.random.default_rng(12)
+        lengths = []
+        for _ in range(60):
+            baseline, looks = rng.normal(0, 1.2, 14).tolist(), rng.normal(0, 1.2, 100).tolist()
+            # coarse steps: an alarm between two of them counts from the first
+            over = (
+                k for k in range(4, 101, 4) if evidence.running(baseline, looks[:k], "rise").running_log10 >= log10(50)
+            )
+            lengths.append(float(next(over, 104)) - 4)
+        mean, error = mean_and_error(lengths)
+        assert mean + 3 * error >= 50
+
+    def test_looks_add_up_and_tell_when_it_began(self) -> None:
+        baseline = [-1.0, 0.5, 1.0, -0.5, 0.2, 0.8, -1.0]
+        grown = evidence.running(baseline, [0.0, 0.3, 2.5, 2.2, 2.8, 2.4], "rise")
+        assert grown.began == 2
+        assert grown.running_log10 > 1.3 > evidence.running(baseline, [0.0, 0.3, 2.5], "rise").running_log10
+        assert evidence.running(baseline, [0.0, 0.3, 2.5, 2.2, 2.8, 2.4], "drop").running_log10 < 1
+        with pytest.raises(ValueError, match="one day"):
+            evidence.running([], [1.0], "rise")
+
+    def test_sides_mirror_and_either_is_their_average(self) -> None:
+        baseline, looks = [0.1, -0.4, 1.2, 0.3], [2.0, 3.0]
+        rise, drop = (evidence.running(baseline, looks, side) for side in ("rise", "drop"))
+        mirrored = evidence.running([-one for one in baseline], [-one for one in looks], "drop")
+        assert rise.running_log10 == pytest.approx(mirrored.running_log10)
+        either = evidence.running(baseline, looks, "either")
+        assert 10**either.running_log10 == pytest.approx((10**rise.running_log10 + 10**drop.running_log10) / 2)
+
+    def test_average_counts_the_silent(self) -> None:
+        one = evidence.Weight(1.0, 2.0, 3)
+        mean = evidence.average([one], 10)
+        assert (mean.look_log10, mean.running_log10, mean.began) == (pytest.approx(0), pytest.approx(1), 3)
+
+    def test_recovery_needs_looks_that_are_back(self) -> None:
+        baseline = [-1.0, 0.5, 1.0, -0.5, 0.2, 0.8, -1.0]
+        back = evidence.recovery_log10(baseline, [6.0, 7.0], [0.1, -0.3], "rise")
+        assert back >= policy.RECOVERED_LOG10
+        assert evidence.recovery_log10(baseline, [6.0, 7.0], [6.5, 7.0], "rise") < 0
+        assert evidence.recovery_log10(baseline, [6.0, 7.0], [], "rise") == 0
+        assert evidence.recovery_log10(baseline, [6.0, 7.0], [0.1], "drop") == 0
 
 
-def test_the_count_equals_enumeration_over_all_picks() -> None:
-    rng = np.random.default_rng(3)
-    groups = [rng.integers(0, 5, size).astype(float) for size in (4, 5, 3)]
-    now = [2, 1, 1]
-    sums = [
-        sum(sum(pick) for pick in picks)
-        for picks in product(*(combinations(group, count) for group, count in zip(groups, now, strict=True)))
-    ]
-    observed = sum(float(group[:count].sum()) for group, count in zip(groups, now, strict=True))
-    expected = sum(one <= observed for one in sums) / len(sums)
-    stratum = np.repeat([0, 1, 2], [4, 5, 3])
-    labels = np.concatenate([np.arange(group.size) < count for group, count in zip(groups, now, strict=True)])
-    assert shuffle_p(stratum, labels, np.concatenate(groups)) == pytest.approx(expected)
+def e_bh(values: list[float], rate: float) -> set[int]:
+    """The streams that e-BH rejects, by its definition: the largest k such that k of K e-values reach K / (k rate)."""
+    count = len(values)
+    best = max((k for k in range(1, count + 1) if sum(v >= count / (k * rate) for v in values) >= k), default=0)
+    return {at for at, value in enumerate(values) if best and value >= count / (best * rate)}
 
 
-def test_a_binary_value_is_fishers_exact_test() -> None:
-    value = np.array([0.0] * 6 + [1.0] * 4 + [0.0] * 3 + [1.0] * 27)
-    now = np.arange(40) < 10
-    expected = stats.fisher_exact([[6, 4], [3, 27]], alternative="greater").pvalue
-    assert shuffle_p(np.zeros(40, dtype=np.int64), now, value) == pytest.approx(expected, rel=1e-9)
+def reading(score: float, baseline: tuple[float, ...], **changed: object) -> Reading:
+    made = Reading((Channel("c", score, baseline, "rise"),), (0.0, -1.0, 1.0), "u", 1.0, 24, 168, lambda verdict: "")
+    return replace(made, **changed)  # type: ignore[arg-type]
 
 
-def test_the_days_are_students_prediction_of_one_more_day() -> None:
-    then = [1.0, 1.2, 0.9, 1.1, 1.05]
-    rows = [(f"p{probe}", day, value) for probe in range(40) for day, value in [(NOW, 0.2), *enumerate(then)]]
-    sample = sample_of(rows)
-    assert sample is not None
-    gap = (np.mean(then) - 0.2) / (np.std(then, ddof=1) * sqrt(1 + 1 / 5))
-    assert look(sample, "drop").p_value == pytest.approx(stats.t.sf(gap, 4))
-    assert look(sample, "drop", at_once=True).days == 0
+DAYS = (0.5, -0.5, 1.0, -1.0, 0.2, -0.2, 0.9, -0.9, 0.0, 0.1, -0.1, 1.2, -1.2, 0.4)
 
 
-def test_tolerance_lets_a_small_change_be() -> None:
-    rows = [(f"p{probe}", day, 0.96 if day == NOW else 1.0) for probe in range(20) for day in range(-1, 7)]
-    sample = sample_of(rows)
-    assert sample is not None
-    assert look(sample, "drop").p_value == pytest.approx(P_FLOOR)
-    assert look(sample, "drop", tolerance=0.05).p_value > 0.5
-    assert look(sample, "rise").p_value > 0.5
+class TestPolicy:
+    def one(self, **more: object) -> Comparison:
+        return compared([graded("p", "x", day=20)], [graded("p", "x")], **more)  # type: ignore[arg-type]
+
+    def test_the_line(self) -> None:
+        assert policy.line_log10(0.1, 365, 1) == pytest.approx(log10(3650))
+        assert policy.line_log10(365, 12, 1) == 0
+        with pytest.raises(ValueError, match="above 0"):
+            policy.line_log10(0, 365, 1)
+
+    @settings(max_examples=150)
+    @given(st.lists(st.integers(-30, 60).map(lambda n: n / 15 + 0.0077), min_size=1, max_size=6))
+    def test_the_fleet_factor_is_e_bh(self, over_line: list[float]) -> None:
+        """Evidence over a line 1/rate, told relative to it: a stream is ticketed where e-BH rejects it."""
+        rejected = e_bh([10**one for one in over_line], 1.0)
+        for at, mine in enumerate(over_line):
+            factor = policy.fleet_factor_log10(over_line[:at] + over_line[at + 1 :])
+            assert (mine >= factor) == (at in rejected)
+
+    @pytest.mark.parametrize(
+        ("baseline", "at_once", "says"),
+        [
+            (DAYS, False, ""),
+            (DAYS, True, "captured at once"),
+            (DAYS[:6], False, "spans 6 full days, too few"),
+            (tuple(3 * one for one in DAYS), False, "times as much as chance"),
+        ],
+    )
+    def test_what_cannot_carry_a_page_is_a_ticket_and_says_why(
+        self, baseline: tuple[float, ...], at_once: bool, says: str
+    ) -> None:
+        comparison = self.one(at_once=at_once)
+        told = policy.verdicts(comparison, {"s": reading(90.0, baseline)}, {"s": Severity.PAGE})["s"]
+        assert told.severity is (Severity.TICKET if says else Severity.PAGE)
+        assert says in told.caveat
+
+    def test_the_strongest_alarms_and_quiet_ones_do_not(self) -> None:
+        kinds = {"loud": Severity.PAGE, "quiet": Severity.PAGE, "ticket": Severity.TICKET}
+        readings = {"loud": reading(30.0, DAYS), "quiet": reading(0.0, DAYS), "ticket": reading(0.0, DAYS)}
+        told = policy.verdicts(self.one(), readings, kinds)
+        assert [name for name, one in told.items() if one.alarming] == ["loud"]
+        assert told["loud"].line_log10 == pytest.approx(self.one().page_line_log10 + log10(2))
+        assert told["ticket"].line_log10 == pytest.approx(self.one().ticket_line_log10)
+
+    def test_history_adds_and_recovery_clears(self) -> None:
+        looks = [{"c": 4.0}, {"c": 4.2}, {"c": 3.9}]
+        kinds = {"s": Severity.PAGE}
+        first = policy.verdicts(self.one(), {"s": reading(4.0, DAYS)}, kinds)["s"]
+        fourth = policy.verdicts(self.one(history={"s": looks}), {"s": reading(4.0, DAYS)}, kinds)["s"]
+        assert not first.alarming
+        assert (fourth.alarming, fourth.looks) == (True, 4)
+        since = [*looks, {"c": 4.0}, *[{"c": 0.0}] * 4]
+        over = policy.verdicts(self.one(history={"s": since}, raised={"s": 4}), {"s": reading(0.0, DAYS)}, kinds)["s"]
+        still = policy.verdicts(self.one(history={"s": looks}, raised={"s": 3}), {"s": reading(4.0, DAYS)}, kinds)["s"]
+        assert over.recovered
+        assert not still.recovered
 
 
-def test_constant_values_are_no_evidence() -> None:
-    sample = sample_of([(f"p{probe}", day, 0.5) for probe in range(20) for day in range(-1, 7)])
-    assert sample is not None
-    assert look(sample, "either").p_value == 1.0
+AT = datetime(2026, 1, 2, tzinfo=UTC)
+LATER = datetime(2026, 1, 3, tzinfo=UTC)
 
 
-def test_strata_with_one_side_only_are_left_out() -> None:
-    assert sample_of([("a", NOW, 1.0), ("b", 0, 1.0)]) is None
-    sample = sample_of([("a", NOW, 1.0), ("a", 0, 1.0), ("b", 0, 7.0)])
-    assert sample is not None
-    assert sample.value.tolist() == [1.0, 1.0]
+def finding(severity: Severity = Severity.PAGE, **changed: object) -> Finding:
+    made = Finding(
+        run_id=5, target="t", suite="s", signal="x", severity=severity, alarming=True, effect=0.0, effect_low=0.0,
+        effect_high=0.0, unit="u", evidence_log10=4.0, look_log10=1.0, line_log10=3.5, looks=3, answers_now=24,
+        answers_baseline=168, window_start=AT, window_end=AT, summary="",
+    )  # fmt: skip
+    return replace(made, **changed)  # type: ignore[arg-type]
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(-1, 6), st.floats(-1e6, 1e6)), max_size=40))
-def test_any_sample_has_a_p_value_and_order_does_not_matter(rows: list[tuple[str, int, float]]) -> None:
-    sample = sample_of(rows)
-    if sample is None:
-        return
-    shuffled = sample_of(list(reversed(rows)))
-    assert shuffled is not None
-    for side in ("drop", "rise", "either"):
-        seen = look(sample, side)
-        assert P_FLOOR <= seen.p_value <= 1
-        assert seen.inflation >= 1
-        assert seen == look(shuffled, side)
+class TestAlarms:
+    def raised(self) -> Alarm:
+        found = alarms.next_state(None, finding(), AT, clears=True)
+        assert found is not None
+        return found
 
+    def step(self, alarm: Alarm | None, found: Finding, *, clears: bool = True) -> Alarm:
+        after = alarms.next_state(alarm, found, LATER, clears=clears)
+        assert after is not None
+        return after
 
-def error_bar(rate: float, trials: int) -> float:
-    """Three standard errors of a share."""
-    return 3 * sqrt(rate * (1 - rate) / trials)
+    def test_a_page_is_raised_and_waits_a_ticket_does_not(self) -> None:
+        assert (self.raised().state, self.raised().confirmed_at) == (AlarmState.RAISED, None)
+        ticket = self.step(None, finding(Severity.TICKET))
+        assert (ticket.state, ticket.confirmed_run_id) == (AlarmState.CONFIRMED, 5)
+        assert alarms.next_state(None, finding(alarming=False), AT, clears=True) is None
 
+    def test_a_fresh_sample_confirms_a_page_or_makes_it_a_ticket(self) -> None:
+        agreed = self.step(self.raised(), finding(confirming=True, run_id=6))
+        assert (agreed.state, agreed.severity, agreed.note) == (AlarmState.CONFIRMED, Severity.PAGE, alarms.AGREED)
+        for against in (finding(confirming=True, alarming=False), finding(confirming=True, look_log10=-0.1)):
+            ticket = self.step(self.raised(), against)
+            assert (ticket.severity, ticket.note) == (Severity.TICKET, alarms.DISAGREED)
+            assert alarms.wants_confirmation(ticket)
+            assert self.step(ticket, finding(confirming=True)).severity is Severity.PAGE
 
-@pytest.mark.parametrize(
-    ("days", "replicates", "day_sd", "kind", "at_once"),
-    [
-        (7, 1, 0.0, "normal", False),
-        (7, 1, 0.3, "normal", False),
-        (7, 2, 0.14, "normal", False),
-        (7, 1, 0.0, "tied", False),
-        (7, 1, 0.0, "skewed", False),
-        (2, 1, 0.0, "skewed", False),
-        (7, 1, 0.15, "normal", True),
-    ],
-)
-def test_level_holds_when_nothing_changed(days: int, replicates: int, day_sd: float, kind: str, at_once: bool) -> None:
-    """At alpha 0.05 and three standard errors. day_sd 0.14 with 24 probes spreads day means by x1.2."""
-    rng = np.random.default_rng(11)
-    trials = 300
-    looks = [look(drawn(rng, days, replicates, 24, day_sd, kind), "drop", at_once=at_once) for _ in range(trials)]
-    assert np.mean([one.p_value <= 0.05 for one in looks]) <= 0.05 + error_bar(0.05, trials)
+    def test_nothing_new_is_the_very_same_alarm(self) -> None:
+        alarm = self.raised()
+        assert alarms.next_state(alarm, finding(), LATER, clears=True) is alarm
+        confirmed = self.step(alarm, finding(confirming=True))
+        assert alarms.next_state(confirmed, finding(confirming=True, alarming=False), LATER, clears=True) is confirmed
 
+    def test_recovery_clears_if_the_run_can_show_it(self) -> None:
+        alarm, well = self.raised(), finding(alarming=False, recovered=True, run_id=9)
+        assert alarms.next_state(alarm, well, LATER, clears=False) is alarm
+        cleared = self.step(alarm, well)
+        assert (cleared.state, cleared.cleared_at, cleared.cleared_run_id) == (AlarmState.CLEARED, LATER, 9)
 
-def test_shuffles_alone_would_break_the_promise_when_days_differ() -> None:
-    """Why the days are tested as well: a spread of x1.8 gives shuffles three times their level and more."""
-    rng = np.random.default_rng(12)
-    found = [drawn(rng, 7, 1, 24, 0.3) for _ in range(300)]
-    alone = np.mean([shuffle_p(one.stratum, one.now, one.value) <= 0.05 for one in found])
-    assert alone > 0.1
-    assert np.mean([look(one, "drop").p_value <= 0.05 for one in found]) <= 0.05 + error_bar(0.05, 300)
+    def test_by_hand_and_where_no_sample_can_be_asked(self) -> None:
+        alarm = self.raised()
+        by_hand = alarms.cleared_by_hand(alarm, "kim", "rolled back", LATER)
+        assert (by_hand.state, by_hand.cleared_by, by_hand.cleared_why) == (AlarmState.CLEARED, "kim", "rolled back")
+        paged = alarms.unconfirmable(alarm, 6, LATER)
+        assert (paged.state, paged.severity, paged.note) == (AlarmState.CONFIRMED, Severity.PAGE, alarms.NOT_ASKED)
+        assert alarms.unconfirmable(paged, 7, LATER) is paged
 
+    def test_a_sample_is_asked_only_for_pages_that_nobody_was_woken_for(self) -> None:
+        alarm = self.raised()
+        paged = alarms.unconfirmable(alarm, 6, LATER)
+        ask: Callable[..., bool] = alarms.to_confirm
+        assert ask([alarm], [finding()])
+        assert not ask([paged], [finding()])
+        assert not ask([alarm], [finding(confirming=True)])
+        assert not ask([alarm], [finding(alarming=False)])
+        assert not ask([alarm], [finding(Severity.TICKET)])
 
-@pytest.mark.slow
-@pytest.mark.parametrize("day_sd", [0.0, 0.14])
-def test_level_holds_in_the_tail(day_sd: float) -> None:
-    """At alpha 1e-3 and 1.4e-4 over 20,000 nulls. Without a day effect the shuffles alone are held to it too."""
-    rng = np.random.default_rng(13)
-    trials = 20_000
-    found = [drawn(rng, 7, 1, 24, day_sd) for _ in range(trials)]
-    p_values = np.array([look(one, "drop").p_value for one in found])
-    for alpha in (1e-3, 1.4e-4):
-        assert np.mean(p_values <= alpha) <= alpha + error_bar(alpha, trials)
-    if day_sd == 0:
-        alone = np.array([shuffle_p(one.stratum, one.now, one.value) for one in found[:5000]])
-        assert np.mean(alone <= 1e-3) <= 1e-3 + error_bar(1e-3, 5000)
+    @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans()), max_size=8))
+    def test_replayed_it_is_the_same_and_never_leaves_cleared_open(self, steps: list[tuple[bool, ...]]) -> None:
+        def replay() -> list[Alarm | None]:
+            alarm: Alarm | None = None
+            states = []
+            for run, (alarming, confirming, recovered, clears) in enumerate(steps):
+                found = finding(alarming=alarming, confirming=confirming, recovered=recovered, run_id=run)
+                alarm = alarms.next_state(alarm, found, AT, clears=clears)
+                states.append(alarm)
+                if alarm is not None and alarm.state is AlarmState.CLEARED:
+                    alarm = None
+            return states
+
+        assert replay() == replay()
+        for one in replay():
+            if one is not None:
+                assert (one.state is AlarmState.CLEARED) == (one.cleared_at is not None)
+                assert one.state is not AlarmState.CONFIRMED or one.confirmed_at is not None
 
 
 def test_wilson_and_newcombe_against_published_numbers() -> None:
     """Newcombe (1998), table II: 56/70 - 48/80 is 0.0524 to 0.3339 by method 10; Wilson 81/263 is 0.2553 to 0.3662."""
     assert wilson(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
     assert share_difference(56 / 70, 70, 48 / 80, 80, 1.0) == pytest.approx((0.0524, 0.3339), abs=1e-4)
-
-
-def test_alpha_shares_the_rate_out() -> None:
-    assert alpha_per_look(0.1, 365, 2) == pytest.approx(1.3699e-4, rel=1e-4)
-    assert alpha_per_look(365, 12, 1) == 1.0
-    with pytest.raises(ValueError, match="above 0"):
-        alpha_per_look(0, 365, 2)

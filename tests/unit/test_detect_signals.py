@@ -1,5 +1,6 @@
 """``length``, ``judge_score`` and ``contract`` on answers whose truth is known."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
@@ -7,11 +8,12 @@ import numpy as np
 import pytest
 
 from monitor.detect import contract, judge_score, length
+from monitor.detect.reading import Reading
 from monitor.lab import product
-from monitor.records import PRODUCTION_SUITE, Arm, Finding, GradedAnswer
-from tests.unit.detect_answers import Grade, Speak, compared, graded, mixed, padded, rounds
+from monitor.records import PRODUCTION_SUITE, Arm, Comparison, GradedAnswer, Severity
+from tests.unit.detect_answers import Grade, Speak, Told, compared, graded, mixed, padded, rounds, told
 
-BASELINE = rounds(1, product.right_reply, days=range(7))
+BASELINE = rounds(1, product.right_reply, days=range(14))
 
 
 def judge(subject: float, base: float) -> Grade:
@@ -24,28 +26,30 @@ def scored(seed: int, days: range, grade: Grade) -> list[GradedAnswer]:
 
 
 def now_of(speak: Speak, seed: int = 70) -> list[GradedAnswer]:
-    return rounds(seed, speak, days=range(7, 8))
+    return rounds(seed, speak, days=range(20, 21))
 
 
-def seen(found: Finding | None) -> Finding:
+def seen(measure: Callable[[Comparison], Reading | None], comparison: Comparison) -> Told:
+    severity = Severity.PAGE if measure is judge_score.measure else Severity.TICKET
+    found = told(measure, comparison, severity)
     assert found is not None
     return found
 
 
 class TestLength:
     def test_longer_answers_are_a_ticket_with_both_measures(self) -> None:
-        found = seen(length.detect(compared(now_of(padded(product.right_reply)), BASELINE)))
-        assert found.alarming
-        assert found.severity == "ticket"
+        found = seen(length.measure, compared(now_of(padded(product.right_reply)), BASELINE))
+        assert found.verdict.alarming
+        assert found.verdict.severity == "ticket"
         assert "are longer by" in found.summary
-        assert found.measures["answer_length_chars"] > 200
-        assert found.measures["answer_length_variance_ratio"] == found.effect
+        assert found.reading.measures["answer_length_chars"] > 200
+        assert found.reading.measures["answer_length_variance_ratio"] == found.reading.effect[0]
 
     def test_uneven_lengths_show_as_variance(self) -> None:
-        found = seen(length.detect(compared(now_of(mixed(0.4)), BASELINE)))
-        assert found.alarming
+        found = seen(length.measure, compared(now_of(mixed(0.4)), BASELINE))
+        assert found.verdict.alarming
         assert "less even in length" in found.summary
-        assert found.effect_low > 2
+        assert found.reading.effect[1] > 2
 
     def test_variance_ratio_by_hand(self) -> None:
         """Five characters, 0 to 2 log units away; B = 2 answers a probe: now weighs 2/3, baseline has 5 free of 10."""
@@ -57,119 +61,139 @@ class TestLength:
             for day, size in enumerate(pair)
         ]
         now = [graded(f"p{probe}", "x" * size, day=7) for probe, size in enumerate(lengths_now)]
-        found = seen(length.detect(compared(now, baseline)))
+        found = seen(length.measure, compared(now, baseline))
         centre = np.log([4, 9]).mean()
         rest = np.log1p(lengths_now) - centre
         new = ((rest - rest.mean()) ** 2).mean() * (2 / 3) * 5 / 4
         old = (np.log(9 / 4) / 2) ** 2 * 10 / 5
-        assert found.effect == pytest.approx((new + length.FLOOR) / (old + length.FLOOR))
-        assert found.measures["answer_length_chars"] == pytest.approx(np.mean(lengths_now))
+        assert found.reading.effect[0] == pytest.approx((new + length.FLOOR) / (old + length.FLOOR))
+        assert found.reading.measures["answer_length_chars"] == pytest.approx(np.mean(lengths_now))
 
-    def test_level_and_coverage_when_nothing_changed(self) -> None:
-        hits = covered = 0
-        for seed in range(100):
-            baseline = rounds(1000 + seed, product.right_reply, days=range(6), probes=12)
-            now = rounds(3000 + seed, product.right_reply, days=range(7, 8), probes=12)
-            found = seen(length.detect(compared(now, baseline)))
-            hits += found.p_value <= 0.05
-            covered += found.effect_low <= 1 <= found.effect_high
-        assert hits <= 11
-        assert covered >= 88
+    def test_honest_and_covering_when_nothing_changed(self) -> None:
+        looks, covered = [], 0
+        for seed in range(40):
+            baseline = rounds(1000 + seed, product.right_reply, days=range(14), probes=12)
+            now = rounds(3000 + seed, product.right_reply, days=range(20, 21), probes=12)
+            found = seen(length.measure, compared(now, baseline))
+            looks.append(found.look)
+            covered += found.reading.effect[1] <= 1 <= found.reading.effect[2]
+        assert np.mean(looks) <= 1 + 3 * np.std(looks) / np.sqrt(40)
+        assert covered >= 34
 
     def test_one_more_character_each_is_nobodys_ticket(self) -> None:
         rigid = [graded(f"p{index}", "x" * (90 + index), day=day) for index in range(24) for day in range(7)]
         now = [graded(f"p{index}", "x" * (91 + index), day=7) for index in range(24)]
-        found = seen(length.detect(compared(now, rigid)))
-        assert not found.alarming
-        assert np.isfinite([found.effect, found.effect_low, found.effect_high]).all()
+        found = seen(length.measure, compared(now, rigid))
+        assert not found.verdict.alarming
+        assert np.isfinite([found.reading.effect[0], found.reading.effect[1], found.reading.effect[2]]).all()
 
     def test_moved_but_too_few_to_alarm_is_not_as_they_were(self) -> None:
         baseline = [graded(f"p{index}", "x" * (90 + day), day=day) for index in range(6) for day in range(2)]
         even = [graded(f"p{index}", "x" * 91, day=7) for index in range(6)]
-        assert seen(length.detect(compared(even, baseline))).summary.startswith("Answer lengths are as they were: 91 ")
+        assert seen(length.measure, compared(even, baseline)).summary.startswith("Answer lengths are as they were: 91 ")
         longer = [graded(f"p{index}", "x" * 196, day=7) for index in range(6)]
         wild = [graded(f"p{index}", "x" * (30 if index % 2 else 270), day=7) for index in range(6)]
         for now, says in (
             (longer, "are longer by 115%: 196 characters"),
             (wild, "less even in length: 150 characters"),
         ):
-            found = seen(length.detect(compared(now, baseline)))
-            assert not found.alarming
+            found = seen(length.measure, compared(now, baseline))
+            assert not found.verdict.alarming
             assert "as they were" not in found.summary
             assert found.summary.startswith("Below the alarm line, but worth a look: answers of support-bot are ")
             assert says in found.summary
 
     def test_empty_answers_and_production_samples(self) -> None:
-        found = seen(length.detect(compared(now_of(lambda facts, rng: ""), BASELINE)))
-        assert found.alarming
+        found = seen(length.measure, compared(now_of(lambda facts, rng: ""), BASELINE))
+        assert found.verdict.alarming
         fresh = [replace(one, probe=f"new-{one.probe}") for one in now_of(padded(product.right_reply))]
-        assert length.detect(compared(fresh, BASELINE)) is None
-        assert seen(length.detect(compared(fresh, BASELINE, suite=PRODUCTION_SUITE))).alarming
+        assert length.measure(compared(fresh, BASELINE)) is None
+        assert seen(length.measure, compared(fresh, BASELINE, suite=PRODUCTION_SUITE)).verdict.alarming
 
 
 class TestJudgeScore:
-    baseline = scored(1, range(7), judge(0.95, 0.1))
+    baseline = scored(1, range(14), judge(0.95, 0.1))
 
     def test_a_deep_drop_pages(self) -> None:
-        found = seen(judge_score.detect(compared(scored(2, range(7, 8), judge(0.2, 0.1)), self.baseline)))
-        assert found.alarming
-        assert found.severity == "page"
-        assert found.effect == pytest.approx(found.measures["judge_score"] - found.measures["judge_score_baseline"])
-        assert found.effect_high < -0.3
+        found = seen(judge_score.measure, compared(scored(2, range(20, 21), judge(0.2, 0.1)), self.baseline))
+        assert found.verdict.alarming
+        assert found.verdict.severity == "page"
+        assert found.reading.effect[0] == pytest.approx(
+            found.reading.measures["judge_score"] - found.reading.measures["judge_score_baseline"]
+        )
+        assert found.reading.effect[2] < -0.3
         assert "dropped by" in found.summary
-        assert found.exhibits[0].weight > 0.5
+        assert found.reading.exhibits[0].weight > 0.5
 
     def test_no_drop_no_page(self) -> None:
         for seed in range(10, 30):
-            found = seen(judge_score.detect(compared(scored(seed, range(7, 8), judge(0.95, 0.1)), self.baseline)))
-            assert not found.alarming
+            found = seen(judge_score.measure, compared(scored(seed, range(20, 21), judge(0.95, 0.1)), self.baseline))
+            assert not found.verdict.alarming
 
     def test_a_judge_that_changes_for_both_arms_cancels(self) -> None:
-        baseline = scored(1, range(7), judge(0.95, 0.9))
-        both = seen(judge_score.detect(compared(scored(2, range(7, 8), judge(0.3, 0.25)), baseline)))
-        assert not both.alarming
-        assert both.effect < -0.4  # shown all the same
-        one = seen(judge_score.detect(compared(scored(2, range(7, 8), judge(0.1, 0.9)), baseline)))
-        assert one.alarming
+        baseline = scored(1, range(14), judge(0.95, 0.9))
+        both = seen(judge_score.measure, compared(scored(2, range(20, 21), judge(0.3, 0.25)), baseline))
+        assert not both.verdict.alarming
+        assert both.reading.effect[0] < -0.4  # shown all the same
+        one = seen(judge_score.measure, compared(scored(2, range(20, 21), judge(0.1, 0.9)), baseline))
+        assert one.verdict.alarming
 
     def test_a_better_base_is_no_drop(self) -> None:
-        found = seen(judge_score.detect(compared(scored(3, range(7, 8), judge(0.95, 1.0)), self.baseline)))
-        assert found.p_value > 0.1
+        found = seen(judge_score.measure, compared(scored(3, range(20, 21), judge(0.95, 1.0)), self.baseline))
+        assert found.verdict.look_log10 < 0
 
     def test_an_unjudged_base_leaves_the_subjects_own_score(self) -> None:
         def own(found: list[GradedAnswer]) -> list[GradedAnswer]:
             return [one if one.arm is Arm.SUBJECT else replace(one, scores={}) for one in found]
 
-        comparison = compared(own(scored(2, range(7, 8), judge(0.2, 0.1))), own(self.baseline))
-        assert seen(judge_score.detect(comparison)).alarming
+        comparison = compared(own(scored(2, range(20, 21), judge(0.2, 0.1))), own(self.baseline))
+        assert seen(judge_score.measure, (comparison)).verdict.alarming
 
     def test_all_passed_then_two_failed_is_within_chance(self) -> None:
-        """Seven spotless days say little about the eighth: the exact chance is 1 in 64, not a naive z's infinity."""
-        perfect = scored(1, range(7), judge(1, 1))
+        """Spotless days say little about the next: not a naive z's infinity."""
+        perfect = scored(1, range(14), judge(1, 1))
         now = [
             replace(one, scores={"judge": 0.0}) if one.arm is Arm.SUBJECT and one.probe in ("p00", "p01") else one
-            for one in scored(2, range(7, 8), judge(1, 1))
+            for one in scored(2, range(20, 21), judge(1, 1))
         ]
-        found = seen(judge_score.detect(compared(now, perfect)))
-        assert found.p_value == pytest.approx(1 / 64)
-        assert found.effect_low < found.effect < found.effect_high
+        found = seen(judge_score.measure, compared(now, perfect))
+        assert 0 < found.verdict.look_log10 < 1.2
+        assert found.reading.effect[1] < found.reading.effect[0] < found.reading.effect[2]
+
+    def test_fewer_base_answers_than_the_subjects_are_paired_with_their_mean(self) -> None:
+        def once(found: list[GradedAnswer]) -> list[GradedAnswer]:
+            return [one for one in found if one.arm is Arm.SUBJECT or one.replicate == 0]
+
+        def thrice(seed: int, days: range, grade: Grade) -> list[GradedAnswer]:
+            return once(rounds(seed, product.right_reply, days=days, replicates=3, probes=12, grade=grade))
+
+        baseline = thrice(1, range(14), judge(0.95, 0.9))
+        both = seen(judge_score.measure, compared(thrice(2, range(20, 21), judge(0.3, 0.2)), baseline))
+        one = seen(judge_score.measure, compared(thrice(2, range(20, 21), judge(0.3, 0.9)), baseline))
+        assert both.verdict.look_log10 < 1 < one.verdict.look_log10
+
+    def test_honest_when_nothing_changed(self) -> None:
+        looks = []
+        for seed in range(25):
+            found = scored(100 + seed, range(15), judge(0.9, 0.2))
+            now = [one for one in found if one.run_id == 15]
+            looks.append(seen(judge_score.measure, compared(now, [one for one in found if one.run_id < 15])).look)
+        assert np.mean(looks) <= 1 + 3 * np.std(looks) / np.sqrt(25)
 
     def test_a_drop_too_small_to_alarm_is_not_no_drop(self) -> None:
         baseline = scored(1, range(2), judge(1, 1))
-        fine = seen(judge_score.detect(compared(scored(2, range(7, 8), judge(1, 1)), baseline)))
+        fine = seen(judge_score.measure, compared(scored(2, range(20, 21), judge(1, 1)), baseline))
         assert fine.summary.startswith(
             "The judge sees no drop: mean score 1.00, 1.00 in the baseline (difference +0.00"
         )
-        now = [replace(one, scores={"judge": float(one.probe > "p05")}) for one in scored(2, range(7, 8), judge(1, 1))]
-        base_too = seen(judge_score.detect(compared(now, baseline)))
-        found = seen(
-            judge_score.detect(
-                compared([replace(one, scores={"judge": 1.0}) if one.arm is Arm.BASE else one for one in now], baseline)
-            )
-        )
+        spotless = scored(2, range(20, 21), judge(1, 1))
+        now = [replace(one, scores={"judge": float(one.probe > "p05")}) for one in spotless]
+        base_too = seen(judge_score.measure, compared(now, baseline))
+        base_liked = [replace(one, scores={"judge": 1.0}) if one.arm is Arm.BASE else one for one in now]
+        found = seen(judge_score.measure, compared(base_liked, baseline))
         for one in (found, base_too):
-            assert not one.alarming
-            assert one.effect == pytest.approx(-0.25)
+            assert not one.verdict.alarming
+            assert one.reading.effect[0] == pytest.approx(-0.25)
             assert one.summary.startswith(
                 "Below the alarm line, but worth a look: the judge's score of support-bot drop"
             )
@@ -179,19 +203,49 @@ class TestJudgeScore:
         assert "The base lost" not in found.summary
 
     def test_none_without_a_judge(self) -> None:
-        assert judge_score.detect(compared(now_of(product.right_reply), BASELINE)) is None
+        assert judge_score.measure(compared(now_of(product.right_reply), BASELINE)) is None
 
 
 class TestContract:
-    def changed(self, **fields: object) -> Finding:
+    def test_honest_when_nothing_changed(self) -> None:
+        """Checks that fail now and then, refusals that are rarer than a baseline is long."""
+
+        def checked(text: str, rng: Random) -> dict[str, float]:
+            return {"check:json": float(rng.random() < 0.95)}
+
+        looks = []
+        for seed in range(25):
+            drawn = rounds(200 + seed, product.right_reply, days=range(15), grade=checked)
+            rng = Random(seed)
+            found = [replace(one, refusal=rng.random() < 0.002) for one in drawn]
+            now = [one for one in found if one.run_id == 15]
+            looks.append(seen(contract.measure, compared(now, [one for one in found if one.run_id < 15])).look)
+        assert np.mean(looks) <= 1 + 3 * np.std(looks) / np.sqrt(25)
+
+    def test_a_fact_that_never_wavered_is_certain_on_one_day_too(self) -> None:
+        one_day = [one for one in BASELINE if one.run_id == 1]
+        now = [replace(one, model="stranger") for one in now_of(product.right_reply)]
+        assert seen(contract.measure, compared(now, one_day)).verdict.alarming
+
+    def test_a_wavering_fact_scores_as_its_days_did(self) -> None:
+        """Of 14 days two had a fingerprint of their own: another has a chance of 3 in 15."""
+        baseline = [replace(one, fingerprint=f"odd-{one.run_id}") if one.run_id in (3, 9) else one for one in BASELINE]
+        now = [replace(one, fingerprint="new") for one in now_of(product.right_reply)]
+        found = seen(contract.measure, compared(now, baseline))
+        channel = next(one for one in found.reading.channels if one.name == "fingerprint")
+        assert channel.score == pytest.approx(0.8416, abs=1e-4)
+        assert sorted(channel.baseline) == pytest.approx([0.0] * 12 + [channel.score] * 2)
+        assert not found.verdict.alarming
+
+    def changed(self, **fields: object) -> Told:
         now = [replace(one, **fields) for one in now_of(product.right_reply)]  # type: ignore[arg-type]
-        return seen(contract.detect(compared(now, BASELINE)))
+        return seen(contract.measure, compared(now, BASELINE))
 
     def test_nothing_changed(self) -> None:
         found = self.changed()
-        assert not found.alarming
-        assert found.p_value == 1
-        assert found.effect == 0
+        assert not found.verdict.alarming
+        assert found.verdict.look_log10 < 0
+        assert found.reading.effect[0] == 0
 
     @pytest.mark.parametrize(
         ("field", "value", "says"),
@@ -206,62 +260,62 @@ class TestContract:
     )
     def test_names_what_changed_from_what_to_what(self, field: str, value: object, says: str) -> None:
         found = self.changed(**{field: value})
-        assert found.alarming
+        assert found.verdict.alarming
         assert says in found.summary
-        assert found.effect == 1
-        assert found.exhibits
+        assert found.reading.effect[0] == 1
+        assert found.reading.exhibits
 
     def test_one_answer_from_another_model_is_certain(self) -> None:
         now = now_of(product.right_reply)
         now[0] = replace(now[0], model="stranger")
-        found = seen(contract.detect(compared(now, BASELINE)))
-        assert found.alarming
-        assert found.effect == pytest.approx(1 / 24)
+        found = seen(contract.measure, compared(now, BASELINE))
+        assert found.verdict.alarming
+        assert found.reading.effect[0] == pytest.approx(1 / 24)
 
     def test_values_that_alternated_are_known(self) -> None:
         baseline = [replace(one, model=f"m{one.slot.day % 2}") for one in BASELINE]
         now = [replace(one, model="m1") for one in now_of(product.right_reply)]
-        assert not seen(contract.detect(compared(now, baseline))).alarming
-        assert seen(contract.detect(compared(now_of(product.right_reply), baseline))).alarming  # 'support' never was
+        assert not seen(contract.measure, compared(now, baseline)).verdict.alarming
+        never_seen = seen(contract.measure, compared(now_of(product.right_reply), baseline))
+        assert never_seen.verdict.alarming
 
     def test_a_fingerprint_that_changes_daily_is_no_news(self) -> None:
         baseline = [replace(one, fingerprint=f"fp-{one.slot:%d}") for one in BASELINE]
-        found = seen(contract.detect(compared(now_of(product.right_reply), baseline)))
-        assert not found.alarming
+        found = seen(contract.measure, compared(now_of(product.right_reply), baseline))
+        assert not found.verdict.alarming
         assert found.summary.startswith(
             "New, but values like it were new in the baseline too: fingerprint 'fp-1' instead"
         )
 
     def test_missing_token_counts_say_nothing(self) -> None:
-        assert not self.changed(prompt_tokens=0).alarming
+        assert not self.changed(prompt_tokens=0).verdict.alarming
 
     def test_all_refused_but_too_few_to_alarm_says_what_differs(self) -> None:
         checked = {"check:json": 1.0}
         baseline = [graded(f"p{index}", "{}", day=day, scores=checked) for index in range(6) for day in range(2)]
         now = [graded(f"p{index}", "no", day=7, refusal=True, scores={"check:json": 0.0}) for index in range(6)]
-        found = seen(contract.detect(compared(now, baseline)))
-        assert not found.alarming
-        assert found.effect == 1
+        found = seen(contract.measure, compared(now, baseline))
+        assert not found.verdict.alarming
+        assert found.reading.effect[0] == 1
         assert found.summary.startswith("Below the alarm line, but worth a look: at the endpoint of support-bot, ")
-        assert "refusals 100% of answers instead of 0%; checks passed by 0% of answers instead of 100%" in found.summary
+        assert "checks passed by 0% of answers instead of 100%; refusals 100% of answers instead of 0%" in found.summary
         assert "finish reason" not in found.summary
-        fine = seen(
-            contract.detect(compared([graded(f"p{i}", "{}", day=7, scores=checked) for i in range(6)], baseline))
-        )
+        same = [graded(f"p{i}", "{}", day=7, scores=checked) for i in range(6)]
+        fine = seen(contract.measure, compared(same, baseline))
         assert fine.summary.startswith(
             "No new model id, fingerprint or prompt-token count. Within chance of the baseline"
         )
-        assert "refusals 0% (0% in the baseline); checks passed 100% (100% in the baseline)" in fine.summary
+        assert "checks passed 100% (100% in the baseline); " in fine.summary
 
     def test_checks_pass_ratio(self) -> None:
         def checked(text: str, rng: Random) -> dict[str, float]:
             return {"check:json": float(text.startswith("{")), "check:short": float(rng.random() < 0.97)}
 
-        baseline = rounds(1, product.right_reply, days=range(7), grade=checked)
-        fine = rounds(2, product.right_reply, days=range(7, 8), grade=checked)
-        broken = rounds(2, mixed(0.7), days=range(7, 8), grade=checked)
-        assert not seen(contract.detect(compared(fine, baseline))).alarming
-        found = seen(contract.detect(compared(broken, baseline)))
-        assert found.alarming
+        baseline = rounds(1, product.right_reply, days=range(14), grade=checked)
+        fine = rounds(2, product.right_reply, days=range(20, 21), grade=checked)
+        broken = rounds(2, mixed(0.9), days=range(20, 21), grade=checked)
+        assert not seen(contract.measure, compared(fine, baseline)).verdict.alarming
+        found = seen(contract.measure, compared(broken, baseline))
+        assert found.verdict.alarming
         assert "checks passed by" in found.summary
-        assert found.measures["pass_ratio"] < 0.5
+        assert found.reading.measures["pass_ratio"] < 0.5
