@@ -39,7 +39,7 @@ from monitor.detect import nulls
 from monitor.detect.evidence import likely_spread
 from monitor.detect.nulls import Nulls, Places
 from monitor.detect.parts import FEWEST_NOW, by_probe, day_index, enough, exhibits, quiet_but_moved, t_quantile
-from monitor.detect.reach import effect_per_score
+from monitor.detect.reach import curve, effect_per_score
 from monitor.detect.reading import Channel, Reading, Verdict
 from monitor.detect.similarity import FloatArray, IntArray, similarity_matrix
 from monitor.detect.surprise import NOW, DayScores, Sample, day_scores, sample_of
@@ -118,7 +118,7 @@ def measure(comparison: Comparison) -> Reading | None:
     scores = day_scores(sample, tolerance=tolerance)
     shared = _shared_change(probes)
     channel = Channel.of(judged.channel, DayScores(min(0.0, scores.now), scores.baseline) if shared else scores, "rise")
-    inflation = likely_spread(channel.baseline)
+    inflation, lost = likely_spread(channel.baseline), float(nulls.value(judged.base).mean())
     effect = _effect(probes, gap, inflation)
     ratios = np.concatenate([one[: probe.count_now] for probe, one in zip(probes, judged.found, strict=True)])
     told = _Told(
@@ -134,7 +134,8 @@ def measure(comparison: Comparison) -> Reading | None:
         channels=(channel,),
         effect=effect,
         unit="share of the approved fine-tune's effect",
-        per_score=effect_per_score(sample, float(nulls.value(judged.base).mean()), tolerance),
+        per_score=effect_per_score(sample, lost, tolerance),
+        curve=curve(sample, lost, 1.0, tolerance),
         answers_now=ratios.size,
         answers_baseline=sum(len(one.answers) - one.count_now for one in probes),
         tell=told.summary,

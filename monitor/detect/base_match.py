@@ -14,7 +14,7 @@ from typing import Final
 
 from monitor.detect.evidence import likely_spread
 from monitor.detect.parts import answers, exhibits, means, quiet_but_moved, sample, share_difference
-from monitor.detect.reach import effect_per_score
+from monitor.detect.reach import curve, effect_per_score
 from monitor.detect.reading import Channel, Reading, Verdict
 from monitor.detect.surprise import day_scores
 from monitor.records import Arm, Comparison, Exhibit, GradedAnswer, Severity
@@ -59,6 +59,7 @@ def measure(comparison: Comparison) -> Reading | None:
         effect=(now - then, low, high),
         unit="share of answers equal to the base's, now less baseline",
         per_score=effect_per_score(found, 1.0, TOLERANCE),
+        curve=curve(found, 1.0, 1 - then, TOLERANCE),
         answers_now=total,
         answers_baseline=int((~found.now).sum()),
         tell=lambda verdict: _summary(comparison.target, numbers, now > then, verdict),

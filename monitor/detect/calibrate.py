@@ -118,7 +118,12 @@ def sights(
 
 
 def _change(reading: Reading, shift: float | None) -> float | None:
-    return None if shift is None else reading.tolerance + shift * reading.per_score
+    """How far the effect moves when the first channel's score does by ``shift``; ``None`` where nothing moves it so
+    far."""
+    if shift is None or reading.curve is None:
+        return None if shift is None else reading.tolerance + shift * reading.per_score
+    scores, changes = zip(*reading.curve(), strict=True)
+    return None if shift > scores[-1] else float(np.interp(shift, scores, changes))
 
 
 def smallest_shift(

@@ -25,7 +25,7 @@ from monitor.detect.parts import (
     quiet_but_moved,
     share_difference,
 )
-from monitor.detect.reach import effect_per_score
+from monitor.detect.reach import curve, effect_per_score
 from monitor.detect.reading import Channel, Reading, Verdict
 from monitor.detect.surprise import NOW, Sample, day_scores, sample_of
 from monitor.records import Arm, Comparison, GradedAnswer, Severity
@@ -72,6 +72,7 @@ def measure(comparison: Comparison) -> Reading | None:
         effect=(now - then, low, high),
         unit="share of canary answers that fail, now less baseline",
         per_score=effect_per_score(found, 1.0),
+        curve=curve(found, 1.0, 1 - then),
         answers_now=total,
         answers_baseline=before,
         tell=lambda verdict: _summary(comparison.target, numbers, now > then, verdict),

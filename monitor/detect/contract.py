@@ -30,6 +30,7 @@ from monitor.detect.parts import (
     sample,
     share_difference,
 )
+from monitor.detect.reach import curve
 from monitor.detect.reading import MOVED_LOG10, Channel, Reading, Verdict
 from monitor.detect.surprise import FARTHEST, Sample, day_scores
 from monitor.records import Arm, Comparison, GradedAnswer, Severity
@@ -84,6 +85,7 @@ def measure(comparison: Comparison) -> Reading | None:
         effect=effect,
         unit="share of answers that break the contract, now minus baseline",
         per_score=per_score(refusals if passed is None else passed),
+        curve=curve(refusals, 1.0, 1 - means(refusals)[1]) if passed is None else curve(passed, 0.0, means(passed)[1]),
         answers_now=len(now),
         answers_baseline=len(then),
         tell=lambda verdict: _summary(comparison.target, parts, verdict, effect),

@@ -13,6 +13,7 @@ from typing import Final
 
 from monitor.detect import evidence
 from monitor.detect.parts import by_probe, exhibits, means, per_score, quiet_but_moved, sample, share_difference
+from monitor.detect.reach import curve
 from monitor.detect.reading import Channel, Reading, Verdict
 from monitor.detect.surprise import DayScores, Sample, day_scores
 from monitor.records import JUDGE_GRADER as GRADER
@@ -54,6 +55,7 @@ def measure(comparison: Comparison) -> Reading | None:
         effect=(now - then, low, high),
         unit="mean score, now minus baseline",
         per_score=per_score(scores),
+        curve=curve(scores, 0.0, then),
         answers_now=answers_now,
         answers_baseline=answers_then,
         tell=lambda verdict: _summary(verdict, shared, far, dropped, numbers),

@@ -1,6 +1,6 @@
 """What a signal measures, before it is known how surprising that is in the light of the earlier looks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -69,5 +69,8 @@ class Reading:
     measures: dict[str, float] = field(default_factory=dict)
     """Further numbers, by the metric name they are exported under, without prefix."""
     exhibits: tuple[Exhibit, ...] = ()
+    curve: Callable[[], Sequence[tuple[float, float]]] | None = None
+    """Where scores do not grow in proportion to the change: (score, change of the effect) from none to all of it, made
+    when it is asked for. ``calibrate`` reads it in place of ``per_score``."""
     tolerance: float = 0.0
     """Change of the effect that is let be, where ``per_score`` holds beyond it."""

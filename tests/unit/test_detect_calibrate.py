@@ -10,7 +10,7 @@ from monitor.detect import calibrate, evidence
 from monitor.detect.evidence import Side
 from monitor.detect.reading import Channel, Reading
 from monitor.lab import product
-from monitor.records import Severity
+from monitor.records import Arm, Severity
 from tests.unit.detect_answers import LINE, compared, rounds
 
 WEEK = (-1.0, 1.0, 0.0, -1.0, 1.0, 0.0, 0.5)
@@ -93,6 +93,32 @@ def test_a_sight_tells_the_smallest_change_in_the_signals_own_unit() -> None:
     assert lenient.smallest[7] == pytest.approx(0.05 + 0.1 * shift), "what is let be comes on top"
     assert set(found.smallest) == set(calibrate.WINDOWS)
     assert found.spread == pytest.approx(np.std(WEEK, ddof=1))
+
+
+def test_what_does_not_grow_in_proportion_is_read_off_the_signals_own_curve() -> None:
+    """A score that saturates: half of all is seen at 4, all of it at 6, and nothing is ever seen beyond."""
+    bent = replace(reading(), curve=lambda: [(0.0, 0.0), (4.0, 0.5), (6.0, 1.0)])
+    found = calibrate.sights(compared((), ()), {"loss": bent}, SEVERITIES)[0]
+    week = calibrate.smallest_shift(WEEK, "drop", LINE, 7)
+    assert week is not None
+    assert found.smallest[7] == pytest.approx(np.interp(week, [0, 4, 6], [0, 0.5, 1]))
+    assert found.smallest[1] is None, "it takes a score over 6"
+
+
+def test_a_curve_is_what_the_signal_says_of_answers_that_are_changed() -> None:
+    """The share of base answers that calibrate names moves adapter_loss by the score that it needs."""
+    before = rounds(11, product.right_reply, days=range(14), probes=24)
+    lost = detect.readings_for(compared(calibrate.as_today(before), before))["adapter_loss"]
+    assert lost.curve is not None
+    scores, shares = zip(*lost.curve(), strict=True)
+    now = rounds(12, product.right_reply, days=range(20, 21), probes=24)
+    base = {one.probe: one.text for one in now if one.arm == Arm.BASE}
+    for share in (0.25, 0.5, 1.0):
+        gone = sorted(base)[: round(share * len(base))]
+        mixed = [replace(one, text=base[one.probe]) if one.arm == Arm.SUBJECT and one.probe in gone else one
+                 for one in now]  # fmt: skip
+        said = detect.readings_for(compared(mixed, before))["adapter_loss"].channels[0].score
+        assert said == pytest.approx(np.interp(share, shares, scores), rel=0.25)
 
 
 def test_what_shares_the_promise_sees_less() -> None:
