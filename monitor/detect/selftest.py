@@ -17,9 +17,9 @@ from math import ceil
 from random import Random
 from typing import Final
 
-from monitor.detect import SEVERITIES, policy, readings_for
+from monitor.detect import SEVERITIES, SIGNALS, policy
 from monitor.detect.reading import Reading
-from monitor.records import Arm, Comparison, GradedAnswer, SelfTest
+from monitor.records import Arm, Comparison, GradedAnswer, SelfTest, Severity
 
 HEALTHY: Final = "healthy"
 """The control: nothing is injected, so nothing should be caught."""
@@ -158,29 +158,36 @@ class _Bench:
         for one in ordered:
             if one.arm is Arm.BASE:
                 self._base.setdefault(one.probe, []).append(one)
-        self._kept: dict[tuple[str, int], tuple[Comparison, Mapping[str, Reading]]] = {}
+        self._kept: dict[tuple[str, int, Severity], tuple[Comparison, Mapping[str, Reading]]] = {}
 
     def caught(self, name: str, fault: Fault, trial: int) -> bool:
-        """Whether any signal alarms within the fault's looks; look k of trial t is copy t + k."""
+        """Whether any signal alarms within the fault's looks; look k of trial t is copy t + k.
+
+        Pages first: their evidence is not added to the tickets', so where they alarm, tickets need not be measured.
+        """
         history: dict[str, tuple[Mapping[str, float], ...]] = {}
         for look in range(min(fault.looks, len(self.days))):
-            comparison, readings = self._look(name, fault, trial + look)
-            verdicts = policy.verdicts(replace(comparison, history=history), readings, SEVERITIES)
-            if any(one.alarming for one in verdicts.values()):
-                return True
-            for signal, reading in readings.items():
-                scores = {channel.name: channel.score for channel in reading.channels}
-                history[signal] = (*history.get(signal, ()), scores)
+            before = dict(history)
+            for severity in (Severity.PAGE, Severity.TICKET):
+                comparison, readings = self._look(name, fault, trial + look, severity)
+                verdicts = policy.verdicts(replace(comparison, history=before), readings, SEVERITIES)
+                if any(one.alarming for one in verdicts.values()):
+                    return True
+                for signal, reading in readings.items():
+                    scores = {channel.name: channel.score for channel in reading.channels}
+                    history[signal] = (*history.get(signal, ()), scores)
         return False
 
-    def _look(self, name: str, fault: Fault, copy: int) -> tuple[Comparison, Mapping[str, Reading]]:
+    def _look(self, name: str, fault: Fault, copy: int, severity: Severity) -> tuple[Comparison, Mapping[str, Reading]]:
         """Copy 0, 1, ...: the days in turn, each time round by other chance."""
         if not fault.by_chance:
             copy %= len(self.days)
-        if (name, copy) not in self._kept:
+        key = (name, copy, severity)
+        if key not in self._kept:
             comparison = self._comparison(name, fault, copy)
-            self._kept[name, copy] = comparison, readings_for(comparison)
-        return self._kept[name, copy]
+            found = {one: measure(comparison) for one, measure in SIGNALS.items() if SEVERITIES[one] is severity}
+            self._kept[key] = comparison, {one: reading for one, reading in found.items() if reading is not None}
+        return self._kept[key]
 
     def _comparison(self, name: str, fault: Fault, copy: int) -> Comparison:
         today, chance = self.days[copy % len(self.days)], Random(f"{name}/{copy}")

@@ -29,9 +29,9 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
     code, rows = printed(tmp_path, "status")
     assert (code, rows[0]["armed"], rows[0]["baseline"]) == (0, False, "no baseline: cliffwatch baseline capture")
 
-    code, out, _ = cliffwatch(tmp_path, "baseline", "capture", "bot", "--at-once", "5")
+    code, out, _ = cliffwatch(tmp_path, "baseline", "capture", "bot", "--at-once", "10")
     assert code == 0
-    assert "captured 5 runs at once" in out
+    assert "captured 10 runs at once" in out
     code, out, error = cliffwatch(tmp_path, "baseline", "approve", "bot", "--by", "sre", "--why", "read them")
     assert (code, error) == (0, "")
     assert printed(tmp_path, "baseline", "show")[1][0]["approved_by"] == "sre"
@@ -41,15 +41,40 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
     write(tmp_path, LOST)
     code, results = printed(tmp_path, "probe", "bot")
     assert code == 1
-    assert "adapter_loss" in {f["signal"] for f in results[0]["findings"] if f["alarming"]}
+    loss = next(f for f in results[0]["findings"] if f["signal"] == "adapter_loss")
+    assert loss["alarming"]
+    assert loss["severity"] == "ticket", "a baseline captured at once arms no page"
+    assert loss["evidence_log10"] > 2 < loss["line_log10"]
     code, rows = printed(tmp_path, "status")
     assert (code, rows[0]["alarms"][0]["target"]) == (1, "bot")
     code, out, _ = cliffwatch(tmp_path, "findings", "bot", "--signal", "adapter_loss", "--limit", "1")
     assert code == 0
-    assert all(word in out for word in ("ALARM", "baseline", "now", "base", "no idea about"))
+    assert all(word in out for word in ("ALARM", "baseline", "now", "base", "no idea about", "to 1", "at once"))
+    code, result = printed(tmp_path, "findings", "--recompute")
+    assert (code, result["differences"], result["equal"]) == (0, [], result["findings"])
+
+    code, found = printed(tmp_path, "alarms", "bot")
+    assert (code, {one["state"] for one in found}) == (1, {"confirmed"})
+    by_jo = ["--who", "jo", "--why", "taken out on purpose"]
+    for one in found:
+        assert cliffwatch(tmp_path, "alarms", "clear", "bot", one["signal"], *by_jo)[0] == 0
+    assert cliffwatch(tmp_path, "alarms")[:2] == (0, "no open alarms\n")
 
     assert cliffwatch(tmp_path, "baseline", "retire", "bot", "--by", "sre", "--why", "new model")[0] == 0
     assert printed(tmp_path, "status")[1][0]["armed"] is False
+
+
+def test_a_self_test_says_what_a_baseline_sees(tmp_path: Path) -> None:
+    write(tmp_path, HEALTHY)
+    code, _, error = cliffwatch(tmp_path, "selftest")
+    assert (code, "no approved baseline" in error) == (3, True)
+    assert cliffwatch(tmp_path, "baseline", "capture", "bot", "--at-once", "3")[0] == 0
+    assert cliffwatch(tmp_path, "baseline", "approve", "bot", "--by", "sre", "--why", "read them")[0] == 0
+    code, result = printed(tmp_path, "selftest", "bot")
+    caught = {one["fault"]: one["caught"] for one in result["tests"]}
+    assert set(caught) >= {"healthy", "base-answers", "truncation", "scores-shifted"}
+    assert caught["healthy"] == 0
+    assert (code == 1) == bool(result["failures"]) == (caught["base-answers"] < 9), "three rounds see little"
 
 
 def test_what_could_not_be_measured_is_exit_3(tmp_path: Path) -> None:
@@ -96,6 +121,11 @@ def test_ask_explains_one_exchange(tmp_path: Path) -> None:
         (["findings", "--signal", "lenght"], "did you mean 'length'?"),
         (["init", "nowhere/cliffwatch.yaml"], "cannot be written"),
         (["findings", "bt"], "did you mean 'bot'?"),
+        (["findings", "--recompute", "--signal", "length"], "give no filter"),
+        (["alarms", "bt"], "did you mean 'bot'?"),
+        (["alarms", "clear", "bot", "length", "--who", "me", "--why", "x"], "no open alarm of length; open: none"),
+        (["alarms", "clear", "bot", "length", "--who", " ", "--why", "x"], "say who you are and why"),
+        (["selftest", "bt"], "did you mean 'bot'?"),
         (["baseline", "show", "bt"], "did you mean 'bot'?"),
         (["ask", "bot", "fact-99"], "did you mean 'fact-9'?"),
         (["baseline", "capture", "bot"], "give either --days N (the daemon collects) or --at-once N (now)"),
@@ -118,7 +148,20 @@ def test_every_command_has_help_and_init_writes_what_check_reads(tmp_path: Path)
     code, _, error = cliffwatch(tmp_path, "check")
     assert code == 2
     assert "is not set" in error, "the starter's key is the one thing that is missing"
-    for command in ("run", "probe", "ask", "baseline", "status", "findings", "migrate", "schema", "demo", "lab"):
+    for command in (
+        "run",
+        "probe",
+        "ask",
+        "baseline",
+        "status",
+        "findings",
+        "alarms",
+        "selftest",
+        "migrate",
+        "schema",
+        "demo",
+        "lab",
+    ):
         assert cliffwatch(tmp_path, command, "--help")[0] == 0
     assert json.loads(cliffwatch(tmp_path, "schema")[1])["title"] == "cliffwatch.yaml"
     assert out.startswith("wrote cliffwatch.yaml")
