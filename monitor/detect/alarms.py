@@ -12,14 +12,15 @@ def next_state(alarm: Alarm | None, finding: Finding, at: datetime, *, clears: b
     """The signal's alarm after one finding; the very ``alarm`` where nothing changes.
 
     ``alarm``: the open one, ``None`` where there is none. A ticket is confirmed as it is raised; a page waits for its
-    fresh sample. ``clears``: the run answered enough to show a recovery.
+    fresh sample, which never clears it: an endpoint that fails every other time would raise and clear unheard for ever.
+    ``clears``: the run answered enough to show a recovery.
     """
     if alarm is None:
         return _raised(finding, at) if finding.alarming else None
-    if clears and finding.recovered:
-        return replace(alarm, state=AlarmState.CLEARED, cleared_at=at, cleared_run_id=finding.run_id)
     if finding.confirming and wants_confirmation(alarm):
         return _confirmed(alarm, finding, at)
+    if clears and finding.recovered:
+        return replace(alarm, state=AlarmState.CLEARED, cleared_at=at, cleared_run_id=finding.run_id)
     return alarm
 
 

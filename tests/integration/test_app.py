@@ -13,7 +13,8 @@ import pytest
 from monitor import schedule
 from monitor.app import App
 from monitor.errors import ConfigError
-from tests.daemon import HEALTHY, write
+from monitor.records import AlarmState, Severity
+from tests.daemon import DAYS, HEALTHY, LOST, Clock, armed, write
 
 
 @asynccontextmanager
@@ -104,6 +105,21 @@ async def test_after_days_away_the_latest_missed_run_is_made_once(tmp_path: Path
         slots = [run.slot for run in app.store.runs("bot")]
     assert len(slots) == 2
     assert slots[0] == schedule.current_slot("daily", app.current.schedule, later)
+
+
+async def test_the_daemon_confirms_a_page_on_its_own(tmp_path: Path) -> None:
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    await armed(write(tmp_path, HEALTHY), Clock(midnight - timedelta(days=DAYS)))
+    path = write(tmp_path, LOST, schedule={"batches": 1})
+    async with running(path) as app:
+        await until_done(app, DAYS + 2)
+        assert app.store is not None
+        page = next(alarm for alarm in app.store.alarms("bot") if alarm.signal == "adapter_loss")
+        assert (page.state, page.severity) == (AlarmState.CONFIRMED, Severity.PAGE)
+        assert page.confirmed_run_id != page.raised_run_id
+        confirming = app.store.confirming(page.raised_run_id)
+        assert confirming is not None
+        assert confirming.id == page.confirmed_run_id
 
 
 async def test_a_run_of_another_configuration_on_the_same_store_is_left_alone(tmp_path: Path) -> None:
