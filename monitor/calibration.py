@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 NOTES: Final = (
     "spread: how much days differ, over chance (1.0 is chance alone). answers: of one day. smallest change seen: "
-    "within so many looks, with 80 % chance, at the promised rate of false pages, if it moves this signal alone; where "
-    "it is more than can change (a share over 1), nothing is seen so soon. Four times the answers a day see about half "
-    "the change, as long as the spread stays near 1; twice the days, about 3/4 of it."
+    "within so many looks, with 80 % chance, at the promised rate of false pages, if it moves this signal alone; none: "
+    "not even everything changed is seen so soon. Four times the answers a day see about half the change, as long as "
+    "the spread stays near 1; twice the days, about 3/4 of it."
 )
 
 

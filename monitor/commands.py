@@ -242,6 +242,8 @@ class StatusRow:
     target: str
     suite: str
     armed: bool
+    not_paging: tuple[str, ...]
+    """Why page signals of the approved baseline are only tickets; empty where all page."""
     baseline: str
     last_run: datetime | None
     last_outcome: RunOutcome | None
@@ -262,13 +264,17 @@ def status(house: "House") -> list[StatusRow]:
 
 
 def _status_row(house: "House", target: str, suite: str) -> StatusRow:
+    from monitor import calibration
+
     store = house.store
     approved = store.approved(target, suite)
     runs = [run for run in store.runs(target, suite, limit=20) if run.status == "done"]
+    is_armed = armed(house, approved)
     return StatusRow(
         target=target,
         suite=suite,
-        armed=armed(house, approved),
+        armed=is_armed,
+        not_paging=tuple(calibration.told(calibration.arming(store, target, suite))) if is_armed else (),
         baseline=_baseline_words(house, target, suite, approved),
         last_run=runs[0].slot if runs else None,
         last_outcome=runs[0].outcome if runs else None,

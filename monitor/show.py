@@ -197,6 +197,8 @@ def status(rows: Sequence["StatusRow"], *, as_json: bool) -> None:
     for row in rows:
         state = ("ALARM", "bold red") if row.alarms else ("armed", "green") if row.armed else ("unarmed", "bold yellow")
         out.print(Text.assemble((f"{row.target}/{row.suite}", "bold"), "  ", state, "  ", row.baseline))
+        for why in row.not_paging:
+            out.print(Text(f"  {why}", style="yellow"))
         last = f"{row.last_run:%Y-%m-%d %H:%M:%S} UTC, {row.last_outcome}" if row.last_run else "none yet"
         lost = f"; without a usable answer: {_counts(row.unmeasured)}" if row.unmeasured else ""
         out.print(Text(f"  last finished run: {last}{lost}", style="bold yellow" if lost else ""))

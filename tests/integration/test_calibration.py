@@ -69,7 +69,8 @@ async def test_a_table_at_a_glance_and_the_same_as_json(tmp_path: Path) -> None:
     assert not set(sights) & set(found[0]["unread"])
     lost = sights["adapter_loss"]
     assert (lost["severity"], lost["unarmed"], lost["days"], lost["answers_a_day"]) == ("page", "", 8, asked)
-    assert lost["smallest"]["1"] > lost["smallest"]["7"] > lost["smallest"]["30"] > 0
+    assert 1 > lost["smallest"]["7"] > lost["smallest"]["30"] > 0
+    assert lost["smallest"]["1"] is None, "with so few days and answers one look cannot show even a whole loss"
     assert cliffwatch(tmp_path, "check")[:2] == (0, "cliffwatch.yaml: fine\n")
 
 
@@ -85,6 +86,7 @@ async def test_what_does_not_arm_pages_is_said_everywhere_with_what_would_suffic
     code, _, warned = cliffwatch(tmp_path, "check")
     assert code == 0, "a baseline is not the configuration's fault"
     assert "bot/facts: pages are not armed" in warned
+    assert "pages are not armed (adapter_loss" in " ".join(cliffwatch(tmp_path, "status")[1].split())
     store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
     found = calibration.arming(store, "bot", "facts")
     store.close()
