@@ -1,0 +1,122 @@
+"""What outlives a run: the ledger's rows, baselines, alarms, and what a verdict depended on."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from monitor.records.asked import RunOutcome, Severity
+
+
+class BaselineStatus(StrEnum):
+    CAPTURING = "capturing"
+    CAPTURED = "captured"
+    APPROVED = "approved"
+    RETIRED = "retired"
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    id: int
+    target: str
+    suite: str
+    status: BaselineStatus
+    suite_digest: str
+    subject_model: str
+    base_model: str | None
+    starts_at: datetime
+    ends_at: datetime
+    """End of the capture window; runs whose slot lies in [starts_at, ends_at) belong to it."""
+    run_ids: tuple[int, ...]
+    answers: int
+    """Usable subject answers in it."""
+    days: int
+    """Distinct days (of the schedule's length) that its runs span."""
+    at_once: bool
+    approved_by: str | None = None
+    approved_why: str | None = None
+    approved_at: datetime | None = None
+    retired_by: str | None = None
+    retired_why: str | None = None
+    retired_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One row of the run ledger."""
+
+    id: int
+    target: str
+    suite: str
+    slot: datetime
+    status: Literal["due", "running", "waiting", "done"]
+    outcome: RunOutcome | None
+    attempt: int
+    fence: int
+    lease_until: datetime | None
+    next_at: datetime
+    """When there is something to do for it again: the slot, then the next batch."""
+    seed: int
+    suite_digest: str
+    finished_at: datetime | None = None
+    confirms: int | None = None
+    """The run whose page this one, a fresh sample asked at once, is to confirm."""
+    starts_at: datetime | None = None
+    """When its work began to be due: the slot, or later where the run was made late (a new target, a daemon
+    that was down). Its batches are spread over what was left of the period then."""
+
+
+class AlarmState(StrEnum):
+    RAISED = "raised"
+    """The line was crossed; a fresh sample is being asked before anybody is woken."""
+    CONFIRMED = "confirmed"
+    CLEARED = "cleared"
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A finding that crossed its line, from raised over confirmed to cleared."""
+
+    target: str
+    suite: str
+    signal: str
+    severity: Severity
+    """What it wakes: a page that its fresh sample did not confirm is a ticket."""
+    state: AlarmState
+    raised_at: datetime
+    raised_run_id: int
+    confirmed_at: datetime | None = None
+    confirmed_run_id: int | None = None
+    note: str = ""
+    """How it was confirmed, or why it was not."""
+    cleared_at: datetime | None = None
+    cleared_run_id: int | None = None
+    """The run whose answers showed the recovery; ``None`` where a person cleared it."""
+    cleared_by: str | None = None
+    cleared_why: str | None = None
+    id: int | None = None
+    """Set by the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictContext:
+    """What a run's verdict depended on besides answers, kept so that it can be computed again."""
+
+    run_id: int
+    baseline_id: int
+    page_line_log10: float
+    ticket_line_log10: float
+    cliffwatch: str
+    """The version that reached it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """How many copies of stored answers with one fault injected were caught."""
+
+    target: str
+    suite: str
+    fault: str
+    caught: int
+    trials: int
+    tested_at: datetime
