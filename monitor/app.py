@@ -311,12 +311,12 @@ async def run_daemon(config_path: Path) -> None:
 async def run_now(house: House, target: str, suite: str) -> int:
     """Make a run due at this very moment (not of the schedule) and execute all of it; its id.
 
-    Where it raises a page, the run that confirms it is executed, too.
+    Where it raises a page, the run that confirms it is executed, too, or one that was left over.
     """
     slot = house.clock()
     run = await asyncio.to_thread(ensure_run, house, target, suite, slot, scheduled=False)
     await _to_the_end(house, run.id)
-    fresh = await asyncio.to_thread(house.store.confirming, run.id)
+    fresh = await asyncio.to_thread(house.store.under_way, target, suite)
     if fresh is not None:
         await _to_the_end(house, fresh.id)
     return run.id

@@ -59,10 +59,9 @@ def _decide(connection: Connection, done: Run, context: VerdictContext) -> int:
 
 def _ask_again(connection: Connection, done: Run, seed: int, now: datetime) -> None:
     """Make the run that confirms this one, unless the stream has one under way: that one decides for all."""
-    same = (run.c.target == done.target, run.c.suite == done.suite)
-    under_way = select(run.c.id).where(*same, run.c.confirms.is_not(None), run.c.status != "done")
-    if connection.execute(under_way.limit(1)).first() is not None:
+    if ledger.under_way(connection, done.target, done.suite) is not None:
         return
+    same = (run.c.target == done.target, run.c.suite == done.suite)
     slot = now
     while connection.execute(select(run.c.id).where(*same, run.c.slot == slot)).first() is not None:
         slot += MOMENT

@@ -116,8 +116,10 @@ def close(connection: Connection, done: Run, outcome: RunOutcome, now: datetime)
     _note(connection, done.target, done.suite, count=outcome, **success)
 
 
-def confirming(connection: Connection, run_id: int) -> Run | None:
-    row = connection.execute(select(run).where(run.c.confirms == run_id)).first()
+def under_way(connection: Connection, target: str, suite: str) -> Run | None:
+    """The confirming run of a stream that is not done; there is one at most."""
+    where = (run.c.target == target, run.c.suite == suite, run.c.confirms.is_not(None), run.c.status != "done")
+    row = connection.execute(select(run).where(*where)).first()
     return None if row is None else to_run(row)
 
 

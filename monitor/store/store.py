@@ -93,10 +93,10 @@ class Store(ScrapeReads, HistoryReads):
         with self._database.write() as c:
             return ledger.ensure_run(c, target, suite, slot, seed, suite_digest, next_at, scheduled, confirms)
 
-    def confirming(self, run_id: int) -> Run | None:
-        """The run that confirms ``run_id``'s page, if one was made."""
+    def under_way(self, target: str, suite: str) -> Run | None:
+        """The confirming run of one suite of one target that is not done, if there is one."""
         with self._database.read() as c:
-            return ledger.confirming(c, run_id)
+            return ledger.under_way(c, target, suite)
 
     def latest_slots(self) -> dict[tuple[str, str], datetime]:
         """(target, suite) -> slot of the latest scheduled run that was ever made."""

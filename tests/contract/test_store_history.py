@@ -181,19 +181,24 @@ def test_finishing_twice_decides_once(store: Store) -> None:
 
 def test_a_confirming_run_is_made_with_the_verdict_and_once(store: Store) -> None:
     run = claimed(store, slot=NOW)
-    assert store.confirming(run.id) is None
+    assert store.under_way("bot", "support") is None
     assert store.finish(run.id, run.fence, RunOutcome.MEASURED, (), NOW, context=context(run), confirm_seed=5)
-    fresh = store.confirming(run.id)
+    fresh = store.under_way("bot", "support")
     assert fresh is not None
     assert (fresh.confirms, fresh.seed, fresh.suite_digest, fresh.next_at) == (run.id, 5, run.suite_digest, NOW)
     assert fresh.slot > run.slot, "another slot, however fast the run was"
     assert store.latest_slots() == {("bot", "support"): run.slot}
     assert [due.id for due in store.due_runs(NOW)] == [fresh.id]
+    assert store.under_way("bot", "other") is None
     again = store.ensure_run("bot", "support", NOW + DAY, 6, "digest", NOW + DAY, scheduled=False, confirms=run.id)
     assert again == fresh
     other = claimed(store, SLOT + DAY)
     assert store.finish(other.id, other.fence, RunOutcome.MEASURED, (), NOW, context=context(other), confirm_seed=5)
-    assert store.confirming(other.id) is None, "the one that is under way decides for all"
+    assert [one.confirms for one in store.runs("bot") if one.confirms] == [run.id], "which decides for all"
+    taken = store.claim(fresh.id, NOW, LEASE)
+    assert taken is not None
+    assert store.finish(fresh.id, taken.fence, RunOutcome.MEASURED, (), NOW)
+    assert store.under_way("bot", "support") is None
 
 
 def test_the_other_armed_streams_tell_their_evidence_and_their_own_line(store: Store) -> None:

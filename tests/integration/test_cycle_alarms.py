@@ -164,16 +164,25 @@ async def test_a_page_that_is_raised_by_hand_is_confirmed_at_once(armed_folder: 
     clock, path = Clock(AFTER), write(armed_folder, LOST)
     async with house_of(path, clock) as house:
         by_hand = await run_now(house, "bot", "facts")
-        fresh = house.store.confirming(by_hand)
-        assert fresh is not None
-        assert fresh.status == "done"
         page = alarm_of(house)
-        assert (page.state, page.raised_run_id, page.confirmed_run_id) == (AlarmState.CONFIRMED, by_hand, fresh.id)
+        assert (page.state, page.raised_run_id) == (AlarmState.CONFIRMED, by_hand)
+        assert page.confirmed_run_id is not None
+        assert house.store.get_run(page.confirmed_run_id).confirms == by_hand
     write(armed_folder, HEALTHY)
     async with house_of(path, clock) as house:
         clock.at = AFTER + timedelta(days=1)
         await one_day(house, clock)
         assert alarm_of(house).state is AlarmState.CLEARED, "an alarm raised by hand ends by the answers like any other"
+
+
+async def test_a_fresh_sample_that_was_left_over_is_asked_with_the_next_probe(armed_folder: Path) -> None:
+    clock = Clock(AFTER)
+    run = await raised(armed_folder, clock)
+    async with house_of(armed_folder / "cliffwatch.yaml", clock) as house:
+        await run_now(house, "bot", "facts")
+        page = alarm_of(house)
+        assert (page.state, page.raised_run_id) == (AlarmState.CONFIRMED, run.id)
+        assert house.store.under_way("bot", "facts") is None
 
 
 async def test_a_daemon_killed_between_raised_and_confirmed_goes_on(armed_folder: Path) -> None:
