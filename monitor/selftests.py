@@ -34,6 +34,7 @@ def self_test_one(house: House, baseline: Baseline, stop: Event) -> list[SelfTes
 
     Ends between two faults, and keeps nothing, once ``stop`` is set.
     """
+    log.info("selftest_begins", target=baseline.target, suite=baseline.suite, answers=baseline.answers)
     tests = []
     for one in self_test(_comparison(house, baseline), house.clock()):
         tests.append(one)

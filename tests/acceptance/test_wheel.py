@@ -25,7 +25,7 @@ def test_a_built_wheel_runs_the_demo_in_an_empty_folder(tmp_path: Path) -> None:
     assert found.stdout.startswith(str(site)), "the checkout was imported, not the wheel"
 
     demo = [sys.executable, "-m", "monitor", "demo", "--folder", str(empty)]
-    done = subprocess.run(demo, cwd=empty, env=environment, capture_output=True, text=True, timeout=400, check=False)
+    done = subprocess.run(demo, cwd=empty, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{_log(empty)}"
     assert "0 alarms" in done.stdout
     assert "adapter_loss" in done.stdout
