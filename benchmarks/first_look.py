@@ -1,167 +1,143 @@
-"""Is a total adapter loss caught at the first look, and is a healthy round left alone? On the lab's real weights.
+"""How soon the page comes: a lost fine-tune, a share of traffic without it, and a version that gets items wrong.
 
-A baseline of seven rounds is captured from the healthy lab, each as a day of its own. Then come rounds of at most 60
-calls: healthy ones, and ones in which the endpoint serves the bare base under the adapter's name (`--fault`, several
-allowed). Each goes through the whole detect stage at the default alarm setting (0.1 false pages a target-year, daily
-looks) and is one trial. What is measured: the share of rounds on which each signal alarms, with Wilson's 95 % interval.
+All at the default setting of 0.1 false pages per target-year, by the product's own signals and policy, on the lab's
+real answers drawn afresh for every trial (see ``resample``): a baseline of 14 days with one answer a probe and day,
+then looks of 48 calls (24 probes, subject and base), days differing x1.2, no log-probabilities.
+
+* ``first_look_detection``: the base answers under the subject's name; does the first look page?
+* ``detected_within_7_days``: each answer comes from the base with probability 0.3 (or 0.16); daily looks.
+* ``detected_by_week_2``, ``_3``: 100 frozen items asked once a week, 75 of which used to be answered right. In health 2
+  of 100 flip from right to wrong in a week and 2 the other way; the new version flips 12 and 2. A right answer is one
+  of the subject's, a wrong one the base's. Which items flip is drawn every week; the baseline is 14 rounds.
 """
 
-import argparse
-import asyncio
-import json
 import sys
-from collections import Counter
-from contextlib import nullcontext
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import Any
-from zlib import crc32
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from math import ceil, log10
+from typing import Final
 
-import openai
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
+import numpy as np
 
-from monitor.detect import SIGNALS, alpha_for, findings_for
-from monitor.detect.parts import wilson
-from monitor.lab.process import LabServer
-from monitor.lab.product import Case, held_out, is_right
-from monitor.records import Arm, Comparison, Finding, GradedAnswer
-from monitor.settings import Alarms
+from benchmarks.channels import PAGES
+from benchmarks.pool import PoolAnswer
+from benchmarks.resample import LINE_LOG10, Mixed, comparison, source
+from benchmarks.rows import Row, parser, report, seed_of, share, spread_out
+from monitor.detect import SEVERITIES, SIGNALS, policy
+from monitor.records import Comparison, Severity
 
-MODELS = {Arm.SUBJECT: "lab-support", Arm.BASE: "lab-base"}
-MOST_CALLS = 60
-CONCURRENCY = 8
-BASELINE_ROUNDS = 7
-START = datetime(2026, 1, 1, tzinfo=UTC)
-TEMPERATURE = 0.7
-MAX_TOKENS = 96
+BENCHMARK: Final = "first_look"
+BASELINE_DAYS: Final = 14
+SPREAD: Final = 1.2
+ITEMS, RIGHT = 100, 75
+CHURN: Final = (2, 2)
+FLIPS: Final = (12, 2)
+WEEKLY_LINE: Final = policy.line_log10(0.1, 52, 1)
+CHUNK: Final = 20
 
 
-class Rounds:
-    """Asks whole rounds of one suite. ``calls`` counts; every round has its own seeds, derived from ``seed``."""
+@dataclass(frozen=True)
+class Job:
+    """Some trials of one case; each runs until its first page, at most ``looks`` looks."""
 
-    def __init__(self, client: openai.AsyncOpenAI, seed: int, probes: int) -> None:
-        self.client, self.seed = client, seed
-        self.suite = {f"p{index:02}": case for index, case in enumerate(held_out(seed, probes))}
-        self.slots = asyncio.Semaphore(CONCURRENCY)
-        self.asked = 0
-
-    async def round(self) -> tuple[GradedAnswer, ...]:
-        """Every probe once to both arms: 2 x probes calls."""
-        self.asked += 1
-        questions = [(arm, probe) for probe in self.suite for arm in MODELS]
-        return tuple(await asyncio.gather(*(self._answer(self.asked, *question) for question in questions)))
-
-    async def _answer(self, number: int, arm: Arm, probe: str) -> GradedAnswer:
-        case = self.suite[probe]
-        async with self.slots:
-            reply = await self.client.chat.completions.create(
-                model=MODELS[arm],
-                messages=[{"role": "user", "content": case.prompt}],
-                temperature=TEMPERATURE,
-                max_tokens=MAX_TOKENS,
-                seed=crc32(f"{self.seed}:{number}:{arm}:{probe}".encode()),
-            )
-        return graded(number, arm, probe, case, reply)
+    case: str
+    looks: int
+    trials: int
+    seed: int
 
 
-def graded(number: int, arm: Arm, probe: str, case: Case, reply: Any) -> GradedAnswer:
-    """The reply as the store would hand it to the detectors, with the one check that needs no model."""
-    choice = reply.choices[0]
-    text = choice.message.content or ""
-    return GradedAnswer(
-        run_id=number,
-        slot=START + timedelta(days=number),
-        arm=arm,
-        probe=probe,
-        replicate=0,
-        text=text,
-        finish_reason=choice.finish_reason,
-        refusal=bool(choice.message.refusal),
-        model=reply.model,
-        fingerprint=reply.system_fingerprint,
-        prompt_tokens=reply.usage.prompt_tokens,
-        completion_tokens=reply.usage.completion_tokens,
-        scores={"check:right": float(is_right(case, text))},
-    )
+SHARES: Final[dict[str, float]] = {"30 % routed to base": 0.3, "16 % routed to base": 0.16}
+LOST: Final = "adapter-dropped"
+FLIPPED: Final = "12 %/2 % flips on 100 items"
 
 
-async def trials(lab: LabServer, arguments: argparse.Namespace) -> dict[str, list[list[Finding]]]:
-    """Case -> the findings of each of its rounds."""
-    client = openai.AsyncOpenAI(base_url=lab.openai_url, api_key="lab", max_retries=0)
-    rounds = Rounds(client, arguments.seed, arguments.probes)
-    baseline = [answer for _ in range(BASELINE_ROUNDS) for answer in await rounds.round()]
-    alpha = alpha_for(Alarms().false_pages_per_target_year, 365)
-    prompts = {probe: case.prompt for probe, case in rounds.suite.items()}
-    found: dict[str, list[list[Finding]]] = {}
-    for case in ("healthy", *arguments.fault):
-        with nullcontext() if case == "healthy" else lab.fault(case):
-            for _ in track(range(arguments.trials), case, console=Console(stderr=True), transient=True):
-                now = await rounds.round()
-                assert len(now) <= MOST_CALLS
-                compared = Comparison(rounds.asked, "lab", "support", now, tuple(baseline), prompts, alpha)
-                found.setdefault(case, []).append(findings_for(compared))
-    await client.close()
-    return found
+def paged(job: Job) -> list[int | None]:
+    """The look (from 1) at which each trial paged."""
+    rng = np.random.default_rng(job.seed)
+    return [_trial(job, rng) for _ in range(job.trials)]
 
 
-def rows(found: dict[str, list[list[Finding]]]) -> list[dict[str, Any]]:
-    """One row per case and signal: the share of rounds with an alarm."""
-    result = []
-    for case, looks in found.items():
-        measured = Counter(finding.signal for look in looks for finding in look)
-        alarmed = Counter(finding.signal for look in looks for finding in look if finding.alarming)
-        for signal in (name for name in SIGNALS if measured[name]):
-            low, high = wilson(alarmed[signal] / len(looks), len(looks))
-            result.append(
-                {
-                    "benchmark": "first_look",
-                    "method": signal,
-                    "case": case,
-                    "measure": "false_alarms" if case == "healthy" else "first_look_detection",
-                    "value": alarmed[signal] / len(looks),
-                    "low": low,
-                    "high": high,
-                    "n": len(looks),
-                }
-            )
-    return result
+def _trial(job: Job, rng: np.random.Generator) -> int | None:
+    looks = _item_looks(rng) if job.case == FLIPPED else _looks(job.case, rng)
+    history: dict[str, tuple[Mapping[str, float], ...]] = {}
+    for number, made in zip(range(1, job.looks + 1), looks, strict=False):
+        made = replace(made, history=history)
+        readings = {name: reading for name in PAGES if (reading := SIGNALS[name](made)) is not None}
+        told = policy.verdicts(made, readings, SEVERITIES)
+        if any(one.alarming and one.severity is Severity.PAGE for one in told.values()):
+            return number
+        for name, reading in readings.items():
+            scores = {channel.name: channel.score for channel in reading.channels}
+            history = history | {name: (*history.get(name, ()), scores)}
+    return None
 
 
-def show(results: list[dict[str, Any]], found: dict[str, list[list[Finding]]]) -> None:
-    table = Table("case", "signal", "alarms", "of", "95 % interval", "median effect", "p: least", "p: most")
-    for row in results:
-        mine = [one for look in found[row["case"]] for one in look if one.signal == row["method"]]
-        effects, p_values = sorted(one.effect for one in mine), sorted(one.p_value for one in mine)
-        table.add_row(
-            row["case"], row["method"], str(round(row["value"] * row["n"])), str(row["n"]),
-            f"{row['low']:.3f} to {row['high']:.3f}", f"{effects[len(effects) // 2]:.3f}",
-            f"{p_values[0]:.1e}", f"{p_values[-1]:.1e}",
-        )  # fmt: skip
-    Console().print(table)
+def _looks(case: str, rng: np.random.Generator) -> Iterator[Comparison]:
+    """Daily looks on one fresh baseline."""
+    healthy, base, lost = (source(name, SPREAD) for name in ("healthy", "base", LOST))
+    faulty = Mixed(healthy, lost, SHARES[case]) if case in SHARES else lost
+    before, base_before = healthy.days(BASELINE_DAYS, 1, rng), base.days(BASELINE_DAYS, 1, rng)
+    plain = [_untold(day) for day in before]
+    plain_base = [_untold(day) for day in base_before]
+    while True:
+        now, base_now = faulty.days(1, 1, rng)[0], base.days(1, 1, rng)[0]
+        yield comparison(_untold(now), _untold(base_now), plain, plain_base, line=LINE_LOG10)
+
+
+def _untold(day: tuple[PoolAnswer, ...]) -> tuple[PoolAnswer, ...]:
+    return tuple(replace(one, logprobs=None) for one in day)
+
+
+def _item_looks(rng: np.random.Generator) -> Iterator[Comparison]:
+    """Weekly looks at frozen items; the subject alone is asked."""
+    before = [_items(rng, CHURN) for _ in range(BASELINE_DAYS)]
+    while True:
+        yield comparison(_items(rng, FLIPS), (), before, [()] * BASELINE_DAYS, line=WEEKLY_LINE, temperature=0.0)
+
+
+def _items(rng: np.random.Generator, flips: tuple[int, int]) -> tuple[PoolAnswer, ...]:
+    """One week's answers: of 100 items ``flips`` go from right to wrong and from wrong to right, on average."""
+    was = np.arange(ITEMS) < RIGHT
+    flip = rng.random(ITEMS) < np.where(was, flips[0] / RIGHT, flips[1] / (ITEMS - RIGHT))
+    healthy, base = (source(name).kinds.members for name in ("healthy", "base"))
+    found = []
+    for item in range(ITEMS):
+        members = (healthy if was[item] ^ flip[item] else base)[item % len(healthy)]
+        right = [kind[0] for kind in members if kind[0].right == float(was[item] ^ flip[item])]
+        found.append(replace(right[0], probe=f"item-{item:03}", logprobs=None))
+    return tuple(found)
+
+
+MEASURES: Final[dict[str, dict[str, int]]] = {
+    LOST: {"first_look_detection": 1},
+    **{name: {"first_look_detection": 1, "detected_within_7_days": 7} for name in SHARES},
+    FLIPPED: {"detected_by_week_1": 1, "detected_by_week_2": 2, "detected_by_week_3": 3},
+}
+PART: Final = {LOST: 1.0, **dict.fromkeys(SHARES, 0.08), FLIPPED: 0.1}
+"""Trials of each case, as a share of the lost fine-tune's."""
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seed", type=int, default=1, help="of the suite and of every answer")
-    parser.add_argument("--trials", type=int, default=50, help="rounds per case")
-    parser.add_argument("--probes", type=int, default=24, help=f"probes a round, at most {MOST_CALLS // 2}")
-    parser.add_argument("--fault", nargs="+", default=["adapter-dropped"], help="faults of the lab, each a case")
-    parser.add_argument("--weights", type=Path, help="folder of the lab's weights (default: those in the package)")
-    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
-    arguments = parser.parse_args()
-    if not 1 <= arguments.probes <= MOST_CALLS // 2:
-        parser.error(f"--probes must be 1 to {MOST_CALLS // 2}")
-    with LabServer(weights=arguments.weights) as lab:
-        found = asyncio.run(trials(lab, arguments))
-    results = rows(found)
-    if arguments.json:
-        print(json.dumps(results, indent=2))
-    else:
-        show(results, found)
+    args = parser(__doc__, trials=5000, what="looks at a lost fine-tune").parse_args()
+    jobs = [
+        Job(case, max(MEASURES[case].values()), min(CHUNK, count - first), seed_of(args.seed, case, first))
+        for case, part in PART.items()
+        for count in [ceil(part * args.trials)]
+        for first in range(0, count, CHUNK)
+    ]
+    found: dict[str, list[int | None]] = {}
+    for job, looks in zip(jobs, spread_out(paged, jobs, "looks"), strict=True):
+        found.setdefault(job.case, []).extend(looks)
+    rows = []
+    for case, looks in found.items():
+        for measure, within in MEASURES[case].items():
+            caught = share(sum(look is not None and look <= within for look in looks), len(looks))
+            rows.append(Row(BENCHMARK, "cliffwatch", case, measure, caught.value, caught.low, caught.high, len(looks)))
+    report(rows, as_json=args.json)
     return 0
 
+
+assert abs(WEEKLY_LINE - log10(520)) < 1e-9
 
 if __name__ == "__main__":
     sys.exit(main())

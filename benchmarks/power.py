@@ -1,0 +1,307 @@
+"""Power against each of the lab's faults at equal calls and at an equal, measured rate of false positives.
+
+A trial is a fresh baseline (14 days, one answer a probe and day) and one look, all drawn from the lab's real answers.
+With 60 calls a look is 24 probes asked once of the subject and once of the base (48 calls), or twice of the subject for
+methods that ask no base; with 250 it is nine and one, or ten (240 calls). Everybody gets the same baseline and the same
+answers. A method's score is whatever it says is stranger when larger: a signal's evidence, Cliffwatch's alarm (the page
+or the ticket stream's averaged evidence over its line, whichever is larger), MET's statistic, stillsane's largest |z|,
+and so on. Thresholds stand where 5 % of the method's own healthy trials are over them (ties are split in proportion).
+
+``median_days`` and ``p90_days``: daily looks of 48 calls until the first alarm at 0.1 false pages per target-year, days
+differing x1.2. Cliffwatch's line is its own; the others' is the highest score of ``HEALTHY_DAYS`` healthy looks, which
+is about once in five years and so favours them. A value of ``DAYS`` + 1 means "not within ``DAYS`` days".
+``tokens``: what the looks up to the median day read and wrote.
+"""
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from math import ceil, inf, log
+from typing import Final
+
+import numpy as np
+
+from benchmarks import peers
+from benchmarks.fast import FloatArray, Track, grown_log10, remember_distances
+from benchmarks.pool import FAULTS, PoolAnswer
+from benchmarks.resample import LINE_LOG10, comparison, source
+from benchmarks.rows import BOOTSTRAP, Row, parser, report, seed_of, spread_out
+from monitor.detect import SEVERITIES, SIGNALS, findings_for, policy, readings_for
+from monitor.records import Arm, Comparison, Finding, GradedAnswer, Severity
+
+BENCHMARK: Final = "power"
+CASES: Final = tuple(name for name in FAULTS if name != "judge-replaced")
+"""Faults of the answers; a replaced judge changes none."""
+BASELINE_DAYS: Final = 14
+ASKED: Final = {60: (1, 2), 250: (9, 10)}
+"""Calls -> the subject's answers a probe with the base asked once beside them, and without."""
+LEVEL: Final = 0.05
+ALARM: Final = "cliffwatch"
+HEALTHY: Final = "healthy"
+HEALTHY_DAYS: Final = 1825
+DAYS: Final = 14
+DAY_TRIALS: Final = 0.1
+"""Trials of the days to detection, as a share of the others."""
+SPREAD: Final = 1.2
+CHUNK: Final = 10
+
+Answers = Sequence[GradedAnswer]
+Scores = dict[str, float]
+
+
+def _met(now: Answers, before: Answers) -> float:
+    return peers.met_score(peers.texts(now), peers.texts(before))
+
+
+def _stillsane(now: Answers, before: Answers) -> float:
+    remember_distances()
+    return peers.stillsane_flags(now, before).score
+
+
+def _first_token(now: Answers, before: Answers) -> float:
+    """0, no difference, where today's answers come without log-probabilities: then it measures nothing."""
+    tops = peers.first_tops(now)
+    return peers.first_token_l1(tops, peers.first_tops(before)) if tops else 0.0
+
+
+def _cosine(now: Answers, before: Answers) -> float:
+    return 1.0 - peers.cosine_to_baseline(peers.texts(now), peers.texts(before))
+
+
+def _naive(now: Answers, before: Answers) -> float:
+    return -log(max(peers.naive_daily(now, before).least, 1e-300))
+
+
+PEERS: Final[dict[str, Callable[[Answers, Answers], float]]] = {
+    "met": _met, "stillsane": _stillsane, "first_token": _first_token, "cosine": _cosine, "naive": _naive,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Job:
+    """Some trials of one case. ``peers``: which of the others are asked too."""
+
+    case: str
+    calls: int
+    trials: int
+    seed: int
+    spread: float = 1.0
+    ours: bool = True
+
+
+def looked(job: Job) -> list[Scores]:
+    """Each trial's score by method."""
+    rng = np.random.default_rng(job.seed)
+    return [_trial(job, rng) for _ in range(job.trials)]
+
+
+def _trial(job: Job, rng: np.random.Generator) -> Scores:
+    healthy, base = source(HEALTHY, job.spread), source("base", job.spread)
+    beside, alone = ASKED[job.calls]
+    answers = source(job.case, job.spread).days(1, alone, rng)[0]
+    ours = tuple(one for place, one in enumerate(answers) if place % alone < beside)
+    before, base_before = healthy.days(BASELINE_DAYS, 1, rng), base.days(BASELINE_DAYS, 1, rng)
+    made = comparison(ours, base.days(1, 1, rng)[0], before, base_before)
+    theirs = comparison(answers, (), (), ()).now
+    baseline = [one for one in made.baseline if one.arm is Arm.SUBJECT]
+    scores = {name: score(theirs, baseline) for name, score in PEERS.items()}
+    return scores | (own_scores(findings_for(made)) if job.ours else {})
+
+
+def own_scores(findings: Sequence[Finding]) -> Scores:
+    """Every signal's evidence of the look, 0 (no evidence either way) where it could not be measured; the alarm's."""
+    told = {one.signal: one for one in findings}
+    scores = {name: told[name].evidence_log10 if name in told else 0.0 for name in SIGNALS}
+    streams = [
+        policy.stream_log10([one.evidence_log10 for one in mine], [one.line_log10 for one in mine])
+        for severity in Severity
+        if (mine := [one for one in findings if SEVERITIES[one.signal] is severity])
+    ]
+    return scores | {ALARM: max(streams)}
+
+
+# --- Days to detection
+
+
+@dataclass(frozen=True)
+class Slow:
+    """One trial of the days to detection."""
+
+    case: str
+    seed: int
+
+
+def days_to(job: Slow) -> tuple[float, float]:
+    """Days until a page, and until any alarm; infinite where ``DAYS`` were not enough."""
+    rng = np.random.default_rng(job.seed)
+    healthy, base, faulty = source(HEALTHY, SPREAD), source("base", SPREAD), source(job.case, SPREAD)
+    before, base_before = healthy.days(BASELINE_DAYS, 1, rng), base.days(BASELINE_DAYS, 1, rng)
+    streams: dict[Severity, dict[tuple[str, str], Track]] = {severity: {} for severity in Severity}
+    first = dict.fromkeys(Severity, inf)
+    for day in range(1, DAYS + 1):
+        made = comparison(faulty.days(1, 1, rng)[0], base.days(1, 1, rng)[0], before, base_before)
+        for severity, tracks in streams.items():
+            _grow(tracks, made, severity)
+            if tracks and first[severity] == inf and _over(tracks):
+                first[severity] = day
+        if first[Severity.PAGE] < inf:
+            break
+    return first[Severity.PAGE], min(first.values())
+
+
+def _grow(tracks: dict[tuple[str, str], Track], made: Comparison, severity: Severity) -> None:
+    for name, reading in readings_for(made).items():
+        if SEVERITIES[name] is not severity:
+            continue
+        for one in reading.channels:
+            known = tracks.get((name, one.name))
+            looks = np.append(known.looks if known else [], one.score)
+            tracks[name, one.name] = Track(np.array(one.baseline), looks, one.side, 1.0 / len(reading.channels), name)
+
+
+def _over(tracks: Mapping[tuple[str, str], Track]) -> bool:
+    look = max(one.looks.size for one in tracks.values()) - 1
+    grown = grown_log10(list(tracks.values()), 0, look)
+    return bool(np.log10(sum(10.0 ** min(one, 300.0) for one in grown.values()) / len(grown)) >= LINE_LOG10)
+
+
+# --- What is made of the scores
+
+
+def power(threshold_of: FloatArray, faulty: FloatArray) -> float:
+    """Share of the faulty scores over the threshold that ``LEVEL`` of the healthy ones are over; ties in proportion."""
+    ordered = np.sort(threshold_of)[::-1]
+    over = LEVEL * ordered.size
+    at = ordered[min(int(over), ordered.size - 1)]
+    above, equal = (ordered > at).sum(), (ordered == at).sum()
+    split = min(1.0, max(0.0, (over - above) / equal))
+    return float((faulty > at).mean() + split * (faulty == at).mean())
+
+
+def area(healthy: FloatArray, faulty: FloatArray) -> float:
+    """Under the curve of power against level: the chance that a faulty look scores higher than a healthy one."""
+    ordered = np.sort(healthy)
+    below, upto = np.searchsorted(ordered, faulty, "left"), np.searchsorted(ordered, faulty, "right")
+    return float((below + upto).mean() / (2 * ordered.size))
+
+
+def rows_of(found: Mapping[str, list[Scores]], calls: int, rng: np.random.Generator) -> list[Row]:
+    """Power and area by method and case, and each method's mean over all cases."""
+    made: list[Row] = []
+    for method in found[HEALTHY][0]:
+        healthy = _column(found[HEALTHY], method)
+        picks = [rng.integers(healthy.size, size=healthy.size) for _ in range(BOOTSTRAP // 4)]
+        for measure, statistic in ((f"power_{calls}", power), ("auc", area)):
+            values, draws = [], []
+            for case in (name for name in found if name != HEALTHY):
+                faulty = _column(found[case], method)
+                again = [statistic(healthy[one], rng.choice(faulty, faulty.size)) for one in picks]
+                values.append(statistic(healthy, faulty))
+                draws.append(again)
+                made.append(_row(method, case, calls, measure, values[-1], again, faulty.size))
+            together = np.mean(draws, axis=0).tolist()
+            mean = float(np.mean(values))
+            made.append(_row(method, "mean of all faults", calls, measure, mean, together, len(values)))
+    return made
+
+
+def _column(trials: Sequence[Scores], method: str) -> FloatArray:
+    return np.array([one[method] for one in trials])
+
+
+def _row(method: str, case: str, calls: int, measure: str, value: float, again: Sequence[float], n: int) -> Row:
+    low, high = np.percentile(again, [2.5, 97.5])
+    named = f"{case}, {calls} calls" if measure == "auc" else case
+    return Row(BENCHMARK, method, named, measure, value, min(value, float(low)), max(value, float(high)), n)
+
+
+def day_rows(case: str, days: FloatArray, method: str, tokens: float, rng: np.random.Generator) -> list[Row]:
+    capped = np.minimum(days, DAYS + 1)
+    made = []
+    for measure, share in (("median_days", 0.5), ("p90_days", 0.9)):
+        again = [_quantile(rng.choice(capped, capped.size), share) for _ in range(BOOTSTRAP)]
+        low, high = np.percentile(again, [2.5, 97.5])
+        made.append(Row(BENCHMARK, method, case, measure, _quantile(capped, share), low, high, capped.size))
+    median = made[0]
+    value, low, high = (tokens * one for one in (median.value, median.low, median.high))
+    return [*made, Row(BENCHMARK, method, case, "tokens", value, low, high, capped.size)]
+
+
+def _quantile(days: FloatArray, share: float) -> float:
+    return float(np.sort(days)[ceil(share * days.size) - 1])
+
+
+def peer_days(healthy: FloatArray, faulty: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Days until a look is over all healthy ones, days being independent."""
+    caught = max(float((faulty > healthy.max()).mean()), 1e-9)
+    return np.asarray(rng.geometric(caught, size=1000), dtype=np.float64)
+
+
+@cache
+def tokens_a_look(case: str) -> float:
+    """Tokens read and written by one look of 48 calls, subject and base."""
+    return _tokens(source(case).kinds.members) + _tokens(source("base").kinds.members)
+
+
+def _tokens(members: Sequence[Sequence[Sequence[PoolAnswer]]]) -> float:
+    return sum(
+        float(np.mean([one.prompt_tokens + one.completion_tokens for kind in probe for one in kind]))
+        for probe in members
+    )
+
+
+def main() -> int:
+    made = parser(__doc__, trials=200, what="looks of each fault; twice as many healthy ones")
+    made.add_argument("--cases", nargs="+", default=list(CASES), help="faults (default: all)")
+    made.add_argument("--part", choices=("roc", "days", "all"), default="all")
+    args = made.parse_args()
+    rng = np.random.default_rng(args.seed)
+    rows: list[Row] = []
+    if args.part != "days":
+        for calls in ASKED:
+            rows += rows_of(_roc(args.cases, calls, args.trials, args.seed), calls, rng)
+    if args.part != "roc":
+        rows += _days(args.cases, args.trials, args.seed, rng)
+    report(rows, as_json=args.json)
+    return 0
+
+
+def _roc(cases: Sequence[str], calls: int, trials: int, seed: int) -> dict[str, list[Scores]]:
+    jobs = [
+        Job(case, calls, min(CHUNK, count - first), seed_of(seed, case, calls, first))
+        for case, count in ((HEALTHY, 2 * trials), *((case, trials) for case in cases))
+        for first in range(0, count, CHUNK)
+    ]
+    found: dict[str, list[Scores]] = {}
+    for job, scores in zip(jobs, spread_out(looked, jobs, f"{calls} calls"), strict=True):
+        found.setdefault(job.case, []).extend(scores)
+    return found
+
+
+def _days(cases: Sequence[str], trials: int, seed: int, rng: np.random.Generator) -> list[Row]:
+    few = max(4, round(DAY_TRIALS * trials))
+    slow = [Slow(case, seed_of(seed, "days", case, trial)) for case in cases for trial in range(few)]
+    ours = list(zip(slow, spread_out(days_to, slow, "days"), strict=True))
+    healthy_looks = round(HEALTHY_DAYS * min(1.0, trials / 200))
+    jobs = [
+        Job(case, 60, min(CHUNK, count - first), seed_of(seed, "peers", case, first), SPREAD, ours=False)
+        for case, count in ((HEALTHY, healthy_looks), *((case, trials) for case in cases))
+        for first in range(0, count, CHUNK)
+    ]
+    found: dict[str, list[Scores]] = {}
+    for job, scores in zip(jobs, spread_out(looked, jobs, "others' days"), strict=True):
+        found.setdefault(job.case, []).extend(scores)
+    rows: list[Row] = []
+    for case in cases:
+        mine = [days for job, days in ours if job.case == case]
+        for place, method in enumerate(("cliffwatch, page", ALARM)):
+            rows += day_rows(case, np.array([one[place] for one in mine]), method, tokens_a_look(case), rng)
+        for method in PEERS:
+            days = peer_days(_column(found[HEALTHY], method), _column(found[case], method), rng)
+            rows += day_rows(case, days, method, 2 * _tokens(source(case).kinds.members), rng)
+    return rows
+
+
+if __name__ == "__main__":
+    sys.exit(main())
