@@ -14,7 +14,7 @@ then looks of 48 calls (24 probes, subject and base), days differing x1.2, no lo
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from math import ceil, log10
+from math import ceil
 from typing import Final
 
 import numpy as np
@@ -113,16 +113,18 @@ MEASURES: Final[dict[str, dict[str, int]]] = {
     **{name: {"first_look_detection": 1, "detected_within_7_days": 7} for name in SHARES},
     FLIPPED: {"detected_by_week_1": 1, "detected_by_week_2": 2, "detected_by_week_3": 3},
 }
-PART: Final = {LOST: 1.0, **dict.fromkeys(SHARES, 0.08), FLIPPED: 0.1}
+PART: Final[dict[str, float]] = {LOST: 1.0, **dict.fromkeys(SHARES, 0.08), FLIPPED: 0.1}
 """Trials of each case, as a share of the lost fine-tune's."""
 
 
 def main() -> int:
-    args = parser(__doc__, trials=5000, what="looks at a lost fine-tune").parse_args()
+    made = parser(__doc__, trials=5000, what="looks at a lost fine-tune")
+    made.add_argument("--cases", nargs="+", choices=PART, default=list(PART), metavar="CASE", help="default: all")
+    args = made.parse_args()
     jobs = [
         Job(case, max(MEASURES[case].values()), min(CHUNK, count - first), seed_of(args.seed, case, first))
-        for case, part in PART.items()
-        for count in [ceil(part * args.trials)]
+        for case in args.cases
+        for count in [ceil(PART[case] * args.trials)]
         for first in range(0, count, CHUNK)
     ]
     found: dict[str, list[int | None]] = {}
@@ -136,8 +138,6 @@ def main() -> int:
     report(rows, as_json=args.json)
     return 0
 
-
-assert abs(WEEKLY_LINE - log10(520)) < 1e-9
 
 if __name__ == "__main__":
     sys.exit(main())

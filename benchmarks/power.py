@@ -11,12 +11,15 @@ and so on. Thresholds stand where 5 % of the method's own healthy trials are ove
 differing x1.2. Cliffwatch's line is its own; the others' is the highest score of ``HEALTHY_DAYS`` healthy looks, which
 is about once in five years and so favours them. A value of ``DAYS`` + 1 means "not within ``DAYS`` days".
 ``tokens``: what the looks up to the median day read and wrote.
+
+``met, as published`` is the test itself, by its own permutation p-value at 0.05 (with the +1), for its table of false
+positives and powers to stand beside.
 """
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from math import ceil, inf, log
 from typing import Final
 
@@ -26,8 +29,8 @@ from benchmarks import peers
 from benchmarks.fast import FloatArray, Track, grown_log10, remember_distances
 from benchmarks.pool import FAULTS, PoolAnswer
 from benchmarks.resample import LINE_LOG10, comparison, source
-from benchmarks.rows import BOOTSTRAP, Row, parser, report, seed_of, spread_out
-from monitor.detect import SEVERITIES, SIGNALS, findings_for, policy, readings_for
+from benchmarks.rows import BOOTSTRAP, Row, bootstrap, parser, report, seed_of, share, spread_out
+from monitor.detect import SEVERITIES, SIGNALS, evidence, findings_for, readings_for
 from monitor.records import Arm, Comparison, Finding, GradedAnswer, Severity
 
 BENCHMARK: Final = "power"
@@ -38,6 +41,9 @@ ASKED: Final = {60: (1, 2), 250: (9, 10)}
 """Calls -> the subject's answers a probe with the base asked once beside them, and without."""
 LEVEL: Final = 0.05
 ALARM: Final = "cliffwatch"
+TEXTS: Final = "cliffwatch, no logprobs"
+"""Its alarm without the signal that reads first-token log-probabilities: what most endpoints allow."""
+TOLD: Final = ("logprobs",)
 HEALTHY: Final = "healthy"
 HEALTHY_DAYS: Final = 1825
 DAYS: Final = 14
@@ -45,6 +51,7 @@ DAY_TRIALS: Final = 0.1
 """Trials of the days to detection, as a share of the others."""
 SPREAD: Final = 1.2
 CHUNK: Final = 10
+PERMUTATIONS: Final = 199
 
 Answers = Sequence[GradedAnswer]
 Scores = dict[str, float]
@@ -80,7 +87,7 @@ PEERS: Final[dict[str, Callable[[Answers, Answers], float]]] = {
 
 @dataclass(frozen=True)
 class Job:
-    """Some trials of one case. ``peers``: which of the others are asked too."""
+    """Some trials of one case; without ``ours`` only of the others."""
 
     case: str
     calls: int
@@ -113,12 +120,17 @@ def own_scores(findings: Sequence[Finding]) -> Scores:
     """Every signal's evidence of the look, 0 (no evidence either way) where it could not be measured; the alarm's."""
     told = {one.signal: one for one in findings}
     scores = {name: told[name].evidence_log10 if name in told else 0.0 for name in SIGNALS}
+    return scores | {ALARM: _alarm(findings), TEXTS: _alarm([one for one in findings if one.signal not in TOLD])}
+
+
+def _alarm(findings: Sequence[Finding]) -> float:
+    """The larger of the page and the ticket stream's averaged evidence over its line, log10."""
     streams = [
-        policy.stream_log10([one.evidence_log10 for one in mine], [one.line_log10 for one in mine])
+        evidence.average([evidence.Weight(0.0, one.evidence_log10, 0) for one in mine]).running_log10
         for severity in Severity
         if (mine := [one for one in findings if SEVERITIES[one.signal] is severity])
     ]
-    return scores | {ALARM: max(streams)}
+    return max(streams) - LINE_LOG10
 
 
 # --- Days to detection
@@ -164,6 +176,32 @@ def _over(tracks: Mapping[tuple[str, str], Track]) -> bool:
     look = max(one.looks.size for one in tracks.values()) - 1
     grown = grown_log10(list(tracks.values()), 0, look)
     return bool(np.log10(sum(10.0 ** min(one, 300.0) for one in grown.values()) / len(grown)) >= LINE_LOG10)
+
+
+# --- Model Equality Testing as published
+
+
+def published(job: Job) -> int:
+    """How many of the trials the test as published rejects at ``LEVEL``, by its own permutation p-value."""
+    rng = np.random.default_rng(job.seed)
+    rejected = 0
+    for _ in range(job.trials):
+        now = source(job.case).days(1, ASKED[job.calls][1], rng)[0]
+        before = [one for day in source(HEALTHY).days(BASELINE_DAYS, 1, rng) for one in day]
+        texts, known = (peers.texts(comparison(side, (), (), ()).now) for side in (now, before))
+        rejected += peers.met_p(texts, known, PERMUTATIONS, int(rng.integers(2**31))) <= LEVEL
+    return rejected
+
+
+def published_rows(cases: Sequence[str], trials: int, seed: int) -> list[Row]:
+    """False positives in health, then power on each case."""
+    jobs = [Job(case, 250, trials, seed_of(seed, "published", case)) for case in (HEALTHY, *cases)]
+    rows = []
+    for job, rejected in zip(jobs, spread_out(published, jobs, "as published"), strict=True):
+        found = share(rejected, trials)
+        measure = "false_positive_rate" if job.case == HEALTHY else "power_250"
+        rows.append(Row(BENCHMARK, "met, as published", job.case, measure, found.value, found.low, found.high, trials))
+    return rows
 
 
 # --- What is made of the scores
@@ -216,26 +254,33 @@ def _row(method: str, case: str, calls: int, measure: str, value: float, again: 
     return Row(BENCHMARK, method, named, measure, value, min(value, float(low)), max(value, float(high)), n)
 
 
-def day_rows(case: str, days: FloatArray, method: str, tokens: float, rng: np.random.Generator) -> list[Row]:
-    capped = np.minimum(days, DAYS + 1)
-    made = []
-    for measure, share in (("median_days", 0.5), ("p90_days", 0.9)):
-        again = [_quantile(rng.choice(capped, capped.size), share) for _ in range(BOOTSTRAP)]
-        low, high = np.percentile(again, [2.5, 97.5])
-        made.append(Row(BENCHMARK, method, case, measure, _quantile(capped, share), low, high, capped.size))
-    median = made[0]
-    value, low, high = (tokens * one for one in (median.value, median.low, median.high))
-    return [*made, Row(BENCHMARK, method, case, "tokens", value, low, high, capped.size)]
+def day_rows(
+    case: str,
+    trials: Sequence[FloatArray],
+    days: Callable[..., float],
+    method: str,
+    tokens: float,
+    rng: np.random.Generator,
+) -> list[Row]:
+    """Median and ninth decile of the days, and the tokens up to the median. ``days(*trials, part)`` is a quantile."""
+    found = [bootstrap(trials, partial(days, part=part), rng, BOOTSTRAP // 4) for part in (0.5, 0.9)]
+    measures = zip(("median_days", "p90_days", "tokens"), (*found, found[0]), (1.0, 1.0, tokens), strict=True)
+    return [
+        Row(BENCHMARK, method, case, name, by * one.value, by * one.low, by * one.high, trials[-1].size)
+        for name, one, by in measures
+    ]
 
 
-def _quantile(days: FloatArray, share: float) -> float:
-    return float(np.sort(days)[ceil(share * days.size) - 1])
+def own_days(days: FloatArray, part: float) -> float:
+    return float(np.minimum(np.sort(days)[ceil(part * days.size) - 1], DAYS + 1))
 
 
-def peer_days(healthy: FloatArray, faulty: FloatArray, rng: np.random.Generator) -> FloatArray:
-    """Days until a look is over all healthy ones, days being independent."""
-    caught = max(float((faulty > healthy.max()).mean()), 1e-9)
-    return np.asarray(rng.geometric(caught, size=1000), dtype=np.float64)
+def peer_days(healthy: FloatArray, faulty: FloatArray, part: float) -> float:
+    """Days by which a share ``part`` is over all healthy looks, days being independent."""
+    missed = float((faulty <= healthy.max()).mean())
+    if missed == 0.0:
+        return 1.0
+    return min(DAYS + 1.0, ceil(log(1 - part) / log(missed) - 1e-9)) if missed < 1.0 else DAYS + 1.0
 
 
 @cache
@@ -254,14 +299,16 @@ def _tokens(members: Sequence[Sequence[Sequence[PoolAnswer]]]) -> float:
 def main() -> int:
     made = parser(__doc__, trials=200, what="looks of each fault; twice as many healthy ones")
     made.add_argument("--cases", nargs="+", default=list(CASES), help="faults (default: all)")
-    made.add_argument("--part", choices=("roc", "days", "all"), default="all")
+    made.add_argument("--part", choices=("roc", "published", "days", "all"), default="all")
     args = made.parse_args()
     rng = np.random.default_rng(args.seed)
     rows: list[Row] = []
-    if args.part != "days":
+    if args.part in ("roc", "all"):
         for calls in ASKED:
             rows += rows_of(_roc(args.cases, calls, args.trials, args.seed), calls, rng)
-    if args.part != "roc":
+    if args.part in ("published", "all"):
+        rows += published_rows(args.cases, args.trials, args.seed)
+    if args.part in ("days", "all"):
         rows += _days(args.cases, args.trials, args.seed, rng)
     report(rows, as_json=args.json)
     return 0
@@ -296,10 +343,11 @@ def _days(cases: Sequence[str], trials: int, seed: int, rng: np.random.Generator
     for case in cases:
         mine = [days for job, days in ours if job.case == case]
         for place, method in enumerate(("cliffwatch, page", ALARM)):
-            rows += day_rows(case, np.array([one[place] for one in mine]), method, tokens_a_look(case), rng)
+            own = [np.array([one[place] for one in mine])]
+            rows += day_rows(case, own, own_days, method, tokens_a_look(case), rng)
         for method in PEERS:
-            days = peer_days(_column(found[HEALTHY], method), _column(found[case], method), rng)
-            rows += day_rows(case, days, method, 2 * _tokens(source(case).kinds.members), rng)
+            seen = [_column(found[name], method) for name in (HEALTHY, case)]
+            rows += day_rows(case, seen, peer_days, method, 2 * _tokens(source(case).kinds.members), rng)
     return rows
 
 

@@ -1,4 +1,7 @@
-"""What all benchmarks share: rows with 95 % bounds, the table, the command line, work spread over a few processes."""
+"""What all benchmarks share: rows with 95 % bounds, the table, the command line, work spread over a few processes.
+
+``python -m benchmarks.rows FILE...`` prints the rows of JSON files as one table for the documents.
+"""
 
 import argparse
 import json
@@ -7,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -135,3 +139,18 @@ def seed_of(*parts: object) -> int:
     from zlib import crc32
 
     return crc32(":".join(map(str, parts)).encode())
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The rows as a table for docs/benchmarks.md: a line a method and case, a column a measure."""
+    measures = list(dict.fromkeys(row.measure for row in rows))
+    lines = [f"| method | case | {' | '.join(measures)} |", "|---" * (2 + len(measures)) + "|"]
+    for method, case in dict.fromkeys((row.method, row.case) for row in rows):
+        found = {row.measure: row for row in rows if (row.method, row.case) == (method, case)}
+        told = [f"{one.value:.3g} ({one.low:.3g} to {one.high:.3g})" if (one := found.get(m)) else "" for m in measures]
+        lines.append(f"| {method} | {case} | {' | '.join(told)} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(markdown([Row(**row) for path in sys.argv[1:] for row in json.loads(Path(path).read_text("utf-8"))]))

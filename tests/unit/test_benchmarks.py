@@ -3,14 +3,14 @@ lab."""
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from benchmarks import channels, fast, null, pool, power, rows
 from benchmarks.resample import Mixed, Source, comparison
-from monitor.detect import SIGNALS, evidence, surprise
+from monitor.detect import SIGNALS, evidence, findings_for, flips, surprise
 from monitor.detect.evidence import Side
 from monitor.records import Arm
 
@@ -59,6 +59,14 @@ def test_a_row_is_what_the_issue_says(capsys: pytest.CaptureFixture[str]) -> Non
     assert list(asdict(row)) == ["benchmark", "method", "case", "measure", "value", "low", "high", "n"]
     rows.report([row], as_json=False)
     assert "0.5 to 2" in capsys.readouterr().out
+
+
+def test_rows_become_a_table_for_the_documents() -> None:
+    found = rows.markdown([rows.Row("b", "met", "a fault", name, 0.5, 0.25, 1.0, 3) for name in ("auc", "power_60")])
+    assert found.splitlines() == [
+        "| method | case | auc | power_60 |", "|---|---|---|---|",
+        "| met | a fault | 0.5 (0.25 to 1) | 0.5 (0.25 to 1) |",
+    ]  # fmt: skip
 
 
 def test_bounds_of_rates_are_exact() -> None:
@@ -248,13 +256,15 @@ def test_the_area_is_the_chance_to_score_higher() -> None:
     assert power.area(np.array([1.0, 3.0]), np.array([2.0])) == 0.5
 
 
-def test_days_to_detection_of_a_method_that_sees_nothing_are_many() -> None:
+def test_days_to_detection() -> None:
     rng = np.random.default_rng(0)
-    assert np.median(power.peer_days(np.array([1.0]), np.array([0.0, 1.0]), rng)) > power.DAYS
-    assert set(power.peer_days(np.array([1.0]), np.array([2.0]), rng)) == {1.0}
-    rows_ = power.day_rows("case", np.array([1.0, 2.0, np.inf]), "m", 10.0, rng)
-    assert [(one.measure, one.value) for one in rows_] == [
-        ("median_days", 2.0), ("p90_days", power.DAYS + 1.0), ("tokens", 20.0),
+    never, always = (power.peer_days(np.array([1.0]), np.array([value]), 0.5) for value in (0.5, 2.0))
+    assert (never, always) == (power.DAYS + 1.0, 1.0)
+    half = power.peer_days(np.array([1.0]), np.array([0.0, 2.0]), 0.9)
+    assert half == 4.0  # 1 - 0.5^4 is the first over 0.9
+    found = power.day_rows("case", [np.array([1.0, 2.0, np.inf])], power.own_days, "m", 10.0, rng)
+    assert [(one.measure, one.value, one.n) for one in found] == [
+        ("median_days", 2.0, 3), ("p90_days", power.DAYS + 1.0, 3), ("tokens", 20.0, 3),
     ]  # fmt: skip
 
 
@@ -264,3 +274,32 @@ def test_rows_of_power_name_the_measures_of_the_issue() -> None:
     assert {one.measure for one in found} == {"power_250", "auc"}
     assert all(one.low <= one.value <= one.high for one in found)
     assert {one.case for one in found if one.measure == "power_250"} == {"fault", "mean of all faults"}
+
+
+def test_muscles_rates_on_the_documents_hand_checked_table() -> None:
+    lines = (
+        (pool.ROOT / "docs" / "benchmarks.md").read_text("utf-8").split("### MUSCLE")[1].split("\n## ")[0].splitlines()
+    )
+    items = [line.strip("| ").split(" | ") for line in lines if line.startswith("|")][2:]
+    assert len(items) == 8
+    old_right, new_right = ([item[place] == "yes" for item in items] for place in (2, 4))
+    old, new = ([item[place] for item in items] for place in (1, 3))
+    assert flips.negative_flip_rate(old_right, new_right) == 2 / 8
+    assert flips.positive_flip_rate(old_right, new_right) == 1 / 8
+    assert flips.inconsistent_wrong_rate(old, new, new_right) == 3 / 8
+    scores = ([float(item[place]) for item in items] for place in (5, 6))
+    assert flips.generative_negative_flip_rate(*scores) == 3 / 8
+
+
+def test_an_alarms_score_is_its_larger_streams_average_over_the_line(small: pool.Pool) -> None:
+    rng = np.random.default_rng(11)
+    subject, base = Source(small, "healthy"), Source(small, "base")
+    made = comparison(base.days(1, 1, rng)[0], base.days(1, 1, rng)[0], subject.days(8, 1, rng), base.days(8, 1, rng))
+    findings = findings_for(made)
+    found = power.own_scores(findings)
+    assert set(found) == {*SIGNALS, power.ALARM, power.TEXTS}
+    assert found["adapter_loss"] == next(one.evidence_log10 for one in findings if one.signal == "adapter_loss")
+    assert found["logprobs"] == 0.0  # the made-up pool tells none
+    assert found[power.ALARM] == found[power.TEXTS]
+    healthy = replace(made, now=comparison(subject.days(1, 1, rng)[0], base.days(1, 1, rng)[0], (), ()).now)
+    assert found[power.ALARM] > power.own_scores(findings_for(healthy))[power.ALARM] + 1
