@@ -18,7 +18,7 @@ from benchmarks.fast import FloatArray, now_scores
 from benchmarks.pool import PoolAnswer
 from benchmarks.resample import IntArray, Source, comparison
 from monitor.detect import SEVERITIES, SIGNALS, adapter_loss, canaries, negative_flips, nulls
-from monitor.detect.evidence import Side
+from monitor.detect.evidence import PRIOR, Prior, Side
 from monitor.detect.nulls import Nulls, Places
 from monitor.detect.similarity import similarity_matrix
 from monitor.records import Comparison, Severity
@@ -37,6 +37,7 @@ class Scores:
     side: Side
     baseline: FloatArray
     looks: FloatArray
+    prior: Prior = PRIOR
 
 
 class Alike:
@@ -110,7 +111,9 @@ class Watched:
             for channel in reading.channels:
                 scored = ours[channel.name]
                 assert abs(scored[0] - channel.score) < CLOSE, f"{name} {channel.name}: {scored[0]}, {channel.score}"
-                found.append(Scores(name, channel.name, channel.side, np.array(channel.baseline), scored))
+                found.append(
+                    Scores(name, channel.name, channel.side, np.array(channel.baseline), scored, channel.prior)
+                )
         return found
 
     def order(self) -> NDArray[np.int64]:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.detect import evidence
-from monitor.detect.evidence import PRIOR_DAYS, PRIOR_SPREAD, SHIFTS, Side
+from monitor.detect.evidence import PRIOR, SHIFTS, Prior, Side
 from monitor.detect.surprise import modified_roots
 
 FloatArray = NDArray[np.float64]
@@ -31,8 +31,8 @@ class Track:
     side: Side
     weight: float
     signal: str = ""
-    spread: float = PRIOR_SPREAD
-    """The prior's, as ``evidence.running`` takes it."""
+    prior: Prior = PRIOR
+    """On the spread, as ``evidence.running`` takes it."""
 
 
 def now_scores(before: FloatArray, now: FloatArray, tolerance: float = 0.0) -> FloatArray:
@@ -90,7 +90,7 @@ def _first(tracks: Sequence[Track], start: int, line_log10: float) -> Crossing |
     for one in tracks:
         sides = (1.0, -1.0) if one.side == "either" else (1.0,) if one.side == "rise" else (-1.0,)
         for sign in sides:
-            bound += one.weight / len(sides) * _at_most(sign * one.baseline, sign * one.looks[start:], one.spread)
+            bound += one.weight / len(sides) * _at_most(sign * one.baseline, sign * one.looks[start:], one.prior)
     for look in (start + np.flatnonzero(bound >= 10.0**line_log10 * (1 - _SLACK))).tolist():
         grown = grown_log10(tracks, start, look)
         together = _log10_sum(list(grown.values()))
@@ -109,7 +109,7 @@ def grown_log10(tracks: Sequence[Track], start: int, look: int) -> dict[str, flo
     parts: dict[str, list[float]] = {}
     for one in tracks:
         looks = one.looks[start : look + 1].tolist()
-        grown = evidence.running(one.baseline.tolist(), looks, one.side, spread=one.spread).running_log10
+        grown = evidence.running(one.baseline.tolist(), looks, one.side, prior=one.prior).running_log10
         parts.setdefault(one.signal, []).append(grown + float(np.log10(one.weight)))
     return {name: _log10_sum(found) for name, found in parts.items()}
 
@@ -119,7 +119,7 @@ def _log10_sum(parts: Sequence[float]) -> float:
     return float(most + np.log10(sum(10 ** (one - most) for one in parts)))
 
 
-def _at_most(before: FloatArray, after: FloatArray, spread: float) -> FloatArray:
+def _at_most(before: FloatArray, after: FloatArray, prior: Prior) -> FloatArray:
     """A bound from above on the e-detector after each look: ``evidence._log_factors`` with the chance of a rise taken
     for 1, or for a half where the mean fell. In single precision, for speed: ``_SLACK`` allows for it."""
     looks, healthy = after.size, before.size
@@ -127,13 +127,13 @@ def _at_most(before: FloatArray, after: FloatArray, spread: float) -> FloatArray
     scores = np.concatenate([before, after])
     sums, squares = np.concatenate([[0.0], np.cumsum(scores)]), np.cumsum(scores**2)
     count = np.arange(healthy + 1.0, healthy + looks + 1.0)
-    whole = PRIOR_DAYS * spread**2 + squares[healthy:] - sums[healthy + 1 :] ** 2 / count
-    ends = (sums[healthy + 1 :], whole, 0.5 * (PRIOR_DAYS + count - 1))
+    whole = prior.days * prior.spread**2 + squares[healthy:] - sums[healthy + 1 :] ** 2 / count
+    ends = (sums[healthy + 1 :], whole, 0.5 * (prior.days + count - 1))
     to_end, within, power = (one.astype(np.float32)[pairs.end] for one in ends)
     to_first = sums[healthy : healthy + looks].astype(np.float32)[pairs.first]
     gap = (to_end - to_first) * pairs.moved - to_first * pairs.healthy
     ratio = gap * gap * pairs.certainty
-    ratio /= np.maximum(within, PRIOR_DAYS * spread**2 + ratio)
+    ratio /= np.maximum(within, prior.days * prior.spread**2 + ratio)
     factor = np.zeros_like(gap)
     for share, price in zip(pairs.shares, pairs.prices, strict=True):
         factor += price * np.exp(-power * np.log(1 - share * ratio))

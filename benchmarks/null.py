@@ -30,8 +30,7 @@ from benchmarks.fast import Track, crossings, remember_distances
 from benchmarks.pool import PoolAnswer
 from benchmarks.resample import LINE_LOG10, LOOKS_PER_YEAR, comparison, source
 from benchmarks.rows import Row, clustered_rate, parser, report, seed_of, spread_out
-from monitor.detect.evidence import ASSUMED_SPREAD, PRIOR_SPREAD
-from monitor.detect.policy import cannot_carry
+from monitor.detect.policy import cannot_carry, prior_of
 from monitor.detect.reading import Channel
 from monitor.records import Arm, GradedAnswer
 
@@ -142,15 +141,18 @@ def _synthetic(cell: Cell, rng: np.random.Generator) -> list[Scores]:
 def _tracks(found: Sequence[Scores], cell: Cell) -> list[Track]:
     """Each channel with its weight: channels averaged within signals, signals within the stream, as ``policy`` does."""
     signals = [one.signal for one in found]
-    prior = ASSUMED_SPREAD if cell.at_once else PRIOR_SPREAD
     share = 1 / len(set(signals))
     return [
-        Track(one.baseline, one.looks, one.side, share / signals.count(one.signal), one.signal, prior) for one in found
-    ]
+        Track(
+            one.baseline, one.looks, one.side, share / signals.count(one.signal), one.signal,
+            prior_of(_channel(one), at_once=cell.at_once),
+        )
+        for one in found
+    ]  # fmt: skip
 
 
 def _channel(one: Scores) -> Channel:
-    return Channel(one.channel, float(one.looks[0]), tuple(one.baseline.tolist()), one.side)
+    return Channel(one.channel, float(one.looks[0]), tuple(one.baseline.tolist()), one.side, one.prior)
 
 
 def _peer_days(cell: Cell, rng: np.random.Generator) -> tuple[Answers, list[Answers]]:

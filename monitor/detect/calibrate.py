@@ -20,8 +20,8 @@ from typing import Final
 import numpy as np
 
 from monitor.detect import evidence
-from monitor.detect.evidence import PRIOR_DAYS, SHIFTS, FloatArray, Side
-from monitor.detect.policy import cannot_carry
+from monitor.detect.evidence import PRIOR, SHIFTS, FloatArray, Prior, Side
+from monitor.detect.policy import cannot_carry, prior_of
 from monitor.detect.reading import Reading
 from monitor.detect.surprise import FARTHEST
 from monitor.records import Arm, Comparison, GradedAnswer, Severity
@@ -98,7 +98,7 @@ def sights(
         kind, channel = severities[name], reading.channels[0]
         why = cannot_carry(channel, at_once=comparison.baseline_at_once) if kind is Severity.PAGE else ""
         line = lines[kind] + log10(count[kind])
-        prior = evidence.ASSUMED_SPREAD if comparison.baseline_at_once else evidence.PRIOR_SPREAD
+        prior = prior_of(channel, at_once=comparison.baseline_at_once)
         mine = line + log10(len(reading.channels))
         shifts = {looks: smallest_shift(channel.baseline, channel.side, mine, looks, prior) for looks in WINDOWS}
         found.append(
@@ -127,7 +127,7 @@ def _change(reading: Reading, shift: float | None) -> float | None:
 
 
 def smallest_shift(
-    baseline: Sequence[float], side: Side, line_log10: float, looks: int, spread: float = evidence.PRIOR_SPREAD
+    baseline: Sequence[float], side: Side, line_log10: float, looks: int, prior: Prior = PRIOR
 ) -> float | None:
     """The smallest shift, in scores, that crosses the line within so many looks with ``CHANCE``; see the module.
 
@@ -139,46 +139,46 @@ def smallest_shift(
     """
     # neither where the days lie nor which way is up changes the evidence: only how many they are and how they differ
     squares = len(baseline) * float(np.var(np.asarray(baseline, dtype=np.float64)))
-    return _solved(len(baseline), round(squares, 2), side == "either", round(line_log10, 3), looks, spread)
+    return _solved(len(baseline), round(squares, 2), side == "either", round(line_log10, 3), looks, prior)
 
 
 @cache
-def _solved(days: int, squares: float, either: bool, line_log10: float, looks: int, spread: float) -> float | None:
+def _solved(days: int, squares: float, either: bool, line_log10: float, looks: int, prior: Prior) -> float | None:
     """``smallest_shift`` for days with this sum of squares around their mean, which is taken to be 0."""
     half = np.sqrt(squares / days) * np.ones(days)
     half[1::2] *= -1.0
     before = half - half.mean()
     before *= np.sqrt(squares / max(1e-12, float((before**2).sum())))
-    scale = evidence.likely_spread(before.tolist(), spread)
+    scale = evidence.likely_spread(before.tolist(), prior)
     rng = np.random.default_rng(SEED)
     means = rng.standard_normal(PATHS) / np.sqrt(days)
     noise = scale * (means + rng.standard_normal((looks, PATHS))).T
     side: Side = "either" if either else "rise"
     # what a shorter window sees, on the same noise, a longer one sees too
-    sooner = _solved(days, squares, either, line_log10, max(1, looks // 4), spread) if looks > 1 else None
+    sooner = _solved(days, squares, either, line_log10, max(1, looks // 4), prior) if looks > 1 else None
     low, high = 0.0, sooner or FARTHEST
-    if sooner is None and _caught(before, noise + high, side, line_log10, spread) < CHANCE:
+    if sooner is None and _caught(before, noise + high, side, line_log10, prior) < CHANCE:
         return None
     while high - low > NEAR:
         middle = 0.5 * (low + high)
-        enough = _caught(before, noise + middle, side, line_log10, spread) >= CHANCE
+        enough = _caught(before, noise + middle, side, line_log10, prior) >= CHANCE
         low, high = (low, middle) if enough else (middle, high)
     return high
 
 
-def _caught(before: FloatArray, paths: FloatArray, side: Side, line_log10: float, spread: float) -> float:
+def _caught(before: FloatArray, paths: FloatArray, side: Side, line_log10: float, prior: Prior) -> float:
     """Share of the paths whose running evidence crosses the line at one look or another."""
     caught = np.zeros(len(paths), dtype=np.bool_)
     for looks in range(1, paths.shape[1] + 1):
         open_ = np.flatnonzero(~caught)
         # one-sided evidence is at most twice the two-sided, which costs a twentieth
-        hopeful = open_[running_log10(before, paths[open_, :looks], "either", spread) >= line_log10 - log10(2)]
-        caught[hopeful] = running_log10(before, paths[hopeful, :looks], side, spread) >= line_log10
+        hopeful = open_[running_log10(before, paths[open_, :looks], "either", prior) >= line_log10 - log10(2)]
+        caught[hopeful] = running_log10(before, paths[hopeful, :looks], side, prior) >= line_log10
     return float(caught.mean())
 
 
 def running_log10(
-    baseline: Sequence[float] | FloatArray, paths: FloatArray, side: Side, spread: float = evidence.PRIOR_SPREAD
+    baseline: Sequence[float] | FloatArray, paths: FloatArray, side: Side, prior: Prior = PRIOR
 ) -> FloatArray:
     """``evidence.running`` of many paths at once: log10 of the evidence at their last look; shape (paths,).
 
@@ -196,8 +196,8 @@ def running_log10(
     gap = (sums[:, -1:] - sums[:, first - 1]) / moved - sums[:, first - 1] / healthy
     error = 1.0 / healthy + 1.0 / moved
     squares = ((scores - scores.mean(axis=1, keepdims=True)) ** 2).sum(axis=1, keepdims=True)
-    whole = PRIOR_DAYS * spread**2 + np.maximum(squares, gap**2 / error + count - 2)
-    freedom = PRIOR_DAYS + count - 1
+    whole = prior.days * prior.spread**2 + np.maximum(squares, gap**2 / error + count - 2)
+    freedom = prior.days + count - 1
     factors = []
     for width in SHIFTS:
         share = width**2 / (error + width**2)

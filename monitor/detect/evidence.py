@@ -14,7 +14,7 @@ that share one baseline are honest together, not only one by one: each is weighe
   sequential change detection (arXiv 2203.03532), section 2.
 
 Assumed, and not proven: day scores are about normal (``surprise`` makes them so) and days are independent given the
-mean. The prior on the spread (``PRIOR_DAYS`` days at ``PRIOR_SPREAD`` times chance) makes the e-value exact on average
+mean. The prior on the spread (``PRIOR``) makes the e-value exact on average
 over spreads near it: by simulation its mean is 0.6 where days differ by chance only, 0.7 at 1.2 times, 0.9 at 1.5, and
 passes 1 only beyond (1.4 at 2, with seven days). ``benchmarks/null.py`` measures what that does to false pages.
 Averaging several signals' e-detectors bounds the expectation at any fixed look. That it does so too at the very look
@@ -32,12 +32,24 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 Side = Literal["rise", "drop", "either"]
 
-PRIOR_DAYS: Final = 6.0
-"""Days that the prior on the spread is worth."""
-PRIOR_SPREAD: Final = 1.2
-"""Standard deviation of a day's score that the prior stands for: what honest endpoints are reckoned to have."""
+
+@dataclass(frozen=True)
+class Prior:
+    """What is thought of the spread between days before any day is seen."""
+
+    spread: float
+    """Standard deviation of a day's score."""
+    days: float
+    """Days that the thought is worth."""
+
+
+PRIOR: Final = Prior(1.2, 6.0)
+"""1.2 is what honest endpoints are reckoned to have."""
+COUNTED: Final = Prior(1.2, 40.0)
+"""For scores that are counts of rare events: chance alone makes most of their spread, and that much is known. Their
+tails are heavier than normal ones in return, so such scores must be bent down (``negative_flips`` says how)."""
 ASSUMED_SPREAD: Final = 1.5
-"""The same where the baseline's days say nothing about it (captured at once): on the safe side."""
+"""The prior's spread where the baseline's days say nothing about it (captured at once): on the safe side."""
 SHIFTS: Final = (1.0, 3.0, 10.0)
 """Prior standard deviations of the shift, in day standard deviations, mixed in equal parts: slow slides, clear
 changes, losses. Mixing costs at most log 3."""
@@ -58,16 +70,16 @@ class Weight:
     """Index of the look at which the change most likely began."""
 
 
-def e_value(baseline: Sequence[float], look: float, side: Side, *, spread: float = PRIOR_SPREAD) -> float:
+def e_value(baseline: Sequence[float], look: float, side: Side, *, prior: Prior = PRIOR) -> float:
     """The e-value of one look: expectation at most 1 over baselines and looks if nothing changed.
 
     >>> [round(e_value([-1, 0, 1, 0, 0.5, -0.5, 0], look, "rise"), 2) for look in (0, 4, 12)]
     [0.39, 16.68, 101103.84]
     """
-    return float(10.0 ** running(baseline, [look], side, spread=spread).look_log10)
+    return float(10.0 ** running(baseline, [look], side, prior=prior).look_log10)
 
 
-def running(baseline: Sequence[float], looks: Sequence[float], side: Side, *, spread: float = PRIOR_SPREAD) -> Weight:
+def running(baseline: Sequence[float], looks: Sequence[float], side: Side, *, prior: Prior = PRIOR) -> Weight:
     """Weigh all looks so far, oldest first, against the baseline's day scores.
 
     Two-sided evidence is the average of both one-sided ones. Needs a day of baseline and a look; cost O(looks).
@@ -75,14 +87,12 @@ def running(baseline: Sequence[float], looks: Sequence[float], side: Side, *, sp
     if not looks or not baseline:
         raise ValueError("evidence needs at least one day of baseline and one look")
     if side == "either":
-        return average(
-            [running(baseline, looks, "rise", spread=spread), running(baseline, looks, "drop", spread=spread)]
-        )
+        return average([running(baseline, looks, "rise", prior=prior), running(baseline, looks, "drop", prior=prior)])
     sign = 1.0 if side == "rise" else -1.0
     before = sign * np.asarray(baseline, dtype=np.float64)
     after = sign * np.asarray(looks[-LONGEST:], dtype=np.float64)
-    since = _log_factors(before, after, spread)
-    alone = since if after.size == 1 else _log_factors(before, after[-1:], spread)
+    since = _log_factors(before, after, prior)
+    alone = since if after.size == 1 else _log_factors(before, after[-1:], prior)
     dropped = len(looks) - after.size
     return Weight(float(alone[0]) / _LN10, _log_sum(since) / _LN10, dropped + int(np.argmax(since)))
 
@@ -103,11 +113,11 @@ def measured_spread(baseline: Sequence[float]) -> float:
     return float(np.std(np.asarray(baseline, dtype=np.float64), ddof=1)) if len(baseline) > 1 else 1.0
 
 
-def likely_spread(baseline: Sequence[float], spread: float = PRIOR_SPREAD) -> float:
+def likely_spread(baseline: Sequence[float], prior: Prior = PRIOR) -> float:
     """The spread with the prior's days counted in: what intervals are widened by, at least 1."""
     days = len(baseline)
     squares = max(0, days - 1) * measured_spread(baseline) ** 2 if days > 1 else 0.0
-    return float(max(1.0, np.sqrt((PRIOR_DAYS * spread**2 + squares) / (PRIOR_DAYS + max(0, days - 1)))))
+    return float(max(1.0, np.sqrt((prior.days * prior.spread**2 + squares) / (prior.days + max(0, days - 1)))))
 
 
 def recovery_log10(baseline: Sequence[float], changed: Sequence[float], looks: Sequence[float], side: Side) -> float:
@@ -129,7 +139,7 @@ def recovery_log10(baseline: Sequence[float], changed: Sequence[float], looks: S
     return _log_sum(np.cumsum(ratios[::-1])) / _LN10
 
 
-def _log_factors(before: FloatArray, after: FloatArray, spread: float) -> FloatArray:
+def _log_factors(before: FloatArray, after: FloatArray, prior: Prior) -> FloatArray:
     """ln of the Bayes factor for a rise from look k on, for each k: shape (looks,).
 
     With n days in all, m of them from k on, D the difference of the two means and c = 1/(n-m) + 1/m, the shift's
@@ -148,8 +158,8 @@ def _log_factors(before: FloatArray, after: FloatArray, spread: float) -> FloatA
     gap = (sums[-1] - sums[first]) / moved - sums[first] / healthy
     error = 1.0 / healthy + 1.0 / moved
     squares = float(((scores - scores.mean()) ** 2).sum())
-    whole = PRIOR_DAYS * spread**2 + np.maximum(squares, gap**2 / error + count - 2)
-    freedom = PRIOR_DAYS + count - 1
+    whole = prior.days * prior.spread**2 + np.maximum(squares, gap**2 / error + count - 2)
+    freedom = prior.days + count - 1
     factors = []
     for width in SHIFTS:
         share = width**2 / (error + width**2)

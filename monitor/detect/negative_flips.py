@@ -15,8 +15,11 @@ that the churn does not drown the losses. The variance's floor makes one flip mo
 deviation. Which items are decisive, and how they usually do, each day is told by the *other* days: an item that looked
 decisive by luck falls back on a day of the baseline as it would today. A net change under ``TOLERANCE`` is let be.
 
-Unlike ``surprise``'s scores these are plain ratios, more skewed and sharper; that the e-values stay honest with them,
-sparse flips and frequent ones, is simulated in the tests.
+Unlike ``surprise``'s scores these are plain ratios, more skewed: where answers fail now and then, days on which a few
+fail together come more often than a normal distribution has it. So of a score beyond ``BOUND`` a fifth counts:
+it takes a second look, or half of all items, to page. In return the spread between days is mostly known, since
+counting makes most of it (``evidence.COUNTED``). That e-values stay honest so, sparse flips and frequent ones, on days
+that differ by more than chance, is simulated in the tests.
 
 The effect is NFR - PFR (``flips``), the net share of today's answers that flipped, whatever flips on a usual day.
 """
@@ -32,7 +35,7 @@ from typing import Final
 from monitor.detect import evidence, flips
 from monitor.detect.parts import FEWEST_NOW, answers, by_probe, exhibits, passes, quiet_but_moved, typical
 from monitor.detect.reading import Channel, Reading, Verdict
-from monitor.detect.surprise import FARTHEST, LEAST_SHARE
+from monitor.detect.surprise import LEAST_SHARE
 from monitor.records import JUDGE_GRADER, PRODUCTION_SUITE, Arm, Comparison, GradedAnswer, Severity
 
 NAME: Final = "negative_flips"
@@ -47,6 +50,9 @@ USUALLY: Final = 0.9
 MANY: Final = 10
 """Answers from which an item's pass rate is taken as it is; of fewer it is smoothed by Jeffreys's half an answer either
 way, so that three of three are not yet 0.9."""
+BOUND: Final = 4.5
+BEYOND: Final = 0.2
+"""Share of a score above ``BOUND`` that counts."""
 PRIOR: Final = 0.15
 """Answers either way that are added to an item's for its variance: one that never flipped yet may all the same. By
 simulation the least that keeps e-values honest where many items flip now and then."""
@@ -88,7 +94,7 @@ def measure(comparison: Comparison) -> Reading | None:
         return None
     effect = _net(found, evidence.likely_spread(baseline))
     return Reading(
-        channels=(Channel("flips", today.score(TOLERANCE), baseline, "rise"),),
+        channels=(Channel("flips", today.score(TOLERANCE), baseline, "rise", evidence.COUNTED),),
         effect=effect,
         unit="negative minus positive flips, share of answers",
         per_score=today.spread / len(found.now),
@@ -149,7 +155,8 @@ class _Day:
     def score(self, tolerance: float) -> float:
         net = self.losses - max(0.0, self.gains - sqrt(max(1.0, self.gains_variance)))
         let_be = tolerance * self.answered if abs(net) < CLEAR * self.spread else 0.0
-        return min(FARTHEST, (net - let_be) / self.spread)
+        score = (net - let_be) / self.spread
+        return min(score, BOUND + BEYOND * (score - BOUND))
 
 
 def _day(day: Tally, others: Tally) -> _Day:

@@ -6,7 +6,7 @@ at least an average part of it, so the strongest always does.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import log10
 from typing import Final
 
@@ -80,6 +80,11 @@ def cannot_carry(channel: Channel, *, at_once: bool) -> str:
     return ""
 
 
+def prior_of(channel: Channel, *, at_once: bool) -> evidence.Prior:
+    """The channel's prior on the spread between days; on the safe side where the baseline cannot tell it."""
+    return replace(channel.prior, spread=evidence.ASSUMED_SPREAD) if at_once else channel.prior
+
+
 @dataclass(frozen=True)
 class _Weighed:
     weight: evidence.Weight
@@ -130,10 +135,14 @@ def stream_log10(evidence_log10: Sequence[float], line_log10: Sequence[float]) -
 
 
 def _weigh(comparison: Comparison, name: str, reading: Reading, severity: Severity) -> _Weighed:
-    spread = evidence.ASSUMED_SPREAD if comparison.baseline_at_once else evidence.PRIOR_SPREAD
     history = comparison.history.get(name, ())
     weights = [
-        evidence.running(channel.baseline, [*_past(channel, history), channel.score], channel.side, spread=spread)
+        evidence.running(
+            channel.baseline,
+            [*_past(channel, history), channel.score],
+            channel.side,
+            prior=prior_of(channel, at_once=comparison.baseline_at_once),
+        )
         for channel in reading.channels
     ]
     reason = cannot_carry(reading.channels[0], at_once=comparison.baseline_at_once) if severity is Severity.PAGE else ""
@@ -158,7 +167,7 @@ def _recovered(raised: int | None, history: Sequence[Mapping[str, float]], readi
     for channel in reading.channels:
         before, after = _past(channel, history[:raised]), [*_past(channel, history[raised:]), channel.score]
         if before:
-            weight = evidence.running(channel.baseline, before, channel.side)
+            weight = evidence.running(channel.baseline, before, channel.side, prior=channel.prior)
             found.append((weight.running_log10, channel, before[weight.began :], after))
     if not found:
         return False

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from monitor.detect.evidence import Side
+from monitor.detect.evidence import PRIOR, Prior, Side
 from monitor.detect.surprise import DayScores
 from monitor.records import Exhibit, Severity
 
@@ -24,6 +24,7 @@ class Channel:
     score: float
     baseline: tuple[float, ...]
     side: Side
+    prior: Prior = PRIOR
 
     @classmethod
     def of(cls, name: str, scores: DayScores, side: Side) -> "Channel":

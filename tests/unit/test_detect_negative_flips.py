@@ -169,10 +169,30 @@ def test_ten_points_worse_is_seen_in_two_weeks() -> None:
     for _ in range(trials):
         then, now = tallied(rng, items(60, 0.02, 0.02), 14), tallied(rng, items(60, 0.12, 0.02), 3)
         baseline, looks = scores(then, now)
-        grown = [evidence.running(baseline, looks[: k + 1], "rise").running_log10 for k in range(3)]
+        grown = [
+            evidence.running(baseline, looks[: k + 1], "rise", prior=evidence.COUNTED).running_log10 for k in range(3)
+        ]
         week_of.append(next((k for k in range(3) if grown[k] >= WEEKLY), 3))
     assert np.mean([k <= 1 for k in week_of]) >= 0.8
     assert np.mean([k <= 2 for k in week_of]) >= 0.95
+
+
+def test_days_with_a_few_failures_together_do_not_page() -> None:
+    """Eight years of a suite of 24 whose failures (3 in 100 answers) come in clumps: days differ 1.2 times as much as
+    chance, gamma-distributed. Promised is 0.1 false pages a year; each signal's share of four is far less."""
+    rng, usual, line = np.random.default_rng(8), 24 * 0.03, log10(365 / 0.1) + log10(4)
+    extra = (1.2**2 - 1) * usual
+    pages = 0
+    for _ in range(8):
+        rates = rng.gamma(usual**2 / extra, extra / usual, size=14 + 365) / 24
+        table = rng.random((379, 24)) >= np.minimum(1, rates)[:, None]
+        baseline, looks = scores(table[:14], table[14:])
+        hopeful = [day for day, score in enumerate(looks) if score >= 2]
+        pages += any(
+            evidence.running(baseline, looks[: day + 1], "rise", prior=evidence.COUNTED).running_log10 >= line
+            for day in hopeful
+        )
+    assert pages <= 2
 
 
 @pytest.mark.parametrize(("negative", "positive"), [(0.02, 0.02), (0.002, 0.002), (0.0, 0.0)])
@@ -182,11 +202,14 @@ def test_honest_when_nothing_changed(negative: float, positive: float) -> None:
     found = []
     for _ in range(100):
         baseline, looks = scores(tallied(rng, chances, 14), tallied(rng, chances, 1))
-        found.append(evidence.e_value(baseline, looks[0], "rise"))
+        found.append(evidence.e_value(baseline, looks[0], "rise", prior=evidence.COUNTED))
     assert np.mean(found) <= 1 + 3 * np.std(found) / np.sqrt(len(found))
 
 
 def test_as_many_gains_as_losses_is_no_page_at_first_sight() -> None:
     rng = np.random.default_rng(7)
     baseline, looks = scores(tallied(rng, items(60, 0.02, 0.02), 14), tallied(rng, items(60, 0.12, 0.12), 20))
-    assert np.mean([evidence.e_value(baseline, look, "rise") >= 10**WEEKLY for look in looks]) <= 0.1
+    assert (
+        np.mean([evidence.e_value(baseline, look, "rise", prior=evidence.COUNTED) >= 10**WEEKLY for look in looks])
+        <= 0.1
+    )
