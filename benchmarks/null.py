@@ -45,7 +45,7 @@ BAR: Final = (1.2, 14)
 ROUNDS_AT_ONCE: Final = 14
 PEER_LOOKS: Final = {"naive": 73, "met": 73, "stillsane": 37}
 """Looks of the others on one baseline."""
-SHARE: Final[dict[Origin, float]] = {"lab": 0.1, "synthetic": 0.3}
+SHARE: Final[dict[Origin, float]] = {"lab": 0.08, "synthetic": 0.3}
 """Years of a cell that is not the bar's, as a share of the bar's."""
 PEER_BASELINES: Final = {"naive": 0.02, "met": 0.01, "stillsane": 0.006}
 """Baselines of the others, as a share likewise: one who alarms every other week is measured in few years."""

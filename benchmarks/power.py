@@ -51,6 +51,7 @@ DAY_TRIALS: Final = 0.1
 """Trials of the days to detection, as a share of the others."""
 SPREAD: Final = 1.2
 CHUNK: Final = 10
+PARTS: Final = ("roc-60", "roc-250", "published", "days", "all")
 PERMUTATIONS: Final = 199
 
 Answers = Sequence[GradedAnswer]
@@ -299,13 +300,12 @@ def _tokens(members: Sequence[Sequence[Sequence[PoolAnswer]]]) -> float:
 def main() -> int:
     made = parser(__doc__, trials=200, what="looks of each fault; twice as many healthy ones")
     made.add_argument("--cases", nargs="+", default=list(CASES), help="faults (default: all)")
-    made.add_argument("--part", choices=("roc", "published", "days", "all"), default="all")
+    made.add_argument("--part", choices=PARTS, default="all", help="minutes each")
     args = made.parse_args()
     rng = np.random.default_rng(args.seed)
     rows: list[Row] = []
-    if args.part in ("roc", "all"):
-        for calls in ASKED:
-            rows += rows_of(_roc(args.cases, calls, args.trials, args.seed), calls, rng)
+    for calls in (calls for calls in ASKED if args.part in (f"roc-{calls}", "all")):
+        rows += rows_of(_roc(args.cases, calls, args.trials, args.seed), calls, rng)
     if args.part in ("published", "all"):
         rows += published_rows(args.cases, args.trials, args.seed)
     if args.part in ("days", "all"):
