@@ -35,7 +35,7 @@ def measure(comparison: Comparison) -> Reading | None:
     """See the module. ``None`` where under half of the answers have first-token log-probabilities."""
     if comparison.suite == PRODUCTION_SUITE or not (_told(comparison.now) and _told(comparison.baseline)):
         return None
-    found = mmd.grouped(comparison, lambda one: bool(first_table(one)))
+    found = mmd.grouped(comparison, _tells)
     if found is None:
         return None
     tables = [_table(answers) for answers in found.answers]
@@ -83,8 +83,16 @@ def _summary(target: str, verdict: Verdict, channel: Channel, effect: tuple[floa
     return quiet_but_moved(f"first-token log-probabilities of {target} moved by {numbers}", verdict)
 
 
+def _tells(answer: GradedAnswer) -> bool:
+    """Whether its ``first_table`` holds anything."""
+    if not answer.logprobs:
+        return False
+    first = answer.logprobs[0]
+    return any(map(isfinite, first.top.values() if first.top else (first.logprob,)))
+
+
 def _told(answers: tuple[GradedAnswer, ...]) -> bool:
-    mine = [bool(first_table(one)) for one in answers if one.arm == Arm.SUBJECT]
+    mine = [_tells(one) for one in answers if one.arm == Arm.SUBJECT]
     return bool(mine) and sum(mine) >= LEAST_SHARE * len(mine)
 
 
@@ -95,8 +103,7 @@ def _table(answers: tuple[GradedAnswer, ...]) -> mmd.Single:
     rows = np.empty((len(tops), len(place)))
     for row, top in zip(rows, tops, strict=True):
         row[:] = min(top.values())
-        for token, value in top.items():
-            row[place[token]] = value
+        row[[place[token] for token in top]] = list(top.values())
     # centred, since single precision has no digits to spare for what all answers share
     return np.asarray(rows - rows.mean(0), dtype=np.float32)
 

@@ -6,21 +6,23 @@ each probe (a stratified permutation test) and statistics are computed from *con
 1/m for the m answers called today's and -1/(n - m) for the others. With the contrast w, w K w is the squared maximum
 mean discrepancy (MMD) in the kernel K (A. Gretton et al., A kernel two-sample test, JMLR 13, 2012; its biased form, of
 which the unbiased one is a shift where group sizes are fixed) and w X is the difference of the groups' mean vectors, so
-that thousands of dealings are a few products, and all statistics share them.
+that thousands of dealings are a few products. Labels of a probe fall in few ways where it has few answers: each way is
+computed once, and a dealing picks one for each probe.
 
 A day's score is its place among the dealings as a normal quantile: by rank up to the 99th percentile, and beyond by
 Wilson and Hilferty's cube root of the gamma distribution with the dealings' first three moments, set to meet there
 (E. B. Wilson and M. M. Hilferty, PNAS 17, 1931; tails fitted beyond what was drawn: T. A. Knijnenburg et al.,
 Bioinformatics 25, 2009), so that a change of everything scores far beyond what 10,000 dealings can tell apart.
 
-Cost: per dealing and probe of n answers O(n d), with d features or kernel vectors (at most n), in single precision.
+Cost: per way and probe of n answers O(n d), with d features or kernel vectors (at most n), in single precision.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 from itertools import groupby
+from math import comb
 from typing import Final, Protocol
 
 import numpy as np
@@ -80,15 +82,39 @@ def grouped(comparison: Comparison, wanted: Callable[[GradedAnswer], bool] = lam
     return found if found.now >= FEWEST_NOW and found.baseline >= FEWEST_BASELINE else None
 
 
+@dataclass(frozen=True)
+class Dealt:
+    """Labels dealt out, as contrasts: ``ways`` in which each stratum's fall, a row each, and which of its stratum's
+    rows every dealing has."""
+
+    ways: Sequence[Single]
+    picks: Sequence[IntArray]
+
+    def total(self, part: Callable[[int, Single], Single]) -> Single:
+        """Every dealing's sum over the strata of ``part`` of (stratum, ways)."""
+        pairs = enumerate(zip(self.ways, self.picks, strict=True))
+        return np.asarray(sum(part(stratum, ways)[picks] for stratum, (ways, picks) in pairs))
+
+    def weights(self) -> Iterator[Single]:
+        """Contrasts of some dealings after others: a row for each, stratum beside stratum."""
+        batch = _batch(sum(ways.shape[1] for ways in self.ways))
+        for start in range(0, self.picks[0].size, batch):
+            pairs = zip(self.ways, self.picks, strict=True)
+            yield np.concatenate([ways[picks[start : start + batch]] for ways, picks in pairs], axis=1)
+
+
+def _batch(width: int) -> int:
+    return max(1, _NUMBERS // max(1, width))
+
+
 class Statistic(Protocol):
     """A number that grows as two groups differ. Strata are probes; ``vectors``: a row for each answer of a stratum."""
 
     def on(self, kept: Sequence[IntArray]) -> "Statistic":
         """The same of a subset: the indices kept in each stratum."""
 
-    def values(self, weights: Single, places: Sequence[slice]) -> Single:
-        """One number for each row of contrasts; ``places`` are the strata's columns. A stratum without contrast is 0
-        throughout."""
+    def values(self, dealt: Dealt) -> Single:
+        """One number for each dealing. A stratum without contrast is 0 throughout."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +127,8 @@ class Kernel:
     def on(self, kept: Sequence[IntArray]) -> "Kernel":
         return Kernel(_rows(self.vectors, kept))
 
-    def values(self, weights: Single, places: Sequence[slice]) -> Single:
-        return np.asarray(sum(self.part(stratum, weights[:, place]) for stratum, place in enumerate(places)))
+    def values(self, dealt: Dealt) -> Single:
+        return dealt.total(self.part)
 
     def part(self, stratum: int, weights: Single) -> Single:
         """One stratum's MMD^2."""
@@ -125,12 +151,16 @@ class Difference:
     def on(self, kept: Sequence[IntArray]) -> "Difference":
         return Difference(_rows(self.vectors, kept), self.factors, self.tolerance)
 
-    def values(self, weights: Single, places: Sequence[slice]) -> Single:
-        return np.asarray(sum(self.part(stratum, weights[:, place]) for stratum, place in enumerate(places)))
+    def values(self, dealt: Dealt) -> Single:
+        return dealt.total(self.part)
 
     def part(self, stratum: int, weights: Single) -> Single:
         """One stratum's difference."""
-        away = np.maximum(0.0, np.abs(weights @ self.vectors[stratum]) - np.float32(self.tolerance))
+        away = weights @ self.vectors[stratum]
+        np.abs(away, out=away)
+        if self.tolerance:
+            away -= np.float32(self.tolerance)
+            np.maximum(away, 0.0, out=away)
         return np.asarray(np.float32(self.factors[stratum]) * away.sum(1), dtype=np.float32)
 
 
@@ -149,9 +179,9 @@ class Shift:
     def on(self, kept: Sequence[IntArray]) -> "Shift":
         return Shift(_rows(self.vectors, kept))
 
-    def values(self, weights: Single, places: Sequence[slice]) -> Single:
-        away = weights @ self._scaled
-        return np.asarray(np.einsum("ij,ij->i", away, away))
+    def values(self, dealt: Dealt) -> Single:
+        aways = (weights @ self._scaled for weights in dealt.weights())
+        return np.concatenate([np.einsum("ij,ij->i", away, away) for away in aways])
 
     @cached_property
     def _scaled(self) -> Single:
@@ -281,13 +311,9 @@ def _baseline(found: Grouped, statistics: Sequence[Statistic]) -> list[tuple[flo
 
 def _observed(statistics: Sequence[Statistic], labels: NDArray[np.bool_], sizes: Sequence[int]) -> FloatArray:
     """Every statistic of every row of labels: shape (statistics, rows)."""
-    weights, places = contrasts(labels, sizes), _places(sizes)
-    return np.array([one.values(weights, places) for one in statistics], dtype=np.float64)
-
-
-def _places(sizes: Sequence[int]) -> list[slice]:
-    ends = np.cumsum(sizes).tolist()
-    return [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
+    ways = np.split(contrasts(labels, sizes), np.cumsum(sizes)[:-1], axis=1)
+    dealt = Dealt(ways, [np.arange(len(labels))] * len(sizes))
+    return np.array([one.values(dealt) for one in statistics], dtype=np.float64)
 
 
 def _dealt(
@@ -300,28 +326,28 @@ def _dealt(
     rng = np.random.default_rng(seed)
     shapes = list(zip(sizes, counts, strict=True))
     tables = {shape: _dealings(*shape, times, rng) for shape in sorted(set(shapes))}
-    places = _places(sizes)
-    batch = max(1, min(times, _NUMBERS // max(1, sum(sizes))))
-    found = []
+    runs = [(shape, len(list(alike))) for shape, alike in groupby(shapes)]
+    batch = _batch(sum(sizes))
+    drawn = []
     for start in range(0, times, batch):
         rows = min(batch, times - start)
-        weights = np.concatenate(
-            [
-                tables[shape][rng.integers(times, size=(rows, len(list(alike))))].reshape(rows, -1)
-                for shape, alike in groupby(shapes)
-            ],
-            axis=1,
-        )
-        found.append([one.values(weights, places) for one in statistics])
-    return np.concatenate(found, axis=1, dtype=np.float64)
+        drawn.append([tables[shape][1][rng.integers(times, size=(rows, length))] for shape, length in runs])
+    picks = np.concatenate([np.concatenate(one, axis=1) for one in drawn]).T.copy()
+    dealt = Dealt([tables[shape][0] for shape in shapes], list(picks))
+    return np.array([one.values(dealt) for one in statistics], dtype=np.float64)
 
 
-def _dealings(size: int, count: int, times: int, rng: np.random.Generator) -> Single:
+def _dealings(size: int, count: int, times: int, rng: np.random.Generator) -> tuple[Single, IntArray]:
+    """Ways in which ``count`` labels fall on ``size`` answers, as contrasts, and which each of the dealings has."""
     labels = np.zeros((times, size), dtype=bool)
     if 0 < count < size:
         order = rng.random((times, size), dtype=np.float32).argpartition(count - 1, axis=1)[:, :count]
         np.put_along_axis(labels, order, True, axis=1)
-    return contrasts(labels, [size])
+    ways = np.arange(times)
+    if comb(size, count) < times:  # else hardly two are alike
+        _, first, ways = np.unique(np.packbits(labels, axis=1), axis=0, return_index=True, return_inverse=True)
+        labels = labels[first]
+    return contrasts(labels, [size]), ways.reshape(-1)
 
 
 def _reaching(value: float, drawn: FloatArray) -> int:

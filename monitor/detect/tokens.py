@@ -23,6 +23,7 @@ from monitor.records import TokenLogprob
 
 LEAST: Final = 1e-6
 """No token is thought less likely: what was not told is bounded by what was, but is never impossible."""
+_FLOOR: Final = float(np.log(LEAST))
 
 Tokens = Sequence[TokenLogprob] | None
 
@@ -40,8 +41,11 @@ class _Next:
         if not self.blocks:
             told = np.exp(list(token.top.values()))
             self.rest = float(np.log(max(LEAST, min(told.min(), 1.0 - told.sum()))))
-        for name, found in {**token.top, token.token: token.logprob}.items():
-            self.known.setdefault(name, max(found, float(np.log(LEAST))))
+        if token.token not in self.known:
+            self.known[token.token] = max(token.logprob, _FLOOR)
+        # nearly always none: an endpoint tells the same alternatives again
+        for name in token.top.keys() - self.known.keys():
+            self.known[name] = max(token.top[name], _FLOOR)
         self.blocks.add(block)
 
     def of(self, token: str) -> float:
@@ -72,11 +76,12 @@ class TokenTree:
             node = self._step(node, token.token, grow=grow)
 
     def _step(self, node: int, token: str, *, grow: bool) -> int | None:
-        if grow and (node, token) not in self._child:
-            self._child[node, token] = len(self._base)
+        child = self._child.get((node, token))
+        if child is None and grow:
+            child = self._child[node, token] = len(self._base)
             self._base.append(_Next())
             self._healthy.append(_Next())
-        return self._child.get((node, token))
+        return child
 
     def log_ratio(self, tokens: Tokens, *, healthy: Hashable = None, base: Hashable = None) -> float:
         """ln p_base - ln p_healthy over the covered tokens; NaN where not even the first is covered.
