@@ -83,7 +83,11 @@ def measure(comparison: Comparison) -> Reading | None:
 def canaries_of(baseline: Sequence[GradedAnswer]) -> tuple[str, ...]:
     """The probes that the whole of a baseline makes canaries, in alphabetical order: for `check` and `calibrate`."""
     subject, base = by_probe(baseline, Arm.SUBJECT), by_probe(baseline, Arm.BASE)
-    return tuple(probe for probe in subject if _decisive(subject[probe]) and _beyond_base(base.get(probe, [])))
+    return tuple(
+        probe
+        for probe in subject
+        if _decisive([passes(one) for one in subject[probe]]) and _beyond_base(base.get(probe, []))
+    )
 
 
 def _judged(comparison: Comparison) -> _Rows:
@@ -98,7 +102,8 @@ def _judged(comparison: Comparison) -> _Rows:
         blocks: list[Hashable] = [one.slot for one in before]
         if len(set(blocks)) == 1:
             blocks = list(range(len(before)))
-        decisive = {block: _decisive(_without(before, blocks, block)) for block in dict.fromkeys(blocks)}
+        passed_before = [passes(one) for one in before]
+        decisive = {block: _decisive(_without(passed_before, blocks, block)) for block in dict.fromkeys(blocks)}
         stand_ins = [blocks[(turn + index) % len(blocks)] for index in range(len(now[probe]))]
         placed = [(NOW, block, one) for block, one in zip(stand_ins, now[probe], strict=True)]
         placed += [(days[one.slot], block, one) for block, one in zip(blocks, before, strict=True)]
@@ -112,23 +117,23 @@ def _judged(comparison: Comparison) -> _Rows:
     return rows
 
 
-def _without(found: Sequence[GradedAnswer], blocks: Sequence[Hashable], block: Hashable) -> list[GradedAnswer]:
+def _without(found: Sequence[float | None], blocks: Sequence[Hashable], block: Hashable) -> list[float | None]:
     return [one for one, other in zip(found, blocks, strict=True) if other != block]
 
 
-def _decisive(found: Sequence[GradedAnswer]) -> bool:
-    share = _share_passed(found)
+def _decisive(passed: Sequence[float | None]) -> bool:
+    share = _share_passed(passed)
     return share is not None and share >= PASSED
 
 
 def _beyond_base(found: Sequence[GradedAnswer]) -> bool:
-    share = _share_passed(found)
+    share = _share_passed([passes(one) for one in found])
     return share is not None and share <= FAILED
 
 
-def _share_passed(found: Sequence[GradedAnswer]) -> float | None:
+def _share_passed(passed: Sequence[float | None]) -> float | None:
     """``None`` with too few checked answers to say."""
-    checked = [passed for one in found if (passed := passes(one)) is not None]
+    checked = [one for one in passed if one is not None]
     return sum(checked) / len(checked) if len(checked) >= FEWEST_ANSWERS else None
 
 

@@ -9,6 +9,7 @@ Differences under ``TOLERANCE`` count as none: where an endpoint computes the sa
 another batch size would else be as certain as a new model.
 """
 
+from collections.abc import Mapping
 from math import isfinite
 from typing import Final
 
@@ -60,7 +61,7 @@ def measure(comparison: Comparison) -> Reading | None:
     )
 
 
-def first_table(answer: GradedAnswer) -> dict[str, float]:
+def first_table(answer: GradedAnswer) -> Mapping[str, float]:
     """First token's top log-probabilities, only the chosen one's where no others were told; empty where none were.
 
     A chosen token outside the top table stays out: whether one was drawn tells of the sampling, not of the model."""
@@ -68,6 +69,8 @@ def first_table(answer: GradedAnswer) -> dict[str, float]:
         return {}
     first = answer.logprobs[0]
     table = first.top or {first.token: first.logprob}
+    if all(map(isfinite, table.values())):
+        return table
     return {token: value for token, value in table.items() if isfinite(value)}
 
 

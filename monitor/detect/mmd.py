@@ -93,14 +93,14 @@ class Dealt:
     def total(self, part: Callable[[int, Single], Single]) -> Single:
         """Every dealing's sum over the strata of ``part`` of (stratum, ways)."""
         pairs = enumerate(zip(self.ways, self.picks, strict=True))
-        return np.asarray(sum(part(stratum, ways)[picks] for stratum, (ways, picks) in pairs))
+        return np.asarray(sum(part(stratum, ways).take(picks) for stratum, (ways, picks) in pairs))
 
     def weights(self) -> Iterator[Single]:
         """Contrasts of some dealings after others: a row for each, stratum beside stratum."""
         batch = _batch(sum(ways.shape[1] for ways in self.ways))
         for start in range(0, self.picks[0].size, batch):
             pairs = zip(self.ways, self.picks, strict=True)
-            yield np.concatenate([ways[picks[start : start + batch]] for ways, picks in pairs], axis=1)
+            yield np.concatenate([ways.take(picks[start : start + batch], axis=0) for ways, picks in pairs], axis=1)
 
 
 def _batch(width: int) -> int:
@@ -161,7 +161,7 @@ class Difference:
         if self.tolerance:
             away -= np.float32(self.tolerance)
             np.maximum(away, 0.0, out=away)
-        return np.asarray(np.float32(self.factors[stratum]) * away.sum(1), dtype=np.float32)
+        return np.asarray(away @ np.full(away.shape[1], self.factors[stratum], dtype=np.float32))
 
 
 @dataclass(frozen=True)

@@ -63,12 +63,15 @@ def sample_of(rows: Iterable[tuple[str, int, float]]) -> Sample | None:
     ordered = sorted(rows)
     now = {stratum for stratum, day, _ in ordered if day == NOW}
     then = {stratum for stratum, day, _ in ordered if day != NOW}
-    kept = [row for row in ordered if row[0] in now & then]
-    if not kept:
+    place = {stratum: index for index, stratum in enumerate(sorted(now & then))}
+    if not place:
         return None
-    _, strata = np.unique([row[0] for row in kept], return_inverse=True)
-    days = np.array([row[1] for row in kept], dtype=np.int64)
-    return Sample(strata.astype(np.int64), days, np.array([row[2] for row in kept], dtype=np.float64))
+    strata, days, values = zip(*(row for row in ordered if row[0] in place), strict=True)
+    return Sample(
+        np.array([place[one] for one in strata], dtype=np.int64),
+        np.array(days, dtype=np.int64),
+        np.array(values, dtype=np.float64),
+    )
 
 
 @dataclass(frozen=True)

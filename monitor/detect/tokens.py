@@ -43,9 +43,9 @@ class _Next:
             self.rest = float(np.log(max(LEAST, min(told.min(), 1.0 - told.sum()))))
         if token.token not in self.known:
             self.known[token.token] = max(token.logprob, _FLOOR)
-        # nearly always none: an endpoint tells the same alternatives again
-        for name in token.top.keys() - self.known.keys():
-            self.known[name] = max(token.top[name], _FLOOR)
+        if not token.top.keys() <= self.known.keys():  # seldom: an endpoint tells the same alternatives again
+            for name, found in token.top.items():
+                self.known.setdefault(name, max(found, _FLOOR))
         self.blocks.add(block)
 
     def of(self, token: str) -> float:
