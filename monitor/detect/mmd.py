@@ -44,6 +44,8 @@ WHITENING: Final = 0.75
 """Power of the standard deviation that ``Shift`` divides by; measured on the lab's faults, flat from 0.5 to 1."""
 _NUMBERS: Final = 2_000_000
 """Weights that are held at once, 8 MB: they stay in the processor's cache."""
+_BITS: Final = 52
+"""Labels that a double's whole number tells apart."""
 _BY_RANK: Final = 0.01
 """Share of the dealings beyond which a score follows the fitted tail instead of ranks."""
 _BOOTSTRAPS: Final = 1_000
@@ -344,10 +346,10 @@ def _dealings(size: int, count: int, times: int, rng: np.random.Generator) -> tu
         order = rng.random((times, size), dtype=np.float32).argpartition(count - 1, axis=1)[:, :count]
         np.put_along_axis(labels, order, True, axis=1)
     ways = np.arange(times)
-    if comb(size, count) < times:  # else hardly two are alike
-        _, first, ways = np.unique(np.packbits(labels, axis=1), axis=0, return_index=True, return_inverse=True)
+    if size <= _BITS and comb(size, count) < times:  # else hardly two are alike
+        _, first, ways = np.unique(labels @ 2.0 ** np.arange(size), return_index=True, return_inverse=True)
         labels = labels[first]
-    return contrasts(labels, [size]), ways.reshape(-1)
+    return contrasts(labels, [size]), ways
 
 
 def _reaching(value: float, drawn: FloatArray) -> int:
