@@ -139,8 +139,8 @@ def test_loss_under_a_change_that_both_share_takes_a_few_looks() -> None:
 
 
 def test_power_for_total_loss_over_seeds() -> None:
-    """40 of 40: with 95 % confidence at least 93 % are caught; the weakest is well past the line."""
-    weakest = min(judged(product.plain_reply, seed=seed).verdict.look_log10 for seed in range(100, 140))
+    """20 of 20: with 95 % confidence at least 86 % are caught; the weakest is well past the line."""
+    weakest = min(judged(product.plain_reply, seed=seed).verdict.look_log10 for seed in range(100, 120))
     assert weakest > STREAM + 1
 
 

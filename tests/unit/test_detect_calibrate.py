@@ -51,13 +51,13 @@ def test_the_smallest_shift_is_caught_in_four_of_five_cases(side: Side, looks: i
     shift = calibrate.smallest_shift(WEEK, side, LINE, looks)
     assert shift is not None
     rng, sign, spread = np.random.default_rng(5), -1.0 if side == "drop" else 1.0, evidence.likely_spread(WEEK)
-    caught, trials = 0, 400
+    caught, trials = 0, 200
     for _ in range(trials):
         mean = np.mean(WEEK) + spread / np.sqrt(len(WEEK)) * rng.standard_normal() + sign * shift
         path = (mean + spread * rng.standard_normal(looks)).tolist()
         caught += any(evidence.running(WEEK, path[:n], side).running_log10 >= LINE for n in range(1, looks + 1))
-    # two binomial errors, of this simulation and of the other, of about 2 % each
-    assert caught / trials == pytest.approx(calibrate.CHANCE, abs=3 * 0.031)
+    # two binomial errors, of this simulation of about 3 % and of the other of about 2 %
+    assert caught / trials == pytest.approx(calibrate.CHANCE, abs=3 * 0.037)
 
 
 def test_more_days_more_looks_and_calmer_days_see_smaller_shifts() -> None:

@@ -94,7 +94,7 @@ class TestNull:
     def test_evidence_is_honest_when_nothing_changed(self) -> None:
         """Mean e-value of a look at most 1; scores of days about standard normal."""
         looks, scores = [], []
-        for seed in range(40):
+        for seed in range(24):
             baseline = rounds(1000 + seed, product.right_reply, days=range(7), probes=12)
             found = seen(rounds(5000 + seed, product.right_reply, days=range(8, 9), probes=12), baseline)
             looks.append(found.look)
