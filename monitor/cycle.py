@@ -26,6 +26,7 @@ from monitor.records import (
     JUDGE_GRADER,
     PRODUCTION_SUITE,
     Alarm,
+    AlarmState,
     Answer,
     Arm,
     Baseline,
@@ -92,6 +93,8 @@ async def execute_run(house: House, run_id: int, *, at_once: bool = False) -> tu
     try:
         async with _heartbeat(house, run):
             suite = await suite_of(house, run)
+            if not await asyncio.to_thread(needed, house.store, run):
+                return await _conclude(house, run, suite)
             waiting_until = await _ask(house, run, suite, at_once=at_once)
             if waiting_until is not None:
                 await asyncio.to_thread(house.store.release, run.id, run.fence, waiting_until)
@@ -112,6 +115,16 @@ async def execute_run(house: House, run_id: int, *, at_once: bool = False) -> tu
     except Exception:
         await asyncio.to_thread(house.store.release, run.id, run.fence, house.clock() + TRY_AGAIN)
         raise
+
+
+def needed(store: Store, run: Run) -> bool:
+    """Whether the run is to be asked and judged: any but a fresh sample for which no alarm waits any more.
+
+    That one may have been asked during a fault that is over: it would raise anew what was cleared, and its scores would
+    count in the new evidence. A scheduled run that was asked before a clear and ends after it is judged and counts: its
+    batches are spread over a day, most of which may lie after the clear, and what it raises waits for a fresh sample.
+    """
+    return run.confirms is None or machine.awaited(store.open_alarms(run.target, run.suite), run.slot)
 
 
 async def _give_up(house: House, run: Run, error: CouldNotMeasure, *, patient: bool) -> tuple[Finding, ...] | None:
@@ -312,6 +325,10 @@ def detect(house: House, run: Run, outcome: RunOutcome, at: datetime, *, clears:
     """
     store = house.store
     seen = store.position(run.target, run.suite)
+    if not needed(store, run):
+        log.info("confirmation_not_needed", target=run.target, suite=run.suite, run=run.id, confirms=run.confirms)
+        waiting = any(one.state is AlarmState.RAISED for one in store.open_alarms(run.target, run.suite))
+        return Judged((), None, (), waiting, seen)  # what was raised since had no sample of its own while this ran
     context = None if outcome is RunOutcome.UNMEASURED else _context(house, run, seen.baseline_id)
     found = () if context is None else tuple(findings_for(compare(store, context)))
     before = {alarm.signal: alarm for alarm in store.open_alarms(run.target, run.suite)}
@@ -325,6 +342,8 @@ def moved(
 ) -> dict[str, Alarm]:
     """Signal -> its alarm after the run's findings; the very same object where nothing changed."""
     after = dict(before)
+    if run.confirms is not None and not machine.awaited(before.values(), run.slot):
+        return after
     for finding in found:
         alarm = machine.next_state(before.get(finding.signal), finding, at, clears=clears)
         if alarm is not None:

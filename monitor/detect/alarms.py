@@ -1,7 +1,7 @@
 """The one state machine of an alarm: raised, confirmed, cleared. Pure, so that replaying findings gives the same
 alarms."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -13,12 +13,17 @@ def next_state(alarm: Alarm | None, finding: Finding, at: datetime, *, clears: b
 
     ``alarm``: the open one, ``None`` where there is none. A ticket is confirmed as it is raised; a page waits for its
     fresh sample, which never clears it: an endpoint that fails every other time would raise and clear unheard for ever.
-    ``clears``: the run answered enough to show a recovery.
+    Nor does a fresh sample raise anything: asked during a fault, it may end when all is well again. What it adds to the
+    evidence, the next look raises. ``clears``: the run answered enough to show a recovery.
     """
     if alarm is None:
-        return _raised(finding, at) if finding.alarming else None
+        return _raised(finding, at) if finding.alarming and not finding.confirming else None
     if finding.confirming and wants_confirmation(alarm):
         return _confirmed(alarm, finding, at)
+    if _agrees_later(alarm, finding):
+        return replace(
+            alarm, state=AlarmState.CONFIRMED, confirmed_at=at, confirmed_run_id=finding.run_id, note=AGREED_LATER
+        )
     if clears and finding.recovered:
         return replace(alarm, state=AlarmState.CLEARED, cleared_at=at, cleared_run_id=finding.run_id)
     return alarm
@@ -27,6 +32,14 @@ def next_state(alarm: Alarm | None, finding: Finding, at: datetime, *, clears: b
 def wants_confirmation(alarm: Alarm) -> bool:
     """A page that is only raised, or one that an earlier fresh sample took for a ticket."""
     return alarm.state is AlarmState.RAISED or (alarm.severity is Severity.TICKET and alarm.note == DISAGREED)
+
+
+def awaited(alarms: Iterable[Alarm], asked_at: datetime) -> bool:
+    """Whether an alarm still waits for the fresh sample that was asked for at ``asked_at``.
+
+    Where none does, all that it was asked for is cleared or confirmed; what was raised since is another matter.
+    """
+    return any(wants_confirmation(alarm) and alarm.raised_at <= asked_at for alarm in alarms)
 
 
 def to_confirm(alarms: Sequence[Alarm], found: Sequence[Finding]) -> bool:
@@ -49,8 +62,23 @@ def cleared_by_hand(alarm: Alarm, who: str, why: str, at: datetime) -> Alarm:
 
 
 AGREED = "A fresh sample, asked at once, agrees."
+AGREED_LATER = "A later look agrees."
 DISAGREED = "A fresh sample, asked at once, does not agree: a ticket, not a page, until one does."
 NOT_ASKED = "Not confirmed: no fresh sample could be asked (budget spent, or no answer)."
+
+
+def _agrees_later(alarm: Alarm, finding: Finding) -> bool:
+    """Whether a look, all of it asked after the page was raised, does what its fresh sample has not come to do.
+
+    So no page hangs as raised for days. One asked beside the raising run is no fresh sample, whenever it ends.
+    """
+    later = alarm.state is AlarmState.RAISED and finding.window_start > alarm.raised_at
+    return later and _agrees(finding)
+
+
+def _agrees(finding: Finding) -> bool:
+    """The evidence is still over the line with the sample in it, and the sample itself speaks for it."""
+    return finding.alarming and finding.look_log10 >= 0
 
 
 def _raised(finding: Finding, at: datetime) -> Alarm:
@@ -69,8 +97,7 @@ def _raised(finding: Finding, at: datetime) -> Alarm:
 
 
 def _confirmed(alarm: Alarm, finding: Finding, at: datetime) -> Alarm:
-    """Agreed: the evidence is still over the line with the fresh sample in it, and the sample itself speaks for it."""
-    agrees = finding.alarming and finding.look_log10 >= 0
+    agrees = _agrees(finding)
     return replace(
         alarm,
         state=AlarmState.CONFIRMED,

@@ -91,18 +91,22 @@ def _looks(
     for signal, _, cleared in _alarms(connection, target, suite):
         if cleared is not None and _below(cleared, limit):
             since[signal] = max(since[signal], cleared)
+    confirmed = verdict.alias()
     before: ColumnElement[bool] = verdict.c.seq > 0 if limit is None else verdict.c.seq < limit
     rows = connection.execute(
-        select(finding.c.signal, verdict.c.seq, finding.c.scores)
+        select(finding.c.signal, verdict.c.seq, finding.c.scores, func.coalesce(confirmed.c.seq, verdict.c.seq))
         .join(verdict, verdict.c.run_id == finding.c.run_id)
         .join(run, run.c.id == finding.c.run_id)
+        .join(confirmed, confirmed.c.run_id == run.c.confirms, isouter=True)
         .where(verdict.c.target == target, verdict.c.suite == suite, verdict.c.baseline_id == baseline_id, before)
         .where(_counts())
         .order_by(verdict.c.seq)
     )
     found: dict[str, list[tuple[int, Mapping[str, float]]]] = defaultdict(list)
-    for signal, seq, scores in rows:
-        if seq > since[signal]:
+    for signal, seq, scores, asked in rows:
+        # A fresh sample is forgotten with the look that asked for it: of another signal's alarm, which was cleared
+        # before the sample ended, it would bring scores of the fault into the new evidence.
+        if asked > since[signal]:
             found[signal].append((seq, scores))
     return found
 

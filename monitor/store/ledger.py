@@ -56,7 +56,9 @@ def _workable(now: datetime) -> Any:
 
 
 def due_runs(connection: Connection, now: datetime, limit: int) -> list[Run]:
-    due = select(run).where(_workable(now), run.c.next_at <= now).order_by(run.c.next_at, run.c.id).limit(limit)
+    """Fresh samples first, a page waits for them; then those that wait longest."""
+    order = (run.c.confirms.is_(None), run.c.next_at, run.c.id)
+    due = select(run).where(_workable(now), run.c.next_at <= now).order_by(*order).limit(limit)
     return [to_run(found) for found in connection.execute(due)]
 
 

@@ -104,7 +104,7 @@ class Store(ScrapeReads, HistoryReads):
             return ledger.latest_slots(c)
 
     def due_runs(self, now: datetime, limit: int = 10_000) -> list[Run]:
-        """Runs with something to do and nobody at it, longest waiting first."""
+        """Runs with something to do and nobody at it: those that confirm a page, then the longest waiting."""
         with self._database.read() as c:
             return ledger.due_runs(c, now, limit)
 

@@ -56,6 +56,13 @@ def test_due_runs_are_those_whose_time_has_come_and_that_nobody_holds(store: Sto
     assert store.due_runs(SLOT - SECOND) == []
 
 
+def test_a_run_that_confirms_a_page_overtakes_those_that_wait_longer(store: Store) -> None:
+    waiting = [make_run(store, SLOT + number * SECOND).id for number in range(2)]
+    fresh = store.ensure_run("bot", "support", NOW, 1, "digest", NOW, scheduled=False, confirms=waiting[0])
+    assert due(store, NOW) == [fresh.id, *waiting]
+    assert [run.id for run in store.due_runs(NOW, limit=1)] == [fresh.id]
+
+
 def test_a_lease_keeps_others_out_until_it_expires(store: Store) -> None:
     first = claimed(store)
     assert (first.status, first.attempt, first.fence) == ("running", 1, 1)

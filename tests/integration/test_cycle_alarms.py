@@ -11,6 +11,7 @@ from monitor.app import ensure_run, run_now
 from monitor.cycle import LEASE, House, compare, detect, execute_run, line_log10
 from monitor.detect import alarms as machine
 from monitor.detect import findings_for
+from monitor.recompute import recompute
 from monitor.records import Alarm, AlarmState, Finding, Run, RunOutcome, Severity
 from tests.daemon import AFTER, HEALTHY, LOST, SUITE, Clock, fresh_sample, house_of, one_day, write
 
@@ -211,6 +212,78 @@ async def test_a_daemon_killed_between_raised_and_confirmed_goes_on(armed_folder
         assert house.store.spent("bot", clock.at.date()).requests - asked == 2 * PROBES, (
             "only the judge was asked again"
         )
+
+
+async def cut_off(house: House) -> Run:
+    """The fresh sample, its answers recorded and its judge not heard when the daemon is stopped."""
+    fresh = fresh_sample(house)
+    task = asyncio.create_task(execute_run(house, fresh.id))
+    while len(house.store.answered(fresh.id)) < 2 * PROBES:
+        await asyncio.sleep(0.02)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return fresh
+
+
+async def test_a_fresh_sample_that_ends_after_the_recovery_raises_nothing_and_leaves_nothing(
+    armed_folder: Path,
+) -> None:
+    clock = Clock(AFTER)
+    await raised(armed_folder, clock)
+    slow = [{**rule, "latency_seconds": 30} if rule["model"] == "judge" else rule for rule in LOST]
+    path = write(armed_folder, slow)
+    async with house_of(path, clock) as house:
+        fresh = await cut_off(house)
+    write(armed_folder, HEALTHY)
+    async with house_of(path, clock) as house:
+        await one_day(house, clock)
+        assert house.store.open_alarms("bot", "facts") == [], "cleared by the answers, all of them"
+        before = house.store.alarms("bot")
+        assert await execute_run(house, fresh.id) == ()
+        assert house.store.get_run(fresh.id).outcome is RunOutcome.MEASURED, "its answers were there"
+        assert (house.store.alarms("bot"), house.store.findings(run_id=fresh.id)) == (before, [])
+        assert house.store.due_runs(clock.at) == [], "nothing waits, nothing is asked"
+        found = {finding.signal: finding for finding in await one_day(house, clock)}
+        assert (found["adapter_loss"].looks, found["adapter_loss"].alarming) == (1, False)
+        again = recompute(house.store)
+        assert (again.differences, again.alarms_equal) == ([], again.alarms)
+
+
+async def test_what_is_raised_while_an_old_fresh_sample_hangs_gets_its_own(armed_folder: Path) -> None:
+    clock = Clock(AFTER)
+    await raised(armed_folder, clock)
+    path = write(armed_folder, HEALTHY)
+    async with house_of(path, clock) as house:
+        fresh = fresh_sample(house)
+        await one_day(house, clock)
+        assert house.store.open_alarms("bot", "facts") == []
+    write(armed_folder, LOST)
+    async with house_of(path, clock) as house:
+        await one_day(house, clock)
+        assert alarm_of(house).state is AlarmState.RAISED
+        asked = house.store.spent("bot", clock.at.date()).requests
+        assert await execute_run(house, fresh.id) == ()
+        assert alarm_of(house).state is AlarmState.RAISED, "it was asked for another fault"
+        assert house.store.spent("bot", clock.at.date()).requests == asked, "nothing is asked for nobody"
+        assert fresh_sample(house).confirms == fresh.id
+        await confirm(house)
+        assert (alarm_of(house).state, alarm_of(house).note) == (AlarmState.CONFIRMED, machine.AGREED)
+        assert recompute(house.store).differences == []
+
+
+async def test_a_later_look_confirms_where_the_fresh_sample_does_not_come(armed_folder: Path) -> None:
+    clock = Clock(AFTER)
+    await raised(armed_folder, clock)
+    async with house_of(armed_folder / "cliffwatch.yaml", clock) as house:
+        fresh = fresh_sample(house)
+        found = {finding.signal: finding for finding in await one_day(house, clock)}
+        page = alarm_of(house)
+        assert (page.state, page.severity, page.note) == (AlarmState.CONFIRMED, Severity.PAGE, machine.AGREED_LATER)
+        assert page.confirmed_run_id == found["adapter_loss"].run_id
+        assert not any(machine.awaited([alarm], fresh.slot) for alarm in house.store.open_alarms("bot", "facts"))
+        assert await execute_run(house, fresh.id) == ()
+        assert alarm_of(house) == page
+        assert recompute(house.store).differences == []
 
 
 async def test_the_comparison_can_be_made_again_from_the_store(armed_folder: Path) -> None:

@@ -290,6 +290,25 @@ class TestAlarms:
         confirmed = self.step(alarm, finding(confirming=True))
         assert alarms.next_state(confirmed, finding(confirming=True, alarming=False), LATER, clears=True) is confirmed
 
+    def test_a_later_look_that_agrees_is_a_fresh_sample_too(self) -> None:
+        after = finding(run_id=7, window_start=LATER)
+        agreed = self.step(self.raised(), after)
+        assert (agreed.state, agreed.severity, agreed.note) == (AlarmState.CONFIRMED, Severity.PAGE, alarms.AGREED_LATER)
+        assert agreed.confirmed_run_id == 7
+        assert not alarms.to_confirm([agreed], [after]), "somebody is awake; nothing more to ask"
+        against = finding(run_id=7, window_start=LATER, look_log10=-0.1)
+        assert self.step(self.raised(), against).state is AlarmState.RAISED
+        assert alarms.to_confirm([self.raised()], [against])
+        ticket = self.step(self.raised(), finding(confirming=True, alarming=False))
+        assert self.step(ticket, after) is ticket, "what a fresh sample denied, only a fresh sample grants"
+
+    def test_a_fresh_sample_raises_nothing_and_is_for_what_was_raised_before_it(self) -> None:
+        assert alarms.next_state(None, finding(confirming=True), LATER, clears=True) is None
+        alarm = self.raised()
+        assert alarms.awaited([alarm], AT)
+        assert not alarms.awaited([replace(alarm, raised_at=LATER)], AT)
+        assert not alarms.awaited([alarms.unconfirmable(alarm, 6, LATER)], LATER)
+
     def test_recovery_clears_if_the_run_can_show_it(self) -> None:
         alarm, well = self.raised(), finding(alarming=False, recovered=True, run_id=9)
         assert alarms.next_state(alarm, well, LATER, clears=False) is alarm
