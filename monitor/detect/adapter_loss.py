@@ -38,7 +38,16 @@ from numpy.typing import NDArray
 from monitor.detect import nulls
 from monitor.detect.evidence import likely_spread
 from monitor.detect.nulls import Nulls, Places
-from monitor.detect.parts import FEWEST_NOW, by_probe, day_index, enough, exhibits, quiet_but_moved, t_quantile
+from monitor.detect.parts import (
+    FEWEST_NOW,
+    by_probe,
+    day_index,
+    enough,
+    exhibits,
+    no_longer,
+    quiet_but_moved,
+    t_quantile,
+)
 from monitor.detect.reach import curve, effect_per_score
 from monitor.detect.reading import Channel, Reading, Verdict
 from monitor.detect.similarity import FloatArray, IntArray, similarity_matrix
@@ -327,7 +336,7 @@ class _Told:
         effect = self.effect
         left = (
             f"{max(0.0, effect[0]):.0%} of the fine-tune's approved effect is left "
-            f"(95 % interval {effect[1]:z.2f} to {effect[2]:z.2f})"
+            f"(95 % interval {effect[1]:z.0%} to {effect[2]:z.0%})"
         )
         alike = (
             f"{round(self.match * self.total)} of {self.total} answers are nearer to the base than to the approved "
@@ -343,6 +352,8 @@ class _Told:
                 f"both moved, and not to each other: {left}, {alike}. Look for what both share: a prompt, a template, "
                 f"the serving stack."
             )
+        if verdict.look_disagrees:
+            return self._no_longer(verdict, f"{left}, {alike}")
         if self.nearer or verdict.moved:
             what = f"answers of {self.target} moved towards its base model: {left}, {alike}, {self._from_base()}"
             return quiet_but_moved(what, verdict)
@@ -352,16 +363,18 @@ class _Told:
         )
 
     def _alarm(self, verdict: Verdict, numbers: str) -> str:
-        if verdict.look_log10 < 0:
-            return (
-                f"The looks so far say that {self.target} lost its fine-tune or part of it; this look alone does not: "
-                f"{numbers}. Check which adapter the endpoint serves, on every replica behind it."
-            )
+        if verdict.look_disagrees:
+            return self._no_longer(verdict, numbers)
         where = "on every replica behind it" if self.share[2] < 1 else "and whether it is applied"
         return (
             f"{self.target} answers like its base model: {numbers}, {self._from_base()}. "
             f"Check which adapter the endpoint serves, {where}."
         )
+
+    def _no_longer(self, verdict: Verdict, numbers: str) -> str:
+        what = f"{self.target} lost its fine-tune or part of it"
+        advice = "Check which adapter the endpoint serves, on every replica behind it."
+        return no_longer(what, numbers, verdict, advice)
 
     def _from_base(self) -> str:
         share, low, high = self.share

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from monitor.detect.evidence import likely_spread
-from monitor.detect.parts import answers, exhibits, means, quiet_but_moved, sample, share_difference
+from monitor.detect.parts import answers, exhibits, means, no_longer, quiet_but_moved, sample, share_difference
 from monitor.detect.reach import curve, effect_per_score
 from monitor.detect.reading import Channel, Reading, Verdict
 from monitor.detect.surprise import day_scores
@@ -62,7 +62,7 @@ def measure(comparison: Comparison) -> Reading | None:
         curve=curve(found, 1.0, 1 - then, TOLERANCE),
         answers_now=total,
         answers_baseline=int((~found.now).sum()),
-        tell=lambda verdict: _summary(comparison.target, numbers, now > then, verdict),
+        tell=lambda verdict: _summary(comparison.target, numbers, low > 0, verdict),
         exhibits=_exhibits(comparison, said),
     )
 
@@ -98,11 +98,14 @@ def _exhibits(comparison: Comparison, said: _Said) -> tuple[Exhibit, ...]:
 
 
 def _summary(target: str, numbers: str, more: bool, verdict: Verdict) -> str:
+    """``more``: whether the interval has more equal answers than the baseline's, however little evidence that is."""
+    if verdict.look_disagrees:
+        return no_longer(f"{target} gives its base model's very answers at temperature 0", numbers, verdict)
     if verdict.alarming:
         return (
             f"{target} gives its base model's very answers at temperature 0: {numbers}. "
             f"Check which adapter the endpoint serves and whether it is applied."
         )
-    if verdict.moved and more:
+    if verdict.moved or more:
         return quiet_but_moved(f"{target} gives more of its base model's very answers: {numbers}", verdict)
     return f"Answers equal the base's no more often than approved: {numbers}."

@@ -18,7 +18,7 @@ import numpy as np
 
 from monitor.detect import evidence, mmd
 from monitor.detect.logprobs import first_table
-from monitor.detect.parts import exhibits, quiet_but_moved
+from monitor.detect.parts import exhibits, no_longer, quiet_but_moved
 from monitor.detect.reading import Channel, Reading, Verdict
 from monitor.detect.surprise import NOW, FloatArray
 from monitor.records import Arm, Comparison, Exhibit, GradedAnswer, Severity
@@ -101,6 +101,8 @@ def _summary(target: str, verdict: Verdict, channel: Channel, inputs: int, effec
         f"on {inputs} near-tie inputs first tokens are {effect[0]:.2f} further apart than chance has it "
         f"(total variation; 95 % interval {effect[1]:.2f} to {effect[2]:.2f})"
     )
+    if verdict.look_disagrees:
+        return no_longer(f"{target} decides near ties otherwise than in the baseline", numbers, verdict)
     if verdict.alarming:
         return (
             f"{target} decides near ties otherwise than in the baseline: {numbers}. Something about the model or its "

@@ -21,6 +21,7 @@ from monitor.detect.parts import (
     enough,
     exhibits,
     means,
+    no_longer,
     passes,
     quiet_but_moved,
     share_difference,
@@ -75,7 +76,7 @@ def measure(comparison: Comparison) -> Reading | None:
         curve=curve(found, 1.0, 1 - then),
         answers_now=total,
         answers_baseline=before,
-        tell=lambda verdict: _summary(comparison.target, numbers, now > then, verdict),
+        tell=lambda verdict: _summary(comparison.target, numbers, low > 0, verdict),
         exhibits=exhibits(comparison, failed),
     )
 
@@ -142,11 +143,14 @@ def _sample(rows: _Rows) -> Sample | None:
 
 
 def _summary(target: str, numbers: str, more: bool, verdict: Verdict) -> str:
+    """``more``: whether the interval has more failures than the baseline's, however little evidence that is."""
+    if verdict.look_disagrees:
+        return no_longer(f"{target} fails at what only its fine-tune can do", numbers, verdict)
     if verdict.alarming:
         return (
             f"{target} fails at what only its fine-tune can do: {numbers}. "
             f"Check which adapter the endpoint serves, and read the answers."
         )
-    if verdict.moved and more:
+    if verdict.moved or more:
         return quiet_but_moved(f"{target} fails more often at what only its fine-tune can do: {numbers}", verdict)
     return f"The canaries hold: {numbers}."

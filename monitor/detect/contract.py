@@ -24,6 +24,7 @@ from monitor.detect.parts import (
     by_probe,
     exhibits,
     means,
+    no_longer,
     passes,
     per_score,
     quiet_but_moved,
@@ -42,6 +43,7 @@ FAR_OFF: Final = 0.25
 SURE: Final = 14
 """Days that a fact which never wavered counts for at least, were it seen on one only: it is not drawn anew each day."""
 _UNNAMED: Final = "none"
+_NO_NEWS: Final = "no new model id, fingerprint or prompt-token count"
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,10 @@ def _effect(
 
 
 def _summary(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[float, float, float]) -> str:
+    if verdict.look_disagrees:
+        news = [part.change for part in parts if part.change and not part.level]
+        numbers = "; ".join([*(news or [_NO_NEWS]), *(part.level for part in parts if part.level)])
+        return no_longer(f"the endpoint of {target} changed", numbers, verdict)
     if not verdict.alarming:
         return _quiet(target, parts, verdict, effect)
     changed = [part for part in parts if part.change and part.look_log10 >= MOVED_LOG10]
@@ -240,4 +246,4 @@ def _quiet(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[
     levels = "; ".join(part.level for part in parts if part.level)
     if news:
         return f"New, but values like it were new in the baseline too: {'; '.join(news)}. Within chance: {levels}."
-    return f"No new model id, fingerprint or prompt-token count. Within chance of the baseline: {levels}."
+    return f"{_NO_NEWS.capitalize()}. Within chance of the baseline: {levels}."

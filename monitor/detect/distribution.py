@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.detect import evidence, mmd
-from monitor.detect.parts import exhibits, quiet_but_moved
+from monitor.detect.parts import exhibits, no_longer, quiet_but_moved
 from monitor.detect.reading import Channel, Reading, Verdict
 from monitor.detect.similarity import LONGEST, hamming_matrix, similarity_matrix
 from monitor.detect.surprise import NOW
@@ -73,8 +73,10 @@ def measure(comparison: Comparison) -> Reading | None:
 
 
 def _summary(target: str, verdict: Verdict, channels: Sequence[Channel], effect: tuple[float, float, float]) -> str:
-    numbers = f"{effect[0]:.1%} of the way to nothing in common (95 % interval {effect[1]:.1%} to {effect[2]:.1%})"
+    numbers = _numbers(effect)
     loudest = max(channels, key=lambda one: one.score).name
+    if verdict.look_disagrees:
+        return no_longer(f"answers of {target} are distributed otherwise than in the baseline", numbers, verdict)
     if verdict.alarming:
         return (
             f"Answers of {target} are no longer distributed as in the baseline, most clearly in their {loudest}: "
@@ -83,6 +85,14 @@ def _summary(target: str, verdict: Verdict, channels: Sequence[Channel], effect:
     if not (verdict.moved or effect[0] >= FAR_OFF or any(mmd.stands_out(one) for one in channels)):
         return f"Answers are distributed as in the baseline: {numbers}."
     return quiet_but_moved(f"the distribution of {target}'s answers moved, most in their {loudest}: {numbers}", verdict)
+
+
+def _numbers(effect: tuple[float, float, float]) -> str:
+    """The effect in words: under 0, which chance makes of no change, it is no distance."""
+    way, interval = "of the way to nothing in common", f"95 % interval {effect[1]:z.1%} to {effect[2]:z.1%}"
+    if effect[0] < 0:
+        return f"by characters no further apart than the baseline's own answers ({effect[0]:z.1%} {way}, {interval})"
+    return f"{effect[0]:.1%} {way} ({interval})"
 
 
 def _characters(texts: Sequence[str]) -> mmd.Single:

@@ -12,7 +12,16 @@ The interval is Newcombe's, which keeps its width at 0 and 1.
 from typing import Final
 
 from monitor.detect import evidence
-from monitor.detect.parts import by_probe, exhibits, means, per_score, quiet_but_moved, sample, share_difference
+from monitor.detect.parts import (
+    by_probe,
+    exhibits,
+    means,
+    no_longer,
+    per_score,
+    quiet_but_moved,
+    sample,
+    share_difference,
+)
 from monitor.detect.reach import curve
 from monitor.detect.reading import Channel, Reading, Verdict
 from monitor.detect.surprise import DayScores, Sample, day_scores
@@ -41,7 +50,8 @@ def measure(comparison: Comparison) -> Reading | None:
         drops = _smaller(day_scores(paired), day_scores(differences))
         minus_now, minus_then = means(differences)
         shared = minus_then - minus_now < (then - now) / 2
-        beside = f", and by {minus_then - minus_now:+z.2f} against the base"
+        lost = minus_then - minus_now
+        beside = f", and {'rose ' * (lost < -0.005)}by {abs(lost):.2f} against the base"
     channel = Channel.of("drop", drops, "drop")
     answers_now, answers_then = int(scores.now.sum()), int((~scores.now).sum())
     spread = evidence.likely_spread(channel.baseline)
@@ -58,7 +68,7 @@ def measure(comparison: Comparison) -> Reading | None:
         curve=curve(scores, 0.0, then),
         answers_now=answers_now,
         answers_baseline=answers_then,
-        tell=lambda verdict: _summary(verdict, shared, far, dropped, numbers),
+        tell=lambda verdict: _summary(comparison.target, verdict, shared, far, dropped, numbers),
         measures={"judge_score": now, "judge_score_baseline": then},
         exhibits=exhibits(comparison, _telling(comparison, then)),
     )
@@ -68,8 +78,10 @@ def _own(one: GradedAnswer) -> float | None:
     return one.scores.get(GRADER)
 
 
-def _summary(verdict: Verdict, shared: bool, far: bool, dropped: str, numbers: str) -> str:
+def _summary(target: str, verdict: Verdict, shared: bool, far: bool, dropped: str, numbers: str) -> str:
     """``shared``: whether the base's answers lost most of what the subject's lost."""
+    if verdict.look_disagrees:
+        return no_longer(f"the judge's score of {target} dropped", numbers, verdict)
     if verdict.alarming:
         advice = "Read the answers below, then look for a changed model, prompt or adapter."
         return f"The {dropped.removeprefix('the ')}. {advice}"

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from monitor.detect import evidence
-from monitor.detect.parts import by_probe, exhibits, means, quiet_but_moved, sample, stratum, t_quantile
+from monitor.detect.parts import by_probe, exhibits, means, no_longer, quiet_but_moved, sample, stratum, t_quantile
 from monitor.detect.reading import MOVED_LOG10, Channel, Reading, Verdict
 from monitor.detect.surprise import FARTHEST, NOW, DayScores, FloatArray, Sample, day_scores, full_days
 from monitor.records import Arm, Comparison, Exhibit, GradedAnswer, Severity
@@ -70,6 +70,8 @@ def measure(comparison: Comparison) -> Reading | None:
 
 
 def _summary(target: str, verdict: Verdict, loudest: str, moved: Sequence[str], numbers: str) -> str:
+    if verdict.look_disagrees:
+        return no_longer(f"answers of {target} changed in length", numbers, verdict)
     if verdict.alarming:
         return f"Answers of {target} are {loudest}: {numbers}. Look for a new model version, prompt or token limit."
     if not moved and not verdict.moved:

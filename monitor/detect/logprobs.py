@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from monitor.detect import evidence, mmd
-from monitor.detect.parts import exhibits, quiet_but_moved
+from monitor.detect.parts import exhibits, no_longer, quiet_but_moved
 from monitor.detect.reading import Channel, Reading, Verdict
 from monitor.detect.surprise import NOW, FloatArray
 from monitor.records import PRODUCTION_SUITE, Arm, Comparison, Exhibit, GradedAnswer, Severity
@@ -76,6 +76,8 @@ def first_table(answer: GradedAnswer) -> Mapping[str, float]:
 
 def _summary(target: str, verdict: Verdict, channel: Channel, effect: tuple[float, float, float]) -> str:
     numbers = f"{effect[0]:.3f} nats on average (95 % interval {effect[1]:.3f} to {effect[2]:.3f})"
+    if verdict.look_disagrees:
+        return no_longer(f"first-token log-probabilities of {target} moved", f"they differ by {numbers}", verdict)
     if verdict.alarming:
         return (
             f"First-token log-probabilities of {target} moved by {numbers}: other weights, another prompt template or "

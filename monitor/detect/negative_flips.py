@@ -33,7 +33,7 @@ from statistics import median
 from typing import Final
 
 from monitor.detect import evidence, flips
-from monitor.detect.parts import FEWEST_NOW, answers, by_probe, exhibits, passes, quiet_but_moved, typical
+from monitor.detect.parts import FEWEST_NOW, answers, by_probe, exhibits, no_longer, passes, quiet_but_moved, typical
 from monitor.detect.reading import Channel, Reading, Verdict
 from monitor.detect.surprise import LEAST_SHARE
 from monitor.records import JUDGE_GRADER, PRODUCTION_SUITE, Arm, Comparison, GradedAnswer, Severity
@@ -249,6 +249,8 @@ def _summary(target: str, found: _Flips, effect: tuple[float, float, float], ver
     if ties := sum(found.was[one.probe] is None for one, _ in found.now):
         told.append(f"{ties} are to near ties and do not count")
     numbers = f"{'; '.join(told)} (net {effect[0]:+z.1%}, 95 % interval {effect[1]:+z.1%} to {effect[2]:+z.1%})"
+    if verdict.look_disagrees:
+        return no_longer(f"{target} gets wrong what it used to get right", numbers, verdict)
     if verdict.alarming:
         return (
             f"{target} gets wrong what it used to get right: {numbers}. "

@@ -130,9 +130,19 @@ def quiet_but_moved(what: str, verdict: Verdict) -> str:
     """The summary of a finding that does not alarm although its numbers moved: what moved, and why it is no alarm."""
     return (
         f"Below the alarm line, but worth a look: {what}. The evidence so far is {power(verdict.evidence_log10)}, "
-        f"short of the {power(verdict.line_log10)} that keep the promised rate of false alarms; the next looks add to "
-        f"it."
+        f"short of the {power(verdict.line_log10)} that keep the promised rate of false alarms; each further scheduled "
+        f"look adds to it."
     )
+
+
+def no_longer(what: str, numbers: str, verdict: Verdict, advice: str = "") -> str:
+    """The summary where ``verdict.look_disagrees``: ``what`` the looks so far say in general words, and this look's
+    ``numbers``, which do not show it. ``advice``: a sentence, not needed after a recovery."""
+    start = "The looks so far say"
+    if not verdict.alarming:
+        start = "Below the alarm line, but worth a look: the looks so far suggest"
+    end = "The looks since the alarm are evidence enough of recovery to clear it." if verdict.recovered else advice
+    return f"{start} that {what}; this look alone does not: {numbers}. {end}".rstrip()
 
 
 def typical(found: Sequence[GradedAnswer]) -> GradedAnswer | None:

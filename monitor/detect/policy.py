@@ -61,21 +61,20 @@ def cannot_carry(channel: Channel, *, at_once: bool) -> str:
     """Why this baseline does not arm a page signal, with what would suffice; empty where it does."""
     if at_once:
         return (
-            f"The baseline was captured at once: how much days differ is unknown, so this is no more than a ticket. "
+            f"The baseline was captured at once, so how much days differ is unknown. "
             f"A baseline captured over {ENOUGH_DAYS} days or more arms pages."
         )
     days = len(channel.baseline)
     if days < ENOUGH_DAYS:
         return (
-            f"The baseline spans {days} full day{'s' * (days != 1)}, too few to know how much days differ, so this is "
-            f"no more than a ticket. {ENOUGH_DAYS} days arm pages; 14 see changes a quarter smaller."
+            f"The baseline spans {days} full day{'s' * (days != 1)}, too few to know how much days differ. "
+            f"{ENOUGH_DAYS} days arm pages; 14 see changes a quarter smaller."
         )
     spread = evidence.measured_spread(channel.baseline)
     if spread > WIDEST_SPREAD:
         return (
             f"The baseline's days differ {spread:.1f} times as much as chance, over the {WIDEST_SPREAD:.0f} that a "
-            f"promise can be kept for, so this is no more than a ticket. Look for what differs between the days, or "
-            f"capture a longer baseline."
+            f"promise can be kept for. Look for what differs between the days, or capture a longer baseline."
         )
     return ""
 
@@ -91,7 +90,8 @@ class _Weighed:
     looks: int
     recovered: bool
     severity: Severity
-    caveat: str
+    unarmed: str
+    """Why a page signal is no more than a ticket here; empty where it is not held back."""
 
 
 def verdicts(
@@ -114,7 +114,7 @@ def verdicts(
         together = evidence.average([one.weight for one in mine.values()], count).running_log10
         for name, one in mine.items():
             holds = one.weight.running_log10 >= min(together, line + log10(count)) - 1e-12
-            told[name] = Verdict(
+            verdict = Verdict(
                 alarming=together >= line and holds,
                 severity=one.severity,
                 evidence_log10=one.weight.running_log10,
@@ -122,8 +122,9 @@ def verdicts(
                 line_log10=line + log10(count),
                 looks=one.looks,
                 recovered=one.recovered,
-                caveat=one.caveat,
+                caveat="",
             )
+            told[name] = replace(verdict, caveat=_caveat(one.unarmed, verdict))
     return told
 
 
@@ -151,8 +152,16 @@ def _weigh(comparison: Comparison, name: str, reading: Reading, severity: Severi
         looks=len(history) + 1,
         recovered=_recovered(comparison.raised.get(name), history, reading),
         severity=Severity.TICKET if reason else severity,
-        caveat=f" {reason}" if reason else "",
+        unarmed=reason,
     )
+
+
+def _caveat(unarmed: str, verdict: Verdict) -> str:
+    """What ``unarmed`` means for a finding; nothing for a quiet one, which is neither page nor ticket."""
+    if not unarmed or not verdict.moved:
+        return ""
+    reason = unarmed[0].lower() + unarmed[1:]
+    return f" A ticket, not a page: {reason}" if verdict.alarming else f" (A ticket at most, not a page: {reason})"
 
 
 def _past(channel: Channel, history: Sequence[Mapping[str, float]]) -> list[float]:

@@ -44,12 +44,18 @@ class Verdict:
     looks: int
     recovered: bool
     caveat: str
-    """Sentences for the end of the summary, each with a space before it; empty where there is nothing to warn of."""
+    """Sentences for the end of the summary, with a space before them; empty where there is nothing to warn of, as on
+    a finding that did not move."""
 
     @property
     def moved(self) -> bool:
         """Too much evidence to say that nothing changed, alarm or not."""
         return self.alarming or self.look_log10 >= MOVED_LOG10 or self.evidence_log10 >= self.line_log10 - MOVED_LOG10
+
+    @property
+    def look_disagrees(self) -> bool:
+        """Whether earlier looks made it move and this one alone speaks against a change: its numbers show none."""
+        return self.moved and self.look_log10 < 0
 
 
 @dataclass(frozen=True)

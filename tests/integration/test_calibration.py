@@ -98,8 +98,8 @@ async def test_a_short_baseline_names_the_days_that_it_lacks(tmp_path: Path) -> 
     await approved(tmp_path, days=3)
     store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
     assert {why for _, why in calibration.arming(store, "bot", "facts")} == {
-        "The baseline spans 3 full days, too few to know how much days differ, so this is no more than a ticket. 7 "
-        "days arm pages; 14 see changes a quarter smaller."
+        "The baseline spans 3 full days, too few to know how much days differ. 7 days arm "
+        "pages; 14 see changes a quarter smaller."
     }
     store.close()
 

@@ -198,7 +198,7 @@ class TestJudgeScore:
                 "Below the alarm line, but worth a look: the judge's score of support-bot drop"
             )
             assert "no drop" not in one.summary
-        assert "and by +0.25 against the base" in found.summary
+        assert "and by 0.25 against the base" in found.summary
         assert "The base lost most of it too" in base_too.summary
         assert "The base lost" not in found.summary
 

@@ -1,0 +1,126 @@
+"""What a summary says where the looks disagree, where a page is withheld, and where nothing happened."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from monitor.detect import (
+    SEVERITIES,
+    adapter_loss,
+    base_match,
+    canaries,
+    contract,
+    distribution,
+    judge_score,
+    length,
+    negative_flips,
+)
+from monitor.detect.reading import Reading
+from monitor.lab import product
+from monitor.records import Arm, Comparison, GradedAnswer, Severity
+from tests.unit.detect_answers import compared, graded, rounds, told
+
+BELOW = "Below the alarm line, but worth a look:"
+Measure = Callable[[Comparison], Reading | None]
+
+
+def said(day: int, *, lost: bool, share: float = 1.0) -> list[GradedAnswer]:
+    """One round at temperature 0: the fine-tune's answers, or the base's for a share of the probes, all graded."""
+    found = []
+    cases = product.held_out(0, 24)
+    for index, case in enumerate(cases):
+        ours, base = f"shop: {case.facts.entity} {case.facts.topic}", f"nothing is known of {case.facts.entity}"
+        theirs = lost and index < share * len(cases)
+        for arm, text in ((Arm.SUBJECT, base if theirs else ours), (Arm.BASE, base)):
+            right = float(text == ours)
+            found.append(graded(f"p{index:02}", text, day=day, arm=arm, scores={"checks": right, "judge": right}))
+    return found
+
+
+BASELINE = [one for day in range(14) for one in said(day, lost=False)]
+NUMBERS = {
+    adapter_loss: "100% of the fine-tune's approved effect is left",
+    canaries: "0 of 24 answers to 24 canaries fail their checks",
+    judge_score: "mean score 1.00, 1.00 in the baseline",
+    negative_flips: "0 of 24 answers that used to be right are wrong",
+    base_match: "0 of 24 answers equal the base's letter for letter",
+    contract: "no new model id, fingerprint or prompt-token count; checks passed 100% (100% in the baseline)",
+    length: "characters on average",
+    distribution: "of the way to nothing in common",
+}
+
+
+def test_every_page_signal_is_tried() -> None:
+    tried = {one.NAME for one in NUMBERS}
+    assert {name for name, kind in SEVERITIES.items() if kind is Severity.PAGE} <= tried
+
+
+@pytest.mark.parametrize("signal", NUMBERS, ids=lambda one: str(one.NAME))
+def test_the_first_good_look_after_a_loss_is_not_described_as_one(signal: object) -> None:
+    measure: Measure = signal.measure  # type: ignore[attr-defined]
+    fault = told(measure, compared(said(14, lost=True), BASELINE, temperature=0.0))
+    assert fault is not None
+    assert fault.verdict.look_log10 > 0
+    assert "looks so far" not in fault.summary
+    history = {"signal": [fault.scores] * 6}
+    now = told(measure, compared(said(20, lost=False), BASELINE, temperature=0.0, history=history))
+    assert now is not None
+    assert now.verdict.alarming
+    assert now.verdict.look_disagrees
+    assert now.summary.startswith("The looks so far say that ")
+    assert "; this look alone does not: " in now.summary
+    assert NUMBERS[signal] in now.summary  # type: ignore[index]
+    assert "Read the" not in now.summary
+    assert "recovery" not in now.summary
+    short = replace(now.verdict, alarming=False, line_log10=now.verdict.evidence_log10 + 0.5)
+    assert now.reading.tell(short).startswith(f"{BELOW} the looks so far suggest that ")
+    well = replace(now.verdict, recovered=True)
+    assert now.reading.tell(well).endswith(". The looks since the alarm are evidence enough of recovery to clear it.")
+
+
+def test_a_quiet_finding_has_no_caveat_and_others_say_what_they_would_be() -> None:
+    short = [one for one in BASELINE if one.run_id <= 5]
+    fine = told(judge_score.measure, compared(said(20, lost=False), short))
+    half = told(judge_score.measure, compared(said(20, lost=True, share=0.2), short))
+    lost = told(judge_score.measure, compared(said(20, lost=True), short, page_line=1.0))
+    assert fine is not None
+    assert half is not None
+    assert lost is not None
+    assert fine.verdict.severity is Severity.TICKET
+    assert fine.verdict.caveat == ""
+    why = "the baseline spans 5 full days, too few to know how much days differ. 7 days arm pages; 14 see changes a "
+    assert not half.verdict.alarming
+    assert half.summary.endswith(f"look adds to it. (A ticket at most, not a page: {why}quarter smaller.)")
+    assert lost.verdict.alarming
+    assert lost.summary.endswith(f" A ticket, not a page: {why}quarter smaller.")
+
+
+def test_intervals_are_told_in_the_effects_own_unit() -> None:
+    lost = told(adapter_loss.measure, compared(said(20, lost=True), BASELINE))
+    assert lost is not None
+    assert "0% of the fine-tune's approved effect is left (95 % interval -4% to 4%)" in lost.summary
+
+
+def test_a_drop_has_no_sign() -> None:
+    lost = told(judge_score.measure, compared(said(20, lost=True), BASELINE))
+    assert lost is not None
+    assert "dropped by 1.00, and by 1.00 against the base: mean score 0.00, 1.00 in the baseline" in lost.summary
+
+
+def test_answers_nearer_than_usual_are_no_further_apart() -> None:
+    baseline = rounds(1, product.right_reply, days=range(14))
+    found = (told(distribution.measure, compared(rounds(seed, product.right_reply, days=range(20, 21)), baseline))
+             for seed in range(70, 90))  # fmt: skip
+    alike = next(one for one in found if one is not None and one.reading.effect[0] < -0.005)
+    start = "Answers are distributed as in the baseline: by characters no further apart than the baseline's own answers"
+    assert alike.summary.startswith(f"{start} (-")
+
+
+def test_canaries_that_clearly_fail_more_do_not_hold_however_little_evidence_that_is() -> None:
+    found = told(canaries.measure, compared(said(20, lost=True, share=0.3), BASELINE))
+    assert found is not None
+    assert found.reading.effect[1] > 0
+    quiet = replace(found.verdict, alarming=False, look_log10=0.5, evidence_log10=0.5)
+    assert not quiet.moved
+    assert found.reading.tell(quiet).startswith(f"{BELOW} support-bot fails more often")
