@@ -8,7 +8,7 @@ import asyncio
 import logging
 import signal
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -112,6 +112,8 @@ class App:
         self.house: House | None = None
         self.port: int | None = None
         self._runs: dict[int, asyncio.Task[None]] = {}
+        self._streams: set[tuple[str, str, bool]] = set()
+        """(target, suite, whether it confirms) of the runs at work."""
         self._slots = asyncio.Semaphore(RUNS_AT_ONCE)
         self._closing: set[asyncio.Task[None]] = set()
         self._self_tests = SelfTests()
@@ -217,18 +219,30 @@ class App:
     def _dispatch(self, run: Run) -> None:
         """The inline dispatcher: a task in this process, at most ``RUNS_AT_ONCE`` at work.
 
-        A run that this configuration does not know is left alone: another daemon's, on the same store.
+        A run that this configuration does not know is left alone: another daemon's, on the same store. Of one stream
+        only one run is asked at a time, so that a machine which is behind has no queue at its provider; a fresh sample
+        waits for none of that, nor for a free place: it has one run's questions before it, not all that are late.
         """
         assert self.house is not None
         target = self.house.settings.targets.get(run.target)
         if run.id in self._runs or target is None or run.suite not in target.run_suites:
             return
-        task = asyncio.create_task(self._execute(self.house, run.id), name=f"run-{run.id}")
+        stream = (run.target, run.suite, run.confirms is not None)
+        if stream in self._streams:
+            return
+        places = self._slots if run.confirms is None else nullcontext()
+        task = asyncio.create_task(self._execute(self.house, run.id, places), name=f"run-{run.id}")
         self._runs[run.id] = task
-        task.add_done_callback(lambda _: self._runs.pop(run.id, None))
+        self._streams.add(stream)
 
-    async def _execute(self, house: House, run_id: int) -> None:
-        async with self._slots:
+        def over(_: asyncio.Task[None]) -> None:
+            self._runs.pop(run.id, None)
+            self._streams.discard(stream)
+
+        task.add_done_callback(over)
+
+    async def _execute(self, house: House, run_id: int, places: AbstractAsyncContextManager[None]) -> None:
+        async with places:
             try:
                 await execute_run(house, run_id)
             except Exception:

@@ -1,6 +1,13 @@
 """Evidence and alarms in words, for whoever reads them: sentences, pages and tables say the same."""
 
+from typing import Final
+
 from monitor.records import Alarm, AlarmState, Finding, Severity
+
+AGREED: Final = "A fresh sample, asked at once, agrees."
+AGREED_LATER: Final = "A later look agrees."
+AGREEING: Final = {AGREED: "a fresh sample", AGREED_LATER: "a later look"}
+"""An alarm's note -> what confirmed it."""
 
 
 def power(log10: float) -> str:
@@ -26,7 +33,9 @@ def alarm_state(alarm: Alarm) -> str:
     if alarm.state is AlarmState.CLEARED:
         return _cleared(alarm)
     if alarm.state is AlarmState.RAISED:
-        return "A fresh sample is being asked before anybody is woken."
+        return f"Waiting since {alarm.raised_at:%H:%M} for a fresh sample, which the daemon asks."
+    if alarm.note in AGREEING and alarm.confirmed_at is not None:
+        return f"Confirmed {alarm.confirmed_at:%H:%M} by {AGREEING[alarm.note]} (run {alarm.confirmed_run_id})."
     if alarm.note:
         return alarm.note
     return "A ticket: the evidence is over its line." if alarm.severity is Severity.TICKET else "Confirmed."

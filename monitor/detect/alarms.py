@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from monitor.records import Alarm, AlarmState, Finding, Severity
+from monitor.words import AGREED as AGREED
+from monitor.words import AGREED_LATER as AGREED_LATER
 
 
 def next_state(alarm: Alarm | None, finding: Finding, at: datetime, *, clears: bool) -> Alarm | None:
@@ -61,8 +63,6 @@ def cleared_by_hand(alarm: Alarm, who: str, why: str, at: datetime) -> Alarm:
     return replace(alarm, state=AlarmState.CLEARED, cleared_at=at, cleared_by=who, cleared_why=why)
 
 
-AGREED = "A fresh sample, asked at once, agrees."
-AGREED_LATER = "A later look agrees."
 DISAGREED = "A fresh sample, asked at once, does not agree: a ticket, not a page, until one does."
 NOT_ASKED = "Not confirmed: no fresh sample could be asked (budget spent, or no answer)."
 

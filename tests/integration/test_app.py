@@ -120,6 +120,24 @@ async def test_the_daemon_confirms_a_page_on_its_own(tmp_path: Path) -> None:
         assert app.store.get_run(page.confirmed_run_id).confirms == page.raised_run_id
 
 
+async def test_a_fresh_sample_overtakes_the_runs_that_are_late(tmp_path: Path) -> None:
+    path = write(tmp_path, [{**rule, "latency_seconds": 30} for rule in HEALTHY], schedule={"batches": 1})
+    async with running(path) as app:
+        assert app.store is not None
+        assert app.house is not None
+        digest, now = app.house.suites["facts"].digest, datetime.now(UTC)
+        late = [
+            app.store.ensure_run("bot", "facts", now - timedelta(days=days), days, digest, now) for days in (3, 2, 1)
+        ]
+        await app.tick(datetime.now(UTC))
+        fresh = app.store.ensure_run("bot", "facts", now, 9, digest, now, scheduled=False, confirms=late[0].id)
+        await app.tick(datetime.now(UTC))
+        await until_done(app, 1)
+        assert app.store.get_run(fresh.id).status == "done", "no alarm waits for it, so it is not even asked"
+        others = [run.status for run in app.store.runs("bot") if run.id != fresh.id]
+        assert (others.count("running"), others.count("done")) == (1, 0), "one of the stream at a time"
+
+
 async def test_a_run_of_another_configuration_on_the_same_store_is_left_alone(tmp_path: Path) -> None:
     path = write(tmp_path, HEALTHY, schedule={"batches": 1})
     async with running(path) as app:

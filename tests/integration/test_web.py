@@ -220,7 +220,7 @@ async def test_an_open_alarm_says_where_it_stands(site: Site) -> None:
     run = claimed(site, "support-bot")
     finish(site, run, RunOutcome.UNMEASURED, (), [replace(page, state=AlarmState.RAISED)])
     for path in ("/", "/targets/support-bot", EVIDENCE):
-        assert "A fresh sample is being asked before anybody is woken." in (await site.get(path)).text, path
+        assert "for a fresh sample, which the daemon asks." in (await site.get(path)).text, path
     assert "1 page raised (1 being confirmed)" in (await site.get("/")).text
     cleared = replace(
         page, state=AlarmState.CLEARED, cleared_at=fleet.NOW, cleared_by="jo <b>", cleared_why="unloaded on purpose"

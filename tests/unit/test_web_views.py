@@ -122,11 +122,22 @@ def test_evidence_is_told_as_odds_with_what_it_is_held_against() -> None:
     )
 
 
+RAISED_AT = datetime(2026, 12, 6, 11, 11, tzinfo=UTC)
+WAITING = "Waiting since 11:11 for a fresh sample, which the daemon asks."
+
+
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"state": AlarmState.RAISED}, "A fresh sample is being asked before anybody is woken."),
-        ({"note": "A fresh sample, asked at once, agrees."}, "A fresh sample, asked at once, agrees."),
+        ({"state": AlarmState.RAISED, "raised_at": RAISED_AT}, WAITING),
+        (
+            {"note": words.AGREED, "confirmed_at": RAISED_AT, "confirmed_run_id": 23},
+            "Confirmed 11:11 by a fresh sample (run 23).",
+        ),
+        (
+            {"note": words.AGREED_LATER, "confirmed_at": RAISED_AT, "confirmed_run_id": 24},
+            "Confirmed 11:11 by a later look (run 24).",
+        ),
         ({"severity": Severity.TICKET}, "A ticket: the evidence is over its line."),
         ({"state": AlarmState.CLEARED, "cleared_by": "jo", "cleared_why": "on purpose"}, "Cleared by jo: on purpose"),
         (
