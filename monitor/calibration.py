@@ -15,7 +15,7 @@ from monitor.detect import calibrate, policy
 from monitor.detect.calibrate import Sight
 from monitor.detect.parts import FEWEST_NOW
 from monitor.detect.reading import Channel
-from monitor.records import PRODUCTION_SUITE, Baseline, Comparison, Finding, Severity, Suite
+from monitor.records import Baseline, Comparison, Finding, Severity, Suite
 
 if TYPE_CHECKING:
     from monitor.config import Report
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from monitor.settings import Settings
     from monitor.store import Store
 
+UNREAD: Final = "no page signal can be read"
 NOTES: Final = (
-    "spread: how much days differ, over chance (1.0 is chance alone). answers: of one day. smallest change seen: "
+    "spread: how much days differ, over chance (1.0 is chance alone; less is chance too). Days are reckoned to differ "
+    "by more than a few of them show, so one look may show none even of a whole loss on a baseline of calm days; more "
+    "days settle it. answers: of one day. smallest change seen: "
     "within so many looks, with 80 % chance, at the promised rate of false pages, if it moves this signal alone; none: "
     "not even everything changed is seen so soon. Four times the answers a day see about half the change, as long as "
     "the spread stays near 1; twice the days, about 3/4 of it."
@@ -61,25 +64,17 @@ def calibrations(house: "House", target: str, suite: str | None) -> tuple[list[C
 
 
 def _calibration(house: "House", baseline: Baseline) -> Calibration:
+    from monitor.commands import temperature_of
     from monitor.cycle import TICKETS, line_log10
     from monitor.schedule import looks_per_year
 
     target, suite = baseline.target, baseline.suite
-    before = tuple(house.store.answers(baseline.run_ids))
     line = line_log10(house.settings, target, suite)
     fleet = 1 + len(house.store.ticket_streams((target, suite), TICKETS))
-    comparison = Comparison(
-        run_id=0,
-        target=target,
-        suite=suite,
-        now=calibrate.as_today(before),
-        baseline=before,
-        prompts={},
+    comparison = replace(
+        _comparison(house.store, baseline, temperature_of(house, suite)),
         page_line_log10=line,
         ticket_line_log10=line + log10(fleet),  # while the fleet is quiet
-        baseline_id=baseline.id,
-        baseline_at_once=baseline.at_once,
-        temperature=None if suite == PRODUCTION_SUITE else house.suites[suite].sampling.temperature,
     )
     readings = detect.readings_for(comparison)
     return Calibration(
@@ -93,20 +88,41 @@ def _calibration(house: "House", baseline: Baseline) -> Calibration:
     )
 
 
-def arming(store: "Store", target: str, suite: str) -> list[tuple[str, str]]:
-    """(page signal, why it is only a ticket) for each that the approved baseline does not arm; empty without one.
+def _comparison(store: "Store", baseline: Baseline, temperature: float | None) -> Comparison:
+    """A day of the baseline against the whole of it, without lines."""
+    before = tuple(store.answers(baseline.run_ids))
+    return Comparison(
+        run_id=0,
+        target=baseline.target,
+        suite=baseline.suite,
+        now=calibrate.as_today(before),
+        baseline=before,
+        prompts={},
+        page_line_log10=0.0,
+        ticket_line_log10=0.0,
+        baseline_id=baseline.id,
+        baseline_at_once=baseline.at_once,
+        temperature=temperature,
+    )
 
-    Two look-ups: what the baseline's own numbers say, or else what its latest findings were told; ``calibrate`` reads
-    the answers themselves.
+
+def arming(store: "Store", target: str, suite: str, temperature: float | None) -> list[tuple[str, str]]:
+    """(page signal, why it is only a ticket) for each that the approved baseline lets be read, but does not arm; empty
+    without one.
+
+    What the baseline's own numbers say holds of every page signal that can be read from its answers, the same as in
+    ``calibrate``; else its latest findings were told. ``temperature``: the suite's.
     """
     baseline = store.approved(target, suite)
     if baseline is None:
         return []
-    pages = [name for name, severity in detect.SEVERITIES.items() if severity is Severity.PAGE]
     days = Channel("", 0.0, (0.0,) * baseline.days, "rise")
     reason = policy.cannot_carry(days, at_once=baseline.at_once)
     if reason:
-        return [(name, reason) for name in pages]
+        comparison = _comparison(store, baseline, temperature)
+        pages = [name for name, severity in detect.SEVERITIES.items() if severity is Severity.PAGE]
+        read = [name for name in pages if comparison.now and detect.SIGNALS[name](comparison) is not None]
+        return [(name, reason) for name in read or [UNREAD]]
     latest = store.latest_findings(target, suite, exhibits=False)
     restless = f"The baseline's days are too few or differ too much: cliffwatch calibrate {target} --suite {suite}"
     return [(one.signal, restless) for one in latest if _withheld(one, baseline)]
@@ -141,7 +157,7 @@ def with_arming(report: "Report") -> "Report":
         return report
     said: dict[tuple[str, str], list[str]] = {}
     with suppress(CliffwatchError):
-        said = _armings(settings)
+        said = _armings(settings, report.suites)
     warnings = [
         Problem(settings.store if (target, suite) in said else "", None, f"{target}/{suite}", line)
         for target, configured in settings.targets.items()
@@ -151,7 +167,7 @@ def with_arming(report: "Report") -> "Report":
     return replace(report, warnings=(*report.warnings, *warnings))
 
 
-def _armings(settings: "Settings") -> dict[tuple[str, str], list[str]]:
+def _armings(settings: "Settings", suites: Mapping[str, Suite]) -> dict[tuple[str, str], list[str]]:
     """What is to be said of each approved baseline in the store, by target and suite. Raises CliffwatchError."""
     from monitor.store import open_store
 
@@ -160,13 +176,17 @@ def _armings(settings: "Settings") -> dict[tuple[str, str], list[str]]:
     store = open_store(settings.store, migrate=False)
     try:
         return {
-            (target, suite): told(arming(store, target, suite))
+            (target, suite): told(arming(store, target, suite, _temperature(suites.get(suite))))
             for target, configured in settings.targets.items()
             for suite in configured.run_suites
             if store.approved(target, suite) is not None
         }
     finally:
         store.close()
+
+
+def _temperature(suite: Suite | None) -> float | None:
+    return None if suite is None else suite.sampling.temperature
 
 
 def _promises(settings: "Settings", suite: Suite | None) -> Iterator[str]:
@@ -203,7 +223,10 @@ def show(found: Sequence[Calibration], *, as_json: bool) -> None:
         rests_on = f"baseline {one.baseline.id}, {days}, {one.baseline.answers} answers"
         promise = f"{one.looks_per_year:.0f} looks a year, {one.false_pages_per_target_year:g} false pages a year"
         out.print(f"{one.target}/{one.suite}: {rests_on}; {promise}")
-        out.print(_table(one.sights))
+        out.print(_table(one.sights, "rounds" if one.baseline.at_once else "days"))
+        for sight in one.sights:
+            if sight.smallest[1] is None:
+                out.print(f"{sight.signal} sees nothing at one look: {_would_do(sight)} would")
         withheld = [(sight.signal, sight.unarmed) for sight in one.sights if sight.unarmed]
         for line in told(withheld):
             out.print(f"! {line}")
@@ -213,18 +236,23 @@ def show(found: Sequence[Calibration], *, as_json: bool) -> None:
         out.print(NOTES, style="dim")
 
 
-def _table(sights: Sequence[Sight]) -> object:
+def _would_do(sight: Sight) -> str:
+    times = sight.answers_times
+    return f"{times:.2g} times the answers a look" if times is not None else "only a baseline of more days"
+
+
+def _table(sights: Sequence[Sight], span: str) -> object:
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD)
     first, *later = calibrate.WINDOWS
     looks = [f"in {first} look", *map(str, later)]
-    for name in ("signal", "alarm", "spread", "days", "answers", *looks, "smallest change seen, in"):
-        right = name in ("spread", "days", "answers", *looks)
+    for name in ("signal", "alarm", "spread", span, "answers", *looks, "smallest change seen, in"):
+        right = name in ("spread", span, "answers", *looks)
         table.add_column(name, justify="right" if right else "left", overflow="fold")
     for one in sights:
         seen = ["none" if one.smallest[n] is None else f"{one.smallest[n]:.2g}" for n in calibrate.WINDOWS]
-        table.add_row(one.signal, one.severity.value, f"{one.spread:.1f}", str(one.days), str(one.answers_a_day),
-                      *seen, one.unit)  # fmt: skip
+        spread = f"{one.spread:.1f}" if one.spread > 1 else "<= 1.0"
+        table.add_row(one.signal, one.severity.value, spread, str(one.days), str(one.answers_a_day), *seen, one.unit)
     return table

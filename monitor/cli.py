@@ -271,6 +271,8 @@ def _decide(
             typer.echo(
                 f"{baseline.target}/{baseline.suite}: baseline {baseline.id} {done} ({baseline.answers} answers)"
             )
+            for warning in commands.cannot_page(baseline) if done == "approved" else ():
+                typer.echo(warning)
 
 
 @app.command()
@@ -299,9 +301,11 @@ def findings(
 ) -> None:
     """Print the newest findings, each with baseline, now and base side by side.
 
-    With --recompute: how many come out of the store's answers as they were stored, and each that does not. Exit 1 if
-    any does not.
+    With --recompute: how many come out of the store's answers as they were stored, and the first that do not. Exit 1
+    if any does not; 3: the store holds no verdict.
     """
+    from sqlalchemy import make_url
+
     from monitor import commands, show
     from monitor.recompute import recompute as rebuilt
 
@@ -311,6 +315,9 @@ def findings(
             if signal is not None or alarming:
                 raise UsageError("findings --recompute: every signal depends on what was found before; give no filter")
             result = rebuilt(house.store, target)
+            if not result.findings and not result.alarms:
+                where = make_url(house.settings.store).render_as_string(hide_password=True)
+                raise CouldNotMeasure(f"nothing to recompute: the store holds no verdict: {where}")
             show.recomputed(result, as_json=as_json)
             raise typer.Exit(1 if result.differences else 0)
         found = house.store.findings(target=target, signal=signal, alarming=alarming or None, limit=limit)
@@ -320,6 +327,9 @@ def findings(
 @alarms_app.command("list")
 def list_alarms(
     target: Annotated[str | None, typer.Argument(help="Only this target.")] = None,
+    closed_too: Annotated[
+        bool, typer.Option("--all", help="The closed ones too, with who closed them and why.")
+    ] = False,
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
@@ -328,16 +338,16 @@ def list_alarms(
 
     with commands.opened(config) as house:
         commands.known_filter(house, target)
-        found = house.store.alarms(target, raised=True)
-    show.alarms(found, as_json=as_json)
-    raise typer.Exit(1 if found else 0)
+        found = house.store.alarms(target, raised=None if closed_too else True)
+    show.alarms(found, closed_too=closed_too, as_json=as_json)
+    raise typer.Exit(1 if any(alarm.cleared_at is None for alarm in found) else 0)
 
 
 @alarms_app.command("clear")
 def clear_alarm(
     target: Annotated[str, typer.Argument(help="A target of the configuration.")],
     signal: Annotated[str, typer.Argument(help="The alarm's signal.")],
-    who: Annotated[str, typer.Option("--who", help="Who decides; kept with the alarm.")],
+    who: Annotated[str, typer.Option("--by", "--who", help="Who decides; kept with the alarm.")],
     why: Annotated[str, typer.Option("--why", help="Why; kept with the alarm.")],
     suite: Annotated[
         str | None, typer.Option("--suite", help="The alarm's suite; needed where several have one.")
@@ -370,7 +380,10 @@ def selftest(
 
     with commands.opened(config) as house:
         commands.known_filter(house, target)
-        tests = self_test_all(house, target, Event())
+        tests = self_test_all(
+            house, target, Event(),
+            lambda one: typer.echo(f"{one.target}/{one.suite}: {one.fault}: {one.caught} of {one.trials}", err=True),
+        )  # fmt: skip
     if not tests:
         raise CouldNotMeasure("no approved baseline with two days of answers: there is nothing to inject faults into")
     failed = failures(tests)

@@ -1,17 +1,19 @@
 """What the commands do, between the parsing in ``cli`` and the printing in ``show``."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from monitor import schedule
+from monitor.detect.policy import ENOUGH_DAYS
 from monitor.errors import UsageError
 from monitor.records import (
+    PRODUCTION_SUITE,
     Alarm,
     Answer,
     Arm,
@@ -21,6 +23,7 @@ from monitor.records import (
     Question,
     Run,
     RunOutcome,
+    Severity,
     Unmeasured,
 )
 
@@ -29,11 +32,30 @@ if TYPE_CHECKING:
     from monitor.cycle import House
     from monitor.judge.checks import Grade
 
-AT_ONCE_WARNING: Final = (
-    "They show nothing of how the target varies from day to day, and that costs false alarms: the spread is taken to "
-    "be 1.5 times chance; where it is 2 times, each page signal would page falsely about 1.2 times a year instead of "
-    "0.05 (at the default promise). Prefer: cliffwatch baseline capture --days 14"
-)
+
+def at_once_warning(target: str) -> str:
+    """What a baseline that is captured at once cannot do, and what to do instead."""
+    return (
+        "Captured at once: this says nothing of how days differ, so this baseline pages nobody and raises tickets "
+        f"late. {_to_arm(target)}"
+    )
+
+
+def short_warning(target: str, days: int) -> list[str]:
+    """The same of one of so many days; none where they are enough."""
+    if days >= ENOUGH_DAYS:
+        return []
+    many = f"{days} day{'s' * (days != 1)}"
+    return [f"A baseline of {many} cannot arm pages: it raises tickets only. {_to_arm(target)}"]
+
+
+def _to_arm(target: str) -> str:
+    return f"To arm pages: cliffwatch baseline capture {target} --days 14 ({ENOUGH_DAYS} at least)."
+
+
+def cannot_page(baseline: Baseline) -> list[str]:
+    """What is to be said of a baseline that cannot arm pages, whatever its answers are; nothing where it may."""
+    return [at_once_warning(baseline.target)] if baseline.at_once else short_warning(baseline.target, baseline.days)
 
 
 @contextmanager
@@ -135,7 +157,6 @@ class Asked:
 async def ask(house: "House", target: str, probe_id: str, *, base: bool) -> Asked:
     """One exchange outside any run."""
     from monitor.judge.checks import score_answer
-    from monitor.records import PRODUCTION_SUITE
 
     suites = [house.suites[name] for name in chosen_suites(house, target, None) if name != PRODUCTION_SUITE]
     probes = {probe.id: (suite, probe) for suite in suites for probe in suite.probes}
@@ -173,12 +194,10 @@ async def capture(
                 start = schedule.day_start(house.settings.schedule, house.clock())
                 open_capture(house, target, name, start, start + days * day, at_once=False)
                 until = f"{start + days * day:%Y-%m-%d %H:%M} UTC"
-                lines.append(f"{target}/{name}: collecting the daemon's runs until {until}")
+                lines += [f"{target}/{name}: collecting the daemon's runs until {until}", *short_warning(target, days)]
             elif at_once is not None:
                 await capture_at_once(house, target, name, at_once)
-                lines.append(
-                    f"{target}/{name}: captured {at_once} run{'' if at_once == 1 else 's'} at once. {AT_ONCE_WARNING}"
-                )
+                lines += [f"{target}/{name}: captured {at_once} run{'s' * (at_once != 1)}", at_once_warning(target)]
     finally:
         await house.asker.aclose()
     lines.append(f"then: cliffwatch baseline show {target}; cliffwatch baseline approve {target} --by YOU --why REASON")
@@ -242,6 +261,8 @@ class StatusRow:
     target: str
     suite: str
     armed: bool
+    tickets_only: bool
+    """Armed, but none of its page signals pages."""
     not_paging: tuple[str, ...]
     """Why page signals of the approved baseline are only tickets; empty where all page."""
     baseline: str
@@ -250,6 +271,8 @@ class StatusRow:
     unmeasured: Mapping[str, int]
     """Reason -> how many questions of the last run have no usable answer for it."""
     alarms: tuple[Alarm, ...]
+    cleared: tuple[Alarm, ...]
+    """The alarms of those of ``findings`` that alarmed and whose alarm is over."""
     findings: tuple[Finding, ...]
 
 
@@ -270,18 +293,46 @@ def _status_row(house: "House", target: str, suite: str) -> StatusRow:
     approved = store.approved(target, suite)
     runs = [run for run in store.runs(target, suite, limit=20) if run.status == "done"]
     is_armed = armed(house, approved)
+    held = calibration.arming(store, target, suite, temperature_of(house, suite)) if is_armed else []
+    found = store.latest_findings(target, suite)
+    open_now = store.open_alarms(target, suite)
     return StatusRow(
         target=target,
         suite=suite,
         armed=is_armed,
-        not_paging=tuple(calibration.told(calibration.arming(store, target, suite))) if is_armed else (),
+        tickets_only=bool(held) and not _may_page(found, {signal for signal, _ in held}),
+        not_paging=tuple(calibration.told(held)),
         baseline=_baseline_words(house, target, suite, approved),
         last_run=runs[0].slot if runs else None,
         last_outcome=runs[0].outcome if runs else None,
         unmeasured=reasons(house, runs[0].id) if runs else {},
-        alarms=tuple(a for a in store.alarms(target, raised=True) if a.suite == suite),
-        findings=tuple(store.latest_findings(target, suite)),
+        alarms=tuple(open_now),
+        cleared=_over(found, open_now, store.alarms(target, suite, raised=False)),
+        findings=tuple(found),
     )
+
+
+def temperature_of(house: "House", suite: str) -> float | None:
+    """What the suite samples at; ``None`` for production answers."""
+    return None if suite == PRODUCTION_SUITE else house.suites[suite].sampling.temperature
+
+
+def _may_page(found: Sequence[Finding], held: Collection[str]) -> bool:
+    """Whether any page signal that was read is not held back."""
+    from monitor.detect import SEVERITIES
+
+    return any(SEVERITIES.get(one.signal) is Severity.PAGE and one.signal not in held for one in found)
+
+
+def _over(found: Sequence[Finding], open_now: Sequence[Alarm], closed: Sequence[Alarm]) -> tuple[Alarm, ...]:
+    """The closed alarms (newest first) that alarming findings belong to: each signal's last, raised by it or before."""
+    still = {alarm.signal for alarm in open_now}
+    over = (
+        next((alarm for alarm in closed if alarm.signal == one.signal and alarm.raised_run_id <= one.run_id), None)
+        for one in found
+        if one.alarming and one.signal not in still
+    )
+    return tuple(alarm for alarm in over if alarm is not None)
 
 
 def _baseline_words(house: "House", target: str, suite: str, approved: Baseline | None) -> str:
@@ -294,8 +345,9 @@ def _baseline_words(house: "House", target: str, suite: str, approved: Baseline 
         return f"baseline {approved.id}: {rests_on}, approved by {approved.approved_by}"
     pending = [b for b in house.store.baselines(target, suite) if b.status is not BaselineStatus.RETIRED]
     if not pending:
-        return "no baseline: cliffwatch baseline capture"
+        return f"no baseline: cliffwatch baseline capture {target} --days 14"
     newest = pending[0]
     if newest.status is BaselineStatus.CAPTURING:
         return f"capturing until {newest.ends_at:%Y-%m-%d %H:%M} UTC ({newest.answers} answers so far)"
-    return f"captured ({newest.answers} answers), waiting for: cliffwatch baseline approve"
+    approve = f"cliffwatch baseline approve {target} --by YOU --why WHY"
+    return f"captured ({newest.answers} answers), waiting for: {approve}"

@@ -5,7 +5,7 @@ daemon runs one at a time, in a thread.
 """
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from threading import Event
 from typing import Final
@@ -23,13 +23,17 @@ LOOK_SECONDS: Final = 300.0
 """Between two looks at what is due; less on a demo's fast clock."""
 
 
-def self_test_all(house: House, target: str | None, stop: Event) -> list[SelfTest]:
-    """Test every baseline in use of the target, or of all."""
+def self_test_all(
+    house: House, target: str | None, stop: Event, done: Callable[[SelfTest], None] = lambda one: None
+) -> list[SelfTest]:
+    """Test every baseline in use of the target, or of all; ``done`` is told of each fault that was tried."""
     return [one for baseline in _in_use(house) if target in (None, baseline.target)
-            for one in self_test_one(house, baseline, stop)]  # fmt: skip
+            for one in self_test_one(house, baseline, stop, done)]  # fmt: skip
 
 
-def self_test_one(house: House, baseline: Baseline, stop: Event) -> list[SelfTest]:
+def self_test_one(
+    house: House, baseline: Baseline, stop: Event, done: Callable[[SelfTest], None] = lambda one: None
+) -> list[SelfTest]:
     """Test one baseline, keep the result, and log what is wrong as an error; empty where it has no two days.
 
     Ends between two faults, and keeps nothing, once ``stop`` is set.
@@ -38,6 +42,7 @@ def self_test_one(house: House, baseline: Baseline, stop: Event) -> list[SelfTes
     tests = []
     for one in self_test(_comparison(house, baseline), house.clock()):
         tests.append(one)
+        done(one)
         if stop.is_set():
             return []
     house.store.save_self_tests(tests)

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from monitor.hostile import visible
 from monitor.records import Alarm, Answer, Baseline, Finding, SelfTest, Severity
-from monitor.words import alarm_state, evidence
+from monitor.words import alarm_state, cleared, evidence, state_of
 
 if TYPE_CHECKING:
     from monitor.commands import Asked, Probed, StatusRow
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 EXHIBITS_SHOWN = 3
 ANSWER_SHOWN = 400
+DIFFERENCES_SHOWN = 10
+STYLES = {"ALARM": "bold red", "look": "yellow", "quiet": "green"}
 
 
 def console() -> Console:
@@ -119,8 +121,9 @@ def runs(results: Sequence["Probed"], *, as_json: bool) -> None:
         if not result.findings:
             why = "too few answers to compare" if result.armed else "no approved baseline of this suite (unarmed)"
             out.print(Text(f"  no findings: {why}"))
+        width = _width(result.findings)
         for finding in result.findings:
-            out.print(finding_view(finding) if finding.alarming else _one_line(finding))
+            out.print(finding_view(finding) if finding.alarming else _one_line(finding, width))
 
 
 def findings(found: Sequence[Finding], *, as_json: bool) -> None:
@@ -134,22 +137,31 @@ def findings(found: Sequence[Finding], *, as_json: bool) -> None:
         out.print(finding_view(finding))
 
 
-def _one_line(finding: Finding, note: str = "") -> Text:
-    mark = ("ALARM", "bold red") if finding.alarming else ("quiet", "dim" if note else "green")
-    return Text.assemble("  ", mark, f"  {finding.signal:<14}", visible(finding.summary), (note, "bold yellow"))
+def _width(found: Iterable[Finding]) -> int:
+    return max((len(finding.signal) for finding in found), default=0)
+
+
+def _one_line(finding: Finding, width: int, note: str = "", closed: Alarm | None = None) -> Text:
+    """``closed``: the alarm that the finding raised or kept up, where it is over."""
+    state = state_of(finding)
+    mark = (f"{state:<5}", "dim" if note and state == "quiet" else STYLES[state])
+    if closed is not None:
+        mark = (visible(cleared(closed), limit=ANSWER_SHOWN), "dim")
+    return Text.assemble("  ", mark, f"  {finding.signal:<{width}}  ", visible(finding.summary), (note, "bold yellow"))
 
 
 def finding_view(finding: Finding) -> RenderableType:
     """One finding whole: its numbers, and the answers that show it side by side."""
-    style = "red" if finding.alarming else "green"
+    state = state_of(finding)
+    style = STYLES[state]
     told, held_against = evidence(finding)
+    for_change = "no evidence of a change" if told == "none" else f"evidence for a change {told}"
     numbers = (
         f"effect {finding.effect:.3g} [{finding.effect_low:.3g}, {finding.effect_high:.3g}] {finding.unit}   "
         f"{finding.answers_now} answers now, {finding.answers_baseline} in the baseline\n"
-        f"evidence for a change {told} ({held_against})"
+        f"{for_change} ({held_against})"
     )
     head = Text.assemble((visible(finding.summary), "bold"), "\n", (numbers, "dim"))
-    state = "ALARM" if finding.alarming else "quiet"
     title = f"{state}  {finding.target}/{finding.suite}  {finding.signal} ({finding.severity})"
     parts: list[RenderableType] = [head]
     if finding.alarming and finding.exhibits:
@@ -195,8 +207,7 @@ def status(rows: Sequence["StatusRow"], *, as_json: bool) -> None:
         return
     out = console()
     for row in rows:
-        state = ("ALARM", "bold red") if row.alarms else ("armed", "green") if row.armed else ("unarmed", "bold yellow")
-        out.print(Text.assemble((f"{row.target}/{row.suite}", "bold"), "  ", state, "  ", row.baseline))
+        out.print(Text.assemble((f"{row.target}/{row.suite}", "bold"), "  ", _state(row), "  ", row.baseline))
         for why in row.not_paging:
             out.print(Text(f"  {why}", style="yellow"))
         last = f"{row.last_run:%Y-%m-%d %H:%M:%S} UTC, {row.last_outcome}" if row.last_run else "none yet"
@@ -204,29 +215,40 @@ def status(rows: Sequence["StatusRow"], *, as_json: bool) -> None:
         out.print(Text(f"  last finished run: {last}{lost}", style="bold yellow" if lost else ""))
         for alarm in row.alarms:
             out.print(_alarm_line(alarm))
+        width, closed = _width(row.findings), {alarm.signal: alarm for alarm in row.cleared}
         for finding in row.findings:
             older = row.last_run is not None and finding.window_end < row.last_run
-            out.print(
-                _one_line(finding, f" (of {finding.window_end:%Y-%m-%d %H:%M}, not of the last run)" if older else "")
-            )
+            note = f" (of {finding.window_end:%Y-%m-%d %H:%M}, not of the last run)" if older else ""
+            out.print(_one_line(finding, width, note, closed.get(finding.signal)))
+
+
+def _state(row: "StatusRow") -> tuple[str, str]:
+    if row.alarms:
+        return "ALARM", STYLES["ALARM"]
+    if not row.armed:
+        return "unarmed", "bold yellow"
+    return ("armed for tickets only", "yellow") if row.tickets_only else ("armed", "green")
 
 
 def _alarm_line(alarm: Alarm) -> Text:
     style = "bold red" if alarm.severity is Severity.PAGE else "bold yellow"
     raised = f"raised {alarm.raised_at:%Y-%m-%d %H:%M} UTC by run {alarm.raised_run_id}"
+    told = alarm_state(alarm)
+    if alarm.cleared_at is not None:
+        style, told = "dim", cleared(alarm)
     return Text.assemble(
-        "  ", (f"{alarm.severity} {alarm.signal}", style), f", {raised}. ", visible(alarm_state(alarm), limit=400)
+        "  ", (f"{alarm.severity} {alarm.signal}", style), f", {raised}. ", visible(told, limit=ANSWER_SHOWN)
     )
 
 
-def alarms(found: Sequence[Alarm], *, as_json: bool) -> None:
+def alarms(found: Sequence[Alarm], *, closed_too: bool, as_json: bool) -> None:
     """Alarms with their state, a heading for each target and suite."""
     if as_json:
         print_json(list(found))
         return
     out, heading = console(), ""
     if not found:
-        out.print(Text("no open alarms"))
+        out.print(Text("no alarms yet" if closed_too else "no open alarms"))
     for alarm in sorted(found, key=lambda one: (one.target, one.suite, one.severity, one.signal)):
         if heading != (heading := f"{alarm.target}/{alarm.suite}"):
             out.print(Text(heading, style="bold"))
@@ -238,26 +260,40 @@ def self_tests(tests: Sequence[SelfTest], failed: Sequence[str], *, as_json: boo
     if as_json:
         print_json({"tests": list(tests), "failures": list(failed)})
         return
+    from monitor.detect.selftest import HEALTHY
+
     table = Table(box=box.SIMPLE_HEAD)
     for name in ("target/suite", "fault injected", "caught", "of"):
         table.add_column(name, overflow="fold", justify="right" if name in ("caught", "of") else "left")
     for one in tests:
-        table.add_row(f"{one.target}/{one.suite}", one.fault, str(one.caught), str(one.trials))
+        fault = "none (false alarms)" if one.fault == HEALTHY else one.fault
+        table.add_row(f"{one.target}/{one.suite}", fault, str(one.caught), str(one.trials))
     out = console()
     out.print(table)
     for words in failed:
         out.print(Text(words, style="bold red"))
+    if failed:
+        targets = sorted({one.target for one in tests if any(words.startswith(f"{one.target}/") for words in failed)})
+        out.print(Text(
+            "A whole loss is not seen where too few answers a look, too few days of baseline or days that differ leave "
+            "the evidence under the line; where health alarms, the days differ by more than they are reckoned to."
+        ))  # fmt: skip
+        for target in targets:
+            out.print(Text(f"see: cliffwatch calibrate {target}"))
 
 
 def recomputed(result: "Recomputed", *, as_json: bool) -> None:
-    """How many findings and alarms came out equal, and each difference."""
+    """How many findings and alarms came out equal, where the first difference is, and the first few of them."""
     if as_json:
         print_json(result)
         return
     out = console()
+    if result.differences:
+        first = result.differences[0]
+        out.print(Text(f"first difference: run {first.run_id}, {first.signal}, {first.field}", style="bold red"))
     out.print(Text(f"{result.equal} of {result.findings} findings and {result.alarms_equal} of {result.alarms} alarms "
                    f"come out of the store as they were stored"))  # fmt: skip
-    for one in result.differences:
+    for one in result.differences[:DIFFERENCES_SHOWN]:
         out.print(
             Text.assemble(
                 (f"run {one.run_id}, {one.signal}, {one.field}: ", "bold red"),
@@ -265,6 +301,9 @@ def recomputed(result: "Recomputed", *, as_json: bool) -> None:
                 f"recomputed {visible(one.recomputed, limit=ANSWER_SHOWN)}",
             )
         )  # fmt: skip
+    more = len(result.differences) - DIFFERENCES_SHOWN
+    if more > 0:
+        out.print(Text(f"and {more} more: all of them with --json"))
 
 
 def _counts(unmeasured: Mapping[str, int]) -> str:

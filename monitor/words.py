@@ -4,6 +4,11 @@ from typing import Final
 
 from monitor.records import Alarm, AlarmState, Finding, Severity
 
+NO_EVIDENCE_LOG10: Final = 0.5
+"""Evidence under which nothing speaks for a change: 3 to 1, once in a few weeks by chance alone."""
+WORTH_A_LOOK: Final = "but worth a look"
+"""How the first clause of a summary ends, where the numbers moved and nothing alarms."""
+
 AGREED: Final = "A fresh sample, asked at once, agrees."
 AGREED_LATER: Final = "A later look agrees."
 AGREEING: Final = {AGREED: "a fresh sample", AGREED_LATER: "a later look"}
@@ -22,10 +27,26 @@ def power(log10: float) -> str:
 
 
 def evidence(finding: Finding) -> tuple[str, str]:
-    """The evidence for a change so far, and what to hold it against."""
+    """The evidence for a change so far ("none" where it is under about 3 to 1), and what to hold it against."""
     looks = f"{finding.looks} look{'s' * (finding.looks != 1)}"
-    rest = f"alarms by itself at {power(finding.line_log10)}; {looks} counted, this one alone {power(finding.look_log10)}"
-    return power(finding.evidence_log10), rest
+    rest = f"line {power(finding.line_log10)}; {looks} counted, this one alone {power(finding.look_log10)}"
+    return power(finding.evidence_log10) if finding.evidence_log10 >= NO_EVIDENCE_LOG10 else "none", rest
+
+
+def state_of(finding: Finding) -> str:
+    """``ALARM``, ``look`` (its own summary says that it is worth one) or ``quiet``."""
+    if finding.alarming:
+        return "ALARM"
+    return "look" if finding.summary.partition(":")[0].endswith(WORTH_A_LOOK) else "quiet"
+
+
+def cleared(alarm: Alarm) -> str:
+    """Who ended an alarm, when and why, in a few words."""
+    at = f"{alarm.cleared_at:%Y-%m-%d %H:%M}" if alarm.cleared_at else "at an unknown time"
+    if alarm.cleared_by:
+        return f"cleared by {alarm.cleared_by}, {at}: {alarm.cleared_why}"
+    why = f": {alarm.cleared_why}" if alarm.cleared_why else ""
+    return f"cleared by the answers, {at}" if alarm.cleared_run_id is not None else f"cleared {at}{why}"
 
 
 def alarm_state(alarm: Alarm) -> str:

@@ -70,6 +70,9 @@ class Sight:
     smallest: Mapping[int, float | None]
     """Looks -> the smallest change of the effect, in ``unit``, that is seen within them with ``CHANCE``; ``None`` where
     none is: the baseline is too short for the line."""
+    answers_times: float | None
+    """Times the answers a look that would show the whole change at one look, if days differ by no more than now;
+    ``None`` where one look does, or where no number of answers would: the baseline is too short for the line."""
 
 
 def as_today(baseline: Sequence[GradedAnswer]) -> tuple[GradedAnswer, ...]:
@@ -112,6 +115,7 @@ def sights(
                 line_log10=line,
                 unit=reading.unit,
                 smallest={n: _change(reading, shift) for n, shift in shifts.items()},
+                answers_times=_answers_times(reading, shifts[WINDOWS[0]]),
             )
         )
     return tuple(found)
@@ -124,6 +128,14 @@ def _change(reading: Reading, shift: float | None) -> float | None:
         return None if shift is None else reading.tolerance + shift * reading.per_score
     scores, changes = zip(*reading.curve(), strict=True)
     return None if shift > scores[-1] else float(np.interp(shift, scores, changes))
+
+
+def _answers_times(reading: Reading, shift: float | None) -> float | None:
+    """See ``Sight``: a change's score grows with the square root of the answers."""
+    if shift is None or reading.curve is None:
+        return None
+    whole = max(score for score, _ in reading.curve())
+    return (shift / whole) ** 2 if 0 < whole < shift else None
 
 
 def smallest_shift(

@@ -10,6 +10,7 @@ import numpy as np
 from monitor.detect.reading import Verdict
 from monitor.detect.surprise import NOW, Sample, sample_of
 from monitor.records import PRODUCTION_SUITE, Arm, Comparison, Exhibit, GradedAnswer
+from monitor.words import WORTH_A_LOOK
 from monitor.words import power as power
 
 FEWEST_NOW: Final = 5
@@ -129,7 +130,7 @@ def share_difference(now: float, count_now: int, then: float, count_then: int, i
 def quiet_but_moved(what: str, verdict: Verdict) -> str:
     """The summary of a finding that does not alarm although its numbers moved: what moved, and why it is no alarm."""
     return (
-        f"Below the alarm line, but worth a look: {what}. The evidence so far is {power(verdict.evidence_log10)}, "
+        f"Below the alarm line, {WORTH_A_LOOK}: {what}. The evidence so far is {power(verdict.evidence_log10)}, "
         f"short of the {power(verdict.line_log10)} that keep the promised rate of false alarms; each further scheduled "
         f"look adds to it."
     )
@@ -140,7 +141,7 @@ def no_longer(what: str, numbers: str, verdict: Verdict, advice: str = "") -> st
     ``numbers``, which do not show it. ``advice``: a sentence, not needed after a recovery."""
     start = "The looks so far say"
     if not verdict.alarming:
-        start = "Below the alarm line, but worth a look: the looks so far suggest"
+        start = f"Below the alarm line, {WORTH_A_LOOK}: the looks so far suggest"
     end = "The looks since the alarm are evidence enough of recovery to clear it." if verdict.recovered else advice
     return f"{start} that {what}; this look alone does not: {numbers}. {end}".rstrip()
 

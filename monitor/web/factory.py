@@ -67,6 +67,7 @@ class Pages:
             "partly": views.PARTLY,
             "alarm_state": words.alarm_state,
             "evidence": words.evidence,
+            "state_of": words.state_of,
         }
 
     def show(self, template: str, status: int = 200, **values: Any) -> HTMLResponse:

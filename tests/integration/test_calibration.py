@@ -71,6 +71,7 @@ async def test_a_table_at_a_glance_and_the_same_as_json(tmp_path: Path) -> None:
     assert (lost["severity"], lost["unarmed"], lost["days"], lost["answers_a_day"]) == ("page", "", 8, asked)
     assert 1 > lost["smallest"]["7"] > lost["smallest"]["30"] > 0
     assert lost["smallest"]["1"] is None, "with so few days and answers one look cannot show even a whole loss"
+    assert "adapter_loss sees nothing at one look: " in out
     assert cliffwatch(tmp_path, "check")[:2] == (0, "cliffwatch.yaml: fine\n")
 
 
@@ -81,6 +82,7 @@ async def test_what_does_not_arm_pages_is_said_everywhere_with_what_would_suffic
     told = " ".join(out.split())
     assert "pages are not armed (adapter_loss" in told
     assert "A baseline captured over 7 days or more arms pages." in told
+    assert ("rounds" in told, " days " in told.splitlines()[0].partition("smallest")[0]) == (True, False)
     sights = printed(tmp_path, "calibrate", "bot")[1][0]["sights"]
     assert {one["severity"] for one in sights} == {"ticket"}
     code, _, warned = cliffwatch(tmp_path, "check")
@@ -88,16 +90,17 @@ async def test_what_does_not_arm_pages_is_said_everywhere_with_what_would_suffic
     assert "bot/facts: pages are not armed" in warned
     assert "pages are not armed (adapter_loss" in " ".join(cliffwatch(tmp_path, "status")[1].split())
     store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
-    found = calibration.arming(store, "bot", "facts")
+    found = calibration.arming(store, "bot", "facts", None)
     store.close()
-    assert [name for name, _ in found] == PAGES
+    assert [name for name, _ in found] == [one["signal"] for one in sights if one["signal"] in PAGES]
+    assert [name for name, _ in found] != PAGES, "what cannot be read is not said to be withheld"
     assert len(calibration.told(found)) == 1
 
 
 async def test_a_short_baseline_names_the_days_that_it_lacks(tmp_path: Path) -> None:
     await approved(tmp_path, days=3)
     store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
-    assert {why for _, why in calibration.arming(store, "bot", "facts")} == {
+    assert {why for _, why in calibration.arming(store, "bot", "facts", None)} == {
         "The baseline spans 3 full days, too few to know how much days differ. 7 days arm "
         "pages; 14 see changes a quarter smaller."
     }

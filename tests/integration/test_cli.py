@@ -27,13 +27,22 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
     write(tmp_path, HEALTHY)
     assert cliffwatch(tmp_path, "check")[:2] == (0, "cliffwatch.yaml: fine\n")
     code, rows = printed(tmp_path, "status")
-    assert (code, rows[0]["armed"], rows[0]["baseline"]) == (0, False, "no baseline: cliffwatch baseline capture")
+    assert (code, rows[0]["armed"], rows[0]["baseline"]) == (
+        0,
+        False,
+        "no baseline: cliffwatch baseline capture bot --days 14",
+    )
 
     code, out, _ = cliffwatch(tmp_path, "baseline", "capture", "bot", "--at-once", "10")
     assert code == 0
-    assert "captured 10 runs at once" in out
+    assert "captured 10 runs" in out
+    assert "this baseline pages nobody and raises tickets late. To arm pages: cliffwatch baseline capture bot" in out
+    waits = printed(tmp_path, "status")[1][0]["baseline"]
+    assert waits.endswith("waiting for: cliffwatch baseline approve bot --by YOU --why WHY")
     code, out, error = cliffwatch(tmp_path, "baseline", "approve", "bot", "--by", "sre", "--why", "read them")
     assert (code, error) == (0, "")
+    assert "pages nobody" in out
+    assert "armed for tickets only" in cliffwatch(tmp_path, "status")[1]
     assert printed(tmp_path, "baseline", "show")[1][0]["approved_by"] == "sre"
 
     code, results = printed(tmp_path, "probe", "bot")
@@ -55,13 +64,25 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
 
     code, found = printed(tmp_path, "alarms", "bot")
     assert (code, {one["state"] for one in found}) == (1, {"confirmed"})
-    by_jo = ["--who", "jo", "--why", "taken out on purpose"]
+    by_jo = ["--by", "jo", "--why", "taken out on purpose"]
     for one in found:
         assert cliffwatch(tmp_path, "alarms", "clear", "bot", one["signal"], *by_jo)[0] == 0
     assert cliffwatch(tmp_path, "alarms")[:2] == (0, "no open alarms\n")
+    code, closed = printed(tmp_path, "alarms", "--all")
+    assert (code, {one["cleared_why"] for one in closed}) == (0, {"taken out on purpose"})
+    assert "cleared by jo, " in cliffwatch(tmp_path, "alarms", "bot", "--all")[1]
+    code, out, _ = cliffwatch(tmp_path, "status")
+    assert (code, "ALARM" in out, "cleared by jo, " in out) == (0, False, True)
 
     assert cliffwatch(tmp_path, "baseline", "retire", "bot", "--by", "sre", "--why", "new model")[0] == 0
     assert printed(tmp_path, "status")[1][0]["armed"] is False
+
+
+def test_an_empty_store_has_nothing_to_recompute(tmp_path: Path) -> None:
+    write(tmp_path, HEALTHY)
+    code, out, error = cliffwatch(tmp_path, "findings", "--recompute")
+    assert (code, out) == (3, "")
+    assert "nothing to recompute: the store holds no verdict: sqlite:///" in error
 
 
 def test_a_self_test_says_what_a_baseline_sees(tmp_path: Path) -> None:
@@ -70,7 +91,11 @@ def test_a_self_test_says_what_a_baseline_sees(tmp_path: Path) -> None:
     assert (code, "no approved baseline" in error) == (3, True)
     assert cliffwatch(tmp_path, "baseline", "capture", "bot", "--at-once", "3")[0] == 0
     assert cliffwatch(tmp_path, "baseline", "approve", "bot", "--by", "sre", "--why", "read them")[0] == 0
+    _, out, progress = cliffwatch(tmp_path, "selftest", "bot")
+    assert "none (false alarms)" in out
+    assert "bot/facts: truncation: " in progress
     code, result = printed(tmp_path, "selftest", "bot")
+    assert bool(result["failures"]) == ("see: cliffwatch calibrate bot" in out)
     caught = {one["fault"]: one["caught"] for one in result["tests"]}
     assert set(caught) >= {"healthy", "base-answers", "truncation", "scores-shifted"}
     assert caught["healthy"] == 0
@@ -95,7 +120,8 @@ def test_a_capture_of_nothing_captures_nothing(tmp_path: Path) -> None:
 
 def test_a_capture_begun_by_mistake_can_be_given_up(tmp_path: Path) -> None:
     write(tmp_path, HEALTHY)
-    assert cliffwatch(tmp_path, "baseline", "capture", "bot", "--days", "14")[0] == 0
+    code, out, _ = cliffwatch(tmp_path, "baseline", "capture", "bot", "--days", "6")
+    assert (code, "A baseline of 6 days cannot arm pages" in out) == (0, True)
     code, _, error = cliffwatch(tmp_path, "baseline", "capture", "bot", "--at-once", "2")
     assert code == 2
     assert "baseline retire bot --id 1" in error

@@ -1,0 +1,46 @@
+"""What people are told of a finding and of an alarm that is over."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+
+from monitor import words
+from monitor.detect import findings_for
+from monitor.lab import product
+from monitor.records import Alarm, AlarmState, Severity
+from tests.unit.detect_answers import compared, rounds
+
+AT = datetime(2026, 11, 22, 11, 14, tzinfo=UTC)
+FINDING = findings_for(
+    compared(
+        rounds(1, product.right_reply, days=range(9, 10), probes=6), rounds(1, product.right_reply, days=range(7), probes=6)
+    )
+)[0]
+
+
+@pytest.mark.parametrize(("log10", "told"), [(-0.5, "none"), (0.0, "none"), (0.49, "none"), (1.0, "10 to 1")])
+def test_evidence_that_a_coin_toss_has_is_none(log10: float, told: str) -> None:
+    finding = replace(FINDING, evidence_log10=log10, look_log10=-0.477, line_log10=4.0394, looks=3)
+    assert words.evidence(finding) == (told, "line 10,950 to 1; 3 looks counted, this one alone 1 to 3")
+
+
+@pytest.mark.parametrize(
+    ("alarming", "summary", "state"),
+    [
+        (True, "Below the alarm line, but worth a look: no", "ALARM"),
+        (False, "Below the alarm line, but worth a look: answers are longer: 2 words", "look"),
+        (False, "Not an adapter loss, but worth a look: answers moved", "look"),
+        (False, "As in the baseline: a model said but worth a look: x", "quiet"),
+    ],
+)
+def test_the_label_says_what_the_sentence_says(alarming: bool, summary: str, state: str) -> None:
+    assert words.state_of(replace(FINDING, alarming=alarming, summary=summary)) == state
+
+
+def test_who_ended_an_alarm() -> None:
+    alarm = Alarm("bot", "facts", "length", Severity.TICKET, AlarmState.CLEARED, AT, 3, cleared_at=AT)
+    by_hand = replace(alarm, cleared_by="me", cleared_why="deploy 42")
+    assert words.cleared(by_hand) == "cleared by me, 2026-11-22 11:14: deploy 42"
+    assert words.cleared(replace(alarm, cleared_run_id=4)) == "cleared by the answers, 2026-11-22 11:14"
+    assert words.cleared(replace(alarm, cleared_why="baseline retired")).endswith(": baseline retired")
