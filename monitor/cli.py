@@ -382,7 +382,7 @@ def selftest(
         commands.known_filter(house, target)
         tests = self_test_all(
             house, target, Event(),
-            lambda one: typer.echo(f"{one.target}/{one.suite}: {one.fault}: {one.caught} of {one.trials}", err=True),
+            lambda one: typer.echo(f"{one.target}/{one.suite}: {show.injected(one)}: {one.caught} of {one.trials}", err=True),
         )  # fmt: skip
     if not tests:
         raise CouldNotMeasure("no approved baseline with two days of answers: there is nothing to inject faults into")

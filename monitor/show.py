@@ -255,19 +255,27 @@ def alarms(found: Sequence[Alarm], *, closed_too: bool, as_json: bool) -> None:
         out.print(_alarm_line(alarm))
 
 
+def injected(test: SelfTest) -> str:
+    """The fault by the name that people read; the control has none."""
+    from monitor.detect.selftest import HEALTHY
+
+    return "none (false alarms)" if test.fault == HEALTHY else test.fault
+
+
 def self_tests(tests: Sequence[SelfTest], failed: Sequence[str], *, as_json: bool) -> None:
     """A table of what was caught, and what that means if it is not enough."""
     if as_json:
         print_json({"tests": list(tests), "failures": list(failed)})
         return
-    from monitor.detect.selftest import HEALTHY
+    from monitor.detect.selftest import FAULTS, WEEK
 
     table = Table(box=box.SIMPLE_HEAD)
-    for name in ("target/suite", "fault injected", "caught", "of"):
-        table.add_column(name, overflow="fold", justify="right" if name in ("caught", "of") else "left")
+    for name in ("target/suite", "fault injected", "looks", "caught", "of"):
+        table.add_column(name, overflow="fold", justify="right" if name in ("looks", "caught", "of") else "left")
     for one in tests:
-        fault = "none (false alarms)" if one.fault == HEALTHY else one.fault
-        table.add_row(f"{one.target}/{one.suite}", fault, str(one.caught), str(one.trials))
+        looks = FAULTS[one.fault].looks if one.fault in FAULTS else WEEK
+        fault = injected(one)
+        table.add_row(f"{one.target}/{one.suite}", fault, str(looks), str(one.caught), str(one.trials))
     out = console()
     out.print(table)
     for words in failed:
@@ -275,8 +283,8 @@ def self_tests(tests: Sequence[SelfTest], failed: Sequence[str], *, as_json: boo
     if failed:
         targets = sorted({one.target for one in tests if any(words.startswith(f"{one.target}/") for words in failed)})
         out.print(Text(
-            "A whole loss is not seen where too few answers a look, too few days of baseline or days that differ leave "
-            "the evidence under the line; where health alarms, the days differ by more than they are reckoned to."
+            "A loss is not seen where the answers of its looks (a whole loss is given one), the days of the baseline, "
+            "or days that differ, leave the evidence under the line. Where health alarms, its days differ too much."
         ))  # fmt: skip
         for target in targets:
             out.print(Text(f"see: cliffwatch calibrate {target}"))

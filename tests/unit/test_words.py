@@ -14,7 +14,8 @@ from tests.unit.detect_answers import compared, rounds
 AT = datetime(2026, 11, 22, 11, 14, tzinfo=UTC)
 FINDING = findings_for(
     compared(
-        rounds(1, product.right_reply, days=range(9, 10), probes=6), rounds(1, product.right_reply, days=range(7), probes=6)
+        rounds(1, product.right_reply, days=range(9, 10), probes=6),
+        rounds(1, product.right_reply, days=range(7), probes=6),
     )
 )[0]
 
