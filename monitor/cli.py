@@ -380,10 +380,7 @@ def selftest(
 
     with commands.opened(config) as house:
         commands.known_filter(house, target)
-        tests = self_test_all(
-            house, target, Event(),
-            lambda one: typer.echo(f"{one.target}/{one.suite}: {show.injected(one)}: {one.caught} of {one.trials}", err=True),
-        )  # fmt: skip
+        tests = self_test_all(house, target, Event(), show.self_test_done)
     if not tests:
         raise CouldNotMeasure("no approved baseline with two days of answers: there is nothing to inject faults into")
     failed = failures(tests)

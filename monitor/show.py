@@ -262,6 +262,11 @@ def injected(test: SelfTest) -> str:
     return "none (false alarms)" if test.fault == HEALTHY else test.fault
 
 
+def self_test_done(test: SelfTest) -> None:
+    """A line of progress, on standard error: a self-test takes a while."""
+    sys.stderr.write(f"{test.target}/{test.suite}: {injected(test)}: {test.caught} of {test.trials}\n")
+
+
 def self_tests(tests: Sequence[SelfTest], failed: Sequence[str], *, as_json: bool) -> None:
     """A table of what was caught, and what that means if it is not enough."""
     if as_json:
