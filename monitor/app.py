@@ -52,6 +52,10 @@ is away for some minutes does not have the daemon restarted: that would not brin
 LATE: Final = 0.1
 """Share of a day by which a run may be made after its slot and still be on time."""
 
+SELF_TEST_DAY_SECONDS: Final = 3600.0
+"""On a clock with shorter days (a demo's) the daemon tests nothing on its own: a test takes a minute of processor time
+or more, many such days, and would starve the rounds. ``cliffwatch selftest`` does it there."""
+
 
 def build_house(
     settings: Settings,
@@ -200,7 +204,8 @@ class App:
             await asyncio.to_thread(store.release_expired, now)
             for run in await asyncio.to_thread(store.due_runs, now):
                 self._dispatch(run)
-            self._self_tests.begin(house, now)
+            if house.settings.schedule.day_seconds >= SELF_TEST_DAY_SECONDS:
+                self._self_tests.begin(house, now)
             self._last_tick = monotonic()
             self.internals.ticked(now)
         except Exception:

@@ -8,6 +8,7 @@ confirmed on a fresh sample and shown.
 import asyncio
 import contextlib
 import logging
+import shutil
 import signal
 import socket
 import subprocess
@@ -43,8 +44,10 @@ LEAST_ROUND_SECONDS: Final = 5.0
 ROOM: Final = 2.0
 """A day's length in rounds: time to finish, and for a fresh sample beside."""
 CAUGHT_WITHIN_SECONDS: Final = 60
-CAUGHT_WITHIN_DAYS: Final = 4
-"""Whichever is longer: on a slow machine a day takes its time."""
+CAUGHT_WITHIN_DAYS: Final = 6
+"""Whichever is longer, from the first round asked after the drop: on a slow machine a day takes its time."""
+UNDER_WAY_SECONDS: Final = 600
+"""How long the rounds asked before the drop may go on being answered."""
 FAULT: Final = "adapter-dropped"
 
 CONFIG: Final = """\
@@ -58,7 +61,7 @@ targets:
     subject: {{provider: lab, model: lab-support}}
     base: {{provider: lab, model: lab-base}}
     suites: [{suite}]
-schedule: {{probes: daily, batches: 1, day_seconds: {round_seconds}, selftest: every 1000 days}}
+schedule: {{probes: daily, batches: 1, day_seconds: {round_seconds}}}
 http: {{port: {port}}}
 """
 
@@ -70,10 +73,20 @@ async def run_demo(folder: Path | None, *, watch: bool) -> int:
     """
     out = show.console()
     configure(service=False, least=logging.WARNING)  # the demo tells its own story; the daemon's log is in a file
-    with contextlib.ExitStack() as stack:
-        work = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cliffwatch-demo-")))
-        work.mkdir(parents=True, exist_ok=True)
-        return await _demo(out, work.resolve(), stack, watch=watch)
+    work = folder or Path(tempfile.mkdtemp(prefix="cliffwatch-demo-"))
+    work.mkdir(parents=True, exist_ok=True)
+    keep = True  # what failed is kept, to be looked at
+    try:
+        with contextlib.ExitStack() as stack:
+            code = await _demo(out, work.resolve(), stack, watch=watch)
+        keep = code != 0
+    except asyncio.CancelledError:
+        keep = False
+        raise
+    finally:
+        if folder is None and not keep:
+            shutil.rmtree(work)
+    return code
 
 
 async def _demo(out: Console, work: Path, stack: contextlib.ExitStack, *, watch: bool) -> int:
@@ -91,7 +104,7 @@ async def _demo(out: Console, work: Path, stack: contextlib.ExitStack, *, watch:
     daemon = stack.enter_context(daemon_process(config, work))
     store = stack.enter_context(contextlib.closing(open_store(f"sqlite:///{work}/cliffwatch.db")))
     tell_where_to_look(out, config, work)
-    rounds = Rounds(out, store, daemon)
+    rounds = Rounds(out, store, daemon, work)
     await capture_baseline(out, config, rounds)
     if watch:
         return await watch_rounds(out, rounds, lab.url)
@@ -179,6 +192,7 @@ class Rounds:
     out: Console
     store: "Store"
     daemon: subprocess.Popen[bytes]
+    work: Path
     seen: int = 0
 
     def __post_init__(self) -> None:
@@ -193,7 +207,7 @@ class Rounds:
         while monotonic() < deadline:
             if self.daemon.poll() is not None:
                 raise RuntimeError(f"the daemon stopped with exit code {self.daemon.returncode}; see its log")
-            done = [r for r in self.store.runs(TARGET, SUITE, limit=5) if r.status == "done" and r.id > self.seen]
+            done = [r for r in self.latest() if r.status == "done" and r.id > self.seen]
             if done:
                 run = min(done, key=lambda r: r.id)
                 self.seen = run.id
@@ -211,6 +225,10 @@ class Rounds:
         fresh = " (a fresh sample)" if run.confirms else ""
         self.out.print(Text.assemble(f"{now()}  round {run.id}{fresh}: {run.outcome}, ", state, adapter))
 
+    def latest(self) -> list[Run]:
+        """The last hundred rounds, newest first: more than a machine that is behind has under way."""
+        return self.store.runs(TARGET, SUITE)
+
     def loss(self) -> Alarm | None:
         """The open alarm of the lost fine-tune."""
         found = self.store.alarms(TARGET, SUITE, raised=True)
@@ -218,36 +236,57 @@ class Rounds:
 
 
 async def unattended(out: Console, rounds: Rounds, lab: object, seconds: float) -> int:
-    """A healthy stretch, the fault, the page; 0 only if the first was quiet and the last came within ``seconds``."""
+    """A healthy stretch, the fault, the page; 0 only if the first was quiet and the last came within ``seconds``.
+
+    They count from the start of the first round made after the drop: what was under way then is not the fault's.
+    """
     from monitor.lab.process import LabServer
 
     assert isinstance(lab, LabServer)
     raised = []
     for _ in range(HEALTHY_ROUNDS):
-        _, found = await rounds.next(timeout=120)
+        _, found = await rounds.next(timeout=max(120, seconds))
         raised += [f.signal for f in found if f.alarming]
     say(out, f"healthy stretch: {HEALTHY_ROUNDS} rounds, {len(raised)} alarms {raised or ''}")
     lab.switch_on(FAULT)
     dropped = monotonic()
     say(out, "dropped the adapter: the server now answers as the base model, under the adapter's name, with HTTP 200")
-    if not await caught(out, rounds, dropped + seconds):
-        say(out, f"NOT caught and confirmed within {seconds:.0f} s", "bold red")
+    if not await caught(out, rounds, datetime.now(UTC), seconds):
+        say(out, f"NOT caught and confirmed within {seconds:.0f} s of the first round after the drop", "bold red")
+        tell_what_was_seen(out, rounds)
         return 1
     say(out, f"caught and confirmed {monotonic() - dropped:.0f} s after the adapter was dropped")
     return 1 if raised else 0
 
 
-async def caught(out: Console, rounds: "Rounds", until: float) -> bool:
-    """Follow the alarm from raised to confirmed, telling each; whether it pages before ``until``."""
+async def caught(out: Console, rounds: "Rounds", dropped: datetime, seconds: float) -> bool:
+    """Follow the alarm from raised to confirmed, telling each; whether it pages within ``seconds`` of asking."""
     shown: AlarmState | None = None
+    until = monotonic() + UNDER_WAY_SECONDS
+    asked = False
     while monotonic() < until:
+        if not asked and any(run.slot >= dropped and run.attempt for run in rounds.latest()):
+            asked, until = True, monotonic() + seconds
         with contextlib.suppress(TimeoutError):
-            _, found = await rounds.next(timeout=until - monotonic())
+            _, found = await rounds.next(timeout=min(1.0, until - monotonic()))
             shown = tell_alarm(out, rounds.loss(), found, shown)
         alarm = rounds.loss()
         if alarm is not None and alarm.state is AlarmState.CONFIRMED:
             return alarm.severity is Severity.PAGE
     return False
+
+
+def tell_what_was_seen(out: Console, rounds: "Rounds") -> None:
+    """What there is in the store of a fault that was not confirmed in time, and how far behind the machine is."""
+    for alarm in rounds.store.alarms(TARGET, SUITE, raised=True):
+        say(out, f"  {alarm.severity} {alarm.signal}: {alarm.state} by run {alarm.raised_run_id}. {alarm_state(alarm)}")
+    fresh = rounds.store.under_way(TARGET, SUITE)
+    if fresh is not None:
+        say(out, f"  waited for: run {fresh.id}, a fresh sample, {fresh.status} since {fresh.slot:%H:%M:%S}")
+    late = [run for run in rounds.latest() if run.status != "done"]
+    behind = max(((datetime.now(UTC) - run.slot).total_seconds() for run in late), default=0.0)
+    say(out, f"  rounds that are not done: {len(late)}, the oldest {behind:.0f} s after its time")
+    say(out, f"  store and log are kept in {rounds.work}")
 
 
 def tell_alarm(out: Console, alarm: Alarm | None, found: list[Finding], shown: AlarmState | None) -> AlarmState | None:
