@@ -118,7 +118,7 @@ def test_silence_is_good_only_where_it_was_listened_to(changed: dict[str, Any], 
 def test_evidence_is_told_as_odds_with_what_it_is_held_against() -> None:
     assert words.evidence(FINDING) == (
         "10^9 to 1",
-        "alarms by itself at 10,965 to 1; 3 looks counted, this one alone 1,585 to 1",
+        "line 10,965 to 1; 3 looks counted, this one alone 1,585 to 1",
     )
 
 
