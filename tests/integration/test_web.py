@@ -281,7 +281,7 @@ async def test_the_evidence_page_has_the_numbers_and_the_answers(site: Site) -> 
         "0.04",
         "-0.02 to 0.1",
         "10^7 to 1",
-        "alarms by itself at",
+        "counted, this one alone",
         "this one alone 10^7 to 1",
         "40 now",
         "against 120",
