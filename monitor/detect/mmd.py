@@ -38,7 +38,7 @@ Single = NDArray[np.float32]
 
 PERMUTATIONS: Final = 10_000
 """Dealings that today is judged by; its p-value is at least 1/10,001."""
-PERMUTATIONS_A_DAY: Final = 2_000
+PERMUTATIONS_A_DAY: Final = 1_000
 """Dealings that a baseline day is judged by; days that answered equally often share them."""
 WHITENING: Final = 0.75
 """Power of the standard deviation that ``Shift`` divides by; measured on the lab's faults, flat from 0.5 to 1."""
