@@ -120,7 +120,7 @@ def _log10_sum(parts: Sequence[float]) -> float:
 
 
 def _at_most(before: FloatArray, after: FloatArray, prior: Prior) -> FloatArray:
-    """A bound from above on the e-detector after each look: ``evidence._log_factors`` with the chance of a rise taken
+    """A bound from above on the e-detector after each look: ``evidence.log_factors`` with the chance of a rise taken
     for 1, or for a half where the mean fell. In single precision, for speed: ``_SLACK`` allows for it."""
     looks, healthy = after.size, before.size
     pairs = _pairs(looks, healthy)

@@ -20,7 +20,7 @@ from typing import Final
 import numpy as np
 
 from monitor.detect import evidence
-from monitor.detect.evidence import PRIOR, SHIFTS, FloatArray, Prior, Side
+from monitor.detect.evidence import PRIOR, FloatArray, Prior, Side
 from monitor.detect.policy import cannot_carry, prior_of
 from monitor.detect.reading import Reading
 from monitor.detect.surprise import FARTHEST
@@ -196,28 +196,7 @@ def running_log10(
 
     ``paths``: one row of looks a path, oldest first.
     """
-    from scipy.special import stdtr
-
     sign = -1.0 if side == "drop" else 1.0
     before = sign * np.broadcast_to(np.asarray(baseline, dtype=np.float64), (len(paths), len(baseline)))
-    scores = np.concatenate([before, sign * paths], axis=1)
-    count = scores.shape[1]
-    first = np.arange(before.shape[1], count)
-    sums = np.cumsum(scores, axis=1)
-    healthy, moved = first.astype(np.float64), (count - first).astype(np.float64)
-    gap = (sums[:, -1:] - sums[:, first - 1]) / moved - sums[:, first - 1] / healthy
-    error = 1.0 / healthy + 1.0 / moved
-    squares = ((scores - scores.mean(axis=1, keepdims=True)) ** 2).sum(axis=1, keepdims=True)
-    whole = prior.days * prior.spread**2 + np.maximum(squares, gap**2 / error + count - 2)
-    freedom = prior.days + count - 1
-    factors = []
-    for width in SHIFTS:
-        share = width**2 / (error + width**2)
-        rest = whole - share * gap**2 / error
-        factor = 0.5 * np.log1p(-share) + 0.5 * freedom * (np.log(whole) - np.log(rest))
-        if side != "either":  # the halves that both sides cut off make up the whole
-            rising = stdtr(freedom, gap * share / np.sqrt(rest / freedom * share * error))
-            factor += np.log(np.maximum(2.0 * rising, 1e-300))
-        factors.append(factor)
-    since = np.logaddexp.reduce(np.array(factors), axis=0) - np.log(len(SHIFTS))
+    since = evidence.log_factors(before, sign * paths, prior, rises=side != "either")
     return np.asarray(np.logaddexp.reduce(since, axis=1) / np.log(10.0))

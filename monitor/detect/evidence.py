@@ -91,8 +91,8 @@ def running(baseline: Sequence[float], looks: Sequence[float], side: Side, *, pr
     sign = 1.0 if side == "rise" else -1.0
     before = sign * np.asarray(baseline, dtype=np.float64)
     after = sign * np.asarray(looks[-LONGEST:], dtype=np.float64)
-    since = _log_factors(before, after, prior)
-    alone = since if after.size == 1 else _log_factors(before, after[-1:], prior)
+    since = log_factors(before, after, prior)
+    alone = since if after.size == 1 else log_factors(before, after[-1:], prior)
     dropped = len(looks) - after.size
     return Weight(float(alone[0]) / _LN10, _log_sum(since) / _LN10, dropped + int(np.argmax(since)))
 
@@ -139,25 +139,27 @@ def recovery_log10(baseline: Sequence[float], changed: Sequence[float], looks: S
     return _log_sum(np.cumsum(ratios[::-1])) / _LN10
 
 
-def _log_factors(before: FloatArray, after: FloatArray, prior: Prior) -> FloatArray:
-    """ln of the Bayes factor for a rise from look k on, for each k: shape (looks,).
+def log_factors(before: FloatArray, after: FloatArray, prior: Prior, *, rises: bool = True) -> FloatArray:
+    """ln of the Bayes factor for a rise from look k on, for each k: shape (..., looks).
+
+    ``before``: (..., days), ``after``: (..., looks); paths are weighed side by side.
 
     With n days in all, m of them from k on, D the difference of the two means and c = 1/(n-m) + 1/m, the shift's
     prior N(0, g) (in units of the spread) gives sqrt(c/(c+g)) [(S + D^2/c) / (S + D^2/(c+g))]^(v/2), where S is the sum
     of squares within the two groups plus the prior's and v its degrees of freedom. The half that falls is cut off:
     times twice the posterior chance of a rise. Days count as differing by chance at least: a month without a single
-    refusal does not make the first one a wonder.
+    refusal does not make the first one a wonder. Without ``rises`` nothing is cut off: a rise and a fall on average.
     """
     from scipy.special import stdtr
 
-    scores = np.concatenate([before, after])
-    count = scores.size
-    first = np.arange(before.size, count)
-    sums = np.concatenate([[0.0], np.cumsum(scores)])
+    scores = np.concatenate([before, after], axis=-1)
+    count = scores.shape[-1]
+    first = np.arange(before.shape[-1], count)
+    sums = np.cumsum(scores, axis=-1)
     healthy, moved = first.astype(np.float64), (count - first).astype(np.float64)
-    gap = (sums[-1] - sums[first]) / moved - sums[first] / healthy
+    gap = (sums[..., -1:] - sums[..., first - 1]) / moved - sums[..., first - 1] / healthy
     error = 1.0 / healthy + 1.0 / moved
-    squares = float(((scores - scores.mean()) ** 2).sum())
+    squares = ((scores - scores.mean(axis=-1, keepdims=True)) ** 2).sum(axis=-1, keepdims=True)
     whole = prior.days * prior.spread**2 + np.maximum(squares, gap**2 / error + count - 2)
     freedom = prior.days + count - 1
     factors = []
@@ -165,8 +167,10 @@ def _log_factors(before: FloatArray, after: FloatArray, prior: Prior) -> FloatAr
         share = width**2 / (error + width**2)
         rest = whole - share * gap**2 / error
         factor = 0.5 * np.log1p(-share) + 0.5 * freedom * (np.log(whole) - np.log(rest))
-        rising = stdtr(freedom, gap * share / np.sqrt(rest / freedom * share * error))
-        factors.append(factor + np.log(np.maximum(2.0 * rising, 1e-300)))
+        if rises:
+            rising = stdtr(freedom, gap * share / np.sqrt(rest / freedom * share * error))
+            factor += np.log(np.maximum(2.0 * rising, 1e-300))
+        factors.append(factor)
     return np.asarray(np.logaddexp.reduce(np.array(factors), axis=0) - np.log(len(SHIFTS)))
 
 
