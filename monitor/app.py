@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
@@ -52,9 +52,12 @@ is away for some minutes does not have the daemon restarted: that would not brin
 LATE: Final = 0.1
 """Share of a day by which a run may be made after its slot and still be on time."""
 
-SELF_TEST_DAY_SECONDS: Final = 3600.0
-"""On a clock with shorter days (a demo's) the daemon tests nothing on its own: a test takes a minute of processor time
-or more, many such days, and would starve the rounds. ``cliffwatch selftest`` does it there."""
+
+class Chore(Protocol):
+    """Work of the daemon beside its runs: begun at every tick, where something is due; it holds up no tick."""
+
+    def begin(self, house: House, now: datetime) -> None: ...
+    async def end(self) -> None: ...
 
 
 def build_house(
@@ -120,7 +123,7 @@ class App:
         """(target, suite, whether it confirms) of the runs at work."""
         self._slots = asyncio.Semaphore(RUNS_AT_ONCE)
         self._closing: set[asyncio.Task[None]] = set()
-        self._self_tests = SelfTests()
+        self._chores: tuple[Chore, ...] = (SelfTests(),)
         self._last_tick: float | None = None
         self._clock_started = monotonic()
         self._reload_lock = asyncio.Lock()
@@ -154,7 +157,7 @@ class App:
         for task in (tasks := [self._guarding, *self._runs.values()]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*self._closing, self._self_tests.end(), return_exceptions=True)
+        await asyncio.gather(*self._closing, *(chore.end() for chore in self._chores), return_exceptions=True)
         await _close_after(self.house, [])
         await self._server.stop()
         if self.store is not None:
@@ -204,8 +207,8 @@ class App:
             await asyncio.to_thread(store.release_expired, now)
             for run in await asyncio.to_thread(store.due_runs, now):
                 self._dispatch(run)
-            if house.settings.schedule.day_seconds >= SELF_TEST_DAY_SECONDS:
-                self._self_tests.begin(house, now)
+            for chore in self._chores:
+                chore.begin(house, now)
             self._last_tick = monotonic()
             self.internals.ticked(now)
         except Exception:

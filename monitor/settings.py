@@ -4,6 +4,7 @@
 documentation: the published JSON Schema and ``docs/config.md`` are made from them.
 """
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -58,6 +59,9 @@ class Endpoint(Section):
     model: str = Field(min_length=1, description="model id as the provider names it; local: a folder or a hub id")
     revision: str | None = Field(None, description="local only: the hub commit (40 hex digits) to load")
     adapter: Path | None = Field(None, description="local only: a PEFT adapter's folder to load onto the model")
+    retires: date | None = Field(
+        None, description="day (YYYY-MM-DD, UTC) on which it is shut down; left out: what the provider's API says"
+    )
 
 
 class Source(Section):
@@ -87,11 +91,25 @@ class Budget(Section):
     requests_per_day: int | None = Field(None, ge=0, description="requests per UTC day, retries included")
 
 
+class DeclaredAdapter(Section):
+    """The adapter that the subject is meant to serve, as it lies on disk."""
+
+    path: Path = Field(description="the PEFT adapter's folder")
+    base_model: str = Field(min_length=1, description="the base model that it was trained on, by its hub id or folder")
+    revision: str | None = Field(None, description="the base's commit (40 hex digits), where the adapter names one")
+
+
 class Target(Section):
     """One endpoint and model that a team depends on."""
 
     subject: Endpoint = Field(description="what is watched")
     base: Endpoint | None = Field(None, description="the model under the fine-tune, asked beside the subject")
+    snapshot: Endpoint | None = Field(
+        None, description="the version to roll back to; asked a few probes a run, to know that it still answers"
+    )
+    adapter: DeclaredAdapter | None = Field(
+        None, description="the adapter that the subject is meant to serve; its files are checked against the base"
+    )
     suites: tuple[str, ...] = Field((), description="suites to ask: a name in probes/ or shipped, or a path")
     production: Production | None = Field(None, description="the sample of production inputs")
     budget: Budget = Field(default_factory=Budget)
@@ -105,6 +123,11 @@ class Target(Section):
 
 class Judge(Endpoint):
     """The model that scores answers by their suite's rubric."""
+
+    anchors: Path | None = Field(
+        None, description="file of answers with a person's verdict; the judge scores them on the probes' schedule"
+    )
+    budget: Budget = Field(default_factory=Budget, description="what scoring the anchors may cost")
 
 
 class Embeddings(Section):
@@ -138,6 +161,13 @@ class Alarms(Section):
     false_pages_per_target_year: float = Field(0.1, gt=0, le=365, description="promised upper rate of false pages")
 
 
+class ActionToken(Section):
+    """Where one person's token is kept."""
+
+    token_env: str | None = Field(None, description="name of the environment variable that holds the token")
+    token_file: Path | None = Field(None, description="file that holds the token, read at start and at reload")
+
+
 class Http(Section):
     """Where metrics and pages are served."""
 
@@ -145,6 +175,36 @@ class Http(Section):
     port: int = Field(
         9464, ge=0, le=65535, description="port for /metrics, /healthz, /readyz, /-/reload and the pages; 0 picks one"
     )
+    url: str | None = Field(
+        None, description="address under which people reach the pages; links in alerts and mail start with it"
+    )
+    actions: dict[Name, ActionToken] = Field(
+        default_factory=dict,
+        description="person -> their token; with one they approve, acknowledge, clear and run from the pages. "
+        "None: the pages only read",
+    )
+
+
+class Smtp(Section):
+    """The server that takes the mail."""
+
+    host: str = Field(min_length=1, description="the server's name, as its certificate has it")
+    port: int = Field(587, ge=1, le=65535, description="587 for STARTTLS, 465 for TLS from the first byte")
+    starttls: bool = Field(True, description="turn to TLS before anything else is said; refused where that fails")
+    tls: bool = Field(False, description="TLS from the first byte, in place of STARTTLS")
+    ca_file: Path | None = Field(None, description="PEM file of the authority to trust, in place of the system's")
+    username: str | None = Field(None, description="for the login; left out: no login")
+    password_env: str | None = Field(None, description="name of the environment variable that holds the password")
+    password_file: Path | None = Field(None, description="file that holds the password, read when mail is sent")
+
+
+class Email(Section):
+    """The weekly e-mail."""
+
+    to: tuple[str, ...] = Field(min_length=1, description="addresses that it goes to")
+    sender: str = Field("cliffwatch@localhost", description="address that it comes from")
+    smtp: Smtp
+    every: str = Field("weekly mon 08:00", description="'daily', 'every N days' or 'weekly DAY HH:MM'")
 
 
 class Settings(Section):
@@ -160,4 +220,5 @@ class Settings(Section):
     targets: dict[Name, Target] = Field(min_length=1, description="what to watch, by a name of yours")
     schedule: Schedule = Field(default_factory=Schedule)
     alarms: Alarms = Field(default_factory=Alarms)
+    email: Email | None = Field(None, description="none: no mail is sent")
     http: Http = Field(default_factory=Http)

@@ -19,6 +19,8 @@ class Arm(StrEnum):
 
     SUBJECT = "subject"
     BASE = "base"
+    SNAPSHOT = "snapshot"
+    """The version to roll back to: asked a little, to know that it still answers. Never compared."""
     JUDGE_SUBJECT = "judge-subject"
     """The judge, about the subject's answer to the same probe and replicate."""
     JUDGE_BASE = "judge-base"

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from monitor.records.asked import RunOutcome, Severity
+from monitor.records.asked import Arm, RunOutcome, Severity
 
 
 class BaselineStatus(StrEnum):
@@ -94,6 +94,10 @@ class Alarm:
     """The run whose answers showed the recovery; ``None`` where a person cleared it."""
     cleared_by: str | None = None
     cleared_why: str | None = None
+    acknowledged_at: datetime | None = None
+    """When a person said that they look into it; the alarm goes on as it is."""
+    acknowledged_by: str | None = None
+    acknowledged_why: str | None = None
     id: int | None = None
     """Set by the store."""
 
@@ -120,3 +124,85 @@ class SelfTest:
     caught: int
     trials: int
     tested_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityCheck:
+    """What an endpoint says it serves, against what is declared."""
+
+    target: str
+    arm: Arm
+    check: str
+    """``listed``, ``parent``, ``adapter_base`` ...: one for each thing that can be compared."""
+    matches: bool
+    expected: str
+    found: str
+    checked_at: datetime
+    since: datetime
+    """When ``matches`` became what it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retirement:
+    """When a target's model is to be shut down, and who says so."""
+
+    target: str
+    arm: Arm
+    model: str
+    retires_at: datetime
+    source: str
+    """``config``, or the provider's name where its API says it."""
+    checked_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What a person did through the pages: one row of the audit log."""
+
+    at: datetime
+    who: str
+    action: str
+    """``approve``, ``retire``, ``acknowledge``, ``clear``, ``run``."""
+    target: str | None
+    suite: str | None
+    subject: str | None
+    """What it was done to: ``baseline 3``, ``alarm 7 (adapter_loss)``, ``run 12``."""
+    why: str
+    address: str | None
+    """Where the request came from."""
+    id: int | None = None
+    """Set by the store."""
+
+
+class MailStatus(StrEnum):
+    QUEUED = "queued"
+    SENT = "sent"
+    REFUSED = "refused"
+    """Given up: refused for good, or older than anybody wants to read it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """A mail of the outbox: composed once, sent at least once."""
+
+    kind: str
+    """``weekly``."""
+    slot: datetime
+    """The moment of the schedule that it belongs to; (kind, slot) is unique."""
+    message_id: str
+    """Stays the same however often it is sent."""
+    subject: str
+    recipients: tuple[str, ...]
+    body: bytes
+    """The whole message as it goes over the wire."""
+    composed_at: datetime
+    status: MailStatus
+    attempts: int
+    next_at: datetime
+    lease_until: datetime | None = None
+    sent_at: datetime | None = None
+    failed_at: datetime | None = None
+    error: str | None = None
+    """What the server said last, without the credentials."""
+    id: int | None = None
+    """Set by the store."""

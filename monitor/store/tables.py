@@ -259,6 +259,9 @@ class AlarmRow(Row, table=True):
     cleared_why: str | None = Field(default=None, sa_type=Text)
     cleared_seq: int | None = Field(default=None, sa_type=BigId)
     """The stream's latest verdict when it was cleared, itself included: evidence begins anew after it."""
+    acknowledged_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    acknowledged_by: str | None = None
+    acknowledged_why: str | None = Field(default=None, sa_type=Text)
 
 
 class BaselineRow(Row, table=True):
@@ -337,6 +340,70 @@ class SelfTestRow(Row, table=True):
     tested_at: datetime = Field(sa_type=UtcDateTime)
 
 
+class OutboxRow(Row, table=True):
+    """A mail, composed once and sent at least once. ``body`` is the whole message as it goes over the wire."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (UniqueConstraint("kind", "slot"), {"sqlite_autoincrement": True})
+    id: int | None = Field(default=None, sa_type=BigId, primary_key=True)
+    kind: str
+    slot: datetime = Field(sa_type=UtcDateTime)
+    message_id: str
+    subject: str = Field(sa_type=Text)
+    recipients: Any = Field(sa_type=JSON)
+    body: bytes
+    composed_at: datetime = Field(sa_type=UtcDateTime)
+    status: str = Field(index=True)
+    attempts: int = 0
+    next_at: datetime = Field(sa_type=UtcDateTime)
+    lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    sent_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    failed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    error: str | None = Field(default=None, sa_type=Text)
+
+
+class AuditRow(Row, table=True):
+    """Who did what through the pages, and why. Rows are only ever added."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_target", "target", "id"), {"sqlite_autoincrement": True})
+    id: int | None = Field(default=None, sa_type=BigId, primary_key=True)
+    at: datetime = Field(sa_type=UtcDateTime)
+    who: str
+    action: str
+    target: str | None = None
+    suite: str | None = None
+    subject: str | None = None
+    why: str = Field(sa_type=Text)
+    address: str | None = None
+
+
+class IdentityCheckRow(Row, table=True):
+    """The latest of each check of what an endpoint says it serves. ``since``: when ``matches`` became what it is."""
+
+    __tablename__ = "identity_check"
+    target: str = Field(primary_key=True)
+    arm: str = Field(primary_key=True)
+    check: str = Field(primary_key=True)
+    matches: bool
+    expected: str = Field(sa_type=Text)
+    found: str = Field(sa_type=Text)
+    checked_at: datetime = Field(sa_type=UtcDateTime)
+    since: datetime = Field(sa_type=UtcDateTime)
+
+
+class RetirementRow(Row, table=True):
+    """When a target's model is to be shut down, and who says so."""
+
+    __tablename__ = "retirement"
+    target: str = Field(primary_key=True)
+    arm: str = Field(primary_key=True)
+    model: str
+    retires_at: datetime = Field(sa_type=UtcDateTime)
+    source: str
+    checked_at: datetime = Field(sa_type=UtcDateTime)
+
+
 class StateRow(Row, table=True):
     """Small facts of the daemon itself, by key."""
 
@@ -367,4 +434,8 @@ capability: Final = _table(CapabilityRow)
 suite_version: Final = _table(SuiteVersionRow)
 production_input: Final = _table(ProductionInputRow)
 self_test: Final = _table(SelfTestRow)
+outbox: Final = _table(OutboxRow)
+audit: Final = _table(AuditRow)
+identity_check: Final = _table(IdentityCheckRow)
+retirement: Final = _table(RetirementRow)
 state: Final = _table(StateRow)

@@ -1,0 +1,98 @@
+"""What the on-call sees: mail to be sent, who did what, what endpoints say of their models, acknowledged alarms."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+TIME = sa.DateTime(timezone=True)
+BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    _outbox()
+    _audit()
+    _identity()
+    op.add_column("alarm", sa.Column("acknowledged_at", TIME, nullable=True))
+    op.add_column("alarm", sa.Column("acknowledged_by", sa.String(), nullable=True))
+    op.add_column("alarm", sa.Column("acknowledged_why", sa.Text(), nullable=True))
+
+
+def _outbox() -> None:
+    op.create_table(
+        "outbox",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("slot", TIME, nullable=False),
+        sa.Column("message_id", sa.String(), nullable=False),
+        sa.Column("subject", sa.Text(), nullable=False),
+        sa.Column("recipients", sa.JSON(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("composed_at", TIME, nullable=False),
+        sa.Column("status", sa.String(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("next_at", TIME, nullable=False),
+        sa.Column("lease_until", TIME, nullable=True),
+        sa.Column("sent_at", TIME, nullable=True),
+        sa.Column("failed_at", TIME, nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
+        sa.UniqueConstraint("kind", "slot", name=op.f("uq_outbox_kind_slot")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_outbox_status", "outbox", ["status"], unique=False)
+
+
+def _audit() -> None:
+    op.create_table(
+        "audit",
+        sa.Column("id", BIG, nullable=False),
+        sa.Column("at", TIME, nullable=False),
+        sa.Column("who", sa.String(), nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("target", sa.String(), nullable=True),
+        sa.Column("suite", sa.String(), nullable=True),
+        sa.Column("subject", sa.String(), nullable=True),
+        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("address", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit")),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_audit_target", "audit", ["target", "id"], unique=False)
+
+
+def _identity() -> None:
+    op.create_table(
+        "identity_check",
+        sa.Column("target", sa.String(), nullable=False),
+        sa.Column("arm", sa.String(), nullable=False),
+        sa.Column("check", sa.String(), nullable=False),
+        sa.Column("matches", sa.Boolean(), nullable=False),
+        sa.Column("expected", sa.Text(), nullable=False),
+        sa.Column("found", sa.Text(), nullable=False),
+        sa.Column("checked_at", TIME, nullable=False),
+        sa.Column("since", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("target", "arm", "check", name=op.f("pk_identity_check")),
+    )
+    op.create_table(
+        "retirement",
+        sa.Column("target", sa.String(), nullable=False),
+        sa.Column("arm", sa.String(), nullable=False),
+        sa.Column("model", sa.String(), nullable=False),
+        sa.Column("retires_at", TIME, nullable=False),
+        sa.Column("source", sa.String(), nullable=False),
+        sa.Column("checked_at", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("target", "arm", name=op.f("pk_retirement")),
+    )
+
+
+def downgrade() -> None:
+    for name in ("acknowledged_why", "acknowledged_by", "acknowledged_at"):
+        op.drop_column("alarm", name)
+    op.drop_index("ix_audit_target", "audit")
+    op.drop_index("ix_outbox_status", "outbox")
+    for table in ("retirement", "identity_check", "audit", "outbox"):
+        op.drop_table(table)
