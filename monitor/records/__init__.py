@@ -34,6 +34,7 @@ from monitor.records.judged import (
     Finding,
     FindingNumbers,
     GradedAnswer,
+    Point,
     RunSummary,
     Score,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "MailStatus",
     "Message",
     "Outcome",
+    "Point",
     "Probe",
     "Question",
     "Reason",

@@ -156,3 +156,18 @@ class FindingNumbers:
     measures: Mapping[str, float]
     evidence_log10: float
     line_log10: float
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One verdict of a signal as its history shows it; a number that could not be had is NaN."""
+
+    run_id: int
+    at: datetime
+    """When the verdict was reached."""
+    effect: float
+    effect_low: float
+    effect_high: float
+    evidence_log10: float
+    line_log10: float
+    alarming: bool

@@ -35,6 +35,7 @@ from monitor.store import alarms, answers, baselines, budget, counters, findings
 from monitor.store.engine import Database, connect, deadlocked
 from monitor.store.history import HistoryReads, Position
 from monitor.store.scrape import ScrapeReads
+from monitor.store.series import SeriesReads
 from monitor.store.suites import ProductionInput
 
 T = TypeVar("T")
@@ -58,7 +59,7 @@ def open_store(url: str, *, migrate: bool = True) -> "Store":
     return Store(database)
 
 
-class Store(ScrapeReads, HistoryReads):
+class Store(ScrapeReads, HistoryReads, SeriesReads):
     """Made by ``open_store``; ``close`` it at the end."""
 
     def __init__(self, database: Database) -> None:

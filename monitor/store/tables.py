@@ -175,9 +175,13 @@ class FindingRow(Row, table=True):
     __tablename__ = "finding"
     __table_args__ = (
         UniqueConstraint("run_id", "signal"),
-        Index("ix_finding_series", "target", "suite", "signal", "id"),
+        Index(
+            # With all that a history is drawn from: a finding's row is large, and read for its answers only.
+            "ix_finding_series", "target", "suite", "signal", "id", "run_id", "found_at", "alarming",
+            "effect", "effect_low", "effect_high", "evidence_log10", "line_log10",
+        ),
         {"sqlite_autoincrement": True},
-    )
+    )  # fmt: skip
     id: int | None = Field(default=None, sa_type=BigId, primary_key=True)
     run_id: int = Field(sa_type=BigId, foreign_key="run.id", ondelete="CASCADE")
     target: str

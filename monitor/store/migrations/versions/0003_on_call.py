@@ -10,6 +10,10 @@ depends_on = None
 
 TIME = sa.DateTime(timezone=True)
 BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+SERIES = [
+    "target", "suite", "signal", "id", "run_id", "found_at", "alarming", "effect", "effect_low", "effect_high",
+    "evidence_log10", "line_log10",
+]  # fmt: skip
 
 
 def upgrade() -> None:
@@ -19,6 +23,8 @@ def upgrade() -> None:
     op.add_column("alarm", sa.Column("acknowledged_at", TIME, nullable=True))
     op.add_column("alarm", sa.Column("acknowledged_by", sa.String(), nullable=True))
     op.add_column("alarm", sa.Column("acknowledged_why", sa.Text(), nullable=True))
+    op.drop_index("ix_finding_series", "finding")
+    op.create_index("ix_finding_series", "finding", SERIES, unique=False)
 
 
 def _outbox() -> None:
@@ -90,6 +96,8 @@ def _identity() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_finding_series", "finding")
+    op.create_index("ix_finding_series", "finding", SERIES[:4], unique=False)
     for name in ("acknowledged_why", "acknowledged_by", "acknowledged_at"):
         op.drop_column("alarm", name)
     op.drop_index("ix_audit_target", "audit")

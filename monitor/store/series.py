@@ -1,0 +1,55 @@
+"""How a signal's numbers went, verdict by verdict: what a small picture of its history is drawn from."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from datetime import datetime
+from math import nan
+from typing import Any, Final
+
+from sqlalchemy import Connection, select, tuple_
+
+from monitor.records import Point
+from monitor.store.engine import Database
+from monitor.store.tables import finding
+
+SeriesKey = tuple[str, str, str]
+"""target, suite, signal."""
+
+NUMBERS: Final = ("effect", "effect_low", "effect_high", "evidence_log10", "line_log10")
+KEY: Final = (finding.c.target, finding.c.suite, finding.c.signal)
+
+
+def series(
+    connection: Connection, since: datetime, target: str | None, only: Collection[SeriesKey] | None
+) -> dict[SeriesKey, list[Point]]:
+    """Read from the index ``ix_finding_series`` alone, which holds every column asked for: rows are large."""
+    columns = (*KEY, finding.c.run_id, finding.c.found_at, finding.c.alarming, *(finding.c[name] for name in NUMBERS))
+    query = select(*columns).where(finding.c.found_at >= since).order_by(*KEY, finding.c.id)
+    query = query if target is None else query.where(finding.c.target == target)
+    query = query if only is None else query.where(tuple_(*KEY).in_(sorted(only)))
+    found: dict[SeriesKey, list[Point]] = defaultdict(list)
+    for row in connection.execute(query):
+        found[row[0], row[1], row[2]].append(_to_point(row))
+    return dict(found)
+
+
+def _to_point(row: Any) -> Point:
+    effect, low, high, evidence, line = (nan if number is None else number for number in row[6:])
+    return Point(row.run_id, row.found_at, effect, low, high, evidence, line, bool(row.alarming))
+
+
+class SeriesReads:
+    """The store's method over this query; pages and mails call it."""
+
+    _database: Database
+
+    def series(
+        self, since: datetime, target: str | None = None, only: Collection[SeriesKey] | None = None
+    ) -> dict[SeriesKey, list[Point]]:
+        """(target, suite, signal) -> its verdicts reached since ``since``, oldest first, without their exhibits.
+
+        One query. ``target``: of this target only; ``only``: of these series only. A series without a verdict in
+        that time has no entry.
+        """
+        with self._database.read() as c:
+            return series(c, since, target, only)
