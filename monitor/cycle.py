@@ -83,13 +83,13 @@ class House:
 async def execute_run(house: House, run_id: int, *, at_once: bool = False) -> tuple[Finding, ...] | None:
     """Do what is due of one run; its findings when that finished it, else ``None``.
 
-    ``at_once`` asks every batch now instead of waiting for its time, as a run that confirms a page always does. A run
-    that another process holds, or that is done, is left alone.
+    ``at_once`` asks every batch now instead of waiting for its time, as a run that confirms a page, or that a person
+    asked for, always does. A run that another process holds, or that is done, is left alone.
     """
     run = await asyncio.to_thread(house.store.claim, run_id, house.clock(), LEASE.total_seconds())
     if run is None:
         return None
-    at_once = at_once or run.confirms is not None
+    at_once = at_once or not run.scheduled or run.confirms is not None
     try:
         async with _heartbeat(house, run):
             suite = await suite_of(house, run)

@@ -89,11 +89,14 @@ def _findings(
 
 
 def _plain(item: Finding | Alarm | None) -> dict[str, Any] | None:
-    """A record as the store can hold it: an alarm without its number, a measure that is none left out."""
+    """A record as the store can hold it: an alarm without its number and without who looks into it, a measure that is
+    none left out."""
     if item is None:
         return None
     values = asdict(item)
     values.pop("id", None)
+    if isinstance(item, Alarm):  # who looks into it is no answer's doing
+        values = {name: value for name, value in values.items() if not name.startswith("acknowledged_")}
     if isinstance(item, Finding):
         values["measures"] = {name: float(value) for name, value in item.measures.items() if math.isfinite(value)}
     return values

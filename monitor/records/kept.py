@@ -64,6 +64,8 @@ class Run:
     starts_at: datetime | None = None
     """When its work began to be due: the slot, or later where the run was made late (a new target, a daemon
     that was down). Its batches are spread over what was left of the period then."""
+    scheduled: bool = True
+    """``False``: made by hand or to confirm a page; all of it is asked at once."""
 
 
 class AlarmState(StrEnum):
@@ -156,8 +158,26 @@ class Retirement:
 
 
 @dataclass(frozen=True, slots=True)
+class Rollback:
+    """Whether the version to roll back to still answers, and as it should: from its last few runs."""
+
+    target: str
+    answered: float
+    """Share of the questions put to it that have a usable answer, 0 to 1."""
+    passed: float | None
+    """Share of its answers that pass their checks, 0 to 1; ``None`` where no probe that it was asked has checks."""
+    ready: bool
+    asked_at: datetime
+    """When the newest run that asked it ended."""
+    expected: float | None
+    """What the approved baseline passes on the same probes; ``None`` where none is approved."""
+    questions: int
+    """How many questions ``answered`` counts: those withheld for a spent budget are not among them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Deed:
-    """What a person did through the pages: one row of the audit log."""
+    """What a person did, through the pages or by a command: one row of the audit log."""
 
     at: datetime
     who: str
@@ -169,7 +189,7 @@ class Deed:
     """What it was done to: ``baseline 3``, ``alarm 7 (adapter_loss)``, ``run 12``."""
     why: str
     address: str | None
-    """Where the request came from."""
+    """Where the request came from; ``None``: a command on the daemon's own machine."""
     id: int | None = None
     """Set by the store."""
 
@@ -206,3 +226,16 @@ class Mail:
     """What the server said last, without the credentials."""
     id: int | None = None
     """Set by the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class MailState:
+    """The outbox in four numbers."""
+
+    last_sent_at: datetime | None
+    """When a server last took one; ``None``: never."""
+    queued: int
+    oldest_queued_at: datetime | None
+    """When the oldest of those that wait was composed."""
+    refused: int
+    """Given up since ``last_sent_at``."""

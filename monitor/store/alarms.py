@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, func, select, update
 
@@ -11,6 +11,9 @@ from monitor.records import Alarm, AlarmState, Severity
 from monitor.store import ledger
 from monitor.store.tables import alarm, verdict
 from monitor.store.types import clean
+
+ACKNOWLEDGED: Final = ("acknowledged_at", "acknowledged_by", "acknowledged_why")
+"""Written by ``audit.acknowledge`` alone: a verdict moves the alarm as it was read before somebody took it on."""
 
 
 def write(connection: Connection, moves: Sequence[Alarm], seq: int | None) -> None:
@@ -27,7 +30,10 @@ def write(connection: Connection, moves: Sequence[Alarm], seq: int | None) -> No
         number = values.pop("id")
         if number is None:
             connection.execute(alarm.insert().values(values))
-        elif not _update(connection, number, values):
+            continue
+        for name in ACKNOWLEDGED:
+            del values[name]
+        if not _update(connection, number, values):
             raise StoreError(f"alarm {number} was cleared meanwhile")
 
 
@@ -64,6 +70,12 @@ def alarms(
     if raised is not None:
         query = query.where(alarm.c.cleared_at.is_(None) if raised else alarm.c.cleared_at.is_not(None))
     return [_to_alarm(row) for row in connection.execute(query)]
+
+
+def get(connection: Connection, number: int) -> Alarm | None:
+    """One alarm by its id."""
+    row = connection.execute(select(alarm).where(alarm.c.id == number)).first()
+    return None if row is None else _to_alarm(row)
 
 
 def _to_alarm(row: Any) -> Alarm:

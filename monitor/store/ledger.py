@@ -14,7 +14,6 @@ from monitor.store.types import UtcDateTime
 
 def to_run(row: Row[Any]) -> Run:
     values = dict(row._mapping)
-    del values["scheduled"]
     values["outcome"] = None if values["outcome"] is None else RunOutcome(values["outcome"])
     return Run(**values)
 

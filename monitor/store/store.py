@@ -16,6 +16,7 @@ from monitor.records import (
     Arm,
     Baseline,
     BaselineStatus,
+    Deed,
     Finding,
     GradedAnswer,
     Outcome,
@@ -31,9 +32,23 @@ from monitor.records import (
     Usage,
     VerdictContext,
 )
-from monitor.store import alarms, answers, baselines, budget, counters, findings, ledger, recording, schema, suites
+from monitor.store import (
+    alarms,
+    answers,
+    audit,
+    baselines,
+    budget,
+    counters,
+    findings,
+    ledger,
+    recording,
+    schema,
+    suites,
+)
+from monitor.store.audit import AuditLog
 from monitor.store.engine import Database, connect, deadlocked
 from monitor.store.history import HistoryReads, Position
+from monitor.store.outbox import Outbox
 from monitor.store.scrape import ScrapeReads
 from monitor.store.series import SeriesReads
 from monitor.store.suites import ProductionInput
@@ -59,7 +74,7 @@ def open_store(url: str, *, migrate: bool = True) -> "Store":
     return Store(database)
 
 
-class Store(ScrapeReads, HistoryReads, SeriesReads):
+class Store(ScrapeReads, HistoryReads, SeriesReads, AuditLog, Outbox):
     """Made by ``open_store``; ``close`` it at the end."""
 
     def __init__(self, database: Database) -> None:
@@ -273,15 +288,24 @@ class Store(ScrapeReads, HistoryReads, SeriesReads):
         with self._database.write() as c:
             return baselines.close_due(c, now)
 
-    def approve(self, baseline_id: int, by: str, why: str, now: datetime) -> Baseline:
-        """Make a captured baseline the one in use; the one before it is retired. Raises CliffwatchError."""
-        with self._database.write() as c:
-            return baselines.approve(c, baseline_id, by, why, now)
+    def approve(self, baseline_id: int, by: str, why: str, now: datetime, *, deed: Deed | None = None) -> Baseline:
+        """Make a captured baseline the one in use; the one before it is retired. Raises CliffwatchError.
 
-    def retire(self, baseline_id: int, by: str, why: str, now: datetime) -> Baseline:
+        ``deed``, here and below, goes to the audit log in the same transaction.
+        """
+        with self._database.write() as c:
+            done = baselines.approve(c, baseline_id, by, why, now)
+            if deed is not None:
+                audit.add(c, deed)
+            return done
+
+    def retire(self, baseline_id: int, by: str, why: str, now: datetime, *, deed: Deed | None = None) -> Baseline:
         """Take a baseline out of use, or give up its capture. Raises CliffwatchError."""
         with self._database.write() as c:
-            return baselines.retire(c, baseline_id, by, why, now)
+            done = baselines.retire(c, baseline_id, by, why, now)
+            if deed is not None:
+                audit.add(c, deed)
+            return done
 
     def baseline(self, baseline_id: int) -> Baseline:
         """Raises CliffwatchError when there is no such baseline."""
@@ -337,13 +361,16 @@ class Store(ScrapeReads, HistoryReads, SeriesReads):
         """The alarms of one suite of one target that are not cleared, one a signal at most."""
         return self.alarms(target, suite, raised=True)
 
-    def clear_alarm(self, cleared: Alarm) -> bool:
+    def clear_alarm(self, cleared: Alarm, *, deed: Deed | None = None) -> bool:
         """Write an open alarm that a person cleared; ``False`` when it was cleared before.
 
         The signal's evidence begins anew with the next look.
         """
         with self._database.write() as c:
-            return alarms.clear(c, cleared)
+            done = alarms.clear(c, cleared)
+            if done and deed is not None:
+                audit.add(c, deed)
+            return done
 
     def save_self_tests(self, tests: Sequence[SelfTest]) -> None:
         """Keep the latest self-test of each (target, suite, fault)."""

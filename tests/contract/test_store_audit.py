@@ -1,0 +1,111 @@
+"""Who did what, and who looks into which alarm, on either store."""
+
+from dataclasses import replace
+
+import pytest
+
+from monitor.errors import CliffwatchError, UsageError
+from monitor.records import Alarm, AlarmState, Deed, Run, RunOutcome, Severity
+from monitor.store import Store
+from tests.store_records import DAY, NOW, SECOND, SLOT, alarm, claimed, finding
+
+
+def deed(target: str | None = "bot", **changes: object) -> Deed:
+    made = Deed(NOW, "alice", "clear", target, "support", "alarm 7 (length)", "the new prompt", "192.0.2.7")
+    return replace(made, **changes)  # type: ignore[arg-type]
+
+
+def raised(store: Store) -> tuple[Run, Alarm]:
+    """A run whose page waits for its fresh sample, and that alarm."""
+    run = claimed(store)
+    found = [finding(run, alarming=True, severity=Severity.PAGE)]
+    assert store.finish(run.id, run.fence, RunOutcome.MEASURED, found, NOW, moves=[alarm(run, severity=Severity.PAGE)])
+    (opened,) = store.open_alarms("bot", "support")
+    return run, opened
+
+
+def test_deeds_come_back_newest_first_and_by_target(store: Store) -> None:
+    first, other, last = [store.add_deed(deed(target)) for target in ("bot", "other", "bot")]
+    assert first == replace(deed(), id=first.id)
+    assert store.deeds() == [last, other, first]
+    assert store.deeds("bot") == [last, first]
+    assert store.deeds("bot", limit=1) == [last]
+    assert store.deeds("nobody") == []
+
+
+def test_a_deed_may_hold_any_text(store: Store) -> None:
+    kept = store.add_deed(deed(None, why="a\x00b \ud800 \u202e <b>", suite=None, subject=None, address=None))
+    assert kept.why == "a\N{REPLACEMENT CHARACTER}b ? \u202e <b>"
+    assert store.deeds() == [kept]
+
+
+def test_an_acknowledged_alarm_goes_on_as_it_is(store: Store) -> None:
+    _, before = raised(store)
+    assert before.id is not None
+    assert store.alarm(before.id) == before
+    assert store.acknowledge(before.id, "alice", "restarting vLLM", NOW + SECOND)
+    (after,) = store.open_alarms("bot", "support")
+    assert after == replace(
+        before, acknowledged_at=NOW + SECOND, acknowledged_by="alice", acknowledged_why="restarting vLLM"
+    )
+    assert store.acknowledge(before.id, "bob", "taking over", NOW + 2 * SECOND)
+    assert store.open_alarms("bot", "support")[0].acknowledged_by == "bob"
+
+
+def test_a_verdict_that_read_the_alarm_before_does_not_undo_the_acknowledgement(store: Store) -> None:
+    run, stale = raised(store)
+    assert stale.id is not None
+    assert store.acknowledge(stale.id, "alice", "restarting vLLM", NOW)
+    fresh = claimed(store, SLOT + DAY, NOW + DAY)
+    moved = replace(stale, state=AlarmState.CONFIRMED, confirmed_at=NOW + DAY, confirmed_run_id=fresh.id)
+    assert store.finish(fresh.id, fresh.fence, RunOutcome.MEASURED, (), NOW + DAY, moves=[moved])
+    (now,) = store.open_alarms("bot", "support")
+    assert (now.state, now.acknowledged_by, now.acknowledged_at) == (AlarmState.CONFIRMED, "alice", NOW)
+    assert run.id == now.raised_run_id
+
+
+def test_who_looked_into_it_stays_on_record_when_it_is_over(store: Store) -> None:
+    _, opened = raised(store)
+    assert opened.id is not None
+    store.acknowledge(opened.id, "alice", "restarting vLLM", NOW)
+    cleared = replace(opened, state=AlarmState.CLEARED, cleared_at=NOW, cleared_by="bob", cleared_why="planned")
+    assert store.clear_alarm(cleared, deed=deed())
+    (over,) = store.alarms("bot")
+    assert (over.cleared_by, over.acknowledged_by) == ("bob", "alice")
+    assert not store.acknowledge(opened.id, "carol", "too late", NOW, deed=deed(who="carol"))
+    assert not store.clear_alarm(cleared, deed=deed(who="carol"))
+    assert store.alarms("bot") == [over]
+    assert [one.who for one in store.deeds()] == ["alice"], "what was not done is not on record as done"
+
+
+def test_an_alarm_that_is_not_there(store: Store) -> None:
+    assert store.alarm(99) is None
+    assert not store.acknowledge(99, "alice", "why", NOW)
+
+
+@pytest.mark.parametrize(("by", "why"), [("", "why"), (" ", "why"), ("alice", "\n")])
+def test_an_acknowledgement_needs_a_name_and_words(store: Store, by: str, why: str) -> None:
+    _, opened = raised(store)
+    assert opened.id is not None
+    with pytest.raises(UsageError, match="say who you are"):
+        store.acknowledge(opened.id, by, why, NOW)
+
+
+def test_a_baseline_s_deeds_are_written_with_it_or_not_at_all(store: Store) -> None:
+    opened = store.open_baseline("bot", "support", "digest", "m", None, SLOT, SLOT + DAY)
+    with pytest.raises(CliffwatchError, match="it is being captured"):
+        store.approve(opened.id, "alice", "read", NOW, deed=deed(action="approve"))
+    assert store.deeds() == []
+    run = claimed(store)
+    store.finish(run.id, run.fence, RunOutcome.MEASURED, (), NOW)
+    assert store.close_due_baselines(SLOT + DAY) == [opened.id]
+    store.approve(opened.id, "alice", "read", NOW, deed=deed(action="approve"))
+    store.retire(opened.id, "alice", "stale", NOW, deed=deed(action="retire"))
+    assert [one.action for one in store.deeds()] == ["retire", "approve"]
+
+
+def test_a_run_says_whether_the_schedule_made_it(store: Store) -> None:
+    planned = store.ensure_run("bot", "support", SLOT, 1, "digest", SLOT)
+    by_hand = store.ensure_run("bot", "support", NOW, 1, "digest", NOW, scheduled=False)
+    assert (planned.scheduled, by_hand.scheduled) == (True, False)
+    assert [one.scheduled for one in store.runs("bot")] == [False, True]
