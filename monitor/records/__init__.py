@@ -6,6 +6,7 @@ lengths are in characters unless the name says tokens; a score lies in 0 to 1.
 
 from monitor.records.asked import (
     JUDGE_GRADER,
+    JUDGE_TARGET,
     PRODUCTION_SUITE,
     Answer,
     Arm,
@@ -46,8 +47,10 @@ from monitor.records.kept import (
     Deed,
     IdentityCheck,
     Mail,
+    MailState,
     MailStatus,
     Retirement,
+    Rollback,
     Run,
     SelfTest,
     VerdictContext,
@@ -55,6 +58,7 @@ from monitor.records.kept import (
 
 __all__ = [
     "JUDGE_GRADER",
+    "JUDGE_TARGET",
     "PRODUCTION_SUITE",
     "Alarm",
     "AlarmState",
@@ -72,6 +76,7 @@ __all__ = [
     "GradedAnswer",
     "IdentityCheck",
     "Mail",
+    "MailState",
     "MailStatus",
     "Message",
     "Outcome",
@@ -82,6 +87,7 @@ __all__ = [
     "Recorded",
     "Reservation",
     "Retirement",
+    "Rollback",
     "Run",
     "RunOutcome",
     "RunSummary",
