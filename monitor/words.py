@@ -1,8 +1,23 @@
 """Evidence and alarms in words, for whoever reads them: sentences, pages and tables say the same."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from monitor.records import Alarm, AlarmState, Finding, Severity
+
+TITLES: Final[Mapping[str, str]] = {
+    "adapter_loss": "Fine-tune's effect",
+    "base_match": "Same as base",
+    "canaries": "Canaries",
+    "negative_flips": "Negative flips",
+    "judge_score": "Judge's score",
+    "distribution": "Distribution of answers",
+    "logprobs": "First token",
+    "border": "Border inputs",
+    "length": "Length of answers",
+    "contract": "Contract",
+}
+"""Signal -> its name for people; causes stand before what follows from them."""
 
 NO_EVIDENCE_LOG10: Final = 0.5
 """Evidence under which nothing speaks for a change: 3 to 1, once in a few weeks by chance alone."""
@@ -50,9 +65,20 @@ def cleared(alarm: Alarm) -> str:
 
 
 def alarm_state(alarm: Alarm) -> str:
-    """Where an alarm stands, and why, in a sentence."""
+    """Where an alarm stands, and why, and who looks into it, in a sentence or two."""
     if alarm.state is AlarmState.CLEARED:
         return _cleared(alarm)
+    return " ".join(filter(None, (_raised(alarm), acknowledged(alarm))))
+
+
+def acknowledged(alarm: Alarm) -> str:
+    """Who looks into an alarm since when, in their words; empty where nobody does."""
+    if alarm.acknowledged_at is None:
+        return ""
+    return f"{alarm.acknowledged_by} looks into it since {alarm.acknowledged_at:%H:%M}: {alarm.acknowledged_why}"
+
+
+def _raised(alarm: Alarm) -> str:
     if alarm.state is AlarmState.RAISED:
         return f"Waiting since {alarm.raised_at:%H:%M} for a fresh sample, which the daemon asks."
     if alarm.note in AGREEING and alarm.confirmed_at is not None:

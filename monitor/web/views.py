@@ -22,6 +22,7 @@ from monitor.records import (
 )
 from monitor.schedule import interval_seconds
 from monitor.settings import Settings
+from monitor.words import TITLES as TITLES
 
 REFERENCE: Final[Mapping[str, tuple[float, str]]] = {
     "adapter_loss": (1.0, "as approved"),
@@ -30,20 +31,6 @@ REFERENCE: Final[Mapping[str, tuple[float, str]]] = {
     "contract": (0.0, "unchanged"),
 }
 """Signal -> the effect that means no change, and its name on the picture."""
-
-TITLES: Final[Mapping[str, str]] = {
-    "adapter_loss": "Fine-tune's effect",
-    "base_match": "Same as base",
-    "canaries": "Canaries",
-    "negative_flips": "Negative flips",
-    "judge_score": "Judge's score",
-    "distribution": "Distribution of answers",
-    "logprobs": "First token",
-    "border": "Border inputs",
-    "length": "Length of answers",
-    "contract": "Contract",
-}
-"""Signal -> its name for people; causes stand before what follows from them."""
 
 PARTLY: Final = 0.2
 """Share of unmeasured questions over which a run's silence says little; ``CliffwatchUnmeasured`` alerts over it too."""
