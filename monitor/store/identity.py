@@ -1,0 +1,115 @@
+"""What endpoints say they serve, and when their models retire: the latest of each, by target and arm."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from sqlalchemy import Connection, Table, case, delete, select, tuple_
+
+from monitor.records import Arm, IdentityCheck, Retirement, Rollback
+from monitor.store import rollback
+from monitor.store.dialect import insert
+from monitor.store.engine import Database
+from monitor.store.tables import identity_check, retirement
+from monitor.store.types import clean
+
+LONGEST: Final = 1000
+"""Characters of ``expected`` and ``found`` that are kept: a server's reply is somebody else's text."""
+
+CheckKey = tuple[str, Arm, str]
+"""Target, arm and check."""
+RetirementKey = tuple[str, Arm]
+
+
+def save_checks(connection: Connection, checks: Sequence[IdentityCheck]) -> None:
+    for one in checks:
+        row = {**asdict(one), "expected": _short(one.expected), "found": _short(one.found)}
+        new = insert(connection, identity_check).values(row)
+        changed = {name: new.excluded[name] for name in ("matches", "expected", "found", "checked_at")}
+        turned = identity_check.c.matches != new.excluded.matches
+        changed["since"] = case((turned, new.excluded.since), else_=identity_check.c.since)
+        keys = list(identity_check.primary_key.columns)
+        connection.execute(new.on_conflict_do_update(index_elements=keys, set_=changed))
+
+
+def _short(text: str) -> str:
+    kept = clean(text) or ""
+    return kept if len(kept) <= LONGEST else f"{kept[: LONGEST - 1]}\N{HORIZONTAL ELLIPSIS}"
+
+
+def save_retirements(connection: Connection, items: Sequence[Retirement]) -> None:
+    for one in items:
+        new = insert(connection, retirement).values(asdict(one))
+        changed = {name: new.excluded[name] for name in ("model", "retires_at", "source", "checked_at")}
+        keys = list(retirement.primary_key.columns)
+        connection.execute(new.on_conflict_do_update(index_elements=keys, set_=changed))
+
+
+def _drop(connection: Connection, table: Table, keys: Collection[tuple[str, ...]]) -> None:
+    if keys:
+        connection.execute(delete(table).where(tuple_(*table.primary_key.columns).in_([tuple(key) for key in keys])))
+
+
+def checks(connection: Connection, target: str | None) -> list[IdentityCheck]:
+    return [IdentityCheck(**{**row, "arm": Arm(row["arm"])}) for row in _rows(connection, identity_check, target)]
+
+
+def retirements(connection: Connection, target: str | None) -> list[Retirement]:
+    return [Retirement(**{**row, "arm": Arm(row["arm"])}) for row in _rows(connection, retirement, target)]
+
+
+def _rows(connection: Connection, table: Table, target: str | None) -> list[dict[str, Any]]:
+    query = select(table).order_by(*table.primary_key.columns)
+    if target is not None:
+        query = query.where(table.c.target == target)
+    return [dict(row._mapping) for row in connection.execute(query)]
+
+
+class IdentityReads:
+    """The store's methods over these tables, and over the snapshot's answers."""
+
+    _database: Database
+
+    def save_identity_checks(self, items: Sequence[IdentityCheck]) -> None:
+        """Keep the latest of each (target, arm, check); ``since`` moves only where ``matches`` turns."""
+        if items:
+            with self._database.write() as c:
+                save_checks(c, items)
+
+    def drop_identity_checks(self, keys: Collection[CheckKey]) -> None:
+        """Forget checks that no longer apply: another endpoint stands in the configuration, or its server says less."""
+        if keys:
+            with self._database.write() as c:
+                _drop(c, identity_check, keys)
+
+    def identity_checks(self, target: str | None = None) -> list[IdentityCheck]:
+        """The latest of each, by target, arm and check; those of targets that left the configuration, too."""
+        with self._database.read() as c:
+            return checks(c, target)
+
+    def save_retirements(self, items: Sequence[Retirement]) -> None:
+        """Keep the latest word on each (target, arm)."""
+        if items:
+            with self._database.write() as c:
+                save_retirements(c, items)
+
+    def drop_retirements(self, keys: Collection[RetirementKey]) -> None:
+        """Forget those that nobody says any more."""
+        if keys:
+            with self._database.write() as c:
+                _drop(c, retirement, keys)
+
+    def retirements(self, target: str | None = None) -> list[Retirement]:
+        """By target and arm; those of targets that left the configuration, too."""
+        with self._database.read() as c:
+            return retirements(c, target)
+
+    def rollback(self, target: str | None = None) -> list[Rollback]:
+        """Whether each target's snapshot is ready, by target: from the last runs of each suite that asked it.
+
+        Targets whose last runs asked no snapshot are not in it. A finished run and an approved baseline never change,
+        so what they come to is kept: called at each scrape, it reads only runs that it has not seen.
+        """
+        kept: rollback.Kept = self.__dict__.setdefault("_rollback_kept", {})
+        with self._database.read() as c:
+            return rollback.rollbacks(c, target, kept)
