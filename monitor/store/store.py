@@ -48,6 +48,7 @@ from monitor.store import (
 from monitor.store.audit import AuditLog
 from monitor.store.engine import Database, connect, deadlocked
 from monitor.store.history import HistoryReads, Position
+from monitor.store.identity import IdentityReads
 from monitor.store.outbox import Outbox
 from monitor.store.scrape import ScrapeReads
 from monitor.store.series import SeriesReads
@@ -74,7 +75,7 @@ def open_store(url: str, *, migrate: bool = True) -> "Store":
     return Store(database)
 
 
-class Store(ScrapeReads, HistoryReads, SeriesReads, AuditLog, Outbox):
+class Store(ScrapeReads, HistoryReads, SeriesReads, AuditLog, Outbox, IdentityReads):
     """Made by ``open_store``; ``close`` it at the end."""
 
     def __init__(self, database: Database) -> None:
