@@ -44,14 +44,17 @@ class Cadence:
 
 @lru_cache(maxsize=64)
 def parse(expression: str) -> Cadence:
-    """Read ``daily``, ``every N days`` or ``weekly DAY HH:MM``. Raises ValueError that says what is understood."""
+    """Read ``daily``, ``every N days`` or ``weekly DAY HH:MM`` (``weekly`` may be left out).
+
+    Raises ValueError that says what is understood.
+    """
     words = expression.lower().split()
     if words == ["daily"]:
         return Cadence(1, EPOCH.date(), time(0))
     if match := re.fullmatch(r"every (\d{1,4}) days?", " ".join(words)):
         if (days := int(match[1])) >= 1:
             return Cadence(days, EPOCH.date(), time(0))
-    elif match := re.fullmatch(rf"weekly ({'|'.join(WEEKDAYS)}) ([01]?\d|2[0-3]):([0-5]\d)", " ".join(words)):
+    elif match := re.fullmatch(rf"(?:weekly )?({'|'.join(WEEKDAYS)}) ([01]?\d|2[0-3]):([0-5]\d)", " ".join(words)):
         monday = date(1970, 1, 5)
         return Cadence(7, monday + timedelta(days=WEEKDAYS.index(match[1])), time(int(match[2]), int(match[3])))
     raise ValueError(f"{expression!r} is no schedule; write 'daily', 'every N days' or 'weekly mon 06:00'")
