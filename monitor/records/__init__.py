@@ -38,6 +38,7 @@ from monitor.records.judged import (
     Point,
     RunSummary,
     Score,
+    Stream,
 )
 from monitor.records.kept import (
     Alarm,
@@ -96,6 +97,7 @@ __all__ = [
     "SelfTest",
     "Severity",
     "Spend",
+    "Stream",
     "Suite",
     "SuiteProgress",
     "TokenLogprob",

@@ -25,13 +25,14 @@ class RunSummary:
 
     run_id: int
     questions: int
-    """Of all arms, the judge's included."""
-    """0 where the run ended before anything could be asked."""
+    """Of all arms but the snapshot, the judge's included; 0 where the run ended before anything could be asked."""
     unmeasured: int
     answer_chars: float | None
     judge_score: float | None
     pass_ratio: float | None
     """Share of the answers with checks that pass all of them."""
+    refused: int = 0
+    """Questions that were not asked because the budget was spent."""
 
     @property
     def unmeasured_ratio(self) -> float:
@@ -171,3 +172,22 @@ class Point:
     evidence_log10: float
     line_log10: float
     alarming: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Where one suite of one target stands, in the few facts that a list of a thousand of them shows."""
+
+    target: str
+    suite: str
+    last_success: datetime | None
+    """When a run last finished measured or partial."""
+    runs: int
+    """Finished runs since the store was made."""
+    last_run_id: int | None
+    """The run that finished last."""
+    baseline_id: int | None
+    """The approved baseline; without one the captured one, or the one being captured."""
+    baseline_status: str | None
+    outdated: bool
+    """The approved baseline is of another version of the suite than the newest run."""

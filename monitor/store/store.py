@@ -28,8 +28,6 @@ from monitor.records import (
     Score,
     SelfTest,
     Spend,
-    SuiteProgress,
-    Usage,
     VerdictContext,
 )
 from monitor.store import (
@@ -49,10 +47,13 @@ from monitor.store.audit import AuditLog
 from monitor.store.engine import Database, connect, deadlocked
 from monitor.store.history import HistoryReads, Position
 from monitor.store.identity import IdentityReads
+from monitor.store.marks import MarkReads
 from monitor.store.outbox import Outbox
+from monitor.store.pages import PageReads
 from monitor.store.scrape import ScrapeReads
 from monitor.store.series import SeriesReads
 from monitor.store.suites import ProductionInput
+from monitor.store.week import WeekReads
 
 T = TypeVar("T")
 
@@ -75,7 +76,7 @@ def open_store(url: str, *, migrate: bool = True) -> "Store":
     return Store(database)
 
 
-class Store(ScrapeReads, HistoryReads, SeriesReads, AuditLog, Outbox, IdentityReads):
+class Store(ScrapeReads, MarkReads, HistoryReads, SeriesReads, PageReads, AuditLog, Outbox, IdentityReads, WeekReads):
     """Made by ``open_store``; ``close`` it at the end."""
 
     def __init__(self, database: Database) -> None:
@@ -324,11 +325,6 @@ class Store(ScrapeReads, HistoryReads, SeriesReads, AuditLog, Outbox, IdentityRe
         """The baseline in use, if any."""
         return next(iter(self.baselines(target, suite, BaselineStatus.APPROVED)), None)
 
-    def outdated(self) -> set[tuple[str, str]]:
-        """(target, suite) whose approved baseline is of another version of the suite than its newest run."""
-        with self._database.read() as c:
-            return baselines.outdated(c)
-
     def judges(self, run_ids: Sequence[int]) -> set[tuple[str, str]]:
         """(provider, model) of every judge that was asked in these runs."""
         with self._database.read() as c:
@@ -377,21 +373,6 @@ class Store(ScrapeReads, HistoryReads, SeriesReads, AuditLog, Outbox, IdentityRe
         """Keep the latest self-test of each (target, suite, fault)."""
         with self._database.write() as c:
             counters.save_self_tests(c, tests)
-
-    def self_tests(self) -> list[SelfTest]:
-        """The latest of each, by target, suite and fault."""
-        with self._database.read() as c:
-            return counters.self_tests(c)
-
-    def usage(self) -> list[Usage]:
-        """Requests, tokens and USD since the store was made, by target, arm, provider, model and outcome."""
-        with self._database.read() as c:
-            return counters.usage_rows(c)
-
-    def progress(self) -> list[SuiteProgress]:
-        """Last attempt, last success and finished runs by outcome, of every (target, suite)."""
-        with self._database.read() as c:
-            return counters.suite_progress(c)
 
     def set_state(self, key: str, value: str) -> None:
         self._statement(lambda c: counters.set_state(c, key, value))

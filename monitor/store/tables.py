@@ -33,6 +33,7 @@ class RunRow(Row, table=True):
         UniqueConstraint("target", "suite", "slot"),
         Index("ix_run_open", "next_at", sqlite_where=OPEN, postgresql_where=OPEN),
         Index("ix_run_confirms", "confirms", unique=True),
+        Index("ix_run_finished", "target", "suite", "finished_at", "slot"),
         {"sqlite_autoincrement": True},
     )
     id: int | None = Field(default=None, sa_type=BigId, primary_key=True)

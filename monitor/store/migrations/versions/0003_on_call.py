@@ -25,6 +25,7 @@ def upgrade() -> None:
     op.add_column("alarm", sa.Column("acknowledged_why", sa.Text(), nullable=True))
     op.drop_index("ix_finding_series", "finding")
     op.create_index("ix_finding_series", "finding", SERIES, unique=False)
+    op.create_index("ix_run_finished", "run", ["target", "suite", "finished_at", "slot"], unique=False)
 
 
 def _outbox() -> None:
@@ -96,6 +97,7 @@ def _identity() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_run_finished", "run")
     op.drop_index("ix_finding_series", "finding")
     op.create_index("ix_finding_series", "finding", SERIES[:4], unique=False)
     for name in ("acknowledged_why", "acknowledged_by", "acknowledged_at"):

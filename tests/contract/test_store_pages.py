@@ -1,0 +1,146 @@
+"""What the pages read: where a thousand streams stand, and one run question by question."""
+
+import pytest
+
+from monitor.errors import CliffwatchError
+from monitor.records import Answer, Arm, Reason, Run, RunOutcome, Score, Unmeasured
+from monitor.store import Store
+from tests.store_records import DAY, NOW, SLOT, answer, claimed, finding, make_run, recorded, unmeasured
+
+
+def done(store: Store, day: float = 0, target: str = "bot", *, alarming: bool = False, digest: str = "digest") -> Run:
+    """A finished run with a finding of two signals, of which one may alarm."""
+    run = claimed(store, SLOT + day * DAY, NOW + day * DAY, target, digest)
+    found = [finding(run, alarming=alarming), finding(run, alarming=False, signal="contract")]
+    assert store.finish(run.id, run.fence, RunOutcome.MEASURED, found, NOW + day * DAY)
+    return run
+
+
+def baseline(store: Store, *, digest: str = "digest", target: str = "bot") -> int:
+    return store.open_baseline(target, "support", digest, "m", None, SLOT, SLOT + DAY).id
+
+
+def test_a_stream_knows_its_last_run_and_its_baseline(store: Store) -> None:
+    first, later = done(store, 0), done(store, 1)
+    make_run(store, SLOT + 2 * DAY)
+    other = done(store, 0, "other")
+    number = baseline(store)
+
+    (bot, beside) = store.streams()
+
+    assert (bot.target, bot.suite, bot.runs, bot.last_run_id) == ("bot", "support", 2, later.id)
+    assert (bot.last_success, first.id < later.id) == (NOW + DAY, True)
+    assert (bot.baseline_id, bot.baseline_status, bot.outdated) == (number, "capturing", False)
+    assert (beside.target, beside.last_run_id, beside.baseline_id) == ("other", other.id, None)
+    assert store.streams("other") == [beside]
+    assert store.streams("nobody") == []
+
+
+def test_the_run_that_finished_last_counts_not_the_latest_slot(store: Store) -> None:
+    day = claimed(store, SLOT, NOW)
+    by_hand = claimed(store, SLOT + DAY / 2, NOW)
+    assert store.finish(by_hand.id, by_hand.fence, RunOutcome.MEASURED, [], NOW)
+    assert store.finish(day.id, day.fence, RunOutcome.MEASURED, [], NOW + DAY)
+
+    assert store.streams()[0].last_run_id == day.id
+
+
+def test_an_approved_baseline_stands_before_a_newer_one_and_tells_when_its_suite_changed(store: Store) -> None:
+    done(store, 0.5)
+    number = baseline(store)
+    done(store, 0.6)
+    assert store.close_due_baselines(SLOT + DAY) == [number]
+    assert store.streams()[0].baseline_status == "captured"
+    store.approve(number, "jo", "read", NOW + DAY)
+    newer = baseline(store, digest="other")
+
+    before = store.streams()[0]
+    done(store, 2, digest="other")
+    after = store.streams()[0]
+
+    assert newer > number
+    assert (before.baseline_id, before.baseline_status, before.outdated) == (number, "approved", False)
+    assert (after.baseline_id, after.outdated) == (number, True)
+
+
+def test_the_newest_point_of_every_signal_of_some_targets(store: Store) -> None:
+    done(store, 0, alarming=True)
+    newest = done(store, 1)
+    done(store, 0, "other")
+
+    found = store.latest_points(["bot", "nobody"])
+
+    assert {(key, point.run_id, point.alarming) for key, point in found.items()} == {
+        (("bot", "support", "length"), newest.id, False), (("bot", "support", "contract"), newest.id, False),
+    }  # fmt: skip
+    assert found[("bot", "support", "length")].evidence_log10 == 0.25
+    assert store.latest_points([]) == {}
+
+
+def test_lists_of_findings_go_back_page_by_page_without_their_answers(store: Store) -> None:
+    for day in range(3):
+        done(store, day, alarming=day == 1)
+
+    first = store.finding_heads(limit=4)
+    rest = store.finding_heads(before=first[-1][0], limit=4)
+
+    numbers = [number for number, _ in [*first, *rest]]
+    assert numbers == sorted(numbers, reverse=True)
+    assert len(numbers) == 6
+    assert [one.alarming for _, one in store.finding_heads(alarming=True)] == [True]
+    assert store.finding_heads(target="nobody") == []
+    run_id = first[0][1].run_id
+    assert {one.signal for _, one in store.finding_heads(run_id=run_id)} == {"length", "contract"}
+
+
+def asked(store: Store) -> Run:
+    """A run of two probes: the subject answered both, the base one; a judge was asked about one."""
+    run = claimed(store)
+    items = [
+        recorded(run, answer("first"), "p1"),
+        recorded(run, answer("second"), "p2"),
+        recorded(run, answer("plain"), "p1", arm=Arm.BASE),
+        recorded(run, unmeasured(Reason.TIMEOUT, usd=0.002), "p2", arm=Arm.BASE),
+        recorded(run, answer('{"verdict": "pass"}'), "p1", arm=Arm.JUDGE_SUBJECT),
+    ]
+    assert all(store.record(items))
+    store.add_scores(run.id, run.fence, [Score(Arm.SUBJECT, "p1", 0, grader, 1.0) for grader in ("judge", "check:a")])
+    return run
+
+
+def test_a_run_is_read_stretch_by_stretch_and_without_exchanges(store: Store) -> None:
+    run = asked(store)
+
+    count, first = store.questions(run.id, limit=3)
+    rest = store.questions(run.id, offset=3)[1]
+
+    assert count == 5
+    assert [key for key, _ in [*first, *rest]] == [
+        (Arm.BASE, "p1", 0), (Arm.JUDGE_SUBJECT, "p1", 0), (Arm.SUBJECT, "p1", 0), (Arm.BASE, "p2", 0),
+        (Arm.SUBJECT, "p2", 0),
+    ]  # fmt: skip
+    assert all(not outcome.exchange or not outcome.exchange.request for _, outcome in [*first, *rest])
+    (lost,) = store.questions(run.id, lost=True)[1]
+    assert isinstance(lost[1], Unmeasured)
+    assert store.questions(run.id, [Arm.SUBJECT])[0] == 2
+    assert store.questions(run.id + 1) == (0, [])
+
+
+def test_a_run_in_counts_and_one_question_whole(store: Store) -> None:
+    run = asked(store)
+
+    counts = store.tally(run.id)
+    outcome, provider, model = store.question(run.id, Arm.SUBJECT, "p1", 0)
+
+    assert {key: (count, round(usd, 6)) for key, (count, usd) in counts.items()} == {
+        (Arm.SUBJECT, None): (2, 0.002), (Arm.BASE, None): (1, 0.001), (Arm.BASE, "timeout"): (1, 0.002),
+        (Arm.JUDGE_SUBJECT, None): (1, 0.001),
+    }  # fmt: skip
+    assert isinstance(outcome, Answer)
+    assert (outcome.text, outcome.exchange.request, provider, model) == ("first", {"model": "m"}, "vllm", "m")
+    assert [one.grader for one in store.scores_of(run.id, ["p1"])[(Arm.SUBJECT, "p1", 0)]] == ["check:a", "judge"]
+    assert store.scores_of(run.id, ["p2"]) == {}
+    assert store.lost_shares([run.id, run.id + 1]) == {run.id: 0.2, run.id + 1: 1.0}
+    with pytest.raises(CliffwatchError, match="no question"):
+        store.question(run.id, Arm.SNAPSHOT, "p1", 0)
+    assert (store.find_run(run.id) is not None, store.find_run(run.id + 1)) == (True, None)
