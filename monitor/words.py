@@ -19,6 +19,14 @@ TITLES: Final[Mapping[str, str]] = {
 }
 """Signal -> its name for people; causes stand before what follows from them."""
 
+REFERENCE: Final[Mapping[str, tuple[float, str]]] = {
+    "adapter_loss": (1.0, "as approved"),
+    "length": (1.0, "unchanged"),
+    "judge_score": (0.0, "unchanged"),
+    "contract": (0.0, "unchanged"),
+}
+"""Signal -> the effect that means no change, and its name on the picture."""
+
 NO_EVIDENCE_LOG10: Final = 0.5
 """Evidence under which nothing speaks for a change: 3 to 1, once in a few weeks by chance alone."""
 WORTH_A_LOOK: Final = "but worth a look"

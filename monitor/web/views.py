@@ -22,15 +22,8 @@ from monitor.records import (
 )
 from monitor.schedule import interval_seconds
 from monitor.settings import Settings
+from monitor.words import REFERENCE
 from monitor.words import TITLES as TITLES
-
-REFERENCE: Final[Mapping[str, tuple[float, str]]] = {
-    "adapter_loss": (1.0, "as approved"),
-    "length": (1.0, "unchanged"),
-    "judge_score": (0.0, "unchanged"),
-    "contract": (0.0, "unchanged"),
-}
-"""Signal -> the effect that means no change, and its name on the picture."""
 
 PARTLY: Final = 0.2
 """Share of unmeasured questions over which a run's silence says little; ``CliffwatchUnmeasured`` alerts over it too."""
