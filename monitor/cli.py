@@ -37,7 +37,8 @@ class ListedByDefault(TyperGroup):
 
 
 alarms_app = typer.Typer(
-    cls=ListedByDefault, help="The open alarms; `alarms clear` ends one by hand. `list` may be left out."
+    cls=ListedByDefault,
+    help="The open alarms; `ack` says who looks into one, `clear` ends one. `list` may be left out.",
 )
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(alarms_app, name="alarms")
@@ -233,7 +234,7 @@ def approve(
         target,
         suite,
         "captured",
-        lambda house, b: house.store.approve(b.id, by, why, house.clock()),
+        lambda deeds, b: deeds.approve(b.id, by, why),
         "approved",
     )
 
@@ -253,7 +254,7 @@ def retire(
         target,
         suite,
         "approved",
-        lambda house, b: house.store.retire(b.id, by, why, house.clock()),
+        lambda deeds, b: deeds.retire(b.id, by, why),
         "retired",
         number,
     )
@@ -263,11 +264,13 @@ def _decide(
     config: Path, target: str, suite: str | None, status: str, act: Any, done: str, number: int | None = None
 ) -> None:
     from monitor import commands
+    from monitor.deeds import Deeds
     from monitor.records import BaselineStatus
 
     with commands.opened(config) as house:
+        deeds = Deeds(lambda: house)
         for baseline in commands.baselines_to_decide(house, target, suite, BaselineStatus(status), number):
-            act(house, baseline)
+            act(deeds, baseline)
             typer.echo(
                 f"{baseline.target}/{baseline.suite}: baseline {baseline.id} {done} ({baseline.answers} answers)"
             )
@@ -356,10 +359,35 @@ def clear_alarm(
 ) -> None:
     """End an alarm by hand, with the reason; the evidence counts anew from then on."""
     from monitor import commands
+    from monitor.deeds import Deeds, signed
 
+    who, why = signed(who, why)
     with commands.opened(config) as house:
-        alarm = commands.clear(house, target, signal, suite, who, why)
-    typer.echo(f"{alarm.target}/{alarm.suite}: {alarm.signal} cleared by {alarm.cleared_by}")
+        number = commands.open_alarm(house, target, signal, suite)
+        deed = Deeds(lambda: house).clear(number, who, why)
+    typer.echo(f"{deed.target}/{deed.suite}: {signal} cleared by {deed.who}")
+
+
+@alarms_app.command("ack")
+def acknowledge_alarm(
+    target: Annotated[str, typer.Argument(help="A target of the configuration.")],
+    signal: Annotated[str, typer.Argument(help="The alarm's signal.")],
+    who: Annotated[str, typer.Option("--by", "--who", help="Who looks into it; kept with the alarm.")],
+    why: Annotated[str, typer.Option("--why", help="What they do about it; kept with the alarm.")],
+    suite: Annotated[
+        str | None, typer.Option("--suite", help="The alarm's suite; needed where several have one.")
+    ] = None,
+    config: Config = DEFAULT,
+) -> None:
+    """Say who looks into an alarm, for the others who see it; it stays raised."""
+    from monitor import commands
+    from monitor.deeds import Deeds, signed
+
+    who, why = signed(who, why)
+    with commands.opened(config) as house:
+        number = commands.open_alarm(house, target, signal, suite)
+        deed = Deeds(lambda: house).acknowledge(number, who, why)
+    typer.echo(f"{deed.target}/{deed.suite}: {deed.who} looks into {signal}; the alarm stays raised")
 
 
 @app.command()

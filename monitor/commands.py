@@ -135,8 +135,9 @@ async def probe(house: "House", target: str, suite: str | None) -> list[Probed]:
 
 
 def reasons(house: "House", run_id: int) -> dict[str, int]:
-    """Reason -> how many of a run's questions have no usable answer for it."""
-    return dict(Counter(str(o.reason) for _, o in house.store.outcomes(run_id) if isinstance(o, Unmeasured)))
+    """Reason -> how many of a run's questions have no usable answer for it; the snapshot's are not the run's."""
+    outcomes = [outcome for key, outcome in house.store.outcomes(run_id) if key[0] is not Arm.SNAPSHOT]
+    return dict(Counter(str(one.reason) for one in outcomes if isinstance(one, Unmeasured)))
 
 
 def armed(house: "House", approved: Baseline | None) -> bool:
@@ -168,8 +169,9 @@ async def ask(house: "House", target: str, probe_id: str, *, base: bool) -> Aske
         raise UsageError(f"target {target} has no base to ask")
     arm = Arm.BASE if base else Arm.SUBJECT
     question = Question(
-        0, target, suite.name, arm, found.id, 0, endpoint.provider, endpoint.model, found.messages, suite.sampling
-    )
+        0, target, suite.name, arm, found.id, 0, endpoint.provider, endpoint.model, found.messages, suite.sampling,
+        response_schema=suite.response_schema,
+    )  # fmt: skip
     try:
         explanation = await house.asker.exchange(question)
         outcome = explanation.outcome
@@ -235,23 +237,17 @@ def baselines_to_decide(
     return found
 
 
-def clear(house: "House", target: str, signal: str, suite: str | None, who: str, why: str) -> Alarm:
-    """Clear the open alarm that is meant; an error where there is none, several, or no name or reason."""
+def open_alarm(house: "House", target: str, signal: str, suite: str | None) -> int:
+    """The id of the open alarm that is meant; an error where there is none, or several."""
     known_filter(house, target, signal)
-    if not who.strip() or not why.strip():
-        raise UsageError("to clear an alarm, say who you are and why")
-    from monitor.detect.alarms import cleared_by_hand
-
     suites = chosen_suites(house, target, suite)
     found = [one for one in house.store.alarms(target, raised=True) if one.signal == signal and one.suite in suites]
     if len(found) != 1:
         others = ", ".join(f"{one.signal} of {one.suite}" for one in house.store.alarms(target, raised=True))
         several = "several open alarms" if found else "no open alarm"
         raise UsageError(f"{target}: {several} of {signal}; open: {others or 'none'}")
-    cleared = cleared_by_hand(found[0], who, why, house.clock())
-    if not house.store.clear_alarm(cleared):
-        raise UsageError(f"{target}: the alarm of {signal} was cleared meanwhile")
-    return cleared
+    assert found[0].id is not None
+    return found[0].id
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,17 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
 
     code, found = printed(tmp_path, "alarms", "bot")
     assert (code, {one["state"] for one in found}) == (1, {"confirmed"})
+    by_kim = ["--by", "kim", "--why", "asking the platform team"]
+    code, out, error = cliffwatch(tmp_path, "alarms", "ack", "bot", "adapter_loss", *by_kim)
+    assert (code, out, error) == (0, "bot/facts: kim looks into adapter_loss; the alarm stays raised\n", "")
+    code, found = printed(tmp_path, "alarms", "bot")
+    assert code == 1, "still raised"
+    (taken,) = [one for one in found if one["acknowledged_at"]]
+    assert (taken["signal"], taken["acknowledged_by"]) == ("adapter_loss", "kim")
+    assert taken["acknowledged_why"] == "asking the platform team"
+    assert "kim looks into it since" in cliffwatch(tmp_path, "alarms", "bot")[1]
+    code, result = printed(tmp_path, "findings", "--recompute")
+    assert (code, result["differences"]) == (0, []), "who looks into an alarm is no answer's doing"
     by_jo = ["--by", "jo", "--why", "taken out on purpose"]
     for one in found:
         assert cliffwatch(tmp_path, "alarms", "clear", "bot", one["signal"], *by_jo)[0] == 0

@@ -1,0 +1,120 @@
+"""What a person may do, whoever asks: a command or a page. Each deed is done and put on record here; one
+through the pages is logged, too.
+
+Deeds are approved and cleared by name. What they change and the row of the audit log are one transaction; a run is
+made first and its row follows.
+"""
+
+from collections.abc import Callable
+from threading import Lock
+from typing import TYPE_CHECKING
+
+import structlog
+
+from monitor.commands import chosen_suites, known_filter
+from monitor.errors import UsageError
+from monitor.hostile import visible
+from monitor.records import Alarm, Baseline, Deed
+
+if TYPE_CHECKING:
+    from monitor.cycle import House
+
+log = structlog.get_logger()
+
+
+class Deeds:
+    """One method a deed; each returns what went on record.
+
+    ``who``: the person; ``why``: their words, neither of them blank; ``address``: where the request came from, ``None``
+    for a command. All raise UsageError for what cannot be done, and say why; StoreError when the store is away.
+    """
+
+    def __init__(self, house: "Callable[[], House]") -> None:
+        self._house = house
+        self._one_run_at_a_time = Lock()
+
+    def approve(self, baseline_id: int, who: str, why: str, address: str | None = None) -> Deed:
+        """Make a captured baseline the one to compare with; the one before it is retired."""
+        house = self._house()
+        deed = self._of_baseline(house, "approve", baseline_id, who, why, address)
+        house.store.approve(baseline_id, deed.who, deed.why, deed.at, deed=deed)
+        return self._told(deed)
+
+    def retire(self, baseline_id: int, who: str, why: str, address: str | None = None) -> Deed:
+        """Take a baseline out of use, or give up its capture; alarms that were raised against it are cleared."""
+        house = self._house()
+        deed = self._of_baseline(house, "retire", baseline_id, who, why, address)
+        house.store.retire(baseline_id, deed.who, deed.why, deed.at, deed=deed)
+        return self._told(deed)
+
+    def acknowledge(self, alarm_id: int, who: str, why: str, address: str | None = None) -> Deed:
+        """Say that ``who`` looks into an open alarm; it stays raised."""
+        house = self._house()
+        alarm, deed = self._of_alarm(house, "acknowledge", alarm_id, who, why, address)
+        if not house.store.acknowledge(alarm_id, deed.who, deed.why, deed.at, deed=deed):
+            raise UsageError(f"{alarm.target}: the alarm of {alarm.signal} was cleared meanwhile")
+        return self._told(deed)
+
+    def clear(self, alarm_id: int, who: str, why: str, address: str | None = None) -> Deed:
+        """End an open alarm; the signal's evidence counts anew from then on."""
+        from monitor.detect.alarms import cleared_by_hand
+
+        house = self._house()
+        alarm, deed = self._of_alarm(house, "clear", alarm_id, who, why, address)
+        if not house.store.clear_alarm(cleared_by_hand(alarm, deed.who, deed.why, deed.at), deed=deed):
+            raise UsageError(f"{alarm.target}: the alarm of {alarm.signal} was cleared meanwhile")
+        return self._told(deed)
+
+    def run(self, target: str, suite: str, who: str, why: str, address: str | None = None) -> Deed:
+        """Make a run due now, off the schedule; the daemon's next tick asks all of it, within the target's budget."""
+        from monitor.app import ensure_run
+
+        house = self._house()
+        who, why = signed(who, why)
+        chosen_suites(house, target, suite)
+        with self._one_run_at_a_time:
+            for one in house.store.runs(target, suite):
+                if not one.scheduled and one.confirms is None and one.status != "done":
+                    raise UsageError(f"{target}/{suite}: run {one.id}, made by hand, is not over yet; wait for it")
+            made = ensure_run(house, target, suite, house.clock(), scheduled=False)
+        return self._told(
+            house.store.add_deed(Deed(house.clock(), who, "run", target, suite, f"run {made.id}", why, address))
+        )
+
+    @staticmethod
+    def _of_baseline(house: "House", action: str, baseline_id: int, who: str, why: str, address: str | None) -> Deed:
+        who, why = signed(who, why)
+        house.store.close_due_baselines(house.clock())
+        found: Baseline = house.store.baseline(baseline_id)
+        known_filter(house, found.target)
+        return Deed(house.clock(), who, action, found.target, found.suite, f"baseline {found.id}", why, address)
+
+    @staticmethod
+    def _of_alarm(
+        house: "House", action: str, alarm_id: int, who: str, why: str, address: str | None
+    ) -> tuple[Alarm, Deed]:
+        who, why = signed(who, why)
+        found = house.store.alarm(alarm_id)
+        if found is None:
+            raise UsageError(f"there is no alarm {alarm_id}")
+        if found.cleared_at is not None:
+            by = found.cleared_by or "the answers"
+            raise UsageError(f"{found.target}: the alarm of {found.signal} was cleared before, by {by}")
+        subject = f"alarm {found.id} ({found.signal})"
+        return found, Deed(house.clock(), who, action, found.target, found.suite, subject, why, address)
+
+    @staticmethod
+    def _told(deed: Deed) -> Deed:
+        if deed.address is None:
+            return deed  # a command prints what it did
+        log.info("action", action=deed.action, who=deed.who, target=deed.target, suite=deed.suite,
+                 subject=deed.subject, why=visible(deed.why), address=deed.address)  # fmt: skip
+        return deed
+
+
+def signed(who: str, why: str) -> tuple[str, str]:
+    """Both on one line each, whatever blanks were in them."""
+    who, why = " ".join(who.split()), " ".join(why.split())
+    if not who or not why:
+        raise UsageError("say who you are and why; both are kept")
+    return who, why
