@@ -298,7 +298,7 @@ class App:
         app = create_app(self.store, lambda: self.current, self.internals, self.health, self.reload)
         self._server = Server(app, settings.http.host, settings.http.port)
         try:
-            self.port = await self._server.start()
+            self.port = self.internals.port = await self._server.start()
         except OSError as error:
             raise ConfigError(f"{self.config_path}: http: {error.strerror}; give another http.port") from error
 

@@ -27,6 +27,12 @@ _CALL: Final = ("target", "arm", "provider", "model")
 METRICS: Final[tuple[MetricSpec, ...]] = (
     MetricSpec("build_info", "gauge", ("version",), "The running version; always 1."),
     MetricSpec(
+        "web_info",
+        "gauge",
+        ("url",),
+        "Where people reach the pages, without a slash at the end; always 1. Links in alerts start with it.",
+    ),
+    MetricSpec(
         "target_info",
         "gauge",
         ("target", "provider", "model", "base_model", "baseline"),
@@ -38,6 +44,9 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         ("target", "suite", "status"),
         "Baselines by status: capturing, captured, approved, retired; outdated is approved, but for another version of "
         "the suite. Without an approved one nothing is compared.",
+    ),
+    MetricSpec(
+        "baseline_approved_timestamp_seconds", "gauge", _TS, "When the approved baseline was approved, in Unix time."
     ),
     MetricSpec(
         "run_last_success_timestamp_seconds",
@@ -57,6 +66,12 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         ("target", "signal", "severity"),
         "1 while an alarm is confirmed, else 0. severity is what it wakes: a page that its fresh sample did not "
         "confirm, or that its baseline does not arm, is a ticket.",
+    ),
+    MetricSpec(
+        "alarm_raised_timestamp_seconds",
+        "gauge",
+        ("target", "signal"),
+        "When the alarm that is confirmed was raised, in Unix time; the first of the target's suites.",
     ),
     MetricSpec(
         "evidence_log10",
@@ -92,12 +107,54 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
     ),
     MetricSpec("judge_score", "gauge", (*_TS, "rubric"), "Mean score of the subject's answers now, 0 to 1."),
     MetricSpec("judge_score_baseline", "gauge", (*_TS, "rubric"), "Mean score in the approved baseline, 0 to 1."),
+    MetricSpec(
+        "judge_agreement_ratio",
+        "gauge",
+        ("judge",),
+        "Share of the anchors on which the judge, by its model id, gave the person's verdict in the last finished run.",
+    ),
+    MetricSpec(
+        "judge_anchor_timestamp_seconds", "gauge", ("judge",), "When the judge last scored its anchors, in Unix time."
+    ),
     MetricSpec("pass_ratio", "gauge", _TS, "Share of the subject's answers that pass every deterministic check."),
     MetricSpec(
         "negative_flip_ratio", "gauge", _TS, "Share of the frozen items that were answered right and are now wrong."
     ),
     MetricSpec(
         "positive_flip_ratio", "gauge", _TS, "Share of the frozen items that were answered wrong and are now right."
+    ),
+    MetricSpec(
+        "identity_match",
+        "gauge",
+        ("target", "check"),
+        "1 where what an endpoint says it serves is what is declared, else 0; the worst of the target's arms.",
+    ),
+    MetricSpec(
+        "identity_checked_timestamp_seconds", "gauge", ("target",), "When identity was last checked, in Unix time."
+    ),
+    MetricSpec(
+        "model_retirement_timestamp_seconds",
+        "gauge",
+        ("target", "arm"),
+        "When the arm's model is to be shut down, in Unix time; the configuration's word or the provider's.",
+    ),
+    MetricSpec(
+        "rollback_ready",
+        "gauge",
+        ("target",),
+        "1 while the snapshot answers, and answers as well as the approved baseline, else 0; none before it was asked.",
+    ),
+    MetricSpec(
+        "rollback_answered_ratio",
+        "gauge",
+        ("target",),
+        "Share of the questions put to the snapshot in the last runs that have a usable answer.",
+    ),
+    MetricSpec(
+        "rollback_pass_ratio",
+        "gauge",
+        ("target",),
+        "Share of the snapshot's answers in the last runs that pass every deterministic check.",
     ),
     MetricSpec(
         "selftest_detection_ratio",
@@ -116,6 +173,26 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
     MetricSpec("api_spend_usd_total", "counter", _CALL, "US dollars spent on calls, judge and retries included."),
     MetricSpec(
         "budget_remaining_usd", "gauge", ("target",), "What is left of today's budget (UTC), reservations taken off."
+    ),
+    MetricSpec(
+        "budget_remaining_requests",
+        "gauge",
+        ("target",),
+        "What is left of today's requests (UTC), reservations taken off.",
+    ),
+    MetricSpec(
+        "budget_refused_questions",
+        "gauge",
+        ("target",),
+        "Questions of the last finished run of each suite, summed, that were not asked because the budget was spent.",
+    ),
+    MetricSpec("email_last_success_timestamp_seconds", "gauge", (), "When a mail was last sent, in Unix time."),
+    MetricSpec("email_queued", "gauge", (), "Mails that wait to be sent."),
+    MetricSpec(
+        "email_oldest_queued_timestamp_seconds",
+        "gauge",
+        (),
+        "When the oldest mail that waits was composed, in Unix time.",
     ),
     MetricSpec("schedule_lag_seconds", "gauge", (), "How long the most overdue run waits to be worked on."),
     MetricSpec(

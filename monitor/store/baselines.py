@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, func, or_, select, update
+from sqlalchemy import Connection, Select, and_, func, or_, select, update
 
 from monitor.errors import CliffwatchError
 from monitor.records import AlarmState, Arm, Baseline, BaselineStatus, Run, RunOutcome
@@ -162,7 +162,8 @@ def _retire(connection: Connection, baseline_id: int, by: str, why: str, now: da
     _set(connection, baseline_id, status=BaselineStatus.RETIRED.value, retired_by=by, retired_why=why, retired_at=now)
 
 
-def outdated(connection: Connection) -> set[tuple[str, str]]:
+def outdated() -> Select[Any]:
+    """(target, suite) whose approved baseline is of another version of the suite than its newest run."""
     newest = (
         select(run.c.suite_digest)
         .where(run.c.target == baseline.c.target, run.c.suite == baseline.c.suite)
@@ -170,10 +171,9 @@ def outdated(connection: Connection) -> set[tuple[str, str]]:
         .limit(1)
         .scalar_subquery()
     )
-    approved = select(baseline.c.target, baseline.c.suite).where(
+    return select(baseline.c.target, baseline.c.suite).where(
         baseline.c.status == BaselineStatus.APPROVED.value, baseline.c.suite_digest != newest
     )
-    return {(target, suite) for target, suite in connection.execute(approved)}
 
 
 def _signed(verb: str, by: str, why: str) -> None:

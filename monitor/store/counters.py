@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 
 from monitor.records import Arm, RunOutcome, SelfTest, SuiteProgress, Usage
 from monitor.store.dialect import insert
-from monitor.store.tables import progress, self_test, state, usage
+from monitor.store.tables import self_test, state
 from monitor.store.types import NANO
 
 
-def suite_progress(connection: Connection) -> list[SuiteProgress]:
-    rows = connection.execute(select(progress).order_by(progress.c.target, progress.c.suite))
+def suite_progress(connection: Connection, query: Select[Any]) -> list[SuiteProgress]:
     return [
         SuiteProgress(
             row.target,
@@ -21,18 +21,17 @@ def suite_progress(connection: Connection) -> list[SuiteProgress]:
             row.last_success,
             {outcome: row._mapping[outcome.value] for outcome in RunOutcome},
         )
-        for row in rows
+        for row in connection.execute(query)
     ]
 
 
-def usage_rows(connection: Connection) -> list[Usage]:
-    rows = connection.execute(select(usage).order_by(*usage.primary_key.columns))
+def usage_rows(connection: Connection, query: Select[Any]) -> list[Usage]:
     return [
         Usage(
             row.target, Arm(row.arm), row.provider, row.model, row.outcome, row.requests,
             row.prompt_tokens, row.completion_tokens, row.nano / NANO,
         )
-        for row in rows
+        for row in connection.execute(query)
     ]  # fmt: skip
 
 
@@ -43,9 +42,8 @@ def save_self_tests(connection: Connection, tests: Sequence[SelfTest]) -> None:
         connection.execute(new.on_conflict_do_update(index_elements=["target", "suite", "fault"], set_=changed))
 
 
-def self_tests(connection: Connection) -> list[SelfTest]:
-    rows = connection.execute(select(self_test).order_by(*self_test.primary_key.columns))
-    return [SelfTest(**row._mapping) for row in rows]
+def self_tests(connection: Connection, query: Select[Any]) -> list[SelfTest]:
+    return [SelfTest(**row._mapping) for row in connection.execute(query)]
 
 
 def set_state(connection: Connection, key: str, value: str) -> None:

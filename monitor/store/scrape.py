@@ -1,24 +1,46 @@
-"""What a scrape reads beside the counters: which runs are the newest, and a few numbers of each.
+"""What a scrape reads of targets whose marks moved (``store.marks``): their newest runs and findings in a few numbers.
 
 A finished run never changes, so whoever asks keeps its summary; a scrape then reads only runs it has not seen.
+``targets``: only theirs; every target's when left out.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from math import nan
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, select
 
-from monitor.records import JUDGE_GRADER, Arm, FindingNumbers, RunSummary
+from monitor.records import (
+    JUDGE_GRADER,
+    Arm,
+    BaselineStatus,
+    FindingNumbers,
+    Reason,
+    RunSummary,
+    SelfTest,
+    SuiteProgress,
+    Usage,
+)  # fmt: skip
+from monitor.store import baselines, counters
 from monitor.store.engine import Database
-from monitor.store.tables import answer, baseline, finding, latest_finding, progress, run, score
+from monitor.store.marks import chunks
+from monitor.store.tables import answer, baseline, finding, latest_finding, progress, run, score, self_test, usage
 
-CHUNK: Final = 500
-"""Run ids per statement: under every backend's limit of parameters."""
+Targets = Sequence[str] | None
 
 
-def last_done(connection: Connection) -> dict[tuple[str, str], int]:
-    """(target, suite) -> the run that finished last: one index look-up each."""
+def only(query: Select[Any], column: ColumnElement[Any], targets: Targets) -> Iterator[Select[Any]]:
+    """``query`` for some targets, in as many statements as their number takes; as it is for all of them."""
+    if targets is None:
+        yield query
+    else:
+        yield from (query.where(column.in_(some)) for some in chunks(targets))
+
+
+def last_done(connection: Connection, targets: Targets = None) -> dict[tuple[str, str], int]:
+    """(target, suite) -> the run that finished last."""
     newest = (
         select(run.c.id)
         .where(run.c.target == progress.c.target, run.c.suite == progress.c.suite, run.c.status == "done")
@@ -26,15 +48,20 @@ def last_done(connection: Connection) -> dict[tuple[str, str], int]:
         .limit(1)
         .scalar_subquery()
     )
-    rows = connection.execute(select(progress.c.target, progress.c.suite, newest))
-    return {(target, suite): int(found) for target, suite, found in rows if found is not None}
+    query = select(progress.c.target, progress.c.suite, newest)
+    return {
+        (target, suite): int(found)
+        for one in only(query, progress.c.target, targets)
+        for target, suite, found in connection.execute(one)
+        if found is not None
+    }
 
 
 def summaries(connection: Connection, run_ids: Sequence[int]) -> dict[int, RunSummary]:
     """Run id -> its summary; one that ended without any question asked has zeros."""
     found = {run_id: RunSummary(run_id, 0, 0, None, None, None) for run_id in run_ids}
-    for start in range(0, len(run_ids), CHUNK):
-        for one in _summaries(connection, run_ids[start : start + CHUNK]):
+    for some in chunks(run_ids):
+        for one in _summaries(connection, some):
             found[one.run_id] = one
     return found
 
@@ -48,8 +75,9 @@ def _summaries(connection: Connection, run_ids: Sequence[int]) -> Iterator[RunSu
             func.count().label("questions"),
             func.sum(usable).label("usable"),
             func.avg(case((mine, func.length(answer.c.text)))).label("chars"),
+            func.sum(case((answer.c.reason == Reason.BUDGET.value, 1), else_=0)).label("refused"),
         )
-        .where(answer.c.run_id.in_(run_ids))
+        .where(answer.c.run_id.in_(run_ids), answer.c.arm != Arm.SNAPSHOT.value)
         .group_by(answer.c.run_id)
     ).all()
     judged, passed = _judged(connection, run_ids), _passed(connection, run_ids)
@@ -61,6 +89,7 @@ def _summaries(connection: Connection, run_ids: Sequence[int]) -> Iterator[RunSu
             answer_chars=None if row.chars is None else float(row.chars),
             judge_score=judged.get(row.run_id),
             pass_ratio=passed.get(row.run_id),
+            refused=int(row.refused),
         )
 
 
@@ -85,60 +114,98 @@ def _passed(connection: Connection, run_ids: Sequence[int]) -> dict[int, float]:
     return {run_id: float(share) for run_id, share in rows}
 
 
-def latest_finding_ids(connection: Connection) -> dict[tuple[str, str, str], int]:
-    """(target, suite, signal) -> its newest finding's id."""
+def latest_numbers(connection: Connection, targets: Targets = None) -> dict[str, dict[tuple[str, str], FindingNumbers]]:
+    """Target -> (suite, signal) -> the numbers of its newest finding."""
     newest = latest_finding.c
-    rows = connection.execute(select(newest.target, newest.suite, newest.signal, newest.finding_id))
-    return {(target, suite, signal): int(found) for target, suite, signal, found in rows}
-
-
-def finding_numbers(connection: Connection, ids: Sequence[int]) -> dict[int, FindingNumbers]:
-    """Finding id -> its numbers. The exhibits stay where they are: they are a hundred times as large."""
-    numbers = (
-        finding.c.effect, finding.c.effect_low, finding.c.effect_high, finding.c.evidence_log10, finding.c.line_log10
-    )  # fmt: skip
-    columns = (finding.c.id, *numbers, finding.c.measures)
-    found: dict[int, FindingNumbers] = {}
-    for start in range(0, len(ids), CHUNK):
-        for row in connection.execute(select(*columns).where(finding.c.id.in_(ids[start : start + CHUNK]))):
-            effect, low, high, evidence, line = (nan if number is None else float(number) for number in row[1:6])
-            found[row.id] = FindingNumbers(effect, low, high, row.measures, evidence, line)
+    query = select(newest.target, newest.suite, newest.signal, *NUMBERS).join(
+        finding, finding.c.id == newest.finding_id
+    )
+    found: dict[str, dict[tuple[str, str], FindingNumbers]] = defaultdict(dict)
+    for one in only(query, newest.target, targets):
+        for target, suite, signal, *numbers in connection.execute(one):
+            found[target][suite, signal] = _to_numbers(numbers)
     return found
 
 
-def baseline_counts(connection: Connection) -> dict[tuple[str, str, str], tuple[int, int]]:
-    """(target, suite, status) -> how many baselines, and the newest one's id."""
+NUMBERS: Final = (
+    finding.c.effect, finding.c.effect_low, finding.c.effect_high, finding.c.evidence_log10, finding.c.line_log10,
+    finding.c.measures,
+)  # fmt: skip
+"""The exhibits stay where they are: they are a hundred times as large."""
+
+
+def _to_numbers(row: Sequence[Any]) -> FindingNumbers:
+    effect, low, high, evidence, line = (nan if number is None else number for number in row[:5])
+    return FindingNumbers(effect, low, high, row[5], evidence, line)
+
+
+class BaselineCount(NamedTuple):
+    """The baselines of one suite of one target in one status."""
+
+    suite: str
+    status: BaselineStatus
+    number: int
+    newest: int
+    """The newest one's id."""
+    approved_at: datetime | None
+    """When the last of them was approved."""
+
+
+def baseline_counts(connection: Connection) -> dict[str, list[BaselineCount]]:
+    """Target -> its baselines by suite and status."""
     kind = (baseline.c.target, baseline.c.suite, baseline.c.status)
-    rows = connection.execute(select(*kind, func.count(), func.max(baseline.c.id)).group_by(*kind))
-    return {(target, suite, status): (int(count), int(newest)) for target, suite, status, count, newest in rows}
+    counted = (func.count(), func.max(baseline.c.id), func.max(baseline.c.approved_at))
+    found: dict[str, list[BaselineCount]] = defaultdict(list)
+    for target, suite, status, count, newest, at in connection.execute(select(*kind, *counted).group_by(*kind)):
+        found[target].append(BaselineCount(suite, BaselineStatus(status), count, newest, at))
+    return found
 
 
 class ScrapeReads:
-    """The store's methods over these queries; a scrape calls them, nobody else needs to."""
+    """The store's methods over these queries. ``targets``: only theirs; every target's when left out."""
 
     _database: Database
 
-    def last_done(self) -> dict[tuple[str, str], int]:
+    def progress(self, targets: Targets = None) -> list[SuiteProgress]:
+        """Last attempt, last success and finished runs by outcome, of every (target, suite)."""
+        with self._database.read() as c:
+            queries = only(select(progress).order_by(progress.c.target, progress.c.suite), progress.c.target, targets)
+            return [found for query in queries for found in counters.suite_progress(c, query)]
+
+    def last_done(self, targets: Targets = None) -> dict[tuple[str, str], int]:
         """(target, suite) -> the run that finished last."""
         with self._database.read() as c:
-            return last_done(c)
+            return last_done(c, targets)
 
     def summaries(self, run_ids: Sequence[int]) -> dict[int, RunSummary]:
         """Run id -> its summary; one that ended without any question asked has zeros."""
         with self._database.read() as c:
             return summaries(c, run_ids)
 
-    def latest_finding_ids(self) -> dict[tuple[str, str, str], int]:
-        """(target, suite, signal) -> its newest finding's id."""
+    def latest_numbers(self, targets: Targets = None) -> dict[str, dict[tuple[str, str], FindingNumbers]]:
+        """Target -> (suite, signal) -> the numbers of its newest finding, without exhibits."""
         with self._database.read() as c:
-            return latest_finding_ids(c)
+            return latest_numbers(c, targets)
 
-    def finding_numbers(self, ids: Sequence[int]) -> dict[int, FindingNumbers]:
-        """Finding id -> its numbers, without exhibits."""
-        with self._database.read() as c:
-            return finding_numbers(c, ids)
-
-    def baseline_counts(self) -> dict[tuple[str, str, str], tuple[int, int]]:
-        """(target, suite, status) -> how many baselines, and the newest one's id."""
+    def baseline_counts(self) -> dict[str, list[BaselineCount]]:
+        """Target -> its baselines by suite and status."""
         with self._database.read() as c:
             return baseline_counts(c)
+
+    def outdated(self, targets: Targets = None) -> set[tuple[str, str]]:
+        """(target, suite) whose approved baseline is of another version of the suite than its newest run."""
+        with self._database.read() as c:
+            queries = only(baselines.outdated(), baseline.c.target, targets)
+            return {(target, suite) for query in queries for target, suite in c.execute(query)}
+
+    def self_tests(self, targets: Targets = None) -> list[SelfTest]:
+        """The latest of each, by target, suite and fault."""
+        with self._database.read() as c:
+            queries = only(select(self_test).order_by(*self_test.primary_key.columns), self_test.c.target, targets)
+            return [found for query in queries for found in counters.self_tests(c, query)]
+
+    def usage(self, targets: Targets = None) -> list[Usage]:
+        """Requests, tokens and USD since the store was made, by target, arm, provider, model and outcome."""
+        with self._database.read() as c:
+            queries = only(select(usage).order_by(*usage.primary_key.columns), usage.c.target, targets)
+            return [found for query in queries for found in counters.usage_rows(c, query)]

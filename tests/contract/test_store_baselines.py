@@ -205,7 +205,7 @@ def test_findings_come_back_as_they_went_in(store: Store) -> None:
     (back,) = store.findings(alarming=True, run_id=run.id)
     assert isnan(back.evidence_log10)
     assert replace(back, evidence_log10=0.0) == replace(whole, evidence_log10=0.0, measures={"length_ratio": 1.5})
-    numbers = store.finding_numbers(list(store.latest_finding_ids().values()))
+    numbers = store.latest_numbers()["bot"]
     assert sorted(one.evidence_log10 for one in numbers.values() if not isnan(one.evidence_log10)) == [0.25]
     assert store.findings(signal="base_match") == [quiet]
     assert len(store.findings(limit=1)) == 1
