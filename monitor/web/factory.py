@@ -40,7 +40,9 @@ LISTED: Final = 200
 class Metrics(Protocol):
     """Whoever can write ``/metrics``."""
 
-    def exposition(self, store: Any, settings: Settings, now: datetime, accept: str = "") -> tuple[bytes, str]: ...
+    def scrape(
+        self, store: Any, settings: Settings, now: datetime, accept: str = "", accept_encoding: str = ""
+    ) -> tuple[bytes, dict[str, str]]: ...
 
 
 class Pages:
@@ -147,8 +149,9 @@ def _daemon(
 ) -> None:
     @app.get("/metrics", include_in_schema=False)
     def exposition(request: Request) -> Response:
-        body, content_type = metrics.exposition(store, settings(), clock(), request.headers.get("accept", ""))
-        return Response(body, headers={"Content-Type": content_type})
+        takes = request.headers.get("accept-encoding", "")
+        body, headers = metrics.scrape(store, settings(), clock(), request.headers.get("accept", ""), takes)
+        return Response(body, headers=headers)
 
     @app.get("/healthz", include_in_schema=False)
     def healthz() -> Response:
