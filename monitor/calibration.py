@@ -15,7 +15,7 @@ from monitor.detect import calibrate, policy
 from monitor.detect.calibrate import Sight
 from monitor.detect.parts import FEWEST_NOW
 from monitor.detect.reading import Channel
-from monitor.records import Baseline, Comparison, Finding, Severity, Suite
+from monitor.records import JUDGE_TARGET, Baseline, Comparison, Finding, Severity, Suite
 
 if TYPE_CHECKING:
     from monitor.config import Report
@@ -114,7 +114,7 @@ def arming(store: "Store", target: str, suite: str, temperature: float | None) -
     ``calibrate``; else its latest findings were told. ``temperature``: the suite's.
     """
     baseline = store.approved(target, suite)
-    if baseline is None:
+    if baseline is None or target == JUDGE_TARGET:  # of the judge all signals are tickets, by design
         return []
     days = Channel("", 0.0, (0.0,) * baseline.days, "rise")
     reason = policy.cannot_carry(days, at_once=baseline.at_once)
@@ -130,7 +130,8 @@ def arming(store: "Store", target: str, suite: str, temperature: float | None) -
 
 def _withheld(finding: Finding, baseline: Baseline) -> bool:
     page = detect.SEVERITIES.get(finding.signal) is Severity.PAGE
-    return page and finding.severity is Severity.TICKET and finding.baseline_id == baseline.id
+    held = finding.severity is Severity.TICKET and not finding.judge_moved
+    return page and held and finding.baseline_id == baseline.id
 
 
 def told(found: Sequence[tuple[str, str]]) -> list[str]:

@@ -14,12 +14,23 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from monitor import config_checks, config_targets
+from monitor import config_checks, config_http, config_targets
+from monitor.anchors import as_target
 from monitor.config_checks import Checks
 from monitor.errors import ConfigError
 from monitor.problems import Problem, from_validation, in_order, is_model, members, render
-from monitor.records import Suite
-from monitor.settings import Embeddings, Endpoint, Judge, Production, Provider, Settings, Target
+from monitor.records import JUDGE_TARGET, Suite
+from monitor.settings import (
+    ActionToken,
+    DeclaredAdapter,
+    Embeddings,
+    Endpoint,
+    Judge,
+    Production,
+    Provider,
+    Settings,
+    Target,
+)
 from monitor.suites import is_path
 from monitor.yamlfile import Document, read
 
@@ -91,7 +102,7 @@ def schema() -> dict[str, Any]:
 
 
 def resolved(settings: Settings, folder: Path) -> Settings:
-    """``settings`` with every relative path counted from ``folder`` (absolute)."""
+    """``settings`` with every relative path counted from ``folder`` (absolute), and the judge with anchors a target."""
 
     def at(path: str | Path) -> Path:
         return folder / os.path.expanduser(path)
@@ -126,12 +137,19 @@ def resolved(settings: Settings, folder: Path) -> Settings:
         update={
             "store": config_checks.absolute_store(settings.store, folder),
             "providers": {name: provider(found) for name, found in settings.providers.items()},
-            "judge": endpoint(settings.judge) if settings.judge else None,
+            "judge": judge,
+            "http": settings.http.model_copy(
+                update={"actions": {name: person(found) for name, found in settings.http.actions.items()}}
+            ),
             "embeddings": model(settings.embeddings) if settings.embeddings else None,
             "targets": {name: target(found) for name, found in settings.targets.items()},
         }
     )
 
+    judge = endpoint(settings.judge) if settings.judge else None
+    if judge is not None and judge.anchors is not None and is_path(str(judge.anchors)):
+        judge = judge.model_copy(update={"anchors": at(judge.anchors)})
+    implied = {JUDGE_TARGET: as_target(judge)} if judge is not None and judge.anchors is not None else {}
 
 def _installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from glob import iglob
 from typing import Any
 
+from monitor import anchors, config_identity
 from monitor.config_checks import Checks, pinned, provider_of
 from monitor.problems import Loc, hint
-from monitor.records import Suite
-from monitor.settings import Endpoint, Production, Target
-from monitor.suites import find_suite, is_path, known_suites, read_suite
+from monitor.records import JUDGE_TARGET, Suite
+from monitor.settings import Endpoint, Judge, Production, Target
+from monitor.suites import SNAPSHOT_PROBES, find_suite, is_path, known_suites, read_suite
 
 
 def run(c: Checks) -> None:
@@ -21,6 +22,8 @@ def run(c: Checks) -> None:
     for name, target in targets.items():
         _target(c, ("targets", name), target)
     _judge(c, targets)
+    if c.settings.judge:
+        _anchors(c, c.settings.judge)
     _unused(c)
 
 
@@ -64,27 +67,35 @@ def _suites(c: Checks, targets: dict[str, Target]) -> None:
             if reference in seen:
                 c.problem(loc, f"'{reference}' is listed twice")
             seen.add(reference)
-            path = find_suite(reference, c.folder)
-            if path is None or not os.path.isfile(path):
-                known = hint(reference, known_suites(c.folder), "probes/ is empty")
-                what = "no such file" if is_path(reference) else f"no suite '{reference}'; {known}"
-                c.problem(loc, what)
-                continue
-            name, real = path.stem, os.path.realpath(path)
-            first, other = found.setdefault(name, (reference, real))
-            if other != real:
-                c.problem(loc, f"another file is the suite '{name}' already ('{first}'); rename one")
-            elif reference not in c.suites:
-                suite, problems = read_suite(path)
-                c.problems += problems
-                if suite:
-                    c.suites[reference] = suite
+            _suite(c, loc, reference, found)
+    if c.settings.judge and c.settings.judge.anchors is not None:
+        _suite(c, ("judge", "anchors"), str(c.settings.judge.anchors), found)
+
+
+def _suite(c: Checks, loc: Loc, reference: str, found: dict[str, tuple[str, Any]]) -> None:
+    """Read a suite, or the anchors; ``found``: suite name -> who named it first and its file."""
+    path = find_suite(reference, c.folder)
+    if path is None or not os.path.isfile(path):
+        known = hint(reference, known_suites(c.folder), "probes/ is empty")
+        c.problem(loc, "no such file" if is_path(reference) else f"no suite '{reference}'; {known}")
+        return
+    name, real = path.stem, os.path.realpath(path)
+    first, other = found.setdefault(name, (reference, real))
+    if other != real:
+        c.problem(loc, f"another file is the suite '{name}' already ('{first}'); rename one")
+    elif reference not in c.suites:
+        suite, problems = read_suite(path)
+        c.problems += problems
+        if suite:
+            c.suites[reference] = suite
 
 
 def _target(c: Checks, loc: Loc, target: Target) -> None:
     unclear = c.has_unknown_key(loc, Target)
     if not target.suites and target.production is None and not _stands(c, loc, "suites", "production") and not unclear:
         c.problem(loc, "nothing to ask: give it 'suites' or 'production'")
+    if loc[-1] == JUDGE_TARGET:
+        c.problem(loc, f"'{JUDGE_TARGET}' is kept for the judge, watched by its anchors; give the target another name")
     if target.base is None and not _stands(c, loc, "base") and not unclear:
         c.warn(loc, "no 'base': whether a fine-tune was lost cannot be told (signal adapter_loss)")
     if target.subject and target.base and _same(c, target.subject, target.base):
@@ -181,7 +192,10 @@ def _judge(c: Checks, targets: dict[str, Target]) -> None:
     if judged and c.settings.judge is None and "judge" not in c.document.data:
         c.warn((), "no 'judge': the rubrics are not used, and there is no judge_score")
     if c.settings.judge and not judged:
-        c.warn(("judge",), "is never asked: no suite and no production sample has a rubric")
+        asked = "scores nothing but its anchors" if c.settings.judge.anchors else "is never asked"
+        c.warn(("judge",), f"{asked}: no suite and no production sample has a rubric")
+    if c.settings.judge and judged and not _stands(c, ("judge",), "anchors"):
+        c.warn(("judge",), "no 'anchors': a judge that moves looks as if what it judges had moved")
     for name, target in targets.items():
         if c.settings.judge and target.subject and _same(c, target.subject, c.settings.judge):
             c.warn(("judge",), f"is the subject of target '{name}' itself: both drift together, and it favours itself")
@@ -192,3 +206,27 @@ def _unused(c: Checks) -> None:
     for name in names:
         if name not in used and used and used <= set(names):
             c.warn(("providers", name), "no target and no judge uses it")
+def _anchors(c: Checks, judge: Judge) -> None:
+    """The judge as a target of its own: anchors tell whether it moved where they are many and of both kinds."""
+    loc: Loc = ("judge", "anchors")
+    if judge.anchors is None:
+        if _stands(c, ("judge",), "budget") and not _stands(c, ("judge",), "anchors"):
+            c.warn(("judge", "budget"), "has no effect without 'anchors': judging is paid by the target that is judged")
+        return
+    suite = c.suites.get(str(judge.anchors))
+    if suite is None:
+        return
+    if not anchors.is_anchors(suite):
+        c.problem(loc, "is a suite of probes; a file of anchors has 'anchors' in place of 'probes'")
+        return
+    given, count = anchors.verdicts(suite), len(suite.probes)
+    if count < anchors.FEWEST:
+        text = f"holds {count} anchors: with fewer than {anchors.FEWEST} a judge that moved may long go unseen"
+        c.warn(loc, text)
+    if len(set(given)) == 1:
+        c.warn(
+            loc, f"every verdict is '{given[0]}': a judge that says nothing else agrees; add answers of the other kind"
+        )
+    _budget(c, ("judge",), anchors.as_target(judge))
+
+

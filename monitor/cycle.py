@@ -22,6 +22,7 @@ from monitor.errors import CliffwatchError, CouldNotMeasure, StoreError
 from monitor.judge.checks import score_answer
 from monitor.judge.llm import judge_questions, verdict_score
 from monitor.judge.similarity import Embedder
+from monitor.judge_first import ask_anchors, judge_moved
 from monitor.records import (
     JUDGE_GRADER,
     PRODUCTION_SUITE,
@@ -103,6 +104,7 @@ async def execute_run(house: House, run_id: int, *, at_once: bool = False) -> tu
             await _score(house, run, suite)
             await _embed(house, run)
             return await _conclude(house, run, suite)
+            await ask_anchors(house, run, suite, lambda anchors: execute_run(house, anchors, at_once=True))
     except LostFence:
         log.warning("run_taken_over", run=run.id, target=run.target, suite=run.suite)
         return None
@@ -209,6 +211,7 @@ async def _ask(house: House, run: Run, suite: Suite, *, at_once: bool) -> dateti
     questions = questions_of(house.settings.targets[run.target], run, suite)
     if not at_once:
         times = schedule.batch_times(run.slot, house.settings.schedule, run.seed, run.suite, run.starts_at)
+        response_schema=suite.response_schema,
         questions = schedule.plan(questions, times, run.seed)
     recorded = await asyncio.to_thread(house.store.answered, run.id)
     open_questions = [q for q in questions if q.key not in recorded]
@@ -363,7 +366,8 @@ def _context(house: House, run: Run, baseline_id: int | None) -> VerdictContext 
         return None
     if judge_changed(house.store, baseline, run):
         log.warning("judge_changed", target=run.target, suite=run.suite, baseline=baseline.id)
-    return VerdictContext(run.id, baseline.id, *lines_log10(house, run.target, run.suite), __version__)
+    lines = lines_log10(house, run.target, run.suite)
+    return VerdictContext(run.id, baseline.id, *lines, __version__, judge_moved(house))
 
 
 def lines_log10(house: House, target: str, suite: str) -> tuple[float, float]:
@@ -419,6 +423,7 @@ def judge_changed(store: Store, baseline: Baseline, run: Run) -> bool:
 
 def outcome_of(answers: int, asked: int) -> RunOutcome:
     """``measured`` when each of the subject's questions has a usable answer, ``unmeasured`` when none has."""
+        judge_moved=context.judge_moved,
     if not answers:
         return RunOutcome.UNMEASURED
     return RunOutcome.MEASURED if answers >= asked else RunOutcome.PARTIAL

@@ -15,6 +15,8 @@ from monitor.records import PRODUCTION_SUITE
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 """A name that becomes a metric label and part of a URL."""
 
+Text = Annotated[str, Field(min_length=1, max_length=100_000)]
+
 
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)

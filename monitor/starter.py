@@ -19,6 +19,7 @@ targets:
 # Further, all optional:
 #
 # judge: {provider: mine, model: some-strong-model}    # scores answers by their suite's rubric
+#   and in its braces, anchors: probes/anchors.yaml    # answers with a person's verdict: so the judge is watched too
 # schedule: {probes: daily, production: weekly mon 06:00, timezone: Europe/Berlin}
 # alarms: {false_pages_per_target_year: 0.1}           # how often a page may be nothing
 # store: postgresql+psycopg://cliffwatch@db/cliffwatch # else sqlite:///cliffwatch.db, beside this file

@@ -15,14 +15,17 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from monitor import records
+from monitor.anchors import AnchorsFile
+from monitor.anchors import suite_of as anchors_suite
 from monitor.errors import ConfigError
 from monitor.problems import Problem, from_validation, hint, render
 from monitor.records import PRODUCTION_SUITE, Suite
 from monitor.resources import shipped
-from monitor.settings import Name, Section
+from monitor.settings import Name, Section, Text
 from monitor.yamlfile import Document, read
 
-Text = Annotated[str, Field(min_length=1, max_length=100_000)]
+SNAPSHOT_PROBES: Final = 5
+"""How many probes of a suite a target's snapshot is asked in each run, once each."""
 
 
 def _regex(pattern: str) -> str:
@@ -112,16 +115,24 @@ class Number(Section):
     tolerance: float = Field(0, ge=0, description="how far off it may be, either way")
 
 
+class Verdict(Section):
+    """The answer is this verdict of a judge."""
+
+    kind: Literal["verdict"] = Field(description="the answer is this verdict of a judge; anchors are checked by it")
+    verdict: Literal["pass", "fail"] = Field(description="what a person says")
+
+
 CHECK_OPTIONS: Final[dict[str, type[BaseModel]]] = {
     "contains": Contains,
     "exact": Exact,
     "regex": Regex,
     "json_schema": JsonSchema,
     "number": Number,
+    "verdict": Verdict,
 }
 """The options that each kind of check takes; ``judge.checks.CHECKS`` holds what each does."""
 
-AnyCheck = Annotated[Contains | Exact | Regex | JsonSchema | Number, Field(discriminator="kind")]
+AnyCheck = Annotated[Contains | Exact | Regex | JsonSchema | Number | Verdict, Field(discriminator="kind")]
 
 
 class SamplingFile(Section):
@@ -222,19 +233,21 @@ def known_suites(config_dir: Path) -> list[str]:
 
 
 def read_suite(path: Path) -> tuple[Suite | None, list[Problem]]:
-    """Read one suite file; the suite is None when there is any problem."""
+    """Read one suite file, or one of anchors (``anchors`` in place of ``probes``); None when there is any problem."""
     document = read(path)
     problems = list(document.problems)
     if document.data is None:
         return None, problems or [document.problem((), "the file is empty")]
     if not isinstance(document.data, dict):
         return None, [*problems, document.problem((), "must be a mapping (key: value) with 'name' and 'probes'")]
-    parsed: SuiteFile | None = None
+    anchored = "anchors" in document.data and "probes" not in document.data
+    kind: type[SuiteFile | AnchorsFile] = AnchorsFile if anchored else SuiteFile
+    parsed: SuiteFile | AnchorsFile | None = None
     try:
-        parsed = SuiteFile.model_validate_json(json.dumps(document.data), strict=True)
+        parsed = kind.model_validate_json(json.dumps(document.data), strict=True)
     except ValidationError as error:
-        problems += from_validation(SuiteFile, error, document)
-    problems += _name_problems(document, path) + _repeated_ids(document)
+        problems += from_validation(kind, error, document)
+    problems += _name_problems(document, path) + _repeated_ids(document, "anchors" if anchored else "probes")
     return (_suite(parsed) if parsed and not problems else None), problems
 
 
@@ -247,24 +260,27 @@ def _name_problems(document: Document, path: Path) -> list[Problem]:
     return []
 
 
-def _repeated_ids(document: Document) -> list[Problem]:
+def _repeated_ids(document: Document, section: str) -> list[Problem]:
     problems, first = [], dict[str, int]()
-    probes = document.data.get("probes")
+    probes = document.data.get(section)
     for index, probe in enumerate(probes if isinstance(probes, list) else []):
         name = probe.get("id") if isinstance(probe, dict) else None
         if not isinstance(name, str):
             continue
-        loc = ("probes", index, "id")
+        loc = (section, index, "id")
         if name in first:
             problems.append(document.problem(loc, f"'{name}' is taken already, on line {first[name]}"))
         first.setdefault(name, document.line(loc) or 0)
     return problems
 
 
-def _suite(parsed: SuiteFile) -> Suite:
-    probes = tuple(_probe(probe, parsed.system) for probe in parsed.probes)
-    sampling = records.Sampling(**parsed.sampling.model_dump())
-    suite = Suite(parsed.name, "", probes, parsed.replicates, sampling, parsed.rubric, parsed.base_replicates)
+def _suite(parsed: SuiteFile | AnchorsFile) -> Suite:
+    if isinstance(parsed, AnchorsFile):
+        suite = anchors_suite(parsed)
+    else:
+        probes = tuple(_probe(probe, parsed.system) for probe in parsed.probes)
+        sampling = records.Sampling(**parsed.sampling.model_dump())
+        suite = Suite(parsed.name, "", probes, parsed.replicates, sampling, parsed.rubric, parsed.base_replicates)
     return replace(suite, digest=hashlib.sha256(suite_body(suite).encode()).hexdigest())
 
 
@@ -291,6 +307,8 @@ def suite_body(suite: Suite) -> str:
     del content["digest"]
     if suite.base_replicates == 1:
         del content["base_replicates"]
+    if suite.response_schema is None:
+        del content["response_schema"]
     content["probes"] = sorted(content["probes"], key=lambda probe: probe["id"])
     return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
@@ -312,10 +330,10 @@ def suite_from_body(digest: str, body: str) -> Suite:
     return Suite(digest=digest, probes=tuple(probes), sampling=sampling, **content)
 
 
-def schema() -> dict[str, Any]:
-    """The JSON Schema of a suite file, for editors; published as ``docs/suite.schema.json``."""
+def schema(file: type[SuiteFile | AnchorsFile] = SuiteFile) -> dict[str, Any]:
+    """The JSON Schema of a suite file, or of one of anchors, for editors; published in ``docs/``."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        **SuiteFile.model_json_schema(),
-        "title": "A suite of Cliffwatch",
+        **file.model_json_schema(),
+        "title": "A suite of Cliffwatch" if file is SuiteFile else "Anchors of Cliffwatch's judge",
     }

@@ -87,5 +87,6 @@ def _finding(comparison: Comparison, signal: str, reading: Reading, verdict: Ver
         scores={channel.name: channel.score for channel in reading.channels},
         recovered=verdict.recovered,
         confirming=comparison.confirming,
+        judge_moved=verdict.judge_moved,
         baseline_id=comparison.baseline_id,
     )

@@ -28,12 +28,15 @@ def next_state(alarm: Alarm | None, finding: Finding, at: datetime, *, clears: b
         )
     if clears and finding.recovered:
         return replace(alarm, state=AlarmState.CLEARED, cleared_at=at, cleared_run_id=finding.run_id)
+    if finding.judge_moved and alarm.severity is Severity.PAGE:
+        return _lowered(alarm, finding, at)
     return alarm
 
 
 def wants_confirmation(alarm: Alarm) -> bool:
-    """A page that is only raised, or one that an earlier fresh sample took for a ticket."""
-    return alarm.state is AlarmState.RAISED or (alarm.severity is Severity.TICKET and alarm.note == DISAGREED)
+    """A page that is only raised, or one that an earlier fresh sample or the judge's own alarm took for a ticket."""
+    held = alarm.severity is Severity.TICKET and alarm.note in (DISAGREED, JUDGE_MOVED)
+    return alarm.state is AlarmState.RAISED or held
 
 
 def awaited(alarms: Iterable[Alarm], asked_at: datetime) -> bool:
@@ -64,6 +67,7 @@ def cleared_by_hand(alarm: Alarm, who: str, why: str, at: datetime) -> Alarm:
 
 
 DISAGREED = "A fresh sample, asked at once, does not agree: a ticket, not a page, until one does."
+JUDGE_MOVED = "It rests on the judge's verdicts, and the judge itself moved: a ticket, not a page, until it is back."
 NOT_ASKED = "Not confirmed: no fresh sample could be asked (budget spent, or no answer)."
 
 
@@ -73,7 +77,7 @@ def _agrees_later(alarm: Alarm, finding: Finding) -> bool:
     So no page hangs as raised for days. One asked beside the raising run is no fresh sample, whenever it ends.
     """
     later = alarm.state is AlarmState.RAISED and finding.window_start > alarm.raised_at
-    return later and _agrees(finding)
+    return later and not finding.judge_moved and _agrees(finding)
 
 
 def _agrees(finding: Finding) -> bool:
@@ -93,16 +97,24 @@ def _raised(finding: Finding, at: datetime) -> Alarm:
         raised_run_id=finding.run_id,
         confirmed_at=None if page else at,
         confirmed_run_id=None if page else finding.run_id,
+        note=JUDGE_MOVED if finding.judge_moved else "",
     )
 
 
+def _lowered(alarm: Alarm, finding: Finding, at: datetime) -> Alarm:
+    """A page, told or not yet, whose scores are those of a judge that moved."""
+    if alarm.confirmed_at is None:
+        alarm = replace(alarm, state=AlarmState.CONFIRMED, confirmed_at=at, confirmed_run_id=finding.run_id)
+    return replace(alarm, severity=Severity.TICKET, note=JUDGE_MOVED)
+
+
 def _confirmed(alarm: Alarm, finding: Finding, at: datetime) -> Alarm:
-    agrees = _agrees(finding)
+    agrees = _agrees(finding) and not finding.judge_moved
     return replace(
         alarm,
         state=AlarmState.CONFIRMED,
         severity=Severity.PAGE if agrees else Severity.TICKET,
         confirmed_at=at,
         confirmed_run_id=finding.run_id,
-        note=AGREED if agrees else DISAGREED,
+        note=JUDGE_MOVED if finding.judge_moved else AGREED if agrees else DISAGREED,
     )

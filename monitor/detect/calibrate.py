@@ -21,7 +21,7 @@ import numpy as np
 
 from monitor.detect import evidence
 from monitor.detect.evidence import PRIOR, FloatArray, Prior, Side
-from monitor.detect.policy import cannot_carry, prior_of
+from monitor.detect.policy import held_back, prior_of
 from monitor.detect.reading import Reading
 from monitor.detect.surprise import FARTHEST
 from monitor.records import Arm, Comparison, GradedAnswer, Severity
@@ -99,7 +99,7 @@ def sights(
     found = []
     for name, reading in readings.items():
         kind, channel = severities[name], reading.channels[0]
-        why = cannot_carry(channel, at_once=comparison.baseline_at_once) if kind is Severity.PAGE else ""
+        why = held_back(comparison, channel) if kind is Severity.PAGE else ""
         line = lines[kind] + log10(count[kind])
         prior = prior_of(channel, at_once=comparison.baseline_at_once)
         mine = line + log10(len(reading.channels))

@@ -71,6 +71,7 @@ def measure(comparison: Comparison) -> Reading | None:
         tell=lambda verdict: _summary(comparison.target, verdict, shared, far, dropped, numbers),
         measures={"judge_score": now, "judge_score_baseline": then},
         exhibits=exhibits(comparison, _telling(comparison, then)),
+        judged=True,
     )
 
 

@@ -104,6 +104,7 @@ def measure(comparison: Comparison) -> Reading | None:
         measures=_measures(comparison, found),
         exhibits=exhibits(comparison, _telling(found, whole)),
         tolerance=TOLERANCE,
+        judged=any(passes(one) is None for one, _ in found.now),
     )
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 from monitor.detect import evidence
 from monitor.detect.reading import Channel, Reading, Verdict
-from monitor.records import Comparison, Severity
+from monitor.records import JUDGE_TARGET, Comparison, Severity
 
 ENOUGH_DAYS: Final = 7
 """Days that a baseline must span to arm pages: with fewer, its spread from day to day is mostly assumed."""
@@ -20,6 +20,10 @@ WIDEST_SPREAD: Final = 2.0
 """Measured spread between days, over chance, beyond which pages are not armed: the e-values are not honest there."""
 RECOVERED_LOG10: Final = 1.3
 """Evidence of recovery that clears an alarm: wrong at most one time in twenty."""
+JUDGE_ITSELF: Final = "A judge that moves spoils scores, not answers, so it wakes nobody."
+JUDGE_MOVED: Final = (
+    "This rests on the judge's verdicts, and the judge itself moved on its anchors. See target judge first."
+)
 
 
 def line_log10(false_pages_per_target_year: float, looks_per_year: float, streams: int) -> float:
@@ -79,6 +83,13 @@ def cannot_carry(channel: Channel, *, at_once: bool) -> str:
     return ""
 
 
+def held_back(comparison: Comparison, channel: Channel) -> str:
+    """Why a page signal is no more than a ticket whatever state the judge is in; empty where it may page."""
+    if comparison.target == JUDGE_TARGET:
+        return JUDGE_ITSELF
+    return cannot_carry(channel, at_once=comparison.baseline_at_once)
+
+
 def prior_of(channel: Channel, *, at_once: bool) -> evidence.Prior:
     """The channel's prior on the spread between days; on the safe side where the baseline cannot tell it."""
     return replace(channel.prior, spread=evidence.ASSUMED_SPREAD) if at_once else channel.prior
@@ -92,6 +103,7 @@ class _Weighed:
     severity: Severity
     unarmed: str
     """Why a page signal is no more than a ticket here; empty where it is not held back."""
+    judge_moved: bool
 
 
 def verdicts(
@@ -122,6 +134,7 @@ def verdicts(
                 line_log10=line + log10(count),
                 looks=one.looks,
                 recovered=one.recovered,
+                judge_moved=one.judge_moved,
                 caveat="",
             )
             told[name] = replace(verdict, caveat=_caveat(one.unarmed, verdict))
@@ -146,13 +159,16 @@ def _weigh(comparison: Comparison, name: str, reading: Reading, severity: Severi
         )
         for channel in reading.channels
     ]
-    reason = cannot_carry(reading.channels[0], at_once=comparison.baseline_at_once) if severity is Severity.PAGE else ""
+    page = severity is Severity.PAGE
+    reason = held_back(comparison, reading.channels[0]) if page else ""
+    judge_moved = page and not reason and reading.judged and comparison.judge_moved
     return _Weighed(
         weight=evidence.average(weights),
         looks=len(history) + 1,
         recovered=_recovered(comparison.raised.get(name), history, reading),
-        severity=Severity.TICKET if reason else severity,
-        unarmed=reason,
+        severity=Severity.TICKET if reason or judge_moved else severity,
+        unarmed=JUDGE_MOVED if judge_moved else reason,
+        judge_moved=judge_moved,
     )
 
 

@@ -37,12 +37,14 @@ class Verdict:
 
     alarming: bool
     severity: Severity
-    """``ticket`` for a page signal whose baseline cannot carry the promised rate."""
+    """``ticket`` for a page signal whose baseline cannot carry the promised rate, or that is held back by the judge."""
     evidence_log10: float
     look_log10: float
     line_log10: float
     looks: int
     recovered: bool
+    judge_moved: bool
+    """A ticket for no other reason than that the judge itself moved."""
     caveat: str
     """Sentences for the end of the summary, with a space before them; empty where there is nothing to warn of, as on
     a finding that did not move."""
@@ -76,6 +78,8 @@ class Reading:
     measures: dict[str, float] = field(default_factory=dict)
     """Further numbers, by the metric name they are exported under, without prefix."""
     exhibits: tuple[Exhibit, ...] = ()
+    judged: bool = False
+    """It rests on the judge's verdicts."""
     curve: Callable[[], Sequence[tuple[float, float]]] | None = None
     """Where scores do not grow in proportion to the change: (score, change of the effect) from none to all of it, made
     when it is asked for. ``calibrate`` reads it in place of ``per_score``."""

@@ -16,6 +16,7 @@ import regex
 import structlog
 
 from monitor.judge import schemas
+from monitor.judge.prompt import verdict_of
 from monitor.judge.strict_json import StrictJsonError, parse
 from monitor.records import Probe
 
@@ -100,6 +101,17 @@ def number(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
     return 0.0, f"{given:g}, not {wanted:g}"
 
 
+def verdict(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
+    """1 if the answer is a judge's verdict, and the one that a person gave.
+
+    What is no verdict is not the person's either: a judge that rambles has moved.
+    """
+    given, wanted = verdict_of(text), str(options["verdict"])
+    if given is None:
+        return 0.0, f"no verdict, a person says {wanted}"
+    return (1.0, f"{given}, as a person says") if given == wanted else (0.0, f"{given}, a person says {wanted}")
+
+
 CheckFunction = Callable[[str, Mapping[str, Any]], tuple[float, str]]
 """(answer text, options) -> (value 0 to 1, what explains it)."""
 
@@ -109,6 +121,7 @@ CHECKS: Final[dict[str, CheckFunction]] = {
     "regex": pattern,
     "json_schema": json_schema,
     "number": number,
+    "verdict": verdict,
 }
 
 

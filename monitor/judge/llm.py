@@ -8,21 +8,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
-from monitor.judge.prompt import VERDICT_SCHEMA, judge_messages
-from monitor.judge.strict_json import StrictJsonError, parse
-from monitor.records import (
-    JUDGE_GRADER,
-    Answer,
-    Arm,
-    GradedAnswer,
-    Message,
-    Probe,
-    Question,
-    Run,
-    Sampling,
-    Score,
-    Suite,
-)
+from monitor.judge.prompt import JUDGE_SAMPLING, VERDICT_SCHEMA, verdict_messages, verdict_of
+from monitor.records import JUDGE_GRADER, Answer, Arm, GradedAnswer, Probe, Question, Run, Score, Suite
 from monitor.seeds import question_seed
 from monitor.settings import Judge
 
@@ -30,11 +17,6 @@ JUDGED_BY: Final[Mapping[Arm, Arm]] = MappingProxyType({Arm.SUBJECT: Arm.JUDGE_S
 """Arm of an answer -> arm of the question about it."""
 
 _ABOUT: Final[Mapping[Arm, Arm]] = MappingProxyType({judge: arm for arm, judge in JUDGED_BY.items()})
-
-JUDGE_SAMPLING: Final = Sampling(temperature=0.0, max_tokens=32)
-"""A verdict takes about 8 tokens; the rest is room for a markdown fence."""
-
-_REPLY_CHARS: Final = 200
 
 
 def judge_questions(run: Run, suite: Suite, answers: Sequence[GradedAnswer], judge: Judge) -> list[Question]:
@@ -56,7 +38,6 @@ def judge_questions(run: Run, suite: Suite, answers: Sequence[GradedAnswer], jud
 
 def _question(run: Run, suite: Suite, probe: Probe, answer: GradedAnswer, rubric: str, judge: Judge) -> Question:
     arm = JUDGED_BY[answer.arm]
-    sent = judge_messages(rubric, conversation(probe), answer.text, probe.reference)
     return Question(
         run_id=run.id,
         target=run.target,
@@ -66,7 +47,7 @@ def _question(run: Run, suite: Suite, probe: Probe, answer: GradedAnswer, rubric
         replicate=answer.replicate,
         provider=judge.provider,
         model=judge.model,
-        messages=tuple(Message("system" if m["role"] == "system" else "user", m["content"]) for m in sent),
+        messages=verdict_messages(rubric, conversation(probe), answer.text, probe.reference),
         sampling=JUDGE_SAMPLING,
         seed=question_seed(run.seed, arm, probe.id, answer.replicate),
         response_schema=VERDICT_SCHEMA,
@@ -87,18 +68,10 @@ def conversation(probe: Probe) -> str:
 def verdict_score(arm: Arm, probe: str, replicate: int, answer: Answer) -> Score | None:
     """The judge's ``answer`` as a score of the answer it is about: 1 pass, 0 fail; ``None`` if it is no verdict.
 
-    ``arm`` is the judge's (``judge-subject``, ``judge-base``); the score carries the judged arm. Nothing counts but
-    one JSON object with exactly the schema's one key and one of its two values, whitespace or one markdown fence
-    around it: no verdict is looked for in prose, and a refusal is none.
+    ``arm`` is the judge's (``judge-subject``, ``judge-base``); the score carries the judged arm. A refusal is none.
     """
-    if answer.refusal or len(answer.text) > _REPLY_CHARS:
+    verdict = None if answer.refusal else verdict_of(answer.text)
+    if verdict is None:
         return None
-    try:
-        reply = parse(answer.text, fence=True)
-    except StrictJsonError:
-        return None
-    if not isinstance(reply, dict) or reply.keys() != {"verdict"} or reply["verdict"] not in ("pass", "fail"):
-        return None
-    verdict = str(reply["verdict"])
     detail = f"{verdict}, says {answer.model or 'the judge'}"
     return Score(_ABOUT[arm], probe, replicate, JUDGE_GRADER, float(verdict == "pass"), detail)

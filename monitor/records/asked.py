@@ -13,6 +13,9 @@ PRODUCTION_SUITE: Final = "production"
 JUDGE_GRADER: Final = "judge"
 """The grader's name of the LLM judge's scores."""
 
+JUDGE_TARGET: Final = "judge"
+"""The target that the judge itself is, asked about its anchors; no other target may take the name."""
+
 
 class Arm(StrEnum):
     """Whom a question is put to."""
@@ -115,6 +118,8 @@ class Suite:
     rubric: str | None = None
     base_replicates: int = 1
     """The base's share of them, 1 to ``replicates``."""
+    response_schema: Mapping[str, Any] | None = None
+    """JSON Schema that every answer must have, sent where the provider takes one: the verdict's, of anchors."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,8 @@ class Comparison:
     """Signal with an open alarm -> how many looks of its history were up to the one that raised it."""
     confirming: bool = False
     """These answers are a fresh sample, asked to confirm a page."""
+    judge_moved: bool = False
+    """The judge itself has an open alarm: what rests on its verdicts pages nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +146,8 @@ class Finding:
     """The looks since the signal's alarm was raised are evidence that the change is over."""
     confirming: bool = False
     """A verdict on a fresh sample that was asked to confirm a page."""
+    judge_moved: bool = False
+    """It would page, but it rests on the judge's verdicts, and the judge itself moved: a ticket."""
     baseline_id: int = 0
 
 

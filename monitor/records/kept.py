@@ -114,6 +114,8 @@ class VerdictContext:
     ticket_line_log10: float
     cliffwatch: str
     """The version that reached it."""
+    judge_moved: bool = False
+    """The judge itself had an open alarm: what rests on its verdicts pages nobody."""
 
 
 @dataclass(frozen=True, slots=True)

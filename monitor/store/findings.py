@@ -18,7 +18,7 @@ from monitor.store.types import clean
 NUMBERS: Final = ("effect", "effect_low", "effect_high", "evidence_log10", "look_log10", "line_log10")
 """Columns that hold NULL for a number that could not be had (NaN)."""
 
-SAME: Final = ("alarming", "unit", "signal", "looks", "recovered", "confirming", "baseline_id")
+SAME: Final = ("alarming", "unit", "signal", "looks", "recovered", "confirming", "baseline_id", "judge_moved")
 """Columns that hold the finding's own value."""
 
 MOMENT: Final = timedelta(microseconds=1)

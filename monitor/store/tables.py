@@ -211,6 +211,7 @@ class FindingRow(Row, table=True):
     recovered: bool | None = None
     confirming: bool | None = None
     baseline_id: int | None = Field(default=None, sa_type=BigId)
+    judge_moved: bool | None = None
 
 
 class VerdictRow(Row, table=True):
@@ -226,6 +227,7 @@ class VerdictRow(Row, table=True):
     page_line_log10: float
     ticket_line_log10: float
     cliffwatch: str
+    judge_moved: bool | None = None
 
 
 class LatestFindingRow(Row, table=True):

@@ -41,7 +41,7 @@ def test_the_good_configuration_is_read_whole() -> None:
     report = check(GOOD, KEYS, installed=lambda module: True)
     assert (report.problems, report.warnings) == ((), ())
     assert report.settings is not None
-    assert sorted(report.suites) == ["format", "more", "support"]
+    assert sorted(report.suites) == ["format", "judge_anchors", "more", "support"]
     found, folder = report.settings, GOOD.parent.absolute()
     assert found.store == f"sqlite:///{folder}/cliffwatch.db"
     assert found.providers["vllm"].requests_per_minute == 600
@@ -65,7 +65,9 @@ def test_keys_never_reach_the_settings() -> None:
 def test_reading_again_what_was_read_changes_nothing(tmp_path: Path) -> None:
     first = check(GOOD, KEYS, installed=lambda module: True).settings
     assert first is not None
-    text = yaml.safe_dump(first.model_dump(mode="json", exclude_none=True))
+    written = first.model_dump(mode="json", exclude_none=True)
+    assert written["targets"].pop("judge")["suites"] == [f"{GOOD.parent.absolute()}/probes/judge_anchors.yaml"]
+    text = yaml.safe_dump(written)
     (tmp_path / "probes").symlink_to(GOOD.parent / "probes")
     second = _check(tmp_path, text, KEYS)
     assert second.problems == ()

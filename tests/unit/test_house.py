@@ -18,7 +18,8 @@ MAY_ASK = {
     "monitor.lab": "monitor.judge.prompt",
 }
 """Module or package -> the one module of a stage that it may import: what `check` says must be what the stage does, and
-the lab's judge is trained on the very prompt that the product sends."""
+the lab's judge is trained on, and anchors are asked with, the very prompt that the product sends."""
+    "monitor.anchors": "monitor.judge.prompt",
 HEAVY = (
     "torch", "transformers", "peft", "sentence_transformers", "scipy", "openai", "anthropic", "matplotlib",
     "fastapi", "uvicorn",

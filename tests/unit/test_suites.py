@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from monitor import suites
+from monitor.anchors import AnchorsFile
 from monitor.errors import ConfigError
 from monitor.records import Check, Message, Sampling
 from monitor.resources import shipped
@@ -122,10 +123,14 @@ def test_a_suite_that_is_not_there_is_named_with_the_nearest(tmp_path: Path) -> 
 
 
 def test_the_json_schema_accepts_every_good_suite() -> None:
-    Draft202012Validator.check_schema(suites.schema())
-    validator = Draft202012Validator(suites.schema())
+    validator, anchors = (Draft202012Validator(suites.schema(file)) for file in (suites.SuiteFile, AnchorsFile))
+    validator.check_schema(validator.schema)
+    anchors.check_schema(anchors.schema)
     for file in (*shipped("probes").glob("*.yaml"), *(FOLDER / "probes").glob("*.yaml")):
-        assert [error.message for error in validator.iter_errors(read(file).data)] == [], file
+        data = read(file).data
+        mine = anchors if "anchors" in data else validator
+        assert [error.message for error in mine.iter_errors(data)] == [], file
+    assert not anchors.is_valid({"name": "x", "rubric": "r", "anchors": [{"id": "a", "prompt": "b", "answer": "c"}]})
     assert not validator.is_valid({"name": "x", "probes": [{"id": "a", "promt": "b"}]})
 
 

@@ -14,6 +14,7 @@ SERIES = [
     "target", "suite", "signal", "id", "run_id", "found_at", "alarming", "effect", "effect_low", "effect_high",
     "evidence_log10", "line_log10",
 ]  # fmt: skip
+JUDGE_MOVED = ("finding", "verdict")
 
 
 def upgrade() -> None:
@@ -23,6 +24,9 @@ def upgrade() -> None:
     op.add_column("alarm", sa.Column("acknowledged_at", TIME, nullable=True))
     op.add_column("alarm", sa.Column("acknowledged_by", sa.String(), nullable=True))
     op.add_column("alarm", sa.Column("acknowledged_why", sa.Text(), nullable=True))
+    for table in JUDGE_MOVED:
+        op.add_column(table, sa.Column("judge_moved", sa.Boolean(), nullable=True))
+        op.execute(f"UPDATE {table} SET judge_moved = false")
     op.drop_index("ix_finding_series", "finding")
     op.create_index("ix_finding_series", "finding", SERIES, unique=False)
     op.create_index("ix_run_finished", "run", ["target", "suite", "finished_at", "slot"], unique=False)
@@ -100,6 +104,8 @@ def downgrade() -> None:
     op.drop_index("ix_run_finished", "run")
     op.drop_index("ix_finding_series", "finding")
     op.create_index("ix_finding_series", "finding", SERIES[:4], unique=False)
+    for table in JUDGE_MOVED:
+        op.drop_column(table, "judge_moved")
     for name in ("acknowledged_why", "acknowledged_by", "acknowledged_at"):
         op.drop_column("alarm", name)
     op.drop_index("ix_audit_target", "audit")

@@ -1,0 +1,177 @@
+"""The judge is watched too: a judge that moves raises a ticket of its own, and what rests on it pages nobody."""
+
+import asyncio
+import shutil
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from monitor.app import ensure_run, open_capture
+from monitor.cycle import House, execute_run
+from monitor.detect import alarms as machine
+from monitor.recompute import recompute
+from monitor.records import Alarm, AlarmState, BaselineStatus, Severity
+from tests.daemon import AFTER, DAYS, HEALTHY, LOST, NOON, Clock, house_of, write
+
+ANCHORS: dict[str, Any] = {
+    "name": "people-say",
+    "rubric": "Pass if the reply is right.",
+    "anchors": [
+        {"id": f"{verdict}-{n}", "prompt": f"Fact {n}?", "answer": answer.format(n=n), "verdict": verdict}
+        for n in range(12)
+        for verdict, answer in (("pass", "Certainly: fact {n}."), ("fail", "no idea about {n}"))
+    ],
+}
+JUDGE = {"provider": "script", "model": "judge", "anchors": "people-say.yaml"}
+STRICT: list[dict[str, Any]] = [*HEALTHY[:2], {"model": "judge", "answers": ['{"verdict": "fail"}']}]
+RAMBLING: list[dict[str, Any]] = [*HEALTHY[:2], {"model": "judge", "answers": ["I would say that it passes."]}]
+OURS = (("bot", "facts"), ("judge", "people-say"))
+
+
+def configure(folder: Path, rules: list[dict[str, Any]]) -> Path:
+    (folder / "people-say.yaml").write_text(yaml.safe_dump(ANCHORS))
+    return write(folder, rules, judge=JUDGE)
+
+
+async def one_day(house: House, clock: Clock, first: str = "bot") -> None:
+    """The day's runs of both, that of ``first`` before the other's, and the fresh samples that they ask for."""
+    slot = clock.at.replace(hour=0, minute=0)
+    clock.at = slot + timedelta(hours=20)
+    for target, suite in sorted(OURS, key=lambda one: one[0] != first):
+        run = ensure_run(house, target, suite, slot)
+        assert await execute_run(house, run.id, at_once=True) is not None
+        for fresh in [run for run in house.store.due_runs(clock.at) if run.confirms is not None]:
+            clock.forward(minutes=5)
+            assert await execute_run(house, fresh.id) is not None
+    clock.at = slot + timedelta(days=1)
+
+
+def open_alarm(house: House, target: str, signal: str) -> Alarm | None:
+    suite = dict(OURS)[target]
+    return next((one for one in house.store.open_alarms(target, suite) if one.signal == signal), None)
+
+
+async def watched(folder: Path) -> None:
+    """Both armed by a healthy fortnight."""
+    clock = Clock(NOON.replace(hour=0))
+    async with house_of(configure(folder, HEALTHY), clock) as house:
+        for target, suite in OURS:
+            open_capture(house, target, suite, clock.at, clock.at + timedelta(days=DAYS), at_once=False)
+        for _ in range(DAYS):
+            await one_day(house, clock)
+        house.store.close_due_baselines(clock.at)
+        for captured in house.store.baselines(status=BaselineStatus.CAPTURED):
+            house.store.approve(captured.id, "test", "healthy by construction", clock.at)
+        assert clock.at == AFTER
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("watched")
+    asyncio.run(watched(folder))
+    return folder / "cliffwatch.db"
+
+
+@pytest.fixture
+def folder(template: Path, tmp_path: Path) -> Path:
+    shutil.copy(template, tmp_path)
+    return tmp_path
+
+
+def recomputes(house: House) -> bool:
+    again = recompute(house.store)
+    assert again.differences == []
+    return again.alarms_equal == again.alarms == len(house.store.alarms())
+
+
+async def test_a_judge_as_it_was_raises_nothing(folder: Path) -> None:
+    clock = Clock(AFTER)
+    async with house_of(configure(folder, HEALTHY), clock) as house:
+        for _ in range(3):
+            await one_day(house, clock)
+        assert house.store.alarms() == []
+        found = {one.signal: one for one in house.store.latest_findings("judge", "people-say")}
+        assert {"negative_flips", "contract"} <= found.keys()
+        assert not {"judge_score", "adapter_loss", "base_match", "canaries"} & found.keys()
+        assert {one.severity for one in found.values()} == {Severity.TICKET}
+        run = house.store.runs("judge", limit=1)[0]
+        assert house.store.summaries([run.id])[run.id].pass_ratio == 1, "it agrees with every person"
+        assert house.store.judges([run.id]) == set(), "nobody judges the judge"
+
+
+@pytest.mark.parametrize("first", ["bot", "judge"])
+async def test_a_judge_that_moved_is_a_ticket_and_what_rests_on_it_pages_nobody(folder: Path, first: str) -> None:
+    clock = Clock(AFTER)
+    async with house_of(configure(folder, STRICT), clock) as house:
+        await one_day(house, clock, first)
+        flips, score = open_alarm(house, "judge", "negative_flips"), open_alarm(house, "bot", "judge_score")
+        assert flips is not None
+        assert (flips.severity, flips.state) == (Severity.TICKET, AlarmState.CONFIRMED)
+        assert score is not None
+        assert (score.severity, score.state, score.note) == (
+            Severity.TICKET, AlarmState.CONFIRMED, machine.JUDGE_MOVED,
+        )  # fmt: skip
+        assert all(one.severity is Severity.TICKET for one in house.store.alarms())
+        (told,) = house.store.findings("bot", run_id=score.confirmed_run_id, signal="judge_score")
+        assert told.judge_moved
+        assert "A ticket, not a page: this rests on the judge's verdicts, and the judge itself moved" in told.summary
+        by_itself = house.store.findings("judge", signal="negative_flips")[0]
+        assert "so it wakes nobody" in by_itself.summary
+        asked_anew = [run for run in house.store.runs("judge") if not run.scheduled]
+        assert len(asked_anew) == (first == "bot"), "asked anew only where it was not known yet"
+        assert recomputes(house)
+
+
+async def test_a_judge_that_gives_no_verdicts_has_moved(folder: Path) -> None:
+    clock = Clock(AFTER)
+    async with house_of(configure(folder, RAMBLING), clock) as house:
+        await one_day(house, clock)
+        assert open_alarm(house, "judge", "negative_flips") is not None
+        run = house.store.runs("judge", limit=1)[0]
+        assert house.store.summaries([run.id])[run.id].pass_ratio == 0
+
+
+async def test_a_real_drop_still_pages_while_the_judge_is_as_it_was(folder: Path) -> None:
+    clock = Clock(AFTER)
+    async with house_of(configure(folder, LOST), clock) as house:
+        await one_day(house, clock)
+        score = open_alarm(house, "bot", "judge_score")
+        assert score is not None
+        assert (score.severity, score.note) == (Severity.PAGE, machine.AGREED)
+        (anew,) = [run for run in house.store.runs("judge") if not run.scheduled]
+        assert anew.finished_at is not None
+        assert score.confirmed_at is not None
+        assert anew.finished_at <= score.confirmed_at, "the anchors were heard before anybody was woken"
+        assert house.store.open_alarms("judge", "people-say") == []
+        assert recomputes(house)
+
+
+async def test_a_page_is_lowered_when_the_judge_moves_and_pages_again_when_it_is_back(folder: Path) -> None:
+    clock = Clock(AFTER)
+    async with house_of(configure(folder, LOST), clock) as house:
+        await one_day(house, clock)
+        raised = open_alarm(house, "bot", "judge_score")
+        assert raised is not None
+        assert raised.severity is Severity.PAGE
+    lost_and_strict = [LOST[0], *STRICT[1:]]
+    async with house_of(configure(folder, lost_and_strict), clock) as house:
+        await one_day(house, clock, "judge")
+        lowered = open_alarm(house, "bot", "judge_score")
+        assert lowered is not None
+        assert (lowered.id, lowered.severity, lowered.note) == (raised.id, Severity.TICKET, machine.JUDGE_MOVED)
+        other = open_alarm(house, "bot", "adapter_loss")
+        assert other is not None
+        assert other.severity is Severity.PAGE, "what does not rest on the judge pages as before"
+        assert recomputes(house)
+    async with house_of(configure(folder, LOST), clock) as house:
+        for _ in range(DAYS):
+            await one_day(house, clock, "judge")
+            if not house.store.open_alarms("judge", "people-say"):
+                break
+        back = open_alarm(house, "bot", "judge_score")
+        assert back is not None
+        assert (back.id, back.severity, back.note) == (raised.id, Severity.PAGE, machine.AGREED)
+        assert recomputes(house)
