@@ -25,7 +25,7 @@ from monitor.yamlfile import Document, read
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _KEY_START: Final = re.compile(r"(?i)(?:sk|pk|rk|hf|gsk|xai|nvapi|ghp|glpat|key|bearer)[-_]|AIza|eyJ")
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PARTS_FOR_LOCAL: Final = ("torch", "transformers", "peft")
 
 
@@ -178,11 +178,12 @@ def _base_url(c: Checks, loc: Loc, provider: Provider) -> None:
         c.problem(loc, "holds a user or password; leave it out and name the key with 'api_key_env'")
     elif parts.query or parts.fragment:
         c.problem(loc, "must end with the path, without '?' or '#'")
-    elif parts.scheme == "http" and _has_key(provider) and not _loopback(parts.hostname):
+    elif parts.scheme == "http" and _has_key(provider) and not loopback(parts.hostname):
         c.warn(loc, "plain http: the key can be read on the way to another machine")
 
 
-def _loopback(host: str) -> bool:
+def loopback(host: str) -> bool:
+    """Whether a host is this machine itself."""
     return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d+){3}", host) is not None
 
 
@@ -207,13 +208,14 @@ def _key_variable(c: Checks, loc: Loc, name: str) -> None:
     if c.environ.get(name, "").strip():
         if not _sendable(c.environ[name]):
             c.problem(loc, f"the environment variable {name} holds characters that cannot be sent as a key")
-    elif not _VARIABLE.fullmatch(name) or _looks_like_key(name):
+    elif not VARIABLE.fullmatch(name) or looks_like_key(name):
         c.problem(loc, "looks like a key, not like a variable's name; take it out of the file, and name its variable")
     else:
         c.problem(loc, f"the environment variable {name} is not set (or empty)")
 
 
-def _looks_like_key(text: str) -> bool:
+def looks_like_key(text: str) -> bool:
+    """Whether a secret itself seems to stand where the name of its variable belongs."""
     if len(text) >= 12 and _KEY_START.match(text) and not text.isupper():
         return True
     shouted = text == text.upper() and "_" in text  # as names of variables are

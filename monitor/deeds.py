@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from monitor.commands import chosen_suites, known_filter
-from monitor.errors import UsageError
+from monitor.errors import CliffwatchError, NotThere, StoreError, UsageError
 from monitor.hostile import visible
 from monitor.records import Alarm, Baseline, Deed
 
@@ -26,7 +26,8 @@ class Deeds:
     """One method a deed; each returns what went on record.
 
     ``who``: the person; ``why``: their words, neither of them blank; ``address``: where the request came from, ``None``
-    for a command. All raise UsageError for what cannot be done, and say why; StoreError when the store is away.
+    for a command. All raise NotThere for what is not there, UsageError for what cannot be done, and say why; StoreError
+    when the store is away.
     """
 
     def __init__(self, house: "Callable[[], House]") -> None:
@@ -71,7 +72,10 @@ class Deeds:
 
         house = self._house()
         who, why = signed(who, why)
-        chosen_suites(house, target, suite)
+        try:
+            chosen_suites(house, target, suite)
+        except UsageError as error:
+            raise NotThere(str(error)) from None
         with self._one_run_at_a_time:
             for one in house.store.runs(target, suite):
                 if not one.scheduled and one.confirms is None and one.status != "done":
@@ -85,8 +89,13 @@ class Deeds:
     def _of_baseline(house: "House", action: str, baseline_id: int, who: str, why: str, address: str | None) -> Deed:
         who, why = signed(who, why)
         house.store.close_due_baselines(house.clock())
-        found: Baseline = house.store.baseline(baseline_id)
-        known_filter(house, found.target)
+        try:
+            found: Baseline = house.store.baseline(baseline_id)
+            known_filter(house, found.target)
+        except StoreError:
+            raise
+        except CliffwatchError as error:
+            raise NotThere(str(error)) from None
         return Deed(house.clock(), who, action, found.target, found.suite, f"baseline {found.id}", why, address)
 
     @staticmethod
@@ -96,7 +105,7 @@ class Deeds:
         who, why = signed(who, why)
         found = house.store.alarm(alarm_id)
         if found is None:
-            raise UsageError(f"there is no alarm {alarm_id}")
+            raise NotThere(f"there is no alarm {alarm_id}")
         if found.cleared_at is not None:
             by = found.cleared_by or "the answers"
             raise UsageError(f"{found.target}: the alarm of {found.signal} was cleared before, by {by}")

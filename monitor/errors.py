@@ -35,3 +35,7 @@ class CouldNotMeasure(CliffwatchError):
 
 class UsageError(CliffwatchError):
     """The command was used in a way that cannot mean anything; the message says what to type instead."""
+
+
+class NotThere(UsageError):
+    """What was to be acted on is not there; the message says what is."""

@@ -1,0 +1,106 @@
+"""Who may act: from our own page with a session, or with a token from anywhere."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+
+import structlog
+from fastapi import HTTPException, Request
+
+from monitor.errors import CliffwatchError, NotThere
+from monitor.records import Deed
+from monitor.settings import Settings
+from monitor.web.people import Failures, Sessions, Tokens
+from monitor.web.visits import is_secure
+
+log = structlog.get_logger()
+
+LONGEST_WHY: Final = 1_000
+"""Characters of a reason."""
+
+LONGEST_ID: Final = 2**63 - 1
+
+
+class Doing(Protocol):
+    """Whoever does what people ask for: raises CliffwatchError, in words, for what cannot be done."""
+
+    def approve(self, baseline_id: int, who: str, why: str, address: str | None = None) -> Deed: ...
+    def retire(self, baseline_id: int, who: str, why: str, address: str | None = None) -> Deed: ...
+    def acknowledge(self, alarm_id: int, who: str, why: str, address: str | None = None) -> Deed: ...
+    def clear(self, alarm_id: int, who: str, why: str, address: str | None = None) -> Deed: ...
+    def run(self, target: str, suite: str, who: str, why: str, address: str | None = None) -> Deed: ...
+
+
+@dataclass(frozen=True)
+class Acting:
+    """What the pages need to let people act; without it they only read."""
+
+    doing: Doing
+    tokens: Callable[[], Tokens]
+    """Those in force: a reload reads them again."""
+
+
+def address_of(request: Request) -> str:
+    """Where a request came from; behind a proxy on this machine, what that says."""
+    return request.client.host if request.client else "unknown"
+
+
+class Gate:
+    """Lets through who may act, and only from our own pages."""
+
+    def __init__(self, acting: Acting, settings: Callable[[], Settings], clock: Callable[[], datetime]) -> None:
+        self._acting = acting
+        self._settings = settings
+        self.sessions = Sessions(clock)
+        self._failures = Failures(clock)
+
+    def person_of(self, request: Request, token: str, way: str) -> str:
+        """Whose token it is. Raises HTTPException: 401 where it is nobody's, 429 after too many of those."""
+        address = address_of(request)
+        wait = self._failures.wait(address)
+        if wait:
+            raise HTTPException(429, f"too many wrong tokens from {address}; wait {wait} s", {"Retry-After": str(wait)})
+        person = self._acting.tokens().person(token.strip())
+        if person is None:
+            self._failures.failed(address)
+            log.warning("login_failed", address=address, way=way)
+            raise HTTPException(401, "this token is nobody's", {"WWW-Authenticate": "Bearer"})
+        return person
+
+    def own_page(self, request: Request) -> None:
+        """Raises HTTPException 403 for a form that another site's page may have sent."""
+        site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+        ours = (site, origin) != (None, None) and site in (None, "same-origin")
+        if not ours or (origin is not None and not self._own_origin(request, origin)):
+            raise HTTPException(
+                403, "this form did not come from a page of Cliffwatch's own, so nothing was changed. Where a proxy "
+                "stands before it, set http.url to the address under which people reach the pages",
+            )  # fmt: skip
+
+    def _own_origin(self, request: Request, origin: str) -> bool:
+        """Whether ``origin`` is the host that was asked, or the public address."""
+        try:
+            given, public = urlsplit(origin), urlsplit(self._settings().http.url or "")
+        except ValueError:
+            return False
+        if given.scheme not in ("http", "https"):
+            return False
+        return given.netloc == request.headers.get("host") or given[:2] == public[:2]
+
+    def secure(self, request: Request) -> bool:
+        """Whether cookies are to travel over TLS only."""
+        return is_secure(request, self._settings().http.url)
+
+
+def known(number: int) -> int:
+    """An id that a store can hold. Raises NotThere."""
+    if not 0 < number <= LONGEST_ID:
+        raise NotThere("there is nothing of this number")
+    return number
+
+
+def status_of(error: CliffwatchError) -> int:
+    """The HTTP status of a deed that could not be done."""
+    return 404 if isinstance(error, NotThere) else 409
