@@ -94,7 +94,7 @@ def read_password(smtp: Smtp, environ: Mapping[str, str]) -> str:
         where = f"email.smtp.password_file {smtp.password_file}"
     else:
         value = environ.get(smtp.password_env or "", "").strip()
-        where = f"email.smtp.password_env: the variable {smtp.password_env}"
+        where = "email.smtp.password_env: the variable that it names"
     if not value:
         raise ConfigError(f"{where} is empty or not set")
     return value

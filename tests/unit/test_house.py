@@ -10,16 +10,20 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MONITOR = ROOT / "monitor"
 STAGES = ("sample", "ask", "judge", "detect", "identify", "store", "export", "notify", "web")
-WIRING = ("app", "calibration", "cycle", "cli", "commands", "demo", "docs", "enrol", "recompute", "selftests", "show")
+WIRING = (
+    "app", "calibration", "cycle", "cli", "commands", "deeds", "demo", "docs", "enrol", "recompute", "selftests",
+    "show", "identities", "snapshot", "mailer",
+)  # fmt: skip
 """The modules that may import stages: they assemble, run, print or describe them."""
 MAY_ASK = {
     "monitor.config_checks": "monitor.ask.scripted",
     "monitor.config_targets": "monitor.ask.prices",
+    "monitor.config_identity": "monitor.identify",
     "monitor.lab": "monitor.judge.prompt",
+    "monitor.anchors": "monitor.judge.prompt",
 }
 """Module or package -> the one module of a stage that it may import: what `check` says must be what the stage does, and
 the lab's judge is trained on, and anchors are asked with, the very prompt that the product sends."""
-    "monitor.anchors": "monitor.judge.prompt",
 HEAVY = (
     "torch", "transformers", "peft", "sentence_transformers", "scipy", "openai", "anthropic", "matplotlib",
     "fastapi", "uvicorn",

@@ -1,0 +1,229 @@
+"""The weekly e-mail from due to sent: composed from the store, kept in its outbox, handed to the server.
+
+What is said stands in ``monitor.notify``. Several daemons on one store compose a slot once and send it once: whoever
+leases the mail sends it. One that dies between the server's word and its own note leaves a mail that is sent again,
+with the same Message-ID.
+"""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from monitor import schedule
+from monitor.cycle import House
+from monitor.detect.selftest import failures
+from monitor.export import web_url
+from monitor.notify import page
+from monitor.notify.facts import read
+from monitor.notify.message import LARGEST_HTML, Key, Letter, letter
+from monitor.notify.pictures import Picture, picture
+from monitor.notify.report import Limits, Report, report
+from monitor.notify.smtp import LEASE_SECONDS, Handed, deliver, next_try
+from monitor.records import Mail, MailStatus, SelfTest
+from monitor.settings import Email, Settings
+from monitor.words import TITLES
+
+log = structlog.get_logger()
+
+WEEKLY: Final = "weekly"
+MANUAL: Final = "manual"
+"""Kinds of mail: the schedule's, and one that a person asked for."""
+
+SINCE: Final = "email_since"
+"""State key: when mail was first configured. A new installation does not send last week's mail."""
+
+LOOK_SECONDS: Final = 15.0
+"""Between two looks at the outbox; less on a trial's faster clock."""
+TRY_AGAIN: Final = timedelta(minutes=1)
+"""After an error of ours."""
+
+PERIOD_DAYS: Final = 7
+"""What a mail off the schedule tells of, in days of the schedule."""
+HISTORY_DAYS: Final = 28
+"""What a picture shows, in days of the schedule."""
+
+SMALLER: Final = (Limits(), Limits(8, 20, 8, 100), Limits(4, 10, 0, 40), Limits(1, 4, 0, 10))
+"""Tried in this order until the HTML is small enough: a mail that is cut says less than a short one."""
+
+
+def address_of(settings: Settings) -> str | None:
+    """Where people reach the pages; ``None`` where the port is the system's choice and nobody wrote an address."""
+    return web_url(settings) if settings.http.url or settings.http.port else None
+
+
+def written(house: House, now: datetime, since: datetime | None = None) -> tuple[Report, dict[Key, Picture]]:
+    """The mail as of ``now``: what it says, and its pictures. ``since``: a week of the schedule ago when left out."""
+    settings = house.settings
+    day = timedelta(seconds=settings.schedule.day_seconds)
+    facts = read(house.store, settings, since or now - PERIOD_DAYS * day, now, _blind(house))
+    address = address_of(settings)
+    for limits in SMALLER:
+        told = report(facts, address, limits)
+        pictures = _pictures(house, told, now - HISTORY_DAYS * day, now)
+        shown = {key: (f"cid:{'x' * 80}", one) for key, one in pictures.items()}
+        if len(page.html(told, shown).encode()) < LARGEST_HTML:
+            break
+    return told, pictures
+
+
+def _blind(house: House) -> dict[str, list[str]]:
+    """Target -> what its latest self-tests failed at."""
+    tests: dict[str, list[SelfTest]] = {}
+    for one in house.store.self_tests():
+        tests.setdefault(one.target, []).append(one)
+    return {target: failures(found) for target, found in tests.items()}
+
+
+def _pictures(house: House, told: Report, since: datetime, now: datetime) -> dict[Key, Picture]:
+    if not told.charts:
+        return {}
+    series = house.store.series(since, only=told.charts)
+    found: dict[Key, Picture] = {}
+    for key in told.charts:
+        one = picture(key[2], TITLES.get(key[2], key[2]), series.get(key, ()), since, now)
+        if one is not None:
+            found[key] = one
+    return found
+
+
+def composed(house: House, email: Email, kind: str, slot: datetime, now: datetime) -> Mail:
+    """The mail of (kind, slot), ready for the outbox. A weekly one tells of the period that ends at its slot."""
+    period = schedule.parse(email.every).days if kind == WEEKLY else PERIOD_DAYS
+    since = slot - timedelta(seconds=period * house.settings.schedule.day_seconds)
+    told, pictures = written(house, now, since)
+    made: Letter = letter(told, pictures, email.sender, email.to, now)
+    return Mail(
+        kind, slot, made.message_id, made.subject, email.to, made.body, now, MailStatus.QUEUED, attempts=0, next_at=now
+    )
+
+
+def due_slot(house: House, email: Email, now: datetime) -> datetime | None:
+    """The slot whose mail is to be composed, if there is one: of several that were missed only the latest."""
+    slot = schedule.current_slot(email.every, house.settings.schedule, now)
+    began = house.store.get_state(SINCE)
+    if began is None:
+        house.store.set_state(SINCE, now.isoformat())
+        return None
+    missing = slot > datetime.fromisoformat(began) and not house.store.has_mail(WEEKLY, slot)
+    return slot if missing else None
+
+
+async def settle(house: House, mail: Mail, handed: Handed) -> Mail:
+    """Write down what became of an attempt, and log it; the mail as it stands now."""
+    assert mail.id is not None
+    store, now = house.store, house.clock()
+    words = "; ".join(f"{who}: {said}" for who, said in {**handed.refused, **handed.later}.items())
+    known = {"mail": mail.id, "kind": mail.kind, "message_id": mail.message_id, "attempt": mail.attempts}
+    if not handed.later and handed.taken:
+        await asyncio.to_thread(store.mail_sent, mail.id, now, words or None)
+        log.info("mail_sent", recipients=len(handed.taken), **known)
+        if handed.refused:
+            log.error("mail_refused_for_some", error=words, **known)
+    else:
+        again = next_try(mail, now) if handed.later else None
+        left = tuple(handed.later) if handed.taken else None
+        await asyncio.to_thread(store.mail_failed, mail.id, mail.attempts, now, words, again, left)
+        if again is None:
+            log.error("mail_refused", error=words, next="it is not tried again: cliffwatch report --send", **known)
+        else:
+            log.warning("mail_delayed", error=words, again_at=again.isoformat(), **known)
+    return await asyncio.to_thread(store.mail, mail.id) or mail
+
+
+class Mailer:
+    """The daemon's: composes the mail at its slot and hands over what the outbox holds, beside everything else."""
+
+    def __init__(self) -> None:
+        self._task: asyncio.Task[None] | None = None
+        self._delivery: asyncio.Task[Handed] | None = None
+        self._ending = False
+        self._look_at: datetime | None = None
+
+    def begin(self, house: House, now: datetime) -> None:
+        """Look for what is due, if nothing is at work and the last look was a while ago."""
+        email = house.settings.email
+        busy = self._task is not None and not self._task.done()
+        if email is None or busy or self._ending or (self._look_at is not None and now < self._look_at):
+            return
+        pause = LOOK_SECONDS * house.settings.schedule.day_seconds / schedule.FULL_DAY
+        self._look_at = now + timedelta(seconds=pause)
+        self._task = asyncio.create_task(self._work(house, email, now), name="mailer")
+
+    async def end(self) -> None:
+        """Break off a delivery (the mail is given back) and wait for what is being composed."""
+        self._ending = True
+        if self._delivery is not None:
+            self._delivery.cancel()
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _work(self, house: House, email: Email, now: datetime) -> None:
+        try:
+            await asyncio.to_thread(self._compose, house, email, now)
+            while not self._ending:
+                mail = await asyncio.to_thread(house.store.take_mail, house.clock(), LEASE_SECONDS)
+                if mail is None:
+                    return
+                await self._hand_over(house, email, mail)
+        except Exception:
+            self._look_at = house.clock() + TRY_AGAIN
+            log.exception("mailer_failed", next=f"it is tried again in {TRY_AGAIN.total_seconds():.0f} s")
+
+    def _compose(self, house: House, email: Email, now: datetime) -> None:
+        slot = due_slot(house, email, now)
+        if slot is None or self._ending:
+            return
+        mail = house.store.enqueue(composed(house, email, WEEKLY, slot, now))
+        if mail is not None:
+            log.info("mail_composed", mail=mail.id, slot=slot.isoformat(), subject=mail.subject, bytes=len(mail.body))
+
+    async def _hand_over(self, house: House, email: Email, mail: Mail) -> None:
+        if self._ending:
+            return give_back(house, mail)
+        self._delivery = asyncio.create_task(deliver(email, mail), name=f"mail-{mail.id}")
+        try:
+            handed = await self._delivery
+        except asyncio.CancelledError:
+            return give_back(house, mail)
+        finally:
+            self._delivery = None
+        await settle(house, mail, handed)
+
+
+def give_back(house: House, mail: Mail) -> None:
+    """Let go of a mail that was not handed over, so that a restart goes on at once; no word to its recipients."""
+    assert mail.id is not None
+    now = house.clock()
+    house.store.mail_failed(mail.id, mail.attempts, now, "stopped while it was being sent", now)
+
+
+async def send_now(house: House, email: Email, environ: Mapping[str, str] = os.environ) -> Mail:
+    """Compose a mail of now and hand it over: one attempt, the rest is the daemon's. The mail as it stands then."""
+    now = house.clock()
+    queued = await asyncio.to_thread(lambda: house.store.enqueue(composed(house, email, MANUAL, now, now)))
+    assert queued is not None, "a moment has one mail"
+    mail = await asyncio.to_thread(house.store.take_mail, house.clock(), LEASE_SECONDS, queued.id)
+    if mail is None:  # a daemon was faster
+        return await _watched(house, queued)
+    try:
+        handed = await deliver(email, mail, environ)
+    except asyncio.CancelledError:
+        give_back(house, mail)
+        raise
+    return await settle(house, mail, handed)
+
+
+async def _watched(house: House, queued: Mail) -> Mail:
+    """The mail when whoever took it has made its attempt."""
+    assert queued.id is not None
+    for _ in range(round(LEASE_SECONDS)):
+        mail = await asyncio.to_thread(house.store.mail, queued.id)
+        if mail is None or mail.status is not MailStatus.QUEUED or mail.failed_at is not None:
+            return mail or queued
+        await asyncio.sleep(1)
+    return replace(queued, error="a daemon took it, and has not said what became of it")

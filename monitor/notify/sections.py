@@ -1,0 +1,262 @@
+"""The lists under the targets: what changed, what is unknown, the judge, the money, what is to come."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from monitor import schedule
+from monitor.notify.facts import Facts
+from monitor.notify.targets import PAGE, TICKET, Item, View, at_page, is_late, lost_words, view
+from monitor.notify.wording import Times, cut, many, percent, usd
+from monitor.records import JUDGE_TARGET, PRODUCTION_SUITE, AlarmState, BaselineStatus, Severity, Spend
+from monitor.settings import Budget
+from monitor.words import TITLES, cleared, power, state_of
+
+RETIRING: Final = timedelta(days=60)
+DRIFTED: Final = "no longer agrees with the people"
+CHANGES, LINES, SPENDERS, LOOKS = 15, 10, 8, 5
+"""Most lines of a list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The first lines of a list, and how many there are beyond."""
+
+    items: tuple[Item, ...] = ()
+    more: int = 0
+
+    @classmethod
+    def of(cls, items: Sequence[Item], limit: int) -> "Listed":
+        return cls(tuple(items[:limit]), max(0, len(items) - limit))
+
+
+def numbers(facts: Facts) -> tuple[tuple[str, str], ...]:
+    """The few numbers under the headline."""
+    pages = sum(one.severity is Severity.PAGE for one in facts.alarms if one.cleared_at is None)
+    open_now = sum(one.cleared_at is None for one in facts.alarms)
+    total, lost = _asked(facts)
+    answered = "none" if not total else percent(1 - lost / total)
+    return (
+        (f"{pages:,}", f"open page{'s' * (pages != 1)}"),
+        (f"{open_now - pages:,}", f"open ticket{'s' * (open_now - pages != 1)}"),
+        (answered, f"of {many(total, 'question')} answered"),
+        (usd(sum(one.usd for one in facts.spent.values())), "spent"),
+    )
+
+
+def _asked(facts: Facts) -> tuple[int, int]:
+    """Questions of the period, and those without a usable answer."""
+    total = sum(sum(counts.values()) for counts in facts.asked.values())
+    return total, sum(count for counts in facts.asked.values() for reason, count in counts.items() if reason)
+
+
+def changes(facts: Facts, times: Times, address: str | None) -> Listed:
+    """What happened in the period, newest first; then what moved and did not alarm."""
+    happened = sorted(
+        (*_alarms(facts, address), *_baselines(facts, address), *_deeds(facts, address), *_identity(facts, address)),
+        key=lambda one: one[0],
+        reverse=True,
+    )
+    listed = Listed.of([replace(item, label=times.stamp(at)) for at, item in happened], CHANGES)
+    moved = [
+        Item(
+            f"{cut(found.summary)} Evidence {power(found.evidence_log10)}, its line {power(found.line_log10)}.",
+            found.target, "Worth a look", at_page(address, "findings", str(found.run_id), found.signal),
+        )
+        for found in sorted(facts.latest.values(), key=lambda one: one.line_log10 - one.evidence_log10)
+        if state_of(found) == "look" and found.target in facts.settings.targets and found.window_end >= facts.since
+    ]  # fmt: skip
+    looks = Listed.of(moved, LOOKS)
+    return Listed((*listed.items, *looks.items), listed.more + looks.more)
+
+
+Happened = tuple[datetime, Item]
+
+
+def _alarms(facts: Facts, address: str | None) -> Iterator[Happened]:
+    for one in facts.alarms:
+        title = TITLES.get(one.signal, one.signal)
+        link = at_page(address, "targets", one.target, one.signal)
+        if one.raised_at >= facts.since:
+            kind = "page" if one.severity is Severity.PAGE else "ticket"
+            how = "raised, being confirmed" if one.state is AlarmState.RAISED else f"raised as a {kind}"
+            yield one.raised_at, Item(f"{title} {how}", one.target, link=link, tone="bad" if kind == "page" else "warn")
+        if one.cleared_at is not None:
+            yield one.cleared_at, Item(f"{title} {cut(cleared(one), 200)}", one.target, link=link, tone="good")
+
+
+def _baselines(facts: Facts, address: str | None) -> Iterator[Happened]:
+    for found in facts.baselines.values():
+        for one in found:
+            link = at_page(address, "baselines", str(one.id))
+            what = f"baseline {one.id} of {one.suite}"
+            if one.approved_at and one.approved_at >= facts.since:
+                told = f"{what} approved by {cut(one.approved_by or '', 60)}: {cut(one.approved_why or '', 160)}"
+                yield one.approved_at, Item(told, one.target, link=link)
+            if one.retired_at and one.retired_at >= facts.since:
+                told = f"{what} retired by {cut(one.retired_by or '', 60)}: {cut(one.retired_why or '', 160)}"
+                yield one.retired_at, Item(told, one.target, link=link)
+
+
+TOLD_ELSEWHERE: Final = frozenset({"approve", "retire", "clear"})
+"""What people did that the baselines and alarms themselves tell of."""
+
+
+def _deeds(facts: Facts, address: str | None) -> Iterator[Happened]:
+    for one in facts.deeds:
+        if one.action not in TOLD_ELSEWHERE:
+            what = f"{cut(one.who, 60)}: {cut(one.action, 30)} {cut(one.subject or '', 80)}".rstrip()
+            why = f" ({cut(one.why, 160)})" if one.why else ""
+            link = at_page(address, "targets", one.target) if one.target else None
+            yield one.at, Item(f"{what}{why}", one.target or "", link=link)
+
+
+def _identity(facts: Facts, address: str | None) -> Iterator[Happened]:
+    for one in facts.identity:
+        if one.since >= facts.since and not one.matches:
+            text = f"identity: {cut(one.check, 40)} of the {one.arm} no longer matches"
+            yield one.since, Item(text, one.target, link=at_page(address, "targets", one.target), tone="warn")
+
+
+def unmeasured(facts: Facts, times: Times, address: str | None) -> Listed:
+    """Streams with questions of the period that have no answer, the worst first, then those that are late."""
+    found: list[tuple[float, Item]] = []
+    for stream in facts.streams:
+        counts = facts.asked.get(stream, {})
+        total, lost = sum(counts.values()), sum(count for reason, count in counts.items() if reason)
+        late = is_late(facts, stream)
+        if not lost and not late:
+            continue
+        share = lost / total if total else 1.0
+        text = f"{percent(share)} of {many(total, 'question')} of {stream[1]} without a usable answer" if total else (
+            f"no question of {stream[1]} was asked"
+        )  # fmt: skip
+        progress = facts.progress.get(stream)
+        if late and progress and progress.last_success:
+            text += f"; late, last good run {times.stamp(progress.last_success)}"
+        link = at_page(address, "targets", stream[0])
+        found.append((share, Item(f"{text}{lost_words(facts, stream)}", stream[0], link=link)))
+    found.sort(key=lambda one: -one[0])
+    return Listed.of([item for _, item in found], LINES)
+
+
+def judge_view(facts: Facts, times: Times, address: str | None) -> View | None:
+    """The judge, where its anchors are scored: it is a target of its own, and none of the user's."""
+    if not watches_judge(facts):
+        return None
+    seen = view(facts, JUDGE_TARGET, times, address)
+    order = (replace(one, clause=DRIFTED) if one.rank in (PAGE, TICKET) else one for one in seen.troubles)
+    return replace(seen, name="the judge", troubles=tuple(order), judge=True)
+
+
+def watches_judge(facts: Facts) -> bool:
+    """Whether ``judge`` is the implied target that scores the anchors."""
+    configured = facts.settings.judge
+    return configured is not None and configured.anchors is not None and JUDGE_TARGET in facts.settings.targets
+
+
+def judge(facts: Facts, times: Times, address: str | None) -> Listed:
+    """Whether the scores can be believed."""
+    configured = facts.settings.judge
+    if configured is None:
+        return Listed((Item("No judge is configured: only deterministic checks score answers."),))
+    name = cut(configured.model, 80)
+    if configured.anchors is None:
+        text = "Nobody watches it: set judge.anchors to answers with a person's verdict."
+        return Listed((Item(text, name, "Not watched", tone="warn"),))
+    link = at_page(address, "targets", JUDGE_TARGET)
+    items = []
+    for stream, last in facts.last.items():
+        if stream[0] == JUDGE_TARGET:
+            progress = facts.progress.get(stream)
+            when = f", last scored {times.stamp(progress.last_success)}" if progress and progress.last_success else ""
+            agreed = "no anchor has a usable verdict" if last.pass_ratio is None else (
+                f"agrees with the people on {percent(last.pass_ratio)} of the anchors"
+            )  # fmt: skip
+            items.append(Item(f"{agreed}{when}", name, link=link))
+    return Listed(tuple(items or [Item("its anchors were not scored yet", name, "Not watched", link, tone="warn")]))
+
+
+def spend(facts: Facts) -> Listed:
+    """Who spent most, and of what."""
+    budgets = {name: target.budget for name, target in facts.settings.targets.items()}
+    used = {name: facts.spent.get(name, Spend()) for name in budgets}
+    order = sorted(budgets, key=lambda name: (-used[name].usd, -used[name].requests, name))
+    items = [
+        Item(_spent(used[name], budgets[name], facts.days), name)
+        for name in order
+        if used[name].requests or used[name].usd
+    ]
+    return Listed.of(items, SPENDERS)
+
+
+def _spent(used: Spend, budget: Budget, days: int) -> str:
+    requests = many(used.requests, "request")
+    if budget.requests_per_day is not None:
+        requests += f" of {budget.requests_per_day * days:,}"
+    if budget.usd_per_day is None:
+        return f"{usd(used.usd)}, {requests}; no limit in dollars"
+    limit = budget.usd_per_day * days
+    share = f" ({percent(used.usd / limit)})" if limit else ""
+    return f"{usd(used.usd)} of {usd(limit)}{share}, {requests}"
+
+
+def spend_told(facts: Facts) -> str:
+    """The sum, against the sum of the budgets."""
+    total = usd(sum(one.usd for one in facts.spent.values()))
+    limits = [target.budget.usd_per_day for target in facts.settings.targets.values()]
+    known = [limit for limit in limits if limit is not None]
+    days = f"on the {many(facts.days, 'UTC day')} of this mail"
+    if not known:
+        return f"{total} {days}; no target has a budget in dollars."
+    without = len(limits) - len(known)
+    rest = f" {many(without, 'target')} without a limit." if without else ""
+    return f"{total} {days}; the budgets allow {usd(sum(known) * facts.days)}.{rest}"
+
+
+def retiring(facts: Facts, times: Times, address: str | None) -> Listed:
+    """Models that are shut down within 60 days, the soonest first."""
+    soon = sorted((one for one in facts.retirements if one.retires_at <= facts.now + RETIRING),
+                  key=lambda one: (one.retires_at, one.target))  # fmt: skip
+    items = [
+        Item(
+            f"{cut(one.model, 80)} ({one.arm}) {'retired' if one.retires_at <= facts.now else 'retires'} "
+            f"{times.ahead(one.retires_at)}, on {times.day(one.retires_at)}; "
+            f"{'the configuration says so' if one.source == 'config' else f'{cut(one.source, 40)} says so'}",
+            one.target, link=at_page(address, "targets", one.target), tone="warn",
+        )
+        for one in soon
+    ]  # fmt: skip
+    return Listed.of(items, LINES)
+
+
+def next_steps(facts: Facts, times: Times, address: str | None) -> Listed:
+    """Baselines that wait for a person, captures that end, and when the daemon acts next."""
+    items = []
+    for stream in facts.streams:
+        for one in facts.baselines.get(stream, ()):
+            link = at_page(address, "baselines", str(one.id))
+            if one.status is BaselineStatus.CAPTURED:
+                command = f"cliffwatch baseline approve {one.target} --suite {one.suite} --by YOU --why REASON"
+                text = f"read the baseline of {one.suite} ({many(one.answers, 'answer')}) and approve it"
+                items.append(Item(text, one.target, "To do", link, command, "warn"))
+            elif one.status is BaselineStatus.CAPTURING:
+                text = f"the capture of {one.suite} ends"
+                items.append(Item(text, one.target, times.stamp(one.ends_at), link))
+    listed = Listed.of(sorted(items, key=lambda one: one.label != "To do"), LINES)
+    return Listed((*listed.items, *_clock(facts, times)), listed.more)
+
+
+def _clock(facts: Facts, times: Times) -> Iterator[Item]:
+    plan = facts.settings.schedule
+    suites = {suite for _, suite in facts.streams}
+    due = [(plan.selftest, "self-tests: faults injected into copies of stored answers")]
+    if suites - {PRODUCTION_SUITE}:
+        due.append((plan.probes, "probes"))
+    if PRODUCTION_SUITE in suites:
+        due.append((plan.production, "a sample of production inputs"))
+    if facts.settings.email is not None:
+        due.append((facts.settings.email.every, "this mail"))
+    for at, text in sorted((schedule.next_slot(expression, plan, facts.now), text) for expression, text in due):
+        yield Item(text, label=times.stamp(at))
