@@ -1,23 +1,45 @@
 """The exporter over a real store: what it says, what it leaves out, how little it reads."""
 
+import gzip
+import random
 import shutil
 import subprocess
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from math import nan
+from math import inf, nan
 from pathlib import Path
 
 import pytest
+from prometheus_client import generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event
 
+from benchmarks import fleets
 from monitor.errors import StoreError
-from monitor.export import SIGNALS, Internals, nearest_to_line
+from monitor.export import SIGNALS, Internals, nearest_to_line, web_url
+from monitor.export.internals import takes_gzip
+from monitor.export.pack import gzipped, pack
+from monitor.export.text import SPECS, Lines, head
 from monitor.metrics import METRICS, PREFIX
-from monitor.records import PRODUCTION_SUITE, Alarm, AlarmState, Arm, FindingNumbers, RunOutcome, SelfTest, Severity
+from monitor.records import (
+    JUDGE_TARGET,
+    PRODUCTION_SUITE,
+    Alarm,
+    AlarmState,
+    Arm,
+    FindingNumbers,
+    IdentityCheck,
+    RunOutcome,
+    SelfTest,
+    Severity,
+)
 from monitor.schedule import interval_seconds
-from monitor.settings import Production, Schedule
+from monitor.settings import Http, Production, Schedule
 from monitor.store import Store, open_store
 from tests import fleet
 
@@ -38,6 +60,16 @@ def populated(fleet_file: Path) -> Iterator[Store]:
     opened = open_store(f"sqlite:///{fleet_file}")
     yield opened
     opened.close()
+
+
+WHOLE = fleets.settings(3)
+
+
+@pytest.fixture
+def whole(store: Store) -> Store:
+    """Every kind of result of three targets and the judge."""
+    fleets.fill(store, WHOLE, NOW)
+    return store
 
 
 def text(store: Store, internals: Internals | None = None, now: datetime = NOW) -> str:
@@ -82,8 +114,14 @@ def test_promtool_finds_nothing_on_an_empty_store(store: Store) -> None:
     assert lint(text(store, Internals())) == (0, "")
 
 
-def test_every_metric_of_the_contract_is_there_with_its_labels(populated: Store) -> None:
-    families = {family.name: family for family in text_string_to_metric_families(text(populated))}
+def test_promtool_finds_nothing_where_every_metric_is_there(whole: Store) -> None:
+    body, _ = busy().exposition(whole, WHOLE, NOW)
+    assert lint(body.decode()) == (0, "")
+
+
+def test_every_metric_of_the_contract_is_there_with_its_labels(whole: Store) -> None:
+    body, _ = busy().exposition(whole, WHOLE, NOW)
+    families = {family.name: family for family in text_string_to_metric_families(body.decode())}
     for spec in METRICS:
         family = families[PREFIX + spec.name.removesuffix("_total")]
         assert family.type == spec.kind
@@ -94,12 +132,146 @@ def test_every_metric_of_the_contract_is_there_with_its_labels(populated: Store)
     assert set(families) == {PREFIX + spec.name.removesuffix("_total") for spec in METRICS}
 
 
+OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"
+HOSTILE = ('a"b', "a\\b", "a\nb", 'end\\"', "\\n", "ä‹›\u2028", "", "{},=", "a" * 300, "\t\r", '\\\\"\n')
+NUMBERS = (0, 1, True, -1, 0.1 + 0.2, 1e22, 1e-300, 1_764_000_000.25, 2**53, nan, inf, -inf)
+
+
+def by_the_library(rows: Sequence[tuple[str, float, tuple[str, ...]]]) -> list[Metric]:
+    """The same samples as families of prometheus_client."""
+    kinds = {"counter": CounterMetricFamily, "gauge": GaugeMetricFamily}
+    found: dict[str, Metric] = {
+        name: kinds[spec.kind](PREFIX + name.removesuffix("_total"), spec.help, labels=spec.labels)
+        for name, spec in SPECS.items()
+    }
+    for name, value, labels in rows:
+        found[name].add_metric(labels, value)  # type: ignore[attr-defined]
+    return list(found.values())
+
+
+class Ready:
+    def __init__(self, metrics: list[Metric]) -> None:
+        self.metrics = metrics
+
+    def collect(self) -> list[Metric]:
+        return self.metrics
+
+
+@pytest.mark.parametrize("openmetrics", [False, True])
+def test_what_is_written_here_reads_as_what_the_library_writes(openmetrics: bool) -> None:
+    """Names, help, labels with everything in them that must be escaped, and numbers."""
+    chosen = random.Random(1)
+    rows = [
+        (name, chosen.choice(NUMBERS[:-1] if spec.kind == "gauge" else NUMBERS[:2]),
+         tuple(chosen.choice(HOSTILE) + str(n) for _ in spec.labels))
+        for name, spec in SPECS.items() for n in range(20 if spec.labels else 1)
+    ]  # fmt: skip
+    lines = Lines(tuple(SPECS))
+    for name, value, labels in rows:
+        lines.add(name, value, *labels)
+    ours = b"".join(head(SPECS[name], openmetrics=openmetrics) + text for name, text in lines.text().items()).decode()
+    ready = Ready(by_the_library(rows))
+    theirs = (generate_openmetrics if openmetrics else generate_latest)(ready).decode()  # type: ignore[arg-type]
+    parse = parse_openmetrics if openmetrics else text_string_to_metric_families
+    read = [list(parse(one)) for one in (ours + "# EOF\n" * openmetrics, theirs)]
+    assert len(read[0]) == len(SPECS)
+    mine, libraries = (
+        [(one.name, one.type, one.documentation, sorted((sample.name, sorted(sample.labels.items()), str(sample.value))
+          for sample in one.samples)) for one in families]
+        for families in read
+    )  # fmt: skip
+    assert mine == libraries
+
+
+@pytest.mark.parametrize("accept", ["", OPENMETRICS])
+def test_a_compressed_page_is_the_plain_one(whole: Store, accept: str) -> None:
+    """Also after a change, when some of its pieces are older than others."""
+    internals = busy()
+    for later in range(3):
+        moved_on = IdentityCheck("assistant-00001", Arm.SUBJECT, "listed", later != 1, "a", "b", NOW, NOW)
+        whole.save_identity_checks([replace(moved_on, checked_at=NOW + timedelta(minutes=later))])
+        plain, _ = internals.scrape(whole, WHOLE, NOW, accept)
+        body, headers = internals.scrape(whole, WHOLE, NOW, accept, "deflate, gzip")
+        assert headers["Content-Encoding"] == "gzip"
+        assert gzip.decompress(body) == plain
+        assert f'check="listed"}} {float(later != 1)}'.encode() in plain
+    assert b'\ncliffwatch_identity_match{target="assistant-00001",check="root"} 1.0' in plain
+
+
+def test_pieces_of_any_size_make_one_gzip_member() -> None:
+    """The checksum is put together from theirs; a second member, which some clients drop, would be unread here."""
+    chosen = random.Random(2)
+    pieces = [chosen.randbytes(size) for size in (0, 1, 2, 255, 256, 65_537, 0, 3)] + [b"a" * 100_000]
+    unzip = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    assert unzip.decompress(gzipped(map(pack, pieces))) == b"".join(pieces)
+    assert unzip.eof
+    assert unzip.unused_data == b""
+
+
+@pytest.mark.parametrize(
+    ("header", "taken"),
+    [("gzip", True), ("br, gzip;q=0.5", True), ("gzip;q=0", False), ("gzip;q=0.0", False), ("", False),
+     ("x-gzip", False), ("GZIP", True), ("identity", False), ("deflate, gzip; q=1.0", True)],
+)  # fmt: skip
+def test_who_takes_gzip(header: str, taken: bool) -> None:
+    assert takes_gzip(header) is taken
+
+
+def test_kept_lines_are_what_a_new_process_writes(whole: Store) -> None:
+    """After anything that can happen to a target between two scrapes, a page that was kept equals one made anew."""
+    internals, here = Internals(), ("assistant-00002", "tone")
+    internals.exposition(whole, WHOLE, NOW)
+
+    def same() -> str:
+        kept, new = (one.exposition(whole, WHOLE, NOW)[0].decode() for one in (internals, Internals()))
+        assert samples(kept) == samples(new)
+        return kept
+
+    before = same()
+    made = whole.ensure_run(*here, NOW, seed=1, suite_digest="1" * 64, next_at=NOW)
+    assert value(samples(same()), "baselines", target=here[0], suite=here[1], status="outdated") == 1
+    run = whole.claim(made.id, NOW, 60)
+    assert run is not None
+    assert before != (before := same())
+    alarm = Alarm(*here, "length", Severity.TICKET, AlarmState.CONFIRMED, NOW, run.id)
+    found = replace(whole.latest_findings(*here)[0], run_id=run.id, signal="length", effect=-7.5)
+    assert whole.finish(run.id, run.fence, RunOutcome.UNMEASURED, [found], NOW, moves=[alarm])
+    now = samples(same())
+    assert value(now, "effect", target=here[0], suite=here[1], signal="length") == -7.5
+    assert value(now, "alarm_raised_timestamp_seconds", target=here[0], signal="length") == NOW.timestamp()
+    assert value(now, "run_unmeasured_ratio", target=here[0], suite=here[1]) == 1
+    (open_one,) = whole.open_alarms(*here)
+    cleared = replace(open_one, state=AlarmState.CLEARED, cleared_at=NOW, cleared_by="jo", cleared_why="planned")
+    assert whole.clear_alarm(cleared)
+    assert value(samples(same()), "alarm_raised_timestamp_seconds", target=here[0], signal="length") is None
+    approved = whole.approved(*here)
+    assert approved is not None
+    whole.retire(approved.id, "jo", "a new suite", NOW)
+    assert value(samples(same()), "baseline_approved_timestamp_seconds", target=here[0], suite=here[1]) is None
+
+
+def test_the_judge_is_named_by_its_model(whole: Store) -> None:
+    found = samples(busy().exposition(whole, WHOLE, NOW)[0].decode())
+    assert value(found, "judge_agreement_ratio", judge="judge-2026") == 1
+    assert value(found, "judge_anchor_timestamp_seconds", judge="judge-2026") == NOW.timestamp()
+    assert value(found, "pass_ratio", target=JUDGE_TARGET, suite="support") == 1
+
+
+def test_where_people_reach_the_pages() -> None:
+    def url(opened: int | None = None, **http: object) -> str:
+        return web_url(fleet.settings().model_copy(update={"http": Http.model_validate(http)}), opened)
+
+    assert url() == "http://127.0.0.1:9464"
+    assert url(8123, port=0) == "http://127.0.0.1:8123"
+    assert url(8123, url="https://cliffwatch.example.com/x/") == "https://cliffwatch.example.com/x"
+    assert url(host="::1") == "http://[::1]:9464"
+
+
 def test_openmetrics_when_asked_for(populated: Store) -> None:
-    body, content_type = busy().exposition(
-        populated, fleet.settings(), NOW, "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"
-    )
+    body, content_type = busy().exposition(populated, fleet.settings(), NOW, OPENMETRICS)
     assert content_type.startswith("application/openmetrics-text")
     assert body.endswith(b"# EOF\n")
+    assert body.count(b"# EOF\n") == 1
     assert b"_created" not in body
 
 
@@ -241,7 +413,7 @@ def test_a_second_scrape_reads_no_answers_and_no_findings(populated: Store) -> N
     statements.clear()
     text(populated, internals)
     assert not statements.touching("answer", "score", "exhibits", "FROM finding")
-    assert len(statements) <= 10, "a scrape costs a fixed number of queries, however many targets there are"
+    assert len(statements) <= 13, "a scrape costs a fixed number of queries, however many targets there are"
 
 
 class Statements(list[str]):
