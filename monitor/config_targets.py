@@ -34,6 +34,8 @@ def endpoints(c: Checks) -> Iterator[tuple[Loc, Endpoint]]:
             yield ("targets", name, "subject"), target.subject
         if target.base:
             yield ("targets", name, "base"), target.base
+        if target.snapshot:
+            yield ("targets", name, "snapshot"), target.snapshot
     if c.settings.judge:
         yield ("judge",), c.settings.judge
 
@@ -42,6 +44,7 @@ def _endpoint(c: Checks, loc: Loc, endpoint: Endpoint) -> None:
     provider = provider_of(c, loc, endpoint.provider)
     if provider is None or not provider.kind:
         return
+    config_identity.retires(c, loc, endpoint)
     if provider.kind != "local":
         for key in ("adapter", "revision"):
             if getattr(endpoint, key) is not None:
@@ -91,17 +94,20 @@ def _suite(c: Checks, loc: Loc, reference: str, found: dict[str, tuple[str, Any]
 
 
 def _target(c: Checks, loc: Loc, target: Target) -> None:
+    if loc[-1] == JUDGE_TARGET:
+        c.problem(loc, f"'{JUDGE_TARGET}' is kept for the judge, watched by its anchors; give the target another name")
     unclear = c.has_unknown_key(loc, Target)
     if not target.suites and target.production is None and not _stands(c, loc, "suites", "production") and not unclear:
         c.problem(loc, "nothing to ask: give it 'suites' or 'production'")
-    if loc[-1] == JUDGE_TARGET:
-        c.problem(loc, f"'{JUDGE_TARGET}' is kept for the judge, watched by its anchors; give the target another name")
     if target.base is None and not _stands(c, loc, "base") and not unclear:
         c.warn(loc, "no 'base': whether a fine-tune was lost cannot be told (signal adapter_loss)")
     if target.subject and target.base and _same(c, target.subject, target.base):
         c.problem((*loc, "base"), "is the same model as the subject; name the model under the fine-tune")
+    if target.subject and target.snapshot and _same(c, target.subject, target.snapshot):
+        c.problem((*loc, "snapshot"), "is the same model as the subject; name the version to roll back to")
     if target.production:
         _production(c, (*loc, "production"), target.production)
+    config_identity.run(c, loc, target)
     _budget(c, loc, target)
 
 
@@ -162,8 +168,10 @@ def _is_judged(suite: Suite) -> int:
 def _requests(c: Checks, target: Target) -> int:
     arms = 2 if target.base else 1
     judged = 1 if c.settings.judge else 0
+    spare = SNAPSHOT_PROBES if target.snapshot else 0
     return sum(
-        arms * suite.replicates * (len(suite.probes) + judged * _is_judged(suite)) for suite in _asked(c, target)
+        arms * suite.replicates * (len(suite.probes) + judged * _is_judged(suite)) + min(spare, len(suite.probes))
+        for suite in _asked(c, target)
     )
 
 
@@ -175,7 +183,7 @@ def _unpriced(c: Checks, target: Target) -> list[str]:
         target.production and target.production.rubric
     )
     unpriced = []
-    for endpoint in (target.subject, target.base, c.settings.judge if judged else None):
+    for endpoint in (target.subject, target.base, target.snapshot, c.settings.judge if judged else None):
         provider = (c.settings.providers or {}).get(endpoint.provider) if endpoint else None
         if endpoint is None or not endpoint.model or provider is None or not provider.kind:
             continue
@@ -201,11 +209,6 @@ def _judge(c: Checks, targets: dict[str, Target]) -> None:
             c.warn(("judge",), f"is the subject of target '{name}' itself: both drift together, and it favours itself")
 
 
-def _unused(c: Checks) -> None:
-    used, names = {endpoint.provider for _, endpoint in endpoints(c)}, c.names("providers")
-    for name in names:
-        if name not in used and used and used <= set(names):
-            c.warn(("providers", name), "no target and no judge uses it")
 def _anchors(c: Checks, judge: Judge) -> None:
     """The judge as a target of its own: anchors tell whether it moved where they are many and of both kinds."""
     loc: Loc = ("judge", "anchors")
@@ -230,3 +233,8 @@ def _anchors(c: Checks, judge: Judge) -> None:
     _budget(c, ("judge",), anchors.as_target(judge))
 
 
+def _unused(c: Checks) -> None:
+    used, names = {endpoint.provider for _, endpoint in endpoints(c)}, c.names("providers")
+    for name in names:
+        if name not in used and used and used <= set(names):
+            c.warn(("providers", name), "no target and no judge uses it")

@@ -14,7 +14,7 @@ from typing import Final
 
 import structlog
 
-from monitor import __version__, schedule
+from monitor import __version__, schedule, snapshot
 from monitor.ask import Asker, LostFence
 from monitor.detect import SEVERITIES, findings_for, policy
 from monitor.detect import alarms as machine
@@ -66,6 +66,7 @@ VERDICT_TRIES: Final = 5
 """How often a verdict is reached anew because the stream moved meanwhile, before the run is left for later."""
 
 ASKED_ARMS: Final = (Arm.SUBJECT, Arm.BASE)
+CHECKED_ARMS: Final = (*ASKED_ARMS, Arm.SNAPSHOT)
 TICKETS: Final = frozenset(name for name, severity in SEVERITIES.items() if severity is Severity.TICKET)
 
 
@@ -103,8 +104,8 @@ async def execute_run(house: House, run_id: int, *, at_once: bool = False) -> tu
             await _judge(house, run, suite)
             await _score(house, run, suite)
             await _embed(house, run)
-            return await _conclude(house, run, suite)
             await ask_anchors(house, run, suite, lambda anchors: execute_run(house, anchors, at_once=True))
+            return await _conclude(house, run, suite)
     except LostFence:
         log.warning("run_taken_over", run=run.id, target=run.target, suite=run.suite)
         return None
@@ -177,17 +178,24 @@ def stored_suite(store: Store, run: Run) -> Suite:
 
 
 def questions_of(target: Target, run: Run, suite: Suite) -> list[Question]:
-    """Every question of a run, in a fixed order; subject and base of one probe and replicate side by side."""
+    """Every question of a run, in a fixed order; subject and base of one probe and replicate side by side.
+
+    The snapshot's few come last.
+    """
     endpoints = [(Arm.SUBJECT, target.subject, suite.replicates)]
     if target.base is not None:
         endpoints.append((Arm.BASE, target.base, suite.base_replicates))
-    return [
+    questions = [
         _question(run, suite, probe, replicate, arm, endpoint)
         for replicate in range(suite.replicates)
         for probe in suite.probes
         for arm, endpoint, replicates in endpoints
         if replicate < replicates
     ]
+    if (spare := target.snapshot) is not None:
+        chosen = snapshot.probes_for_snapshot(run, suite)
+        questions += [_question(run, suite, probe, 0, Arm.SNAPSHOT, spare) for probe in chosen]
+    return questions
 
 
 def _question(run: Run, suite: Suite, probe: Probe, replicate: int, arm: Arm, endpoint: Endpoint) -> Question:
@@ -203,6 +211,7 @@ def _question(run: Run, suite: Suite, probe: Probe, replicate: int, arm: Arm, en
         messages=probe.messages,
         sampling=suite.sampling,
         seed=question_seed(run.seed, arm, probe.id, replicate),
+        response_schema=suite.response_schema,
     )
 
 
@@ -211,13 +220,14 @@ async def _ask(house: House, run: Run, suite: Suite, *, at_once: bool) -> dateti
     questions = questions_of(house.settings.targets[run.target], run, suite)
     if not at_once:
         times = schedule.batch_times(run.slot, house.settings.schedule, run.seed, run.suite, run.starts_at)
-        response_schema=suite.response_schema,
         questions = schedule.plan(questions, times, run.seed)
     recorded = await asyncio.to_thread(house.store.answered, run.id)
     open_questions = [q for q in questions if q.key not in recorded]
     now = house.clock()
     due = [q for q in open_questions if q.due_at is None or q.due_at <= now]
-    await house.asker.ask(due, run.fence)
+    own, spare = snapshot.split(due)
+    await house.asker.ask(own, run.fence)
+    await snapshot.ask_snapshot(house, run, spare)
     return min((q.due_at for q in open_questions if q.due_at is not None and q.due_at > now), default=None)
 
 
@@ -241,10 +251,10 @@ async def _score(house: House, run: Run, suite: Suite) -> None:
         probe = probes.get(probe_id)
         if probe is None or not isinstance(outcome, Answer):
             continue
-        if arm in ASKED_ARMS:
+        if arm in CHECKED_ARMS:
             graded = await asyncio.to_thread(score_answer, probe, outcome.text)
             scores += [Score(arm, probe_id, replicate, grader, value, detail) for grader, value, detail in graded]
-            if probe.reference:
+            if probe.reference and arm in ASKED_ARMS:
                 compared.append(((arm, probe_id, replicate), (outcome.text, probe.reference)))
         elif (verdict := verdict_score(arm, probe_id, replicate, outcome)) is not None:
             scores.append(verdict)
@@ -413,6 +423,7 @@ def compare(store: Store, context: VerdictContext) -> Comparison:
         history=store.looks(run.target, run.suite, baseline.id, before=run.id),
         raised=store.raised(run.target, run.suite, baseline.id, before=run.id),
         confirming=run.confirms is not None,
+        judge_moved=context.judge_moved,
     )
 
 
@@ -423,7 +434,6 @@ def judge_changed(store: Store, baseline: Baseline, run: Run) -> bool:
 
 def outcome_of(answers: int, asked: int) -> RunOutcome:
     """``measured`` when each of the subject's questions has a usable answer, ``unmeasured`` when none has."""
-        judge_moved=context.judge_moved,
     if not answers:
         return RunOutcome.UNMEASURED
     return RunOutcome.MEASURED if answers >= asked else RunOutcome.PARTIAL

@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import anthropic
+import httpx2
 
 from monitor.ask.http import (
     ReplyTooLargeError,
     count_or_none,
     malformed,
+    metadata,
     parse,
     read_reply,
     status_failure,
@@ -78,6 +80,19 @@ class AnthropicProvider:
             asked_at=asked_at,
             exchange=exchange,
         )
+
+    async def look(self, path: str) -> tuple[int, Any]:
+        """GET ``path`` below the server's root, such as /v1/models/NAME: status and parsed body.
+
+        Raises AskFailed when no reply came that can be read.
+        """
+        try:
+            raw = await self._client.get(path, cast_to=httpx2.Response)
+        except anthropic.APIStatusError as error:
+            raw = error.response
+        except (anthropic.AnthropicError, ReplyTooLargeError) as error:
+            raise connection_failure(error, {}) from None
+        return metadata(read_reply(raw.status_code, raw.headers, raw.content, self._key))
 
     async def aclose(self) -> None:
         await self._client.close()

@@ -17,11 +17,12 @@ from monitor.ask.budget import Till
 from monitor.ask.capabilities import Capabilities
 from monitor.ask.limits import Limits, Sleep
 from monitor.ask.prices import price_of
-from monitor.ask.protocol import LostFence, Observer, Provider, Recorder, Secret, Setup
+from monitor.ask.protocol import AskFailed, Looks, LostFence, Observer, Provider, Recorder, Secret, Setup
 from monitor.ask.pursuit import Attempt, Line, Means, Pursuit
 from monitor.ask.secrets import read_keys
 from monitor.ask.writer import GroupWriter
 from monitor.clock import utcnow
+from monitor.errors import CouldNotMeasure
 from monitor.records import Answer, Arm, Outcome, Question, Reason, Recorded, Reservation, Unmeasured
 from monitor.settings import Budget, Endpoint, Price, Settings
 
@@ -29,6 +30,9 @@ log = structlog.get_logger()
 
 LEASE: Final = timedelta(seconds=30)
 """How far each recorded outcome extends its run's lease."""
+
+LOOK_SECONDS: Final = 30.0
+"""The longest wait for metadata."""
 
 MakeProvider = Callable[[Setup], Provider]
 
@@ -140,6 +144,22 @@ class Asker:
             question, outcome, tuple(pursuit.trace), dict(known), pursuit.price, line.settings.kind, line.base_url
         )
 
+    async def look(self, provider: str, path: str) -> tuple[int, Any]:
+        """GET metadata of a provider's API, which costs nothing: status and parsed body.
+
+        Takes no place of a question's, and waits half a minute at most. Raises CouldNotMeasure when nothing came.
+        """
+        asked = (await self._line(provider)).provider
+        if not isinstance(asked, Looks):
+            raise CouldNotMeasure(f"provider {provider} has no API that says what it serves")
+        try:
+            async with asyncio.timeout(min(LOOK_SECONDS, self._settings.providers[provider].timeout_seconds)):
+                return await asked.look(path)
+        except AskFailed as error:
+            raise CouldNotMeasure(f"provider {provider}: {error.detail}") from None
+        except TimeoutError:
+            raise CouldNotMeasure(f"provider {provider}: no reply in time") from None
+
     async def aclose(self) -> None:
         """Write what is pending and close every provider."""
         await self._recording.drain()
@@ -208,7 +228,7 @@ class Asker:
     def _endpoints(self, provider: str) -> dict[tuple[str, Arm], Endpoint]:
         found: dict[tuple[str, Arm], Endpoint] = {}
         for name, target in self._settings.targets.items():
-            arms = {Arm.SUBJECT: target.subject, Arm.BASE: target.base}
+            arms = {Arm.SUBJECT: target.subject, Arm.BASE: target.base, Arm.SNAPSHOT: target.snapshot}
             arms |= dict.fromkeys((Arm.JUDGE_SUBJECT, Arm.JUDGE_BASE), self._settings.judge)
             found |= {(name, arm): e for arm, e in arms.items() if e is not None and e.provider == provider}
         return found

@@ -116,6 +116,20 @@ def parse(reply: Reply, request: Mapping[str, Any]) -> tuple[dict[str, Any], Exc
     return body, exchange
 
 
+def metadata(reply: Reply) -> tuple[int, Any]:
+    """Status and parsed body of a reply about models, ``None`` for an error whose body is not JSON.
+
+    Raises:
+        AskFailed: MALFORMED, when a success cannot be read.
+    """
+    try:
+        return reply.status, reply.json()
+    except ValueError:
+        if 200 <= reply.status < 300:
+            raise malformed("the reply is not JSON", _exchange(reply, {}, "")) from None
+        return reply.status, None
+
+
 def status_failure(reply: Reply, request: Mapping[str, Any], droppable: Sequence[str], now: datetime) -> AskFailed:
     """Classify an HTTP error.
 

@@ -11,6 +11,7 @@ from monitor.ask.http import (
     ReplyTooLargeError,
     count_or_none,
     malformed,
+    metadata,
     parse,
     read_reply,
     status_failure,
@@ -76,6 +77,19 @@ class OpenAIProvider:
             exchange=exchange,
             logprobs=read_logprobs(choice.get("logprobs")) if question.sampling.logprobs else None,
         )
+
+    async def look(self, path: str) -> tuple[int, Any]:
+        """GET ``path`` below the API's root, such as /models: status and parsed body.
+
+        Raises AskFailed when no reply came that can be read.
+        """
+        try:
+            raw = await self._client.get(path, cast_to=httpx2.Response)
+        except openai.APIStatusError as error:
+            raw = error.response
+        except (openai.OpenAIError, ReplyTooLargeError) as error:
+            raise connection_failure(error, {}) from None
+        return metadata(read_reply(raw.status_code, raw.headers, raw.content, self._key))
 
     async def aclose(self) -> None:
         await self._client.close()

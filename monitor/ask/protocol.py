@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from monitor.records import Answer, Arm, Exchange, Question, Reason, Recorded, Reservation
 from monitor.settings import Endpoint
@@ -67,6 +67,14 @@ class Provider(Protocol):
 
     async def aclose(self) -> None:
         """Free connections, threads and weights."""
+
+
+@runtime_checkable
+class Looks(Protocol):
+    """A provider whose API also says what it serves."""
+
+    async def look(self, path: str) -> tuple[int, Any]:
+        """GET metadata: status and parsed body, ``None`` where an error's body is not JSON. Raises AskFailed."""
 
 
 class Secret:

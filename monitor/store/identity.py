@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-from sqlalchemy import Connection, Table, case, delete, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Table, case, delete, select, tuple_
 
 from monitor.records import Arm, IdentityCheck, Retirement, Rollback
 from monitor.store import rollback
@@ -25,9 +25,11 @@ def save_checks(connection: Connection, checks: Sequence[IdentityCheck]) -> None
     for one in checks:
         row = {**asdict(one), "expected": _short(one.expected), "found": _short(one.found)}
         new = insert(connection, identity_check).values(row)
-        changed = {name: new.excluded[name] for name in ("matches", "expected", "found", "checked_at")}
         turned = identity_check.c.matches != new.excluded.matches
-        changed["since"] = case((turned, new.excluded.since), else_=identity_check.c.since)
+        changed: dict[str, ColumnElement[Any]] = {
+            "since": case((turned, new.excluded.since), else_=identity_check.c.since),
+            **{name: new.excluded[name] for name in ("matches", "expected", "found", "checked_at")},
+        }
         keys = list(identity_check.primary_key.columns)
         connection.execute(new.on_conflict_do_update(index_elements=keys, set_=changed))
 
