@@ -115,6 +115,10 @@ def resolved(settings: Settings, folder: Path) -> Settings:
             found = found.model_copy(update={"adapter": at(found.adapter)})
         return model(found) if settings.providers[found.provider].kind == "local" else found
 
+    def declared(found: DeclaredAdapter) -> DeclaredAdapter:
+        base = str(at(found.base_model)) if os.path.isdir(at(found.base_model)) else found.base_model
+        return found.model_copy(update={"path": at(found.path), "base_model": base})
+
     def provider(found: Provider) -> Provider:
         paths = {key: getattr(found, key) for key in ("api_key_file", "script")}
         return found.model_copy(update={key: at(path) for key, path in paths.items() if path})
@@ -128,6 +132,8 @@ def resolved(settings: Settings, folder: Path) -> Settings:
             update={
                 "subject": endpoint(found.subject),
                 "base": endpoint(found.base) if found.base else None,
+                "snapshot": endpoint(found.snapshot) if found.snapshot else None,
+                "adapter": declared(found.adapter) if found.adapter else None,
                 "suites": tuple(str(at(suite)) if is_path(suite) else suite for suite in found.suites),
                 "production": production(found.production) if found.production else None,
             }
