@@ -23,6 +23,7 @@ from monitor.clock import utcnow
 from monitor.cycle import LEASE, TRY_AGAIN, House, execute_run
 from monitor.errors import CliffwatchError, ConfigError, CouldNotMeasure
 from monitor.export import Internals
+from monitor.identities import Identities
 from monitor.judge.similarity import Embedder
 from monitor.records import PRODUCTION_SUITE, Arm, Run, Suite
 from monitor.selftests import SelfTests
@@ -123,7 +124,7 @@ class App:
         """(target, suite, whether it confirms) of the runs at work."""
         self._slots = asyncio.Semaphore(RUNS_AT_ONCE)
         self._closing: set[asyncio.Task[None]] = set()
-        self._chores: tuple[Chore, ...] = (SelfTests(),)
+        self._chores: tuple[Chore, ...] = (SelfTests(), Identities())
         self._last_tick: float | None = None
         self._clock_started = monotonic()
         self._reload_lock = asyncio.Lock()
