@@ -12,8 +12,10 @@ import typer
 from typer.core import TyperGroup
 
 from monitor import __version__
+from monitor.cli_report import report
 from monitor.errors import CliffwatchError, CouldNotMeasure, UsageError
 from monitor.lab.cli import app as lab_app
+from monitor.options import DEFAULT, Config, Json
 
 app = typer.Typer(
     name="cliffwatch",
@@ -44,14 +46,9 @@ app.add_typer(baseline_app, name="baseline")
 app.add_typer(alarms_app, name="alarms")
 app.add_typer(lab_app, name="lab")
 
-Config = Annotated[
-    Path, typer.Option("--config", "-c", envvar="CLIFFWATCH_CONFIG", help="The configuration file.", show_default=True)
-]
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 SuiteOption = Annotated[str | None, typer.Option("--suite", help="Only this suite; all of the target's when left out.")]
 By = Annotated[str, typer.Option("--by", help="Who decides; kept with the baseline.")]
 Why = Annotated[str, typer.Option("--why", help="Why; kept with the baseline.")]
-DEFAULT = Path("cliffwatch.yaml")
 
 
 def main() -> None:
@@ -435,6 +432,9 @@ def calibrate(
     calibration.show(found, as_json=as_json)
     if without:
         raise CouldNotMeasure("\n".join(without))
+
+
+app.command()(report)
 
 
 @app.command()

@@ -1,0 +1,80 @@
+"""``cliffwatch report``: parses and prints, as ``cli`` does."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monitor.errors import CouldNotMeasure, UsageError
+from monitor.options import DEFAULT, Config, Json
+
+if TYPE_CHECKING:
+    from monitor.cycle import House
+
+
+def report(
+    preview: Annotated[
+        Path | None, typer.Option("--preview", help="Write it as one HTML file, to open in a browser.")
+    ] = None,
+    text: Annotated[bool, typer.Option("--text", help="Print its plain-text twin; so without any option.")] = False,
+    send: Annotated[bool, typer.Option("--send", help="Send it now to everybody in email.to.")] = False,
+    config: Config = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """The weekly e-mail, as it would be now; nothing is asked, and nothing sent without --send.
+
+    Exit 3: it could not be handed to the server.
+    """
+    from monitor import commands, mailer, show
+    from monitor.notify import message, page
+
+    if send and (preview or text):
+        raise UsageError("report: --send goes alone; look at it first with --preview FILE or --text")
+    with commands.opened(config) as house:
+        if send:
+            return _send(house, config, as_json=as_json)
+        told, pictures = mailer.written(house, house.clock())
+    if preview is not None:
+        try:
+            preview.write_text(message.preview(told, pictures), encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{preview}: cannot be written: {error.strerror}; give another path") from error
+    if as_json:
+        show.print_json(told)
+    elif text or preview is None:
+        sys.stdout.write(page.text(told))
+    else:
+        typer.echo(f"wrote {preview}: {told.headline}")
+
+
+def _send(house: "House", config: Path, *, as_json: bool) -> None:
+    """Compose, hand over, and say what came of it."""
+    import asyncio
+
+    from monitor import mailer, show
+    from monitor.records import MailStatus
+
+    email = house.settings.email
+    if email is None:
+        raise UsageError(f"{config}: no 'email' section, so there is nobody to send to; docs/email.md shows one")
+    mail = asyncio.run(mailer.send_now(house, email))
+    if as_json:
+        show.print_json(
+            {
+                "status": mail.status, "message_id": mail.message_id, "subject": mail.subject,
+                "recipients": mail.recipients, "attempts": mail.attempts, "error": mail.error,
+                "next_at": mail.next_at if mail.status is MailStatus.QUEUED else None,
+            }
+        )  # fmt: skip
+    if mail.status is MailStatus.REFUSED:
+        raise CouldNotMeasure(f"the mail was refused for good: {mail.error}")
+    if mail.status is MailStatus.QUEUED:
+        raise CouldNotMeasure(
+            f"the mail was not handed over: {mail.error}\n"
+            f"it stays in the outbox; a running daemon tries again at {mail.next_at:%Y-%m-%d %H:%M} UTC"
+        )
+    if mail.error:
+        raise CouldNotMeasure(f"the mail was sent, but not to everybody: {mail.error}")
+    if not as_json:
+        typer.echo(f"sent to {', '.join(mail.recipients)}: {mail.subject}")
