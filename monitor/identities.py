@@ -241,6 +241,44 @@ def _answered(api: Looked | None) -> bool:
     return api is not None and api.reading is not None and not api.reading.unread
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What could not be read, and why."""
+
+    target: str
+    arm: Arm
+    source: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """All that one look made by hand brought."""
+
+    checks: list[IdentityCheck]
+    unread: list[Unread]
+    retirements: list[Retirement]
+
+
+async def identify_now(house: House, target: str | None) -> Identified:
+    """Look now, at one target or at all, and keep what was read."""
+    try:
+        looked = await look(house, target)
+    finally:
+        await house.asker.aclose()
+    settle(house, looked, house.clock())
+    made = {(one.target, one.arm, check.check) for one in looked if one.reading for check in one.reading.checks}
+    names = dict.fromkeys(name for name, _, _, _ in arms_of(house.settings, target))
+    return Identified(
+        [one for name in names for one in house.store.identity_checks(name) if (name, one.arm, one.check) in made],
+        sorted(
+            {Unread(one.target, one.arm, one.source, why) for one in looked for why in one.unread.values()},
+            key=lambda one: (one.target, one.arm, one.source, one.why),
+        ),
+        [one for name in names for one in house.store.retirements(name)],
+    )
+
+
 class Identities:
     """The daemon's: a round every hour, one soon after the start and after each reload, and a second look at doubts."""
 

@@ -75,6 +75,15 @@ class FaultBoard:
                 over = active.over
         return Plan(call, tuple(active.fault for active in hit), outage, over)
 
+    def listed(self, model: str, entry: dict[str, Any]) -> dict[str, Any] | None:
+        """A model's entry in ``/v1/models`` as the faults leave it; ``None`` where one leaves it out."""
+        told: dict[str, Any] | None = entry
+        for name in FAULTS:
+            active = self._active.get(name)
+            if told is not None and active is not None and active.fault.befalls(model):
+                told = active.fault.listed(told)
+        return told
+
     def describe(self) -> list[dict[str, Any]]:
         """Every fault there is: name, one line of doc, parameters with type and default, and whether it is on."""
         return [describe_fault(name) | self._state(name) for name in FAULTS]

@@ -1,8 +1,9 @@
 """The ways in which the lab breaks on purpose: one small class each, one line each in `FAULTS`.
 
-A fault acts in one of three places: `Fault.before` changes which weights answer, or what they are asked;
-`Fault.after` changes what is told of the answer; `Fault.outage` lets no answer out at all. None of them
-touches ``/v1/models``: that a listing stays right while the answers are wrong is what makes them faults.
+A fault acts in one of four places: `Fault.before` changes which weights answer, or what they are asked;
+`Fault.after` changes what is told of the answer; `Fault.outage` lets no answer out at all; `Fault.listed` changes
+``/v1/models``. None does two of them: that a listing stays right while the answers are wrong is what makes the first
+three hard to see, and the wrong listings leave the answers alone.
 """
 
 import dataclasses
@@ -63,11 +64,13 @@ class Fault(BaseModel):
     share: Share = 1.0
     seed: int | None = None
 
+    def befalls(self, model: str) -> bool:
+        """Whether the fault is about this model."""
+        return model in self.models or EVERY_MODEL in self.models
+
     def picks(self, call: Call, rng: Random) -> bool:
         """Whether this call is among the share that the fault befalls."""
-        if call.model not in self.models and EVERY_MODEL not in self.models:
-            return False
-        return self.lot(call, rng) < self.share
+        return self.befalls(call.model) and self.lot(call, rng) < self.share
 
     def lot(self, call: Call, rng: Random) -> float:
         """The call's draw, in [0, 1)."""
@@ -84,6 +87,10 @@ class Fault(BaseModel):
     def outage(self) -> Outage | None:
         """Set if the call gets no proper reply."""
         return None
+
+    def listed(self, entry: dict[str, Any]) -> dict[str, Any] | None:
+        """The model's entry in ``/v1/models``; ``None`` leaves it out."""
+        return entry
 
 
 def _weigh(call: Call, **changes: Any) -> Call:
@@ -276,6 +283,22 @@ class MalformedJson(Fault):
         return Outage("garble")
 
 
+class AdapterUnlisted(Fault):
+    """The model is missing from ``/v1/models``; it answers as before."""
+
+    def listed(self, entry: dict[str, Any]) -> None:
+        return None
+
+
+class OtherParent(Fault):
+    """``/v1/models`` says that the adapter is loaded onto another base; it answers as before."""
+
+    parent: Annotated[str, AfterValidator(_served)] = "lab-base-next"
+
+    def listed(self, entry: dict[str, Any]) -> dict[str, Any]:
+        return entry | {"parent": self.parent}
+
+
 # In the order in which they apply: what answers, what it is asked, what is told, what goes wrong on the way.
 FAULTS: Final = MappingProxyType[str, type[Fault]](
     {
@@ -298,5 +321,7 @@ FAULTS: Final = MappingProxyType[str, type[Fault]](
         "hang": Hang,
         "dropped-connections": DroppedConnections,
         "malformed-json": MalformedJson,
+        "adapter-unlisted": AdapterUnlisted,
+        "other-parent": OtherParent,
     }
 )

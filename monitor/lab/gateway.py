@@ -158,13 +158,19 @@ class Gateway:
 
     async def _models(self, request: Request) -> Response:
         wire = _wire_of(request)
-        return JSONResponse(wire.models([wire.model(self.catalogue, served) for served in SERVED.values()]))
+        entries = [self._listed(wire, name) for name in SERVED]
+        return JSONResponse(wire.models([entry for entry in entries if entry is not None]))
+
+    def _listed(self, wire: Wire, name: str) -> dict[str, Any] | None:
+        return self.board.listed(name, wire.model(self.catalogue, SERVED[name]))
 
     async def _model(self, request: Request) -> Response:
         name = request.path_params["name"]
-        if name not in SERVED:
-            raise ApiError(404, f"model: {name}") if _wire_of(request) is ANTHROPIC else unknown_model(name)
-        return JSONResponse(_wire_of(request).model(self.catalogue, SERVED[name]))
+        wire = _wire_of(request)
+        entry = self._listed(wire, name) if name in SERVED else None
+        if entry is None:
+            raise ApiError(404, f"model: {name}") if wire is ANTHROPIC else unknown_model(name)
+        return JSONResponse(entry)
 
     async def _healthz(self, request: Request) -> Response:
         return JSONResponse({"status": "ok"})

@@ -1,0 +1,60 @@
+"""``cliffwatch identify``: what endpoints say they serve, and what lies on disk, looked at now."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from monitor.errors import CouldNotMeasure
+from monitor.options import DEFAULT, Config, Json
+
+if TYPE_CHECKING:
+    from monitor.identities import Identified
+
+
+def identify(
+    target: Annotated[str | None, typer.Argument(help="Only this target; all when left out.")] = None,
+    config: Config = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Compare what endpoints and adapters say they are with what is declared. Exit 1: a mismatch; 3: nothing was read.
+
+    Asks for metadata only, and costs nothing. What it reads replaces what the daemon read last.
+    """
+    import asyncio
+
+    from monitor import commands, identities
+
+    with commands.opened(config) as house:
+        commands.known_filter(house, target)
+        found = asyncio.run(identities.identify_now(house, target))
+    show(found, as_json=as_json)
+    if any(not check.matches for check in found.checks):
+        raise typer.Exit(1)
+    if found.unread and not found.checks:
+        raise CouldNotMeasure("identify: nothing could be read; the lines above say why")
+
+
+def show(found: "Identified", *, as_json: bool) -> None:
+    """Every check, mismatches first; then what could not be read, and what retires."""
+    from rich.text import Text
+
+    from monitor.hostile import visible
+    from monitor.show import console, print_json
+
+    if as_json:
+        print_json(found)
+        return
+    out = console()
+    for check in sorted(found.checks, key=lambda one: one.matches):
+        words = check.expected if check.matches else f"expected {check.expected}; found: {check.found}"
+        line = Text("ok        " if check.matches else "MISMATCH  ", style="green" if check.matches else "bold red")
+        out.print(line.append(visible(f"{check.target} {check.arm} {check.check}: {words}"), "default"), soft_wrap=True)
+    for one in found.unread:
+        line = Text("unread    ", style="bold yellow")
+        out.print(line.append(visible(f"{one.target} {one.arm} {one.source}: {one.why}"), "default"), soft_wrap=True)
+    for retirement in found.retirements:
+        on = f"{retirement.retires_at:%Y-%m-%d}"
+        told = f"retires   {retirement.target} {retirement.arm} {retirement.model}: {on}, says {retirement.source}"
+        out.print(Text(visible(told)), soft_wrap=True)
+    if not (found.checks or found.unread or found.retirements):
+        out.print("nothing to look at: no endpoint has an API that says what it serves, and no adapter is declared")
