@@ -152,7 +152,9 @@ def _told(error: Exception) -> str:
         return f"its certificate is not trusted: {error.__cause__.verify_message}"
     if isinstance(error, TimeoutError) and not str(error):
         return f"no reply in {DELIVERY_SECONDS:.0f} s"
-    return str(error) or type(error).__name__
+    words = str(error).rstrip(": ")
+    cause = error.__cause__
+    return f"{words}: {type(cause).__name__}" if words and cause and not str(cause) else words or type(error).__name__
 
 
 def _forms(username: str | None, password: str) -> tuple[str, ...]:
@@ -160,7 +162,7 @@ def _forms(username: str | None, password: str) -> tuple[str, ...]:
     if not password:
         return ()
     sent = (password, f"\0{username}\0{password}", f"{username}\0{username}\0{password}")
-    return (*(base64.b64encode(one.encode()).decode() for one in sent), password)
+    return (*sorted((base64.b64encode(one.encode()).decode() for one in sent), key=len, reverse=True), password)
 
 
 def _without(secrets: Sequence[str], words: str) -> str:
