@@ -1,0 +1,86 @@
+"""The lab's anchors are true, its judge agrees with them as stated, and another model in its place is told."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from monitor.app import ensure_run, open_capture
+from monitor.cycle import House, execute_run
+from monitor.lab import product
+from monitor.lab.anchors import EACH, NAME, anchors_text, cases
+from monitor.lab.process import LabServer
+from monitor.recompute import recompute
+from monitor.records import AlarmState, BaselineStatus, Run, Severity
+from monitor.resources import shipped
+from monitor.suites import load_suite
+from tests.daemon import NOON, Clock, house_of
+
+DAYS = 7
+AGREED = 26
+"""Of the 30: measured on the shipped weights, where the judge at temperature 0 says the same every time."""
+SLACK = 2
+"""Anchors on which another processor's rounding may tip the judge."""
+
+
+def test_the_file_is_what_the_product_makes_and_says_the_truth() -> None:
+    assert (shipped("probes") / f"{NAME}.yaml").read_text(encoding="utf-8") == anchors_text()
+    found = cases()
+    assert [one.kind == "right" for one in found].count(True) == EACH == len(found) / 2
+    assert [product.is_right(one.case, one.reply) for one in found] == [one.kind == "right" for one in found]
+    assert {one.kind for one in found} == {"right", *product.WRONG_KINDS}
+    assert len(load_suite(NAME, Path("/nowhere")).probes) == 2 * EACH
+
+
+def configure(folder: Path, lab: LabServer) -> Path:
+    path = folder / "cliffwatch.yaml"
+    path.write_text(
+        f"""\
+store: sqlite:///{folder}/cliffwatch.db
+providers: {{lab: {{kind: openai, base_url: {lab.openai_url}, free: true, concurrency: 8}}}}
+judge: {{provider: lab, model: lab-judge, anchors: {NAME}}}
+targets: {{support-bot: {{subject: {{provider: lab, model: lab-support}}, suites: [lab-support]}}}}
+http: {{port: 0}}
+"""
+    )
+    return path
+
+
+async def one_day(house: House, clock: Clock) -> Run:
+    run = ensure_run(house, "judge", NAME, clock.at)
+    clock.forward(hours=1)
+    assert await execute_run(house, run.id, at_once=True) is not None
+    clock.forward(hours=23)
+    return house.store.get_run(run.id)
+
+
+def agreement(house: House, run: Run) -> float:
+    share = house.store.summaries([run.id])[run.id].pass_ratio
+    assert share is not None
+    return share
+
+
+async def test_another_model_under_the_judges_name_is_a_ticket_on_the_judge(
+    tmp_path: Path, lab_server: LabServer
+) -> None:
+    clock = Clock(NOON.replace(hour=0))
+    async with house_of(configure(tmp_path, lab_server), clock) as house:
+        open_capture(house, "judge", NAME, clock.at, clock.at + timedelta(days=DAYS), at_once=False)
+        for _ in range(DAYS):
+            assert abs(agreement(house, await one_day(house, clock)) - AGREED / 30) < (SLACK + 0.5) / 30
+        house.store.close_due_baselines(clock.at)
+        (captured,) = house.store.baselines("judge", NAME, BaselineStatus.CAPTURED)
+        house.store.approve(captured.id, "test", "the lab is healthy", clock.at)
+        await one_day(house, clock)
+        assert house.store.alarms() == []
+        assert len(house.store.findings("judge")) >= 2, "armed, and quiet"
+
+        with lab_server.fault("judge-replaced"):
+            for _ in range(2):
+                replaced = await one_day(house, clock)
+        assert agreement(house, replaced) < 0.7
+        told = next(one for one in house.store.alarms("judge") if one.signal == "negative_flips")
+        assert (told.severity, told.state) == (Severity.TICKET, AlarmState.CONFIRMED)
+        assert {one.severity for one in house.store.alarms()} == {Severity.TICKET}
+        (finding,) = house.store.findings("judge", run_id=told.raised_run_id, signal="negative_flips")
+        assert finding.exhibits
+        assert "<reply>" in finding.exhibits[0].prompt, "the labelled answer stands beside both verdicts"
+        assert recompute(house.store).differences == []
