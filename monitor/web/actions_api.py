@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.errors import CliffwatchError, StoreError
 from monitor.records import Deed
+from monitor.web import models
 from monitor.web.gate import LONGEST_ID, LONGEST_WHY, Doing, Gate, address_of, known, status_of
 
 _BEARER: Final = HTTPBearer(auto_error=False, description="a person's token, as http.actions names it")
@@ -35,14 +36,8 @@ class Done(BaseModel):
     deed: Deed
 
 
-class Problem(BaseModel):
-    """What could not be done, and why."""
-
-    error: str
-
-
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
-    status: {"model": Problem, "description": meaning}
+    status: {"model": models.Problem, "description": meaning}
     for status, meaning in {
         401: "no token, or nobody's",
         403: "the configuration has no http.actions: the pages and the API only read",
