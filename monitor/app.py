@@ -25,6 +25,7 @@ from monitor.errors import CliffwatchError, ConfigError, CouldNotMeasure
 from monitor.export import Internals
 from monitor.identities import Identities
 from monitor.judge.similarity import Embedder
+from monitor.mailer import Mailer
 from monitor.records import PRODUCTION_SUITE, Arm, Run, Suite
 from monitor.selftests import SelfTests
 from monitor.settings import Settings
@@ -33,6 +34,9 @@ from monitor.suites import load_suite, suite_body
 
 if TYPE_CHECKING:
     from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+    from monitor.web.gate import Acting
+    from monitor.web.people import Tokens
 
 log = structlog.get_logger()
 
@@ -101,6 +105,12 @@ def ensure_run(house: House, target: str, suite: str, slot: datetime, *, schedul
     return house.store.ensure_run(target, suite, slot, seed, digest, next_at=now if late else slot, scheduled=scheduled)
 
 
+def _read_tokens(settings: Settings) -> "Tokens":
+    from monitor.web.people import read_tokens
+
+    return read_tokens(settings.http.actions)
+
+
 async def _close_after(house: House | None, tasks: Sequence[asyncio.Task[None]]) -> None:
     """Close a house's connections and threads when the runs that use it are over."""
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -124,7 +134,7 @@ class App:
         """(target, suite, whether it confirms) of the runs at work."""
         self._slots = asyncio.Semaphore(RUNS_AT_ONCE)
         self._closing: set[asyncio.Task[None]] = set()
-        self._chores: tuple[Chore, ...] = (SelfTests(), Identities())
+        self._chores: tuple[Chore, ...] = (SelfTests(), Identities(), Mailer())
         self._last_tick: float | None = None
         self._clock_started = monotonic()
         self._reload_lock = asyncio.Lock()
@@ -175,6 +185,7 @@ class App:
                 fixed = self.house.settings
                 if (settings.store, settings.http) != (fixed.store, fixed.http):
                     raise ConfigError(f"{self.config_path}: store and http cannot change at a reload; restart for that")
+                tokens = _read_tokens(settings)
                 house = await asyncio.to_thread(
                     build_house, settings, self.config_path.parent, self.store, self.internals
                 )
@@ -185,7 +196,7 @@ class App:
             # Runs in flight keep the house they began with; the next tick uses the new one.
             self._closing.add(closing := asyncio.create_task(_close_after(self.house, list(self._runs.values()))))
             closing.add_done_callback(self._closing.discard)
-            self.house = house
+            self.house, self._tokens = house, tokens
             self.internals.reloaded(ok=True, at=utcnow())
             self._start_clock(settings)
             log.info("reloaded", config=str(self.config_path))
@@ -296,12 +307,28 @@ class App:
         from monitor.web.server import Server
 
         assert self.store is not None
-        app = create_app(self.store, lambda: self.current, self.internals, self.health, self.reload)
+        app = create_app(
+            self.store, lambda: self.current, self.internals, self.health, self.reload, acting=self._acting(settings)
+        )
         self._server = Server(app, settings.http.host, settings.http.port)
         try:
             self.port = self.internals.port = await self._server.start()
         except OSError as error:
             raise ConfigError(f"{self.config_path}: http: {error.strerror}; give another http.port") from error
+
+    def _acting(self, settings: Settings) -> "Acting | None":
+        """What people may do through the pages; ``None`` where the configuration names nobody. Raises ConfigError."""
+        from monitor.deeds import Deeds
+        from monitor.web.gate import Acting
+
+        if not settings.http.actions:
+            return None
+        self._tokens = _read_tokens(settings)
+        return Acting(Deeds(self._house_now), lambda: self._tokens)
+
+    def _house_now(self) -> House:
+        assert self.house is not None
+        return self.house
 
     @property
     def current(self) -> Settings:

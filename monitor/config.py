@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from monitor import config_checks, config_http, config_targets
+from monitor import config_checks, config_email, config_http, config_targets
 from monitor.anchors import as_target
 from monitor.config_checks import Checks
 from monitor.errors import ConfigError
@@ -23,6 +23,7 @@ from monitor.records import JUDGE_TARGET, Suite
 from monitor.settings import (
     ActionToken,
     DeclaredAdapter,
+    Email,
     Embeddings,
     Endpoint,
     Judge,
@@ -79,6 +80,8 @@ def check(path: Path, environ: Mapping[str, str] | None = None, installed: Insta
     )
     config_checks.run(checks)
     config_targets.run(checks)
+    config_email.run(checks)
+    config_http.run(checks)
     problems = [*document.problems, *problems, *checks.problems]
     warnings = in_order(checks.warnings)
     if problems:
@@ -127,6 +130,14 @@ def resolved(settings: Settings, folder: Path) -> Settings:
         source = found.source.model_copy(update={"path": str(at(found.source.path))})
         return found.model_copy(update={"source": source})
 
+    def mail(found: Email) -> Email:
+        paths = {key: getattr(found.smtp, key) for key in ("ca_file", "password_file")}
+        smtp = found.smtp.model_copy(update={key: at(path) for key, path in paths.items() if path})
+        return found.model_copy(update={"smtp": smtp})
+
+    def person(found: ActionToken) -> ActionToken:
+        return found.model_copy(update={"token_file": at(found.token_file)}) if found.token_file else found
+
     def target(found: Target) -> Target:
         return found.model_copy(
             update={
@@ -139,6 +150,10 @@ def resolved(settings: Settings, folder: Path) -> Settings:
             }
         )
 
+    judge = endpoint(settings.judge) if settings.judge else None
+    if judge is not None and judge.anchors is not None and is_path(str(judge.anchors)):
+        judge = judge.model_copy(update={"anchors": at(judge.anchors)})
+    implied = {JUDGE_TARGET: as_target(judge)} if judge is not None and judge.anchors is not None else {}
     return settings.model_copy(
         update={
             "store": config_checks.absolute_store(settings.store, folder),
@@ -148,14 +163,11 @@ def resolved(settings: Settings, folder: Path) -> Settings:
                 update={"actions": {name: person(found) for name, found in settings.http.actions.items()}}
             ),
             "embeddings": model(settings.embeddings) if settings.embeddings else None,
-            "targets": {name: target(found) for name, found in settings.targets.items()},
+            "email": mail(settings.email) if settings.email else None,
+            "targets": {name: target(found) for name, found in settings.targets.items()} | implied,
         }
     )
 
-    judge = endpoint(settings.judge) if settings.judge else None
-    if judge is not None and judge.anchors is not None and is_path(str(judge.anchors)):
-        judge = judge.model_copy(update={"anchors": at(judge.anchors)})
-    implied = {JUDGE_TARGET: as_target(judge)} if judge is not None and judge.anchors is not None else {}
 
 def _installed(module: str) -> bool:
     return importlib.util.find_spec(module) is not None

@@ -6,7 +6,7 @@ documentation: the published JSON Schema and ``docs/config.md`` are made from th
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -163,6 +163,10 @@ class Alarms(Section):
     false_pages_per_target_year: float = Field(0.1, gt=0, le=365, description="promised upper rate of false pages")
 
 
+LEAST_TOKEN: Final = 32
+"""Characters of a person's token: what ``openssl rand -hex 16`` writes."""
+
+
 class ActionToken(Section):
     """Where one person's token is kept."""
 
@@ -206,7 +210,10 @@ class Email(Section):
     to: tuple[str, ...] = Field(min_length=1, description="addresses that it goes to")
     sender: str = Field("cliffwatch@localhost", description="address that it comes from")
     smtp: Smtp
-    every: str = Field("weekly mon 08:00", description="'daily', 'every N days' or 'weekly DAY HH:MM'")
+    every: str = Field(
+        "weekly mon 08:00",
+        description="'daily', 'every N days' or 'weekly DAY HH:MM' ('weekly' may be left out), in schedule.timezone",
+    )
 
 
 class Settings(Section):
