@@ -147,6 +147,6 @@ def _shards(index: Mapping[str, Any]) -> list[str]:
     weights = index.get("weight_map")
     names = sorted({name for name in weights.values() if isinstance(name, str)}) if isinstance(weights, dict) else []
     # A shard is a file beside the index, whatever the index says.
-    if not names or len(names) > MOST_SHARDS or any(name != Path(name).name for name in names):
+    if not names or len(names) > MOST_SHARDS or any(not name or name != Path(name).name for name in names):
         raise BadFileError("model.safetensors.index.json names no shards beside it")
     return names

@@ -186,7 +186,8 @@ class AnthropicWire:
 
     def models(self, entries: list[dict[str, Any]]) -> dict[str, Any]:
         """The body of ``/v1/models``."""
-        return {"data": entries, "has_more": False, "first_id": entries[0]["id"], "last_id": entries[-1]["id"]}
+        ids = [entry["id"] for entry in entries] or [None]
+        return {"data": entries, "has_more": False, "first_id": ids[0], "last_id": ids[-1]}
 
 
 def _served(name: str) -> Served:
