@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from monitor import __version__
+from monitor.cli_identify import identify
 from monitor.cli_report import report
 from monitor.errors import CliffwatchError, CouldNotMeasure, UsageError
 from monitor.lab.cli import app as lab_app
@@ -434,6 +435,7 @@ def calibrate(
         raise CouldNotMeasure("\n".join(without))
 
 
+app.command()(identify)
 app.command()(report)
 
 
