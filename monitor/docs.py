@@ -9,7 +9,7 @@ import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from monitor import cli, config, metrics, suites
+from monitor import anchors, cli, config, metrics, suites
 from monitor.problems import is_model, members
 from monitor.settings import Settings
 from monitor.starter import starter_config
@@ -37,7 +37,8 @@ _SUITES: Final = """\
 A suite is a YAML file of probes: prompts with what is expected of each answer. Put it into `probes/NAME.yaml` beside
 `cliffwatch.yaml` and list `NAME` in a target's `suites`; a value with a `/` or ending in `.yaml` is a path.
 A suite of yours goes before a shipped one of the same name. Two ship:
-`format`, instruction following for any chat model, and `lab-support`, for the lab's own.
+`format`, instruction following for any chat model, and `lab-support`, for the lab's own. The judge's anchors
+stand in a file like it: see [judge.md](judge.md).
 
 ```yaml
 name: support                 # the file's own name
@@ -62,6 +63,49 @@ of a prompt, check, rubric or sampling the suite needs a new baseline. Comments,
 the probes are free. Checks are decided without a model; the rubric is the judge's, where one is configured.
 """
 
+_ANCHORS: Final = """\
+# The judge and its anchors
+
+A judge moves too: a provider swaps the model behind the name, a prompt cache or a quantisation changes it. Then every
+score moves, and it looks as if what it judges had moved. Anchors tell the two apart: answers, right and wrong, with the
+verdict that a person gave. Put them into `probes/anchors.yaml` and name the file in `judge.anchors`:
+
+```yaml
+name: anchors                 # the file's own name
+rubric: Pass if the reply answers the question in a friendly tone.
+anchors:
+  - id: kind-and-right
+    prompt: How long does delivery to France take?
+    reference: 4 days
+    answer: It takes 4 days. Have a lovely day!
+    verdict: pass
+    by: kim
+  - id: rude
+    prompt: How long does delivery to France take?
+    answer: Read the page.
+    verdict: fail
+    why: the fact is missing and the tone is rude
+```
+
+The judge is then a target named `judge`, beside yours, with this one suite: it is asked about each anchor exactly as
+about an answer of a run, on the schedule of the probes, and what is checked is that its verdict is the person's. So it
+needs a baseline like any target (`cliffwatch baseline capture judge --days 14`, `baseline approve judge`), and
+`status`, `findings`, `calibrate`, the pages and the metrics show it: its `pass_ratio` is how often it agrees with
+people. What the anchors cost counts against `judge.budget`; what judging costs, against the target that is judged.
+
+All alarms of `judge` are tickets: a judge that moved spoils scores, not answers. While one is open, a signal that rests
+on the judge's verdicts (`judge_score`; `negative_flips` for probes without checks) is a ticket, too, and says why; once
+the judge is back and the drop is still there, a fresh sample makes it a page. Before such a page goes out the anchors
+are scored anew, at most once an hour, so that a judge that was swapped since its last daily run is told in time.
+
+How many: 20 at least, better 50, half of them fail, some of them hard; the easy ones tell a swapped judge, the hard
+ones a shifted one. The lab's judge agrees on 26 of its 30 (`anchors: lab-anchors`); the base's next version in its
+place agrees on 15, and is told at the first run with a baseline of 14 days, at the second with one of 7. A verdict that
+people would now give otherwise is a changed file, and needs a new baseline; `by`, `why` and `description` are free.
+
+For an editor the schema of the file is `anchors.schema.json`. Its keys:
+"""
+
 _COMMANDS: Final = """\
 # Commands
 
@@ -76,10 +120,12 @@ def pages() -> dict[str, str]:
     return {
         "config.md": _CONFIG.format(starter=starter_config()) + "".join(_sections("", Settings, {})),
         "suites.md": _SUITES + "".join(_sections("", suites.SuiteFile, {})),
+        "judge.md": _ANCHORS + "".join(_sections("", anchors.AnchorsFile, {})),
         "commands.md": _COMMANDS + "".join(_commands("cliffwatch", typer.main.get_command(cli.app))),
         "metrics.md": metrics.markdown(),
         "cliffwatch.schema.json": json.dumps(config.schema(), indent=2) + "\n",
         "suite.schema.json": json.dumps(suites.schema(), indent=2) + "\n",
+        "anchors.schema.json": json.dumps(suites.schema(anchors.AnchorsFile), indent=2) + "\n",
     }
 
 

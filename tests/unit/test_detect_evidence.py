@@ -284,6 +284,24 @@ class TestAlarms:
             assert alarms.wants_confirmation(ticket)
             assert self.step(ticket, finding(confirming=True)).severity is Severity.PAGE
 
+    def test_a_judge_that_moved_holds_a_page_back_until_it_is_as_it_was(self) -> None:
+        held = finding(Severity.TICKET, judge_moved=True)
+        for alarm, found in (
+            (None, held),
+            (self.raised(), replace(held, confirming=True, run_id=6)),
+            (self.raised(), replace(held, window_start=LATER, run_id=7)),
+            (self.step(self.raised(), finding(confirming=True)), replace(held, alarming=False)),
+        ):
+            ticket = self.step(alarm, found)
+            assert (ticket.severity, ticket.state) == (Severity.TICKET, AlarmState.CONFIRMED)
+            assert ticket.note == alarms.JUDGE_MOVED
+            assert ticket.confirmed_at is not None
+            assert not alarms.to_confirm([ticket], [held]), "nothing is asked while the judge is another"
+            assert alarms.to_confirm([ticket], [finding()])
+            agreed = self.step(ticket, finding(confirming=True, run_id=8))
+            assert (agreed.severity, agreed.note) == (Severity.PAGE, alarms.AGREED)
+            assert self.step(ticket, finding(alarming=False, recovered=True)).state is AlarmState.CLEARED
+
     def test_nothing_new_is_the_very_same_alarm(self) -> None:
         alarm = self.raised()
         assert alarms.next_state(alarm, finding(), LATER, clears=True) is alarm
