@@ -4,10 +4,9 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from monitor.records import Arm, Baseline, GradedAnswer, Message
-from monitor.web.views import Readings
+from monitor.records import Arm, Baseline, BaselineStatus, GradedAnswer, Message, Probe
 
 PER_PAGE: Final = 50
 """Probes on one page."""
@@ -18,6 +17,18 @@ BASES: Final = 2
 
 TEXT: Final = 4_000
 """Characters shown of one answer."""
+
+
+class Readings(Protocol):
+    """What the page reads of the store."""
+
+    def baseline(self, baseline_id: int) -> Baseline: ...
+    def baselines(
+        self, target: str | None = None, suite: str | None = None, status: BaselineStatus | None = None
+    ) -> list[Baseline]: ...
+    def answers(self, run_ids: Sequence[int]) -> list[GradedAnswer]: ...
+    def suite_body(self, suite_digest: str) -> str | None: ...
+    def production_inputs(self, run_id: int) -> list[Probe]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +64,9 @@ def sheets(store: Readings, baseline: Baseline) -> list[Sheet]:
     found: dict[str, dict[Arm, list[GradedAnswer]]] = defaultdict(lambda: {Arm.SUBJECT: [], Arm.BASE: []})
     for answer in store.answers(baseline.run_ids):
         found[answer.probe][answer.arm].append(answer)
-    prompts = _prompts(store, baseline)
-    ordered = [*(probe for probe in prompts if probe in found), *(probe for probe in found if probe not in prompts)]
-    return [_sheet(probe, prompts.get(probe), found[probe][Arm.SUBJECT], found[probe][Arm.BASE]) for probe in ordered]
+    asked = prompts(store, baseline)
+    ordered = [*(probe for probe in asked if probe in found), *(probe for probe in found if probe not in asked)]
+    return [_sheet(probe, asked.get(probe), found[probe][Arm.SUBJECT], found[probe][Arm.BASE]) for probe in ordered]
 
 
 def _sheet(probe: str, prompt: str | None, subject: Sequence[GradedAnswer], base: Sequence[GradedAnswer]) -> Sheet:
@@ -83,14 +94,15 @@ def _means(answers: Iterable[GradedAnswer]) -> dict[str, float]:
     return {grader: sum(values) / len(values) for grader, values in sorted(scores.items())}
 
 
-def _prompts(store: Readings, baseline: Baseline) -> dict[str, str]:
-    """Probe id -> prompt, from the suite as it was asked, or from the runs' sampled inputs."""
+def prompts(store: Readings, baseline: Baseline, run_id: int | None = None) -> dict[str, str]:
+    """Probe id -> prompt, from the suite as it was asked, or from the inputs sampled by its runs and by ``run_id``."""
     body = store.suite_body(baseline.suite_digest)
     if body is not None:
         probes = _read(body)
-        return {str(probe["id"]): _prompt([Message(**one) for one in probe["messages"]]) for probe in probes}
-    sampled = (probe for run_id in baseline.run_ids for probe in store.production_inputs(run_id))
-    return {probe.id: _prompt(probe.messages) for probe in sampled}
+        return {str(probe["id"]): said([Message(**one) for one in probe["messages"]]) for probe in probes}
+    run_ids = [*baseline.run_ids, *([] if run_id is None else [run_id])]
+    sampled = (probe for one in run_ids for probe in store.production_inputs(one))
+    return {probe.id: said(probe.messages) for probe in sampled}
 
 
 def _read(body: str) -> list[dict[str, Any]]:
@@ -98,9 +110,9 @@ def _read(body: str) -> list[dict[str, Any]]:
     return probes
 
 
-def _prompt(messages: Sequence[Message]) -> str:
+def said(messages: Sequence[Message]) -> str:
     """What was said, without the system prompt that all probes share; who said it, where it is a conversation."""
-    said = [message for message in messages if message.role != "system"]
-    if len(said) == 1:
-        return said[0].content
-    return "\n".join(f"{message.role}: {message.content}" for message in said)
+    spoken = [message for message in messages if message.role != "system"]
+    if len(spoken) == 1:
+        return spoken[0].content
+    return "\n".join(f"{message.role}: {message.content}" for message in spoken)

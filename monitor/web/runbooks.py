@@ -19,18 +19,25 @@ def names() -> list[str]:
     return sorted(path.stem for path in folder().glob("*.md"))
 
 
-def page(name: str) -> tuple[str, Markup] | None:
-    """A runbook's title and body; ``None`` when there is none of that name."""
+def text(name: str) -> str | None:
+    """A runbook as it is written; ``None`` when there is none of that name."""
     if not NAME.fullmatch(name) or name not in names():
         return None
-    text = (folder() / f"{name}.md").read_text(encoding="utf-8")
-    title, _, body = text.partition("\n")
+    return (folder() / f"{name}.md").read_text(encoding="utf-8")
+
+
+def page(name: str) -> tuple[str, Markup] | None:
+    """A runbook's title and body; ``None`` when there is none of that name."""
+    found = text(name)
+    if found is None:
+        return None
+    title, _, body = found.partition("\n")
     return title.removeprefix("# ").strip(), Markup("\n").join(_blocks(body))
 
 
-def _blocks(text: str) -> list[Markup]:
+def _blocks(written: str) -> list[Markup]:
     blocks = []
-    for block in re.split(r"\n\s*\n", text.strip()):
+    for block in re.split(r"\n\s*\n", written.strip()):
         if block.startswith("## "):
             heading, _, rest = block.partition("\n")
             blocks.append(Markup("<h2>{}</h2>").format(heading[3:]))
@@ -45,8 +52,8 @@ def _blocks(text: str) -> list[Markup]:
     return blocks
 
 
-def _inline(text: str) -> Markup:
-    pieces = re.split(r"`([^`]+)`", " ".join(text.split()))
+def _inline(written: str) -> Markup:
+    pieces = re.split(r"`([^`]+)`", " ".join(written.split()))
     return Markup("").join(
         Markup("<code>{}</code>").format(piece) if index % 2 else escape(piece) for index, piece in enumerate(pieces)
     )

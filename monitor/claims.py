@@ -1,0 +1,263 @@
+"""A finding as one claim that a person can act on: what changed, since when, how bad, how sure, whose fault, what now.
+
+The page and the terminal say the same. ``claim`` is pure; ``claim_of`` reads what it needs from the store.
+"""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from monitor.records import (
+    PRODUCTION_SUITE,
+    Alarm,
+    AlarmState,
+    Arm,
+    Finding,
+    IdentityCheck,
+    Point,
+    Severity,
+)
+from monitor.words import NO_EVIDENCE_LOG10, alarm_state, cleared, power, state_of
+
+JUDGE_TARGET: Final = "judge"
+"""The implied target whose runs hold the judge against people's verdicts."""
+
+RUNBOOKS: Final[Mapping[str, str]] = {
+    "adapter_loss": "CliffwatchFineTuneLost",
+    "base_match": "CliffwatchFineTuneLost",
+    "canaries": "CliffwatchFineTuneLost",
+    "judge_score": "CliffwatchScoreDrop",
+    "negative_flips": "CliffwatchNegativeFlips",
+    "length": "CliffwatchLengthShift",
+    "distribution": "CliffwatchDistributionShift",
+    "logprobs": "CliffwatchDistributionShift",
+    "border": "CliffwatchDistributionShift",
+    "contract": "CliffwatchContractChanged",
+}
+"""Signal -> the alert it raises, which is its runbook's name."""
+
+HISTORY: Final = timedelta(days=90)
+"""How far back the beginning of a change is looked for."""
+
+FINE_TUNE: Final = frozenset({"adapter_loss", "base_match", "canaries"})
+ANSWERS: Final = frozenset(RUNBOOKS) - {"judge_score", "contract"}
+"""Signals that read the answers themselves, without a judge."""
+
+_SENTENCE_END: Final = re.compile(r"(?<!e\.g)\. (?=[A-Z])")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One finding in words. A part that has nothing to say is empty."""
+
+    sentence: str
+    """What changed, since when and how bad: the whole claim."""
+    since: str
+    sure: str
+    suspect: str
+    """``the model``, ``the judge``, ``the inputs``, ``your own configuration``, ``what is served`` or nothing."""
+    why: str
+    """Why it is suspected, and what else could be."""
+    now: str
+    """What to do."""
+    runbook: str | None
+    """The alert whose runbook says more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What else is known about the time of a finding."""
+
+    history: Sequence[Point] = ()
+    """The signal's verdicts, oldest first."""
+    alarm: Alarm | None = None
+    moved: Collection[str] = ()
+    """Other signals of the same run that alarm or are worth a look."""
+    contract: Collection[str] = ()
+    """Parts of the contract that are new in this run: ``model id``, ``prompt tokens`` ..."""
+    mismatches: Sequence[IdentityCheck] = ()
+    judge_drifted: bool = False
+    lost: float = 0.0
+    """Share of the run's questions without a usable answer."""
+
+
+def claim(finding: Finding, beside: Beside) -> Claim:
+    """The finding in words; what it says of others is as good as ``beside``."""
+    state = state_of(finding)
+    if state == "quiet":
+        return Claim(finding.summary, "", _sure(finding, None), "", "", "", None)
+    what, numbers, advice = parts(finding.summary)
+    first, before = beginning(finding, beside.history)
+    not_yet = "" if before is None else f" (not yet on {_at(before)})"
+    sentence = f"{what} since {_at(first)}{not_yet}{f': {numbers}' if numbers else ''}."
+    if state == "look":
+        sentence = f"Worth a look, and no alarm: {sentence}"
+    suspect, why = _suspect(finding, beside)
+    runbook = "CliffwatchJudgeDrift" if finding.target == JUDGE_TARGET else RUNBOOKS.get(finding.signal)
+    return Claim(
+        sentence,
+        _since(first, before),
+        _sure(finding, beside.alarm),
+        suspect,
+        why,
+        _to_do(finding, beside.alarm, advice),
+        runbook,
+    )
+
+
+def parts(summary: str) -> tuple[str, str, str]:
+    """A summary's claim, its numbers, and what it advises; ``Below the line, but worth a look`` is left out.
+
+    >>> parts("Answers of bot are longer by 40%: 51 characters, 36 in the baseline. Look for a new prompt.")
+    ('Answers of bot are longer by 40%', '51 characters, 36 in the baseline', 'Look for a new prompt.')
+    """
+    head, _, rest = summary.partition(": ")
+    if head.endswith("but worth a look"):
+        summary = rest[:1].upper() + rest[1:] if rest.startswith(("answers ", "the ", "at ", "for ")) else rest
+    first, *others = _SENTENCE_END.split(summary.strip().removesuffix("."))
+    what, _, numbers = first.partition(": ")
+    return what, numbers, ". ".join(others) + "." if others else ""
+
+
+def _since(first: datetime, before: datetime | None) -> str:
+    if before is None:
+        return f"First seen {_at(first)}."
+    return f"First seen {_at(first)}; the look before, {_at(before)}, showed nothing. Look at what changed in between."
+
+
+def beginning(finding: Finding, history: Sequence[Point]) -> tuple[datetime, datetime | None]:
+    """When evidence of what the finding claims was first seen, and when the look before it was taken."""
+    up_to = next((place for place, one in enumerate(history) if one.run_id == finding.run_id), None)
+    if up_to is None:
+        return finding.window_end, None
+    first = up_to
+    while first and (history[first - 1].alarming or history[first - 1].evidence_log10 >= NO_EVIDENCE_LOG10):
+        first -= 1
+    return history[first].at, history[first - 1].at if first else None
+
+
+def _at(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
+
+
+def _sure(finding: Finding, alarm: Alarm | None) -> str:
+    if finding.evidence_log10 < NO_EVIDENCE_LOG10:
+        return f"No evidence of a change (it alarms at {power(finding.line_log10)})."
+    told = f"Evidence {power(finding.evidence_log10)} against chance; it alarms at {power(finding.line_log10)}."
+    return f"{told} {alarm_state(alarm)}" if alarm is not None and alarm.cleared_at is None else told
+
+
+def _to_do(finding: Finding, alarm: Alarm | None, advice: str) -> str:
+    if alarm is not None and alarm.cleared_at is not None:
+        return f"Nothing: {cleared(alarm)}."
+    if not finding.alarming:
+        return "Nothing yet: further looks add to the evidence or take from it. Read the answers if you have a minute."
+    told = advice or "Read the answers below: is it real?"
+    if alarm is not None and alarm.state is AlarmState.RAISED and alarm.severity is Severity.PAGE:
+        return f"Nobody is paged yet: a fresh sample is being asked. Meanwhile: {told}"
+    return told
+
+
+def _suspect(finding: Finding, beside: Beside) -> tuple[str, str]:
+    who, why = _likely(finding, beside)
+    if beside.lost >= 0.2:
+        why += (
+            f" {beside.lost:.0%} of the run's questions have no answer: there is an outage too; the finding reads only "
+            f"what was answered."
+        )
+    return who, why
+
+
+def _likely(finding: Finding, beside: Beside) -> tuple[str, str]:
+    if finding.target == JUDGE_TARGET:
+        return "the judge", "It no longer agrees with people's verdicts, so its scores of every target are in doubt."
+    if beside.mismatches:
+        one = beside.mismatches[0]
+        return "what is served", f"Identity check {one.check} fails: {one.expected} is expected, {one.found} was found."
+    if finding.signal == "judge_score":
+        return _judge_or_model(beside)
+    if "prompt tokens" in beside.contract:
+        return "your own configuration", (
+            "The same prompts count another number of tokens: a chat template, system prompt or tokenizer changed."
+        )
+    if {"model id", "fingerprint"} & set(beside.contract):
+        return "the model", "Replies name another model or build than in the baseline: it was replaced or updated."
+    if finding.suite == PRODUCTION_SUITE and finding.signal not in FINE_TUNE:
+        return "the inputs or the model", (
+            "These are production inputs, which change by themselves. If the suites of fixed probes are quiet, it is "
+            "the inputs."
+        )
+    same = "The questions are those of the baseline, so it is not the inputs"
+    if finding.signal in FINE_TUNE:
+        return "the model", f"{same}; the fine-tune is missing or not applied on at least part of the traffic."
+    return "the model", f"{same}: another version, prompt, sampling setting or precision is being served."
+
+
+def _judge_or_model(beside: Beside) -> tuple[str, str]:
+    if beside.judge_drifted:
+        return "the judge", "Its agreement with people's verdicts fell too (target judge): look there first."
+    others = sorted(set(beside.moved) & ANSWERS)
+    if others:
+        return "the model", f"Signals that ask no judge moved too ({', '.join(others)})."
+    return "the judge or the model", (
+        "Only the judge's score moved; what is measured without a judge holds. Read the answers that it failed."
+    )
+
+
+class Reads(Protocol):
+    """What a claim reads of the store."""
+
+    def series(
+        self, since: datetime, target: str | None = None, only: Collection[tuple[str, str, str]] | None = None
+    ) -> dict[tuple[str, str, str], list[Point]]: ...
+    def alarms(
+        self, target: str | None = None, suite: str | None = None, raised: bool | None = None, limit: int = 1000
+    ) -> list[Alarm]: ...
+    def finding_heads(
+        self, target: str | None = None, run_id: int | None = None, alarming: bool | None = None,
+        before: int | None = None, limit: int = 100,
+    ) -> list[tuple[int, Finding]]: ...  # fmt: skip
+    def identity_checks(self, target: str | None = None) -> list[IdentityCheck]: ...
+    def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]: ...
+
+
+def alarm_of(alarms: Sequence[Alarm], finding: Finding, at: datetime | None) -> Alarm | None:
+    """The alarm that was raised, or was being cleared, when the finding was reached (``at``)."""
+    for one in alarms:
+        if (one.suite, one.signal) == (finding.suite, finding.signal) and (
+            finding.run_id in (one.raised_run_id, one.confirmed_run_id, one.cleared_run_id)
+            or (at is not None and one.raised_at <= at and (one.cleared_at is None or at < one.cleared_at))
+        ):
+            return one
+    return None
+
+
+def beside_of(store: Reads, finding: Finding) -> Beside:
+    """What the store knows about the time of the finding."""
+    key = (finding.target, finding.suite, finding.signal)
+    history = store.series(finding.window_end - HISTORY, only=[key]).get(key, [])
+    at = next((point.at for point in history if point.run_id == finding.run_id), None)
+    heads = [one for _, one in store.finding_heads(run_id=finding.run_id) if one.signal != finding.signal]
+    contract = next((one for one in [finding, *heads] if one.signal == "contract"), None)
+    alarm = alarm_of(store.alarms(finding.target, finding.suite), finding, at)
+    over = alarm is not None and alarm.cleared_at is not None
+    return Beside(
+        history=history,
+        alarm=alarm,
+        moved=[one.signal for one in heads if state_of(one) != "quiet"],
+        contract=[] if contract is None else [name for name, score in contract.scores.items() if score > 0],
+        mismatches=[] if over else _mismatches(store, finding.target),
+        judge_drifted=not over and bool(store.alarms(JUDGE_TARGET, raised=True)),
+        lost=store.lost_shares([finding.run_id])[finding.run_id],
+    )
+
+
+def _mismatches(store: Reads, target: str) -> list[IdentityCheck]:
+    return [one for one in store.identity_checks(target) if not one.matches and one.arm is Arm.SUBJECT]
+
+
+def claim_of(store: Reads, finding: Finding) -> Claim:
+    """The finding in words, with what the store knows beside it."""
+    return claim(finding, beside_of(store, finding))

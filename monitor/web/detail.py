@@ -1,0 +1,133 @@
+"""One target as its page and its JSON show it: every signal with its history, money, what comes next, who did what."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Final, Protocol
+
+from monitor.records import (
+    Alarm,
+    Arm,
+    Baseline,
+    BaselineStatus,
+    Deed,
+    Finding,
+    IdentityCheck,
+    Point,
+    Retirement,
+    Rollback,
+    Run,
+    Spend,
+)
+from monitor.schedule import expression_of, next_slot
+from monitor.settings import Settings
+from monitor.web import fleet, pictures
+
+RUNS: Final = 30
+ALARMS: Final = 30
+DEEDS: Final = 20
+"""Newest shown of each."""
+
+
+class Readings(fleet.Readings, Protocol):
+    """What the page reads of the store."""
+
+    def latest_findings(
+        self, target: str | None = None, suite: str | None = None, *, exhibits: bool = True
+    ) -> list[Finding]: ...
+    def baselines(
+        self, target: str | None = None, suite: str | None = None, status: BaselineStatus | None = None
+    ) -> list[Baseline]: ...
+    def runs(self, target: str | None = None, suite: str | None = None, limit: int = 100) -> list[Run]: ...
+    def spent(self, target: str, day: date) -> Spend: ...
+    def identity_checks(self, target: str | None = None) -> list[IdentityCheck]: ...
+    def retirements(self, target: str | None = None) -> list[Retirement]: ...
+    def rollback(self, target: str | None = None) -> list[Rollback]: ...
+    def deeds(self, target: str | None = None, limit: int = 100) -> list[Deed]: ...
+    def finding_heads(
+        self, target: str | None = None, run_id: int | None = None, alarming: bool | None = None,
+        before: int | None = None, limit: int = 100,
+    ) -> list[tuple[int, Finding]]: ...  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One signal of one suite, with its last 30 days."""
+
+    finding: Finding
+    points: tuple[Point, ...]
+    evidence: pictures.Picture | None
+    effect: pictures.Picture | None
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """One suite of the target."""
+
+    watch: fleet.Watch
+    baseline: Baseline | None
+    signals: tuple[Signal, ...]
+    next_at: datetime
+    """When its next scheduled run begins."""
+    open_run: Run | None
+    """The run that is due, asked or waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    suites: tuple[Suite, ...]
+    baselines: tuple[Baseline, ...]
+    runs: tuple[Run, ...]
+    alarms: tuple[Alarm, ...]
+    spent: Spend
+    identity: tuple[IdentityCheck, ...]
+    retirements: tuple[Retirement, ...]
+    rollback: Rollback | None
+    deeds: tuple[Deed, ...]
+
+
+def detail(store: Readings, settings: Settings, now: datetime, shares: fleet.Shares, target: str) -> Detail:
+    """Everything about one configured target."""
+    found = store.baselines(target)
+    runs = store.runs(target, limit=RUNS)
+    findings = store.latest_findings(target, exhibits=False)
+    series = store.series(now - fleet.DAYS, target)
+    watches = fleet.watches(store, settings, now, shares, target)
+    return Detail(
+        suites=tuple(_suite(watch, found, findings, series, runs, settings, now) for watch in watches),
+        baselines=tuple(found),
+        runs=tuple(runs),
+        alarms=tuple(store.alarms(target, limit=ALARMS)),
+        spent=store.spent(target, now.astimezone(UTC).date()),
+        identity=tuple(store.identity_checks(target)),
+        retirements=tuple(store.retirements(target)),
+        rollback=next(iter(store.rollback(target)), None),
+        deeds=tuple(store.deeds(target, DEEDS)),
+    )
+
+
+def _suite(
+    watch: fleet.Watch, baselines: Sequence[Baseline], findings: Collection[Finding],
+    series: Mapping[fleet.SeriesKey, Sequence[Point]], runs: Sequence[Run], settings: Settings, now: datetime,
+) -> Suite:  # fmt: skip
+    mine = fleet.by_rank([one for one in findings if one.suite == watch.suite])
+    return Suite(
+        watch=watch,
+        baseline=next((one for one in baselines if one.id == watch.baseline_id), None),
+        signals=tuple(_signal(one, series.get((one.target, one.suite, one.signal), ()), now) for one in mine),
+        next_at=next_slot(expression_of(settings.schedule, watch.suite), settings.schedule, now),
+        open_run=next((run for run in runs if run.suite == watch.suite and run.status != "done"), None),
+    )
+
+
+def _signal(finding: Finding, points: Sequence[Point], now: datetime) -> Signal:
+    start = now - fleet.DAYS
+    return Signal(
+        finding, tuple(points), pictures.evidence_picture(points, start, now),
+        pictures.effect_picture(points, finding.signal, start, now),
+    )  # fmt: skip
+
+
+def mismatched(checks: Sequence[IdentityCheck]) -> list[IdentityCheck]:
+    """The checks that fail, the subject's first."""
+    return sorted((one for one in checks if not one.matches), key=lambda one: one.arm is not Arm.SUBJECT)

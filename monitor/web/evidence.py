@@ -1,0 +1,212 @@
+"""A finding's page: which finding a link means, the claim, and the answers side by side."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from difflib import SequenceMatcher
+from typing import Final, Literal, Protocol
+
+from monitor import claims
+from monitor.errors import CliffwatchError, StoreError
+from monitor.records import Alarm, Arm, Exhibit, Finding, GradedAnswer
+from monitor.web import baselines, pictures
+
+RECENT: Final = timedelta(days=7)
+"""How long after it cleared an alarm's link still leads to what it was about."""
+
+DIFF_WORDS: Final = 1_500
+"""Longer answers are shown without marks: a word diff is quadratic."""
+
+ALIKE: Final = 0.5
+"""Share of two answers that must be the same for the rest to be marked: all marked is nothing marked."""
+
+PER_PAGE: Final = 20
+"""Answers on one page."""
+
+FOLDED: Final = 1_200
+"""Characters of an answer over which it is folded."""
+
+LONGEST: Final = 20_000
+"""Characters of an answer that a page shows at all; its JSON has the rest."""
+
+Sort = Literal["weight", "probe"]
+Show = Literal["telling", "all"]
+
+
+class Readings(claims.Reads, baselines.Readings, Protocol):
+    """What the page reads of the store."""
+
+    def latest_findings(
+        self, target: str | None = None, suite: str | None = None, *, exhibits: bool = True
+    ) -> list[Finding]: ...
+
+
+def evidence_of(store: Readings, target: str, signal: str, now: datetime) -> tuple[int, str] | None:
+    """The run and signal of the finding that a link from an alert means.
+
+    The raised alarm's newest; else the newest alarming one whose alarm cleared lately, for whoever comes late; else
+    the newest of the signal.
+    """
+    latest = [one for one in store.latest_findings(target, exhibits=False) if one.signal == signal]
+    alarms = [one for one in store.alarms(target) if one.signal == signal]
+    raised = {one.suite for one in alarms if one.cleared_at is None}
+    latest.sort(key=lambda one: (one.suite in raised, one.alarming, one.window_end), reverse=True)
+    if not any(one.suite in raised for one in latest):
+        over = [one for one in alarms if one.cleared_at is not None and now - one.cleared_at <= RECENT]
+        last = max(over, key=lambda one: one.cleared_at or now, default=None)
+        if last is not None:
+            return _last_alarming(store, last) or last.raised_run_id, signal
+    return (latest[0].run_id, latest[0].signal) if latest else None
+
+
+def _last_alarming(store: Readings, alarm: Alarm) -> int | None:
+    """The run of the alarm's last alarming verdict."""
+    key = (alarm.target, alarm.suite, alarm.signal)
+    points = store.series(alarm.raised_at, only=[key]).get(key, [])
+    during = [one.run_id for one in points if one.alarming and (alarm.cleared_at is None or one.at <= alarm.cleared_at)]
+    return during[-1] if during else None
+
+
+def newest_of(store: Readings, finding: Finding) -> Finding | None:
+    """The newest finding of the same series, if it is another."""
+    latest = store.latest_findings(finding.target, finding.suite, exhibits=False)
+    return next((one for one in latest if one.signal == finding.signal and one.run_id != finding.run_id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A finding with all that its page says of it."""
+
+    finding: Finding
+    claim: claims.Claim
+    alarm: Alarm | None
+    lost: float
+    interval: pictures.Interval | None
+    timeline: pictures.Timeline | None
+
+
+def told(store: Readings, finding: Finding, now: datetime) -> Told:
+    beside = claims.beside_of(store, finding)
+    key = (finding.target, finding.suite, finding.signal)
+    history = beside.history
+    until = history[-1].at if history else finding.window_end
+    later = store.series(until, only=[key]).get(key, [])
+    points = [*history, *(one for one in later if history and one.run_id != history[-1].run_id)]
+    alarms = [one for one in store.alarms(finding.target, finding.suite) if one.signal == finding.signal]
+    return Told(
+        finding, claims.claim(finding, beside), beside.alarm, beside.lost, pictures.interval(finding),
+        pictures.timeline(points, finding.signal, alarms, now),
+    )  # fmt: skip
+
+
+Piece = tuple[str, bool]
+"""Text, and whether it is only on this side."""
+
+
+def marked(before: str, after: str) -> tuple[list[Piece], list[Piece]]:
+    """Both texts in pieces, with what only one of them has marked, word by word, where they are mostly the same."""
+    left, right = re.findall(r"\s+|\w+|[^\w\s]", before), re.findall(r"\s+|\w+|[^\w\s]", after)
+    if len(left) + len(right) > 2 * DIFF_WORDS or before == after:
+        return [(before, False)], [(after, False)]
+    matcher = SequenceMatcher(None, left, right, autojunk=False)
+    same = sum(len("".join(left[block.a : block.a + block.size])) for block in matcher.get_matching_blocks())
+    if 2 * same < ALIKE * (len(before) + len(after)):
+        return [(before, False)], [(after, False)]
+    pieces: tuple[list[Piece], list[Piece]] = ([], [])
+    for tag, a, b, c, d in matcher.get_opcodes():
+        for side, words in zip(pieces, (left[a:b], right[c:d]), strict=True):
+            if words:
+                side.append(("".join(words), tag != "equal"))
+    return pieces
+
+
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    exhibit: Exhibit
+    baseline: list[Piece]
+    now: list[Piece]
+    same_as_base: bool
+    same_as_baseline: bool
+
+
+def side_by_side(exhibits: Iterable[Exhibit]) -> list[SideBySide]:
+    return [
+        SideBySide(
+            one, *(marked(one.baseline, one.now) if len(one.baseline) + len(one.now) <= 2 * LONGEST else
+                   ([(one.baseline[:LONGEST], False)], [(one.now[:LONGEST], False)])),
+            same_as_base=one.base is not None and one.now == one.base, same_as_baseline=one.now == one.baseline,
+        )
+        for one in exhibits
+    ]  # fmt: skip
+
+
+def ordered(exhibits: Sequence[Exhibit], sort: Sort) -> list[Exhibit]:
+    """By how much each tells, or by probe."""
+    if sort == "probe":
+        return sorted(exhibits, key=lambda one: one.probe)
+    return sorted(exhibits, key=lambda one: (-one.weight, one.probe))
+
+
+def every_answer(store: Readings, finding: Finding) -> list[Exhibit]:
+    """All probes of the finding's run, each with the answer that is least like the baseline's.
+
+    Those that the finding shows keep their place in front; the weight of the others is the share of words, 0 to 1,
+    that the answer does not have in common with the nearest of the baseline.
+    """
+    shown = {one.probe: one for one in finding.exhibits}
+    now = _texts(store.answers([finding.run_id]))
+    then, prompts = _baseline(store, finding)
+    others = [
+        _exhibit(probe, arms, then.get(probe, {}), prompts.get(probe, ""))
+        for probe, arms in now.items()
+        if probe not in shown and arms.get(Arm.SUBJECT)
+    ]
+    return [*finding.exhibits, *sorted(others, key=lambda one: (-one.weight, one.probe))]
+
+
+Texts = dict[str, dict[Arm, Counter[str]]]
+"""Probe -> arm -> its texts, counted."""
+
+
+def _texts(answers: Iterable[GradedAnswer]) -> Texts:
+    found: Texts = defaultdict(lambda: defaultdict(Counter))
+    for one in answers:
+        found[one.probe][one.arm][one.text] += 1
+    return found
+
+
+def _baseline(store: Readings, finding: Finding) -> tuple[Texts, Mapping[str, str]]:
+    """The baseline's answers and the prompts; nothing where it is gone."""
+    try:
+        baseline = store.baseline(finding.baseline_id)
+    except StoreError:
+        raise
+    except CliffwatchError:
+        return {}, {}
+    return _texts(store.answers(baseline.run_ids)), baselines.prompts(store, baseline, finding.run_id)
+
+
+def _exhibit(probe: str, now: Mapping[Arm, Counter[str]], then: Mapping[Arm, Counter[str]], prompt: str) -> Exhibit:
+    before = then.get(Arm.SUBJECT, Counter())
+    answer, weight = max(((text, _unlike(text, before)) for text in now[Arm.SUBJECT]), key=lambda one: one[1])
+    base = now.get(Arm.BASE) or then.get(Arm.BASE) or Counter()
+    return Exhibit(probe, prompt, _usual(before) or "", answer, _usual(base), weight)
+
+
+def _usual(texts: Counter[str]) -> str | None:
+    return texts.most_common(1)[0][0] if texts else None
+
+
+def _unlike(text: str, others: Counter[str]) -> float:
+    """Share of words not in common with the nearest of the others; 1 where there is none."""
+    if text in others:
+        return 0.0
+    mine = Counter(text.split())
+    return min((_distance(mine, Counter(other.split())) for other in others), default=1.0)
+
+
+def _distance(one: Counter[str], other: Counter[str]) -> float:
+    total = (one | other).total()
+    return 1.0 - (one & other).total() / total if total else 0.0

@@ -1,0 +1,274 @@
+"""Which of a thousand targets needs somebody: every target with its worst, and a list of them to leaf through."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from monitor.records import Alarm, Finding, Point, Stream
+from monitor.schedule import interval_seconds
+from monitor.settings import Settings, Target
+from monitor.web import pictures
+from monitor.web.views import PARTLY, counted
+from monitor.words import TITLES
+
+PER_PAGE: Final = 100
+"""Targets on one page."""
+
+ALARMS_SHOWN: Final = 20
+"""Open alarms above the list; the list has them all."""
+
+DAYS: Final = timedelta(days=30)
+"""What the small pictures show."""
+
+STATES: Final[Mapping[str, str]] = {
+    "page": "page",
+    "ticket": "ticket",
+    "unmeasured": "not measured",
+    "late": "late",
+    "partly": "partly measured",
+    "suite-changed": "suite changed",
+    "to-approve": "to approve",
+    "not-armed": "not armed",
+    "capturing": "capturing",
+    "quiet": "quiet",
+}
+"""A target's state as it stands in an address -> in words; what needs somebody first."""
+
+BASELINE_STATES: Final[Mapping[str, str]] = {"approved": "armed", "captured": "to approve", "capturing": "capturing"}
+
+SeriesKey = tuple[str, str, str]
+
+
+class Readings(Protocol):
+    """What the list reads of the store."""
+
+    def streams(self, target: str | None = None) -> list[Stream]: ...
+    def alarms(
+        self, target: str | None = None, suite: str | None = None, raised: bool | None = None, limit: int = 1000
+    ) -> list[Alarm]: ...
+    def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]: ...
+    def latest_points(self, targets: Collection[str]) -> dict[SeriesKey, Point]: ...
+    def series(
+        self, since: datetime, target: str | None = None, only: Collection[SeriesKey] | None = None
+    ) -> dict[SeriesKey, list[Point]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One suite of one target."""
+
+    target: str
+    suite: str
+    armed: bool
+    state: str
+    """armed, suite changed (since the baseline), capturing, to approve, or not armed."""
+    baseline_id: int | None
+    """The approved one, else the newest that is not retired."""
+    last_success: datetime | None
+    """When a run last finished measured or partial."""
+    last_run_id: int | None
+    """The run that finished last."""
+    runs: int
+    """Finished runs."""
+    unmeasured: float | None
+    """Share of the last finished run's questions without a usable answer."""
+    late: bool
+    """Its last success is older than two of its intervals."""
+    stale: bool
+    """Its findings say how it was, not how it is: it is not compared, not measured, or late."""
+    alarms: tuple[Alarm, ...] = ()
+
+    @property
+    def attention(self) -> str:
+        """Its state as a key of ``STATES``."""
+        if self.alarms:
+            return "page" if any(one.severity == "page" for one in self.alarms) else "ticket"
+        if (self.unmeasured or 0.0) >= 1:
+            return "unmeasured"
+        if self.late:
+            return "late"
+        if (self.unmeasured or 0.0) > PARTLY:
+            return "partly"
+        return "quiet" if self.armed else self.state.replace(" ", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One target."""
+
+    target: str
+    model: str
+    state: str
+    """A key of ``STATES``: the worst of its suites'."""
+    watches: tuple[Watch, ...]
+    last_success: datetime | None
+    """The oldest of its suites'."""
+    alarms: tuple[Alarm, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """The signal of a target that speaks loudest for a change."""
+
+    suite: str
+    signal: str
+    point: Point
+    history: tuple[Point, ...]
+    picture: pictures.Picture | None
+
+
+@dataclass
+class Shares:
+    """Shares of unmeasured questions of finished runs, which never change: each is read once."""
+
+    known: dict[int, float] = field(default_factory=dict)
+
+    def of(self, store: Readings, run_ids: Collection[int], *, all_runs: bool) -> Mapping[int, float]:
+        """``all_runs``: these are the last runs of all streams, so that others need not be kept."""
+        missing = [run_id for run_id in run_ids if run_id not in self.known]
+        if missing:
+            self.known |= store.lost_shares(missing)
+        found = {run_id: self.known[run_id] for run_id in run_ids}
+        if all_runs:
+            self.known = dict(found)
+        return found
+
+
+def watches(
+    store: Readings, settings: Settings, now: datetime, shares: Shares, target: str | None = None
+) -> list[Watch]:
+    """One for each configured target and suite, by target in the configuration's order."""
+    streams = {(one.target, one.suite): one for one in store.streams(target)}
+    alarms: dict[tuple[str, str], list[Alarm]] = {}
+    for alarm in store.alarms(target, raised=True, limit=100_000):
+        alarms.setdefault((alarm.target, alarm.suite), []).append(alarm)
+    runs = [one.last_run_id for one in streams.values() if one.last_run_id is not None]
+    lost = shares.of(store, runs, all_runs=target is None)
+    chosen = settings.targets if target is None else {target: settings.targets[target]}
+    intervals: dict[str, timedelta] = {}
+    found = []
+    for name, configured in chosen.items():
+        for suite in configured.run_suites:
+            if suite not in intervals:
+                intervals[suite] = timedelta(seconds=interval_seconds(settings.schedule, suite))
+            key = (name, suite)
+            stream = streams.get(key) or Stream(name, suite, None, 0, None, None, None, False)
+            raised = tuple(sorted(alarms.get(key, ()), key=urgency))
+            found.append(_watch(stream, raised, lost, intervals[suite], now))
+    return found
+
+
+def _watch(
+    stream: Stream, alarms: tuple[Alarm, ...], lost: Mapping[int, float], interval: timedelta, now: datetime
+) -> Watch:
+    state = BASELINE_STATES.get(stream.baseline_status or "", "not armed")
+    state = "suite changed" if stream.outdated else state
+    late = stream.last_success is not None and now - stream.last_success > 2 * interval
+    unmeasured = None if stream.last_run_id is None else lost.get(stream.last_run_id)
+    return Watch(
+        stream.target, stream.suite, state == "armed", state, stream.baseline_id, stream.last_success,
+        stream.last_run_id, stream.runs, unmeasured, late,
+        late or state != "armed" or (unmeasured or 0.0) >= 1, alarms,
+    )  # fmt: skip
+
+
+def rows(found: Sequence[Watch], targets: Mapping[str, Target]) -> list[Row]:
+    """One for each target: what needs somebody first, then by name."""
+    grouped: dict[str, list[Watch]] = {name: [] for name in dict.fromkeys(one.target for one in found)}
+    for one in found:
+        grouped[one.target].append(one)
+    made = [_row(name, tuple(some), targets[name].subject.model) for name, some in grouped.items()]
+    order = {state: place for place, state in enumerate(STATES)}
+    return sorted(made, key=lambda row: (order[row.state], row.target))
+
+
+def _row(name: str, some: tuple[Watch, ...], model: str) -> Row:
+    order = list(STATES)
+    alarms = tuple(sorted((alarm for one in some for alarm in one.alarms), key=urgency))
+    measured = [one.last_success for one in some]
+    oldest = None if None in measured else min((at for at in measured if at), default=None)
+    return Row(name, model, min((one.attention for one in some), key=order.index), some, oldest, alarms)
+
+
+def chosen(found: Sequence[Row], query: str, state: str | None) -> list[Row]:
+    """Those whose name or model has ``query`` in it, and that are in ``state``."""
+    wanted = query.strip().casefold()
+    return [
+        row for row in found
+        if (state is None or row.state == state)
+        and (not wanted or wanted in row.target.casefold() or wanted in row.model.casefold())
+    ]  # fmt: skip
+
+
+def counts(found: Sequence[Row]) -> dict[str, int]:
+    """State -> how many targets are in it, in the order of ``STATES``; those that nobody is in are left out."""
+    counter = Counter(row.state for row in found)
+    return {state: counter[state] for state in STATES if counter[state]}
+
+
+def worst(store: Readings, shown: Sequence[Row], now: datetime) -> dict[str, Worst]:
+    """Target -> its loudest signal: what alarms first, causes before what follows, then what has the most evidence."""
+    latest = store.latest_points([row.target for row in shown])
+    keys: dict[str, SeriesKey] = {}
+    for key, point in latest.items():
+        before = keys.get(key[0])
+        if before is None or loudness(key[2], point) > loudness(before[2], latest[before]):
+            keys[key[0]] = key
+    history = store.series(now - DAYS, only=list(keys.values()))
+    return {
+        target: Worst(
+            key[1], key[2], latest[key], tuple(history.get(key, ())),
+            pictures.evidence_picture(history.get(key, ()), now - DAYS, now),
+        )
+        for target, key in keys.items()
+    }  # fmt: skip
+
+
+def loudness(signal: str, point: Point) -> tuple[bool, int, float]:
+    evidence = point.evidence_log10 - point.line_log10
+    return point.alarming, -rank(signal) if point.alarming else 0, evidence if evidence == evidence else -1e9
+
+
+def rank(signal: str) -> int:
+    """Where a signal stands in a list."""
+    return [*TITLES, signal].index(signal)
+
+
+def by_rank(findings: Sequence[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda one: rank(one.signal))
+
+
+def urgency(alarm: Alarm) -> tuple[bool, int]:
+    """Pages before tickets, causes before what follows from them."""
+    return alarm.severity != "page", rank(alarm.signal)
+
+
+def headline(found: Sequence[Watch]) -> tuple[str, str]:
+    """``bad``, ``warn`` or ``good``, and the overview in one line: silence is good only where it was listened to."""
+    alarms = [alarm for watch in found for alarm in watch.alarms]
+    pages = sum(alarm.severity == "page" for alarm in alarms)
+    tickets, waiting = len(alarms) - pages, sum(alarm.state == "raised" for alarm in alarms)
+    raised = (
+        [counted(pages, "page") + " raised" + (f" ({waiting} being confirmed)" if waiting else "")] if pages else []
+    )
+    raised += [counted(tickets, "ticket") + ("" if pages else " raised")] if tickets else []
+    gaps = _gaps(found)
+    tone = "bad" if pages else "warn" if tickets or gaps else "good"
+    if not raised and not gaps:
+        return tone, "All quiet"
+    return tone, "; ".join([", ".join(raised) or "No alarm raised", *gaps])
+
+
+def _gaps(found: Sequence[Watch]) -> list[str]:
+    """What nobody is told about by an alarm that is not raised, counted."""
+    lost = {id(one) for one in found if (one.unmeasured or 0.0) >= 1}
+    gaps = {
+        "not measured": len(lost),
+        "partly measured": sum(PARTLY < (one.unmeasured or 0.0) < 1 for one in found),
+        "late: no success in two intervals": sum(one.late and id(one) not in lost for one in found),
+        "not armed: suite changed since its baseline": sum(one.state == "suite changed" for one in found),
+        f"of {len(found)} not armed": sum(one.state not in ("armed", "suite changed") for one in found),
+    }
+    return [f"{count} {words}" for words, count in gaps.items() if count]

@@ -1,0 +1,183 @@
+"""Small pictures as coordinates: what the templates draw in SVG, with a sentence for who does not see them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from math import isfinite
+from typing import Final
+
+from monitor.records import Alarm, Finding, Point
+from monitor.words import NO_EVIDENCE_LOG10, REFERENCE, power
+
+TALL: Final = 100.0
+"""Height of a picture in its own units, 0 at the top; its width is ``WIDE``."""
+WIDE: Final = 1000.0
+OVER_LINE: Final = 3.0
+"""Evidence is drawn up to this many times its line: beyond, it only says "sure" louder."""
+LEAST_LOG10: Final = -1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The effect on a line, in per mille of the picture's width."""
+
+    low: float
+    effect: float
+    high: float
+    reference: float
+    reference_label: str
+    least: float
+    most: float
+
+
+def interval(finding: Finding) -> Interval | None:
+    """Where the effect, its 95 % interval and "no change" stand; ``None`` where the effect is no finite number."""
+    reference, label = REFERENCE.get(finding.signal, (0.0, "unchanged"))
+    numbers = (finding.effect_low, finding.effect, finding.effect_high, reference)
+    if not all(map(isfinite, numbers)):
+        return None
+    points = [*numbers, 0.0] if finding.signal == "adapter_loss" else [*numbers]
+    least, most = min(points), max(points)
+    margin = (most - least or 1.0) * 0.12
+    least, most = least - margin, most + margin
+
+    def place(value: float) -> float:
+        return round(1000 * (value - least) / (most - least), 1)
+
+    low, effect, high, unchanged = map(place, numbers)
+    return Interval(low, effect, high, unchanged, label, least, most)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A line over time in a box of ``WIDE`` by ``TALL``."""
+
+    path: str
+    """``x,y x,y ...``, oldest first."""
+    band: str
+    """The outline of the interval around it; empty where there is none."""
+    dots: tuple[tuple[float, float, bool], ...]
+    """x, y, and whether that look alarmed: looks that alarmed, and the last one."""
+    level: float | None
+    """Height of the line that it is held against: no change, or the alarm line."""
+    words: str
+    """The picture in a sentence."""
+
+
+def evidence_picture(points: Sequence[Point], start: datetime, end: datetime) -> Picture | None:
+    """The running evidence against its line; ``None`` where there is none to draw."""
+    shown = [one for one in points if isfinite(one.evidence_log10) and isfinite(one.line_log10)]
+    if not shown:
+        return None
+    line = shown[-1].line_log10
+    top = max(min(max(one.evidence_log10 for one in shown), OVER_LINE * line), line) * 1.1
+    height = _height(LEAST_LOG10, top)
+    places = [(_across(one.at, start, end), height(one.evidence_log10)) for one in shown]
+    dots = [(x, y, True) for (x, y), one in zip(places, shown, strict=True) if one.alarming]
+    if not shown[-1].alarming:
+        dots.append((*places[-1], False))
+    return Picture(_path(places), "", tuple(dots), height(line), evidence_words(shown))
+
+
+def effect_picture(points: Sequence[Point], signal: str, start: datetime, end: datetime) -> Picture | None:
+    """The effect with its interval against "no change"; ``None`` where there is none to draw."""
+    shown = [one for one in points if all(map(isfinite, (one.effect, one.effect_low, one.effect_high)))]
+    if not shown:
+        return None
+    reference, label = REFERENCE.get(signal, (0.0, "unchanged"))
+    values = [reference, *(v for one in shown for v in (one.effect, one.effect_low, one.effect_high))]
+    margin = (max(values) - min(values) or 1.0) * 0.08
+    height = _height(min(values) - margin, max(values) + margin)
+    across = [_across(one.at, start, end) for one in shown]
+    middle = [(x, height(one.effect)) for x, one in zip(across, shown, strict=True)]
+    upper = [(x, height(one.effect_high)) for x, one in zip(across, shown, strict=True)]
+    lower = [(x, height(one.effect_low)) for x, one in zip(across, shown, strict=True)]
+    told = f"Effect {_short(shown[-1].effect)} at the last of {len(shown)} looks, {_short(shown[0].effect)} at the "
+    told += f"first; {label} is {_short(reference)}."
+    dot = (*middle[-1], shown[-1].alarming)
+    return Picture(_path(middle), _path([*upper, *reversed(lower)]), (dot,), height(reference), told)
+
+
+def evidence_words(points: Sequence[Point]) -> str:
+    """How the evidence went, in a sentence."""
+    looks = f"{len(points)} look{'s' * (len(points) != 1)}"
+    alarming = [one for one in points if one.alarming]
+    last = points[-1]
+    now = power(last.evidence_log10) if last.evidence_log10 >= NO_EVIDENCE_LOG10 else "none"
+    if not alarming:
+        return f"Evidence of a change over {looks}: never alarming, now {now}; the line is {power(last.line_log10)}."
+    first = f"{alarming[0].at:%Y-%m-%d %H:%M} UTC"
+    still = "still alarming" if last.alarming else "no longer alarming"
+    return f"Evidence of a change over {looks}: alarming at {len(alarming)}, first {first}; now {now}, {still}."
+
+
+def _height(least: float, most: float) -> Callable[[float], float]:
+    return lambda value: round(TALL * (1 - (min(max(value, least), most) - least) / (most - least)), 1)
+
+
+def _across(at: datetime, start: datetime, end: datetime) -> float:
+    length = (end - start).total_seconds()
+    return round(WIDE * min(max((at - start).total_seconds() / length, 0.0), 1.0), 1) if length > 0 else WIDE
+
+
+def _path(places: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:g},{y:g}" for x, y in places)
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to an alarm, as a mark across the picture."""
+
+    x: float
+    at: datetime
+    what: str
+    run_id: int | None
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The evidence over time, with what became of it."""
+
+    evidence: Picture
+    effect: Picture | None
+    events: tuple[Event, ...]
+    start: datetime
+    end: datetime
+    points: tuple[Point, ...]
+    cut: bool
+    """The evidence goes beyond the picture's top."""
+
+
+def timeline(points: Sequence[Point], signal: str, alarms: Sequence[Alarm], end: datetime) -> Timeline | None:
+    """``points`` from the first to ``end``, with the events of the ``alarms`` of the signal; ``None`` for none."""
+    if not points:
+        return None
+    start, end = points[0].at, max(end, points[-1].at)
+    picture = evidence_picture(points, start, end)
+    if picture is None:
+        return None
+    events = [event for alarm in alarms if alarm.signal == signal for event in _events(alarm, start, end)]
+    top = OVER_LINE * points[-1].line_log10
+    return Timeline(
+        picture, effect_picture(points, signal, start, end), tuple(sorted(events, key=lambda one: one.at)), start, end,
+        tuple(points), any(one.evidence_log10 > top for one in points),
+    )  # fmt: skip
+
+
+def _events(alarm: Alarm, start: datetime, end: datetime) -> list[Event]:
+    known = (
+        (alarm.raised_at, f"{alarm.severity} raised", alarm.raised_run_id, ""),
+        (alarm.confirmed_at, "confirmed", alarm.confirmed_run_id, ""),
+        (alarm.acknowledged_at, "acknowledged", None, alarm.acknowledged_by or ""),
+        (alarm.cleared_at, "cleared", alarm.cleared_run_id, alarm.cleared_by or ""),
+    )
+    return [
+        Event(_across(at, start, end), at, what, run_id, by)
+        for at, what, run_id, by in known
+        if at is not None and at >= start
+    ]
