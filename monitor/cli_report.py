@@ -34,18 +34,24 @@ def report(
     with commands.opened(config) as house:
         if send:
             return _send(house, config, as_json=as_json)
-        told, pictures = mailer.written(house, house.clock())
-    if preview is not None:
-        try:
-            preview.write_text(message.preview(told, pictures), encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"{preview}: cannot be written: {error.strerror}; give another path") from error
+        if preview is None:
+            told = mailer.told(house, house.clock())
+        else:
+            told, pictures = mailer.written(house, house.clock())
+            _write(preview, message.preview(told, pictures))
     if as_json:
         show.print_json(told)
     elif text or preview is None:
         sys.stdout.write(page.text(told))
     else:
         typer.echo(f"wrote {preview}: {told.headline}")
+
+
+def _write(path: Path, html: str) -> None:
+    try:
+        path.write_text(html, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}; give another path") from error
 
 
 def _send(house: "House", config: Path, *, as_json: bool) -> None:

@@ -19,7 +19,7 @@ from monitor.cycle import House
 from monitor.detect.selftest import failures
 from monitor.export import web_url
 from monitor.notify import page
-from monitor.notify.facts import read
+from monitor.notify.facts import Facts, read
 from monitor.notify.message import LARGEST_HTML, Key, Letter, letter
 from monitor.notify.pictures import Picture, picture
 from monitor.notify.report import Limits, Report, report
@@ -47,7 +47,7 @@ PERIOD_DAYS: Final = 7
 HISTORY_DAYS: Final = 28
 """What a picture shows, in days of the schedule."""
 
-SMALLER: Final = (Limits(), Limits(8, 20, 8, 100), Limits(4, 10, 0, 40), Limits(1, 4, 0, 10))
+SMALLER: Final = (Limits(8, 20, 8, 100), Limits(4, 10, 0, 40), Limits(1, 4, 0, 10))
 """Tried in this order until the HTML is small enough: a mail that is cut says less than a short one."""
 
 
@@ -56,19 +56,27 @@ def address_of(settings: Settings) -> str | None:
     return web_url(settings) if settings.http.url or settings.http.port else None
 
 
+def told(house: House, now: datetime, since: datetime | None = None) -> Report:
+    """What the mail says as of ``now``. ``since``: a week of the schedule ago when left out."""
+    return report(_facts(house, now, since), address_of(house.settings))
+
+
 def written(house: House, now: datetime, since: datetime | None = None) -> tuple[Report, dict[Key, Picture]]:
-    """The mail as of ``now``: what it says, and its pictures. ``since``: a week of the schedule ago when left out."""
-    settings = house.settings
-    day = timedelta(seconds=settings.schedule.day_seconds)
-    facts = read(house.store, settings, since or now - PERIOD_DAYS * day, now, _blind(house))
-    address = address_of(settings)
+    """The same with its pictures, and no longer than a mail program shows."""
+    facts, address = _facts(house, now, since), address_of(house.settings)
+    whole = report(facts, address)
+    pictures = _pictures(house, whole, now)
     for limits in SMALLER:
-        told = report(facts, address, limits)
-        pictures = _pictures(house, told, now - HISTORY_DAYS * day, now)
-        shown = {key: (f"cid:{'x' * 80}", one) for key, one in pictures.items()}
-        if len(page.html(told, shown).encode()) < LARGEST_HTML:
+        if page.size(whole, pictures) <= LARGEST_HTML:
             break
-    return told, pictures
+        whole = report(facts, address, limits)
+        pictures = {key: one for key, one in pictures.items() if key in whole.charts}
+    return whole, pictures
+
+
+def _facts(house: House, now: datetime, since: datetime | None) -> Facts:
+    week = timedelta(seconds=PERIOD_DAYS * house.settings.schedule.day_seconds)
+    return read(house.store, house.settings, since or now - week, now, _blind(house))
 
 
 def _blind(house: House) -> dict[str, list[str]]:
@@ -79,24 +87,18 @@ def _blind(house: House) -> dict[str, list[str]]:
     return {target: failures(found) for target, found in tests.items()}
 
 
-def _pictures(house: House, told: Report, since: datetime, now: datetime) -> dict[Key, Picture]:
-    if not told.charts:
-        return {}
-    series = house.store.series(since, only=told.charts)
-    found: dict[Key, Picture] = {}
-    for key in told.charts:
-        one = picture(key[2], TITLES.get(key[2], key[2]), series.get(key, ()), since, now)
-        if one is not None:
-            found[key] = one
-    return found
+def _pictures(house: House, whole: Report, now: datetime) -> dict[Key, Picture]:
+    since = now - timedelta(seconds=HISTORY_DAYS * house.settings.schedule.day_seconds)
+    series = house.store.series(since, only=whole.charts) if whole.charts else {}
+    drawn = {key: picture(key[2], TITLES.get(key[2], key[2]), series.get(key, ()), since, now) for key in whole.charts}
+    return {key: one for key, one in drawn.items() if one is not None}
 
 
 def composed(house: House, email: Email, kind: str, slot: datetime, now: datetime) -> Mail:
     """The mail of (kind, slot), ready for the outbox. A weekly one tells of the period that ends at its slot."""
     period = schedule.parse(email.every).days if kind == WEEKLY else PERIOD_DAYS
     since = slot - timedelta(seconds=period * house.settings.schedule.day_seconds)
-    told, pictures = written(house, now, since)
-    made: Letter = letter(told, pictures, email.sender, email.to, now)
+    made: Letter = letter(*written(house, now, since), email.sender, email.to, now)
     return Mail(
         kind, slot, made.message_id, made.subject, email.to, made.body, now, MailStatus.QUEUED, attempts=0, next_at=now
     )

@@ -3,10 +3,11 @@
 Questions about single targets are left to ``report``, which sees nothing but this.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from monitor.records import (
     JUDGE_TARGET,
@@ -28,6 +29,11 @@ Stream = tuple[str, str]
 """target, suite."""
 
 DEEDS: Final = 1000
+MOST: Final = 100_000
+"""Alarms that are read, the newest."""
+
+Item = TypeVar("Item")
+Key = TypeVar("Key")
 
 
 class Readings(Protocol):
@@ -66,10 +72,10 @@ class Facts:
     """Newest first."""
     outdated: Collection[Stream]
     """Whose approved baseline is of another version of the suite."""
-    alarms: Sequence[Alarm]
-    """The open ones, and those that were cleared in the period."""
-    latest: Mapping[tuple[str, str, str], Finding]
-    """(target, suite, signal) -> its newest finding, without exhibits."""
+    alarms: Mapping[str, Sequence[Alarm]]
+    """Target -> its open ones, and those that were cleared in the period."""
+    latest: Mapping[Stream, Mapping[str, Finding]]
+    """Signal -> its newest finding, without exhibits."""
     last: Mapping[Stream, RunSummary]
     """The last finished run."""
     asked: Mapping[Stream, Mapping[str, int]]
@@ -80,10 +86,16 @@ class Facts:
     """How many those are."""
     deeds: Sequence[Deed]
     retirements: Sequence[Retirement]
-    identity: Sequence[IdentityCheck]
-    rollback: Sequence[Rollback]
+    identity: Mapping[str, Sequence[IdentityCheck]]
+    """Target -> the latest of each of its checks."""
+    rollback: Mapping[str, Rollback]
     blind: Mapping[str, Sequence[str]]
     """Target -> why its self-test says that a loss could go unseen, a sentence each."""
+
+    @property
+    def every_alarm(self) -> list[Alarm]:
+        """Those of ``alarms`` whose target is configured."""
+        return [alarm for name in self.settings.targets for alarm in self.alarms.get(name, ())]
 
     @property
     def streams(self) -> list[Stream]:
@@ -98,27 +110,38 @@ def read(
     ours = set(settings.targets) | {JUDGE_TARGET}
     last = {stream: run_id for stream, run_id in store.last_done().items() if stream[0] in ours}
     summaries = store.summaries(list(last.values()))
-    baselines: dict[Stream, list[Baseline]] = {}
-    for one in store.baselines():
-        baselines.setdefault((one.target, one.suite), []).append(one)
-    alarms = [*store.alarms(raised=True, limit=100_000), *store.alarms(raised=False)]
+    alarms = [*store.alarms(raised=True, limit=MOST), *store.alarms(raised=False, limit=MOST)]
+    latest: dict[Stream, dict[str, Finding]] = defaultdict(dict)
+    for found in store.latest_findings(exhibits=False):
+        latest[found.target, found.suite][found.signal] = found
     first, final = since.astimezone(UTC).date(), now.astimezone(UTC).date()
     return Facts(
         settings=settings,
         since=since,
         now=now,
         progress={(one.target, one.suite): one for one in store.progress() if one.target in ours},
-        baselines=baselines,
+        baselines=_by(store.baselines(), lambda one: (one.target, one.suite)),
         outdated=store.outdated(),
-        alarms=[one for one in alarms if one.target in ours and (one.cleared_at is None or one.cleared_at >= since)],
-        latest={(one.target, one.suite, one.signal): one for one in store.latest_findings(exhibits=False)},
+        alarms=_by((one for one in alarms if one.cleared_at is None or one.cleared_at >= since), _target),
+        latest=latest,
         last={stream: summaries[run_id] for stream, run_id in last.items() if run_id in summaries},
         asked={stream: counts for stream, counts in store.asked_since(since).items() if stream[0] in ours},
         spent={target: spend for target, spend in store.spent_between(first, final).items() if target in ours},
         days=(final - first).days + 1,
         deeds=[one for one in store.deeds(limit=DEEDS) if one.at >= since],
         retirements=[one for one in store.retirements() if one.target in ours],
-        identity=[one for one in store.identity_checks() if one.target in ours],
-        rollback=[one for one in store.rollback() if one.target in ours],
+        identity=_by(store.identity_checks(), _target),
+        rollback={one.target: one for one in store.rollback()},
         blind=blind,
     )
+
+
+def _by(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    grouped: dict[Key, list[Item]] = defaultdict(list)
+    for item in items:
+        grouped[key(item)].append(item)
+    return dict(grouped)
+
+
+def _target(item: Alarm | IdentityCheck) -> str:
+    return item.target

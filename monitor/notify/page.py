@@ -24,6 +24,11 @@ def html(report: Report, pictures: Pictures) -> str:
     return css_inline.inline(whole, keep_at_rules=True, load_remote_stylesheets=False)
 
 
+def size(report: Report, pictures: Mapping[tuple[str, str, str], Picture]) -> int:
+    """Bytes of the HTML in a mail, where a picture is an address of 80 characters."""
+    return len(html(report, {key: ("x" * 80, one) for key, one in pictures.items()}).encode())
+
+
 def text(report: Report) -> str:
     """The same for who reads plain text; commands and addresses are never broken."""
     return _environment().get_template("mail.txt.j2").render(r=report).strip() + "\n"

@@ -33,7 +33,7 @@ class Listed:
 
 def numbers(facts: Facts) -> tuple[tuple[str, str], ...]:
     """The few numbers under the headline."""
-    pages = sum(one.severity is Severity.PAGE for one in facts.alarms if one.cleared_at is None)
+    pages = sum(one.severity is Severity.PAGE for one in facts.every_alarm if one.cleared_at is None)
     open_now = sum(one.cleared_at is None for one in facts.alarms)
     total, lost = _asked(facts)
     answered = "none" if not total else percent(1 - lost / total)
@@ -59,13 +59,14 @@ def changes(facts: Facts, times: Times, address: str | None) -> Listed:
         reverse=True,
     )
     listed = Listed.of([replace(item, label=times.stamp(at)) for at, item in happened], CHANGES)
+    latest = [found for stream in facts.streams for found in facts.latest.get(stream, {}).values()]
     moved = [
         Item(
             f"{cut(found.summary)} Evidence {power(found.evidence_log10)}, its line {power(found.line_log10)}.",
             found.target, "Worth a look", at_page(address, "findings", str(found.run_id), found.signal),
         )
-        for found in sorted(facts.latest.values(), key=lambda one: one.line_log10 - one.evidence_log10)
-        if state_of(found) == "look" and found.target in facts.settings.targets and found.window_end >= facts.since
+        for found in sorted(latest, key=lambda one: one.line_log10 - one.evidence_log10)
+        if state_of(found) == "look" and found.window_end >= facts.since
     ]  # fmt: skip
     looks = Listed.of(moved, LOOKS)
     return Listed((*listed.items, *looks.items), listed.more + looks.more)
@@ -75,7 +76,7 @@ Happened = tuple[datetime, Item]
 
 
 def _alarms(facts: Facts, address: str | None) -> Iterator[Happened]:
-    for one in facts.alarms:
+    for one in facts.every_alarm:
         title = TITLES.get(one.signal, one.signal)
         link = at_page(address, "targets", one.target, one.signal)
         if one.raised_at >= facts.since:
@@ -87,8 +88,8 @@ def _alarms(facts: Facts, address: str | None) -> Iterator[Happened]:
 
 
 def _baselines(facts: Facts, address: str | None) -> Iterator[Happened]:
-    for found in facts.baselines.values():
-        for one in found:
+    for stream in facts.streams:
+        for one in facts.baselines.get(stream, ()):
             link = at_page(address, "baselines", str(one.id))
             what = f"baseline {one.id} of {one.suite}"
             if one.approved_at and one.approved_at >= facts.since:
@@ -113,7 +114,8 @@ def _deeds(facts: Facts, address: str | None) -> Iterator[Happened]:
 
 
 def _identity(facts: Facts, address: str | None) -> Iterator[Happened]:
-    for one in facts.identity:
+    checks = [one for name in facts.settings.targets for one in facts.identity.get(name, ())]
+    for one in checks:
         if one.since >= facts.since and not one.matches:
             text = f"identity: {cut(one.check, 40)} of the {one.arm} no longer matches"
             yield one.since, Item(text, one.target, link=at_page(address, "targets", one.target), tone="warn")
@@ -232,23 +234,25 @@ def retiring(facts: Facts, times: Times, address: str | None) -> Listed:
 
 
 def next_steps(facts: Facts, times: Times, address: str | None) -> Listed:
-    """Baselines that wait for a person, captures that end, and when the daemon acts next."""
-    items = []
+    """Baselines that wait for a person, then when the daemon acts next and which captures end, the soonest first."""
+    todo, due = [], list(_clock(facts))
     for stream in facts.streams:
         for one in facts.baselines.get(stream, ()):
             link = at_page(address, "baselines", str(one.id))
             if one.status is BaselineStatus.CAPTURED:
                 command = f"cliffwatch baseline approve {one.target} --suite {one.suite} --by YOU --why REASON"
                 text = f"read the baseline of {one.suite} ({many(one.answers, 'answer')}) and approve it"
-                items.append(Item(text, one.target, "To do", link, command, "warn"))
+                todo.append(Item(text, one.target, "To do", link, command, "warn"))
             elif one.status is BaselineStatus.CAPTURING:
-                text = f"the capture of {one.suite} ends"
-                items.append(Item(text, one.target, times.stamp(one.ends_at), link))
-    listed = Listed.of(sorted(items, key=lambda one: one.label != "To do"), LINES)
-    return Listed((*listed.items, *_clock(facts, times)), listed.more)
+                due.append((one.ends_at, Item(f"the capture of {one.suite} ends", one.target, link=link)))
+    order = sorted(due, key=lambda one: (bool(one[1].name), one[0]))
+    listed = Listed.of(todo, LINES)
+    coming = Listed.of([replace(item, label=times.stamp(at)) for at, item in order], LINES)
+    soonest = sorted(zip((at for at, _ in order), coming.items, strict=False), key=lambda one: one[0])
+    return Listed((*listed.items, *(item for _, item in soonest)), listed.more + coming.more)
 
 
-def _clock(facts: Facts, times: Times) -> Iterator[Item]:
+def _clock(facts: Facts) -> Iterator[Happened]:
     plan = facts.settings.schedule
     suites = {suite for _, suite in facts.streams}
     due = [(plan.selftest, "self-tests: faults injected into copies of stored answers")]
@@ -258,5 +262,5 @@ def _clock(facts: Facts, times: Times) -> Iterator[Item]:
         due.append((plan.production, "a sample of production inputs"))
     if facts.settings.email is not None:
         due.append((facts.settings.email.every, "this mail"))
-    for at, text in sorted((schedule.next_slot(expression, plan, facts.now), text) for expression, text in due):
-        yield Item(text, label=times.stamp(at))
+    for expression, text in due:
+        yield schedule.next_slot(expression, plan, facts.now), Item(text)

@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from math import isfinite
 from typing import Final
 
 from monitor.notify.facts import Facts, Stream
 from monitor.notify.wording import NOT_ARMED, Times, clause, cut, many, percent
-from monitor.records import Alarm, AlarmState, BaselineStatus, Reason, Severity
+from monitor.records import Alarm, AlarmState, BaselineStatus, Finding, Reason, Severity
 from monitor.schedule import interval_seconds
 from monitor.words import TITLES, alarm_state, power
 
@@ -135,7 +136,7 @@ def view(facts: Facts, name: str, times: Times, address: str | None) -> View:
 def alarm_troubles(facts: Facts, name: str, times: Times, address: str | None) -> Iterator[Trouble]:
     """The open alarms of one target, pages first and causes before what follows from them."""
     order = [*TITLES]
-    mine = [one for one in facts.alarms if one.target == name and one.cleared_at is None]
+    mine = [one for one in facts.alarms.get(name, ()) if one.cleared_at is None]
     for alarm in sorted(mine, key=lambda one: order.index(one.signal) if one.signal in order else len(order)):
         page = alarm.severity is Severity.PAGE
         label = "Page" if page else "Ticket"
@@ -154,18 +155,28 @@ def alarm_troubles(facts: Facts, name: str, times: Times, address: str | None) -
 
 def _alarm_words(facts: Facts, alarm: Alarm, times: Times) -> str:
     """What was found, in its own words, since when, and how sure that is."""
-    found = facts.latest.get((alarm.target, alarm.suite, alarm.signal))
+    found = facts.latest.get((alarm.target, alarm.suite), {}).get(alarm.signal)
     told = f"{cut(found.summary)} " if found else ""
     sure = f", evidence {power(found.evidence_log10)}" if found and found.evidence_log10 > 0 else ""
     taken = f" {cut(alarm.acknowledged_by, 60)} looks into it." if alarm.acknowledged_by else ""
     plain = alarm.severity is Severity.TICKET and not alarm.note
     state = "" if taken or plain else f" {cut(alarm_state(alarm), 160)}"
-    return f"{told}Raised {times.stamp(alarm.raised_at)} (suite {alarm.suite}){sure}.{taken}{state}"
+    size = _effect(found) if found else ""
+    return f"{told}{size}Raised {times.stamp(alarm.raised_at)} (suite {alarm.suite}){sure}.{taken}{state}"
+
+
+def _effect(found: Finding) -> str:
+    """The effect with its 95 % interval, in the signal's own unit."""
+    numbers = (found.effect, found.effect_low, found.effect_high)
+    if not all(map(isfinite, numbers)):
+        return ""
+    effect, low, high = (f"{one:.3g}" for one in numbers)
+    return f"Effect {effect} [{low}, {high}] {cut(found.unit, 80)}. "
 
 
 def _identity(facts: Facts, name: str, times: Times, address: str | None) -> Iterator[Trouble]:
-    for one in facts.identity:
-        if one.target == name and not one.matches:
+    for one in facts.identity.get(name, ()):
+        if not one.matches:
             text = (
                 f"The {one.arm} is not what is declared: {cut(one.check, 40)} should be {cut(one.expected, 80)}, "
                 f"and is {cut(one.found, 80)}. Checked {times.stamp(one.checked_at)}."
@@ -183,14 +194,14 @@ def _silence(facts: Facts, stream: Stream, times: Times, address: str | None) ->
     why = lost_words(facts, stream)
     if last is not None and last.unmeasured_ratio >= 1:
         text = f"The last run of {suite} brought no usable answer{why}. Its last good run: {_when(success, times)}."
-        item = Item(text, suite, "Not measured", link, f"cliffwatch probe {name} --suite {suite}", "warn")
+        item = Item(text, f"suite {suite}", "Not measured", link, f"cliffwatch probe {name} --suite {suite}", "warn")
         yield Trouble(LOST, "has given no usable answer", success, item)
     elif is_late(facts, stream):
         text = f"{suite} has had no good run in two of its intervals. Its last: {_when(success, times)}."
-        yield Trouble(LATE, "has not been measured", success, Item(text, suite, "Late", link, tone="warn"))
+        yield Trouble(LATE, "has not been measured", success, Item(text, f"suite {suite}", "Late", link, tone="warn"))
     elif last is not None and last.unmeasured_ratio > PARTLY:
         text = f"{percent(last.unmeasured_ratio)} of the last run of {suite} has no usable answer{why}."
-        item = Item(text, suite, "Partly measured", link, tone="warn")
+        item = Item(text, f"suite {suite}", "Partly measured", link, tone="warn")
         yield Trouble(PARTIAL, "is only partly measured", None, item)
     yield from _unarmed(facts, stream, link)
 
@@ -213,7 +224,7 @@ def _unarmed(facts: Facts, stream: Stream, link: str | None) -> Iterator[Trouble
         kind, text = "outdated", f"{suite} was changed after its baseline was approved. It needs a new baseline."
     else:
         kind, text = "", f"{suite} is asked, and compared with nothing. It needs a baseline."
-    yield Trouble(UNARMED, NOT_ARMED[kind], None, Item(text, suite, "Not armed", link, capture, "warn"))
+    yield Trouble(UNARMED, NOT_ARMED[kind], None, Item(text, f"suite {suite}", "Not armed", link, capture, "warn"))
 
 
 def _blind(facts: Facts, name: str, address: str | None) -> Iterator[Trouble]:
@@ -224,15 +235,16 @@ def _blind(facts: Facts, name: str, address: str | None) -> Iterator[Trouble]:
 
 
 def _rollback(facts: Facts, name: str, times: Times, address: str | None) -> Iterator[Trouble]:
-    for one in facts.rollback:
-        if one.target == name and not one.ready:
-            passed = "" if one.passed is None else f", and {percent(one.passed)} of its answers pass their checks"
-            text = (
-                f"The version to roll back to answered {percent(one.answered)} of its questions{passed}. "
-                f"Last asked {times.stamp(one.asked_at)}."
-            )
-            item = Item(text, "Rollback", "Not ready", at_page(address, "targets", name), tone="warn")
-            yield Trouble(ROLLBACK, "has nothing to roll back to", None, item)
+    one = facts.rollback.get(name)
+    if one is None or one.ready:
+        return
+    passed = "" if one.passed is None else f", and {percent(one.passed)} of its answers pass their checks"
+    text = (
+        f"The version to roll back to answered {percent(one.answered)} of its questions{passed}. "
+        f"Last asked {times.stamp(one.asked_at)}."
+    )
+    item = Item(text, "Rollback", "Not ready", at_page(address, "targets", name), tone="warn")
+    yield Trouble(ROLLBACK, "has nothing to roll back to", None, item)
 
 
 def is_late(facts: Facts, stream: Stream) -> bool:
@@ -261,8 +273,8 @@ def _when(at: datetime | None, times: Times) -> str:
 def _chart(facts: Facts, name: str, streams: Sequence[Stream]) -> tuple[str, str, str] | None:
     """The series that tells most: an open alarm's, else the first signal's that has a finding."""
     order = [*TITLES]
-    keys = [key for key in facts.latest if key[:2] in streams and key[2] in TITLES]
-    raised = {(one.target, one.suite, one.signal) for one in facts.alarms if one.cleared_at is None}
+    keys = [(*stream, signal) for stream in streams for signal in facts.latest.get(stream, {}) if signal in TITLES]
+    raised = {(name, one.suite, one.signal) for one in facts.alarms.get(name, ()) if one.cleared_at is None}
     keys.sort(key=lambda key: (key not in raised, order.index(key[2]), key[1]))
     return keys[0] if keys else None
 
@@ -276,7 +288,7 @@ def _healthy(facts: Facts, streams: Sequence[Stream], times: Times) -> str:
         if one.status is BaselineStatus.CAPTURING
     ]
     chart = _chart(facts, streams[0][0], streams) if streams else None
-    found = facts.latest.get(chart) if chart else None
+    found = facts.latest[chart[:2]][chart[2]] if chart else None
     if learning:
         return f"Learning its baseline until {times.day(max(learning))}."
     if found is None:
