@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from monitor import words
-from monitor.records import Alarm, AlarmState, Finding, Severity
-from monitor.web import runbooks, views
+from monitor.records import Alarm, AlarmState, Finding, Point, Severity
+from monitor.web import evidence, fleet, pictures, runbooks, views
+from tests import fleet as fleets
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
+SETTINGS = fleets.settings()
 
 FINDING = Finding(
     1, "t", "s", "adapter_loss", Severity.PAGE, True, 0.1, 0.0, 0.2, "share", 8.7, 3.2, 4.04, 3, 40, 120, NOW, NOW,
@@ -48,7 +50,7 @@ def test_number(value: float | None, shown: str) -> None:
 
 
 def test_words_that_only_one_side_has_are_marked() -> None:
-    before, after = views.marked("the quick brown fox jumps", "the quick red fox jumps")
+    before, after = evidence.marked("the quick brown fox jumps", "the quick red fox jumps")
     assert before == [("the quick ", False), ("brown", True), (" fox jumps", False)]
     assert after == [("the quick ", False), ("red", True), (" fox jumps", False)]
 
@@ -58,31 +60,31 @@ def test_words_that_only_one_side_has_are_marked() -> None:
     [("same", "same"), ("nothing in common", "other words entirely!"), ("a " * 5000, "b " * 5000), ("", "new")],
 )
 def test_no_marks_where_they_would_tell_nothing(before: str, after: str) -> None:
-    assert views.marked(before, after) == ([(before, False)], [(after, False)])
+    assert evidence.marked(before, after) == ([(before, False)], [(after, False)])
 
 
 def test_pieces_are_the_whole_text() -> None:
     before, after = "a  b\n\nc, d e f g", "a  b\n\nc; d e f g\t!"
-    left, right = views.marked(before, after)
+    left, right = evidence.marked(before, after)
     assert ("".join(text for text, _ in left), "".join(text for text, _ in right)) == (before, after)
 
 
 def test_the_interval_lies_in_the_picture_in_its_order() -> None:
-    shown = views.interval(FINDING)
+    shown = pictures.interval(FINDING)
     assert shown is not None
     assert 0 < shown.low < shown.effect < shown.high < shown.reference < 1000
     assert shown.reference_label == "as approved"
 
 
 def test_an_interval_without_width_and_a_signal_without_a_name_are_shown_too() -> None:
-    shown = views.interval(replace(FINDING, signal="other", effect=0.0, effect_low=0.0, effect_high=0.0))
+    shown = pictures.interval(replace(FINDING, signal="other", effect=0.0, effect_low=0.0, effect_high=0.0))
     assert shown is not None
     assert shown.low == shown.effect == shown.reference == 500
 
 
 @pytest.mark.parametrize("value", [nan, inf])
 def test_no_picture_of_what_is_no_number(value: float) -> None:
-    assert views.interval(replace(FINDING, effect_high=value)) is None
+    assert pictures.interval(replace(FINDING, effect_high=value)) is None
 
 
 def test_plain_json() -> None:
@@ -90,7 +92,7 @@ def test_plain_json() -> None:
     assert views.plain(FINDING)["window_start"] == "2026-11-22T12:00:00+00:00"
 
 
-WATCH = views.Watch("t", "s", "m", None, True, "armed", None, None, 0.0, False, False, (), ())
+WATCH = fleet.Watch("t", "s", True, "armed", 1, NOW, 1, 9, 0.0, False, False)
 PAGE = Alarm("t", "s", "adapter_loss", Severity.PAGE, AlarmState.CONFIRMED, NOW, 1)
 
 
@@ -103,8 +105,11 @@ PAGE = Alarm("t", "s", "adapter_loss", Severity.PAGE, AlarmState.CONFIRMED, NOW,
         ({"unmeasured": 1.0}, ("warn", "No alarm raised; 1 not measured")),
         ({"unmeasured": 1.0, "late": True}, ("warn", "No alarm raised; 1 not measured")),
         ({"late": True}, ("warn", "No alarm raised; 1 late: no success in two intervals")),
-        ({"state": "suite changed"}, ("warn", "No alarm raised; 1 not armed: suite changed since its baseline")),
-        ({"state": "to approve"}, ("warn", "No alarm raised; 1 of 2 not armed")),
+        (
+            {"state": "suite changed", "armed": False},
+            ("warn", "No alarm raised; 1 not armed: suite changed since its baseline"),
+        ),
+        ({"state": "to approve", "armed": False}, ("warn", "No alarm raised; 1 of 2 not armed")),
         ({"alarms": (PAGE,), "unmeasured": 1.0}, ("bad", "1 page raised; 1 not measured")),
         ({"alarms": (PAGE, PAGE, replace(PAGE, severity=Severity.TICKET))}, ("bad", "2 pages raised, 1 ticket")),
         ({"alarms": (replace(PAGE, severity=Severity.TICKET),)}, ("warn", "1 ticket raised")),
@@ -112,7 +117,7 @@ PAGE = Alarm("t", "s", "adapter_loss", Severity.PAGE, AlarmState.CONFIRMED, NOW,
     ],
 )
 def test_silence_is_good_only_where_it_was_listened_to(changed: dict[str, Any], shown: tuple[str, str]) -> None:
-    assert views.headline([replace(WATCH, **changed), WATCH]) == shown
+    assert fleet.headline([replace(WATCH, **changed), WATCH]) == shown
 
 
 def test_evidence_is_told_as_odds_with_what_it_is_held_against() -> None:
@@ -151,7 +156,7 @@ def test_an_alarm_says_where_it_stands(changed: dict[str, Any], told: str) -> No
 
 
 def test_causes_stand_before_what_follows_from_them() -> None:
-    assert sorted(["length", "other", "judge_score", "adapter_loss"], key=views.rank) == [
+    assert sorted(["length", "other", "judge_score", "adapter_loss"], key=fleet.rank) == [
         "adapter_loss", "judge_score", "length", "other",
     ]  # fmt: skip
 
@@ -174,3 +179,125 @@ def test_a_runbook_is_text_with_headings_and_lists() -> None:
 @pytest.mark.parametrize("name", ["../alertmanager", "Nope", "", "CliffwatchDown.md"])
 def test_no_other_file_is_a_runbook(name: str) -> None:
     assert runbooks.page(name) is None
+
+
+@pytest.mark.parametrize(
+    ("changed", "state"),
+    [
+        ({}, "quiet"),
+        ({"unmeasured": 0.1}, "quiet"),
+        ({"unmeasured": 0.5}, "partly"),
+        ({"unmeasured": 1.0, "late": True}, "unmeasured"),
+        ({"unmeasured": 0.5, "late": True}, "late"),
+        ({"state": "suite changed", "armed": False}, "suite-changed"),
+        ({"state": "not armed", "armed": False}, "not-armed"),
+        ({"alarms": (replace(PAGE, severity=Severity.TICKET),), "late": True}, "ticket"),
+        ({"alarms": (replace(PAGE, severity=Severity.TICKET), PAGE)}, "page"),
+    ],
+)
+def test_a_suite_s_state_is_what_needs_somebody_most(changed: dict[str, Any], state: str) -> None:
+    watch = replace(WATCH, **changed)
+    assert watch.attention == state
+    assert state in fleet.STATES
+
+
+def test_a_target_is_as_bad_as_its_worst_suite_and_the_worst_stands_first() -> None:
+    targets = dict.fromkeys(("a", "b", "c"), SETTINGS.targets["summariser"])
+    watches = [
+        replace(WATCH, target="a"),
+        replace(WATCH, target="b", suite="x"),
+        replace(WATCH, target="b", suite="y", alarms=(PAGE,)),
+        replace(WATCH, target="c", last_success=None, late=True),
+    ]
+    rows = fleet.rows(watches, targets)
+    assert [(row.target, row.state) for row in rows] == [("b", "page"), ("c", "late"), ("a", "quiet")]
+    assert fleet.counts(rows) == {"page": 1, "late": 1, "quiet": 1}
+    assert [row.target for row in fleet.chosen(rows, " B ", None)] == ["b"]
+    assert [row.target for row in fleet.chosen(rows, "SUMMARISER-LORA", "late")] == ["c"]
+    assert rows[1].last_success is None, "one suite was never measured"
+
+
+@pytest.mark.parametrize(
+    ("page", "total", "shown"),
+    [(1, 0, (1, 1, 0, 0)), (1, 5, (1, 3, 0, 2)), (3, 5, (3, 3, 4, 5)), (9, 5, (3, 3, 4, 5)), (-1, 4, (1, 2, 0, 2))],
+)
+def test_leafing_ends_where_the_list_does(page: int, total: int, shown: tuple[int, ...]) -> None:
+    where = views.turn(page, total, 2)
+    assert (where.page, where.pages, where.first, where.last) == shown
+    assert len(views.cut(range(total), where)) == where.last - where.first
+
+
+def points(*evidence: float, line: float = 4.0) -> list[Point]:
+    """A look a day, which alarms where its evidence is over the line."""
+    return [
+        Point(n, NOW + timedelta(days=n), 1.0 - n / 10, 0.9 - n / 10, 1.1 - n / 10, one, line, one >= line)
+        for n, one in enumerate(evidence)
+    ]
+
+
+def test_evidence_is_drawn_from_left_to_right_and_upwards() -> None:
+    shown = pictures.evidence_picture(points(-0.5, 0.5, 5.0), NOW, NOW + timedelta(days=4))
+    assert shown is not None
+    places = [tuple(map(float, place.split(","))) for place in shown.path.split()]
+    assert [x for x, _ in places] == [0, 250, 500]
+    heights = [y for _, y in places]
+    assert heights == sorted(heights, reverse=True)
+    assert heights[1] > (shown.level or 0) > heights[2]
+    assert shown.dots == ((500, heights[2], True),)
+    assert shown.words == (
+        "Evidence of a change over 3 looks: alarming at 1, first 2026-11-24 12:00 UTC; now 100,000 to 1, "
+        "still alarming."
+    )
+
+
+def test_overwhelming_evidence_does_not_press_the_line_to_the_floor() -> None:
+    shown = pictures.evidence_picture(points(0.1, 300.0), NOW, NOW + timedelta(days=1))
+    assert shown is not None
+    assert shown.level is not None
+    assert 0 < shown.level < 75
+    assert all(0 <= float(place.split(",")[1]) <= 100 for place in shown.path.split())
+
+
+def test_quiet_evidence_says_so() -> None:
+    shown = pictures.evidence_picture(points(0.2, -0.3), NOW, NOW + timedelta(days=1))
+    assert shown is not None
+    assert shown.words == "Evidence of a change over 2 looks: never alarming, now none; the line is 10,000 to 1."
+    assert [alarming for *_, alarming in shown.dots] == [False]
+
+
+def test_no_picture_of_numbers_that_could_not_be_had() -> None:
+    lost = [replace(one, evidence_log10=nan, effect=nan) for one in points(1.0, 2.0)]
+    assert pictures.evidence_picture(lost, NOW, NOW) is None
+    assert pictures.effect_picture(lost, "length", NOW, NOW) is None
+    assert pictures.evidence_picture([], NOW, NOW) is None
+    assert pictures.timeline([], "length", [], NOW) is None
+
+
+def test_the_effect_is_drawn_with_its_interval_against_no_change() -> None:
+    shown = pictures.effect_picture(points(0.0, 0.0, 0.0), "adapter_loss", NOW, NOW + timedelta(days=2))
+    assert shown is not None
+    assert len(shown.band.split()) == 6
+    assert shown.words == "Effect 0.8 at the last of 3 looks, 1 at the first; as approved is 1."
+
+
+def test_the_timeline_has_what_became_of_the_alarm() -> None:
+    alarm = replace(
+        PAGE, raised_at=NOW + timedelta(days=1), confirmed_at=NOW + timedelta(days=1, hours=1), confirmed_run_id=2,
+        acknowledged_at=NOW + timedelta(days=2), acknowledged_by="jo", cleared_at=NOW + timedelta(days=3),
+        cleared_run_id=4,
+    )  # fmt: skip
+    other = replace(alarm, signal="length")
+    shown = pictures.timeline(points(0, 5, 13, 1), "adapter_loss", [other, alarm], NOW + timedelta(days=4))
+    assert shown is not None
+    assert [(event.what, event.run_id, event.by) for event in shown.events] == [
+        ("page raised", 1, ""), ("confirmed", 2, ""), ("acknowledged", None, "jo"), ("cleared", 4, ""),
+    ]  # fmt: skip
+    assert [event.x for event in shown.events] == [250, 260.4, 500, 750]
+    assert shown.cut
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(0.0, "$0.00"), (0.0042, "$0.0042"), (0.02, "$0.02"), (0.5, "$0.50"), (12.345, "$12.35")]
+)
+def test_money(value: float, told: str) -> None:
+    assert views.usd(value) == told
