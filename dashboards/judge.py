@@ -1,0 +1,205 @@
+"""Judge: is a lower score about the model, or about the judge?"""
+
+from typing import Any, Final
+
+from dashboards import UIDS
+from dashboards.panels import (
+    AMBER,
+    BLUE,
+    GREEN,
+    GREY,
+    JOB,
+    PLAIN,
+    RED,
+    Column,
+    Query,
+    board,
+    evidence,
+    lines,
+    number,
+    or_zero,
+    selector,
+    timeline,
+)
+from dashboards.states import ALARMS, UNMEASURED_SHARE, alarm, judged
+from dashboards.tables import listing
+
+QUESTION: Final = "Is the judge as it was, or is a lower score about the judge?"
+
+ITSELF: Final = JOB + ', target="judge"'
+CHOSEN: Final = JOB + ', target=~"$target", target!="judge"'
+CALLS: Final = JOB + ', arm=~"judge-.*"'
+"""The judge's calls about the answers of every target."""
+NO_ANCHORS: Final = "no anchors: set judge.anchors"
+NO_JUDGE: Final = "no judge is configured"
+HERE: Final = evidence("/targets/judge")
+TO_TARGET: Final = board(UIDS["target"], "What changed, and when", '${__data.fields["Target"]}')
+
+
+def panels() -> list[tuple[str | None, list[Any]]]:
+    """Rows with their titles; the first stands above them all."""
+    return [
+        (None, [*_glance(), *_itself()]),
+        ("What it says about the targets", [*_scores()]),
+        ("What it costs", [*_cost()]),
+    ]
+
+
+def _glance() -> list[Any]:
+    agreement, anchored = selector("judge_agreement_ratio", JOB), selector("judge_anchor_timestamp_seconds", JOB)
+    return [
+        number(
+            "Judge", "The model that scores answers.", f"max by (judge) ({agreement})", "none", PLAIN,
+            empty=NO_ANCHORS, width=4, legend="{{judge}}", link=HERE,
+        ),
+        number(
+            "Verdict", "Is the judge as it was? Raised when its verdicts on answers that a person labelled have moved: "
+            "doubt score alerts until it is looked into. Runbook: CliffwatchJudgeDrift.",
+            f"max({alarm(ITSELF, 'target')})", "none", [(None, GREEN), (1, AMBER)], empty=NO_ANCHORS, width=4,
+            names={0: ("as it was", GREEN), 1: ("drifted", AMBER), 2: ("drifted", AMBER)}, link=HERE,
+        ),
+        number(
+            "Agreement", "Share of the anchors on which it agrees with the person who labelled them, in the last run. "
+            "Runbook: CliffwatchJudgeDrift.",
+            f"min({agreement})", "percentunit", [(None, RED), (0.7, AMBER), (0.85, GREEN)], empty=NO_ANCHORS, width=4,
+            decimals=0, link=HERE,
+        ),
+        number(
+            "Anchors read", "How long ago the judge last scored its anchors. Runbook: CliffwatchUnmeasured.",
+            f"time() - min({anchored})", "s", [(None, GREEN), (2 * 86400, AMBER), (7 * 86400, RED)], empty=NO_ANCHORS,
+            width=4, decimals=1, link=HERE,
+        ),
+        number(
+            "Anchors unmeasured", "Share of the last run's anchors on which it gave no usable verdict. "
+            "Runbook: CliffwatchUnmeasured.",
+            f"max({selector('run_unmeasured_ratio', ITSELF)})", "percentunit",
+            [(None, GREEN), (0.05, AMBER), (UNMEASURED_SHARE, RED)], empty=NO_ANCHORS, width=4, decimals=0, link=HERE,
+        ),
+        number(
+            "Cost, shown period",
+            "US dollars for judging in the shown period, verdicts on anchors and retries included.",
+            f"sum(increase({selector('api_spend_usd_total', CALLS)}[$__range])) "
+            f"+ ({or_zero(f'''sum(increase({selector('api_spend_usd_total', ITSELF)}[$__range]))''')})",
+            "currencyUSD", PLAIN, empty="nothing judged", width=4, decimals=2,
+        ),
+    ]  # fmt: skip
+
+
+def _itself() -> list[Any]:
+    difference = f"{selector('evidence_log10', ITSELF)} - {selector('evidence_line_log10', ITSELF)}"
+    return [
+        lines(
+            "Agreement with the people who labelled the anchors",
+            "Share of the anchors on which the judge agrees with the person, run by run. Anchors never change, so a "
+            "step here is the judge's. Runbook: CliffwatchJudgeDrift.",
+            [Query(selector("judge_agreement_ratio", JOB), "{{judge}}")],
+            "percentunit",
+            empty=NO_ANCHORS,
+            width=8,
+            low=0,
+            high=1,
+            link=HERE,
+        ),
+        lines(
+            "Evidence that the judge drifted, against its line",
+            "How strongly all looks at the anchors speak for a change of the judge, less the line at which the signal "
+            "alarms, in powers of ten; 0 alarms. Runbook: CliffwatchJudgeDrift.",
+            [Query(f"max by (signal) ({difference})", "{{signal}}")],
+            "none",
+            empty="no verdict yet: no approved baseline of the anchors",
+            width=8,
+            marks=[(0, AMBER)],
+            link=evidence("/targets/judge/${__field.labels.signal}"),
+            decimals=1,
+        ),
+        timeline(
+            "Alarms about the judge",
+            "Each signal of the anchors over time. Runbook: CliffwatchJudgeDrift.",
+            Query(judged(ITSELF), "{{signal}}"),
+            ALARMS,
+            empty=NO_ANCHORS,
+            width=8,
+            height=8,
+            link=evidence("/targets/judge/${__field.labels.signal}"),
+        ),
+    ]
+
+
+def _scores() -> list[Any]:
+    now, then = selector("judge_score", CHOSEN), selector("judge_score_baseline", CHOSEN)
+    by = "target, suite"
+    moved = f"max by ({by}) ({now}) - max by ({by}) ({then})"
+    return [
+        lines(
+            "Did every target's score move at once?",
+            "Score now less the baseline's, over the chosen targets: the median, and the tenth from below and above. "
+            "One target falling is about its model; all of them falling is about the judge. "
+            "Runbook: CliffwatchScoreDrop.",
+            [
+                Query(f"quantile(0.5, {moved})", "median", color=BLUE),
+                Query(f"quantile(0.1, {moved})", "lowest tenth", color=RED),
+                Query(f"quantile(0.9, {moved})", "highest tenth", color=GREY),
+            ],
+            "percentunit",
+            empty="nothing is judged against a baseline yet",
+            width=10,
+            height=9,
+            marks=[(0, GREY)],
+            decimals=0,
+        ),
+        listing(
+            "Score of each target",
+            "Mean score now and in the approved baseline, 0 to 1, the largest drop on top. The target leads to its "
+            "history. Runbook: CliffwatchScoreDrop.",
+            [
+                Column("Target", label="target", links=[TO_TARGET]),
+                Column("Suite", label="suite"),
+                Column("Moved", moved, unit="percentunit", decimals=1, width=90,
+                       steps=[(None, RED), (-0.1, AMBER), (-0.05, GREEN)]),
+                Column("Now", f"max by ({by}) ({now}) and {moved}", unit="percentunit", decimals=0, width=80),
+                Column("Baseline", f"max by ({by}) ({then})", unit="percentunit", decimals=0, width=90),
+            ],
+            empty="Nothing is judged against a baseline yet.",
+            first="Moved",
+            descending=False,
+            width=14,
+        ),
+    ]  # fmt: skip
+
+
+def _cost() -> list[Any]:
+    arms, own = selector("api_spend_usd_total", CALLS), selector("api_spend_usd_total", ITSELF)
+    requests, tokens = selector("api_requests_total", CALLS), selector("api_tokens_total", CALLS)
+    return [
+        lines(
+            "Dollars a day",
+            "What judging cost in the 24 hours before: answers of the subject, of the base, and the anchors.",
+            [
+                Query(f"sum by (arm) (increase({arms}[1d]))", "{{arm}}"),
+                Query(or_zero(f"sum(increase({own}[1d]))"), "anchors", color=GREY),
+            ],
+            "currencyUSD",
+            empty=NO_JUDGE,
+            width=8,
+            low=0,
+            decimals=2,
+        ),
+        lines(
+            "Verdicts a day",
+            "The judge's calls about answers in the 24 hours before: ok, or why there is no usable verdict.",
+            [Query(f"sum by (outcome) (increase({requests}[1d]))", "{{outcome}}")],
+            "none",
+            empty=NO_JUDGE,
+            width=8,
+            low=0,
+        ),
+        lines(
+            "Tokens a day",
+            "The judge's tokens in the 24 hours before, prompt and completion.",
+            [Query(f"sum by (type) (increase({tokens}[1d]))", "{{type}}")],
+            "short",
+            empty=NO_JUDGE,
+            width=8,
+            low=0,
+        ),
+    ]  # fmt: skip

@@ -1,0 +1,261 @@
+"""Operations: does Cliffwatch itself work, and what does it cost?"""
+
+from typing import Any, Final
+
+from dashboards import UIDS
+from dashboards.panels import (
+    AMBER,
+    BLUE,
+    GREEN,
+    GREY,
+    JOB,
+    RED,
+    VIOLET,
+    WARNINGS,
+    Column,
+    Query,
+    board,
+    evidence,
+    lines,
+    number,
+    or_zero,
+    selector,
+)
+from dashboards.states import UNMEASURED_SHARE, unmeasured
+from dashboards.tables import listing
+
+QUESTION: Final = "Does Cliffwatch itself work: is everything read, on time and within its budget?"
+
+DAEMON: Final = JOB + ', instance=~"$instance"'
+CHOSEN: Final = DAEMON + ', target=~"$target"'
+ROW: Final = '${__data.fields["Target"]}'
+TO_TARGET: Final = board(UIDS["target"], "What changed, and when", ROW)
+TO_PAGE: Final = evidence(f"/targets/{ROW}")
+NO_DATA: Final = "no daemon is scraped"
+NOT_ASKED: Final = "nothing asked yet"
+NO_BUDGET: Final = "no target has a budget"
+NO_MAIL: Final = "no mail is configured"
+RATE: Final = "$__rate_interval"
+
+
+def panels() -> list[tuple[str | None, list[Any]]]:
+    """Rows with their titles; the first stands above them all."""
+    return [
+        (None, _glance()),
+        ("Is everything read, and on time?", _readings()),
+        ("Calls", _calls()),
+        ("Budget and spend", _money()),
+        ("The daemon", _daemon()),
+    ]
+
+
+def _glance() -> list[Any]:
+    mail = selector("email_last_success_timestamp_seconds", DAEMON)
+    return [
+        number(
+            "Scraped", "Does every daemon answer its scrapes? Runbook: CliffwatchDown.",
+            f"min(up{{{DAEMON}}})", "none", [(None, GREY)], empty="no such job",
+            names={1: ("up", GREEN), 0: ("down", RED)},
+        ),
+        number(
+            "Last look", "Seconds since the daemon's clock last looked at what is due. Runbook: CliffwatchDown.",
+            f"time() - min({selector('last_tick_timestamp_seconds', DAEMON)})", "s",
+            [(None, GREEN), (60, AMBER), (300, RED)], empty=NO_DATA,
+        ),
+        number(
+            "Schedule lag", "How long the most overdue run waits to be worked on.",
+            f"max({selector('schedule_lag_seconds', DAEMON)})", "s", [(None, GREEN), (300, AMBER), (3600, RED)],
+            empty=NO_DATA,
+        ),
+        number(
+            "Unmeasured",
+            "Suites of which more than a fifth of the last run has no usable answer, or that had no usable reading for "
+            "two periods. Runbook: CliffwatchUnmeasured.",
+            f"sum({unmeasured(CHOSEN)})", "none", WARNINGS, empty=NOT_ASKED,
+        ),
+        number(
+            "Budget refused",
+            "Questions of the last runs that were not asked because a budget was spent. "
+            "Runbook: CliffwatchBudgetExhausted.",
+            f"sum({selector('budget_refused_questions', CHOSEN)})", "none", WARNINGS, empty=NO_BUDGET,
+        ),
+        number(
+            "Calls failed, last day", "Share of the calls of the last day that gave no usable answer.",
+            or_zero(f'sum(increase({selector("api_requests_total", CHOSEN + _NOT_OK)}[1d])) '
+                    f'/ (sum(increase({selector("api_requests_total", CHOSEN)}[1d])) > 0)'),
+            "percentunit", [(None, GREEN), (0.05, AMBER), (0.2, RED)], empty=NO_DATA, decimals=1,
+        ),
+        number(
+            "Configuration", "Was the last reload accepted? Runbook: CliffwatchConfigReloadFailed.",
+            f"min({selector('config_last_reload_success', DAEMON)})", "none", [(None, GREY)], empty=NO_DATA,
+            names={1: ("in force", GREEN), 0: ("refused", AMBER)},
+        ),
+        number(
+            "Last mail", "How long ago the weekly e-mail last left. Runbook: CliffwatchEmailFailed.",
+            f"time() - min({mail})", "s", [(None, GREEN), (8 * 86400, AMBER)], empty=NO_MAIL, decimals=1,
+        ),
+    ]  # fmt: skip
+
+
+_NOT_OK: Final = ', outcome!="ok"'
+
+
+def _readings() -> list[Any]:
+    by = "target, suite"
+    age = f"max by ({by}) (time() - {selector('run_last_success_timestamp_seconds', CHOSEN)})"
+    tried = f"max by ({by}) (time() - {selector('run_last_attempt_timestamp_seconds', CHOSEN)})"
+    period = f"max by ({by}) ({selector('run_interval_seconds', CHOSEN)})"
+    share = f"max by ({by}) ({selector('run_unmeasured_ratio', CHOSEN)})"
+    stale = f"topk(50, {age} / {period})"
+    return [
+        listing(
+            "The stalest suites",
+            "The fifty whose last usable reading is oldest, in periods of their schedule; from two on a ticket opens. "
+            "Runbook: CliffwatchUnmeasured.",
+            [
+                Column("Target", label="target", links=[TO_TARGET, TO_PAGE]),
+                Column("Suite", label="suite"),
+                Column("Periods", stale, decimals=1, width=90, steps=[(None, GREEN), (1.5, AMBER), (2, RED)]),
+                Column("Read, ago", f"{age} and {stale}", unit="s", decimals=1, width=110),
+                Column("Tried, ago", f"{tried} and {stale}", unit="s", decimals=1, width=110),
+                Column("Unmeasured", f"{share} and {stale}", unit="percentunit", decimals=0, width=105,
+                       steps=[(None, GREEN), (UNMEASURED_SHARE, AMBER)]),
+            ],
+            empty=NOT_ASKED,
+            first="Periods",
+            width=12,
+            height=9,
+        ),
+        lines(
+            "Unmeasured share of the last runs",
+            "Questions without a usable answer: the mean over the chosen suites, and the worst of them; the line is "
+            "where its ticket opens. Runbook: CliffwatchUnmeasured.",
+            [
+                Query(f"max({selector('run_unmeasured_ratio', CHOSEN)})", "worst suite", color=VIOLET),
+                Query(f"avg({selector('run_unmeasured_ratio', CHOSEN)})", "mean", color=BLUE),
+            ],
+            "percentunit", empty=NOT_ASKED, width=6, height=9, low=0, high=1, marks=[(UNMEASURED_SHARE, AMBER)],
+        ),
+        lines(
+            "Finished runs a day",
+            "By outcome: measured (every answer usable), partial, unmeasured (none). Runbook: CliffwatchUnmeasured.",
+            [
+                Query(f"sum by (outcome) (increase({selector('runs_total', CHOSEN)}[1d]))", "{{outcome}}"),
+            ],
+            "none", empty=NOT_ASKED, width=6, height=9, low=0, decimals=0,
+        ),
+    ]  # fmt: skip
+
+
+def _calls() -> list[Any]:
+    requests = selector("api_requests_total", CHOSEN)
+    limited = selector("api_requests_total", CHOSEN + ', outcome=~"rate_limited|quota"')
+    everyone, refused = (f"sum by (provider) (increase({one}[1d]))" for one in (requests, limited))
+    buckets = f"sum by (le, arm) (rate({selector('api_request_duration_seconds_bucket', CHOSEN)}[{RATE}]))"
+    return [
+        lines(
+            "Calls by outcome",
+            "Calls an hour, retries included, by what became of their question: ok, or why it has no usable answer.",
+            [Query(f"sum by (outcome) (rate({requests}[{RATE}])) * 3600", "{{outcome}}")],
+            "none", empty=NOT_ASKED, width=6, low=0,
+        ),
+        lines(
+            "Rate limits",
+            "Share of the last day's calls whose question ended at a provider's rate limit or quota: lower "
+            "requests_per_minute, or have the limit raised.",
+            [Query(f"({refused} or 0 * {everyone}) / ({everyone} > 0)", "{{provider}}")],
+            "percentunit", empty=NOT_ASKED, width=6, low=0, decimals=0,
+        ),
+        lines(
+            "Duration of a call",
+            "Median and (dashed) 95th percentile of one attempt, by arm.",
+            [
+                Query(f"histogram_quantile(0.5, {buckets})", "{{arm}}"),
+                Query(f"histogram_quantile(0.95, {buckets})", "{{arm}} p95", "reference"),
+            ],
+            "s", empty="no call since the daemon began", width=6, low=0, joined=True,
+        ),
+        lines(
+            "Tokens an hour",
+            "Prompt and completion tokens, of all arms.",
+            [Query(f"sum by (type) (rate({selector('api_tokens_total', CHOSEN)}[{RATE}])) * 3600", "{{type}}")],
+            "short", empty=NOT_ASKED, width=6, low=0,
+        ),
+    ]  # fmt: skip
+
+
+def _money() -> list[Any]:
+    spend = selector("api_spend_usd_total", CHOSEN)
+    usd, asked, refused = (
+        f"max by (target) ({selector(one, CHOSEN)})"
+        for one in ("budget_remaining_usd", "budget_remaining_requests", "budget_refused_questions")
+    )
+    return [
+        lines(
+            "Dollars a day, by arm",
+            "Spent in the 24 hours before; the judge's calls and all retries included.",
+            [Query(f"sum by (arm) (increase({spend}[1d]))", "{{arm}}")],
+            "currencyUSD", empty=NOT_ASKED, width=8, low=0, decimals=2,
+        ),
+        listing(
+            "What is left of today's budgets",
+            "Of this UTC day, reservations taken off, the scarcest on top; and the questions of the last runs that a "
+            "spent budget left unasked. Runbook: CliffwatchBudgetExhausted.",
+            [
+                Column("Target", label="target", links=[TO_TARGET, TO_PAGE]),
+                Column("Dollars left", usd, unit="currencyUSD", decimals=2, steps=[(None, RED), (0.05, GREEN)]),
+                Column("Requests left", asked, unit="none", decimals=0, steps=[(None, RED), (1, GREEN)]),
+                Column("Not asked", refused, decimals=0, steps=[(None, GREEN), (1, AMBER)]),
+                Column("Spent, 24 h", f"sum by (target) (increase({spend}[1d]))", unit="currencyUSD", decimals=2),
+            ],
+            empty=NO_BUDGET, key="target", first="Not asked", width=16, height=8,
+        ),
+    ]  # fmt: skip
+
+
+def _daemon() -> list[Any]:
+    counted = (("tick_errors_total", "ticks"), ("run_errors_total", "runs"), ("scrape_errors_total", "scrapes"))
+    reloaded = selector("config_last_reload_success_timestamp_seconds", DAEMON)
+    oldest = selector("email_oldest_queued_timestamp_seconds", DAEMON)
+    return [
+        lines(
+            "Lag",
+            "How long the most overdue run waits, and how long ago the clock last looked. Runbook: CliffwatchDown.",
+            [
+                Query(f"max({selector('schedule_lag_seconds', DAEMON)})", "most overdue run", color=BLUE),
+                Query(f"time() - min({selector('last_tick_timestamp_seconds', DAEMON)})", "last look", color=GREY),
+            ],
+            "s", empty=NO_DATA, width=6, low=0, height=7,
+        ),
+        lines(
+            "Errors an hour",
+            "Looks at the ledger, executions of a run and scrapes that failed; runs are tried again. "
+            "Runbook: CliffwatchDown.",
+            [Query(f"sum(rate({selector(metric, DAEMON)}[{RATE}])) * 3600", name) for metric, name in counted],
+            "none", empty=NO_DATA, width=5, low=0, height=7, at_least=1,
+        ),
+        lines(
+            "Mail that waits",
+            "Mails of the outbox that have not left, and the age of the oldest in hours (dashed). "
+            "Runbook: CliffwatchEmailFailed.",
+            [
+                Query(f"sum({selector('email_queued', DAEMON)})", "queued", color=BLUE),
+                Query(or_zero(f"(time() - min({oldest})) / 3600"), "hours, oldest", "reference", AMBER),
+            ],
+            "none", empty=NO_MAIL, width=5, low=0, height=7, at_least=1,
+        ),
+        listing(
+            "Daemons",
+            "Version, address, and how long ago the configuration in force was read. "
+            "Runbook: CliffwatchConfigReloadFailed.",
+            [
+                Column("Daemon", label="instance"),
+                Column("Version", f"max by (instance, version) ({selector('build_info', DAEMON)})", label="version",
+                       width=75),
+                Column("Pages", f"max by (instance, url) ({selector('web_info', DAEMON)})", label="url",
+                       links=[evidence("/")]),
+                Column("Read, ago", f"max by (instance) (time() - {reloaded})", unit="s", decimals=1, width=95),
+            ],
+            empty=NO_DATA, key="instance", first="Daemon", descending=False, width=8, height=7,
+        ),
+    ]  # fmt: skip

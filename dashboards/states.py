@@ -1,0 +1,75 @@
+"""One word for what a target needs, in PromQL: the same on every dashboard, so that two panels cannot disagree."""
+
+from typing import Final
+
+from dashboards.panels import AMBER, BLUE, GREEN, GREY, RED, VIOLET, Names, selector
+
+PAGE, TICKET, UNMEASURED, NOT_ARMED, PLAN, QUIET = 5, 4, 3, 2, 1, 0
+STATES: Final[Names] = {
+    PAGE: ("page", RED),
+    TICKET: ("ticket", AMBER),
+    UNMEASURED: ("unmeasured", VIOLET),
+    NOT_ARMED: ("not armed", GREY),
+    PLAN: ("to plan", BLUE),
+    QUIET: ("quiet", GREEN),
+}
+ALARMS: Final[Names] = {2: ("page", RED), 1: ("ticket", AMBER), 0: ("quiet", GREEN)}
+MATCHES: Final[Names] = {1: ("as declared", GREEN), 0: ("differs", RED)}
+READY: Final[Names] = {1: ("ready", GREEN), 0: ("not ready", AMBER)}
+
+UNMEASURED_SHARE: Final = 0.2
+"""As in CliffwatchUnmeasured."""
+RETIRES_DAYS: Final = 30
+
+
+def unmeasured(matchers: str) -> str:
+    """By target and suite, 1 where too much of the last run has no usable answer, or two periods passed without."""
+    late = (
+        f"time() - {selector('run_last_success_timestamp_seconds', matchers)} "
+        f"> bool 2 * {selector('run_interval_seconds', matchers)}"
+    )
+    share = f"{selector('run_unmeasured_ratio', matchers)} > bool {UNMEASURED_SHARE}"
+    return f'max by (target, suite) ({share} or label_replace({late}, "why", "late", "", ""))'
+
+
+def not_armed(matchers: str) -> str:
+    """By target and suite, 1 where no baseline is approved."""
+    return f"{_approved(matchers)} == bool 0"
+
+
+def _approved(matchers: str) -> str:
+    status = 'status="approved"'
+    return f"max by (target, suite) ({selector('baselines', f'{matchers}, {status}')})"
+
+
+def alarm(matchers: str, by: str) -> str:
+    """2 while a page is raised, 1 for a ticket, 0 for neither; the larger ``by`` these labels."""
+    page, ticket = (selector("alarm", f'{matchers}, severity="{one}"') for one in ("page", "ticket"))
+    return f"max by ({by}) (2 * {page} or {ticket})"
+
+
+def judged(matchers: str) -> str:
+    """``alarm`` by signal, of signals with a verdict: one that was never looked at is not quiet."""
+    known = alarm(matchers, "signal")
+    return f"{known} and on (signal) {selector('evidence_log10', matchers)} or {known} > 0"
+
+
+def state(matchers: str) -> str:
+    """By target, the number in ``STATES`` of the most urgent that is true of it."""
+    page, ticket = (selector("alarm", f'{matchers}, severity="{one}"') for one in ("page", "ticket"))
+    parts = (
+        f"{PAGE} * {page}",
+        f"{TICKET} * {ticket}",
+        f"{PAGE} * (1 - {selector('identity_match', matchers)})",
+        f"{UNMEASURED} * {_marked(unmeasured(matchers), 'unmeasured')}",
+        f"{NOT_ARMED} * {_marked(not_armed(matchers), 'not armed')}",
+        f"{PLAN} * ({selector('model_retirement_timestamp_seconds', matchers)} - time() < bool {RETIRES_DAYS * 86400})",
+        f"{PLAN} * (1 - {selector('rollback_ready', matchers)})",
+        f"{QUIET} * {selector('target_info', matchers)}",
+    )
+    return f"max by (target) ({' or '.join(parts)})"
+
+
+def _marked(expr: str, why: str) -> str:
+    """With a label of its own, so that ``or`` takes it for another series than its neighbours."""
+    return f'label_replace({expr}, "why", "{why}", "", "")'

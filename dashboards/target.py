@@ -1,0 +1,299 @@
+"""Target: what changed, when, and with what evidence?"""
+
+from typing import Any, Final
+
+from dashboards import UIDS, served
+from dashboards.panels import (
+    AMBER,
+    GREEN,
+    GREY,
+    ONE,
+    RED,
+    Column,
+    Query,
+    board,
+    evidence,
+    lines,
+    number,
+    selector,
+    timeline,
+)
+from dashboards.served import HERE, NOT_CONTROL
+from dashboards.states import ALARMS, MATCHES, READY, STATES, UNMEASURED_SHARE, judged, state
+from dashboards.tables import listing
+
+QUESTION: Final = "What changed about this target, when, and with what evidence?"
+
+PAGE_SIGNALS: Final = 'signal=~"adapter_loss|base_match|canaries|judge_score|negative_flips"'
+TICKET_SIGNALS: Final = 'signal!~"adapter_loss|base_match|canaries|judge_score|negative_flips"'
+SERIES: Final = evidence("/targets/$target/${__field.labels.signal}")
+"""From a series of a signal to the answers that tell most."""
+ROW: Final = evidence('/targets/$target/${__data.fields["Signal"]}')
+UNREAD: Final = "no verdict yet: not armed, or not asked"
+
+
+def panels() -> list[tuple[str | None, list[Any]]]:
+    """Rows with their titles; the first stands above them all."""
+    return [
+        (None, [*_glance(), _signals(), _alarms()]),
+        ("How strong is the evidence?", [*_evidences(), _effects()]),
+        ("Baseline, now and base", [*_fine_tune(), *_scores(), *_lengths()]),
+        ("Is it what we think it is, and could we go back?", [*served.panels(), *served.measured()]),
+    ]
+
+
+def _glance() -> list[Any]:
+    raised = selector("alarm_raised_timestamp_seconds", ONE)
+    return [
+        number(
+            "Needs", "The most urgent thing that is true of this target.", f"max({state(ONE)})", "none",
+            [(None, GREY)], empty="not watched", names=STATES, link=HERE,
+        ),
+        number(
+            "Raised for", "How long the oldest alarm that is still open has been up.", f"time() - min({raised})", "s",
+            [(None, RED)], empty="no alarm", link=HERE, decimals=1,
+        ),
+        number(
+            "Fine-tune left",
+            "Its present effect over its approved effect, in the worst suite: 100 % is as approved, 0 % answers like "
+            "the base. Runbook: CliffwatchFineTuneLost.",
+            f"min({selector('adapter_effect_ratio', ONE)})", "percentunit",
+            [(None, RED), (0.5, AMBER), (0.8, GREEN)], empty="no fine-tune",
+            link=evidence("/targets/$target/adapter_loss"), decimals=0,
+        ),
+        number(
+            "Unmeasured",
+            "Largest share of a last run's questions without a usable answer. An outage is never a reading. "
+            "Runbook: CliffwatchUnmeasured.",
+            f"max({selector('run_unmeasured_ratio', ONE)})", "percentunit",
+            [(None, GREEN), (0.05, AMBER), (UNMEASURED_SHARE, RED)], empty="never asked", decimals=0, link=HERE,
+        ),
+        number(
+            "Baseline", "Is there an approved baseline in every suite? Without one nothing is compared. "
+            "Runbook: CliffwatchNotArmed.",
+            f"min(max by (suite) ({_approved()}))", "none", [(None, GREEN)], empty="not armed",
+            names={1: ("armed", GREEN), 0: ("not armed", AMBER)}, link=HERE,
+        ),
+        number(
+            "Served", "What the endpoint says it serves, against what is declared; the worst of all checks. "
+            "Runbook: CliffwatchIdentityMismatch.",
+            f"min({selector('identity_match', ONE)})", "none", [(None, GREY)], empty="not checked", names=MATCHES,
+            link=HERE,
+        ),
+        number(
+            "Rollback", "Does the version to go back to still answer, and pass? Runbook: CliffwatchRollbackNotReady.",
+            f"min({selector('rollback_ready', ONE)})", "none", [(None, GREY)], empty="none named", names=READY,
+            link=HERE,
+        ),
+        number(
+            "Self-test",
+            "Share of injected faults that were caught, of the fault caught least: would a change be seen? "
+            "Runbook: CliffwatchSelfTestFailed.",
+            f"min({selector('selftest_detection_ratio', ONE + NOT_CONTROL)})", "percentunit",
+            [(None, AMBER), (0.9, GREEN)], empty="not yet tested", decimals=0, link=HERE,
+        ),
+    ]  # fmt: skip
+
+
+def _approved() -> str:
+    status = ', status="approved"'
+    return selector("baselines", ONE + status)
+
+
+def _signals() -> Any:
+    since = f"max by (signal) (time() - {selector('alarm_raised_timestamp_seconds', ONE)})"
+    odds, line = (f"max by (signal) ({selector(one, ONE)})" for one in ("evidence_log10", "evidence_line_log10"))
+    return listing(
+        "Signals",
+        "Each kind of change that has a verdict, what is raised on top. Evidence is a power of ten (3 is 1,000 to 1), "
+        "in the suite that is nearest to its line, and alarms there. The signal leads to the answers that show it.",
+        [
+            Column("State", judged(ONE), names=ALARMS, width=85),
+            Column("Signal", label="signal", links=[ROW], width=130),
+            Column("For", since, unit="s", decimals=1, width=90),
+            Column("Of its line", f"clamp_min({odds} / {line}, 0)", unit="percentunit", decimals=0, gauge=(0, 1),
+                   steps=[(None, GREEN), (0.7, AMBER), (1, RED)]),
+            Column("Evidence", odds, decimals=1, width=85),
+            Column("Line", line, decimals=1, width=70),
+        ],
+        empty=UNREAD,
+        key="signal",
+        first="State",
+        width=12,
+        height=11,
+    )  # fmt: skip
+
+
+def _alarms() -> Any:
+    return timeline(
+        "Alarms",
+        "Each signal over time: raised from its confirmation until the answers are evidence of recovery, or until "
+        "somebody clears it.",
+        Query(judged(ONE), "{{signal}}"),
+        ALARMS,
+        empty=UNREAD,
+        height=11,
+        link=SERIES,
+    )
+
+
+def _evidences() -> list[Any]:
+    return [
+        lines(
+            f"Evidence against its line: {kind}",
+            "How strongly all looks since the baseline speak for a change, less the line at which the signal alarms by "
+            "itself, in powers of ten: 0 alarms, -3 is a thousand times too little. It may be looked at at any time. "
+            + runbooks,
+            [
+                Query(
+                    f"max by (signal) ({selector('evidence_log10', f'{ONE}, {signals}')} "
+                    f"- {selector('evidence_line_log10', f'{ONE}, {signals}')})",
+                    "{{signal}}",
+                )
+            ],
+            "none",
+            empty=UNREAD,
+            width=8,
+            marks=[(0, color)],
+            link=SERIES,
+            decimals=1,
+        )
+        for kind, signals, color, runbooks in (
+            ("signals that page", PAGE_SIGNALS, RED,
+             "Runbook: CliffwatchFineTuneLost. Runbook: CliffwatchScoreDrop. Runbook: CliffwatchNegativeFlips."),
+            ("signals that open a ticket", TICKET_SIGNALS, AMBER,
+             "Runbook: CliffwatchDistributionShift. Runbook: CliffwatchLengthShift. "
+             "Runbook: CliffwatchContractChanged."),
+        )
+    ]  # fmt: skip
+
+
+def _effects() -> Any:
+    effect, low, high = (
+        f"max by (suite, signal) ({selector(one, ONE)})" for one in ("effect", "effect_low", "effect_high")
+    )
+    return listing(
+        "How large is it?",
+        "Effect size of each signal's last finding with its 95 % interval, in the signal's own unit (the evidence page "
+        "names it).",
+        [
+            Column("Suite", label="suite"),
+            Column("Signal", label="signal", links=[ROW]),
+            Column("Effect", effect, decimals=2, width=80),
+            Column("from", low, decimals=2, width=70),
+            Column("to", high, decimals=2, width=70),
+        ],
+        empty=UNREAD,
+        first="Signal",
+        descending=False,
+        width=8,
+        height=8,
+    )
+
+
+def _fine_tune() -> list[Any]:
+    loss = ONE + ', signal="adapter_loss"'
+    link = evidence("/targets/$target/adapter_loss")
+    return [
+        lines(
+            "Fine-tune's effect left",
+            "The present effect over the approved effect, with its 95 % interval: 1 (dashed) is the baseline, 0 "
+            "(dashed) answers like the base. Runbook: CliffwatchFineTuneLost.",
+            [
+                Query(selector("adapter_effect_ratio", ONE), "{{suite}}"),
+                Query(selector("effect_low", loss), "{{suite}} from", "bound"),
+                Query(selector("effect_high", loss), "{{suite}} to", "bound"),
+            ],
+            "percentunit",
+            empty="no base to compare with, or no baseline",
+            width=8,
+            marks=[(0, GREY), (1, GREEN)],
+            link=link,
+        ),
+        lines(
+            "Answers nearer to the base",
+            "Share of answers that look more like the base's than like the approved baseline's. "
+            "Runbook: CliffwatchFineTuneLost.",
+            [Query(selector("base_match_ratio", ONE), "{{suite}}")],
+            "percentunit",
+            empty="no base to compare with, or no baseline",
+            width=8,
+            low=0,
+            high=1,
+            link=link,
+        ),
+    ]
+
+
+def _scores() -> list[Any]:
+    return [
+        lines(
+            "Judge's score, now and in the baseline",
+            "Mean score of the answers now, and in the approved baseline (dashed), 0 to 1. Before you believe a drop, "
+            "see whether the judge is as it was. Runbook: CliffwatchScoreDrop. Runbook: CliffwatchJudgeDrift.",
+            [
+                Query(selector("judge_score", ONE), "{{suite}} now"),
+                Query(selector("judge_score_baseline", ONE), "{{suite}} baseline", "reference", GREY),
+            ],
+            "percentunit",
+            empty="no judge is configured, or nothing is judged yet",
+            width=8,
+            low=0,
+            high=1,
+            link=board(UIDS["judge"], "Is it the judge?", "$target"),
+        ),
+        lines(
+            "Items that flipped",
+            "Share of the frozen items that were right in the approved baseline and are wrong now, and the other way "
+            "round (dashed). Runbook: CliffwatchNegativeFlips.",
+            [
+                Query(selector("negative_flip_ratio", ONE), "{{suite}} lost", color=RED),
+                Query(selector("positive_flip_ratio", ONE), "{{suite}} won", "reference", GREEN),
+            ],
+            "percentunit",
+            empty="no suite with checks, or no baseline",
+            width=8,
+            low=0,
+            link=evidence("/targets/$target/negative_flips"),
+        ),
+        lines(
+            "Answers that pass every check",
+            "Share of the subject's answers that pass all deterministic checks of their probe.",
+            [Query(selector("pass_ratio", ONE), "{{suite}}")],
+            "percentunit",
+            empty="no suite with checks",
+            width=8,
+            low=0,
+            high=1,
+            link=HERE,
+        ),
+    ]
+
+
+def _lengths() -> list[Any]:
+    link = evidence("/targets/$target/length")
+    return [
+        lines(
+            "Length of answers",
+            "In characters, by statistic. Runbook: CliffwatchLengthShift.",
+            [Query(selector("answer_length_chars", ONE), "{{suite}} {{stat}}")],
+            "short",
+            empty="nothing asked yet",
+            width=4,
+            low=0,
+            link=link,
+        ),
+        lines(
+            "Spread of length",
+            "Variance of the answers' length over the approved baseline's; 1 (dashed) is the baseline. "
+            "Runbook: CliffwatchLengthShift.",
+            [Query(selector("answer_length_variance_ratio", ONE), "{{suite}}")],
+            "none",
+            empty=UNREAD,
+            width=4,
+            low=0,
+            marks=[(1, GREY)],
+            link=link,
+            decimals=1,
+        ),
+    ]

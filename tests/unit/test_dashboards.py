@@ -1,0 +1,222 @@
+"""The dashboards as files: what is committed is what the builder writes, and each keeps the rules of the house."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from dashboards import UIDS
+from dashboards.build import BOARDS, FOLDER, path, read_again, render
+from monitor.metrics import METRICS, PREFIX
+from tests import programs
+
+ROOT: Final = Path(__file__).parents[2]
+BOARD: Final[dict[str, dict[str, Any]]] = {name: json.loads(path(name).read_text(encoding="utf-8")) for name in BOARDS}
+RUNBOOKS: Final = {file.stem for file in (ROOT / "alerts" / "runbooks").glob("*.md")}
+UNITS: Final = {"none", "short", "percentunit", "s", "currencyUSD"}
+UNBOUNDED: Final = {"version", "url", "model", "base_model", "baseline", "judge", "instance"}
+"""Labels whose values come and go: never the legend of a line over time, but for the judge's and the daemon's own."""
+GRAFANAS: Final = {"__rate_interval": "5m", "__range": "14d", "__interval": "1m"}
+
+
+def panels(board: dict[str, Any]) -> list[dict[str, Any]]:
+    return [panel for panel in board["panels"] if panel["type"] != "row"]
+
+
+def annotations(board: dict[str, Any]) -> list[dict[str, Any]]:
+    return [one for one in board["annotations"].get("list") or [] if "expr" in one]
+
+
+def expressions(board: dict[str, Any]) -> list[str]:
+    asked = [target["expr"] for panel in panels(board) for target in panel["targets"]]
+    return asked + [one["expr"] for one in annotations(board)]
+
+
+def every_panel() -> list[Any]:
+    return [
+        pytest.param(name, panel, id=f"{name}: {panel['title']}") for name in BOARDS for panel in panels(BOARD[name])
+    ]
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_what_is_committed_is_what_the_builder_writes(name: str) -> None:
+    assert path(name).read_text(encoding="utf-8") == render(name), "run: make docs"
+
+
+def test_nothing_else_is_shipped() -> None:
+    assert {file.stem for file in FOLDER.glob("*.json")} == set(BOARDS) == set(UIDS)
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_grafanas_own_model_reads_it_and_writes_the_same(name: str) -> None:
+    assert read_again(BOARD[name]) == BOARD[name]
+
+
+def test_a_key_that_grafana_does_not_know_would_be_seen() -> None:
+    board = json.loads(json.dumps(BOARD["fleet"]))
+    board["panels"][0]["colour"] = "red"
+    assert read_again(board) != board
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_promtool_reads_every_expression(name: str, tmp_path: Path) -> None:
+    rules = [
+        {"record": f"cliffwatch:query{n}", "expr": substituted(expr)} for n, expr in enumerate(expressions(BOARD[name]))
+    ]
+    file = tmp_path / "rules.yaml"
+    file.write_text(yaml.safe_dump({"groups": [{"name": name, "rules": rules}]}))
+    assert f"{len(rules)} rules found" in programs.run(
+        "promtool", "check", "rules", "--lint-fatal", file.name, cwd=tmp_path
+    )
+
+
+def substituted(expr: str) -> str:
+    for variable, value in GRAFANAS.items():
+        expr = expr.replace(f"${variable}", value)
+    return re.sub(r"\$\w+", ".+", expr)
+
+
+def findings(board: dict[str, Any]) -> Iterator[str]:
+    """The linter of the house: what is wrong with a dashboard, in words."""
+    for kind, ids in (("id", [one["id"] for one in board["panels"]]), ("title", [p["title"] for p in panels(board)])):
+        if len(set(ids)) < len(ids):
+            yield f"two panels have one {kind}"
+    if board["editable"] or not board["description"].endswith("?") or not board["uid"]:
+        yield "it can be edited, has no question or no uid"
+    variables = {one["name"]: one for one in board["templating"]["list"]}
+    if list(variables)[:2] != ["datasource", "job"] or variables["web"]["hide"] != 2:
+        yield "its variables are not datasource, job, ..., and a hidden web"
+    for one in [*list(variables.values())[1:], *annotations(board)]:
+        if one["datasource"] != {"type": "prometheus", "uid": "${datasource}"}:
+            yield f"{one['name']} does not read the chosen data source"
+    for panel in panels(board):
+        yield from (f"{panel['title']}: {words}" for words in _panel_findings(panel))
+    yield from _overlaps(board)
+
+
+def _panel_findings(panel: dict[str, Any]) -> Iterator[str]:
+    defaults = panel["fieldConfig"]["defaults"]
+    if not panel["title"] or not re.search(r"[.?]$", panel["description"]):
+        yield "no title, or a description that is no sentence"
+    if defaults.get("unit") not in UNITS:
+        yield f"unit {defaults.get('unit')!r}"
+    if not defaults.get("noValue"):
+        yield "no words for no data"
+    named = re.findall(r"Runbook: (\w+)", panel["description"])
+    if [link["url"] for link in panel["links"]] != [f"${{web:raw}}/runbooks/{name}" for name in named]:
+        yield "its links are not its runbooks"
+    if panel["datasource"] != {"type": "prometheus", "uid": "${datasource}"}:
+        yield "it does not read the chosen data source"
+    refs = [target["refId"] for target in panel["targets"]]
+    if not refs or len(set(refs)) < len(refs):
+        yield "no query, or two of one name"
+    for target in panel["targets"]:
+        yield from _query_findings(panel, target)
+
+
+def _query_findings(panel: dict[str, Any], target: dict[str, Any]) -> Iterator[str]:
+    expr = target["expr"]
+    if target["datasource"] != {"type": "prometheus", "uid": "${datasource}"}:
+        yield "a query does not read the chosen data source"
+    if expr.count("{") != expr.count('{job=~"$job"'):
+        yield f"a selector without its job: {expr}"
+    for function, window in re.findall(r"\b(rate|increase)\([^\[]*\[([^\]]+)\]", expr):
+        if window not in {"rate": ("$__rate_interval",), "increase": ("1d", "$__range")}[function]:
+            yield f"{function} over {window}"
+    counters = {f"{PREFIX}{spec.name}" for spec in METRICS if spec.kind == "counter"}
+    for name in re.findall(r"\bcliffwatch_\w+(?=\{)", expr):
+        if name in counters and not re.search(rf"(rate|increase)\({name}\{{", expr):
+            yield f"the counter {name} as if it were a gauge"
+        if not any(name in (PREFIX + spec.name, f"{PREFIX}{spec.name}_bucket") for spec in METRICS):
+            yield f"no such metric: {name}"
+    if panel["type"] == "timeseries" and 'target="$target"' not in expr and "target" in _legend(target):
+        yield "a line for each target of the fleet"
+    if panel["type"] in ("timeseries", "state-timeline") and _legend(target) & UNBOUNDED - {"judge"}:
+        yield "a line for each value of an unbounded label"
+
+
+def _legend(target: dict[str, Any]) -> set[str]:
+    return set(re.findall(r"{{(\w+)}}", target.get("legendFormat", "")))
+
+
+def _overlaps(board: dict[str, Any]) -> Iterator[str]:
+    taken: dict[tuple[int, int], str] = {}
+    for panel in board["panels"]:
+        at = panel["gridPos"]
+        for cell in [(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])]:
+            if cell[0] >= 24 or taken.setdefault(cell, panel["title"]) != panel["title"]:
+                yield f"{panel['title']} lies over {taken.get(cell, 'the edge')}"
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_the_linter_of_the_house_finds_nothing(name: str) -> None:
+    assert list(findings(BOARD[name])) == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (("fieldConfig", "defaults", "noValue", ""), "no words for no data"),
+        (("fieldConfig", "defaults", "unit", "furlongs"), "unit 'furlongs'"),
+        (("targets", 0, "expr", 'rate(cliffwatch_runs_total{job=~"$job"}[5m])'), "rate over 5m"),
+        (("targets", 0, "expr", 'sum(cliffwatch_runs_total{job=~"$job"})'), "as if it were a gauge"),
+        (("targets", 0, "expr", 'cliffwatch_alarms{job=~"$job"}'), "no such metric"),
+        (("targets", 0, "expr", 'cliffwatch_alarm{target="a"}'), "without its job"),
+        (("targets", 0, "datasource", {}), "the chosen data source"),
+        (("links", []), "not its runbooks"),
+    ],
+)
+def test_the_linter_does_find(broken: tuple[Any, ...], words: str) -> None:
+    board = json.loads(json.dumps(BOARD["operations"]))
+    *way, key, value = broken
+    place = panels(board)[0]
+    for step in way:
+        place = place[step]
+    place[key] = value
+    found = " ".join(findings(board))
+    assert words in found
+
+
+def urls(node: Any) -> Iterator[str]:
+    """Where the links in a panel, or in a whole dashboard, lead."""
+    if isinstance(node, dict) and "title" in node and isinstance(node.get("url"), str):
+        yield node["url"]
+    for one in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from urls(one)
+
+
+@pytest.mark.parametrize(("name", "panel"), every_panel())
+def test_links_lead_somewhere(name: str, panel: dict[str, Any]) -> None:
+    for url in urls(panel):
+        known = re.match(r"\$\{web:raw\}/(targets/|runbooks/|$)|/d/(\S+?)\?", url)
+        assert known, url
+        assert known[2] in (None, *UIDS.values())
+
+
+def test_a_reader_gets_from_the_fleet_to_the_target_to_the_answers_to_the_runbook() -> None:
+    from_fleet, from_target = set(urls(BOARD["fleet"])), set(urls(BOARD["target"]))
+    chosen = 'var-target=${__data.fields["Target"]}'
+    assert any(url.startswith(f"/d/{UIDS['target']}?") and chosen in url for url in from_fleet)
+    assert '${web:raw}/targets/${__data.fields["Target"]}/${__data.fields["Signal"]}' in from_fleet
+    assert "${web:raw}/targets/$target/${__field.labels.signal}" in from_target
+    assert "${web:raw}/runbooks/CliffwatchFineTuneLost" in from_target
+
+
+def test_named_runbooks_are_those_of_the_alerts() -> None:
+    rules = yaml.safe_load((ROOT / "alerts" / "rules.yaml").read_text(encoding="utf-8"))
+    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"] if "alert" in rule}
+    named = {
+        name for board in BOARD.values() for panel in panels(board)
+        for name in re.findall(r"Runbook: (\w+)", panel["description"])
+    }  # fmt: skip
+    assert named == alerts - {"CliffwatchWatchdog"}
+
+
+def test_every_metric_is_on_a_panel_or_left_out_on_purpose() -> None:
+    shown = " ".join(expr for board in BOARD.values() for expr in expressions(board))
+    missing = {spec.name for spec in METRICS if PREFIX + spec.name not in shown}
+    assert missing == set()
