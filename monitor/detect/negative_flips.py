@@ -36,7 +36,7 @@ from monitor.detect import evidence, flips
 from monitor.detect.parts import FEWEST_NOW, answers, by_probe, exhibits, no_longer, passes, quiet_but_moved, typical
 from monitor.detect.reading import Channel, Reading, Verdict
 from monitor.detect.surprise import LEAST_SHARE
-from monitor.records import JUDGE_GRADER, PRODUCTION_SUITE, Arm, Comparison, GradedAnswer, Severity
+from monitor.records import JUDGE_GRADER, JUDGE_TARGET, PRODUCTION_SUITE, Arm, Comparison, GradedAnswer, Severity
 
 NAME: Final = "negative_flips"
 SEVERITY: Final = Severity.PAGE
@@ -250,13 +250,15 @@ def _summary(target: str, found: _Flips, effect: tuple[float, float, float], ver
     if ties := sum(found.was[one.probe] is None for one, _ in found.now):
         told.append(f"{ties} are to near ties and do not count")
     numbers = f"{'; '.join(told)} (net {effect[0]:+z.1%}, 95 % interval {effect[1]:+z.1%} to {effect[2]:+z.1%})"
+    claim = f"{target} gets wrong what it used to get right"
+    advice = "Read the flipped answers below, then look for a changed model, prompt or adapter."
+    if target == JUDGE_TARGET:
+        claim = f"{target} no longer agrees with people as it did"
+        advice = "Trust no score since then, and find out which model answers under the judge's name."
     if verdict.look_disagrees:
-        return no_longer(f"{target} gets wrong what it used to get right", numbers, verdict)
+        return no_longer(claim, numbers, verdict)
     if verdict.alarming:
-        return (
-            f"{target} gets wrong what it used to get right: {numbers}. "
-            f"Read the flipped answers below, then look for a changed model, prompt or adapter."
-        )
+        return f"{claim}: {numbers}. {advice}"
     if verdict.moved or effect[0] >= FAR_OFF:
         return quiet_but_moved(f"for {target}, {numbers}", verdict)
     return f"No more answers flip than usual: {numbers}."

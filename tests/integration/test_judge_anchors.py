@@ -119,6 +119,7 @@ async def test_a_judge_that_moved_is_a_ticket_and_what_rests_on_it_pages_nobody(
         assert told.judge_moved
         assert "A ticket, not a page: this rests on the judge's verdicts, and the judge itself moved" in told.summary
         by_itself = house.store.findings("judge", signal="negative_flips")[0]
+        assert by_itself.summary.startswith("judge no longer agrees with people as it did: 12 of 24 answers")
         assert "so it wakes nobody" in by_itself.summary
         asked_anew = [run for run in house.store.runs("judge") if not run.scheduled]
         assert len(asked_anew) == (first == "bot"), "asked anew only where it was not known yet"
