@@ -12,6 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from monitor import __version__
+from monitor.cli_handout import alerts_app, dashboards_app
 from monitor.cli_identify import identify
 from monitor.cli_report import report
 from monitor.errors import CliffwatchError, CouldNotMeasure, UsageError
@@ -45,6 +46,8 @@ alarms_app = typer.Typer(
 )
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(alarms_app, name="alarms")
+app.add_typer(alerts_app, name="alerts")
+app.add_typer(dashboards_app, name="dashboards")
 app.add_typer(lab_app, name="lab")
 
 SuiteOption = Annotated[str | None, typer.Option("--suite", help="Only this suite; all of the target's when left out.")]
