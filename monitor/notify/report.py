@@ -15,9 +15,9 @@ from monitor.records import JUDGE_TARGET
 class Limits:
     """How much of each there is room for."""
 
-    cards: int = 12
+    cards: int = 10
     """Targets that need somebody, in full with a picture."""
-    rows: int = 40
+    rows: int = 25
     """Further ones, a line each."""
     pictured: int = 12
     """Quiet targets with a picture; where there are more, none has one."""

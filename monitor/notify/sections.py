@@ -11,7 +11,7 @@ from monitor.notify.targets import PAGE, TICKET, Item, View, at_page, is_late, l
 from monitor.notify.wording import Times, cut, many, percent, usd
 from monitor.records import JUDGE_TARGET, PRODUCTION_SUITE, AlarmState, BaselineStatus, Severity, Spend
 from monitor.settings import Budget
-from monitor.words import TITLES, cleared, power, state_of
+from monitor.words import TITLES, power, state_of
 
 RETIRING: Final = timedelta(days=60)
 DRIFTED: Final = "no longer agrees with the people"
@@ -34,7 +34,7 @@ class Listed:
 def numbers(facts: Facts) -> tuple[tuple[str, str], ...]:
     """The few numbers under the headline."""
     pages = sum(one.severity is Severity.PAGE for one in facts.every_alarm if one.cleared_at is None)
-    open_now = sum(one.cleared_at is None for one in facts.alarms)
+    open_now = sum(one.cleared_at is None for one in facts.every_alarm)
     total, lost = _asked(facts)
     answered = "none" if not total else percent(1 - lost / total)
     return (
@@ -84,7 +84,9 @@ def _alarms(facts: Facts, address: str | None) -> Iterator[Happened]:
             how = "raised, being confirmed" if one.state is AlarmState.RAISED else f"raised as a {kind}"
             yield one.raised_at, Item(f"{title} {how}", one.target, link=link, tone="bad" if kind == "page" else "warn")
         if one.cleared_at is not None:
-            yield one.cleared_at, Item(f"{title} {cut(cleared(one), 200)}", one.target, link=link, tone="good")
+            by = f"{cut(one.cleared_by, 60)}: {cut(one.cleared_why or '', 160)}" if one.cleared_by else "the answers"
+            how = f"by {by}" if one.cleared_by or one.cleared_run_id is not None else cut(one.cleared_why or "", 160)
+            yield one.cleared_at, Item(f"{title} cleared {how}".rstrip(), one.target, link=link, tone="good")
 
 
 def _baselines(facts: Facts, address: str | None) -> Iterator[Happened]:

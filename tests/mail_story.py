@@ -1,0 +1,195 @@
+"""A fleet's week as the facts that a mail is made from: twelve targets, four of which need somebody."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any, Final
+
+from monitor.notify.facts import Facts
+from monitor.records import (
+    Alarm,
+    AlarmState,
+    Arm,
+    Baseline,
+    BaselineStatus,
+    Deed,
+    Finding,
+    IdentityCheck,
+    Point,
+    Retirement,
+    Rollback,
+    RunOutcome,
+    RunSummary,
+    Severity,
+    Spend,
+    SuiteProgress,
+)
+from monitor.settings import Settings
+from monitor.words import AGREED
+
+NOW: Final = datetime(2026, 11, 23, 7, 0, 4, tzinfo=UTC)
+"""Monday, 08:00 in Berlin."""
+WEEK: Final = timedelta(days=7)
+SUITE: Final = "support"
+UNITS: Final = {
+    "adapter_loss": "share of the approved fine-tune's effect",
+    "length": "variance of log length, now over baseline",
+    "judge_score": "mean score, now minus baseline",
+}
+
+
+def settings(names: Sequence[str], **more: Any) -> Settings:
+    return Settings.model_validate(
+        {
+            "providers": {"vllm": {"kind": "openai", "base_url": "http://vllm:8000/v1", "free": True}},
+            "judge": {"provider": "vllm", "model": "judge-70b-2026-05", "anchors": "anchors.yaml"},
+            "targets": {
+                name: {
+                    "subject": {"provider": "vllm", "model": f"{name}-lora"},
+                    "base": {"provider": "vllm", "model": "meta-llama/Llama-3.1-8B-Instruct"},
+                    "suites": [SUITE],
+                    "budget": {"usd_per_day": 2.0},
+                }
+                for name in names
+            },
+            "schedule": {"timezone": "Europe/Berlin"},
+            "email": {"to": ["ml-oncall@example.com"], "smtp": {"host": "smtp.example.com"}},
+            **more,
+        }
+    )
+
+
+def finding(target: str, signal: str, summary: str, effect: float, *, alarming: bool = False) -> Finding:
+    severity = Severity.TICKET if signal in ("length", "contract", "distribution") else Severity.PAGE
+    evidence = 7.2 if alarming else -0.3
+    return Finding(
+        412, target, SUITE, signal, severity, alarming, effect, effect - 0.06, effect + 0.06,
+        UNITS.get(signal, "ratio"), evidence, 0.1, 3.56, 20, 40, 400, NOW - timedelta(days=1),
+        NOW - timedelta(hours=3), summary,
+    )  # fmt: skip
+
+
+def alarm(target: str, signal: str, days: float, *, severity: Severity = Severity.PAGE, **more: Any) -> Alarm:
+    at = NOW - timedelta(days=days)
+    note = AGREED if severity is Severity.PAGE else ""
+    return replace(
+        Alarm(target, SUITE, signal, severity, AlarmState.CONFIRMED, at, 400, at + timedelta(minutes=9), 401, note),
+        **more,
+    )  # fmt: skip
+
+
+def baseline(target: str, status: BaselineStatus = BaselineStatus.APPROVED, **more: Any) -> Baseline:
+    start = NOW - timedelta(days=60)
+    return replace(
+        Baseline(3, target, SUITE, status, "0" * 64, "m", "b", start, start + timedelta(days=14), (1, 2), 560, 14,
+                 False, "jo@example.com", "read sixty answers", start + timedelta(days=14)),
+        **more,
+    )  # fmt: skip
+
+
+def facts(names: Sequence[str], *, since: timedelta = WEEK, now: datetime = NOW, **more: Any) -> Facts:
+    """A week in which every target was measured, armed and quiet; ``more`` replaces parts of it."""
+    streams = [(name, SUITE) for name in names]
+    holds = "The fine-tune holds: 98% of its approved effect is left."
+    quiet = Facts(
+        settings=settings(names),
+        since=now - since,
+        now=now,
+        progress={key: progress(*key, now) for key in streams},
+        baselines={key: [baseline(key[0])] for key in streams},
+        outdated=set(),
+        alarms={},
+        latest={key: {"adapter_loss": finding(key[0], "adapter_loss", holds, 0.98)} for key in streams},
+        last={key: RunSummary(412, 120, 0, 200.0, 0.9, 0.97) for key in streams},
+        asked={key: {"": 840} for key in streams},
+        spent={name: Spend(0.82, 900) for name in names},
+        days=8,
+        deeds=[],
+        retirements=[],
+        identity={},
+        rollback={},
+        blind={},
+    )
+    return replace(quiet, **more)
+
+
+def progress(target: str, suite: str, now: datetime, hours: float = 3) -> SuiteProgress:
+    at = now - timedelta(hours=hours)
+    return SuiteProgress(target, suite, at, at, dict.fromkeys(RunOutcome, 1))
+
+
+TWELVE: Final = (
+    "support-bot", "contract-extractor", "summariser", "sql-writer", "triage", "translate-de", "translate-fr",
+    "moderation", "invoice-reader", "faq-search", "onboarding", "release-notes",
+)  # fmt: skip
+
+
+def a_week() -> Facts:
+    """The story: a lost fine-tune, a target that is not measured, longer answers, a baseline to approve."""
+    week = facts(TWELVE)
+    support, extractor, summariser, triage = "support-bot", "contract-extractor", "summariser", "triage"
+    lost = finding(
+        support, "adapter_loss",
+        "support-bot answers like its base model: 4% of the fine-tune's approved effect is left (95 % interval -2% to "
+        "10%), 39 of 40 answers are nearer to the base. Check which adapter the endpoint serves.", 0.04, alarming=True,
+    )  # fmt: skip
+    longer = finding(summariser, "length", "Answers are 40% longer than in the baseline.", 2.4, alarming=True)
+    cleared = alarm(
+        "sql-writer", "negative_flips", 12, state=AlarmState.CLEARED, cleared_at=NOW - timedelta(days=4),
+        cleared_run_id=390,
+    )  # fmt: skip
+    return replace(
+        week,
+        alarms={
+            support: [alarm(support, "adapter_loss", 5.9, acknowledged_at=NOW, acknowledged_by="kim")],
+            summariser: [alarm(summariser, "length", 2.2, severity=Severity.TICKET)],
+            "sql-writer": [cleared],
+        },
+        latest={
+            **week.latest,
+            (support, SUITE): {"adapter_loss": lost},
+            (summariser, SUITE): {**week.latest[summariser, SUITE], "length": longer},
+        },
+        last={**week.last, (extractor, SUITE): RunSummary(412, 120, 120, None, None, None),
+              ("judge", "judge_anchors"): RunSummary(410, 60, 0, 4.0, None, 0.93)},
+        progress={**week.progress, (extractor, SUITE): progress(extractor, SUITE, NOW, 60),
+                  ("judge", "judge_anchors"): progress("judge", "judge_anchors", NOW)},
+        asked={**week.asked, (extractor, SUITE): {"": 480, "timeout": 310, "budget": 50},
+               ("translate-de", SUITE): {"": 836, "rate_limited": 4}},
+        baselines={**week.baselines, (triage, SUITE): [baseline(triage, BaselineStatus.CAPTURED, id=9)],
+                   ("faq-search", SUITE): [baseline("faq-search", approved_at=NOW - timedelta(days=3), id=8,
+                                                    approved_why="new suite, all forty read")]},
+        spent={**week.spent, support: Spend(11.4, 6200)},
+        deeds=[Deed(NOW - timedelta(days=5), "kim", "acknowledge", support, SUITE, "alarm 7 (adapter_loss)",
+                    "asking the platform team which adapter is up", None)],
+        retirements=[Retirement(extractor, Arm.BASE, "gpt-4o-2024-08-06", NOW + timedelta(days=38), "openai", NOW)],
+        identity={support: [IdentityCheck(support, Arm.SUBJECT, "parent", False, "meta-llama/Llama-3.1-8B-Instruct",
+                                          "none", NOW - timedelta(hours=3), NOW - timedelta(days=5.9))]},
+        rollback={support: Rollback(support, 1.0, 0.97, True, NOW, 0.97, 12)},
+    )  # fmt: skip
+
+
+def points(signal: str, effect: float, *, fell: float | None = None, count: int = 28) -> list[Point]:
+    """Four weeks of looks, the last days at ``effect``; ``fell``: days ago that it went there from where it was."""
+    draw = Random(f"{signal}{effect}")
+    before = {"adapter_loss": 1.0, "length": 1.0}.get(signal, 0.0)
+    found = []
+    for look in range(count):
+        ago = count - look - 0.5
+        over = fell is not None and ago <= fell
+        value = (effect if over or fell is None else before) + draw.gauss(0, 0.02)
+        at = NOW - timedelta(days=ago * 28 / count)
+        found.append(Point(look, at, value, value - 0.07, value + 0.07, 7.0 if over else -0.2, 3.56, over))
+    return found
+
+
+def series(charts: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], list[Point]]:
+    """Points for each picture of ``a_week``."""
+    fell = {("support-bot", "adapter_loss"): (0.04, 5.9), ("summariser", "length"): (2.4, 2.2)}
+    known = {key: fell.get((key[0], key[2])) for key in charts}
+    return {
+        key: points(key[2], at[0], fell=at[1]) if at else points(key[2], 0.98 + math.sin(place) / 50)
+        for place, (key, at) in enumerate(known.items())
+    }
