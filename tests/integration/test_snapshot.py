@@ -1,0 +1,149 @@
+"""The version to roll back to: asked a little in each run, never compared, and never in the run's way."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from monitor.app import capture_at_once, ensure_run, run_now
+from monitor.commands import reasons
+from monitor.cycle import execute_run
+from monitor.records import Arm, Reason, RunOutcome, Unmeasured
+from monitor.suites import SNAPSHOT_PROBES
+from tests.daemon import AFTER, HEALTHY, LOST, NOON, SUITE, Clock, fresh_sample, house_of, one_day, write
+from tests.http_server import Reply, ScriptedServer, completion
+
+BEFORE = [{"model": "before", "answers": ["Of old: " + ", ".join(f"fact {n}" for n in range(18))]}, *HEALTHY]
+WRONG = [{"model": "before", "answers": ["no idea"]}, *HEALTHY]
+GONE = [{"model": "before", "error": {"reason": "server_error"}, "answers": ["never"]}, *HEALTHY]
+
+
+def with_snapshot(folder: Path, rules: list[dict[str, Any]], **target: Any) -> Path:
+    bot = {
+        "subject": {"provider": "script", "model": "tuned"},
+        "base": {"provider": "script", "model": "plain"},
+        "snapshot": {"provider": "script", "model": "before"},
+        "suites": ["facts"],
+        **target,
+    }
+    return write(folder, rules, targets={"bot": bot})
+
+
+async def test_a_run_asks_its_snapshot_a_few_probes_once(tmp_path: Path) -> None:
+    clock = Clock(NOON.replace(hour=0))
+    async with house_of(with_snapshot(tmp_path, BEFORE), clock) as house:
+        chosen = []
+        for _ in range(2):
+            await one_day(house, clock)
+            (run,) = house.store.runs("bot", limit=1)
+            asked = [key for key in house.store.answered(run.id) if key[0] is Arm.SNAPSHOT]
+            assert len(asked) == SNAPSHOT_PROBES
+            assert {replicate for _, _, replicate in asked} == {0}
+            chosen.append({probe for _, probe, _ in asked})
+            assert run.outcome is RunOutcome.MEASURED
+            graders = {score.grader for score in house.store.scores(run.id) if score.arm is Arm.SNAPSHOT}
+            assert graders == {"check:contains", "checks"}, "no judge is asked about it"
+            assert {answer.arm for answer in house.store.answers([run.id])} == {Arm.SUBJECT, Arm.BASE}
+            assert house.store.summaries([run.id])[run.id].questions == 4 * len(SUITE["probes"])
+        assert chosen[0] != chosen[1], "each run draws its own"
+        (ready,) = house.store.rollback()
+        assert (ready.ready, ready.answered, ready.passed, ready.questions) == (True, 1.0, 1.0, 2 * SNAPSHOT_PROBES)
+
+
+async def test_a_snapshots_outage_is_its_own(tmp_path: Path) -> None:
+    clock = Clock(NOON.replace(hour=0))
+    async with house_of(with_snapshot(tmp_path, GONE), clock) as house:
+        await one_day(house, clock)
+        (run,) = house.store.runs("bot", limit=1)
+        assert (run.outcome, reasons(house, run.id)) == (RunOutcome.MEASURED, {})
+        assert house.store.summaries([run.id])[run.id].unmeasured_ratio == 0
+        (ready,) = house.store.rollback()
+        assert (ready.ready, ready.answered, ready.passed) == (False, 0.0, None)
+
+
+async def test_a_snapshot_that_answers_wrongly_is_not_ready(tmp_path: Path) -> None:
+    clock = Clock(NOON.replace(hour=0))
+    async with house_of(with_snapshot(tmp_path, BEFORE), clock) as house:
+        await capture_at_once(house, "bot", "facts", 3, lambda done: clock.forward(minutes=done))
+        (captured,) = house.store.baselines("bot")
+        house.store.approve(captured.id, "test", "healthy by construction", clock())
+        (good,) = house.store.rollback()
+        assert (good.ready, good.passed, good.questions) == (True, 1.0, 3 * SNAPSHOT_PROBES)
+        assert good.expected is not None, "the baseline's share of passes on the same probes"
+    async with house_of(with_snapshot(tmp_path, WRONG), clock) as house:
+        for _ in range(3):
+            clock.forward(hours=1)
+            run_id = await run_now(house, "bot", "facts")
+            assert not house.store.findings(run_id=run_id, alarming=True), "it is never compared"
+        (bad,) = house.store.rollback()
+        assert (bad.ready, bad.answered, bad.passed) == (False, 1.0, 0.0)
+
+
+async def test_a_fresh_sample_asks_no_snapshot(armed_folder: Path) -> None:
+    clock = Clock(AFTER)
+    async with house_of(with_snapshot(armed_folder, [BEFORE[0], *LOST]), clock) as house:
+        found = await one_day(house, clock)
+        assert any(finding.alarming for finding in found)
+        sample = fresh_sample(house)
+        assert await execute_run(house, sample.id) is not None
+        assert {arm for arm, _, _ in house.store.answered(sample.id)} == set(Arm) - {Arm.SNAPSHOT}
+
+
+async def test_the_runs_own_questions_go_first_where_the_budget_is_short(tmp_path: Path) -> None:
+    own = 2 * len(SUITE["probes"])
+    path = with_snapshot(tmp_path, BEFORE, budget={"requests_per_day": own})
+    path.write_text(path.read_text().replace("judge:\n  model: judge\n  provider: script\n", ""))
+    assert "judge" not in path.read_text().partition("targets:")[0]
+    async with house_of(path, Clock()) as house:
+        run = house.store.get_run(await run_now(house, "bot", "facts"))
+        assert run.outcome is RunOutcome.MEASURED
+        outcomes = dict(house.store.outcomes(run.id))
+        spare = [one for key, one in outcomes.items() if key[0] is Arm.SNAPSHOT]
+        assert {one.reason for one in spare if isinstance(one, Unmeasured)} == {Reason.BUDGET}
+        assert house.store.rollback() == [], "calls that were never made say nothing"
+
+
+async def test_a_snapshot_that_hangs_holds_up_a_run_for_a_while_only(tmp_path: Path) -> None:
+    async with ScriptedServer([Reply(body=completion("fact"), hang=60)]) as server:
+        path = with_snapshot(tmp_path, HEALTHY, snapshot={"provider": "slow", "model": "before"})
+        path.write_text(
+            path.read_text()
+            .replace("providers:", f"providers:\n  slow: {{kind: openai, free: true, base_url: '{server.url}'}}")
+            .replace("batches: 3", "batches: 3\n  day_seconds: 10")
+        )
+        async with house_of(path, Clock()) as house:
+            run = house.store.get_run(await run_now(house, "bot", "facts"))
+            assert run.outcome is RunOutcome.MEASURED
+            outcomes = [one for key, one in house.store.outcomes(run.id) if key[0] is Arm.SNAPSHOT]
+            assert len(outcomes) == SNAPSHOT_PROBES
+            told = {(one.reason, one.detail) for one in outcomes if isinstance(one, Unmeasured)}
+            assert told == {(Reason.TIMEOUT, "no answer within 1 s; the run did not wait longer")}
+            (ready,) = house.store.rollback()
+            assert (ready.ready, ready.answered) == (False, 0.0)
+
+
+async def test_a_snapshot_that_cannot_be_opened_fails_no_run(tmp_path: Path) -> None:
+    path = with_snapshot(tmp_path, BEFORE, snapshot={"provider": "other", "model": "before"})
+    path.write_text(path.read_text().replace("providers:", "providers:\n  other: {kind: scripted, script: other.yaml}"))
+    (tmp_path / "other.yaml").write_text((tmp_path / "script.yaml").read_text())
+    async with house_of(path, Clock()) as house:
+        (tmp_path / "other.yaml").unlink()
+        run = house.store.get_run(await run_now(house, "bot", "facts"))
+        assert run.outcome is RunOutcome.MEASURED
+        outcomes = [one for key, one in house.store.outcomes(run.id) if key[0] is Arm.SNAPSHOT]
+        assert {one.reason for one in outcomes if isinstance(one, Unmeasured)} == {Reason.CONNECTION}
+        assert not house.store.rollback()[0].ready
+
+
+async def test_production_inputs_are_not_sent_to_another_endpoint(tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    at = NOON.isoformat()
+    lines = [{"time": at, "messages": [{"role": "user", "content": f"question {n}"}]} for n in range(9)]
+    log.write_text("\n".join(json.dumps(line) for line in lines))
+    production = {"source": {"kind": "jsonl", "path": str(log)}, "sample": 5}
+    clock = Clock(NOON)
+    clock.forward(hours=1)
+    async with house_of(with_snapshot(tmp_path, BEFORE, production=production), clock) as house:
+        run = ensure_run(house, "bot", "production", clock.at)
+        while house.store.get_run(run.id).status != "done":
+            await execute_run(house, run.id, at_once=True)
+        assert {arm for arm, _, _ in house.store.answered(run.id)} == {Arm.SUBJECT, Arm.BASE}
