@@ -12,8 +12,10 @@ from monitor.suites import SNAPSHOT_PROBES
 from tests.daemon import AFTER, HEALTHY, LOST, NOON, SUITE, Clock, fresh_sample, house_of, one_day, write
 from tests.http_server import Reply, ScriptedServer, completion
 
-BEFORE = [{"model": "before", "answers": ["Of old: " + ", ".join(f"fact {n}" for n in range(18))]}, *HEALTHY]
-WRONG = [{"model": "before", "answers": ["no idea"]}, *HEALTHY]
+ALL = ["Of old: " + ", ".join(f"fact {n}" for n in range(18))]
+BEFORE = [{"model": "before", "answers": ALL}, *HEALTHY]
+ALL_PASS = [{"model": "tuned", "answers": ALL}, *BEFORE]
+WRONG = [{"model": "before", "answers": ["no idea"]}, *ALL_PASS]
 GONE = [{"model": "before", "error": {"reason": "server_error"}, "answers": ["never"]}, *HEALTHY]
 
 
@@ -62,13 +64,13 @@ async def test_a_snapshots_outage_is_its_own(tmp_path: Path) -> None:
 
 async def test_a_snapshot_that_answers_wrongly_is_not_ready(tmp_path: Path) -> None:
     clock = Clock(NOON.replace(hour=0))
-    async with house_of(with_snapshot(tmp_path, BEFORE), clock) as house:
+    async with house_of(with_snapshot(tmp_path, ALL_PASS), clock) as house:
         await capture_at_once(house, "bot", "facts", 3, lambda done: clock.forward(minutes=done))
         (captured,) = house.store.baselines("bot")
         house.store.approve(captured.id, "test", "healthy by construction", clock())
         (good,) = house.store.rollback()
         assert (good.ready, good.passed, good.questions) == (True, 1.0, 3 * SNAPSHOT_PROBES)
-        assert good.expected is not None, "the baseline's share of passes on the same probes"
+        assert good.expected == 1.0, "the baseline's share of passes on the same probes"
     async with house_of(with_snapshot(tmp_path, WRONG), clock) as house:
         for _ in range(3):
             clock.forward(hours=1)
