@@ -17,6 +17,8 @@ WIDTH, HEIGHT = 132, 36
 """CSS pixels; drawn with twice as many of its own."""
 MOST_POINTS: Final = 120
 """More are thinned out: there are no pixels for them."""
+SPAN: Final = 0.2
+"""Least height of a picture, in the effect's unit: what does not matter is to look as if it did not."""
 LINE, BAND, ALARM, SAME = "#3b82f6", "#3b82f6", "#ef4444", "#8b8f98"
 
 
@@ -61,8 +63,10 @@ def _draw(signal: str, points: Sequence[Point], since: datetime, now: datetime) 
     if alarming:
         axes.plot(*zip(*alarming, strict=True), linestyle="", marker="o", markersize=3.2, color=ALARM)
     axes.plot(when[-1:], effect[-1:], marker="o", markersize=4, color=ALARM if points[-1].alarming else LINE)
-    least, most = min(*low, same), max(*high, same)
-    margin = (most - least or 1.0) * 0.12
+    least, most = min(*low, same), max(*high, same, same + SPAN)
+    if signal == "adapter_loss":
+        least = min(least, 0.0)  # nothing left of the fine-tune: how far that is, is what the picture is about
+    margin = (most - least) * 0.12
     axes.set_xlim(since.timestamp(), now.timestamp() + (now - since).total_seconds() * 0.03)
     axes.set_ylim(least - margin, most + margin)
     out = BytesIO()

@@ -15,7 +15,7 @@ from monitor.words import TITLES, power, state_of
 
 RETIRING: Final = timedelta(days=60)
 DRIFTED: Final = "no longer agrees with the people"
-CHANGES, LINES, SPENDERS, LOOKS = 15, 10, 8, 5
+CHANGES, LINES, SPENDERS, LOOKS = 15, 10, 5, 5
 """Most lines of a list."""
 
 
