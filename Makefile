@@ -45,6 +45,7 @@ lint: $(INSTALLED) ## ruff and mypy --strict
 docs: $(INSTALLED) ## write the generated documents and dashboards again
 	@$(BIN)/python -m monitor.docs
 	@$(BIN)/python -m monitor.lab.suite
+	@$(BIN)/python -m monitor.lab.anchors
 	@$(BIN)/python -m dashboards.build
 
 constraints: $(INSTALLED) ## write the pins of .venv into constraints.txt

@@ -102,6 +102,7 @@ How many: 20 at least, better 50, half of them fail, some of them hard; the easy
 ones a shifted one. The lab's judge agrees on 26 of its 30 (`anchors: lab-anchors`); the base's next version in its
 place agrees on 15, and is told at the first run with a baseline of 14 days, at the second with one of 7. A verdict that
 people would now give otherwise is a changed file, and needs a new baseline; `by`, `why` and `description` are free.
+Anchors are stored and sent to the judge as they stand, so take personal data out of answers that real users got.
 
 For an editor the schema of the file is `anchors.schema.json`. Its keys:
 """

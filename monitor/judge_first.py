@@ -9,7 +9,7 @@ import structlog
 
 from monitor import schedule
 from monitor.errors import CliffwatchError
-from monitor.records import JUDGE_TARGET, AlarmState, Run, Suite
+from monitor.records import JUDGE_TARGET, Alarm, AlarmState, Run, Severity, Suite
 
 if TYPE_CHECKING:
     from monitor.cycle import House
@@ -63,5 +63,9 @@ def _wanted(house: "House", run: Run, suite: Suite) -> bool:
     by_judge = any(probe.rubric or suite.rubric for probe in suite.probes)
     unchecked = any(not probe.checks for probe in suite.probes)
     signals = {"judge_score", *(["negative_flips"] if unchecked else [])}
-    waiting = {one.signal for one in house.store.open_alarms(run.target, run.suite) if one.state is AlarmState.RAISED}
+    waiting = {one.signal for one in house.store.open_alarms(run.target, run.suite) if not _pages(one)}
     return by_judge and bool(waiting & signals)
+
+
+def _pages(alarm: Alarm) -> bool:
+    return alarm.state is AlarmState.CONFIRMED and alarm.severity is Severity.PAGE

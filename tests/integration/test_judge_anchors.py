@@ -10,10 +10,11 @@ import pytest
 import yaml
 
 from monitor.app import ensure_run, open_capture
+from monitor.commands import reasons
 from monitor.cycle import House, execute_run
 from monitor.detect import alarms as machine
 from monitor.recompute import recompute
-from monitor.records import Alarm, AlarmState, BaselineStatus, Severity
+from monitor.records import Alarm, AlarmState, BaselineStatus, RunOutcome, Severity
 from tests.daemon import AFTER, DAYS, HEALTHY, LOST, NOON, Clock, house_of, write
 
 ANCHORS: dict[str, Any] = {
@@ -31,9 +32,9 @@ RAMBLING: list[dict[str, Any]] = [*HEALTHY[:2], {"model": "judge", "answers": ["
 OURS = (("bot", "facts"), ("judge", "people-say"))
 
 
-def configure(folder: Path, rules: list[dict[str, Any]]) -> Path:
+def configure(folder: Path, rules: list[dict[str, Any]], **judge: Any) -> Path:
     (folder / "people-say.yaml").write_text(yaml.safe_dump(ANCHORS))
-    return write(folder, rules, judge=JUDGE)
+    return write(folder, rules, judge={**JUDGE, **judge})
 
 
 async def one_day(house: House, clock: Clock, first: str = "bot") -> None:
@@ -176,3 +177,14 @@ async def test_a_page_is_lowered_when_the_judge_moves_and_pages_again_when_it_is
         assert back is not None
         assert (back.id, back.severity, back.note) == (raised.id, Severity.PAGE, machine.AGREED)
         assert recomputes(house)
+
+
+async def test_the_anchors_have_a_budget_of_their_own(folder: Path) -> None:
+    clock = Clock(AFTER)
+    async with house_of(configure(folder, HEALTHY, budget={"requests_per_day": 10}), clock) as house:
+        await one_day(house, clock)
+        (scored,) = [run for run in house.store.runs("judge") if run.slot == AFTER]
+        assert scored.outcome is RunOutcome.PARTIAL
+        assert reasons(house, scored.id) == {"budget": 14}
+        assert house.store.spent("judge", AFTER.date()).requests == 10
+        assert house.store.runs("bot", limit=1)[0].outcome is RunOutcome.MEASURED
