@@ -77,6 +77,8 @@ def _suites(c: Checks, targets: dict[str, Target]) -> None:
 
 def _suite(c: Checks, loc: Loc, reference: str, found: dict[str, tuple[str, Any]]) -> None:
     """Read a suite, or the anchors; ``found``: suite name -> who named it first and its file."""
+    if reference in c.suites:
+        return  # as another target named it
     path = find_suite(reference, c.folder)
     if path is None or not os.path.isfile(path):
         known = hint(reference, known_suites(c.folder), "probes/ is empty")
