@@ -1,12 +1,15 @@
-"""The alert rules, their tests, runbooks and routes, through the real promtool and amtool."""
+"""The alert rules, their tests, runbooks, routes and notifications, through the real promtool and amtool."""
 
+import json
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 
+from monitor import cli
 from monitor.detect import selftest
 from monitor.export import SIGNALS
 from monitor.metrics import METRICS, PREFIX
@@ -15,20 +18,22 @@ from tests import programs
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "alerts"
-HEADINGS = ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation"]
+HEADINGS = ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation", "## Silence"]
+TESTS = ["rules_test.yaml", "rules_days_test.yaml"]
 
 RULES: dict[str, dict[str, Any]] = {
     rule["alert"]: rule
     for group in yaml.safe_load((ALERTS / "rules.yaml").read_text(encoding="utf-8"))["groups"]
     for rule in group["rules"]
 }
-TESTS = yaml.safe_load((ALERTS / "rules_test.yaml").read_text(encoding="utf-8"))["tests"]
 ALWAYS = "CliffwatchWatchdog"
+CARRIED_AS_TICKETS = "CliffwatchJudgeDrift"
+"""It carries verdicts, of the judge's own anchors, and wakes nobody."""
 
 
 def signals(alert: str) -> list[str]:
-    """The signals whose verdicts the alert carries on."""
-    found = re.search(r'cliffwatch_alarm\{signal=~?"([a-z_|]+)"\}', RULES[alert]["expr"])
+    """The signals whose verdicts on targets the alert carries on."""
+    found = re.search(r'cliffwatch_alarm\{signal=~?"([a-z_|]+)",target!="judge"\}', RULES[alert]["expr"])
     return found[1].split("|") if found else []
 
 
@@ -47,16 +52,19 @@ def test_promtool_accepts_the_rules() -> None:
     assert f"{len(RULES)} rules found" in run("promtool", "check", "rules", "--lint-fatal", "rules.yaml")
 
 
-def test_promtool_passes_the_rules_tests() -> None:
-    assert "SUCCESS" in run("promtool", "test", "rules", "rules_test.yaml")
+@pytest.mark.parametrize("file", TESTS)
+def test_promtool_passes_the_rules_tests(file: str) -> None:
+    assert "SUCCESS" in run("promtool", "test", "rules", file)
 
 
 def test_promtool_accepts_the_scrape_config() -> None:
     assert "SUCCESS" in run("promtool", "check", "config", "--lint-fatal", "prometheus.yml")
 
 
-def test_amtool_accepts_the_routes() -> None:
-    assert "3 receivers" in run("amtool", "check-config", "alertmanager.yml")
+def test_amtool_accepts_the_routes_and_the_template() -> None:
+    said = run("amtool", "check-config", "alertmanager.yml")
+    assert "3 receivers" in said
+    assert "1 templates" in said
 
 
 @pytest.mark.parametrize(("alert", "severity"), [(alert, one) for alert in RULES for one in severities(alert)])
@@ -67,28 +75,71 @@ def test_amtool_routes_each_alert_by_its_severity(alert: str, severity: str) -> 
     assert receiver in run("amtool", *route, *labels)
 
 
+def test_no_secret_stands_in_the_example_routes() -> None:
+    text = (ALERTS / "alertmanager.yml").read_text(encoding="utf-8")
+    secret = re.compile(r"^\s*-?\s*(\w*(?:password|key|token|secret|api_url|credentials)\w*):", re.MULTILINE)
+    named = set(secret.findall(text)) | set(re.findall(r"\{(\w*credentials\w*):", text))
+    assert named
+    assert all(name.endswith("_file") for name in named), named
+
+
 def test_every_signal_has_one_alert_which_takes_the_severity_from_the_verdict() -> None:
     carried = [signal for alert in RULES for signal in signals(alert)]
-    assert sorted(carried) == sorted(SIGNALS)
+    # identity has its own alert on its own metric: it is looked at apart from runs
+    assert sorted(carried) == sorted(set(SIGNALS) - {"identity"})
     for alert in RULES:
         if signals(alert):
             assert "labels" not in RULES[alert]
             assert "max by (job, instance, target, signal, severity)" in RULES[alert]["expr"]
 
 
+def test_the_judges_verdicts_are_one_ticket_and_no_other_alerts() -> None:
+    assert 'cliffwatch_alarm{target="judge"}' in RULES[CARRIED_AS_TICKETS]["expr"]
+    assert severities(CARRIED_AS_TICKETS) == ["ticket"]
+    for alert, rule in RULES.items():
+        assert (
+            ("cliffwatch_alarm" not in rule["expr"]) or 'target!="judge"' in rule["expr"] or alert == CARRIED_AS_TICKETS
+        )
+
+
+@pytest.mark.parametrize("alert", sorted(RULES.keys() - {ALWAYS, "CliffwatchDown"}))
+def test_no_alert_ends_because_the_daemon_cannot_be_scraped(alert: str) -> None:
+    held = f'ALERTS{{alertname="{alert}",alertstate="firing"}} and on (job, instance) up == 0'
+    assert held in RULES[alert]["expr"]
+
+
 def test_the_self_tests_alert_and_command_agree_on_what_must_be_seen() -> None:
     expr = RULES["CliffwatchSelfTestFailed"]["expr"]
     assert f'fault=~"{"|".join(selftest.MUST_SEE)}"' in expr
-    assert expr.endswith(f"< {selftest.CAUGHT}")
+    assert f"< {selftest.CAUGHT}" in expr
 
 
 @pytest.mark.parametrize("alert", RULES)
 def test_each_alert_says_what_is_needed_at_3am(alert: str) -> None:
     rule = RULES[alert]
     assert set(rule["annotations"]) == {"summary", "description", "evidence_url", "runbook_url"}
-    assert "{{" not in rule["annotations"]["summary"], "alerts are grouped by it"
-    assert alert in rule["annotations"]["runbook_url"]
+    summary, description = rule["annotations"]["summary"], rule["annotations"]["description"]
+    assert "{{" not in summary, "alerts are grouped by it"
+    assert summary.count(".") == 1
+    assert summary.endswith(".")
+    assert "\nDo first: " in description
+    assert signals(alert) == [] or ("\nSince: " in description and "\nHow bad: " in description)
+    assert rule["annotations"]["runbook_url"].endswith(f"/runbooks/{alert}")
+    assert "cliffwatch_web_info" in rule["annotations"]["runbook_url"]
     assert set(severities(alert)) <= {"page", "ticket", "none"}
+
+
+def test_what_several_descriptions_share_is_the_same_in_each() -> None:
+    since = {
+        re.search(r"\{\{- with printf \"[^\"]*alarm_raised.*", rule["annotations"]["description"], re.DOTALL)[
+            0
+        ].partition("\nDo first")[0]  # type: ignore[index]
+        for alert, rule in RULES.items()
+        if signals(alert) or alert == CARRIED_AS_TICKETS
+    }
+    assert len(since) == 1
+    links = {rule["annotations"]["evidence_url"] for alert, rule in RULES.items() if signals(alert)}
+    assert len(links) == 1
 
 
 @pytest.mark.parametrize("alert", RULES)
@@ -97,14 +148,68 @@ def test_each_alert_has_a_runbook_of_the_usual_form(alert: str) -> None:
     assert text.startswith(f"# {alert}\n")
     assert [line for line in text.splitlines() if line.startswith("## ")] == HEADINGS
     assert f"Severity: {' or '.join(severities(alert))}." in text
+    quiet = text.partition("## Silence")[2]
+    assert alert == ALWAYS or ("amtool silence add" in quiet and f'alertname="{alert}"' in quiet)
+    if signals(alert):
+        assert all(
+            f"cliffwatch baseline {deed} TARGET" in " ".join(quiet.split()) for deed in ("retire", "capture", "approve")
+        )
+    if "page" in severities(alert) and alert != "CliffwatchDown":
+        assert all(server in text for server in ("vLLM", "NIM", "OpenAI", "Anthropic")), "how to roll back"
+
+
+def commands() -> set[str]:
+    """Every command as it is typed, ``cliffwatch`` left out."""
+    found: set[str] = set()
+
+    def walk(path: str, command: Any) -> None:
+        inner = getattr(command, "commands", {})
+        for name, one in inner.items():
+            walk(f"{path} {name}".strip(), one)
+        if not inner:
+            found.add(path)
+
+    walk("", typer.main.get_command(cli.app))
+    return found
+
+
+def options(command: str) -> set[str]:
+    found: Any = typer.main.get_command(cli.app)
+    for name in command.split():
+        found = found.commands[name]
+    return {option for parameter in found.params for option in [*parameter.opts, *parameter.secondary_opts]}
 
 
 @pytest.mark.parametrize("alert", RULES)
-def test_each_alert_is_tested_silent_early_and_firing_later(alert: str) -> None:
-    looks = [look for test in TESTS for look in test["alert_rule_test"] if look["alertname"] == alert]
-    firing = [bool(look["exp_alerts"]) for look in looks]
-    assert any(firing)
-    assert alert == ALWAYS or firing[0] is False
+def test_runbooks_and_descriptions_name_only_commands_that_exist(alert: str) -> None:
+    text = (ALERTS / "runbooks" / f"{alert}.md").read_text(encoding="utf-8")
+    lines = [" ".join(piece.split()) for piece in re.findall(r"`(cliffwatch [^`]+)`", text)]
+    lines += re.findall(r"cliffwatch [a-z][^,.;()\n]*", RULES[alert]["annotations"]["description"])
+    known = commands()
+    for line in lines:
+        words = line.split()[1:]
+        command = next((name for name in (" ".join(words[:2]), words[0].strip(",")) if name in known), None)
+        assert command is not None, line
+        wanted = {word for word in words if word.startswith("--")}
+        assert wanted <= options(command), line
+
+
+def looks(alert: str) -> list[list[dict[str, Any]]]:
+    """What each test of the alert's looks expects, test by test."""
+    every = [test for file in TESTS for test in yaml.safe_load((ALERTS / file).read_text(encoding="utf-8"))["tests"]]
+    per_test = [[look for look in test["alert_rule_test"] if look["alertname"] == alert] for test in every]
+    return [found for found in per_test if found]
+
+
+@pytest.mark.parametrize("alert", RULES)
+def test_each_alert_is_tested_silent_early_firing_later_and_resolved(alert: str) -> None:
+    firing = [[bool(look["exp_alerts"]) for look in found] for found in looks(alert)]
+    if alert == ALWAYS:
+        assert firing == [[True, True]]
+        return
+    assert all(one[0] is False for one in firing)
+    assert any(True in one for one in firing)
+    assert any(one[-1] is False and True in one for one in firing), "resolved when the metric says so"
 
 
 def test_the_docs_list_every_alert_with_its_severity() -> None:
@@ -119,6 +224,64 @@ def test_there_is_no_runbook_without_an_alert() -> None:
 
 def test_rules_and_runbooks_name_only_metrics_that_exist() -> None:
     known = {PREFIX + spec.name for spec in METRICS}
-    for path in [ALERTS / "rules.yaml", ALERTS / "rules_test.yaml", *(ALERTS / "runbooks").iterdir()]:
+    for path in [ALERTS / "rules.yaml", *(ALERTS / file for file in TESTS), *(ALERTS / "runbooks").iterdir()]:
         named = set(re.findall(r"\bcliffwatch_[a-z0-9_]+", path.read_text(encoding="utf-8")))
         assert named <= known, path.name
+
+
+FIRING = {
+    "status": "firing",
+    "labels": {"alertname": "CliffwatchFineTuneLost", "severity": "page", "target": "support-bot", "job": "cliffwatch",
+               "instance": "cw:9464", "signal": "adapter_loss"},
+    "annotations": {"summary": "A fine-tuned endpoint answers like its base model.",
+                    "description": "Target support-bot.\nSince: 2026-11-22 12:00 UTC.\nDo first: <b>look</b>.",
+                    "evidence_url": "https://cw.example.com/targets/support-bot/adapter_loss",
+                    "runbook_url": "https://cw.example.com/runbooks/CliffwatchFineTuneLost"},
+    "startsAt": "2026-11-22T12:00:00Z", "endsAt": "0001-01-01T00:00:00Z",
+}  # fmt: skip
+SILENCE = (
+    "https://am.example.com/#/silences/new?filter=%7Balertname%3D%22CliffwatchFineTuneLost%22%2C%20"
+    "instance%3D%22cw%3A9464%22%2C%20target%3D%22support-bot%22%7D"
+)
+
+
+def rendered(template: str, tmp_path: Path, *alerts: dict[str, Any], status: str = "firing", kind: str = "text") -> str:
+    data = {"receiver": "x", "status": status, "alerts": alerts, "groupLabels": {}, "commonLabels": {},
+            "commonAnnotations": {}, "externalURL": "https://am.example.com"}  # fmt: skip
+    (tmp_path / "data.json").write_text(json.dumps(data))
+    return run(
+        "amtool", "template", "render", "--template.glob=cliffwatch.tmpl", f"--template.data={tmp_path}/data.json",
+        f"--template.type={kind}", f'--template.text={{{{ template "{template}" . }}}}',
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("template", "kind"), [("cliffwatch.mail.text", "text"), ("cliffwatch.mail.html", "html"),
+                           ("cliffwatch.slack.text", "text"), ("cliffwatch.pagerduty.details", "text")],
+)  # fmt: skip
+def test_a_notification_says_all_and_links_to_evidence_runbook_and_a_silence(
+    template: str, kind: str, tmp_path: Path
+) -> None:
+    text = rendered(template, tmp_path, FIRING, kind=kind)
+    for words in (
+        "Target support-bot.",
+        "Since: 2026-11-22 12:00 UTC.",
+        "Do first: ",
+        SILENCE,
+        FIRING["annotations"]["evidence_url"],
+        FIRING["annotations"]["runbook_url"],
+    ):  # type: ignore[index]
+        assert words in text
+    assert ("<b>look</b>" in text) is (kind == "text"), "in a page it is text, not markup"
+
+
+def test_a_title_names_severity_target_and_what_and_how_many(tmp_path: Path) -> None:
+    one = "[PAGE] support-bot: A fine-tuned endpoint answers like its base model."
+    assert rendered("cliffwatch.title", tmp_path, FIRING) == one
+    assert rendered("cliffwatch.title", tmp_path, FIRING, FIRING, FIRING) == f"{one} (and more: 3 in all)"
+    ended = {**FIRING, "status": "resolved", "endsAt": "2026-11-22T13:00:00Z"}
+    assert rendered("cliffwatch.pagerduty.description", tmp_path, ended, FIRING) == one
+    assert rendered("cliffwatch.title", tmp_path, ended, status="resolved") == one.replace("PAGE", "RESOLVED")
+    assert "RESOLVED 2026-11-22 13:00 UTC: A fine-tuned" in rendered("cliffwatch.mail.text", tmp_path, ended)
+    whole = {**FIRING, "labels": {"alertname": "CliffwatchDown", "severity": "page", "instance": "cw:9464"}}
+    assert rendered("cliffwatch.title", tmp_path, whole).startswith("[PAGE] A fine-tuned")
