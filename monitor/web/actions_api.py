@@ -39,6 +39,7 @@ class Done(BaseModel):
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": models.Problem, "description": meaning}
     for status, meaning in {
+        400: "the body is no text",
         401: "no token, or nobody's",
         403: "the configuration has no http.actions: the pages and the API only read",
         404: "there is no such thing",

@@ -1,5 +1,6 @@
 """What people do through the pages and the API, over real HTTP: deeds, and attempts at deeds that are not theirs."""
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
@@ -10,13 +11,15 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from monitor.app import App
+from monitor.clock import utcnow
 from monitor.errors import ConfigError
-from monitor.records import BaselineStatus
+from monitor.records import BaselineStatus, RunOutcome
 from monitor.settings import ActionToken
 from monitor.web.gate import LONGEST_WHY
 from monitor.web.people import ADDRESSES, ATTEMPTS, SESSION, SESSIONS, WINDOW, Failures, Sessions, Tokens, read_tokens
 from monitor.web.visits import LARGEST_BODY
-from tests import fleet
+from tests import daemon, fleet
 from tests.site import TOKENS, Site
 
 WHY = "read thirty answers, all as shipped"
@@ -546,3 +549,34 @@ def test_a_customer_s_ipv6_addresses_count_as_one() -> None:
         failures.failed(f"2001:db8::{number:x}")
     assert failures.wait("2001:db8::ffff") > 0
     assert failures.wait("2001:db8:0:1::1") == 0
+
+
+# The daemon
+
+
+async def test_the_daemon_asks_a_run_at_once_and_reads_tokens_again(tmp_path: Path) -> None:
+    kept = tmp_path / "alice.token"
+    kept.write_text(TOKENS["alice"])
+    path = daemon.write(tmp_path, daemon.HEALTHY, http={"port": 0, "actions": {"alice": {"token_file": "alice.token"}}})
+    app = App(path)
+    await app.start()
+    try:
+        assert app.store is not None
+        async with httpx.AsyncClient(base_url=f"{app.url}/api/v1", timeout=30) as program:
+            ask = {"json": {"why": "is it back?", "suite": "facts"}, "headers": bearer()}
+            made = await program.post("/targets/bot/runs", **ask)  # type: ignore[arg-type]
+            number = int(made.json()["deed"]["subject"].removeprefix("run "))
+            await app.tick(utcnow())
+            while (run := app.store.get_run(number)).status != "done":
+                await asyncio.sleep(0.05)
+            assert (run.outcome, run.scheduled) == (RunOutcome.MEASURED, False), "all batches at once"
+            kept.write_text("another-token-0123456789abcdef0123456789")
+            assert await app.reload() is None
+            assert (await program.post("/targets/bot/runs", **ask)).status_code == 401  # type: ignore[arg-type]
+            kept.write_text("short-should-not-appear")
+            problem = await app.reload()
+            assert problem is not None
+            assert "holds a token of 23 characters" in problem
+            assert "should-not-appear" not in problem
+    finally:
+        await app.stop()
