@@ -1,0 +1,65 @@
+"""The mail as it is read out of a real store."""
+
+from datetime import timedelta
+from pathlib import Path
+
+from monitor.cycle import House
+from monitor.mailer import MANUAL, composed, told, written
+from monitor.notify.message import LARGEST_HTML, preview
+from monitor.settings import Email
+from monitor.store import Store, open_store
+from tests import fleet
+
+
+class Bare:
+    """A house without asker and suites: the mail is read from the settings and the store alone."""
+
+    def __init__(self, store: Store) -> None:
+        self.settings, self.store = fleet.settings(), store
+
+
+def house(store: Store) -> House:
+    bare = Bare(store)
+    return House(bare.settings, {}, bare.store, None, None, lambda: fleet.NOW)  # type: ignore[arg-type]
+
+
+def test_a_fleet_in_the_store_becomes_a_mail(fleet_file: Path) -> None:
+    store = open_store(f"sqlite:///{fleet_file}")
+    shown, pictures = written(house(store), fleet.NOW)
+    store.close()
+    assert shown.headline == (
+        "2 of 3 targets need you: support-bot answers like its base since 11:40; extractor is only partly measured"
+    )
+    assert [card.name for card in shown.cards] == ["support-bot", "extractor"]
+    assert [one.name for one in shown.quiet] == ["summariser"]
+    assert set(pictures) == {(name, fleet.SUITE, "adapter_loss") for name in ("support-bot", "summariser")}
+    assert pictures["support-bot", fleet.SUITE, "adapter_loss"].alt.endswith("to 0.04 in 2 looks, 1 alarming")
+    assert shown.unmeasured.items[0].text == "10 % of 40 questions of support without a usable answer (timeout 4)"
+    assert shown.spend_told.startswith("$0.46 on the 8 UTC days of this mail; the budgets allow $48.00.")
+    html = preview(shown, pictures)
+    assert html.count("data:image/png;base64,") == 2
+    for exhibit in fleet.EXHIBITS:
+        assert exhibit.now[:40] not in html, "answers stay in the store"
+    assert fleet.HOSTILE[:20] not in html
+
+
+def test_a_week_without_anything_is_told_as_such(tmp_path: Path) -> None:
+    store = open_store(f"sqlite:///{tmp_path}/empty.db")
+    shown = told(house(store), fleet.NOW)
+    mail = composed(house(store), Email.model_validate(
+        {"to": ["sre@example.com"], "sender": "c@example.com", "smtp": {"host": "smtp.example.com"}}
+    ), MANUAL, fleet.NOW, fleet.NOW)  # fmt: skip
+    store.close()
+    assert shown.headline.startswith("3 of 3 targets need you: extractor has no baseline, so nothing is compared")
+    assert shown.numbers[2] == ("none", "of 0 questions answered")
+    assert mail.recipients == ("sre@example.com",)
+    assert len(mail.body) < LARGEST_HTML
+
+
+def test_what_happened_before_the_period_is_no_news(fleet_file: Path) -> None:
+    store = open_store(f"sqlite:///{fleet_file}")
+    later = told(house(store), fleet.NOW + timedelta(days=30))
+    store.close()
+    assert later.changes.items == ()
+    assert later.cards[0].items[0].label == "Page", "an alarm stays open until it is cleared"
+    assert "has not been measured" in later.headline or "answers like its base" in later.headline
