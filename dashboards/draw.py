@@ -26,11 +26,12 @@ def stat(panel: Mapping[str, Any], found: Sequence[Line], width: int, height: in
     config = settings_of(panel, "A")
     value = found[0].points[-1][1] if found else None
     text, color = shown(value, config)
+    color = color or stepped(float("-inf"), config)
     if found and panel["options"].get("textMode") == "name":
         text = found[0].name
     size = max(13, min(30, int((width - 24) / max(len(text), 1) / 0.56)))
     return (
-        f'<div class="stat" style="background:{color or "transparent"};color:{"#fff" if color else FAINT}">'
+        f'<div class="stat" style="background:{color};color:#fff">'
         f'<span style="font-size:{size}px">{escape(text)}</span></div>'
     )
 
@@ -222,7 +223,7 @@ def statetimeline(
     chart = Chart(panel, width, height - TITLE - AXIS - LEGEND - 8, span, 0, 1)
     chart.left = 20 + LETTER * max(len(line.name) for line in found)
     row = chart.height / len(found)
-    drawn = []
+    drawn = [chart.days()]
     for place, line in enumerate(found):
         middle = row * (place + 0.5) + 4
         drawn.append(f'<text x="{chart.left - 8:.0f}" y="{middle:.0f}" text-anchor="end">{escape(line.name)}</text>')
@@ -237,7 +238,7 @@ def statetimeline(
     keys = "".join(
         f'<span class="key"><i style="background:{color}"></i>{escape(text)}</span>' for text, color in seen.items()
     )
-    picture = f"{''.join(drawn)}{chart.marks(marks)}{chart.days()}"
+    picture = f"{''.join(drawn)}{chart.marks(marks)}"
     return f'<svg width="{width - 16}" height="{chart.height + AXIS}">{picture}</svg><div class="legend">{keys}</div>'
 
 

@@ -138,12 +138,12 @@ def _targets() -> Any:
         "Targets, the most urgent first",
         "What each target needs: a page is up (or it serves something else than is declared), a ticket is, it was not "
         "measured, it is not armed, or something is to plan (a model retires, the version to roll back to is not "
-        "ready). Evidence is a share of its line, in the signal that is nearest to it.",
+        "ready). The bar is the evidence as a share of its line, in the signal that is nearest to it.",
         [
             Column("Needs", state(FLEET), names=STATES, width=110),
             Column("Target", label="target", links=[TO_TARGET, evidence(f"/targets/{ROW}")]),
-            Column("Evidence", f"clamp_min(max by (target) ({near}), 0)", unit="percentunit", decimals=0, gauge=(0, 1),
-                   steps=[(None, GREEN), (0.7, AMBER), (1, RED)]),
+            Column("Of its line", f"clamp_min(max by (target) ({near}), 0)", unit="percentunit", decimals=0,
+                   gauge=(0, 1), steps=[(None, GREEN), (0.7, AMBER), (1, RED)]),
             Column("Last read", age, unit="s", decimals=1),
             Column("Unmeasured", share, unit="percentunit", decimals=0, steps=[(None, GREEN), (0.2, AMBER)]),
             Column("Model", info, label="model"),

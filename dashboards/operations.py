@@ -225,7 +225,7 @@ def _daemon() -> list[Any]:
                 Query(f"max({selector('schedule_lag_seconds', DAEMON)})", "most overdue run", color=BLUE),
                 Query(f"time() - min({selector('last_tick_timestamp_seconds', DAEMON)})", "last look", color=GREY),
             ],
-            "s", empty=NO_DATA, width=6, low=0, height=7,
+            "s", empty=NO_DATA, width=5, low=0, height=7,
         ),
         lines(
             "Errors an hour",
@@ -256,6 +256,6 @@ def _daemon() -> list[Any]:
                        links=[evidence("/")]),
                 Column("Read, ago", f"max by (instance) (time() - {reloaded})", unit="s", decimals=1, width=95),
             ],
-            empty=NO_DATA, key="instance", first="Daemon", descending=False, width=8, height=7,
+            empty=NO_DATA, key="instance", first="Daemon", descending=False, width=9, height=7,
         ),
     ]  # fmt: skip

@@ -27,7 +27,8 @@ Steps = Sequence[tuple[float | None, str]]
 Names = Mapping[int, tuple[str, str]]
 """Value -> its word and colour."""
 
-CALM: Final = ((None, GREEN),)
+LEAST: Final = -1e6
+"""Below every number shown. Grafana gives what has no value the colour of the first step, and no data is not green."""
 PLAIN: Final = ((None, BLUE),)
 FAULTS: Final = ((None, GREEN), (1, RED))
 WARNINGS: Final = ((None, GREEN), (1, AMBER))
@@ -122,7 +123,7 @@ def number(
     panel: stat.Panel = framed(stat.Panel(), title, description, unit, empty, width, 4)
     panel = (
         panel.with_target(asked(Query(expr, legend or title), "A", instant=True))
-        .thresholds(thresholds(steps))
+        .thresholds(thresholds(((None, GREY), (LEAST, steps[0][1]), *steps[1:])))
         .color_scheme(dashboard.FieldColor().mode(dm.FieldColorModeId.THRESHOLDS))
         .color_mode(cm.BigValueColorMode.BACKGROUND_SOLID)
         .graph_mode(cm.BigValueGraphMode.NONE)

@@ -154,6 +154,7 @@ def _evidences() -> list[Any]:
             "none",
             empty=UNREAD,
             width=8,
+            height=9,
             marks=[(0, color)],
             link=SERIES,
             decimals=1,
@@ -187,7 +188,7 @@ def _effects() -> Any:
         first="Signal",
         descending=False,
         width=8,
-        height=8,
+        height=9,
     )
 
 

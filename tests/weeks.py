@@ -248,7 +248,10 @@ class Weeks:
         gone = gone or (name == "judge" and signal == "negative_flips" and day >= STRICT_SINCE)
         wordy = name == "summariser" and day in WORDY and signal == "length"
         before = self._evidence.get((name, signal), 0.0)
-        step = (1.9 if name == "judge" else 5.0) if gone or wordy else self._random.uniform(-0.45, 0.4)
+        over = max(0.8, LINE + 0.4 - before) + self._random.uniform(
+            0, 0.9
+        )  # it alarms where it crosses its line, and goes on
+        step = over if gone or wordy else self._random.uniform(-0.45, 0.4)
         after = -0.3 if name == "summariser" and signal == "length" and day == WORDY.stop else before + step
         after = max(after, -2.0) if gone or wordy else max(min(after, 2.6), -2.0)
         self._evidence[name, signal] = after

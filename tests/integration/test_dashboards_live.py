@@ -121,6 +121,10 @@ async def until(found: Callable[[], Any]) -> Any:
     return found()
 
 
+def results(live: Live, expr: str) -> Any:
+    return live.ask("query", query=expr)["result"]
+
+
 @pytest.mark.parametrize("name", BOARDS)
 @pytest.mark.asyncio(loop_scope="module")
 async def test_every_query_of_a_panel_finds_data(live: Live, name: str) -> None:
@@ -140,7 +144,7 @@ async def test_every_query_of_a_panel_finds_data(live: Live, name: str) -> None:
 async def test_every_annotation_and_variable_finds_data(live: Live, name: str) -> None:
     for one in annotations(BOARD[name]):
         expr = substituted(one["expr"], live.variables(name))
-        assert await until(lambda expr=expr: live.ask("query", query=expr)["result"]), one["name"]
+        assert await until(partial(results, live, expr)), one["name"]
     found = {}
     for one in BOARD[name]["templating"]["list"]:
         if one["type"] == "query":
@@ -159,7 +163,7 @@ async def test_numbers_are_what_the_weeks_say(live: Live) -> None:
     for name in BOARDS:
         for panel in panels(BOARD[name]):
             if panel["type"] == "stat" and (name, panel["title"]) in FIXED:
-                found = await until(lambda name=name, panel=panel: live.frames(name, panel))
+                found = await until(partial(live.frames, name, panel))
                 seen[name, panel["title"]] = shown(found[0].points[-1][1], settings_of(panel))[0]
     assert seen == FIXED
 
@@ -205,7 +209,7 @@ async def test_one_target_alone_fell_or_all_did(live: Live) -> None:
 @pytest.mark.asyncio(loop_scope="module")
 async def test_alerts_fire_for_what_the_dashboards_show(live: Live) -> None:
     def firing(name: str) -> Any:
-        return live.ask("query", query=f'ALERTS{{alertname="{name}", alertstate="firing"}}')["result"]
+        return results(live, f'ALERTS{{alertname="{name}", alertstate="firing"}}')
 
     (lost, *_) = await until(lambda: firing("CliffwatchFineTuneLost"))
     assert lost["metric"]["target"] == "support-bot"

@@ -11,6 +11,7 @@ import yaml
 
 from dashboards import UIDS
 from dashboards.build import BOARDS, FOLDER, path, read_again, render
+from dashboards.panels import GREY
 from monitor.metrics import METRICS, PREFIX
 from tests import programs
 
@@ -49,6 +50,19 @@ def test_what_is_committed_is_what_the_builder_writes(name: str) -> None:
 
 def test_nothing_else_is_shipped() -> None:
     assert {file.stem for file in FOLDER.glob("*.json")} == set(BOARDS) == set(UIDS)
+
+
+def test_compose_opens_grafana_on_a_dashboard_that_there_is() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    home = Path(services["grafana"]["environment"]["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert path(home.stem).name == home.name
+
+
+def test_what_has_no_value_is_grey_and_never_green() -> None:
+    for board in BOARD.values():
+        for panel in panels(board):
+            if panel["type"] == "stat":
+                assert panel["fieldConfig"]["defaults"]["thresholds"]["steps"][0]["color"] == GREY, panel["title"]
 
 
 @pytest.mark.parametrize("name", BOARDS)
