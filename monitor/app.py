@@ -10,7 +10,6 @@ import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
@@ -23,14 +22,15 @@ from monitor.clock import utcnow
 from monitor.cycle import LEASE, TRY_AGAIN, House, execute_run
 from monitor.errors import CliffwatchError, ConfigError, CouldNotMeasure
 from monitor.export import Internals
+from monitor.heartbeat import Heartbeat
 from monitor.identities import Identities
 from monitor.judge.similarity import Embedder
 from monitor.mailer import Mailer
-from monitor.records import PRODUCTION_SUITE, Arm, Run, Suite
+from monitor.records import Arm, Run, Suite
 from monitor.selftests import SelfTests
 from monitor.settings import Settings
 from monitor.store import Store, open_store
-from monitor.suites import load_suite, suite_body
+from monitor.suites import load_suite, run_digest, suite_body
 
 if TYPE_CHECKING:
     from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -87,10 +87,7 @@ def build_house(
 
 def digest_of(house: House, target: str, suite: str) -> str:
     """What a run's answers and scores depend on, as one sha256: the suite, or how production inputs are drawn."""
-    production = house.settings.targets[target].production
-    if suite != PRODUCTION_SUITE or production is None:
-        return house.suites[suite].digest
-    return sha256(production.model_dump_json(exclude={"sample"}).encode()).hexdigest()
+    return run_digest(house.settings, house.suites, target, suite)
 
 
 def ensure_run(house: House, target: str, suite: str, slot: datetime, *, scheduled: bool = True) -> Run:
@@ -134,7 +131,7 @@ class App:
         """(target, suite, whether it confirms) of the runs at work."""
         self._slots = asyncio.Semaphore(RUNS_AT_ONCE)
         self._closing: set[asyncio.Task[None]] = set()
-        self._chores: tuple[Chore, ...] = (SelfTests(), Identities(), Mailer())
+        self._chores: tuple[Chore, ...] = (Heartbeat(), SelfTests(), Identities(), Mailer())
         self._last_tick: float | None = None
         self._clock_started = monotonic()
         self._reload_lock = asyncio.Lock()

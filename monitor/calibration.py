@@ -19,7 +19,7 @@ from monitor.records import JUDGE_TARGET, Baseline, Comparison, Finding, Severit
 
 if TYPE_CHECKING:
     from monitor.config import Report
-    from monitor.cycle import House
+    from monitor.reading import Kept
     from monitor.settings import Settings
     from monitor.store import Store
 
@@ -48,7 +48,7 @@ class Calibration:
     """Signal that cannot be read from this baseline -> what it needs."""
 
 
-def calibrations(house: "House", target: str, suite: str | None) -> tuple[list[Calibration], list[str]]:
+def calibrations(house: "Kept", target: str, suite: str | None) -> tuple[list[Calibration], list[str]]:
     """A calibration for each chosen suite, and a line for each that has no approved baseline to calibrate from."""
     from monitor import commands
 
@@ -63,7 +63,7 @@ def calibrations(house: "House", target: str, suite: str | None) -> tuple[list[C
     return found, without
 
 
-def _calibration(house: "House", baseline: Baseline) -> Calibration:
+def _calibration(house: "Kept", baseline: Baseline) -> Calibration:
     from monitor.commands import temperature_of
     from monitor.cycle import TICKETS, line_log10
     from monitor.schedule import looks_per_year

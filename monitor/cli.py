@@ -15,6 +15,7 @@ from monitor import __version__
 from monitor.cli_handout import alerts_app, dashboards_app
 from monitor.cli_identify import identify
 from monitor.cli_report import report
+from monitor.cli_status import status
 from monitor.errors import CliffwatchError, CouldNotMeasure, UsageError
 from monitor.lab.cli import app as lab_app
 from monitor.options import DEFAULT, Config, Json
@@ -215,8 +216,9 @@ def show_baselines(
 ) -> None:
     """List the baselines with what they rest on and who approved them."""
     from monitor import commands, show
+    from monitor.reading import reading
 
-    with commands.opened(config) as house:
+    with reading(config) as house:
         commands.known_filter(house, target)
         show.baselines(house.store.baselines(target), as_json=as_json)
 
@@ -279,16 +281,7 @@ def _decide(
                 typer.echo(warning)
 
 
-@app.command()
-def status(config: Config = DEFAULT, as_json: Json = False) -> None:
-    """What is watched, armed and raised. Exit 1 while an alarm is raised; 3: the last run brought nothing usable."""
-    from monitor import commands, show
-
-    with commands.opened(config) as house:
-        rows = commands.status(house)
-    show.status(rows, as_json=as_json)
-    unmeasured = any(row.last_outcome == "unmeasured" for row in rows)
-    raise typer.Exit(1 if any(row.alarms for row in rows) else 3 if unmeasured else 0)
+app.command()(status)
 
 
 @app.command()
@@ -311,9 +304,10 @@ def findings(
     from sqlalchemy import make_url
 
     from monitor import commands, show
+    from monitor.reading import reading
     from monitor.recompute import recompute as rebuilt
 
-    with commands.opened(config) as house:
+    with reading(config) as house:
         commands.known_filter(house, target, signal)
         if recompute:
             if signal is not None or alarming:
@@ -339,8 +333,9 @@ def list_alarms(
 ) -> None:
     """The open alarms with their state. Exit 1 while there is one."""
     from monitor import commands, show
+    from monitor.reading import reading
 
-    with commands.opened(config) as house:
+    with reading(config) as house:
         commands.known_filter(house, target)
         found = house.store.alarms(target, raised=None if closed_too else True)
     show.alarms(found, closed_too=closed_too, as_json=as_json)
@@ -429,9 +424,10 @@ def calibrate(
     For each signal the day-to-day spread, whether it pages and why not, and the smallest change it sees within 1, 7
     and 30 looks. Exit 3: no approved baseline.
     """
-    from monitor import calibration, commands
+    from monitor import calibration
+    from monitor.reading import reading
 
-    with commands.opened(config) as house:
+    with reading(config) as house:
         found, without = calibration.calibrations(house, target, suite)
     calibration.show(found, as_json=as_json)
     if without:

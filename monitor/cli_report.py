@@ -28,12 +28,14 @@ def report(
     """
     from monitor import commands, mailer, show
     from monitor.notify import message, page
+    from monitor.reading import reading
 
     if send and (preview or text):
         raise UsageError("report: --send goes alone; look at it first with --preview FILE or --text")
-    with commands.opened(config) as house:
-        if send:
+    if send:
+        with commands.opened(config) as house:
             return _send(house, config, as_json=as_json)
+    with reading(config) as house:
         if preview is None:
             told = mailer.told(house, house.clock())
         else:

@@ -1,10 +1,10 @@
 """What the commands do, between the parsing in ``cli`` and the printing in ``show``."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,6 @@ from monitor.errors import UsageError
 from monitor.records import (
     JUDGE_TARGET,
     PRODUCTION_SUITE,
-    Alarm,
     Answer,
     Arm,
     Baseline,
@@ -23,8 +22,6 @@ from monitor.records import (
     Finding,
     Question,
     Run,
-    RunOutcome,
-    Severity,
     Unmeasured,
 )
 
@@ -32,6 +29,7 @@ if TYPE_CHECKING:
     from monitor.ask import Explanation
     from monitor.cycle import House
     from monitor.judge.checks import Grade
+    from monitor.reading import Kept
 
 
 def at_once_warning(target: str) -> str:
@@ -49,10 +47,10 @@ def short_warning(target: str, days: int) -> list[str]:
     many = f"{days} day{'s' * (days != 1)}"
     return [f"A baseline of {many} cannot arm pages: it raises tickets only. {_to_arm(target)}"]
 
-    if target == JUDGE_TARGET:  # pages nobody anyway
-        return f"Better: cliffwatch baseline capture {target} --days 14."
 
 def _to_arm(target: str) -> str:
+    if target == JUDGE_TARGET:  # pages nobody anyway
+        return f"Better: cliffwatch baseline capture {target} --days 14."
     return f"To arm pages: cliffwatch baseline capture {target} --days 14 ({ENOUGH_DAYS} at least)."
 
 
@@ -76,7 +74,7 @@ def opened(config_path: Path) -> Iterator["House"]:
         store.close()
 
 
-def known_filter(house: "House", target: str | None, signal: str | None = None) -> None:
+def known_filter(house: "Kept", target: str | None, signal: str | None = None) -> None:
     """An error that names the nearest target or signal when there is no such one: a typo must not look like health."""
     from monitor.detect import SIGNALS
 
@@ -86,7 +84,7 @@ def known_filter(house: "House", target: str | None, signal: str | None = None) 
         _known("signal", signal, SIGNALS)
 
 
-def chosen_suites(house: "House", target: str, suite: str | None) -> list[str]:
+def chosen_suites(house: "Kept", target: str, suite: str | None) -> list[str]:
     """The suites of ``target`` that a command is about; errors name the nearest known name."""
     known_filter(house, target)
     names = house.settings.targets[target].run_suites
@@ -137,17 +135,19 @@ async def probe(house: "House", target: str, suite: str | None) -> list[Probed]:
     return results
 
 
-def reasons(house: "House", run_id: int) -> dict[str, int]:
+def reasons(house: "Kept", run_id: int) -> dict[str, int]:
     """Reason -> how many of a run's questions have no usable answer for it; the snapshot's are not the run's."""
     outcomes = [outcome for key, outcome in house.store.outcomes(run_id) if key[0] is not Arm.SNAPSHOT]
     return dict(Counter(str(one.reason) for one in outcomes if isinstance(one, Unmeasured)))
 
 
-def armed(house: "House", approved: Baseline | None) -> bool:
+def armed(house: "Kept", approved: Baseline | None) -> bool:
     """Whether runs of the suite as it is now are compared with its approved baseline, if it has one."""
-    from monitor.app import digest_of
+    from monitor.suites import run_digest
 
-    return approved is not None and approved.suite_digest == digest_of(house, approved.target, approved.suite)
+    if approved is None:
+        return False
+    return approved.suite_digest == run_digest(house.settings, house.suites, approved.target, approved.suite)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,100 +253,6 @@ def open_alarm(house: "House", target: str, signal: str, suite: str | None) -> i
     return found[0].id
 
 
-@dataclass(frozen=True, slots=True)
-class StatusRow:
-    """One target and suite as ``cliffwatch status`` shows it."""
-
-    target: str
-    suite: str
-    armed: bool
-    tickets_only: bool
-    """Armed, but none of its page signals pages."""
-    not_paging: tuple[str, ...]
-    """Why page signals of the approved baseline are only tickets; empty where all page."""
-    baseline: str
-    last_run: datetime | None
-    last_outcome: RunOutcome | None
-    unmeasured: Mapping[str, int]
-    """Reason -> how many questions of the last run have no usable answer for it."""
-    alarms: tuple[Alarm, ...]
-    cleared: tuple[Alarm, ...]
-    """The alarms of those of ``findings`` that alarmed and whose alarm is over."""
-    findings: tuple[Finding, ...]
-
-
-def status(house: "House") -> list[StatusRow]:
-    """One row per configured target and suite."""
-    house.store.close_due_baselines(house.clock())
-    return [
-        _status_row(house, target, suite)
-        for target, configured in house.settings.targets.items()
-        for suite in configured.run_suites
-    ]
-
-
-def _status_row(house: "House", target: str, suite: str) -> StatusRow:
-    from monitor import calibration
-
-    store = house.store
-    approved = store.approved(target, suite)
-    runs = [run for run in store.runs(target, suite, limit=20) if run.status == "done"]
-    is_armed = armed(house, approved)
-    held = calibration.arming(store, target, suite, temperature_of(house, suite)) if is_armed else []
-    found = store.latest_findings(target, suite)
-    open_now = store.open_alarms(target, suite)
-    return StatusRow(
-        target=target,
-        suite=suite,
-        armed=is_armed,
-        tickets_only=bool(held) and not _may_page(found, {signal for signal, _ in held}),
-        not_paging=tuple(calibration.told(held)),
-        baseline=_baseline_words(house, target, suite, approved),
-        last_run=runs[0].slot if runs else None,
-        last_outcome=runs[0].outcome if runs else None,
-        unmeasured=reasons(house, runs[0].id) if runs else {},
-        alarms=tuple(open_now),
-        cleared=_over(found, open_now, store.alarms(target, suite, raised=False)),
-        findings=tuple(found),
-    )
-
-
-def temperature_of(house: "House", suite: str) -> float | None:
+def temperature_of(house: "Kept", suite: str) -> float | None:
     """What the suite samples at; ``None`` for production answers."""
     return None if suite == PRODUCTION_SUITE else house.suites[suite].sampling.temperature
-
-
-def _may_page(found: Sequence[Finding], held: Collection[str]) -> bool:
-    """Whether any page signal that was read is not held back."""
-    from monitor.detect import SEVERITIES
-
-    return any(SEVERITIES.get(one.signal) is Severity.PAGE and one.signal not in held for one in found)
-
-
-def _over(found: Sequence[Finding], open_now: Sequence[Alarm], closed: Sequence[Alarm]) -> tuple[Alarm, ...]:
-    """The closed alarms (newest first) that alarming findings belong to: each signal's last, raised by it or before."""
-    still = {alarm.signal for alarm in open_now}
-    over = (
-        next((alarm for alarm in closed if alarm.signal == one.signal and alarm.raised_run_id <= one.run_id), None)
-        for one in found
-        if one.alarming and one.signal not in still
-    )
-    return tuple(alarm for alarm in over if alarm is not None)
-
-
-def _baseline_words(house: "House", target: str, suite: str, approved: Baseline | None) -> str:
-    """Why a target is armed or not, in a few words."""
-    if approved is not None:
-        if not armed(house, approved):
-            return f"baseline {approved.id} is of another version of the suite: capture and approve a new one"
-        span = "captured at once" if approved.at_once else f"over {approved.days} day{'s' * (approved.days != 1)}"
-        rests_on = f"{approved.answers} answers {span}"
-        return f"baseline {approved.id}: {rests_on}, approved by {approved.approved_by}"
-    pending = [b for b in house.store.baselines(target, suite) if b.status is not BaselineStatus.RETIRED]
-    if not pending:
-        return f"no baseline: cliffwatch baseline capture {target} --days 14"
-    newest = pending[0]
-    if newest.status is BaselineStatus.CAPTURING:
-        return f"capturing until {newest.ends_at:%Y-%m-%d %H:%M} UTC ({newest.answers} answers so far)"
-    approve = f"cliffwatch baseline approve {target} --by YOU --why WHY"
-    return f"captured ({newest.answers} answers), waiting for: {approve}"

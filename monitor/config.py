@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from monitor import config_checks, config_email, config_http, config_targets
+from monitor import config_checks, config_email, config_http, config_targets, logs
 from monitor.anchors import as_target
 from monitor.config_checks import Checks
 from monitor.errors import ConfigError
@@ -61,11 +61,25 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
     report = check(path, environ)
     if report.settings is None:
         raise ConfigError(render(report.problems))
+    logs.conceal(logs.secrets_in(report.settings, os.environ if environ is None else environ))
     return report.settings
 
 
-def check(path: Path, environ: Mapping[str, str] | None = None, installed: Installed | None = None) -> Report:
-    """Read the configuration and every suite it names; problems and warnings, never an exception."""
+def load_to_read(path: Path) -> tuple[Settings, Mapping[str, Suite]]:
+    """``load`` for who asks nobody, with the suites by name: no variable or file of a key has to be there."""
+    report = check(path, keys=False)
+    if report.settings is None:
+        raise ConfigError(render(report.problems))
+    return report.settings, report.suites
+
+
+def check(
+    path: Path, environ: Mapping[str, str] | None = None, installed: Installed | None = None, *, keys: bool = True
+) -> Report:
+    """Read the configuration and every suite it names; problems and warnings, never an exception.
+
+    ``keys``: whether the variables and files that hold keys have to be there.
+    """
     document = read(path)
     if not isinstance(document.data, dict):
         what = "the file is empty" if document.data is None else "must be a mapping (key: value), such as 'targets:'"
@@ -77,6 +91,7 @@ def check(path: Path, environ: Mapping[str, str] | None = None, installed: Insta
         folder=path.parent,
         environ=os.environ if environ is None else environ,
         installed=installed or _installed,
+        keys=keys,
     )
     config_checks.run(checks)
     config_targets.run(checks)

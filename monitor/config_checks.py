@@ -42,6 +42,13 @@ class Checks:
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     suites: dict[str, Suite] = field(default_factory=dict)
+    keys: bool = True
+    """Whether the variables and files that hold keys have to be there: not for who only reads the store."""
+
+    def about_key(self, loc: Loc, text: str) -> None:
+        """A problem of a variable or file that holds a key, where that is asked for."""
+        if self.keys:
+            self.problem(loc, text)
 
     def problem(self, loc: Loc, text: str) -> None:
         self.problems.append(self.document.problem(loc, text))
@@ -207,11 +214,11 @@ def _key(c: Checks, loc: Loc, provider: Provider) -> None:
 def _key_variable(c: Checks, loc: Loc, name: str) -> None:
     if c.environ.get(name, "").strip():
         if not _sendable(c.environ[name]):
-            c.problem(loc, f"the environment variable {name} holds characters that cannot be sent as a key")
+            c.about_key(loc, f"the environment variable {name} holds characters that cannot be sent as a key")
     elif not VARIABLE.fullmatch(name) or looks_like_key(name):
         c.problem(loc, "looks like a key, not like a variable's name; take it out of the file, and name its variable")
     else:
-        c.problem(loc, f"the environment variable {name} is not set (or empty)")
+        c.about_key(loc, f"the environment variable {name} is not set (or empty)")
 
 
 def looks_like_key(text: str) -> bool:
@@ -224,19 +231,19 @@ def looks_like_key(text: str) -> bool:
 
 def _key_file(c: Checks, loc: Loc, path: Path) -> None:
     if not os.path.exists(path):
-        c.problem(loc, "no such file")
+        c.about_key(loc, "no such file")
     elif not os.path.isfile(path):
-        c.problem(loc, "is not a file")
+        c.about_key(loc, "is not a file")
     else:
         try:
             key = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
-            c.problem(loc, "cannot be read by this user, or is not text")
+            c.about_key(loc, "cannot be read by this user, or is not text")
             return
         if not key.strip():
-            c.problem(loc, "the file is empty")
+            c.about_key(loc, "the file is empty")
         elif not _sendable(key):
-            c.problem(loc, "the file holds characters that cannot be sent as a key")
+            c.about_key(loc, "the file holds characters that cannot be sent as a key")
 
 
 def _sendable(key: str) -> bool:

@@ -101,7 +101,7 @@ def _password(c: Checks, loc: Loc, smtp: Smtp) -> None:
     elif smtp.password_env is not None:
         if not c.environ.get(smtp.password_env, "").strip():
             which = f"variable {smtp.password_env}" if VARIABLE.fullmatch(smtp.password_env) else "variable it names"
-            c.problem((*loc, "password_env"), f"the environment {which} is not set (or empty)")
+            c.about_key((*loc, "password_env"), f"the environment {which} is not set (or empty)")
     elif smtp.password_file is not None:
         _password_file(c, (*loc, "password_file"), c.at(smtp.password_file))
     elif not _refused(c, loc):
@@ -121,10 +121,10 @@ def _password_file(c: Checks, loc: Loc, path: Path) -> None:
     try:
         empty = not path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
-        c.problem(loc, "cannot be read by this user, or is not text")
+        c.about_key(loc, "cannot be read by this user, or is not text")
         return
     if empty:
-        c.problem(loc, "the file is empty")
+        c.about_key(loc, "the file is empty")
 
 
 def _authority(c: Checks, loc: Loc, path: Path) -> None:

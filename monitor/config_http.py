@@ -70,18 +70,18 @@ def _from_variable(c: Checks, loc: Loc, name: str) -> str | None:
     if not VARIABLE.fullmatch(name) or looks_like_key(name):
         c.problem(loc, "looks like a token, not like a variable's name; take it out of the file, and name its variable")
     else:
-        c.problem(loc, f"the environment variable {name} is not set (or empty)")
+        c.about_key(loc, f"the environment variable {name} is not set (or empty)")
     return None
 
 
 def _from_file(c: Checks, loc: Loc, path: Path) -> str | None:
     if not os.path.isfile(path):
-        c.problem(loc, "is not a file" if os.path.exists(path) else "no such file")
+        c.about_key(loc, "is not a file" if os.path.exists(path) else "no such file")
         return None
     try:
         token = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError):
-        c.problem(loc, "cannot be read by this user, or is not text")
+        c.about_key(loc, "cannot be read by this user, or is not text")
         return None
     return _usable(c, loc, token, "the file")
 
@@ -89,9 +89,9 @@ def _from_file(c: Checks, loc: Loc, path: Path) -> str | None:
 def _usable(c: Checks, loc: Loc, token: str, where: str) -> str | None:
     if len(token) < LEAST_TOKEN:
         told = f"holds a token of {len(token)} characters" if token else "holds no token"
-        c.problem(loc, f"{where} {told}; {LEAST_TOKEN} are the least: openssl rand -hex 32")
+        c.about_key(loc, f"{where} {told}; {LEAST_TOKEN} are the least: openssl rand -hex 32")
         return None
     if not (token.isascii() and token.isprintable()) or " " in token:
-        c.problem(loc, f"{where} holds characters that cannot be sent as a token")
+        c.about_key(loc, f"{where} holds characters that cannot be sent as a token")
         return None
     return token

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from monitor import __version__, schedule, snapshot
 from monitor.ask import Asker, LostFence
@@ -92,6 +93,12 @@ async def execute_run(house: House, run_id: int, *, at_once: bool = False) -> tu
     if run is None:
         return None
     at_once = at_once or not run.scheduled or run.confirms is not None
+    with bound_contextvars(run=run.id, target=run.target, suite=run.suite):
+        return await _execute(house, run, at_once=at_once)
+
+
+async def _execute(house: House, run: Run, *, at_once: bool) -> tuple[Finding, ...] | None:
+    """The same of a claimed run; every line that is logged within says whose it is."""
     try:
         async with _heartbeat(house, run):
             suite = await suite_of(house, run)

@@ -24,6 +24,7 @@ from monitor.notify.message import LARGEST_HTML, Key, Letter, letter
 from monitor.notify.pictures import Picture, picture
 from monitor.notify.report import Limits, Report, report
 from monitor.notify.smtp import LEASE_SECONDS, Handed, deliver, next_try
+from monitor.reading import Kept
 from monitor.records import Mail, MailStatus, SelfTest
 from monitor.settings import Email, Settings
 from monitor.words import TITLES
@@ -56,12 +57,12 @@ def address_of(settings: Settings) -> str | None:
     return web_url(settings) if settings.http.url or settings.http.port else None
 
 
-def told(house: House, now: datetime, since: datetime | None = None) -> Report:
+def told(house: Kept, now: datetime, since: datetime | None = None) -> Report:
     """What the mail says as of ``now``. ``since``: a week of the schedule ago when left out."""
     return report(_facts(house, now, since), address_of(house.settings))
 
 
-def written(house: House, now: datetime, since: datetime | None = None) -> tuple[Report, dict[Key, Picture]]:
+def written(house: Kept, now: datetime, since: datetime | None = None) -> tuple[Report, dict[Key, Picture]]:
     """The same with its pictures, and no longer than a mail program shows."""
     facts, address = _facts(house, now, since), address_of(house.settings)
     whole = report(facts, address)
@@ -74,12 +75,12 @@ def written(house: House, now: datetime, since: datetime | None = None) -> tuple
     return whole, pictures
 
 
-def _facts(house: House, now: datetime, since: datetime | None) -> Facts:
+def _facts(house: Kept, now: datetime, since: datetime | None) -> Facts:
     week = timedelta(seconds=PERIOD_DAYS * house.settings.schedule.day_seconds)
     return read(house.store, house.settings, since or now - week, now, _blind(house))
 
 
-def _blind(house: House) -> dict[str, list[str]]:
+def _blind(house: Kept) -> dict[str, list[str]]:
     """Target -> what its latest self-tests failed at."""
     tests: dict[str, list[SelfTest]] = {}
     for one in house.store.self_tests():
@@ -87,7 +88,7 @@ def _blind(house: House) -> dict[str, list[str]]:
     return {target: failures(found) for target, found in tests.items()}
 
 
-def _pictures(house: House, whole: Report, now: datetime) -> dict[Key, Picture]:
+def _pictures(house: Kept, whole: Report, now: datetime) -> dict[Key, Picture]:
     since = now - timedelta(seconds=HISTORY_DAYS * house.settings.schedule.day_seconds)
     series = house.store.series(since, only=whole.charts) if whole.charts else {}
     drawn = {key: picture(key[2], TITLES.get(key[2], key[2]), series.get(key, ()), since, now) for key in whole.charts}

@@ -20,9 +20,10 @@ from monitor.records import Alarm, Answer, Baseline, Finding, SelfTest, Severity
 from monitor.words import alarm_state, cleared, evidence, state_of
 
 if TYPE_CHECKING:
-    from monitor.commands import Asked, Probed, StatusRow
+    from monitor.commands import Asked, Probed
     from monitor.config import Report
     from monitor.recompute import Recomputed
+    from monitor.status import Status, StatusRow
 
 EXHIBITS_SHOWN = 3
 ANSWER_SHOWN = 400
@@ -201,25 +202,50 @@ def baselines(rows: Iterable[Baseline], *, as_json: bool) -> None:
     console().print(table if listed else Text("no baselines"))
 
 
-def status(rows: Sequence["StatusRow"], *, as_json: bool) -> None:
+def status(found: "Status", *, as_json: bool) -> None:
+    """Those that need somebody first; of a large fleet the quiet ones are counted."""
     if as_json:
-        print_json(list(rows))
+        print_json({**asdict(found), "left_out": found.left_out})
         return
     out = console()
-    for row in rows:
-        out.print(Text.assemble((f"{row.target}/{row.suite}", "bold"), "  ", _state(row), "  ", row.baseline))
-        for why in row.not_paging:
-            out.print(Text(f"  {why}", style="yellow"))
-        last = f"{row.last_run:%Y-%m-%d %H:%M:%S} UTC, {row.last_outcome}" if row.last_run else "none yet"
-        lost = f"; without a usable answer: {_counts(row.unmeasured)}" if row.unmeasured else ""
-        out.print(Text(f"  last finished run: {last}{lost}", style="bold yellow" if lost else ""))
-        for alarm in row.alarms:
-            out.print(_alarm_line(alarm))
-        width, closed = _width(row.findings), {alarm.signal: alarm for alarm in row.cleared}
-        for finding in row.findings:
-            older = row.last_run is not None and finding.window_end < row.last_run
-            note = f" (of {finding.window_end:%Y-%m-%d %H:%M}, not of the last run)" if older else ""
-            out.print(_one_line(finding, width, note, closed.get(finding.signal)))
+    out.print(_daemon(found))
+    for row in found.watches:
+        _watch(out, row)
+    quiet = found.total - sum(found.needing.values())
+    if len(found.watches) < found.total:
+        told = ", ".join(f"{count} {need}" for need, count in found.needing.items())
+        more = f"{found.left_out} more need somebody" if found.left_out else ""
+        out.print(Text(f"{found.total} suites of targets: {f'{told}, ' if told else ''}{quiet} quiet", style="bold"))
+        out.print(Text("; ".join((*filter(None, [more]), "all of them with --all")), style="dim"))
+
+
+def _daemon(found: "Status") -> Text:
+    last = found.daemon.last_sign_of_life
+    if found.daemon.running:
+        return Text("the daemon runs", style="dim")
+    if last is None:
+        return Text("no daemon has worked on this store yet: cliffwatch run", style="bold yellow")
+    return Text(
+        f"the daemon does not seem to run: its last sign of life was at {last:%Y-%m-%d %H:%M:%S} UTC. Nothing new is "
+        "measured until it does: cliffwatch run", style="bold red",
+    )  # fmt: skip
+
+
+def _watch(out: Console, row: "StatusRow") -> None:
+    out.print(Text.assemble((f"{row.target}/{row.suite}", "bold"), "  ", _state(row), "  ", row.baseline))
+    for why in row.not_paging:
+        out.print(Text(f"  {why}", style="yellow"))
+    last = f"{row.last_run:%Y-%m-%d %H:%M:%S} UTC, {row.last_outcome}" if row.last_run else "none yet"
+    lost = f"; without a usable answer: {_counts(row.unmeasured)}" if row.unmeasured else ""
+    late = "; the next is late" if row.needs == "late" else ""
+    out.print(Text(f"  last finished run: {last}{lost}{late}", style="bold yellow" if lost or late else ""))
+    for alarm in row.alarms:
+        out.print(_alarm_line(alarm))
+    width, closed = _width(row.findings), {alarm.signal: alarm for alarm in row.cleared}
+    for finding in row.findings:
+        older = row.last_run is not None and finding.window_end < row.last_run
+        note = f" (of {finding.window_end:%Y-%m-%d %H:%M}, not of the last run)" if older else ""
+        out.print(_one_line(finding, width, note, closed.get(finding.signal)))
 
 
 def _state(row: "StatusRow") -> tuple[str, str]:

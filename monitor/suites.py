@@ -7,7 +7,7 @@ file's. Errors come all at once, each with file, line, key path and the nearest 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -21,7 +21,7 @@ from monitor.errors import ConfigError
 from monitor.problems import Problem, from_validation, hint, render
 from monitor.records import PRODUCTION_SUITE, Suite
 from monitor.resources import shipped
-from monitor.settings import Name, Section, Text
+from monitor.settings import Name, Section, Settings, Text
 from monitor.yamlfile import Document, read
 
 SNAPSHOT_PROBES: Final = 5
@@ -204,6 +204,14 @@ def load_suite(name_or_path: str, config_dir: Path) -> Suite:
     if suite is None:
         raise ConfigError(render(problems))
     return suite
+
+
+def run_digest(settings: Settings, suites: Mapping[str, Suite], target: str, suite: str) -> str:
+    """What a run's answers and scores depend on, as one sha256: the suite, or how production inputs are drawn."""
+    production = settings.targets[target].production
+    if suite != PRODUCTION_SUITE or production is None:
+        return suites[suite].digest
+    return hashlib.sha256(production.model_dump_json(exclude={"sample"}).encode()).hexdigest()
 
 
 def is_path(name_or_path: str) -> bool:

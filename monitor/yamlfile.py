@@ -22,6 +22,11 @@ from yaml.scanner import Scanner
 
 from monitor.problems import Loc, Problem, key_path
 
+try:
+    from yaml.cyaml import CParser  # type: ignore[attr-defined]
+except ImportError:  # PyYAML was built without libyaml
+    CParser = None  # type: ignore[misc, assignment]
+
 MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 40
 MAX_VALUES: Final = 200_000
@@ -46,7 +51,23 @@ for _tag, _pattern, _first in (
     _Resolver.add_implicit_resolver(_TAG + _tag, re.compile(_pattern), _first)
 
 
-class _Loader(Reader, Scanner, Parser, Composer, _Resolver):
+class _Bounded(Composer):
+    """Composes nodes no deeper than ``MAX_DEPTH``."""
+
+    depth = 0
+
+    def compose_node(self, parent: Node | None, index: Any) -> Node | None:
+        self.depth += 1
+        if self.depth > MAX_DEPTH:
+            mark = self.peek_event().start_mark  # type: ignore[attr-defined]
+            raise yaml.MarkedYAMLError(problem=f"nested more than {MAX_DEPTH} deep", problem_mark=mark)
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
+
+
+class _Loader(Reader, Scanner, Parser, _Bounded, _Resolver):
     """Composes nodes and constructs nothing."""
 
     def __init__(self, text: str) -> None:
@@ -55,17 +76,19 @@ class _Loader(Reader, Scanner, Parser, Composer, _Resolver):
         Parser.__init__(self)
         Composer.__init__(self)
         _Resolver.__init__(self)
-        self.depth = 0
 
-    def compose_node(self, parent: Node | None, index: Any) -> Node | None:
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise yaml.MarkedYAMLError(problem=f"nested more than {MAX_DEPTH} deep", problem_mark=mark)
-        try:
-            return super().compose_node(parent, index)
-        finally:
-            self.depth -= 1
+
+if CParser is None:
+    _Fast: Any = _Loader
+else:
+
+    class _Fast(_Bounded, CParser, _Resolver):  # type: ignore[no-redef]
+        """The same over libyaml, several times as fast. What it refuses, ``_Loader`` reads again, and says why."""
+
+        def __init__(self, text: str) -> None:
+            CParser.__init__(self, text)
+            Composer.__init__(self)
+            _Resolver.__init__(self)
 
 
 @dataclass(frozen=True)
@@ -95,7 +118,7 @@ def read(path: Path) -> Document:
     if isinstance(text, Problem):
         return Document(str(path), problems=[text])
     try:
-        node = _Loader(text).get_single_node()
+        node = _node(text)
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         return _failed(path, line, f"not valid YAML: character U+{ord(text[error.position]):04X} is not allowed")
@@ -109,6 +132,15 @@ def read(path: Path) -> Document:
     except _TooMuchError as error:
         return _failed(path, error.line, str(error))
     return Document(str(path), data, walk.document.lines, walk.document.problems)
+
+
+def _node(text: str) -> Node | None:
+    """The file's one document. Raises YAMLError in the words of PyYAML's own scanner, whichever was used."""
+    try:
+        found: Node | None = _Fast(text).get_single_node()
+    except yaml.YAMLError:
+        found = _Loader(text).get_single_node()
+    return found
 
 
 def _failed(path: Path, line: int | None, text: str) -> Document:

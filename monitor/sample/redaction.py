@@ -10,7 +10,7 @@ at its start. ``redact`` is idempotent: nothing matches a placeholder, nor anyth
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address
 from typing import Final, NamedTuple
 
@@ -270,7 +270,7 @@ _IN_ADDRESS: Final = r"[\w:.]"
 
 _EMAIL: Final = r"[\w.%+-]++@(?:[\w-]++\.)+(?:xn--[\w-]++|[^\W\d_]{2,}+)"
 
-_RULES: Final = (
+_SECRETS: Final = (
     _Rule(_holds("://"), re.compile(r"(?<=://)[^\s/@:<>]++:[^\s/@<>]++(?=@)"), "‹credentials›"),
     _Rule(_holds("eyJ"), re.compile(_after("eyJ", r"[\w-]") + r"[\w-]{8,}+\.eyJ[\w-]{8,}+(?:\.[\w-]*+)?"), "‹token›"),
     _Rule(
@@ -296,6 +296,9 @@ _RULES: Final = (
         ),
         _secret,
     ),
+)
+_RULES: Final = (
+    *_SECRETS,
     _Rule(_holds("@"), re.compile(rf"(?<![\w.%+-])(?:{_EMAIL})++"), "‹email›"),
     _Rule(
         _says("[at", "(at", "[ at", "( at"),
@@ -370,7 +373,18 @@ def redact(text: str) -> str:
     """``text`` with what identifies or unlocks replaced by placeholders; in time linear in its length."""
     if "-----BEGIN " in text:
         text = _redact_private_keys(text)
-    for rule in _RULES:
+    return _replaced(text, _RULES)
+
+
+def redact_secrets(text: str) -> str:
+    """``redact`` of what unlocks alone: keys, tokens, passwords, credentials in addresses. For logs."""
+    if "-----BEGIN " in text:
+        text = _redact_private_keys(text)
+    return _replaced(text, _SECRETS)
+
+
+def _replaced(text: str, rules: Sequence[_Rule]) -> str:
+    for rule in rules:
         if rule.needs(text):
             text = rule.pattern.sub(rule.replace, text)
     return text

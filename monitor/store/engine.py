@@ -67,24 +67,33 @@ class Database:
             raise StoreError(f"store {self.name}: {_first_line(error)}") from error
 
 
-def connect(url: str) -> Database:
-    """Open ``url``; nothing is read or created yet but an SQLite file and its folder. Raises StoreError."""
+def connect(url: str, *, create: bool = True) -> Database:
+    """Open ``url``; nothing is read or created yet but an SQLite file and its folder. Raises StoreError.
+
+    With ``create`` off an SQLite file has to be there.
+    """
     try:
         parsed = make_url(url)
     except ArgumentError as error:
         raise StoreError("store: no URL; write sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME") from error
     backend = parsed.get_backend_name()
     if backend == "sqlite":
-        return Database(_sqlite(parsed))
+        return Database(_sqlite(parsed, create=create))
     if backend in ("postgresql", "postgres"):
         return Database(_postgres(parsed.set(drivername="postgresql+psycopg")))
     raise StoreError(f"store {parsed.render_as_string()}: only sqlite and postgresql are supported")
 
 
-def _sqlite(url: URL) -> Engine:
+def _sqlite(url: URL, *, create: bool) -> Engine:
     if not url.database or url.database == ":memory:":
         raise StoreError("store sqlite: name a file (sqlite:///cliffwatch.db); what is kept in memory only is lost")
-    _private_file(Path(url.database))
+    if create:
+        _private_file(Path(url.database))
+    elif not Path(url.database).is_file():
+        raise StoreError(
+            f"store {url.database}: no such file, and this command makes none: check the key 'store', or start the "
+            "daemon, which makes it (cliffwatch run)"
+        )
     engine = create_engine(
         url,
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},

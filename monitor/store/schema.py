@@ -37,10 +37,14 @@ def bring_up(database: Database, *, migrate: bool) -> None:
             f"store {database.name}: its schema is version {found}, which this program (up to {HEAD}) does not know: "
             "a newer Cliffwatch wrote it. Run that version, or restore a backup from before"
         )
+    if not migrate and found is None:
+        raise StoreError(
+            f"store {database.name}: no store of Cliffwatch is in it: check the key 'store', or start the daemon, "
+            "which makes it (cliffwatch run)"
+        )
     if not migrate:
         raise StoreError(
-            f"store {database.name}: its schema is version {found or 'none'}, this program needs {HEAD}: "
-            "run `cliffwatch migrate`"
+            f"store {database.name}: its schema is version {found}, this program needs {HEAD}: run `cliffwatch migrate`"
         )
     move(database, "head")
 

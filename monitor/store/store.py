@@ -52,6 +52,7 @@ from monitor.store.outbox import Outbox
 from monitor.store.pages import PageReads
 from monitor.store.scrape import ScrapeReads
 from monitor.store.series import SeriesReads
+from monitor.store.standing import StandingReads
 from monitor.store.suites import ProductionInput
 from monitor.store.week import WeekReads
 
@@ -60,14 +61,15 @@ T = TypeVar("T")
 TRIES: Final = 5
 
 
-def open_store(url: str, *, migrate: bool = True) -> "Store":
+def open_store(url: str, *, migrate: bool = True, create: bool = True) -> "Store":
     """Open ``sqlite:///FILE`` or ``postgresql+psycopg://...`` and bring its schema up to date.
 
-    An SQLite file that is not there is created, readable by its owner only. Raises StoreError when the database
+    An SQLite file that is not there is created, readable by its owner only; with ``create`` off that is a StoreError,
+    as a PostgreSQL database without a store in it is. Raises StoreError when the database
     cannot be reached, when its schema is newer than this program, or older and ``migrate`` is off; MissingExtra
     when PostgreSQL's driver is not installed.
     """
-    database = connect(url)
+    database = connect(url, create=create)
     try:
         schema.bring_up(database, migrate=migrate)
     except BaseException:
@@ -76,7 +78,18 @@ def open_store(url: str, *, migrate: bool = True) -> "Store":
     return Store(database)
 
 
-class Store(ScrapeReads, MarkReads, HistoryReads, SeriesReads, PageReads, AuditLog, Outbox, IdentityReads, WeekReads):
+class Store(
+    ScrapeReads,
+    MarkReads,
+    StandingReads,
+    HistoryReads,
+    SeriesReads,
+    PageReads,
+    AuditLog,
+    Outbox,
+    IdentityReads,
+    WeekReads,
+):
     """Made by ``open_store``; ``close`` it at the end."""
 
     def __init__(self, database: Database) -> None:

@@ -1,13 +1,21 @@
 """The commands as a user types them: exit codes, JSON, and errors that say what to do."""
 
 import json
+import os
+import pty
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from monitor import heartbeat
+from monitor.clock import utcnow
+from monitor.records import RunOutcome
+from monitor.store import open_store
 from tests.daemon import DOWN, HEALTHY, LOST, write
 
 
@@ -26,18 +34,20 @@ def printed(folder: Path, *arguments: str) -> tuple[int, Any]:
 def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
     write(tmp_path, HEALTHY)
     assert cliffwatch(tmp_path, "check")[:2] == (0, "cliffwatch.yaml: fine\n")
-    code, rows = printed(tmp_path, "status")
-    assert (code, rows[0]["armed"], rows[0]["baseline"]) == (
+    assert cliffwatch(tmp_path, "migrate")[0] == 0
+    code, found = printed(tmp_path, "status")
+    assert (code, found["watches"][0]["armed"], found["watches"][0]["baseline"]) == (
         0,
         False,
         "no baseline: cliffwatch baseline capture bot --days 14",
     )
+    assert (found["daemon"]["running"], found["needing"]) == (False, {"unarmed": 1})
 
     code, out, _ = cliffwatch(tmp_path, "baseline", "capture", "bot", "--at-once", "10")
     assert code == 0
     assert "captured 10 runs" in out
     assert "this baseline pages nobody and raises tickets late. To arm pages: cliffwatch baseline capture bot" in out
-    waits = printed(tmp_path, "status")[1][0]["baseline"]
+    waits = printed(tmp_path, "status")[1]["watches"][0]["baseline"]
     assert waits.endswith("waiting for: cliffwatch baseline approve bot --by YOU --why WHY")
     code, out, error = cliffwatch(tmp_path, "baseline", "approve", "bot", "--by", "sre", "--why", "read them")
     assert (code, error) == (0, "")
@@ -54,8 +64,8 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
     assert loss["alarming"]
     assert loss["severity"] == "ticket", "a baseline captured at once arms no page"
     assert loss["evidence_log10"] > 2 < loss["line_log10"]
-    code, rows = printed(tmp_path, "status")
-    assert (code, rows[0]["alarms"][0]["target"]) == (1, "bot")
+    code, found = printed(tmp_path, "status")
+    assert (code, found["watches"][0]["alarms"][0]["target"]) == (1, "bot")
     code, out, _ = cliffwatch(tmp_path, "findings", "bot", "--signal", "adapter_loss", "--limit", "1")
     assert code == 0
     assert all(word in out for word in ("ALARM", "baseline", "now", "base", "no idea about", "to 1", "at once"))
@@ -86,11 +96,12 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
     assert (code, "ALARM" in out, "cleared by jo, " in out) == (0, False, True)
 
     assert cliffwatch(tmp_path, "baseline", "retire", "bot", "--by", "sre", "--why", "new model")[0] == 0
-    assert printed(tmp_path, "status")[1][0]["armed"] is False
+    assert printed(tmp_path, "status")[1]["watches"][0]["armed"] is False
 
 
 def test_an_empty_store_has_nothing_to_recompute(tmp_path: Path) -> None:
     write(tmp_path, HEALTHY)
+    assert cliffwatch(tmp_path, "migrate")[0] == 0
     code, out, error = cliffwatch(tmp_path, "findings", "--recompute")
     assert (code, out) == (3, "")
     assert "nothing to recompute: the store holds no verdict: sqlite:///" in error
@@ -202,3 +213,102 @@ def test_every_command_has_help_and_init_writes_what_check_reads(tmp_path: Path)
         assert cliffwatch(tmp_path, command, "--help")[0] == 0
     assert json.loads(cliffwatch(tmp_path, "schema")[1])["title"] == "cliffwatch.yaml"
     assert out.startswith("wrote cliffwatch.yaml")
+
+
+READERS = (("status",), ("findings",), ("alarms",), ("baseline", "show"), ("calibrate", "bot"), ("report", "--text"))
+
+
+@pytest.mark.parametrize("command", READERS, ids=" ".join)
+def test_who_only_reads_needs_no_key_and_makes_no_store(tmp_path: Path, command: tuple[str, ...]) -> None:
+    path = write(tmp_path, HEALTHY, store=f"sqlite:///{tmp_path}/mistyped/cliffwatch.db")
+    settings = yaml.safe_load(path.read_text())
+    settings["providers"]["openai"] = {"kind": "openai", "api_key_env": "NEVER_SET_KEY"}
+    settings["http"]["actions"] = {"jo": {"token_file": "never_there"}}
+    settings["judge"]["provider"] = "openai"
+    path.write_text(yaml.safe_dump(settings))
+    code, out, error = cliffwatch(tmp_path, *command)
+    assert (code, out) == (3, "")
+    assert f"cliffwatch.yaml: store {tmp_path}/mistyped/cliffwatch.db: no such file" in error
+    assert "the key 'store'" in error
+    assert not (tmp_path / "mistyped").exists()
+    open_store(f"sqlite:///{tmp_path}/mistyped/cliffwatch.db").close()
+    code, out, error = cliffwatch(tmp_path, *command)
+    assert "NEVER_SET_KEY" not in error
+    assert code == (3 if command[0] == "calibrate" else 0), error
+
+
+def test_a_key_that_is_not_set_still_stops_who_asks(tmp_path: Path) -> None:
+    path = write(tmp_path, HEALTHY)
+    settings = yaml.safe_load(path.read_text())
+    settings["providers"]["openai"] = {"kind": "openai", "api_key_env": "NEVER_SET_KEY"}
+    settings["judge"]["provider"] = "openai"
+    path.write_text(yaml.safe_dump(settings))
+    for command in (("check",), ("probe", "bot"), ("run",)):
+        code, _, error = cliffwatch(tmp_path, *command)
+        assert (code, "NEVER_SET_KEY is not set" in error) == (2, True)
+
+
+def fleet(folder: Path, targets: int, *, lost: int) -> None:
+    """``targets`` without a baseline; of ``lost`` of them the last run brought nothing usable."""
+    path = write(folder, HEALTHY)
+    settings = yaml.safe_load(path.read_text())
+    bot = settings["targets"].pop("bot")
+    settings["targets"] = {f"bot-{number:02}": bot for number in range(targets)}
+    path.write_text(yaml.safe_dump(settings))
+    store, now = open_store(settings["store"]), utcnow()
+    for number in range(lost):
+        made = store.ensure_run(f"bot-{number:02}", "facts", now, seed=1, suite_digest="0" * 64, next_at=now)
+        run = store.claim(made.id, now, 60)
+        assert run is not None
+        assert store.finish(run.id, run.fence, RunOutcome.UNMEASURED, (), now)
+    store.close()
+
+
+def test_of_a_large_fleet_those_that_need_somebody_come_first(tmp_path: Path) -> None:
+    fleet(tmp_path, 30, lost=3)
+    code, out, _ = cliffwatch(tmp_path, "status")
+    assert code == 3
+    heads = [line for line in out.splitlines() if line.startswith("bot-")]
+    assert [line.split("/")[0] for line in heads[:4]] == ["bot-00", "bot-01", "bot-02", "bot-03"]
+    assert len(heads) == 15
+    assert "30 suites of targets: 3 unmeasured, 27 unarmed, 0 quiet" in out
+    assert "15 more need somebody; all of them with --all" in out
+    _, out, _ = cliffwatch(tmp_path, "status", "--all")
+    assert len([line for line in out.splitlines() if line.startswith("bot-")]) == 30
+    assert "--all" not in out
+    _, found = printed(tmp_path, "status")
+    assert (found["total"], found["left_out"], found["unmeasured"]) == (30, 15, True)
+
+
+def test_status_says_when_no_daemon_seems_to_run(tmp_path: Path) -> None:
+    fleet(tmp_path, 1, lost=0)
+    assert "no daemon has worked on this store yet" in cliffwatch(tmp_path, "status")[1]
+    store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
+    store.set_state(heartbeat.KEY, (utcnow() - timedelta(hours=2)).isoformat())
+    assert "the daemon does not seem to run: its last sign of life was at 20" in cliffwatch(tmp_path, "status")[1]
+    store.set_state(heartbeat.KEY, utcnow().isoformat())
+    assert "the daemon runs\n" in cliffwatch(tmp_path, "status")[1]
+    store.close()
+
+
+def test_colour_is_for_terminals_that_want_it(tmp_path: Path) -> None:
+    """A pipe gets none; a terminal does, unless NO_COLOR is set."""
+    fleet(tmp_path, 1, lost=0)
+    assert "\x1b[" not in cliffwatch(tmp_path, "status")[1]
+
+    def on_a_terminal(**environ: str) -> str:
+        leader, follower = pty.openpty()
+        kept = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+        subprocess.run(
+            [sys.executable, "-m", "monitor", "status"], cwd=tmp_path, stdout=follower, stderr=follower, timeout=120,
+            check=False, env={**kept, "TERM": "xterm-256color", **environ},
+        )  # fmt: skip
+        os.close(follower)
+        shown = os.read(leader, 65_536).decode()
+        os.close(leader)
+        return shown
+
+    assert "\x1b[" in on_a_terminal()
+    plain = on_a_terminal(NO_COLOR="1")
+    assert "unarmed" in plain
+    assert "\x1b[3" not in plain

@@ -12,7 +12,7 @@ MONITOR = ROOT / "monitor"
 STAGES = ("sample", "ask", "judge", "detect", "identify", "store", "export", "notify", "web")
 WIRING = (
     "app", "calibration", "cycle", "cli", "commands", "deeds", "demo", "docs", "enrol", "recompute", "selftests",
-    "show", "identities", "snapshot", "mailer", "cli_report",
+    "show", "identities", "snapshot", "reading", "status", "mailer", "cli_report",
 )  # fmt: skip
 """The modules that may import stages: they assemble, run, print or describe them."""
 MAY_ASK = {

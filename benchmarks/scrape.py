@@ -1,0 +1,148 @@
+"""A scrape's seconds: /metrics of a fleet with every kind of result, in a SQLite store.
+
+Per size: the first scrape of a new process (everything is read and written), a scrape when nothing has changed, and
+one after some targets have each had a run since. The pages are what a Prometheus server asks for (OpenMetrics, gzip),
+once more without gzip. ``ratio`` is figure over limit, so under 1 is good.
+"""
+
+import argparse
+import gc
+import json
+import random
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import fleets
+from benchmarks.ask import median_interval
+from monitor.export import Internals
+from monitor.records import RunOutcome
+from monitor.settings import Settings
+from monitor.store import Store, open_store
+
+NOW: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
+ACCEPT: Final = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
+LIMITS: Final = {1_000: 0.5, 10_000: 1.0}
+"""Targets -> seconds within which a scrape is served, once the process has served one."""
+CHANGED: Final = {1_000: 5, 10_000: 50}
+"""Targets -> how many of their suites have a new run between two scrapes: some 15 times as many as daily runs, each in
+six batches, bring in 15 seconds."""
+
+
+@dataclass(frozen=True)
+class Row:
+    targets: int
+    case: str
+    measure: str
+    value: float
+    low: float
+    high: float
+    limit: float | None
+
+    @property
+    def ratio(self) -> float | None:
+        return None if self.limit is None else self.value / self.limit
+
+
+def seconds(work: Callable[[], object]) -> float:
+    gc.collect()
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def measured(targets: int, folder: Path, rounds: int) -> Iterator[Row]:
+    """Every row of one size."""
+    fleet = fleets.settings(targets)
+    store = open_store(f"sqlite:///{folder}/fleet-{targets}.db")
+    fleets.fill(store, fleet, NOW)
+    before = psutil.Process().memory_info().rss
+    internals = Internals()
+
+    def scrape(encoding: str = "gzip") -> bytes:
+        return internals.scrape(store, fleet, NOW, ACCEPT, encoding)[0]
+
+    limit = LIMITS.get(targets)
+    first = seconds(scrape)
+    yield Row(targets, "first of a process", "seconds", first, first, first, None)
+    kept = (psutil.Process().memory_info().rss - before) / 1e6
+    for case, encoding in (("nothing changed", "gzip"), ("nothing changed, no gzip", "")):
+        again = partial(scrape, encoding)
+        again()
+        yield _row(targets, case, [seconds(again) for _ in range(rounds)], limit)
+    after = [_after_change(store, fleet, CHANGED.get(targets, 5), round_, scrape) for round_ in range(rounds)]
+    yield _row(targets, f"{CHANGED.get(targets, 5)} suites had a run", after, limit)
+    plain, packed = scrape(""), scrape()
+    for measure, value in (
+        ("series", float(sum(not line.startswith(b"#") for line in plain.splitlines()))),
+        ("MB", len(plain) / 1e6),
+        ("MB, gzip", len(packed) / 1e6),
+        ("MB more of memory", kept),
+    ):
+        yield Row(targets, "page", measure, value, value, value, None)
+    store.close()
+
+
+def _after_change(store: Store, fleet: Settings, count: int, round_: int, scrape: Callable[[], bytes]) -> float:
+    """Give ``count`` suites, spread over the fleet, a finished run with new findings; then scrape."""
+    names = list(fleet.targets)
+    slot = NOW + timedelta(minutes=round_ + 1)
+    for place in range(count):
+        name, suite = names[place * (len(names) // count)], fleets.SUITES[0]
+        made = store.ensure_run(name, suite, slot, seed=1, suite_digest=fleets.DIGEST, next_at=slot)
+        run = store.claim(made.id, slot, 60)
+        assert run is not None
+        found = [
+            replace(one, run_id=run.id, effect=one.effect + 0.001 * (round_ + 1))
+            for one in store.latest_findings(name, suite)
+        ]
+        assert store.finish(run.id, run.fence, RunOutcome.MEASURED, found, slot)
+    return seconds(scrape)
+
+
+def _row(targets: int, case: str, found: list[float], limit: float | None) -> Row:
+    middle = median_interval(found, random.Random(1))
+    return Row(targets, case, "seconds", middle.value, middle.low, middle.high, limit)
+
+
+def table(rows: list[Row]) -> Table:
+    made = Table()
+    for column in ("targets", "case", "measure", "value", "95 % interval", "limit", "ratio"):
+        made.add_column(column)
+    for row in rows:
+        limit = "" if row.limit is None else f"{row.limit:g}"
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        made.add_row(
+            f"{row.targets:,}", row.case, row.measure, f"{row.value:,.3g}" if row.value < 1e4 else f"{row.value:,.0f}",
+            f"{row.low:.3g} to {row.high:.3g}" if row.low != row.high else "", limit, ratio,
+        )  # fmt: skip
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--targets", type=int, nargs="+", default=[1_000, 10_000])
+    parser.add_argument("--rounds", type=int, default=9, help="scrapes for each figure")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    args = parser.parse_args()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for targets in args.targets:
+            rows += measured(targets, Path(folder), args.rounds)
+    if args.json:
+        print(json.dumps([{**asdict(row), "ratio": row.ratio} for row in rows], indent=2))
+    else:
+        Console(width=140).print(table(rows))
+
+
+if __name__ == "__main__":
+    main()

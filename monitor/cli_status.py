@@ -1,0 +1,28 @@
+"""``cliffwatch status``: parses and prints, as ``cli`` does."""
+
+from typing import Annotated
+
+import typer
+
+from monitor.options import DEFAULT, Config, Json
+
+
+def status(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every suite of a large fleet, not only those that need somebody.")
+    ] = False,
+    config: Config = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """What is watched, armed and raised; whether a daemon runs. Of a large fleet: those that need somebody.
+
+    Exit 1 while an alarm is raised; 3: the last run of a suite brought nothing usable.
+    """
+    from monitor import show
+    from monitor.reading import reading
+    from monitor.status import status as stands
+
+    with reading(config) as found:
+        result = stands(found, everything=everything)
+    show.status(result, as_json=as_json)
+    raise typer.Exit(1 if result.alarmed else 3 if result.unmeasured else 0)

@@ -1,0 +1,45 @@
+"""The daemon's sign of life in the store, once a minute: how commands of other processes know that one is at work."""
+
+import asyncio
+from datetime import datetime
+from time import monotonic
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from monitor.errors import StoreError
+
+if TYPE_CHECKING:
+    from monitor.cycle import House
+
+log = structlog.get_logger()
+
+KEY: Final = "heartbeat"
+"""Of the time among the store's small facts."""
+EVERY_SECONDS: Final = 60.0
+SILENT_SECONDS: Final = 3 * EVERY_SECONDS
+"""After so long without one, no daemon seems to be at work."""
+
+
+class Heartbeat:
+    """A chore of the daemon: begun at every tick, so a clock that stands still gives no sign of life."""
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    def begin(self, house: "House", now: datetime) -> None:
+        if self._last is None or monotonic() - self._last >= EVERY_SECONDS:
+            self._last = monotonic()
+            self._task = asyncio.create_task(self._leave(house, now), name="heartbeat")
+
+    async def _leave(self, house: "House", now: datetime) -> None:
+        try:
+            await asyncio.to_thread(house.store.set_state, KEY, now.isoformat())
+        except StoreError as error:
+            self._last = None  # at the next tick again
+            log.warning("heartbeat_failed", error=str(error))
+
+    async def end(self) -> None:
+        if self._task is not None:
+            await self._task

@@ -1,0 +1,73 @@
+"""What a command that only reads is given: the configuration and the store, and nobody to ask.
+
+No key has to be set for it, nothing is created or migrated, and none of the daemon's stages is loaded.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from monitor.clock import utcnow
+from monitor.errors import StoreError
+from monitor.records import PRODUCTION_SUITE, Baseline, Suite
+from monitor.settings import Settings
+from monitor.store import Store, open_store
+from monitor.suites import run_digest
+
+
+class Kept(Protocol):
+    """What a command that asks nobody needs of a ``House`` or a ``Reading``."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def suites(self) -> Mapping[str, Suite]: ...
+    @property
+    def store(self) -> Store: ...
+    @property
+    def clock(self) -> Callable[[], datetime]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A configuration and its store."""
+
+    settings: Settings
+    suites: Mapping[str, Suite]
+    store: Store
+    clock: Callable[[], datetime] = utcnow
+
+    def digest(self, target: str, suite: str) -> str:
+        """What a run's answers and scores depend on, as the configuration is now."""
+        return run_digest(self.settings, self.suites, target, suite)
+
+    def armed(self, approved: Baseline | None) -> bool:
+        """Whether runs of the suite as it is now are compared with its approved baseline, if it has one."""
+        return approved is not None and approved.suite_digest == self.digest(approved.target, approved.suite)
+
+    def temperature(self, suite: str) -> float | None:
+        """What the suite samples at; ``None`` for production answers."""
+        return None if suite == PRODUCTION_SUITE else self.suites[suite].sampling.temperature
+
+
+@contextmanager
+def reading(config_path: Path) -> Iterator[Reading]:
+    """The configuration and its store, for one command.
+
+    Raises ConfigError for what is wrong in the file (whether keys are set is not asked), and StoreError where the
+    store is not there or not at this version's schema.
+    """
+    from monitor import config
+
+    settings, suites = config.load_to_read(config_path)
+    try:
+        store = open_store(settings.store, migrate=False, create=False)
+    except StoreError as error:
+        raise StoreError(f"{config_path}: {error}") from error
+    try:
+        yield Reading(settings, suites, store)
+    finally:
+        store.close()

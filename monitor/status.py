@@ -1,0 +1,223 @@
+"""``cliffwatch status``: what is watched, armed and raised, for a fleet of any size in a few queries.
+
+Each suite of each target is told in one line of facts; those that need somebody are read in full, and first. A quiet
+one of a large fleet is counted.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from monitor import heartbeat
+from monitor.records import Alarm, AlarmState, Baseline, BaselineStatus, Finding, RunOutcome, Severity
+from monitor.schedule import interval_seconds
+
+if TYPE_CHECKING:
+    from monitor.reading import Reading
+
+WHOLE: Final = 20
+"""A fleet of so many suites is shown whole; of a larger one, those that need somebody."""
+MOST: Final = 15
+"""That are shown in full, of a larger fleet."""
+LATE: Final = 2.5
+"""Intervals without a finished run after which a suite is late."""
+
+
+@dataclass(frozen=True, slots=True)
+class StatusRow:
+    """One target and suite as ``cliffwatch status`` shows it."""
+
+    target: str
+    suite: str
+    needs: str | None
+    """Why somebody should look: the most pressing reason; ``None`` where it is quiet."""
+    armed: bool
+    tickets_only: bool
+    """Armed, but none of its page signals pages."""
+    not_paging: tuple[str, ...]
+    """Why page signals of the approved baseline are only tickets; empty where all page."""
+    baseline: str
+    last_run: datetime | None
+    last_outcome: RunOutcome | None
+    unmeasured: Mapping[str, int]
+    """Reason -> how many questions of the last run have no usable answer for it."""
+    alarms: tuple[Alarm, ...]
+    cleared: tuple[Alarm, ...]
+    """The alarms of those of ``findings`` that alarmed and whose alarm is over."""
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """Whether a daemon works on this store."""
+
+    running: bool
+    last_sign_of_life: datetime | None
+    """``None``: never."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The fleet: ``watches`` in full, and how many were left out."""
+
+    daemon: Daemon
+    watches: tuple[StatusRow, ...]
+    total: int
+    """Suites of targets that are configured."""
+    needing: Mapping[str, int]
+    """Reason -> how many of them need somebody for it."""
+    alarmed: bool
+    unmeasured: bool
+    """The last run of one of them brought nothing usable."""
+
+    @property
+    def left_out(self) -> int:
+        """Those that need somebody and are not among ``watches``."""
+        return sum(self.needing.values()) - sum(row.needs is not None for row in self.watches)
+
+
+ALARM, TICKET, LOST, OVERDUE, UNARMED, PARTLY = (
+    "page", "ticket", "unmeasured", "late", "unarmed", "partly unmeasured"
+)  # fmt: skip
+"""What a suite needs somebody for, most pressing first."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fleet:
+    """What is known of all suites at once."""
+
+    alarms: Mapping[tuple[str, str], list[Alarm]]
+    digests: Mapping[tuple[str, str], str]
+    last: Mapping[tuple[str, str], tuple[int, datetime, datetime, RunOutcome]]
+    """The run that finished last: its id, slot, end and outcome."""
+
+
+def status(reading: "Reading", *, everything: bool = False) -> Status:
+    """The fleet as it stands. ``everything``: no suite is left out, however many there are."""
+    store, now = reading.store, reading.clock()
+    open_alarms: dict[tuple[str, str], list[Alarm]] = {}
+    for alarm in store.alarms(raised=True, limit=1_000_000):
+        open_alarms.setdefault((alarm.target, alarm.suite), []).append(alarm)
+    fleet = _Fleet(open_alarms, store.approved_digests(), store.last_finished())
+    streams = [(name, suite) for name, target in reading.settings.targets.items() for suite in target.run_suites]
+    needs = {stream: _needs(reading, fleet, stream, now) for stream in streams}
+    shown = streams if everything or len(streams) <= WHOLE else _pressing(needs)[:MOST]
+    counts: dict[str, int] = {}
+    for need in needs.values():
+        if need is not None:
+            counts[need] = counts.get(need, 0) + 1
+    return Status(
+        daemon=_daemon(store.get_state(heartbeat.KEY), now),
+        watches=tuple(_row(reading, fleet, stream, needs[stream]) for stream in shown),
+        total=len(streams),
+        needing=counts,
+        alarmed=any(open_alarms.get(stream) for stream in streams),
+        unmeasured=any(fleet.last[one][3] is RunOutcome.UNMEASURED for one in streams if one in fleet.last),
+    )
+
+
+def _daemon(sign: str | None, now: datetime) -> Daemon:
+    last = None if sign is None else datetime.fromisoformat(sign)
+    return Daemon(last is not None and now - last < timedelta(seconds=heartbeat.SILENT_SECONDS), last)
+
+
+def _needs(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], now: datetime) -> str | None:
+    raised = fleet.alarms.get(stream, [])
+    if any(one.severity is Severity.PAGE for one in raised):
+        return ALARM
+    if raised:
+        return TICKET
+    last = fleet.last.get(stream)
+    if last is not None and last[3] is RunOutcome.UNMEASURED:
+        return LOST
+    interval = interval_seconds(reading.settings.schedule, stream[1])
+    if last is not None and (now - last[2]).total_seconds() > LATE * interval:
+        return OVERDUE
+    if fleet.digests.get(stream) != reading.digest(*stream):
+        return UNARMED
+    return PARTLY if last is not None and last[3] is RunOutcome.PARTIAL else None
+
+
+def _pressing(needs: Mapping[tuple[str, str], str | None]) -> list[tuple[str, str]]:
+    order = (ALARM, TICKET, LOST, OVERDUE, UNARMED, PARTLY)
+    return sorted((one for one, need in needs.items() if need), key=lambda one: order.index(needs[one] or PARTLY))
+
+
+def _row(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], need: str | None) -> StatusRow:
+    store, (target, suite) = reading.store, stream
+    approved = store.approved(target, suite)
+    is_armed = reading.armed(approved)
+    last = fleet.last.get(stream)
+    found = store.latest_findings(target, suite, exhibits=False)
+    open_now = fleet.alarms.get(stream, [])
+    held = _held(reading, stream) if is_armed else []
+    over = any(one.alarming for one in found) and store.alarms(target, suite, raised=False)
+    return StatusRow(
+        target=target,
+        suite=suite,
+        needs=need,
+        armed=is_armed,
+        tickets_only=bool(held) and not _may_page(found, {signal for signal, _ in held}),
+        not_paging=tuple(_told(held)),
+        baseline=_baseline_words(reading, stream, approved),
+        last_run=last[1] if last else None,
+        last_outcome=last[3] if last else None,
+        unmeasured=store.unmeasured(last[0]) if last else {},
+        alarms=tuple(open_now),
+        cleared=_over(found, open_now, over or ()),
+        findings=tuple(found),
+    )
+
+
+def _held(reading: "Reading", stream: tuple[str, str]) -> list[tuple[str, str]]:
+    from monitor import calibration
+
+    return calibration.arming(reading.store, *stream, reading.temperature(stream[1]))
+
+
+def _told(held: Sequence[tuple[str, str]]) -> list[str]:
+    if not held:
+        return []
+    from monitor import calibration
+
+    return calibration.told(held)
+
+
+def _may_page(found: Sequence[Finding], held: Collection[str]) -> bool:
+    """Whether any page signal that was read is not held back."""
+    from monitor.detect import SEVERITIES
+
+    return any(SEVERITIES.get(one.signal) is Severity.PAGE and one.signal not in held for one in found)
+
+
+def _over(found: Sequence[Finding], open_now: Sequence[Alarm], closed: Iterable[Alarm]) -> tuple[Alarm, ...]:
+    """The closed alarms (newest first) that alarming findings belong to: each signal's last, raised by it or before."""
+    still = {alarm.signal for alarm in open_now}
+    ended = [alarm for alarm in closed if alarm.state is AlarmState.CLEARED]
+    over = (
+        next((alarm for alarm in ended if alarm.signal == one.signal and alarm.raised_run_id <= one.run_id), None)
+        for one in found
+        if one.alarming and one.signal not in still
+    )
+    return tuple(alarm for alarm in over if alarm is not None)
+
+
+def _baseline_words(reading: "Reading", stream: tuple[str, str], approved: Baseline | None) -> str:
+    """Why a target is armed or not, in a few words."""
+    target, suite = stream
+    if approved is not None:
+        if not reading.armed(approved):
+            return f"baseline {approved.id} is of another version of the suite: capture and approve a new one"
+        span = "captured at once" if approved.at_once else f"over {approved.days} day{'s' * (approved.days != 1)}"
+        rests_on = f"{approved.answers} answers {span}"
+        return f"baseline {approved.id}: {rests_on}, approved by {approved.approved_by}"
+    pending = [b for b in reading.store.baselines(target, suite) if b.status is not BaselineStatus.RETIRED]
+    if not pending:
+        return f"no baseline: cliffwatch baseline capture {target} --days 14"
+    newest = pending[0]
+    # A window that is over is closed by the daemon's next tick; whoever only reads writes nothing.
+    if newest.status is BaselineStatus.CAPTURING and (newest.ends_at > reading.clock() or not newest.run_ids):
+        return f"capturing until {newest.ends_at:%Y-%m-%d %H:%M} UTC ({newest.answers} answers so far)"
+    approve = f"cliffwatch baseline approve {target} --by YOU --why WHY"
+    return f"captured ({newest.answers} answers), waiting for: {approve}"

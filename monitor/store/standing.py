@@ -1,0 +1,72 @@
+"""How every suite of a fleet stands, in a few statements: for ``cliffwatch status``."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, func, select
+
+from monitor.records import BaselineStatus, RunOutcome
+from monitor.store.engine import Database
+from monitor.store.marks import chunks
+from monitor.store.scrape import last_done
+from monitor.store.tables import answer, baseline, run
+
+Stream = tuple[str, str]
+
+
+class Finished(NamedTuple):
+    """The run of a suite that finished last."""
+
+    run_id: int
+    slot: datetime
+    at: datetime
+    outcome: RunOutcome
+
+
+def approved_digests(connection: Connection) -> dict[Stream, str]:
+    """(target, suite) -> what the approved baseline's answers depended on."""
+    approved = baseline.c.status == BaselineStatus.APPROVED.value
+    rows: Any = connection.execute(select(baseline.c.target, baseline.c.suite, baseline.c.suite_digest).where(approved))
+    return {(target, suite): digest for target, suite, digest in rows}
+
+
+def last_finished(connection: Connection) -> dict[Stream, Finished]:
+    newest = last_done(connection)
+    rows: dict[int, Finished] = {}
+    for some in chunks(list(newest.values())):
+        for row in connection.execute(
+            select(run.c.id, run.c.slot, run.c.finished_at, run.c.outcome).where(run.c.id.in_(some))
+        ):
+            rows[row[0]] = Finished(row[0], row[1], row[2] or row[1], RunOutcome(row[3]))
+    return {stream: rows[run_id] for stream, run_id in newest.items() if run_id in rows}
+
+
+def unmeasured(connection: Connection, run_id: int) -> dict[str, int]:
+    """Reason -> how many of a run's questions have no usable answer for it."""
+    reasons = (
+        select(answer.c.reason, func.count())
+        .where(answer.c.run_id == run_id, answer.c.reason.is_not(None))
+        .group_by(answer.c.reason)
+    )
+    return {str(reason): int(count) for reason, count in connection.execute(reasons)}
+
+
+class StandingReads:
+    """The store's methods over these queries."""
+
+    _database: Database
+
+    def approved_digests(self) -> dict[Stream, str]:
+        """(target, suite) -> the suite digest of its approved baseline."""
+        with self._database.read() as c:
+            return approved_digests(c)
+
+    def last_finished(self) -> dict[Stream, Finished]:
+        """(target, suite) -> the run that finished last."""
+        with self._database.read() as c:
+            return last_finished(c)
+
+    def unmeasured(self, run_id: int) -> dict[str, int]:
+        """Reason -> how many of a run's questions, of any arm, have no usable answer for it."""
+        with self._database.read() as c:
+            return unmeasured(c, run_id)
