@@ -1,8 +1,9 @@
 """What endpoints say they serve, and when their models retire: the latest of each, by target and arm."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Table, case, delete, select, tuple_
 
@@ -16,22 +17,25 @@ from monitor.store.types import clean
 LONGEST: Final = 1000
 """Characters of ``expected`` and ``found`` that are kept: a server's reply is somebody else's text."""
 
+PIECE: Final = 200
+"""Rows per transaction."""
+
+T = TypeVar("T")
 CheckKey = tuple[str, Arm, str]
 """Target, arm and check."""
 RetirementKey = tuple[str, Arm]
 
 
-def save_checks(connection: Connection, checks: Sequence[IdentityCheck]) -> None:
-    for one in checks:
-        row = {**asdict(one), "expected": _short(one.expected), "found": _short(one.found)}
-        new = insert(connection, identity_check).values(row)
-        turned = identity_check.c.matches != new.excluded.matches
-        changed: dict[str, ColumnElement[Any]] = {
-            "since": case((turned, new.excluded.since), else_=identity_check.c.since),
-            **{name: new.excluded[name] for name in ("matches", "expected", "found", "checked_at")},
-        }
-        keys = list(identity_check.primary_key.columns)
-        connection.execute(new.on_conflict_do_update(index_elements=keys, set_=changed))
+def save_checks(connection: Connection, items: Sequence[IdentityCheck]) -> None:
+    new = insert(connection, identity_check)
+    turned = identity_check.c.matches != new.excluded.matches
+    changed: dict[str, ColumnElement[Any]] = {
+        "since": case((turned, new.excluded.since), else_=identity_check.c.since),
+        **{name: new.excluded[name] for name in ("matches", "expected", "found", "checked_at")},
+    }
+    keys = list(identity_check.primary_key.columns)
+    rows = [{**asdict(one), "expected": _short(one.expected), "found": _short(one.found)} for one in items]
+    connection.execute(new.on_conflict_do_update(index_elements=keys, set_=changed), rows)
 
 
 def _short(text: str) -> str:
@@ -40,16 +44,21 @@ def _short(text: str) -> str:
 
 
 def save_retirements(connection: Connection, items: Sequence[Retirement]) -> None:
-    for one in items:
-        new = insert(connection, retirement).values(asdict(one))
-        changed = {name: new.excluded[name] for name in ("model", "retires_at", "source", "checked_at")}
-        keys = list(retirement.primary_key.columns)
-        connection.execute(new.on_conflict_do_update(index_elements=keys, set_=changed))
+    new = insert(connection, retirement)
+    changed = {name: new.excluded[name] for name in ("model", "retires_at", "source", "checked_at")}
+    keys = list(retirement.primary_key.columns)
+    connection.execute(new.on_conflict_do_update(index_elements=keys, set_=changed), [asdict(one) for one in items])
 
 
-def _drop(connection: Connection, table: Table, keys: Collection[tuple[str, ...]]) -> None:
-    if keys:
-        connection.execute(delete(table).where(tuple_(*table.primary_key.columns).in_([tuple(key) for key in keys])))
+def _drop(connection: Connection, table: Table, keys: Sequence[tuple[str, ...]]) -> None:
+    connection.execute(delete(table).where(tuple_(*table.primary_key.columns).in_([tuple(key) for key in keys])))
+
+
+def _some(items: Collection[T]) -> Iterator[list[T]]:
+    """``items`` in pieces, so that a round over a whole fleet holds the store's one writer for moments only."""
+    rest = iter(items)
+    while piece := list(islice(rest, PIECE)):
+        yield piece
 
 
 def checks(connection: Connection, target: str | None) -> list[IdentityCheck]:
@@ -74,15 +83,15 @@ class IdentityReads:
 
     def save_identity_checks(self, items: Sequence[IdentityCheck]) -> None:
         """Keep the latest of each (target, arm, check); ``since`` moves only where ``matches`` turns."""
-        if items:
+        for some in _some(items):
             with self._database.write() as c:
-                save_checks(c, items)
+                save_checks(c, some)
 
     def drop_identity_checks(self, keys: Collection[CheckKey]) -> None:
         """Forget checks that no longer apply: another endpoint stands in the configuration, or its server says less."""
-        if keys:
+        for some in _some(keys):
             with self._database.write() as c:
-                _drop(c, identity_check, keys)
+                _drop(c, identity_check, some)
 
     def identity_checks(self, target: str | None = None) -> list[IdentityCheck]:
         """The latest of each, by target, arm and check; those of targets that left the configuration, too."""
@@ -91,15 +100,15 @@ class IdentityReads:
 
     def save_retirements(self, items: Sequence[Retirement]) -> None:
         """Keep the latest word on each (target, arm)."""
-        if items:
+        for some in _some(items):
             with self._database.write() as c:
-                save_retirements(c, items)
+                save_retirements(c, some)
 
     def drop_retirements(self, keys: Collection[RetirementKey]) -> None:
         """Forget those that nobody says any more."""
-        if keys:
+        for some in _some(keys):
             with self._database.write() as c:
-                _drop(c, retirement, keys)
+                _drop(c, retirement, some)
 
     def retirements(self, target: str | None = None) -> list[Retirement]:
         """By target and arm; those of targets that left the configuration, too."""

@@ -32,6 +32,16 @@ def test_checks_are_kept_by_target_arm_and_name_and_dropped_by_them(store: Store
     assert len(store.identity_checks("bot")) == 2
 
 
+def test_a_whole_fleet_is_written_and_dropped(store: Store) -> None:
+    fleet = [replace(CHECK, target=f"bot-{n:04}") for n in range(501)]
+    store.save_identity_checks(fleet)
+    store.save_retirements([replace(RETIREMENT, target=one.target) for one in fleet])
+    assert store.identity_checks() == fleet
+    store.drop_identity_checks([(one.target, one.arm, one.check) for one in fleet[1:]])
+    store.drop_retirements([(one.target, Arm.BASE) for one in fleet[1:]])
+    assert (store.identity_checks(), len(store.retirements())) == (fleet[:1], 1)
+
+
 def test_what_a_server_says_is_kept_short_and_clean(store: Store) -> None:
     store.save_identity_checks([replace(CHECK, found="\x00\ud800" + "x" * 5000)])
     (kept,) = store.identity_checks()

@@ -345,3 +345,24 @@ async def test_the_daemon_finds_a_mismatch_by_itself_and_its_end(tmp_path: Path,
     finally:
         lab_server.switch_off()
         await app.stop()
+
+
+async def test_a_server_that_hangs_holds_up_neither_ticks_nor_the_stop(tmp_path: Path) -> None:
+    async with ScriptedServer([Reply(body=LISTED, hang=600)]) as server:
+        app = App(configured(tmp_path, server.url, {"bot": bot("support")}))
+        await app.start()
+        async with asyncio.timeout(60):
+            while not looks(server):
+                await asyncio.sleep(0.05)
+            assert app.house is not None
+            await app.tick(app.house.clock() + timedelta(hours=2))
+            assert looks(server) == 1, "one round at a time"
+            assert await app.reload() is None
+            await app.tick(app.house.clock())
+            while looks(server) < 2:
+                await asyncio.sleep(0.05)  # the new configuration is looked at, and the old round is given up
+            await app.stop()
+
+
+def looks(server: ScriptedServer) -> int:
+    return [request.path for request in server.requests].count("/v1/models")
