@@ -1,4 +1,4 @@
-"""The real things around an acceptance test: the daemon process, Prometheus, Alertmanager, a webhook receiver."""
+"""The real things around an acceptance test: the daemon process, Prometheus, Alertmanager, a webhook, a mail server."""
 
 import contextlib
 import json
@@ -10,6 +10,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +19,9 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+import yaml
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from monitor.resources import shipped
 
@@ -48,7 +53,13 @@ def get(url: str) -> str:
 
 
 def write_config(
-    folder: Path, lab_url: str, *, day_seconds: float, store: str | None = None, port: int | None = None
+    folder: Path,
+    lab_url: str,
+    *,
+    day_seconds: float,
+    store: str | None = None,
+    port: int | None = None,
+    suite: str = SUITE,
 ) -> Path:
     """A configuration of one target, the lab's fine-tune, on a clock where a day lasts ``day_seconds``."""
     path = folder / "cliffwatch.yaml"
@@ -61,7 +72,7 @@ targets:
   {TARGET}:
     subject: {{provider: lab, model: lab-support}}
     base: {{provider: lab, model: lab-base}}
-    suites: [{SUITE}]
+    suites: [{suite}]
 schedule: {{probes: daily, batches: 1, day_seconds: {day_seconds}}}
 http: {{port: {port or free_port()}}}
 """
@@ -117,7 +128,7 @@ class Daemon:
 
 
 class Webhook:
-    """Collects what Alertmanager sends, in order of arrival."""
+    """Collects what Alertmanager sends, in order of arrival; ``receiver`` is the path that it came to."""
 
     def __init__(self) -> None:
         self.received: list[dict[str, Any]] = []
@@ -126,7 +137,7 @@ class Webhook:
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                received.extend(body["alerts"])
+                received.extend({**alert, "receiver": self.path.strip("/")} for alert in body["alerts"])
                 self.send_response(200)
                 self.end_headers()
 
@@ -150,40 +161,103 @@ class Webhook:
         self._thread.join()
 
 
+class MailServer:
+    """A real SMTP server on a free port that keeps what it is given, in order of arrival."""
+
+    def __init__(self) -> None:
+        self.received: list[EmailMessage] = []
+        self._controller = Controller(self, hostname="127.0.0.1", port=free_port())
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
+        assert isinstance(envelope.content, bytes)
+        message = message_from_bytes(envelope.content, policy=policy.default)
+        assert isinstance(message, EmailMessage)
+        self.received.append(message)
+        return "250 kept"
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self._controller.port}"
+
+    def about(self, words: str) -> EmailMessage | None:
+        """The first mail whose subject holds ``words``."""
+        return next((mail for mail in list(self.received) if words in str(mail["Subject"])), None)
+
+    def __enter__(self) -> "MailServer":
+        self._controller.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._controller.stop()
+
+
+def shipped_routes(webhook: str, mail: str, *, waits: str = "1s") -> dict[str, object]:
+    """The shipped ``alertmanager.yml`` with its routes, inhibition and template; every receiver is a webhook at
+    ``webhook`` + its name, page and ticket also a mail to a server at ``mail`` in the shipped form. What a route waits
+    for before it notifies, and between two notifications of a group, is ``waits``."""
+    config: dict[str, Any] = yaml.safe_load((shipped("alerts") / "alertmanager.yml").read_text(encoding="utf-8"))
+    (letter,) = [mail for one in config["receivers"] for mail in one.get("email_configs", [])]
+
+    def hurried(route: dict[str, Any]) -> dict[str, Any]:
+        fast: dict[str, Any] = {name: waits for name in ("group_wait", "group_interval") if name in route}
+        return {**route, **fast, "routes": [hurried(inner) for inner in route.get("routes", [])]}
+
+    return {
+        "global": {"smtp_smarthost": mail, "smtp_from": "alertmanager@example.com", "smtp_require_tls": False},
+        "templates": [str(shipped("alerts") / name) for name in config["templates"]],
+        "route": hurried(config["route"]),
+        "inhibit_rules": config["inhibit_rules"],
+        "receivers": [
+            {
+                "name": one["name"],
+                "webhook_configs": [{"url": webhook + one["name"]}],
+                "email_configs": [] if one["name"] == "deadman" else [{**letter, "to": f"{one['name']}@example.com"}],
+            }
+            for one in config["receivers"]
+        ],
+    }
+
+
+def start(stack: contextlib.ExitStack, folder: Path, command: list[str], url: str) -> None:
+    """Another people's program, until the stack is left; its log is ``monitoring.log``. Returns once it is ready."""
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed")
+    log = stack.enter_context((folder / "monitoring.log").open("ab"))
+    process = stack.enter_context(subprocess.Popen(command, cwd=folder, stdout=log, stderr=log))
+    stack.callback(process.wait, 20)
+    stack.callback(process.terminate)
+    wait_for(f"{command[0]} to be ready", lambda: get(f"{url}/-/ready"))
+
+
+def start_alertmanager(stack: contextlib.ExitStack, folder: Path, routes: dict[str, object]) -> str:
+    """Debian's own with these ``routes``; its URL."""
+    url = f"http://127.0.0.1:{free_port()}"
+    (folder / "alertmanager.yml").write_text(yaml.safe_dump(routes))
+    start(stack, folder, [
+        "prometheus-alertmanager", "--config.file=alertmanager.yml", "--storage.path=am", f"--web.external-url={url}",
+        f"--web.listen-address={url.removeprefix('http://')}", "--cluster.listen-address=",
+    ], url)  # fmt: skip
+    return url
+
+
 @contextlib.contextmanager
-def prometheus_and_alertmanager(folder: Path, scraped: str, webhook: str) -> Iterator[str]:
-    """Debian's own binaries with the shipped rules, a one-second scrape, and one receiver; Prometheus' URL."""
-    for program in ("prometheus", "prometheus-alertmanager"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
-    ports = {"prometheus": free_port(), "alertmanager": free_port()}
-    (folder / "alertmanager.yml").write_text(
-        f"""\
-route: {{receiver: hook, group_by: [alertname, target], group_wait: 0s, group_interval: 1s, repeat_interval: 1h}}
-receivers: [{{name: hook, webhook_configs: [{{url: "{webhook}"}}]}}]
-"""
-    )
-    (folder / "prometheus.yml").write_text(
-        f"""\
+def prometheus_and_alertmanager(folder: Path, scraped: str, routes: dict[str, object]) -> Iterator[str]:
+    """Debian's own binaries with the shipped rules, a one-second scrape, and these routes; Prometheus' URL."""
+    url = f"http://127.0.0.1:{free_port()}"
+    with contextlib.ExitStack() as stack:
+        alertmanager = start_alertmanager(stack, folder, routes).removeprefix("http://")
+        (folder / "prometheus.yml").write_text(
+            f"""\
 global: {{scrape_interval: 1s, evaluation_interval: 1s}}
 rule_files: ["{shipped("alerts") / "rules.yaml"}"]
-alerting: {{alertmanagers: [{{static_configs: [{{targets: ["127.0.0.1:{ports["alertmanager"]}"]}}]}}]}}
+alerting: {{alertmanagers: [{{static_configs: [{{targets: ["{alertmanager}"]}}]}}]}}
 scrape_configs: [{{job_name: cliffwatch, static_configs: [{{targets: ["{scraped}"]}}]}}]
 """
-    )
-    commands = [
-        ["prometheus-alertmanager", "--config.file=alertmanager.yml", "--storage.path=am",
-         f"--web.listen-address=127.0.0.1:{ports['alertmanager']}", "--cluster.listen-address="],
-        ["prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=tsdb",
-         f"--web.listen-address=127.0.0.1:{ports['prometheus']}"],
-    ]  # fmt: skip
-    url = f"http://127.0.0.1:{ports['prometheus']}"
-    with contextlib.ExitStack() as stack:
-        log = stack.enter_context((folder / "monitoring.log").open("ab"))
-        for command in commands:
-            process = stack.enter_context(subprocess.Popen(command, cwd=folder, stdout=log, stderr=log))
-            stack.callback(process.wait, 20)
-            stack.callback(process.terminate)
-        wait_for("Alertmanager to be ready", lambda: get(f"http://127.0.0.1:{ports['alertmanager']}/-/ready"))
-        wait_for("Prometheus to be ready", lambda: get(f"{url}/-/ready"))
+        )
+        start(stack, folder, [
+            # What fired before Alertmanager was discovered is sent again after this long; a minute by default.
+            "prometheus", "--config.file=prometheus.yml", "--storage.tsdb.path=tsdb",
+            "--rules.alert.resend-delay=2s",
+            f"--web.listen-address={url.removeprefix('http://')}",
+        ], url)  # fmt: skip
         yield url

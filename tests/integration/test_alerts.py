@@ -229,7 +229,7 @@ def test_rules_and_runbooks_name_only_metrics_that_exist() -> None:
         assert named <= known, path.name
 
 
-FIRING = {
+FIRING: dict[str, Any] = {
     "status": "firing",
     "labels": {"alertname": "CliffwatchFineTuneLost", "severity": "page", "target": "support-bot", "job": "cliffwatch",
                "instance": "cw:9464", "signal": "adapter_loss"},
@@ -270,7 +270,7 @@ def test_a_notification_says_all_and_links_to_evidence_runbook_and_a_silence(
         SILENCE,
         FIRING["annotations"]["evidence_url"],
         FIRING["annotations"]["runbook_url"],
-    ):  # type: ignore[index]
+    ):
         assert words in text
     assert ("<b>look</b>" in text) is (kind == "text"), "in a page it is text, not markup"
 
