@@ -140,7 +140,7 @@ def _cleaned(value: object) -> object:
 
 
 def _clean(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-    return {name: _cleaned(value) for name, value in event.items()}
+    return {scrub(name): _cleaned(value) for name, value in event.items()}
 
 
 def _last_look(_: object, __: str, line: Any) -> str:
