@@ -54,13 +54,13 @@ def _counts() -> list[Any]:
         ),
         number(
             "Pages", "Alarms of severity page that are confirmed now.",
-            f"sum({alarms.replace('{}', 'page')})", "none", FAULTS, empty=NO_DATA,
+            f"sum(max by (target, signal) ({alarms.replace('{}', 'page')}))", "none", FAULTS, empty=NO_DATA,
         ),
         number(
             "Tickets",
             "Alarms of severity ticket that are confirmed now; pages that were not confirmed, or that their baseline "
             "does not arm, are among them.",
-            f"sum({alarms.replace('{}', 'ticket')})", "none", WARNINGS, empty=NO_DATA,
+            f"sum(max by (target, signal) ({alarms.replace('{}', 'ticket')}))", "none", WARNINGS, empty=NO_DATA,
         ),
         number(
             "Unmeasured",
@@ -77,7 +77,7 @@ def _counts() -> list[Any]:
         number(
             f"Retire in {RETIRES_DAYS} days",
             "Models of a target that are to be shut down. Runbook: CliffwatchModelRetiring.",
-            f"sum({retiring})", "none", WARNINGS, empty="none known",
+            f"sum(max by (target, arm) ({retiring}))", "none", WARNINGS, empty="none known",
         ),
         number(
             "Judge",
@@ -137,8 +137,9 @@ def _targets() -> Any:
     return listing(
         "Targets, the most urgent first",
         "What each target needs: a page is up (or it serves something else than is declared), a ticket is, it was not "
-        "measured, it is not armed, or something is to plan (a model retires, the version to roll back to is not "
-        "ready). The bar is the evidence as a share of its line, in the signal that is nearest to it.",
+        "measured, it is not armed, or there is something to do (a model retires, the version to roll back to is not "
+        "ready, a budget was spent, a self-test failed). "
+        "The bar is the evidence as a share of its line, in the signal that is nearest to it.",
         [
             Column("Needs", state(FLEET), names=STATES, width=110),
             Column("Target", label="target", links=[TO_TARGET, evidence(f"/targets/{ROW}")]),
@@ -157,7 +158,7 @@ def _targets() -> Any:
 
 
 def _over_time() -> Any:
-    """Counts only: however many targets there are, six areas."""
+    """Counts only: however many targets there are, six areas; few points, since each asks about every target."""
     return lines(
         "Targets by what they need",
         "How many targets were in which state, over time: since when is it so, and is it one target or all of them?",
@@ -171,4 +172,4 @@ def _over_time() -> Any:
         low=0,
         decimals=0,
         stacked=True,
-    )
+    ).max_data_points(200)

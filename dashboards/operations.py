@@ -77,7 +77,7 @@ def _glance() -> list[Any]:
             "Budget refused",
             "Questions of the last runs that were not asked because a budget was spent. "
             "Runbook: CliffwatchBudgetExhausted.",
-            f"sum({selector('budget_refused_questions', CHOSEN)})", "none", WARNINGS, empty=NO_BUDGET,
+            f"sum(max by (target) ({selector('budget_refused_questions', CHOSEN)}))", "none", WARNINGS, empty=NO_BUDGET,
         ),
         number(
             "Calls failed, last day", "Share of the calls of the last day that gave no usable answer.",

@@ -4,13 +4,13 @@ from typing import Final
 
 from dashboards.panels import AMBER, BLUE, GREEN, GREY, RED, VIOLET, Names, selector
 
-PAGE, TICKET, UNMEASURED, NOT_ARMED, PLAN, QUIET = 5, 4, 3, 2, 1, 0
+PAGE, TICKET, UNMEASURED, NOT_ARMED, TO_DO, QUIET = 5, 4, 3, 2, 1, 0
 STATES: Final[Names] = {
     PAGE: ("page", RED),
     TICKET: ("ticket", AMBER),
     UNMEASURED: ("unmeasured", VIOLET),
     NOT_ARMED: ("not armed", GREY),
-    PLAN: ("to plan", BLUE),
+    TO_DO: ("to do", BLUE),
     QUIET: ("quiet", GREEN),
 }
 ALARMS: Final[Names] = {2: ("page", RED), 1: ("ticket", AMBER), 0: ("quiet", GREEN)}
@@ -20,6 +20,9 @@ READY: Final[Names] = {1: ("ready", GREEN), 0: ("not ready", AMBER)}
 UNMEASURED_SHARE: Final = 0.2
 """As in CliffwatchUnmeasured."""
 RETIRES_DAYS: Final = 30
+"""As in CliffwatchModelRetiring."""
+CAUGHT: Final = 0.9
+"""As in CliffwatchSelfTestFailed."""
 
 
 def unmeasured(matchers: str) -> str:
@@ -63,11 +66,22 @@ def state(matchers: str) -> str:
         f"{PAGE} * (1 - {selector('identity_match', matchers)})",
         f"{UNMEASURED} * {_marked(unmeasured(matchers), 'unmeasured')}",
         f"{NOT_ARMED} * {_marked(not_armed(matchers), 'not armed')}",
-        f"{PLAN} * ({selector('model_retirement_timestamp_seconds', matchers)} - time() < bool {RETIRES_DAYS * 86400})",
-        f"{PLAN} * (1 - {selector('rollback_ready', matchers)})",
+        *(f"{TO_DO} * {_marked(expr, why)}" for why, expr in _to_do(matchers).items()),
         f"{QUIET} * {selector('target_info', matchers)}",
     )
     return f"max by (target) ({' or '.join(parts)})"
+
+
+def _to_do(matchers: str) -> dict[str, str]:
+    """Why -> 1 where a ticket of another kind than drift is open, or will be."""
+    faults = f'{matchers}, fault=~"base-answers|truncation"'
+    retires = selector("model_retirement_timestamp_seconds", matchers)
+    return {
+        "retires": f"{retires} - time() < bool {RETIRES_DAYS * 86400}",
+        "rollback": f"1 - {selector('rollback_ready', matchers)}",
+        "budget": f"{selector('budget_refused_questions', matchers)} > bool 0",
+        "self-test": f"{selector('selftest_detection_ratio', faults)} < bool {CAUGHT}",
+    }
 
 
 def _marked(expr: str, why: str) -> str:

@@ -3,7 +3,7 @@
 Every number that a dashboard shows moves in it, and each target has a story: ``support-bot`` lost its fine-tune two
 days ago, ``summariser`` grew wordy for three days and recovered, ``extractor`` cannot be measured, ``translator`` waits
 for the approval of its baseline, ``classifier`` has a model that retires and a snapshot that is not ready, ``tagger``
-is quiet with a budget that was spent, and the judge has grown stricter than the people who labelled its anchors.
+has a budget that was spent, and the judge has grown stricter than the people who labelled its anchors.
 """
 
 from collections.abc import Callable, Iterator

@@ -183,10 +183,9 @@ def rows(live: Live, board: str, title: str) -> list[dict[str, Any]]:
 async def test_the_fleet_says_who_needs_somebody_the_most_urgent_first(live: Live) -> None:
     found = await asyncio.to_thread(rows, live, "fleet", "Targets, the most urgent first")
     needs = [(row["Target"], row["Needs"]) for row in found]
-    assert needs[:4] == [
-        ("support-bot", "page"), ("extractor", "unmeasured"), ("translator", "not armed"), ("classifier", "to plan")
-    ]  # fmt: skip
-    assert sorted(needs[4:]) == [("summariser", "quiet"), ("tagger", "quiet")]
+    assert needs[:3] == [("support-bot", "page"), ("extractor", "unmeasured"), ("translator", "not armed")]
+    assert sorted(needs[3:5]) == [("classifier", "to do"), ("tagger", "to do")]
+    assert needs[5:] == [("summariser", "quiet")]
     raised = await asyncio.to_thread(rows, live, "fleet", "Raised now")
     assert {(row["Target"], row["Signal"], row["Severity"]) for row in raised} == {
         ("support-bot", "adapter_loss", "page"),
