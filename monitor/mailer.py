@@ -95,7 +95,7 @@ def _pictures(house: Kept, whole: Report, now: datetime) -> dict[Key, Picture]:
     return {key: one for key, one in drawn.items() if one is not None}
 
 
-def composed(house: House, email: Email, kind: str, slot: datetime, now: datetime) -> Mail:
+def composed(house: Kept, email: Email, kind: str, slot: datetime, now: datetime) -> Mail:
     """The mail of (kind, slot), ready for the outbox. A weekly one tells of the period that ends at its slot."""
     period = schedule.parse(email.every).days if kind == WEEKLY else PERIOD_DAYS
     since = slot - timedelta(seconds=period * house.settings.schedule.day_seconds)

@@ -3,24 +3,16 @@
 from datetime import timedelta
 from pathlib import Path
 
-from monitor.cycle import House
 from monitor.mailer import MANUAL, composed, told, written
 from monitor.notify.message import LARGEST_HTML, preview
+from monitor.reading import Reading
 from monitor.settings import Email
 from monitor.store import Store, open_store
 from tests import fleet
 
 
-class Bare:
-    """A house without asker and suites: the mail is read from the settings and the store alone."""
-
-    def __init__(self, store: Store) -> None:
-        self.settings, self.store = fleet.settings(), store
-
-
-def house(store: Store) -> House:
-    bare = Bare(store)
-    return House(bare.settings, {}, bare.store, None, None, lambda: fleet.NOW)  # type: ignore[arg-type]
+def house(store: Store) -> Reading:
+    return Reading(fleet.settings(), {}, store, lambda: fleet.NOW)
 
 
 def test_a_fleet_in_the_store_becomes_a_mail(fleet_file: Path) -> None:
