@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, case, func, literal_column, select
+from sqlalchemy import Connection, String, and_, case, func, literal_column, select, type_coerce
 
 from monitor.errors import CliffwatchError
 from monitor.records import Arm, BaselineStatus, Finding, Outcome, Point, Run, Score, Stream
@@ -62,6 +62,17 @@ def _to_stream(row: Any, standing: Any | None) -> Stream:
     return Stream(
         row.target, row.suite, row.last_success, row.runs, row.last_run_id, standing.id, standing.status, outdated
     )
+
+
+def stream_mark(connection: Connection) -> tuple[Any, ...]:
+    """Another one once any stream is: run numbers only grow, a run taken up or ended moves its stream's counters."""
+    times = [type_coerce(func.max(column), String) for column in (progress.c.last_attempt, progress.c.last_success)]
+    finished = func.sum(progress.c.measured + progress.c.partial + progress.c.unmeasured)
+    signed = [type_coerce(func.max(column), String) for column in (baseline.c.approved_at, baseline.c.retired_at)]
+    by_status = select(baseline.c.status, func.count(), func.max(baseline.c.id), *signed).group_by(baseline.c.status)
+    newest = connection.execute(select(func.max(run.c.id))).scalar()
+    moved = connection.execute(select(func.count(), finished, *times).select_from(progress)).one()
+    return (newest, *moved, *sorted(map(str, connection.execute(by_status))))
 
 
 def latest_points(connection: Connection, targets: Collection[str]) -> dict[SeriesKey, Point]:
@@ -167,6 +178,11 @@ class PageReads:
         """Every suite of every target that was ever asked, by target and suite; or of one target."""
         with self._database.read() as c:
             return streams(c, target)
+
+    def stream_mark(self) -> tuple[Any, ...]:
+        """Another one whenever ``streams`` may be."""
+        with self._database.read() as c:
+            return stream_mark(c)
 
     def latest_points(self, targets: Collection[str]) -> dict[SeriesKey, Point]:
         """(target, suite, signal) -> the newest verdict of every signal of these targets, in numbers."""

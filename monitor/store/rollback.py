@@ -7,14 +7,15 @@ share that was answered counts.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
 from monitor.records import Arm, BaselineStatus, Reason, Rollback
+from monitor.store.marks import chunks
 from monitor.store.tables import answer, baseline, baseline_run, progress, run, score, usage
 
 RUNS: Final = 3
@@ -47,21 +48,27 @@ class Counts:
     expected_of: int = 0
 
 
+STREAMS: Final = 150
+"""That are counted at once: three runs each, and their probes, under every backend's limit of parameters."""
+
 Stream = tuple[str, str]
 Kept = dict[Stream, tuple[tuple[object, ...], Counts | None]]
 """(target, suite) -> the runs and the baseline that were counted, and what they came to."""
 
 
 def rollbacks(connection: Connection, target: str | None, kept: Kept) -> list[Rollback]:
-    baselines = _approved(connection)
+    baselines = _approved(connection, target)
+    last = _last_runs(connection, target)
+    keys = {stream: (*run_ids, baselines.get(stream)) for stream, run_ids in last.items()}
+    unseen = [stream for stream, key in keys.items() if kept.get(stream, ((), None))[0] != key]
+    for some in chunks(unseen, STREAMS):
+        found = _count(connection, {stream: (last[stream], baselines.get(stream)) for stream in some})
+        kept.update({stream: (keys[stream], found.get(stream)) for stream in some})
     counts: dict[str, list[Counts]] = defaultdict(list)
-    for stream, run_ids in _last_runs(connection, target).items():
-        key = (*run_ids, baselines.get(stream))
-        if kept.get(stream, ((), None))[0] != key:
-            kept[stream] = (key, _count(connection, run_ids, baselines.get(stream)))
-        if (found := kept[stream][1]) is not None:
-            counts[stream[0]].append(found)
-    return [_judged(name, found) for name, found in sorted(counts.items())]
+    for stream in last:
+        if (one := kept[stream][1]) is not None:
+            counts[stream[0]].append(one)
+    return [_judged(name, each) for name, each in sorted(counts.items())]
 
 
 def _judged(target: str, counts: Sequence[Counts]) -> Rollback:
@@ -77,13 +84,12 @@ def _judged(target: str, counts: Sequence[Counts]) -> Rollback:
     return Rollback(target, answered, passed, ready, max(one.asked_at for one in counts), expected, questions)
 
 
-def _approved(connection: Connection) -> dict[Stream, int]:
-    rows = connection.execute(
-        select(baseline.c.target, baseline.c.suite, baseline.c.id).where(
-            baseline.c.status == BaselineStatus.APPROVED.value
-        )
+def _approved(connection: Connection, target: str | None) -> dict[Stream, int]:
+    query = select(baseline.c.target, baseline.c.suite, baseline.c.id).where(
+        baseline.c.status == BaselineStatus.APPROVED.value
     )
-    return {(target, suite): int(found) for target, suite, found in rows}
+    rows = connection.execute(query if target is None else query.where(baseline.c.target == target))
+    return {(name, suite): int(found) for name, suite, found in rows}
 
 
 def _last_runs(connection: Connection, target: str | None) -> dict[Stream, tuple[int, ...]]:
@@ -92,12 +98,14 @@ def _last_runs(connection: Connection, target: str | None) -> dict[Stream, tuple
     Fresh samples are left out, since they ask no snapshot.
     """
     asked = select(usage.c.target).where(usage.c.arm == Arm.SNAPSHOT.value)
+    asked = asked if target is None else asked.where(usage.c.target == target)
     found: dict[Stream, list[int]] = defaultdict(list)
     for place in range(RUNS):
         nth = (
             select(run.c.id)
             .where(run.c.target == progress.c.target, run.c.suite == progress.c.suite)
-            .where(run.c.status == "done", run.c.confirms.is_(None))
+            # Not "confirms IS NULL": SQLite would look for it in that column's index, which holds every run.
+            .where(run.c.status == "done", func.coalesce(run.c.confirms, 0) == 0)
             .order_by(run.c.slot.desc())
             .offset(place)
             .limit(1)
@@ -112,46 +120,64 @@ def _last_runs(connection: Connection, target: str | None) -> dict[Stream, tuple
     return {stream: tuple(run_ids) for stream, run_ids in found.items()}
 
 
-def _count(connection: Connection, run_ids: Sequence[int], baseline_id: int | None) -> Counts | None:
-    """``None`` where these runs put no question to a snapshot."""
-    asked = connection.execute(
-        select(func.count(), func.count(answer.c.reason), func.max(run.c.finished_at))
+def _count(connection: Connection, wanted: Mapping[Stream, tuple[Sequence[int], int | None]]) -> dict[Stream, Counts]:
+    """What each stream's runs came to, held against its baseline; none where they put no question to a snapshot."""
+    runs = [run_id for run_ids, _ in wanted.values() for run_id in run_ids]
+    asked = {row[0]: row[1:] for row in connection.execute(_asked(runs))}
+    checked = _passes(connection, score.c.run_id, _of_snapshot(runs))
+    probes = sorted({probe for passes in checked.values() for probe, _ in passes})
+    expected = _expected(connection, probes, [number for _, number in wanted.values() if number is not None])
+    found: dict[Stream, Counts] = {}
+    for stream, (run_ids, baseline_id) in wanted.items():
+        counted = [asked[run_id] for run_id in run_ids if run_id in asked]
+        if not counted:
+            continue
+        passes = [one for run_id in run_ids for one in checked.get(run_id, ())]
+        rates = [rate for probe, _ in passes if (rate := expected.get((baseline_id, probe))) is not None]
+        questions, unmeasured = sum(one[0] for one in counted), sum(one[1] for one in counted)
+        found[stream] = Counts(
+            max(one[2] for one in counted), questions, questions - unmeasured, len(passes),
+            sum(passed for _, passed in passes), sum(rates) if rates else None, len(rates),
+        )  # fmt: skip
+    return found
+
+
+def _asked(runs: Sequence[int]) -> Select[Any]:
+    """Of each run the questions to the snapshot, how many of them without an answer, and when it finished."""
+    return (
+        select(answer.c.run_id, func.count(), func.count(answer.c.reason), func.max(run.c.finished_at))
         .join(run, run.c.id == answer.c.run_id)
-        .where(answer.c.run_id.in_(run_ids), answer.c.arm == Arm.SNAPSHOT.value)
+        .where(answer.c.run_id.in_(runs), answer.c.arm == Arm.SNAPSHOT.value)
         .where(answer.c.reason.is_(None) | answer.c.reason.not_in(WITHHELD))
-    ).one()
-    questions, unmeasured, asked_at = asked
-    if not questions:
-        return None
-    passes = list(_passes(connection, and_(score.c.run_id.in_(run_ids), score.c.arm == Arm.SNAPSHOT.value)))
-    expected = _expected(connection, [probe for probe, _ in passes], baseline_id)
-    rates = [expected[probe] for probe, _ in passes if probe in expected]
-    return Counts(
-        asked_at, questions, questions - unmeasured, len(passes), sum(passed for _, passed in passes),
-        sum(rates) if rates else None, len(rates),
-    )  # fmt: skip
-
-
-def _passes(connection: Connection, which: ColumnElement[bool]) -> Iterator[tuple[str, float]]:
-    """(probe, 1 or 0) of each answer with checks: it passes when its worst check does."""
-    rows = connection.execute(
-        select(score.c.probe, func.min(score.c.value))
-        .where(which, score.c.grader.like("check:%"))
-        .group_by(score.c.run_id, score.c.arm, score.c.probe, score.c.replicate)
+        .group_by(answer.c.run_id)
     )
-    for probe, worst in rows:
-        yield probe, float(worst >= 1.0)
 
 
-def _expected(connection: Connection, probes: Sequence[str], baseline_id: int | None) -> dict[str, float]:
-    """Probe -> the share of the baseline's answers to it that pass."""
-    if baseline_id is None or not probes:
+def _of_snapshot(runs: Sequence[int]) -> ColumnElement[bool]:
+    return and_(score.c.run_id.in_(runs), score.c.arm == Arm.SNAPSHOT.value)
+
+
+def _passes(connection: Connection, by: Any, which: ColumnElement[bool]) -> dict[int, list[tuple[str, float]]]:
+    """(probe, 1 or 0) of each answer with checks, by run or baseline: it passes when its worst check does."""
+    query = select(by, score.c.probe, func.min(score.c.value)).where(which, score.c.grader.like("check:%"))
+    if by is not score.c.run_id:
+        query = query.join(baseline_run, baseline_run.c.run_id == score.c.run_id)
+    found: dict[int, list[tuple[str, float]]] = defaultdict(list)
+    answers = (score.c.run_id, score.c.arm, score.c.probe, score.c.replicate)
+    for key, probe, worst in connection.execute(query.group_by(by, *answers)):
+        found[int(key)].append((probe, float(worst >= 1.0)))
+    return found
+
+
+def _expected(
+    connection: Connection, probes: Sequence[str], baselines: Sequence[int]
+) -> dict[tuple[int | None, str], float]:
+    """(baseline, probe) -> the share of the baseline's answers to it that pass."""
+    if not baselines or not probes:
         return {}
-    of_baseline = select(baseline_run.c.run_id).where(baseline_run.c.baseline_id == baseline_id)
-    which = and_(
-        score.c.run_id.in_(of_baseline), score.c.arm == Arm.SUBJECT.value, score.c.probe.in_(sorted(set(probes)))
-    )
-    found: dict[str, list[float]] = defaultdict(list)
-    for probe, passed in _passes(connection, which):
-        found[probe].append(passed)
-    return {probe: sum(values) / len(values) for probe, values in found.items()}
+    which = and_(baseline_run.c.baseline_id.in_(baselines), score.c.arm == Arm.SUBJECT.value, score.c.probe.in_(probes))
+    shares: dict[tuple[int | None, str], list[float]] = defaultdict(list)
+    for number, passes in _passes(connection, baseline_run.c.baseline_id, which).items():
+        for probe, passed in passes:
+            shares[number, probe].append(passed)
+    return {key: sum(values) / len(values) for key, values in shares.items()}

@@ -6,7 +6,7 @@ from datetime import datetime
 from math import nan
 from typing import Any, Final
 
-from sqlalchemy import Connection, select, tuple_
+from sqlalchemy import Connection, bindparam, select
 
 from monitor.records import Point
 from monitor.store.engine import Database
@@ -26,9 +26,15 @@ def series(
     columns = (*KEY, finding.c.run_id, finding.c.found_at, finding.c.alarming, *(finding.c[name] for name in NUMBERS))
     query = select(*columns).where(finding.c.found_at >= since).order_by(*KEY, finding.c.id)
     query = query if target is None else query.where(finding.c.target == target)
-    query = query if only is None else query.where(tuple_(*KEY).in_(sorted(only)))
+    if only is None:
+        rows = list(connection.execute(query))
+    else:
+        # One look-up in the index each: SQLite reads the whole index for a list of rows of values.
+        one = query.where(*(column == bindparam(f"key_{column.name}") for column in KEY))
+        names = [f"key_{column.name}" for column in KEY]
+        rows = [row for key in sorted(only) for row in connection.execute(one, dict(zip(names, key, strict=True)))]
     found: dict[SeriesKey, list[Point]] = defaultdict(list)
-    for row in connection.execute(query):
+    for row in rows:
         found[row[0], row[1], row[2]].append(_to_point(row))
     return dict(found)
 
@@ -48,8 +54,8 @@ class SeriesReads:
     ) -> dict[SeriesKey, list[Point]]:
         """(target, suite, signal) -> its verdicts reached since ``since``, oldest first, without their exhibits.
 
-        One query. ``target``: of this target only; ``only``: of these series only. A series without a verdict in
-        that time has no entry.
+        One query; with ``only``, one a series. ``target``: of this target only; ``only``: of these series only. A
+        series without a verdict in that time has no entry.
         """
         with self._database.read() as c:
             return series(c, since, target, only)

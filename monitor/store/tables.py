@@ -181,6 +181,7 @@ class FindingRow(Row, table=True):
             "ix_finding_series", "target", "suite", "signal", "id", "run_id", "found_at", "alarming",
             "effect", "effect_low", "effect_high", "evidence_log10", "line_log10",
         ),
+        Index("ix_finding_alarming", "alarming", "id"),
         {"sqlite_autoincrement": True},
     )  # fmt: skip
     id: int | None = Field(default=None, sa_type=BigId, primary_key=True)

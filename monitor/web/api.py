@@ -31,11 +31,11 @@ def add_api(
     store: pages.Readings,
     settings: Callable[[], Settings],
     clock: Callable[[], datetime],
-    shares: fleet.Shares,
+    kept: fleet.Kept,
 ) -> None:
     """Add every route that reads."""
     router = APIRouter(prefix="/api/v1", responses=ERRORS)
-    _targets(router, store, settings, clock, shares)
+    _targets(router, store, settings, clock, kept)
     _findings(router, store)
     _runs(router, store)
     _baselines(router, store)
@@ -44,7 +44,7 @@ def add_api(
 
 def _targets(
     router: APIRouter, store: pages.Readings, settings: Callable[[], Settings], clock: Callable[[], datetime],
-    shares: fleet.Shares,
+    kept: fleet.Kept,
 ) -> None:  # fmt: skip
     def known(target: str | None) -> None:
         if target is not None and target not in settings().targets:
@@ -54,7 +54,7 @@ def _targets(
     def status(target: Some = None) -> JSONResponse:
         """Every target and suite: armed or not, its progress, newest findings and open alarms."""
         known(target)
-        watches = fleet.watches(store, settings(), clock(), shares, target)
+        watches = fleet.watches(store, settings(), clock(), kept, target)
         findings = store.latest_findings(target, exhibits=False)
         return JSONResponse({"version": __version__, "watches": _watched(watches, findings)})
 
@@ -65,11 +65,11 @@ def _targets(
     ) -> JSONResponse:  # fmt: skip
         """The fleet as the first page lists it: what needs somebody first."""
         now = clock()
-        watches = fleet.watches(store, settings(), now, shares)
-        rows = fleet.rows(watches, settings().targets)
+        found = fleet.overview(store, settings(), now, kept)
+        watches, rows = found.watches, found.rows
         chosen = fleet.chosen(rows, q, state)
         shown = chosen[offset : offset + limit]
-        worst = fleet.worst(store, shown, now)
+        worst = fleet.worst(store, shown, now, kept)
         tone, headline = fleet.headline(watches)
         return JSONResponse(plain({
             "headline": headline, "tone": tone, "states": fleet.counts(rows), "total": len(chosen),
@@ -80,7 +80,7 @@ def _targets(
     def target_detail(target: Name) -> JSONResponse:
         """One target with the last 30 days of every signal."""
         known(target)
-        found = detail.detail(store, settings(), clock(), shares, target)
+        found = detail.detail(store, settings(), clock(), kept, target)
         return JSONResponse(plain(_detail(found, target, settings())))
 
 

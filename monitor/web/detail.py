@@ -86,13 +86,13 @@ class Detail:
     deeds: tuple[Deed, ...]
 
 
-def detail(store: Readings, settings: Settings, now: datetime, shares: fleet.Shares, target: str) -> Detail:
+def detail(store: Readings, settings: Settings, now: datetime, kept: fleet.Kept, target: str) -> Detail:
     """Everything about one configured target."""
     found = store.baselines(target)
     runs = store.runs(target, limit=RUNS)
     findings = store.latest_findings(target, exhibits=False)
     series = store.series(now - fleet.DAYS, target)
-    watches = fleet.watches(store, settings, now, shares, target)
+    watches = fleet.watches(store, settings, now, kept, target)
     return Detail(
         suites=tuple(_suite(watch, found, findings, series, runs, settings, now) for watch in watches),
         baselines=tuple(found),
@@ -101,7 +101,7 @@ def detail(store: Readings, settings: Settings, now: datetime, shares: fleet.Sha
         spent=store.spent(target, now.astimezone(UTC).date()),
         identity=tuple(store.identity_checks(target)),
         retirements=tuple(store.retirements(target)),
-        rollback=next(iter(store.rollback(target)), None),
+        rollback=next(iter(store.rollback(target)), None) if settings.targets[target].snapshot else None,
         deeds=tuple(store.deeds(target, DEEDS)),
     )
 

@@ -17,7 +17,7 @@ from monitor.errors import CliffwatchError
 from monitor.settings import Settings
 from monitor.web.actions import add_actions
 from monitor.web.api import add_api
-from monitor.web.fleet import Shares
+from monitor.web.fleet import Kept
 from monitor.web.gate import Acting
 from monitor.web.pages import Pages, Readings, add_pages
 from monitor.web.visits import LARGEST_BODY, visitor
@@ -74,9 +74,9 @@ def create_app(
     _secure(app)
     _errors(app, pages)
     _daemon(app, store, settings, metrics, health, reload, clock)
-    shares = Shares()
-    add_pages(app, pages, store, settings, clock, shares)
-    add_api(app, store, settings, clock, shares)
+    kept = Kept()
+    add_pages(app, pages, store, settings, clock, kept)
+    add_api(app, store, settings, clock, kept)
     add_actions(app, pages, store, acting, settings, clock)
     return app
 

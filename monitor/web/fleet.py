@@ -16,6 +16,11 @@ from monitor.words import TITLES
 PER_PAGE: Final = 100
 """Targets on one page."""
 
+MOST_ALARMS: Final = 100_000
+
+FRESH: Final = timedelta(minutes=1)
+"""How long the fleet is taken to be as it was, where days are whole: a target is late by days, not by seconds."""
+
 ALARMS_SHOWN: Final = 20
 """Open alarms above the list; the list has them all."""
 
@@ -44,6 +49,7 @@ SeriesKey = tuple[str, str, str]
 class Readings(Protocol):
     """What the list reads of the store."""
 
+    def stream_mark(self) -> tuple[object, ...]: ...
     def streams(self, target: str | None = None) -> list[Stream]: ...
     def alarms(
         self, target: str | None = None, suite: str | None = None, raised: bool | None = None, limit: int = 1000
@@ -120,10 +126,22 @@ class Worst:
 
 
 @dataclass
-class Shares:
-    """Shares of unmeasured questions of finished runs, which never change: each is read once."""
+class Kept:
+    """What need not be read twice: a finished run never changes, and findings only come with the end of one."""
 
     known: dict[int, float] = field(default_factory=dict)
+    """Run id -> share of its questions without a usable answer."""
+    loudest: dict[str, tuple[tuple[int | None, ...], datetime, "Worst"]] = field(default_factory=dict)
+    """Target -> the last runs of its suites, the hour that its picture was drawn for, its loudest signal."""
+    suites: tuple[Settings | None, dict[str, list[str]]] = (None, {})
+    """The configuration, and its targets' suites."""
+    overview: "Overview | None" = None
+    """The whole fleet as it was last read."""
+
+    def suites_of(self, settings: Settings) -> dict[str, list[str]]:
+        if self.suites[0] is not settings:
+            self.suites = (settings, {name: one.run_suites for name, one in settings.targets.items()})
+        return self.suites[1]
 
     def of(self, store: Readings, run_ids: Collection[int], *, all_runs: bool) -> Mapping[int, float]:
         """``all_runs``: these are the last runs of all streams, so that others need not be kept."""
@@ -136,27 +154,55 @@ class Shares:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The whole fleet at one moment, and what it was read from: while that is the same, so is the fleet."""
+
+    mark: tuple[object, ...]
+    raised: tuple[Alarm, ...]
+    settings: Settings
+    at: datetime
+    watches: tuple[Watch, ...]
+    rows: tuple[Row, ...]
+
+
+def overview(store: Readings, settings: Settings, now: datetime, kept: Kept) -> Overview:
+    """Every configured target; read again only once something has changed, or might have become late."""
+    mark, raised = store.stream_mark(), tuple(store.alarms(raised=True, limit=MOST_ALARMS))
+    last = kept.overview
+    if (
+        last is not None and last.settings is settings and (last.mark, last.raised) == (mark, raised)
+        and timedelta(0) <= now - last.at <= FRESH * settings.schedule.day_seconds / 86_400
+    ):  # fmt: skip
+        return last
+    found = watches(store, settings, now, kept, raised=raised)
+    kept.overview = Overview(mark, raised, settings, now, tuple(found), tuple(rows(found, settings.targets)))
+    return kept.overview
+
+
 def watches(
-    store: Readings, settings: Settings, now: datetime, shares: Shares, target: str | None = None
-) -> list[Watch]:
-    """One for each configured target and suite, by target in the configuration's order."""
+    store: Readings, settings: Settings, now: datetime, kept: Kept, target: str | None = None,
+    raised: Sequence[Alarm] | None = None,
+) -> list[Watch]:  # fmt: skip
+    """One for each suite of each configured target (or of one), in the configuration's order; ``raised``: open alarms,
+    where they were read before."""
     streams = {(one.target, one.suite): one for one in store.streams(target)}
     alarms: dict[tuple[str, str], list[Alarm]] = {}
-    for alarm in store.alarms(target, raised=True, limit=100_000):
+    for alarm in store.alarms(target, raised=True, limit=MOST_ALARMS) if raised is None else raised:
         alarms.setdefault((alarm.target, alarm.suite), []).append(alarm)
     runs = [one.last_run_id for one in streams.values() if one.last_run_id is not None]
-    lost = shares.of(store, runs, all_runs=target is None)
-    chosen = settings.targets if target is None else {target: settings.targets[target]}
+    lost = kept.of(store, runs, all_runs=target is None)
+    suites = kept.suites_of(settings)
     intervals: dict[str, timedelta] = {}
     found = []
-    for name, configured in chosen.items():
-        for suite in configured.run_suites:
+    for name in suites if target is None else [target]:
+        for suite in suites[name]:
             if suite not in intervals:
                 intervals[suite] = timedelta(seconds=interval_seconds(settings.schedule, suite))
             key = (name, suite)
             stream = streams.get(key) or Stream(name, suite, None, 0, None, None, None, False)
-            raised = tuple(sorted(alarms.get(key, ()), key=urgency))
-            found.append(_watch(stream, raised, lost, intervals[suite], now))
+            mine = tuple(sorted(alarms.get(key, ()), key=urgency))
+            found.append(_watch(stream, mine, lost, intervals[suite], now))
     return found
 
 
@@ -208,19 +254,29 @@ def counts(found: Sequence[Row]) -> dict[str, int]:
     return {state: counter[state] for state in STATES if counter[state]}
 
 
-def worst(store: Readings, shown: Sequence[Row], now: datetime) -> dict[str, Worst]:
+def worst(store: Readings, shown: Sequence[Row], now: datetime, kept: Kept) -> dict[str, Worst]:
     """Target -> its loudest signal: what alarms first, causes before what follows, then what has the most evidence."""
-    latest = store.latest_points([row.target for row in shown])
+    hour = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    runs = {row.target: tuple(watch.last_run_id for watch in row.watches) for row in shown}
+    old = [name for name, key in runs.items() if kept.loudest.get(name, ((), hour))[:2] != (key, hour)]
+    for name, one in _worst(store, old, hour).items():
+        kept.loudest[name] = (runs[name], hour, one)
+    return {name: kept.loudest[name][2] for name in runs if name in kept.loudest}
+
+
+def _worst(store: Readings, targets: Sequence[str], until: datetime) -> dict[str, Worst]:
+    latest = store.latest_points(targets) if targets else {}
     keys: dict[str, SeriesKey] = {}
     for key, point in latest.items():
         before = keys.get(key[0])
         if before is None or loudness(key[2], point) > loudness(before[2], latest[before]):
             keys[key[0]] = key
-    history = store.series(now - DAYS, only=list(keys.values()))
+    start = until - DAYS
+    history = store.series(start, only=list(keys.values()))
     return {
         target: Worst(
             key[1], key[2], latest[key], tuple(history.get(key, ())),
-            pictures.evidence_picture(history.get(key, ()), now - DAYS, now),
+            pictures.evidence_picture(history.get(key, ()), start, until),
         )
         for target, key in keys.items()
     }  # fmt: skip

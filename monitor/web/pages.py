@@ -88,11 +88,11 @@ def add_pages(
     store: Readings,
     settings: Callable[[], Settings],
     clock: Callable[[], datetime],
-    shares: fleet.Shares,
+    kept: fleet.Kept,
 ) -> None:
     """Add every page but what people do through them."""
-    _overview(app, pages, store, settings, clock, shares)
-    _target(app, pages, store, settings, clock, shares)
+    _overview(app, pages, store, settings, clock, kept)
+    _target(app, pages, store, settings, clock, kept)
     _findings(app, pages, store, clock)
     _runs(app, pages, store)
     _baselines(app, pages, store)
@@ -102,13 +102,13 @@ def add_pages(
 
 def _overview(
     app: FastAPI, pages: Pages, store: Readings, settings: Callable[[], Settings], clock: Callable[[], datetime],
-    shares: fleet.Shares,
+    kept: fleet.Kept,
 ) -> None:  # fmt: skip
     @app.get("/", include_in_schema=False)
     def overview(q: Text = "", state: State = None, page: Place = 1) -> Response:
         now, state = clock(), state or None
-        watches = fleet.watches(store, settings(), now, shares)
-        rows = fleet.rows(watches, settings().targets)
+        found = fleet.overview(store, settings(), now, kept)
+        watches, rows = found.watches, found.rows
         chosen = fleet.chosen(rows, q, state)
         where = views.turn(page, len(chosen), fleet.PER_PAGE)
         shown = views.cut(chosen, where)
@@ -117,13 +117,13 @@ def _overview(
         return pages.show(
             "overview.html", json=f"/api/v1/targets?limit={fleet.PER_PAGE}", rows=shown, where=where, q=q, state=state,
             counts=fleet.counts(rows), targets=len(rows), alarms=alarms, alarms_shown=fleet.ALARMS_SHOWN,
-            worst=fleet.worst(store, shown, now), tone=tone, headline=headline,
+            worst=fleet.worst(store, shown, now, kept), tone=tone, headline=headline,
         )  # fmt: skip
 
 
 def _target(
     app: FastAPI, pages: Pages, store: Readings, settings: Callable[[], Settings], clock: Callable[[], datetime],
-    shares: fleet.Shares,
+    kept: fleet.Kept,
 ) -> None:  # fmt: skip
     def configured(target: str) -> None:
         if target not in settings().targets:
@@ -132,7 +132,7 @@ def _target(
     @app.get("/targets/{target}", include_in_schema=False)
     def target_page(target: str) -> Response:
         configured(target)
-        found = detail.detail(store, settings(), clock(), shares, target)
+        found = detail.detail(store, settings(), clock(), kept, target)
         watches = [one.watch for one in found.suites]
         tone, headline = fleet.headline(watches)
         return pages.show(

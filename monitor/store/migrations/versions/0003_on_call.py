@@ -29,6 +29,7 @@ def upgrade() -> None:
         op.execute(f"UPDATE {table} SET judge_moved = false")
     op.drop_index("ix_finding_series", "finding")
     op.create_index("ix_finding_series", "finding", SERIES, unique=False)
+    op.create_index("ix_finding_alarming", "finding", ["alarming", "id"], unique=False)
     op.create_index("ix_run_finished", "run", ["target", "suite", "finished_at", "slot"], unique=False)
 
 
@@ -102,6 +103,7 @@ def _identity() -> None:
 
 def downgrade() -> None:
     op.drop_index("ix_run_finished", "run")
+    op.drop_index("ix_finding_alarming", "finding")
     op.drop_index("ix_finding_series", "finding")
     op.create_index("ix_finding_series", "finding", SERIES[:4], unique=False)
     for table in JUDGE_MOVED:

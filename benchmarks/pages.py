@@ -1,0 +1,203 @@
+"""The pages' milliseconds: a fleet of 1,000 targets with 30 days of findings, read over HTTP from a process of its own.
+
+Two suites a target, every signal, a verdict a day (``fleets`` makes the last day, and the earlier ones are copies with
+other numbers). Each figure is the 95th percentile of ``--rounds`` requests, a different target each; ``first`` is the
+first request of a new process. ``ratio`` is figure over limit, so under 1 is good.
+"""
+
+import argparse
+import asyncio
+import http.client
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Executable, bindparam, func, literal, select, update
+
+from benchmarks import fleets
+from monitor.records import Run
+from monitor.settings import Settings
+from monitor.store import Store, open_store, tables
+
+NOW: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
+DAYS: Final = 30
+LIMIT: Final = 0.2
+"""Seconds within which a page is there, 95 times of 100."""
+TEXT: Final = "Refunds take 5 working days from the scan at our depot. Ticket: #RF-21. Anything else I can check? " * 2
+EXHIBITS: Final = [
+    {"probe": f"probe-{n}", "prompt": "How long does a refund take?", "baseline": TEXT, "now": f"Sure! {TEXT}",
+     "base": f"Sure! {TEXT}", "weight": 0.9 - n / 10}
+    for n in range(5)
+]  # fmt: skip
+OLD_EXHIBITS: Final = [{**EXHIBITS[0], "base": None}]
+
+
+@dataclass(frozen=True)
+class Row:
+    targets: int
+    page: str
+    measure: str
+    value: float
+    limit: float | None
+
+    @property
+    def ratio(self) -> float | None:
+        return None if self.limit is None else self.value / self.limit
+
+
+def fill(store: Store, fleet: Settings) -> None:
+    """The fleet's last day, with answers to show, and the days before it."""
+    fleets.fill(store, fleet, NOW)
+    streams = [(target, suite) for target, found in fleet.targets.items() for suite in found.run_suites]
+    with store._database.write() as c:
+        top = int(c.execute(select(func.max(tables.run.c.id))).scalar_one())
+        batch = [_run(top + place * DAYS + day, target, suite, day)
+                 for place, (target, suite) in enumerate(streams) for day in range(fleets.RUNS, DAYS)]  # fmt: skip
+        c.execute(tables.run.insert(), batch)
+        c.execute(update(tables.finding).values(exhibits=bindparam("shown", EXHIBITS, tables.finding.c.exhibits.type)))
+        c.execute(_copies(top))
+
+
+def _run(number: int, target: str, suite: str, day: int) -> dict[str, object]:
+    slot = NOW.replace(hour=0) - timedelta(days=day)
+    return {
+        "id": number, "target": target, "suite": suite, "slot": slot, "status": "done", "outcome": "measured",
+        "attempt": 1, "fence": 1, "starts_at": slot, "next_at": slot, "seed": day, "suite_digest": fleets.DIGEST,
+        "scheduled": True, "finished_at": slot + timedelta(hours=11), "confirms": None, "lease_until": None,
+    }  # fmt: skip
+
+
+def _copies(top: int) -> Executable:
+    """Every finding once more for each earlier run of its stream, older and with a lower number."""
+    found, run = tables.finding, tables.run
+    changed = {
+        "id": found.c.id - run.c.seed * literal(1_000_000), "run_id": run.c.id, "found_at": run.c.finished_at,
+        "window_start": run.c.slot, "window_end": run.c.slot, "alarming": literal(False),
+        "evidence_log10": found.c.evidence_log10 * 0 - run.c.seed / 40.0,
+        "effect": found.c.effect + run.c.seed / 400.0,
+        "exhibits": bindparam("before", OLD_EXHIBITS, found.c.exhibits.type),
+    }  # fmt: skip
+    columns = [column.name for column in found.columns]
+    chosen = select(*(changed.get(name, found.c[name]).label(name) for name in columns))
+    chosen = chosen.join(run, (run.c.target == found.c.target) & (run.c.suite == found.c.suite)).where(run.c.id > top)
+    return found.insert().from_select(columns, chosen)
+
+
+async def serve(url: str, targets: int) -> None:
+    """The daemon's HTTP side over the store, until standard input ends."""
+    from monitor.export import Internals
+    from monitor.web import create_app
+    from monitor.web.server import Server
+
+    store, fleet = open_store(url), fleets.settings(targets)
+
+    async def reload() -> str | None:
+        return None
+
+    health = {"ok": True, "last_tick_age_seconds": 1.0}
+    server = Server(create_app(store, lambda: fleet, Internals(), lambda: health, reload, lambda: NOW), "127.0.0.1", 0)
+    print(await server.start(), flush=True)
+    await asyncio.to_thread(sys.stdin.read)
+    await server.stop()
+    store.close()
+
+
+@contextmanager
+def served(url: str, targets: int) -> Iterator[http.client.HTTPConnection]:
+    command = [sys.executable, "-m", "benchmarks.pages", "--serve", url, "--targets", str(targets)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield http.client.HTTPConnection("127.0.0.1", int(process.stdout.readline()), timeout=60)
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+def fetch(site: http.client.HTTPConnection, path: str) -> tuple[float, int]:
+    """Seconds to the last byte, and how many bytes; as a browser asks, with gzip."""
+    started = time.perf_counter()
+    site.request("GET", path, headers={"Accept-Encoding": "gzip"})
+    reply = site.getresponse()
+    body = reply.read()
+    assert reply.status == 200, (path, reply.status, body[:300])
+    return time.perf_counter() - started, len(body)
+
+
+def measured(site: http.client.HTTPConnection, targets: int, last: Sequence[Run], rounds: int) -> Iterator[Row]:
+    """Every row: the first request of the process, then each page ``rounds`` times."""
+    yield Row(targets, "fleet page", "first of a process", fetch(site, "/")[0], None)
+    names = [fleets.name_of(number) for number in np.random.default_rng(1).integers(0, targets, rounds)]
+    runs = [last[number] for number in np.random.default_rng(2).integers(0, len(last), rounds)]
+    pages = {
+        "fleet page": ["/"] * rounds,
+        "fleet page, last of the list": [f"/?page={-(-targets // 100)}"] * rounds,
+        "fleet page, by name": [f"/?q={name[-3:]}" for name in names],
+        "fleet page, by state": ["/?state=page"] * rounds,
+        "fleet JSON": ["/api/v1/targets"] * rounds,
+        "target page": [f"/targets/{name}" for name in names],
+        "target JSON": [f"/api/v1/targets/{name}" for name in names],
+        "finding page": [f"/findings/{run.id}/adapter_loss" for run in runs],
+        "finding page, all answers": [f"/findings/{run.id}/length?show=all" for run in runs],
+        "findings": ["/findings"] * rounds,
+        "alarming findings": ["/findings?alarming=true"] * rounds,
+        "run page": [f"/runs/{run.id}" for run in runs],
+    }
+    for page, paths in pages.items():
+        fetch(site, paths[0])
+        found = [fetch(site, path) for path in paths]
+        times, size = [seconds for seconds, _ in found], max(size for _, size in found)
+        yield Row(targets, page, "p50 seconds", float(np.quantile(times, 0.5)), None)
+        yield Row(targets, page, "p95 seconds", float(np.quantile(times, 0.95)), LIMIT)
+        yield Row(targets, page, "kB, gzip", size / 1e3, None)
+
+
+def table(rows: Sequence[Row]) -> Table:
+    made = Table()
+    for column in ("targets", "page", "measure", "value", "limit", "ratio"):
+        made.add_column(column)
+    for row in rows:
+        limit = "" if row.limit is None else f"{row.limit:g}"
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        made.add_row(f"{row.targets:,}", row.page, row.measure, f"{row.value:.3g}", limit, ratio)
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--targets", type=int, default=1_000)
+    parser.add_argument("--rounds", type=int, default=40, help="requests for each figure")
+    parser.add_argument("--store", help="an empty store's URL; a new SQLite file when left out")
+    parser.add_argument("--keep", action="store_true", help="the store is filled already")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.serve:
+        asyncio.run(serve(args.serve, args.targets))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        url = args.store or f"sqlite:///{Path(folder)}/fleet.db"
+        store = open_store(url)
+        if not args.keep:
+            fill(store, fleets.settings(args.targets))
+        last = [store.get_run(stream.last_run_id) for stream in store.streams() if stream.last_run_id]
+        store.close()
+        with served(url, args.targets) as site:
+            rows = list(measured(site, args.targets, last, args.rounds))
+    if args.json:
+        print(json.dumps([{**asdict(row), "ratio": row.ratio} for row in rows], indent=2))
+    else:
+        Console(width=120).print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
