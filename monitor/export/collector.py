@@ -257,8 +257,10 @@ class StoreCollector:
         waiting = [since for key, since in self.store.longest_waiting(now).items() if self._ours(*key)]
         lines.add("schedule_lag_seconds", (now - min(waiting, default=now)).total_seconds())
         mail = self.store.mail_state()
-        lines.add("email_queued", mail.queued)
-        if mail.last_sent_at:
+        wanted = self._settings is not None and self._settings.email is not None
+        if wanted or mail.queued:  # a mail that nobody asked for is not missing
+            lines.add("email_queued", mail.queued)
+        if wanted and mail.last_sent_at:
             lines.add("email_last_success_timestamp_seconds", mail.last_sent_at.timestamp())
         if mail.oldest_queued_at:
             lines.add("email_oldest_queued_timestamp_seconds", mail.oldest_queued_at.timestamp())

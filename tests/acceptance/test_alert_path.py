@@ -30,8 +30,8 @@ from tests.daemon import Clock, house_of
 
 DAYS = 8
 """Of the baseline: a week arms pages."""
-DAY_SECONDS = 6
-PROBES = 16
+DAY_SECONDS = 7
+PROBES = 12
 """Of the lab's suite: enough for a page at the first look, and few enough for a day of seconds."""
 
 
