@@ -38,6 +38,7 @@ def settings(targets: int, store: str = "sqlite:///cliffwatch.db") -> Settings:
     return Settings.model_validate(
         {
             "store": store,
+            "email": {"to": ["sre@example.com"], "smtp": {"host": "127.0.0.1", "port": 25, "starttls": False}},
             "providers": {"vllm": {"kind": "openai", "base_url": "http://vllm:8000/v1", "free": True}},
             "targets": {
                 name_of(number): {
