@@ -25,6 +25,7 @@ from rich.table import Table
 
 from benchmarks.rows import Row
 from monitor.lab.process import LabServer
+from monitor.logs import configure
 from tests.acceptance import house, test_alert_path
 
 LIMIT_SECONDS: Final = 15.0
@@ -108,6 +109,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the moments at which the adapter is dropped")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     options = parser.parse_args()
+    configure(service=False)  # logs go to stderr
     with tempfile.TemporaryDirectory(prefix="alert-path-") as folder:
         told = rows(measure(Path(folder), options.trials, options.seed))
     if options.json:

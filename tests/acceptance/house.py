@@ -193,13 +193,14 @@ class MailServer:
 
 def shipped_routes(webhook: str, mail: str, *, waits: str = "1s") -> dict[str, object]:
     """The shipped ``alertmanager.yml`` with its routes, inhibition and template; every receiver is a webhook at
-    ``webhook`` + its name, page and ticket also a mail to a server at ``mail`` in the shipped form. What a route waits
-    for before it notifies, and between two notifications of a group, is ``waits``."""
+    ``webhook`` + its name, page and ticket also a mail to a server at ``mail`` in the shipped form. A route waits for
+    ``waits`` before it notifies, and a second between two notifications of a group."""
     config: dict[str, Any] = yaml.safe_load((shipped("alerts") / "alertmanager.yml").read_text(encoding="utf-8"))
     (letter,) = [mail for one in config["receivers"] for mail in one.get("email_configs", [])]
 
     def hurried(route: dict[str, Any]) -> dict[str, Any]:
-        fast: dict[str, Any] = {name: waits for name in ("group_wait", "group_interval") if name in route}
+        hurry = {"group_wait": waits, "group_interval": "1s"}
+        fast: dict[str, Any] = {name: pause for name, pause in hurry.items() if name in route}
         return {**route, **fast, "routes": [hurried(inner) for inner in route.get("routes", [])]}
 
     return {
