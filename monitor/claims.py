@@ -90,8 +90,9 @@ def claim(finding: Finding, beside: Beside) -> Claim:
         return Claim(finding.summary, "", _sure(finding, None), "", "", "", None)
     what, numbers, advice = parts(finding.summary)
     first, before = beginning(finding, beside.history)
-    not_yet = "" if before is None else f" (not yet on {_at(before)})"
-    sentence = f"{what} since {_at(first)}{not_yet}{f': {numbers}' if numbers else ''}."
+    close = before is not None and first - before < timedelta(minutes=10)
+    not_yet = "" if before is None else f" (not yet on {_at(before, seconds=close)})"
+    sentence = f"{what} since {_at(first, seconds=close)}{not_yet}{f': {numbers}' if numbers else ''}."
     if state == "look":
         sentence = f"Worth a look, and no alarm: {sentence}"
     suspect, why = _suspect(finding, beside)
@@ -124,7 +125,11 @@ def parts(summary: str) -> tuple[str, str, str]:
 def _since(first: datetime, before: datetime | None) -> str:
     if before is None:
         return f"First seen {_at(first)}."
-    return f"First seen {_at(first)}; the look before, {_at(before)}, showed nothing. Look at what changed in between."
+    close = first - before < timedelta(minutes=10)
+    return (
+        f"First seen {_at(first, seconds=close)}; the look before, {_at(before, seconds=close)}, showed nothing. "
+        f"Look at what changed in between."
+    )
 
 
 def beginning(finding: Finding, history: Sequence[Point]) -> tuple[datetime, datetime | None]:
@@ -138,8 +143,9 @@ def beginning(finding: Finding, history: Sequence[Point]) -> tuple[datetime, dat
     return history[first].at, history[first - 1].at if first else None
 
 
-def _at(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC"
+def _at(moment: datetime, *, seconds: bool = False) -> str:
+    """``seconds``: where looks are so close that minutes do not tell them apart."""
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if seconds else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def _sure(finding: Finding, alarm: Alarm | None) -> str:

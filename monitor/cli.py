@@ -304,6 +304,7 @@ def findings(
     from sqlalchemy import make_url
 
     from monitor import commands, show
+    from monitor.claims import claim_of
     from monitor.reading import reading
     from monitor.recompute import recompute as rebuilt
 
@@ -319,7 +320,8 @@ def findings(
             show.recomputed(result, as_json=as_json)
             raise typer.Exit(1 if result.differences else 0)
         found = house.store.findings(target=target, signal=signal, alarming=alarming or None, limit=limit)
-    show.findings(found, as_json=as_json)
+        told = [(finding, claim_of(house.store, finding)) for finding in found]
+    show.findings(told, as_json=as_json)
 
 
 @alarms_app.command("list")

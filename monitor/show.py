@@ -15,6 +15,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from monitor.claims import Claim
 from monitor.hostile import visible
 from monitor.records import Alarm, Answer, Baseline, Finding, SelfTest, Severity
 from monitor.words import alarm_state, cleared, evidence, state_of
@@ -127,15 +128,16 @@ def runs(results: Sequence["Probed"], *, as_json: bool) -> None:
             out.print(finding_view(finding) if finding.alarming else _one_line(finding, width))
 
 
-def findings(found: Sequence[Finding], *, as_json: bool) -> None:
+def findings(found: Sequence[tuple[Finding, Claim]], *, as_json: bool) -> None:
+    """Findings, each with what its page claims."""
     if as_json:
-        print_json(list(found))
+        print_json([{**jsonable(finding), "claim": claim} for finding, claim in found])
         return
     out = console()
     if not found:
         out.print(Text("no findings"))
-    for finding in found:
-        out.print(finding_view(finding))
+    for finding, claim in found:
+        out.print(finding_view(finding, claim))
 
 
 def _width(found: Iterable[Finding]) -> int:
@@ -151,8 +153,8 @@ def _one_line(finding: Finding, width: int, note: str = "", closed: Alarm | None
     return Text.assemble("  ", mark, f"  {finding.signal:<{width}}  ", visible(finding.summary), (note, "bold yellow"))
 
 
-def finding_view(finding: Finding) -> RenderableType:
-    """One finding whole: its numbers, and the answers that show it side by side."""
+def finding_view(finding: Finding, claim: Claim | None = None) -> RenderableType:
+    """One finding whole: what it claims, its numbers, and the answers that show it side by side."""
     state = state_of(finding)
     style = STYLES[state]
     told, held_against = evidence(finding)
@@ -162,7 +164,8 @@ def finding_view(finding: Finding) -> RenderableType:
         f"{finding.answers_now} answers now, {finding.answers_baseline} in the baseline\n"
         f"{for_change} ({held_against})"
     )
-    head = Text.assemble((visible(finding.summary), "bold"), "\n", (numbers, "dim"))
+    said = visible(claim.sentence if claim else finding.summary)
+    head = Text.assemble((said, "bold"), "\n", *_claimed(claim), (numbers, "dim"))
     title = f"{state}  {finding.target}/{finding.suite}  {finding.signal} ({finding.severity})"
     parts: list[RenderableType] = [head]
     if finding.alarming and finding.exhibits:
@@ -172,6 +175,23 @@ def finding_view(finding: Finding) -> RenderableType:
     return Panel(
         Group(*parts), title=title, title_align="left", subtitle=stamp, subtitle_align="right", border_style=style
     )
+
+
+def _claimed(claim: Claim | None) -> Iterator[str | tuple[str, str]]:
+    """What to do, who is suspected and since when: a line each, in the words of the page."""
+    if claim is None:
+        return
+    runbook = f" Runbook: {claim.runbook}." if claim.runbook else ""
+    suspect = f"{claim.suspect}. {claim.why}" if claim.suspect else ""
+    for title, words in (
+        ("What to do now", f"{claim.now}{runbook}" if claim.now else ""),
+        ("Likely at fault", suspect),
+        ("Since when", claim.since),
+        ("How sure", claim.sure),
+    ):
+        if words:
+            yield (f"{title}: ", "bold")
+            yield f"{visible(words)}\n"
 
 
 def _side_by_side(finding: Finding) -> Table:
