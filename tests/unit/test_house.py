@@ -16,6 +16,7 @@ WIRING = (
 )  # fmt: skip
 """The modules that may import stages: they assemble, run, print or describe them."""
 MAY_ASK = {
+    "monitor.logs": "monitor.sample.redaction",
     "monitor.config_checks": "monitor.ask.scripted",
     "monitor.config_targets": "monitor.ask.prices",
     "monitor.config_identity": "monitor.identify",
