@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from pydantic import BaseModel
 
 from monitor.export import Internals
 from monitor.records import (
@@ -36,7 +37,7 @@ from monitor.records import (
 )
 from monitor.settings import Settings
 from monitor.store import Store, open_store
-from monitor.web import create_app
+from monitor.web import create_app, models
 from monitor.web.factory import HEADERS
 from monitor.web.server import Server
 from tests import fleet
@@ -497,3 +498,69 @@ async def test_the_port_is_free_after_stop_and_signals_stay_ours(tmp_path: Path)
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
     store.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "shape"),
+    [
+        ("/api/v1/status?target=support-bot", models.Status),
+        ("/api/v1/targets", models.Fleet),
+        ("/api/v1/targets/support-bot", models.TargetDetail),
+        ("/api/v1/findings", models.Findings),
+        ("/api/v1/findings/10/adapter_loss", models.FindingDetail),
+        ("/api/v1/alarms", models.Alarms),
+        ("/api/v1/runs", models.Runs),
+        ("/api/v1/runs/15?show=lost", models.RunDetail),
+        ("/api/v1/runs/10/exchange?arm=base&probe=probe-1", models.Exchanged),
+        ("/api/v1/baselines", models.Baselines),
+        ("/api/v1/baselines/1", models.BaselineDetail),
+        ("/api/v1/runbooks", models.Runbooks),
+        ("/api/v1/runbooks/CliffwatchDown", models.Runbook),
+        ("/api/v1/runs/99", models.Problem),
+        ("/api/v1/runs/10/exchange?arm=base&probe=none", models.Problem),
+        ("/api/v1/findings?limit=0", models.Problem),
+        ("/api/v1/targets/nobody", models.Problem),
+    ],
+)
+async def test_the_json_is_as_it_is_described(site: Site, path: str, shape: type[BaseModel]) -> None:
+    reply = await site.get(path)
+    assert reply.status == (200 if shape is not models.Problem else 422 if "limit" in path else 404)
+    assert not re.search(r"\bNaN\b", reply.text)
+    shape.model_validate_json(reply.text)
+
+
+async def test_a_finding_says_at_once_what_changed_since_when_and_what_to_do(site: Site) -> None:
+    html = (await site.get(EVIDENCE)).text
+    told = html[: html.index("How bad")]
+    for shown in (
+        "support-bot answers like its base model since 2026-11-22 11:40 UTC (not yet on 2026-11-21 20:00 UTC): 4% of",
+        "Check which adapter the endpoint serves and whether it is applied.",
+        'href="/runbooks/CliffwatchFineTuneLost"',
+        "<strong>the model</strong>",
+        "Evidence 10^7 to 1 against chance",
+    ):
+        assert shown in told, shown
+
+
+async def test_an_exchange_is_shown_without_credentials(site: Site) -> None:
+    run = claimed(site, "support-bot")
+    question = Question(
+        run.id, run.target, run.suite, Arm.SUBJECT, "p", 0, "vllm", "m", (Message("user", "?"),), Sampling()
+    )  # fmt: skip
+    raw = Exchange(
+        {"model": "m", "headers": {"Authorization": "Bearer planted-key"}, "max_tokens": 9},
+        {"x": [{"api_key": "planted-key"}], "text": "\u202eboo"}, 200, {"set-cookie": "planted-key", "date": "today"},
+    )  # fmt: skip
+    told = Answer("hi", "stop", False, "m", None, None, 1, 1, 0.1, fleet.NOW, raw)
+    assert site.store.record([Recorded(question, told, run.fence, fleet.NOW + timedelta(hours=1))]) == [True]
+    for path in ("/runs", "/api/v1/runs"):
+        reply = await site.get(f"{path}/{run.id}/exchange?arm=subject&probe=p")
+        assert "planted-key" not in reply.text
+        assert "[left out]" in reply.text
+        assert "max_tokens" in reply.text
+    page = (await site.get(f"/runs/{run.id}/exchange?arm=subject&probe=p")).text
+    assert "\u202e" not in page
+    assert (
+        f'href="/runs/{run.id}/exchange?arm=subject&amp;probe=p&amp;replicate=0"'
+        in (await site.get(f"/runs/{run.id}")).text
+    )
