@@ -1,7 +1,7 @@
 """Numbers, times and records as the pages and the JSON write them; no HTML here."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any, Final
@@ -45,7 +45,7 @@ def usd(value: float) -> str:
 def plain(value: object) -> Any:
     """Records as JSON values: times in ISO 8601, numbers that are none as null."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {name: plain(inner) for name, inner in asdict(value).items()}
+        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
