@@ -171,7 +171,7 @@ def test_what_is_written_here_reads_as_what_the_library_writes(openmetrics: bool
         lines.add(name, value, *labels)
     ours = b"".join(head(SPECS[name], openmetrics=openmetrics) + text for name, text in lines.text().items()).decode()
     ready = Ready(by_the_library(rows))
-    theirs = (generate_openmetrics if openmetrics else generate_latest)(ready).decode()  # type: ignore[arg-type]
+    theirs = (generate_openmetrics if openmetrics else generate_latest)(ready).decode()
     parse = parse_openmetrics if openmetrics else text_string_to_metric_families
     read = [list(parse(one)) for one in (ours + "# EOF\n" * openmetrics, theirs)]
     assert len(read[0]) == len(SPECS)
