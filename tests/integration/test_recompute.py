@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from monitor.commands import clear
+from monitor.commands import open_alarm
 from monitor.cycle import House, execute_run
+from monitor.deeds import Deeds
 from monitor.recompute import Recomputed, recompute
 from monitor.records import AlarmState
 from monitor.store import Store, open_store
@@ -56,7 +57,10 @@ async def life(folder: Path, clock: Clock) -> Path:
     async with house_of(path, clock) as house:
         await confirm(house)
         clock.forward(hours=1)
-        clear(house, "bot", "adapter_loss", None, "jo", "the adapter was unloaded on purpose")
+        number = open_alarm(house, "bot", "adapter_loss", None)
+        deeds = Deeds(lambda: house)
+        deeds.acknowledge(number, "kim", "asking who unloaded it")
+        deeds.clear(number, "jo", "the adapter was unloaded on purpose")
         await one_day(house, clock)
     write(folder, LOST)
     async with house_of(path, clock) as house:
