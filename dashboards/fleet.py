@@ -19,12 +19,17 @@ from dashboards.panels import (
     evidence,
     lines,
     number,
+    or_zero,
     selector,
 )
 from dashboards.states import (
     ALARMS,
+    NOT_ARMED,
+    PAGE,
     RETIRES_DAYS,
     STATES,
+    TICKET,
+    UNMEASURED,
     alarm,
     not_armed,
     state,
@@ -158,18 +163,22 @@ def _targets() -> Any:
 
 
 def _over_time() -> Any:
-    """Counts only: however many targets there are, six areas; few points, since each asks about every target."""
+    """Counts only, however many targets there are."""
+    up = {
+        one: or_zero(f"count(count by (target) ({selector('alarm', f'{FLEET}, {matcher}')} == 1))")
+        for one, matcher in ((PAGE, 'severity="page"'), (TICKET, 'severity="ticket"'))
+    }
+    unread = {UNMEASURED: f"sum({unmeasured(FLEET)})", NOT_ARMED: f"sum({not_armed(FLEET)})"}
     return lines(
-        "Targets by what they need",
-        "How many targets were in which state, over time: since when is it so, and is it one target or all of them?",
-        [
-            Query(f"sum({state(FLEET)} == bool {number_})", word, color=color)
-            for number_, (word, color) in STATES.items()
-        ],
+        "Since when, and how many at once?",
+        "Targets with a page and with a ticket up, suites that are unmeasured and that are not armed, over time: one "
+        "target's trouble, or everybody's?",
+        [Query(expr, STATES[one][0], color=STATES[one][1]) for one, expr in {**up, **unread}.items()],
         "none",
         empty=NO_DATA,
         height=9,
         low=0,
+        at_least=2,
         decimals=0,
         stacked=True,
-    ).max_data_points(200)
+    )

@@ -27,6 +27,8 @@ Steps = Sequence[tuple[float | None, str]]
 Names = Mapping[int, tuple[str, str]]
 """Value -> its word and colour."""
 
+MOST_POINTS: Final = 200
+"""Of a line: results come once a run, and each point of a fleet's sum asks about every target."""
 LEAST: Final = -1e6
 """Below every number shown. Grafana gives what has no value the colour of the first step, and no data is not green."""
 PLAIN: Final = ((None, BLUE),)
@@ -170,6 +172,7 @@ def lines(
             .placement(cm.LegendPlacement.BOTTOM)
             .show_legend(True)
         )
+        .max_data_points(MOST_POINTS)
         .tooltip(common.VizTooltipOptions().mode(cm.TooltipDisplayMode.MULTI).sort(cm.SortOrder.DESCENDING))
         .thresholds(thresholds(((None, "transparent"), *marks)))
         .thresholds_style(common.GraphThresholdsStyleConfig().mode(style))
