@@ -291,7 +291,8 @@ _SECRETS: Final = (
         _says("key", "token", "secret", "pass", "pwd"),
         re.compile(
             rf"(?P<name>(?<![A-Za-z]){_SECRET_NAME}[\"']?\s{{0,3}}[:=]\s{{0,3}}[\"']?)"
-            rf"(?![(\[*_`]{{0,3}}{_SECRET_NAME}[\"']?\s{{0,3}}[:=])(?P<value>[^\s\"',;<>&]{{6,}}+)",
+            rf"(?![(\[*_`]{{0,3}}{_SECRET_NAME}[\"']?\s{{0,3}}[:=])"
+            rf"(?!‹(?:{'|'.join(_PLACEHOLDERS)})›(?:[\s\"',;<>&]|$))(?P<value>[^\s\"',;<>&]{{6,}}+)",
             re.IGNORECASE,
         ),
         _secret,

@@ -10,9 +10,10 @@ from typing import Any
 import yaml
 
 from monitor.app import ensure_run, run_now
-from monitor.commands import status
 from monitor.cycle import compare, execute_run
+from monitor.reading import Reading
 from monitor.records import Arm, RunOutcome
+from monitor.status import status
 from tests.daemon import AFTER, DOWN, HEALTHY, LOST, NOON, SUITE, Clock, house_of, one_day, write
 
 
@@ -95,7 +96,7 @@ async def test_a_changed_suite_is_not_armed_and_says_so(armed_folder: Path) -> N
     changed = {**SUITE, "probes": SUITE["probes"][1:]}
     (armed_folder / "probes" / "facts.yaml").write_text(yaml.safe_dump(changed))
     async with house_of(path, clock) as house:
-        (row,) = status(house)
+        (row,) = status(Reading(house.settings, house.suites, house.store, clock)).watches
         assert not row.armed
         assert "another version of the suite" in row.baseline
         assert await one_day(house, clock) == ()
