@@ -18,16 +18,16 @@ import structlog
 
 from monitor import config, schedule
 from monitor.ask import Asker
+from monitor.chores.heartbeat import Heartbeat
+from monitor.chores.identities import Identities
+from monitor.chores.mailer import Mailer
+from monitor.chores.selftests import SelfTests
 from monitor.clock import utcnow
 from monitor.cycle import LEASE, TRY_AGAIN, House, execute_run
 from monitor.errors import CliffwatchError, ConfigError, CouldNotMeasure
 from monitor.export import Internals
-from monitor.heartbeat import Heartbeat
-from monitor.identities import Identities
 from monitor.judge.similarity import Embedder
-from monitor.mailer import Mailer
 from monitor.records import Arm, Run, Suite
-from monitor.selftests import SelfTests
 from monitor.settings import Settings
 from monitor.store import Store, open_store
 from monitor.suites import load_suite, run_digest, suite_body

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from monitor import heartbeat
+from monitor.chores import heartbeat
 from monitor.records import Alarm, AlarmState, Baseline, BaselineStatus, Finding, RunOutcome, Severity
 from monitor.schedule import interval_seconds
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from monitor import heartbeat
+from monitor.chores import heartbeat
 from monitor.clock import utcnow
 from monitor.records import RunOutcome
 from monitor.store import open_store

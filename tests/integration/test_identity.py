@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from monitor import config, identities
+from monitor import config
 from monitor.app import App
+from monitor.chores import identities
 from monitor.cycle import House
 from monitor.lab.broken import BROKEN
 from monitor.lab.process import LabServer

@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import create_engine, text
 from typer.testing import CliRunner
 
+from monitor.chores.mailer import SINCE, Mailer
 from monitor.cli import app
 from monitor.cycle import House
 from monitor.errors import CliffwatchError
-from monitor.mailer import SINCE, Mailer
 from monitor.notify.smtp import GIVEN_UP
 from monitor.records import Mail, MailStatus
 from monitor.store import open_store

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from pathlib import Path
 
-from monitor.mailer import MANUAL, composed, told, written
+from monitor.chores.mailer import MANUAL, composed, told, written
 from monitor.notify.message import LARGEST_HTML, preview
 from monitor.reading import Reading
 from monitor.settings import Email

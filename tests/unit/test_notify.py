@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from monitor.mailer import SMALLER
+from monitor.chores.mailer import SMALLER
 from monitor.notify import page
 from monitor.notify.facts import Facts
 from monitor.notify.message import LARGEST_HTML, letter, preview

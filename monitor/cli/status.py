@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from monitor.options import DEFAULT, Config, Json
+from monitor.cli.options import DEFAULT, Config, Json
 
 
 def status(

@@ -14,9 +14,11 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from monitor import config_checks, config_email, config_http, config_targets, logs
+from monitor import logs
 from monitor.anchors import as_target
-from monitor.config_checks import Checks
+from monitor.config import checks as parts
+from monitor.config import email, http, targets
+from monitor.config.checks import Checks
 from monitor.errors import ConfigError
 from monitor.problems import Problem, from_validation, in_order, is_model, members, render
 from monitor.records import JUDGE_TARGET, Suite
@@ -93,10 +95,10 @@ def check(
         installed=installed or _installed,
         keys=keys,
     )
-    config_checks.run(checks)
-    config_targets.run(checks)
-    config_email.run(checks)
-    config_http.run(checks)
+    parts.run(checks)
+    targets.run(checks)
+    email.run(checks)
+    http.run(checks)
     problems = [*document.problems, *problems, *checks.problems]
     warnings = in_order(checks.warnings)
     if problems:
@@ -171,7 +173,7 @@ def resolved(settings: Settings, folder: Path) -> Settings:
     implied = {JUDGE_TARGET: as_target(judge)} if judge is not None and judge.anchors is not None else {}
     return settings.model_copy(
         update={
-            "store": config_checks.absolute_store(settings.store, folder),
+            "store": parts.absolute_store(settings.store, folder),
             "providers": {name: provider(found) for name, found in settings.providers.items()},
             "judge": judge,
             "http": settings.http.model_copy(

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from glob import iglob
 from typing import Any
 
-from monitor import anchors, config_identity
-from monitor.config_checks import Checks, pinned, provider_of
+from monitor import anchors
+from monitor.config import identity as config_identity
+from monitor.config.checks import Checks, pinned, provider_of
 from monitor.problems import Loc, hint
 from monitor.records import JUDGE_TARGET, Suite
 from monitor.settings import Endpoint, Judge, Production, Target

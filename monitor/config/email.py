@@ -9,7 +9,7 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-from monitor.config_checks import Checks, loopback
+from monitor.config.checks import Checks, loopback
 from monitor.problems import Loc, nearest
 from monitor.schedule import parse
 from monitor.settings import Email, Smtp

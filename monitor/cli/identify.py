@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monitor.cli.options import DEFAULT, Config, Json
 from monitor.errors import CouldNotMeasure
-from monitor.options import DEFAULT, Config, Json
 
 if TYPE_CHECKING:
-    from monitor.identities import Identified
+    from monitor.chores.identities import Identified
 
 
 def identify(
@@ -22,7 +22,8 @@ def identify(
     """
     import asyncio
 
-    from monitor import commands, identities
+    from monitor import commands
+    from monitor.chores import identities
 
     with commands.opened(config) as house:
         commands.known_filter(house, target)

@@ -12,13 +12,13 @@ import typer
 from typer.core import TyperGroup
 
 from monitor import __version__
-from monitor.cli_handout import alerts_app, dashboards_app
-from monitor.cli_identify import identify
-from monitor.cli_report import report
-from monitor.cli_status import status
+from monitor.cli.handout import alerts_app, dashboards_app
+from monitor.cli.identify import identify
+from monitor.cli.options import DEFAULT, Config, Json
+from monitor.cli.report import report
+from monitor.cli.status import status
 from monitor.errors import CliffwatchError, CouldNotMeasure, UsageError
 from monitor.lab.cli import app as lab_app
-from monitor.options import DEFAULT, Config, Json
 
 app = typer.Typer(
     name="cliffwatch",
@@ -401,8 +401,8 @@ def selftest(
     from threading import Event
 
     from monitor import commands, show
+    from monitor.chores.selftests import self_test_all
     from monitor.detect.selftest import failures
-    from monitor.selftests import self_test_all
 
     with commands.opened(config) as house:
         commands.known_filter(house, target)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from monitor.config_checks import VARIABLE, Checks, looks_like_key, loopback
+from monitor.config.checks import VARIABLE, Checks, looks_like_key, loopback
 from monitor.problems import Loc
 from monitor.settings import LEAST_TOKEN, ActionToken
 

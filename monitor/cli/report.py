@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from monitor.cli.options import DEFAULT, Config, Json
 from monitor.errors import CouldNotMeasure, UsageError
-from monitor.options import DEFAULT, Config, Json
 
 if TYPE_CHECKING:
     from monitor.cycle import House
@@ -26,7 +26,8 @@ def report(
 
     Exit 3: it could not be handed to the server.
     """
-    from monitor import commands, mailer, show
+    from monitor import commands, show
+    from monitor.chores import mailer
     from monitor.notify import message, page
     from monitor.reading import reading
 
@@ -60,7 +61,8 @@ def _send(house: "House", config: Path, *, as_json: bool) -> None:
     """Compose, hand over, and say what came of it."""
     import asyncio
 
-    from monitor import mailer, show
+    from monitor import show
+    from monitor.chores import mailer
     from monitor.records import MailStatus
 
     email = house.settings.email

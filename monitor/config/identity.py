@@ -8,7 +8,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from monitor.config_checks import COMMIT, HUB_ID, Checks
+from monitor.config.checks import COMMIT, HUB_ID, Checks
 from monitor.identify import adapter
 from monitor.identify.claims import Files, UnreadableError
 from monitor.identify.openai import ft_base
