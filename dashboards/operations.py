@@ -21,7 +21,7 @@ from dashboards.panels import (
     or_zero,
     selector,
 )
-from dashboards.states import UNMEASURED_SHARE, unmeasured
+from dashboards.states import PERIODS, UNMEASURED_SHARE, unmeasured
 from dashboards.tables import listing
 
 QUESTION: Final = "Does Cliffwatch itself work: is everything read, on time and within its budget?"
@@ -50,7 +50,7 @@ def panels() -> list[tuple[str | None, list[Any]]]:
 
 
 def _glance() -> list[Any]:
-    mail = selector("email_last_success_timestamp_seconds", DAEMON)
+    mail, every = (selector(f"email_{one}", DAEMON) for one in ("last_success_timestamp_seconds", "interval_seconds"))
     return [
         number(
             "Scraped", "Does every daemon answer its scrapes? Runbook: CliffwatchDown.",
@@ -91,8 +91,10 @@ def _glance() -> list[Any]:
             names={1: ("in force", GREEN), 0: ("refused", AMBER)},
         ),
         number(
-            "Last mail", "How long ago the weekly e-mail last left. Runbook: CliffwatchEmailFailed.",
-            f"time() - min({mail})", "s", [(None, GREEN), (8 * 86400, AMBER)], empty=NO_MAIL, decimals=1,
+            "Last mail",
+            "How long ago the summary e-mail last left, in periods of its schedule; from two on a ticket opens. "
+            "Runbook: CliffwatchEmailFailed.",
+            f"max((time() - {mail}) / {every})", "none", [(None, GREEN), (PERIODS, AMBER)], empty=NO_MAIL, decimals=1,
         ),
     ]  # fmt: skip
 
@@ -115,7 +117,7 @@ def _readings() -> list[Any]:
             [
                 Column("Target", label="target", links=[TO_TARGET, TO_PAGE]),
                 Column("Suite", label="suite"),
-                Column("Periods", stale, decimals=1, width=90, steps=[(None, GREEN), (1.5, AMBER), (2, RED)]),
+                Column("Periods", stale, decimals=1, width=90, steps=[(None, GREEN), (1.5, AMBER), (PERIODS, RED)]),
                 Column("Read, ago", f"{age} and {stale}", unit="s", decimals=1, width=110),
                 Column("Tried, ago", f"{tried} and {stale}", unit="s", decimals=1, width=110),
                 Column("Unmeasured", f"{share} and {stale}", unit="percentunit", decimals=0, width=105,
@@ -236,11 +238,12 @@ def _daemon() -> list[Any]:
         ),
         lines(
             "Mail that waits",
-            "Mails of the outbox that have not left, and the age of the oldest in hours (dashed). "
-            "Runbook: CliffwatchEmailFailed.",
+            "Mails of the outbox that have not left, the age of the oldest in hours (dashed), and mails that were "
+            "given up since the last one that left. Runbook: CliffwatchEmailFailed.",
             [
                 Query(f"sum({selector('email_queued', DAEMON)})", "queued", color=BLUE),
                 Query(or_zero(f"(time() - min({oldest})) / 3600"), "hours, oldest", "reference", AMBER),
+                Query(f"sum({selector('email_refused', DAEMON)})", "given up", color=RED),
             ],
             "none", empty=NO_MAIL, width=5, low=0, height=7, at_least=1,
         ),

@@ -18,7 +18,7 @@ from dashboards.panels import (
     selector,
     timeline,
 )
-from dashboards.states import MATCHES, UNMEASURED_SHARE
+from dashboards.states import CAUGHT, IDENTITY_DAYS, MATCHES, RETIRES_DAYS, UNMEASURED_SHARE
 from dashboards.tables import listing
 
 HERE: Final = evidence("/targets/$target")
@@ -63,7 +63,7 @@ def panels() -> list[Any]:
             "Time until each arm's model is to be shut down. Runbook: CliffwatchModelRetiring.",
             Query(retires, "{{arm}}"),
             "s",
-            [(None, RED), (7 * 86400, AMBER), (30 * 86400, GREEN)],
+            [(None, RED), (7 * 86400, AMBER), (RETIRES_DAYS * 86400, GREEN)],
             empty="no date is known",
             low=0,
             high=365 * 86400,
@@ -76,7 +76,7 @@ def panels() -> list[Any]:
             "made. Runbook: CliffwatchSelfTestFailed.",
             Query(selector("selftest_detection_ratio", ONE + NOT_CONTROL), "{{fault}}"),
             "percentunit",
-            [(None, AMBER), (0.9, GREEN)],
+            [(None, AMBER), (CAUGHT, GREEN)],
             empty="not yet tested",
             low=0,
             high=1,
@@ -86,12 +86,20 @@ def panels() -> list[Any]:
         listing(
             "Who is who",
             "The model that is depended on, the base under it, the ids of the approved baselines, and how long ago it "
-            "was last checked that they are what is served. Runbook: CliffwatchIdentityMismatch.",
+            "was last checked that they are what is served; from two days on a ticket opens. "
+            "Runbook: CliffwatchIdentityMismatch.",
             [
                 Column("Model", info, label="model"),
                 Column("Base", label="base_model"),
                 Column("Baselines", label="baseline", links=[HERE], width=90),
-                Column("Checked, ago", checked, unit="s", decimals=1, width=105),
+                Column(
+                    "Checked, ago",
+                    checked,
+                    unit="s",
+                    decimals=1,
+                    width=105,
+                    steps=[(None, GREEN), (IDENTITY_DAYS * 86400, AMBER)],
+                ),
             ],
             empty="This target is not watched.",
             key="target",

@@ -19,6 +19,10 @@ READY: Final[Names] = {1: ("ready", GREEN), 0: ("not ready", AMBER)}
 
 UNMEASURED_SHARE: Final = 0.2
 """As in CliffwatchUnmeasured."""
+PERIODS: Final = 2
+"""As in CliffwatchUnmeasured and CliffwatchEmailFailed: after so many without a success."""
+IDENTITY_DAYS: Final = 2
+"""As in CliffwatchUnmeasured."""
 RETIRES_DAYS: Final = 30
 """As in CliffwatchModelRetiring."""
 CAUGHT: Final = 0.9
@@ -29,10 +33,16 @@ def unmeasured(matchers: str) -> str:
     """By target and suite, 1 where too much of the last run has no usable answer, or two periods passed without."""
     late = (
         f"time() - {selector('run_last_success_timestamp_seconds', matchers)} "
-        f"> bool 2 * {selector('run_interval_seconds', matchers)}"
+        f"> bool {PERIODS} * {selector('run_interval_seconds', matchers)}"
     )
     share = f"{selector('run_unmeasured_ratio', matchers)} > bool {UNMEASURED_SHARE}"
     return f'max by (target, suite) ({share} or label_replace({late}, "why", "late", "", ""))'
+
+
+def unread(matchers: str) -> str:
+    """By target, 1 where what it serves could not be read for days: its last word may be old."""
+    checked = selector("identity_checked_timestamp_seconds", matchers)
+    return f"time() - {checked} > bool {IDENTITY_DAYS * 86400}"
 
 
 def not_armed(matchers: str) -> str:
@@ -65,6 +75,7 @@ def state(matchers: str) -> str:
         f"{TICKET} * {ticket}",
         f"{PAGE} * (1 - {selector('identity_match', matchers)})",
         f"{UNMEASURED} * {_marked(unmeasured(matchers), 'unmeasured')}",
+        f"{UNMEASURED} * {_marked(unread(matchers), 'unread')}",
         f"{NOT_ARMED} * {_marked(not_armed(matchers), 'not armed')}",
         *(f"{TO_DO} * {_marked(expr, why)}" for why, expr in _to_do(matchers).items()),
         f"{QUIET} * {selector('target_info', matchers)}",

@@ -19,7 +19,7 @@ from dashboards.panels import (
     timeline,
 )
 from dashboards.served import HERE, NOT_CONTROL
-from dashboards.states import ALARMS, MATCHES, READY, STATES, UNMEASURED_SHARE, judged, state
+from dashboards.states import ALARMS, CAUGHT, MATCHES, READY, STATES, UNMEASURED_SHARE, judged, state
 from dashboards.tables import listing
 
 QUESTION: Final = "What changed about this target, when, and with what evidence?"
@@ -90,7 +90,7 @@ def _glance() -> list[Any]:
             "Share of injected faults that were caught, of the fault caught least: would a change be seen? "
             "Runbook: CliffwatchSelfTestFailed.",
             f"min({selector('selftest_detection_ratio', ONE + NOT_CONTROL)})", "percentunit",
-            [(None, AMBER), (0.9, GREEN)], empty="not yet tested", decimals=0, link=HERE,
+            [(None, AMBER), (CAUGHT, GREEN)], empty="not yet tested", decimals=0, link=HERE,
         ),
     ]  # fmt: skip
 

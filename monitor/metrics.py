@@ -130,7 +130,10 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         "1 where what an endpoint says it serves is what is declared, else 0; the worst of the target's arms.",
     ),
     MetricSpec(
-        "identity_checked_timestamp_seconds", "gauge", ("target",), "When identity was last checked, in Unix time."
+        "identity_checked_timestamp_seconds",
+        "gauge",
+        ("target",),
+        "When the target's identity was last checked, in Unix time; of several checks the one that is longest ago.",
     ),
     MetricSpec(
         "model_retirement_timestamp_seconds",
@@ -194,6 +197,10 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         (),
         "When the oldest mail that waits was composed, in Unix time.",
     ),
+    MetricSpec(
+        "email_refused", "gauge", (), "Mails that were given up since one was last sent: refused for good, or too old."
+    ),
+    MetricSpec("email_interval_seconds", "gauge", (), "Seconds from one mail of the schedule to the next."),
     MetricSpec("schedule_lag_seconds", "gauge", (), "How long the most overdue run waits to be worked on."),
     MetricSpec(
         "api_request_duration_seconds",

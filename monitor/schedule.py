@@ -77,7 +77,12 @@ def expression_of(schedule: Schedule, suite: str) -> str:
 
 def interval_seconds(schedule: Schedule, suite: str) -> float:
     """Seconds from one scheduled run of ``suite`` to the next; a production sample reaches as far back."""
-    return parse(expression_of(schedule, suite)).days * schedule.day_seconds
+    return period_seconds(schedule, expression_of(schedule, suite))
+
+
+def period_seconds(schedule: Schedule, expression: str) -> float:
+    """Seconds from one moment of an expression to the next."""
+    return parse(expression).days * schedule.day_seconds
 
 
 def looks_per_year(schedule: Schedule, suite: str) -> float:

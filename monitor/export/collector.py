@@ -99,7 +99,6 @@ class StoreCollector:
 
     def _begin(self, settings: Settings) -> None:
         """Forget everything: labels and targets may be others."""
-        self._settings = settings
         self._targets = settings.targets
         self._suites = {name: frozenset(target.run_suites) for name, target in self._targets.items()}
         self._shard = {name: place // SHARD for place, name in enumerate(self._targets)}
@@ -117,8 +116,10 @@ class StoreCollector:
 
         Raises StoreError; what was read before that is kept, and read again where it was not finished.
         """
-        if self._settings is None or (settings is not self._settings and settings != self._settings):
-            self._begin(settings)
+        if settings is not self._settings:
+            if settings != self._settings:
+                self._begin(settings)
+            self._settings = settings  # the very same next time: comparing a fleet's is work
         marks = self.store.marks(now.date())
         runs_moved = self._moved("runs", marks.runs)
         self._approved(settings, marks, runs_moved)
@@ -129,7 +130,7 @@ class StoreCollector:
         self._budgets(marks.spent)
         self._identity(marks)
         self._rollbacks(marks)
-        self._daemon(now, url)
+        self._daemon(settings, now, url)
 
     def plain(self, *, openmetrics: bool) -> bytes:
         return b"".join(text for one in self._families.values() for text in one.plain(openmetrics=openmetrics))
@@ -250,20 +251,13 @@ class StoreCollector:
                 families.rollback(lines, found[name])
             self._put("rollbacks", name, lines, spare[name])
 
-    def _daemon(self, now: datetime, url: str) -> None:
+    def _daemon(self, settings: Settings, now: datetime, url: str) -> None:
         lines = self._lines("daemon")
         lines.add("build_info", 1, __version__)
         lines.add("web_info", 1, url)
         waiting = [since for key, since in self.store.longest_waiting(now).items() if self._ours(*key)]
         lines.add("schedule_lag_seconds", (now - min(waiting, default=now)).total_seconds())
-        mail = self.store.mail_state()
-        wanted = self._settings is not None and self._settings.email is not None
-        if wanted or mail.queued:  # a mail that nobody asked for is not missing
-            lines.add("email_queued", mail.queued)
-        if wanted and mail.last_sent_at:
-            lines.add("email_last_success_timestamp_seconds", mail.last_sent_at.timestamp())
-        if mail.oldest_queued_at:
-            lines.add("email_oldest_queued_timestamp_seconds", mail.oldest_queued_at.timestamp())
+        families.mail(lines, settings, self.store.mail_state())
         self._put("daemon", "", lines, None)
 
 

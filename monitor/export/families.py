@@ -14,6 +14,7 @@ from monitor.records import (
     BaselineStatus,
     FindingNumbers,
     IdentityCheck,
+    MailState,
     Retirement,
     Rollback,
     RunSummary,
@@ -23,8 +24,8 @@ from monitor.records import (
     SuiteProgress,
     Usage,
 )
-from monitor.schedule import interval_seconds
-from monitor.settings import Schedule, Target
+from monitor.schedule import interval_seconds, period_seconds
+from monitor.settings import Schedule, Settings, Target
 
 SIGNALS: Final[Mapping[str, Severity]] = {
     "adapter_loss": Severity.PAGE,
@@ -65,7 +66,7 @@ MEASURES: Final[Mapping[str, tuple[str, ...]]] = {
 KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "daemon": (
         "build_info", "web_info", "schedule_lag_seconds", "email_last_success_timestamp_seconds", "email_queued",
-        "email_oldest_queued_timestamp_seconds",
+        "email_oldest_queued_timestamp_seconds", "email_refused", "email_interval_seconds",
     ),
     "baselines": ("target_info", "baselines", "baseline_approved_timestamp_seconds", "run_interval_seconds"),
     "alarms": ("alarm", "alarm_raised_timestamp_seconds"),
@@ -85,6 +86,20 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "rollbacks": ("rollback_ready", "rollback_answered_ratio", "rollback_pass_ratio"),
 }  # fmt: skip
 """Kind of result -> the families that it fills; a family belongs to one kind."""
+
+
+def mail(lines: Lines, settings: Settings, state: MailState) -> None:
+    """What waits is told in any case; where no mail is configured, none is missing."""
+    email = settings.email
+    if email is not None or state.queued:
+        lines.add("email_queued", state.queued)
+    if state.oldest_queued_at:
+        lines.add("email_oldest_queued_timestamp_seconds", state.oldest_queued_at.timestamp())
+    if email is not None:
+        lines.add("email_refused", state.refused)
+        lines.add("email_interval_seconds", period_seconds(settings.schedule, email.every))
+        if state.last_sent_at:
+            lines.add("email_last_success_timestamp_seconds", state.last_sent_at.timestamp())
 
 
 def baselines(
@@ -227,13 +242,13 @@ def budgets(lines: Lines, name: str, target: Target, spent: Spend) -> None:
 
 
 def identity(lines: Lines, name: str, checks: Sequence[IdentityCheck]) -> None:
-    """Each check's worst over the arms."""
+    """Each check's worst over the arms. One that can no longer be made is not to hide behind one that can."""
     for check in dict.fromkeys(one.check for one in checks):
         matches = all(one.matches for one in checks if one.check == check)
         lines.add("identity_match", matches, name, check)
     if checks:
-        latest = max(one.checked_at for one in checks)
-        lines.add("identity_checked_timestamp_seconds", latest.timestamp(), name)
+        oldest = min(one.checked_at for one in checks)
+        lines.add("identity_checked_timestamp_seconds", oldest.timestamp(), name)
 
 
 def retirements(lines: Lines, name: str, found: Iterable[Retirement]) -> None:

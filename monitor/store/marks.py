@@ -62,6 +62,7 @@ def marks(connection: Connection, day: date) -> Marks:
         self_tests=_by_target(connection, self_test, func.count(), _latest(self_test.c.tested_at),
                               func.sum(self_test.c.caught), func.sum(self_test.c.trials)),
         identity=_by_target(connection, identity_check, func.count(), _latest(identity_check.c.checked_at),
+                            type_coerce(func.min(identity_check.c.checked_at), String),
                             func.sum(case((identity_check.c.matches, 1), else_=0))),
         retirements=_by_target(connection, retirement, func.count(), _latest(retirement.c.checked_at)),
         alarms=raised,

@@ -12,6 +12,7 @@ import yaml
 from dashboards import UIDS
 from dashboards.build import BOARDS, FOLDER, path, read_again, render
 from dashboards.panels import GREY
+from dashboards.states import CAUGHT, IDENTITY_DAYS, PERIODS, RETIRES_DAYS, UNMEASURED_SHARE
 from monitor.metrics import METRICS, PREFIX
 from tests import programs
 
@@ -63,6 +64,30 @@ def test_what_has_no_value_is_grey_and_never_green() -> None:
         for panel in panels(board):
             if panel["type"] == "stat":
                 assert panel["fieldConfig"]["defaults"]["thresholds"]["steps"][0]["color"] == GREY, panel["title"]
+
+
+@pytest.mark.parametrize(
+    ("alert", "compared", "needed"),
+    [
+        ("CliffwatchUnmeasured", r"run_unmeasured_ratio\[1h\]\) > ([\d.]+)$", UNMEASURED_SHARE),
+        ("CliffwatchUnmeasured", r"> ([\d.]+) \* last_over_time\(cliffwatch_run_interval_seconds", PERIODS),
+        ("CliffwatchUnmeasured", r"identity_checked_timestamp_seconds\[1h\]\) > ([\d.]+) \* 86400$", IDENTITY_DAYS),
+        ("CliffwatchEmailFailed", r"> ([\d.]+) \* last_over_time\(cliffwatch_email_interval_seconds", PERIODS),
+        ("CliffwatchModelRetiring", r"timestamp_seconds\[1h\]\) - time\(\) < ([\d.]+) \* 86400$", RETIRES_DAYS),
+        ("CliffwatchSelfTestFailed", r"detection_ratio\{[^}]*\}\[1h\]\) < ([\d.]+)$", CAUGHT),
+    ],
+)
+def test_a_dashboard_turns_where_the_alert_fires(alert: str, compared: str, needed: float) -> None:
+    rules = yaml.safe_load((ROOT / "alerts" / "rules.yaml").read_text(encoding="utf-8"))
+    (expr,) = (rule["expr"] for group in rules["groups"] for rule in group["rules"] if rule["alert"] == alert)
+    assert [float(number) for number in re.findall(compared, expr, re.MULTILINE)] == [needed]
+
+
+def test_the_self_tests_that_must_be_caught_are_the_alerts() -> None:
+    rules = (ROOT / "alerts" / "rules.yaml").read_text(encoding="utf-8")
+    asked = "\n".join(expr for board in BOARD.values() for expr in expressions(board))
+    chosen = re.compile(r'fault=~"([^"$]+)"')
+    assert set(chosen.findall(asked)) == set(chosen.findall(rules))
 
 
 @pytest.mark.parametrize("name", BOARDS)

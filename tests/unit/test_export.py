@@ -34,6 +34,8 @@ from monitor.records import (
     Arm,
     FindingNumbers,
     IdentityCheck,
+    Mail,
+    MailStatus,
     RunOutcome,
     SelfTest,
     Severity,
@@ -248,6 +250,45 @@ def test_kept_lines_are_what_a_new_process_writes(whole: Store) -> None:
     assert approved is not None
     whole.retire(approved.id, "jo", "a new suite", NOW)
     assert value(samples(same()), "baseline_approved_timestamp_seconds", target=here[0], suite=here[1]) is None
+
+
+def test_a_check_that_can_no_longer_be_made_does_not_hide_behind_one_that_can(whole: Store) -> None:
+    internals, here = Internals(), "assistant-00001"
+    (older,) = {one.checked_at for one in whole.identity_checks(here)}
+
+    def checked() -> float | None:
+        found = samples(internals.exposition(whole, WHOLE, NOW)[0].decode())
+        return value(found, "identity_checked_timestamp_seconds", target=here)
+
+    first, *others = whole.identity_checks(here)
+    later = older + timedelta(hours=1)
+    whole.save_identity_checks([replace(first, checked_at=later)])
+    assert checked() == older.timestamp()
+    whole.save_identity_checks([replace(one, checked_at=later) for one in others])
+    assert checked() == later.timestamp()
+
+
+def test_mail_is_told_of_by_its_schedule_until_one_was_delivered(whole: Store) -> None:
+    def told(**changed: object) -> dict[str, float | None]:
+        found = samples(Internals().exposition(whole, WHOLE.model_copy(update=changed), NOW)[0].decode())
+        return {name: value(found, f"email_{name}") for name in ("queued", "refused", "interval_seconds")}
+
+    before = told()
+    assert before["refused"] == 0
+    assert before["interval_seconds"] == 7 * 86_400
+    daily = WHOLE.email.model_copy(update={"every": "daily"}) if WHOLE.email else None
+    assert told(email=daily)["interval_seconds"] == 86_400
+    composed = Mail("manual", NOW, "<1@here>", "s", ("a@b.example",), b"", NOW, MailStatus.QUEUED, 0, NOW)
+    mail = whole.enqueue(composed)
+    assert mail is not None
+    assert mail.id is not None
+    taken = whole.take_mail(NOW, 60, mail.id)
+    assert taken is not None
+    assert whole.mail_failed(mail.id, taken.attempts, NOW + timedelta(hours=1), "550 no such user", None)
+    assert told() == {**before, "refused": 1}
+    assert told(email=None)["refused"] is told(email=None)["interval_seconds"] is None
+    assert whole.mail_sent(mail.id, NOW + timedelta(hours=2))
+    assert told() == before
 
 
 def test_the_judge_is_named_by_its_model(whole: Store) -> None:
