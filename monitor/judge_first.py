@@ -52,6 +52,8 @@ async def ask_anchors(house: "House", run: Run, suite: Suite, execute: Execute) 
                     await asyncio.sleep(0.2)
         except CliffwatchError as error:
             log.error("anchors_failed", target=run.target, suite=run.suite, run=run.id, error=str(error))
+        except Exception:
+            log.exception("anchors_crashed", target=run.target, suite=run.suite, run=run.id)
 
 
 def _wanted(house: "House", run: Run, suite: Suite) -> bool:

@@ -14,7 +14,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -35,8 +35,9 @@ LIBRARY: Final = "library"
 _SECRET_NAME: Final = re.compile(r"(?i)(^|_)(key|token|secret|password|passwd|pgpassword|credentials?)s?(_|$)|apikey")
 _NO_SECRET: Final = frozenset(("true", "false", "none", "null", "disabled", "enabled"))
 
-_concealed: dict[str, None] = {}
-"""What is taken out, longest first: a secret may begin with another."""
+_concealed: tuple[str, ...] = ()
+"""What is taken out, longest first: a secret may begin with another. Replaced, never changed: a reload makes it grow
+while other threads log."""
 
 
 def configure(*, service: bool, least: int = logging.INFO) -> None:
@@ -67,16 +68,15 @@ def configure(*, service: bool, least: int = logging.INFO) -> None:
     _take_in_libraries()
 
 
-def conceal(secrets: Iterator[str] | Sequence[str] | set[str]) -> None:
+def conceal(secrets: Iterable[str]) -> None:
     """Take these values out of everything that is logged from now on, however they are written."""
+    global _concealed
+    forms = set(_concealed)
     for secret in secrets:
         if len(secret) >= LEAST_SECRET and secret.lower() not in _NO_SECRET:
             escaped = (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1])
-            for form in (secret, *escaped, quote(secret, safe=""), quote_plus(secret)):
-                _concealed[form] = None
-    longest_first = sorted(_concealed, key=len, reverse=True)
-    _concealed.clear()
-    _concealed.update(dict.fromkeys(longest_first))
+            forms |= {secret, *escaped, quote(secret, safe=""), quote_plus(secret)}
+    _concealed = tuple(sorted(forms, key=len, reverse=True))
 
 
 def secrets_in(settings: BaseModel, environ: Mapping[str, str] = os.environ) -> set[str]:

@@ -13,6 +13,7 @@ from monitor.app import ensure_run, open_capture
 from monitor.commands import reasons
 from monitor.cycle import House, execute_run
 from monitor.detect import alarms as machine
+from monitor.judge_first import ask_anchors
 from monitor.recompute import recompute
 from monitor.records import Alarm, AlarmState, BaselineStatus, RunOutcome, Severity
 from tests.daemon import AFTER, DAYS, HEALTHY, LOST, NOON, Clock, house_of, write
@@ -149,6 +150,22 @@ async def test_a_real_drop_still_pages_while_the_judge_is_as_it_was(folder: Path
         assert anew.finished_at <= score.confirmed_at, "the anchors were heard before anybody was woken"
         assert house.store.open_alarms("judge", "people-say") == []
         assert recomputes(house)
+
+
+async def test_anchors_that_cannot_be_scored_hold_up_no_page(folder: Path) -> None:
+    clock, asked = Clock(AFTER), []
+
+    async def broken(run_id: int) -> None:
+        asked.append(run_id)
+        raise RuntimeError("an error of ours")
+
+    async with house_of(configure(folder, LOST), clock) as house:
+        clock.at = AFTER.replace(hour=20)
+        run = ensure_run(house, "bot", "facts", AFTER.replace(hour=0))
+        assert await execute_run(house, run.id, at_once=True) is not None
+        (fresh,) = [one for one in house.store.due_runs(clock.at) if one.confirms is not None]
+        await ask_anchors(house, fresh, house.suites["facts"], broken)
+        assert len(asked) == 1
 
 
 async def test_a_page_is_lowered_when_the_judge_moves_and_pages_again_when_it_is_back(folder: Path) -> None:

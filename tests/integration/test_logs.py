@@ -8,6 +8,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +17,7 @@ import httpx
 import pytest
 import yaml
 
-from monitor.logs import scrub
+from monitor.logs import conceal, scrub
 from tests.acceptance.house import Daemon, free_port
 from tests.daemon import SUITE
 from tests.http_server import Reply, Request, ScriptedServer
@@ -207,6 +208,30 @@ def test_what_is_no_secret_stays() -> None:
     digest = "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
     for line in ("http://127.0.0.1:9464", "2026-11-22T12:00:00+00:00", "gpt-4o-2024-08-06", "sre@example.com", digest):
         assert scrub(line) == line
+
+
+def test_a_secret_stays_hidden_while_others_become_known() -> None:
+    """A reload conceals what its file names while runs and requests log."""
+    known = "raced-over-secret"
+    conceal([known])
+    leaks: list[str] = []
+    over = threading.Event()
+
+    def log() -> None:
+        while not over.is_set():
+            try:
+                told = scrub(f"said {known} aloud")
+            except RuntimeError as error:
+                told = f"{known}: {error}"
+            leaks.extend([told] if known in told else [])
+
+    thread = threading.Thread(target=log)
+    thread.start()
+    for number in range(300):
+        conceal([f"one-more-secret-{number}"])
+    over.set()
+    thread.join()
+    assert leaks == []
 
 
 def events_in_the_code() -> set[str]:
