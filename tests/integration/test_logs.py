@@ -212,8 +212,9 @@ def test_what_is_no_secret_stays() -> None:
 
 def test_a_secret_stays_hidden_while_others_become_known() -> None:
     """A reload conceals what its file names while runs and requests log."""
-    known = "raced-over-secret"
-    conceal([known])
+    known = "plain-words-raced"
+    conceal([known, *(f"plain-words-{number}" for number in range(500))])
+    assert known not in scrub(f"said {known} aloud")
     leaks: list[str] = []
     over = threading.Event()
 
@@ -228,7 +229,7 @@ def test_a_secret_stays_hidden_while_others_become_known() -> None:
     thread = threading.Thread(target=log)
     thread.start()
     for number in range(300):
-        conceal([f"one-more-secret-{number}"])
+        conceal([f"one-more-of-them-{number}"])
     over.set()
     thread.join()
     assert leaks == []
