@@ -144,13 +144,15 @@ class Kept:
         return self.suites[1]
 
     def of(self, store: Readings, run_ids: Collection[int], *, all_runs: bool) -> Mapping[int, float]:
-        """``all_runs``: these are the last runs of all streams, so that others need not be kept."""
-        missing = [run_id for run_id in run_ids if run_id not in self.known]
-        if missing:
-            self.known |= store.lost_shares(missing)
-        found = {run_id: self.known[run_id] for run_id in run_ids}
-        if all_runs:
-            self.known = dict(found)
+        """``all_runs``: these are the last runs of all streams, so that others need not be kept.
+
+        Requests are answered in threads: each works on what it saw, whatever another makes of it meanwhile.
+        """
+        known = self.known
+        missing = [run_id for run_id in run_ids if run_id not in known]
+        fresh = store.lost_shares(missing) if missing else {}
+        found = {run_id: fresh[run_id] if run_id in fresh else known[run_id] for run_id in run_ids}
+        self.known = dict(found) if all_runs else {**known, **fresh}
         return found
 
 

@@ -1,5 +1,6 @@
 """The words and pictures of the pages, apart from HTML."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import inf, nan
@@ -301,3 +302,18 @@ def test_the_timeline_has_what_became_of_the_alarm() -> None:
 )
 def test_money(value: float, told: str) -> None:
     assert views.usd(value) == told
+
+
+def test_a_request_keeps_what_it_read_whatever_another_forgets_meanwhile() -> None:
+    kept = fleet.Kept()
+
+    class Runs:
+        """A store; while run 2 is read of it, the whole fleet is shown as it was before that run."""
+
+        def lost_shares(self, run_ids: Sequence[int]) -> dict[int, float]:
+            if 2 in run_ids:
+                kept.of(self, [1], all_runs=True)  # type: ignore[arg-type]
+            return {run_id: run_id / 10 for run_id in run_ids}
+
+    assert kept.of(Runs(), [1], all_runs=True) == {1: 0.1}  # type: ignore[arg-type]
+    assert kept.of(Runs(), [1, 2], all_runs=False) == {1: 0.1, 2: 0.2}  # type: ignore[arg-type]
