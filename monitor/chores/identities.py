@@ -167,10 +167,13 @@ class Memory:
     """Source -> the error that was logged of it."""
 
 
-def settle(house: House, looked: Sequence[Looked], now: datetime, memory: Memory | None = None) -> list[IdentityCheck]:
+def settle(
+    house: House, looked: Sequence[Looked], now: datetime, memory: Memory | None = None, only: str | None = None
+) -> list[IdentityCheck]:
     """Write what was read, and forget what no longer applies; the checks of this look.
 
     With a ``memory``, a mismatch that is new is only remembered, and written when the next look finds it, too.
+    ``only``: the one target that was looked at; all of them when left out.
     """
     stored = {(one.target, one.arm, one.check): one for one in house.store.identity_checks()}
     checks = [
@@ -193,7 +196,7 @@ def settle(house: House, looked: Sequence[Looked], now: datetime, memory: Memory
     if memory is not None:
         memory.doubted = doubts
     house.store.save_identity_checks(kept)
-    house.store.drop_identity_checks(_gone(house.settings, looked, checks, stored))
+    house.store.drop_identity_checks(_gone(house.settings, looked, checks, stored, only))
     _settle_retirements(house.settings, house.store, looked, now)
     return checks
 
@@ -207,13 +210,17 @@ def _tell(check: IdentityCheck, *, known: bool) -> None:
 
 
 def _gone(
-    settings: Settings, looked: Sequence[Looked], checks: Sequence[IdentityCheck], stored: Iterable[CheckKey]
-) -> list[CheckKey]:
-    """Stored checks of the targets that were looked at which nothing makes any more. Other daemons' targets stay."""
+    settings: Settings, looked: Sequence[Looked], checks: Sequence[IdentityCheck], stored: Iterable[CheckKey],
+    only: str | None,
+) -> list[CheckKey]:  # fmt: skip
+    """Stored checks of the targets that were looked at which nothing makes any more. Other daemons' targets stay.
+
+    A target that has nothing left to look at counts: its endpoint became one without an API.
+    """
     made = {(one.target, one.arm, one.check) for one in checks}
     made |= {(one.target, one.arm, check) for one in looked for check in one.unread}
-    seen = {one.target for one in looked}
-    return [key for key in stored if key[0] in seen and key[0] in settings.targets and key not in made]
+    seen = {name for name, _, _, _ in arms_of(settings, only)}
+    return [key for key in stored if key[0] in seen and key not in made]
 
 
 def _settle_retirements(settings: Settings, store: Store, looked: Sequence[Looked], now: datetime) -> None:
@@ -266,7 +273,7 @@ async def identify_now(house: House, target: str | None) -> Identified:
         looked = await look(house, target)
     finally:
         await house.asker.aclose()
-    settle(house, looked, house.clock())
+    settle(house, looked, house.clock(), only=target)
     made = {(one.target, one.arm, check.check) for one in looked if one.reading for check in one.reading.checks}
     names = dict.fromkeys(name for name, _, _, _ in arms_of(house.settings, target))
     return Identified(

@@ -187,6 +187,17 @@ async def test_since_is_kept_and_what_no_longer_applies_is_forgotten(tmp_path: P
         assert subject(house) == {"listed": True}, "a server that says less has no parent to compare"
 
 
+async def test_a_target_that_moved_to_where_nothing_can_be_asked_leaves_no_mismatch_behind(tmp_path: Path) -> None:
+    async with looked(tmp_path, [Reply(body=LISTED)], subject="support", base="mistral") as (house, _):
+        await look(house)
+        assert not found(house, "parent").matches
+    moved = {**bot("support", None), "subject": {"provider": "script", "model": "support"}}
+    async with house_of(configured(tmp_path, "http://127.0.0.1:9/v1", {"bot": moved}), Clock()) as house:
+        assert subject(house), "the store of before"
+        await identities.identify_now(house, "bot")
+        assert subject(house) == {}
+
+
 async def test_a_new_mismatch_is_looked_at_twice(tmp_path: Path) -> None:
     async with looked(tmp_path, [Reply(body=LISTED)], subject="support") as (house, server):
         memory = identities.Memory()
