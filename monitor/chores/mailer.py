@@ -167,15 +167,21 @@ class Mailer:
 
     async def _work(self, house: House, email: Email, now: datetime) -> None:
         try:
-            await asyncio.to_thread(self._compose, house, email, now)
-            while not self._ending:
-                mail = await asyncio.to_thread(house.store.take_mail, house.clock(), LEASE_SECONDS)
-                if mail is None:
-                    return
-                await self._hand_over(house, email, mail)
+            try:
+                await asyncio.to_thread(self._compose, house, email, now)
+            finally:  # a mail that cannot be composed holds up none that was
+                await self._empty(house, email)
         except Exception:
             self._look_at = house.clock() + TRY_AGAIN
             log.exception("mailer_failed", next=f"it is tried again in {TRY_AGAIN.total_seconds():.0f} s")
+
+    async def _empty(self, house: House, email: Email) -> None:
+        """Hand over all that is due."""
+        while not self._ending:
+            mail = await asyncio.to_thread(house.store.take_mail, house.clock(), LEASE_SECONDS)
+            if mail is None:
+                return
+            await self._hand_over(house, email, mail)
 
     def _compose(self, house: House, email: Email, now: datetime) -> None:
         slot = due_slot(house, email, now)
@@ -187,12 +193,12 @@ class Mailer:
 
     async def _hand_over(self, house: House, email: Email, mail: Mail) -> None:
         if self._ending:
-            return give_back(house, mail)
+            return await asyncio.to_thread(give_back, house, mail)
         self._delivery = asyncio.create_task(deliver(email, mail), name=f"mail-{mail.id}")
         try:
             handed = await self._delivery
         except asyncio.CancelledError:
-            return give_back(house, mail)
+            return await asyncio.to_thread(give_back, house, mail)
         finally:
             self._delivery = None
         await settle(house, mail, handed)

@@ -14,14 +14,16 @@ from monitor.store.tables import outbox
 from monitor.store.types import clean
 
 KEPT: Final = timedelta(days=90)
-"""How long a mail that is sent or given up is kept: its body holds pictures."""
+"""How long a mail that is sent or given up is kept, but for the newest of its kind: its body holds pictures."""
 
 WAITING: Final = outbox.c.status == MailStatus.QUEUED.value
 
 
 def enqueue(connection: Connection, mail: Mail) -> Mail | None:
     """The mail with its id; ``None``, and nothing is written, where (kind, slot) is there."""
-    old = and_(outbox.c.composed_at < mail.composed_at - KEPT, ~WAITING)
+    # The newest of each kind stays however old: it says that its slot is done.
+    newest = select(func.max(outbox.c.id)).group_by(outbox.c.kind)
+    old = and_(outbox.c.composed_at < mail.composed_at - KEPT, ~WAITING, outbox.c.id.not_in(newest))
     connection.execute(delete(outbox).where(old))
     values = asdict(mail) | {
         "status": mail.status.value, "subject": clean(mail.subject), "recipients": list(mail.recipients)

@@ -170,3 +170,11 @@ def test_old_mail_is_dropped_but_not_what_still_waits(store: Store) -> None:
     queued(store, days=91)
     assert store.mail(done.id) is None
     assert store.mail(waiting.id) is not None
+
+
+def test_the_newest_of_a_kind_stays_so_that_a_rare_mail_is_not_composed_twice(store: Store) -> None:
+    rare = queued(store)
+    assert rare.id is not None
+    assert store.mail_sent(rare.id, NOW)
+    queued(store, "manual", days=120)
+    assert store.has_mail("weekly", SLOT), "an hour ago or months ago, its slot is done"

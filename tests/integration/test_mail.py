@@ -297,6 +297,16 @@ async def test_a_daemon_that_stops_gives_the_mail_back_at_once(tmp_path: Path) -
     assert server.message_ids == [mail.message_id] * 2
 
 
+async def test_a_mail_that_cannot_be_composed_holds_up_none_that_was(tmp_path: Path) -> None:
+    clock = Clock(MONDAY)
+    async with mail_server(tmp_path) as server, due_house(tmp_path, server.email(), clock) as house:
+        server.replies, mailer = ["451 4.7.1 Greylisted, come back later"], Mailer()
+        assert (await worked(house, mailer)).status is MailStatus.QUEUED
+        house.store.set_state(SINCE, "no time at all")
+        clock.forward(minutes=5)
+        assert (await worked(house, mailer)).status is MailStatus.SENT
+
+
 async def test_a_daemon_killed_between_the_servers_word_and_its_own_repeats_the_mail(tmp_path: Path) -> None:
     """The real daemon, killed without a word; its successor sends the same mail, and a reader can tell."""
     async with mail_server(tmp_path) as server:
