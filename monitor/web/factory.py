@@ -129,8 +129,11 @@ def _daemon(
         return Response(body, headers=headers)
 
     @app.get("/healthz", include_in_schema=False)
-    def healthz() -> Response:
-        """Alive while the clock ticks; before its first tick it is starting, not dead."""
+    async def healthz() -> Response:
+        """Alive while the clock ticks; before its first tick it is starting, not dead.
+
+        In the loop, and in none of the threads: those may all be waiting for a store that is away.
+        """
         state = health()
         starting = state.get("last_tick_age_seconds") is None
         return JSONResponse(dict(state), 200 if state.get("ok") or starting else 503)
