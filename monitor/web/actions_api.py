@@ -3,18 +3,16 @@
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Protocol
 
-from fastapi import Depends, FastAPI, HTTPException, Path, Query, Request
+from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.errors import CliffwatchError, StoreError
 from monitor.records import Deed
 from monitor.web import models
-from monitor.web.gate import LONGEST_ID, LONGEST_WHY, Doing, Gate, address_of, known, status_of
+from monitor.web.gate import LONGEST_WHY, Doing, Gate, address_of, known, status_of
 
 _BEARER: Final = HTTPBearer(auto_error=False, description="a person's token, as http.actions names it")
-
-Number = Annotated[int, Path(ge=1, le=LONGEST_ID)]
 
 
 class Why(BaseModel):
@@ -68,7 +66,7 @@ def add_audit(app: FastAPI, store: OnRecord) -> None:
     """Add the audit log to the API; reading it needs no token, as reading the pages needs none."""
 
     @app.get("/api/v1/audit", responses={status: REFUSALS[status] for status in (422, 503)})
-    def audit(target: str | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Audit:
+    def audit(target: models.Some = None, limit: models.Limit = 100) -> Audit:
         """Who did what, when, why and from where, newest first; ``target``: to this target only."""
         return Audit(deeds=store.deeds(target, limit))
 
@@ -95,22 +93,22 @@ def add_api(app: FastAPI, gate: Gate | None, doing: Doing | None) -> None:
             raise HTTPException(status_of(error), str(error)) from None
 
     @app.post("/api/v1/baselines/{number}/approve", responses=REFUSALS)
-    def approve(request: Request, number: Number, said: Why, by: who) -> Done:
+    def approve(request: Request, number: models.Id, said: Why, by: who) -> Done:
         """Make a captured baseline the one to compare with; the one before it is retired."""
         return do(lambda doing: doing.approve(known(number), by, said.why, address_of(request)))
 
     @app.post("/api/v1/baselines/{number}/retire", responses=REFUSALS)
-    def retire(request: Request, number: Number, said: Why, by: who) -> Done:
+    def retire(request: Request, number: models.Id, said: Why, by: who) -> Done:
         """Take a baseline out of use, or give up its capture; alarms that were raised against it are cleared."""
         return do(lambda doing: doing.retire(known(number), by, said.why, address_of(request)))
 
     @app.post("/api/v1/alarms/{number}/acknowledge", responses=REFUSALS)
-    def acknowledge(request: Request, number: Number, said: Why, by: who) -> Done:
+    def acknowledge(request: Request, number: models.Id, said: Why, by: who) -> Done:
         """Say that this person looks into an open alarm; it stays raised."""
         return do(lambda doing: doing.acknowledge(known(number), by, said.why, address_of(request)))
 
     @app.post("/api/v1/alarms/{number}/clear", responses=REFUSALS)
-    def clear(request: Request, number: Number, said: Why, by: who) -> Done:
+    def clear(request: Request, number: models.Id, said: Why, by: who) -> Done:
         """End an open alarm; the signal's evidence counts anew from then on."""
         return do(lambda doing: doing.clear(known(number), by, said.why, address_of(request)))
 

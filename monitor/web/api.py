@@ -11,7 +11,7 @@ from monitor import __version__, claims
 from monitor.records import Answer, Arm, BaselineStatus, Finding, Unmeasured
 from monitor.settings import Settings
 from monitor.web import baselines, detail, fleet, models, pages, runbooks, runs
-from monitor.web.models import Id, Name
+from monitor.web.models import Id, Limit, Name, Some
 from monitor.web.views import plain
 
 ERRORS: Final[dict[int | str, dict[str, Any]]] = {
@@ -20,8 +20,6 @@ ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     503: {"model": models.Problem, "description": "The store cannot be read."},
 }
 
-Some = Annotated[str | None, Query(pattern=models.NAME)]
-Limit = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
 Offset = Annotated[int, Query(ge=0, le=10_000_000, description="how many to pass over")]
 Before = Annotated[str, Query(max_length=100, description="part of a target's name or model")]
 

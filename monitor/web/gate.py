@@ -12,6 +12,7 @@ from fastapi import HTTPException, Request
 from monitor.errors import CliffwatchError, NotThere
 from monitor.records import Deed
 from monitor.settings import Settings
+from monitor.web.models import LONGEST_ID
 from monitor.web.people import Failures, Sessions, Tokens
 from monitor.web.visits import is_secure
 
@@ -19,8 +20,6 @@ log = structlog.get_logger()
 
 LONGEST_WHY: Final = 1_000
 """Characters of a reason."""
-
-LONGEST_ID: Final = 2**63 - 1
 
 
 class Doing(Protocol):

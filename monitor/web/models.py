@@ -5,9 +5,9 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from functools import cache
 from types import NoneType, UnionType
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
-from fastapi import Path
+from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, create_model
 
 from monitor.claims import Claim
@@ -26,13 +26,17 @@ from monitor.records import (
 )
 from monitor.web import baselines, fleet, runs
 
-Id = Annotated[int, Path(ge=1, le=2**63 - 1)]
+LONGEST_ID: Final = 2**63 - 1
+
+Id = Annotated[int, Path(ge=1, le=LONGEST_ID)]
 """A number that the store gave."""
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
 """As in the configuration: names of targets, suites and signals."""
 
 Name = Annotated[str, Path(pattern=NAME)]
+Some = Annotated[str | None, Query(pattern=NAME)]
+Limit = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
 
 
 @cache

@@ -10,6 +10,7 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from html import unescape
@@ -18,6 +19,8 @@ from urllib.parse import quote
 
 import pytest
 from pydantic import BaseModel
+from sqlalchemy import Connection, NullPool, create_engine
+from sqlalchemy import text as sql
 
 from monitor.export import Internals
 from monitor.records import (
@@ -41,6 +44,7 @@ from monitor.web import create_app, models
 from monitor.web.factory import HEADERS
 from monitor.web.server import Server
 from tests import fleet
+from tests.postgres import Postgres
 
 EVIDENCE = "/targets/support-bot/adapter_loss"
 
@@ -412,6 +416,7 @@ async def test_a_real_browser_shows_hostile_answers_as_text(site: Site, tmp_path
         ("/findings/1/nothing", 404),
         (f"/findings/{2**70}/length", 404),
         ("/findings/x/length", 422),
+        ("/api/v1/audit?target=%00", 422),
         ("/baselines/99", 404),
         (f"/baselines/{2**70}", 404),
         ("/runbooks/..%2Falertmanager", 404),
@@ -455,6 +460,36 @@ async def test_ready_after_the_first_tick_and_alive_before(site: Site) -> None:
     assert ((await site.get("/healthz")).status, (await site.get("/readyz")).status) == (200, 200)
     site.health = {"ok": False, "last_tick_age_seconds": 900.0}
     assert ((await site.get("/healthz")).status, (await site.get("/readyz")).status) == (503, 503)
+
+
+THREADS = 40
+"""In which the server answers whatever reads the store."""
+
+
+async def test_it_is_alive_while_every_thread_waits_for_the_store(postgres_server: Postgres) -> None:
+    """Else a store that hangs would have the daemon restarted, which does not bring it back."""
+    url = postgres_server.fresh()
+    made = Site(open_store(url))
+    app = create_app(made.store, lambda: made.settings, Internals(), lambda: made.health, made.reload, lambda: made.now)
+    server = Server(app, "127.0.0.1", 0)
+    made.url = f"http://127.0.0.1:{await server.start()}"
+    with create_engine(url, poolclass=NullPool).connect() as other:
+        other.execute(sql("LOCK TABLE state IN ACCESS EXCLUSIVE MODE"))
+        with ThreadPoolExecutor(THREADS) as pool:
+            waiting = [pool.submit(made._get, "/readyz", "GET", {}) for _ in range(THREADS)]
+            while not _all_locked_out(other, THREADS):
+                await asyncio.sleep(0.05)
+            assert (await made.get("/healthz")).status == 200
+            assert not any(one.done() for one in waiting)
+            other.rollback()
+            await asyncio.gather(*map(asyncio.wrap_future, waiting))
+    await server.stop()
+    made.store.close()
+
+
+def _all_locked_out(connection: Connection, count: int) -> bool:
+    held = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'state'::regclass"
+    return int(connection.execute(sql(held)).scalar_one()) >= count
 
 
 async def test_a_store_that_cannot_be_read_is_said_in_words(site: Site) -> None:
