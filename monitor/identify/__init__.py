@@ -15,9 +15,6 @@ SERVERS: Final = {
 }
 """Provider kind -> the module whose ``read`` asks its API what it serves; other kinds have no API."""
 
-FILES: Final = "monitor.identify.adapter"
-"""The module that reads adapters where they lie on disk."""
-
 CHECKS: Final = {
     "openai": ("listed", "parent", "root", "ft_base"),
     "anthropic": ("listed",),
@@ -32,6 +29,6 @@ def server_source(kind: str) -> ServerSource | None:
 
 
 __all__ = [
-    "CHECKS", "FILES", "SERVERS", "Checked", "Declared", "Files", "Get", "Key", "Reading", "ServerSource",
+    "CHECKS", "SERVERS", "Checked", "Declared", "Files", "Get", "Key", "Reading", "ServerSource",
     "UnreadableError", "server_source",
 ]  # fmt: skip

@@ -11,11 +11,9 @@ from monitor.store import ledger
 from monitor.store.answers import AnswerKey, _to_outcome
 from monitor.store.engine import Database
 from monitor.store.findings import _to_finding
+from monitor.store.marks import chunks
 from monitor.store.series import NUMBERS, SeriesKey, _to_point
 from monitor.store.tables import answer, baseline, finding, latest_finding, progress, run, score
-
-CHUNK: Final = 500
-"""Values per statement: under every backend's limit of parameters."""
 
 STANDING: Final = (BaselineStatus.CAPTURING.value, BaselineStatus.CAPTURED.value, BaselineStatus.APPROVED.value)
 """Least to most: which of a stream's baselines is the one to speak of."""
@@ -85,20 +83,16 @@ def latest_points(connection: Connection, targets: Collection[str]) -> dict[Seri
     query = select(*columns).join_from(latest_finding, finding, same)
     query = query.with_hint(finding, "INDEXED BY ix_finding_series", "sqlite")
     found: dict[SeriesKey, Point] = {}
-    for some in _chunks(sorted(targets)):
+    for some in chunks(sorted(targets)):
         for row in connection.execute(query.where(newest.target.in_(some))):
             found[(row[0], row[1], row[2])] = _to_point(row)
     return found
 
 
-def _chunks(values: Sequence[Any]) -> list[Sequence[Any]]:
-    return [values[start : start + CHUNK] for start in range(0, len(values), CHUNK)]
-
-
 def lost_shares(connection: Connection, run_ids: Sequence[int]) -> dict[int, float]:
     """Run id -> share of its questions without a usable answer; 1 where none could even be asked."""
     shares = dict.fromkeys(run_ids, 1.0)
-    for some in _chunks(run_ids):
+    for some in chunks(run_ids):
         lost = func.sum(case((answer.c.reason.is_not(None), 1), else_=0))
         counted = select(answer.c.run_id, func.count(), lost).where(answer.c.run_id.in_(some)).group_by(answer.c.run_id)
         rows: Any = connection.execute(counted)
@@ -161,7 +155,7 @@ def question(connection: Connection, run_id: int, key: AnswerKey) -> tuple[Outco
 def scores_of(connection: Connection, run_id: int, probes: Collection[str]) -> dict[AnswerKey, list[Score]]:
     """Scores of these probes' answers, by answer and grader."""
     found: dict[AnswerKey, list[Score]] = {}
-    for some in _chunks(sorted(probes)):
+    for some in chunks(sorted(probes)):
         query = select(score).where(score.c.run_id == run_id, score.c.probe.in_(some)).order_by(score.c.grader)
         for row in connection.execute(query):
             one = Score(Arm(row.arm), row.probe, row.replicate, row.grader, row.value, row.detail)
