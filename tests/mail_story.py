@@ -132,7 +132,7 @@ def a_week() -> Facts:
     support, extractor, summariser, triage = "support-bot", "contract-extractor", "summariser", "triage"
     lost = finding(
         support, "adapter_loss",
-        "support-bot answers like its base model: 4% of the fine-tune's approved effect is left (95 % interval -2% to "
+        "support-bot answers like its base model: 4% of the fine-tune's approved effect is left (95 % interval 0% to "
         "10%), 39 of 40 answers are nearer to the base. Check which adapter the endpoint serves.", 0.04, alarming=True,
     )  # fmt: skip
     longer = finding(summariser, "length", "Answers are 40% longer than in the baseline.", 2.4, alarming=True)
@@ -143,18 +143,20 @@ def a_week() -> Facts:
     return replace(
         week,
         alarms={
-            support: [alarm(support, "adapter_loss", 5.9, acknowledged_at=NOW, acknowledged_by="kim")],
+            support: [alarm(support, "adapter_loss", 5.9, acknowledged_at=NOW - timedelta(days=5),
+                           acknowledged_by="kim", acknowledged_why="asking the platform team which adapter is up")],
             summariser: [alarm(summariser, "length", 2.2, severity=Severity.TICKET)],
             "sql-writer": [cleared],
         },
         latest={
             **week.latest,
             (support, SUITE): {"adapter_loss": lost},
+            (triage, SUITE): {},
             (summariser, SUITE): {**week.latest[summariser, SUITE], "length": longer},
         },
         last={**week.last, (extractor, SUITE): RunSummary(412, 120, 120, None, None, None),
               ("judge", "judge_anchors"): RunSummary(410, 60, 0, 4.0, None, 0.93)},
-        progress={**week.progress, (extractor, SUITE): progress(extractor, SUITE, NOW, 60),
+        progress={**week.progress, (extractor, SUITE): progress(extractor, SUITE, NOW, 121),
                   ("judge", "judge_anchors"): progress("judge", "judge_anchors", NOW)},
         asked={**week.asked, (extractor, SUITE): {"": 480, "timeout": 310, "budget": 50},
                ("translate-de", SUITE): {"": 836, "rate_limited": 4}},
@@ -165,8 +167,10 @@ def a_week() -> Facts:
         deeds=[Deed(NOW - timedelta(days=5), "kim", "acknowledge", support, SUITE, "alarm 7 (adapter_loss)",
                     "asking the platform team which adapter is up", None)],
         retirements=[Retirement(extractor, Arm.BASE, "gpt-4o-2024-08-06", NOW + timedelta(days=38), "openai", NOW)],
-        identity={support: [IdentityCheck(support, Arm.SUBJECT, "parent", False, "meta-llama/Llama-3.1-8B-Instruct",
-                                          "none", NOW - timedelta(hours=3), NOW - timedelta(days=5.9))]},
+        identity={support: [IdentityCheck(support, Arm.SUBJECT, "root", False,
+                                          "other weights than those of 'llama-3.1-8b', the declared base",
+                                          "loaded from '/models/llama-3.1-8b', as the base is",
+                                          NOW - timedelta(hours=3), NOW - timedelta(days=5.9))]},
         rollback={support: Rollback(support, 1.0, 0.97, True, NOW, 0.97, 12)},
     )  # fmt: skip
 
@@ -189,7 +193,11 @@ def series(charts: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str],
     """Points for each picture of ``a_week``."""
     fell = {("support-bot", "adapter_loss"): (0.04, 5.9), ("summariser", "length"): (2.4, 2.2)}
     known = {key: fell.get((key[0], key[2])) for key in charts}
-    return {
+    found = {
         key: points(key[2], at[0], fell=at[1]) if at else points(key[2], 0.98 + math.sin(place) / 50)
         for place, (key, at) in enumerate(known.items())
+    }
+    dark = NOW - timedelta(days=5)  # nothing was read since then
+    return {
+        key: [one for one in looks if key[0] != "contract-extractor" or one.at < dark] for key, looks in found.items()
     }

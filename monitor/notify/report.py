@@ -1,5 +1,6 @@
 """The mail as what it says, before it is HTML or text. Pure: everything comes from ``Facts``."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -76,13 +77,14 @@ def report(facts: Facts, address: str | None, limits: Limits | None = None) -> R
     quiet = [one for one in views if not one.troubles]
     tone = "bad" if any(one.tone == "bad" for one in needing) else "warn" if needing else "good"
     rows = len(quiet) <= limits.pictured
+    counted = sections.numbers(facts, views)
     return Report(
         subject=_subject(needing, len(views), times),
         headline=_headline(needing, len(views), times, facts),
         tone=tone,
-        preheader=_preheader(facts, needing),
-        period=f"{times.day(facts.since)} to {times.day(facts.now)}",
-        numbers=sections.numbers(facts),
+        preheader=_preheader(counted, needing),
+        period=f"{times.period(facts.since)} · written {times.stamp(facts.now)} ({facts.settings.schedule.timezone})",
+        numbers=counted,
         cards=tuple(one.card() for one in needing[: limits.cards]),
         others=Listed.of([one.row() for one in needing[limits.cards :]], limits.rows),
         quiet=tuple(one.quiet() for one in quiet) if rows else (),
@@ -141,7 +143,7 @@ def _subject(needing: list[View], count: int, times: Times) -> str:
     return cut(f"[Cliffwatch] {_who(needing, count)}: {needing[0].name} {needing[0].troubles[0].clause}", 110)
 
 
-def _preheader(facts: Facts, needing: list[View]) -> str:
+def _preheader(numbers: Sequence[tuple[str, str]], needing: list[View]) -> str:
     more = [f"{one.name} {one.troubles[0].clause}" for one in needing[1:4]]
-    told = ", ".join(f"{value} {label}" for value, label in sections.numbers(facts))
+    told = ", ".join(f"{value} {label}" for value, label in numbers)
     return cut("; ".join([*more, told]), 160)

@@ -6,12 +6,29 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from monitor import schedule
-from monitor.notify.facts import Facts
-from monitor.notify.targets import PAGE, TICKET, Item, View, at_page, is_late, lost_words, view
-from monitor.notify.wording import Times, cut, many, percent, usd
-from monitor.records import JUDGE_TARGET, PRODUCTION_SUITE, AlarmState, BaselineStatus, Severity, Spend
+from monitor.notify.facts import Facts, Stream
+from monitor.notify.targets import (
+    BLIND,
+    IDENTITY,
+    LATE,
+    LOST,
+    PAGE,
+    PARTIAL,
+    PARTLY,
+    ROLLBACK,
+    TICKET,
+    UNARMED,
+    Item,
+    View,
+    at_page,
+    is_late,
+    lost_words,
+    view,
+)
+from monitor.notify.wording import Times, cut, many, odds, percent, served, usd
+from monitor.records import JUDGE_TARGET, PRODUCTION_SUITE, Alarm, AlarmState, Arm, BaselineStatus, Severity, Spend
 from monitor.settings import Budget
-from monitor.words import TITLES, power, state_of
+from monitor.words import TITLES, state_of
 
 RETIRING: Final = timedelta(days=60)
 DRIFTED: Final = "no longer agrees with the people"
@@ -31,18 +48,59 @@ class Listed:
         return cls(tuple(items[:limit]), max(0, len(items) - limit))
 
 
-def numbers(facts: Facts) -> tuple[tuple[str, str], ...]:
-    """The few numbers under the headline."""
-    pages = sum(one.severity is Severity.PAGE for one in facts.every_alarm if one.cleared_at is None)
-    open_now = sum(one.cleared_at is None for one in facts.every_alarm)
+KINDS: Final[Sequence[tuple[str, frozenset[int]]]] = (
+    ("page", frozenset({PAGE})),
+    ("ticket", frozenset({TICKET})),
+    ("not measured", frozenset({LOST, LATE, PARTIAL})),
+    ("not armed", frozenset({UNARMED})),
+    ("other", frozenset({IDENTITY, BLIND, ROLLBACK})),
+)
+"""What a target needs somebody for, by the rank of its first trouble: each is counted once."""
+
+
+def numbers(facts: Facts, views: Sequence[View]) -> tuple[tuple[str, str], ...]:
+    """The few numbers under the headline: the targets by what they need, adding up to all; then answers and money."""
+    first = [one.troubles[0].rank for one in views if one.troubles]
+    needs = ((sum(rank in ranks for rank in first), word) for word, ranks in KINDS)
+    quiet = len(views) - len(first)
     total, lost = _asked(facts)
     answered = "none" if not total else percent(1 - lost / total)
     return (
-        (f"{pages:,}", f"open page{'s' * (pages != 1)}"),
-        (f"{open_now - pages:,}", f"open ticket{'s' * (open_now - pages != 1)}"),
-        (answered, f"of {many(total, 'question')} answered"),
-        (usd(sum(one.usd for one in facts.spent.values())), "spent"),
+        *((f"{count:,}", word) for count, word in needs if count),
+        *([(f"{quiet:,}", "quiet")] if quiet else []),
+        (answered, f"of {many(total, 'question')} answered{_enough(facts)}"),
+        (usd(sum(one.usd for one in facts.spent.values())), f"spent{_limit(facts)}"),
     )
+
+
+def _enough(facts: Facts) -> str:
+    """Whether those are enough to judge by."""
+    short = sorted({stream[0] for stream in facts.streams if _is_short(facts, stream)})
+    if not short:
+        return ", enough of every target" if facts.asked else ""
+    return f", too few of {cut(short[0], 40)}" if len(short) == 1 else f", too few of {many(len(short), 'target')}"
+
+
+def _is_short(facts: Facts, stream: Stream) -> bool:
+    counts, last = facts.asked.get(stream, {}), facts.last.get(stream)
+    total, lost = sum(counts.values()), sum(count for reason, count in counts.items() if reason)
+    ran = last is not None and last.unmeasured_ratio > PARTLY
+    return ran or is_late(facts, stream) or lost > PARTLY * total
+
+
+def _limit(facts: Facts) -> str:
+    """What the budgets allow in the days of the mail."""
+    allowed, without = _allowed(facts)
+    if allowed is None:
+        return "; no limit in dollars"
+    return f" of {usd(allowed)} allowed" + (f"; {many(without, 'target')} without a limit" if without else "")
+
+
+def _allowed(facts: Facts) -> tuple[float | None, int]:
+    """Dollars that all budgets allow together, ``None`` where none has a limit; and targets without one."""
+    limits = [target.budget.usd_per_day for target in facts.settings.targets.values()]
+    known = [limit for limit in limits if limit is not None]
+    return sum(known) * facts.days if known else None, len(limits) - len(known)
 
 
 def _asked(facts: Facts) -> tuple[int, int]:
@@ -62,7 +120,7 @@ def changes(facts: Facts, times: Times, address: str | None) -> Listed:
     latest = [found for stream in facts.streams for found in facts.latest.get(stream, {}).values()]
     moved = [
         Item(
-            f"{cut(found.summary)} Evidence {power(found.evidence_log10)}, its line {power(found.line_log10)}.",
+            f"{cut(found.summary)} It alerts at {odds(found.line_log10)}.",
             found.target, "Worth a look", at_page(address, "findings", str(found.run_id), found.signal),
         )
         for found in sorted(latest, key=lambda one: one.line_log10 - one.evidence_log10)
@@ -81,19 +139,26 @@ def _alarms(facts: Facts, address: str | None) -> Iterator[Happened]:
         link = at_page(address, "targets", one.target, one.signal)
         if one.raised_at >= facts.since:
             kind = "page" if one.severity is Severity.PAGE else "ticket"
-            how = "raised, being confirmed" if one.state is AlarmState.RAISED else f"raised as a {kind}"
-            yield one.raised_at, Item(f"{title} {how}", one.target, link=link, tone="bad" if kind == "page" else "warn")
+            how = "alarm, being confirmed" if one.state is AlarmState.RAISED else f"{kind} opened"
+            tone = "bad" if kind == "page" else "warn"
+            yield one.raised_at, Item(f"{how}: {title}", one.target, link=link, tone=tone)
         if one.cleared_at is not None:
-            by = f"{cut(one.cleared_by, 60)}: {cut(one.cleared_why or '', 160)}" if one.cleared_by else "the answers"
-            how = f"by {by}" if one.cleared_by or one.cleared_run_id is not None else cut(one.cleared_why or "", 160)
-            yield one.cleared_at, Item(f"{title} cleared {how}".rstrip(), one.target, link=link, tone="good")
+            yield one.cleared_at, Item(_ended(one, title), one.target, link=link, tone="good")
+
+
+def _ended(one: Alarm, title: str) -> str:
+    if one.cleared_by:
+        return f"alarm closed by {cut(one.cleared_by, 60)}: {title} ({cut(one.cleared_why or '', 160)})"
+    if one.cleared_run_id is not None:
+        return f"back to normal, as new answers show: {title}"
+    return f"alarm closed: {title} ({cut(one.cleared_why or 'no reason is known', 160)})"
 
 
 def _baselines(facts: Facts, address: str | None) -> Iterator[Happened]:
     for stream in facts.streams:
         for one in facts.baselines.get(stream, ()):
             link = at_page(address, "baselines", str(one.id))
-            what = f"baseline {one.id} of {one.suite}"
+            what = f"baseline of {one.suite}"
             if one.approved_at and one.approved_at >= facts.since:
                 told = f"{what} approved by {cut(one.approved_by or '', 60)}: {cut(one.approved_why or '', 160)}"
                 yield one.approved_at, Item(told, one.target, link=link)
@@ -106,20 +171,25 @@ TOLD_ELSEWHERE: Final = frozenset({"approve", "retire", "clear"})
 """What people did that the baselines and alarms themselves tell of."""
 
 
+DONE: Final = {"acknowledge": "looks into the alarm", "run": "had {suite} asked once more, off the schedule"}
+"""Deed -> the words after the person's name."""
+
+
 def _deeds(facts: Facts, address: str | None) -> Iterator[Happened]:
     for one in facts.deeds:
         if one.action not in TOLD_ELSEWHERE:
-            what = f"{cut(one.who, 60)}: {cut(one.action, 30)} {cut(one.subject or '', 80)}".rstrip()
-            why = f" ({cut(one.why, 160)})" if one.why else ""
+            what = DONE.get(one.action, cut(one.action, 30)).format(suite=one.suite)
+            why = f": {cut(one.why, 160)}" if one.why else ""
             link = at_page(address, "targets", one.target) if one.target else None
-            yield one.at, Item(f"{what}{why}", one.target or "", link=link)
+            yield one.at, Item(f"{cut(one.who, 60)} {what}{why}", one.target or "", link=link)
 
 
 def _identity(facts: Facts, address: str | None) -> Iterator[Happened]:
     checks = [one for name in facts.settings.targets for one in facts.identity.get(name, ())]
     for one in checks:
         if one.since >= facts.since and not one.matches:
-            text = f"identity: {cut(one.check, 40)} of the {one.arm} no longer matches"
+            of = "" if one.arm is Arm.SUBJECT else f" (of the {one.arm})"
+            text = f"not what is declared any more{of}: {served(one.check).lower()}"
             yield one.since, Item(text, one.target, link=at_page(address, "targets", one.target), tone="warn")
 
 
@@ -209,14 +279,12 @@ def _spent(used: Spend, budget: Budget, days: int) -> str:
 def spend_told(facts: Facts) -> str:
     """The sum, against the sum of the budgets."""
     total = usd(sum(one.usd for one in facts.spent.values()))
-    limits = [target.budget.usd_per_day for target in facts.settings.targets.values()]
-    known = [limit for limit in limits if limit is not None]
+    allowed, without = _allowed(facts)
     days = f"on the {many(facts.days, 'UTC day')} of this mail"
-    if not known:
+    if allowed is None:
         return f"{total} {days}; no target has a budget in dollars."
-    without = len(limits) - len(known)
     rest = f" {many(without, 'target')} without a limit." if without else ""
-    return f"{total} {days}; the budgets allow {usd(sum(known) * facts.days)}.{rest}"
+    return f"{total} {days}; the budgets allow {usd(allowed)}.{rest}"
 
 
 def retiring(facts: Facts, times: Times, address: str | None) -> Listed:
@@ -244,7 +312,8 @@ def next_steps(facts: Facts, times: Times, address: str | None) -> Listed:
             if one.status is BaselineStatus.CAPTURED:
                 command = f"cliffwatch baseline approve {one.target} --suite {one.suite} --by YOU --why REASON"
                 text = f"read the baseline of {one.suite} ({many(one.answers, 'answer')}) and approve it"
-                todo.append(Item(text, one.target, "To do", link, command, "warn"))
+                read = ("Read the answers", link) if link else None
+                todo.append(Item(text, one.target, "To do", link, command, "warn", first=read))
             elif one.status is BaselineStatus.CAPTURING:
                 due.append((one.ends_at, Item(f"the capture of {one.suite} ends", one.target, link=link)))
     order = sorted(due, key=lambda one: (bool(one[1].name), one[0]))

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from math import isfinite
 from typing import Final
 
 from monitor.notify.facts import Facts, Stream
-from monitor.notify.wording import NOT_ARMED, Times, clause, cut, many, percent
-from monitor.records import Alarm, AlarmState, BaselineStatus, Finding, Reason, Severity
+from monitor.notify.wording import LOST as LOST_WORDS
+from monitor.notify.wording import NOT_ARMED, Times, clause, cut, many, odds, percent, served
+from monitor.records import JUDGE_TARGET, Alarm, AlarmState, Arm, BaselineStatus, IdentityCheck, Severity
 from monitor.schedule import interval_seconds
-from monitor.words import TITLES, alarm_state, power
+from monitor.words import TITLES, alarm_state
 
 PARTLY: Final = 0.2
 """Share of a run's questions without an answer over which its silence says little; the pages say so too."""
@@ -34,6 +34,10 @@ class Item:
     command: str = ""
     """What to type about it."""
     tone: str = ""
+    lead: str = ""
+    """What stands out before the text: for how long, and who looks into it."""
+    first: tuple[str, str] | None = None
+    """Words and address of what to look at before the command is typed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,46 +147,61 @@ def alarm_troubles(facts: Facts, name: str, times: Times, address: str | None) -
         if alarm.state is AlarmState.RAISED:
             label = f"{label}, being confirmed"
         item = Item(
-            text=_alarm_words(facts, alarm, times),
+            text=_alarm_words(facts, alarm),
             name=TITLES.get(alarm.signal, alarm.signal),
             label=label,
             link=at_page(address, "targets", name, alarm.signal),
             command=f"cliffwatch findings {name} --signal {alarm.signal}",
             tone="bad" if page else "warn",
+            lead=f"{_how_long(alarm, times)} {_who_looks(alarm, times)}".strip(),
         )
         yield Trouble(PAGE if page else TICKET, clause(alarm.signal), alarm.raised_at, item)
 
 
-def _alarm_words(facts: Facts, alarm: Alarm, times: Times) -> str:
-    """What was found, in its own words, since when, and how sure that is."""
+def _alarm_words(facts: Facts, alarm: Alarm) -> str:
+    """What was found, in its own words, and how sure that is."""
     found = facts.latest.get((alarm.target, alarm.suite), {}).get(alarm.signal)
-    told = f"{cut(found.summary)} " if found else ""
-    sure = f", evidence {power(found.evidence_log10)}" if found and found.evidence_log10 > 0 else ""
-    taken = f" {cut(alarm.acknowledged_by, 60)} looks into it." if alarm.acknowledged_by else ""
-    plain = alarm.severity is Severity.TICKET and not alarm.note
-    state = "" if taken or plain else f" {cut(alarm_state(alarm), 160)}"
-    size = _effect(found) if found else ""
-    return f"{told}{size}Raised {times.stamp(alarm.raised_at)} (suite {alarm.suite}){sure}.{taken}{state}"
+    if found is None:
+        return f"Suite {alarm.suite}."
+    sure = f"; evidence {odds(found.evidence_log10)}" if found.evidence_log10 > 0 else ""
+    return f"{cut(found.summary)} Suite {alarm.suite}{sure}."
 
 
-def _effect(found: Finding) -> str:
-    """The effect with its 95 % interval, in the signal's own unit."""
-    numbers = (found.effect, found.effect_low, found.effect_high)
-    if not all(map(isfinite, numbers)):
-        return ""
-    effect, low, high = (f"{one:.3g}" for one in numbers)
-    return f"Effect {effect} [{low}, {high}] {cut(found.unit, 80)}. "
+def _how_long(alarm: Alarm, times: Times) -> str:
+    """A page that is confirmed is felt by users: how long is what they ask first."""
+    since = times.stamp(alarm.raised_at)
+    if alarm.state is AlarmState.RAISED:
+        return f"First seen {since}. {cut(alarm_state(alarm), 160)}"
+    felt = alarm.severity is Severity.PAGE and alarm.target != JUDGE_TARGET
+    long = times.ago(alarm.raised_at)
+    return f"{'Users affected for' if felt else 'For'} {long}, since {since}."
+
+
+def _who_looks(alarm: Alarm, times: Times) -> str:
+    if not alarm.acknowledged_by:
+        return "Nobody has said that they look into it." if alarm.state is not AlarmState.RAISED else ""
+    since = f" since {times.stamp(alarm.acknowledged_at)}" if alarm.acknowledged_at else ""
+    why = f": {cut(alarm.acknowledged_why, 160)}" if alarm.acknowledged_why else ""
+    return f"{cut(alarm.acknowledged_by, 60)} looks into it{since}{why}".rstrip(".") + "."
 
 
 def _identity(facts: Facts, name: str, times: Times, address: str | None) -> Iterator[Trouble]:
+    lost = any(
+        one.signal == "adapter_loss" and one.cleared_at is None and one.severity is Severity.PAGE
+        for one in facts.alarms.get(name, ())
+    )
     for one in facts.identity.get(name, ()):
         if not one.matches:
-            text = (
-                f"The {one.arm} is not what is declared: {cut(one.check, 40)} should be {cut(one.expected, 80)}, "
-                f"and is {cut(one.found, 80)}. Checked {times.stamp(one.checked_at)}."
-            )
-            item = Item(text, "Identity", "Mismatch", at_page(address, "targets", name), tone="warn")
+            cause = " Likely the same cause." if lost and one.arm is Arm.SUBJECT else ""
+            text = f"{_mismatch(one)}{cause} For {times.ago(one.since)}, checked {times.stamp(one.checked_at)}."
+            item = Item(text, "What is served", "Not as declared", at_page(address, "targets", name), tone="warn")
             yield Trouble(IDENTITY, "is not what is declared", one.since, item)
+
+
+def _mismatch(one: IdentityCheck) -> str:
+    """In plain words, then in the server's."""
+    of = "" if one.arm is Arm.SUBJECT else f" (of the {one.arm})"
+    return f"{served(one.check)}{of}. Declared: {cut(one.expected, 90)}; found: {cut(one.found, 110)}."
 
 
 def _silence(facts: Facts, stream: Stream, times: Times, address: str | None) -> Iterator[Trouble]:
@@ -203,13 +222,13 @@ def _silence(facts: Facts, stream: Stream, times: Times, address: str | None) ->
         text = f"{percent(last.unmeasured_ratio)} of the last run of {suite} has no usable answer{why}."
         item = Item(text, f"suite {suite}", "Partly measured", link, tone="warn")
         yield Trouble(PARTIAL, "is only partly measured", None, item)
-    yield from _unarmed(facts, stream, link)
+    yield from _unarmed(facts, stream, link, address)
 
 
-def _unarmed(facts: Facts, stream: Stream, link: str | None) -> Iterator[Trouble]:
+def _unarmed(facts: Facts, stream: Stream, link: str | None, address: str | None) -> Iterator[Trouble]:
     name, suite = stream
     statuses = {one.status: one for one in reversed(facts.baselines.get(stream, ()))}
-    where = f"{name} --suite {suite}"
+    where, read = f"{name} --suite {suite}", None
     capture = f"cliffwatch baseline capture {where} --days 14"
     if BaselineStatus.APPROVED in statuses and stream not in facts.outdated:
         return
@@ -217,14 +236,17 @@ def _unarmed(facts: Facts, stream: Stream, link: str | None) -> Iterator[Trouble
         kind: str = BaselineStatus.CAPTURED
         capture = f"cliffwatch baseline approve {where} --by YOU --why REASON"
         captured = statuses[BaselineStatus.CAPTURED]
-        text = f"{many(captured.answers, 'answer')} of {suite} wait to be read and approved. Until then nobody is told."
+        text = f"{many(captured.answers, 'answer')} of {suite} wait to be read. No alerts until somebody approves them."
+        page = at_page(address, "baselines", str(captured.id))
+        read = ("Read the answers", page) if page else None
     elif BaselineStatus.CAPTURING in statuses:
         return
     elif BaselineStatus.APPROVED in statuses:
         kind, text = "outdated", f"{suite} was changed after its baseline was approved. It needs a new baseline."
     else:
         kind, text = "", f"{suite} is asked, and compared with nothing. It needs a baseline."
-    yield Trouble(UNARMED, NOT_ARMED[kind], None, Item(text, f"suite {suite}", "Not armed", link, capture, "warn"))
+    item = Item(text, f"suite {suite}", "Not armed", link, capture, "warn", first=read)
+    yield Trouble(UNARMED, NOT_ARMED[kind], None, item)
 
 
 def _blind(facts: Facts, name: str, address: str | None) -> Iterator[Trouble]:
@@ -255,15 +277,11 @@ def is_late(facts: Facts, stream: Stream) -> bool:
 
 
 def lost_words(facts: Facts, stream: Stream) -> str:
-    """`` (timeout 12, budget 3 this period)``: why questions of the period have no answer; empty where all have."""
+    """`` (12 timed out, 3 rate limited)``: why questions of the period have no answer; empty where all have one."""
     reasons = {reason: count for reason, count in facts.asked.get(stream, {}).items() if reason}
     worst = sorted(reasons.items(), key=lambda one: (-one[1], one[0]))[:3]
-    told = ", ".join(f"{_reason(reason)} {count:,}" for reason, count in worst)
+    told = ", ".join(f"{count:,} {LOST_WORDS.get(reason, reason.replace('_', ' '))}" for reason, count in worst)
     return f" ({told})" if told else ""
-
-
-def _reason(reason: str) -> str:
-    return "budget refused" if reason == Reason.BUDGET else reason.replace("_", " ")
 
 
 def _when(at: datetime | None, times: Times) -> str:

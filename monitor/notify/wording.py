@@ -6,7 +6,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from monitor.hostile import visible
-from monitor.records import BaselineStatus
+from monitor.records import BaselineStatus, Reason
 
 CLAUSES: Final[Mapping[str, str]] = {
     "adapter_loss": "answers like its base",
@@ -22,8 +22,37 @@ CLAUSES: Final[Mapping[str, str]] = {
 }
 """Signal -> what the target does, after its name."""
 
+SERVED: Final[Mapping[str, str]] = {
+    "listed": "The server no longer offers this model",
+    "parent": "The server names another base model under it than was declared",
+    "root": "The server loads the base model itself under this name",
+    "ft_base": "The fine-tune's own id names another base model than was declared",
+    "adapter_base": "The adapter's files name another base model than was declared",
+    "adapter_revision": "The adapter was trained on another revision of its base",
+    "adapter_tensors": "The adapter's files do not hold the weights that they should",
+    "adapter_effect": "The adapter's weights change little or nothing",
+    "adapter_fits": "The adapter's weights do not fit its base",
+}
+"""Identity check -> what a mismatch means."""
+
+LOST: Final[Mapping[str, str]] = {
+    Reason.TIMEOUT: "timed out",
+    Reason.CONNECTION: "with no connection",
+    Reason.RATE_LIMITED: "rate limited",
+    Reason.SERVER_ERROR: "with a server error",
+    Reason.REJECTED: "rejected by the server",
+    Reason.UNAUTHORIZED: "refused for want of a valid key",
+    Reason.QUOTA: "refused because the provider's quota is spent",
+    Reason.MALFORMED: "with a reply that cannot be read",
+    Reason.TRUNCATED: "cut before the first word",
+    Reason.BUDGET: "not asked because the budget is spent",
+    Reason.UNPRICED: "not asked because the price is unknown",
+}
+"""Why questions have no answer -> the words after their number."""
+
 LINE: Final = 260
 """Most characters of one sentence in the mail; the page that it links to has it whole."""
+HALF: Final = timedelta(hours=12)
 RECENT: Final = timedelta(days=6, hours=12)
 """Younger than this, a day is called by its weekday."""
 
@@ -51,6 +80,19 @@ def percent(share: float) -> str:
     return "over 99 %" if 0.99 < share < 1 else f"{share:.0%}".replace("%", " %")
 
 
+def served(check: str) -> str:
+    """What it means that an identity check does not match."""
+    return SERVED.get(check, f"What is served is not what is declared ({visible(check, limit=40)})")
+
+
+def odds(log10: float) -> str:
+    """Evidence of 1 to 1 or more as odds: ``about 3,700 to 1``; beyond a million the number says nothing more."""
+    if log10 >= 6:
+        return "more than a million to 1"
+    size = 10**log10
+    return f"about {size:.2g} to 1" if size < 100 else f"about {float(f'{size:.2g}'):,.0f} to 1"
+
+
 def usd(amount: float) -> str:
     """``$12.40``; less than a cent is not nothing."""
     return "under $0.01" if 0 < amount < 0.01 else f"${amount:,.2f}"
@@ -72,6 +114,25 @@ class Times:
         local = at.astimezone(self.zone)
         year = "" if local.year == self.now.astimezone(self.zone).year else f" {local.year}"
         return f"{local:%a} {local.day} {local:%b}{year}"
+
+    def period(self, since: datetime) -> str:
+        """The days from ``since`` to now: ``Mon 16 to Sun 22 Nov``. A day counts where most of it is among them."""
+        first, last = (one.astimezone(self.zone) for one in (since + HALF, self.now - HALF))
+        if first.date() > last.date():
+            return f"{self.stamp(since)} to {self.stamp(self.now)}"
+        if first.date() == last.date():
+            return self.day(first)
+        whole = self.day(first)
+        month = f" {first:%b}" if (first.year, first.month) == (last.year, last.month) else ""
+        return f"{whole.removesuffix(month) if month else whole} to {self.day(last)}"
+
+    def ago(self, at: datetime) -> str:
+        """``6 days``, ``5 hours``, ``10 minutes``: how long since then, rounded."""
+        seconds = max((self.now - at).total_seconds(), 0.0)
+        for size, noun, least in ((86400, "day", 36 * 3600), (3600, "hour", 5400), (60, "minute", 0)):
+            if seconds >= least:
+                return many(max(1, round(seconds / size)), noun)
+        raise AssertionError("no time is under 0 seconds")
 
     def since(self, at: datetime | None) -> str:
         """``since Tuesday``, ``since 3 November``, ``since 10:20`` today; nothing where it is not known."""

@@ -51,7 +51,7 @@ def test_it_fits_and_can_be_read(browser: Browser, mail: Path, width: int, schem
     tab.goto(mail.as_uri())
     assert tab.evaluate("document.documentElement.scrollWidth") <= width, "nobody scrolls sideways"
     pictures = tab.evaluate("[...document.images].map(i => i.complete && i.naturalWidth)")
-    assert len(pictures) == 12
+    assert len(pictures) == 11
     assert set(pictures) == {264}
     top = tab.evaluate("getComputedStyle(document.querySelector('.main')).backgroundColor")
     assert top == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(23, 27, 34)")

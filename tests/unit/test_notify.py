@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -19,11 +19,19 @@ from monitor.notify.message import LARGEST_HTML, letter, preview
 from monitor.notify.pictures import Picture, picture
 from monitor.notify.report import Report, report
 from monitor.notify.smtp import GIVEN_UP, next_try
-from monitor.notify.wording import Times, cut, percent, usd
-from monitor.records import AlarmState, Arm, BaselineStatus, Mail, MailStatus, Retirement, RunSummary, Severity
+from monitor.records import (
+    AlarmState,
+    Arm,
+    BaselineStatus,
+    Mail,
+    MailStatus,
+    Retirement,
+    RunSummary,
+    Severity,
+)
 from monitor.words import TITLES
 from tests.fleet import HOSTILE
-from tests.mail_story import NOW, SUITE, TWELVE, a_week, alarm, baseline, facts, finding, points, progress, series
+from tests.mail_story import NOW, SUITE, TWELVE, a_week, alarm, baseline, facts, finding, progress, series
 
 ADDRESS = "https://cliffwatch.example.com"
 LONG = [f"{n:03d}-{'a-long-name-for-a-target-' * 3}"[:63] for n in range(300)]
@@ -138,17 +146,33 @@ def test_the_worst_comes_first_and_what_is_open_has_since_effect_evidence_and_li
     assert [card.name for card in shown.cards] == ["support-bot", "summariser", "contract-extractor", "triage"]
     page_, identity = shown.cards[0].items
     assert (page_.label, page_.link) == ("Page", f"{ADDRESS}/targets/support-bot/adapter_loss")
-    for words in (
-        "Effect 0.04 [-0.02, 0.1] share",
-        "Raised Tue 17 Nov 10:24",
-        "evidence 10^7 to 1",
-        "kim looks into it",
-    ):
-        assert words in page_.text
+    assert page_.lead == (
+        "Users affected for 6 days, since Tue 17 Nov 10:24. "
+        "kim looks into it since Wed 18 Nov 08:00: asking the platform team which adapter is up."
+    )
+    assert page_.text.endswith("Suite support; evidence more than a million to 1.")
+    assert page_.text.count("4%") == 1, "a number is told once"
     assert page_.command == "cliffwatch findings support-bot --signal adapter_loss"
-    assert "parent should be meta-llama/Llama-3.1-8B-Instruct, and is none" in identity.text
-    assert "(timeout 310, budget refused 50)" in shown.cards[2].items[0].text
+    assert identity.text.startswith("The server loads the base model itself under this name. Declared: other weights")
+    assert "Likely the same cause. For 6 days, checked Mon 23 Nov 05:00." in identity.text
+    assert "(310 timed out, 50 not asked because the budget is spent)" in shown.cards[2].items[0].text
+    assert shown.cards[1].items[0].lead.endswith("Nobody has said that they look into it.")
+    assert shown.cards[3].items[0].first == ("Read the answers", f"{ADDRESS}/baselines/9")
     assert shown.cards[3].items[0].command == "cliffwatch baseline approve triage --suite support --by YOU --why REASON"
+
+
+def test_the_numbers_add_up_to_the_fleet() -> None:
+    story = a_week()
+    identity = {**story.identity, "moderation": [replace(story.identity["support-bot"][0], target="moderation")]}
+    counted = told(replace(story, identity=identity)).numbers[:-2]
+    assert {word: int(count) for count, word in counted} == {
+        "page": 1, "ticket": 1, "not measured": 1, "not armed": 1, "other": 1, "quiet": 7,
+    }  # fmt: skip
+    assert told(facts(TWELVE)).numbers == (
+        ("12", "quiet"),
+        ("100 %", "of 10,080 questions answered, enough of every target"),
+        ("$9.84", "spent of $192.00 allowed"),
+    )
 
 
 def test_a_page_that_waits_for_its_fresh_sample_says_so() -> None:
@@ -160,10 +184,14 @@ def test_a_page_that_waits_for_its_fresh_sample_says_so() -> None:
 def test_every_section_of_the_week_is_there() -> None:
     text = page.text(told(a_week()))
     for line in (
-        "1 open page · 1 open ticket · 96 % of 10,080 questions answered",
-        "Negative flips cleared by the answers",
-        "baseline 8 of support approved by jo@example.com",
-        "kim: acknowledge alarm 7",
+        "Mon 16 to Sun 22 Nov · written Mon 23 Nov 08:00 (Europe/Berlin)",
+        "1 page · 1 ticket · 1 not measured · 1 not armed · 8 quiet · 96 % of 10,080 questions answered",
+        "too few of contract-extractor · $20.42 spent of $192.00 allowed",
+        f"back to normal, as new answers show: {TITLES['negative_flips']}",
+        "baseline of support approved by jo@example.com",
+        "kim looks into the alarm: asking the platform team",
+        "the server loads the base model itself",
+        f"Read the answers: {ADDRESS}/baselines/9 $ cliffwatch baseline approve triage",
         "43 % of 840 questions of support without a usable answer",
         "judge-70b-2026-05: agrees with the people on 93 % of the anchors",
         "gpt-4o-2024-08-06 (base) retires in 38 days, on Thu 31 Dec; openai says so",
@@ -332,42 +360,6 @@ def test_pages_that_nobody_knows_are_not_linked() -> None:
     shown = report(a_week(), None)
     assert Tags(page.html(shown, {})).of("a") == []
     assert "http" not in page.text(shown)
-
-
-def test_a_picture_is_small_and_says_what_it_shows() -> None:
-    since = NOW - timedelta(days=28)
-    drawn = picture("adapter_loss", "Fine-tune's effect", points("adapter_loss", 0.04, fell=5.9), since, NOW)
-    assert drawn is not None
-    assert drawn.png.startswith(b"\x89PNG")
-    assert len(drawn.png) < 6_000
-    assert drawn.alt == "Fine-tune's effect from 0.98 to 0.043 in 28 looks, 6 alarming"
-    many = picture("adapter_loss", "Fine-tune's effect", points("adapter_loss", 0.9, count=4000), since, NOW)
-    assert many is not None
-    assert len(many.png) < 12_000
-    assert picture("length", "Length", points("length", 1.0, count=1), since, NOW) is None
-
-
-def test_times_are_told_as_people_say_them() -> None:
-    times = Times("Europe/Berlin", NOW)
-    assert times.since(NOW - timedelta(hours=2)) == "since 06:00"
-    assert times.since(NOW - timedelta(days=3)) == "since Friday"
-    assert times.since(NOW - timedelta(days=20)) == "since 3 November"
-    assert times.since(datetime(2025, 12, 31, 23, 30, tzinfo=UTC)) == "since 1 January"
-    assert times.since(datetime(2025, 12, 31, tzinfo=UTC)) == "since 31 December 2025"
-    assert times.since(None) == ""
-    assert times.stamp(NOW) == "Mon 23 Nov 08:00"
-    assert [times.ahead(NOW + timedelta(days=days)) for days in (0, 1, 12, -3)] == [
-        "today",
-        "in 1 day",
-        "in 12 days",
-        "3 days ago",
-    ]
-
-
-def test_no_share_reads_as_none_or_all_that_is_neither() -> None:
-    assert [percent(share) for share in (0, 0.004, 0.5, 0.997, 1)] == ["0 %", "under 1 %", "50 %", "over 99 %", "100 %"]
-    assert [usd(amount) for amount in (0, 0.004, 1234.5)] == ["$0.00", "under $0.01", "$1,234.50"]
-    assert cut("a\r\nb\x1b[0m " + "c" * 300, 20) == "a b\\u{1b}[0m cccccc…"
 
 
 def test_tries_come_further_apart_and_end_after_three_days() -> None:
