@@ -29,6 +29,13 @@ RULES: dict[str, dict[str, Any]] = {
 ALWAYS = "CliffwatchWatchdog"
 CARRIED_AS_TICKETS = "CliffwatchJudgeDrift"
 """It carries verdicts, of the judge's own anchors, and wakes nobody."""
+WITHOUT_TARGET = {CARRIED_AS_TICKETS}
+"""Their target is no endpoint of the reader's: its name would tell nothing."""
+ADAPTER_FIRST = (
+    "Check which adapter the endpoint serves and whether it is applied; if it is lost, bring back the server, image, "
+    "route or adapter that served before"
+)
+"""The first step after a lost fine-tune: one sentence in the notification, on the evidence page and in the runbook."""
 
 
 def signals(alert: str) -> list[str]:
@@ -90,7 +97,9 @@ def test_every_signal_has_one_alert_which_takes_the_severity_from_the_verdict() 
     for alert in RULES:
         if signals(alert):
             assert "labels" not in RULES[alert]
-            assert "max by (job, instance, target, signal, severity)" in RULES[alert]["expr"]
+            # one alert for all of its signals: a second that agrees, or the first that ends, is no second notification
+            kept = "target, severity" if len(signals(alert)) > 1 else "target, signal, severity"
+            assert f"max by (job, instance, {kept})" in RULES[alert]["expr"]
 
 
 def test_the_judges_verdicts_are_one_ticket_and_no_other_alerts() -> None:
@@ -117,7 +126,10 @@ def test_the_self_tests_alert_and_command_agree_on_what_must_be_seen() -> None:
 @pytest.mark.parametrize("alert", RULES)
 def test_each_alert_says_what_is_needed_at_3am(alert: str) -> None:
     rule = RULES[alert]
-    assert set(rule["annotations"]) == {"summary", "description", "evidence_url", "runbook_url"}
+    assert set(rule["annotations"]) == {"title", "summary", "description", "evidence_url", "runbook_url"}
+    title = rule["annotations"]["title"]
+    assert title.startswith("{{ $labels.target }} ") is ("target" in rule["expr"] and alert not in WITHOUT_TARGET), title
+    assert not title.endswith("."), "it stands in a subject, beside its severity"
     summary, description = rule["annotations"]["summary"], rule["annotations"]["description"]
     assert "{{" not in summary, "alerts are grouped by it"
     assert summary.count(".") == 1
@@ -131,15 +143,29 @@ def test_each_alert_says_what_is_needed_at_3am(alert: str) -> None:
 
 def test_what_several_descriptions_share_is_the_same_in_each() -> None:
     since = {
-        re.search(r"\{\{- with printf \"[^\"]*alarm_raised.*", rule["annotations"]["description"], re.DOTALL)[
-            0
-        ].partition("\nDo first")[0]  # type: ignore[index]
+        rule["annotations"]["description"].partition("{{- $since := 0.0 }}")[2].partition("\nDo first")[0]
         for alert, rule in RULES.items()
         if signals(alert) or alert == CARRIED_AS_TICKETS
     }
     assert len(since) == 1
-    links = {rule["annotations"]["evidence_url"] for alert, rule in RULES.items() if signals(alert)}
+    assert "Since: " in since.pop()
+    links = {rule["annotations"]["evidence_url"] for alert, rule in RULES.items() if len(signals(alert)) == 1}
     assert len(links) == 1
+
+
+def test_the_first_step_after_a_lost_fine_tune_is_the_same_everywhere() -> None:
+    description = RULES["CliffwatchFineTuneLost"]["annotations"]["description"]
+    assert f"Do first: {ADAPTER_FIRST}" in description
+    runbook = (ALERTS / "runbooks" / "CliffwatchFineTuneLost.md").read_text(encoding="utf-8")
+    assert ADAPTER_FIRST in " ".join(runbook.partition("\n## Meaning")[0].split())
+
+
+@pytest.mark.parametrize("alert", RULES)
+def test_numbers_are_said_as_a_person_says_them(alert: str) -> None:
+    """No four digits of noise, no suite before the news."""
+    description = RULES[alert]["annotations"]["description"]
+    assert "humanizePercentage" not in description
+    assert "in suite" not in description or not signals(alert)
 
 
 @pytest.mark.parametrize("alert", RULES)
@@ -233,8 +259,9 @@ FIRING: dict[str, Any] = {
     "status": "firing",
     "labels": {"alertname": "CliffwatchFineTuneLost", "severity": "page", "target": "support-bot", "job": "cliffwatch",
                "instance": "cw:9464", "signal": "adapter_loss"},
-    "annotations": {"summary": "A fine-tuned endpoint answers like its base model.",
-                    "description": "Target support-bot.\nSince: 2026-11-22 12:00 UTC.\nDo first: <b>look</b>.",
+    "annotations": {"title": "support-bot answers like its base model",
+                    "summary": "A fine-tuned endpoint answers like its base model.",
+                    "description": "Users get it.\nSince: 2026-11-22 12:00 UTC.\nDo first: <b>look</b> & say.",
                     "evidence_url": "https://cw.example.com/targets/support-bot/adapter_loss",
                     "runbook_url": "https://cw.example.com/runbooks/CliffwatchFineTuneLost"},
     "startsAt": "2026-11-22T12:00:00Z", "endsAt": "0001-01-01T00:00:00Z",
@@ -264,24 +291,29 @@ def test_a_notification_says_all_and_links_to_evidence_runbook_and_a_silence(
 ) -> None:
     text = rendered(template, tmp_path, FIRING, kind=kind)
     for words in (
-        "Target support-bot.",
-        "Since: 2026-11-22 12:00 UTC.",
-        "Do first: ",
+        "support-bot answers like its base model",
+        "Users get it.",
+        "<b>Since:</b> 2026-11-22 12:00 UTC.<br>" if kind == "html" else "Since: 2026-11-22 12:00 UTC.\n",
+        "Do first:",
         SILENCE,
         FIRING["annotations"]["evidence_url"],
         FIRING["annotations"]["runbook_url"],
     ):
         assert words in text
-    assert ("<b>look</b>" in text) is (kind == "text"), "in a page it is text, not markup"
+    assert ("<b>look</b> & say" in text) is (kind == "text"), "in a page it is text, not markup"
+    assert ("&lt;b&gt;look&lt;/b&gt; &amp; say" in text) is (kind == "html")
+    assert text.index("Runbook") < text.index("Silence"), "apart from what a thumb reaches for"
 
 
 def test_a_title_names_severity_target_and_what_and_how_many(tmp_path: Path) -> None:
-    one = "[PAGE] support-bot: A fine-tuned endpoint answers like its base model."
+    one = "[PAGE] support-bot answers like its base model"
     assert rendered("cliffwatch.title", tmp_path, FIRING) == one
     assert rendered("cliffwatch.title", tmp_path, FIRING, FIRING, FIRING) == f"{one} (and more: 3 in all)"
     ended = {**FIRING, "status": "resolved", "endsAt": "2026-11-22T13:00:00Z"}
     assert rendered("cliffwatch.pagerduty.description", tmp_path, ended, FIRING) == one
     assert rendered("cliffwatch.title", tmp_path, ended, status="resolved") == one.replace("PAGE", "RESOLVED")
-    assert "RESOLVED 2026-11-22 13:00 UTC: A fine-tuned" in rendered("cliffwatch.mail.text", tmp_path, ended)
-    whole = {**FIRING, "labels": {"alertname": "CliffwatchDown", "severity": "page", "instance": "cw:9464"}}
-    assert rendered("cliffwatch.title", tmp_path, whole).startswith("[PAGE] A fine-tuned")
+    assert "RESOLVED 2026-11-22 13:00 UTC: support-bot answers" in rendered("cliffwatch.mail.text", tmp_path, ended)
+    untitled = {**FIRING, "annotations": {"summary": "Of a rule of yours."}}
+    assert rendered("cliffwatch.title", tmp_path, untitled) == "[PAGE] support-bot: Of a rule of yours."
+    whole = {**untitled, "labels": {"alertname": "CliffwatchDown", "severity": "page", "instance": "cw:9464"}}
+    assert rendered("cliffwatch.title", tmp_path, whole) == "[PAGE] Of a rule of yours."
