@@ -10,20 +10,18 @@ from math import log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from monitor import detect
-from monitor.detect import calibrate, policy
+from monitor import arming, detect
+from monitor.detect import calibrate
 from monitor.detect.calibrate import Sight
 from monitor.detect.parts import FEWEST_NOW
-from monitor.detect.reading import Channel
-from monitor.records import JUDGE_TARGET, Baseline, Comparison, Finding, Severity, Suite
+from monitor.records import Baseline, BaselineStatus, Suite
+from monitor.words import ENOUGH_DAYS
 
 if TYPE_CHECKING:
     from monitor.config import Report
     from monitor.reading import Kept
     from monitor.settings import Settings
-    from monitor.store import Store
 
-UNREAD: Final = "no page signal can be read"
 NOTES: Final = (
     "spread: how much days differ, over chance (1.0 is chance alone; less is chance too). Days are reckoned to differ "
     "by more than a few of them show, so one look may show none even of a whole loss on a baseline of calm days; more "
@@ -72,7 +70,7 @@ def _calibration(house: "Kept", baseline: Baseline) -> Calibration:
     line = line_log10(house.settings, target, suite)
     fleet = 1 + len(house.store.ticket_streams((target, suite), TICKETS))
     comparison = replace(
-        _comparison(house.store, baseline, temperature_of(house, suite)),
+        arming.comparison(house.store, baseline, temperature_of(house, suite)),
         page_line_log10=line,
         ticket_line_log10=line + log10(fleet),  # while the fleet is quiet
     )
@@ -86,61 +84,6 @@ def _calibration(house: "Kept", baseline: Baseline) -> Calibration:
         sights=calibrate.sights(comparison, readings, detect.SEVERITIES),
         unread={name: calibrate.NEEDS[name] for name in detect.SIGNALS if name not in readings},
     )
-
-
-def _comparison(store: "Store", baseline: Baseline, temperature: float | None) -> Comparison:
-    """A day of the baseline against the whole of it, without lines."""
-    before = tuple(store.answers(baseline.run_ids))
-    return Comparison(
-        run_id=0,
-        target=baseline.target,
-        suite=baseline.suite,
-        now=calibrate.as_today(before),
-        baseline=before,
-        prompts={},
-        page_line_log10=0.0,
-        ticket_line_log10=0.0,
-        baseline_id=baseline.id,
-        baseline_at_once=baseline.at_once,
-        temperature=temperature,
-    )
-
-
-def arming(store: "Store", target: str, suite: str, temperature: float | None) -> list[tuple[str, str]]:
-    """(page signal, why it is only a ticket) for each that the approved baseline lets be read, but does not arm; empty
-    without one.
-
-    What the baseline's own numbers say holds of every page signal that can be read from its answers, the same as in
-    ``calibrate``; else its latest findings were told. ``temperature``: the suite's.
-    """
-    baseline = store.approved(target, suite)
-    if baseline is None or target == JUDGE_TARGET:  # of the judge all signals are tickets, by design
-        return []
-    days = Channel("", 0.0, (0.0,) * baseline.days, "rise")
-    reason = policy.cannot_carry(days, at_once=baseline.at_once)
-    if reason:
-        comparison = _comparison(store, baseline, temperature)
-        pages = [name for name, severity in detect.SEVERITIES.items() if severity is Severity.PAGE]
-        read = [name for name in pages if comparison.now and detect.SIGNALS[name](comparison) is not None]
-        return [(name, reason) for name in read or [UNREAD]]
-    latest = store.latest_findings(target, suite, exhibits=False)
-    restless = f"The baseline's days are too few or differ too much: cliffwatch calibrate {target} --suite {suite}"
-    return [(one.signal, restless) for one in latest if _withheld(one, baseline)]
-
-
-def _withheld(finding: Finding, baseline: Baseline) -> bool:
-    page = detect.SEVERITIES.get(finding.signal) is Severity.PAGE
-    held = finding.severity is Severity.TICKET and not finding.judge_moved
-    return page and held and finding.baseline_id == baseline.id
-
-
-def told(found: Sequence[tuple[str, str]]) -> list[str]:
-    """``arming``'s result in sentences, one for each reason."""
-    reasons = dict.fromkeys(reason for _, reason in found)
-    return [
-        f"pages are not armed ({', '.join(name for name, why in found if why == reason)}). {reason}"
-        for reason in reasons
-    ]
 
 
 def with_arming(report: "Report") -> "Report":
@@ -174,13 +117,20 @@ def _armings(settings: "Settings", suites: Mapping[str, Suite]) -> dict[tuple[st
 
     if not _is_there(settings.store):
         return {}
+    watched = {(target, suite) for target, found in settings.targets.items() for suite in found.run_suites}
     store = open_store(settings.store, migrate=False)
     try:
         return {
-            (target, suite): told(arming(store, target, suite, _temperature(suites.get(suite))))
-            for target, configured in settings.targets.items()
-            for suite in configured.run_suites
-            if store.approved(target, suite) is not None
+            (approved.target, approved.suite): arming.told(
+                arming.arming(
+                    store,
+                    approved,
+                    store.latest_findings(approved.target, approved.suite, exhibits=False),
+                    _temperature(suites.get(approved.suite)),
+                )
+            )
+            for approved in store.baselines(status=BaselineStatus.APPROVED)
+            if (approved.target, approved.suite) in watched
         }
     finally:
         store.close()
@@ -204,7 +154,7 @@ def _promises(settings: "Settings", suite: Suite | None) -> Iterator[str]:
         unread = "canaries is" if judged else "canaries and negative_flips are"
         yield f"{unread} not read: no probe has checks"
     if days > 1:
-        yield f"one look in {days} days: a baseline that arms pages takes {days * policy.ENOUGH_DAYS} days"
+        yield f"one look in {days} days: a baseline that arms pages takes {days * ENOUGH_DAYS} days"
 
 
 def _is_there(url: str) -> bool:
@@ -229,7 +179,7 @@ def show(found: Sequence[Calibration], *, as_json: bool) -> None:
             if sight.smallest[1] is None:
                 out.print(f"{sight.signal} sees nothing at one look: {_would_do(sight)} would")
         withheld = [(sight.signal, sight.unarmed) for sight in one.sights if sight.unarmed]
-        for line in told(withheld):
+        for line in arming.told(withheld):
             out.print(f"! {line}")
         if one.unread:
             out.print("not read: " + "; ".join(f"{name} (needs {need})" for name, need in one.unread.items()))

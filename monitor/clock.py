@@ -1,6 +1,12 @@
 """The time: aware and in UTC, everywhere."""
 
 from datetime import UTC, datetime
+from typing import Final
+
+HEARTBEAT: Final = "heartbeat"
+"""Key of the daemon's last sign of life among the store's small facts."""
+SILENT_SECONDS: Final = 180.0
+"""After so long without one, no daemon seems to be at work."""
 
 
 def utcnow() -> datetime:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monitor import schedule
-from monitor.detect.policy import ENOUGH_DAYS
 from monitor.errors import UsageError
 from monitor.records import (
     JUDGE_TARGET,
@@ -24,6 +23,7 @@ from monitor.records import (
     Run,
     Unmeasured,
 )
+from monitor.words import ENOUGH_DAYS
 
 if TYPE_CHECKING:
     from monitor.ask import Explanation

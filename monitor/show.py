@@ -255,6 +255,11 @@ def _watch(out: Console, row: "StatusRow") -> None:
     out.print(Text.assemble((f"{row.target}/{row.suite}", "bold"), "  ", _state(row), "  ", row.baseline))
     for why in row.not_paging:
         out.print(Text(f"  {why}", style="yellow"))
+    for one in row.identity:
+        seen = f"expected {visible(one.expected, limit=ANSWER_SHOWN)}; {visible(one.found, limit=ANSWER_SHOWN)}"
+        out.print(
+            Text(f"  identity of the {one.arm}, {one.check}: {seen} (since {one.since:%Y-%m-%d})", style="yellow")
+        )
     last = f"{row.last_run:%Y-%m-%d %H:%M:%S} UTC, {row.last_outcome}" if row.last_run else "none yet"
     lost = f"; without a usable answer: {_counts(row.unmeasured)}" if row.unmeasured else ""
     late = "; the next is late" if row.needs == "late" else ""

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from monitor.chores import heartbeat
-from monitor.records import Alarm, AlarmState, Baseline, BaselineStatus, Finding, RunOutcome, Severity
+from monitor.arming import arming, told
+from monitor.clock import HEARTBEAT, SILENT_SECONDS
+from monitor.records import Alarm, AlarmState, Baseline, BaselineStatus, Finding, IdentityCheck, RunOutcome, Severity
 from monitor.schedule import interval_seconds
+from monitor.words import SEVERITIES
 
 if TYPE_CHECKING:
     from monitor.reading import Reading
@@ -43,6 +45,8 @@ class StatusRow:
     unmeasured: Mapping[str, int]
     """Reason -> how many questions of the last run have no usable answer for it."""
     alarms: tuple[Alarm, ...]
+    identity: tuple[IdentityCheck, ...]
+    """Checks of the target that found something else served than is declared."""
     cleared: tuple[Alarm, ...]
     """The alarms of those of ``findings`` that alarmed and whose alarm is over."""
     findings: tuple[Finding, ...]
@@ -77,8 +81,8 @@ class Status:
         return sum(self.needing.values()) - sum(row.needs is not None for row in self.watches)
 
 
-ALARM, TICKET, LOST, OVERDUE, UNARMED, PARTLY = (
-    "page", "ticket", "unmeasured", "late", "unarmed", "partly unmeasured"
+ALARM, TICKET, IDENTITY, LOST, OVERDUE, UNARMED, PARTLY = REASONS = (
+    "page", "ticket", "identity", "unmeasured", "late", "unarmed", "partly unmeasured"
 )  # fmt: skip
 """What a suite needs somebody for, most pressing first."""
 
@@ -91,6 +95,8 @@ class _Fleet:
     digests: Mapping[tuple[str, str], str]
     last: Mapping[tuple[str, str], tuple[int, datetime, datetime, RunOutcome]]
     """The run that finished last: its id, slot, end and outcome."""
+    identity: Mapping[str, list[IdentityCheck]]
+    """Target -> the checks that do not match."""
 
 
 def status(reading: "Reading", *, everything: bool = False) -> Status:
@@ -99,7 +105,10 @@ def status(reading: "Reading", *, everything: bool = False) -> Status:
     open_alarms: dict[tuple[str, str], list[Alarm]] = {}
     for alarm in store.alarms(raised=True, limit=1_000_000):
         open_alarms.setdefault((alarm.target, alarm.suite), []).append(alarm)
-    fleet = _Fleet(open_alarms, store.approved_digests(), store.last_finished())
+    mismatches: dict[str, list[IdentityCheck]] = {}
+    for check in store.identity_checks(matches=False):
+        mismatches.setdefault(check.target, []).append(check)
+    fleet = _Fleet(open_alarms, store.approved_digests(), store.last_finished(), mismatches)
     streams = [(name, suite) for name, target in reading.settings.targets.items() for suite in target.run_suites]
     needs = {stream: _needs(reading, fleet, stream, now) for stream in streams}
     shown = streams if everything or len(streams) <= WHOLE else _pressing(needs)[:MOST]
@@ -108,7 +117,7 @@ def status(reading: "Reading", *, everything: bool = False) -> Status:
         if need is not None:
             counts[need] = counts.get(need, 0) + 1
     return Status(
-        daemon=_daemon(store.get_state(heartbeat.KEY), now),
+        daemon=_daemon(store.get_state(HEARTBEAT), now),
         watches=tuple(_row(reading, fleet, stream, needs[stream]) for stream in shown),
         total=len(streams),
         needing=counts,
@@ -119,7 +128,7 @@ def status(reading: "Reading", *, everything: bool = False) -> Status:
 
 def _daemon(sign: str | None, now: datetime) -> Daemon:
     last = None if sign is None else datetime.fromisoformat(sign)
-    return Daemon(last is not None and now - last < timedelta(seconds=heartbeat.SILENT_SECONDS), last)
+    return Daemon(last is not None and now - last < timedelta(seconds=SILENT_SECONDS), last)
 
 
 def _needs(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], now: datetime) -> str | None:
@@ -128,6 +137,8 @@ def _needs(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], now: date
         return ALARM
     if raised:
         return TICKET
+    if stream[0] in fleet.identity:
+        return IDENTITY
     last = fleet.last.get(stream)
     if last is not None and last[3] is RunOutcome.UNMEASURED:
         return LOST
@@ -140,8 +151,7 @@ def _needs(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], now: date
 
 
 def _pressing(needs: Mapping[tuple[str, str], str | None]) -> list[tuple[str, str]]:
-    order = (ALARM, TICKET, LOST, OVERDUE, UNARMED, PARTLY)
-    return sorted((one for one, need in needs.items() if need), key=lambda one: order.index(needs[one] or PARTLY))
+    return sorted((one for one, need in needs.items() if need), key=lambda one: REASONS.index(needs[one] or PARTLY))
 
 
 def _row(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], need: str | None) -> StatusRow:
@@ -151,7 +161,7 @@ def _row(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], need: str |
     last = fleet.last.get(stream)
     found = store.latest_findings(target, suite, exhibits=False)
     open_now = fleet.alarms.get(stream, [])
-    held = _held(reading, stream) if is_armed else []
+    held = arming(store, approved, found, reading.temperature(suite)) if is_armed else []
     over = any(one.alarming for one in found) and store.alarms(target, suite, raised=False)
     return StatusRow(
         target=target,
@@ -159,35 +169,20 @@ def _row(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], need: str |
         needs=need,
         armed=is_armed,
         tickets_only=bool(held) and not _may_page(found, {signal for signal, _ in held}),
-        not_paging=tuple(_told(held)),
+        not_paging=tuple(told(held)),
         baseline=_baseline_words(reading, stream, approved),
         last_run=last[1] if last else None,
         last_outcome=last[3] if last else None,
         unmeasured=store.unmeasured(last[0]) if last else {},
         alarms=tuple(open_now),
+        identity=tuple(fleet.identity.get(target, ())),
         cleared=_over(found, open_now, over or ()),
         findings=tuple(found),
     )
 
 
-def _held(reading: "Reading", stream: tuple[str, str]) -> list[tuple[str, str]]:
-    from monitor import calibration
-
-    return calibration.arming(reading.store, *stream, reading.temperature(stream[1]))
-
-
-def _told(held: Sequence[tuple[str, str]]) -> list[str]:
-    if not held:
-        return []
-    from monitor import calibration
-
-    return calibration.told(held)
-
-
 def _may_page(found: Sequence[Finding], held: Collection[str]) -> bool:
     """Whether any page signal that was read is not held back."""
-    from monitor.detect import SEVERITIES
-
     return any(SEVERITIES.get(one.signal) is Severity.PAGE and one.signal not in held for one in found)
 
 

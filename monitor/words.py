@@ -1,6 +1,7 @@
 """Evidence and alarms in words, for whoever reads them: sentences, pages and tables say the same."""
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Final
 
 from monitor.records import Alarm, AlarmState, Finding, Severity
@@ -19,6 +20,20 @@ TITLES: Final[Mapping[str, str]] = {
 }
 """Signal -> its name for people; causes stand before what follows from them."""
 
+SEVERITIES: Final[Mapping[str, Severity]] = {
+    "adapter_loss": Severity.PAGE,
+    "base_match": Severity.PAGE,
+    "canaries": Severity.PAGE,
+    "judge_score": Severity.PAGE,
+    "negative_flips": Severity.PAGE,
+    "distribution": Severity.TICKET,
+    "logprobs": Severity.TICKET,
+    "border": Severity.TICKET,
+    "length": Severity.TICKET,
+    "contract": Severity.TICKET,
+}
+"""Every signal with its severity, as ``detect`` has it: for who only reads, since ``detect`` imports slowly."""
+
 REFERENCE: Final[Mapping[str, tuple[float, str]]] = {
     "adapter_loss": (1.0, "as approved"),
     "length": (1.0, "unchanged"),
@@ -26,6 +41,22 @@ REFERENCE: Final[Mapping[str, tuple[float, str]]] = {
     "contract": (0.0, "unchanged"),
 }
 """Signal -> the effect that means no change, and its name on the picture."""
+
+EFFECTS: Final[Mapping[str, tuple[str, str]]] = {
+    "adapter_loss": (".0%", "of the fine-tune's effect left"),
+    "base_match": ("+z.0%", "answers equal to the base's, over the baseline"),
+    "canaries": ("+z.0%", "failing canary answers, over the baseline"),
+    "negative_flips": ("+z.1%", "answers newly wrong, less those newly right"),
+    "judge_score": ("+z.2f", "of a score from 0 to 1, over the baseline"),
+    "distribution": (".1%", "of the way to nothing in common"),
+    "logprobs": (".2f", "nats of mean first-token log-probability"),
+    "border": ("z.2f", "total variation over chance, 0 to 1"),
+    "length": (".2f", "times the baseline's variance of log length"),
+    "contract": ("+z.0%", "answers that break the contract, over the baseline"),
+}
+"""Signal -> how its effect is written, and of what it is so much."""
+_NO_LESS_THAN_NONE: Final = frozenset({"adapter_loss", "distribution"})
+"""Signals whose effect is under 0 by chance alone."""
 
 NO_EVIDENCE_LOG10: Final = 0.5
 """Evidence under which nothing speaks for a change: 3 to 1, once in a few weeks by chance alone."""
@@ -36,6 +67,46 @@ AGREED: Final = "A fresh sample, asked at once, agrees."
 AGREED_LATER: Final = "A later look agrees."
 AGREEING: Final = {AGREED: "a fresh sample", AGREED_LATER: "a later look"}
 """An alarm's note -> what confirmed it."""
+
+
+ENOUGH_DAYS: Final = 7
+"""Days that a baseline must span to arm pages: with fewer, its spread from day to day is mostly assumed."""
+
+
+def too_short(days: int, *, at_once: bool) -> str:
+    """Why a baseline of so many days does not arm pages, with what would suffice; empty where they are enough."""
+    if at_once:
+        return (
+            f"The baseline was captured at once, so how much days differ is unknown. "
+            f"A baseline captured over {ENOUGH_DAYS} days or more arms pages."
+        )
+    if days < ENOUGH_DAYS:
+        return (
+            f"The baseline spans {days} full day{'s' * (days != 1)}, too few to know how much days differ. "
+            f"{ENOUGH_DAYS} days arm pages; 14 see changes a quarter smaller."
+        )
+    return ""
+
+
+def amount(signal: str, effect: float) -> str:
+    """An effect, or an end of its interval, as every page, table and terminal writes it.
+
+    >>> amount("adapter_loss", -0.0069), amount("canaries", 1.0), amount("length", 2.416), amount("other", 0.12345)
+    ('0%', '+100%', '2.42', '0.123')
+    """
+    if not isfinite(effect):
+        return "–"
+    return format(at_least_none(signal, effect), EFFECTS[signal][0] if signal in EFFECTS else ".3g")
+
+
+def at_least_none(signal: str, effect: float) -> float:
+    """The effect; 0 where less than none of it makes no sense."""
+    return max(0.0, effect) if signal in _NO_LESS_THAN_NONE else effect
+
+
+def unit(finding: Finding) -> str:
+    """What ``amount`` is so much of."""
+    return EFFECTS[finding.signal][1] if finding.signal in EFFECTS else finding.unit
 
 
 def power(log10: float) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import yaml
 from yaml.composer import Composer
+from yaml.events import ScalarEvent
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.parser import Parser
 from yaml.reader import Reader, ReaderError
@@ -34,10 +35,21 @@ MAX_VALUES: Final = 200_000
 
 _TAG: Final = "tag:yaml.org,2002:"
 _MERGE: Final = _TAG + "merge"
+_TEXT: Final = _TAG + "str"
 
 
 class _Resolver(BaseResolver):
     """Which plain scalars are not text: the core schema of YAML 1.2, section 10.3.2, and the merge key."""
+
+    def resolve(self, kind: type[Node], value: str, implicit: Any) -> Any:
+        """As PyYAML's, for a file of many thousand scalars: nothing here depends on where one stands."""
+        if kind is not ScalarNode:
+            return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        if implicit[0]:
+            for tag, pattern in self.yaml_implicit_resolvers.get(value[:1], ()):
+                if pattern.match(value):
+                    return tag
+        return _TEXT
 
 
 for _tag, _pattern, _first in (
@@ -57,6 +69,11 @@ class _Bounded(Composer):
     depth = 0
 
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
+        event: Any = self.peek_event()  # type: ignore[attr-defined]
+        if type(event) is ScalarEvent and event.anchor is None and event.tag is None and self.depth < MAX_DEPTH:
+            self.get_event()  # type: ignore[attr-defined]
+            tag = self.resolve(ScalarNode, event.value, event.implicit)  # type: ignore[attr-defined]
+            return ScalarNode(tag, event.value, event.start_mark, event.end_mark, style=event.style)
         self.depth += 1
         if self.depth > MAX_DEPTH:
             mark = self.peek_event().start_mark  # type: ignore[attr-defined]

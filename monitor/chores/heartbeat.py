@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from monitor.clock import HEARTBEAT, SILENT_SECONDS
 from monitor.errors import StoreError
 
 if TYPE_CHECKING:
@@ -14,11 +15,8 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-KEY: Final = "heartbeat"
-"""Of the time among the store's small facts."""
-EVERY_SECONDS: Final = 60.0
-SILENT_SECONDS: Final = 3 * EVERY_SECONDS
-"""After so long without one, no daemon seems to be at work."""
+KEY: Final = HEARTBEAT
+EVERY_SECONDS: Final = SILENT_SECONDS / 3
 
 
 class Heartbeat:

@@ -33,6 +33,10 @@ baseline_app = typer.Typer(
 )
 
 
+SILENT = frozenset({"status"})
+"""Commands that log nothing, so that they need not wait for the logs' imports."""
+
+
 class ListedByDefault(TyperGroup):
     """``alarms`` and ``alarms TARGET`` mean ``alarms list ...``."""
 
@@ -75,13 +79,19 @@ def version(wanted: bool) -> None:
 
 @app.callback()
 def root(
+    ctx: typer.Context,
     wanted: Annotated[
         bool, typer.Option("--version", callback=version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    from monitor.logs import configure
+    if ctx.invoked_subcommand in SILENT:
+        from monitor.cli.silent import until_something_is_said
 
-    configure(service=False)
+        until_something_is_said()
+    else:
+        from monitor.logs import configure
+
+        configure(service=False)
 
 
 @app.command()

@@ -42,6 +42,8 @@ class Checks:
     problems: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
     suites: dict[str, Suite] = field(default_factory=dict)
+    judged: dict[str, int] = field(default_factory=dict)
+    """A suite's digest -> how many of its probes have a rubric."""
     keys: bool = True
     """Whether the variables and files that hold keys have to be there: not for who only reads the store."""
 

@@ -14,7 +14,6 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from monitor import logs
 from monitor.anchors import as_target
 from monitor.config import checks as parts
 from monitor.config import email, http, targets
@@ -63,6 +62,8 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
     report = check(path, environ)
     if report.settings is None:
         raise ConfigError(render(report.problems))
+    from monitor import logs
+
     logs.conceal(logs.secrets_in(report.settings, os.environ if environ is None else environ))
     return report.settings
 

@@ -9,9 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from monitor.config.checks import COMMIT, HUB_ID, Checks
-from monitor.identify import adapter
-from monitor.identify.claims import Files, UnreadableError
-from monitor.identify.openai import ft_base
 from monitor.problems import Loc
 from monitor.records import Arm
 from monitor.settings import DeclaredAdapter, Endpoint, Target
@@ -34,6 +31,10 @@ def retires(c: Checks, loc: Loc, endpoint: Endpoint) -> None:
 
 
 def _fine_tune(c: Checks, loc: Loc, subject: Endpoint, base: Endpoint) -> None:
+    if not (subject.model or "").startswith("ft:"):  # no fine-tune's id
+        return
+    from monitor.identify.openai import ft_base
+
     named, declared = ft_base(subject.model or ""), base.model or ""
     if named is None or not declared or subject.provider != base.provider:
         return
@@ -51,6 +52,8 @@ def _adapter(c: Checks, loc: Loc, declared: DeclaredAdapter, target: Target) -> 
         return
     if declared.path is None or not base:
         return
+    from monitor.identify import adapter
+
     path = c.at(declared.path)
     if not os.path.isdir(path):
         c.problem((*loc, "path"), "no such folder")
@@ -65,6 +68,9 @@ def _adapter(c: Checks, loc: Loc, declared: DeclaredAdapter, target: Target) -> 
 
 def _files(c: Checks, loc: Loc, path: Path, declared: DeclaredAdapter) -> None:
     """What the headers say; the weights themselves are the daemon's to read."""
+    from monitor.identify import adapter
+    from monitor.identify.claims import Files, UnreadableError
+
     folder = c.at(declared.base_model) if os.path.isdir(c.at(declared.base_model)) else None
     files = Files("", Arm.SUBJECT, path, str(folder or declared.base_model), declared.revision, folder)
     try:

@@ -163,9 +163,12 @@ def _asked(c: Checks, target: Target) -> list[Suite]:
     return [c.suites[reference] for reference in target.suites if reference in c.suites]
 
 
-def _is_judged(suite: Suite) -> int:
-    """How many of the suite's probes have a rubric."""
-    return sum(1 for probe in suite.probes if probe.rubric or suite.rubric)
+def _is_judged(c: Checks, suite: Suite) -> int:
+    """How many of the suite's probes have a rubric; counted once, since a fleet shares its suites."""
+    found = c.judged.get(suite.digest)
+    if found is None:
+        found = c.judged[suite.digest] = sum(1 for probe in suite.probes if probe.rubric or suite.rubric)
+    return found
 
 
 def _requests(c: Checks, target: Target) -> int:
@@ -173,16 +176,14 @@ def _requests(c: Checks, target: Target) -> int:
     judged = 1 if c.settings.judge else 0
     spare = SNAPSHOT_PROBES if target.snapshot else 0
     return sum(
-        arms * suite.replicates * (len(suite.probes) + judged * _is_judged(suite)) + min(spare, len(suite.probes))
+        arms * suite.replicates * (len(suite.probes) + judged * _is_judged(c, suite)) + min(spare, len(suite.probes))
         for suite in _asked(c, target)
     )
 
 
 def _unpriced(c: Checks, target: Target) -> list[str]:
     """The target's models whose calls may cost what no one can say, as ``'model' (provider 'name')``."""
-    from monitor.ask.prices import price_of
-
-    judged = any(_is_judged(suite) for suite in _asked(c, target)) or bool(
+    judged = any(_is_judged(c, suite) for suite in _asked(c, target)) or bool(
         target.production and target.production.rubric
     )
     unpriced = []
@@ -192,13 +193,15 @@ def _unpriced(c: Checks, target: Target) -> list[str]:
             continue
         if provider.free or provider.kind in ("local", "scripted"):
             continue
+        from monitor.ask.prices import price_of
+
         if price_of(provider, endpoint.model) is None:
             unpriced.append(f"'{endpoint.model}' (provider '{endpoint.provider}')")
     return unpriced
 
 
 def _judge(c: Checks, targets: dict[str, Target]) -> None:
-    judged = any(_is_judged(suite) for suite in c.suites.values())
+    judged = any(_is_judged(c, suite) for suite in c.suites.values())
     judged = judged or any(target.production and target.production.rubric for target in targets.values())
     if judged and c.settings.judge is None and "judge" not in c.document.data:
         c.warn((), "no 'judge': the rubrics are not used, and there is no judge_score")

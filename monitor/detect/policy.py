@@ -13,9 +13,8 @@ from typing import Final
 from monitor.detect import evidence
 from monitor.detect.reading import Channel, Reading, Verdict
 from monitor.records import JUDGE_TARGET, Comparison, Severity
+from monitor.words import too_short
 
-ENOUGH_DAYS: Final = 7
-"""Days that a baseline must span to arm pages: with fewer, its spread from day to day is mostly assumed."""
 WIDEST_SPREAD: Final = 2.0
 """Measured spread between days, over chance, beyond which pages are not armed: the e-values are not honest there."""
 RECOVERED_LOG10: Final = 1.3
@@ -63,17 +62,8 @@ def fleet_factor_log10(others_log10: Sequence[float]) -> float:
 
 def cannot_carry(channel: Channel, *, at_once: bool) -> str:
     """Why this baseline does not arm a page signal, with what would suffice; empty where it does."""
-    if at_once:
-        return (
-            f"The baseline was captured at once, so how much days differ is unknown. "
-            f"A baseline captured over {ENOUGH_DAYS} days or more arms pages."
-        )
-    days = len(channel.baseline)
-    if days < ENOUGH_DAYS:
-        return (
-            f"The baseline spans {days} full day{'s' * (days != 1)}, too few to know how much days differ. "
-            f"{ENOUGH_DAYS} days arm pages; 14 see changes a quarter smaller."
-        )
+    if reason := too_short(len(channel.baseline), at_once=at_once):
+        return reason
     spread = evidence.measured_spread(channel.baseline)
     if spread > WIDEST_SPREAD:
         return (

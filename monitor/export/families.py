@@ -26,19 +26,9 @@ from monitor.records import (
 )
 from monitor.schedule import interval_seconds, period_seconds
 from monitor.settings import Schedule, Settings, Target
+from monitor.words import SEVERITIES
 
-SIGNALS: Final[Mapping[str, Severity]] = {
-    "adapter_loss": Severity.PAGE,
-    "base_match": Severity.PAGE,
-    "canaries": Severity.PAGE,
-    "judge_score": Severity.PAGE,
-    "negative_flips": Severity.PAGE,
-    "distribution": Severity.TICKET,
-    "logprobs": Severity.TICKET,
-    "border": Severity.TICKET,
-    "length": Severity.TICKET,
-    "contract": Severity.TICKET,
-}
+SIGNALS: Final = SEVERITIES
 """Every signal with its severity, so that ``alarm`` is 0 before anything was ever raised."""
 
 OUTDATED: Final = "outdated"

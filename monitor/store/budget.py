@@ -11,8 +11,7 @@ from itertools import groupby
 from secrets import randbits
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Integer, bindparam, delete, select, text, update
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ARRAY, BigInteger, Connection, Integer, bindparam, delete, select, text, update
 
 from monitor.records import Reservation, Spend
 from monitor.store.dialect import insert

@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from monitor.errors import MissingExtra, StoreError
+from monitor.store.tables import for_postgresql
 from monitor.store.types import dump_json
 
 BUSY_SECONDS: Final = 30
@@ -126,7 +127,7 @@ def _private_file(path: Path) -> None:
 
 def _postgres(url: URL) -> Engine:
     try:
-        return create_engine(
+        engine = create_engine(
             url,
             hide_parameters=True,
             # A stopped process must not hold its locks for ever; clocks are UTC on both sides.
@@ -139,6 +140,8 @@ def _postgres(url: URL) -> Engine:
         )  # fmt: skip
     except (ImportError, NoSuchModuleError) as error:
         raise MissingExtra("PostgreSQL", "postgres") from error
+    for_postgresql()
+    return engine
 
 
 def deadlocked(error: BaseException) -> bool:

@@ -61,16 +61,20 @@ def _some(items: Collection[T]) -> Iterator[list[T]]:
         yield piece
 
 
-def checks(connection: Connection, target: str | None) -> list[IdentityCheck]:
-    return [IdentityCheck(**{**row, "arm": Arm(row["arm"])}) for row in _rows(connection, identity_check, target)]
+def checks(connection: Connection, target: str | None, matches: bool | None = None) -> list[IdentityCheck]:
+    which = () if matches is None else (identity_check.c.matches.is_(matches),)
+    rows = _rows(connection, identity_check, target, *which)
+    return [IdentityCheck(**{**row, "arm": Arm(row["arm"])}) for row in rows]
 
 
 def retirements(connection: Connection, target: str | None) -> list[Retirement]:
     return [Retirement(**{**row, "arm": Arm(row["arm"])}) for row in _rows(connection, retirement, target)]
 
 
-def _rows(connection: Connection, table: Table, target: str | None) -> list[dict[str, Any]]:
-    query = select(table).order_by(*table.primary_key.columns)
+def _rows(
+    connection: Connection, table: Table, target: str | None, *which: ColumnElement[bool]
+) -> list[dict[str, Any]]:
+    query = select(table).where(*which).order_by(*table.primary_key.columns)
     if target is not None:
         query = query.where(table.c.target == target)
     return [dict(row._mapping) for row in connection.execute(query)]
@@ -93,10 +97,13 @@ class IdentityReads:
             with self._database.write() as c:
                 _drop(c, identity_check, some)
 
-    def identity_checks(self, target: str | None = None) -> list[IdentityCheck]:
-        """The latest of each, by target, arm and check; those of targets that left the configuration, too."""
+    def identity_checks(self, target: str | None = None, *, matches: bool | None = None) -> list[IdentityCheck]:
+        """The latest of each, by target, arm and check; those of targets that left the configuration, too.
+
+        ``matches``: only those that do, or that do not.
+        """
         with self._database.read() as c:
-            return checks(c, target)
+            return checks(c, target, matches)
 
     def save_retirements(self, items: Sequence[Retirement]) -> None:
         """Keep the latest word on each (target, arm)."""

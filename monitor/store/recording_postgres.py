@@ -7,8 +7,7 @@ In a transaction of several statements, a process that is stopped between two of
 from collections.abc import Sequence
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Boolean, Connection, Date, Float, Integer, String, bindparam, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ARRAY, BigInteger, Boolean, Connection, Date, Float, Integer, String, bindparam, text
 from sqlalchemy.types import TypeEngine
 
 from monitor.records import Recorded

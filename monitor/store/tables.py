@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import JSON, BigInteger, ForeignKeyConstraint, Index, MetaData, Table, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
+from sqlmodel._compat import SQLModelConfig
 
 from monitor.store.types import BigId, UtcDateTime
 
@@ -24,6 +25,7 @@ OPEN: Final = text("status <> 'done'")
 class Row(SQLModel):
     """Base of all tables; its own metadata keeps a host program's SQLModel tables out of our migrations."""
 
+    model_config = SQLModelConfig(defer_build=True)  # only the tables are used, and every start waits for them
     metadata = MetaData(naming_convention=NAMES)
 
 
@@ -31,7 +33,7 @@ class RunRow(Row, table=True):
     __tablename__ = "run"
     __table_args__ = (
         UniqueConstraint("target", "suite", "slot"),
-        Index("ix_run_open", "next_at", sqlite_where=OPEN, postgresql_where=OPEN),
+        Index("ix_run_open", "next_at", sqlite_where=OPEN),
         Index("ix_run_confirms", "confirms", unique=True),
         Index("ix_run_finished", "target", "suite", "finished_at", "slot"),
         {"sqlite_autoincrement": True},
@@ -246,7 +248,7 @@ class AlarmRow(Row, table=True):
     __table_args__ = (
         Index(
             "ix_alarm_raised", "target", "suite", "signal", unique=True,
-            sqlite_where=text("cleared_at IS NULL"), postgresql_where=text("cleared_at IS NULL"),
+            sqlite_where=text("cleared_at IS NULL"),
         ),
         {"sqlite_autoincrement": True},
     )  # fmt: skip
@@ -277,7 +279,7 @@ class BaselineRow(Row, table=True):
     __table_args__ = (
         Index(
             "ix_baseline_approved", "target", "suite", unique=True,
-            sqlite_where=text("status = 'approved'"), postgresql_where=text("status = 'approved'"),
+            sqlite_where=text("status = 'approved'"),
         ),
         Index("ix_baseline_series", "target", "suite", "id"),
         {"sqlite_autoincrement": True},
@@ -422,6 +424,13 @@ class StateRow(Row, table=True):
 
 def _table(row: type[Row]) -> Table:
     return Row.metadata.tables[str(row.__tablename__)]
+
+
+def for_postgresql() -> None:
+    """Tell PostgreSQL's dialect which indexes are partial. Asked for by its engine, as naming it imports all of it."""
+    for table in Row.metadata.tables.values():
+        for index in table.indexes:
+            index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
 
 
 run: Final = _table(RunRow)

@@ -156,7 +156,7 @@ def test_a_store_of_a_newer_program_is_refused(store_url: str) -> None:
 
 
 def test_an_empty_store_is_not_migrated_unasked(store_url: str) -> None:
-    with pytest.raises(StoreError, match=r"version none, this program needs .*cliffwatch migrate"):
+    with pytest.raises(StoreError, match=r"no store of Cliffwatch is in it"):
         open_store(store_url, migrate=False)
     open_store(store_url).close()
     open_store(store_url, migrate=False).close()

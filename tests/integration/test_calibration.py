@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from monitor import calibration, commands, detect
+from monitor import arming, calibration, commands, detect
 from monitor.app import capture_at_once, ensure_run, open_capture
 from monitor.config import check
 from monitor.cycle import House, execute_run
@@ -90,17 +90,17 @@ async def test_what_does_not_arm_pages_is_said_everywhere_with_what_would_suffic
     assert "bot/facts: pages are not armed" in warned
     assert "pages are not armed (adapter_loss" in " ".join(cliffwatch(tmp_path, "status")[1].split())
     store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
-    found = calibration.arming(store, "bot", "facts", None)
+    found = arming.arming(store, store.approved("bot", "facts"), (), None)
     store.close()
     assert [name for name, _ in found] == [one["signal"] for one in sights if one["signal"] in PAGES]
     assert [name for name, _ in found] != PAGES, "what cannot be read is not said to be withheld"
-    assert len(calibration.told(found)) == 1
+    assert len(arming.told(found)) == 1
 
 
 async def test_a_short_baseline_names_the_days_that_it_lacks(tmp_path: Path) -> None:
     await approved(tmp_path, days=3)
     store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
-    assert {why for _, why in calibration.arming(store, "bot", "facts", None)} == {
+    assert {why for _, why in arming.arming(store, store.approved("bot", "facts"), (), None)} == {
         "The baseline spans 3 full days, too few to know how much days differ. 7 days arm "
         "pages; 14 see changes a quarter smaller."
     }

@@ -5,16 +5,17 @@ import os
 import pty
 import subprocess
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from monitor import show
 from monitor.chores import heartbeat
 from monitor.clock import utcnow
-from monitor.records import RunOutcome
+from monitor.records import Arm, IdentityCheck, RunOutcome, SelfTest
 from monitor.store import open_store
 from tests.daemon import DOWN, HEALTHY, LOST, write
 
@@ -107,16 +108,22 @@ def test_an_empty_store_has_nothing_to_recompute(tmp_path: Path) -> None:
     assert "nothing to recompute: the store holds no verdict: sqlite:///" in error
 
 
-def test_a_self_test_says_what_a_baseline_sees(tmp_path: Path) -> None:
+def test_a_self_test_says_what_a_baseline_sees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path, HEALTHY)
+    suite = tmp_path / "probes" / "facts.yaml"
+    fewer = yaml.safe_load(suite.read_text())
+    suite.write_text(yaml.safe_dump({**fewer, "probes": fewer["probes"][:9]}))  # a test of each takes its time
     code, _, error = cliffwatch(tmp_path, "selftest")
     assert (code, "no approved baseline" in error) == (3, True)
     assert cliffwatch(tmp_path, "baseline", "capture", "bot", "--at-once", "3")[0] == 0
     assert cliffwatch(tmp_path, "baseline", "approve", "bot", "--by", "sre", "--why", "read them")[0] == 0
-    _, out, progress = cliffwatch(tmp_path, "selftest", "bot")
-    assert "none (false alarms)" in out
+    code, out, progress = cliffwatch(tmp_path, "selftest", "bot", "--json")
     assert "bot/facts: truncation: " in progress
-    code, result = printed(tmp_path, "selftest", "bot")
+    result = json.loads(out)
+    tests = [SelfTest(**{**one, "tested_at": datetime.fromisoformat(one["tested_at"])}) for one in result["tests"]]
+    show.self_tests(tests, result["failures"], as_json=False)  # a second one would take as long again
+    out = capsys.readouterr().out
+    assert "none (false alarms)" in out
     assert bool(result["failures"]) == ("see: cliffwatch calibrate bot" in out)
     caught = {one["fault"]: one["caught"] for one in result["tests"]}
     assert set(caught) >= {"healthy", "base-answers", "truncation", "scores-shifted"}
@@ -289,6 +296,24 @@ def test_status_says_when_no_daemon_seems_to_run(tmp_path: Path) -> None:
     store.set_state(heartbeat.KEY, utcnow().isoformat())
     assert "the daemon runs\n" in cliffwatch(tmp_path, "status")[1]
     store.close()
+
+
+def test_who_serves_something_else_needs_somebody(tmp_path: Path) -> None:
+    """What is served is not what is declared: a reason to look, no drift, and told in full in 80 columns."""
+    fleet(tmp_path, 2, lost=0)
+    store, now = open_store(f"sqlite:///{tmp_path}/cliffwatch.db"), utcnow()
+    wrong = IdentityCheck("bot-01", Arm.SUBJECT, "root", False, "weights of their own", "\x1b[31mthe base's", now, now)
+    right = IdentityCheck("bot-00", Arm.SUBJECT, "listed", True, "'tuned' is listed", "it is", now, now)
+    store.save_identity_checks([wrong, right])
+    store.close()
+    code, found = printed(tmp_path, "status")
+    assert (code, found["needing"]) == (0, {"unarmed": 1, "identity": 1})
+    rows = {row["target"]: row for row in found["watches"]}
+    assert [one["check"] for one in rows["bot-01"]["identity"]] == ["root"]
+    assert rows["bot-00"]["identity"] == []
+    code, out, _ = cliffwatch(tmp_path, "status")
+    assert "identity of the subject, root: expected weights of their own; " in " ".join(out.split())
+    assert "\x1b" not in out
 
 
 def test_colour_is_for_terminals_that_want_it(tmp_path: Path) -> None:

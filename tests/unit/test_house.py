@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MONITOR = ROOT / "monitor"
 STAGES = ("sample", "ask", "judge", "detect", "identify", "store", "export", "notify", "web")
 WIRING = (
-    "app", "calibration", "chores", "cli", "commands", "cycle", "deeds", "demo", "docs", "enrol", "reading",
+    "app", "arming", "calibration", "chores", "cli", "commands", "cycle", "deeds", "demo", "docs", "enrol", "reading",
     "recompute", "show", "snapshot", "status",
 )  # fmt: skip
 """The modules and packages that may import stages: they assemble, run, print or describe them."""
