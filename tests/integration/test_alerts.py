@@ -128,7 +128,9 @@ def test_each_alert_says_what_is_needed_at_3am(alert: str) -> None:
     rule = RULES[alert]
     assert set(rule["annotations"]) == {"title", "summary", "description", "evidence_url", "runbook_url"}
     title = rule["annotations"]["title"]
-    assert title.startswith("{{ $labels.target }} ") is ("target" in rule["expr"] and alert not in WITHOUT_TARGET), title
+    assert title.startswith("{{ $labels.target }} ") is ("target" in rule["expr"] and alert not in WITHOUT_TARGET), (
+        title
+    )
     assert not title.endswith("."), "it stands in a subject, beside its severity"
     summary, description = rule["annotations"]["summary"], rule["annotations"]["description"]
     assert "{{" not in summary, "alerts are grouped by it"
