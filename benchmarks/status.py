@@ -63,9 +63,9 @@ def lay_out(folder: Path, targets: int, now: datetime) -> None:
     store = open_store(settings.store)
     fleets.fill(store, fleet, now)
     with store._database.write() as connection:
-        for name, suite in suites.items():
+        for name, read in suites.items():
             connection.execute(
-                update(tables.baseline).where(tables.baseline.c.suite == name).values(suite_digest=suite.digest)
+                update(tables.baseline).where(tables.baseline.c.suite == name).values(suite_digest=read.digest)
             )
     store.close()
 
