@@ -6,7 +6,7 @@ from html import escape
 from math import floor, log10
 from typing import Any, Final
 
-from dashboards.frames import Line, Span, settings_of, shown, stepped, table, worded
+from dashboards.frames import Line, Span, settings_of, shown, spelled, stepped, table, worded
 
 PALETTE: Final = (
     "#73bf69", "#f2cc0c", "#8ab8ff", "#ff780a", "#f2495c", "#5794f2", "#b877d9", "#705da0", "#37872d", "#fade2a",
@@ -29,6 +29,8 @@ def stat(panel: Mapping[str, Any], found: Sequence[Line], width: int, height: in
     color = color or stepped(float("-inf"), config)
     if found and panel["options"].get("textMode") == "name":
         text = found[0].name
+    if found and panel["options"].get("textMode") == "value_and_name":
+        text = f"{found[0].name}: {text}"
     size = max(13, min(30, int((width - 24) / max(len(text), 1) / 0.56)))
     return (
         f'<div class="stat" style="background:{color};color:#fff">'
@@ -67,7 +69,7 @@ def legend_rows(names: Sequence[str], width: int) -> int:
 
 
 def color_of(panel: Mapping[str, Any], line: Line, place: int) -> str:
-    config = settings_of(panel, line.ref)
+    config = settings_of(panel, line.ref, line.name)
     color = config.get("color") or {}
     return str(color["fixedColor"]) if color.get("mode") == "fixed" else PALETTE[place % len(PALETTE)]
 
@@ -280,7 +282,7 @@ def _cell(panel: Mapping[str, Any], name: str, value: Any) -> str:
     config = settings_of(panel, name=name)
     linked = " class=link" if config.get("links") else ""
     if isinstance(value, str) or value is None:
-        text = value or str(config.get("noValue", "–"))
+        text = spelled(value, config) if value else str(config.get("noValue", "–"))
         return f"<td><span{linked if value else ''}>{escape(text)}</span></td>"
     text, color = shown(value, config)
     kind = (config.get("custom.cellOptions") or {}).get("type")

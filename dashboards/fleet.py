@@ -5,12 +5,16 @@ from typing import Any, Final
 from dashboards import UIDS
 from dashboards.panels import (
     AMBER,
+    BLUE,
+    BROWN,
     FAULTS,
     FLEET,
     GREEN,
     JOB,
+    NEAR,
     PLAIN,
     RED,
+    VIOLET,
     WARNINGS,
     Column,
     Link,
@@ -21,6 +25,7 @@ from dashboards.panels import (
     number,
     or_zero,
     selector,
+    share_of_line,
 )
 from dashboards.states import (
     ALARMS,
@@ -37,6 +42,7 @@ from dashboards.states import (
     unmeasured,
 )
 from dashboards.tables import listing
+from monitor.words import TITLES
 
 QUESTION: Final = "Which of my targets needs me?"
 
@@ -59,31 +65,34 @@ def _counts() -> list[Any]:
             f"count(max by (target) ({selector('target_info', FLEET)}))", "none", PLAIN, empty=NO_DATA,
         ),
         number(
-            "Pages", "Alarms of severity page that are confirmed now.",
-            f"sum(max by (target, signal) ({alarms.replace('{}', 'page')}))", "none", FAULTS, empty=NO_DATA,
+            "Targets paging",
+            "Targets with a confirmed alarm of severity page, however many of their signals raised one: the table "
+            "below lists each signal.",
+            f"sum(max by (target) ({alarms.replace('{}', 'page')}))", "none", FAULTS, empty=NO_DATA,
         ),
         number(
-            "Tickets",
-            "Alarms of severity ticket that are confirmed now; pages that were not confirmed, or that their baseline "
-            "does not arm, are among them.",
-            f"sum(max by (target, signal) ({alarms.replace('{}', 'ticket')}))", "none", WARNINGS, empty=NO_DATA,
+            "Targets with a ticket",
+            "Targets with a confirmed alarm of severity ticket, those that page too included; pages that were not "
+            "confirmed, or that their baseline does not arm, are among them.",
+            f"sum(max by (target) ({alarms.replace('{}', 'ticket')}))", "none", WARNINGS, empty=NO_DATA,
         ),
         number(
             "Unmeasured",
-            "Suites of which more than a fifth of the last run has no usable answer, or that had no usable reading for "
-            "two periods: their silence says nothing. Runbook: CliffwatchUnmeasured.",
-            f"sum({unmeasured(FLEET)})", "none", WARNINGS, empty="nothing asked yet",
+            "Targets with a suite of which more than a fifth of the last run has no usable answer, or that had no "
+            "usable reading for two periods: its silence says nothing. Runbook: CliffwatchUnmeasured.",
+            f"sum(max by (target) ({unmeasured(FLEET)}))", "none", ((None, GREEN), (1, VIOLET)),
+            empty="nothing asked yet",
         ),
         number(
             "Not armed",
-            "Suites without an approved baseline: nothing is compared and no alarm can be raised. "
+            "Targets with a suite that has no approved baseline: nothing is compared and no alarm can be raised. "
             "Runbook: CliffwatchNotArmed.",
-            f"sum({not_armed(FLEET)})", "none", WARNINGS, empty=NO_DATA,
+            f"sum(max by (target) ({not_armed(FLEET)}))", "none", ((None, GREEN), (1, BROWN)), empty=NO_DATA,
         ),
         number(
             f"Retire in {RETIRES_DAYS} days",
             "Models of a target that are to be shut down. Runbook: CliffwatchModelRetiring.",
-            f"sum(max by (target, arm) ({retiring}))", "none", WARNINGS, empty="none known",
+            f"sum(max by (target, arm) ({retiring}))", "none", ((None, GREEN), (1, BLUE)), empty="none known",
         ),
         number(
             "Judge",
@@ -94,7 +103,7 @@ def _counts() -> list[Any]:
             link=board(UIDS["judge"], "Is it the judge?"),
         ),
         number(
-            "Last look",
+            "Last tick of the daemon",
             "Seconds since the daemon's clock last looked at what is due: is it watching? Runbook: CliffwatchDown.",
             f"time() - min({selector('last_tick_timestamp_seconds', JOB)})", "s",
             [(None, GREEN), (60, AMBER), (300, RED)], empty=NO_DATA,
@@ -111,22 +120,21 @@ def _raised() -> Any:
     """A line for each alarm that is up, with the way to its answers."""
     by = "target, signal"
     up = f"{alarm(FLEET, by)} > 0"
-    since = f"max by ({by}) (time() - {selector('alarm_raised_timestamp_seconds', FLEET)})"
-    odds, line = (f"max by ({by}) ({selector(one, FLEET)})" for one in ("evidence_log10", "evidence_line_log10"))
+    raised = f"min by ({by}) ({selector('alarm_raised_timestamp_seconds', FLEET)})"
     page = "${web:raw}/targets/" + ROW + '/${__data.fields["Signal"]}'
     return listing(
         "Raised now",
         "Every alarm that is confirmed, pages first. The signal leads to the answers that show it, the target to its "
-        "history. Evidence is a power of ten (3 is 1,000 to 1) and alarms at its line. "
+        "history. At its line, 100 %, evidence alarms. "
         "Runbook: CliffwatchFineTuneLost. Runbook: CliffwatchNegativeFlips. Runbook: CliffwatchScoreDrop. "
         "Runbook: CliffwatchIdentityMismatch.",
         [
             Column("Severity", up, names=ALARMS, width=90),
             Column("Target", label="target", links=[TO_TARGET]),
             Column("Signal", label="signal", links=[Link("The answers that show it", page, blank=True)]),
-            Column("For", f"{since} and {up}", unit="s", decimals=1),
-            Column("Evidence", f"{odds} and {up}", decimals=1),
-            Column("Its line", f"{line} and {up}", decimals=1),
+            Column("Since", f"1000 * {raised} and {up}", unit="dateTimeAsIso", width=150),
+            Column("For", f"time() - {raised} and {up}", unit="s", decimals=1, width=80),
+            Column("Of its line", f"{share_of_line(FLEET)} and {up}", unit="percentunit", decimals=0, width=90),
         ],
         empty="Nothing is raised.",
         first="Severity",
@@ -136,26 +144,28 @@ def _raised() -> Any:
 
 def _targets() -> Any:
     """A line for each target, the most urgent on top."""
-    info = f"max by (target, model, baseline) ({selector('target_info', FLEET)})"
-    near = f"{selector('evidence_log10', FLEET)} / {selector('evidence_line_log10', FLEET)}"
+    info = f"max by (target, model) ({selector('target_info', FLEET)})"
+    near = share_of_line(FLEET)
+    worst = f"topk by (target) (1, 100 * {alarm(FLEET, 'target, signal')} + clamp_max({near}, 99) or {near})"
     age = f"max by (target) (time() - {selector('run_last_success_timestamp_seconds', FLEET)})"
     share = f"max by (target) ({selector('run_unmeasured_ratio', FLEET)})"
     return listing(
         "Targets, the most urgent first",
         "What each target needs: a page is up (or it serves something else than is declared), a ticket is, it was not "
-        "measured, it is not armed, or there is something to do (a model retires, the version to roll back to is not "
-        "ready, a budget was spent, a self-test failed). "
-        "The bar is the evidence as a share of its line, in the signal that is nearest to it.",
+        "measured, it is not armed, or (blue) there is something to do: a model retires, the version to roll back to "
+        "is not ready, a budget was spent, a self-test failed. "
+        "The bar is the evidence as a share of its line, in the signal with the worst alarm, or else the nearest to "
+        "its line.",
         [
-            Column("Needs", state(FLEET), names=STATES, width=110),
+            Column("Needs", state(FLEET), names=STATES, width=120),
             Column("Target", label="target", links=[TO_TARGET, evidence(f"/targets/{ROW}")]),
-            Column("Of its line", f"clamp_min(max by (target) ({near}), 0)", unit="percentunit", decimals=0,
-                   gauge=(0, 1), steps=[(None, GREEN), (0.7, AMBER), (1, RED)]),
-            Column("Last read", age, unit="s", decimals=1),
+            Column("Worst signal", label="signal", words=TITLES),
+            Column("Of its line", f"{near} and on (target, signal) {worst}", unit="percentunit", decimals=0,
+                   gauge=(0, 1), steps=NEAR),
+            Column("Last answers read", age, unit="s", decimals=1),
             Column("Unmeasured", share, unit="percentunit", decimals=0,
-                   steps=[(None, GREEN), (UNMEASURED_SHARE, AMBER)]),
+                   steps=[(None, GREEN), (0.05, AMBER), (UNMEASURED_SHARE, VIOLET)]),
             Column("Model", info, label="model"),
-            Column("Baseline", label="baseline", width=110),
         ],
         empty=NO_DATA,
         key="target",
@@ -170,10 +180,13 @@ def _over_time() -> Any:
         one: or_zero(f"count(count by (target) ({selector('alarm', f'{FLEET}, {matcher}')} == 1))")
         for one, matcher in ((PAGE, 'severity="page"'), (TICKET, 'severity="ticket"'))
     }
-    unread = {UNMEASURED: f"sum({unmeasured(FLEET)})", NOT_ARMED: f"sum({not_armed(FLEET)})"}
+    unread = {
+        one: f"sum(max by (target) ({expr}))"
+        for one, expr in ((UNMEASURED, unmeasured(FLEET)), (NOT_ARMED, not_armed(FLEET)))
+    }
     return lines(
-        "Since when, and how many at once?",
-        "Targets with a page and with a ticket up, suites that are unmeasured and that are not armed, over time: one "
+        "Targets in trouble: since when, and how many at once?",
+        "Targets with a page and with a ticket up, unmeasured, and not armed, over time: one "
         "target's trouble, or everybody's?",
         [Query(expr, STATES[one][0], color=STATES[one][1]) for one, expr in {**up, **unread}.items()],
         "none",

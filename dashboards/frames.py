@@ -6,6 +6,7 @@ Only what these dashboards use is known; anything else is refused, so that no pi
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Final
 
 Ask = Callable[..., Any]
@@ -147,6 +148,12 @@ def shown(value: float | None, config: Mapping[str, Any]) -> tuple[str, str]:
     return worded(value, config.get("unit", "none"), config.get("decimals")), stepped(value, config)
 
 
+def spelled(value: str, config: Mapping[str, Any]) -> str:
+    """A label's value after mappings."""
+    found = (mapping["options"].get(value) for mapping in config.get("mappings") or [])
+    return next((one["text"] for one in found if one is not None), value)
+
+
 def stepped(value: float, config: Mapping[str, Any]) -> str:
     """The colour of the highest threshold that the value has reached."""
     color = ""
@@ -170,6 +177,8 @@ def worded(value: float, unit: str, decimals: float | None) -> str:
             if abs(value) >= seconds:
                 return f"{_rounded(value / seconds, decimals, 1)} {word}"
         return f"{_rounded(value, decimals, 1)} s"
+    if unit == "dateTimeAsIso":
+        return f"{datetime.fromtimestamp(value / 1000, UTC):%Y-%m-%d %H:%M:%S}"
     if unit == "short" and abs(value) >= 1000:
         return f"{_rounded(value / 1000, decimals, 1)} K"
     if unit not in ("none", "short"):

@@ -16,6 +16,7 @@ from grafana_foundation_sdk.models import prometheus as pm
 
 DATASOURCE: Final = cm.DataSourceRef(type_val="prometheus", uid="${datasource}")
 GREEN, AMBER, RED, BLUE, VIOLET, GREY = "#3f9b6c", "#d99a2b", "#cc4b4b", "#4f7fbf", "#8d6bb8", "#8a8f98"
+BROWN: Final = "#a3704c"
 
 JOB: Final = 'job=~"$job"'
 FLEET: Final = JOB + ', target!="judge"'
@@ -34,6 +35,8 @@ LEAST: Final = -1e6
 PLAIN: Final = ((None, BLUE),)
 FAULTS: Final = ((None, GREEN), (1, RED))
 WARNINGS: Final = ((None, GREEN), (1, AMBER))
+NEAR: Final = ((None, GREEN), (0.7, AMBER), (1, RED))
+"""Of evidence as a share of its line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +81,23 @@ def or_zero(expr: str) -> str:
     return f"{expr} or 0 * max({selector('build_info', JOB)})"
 
 
+def share_of_line(matchers: str) -> str:
+    """By target and signal, the evidence as a share of the line at which it alarms: the one scale it is shown on."""
+    odds, line = (selector(f"evidence_{one}log10", matchers) for one in ("", "line_"))
+    return f"clamp_min(max by (target, signal) ({odds} / {line}), 0)"
+
+
 def mapped(names: Names) -> list[Any]:
     options = {
         str(value): dm.ValueMappingResult(text=word, color=color, index=place)
         for place, (value, (word, color)) in enumerate(names.items())
     }
+    return [dm.ValueMap(options=options)]
+
+
+def spelled(words: Mapping[str, str]) -> list[Any]:
+    """A label's values as other words, without a colour."""
+    options = {one: dm.ValueMappingResult(text=word, index=n) for n, (one, word) in enumerate(words.items())}
     return [dm.ValueMap(options=options)]
 
 
@@ -120,8 +135,10 @@ def number(
     link: Link | None = None,
     decimals: int | None = None,
     legend: str = "",
+    both: bool = False,
 ) -> stat.Panel:
-    """One number of now; with ``legend`` the word in it is shown in the number's place."""
+    """One number of now; with ``legend`` the word in it is shown in the number's place, or with ``both`` before it."""
+    named = cm.BigValueTextMode.VALUE_AND_NAME if both else cm.BigValueTextMode.NAME
     panel: stat.Panel = framed(stat.Panel(), title, description, unit, empty, width, 4)
     panel = (
         panel.with_target(asked(Query(expr, legend or title), "A", instant=True))
@@ -129,7 +146,7 @@ def number(
         .color_scheme(dashboard.FieldColor().mode(dm.FieldColorModeId.THRESHOLDS))
         .color_mode(cm.BigValueColorMode.BACKGROUND_SOLID)
         .graph_mode(cm.BigValueGraphMode.NONE)
-        .text_mode(cm.BigValueTextMode.NAME if legend else cm.BigValueTextMode.VALUE)
+        .text_mode(named if legend else cm.BigValueTextMode.VALUE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .mappings(mapped(names) if names else [])
         .data_links([link.built()] if link else [])
@@ -154,10 +171,12 @@ def lines(
     stacked: bool = False,
     joined: bool = False,
     at_least: float | None = None,
+    colors: Mapping[str, str] | None = None,
 ) -> timeseries.Panel:
     """Lines over time; ``marks`` are drawn dashed, and ``link`` leads from a series to its evidence.
 
     ``joined``: over gaps, where calls come in bursts. ``at_least``: what the value axis reaches when all is lower.
+    ``colors``: of series, by the name in the legend.
     """
     style = cm.GraphThresholdsStyleMode.DASHED if marks else cm.GraphThresholdsStyleMode.OFF
     panel: timeseries.Panel = framed(timeseries.Panel(), title, description, unit, empty, width, height)
@@ -185,16 +204,22 @@ def lines(
         panel = panel.with_target(asked(query, ref))
         if looks := _looks(query):
             panel = panel.override_by_query(ref, looks)
+    for name, color in (colors or {}).items():
+        panel = panel.override_by_name(name, [_fixed(color)])
     panel = panel if low is None else panel.min(low)
     panel = panel if high is None else panel.max(high)
     panel = panel if at_least is None else panel.axis_soft_max(at_least)
     return panel if decimals is None else panel.decimals(decimals)
 
 
+def _fixed(color: str) -> dm.DynamicConfigValue:
+    return dm.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})
+
+
 def _looks(query: Query) -> list[Any]:
     looks = []
     if query.color:
-        looks.append(dm.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": query.color}))
+        looks.append(_fixed(query.color))
     if query.style == "reference":
         looks.append(dm.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [8, 6]}))
     elif query.style == "bound":
@@ -272,6 +297,8 @@ class Column:
     unit: str = "none"
     decimals: int | None = None
     names: Names | None = None
+    words: Mapping[str, str] | None = None
+    """What a label's values are called."""
     steps: Steps = ()
     gauge: tuple[float, float] | None = None
     """Drawn as a bar between these."""

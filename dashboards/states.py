@@ -2,15 +2,18 @@
 
 from typing import Final
 
-from dashboards.panels import AMBER, BLUE, GREEN, GREY, RED, VIOLET, Names, selector
+from dashboards.panels import AMBER, BLUE, BROWN, GREEN, RED, VIOLET, Names, selector
 
-PAGE, TICKET, UNMEASURED, NOT_ARMED, TO_DO, QUIET = 5, 4, 3, 2, 1, 0
+PAGE, TICKET, UNMEASURED, NOT_ARMED, RETIRES, ROLLBACK, BUDGET, BLIND, QUIET = range(8, -1, -1)
 STATES: Final[Names] = {
     PAGE: ("page", RED),
     TICKET: ("ticket", AMBER),
     UNMEASURED: ("unmeasured", VIOLET),
-    NOT_ARMED: ("not armed", GREY),
-    TO_DO: ("to do", BLUE),
+    NOT_ARMED: ("not armed", BROWN),
+    RETIRES: ("model retires", BLUE),
+    ROLLBACK: ("no rollback", BLUE),
+    BUDGET: ("budget spent", BLUE),
+    BLIND: ("self-test failed", BLUE),
     QUIET: ("quiet", GREEN),
 }
 ALARMS: Final[Names] = {2: ("page", RED), 1: ("ticket", AMBER), 0: ("quiet", GREEN)}
@@ -77,21 +80,21 @@ def state(matchers: str) -> str:
         f"{UNMEASURED} * {_marked(unmeasured(matchers), 'unmeasured')}",
         f"{UNMEASURED} * {_marked(unread(matchers), 'unread')}",
         f"{NOT_ARMED} * {_marked(not_armed(matchers), 'not armed')}",
-        *(f"{TO_DO} * {_marked(expr, why)}" for why, expr in _to_do(matchers).items()),
+        *(f"{number} * {_marked(expr, STATES[number][0])}" for number, expr in _to_do(matchers).items()),
         f"{QUIET} * {selector('target_info', matchers)}",
     )
     return f"max by (target) ({' or '.join(parts)})"
 
 
-def _to_do(matchers: str) -> dict[str, str]:
-    """Why -> 1 where a ticket of another kind than drift is open, or will be."""
+def _to_do(matchers: str) -> dict[int, str]:
+    """State -> 1 where a ticket of another kind than drift is open, or will be."""
     faults = f'{matchers}, fault=~"base-answers|truncation"'
     retires = selector("model_retirement_timestamp_seconds", matchers)
     return {
-        "retires": f"{retires} - time() < bool {RETIRES_DAYS * 86400}",
-        "rollback": f"1 - {selector('rollback_ready', matchers)}",
-        "budget": f"{selector('budget_refused_questions', matchers)} > bool 0",
-        "self-test": f"{selector('selftest_detection_ratio', faults)} < bool {CAUGHT}",
+        RETIRES: f"{retires} - time() < bool {RETIRES_DAYS * 86400}",
+        ROLLBACK: f"1 - {selector('rollback_ready', matchers)}",
+        BUDGET: f"{selector('budget_refused_questions', matchers)} > bool 0",
+        BLIND: f"{selector('selftest_detection_ratio', faults)} < bool {CAUGHT}",
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from grafana_foundation_sdk.builders import common, dashboard, table
 from grafana_foundation_sdk.models import dashboard as dm
 
-from dashboards.panels import Column, Query, asked, framed, mapped, thresholds
+from dashboards.panels import Column, Query, asked, framed, mapped, spelled, thresholds
 
 REFS: Final = "ABCDEFGHIJ"
 
@@ -70,6 +70,8 @@ def _properties(column: Column) -> Sequence[dm.DynamicConfigValue]:
     if column.names:
         made.append(("mappings", mapped(column.names)))
         made.append(("custom.cellOptions", {"type": "color-background", "mode": "basic"}))
+    if column.words:
+        made.append(("mappings", spelled(column.words)))
     if column.steps:
         made.append(("thresholds", thresholds(column.steps).build()))
         if not column.gauge:

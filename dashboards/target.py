@@ -5,10 +5,13 @@ from typing import Any, Final
 from dashboards import UIDS, served
 from dashboards.panels import (
     AMBER,
+    BLUE,
     GREEN,
     GREY,
+    NEAR,
     ONE,
     RED,
+    VIOLET,
     Column,
     Query,
     board,
@@ -16,11 +19,13 @@ from dashboards.panels import (
     lines,
     number,
     selector,
+    share_of_line,
     timeline,
 )
 from dashboards.served import HERE, NOT_CONTROL
 from dashboards.states import ALARMS, CAUGHT, MATCHES, READY, STATES, UNMEASURED_SHARE, judged, state
 from dashboards.tables import listing
+from monitor.words import TITLES
 
 QUESTION: Final = "What changed about this target, when, and with what evidence?"
 
@@ -66,7 +71,7 @@ def _glance() -> list[Any]:
             "Largest share of a last run's questions without a usable answer. An outage is never a reading. "
             "Runbook: CliffwatchUnmeasured.",
             f"max({selector('run_unmeasured_ratio', ONE)})", "percentunit",
-            [(None, GREEN), (0.05, AMBER), (UNMEASURED_SHARE, RED)], empty="never asked", decimals=0, link=HERE,
+            [(None, GREEN), (0.05, AMBER), (UNMEASURED_SHARE, VIOLET)], empty="never asked", decimals=0, link=HERE,
         ),
         number(
             "Baseline", "Is there an approved baseline in every suite? Without one nothing is compared. "
@@ -75,10 +80,10 @@ def _glance() -> list[Any]:
             names={1: ("armed", GREEN), 0: ("not armed", AMBER)}, link=HERE,
         ),
         number(
-            "Served", "What the endpoint says it serves, against what is declared; the worst of all checks. "
-            "Runbook: CliffwatchIdentityMismatch.",
-            f"min({selector('identity_match', ONE)})", "none", [(None, GREY)], empty="not checked", names=MATCHES,
-            link=HERE,
+            "Served", "What the endpoint says it serves, against what is declared; the worst of all checks, with its "
+            "name. What was declared and what was found is a click away. Runbook: CliffwatchIdentityMismatch.",
+            f"bottomk(1, min by (check) ({selector('identity_match', ONE)}))", "none", [(None, GREY)],
+            empty="not checked", names=MATCHES, link=HERE, legend="{{check}}", both=True,
         ),
         number(
             "Rollback", "Does the version to go back to still answer, and pass? Runbook: CliffwatchRollbackNotReady.",
@@ -102,19 +107,16 @@ def _approved() -> str:
 
 def _signals() -> Any:
     since = f"max by (signal) (time() - {selector('alarm_raised_timestamp_seconds', ONE)})"
-    odds, line = (f"max by (signal) ({selector(one, ONE)})" for one in ("evidence_log10", "evidence_line_log10"))
     return listing(
         "Signals",
-        "Each kind of change that has a verdict, what is raised on top. Evidence is a power of ten (3 is 1,000 to 1), "
-        "in the suite that is nearest to its line, and alarms there. The signal leads to the answers that show it.",
+        "Each kind of change that has a verdict, what is raised on top. The bar is the evidence as a share of the line "
+        "where it alarms, in the suite that is nearest to it. The signal leads to the answers that show it.",
         [
             Column("State", judged(ONE), names=ALARMS, width=85),
             Column("Signal", label="signal", links=[ROW], width=130),
-            Column("For", since, unit="s", decimals=1, width=90),
-            Column("Of its line", f"clamp_min({odds} / {line}, 0)", unit="percentunit", decimals=0, gauge=(0, 1),
-                   steps=[(None, GREEN), (0.7, AMBER), (1, RED)]),
-            Column("Evidence", odds, decimals=1, width=85),
-            Column("Line", line, decimals=1, width=70),
+            Column("Name", f'label_join({_near()}, "what", "", "signal")', label="what", words=TITLES, width=190),
+            Column("For", since, unit="s", decimals=1, width=80),
+            Column("Of its line", _near(), unit="percentunit", decimals=0, gauge=(0, 1), steps=NEAR),
         ],
         empty=UNREAD,
         key="signal",
@@ -122,6 +124,10 @@ def _signals() -> Any:
         width=12,
         height=11,
     )  # fmt: skip
+
+
+def _near() -> str:
+    return f"max by (signal) ({share_of_line(ONE)})"
 
 
 def _alarms() -> Any:
@@ -140,24 +146,19 @@ def _alarms() -> Any:
 def _evidences() -> list[Any]:
     return [
         lines(
-            f"Evidence against its line: {kind}",
-            "How strongly all looks since the baseline speak for a change, less the line at which the signal alarms by "
-            "itself, in powers of ten: 0 alarms, -3 is a thousand times too little. It may be looked at at any time. "
-            + runbooks,
-            [
-                Query(
-                    f"max by (signal) ({selector('evidence_log10', f'{ONE}, {signals}')} "
-                    f"- {selector('evidence_line_log10', f'{ONE}, {signals}')})",
-                    "{{signal}}",
-                )
-            ],
-            "none",
+            f"Evidence, of its line: {kind}",
+            "How strongly all looks since the baseline speak for a change, as a share of the line (dashed) where the "
+            "signal alarms by itself. It may be looked at at any time. " + runbooks,
+            [Query(f"max by (signal) ({share_of_line(f'{ONE}, {signals}')})", "{{signal}}")],
+            "percentunit",
             empty=UNREAD,
-            width=8,
+            width=7,
             height=9,
-            marks=[(0, color)],
+            low=0,
+            marks=[(1, color)],
             link=SERIES,
-            decimals=1,
+            decimals=0,
+            colors=LOOKS,
         )
         for kind, signals, color, runbooks in (
             ("signals that page", PAGE_SIGNALS, RED,
@@ -169,25 +170,48 @@ def _evidences() -> list[Any]:
     ]  # fmt: skip
 
 
+LOOKS: Final = {
+    "adapter_loss": RED, "base_match": "#ff780a", "negative_flips": "#f2cc0c", "judge_score": "#b877d9",
+    "canaries": "#8ab8ff", "length": "#f2cc0c", "contract": "#ff780a", "distribution": "#8ab8ff",
+    "logprobs": "#b877d9", "border": "#5794f2",
+}  # fmt: skip
+"""Signal -> the colour of its line: green would read as well."""
+
+CHANGED: Final = {
+    "adapter_loss": "effect of the fine-tune", "base_match": "answers equal to the base's",
+    "canaries": "canary answers that fail", "judge_score": "judge's score", "negative_flips": "answers now wrong",
+    "distribution": "wording that is another", "border": "decisions, over chance", "length": "spread of length",
+    "contract": "answers that fail a check",
+}  # fmt: skip
+"""Signal -> of what its effect is a share; the effect of ``logprobs`` is none."""
+
+
 def _effects() -> Any:
-    effect, low, high = (
-        f"max by (suite, signal) ({selector(one, ONE)})" for one in ("effect", "effect_low", "effect_high")
-    )
+    ratio = ', signal=~"adapter_loss|length"'
+    share = ', signal!~"adapter_loss|length|logprobs"'
+
+    def moved(metric: str) -> str:
+        change = f"{selector(metric, ONE + ratio)} - 1 or {selector(metric, ONE + share)}"
+        return f'label_join(max by (suite, signal) ({change}), "what", "", "signal")'
+
+    near = f"0 * {moved('effect')} + on (signal) group_left max by (signal) ({share_of_line(ONE)})"
     return listing(
         "How large is it?",
-        "Effect size of each signal's last finding with its 95 % interval, in the signal's own unit (the evidence page "
-        "names it).",
+        "How far each signal's last finding is from the approved baseline, with its 95 % interval, what is nearest to "
+        "its line on top: in percent of the baseline for the fine-tune's effect and the spread of length, in points "
+        "of percent for the others. Log-probabilities have another unit: see their page.",
         [
-            Column("Suite", label="suite"),
-            Column("Signal", label="signal", links=[ROW]),
-            Column("Effect", effect, decimals=2, width=80),
-            Column("from", low, decimals=2, width=70),
-            Column("to", high, decimals=2, width=70),
+            Column("Suite", label="suite", width=75),
+            Column("Change", moved("effect"), unit="percentunit", decimals=0, width=75),
+            Column("in", label="what", words=CHANGED),
+            Column("from", moved("effect_low"), unit="percentunit", decimals=0, width=65),
+            Column("to", moved("effect_high"), unit="percentunit", decimals=0, width=65),
+            Column("Signal", label="signal", links=[ROW], width=115),
+            Column("Of its line", near, unit="percentunit", decimals=0, width=85),
         ],
         empty=UNREAD,
-        first="Signal",
-        descending=False,
-        width=8,
+        first="Of its line",
+        width=10,
         height=9,
     )
 
@@ -201,9 +225,9 @@ def _fine_tune() -> list[Any]:
             "The present effect over the approved effect, with its 95 % interval: 1 (dashed) is the baseline, 0 "
             "(dashed) answers like the base. Runbook: CliffwatchFineTuneLost.",
             [
-                Query(selector("adapter_effect_ratio", ONE), "{{suite}}"),
-                Query(selector("effect_low", loss), "{{suite}} from", "bound"),
-                Query(selector("effect_high", loss), "{{suite}} to", "bound"),
+                Query(selector("adapter_effect_ratio", ONE), "{{suite}}", color=BLUE),
+                Query(selector("effect_low", loss), "{{suite}}, 95 % interval: low end", "bound", GREY),
+                Query(selector("effect_high", loss), "{{suite}}, high end", "bound", GREY),
             ],
             "percentunit",
             empty="no base to compare with, or no baseline",
@@ -215,7 +239,7 @@ def _fine_tune() -> list[Any]:
             "Answers nearer to the base",
             "Share of answers that look more like the base's than like the approved baseline's. "
             "Runbook: CliffwatchFineTuneLost.",
-            [Query(selector("base_match_ratio", ONE), "{{suite}}")],
+            [Query(selector("base_match_ratio", ONE), "{{suite}}", color=BLUE)],
             "percentunit",
             empty="no base to compare with, or no baseline",
             width=8,

@@ -1,9 +1,10 @@
 """Three weeks in the life of a small fleet, written day by day through the store's own methods.
 
 Every number that a dashboard shows moves in it, and each target has a story: ``support-bot`` lost its fine-tune two
-days ago, ``summariser`` grew wordy for three days and recovered, ``extractor`` cannot be measured, ``translator`` waits
-for the approval of its baseline, ``classifier`` has a model that retires and a snapshot that is not ready, ``tagger``
-has a budget that was spent, and the judge has grown stricter than the people who labelled its anchors.
+days ago (whatever it once did better is worse since, and its judge's score falls as a ticket, as the judge drifted),
+``summariser`` grew wordy for three days and recovered, ``extractor`` cannot be measured, ``translator`` waits for the
+approval of its baseline, ``classifier`` has a model that retires and a snapshot that is not ready, ``tagger`` has a
+budget that was spent, and the judge has grown stricter than the people who labelled its anchors.
 """
 
 from collections.abc import Callable, Iterator
@@ -56,6 +57,8 @@ WORDY: Final = range(11, 14)
 DOWN_SINCE: Final = DAYS - 3
 STRICT_SINCE: Final = DAYS - 6
 """The day on which the judge begins to fail what people pass."""
+STRICTER: Final = 0.08
+"""What that takes from every score: too little for a target's score to alarm."""
 BASE: Final = "meta-llama/Llama-3.1-8B-Instruct"
 JUDGE: Final = "judge-2026-06"
 
@@ -233,7 +236,7 @@ class Weeks:
                 good = place < 7 or ((place < 9 or day % 3 > 0) and day < STRICT_SINCE)
             yield Score(question.arm, question.probe, 0, kind, float(good))
             if name != "judge" and question.arm is not Arm.SNAPSHOT:
-                judged = (0.9 if good else 0.35) - (0.12 if day >= STRICT_SINCE else 0.0)
+                judged = (0.9 if good else 0.35) - (STRICTER if day >= STRICT_SINCE else 0.0)
                 yield Score(question.arm, question.probe, 0, "judge", judged + self._random.uniform(-0.05, 0.05))
 
     def _findings(self, run: Run, day: int) -> tuple[Finding, ...]:
@@ -244,7 +247,7 @@ class Weeks:
         severity, unit = SIGNALS[signal]
         name = run.target
         severity = Severity.TICKET if name == "judge" else severity
-        gone = lost(name, day) and signal in ("adapter_loss", "base_match", "negative_flips", "length")
+        gone = lost(name, day) and signal != "canaries"  # its base knows those too
         gone = gone or (name == "judge" and signal == "negative_flips" and day >= STRICT_SINCE)
         wordy = name == "summariser" and day in WORDY and signal == "length"
         before = self._evidence.get((name, signal), 0.0)
@@ -256,6 +259,8 @@ class Weeks:
         after = max(after, -2.0) if gone or wordy else max(min(after, 2.6), -2.0)
         self._evidence[name, signal] = after
         effect, half, measures = reading(signal, gone, wordy, self._random)
+        if signal == "judge_score" and day >= STRICT_SINCE:
+            effect, half = effect - STRICTER, 0.09
         return Finding(
             run.id, name, run.suite, signal, severity, gone or wordy, effect, effect - half, effect + half, unit,
             after, step, LINE, day - BASELINE_DAYS, len(PROBES), len(PROBES) * BASELINE_DAYS, run.slot, run.slot,
@@ -267,9 +272,11 @@ class Weeks:
             open_now = self.store.open_alarms(one.target, one.suite)
             up = next((alarm for alarm in open_now if alarm.signal == one.signal), None)
             if one.alarming and up is None:
-                note = "A fresh sample, asked at once, agrees." if one.severity is Severity.PAGE else ""
+                # The judge has drifted by then: a score that falls wakes nobody.
+                severity = Severity.TICKET if one.signal == "judge_score" else one.severity
+                note = "A fresh sample, asked at once, agrees." if severity is Severity.PAGE else ""
                 yield Alarm(
-                    one.target, one.suite, one.signal, one.severity, AlarmState.CONFIRMED, at, one.run_id, at,
+                    one.target, one.suite, one.signal, severity, AlarmState.CONFIRMED, at, one.run_id, at,
                     one.run_id, note,
                 )  # fmt: skip
             elif up is not None and not one.alarming:
@@ -280,7 +287,7 @@ class Weeks:
             return IdentityCheck(name, Arm.SUBJECT, kind, matches, f"{name}-lora-v3", "?", at, at)
 
         checks = [check(name, "listed", True) for name in self.targets if name != "extractor"]
-        checks += [check("support-bot", "parent", not lost("support-bot", day)), check("classifier", "parent", True)]
+        checks += [check("support-bot", "root", not lost("support-bot", day)), check("classifier", "parent", True)]
         self.store.save_identity_checks(checks)
         retires = self.end + timedelta(days=20)
         self.store.save_retirements(
@@ -338,16 +345,16 @@ def reading(signal: str, gone: bool, wordy: bool, random: Random) -> tuple[float
     """Effect, half of its interval, and the measures of one signal."""
     if signal == "adapter_loss":
         ratio = 0.04 if gone else 0.98 + random.uniform(-0.03, 0.03)
-        return ratio, 0.06, {"adapter_effect_ratio": ratio, "base_match_ratio": 0.975 if gone else 0.025}
+        return ratio, 0.04, {"adapter_effect_ratio": ratio, "base_match_ratio": 0.975 if gone else 0.025}
     if signal == "judge_score":
-        return random.uniform(-0.02, 0.02), 0.05, {"judge_score_baseline": 0.9}
+        return (-0.38 if gone else random.uniform(-0.02, 0.02)), 0.05, {"judge_score_baseline": 0.9}
     if signal == "negative_flips":
         share = 0.7 if gone else random.choice((0.0, 0.0, 0.1))
         return share, 0.15, {"negative_flip_ratio": share, "positive_flip_ratio": 0.0 if gone else 0.05}
     if signal == "length":
         spread = 2.4 if gone or wordy else 1 + random.uniform(-0.15, 0.15)
         return spread, 0.4, {"answer_length_variance_ratio": spread}
-    return (0.9 if gone else random.uniform(-0.02, 0.02)), 0.05, {}
+    return ({"base_match": 0.95, "contract": 0.7}.get(signal, 0.6) if gone else random.uniform(-0.02, 0.02)), 0.05, {}
 
 
 def words(name: str, signal: str, alarming: bool) -> str:

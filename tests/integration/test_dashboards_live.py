@@ -37,8 +37,8 @@ scrape_configs: [{{job_name: cliffwatch, static_configs: [{{targets: ["{address}
 WAIT_SECONDS: Final = 40
 FIXED: Final[dict[tuple[str, str], str]] = {
     ("fleet", "Targets"): "6",
-    ("fleet", "Pages"): "3",
-    ("fleet", "Tickets"): "1",
+    ("fleet", "Targets paging"): "1",
+    ("fleet", "Targets with a ticket"): "1",
     ("fleet", "Unmeasured"): "1",
     ("fleet", "Not armed"): "1",
     ("fleet", "Retire in 30 days"): "1",
@@ -184,7 +184,9 @@ async def test_the_fleet_says_who_needs_somebody_the_most_urgent_first(live: Liv
     found = await asyncio.to_thread(rows, live, "fleet", "Targets, the most urgent first")
     needs = [(row["Target"], row["Needs"]) for row in found]
     assert needs[:3] == [("support-bot", "page"), ("extractor", "unmeasured"), ("translator", "not armed")]
-    assert sorted(needs[3:5]) == [("classifier", "to do"), ("tagger", "to do")]
+    assert needs[3:5] == [("classifier", "model retires"), ("tagger", "budget spent")]
+    assert found[0]["Worst signal"] in ("adapter_loss", "base_match", "negative_flips"), "a page before a ticket"
+    assert float(found[0]["Of its line"].removesuffix("%")) >= 100
     assert needs[5:] == [("summariser", "quiet")]
     raised = await asyncio.to_thread(rows, live, "fleet", "Raised now")
     assert {(row["Target"], row["Signal"], row["Severity"]) for row in raised} == {
@@ -192,8 +194,11 @@ async def test_the_fleet_says_who_needs_somebody_the_most_urgent_first(live: Liv
         ("support-bot", "base_match", "page"),
         ("support-bot", "negative_flips", "page"),
         ("support-bot", "length", "ticket"),
+        ("support-bot", "contract", "ticket"),
+        ("support-bot", "distribution", "ticket"),
+        ("support-bot", "judge_score", "ticket"),
     }
-    assert [row["Severity"] for row in raised] == ["page"] * 3 + ["ticket"]
+    assert [row["Severity"] for row in raised] == ["page"] * 3 + ["ticket"] * 4
     assert all(row["For"] in ("1.4 days", "1.5 days") for row in raised)
 
 

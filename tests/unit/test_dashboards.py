@@ -19,7 +19,7 @@ from tests import programs
 ROOT: Final = Path(__file__).parents[2]
 BOARD: Final[dict[str, dict[str, Any]]] = {name: json.loads(path(name).read_text(encoding="utf-8")) for name in BOARDS}
 RUNBOOKS: Final = {file.stem for file in (ROOT / "alerts" / "runbooks").glob("*.md")}
-UNITS: Final = {"none", "short", "percentunit", "s", "currencyUSD"}
+UNITS: Final = {"none", "short", "percentunit", "s", "currencyUSD", "dateTimeAsIso"}
 UNBOUNDED: Final = {"version", "url", "model", "base_model", "baseline", "judge", "instance"}
 """Labels whose values come and go: never the legend of a line over time, but for the judge's and the daemon's own."""
 GRAFANAS: Final = {"__rate_interval": "5m", "__range": "14d", "__interval": "1m"}
