@@ -111,10 +111,16 @@ async def test_without_an_approved_baseline_there_is_nothing_to_calibrate_from(t
     write(tmp_path, VARIED)
     code, out, error = cliffwatch(tmp_path, "calibrate", "bot")
     assert (code, out) == (3, "")
+    assert "no such file" in error
+    assert not (tmp_path / "cliffwatch.db").exists(), "what only reads creates nothing"
+    open_store(f"sqlite:///{tmp_path / 'cliffwatch.db'}").close()
+    code, out, error = cliffwatch(tmp_path, "calibrate", "bot")
+    assert (code, out) == (3, "")
     assert "bot/facts: no approved baseline; cliffwatch baseline capture bot --days 14, then approve" in error
     (tmp_path / "cliffwatch.db").unlink()
     assert cliffwatch(tmp_path, "check")[0] == 0
     assert not (tmp_path / "cliffwatch.db").exists(), "check creates nothing"
+    open_store(f"sqlite:///{tmp_path / 'cliffwatch.db'}").close()
     assert cliffwatch(tmp_path, "calibrate", "bt")[0] == 2
 
 
