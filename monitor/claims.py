@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from monitor.records import (
+    JUDGE_TARGET,
     PRODUCTION_SUITE,
     Alarm,
     AlarmState,
@@ -19,10 +20,7 @@ from monitor.records import (
     Point,
     Severity,
 )
-from monitor.words import NO_EVIDENCE_LOG10, alarm_state, cleared, power, state_of
-
-JUDGE_TARGET: Final = "judge"
-"""The implied target whose runs hold the judge against people's verdicts."""
+from monitor.words import AGREEING, NO_EVIDENCE_LOG10, cleared, power, state_of
 
 RUNBOOKS: Final[Mapping[str, str]] = {
     "adapter_loss": "CliffwatchFineTuneLost",
@@ -45,17 +43,28 @@ FINE_TUNE: Final = frozenset({"adapter_loss", "base_match", "canaries"})
 ANSWERS: Final = frozenset(RUNBOOKS) - {"judge_score", "contract"}
 """Signals that read the answers themselves, without a judge."""
 
+_SAME: Final = "The questions are those of the baseline, so it is not the inputs"
+_NAMES: Final = frozenset({"model id", "fingerprint"})
+_RENAMED: Final = "Replies name another model or build than in the baseline"
 _SENTENCE_END: Final = re.compile(r"(?<!e\.g)\. (?=[A-Z])")
+_SO_FAR: Final = re.compile(r"(the looks so far \w+ that .*?); this look alone does not", re.IGNORECASE | re.DOTALL)
+_SHARE: Final = re.compile(r"about (\d+%) of the answers come from the base")
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """One finding in words. A part that has nothing to say is empty."""
 
-    sentence: str
-    """What changed, since when and how bad: the whole claim."""
+    headline: str
+    """What changed, of which target: the news."""
+    bad: str
+    """How bad, in numbers."""
     since: str
+    """When it began, without a full stop: whoever shows it may add how long ago that is."""
+    began: datetime | None
+    """When it was first seen."""
     sure: str
+    """Whether it is real."""
     suspect: str
     """``the model``, ``the judge``, ``the inputs``, ``your own configuration``, ``what is served`` or nothing."""
     why: str
@@ -85,25 +94,22 @@ class Beside:
 
 def claim(finding: Finding, beside: Beside) -> Claim:
     """The finding in words; what it says of others is as good as ``beside``."""
-    state = state_of(finding)
-    if state == "quiet":
-        return Claim(finding.summary, "", _sure(finding, None), "", "", "", None)
     what, numbers, advice = parts(finding.summary)
+    headline, bad = _headline(what, finding.target), f"{numbers[:1].upper()}{numbers[1:]}." if numbers else ""
+    if state_of(finding) == "quiet":
+        return Claim(headline, bad, "", None, _sure(finding, None), "", "", "", None)
     first, before = beginning(finding, beside.history)
-    close = before is not None and first - before < timedelta(minutes=10)
-    not_yet = "" if before is None else f" (not yet on {_at(before, seconds=close)})"
-    sentence = f"{what} since {_at(first, seconds=close)}{not_yet}{f': {numbers}' if numbers else ''}."
-    if state == "look":
-        sentence = f"Worth a look, and no alarm: {sentence}"
     suspect, why = _suspect(finding, beside)
     runbook = "CliffwatchJudgeDrift" if finding.target == JUDGE_TARGET else RUNBOOKS.get(finding.signal)
     return Claim(
-        sentence,
+        headline,
+        bad,
         _since(first, before),
+        first,
         _sure(finding, beside.alarm),
         suspect,
         why,
-        _to_do(finding, beside.alarm, advice),
+        _to_do(finding, beside.alarm, advice, before or first),
         runbook,
     )
 
@@ -118,18 +124,27 @@ def parts(summary: str) -> tuple[str, str, str]:
     if head.endswith("but worth a look"):
         summary = rest[:1].upper() + rest[1:] if rest.startswith(("answers ", "the ", "at ", "for ")) else rest
     first, *others = _SENTENCE_END.split(summary.strip().removesuffix("."))
+    advice = ". ".join(others) + "." if others else ""
+    if so_far := _SO_FAR.match(first):
+        return so_far[1], f"this look alone does not show it{first[so_far.end() :]}", advice
     what, _, numbers = first.partition(": ")
-    return what, numbers, ". ".join(others) + "." if others else ""
+    return what, numbers, advice
+
+
+def _headline(what: str, target: str) -> str:
+    """With the target's name in it, for it is read where nothing else says whose news it is."""
+    if re.search(rf"(?<![\w-]){re.escape(target)}(?![\w-])", what):
+        return what
+    return f"{target}: {what[:1].lower()}{what[1:]}"
 
 
 def _since(first: datetime, before: datetime | None) -> str:
     if before is None:
-        return f"First seen {_at(first)}."
-    close = first - before < timedelta(minutes=10)
-    return (
-        f"First seen {_at(first, seconds=close)}; the look before, {_at(before, seconds=close)}, showed nothing. "
-        f"Look at what changed in between."
-    )
+        return f"First seen {_at(first)}"
+    if first.date() != before.date():
+        return f"Began between {before:%Y-%m-%d %H:%M} and {_at(first)}"
+    clock = "%H:%M:%S" if first - before < timedelta(minutes=10) else "%H:%M"
+    return f"Began {first:%Y-%m-%d} between {before:{clock}} and {first:{clock}} UTC"
 
 
 def beginning(finding: Finding, history: Sequence[Point]) -> tuple[datetime, datetime | None]:
@@ -143,24 +158,41 @@ def beginning(finding: Finding, history: Sequence[Point]) -> tuple[datetime, dat
     return history[first].at, history[first - 1].at if first else None
 
 
-def _at(moment: datetime, *, seconds: bool = False) -> str:
-    """``seconds``: where looks are so close that minutes do not tell them apart."""
-    return f"{moment:%Y-%m-%d %H:%M:%S} UTC" if seconds else f"{moment:%Y-%m-%d %H:%M} UTC"
+def _at(moment: datetime, beside: datetime | None = None) -> str:
+    """``beside``: the time of which the reader knows; of the same day, the date is not said again."""
+    same = beside is not None and moment.date() == beside.date()
+    return f"{moment:%H:%M} UTC" if same else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def _sure(finding: Finding, alarm: Alarm | None) -> str:
     if finding.evidence_log10 < NO_EVIDENCE_LOG10:
         return f"No evidence of a change (it alarms at {power(finding.line_log10)})."
     told = f"Evidence {power(finding.evidence_log10)} against chance; it alarms at {power(finding.line_log10)}."
-    return f"{told} {alarm_state(alarm)}" if alarm is not None and alarm.cleared_at is None else told
+    if not finding.alarming:
+        return f"Worth a look, and no alarm. {told}"
+    if alarm is None or alarm.cleared_at is not None:
+        return told
+    if alarm.state is AlarmState.RAISED:
+        return f"Not confirmed yet: a fresh sample is being asked since {_at(alarm.raised_at, finding.window_end)}."
+    if alarm.note in AGREEING and alarm.confirmed_at is not None:
+        return f"Confirmed by {AGREEING[alarm.note]} at {_at(alarm.confirmed_at, finding.window_end)}."
+    return f"{told} {alarm.note}".rstrip()
 
 
-def _to_do(finding: Finding, alarm: Alarm | None, advice: str) -> str:
+def _to_do(finding: Finding, alarm: Alarm | None, advice: str, healthy: datetime) -> str:
+    """``healthy``: up to when the target was well, as far as one knows."""
     if alarm is not None and alarm.cleared_at is not None:
         return f"Nothing: {cleared(alarm)}."
     if not finding.alarming:
         return "Nothing yet: further looks add to the evidence or take from it. Read the answers if you have a minute."
     told = advice or "Read the answers below: is it real?"
+    if finding.signal in FINE_TUNE and not finding.recovered:
+        told = (
+            "Check which adapter the endpoint serves and whether it is applied; if it is lost, bring back the server, "
+            f"image, route or adapter that served before {_at(healthy, finding.window_end)}."
+        )
+        if not _traffic(finding).startswith("on all"):
+            told += " Look at every replica: only part of the traffic may be hit."
     if alarm is not None and alarm.state is AlarmState.RAISED and alarm.severity is Severity.PAGE:
         return f"Nobody is paged yet: a fresh sample is being asked. Meanwhile: {told}"
     return told
@@ -184,21 +216,42 @@ def _likely(finding: Finding, beside: Beside) -> tuple[str, str]:
         return "what is served", f"Identity check {one.check} fails: {one.expected} is expected, {one.found} was found."
     if finding.signal == "judge_score":
         return _judge_or_model(beside)
+    if finding.signal in FINE_TUNE:
+        return "what is served", _served(finding, beside)
     if "prompt tokens" in beside.contract:
         return "your own configuration", (
             "The same prompts count another number of tokens: a chat template, system prompt or tokenizer changed."
         )
-    if {"model id", "fingerprint"} & set(beside.contract):
-        return "the model", "Replies name another model or build than in the baseline: it was replaced or updated."
-    if finding.suite == PRODUCTION_SUITE and finding.signal not in FINE_TUNE:
+    if _NAMES & set(beside.contract):
+        return "the model", f"{_RENAMED}: it was replaced or updated."
+    if finding.suite == PRODUCTION_SUITE:
         return "the inputs or the model", (
             "These are production inputs, which change by themselves. If the suites of fixed probes are quiet, it is "
             "the inputs."
         )
-    same = "The questions are those of the baseline, so it is not the inputs"
-    if finding.signal in FINE_TUNE:
-        return "the model", f"{same}; the fine-tune is missing or not applied on at least part of the traffic."
-    return "the model", f"{same}: another version, prompt, sampling setting or precision is being served."
+    return "the model", f"{_SAME}: another version, prompt, sampling setting or precision is being served."
+
+
+def _served(finding: Finding, beside: Beside) -> str:
+    """What a lost fine-tune comes from, on how much of the traffic, and what else speaks for it."""
+    told = f"The adapter is not loaded or not applied, or a route leads to the base: {_traffic(finding)}."
+    if finding.suite != PRODUCTION_SUITE:
+        told += f" {_SAME}."
+    return f"{told} {_RENAMED}." if _NAMES & set(beside.contract) else told
+
+
+def _traffic(finding: Finding) -> str:
+    """How much of the traffic is hit, in the summary's own figure where it has one."""
+    if share := _SHARE.search(finding.summary):
+        return f"on about {share[1]} of the sampled traffic"
+    hit = {"adapter_loss": 1.0 if finding.effect < 0.5 else 0.0}.get(finding.signal, finding.effect)
+    if hit >= 0.995:
+        return "on all sampled traffic"
+    if finding.signal == "canaries" and hit >= 0.05:
+        return f"on about {hit:.0%} of the sampled traffic"
+    if finding.signal == "base_match" and hit >= 0.05:  # the base itself does not always say the same
+        return f"on at least {hit:.0%} of the sampled traffic"
+    return "on part of the sampled traffic"
 
 
 def _judge_or_model(beside: Beside) -> tuple[str, str]:

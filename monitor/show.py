@@ -18,7 +18,7 @@ from rich.text import Text
 from monitor.claims import Claim
 from monitor.hostile import visible
 from monitor.records import Alarm, Answer, Baseline, Finding, SelfTest, Severity
-from monitor.words import alarm_state, cleared, evidence, state_of
+from monitor.words import alarm_state, amount, cleared, evidence, state_of, unit
 
 if TYPE_CHECKING:
     from monitor.commands import Asked, Probed
@@ -160,11 +160,11 @@ def finding_view(finding: Finding, claim: Claim | None = None) -> RenderableType
     told, held_against = evidence(finding)
     for_change = "no evidence of a change" if told == "none" else f"evidence for a change {told}"
     numbers = (
-        f"effect {finding.effect:.3g} [{finding.effect_low:.3g}, {finding.effect_high:.3g}] {finding.unit}   "
+        f"{_effect(finding)}   "
         f"{finding.answers_now} answers now, {finding.answers_baseline} in the baseline\n"
         f"{for_change} ({held_against})"
     )
-    said = visible(claim.sentence if claim else finding.summary)
+    said = visible(claim.headline if claim else finding.summary)
     head = Text.assemble((said, "bold"), "\n", *_claimed(claim), (numbers, "dim"))
     title = f"{state}  {finding.target}/{finding.suite}  {finding.signal} ({finding.severity})"
     parts: list[RenderableType] = [head]
@@ -177,17 +177,26 @@ def finding_view(finding: Finding, claim: Claim | None = None) -> RenderableType
     )
 
 
+def _effect(finding: Finding) -> str:
+    effect, low, high = (
+        amount(finding.signal, one) for one in (finding.effect, finding.effect_low, finding.effect_high)
+    )
+    return f"{effect} {unit(finding)} (95% interval {low} to {high})"
+
+
 def _claimed(claim: Claim | None) -> Iterator[str | tuple[str, str]]:
-    """What to do, who is suspected and since when: a line each, in the words of the page."""
+    """How bad, since when, how sure, what to do and who is suspected: a line each, in the words of the page."""
     if claim is None:
         return
     runbook = f" Runbook: {claim.runbook}." if claim.runbook else ""
     suspect = f"{claim.suspect}. {claim.why}" if claim.suspect else ""
+    since = f"{claim.since}." if claim.since else ""
+    for words in (claim.bad, since, claim.sure):
+        if words:
+            yield f"{visible(words)}\n"
     for title, words in (
         ("What to do now", f"{claim.now}{runbook}" if claim.now else ""),
         ("Likely at fault", suspect),
-        ("Since when", claim.since),
-        ("How sure", claim.sure),
     ):
         if words:
             yield (f"{title}: ", "bold")

@@ -156,11 +156,11 @@ def _findings(run: Run, baseline_id: int, *, looks: int, lost: bool) -> tuple[Fi
         _finding(
             run, "adapter_loss", Severity.PAGE, lost, (ratio, ratio - 0.06, ratio + 0.06),
             "share of the approved fine-tune's effect",
-            f"{run.target} answers like its base model: 4% of the fine-tune's approved effect is left (95 % interval "
-            "-2% to 10%), 39 of 40 answers are nearer to the base than to the approved baseline. Check which "
+            f"{run.target} answers like its base model: 4% of the fine-tune's effect is left (95% interval "
+            "0% to 10%), 39 of 40 answers are nearer to the base than to the baseline. Check which "
             "adapter the endpoint serves and whether it is applied."
             if lost
-            else "The fine-tune holds: 98% of the fine-tune's approved effect is left (95 % interval 92% to 104%), "
+            else "The fine-tune holds: 98% of the fine-tune's effect is left (95% interval 92% to 104%), "
             "1 of 40 answers are nearer to the base.",
             {"adapter_effect_ratio": ratio, "base_match_ratio": 0.975 if lost else 0.025},
         ),

@@ -149,7 +149,11 @@ def measure(comparison: Comparison) -> Reading | None:
         answers_baseline=sum(len(one.answers) - one.count_now for one in probes),
         tell=told.summary,
         measures={"adapter_effect_ratio": effect[0], "base_match_ratio": told.match},
-        exhibits=exhibits(comparison, {one.answers[0].probe: _telling(one) for one in probes}),
+        exhibits=exhibits(
+            comparison,
+            {one.answers[0].probe: _telling(one) for one in probes},
+            {one.answers[0].probe: float(one.now.min()) for one in probes},
+        ),
     )
 
 
@@ -293,7 +297,7 @@ def _mean(probes: Sequence[_Probe], values: list[float]) -> float:
 
 
 def _effect(probes: Sequence[_Probe], gap: float, inflation: float) -> tuple[float, float, float]:
-    """Ratio of means with its 95 % interval: linearised over probes, widened for the days.
+    """Ratio of means with its 95% interval: linearised over probes, widened for the days.
 
     The standard error is at least half a probe's worth, because equal answers to N probes do not make N certain ones.
     """
@@ -334,42 +338,39 @@ class _Told:
 
     def summary(self, verdict: Verdict) -> str:
         effect = self.effect
-        left = (
-            f"{max(0.0, effect[0]):.0%} of the fine-tune's approved effect is left "
-            f"(95 % interval {effect[1]:z.0%} to {effect[2]:z.0%})"
-        )
-        alike = (
-            f"{round(self.match * self.total)} of {self.total} answers are nearer to the base than to the approved "
-            f"baseline"
-        )
+        left = f"{_percent(effect[0])} of the fine-tune's effect is left"
+        told = f"{left} (95% interval {_percent(effect[1])} to {_percent(effect[2])})"
+        alike = f"{round(self.match * self.total)} of {self.total} answers are nearer to the base than to the baseline"
         if verdict.alarming:
-            return self._alarm(verdict, f"{left}, {alike}")
+            return self._alarm(verdict, left, told, alike)
         if not verdict.moved and effect[2] >= 1 - TOLERANCE and effect[0] >= FAR_OFF:
-            return f"The fine-tune holds: {left}, {alike}."
+            return f"The fine-tune holds: {told}, {alike}."
         if self.shared:
             return (
                 f"Not an adapter loss, but worth a look: answers of {self.target} and of its base, asked beside them, "
-                f"both moved, and not to each other: {left}, {alike}. Look for what both share: a prompt, a template, "
+                f"both moved, and not to each other: {told}, {alike}. Look for what both share: a prompt, a template, "
                 f"the serving stack."
             )
         if verdict.look_disagrees:
-            return self._no_longer(verdict, f"{left}, {alike}")
+            return self._no_longer(verdict, f"{told}, {alike}")
         if self.nearer or verdict.moved:
             what = f"answers of {self.target} moved towards its base model: {left}, {alike}, {self._from_base()}"
             return quiet_but_moved(what, verdict)
         return (
             f"Not an adapter loss, but worth a look: answers of {self.target} moved away from the approved ones and "
-            f"came no nearer to the base: {left}, {alike}. Read the answers: something else changed."
+            f"came no nearer to the base: {told}, {alike}. Read the answers: something else changed."
         )
 
-    def _alarm(self, verdict: Verdict, numbers: str) -> str:
+    def _alarm(self, verdict: Verdict, left: str, told: str, alike: str) -> str:
+        """One interval: of the effect, or, where not all answers come from the base, of the share that does."""
         if verdict.look_disagrees:
-            return self._no_longer(verdict, numbers)
-        where = "on every replica behind it" if self.share[2] < 1 else "and whether it is applied"
-        return (
-            f"{self.target} answers like its base model: {numbers}, {self._from_base()}. "
-            f"Check which adapter the endpoint serves, {where}."
-        )
+            return self._no_longer(verdict, f"{told}, {alike}")
+        numbers = f"{told}, {alike}" if round(100 * self.share[0]) >= 100 else f"{left}, {alike}, {self._from_base()}"
+        part, where = "", "and whether it is applied"
+        if self.share[2] < 1:
+            part, where = " on part of the traffic", "on every replica behind it"
+        what = f"{self.target} answers like its base model{part}: {numbers}."
+        return f"{what} Check which adapter the endpoint serves, {where}."
 
     def _no_longer(self, verdict: Verdict, numbers: str) -> str:
         what = f"{self.target} lost its fine-tune or part of it"
@@ -378,4 +379,9 @@ class _Told:
 
     def _from_base(self) -> str:
         share, low, high = self.share
-        return f"about {share:.0%} of the answers come from the base (95 % interval {low:.0%} to {high:.0%})"
+        return f"about {share:.0%} of the answers come from the base (95% interval {low:.0%} to {high:.0%})"
+
+
+def _percent(share: float) -> str:
+    """Whole; chance alone makes less than nothing of what is left."""
+    return f"{max(0.0, share):.0%}"

@@ -52,7 +52,7 @@ def measure(comparison: Comparison) -> Reading | None:
     total = int(found.now.sum())
     numbers = (
         f"{round(now * total)} of {total} answers equal the base's letter for letter, {then:.0%} did in the baseline "
-        f"(95 % interval of the difference {low:+.0%} to {high:+.0%})"
+        f"(95% interval of the difference {low:+.0%} to {high:+.0%})"
     )
     return Reading(
         channels=(channel,),

@@ -59,8 +59,8 @@ def measure(comparison: Comparison) -> Reading | None:
     total, before = int(found.now.sum()), int((~found.now).sum())
     low, high = share_difference(now, total, then, before, likely_spread(channel.baseline))
     numbers = (
-        f"{round(now * total)} of {total} answers to {len(rows)} canaries fail their checks, {then:.1%} did in the "
-        f"baseline (95 % interval of the difference {low:+.0%} to {high:+.0%})"
+        f"{round(now * total)} of {total} answers to {len(rows)} canaries fail their checks, {then:.0%} did in the "
+        f"baseline (95% interval of the difference {low:+.0%} to {high:+.0%})"
     )
     failed = {
         probe: (float(fails), one)

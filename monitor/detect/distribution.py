@@ -89,7 +89,7 @@ def _summary(target: str, verdict: Verdict, channels: Sequence[Channel], effect:
 
 def _numbers(effect: tuple[float, float, float]) -> str:
     """The effect in words: under 0, which chance makes of no change, it is no distance."""
-    way, interval = "of the way to nothing in common", f"95 % interval {effect[1]:z.1%} to {effect[2]:z.1%}"
+    way, interval = "of the way to nothing in common", f"95% interval {effect[1]:z.1%} to {effect[2]:z.1%}"
     if effect[0] < 0:
         return f"by characters no further apart than the baseline's own answers ({effect[0]:z.1%} {way}, {interval})"
     return f"{effect[0]:.1%} {way} ({interval})"

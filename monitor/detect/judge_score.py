@@ -57,7 +57,7 @@ def measure(comparison: Comparison) -> Reading | None:
     spread = evidence.likely_spread(channel.baseline)
     low, high = share_difference(now, answers_now, then, answers_then, spread)
     numbers = f"mean score {now:.2f}, {then:.2f} in the baseline"
-    numbers += f" (difference {now - then:+z.2f}, 95 % interval {low:+z.2f} to {high:+z.2f})"
+    numbers += f" (difference {now - then:+z.2f}, 95% interval {low:+z.2f} to {high:+z.2f})"
     dropped = f"the judge's score of {comparison.target} dropped by {then - now:z.2f}{beside}: {numbers}"
     far = high < 0 or then - now >= FAR_OFF
     return Reading(

@@ -55,7 +55,7 @@ def measure(comparison: Comparison) -> Reading | None:
     moved = _moved(shift, log((chars_now + 1) / (chars_then + 1)), effect)
     loudest = _loudest(channels, shift, effect[0])
     numbers = f"{chars_now:.0f} characters on average, {chars_then:.0f} in the baseline; variance ratio {effect[0]:.2f}"
-    numbers += f" (95 % interval {effect[1]:.2f} to {effect[2]:.2f})"
+    numbers += f" (95% interval {effect[1]:.2f} to {effect[2]:.2f})"
     return Reading(
         channels=channels,
         effect=effect,
@@ -176,7 +176,7 @@ def _per_score(deviations: Sample) -> float:
 
 
 def _variance_ratio(logs: Sample, shift: float, inflation: float) -> tuple[float, float, float]:
-    """Ratio with its 95 % interval, from each side's own kurtosis (never under the normal's), widened for the days."""
+    """Ratio with its 95% interval, from each side's own kurtosis (never under the normal's), widened for the days."""
     then = ~logs.now
     sizes = np.bincount(logs.stratum[then])
     centre = np.bincount(logs.stratum[then], logs.value[then]) / sizes

@@ -75,17 +75,17 @@ def first_table(answer: GradedAnswer) -> Mapping[str, float]:
 
 
 def _summary(target: str, verdict: Verdict, channel: Channel, effect: tuple[float, float, float]) -> str:
-    numbers = f"{effect[0]:.3f} nats on average (95 % interval {effect[1]:.3f} to {effect[2]:.3f})"
+    numbers = f"{effect[0]:.2f} nats on average (95% interval {effect[1]:.2f} to {effect[2]:.2f})"
     if verdict.look_disagrees:
         return no_longer(f"first-token log-probabilities of {target} moved", f"they differ by {numbers}", verdict)
     if verdict.alarming:
         return (
-            f"First-token log-probabilities of {target} moved by {numbers}: other weights, another prompt template or "
-            f"another serving stack. Ask the provider what was deployed; see whether answers changed too."
+            f"First-token log-probabilities of {target} moved: by {numbers}. Look for other weights, another prompt "
+            f"template or another serving stack: ask the provider what was deployed; see whether answers changed too."
         )
     if not (verdict.moved or effect[0] >= FAR_OFF or mmd.stands_out(channel)):
         return f"First-token log-probabilities are as in the baseline: they differ by {numbers}."
-    return quiet_but_moved(f"first-token log-probabilities of {target} moved by {numbers}", verdict)
+    return quiet_but_moved(f"first-token log-probabilities of {target} moved: by {numbers}", verdict)
 
 
 def _tells(answer: GradedAnswer) -> bool:

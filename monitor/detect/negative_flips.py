@@ -196,7 +196,7 @@ def _baseline_scores(then: Sequence[tuple[GradedAnswer, bool]], whole: Tally) ->
 
 
 def _net(found: _Flips, spread: float) -> tuple[float, float, float]:
-    """NFR - PFR with its 95 % interval: Agresti and Min's for paired shares, with half a flip added to each of the four
+    """NFR - PFR with its 95% interval: Agresti and Min's for paired shares, with half a flip added to each of the four
     kinds of pairs (Statistics in Medicine 24, 2005), widened for the days."""
     negative, positive = len(found.of(True, False)), len(found.of(False, True))
     total = len(found.now)
@@ -249,7 +249,7 @@ def _summary(target: str, found: _Flips, effect: tuple[float, float, float], ver
     ]
     if ties := sum(found.was[one.probe] is None for one, _ in found.now):
         told.append(f"{ties} are to near ties and do not count")
-    numbers = f"{'; '.join(told)} (net {effect[0]:+z.1%}, 95 % interval {effect[1]:+z.1%} to {effect[2]:+z.1%})"
+    numbers = f"{'; '.join(told)} (net {effect[0]:+z.1%}, 95% interval {effect[1]:+z.1%} to {effect[2]:+z.1%})"
     claim = f"{target} gets wrong what it used to get right"
     advice = "Read the flipped answers below, then look for a changed model, prompt or adapter."
     if target == JUDGE_TARGET:

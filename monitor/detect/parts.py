@@ -157,10 +157,15 @@ def typical(found: Sequence[GradedAnswer]) -> GradedAnswer | None:
     return best[len(best) // 2]
 
 
-def exhibits(comparison: Comparison, telling: Mapping[str, tuple[float, GradedAnswer]]) -> tuple[Exhibit, ...]:
+def exhibits(
+    comparison: Comparison,
+    telling: Mapping[str, tuple[float, GradedAnswer]],
+    leaning: Mapping[str, float] | None = None,
+) -> tuple[Exhibit, ...]:
     """The probes that speak loudest: probe -> (weight, today's answer), strongest first, at most ``EXHIBITS``.
 
-    Beside today's answer stand the probe's typical baseline answer and what the base says now (or said).
+    Beside today's answer stand the probe's typical baseline answer and what the base says now (or said). ``leaning``:
+    probe -> where the answer stands between the two, as ``Exhibit.leaning``.
     """
     strongest = sorted(telling, key=lambda probe: (-telling[probe][0], probe))[:EXHIBITS]
     then = by_probe((one for one in comparison.baseline if one.probe in strongest), Arm.SUBJECT)
@@ -177,6 +182,7 @@ def exhibits(comparison: Comparison, telling: Mapping[str, tuple[float, GradedAn
                 now=answer.text[:_SHOWN],
                 base=base.text[:_SHOWN] if base else None,
                 weight=weight,
+                leaning=leaning.get(probe) if leaning else None,
             )
         )
     return tuple(shown)

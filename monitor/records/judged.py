@@ -106,6 +106,8 @@ class Exhibit:
     base: str | None
     weight: float
     """How much this probe speaks for the finding, in the signal's unit; exhibits come strongest first."""
+    leaning: float | None = None
+    """Where the answer stands between the base's (-1) and the baseline's (1); ``None`` where the signal has no say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,9 @@ DIFF_WORDS: Final = 1_500
 ALIKE: Final = 0.5
 """Share of two answers that must be the same for the rest to be marked: all marked is nothing marked."""
 
+ABOUT_EQUAL: Final = 0.95
+"""Share of the strongest exhibit's weight from which another tells about as much."""
+
 PER_PAGE: Final = 20
 """Answers on one page."""
 
@@ -127,19 +130,40 @@ class SideBySide:
     exhibit: Exhibit
     baseline: list[Piece]
     now: list[Piece]
-    same_as_base: bool
-    same_as_baseline: bool
+    verdict: str
+    """Which of the two the answer is like, in a few words; empty where nothing says so."""
+    well: bool
+    """Like the baseline's."""
 
 
 def side_by_side(exhibits: Iterable[Exhibit]) -> list[SideBySide]:
     return [
         SideBySide(
             one, *(marked(one.baseline, one.now) if len(one.baseline) + len(one.now) <= 2 * LONGEST else
-                   ([(one.baseline[:LONGEST], False)], [(one.now[:LONGEST], False)])),
-            same_as_base=one.base is not None and one.now == one.base, same_as_baseline=one.now == one.baseline,
+                   ([(one.baseline[:LONGEST], False)], [(one.now[:LONGEST], False)])), *_verdict(one),
         )
         for one in exhibits
     ]  # fmt: skip
+
+
+def _verdict(one: Exhibit) -> tuple[str, bool]:
+    if one.base is not None and one.now == one.base:
+        return "same as base", False
+    if one.now == one.baseline:
+        return "as in the baseline", True
+    if one.leaning is None:
+        return "", False
+    return ("nearer to the base", False) if one.leaning < 0 else ("nearer to the baseline", True)
+
+
+def most_telling(finding: Finding) -> Exhibit | None:
+    """The exhibit to read first: among those that tell about as much as the first, one that is the base's letter for
+    letter, for that needs no judging."""
+    if not finding.exhibits:
+        return None
+    best = ordered(finding.exhibits, "weight")
+    alike = [one for one in best if one.weight >= ABOUT_EQUAL * best[0].weight]
+    return next((one for one in alike if one.now == one.base), best[0])
 
 
 def ordered(exhibits: Sequence[Exhibit], sort: Sort) -> list[Exhibit]:

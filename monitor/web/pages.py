@@ -58,6 +58,7 @@ class Pages:
             "number": views.number,
             "usd": views.usd,
             "counted": views.counted,
+            "measure": views.measure,
             "when": lambda then: then.strftime("%Y-%m-%d %H:%M UTC") if then else "–",
         }
         self._environment.globals |= {
@@ -68,6 +69,8 @@ class Pages:
             "alarm_state": words.alarm_state,
             "evidence": words.evidence,
             "power": words.power,
+            "amount": words.amount,
+            "unit": words.unit,
             "state_of": words.state_of,
         }
 
@@ -172,12 +175,15 @@ def _findings(app: FastAPI, pages: Pages, store: Readings, clock: Callable[[], d
         exhibits = list(found.exhibits) if show == "telling" else evidence.every_answer(store, found)
         if sort != "weight" or show == "telling":
             exhibits = evidence.ordered(exhibits, sort)
+        first = evidence.most_telling(found)
+        if (show, sort) == ("telling", "weight"):
+            exhibits = [one for one in exhibits if one is not first]
         where = views.turn(page, len(exhibits), evidence.PER_PAGE)
         return pages.show(
             "finding.html", json=f"/api/v1/findings/{run_id}/{found.signal}", finding=found,
             told=evidence.told(store, found, clock()), newest=evidence.newest_of(store, found), sort=sort, show=show,
             where=where, pairs=evidence.side_by_side(views.cut(exhibits, where)), folded=evidence.FOLDED,
-            runbooks=runbooks.names(),
+            runbooks=runbooks.names(), first=evidence.side_by_side([first] if first else []),
         )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Final
 
 from monitor.records import Alarm, Finding, Point
-from monitor.words import NO_EVIDENCE_LOG10, REFERENCE, power
+from monitor.words import NO_EVIDENCE_LOG10, REFERENCE, amount, at_least_none, power
 
 TALL: Final = 100.0
 """Height of a picture in its own units, 0 at the top; its width is ``WIDE``."""
@@ -31,11 +31,12 @@ class Interval:
 
 
 def interval(finding: Finding) -> Interval | None:
-    """Where the effect, its 95 % interval and "no change" stand; ``None`` where the effect is no finite number."""
+    """Where the effect, its 95% interval and "no change" stand; ``None`` where the effect is no finite number."""
     reference, label = REFERENCE.get(finding.signal, (0.0, "unchanged"))
-    numbers = (finding.effect_low, finding.effect, finding.effect_high, reference)
-    if not all(map(isfinite, numbers)):
+    ends = (finding.effect_low, finding.effect, finding.effect_high)
+    if not all(map(isfinite, ends)):
         return None
+    numbers = [*(at_least_none(finding.signal, one) for one in ends), reference]
     points = [*numbers, 0.0] if finding.signal == "adapter_loss" else [*numbers]
     least, most = min(points), max(points)
     margin = (most - least or 1.0) * 0.12
@@ -92,8 +93,8 @@ def effect_picture(points: Sequence[Point], signal: str, start: datetime, end: d
     middle = [(x, height(one.effect)) for x, one in zip(across, shown, strict=True)]
     upper = [(x, height(one.effect_high)) for x, one in zip(across, shown, strict=True)]
     lower = [(x, height(one.effect_low)) for x, one in zip(across, shown, strict=True)]
-    told = f"Effect {_short(shown[-1].effect)} at the last of {len(shown)} looks, {_short(shown[0].effect)} at the "
-    told += f"first; {label} is {_short(reference)}."
+    told = f"Effect {amount(signal, shown[-1].effect)} at the last of {len(shown)} looks, "
+    told += f"{amount(signal, shown[0].effect)} at the first; {label} is {amount(signal, reference)}."
     dot = (*middle[-1], shown[-1].alarming)
     return Picture(_path(middle), _path([*upper, *reversed(lower)]), (dot,), height(reference), told)
 
@@ -122,10 +123,6 @@ def _across(at: datetime, start: datetime, end: datetime) -> float:
 
 def _path(places: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{x:g},{y:g}" for x, y in places)
-
-
-def _short(value: float) -> str:
-    return f"{value:.3g}"
 
 
 @dataclass(frozen=True, slots=True)

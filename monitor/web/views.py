@@ -37,6 +37,13 @@ def number(value: float | None, digits: int = 3) -> str:
     return f"{value:,.{digits}g}" if abs(value) < 10**digits else f"{value:,.0f}"
 
 
+def measure(value: float, name: str) -> str:
+    """A signal's further number under the name that it is exported by: a share as percent, any other as a number."""
+    if name.endswith("_ratio") and not name.endswith("_variance_ratio") and isfinite(value):
+        return f"{max(0.0, value):.0%}"
+    return number(value)
+
+
 def usd(value: float) -> str:
     """``$0.42``; four decimals where cents would show nothing."""
     return f"${value:,.2f}" if value >= 0.995 or not value else f"${value:.4f}".rstrip("0").ljust(5, "0")

@@ -116,7 +116,9 @@ def test_from_the_alert_s_link_to_the_telling_answer(browser: Browser, site: Sit
         watched.go(ALERT_LINK)
         page = watched.page
         expect(page).to_have_url(re.compile(r"/findings/\d+/adapter_loss$"))
-        expect(page.locator("p.summary")).to_contain_text("support-bot answers like its base model")
+        expect(page.get_by_role("heading", level=1)).to_contain_text("support-bot answers like its base model")
+        expect(page.locator(".summary")).to_contain_text("4% of the fine-tune's effect is left")
+        expect(page.get_by_text("Confirmed by a fresh sample at")).to_be_visible()
         expect(page.get_by_text("still raised since")).to_be_visible()
         first = page.locator("article.exhibit").first
         expect(first.get_by_role("heading")).to_contain_text("refund-window")

@@ -28,27 +28,61 @@ def history(*evidence: float) -> list[Point]:
     ]
 
 
-def test_the_claim_is_one_sentence_with_what_since_when_and_how_bad() -> None:
-    told = claim(LOST, Beside(history(0.1, 1.2, 7.4), ALARM))
-    assert told.sentence == (
-        "bot answers like its base model since 2026-11-21 12:00 UTC (not yet on 2026-11-20 12:00 UTC): "
-        "4% of the effect is left, e.g. 41 for a."
-    )
-    assert told.since.startswith("First seen 2026-11-21 12:00 UTC; the look before, 2026-11-20 12:00 UTC,")
-    assert told.sure == "Evidence 10^7 to 1 against chance; it alarms at 10,000 to 1. Confirmed."
-    assert (told.now, told.runbook) == ("Check the adapter. Then reload.", "CliffwatchFineTuneLost")
+AGREED = "A fresh sample, asked at once, agrees."
+FIRST_STEP = (
+    "Check which adapter the endpoint serves and whether it is applied; if it is lost, bring back the server, image, "
+    "route or adapter that served before "
+)
+
+
+def test_the_claim_is_news_with_how_bad_since_when_and_how_sure() -> None:
+    told = claim(LOST, Beside(history(0.1, 1.2, 7.4), replace(ALARM, note=AGREED)))
+    assert (told.headline, told.bad) == ("bot answers like its base model", "4% of the effect is left, e.g. 41 for a.")
+    assert told.since == "Began between 2026-11-20 12:00 and 2026-11-21 12:00 UTC"
+    assert told.began == NOW - timedelta(days=1)
+    assert told.sure == "Confirmed by a fresh sample at 12:00 UTC."
+    assert (told.now, told.runbook) == (f"{FIRST_STEP}2026-11-20 12:00 UTC.", "CliffwatchFineTuneLost")
+
+
+@pytest.mark.parametrize(
+    ("apart", "since", "before"),
+    [
+        (timedelta(seconds=15), "Began 2026-11-22 between 11:59:45 and 12:00:00 UTC", "11:59 UTC."),
+        (timedelta(hours=6), "Began 2026-11-22 between 06:00 and 12:00 UTC", "06:00 UTC."),
+    ],
+)
+def test_the_date_is_said_once(apart: timedelta, since: str, before: str) -> None:
+    well, lost = history(0.1, 7.4)
+    told = claim(LOST, Beside([replace(well, at=NOW - apart), lost]))
+    assert (told.since, told.now) == (since, FIRST_STEP + before)
 
 
 def test_the_first_look_of_all_has_none_before_it() -> None:
     told = claim(LOST, Beside(history(7.4)))
-    assert "not yet" not in told.sentence
-    assert told.since == "First seen 2026-11-22 12:00 UTC."
+    assert told.since == "First seen 2026-11-22 12:00 UTC"
+    assert told.now == f"{FIRST_STEP}12:00 UTC."
 
 
-def test_quiet_is_its_summary_and_asks_for_nothing() -> None:
+@pytest.mark.parametrize(
+    ("alarm", "sure"),
+    [
+        (None, "Evidence 10^7 to 1 against chance; it alarms at 10,000 to 1."),
+        (ALARM, "Evidence 10^7 to 1 against chance; it alarms at 10,000 to 1."),
+        (replace(ALARM, note="Two looks disagree."), "it alarms at 10,000 to 1. Two looks disagree."),
+        (replace(ALARM, note="A later look agrees."), "Confirmed by a later look at 12:00 UTC."),
+        (replace(ALARM, note=AGREED, confirmed_at=NOW - timedelta(days=2)), "at 2026-11-20 12:00 UTC."),
+        (replace(ALARM, state=AlarmState.RAISED), "Not confirmed yet: a fresh sample is being asked since 12:00 UTC."),
+    ],
+)
+def test_how_sure_it_is(alarm: Alarm | None, sure: str) -> None:
+    assert claim(LOST, Beside(alarm=alarm)).sure.endswith(sure)
+
+
+def test_quiet_asks_for_nothing_and_its_headline_says_whose_it_is() -> None:
     quiet = replace(LOST, alarming=False, evidence_log10=-0.2, summary="The fine-tune holds: 98%.")
     told = claim(quiet, Beside(history(-0.2)))
-    assert (told.sentence, told.now, told.suspect, told.runbook) == ("The fine-tune holds: 98%.", "", "", None)
+    assert (told.headline, told.bad) == ("bot: the fine-tune holds", "98%.")
+    assert (told.since, told.began, told.now, told.suspect, told.runbook) == ("", None, "", "", None)
     assert told.sure.startswith("No evidence of a change")
 
 
@@ -58,10 +92,45 @@ def test_what_is_worth_a_look_says_that_it_is_no_alarm() -> None:
         summary="Below the alarm line, but worth a look: answers of bot are longer: 51 characters. It goes on.",
     )  # fmt: skip
     told = claim(look, Beside(history(1.0)))
-    assert told.sentence == (
-        "Worth a look, and no alarm: Answers of bot are longer since 2026-11-22 12:00 UTC: 51 characters."
-    )
+    assert (told.headline, told.bad) == ("Answers of bot are longer", "51 characters.")
+    assert told.sure.startswith("Worth a look, and no alarm. Evidence 10 to 1")
     assert told.now.startswith("Nothing yet")
+
+
+def test_looks_that_disagree_are_the_news_and_the_last_one_the_numbers() -> None:
+    summary = "The looks so far say that bot lost its fine-tune; this look alone does not: 98% is left. Check it."
+    told = claim(replace(LOST, summary=summary, effect=0.98), Beside())
+    assert told.headline == "The looks so far say that bot lost its fine-tune"
+    assert told.bad == "This look alone does not show it: 98% is left."
+    assert told.now.endswith("Look at every replica: only part of the traffic may be hit.")
+    over = "The looks since the alarm are evidence enough of recovery to clear it."
+    well = replace(LOST, recovered=True, summary=summary.replace("Check it.", over), effect=0.98)
+    assert claim(well, Beside()).now == over
+
+
+PARTLY = "bot answers like its base model on part of the traffic: about 30% of the answers come from the base. Check."
+
+
+@pytest.mark.parametrize(
+    ("changed", "hit"),
+    [
+        ({}, "on all sampled traffic"),
+        ({"summary": PARTLY}, "on about 30% of the sampled traffic"),
+        ({"effect": 0.7}, "on part of the sampled traffic"),
+        ({"signal": "canaries", "effect": 1.0}, "on all sampled traffic"),
+        ({"signal": "canaries", "effect": 0.4}, "on about 40% of the sampled traffic"),
+        ({"signal": "base_match", "effect": 0.4}, "on at least 40% of the sampled traffic"),
+    ],
+)
+def test_how_much_of_the_traffic_lost_its_fine_tune(changed: dict[str, Any], hit: str) -> None:
+    told = claim(replace(LOST, **changed), Beside())
+    assert f"or a route leads to the base: {hit}." in told.why
+    assert ("only part of the traffic may be hit" in told.now) == (hit != "on all sampled traffic")
+
+
+def test_inputs_that_come_by_themselves_are_not_said_to_be_the_baseline_s() -> None:
+    assert "it is not the inputs" in claim(LOST, Beside()).why
+    assert "inputs" not in claim(replace(LOST, suite="production"), Beside()).why
 
 
 def test_a_page_that_waits_wakes_nobody_and_one_that_is_over_asks_for_nothing() -> None:
@@ -77,7 +146,9 @@ CHECK = IdentityCheck("bot", Arm.SUBJECT, "listed", False, "bot-lora", "llama", 
 @pytest.mark.parametrize(
     ("changed", "beside", "suspect"),
     [
-        ({}, {}, "the model"),
+        ({}, {}, "what is served"),
+        ({}, {"contract": ["model id"]}, "what is served"),
+        ({"signal": "length"}, {}, "the model"),
         ({}, {"mismatches": [CHECK]}, "what is served"),
         ({"target": "judge"}, {}, "the judge"),
         ({"signal": "judge_score"}, {}, "the judge or the model"),
@@ -87,7 +158,7 @@ CHECK = IdentityCheck("bot", Arm.SUBJECT, "listed", False, "bot-lora", "llama", 
         ({"signal": "length"}, {"contract": ["prompt tokens"]}, "your own configuration"),
         ({"signal": "length"}, {"contract": ["fingerprint"]}, "the model"),
         ({"signal": "length", "suite": "production"}, {}, "the inputs or the model"),
-        ({"signal": "adapter_loss", "suite": "production"}, {}, "the model"),
+        ({"signal": "adapter_loss", "suite": "production"}, {}, "what is served"),
     ],
 )
 def test_whose_fault_it_is_likely(changed: dict[str, Any], beside: dict[str, Any], suspect: str) -> None:

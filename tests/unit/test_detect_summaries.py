@@ -40,7 +40,7 @@ def said(day: int, *, lost: bool, share: float = 1.0) -> list[GradedAnswer]:
 
 BASELINE = [one for day in range(14) for one in said(day, lost=False)]
 NUMBERS = {
-    adapter_loss: "100% of the fine-tune's approved effect is left",
+    adapter_loss: "100% of the fine-tune's effect is left",
     canaries: "0 of 24 answers to 24 canaries fail their checks",
     judge_score: "mean score 1.00, 1.00 in the baseline",
     negative_flips: "0 of 24 answers that used to be right are wrong",
@@ -99,7 +99,7 @@ def test_a_quiet_finding_has_no_caveat_and_others_say_what_they_would_be() -> No
 def test_intervals_are_told_in_the_effects_own_unit() -> None:
     lost = told(adapter_loss.measure, compared(said(20, lost=True), BASELINE))
     assert lost is not None
-    assert "0% of the fine-tune's approved effect is left (95 % interval -4% to 4%)" in lost.summary
+    assert "0% of the fine-tune's effect is left (95% interval 0% to 4%), 24 of 24 answers are nearer" in lost.summary
 
 
 def test_a_drop_has_no_sign() -> None:

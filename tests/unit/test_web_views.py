@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from monitor import words
-from monitor.records import Alarm, AlarmState, Finding, Point, Severity
+from monitor.records import Alarm, AlarmState, Exhibit, Finding, Point, Severity
 from monitor.web import evidence, fleet, pictures, runbooks, views
 from tests import fleet as fleets
 
@@ -278,7 +278,7 @@ def test_the_effect_is_drawn_with_its_interval_against_no_change() -> None:
     shown = pictures.effect_picture(points(0.0, 0.0, 0.0), "adapter_loss", NOW, NOW + timedelta(days=2))
     assert shown is not None
     assert len(shown.band.split()) == 6
-    assert shown.words == "Effect 0.8 at the last of 3 looks, 1 at the first; as approved is 1."
+    assert shown.words == "Effect 80% at the last of 3 looks, 100% at the first; as approved is 100%."
 
 
 def test_the_timeline_has_what_became_of_the_alarm() -> None:
@@ -317,3 +317,54 @@ def test_a_request_keeps_what_it_read_whatever_another_forgets_meanwhile() -> No
 
     assert kept.of(Runs(), [1], all_runs=True) == {1: 0.1}  # type: ignore[arg-type]
     assert kept.of(Runs(), [1, 2], all_runs=False) == {1: 0.1, 2: 0.2}  # type: ignore[arg-type]
+
+
+def exhibit(probe: str, now: str, weight: float, leaning: float | None = None) -> Exhibit:
+    return Exhibit(probe, "?", "ours", now, "base's", weight, leaning)
+
+
+@pytest.mark.parametrize(
+    ("shown", "verdict", "well"),
+    [
+        (exhibit("a", "base's", 1.0, -0.9), "same as base", False),
+        (exhibit("a", "ours", 0.0), "as in the baseline", True),
+        (exhibit("a", "other", 1.0, -0.1), "nearer to the base", False),
+        (exhibit("a", "other", 1.0, 0.1), "nearer to the baseline", True),
+        (exhibit("a", "other", 1.0), "", False),
+    ],
+)
+def test_which_of_the_two_an_answer_is_like(shown: Exhibit, verdict: str, well: bool) -> None:
+    (found,) = evidence.side_by_side([shown])
+    assert (found.verdict, found.well) == (verdict, well)
+
+
+def test_among_answers_that_tell_as_much_the_base_s_own_is_read_first() -> None:
+    near, same, far = exhibit("a", "other", 1.36), exhibit("b", "base's", 1.34), exhibit("c", "base's", 0.7)
+    assert evidence.most_telling(replace(FINDING, exhibits=(near, same, far))) is same
+    assert evidence.most_telling(replace(FINDING, exhibits=(near, far))) is near
+    assert evidence.most_telling(FINDING) is None
+
+
+def test_effects_are_written_alike_everywhere() -> None:
+    ends = replace(FINDING, effect=-0.0069, effect_low=-0.05, effect_high=0.036)
+    shown = pictures.interval(ends)
+    assert shown is not None
+    assert shown.low == shown.effect < shown.high < shown.reference
+    assert [words.amount("adapter_loss", one) for one in (-0.0069, -0.05, 0.036)] == ["0%", "0%", "4%"]
+    assert (words.amount("judge_score", -0.31), words.amount("canaries", nan)) == ("-0.31", "–")
+    assert words.unit(replace(FINDING, signal="new")) == "share"
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("adapter_effect_ratio", -0.004, "0%"), ("base_match_ratio", 0.975, "98%"),
+        ("answer_length_variance_ratio", 2.4, "2.4"), ("answer_length_chars", 51.0, "51"),
+    ],
+)  # fmt: skip
+def test_measures_that_are_shares_are_percent(name: str, value: float, told: str) -> None:
+    assert views.measure(value, name) == told
+
+
+def test_every_signal_s_effect_is_written_on_purpose() -> None:
+    assert set(words.EFFECTS) == set(words.TITLES)
