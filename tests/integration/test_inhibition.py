@@ -17,7 +17,7 @@ class Way:
     """A running Alertmanager and what its receivers got."""
 
     def __init__(self, url: str, hook: Webhook) -> None:
-        self.url, self.hook, self.instances = url, hook, 0
+        self.url, self.hook, self.instances, self.lasts = url, hook, 0, 0
 
     def told(self, *alerts: dict[str, str]) -> set[tuple[str, str]]:
         """(receiver, alert) of what is delivered when these fire together, on a Cliffwatch of their own.
@@ -25,26 +25,33 @@ class Way:
         A last alert, which nothing inhibits, is sent after them: when it arrives their group was due as well.
         """
         self.instances += 1
-        instance = f"cw-{self.instances}:9464"
-        self._post([{"job": "cliffwatch", "instance": instance, **labels} for labels in alerts])
+        return {(receiver, name) for receiver, name, _ in self.told_again("d", *alerts)}
 
-        def of(name: str) -> set[tuple[str, str]]:
-            return {(one["receiver"], one["labels"]["alertname"].removeprefix("Cliffwatch"))
-                    for one in list(self.hook.received) if one["labels"]["instance"] == name}  # fmt: skip
+    def told_again(self, description: str, *alerts: dict[str, str]) -> list[tuple[str, str, str]]:
+        """(receiver, alert, description) of all ever delivered for the last Cliffwatch, once these have fired."""
+        instance = f"cw-{self.instances}:9464"
+        self._post([{"job": "cliffwatch", "instance": instance, **labels} for labels in alerts], description)
+        self.lasts += 1
+        last = f"last-{self.lasts}:9464"
+
+        def of(name: str) -> list[tuple[str, str, str]]:
+            return [(one["receiver"], one["labels"]["alertname"].removeprefix("Cliffwatch"),
+                     one["annotations"]["description"])
+                    for one in list(self.hook.received) if one["labels"]["instance"] == name]  # fmt: skip
 
         time.sleep(1.5)  # group_wait is 1 s: an inhibited alert has had its turn
-        self._post([{"alertname": "Last", "severity": "ticket", "job": "x", "instance": f"last-{instance}"}])
-        wait_for("the last alert", lambda: of(f"last-{instance}"), 30)
+        self._post([{"alertname": "Last", "severity": "ticket", "job": "x", "instance": last}], "d")
+        wait_for("the last alert", lambda: of(last), 30)
         return of(instance)
 
-    def _post(self, labels: list[dict[str, str]]) -> None:
+    def _post(self, labels: list[dict[str, str]], description: str) -> None:
         now = datetime.now(UTC)
         body = [
             {
                 "labels": one,
                 "annotations": {
                     "summary": "s",
-                    "description": "d",
+                    "description": description,
                     "evidence_url": "http://e",
                     "runbook_url": "http://r",
                 },
@@ -69,12 +76,12 @@ def alert(name: str, severity: str, **labels: str) -> dict[str, str]:
     return {"alertname": f"Cliffwatch{name}", "severity": severity, **labels}
 
 
-LOST = alert("FineTuneLost", "page", target="bot", signal="adapter_loss")
+LOST = alert("FineTuneLost", "page", target="bot")
 MISMATCH = alert("IdentityMismatch", "page", target="bot", check="base")
 DROP = alert("ScoreDrop", "page", target="bot", signal="judge_score")
 FLIPS = alert("NegativeFlips", "page", target="bot", signal="negative_flips")
-DRIFT = alert("JudgeDrift", "ticket", target="judge", signal="negative_flips")
-SHIFT = alert("DistributionShift", "ticket", target="bot", signal="distribution")
+DRIFT = alert("JudgeDrift", "ticket", target="judge")
+SHIFT = alert("DistributionShift", "ticket", target="bot")
 CONTRACT = alert("ContractChanged", "ticket", target="bot", signal="contract")
 UNMEASURED = alert("Unmeasured", "ticket", target="bot", suite="support")
 NOT_ARMED = alert("NotArmed", "ticket", target="bot", suite="support")
@@ -124,3 +131,11 @@ def test_an_alert_of_another_cliffwatch_is_not_silenced(way: Way, tmp_path: Path
     assert way.told(DOWN) == {("page", "Down")}
     assert way.told(SHIFT) == {("ticket", "DistributionShift")}
     assert len(way.hook.received) > before
+
+
+def test_a_second_signal_that_agrees_is_no_second_notification(way: Way) -> None:
+    """A rule that rests on several signals has none in its labels: what they say changes its annotations alone."""
+    assert way.told(LOST) == {("page", "FineTuneLost")}
+    assert way.told_again("Signals that agree: two", LOST) == [("page", "FineTuneLost", "d")]
+    labelled = way.told_again("another signal", LOST | {"signal": "canaries"})
+    assert ("page", "FineTuneLost", "another signal") in labelled, "with the signal in its labels it would have been"
