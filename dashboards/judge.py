@@ -19,6 +19,7 @@ from dashboards.panels import (
     number,
     or_zero,
     selector,
+    share_of_line,
     timeline,
 )
 from dashboards.states import ALARMS, UNMEASURED_SHARE, alarm, judged
@@ -86,7 +87,6 @@ def _glance() -> list[Any]:
 
 
 def _itself() -> list[Any]:
-    difference = f"{selector('evidence_log10', ITSELF)} - {selector('evidence_line_log10', ITSELF)}"
     return [
         lines(
             "Agreement with the people who labelled the anchors",
@@ -101,16 +101,17 @@ def _itself() -> list[Any]:
             link=HERE,
         ),
         lines(
-            "Evidence that the judge drifted, against its line",
-            "How strongly all looks at the anchors speak for a change of the judge, less the line at which the signal "
-            "alarms, in powers of ten; 0 alarms. Runbook: CliffwatchJudgeDrift.",
-            [Query(f"max by (signal) ({difference})", "{{signal}}")],
-            "none",
+            "Evidence that the judge drifted, of its line",
+            "How strongly all looks at the anchors speak for a change of the judge, as a share of the line (dashed) "
+            "where the signal alarms. Runbook: CliffwatchJudgeDrift.",
+            [Query(f"max by (signal) ({share_of_line(ITSELF)})", "{{signal}}")],
+            "percentunit",
             empty="no verdict yet: no approved baseline of the anchors",
             width=8,
-            marks=[(0, AMBER)],
+            low=0,
+            marks=[(1, AMBER)],
             link=evidence("/targets/judge/${__field.labels.signal}"),
-            decimals=1,
+            decimals=0,
         ),
         timeline(
             "Alarms about the judge",
