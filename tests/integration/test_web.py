@@ -173,7 +173,7 @@ async def test_the_overview_says_first_what_is_wrong(site: Site) -> None:
     html = (await site.get("/")).text
     assert "1 page raised, 1 ticket" in html
     assert html.index("support-bot") < html.index("summariser"), "the target with a raised page comes first"
-    assert "last 50 % unmeasured" in html
+    assert "last 50% unmeasured" in html
     table = html[html.index("<table") :]
     assert [table.index(one) for one in ("support-bot<", "extractor<", "summariser<")] == sorted(
         table.index(one) for one in ("support-bot<", "extractor<", "summariser<")
@@ -359,8 +359,7 @@ async def test_the_evidence_page_has_the_numbers_and_the_answers(site: Site) -> 
     reply = await site.get(EVIDENCE)
     assert re.fullmatch(rf"{site.url}/findings/\d+/adapter_loss", reply.url), "a stable link leads to the finding"
     for shown in (
-        "0.04",
-        "-0.02 to 0.1",
+        "<strong>4%</strong> of the fine-tune&#39;s effect left, 95% interval 0% to 10%",
         "10^7 to 1",
         "counted, this one alone",
         "this one alone 10^7 to 1",
@@ -401,7 +400,7 @@ async def test_a_real_browser_shows_hostile_answers_as_text(site: Site, tmp_path
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     dom = (await asyncio.wait_for(process.communicate(), 60))[0].decode()
-    assert "<title>support-bot: Fine-tune's effect · Cliffwatch</title>" in dom, "no script of an answer ran"
+    assert "<title>support-bot answers like its base model · Cliffwatch</title>" in dom, "no script of an answer ran"
     assert "&lt;script&gt;document.title='owned'&lt;/script&gt;" in dom
     assert "<script" not in dom
     assert "<img" not in dom
@@ -568,11 +567,17 @@ async def test_a_finding_says_at_once_what_changed_since_when_and_what_to_do(sit
     html = (await site.get(EVIDENCE)).text
     told = html[: html.index("How bad")]
     for shown in (
-        "support-bot answers like its base model since 2026-11-22 11:40 UTC (not yet on 2026-11-21 20:00 UTC): 4% of",
-        "Check which adapter the endpoint serves and whether it is applied.",
+        "support-bot answers like its base model</h1>",
+        "<p>4% of the fine-tune&#39;s effect is left (95% interval 0% to 10%), 39 of 40 answers are nearer to the base",
+        "<p>Began between 2026-11-21 20:00 and 2026-11-22 11:40 UTC, ",
+        "<p>Confirmed by a fresh sample at ",
+        "Check which adapter the endpoint serves and whether it is applied; if it is lost, bring back the server, "
+        "image, route or adapter that served before 2026-11-21 20:00 UTC.",
+        '<a href="#answer">Read the answers</a>',
+        "I&#39;d be happy to help! Refund times vary",
         'href="/runbooks/CliffwatchFineTuneLost"',
-        "<strong>the model</strong>",
-        "Evidence 10^7 to 1 against chance",
+        "<strong>what is served</strong>",
+        "on all sampled traffic",
     ):
         assert shown in told, shown
 
