@@ -447,7 +447,7 @@ async def test_the_api_says_the_same(site: Site) -> None:
 async def test_metrics_in_either_format_and_gzipped(site: Site) -> None:
     plain = await site.get("/metrics")
     assert plain.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
-    assert 'cliffwatch_alarm{severity="page",signal="adapter_loss",target="support-bot"} 1.0' in plain.text
+    assert 'cliffwatch_alarm{target="support-bot",signal="adapter_loss",severity="page"} 1.0' in plain.text
     other = await site.get("/metrics", accept="application/openmetrics-text;version=1.0.0")
     assert other.headers["content-type"].startswith("application/openmetrics-text; version=1.0.0")
 

@@ -102,6 +102,16 @@ def test_intervals_are_told_in_the_effects_own_unit() -> None:
     assert "0% of the fine-tune's effect is left (95% interval 0% to 4%), 24 of 24 answers are nearer" in lost.summary
 
 
+def test_a_loss_on_part_of_the_traffic_says_on_how_much_and_each_answer_which_way_it_leans() -> None:
+    part = told(adapter_loss.measure, compared(said(20, lost=True, share=0.5), BASELINE))
+    assert part is not None
+    assert part.summary.startswith("support-bot answers like its base model on part of the traffic: 51% of the fine-")
+    assert ", 12 of 24 answers are nearer to the base than to the baseline, about 50% of the answers" in part.summary
+    assert part.summary.endswith("on every replica behind it.")
+    assert part.summary.count("95% interval") == 1
+    assert all(one.leaning is not None and one.leaning < 0 for one in part.reading.exhibits)
+
+
 def test_a_drop_has_no_sign() -> None:
     lost = told(judge_score.measure, compared(said(20, lost=True), BASELINE))
     assert lost is not None
