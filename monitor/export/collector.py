@@ -16,6 +16,7 @@ from monitor.export.pack import Piece, pack
 from monitor.export.text import SPECS, Lines, head
 from monitor.metrics import MetricSpec
 from monitor.records import (
+    JUDGE_TARGET,
     FindingNumbers,
     IdentityCheck,
     MailState,
@@ -100,6 +101,9 @@ class StoreCollector:
     def _begin(self, settings: Settings) -> None:
         """Forget everything: labels and targets may be others."""
         self._targets = settings.targets
+        watched = {JUDGE_TARGET} if settings.judge is not None else set()
+        self._identified = [*self._targets, *(watched - set(self._targets))]
+        """Whose identity is checked: a judge's too, though without anchors it is no target."""
         self._suites = {name: frozenset(target.run_suites) for name, target in self._targets.items()}
         self._shard = {name: place // SHARD for place, name in enumerate(self._targets)}
         shards = 1 + max(self._shard.values(), default=0)
@@ -139,10 +143,10 @@ class StoreCollector:
         """The same, compressed; what did not change since it was asked for last is not compressed again."""
         return (piece for one in self._families.values() for piece in one.pieces(openmetrics=openmetrics))
 
-    def _moved(self, kind: str, marks: Mapping[str, Any]) -> list[str]:
-        """The targets whose mark is another than when they were last written."""
-        seen = self._seen[kind]
-        return [target for target in self._targets if seen.get(target, _UNSEEN) != marks.get(target)]
+    def _moved(self, kind: str, marks: Mapping[str, Any], of: Iterable[str] | None = None) -> list[str]:
+        """The targets (or those of ``of``) whose mark is another than when they were last written."""
+        seen, targets = self._seen[kind], self._targets if of is None else of
+        return [target for target in targets if seen.get(target, _UNSEEN) != marks.get(target)]
 
     def _put(self, kind: str, target: str, lines: Lines, mark: object) -> None:
         for name, text in lines.text().items():
@@ -229,11 +233,11 @@ class StoreCollector:
             self._put("budgets", name, lines, spent.get(name))
 
     def _identity(self, marks: Any) -> None:
-        for kind, moved, read, write in (
-            ("identity", self._moved("identity", marks.identity), self.store.identity_checks, families.identity),
-            ("retirements", self._moved("retirements", marks.retirements), self.store.retirements,
-             families.retirements),
-        ):  # fmt: skip
+        for kind, read, write in (
+            ("identity", self.store.identity_checks, families.identity),
+            ("retirements", self.store.retirements, families.retirements),
+        ):
+            moved = self._moved(kind, getattr(marks, kind), self._identified)
             found: dict[str, list[Any]] = _by_target(moved, _each_or_all(read, moved))
             for name in moved:
                 lines = self._lines(kind)

@@ -36,12 +36,13 @@ from monitor.records import (
     IdentityCheck,
     Mail,
     MailStatus,
+    Retirement,
     RunOutcome,
     SelfTest,
     Severity,
 )
 from monitor.schedule import interval_seconds
-from monitor.settings import Http, Production, Schedule
+from monitor.settings import Http, Judge, Production, Schedule, Settings
 from monitor.store import Store, open_store
 from tests import fleet
 
@@ -250,6 +251,30 @@ def test_kept_lines_are_what_a_new_process_writes(whole: Store) -> None:
     assert approved is not None
     whole.retire(approved.id, "jo", "a new suite", NOW)
     assert value(samples(same()), "baseline_approved_timestamp_seconds", target=here[0], suite=here[1]) is None
+
+
+def test_a_judge_without_anchors_tells_what_it_serves_and_when_it_retires(whole: Store) -> None:
+    """It is no target then, and a judge that is shut down would be missed only when it is gone."""
+    targets = {name: one for name, one in WHOLE.targets.items() if name != JUDGE_TARGET}
+    judge = Judge(provider="vllm", model="judge-model")
+    alone = WHOLE.model_copy(update={"targets": targets, "judge": judge})
+    check = IdentityCheck(JUDGE_TARGET, Arm.SUBJECT, "listed", False, "judge-model", "", NOW, NOW)
+    whole.save_identity_checks([check])
+    gone = NOW + timedelta(days=30)
+    whole.save_retirements([Retirement(JUDGE_TARGET, Arm.SUBJECT, "judge-model", gone, "config", NOW)])
+    internals = Internals()
+
+    def told(settings: Settings) -> tuple[float | None, float | None]:
+        found = samples(internals.exposition(whole, settings, NOW)[0].decode())
+        return (
+            value(found, "identity_match", target=JUDGE_TARGET, check="listed"),
+            value(found, "model_retirement_timestamp_seconds", target=JUDGE_TARGET, arm="subject"),
+        )
+
+    assert told(alone) == (0.0, gone.timestamp())
+    whole.save_identity_checks([replace(check, matches=True, found="judge-model")])
+    assert told(alone) == (1.0, gone.timestamp())
+    assert told(alone.model_copy(update={"judge": None})) == (None, None)
 
 
 def test_a_check_that_can_no_longer_be_made_does_not_hide_behind_one_that_can(whole: Store) -> None:
