@@ -20,7 +20,7 @@ from monitor.records import (
     Point,
     Severity,
 )
-from monitor.words import AGREEING, NO_EVIDENCE_LOG10, cleared, power, state_of
+from monitor.words import AGREEING, NO_EVIDENCE_LOG10, PARTLY, cleared, power, state_of
 
 RUNBOOKS: Final[Mapping[str, str]] = {
     "adapter_loss": "CliffwatchFineTuneLost",
@@ -200,7 +200,7 @@ def _to_do(finding: Finding, alarm: Alarm | None, advice: str, healthy: datetime
 
 def _suspect(finding: Finding, beside: Beside) -> tuple[str, str]:
     who, why = _likely(finding, beside)
-    if beside.lost >= 0.2:
+    if beside.lost > PARTLY:
         why += (
             f" {beside.lost:.0%} of the run's questions have no answer: there is an outage too; the finding reads only "
             f"what was answered."

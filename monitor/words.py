@@ -1,6 +1,7 @@
 """Evidence and alarms in words, for whoever reads them: sentences, pages and tables say the same."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
 from math import isfinite
 from typing import Final
 
@@ -69,6 +70,9 @@ AGREEING: Final = {AGREED: "a fresh sample", AGREED_LATER: "a later look"}
 """An alarm's note -> what confirmed it."""
 
 
+PARTLY: Final = 0.2
+"""Share of a run's questions without a usable answer over which its silence says little; ``CliffwatchUnmeasured``
+alerts over it, too."""
 ENOUGH_DAYS: Final = 7
 """Days that a baseline must span to arm pages: with fewer, its spread from day to day is mostly assumed."""
 
@@ -134,6 +138,11 @@ def state_of(finding: Finding) -> str:
     return "look" if finding.summary.partition(":")[0].endswith(WORTH_A_LOOK) else "quiet"
 
 
+def urgency(one: Alarm | Finding) -> tuple[bool, int]:
+    """Sorts pages before tickets, and causes before what follows from them."""
+    return one.severity is not Severity.PAGE, [*TITLES, one.signal].index(one.signal)
+
+
 def cleared(alarm: Alarm) -> str:
     """Who ended an alarm, when and why, in a few words."""
     at = f"{alarm.cleared_at:%Y-%m-%d %H:%M}" if alarm.cleared_at else "at an unknown time"
@@ -143,25 +152,34 @@ def cleared(alarm: Alarm) -> str:
     return f"cleared by the answers, {at}" if alarm.cleared_run_id is not None else f"cleared {at}{why}"
 
 
-def alarm_state(alarm: Alarm) -> str:
-    """Where an alarm stands, and why, and who looks into it, in a sentence or two."""
+def alarm_state(alarm: Alarm, zone: tzinfo | None = None) -> str:
+    """Where an alarm stands, and why, and who looks into it, in a sentence or two.
+
+    ``zone``: that of the text around it, whose times need no name then; without one, times are UTC and say so.
+    """
     if alarm.state is AlarmState.CLEARED:
         return _cleared(alarm)
-    return " ".join(filter(None, (_raised(alarm), acknowledged(alarm))))
+    return " ".join(filter(None, (_raised(alarm, zone), acknowledged(alarm, zone))))
 
 
-def acknowledged(alarm: Alarm) -> str:
+def acknowledged(alarm: Alarm, zone: tzinfo | None = None) -> str:
     """Who looks into an alarm since when, in their words; empty where nobody does."""
     if alarm.acknowledged_at is None:
         return ""
-    return f"{alarm.acknowledged_by} looks into it since {alarm.acknowledged_at:%H:%M}: {alarm.acknowledged_why}"
+    since = _clock(alarm.acknowledged_at, zone)
+    return f"{alarm.acknowledged_by} looks into it since {since}: {alarm.acknowledged_why}"
 
 
-def _raised(alarm: Alarm) -> str:
+def _clock(at: datetime, zone: tzinfo | None) -> str:
+    return f"{at.astimezone(UTC):%H:%M} UTC" if zone is None else f"{at.astimezone(zone):%H:%M}"
+
+
+def _raised(alarm: Alarm, zone: tzinfo | None) -> str:
     if alarm.state is AlarmState.RAISED:
-        return f"Waiting since {alarm.raised_at:%H:%M} for a fresh sample, which the daemon asks."
+        return f"Waiting since {_clock(alarm.raised_at, zone)} for a fresh sample, which the daemon asks."
     if alarm.note in AGREEING and alarm.confirmed_at is not None:
-        return f"Confirmed {alarm.confirmed_at:%H:%M} by {AGREEING[alarm.note]} (run {alarm.confirmed_run_id})."
+        at = _clock(alarm.confirmed_at, zone)
+        return f"Confirmed {at} by {AGREEING[alarm.note]} (run {alarm.confirmed_run_id})."
     if alarm.note:
         return alarm.note
     return "A ticket: the evidence is over its line." if alarm.severity is Severity.TICKET else "Confirmed."

@@ -14,7 +14,6 @@ from monitor.notify.targets import (
     LOST,
     PAGE,
     PARTIAL,
-    PARTLY,
     ROLLBACK,
     TICKET,
     UNARMED,
@@ -28,7 +27,7 @@ from monitor.notify.targets import (
 from monitor.notify.wording import Times, cut, many, odds, percent, served, usd
 from monitor.records import JUDGE_TARGET, PRODUCTION_SUITE, Alarm, AlarmState, Arm, BaselineStatus, Severity, Spend
 from monitor.settings import Budget
-from monitor.words import TITLES, state_of
+from monitor.words import PARTLY, TITLES, state_of
 
 RETIRING: Final = timedelta(days=60)
 DRIFTED: Final = "no longer agrees with the people"

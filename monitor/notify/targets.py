@@ -10,10 +10,8 @@ from monitor.notify.wording import LOST as LOST_WORDS
 from monitor.notify.wording import NOT_ARMED, Times, clause, cut, many, odds, percent, served
 from monitor.records import JUDGE_TARGET, Alarm, AlarmState, Arm, BaselineStatus, IdentityCheck, Severity
 from monitor.schedule import interval_seconds
-from monitor.words import TITLES, alarm_state
+from monitor.words import PARTLY, TITLES, alarm_state
 
-PARTLY: Final = 0.2
-"""Share of a run's questions without an answer over which its silence says little; the pages say so too."""
 NEVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
 SHOWN: Final = 3
 """Troubles of one target that are told in full."""
@@ -171,7 +169,7 @@ def _how_long(alarm: Alarm, times: Times) -> str:
     """A page that is confirmed is felt by users: how long is what they ask first."""
     since = times.stamp(alarm.raised_at)
     if alarm.state is AlarmState.RAISED:
-        return f"First seen {since}. {cut(alarm_state(alarm), 160)}"
+        return f"First seen {since}. {cut(alarm_state(alarm, times.zone), 160)}"
     felt = alarm.severity is Severity.PAGE and alarm.target != JUDGE_TARGET
     long = times.ago(alarm.raised_at)
     return f"{'Users affected for' if felt else 'For'} {long}, since {since}."

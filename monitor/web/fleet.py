@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from monitor.records import Alarm, Finding, Point, Stream
+from monitor.records import JUDGE_TARGET, Alarm, Finding, IdentityCheck, Point, Stream
 from monitor.schedule import interval_seconds
 from monitor.settings import Settings, Target
 from monitor.web import pictures
-from monitor.web.views import PARTLY, counted
-from monitor.words import TITLES
+from monitor.web.views import counted
+from monitor.words import PARTLY, TITLES
 
 PER_PAGE: Final = 100
 """Targets on one page."""
@@ -29,6 +29,7 @@ DAYS: Final = timedelta(days=30)
 
 STATES: Final[Mapping[str, str]] = {
     "page": "page",
+    "identity": "not as declared",
     "ticket": "ticket",
     "unmeasured": "not measured",
     "late": "late",
@@ -55,6 +56,7 @@ class Readings(Protocol):
         self, target: str | None = None, suite: str | None = None, raised: bool | None = None, limit: int = 1000
     ) -> list[Alarm]: ...
     def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]: ...
+    def identity_checks(self, target: str | None = None, *, matches: bool | None = None) -> list[IdentityCheck]: ...
     def latest_points(self, targets: Collection[str]) -> dict[SeriesKey, Point]: ...
     def series(
         self, since: datetime, target: str | None = None, only: Collection[SeriesKey] | None = None
@@ -107,11 +109,13 @@ class Row:
     target: str
     model: str
     state: str
-    """A key of ``STATES``: the worst of its suites'."""
+    """A key of ``STATES``: the worst of its suites', and of what it serves."""
     watches: tuple[Watch, ...]
     last_success: datetime | None
     """The oldest of its suites'."""
     alarms: tuple[Alarm, ...]
+    mismatched: tuple[IdentityCheck, ...] = ()
+    """The identity checks that fail; no suite's, so they stand beside what the suites say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,23 +166,38 @@ class Overview:
 
     mark: tuple[object, ...]
     raised: tuple[Alarm, ...]
+    failing: tuple[IdentityCheck, ...]
+    """Every failing check in the store."""
     settings: Settings
     at: datetime
     watches: tuple[Watch, ...]
     rows: tuple[Row, ...]
 
+    @property
+    def mismatched(self) -> tuple[IdentityCheck, ...]:
+        """The failing checks of what is configured; the judge's, though it need not be a target."""
+        known = {*self.settings.targets} | ({JUDGE_TARGET} if self.settings.judge is not None else set())
+        return tuple(one for one in self.failing if one.target in known)
+
+    @property
+    def unlisted(self) -> tuple[IdentityCheck, ...]:
+        """Those of a judge that no row is of: it has no anchors."""
+        return tuple(one for one in self.mismatched if one.target not in self.settings.targets)
+
 
 def overview(store: Readings, settings: Settings, now: datetime, kept: Kept) -> Overview:
     """Every configured target; read again only once something has changed, or might have become late."""
     mark, raised = store.stream_mark(), tuple(store.alarms(raised=True, limit=MOST_ALARMS))
-    last = kept.overview
+    failing, last = tuple(store.identity_checks(matches=False)), kept.overview
     if (
-        last is not None and last.settings is settings and (last.mark, last.raised) == (mark, raised)
+        last is not None and last.settings is settings
+        and (last.mark, last.raised, last.failing) == (mark, raised, failing)
         and timedelta(0) <= now - last.at <= FRESH * settings.schedule.day_seconds / 86_400
     ):  # fmt: skip
         return last
     found = watches(store, settings, now, kept, raised=raised)
-    kept.overview = Overview(mark, raised, settings, now, tuple(found), tuple(rows(found, settings.targets)))
+    listed = tuple(rows(found, settings.targets, failing))
+    kept.overview = Overview(mark, raised, failing, settings, now, tuple(found), listed)
     return kept.overview
 
 
@@ -222,22 +241,29 @@ def _watch(
     )  # fmt: skip
 
 
-def rows(found: Sequence[Watch], targets: Mapping[str, Target]) -> list[Row]:
-    """One for each target: what needs somebody first, then by name."""
+def rows(found: Sequence[Watch], targets: Mapping[str, Target], mismatched: Sequence[IdentityCheck] = ()) -> list[Row]:
+    """One for each target: what needs somebody first, then by name. ``mismatched``: failing checks of any target."""
     grouped: dict[str, list[Watch]] = {name: [] for name in dict.fromkeys(one.target for one in found)}
     for one in found:
         grouped[one.target].append(one)
-    made = [_row(name, tuple(some), targets[name].subject.model) for name, some in grouped.items()]
+    failing: dict[str, list[IdentityCheck]] = {}
+    for check in mismatched:
+        failing.setdefault(check.target, []).append(check)
+    made = [
+        _row(name, tuple(some), targets[name].subject.model, tuple(failing.get(name, ())))
+        for name, some in grouped.items()
+    ]
     order = {state: place for place, state in enumerate(STATES)}
     return sorted(made, key=lambda row: (order[row.state], row.target))
 
 
-def _row(name: str, some: tuple[Watch, ...], model: str) -> Row:
+def _row(name: str, some: tuple[Watch, ...], model: str, mismatched: tuple[IdentityCheck, ...]) -> Row:
     order = list(STATES)
     alarms = tuple(sorted((alarm for one in some for alarm in one.alarms), key=urgency))
     measured = [one.last_success for one in some]
     oldest = None if None in measured else min((at for at in measured if at), default=None)
-    return Row(name, model, min((one.attention for one in some), key=order.index), some, oldest, alarms)
+    states = [one.attention for one in some] + (["identity"] if mismatched else [])
+    return Row(name, model, min(states, key=order.index), some, oldest, alarms, mismatched)
 
 
 def chosen(found: Sequence[Row], query: str, state: str | None) -> list[Row]:
@@ -303,8 +329,11 @@ def urgency(alarm: Alarm) -> tuple[bool, int]:
     return alarm.severity != "page", rank(alarm.signal)
 
 
-def headline(found: Sequence[Watch]) -> tuple[str, str]:
-    """``bad``, ``warn`` or ``good``, and the overview in one line: silence is good only where it was listened to."""
+def headline(found: Sequence[Watch], mismatched: Sequence[IdentityCheck] = ()) -> tuple[str, str]:
+    """``bad``, ``warn`` or ``good``, and the overview in one line: silence is good only where it was listened to.
+
+    ``mismatched``: the failing identity checks; they page, as alarms do.
+    """
     alarms = [alarm for watch in found for alarm in watch.alarms]
     pages = sum(alarm.severity == "page" for alarm in alarms)
     tickets, waiting = len(alarms) - pages, sum(alarm.state == "raised" for alarm in alarms)
@@ -313,10 +342,19 @@ def headline(found: Sequence[Watch]) -> tuple[str, str]:
     )
     raised += [counted(tickets, "ticket") + ("" if pages else " raised")] if tickets else []
     gaps = _gaps(found)
-    tone = "bad" if pages else "warn" if tickets or gaps else "good"
-    if not raised and not gaps:
+    tone = "bad" if pages or mismatched else "warn" if tickets or gaps else "good"
+    told = [", ".join(raised)] * bool(raised) + _undeclared(mismatched)
+    if not told and not gaps:
         return tone, "All quiet"
-    return tone, "; ".join([", ".join(raised) or "No alarm raised", *gaps])
+    return tone, "; ".join([*(told or ["No alarm raised"]), *gaps])
+
+
+def _undeclared(mismatched: Sequence[IdentityCheck]) -> list[str]:
+    """Who serves something else than declared: by name where it is one."""
+    names = list(dict.fromkeys(one.target for one in mismatched))
+    if len(names) > 1:
+        return [f"{len(names):,} targets serve something else than declared"]
+    return [f"{name} serves something else than declared" for name in names]
 
 
 def _gaps(found: Sequence[Watch]) -> list[str]:

@@ -65,7 +65,7 @@ class Pages:
             "version": __version__,
             "titles": words.TITLES,
             "states": fleet.STATES,
-            "partly": views.PARTLY,
+            "partly": words.PARTLY,
             "alarm_state": words.alarm_state,
             "evidence": words.evidence,
             "power": words.power,
@@ -116,11 +116,11 @@ def _overview(
         where = views.turn(page, len(chosen), fleet.PER_PAGE)
         shown = views.cut(chosen, where)
         alarms = sorted((one for row in rows for one in row.alarms), key=fleet.urgency)
-        tone, headline = fleet.headline(watches)
+        tone, headline = fleet.headline(watches, found.mismatched)
         return pages.show(
             "overview.html", json=f"/api/v1/targets?limit={fleet.PER_PAGE}", rows=shown, where=where, q=q, state=state,
             counts=fleet.counts(rows), targets=len(rows), alarms=alarms, alarms_shown=fleet.ALARMS_SHOWN,
-            worst=fleet.worst(store, shown, now, kept), tone=tone, headline=headline,
+            worst=fleet.worst(store, shown, now, kept), tone=tone, headline=headline, unlisted=found.unlisted,
         )  # fmt: skip
 
 
@@ -137,10 +137,11 @@ def _target(
         configured(target)
         found = detail.detail(store, settings(), clock(), kept, target)
         watches = [one.watch for one in found.suites]
-        tone, headline = fleet.headline(watches)
+        mismatched = detail.mismatched(found.identity)
+        tone, headline = fleet.headline(watches, mismatched)
         return pages.show(
             "target.html", json=f"/api/v1/targets/{target}", target=target, configured=settings().targets[target],
-            detail=found, tone=tone, headline=headline, mismatched=detail.mismatched(found.identity),
+            detail=found, tone=tone, headline=headline, mismatched=mismatched,
             alarms=sorted((one for watch in watches for one in watch.alarms), key=fleet.urgency),
         )  # fmt: skip
 

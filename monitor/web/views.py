@@ -4,10 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import datetime, timedelta
 from math import isfinite
-from typing import Any, Final
-
-PARTLY: Final = 0.2
-"""Share of unmeasured questions over which a run's silence says little; ``CliffwatchUnmeasured`` alerts over it too."""
+from typing import Any
 
 
 def ago(then: datetime | None, now: datetime) -> str:

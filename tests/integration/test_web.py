@@ -24,12 +24,14 @@ from sqlalchemy import text as sql
 
 from monitor.export import Internals
 from monitor.records import (
+    JUDGE_TARGET,
     Alarm,
     AlarmState,
     Answer,
     Arm,
     Exchange,
     Finding,
+    IdentityCheck,
     Message,
     Question,
     Recorded,
@@ -38,7 +40,7 @@ from monitor.records import (
     Sampling,
     Score,
 )
-from monitor.settings import Settings
+from monitor.settings import Judge, Settings
 from monitor.store import Store, open_store
 from monitor.web import create_app, models
 from monitor.web.factory import HEADERS
@@ -258,6 +260,45 @@ async def test_an_outage_is_never_all_quiet_and_its_findings_are_of_before(site:
     assert '<h1 class="verdict warn">No alarm raised; 1 not measured; 1 partly measured; 1 of 3 not armed</h1>' in html
     assert "was, not how it is" in (await site.get("/targets/summariser")).text
     assert "was, not how it is" not in (await site.get("/targets/support-bot")).text
+
+
+def declare(site: Site, target: str, *, matches: bool, found: str = "meta-llama/Llama-3.1-8B-Instruct") -> None:
+    check = IdentityCheck(target, Arm.SUBJECT, "root", matches, f"{target}-lora", found, site.now, site.now)
+    site.store.save_identity_checks([check])
+
+
+async def test_a_target_that_serves_something_else_is_not_quiet(site: Site) -> None:
+    recover(site)
+    site.settings = site.settings.model_copy(update={
+        "targets": {name: site.settings.targets[name] for name in ("summariser", "support-bot")}
+    })  # fmt: skip
+    assert '<h1 class="verdict good">All quiet</h1>' in (await site.get("/")).text
+    declare(site, "summariser", matches=False, found=fleet.HOSTILE)
+    html = (await site.get("/")).text
+    assert '<h1 class="verdict bad">summariser serves something else than declared</h1>' in html
+    assert '<span class="state bad">not as declared</span>' in html
+    assert html.index('"/targets/summariser"') < html.index('"/targets/support-bot"')
+    assert "subject serves something else than declared (check root)" in html
+    assert "/targets/support-bot" not in (await site.get("/?state=identity")).text
+    listed = json.loads((await site.get("/api/v1/targets?state=identity")).text)
+    assert (listed["tone"], listed["states"]) == ("bad", {"identity": 1, "quiet": 1})
+    assert [(one["target"], one["mismatched"][0]["check"]) for one in listed["targets"]] == [("summariser", "root")]
+    target = (await site.get("/targets/summariser")).text
+    assert '<p class="verdict bad">summariser serves something else than declared</p>' in target
+    told = target.index("Expected summariser-lora, found &lt;script&gt;")
+    assert told < target.index("<section"), "above everything else"
+    assert "<script" not in target
+    declare(site, "summariser", matches=True)
+    assert '<h1 class="verdict good">All quiet</h1>' in (await site.get("/")).text
+
+
+async def test_a_judge_without_anchors_that_serves_something_else_is_told_of(site: Site) -> None:
+    declare(site, JUDGE_TARGET, matches=False)
+    assert "judge serves" not in (await site.get("/")).text, "no judge is configured"
+    site.settings = site.settings.model_copy(update={"judge": Judge(provider="vllm", model="judge-lora")})
+    html = (await site.get("/")).text
+    assert "1 page raised, 1 ticket; judge serves something else than declared" in html
+    assert "Expected judge-lora, found meta-llama/Llama-3.1-8B-Instruct." in html
 
 
 async def test_a_changed_suite_is_not_quiet(site: Site) -> None:

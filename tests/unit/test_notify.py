@@ -1,5 +1,6 @@
 """What the mail says, and that it stays readable whatever the fleet is like."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -9,6 +10,7 @@ from email.policy import default
 from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -178,7 +180,11 @@ def test_the_numbers_add_up_to_the_fleet() -> None:
 def test_a_page_that_waits_for_its_fresh_sample_says_so() -> None:
     waiting = alarm("bot", "adapter_loss", 0.01, state=AlarmState.RAISED, confirmed_at=None, note="")
     shown = told(facts(["bot"], alarms={"bot": [waiting]}))
-    assert shown.cards[0].items[0].label == "Page, being confirmed"
+    item = shown.cards[0].items[0]
+    assert item.label == "Page, being confirmed"
+    first, waits = re.findall(r"First seen .* (\d\d:\d\d)\. Waiting since (\d\d:\d\d) for a fresh sample", item.lead)[0]
+    assert first == waits, "one zone in one sentence, and it is the schedule's"
+    assert first == f"{waiting.raised_at.astimezone(ZoneInfo('Europe/Berlin')):%H:%M}"
 
 
 def test_every_section_of_the_week_is_there() -> None:

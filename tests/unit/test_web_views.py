@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from monitor import words
-from monitor.records import Alarm, AlarmState, Exhibit, Finding, Point, Severity
+from monitor.records import Alarm, AlarmState, Arm, Exhibit, Finding, IdentityCheck, Point, Severity
 from monitor.web import evidence, fleet, pictures, runbooks, views
 from tests import fleet as fleets
 
@@ -121,6 +121,22 @@ def test_silence_is_good_only_where_it_was_listened_to(changed: dict[str, Any], 
     assert fleet.headline([replace(WATCH, **changed), WATCH]) == shown
 
 
+@pytest.mark.parametrize(
+    ("targets", "alarms", "shown"),
+    [
+        (("t",), (), ("bad", "t serves something else than declared")),
+        (("t", "t"), (), ("bad", "t serves something else than declared")),
+        (("t", "u"), (), ("bad", "2 targets serve something else than declared")),
+        (("t",), (PAGE,), ("bad", "1 page raised; t serves something else than declared")),
+    ],
+)
+def test_what_is_not_as_declared_is_never_quiet(
+    targets: Sequence[str], alarms: tuple[Alarm, ...], shown: tuple[str, str]
+) -> None:
+    checks = [IdentityCheck(name, Arm.SUBJECT, "root", False, "lora", "base", NOW, NOW) for name in targets]
+    assert fleet.headline([replace(WATCH, alarms=alarms)], checks) == shown
+
+
 def test_evidence_is_told_as_odds_with_what_it_is_held_against() -> None:
     assert words.evidence(FINDING) == (
         "10^9 to 1",
@@ -129,7 +145,7 @@ def test_evidence_is_told_as_odds_with_what_it_is_held_against() -> None:
 
 
 RAISED_AT = datetime(2026, 12, 6, 11, 11, tzinfo=UTC)
-WAITING = "Waiting since 11:11 for a fresh sample, which the daemon asks."
+WAITING = "Waiting since 11:11 UTC for a fresh sample, which the daemon asks."
 
 
 @pytest.mark.parametrize(
@@ -138,11 +154,11 @@ WAITING = "Waiting since 11:11 for a fresh sample, which the daemon asks."
         ({"state": AlarmState.RAISED, "raised_at": RAISED_AT}, WAITING),
         (
             {"note": words.AGREED, "confirmed_at": RAISED_AT, "confirmed_run_id": 23},
-            "Confirmed 11:11 by a fresh sample (run 23).",
+            "Confirmed 11:11 UTC by a fresh sample (run 23).",
         ),
         (
             {"note": words.AGREED_LATER, "confirmed_at": RAISED_AT, "confirmed_run_id": 24},
-            "Confirmed 11:11 by a later look (run 24).",
+            "Confirmed 11:11 UTC by a later look (run 24).",
         ),
         ({"severity": Severity.TICKET}, "A ticket: the evidence is over its line."),
         ({"state": AlarmState.CLEARED, "cleared_by": "jo", "cleared_why": "on purpose"}, "Cleared by jo: on purpose"),
@@ -216,6 +232,19 @@ def test_a_target_is_as_bad_as_its_worst_suite_and_the_worst_stands_first() -> N
     assert [row.target for row in fleet.chosen(rows, " B ", None)] == ["b"]
     assert [row.target for row in fleet.chosen(rows, "SUMMARISER-LORA", "late")] == ["c"]
     assert rows[1].last_success is None, "one suite was never measured"
+
+
+def test_what_is_not_as_declared_stands_after_a_page_and_before_a_ticket() -> None:
+    targets = dict.fromkeys(("a", "b", "c"), SETTINGS.targets["summariser"])
+    checks = [IdentityCheck(name, Arm.SUBJECT, "root", False, "lora", "base", NOW, NOW) for name in ("a", "c", "gone")]
+    watches = [
+        replace(WATCH, target="a", alarms=(PAGE,)),
+        replace(WATCH, target="b", alarms=(replace(PAGE, severity=Severity.TICKET),)),
+        replace(WATCH, target="c"),
+    ]
+    rows = fleet.rows(watches, targets, checks)
+    assert [(row.target, row.state) for row in rows] == [("a", "page"), ("c", "identity"), ("b", "ticket")]
+    assert [row.mismatched for row in rows] == [(checks[0],), (checks[1],), ()]
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -37,6 +38,21 @@ def test_evidence_that_a_coin_toss_has_is_none(log10: float, told: str) -> None:
 )
 def test_the_label_says_what_the_sentence_says(alarming: bool, summary: str, state: str) -> None:
     assert words.state_of(replace(FINDING, alarming=alarming, summary=summary)) == state
+
+
+def test_a_time_is_that_of_the_text_around_it_or_says_that_it_is_utc() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    waiting = Alarm("bot", "facts", "canaries", Severity.PAGE, AlarmState.RAISED, AT, 3)
+    confirmed = replace(waiting, state=AlarmState.CONFIRMED, confirmed_at=AT, confirmed_run_id=4, note=words.AGREED)
+    seen = replace(confirmed, acknowledged_at=AT, acknowledged_by="kim", acknowledged_why="rolled back")
+    assert words.alarm_state(waiting).startswith("Waiting since 11:14 UTC for")
+    assert words.alarm_state(waiting, berlin).startswith("Waiting since 12:14 for")
+    assert words.alarm_state(seen) == (
+        "Confirmed 11:14 UTC by a fresh sample (run 4). kim looks into it since 11:14 UTC: rolled back"
+    )
+    assert words.alarm_state(seen, berlin) == (
+        "Confirmed 12:14 by a fresh sample (run 4). kim looks into it since 12:14: rolled back"
+    )
 
 
 def test_who_ended_an_alarm() -> None:
