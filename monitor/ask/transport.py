@@ -1,8 +1,10 @@
 """The connection under both vendors' clients. Imported only together with one of them: httpx2 takes a while."""
 
 import logging
+import os
+import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import httpx2
@@ -58,10 +60,12 @@ def client(concurrency: int) -> httpx2.AsyncClient:
 
 
 def connection_failure(error: BaseException, request: Mapping[str, Any]) -> AskFailed:
-    """Classify a call that brought no whole reply; the message names only the kinds of error, never an address."""
+    """Classify a call that brought no whole reply; the message says who did not answer, and why in the system's words.
+
+    Of an address it names scheme, host and port: a path or a query may hold a key.
+    """
     chain = _causes(error)
     exchange = Exchange(request=request, response=None)
-    names = ", ".join(dict.fromkeys(type(e).__name__ for e in chain))
     if any(isinstance(e, ReplyTooLargeError) for e in chain):
         detail = f"the reply is larger than {LARGEST_REPLY} bytes"
         return AskFailed(Reason.MALFORMED, detail, exchange=exchange, maybe_billed=True)
@@ -70,7 +74,32 @@ def connection_failure(error: BaseException, request: Mapping[str, Any]) -> AskF
     reached = not any(isinstance(e, httpx2.ConnectError | httpx2.ConnectTimeout | httpx2.PoolTimeout) for e in chain)
     reason = Reason.TIMEOUT if any(isinstance(e, httpx2.TimeoutException) for e in chain) else Reason.CONNECTION
     bad_certificate = any(isinstance(e, ssl.SSLCertVerificationError) for e in chain)
-    return AskFailed(reason, f"no reply ({names})", exchange=exchange, permanent=bad_certificate, maybe_billed=reached)
+    detail = f"no reply{_from(error)}: {_why(chain)}"
+    return AskFailed(reason, detail, exchange=exchange, permanent=bad_certificate, maybe_billed=reached)
+
+
+def _from(error: BaseException) -> str:
+    """Who was asked, where the error knows; without what a user may have put in front of the host."""
+    request = getattr(error, "request", None)
+    if not isinstance(request, httpx2.Request):
+        return ""
+    host = f"[{request.url.host}]" if ":" in request.url.host else request.url.host
+    port = "" if request.url.port is None else f":{request.url.port}"
+    return f" from {request.url.scheme}://{host}{port}"
+
+
+def _why(chain: Sequence[BaseException]) -> str:
+    """The cause that lies deepest and has words of the system; else the kinds of error."""
+    for one in reversed(chain):
+        if isinstance(one, ssl.SSLCertVerificationError):
+            return f"its certificate is not trusted: {one.verify_message}"
+        if isinstance(one, socket.gaierror) and one.strerror:
+            return one.strerror.lower()
+        if isinstance(one, OSError) and one.errno is not None and not isinstance(one, ssl.SSLError):
+            return os.strerror(one.errno).lower()
+    if any(isinstance(one, TimeoutError | httpx2.TimeoutException) for one in chain):
+        return "timed out"
+    return ", ".join(dict.fromkeys(type(one).__name__ for one in chain))
 
 
 def _causes(error: BaseException) -> list[BaseException]:

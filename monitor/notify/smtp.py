@@ -72,6 +72,9 @@ async def deliver(email: Email, mail: Mail, environ: Mapping[str, str] = os.envi
             return _sorted(mail.recipients, errors, secrets)
     except aiosmtplib.SMTPRecipientsRefused as error:
         return _sorted(everyone, {one.recipient: (one.code, one.message) for one in error.recipients}, secrets)
+    except aiosmtplib.SMTPAuthenticationError as error:
+        words = f"the login was refused: look at email.smtp.username and {_password_key(email.smtp)} ({error.message})"
+        return _sorted(everyone, dict.fromkeys(everyone, (error.code, words)), secrets)
     except aiosmtplib.SMTPResponseException as error:
         return _sorted(everyone, dict.fromkeys(everyone, (error.code, error.message)), secrets)
     except ssl.SSLCertVerificationError as error:
@@ -98,6 +101,11 @@ def read_password(smtp: Smtp, environ: Mapping[str, str]) -> str:
     if not value:
         raise ConfigError(f"{where} is empty or not set")
     return value
+
+
+def _password_key(smtp: Smtp) -> str:
+    """The key of the configuration that says where the password is kept."""
+    return f"email.smtp.{'password_file' if smtp.password_file is not None else 'password_env'}"
 
 
 async def _send(email: Email, mail: Mail, password: str) -> dict[str, tuple[int, str]]:

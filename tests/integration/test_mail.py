@@ -134,7 +134,10 @@ async def test_a_server_that_repeats_the_password_is_not_quoted(tmp_path: Path) 
         server.login_says = f"535 no such login: {PASSWORD} {wire}"
         async with due_house(tmp_path, server.email(), clock) as house:
             mail = await worked(house, Mailer())
-    assert mail.error == "sre@example.com: 535 no such login: *** ***"
+    assert mail.error == (
+        "sre@example.com: 535 the login was refused: look at email.smtp.username and email.smtp.password_env "
+        "(no such login: *** ***)"
+    )
 
 
 @pytest.mark.parametrize("encryption", ["starttls", "tls"])
