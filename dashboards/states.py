@@ -3,6 +3,7 @@
 from typing import Final
 
 from dashboards.panels import AMBER, BLUE, BROWN, GREEN, RED, VIOLET, Names, selector
+from monitor.words import PARTLY
 
 PAGE, TICKET, UNMEASURED, NOT_ARMED, RETIRES, ROLLBACK, BUDGET, BLIND, QUIET = range(8, -1, -1)
 STATES: Final[Names] = {
@@ -20,7 +21,7 @@ ALARMS: Final[Names] = {2: ("page", RED), 1: ("ticket", AMBER), 0: ("quiet", GRE
 MATCHES: Final[Names] = {1: ("as declared", GREEN), 0: ("differs", RED)}
 READY: Final[Names] = {1: ("ready", GREEN), 0: ("not ready", AMBER)}
 
-UNMEASURED_SHARE: Final = 0.2
+UNMEASURED_SHARE: Final = PARTLY
 """As in CliffwatchUnmeasured."""
 PERIODS: Final = 2
 """As in CliffwatchUnmeasured and CliffwatchEmailFailed: after so many without a success."""
