@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from monitor import schedule
 from monitor.errors import UsageError
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from monitor.cycle import House
     from monitor.judge.checks import Grade
     from monitor.reading import Kept
+    from monitor.settings import Settings
 
 
 def at_once_warning(target: str) -> str:
@@ -59,14 +60,24 @@ def cannot_page(baseline: Baseline) -> list[str]:
     return [at_once_warning(baseline.target)] if baseline.at_once else short_warning(baseline.target, baseline.days)
 
 
+NOTHING: Final[frozenset[str]] = frozenset()
+ASKS: Final = frozenset(("providers",))
+MAILS: Final = frozenset(("email",))
+"""The sections of the configuration whose secrets a command needs."""
+
+
 @contextmanager
-def opened(config_path: Path) -> Iterator["House"]:
-    """The house of a configuration, for one command."""
+def opened(config_path: Path, needs: frozenset[str], target: str | None = None) -> Iterator["House"]:
+    """The house of a configuration, for one command that needs the secrets of the sections ``needs``.
+
+    A ``target`` that is none of the configuration's is an error before the store is opened.
+    """
     from monitor import config
     from monitor.app import build_house
     from monitor.store import open_store
 
-    settings = config.load(config_path)
+    settings = config.load(config_path, keys=needs)
+    known_names(settings, target)
     store = open_store(settings.store)
     try:
         yield build_house(settings, config_path.parent, store)
@@ -75,12 +86,17 @@ def opened(config_path: Path) -> Iterator["House"]:
 
 
 def known_filter(house: "Kept", target: str | None, signal: str | None = None) -> None:
-    """An error that names the nearest target or signal when there is no such one: a typo must not look like health."""
-    from monitor.detect import SIGNALS
+    """``known_names`` of an open house."""
+    known_names(house.settings, target, signal)
 
+
+def known_names(settings: "Settings", target: str | None, signal: str | None = None) -> None:
+    """An error that names the nearest target or signal when there is no such one: a typo must not look like health."""
     if target is not None:
-        _known("target", target, house.settings.targets)
+        _known("target", target, settings.targets)
     if signal is not None:
+        from monitor.detect import SIGNALS
+
         _known("signal", signal, SIGNALS)
 
 

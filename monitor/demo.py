@@ -126,7 +126,7 @@ async def one_round(out: Console, config: Path) -> float:
     from monitor.app import run_now
 
     took = []
-    with commands.opened(config) as house:
+    with commands.opened(config, commands.ASKS) as house:
         for _ in range(2):
             started = monotonic()
             await run_now(house, TARGET, SUITE)
@@ -140,7 +140,7 @@ async def capture_baseline(out: Console, config: Path, rounds: "Rounds") -> None
     """Have the daemon capture a baseline over days of its clock, and approve it."""
     from monitor import commands
 
-    with commands.opened(config) as house:
+    with commands.opened(config, commands.ASKS) as house:
         await commands.capture(house, TARGET, None, days=BASELINE_DAYS, at_once=None)
         say(out, f"capturing a baseline over {BASELINE_DAYS} days (in earnest: 14, of 24 hours each)")
         captured = house.store.baselines(TARGET, SUITE, BaselineStatus.CAPTURED)

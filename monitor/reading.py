@@ -54,15 +54,17 @@ class Reading:
 
 
 @contextmanager
-def reading(config_path: Path) -> Iterator[Reading]:
+def reading(config_path: Path, target: str | None = None, signal: str | None = None) -> Iterator[Reading]:
     """The configuration and its store, for one command.
 
-    Raises ConfigError for what is wrong in the file (whether keys are set is not asked), and StoreError where the
+    Raises ConfigError for what is wrong in the file (whether keys are set is not asked), UsageError for a ``target`` or
+    ``signal`` that is none, and StoreError where the
     store is not there or not at this version's schema.
     """
-    from monitor import config
+    from monitor import commands, config
 
     settings, suites = config.load_to_read(config_path)
+    commands.known_names(settings, target, signal)
     try:
         store = open_store(settings.store, migrate=False, create=False)
     except StoreError as error:

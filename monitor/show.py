@@ -18,7 +18,7 @@ from rich.text import Text
 from monitor.claims import Claim
 from monitor.hostile import visible
 from monitor.records import Alarm, Answer, Baseline, Finding, SelfTest, Severity
-from monitor.words import alarm_state, amount, cleared, evidence, state_of, unit
+from monitor.words import alarm_state, amount, cleared, evidence, state_of, unit, urgency
 
 if TYPE_CHECKING:
     from monitor.commands import Asked, Probed
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 EXHIBITS_SHOWN = 3
 ANSWER_SHOWN = 400
 DIFFERENCES_SHOWN = 10
+WRAPPED = " " * 6
 STYLES = {"ALARM": "bold red", "look": "yellow", "quiet": "green"}
 
 
@@ -126,6 +127,12 @@ def runs(results: Sequence["Probed"], *, as_json: bool) -> None:
         width = _width(result.findings)
         for finding in result.findings:
             out.print(finding_view(finding) if finding.alarming else _one_line(finding, width))
+
+
+def most_urgent(found: Sequence[Finding]) -> list[Finding]:
+    """Findings, newest first, with those of each run in the order of urgency: what alarms, and of it pages, first."""
+    runs = {run_id: number for number, run_id in enumerate(dict.fromkeys(one.run_id for one in found))}
+    return sorted(found, key=lambda one: (runs[one.run_id], not one.alarming, urgency(one)))
 
 
 def findings(found: Sequence[tuple[Finding, Claim]], *, as_json: bool) -> None:
@@ -251,7 +258,7 @@ def status(found: "Status", *, as_json: bool) -> None:
 def _daemon(found: "Status") -> Text:
     last = found.daemon.last_sign_of_life
     if found.daemon.running:
-        return Text("the daemon runs", style="dim")
+        return Text(f"the daemon runs (last sign of life {found.daemon.silent_seconds:.0f} s ago)", style="dim")
     if last is None:
         return Text("no daemon has worked on this store yet: cliffwatch run", style="bold yellow")
     return Text(
@@ -263,23 +270,38 @@ def _daemon(found: "Status") -> Text:
 def _watch(out: Console, row: "StatusRow") -> None:
     out.print(Text.assemble((f"{row.target}/{row.suite}", "bold"), "  ", _state(row), "  ", row.baseline))
     for why in row.not_paging:
-        out.print(Text(f"  {why}", style="yellow"))
+        _say(out, Text(f"  {why}", style="yellow"))
     for one in row.identity:
         seen = f"expected {visible(one.expected, limit=ANSWER_SHOWN)}; {visible(one.found, limit=ANSWER_SHOWN)}"
-        out.print(
-            Text(f"  identity of the {one.arm}, {one.check}: {seen} (since {one.since:%Y-%m-%d})", style="yellow")
+        _say(
+            out, Text(f"  identity of the {one.arm}, {one.check}: {seen} (since {one.since:%Y-%m-%d})", style="yellow")
         )
     last = f"{row.last_run:%Y-%m-%d %H:%M:%S} UTC, {row.last_outcome}" if row.last_run else "none yet"
     lost = f"; without a usable answer: {_counts(row.unmeasured)}" if row.unmeasured else ""
     late = "; the next is late" if row.needs == "late" else ""
-    out.print(Text(f"  last finished run: {last}{lost}{late}", style="bold yellow" if lost or late else ""))
-    for alarm in row.alarms:
-        out.print(_alarm_line(alarm))
-    width, closed = _width(row.findings), {alarm.signal: alarm for alarm in row.cleared}
-    for finding in row.findings:
+    _say(out, Text(f"  last finished run: {last}{lost}{late}", style="bold yellow" if lost or late else ""))
+    for alarm in sorted(row.alarms, key=urgency):
+        _say(out, _alarm_line(alarm))
+    told = {alarm.signal for alarm in row.alarms}
+    others = [one for one in sorted(row.findings, key=urgency) if one.signal not in told]
+    # Beside an alarm, what is quiet is only counted: every signal with its numbers would bury it.
+    shown = [one for one in others if not told or state_of(one) != "quiet"]
+    width, closed = _width(shown), {alarm.signal: alarm for alarm in row.cleared}
+    for finding in shown:
         older = row.last_run is not None and finding.window_end < row.last_run
         note = f" (of {finding.window_end:%Y-%m-%d %H:%M}, not of the last run)" if older else ""
-        out.print(_one_line(finding, width, note, closed.get(finding.signal)))
+        _say(out, _one_line(finding, width, note, closed.get(finding.signal)))
+    if quiet := len(others) - len(shown):
+        out.print(Text(f"  {quiet} other signal{'s' * (quiet != 1)} quiet", style="dim"))
+
+
+def _say(out: Console, line: Text) -> None:
+    """One line of a list: on a terminal what does not fit is indented under it; a pipe gets it whole."""
+    if not out.is_terminal:
+        out.print(line, soft_wrap=True)
+        return
+    for number, part in enumerate(line.wrap(out, max(out.width - len(WRAPPED), 20))):
+        out.print(Text.assemble(WRAPPED, part) if number else part)
 
 
 def _state(row: "StatusRow") -> tuple[str, str]:
@@ -309,10 +331,10 @@ def alarms(found: Sequence[Alarm], *, closed_too: bool, as_json: bool) -> None:
     out, heading = console(), ""
     if not found:
         out.print(Text("no alarms yet" if closed_too else "no open alarms"))
-    for alarm in sorted(found, key=lambda one: (one.target, one.suite, one.severity, one.signal)):
+    for alarm in sorted(found, key=lambda one: (one.target, one.suite, urgency(one))):
         if heading != (heading := f"{alarm.target}/{alarm.suite}"):
             out.print(Text(heading, style="bold"))
-        out.print(_alarm_line(alarm))
+        _say(out, _alarm_line(alarm))
 
 
 def injected(test: SelfTest) -> str:

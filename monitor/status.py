@@ -6,7 +6,7 @@ one of a large fleet is counted.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from monitor.arming import arming, told
@@ -59,6 +59,8 @@ class Daemon:
     running: bool
     last_sign_of_life: datetime | None
     """``None``: never."""
+    silent_seconds: float | None
+    """Since then; ``None``: there was none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +130,10 @@ def status(reading: "Reading", *, everything: bool = False) -> Status:
 
 def _daemon(sign: str | None, now: datetime) -> Daemon:
     last = None if sign is None else datetime.fromisoformat(sign)
-    return Daemon(last is not None and now - last < timedelta(seconds=SILENT_SECONDS), last)
+    if last is None:
+        return Daemon(running=False, last_sign_of_life=None, silent_seconds=None)
+    silent = max((now - last).total_seconds(), 0.0)  # two machines' clocks may differ
+    return Daemon(silent < SILENT_SECONDS, last, silent)
 
 
 def _needs(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], now: datetime) -> str | None:

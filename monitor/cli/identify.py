@@ -25,8 +25,7 @@ def identify(
     from monitor import commands
     from monitor.chores import identities
 
-    with commands.opened(config) as house:
-        commands.known_filter(house, target)
+    with commands.opened(config, commands.ASKS, target) as house:
         found = asyncio.run(identities.identify_now(house, target))
     show(found, as_json=as_json)
     if any(not check.matches for check in found.checks):

@@ -1,9 +1,10 @@
 """The command ``cliffwatch``: parses and prints, nothing else.
 
-Exit codes: 0 fine, 1 drift, 2 usage or configuration, 3 could not measure. Whatever a command needs is
+Exit codes: 0 fine, 1 drift, 2 usage or configuration, 3 could not measure, 70 a crash. Whatever a command needs is
 imported inside it, so that ``--help`` answers at once.
 """
 
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +34,12 @@ baseline_app = typer.Typer(
 )
 
 
+MOST_OF_A_RUN = 40
+"""Findings that one run may have: more than there are signals."""
+QUIET = frozenset({"ask", "probe", "identify", "baseline"})
+"""Commands that print what came of it: their logs begin at warnings."""
+CRASHED = 70
+"""Exit code of a mistake of ours (``EX_SOFTWARE``): 1 would mean drift."""
 SILENT = frozenset({"status"})
 """Commands that log nothing, so that they need not wait for the logs' imports."""
 
@@ -69,6 +76,9 @@ def main() -> None:
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    except Exception:
+        sys.excepthook(*sys.exc_info())
+        raise SystemExit(CRASHED) from None
 
 
 def version(wanted: bool) -> None:
@@ -91,7 +101,8 @@ def root(
     else:
         from monitor.logs import configure
 
-        configure(service=False)
+        least = logging.WARNING if ctx.invoked_subcommand in QUIET and sys.stderr.isatty() else logging.INFO
+        configure(service=False, least=least)
 
 
 @app.command()
@@ -143,7 +154,7 @@ def probe(
 
     from monitor import commands, show
 
-    with commands.opened(config) as house:
+    with commands.opened(config, commands.ASKS, target) as house:
         results = asyncio.run(commands.probe(house, target, suite))
     show.runs(results, as_json=as_json)
     if any(finding.alarming for result in results for finding in result.findings):
@@ -169,7 +180,7 @@ def ask(
     from monitor import commands, show
     from monitor.records import Unmeasured
 
-    with commands.opened(config) as house:
+    with commands.opened(config, commands.ASKS, target) as house:
         asked = asyncio.run(commands.ask(house, target, probe, base=base))
     show.exchange(asked, debug=debug, as_json=as_json)
     if isinstance(asked.explanation.outcome, Unmeasured):
@@ -188,8 +199,7 @@ def border(
 
     from monitor import commands, enrol
 
-    with commands.opened(config) as house:
-        commands.known_filter(house, target)
+    with commands.opened(config, commands.ASKS, target) as house:
         for line in asyncio.run(enrol.find_border(house, target, candidates, write)):
             typer.echo(line)
 
@@ -213,7 +223,7 @@ def capture(
 
     if (days is None) == (at_once is None):
         raise UsageError("baseline capture: give either --days N (the daemon collects) or --at-once N (now)")
-    with commands.opened(config) as house:
+    with commands.opened(config, commands.ASKS, target) as house:
         for line in asyncio.run(commands.capture(house, target, suite, days=days, at_once=at_once)):
             typer.echo(line)
 
@@ -225,11 +235,10 @@ def show_baselines(
     as_json: Json = False,
 ) -> None:
     """List the baselines with what they rest on and who approved them."""
-    from monitor import commands, show
+    from monitor import show
     from monitor.reading import reading
 
-    with reading(config) as house:
-        commands.known_filter(house, target)
+    with reading(config, target) as house:
         show.baselines(house.store.baselines(target), as_json=as_json)
 
 
@@ -242,14 +251,7 @@ def approve(
     config: Config = DEFAULT,
 ) -> None:
     """Approve the captured baselines of a target; from then on it is armed."""
-    _decide(
-        config,
-        target,
-        suite,
-        "captured",
-        lambda deeds, b: deeds.approve(b.id, by, why),
-        "approved",
-    )
+    _decide(config, target, suite, "captured", lambda deeds, b: deeds.approve(b.id, by, why), "approved")
 
 
 @baseline_app.command()
@@ -262,15 +264,7 @@ def retire(
     config: Config = DEFAULT,
 ) -> None:
     """Retire the approved baselines of a target, which is then unarmed; with --id, any one, or give up a capture."""
-    _decide(
-        config,
-        target,
-        suite,
-        "approved",
-        lambda deeds, b: deeds.retire(b.id, by, why),
-        "retired",
-        number,
-    )
+    _decide(config, target, suite, "approved", lambda deeds, b: deeds.retire(b.id, by, why), "retired", number)
 
 
 def _decide(
@@ -280,7 +274,7 @@ def _decide(
     from monitor.deeds import Deeds
     from monitor.records import BaselineStatus
 
-    with commands.opened(config) as house:
+    with commands.opened(config, commands.NOTHING, target) as house:
         deeds = Deeds(lambda: house)
         for baseline in commands.baselines_to_decide(house, target, suite, BaselineStatus(status), number):
             act(deeds, baseline)
@@ -299,7 +293,9 @@ def findings(
     target: Annotated[str | None, typer.Argument(help="Only this target.")] = None,
     signal: Annotated[str | None, typer.Option("--signal", help="Only this signal.")] = None,
     alarming: Annotated[bool, typer.Option("--alarming", help="Only findings that crossed their line.")] = False,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="How many, newest first.")] = 10,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, help="How many: the newest run's first, of it what alarms.")
+    ] = 10,
     recompute: Annotated[
         bool, typer.Option("--recompute", help="Compute all of them again from the stored answers, and compare.")
     ] = False,
@@ -313,23 +309,24 @@ def findings(
     """
     from sqlalchemy import make_url
 
-    from monitor import commands, show
+    from monitor import show
     from monitor.claims import claim_of
     from monitor.reading import reading
     from monitor.recompute import recompute as rebuilt
 
-    with reading(config) as house:
-        commands.known_filter(house, target, signal)
+    if recompute and (signal is not None or alarming):
+        raise UsageError("findings --recompute: every signal depends on what was found before; give no filter")
+    with reading(config, target, signal) as house:
         if recompute:
-            if signal is not None or alarming:
-                raise UsageError("findings --recompute: every signal depends on what was found before; give no filter")
             result = rebuilt(house.store, target)
             if not result.findings and not result.alarms:
                 where = make_url(house.settings.store).render_as_string(hide_password=True)
                 raise CouldNotMeasure(f"nothing to recompute: the store holds no verdict: {where}")
             show.recomputed(result, as_json=as_json)
             raise typer.Exit(1 if result.differences else 0)
-        found = house.store.findings(target=target, signal=signal, alarming=alarming or None, limit=limit)
+        more = limit + MOST_OF_A_RUN
+        newest = house.store.findings(target=target, signal=signal, alarming=alarming or None, limit=more)
+        found = show.most_urgent(newest)[:limit]
         told = [(finding, claim_of(house.store, finding)) for finding in found]
     show.findings(told, as_json=as_json)
 
@@ -344,11 +341,10 @@ def list_alarms(
     as_json: Json = False,
 ) -> None:
     """The open alarms with their state. Exit 1 while there is one."""
-    from monitor import commands, show
+    from monitor import show
     from monitor.reading import reading
 
-    with reading(config) as house:
-        commands.known_filter(house, target)
+    with reading(config, target) as house:
         found = house.store.alarms(target, raised=None if closed_too else True)
     show.alarms(found, closed_too=closed_too, as_json=as_json)
     raise typer.Exit(1 if any(alarm.cleared_at is None for alarm in found) else 0)
@@ -370,7 +366,7 @@ def clear_alarm(
     from monitor.deeds import Deeds, signed
 
     who, why = signed(who, why)
-    with commands.opened(config) as house:
+    with commands.opened(config, commands.NOTHING, target) as house:
         number = commands.open_alarm(house, target, signal, suite)
         deed = Deeds(lambda: house).clear(number, who, why)
     typer.echo(f"{deed.target}/{deed.suite}: {signal} cleared by {deed.who}")
@@ -392,7 +388,7 @@ def acknowledge_alarm(
     from monitor.deeds import Deeds, signed
 
     who, why = signed(who, why)
-    with commands.opened(config) as house:
+    with commands.opened(config, commands.NOTHING, target) as house:
         number = commands.open_alarm(house, target, signal, suite)
         deed = Deeds(lambda: house).acknowledge(number, who, why)
     typer.echo(f"{deed.target}/{deed.suite}: {deed.who} looks into {signal}; the alarm stays raised")
@@ -414,8 +410,7 @@ def selftest(
     from monitor.chores.selftests import self_test_all
     from monitor.detect.selftest import failures
 
-    with commands.opened(config) as house:
-        commands.known_filter(house, target)
+    with commands.opened(config, commands.NOTHING, target) as house:
         tests = self_test_all(house, target, Event(), show.self_test_done)
     if not tests:
         raise CouldNotMeasure("no approved baseline with two days of answers: there is nothing to inject faults into")
@@ -439,7 +434,7 @@ def calibrate(
     from monitor import calibration
     from monitor.reading import reading
 
-    with reading(config) as house:
+    with reading(config, target) as house:
         found, without = calibration.calibrations(house, target, suite)
     calibration.show(found, as_json=as_json)
     if without:

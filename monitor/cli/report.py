@@ -34,7 +34,7 @@ def report(
     if send and (preview or text):
         raise UsageError("report: --send goes alone; look at it first with --preview FILE or --text")
     if send:
-        with commands.opened(config) as house:
+        with commands.opened(config, commands.MAILS) as house:
             return _send(house, config, as_json=as_json)
     with reading(config) as house:
         if preview is None:

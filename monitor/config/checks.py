@@ -26,6 +26,8 @@ COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _KEY_START: Final = re.compile(r"(?i)(?:sk|pk|rk|hf|gsk|xai|nvapi|ghp|glpat|key|bearer)[-_]|AIza|eyJ")
 VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+SECRETS: Final = frozenset(("providers", "email", "http"))
+"""The sections that name variables and files with secrets in them."""
 _PARTS_FOR_LOCAL: Final = ("torch", "transformers", "peft")
 
 
@@ -44,12 +46,12 @@ class Checks:
     suites: dict[str, Suite] = field(default_factory=dict)
     judged: dict[str, int] = field(default_factory=dict)
     """A suite's digest -> how many of its probes have a rubric."""
-    keys: bool = True
-    """Whether the variables and files that hold keys have to be there: not for who only reads the store."""
+    keys: frozenset[str] = SECRETS
+    """The sections whose secrets have to be there: none for who only reads the store."""
 
     def about_key(self, loc: Loc, text: str) -> None:
-        """A problem of a variable or file that holds a key, where that is asked for."""
-        if self.keys:
+        """A problem of a variable or file that holds a key, where its section's are asked for."""
+        if loc[0] in self.keys:
             self.problem(loc, text)
 
     def problem(self, loc: Loc, text: str) -> None:

@@ -116,7 +116,7 @@ def _refused(c: Checks, loc: Loc) -> bool:
 
 def _password_file(c: Checks, loc: Loc, path: Path) -> None:
     if not os.path.isfile(path):
-        c.problem(loc, "no such file")
+        c.about_key(loc, "no such file")
         return
     try:
         empty = not path.read_text(encoding="utf-8").strip()

@@ -17,7 +17,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from monitor.anchors import as_target
 from monitor.config import checks as parts
 from monitor.config import email, http, targets
-from monitor.config.checks import Checks
+from monitor.config.checks import SECRETS, Checks
 from monitor.errors import ConfigError
 from monitor.problems import Problem, from_validation, in_order, is_model, members, render
 from monitor.records import JUDGE_TARGET, Suite
@@ -53,13 +53,14 @@ class Report:
     """Every suite that a target names, by the suite's name."""
 
 
-def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
+def load(path: Path, environ: Mapping[str, str] | None = None, *, keys: frozenset[str] = SECRETS) -> Settings:
     """The settings in ``path``, its relative paths made absolute.
 
-    ``environ`` is looked up for the variables that hold keys; the process's own when left out.
+    ``environ`` is looked up for the variables that hold keys; the process's own when left out. ``keys``: the sections
+    whose secrets have to be there, of ``checks.SECRETS``.
     Raises ConfigError with one line per problem, by file and line.
     """
-    report = check(path, environ)
+    report = check(path, environ, keys=keys)
     if report.settings is None:
         raise ConfigError(render(report.problems))
     from monitor import logs
@@ -70,18 +71,22 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
 
 def load_to_read(path: Path) -> tuple[Settings, Mapping[str, Suite]]:
     """``load`` for who asks nobody, with the suites by name: no variable or file of a key has to be there."""
-    report = check(path, keys=False)
+    report = check(path, keys=frozenset())
     if report.settings is None:
         raise ConfigError(render(report.problems))
     return report.settings, report.suites
 
 
 def check(
-    path: Path, environ: Mapping[str, str] | None = None, installed: Installed | None = None, *, keys: bool = True
+    path: Path,
+    environ: Mapping[str, str] | None = None,
+    installed: Installed | None = None,
+    *,
+    keys: frozenset[str] = SECRETS,
 ) -> Report:
     """Read the configuration and every suite it names; problems and warnings, never an exception.
 
-    ``keys``: whether the variables and files that hold keys have to be there.
+    ``keys``: the sections whose secrets, in variables and files, have to be there.
     """
     document = read(path)
     if not isinstance(document.data, dict):

@@ -69,7 +69,16 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
     assert (code, found["watches"][0]["alarms"][0]["target"]) == (1, "bot")
     code, out, _ = cliffwatch(tmp_path, "findings", "bot", "--signal", "adapter_loss", "--limit", "1")
     assert code == 0
-    assert all(word in out for word in ("ALARM", "baseline", "now", "base", "no idea about", "to 1", "at once"))
+    assert all(word in out for word in ("ALARM", "baseline", "now", "base", "no idea about", "to 1"))
+    code, out, _ = cliffwatch(tmp_path, "status")
+    assert (code, "captured at once, approved by sre" in out) == (1, True)
+    listed = [line.split() for line in out.splitlines()]
+    raised = [words[1].rstrip(",") for words in listed if words[:1] == ["ticket"]]
+    assert (raised[0], len(raised), len(set(raised))) == ("adapter_loss", len(raised), len(raised)), "causes first"
+    assert not [words for words in listed if words[:1] in (["ALARM"], ["quiet"])], "an alarm is told once"
+    code, found = printed(tmp_path, "findings", "bot", "--limit", "4")
+    assert (code, found[0]["signal"], found[0]["alarming"]) == (0, "adapter_loss", True), "what matters comes first"
+    assert [one["alarming"] for one in found] == sorted((one["alarming"] for one in found), reverse=True)
     code, result = printed(tmp_path, "findings", "--recompute")
     assert (code, result["differences"], result["equal"]) == (0, [], result["findings"])
 
@@ -255,6 +264,48 @@ def test_a_key_that_is_not_set_still_stops_who_asks(tmp_path: Path) -> None:
         assert (code, "NEVER_SET_KEY is not set" in error) == (2, True)
 
 
+def test_who_asks_nobody_needs_no_secret(tmp_path: Path) -> None:
+    """An alarm is taken from any shell; a provider's key is for who asks, the mail's password for who sends."""
+    path = write(tmp_path, HEALTHY)
+    for arguments in (("capture", "bot", "--at-once", "3"), ("approve", "bot", "--by", "sre", "--why", "read them")):
+        assert cliffwatch(tmp_path, "baseline", *arguments)[0] == 0
+    settings = yaml.safe_load(path.read_text())
+    settings["email"] = {
+        "to": ["team@example.com"],
+        "sender": "cliffwatch@example.com",
+        "smtp": {"host": "127.0.0.1", "port": 9, "username": "cliffwatch", "password_env": "NEVER_SET_PASSWORD"},
+    }
+    settings["http"]["actions"] = {"jo": {"token_env": "NEVER_SET_TOKEN"}}
+    path.write_text(yaml.safe_dump(settings))
+    assert cliffwatch(tmp_path, "ask", "bot", "fact-1")[::2] == (0, ""), "only the endpoints' keys are needed"
+    settings["providers"]["openai"] = {"kind": "openai", "api_key_env": "NEVER_SET_KEY"}
+    settings["targets"]["bot"]["base"] = {"provider": "openai", "model": "gpt-4.1-mini"}
+    path.write_text(yaml.safe_dump(settings))
+    by_kim = ("--by", "kim", "--why", "looking")
+    for deed in ("ack", "clear"):
+        code, _, error = cliffwatch(tmp_path, "alarms", deed, "bot", "length", *by_kim)
+        assert (code, "no open alarm of length" in error, "NEVER_SET" in error) == (2, True, False), error
+    assert cliffwatch(tmp_path, "baseline", "retire", "bot", *by_kim)[::2] == (0, "")
+    assert "no approved baseline" in cliffwatch(tmp_path, "selftest", "bot")[2]
+    for command, missing in (
+        (("ask", "bot", "fact-1"), "KEY"),
+        (("report", "--send"), "PASSWORD"),
+        (("check",), "KEY PASSWORD TOKEN"),
+    ):
+        code, _, error = cliffwatch(tmp_path, *command)
+        assert (code, " ".join(one for one in ("KEY", "PASSWORD", "TOKEN") if f"NEVER_SET_{one}" in error)) == (
+            2,
+            missing,
+        )
+
+
+def test_a_crash_is_no_drift() -> None:
+    """A mistake of ours exits 70 with its traceback: 1 would tell a script of drift."""
+    script = "import sys\nimport monitor.cli.program as program\nprogram.app = lambda: 1 / 0\nprogram.main()"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "ZeroDivisionError" in done.stderr) == (70, True)
+
+
 def fleet(folder: Path, targets: int, *, lost: int) -> None:
     """``targets`` without a baseline; of ``lost`` of them the last run brought nothing usable."""
     path = write(folder, HEALTHY)
@@ -294,7 +345,7 @@ def test_status_says_when_no_daemon_seems_to_run(tmp_path: Path) -> None:
     store.set_state(heartbeat.KEY, (utcnow() - timedelta(hours=2)).isoformat())
     assert "the daemon does not seem to run: its last sign of life was at 20" in cliffwatch(tmp_path, "status")[1]
     store.set_state(heartbeat.KEY, utcnow().isoformat())
-    assert "the daemon runs\n" in cliffwatch(tmp_path, "status")[1]
+    assert "the daemon runs (last sign of life " in cliffwatch(tmp_path, "status")[1]
     store.close()
 
 
