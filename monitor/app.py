@@ -71,8 +71,13 @@ def build_house(
     store: Store,
     internals: Internals | None = None,
     clock: Callable[[], datetime] = utcnow,
+    *,
+    asks: bool = True,
 ) -> House:
-    """Load the suites that the settings name (paths count from ``folder``) and wire the stages around the store."""
+    """Load the suites that the settings name (paths count from ``folder``) and wire the stages around the store.
+
+    ``asks=False``: for who asks nobody; no provider's key is read, and its asker knows no provider.
+    """
     names = {name for target in settings.targets.values() for name in target.suites}
     suites: dict[str, Suite] = {}
     for name in sorted(names):
@@ -80,7 +85,8 @@ def build_house(
         suites[suite.name] = suite
         store.save_suite(suite.digest, suite.name, suite_body(suite))
     observer = internals.observe_call if internals else None
-    asker = Asker(settings, store, clock=clock, observer=observer, lease=LEASE)
+    asked = settings if asks else settings.model_copy(update={"providers": {}})
+    asker = Asker(asked, store, clock=clock, observer=observer, lease=LEASE)
     embedder = Embedder(settings.embeddings) if settings.embeddings else None
     return House(settings, suites, store, asker, embedder, clock)
 

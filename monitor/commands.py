@@ -80,7 +80,7 @@ def opened(config_path: Path, needs: frozenset[str], target: str | None = None) 
     known_names(settings, target)
     store = open_store(settings.store)
     try:
-        yield build_house(settings, config_path.parent, store)
+        yield build_house(settings, config_path.parent, store, asks=needs >= ASKS)
     finally:
         store.close()
 
