@@ -73,8 +73,9 @@ class _Bounded(Composer):
         if type(event) is ScalarEvent and event.anchor is None and event.tag is None and self.depth < MAX_DEPTH:
             self.get_event()  # type: ignore[attr-defined]
             tag = self.resolve(ScalarNode, event.value, event.implicit)  # type: ignore[attr-defined]
-            start: Any = event.start_mark  # of the same kind as the end, whichever parser made them
-            return ScalarNode(tag, event.value, start, event.end_mark, style=event.style)
+            start: Any = event.start_mark
+            end: Any = event.end_mark  # of the same kind as the start, whichever parser made them
+            return ScalarNode(tag, event.value, start, end, style=event.style)
         self.depth += 1
         if self.depth > MAX_DEPTH:
             mark = self.peek_event().start_mark  # type: ignore[attr-defined]
