@@ -11,7 +11,7 @@ from monitor.schedule import interval_seconds
 from monitor.settings import Settings, Target
 from monitor.web import pictures
 from monitor.web.views import counted
-from monitor.words import PARTLY, TITLES
+from monitor.words import PARTLY, TITLES, urgency
 
 PER_PAGE: Final = 100
 """Targets on one page."""
@@ -322,11 +322,6 @@ def rank(signal: str) -> int:
 
 def by_rank(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda one: rank(one.signal))
-
-
-def urgency(alarm: Alarm) -> tuple[bool, int]:
-    """Pages before tickets, causes before what follows from them."""
-    return alarm.severity != "page", rank(alarm.signal)
 
 
 def headline(found: Sequence[Watch], mismatched: Sequence[IdentityCheck] = ()) -> tuple[str, str]:

@@ -115,7 +115,7 @@ def _overview(
         chosen = fleet.chosen(rows, q, state)
         where = views.turn(page, len(chosen), fleet.PER_PAGE)
         shown = views.cut(chosen, where)
-        alarms = sorted((one for row in rows for one in row.alarms), key=fleet.urgency)
+        alarms = sorted((one for row in rows for one in row.alarms), key=words.urgency)
         tone, headline = fleet.headline(watches, found.mismatched)
         return pages.show(
             "overview.html", json=f"/api/v1/targets?limit={fleet.PER_PAGE}", rows=shown, where=where, q=q, state=state,
@@ -142,7 +142,7 @@ def _target(
         return pages.show(
             "target.html", json=f"/api/v1/targets/{target}", target=target, configured=settings().targets[target],
             detail=found, tone=tone, headline=headline, mismatched=mismatched,
-            alarms=sorted((one for watch in watches for one in watch.alarms), key=fleet.urgency),
+            alarms=sorted((one for watch in watches for one in watch.alarms), key=words.urgency),
         )  # fmt: skip
 
     @app.get("/targets/{target}/{signal}", include_in_schema=False)
