@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import structlog
 
-from monitor import config, schedule
+from monitor import config, schedule, standing
 from monitor.ask import Asker
 from monitor.chores.heartbeat import Heartbeat
 from monitor.chores.identities import Identities
@@ -311,13 +311,23 @@ class App:
 
         assert self.store is not None
         app = create_app(
-            self.store, lambda: self.current, self.internals, self.health, self.reload, acting=self._acting(settings)
-        )
+            self.store, lambda: self.current, self.internals, self.health, self.reload,
+            acting=self._acting(settings), standing=self._standing,
+        )  # fmt: skip
         self._server = Server(app, settings.http.host, settings.http.port)
         try:
             self.port = self.internals.port = await self._server.start()
         except OSError as error:
             raise ConfigError(f"{self.config_path}: http: {error.strerror}; give another http.port") from error
+
+    def _standing(self, everything: bool) -> str:
+        """How the fleet stands, for ``cliffwatch status``."""
+        from monitor.reading import Reading
+        from monitor.status import status
+
+        assert self.house is not None
+        kept = Reading(self.house.settings, self.house.suites, self.house.store, self.house.clock)
+        return standing.told(status(kept, everything=everything), self.config_path)
 
     def _acting(self, settings: Settings) -> "Acting | None":
         """What people may do through the pages; ``None`` where the configuration names nobody. Raises ConfigError."""

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from monitor import standing
 from monitor.records import PRODUCTION_SUITE
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
@@ -177,9 +178,12 @@ class ActionToken(Section):
 class Http(Section):
     """Where metrics and pages are served."""
 
-    host: str = Field("127.0.0.1", description="address to listen on")
+    host: str = Field(standing.HOST, description="address to listen on")
     port: int = Field(
-        9464, ge=0, le=65535, description="port for /metrics, /healthz, /readyz, /-/reload and the pages; 0 picks one"
+        standing.PORT,
+        ge=0,
+        le=65535,
+        description="port for /metrics, /healthz, /readyz, /-/reload and the pages; 0 picks one",
     )
     url: str | None = Field(
         None, description="address under which people reach the pages; links in alerts and mail start with it"

@@ -16,13 +16,17 @@ def status(
 ) -> None:
     """What is watched, armed and raised; whether a daemon runs. Of a large fleet: those that need somebody.
 
+    A running daemon of this configuration is asked; where none answers, the store is read.
     Exit 1 while an alarm is raised; 3: the last run of a suite brought nothing usable.
     """
-    from monitor import show
-    from monitor.reading import reading
-    from monitor.status import status as stands
+    from monitor import show, standing
 
-    with reading(config) as found:
-        result = stands(found, everything=everything)
+    result = standing.ask(config, everything=everything)
+    if result is None:
+        from monitor.reading import reading
+        from monitor.status import status as stands
+
+        with reading(config) as found:
+            result = stands(found, everything=everything)
     show.status(result, as_json=as_json)
     raise typer.Exit(1 if result.alarmed else 3 if result.unmeasured else 0)

@@ -50,6 +50,7 @@ def create_app(
     reload: Callable[[], Awaitable[str | None]],
     clock: Callable[[], datetime] = utcnow,
     acting: Acting | None = None,
+    standing: Callable[[bool], str] | None = None,
 ) -> FastAPI:
     """The daemon's HTTP side.
 
@@ -60,6 +61,7 @@ def create_app(
         health: ``ok`` and ``last_tick_age_seconds`` (``None`` before the first tick).
         reload: reads the configuration again; the error's text, or ``None``.
         acting: what people may do through the pages; without it they only read.
+        standing: how the fleet stands, all of it or in short, as JSON for ``cliffwatch status``.
     """
     app = FastAPI(
         title="Cliffwatch",
@@ -74,11 +76,19 @@ def create_app(
     _secure(app)
     _errors(app, pages)
     _daemon(app, store, settings, metrics, health, reload, clock)
+    if standing is not None:
+        _standing(app, standing)
     kept = Kept()
     add_pages(app, pages, store, settings, clock, kept)
     add_api(app, store, settings, clock, kept)
     add_actions(app, pages, store, acting, settings, clock)
     return app
+
+
+def _standing(app: FastAPI, standing: Callable[[bool], str]) -> None:
+    @app.get("/-/status", include_in_schema=False)
+    def status(everything: bool = False) -> Response:
+        return Response(standing(everything), media_type="application/json")
 
 
 def _secure(app: FastAPI) -> None:

@@ -1,0 +1,79 @@
+"""``cliffwatch status`` asks a running daemon first: the same answer, also where the file on disk cannot be read."""
+
+import asyncio
+import json
+import socket
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+from monitor import standing
+from monitor.app import App
+from monitor.reading import reading
+from monitor.status import Status, status
+from tests.daemon import HEALTHY, write
+
+
+def free_port() -> int:
+    with closing(socket.socket()) as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+async def started(path: Path) -> App:
+    app = App(path)
+    await app.start()
+    for _ in range(300):
+        assert app.store is not None
+        if any(run.status == "done" for run in app.store.runs("bot")):
+            return app
+        await asyncio.sleep(0.1)
+    raise AssertionError("no run was finished in 30 s")
+
+
+def read(path: Path) -> Status:
+    with reading(path) as found:
+        return status(found)
+
+
+async def said(path: Path) -> Status:
+    found = await asyncio.to_thread(standing.ask, path, everything=False)
+    assert found is not None
+    return found
+
+
+async def test_the_daemon_says_what_the_store_says_and_goes_on_when_the_file_is_broken(tmp_path: Path) -> None:
+    path = write(tmp_path, HEALTHY, schedule={"batches": 1}, http={"port": free_port()})
+    assert standing.ask(path, everything=False) is None, "no daemon runs"
+    app = await started(path)
+    try:
+        told, kept = await said(path), await asyncio.to_thread(read, path)
+        assert replace(told, daemon=kept.daemon) == kept
+        assert told.watches[0].findings == kept.watches[0].findings
+        assert told.daemon.running
+        another = tmp_path / "another.yaml"
+        another.write_text(path.read_text())
+        assert await asyncio.to_thread(standing.ask, another, everything=False) is None, "that file is not the daemon's"
+        command = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "monitor", "status", "--json", "--config", str(path), stdout=asyncio.subprocess.PIPE
+        )
+        path.write_text(path.read_text().replace("subject", "subjct"))
+        out, _ = await command.communicate()
+        assert (command.returncode, json.loads(out)["total"]) == (0, 1)
+        assert (await said(path)).total == 1, "the daemon goes on with what it read, and so does status"
+    finally:
+        await app.stop()
+
+
+async def test_whoever_else_listens_there_is_not_believed(tmp_path: Path) -> None:
+    async def other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + json.dumps({"config": str(path)}).encode())
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(other, "127.0.0.1", 0)
+    path = write(tmp_path, HEALTHY, http={"port": server.sockets[0].getsockname()[1]}).resolve()
+    async with server:
+        assert await asyncio.to_thread(standing.ask, path, everything=True) is None
