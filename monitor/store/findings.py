@@ -134,6 +134,7 @@ def _to_finding(row: Any) -> Finding:
     for name in NUMBERS:
         values[name] = math.nan if values[name] is None else values[name]
     values["severity"] = Severity(values["severity"])
+    values["judge_moved"] = bool(values["judge_moved"])  # NULL in findings of before the judge was watched
     values["exhibits"] = tuple(_to_exhibit(exhibit) for exhibit in values.get("exhibits", ()))
     return Finding(**values)
 

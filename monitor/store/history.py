@@ -137,7 +137,12 @@ def verdicts(connection: Connection, target: str | None) -> list[VerdictContext]
     query = query if target is None else query.where(verdict.c.target == target)
     return [
         VerdictContext(
-            row.run_id, row.baseline_id, row.page_line_log10, row.ticket_line_log10, row.cliffwatch, row.judge_moved
+            row.run_id,
+            row.baseline_id,
+            row.page_line_log10,
+            row.ticket_line_log10,
+            row.cliffwatch,
+            bool(row.judge_moved),
         )
         for row in connection.execute(query)
     ]

@@ -83,6 +83,7 @@ def test_a_store_of_the_first_version_comes_up_with_all_that_is_in_it(store_url:
     )  # fmt: skip
     assert isnan(finding.evidence_log10)
     assert (finding.looks, finding.scores, finding.recovered, finding.confirming) == (0, {}, False, False)
+    assert finding.judge_moved is False
     opened, over = store.alarms()
     assert (opened.state, opened.severity, opened.confirmed_run_id) == (AlarmState.CONFIRMED, Severity.PAGE, 1)
     assert opened.confirmed_at == opened.raised_at == datetime(2026, 11, 20, 20, tzinfo=UTC)
