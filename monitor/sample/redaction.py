@@ -292,7 +292,7 @@ _SECRETS: Final = (
         re.compile(
             rf"(?P<name>(?<![A-Za-z]){_SECRET_NAME}[\"']?\s{{0,3}}[:=]\s{{0,3}}[\"']?)"
             rf"(?![(\[*_`]{{0,3}}{_SECRET_NAME}[\"']?\s{{0,3}}[:=])"
-            rf"(?!‹(?:{'|'.join(_PLACEHOLDERS)})›(?:[\s\"',;<>&]|$))(?P<value>[^\s\"',;<>&]{{6,}}+)",
+            rf"{_NOT_BEFORE}(?P<value>[^\s\"',;<>&]{{6,}}+)",
             re.IGNORECASE,
         ),
         _secret,
