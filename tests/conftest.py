@@ -1,13 +1,18 @@
 """Fixtures that several suites share."""
 
 import asyncio
+import gc
+import logging
 import os
 import shutil
+import sys
+import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from monitor.lab.process import LabServer
@@ -81,3 +86,16 @@ def armed_folder(_armed_template: Path, tmp_path: Path) -> Path:
     """A folder with a store in which ``bot``/``facts`` is armed, as of ``daemon.AFTER``; see ``tests.daemon``."""
     shutil.copy(_armed_template, tmp_path)
     return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_were() -> Iterator[None]:
+    """A command that a test runs in this process sets the logs up for itself, on a stream that ends with it."""
+    kept, hook, thread_hook = structlog.get_config(), sys.excepthook, threading.excepthook
+    yield
+    structlog.configure(**kept)
+    sys.excepthook, threading.excepthook = hook, thread_hook
+    gc.enable()
+    root = logging.getLogger()
+    for handler in [one for one in root.handlers if type(one).__module__.startswith("monitor.")]:
+        root.removeHandler(handler)
