@@ -140,7 +140,12 @@ def state_of(finding: Finding) -> str:
 
 def urgency(one: Alarm | Finding) -> tuple[bool, int]:
     """Sorts pages before tickets, and causes before what follows from them."""
-    return one.severity is not Severity.PAGE, [*TITLES, one.signal].index(one.signal)
+    return one.severity is not Severity.PAGE, rank(one.signal)
+
+
+def rank(signal: str) -> int:
+    """Where a signal stands in a list: causes before what follows from them."""
+    return [*TITLES, signal].index(signal)
 
 
 def cleared(alarm: Alarm) -> str:

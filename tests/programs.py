@@ -1,6 +1,7 @@
 """Other people's programs, run for real; what needs a missing one is skipped by its name."""
 
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 
@@ -15,3 +16,10 @@ def run(program: str, *args: str, cwd: Path) -> str:
     done = subprocess.run([found, *args], cwd=cwd, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody listened on a moment ago, for a program that has to be told one."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -11,7 +11,7 @@ from monitor.schedule import interval_seconds
 from monitor.settings import Settings, Target
 from monitor.web import pictures
 from monitor.web.views import counted
-from monitor.words import PARTLY, TITLES, urgency
+from monitor.words import PARTLY, rank, urgency
 
 PER_PAGE: Final = 100
 """Targets on one page."""
@@ -313,11 +313,6 @@ def _worst(store: Readings, targets: Sequence[str], until: datetime) -> dict[str
 def loudness(signal: str, point: Point) -> tuple[bool, int, float]:
     evidence = point.evidence_log10 - point.line_log10
     return point.alarming, -rank(signal) if point.alarming else 0, evidence if evidence == evidence else -1e9
-
-
-def rank(signal: str) -> int:
-    """Where a signal stands in a list."""
-    return [*TITLES, signal].index(signal)
 
 
 def by_rank(findings: Sequence[Finding]) -> list[Finding]:

@@ -18,9 +18,10 @@ import pytest
 import yaml
 
 from monitor.logs import conceal, scrub
-from tests.acceptance.house import Daemon, free_port
+from tests.acceptance.house import Daemon
 from tests.daemon import SUITE
 from tests.http_server import Reply, Request, ScriptedServer
+from tests.programs import free_port
 
 ROOT: Final = Path(__file__).parents[2]
 

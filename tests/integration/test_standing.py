@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import socket
 import sys
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,12 +11,7 @@ from monitor.app import App
 from monitor.reading import reading
 from monitor.status import Status, status
 from tests.daemon import HEALTHY, write
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+from tests.programs import free_port
 
 
 async def started(path: Path) -> App:

@@ -173,7 +173,7 @@ def test_an_alarm_says_where_it_stands(changed: dict[str, Any], told: str) -> No
 
 
 def test_causes_stand_before_what_follows_from_them() -> None:
-    assert sorted(["length", "other", "judge_score", "adapter_loss"], key=fleet.rank) == [
+    assert sorted(["length", "other", "judge_score", "adapter_loss"], key=words.rank) == [
         "adapter_loss", "judge_score", "length", "other",
     ]  # fmt: skip
 
