@@ -111,7 +111,7 @@ def written(folder: Path, url: str, port: int = 0) -> Path:
                 "targets": {
                     "bot": {"subject": endpoint, "base": {"provider": "other", "model": "plain"}, "suites": ["facts"]}
                 },
-                "schedule": {"day_seconds": 3600, "batches": 1},
+                "schedule": {"day_seconds": 20, "batches": 1},
                 "email": {
                     "to": ["sre@example.com"],
                     "smtp": {"host": "127.0.0.1", "username": "jo", "password_env": "SMTP_WORD"},
@@ -194,7 +194,7 @@ async def test_a_daemon_whose_provider_echoes_the_key(tmp_path: Path) -> None:
     assert {"started", "run_due", "run_finished", "reload_failed", "library", "stopped"} <= seen
     for one in events:
         if one["event"] in ("asked", "run_finished"):
-            assert (one["target"], one["suite"], one["run"]) == ("bot", "facts", 1), one
+            assert (one["target"], one["suite"], one["run"] >= 1) == ("bot", "facts", True), one
 
 
 def _knock(daemon: Daemon) -> None:
