@@ -36,6 +36,7 @@ MAX_VALUES: Final = 200_000
 _TAG: Final = "tag:yaml.org,2002:"
 _MERGE: Final = _TAG + "merge"
 _TEXT: Final = _TAG + "str"
+_NOT_TEXT: Final = re.compile("[\0\ud800-\udfff]")
 
 
 class _Resolver(BaseResolver):
@@ -226,12 +227,12 @@ class _Walk:
         if len(loc) > MAX_DEPTH:
             raise _TooMuchError(f"nested more than {MAX_DEPTH} deep, or an alias inside what it stands for", line)
         self.document.lines.setdefault(loc, line)
+        if isinstance(node, ScalarNode):
+            return self.scalar(node, loc)
         if isinstance(node, MappingNode) and node.tag == _TAG + "map":
             return self.mapping(node, loc, {})
         if isinstance(node, SequenceNode) and node.tag == _TAG + "seq":
             return [self.value(item, (*loc, index)) for index, item in enumerate(node.value)]
-        if isinstance(node, ScalarNode):
-            return self.scalar(node, loc)
         return self.refuse_tag(node, loc)
 
     def mapping(self, node: MappingNode, loc: Loc, into: dict[str, Any]) -> dict[str, Any]:
@@ -272,7 +273,7 @@ class _Walk:
         text: str = node.value
         kind = node.tag.removeprefix(_TAG)
         if kind in ("str", "merge"):
-            if any(char == "\0" or "\ud800" <= char <= "\udfff" for char in text):
+            if _NOT_TEXT.search(text):
                 return self.refuse(loc, "holds a character that text cannot have (NUL or half a pair)")
             return text
         if kind == "null":

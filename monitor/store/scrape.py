@@ -10,7 +10,7 @@ from datetime import datetime
 from math import nan
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, case, func, select
 
 from monitor.records import (
     JUDGE_GRADER,
@@ -39,20 +39,30 @@ def only(query: Select[Any], column: ColumnElement[Any], targets: Targets) -> It
         yield from (query.where(column.in_(some)) for some in chunks(targets))
 
 
-def last_done(connection: Connection, targets: Targets = None) -> dict[tuple[str, str], int]:
-    """(target, suite) -> the run that finished last."""
-    newest = (
-        select(run.c.id)
-        .where(run.c.target == progress.c.target, run.c.suite == progress.c.suite, run.c.status == "done")
-        .order_by(run.c.finished_at.desc(), run.c.slot.desc())
+def newest_done() -> ScalarSelect[int]:
+    """The run that finished last, of the suite that a row of ``progress`` is about."""
+    of_the_suite = run.alias()
+    return (
+        select(of_the_suite.c.id)
+        .where(
+            of_the_suite.c.target == progress.c.target,
+            of_the_suite.c.suite == progress.c.suite,
+            of_the_suite.c.status == "done",
+        )
+        .order_by(of_the_suite.c.finished_at.desc(), of_the_suite.c.slot.desc())
         .limit(1)
+        .correlate(progress)
         .scalar_subquery()
     )
-    query = select(progress.c.target, progress.c.suite, newest)
+
+
+def last_done(connection: Connection, targets: Targets = None) -> dict[tuple[str, str], int]:
+    """(target, suite) -> the run that finished last."""
+    query = select(progress.c.target, progress.c.suite, newest_done())
     return {
         (target, suite): int(found)
         for one in only(query, progress.c.target, targets)
-        for target, suite, found in connection.execute(one)
+        for target, suite, found in connection.execute(one).all()
         if found is not None
     }
 
@@ -96,7 +106,7 @@ def _summaries(connection: Connection, run_ids: Sequence[int]) -> Iterator[RunSu
 def _judged(connection: Connection, run_ids: Sequence[int]) -> dict[int, float]:
     where = and_(score.c.run_id.in_(run_ids), score.c.arm == Arm.SUBJECT.value, score.c.grader == JUDGE_GRADER)
     means = select(score.c.run_id, func.avg(score.c.value)).where(where).group_by(score.c.run_id)
-    rows: Any = connection.execute(means)
+    rows: Any = connection.execute(means).all()
     return {run_id: float(mean) for run_id, mean in rows}
 
 
@@ -110,7 +120,7 @@ def _passed(connection: Connection, run_ids: Sequence[int]) -> dict[int, float]:
         .subquery()
     )
     passes = func.avg(case((worst.c.worst >= 1.0, 1.0), else_=0.0))
-    rows: Any = connection.execute(select(worst.c.run_id, passes).group_by(worst.c.run_id))
+    rows: Any = connection.execute(select(worst.c.run_id, passes).group_by(worst.c.run_id)).all()
     return {run_id: float(share) for run_id, share in rows}
 
 
@@ -122,7 +132,7 @@ def latest_numbers(connection: Connection, targets: Targets = None) -> dict[str,
     )
     found: dict[str, dict[tuple[str, str], FindingNumbers]] = defaultdict(dict)
     for one in only(query, newest.target, targets):
-        for target, suite, signal, *numbers in connection.execute(one):
+        for target, suite, signal, *numbers in connection.execute(one).all():
             found[target][suite, signal] = _to_numbers(numbers)
     return found
 
@@ -156,7 +166,7 @@ def baseline_counts(connection: Connection) -> dict[str, list[BaselineCount]]:
     kind = (baseline.c.target, baseline.c.suite, baseline.c.status)
     counted = (func.count(), func.max(baseline.c.id), func.max(baseline.c.approved_at))
     found: dict[str, list[BaselineCount]] = defaultdict(list)
-    for target, suite, status, count, newest, at in connection.execute(select(*kind, *counted).group_by(*kind)):
+    for target, suite, status, count, newest, at in connection.execute(select(*kind, *counted).group_by(*kind)).all():
         found[target].append(BaselineCount(suite, BaselineStatus(status), count, newest, at))
     return found
 

@@ -1,15 +1,14 @@
 """How every suite of a fleet stands, in a few statements: for ``cliffwatch status``."""
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select
 
 from monitor.records import BaselineStatus, RunOutcome
 from monitor.store.engine import Database
-from monitor.store.marks import chunks
-from monitor.store.scrape import last_done
-from monitor.store.tables import answer, baseline, run
+from monitor.store.scrape import newest_done
+from monitor.store.tables import answer, baseline, progress, run
 
 Stream = tuple[str, str]
 
@@ -26,19 +25,19 @@ class Finished(NamedTuple):
 def approved_digests(connection: Connection) -> dict[Stream, str]:
     """(target, suite) -> what the approved baseline's answers depended on."""
     approved = baseline.c.status == BaselineStatus.APPROVED.value
-    rows: Any = connection.execute(select(baseline.c.target, baseline.c.suite, baseline.c.suite_digest).where(approved))
+    rows = connection.execute(
+        select(baseline.c.target, baseline.c.suite, baseline.c.suite_digest).where(approved)
+    ).all()
     return {(target, suite): digest for target, suite, digest in rows}
 
 
 def last_finished(connection: Connection) -> dict[Stream, Finished]:
-    newest = last_done(connection)
-    rows: dict[int, Finished] = {}
-    for some in chunks(list(newest.values())):
-        for row in connection.execute(
-            select(run.c.id, run.c.slot, run.c.finished_at, run.c.outcome).where(run.c.id.in_(some))
-        ):
-            rows[row[0]] = Finished(row[0], row[1], row[2] or row[1], RunOutcome(row[3]))
-    return {stream: rows[run_id] for stream, run_id in newest.items() if run_id in rows}
+    facts = select(progress.c.target, progress.c.suite, run.c.id, run.c.slot, run.c.finished_at, run.c.outcome)
+    rows = connection.execute(facts.select_from(progress).join(run, run.c.id == newest_done())).all()
+    return {
+        (target, suite): Finished(run_id, slot, finished_at or slot, RunOutcome(outcome))
+        for target, suite, run_id, slot, finished_at, outcome in rows
+    }
 
 
 def unmeasured(connection: Connection, run_id: int) -> dict[str, int]:
