@@ -19,6 +19,7 @@ from monitor.web.actions import add_actions
 from monitor.web.api import add_api
 from monitor.web.fleet import Kept
 from monitor.web.gate import Acting
+from monitor.web.hosts import Hosts
 from monitor.web.pages import Pages, Readings, add_pages
 from monitor.web.visits import LARGEST_BODY, visitor
 
@@ -40,6 +41,14 @@ class Metrics(Protocol):
     def scrape(
         self, store: Any, settings: Settings, now: datetime, accept: str = "", accept_encoding: str = ""
     ) -> tuple[bytes, dict[str, str]]: ...
+
+
+class Refusing(Protocol):
+    """Whoever says why there is no answer, to a person or a program."""
+
+    def __call__(
+        self, request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None
+    ) -> Response: ...
 
 
 def create_app(
@@ -73,8 +82,8 @@ def create_app(
     )
     pages = Pages(clock)
     pages.add_global("visitor", visitor)
-    _secure(app)
-    _errors(app, pages)
+    refuse = _refusing(pages)
+    _errors(app, refuse)
     _daemon(app, store, settings, metrics, health, reload, clock)
     if standing is not None:
         _standing(app, standing)
@@ -82,6 +91,7 @@ def create_app(
     add_pages(app, pages, store, settings, clock, kept)
     add_api(app, store, settings, clock, kept)
     add_actions(app, pages, store, acting, settings, clock)
+    _secure(app, settings, refuse)
     return app
 
 
@@ -91,7 +101,9 @@ def _standing(app: FastAPI, standing: Callable[[bool], str]) -> None:
         return Response(standing(everything), media_type="application/json")
 
 
-def _secure(app: FastAPI) -> None:
+def _secure(app: FastAPI, settings: Callable[[], Settings], refuse: Refusing) -> None:
+    """What stands around everything else, the last one outermost."""
+    app.add_middleware(Hosts, settings=settings, refuse=refuse)
     app.add_middleware(GZipMiddleware, minimum_size=4096, compresslevel=3)
 
     @app.middleware("http")
@@ -102,14 +114,18 @@ def _secure(app: FastAPI) -> None:
         return response
 
 
-def _errors(app: FastAPI, pages: Pages) -> None:
+def _refusing(pages: Pages) -> Refusing:
     def show(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
-        if request.url.path.startswith(("/api/", "/-/")):
+        if request.scope["path"].startswith(("/api/", "/-/")):
             return JSONResponse({"error": detail}, status, headers)
         page = pages.show("error.html", status, code=status, detail=detail)
         page.headers.update(headers or {})
         return page
 
+    return show
+
+
+def _errors(app: FastAPI, show: Refusing) -> None:
     @app.exception_handler(StarletteHTTPException)
     async def refused(request: Request, error: StarletteHTTPException) -> Response:
         return show(request, error.status_code, str(error.detail), error.headers)
