@@ -82,6 +82,10 @@ class Beside:
     history: Sequence[Point] = ()
     """The signal's verdicts, oldest first."""
     alarm: Alarm | None = None
+    before: Alarm | None = None
+    """The alarm of the same signal that was over when ``alarm`` was raised."""
+    again: Alarm | None = None
+    """The alarm that was raised again once ``alarm`` was over: the open one, else the next."""
     moved: Collection[str] = ()
     """Other signals of the same run that alarm or are worth a look."""
     contract: Collection[str] = ()
@@ -109,7 +113,7 @@ def claim(finding: Finding, beside: Beside) -> Claim:
         _sure(finding, beside.alarm),
         suspect,
         why,
-        _to_do(finding, beside.alarm, advice, before or first),
+        _to_do(finding, beside, advice, before or first),
         runbook,
     )
 
@@ -179,9 +183,12 @@ def _sure(finding: Finding, alarm: Alarm | None) -> str:
     return f"{told} {alarm.note}".rstrip()
 
 
-def _to_do(finding: Finding, alarm: Alarm | None, advice: str, healthy: datetime) -> str:
+def _to_do(finding: Finding, beside: Beside, advice: str, healthy: datetime) -> str:
     """``healthy``: up to when the target was well, as far as one knows."""
+    alarm, again = beside.alarm, beside.again
     if alarm is not None and alarm.cleared_at is not None:
+        if again is not None and again.cleared_at is None:
+            return f"Go by the alarm that is raised again since {_at(again.raised_at)}; this one was {cleared(alarm)}."
         return f"Nothing: {cleared(alarm)}."
     if not finding.alarming:
         return "Nothing yet: further looks add to the evidence or take from it. Read the answers if you have a minute."
@@ -293,6 +300,19 @@ def alarm_of(alarms: Sequence[Alarm], finding: Finding, at: datetime | None) -> 
     return None
 
 
+def neighbours(alarms: Sequence[Alarm], alarm: Alarm | None) -> tuple[Alarm | None, Alarm | None]:
+    """The alarm of the same series before this one, and the one raised again once it was over: the open one, else the
+    next."""
+    if alarm is None:
+        return None, None
+    key = (alarm.target, alarm.suite, alarm.signal)
+    same = sorted((one for one in alarms if (one.target, one.suite, one.signal) == key), key=lambda one: one.raised_at)
+    before = [one for one in same if one.raised_at < alarm.raised_at]
+    later = [one for one in same if one.raised_at > alarm.raised_at]
+    again = next((one for one in later if one.cleared_at is None), later[0] if later else None)
+    return before[-1] if before else None, again
+
+
 def beside_of(store: Reads, finding: Finding) -> Beside:
     """What the store knows about the time of the finding."""
     key = (finding.target, finding.suite, finding.signal)
@@ -300,11 +320,15 @@ def beside_of(store: Reads, finding: Finding) -> Beside:
     at = next((point.at for point in history if point.run_id == finding.run_id), None)
     heads = [one for _, one in store.finding_heads(run_id=finding.run_id) if one.signal != finding.signal]
     contract = next((one for one in [finding, *heads] if one.signal == "contract"), None)
-    alarm = alarm_of(store.alarms(finding.target, finding.suite), finding, at)
+    alarms = store.alarms(finding.target, finding.suite)
+    alarm = alarm_of(alarms, finding, at)
+    before, again = neighbours(alarms, alarm)
     over = alarm is not None and alarm.cleared_at is not None
     return Beside(
         history=history,
         alarm=alarm,
+        before=before,
+        again=again,
         moved=[one.signal for one in heads if state_of(one) != "quiet"],
         contract=[] if contract is None else [name for name, score in contract.scores.items() if score > 0],
         mismatches=[] if over else _mismatches(store, finding.target),

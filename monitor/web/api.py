@@ -125,7 +125,10 @@ def _findings(router: APIRouter, store: pages.Readings) -> None:
         """One finding: its numbers, its answers side by side, what it claims in words, and how the signal went."""
         found = pages.finding_of(store, run_id, signal)
         beside = claims.beside_of(store, found)
-        told = {"claim": claims.claim(found, beside), "alarm": beside.alarm, "history": beside.history}
+        told = {
+            "claim": claims.claim(found, beside), "alarm": beside.alarm, "raised_before": beside.before,
+            "raised_again": beside.again, "history": beside.history,
+        }  # fmt: skip
         return JSONResponse({**plain(found), **plain(told)})
 
     @router.get("/alarms", response_model=models.Alarms)

@@ -84,8 +84,9 @@ class Told:
 
     finding: Finding
     claim: claims.Claim
-    alarm: Alarm | None
-    lost: float
+    beside: claims.Beside
+    others: int
+    """Other open alarms of the target."""
     interval: pictures.Interval | None
     timeline: pictures.Timeline | None
 
@@ -97,10 +98,12 @@ def told(store: Readings, finding: Finding, now: datetime) -> Told:
     until = history[-1].at if history else finding.window_end
     later = store.series(until, only=[key]).get(key, [])
     points = [*history, *(one for one in later if history and one.run_id != history[-1].run_id)]
-    alarms = [one for one in store.alarms(finding.target, finding.suite) if one.signal == finding.signal]
+    alarms = store.alarms(finding.target)
+    mine = [one for one in alarms if (one.suite, one.signal) == (finding.suite, finding.signal)]
+    others = sum(one.cleared_at is None and one not in mine for one in alarms)
     return Told(
-        finding, claims.claim(finding, beside), beside.alarm, beside.lost, pictures.interval(finding),
-        pictures.timeline(points, finding.signal, alarms, now),
+        finding, claims.claim(finding, beside), beside, others, pictures.interval(finding),
+        pictures.timeline(points, finding.signal, mine, now),
     )  # fmt: skip
 
 

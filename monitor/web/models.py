@@ -164,6 +164,10 @@ class Findings(Shape):
 class FindingDetail(FindingShape):  # type: ignore[misc]
     claim: ClaimShape
     alarm: AlarmShape | None
+    raised_before: AlarmShape | None
+    """The alarm of the same signal that was over when this one was raised."""
+    raised_again: AlarmShape | None
+    """The alarm that was raised again once this one was over: the open one, else the next."""
     history: list[PointShape]
 
 

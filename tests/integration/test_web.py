@@ -216,10 +216,10 @@ async def test_a_long_list_is_leafed_through(site: Site) -> None:
     assert (rest["total"], rest["targets"]) == (150, [])
 
 
-def claimed(site: Site, target: str, digest: str = fleet.DIGEST) -> Run:
+def claimed(site: Site, target: str, digest: str = fleet.DIGEST, slot: datetime = fleet.NOW) -> Run:
     """A run of today's afternoon, taken up."""
-    made = site.store.ensure_run(target, fleet.SUITE, fleet.NOW, 7, digest, fleet.NOW)
-    run = site.store.claim(made.id, fleet.NOW, 3600)
+    made = site.store.ensure_run(target, fleet.SUITE, slot, 7, digest, slot)
+    run = site.store.claim(made.id, slot, 3600)
     assert run is not None
     return run
 
@@ -328,6 +328,54 @@ async def test_the_alert_s_link_still_leads_to_the_alarm_after_it_cleared(site: 
     assert "by this run" in (await site.get(f"/findings/{quiet}/adapter_loss")).text
     site.now = fleet.NOW + timedelta(days=8)
     assert (await site.get(EVIDENCE)).url == f"{site.url}/findings/{quiet}/adapter_loss"
+
+
+def lose_again(site: Site) -> int:
+    """A run of support-bot after its recovery that raises both alarms again, an hour later; the run."""
+    at = fleet.NOW + timedelta(hours=2)
+    before = [one for one in site.store.latest_findings("support-bot") if one.signal in ("adapter_loss", "length")]
+    run = claimed(site, "support-bot", slot=at)
+    answer(site, run, "I'd be happy to help!")
+    found = [replace(one, run_id=run.id, alarming=True, evidence_log10=5.0) for one in before]
+    moves = [
+        Alarm(one.target, one.suite, one.signal, one.severity, AlarmState.CONFIRMED, at, run.id, at, run.id)
+        for one in found
+    ]
+    finish(site, run, RunOutcome.MEASURED, found, moves)
+    return run.id
+
+
+async def test_what_was_cleared_and_raised_again_leads_to_where_it_is_now_and_back(site: Site) -> None:
+    first, quiet = recover(site)
+    assert "raised again" not in (await site.get(f"/findings/{first}/adapter_loss")).text
+    second = lose_again(site)
+    site.now = fleet.NOW + timedelta(hours=4)
+    forward = f'<a href="/findings/{second}/adapter_loss">see the open alarm</a>'
+    back = f'<a href="/findings/{first}/adapter_loss">see that alarm</a>'
+    old = (await site.get(f"/findings/{first}/adapter_loss")).text
+    assert f"It was <strong>raised again</strong> at 2026-11-22 14:00 UTC, 2 h ago: {forward}" in old
+    assert "Go by the alarm that is raised again since 2026-11-22 14:00 UTC; this one was cleared by the answers" in old
+    assert back not in old
+    over = (await site.get(f"/findings/{quiet}/adapter_loss")).text
+    assert "The alarm was <strong>raised again</strong>" in over
+    assert forward in over
+    now = (await site.get(f"/findings/{second}/adapter_loss")).text
+    told = "The alarm was raised before, at 2026-11-22 11:40 UTC, and cleared at 2026-11-22 13:00 UTC"
+    assert f"{told}: {back}" in now
+    assert "raised again" not in now
+    assert "raised again" not in (await site.get(f"/findings/{first}/judge_score")).text, "another signal"
+    for run, before, again in ((first, None, second), (second, first, None)):
+        beside = json.loads((await site.get(f"/api/v1/findings/{run}/adapter_loss")).text)
+        found = [beside[name] and beside[name]["raised_run_id"] for name in ("raised_before", "raised_again")]
+        assert found == [before, again]
+
+
+async def test_a_finding_says_that_others_are_open_too(site: Site) -> None:
+    told = '<a href="/targets/support-bot#open">1 other alarm of support-bot</a> is open, too.'
+    assert told in (await site.get(EVIDENCE)).text
+    assert 'id="open"' in (await site.get("/targets/support-bot")).text
+    first, _ = recover(site)
+    assert "open, too" not in (await site.get(f"/findings/{first}/adapter_loss")).text
 
 
 async def test_a_finding_says_what_its_alarm_was_at_its_run(site: Site) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from monitor import claims
-from monitor.claims import Beside, claim
+from monitor.claims import Beside, claim, neighbours
 from monitor.records import Alarm, AlarmState, Arm, Finding, IdentityCheck, Point, Severity
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -138,6 +138,26 @@ def test_a_page_that_waits_wakes_nobody_and_one_that_is_over_asks_for_nothing() 
     over = replace(ALARM, state=AlarmState.CLEARED, cleared_at=NOW, cleared_by="jo", cleared_why="on purpose")
     assert claim(LOST, Beside(alarm=waiting)).now.startswith("Nobody is paged yet")
     assert claim(LOST, Beside(alarm=over)).now == "Nothing: cleared by jo, 2026-11-22 12:00: on purpose."
+    again = replace(ALARM, raised_at=NOW + timedelta(days=1))
+    assert claim(LOST, Beside(alarm=over, again=again)).now == (
+        "Go by the alarm that is raised again since 2026-11-23 12:00 UTC; "
+        "this one was cleared by jo, 2026-11-22 12:00: on purpose."
+    )
+    gone = replace(again, cleared_at=NOW + timedelta(days=2))
+    assert claim(LOST, Beside(alarm=over, again=gone)).now.startswith("Nothing: cleared by jo")
+
+
+def test_an_alarm_s_neighbours_are_of_its_own_signal() -> None:
+    def raised(day: int, *, over: bool = True, signal: str = ALARM.signal) -> Alarm:
+        at = NOW + timedelta(days=day)
+        return replace(ALARM, signal=signal, raised_at=at, cleared_at=at + timedelta(hours=1) if over else None)
+
+    first, second, third, last = (raised(0), raised(1), raised(2), raised(3, over=False))
+    listed = [last, raised(4, signal="length"), third, second, first]
+    assert neighbours(listed, first) == (None, last), "the open one, whatever was between"
+    assert neighbours(listed, last) == (third, None)
+    assert neighbours([third, second, first], first) == (None, second), "none is open: the next"
+    assert neighbours(listed, None) == (None, None)
 
 
 CHECK = IdentityCheck("bot", Arm.SUBJECT, "listed", False, "bot-lora", "llama", NOW, NOW)
