@@ -6,6 +6,7 @@ made first and its row follows.
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,24 @@ class Deeds:
         if not house.store.acknowledge(alarm_id, deed.who, deed.why, deed.at, deed=deed):
             raise UsageError(f"{alarm.target}: the alarm of {alarm.signal} was cleared meanwhile")
         return self._told(deed)
+
+    def acknowledge_all(self, target: str, who: str, why: str, address: str | None = None) -> list[Deed]:
+        """Say that ``who`` looks into every open alarm of a target that nobody looks into yet; one deed for each.
+
+        What somebody looks into already stays theirs, so that two who are woken at once learn of each other, and to ask
+        twice changes nothing.
+        """
+        house = self._house()
+        who, why = signed(who, why)
+        try:
+            known_filter(house, target)
+        except UsageError as error:
+            raise NotThere(str(error)) from None
+        now = house.clock()
+        done = house.store.acknowledge_all(
+            target, who, why, now, lambda alarm: _on_alarm(alarm, now, who, "acknowledge", why, address)
+        )
+        return [self._told(one) for one in done]
 
     def clear(self, alarm_id: int, who: str, why: str, address: str | None = None) -> Deed:
         """End an open alarm; the signal's evidence counts anew from then on."""
@@ -109,8 +128,7 @@ class Deeds:
         if found.cleared_at is not None:
             by = found.cleared_by or "the answers"
             raise UsageError(f"{found.target}: the alarm of {found.signal} was cleared before, by {by}")
-        subject = f"alarm {found.id} ({found.signal})"
-        return found, Deed(house.clock(), who, action, found.target, found.suite, subject, why, address)
+        return found, _on_alarm(found, house.clock(), who, action, why, address)
 
     @staticmethod
     def _told(deed: Deed) -> Deed:
@@ -119,6 +137,11 @@ class Deeds:
         log.info("action", action=deed.action, who=deed.who, target=deed.target, suite=deed.suite,
                  subject=deed.subject, why=visible(deed.why), address=deed.address)  # fmt: skip
         return deed
+
+
+def _on_alarm(alarm: Alarm, at: datetime, who: str, action: str, why: str, address: str | None) -> Deed:
+    subject = f"alarm {alarm.id} ({alarm.signal})"
+    return Deed(at, who, action, alarm.target, alarm.suite, subject, why, address)
 
 
 def signed(who: str, why: str) -> tuple[str, str]:

@@ -1,8 +1,9 @@
 """Who did what, and who looks into which alarm. Rows of the audit log are only ever added."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, select, update
 
@@ -12,6 +13,9 @@ from monitor.store import alarms
 from monitor.store.engine import Database
 from monitor.store.tables import alarm, audit
 from monitor.store.types import clean
+
+MOST_ALARMS: Final = 100_000
+"""Open alarms of one target that are acknowledged at once."""
 
 
 def add(connection: Connection, deed: Deed) -> Deed:
@@ -33,12 +37,19 @@ def _to_deed(row: Any) -> Deed:
     return Deed(**row._mapping)
 
 
-def acknowledge(connection: Connection, alarm_id: int, by: str, why: str, now: datetime) -> bool:
-    """Write who looks into an open alarm; ``False`` where it is cleared, or is not there."""
+def acknowledge(
+    connection: Connection, alarm_id: int, by: str, why: str, now: datetime, *, take_over: bool = True
+) -> bool:
+    """Write who looks into an open alarm; ``False`` where it is cleared, or is not there.
+
+    ``take_over``: from whoever looks into it; without it, ``False`` where somebody does.
+    """
     if not by.strip() or not why.strip():
         raise UsageError("to acknowledge an alarm, say who you are and what you do about it")
     values = {"acknowledged_at": now, "acknowledged_by": clean(by), "acknowledged_why": clean(why)}
     changed = update(alarm).where(alarm.c.id == alarm_id, alarm.c.cleared_at.is_(None)).values(values)
+    if not take_over:
+        changed = changed.where(alarm.c.acknowledged_at.is_(None))
     return connection.execute(changed.returning(alarm.c.id)).first() is not None
 
 
@@ -73,3 +84,21 @@ class AuditLog:
             if done and deed is not None:
                 add(c, deed)
             return done
+
+    def acknowledge_all(
+        self, target: str, by: str, why: str, now: datetime, deed: Callable[[Alarm], Deed]
+    ) -> list[Deed]:
+        """Keep who looks into every open alarm of a target that nobody looks into yet, each with a ``deed`` of its own.
+
+        All in one transaction; the deeds as they are on record, the newest alarm's first. Raises UsageError without a
+        name or words.
+        """
+        with self._database.write() as c:
+            unclaimed = [
+                one for one in alarms.alarms(c, target, None, True, MOST_ALARMS) if one.acknowledged_at is None
+            ]
+            return [
+                add(c, deed(one))
+                for one in unclaimed
+                if one.id is not None and acknowledge(c, one.id, by, why, now, take_over=False)
+            ]

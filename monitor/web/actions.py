@@ -5,7 +5,7 @@ form counts only when it comes from our own page (``Origin``, ``Sec-Fetch-Site``
 Programs send the token itself, ``Authorization: Bearer``; the API takes no cookie.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from hmac import compare_digest
 from secrets import token_urlsafe
@@ -23,6 +23,7 @@ from monitor.settings import Settings
 from monitor.web.actions_api import OnRecord, add_api, add_audit
 from monitor.web.gate import LONGEST_WHY, Acting, Doing, Gate, address_of, known, status_of
 from monitor.web.people import SESSION
+from monitor.web.views import counted
 from monitor.web.visits import Visits, cookie_name, visitor
 
 log = structlog.get_logger()
@@ -108,7 +109,7 @@ def _login(app: FastAPI, pages: Showing, gate: Gate) -> None:
         try:
             person = gate.person_of(request, token, "form")
         except HTTPException as error:
-            shown = ask(request, back, error.status_code, f"{str(error.detail).capitalize()}.")
+            shown = ask(request, back, error.status_code, f"{_capital(str(error.detail))}.")
             shown.headers.update(error.headers or {})
             return shown
         secure = gate.secure(request)
@@ -147,8 +148,9 @@ async def _signed(gate: Gate, request: Request) -> dict[str, str]:
 
 
 def _forms(app: FastAPI, pages: Showing, gate: Gate, doing: Doing) -> None:
-    async def act(request: Request, back: str, deed: Callable[[str, str, str], Deed]) -> Response:
-        """Do it, and send the browser back to where it came from; what could not be done is said on a page."""
+    async def act(request: Request, back: str, deed: Callable[[str, str, str], str]) -> Response:
+        """Do it, which says what was done, and send the browser back to where it came from; what could not be done is
+        said on a page."""
         form = await _signed(gate, request)
         session = visitor().session
         assert session is not None
@@ -156,33 +158,46 @@ def _forms(app: FastAPI, pages: Showing, gate: Gate, doing: Doing) -> None:
         try:
             if len(why) > LONGEST_WHY:
                 raise UsageError(f"the reason has {len(why)} characters; {LONGEST_WHY} are kept at most")
-            done = await run_in_threadpool(deed, session.person, why, address_of(request))
+            session.told = await run_in_threadpool(deed, session.person, why, address_of(request))
         except StoreError:
             raise
         except CliffwatchError as error:
             return pages.show("actions_refused.html", status_of(error), problem=str(error), back=back)
-        session.told = f"{_capital(str(done.subject))} of {done.target}/{done.suite}: {PAST[done.action]}."
         return RedirectResponse(back, 303)
 
     @app.post("/baselines/{number}/approve", include_in_schema=False)
     async def approve(request: Request, number: int) -> Response:
-        return await act(request, f"/baselines/{number}", lambda *said: doing.approve(known(number), *said))
+        return await act(request, f"/baselines/{number}", lambda *said: _told(doing.approve(known(number), *said)))
 
     @app.post("/baselines/{number}/retire", include_in_schema=False)
     async def retire(request: Request, number: int) -> Response:
-        return await act(request, f"/baselines/{number}", lambda *said: doing.retire(known(number), *said))
+        return await act(request, f"/baselines/{number}", lambda *said: _told(doing.retire(known(number), *said)))
 
     @app.post("/alarms/{number}/acknowledge", include_in_schema=False)
     async def acknowledge(request: Request, number: int) -> Response:
-        return await act(request, "/", lambda *said: doing.acknowledge(known(number), *said))
+        return await act(request, "/", lambda *said: _told(doing.acknowledge(known(number), *said)))
 
     @app.post("/alarms/{number}/clear", include_in_schema=False)
     async def clear(request: Request, number: int) -> Response:
-        return await act(request, "/", lambda *said: doing.clear(known(number), *said))
+        return await act(request, "/", lambda *said: _told(doing.clear(known(number), *said)))
 
     @app.post("/targets/{target}/{suite}/runs", include_in_schema=False)
     async def run(request: Request, target: str, suite: str) -> Response:
-        return await act(request, "/", lambda *said: doing.run(target, suite, *said))
+        return await act(request, "/", lambda *said: _told(doing.run(target, suite, *said)))
+
+    @app.post("/targets/{target}/acknowledge", include_in_schema=False)
+    async def acknowledge_all(request: Request, target: str) -> Response:
+        return await act(request, "/", lambda *said: _all_told(target, doing.acknowledge_all(target, *said)))
+
+
+def _told(done: Deed) -> str:
+    return f"{_capital(str(done.subject))} of {done.target}/{done.suite}: {PAST[done.action]}."
+
+
+def _all_told(target: str, done: Sequence[Deed]) -> str:
+    if not done:
+        return f"Nothing changed: no alarm of {target} is open that nobody looks into."
+    return f"{counted(len(done), 'alarm')} of {target}: acknowledged. They stay raised."
 
 
 def _capital(text: str) -> str:

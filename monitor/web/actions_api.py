@@ -1,7 +1,7 @@
 """The deeds for programs: ``POST`` under ``/api/v1`` with a person's token."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Protocol
+from typing import Annotated, Any, Final, Protocol, TypeVar
 
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -11,6 +11,8 @@ from monitor.errors import CliffwatchError, StoreError
 from monitor.records import Deed
 from monitor.web import models
 from monitor.web.gate import LONGEST_WHY, Doing, Gate, address_of, known, status_of
+
+T = TypeVar("T")
 
 _BEARER: Final = HTTPBearer(auto_error=False, description="a person's token, as http.actions names it")
 
@@ -34,6 +36,14 @@ class Done(BaseModel):
     deed: Deed
 
 
+class AllDone(BaseModel):
+    """What went on record, one deed for each alarm; nothing where nothing was left to do."""
+
+    acknowledged: int
+    """How many alarms."""
+    deeds: list[Deed]
+
+
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": models.Problem, "description": meaning}
     for status, meaning in {
@@ -44,7 +54,7 @@ REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
         409: "it cannot be done as things stand",
         413: "the body is too large",
         422: "the request is not understood",
-        429: "too many wrong tokens from this address; see Retry-After",
+        429: "nobody's token, after too many of those from this address; see Retry-After. The right one is let in",
         503: "the store is away",
     }.items()
 }
@@ -83,10 +93,10 @@ def add_api(app: FastAPI, gate: Gate | None, doing: Doing | None) -> None:
 
     who = Annotated[str, Depends(person)]
 
-    def do(deed: Callable[[Doing], Deed]) -> Done:
+    def do(deed: Callable[[Doing], T]) -> T:
         assert doing is not None
         try:
-            return Done(deed=deed(doing))
+            return deed(doing)
         except StoreError:
             raise
         except CliffwatchError as error:
@@ -95,24 +105,30 @@ def add_api(app: FastAPI, gate: Gate | None, doing: Doing | None) -> None:
     @app.post("/api/v1/baselines/{number}/approve", responses=REFUSALS)
     def approve(request: Request, number: models.Id, said: Why, by: who) -> Done:
         """Make a captured baseline the one to compare with; the one before it is retired."""
-        return do(lambda doing: doing.approve(known(number), by, said.why, address_of(request)))
+        return Done(deed=do(lambda doing: doing.approve(known(number), by, said.why, address_of(request))))
 
     @app.post("/api/v1/baselines/{number}/retire", responses=REFUSALS)
     def retire(request: Request, number: models.Id, said: Why, by: who) -> Done:
         """Take a baseline out of use, or give up its capture; alarms that were raised against it are cleared."""
-        return do(lambda doing: doing.retire(known(number), by, said.why, address_of(request)))
+        return Done(deed=do(lambda doing: doing.retire(known(number), by, said.why, address_of(request))))
 
     @app.post("/api/v1/alarms/{number}/acknowledge", responses=REFUSALS)
     def acknowledge(request: Request, number: models.Id, said: Why, by: who) -> Done:
         """Say that this person looks into an open alarm; it stays raised."""
-        return do(lambda doing: doing.acknowledge(known(number), by, said.why, address_of(request)))
+        return Done(deed=do(lambda doing: doing.acknowledge(known(number), by, said.why, address_of(request))))
+
+    @app.post("/api/v1/targets/{target}/acknowledge", responses=REFUSALS)
+    def acknowledge_all(request: Request, target: str, said: Why, by: who) -> AllDone:
+        """Say that this person looks into every open alarm of a target that nobody looks into yet; they stay raised."""
+        deeds = do(lambda doing: doing.acknowledge_all(target, by, said.why, address_of(request)))
+        return AllDone(acknowledged=len(deeds), deeds=deeds)
 
     @app.post("/api/v1/alarms/{number}/clear", responses=REFUSALS)
     def clear(request: Request, number: models.Id, said: Why, by: who) -> Done:
         """End an open alarm; the signal's evidence counts anew from then on."""
-        return do(lambda doing: doing.clear(known(number), by, said.why, address_of(request)))
+        return Done(deed=do(lambda doing: doing.clear(known(number), by, said.why, address_of(request))))
 
     @app.post("/api/v1/targets/{target}/runs", responses=REFUSALS)
     def run(request: Request, target: str, said: RunNow, by: who) -> Done:
         """Make a run of one suite due now, off the schedule; the daemon asks it at its next tick, within the budget."""
-        return do(lambda doing: doing.run(target, said.suite, by, said.why, address_of(request)))
+        return Done(deed=do(lambda doing: doing.run(target, said.suite, by, said.why, address_of(request))))

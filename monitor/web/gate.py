@@ -28,6 +28,7 @@ class Doing(Protocol):
     def approve(self, baseline_id: int, who: str, why: str, address: str | None = None) -> Deed: ...
     def retire(self, baseline_id: int, who: str, why: str, address: str | None = None) -> Deed: ...
     def acknowledge(self, alarm_id: int, who: str, why: str, address: str | None = None) -> Deed: ...
+    def acknowledge_all(self, target: str, who: str, why: str, address: str | None = None) -> list[Deed]: ...
     def clear(self, alarm_id: int, who: str, why: str, address: str | None = None) -> Deed: ...
     def run(self, target: str, suite: str, who: str, why: str, address: str | None = None) -> Deed: ...
 
@@ -56,17 +57,26 @@ class Gate:
         self._failures = Failures(clock)
 
     def person_of(self, request: Request, token: str, way: str) -> str:
-        """Whose token it is. Raises HTTPException: 401 where it is nobody's, 429 after too many of those."""
+        """Whose token it is. Raises HTTPException: 401 where it is nobody's, 429 after too many of those.
+
+        The right token is let in at any time. Behind a proxy everybody may come from one address; were that shut out,
+        any stranger who guesses could keep the on-call out at night. Nothing is lost: a token has ``LEAST_TOKEN``
+        characters or more, 128 bits as ``openssl rand -hex`` writes them, and no rate of guessing that a daemon can
+        answer finds one. What the count is for: who guesses is told to stop, and cannot fill the log.
+        """
+        person = self._acting.tokens().person(token.strip())
+        if person is not None:
+            return person
         address = address_of(request)
         wait = self._failures.wait(address)
         if wait:
-            raise HTTPException(429, f"too many wrong tokens from {address}; wait {wait} s", {"Retry-After": str(wait)})
-        person = self._acting.tokens().person(token.strip())
-        if person is None:
-            self._failures.failed(address)
-            log.warning("login_failed", address=address, way=way)
-            raise HTTPException(401, "this token is nobody's", {"WWW-Authenticate": "Bearer"})
-        return person
+            raise HTTPException(
+                429, f"this token is nobody's, and {address} sent too many of those: wait {wait} s before the next. "
+                "The right one is let in at any time", {"Retry-After": str(wait)},
+            )  # fmt: skip
+        self._failures.failed(address)
+        log.warning("login_failed", address=address, way=way)
+        raise HTTPException(401, "this token is nobody's", {"WWW-Authenticate": "Bearer"})
 
     def own_page(self, request: Request) -> None:
         """Raises HTTPException 403 for a form that another site's page may have sent."""

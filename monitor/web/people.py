@@ -26,7 +26,7 @@ SESSIONS: Final = 1_000
 """Most at once; the oldest ends first."""
 
 ATTEMPTS: Final = 10
-"""Wrong tokens from one address in ``WINDOW`` before it has to wait."""
+"""Wrong tokens from one address in ``WINDOW`` before a further one is not looked into."""
 
 WINDOW: Final = timedelta(minutes=10)
 
@@ -129,7 +129,7 @@ class Sessions:
 
 
 class Failures:
-    """Wrong tokens by address: who guesses has to wait, and the log is not filled."""
+    """Wrong tokens by address: who guesses is told to stop, and the log is not filled. It shuts nobody out."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
@@ -137,7 +137,7 @@ class Failures:
         self._lock = Lock()
 
     def wait(self, address: str) -> int:
-        """Seconds until this address may try again; 0: now."""
+        """Seconds until a wrong token of this address counts again; 0: now."""
         count, until = self._counts.get(_network(address), (0, self._clock()))
         left = (until - self._clock()) / timedelta(seconds=1)
         return max(1, round(left)) if count >= ATTEMPTS and left > 0 else 0

@@ -109,3 +109,30 @@ def test_a_run_says_whether_the_schedule_made_it(store: Store) -> None:
     by_hand = store.ensure_run("bot", "support", NOW, 1, "digest", NOW, scheduled=False)
     assert (planned.scheduled, by_hand.scheduled) == (True, False)
     assert [one.scheduled for one in store.runs("bot")] == [False, True]
+
+
+def test_all_that_nobody_looks_into_is_acknowledged_in_one_transaction_and_once(store: Store) -> None:
+    run = claimed(store)
+    signals = ("length", "contract", "distribution")
+    found = [finding(run, signal=one, alarming=True) for one in signals]
+    moves = [alarm(run, signal=one) for one in signals]
+    assert store.finish(run.id, run.fence, RunOutcome.MEASURED, found, NOW, moves=moves)
+    opened = {one.signal: one for one in store.open_alarms("bot", "support")}
+    assert store.acknowledge(opened["length"].id or 0, "bob", "mine", NOW)
+    over = replace(opened["contract"], state=AlarmState.CLEARED, cleared_at=NOW, cleared_by="bob", cleared_why="no")
+    assert store.clear_alarm(over, deed=deed())
+
+    def mine(one: Alarm) -> Deed:
+        return deed(action="acknowledge", subject=f"alarm {one.id} ({one.signal})")
+
+    with pytest.raises(UsageError):
+        store.acknowledge_all("bot", "alice", " ", NOW, mine)
+    done = store.acknowledge_all("bot", "alice", "restarting vLLM", NOW + SECOND, mine)
+    assert [one.subject for one in done] == [f"alarm {opened['distribution'].id} (distribution)"]
+    assert {one.signal: one.acknowledged_by for one in store.open_alarms("bot", "support")} == {
+        "length": "bob", "distribution": "alice",
+    }  # fmt: skip
+    assert store.acknowledge_all("bot", "alice", "again", NOW + 2 * SECOND, mine) == []
+    assert store.acknowledge_all("other", "alice", "restarting vLLM", NOW, mine) == []
+    assert store.deeds("bot")[0] == done[0]
+    assert len(store.deeds()) == 2

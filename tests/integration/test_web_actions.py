@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -136,6 +137,54 @@ def test_an_acknowledged_alarm_stays_raised_and_the_page_says_who_looks_into_it(
     assert "alice" in {one["acknowledged_by"] for one in listed}
 
 
+def test_all_open_alarms_are_acknowledged_with_one_reason_and_one_click(site: Site, alice: Person) -> None:
+    assert "Acknowledge all 2 alarms" in alice.get(TARGET_PAGE).text
+    with capture_logs() as logs:
+        done = alice.do(f"{TARGET_PAGE}/acknowledge", why="restarting vLLM", back=TARGET_PAGE)
+    assert (done.status_code, done.headers["location"]) == (303, TARGET_PAGE)
+    page = alice.get(TARGET_PAGE).text
+    assert '<p class="told" role="status">2 alarms of support-bot: acknowledged. They stay raised.</p>' in page
+    assert page.count("alice looks into it since 12:00 UTC: restarting vLLM") >= 2
+    assert "Acknowledge all" not in page, "nothing left to do at once"
+    found = [site.open_alarm(signal) for signal in ("adapter_loss", "length")]
+    assert {(one.acknowledged_by, one.acknowledged_at) for one in found} == {("alice", fleet.NOW)}
+    deeds = site.store.deeds("support-bot")
+    assert {(one.action, one.who, one.why, one.address) for one in deeds} == {
+        ("acknowledge", "alice", "restarting vLLM", "127.0.0.1")
+    }
+    assert sorted(str(one.subject) for one in deeds) == sorted(f"alarm {one.id} ({one.signal})" for one in found)
+    assert len([one for one in logs if one["event"] == "action"]) == 2
+    site.now += timedelta(minutes=5)
+    assert alice.do(f"{TARGET_PAGE}/acknowledge", why="again", back=TARGET_PAGE).status_code == 303
+    assert "Nothing changed: no alarm of support-bot is open that nobody looks into." in alice.get(TARGET_PAGE).text
+    assert site.store.deeds("support-bot") == deeds
+    assert site.open_alarm().acknowledged_why == "restarting vLLM"
+
+
+def test_what_somebody_looks_into_stays_theirs(site: Site, alice: Person) -> None:
+    site.store.acknowledge(site.open_alarm("length").id or 0, "bob", "reading the answers", fleet.NOW)
+    reply = httpx.post(f"{site.url}/api/v1{TARGET_PAGE}/acknowledge", json={"why": WHY}, headers=bearer())
+    assert (reply.status_code, reply.json()["acknowledged"]) == (200, 1)
+    assert [one["subject"] for one in reply.json()["deeds"]] == [f"alarm {site.open_alarm().id} (adapter_loss)"]
+    assert [site.open_alarm(one).acknowledged_by for one in ("adapter_loss", "length")] == ["alice", "bob"]
+    again = httpx.post(f"{site.url}/api/v1{TARGET_PAGE}/acknowledge", json={"why": WHY}, headers=bearer())
+    assert again.json() == {"acknowledged": 0, "deeds": []}
+    assert len(site.store.deeds()) == 1
+
+
+def test_two_who_are_woken_at_once_do_not_take_alarms_from_each_other(site: Site) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        replies = [
+            pool.submit(
+                httpx.post, f"{site.url}/api/v1{TARGET_PAGE}/acknowledge", json={"why": WHY}, timeout=30,
+                headers=bearer("bob" if number % 2 else "alice"),
+            )
+            for number in range(8)
+        ]  # fmt: skip
+    assert sorted(one.result().json()["acknowledged"] for one in replies) == [0] * 7 + [2]
+    assert len(site.store.deeds()) == 2
+
+
 def test_a_cleared_alarm_is_over_and_a_second_clear_says_so(site: Site, alice: Person) -> None:
     alarm = site.open_alarm()
     first = alice.do(f"/alarms/{alarm.id}/clear", why="taken out on purpose", back=TARGET_PAGE)
@@ -165,6 +214,7 @@ NOT_THERE = [
     (f"/baselines/{2**63}/retire", 404, "there is nothing of this number"),
     ("/alarms/99/clear", 404, "there is no alarm 99"),
     ("/alarms/0/acknowledge", 404, "there is nothing of this number"),
+    ("/targets/nobody/acknowledge", 404, "is no target of the configuration"),
     ("/targets/nobody/support/runs", 404, "is no target of the configuration"),
     ("/targets/summariser/format/runs", 404, "is no suite of target summariser"),
 ]
@@ -214,7 +264,10 @@ def test_without_people_the_pages_only_read(fleet_file: Path) -> None:
         assert unchanged(site)
 
 
-DEEDS = ["/baselines/1/retire", "/alarms/1/acknowledge", "/alarms/1/clear", "/targets/summariser/support/runs"]
+DEEDS = [
+    "/baselines/1/retire", "/alarms/1/acknowledge", "/alarms/1/clear", f"{TARGET_PAGE}/acknowledge",
+    "/targets/summariser/support/runs",
+]  # fmt: skip
 
 
 def test_without_a_login_nothing_is_done(site: Site, person: Person) -> None:
@@ -348,16 +401,46 @@ def test_a_login_form_counts_in_the_browser_that_it_was_shown_in(site: Site, per
     assert "cliffwatch=" not in reply.headers["set-cookie"]
 
 
-def test_who_guesses_has_to_wait(site: Site, person: Person) -> None:
-    for _ in range(ATTEMPTS):
-        assert person.fill("/login", {"form": person.form("/login"), "token": "guess"}).status_code == 401
-    limited = person.login()
+def guess(person: Person) -> httpx.Response:
+    return person.fill("/login", {"form": person.form("/login"), "token": "guess"})
+
+
+def test_who_guesses_is_told_to_stop_and_does_not_fill_the_log(site: Site, person: Person) -> None:
+    with capture_logs() as logs:
+        assert [guess(person).status_code for _ in range(ATTEMPTS)] == [401] * ATTEMPTS
+        limited = guess(person)
+        wrong = {"authorization": "Bearer guess"}
+        assert person.post("/api/v1/alarms/1/clear", json={"why": WHY}, headers=wrong).status_code == 429
+    assert len([one for one in logs if one["event"] == "login_failed"]) == ATTEMPTS
     assert (limited.status_code, limited.headers["retry-after"]) == (429, str(round(WINDOW.total_seconds())))
     assert "wait 600 s" in limited.text
-    bearer = {"authorization": f"Bearer {TOKENS['alice']}"}
-    assert person.post("/api/v1/alarms/1/clear", json={"why": WHY}, headers=bearer).status_code == 429
+    assert "The right one is let in at any time" in limited.text
     site.now += WINDOW
+    assert guess(person).status_code == 401
+
+
+def test_nobody_s_guesses_keep_the_on_call_out(site: Site, person: Person) -> None:
+    """Behind a proxy everybody comes from one address: that of whoever guesses is the on-call's, too."""
+    assert [guess(person).status_code for _ in range(ATTEMPTS + 1)][-1] == 429
+    program = person.post(f"/api/v1/alarms/{site.open_alarm().id}/acknowledge", json={"why": WHY}, headers=bearer())
+    assert (program.status_code, site.open_alarm().acknowledged_by) == (200, "alice")
     assert person.login().status_code == 303
+    assert "<span>alice</span>" in person.get("/").text
+
+
+def test_an_address_is_taken_from_a_header_only_where_the_proxy_is_known(
+    fleet_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forwarded = {"x-forwarded-for": "192.0.2.7", **bearer()}
+    for trusted, address in ((None, "192.0.2.7"), ("192.0.2.1", "127.0.0.1"), ("127.0.0.1", "192.0.2.7")):
+        if trusted:
+            monkeypatch.setenv("FORWARDED_ALLOW_IPS", trusted)
+        else:
+            monkeypatch.delenv("FORWARDED_ALLOW_IPS", raising=False)
+        with Site(fleet_file) as site:
+            path = f"{site.url}/api/v1/alarms/{site.open_alarm().id}/acknowledge"
+            done = httpx.post(path, json={"why": WHY}, headers=forwarded).json()
+        assert done["deed"]["address"] == address, trusted
 
 
 NOT_OURS = (
