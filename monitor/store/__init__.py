@@ -1,4 +1,4 @@
-"""The store: SQLAlchemy tables, named queries, Alembic migrations; SQLite or PostgreSQL by URL."""
+"""The store: SQLModel tables, named queries, Alembic migrations; SQLite or PostgreSQL by URL."""
 
 from monitor.store.findings import Overtaken
 from monitor.store.history import Position

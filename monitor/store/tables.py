@@ -3,414 +3,456 @@
 Money columns (``*_nano``) are whole nano-dollars. ``slot`` is the start of a run's period, in UTC.
 """
 
+from datetime import date, datetime
 from typing import Any, Final
 
-from sqlalchemy import (
-    JSON,
-    BigInteger,
-    Boolean,
-    Column,
-    Date,
-    Float,
-    ForeignKey,
-    ForeignKeyConstraint,
-    Index,
-    Integer,
-    LargeBinary,
-    MetaData,
-    String,
-    Table,
-    Text,
-    UniqueConstraint,
-    text,
-)
-from sqlalchemy.schema import SchemaItem
+from sqlalchemy import JSON, BigInteger, ForeignKeyConstraint, Index, MetaData, Table, Text, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+from sqlmodel._compat import SQLModelConfig
 
 from monitor.store.types import BigId, UtcDateTime
 
-METADATA: Final = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+NAMES: Final = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+OPEN: Final = text("status <> 'done'")
 
 
-def _table(name: str, *parts: SchemaItem, numbered: bool = False) -> Table:
-    """``numbered``: the database gives the ids, and none a second time."""
-    return Table(name, METADATA, *parts, sqlite_autoincrement=numbered)
+class Row(SQLModel):
+    """Base of all tables; its own metadata keeps a host program's SQLModel tables out of our migrations."""
+
+    model_config = SQLModelConfig(defer_build=True)  # only the tables are used, and every start waits for them
+    metadata = MetaData(naming_convention=NAMES)
 
 
-def _key(name: str, kind: Any = String, *parts: SchemaItem, **options: Any) -> Column[Any]:
-    return Column(name, kind, *parts, primary_key=True, **options)
-
-
-def _needed(name: str, kind: Any, *parts: SchemaItem, **options: Any) -> Column[Any]:
-    """A column that is never NULL; ``Column`` itself makes one that may be."""
-    return Column(name, kind, *parts, nullable=False, **options)
-
-
-def _of_an_answer(name: str) -> tuple[SchemaItem, ...]:
-    """The key of table ``name``, or its beginning: the answer that a row is about."""
-    key = ("run_id", "arm", "probe", "replicate")
-    return (
-        *(_key(column, column_type) for column, column_type in zip(key, (BigId, String, String, Integer), strict=True)),
-        ForeignKeyConstraint(key, [f"answer.{one}" for one in key], name=f"fk_{name}_answer", ondelete="CASCADE"),
+class RunRow(Row, table=True):
+    __tablename__ = "run"
+    __table_args__ = (
+        UniqueConstraint("target", "suite", "slot"),
+        Index("ix_run_open", "next_at", sqlite_where=OPEN),
+        Index("ix_run_confirms", "confirms", unique=True),
+        Index("ix_run_finished", "target", "suite", "finished_at", "slot"),
+        {"sqlite_autoincrement": True},
     )
+    id: int | None = Field(default=None, sa_type=BigId, primary_key=True)
+    target: str
+    suite: str
+    slot: datetime = Field(sa_type=UtcDateTime)
+    status: str
+    outcome: str | None = None
+    attempt: int = 0
+    fence: int = 0
+    lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    starts_at: datetime = Field(sa_type=UtcDateTime)
+    next_at: datetime = Field(sa_type=UtcDateTime)
+    seed: int = Field(sa_type=BigInteger)
+    suite_digest: str
+    scheduled: bool = True
+    finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    confirms: int | None = Field(default=None, sa_type=BigId)
 
 
-run: Final = _table(
-    "run",
-    _key("id", BigId),
-    _needed("target", String),
-    _needed("suite", String),
-    _needed("slot", UtcDateTime),
-    _needed("status", String),
-    Column("outcome", String),
-    _needed("attempt", Integer, default=0),
-    _needed("fence", Integer, default=0),
-    Column("lease_until", UtcDateTime),
-    _needed("starts_at", UtcDateTime),
-    _needed("next_at", UtcDateTime),
-    _needed("seed", BigInteger),
-    _needed("suite_digest", String),
-    _needed("scheduled", Boolean, default=True),
-    Column("finished_at", UtcDateTime),
-    Column("confirms", BigId),
-    UniqueConstraint("target", "suite", "slot"),
-    Index("ix_run_open", "next_at", sqlite_where=text("status <> 'done'")),
-    Index("ix_run_confirms", "confirms", unique=True),
-    Index("ix_run_finished", "target", "suite", "finished_at", "slot"),
-    numbered=True,
-)
+class AnswerRow(Row, table=True):
+    """One outcome: an answer, or with a ``reason`` why there is none."""
 
-answer: Final = _table(
-    "answer",
-    _key("run_id", BigId, ForeignKey("run.id", ondelete="CASCADE")),
-    _key("arm"),
-    _key("probe"),
-    _key("replicate", Integer),
-    _needed("provider", String),
-    _needed("asked_model", String),
-    Column("reason", String),
-    _needed("detail", Text, default=""),
-    _needed("text", Text, default=""),
-    Column("finish_reason", String),
-    _needed("refusal", Boolean, default=False),
-    Column("model", String),
-    Column("fingerprint", String),
-    Column("request_id", String),
-    _needed("prompt_tokens", Integer, default=0),
-    _needed("completion_tokens", Integer, default=0),
-    _needed("latency_seconds", Float, default=0.0),
-    _needed("asked_at", UtcDateTime),
-    _needed("attempts", Integer, default=1),
-    _needed("usd", Float, default=0.0),
-    Column("exchange", JSON),
-    Column("logprobs", JSON),
-)
-"""One outcome: an answer, or with a ``reason`` why there is none."""
+    __tablename__ = "answer"
+    run_id: int = Field(sa_type=BigId, primary_key=True, foreign_key="run.id", ondelete="CASCADE")
+    arm: str = Field(primary_key=True)
+    probe: str = Field(primary_key=True)
+    replicate: int = Field(primary_key=True)
+    provider: str
+    asked_model: str
+    reason: str | None = None
+    detail: str = Field(default="", sa_type=Text)
+    text: str = Field(default="", sa_type=Text)
+    finish_reason: str | None = None
+    refusal: bool = False
+    model: str | None = None
+    fingerprint: str | None = None
+    request_id: str | None = None
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    latency_seconds: float = 0.0
+    asked_at: datetime = Field(sa_type=UtcDateTime)
+    attempts: int = 1
+    usd: float = 0.0
+    exchange: Any = Field(default=None, sa_type=JSON, nullable=True)
+    logprobs: Any = Field(default=None, sa_type=JSON, nullable=True)
 
-score: Final = _table(
-    "score",
-    *_of_an_answer("score"),
-    _key("grader"),
-    _needed("value", Float),
-    _needed("detail", Text, default=""),
-)
 
-embedding: Final = _table(
-    "embedding",
-    *_of_an_answer("embedding"),
-    _needed("vector", LargeBinary),
-)
-"""The meaning of an answer's text as a unit vector: little-endian half floats."""
+class ScoreRow(Row, table=True):
+    __tablename__ = "score"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["run_id", "arm", "probe", "replicate"],
+            ["answer.run_id", "answer.arm", "answer.probe", "answer.replicate"],
+            name="fk_score_answer",
+            ondelete="CASCADE",
+        ),
+    )
+    run_id: int = Field(sa_type=BigId, primary_key=True)
+    arm: str = Field(primary_key=True)
+    probe: str = Field(primary_key=True)
+    replicate: int = Field(primary_key=True)
+    grader: str = Field(primary_key=True)
+    value: float
+    detail: str = Field(default="", sa_type=Text)
 
-reservation: Final = _table(
-    "reservation",
-    _key("id", BigInteger, autoincrement=False),
-    _needed("target", String),
-    _needed("day", Date),
-    _needed("run_id", BigInteger),
-    _needed("nano", BigInteger),
-    _needed("requests", Integer),
-    _needed("expires_at", UtcDateTime, index=True),
-)
-"""Budget set aside for a call in flight. The id is drawn by the caller's process, at random."""
 
-spend: Final = _table(
-    "spend",
-    _key("target"),
-    _key("day", Date, index=True),
-    _needed("nano", BigInteger, default=0),
-    _needed("requests", Integer, default=0),
-    _needed("reserved_nano", BigInteger, default=0),
-    _needed("reserved_requests", Integer, default=0),
-)
-"""One target's UTC day: what was spent, and the sum of its open reservations."""
+class EmbeddingRow(Row, table=True):
+    """The meaning of an answer's text as a unit vector: little-endian half floats."""
 
-usage: Final = _table(
-    "usage",
-    _key("target"),
-    _key("arm"),
-    _key("provider"),
-    _key("model"),
-    _key("outcome"),
-    _needed("requests", BigInteger),
-    _needed("prompt_tokens", BigInteger),
-    _needed("completion_tokens", BigInteger),
-    _needed("nano", BigInteger),
-)
+    __tablename__ = "embedding"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["run_id", "arm", "probe", "replicate"],
+            ["answer.run_id", "answer.arm", "answer.probe", "answer.replicate"],
+            name="fk_embedding_answer",
+            ondelete="CASCADE",
+        ),
+    )
+    run_id: int = Field(sa_type=BigId, primary_key=True)
+    arm: str = Field(primary_key=True)
+    probe: str = Field(primary_key=True)
+    replicate: int = Field(primary_key=True)
+    vector: bytes
 
-progress: Final = _table(
-    "suite_progress",
-    _key("target"),
-    _key("suite"),
-    Column("latest_slot", UtcDateTime),
-    Column("last_attempt", UtcDateTime),
-    Column("last_success", UtcDateTime),
-    _needed("measured", Integer, default=0),
-    _needed("partial", Integer, default=0),
-    _needed("unmeasured", Integer, default=0),
-)
-"""Counters of one target and suite, so that a scrape reads few rows however old the store is."""
 
-_OF_A_HISTORY: Final = (
-    "target", "suite", "signal", "id", "run_id", "found_at", "alarming",
-    "effect", "effect_low", "effect_high", "evidence_log10", "line_log10",
-)  # fmt: skip
-"""All that a history is drawn from stands in its index: a finding's row is large, and read for its answers only."""
+class ReservationRow(Row, table=True):
+    """Budget set aside for a call in flight. The id is drawn by the caller's process, at random."""
 
-finding: Final = _table(
-    "finding",
-    _key("id", BigId),
-    _needed("run_id", BigId, ForeignKey("run.id", ondelete="CASCADE")),
-    _needed("target", String),
-    _needed("suite", String),
-    _needed("signal", String),
-    _needed("severity", String),
-    _needed("alarming", Boolean),
-    Column("effect", Float),
-    Column("effect_low", Float),
-    Column("effect_high", Float),
-    _needed("unit", String),
-    _needed("answers_now", Integer),
-    _needed("answers_baseline", Integer),
-    _needed("window_start", UtcDateTime),
-    _needed("window_end", UtcDateTime),
-    _needed("summary", Text),
-    _needed("measures", JSON),
-    _needed("exhibits", JSON),
-    _needed("found_at", UtcDateTime),
+    __tablename__ = "reservation"
+    id: int = Field(sa_type=BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
+    target: str
+    day: date
+    run_id: int = Field(sa_type=BigInteger)
+    nano: int = Field(sa_type=BigInteger)
+    requests: int
+    expires_at: datetime = Field(sa_type=UtcDateTime, index=True)
+
+
+class SpendRow(Row, table=True):
+    """One target's UTC day: what was spent, and the sum of its open reservations."""
+
+    __tablename__ = "spend"
+    target: str = Field(primary_key=True)
+    day: date = Field(primary_key=True, index=True)
+    nano: int = Field(default=0, sa_type=BigInteger)
+    requests: int = 0
+    reserved_nano: int = Field(default=0, sa_type=BigInteger)
+    reserved_requests: int = 0
+
+
+class UsageRow(Row, table=True):
+    __tablename__ = "usage"
+    target: str = Field(primary_key=True)
+    arm: str = Field(primary_key=True)
+    provider: str = Field(primary_key=True)
+    model: str = Field(primary_key=True)
+    outcome: str = Field(primary_key=True)
+    requests: int = Field(sa_type=BigInteger)
+    prompt_tokens: int = Field(sa_type=BigInteger)
+    completion_tokens: int = Field(sa_type=BigInteger)
+    nano: int = Field(sa_type=BigInteger)
+
+
+class ProgressRow(Row, table=True):
+    """Counters of one target and suite, so that a scrape reads few rows however old the store is."""
+
+    __tablename__ = "suite_progress"
+    target: str = Field(primary_key=True)
+    suite: str = Field(primary_key=True)
+    latest_slot: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    last_attempt: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    last_success: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    measured: int = 0
+    partial: int = 0
+    unmeasured: int = 0
+
+
+class FindingRow(Row, table=True):
+    __tablename__ = "finding"
+    __table_args__ = (
+        UniqueConstraint("run_id", "signal"),
+        Index(
+            # With all that a history is drawn from: a finding's row is large, and read for its answers only.
+            "ix_finding_series", "target", "suite", "signal", "id", "run_id", "found_at", "alarming",
+            "effect", "effect_low", "effect_high", "evidence_log10", "line_log10",
+        ),
+        Index("ix_finding_alarming", "alarming", "id"),
+        {"sqlite_autoincrement": True},
+    )  # fmt: skip
+    id: int | None = Field(default=None, sa_type=BigId, primary_key=True)
+    run_id: int = Field(sa_type=BigId, foreign_key="run.id", ondelete="CASCADE")
+    target: str
+    suite: str
+    signal: str
+    severity: str
+    alarming: bool
+    effect: float | None = None
+    effect_low: float | None = None
+    effect_high: float | None = None
+    unit: str
+    answers_now: int
+    answers_baseline: int
+    window_start: datetime = Field(sa_type=UtcDateTime)
+    window_end: datetime = Field(sa_type=UtcDateTime)
+    summary: str = Field(sa_type=Text)
+    measures: Any = Field(sa_type=JSON)
+    exhibits: Any = Field(sa_type=JSON)
+    found_at: datetime = Field(sa_type=UtcDateTime)
     # Nullable, as all columns that came later: SQLite adds no others to a table without copying it. NULL is no number.
-    Column("evidence_log10", Float),
-    Column("look_log10", Float),
-    Column("line_log10", Float),
-    Column("looks", Integer),
-    Column("scores", JSON),
-    Column("recovered", Boolean),
-    Column("confirming", Boolean),
-    Column("baseline_id", BigId),
-    Column("judge_moved", Boolean),
-    UniqueConstraint("run_id", "signal"),
-    Index("ix_finding_series", *_OF_A_HISTORY),
-    Index("ix_finding_alarming", "alarming", "id"),
-    numbered=True,
-)
+    evidence_log10: float | None = None
+    look_log10: float | None = None
+    line_log10: float | None = None
+    looks: int | None = None
+    scores: Any = Field(default=None, sa_type=JSON, nullable=True)
+    recovered: bool | None = None
+    confirming: bool | None = None
+    baseline_id: int | None = Field(default=None, sa_type=BigId)
+    judge_moved: bool | None = None
 
-verdict: Final = _table(
-    "verdict",
-    _key("seq", BigId),
-    _needed("run_id", BigId, ForeignKey("run.id", ondelete="CASCADE"), unique=True),
-    _needed("target", String),
-    _needed("suite", String),
-    _needed("baseline_id", BigId),
-    _needed("page_line_log10", Float),
-    _needed("ticket_line_log10", Float),
-    _needed("cliffwatch", String),
-    Column("judge_moved", Boolean),
-    Index("ix_verdict_stream", "target", "suite", "seq"),
-    numbered=True,
-)
-"""What a run's verdict depended on besides answers. ``seq`` is the order of decision, also within a stream."""
 
-latest_finding: Final = _table(
-    "latest_finding",
-    _key("target"),
-    _key("suite"),
-    _key("signal"),
-    _needed("finding_id", BigId, ForeignKey("finding.id", ondelete="CASCADE")),
-)
-"""Which finding of a signal was reached last, whatever its run's slot."""
+class VerdictRow(Row, table=True):
+    """What a run's verdict depended on besides answers. ``seq`` is the order of decision, also within a stream."""
 
-alarm: Final = _table(
-    "alarm",
-    _key("id", BigId),
-    _needed("target", String),
-    _needed("suite", String),
-    _needed("signal", String),
-    _needed("severity", String),
-    _needed("raised_at", UtcDateTime),
-    _needed("raised_run_id", BigId),
-    Column("cleared_at", UtcDateTime),
-    Column("cleared_run_id", BigId),
-    Column("state", String),
-    Column("confirmed_at", UtcDateTime),
-    Column("confirmed_run_id", BigId),
-    Column("note", Text),
-    Column("cleared_by", String),
-    Column("cleared_why", Text),
-    Column("cleared_seq", BigId),  # the stream's latest verdict then, itself included: evidence begins anew after it
-    Column("acknowledged_at", UtcDateTime),
-    Column("acknowledged_by", String),
-    Column("acknowledged_why", Text),
-    Index("ix_alarm_raised", "target", "suite", "signal", unique=True, sqlite_where=text("cleared_at IS NULL")),
-    numbered=True,
-)
+    __tablename__ = "verdict"
+    __table_args__ = (Index("ix_verdict_stream", "target", "suite", "seq"), {"sqlite_autoincrement": True})
+    seq: int | None = Field(default=None, sa_type=BigId, primary_key=True)
+    run_id: int = Field(sa_type=BigId, foreign_key="run.id", ondelete="CASCADE", unique=True)
+    target: str
+    suite: str
+    baseline_id: int = Field(sa_type=BigId)
+    page_line_log10: float
+    ticket_line_log10: float
+    cliffwatch: str
+    judge_moved: bool | None = None
 
-baseline: Final = _table(
-    "baseline",
-    _key("id", BigId),
-    _needed("target", String),
-    _needed("suite", String),
-    _needed("status", String),
-    _needed("suite_digest", String),
-    _needed("subject_model", String),
-    Column("base_model", String),
-    _needed("starts_at", UtcDateTime),
-    _needed("ends_at", UtcDateTime),
-    _needed("day_seconds", Float),
-    _needed("at_once", Boolean),
-    Column("approved_by", String),
-    Column("approved_why", Text),
-    Column("approved_at", UtcDateTime),
-    Column("retired_by", String),
-    Column("retired_why", Text),
-    Column("retired_at", UtcDateTime),
-    Index("ix_baseline_approved", "target", "suite", unique=True, sqlite_where=text("status = 'approved'")),
-    Index("ix_baseline_series", "target", "suite", "id"),
-    numbered=True,
-)
 
-baseline_run: Final = _table(
-    "baseline_run",
-    _key("baseline_id", BigId, ForeignKey("baseline.id", ondelete="CASCADE")),
-    _key("run_id", BigId, ForeignKey("run.id", ondelete="RESTRICT"), index=True),
-)
+class LatestFindingRow(Row, table=True):
+    """Which finding of a signal was reached last, whatever its run's slot."""
 
-capability: Final = _table(
-    "capability",
-    _key("provider"),
-    _key("base_url"),
-    _key("model"),
-    _key("name"),
-    _needed("accepted", Boolean),
-    _needed("learnt_at", UtcDateTime),
-)
-"""What an endpoint took or refused, so that no call is wasted on learning it again."""
+    __tablename__ = "latest_finding"
+    target: str = Field(primary_key=True)
+    suite: str = Field(primary_key=True)
+    signal: str = Field(primary_key=True)
+    finding_id: int = Field(sa_type=BigId, foreign_key="finding.id", ondelete="CASCADE")
 
-suite_version: Final = _table(
-    "suite_version",
-    _key("digest"),
-    _needed("name", String),
-    _needed("body", Text),
-)
 
-production_input: Final = _table(
-    "production_input",
-    _key("run_id", BigId, ForeignKey("run.id", ondelete="CASCADE")),
-    _key("position", Integer),
-    _needed("probe", String),
-    Column("stratum", String),
-    _needed("count", Integer),
-    _needed("body", JSON),
-)
+class AlarmRow(Row, table=True):
+    __tablename__ = "alarm"
+    __table_args__ = (
+        Index(
+            "ix_alarm_raised", "target", "suite", "signal", unique=True,
+            sqlite_where=text("cleared_at IS NULL"),
+        ),
+        {"sqlite_autoincrement": True},
+    )  # fmt: skip
+    id: int | None = Field(default=None, sa_type=BigId, primary_key=True)
+    target: str
+    suite: str
+    signal: str
+    severity: str
+    raised_at: datetime = Field(sa_type=UtcDateTime)
+    raised_run_id: int = Field(sa_type=BigId)
+    cleared_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    cleared_run_id: int | None = Field(default=None, sa_type=BigId)
+    state: str | None = None
+    confirmed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    confirmed_run_id: int | None = Field(default=None, sa_type=BigId)
+    note: str | None = Field(default=None, sa_type=Text)
+    cleared_by: str | None = None
+    cleared_why: str | None = Field(default=None, sa_type=Text)
+    cleared_seq: int | None = Field(default=None, sa_type=BigId)
+    """The stream's latest verdict when it was cleared, itself included: evidence begins anew after it."""
+    acknowledged_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    acknowledged_by: str | None = None
+    acknowledged_why: str | None = Field(default=None, sa_type=Text)
 
-self_test: Final = _table(
-    "self_test",
-    _key("target"),
-    _key("suite"),
-    _key("fault"),
-    _needed("caught", Integer),
-    _needed("trials", Integer),
-    _needed("tested_at", UtcDateTime),
-)
-"""The latest self-test of each fault: how many copies of stored answers with it were caught."""
 
-outbox: Final = _table(
-    "outbox",
-    _key("id", BigId),
-    _needed("kind", String),
-    _needed("slot", UtcDateTime),
-    _needed("message_id", String),
-    _needed("subject", Text),
-    _needed("recipients", JSON),
-    _needed("body", LargeBinary),
-    _needed("composed_at", UtcDateTime),
-    _needed("status", String, index=True),
-    _needed("attempts", Integer, default=0),
-    _needed("next_at", UtcDateTime),
-    Column("lease_until", UtcDateTime),
-    Column("sent_at", UtcDateTime),
-    Column("failed_at", UtcDateTime),
-    Column("error", Text),
-    UniqueConstraint("kind", "slot"),
-    numbered=True,
-)
-"""A mail, composed once and sent at least once. ``body`` is the whole message as it goes over the wire."""
+class BaselineRow(Row, table=True):
+    __tablename__ = "baseline"
+    __table_args__ = (
+        Index(
+            "ix_baseline_approved", "target", "suite", unique=True,
+            sqlite_where=text("status = 'approved'"),
+        ),
+        Index("ix_baseline_series", "target", "suite", "id"),
+        {"sqlite_autoincrement": True},
+    )  # fmt: skip
+    id: int | None = Field(default=None, sa_type=BigId, primary_key=True)
+    target: str
+    suite: str
+    status: str
+    suite_digest: str
+    subject_model: str
+    base_model: str | None = None
+    starts_at: datetime = Field(sa_type=UtcDateTime)
+    ends_at: datetime = Field(sa_type=UtcDateTime)
+    day_seconds: float
+    at_once: bool
+    approved_by: str | None = None
+    approved_why: str | None = Field(default=None, sa_type=Text)
+    approved_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    retired_by: str | None = None
+    retired_why: str | None = Field(default=None, sa_type=Text)
+    retired_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
-audit: Final = _table(
-    "audit",
-    _key("id", BigId),
-    _needed("at", UtcDateTime),
-    _needed("who", String),
-    _needed("action", String),
-    Column("target", String),
-    Column("suite", String),
-    Column("subject", String),
-    _needed("why", Text),
-    Column("address", String),
-    Index("ix_audit_target", "target", "id"),
-    numbered=True,
-)
-"""Who did what through the pages, and why. Rows are only ever added."""
 
-identity_check: Final = _table(
-    "identity_check",
-    _key("target"),
-    _key("arm"),
-    _key("check"),
-    _needed("matches", Boolean),
-    _needed("expected", Text),
-    _needed("found", Text),
-    _needed("checked_at", UtcDateTime),
-    _needed("since", UtcDateTime),
-)
-"""The latest of each check of what an endpoint says it serves. ``since``: when ``matches`` became what it is."""
+class BaselineRunRow(Row, table=True):
+    __tablename__ = "baseline_run"
+    baseline_id: int = Field(sa_type=BigId, primary_key=True, foreign_key="baseline.id", ondelete="CASCADE")
+    run_id: int = Field(sa_type=BigId, primary_key=True, foreign_key="run.id", ondelete="RESTRICT", index=True)
 
-retirement: Final = _table(
-    "retirement",
-    _key("target"),
-    _key("arm"),
-    _needed("model", String),
-    _needed("retires_at", UtcDateTime),
-    _needed("source", String),
-    _needed("checked_at", UtcDateTime),
-)
-"""When a target's model is to be shut down, and who says so."""
 
-state: Final = _table(
-    "state",
-    _key("key"),
-    _needed("value", Text),
-)
-"""Small facts of the daemon itself, by key."""
+class CapabilityRow(Row, table=True):
+    """What an endpoint took or refused, so that no call is wasted on learning it again."""
+
+    __tablename__ = "capability"
+    provider: str = Field(primary_key=True)
+    base_url: str = Field(primary_key=True)
+    model: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    accepted: bool
+    learnt_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class SuiteVersionRow(Row, table=True):
+    __tablename__ = "suite_version"
+    digest: str = Field(primary_key=True)
+    name: str
+    body: str = Field(sa_type=Text)
+
+
+class ProductionInputRow(Row, table=True):
+    __tablename__ = "production_input"
+    run_id: int = Field(sa_type=BigId, primary_key=True, foreign_key="run.id", ondelete="CASCADE")
+    position: int = Field(primary_key=True)
+    probe: str
+    stratum: str | None = None
+    count: int
+    body: Any = Field(sa_type=JSON)
+
+
+class SelfTestRow(Row, table=True):
+    """The latest self-test of each fault: how many copies of stored answers with it were caught."""
+
+    __tablename__ = "self_test"
+    target: str = Field(primary_key=True)
+    suite: str = Field(primary_key=True)
+    fault: str = Field(primary_key=True)
+    caught: int
+    trials: int
+    tested_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class OutboxRow(Row, table=True):
+    """A mail, composed once and sent at least once. ``body`` is the whole message as it goes over the wire."""
+
+    __tablename__ = "outbox"
+    __table_args__ = (UniqueConstraint("kind", "slot"), {"sqlite_autoincrement": True})
+    id: int | None = Field(default=None, sa_type=BigId, primary_key=True)
+    kind: str
+    slot: datetime = Field(sa_type=UtcDateTime)
+    message_id: str
+    subject: str = Field(sa_type=Text)
+    recipients: Any = Field(sa_type=JSON)
+    body: bytes
+    composed_at: datetime = Field(sa_type=UtcDateTime)
+    status: str = Field(index=True)
+    attempts: int = 0
+    next_at: datetime = Field(sa_type=UtcDateTime)
+    lease_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    sent_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    failed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    error: str | None = Field(default=None, sa_type=Text)
+
+
+class AuditRow(Row, table=True):
+    """Who did what through the pages, and why. Rows are only ever added."""
+
+    __tablename__ = "audit"
+    __table_args__ = (Index("ix_audit_target", "target", "id"), {"sqlite_autoincrement": True})
+    id: int | None = Field(default=None, sa_type=BigId, primary_key=True)
+    at: datetime = Field(sa_type=UtcDateTime)
+    who: str
+    action: str
+    target: str | None = None
+    suite: str | None = None
+    subject: str | None = None
+    why: str = Field(sa_type=Text)
+    address: str | None = None
+
+
+class IdentityCheckRow(Row, table=True):
+    """The latest of each check of what an endpoint says it serves. ``since``: when ``matches`` became what it is."""
+
+    __tablename__ = "identity_check"
+    target: str = Field(primary_key=True)
+    arm: str = Field(primary_key=True)
+    check: str = Field(primary_key=True)
+    matches: bool
+    expected: str = Field(sa_type=Text)
+    found: str = Field(sa_type=Text)
+    checked_at: datetime = Field(sa_type=UtcDateTime)
+    since: datetime = Field(sa_type=UtcDateTime)
+
+
+class RetirementRow(Row, table=True):
+    """When a target's model is to be shut down, and who says so."""
+
+    __tablename__ = "retirement"
+    target: str = Field(primary_key=True)
+    arm: str = Field(primary_key=True)
+    model: str
+    retires_at: datetime = Field(sa_type=UtcDateTime)
+    source: str
+    checked_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class StateRow(Row, table=True):
+    """Small facts of the daemon itself, by key."""
+
+    __tablename__ = "state"
+    key: str = Field(primary_key=True)
+    value: str = Field(sa_type=Text)
+
+
+def _table(row: type[Row]) -> Table:
+    return Row.metadata.tables[str(row.__tablename__)]
 
 
 def for_postgresql() -> None:
     """Tell PostgreSQL's dialect which indexes are partial. Asked for by its engine, as naming it imports all of it."""
-    for table in METADATA.tables.values():
+    for table in Row.metadata.tables.values():
         for index in table.indexes:
             index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
+
+
+run: Final = _table(RunRow)
+answer: Final = _table(AnswerRow)
+score: Final = _table(ScoreRow)
+embedding: Final = _table(EmbeddingRow)
+reservation: Final = _table(ReservationRow)
+spend: Final = _table(SpendRow)
+usage: Final = _table(UsageRow)
+progress: Final = _table(ProgressRow)
+finding: Final = _table(FindingRow)
+verdict: Final = _table(VerdictRow)
+latest_finding: Final = _table(LatestFindingRow)
+alarm: Final = _table(AlarmRow)
+baseline: Final = _table(BaselineRow)
+baseline_run: Final = _table(BaselineRunRow)
+capability: Final = _table(CapabilityRow)
+suite_version: Final = _table(SuiteVersionRow)
+production_input: Final = _table(ProductionInputRow)
+self_test: Final = _table(SelfTestRow)
+outbox: Final = _table(OutboxRow)
+audit: Final = _table(AuditRow)
+identity_check: Final = _table(IdentityCheckRow)
+retirement: Final = _table(RetirementRow)
+state: Final = _table(StateRow)

@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from monitor.store.tables import METADATA
+from monitor.store.tables import Row
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=METADATA,
+    target_metadata=Row.metadata,
     render_as_batch=True,
     compare_type=True,
     transactional_ddl=True,
