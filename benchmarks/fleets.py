@@ -24,35 +24,44 @@ MEASURES: Final = {
     "adapter_loss": {"adapter_effect_ratio": 0.98, "base_match_ratio": 0.025},
     "judge_score": {"judge_score": 0.9, "judge_score_baseline": 0.9},
     "negative_flips": {"negative_flip_ratio": 0.0, "positive_flip_ratio": 0.0},
-    "length": {"answer_length_chars": 51.0, "answer_length_variance_ratio": 1.05},
-}
+    "length": {
+        "answer_length_chars": 51.0, "answer_length_baseline_chars": 50.0, "answer_length_variance_ratio": 1.05,
+    },
+    "contract": {
+        "contract_changed_model_id": 0.0, "contract_changed_fingerprint": 0.0, "contract_changed_prompt_tokens": 0.0,
+        "contract_changed_finish_reason": 0.0, "contract_changed_refusals": 0.0, "contract_changed_checks_passed": 0.0,
+    },
+}  # fmt: skip
 DIGEST: Final = "0" * 64
 
 Row = dict[str, Any]
 
 
+def declared(targets: int, base_url: str = "http://vllm:8000/v1") -> dict[str, Any]:
+    """``providers`` and ``targets`` of a configuration."""
+    endpoint = {"provider": "vllm", "model": "meta-llama/Llama-3.1-8B-Instruct"}
+    return {
+        "providers": {"vllm": {"kind": "openai", "base_url": base_url, "free": True}},
+        "targets": {
+            name_of(number): {
+                "subject": {"provider": "vllm", "model": f"{name_of(number)}-lora"},
+                "base": dict(endpoint),
+                "snapshot": dict(endpoint),
+                "suites": list(SUITES),
+                "budget": {"usd_per_day": 2.0, "requests_per_day": 2000},
+            }
+            for number in range(targets)
+        },
+    }
+
+
 def settings(targets: int, store: str = "sqlite:///cliffwatch.db") -> Settings:
     """``targets`` of them, and the judge as one more."""
-    endpoint = {"provider": "vllm", "model": "meta-llama/Llama-3.1-8B-Instruct"}
-    judge = {"subject": {"provider": "vllm", "model": "judge-2026"}, "suites": SUITES[:1]}
-    return Settings.model_validate(
-        {
-            "store": store,
-            "email": {"to": ["sre@example.com"], "smtp": {"host": "127.0.0.1", "port": 25, "starttls": False}},
-            "providers": {"vllm": {"kind": "openai", "base_url": "http://vllm:8000/v1", "free": True}},
-            "targets": {
-                name_of(number): {
-                    "subject": {"provider": "vllm", "model": f"{name_of(number)}-lora"},
-                    "base": endpoint,
-                    "snapshot": endpoint,
-                    "suites": SUITES,
-                    "budget": {"usd_per_day": 2.0, "requests_per_day": 2000},
-                }
-                for number in range(targets)
-            }
-            | {JUDGE_TARGET: judge},
-        }
-    )
+    found = declared(targets)
+    judge = {"subject": {"provider": "vllm", "model": "judge-2026"}, "suites": list(SUITES[:1])}
+    email = {"to": ["sre@example.com"], "smtp": {"host": "127.0.0.1", "port": 25, "starttls": False}}
+    targets_and_judge = found["targets"] | {JUDGE_TARGET: judge}
+    return Settings.model_validate({**found, "targets": targets_and_judge, "store": store, "email": email})
 
 
 def name_of(number: int) -> str:

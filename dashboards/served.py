@@ -18,7 +18,7 @@ from dashboards.panels import (
     selector,
     timeline,
 )
-from dashboards.states import CAUGHT, IDENTITY_DAYS, MATCHES, RETIRES_DAYS, UNMEASURED_SHARE
+from dashboards.states import CAUGHT, CHANGES, IDENTITY_DAYS, MATCHES, RETIRES_DAYS, UNMEASURED_SHARE
 from dashboards.tables import listing
 
 HERE: Final = evidence("/targets/$target")
@@ -39,9 +39,21 @@ def panels() -> list[Any]:
             Query(f"min by (check) ({selector('identity_match', ONE)})", "{{check}}"),
             MATCHES,
             empty="nothing declared that could be checked",
-            width=8,
+            width=12,
             height=8,
             link=HERE,
+        ),
+        timeline(
+            "Answered under the same contract",
+            "What the last finding says of each part of the contract: what replies tell of themselves (model id, "
+            "fingerprint, prompt tokens of the same prompts), how they end, refusals, checks that pass. From what to "
+            "what stands on the evidence page. Runbook: CliffwatchContractChanged.",
+            Query(f"max by (part) ({selector('contract_changed', ONE)})", "{{part}}"),
+            CHANGES,
+            empty="no verdict yet: not armed, or not asked",
+            width=12,
+            height=8,
+            link=evidence("/targets/$target/contract"),
         ),
         lines(
             "The version to go back to",
@@ -53,7 +65,7 @@ def panels() -> list[Any]:
             ],
             "percentunit",
             empty="no snapshot is named",
-            width=8,
+            width=12,
             low=0,
             high=1,
             link=HERE,
@@ -67,7 +79,7 @@ def panels() -> list[Any]:
             empty="no date is known",
             low=0,
             high=365 * 86400,
-            width=4,
+            width=6,
             link=HERE,
         ),
         bars(
@@ -80,7 +92,7 @@ def panels() -> list[Any]:
             empty="not yet tested",
             low=0,
             high=1,
-            width=4,
+            width=6,
             link=HERE,
         ),
         listing(

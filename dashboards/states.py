@@ -19,6 +19,7 @@ STATES: Final[Names] = {
 }
 ALARMS: Final[Names] = {2: ("page", RED), 1: ("ticket", AMBER), 0: ("quiet", GREEN)}
 MATCHES: Final[Names] = {1: ("as declared", GREEN), 0: ("differs", RED)}
+CHANGES: Final[Names] = {1: ("changed", AMBER), 0: ("as approved", GREEN)}
 READY: Final[Names] = {1: ("ready", GREEN), 0: ("not ready", AMBER)}
 
 UNMEASURED_SHARE: Final = PARTLY

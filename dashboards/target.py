@@ -300,8 +300,11 @@ def _lengths() -> list[Any]:
     return [
         lines(
             "Length of answers",
-            "In characters, by statistic. Runbook: CliffwatchLengthShift.",
-            [Query(selector("answer_length_chars", ONE), "{{suite}} {{stat}}")],
+            "In characters, by statistic, and the approved baseline's mean (dashed). Runbook: CliffwatchLengthShift.",
+            [
+                Query(selector("answer_length_chars", ONE), "{{suite}} {{stat}}"),
+                Query(selector("answer_length_baseline_chars", ONE), "{{suite}} baseline", "reference", GREY),
+            ],
             "short",
             empty="nothing asked yet",
             width=4,

@@ -102,6 +102,7 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
     MetricSpec(
         "answer_length_chars", "gauge", (*_TS, "stat"), "Length of the subject's answers in characters, by statistic."
     ),
+    MetricSpec("answer_length_baseline_chars", "gauge", _TS, "Mean length in the approved baseline, in characters."),
     MetricSpec(
         "answer_length_variance_ratio", "gauge", _TS, "Variance of the answers' length over the approved baseline's."
     ),
@@ -122,6 +123,13 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
     ),
     MetricSpec(
         "positive_flip_ratio", "gauge", _TS, "Share of the frozen items that were answered wrong and are now right."
+    ),
+    MetricSpec(
+        "contract_changed",
+        "gauge",
+        (*_TS, "part"),
+        "1 where the last finding counts this part of the contract as changed, else 0: model_id, fingerprint, "
+        "prompt_tokens, finish_reason, refusals, checks_passed. From what to what stands on the evidence page.",
     ),
     MetricSpec(
         "identity_match",

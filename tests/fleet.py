@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from monitor.export.families import CONTRACT_PARTS
 from monitor.records import (
     Alarm,
     AlarmState,
@@ -178,12 +179,13 @@ def _findings(run: Run, baseline_id: int, *, looks: int, lost: bool) -> tuple[Fi
             run, "length", Severity.TICKET, lost, (2.4, 1.6, 3.5) if lost else (1.05, 0.8, 1.3),
             "variance of log length, now over baseline",
             "Answers are 40% longer and more uneven than in the baseline." if lost else "The length of answers holds.",
-            {"answer_length_chars": 51.0, "answer_length_variance_ratio": 2.4 if lost else 1.05},
+            {"answer_length_chars": 51.0, "answer_length_baseline_chars": 37.0,
+             "answer_length_variance_ratio": 2.4 if lost else 1.05},
         ),
         _finding(
             run, "contract", Severity.TICKET, False, (0.0, -0.05, 0.05),
             "share of answers that break the contract, now minus baseline", "Model id and tokens are as before.",
-            {},
+            {f"contract_changed_{part}": 0.0 for part in CONTRACT_PARTS},
         ),
     )  # fmt: skip
     return tuple(replace(one, baseline_id=baseline_id, looks=looks) for one in found)

@@ -14,6 +14,7 @@ from math import log10
 from random import Random
 from typing import Any, Final
 
+from monitor.export.families import CONTRACT_PARTS
 from monitor.records import (
     Alarm,
     AlarmState,
@@ -59,6 +60,8 @@ STRICT_SINCE: Final = DAYS - 6
 """The day on which the judge begins to fail what people pass."""
 STRICTER: Final = 0.08
 """What that takes from every score: too little for a target's score to alarm."""
+BROKEN: Final = ("checks_passed", "finish_reason")
+"""Parts of the contract that change with a lost fine-tune."""
 BASE: Final = "meta-llama/Llama-3.1-8B-Instruct"
 JUDGE: Final = "judge-2026-06"
 
@@ -353,8 +356,11 @@ def reading(signal: str, gone: bool, wordy: bool, random: Random) -> tuple[float
         return share, 0.15, {"negative_flip_ratio": share, "positive_flip_ratio": 0.0 if gone else 0.05}
     if signal == "length":
         spread = 2.4 if gone or wordy else 1 + random.uniform(-0.15, 0.15)
-        return spread, 0.4, {"answer_length_variance_ratio": spread}
-    return ({"base_match": 0.95, "contract": 0.7}.get(signal, 0.6) if gone else random.uniform(-0.02, 0.02)), 0.05, {}
+        return spread, 0.4, {"answer_length_variance_ratio": spread, "answer_length_baseline_chars": 29.5}
+    if signal == "contract":
+        parts = {f"contract_changed_{part}": float(gone and part in BROKEN) for part in CONTRACT_PARTS}
+        return (0.7 if gone else random.uniform(-0.02, 0.02)), 0.05, parts
+    return ({"base_match": 0.95}.get(signal, 0.6) if gone else random.uniform(-0.02, 0.02)), 0.05, {}
 
 
 def words(name: str, signal: str, alarming: bool) -> str:

@@ -63,6 +63,11 @@ class _Part:
     def look_log10(self) -> float:
         return evidence.running(self.channel.baseline, [self.channel.score], self.channel.side).look_log10
 
+    @property
+    def changed(self) -> bool:
+        """Whether today's look alone says so."""
+        return bool(self.change) and self.look_log10 >= MOVED_LOG10
+
 
 def measure(comparison: Comparison) -> Reading | None:
     """See the module. ``None`` with too few answers to the same probes on both sides."""
@@ -91,9 +96,14 @@ def measure(comparison: Comparison) -> Reading | None:
         answers_now=len(now),
         answers_baseline=len(then),
         tell=lambda verdict: _summary(comparison.target, parts, verdict, effect),
-        measures={} if passed is None else {"pass_ratio": means(passed)[0]},
+        measures=_measures(parts) | ({} if passed is None else {"pass_ratio": means(passed)[0]}),
         exhibits=exhibits(comparison, {one.probe: (1.0, one) for one in now if _bad(one, broken)}),
     )
+
+
+def _measures(parts: Sequence[_Part]) -> dict[str, float]:
+    """Which parts changed, 1 or 0; a part that was not looked at is left out."""
+    return {f"contract_changed_{part.channel.name.replace(' ', '_')}": float(part.changed) for part in parts}
 
 
 def _bad(one: GradedAnswer, broken: frozenset[int]) -> bool:
@@ -223,7 +233,7 @@ def _summary(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tupl
         return no_longer(f"the endpoint of {target} changed", numbers, verdict)
     if not verdict.alarming:
         return _quiet(target, parts, verdict, effect)
-    changed = [part for part in parts if part.change and part.look_log10 >= MOVED_LOG10]
+    changed = [part for part in parts if part.changed]
     # looks that add up slowly: none speaks for itself today
     changed = changed or sorted((part for part in parts if part.change), key=lambda part: -part.look_log10)[:1]
     return (
@@ -236,7 +246,7 @@ def _quiet(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[
     """No alarm: what moved all the same, facts that are new as often in the baseline, and what is as ever."""
     far = [part for part in parts if abs(part.gap) >= FAR_OFF]
     news = [part.change for part in parts if part.change and not part.level]
-    moved = [part for part in parts if part in far or (part.change and part.look_log10 >= MOVED_LOG10)]
+    moved = [part for part in parts if part in far or part.changed]
     if not moved and (verdict.moved or (not news and effect[1] > 0)):
         # broken in several ways, or for several looks, of which perhaps none tells by itself
         moved = [part for part in parts if part.gap]

@@ -64,7 +64,11 @@ def measure(comparison: Comparison) -> Reading | None:
         answers_now=int(logs.now.sum()),
         answers_baseline=int((~logs.now).sum()),
         tell=lambda verdict: _summary(comparison.target, verdict, loudest, moved, numbers),
-        measures={"answer_length_chars": chars_now, "answer_length_variance_ratio": effect[0]},
+        measures={
+            "answer_length_chars": chars_now,
+            "answer_length_baseline_chars": chars_then,
+            "answer_length_variance_ratio": effect[0],
+        },
         exhibits=_exhibits(comparison),
     )
 

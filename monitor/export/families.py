@@ -43,15 +43,20 @@ ALL_RUBRICS: Final = "all"
 CONTROL: Final = "healthy"
 """The self-test's fault that injects nothing."""
 
-MEASURES: Final[Mapping[str, tuple[str, ...]]] = {
-    "adapter_effect_ratio": (),
-    "base_match_ratio": (),
-    "answer_length_variance_ratio": (),
-    "negative_flip_ratio": (),
-    "positive_flip_ratio": (),
-    "judge_score_baseline": (ALL_RUBRICS,),
+CONTRACT_PARTS: Final = ("model_id", "fingerprint", "prompt_tokens", "finish_reason", "refusals", "checks_passed")
+"""``contract_changed``'s parts: all that ``contract`` looks at."""
+
+MEASURES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "adapter_effect_ratio": ("adapter_effect_ratio", ()),
+    "base_match_ratio": ("base_match_ratio", ()),
+    "answer_length_baseline_chars": ("answer_length_baseline_chars", ()),
+    "answer_length_variance_ratio": ("answer_length_variance_ratio", ()),
+    "negative_flip_ratio": ("negative_flip_ratio", ()),
+    "positive_flip_ratio": ("positive_flip_ratio", ()),
+    "judge_score_baseline": ("judge_score_baseline", (ALL_RUBRICS,)),
+    **{f"contract_changed_{part}": ("contract_changed", (part,)) for part in CONTRACT_PARTS},
 }
-"""Metrics that come from ``Finding.measures``, with the labels after target and suite."""
+"""A number of ``Finding.measures`` -> the metric that it is, with the labels after target and suite."""
 
 KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "daemon": (
@@ -66,7 +71,8 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
         "judge_agreement_ratio", "judge_anchor_timestamp_seconds",
     ),
     "findings": (
-        "effect", "effect_low", "effect_high", "evidence_log10", "evidence_line_log10", *MEASURES,
+        "effect", "effect_low", "effect_high", "evidence_log10", "evidence_line_log10",
+        *dict.fromkeys(metric for metric, _ in MEASURES.values()),
     ),
     "self_tests": ("selftest_detection_ratio",),
     "usage": ("api_requests_total", "api_tokens_total", "api_spend_usd_total"),
@@ -173,9 +179,10 @@ def findings(lines: Lines, name: str, numbers: Mapping[tuple[str, str], FindingN
         lines.add("effect", one.effect, name, suite, signal)
         lines.add("effect_low", one.effect_low, name, suite, signal)
         lines.add("effect_high", one.effect_high, name, suite, signal)
-        for measure, labels in MEASURES.items():
-            if measure in one.measures:
-                lines.add(measure, one.measures[measure], name, suite, *labels)
+        for measure, number in one.measures.items():
+            if measure in MEASURES:
+                metric, labels = MEASURES[measure]
+                lines.add(metric, number, name, suite, *labels)
     for signal, one in nearest_to_line(numbers).items():
         lines.add("evidence_log10", one.evidence_log10, name, signal)
         lines.add("evidence_line_log10", one.line_log10, name, signal)

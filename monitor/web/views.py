@@ -36,6 +36,8 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def measure(value: float, name: str) -> str:
     """A signal's further number under the name that it is exported by: a share as percent, any other as a number."""
+    if name.startswith("contract_changed_"):
+        return "yes" if value else "no"
     if name.endswith("_ratio") and not name.endswith("_variance_ratio") and isfinite(value):
         return f"{max(0.0, value):.0%}"
     return number(value)

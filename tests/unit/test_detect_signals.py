@@ -10,6 +10,7 @@ import pytest
 from monitor.detect import contract, judge_score, length
 from monitor.detect.reading import Reading
 from monitor.lab import product
+from monitor.export.families import CONTRACT_PARTS
 from monitor.records import PRODUCTION_SUITE, Arm, Comparison, GradedAnswer, Severity
 from tests.unit.detect_answers import Grade, Speak, Told, compared, graded, mixed, padded, rounds, told
 
@@ -206,6 +207,12 @@ class TestJudgeScore:
         assert judge_score.measure(compared(now_of(product.right_reply), BASELINE)) is None
 
 
+def changed_parts(told: Told) -> list[str]:
+    """The parts of the contract that a finding counts as changed."""
+    measures = told.reading.measures
+    return sorted(name.removeprefix("contract_changed_") for name, value in measures.items() if value == 1.0)
+
+
 class TestContract:
     def test_honest_when_nothing_changed(self) -> None:
         """Checks that fail now and then, refusals that are rarer than a baseline is long."""
@@ -264,6 +271,19 @@ class TestContract:
         assert says in found.summary
         assert found.reading.effect[0] == 1
         assert found.reading.exhibits
+        part = {"model": "model_id", "refusal": "refusals"}.get(field, field)
+        assert changed_parts(found) == [part]
+
+    def test_its_measures_tell_of_each_part_by_the_name_that_is_exported(self) -> None:
+        assert changed_parts(self.changed()) == []
+        checked = {"check:json": 1.0}
+        told = self.changed(scores=checked, model="support-2", prompt_tokens=99)
+        assert changed_parts(told) == ["model_id", "prompt_tokens"]
+        baseline = [replace(one, scores=checked) for one in BASELINE]
+        whole = seen(contract.measure, compared([replace(one, scores=checked) for one in BASELINE[:24]], baseline))
+        parts = {f"contract_changed_{part}" for part in CONTRACT_PARTS}
+        assert parts == set(whole.reading.measures) - {"pass_ratio"}
+        assert set(told.reading.measures) == parts - {"contract_changed_checks_passed"}, "not looked at, not told"
 
     def test_one_answer_from_another_model_is_certain(self) -> None:
         now = now_of(product.right_reply)

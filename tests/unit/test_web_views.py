@@ -389,6 +389,7 @@ def test_effects_are_written_alike_everywhere() -> None:
     [
         ("adapter_effect_ratio", -0.004, "0%"), ("base_match_ratio", 0.975, "98%"),
         ("answer_length_variance_ratio", 2.4, "2.4"), ("answer_length_chars", 51.0, "51"),
+        ("contract_changed_model_id", 1.0, "yes"), ("contract_changed_refusals", 0.0, "no"),
     ],
 )  # fmt: skip
 def test_measures_that_are_shares_are_percent(name: str, value: float, told: str) -> None:
