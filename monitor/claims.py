@@ -4,9 +4,9 @@ The page and the terminal say the same. ``claim`` is pure; ``claim_of`` reads wh
 """
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, Protocol
 
 from monitor.records import (
@@ -20,7 +20,7 @@ from monitor.records import (
     Point,
     Severity,
 )
-from monitor.words import AGREEING, NO_EVIDENCE_LOG10, PARTLY, cleared, power, state_of
+from monitor.words import AGREEING, NO_EVIDENCE_LOG10, PARTLY, cleared, power, served, state_of
 
 RUNBOOKS: Final[Mapping[str, str]] = {
     "adapter_loss": "CliffwatchFineTuneLost",
@@ -102,13 +102,13 @@ def claim(finding: Finding, beside: Beside) -> Claim:
     headline, bad = _headline(what, finding.target), f"{numbers[:1].upper()}{numbers[1:]}." if numbers else ""
     if state_of(finding) == "quiet":
         return Claim(headline, bad, "", None, _sure(finding, None), "", "", "", None)
-    first, before = beginning(finding, beside.history)
+    first, before = beginning(finding, beside.history, beside.alarm)
     suspect, why = _suspect(finding, beside)
     runbook = "CliffwatchJudgeDrift" if finding.target == JUDGE_TARGET else RUNBOOKS.get(finding.signal)
     return Claim(
         headline,
         bad,
-        _since(first, before),
+        since(first, before),
         first,
         _sure(finding, beside.alarm),
         suspect,
@@ -142,24 +142,46 @@ def _headline(what: str, target: str) -> str:
     return f"{target}: {what[:1].lower()}{what[1:]}"
 
 
-def _since(first: datetime, before: datetime | None) -> str:
+def _date(at: datetime) -> str:
+    return f"{at:%Y-%m-%d}"
+
+
+def since(
+    first: datetime, before: datetime | None, zone: tzinfo | None = None, day: Callable[[datetime], str] = _date
+) -> str:
+    """When it began, in words, from what ``beginning`` found.
+
+    ``zone``: that of the text around it, whose times need no name then; without one, times are UTC and say so.
+    ``day``: how that text writes a day, of a time in that zone.
+    """
+    name, first = "" if zone else " UTC", first.astimezone(zone or UTC)
     if before is None:
-        return f"First seen {_at(first)}"
-    if first.date() != before.date():
-        return f"Began between {before:%Y-%m-%d %H:%M} and {_at(first)}"
+        return f"First seen {day(first)} {first:%H:%M}{name}"
+    before = before.astimezone(zone or UTC)
     clock = "%H:%M:%S" if first - before < timedelta(minutes=10) else "%H:%M"
-    return f"Began {first:%Y-%m-%d} between {before:{clock}} and {first:{clock}} UTC"
+    if first.date() != before.date():
+        return f"Began between {day(before)} {before:{clock}} and {day(first)} {first:{clock}}{name}"
+    return f"Began {day(first)} between {before:{clock}} and {first:{clock}}{name}"
 
 
-def beginning(finding: Finding, history: Sequence[Point]) -> tuple[datetime, datetime | None]:
-    """When evidence of what the finding claims was first seen, and when the look before it was taken."""
-    up_to = next((place for place, one in enumerate(history) if one.run_id == finding.run_id), None)
-    if up_to is None:
-        return finding.window_end, None
-    first = up_to
+def beginning(
+    finding: Finding, history: Sequence[Point], alarm: Alarm | None = None
+) -> tuple[datetime, datetime | None]:
+    """When evidence of what the finding claims was first seen, and when the look before it was taken.
+
+    ``alarm``: the one that the finding belongs to. It began no later than the look that raised it, even if the
+    evidence went under 3 to 1 since then.
+    """
+    runs = {finding.run_id} if alarm is None else {finding.run_id, alarm.raised_run_id}
+    first = next((place for place, one in enumerate(history) if one.run_id in runs), None)
+    if first is None:
+        return finding.window_end if alarm is None else min(finding.window_end, alarm.raised_at), None
     while first and (history[first - 1].alarming or history[first - 1].evidence_log10 >= NO_EVIDENCE_LOG10):
         first -= 1
-    return history[first].at, history[first - 1].at if first else None
+    seen, before = history[first].at, history[first - 1].at if first else None
+    if alarm is not None and alarm.raised_at < seen:  # raised before the history begins, or judged anew since then
+        return alarm.raised_at, before if before and before < alarm.raised_at else None
+    return seen, before
 
 
 def _at(moment: datetime, beside: datetime | None = None) -> str:
@@ -219,8 +241,7 @@ def _likely(finding: Finding, beside: Beside) -> tuple[str, str]:
     if finding.target == JUDGE_TARGET:
         return "the judge", "It no longer agrees with people's verdicts, so its scores of every target are in doubt."
     if beside.mismatches:
-        one = beside.mismatches[0]
-        return "what is served", f"Identity check {one.check} fails: {one.expected} is expected, {one.found} was found."
+        return "what is served", mismatch(beside.mismatches[0])
     if finding.signal == "judge_score":
         return _judge_or_model(beside)
     if finding.signal in FINE_TUNE:
@@ -237,6 +258,11 @@ def _likely(finding: Finding, beside: Beside) -> tuple[str, str]:
             "the inputs."
         )
     return "the model", f"{_SAME}: another version, prompt, sampling setting or precision is being served."
+
+
+def mismatch(one: IdentityCheck) -> str:
+    """What a failing identity check comes to: in plain words, then in the server's."""
+    return f"{served(one.check)}. Declared: {one.expected}; found: {one.found}."
 
 
 def _served(finding: Finding, beside: Beside) -> str:

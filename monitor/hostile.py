@@ -10,7 +10,8 @@ def visible(text: str, limit: int | None = None) -> str:
     and the number of characters left out.
     """
     kept = text if limit is None or len(text) <= limit else text[:limit]
-    shown = "".join(c if _harmless(c) else f"\\u{{{ord(c):x}}}" for c in kept)
+    plain = kept.isprintable()  # nearly always, and quick to see
+    shown = kept if plain else "".join(c if _harmless(c) else f"\\u{{{ord(c):x}}}" for c in kept)
     return shown if len(kept) == len(text) else f"{shown}… (+{len(text) - len(kept)} characters)"
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, tzinfo
 from math import isfinite
 from typing import Final
 
+from monitor.hostile import visible
 from monitor.records import Alarm, AlarmState, Finding, Severity
 
 TITLES: Final[Mapping[str, str]] = {
@@ -58,6 +59,19 @@ EFFECTS: Final[Mapping[str, tuple[str, str]]] = {
 """Signal -> how its effect is written, and of what it is so much."""
 _NO_LESS_THAN_NONE: Final = frozenset({"adapter_loss", "distribution"})
 """Signals whose effect is under 0 by chance alone."""
+
+SERVED: Final[Mapping[str, str]] = {
+    "listed": "The server no longer offers this model",
+    "parent": "The server names another base model under it than was declared",
+    "root": "The server loads the base model itself under this name",
+    "ft_base": "The fine-tune's own id names another base model than was declared",
+    "adapter_base": "The adapter's files name another base model than was declared",
+    "adapter_revision": "The adapter was trained on another revision of its base",
+    "adapter_tensors": "The adapter's files do not hold the weights that they should",
+    "adapter_effect": "The adapter's weights change little or nothing",
+    "adapter_fits": "The adapter's weights do not fit its base",
+}
+"""Identity check -> what it means that it does not match."""
 
 NO_EVIDENCE_LOG10: Final = 0.5
 """Evidence under which nothing speaks for a change: 3 to 1, once in a few weeks by chance alone."""
@@ -122,6 +136,11 @@ def power(log10: float) -> str:
     size = abs(log10)
     odds = f"10^{size:.0f}" if size >= 6 else f"{10**size:,.0f}"
     return f"{odds} to 1" if log10 >= 0 else f"1 to {odds}"
+
+
+def served(check: str) -> str:
+    """What it means that an identity check does not match."""
+    return SERVED.get(check, f"What is served is not what is declared ({visible(check, limit=40)})")
 
 
 def evidence(finding: Finding) -> tuple[str, str]:

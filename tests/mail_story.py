@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final
 
+from monitor.claims import Beside
 from monitor.notify.facts import Facts
 from monitor.records import (
     Alarm,
@@ -33,6 +34,9 @@ NOW: Final = datetime(2026, 11, 23, 7, 0, 4, tzinfo=UTC)
 """Monday, 08:00 in Berlin."""
 WEEK: Final = timedelta(days=7)
 SUITE: Final = "support"
+LOST_DAYS: Final = 5.5
+LONGER_DAYS: Final = 1.5
+"""Ago, when the first look saw the fine-tune lost, and the answers longer: a look a day."""
 UNITS: Final = {
     "adapter_loss": "share of the approved fine-tune's effect",
     "length": "variance of log length, now over baseline",
@@ -127,15 +131,23 @@ TWELVE: Final = (
 
 
 def a_week() -> Facts:
-    """The story: a lost fine-tune, a target that is not measured, longer answers, a baseline to approve."""
+    """The story: a lost fine-tune on a server that loads the base, a target that is not measured, longer answers since
+    its prompts changed, a baseline to approve."""
     week = facts(TWELVE)
     support, extractor, summariser, triage = "support-bot", "contract-extractor", "summariser", "triage"
     lost = finding(
         support, "adapter_loss",
-        "support-bot answers like its base model: 4% of the fine-tune's approved effect is left (95 % interval 0% to "
-        "10%), 39 of 40 answers are nearer to the base. Check which adapter the endpoint serves.", 0.04, alarming=True,
+        "support-bot answers like its base model: 4% of the fine-tune's effect is left (95% interval 0% to 10%), 39 of "
+        "40 answers are nearer to the base than to the baseline. Check which adapter the endpoint serves, and whether "
+        "it is applied.", 0.04, alarming=True,
     )  # fmt: skip
     longer = finding(summariser, "length", "Answers are 40% longer than in the baseline.", 2.4, alarming=True)
+    page = alarm(support, "adapter_loss", LOST_DAYS, raised_run_id=407, acknowledged_at=NOW - timedelta(days=5),
+                 acknowledged_by="kim", acknowledged_why="asking the platform team which adapter is up")  # fmt: skip
+    ticket = alarm(summariser, "length", LONGER_DAYS, severity=Severity.TICKET, raised_run_id=411)
+    served = IdentityCheck(support, Arm.SUBJECT, "root", False, "other weights than those of 'llama-3.1-8b', the "
+                           "declared base", "loaded from '/models/llama-3.1-8b', as the base is",
+                           NOW - timedelta(hours=3), NOW - timedelta(days=5.9))  # fmt: skip
     cleared = alarm(
         "sql-writer", "negative_flips", 12, state=AlarmState.CLEARED, cleared_at=NOW - timedelta(days=4),
         cleared_run_id=390,
@@ -143,10 +155,17 @@ def a_week() -> Facts:
     return replace(
         week,
         alarms={
-            support: [alarm(support, "adapter_loss", 5.9, acknowledged_at=NOW - timedelta(days=5),
-                           acknowledged_by="kim", acknowledged_why="asking the platform team which adapter is up")],
-            summariser: [alarm(summariser, "length", 2.2, severity=Severity.TICKET)],
+            support: [page],
+            summariser: [ticket],
             "sql-writer": [cleared],
+        },
+        beside={
+            (support, SUITE, "adapter_loss"): Beside(
+                points("adapter_loss", 0.04, fell=LOST_DAYS), page, mismatches=[served]
+            ),
+            (summariser, SUITE, "length"): Beside(
+                points("length", 2.4, fell=LONGER_DAYS), ticket, contract=["prompt tokens"]
+            ),
         },
         latest={
             **week.latest,
@@ -167,16 +186,16 @@ def a_week() -> Facts:
         deeds=[Deed(NOW - timedelta(days=5), "kim", "acknowledge", support, SUITE, "alarm 7 (adapter_loss)",
                     "asking the platform team which adapter is up", None)],
         retirements=[Retirement(extractor, Arm.BASE, "gpt-4o-2024-08-06", NOW + timedelta(days=38), "openai", NOW)],
-        identity={support: [IdentityCheck(support, Arm.SUBJECT, "root", False,
-                                          "other weights than those of 'llama-3.1-8b', the declared base",
-                                          "loaded from '/models/llama-3.1-8b', as the base is",
-                                          NOW - timedelta(hours=3), NOW - timedelta(days=5.9))]},
+        identity={support: [served]},
         rollback={support: Rollback(support, 1.0, 0.97, True, NOW, 0.97, 12)},
     )  # fmt: skip
 
 
 def points(signal: str, effect: float, *, fell: float | None = None, count: int = 28) -> list[Point]:
-    """Four weeks of looks, the last days at ``effect``; ``fell``: days ago that it went there from where it was."""
+    """Four weeks of looks, the last days at ``effect``; ``fell``: days ago that it went there from where it was.
+
+    The last is run 412, and a look takes one run.
+    """
     draw = Random(f"{signal}{effect}")
     before = {"adapter_loss": 1.0, "length": 1.0}.get(signal, 0.0)
     found = []
@@ -185,13 +204,18 @@ def points(signal: str, effect: float, *, fell: float | None = None, count: int 
         over = fell is not None and ago <= fell
         value = (effect if over or fell is None else before) + draw.gauss(0, 0.02)
         at = NOW - timedelta(days=ago * 28 / count)
-        found.append(Point(look, at, value, value - 0.07, value + 0.07, 7.0 if over else -0.2, 3.56, over))
+        found.append(
+            Point(413 - count + look, at, value, value - 0.07, value + 0.07, 7.0 if over else -0.2, 3.56, over)
+        )
     return found
 
 
 def series(charts: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], list[Point]]:
     """Points for each picture of ``a_week``."""
-    fell = {("support-bot", "adapter_loss"): (0.04, 5.9), ("summariser", "length"): (2.4, 2.2)}
+    fell = {
+        ("support-bot", "adapter_loss"): (0.04, LOST_DAYS),
+        ("summariser", "length"): (2.4, LONGER_DAYS),
+    }
     known = {key: fell.get((key[0], key[2])) for key in charts}
     found = {
         key: points(key[2], at[0], fell=at[1]) if at else points(key[2], 0.98 + math.sin(place) / 50)

@@ -14,15 +14,15 @@ from typing import Final
 
 import structlog
 
-from monitor import schedule
+from monitor import claims, schedule
 from monitor.cycle import House
 from monitor.detect.selftest import failures
 from monitor.export import web_url
 from monitor.notify import page
-from monitor.notify.facts import Facts, read
-from monitor.notify.message import LARGEST_HTML, Key, Letter, letter
+from monitor.notify.facts import Facts, Key, read
+from monitor.notify.message import LARGEST_HTML, Letter, letter
 from monitor.notify.pictures import Picture, picture
-from monitor.notify.report import Limits, Report, report
+from monitor.notify.report import Limits, Report, report, told_in_full
 from monitor.notify.smtp import LEASE_SECONDS, Handed, deliver, next_try
 from monitor.reading import Kept
 from monitor.records import Mail, MailStatus, SelfTest
@@ -77,7 +77,9 @@ def written(house: Kept, now: datetime, since: datetime | None = None) -> tuple[
 
 def _facts(house: Kept, now: datetime, since: datetime | None) -> Facts:
     week = timedelta(seconds=PERIOD_DAYS * house.settings.schedule.day_seconds)
-    return read(house.store, house.settings, since or now - week, now, _blind(house))
+    facts = read(house.store, house.settings, since or now - week, now, _blind(house))
+    beside = {key: claims.beside_of(house.store, found) for key, found in told_in_full(facts).items()}
+    return replace(facts, beside=beside)
 
 
 def _blind(house: Kept) -> dict[str, list[str]]:

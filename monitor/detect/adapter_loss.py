@@ -338,7 +338,7 @@ class _Told:
 
     def summary(self, verdict: Verdict) -> str:
         effect = self.effect
-        left = f"{_percent(effect[0])} of the fine-tune's effect is left"
+        left = left_words(effect[0])
         told = f"{left} (95% interval {_percent(effect[1])} to {_percent(effect[2])})"
         alike = f"{round(self.match * self.total)} of {self.total} answers are nearer to the base than to the baseline"
         if verdict.alarming:
@@ -380,6 +380,16 @@ class _Told:
     def _from_base(self) -> str:
         share, low, high = self.share
         return f"about {share:.0%} of the answers come from the base (95% interval {low:.0%} to {high:.0%})"
+
+
+def left_words(effect: float) -> str:
+    """How much of the fine-tune's effect is left, as one says it: neither 0% nor 112% of a thing is left."""
+    percent = round(100 * effect)
+    if percent <= 0:
+        return "nothing is left of the fine-tune's effect"
+    if percent > 100:
+        return f"the fine-tune's effect is {percent}% of the approved one"
+    return f"{'all' if percent == 100 else f'{percent}%'} of the fine-tune's effect is left"
 
 
 def _percent(share: float) -> str:

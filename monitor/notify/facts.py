@@ -5,10 +5,11 @@ Questions about single targets are left to ``report``, which sees nothing but th
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Final, Protocol, TypeVar
 
+from monitor.claims import Beside
 from monitor.records import (
     JUDGE_TARGET,
     Alarm,
@@ -27,13 +28,15 @@ from monitor.settings import Settings
 
 Stream = tuple[str, str]
 """target, suite."""
+Key = tuple[str, str, str]
+"""target, suite, signal."""
 
 DEEDS: Final = 1000
 MOST: Final = 100_000
 """Alarms that are read, the newest."""
 
 Item = TypeVar("Item")
-Key = TypeVar("Key")
+Group = TypeVar("Group")
 
 
 class Readings(Protocol):
@@ -91,6 +94,8 @@ class Facts:
     rollback: Mapping[str, Rollback]
     blind: Mapping[str, Sequence[str]]
     """Target -> why its self-test says that a loss could go unseen, a sentence each."""
+    beside: Mapping[Key, Beside] = field(default_factory=dict)
+    """What else is known of the newest finding of an open alarm, for those that ``report.told_in_full`` names."""
 
     @property
     def every_alarm(self) -> list[Alarm]:
@@ -136,8 +141,8 @@ def read(
     )
 
 
-def _by(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
-    grouped: dict[Key, list[Item]] = defaultdict(list)
+def _by(items: Iterable[Item], key: Callable[[Item], Group]) -> dict[Group, list[Item]]:
+    grouped: dict[Group, list[Item]] = defaultdict(list)
     for item in items:
         grouped[key(item)].append(item)
     return dict(grouped)

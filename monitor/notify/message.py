@@ -10,10 +10,9 @@ from email.utils import format_datetime, make_msgid
 from typing import Final, cast
 
 from monitor.notify import page
+from monitor.notify.facts import Key
 from monitor.notify.pictures import Picture
 from monitor.notify.report import Report
-
-Key = tuple[str, str, str]
 
 LARGEST_HTML: Final = 100_000
 """Bytes; mail programs cut what is longer."""

@@ -21,7 +21,7 @@ def html(report: Report, pictures: Pictures) -> str:
     import css_inline
 
     whole = _environment().get_template("mail.html.j2").render(r=report, pictures=pictures, width=WIDTH, height=HEIGHT)
-    return css_inline.inline(whole, keep_at_rules=True, load_remote_stylesheets=False)
+    return css_inline.inline(whole, keep_at_rules=True, minify_css=True, load_remote_stylesheets=False)
 
 
 def size(report: Report, pictures: Mapping[tuple[str, str, str], Picture]) -> int:

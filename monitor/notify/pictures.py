@@ -58,7 +58,7 @@ def picture(signal: str, title: str, points: Sequence[Point], since: datetime, n
 def worded(signal: str, effect: float) -> str:
     """An effect as a reader would say it."""
     if signal == "adapter_loss":
-        return f"{max(effect, 0.0):.0%} left" if effect < 0.995 else "all left"
+        return "nothing left" if effect < 0.005 else "all left" if effect >= 0.995 else f"{effect:.0%} left"
     if signal == "length":
         return f"spread {effect:.1f} ×"
     if signal in SHARES:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from monitor.notify import sections
-from monitor.notify.facts import Facts
+from monitor.notify.facts import Facts, Key
 from monitor.notify.sections import Listed
-from monitor.notify.targets import Card, Quiet, View, view
+from monitor.notify.targets import PAGE, SHOWN, Card, Quiet, View, newest, view
 from monitor.notify.wording import Times, cut, many
-from monitor.records import JUDGE_TARGET
+from monitor.records import JUDGE_TARGET, Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +70,11 @@ def report(facts: Facts, address: str | None, limits: Limits | None = None) -> R
     """Judge what is worth telling, and to whom."""
     limits = limits or Limits()
     times = Times(facts.settings.schedule.timezone, facts.now)
-    judge = sections.judge_view(facts, times, address)
-    names = [name for name in facts.settings.targets if judge is None or name != JUDGE_TARGET]
-    views = [view(facts, name, times, address) for name in names]
-    needing = sorted((one for one in (*views, *([judge] if judge else [])) if one.troubles), key=_urgency)
+    views, judge, needing = _seen(facts, times, address)
     quiet = [one for one in views if not one.troubles]
     tone = "bad" if any(one.tone == "bad" for one in needing) else "warn" if needing else "good"
     rows = len(quiet) <= limits.pictured
-    counted = sections.numbers(facts, views)
+    counted = sections.numbers(facts, views, judge)
     return Report(
         subject=_subject(needing, len(views), times),
         headline=_headline(needing, len(views), times, facts),
@@ -103,10 +100,28 @@ def report(facts: Facts, address: str | None, limits: Limits | None = None) -> R
     )
 
 
-def _urgency(one: View) -> tuple[bool, int, datetime, str]:
+def told_in_full(facts: Facts) -> dict[Key, Finding]:
+    """The newest findings of the open alarms that have a place in the mail: few, whatever the fleet is like.
+
+    Whoever reads ``Facts.beside`` of these reads all that ``report`` shows of it.
+    """
+    _, _, needing = _seen(facts, Times(facts.settings.schedule.timezone, facts.now), None)
+    shown = (one.key for seen in needing[: Limits().cards] for one in seen.troubles[:SHOWN])
+    return {key: found for key in shown if key and (found := newest(facts, key))}
+
+
+def _seen(facts: Facts, times: Times, address: str | None) -> tuple[list[View], View | None, list[View]]:
+    """Every target; the judge, where it is watched; and those of them that need somebody, the most urgent first."""
+    judge = sections.judge_view(facts, times, address)
+    names = [name for name in facts.settings.targets if judge is None or name != JUDGE_TARGET]
+    views = [view(facts, name, times, address) for name in names]
+    return views, judge, sorted((one for one in (*views, *([judge] if judge else [])) if one.troubles), key=_urgency)
+
+
+def _urgency(one: View) -> tuple[int, datetime, str]:
     """Pages, then tickets, then what is not measured, then what is not armed; the oldest first."""
     first = one.troubles[0]
-    return one.tone != "bad", first.rank, first.at, one.name
+    return first.rank, first.at, one.name
 
 
 def _headline(needing: list[View], count: int, times: Times, facts: Facts) -> str:
@@ -126,10 +141,15 @@ def _clause(one: View, times: Times) -> str:
 
 
 def _who(needing: list[View], count: int) -> str:
-    targets = [one for one in needing if not one.judge]
+    targets = sum(not one.judge for one in needing)
+    pages = sum(one.troubles[0].rank == PAGE for one in needing)
+    paged = f", {pages:,} with a page" if pages else ""
     if not targets:
-        return "The judge needs you"
-    return f"{len(targets):,} of {many(count, 'target')} need{'s' if len(targets) == 1 else ''} you"
+        return f"The judge needs you{paged}"
+    of = f"{targets:,} of {many(count, 'target')}"
+    if len(needing) > targets:
+        return f"{of} and the judge need you{paged}"
+    return f"{of} need{'s' if targets == 1 else ''} you{paged}"
 
 
 def _all(count: int) -> str:

@@ -9,7 +9,6 @@ from monitor import schedule
 from monitor.notify.facts import Facts, Stream
 from monitor.notify.targets import (
     BLIND,
-    IDENTITY,
     LATE,
     LOST,
     PAGE,
@@ -17,17 +16,19 @@ from monitor.notify.targets import (
     ROLLBACK,
     TICKET,
     UNARMED,
+    WAITING,
     Item,
     View,
     at_page,
     is_late,
     lost_words,
+    mismatches,
     view,
 )
-from monitor.notify.wording import Times, cut, many, odds, percent, served, usd
+from monitor.notify.wording import Times, cut, many, odds, percent, usd
 from monitor.records import JUDGE_TARGET, PRODUCTION_SUITE, Alarm, AlarmState, Arm, BaselineStatus, Severity, Spend
 from monitor.settings import Budget
-from monitor.words import PARTLY, TITLES, state_of
+from monitor.words import PARTLY, TITLES, served, state_of
 
 RETIRING: Final = timedelta(days=60)
 DRIFTED: Final = "no longer agrees with the people"
@@ -48,17 +49,21 @@ class Listed:
 
 
 KINDS: Final[Sequence[tuple[str, frozenset[int]]]] = (
-    ("page", frozenset({PAGE})),
-    ("ticket", frozenset({TICKET})),
+    ("with a page", frozenset({PAGE})),
+    ("with a page being confirmed", frozenset({WAITING})),
+    ("with a ticket", frozenset({TICKET})),
     ("not measured", frozenset({LOST, LATE, PARTIAL})),
     ("not armed", frozenset({UNARMED})),
-    ("other", frozenset({IDENTITY, BLIND, ROLLBACK})),
+    ("with another trouble", frozenset({BLIND, ROLLBACK})),
 )
 """What a target needs somebody for, by the rank of its first trouble: each is counted once."""
 
 
-def numbers(facts: Facts, views: Sequence[View]) -> tuple[tuple[str, str], ...]:
-    """The few numbers under the headline: the targets by what they need, adding up to all; then answers and money."""
+def numbers(facts: Facts, views: Sequence[View], judge: View | None) -> tuple[tuple[str, str], ...]:
+    """The few numbers under the headline: the targets by what they need, adding up to all; then answers and money.
+
+    The judge is none of the targets: where it needs somebody it stands beside them.
+    """
     first = [one.troubles[0].rank for one in views if one.troubles]
     needs = ((sum(rank in ranks for rank in first), word) for word, ranks in KINDS)
     quiet = len(views) - len(first)
@@ -66,6 +71,7 @@ def numbers(facts: Facts, views: Sequence[View]) -> tuple[tuple[str, str], ...]:
     answered = "none" if not total else percent(1 - lost / total)
     return (
         *((f"{count:,}", word) for count, word in needs if count),
+        *([("1", "judge in trouble")] if judge and judge.troubles else []),
         *([(f"{quiet:,}", "quiet")] if quiet else []),
         (answered, f"of {many(total, 'question')} answered{_enough(facts)}"),
         (usd(sum(one.usd for one in facts.spent.values())), f"spent{_limit(facts)}"),
@@ -188,8 +194,9 @@ def _identity(facts: Facts, address: str | None) -> Iterator[Happened]:
     for one in checks:
         if one.since >= facts.since and not one.matches:
             of = "" if one.arm is Arm.SUBJECT else f" (of the {one.arm})"
-            text = f"not what is declared any more{of}: {served(one.check).lower()}"
-            yield one.since, Item(text, one.target, link=at_page(address, "targets", one.target), tone="warn")
+            what = served(one.check)
+            text = f"page opened, not as declared any more{of}: {what[:1].lower()}{what[1:]}"
+            yield one.since, Item(text, one.target, link=at_page(address, "targets", one.target), tone="bad")
 
 
 def unmeasured(facts: Facts, times: Times, address: str | None) -> Listed:
@@ -215,12 +222,20 @@ def unmeasured(facts: Facts, times: Times, address: str | None) -> Listed:
 
 
 def judge_view(facts: Facts, times: Times, address: str | None) -> View | None:
-    """The judge, where its anchors are scored: it is a target of its own, and none of the user's."""
-    if not watches_judge(facts):
+    """The judge, where its anchors are scored: it is a target of its own, and none of the user's.
+
+    What serves it is checked even without anchors: only where that is not as declared, it is here, too.
+    """
+    if watches_judge(facts):
+        seen = view(facts, JUDGE_TARGET, times, address)
+        order = (replace(one, clause=DRIFTED) if one.key else one for one in seen.troubles)
+        return replace(seen, name="the judge", troubles=tuple(order), judge=True)
+    configured = facts.settings.judge
+    if configured is None or JUDGE_TARGET in facts.settings.targets:
         return None
-    seen = view(facts, JUDGE_TARGET, times, address)
-    order = (replace(one, clause=DRIFTED) if one.rank in (PAGE, TICKET) else one for one in seen.troubles)
-    return replace(seen, name="the judge", troubles=tuple(order), judge=True)
+    found = tuple(mismatches(facts, JUDGE_TARGET, times, address))
+    link = at_page(address, "targets", JUDGE_TARGET)
+    return View("the judge", cut(configured.model, 80), link, found, None, "", judge=True) if found else None
 
 
 def watches_judge(facts: Facts) -> bool:

@@ -1,23 +1,29 @@
 """One target of the mail: what is wrong with it, most urgent first, and how it is shown."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from monitor.notify.facts import Facts, Stream
+from monitor import claims
+from monitor.notify.facts import Facts, Key, Stream
+from monitor.notify.wording import BLAME, NOT_ARMED, Times, clause, cut, many, odds, percent
 from monitor.notify.wording import LOST as LOST_WORDS
-from monitor.notify.wording import NOT_ARMED, Times, clause, cut, many, odds, percent, served
-from monitor.records import JUDGE_TARGET, Alarm, AlarmState, Arm, BaselineStatus, IdentityCheck, Severity
+from monitor.records import JUDGE_TARGET, Alarm, AlarmState, Arm, BaselineStatus, Finding, IdentityCheck, Severity
 from monitor.schedule import interval_seconds
-from monitor.words import PARTLY, TITLES, alarm_state
+from monitor.words import PARTLY, TITLES, alarm_state, rank, served, state_of
 
+AS_ABOVE: Final = "As above."
+SEE_SERVED: Final = "It is not what is declared: see “What is served”."
 NEVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
 SHOWN: Final = 3
 """Troubles of one target that are told in full."""
 
-PAGE, TICKET, IDENTITY, LOST, LATE, PARTIAL, UNARMED, BLIND, ROLLBACK = range(9)
-"""Ranks of troubles: an alarm before a silence, a silence before what is not watched at all."""
+PAGE, WAITING, TICKET, LOST, LATE, PARTIAL, UNARMED, BLIND, ROLLBACK = range(9)
+"""Ranks of troubles: what pages, what waits for its fresh sample and may page yet, then tickets; an alarm before a
+silence, a silence before what is not watched at all."""
+WHY: Final = 300
+"""Most characters of the reason why something is suspected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +39,11 @@ class Item:
     """What to type about it."""
     tone: str = ""
     lead: str = ""
-    """What stands out before the text: for how long, and who looks into it."""
+    """What stands out before the text: for how long."""
+    state: str = ""
+    """Since when, and who looks into it."""
+    likely: tuple[str, str] | None = None
+    """Whose fault it is likely, and why: the suspect of the finding's page."""
     first: tuple[str, str] | None = None
     """Words and address of what to look at before the command is typed."""
 
@@ -45,6 +55,10 @@ class Trouble:
     """What the target does, after its name."""
     since: datetime | None
     item: Item
+    place: int = 0
+    """Where it stands among those of its rank: causes before what follows from them."""
+    key: Key | None = None
+    """Of what is watched, where it is an alarm."""
 
     @property
     def at(self) -> datetime:
@@ -93,12 +107,17 @@ class View:
 
     @property
     def tone(self) -> str:
-        return "good" if not self.troubles else "bad" if self.troubles[0].rank == PAGE else "warn"
+        return "good" if not self.troubles else "bad" if self.troubles[0].rank <= WAITING else "warn"
 
     def card(self) -> Card:
-        items = tuple(one.item for one in self.troubles[:SHOWN])
+        items: list[Item] = []
+        suspects = set()
+        for one in self.troubles[:SHOWN]:
+            who = one.item.likely[0] if one.item.likely and one.key else None
+            items.append(replace(one.item, likely=(who, AS_ABOVE)) if who and who in suspects else one.item)
+            suspects.add(who)
         more = len(self.troubles) - len(items)
-        return Card(self.name, self.link, self.tone, self.model, items, more, self.chart, self._title())
+        return Card(self.name, self.link, self.tone, self.model, tuple(items), more, self.chart, self._title())
 
     def row(self) -> Item:
         first = self.troubles[0]
@@ -124,76 +143,119 @@ def view(facts: Facts, name: str, times: Times, address: str | None) -> View:
     streams = [(name, suite) for suite in target.run_suites]
     troubles = [
         *alarm_troubles(facts, name, times, address),
-        *_identity(facts, name, times, address),
+        *mismatches(facts, name, times, address),
         *(one for stream in streams for one in _silence(facts, stream, times, address)),
         *_blind(facts, name, address),
         *_rollback(facts, name, times, address),
     ]
-    troubles.sort(key=lambda one: (one.rank, one.at))
+    troubles.sort(key=lambda one: (one.rank, one.place, one.at))
     chart = _chart(facts, name, streams)
     link = at_page(address, "targets", name)
     return View(name, cut(target.subject.model, 80), link, tuple(troubles), chart, _healthy(facts, streams, times))
 
 
 def alarm_troubles(facts: Facts, name: str, times: Times, address: str | None) -> Iterator[Trouble]:
-    """The open alarms of one target, pages first and causes before what follows from them."""
-    order = [*TITLES]
-    mine = [one for one in facts.alarms.get(name, ()) if one.cleared_at is None]
-    for alarm in sorted(mine, key=lambda one: order.index(one.signal) if one.signal in order else len(order)):
-        page = alarm.severity is Severity.PAGE
-        label = "Page" if page else "Ticket"
-        if alarm.state is AlarmState.RAISED:
-            label = f"{label}, being confirmed"
+    """The open alarms of one target."""
+    for alarm in facts.alarms.get(name, ()):
+        if alarm.cleared_at is not None:
+            continue
+        page, waits = alarm.severity is Severity.PAGE, alarm.state is AlarmState.RAISED
+        key = (name, alarm.suite, alarm.signal)
+        first, before = _beginning(facts, alarm)
         item = Item(
             text=_alarm_words(facts, alarm),
             name=TITLES.get(alarm.signal, alarm.signal),
-            label=label,
+            label=f"{'Page' if page else 'Ticket'}{', being confirmed' if waits else ''}",
             link=at_page(address, "targets", name, alarm.signal),
             command=f"cliffwatch findings {name} --signal {alarm.signal}",
             tone="bad" if page else "warn",
-            lead=f"{_how_long(alarm, times)} {_who_looks(alarm, times)}".strip(),
+            lead=_how_long(alarm, first, times),
+            state=f"{times.began(first, before)}. {_who_looks(alarm, times)}".strip(),
+            likely=_likely(facts, key),
         )
-        yield Trouble(PAGE if page else TICKET, clause(alarm.signal), alarm.raised_at, item)
+        urgent = WAITING if page and waits else PAGE if page else TICKET
+        yield Trouble(urgent, clause(alarm.signal), first, item, 3 * rank(alarm.signal), key)
+
+
+def newest(facts: Facts, key: Key) -> Finding | None:
+    """The newest finding of a signal: the one that the link of its open alarm leads to."""
+    return facts.latest.get(key[:2], {}).get(key[2])
+
+
+def _beginning(facts: Facts, alarm: Alarm) -> tuple[datetime, datetime | None]:
+    """When it began, as the finding's page has it; when it was raised, where the mail does not tell it in full."""
+    key = (alarm.target, alarm.suite, alarm.signal)
+    found, beside = newest(facts, key), facts.beside.get(key)
+    if found is None or beside is None:
+        return alarm.raised_at, None
+    return claims.beginning(found, beside.history, alarm)
+
+
+def _likely(facts: Facts, key: Key) -> tuple[str, str] | None:
+    """Whose fault it is, and why, as the finding's page has it."""
+    found, beside = newest(facts, key), facts.beside.get(key)
+    if found is None or beside is None:
+        return None
+    told = claims.claim(found, beside)
+    why = told.why
+    if beside.mismatches:  # the card tells it in full
+        why = why.replace(claims.mismatch(beside.mismatches[0]), SEE_SERVED)
+    return (told.suspect, cut(why, WHY)) if told.suspect else None
 
 
 def _alarm_words(facts: Facts, alarm: Alarm) -> str:
     """What was found, in its own words, and how sure that is."""
-    found = facts.latest.get((alarm.target, alarm.suite), {}).get(alarm.signal)
+    found = newest(facts, (alarm.target, alarm.suite, alarm.signal))
     if found is None:
         return f"Suite {alarm.suite}."
     sure = f"; evidence {odds(found.evidence_log10)}" if found.evidence_log10 > 0 else ""
     return f"{cut(found.summary)} Suite {alarm.suite}{sure}."
 
 
-def _how_long(alarm: Alarm, times: Times) -> str:
+def _how_long(alarm: Alarm, first: datetime, times: Times) -> str:
     """A page that is confirmed is felt by users: how long is what they ask first."""
-    since = times.stamp(alarm.raised_at)
     if alarm.state is AlarmState.RAISED:
-        return f"First seen {since}. {cut(alarm_state(alarm, times.zone), 160)}"
+        return ""
     felt = alarm.severity is Severity.PAGE and alarm.target != JUDGE_TARGET
-    long = times.ago(alarm.raised_at)
-    return f"{'Users affected for' if felt else 'For'} {long}, since {since}."
+    return f"{'Users affected for' if felt else 'For'} {times.ago(first)}."
 
 
 def _who_looks(alarm: Alarm, times: Times) -> str:
+    if alarm.state is AlarmState.RAISED:
+        return cut(alarm_state(alarm, times.zone), 160)
     if not alarm.acknowledged_by:
-        return "Nobody has said that they look into it." if alarm.state is not AlarmState.RAISED else ""
+        return "Nobody has said that they look into it."
     since = f" since {times.stamp(alarm.acknowledged_at)}" if alarm.acknowledged_at else ""
     why = f": {cut(alarm.acknowledged_why, 160)}" if alarm.acknowledged_why else ""
     return f"{cut(alarm.acknowledged_by, 60)} looks into it{since}{why}".rstrip(".") + "."
 
 
-def _identity(facts: Facts, name: str, times: Times, address: str | None) -> Iterator[Trouble]:
-    lost = any(
-        one.signal == "adapter_loss" and one.cleared_at is None and one.severity is Severity.PAGE
-        for one in facts.alarms.get(name, ())
-    )
+def mismatches(facts: Facts, name: str, times: Times, address: str | None) -> Iterator[Trouble]:
+    """What a target serves and does not declare: it pages, as CliffwatchIdentityMismatch does."""
     for one in facts.identity.get(name, ()):
         if not one.matches:
-            cause = " Likely the same cause." if lost and one.arm is Arm.SUBJECT else ""
-            text = f"{_mismatch(one)}{cause} For {times.ago(one.since)}, checked {times.stamp(one.checked_at)}."
-            item = Item(text, "What is served", "Not as declared", at_page(address, "targets", name), tone="warn")
-            yield Trouble(IDENTITY, "is not what is declared", one.since, item)
+            item = Item(
+                _mismatch(one), "What is served", "Page", at_page(address, "targets", name), tone="bad",
+                lead=f"Not as declared for {times.ago(one.since)}.",
+                state=f"Checked {times.stamp(one.checked_at)}.", likely=_misplaced(facts, one),
+            )  # fmt: skip
+            place = 1 if one.arm is Arm.SUBJECT else 2
+            yield Trouble(PAGE, "serves something else than declared", one.since, item, place)
+
+
+def _misplaced(facts: Facts, one: IdentityCheck) -> tuple[str, str]:
+    """What is wrong of the two, declaration or deployment, as far as the answers tell."""
+    if one.arm is not Arm.SUBJECT:
+        return f"what is served as the {one.arm}, or its declaration", "No user's answer comes from it."
+    lost = (alarm.cleared_at is None and alarm.signal in claims.FINE_TUNE for alarm in facts.alarms.get(one.target, ()))
+    target = facts.settings.targets.get(one.target)
+    keys = [(one.target, suite, "adapter_loss") for suite in (target.run_suites if target else ())]
+    found = [state_of(finding) for key in keys if (finding := newest(facts, key))]
+    if any(lost) or set(found) - {"quiet"}:
+        return "what is served", "Its answers changed, too."
+    if found:
+        return "the declaration, or a deployment since the last run", "The answers of that run were as approved."
+    return "what is served, or its declaration", "Nothing compares its answers with approved ones."
 
 
 def _mismatch(one: IdentityCheck) -> str:
@@ -211,14 +273,15 @@ def _silence(facts: Facts, stream: Stream, times: Times, address: str | None) ->
     why = lost_words(facts, stream)
     if last is not None and last.unmeasured_ratio >= 1:
         text = f"The last run of {suite} brought no usable answer{why}. Its last good run: {_when(success, times)}."
-        item = Item(text, f"suite {suite}", "Not measured", link, f"cliffwatch probe {name} --suite {suite}", "warn")
+        item = Item(text, f"suite {suite}", "Not measured", link, f"cliffwatch probe {name} --suite {suite}", "warn",
+                    likely=_to_blame(facts, stream))  # fmt: skip
         yield Trouble(LOST, "has given no usable answer", success, item)
     elif is_late(facts, stream):
         text = f"{suite} has had no good run in two of its intervals. Its last: {_when(success, times)}."
         yield Trouble(LATE, "has not been measured", success, Item(text, f"suite {suite}", "Late", link, tone="warn"))
     elif last is not None and last.unmeasured_ratio > PARTLY:
         text = f"{percent(last.unmeasured_ratio)} of the last run of {suite} has no usable answer{why}."
-        item = Item(text, f"suite {suite}", "Partly measured", link, tone="warn")
+        item = Item(text, f"suite {suite}", "Partly measured", link, tone="warn", likely=_to_blame(facts, stream))
         yield Trouble(PARTIAL, "is only partly measured", None, item)
     yield from _unarmed(facts, stream, link, address)
 
@@ -276,10 +339,22 @@ def is_late(facts: Facts, stream: Stream) -> bool:
 
 def lost_words(facts: Facts, stream: Stream) -> str:
     """`` (12 timed out, 3 rate limited)``: why questions of the period have no answer; empty where all have one."""
-    reasons = {reason: count for reason, count in facts.asked.get(stream, {}).items() if reason}
-    worst = sorted(reasons.items(), key=lambda one: (-one[1], one[0]))[:3]
-    told = ", ".join(f"{count:,} {LOST_WORDS.get(reason, reason.replace('_', ' '))}" for reason, count in worst)
+    told = ", ".join(
+        f"{count:,} {LOST_WORDS.get(reason, reason.replace('_', ' '))}" for reason, count in _reasons(facts, stream)[:3]
+    )
     return f" ({told})" if told else ""
+
+
+def _reasons(facts: Facts, stream: Stream) -> list[tuple[str, int]]:
+    """Why questions of the period have no answer, the most frequent first, with their number."""
+    reasons = {reason: count for reason, count in facts.asked.get(stream, {}).items() if reason}
+    return sorted(reasons.items(), key=lambda one: (-one[1], one[0]))
+
+
+def _to_blame(facts: Facts, stream: Stream) -> tuple[str, str] | None:
+    """Whose fault the most frequent reason likely is, and why."""
+    worst = _reasons(facts, stream)
+    return BLAME.get(worst[0][0]) if worst else None
 
 
 def _when(at: datetime | None, times: Times) -> str:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from monitor import claims
 from monitor.hostile import visible
 from monitor.records import BaselineStatus, Reason
 
@@ -22,19 +23,6 @@ CLAUSES: Final[Mapping[str, str]] = {
 }
 """Signal -> what the target does, after its name."""
 
-SERVED: Final[Mapping[str, str]] = {
-    "listed": "The server no longer offers this model",
-    "parent": "The server names another base model under it than was declared",
-    "root": "The server loads the base model itself under this name",
-    "ft_base": "The fine-tune's own id names another base model than was declared",
-    "adapter_base": "The adapter's files name another base model than was declared",
-    "adapter_revision": "The adapter was trained on another revision of its base",
-    "adapter_tensors": "The adapter's files do not hold the weights that they should",
-    "adapter_effect": "The adapter's weights change little or nothing",
-    "adapter_fits": "The adapter's weights do not fit its base",
-}
-"""Identity check -> what a mismatch means."""
-
 LOST: Final[Mapping[str, str]] = {
     Reason.TIMEOUT: "timed out",
     Reason.CONNECTION: "with no connection",
@@ -49,6 +37,25 @@ LOST: Final[Mapping[str, str]] = {
     Reason.UNPRICED: "not asked because the price is unknown",
 }
 """Why questions have no answer -> the words after their number."""
+
+OUTAGE: Final = ("the endpoint or the way to it", "It is an outage.")
+REQUEST: Final = "your own configuration"
+BLAME: Final[Mapping[str, tuple[str, str]]] = {
+    Reason.TIMEOUT: OUTAGE,
+    Reason.CONNECTION: OUTAGE,
+    Reason.SERVER_ERROR: OUTAGE,
+    Reason.MALFORMED: OUTAGE,
+    Reason.RATE_LIMITED: (
+        "the provider's rate limit", "Others use it too, or requests_per_minute asks for more than it allows.",
+    ),
+    Reason.UNAUTHORIZED: ("the key", "The provider refuses it."),
+    Reason.QUOTA: ("the account", "The provider's quota or credit is spent."),
+    Reason.REJECTED: (REQUEST, "The request itself is refused: a model's name, a parameter."),
+    Reason.TRUNCATED: (REQUEST, "max_tokens is spent before any text comes."),
+    Reason.BUDGET: (REQUEST, "The target's budget is spent."),
+    Reason.UNPRICED: (REQUEST, "The model has no price, and none was allowed."),
+}  # fmt: skip
+"""Why most questions have no answer -> whose fault that likely is, and why."""
 
 LINE: Final = 260
 """Most characters of one sentence in the mail; the page that it links to has it whole."""
@@ -80,11 +87,6 @@ def percent(share: float) -> str:
     return "over 99 %" if 0.99 < share < 1 else f"{share:.0%}".replace("%", " %")
 
 
-def served(check: str) -> str:
-    """What it means that an identity check does not match."""
-    return SERVED.get(check, f"What is served is not what is declared ({visible(check, limit=40)})")
-
-
 def odds(log10: float) -> str:
     """Evidence of 1 to 1 or more as odds: ``about 3,700 to 1``; beyond a million the number says nothing more."""
     if log10 >= 6:
@@ -114,6 +116,10 @@ class Times:
         local = at.astimezone(self.zone)
         year = "" if local.year == self.now.astimezone(self.zone).year else f" {local.year}"
         return f"{local:%a} {local.day} {local:%b}{year}"
+
+    def began(self, first: datetime, before: datetime | None) -> str:
+        """``Began between Mon 16 Nov 10:24 and Tue 17 Nov 10:24``: the words of the finding's page."""
+        return claims.since(first, before, self.zone, self.day)
 
     def period(self, since: datetime) -> str:
         """The days from ``since`` to now: ``Mon 16 to Sun 22 Nov``. A day counts where most of it is among them."""

@@ -2,17 +2,22 @@
 
 from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from monitor.chores.mailer import MANUAL, composed, told, written
+from monitor.claims import beginning, beside_of, claim_of
 from monitor.notify.message import LARGEST_HTML, preview
 from monitor.reading import Reading
+from monitor.records import Arm, IdentityCheck
 from monitor.settings import Email
 from monitor.store import Store, open_store
 from tests import fleet
 
 
-def house(store: Store) -> Reading:
-    return Reading(fleet.settings(), {}, store, lambda: fleet.NOW)
+def house(store: Store, zone: str = "UTC") -> Reading:
+    settings = fleet.settings()
+    schedule = settings.schedule.model_copy(update={"timezone": zone})
+    return Reading(settings.model_copy(update={"schedule": schedule}), {}, store, lambda: fleet.NOW)
 
 
 def test_a_fleet_in_the_store_becomes_a_mail(fleet_file: Path) -> None:
@@ -20,7 +25,8 @@ def test_a_fleet_in_the_store_becomes_a_mail(fleet_file: Path) -> None:
     shown, pictures = written(house(store), fleet.NOW)
     store.close()
     assert shown.headline == (
-        "2 of 3 targets need you: support-bot answers like its base since 11:40; extractor is only partly measured"
+        "2 of 3 targets need you, 1 with a page: support-bot answers like its base since 11:40; extractor is only "
+        "partly measured"
     )
     assert [card.name for card in shown.cards] == ["support-bot", "extractor"]
     assert [one.name for one in shown.quiet] == ["summariser"]
@@ -33,6 +39,34 @@ def test_a_fleet_in_the_store_becomes_a_mail(fleet_file: Path) -> None:
     for exhibit in fleet.EXHIBITS:
         assert exhibit.now[:40] not in html, "answers stay in the store"
     assert fleet.HOSTILE[:20] not in html
+
+
+def test_mail_and_page_say_the_same_of_when_it_began_and_whose_fault_it_likely_is(fleet_file: Path) -> None:
+    store = open_store(f"sqlite:///{fleet_file}")
+    store.save_identity_checks([
+        IdentityCheck("support-bot", Arm.SUBJECT, "root", False, "weights of its own", "<b>the base's</b>", fleet.NOW,
+                      fleet.NOW),
+    ])  # fmt: skip
+    shown = told(house(store, "Europe/Berlin"), fleet.NOW)
+    items = {item.link: item for item in shown.cards[0].items if item.command}
+    latest = [one for one in store.latest_findings("support-bot") if one.alarming]
+    assert len(items) == len(latest) == 2
+    for found in latest:
+        item = items[f"http://127.0.0.1:9464/targets/support-bot/{found.signal}"]
+        claim, beside = claim_of(store, found), beside_of(store, found)
+        assert claim.began is not None
+        assert item.likely is not None
+        assert item.likely[0] == claim.suspect == "what is served"
+        first, before = beginning(found, beside.history, beside.alarm)
+        assert first == claim.began
+        assert before is not None
+        assert claim.since == f"Began between {before:%Y-%m-%d %H:%M} and {first:%Y-%m-%d %H:%M} UTC"
+        berlin = [f"{at.astimezone(ZoneInfo('Europe/Berlin')):%a %-d %b %H:%M}" for at in (before, first)]
+        assert item.state.startswith(f"Began between {berlin[0]} and {berlin[1]}. "), item.state
+    served = next(item for item in shown.cards[0].items if item.name == "What is served")
+    store.close()
+    assert "The server loads the base model itself under this name. " in served.text
+    assert "&lt;b&gt;the base's&lt;/b&gt;" in preview(shown, {})
 
 
 def test_a_week_without_anything_is_told_as_such(tmp_path: Path) -> None:

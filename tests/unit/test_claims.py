@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -61,6 +62,39 @@ def test_the_first_look_of_all_has_none_before_it() -> None:
     told = claim(LOST, Beside(history(7.4)))
     assert told.since == "First seen 2026-11-22 12:00 UTC"
     assert told.now == f"{FIRST_STEP}12:00 UTC."
+
+
+def test_a_text_with_a_zone_of_its_own_tells_the_same_times_in_it() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+
+    def day(at: datetime) -> str:
+        return f"{at.day} {at:%b}"
+
+    midnight = NOW + timedelta(hours=11)
+    assert claims.since(midnight, None, berlin, day) == "First seen 23 Nov 00:00"
+    assert claims.since(midnight, NOW, berlin, day) == "Began between 22 Nov 13:00 and 23 Nov 00:00"
+    assert claims.since(midnight, NOW) == "Began 2026-11-22 between 12:00 and 23:00 UTC", "one day there, two here"
+    close = midnight - timedelta(seconds=20)
+    assert claims.since(midnight, close, berlin, day) == "Began between 22 Nov 23:59:40 and 23 Nov 00:00:00"
+
+
+def test_an_open_alarm_began_no_later_than_the_look_that_raised_it() -> None:
+    dipped = history(0.1, 1.2, 7.4, 0.2, 0.3, 7.4)
+    raised = replace(ALARM, raised_at=dipped[2].at, raised_run_id=dipped[2].run_id)
+    began = (dipped[1].at, dipped[0].at)
+    assert claims.beginning(LOST, dipped) == (dipped[5].at, dipped[4].at), "the evidence alone was gone in between"
+    assert claims.beginning(LOST, dipped, raised) == began
+    assert claim(LOST, Beside(dipped, raised)).since == "Began between 2026-11-17 12:00 and 2026-11-18 12:00 UTC"
+    quiet = replace(LOST, alarming=False, evidence_log10=0.3, run_id=dipped[4].run_id)
+    assert claims.beginning(quiet, dipped, raised) == began
+
+
+def test_an_alarm_that_is_older_than_the_history_began_when_it_was_raised() -> None:
+    known = history(7.4, 7.4)
+    old = replace(ALARM, raised_at=NOW - timedelta(days=120), raised_run_id=-99)
+    assert claims.beginning(LOST, known, old) == (old.raised_at, None)
+    assert claims.beginning(LOST, [], old) == (old.raised_at, None)
+    assert claims.beginning(LOST, []) == (NOW, None)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +217,12 @@ CHECK = IdentityCheck("bot", Arm.SUBJECT, "listed", False, "bot-lora", "llama", 
 )
 def test_whose_fault_it_is_likely(changed: dict[str, Any], beside: dict[str, Any], suspect: str) -> None:
     assert claim(replace(LOST, **changed), Beside(**beside)).suspect == suspect
+
+
+def test_what_is_not_as_declared_is_said_in_plain_words_first() -> None:
+    assert claim(LOST, Beside(mismatches=[CHECK])).why == (
+        "The server no longer offers this model. Declared: bot-lora; found: llama."
+    )
 
 
 def test_an_outage_beside_it_is_said() -> None:

@@ -81,7 +81,9 @@ def test_total_loss_pages_at_the_first_look_and_says_so() -> None:
     assert found.verdict.caveat == ""
     assert found.reading.effect[0] == pytest.approx(0, abs=0.1)
     assert found.reading.measures["base_match_ratio"] == 1
-    assert "answers like its base model: 0% of the fine-tune's effect is left" in found.summary
+    assert (
+        "answers like its base model: nothing is left of the fine-tune's effect (95% interval 0% to " in found.summary
+    )
     assert "24 of 24 answers are nearer to the base" in found.summary
     assert found.summary.count("95% interval") == 1
     assert len(found.reading.exhibits) == 5

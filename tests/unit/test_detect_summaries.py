@@ -1,5 +1,6 @@
 """What a summary says where the looks disagree, where a page is withheld, and where nothing happened."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -40,7 +41,7 @@ def said(day: int, *, lost: bool, share: float = 1.0) -> list[GradedAnswer]:
 
 BASELINE = [one for day in range(14) for one in said(day, lost=False)]
 NUMBERS = {
-    adapter_loss: "100% of the fine-tune's effect is left",
+    adapter_loss: "all of the fine-tune's effect is left",
     canaries: "0 of 24 answers to 24 canaries fail their checks",
     judge_score: "mean score 1.00, 1.00 in the baseline",
     negative_flips: "0 of 24 answers that used to be right are wrong",
@@ -99,7 +100,43 @@ def test_a_quiet_finding_has_no_caveat_and_others_say_what_they_would_be() -> No
 def test_intervals_are_told_in_the_effects_own_unit() -> None:
     lost = told(adapter_loss.measure, compared(said(20, lost=True), BASELINE))
     assert lost is not None
-    assert "0% of the fine-tune's effect is left (95% interval 0% to 4%), 24 of 24 answers are nearer" in lost.summary
+    assert (
+        "answers like its base model: nothing is left of the fine-tune's effect (95% interval 0% to 4%), 24 of 24 "
+        "answers are nearer"
+    ) in lost.summary
+
+
+@pytest.mark.parametrize(
+    ("share", "told_as"),
+    [
+        (0.0, "nothing is left of the fine-tune's effect"),
+        (0.004, "nothing is left of the fine-tune's effect"),
+        (0.01, "1% of the fine-tune's effect is left"),
+        (0.3, "30% of the fine-tune's effect is left"),
+        (0.6, "60% of the fine-tune's effect is left"),
+        (0.997, "all of the fine-tune's effect is left"),
+        (1.12, "the fine-tune's effect is 112% of the approved one"),
+        (-0.1, "nothing is left of the fine-tune's effect"),
+    ],
+)
+def test_how_much_is_left_is_said_as_one_says_it(share: float, told_as: str) -> None:
+    """Over the range: nothing, a part, all, and more than was approved."""
+    assert adapter_loss.left_words(share) == told_as
+
+
+def test_more_than_the_approved_effect_is_no_more_than_all_that_is_left() -> None:
+    """In the baseline a fifth of the answers are the base's own, of other probes each day; today none."""
+    baseline = [
+        one
+        for day in range(14)
+        for lost in (False, True)
+        for one in said(day, lost=lost)
+        if lost == ((int(one.probe[1:]) + day) % 5 == 0)
+    ]
+    found = told(adapter_loss.measure, compared(said(20, lost=False), baseline))
+    assert found is not None
+    assert re.search(r"the fine-tune's effect is 1\d\d% of the approved one \(95% interval", found.summary)
+    assert "is left" not in found.summary
 
 
 def test_a_loss_on_part_of_the_traffic_says_on_how_much_and_each_answer_which_way_it_leans() -> None:

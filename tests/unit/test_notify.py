@@ -1,7 +1,7 @@
 """What the mail says, and that it stays readable whatever the fleet is like."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes
@@ -9,22 +9,27 @@ from email.message import EmailMessage
 from email.policy import default
 from email.utils import parsedate_to_datetime
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+import yaml
 
+from monitor import claims
 from monitor.chores.mailer import SMALLER
 from monitor.notify import page
-from monitor.notify.facts import Facts
+from monitor.notify.facts import Facts, Key
 from monitor.notify.message import LARGEST_HTML, letter, preview
 from monitor.notify.pictures import Picture, picture
-from monitor.notify.report import Report, report
+from monitor.notify.report import Report, report, told_in_full
 from monitor.notify.smtp import GIVEN_UP, next_try
+from monitor.notify.targets import SEE_SERVED
 from monitor.records import (
     AlarmState,
     Arm,
     BaselineStatus,
+    IdentityCheck,
     Mail,
     MailStatus,
     Retirement,
@@ -33,7 +38,7 @@ from monitor.records import (
 )
 from monitor.words import TITLES
 from tests.fleet import HOSTILE
-from tests.mail_story import NOW, SUITE, TWELVE, a_week, alarm, baseline, facts, finding, progress, series
+from tests.mail_story import NOW, SUITE, TWELVE, a_week, alarm, baseline, facts, finding, points, progress, series
 
 ADDRESS = "https://cliffwatch.example.com"
 LONG = [f"{n:03d}-{'a-long-name-for-a-target-' * 3}"[:63] for n in range(300)]
@@ -71,17 +76,17 @@ class Tags(HTMLParser):
 def test_the_first_line_is_the_answer() -> None:
     shown = told(a_week())
     assert shown.headline == (
-        "4 of 12 targets need you: support-bot answers like its base since Tuesday; summariser answers at another "
-        "length since Saturday, and 2 more"
+        "4 of 12 targets need you, 1 with a page: support-bot answers like its base since Tuesday; summariser answers "
+        "at another length since Saturday, and 2 more"
     )
-    assert shown.subject == "[Cliffwatch] 4 of 12 targets need you: support-bot answers like its base"
+    assert shown.subject == "[Cliffwatch] 4 of 12 targets need you, 1 with a page: support-bot answers like its base"
     assert shown.tone == "bad"
-    assert page.text(shown).startswith("4 of 12 targets need you: ")
+    assert page.text(shown).startswith("4 of 12 targets need you, 1 with a page: ")
 
 
 def test_one_target_in_trouble_is_one_sentence() -> None:
     found = facts(TWELVE, alarms={"triage": [alarm("triage", "canaries", 3)]})
-    assert told(found).headline == "1 of 12 targets needs you: triage fails its canaries since Friday"
+    assert told(found).headline == "1 of 12 targets needs you, 1 with a page: triage fails its canaries since Friday"
 
 
 def test_a_quiet_week_says_so() -> None:
@@ -138,8 +143,8 @@ def test_the_judge_is_no_target_of_the_users_and_can_need_them() -> None:
     assert shown.headline == "The judge needs you: the judge no longer agrees with the people since Saturday"
     found = replace(found, alarms={**found.alarms, "bot": [alarm("bot", "adapter_loss", 1)]})
     assert told(found).headline == (
-        "1 of 1 target needs you: bot answers like its base since Sunday; the judge no longer agrees with the people "
-        "since Saturday"
+        "1 of 1 target and the judge need you, 1 with a page: bot answers like its base since Sunday; the judge no "
+        "longer agrees with the people since Saturday"
     )
 
 
@@ -148,27 +153,34 @@ def test_the_worst_comes_first_and_what_is_open_has_since_effect_evidence_and_li
     assert [card.name for card in shown.cards] == ["support-bot", "summariser", "contract-extractor", "triage"]
     page_, identity = shown.cards[0].items
     assert (page_.label, page_.link) == ("Page", f"{ADDRESS}/targets/support-bot/adapter_loss")
-    assert page_.lead == (
-        "Users affected for 6 days, since Tue 17 Nov 10:24. "
+    assert page_.lead == "Users affected for 6 days."
+    assert page_.state == (
+        "Began between Mon 16 Nov 20:00 and Tue 17 Nov 20:00. "
         "kim looks into it since Wed 18 Nov 08:00: asking the platform team which adapter is up."
     )
     assert page_.text.endswith("Suite support; evidence more than a million to 1.")
     assert page_.text.count("4%") == 1, "a number is told once"
     assert page_.command == "cliffwatch findings support-bot --signal adapter_loss"
     assert identity.text.startswith("The server loads the base model itself under this name. Declared: other weights")
-    assert "Likely the same cause. For 6 days, checked Mon 23 Nov 05:00." in identity.text
+    assert (identity.label, identity.lead) == ("Page", "Not as declared for 6 days.")
+    assert identity.state == "Checked Mon 23 Nov 05:00."
     assert "(310 timed out, 50 not asked because the budget is spent)" in shown.cards[2].items[0].text
-    assert shown.cards[1].items[0].lead.endswith("Nobody has said that they look into it.")
+    assert shown.cards[1].items[0].state.endswith("Nobody has said that they look into it.")
     assert shown.cards[3].items[0].first == ("Read the answers", f"{ADDRESS}/baselines/9")
     assert shown.cards[3].items[0].command == "cliffwatch baseline approve triage --suite support --by YOU --why REASON"
+
+
+def counts(shown: Report) -> dict[str, int]:
+    """The numbers that are targets."""
+    return {word: int(count.replace(",", "")) for count, word in shown.numbers[:-2]}
 
 
 def test_the_numbers_add_up_to_the_fleet() -> None:
     story = a_week()
     identity = {**story.identity, "moderation": [replace(story.identity["support-bot"][0], target="moderation")]}
-    counted = told(replace(story, identity=identity)).numbers[:-2]
-    assert {word: int(count) for count, word in counted} == {
-        "page": 1, "ticket": 1, "not measured": 1, "not armed": 1, "other": 1, "quiet": 7,
+    found = replace(story, identity=identity, blind={"onboarding": ["truncation was caught in 3 of 20 trials"]})
+    assert counts(told(found)) == {
+        "with a page": 2, "with a ticket": 1, "not measured": 1, "not armed": 1, "with another trouble": 1, "quiet": 6,
     }  # fmt: skip
     assert told(facts(TWELVE)).numbers == (
         ("12", "quiet"),
@@ -177,12 +189,191 @@ def test_the_numbers_add_up_to_the_fleet() -> None:
     )
 
 
+def watching_the_judge(found: Facts) -> Facts:
+    names = [*found.settings.targets, "judge"]
+    return replace(found, settings=facts(names).settings.model_copy(update={"judge": found.settings.judge}))
+
+
+@pytest.mark.parametrize("names", [["bot"], TWELVE, LONG], ids=len)
+def test_the_numbers_add_up_to_the_cards(names: Sequence[str]) -> None:
+    """Whoever needs somebody is in one of the numbers, and on a card or a line; the judge, too."""
+    found = watching_the_judge(facts(names))
+    served = mismatch(names[-1])
+    found = replace(
+        found,
+        alarms={
+            **{name: [alarm(name, "canaries", 2)] for name in names[: len(names) // 2]},
+            "judge": [alarm("judge", "judge_score", 2, severity=Severity.TICKET)],
+        },
+        identity={names[-1]: [served]},
+        baselines={},
+    )
+    shown = told(found)
+    counted = counts(shown)
+    listed = len(shown.cards) + len(shown.others.items) + shown.others.more
+    assert sum(counted.values()) == listed == len(names) + 1
+    assert counted["judge in trouble"] == 1
+    assert counted["with a page"] == len(names) // 2 + 1
+    target = "target needs" if len(names) == 1 else "targets need"
+    of = f"{len(names)} of {len(names)} {target.partition(' ')[0]}"
+    assert shown.headline.startswith(f"{of} and the judge need you, {len(names) // 2 + 1} with a page: ")
+
+
+def mismatch(target: str, days: float = 3, **more: Any) -> IdentityCheck:
+    at = NOW - timedelta(days=days)
+    return replace(IdentityCheck(target, Arm.SUBJECT, "listed", False, f"{target}-lora", "gone", NOW, at), **more)
+
+
+def test_what_is_not_as_declared_stands_with_the_pages_as_its_alert_does() -> None:
+    rules = yaml.safe_load((Path(__file__).parents[2] / "alerts/rules.yaml").read_text(encoding="utf-8"))
+    alerts = {rule.get("alert"): rule for group in rules["groups"] for rule in group["rules"]}
+    assert alerts["CliffwatchIdentityMismatch"]["labels"]["severity"] == "page", "else the mail is to say otherwise"
+    found = facts(
+        TWELVE,
+        alarms={
+            "triage": [alarm("triage", "length", 6, severity=Severity.TICKET)],
+            "moderation": [alarm("moderation", "length", 6, severity=Severity.TICKET)],
+            "onboarding": [alarm("onboarding", "canaries", 2)],
+        },
+        identity={"moderation": [mismatch("moderation")]},
+    )
+    shown = told(found)
+    assert [card.name for card in shown.cards] == ["moderation", "onboarding", "triage"]
+    assert [(item.label, item.tone) for item in shown.cards[0].items] == [("Page", "bad"), ("Ticket", "warn")]
+    assert shown.cards[0].tone == "bad"
+    assert counts(shown) == {"with a page": 2, "with a ticket": 1, "quiet": 9}
+    assert shown.headline.startswith(
+        "3 of 12 targets need you, 2 with a page: moderation serves something else than declared since Friday; "
+    )
+    one = "page opened, not as declared any more: the server no longer offers this model"
+    assert one in [item.text for item in shown.changes.items]
+
+
+def test_the_cause_stands_before_what_follows_from_it() -> None:
+    found = facts(
+        ["bot"], alarms={"bot": [alarm("bot", signal, 9 - n) for n, signal in enumerate(reversed([*TITLES]))]},
+        identity={"bot": [mismatch("bot", arm=Arm.BASE), mismatch("bot")]},
+    )  # fmt: skip
+    card = told(found).cards[0]
+    assert [item.name for item in card.items] == ["Fine-tune's effect", "What is served", "What is served"]
+    assert ["(of the base)" in item.text for item in card.items] == [False, False, True]
+    assert card.more == len(TITLES) - 1
+
+
+def test_a_judge_without_anchors_that_is_not_as_declared_is_told() -> None:
+    found = replace(facts(["bot"]), identity={"judge": [mismatch("judge")]})
+    shown = told(found)
+    assert shown.headline == (
+        "The judge needs you, 1 with a page: the judge serves something else than declared since Friday"
+    )
+    assert (shown.cards[0].name, shown.cards[0].model) == ("the judge", "judge-70b-2026-05")
+    assert counts(shown) == {"judge in trouble": 1, "quiet": 1}
+    with_anchors = replace(watching_the_judge(facts(["bot"])), identity=found.identity)
+    assert told(with_anchors).headline == shown.headline, "what it serves is not how it judges"
+    assert told(replace(facts(["bot"]), identity={"gone": [mismatch("gone")]})).cards == ()
+
+
+def besides(found: Facts, **more: Any) -> dict[Key, claims.Beside]:
+    """What the mailer reads: of every alarm that is told in full."""
+    return {key: claims.Beside(points(key[2], 0.5, fell=5.5), **more) for key in told_in_full(found)}
+
+
+def test_each_alarm_says_whose_fault_it_likely_is_as_its_page_does() -> None:
+    week = a_week()
+    shown = told(week)
+    for card, key in zip(shown.cards[:2], week.beside, strict=True):
+        found = week.latest[key[:2]][key[2]]
+        claim = claims.claim(found, week.beside[key])
+        likely = card.items[0].likely
+        assert likely is not None
+        assert likely[0] == claim.suspect
+        assert likely[1] == (claim.why if key[0] == "summariser" else SEE_SERVED)
+    assert shown.cards[0].items[1].likely == ("what is served", "Its answers changed, too.")
+    assert shown.cards[2].items[0].likely == ("the endpoint or the way to it", "It is an outage.")
+    text = page.text(shown)
+    assert "  Likely at fault: your own configuration. The same prompts count another\n" in text
+    assert "Likely at fault: <b>your own configuration</b>. The same prompts count" in page.html(shown, {})
+
+
+def test_one_suspect_of_many_signals_is_explained_once() -> None:
+    signals = ("adapter_loss", "base_match", "judge_score")
+    found = facts(
+        ["bot"], alarms={"bot": [alarm("bot", signal, 5.5) for signal in signals]},
+        latest={("bot", SUITE): {one: finding("bot", one, f"It is so: {one}.", 0.5, alarming=True) for one in signals}},
+    )  # fmt: skip
+    found = replace(found, beside=besides(found, moved=["length"]))
+    first, second, third = (item.likely for item in told(found).cards[0].items)
+    assert first == ("what is served", claims.claim(finding("bot", "adapter_loss", "", 0.5, alarming=True),
+                                                    claims.Beside()).why)  # fmt: skip
+    assert second == ("what is served", "As above.")
+    assert third == ("the model", "Signals that ask no judge moved too (length).")
+
+
+def test_whose_fault_it_is_that_questions_have_no_answer() -> None:
+    def likely(reason: str) -> Any:
+        lost = facts(["bot"], last={("bot", SUITE): RunSummary(1, 9, 3, None, None, None)},
+                     asked={("bot", SUITE): {"": 6, "timeout": 1, reason: 2}})  # fmt: skip
+        return told(lost).cards[0].items[0].likely
+
+    assert likely("budget") == ("your own configuration", "The target's budget is spent.")
+    assert likely("server_error") == ("the endpoint or the way to it", "It is an outage.")
+    assert likely("unauthorized") == ("the key", "The provider refuses it.")
+    assert likely("of another version") is None
+
+
+@pytest.mark.parametrize(
+    ("change", "suspect"),
+    [
+        ({}, "the declaration, or a deployment since the last run"),
+        ({"latest": {}}, "what is served, or its declaration"),
+        ({"alarms": {"bot": [alarm("bot", "canaries", 1)]}}, "what is served"),
+        ({"identity": {"bot": [mismatch("bot", arm=Arm.BASE)]}}, "what is served as the base, or its declaration"),
+    ],
+)
+def test_declaration_or_deployment_the_answers_tell(change: Mapping[str, Any], suspect: str) -> None:
+    found = facts(["bot"], **{"identity": {"bot": [mismatch("bot")]}, **change})
+    served = next(item for item in told(found).cards[0].items if item.name == "What is served")
+    assert served.likely is not None
+    assert served.likely[0] == suspect
+
+
+def test_the_mail_and_the_page_say_the_same_of_when_it_began() -> None:
+    week = a_week()
+    key = ("support-bot", SUITE, "adapter_loss")
+    page_ = claims.claim(week.latest[key[:2]][key[2]], week.beside[key])
+    assert page_.since == "Began between 2026-11-16 19:00 and 2026-11-17 19:00 UTC"
+    shown = told(week)
+    assert shown.cards[0].items[0].state.startswith("Began between Mon 16 Nov 20:00 and Tue 17 Nov 20:00. ")
+    earlier = {key: replace(week.beside[key], history=points("adapter_loss", 0.04, fell=12.5))}
+    shown = told(replace(week, beside=earlier))
+    item = shown.cards[0].items[0]
+    assert item.lead == "Users affected for 12 days."
+    assert item.state.startswith("Began between Mon 9 Nov 20:00 and Tue 10 Nov 20:00. ")
+    assert "support-bot answers like its base since 10 November" in shown.headline
+
+
+def test_what_is_told_in_full_is_bounded_and_is_what_is_shown() -> None:
+    found = facts(
+        LONG,
+        alarms={name: [alarm(name, signal, 2) for signal in TITLES] for name in LONG},
+        latest={(n, SUITE): {s: finding(n, s, "It moved.", 0.5, alarming=True) for s in TITLES} for n in LONG},
+    )
+    wanted = told_in_full(found)
+    assert len(wanted) == 30
+    shown = told(replace(found, beside=besides(found)))
+    assert [card.name for card in shown.cards] == list(dict.fromkeys(key[0] for key in wanted))
+    assert all(item.likely and item.state.startswith("Began ") for card in shown.cards for item in card.items)
+
+
 def test_a_page_that_waits_for_its_fresh_sample_says_so() -> None:
     waiting = alarm("bot", "adapter_loss", 0.01, state=AlarmState.RAISED, confirmed_at=None, note="")
     shown = told(facts(["bot"], alarms={"bot": [waiting]}))
     item = shown.cards[0].items[0]
-    assert item.label == "Page, being confirmed"
-    first, waits = re.findall(r"First seen .* (\d\d:\d\d)\. Waiting since (\d\d:\d\d) for a fresh sample", item.lead)[0]
+    assert (item.label, item.lead, shown.tone) == ("Page, being confirmed", "", "bad")
+    assert counts(shown) == {"with a page being confirmed": 1}, "nobody is paged yet"
+    assert "with a page" not in shown.headline
+    times = r"First seen .* (\d\d:\d\d)\. Waiting since (\d\d:\d\d) for a fresh sample"
+    first, waits = re.findall(times, item.state)[0]
     assert first == waits, "one zone in one sentence, and it is the schedule's"
     assert first == f"{waiting.raised_at.astimezone(ZoneInfo('Europe/Berlin')):%H:%M}"
 
@@ -191,7 +382,7 @@ def test_every_section_of_the_week_is_there() -> None:
     text = page.text(told(a_week()))
     for line in (
         "Mon 16 to Sun 22 Nov · written Mon 23 Nov 08:00 (Europe/Berlin)",
-        "1 page · 1 ticket · 1 not measured · 1 not armed · 8 quiet · 96 % of 10,080 questions answered",
+        "1 with a page · 1 with a ticket · 1 not measured · 1 not armed · 8 quiet · 96 % of 10,080 questions answered",
         "too few of contract-extractor · $20.42 spent of $192.00 allowed",
         f"back to normal, as new answers show: {TITLES['negative_flips']}",
         "baseline of support approved by jo@example.com",
@@ -216,6 +407,11 @@ def test_the_twin_tells_what_the_html_tells() -> None:
         for item in card.items:
             assert item.text in flat
             assert item.text in " ".join(text.split())
+            assert item.state in flat
+            assert item.state in " ".join(text.split())
+            if item.likely:
+                assert f"Likely at fault: {item.likely[0]}. {item.likely[1]}" in flat
+                assert f"  Likely at fault: {item.likely[0]}. " in text
             if item.command:
                 assert f"  $ {item.command}\n" in text, "a command is not broken"
     assert max(len(line) for line in text.splitlines() if not line.startswith("  ")) <= 80
@@ -253,12 +449,14 @@ def test_three_hundred_targets_in_trouble_stay_readable_and_small() -> None:
         asked={(name, SUITE): {"": 5, "timeout": 400, "server_error": 30, "budget": 7} for name in LONG},
         retirements=[Retirement(n, Arm.BASE, "m" * 300, NOW + timedelta(days=5), "config", NOW) for n in LONG],
     )
+    found = replace(found, beside=besides(found, contract=["model id"], lost=0.5))
     shown = told(found)
+    assert all(item.likely for card in shown.cards for item in card.items)
     pictures = pictures_of(shown)
     assert len(pictures) == len(shown.cards) == 10
     assert page.size(shown, pictures) < LARGEST_HTML
     assert len(shown.cards) + len(shown.others.items) + shown.others.more == 300
-    assert shown.headline.startswith("300 of 300 targets need you: 000-a-long-name")
+    assert shown.headline.startswith("300 of 300 targets need you, 300 with a page: 000-a-long-name")
     assert shown.changes.more > 2000
     assert len(letter(shown, pictures, "c@example.com", ["a@example.com"], NOW).body) < 400_000
 

@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 from monitor.identify import CHECKS
 from monitor.notify.pictures import picture, worded
-from monitor.notify.wording import LOST, SERVED, Times, cut, odds, percent, usd
+from monitor.notify.wording import BLAME, LOST, Times, cut, odds, percent, usd
 from monitor.records import Reason
+from monitor.words import SERVED
 from tests.mail_story import NOW, points
 
 
@@ -61,7 +62,8 @@ def test_effects_and_odds_are_told_as_people_say_them() -> None:
     assert [odds(one) for one in (0.3, 3.56, 5.99, 7.2)] == [
         "about 2 to 1", "about 3,600 to 1", "about 980,000 to 1", "more than a million to 1",
     ]  # fmt: skip
-    told = {("adapter_loss", 0.04): "4% left", ("adapter_loss", 1.03): "all left", ("adapter_loss", -0.1): "0% left",
+    told = {("adapter_loss", 0.04): "4% left", ("adapter_loss", 1.03): "all left",
+            ("adapter_loss", -0.1): "nothing left", ("adapter_loss", 0.001): "nothing left",
             ("length", 2.4): "spread 2.4 ×", ("contract", 0.7): "+70 points", ("contract", 0.001): "unchanged",
             ("border", 0.123): "0.12"}  # fmt: skip
     assert {key: worded(*key) for key in told} == told
@@ -77,4 +79,4 @@ def test_no_share_reads_as_none_or_all_that_is_neither() -> None:
 
 def test_every_check_and_every_reason_has_plain_words() -> None:
     assert set(SERVED) == {check for checks in CHECKS.values() for check in checks}
-    assert set(LOST) == set(Reason)
+    assert set(LOST) == set(BLAME) == set(Reason)
