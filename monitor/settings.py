@@ -186,7 +186,9 @@ class Http(Section):
         description="port for /metrics, /healthz, /readyz, /-/reload and the pages; 0 picks one",
     )
     url: str | None = Field(
-        None, description="address under which people reach the pages; links in alerts and mail start with it"
+        None,
+        description="address under which people reach the pages, which answer to no other public name; links in "
+        "alerts and mail start with it",
     )
     actions: dict[Name, ActionToken] = Field(
         default_factory=dict,

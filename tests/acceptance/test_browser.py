@@ -332,6 +332,32 @@ def test_a_person_approves_a_baseline_and_clears_an_alarm_by_clicking(browser: B
         watched.assert_nothing_happened()
 
 
+def test_at_night_one_reason_and_one_key_acknowledge_all_on_a_phone_without_a_mouse(
+    browser: Browser, own_site: Site
+) -> None:
+    site = own_site
+    with opened(browser, site, viewport=PHONE) as watched:
+        page = watched.page
+        login(watched, ALERT_LINK)
+        page.get_by_role("link", name="1 other alarm of support-bot").click()
+        expect(page).to_have_url(f"{site.url}/targets/support-bot#open")
+        for _ in range(40):
+            page.keyboard.press("Tab")
+            if page.evaluate("document.activeElement.name") == "why":
+                break
+        assert page.evaluate(FOCUSED)["shown"]
+        assert watched.overflow() <= 0
+        page.keyboard.press("Enter")
+        assert site.store.deeds() == [], "without a reason nothing is sent"
+        page.keyboard.type("restarting vLLM")
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("status")).to_have_text("2 alarms of support-bot: acknowledged. They stay raised.")
+        assert {one.acknowledged_by for one in site.store.alarms("support-bot", raised=True)} == {"alice"}
+        assert len(site.store.deeds()) == 2
+        expect(page.get_by_text("Acknowledge all")).to_have_count(0)
+        watched.assert_nothing_happened()
+
+
 def test_a_wrong_token_is_said_where_it_was_typed(browser: Browser, own_site: Site) -> None:
     with opened(browser, own_site) as watched:
         watched.go("/login")
