@@ -163,7 +163,8 @@ def _is_there(url: str) -> bool:
 
 def show(found: Sequence[Calibration], *, as_json: bool) -> None:
     """Print it: a table for each suite and, in sentences, what is withheld; or JSON."""
-    from monitor.show import console, print_json
+    from monitor.show import print_json
+    from monitor.terminal import console, table
 
     if as_json:
         print_json(list(found))
@@ -174,7 +175,11 @@ def show(found: Sequence[Calibration], *, as_json: bool) -> None:
         rests_on = f"baseline {one.baseline.id}, {days}, {one.baseline.answers} answers"
         promise = f"{one.looks_per_year:.0f} looks a year, {one.false_pages_per_target_year:g} false pages a year"
         out.print(f"{one.target}/{one.suite}: {rests_on}; {promise}")
-        out.print(_table(one.sights, "rounds" if one.baseline.at_once else "days"))
+        first, *later = calibrate.WINDOWS
+        span = "rounds" if one.baseline.at_once else "days"
+        numbers = ("spread", span, "answers", f"in {first} look", *map(str, later))
+        names = ("signal", "alarm", *numbers, "smallest change seen, in")
+        table(out, names, map(_cells, one.sights), right=numbers)
         for sight in one.sights:
             if sight.smallest[1] is None:
                 out.print(f"{sight.signal} sees nothing at one look: {_would_do(sight)} would")
@@ -192,18 +197,7 @@ def _would_do(sight: Sight) -> str:
     return f"{times:.2g} times the answers a look" if times is not None else "only a baseline of more days"
 
 
-def _table(sights: Sequence[Sight], span: str) -> object:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD)
-    first, *later = calibrate.WINDOWS
-    looks = [f"in {first} look", *map(str, later)]
-    for name in ("signal", "alarm", "spread", span, "answers", *looks, "smallest change seen, in"):
-        right = name in ("spread", span, "answers", *looks)
-        table.add_column(name, justify="right" if right else "left", overflow="fold")
-    for one in sights:
-        seen = ["none" if one.smallest[n] is None else f"{one.smallest[n]:.2g}" for n in calibrate.WINDOWS]
-        spread = f"{one.spread:.1f}" if one.spread > 1 else "<= 1.0"
-        table.add_row(one.signal, one.severity.value, spread, str(one.days), str(one.answers_a_day), *seen, one.unit)
-    return table
+def _cells(one: Sight) -> tuple[str, ...]:
+    seen = ("none" if one.smallest[n] is None else f"{one.smallest[n]:.2g}" for n in calibrate.WINDOWS)
+    spread = f"{one.spread:.1f}" if one.spread > 1 else "<= 1.0"
+    return one.signal, one.severity.value, spread, str(one.days), str(one.answers_a_day), *seen, one.unit

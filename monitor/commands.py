@@ -20,10 +20,12 @@ from monitor.records import (
     BaselineStatus,
     Finding,
     Question,
+    Reason,
     Run,
+    RunOutcome,
     Unmeasured,
 )
-from monitor.words import ENOUGH_DAYS
+from monitor.words import ENOUGH_DAYS, PARTLY
 
 if TYPE_CHECKING:
     from monitor.ask import Explanation
@@ -85,11 +87,6 @@ def opened(config_path: Path, needs: frozenset[str], target: str | None = None) 
         store.close()
 
 
-def known_filter(house: "Kept", target: str | None, signal: str | None = None) -> None:
-    """``known_names`` of an open house."""
-    known_names(house.settings, target, signal)
-
-
 def known_names(settings: "Settings", target: str | None, signal: str | None = None) -> None:
     """An error that names the nearest target or signal when there is no such one: a typo must not look like health."""
     if target is not None:
@@ -102,7 +99,7 @@ def known_names(settings: "Settings", target: str | None, signal: str | None = N
 
 def chosen_suites(house: "Kept", target: str, suite: str | None) -> list[str]:
     """The suites of ``target`` that a command is about; errors name the nearest known name."""
-    known_filter(house, target)
+    known_names(house.settings, target)
     names = house.settings.targets[target].run_suites
     if suite is None:
         return names
@@ -118,6 +115,13 @@ def _known(what: str, name: str, names: object) -> None:
         raise UsageError(f"{name!r} is no {what} of the configuration; {hint}")
 
 
+MENDS: Final[Mapping[str, str]] = {
+    Reason.BUDGET: "The day's budget is spent: raise `targets.{target}.budget`, or ask again after 00:00 UTC",
+    Reason.UNPRICED: "A price is missing: add the model to its provider's `prices`",
+}
+"""Reasons for which a question was never asked -> what to do; of the others one call tells."""
+
+
 @dataclass(frozen=True, slots=True)
 class Probed:
     """What came of one run made by hand."""
@@ -127,6 +131,26 @@ class Probed:
     armed: bool
     unmeasured: Mapping[str, int]
     """Reason -> how many of the run's questions, of any arm, have no usable answer for it."""
+    questions: int
+    """Of all arms but the snapshot, the judge's included; 0 where nothing could be asked."""
+
+    def lost(self) -> str | None:
+        """What could not be measured, why and what to do, where it is more than ``PARTLY`` of the run."""
+        named, without = f"{self.run.target}/{self.run.suite}", sum(self.unmeasured.values())
+        if not self.questions:
+            return f"{named}: nothing usable came back: nothing could be asked; `cliffwatch check` says more"
+        nothing = self.run.outcome == RunOutcome.UNMEASURED
+        if without <= PARTLY * self.questions and not nothing:
+            return None
+        came = "nothing usable came back from the subject" if nothing else "its run says little"
+        why = ", ".join(f"{reason} {count}" for reason, count in sorted(self.unmeasured.items()))
+        advice = [words.format(target=self.run.target) for reason, words in MENDS.items() if reason in self.unmeasured]
+        if not self.unmeasured.keys() <= MENDS.keys():
+            advice.append(f"`cliffwatch ask {self.run.target} PROBE --debug` explains one call")
+        return (
+            f"{named}: {came}: {without} of {self.questions} questions ({without / self.questions:.0%}) have no usable "
+            f"answer ({why}). {'. '.join(advice)}"
+        )
 
 
 async def probe(house: "House", target: str, suite: str | None) -> list[Probed]:
@@ -144,6 +168,7 @@ async def probe(house: "House", target: str, suite: str | None) -> list[Probed]:
                     findings,
                     armed(house, house.store.approved(target, name)),
                     reasons(house, run_id),
+                    house.store.summaries([run_id])[run_id].questions,
                 )
             )
     finally:
@@ -258,7 +283,7 @@ def baselines_to_decide(
 
 def open_alarm(house: "House", target: str, signal: str, suite: str | None) -> int:
     """The id of the open alarm that is meant; an error where there is none, or several."""
-    known_filter(house, target, signal)
+    known_names(house.settings, target, signal)
     suites = chosen_suites(house, target, suite)
     found = [one for one in house.store.alarms(target, raised=True) if one.signal == signal and one.suite in suites]
     if len(found) != 1:

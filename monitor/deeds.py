@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from monitor.commands import chosen_suites, known_filter
+from monitor.commands import chosen_suites, known_names
 from monitor.errors import CliffwatchError, NotThere, StoreError, UsageError
 from monitor.hostile import visible
 from monitor.records import Alarm, Baseline, Deed
@@ -66,7 +66,7 @@ class Deeds:
         house = self._house()
         who, why = signed(who, why)
         try:
-            known_filter(house, target)
+            known_names(house.settings, target)
         except UsageError as error:
             raise NotThere(str(error)) from None
         now = house.clock()
@@ -110,7 +110,7 @@ class Deeds:
         house.store.close_due_baselines(house.clock())
         try:
             found: Baseline = house.store.baseline(baseline_id)
-            known_filter(house, found.target)
+            known_names(house.settings, found.target)
         except StoreError:
             raise
         except CliffwatchError as error:

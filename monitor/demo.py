@@ -28,6 +28,7 @@ from rich.text import Text
 from monitor import show
 from monitor.logs import configure
 from monitor.records import Alarm, AlarmState, BaselineStatus, Finding, Run, Severity
+from monitor.terminal import console
 from monitor.words import alarm_state
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ async def run_demo(folder: Path | None, *, watch: bool) -> int:
 
     Exit code 0 when the healthy stretch raised nothing and the loss was caught; 1 otherwise.
     """
-    out = show.console()
+    out = console()
     configure(service=False, least=logging.WARNING)  # the demo tells its own story; the daemon's log is in a file
     work = folder or Path(tempfile.mkdtemp(prefix="cliffwatch-demo-"))
     work.mkdir(parents=True, exist_ok=True)
@@ -296,7 +297,7 @@ def tell_alarm(out: Console, alarm: Alarm | None, found: list[Finding], shown: A
         return state
     loss = next((one for one in found if one.signal == alarm.signal and one.alarming), None)
     if shown is None and loss is not None:
-        out.print(show.finding_view(loss))
+        show.finding_view(out, loss)
     say(out, f"{alarm.severity} {alarm.signal}: {alarm.state}. {alarm_state(alarm)}", "bold red")
     return state
 

@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.console import Console, Group, RenderableType
-from rich.panel import Panel
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from monitor.claims import Claim
 from monitor.hostile import visible
 from monitor.records import Alarm, Answer, Baseline, Finding, SelfTest, Severity
+from monitor.terminal import block, boxed, console, has_room, say, table
 from monitor.words import alarm_state, amount, cleared, evidence, state_of, unit, urgency
 
 if TYPE_CHECKING:
@@ -29,13 +29,7 @@ if TYPE_CHECKING:
 EXHIBITS_SHOWN = 3
 ANSWER_SHOWN = 400
 DIFFERENCES_SHOWN = 10
-WRAPPED = " " * 6
 STYLES = {"ALARM": "bold red", "look": "yellow", "quiet": "green"}
-
-
-def console() -> Console:
-    """Standard output; 100 columns where there is no terminal to ask."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 100, soft_wrap=False)
 
 
 def jsonable(value: object) -> Any:
@@ -82,7 +76,7 @@ def exchange(asked: "Asked", *, debug: bool, as_json: bool) -> None:
         out.print(Text(f"unmeasured ({outcome.reason}): {visible(outcome.detail)}", style="bold red"), soft_wrap=True)
     if debug:
         for title, body in _sections(asked):
-            out.print(Panel(Text(visible(body, limit=20_000)), title=title, title_align="left", box=box.ROUNDED))
+            boxed(out, [Text(visible(body, limit=20_000))], title)
 
 
 def _sections(asked: "Asked") -> Iterator[tuple[str, str]]:
@@ -126,7 +120,10 @@ def runs(results: Sequence["Probed"], *, as_json: bool) -> None:
             out.print(Text(f"  no findings: {why}"))
         width = _width(result.findings)
         for finding in result.findings:
-            out.print(finding_view(finding) if finding.alarming else _one_line(finding, width))
+            if finding.alarming:
+                finding_view(out, finding)
+            else:
+                say(out, _one_line(finding, width))
 
 
 def most_urgent(found: Sequence[Finding]) -> list[Finding]:
@@ -144,7 +141,7 @@ def findings(found: Sequence[tuple[Finding, Claim]], *, as_json: bool) -> None:
     if not found:
         out.print(Text("no findings"))
     for finding, claim in found:
-        out.print(finding_view(finding, claim))
+        finding_view(out, finding, claim)
 
 
 def _width(found: Iterable[Finding]) -> int:
@@ -160,7 +157,7 @@ def _one_line(finding: Finding, width: int, note: str = "", closed: Alarm | None
     return Text.assemble("  ", mark, f"  {finding.signal:<{width}}  ", visible(finding.summary), (note, "bold yellow"))
 
 
-def finding_view(finding: Finding, claim: Claim | None = None) -> RenderableType:
+def finding_view(out: Console, finding: Finding, claim: Claim | None = None) -> None:
     """One finding whole: what it claims, its numbers, and the answers that show it side by side."""
     state = state_of(finding)
     style = STYLES[state]
@@ -174,14 +171,13 @@ def finding_view(finding: Finding, claim: Claim | None = None) -> RenderableType
     said = visible(claim.headline if claim else finding.summary)
     head = Text.assemble((said, "bold"), "\n", *_claimed(claim), (numbers, "dim"))
     title = f"{state}  {finding.target}/{finding.suite}  {finding.signal} ({finding.severity})"
-    parts: list[RenderableType] = [head]
-    if finding.alarming and finding.exhibits:
-        parts.append(_side_by_side(finding))
     fresh = ", a fresh sample to confirm a page" if finding.confirming else ""
     stamp = f"run {finding.run_id}{fresh}, {finding.window_end:%Y-%m-%d %H:%M:%S} UTC"
-    return Panel(
-        Group(*parts), title=title, title_align="left", subtitle=stamp, subtitle_align="right", border_style=style
-    )
+    exhibits = _exhibits(finding) if finding.alarming else []
+    beside = has_room(out) and exhibits
+    boxed(out, [head, _side_by_side(exhibits)] if beside else [head], title, stamp=stamp, style=style)
+    for exhibit in () if beside else exhibits:
+        block(out, exhibit)
 
 
 def _effect(finding: Finding) -> str:
@@ -210,14 +206,21 @@ def _claimed(claim: Claim | None) -> Iterator[str | tuple[str, str]]:
             yield f"{visible(words)}\n"
 
 
-def _side_by_side(finding: Finding) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
-    for name in ("prompt", "baseline", "now", "base"):
-        table.add_column(name, ratio=1, overflow="fold")
-    for exhibit in finding.exhibits[:EXHIBITS_SHOWN]:
-        cells = (exhibit.prompt, exhibit.baseline, exhibit.now, exhibit.base or "—")
-        table.add_row(*(Text(visible(cell, limit=ANSWER_SHOWN)) for cell in cells))
-    return table
+def _exhibits(finding: Finding) -> list[dict[str, str]]:
+    told = []
+    for one in finding.exhibits[:EXHIBITS_SHOWN]:
+        texts = {"prompt": one.prompt, "baseline": one.baseline, "now": one.now, "base": one.base or "—"}
+        told.append({name: visible(text, limit=ANSWER_SHOWN) for name, text in texts.items()})
+    return told
+
+
+def _side_by_side(exhibits: Sequence[Mapping[str, str]]) -> Table:
+    beside = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
+    for name in exhibits[0]:
+        beside.add_column(name, ratio=1, overflow="fold")
+    for exhibit in exhibits:
+        beside.add_row(*map(Text, exhibit.values()))
+    return beside
 
 
 def baselines(rows: Iterable[Baseline], *, as_json: bool) -> None:
@@ -225,17 +228,20 @@ def baselines(rows: Iterable[Baseline], *, as_json: bool) -> None:
     if as_json:
         print_json(listed)
         return
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("id", "target/suite", "status", "answers", "days", "subject", "base", "approved", "why"):
-        table.add_column(name, overflow="fold")
-    for b in listed:
-        approved = f"{b.approved_by}, {b.approved_at:%Y-%m-%d}" if b.approved_at else "—"
-        days = "at once" if b.at_once else str(b.days)
-        table.add_row(*map(Text, (
-            str(b.id), f"{b.target}/{b.suite}", b.status.value, str(b.answers), days,
-            b.subject_model, b.base_model or "—", approved, b.approved_why or "—",
-        )))  # fmt: skip
-    console().print(table if listed else Text("no baselines"))
+    out = console()
+    if not listed:
+        out.print(Text("no baselines"))
+        return
+    names = ("id", "target/suite", "status", "answers", "days", "subject", "base", "approved", "why")
+    told = [
+        (
+            str(b.id), f"{b.target}/{b.suite}", b.status.value, str(b.answers), "at once" if b.at_once else str(b.days),
+            b.subject_model, b.base_model or "—",
+            f"{b.approved_by}, {b.approved_at:%Y-%m-%d}" if b.approved_at else "—", b.approved_why or "—",
+        )
+        for b in listed
+    ]  # fmt: skip
+    table(out, names, told, right=("id", "answers", "days"))
 
 
 def status(found: "Status", *, as_json: bool) -> None:
@@ -270,18 +276,16 @@ def _daemon(found: "Status") -> Text:
 def _watch(out: Console, row: "StatusRow") -> None:
     out.print(Text.assemble((f"{row.target}/{row.suite}", "bold"), "  ", _state(row), "  ", row.baseline))
     for why in row.not_paging:
-        _say(out, Text(f"  {why}", style="yellow"))
+        say(out, Text(f"  {why}", style="yellow"))
     for one in row.identity:
         seen = f"expected {visible(one.expected, limit=ANSWER_SHOWN)}; {visible(one.found, limit=ANSWER_SHOWN)}"
-        _say(
-            out, Text(f"  identity of the {one.arm}, {one.check}: {seen} (since {one.since:%Y-%m-%d})", style="yellow")
-        )
+        say(out, Text(f"  identity of the {one.arm}, {one.check}: {seen} (since {one.since:%Y-%m-%d})", style="yellow"))
     last = f"{row.last_run:%Y-%m-%d %H:%M:%S} UTC, {row.last_outcome}" if row.last_run else "none yet"
     lost = f"; without a usable answer: {_counts(row.unmeasured)}" if row.unmeasured else ""
     late = "; the next is late" if row.needs == "late" else ""
-    _say(out, Text(f"  last finished run: {last}{lost}{late}", style="bold yellow" if lost or late else ""))
+    say(out, Text(f"  last finished run: {last}{lost}{late}", style="bold yellow" if lost or late else ""))
     for alarm in sorted(row.alarms, key=urgency):
-        _say(out, _alarm_line(alarm))
+        say(out, _alarm_line(alarm))
     told = {alarm.signal for alarm in row.alarms}
     others = [one for one in sorted(row.findings, key=urgency) if one.signal not in told]
     # Beside an alarm, what is quiet is only counted: every signal with its numbers would bury it.
@@ -290,18 +294,9 @@ def _watch(out: Console, row: "StatusRow") -> None:
     for finding in shown:
         older = row.last_run is not None and finding.window_end < row.last_run
         note = f" (of {finding.window_end:%Y-%m-%d %H:%M}, not of the last run)" if older else ""
-        _say(out, _one_line(finding, width, note, closed.get(finding.signal)))
+        say(out, _one_line(finding, width, note, closed.get(finding.signal)))
     if quiet := len(others) - len(shown):
         out.print(Text(f"  {quiet} other signal{'s' * (quiet != 1)} quiet", style="dim"))
-
-
-def _say(out: Console, line: Text) -> None:
-    """One line of a list: on a terminal what does not fit is indented under it; a pipe gets it whole."""
-    if not out.is_terminal:
-        out.print(line, soft_wrap=True)
-        return
-    for number, part in enumerate(line.wrap(out, max(out.width - len(WRAPPED), 20))):
-        out.print(Text.assemble(WRAPPED, part) if number else part)
 
 
 def _state(row: "StatusRow") -> tuple[str, str]:
@@ -334,7 +329,7 @@ def alarms(found: Sequence[Alarm], *, closed_too: bool, as_json: bool) -> None:
     for alarm in sorted(found, key=lambda one: (one.target, one.suite, urgency(one))):
         if heading != (heading := f"{alarm.target}/{alarm.suite}"):
             out.print(Text(heading, style="bold"))
-        _say(out, _alarm_line(alarm))
+        say(out, _alarm_line(alarm))
 
 
 def injected(test: SelfTest) -> str:
@@ -356,15 +351,12 @@ def self_tests(tests: Sequence[SelfTest], failed: Sequence[str], *, as_json: boo
         return
     from monitor.detect.selftest import FAULTS, WEEK
 
-    table = Table(box=box.SIMPLE_HEAD)
-    for name in ("target/suite", "fault injected", "looks", "caught", "of"):
-        table.add_column(name, overflow="fold", justify="right" if name in ("looks", "caught", "of") else "left")
+    out = console()
+    told = []
     for one in tests:
         looks = FAULTS[one.fault].looks if one.fault in FAULTS else WEEK
-        fault = injected(one)
-        table.add_row(f"{one.target}/{one.suite}", fault, str(looks), str(one.caught), str(one.trials))
-    out = console()
-    out.print(table)
+        told.append((f"{one.target}/{one.suite}", injected(one), str(looks), str(one.caught), str(one.trials)))
+    table(out, ("target/suite", "fault injected", "looks", "caught", "of"), told, right=("looks", "caught", "of"))
     for words in failed:
         out.print(Text(words, style="bold red"))
     if failed:

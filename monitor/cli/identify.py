@@ -39,7 +39,8 @@ def show(found: "Identified", *, as_json: bool) -> None:
     from rich.text import Text
 
     from monitor.hostile import visible
-    from monitor.show import console, print_json
+    from monitor.show import print_json
+    from monitor.terminal import console
 
     if as_json:
         print_json(found)

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from monitor import __version__
+from monitor.cli.alarms import alarms_app
 from monitor.cli.handout import alerts_app, dashboards_app
 from monitor.cli.identify import identify
-from monitor.cli.options import DEFAULT, Config, Json
+from monitor.cli.options import DEFAULT, Config, Json, OnlyTarget, SuiteOption, Target
 from monitor.cli.report import report
 from monitor.cli.status import status
 from monitor.errors import CliffwatchError, CouldNotMeasure, UsageError
@@ -43,26 +43,12 @@ CRASHED = 70
 SILENT = frozenset({"status"})
 """Commands that log nothing, so that they need not wait for the logs' imports."""
 
-
-class ListedByDefault(TyperGroup):
-    """``alarms`` and ``alarms TARGET`` mean ``alarms list ...``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        named = bool(args) and (args[0] in self.commands or args[0] == "--help")
-        return super().parse_args(ctx, args if named else ["list", *args])
-
-
-alarms_app = typer.Typer(
-    cls=ListedByDefault,
-    help="The open alarms; `ack` says who looks into one, `clear` ends one. `list` may be left out.",
-)
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(alarms_app, name="alarms")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(dashboards_app, name="dashboards")
 app.add_typer(lab_app, name="lab")
 
-SuiteOption = Annotated[str | None, typer.Option("--suite", help="Only this suite; all of the target's when left out.")]
 By = Annotated[str, typer.Option("--by", help="Who decides; kept with the baseline.")]
 Why = Annotated[str, typer.Option("--why", help="Why; kept with the baseline.")]
 
@@ -144,12 +130,15 @@ def run(config: Config = DEFAULT) -> None:
 
 @app.command()
 def probe(
-    target: Annotated[str, typer.Argument(help="A target of the configuration.")],
+    target: Target,
     suite: SuiteOption = None,
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Run the target's suites once, now, and print what was found. Exit 1: drift; 3: nothing usable came back."""
+    """Run the target's suites once, now, and print what was found.
+
+    Exit 1: drift; 3: the subject gave nothing usable, or over a fifth of a suite's questions have no usable answer.
+    """
     import asyncio
 
     from monitor import commands, show
@@ -157,17 +146,18 @@ def probe(
     with commands.opened(config, commands.ASKS, target) as house:
         results = asyncio.run(commands.probe(house, target, suite))
     show.runs(results, as_json=as_json)
+    lost = [told for told in (result.lost() for result in results) if told]
     if any(finding.alarming for result in results for finding in result.findings):
+        for told in lost:
+            typer.echo(f"cliffwatch: {told}", err=True)
         raise typer.Exit(1)
-    if any(result.run.outcome == "unmeasured" for result in results):
-        raise CouldNotMeasure(
-            f"{target}: nothing usable came back; `cliffwatch ask {target} PROBE --debug` explains one call"
-        )
+    if lost:
+        raise CouldNotMeasure("\n".join(lost))
 
 
 @app.command()
 def ask(
-    target: Annotated[str, typer.Argument(help="A target of the configuration.")],
+    target: Target,
     probe: Annotated[str, typer.Argument(help="A probe's id, in any suite of the target.")],
     base: Annotated[bool, typer.Option("--base", help="Ask the base instead of the subject.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the whole exchange and how it was read.")] = False,
@@ -189,7 +179,7 @@ def ask(
 
 @app.command()
 def border(
-    target: Annotated[str, typer.Argument(help="A target of the configuration.")],
+    target: Target,
     write: Annotated[Path, typer.Option("--write", help="The suite file to write, such as probes/border-TARGET.yaml.")],
     candidates: Annotated[int, typer.Option("--candidates", min=10, max=2000, help="Prompts to try.")] = 300,
     config: Config = DEFAULT,
@@ -206,7 +196,7 @@ def border(
 
 @baseline_app.command()
 def capture(
-    target: Annotated[str, typer.Argument(help="A target of the configuration.")],
+    target: Target,
     days: Annotated[
         int | None, typer.Option("--days", min=1, help="Collect the daemon's runs of N days; this or --at-once.")
     ] = None,
@@ -230,7 +220,7 @@ def capture(
 
 @baseline_app.command("show")
 def show_baselines(
-    target: Annotated[str | None, typer.Argument(help="Only this target.")] = None,
+    target: OnlyTarget = None,
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
@@ -244,7 +234,7 @@ def show_baselines(
 
 @baseline_app.command()
 def approve(
-    target: Annotated[str, typer.Argument(help="A target of the configuration.")],
+    target: Target,
     by: By,
     why: Why,
     suite: SuiteOption = None,
@@ -256,7 +246,7 @@ def approve(
 
 @baseline_app.command()
 def retire(
-    target: Annotated[str, typer.Argument(help="A target of the configuration.")],
+    target: Target,
     by: By,
     why: Why,
     suite: SuiteOption = None,
@@ -290,7 +280,7 @@ app.command()(status)
 
 @app.command()
 def findings(
-    target: Annotated[str | None, typer.Argument(help="Only this target.")] = None,
+    target: OnlyTarget = None,
     signal: Annotated[str | None, typer.Option("--signal", help="Only this signal.")] = None,
     alarming: Annotated[bool, typer.Option("--alarming", help="Only findings that crossed their line.")] = False,
     limit: Annotated[
@@ -331,72 +321,9 @@ def findings(
     show.findings(told, as_json=as_json)
 
 
-@alarms_app.command("list")
-def list_alarms(
-    target: Annotated[str | None, typer.Argument(help="Only this target.")] = None,
-    closed_too: Annotated[
-        bool, typer.Option("--all", help="The closed ones too, with who closed them and why.")
-    ] = False,
-    config: Config = DEFAULT,
-    as_json: Json = False,
-) -> None:
-    """The open alarms with their state. Exit 1 while there is one."""
-    from monitor import show
-    from monitor.reading import reading
-
-    with reading(config, target) as house:
-        found = house.store.alarms(target, raised=None if closed_too else True)
-    show.alarms(found, closed_too=closed_too, as_json=as_json)
-    raise typer.Exit(1 if any(alarm.cleared_at is None for alarm in found) else 0)
-
-
-@alarms_app.command("clear")
-def clear_alarm(
-    target: Annotated[str, typer.Argument(help="A target of the configuration.")],
-    signal: Annotated[str, typer.Argument(help="The alarm's signal.")],
-    who: Annotated[str, typer.Option("--by", "--who", help="Who decides; kept with the alarm.")],
-    why: Annotated[str, typer.Option("--why", help="Why; kept with the alarm.")],
-    suite: Annotated[
-        str | None, typer.Option("--suite", help="The alarm's suite; needed where several have one.")
-    ] = None,
-    config: Config = DEFAULT,
-) -> None:
-    """End an alarm by hand, with the reason; the evidence counts anew from then on."""
-    from monitor import commands
-    from monitor.deeds import Deeds, signed
-
-    who, why = signed(who, why)
-    with commands.opened(config, commands.NOTHING, target) as house:
-        number = commands.open_alarm(house, target, signal, suite)
-        deed = Deeds(lambda: house).clear(number, who, why)
-    typer.echo(f"{deed.target}/{deed.suite}: {signal} cleared by {deed.who}")
-
-
-@alarms_app.command("ack")
-def acknowledge_alarm(
-    target: Annotated[str, typer.Argument(help="A target of the configuration.")],
-    signal: Annotated[str, typer.Argument(help="The alarm's signal.")],
-    who: Annotated[str, typer.Option("--by", "--who", help="Who looks into it; kept with the alarm.")],
-    why: Annotated[str, typer.Option("--why", help="What they do about it; kept with the alarm.")],
-    suite: Annotated[
-        str | None, typer.Option("--suite", help="The alarm's suite; needed where several have one.")
-    ] = None,
-    config: Config = DEFAULT,
-) -> None:
-    """Say who looks into an alarm, for the others who see it; it stays raised."""
-    from monitor import commands
-    from monitor.deeds import Deeds, signed
-
-    who, why = signed(who, why)
-    with commands.opened(config, commands.NOTHING, target) as house:
-        number = commands.open_alarm(house, target, signal, suite)
-        deed = Deeds(lambda: house).acknowledge(number, who, why)
-    typer.echo(f"{deed.target}/{deed.suite}: {deed.who} looks into {signal}; the alarm stays raised")
-
-
 @app.command()
 def selftest(
-    target: Annotated[str | None, typer.Argument(help="Only this target.")] = None,
+    target: OnlyTarget = None,
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
@@ -421,7 +348,7 @@ def selftest(
 
 @app.command()
 def calibrate(
-    target: Annotated[str, typer.Argument(help="A target of the configuration.")],
+    target: Target,
     suite: SuiteOption = None,
     config: Config = DEFAULT,
     as_json: Json = False,

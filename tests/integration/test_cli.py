@@ -15,7 +15,8 @@ import yaml
 from monitor import show
 from monitor.chores import heartbeat
 from monitor.clock import utcnow
-from monitor.records import Arm, IdentityCheck, RunOutcome, SelfTest
+from monitor.commands import Probed
+from monitor.records import Arm, IdentityCheck, Run, RunOutcome, SelfTest
 from monitor.store import open_store
 from tests.daemon import DOWN, HEALTHY, LOST, write
 
@@ -55,6 +56,8 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
     assert "pages nobody" in out
     assert "armed for tickets only" in cliffwatch(tmp_path, "status")[1]
     assert printed(tmp_path, "baseline", "show")[1][0]["approved_by"] == "sre"
+    heading, row = cliffwatch(tmp_path, "baseline", "show")[1].splitlines()
+    assert (heading.split()[-1], row.endswith("read them")) == ("why", True), "piped, a row is one line"
 
     code, results = printed(tmp_path, "probe", "bot")
     assert (code, results[0]["run"]["outcome"]) == (0, "measured")
@@ -144,8 +147,43 @@ def test_what_could_not_be_measured_is_exit_3(tmp_path: Path) -> None:
     write(tmp_path, DOWN)
     code, _, error = cliffwatch(tmp_path, "probe", "bot")
     assert code == 3
-    assert "nothing usable came back" in error
+    assert "bot/facts: nothing usable came back from the subject: " in error
+    assert "(server_error 18). `cliffwatch ask bot PROBE --debug` explains one call" in error
     assert cliffwatch(tmp_path, "ask", "bot", "fact-1")[0] == 3
+
+
+def test_a_run_that_the_budget_cut_short_does_not_look_fine(tmp_path: Path) -> None:
+    path = write(tmp_path, HEALTHY)
+    settings = yaml.safe_load(path.read_text())
+    settings["targets"]["bot"]["budget"] = {"requests_per_day": 10}
+    path.write_text(yaml.safe_dump(settings))
+    code, out, error = cliffwatch(tmp_path, "probe", "bot", "--json")
+    (result,) = json.loads(out)
+    assert (code, result["run"]["outcome"]) == (3, "partial")
+    asked, refused = result["questions"], result["unmeasured"]["budget"]
+    assert refused == asked - 10
+    told = (
+        f"bot/facts: its run says little: {refused} of {asked} questions ({refused / asked:.0%}) have no usable answer"
+    )
+    assert f"{told} (budget {refused}). The day's budget is spent: raise `targets.bot.budget`" in error
+
+
+@pytest.mark.parametrize(
+    ("outcome", "unmeasured", "says"),
+    [
+        ("measured", {}, None),
+        ("partial", {"timeout": 4}, None),
+        ("partial", {"timeout": 4, "budget": 1}, "5 of 20 questions (25%) have no usable answer (budget 1, timeout 4)"),
+        ("unmeasured", {"timeout": 2}, "nothing usable came back from the subject"),
+    ],
+)
+def test_more_than_a_fifth_without_an_answer_is_said(
+    outcome: str, unmeasured: dict[str, int], says: str | None
+) -> None:
+    now = utcnow()
+    run = Run(1, "bot", "facts", now, "done", RunOutcome(outcome), 1, 1, None, now, 1, "digest", now)
+    told = Probed(run, (), True, unmeasured, 20).lost()
+    assert told is None if says is None else says in str(told)
 
 
 def test_a_capture_of_nothing_captures_nothing(tmp_path: Path) -> None:

@@ -1,0 +1,84 @@
+"""``cliffwatch alarms``: parses and prints, as ``cli`` does."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from monitor.cli.options import DEFAULT, Config, Json, OnlyTarget, Target
+
+if TYPE_CHECKING:
+    from monitor.deeds import Deeds
+    from monitor.records import Deed
+
+
+class ListedByDefault(TyperGroup):
+    """``alarms`` and ``alarms TARGET`` mean ``alarms list ...``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        named = bool(args) and (args[0] in self.commands or args[0] == "--help")
+        return super().parse_args(ctx, args if named else ["list", *args])
+
+
+alarms_app = typer.Typer(
+    cls=ListedByDefault,
+    help="The open alarms; `ack` says who looks into one, `clear` ends one. `list` may be left out.",
+)
+
+Signal = Annotated[str, typer.Argument(help="The alarm's signal.")]
+Who = Annotated[str, typer.Option("--by", "--who", help="Who does it; kept with the alarm.")]
+Why = Annotated[str, typer.Option("--why", help="Why, or what they do about it; kept with the alarm.")]
+OfSuite = Annotated[str | None, typer.Option("--suite", help="The alarm's suite; needed where several have one.")]
+
+
+@alarms_app.command("list")
+def list_alarms(
+    target: OnlyTarget = None,
+    closed_too: Annotated[
+        bool, typer.Option("--all", help="The closed ones too, with who closed them and why.")
+    ] = False,
+    config: Config = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """The open alarms with their state. Exit 1 while there is one."""
+    from monitor import show
+    from monitor.reading import reading
+
+    with reading(config, target) as house:
+        found = house.store.alarms(target, raised=None if closed_too else True)
+    show.alarms(found, closed_too=closed_too, as_json=as_json)
+    raise typer.Exit(1 if any(alarm.cleared_at is None for alarm in found) else 0)
+
+
+@alarms_app.command()
+def clear(target: Target, signal: Signal, who: Who, why: Why, suite: OfSuite = None, config: Config = DEFAULT) -> None:
+    """End an alarm by hand, with the reason; the evidence counts anew from then on."""
+    deed = _done(lambda deeds, *said: deeds.clear(*said), target, signal, suite, config, who, why)
+    typer.echo(f"{deed.target}/{deed.suite}: {signal} cleared by {deed.who}")
+
+
+@alarms_app.command()
+def ack(target: Target, signal: Signal, who: Who, why: Why, suite: OfSuite = None, config: Config = DEFAULT) -> None:
+    """Say who looks into an alarm, for the others who see it; it stays raised."""
+    deed = _done(lambda deeds, *said: deeds.acknowledge(*said), target, signal, suite, config, who, why)
+    typer.echo(f"{deed.target}/{deed.suite}: {deed.who} looks into {signal}; the alarm stays raised")
+
+
+def _done(
+    act: Callable[["Deeds", int, str, str], "Deed"],
+    target: str,
+    signal: str,
+    suite: str | None,
+    config: Path,
+    who: str,
+    why: str,
+) -> "Deed":
+    """Do ``act`` to the one open alarm that is meant, in the name of ``who``."""
+    from monitor import commands
+    from monitor.deeds import Deeds, signed
+
+    who, why = signed(who, why)
+    with commands.opened(config, commands.NOTHING, target) as house:
+        return act(Deeds(lambda: house), commands.open_alarm(house, target, signal, suite), who, why)
