@@ -250,6 +250,8 @@ def _likely(finding: Finding, beside: Beside) -> tuple[str, str]:
         return "your own configuration", (
             "The same prompts count another number of tokens: a chat template, system prompt or tokenizer changed."
         )
+    if causes := FINE_TUNE & set(beside.moved):
+        return "what is served", _follows(causes)
     if _NAMES & set(beside.contract):
         return "the model", f"{_RENAMED}: it was replaced or updated."
     if finding.suite == PRODUCTION_SUITE:
@@ -273,6 +275,11 @@ def _served(finding: Finding, beside: Beside) -> str:
     return f"{told} {_RENAMED}." if _NAMES & set(beside.contract) else told
 
 
+def _follows(causes: Collection[str]) -> str:
+    """Of a change beside signs of a lost fine-tune: there is one fault, not two."""
+    return f"It follows from a lost fine-tune, of which the same run has signs ({', '.join(sorted(causes))})."
+
+
 def _traffic(finding: Finding) -> str:
     """How much of the traffic is hit, in the summary's own figure where it has one."""
     if share := _SHARE.search(finding.summary):
@@ -290,6 +297,8 @@ def _traffic(finding: Finding) -> str:
 def _judge_or_model(beside: Beside) -> tuple[str, str]:
     if beside.judge_drifted:
         return "the judge", "Its agreement with people's verdicts fell too (target judge): look there first."
+    if causes := FINE_TUNE & set(beside.moved):
+        return "what is served", _follows(causes)
     others = sorted(set(beside.moved) & ANSWERS)
     if others:
         return "the model", f"Signals that ask no judge moved too ({', '.join(others)})."

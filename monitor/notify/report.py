@@ -118,10 +118,13 @@ def _seen(facts: Facts, times: Times, address: str | None) -> tuple[list[View], 
     return views, judge, sorted((one for one in (*views, *([judge] if judge else [])) if one.troubles), key=_urgency)
 
 
-def _urgency(one: View) -> tuple[int, datetime, str]:
-    """Pages, then tickets, then what is not measured, then what is not armed; the oldest first."""
+def _urgency(one: View) -> tuple[int, bool, datetime, str]:
+    """Pages, then tickets, then what is not measured, then what is not armed; the oldest first.
+
+    Of the pages those first of which users notice: what is not as declared may answer as approved.
+    """
     first = one.troubles[0]
-    return first.rank, first.at, one.name
+    return first.rank, first.key is None, first.at, one.name
 
 
 def _headline(needing: list[View], count: int, times: Times, facts: Facts) -> str:

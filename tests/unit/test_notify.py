@@ -238,12 +238,13 @@ def test_what_is_not_as_declared_stands_with_the_pages_as_its_alert_does() -> No
         identity={"moderation": [mismatch("moderation")]},
     )
     shown = told(found)
-    assert [card.name for card in shown.cards] == ["moderation", "onboarding", "triage"]
-    assert [(item.label, item.tone) for item in shown.cards[0].items] == [("Page", "bad"), ("Ticket", "warn")]
-    assert shown.cards[0].tone == "bad"
+    assert [card.name for card in shown.cards] == ["onboarding", "moderation", "triage"], "users notice the first"
+    assert [(item.label, item.tone) for item in shown.cards[1].items] == [("Page", "bad"), ("Ticket", "warn")]
+    assert shown.cards[1].tone == "bad"
     assert counts(shown) == {"with a page": 2, "with a ticket": 1, "quiet": 9}
     assert shown.headline.startswith(
-        "3 of 12 targets need you, 2 with a page: moderation serves something else than declared since Friday; "
+        "3 of 12 targets need you, 2 with a page: onboarding fails its canaries since Saturday; moderation serves "
+        "something else than declared since Friday, and 1 more"
     )
     one = "page opened, not as declared any more: the server no longer offers this model"
     assert one in [item.text for item in shown.changes.items]
