@@ -11,7 +11,7 @@ from fastapi import FastAPI, HTTPException, Query, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from monitor import __version__, words
+from monitor import __version__, claims, words
 from monitor.errors import CliffwatchError, StoreError
 from monitor.hostile import visible
 from monitor.records import Arm, Baseline, Finding, Run
@@ -72,6 +72,8 @@ class Pages:
             "amount": words.amount,
             "unit": words.unit,
             "state_of": words.state_of,
+            "served": words.served,
+            "mismatch_of": claims.mismatch,
         }
 
     def add_global(self, name: str, value: object) -> None:

@@ -1,6 +1,8 @@
 """Who did what, and who looks into which alarm, on either store."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Barrier
 
 import pytest
 
@@ -136,3 +138,25 @@ def test_all_that_nobody_looks_into_is_acknowledged_in_one_transaction_and_once(
     assert store.acknowledge_all("other", "alice", "restarting vLLM", NOW, mine) == []
     assert store.deeds("bot")[0] == done[0]
     assert len(store.deeds()) == 2
+
+
+def test_whoever_comes_first_has_all_of_them(store: Store) -> None:
+    run = claimed(store)
+    signals = ("length", "contract", "distribution")
+    found = [finding(run, signal=one, alarming=True) for one in signals]
+    moves = [alarm(run, signal=one) for one in signals]
+    assert store.finish(run.id, run.fence, RunOutcome.MEASURED, found, NOW, moves=moves)
+    at_once = Barrier(6)
+
+    def take(who: str) -> list[Deed]:
+        at_once.wait(30)
+        return store.acknowledge_all("bot", who, "on it", NOW, lambda one: deed(who=who, subject=str(one.id)))
+
+    with ThreadPoolExecutor(6) as pool:
+        done = [one for some in pool.map(take, "abcdef") for one in some]
+    assert sorted(str(one.subject) for one in done) == sorted(
+        str(one.id) for one in store.open_alarms("bot", "support")
+    )
+    assert {one.subject: one.who for one in done} == {
+        str(one.id): one.acknowledged_by for one in store.open_alarms("bot", "support")
+    }

@@ -278,14 +278,14 @@ async def test_a_target_that_serves_something_else_is_not_quiet(site: Site) -> N
     assert '<h1 class="verdict bad">summariser serves something else than declared</h1>' in html
     assert '<span class="state bad">not as declared</span>' in html
     assert html.index('"/targets/summariser"') < html.index('"/targets/support-bot"')
-    assert "subject serves something else than declared (check root)" in html
+    assert "subject: The server loads the base model itself under this name</span>" in html
     assert "/targets/support-bot" not in (await site.get("/?state=identity")).text
     listed = json.loads((await site.get("/api/v1/targets?state=identity")).text)
     assert (listed["tone"], listed["states"]) == ("bad", {"identity": 1, "quiet": 1})
     assert [(one["target"], one["mismatched"][0]["check"]) for one in listed["targets"]] == [("summariser", "root")]
     target = (await site.get("/targets/summariser")).text
     assert '<p class="verdict bad">summariser serves something else than declared</p>' in target
-    told = target.index("Expected summariser-lora, found &lt;script&gt;")
+    told = target.index("under this name. Declared: summariser-lora; found: &lt;script&gt;")
     assert told < target.index("<section"), "above everything else"
     assert "<script" not in target
     declare(site, "summariser", matches=True)
@@ -298,7 +298,7 @@ async def test_a_judge_without_anchors_that_serves_something_else_is_told_of(sit
     site.settings = site.settings.model_copy(update={"judge": Judge(provider="vllm", model="judge-lora")})
     html = (await site.get("/")).text
     assert "1 page raised, 1 ticket; judge serves something else than declared" in html
-    assert "Expected judge-lora, found meta-llama/Llama-3.1-8B-Instruct." in html
+    assert "Declared: judge-lora; found: meta-llama/Llama-3.1-8B-Instruct." in html
 
 
 async def test_a_changed_suite_is_not_quiet(site: Site) -> None:
