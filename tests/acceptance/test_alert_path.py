@@ -33,7 +33,7 @@ from tests.daemon import Clock, house_of
 
 FINE_TUNE = {"adapter_loss", "base_match", "canaries"}
 """Whichever of them is confirmed first leads the page."""
-HOW_BAD = r"\nHow bad: .*(of the fine-tune's effect is left|the base model's|now fails?) \(.*suite short\)\."
+HOW_BAD = r"\nHow bad: .*(of the fine-tune's effect( is left)?|the base model's|now fails?) \(.*suite short\)\."
 DAYS = 8
 """Of the baseline: a week arms pages."""
 DAY_SECONDS = 7

@@ -42,7 +42,7 @@ def mail(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (380, "dark"), (650, "light")])
+@pytest.mark.parametrize(("width", "scheme"), [(320, "light"), (390, "dark"), (600, "light"), (650, "dark")])
 def test_it_fits_and_can_be_read(browser: Browser, mail: Path, width: int, scheme: Literal["light", "dark"]) -> None:
     context = browser.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
     tab = context.new_page()
@@ -70,3 +70,5 @@ def test_without_javascript_and_without_pictures_the_words_are_all_there(browser
     context.close()
     for words in ("4 of 12 targets need you", "Needs you", "What changed", "What comes next", "cliffwatch findings"):
         assert words in text
+    assert "Began between Mon 16 Nov 20:00 and Tue 17 Nov 20:00." in text
+    assert "Likely at fault: what is served." in text
