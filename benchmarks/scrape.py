@@ -2,28 +2,36 @@
 
 Per size: the first scrape of a new process (everything is read and written), a scrape when nothing has changed, and
 one after some targets have each had a run since. The pages are what a Prometheus server asks for (OpenMetrics, gzip),
-once more without gzip. ``ratio`` is figure over limit, so under 1 is good.
+once more without gzip. Then what a restart costs: the real daemon over the same fleet, asked for its first page at
+once, 1, 5 and 30 seconds after it is ready, and how long /healthz takes at worst meanwhile; wall seconds over HTTP.
+``ratio`` is figure over limit, so under 1 is good.
 """
 
 import argparse
 import gc
 import json
 import random
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.request import Request, urlopen
 
 import psutil
+import yaml
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks import fleets
 from benchmarks.ask import median_interval
+from benchmarks.start import fetch, free_port, wait
 from monitor.export import Internals
 from monitor.records import RunOutcome
 from monitor.settings import Settings
@@ -36,6 +44,13 @@ LIMITS: Final = {1_000: 0.5, 10_000: 1.0}
 CHANGED: Final = {1_000: 5, 10_000: 50}
 """Targets -> how many of their suites have a new run between two scrapes: some 15 times as many as daily runs, each in
 six batches, bring in 15 seconds."""
+
+DELAYS: Final = (0, 1, 5, 30)
+"""Seconds from ready until the first scrape."""
+SUITE: Final = """\
+name: {name}
+probes: [{{id: probe-0, prompt: "How long does a refund take?"}}, {{id: probe-1, prompt: "And an exchange?"}}]
+"""
 
 
 @dataclass(frozen=True)
@@ -93,6 +108,58 @@ def measured(targets: int, folder: Path, rounds: int) -> Iterator[Row]:
     store.close()
 
 
+@contextmanager
+def restarted(targets: int, folder: Path) -> Iterator[tuple[str, float]]:
+    """The daemon over a fleet that was all asked today: its URL, and the seconds from its start until it is ready."""
+    port, config = free_port(), folder / "cliffwatch.yaml"
+    (folder / "probes").mkdir(exist_ok=True)
+    for suite in fleets.SUITES:
+        (folder / "probes" / f"{suite}.yaml").write_text(SUITE.format(name=suite))
+    declared = fleets.declared(targets, "http://127.0.0.1:9/v1")
+    store = f"sqlite:///{folder}/daemon.db"
+    config.write_text(yaml.safe_dump({**declared, "store": store, "http": {"port": port}}))
+    if not (folder / "daemon.db").exists():
+        opened = open_store(store)
+        fleets.fill(opened, fleets.settings(targets), datetime.now(UTC))
+        opened.close()
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "monitor", "run", "--config", str(config)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            url = f"http://127.0.0.1:{port}"
+            wait(lambda: fetch(f"{url}/readyz"))
+            yield url, time.perf_counter() - started
+        finally:
+            process.terminate()
+
+
+def after_a_restart(targets: int, folder: Path, rounds: int) -> Iterator[Row]:
+    """The first page after a restart, and what else the daemon answers while it writes that."""
+    found: dict[str, list[float]] = {}
+    for delay in DELAYS * rounds:
+        with restarted(targets, folder) as (url, ready):
+            at_worst = 0.0
+            until = time.perf_counter() + delay
+            while time.perf_counter() < until:
+                at_worst = max(at_worst, _answered(f"{url}/healthz"))
+                time.sleep(0.05)
+            found.setdefault("restart, until it is ready", []).append(ready)
+            found.setdefault(f"first scrape, {delay} s after it is ready", []).append(_answered(f"{url}/metrics"))
+            if delay == DELAYS[-1]:
+                found.setdefault("/healthz meanwhile, at worst", []).append(at_worst)
+    for case, values in found.items():
+        yield replace(_row(targets, case, values, LIMITS.get(targets) if "scrape" in case else None), measure="seconds")
+
+
+def _answered(url: str) -> float:
+    """Seconds until ``url`` is read to its end."""
+    started = time.perf_counter()
+    with urlopen(Request(url, headers={"Accept": ACCEPT, "Accept-Encoding": "gzip"}), timeout=120) as reply:
+        assert reply.status == 200
+        reply.read()
+    return time.perf_counter() - started
+
+
 def _after_change(store: Store, fleet: Settings, count: int, round_: int, scrape: Callable[[], bytes]) -> float:
     """Give ``count`` suites, spread over the fleet, a finished run with new findings; then scrape."""
     names = list(fleet.targets)
@@ -133,12 +200,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--targets", type=int, nargs="+", default=[1_000, 10_000])
     parser.add_argument("--rounds", type=int, default=9, help="scrapes for each figure")
+    parser.add_argument("--restarts", type=int, default=3, help="of the daemon for each delay")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
     args = parser.parse_args()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         for targets in args.targets:
             rows += measured(targets, Path(folder), args.rounds)
+            with tempfile.TemporaryDirectory() as other:
+                rows += after_a_restart(targets, Path(other), args.restarts)
     if args.json:
         print(json.dumps([{**asdict(row), "ratio": row.ratio} for row in rows], indent=2))
     else:

@@ -46,12 +46,17 @@ def help_seconds() -> float:
     return time.perf_counter() - started
 
 
+def free_port() -> int:
+    """A port of the loopback that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
 def daemon(folder: Path, server_url: str) -> Iterator[tuple[psutil.Process, str, float]]:
     """The daemon's process, its URL, and the seconds until it was ready."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     config = folder / "cliffwatch.yaml"
     config.write_text(
         f"""\

@@ -18,6 +18,7 @@ import structlog
 
 from monitor import config, schedule, standing
 from monitor.ask import Asker
+from monitor.chores.first_scrape import FirstScrape
 from monitor.chores.heartbeat import Heartbeat
 from monitor.chores.identities import Identities
 from monitor.chores.mailer import Mailer
@@ -137,7 +138,9 @@ class App:
         """(target, suite, whether it confirms) of the runs at work."""
         self._slots = asyncio.Semaphore(RUNS_AT_ONCE)
         self._closing: set[asyncio.Task[None]] = set()
-        self._chores: tuple[Chore, ...] = (Heartbeat(), SelfTests(), Identities(), Mailer())
+        self._chores: tuple[Chore, ...] = (
+            Heartbeat(), FirstScrape(self.internals), SelfTests(), Identities(), Mailer(),
+        )  # fmt: skip
         self._last_tick: float | None = None
         self._clock_started = monotonic()
         self._reload_lock = asyncio.Lock()

@@ -5,8 +5,11 @@ configuration is gone at once. Every scrape reads the marks of all targets (``st
 whose marks moved. What is kept is bounded by what is configured: the lines of each target, and one summary a suite.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
+from functools import partial
+from itertools import chain
 from threading import Lock
 from typing import Any, Final, Protocol
 
@@ -91,11 +94,13 @@ class _Family:
 
 
 class StoreCollector:
-    """``refresh``, then ``plain`` or ``pieces``, under ``lock``."""
+    """``refresh``, then ``plain`` or ``pieces``, under ``lock``; ``prepare`` takes it by itself, and lets it go."""
 
     def __init__(self, store: Readings) -> None:
         self.store = store
         self.lock = Lock()
+        self.asked = False
+        """A scrape has come, or waits for the lock: it does what is left of ``prepare`` by itself."""
         self._settings: Settings | None = None
 
     def _begin(self, settings: Settings) -> None:
@@ -120,21 +125,52 @@ class StoreCollector:
 
         Raises StoreError; what was read before that is kept, and read again where it was not finished.
         """
+        self._take(settings)
+        for step in self._steps(settings, self.store.marks(now.date()), [list(self._targets)]):
+            step()
+        self._daemon(settings, now, url)
+
+    def prepare(self, settings: Settings, now: datetime, stop: Callable[[], bool]) -> bool:
+        """Write and compress everything before the first scrape, a little at a time; whether that was done.
+
+        It ends where ``stop`` says so, other settings are taken or a scrape comes: that one does what is left, and
+        nothing twice. Raises StoreError.
+        """
+        with self.lock:
+            self.asked = False
+            self._take(settings)
+            marks = self.store.marks(now.date())
+        names = list(self._targets)
+        shards = [names[start : start + SHARD] for start in range(0, len(names), SHARD)]
+        for step in chain(self._steps(settings, marks, shards), self._packing()):
+            with self.lock:
+                if self.asked or self._settings is not settings or stop():
+                    return False
+                step()
+        return True
+
+    def _take(self, settings: Settings) -> None:
         if settings is not self._settings:
             if settings != self._settings:
                 self._begin(settings)
             self._settings = settings  # the very same next time: comparing a fleet's is work
-        marks = self.store.marks(now.date())
-        runs_moved = self._moved("runs", marks.runs)
-        self._approved(settings, marks, runs_moved)
-        self._runs(marks.runs, runs_moved)
-        self._findings(marks.findings)
-        self._alarms(marks.alarms)
-        self._counters(marks)
-        self._budgets(marks.spent)
-        self._identity(marks)
-        self._rollbacks(marks)
-        self._daemon(settings, now, url)
+
+    def _steps(self, settings: Settings, marks: Any, parts: Sequence[Sequence[str]]) -> Iterator[Callable[[], object]]:
+        """What brings every result up to ``marks``, in this order; ``parts``: the targets, in pieces of work."""
+        yield partial(self._approved, settings, marks)
+        for part in parts:
+            yield partial(self._runs, marks.runs, part)
+            yield partial(self._findings, marks.findings, part)
+            yield partial(self._usage, marks.usage, part)
+            yield partial(self._self_tests, marks.self_tests, part)
+        yield partial(self._alarms, marks.alarms)
+        yield partial(self._budgets, marks.spent)
+        yield partial(self._identity, marks)
+        yield partial(self._rollbacks, marks)
+
+    def _packing(self) -> Iterator[Callable[[], object]]:
+        for family in self._families.values():
+            yield partial(deque, family.pieces(openmetrics=True), 0)
 
     def plain(self, *, openmetrics: bool) -> bytes:
         return b"".join(text for one in self._families.values() for text in one.plain(openmetrics=openmetrics))
@@ -156,7 +192,8 @@ class StoreCollector:
     def _lines(self, kind: str) -> Lines:
         return Lines(families.KINDS[kind])
 
-    def _approved(self, settings: Settings, marks: Any, moved: Sequence[str]) -> None:
+    def _approved(self, settings: Settings, marks: Any) -> None:
+        moved = self._moved("runs", marks.runs)
         if marks.baselines != self._baselines:
             self._counts, moved = self.store.baseline_counts(), list(self._targets)
         if moved:
@@ -172,8 +209,8 @@ class StoreCollector:
                 self._put("baselines", name, lines, (counts, old_ones))
         self._baselines = marks.baselines
 
-    def _runs(self, marks: Mapping[str, Any], moved: Sequence[str]) -> None:
-        if not moved:
+    def _runs(self, marks: Mapping[str, Any], of: Sequence[str]) -> None:
+        if not (moved := self._moved("runs", marks, of)):
             return
         progress = _by_target(moved, (one for one in self.store.progress(moved) if self._ours(one.target, one.suite)))
         last = {key: run for key, run in self.store.last_done(moved).items() if self._ours(*key)}
@@ -191,8 +228,8 @@ class StoreCollector:
         """What the store holds of other targets and suites has no series."""
         return suite in self._suites.get(target, ())
 
-    def _findings(self, marks: Mapping[str, Any]) -> None:
-        if not (moved := self._moved("findings", marks)):
+    def _findings(self, marks: Mapping[str, Any], of: Sequence[str]) -> None:
+        if not (moved := self._moved("findings", marks, of)):
             return
         numbers = self.store.latest_numbers(moved)
         for name in moved:
@@ -212,19 +249,21 @@ class StoreCollector:
             families.alarms(lines, name, *marks[name])
             self._put("alarms", name, lines, marks[name])
 
-    def _counters(self, marks: Any) -> None:
-        if moved := self._moved("usage", marks.usage):
+    def _usage(self, marks: Mapping[str, Any], of: Sequence[str]) -> None:
+        if moved := self._moved("usage", marks, of):
             usage = _by_target(moved, self.store.usage(moved))
             for name in moved:
                 lines = self._lines("usage")
                 families.usage(lines, usage[name])
-                self._put("usage", name, lines, marks.usage.get(name))
-        if moved := self._moved("self_tests", marks.self_tests):
+                self._put("usage", name, lines, marks.get(name))
+
+    def _self_tests(self, marks: Mapping[str, Any], of: Sequence[str]) -> None:
+        if moved := self._moved("self_tests", marks, of):
             tests = _by_target(moved, self.store.self_tests(moved))
             for name in moved:
                 lines = self._lines("self_tests")
                 families.self_tests(lines, name, [one for one in tests[name] if self._ours(name, one.suite)])
-                self._put("self_tests", name, lines, marks.self_tests.get(name))
+                self._put("self_tests", name, lines, marks.get(name))
 
     def _budgets(self, spent: Mapping[str, Spend]) -> None:
         for name in self._moved("budgets", spent):

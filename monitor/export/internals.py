@@ -4,7 +4,9 @@ Only what has no meaning past the process (durations, ticks, reloads) is kept in
 ``monitor.metrics``.
 """
 
+from collections.abc import Callable
 from datetime import datetime
+from threading import Lock
 from typing import Any, Final
 
 import structlog
@@ -50,6 +52,7 @@ class Internals:
         self._run_errors = Counter(**args("run_errors_total"))
         self._scrape_errors = Counter(**args("scrape_errors_total"))
         self._collector: StoreCollector | None = None
+        self._making = Lock()
 
     def observe_call(self, target: str, arm: Arm, provider: str, outcome: str, seconds: float) -> None:
         """One attempt of a call took ``seconds``."""
@@ -84,9 +87,8 @@ class Internals:
         """``exposition`` with its headers, compressed where ``accept_encoding`` takes gzip. Safe between threads."""
         encode, content_type = choose_encoder(accept)
         openmetrics = content_type.startswith("application/openmetrics-text")
-        if self._collector is None or self._collector.store is not store:
-            self._collector = StoreCollector(store)
-        results = self._collector
+        results = self._of(store)
+        results.asked = True
         with results.lock:
             try:
                 results.refresh(settings, now, web_url(settings, self.port))
@@ -100,6 +102,16 @@ class Internals:
                 return results.plain(openmetrics=openmetrics) + own, headers
             body = gzipped([*results.pieces(openmetrics=openmetrics), pack(own)])
             return body, {**headers, "Content-Encoding": "gzip"}
+
+    def prepare(self, store: Readings, settings: Settings, now: datetime, stop: Callable[[], bool]) -> bool:
+        """Write the store's results before the first ``scrape`` asks for them; see ``StoreCollector.prepare``."""
+        return self._of(store).prepare(settings, now, stop)
+
+    def _of(self, store: Readings) -> StoreCollector:
+        with self._making:
+            if self._collector is None or self._collector.store is not store:
+                self._collector = StoreCollector(store)
+            return self._collector
 
 
 def web_url(settings: Settings, port: int | None = None) -> str:

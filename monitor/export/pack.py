@@ -8,6 +8,7 @@ after the other in one ordinary gzip member, which every client reads. The membe
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 LEVEL: Final = 2
@@ -74,8 +75,20 @@ _BYTES: Final = _powers()
 
 
 def _shift(size: int) -> int:
+    """x to the power of the bits of ``size`` bytes."""
+    moved, place = _ONE, 0
+    while size:
+        if size & 0xFF:
+            moved = _times(_power(place, size & 0xFF), moved)
+        size, place = size >> 8, place + 8
+    return moved
+
+
+@lru_cache(maxsize=1 << 12)
+def _power(place: int, count: int) -> int:
+    """x to the power of the bits of ``count`` << ``place`` bytes: of few counts, which come again and again."""
     moved = _ONE
-    for bit, power in enumerate(_BYTES):
-        if size >> bit & 1:
-            moved = _times(power, moved)
+    for bit in range(8):
+        if count >> bit & 1:
+            moved = _times(_BYTES[place + bit], moved)
     return moved

@@ -5,7 +5,6 @@ A sample's line is the same in the Prometheus text format and in OpenMetrics; on
 
 from collections.abc import Sequence
 from functools import lru_cache
-from math import inf, isnan
 from typing import Final
 
 from monitor.metrics import METRICS, PREFIX, MetricSpec
@@ -28,14 +27,13 @@ def escape(value: str) -> str:
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
+_ODD: Final = {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}
+
+
 def number(value: float) -> str:
     """A sample's value as both formats write it."""
-    value = float(value)
-    if isnan(value):
-        return "NaN"
-    if value in (inf, -inf):
-        return "+Inf" if value > 0 else "-Inf"
-    return repr(value)
+    text = repr(float(value))
+    return _ODD.get(text, text)
 
 
 def head(spec: MetricSpec, *, openmetrics: bool) -> bytes:

@@ -21,7 +21,7 @@ def suite_progress(connection: Connection, query: Select[Any]) -> list[SuiteProg
             row.last_success,
             {outcome: row._mapping[outcome.value] for outcome in RunOutcome},
         )
-        for row in connection.execute(query)
+        for row in connection.execute(query).all()
     ]
 
 
@@ -31,7 +31,7 @@ def usage_rows(connection: Connection, query: Select[Any]) -> list[Usage]:
             row.target, Arm(row.arm), row.provider, row.model, row.outcome, row.requests,
             row.prompt_tokens, row.completion_tokens, row.nano / NANO,
         )
-        for row in connection.execute(query)
+        for row in connection.execute(query).all()
     ]  # fmt: skip
 
 
@@ -43,7 +43,7 @@ def save_self_tests(connection: Connection, tests: Sequence[SelfTest]) -> None:
 
 
 def self_tests(connection: Connection, query: Select[Any]) -> list[SelfTest]:
-    return [SelfTest(**row._mapping) for row in connection.execute(query)]
+    return [SelfTest(**row._mapping) for row in connection.execute(query).all()]
 
 
 def set_state(connection: Connection, key: str, value: str) -> None:

@@ -77,7 +77,7 @@ def _rows(
     query = select(table).where(*which).order_by(*table.primary_key.columns)
     if target is not None:
         query = query.where(table.c.target == target)
-    return [dict(row._mapping) for row in connection.execute(query)]
+    return [dict(row._mapping) for row in connection.execute(query).all()]
 
 
 class IdentityReads:

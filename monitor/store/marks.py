@@ -77,7 +77,7 @@ def _latest(column: ColumnElement[Any]) -> ColumnElement[Any]:
 
 
 def _by_target(connection: Connection, table: Any, *what: ColumnElement[Any]) -> dict[str, Mark]:
-    rows = connection.execute(select(table.c.target, *what).group_by(table.c.target))
+    rows = connection.execute(select(table.c.target, *what).group_by(table.c.target)).all()
     return {row[0]: tuple(row)[1:] for row in rows}
 
 
@@ -88,7 +88,7 @@ def _runs(connection: Connection) -> dict[str, Mark]:
     found: dict[str, list[Any]] = defaultdict(list)
     for row in connection.execute(
         select(progress.c.target, progress.c.suite, *times, *counts).order_by(progress.c.target, progress.c.suite)
-    ):
+    ).all():
         found[row[0]].append(tuple(row))
     return {target: tuple(rows) for target, rows in found.items()}
 

@@ -114,7 +114,7 @@ def _last_runs(connection: Connection, target: str | None) -> dict[Stream, tuple
         query = select(progress.c.target, progress.c.suite, nth).where(progress.c.target.in_(asked))
         if target is not None:
             query = query.where(progress.c.target == target)
-        for name, suite, run_id in connection.execute(query):
+        for name, suite, run_id in connection.execute(query).all():
             if run_id is not None:
                 found[(name, suite)].append(int(run_id))
     return {stream: tuple(run_ids) for stream, run_ids in found.items()}
@@ -123,7 +123,7 @@ def _last_runs(connection: Connection, target: str | None) -> dict[Stream, tuple
 def _count(connection: Connection, wanted: Mapping[Stream, tuple[Sequence[int], int | None]]) -> dict[Stream, Counts]:
     """What each stream's runs came to, held against its baseline; none where they put no question to a snapshot."""
     runs = [run_id for run_ids, _ in wanted.values() for run_id in run_ids]
-    asked = {row[0]: row[1:] for row in connection.execute(_asked(runs))}
+    asked = {row[0]: row[1:] for row in connection.execute(_asked(runs)).all()}
     checked = _passes(connection, score.c.run_id, _of_snapshot(runs))
     probes = sorted({probe for passes in checked.values() for probe, _ in passes})
     expected = _expected(connection, probes, [number for _, number in wanted.values() if number is not None])
@@ -164,7 +164,7 @@ def _passes(connection: Connection, by: Any, which: ColumnElement[bool]) -> dict
         query = query.join(baseline_run, baseline_run.c.run_id == score.c.run_id)
     found: dict[int, list[tuple[str, float]]] = defaultdict(list)
     answers = (score.c.run_id, score.c.arm, score.c.probe, score.c.replicate)
-    for key, probe, worst in connection.execute(query.group_by(by, *answers)):
+    for key, probe, worst in connection.execute(query.group_by(by, *answers)).all():
         found[int(key)].append((probe, float(worst >= 1.0)))
     return found
 

@@ -9,8 +9,8 @@ import pytest
 
 from monitor.detect import contract, judge_score, length
 from monitor.detect.reading import Reading
-from monitor.lab import product
 from monitor.export.families import CONTRACT_PARTS
+from monitor.lab import product
 from monitor.records import PRODUCTION_SUITE, Arm, Comparison, GradedAnswer, Severity
 from tests.unit.detect_answers import Grade, Speak, Told, compared, graded, mixed, padded, rounds, told
 
