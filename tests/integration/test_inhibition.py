@@ -5,46 +5,58 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import Final
 from urllib.request import Request, urlopen
 
 import pytest
 
 from tests.acceptance.house import MailServer, Webhook, shipped_routes, start_alertmanager, wait_for
 
+Labels = dict[str, str]
+Delivered = tuple[str, str, str]
+"""Receiver, alert (without ``Cliffwatch``), description."""
+
+Told = set[tuple[str, str]]
+"""Receivers and alerts."""
+
+
+def who(delivered: list[Delivered]) -> Told:
+    return {(receiver, alert) for receiver, alert, _ in delivered}
+
 
 class Way:
     """A running Alertmanager and what its receivers got."""
 
     def __init__(self, url: str, hook: Webhook) -> None:
-        self.url, self.hook, self.instances, self.lasts = url, hook, 0, 0
+        self.url, self.hook, self._lasts = url, hook, 0
 
-    def told(self, *alerts: dict[str, str]) -> set[tuple[str, str]]:
-        """(receiver, alert) of what is delivered when these fire together, on a Cliffwatch of their own.
+    def told(
+        self, fired: dict[str, list[Labels]], description: str, awaited: dict[str, Told]
+    ) -> dict[str, list[Delivered]]:
+        """What was ever delivered for each Cliffwatch, once all these have fired together, each on its own.
 
-        A last alert, which nothing inhibits, is sent after them: when it arrives their group was due as well.
+        A last alert, which nothing inhibits, is sent after them: when it and all that is ``awaited`` has arrived, what
+        is missing was due as well.
         """
-        self.instances += 1
-        return {(receiver, name) for receiver, name, _ in self.told_again("d", *alerts)}
-
-    def told_again(self, description: str, *alerts: dict[str, str]) -> list[tuple[str, str, str]]:
-        """(receiver, alert, description) of all ever delivered for the last Cliffwatch, once these have fired."""
-        instance = f"cw-{self.instances}:9464"
-        self._post([{"job": "cliffwatch", "instance": instance, **labels} for labels in alerts], description)
-        self.lasts += 1
-        last = f"last-{self.lasts}:9464"
-
-        def of(name: str) -> list[tuple[str, str, str]]:
-            return [(one["receiver"], one["labels"]["alertname"].removeprefix("Cliffwatch"),
-                     one["annotations"]["description"])
-                    for one in list(self.hook.received) if one["labels"]["instance"] == name]  # fmt: skip
-
+        here = [{"job": "cliffwatch", "instance": name, **one} for name, alerts in fired.items() for one in alerts]
+        self._post(here, description)
+        self._lasts += 1
+        last = f"last-{self._lasts}"
         time.sleep(1.5)  # group_wait is 1 s: an inhibited alert has had its turn
         self._post([{"alertname": "Last", "severity": "ticket", "job": "x", "instance": last}], "d")
-        wait_for("the last alert", lambda: of(last), 30)
-        return of(instance)
+        wait_for("the last alert", lambda: self.of(last), 30)
+        with contextlib.suppress(AssertionError):  # it is said which one is missing
+            wait_for("the others", lambda: all(told <= who(self.of(name)) for name, told in awaited.items()), 30)
+        return {name: self.of(name) for name in fired}
 
-    def _post(self, labels: list[dict[str, str]], description: str) -> None:
+    def of(self, instance: str) -> list[Delivered]:
+        return [
+            (one["receiver"], one["labels"]["alertname"].removeprefix("Cliffwatch"), one["annotations"]["description"])
+            for one in list(self.hook.received)
+            if one["labels"]["instance"] == instance
+        ]
+
+    def _post(self, labels: list[Labels], description: str) -> None:
         now = datetime.now(UTC)
         body = [
             {
@@ -65,14 +77,7 @@ class Way:
             assert reply.status == 200
 
 
-@pytest.fixture(scope="module")
-def way(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
-    folder = tmp_path_factory.mktemp("alertmanager")
-    with Webhook() as hook, MailServer() as mail, contextlib.ExitStack() as stack:
-        yield Way(start_alertmanager(stack, folder, shipped_routes(hook.url, mail.address)), hook)
-
-
-def alert(name: str, severity: str, **labels: str) -> dict[str, str]:
+def alert(name: str, severity: str, **labels: str) -> Labels:
     return {"alertname": f"Cliffwatch{name}", "severity": severity, **labels}
 
 
@@ -90,52 +95,82 @@ ROLLBACK = alert("RollbackNotReady", "ticket", target="bot")
 SELF_TEST = alert("SelfTestFailed", "ticket", target="bot", fault="truncation")
 EMAIL = alert("EmailFailed", "ticket")
 DOWN = alert("Down", "page")
+AGAIN, LABELLED = "an alert whose text changes", "an alert with a signal in its labels"
+
+STORIES: Final[dict[str, tuple[list[Labels], Told]]] = {
+    "a lost fine-tune explains scores and flips": (
+        [LOST, DROP, FLIPS, SHIFT, CONTRACT], {("page", "FineTuneLost"), ("ticket", "ContractChanged")},
+    ),
+    "wrong weights never silence a lost fine-tune": (
+        [MISMATCH, LOST, DROP, FLIPS], {("page", "IdentityMismatch"), ("page", "FineTuneLost")},
+    ),
+    "of this target only": (
+        [LOST, {**DROP, "target": "other"}], {("page", "FineTuneLost"), ("page", "ScoreDrop")},
+    ),
+    "a ticket never silences a page, the page silences it": (
+        [{**LOST, "severity": "ticket"}, DROP], {("page", "ScoreDrop")},
+    ),
+    "a page leaves what says how far to trust silence": (
+        [FLIPS, SHIFT, UNMEASURED, SELF_TEST, ROLLBACK],
+        {("page", "NegativeFlips"), ("ticket", "Unmeasured"), ("ticket", "SelfTestFailed"),
+        ("ticket", "RollbackNotReady")},
+    ),
+    "a judge that drifted holds back scores alone": (
+        [DRIFT, DROP, FLIPS], {("ticket", "JudgeDrift"), ("page", "NegativeFlips")},
+    ),
+    "a spent budget explains unmeasured": (
+        [BUDGET, UNMEASURED], {("ticket", "BudgetExhausted")},
+    ),
+    "its own target's": (
+        [BUDGET, {**UNMEASURED, "target": "other"}],
+        {("ticket", "BudgetExhausted"), ("ticket", "Unmeasured")},
+    ),
+    "unmeasured silences no verdict": (
+        [UNMEASURED, NOT_ARMED, LOST, SHIFT | {"target": "other"}],
+        {("ticket", "Unmeasured"), ("page", "FineTuneLost"), ("ticket", "DistributionShift")},
+    ),
+    "of this suite only": (
+        [UNMEASURED, NOT_ARMED | {"suite": "format"}], {("ticket", "Unmeasured"), ("ticket", "NotArmed")},
+    ),
+    "down silences every ticket and no page": (
+        [DOWN, LOST, SHIFT, CONTRACT, UNMEASURED, NOT_ARMED, EMAIL, BUDGET],
+        {("page", "Down"), ("page", "FineTuneLost")},
+    ),
+    "nothing silences the dead man's switch": (
+        [alert("Watchdog", "none"), DOWN], {("deadman", "Watchdog"), ("page", "Down")},
+    ),
+    "down here": ([DOWN], {("page", "Down")}),
+    "a ticket of another Cliffwatch, which is not silenced": ([SHIFT], {("ticket", "DistributionShift")}),
+    AGAIN: ([LOST], {("page", "FineTuneLost")}),
+    LABELLED: ([LOST], {("page", "FineTuneLost")}),
+}  # fmt: skip
+"""What it shows -> what fires together on a Cliffwatch of its own, and what of it reaches whom."""
 
 
-@pytest.mark.parametrize(
-    ("fired", "told"),
-    [
-        pytest.param([LOST, DROP, FLIPS, SHIFT, CONTRACT], {("page", "FineTuneLost"), ("ticket", "ContractChanged")},
-                     id="a lost fine-tune explains scores and flips"),
-        pytest.param([MISMATCH, LOST, DROP, FLIPS], {("page", "IdentityMismatch"), ("page", "FineTuneLost")},
-                     id="wrong weights never silence a lost fine-tune"),
-        pytest.param([LOST, {**DROP, "target": "other"}], {("page", "FineTuneLost"), ("page", "ScoreDrop")},
-                     id="of this target only"),
-        pytest.param([{**LOST, "severity": "ticket"}, DROP], {("page", "ScoreDrop")},
-                     id="a ticket never silences a page, the page silences it"),
-        pytest.param([FLIPS, SHIFT, UNMEASURED, SELF_TEST, ROLLBACK],
-                     {("page", "NegativeFlips"), ("ticket", "Unmeasured"), ("ticket", "SelfTestFailed"),
-                      ("ticket", "RollbackNotReady")}, id="a page leaves what says how far to trust silence"),
-        pytest.param([DRIFT, DROP, FLIPS], {("ticket", "JudgeDrift"), ("page", "NegativeFlips")},
-                     id="a judge that drifted holds back scores alone"),
-        pytest.param([BUDGET, UNMEASURED], {("ticket", "BudgetExhausted")}, id="a spent budget explains unmeasured"),
-        pytest.param([BUDGET, {**UNMEASURED, "target": "other"}],
-                     {("ticket", "BudgetExhausted"), ("ticket", "Unmeasured")}, id="its own target's"),
-        pytest.param([UNMEASURED, NOT_ARMED, LOST, SHIFT | {"target": "other"}],
-                     {("ticket", "Unmeasured"), ("page", "FineTuneLost"), ("ticket", "DistributionShift")},
-                     id="unmeasured silences no verdict"),
-        pytest.param([UNMEASURED, NOT_ARMED | {"suite": "format"}], {("ticket", "Unmeasured"), ("ticket", "NotArmed")},
-                     id="of this suite only"),
-        pytest.param([DOWN, LOST, SHIFT, CONTRACT, UNMEASURED, NOT_ARMED, EMAIL, BUDGET],
-                     {("page", "Down"), ("page", "FineTuneLost")}, id="down silences every ticket and no page"),
-        pytest.param([alert("Watchdog", "none"), DOWN], {("deadman", "Watchdog"), ("page", "Down")},
-                     id="nothing silences the dead man's switch"),
-    ],
-)  # fmt: skip
-def test_what_reaches_whom(way: Way, fired: list[dict[str, str]], told: set[tuple[str, str]]) -> None:
-    assert way.told(*fired) == told
+@pytest.fixture(scope="module")
+def way(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
+    folder = tmp_path_factory.mktemp("alertmanager")
+    with Webhook() as hook, MailServer() as mail, contextlib.ExitStack() as stack:
+        yield Way(start_alertmanager(stack, folder, shipped_routes(hook.url, mail.address)), hook)
 
 
-def test_an_alert_of_another_cliffwatch_is_not_silenced(way: Way, tmp_path: Path) -> None:
-    before = len(way.hook.received)
-    assert way.told(DOWN) == {("page", "Down")}
-    assert way.told(SHIFT) == {("ticket", "DistributionShift")}
-    assert len(way.hook.received) > before
+@pytest.fixture(scope="module")
+def delivered(way: Way) -> dict[str, list[Delivered]]:
+    """Of every story: they are told all at once, since each has its own Cliffwatch."""
+    fired = {name: one for name, (one, _) in STORIES.items()}
+    return way.told(fired, "d", {name: told for name, (_, told) in STORIES.items()})
 
 
-def test_a_second_signal_that_agrees_is_no_second_notification(way: Way) -> None:
+@pytest.mark.parametrize("name", STORIES)
+def test_what_reaches_whom(delivered: dict[str, list[Delivered]], name: str) -> None:
+    assert who(delivered[name]) == STORIES[name][1]
+
+
+def test_a_second_signal_that_agrees_is_no_second_notification(way: Way, delivered: dict[str, list[Delivered]]) -> None:
     """A rule that rests on several signals has none in its labels: what they say changes its annotations alone."""
-    assert way.told(LOST) == {("page", "FineTuneLost")}
-    assert way.told_again("Signals that agree: two", LOST) == [("page", "FineTuneLost", "d")]
-    labelled = way.told_again("another signal", LOST | {"signal": "canaries"})
-    assert ("page", "FineTuneLost", "another signal") in labelled, "with the signal in its labels it would have been"
+    once = [("page", "FineTuneLost", "d")]
+    assert delivered[AGAIN] == delivered[LABELLED] == once
+    way.told({AGAIN: [LOST], LABELLED: [LOST | {"signal": "canaries"}]}, "two signals agree", {})
+    labelled = ("page", "FineTuneLost", "two signals agree")
+    wait_for("what a signal in the labels would have brought", lambda: labelled in way.of(LABELLED), 30)
+    assert way.of(AGAIN) == once
