@@ -85,11 +85,11 @@ def _bare(name: str) -> str:
 
 
 def _told(given: str, http: Http) -> str:
-    name = visible(given, 80) or "without one"
+    name = visible(given, 80) or "(none)"
     known = f"http.url, which is {http.url} now," if http.url else "http.url"
     return (
         f"This daemon does not know the name {name} as its own, and answers under no other: another site's page could "
         f"have had its name point here, to read what these pages show. Do people reach Cliffwatch under it? Set "
         f"{known} to that address in cliffwatch.yaml and restart; a proxy has to pass Host on. An IP address always "
-        f"works"
+        f"works."
     )
