@@ -1,6 +1,6 @@
 """How a running daemon tells ``cliffwatch status`` how its fleet stands: as JSON, at ``/-/status``.
 
-A command that opens the store and reads a configuration of 1,000 targets takes two seconds of a processor, most of it
+A command that opens the store and reads a configuration of 1,000 targets takes a second of a processor, most of it
 for imports that the daemon has behind it. So the daemon that has this very configuration is asked first; where none
 answers, the command reads for itself.
 """

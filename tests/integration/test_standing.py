@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +58,19 @@ async def test_the_daemon_says_what_the_store_says_and_goes_on_when_the_file_is_
         assert (await said(path)).total == 1, "the daemon goes on with what it read, and so does status"
     finally:
         await app.stop()
+
+
+def test_without_a_daemon_a_broken_file_is_said_with_its_line(tmp_path: Path) -> None:
+    path = write(tmp_path, HEALTHY, http={"port": free_port()})
+    path.write_text(path.read_text().replace("subject:", "subjct:"))
+    line = 1 + path.read_text().splitlines().index("    subjct:")
+    done = subprocess.run(
+        [sys.executable, "-m", "monitor", "status", "--config", str(path)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (2, "")
+    told = f"cliffwatch: {path}:{line}: targets.bot.subjct: unknown key; did you mean 'subject'?"
+    assert told in done.stderr.splitlines()
 
 
 async def test_whoever_else_listens_there_is_not_believed(tmp_path: Path) -> None:
