@@ -91,7 +91,7 @@ def daemon(config: Path) -> Iterator[None]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             wait(lambda: fetch(f"http://127.0.0.1:{port}/readyz"))
-            wait(lambda: standing.ask(config, everything=True))
+            wait(lambda: standing.ask(config, everything=False))
             yield
         finally:
             process.terminate()
