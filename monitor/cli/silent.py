@@ -1,5 +1,6 @@
 """Logs for a command that has nothing to log: set up only when something is said after all."""
 
+import atexit
 import gc
 import logging
 import sys
@@ -29,6 +30,7 @@ def until_something_is_said() -> None:
     A library's line, a warning and an uncaught exception come out as ``logs.configure`` would have them.
     """
     gc.disable()  # such a command is over before there is garbage that counts
+    atexit.register(gc.freeze)  # nor does Python look for any at the end, through all that was imported and read
     logging.getLogger().addHandler(_Late())
     warnings.showwarning = _warned
     sys.excepthook = _uncaught
