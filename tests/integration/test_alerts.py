@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ import yaml
 from monitor import cli
 from monitor.detect import selftest
 from monitor.export import SIGNALS
+from monitor.export.families import CONTRACT_PARTS
 from monitor.metrics import METRICS, PREFIX
-from monitor.records import Severity
+from monitor.records import Reason, Severity
 from tests import programs
 
 ROOT = Path(__file__).parents[2]
@@ -139,7 +141,7 @@ def test_each_alert_says_what_is_needed_at_3am(alert: str) -> None:
     assert "\nDo first: " in description
     if signals(alert) or alert == CARRIED_AS_TICKETS:
         assert all(f"\n{label}: " in description for label in ("How bad", "Since", "Evidence", "Suspect"))
-    assert re.search(r"\d|%|: cliffwatch |query", description) or alert == ALWAYS, "no number, and nothing to type"
+    assert "| query }}" in description or alert == ALWAYS, "it has no number"
     assert rule["annotations"]["runbook_url"].endswith(f"/runbooks/{alert}")
     assert "cliffwatch_web_info" in rule["annotations"]["runbook_url"]
     assert set(severities(alert)) <= {"page", "ticket", "none"}
@@ -170,6 +172,24 @@ def test_numbers_are_said_as_a_person_says_them(alert: str) -> None:
     description = RULES[alert]["annotations"]["description"]
     assert "humanizePercentage" not in description
     assert "in suite" not in description or not signals(alert)
+
+
+def test_every_reason_why_nothing_was_measured_has_somebody_to_suspect() -> None:
+    description = RULES["CliffwatchUnmeasured"]["annotations"]["description"]
+    (suspects,) = re.findall(r"^Suspect: .+", description, re.MULTILINE)
+    named = [reason for reasons in re.findall(r'eq \$reason((?: "\w+")+)', suspects) for reason in reasons.split()]
+    assert sorted(one.strip('"') for one in named) == sorted(set(Reason) - {Reason.REJECTED})
+    assert "{{ else }}our own configuration: the request itself is refused" in suspects
+
+
+def test_the_contracts_alert_tells_the_parts_that_there_are_and_whose_fault_they_are() -> None:
+    description = RULES["CliffwatchContractChanged"]["annotations"]["description"]
+    told_apart = {
+        part for parts in re.findall(r'eq \.Labels\.part((?: "\w+")+)', description) for part in parts.split()
+    }
+    assert {one.strip('"') for one in told_apart} == {"prompt_tokens", "fingerprint", "model_id"} < set(CONTRACT_PARTS)
+    (help_text,) = (spec.help for spec in METRICS if spec.name == "contract_changed")
+    assert ", ".join(CONTRACT_PARTS) in help_text
 
 
 @pytest.mark.parametrize("alert", RULES)
@@ -224,10 +244,14 @@ def test_runbooks_and_descriptions_name_only_commands_that_exist(alert: str) -> 
         assert wanted <= options(command), line
 
 
+@cache
+def every_test() -> list[dict[str, Any]]:
+    return [test for file in TESTS for test in yaml.safe_load((ALERTS / file).read_text(encoding="utf-8"))["tests"]]
+
+
 def looks(alert: str) -> list[list[dict[str, Any]]]:
     """What each test of the alert's looks expects, test by test."""
-    every = [test for file in TESTS for test in yaml.safe_load((ALERTS / file).read_text(encoding="utf-8"))["tests"]]
-    per_test = [[look for look in test["alert_rule_test"] if look["alertname"] == alert] for test in every]
+    per_test = [[look for look in test["alert_rule_test"] if look["alertname"] == alert] for test in every_test()]
     return [found for found in per_test if found]
 
 
