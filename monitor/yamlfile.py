@@ -251,8 +251,9 @@ class _Walk:
             else:
                 own[key_node.value] = line
                 if key_node.value not in into:
-                    self.document.lines[(*loc, key_node.value)] = line
-                    into[key_node.value] = self.value(value_node, (*loc, key_node.value))
+                    place = (*loc, key_node.value)
+                    self.document.lines[place] = line
+                    into[key_node.value] = self.value(value_node, place)
         for other in merged:
             if isinstance(other, MappingNode):
                 self.merge(other, loc, into)
