@@ -9,6 +9,9 @@ from typing import Any, Final
 
 from monitor.claims import Beside
 from monitor.notify.facts import Facts
+from monitor.notify.message import preview
+from monitor.notify.pictures import picture
+from monitor.notify.report import report
 from monitor.records import (
     Alarm,
     AlarmState,
@@ -28,7 +31,7 @@ from monitor.records import (
     SuiteProgress,
 )
 from monitor.settings import Settings
-from monitor.words import AGREED
+from monitor.words import AGREED, TITLES
 
 NOW: Final = datetime(2026, 11, 23, 7, 0, 4, tzinfo=UTC)
 """Monday, 08:00 in Berlin."""
@@ -225,3 +228,11 @@ def series(charts: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str],
     return {
         key: [one for one in looks if key[0] != "contract-extractor" or one.at < dark] for key, looks in found.items()
     }
+
+
+def mail_html() -> str:
+    """The week's mail as one page with its pictures in it."""
+    shown = report(a_week(), "https://cliffwatch.example.com")
+    since = NOW - timedelta(days=28)
+    drawn = {key: picture(key[2], TITLES[key[2]], found, since, NOW) for key, found in series(shown.charts).items()}
+    return preview(shown, {key: one for key, one in drawn.items() if one})

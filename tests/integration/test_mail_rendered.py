@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -10,11 +9,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, sync_playwright
 
-from monitor.notify.message import preview
-from monitor.notify.pictures import picture
-from monitor.notify.report import report
-from monitor.words import TITLES
-from tests.mail_story import NOW, a_week, series
+from tests.mail_story import mail_html
 
 WHOLE_PAGES = {"document-title", "html-has-lang", "landmark-one-main", "region", "page-has-heading-one"}
 """Rules about pages, which a mail inside a mail program is none of."""
@@ -34,11 +29,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def mail(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    shown = report(a_week(), "https://cliffwatch.example.com")
-    since = NOW - timedelta(days=28)
-    drawn = {key: picture(key[2], TITLES[key[2]], found, since, NOW) for key, found in series(shown.charts).items()}
     path = tmp_path_factory.mktemp("mail") / "mail.html"
-    path.write_text(preview(shown, {key: one for key, one in drawn.items() if one}))
+    path.write_text(mail_html())
     return path
 
 
