@@ -50,7 +50,7 @@ def picture(signal: str, title: str, points: Sequence[Point], since: datetime, n
     told = f"{title} from {shown[0].effect:.2g} to {shown[-1].effect:.2g} in {len(shown)} looks"
     alt = f"{told}, {raised} alarming" if raised else f"{told}, none alarming"
     value = worded(signal, shown[-1].effect)
-    last = f"no reading since {shown[-1].at.day} {shown[-1].at:%b}, then {value}" if blind else f"now {value}"
+    last = f"unread since {shown[-1].at.day} {shown[-1].at:%b}" if blind else f"now {value}"
     drawn = _draw(signal, kept, since, now, longest * step)
     return Picture(drawn, f"{alt}; no reading since {shown[-1].at:%Y-%m-%d}" if blind else alt, last)
 
