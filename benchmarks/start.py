@@ -98,7 +98,7 @@ def one_trial(server_url: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder, daemon(Path(folder), server_url) as (process, url, ready):
         found["ready"] = ready
         found["idle"] = process.memory_info().rss / 1e6
-        done = 'cliffwatch_runs_total{outcome="measured",suite="format",target="bot"} 1.0'
+        done = 'cliffwatch_runs_total{target="bot",suite="format",outcome="measured"} 1.0'
         wait(lambda: done in fetch(f"{url}/metrics"))
         time.sleep(1)
         found["rested"] = process.memory_info().rss / 1e6
