@@ -78,13 +78,18 @@ class Status:
     """The last run of one of them brought nothing usable."""
 
     @property
+    def misserved(self) -> bool:
+        """Something else is served than is declared, of a target without a page."""
+        return IDENTITY in self.needing
+
+    @property
     def left_out(self) -> int:
         """Those that need somebody and are not among ``watches``."""
         return sum(self.needing.values()) - sum(row.needs is not None for row in self.watches)
 
 
-ALARM, TICKET, IDENTITY, LOST, OVERDUE, UNARMED, PARTLY = REASONS = (
-    "page", "ticket", "identity", "unmeasured", "late", "unarmed", "partly unmeasured"
+ALARM, IDENTITY, TICKET, LOST, OVERDUE, UNARMED, PARTLY = REASONS = (
+    "page", "identity", "ticket", "unmeasured", "late", "unarmed", "partly unmeasured"
 )  # fmt: skip
 """What a suite needs somebody for, most pressing first."""
 
@@ -140,10 +145,10 @@ def _needs(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], now: date
     raised = fleet.alarms.get(stream, [])
     if any(one.severity is Severity.PAGE for one in raised):
         return ALARM
+    if stream[0] in fleet.identity:
+        return IDENTITY  # CliffwatchIdentityMismatch pages
     if raised:
         return TICKET
-    if stream[0] in fleet.identity:
-        return IDENTITY
     last = fleet.last.get(stream)
     if last is not None and last[3] is RunOutcome.UNMEASURED:
         return LOST

@@ -60,10 +60,36 @@ def clear(target: Target, signal: Signal, who: Who, why: Why, suite: OfSuite = N
 
 
 @alarms_app.command()
-def ack(target: Target, signal: Signal, who: Who, why: Why, suite: OfSuite = None, config: Config = DEFAULT) -> None:
-    """Say who looks into an alarm, for the others who see it; it stays raised."""
-    deed = _done(lambda deeds, *said: deeds.acknowledge(*said), target, signal, suite, config, who, why)
-    typer.echo(f"{deed.target}/{deed.suite}: {deed.who} looks into {signal}; the alarm stays raised")
+def ack(
+    target: Target,
+    who: Who,
+    why: Why,
+    signal: Annotated[
+        str | None, typer.Argument(help="The alarm's signal; left out: every alarm that nobody looks into yet.")
+    ] = None,
+    suite: OfSuite = None,
+    config: Config = DEFAULT,
+) -> None:
+    """Say who looks into an alarm, or into all of a target's, for the others who see it; it stays raised."""
+    if signal is None:
+        deeds = _all_taken(target, suite, config, who, why)
+    else:
+        deeds = [_done(lambda deeds, *said: deeds.acknowledge(*said), target, signal, suite, config, who, why)]
+    for deed in deeds:
+        typer.echo(f"{deed.target}/{deed.suite}: {deed.who} looks into {deed.subject}; it stays raised")
+
+
+def _all_taken(target: str, suite: str | None, config: Path, who: str, why: str) -> list["Deed"]:
+    from monitor import commands
+    from monitor.deeds import Deeds
+    from monitor.errors import UsageError
+
+    if suite is not None:
+        raise UsageError("alarms ack --suite: goes with a signal; without one, every suite's alarms are meant")
+    with commands.opened(config, commands.NOTHING, target) as house:
+        if not (deeds := Deeds(lambda: house).acknowledge_all(target, who, why)):
+            raise UsageError(f"{target}: no open alarm that nobody looks into; see: cliffwatch alarms {target}")
+    return deeds
 
 
 def _done(

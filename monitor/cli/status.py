@@ -17,7 +17,8 @@ def status(
     """What is watched, armed and raised; whether a daemon runs. Of a large fleet: those that need somebody.
 
     A running daemon of this configuration is asked; where none answers, the store is read.
-    Exit 1 while an alarm is raised; 3: the last run of a suite brought nothing usable.
+    Exit 1 while an alarm is raised or something else is served than is declared; 3: the last run of a suite brought
+    nothing usable.
     """
     from monitor import show, standing
 
@@ -29,4 +30,4 @@ def status(
         with reading(config) as found:
             result = stands(found, everything=everything)
     show.status(result, as_json=as_json)
-    raise typer.Exit(1 if result.alarmed else 3 if result.unmeasured else 0)
+    raise typer.Exit(1 if result.alarmed or result.misserved else 3 if result.unmeasured else 0)

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from datetime import datetime, timedelta
@@ -89,13 +90,19 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
     assert (code, {one["state"] for one in found}) == (1, {"confirmed"})
     by_kim = ["--by", "kim", "--why", "asking the platform team"]
     code, out, error = cliffwatch(tmp_path, "alarms", "ack", "bot", "adapter_loss", *by_kim)
-    assert (code, out, error) == (0, "bot/facts: kim looks into adapter_loss; the alarm stays raised\n", "")
+    assert (code, error) == (0, "")
+    assert re.fullmatch(r"bot/facts: kim looks into alarm \d+ \(adapter_loss\); it stays raised\n", out)
     code, found = printed(tmp_path, "alarms", "bot")
     assert code == 1, "still raised"
     (taken,) = [one for one in found if one["acknowledged_at"]]
     assert (taken["signal"], taken["acknowledged_by"]) == ("adapter_loss", "kim")
     assert taken["acknowledged_why"] == "asking the platform team"
     assert "kim looks into it since" in cliffwatch(tmp_path, "alarms", "bot")[1]
+    code, out, error = cliffwatch(tmp_path, "alarms", "ack", "bot", "--by", "lee", "--why", "the same cause")
+    assert (code, error, "adapter_loss" in out) == (0, "", False), "what kim took stays kim's"
+    assert out.count("lee looks into alarm") == len(printed(tmp_path, "alarms", "bot")[1]) - 1 > 0
+    code, _, error = cliffwatch(tmp_path, "alarms", "ack", "bot", "--by", "lee", "--why", "again")
+    assert (code, "no open alarm that nobody looks into" in error) == (2, True)
     code, result = printed(tmp_path, "findings", "--recompute")
     assert (code, result["differences"]) == (0, []), "who looks into an alarm is no answer's doing"
     by_jo = ["--by", "jo", "--why", "taken out on purpose"]
@@ -404,7 +411,7 @@ def test_status_says_when_no_daemon_seems_to_run(tmp_path: Path) -> None:
 
 
 def test_who_serves_something_else_needs_somebody(tmp_path: Path) -> None:
-    """What is served is not what is declared: a reason to look, no drift, and told in full in 80 columns."""
+    """What is served is not what is declared, which pages: exit 1, and told in full in 80 columns."""
     fleet(tmp_path, 2, lost=0)
     store, now = open_store(f"sqlite:///{tmp_path}/cliffwatch.db"), utcnow()
     wrong = IdentityCheck("bot-01", Arm.SUBJECT, "root", False, "weights of their own", "\x1b[31mthe base's", now, now)
@@ -412,7 +419,7 @@ def test_who_serves_something_else_needs_somebody(tmp_path: Path) -> None:
     store.save_identity_checks([wrong, right])
     store.close()
     code, found = printed(tmp_path, "status")
-    assert (code, found["needing"]) == (0, {"unarmed": 1, "identity": 1})
+    assert (code, found["needing"]) == (1, {"unarmed": 1, "identity": 1})
     rows = {row["target"]: row for row in found["watches"]}
     assert [one["check"] for one in rows["bot-01"]["identity"]] == ["root"]
     assert rows["bot-00"]["identity"] == []
