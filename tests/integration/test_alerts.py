@@ -140,7 +140,7 @@ def test_each_alert_says_what_is_needed_at_3am(alert: str) -> None:
     assert summary.endswith(".")
     assert "\nDo first: " in description
     if signals(alert) or alert == CARRIED_AS_TICKETS:
-        assert all(f"\n{label}: " in description for label in ("How bad", "Since", "Evidence", "Suspect"))
+        assert all(f"\n{label}: " in description for label in ("How bad", "Since", "Evidence", "Likely at fault"))
     assert "| query }}" in description or alert == ALWAYS, "it has no number"
     assert rule["annotations"]["runbook_url"].endswith(f"/runbooks/{alert}")
     assert "cliffwatch_web_info" in rule["annotations"]["runbook_url"]
@@ -176,7 +176,7 @@ def test_numbers_are_said_as_a_person_says_them(alert: str) -> None:
 
 def test_every_reason_why_nothing_was_measured_has_somebody_to_suspect() -> None:
     description = RULES["CliffwatchUnmeasured"]["annotations"]["description"]
-    (suspects,) = re.findall(r"^Suspect: .+", description, re.MULTILINE)
+    (suspects,) = re.findall(r"^Likely at fault: .+", description, re.MULTILINE)
     named = [reason for reasons in re.findall(r'eq \$reason((?: "\w+")+)', suspects) for reason in reasons.split()]
     assert sorted(one.strip('"') for one in named) == sorted(set(Reason) - {Reason.REJECTED})
     assert "{{ else }}our own configuration: the request itself is refused" in suspects
