@@ -6,6 +6,8 @@ SHELL := /bin/bash
 # 3.11 first: it is what the pins in constraints.txt are tried on.
 PYTHON ?= $(shell for p in python3.11 python3 python3.12 python3.13; do \
   if $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
+# Without kept bytecode each of the hundreds of commands that the tests start compiles the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
