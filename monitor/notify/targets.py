@@ -247,11 +247,11 @@ def _misplaced(facts: Facts, one: IdentityCheck) -> tuple[str, str]:
     """What is wrong of the two, declaration or deployment, as far as the answers tell."""
     if one.arm is not Arm.SUBJECT:
         return f"what is served as the {one.arm}, or its declaration", "No user's answer comes from it."
-    lost = (alarm.cleared_at is None and alarm.signal in claims.FINE_TUNE for alarm in facts.alarms.get(one.target, ()))
+    moved = (alarm.cleared_at is None and alarm.signal in claims.ANSWERS for alarm in facts.alarms.get(one.target, ()))
     target = facts.settings.targets.get(one.target)
     keys = [(one.target, suite, "adapter_loss") for suite in (target.run_suites if target else ())]
     found = [state_of(finding) for key in keys if (finding := newest(facts, key))]
-    if any(lost) or set(found) - {"quiet"}:
+    if any(moved) or set(found) - {"quiet"}:
         return "what is served", "Its answers changed, too."
     if found:
         return "the declaration, or a deployment since the last run", "The answers of that run were as approved."

@@ -328,6 +328,7 @@ def test_whose_fault_it_is_that_questions_have_no_answer() -> None:
         ({}, "the declaration, or a deployment since the last run"),
         ({"latest": {}}, "what is served, or its declaration"),
         ({"alarms": {"bot": [alarm("bot", "canaries", 1)]}}, "what is served"),
+        ({"alarms": {"bot": [alarm("bot", "distribution", 1)]}}, "what is served"),  # by another adapter
         ({"identity": {"bot": [mismatch("bot", arm=Arm.BASE)]}}, "what is served as the base, or its declaration"),
     ],
 )
