@@ -20,7 +20,7 @@ from monitor.records import (
     Point,
     Severity,
 )
-from monitor.words import AGREEING, NO_EVIDENCE_LOG10, PARTLY, cleared, power, served, state_of
+from monitor.words import AGREEING, NO_EVIDENCE_LOG10, NO_LOSS, PARTLY, cleared, power, served, state_of
 
 RUNBOOKS: Final[Mapping[str, str]] = {
     "adapter_loss": "CliffwatchFineTuneLost",
@@ -88,6 +88,8 @@ class Beside:
     """The alarm that was raised again once ``alarm`` was over: the open one, else the next."""
     moved: Collection[str] = ()
     """Other signals of the same run that alarm or are worth a look."""
+    no_loss: bool = False
+    """``adapter_loss`` is among them, and says itself that it is another change."""
     contract: Collection[str] = ()
     """Parts of the contract that are new in this run: ``model id``, ``prompt tokens`` ..."""
     mismatches: Sequence[IdentityCheck] = ()
@@ -244,13 +246,13 @@ def _likely(finding: Finding, beside: Beside) -> tuple[str, str]:
         return "what is served", mismatch(beside.mismatches[0])
     if finding.signal == "judge_score":
         return _judge_or_model(beside)
-    if finding.signal in FINE_TUNE:
+    if finding.signal in FINE_TUNE and not _is_no_loss(finding):
         return "what is served", _served(finding, beside)
     if "prompt tokens" in beside.contract:
         return "your own configuration", (
             "The same prompts count another number of tokens: a chat template, system prompt or tokenizer changed."
         )
-    if causes := FINE_TUNE & set(beside.moved):
+    if causes := _causes(beside):
         return "what is served", _follows(causes)
     if _NAMES & set(beside.contract):
         return "the model", f"{_RENAMED}: it was replaced or updated."
@@ -275,6 +277,16 @@ def _served(finding: Finding, beside: Beside) -> str:
     return f"{told} {_RENAMED}." if _NAMES & set(beside.contract) else told
 
 
+def _is_no_loss(finding: Finding) -> bool:
+    """Whether the answers moved away from the approved ones, but not to the base's: the adapter may well be applied."""
+    return finding.summary.startswith(NO_LOSS)
+
+
+def _causes(beside: Beside) -> Collection[str]:
+    """Signs of a lost fine-tune in the same run."""
+    return (FINE_TUNE & set(beside.moved)) - ({"adapter_loss"} if beside.no_loss else set())
+
+
 def _follows(causes: Collection[str]) -> str:
     """Of a change beside signs of a lost fine-tune: there is one fault, not two."""
     return f"It follows from a lost fine-tune, of which the same run has signs ({', '.join(sorted(causes))})."
@@ -297,7 +309,7 @@ def _traffic(finding: Finding) -> str:
 def _judge_or_model(beside: Beside) -> tuple[str, str]:
     if beside.judge_drifted:
         return "the judge", "Its agreement with people's verdicts fell too (target judge): look there first."
-    if causes := FINE_TUNE & set(beside.moved):
+    if causes := _causes(beside):
         return "what is served", _follows(causes)
     others = sorted(set(beside.moved) & ANSWERS)
     if others:
@@ -365,6 +377,7 @@ def beside_of(store: Reads, finding: Finding) -> Beside:
         before=before,
         again=again,
         moved=[one.signal for one in heads if state_of(one) != "quiet"],
+        no_loss=any(_is_no_loss(one) for one in heads),
         contract=[] if contract is None else [name for name, score in contract.scores.items() if score > 0],
         mismatches=[] if over else _mismatches(store, finding.target),
         judge_drifted=not over and bool(store.alarms(JUDGE_TARGET, raised=True)),

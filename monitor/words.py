@@ -77,6 +77,8 @@ NO_EVIDENCE_LOG10: Final = 0.5
 """Evidence under which nothing speaks for a change: 3 to 1, once in a few weeks by chance alone."""
 WORTH_A_LOOK: Final = "but worth a look"
 """How the first clause of a summary ends, where the numbers moved and nothing alarms."""
+NO_LOSS: Final = "Not an adapter loss"
+"""How ``adapter_loss``'s summary begins where the answers moved, and not towards the base."""
 
 AGREED: Final = "A fresh sample, asked at once, agrees."
 AGREED_LATER: Final = "A later look agrees."

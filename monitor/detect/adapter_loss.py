@@ -54,6 +54,7 @@ from monitor.detect.similarity import FloatArray, IntArray, similarity_matrix
 from monitor.detect.surprise import NOW, DayScores, Sample, day_scores, sample_of
 from monitor.detect.tokens import TokenTree
 from monitor.records import Arm, Comparison, GradedAnswer, Severity
+from monitor.words import NO_LOSS, WORTH_A_LOOK
 
 NAME: Final = "adapter_loss"
 SEVERITY: Final = Severity.PAGE
@@ -347,7 +348,7 @@ class _Told:
             return f"The fine-tune holds: {told}, {alike}."
         if self.shared:
             return (
-                f"Not an adapter loss, but worth a look: answers of {self.target} and of its base, asked beside them, "
+                f"{NO_LOSS}, {WORTH_A_LOOK}: answers of {self.target} and of its base, asked beside them, "
                 f"both moved, and not to each other: {told}, {alike}. Look for what both share: a prompt, a template, "
                 f"the serving stack."
             )
@@ -357,8 +358,8 @@ class _Told:
             what = f"answers of {self.target} moved towards its base model: {left}, {alike}, {self._from_base()}"
             return quiet_but_moved(what, verdict)
         return (
-            f"Not an adapter loss, but worth a look: answers of {self.target} moved away from the approved ones and "
-            f"came no nearer to the base: {told}, {alike}. Read the answers: something else changed."
+            f"{NO_LOSS}, {WORTH_A_LOOK}: answers of {self.target} moved away from the approved ones and came no nearer "
+            f"to the base: {told}, {alike}. Read the answers: something else changed."
         )
 
     def _alarm(self, verdict: Verdict, left: str, told: str, alike: str) -> str:

@@ -30,6 +30,7 @@ def history(*evidence: float) -> list[Point]:
 
 
 AGREED = "A fresh sample, asked at once, agrees."
+NO_LOSS = "Not an adapter loss, but worth a look: answers of bot moved away from the approved ones."
 FIRST_STEP = (
     "Check which adapter the endpoint serves and whether it is applied; if it is lost, bring back the server, image, "
     "route or adapter that served before "
@@ -216,6 +217,10 @@ CHECK = IdentityCheck("bot", Arm.SUBJECT, "listed", False, "bot-lora", "llama", 
         ({"signal": "length"}, {"moved": ["adapter_loss"], "contract": ["prompt tokens"]}, "your own configuration"),
         ({"signal": "judge_score"}, {"moved": ["length", "base_match"]}, "what is served"),
         ({"signal": "judge_score"}, {"moved": ["base_match"], "judge_drifted": True}, "the judge"),
+        ({"signal": "length"}, {"moved": ["adapter_loss"], "no_loss": True}, "the model"),
+        ({"signal": "length"}, {"moved": ["adapter_loss", "canaries"], "no_loss": True}, "what is served"),
+        ({"signal": "judge_score"}, {"moved": ["adapter_loss"], "no_loss": True}, "the model"),
+        ({"alarming": False, "summary": NO_LOSS}, {}, "the model"),
         ({"signal": "length", "suite": "production"}, {}, "the inputs or the model"),
         ({"signal": "adapter_loss", "suite": "production"}, {}, "what is served"),
     ],
