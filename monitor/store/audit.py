@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, update
 
 from monitor.errors import UsageError
 from monitor.records import Alarm, Deed
-from monitor.store import alarms
+from monitor.store import alarms, ledger
 from monitor.store.engine import Database
 from monitor.store.tables import alarm, audit
 from monitor.store.types import clean
@@ -97,6 +97,9 @@ class AuditLog:
             unclaimed = [
                 one for one in alarms.alarms(c, target, None, True, MOST_ALARMS) if one.acknowledged_at is None
             ]
+            # A verdict moves the same alarms in an order of its own: without this, each could wait for the other's.
+            for suite in sorted({one.suite for one in unclaimed}):
+                ledger.lock_stream(c, target, suite)
             return [
                 add(c, deed(one))
                 for one in unclaimed

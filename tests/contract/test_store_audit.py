@@ -1,6 +1,6 @@
 """Who did what, and who looks into which alarm, on either store."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from threading import Barrier
 
@@ -160,3 +160,27 @@ def test_whoever_comes_first_has_all_of_them(store: Store) -> None:
     assert {one.subject: one.who for one in done} == {
         str(one.id): one.acknowledged_by for one in store.open_alarms("bot", "support")
     }
+
+
+def test_a_verdict_on_the_same_alarms_waits_until_all_are_acknowledged(store: Store) -> None:
+    run = claimed(store)
+    signals = ("contract", "distribution")
+    found = [finding(run, signal=one, alarming=True) for one in signals]
+    moves = [alarm(run, signal=one) for one in signals]
+    assert store.finish(run.id, run.fence, RunOutcome.MEASURED, found, NOW, moves=moves)
+    moved = [replace(one, note="moved") for one in reversed(store.open_alarms("bot", "support"))]
+    fresh = claimed(store, SLOT + DAY, NOW + DAY)
+    verdicts: list[Future[bool]] = []
+    with ThreadPoolExecutor(1) as pool:
+
+        def mine(one: Alarm) -> Deed:
+            if not verdicts:  # the newest alarm is taken; a verdict begins with the oldest
+                verdicts.append(
+                    pool.submit(store.finish, fresh.id, fresh.fence, RunOutcome.MEASURED, (), NOW + DAY, moves=moved)
+                )
+                wait(verdicts, timeout=0.5)
+            return deed(action="acknowledge", subject=str(one.id))
+
+        assert len(store.acknowledge_all("bot", "alice", "restarting vLLM", NOW, mine)) == 2
+    assert verdicts[0].result()
+    assert [(one.note, one.acknowledged_by) for one in store.open_alarms("bot", "support")] == [("moved", "alice")] * 2
