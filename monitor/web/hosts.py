@@ -20,8 +20,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from monitor.hostile import visible
 from monitor.settings import Http, Settings
 
-OPEN: Final = frozenset({"/metrics", "/healthz", "/readyz", "/-/status", "/style.css"})
-"""Answered to under any name: no prompt and no answer stands there, and those who ask are told a name, not us."""
+OPEN: Final = frozenset({"/metrics", "/healthz", "/readyz", "/style.css"})
+"""Answered to under any name: no prompt and no answer stands there, and those who ask are told a name, not us.
+
+``/-/status`` is none of them: it says who looks into what and why, and the command that asks takes ``http.host``.
+"""
 
 PRIVATE: Final = (".localhost", ".svc", ".svc.cluster.local")
 """Ends of names that nobody can register: this machine (RFC 6761), and the services of a Kubernetes cluster."""
