@@ -155,8 +155,9 @@ def view(facts: Facts, name: str, times: Times, address: str | None) -> View:
 
 
 def alarm_troubles(facts: Facts, name: str, times: Times, address: str | None) -> Iterator[Trouble]:
-    """The open alarms of one target."""
-    for alarm in facts.alarms.get(name, ()):
+    """The open alarms of one target; of one signal in several suites only the oldest stands before what is served."""
+    told: set[tuple[int, str]] = set()
+    for alarm in sorted(facts.alarms.get(name, ()), key=lambda one: one.raised_at):
         if alarm.cleared_at is not None:
             continue
         page, waits = alarm.severity is Severity.PAGE, alarm.state is AlarmState.RAISED
@@ -174,7 +175,9 @@ def alarm_troubles(facts: Facts, name: str, times: Times, address: str | None) -
             likely=_likely(facts, key),
         )
         urgent = WAITING if page and waits else PAGE if page else TICKET
-        yield Trouble(urgent, clause(alarm.signal), first, item, 3 * rank(alarm.signal), key)
+        place = 3 * rank(alarm.signal) + 2 * ((urgent, alarm.signal) in told)
+        told.add((urgent, alarm.signal))
+        yield Trouble(urgent, clause(alarm.signal), first, item, place, key)
 
 
 def newest(facts: Facts, key: Key) -> Finding | None:

@@ -261,6 +261,15 @@ def test_the_cause_stands_before_what_follows_from_it() -> None:
     assert card.more == len(TITLES) - 1
 
 
+def test_what_is_served_has_its_place_however_many_suites_say_so() -> None:
+    suites = (SUITE, "format", "tone", "production")
+    lost = [alarm("bot", "adapter_loss", days, suite=suite) for days, suite in enumerate(suites)]
+    found = facts(["bot"], alarms={"bot": lost}, identity={"bot": [mismatch("bot")]})
+    card = told(found).cards[0]
+    assert [item.name for item in card.items] == ["Fine-tune's effect", "What is served", "Fine-tune's effect"]
+    assert card.items[0].lead == "Users affected for 3 days.", "the oldest first"
+
+
 def test_a_judge_without_anchors_that_is_not_as_declared_is_told() -> None:
     found = replace(facts(["bot"]), identity={"judge": [mismatch("judge")]})
     shown = told(found)
