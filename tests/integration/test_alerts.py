@@ -179,7 +179,7 @@ def test_every_reason_why_nothing_was_measured_has_somebody_to_suspect() -> None
     (suspects,) = re.findall(r"^Likely at fault: .+", description, re.MULTILINE)
     named = [reason for reasons in re.findall(r'eq \$reason((?: "\w+")+)', suspects) for reason in reasons.split()]
     assert sorted(one.strip('"') for one in named) == sorted(set(Reason) - {Reason.REJECTED})
-    assert "{{ else }}our own configuration: the request itself is refused" in suspects
+    assert "{{ else }}your own configuration: the request itself is refused" in suspects
 
 
 def test_the_contracts_alert_tells_the_parts_that_there_are_and_whose_fault_they_are() -> None:
