@@ -146,7 +146,7 @@ class Probed:
         why = ", ".join(f"{reason} {count}" for reason, count in sorted(self.unmeasured.items()))
         advice = [words.format(target=self.run.target) for reason, words in MENDS.items() if reason in self.unmeasured]
         if not self.unmeasured.keys() <= MENDS.keys():
-            advice.append(f"`cliffwatch ask {self.run.target} PROBE --debug` explains one call")
+            advice.append(f"`cliffwatch ask {self.run.target} PROBE --debug` explains one call (--base: the base's)")
         return (
             f"{named}: {came}: {without} of {self.questions} questions ({without / self.questions:.0%}) have no usable "
             f"answer ({why}). {'. '.join(advice)}"

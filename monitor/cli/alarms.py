@@ -73,6 +73,8 @@ def ack(
     """Say who looks into an alarm, or into all of a target's, for the others who see it; it stays raised."""
     if signal is None:
         deeds = _all_taken(target, suite, config, who, why)
+        if not deeds:
+            typer.echo(f"{target}: no open alarm that nobody looks into; nothing changed")
     else:
         deeds = [_done(lambda deeds, *said: deeds.acknowledge(*said), target, signal, suite, config, who, why)]
     for deed in deeds:
@@ -87,9 +89,7 @@ def _all_taken(target: str, suite: str | None, config: Path, who: str, why: str)
     if suite is not None:
         raise UsageError("alarms ack --suite: goes with a signal; without one, every suite's alarms are meant")
     with commands.opened(config, commands.NOTHING, target) as house:
-        if not (deeds := Deeds(lambda: house).acknowledge_all(target, who, why)):
-            raise UsageError(f"{target}: no open alarm that nobody looks into; see: cliffwatch alarms {target}")
-    return deeds
+        return Deeds(lambda: house).acknowledge_all(target, who, why)
 
 
 def _done(

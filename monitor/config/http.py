@@ -42,6 +42,8 @@ def _url(c: Checks, url: str) -> None:
         parts = urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname:
         c.problem(loc, "must be an http:// or https:// address with a host, such as https://cliffwatch.example.com")
+    elif not parts.netloc.isascii():
+        c.problem(loc, "has a host with letters beyond ASCII; write it as browsers send it, in its xn-- form")
     elif "@" in parts.netloc:
         c.problem(loc, "holds a user or password; leave it out: it would stand in every alert and mail")
     elif parts.path not in ("", "/") or parts.query or parts.fragment:
