@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from math import log10
 from typing import Final, Protocol
 
 from monitor.records import (
@@ -38,6 +39,9 @@ RUNBOOKS: Final[Mapping[str, str]] = {
 
 HISTORY: Final = timedelta(days=90)
 """How far back the beginning of a change is looked for."""
+
+BY_CHANCE_LOG10: Final = 0.3
+"""By so much, twofold, evidence wavers while nothing changes."""
 
 FINE_TUNE: Final = frozenset({"adapter_loss", "base_match", "canaries"})
 ANSWERS: Final = frozenset(RUNBOOKS) - {"judge_score", "contract"}
@@ -175,15 +179,35 @@ def beginning(
     evidence went under 3 to 1 since then.
     """
     runs = {finding.run_id} if alarm is None else {finding.run_id, alarm.raised_run_id}
-    first = next((place for place, one in enumerate(history) if one.run_id in runs), None)
-    if first is None:
+    first = last = next((place for place, one in enumerate(history) if one.run_id in runs), None)
+    if first is None or last is None:
         return finding.window_end if alarm is None else min(finding.window_end, alarm.raised_at), None
     while first and (history[first - 1].alarming or history[first - 1].evidence_log10 >= NO_EVIDENCE_LOG10):
         first -= 1
+    own = next((place for place, one in enumerate(history) if one.run_id == finding.run_id), last)
+    first = _rise(history[: last + 1], first, finding.looks - (own - last))
     seen, before = history[first].at, history[first - 1].at if first else None
     if alarm is not None and alarm.raised_at < seen:  # raised before the history begins, or judged anew since then
         return alarm.raised_at, before if before and before < alarm.raised_at else None
     return seen, before
+
+
+def _rise(history: Sequence[Point], first: int, looks: int) -> int:
+    """The place, ``first`` or later, at which the evidence began to rise more than it does in health.
+
+    There it is expected to grow by 1 a look (``detect.evidence``: the Shiryaev-Roberts e-detector), so that after weeks
+    it stands over 3 to 1 without any change. ``looks``: how many are in the evidence of the history's last point.
+    """
+    last = len(history) - 1
+    excess = [
+        one.evidence_log10 - log10(max(1, looks - (last - place)))
+        for place, one in enumerate(history[:-1])
+        if place >= first - 1
+    ]
+    if not excess:
+        return first
+    calm = max(place for place, one in enumerate(excess) if one <= min(excess) + BY_CHANCE_LOG10)
+    return max(first, max(first - 1, 0) + calm + 1)
 
 
 def _at(moment: datetime, beside: datetime | None = None) -> str:
@@ -197,7 +221,7 @@ def _sure(finding: Finding, alarm: Alarm | None) -> str:
         return f"No evidence of a change (it alarms at {power(finding.line_log10)})."
     told = f"Evidence {power(finding.evidence_log10)} against chance; it alarms at {power(finding.line_log10)}."
     if not finding.alarming:
-        return f"Worth a look, and no alarm. {told}"
+        return f"{'Worth a look, and no' if state_of(finding) == 'look' else 'No'} alarm. {told}"
     if alarm is None or alarm.cleared_at is not None:
         return told
     if alarm.state is AlarmState.RAISED:

@@ -90,6 +90,46 @@ def test_an_open_alarm_began_no_later_than_the_look_that_raised_it() -> None:
     assert claims.beginning(quiet, dipped, raised) == began
 
 
+def test_what_evidence_gains_in_weeks_of_health_is_no_beginning() -> None:
+    """The demo's evidence in a month of health, one look a day, and then the loss."""
+    health = [
+        0.39,
+        0.42,
+        0.45,
+        0.48,
+        0.5,
+        0.52,
+        0.54,
+        0.56,
+        0.58,
+        0.59,
+        0.61,
+        0.62,
+        0.64,
+        0.65,
+        0.66,
+        0.68,
+        0.69,
+        0.7,
+        0.74,
+    ]
+    creeping = history(*health, 9.19)
+    lost = replace(LOST, looks=len(health) + 10)
+    assert claims.beginning(lost, creeping) == (NOW, NOW - timedelta(days=1))
+    raised = history(*health, 9.19, 17.35, 14.06)
+    alarm = replace(ALARM, raised_at=raised[-3].at, raised_run_id=raised[-3].run_id)
+    later = replace(lost, looks=len(health) + 12)
+    assert claims.beginning(later, raised, alarm) == (raised[-3].at, raised[-4].at)
+    assert claims.beginning(later, raised) == (raised[-3].at, raised[-4].at)
+    quiet = replace(LOST, alarming=False, evidence_log10=0.74, summary="bot behaves as approved: 99% is left.")
+    assert claim(quiet, Beside()).sure.startswith("No alarm. Evidence 5 to 1")
+
+
+def test_a_slide_began_long_before_its_alarm() -> None:
+    slide = history(-0.2, 0.1, 0.0, 0.2, 0.7, 1.1, 1.6, 2.2, 2.9, 3.7, 4.6)
+    assert claims.beginning(replace(LOST, looks=20), slide) == (slide[4].at, slide[3].at)
+
+
 def test_an_alarm_that_is_older_than_the_history_began_when_it_was_raised() -> None:
     known = history(7.4, 7.4)
     old = replace(ALARM, raised_at=NOW - timedelta(days=120), raised_run_id=-99)
