@@ -402,9 +402,12 @@ def demo(
 ) -> None:
     """Watch a real fine-tuned model, drop its adapter, catch it. Exit 0 only if it was caught and health was quiet."""
     import asyncio
+    import signal
 
     from monitor.demo import run_demo
 
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: its daemon and its lab must not outlive it
+        signal.signal(ending, signal.default_int_handler)
     try:
         raise typer.Exit(asyncio.run(run_demo(folder, watch=watch)))
     except KeyboardInterrupt:

@@ -3,9 +3,13 @@
 import random
 import signal
 import sqlite3
+import subprocess
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
+
+import psutil
 
 from monitor.lab.process import LabServer
 from monitor.suites import load_suite
@@ -78,3 +82,20 @@ def test_kills_lose_no_run_and_record_none_twice(tmp_path: Path, lab_server: Lab
 
 def requests_paid(config: Path) -> int:
     return int(str(rows(config, "SELECT coalesce(sum(requests), 0) FROM usage")[0][0]))
+
+
+def test_a_demo_that_is_ended_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Its terminal closed, or a plain kill: the daemon and the lab that it started go with it."""
+    command = [sys.executable, "-m", "monitor", "demo", "--watch", "--folder", str(tmp_path)]
+    demo = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert demo.stdout is not None
+    for line in demo.stdout:
+        if "daemon started" in line:
+            break
+    children = psutil.Process(demo.pid).children(recursive=True)
+    assert len(children) >= 2
+    demo.send_signal(signal.SIGTERM)
+    told, _ = demo.communicate(timeout=60)
+    assert (demo.returncode, "Traceback" in told) == (0, False), told
+    assert "stopped: the daemon and the lab are down again" in told
+    assert psutil.wait_procs(children, timeout=10)[1] == []
