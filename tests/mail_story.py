@@ -141,8 +141,8 @@ def a_week() -> Facts:
     lost = finding(
         support, "adapter_loss",
         "support-bot answers like its base model: 4% of the fine-tune's effect is left (95% interval 0% to 10%), 39 of "
-        "40 answers are nearer to the base than to the baseline. Check which adapter the endpoint serves, and whether "
-        "it is applied.", 0.04, alarming=True,
+        "40 answers are nearer to the base than to what was approved. Check which adapter the endpoint serves, and "
+        "whether it is applied.", 0.04, alarming=True,
     )  # fmt: skip
     longer = finding(summariser, "length", "Answers are 40% longer than in the baseline.", 2.4, alarming=True)
     page = alarm(support, "adapter_loss", LOST_DAYS, raised_run_id=407, acknowledged_at=NOW - timedelta(days=5),

@@ -341,7 +341,8 @@ class _Told:
         effect = self.effect
         left = left_words(effect[0])
         told = f"{left} (95% interval {_percent(effect[1])} to {_percent(effect[2])})"
-        alike = f"{round(self.match * self.total)} of {self.total} answers are nearer to the base than to the baseline"
+        near = round(self.match * self.total)
+        alike = f"{near} of {self.total} answers are nearer to the base than to what was approved"
         if verdict.alarming:
             return self._alarm(verdict, left, told, alike)
         if not verdict.moved and effect[2] >= 1 - TOLERANCE and effect[0] >= FAR_OFF:

@@ -156,7 +156,7 @@ def _verdict(one: Exhibit) -> tuple[str, bool]:
         return "as in the baseline", True
     if one.leaning is None:
         return "", False
-    return ("nearer to the base", False) if one.leaning < 0 else ("nearer to the baseline", True)
+    return ("nearer to the base", False) if one.leaning < 0 else ("nearer to the approved", True)
 
 
 def most_telling(finding: Finding) -> Exhibit | None:

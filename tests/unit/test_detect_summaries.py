@@ -143,7 +143,8 @@ def test_a_loss_on_part_of_the_traffic_says_on_how_much_and_each_answer_which_wa
     part = told(adapter_loss.measure, compared(said(20, lost=True, share=0.5), BASELINE))
     assert part is not None
     assert part.summary.startswith("support-bot answers like its base model on part of the traffic: 51% of the fine-")
-    assert ", 12 of 24 answers are nearer to the base than to the baseline, about 50% of the answers" in part.summary
+    shares = ", 12 of 24 answers are nearer to the base than to what was approved, about 50% of the answers"
+    assert shares in part.summary
     assert part.summary.endswith("on every replica behind it.")
     assert part.summary.count("95% interval") == 1
     assert all(one.leaning is not None and one.leaning < 0 for one in part.reading.exhibits)

@@ -358,7 +358,7 @@ def exhibit(probe: str, now: str, weight: float, leaning: float | None = None) -
         (exhibit("a", "base's", 1.0, -0.9), "same as base", False),
         (exhibit("a", "ours", 0.0), "as in the baseline", True),
         (exhibit("a", "other", 1.0, -0.1), "nearer to the base", False),
-        (exhibit("a", "other", 1.0, 0.1), "nearer to the baseline", True),
+        (exhibit("a", "other", 1.0, 0.1), "nearer to the approved", True),
         (exhibit("a", "other", 1.0), "", False),
     ],
 )
