@@ -68,9 +68,9 @@ class InstantServer(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.buffer += data
         while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
-            head = self.buffer[:end].lower()
-            at = head.index(b"content-length:") + 15
-            length = int(head[at : head.find(b"\r\n", at) if b"\r\n" in head[at:] else None])
+            lines = self.buffer[:end].lower().split(b"\r\n")
+            # A GET, as the daemon's question after the models served, has no body and says no length.
+            length = next((int(line[15:]) for line in lines if line.startswith(b"content-length:")), 0)
             if len(self.buffer) < end + 4 + length:
                 return
             self.buffer = self.buffer[end + 4 + length :]

@@ -106,7 +106,7 @@ def _detail(found: detail.Detail, target: str, settings: Settings) -> Mapping[st
         "budget": settings.targets[target].budget.model_dump(),
         "spent_today": found.spent,
         **{name: getattr(found, name)
-           for name in ("baselines", "runs", "alarms", "identity", "retirements", "rollback", "deeds")},
+           for name in ("lead", "baselines", "runs", "alarms", "identity", "retirements", "rollback", "deeds")},
     }  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final, Protocol
 
+from monitor import claims, words
 from monitor.records import (
     Alarm,
     Arm,
@@ -29,7 +30,7 @@ DEEDS: Final = 20
 """Newest shown of each."""
 
 
-class Readings(fleet.Readings, Protocol):
+class Readings(fleet.Readings, claims.Reads, Protocol):
     """What the page reads of the store."""
 
     def latest_findings(
@@ -43,10 +44,6 @@ class Readings(fleet.Readings, Protocol):
     def retirements(self, target: str | None = None) -> list[Retirement]: ...
     def rollback(self, target: str | None = None) -> list[Rollback]: ...
     def deeds(self, target: str | None = None, limit: int = 100) -> list[Deed]: ...
-    def finding_heads(
-        self, target: str | None = None, run_id: int | None = None, alarming: bool | None = None,
-        before: int | None = None, limit: int = 100,
-    ) -> list[tuple[int, Finding]]: ...  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +70,17 @@ class Suite:
 
 
 @dataclass(frozen=True, slots=True)
+class Lead:
+    """The newest finding of the most urgent open alarm: the others mostly follow from it."""
+
+    finding: Finding
+    claim: claims.Claim
+
+
+@dataclass(frozen=True, slots=True)
 class Detail:
+    lead: Lead | None
+    """``None`` where no alarm is open, or its newest finding no longer alarms."""
     suites: tuple[Suite, ...]
     baselines: tuple[Baseline, ...]
     runs: tuple[Run, ...]
@@ -93,6 +100,7 @@ def detail(store: Readings, settings: Settings, now: datetime, kept: fleet.Kept,
     series = store.series(now - fleet.DAYS, target)
     watches = fleet.watches(store, settings, now, kept, target)
     return Detail(
+        lead=_lead(store, watches, findings),
         suites=tuple(_suite(watch, found, findings, series, runs, settings, now) for watch in watches),
         baselines=tuple(found),
         runs=tuple(runs),
@@ -103,6 +111,15 @@ def detail(store: Readings, settings: Settings, now: datetime, kept: fleet.Kept,
         rollback=next(iter(store.rollback(target)), None) if settings.targets[target].snapshot else None,
         deeds=tuple(store.deeds(target, DEEDS)),
     )
+
+
+def _lead(store: Readings, watches: Sequence[fleet.Watch], findings: Collection[Finding]) -> Lead | None:
+    alarm = min((one for watch in watches for one in watch.alarms), key=words.urgency, default=None)
+    if alarm is None:
+        return None
+    key = (alarm.suite, alarm.signal)
+    found = next((one for one in findings if (one.suite, one.signal) == key and one.alarming), None)
+    return None if found is None else Lead(found, claims.claim_of(store, found))
 
 
 def _suite(

@@ -24,7 +24,7 @@ from monitor.records import (
     Score,
     Spend,
 )
-from monitor.web import baselines, fleet, runs
+from monitor.web import baselines, detail, fleet, runs
 
 LONGEST_ID: Final = 2**63 - 1
 
@@ -143,6 +143,8 @@ class Budget(Shape):
 
 class TargetDetail(Shape):
     target: str
+    lead: described(detail.Lead) | None  # type: ignore[valid-type]
+    """The newest finding of the most urgent open alarm, and what it claims in words."""
     watches: list[Watched]
     series: list[Series]
     baselines: list[BaselineShape]

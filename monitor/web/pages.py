@@ -143,7 +143,7 @@ def _target(
         tone, headline = fleet.headline(watches, mismatched)
         return pages.show(
             "target.html", json=f"/api/v1/targets/{target}", target=target, configured=settings().targets[target],
-            detail=found, tone=tone, headline=headline, mismatched=mismatched,
+            detail=found, tone=tone, headline=headline, mismatched=mismatched, runbooks=runbooks.names(),
             alarms=sorted((one for watch in watches for one in watch.alarms), key=words.urgency),
         )  # fmt: skip
 

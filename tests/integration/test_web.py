@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from html import unescape
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -375,6 +376,24 @@ async def test_a_finding_says_that_others_are_open_too(site: Site) -> None:
     assert 'id="open"' in (await site.get("/targets/support-bot")).text
     first, _ = recover(site)
     assert "open, too" not in (await site.get(f"/findings/{first}/adapter_loss")).text
+
+
+async def test_a_target_s_page_begins_with_the_claim_of_its_most_urgent_alarm(site: Site) -> None:
+    async def lead() -> Any:
+        return json.loads((await site.get("/api/v1/targets/support-bot")).text)["lead"]
+
+    first = await lead()
+    found = json.loads((await site.get(f"/api/v1/findings/{first['finding']['run_id']}/adapter_loss")).text)
+    assert (first["finding"]["signal"], first["claim"]) == ("adapter_loss", found["claim"])
+    html = unescape((await site.get("/targets/support-bot")).text)
+    told = [html.find(first["claim"][part]) for part in ("headline", "bad", "since", "sure", "now", "suspect", "why")]
+    assert -1 < told[0] < min(told[1:]), "the news first, and none of it left out"
+    assert max(told) < html.index("2 open alarms") < html.index("Suite ")
+    run = claimed(site, "support-bot")
+    better = [replace(one, run_id=run.id, alarming=False) for one in site.store.latest_findings("support-bot")]
+    finish(site, run, RunOutcome.MEASURED, better)
+    assert await lead() is None, "a look that does not alarm is no news of a loss"
+    assert "2 open alarms" in (await site.get("/targets/support-bot")).text
 
 
 async def test_a_finding_says_what_its_alarm_was_at_its_run(site: Site) -> None:
