@@ -91,6 +91,8 @@ PARTLY: Final = 0.2
 alerts over it, too."""
 ENOUGH_DAYS: Final = 7
 """Days that a baseline must span to arm pages: with fewer, its spread from day to day is mostly assumed."""
+CAPTURE_DAYS: Final = 14
+"""Days that a new baseline had better span: it sees changes a quarter smaller than one of ``ENOUGH_DAYS``."""
 
 
 def too_short(days: int, *, at_once: bool) -> str:
@@ -103,7 +105,7 @@ def too_short(days: int, *, at_once: bool) -> str:
     if days < ENOUGH_DAYS:
         return (
             f"The baseline spans {days} full day{'s' * (days != 1)}, too few to know how much days differ. "
-            f"{ENOUGH_DAYS} days arm pages; 14 see changes a quarter smaller."
+            f"{ENOUGH_DAYS} days arm pages; {CAPTURE_DAYS} see changes a quarter smaller."
         )
     return ""
 
