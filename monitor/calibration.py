@@ -15,7 +15,7 @@ from monitor.detect import calibrate
 from monitor.detect.calibrate import Sight
 from monitor.detect.parts import FEWEST_NOW
 from monitor.records import Baseline, BaselineStatus, Suite
-from monitor.words import ENOUGH_DAYS
+from monitor.words import CAPTURE_DAYS, ENOUGH_DAYS
 
 if TYPE_CHECKING:
     from monitor.config import Report
@@ -57,7 +57,8 @@ def calibrations(house: "Kept", target: str, suite: str | None) -> tuple[list[Ca
             found.append(_calibration(house, approved))
         else:
             why = "no approved baseline" if approved is None else "the approved baseline is of another version of it"
-            without.append(f"{target}/{name}: {why}; cliffwatch baseline capture {target} --days 14, then approve")
+            capture = f"cliffwatch baseline capture {target} --days {CAPTURE_DAYS}"
+            without.append(f"{target}/{name}: {why}; {capture}, then approve")
     return found, without
 
 

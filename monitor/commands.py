@@ -25,7 +25,7 @@ from monitor.records import (
     RunOutcome,
     Unmeasured,
 )
-from monitor.words import ENOUGH_DAYS, PARTLY
+from monitor.words import CAPTURE_DAYS, ENOUGH_DAYS, PARTLY
 
 if TYPE_CHECKING:
     from monitor.ask import Explanation
@@ -53,8 +53,8 @@ def short_warning(target: str, days: int) -> list[str]:
 
 def _to_arm(target: str) -> str:
     if target == JUDGE_TARGET:  # pages nobody anyway
-        return f"Better: cliffwatch baseline capture {target} --days 14."
-    return f"To arm pages: cliffwatch baseline capture {target} --days 14 ({ENOUGH_DAYS} at least)."
+        return f"Better: cliffwatch baseline capture {target} --days {CAPTURE_DAYS}."
+    return f"To arm pages: cliffwatch baseline capture {target} --days {CAPTURE_DAYS} ({ENOUGH_DAYS} at least)."
 
 
 def cannot_page(baseline: Baseline) -> list[str]:

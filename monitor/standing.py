@@ -32,7 +32,7 @@ def told(found: "Status", config: Path) -> str:
 
 def ask(config: Path, *, everything: bool) -> "Status | None":
     """What the daemon of this configuration says; ``None`` where none answers that has it."""
-    from urllib.error import URLError
+    from http.client import HTTPException
     from urllib.request import ProxyHandler, build_opener
 
     place = _listens(config)
@@ -43,8 +43,8 @@ def ask(config: Path, *, everything: bool) -> "Status | None":
         with opener.open(f"http://{place}/-/status?everything={everything}", timeout=PATIENCE_SECONDS) as reply:
             said = json.loads(reply.read())
         return _status(said["status"]) if said["config"] == str(config.resolve()) else None
-    except (URLError, OSError, ValueError, KeyError, TypeError):
-        return None
+    except (OSError, HTTPException, ValueError, KeyError, TypeError):
+        return None  # nobody (URLError is an OSError), no HTTP, no address at all, or no daemon of this version
 
 
 def _listens(config: Path) -> str | None:

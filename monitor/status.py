@@ -13,7 +13,7 @@ from monitor.arming import arming, told
 from monitor.clock import HEARTBEAT, SILENT_SECONDS
 from monitor.records import Alarm, AlarmState, Baseline, BaselineStatus, Finding, IdentityCheck, RunOutcome, Severity
 from monitor.schedule import interval_seconds
-from monitor.words import SEVERITIES
+from monitor.words import CAPTURE_DAYS, SEVERITIES
 
 if TYPE_CHECKING:
     from monitor.reading import Reading
@@ -219,7 +219,7 @@ def _baseline_words(reading: "Reading", stream: tuple[str, str], approved: Basel
         return f"baseline {approved.id}: {rests_on}, approved by {approved.approved_by}"
     pending = [b for b in reading.store.baselines(target, suite) if b.status is not BaselineStatus.RETIRED]
     if not pending:
-        return f"no baseline: cliffwatch baseline capture {target} --days 14"
+        return f"no baseline: cliffwatch baseline capture {target} --days {CAPTURE_DAYS}"
     newest = pending[0]
     # A window that is over is closed by the daemon's next tick; whoever only reads writes nothing.
     if newest.status is BaselineStatus.CAPTURING and (newest.ends_at > reading.clock() or not newest.run_ids):

@@ -11,7 +11,7 @@ from monitor.notify.wording import BLAME, NOT_ARMED, Times, clause, cut, many, o
 from monitor.notify.wording import LOST as LOST_WORDS
 from monitor.records import JUDGE_TARGET, Alarm, AlarmState, Arm, BaselineStatus, Finding, IdentityCheck, Severity
 from monitor.schedule import interval_seconds
-from monitor.words import PARTLY, TITLES, alarm_state, rank, served, state_of
+from monitor.words import CAPTURE_DAYS, PARTLY, TITLES, alarm_state, rank, served, state_of
 
 AS_ABOVE: Final = "As above."
 SEE_SERVED: Final = "It is not what is declared: see “What is served”."
@@ -293,7 +293,7 @@ def _unarmed(facts: Facts, stream: Stream, link: str | None, address: str | None
     name, suite = stream
     statuses = {one.status: one for one in reversed(facts.baselines.get(stream, ()))}
     where, read = f"{name} --suite {suite}", None
-    capture = f"cliffwatch baseline capture {where} --days 14"
+    capture = f"cliffwatch baseline capture {where} --days {CAPTURE_DAYS}"
     if BaselineStatus.APPROVED in statuses and stream not in facts.outdated:
         return
     if BaselineStatus.CAPTURED in statuses:

@@ -7,10 +7,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from monitor import standing
 from monitor.app import App
 from monitor.reading import reading
 from monitor.status import Status, status
+from monitor.store import open_store
 from tests.daemon import HEALTHY, write
 from tests.programs import free_port
 
@@ -84,3 +87,34 @@ async def test_whoever_else_listens_there_is_not_believed(tmp_path: Path) -> Non
     path = write(tmp_path, HEALTHY, http={"port": server.sockets[0].getsockname()[1]}).resolve()
     async with server:
         assert await asyncio.to_thread(standing.ask, path, everything=True) is None
+
+
+@pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200])
+async def test_what_speaks_no_http_is_no_daemon(tmp_path: Path, greeting: bytes) -> None:
+    async def other(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(other, "127.0.0.1", 0)
+    path = write(tmp_path, HEALTHY, http={"port": server.sockets[0].getsockname()[1]})
+    open_store(f"sqlite:///{tmp_path}/cliffwatch.db").close()
+    async with server:
+        command = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "monitor", "status", "--config", str(path),
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        out, error = await command.communicate()
+    assert (command.returncode, error) == (0, b""), "the store is read instead"
+    assert b"bot/facts" in out
+
+
+def test_a_host_that_is_none_is_the_configuration_s_error(tmp_path: Path) -> None:
+    path = write(tmp_path, HEALTHY, http={"host": "a b", "port": 9464})
+    path.write_text(path.read_text().replace("subject:", "subjct:"))
+    done = subprocess.run(
+        [sys.executable, "-m", "monitor", "status", "--config", str(path)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "targets.bot.subjct: unknown key" in done.stderr
