@@ -28,6 +28,7 @@ def comparison(store: "Store", baseline: Baseline, temperature: float | None) ->
         ticket_line_log10=0.0,
         baseline_id=baseline.id,
         baseline_at_once=baseline.at_once,
+        baseline_days=baseline.days,
         temperature=temperature,
     )
 

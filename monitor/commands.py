@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -231,15 +230,15 @@ async def capture(
     from monitor.app import capture_at_once, open_capture
 
     lines = []
-    day = timedelta(seconds=house.settings.schedule.day_seconds)
     try:
         for name in chosen_suites(house, target, suite):
             _no_open_window(house, target, name)
             if days is not None:
                 # From the start of today, so that today's run belongs to it.
                 start = schedule.day_start(house.settings.schedule, house.clock())
-                open_capture(house, target, name, start, start + days * day, at_once=False)
-                until = f"{start + days * day:%Y-%m-%d %H:%M} UTC"
+                end = schedule.days_after(house.settings.schedule, start, days)
+                open_capture(house, target, name, start, end, at_once=False)
+                until = f"{end:%Y-%m-%d %H:%M} UTC"
                 lines += [f"{target}/{name}: collecting the daemon's runs until {until}", *short_warning(target, days)]
             elif at_once is not None:
                 await capture_at_once(house, target, name, at_once)

@@ -426,6 +426,7 @@ def compare(store: Store, context: VerdictContext) -> Comparison:
         ticket_line_log10=context.ticket_line_log10,
         baseline_id=baseline.id,
         baseline_at_once=baseline.at_once,
+        baseline_days=baseline.days,
         temperature=suite.sampling.temperature,
         history=store.looks(run.target, run.suite, baseline.id, before=run.id),
         raised=store.raised(run.target, run.suite, baseline.id, before=run.id),

@@ -12,7 +12,7 @@ and the timezone mean nothing.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -31,6 +31,10 @@ MICROSECOND: Final = timedelta(microseconds=1)
 
 MARGIN: Final = 0.05
 """Share of the day left after the last batch's stretch: time to finish before the next run begins."""
+
+
+SHORTEST_DAY: Final = 22 / 24
+"""Of a day: clocks go forward by an hour, at Troll station by two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,33 @@ def day_start(schedule: Schedule, now: datetime) -> datetime:
     return current_slot("daily", schedule, now)
 
 
+def days_after(schedule: Schedule, begin: datetime, days: int) -> datetime:
+    """The same time so many days later: a day is 23 or 25 hours long where the clocks change."""
+    if schedule.day_seconds != FULL_DAY:
+        return begin + days * _day(schedule)
+    if begin == day_start(schedule, begin):
+        return _slot("daily", schedule, begin, days)
+    local = begin.astimezone(ZoneInfo(schedule.timezone))
+    return (local.replace(tzinfo=None, fold=0) + timedelta(days=days)).replace(tzinfo=local.tzinfo).astimezone(UTC)
+
+
+def days_spanned(slots: Iterable[datetime], day_seconds: float) -> int:
+    """How many days the runs at these slots span: as many as can tell how much days differ.
+
+    A slot begins a day of its own a day after the one that began the day before, or, where no other lies between, at
+    ``SHORTEST_DAY`` of it: the day on which the clocks go forward is 23 hours long. So daily runs count one a day in
+    every time zone, and hourly ones or a burst no more than the days they take. The zone itself is not asked: it may
+    have changed since, and what counts here is the time between, not what a calendar calls it.
+    """
+    day = timedelta(seconds=day_seconds)
+    days, began, before = 0, None, None
+    for slot in sorted(set(slots)):
+        if began is None or slot - began >= (day * SHORTEST_DAY if before == began else day):
+            days, began = days + 1, slot
+        before = slot
+    return days
+
+
 def due(
     settings: Settings, now: datetime, latest: Mapping[tuple[str, str], datetime | None]
 ) -> list[tuple[str, str, datetime]]:
@@ -143,7 +174,7 @@ def batch_times(
     if suite == PRODUCTION_SUITE:
         return (begin,)
     period_end = next_slot(schedule.probes, schedule, slot)
-    room = max(min(_day_after(schedule, begin), period_end) - begin, timedelta(0))
+    room = max(min(days_after(schedule, begin, 1), period_end) - begin, timedelta(0))
     stretch = room * (1 - MARGIN) / schedule.batches
     draw = Random(f"{seed}/batches")
     times = [begin + (place + draw.random()) * stretch for place in range(schedule.batches)]
@@ -193,13 +224,3 @@ def _begin(cadence: Cadence, zone: ZoneInfo, index: int) -> datetime:
 
 def _day(schedule: Schedule) -> timedelta:
     return round(schedule.day_seconds * 1_000_000) * MICROSECOND
-
-
-def _day_after(schedule: Schedule, begin: datetime) -> datetime:
-    """The same time of the next day, which is 23 or 25 hours later where the clocks change."""
-    if schedule.day_seconds != FULL_DAY:
-        return begin + _day(schedule)
-    if begin == day_start(schedule, begin):
-        return next_slot("daily", schedule, begin)
-    local = begin.astimezone(ZoneInfo(schedule.timezone))
-    return (local.replace(tzinfo=None, fold=0) + timedelta(days=1)).replace(tzinfo=local.tzinfo).astimezone(UTC)

@@ -21,7 +21,7 @@ import numpy as np
 
 from monitor.detect import evidence
 from monitor.detect.evidence import PRIOR, FloatArray, Prior, Side
-from monitor.detect.policy import held_back, prior_of
+from monitor.detect.policy import full_days, held_back, prior_of
 from monitor.detect.reading import Reading
 from monitor.detect.surprise import FARTHEST
 from monitor.records import Arm, Comparison, GradedAnswer, Severity
@@ -109,7 +109,7 @@ def sights(
                 signal=name,
                 severity=Severity.TICKET if why else kind,
                 unarmed=why,
-                days=len(channel.baseline),
+                days=full_days(comparison, channel),
                 answers_a_day=reading.answers_now,
                 spread=evidence.measured_spread(channel.baseline),
                 line_log10=line,

@@ -60,9 +60,18 @@ def fleet_factor_log10(others_log10: Sequence[float]) -> float:
     return best
 
 
-def cannot_carry(channel: Channel, *, at_once: bool) -> str:
-    """Why this baseline does not arm a page signal, with what would suffice; empty where it does."""
-    if reason := too_short(len(channel.baseline), at_once=at_once):
+def full_days(comparison: Comparison, channel: Channel) -> int:
+    """Days that a channel's baseline holds: its looks, and never more than the days that they span."""
+    looks = len(channel.baseline)
+    return looks if comparison.baseline_days is None else min(looks, comparison.baseline_days)
+
+
+def cannot_carry(channel: Channel, *, at_once: bool, days: int | None = None) -> str:
+    """Why this baseline does not arm a page signal, with what would suffice; empty where it does.
+
+    ``days``: its ``full_days``; each of its looks is one when left out.
+    """
+    if reason := too_short(len(channel.baseline) if days is None else days, at_once=at_once):
         return reason
     spread = evidence.measured_spread(channel.baseline)
     if spread > WIDEST_SPREAD:
@@ -77,7 +86,7 @@ def held_back(comparison: Comparison, channel: Channel) -> str:
     """Why a page signal is no more than a ticket whatever state the judge is in; empty where it may page."""
     if comparison.target == JUDGE_TARGET:
         return JUDGE_ITSELF
-    return cannot_carry(channel, at_once=comparison.baseline_at_once)
+    return cannot_carry(channel, at_once=comparison.baseline_at_once, days=full_days(comparison, channel))
 
 
 def prior_of(channel: Channel, *, at_once: bool) -> evidence.Prior:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from monitor.records.asked import Arm, Severity, TokenLogprob
+from monitor.records.asked import Arm, RunOutcome, Severity, TokenLogprob
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,7 @@ class RunSummary:
     """A finished run in a few numbers. Means are over usable subject answers; ``None``: there are none."""
 
     run_id: int
+    outcome: RunOutcome
     questions: int
     """Of all arms but the snapshot, the judge's included; 0 where the run ended before anything could be asked."""
     unmeasured: int
@@ -36,8 +37,9 @@ class RunSummary:
 
     @property
     def unmeasured_ratio(self) -> float:
-        """Share of the questions without a usable answer; all of it where none could even be asked."""
-        return self.unmeasured / self.questions if self.questions else 1.0
+        """Share of the questions that measured nothing, 0 to 1: those without a usable answer, and all of them where
+        the subject gave none: what the base says then, nothing is compared with."""
+        return 1.0 if self.outcome is RunOutcome.UNMEASURED else self.unmeasured / max(self.questions, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class Comparison:
     baseline_id: int = 0
     baseline_at_once: bool = False
     """The baseline's runs were captured in a row: their slots say nothing about the spread between days."""
+    baseline_days: int | None = None
+    """The baseline's ``days``; ``None``: each of its slots is a day of its own."""
     temperature: float | None = None
     """What the suite's questions are asked with; ``None`` is the endpoint's default."""
     history: Mapping[str, tuple[Mapping[str, float], ...]] = field(default_factory=dict)
@@ -192,6 +196,7 @@ class Stream:
     """Finished runs since the store was made."""
     last_run_id: int | None
     """The run that finished last."""
+    last_outcome: RunOutcome | None
     baseline_id: int | None
     """The approved baseline; without one the captured one, or the one being captured."""
     baseline_status: str | None

@@ -31,7 +31,7 @@ class Baseline:
     answers: int
     """Usable subject answers in it."""
     days: int
-    """Distinct days (of the schedule's length) that its runs span."""
+    """Days (of the schedule's length) that its runs span: ``schedule.days_spanned``."""
     at_once: bool
     approved_by: str | None = None
     approved_why: str | None = None

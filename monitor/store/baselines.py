@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Select, and_, func, or_, select, update
 
 from monitor.errors import CliffwatchError
 from monitor.records import AlarmState, Arm, Baseline, BaselineStatus, Run, RunOutcome
+from monitor.schedule import days_spanned
 from monitor.store import alarms, ledger
 from monitor.store.dialect import insert
 from monitor.store.tables import answer, baseline, baseline_run, run
@@ -242,5 +243,5 @@ def _to_baseline(row: Any, members: Sequence[Any], answers: int) -> Baseline:
         **{**values, "status": BaselineStatus(row.status)},
         run_ids=tuple(member.id for member in members),
         answers=answers,
-        days=len({member.slot.timestamp() // day_seconds for member in members}),
+        days=days_spanned((member.slot for member in members), day_seconds),
     )

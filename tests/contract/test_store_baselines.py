@@ -1,13 +1,15 @@
 """Baselines and findings: what a finished run changes, and what only a person does."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from math import inf, isnan, nan
 
 import pytest
 
+from monitor import schedule
 from monitor.errors import CliffwatchError
 from monitor.records import AlarmState, Arm, Baseline, BaselineStatus, Check, Exhibit, Message, Probe, Run, RunOutcome
+from monitor.settings import Schedule
 from monitor.store import Store
 from tests.store_records import DAY, NOW, SECOND, SLOT, alarm, answer, claimed, finding, make_run, recorded, unmeasured
 
@@ -51,6 +53,29 @@ def test_runs_that_finished_before_it_was_opened_join_too(store: Store) -> None:
     assert opened.run_ids == tuple(run.id for run in runs)
     assert opened.at_once
     assert opened.days == 2, "of 120 seconds each"
+
+
+def test_the_days_of_a_zone_whose_clocks_change_are_all_counted(store: Store) -> None:
+    """London, 25 to 31 March 2026: the clocks go forward on the 29th, so two midnights are on one UTC day."""
+    plan = Schedule(timezone="Europe/London")
+    start = schedule.day_start(plan, datetime(2026, 3, 25, 12, tzinfo=UTC))
+    opened = store.open_baseline(
+        "bot", "support", "digest", "m", None, start, end := schedule.days_after(plan, start, 7)
+    )
+    slot = start
+    while slot < end:
+        finished(store, slot)
+        slot = schedule.next_slot("daily", plan, slot)
+    found = store.baseline(opened.id)
+    assert (len(found.run_ids), found.days) == (7, 7)
+
+
+def test_runs_of_every_hour_of_a_day_are_one_day(store: Store) -> None:
+    opened = window(store, 1)
+    for hour in range(24):
+        finished(store, SLOT + hour * 3600 * SECOND)
+    found = store.baseline(opened.id)
+    assert (len(found.run_ids), found.days) == (24, 1)
 
 
 def test_a_window_closes_when_it_is_over_and_its_runs_are_in(store: Store) -> None:

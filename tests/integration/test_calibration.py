@@ -1,19 +1,19 @@
 """``cliffwatch calibrate``, and what ``check`` and ``status`` are told of a baseline that does not arm pages."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from monitor import arming, calibration, commands, detect
+from monitor import arming, calibration, commands, detect, schedule
 from monitor.app import capture_at_once, ensure_run, open_capture
 from monitor.config import check
 from monitor.cycle import House, execute_run
 from monitor.records import BaselineStatus, Severity
 from monitor.store import open_store
-from tests.daemon import HEALTHY, SUITE, Clock, house_of, write
+from tests.daemon import HEALTHY, LOST, SUITE, Clock, house_of, write
 from tests.integration.test_cli import cliffwatch, printed
 
 VARIED: list[dict[str, Any]] = [
@@ -105,6 +105,35 @@ async def test_a_short_baseline_names_the_days_that_it_lacks(tmp_path: Path) -> 
         "pages; 14 see changes a quarter smaller."
     }
     store.close()
+
+
+@pytest.mark.parametrize(("extra", "days", "arms"), [(0, 7, True), (1, 6, False)])
+async def test_policy_and_arming_count_the_same_days(tmp_path: Path, extra: int, days: int, arms: bool) -> None:
+    """A week in London in which the clocks go forward; and seven looks of which two are of one day, as where the
+    schedule was changed."""
+    changed = {"schedule": {"batches": 1, "timezone": "Europe/London"}}
+    clock = Clock(datetime(2026, 3, 25, tzinfo=UTC))
+    async with house_of(write(tmp_path, VARIED, **changed), clock) as house:
+        plan = house.settings.schedule
+        await commands.capture(house, "bot", None, days=days, at_once=None)
+        slots = [schedule.days_after(plan, clock.at, day) for day in range(days)]
+        for slot in sorted([*slots, *(slots[3] + timedelta(hours=6 * one) for one in range(1, extra + 1))]):
+            clock.at = slot
+            await execute_run(house, ensure_run(house, "bot", "facts", slot).id, at_once=True)
+        clock.at = schedule.days_after(plan, slots[0], days)
+        decide(house)
+        baseline = house.store.approved("bot", "facts")
+        assert baseline is not None
+        assert (len(baseline.run_ids), baseline.days) == (7, days)
+        assert (arming.arming(house.store, baseline, (), None) == []) == arms
+    async with house_of(write(tmp_path, LOST, **changed), clock) as house:
+        for _ in range(3):
+            await execute_run(house, (run := ensure_run(house, "bot", "facts", clock.at)).id, at_once=True)
+            clock.at = schedule.days_after(plan, clock.at, 1)
+        (lost,) = house.store.findings(run_id=run.id, signal="adapter_loss")
+        assert lost.alarming
+        assert lost.severity is (Severity.PAGE if arms else Severity.TICKET)
+        assert (f"spans {days} full days" in lost.summary) != arms
 
 
 async def test_without_an_approved_baseline_there_is_nothing_to_calibrate_from(tmp_path: Path) -> None:

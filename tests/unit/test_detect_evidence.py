@@ -223,6 +223,14 @@ class TestPolicy:
         assert told.severity is (Severity.TICKET if says else Severity.PAGE)
         assert says in told.caveat
 
+    @pytest.mark.parametrize(("days", "severity"), [(7, Severity.PAGE), (6, Severity.TICKET), (None, Severity.PAGE)])
+    def test_looks_are_no_more_days_than_they_span(self, days: int | None, severity: Severity) -> None:
+        """What ``arming`` counts, too: seven looks of six days arm nothing."""
+        comparison = replace(self.one(), baseline_days=days)
+        told = policy.verdicts(comparison, {"s": reading(90.0, DAYS)}, {"s": Severity.PAGE})["s"]
+        assert told.severity is severity
+        assert ("spans 6 full days" in told.caveat) == (days == 6)
+
     def test_the_strongest_alarms_and_quiet_ones_do_not(self) -> None:
         kinds = {"loud": Severity.PAGE, "quiet": Severity.PAGE, "ticket": Severity.TICKET}
         readings = {"loud": reading(30.0, DAYS), "quiet": reading(0.0, DAYS), "ticket": reading(0.0, DAYS)}

@@ -308,3 +308,63 @@ def test_a_fresh_sample_has_a_seed_of_its_own() -> None:
     assert all(0 <= seed < 2**63 for seed in seeds)
     assert seeds.isdisjoint(range(1000))
     assert schedule.confirming_seed(7) == schedule.confirming_seed(7)
+
+
+CLOCKS = (
+    ("Europe/London", "2026-03-25"), ("Europe/London", "2026-10-20"), ("Australia/Lord_Howe", "2026-10-01"),
+    ("America/Santiago", "2026-09-03"), ("Africa/Cairo", "2026-04-21"), ("Antarctica/Troll", "2026-03-25"),
+    ("Antarctica/Troll", "2026-10-20"), ("Pacific/Apia", "2011-12-26"), ("UTC", "2026-03-25"),
+)  # fmt: skip
+"""Weeks in which the clocks change: by an hour, by half of one, at midnight, by two hours, by a day."""
+
+
+@pytest.mark.parametrize(("zone", "first"), CLOCKS)
+@pytest.mark.parametrize("days", [7, 14])
+def test_daily_runs_span_as_many_days_as_they_are_in_every_zone(zone: str, first: str, days: int) -> None:
+    plan = Schedule(timezone=zone)
+    start = schedule.day_start(plan, local(f"{first}T12:00", ZoneInfo(zone)))
+    slots = [start]
+    while len(slots) < days:
+        slots.append(schedule.next_slot("daily", plan, slots[-1]))
+    assert schedule.days_spanned(slots, 86_400) == days
+    assert schedule.days_spanned([*reversed(slots), *slots], 86_400) == days
+
+
+@pytest.mark.parametrize(
+    ("every", "count", "days"),
+    [
+        (HOUR, 24, 1),
+        (HOUR, 25, 2),
+        (HOUR, 72, 3),
+        (SECOND, 14, 1),
+        (6 * HOUR, 12, 3),
+        (12 * HOUR, 3, 2),
+        (7 * DAY, 3, 3),
+    ],
+)
+def test_more_runs_than_one_a_day_span_the_days_that_they_take(every: timedelta, count: int, days: int) -> None:
+    start = utc("2026-11-22T05:00")
+    assert schedule.days_spanned([start + place * every for place in range(count)], 86_400) == days
+
+
+def test_no_run_spans_no_day_and_a_short_day_is_a_day() -> None:
+    start = utc("2026-11-22T05:00")
+    assert schedule.days_spanned([], 86_400) == 0
+    assert schedule.days_spanned([start + place * 60 * SECOND for place in range(3)], 120) == 2
+
+
+@pytest.mark.parametrize(("zone", "first"), CLOCKS[:-2])
+def test_so_many_days_later_is_the_same_time_by_the_clocks(zone: str, first: str) -> None:
+    plan, here = Schedule(timezone=zone), ZoneInfo(zone)
+    start = schedule.day_start(plan, local(f"{first}T12:00", here))
+    assert schedule.days_after(plan, start, 14) == schedule.day_start(plan, start + 14 * DAY + 3 * HOUR)
+    noon = local(f"{first}T12:00", here)
+    assert (
+        schedule.days_after(plan, noon, 14).astimezone(here).replace(tzinfo=None)
+        == noon.astimezone(here).replace(tzinfo=None) + 14 * DAY
+    )
+
+
+def test_a_short_schedules_days_later_are_its_own() -> None:
+    start = utc("2026-11-22T05:00")
+    assert schedule.days_after(Schedule(day_seconds=120), start, 7) == start + timedelta(seconds=840)
