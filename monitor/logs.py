@@ -165,7 +165,8 @@ def told(error: BaseException) -> str:
     one: BaseException | None = error
     while one is not None and id(one) not in seen:
         seen.add(id(one))
-        message = str(one).partition("\n")[0][:LONGEST_MESSAGE]
+        # a secret is known whole: half of one, left by a cut, would pass every later look
+        message = scrub(str(one)).partition("\n")[0][:LONGEST_MESSAGE]
         name = f"{type(one).__module__}.{type(one).__qualname__}".removeprefix("builtins.")
         frames = "".join(traceback.format_tb(one.__traceback__))
         parts.append(f"{frames}{name}: {message}" if message else f"{frames}{name}")

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from monitor import logs
 from monitor.ask.protocol import AskFailed, Secret
 from monitor.ask.retry import retry_after
 from monitor.records import Exchange, Reason
 
 LARGEST_REPLY: Final = 8 * 2**20
 """Bytes of a reply that are read; an answer with 20 alternatives for each of 4,096 tokens has about 6 MiB."""
+
+MOST_SCRUBBED: Final = 20_000
+"""Characters of an error's message that are scrubbed before it is cut to what is kept."""
 
 LARGEST_COMPRESSED: Final = 2**18
 """The same for a compressed one, which we do not ask for: deflate grows up to 1,032-fold."""
@@ -63,19 +67,21 @@ class Reply:
 def read_reply(status: int, headers: Mapping[str, str], body: bytes, key: Secret | None) -> Reply:
     """Bound and clean what came back. A server may echo our key: it is cut out of the body and the headers."""
     text = scrub(body.decode("utf-8", "replace"), key)
-    kept = {name: scrub(value[:300], key) for name, value in headers.items() if _KEPT_HEADER.fullmatch(name.lower())}
+    kept = {name: scrub(value, key)[:300] for name, value in headers.items() if _KEPT_HEADER.fullmatch(name.lower())}
     return Reply(status, kept, text)
 
 
 def scrub(text: str, key: Secret | None) -> str:
-    """``text`` without the key, plain or as JSON writes it."""
+    """``text`` without the key, plain or as JSON writes it, with or without its ``\\/``; to be cut only afterwards."""
     if key is None:
         return text
     plain = key.reveal()
     if plain in text:
         text = text.replace(plain, "[key]")
     escaped = json.dumps(plain)[1:-1]
-    return text.replace(escaped, "[key]") if escaped != plain else text
+    for form in {escaped, escaped.replace("/", "\\/")} - {plain}:
+        text = text.replace(form, "[key]")
+    return text
 
 
 def storable(value: Any) -> Any:
@@ -145,9 +151,11 @@ def status_failure(reply: Reply, request: Mapping[str, Any], droppable: Sequence
         body = None
     error = body.get("error", body) if isinstance(body, dict) else None
     fields = error if isinstance(error, dict) else {}
-    message = str(fields.get("message") or fields.get("detail") or error or reply.text)[:1000]
-    code = str(fields.get("code") or fields.get("type") or "")[:60]
-    detail = " ".join(part for part in (f"HTTP {reply.status}", code, message[:300]) if part)
+    words = str(fields.get("message") or fields.get("detail") or error or reply.text)
+    message = words[:1000]
+    code = logs.scrub(str(fields.get("code") or fields.get("type") or ""))[:60]
+    # A gateway may say its own key; what is cut out of one is known by no shape any more.
+    detail = " ".join(part for part in (f"HTTP {reply.status}", code, logs.scrub(words[:MOST_SCRUBBED])[:300]) if part)
     exchange = _exchange(reply, request, body if isinstance(body, dict) else reply.text[:4000])
     parameter = None
     if reply.status in (400, 403, 422):

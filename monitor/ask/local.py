@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from monitor.ask.protocol import AskFailed, Setup
+from monitor.logs import scrub
 from monitor.records import Answer, Arm, Exchange, Question, Reason, TokenLogprob
 from monitor.settings import Endpoint
 
@@ -62,7 +63,7 @@ class LocalProvider:
         except _CannotLoadError as error:
             raise AskFailed(Reason.REJECTED, str(error), permanent=True, exchange=exchange) from None
         except (RuntimeError, ValueError, IndexError, OSError, MemoryError) as error:
-            detail = f"the local model failed: {type(error).__name__}: {str(error)[:200]}"
+            detail = f"the local model failed: {type(error).__name__}: {scrub(str(error))[:200]}"
             raise AskFailed(Reason.SERVER_ERROR, detail, exchange=exchange) from None
         finally:
             # Cancelled or timed out: the thread stops at its next token and is free for the next question.
@@ -132,7 +133,7 @@ def _load(endpoint: Endpoint) -> _Loaded:
             endpoint.model, dtype="auto", use_safetensors=True, **revision
         )
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise _CannotLoadError(f"model {endpoint.model} cannot be loaded: {str(error)[:300]}") from None
+        raise _CannotLoadError(f"model {endpoint.model} cannot be loaded: {scrub(str(error))[:300]}") from None
     if endpoint.adapter is not None:
         model = _with_adapter(model, endpoint.adapter)
     return _Loaded(model.eval(), tokenizer, _fingerprint(endpoint, transformers.__version__))
@@ -157,7 +158,7 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
             tuned = peft.PeftModel(model, config)
             report = tuned.load_adapter(str(adapter), "default")
     except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
-        raise _CannotLoadError(f"adapter {adapter} does not fit the model: {str(error)[:300]}") from None
+        raise _CannotLoadError(f"adapter {adapter} does not fit the model: {scrub(str(error))[:300]}") from None
     problems = [
         f"{len(keys)} {kind} keys (first: {keys[0]})"
         for kind, keys in (("missing", report.missing_keys), ("unexpected", report.unexpected_keys))

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from monitor.errors import ConfigError, CouldNotMeasure, MissingExtra
+from monitor.logs import scrub
 from monitor.settings import Embeddings
 
 if TYPE_CHECKING:
@@ -162,5 +163,5 @@ def _load_from_hub(settings: Embeddings, safe: dict[str, bool]) -> "SentenceTran
 
 
 def _first_line(error: Exception | None) -> str:
-    lines = str(error).strip().splitlines()
+    lines = scrub(str(error)).strip().splitlines()  # before the cut: half a key is known by no shape
     return f"{type(error).__name__}: {lines[0][:200] if lines else ''}"

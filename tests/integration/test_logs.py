@@ -17,7 +17,8 @@ import httpx
 import pytest
 import yaml
 
-from monitor.logs import conceal, scrub
+from monitor import logs
+from monitor.logs import LONGEST_MESSAGE, conceal, scrub
 from tests.acceptance.house import Daemon
 from tests.daemon import SUITE
 from tests.http_server import Reply, Request, ScriptedServer
@@ -69,6 +70,8 @@ for secret in secrets:
     except RuntimeError:
         log.exception("failed", error=f"5.7.8 {secret}")
         logging.getLogger("openai").exception("request failed")
+    for shown in range(len(secret)):
+        log.error("cut", exc_info=ValueError("x" * (499 - shown) + " " + secret))
     thread = threading.Thread(target=lambda: (_ for _ in ()).throw(ValueError(secret)))
     thread.start()
     thread.join()
@@ -140,6 +143,7 @@ def test_no_way_of_logging_lets_a_secret_through(tmp_path: Path, kind: str) -> N
     told = done.stderr
     assert done.returncode == 1
     assert unclean(told + done.stdout) == []
+    assert begun(told + done.stdout) == []
     assert PROMPT not in told
     for what in ("said", "address", "library", "crashed", "store_failed", "535 authentication failed", "uvicorn.error"):
         assert what in told, what
@@ -206,6 +210,21 @@ def _knock(daemon: Daemon) -> None:
     with closing(socket.create_connection(("127.0.0.1", daemon.port), timeout=10)) as raw:
         raw.sendall(f"GET /?token={SECRETS['token']} nonsense {SECRETS['env']}\r\n\r\n".encode())
         raw.recv(1000)
+
+
+def begun(text: str) -> list[str]:
+    """The first half of a secret, where a line holds it: what a cut leaves of one."""
+    return [one for one in (*SECRETS.values(), *SHAPES) if one[: max(6, len(one) // 2)] in text]
+
+
+def test_no_part_of_a_secret_is_left_where_a_message_is_cut(tmp_path: Path) -> None:
+    """Wherever the cut falls in it, in an exception's own message and in those of its causes."""
+    conceal(SECRETS.values())
+    for secret in (*SECRETS.values(), *SHAPES):
+        for shown in range(len(secret) + 1):
+            told = logs.told(ValueError("x" * (LONGEST_MESSAGE - 1 - shown) + " " + secret))
+            assert begun(told) == []
+            assert "x" * 400 in told
 
 
 def test_what_is_no_secret_stays() -> None:

@@ -109,3 +109,24 @@ def test_headers_are_kept_by_name_and_without_the_key() -> None:
 def test_key_is_scrubbed_as_text_and_as_json() -> None:
     assert scrub('a"b/c and a\\"b/c', Secret('a"b/c')) == "[key] and [key]"
     assert repr(Secret("sk-1")) == "Secret(***)"
+    assert scrub(r"PHP writes a\/b", Secret("a/b")) == "PHP writes [key]"
+
+
+OURS, THEIRS = "plain-words-are-our-key", "sk-proj-aB3dE5fG7hI9jK1lM3nO5pQ7"
+
+
+@pytest.mark.parametrize("shown", range(0, len(OURS) + 1))
+def test_no_part_of_our_key_is_left_where_a_header_is_cut(shown: int) -> None:
+    value = "x" * (300 - shown) + OURS
+    (kept,) = read_reply(200, {"x-request-id": value}, b"", Secret(OURS)).headers.values()
+    assert kept == ("x" * (300 - shown) + "[key]")[:300]
+
+
+@pytest.mark.parametrize("shown", range(0, len(THEIRS) + 1, 4))
+def test_no_part_of_a_key_is_left_where_an_errors_words_are_cut(shown: int) -> None:
+    """A gateway's own key: known by its shape alone, and only as long as it is whole."""
+    words = "x" * (299 - shown) + " " + THEIRS + " refused"
+    for body in ({"error": {"message": words}}, {"error": {"code": words[240:]}}):
+        failed = status_failure(read_reply(401, {}, json.dumps(body).encode(), None), {}, SENT, NOW)
+        assert THEIRS[:4] not in failed.detail
+        assert "x" * 20 in failed.detail
