@@ -6,6 +6,7 @@ Programs send the token itself, ``Authorization: Bearer``; the API takes no cook
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from hmac import compare_digest
 from secrets import token_urlsafe
@@ -24,7 +25,7 @@ from monitor.web.actions_api import OnRecord, add_api, add_audit
 from monitor.web.gate import LONGEST_WHY, Acting, Doing, Gate, address_of, known, status_of
 from monitor.web.people import SESSION
 from monitor.web.views import counted
-from monitor.web.visits import Visits, cookie_name, visitor
+from monitor.web.visits import Visits, comes_from, cookie_name, local, visitor
 
 log = structlog.get_logger()
 
@@ -40,14 +41,6 @@ class Showing(Protocol):
     """Whoever writes a page from a template."""
 
     def show(self, template: str, status: int = 200, **values: Any) -> HTMLResponse: ...
-
-
-def local(path: str | None, otherwise: str) -> str:
-    """``path`` where it is one of this site's own, to be sent back to; else ``otherwise``."""
-    if not path or len(path) > 2_000 or not path.startswith("/") or path.startswith("//"):
-        return otherwise
-    harmless = all(char.isascii() and (char.isalnum() or char in "/-._~%?=&+@,:;!$()*'") for char in path)
-    return path if harmless else otherwise
 
 
 async def form_of(request: Request) -> dict[str, str]:
@@ -140,6 +133,8 @@ async def _signed(gate: Gate, request: Request) -> dict[str, str]:
     gate.own_page(request)
     session = visitor().session
     if session is None:
+        with suppress(HTTPException):
+            comes_from((await form_of(request)).get("back"))
         raise HTTPException(401, "nobody is logged in here, or the login is over: nothing was changed. Log in again")
     form = await form_of(request)
     if not compare_digest(session.csrf.encode(), form.get("form", "").encode()):

@@ -18,7 +18,7 @@ from monitor.settings import Settings
 from monitor.web.actions import add_actions
 from monitor.web.api import add_api
 from monitor.web.fleet import Kept
-from monitor.web.gate import Acting
+from monitor.web.gate import Acting, sent_elsewhere
 from monitor.web.hosts import Hosts
 from monitor.web.pages import Pages, Readings, add_pages
 from monitor.web.visits import LARGEST_BODY, visitor
@@ -177,7 +177,7 @@ def _daemon(
 
     @app.post("/-/reload", include_in_schema=False)
     async def reload_now(request: Request) -> Response:
-        if request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+        if sent_elsewhere(request, settings().http.url, typed=True):
             raise HTTPException(403, "another site's page may not reload this daemon")
         problem = await reload()
         return PlainTextResponse("reloaded\n" if problem is None else f"{problem}\n", 200 if problem is None else 400)

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
-from urllib.parse import urlsplit
 
 import structlog
 from fastapi import HTTPException, Request
@@ -14,7 +13,7 @@ from monitor.records import Deed
 from monitor.settings import Settings
 from monitor.web.models import LONGEST_ID
 from monitor.web.people import Failures, Sessions, Tokens
-from monitor.web.visits import is_secure
+from monitor.web.visits import is_own, is_secure
 
 log = structlog.get_logger()
 
@@ -45,6 +44,18 @@ class Acting:
 def address_of(request: Request) -> str:
     """Where a request came from; behind a proxy on this machine, what that says."""
     return request.client.host if request.client else "unknown"
+
+
+def sent_elsewhere(request: Request, url: str | None, *, typed: bool) -> bool:
+    """Whether a browser says that another site's page sent this; programs say nothing.
+
+    Both headers count, for over plain http to anything but this machine a browser leaves ``Sec-Fetch-Site`` out.
+    ``typed``: what no page sent, but the person themselves, passes.
+    """
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    if site not in ((None, "same-origin", "none") if typed else (None, "same-origin")):
+        return True
+    return origin is not None and not is_own(request, origin, url)
 
 
 class Gate:
@@ -80,23 +91,12 @@ class Gate:
 
     def own_page(self, request: Request) -> None:
         """Raises HTTPException 403 for a form that another site's page may have sent."""
-        site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-        ours = (site, origin) != (None, None) and site in (None, "same-origin")
-        if not ours or (origin is not None and not self._own_origin(request, origin)):
+        unsaid = "sec-fetch-site" not in request.headers and "origin" not in request.headers
+        if unsaid or sent_elsewhere(request, self._settings().http.url, typed=False):
             raise HTTPException(
                 403, "this form did not come from a page of Cliffwatch's own, so nothing was changed. Where a proxy "
                 "stands before it, set http.url to the address under which people reach the pages",
             )  # fmt: skip
-
-    def _own_origin(self, request: Request, origin: str) -> bool:
-        """Whether ``origin`` is the host that was asked, or the public address."""
-        try:
-            given, public = urlsplit(origin), urlsplit(self._settings().http.url or "")
-        except ValueError:
-            return False
-        if given.scheme not in ("http", "https"):
-            return False
-        return given.netloc == request.headers.get("host") or given[:2] == public[:2]
 
     def secure(self, request: Request) -> bool:
         """Whether cookies are to travel over TLS only."""

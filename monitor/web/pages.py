@@ -73,6 +73,7 @@ class Pages:
             "unit": words.unit,
             "state_of": words.state_of,
             "served": words.served,
+            "capture_days": words.CAPTURE_DAYS,
             "mismatch_of": claims.mismatch,
         }
 

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
+from urllib.parse import urlsplit
 
 from fastapi import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -23,7 +24,7 @@ class Visitor:
     """The configuration names people who may act."""
     session: Session | None = None
     path: str = "/"
-    """The page's own path and query, to come back to."""
+    """The path and query of the page to come back to: its own, or the one that a form was sent from."""
 
     def take_told(self) -> str | None:
         """What the last deed did, said once."""
@@ -42,6 +43,35 @@ def visitor() -> Visitor:
     return _visitor.get(_NOBODY)
 
 
+def comes_from(back: str | None) -> None:
+    """What a form says of the page that it stood on: there the visitor of this request comes back to, if it is ours."""
+    now = visitor()
+    _visitor.set(replace(now, path=local(back, now.path)))
+
+
+def local(path: str | None, otherwise: str) -> str:
+    """``path`` where it is one of this site's own, to be sent back to; else ``otherwise``."""
+    if not path or len(path) > 2_000 or not path.startswith("/") or path.startswith("//"):
+        return otherwise
+    harmless = all(char.isascii() and (char.isalnum() or char in "/-._~%?=&+@,:;!$()*'") for char in path)
+    return path if harmless else otherwise
+
+
+def _page_of(request: Request, url: str | None) -> str:
+    """Where there is a page to come back to: what a form is sent to answers no GET, so the page that it stood on."""
+    if request.method in ("GET", "HEAD"):
+        return _with_query(request.scope.get("raw_path", b"/").decode("latin-1"), request.url.query)
+    sent_from = request.headers.get("referer", "")
+    if not is_own(request, sent_from, url):
+        return "/"
+    page = urlsplit(sent_from)
+    return local(_with_query(page.path, page.query), "/")
+
+
+def _with_query(path: str, query: str) -> str:
+    return f"{path}?{query}" if query else path
+
+
 def cookie_name(secure: bool) -> str:
     """``__Host-``: browsers take it over TLS only, for this host only, and no neighbour can plant it."""
     return "__Host-cliffwatch" if secure else "cliffwatch"
@@ -50,6 +80,17 @@ def cookie_name(secure: bool) -> str:
 def is_secure(request: Request, url: str | None) -> bool:
     """Whether people reach the pages over TLS, here or at a proxy before."""
     return request.url.scheme == "https" or bool(url and url.startswith("https://"))
+
+
+def is_own(request: Request, address: str, url: str | None) -> bool:
+    """Whether ``address``, an origin or a page's, is at the host that was asked, or at the public address ``url``."""
+    try:
+        given, public = urlsplit(address), urlsplit(url or "")
+    except ValueError:
+        return False
+    if given.scheme not in ("http", "https"):
+        return False
+    return given.netloc == request.headers.get("host") or given[:2] == public[:2]
 
 
 class Visits:
@@ -66,8 +107,8 @@ class Visits:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             request = Request(scope)
-            name = request.cookies.get(cookie_name(is_secure(request, self._settings().http.url)))
+            url = self._settings().http.url
+            name = request.cookies.get(cookie_name(is_secure(request, url)))
             session = self._sessions.find(name, self._tokens()) if name else None
-            query = f"?{request.url.query}" if request.url.query else ""
-            _visitor.set(Visitor(True, session, f"{scope.get('raw_path', b'/').decode('latin-1')}{query}"))
+            _visitor.set(Visitor(True, session, _page_of(request, url)))
         await self._app(scope, receive, send)

@@ -30,6 +30,7 @@ from monitor.records import (
     AlarmState,
     Answer,
     Arm,
+    BaselineStatus,
     Exchange,
     Finding,
     IdentityCheck,
@@ -310,6 +311,20 @@ async def test_a_changed_suite_is_not_quiet(site: Site) -> None:
     assert "1 not armed: suite changed since its baseline" in html
     assert "suite changed</span>" in html
     assert "was, not how it is" in (await site.get("/targets/summariser")).text
+
+
+async def test_who_has_no_baseline_that_fits_is_told_to_capture_one_that_arms_pages(site: Site) -> None:
+    finish(site, claimed(site, "summariser", "1" * 64), RunOutcome.UNMEASURED)
+    assert (
+        "cliffwatch baseline capture summariser --suite support --days 14</code>"
+        in (await site.get("/targets/summariser")).text
+    )
+    (approved,) = site.store.baselines("support-bot", status=BaselineStatus.APPROVED)
+    site.store.retire(approved.id, "jo", "captured on a bad day", site.now)
+    assert (
+        "cliffwatch baseline capture support-bot --suite support --days 14</code>"
+        in (await site.get("/targets/support-bot")).text
+    )
 
 
 async def test_what_did_not_succeed_for_two_intervals_is_late(site: Site) -> None:
@@ -615,6 +630,21 @@ async def test_reload_tells_how_it_went(site: Site) -> None:
     assert (good.status, bad.status, bad.text) == (200, 400, "cliffwatch.yaml:3: unknown key\n")
     assert (await site.get("/-/reload")).status == 405
     assert (await site.get("/-/reload", "POST", sec_fetch_site="cross-site")).status == 403
+    assert site.reloads == 2
+
+
+async def test_another_site_s_page_reloads_nothing_even_where_a_browser_says_no_more_than_its_origin(
+    site: Site,
+) -> None:
+    for origin in ("http://evil.example", "null", "http://[", "file://", f"{site.url}.evil.example"):
+        assert (await site.get("/-/reload", "POST", origin=origin)).status == 403, origin
+    assert (await site.get("/-/reload", "POST", origin=site.url, sec_fetch_site="same-site")).status == 403
+    assert site.reloads == 0
+    assert (await site.get("/-/reload", "POST", origin=site.url)).status == 200
+    http = site.settings.http.model_copy(update={"url": "https://watch.example.com/"})
+    site.settings = site.settings.model_copy(update={"http": http})
+    assert (await site.get("/-/reload", "POST", origin="https://watch.example.com")).status == 200
+    assert (await site.get("/-/reload", "POST", origin="http://watch.example.com")).status == 403
     assert site.reloads == 2
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from html import unescape
 from pathlib import Path
 
 import httpx
@@ -372,6 +373,30 @@ def test_a_session_ends_by_itself(site: Site, alice: Person) -> None:
     site.now += SESSION
     assert alice.fill(f"/alarms/{site.open_alarm().id}/clear", {"why": WHY, "form": form}).status_code == 401
     assert unchanged(site)
+
+
+def test_who_logs_in_again_comes_back_to_the_page_whose_form_came_too_late(site: Site, alice: Person) -> None:
+    form, alarm = alice.form(), f"/alarms/{site.open_alarm().id}/acknowledge"
+    asked = f"{TARGET_PAGE}?page=1"
+    site.now += SESSION
+    for sent, headers, page in (
+        ({"back": asked}, {"referer": f"{site.url}/findings"}, asked),
+        ({}, {"referer": f"{site.url}{asked}#open"}, asked),
+        ({"back": "//evil.example"}, {"referer": f"{site.url}{asked}"}, asked),
+        ({}, {"referer": "http://evil.example/lure"}, "/"),
+        ({}, {"referer": "http://["}, "/"),
+        ({}, {}, "/"),
+    ):
+        late = alice.fill(alarm, {"why": WHY, "form": form, **sent}, **headers)
+        assert late.status_code == 401
+        (link,) = re.findall(r'href="(/login\?back=[^"]*)">Log in</a>', late.text)
+        asks = alice.get(link)
+        back = re.search(r'name="back" value="([^"]*)"', asks.text)
+        assert back is not None
+        assert unescape(back[1]) == page, (sent, headers)
+    assert unchanged(site)
+    assert alice.login(back=asked).headers["location"] == asked
+    assert alice.get(asked).status_code == 200
 
 
 def test_whose_token_is_replaced_is_logged_out(site: Site, alice: Person) -> None:
