@@ -93,17 +93,12 @@ class Told:
 
 def told(store: Readings, finding: Finding, now: datetime) -> Told:
     beside = claims.beside_of(store, finding)
-    key = (finding.target, finding.suite, finding.signal)
-    history = beside.history
-    until = history[-1].at if history else finding.window_end
-    later = store.series(until, only=[key]).get(key, [])
-    points = [*history, *(one for one in later if history and one.run_id != history[-1].run_id)]
     alarms = store.alarms(finding.target)
     mine = [one for one in alarms if (one.suite, one.signal) == (finding.suite, finding.signal)]
     others = sum(one.cleared_at is None and one not in mine for one in alarms)
     return Told(
         finding, claims.claim(finding, beside), beside, others, pictures.interval(finding),
-        pictures.timeline(points, finding.signal, mine, now),
+        pictures.timeline(beside.history, finding.signal, mine, now),
     )  # fmt: skip
 
 
