@@ -35,14 +35,13 @@ from dashboards.states import (
     STATES,
     TICKET,
     UNMEASURED,
-    UNMEASURED_SHARE,
     alarm,
     not_armed,
     state,
     unmeasured,
 )
 from dashboards.tables import listing
-from monitor.words import TITLES
+from monitor.words import PARTLY, TITLES
 
 QUESTION: Final = "Which of my targets needs me?"
 
@@ -164,7 +163,7 @@ def _targets() -> Any:
                    gauge=(0, 1), steps=NEAR),
             Column("Last answers read", age, unit="s", decimals=1),
             Column("Unmeasured", share, unit="percentunit", decimals=0,
-                   steps=[(None, GREEN), (0.05, AMBER), (UNMEASURED_SHARE, VIOLET)]),
+                   steps=[(None, GREEN), (0.05, AMBER), (PARTLY, VIOLET)]),
             Column("Model", info, label="model"),
         ],
         empty=NO_DATA,

@@ -22,8 +22,9 @@ from dashboards.panels import (
     share_of_line,
     timeline,
 )
-from dashboards.states import ALARMS, UNMEASURED_SHARE, alarm, judged
+from dashboards.states import ALARMS, alarm, judged
 from dashboards.tables import listing
+from monitor.words import PARTLY
 
 QUESTION: Final = "Is the judge as it was, or is a lower score about the judge?"
 
@@ -74,7 +75,7 @@ def _glance() -> list[Any]:
             "Anchors unmeasured", "Share of the last run's anchors on which it gave no usable verdict. "
             "Runbook: CliffwatchUnmeasured.",
             f"max({selector('run_unmeasured_ratio', ITSELF)})", "percentunit",
-            [(None, GREEN), (0.05, AMBER), (UNMEASURED_SHARE, RED)], empty=NO_ANCHORS, width=4, decimals=0, link=HERE,
+            [(None, GREEN), (0.05, AMBER), (PARTLY, RED)], empty=NO_ANCHORS, width=4, decimals=0, link=HERE,
         ),
         number(
             "Cost, shown period",

@@ -21,8 +21,9 @@ from dashboards.panels import (
     or_zero,
     selector,
 )
-from dashboards.states import PERIODS, UNMEASURED_SHARE, unmeasured
+from dashboards.states import unmeasured
 from dashboards.tables import listing
+from monitor.words import PARTLY, PERIODS
 
 QUESTION: Final = "Does Cliffwatch itself work: is everything read, on time and within its budget?"
 
@@ -121,7 +122,7 @@ def _readings() -> list[Any]:
                 Column("Read, ago", f"{age} and {stale}", unit="s", decimals=1, width=110),
                 Column("Tried, ago", f"{tried} and {stale}", unit="s", decimals=1, width=110),
                 Column("Unmeasured", f"{share} and {stale}", unit="percentunit", decimals=0, width=105,
-                       steps=[(None, GREEN), (UNMEASURED_SHARE, AMBER)]),
+                       steps=[(None, GREEN), (PARTLY, AMBER)]),
             ],
             empty=NOT_ASKED,
             first="Periods",
@@ -136,7 +137,7 @@ def _readings() -> list[Any]:
                 Query(f"max({selector('run_unmeasured_ratio', CHOSEN)})", "worst suite", color=VIOLET),
                 Query(f"avg({selector('run_unmeasured_ratio', CHOSEN)})", "mean", color=BLUE),
             ],
-            "percentunit", empty=NOT_ASKED, width=6, height=9, low=0, high=1, marks=[(UNMEASURED_SHARE, AMBER)],
+            "percentunit", empty=NOT_ASKED, width=6, height=9, low=0, high=1, marks=[(PARTLY, AMBER)],
         ),
         lines(
             "Finished runs a day",

@@ -18,8 +18,9 @@ from dashboards.panels import (
     selector,
     timeline,
 )
-from dashboards.states import CAUGHT, CHANGES, IDENTITY_DAYS, MATCHES, RETIRES_DAYS, UNMEASURED_SHARE
+from dashboards.states import CAUGHT, CHANGES, IDENTITY_DAYS, MATCHES, RETIRES_DAYS
 from dashboards.tables import listing
+from monitor.words import PARTLY
 
 HERE: Final = evidence("/targets/$target")
 NOT_CONTROL: Final = ', fault!="healthy"'
@@ -149,7 +150,7 @@ def measured() -> list[Any]:
             height=6,
             low=0,
             high=1,
-            marks=[(UNMEASURED_SHARE, AMBER)],
+            marks=[(PARTLY, AMBER)],
             link=HERE,
         ),
         lines(

@@ -3,7 +3,7 @@
 from typing import Final
 
 from dashboards.panels import AMBER, BLUE, BROWN, GREEN, RED, VIOLET, Names, selector
-from monitor.words import PARTLY
+from monitor.words import PARTLY, PERIODS
 
 PAGE, TICKET, UNMEASURED, NOT_ARMED, RETIRES, ROLLBACK, BUDGET, BLIND, QUIET = range(8, -1, -1)
 STATES: Final[Names] = {
@@ -22,10 +22,6 @@ MATCHES: Final[Names] = {1: ("as declared", GREEN), 0: ("differs", RED)}
 CHANGES: Final[Names] = {1: ("changed", AMBER), 0: ("as approved", GREEN)}
 READY: Final[Names] = {1: ("ready", GREEN), 0: ("not ready", AMBER)}
 
-UNMEASURED_SHARE: Final = PARTLY
-"""As in CliffwatchUnmeasured."""
-PERIODS: Final = 2
-"""As in CliffwatchUnmeasured and CliffwatchEmailFailed: after so many without a success."""
 IDENTITY_DAYS: Final = 2
 """As in CliffwatchUnmeasured."""
 RETIRES_DAYS: Final = 30
@@ -40,7 +36,7 @@ def unmeasured(matchers: str) -> str:
         f"time() - {selector('run_last_success_timestamp_seconds', matchers)} "
         f"> bool {PERIODS} * {selector('run_interval_seconds', matchers)}"
     )
-    share = f"{selector('run_unmeasured_ratio', matchers)} > bool {UNMEASURED_SHARE}"
+    share = f"{selector('run_unmeasured_ratio', matchers)} > bool {PARTLY}"
     return f'max by (target, suite) ({share} or label_replace({late}, "why", "late", "", ""))'
 
 

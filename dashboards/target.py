@@ -23,9 +23,9 @@ from dashboards.panels import (
     timeline,
 )
 from dashboards.served import HERE, NOT_CONTROL
-from dashboards.states import ALARMS, CAUGHT, MATCHES, READY, STATES, UNMEASURED_SHARE, judged, state
+from dashboards.states import ALARMS, CAUGHT, MATCHES, READY, STATES, judged, state
 from dashboards.tables import listing
-from monitor.words import TITLES
+from monitor.words import PARTLY, TITLES
 
 QUESTION: Final = "What changed about this target, when, and with what evidence?"
 
@@ -71,7 +71,7 @@ def _glance() -> list[Any]:
             "Largest share of a last run's questions without a usable answer. An outage is never a reading. "
             "Runbook: CliffwatchUnmeasured.",
             f"max({selector('run_unmeasured_ratio', ONE)})", "percentunit",
-            [(None, GREEN), (0.05, AMBER), (UNMEASURED_SHARE, VIOLET)], empty="never asked", decimals=0, link=HERE,
+            [(None, GREEN), (0.05, AMBER), (PARTLY, VIOLET)], empty="never asked", decimals=0, link=HERE,
         ),
         number(
             "Baseline", "Is there an approved baseline in every suite? Without one nothing is compared. "

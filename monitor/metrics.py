@@ -57,7 +57,11 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
     MetricSpec("run_last_attempt_timestamp_seconds", "gauge", _TS, "When a run was last worked on, in Unix time."),
     MetricSpec("run_interval_seconds", "gauge", _TS, "Seconds from one scheduled run to the next."),
     MetricSpec(
-        "run_unmeasured_ratio", "gauge", _TS, "Share of the last finished run's questions that have no usable answer."
+        "run_unmeasured_ratio",
+        "gauge",
+        _TS,
+        "Share of the last finished run's questions that have no usable answer; 1 where its subject gave none, "
+        "whatever others said.",
     ),
     MetricSpec("runs_total", "counter", (*_TS, "outcome"), "Finished runs by outcome: measured, partial, unmeasured."),
     MetricSpec(

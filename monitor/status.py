@@ -13,17 +13,16 @@ from monitor.arming import arming, told
 from monitor.clock import HEARTBEAT, SILENT_SECONDS
 from monitor.records import Alarm, AlarmState, Baseline, BaselineStatus, Finding, IdentityCheck, RunOutcome, Severity
 from monitor.schedule import interval_seconds
-from monitor.words import CAPTURE_DAYS, SEVERITIES
+from monitor.words import CAPTURE_DAYS, SEVERITIES, Gap, gap, is_late
 
 if TYPE_CHECKING:
     from monitor.reading import Reading
+    from monitor.store.standing import Finished
 
 WHOLE: Final = 20
 """A fleet of so many suites is shown whole; of a larger one, those that need somebody."""
 MOST: Final = 15
 """That are shown in full, of a larger fleet."""
-LATE: Final = 2.5
-"""Intervals without a finished run after which a suite is late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +87,8 @@ class Status:
         return sum(self.needing.values()) - sum(row.needs is not None for row in self.watches)
 
 
-ALARM, IDENTITY, TICKET, LOST, OVERDUE, UNARMED, PARTLY = REASONS = (
-    "page", "identity", "ticket", "unmeasured", "late", "unarmed", "partly unmeasured"
-)  # fmt: skip
+ALARM, IDENTITY, TICKET, UNARMED = "page", "identity", "ticket", "unarmed"
+REASONS: Final = (ALARM, IDENTITY, TICKET, *Gap, UNARMED)
 """What a suite needs somebody for, most pressing first."""
 
 
@@ -100,8 +98,10 @@ class _Fleet:
 
     alarms: Mapping[tuple[str, str], list[Alarm]]
     digests: Mapping[tuple[str, str], str]
-    last: Mapping[tuple[str, str], tuple[int, datetime, datetime, RunOutcome]]
-    """The run that finished last: its id, slot, end and outcome."""
+    last: Mapping[tuple[str, str], "Finished"]
+    """The run that finished last."""
+    lost: Mapping[int, float]
+    """Run id -> share of the questions of such a run that measured nothing."""
     identity: Mapping[str, list[IdentityCheck]]
     """Target -> the checks that do not match."""
 
@@ -115,7 +115,9 @@ def status(reading: "Reading", *, everything: bool = False) -> Status:
     mismatches: dict[str, list[IdentityCheck]] = {}
     for check in store.identity_checks(matches=False):
         mismatches.setdefault(check.target, []).append(check)
-    fleet = _Fleet(open_alarms, store.approved_digests(), store.last_finished(), mismatches)
+    last = store.last_finished()
+    lost = store.lost_shares([one.run_id for one in last.values()])
+    fleet = _Fleet(open_alarms, store.approved_digests(), last, lost, mismatches)
     streams = [(name, suite) for name, target in reading.settings.targets.items() for suite in target.run_suites]
     needs = {stream: _needs(reading, fleet, stream, now) for stream in streams}
     shown = streams if everything or len(streams) <= WHOLE else _pressing(needs)[:MOST]
@@ -129,7 +131,7 @@ def status(reading: "Reading", *, everything: bool = False) -> Status:
         total=len(streams),
         needing=counts,
         alarmed=any(open_alarms.get(stream) for stream in streams),
-        unmeasured=any(fleet.last[one][3] is RunOutcome.UNMEASURED for one in streams if one in fleet.last),
+        unmeasured=any(last[one].outcome is RunOutcome.UNMEASURED for one in streams if one in last),
     )
 
 
@@ -150,18 +152,15 @@ def _needs(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], now: date
     if raised:
         return TICKET
     last = fleet.last.get(stream)
-    if last is not None and last[3] is RunOutcome.UNMEASURED:
-        return LOST
-    interval = interval_seconds(reading.settings.schedule, stream[1])
-    if last is not None and (now - last[2]).total_seconds() > LATE * interval:
-        return OVERDUE
-    if fleet.digests.get(stream) != reading.digest(*stream):
-        return UNARMED
-    return PARTLY if last is not None and last[3] is RunOutcome.PARTIAL else None
+    if last is not None:
+        late = is_late(last.last_success, interval_seconds(reading.settings.schedule, stream[1]), now)
+        if (silent := gap(last.outcome, fleet.lost.get(last.run_id), late=late)) is not None:
+            return silent
+    return None if fleet.digests.get(stream) == reading.digest(*stream) else UNARMED
 
 
 def _pressing(needs: Mapping[tuple[str, str], str | None]) -> list[tuple[str, str]]:
-    return sorted((one for one, need in needs.items() if need), key=lambda one: REASONS.index(needs[one] or PARTLY))
+    return sorted((one for one, need in needs.items() if need), key=lambda one: REASONS.index(needs[one] or UNARMED))
 
 
 def _row(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], need: str | None) -> StatusRow:
@@ -181,9 +180,9 @@ def _row(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], need: str |
         tickets_only=bool(held) and not _may_page(found, {signal for signal, _ in held}),
         not_paging=tuple(told(held)),
         baseline=_baseline_words(reading, stream, approved),
-        last_run=last[1] if last else None,
-        last_outcome=last[3] if last else None,
-        unmeasured=store.unmeasured(last[0]) if last else {},
+        last_run=last.slot if last else None,
+        last_outcome=last.outcome if last else None,
+        unmeasured=store.unmeasured(last.run_id) if last else {},
         alarms=tuple(open_now),
         identity=tuple(fleet.identity.get(target, ())),
         cleared=_over(found, open_now, over or ()),

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
+from enum import StrEnum
 from math import isfinite
 from typing import Final
 
 from monitor.hostile import visible
-from monitor.records import Alarm, AlarmState, Finding, Severity
+from monitor.records import Alarm, AlarmState, Finding, RunOutcome, Severity
 
 TITLES: Final[Mapping[str, str]] = {
     "adapter_loss": "Fine-tune's effect",
@@ -89,6 +90,42 @@ AGREEING: Final = {AGREED: "a fresh sample", AGREED_LATER: "a later look"}
 PARTLY: Final = 0.2
 """Share of a run's questions without a usable answer over which its silence says little; ``CliffwatchUnmeasured``
 alerts over it, too."""
+PERIODS: Final = 2
+"""Intervals without a success after which a suite is late; ``CliffwatchUnmeasured`` alerts then, too, and
+``CliffwatchEmailFailed`` after so many of the mail's."""
+
+
+class Gap(StrEnum):
+    """Why the silence of a suite is no health, the worst first."""
+
+    LOST = "unmeasured"
+    """The last run's subject gave no usable answer, whatever others said: the findings are of before."""
+    LATE = "late"
+    """No run has succeeded for ``PERIODS`` intervals."""
+    PARTLY = "partly unmeasured"
+    """More than ``PARTLY`` of the last run's questions have no usable answer."""
+
+
+def gap(outcome: RunOutcome | None, share: float | None, *, late: bool) -> Gap | None:
+    """The one rule of commands, pages and mail. ``outcome``, ``share``: of the run that finished last, if any did;
+    ``share`` as ``is_partly`` has it, ``late`` as ``is_late``."""
+    if outcome is RunOutcome.UNMEASURED:
+        return Gap.LOST
+    if late:
+        return Gap.LATE
+    return Gap.PARTLY if is_partly(share) else None
+
+
+def is_late(success: datetime | None, interval_seconds: float, now: datetime) -> bool:
+    """Whether a suite's last success is too long ago; one that never had any is not late, but lost or new."""
+    return success is not None and (now - success).total_seconds() > PERIODS * interval_seconds
+
+
+def is_partly(share: float | None) -> bool:
+    """Whether so large a share of a run's questions, 0 to 1, has no usable answer that its silence says little."""
+    return share is not None and share > PARTLY
+
+
 ENOUGH_DAYS: Final = 7
 """Days that a baseline must span to arm pages: with fewer, its spread from day to day is mostly assumed."""
 CAPTURE_DAYS: Final = 14

@@ -20,7 +20,8 @@ from monitor.notify.targets import (
     Item,
     View,
     at_page,
-    is_late,
+    gap_of,
+    late,
     lost_words,
     mismatches,
     view,
@@ -28,7 +29,7 @@ from monitor.notify.targets import (
 from monitor.notify.wording import Times, cut, many, odds, percent, usd
 from monitor.records import JUDGE_TARGET, PRODUCTION_SUITE, Alarm, AlarmState, Arm, BaselineStatus, Severity, Spend
 from monitor.settings import Budget
-from monitor.words import PARTLY, TITLES, served, state_of
+from monitor.words import TITLES, Gap, is_partly, served, state_of
 
 RETIRING: Final = timedelta(days=60)
 DRIFTED: Final = "no longer agrees with the people"
@@ -87,10 +88,14 @@ def _enough(facts: Facts) -> str:
 
 
 def _is_short(facts: Facts, stream: Stream) -> bool:
-    counts, last = facts.asked.get(stream, {}), facts.last.get(stream)
-    total, lost = sum(counts.values()), sum(count for reason, count in counts.items() if reason)
-    ran = last is not None and last.unmeasured_ratio > PARTLY
-    return ran or is_late(facts, stream) or lost > PARTLY * total
+    total, lost = _questions(facts, stream)
+    return gap_of(facts, stream) is not None or is_partly(lost / max(total, 1))
+
+
+def _questions(facts: Facts, stream: Stream) -> tuple[int, int]:
+    """A stream's questions of the period, and those without a usable answer."""
+    counts = facts.asked.get(stream, {})
+    return sum(counts.values()), sum(count for reason, count in counts.items() if reason)
 
 
 def _limit(facts: Facts) -> str:
@@ -200,25 +205,27 @@ def _identity(facts: Facts, address: str | None) -> Iterator[Happened]:
 
 
 def unmeasured(facts: Facts, times: Times, address: str | None) -> Listed:
-    """Streams with questions of the period that have no answer, the worst first, then those that are late."""
-    found: list[tuple[float, Item]] = []
+    """Streams with questions of the period that have no answer, and late ones.
+
+    Those of which nothing is known by now come first, as they have no fresh finding; then the largest share lost.
+    """
+    found: list[tuple[bool, float, Item]] = []
     for stream in facts.streams:
-        counts = facts.asked.get(stream, {})
-        total, lost = sum(counts.values()), sum(count for reason, count in counts.items() if reason)
-        late = is_late(facts, stream)
-        if not lost and not late:
+        (total, lost), overdue = _questions(facts, stream), late(facts, stream)
+        if not lost and not overdue:
             continue
         share = lost / total if total else 1.0
         text = f"{percent(share)} of {many(total, 'question')} of {stream[1]} without a usable answer" if total else (
             f"no question of {stream[1]} was asked"
         )  # fmt: skip
         progress = facts.progress.get(stream)
-        if late and progress and progress.last_success:
+        if overdue and progress and progress.last_success:
             text += f"; late, last good run {times.stamp(progress.last_success)}"
         link = at_page(address, "targets", stream[0])
-        found.append((share, Item(f"{text}{lost_words(facts, stream)}", stream[0], link=link)))
-    found.sort(key=lambda one: -one[0])
-    return Listed.of([item for _, item in found], LINES)
+        known = gap_of(facts, stream) not in (Gap.LOST, Gap.LATE)
+        found.append((known, -share, Item(f"{text}{lost_words(facts, stream)}", stream[0], link=link)))
+    found.sort(key=lambda one: one[:2])
+    return Listed.of([item for *_, item in found], LINES)
 
 
 def judge_view(facts: Facts, times: Times, address: str | None) -> View | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from monitor import claims
@@ -11,7 +11,7 @@ from monitor.notify.wording import BLAME, NOT_ARMED, Times, clause, cut, many, o
 from monitor.notify.wording import LOST as LOST_WORDS
 from monitor.records import JUDGE_TARGET, Alarm, AlarmState, Arm, BaselineStatus, Finding, IdentityCheck, Severity
 from monitor.schedule import interval_seconds
-from monitor.words import CAPTURE_DAYS, PARTLY, TITLES, alarm_state, rank, served, state_of
+from monitor.words import CAPTURE_DAYS, TITLES, Gap, alarm_state, gap, is_late, rank, served, state_of
 
 AS_ABOVE: Final = "As above."
 SEE_SERVED: Final = "It is not what is declared: see “What is served”."
@@ -274,15 +274,16 @@ def _silence(facts: Facts, stream: Stream, times: Times, address: str | None) ->
     success = progress.last_success if progress else None
     link = at_page(address, "targets", name)
     why = lost_words(facts, stream)
-    if last is not None and last.unmeasured_ratio >= 1:
+    silent = gap_of(facts, stream)
+    if silent is Gap.LOST:
         text = f"The last run of {suite} brought no usable answer{why}. Its last good run: {_when(success, times)}."
         item = Item(text, f"suite {suite}", "Not measured", link, f"cliffwatch probe {name} --suite {suite}", "warn",
                     likely=_to_blame(facts, stream))  # fmt: skip
         yield Trouble(LOST, "has given no usable answer", success, item)
-    elif is_late(facts, stream):
+    elif silent is Gap.LATE:
         text = f"{suite} has had no good run in two of its intervals. Its last: {_when(success, times)}."
         yield Trouble(LATE, "has not been measured", success, Item(text, f"suite {suite}", "Late", link, tone="warn"))
-    elif last is not None and last.unmeasured_ratio > PARTLY:
+    elif silent is Gap.PARTLY and last is not None:
         text = f"{percent(last.unmeasured_ratio)} of the last run of {suite} has no usable answer{why}."
         item = Item(text, f"suite {suite}", "Partly measured", link, tone="warn", likely=_to_blame(facts, stream))
         yield Trouble(PARTIAL, "is only partly measured", None, item)
@@ -333,11 +334,15 @@ def _rollback(facts: Facts, name: str, times: Times, address: str | None) -> Ite
     yield Trouble(ROLLBACK, "has nothing to roll back to", None, item)
 
 
-def is_late(facts: Facts, stream: Stream) -> bool:
-    """Its last success is older than two of its intervals."""
-    progress = facts.progress.get(stream)
-    interval = timedelta(seconds=interval_seconds(facts.settings.schedule, stream[1]))
-    return bool(progress and progress.last_success and facts.now - progress.last_success > 2 * interval)
+def gap_of(facts: Facts, stream: Stream) -> Gap | None:
+    """Why a stream's silence is no health, if it is none."""
+    last = facts.last.get(stream)
+    return gap(last.outcome if last else None, last.unmeasured_ratio if last else None, late=late(facts, stream))
+
+
+def late(facts: Facts, stream: Stream) -> bool:
+    progress, interval = facts.progress.get(stream), interval_seconds(facts.settings.schedule, stream[1])
+    return progress is not None and is_late(progress.last_success, interval, facts.now)
 
 
 def lost_words(facts: Facts, stream: Stream) -> str:

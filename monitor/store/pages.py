@@ -3,15 +3,16 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, String, and_, case, func, literal_column, select, type_coerce
+from sqlalchemy import ColumnElement, Connection, String, and_, func, literal_column, select, type_coerce
 
 from monitor.errors import CliffwatchError
-from monitor.records import Arm, BaselineStatus, Finding, Outcome, Point, Run, Score, Stream
+from monitor.records import Arm, BaselineStatus, Finding, Outcome, Point, Run, RunOutcome, Score, Stream
 from monitor.store import ledger
 from monitor.store.answers import AnswerKey, _to_outcome
 from monitor.store.engine import Database
 from monitor.store.findings import _to_finding
 from monitor.store.marks import chunks
+from monitor.store.scrape import newest_done
 from monitor.store.series import NUMBERS, SeriesKey, _to_point
 from monitor.store.tables import answer, baseline, finding, latest_finding, progress, run, score
 
@@ -27,15 +28,15 @@ def streams(connection: Connection, target: str | None) -> list[Stream]:
 
 
 def _streams(target: str | None) -> Any:
-    mine = (run.c.target == progress.c.target, run.c.suite == progress.c.suite)
-    last = select(run.c.id).where(*mine, run.c.finished_at.is_not(None))
-    last = last.order_by(run.c.finished_at.desc(), run.c.slot.desc()).limit(1)
-    newest = select(run.c.suite_digest).where(*mine).order_by(run.c.slot.desc()).limit(1)
+    of_the_suite, last = run.alias(), run.alias()
+    mine = (of_the_suite.c.target == progress.c.target, of_the_suite.c.suite == progress.c.suite)
+    newest = select(of_the_suite.c.suite_digest).where(*mine).order_by(of_the_suite.c.slot.desc()).limit(1)
     finished = progress.c.measured + progress.c.partial + progress.c.unmeasured
     query = select(
         progress.c.target, progress.c.suite, progress.c.last_success, finished.label("runs"),
-        last.scalar_subquery().label("last_run_id"), newest.scalar_subquery().label("digest"),
-    ).order_by(progress.c.target, progress.c.suite)  # fmt: skip
+        last.c.id.label("last_run_id"), last.c.outcome, newest.correlate(progress).scalar_subquery().label("digest"),
+    ).select_from(progress.outerjoin(last, last.c.id == newest_done()))  # fmt: skip
+    query = query.order_by(progress.c.target, progress.c.suite)
     return query if target is None else query.where(progress.c.target == target)
 
 
@@ -53,13 +54,13 @@ def _standing(connection: Connection, target: str | None) -> dict[tuple[str, str
 
 
 def _to_stream(row: Any, standing: Any | None) -> Stream:
+    outcome = None if row.outcome is None else RunOutcome(row.outcome)
+    facts = (row.target, row.suite, row.last_success, row.runs, row.last_run_id, outcome)
     if standing is None:
-        return Stream(row.target, row.suite, row.last_success, row.runs, row.last_run_id, None, None, False)
+        return Stream(*facts, None, None, False)
     approved = standing.status == BaselineStatus.APPROVED.value
     outdated = approved and row.digest is not None and standing.suite_digest != row.digest
-    return Stream(
-        row.target, row.suite, row.last_success, row.runs, row.last_run_id, standing.id, standing.status, outdated
-    )
+    return Stream(*facts, standing.id, standing.status, outdated)
 
 
 def stream_mark(connection: Connection) -> tuple[Any, ...]:
@@ -90,14 +91,23 @@ def latest_points(connection: Connection, targets: Collection[str]) -> dict[Seri
 
 
 def lost_shares(connection: Connection, run_ids: Sequence[int]) -> dict[int, float]:
-    """Run id -> share of its questions without a usable answer; 1 where none could even be asked."""
-    shares = dict.fromkeys(run_ids, 1.0)
+    """As ``RunSummary.unmeasured_ratio`` has it. Answers are counted only of runs that lost some: most lost none."""
+    shares: dict[int, float] = {}
     for some in chunks(run_ids):
-        lost = func.sum(case((answer.c.reason.is_not(None), 1), else_=0))
-        counted = select(answer.c.run_id, func.count(), lost).where(answer.c.run_id.in_(some)).group_by(answer.c.run_id)
-        rows: Any = connection.execute(counted)
-        shares |= {run_id: int(without) / int(total) for run_id, total, without in rows}
+        ends: Any = connection.execute(select(run.c.id, run.c.outcome).where(run.c.id.in_(some)))
+        outcomes = dict(map(tuple, ends))
+        shares |= {one: float(outcomes.get(one) in (None, RunOutcome.UNMEASURED)) for one in some}
+        usable = [one for one in some if not shares[one]]
+        lost = _questions(connection, usable, answer.c.reason.is_not(None))
+        shares |= {one: lost[one] / total for one, total in _questions(connection, list(lost)).items()}
     return shares
+
+
+def _questions(connection: Connection, run_ids: Sequence[int], *which: ColumnElement[bool]) -> dict[int, int]:
+    """Run id -> how many questions it has, where it has any; the snapshot's are not the run's."""
+    where = (answer.c.run_id.in_(run_ids), answer.c.arm != Arm.SNAPSHOT.value, *which)
+    rows: Any = connection.execute(select(answer.c.run_id, func.count()).where(*where).group_by(answer.c.run_id))
+    return {run_id: int(count) for run_id, count in rows}
 
 
 def finding_heads(
@@ -184,7 +194,7 @@ class PageReads:
             return latest_points(c, targets)
 
     def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]:
-        """Run id -> share of its questions without a usable answer; 1 where none could even be asked."""
+        """Run id -> share of its questions that measured nothing; 1 where the subject gave no usable answer."""
         with self._database.read() as c:
             return lost_shares(c, run_ids)
 

@@ -5,7 +5,7 @@ A finished run never changes, so whoever asks keeps its summary; a scrape then r
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from math import nan
 from typing import Any, Final, NamedTuple
@@ -18,6 +18,7 @@ from monitor.records import (
     BaselineStatus,
     FindingNumbers,
     Reason,
+    RunOutcome,
     RunSummary,
     SelfTest,
     SuiteProgress,
@@ -68,15 +69,19 @@ def last_done(connection: Connection, targets: Targets = None) -> dict[tuple[str
 
 
 def summaries(connection: Connection, run_ids: Sequence[int]) -> dict[int, RunSummary]:
-    """Run id -> its summary; one that ended without any question asked has zeros."""
-    found = {run_id: RunSummary(run_id, 0, 0, None, None, None) for run_id in run_ids}
+    """Run id -> its summary, of those that are finished; one that ended without any question asked has zeros."""
+    found: dict[int, RunSummary] = {}
     for some in chunks(run_ids):
-        for one in _summaries(connection, some):
-            found[one.run_id] = one
+        ends = select(run.c.id, run.c.outcome).where(run.c.id.in_(some), run.c.outcome.is_not(None))
+        rows: Any = connection.execute(ends).all()
+        outcomes = {run_id: RunOutcome(outcome) for run_id, outcome in rows}
+        found |= {run_id: RunSummary(run_id, outcome, 0, 0, None, None, None) for run_id, outcome in outcomes.items()}
+        found |= {one.run_id: one for one in _summaries(connection, outcomes)}
     return found
 
 
-def _summaries(connection: Connection, run_ids: Sequence[int]) -> Iterator[RunSummary]:
+def _summaries(connection: Connection, outcomes: Mapping[int, RunOutcome]) -> Iterator[RunSummary]:
+    run_ids = list(outcomes)
     usable = case((answer.c.reason.is_(None), 1), else_=0)
     mine = and_(answer.c.arm == Arm.SUBJECT.value, answer.c.reason.is_(None))
     counted = connection.execute(
@@ -94,6 +99,7 @@ def _summaries(connection: Connection, run_ids: Sequence[int]) -> Iterator[RunSu
     for row in counted:
         yield RunSummary(
             run_id=row.run_id,
+            outcome=outcomes[row.run_id],
             questions=row.questions,
             unmeasured=row.questions - int(row.usable),
             answer_chars=None if row.chars is None else float(row.chars),
@@ -188,7 +194,7 @@ class ScrapeReads:
             return last_done(c, targets)
 
     def summaries(self, run_ids: Sequence[int]) -> dict[int, RunSummary]:
-        """Run id -> its summary; one that ended without any question asked has zeros."""
+        """Run id -> its summary, of those that are finished; one that ended without any question asked has zeros."""
         with self._database.read() as c:
             return summaries(c, run_ids)
 

@@ -18,8 +18,9 @@ class Finished(NamedTuple):
 
     run_id: int
     slot: datetime
-    at: datetime
     outcome: RunOutcome
+    last_success: datetime | None
+    """When a run of the suite last finished measured or partial."""
 
 
 def approved_digests(connection: Connection) -> dict[Stream, str]:
@@ -32,11 +33,11 @@ def approved_digests(connection: Connection) -> dict[Stream, str]:
 
 
 def last_finished(connection: Connection) -> dict[Stream, Finished]:
-    facts = select(progress.c.target, progress.c.suite, run.c.id, run.c.slot, run.c.finished_at, run.c.outcome)
+    facts = select(progress.c.target, progress.c.suite, run.c.id, run.c.slot, run.c.outcome, progress.c.last_success)
     rows = connection.execute(facts.select_from(progress).join(run, run.c.id == newest_done())).all()
     return {
-        (target, suite): Finished(run_id, slot, finished_at or slot, RunOutcome(outcome))
-        for target, suite, run_id, slot, finished_at, outcome in rows
+        (target, suite): Finished(run_id, slot, RunOutcome(outcome), success)
+        for target, suite, run_id, slot, outcome, success in rows
     }
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from monitor.records import JUDGE_TARGET, Alarm, Finding, IdentityCheck, Point, Stream
+from monitor.records import JUDGE_TARGET, Alarm, Finding, IdentityCheck, Point, RunOutcome, Stream
 from monitor.schedule import interval_seconds
 from monitor.settings import Settings, Target
 from monitor.web import pictures
 from monitor.web.views import counted
-from monitor.words import PARTLY, rank, urgency
+from monitor.words import Gap, gap, is_late, rank, urgency
 
 PER_PAGE: Final = 100
 """Targets on one page."""
@@ -41,6 +41,9 @@ STATES: Final[Mapping[str, str]] = {
     "quiet": "quiet",
 }
 """A target's state as it stands in an address -> in words; what needs somebody first."""
+
+GAPS: Final[Mapping[Gap, str]] = {Gap.LOST: "unmeasured", Gap.LATE: "late", Gap.PARTLY: "partly"}
+"""As they are called in an address."""
 
 BASELINE_STATES: Final[Mapping[str, str]] = {"approved": "armed", "captured": "to approve", "capturing": "capturing"}
 
@@ -78,27 +81,29 @@ class Watch:
     """When a run last finished measured or partial."""
     last_run_id: int | None
     """The run that finished last."""
+    last_outcome: RunOutcome | None
     runs: int
     """Finished runs."""
     unmeasured: float | None
-    """Share of the last finished run's questions without a usable answer."""
+    """Share of the last finished run's questions that measured nothing; 1 where its subject gave no usable answer."""
     late: bool
-    """Its last success is older than two of its intervals."""
+    """No run has succeeded for two of its intervals."""
     stale: bool
     """Its findings say how it was, not how it is: it is not compared, not measured, or late."""
     alarms: tuple[Alarm, ...] = ()
+
+    @property
+    def gap(self) -> Gap | None:
+        """Why its silence is no health, if it is none."""
+        return gap(self.last_outcome, self.unmeasured, late=self.late)
 
     @property
     def attention(self) -> str:
         """Its state as a key of ``STATES``."""
         if self.alarms:
             return "page" if any(one.severity == "page" for one in self.alarms) else "ticket"
-        if (self.unmeasured or 0.0) >= 1:
-            return "unmeasured"
-        if self.late:
-            return "late"
-        if (self.unmeasured or 0.0) > PARTLY:
-            return "partly"
+        if self.gap is not None:
+            return GAPS[self.gap]
         return "quiet" if self.armed else self.state.replace(" ", "-")
 
 
@@ -214,30 +219,30 @@ def watches(
     runs = [one.last_run_id for one in streams.values() if one.last_run_id is not None]
     lost = kept.of(store, runs, all_runs=target is None)
     suites = kept.suites_of(settings)
-    intervals: dict[str, timedelta] = {}
+    intervals: dict[str, float] = {}
     found = []
     for name in suites if target is None else [target]:
         for suite in suites[name]:
             if suite not in intervals:
-                intervals[suite] = timedelta(seconds=interval_seconds(settings.schedule, suite))
+                intervals[suite] = interval_seconds(settings.schedule, suite)
             key = (name, suite)
-            stream = streams.get(key) or Stream(name, suite, None, 0, None, None, None, False)
+            stream = streams.get(key) or Stream(name, suite, None, 0, None, None, None, None, False)
             mine = tuple(sorted(alarms.get(key, ()), key=urgency))
             found.append(_watch(stream, mine, lost, intervals[suite], now))
     return found
 
 
 def _watch(
-    stream: Stream, alarms: tuple[Alarm, ...], lost: Mapping[int, float], interval: timedelta, now: datetime
+    stream: Stream, alarms: tuple[Alarm, ...], lost: Mapping[int, float], interval: float, now: datetime
 ) -> Watch:
     state = BASELINE_STATES.get(stream.baseline_status or "", "not armed")
     state = "suite changed" if stream.outdated else state
-    late = stream.last_success is not None and now - stream.last_success > 2 * interval
+    late = is_late(stream.last_success, interval, now)
     unmeasured = None if stream.last_run_id is None else lost.get(stream.last_run_id)
     return Watch(
         stream.target, stream.suite, state == "armed", state, stream.baseline_id, stream.last_success,
-        stream.last_run_id, stream.runs, unmeasured, late,
-        late or state != "armed" or (unmeasured or 0.0) >= 1, alarms,
+        stream.last_run_id, stream.last_outcome, stream.runs, unmeasured, late,
+        late or state != "armed" or stream.last_outcome is RunOutcome.UNMEASURED, alarms,
     )  # fmt: skip
 
 
@@ -349,11 +354,11 @@ def _undeclared(mismatched: Sequence[IdentityCheck]) -> list[str]:
 
 def _gaps(found: Sequence[Watch]) -> list[str]:
     """What nobody is told about by an alarm that is not raised, counted."""
-    lost = {id(one) for one in found if (one.unmeasured or 0.0) >= 1}
+    silent = Counter(one.gap for one in found)
     gaps = {
-        "not measured": len(lost),
-        "partly measured": sum(PARTLY < (one.unmeasured or 0.0) < 1 for one in found),
-        "late: no success in two intervals": sum(one.late and id(one) not in lost for one in found),
+        "not measured": silent[Gap.LOST],
+        "partly measured": silent[Gap.PARTLY],
+        "late: no success in two intervals": silent[Gap.LATE],
         "not armed: suite changed since its baseline": sum(one.state == "suite changed" for one in found),
         f"of {len(found)} not armed": sum(one.state not in ("armed", "suite changed") for one in found),
     }

@@ -126,6 +126,33 @@ def test_a_run_is_read_stretch_by_stretch_and_without_exchanges(store: Store) ->
     assert store.questions(run.id + 1) == (0, [])
 
 
+@pytest.mark.parametrize(
+    ("lost", "outcome", "share"),
+    [
+        ([], RunOutcome.MEASURED, 0.0),
+        ([Arm.BASE], RunOutcome.MEASURED, 0.5),
+        ([Arm.SUBJECT], RunOutcome.UNMEASURED, 1.0),
+        ([Arm.SUBJECT, Arm.BASE], RunOutcome.UNMEASURED, 1.0),
+        ([Arm.SNAPSHOT], RunOutcome.MEASURED, 0.0),
+    ],
+)
+def test_what_share_of_a_run_measured_nothing(store: Store, lost: list[Arm], outcome: RunOutcome, share: float) -> None:
+    """What others say of a dead subject measures nothing, and the snapshot is not compared: one share everywhere."""
+    run = claimed(store)
+    for arm in (Arm.SUBJECT, Arm.BASE, Arm.SNAPSHOT):
+        for probe in ("p1", "p2"):
+            assert all(store.record([recorded(run, unmeasured() if arm in lost else answer(), probe, arm=arm)]))
+    assert store.finish(run.id, run.fence, outcome, [], NOW)
+    (summary,) = store.summaries([run.id]).values()
+    assert (summary.outcome, summary.questions, summary.unmeasured) == (outcome, 4, 2 * len({*lost} - {Arm.SNAPSHOT}))
+    assert store.lost_shares([run.id]) == {run.id: summary.unmeasured_ratio} == {run.id: share}
+    assert store.streams()[0].last_outcome is outcome
+
+
+def test_only_a_finished_run_has_a_summary(store: Store) -> None:
+    assert store.summaries([claimed(store).id]) == {}
+
+
 def test_a_run_in_counts_and_one_question_whole(store: Store) -> None:
     run = asked(store)
 
@@ -140,7 +167,6 @@ def test_a_run_in_counts_and_one_question_whole(store: Store) -> None:
     assert (outcome.text, outcome.exchange.request, provider, model) == ("first", {"model": "m"}, "vllm", "m")
     assert [one.grader for one in store.scores_of(run.id, ["p1"])[(Arm.SUBJECT, "p1", 0)]] == ["check:a", "judge"]
     assert store.scores_of(run.id, ["p2"]) == {}
-    assert store.lost_shares([run.id, run.id + 1]) == {run.id: 0.2, run.id + 1: 1.0}
     with pytest.raises(CliffwatchError, match="no question"):
         store.question(run.id, Arm.SNAPSHOT, "p1", 0)
     assert (store.find_run(run.id) is not None, store.find_run(run.id + 1)) == (True, None)

@@ -12,8 +12,9 @@ import yaml
 from dashboards import UIDS
 from dashboards.build import BOARDS, FOLDER, path, read_again, render
 from dashboards.panels import GREY
-from dashboards.states import CAUGHT, IDENTITY_DAYS, PERIODS, RETIRES_DAYS, UNMEASURED_SHARE
+from dashboards.states import CAUGHT, IDENTITY_DAYS, RETIRES_DAYS
 from monitor.metrics import METRICS, PREFIX
+from monitor.words import PARTLY, PERIODS
 from tests import programs
 
 ROOT: Final = Path(__file__).parents[2]
@@ -69,7 +70,7 @@ def test_what_has_no_value_is_grey_and_never_green() -> None:
 @pytest.mark.parametrize(
     ("alert", "compared", "needed"),
     [
-        ("CliffwatchUnmeasured", r"run_unmeasured_ratio\[1h\]\) > ([\d.]+)$", UNMEASURED_SHARE),
+        ("CliffwatchUnmeasured", r"run_unmeasured_ratio\[1h\]\) > ([\d.]+)$", PARTLY),
         ("CliffwatchUnmeasured", r"> ([\d.]+) \* last_over_time\(cliffwatch_run_interval_seconds", PERIODS),
         ("CliffwatchUnmeasured", r"identity_checked_timestamp_seconds\[1h\]\) > ([\d.]+) \* 86400$", IDENTITY_DAYS),
         ("CliffwatchEmailFailed", r"> ([\d.]+) \* last_over_time\(cliffwatch_email_interval_seconds", PERIODS),

@@ -33,6 +33,7 @@ from monitor.records import (
     Mail,
     MailStatus,
     Retirement,
+    RunOutcome,
     RunSummary,
     Severity,
 )
@@ -101,10 +102,17 @@ def test_a_quiet_week_says_so() -> None:
     ("change", "headline"),
     [
         (
-            {"last": {("bot", SUITE): RunSummary(1, 9, 9, None, None, None)}},
+            {"last": {("bot", SUITE): RunSummary(1, RunOutcome.UNMEASURED, 9, 9, None, None, None)}},
             "bot has given no usable answer since 05:00",
         ),
-        ({"last": {("bot", SUITE): RunSummary(1, 9, 3, None, None, None)}}, "bot is only partly measured"),
+        (
+            {"last": {("bot", SUITE): RunSummary(1, RunOutcome.UNMEASURED, 20, 10, None, None, None)}},
+            "bot has given no usable answer since 05:00",
+        ),
+        (
+            {"last": {("bot", SUITE): RunSummary(1, RunOutcome.PARTIAL, 9, 3, None, None, None)}},
+            "bot is only partly measured",
+        ),
         ({"progress": {("bot", SUITE): progress("bot", SUITE, NOW, 80)}}, "bot has not been measured since Friday"),
         ({"baselines": {}}, "bot has no baseline, so nothing is compared"),
         ({"outdated": {("bot", SUITE)}}, "bot is not compared: its suite changed since the baseline"),
@@ -321,7 +329,7 @@ def test_one_suspect_of_many_signals_is_explained_once() -> None:
 
 def test_whose_fault_it_is_that_questions_have_no_answer() -> None:
     def likely(reason: str) -> Any:
-        lost = facts(["bot"], last={("bot", SUITE): RunSummary(1, 9, 3, None, None, None)},
+        lost = facts(["bot"], last={("bot", SUITE): RunSummary(1, RunOutcome.PARTIAL, 9, 3, None, None, None)},
                      asked={("bot", SUITE): {"": 6, "timeout": 1, reason: 2}})  # fmt: skip
         return told(lost).cards[0].items[0].likely
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from monitor import words
-from monitor.records import Alarm, AlarmState, Arm, Exhibit, Finding, IdentityCheck, Point, Severity
+from monitor.records import Alarm, AlarmState, Arm, Exhibit, Finding, IdentityCheck, Point, RunOutcome, Severity
 from monitor.web import evidence, fleet, pictures, runbooks, views
 from tests import fleet as fleets
 
@@ -93,7 +93,8 @@ def test_plain_json() -> None:
     assert views.plain(FINDING)["window_start"] == "2026-11-22T12:00:00+00:00"
 
 
-WATCH = fleet.Watch("t", "s", True, "armed", 1, NOW, 1, 9, 0.0, False, False)
+WATCH = fleet.Watch("t", "s", True, "armed", 1, NOW, 1, RunOutcome.MEASURED, 9, 0.0, False, False)
+LOST = RunOutcome.UNMEASURED
 PAGE = Alarm("t", "s", "adapter_loss", Severity.PAGE, AlarmState.CONFIRMED, NOW, 1)
 
 
@@ -103,15 +104,15 @@ PAGE = Alarm("t", "s", "adapter_loss", Severity.PAGE, AlarmState.CONFIRMED, NOW,
         ({}, ("good", "All quiet")),
         ({"unmeasured": 0.1}, ("good", "All quiet")),
         ({"unmeasured": 0.5}, ("warn", "No alarm raised; 1 partly measured")),
-        ({"unmeasured": 1.0}, ("warn", "No alarm raised; 1 not measured")),
-        ({"unmeasured": 1.0, "late": True}, ("warn", "No alarm raised; 1 not measured")),
+        ({"unmeasured": 0.5, "last_outcome": LOST}, ("warn", "No alarm raised; 1 not measured")),
+        ({"last_outcome": LOST, "late": True}, ("warn", "No alarm raised; 1 not measured")),
         ({"late": True}, ("warn", "No alarm raised; 1 late: no success in two intervals")),
         (
             {"state": "suite changed", "armed": False},
             ("warn", "No alarm raised; 1 not armed: suite changed since its baseline"),
         ),
         ({"state": "to approve", "armed": False}, ("warn", "No alarm raised; 1 of 2 not armed")),
-        ({"alarms": (PAGE,), "unmeasured": 1.0}, ("bad", "1 page raised; 1 not measured")),
+        ({"alarms": (PAGE,), "last_outcome": LOST}, ("bad", "1 page raised; 1 not measured")),
         ({"alarms": (PAGE, PAGE, replace(PAGE, severity=Severity.TICKET))}, ("bad", "2 pages raised, 1 ticket")),
         ({"alarms": (replace(PAGE, severity=Severity.TICKET),)}, ("warn", "1 ticket raised")),
         ({"alarms": (replace(PAGE, state=AlarmState.RAISED),)}, ("bad", "1 page raised (1 being confirmed)")),
@@ -204,7 +205,7 @@ def test_no_other_file_is_a_runbook(name: str) -> None:
         ({}, "quiet"),
         ({"unmeasured": 0.1}, "quiet"),
         ({"unmeasured": 0.5}, "partly"),
-        ({"unmeasured": 1.0, "late": True}, "unmeasured"),
+        ({"unmeasured": 0.5, "last_outcome": LOST, "late": True}, "unmeasured"),
         ({"unmeasured": 0.5, "late": True}, "late"),
         ({"state": "suite changed", "armed": False}, "suite-changed"),
         ({"state": "not armed", "armed": False}, "not-armed"),
