@@ -1,26 +1,19 @@
 """A finding's page: which finding a link means, the claim, and the answers side by side."""
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from difflib import SequenceMatcher
 from typing import Final, Literal, Protocol
 
 from monitor import claims
 from monitor.errors import CliffwatchError, StoreError
 from monitor.records import Alarm, Arm, Exhibit, Finding, GradedAnswer
 from monitor.web import baselines, pictures
+from monitor.web.marks import Piece, marked
 
 RECENT: Final = timedelta(days=7)
 """How long after it cleared an alarm's link still leads to what it was about."""
-
-DIFF_WORDS: Final = 1_500
-"""Longer answers are shown without marks: a word diff is quadratic."""
-
-ALIKE: Final = 0.5
-"""Share of two answers that must be the same for the rest to be marked: all marked is nothing marked."""
 
 ABOUT_EQUAL: Final = 0.95
 """Share of the strongest exhibit's weight from which another tells about as much."""
@@ -100,27 +93,6 @@ def told(store: Readings, finding: Finding, now: datetime) -> Told:
         finding, claims.claim(finding, beside), beside, others, pictures.interval(finding),
         pictures.timeline(beside.history, finding.signal, mine, now),
     )  # fmt: skip
-
-
-Piece = tuple[str, bool]
-"""Text, and whether it is only on this side."""
-
-
-def marked(before: str, after: str) -> tuple[list[Piece], list[Piece]]:
-    """Both texts in pieces, with what only one of them has marked, word by word, where they are mostly the same."""
-    left, right = re.findall(r"\s+|\w+|[^\w\s]", before), re.findall(r"\s+|\w+|[^\w\s]", after)
-    if len(left) + len(right) > 2 * DIFF_WORDS or before == after:
-        return [(before, False)], [(after, False)]
-    matcher = SequenceMatcher(None, left, right, autojunk=False)
-    same = sum(len("".join(left[block.a : block.a + block.size])) for block in matcher.get_matching_blocks())
-    if 2 * same < ALIKE * (len(before) + len(after)):
-        return [(before, False)], [(after, False)]
-    pieces: tuple[list[Piece], list[Piece]] = ([], [])
-    for tag, a, b, c, d in matcher.get_opcodes():
-        for side, words in zip(pieces, (left[a:b], right[c:d]), strict=True):
-            if words:
-                side.append(("".join(words), tag != "equal"))
-    return pieces
 
 
 @dataclass(frozen=True, slots=True)

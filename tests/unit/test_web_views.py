@@ -50,26 +50,6 @@ def test_number(value: float | None, shown: str) -> None:
     assert views.number(value) == shown
 
 
-def test_words_that_only_one_side_has_are_marked() -> None:
-    before, after = evidence.marked("the quick brown fox jumps", "the quick red fox jumps")
-    assert before == [("the quick ", False), ("brown", True), (" fox jumps", False)]
-    assert after == [("the quick ", False), ("red", True), (" fox jumps", False)]
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [("same", "same"), ("nothing in common", "other words entirely!"), ("a " * 5000, "b " * 5000), ("", "new")],
-)
-def test_no_marks_where_they_would_tell_nothing(before: str, after: str) -> None:
-    assert evidence.marked(before, after) == ([(before, False)], [(after, False)])
-
-
-def test_pieces_are_the_whole_text() -> None:
-    before, after = "a  b\n\nc, d e f g", "a  b\n\nc; d e f g\t!"
-    left, right = evidence.marked(before, after)
-    assert ("".join(text for text, _ in left), "".join(text for text, _ in right)) == (before, after)
-
-
 def test_the_interval_lies_in_the_picture_in_its_order() -> None:
     shown = pictures.interval(FINDING)
     assert shown is not None
