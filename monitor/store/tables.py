@@ -60,6 +60,7 @@ class AnswerRow(Row, table=True):
     """One outcome: an answer, or with a ``reason`` why there is none."""
 
     __tablename__ = "answer"
+    __table_args__ = (Index("ix_answer_lost", "run_id", "arm", sqlite_where=text("reason IS NOT NULL")),)
     run_id: int = Field(sa_type=BigId, primary_key=True, foreign_key="run.id", ondelete="CASCADE")
     arm: str = Field(primary_key=True)
     probe: str = Field(primary_key=True)

@@ -31,6 +31,10 @@ def upgrade() -> None:
     op.create_index("ix_finding_series", "finding", SERIES, unique=False)
     op.create_index("ix_finding_alarming", "finding", ["alarming", "id"], unique=False)
     op.create_index("ix_run_finished", "run", ["target", "suite", "finished_at", "slot"], unique=False)
+    lost = sa.text("reason IS NOT NULL")  # few: what a fleet lost is counted without reading what it answered
+    op.create_index(
+        "ix_answer_lost", "answer", ["run_id", "arm"], unique=False, sqlite_where=lost, postgresql_where=lost
+    )
 
 
 def _outbox() -> None:
@@ -102,6 +106,7 @@ def _identity() -> None:
 
 
 def downgrade() -> None:
+    op.drop_index("ix_answer_lost", "answer")
     op.drop_index("ix_run_finished", "run")
     op.drop_index("ix_finding_alarming", "finding")
     op.drop_index("ix_finding_series", "finding")
