@@ -28,7 +28,7 @@ from monitor.cycle import LEASE, TRY_AGAIN, House, execute_run
 from monitor.errors import CliffwatchError, ConfigError, CouldNotMeasure
 from monitor.export import Internals
 from monitor.judge.similarity import Embedder
-from monitor.records import Arm, Run, Suite
+from monitor.records import Arm, Deed, Run, Suite
 from monitor.settings import Settings
 from monitor.store import Store, open_store
 from monitor.suites import load_suite, run_digest, suite_body
@@ -97,16 +97,20 @@ def digest_of(house: House, target: str, suite: str) -> str:
     return run_digest(house.settings, house.suites, target, suite)
 
 
-def ensure_run(house: House, target: str, suite: str, slot: datetime, *, scheduled: bool = True) -> Run:
+def ensure_run(
+    house: House, target: str, suite: str, slot: datetime, *, scheduled: bool = True,
+    deed: Callable[[Run], Deed] | None = None,
+) -> Run:  # fmt: skip
     """The ledger's row for (target, suite, slot), made if it is not there.
 
-    Made late, its work is spread from now on; a tick's delay is not late.
+    Made late, its work is spread from now on; a tick's delay is not late. ``deed``: see ``Store.ensure_run``.
     """
     now = house.clock()
     late = now - slot > timedelta(seconds=LATE * house.settings.schedule.day_seconds)
     seed = schedule.run_seed(target, suite, slot)
     digest = digest_of(house, target, suite)
-    return house.store.ensure_run(target, suite, slot, seed, digest, next_at=now if late else slot, scheduled=scheduled)
+    due = now if late else slot
+    return house.store.ensure_run(target, suite, slot, seed, digest, due, scheduled=scheduled, deed=deed)
 
 
 def _read_tokens(settings: Settings) -> "Tokens":

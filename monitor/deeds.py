@@ -1,8 +1,8 @@
 """What a person may do, whoever asks: a command or a page. Each deed is done and put on record here; one
 through the pages is logged, too.
 
-Deeds are approved and cleared by name. What they change and the row of the audit log are one transaction; a run is
-made first and its row follows.
+A deed has the name of whoever did it and their reason. What it changes and its row of the audit log are one
+transaction: neither is there without the other.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ import structlog
 from monitor.commands import chosen_suites, known_names
 from monitor.errors import CliffwatchError, NotThere, StoreError, UsageError
 from monitor.hostile import visible
-from monitor.records import Alarm, Baseline, Deed
+from monitor.records import Alarm, Baseline, Deed, Run
 
 if TYPE_CHECKING:
     from monitor.cycle import House
@@ -91,18 +91,21 @@ class Deeds:
 
         house = self._house()
         who, why = signed(who, why)
+        now = house.clock()
         try:
             chosen_suites(house, target, suite)
         except UsageError as error:
             raise NotThere(str(error)) from None
+
+        def of(run: Run) -> Deed:
+            return Deed(now, who, "run", target, suite, f"run {run.id}", why, address)
+
         with self._one_run_at_a_time:
             for one in house.store.runs(target, suite):
                 if not one.scheduled and one.confirms is None and one.status != "done":
                     raise UsageError(f"{target}/{suite}: run {one.id}, made by hand, is not over yet; wait for it")
-            made = ensure_run(house, target, suite, house.clock(), scheduled=False)
-        return self._told(
-            house.store.add_deed(Deed(house.clock(), who, "run", target, suite, f"run {made.id}", why, address))
-        )
+            made = ensure_run(house, target, suite, now, scheduled=False, deed=of)
+        return self._told(of(made))
 
     @staticmethod
     def _of_baseline(house: "House", action: str, baseline_id: int, who: str, why: str, address: str | None) -> Deed:

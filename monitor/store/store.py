@@ -113,16 +113,20 @@ class Store(
 
     def ensure_run(
         self, target: str, suite: str, slot: datetime, seed: int, suite_digest: str, next_at: datetime,
-        *, scheduled: bool = True, confirms: int | None = None,
+        *, scheduled: bool = True, confirms: int | None = None, deed: Callable[[Run], Deed] | None = None,
     ) -> Run:  # fmt: skip
         """The run of (target, suite, slot), made if it is not there; one that is there is not changed.
 
         ``next_at`` of a new run becomes its ``starts_at``: the slot, or now where the run is made late.
         ``seed`` lies in 0 to 2**63 - 1. A run off the schedule (``scheduled=False``) does not move ``latest_slot``.
         ``confirms``: the run whose page it is to confirm; a run has one such at most, which is then given back.
+        ``deed`` of the run goes to the audit log in the same transaction.
         """
         with self._database.write() as c:
-            return ledger.ensure_run(c, target, suite, slot, seed, suite_digest, next_at, scheduled, confirms)
+            made = ledger.ensure_run(c, target, suite, slot, seed, suite_digest, next_at, scheduled, confirms)
+            if deed is not None:
+                audit.add(c, deed(made))
+            return made
 
     def under_way(self, target: str, suite: str) -> Run | None:
         """The confirming run of one suite of one target that is not done, if there is one."""

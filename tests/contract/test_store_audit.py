@@ -6,7 +6,7 @@ from threading import Barrier
 
 import pytest
 
-from monitor.errors import CliffwatchError, UsageError
+from monitor.errors import CliffwatchError, StoreError, UsageError
 from monitor.records import Alarm, AlarmState, Deed, Run, RunOutcome, Severity
 from monitor.store import Store
 from tests.store_records import DAY, NOW, SECOND, SLOT, alarm, claimed, finding
@@ -111,6 +111,21 @@ def test_a_run_says_whether_the_schedule_made_it(store: Store) -> None:
     by_hand = store.ensure_run("bot", "support", NOW, 1, "digest", NOW, scheduled=False)
     assert (planned.scheduled, by_hand.scheduled) == (True, False)
     assert [one.scheduled for one in store.runs("bot")] == [False, True]
+
+
+def test_a_run_made_by_hand_is_due_with_its_deed_or_not_at_all(store: Store) -> None:
+    def of(run: Run) -> Deed:
+        return deed(action="run", subject=f"run {run.id}")
+
+    def lost(run: Run) -> Deed:
+        raise StoreError("the store went away")
+
+    with pytest.raises(StoreError, match="went away"):
+        store.ensure_run("bot", "support", NOW, 1, "digest", NOW, scheduled=False, deed=lost)
+    assert store.due_runs(NOW) == [], "what is not on record costs nothing"
+    made = store.ensure_run("bot", "support", NOW, 1, "digest", NOW, scheduled=False, deed=of)
+    assert [run.id for run in store.due_runs(NOW)] == [made.id]
+    assert [one.subject for one in store.deeds()] == [f"run {made.id}"]
 
 
 def test_all_that_nobody_looks_into_is_acknowledged_in_one_transaction_and_once(store: Store) -> None:

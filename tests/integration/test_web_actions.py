@@ -3,8 +3,10 @@
 import asyncio
 import json
 import re
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
@@ -196,6 +198,21 @@ def test_a_cleared_alarm_is_over_and_a_second_clear_says_so(site: Site, alice: P
     second = alice.do(f"/alarms/{alarm.id}/clear")
     assert (second.status_code, "was cleared before, by alice" in second.text) == (409, True)
     assert [one.subject for one in site.store.deeds()] == [f"alarm {alarm.id} (adapter_loss)"]
+
+
+def test_a_run_that_cannot_go_on_record_is_not_made(site: Site, alice: Person, fleet_file: Path) -> None:
+    """The audit log takes nothing: no run that costs money is left behind, and a later click is no second one."""
+    before = site.store.runs("summariser")
+    with closing(sqlite3.connect(fleet_file)) as full:
+        full.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'disk full'); END")
+    assert alice.do("/targets/summariser/support/runs", why="is it back?").status_code == 503
+    assert (site.store.runs("summariser"), site.store.deeds("summariser")) == (before, [])
+    with closing(sqlite3.connect(fleet_file)) as room:
+        room.execute("DROP TRIGGER full")
+    assert alice.do("/targets/summariser/support/runs", why="is it back?").status_code == 303
+    (done,) = site.store.deeds("summariser")
+    (made,) = {one.id for one in site.store.runs("summariser")} - {one.id for one in before}
+    assert done.subject == f"run {made}"
 
 
 def test_a_run_is_due_now_off_the_schedule_and_only_one_at_a_time(site: Site, alice: Person) -> None:
