@@ -21,7 +21,17 @@ from monitor.records import (
     Point,
     Severity,
 )
-from monitor.words import AGREEING, NO_EVIDENCE_LOG10, NO_LOSS, PARTLY, cleared, power, served, state_of
+from monitor.words import (
+    AGREEING,
+    NO_EVIDENCE_LOG10,
+    NO_LOSS,
+    WORTH_A_LOOK,
+    cleared,
+    is_partly,
+    power,
+    served,
+    state_of,
+)
 
 RUNBOOKS: Final[Mapping[str, str]] = {
     "adapter_loss": "CliffwatchFineTuneLost",
@@ -131,7 +141,7 @@ def parts(summary: str) -> tuple[str, str, str]:
     ('Answers of bot are longer by 40%', '51 characters, 36 in the baseline', 'Look for a new prompt.')
     """
     head, _, rest = summary.partition(": ")
-    if head.endswith("but worth a look"):
+    if head.endswith(WORTH_A_LOOK):
         summary = rest[:1].upper() + rest[1:] if rest.startswith(("answers ", "the ", "at ", "for ")) else rest
     first, *others = _SENTENCE_END.split(summary.strip().removesuffix("."))
     advice = ". ".join(others) + "." if others else ""
@@ -255,7 +265,7 @@ def _to_do(finding: Finding, beside: Beside, advice: str, healthy: datetime) -> 
 
 def _suspect(finding: Finding, beside: Beside) -> tuple[str, str]:
     who, why = _likely(finding, beside)
-    if beside.lost > PARTLY:
+    if is_partly(beside.lost):
         why += (
             f" {beside.lost:.0%} of the run's questions have no answer: there is an outage too; the finding reads only "
             f"what was answered."

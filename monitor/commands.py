@@ -1,6 +1,5 @@
 """What the commands do, between the parsing in ``cli`` and the printing in ``show``."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,9 +21,8 @@ from monitor.records import (
     Reason,
     Run,
     RunOutcome,
-    Unmeasured,
 )
-from monitor.words import CAPTURE_DAYS, ENOUGH_DAYS, PARTLY
+from monitor.words import CAPTURE_DAYS, ENOUGH_DAYS, is_partly, many
 
 if TYPE_CHECKING:
     from monitor.ask import Explanation
@@ -46,8 +44,7 @@ def short_warning(target: str, days: int) -> list[str]:
     """The same of one of so many days; none where they are enough."""
     if days >= ENOUGH_DAYS or target == JUDGE_TARGET:
         return []
-    many = f"{days} day{'s' * (days != 1)}"
-    return [f"A baseline of {many} cannot arm pages: it raises tickets only. {_to_arm(target)}"]
+    return [f"A baseline of {many(days, 'day')} cannot arm pages: it raises tickets only. {_to_arm(target)}"]
 
 
 def _to_arm(target: str) -> str:
@@ -129,7 +126,7 @@ class Probed:
     findings: tuple[Finding, ...]
     armed: bool
     unmeasured: Mapping[str, int]
-    """Reason -> how many of the run's questions, of any arm, have no usable answer for it."""
+    """Reason -> how many of the run's questions, of any arm but the snapshot, have no usable answer for it."""
     questions: int
     """Of all arms but the snapshot, the judge's included; 0 where nothing could be asked."""
 
@@ -139,7 +136,7 @@ class Probed:
         if not self.questions:
             return f"{named}: nothing usable came back: nothing could be asked; `cliffwatch check` says more"
         nothing = self.run.outcome == RunOutcome.UNMEASURED
-        if without <= PARTLY * self.questions and not nothing:
+        if not nothing and not is_partly(without / self.questions):
             return None
         came = "nothing usable came back from the subject" if nothing else "its run says little"
         why = ", ".join(f"{reason} {count}" for reason, count in sorted(self.unmeasured.items()))
@@ -166,19 +163,13 @@ async def probe(house: "House", target: str, suite: str | None) -> list[Probed]:
                     house.store.get_run(run_id),
                     findings,
                     armed(house, house.store.approved(target, name)),
-                    reasons(house, run_id),
+                    house.store.unmeasured(run_id),
                     house.store.summaries([run_id])[run_id].questions,
                 )
             )
     finally:
         await house.asker.aclose()
     return results
-
-
-def reasons(house: "Kept", run_id: int) -> dict[str, int]:
-    """Reason -> how many of a run's questions have no usable answer for it; the snapshot's are not the run's."""
-    outcomes = [outcome for key, outcome in house.store.outcomes(run_id) if key[0] is not Arm.SNAPSHOT]
-    return dict(Counter(str(one.reason) for one in outcomes if isinstance(one, Unmeasured)))
 
 
 def armed(house: "Kept", approved: Baseline | None) -> bool:
@@ -242,7 +233,7 @@ async def capture(
                 lines += [f"{target}/{name}: collecting the daemon's runs until {until}", *short_warning(target, days)]
             elif at_once is not None:
                 await capture_at_once(house, target, name, at_once)
-                lines += [f"{target}/{name}: captured {at_once} run{'s' * (at_once != 1)}", at_once_warning(target)]
+                lines += [f"{target}/{name}: captured {many(at_once, 'run')}", at_once_warning(target)]
     finally:
         await house.asker.aclose()
     lines.append(f"then: cliffwatch baseline show {target}; cliffwatch baseline approve {target} --by YOU --why REASON")

@@ -31,6 +31,7 @@ from monitor.records import (
     Suite,
 )
 from monitor.seeds import question_seed
+from monitor.words import many
 
 if TYPE_CHECKING:
     from monitor.cycle import House
@@ -69,7 +70,7 @@ async def find_border(house: "House", target: str, candidates: int, path: Path) 
     if not answers:
         raise CouldNotMeasure(f"{target}: no candidate got two answers; `cliffwatch ask {target} PROBE --debug` helps")
     found = nearest(answers)
-    said = f"{target}: {len(found)} border input{'s' * (len(found) != 1)} among {len(answers)} candidates"
+    said = f"{target}: {many(len(found), 'border input')} among {len(answers)} candidates"
     if len(found) < FEWEST_INPUTS:
         return [f"{said}, too few for a suite; nothing was written. A server that computes alike every time has none."]
     prompts = {probe.id: probe for probe in suite.probes}

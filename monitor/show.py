@@ -1,13 +1,11 @@
 """What the commands print: tables for people, JSON for programs. Answers are hostile text and shown as such."""
 
 import json
-import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
-from datetime import datetime
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -16,9 +14,10 @@ from rich.text import Text
 
 from monitor.claims import Claim
 from monitor.hostile import visible
+from monitor.plain import plain
 from monitor.records import Alarm, Answer, Baseline, Finding, SelfTest, Severity
 from monitor.terminal import block, boxed, console, has_room, say, table
-from monitor.words import alarm_state, amount, cleared, evidence, state_of, unit, urgency
+from monitor.words import alarm_state, amount, cleared, evidence, many, state_of, unit, urgency
 
 if TYPE_CHECKING:
     from monitor.commands import Asked, Probed
@@ -32,21 +31,8 @@ DIFFERENCES_SHOWN = 10
 STYLES = {"ALARM": "bold red", "look": "yellow", "quiet": "green"}
 
 
-def jsonable(value: object) -> Any:
-    """Records as plain JSON values; times in ISO 8601."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return jsonable(asdict(value))
-    if isinstance(value, dict):
-        return {str(k): jsonable(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [jsonable(v) for v in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None  # JSON has no word for it
-    return value.isoformat() if isinstance(value, datetime) else value
-
-
 def print_json(value: object) -> None:
-    sys.stdout.write(json.dumps(jsonable(value), indent=2, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False, default=str) + "\n")
 
 
 def check_report(report: "Report", path: Path, *, as_json: bool) -> None:
@@ -59,7 +45,7 @@ def check_report(report: "Report", path: Path, *, as_json: bool) -> None:
     for warning in report.warnings:
         sys.stderr.write(f"warning: {warning}\n")
     if report.problems:
-        sys.stderr.write(f"{path}: {len(report.problems)} problem{'s' if len(report.problems) > 1 else ''}\n")
+        sys.stderr.write(f"{path}: {many(len(report.problems), 'problem')}\n")
     else:
         sys.stdout.write(f"{path}: fine\n")
 
@@ -102,7 +88,7 @@ def _sections(asked: "Asked") -> Iterator[tuple[str, str]]:
 
 
 def _json(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(jsonable(value), indent=2, ensure_ascii=False, default=str)
+    return value if isinstance(value, str) else json.dumps(plain(value), indent=2, ensure_ascii=False, default=str)
 
 
 def runs(results: Sequence["Probed"], *, as_json: bool) -> None:
@@ -135,7 +121,7 @@ def most_urgent(found: Sequence[Finding]) -> list[Finding]:
 def findings(found: Sequence[tuple[Finding, Claim]], *, as_json: bool) -> None:
     """Findings, each with what its page claims."""
     if as_json:
-        print_json([{**jsonable(finding), "claim": claim} for finding, claim in found])
+        print_json([{**plain(finding), "claim": claim} for finding, claim in found])
         return
     out = console()
     if not found:
@@ -296,7 +282,7 @@ def _watch(out: Console, row: "StatusRow") -> None:
         note = f" (of {finding.window_end:%Y-%m-%d %H:%M}, not of the last run)" if older else ""
         say(out, _one_line(finding, width, note, closed.get(finding.signal)))
     if quiet := len(others) - len(shown):
-        out.print(Text(f"  {quiet} other signal{'s' * (quiet != 1)} quiet", style="dim"))
+        out.print(Text(f"  {many(quiet, 'other signal')} quiet", style="dim"))
 
 
 def _state(row: "StatusRow") -> tuple[str, str]:

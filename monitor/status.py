@@ -13,7 +13,7 @@ from monitor.arming import arming, told
 from monitor.clock import HEARTBEAT, SILENT_SECONDS
 from monitor.records import Alarm, AlarmState, Baseline, BaselineStatus, Finding, IdentityCheck, RunOutcome, Severity
 from monitor.schedule import interval_seconds
-from monitor.words import CAPTURE_DAYS, SEVERITIES, Gap, gap, is_late
+from monitor.words import CAPTURE_DAYS, SEVERITIES, Gap, gap, is_late, many
 
 if TYPE_CHECKING:
     from monitor.reading import Reading
@@ -213,7 +213,7 @@ def _baseline_words(reading: "Reading", stream: tuple[str, str], approved: Basel
     if approved is not None:
         if not reading.armed(approved):
             return f"baseline {approved.id} is of another version of the suite: capture and approve a new one"
-        span = "captured at once" if approved.at_once else f"over {approved.days} day{'s' * (approved.days != 1)}"
+        span = "captured at once" if approved.at_once else f"over {many(approved.days, 'day')}"
         rests_on = f"{approved.answers} answers {span}"
         return f"baseline {approved.id}: {rests_on}, approved by {approved.approved_by}"
     pending = [b for b in reading.store.baselines(target, suite) if b.status is not BaselineStatus.RETIRED]

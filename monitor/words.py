@@ -141,10 +141,15 @@ def too_short(days: int, *, at_once: bool) -> str:
         )
     if days < ENOUGH_DAYS:
         return (
-            f"The baseline spans {days} full day{'s' * (days != 1)}, too few to know how much days differ. "
+            f"The baseline spans {many(days, 'full day')}, too few to know how much days differ. "
             f"{ENOUGH_DAYS} days arm pages; {CAPTURE_DAYS} see changes a quarter smaller."
         )
     return ""
+
+
+def many(count: int, noun: str) -> str:
+    """``1 target``, ``1,200 targets``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def amount(signal: str, effect: float) -> str:
@@ -185,10 +190,15 @@ def served(check: str) -> str:
 
 
 def evidence(finding: Finding) -> tuple[str, str]:
-    """The evidence for a change so far ("none" where it is under about 3 to 1), and what to hold it against."""
-    looks = f"{finding.looks} look{'s' * (finding.looks != 1)}"
+    """The evidence for a change ``so_far``, and what to hold it against."""
+    looks = many(finding.looks, "look")
     rest = f"line {power(finding.line_log10)}; {looks} counted, this one alone {power(finding.look_log10)}"
-    return power(finding.evidence_log10) if finding.evidence_log10 >= NO_EVIDENCE_LOG10 else "none", rest
+    return so_far(finding.evidence_log10), rest
+
+
+def so_far(evidence_log10: float) -> str:
+    """The evidence for a change as odds; "none" where it is under about 3 to 1."""
+    return power(evidence_log10) if evidence_log10 >= NO_EVIDENCE_LOG10 else "none"
 
 
 def state_of(finding: Finding) -> str:

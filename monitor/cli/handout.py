@@ -61,9 +61,10 @@ def export_dashboards(folder: Folder, force: Force = False) -> None:
 
 def _hand_out(kind: "Kind", folder: Path, runbooks: str | None, force: bool) -> None:
     from monitor.handout import export
+    from monitor.words import many
 
     done = export(kind, folder, runbooks=runbooks, force=force)
     for name in done.written:
         typer.echo(f"wrote {folder / name}")
     if done.same:
-        typer.echo(f"{len(done.same)} file{'s' * (len(done.same) != 1)} as before")
+        typer.echo(f"{many(len(done.same), 'file')} as before")

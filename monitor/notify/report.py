@@ -8,8 +8,9 @@ from monitor.notify import sections
 from monitor.notify.facts import Facts, Key
 from monitor.notify.sections import Listed
 from monitor.notify.targets import PAGE, SHOWN, Card, Quiet, View, newest, view
-from monitor.notify.wording import Times, cut, many
+from monitor.notify.wording import Times, cut
 from monitor.records import JUDGE_TARGET, Finding
+from monitor.words import many
 
 
 @dataclass(frozen=True, slots=True)

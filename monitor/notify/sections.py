@@ -26,10 +26,10 @@ from monitor.notify.targets import (
     mismatches,
     view,
 )
-from monitor.notify.wording import Times, cut, many, odds, percent, usd
+from monitor.notify.wording import Times, cut, odds, percent, usd
 from monitor.records import JUDGE_TARGET, PRODUCTION_SUITE, Alarm, AlarmState, Arm, BaselineStatus, Severity, Spend
 from monitor.settings import Budget
-from monitor.words import TITLES, Gap, is_partly, served, state_of
+from monitor.words import TITLES, Gap, is_partly, many, served, state_of
 
 RETIRING: Final = timedelta(days=60)
 DRIFTED: Final = "no longer agrees with the people"

@@ -7,11 +7,11 @@ from typing import Final
 
 from monitor import claims
 from monitor.notify.facts import Facts, Key, Stream
-from monitor.notify.wording import BLAME, NOT_ARMED, Times, clause, cut, many, odds, percent
+from monitor.notify.wording import BLAME, NOT_ARMED, Times, clause, cut, odds, percent
 from monitor.notify.wording import LOST as LOST_WORDS
 from monitor.records import JUDGE_TARGET, Alarm, AlarmState, Arm, BaselineStatus, Finding, IdentityCheck, Severity
 from monitor.schedule import interval_seconds
-from monitor.words import CAPTURE_DAYS, TITLES, Gap, alarm_state, gap, is_late, rank, served, state_of
+from monitor.words import CAPTURE_DAYS, TITLES, Gap, alarm_state, gap, is_late, many, rank, served, state_of
 
 AS_ABOVE: Final = "As above."
 SEE_SERVED: Final = "It is not what is declared: see “What is served”."
@@ -89,7 +89,6 @@ class Quiet:
     link: str | None
     text: str
     chart: tuple[str, str, str] | None
-    chart_title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,8 @@ class View:
             items.append(replace(one.item, likely=(who, AS_ABOVE)) if who and who in suspects else one.item)
             suspects.add(who)
         more = len(self.troubles) - len(items)
-        return Card(self.name, self.link, self.tone, self.model, tuple(items), more, self.chart, self._title())
+        title = TITLES.get(self.chart[2], self.chart[2]) if self.chart else ""
+        return Card(self.name, self.link, self.tone, self.model, tuple(items), more, self.chart, title)
 
     def row(self) -> Item:
         first = self.troubles[0]
@@ -126,10 +126,7 @@ class View:
         return Item(text, name=self.name, label=first.item.label, link=self.link, tone=self.tone)
 
     def quiet(self) -> Quiet:
-        return Quiet(self.name, self.link, self.text, self.chart, self._title())
-
-    def _title(self) -> str:
-        return TITLES.get(self.chart[2], self.chart[2]) if self.chart else ""
+        return Quiet(self.name, self.link, self.text, self.chart)
 
 
 def at_page(address: str | None, *path: str) -> str | None:

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from monitor import claims
 from monitor.hostile import visible
 from monitor.records import BaselineStatus, Reason
+from monitor.words import many
 
 CLAUSES: Final[Mapping[str, str]] = {
     "adapter_loss": "answers like its base",
@@ -73,11 +74,6 @@ def cut(text: str, limit: int = LINE) -> str:
     """``text`` on one line, made harmless, and cut with an ellipsis where it is longer than ``limit``."""
     line = visible(" ".join(text.split()))
     return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
-
-
-def many(count: int, noun: str) -> str:
-    """``1 target``, ``1,200 targets``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def percent(share: float) -> str:

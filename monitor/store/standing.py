@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, func, select
 
-from monitor.records import BaselineStatus, RunOutcome
+from monitor.records import Arm, BaselineStatus, RunOutcome
 from monitor.store.engine import Database
 from monitor.store.scrape import newest_done
 from monitor.store.tables import answer, baseline, progress, run
@@ -42,10 +42,10 @@ def last_finished(connection: Connection) -> dict[Stream, Finished]:
 
 
 def unmeasured(connection: Connection, run_id: int) -> dict[str, int]:
-    """Reason -> how many of a run's questions have no usable answer for it."""
+    """Reason -> how many of a run's questions have no usable answer for it; the snapshot's are not the run's."""
     reasons = (
         select(answer.c.reason, func.count())
-        .where(answer.c.run_id == run_id, answer.c.reason.is_not(None))
+        .where(answer.c.run_id == run_id, answer.c.reason.is_not(None), answer.c.arm != Arm.SNAPSHOT.value)
         .group_by(answer.c.reason)
     )
     return {str(reason): int(count) for reason, count in connection.execute(reasons)}
@@ -67,6 +67,6 @@ class StandingReads:
             return last_finished(c)
 
     def unmeasured(self, run_id: int) -> dict[str, int]:
-        """Reason -> how many of a run's questions, of any arm, have no usable answer for it."""
+        """Reason -> how many of a run's questions, of any arm but the snapshot, have no usable answer for it."""
         with self._database.read() as c:
             return unmeasured(c, run_id)

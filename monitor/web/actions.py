@@ -24,8 +24,8 @@ from monitor.settings import Settings
 from monitor.web.actions_api import OnRecord, add_api, add_audit
 from monitor.web.gate import LONGEST_WHY, Acting, Doing, Gate, address_of, known, status_of
 from monitor.web.people import SESSION
-from monitor.web.views import counted
 from monitor.web.visits import Visits, comes_from, cookie_name, local, visitor
+from monitor.words import many
 
 log = structlog.get_logger()
 
@@ -192,7 +192,7 @@ def _told(done: Deed) -> str:
 def _all_told(target: str, done: Sequence[Deed]) -> str:
     if not done:
         return f"Nothing changed: no alarm of {target} is open that nobody looks into."
-    return f"{counted(len(done), 'alarm')} of {target}: acknowledged. They stay raised."
+    return f"{many(len(done), 'alarm')} of {target}: acknowledged. They stay raised."
 
 
 def _capital(text: str) -> str:

@@ -8,11 +8,11 @@ from fastapi import APIRouter, FastAPI, HTTPException, Query
 from fastapi.responses import JSONResponse
 
 from monitor import __version__, claims
+from monitor.plain import plain
 from monitor.records import Answer, Arm, BaselineStatus, Finding, Unmeasured
 from monitor.settings import Settings
 from monitor.web import baselines, detail, fleet, models, pages, runbooks, runs
 from monitor.web.models import Id, Limit, Name, Some
-from monitor.web.views import plain
 
 ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     404: {"model": models.Problem, "description": "There is no such thing."},

@@ -10,8 +10,7 @@ from monitor.records import JUDGE_TARGET, Alarm, Finding, IdentityCheck, Point, 
 from monitor.schedule import interval_seconds
 from monitor.settings import Settings, Target
 from monitor.web import pictures
-from monitor.web.views import counted
-from monitor.words import Gap, gap, is_late, rank, urgency
+from monitor.words import Gap, gap, is_late, many, rank, urgency
 
 PER_PAGE: Final = 100
 """Targets on one page."""
@@ -332,10 +331,8 @@ def headline(found: Sequence[Watch], mismatched: Sequence[IdentityCheck] = ()) -
     alarms = [alarm for watch in found for alarm in watch.alarms]
     pages = sum(alarm.severity == "page" for alarm in alarms)
     tickets, waiting = len(alarms) - pages, sum(alarm.state == "raised" for alarm in alarms)
-    raised = (
-        [counted(pages, "page") + " raised" + (f" ({waiting} being confirmed)" if waiting else "")] if pages else []
-    )
-    raised += [counted(tickets, "ticket") + ("" if pages else " raised")] if tickets else []
+    raised = [many(pages, "page") + " raised" + (f" ({waiting} being confirmed)" if waiting else "")] if pages else []
+    raised += [many(tickets, "ticket") + ("" if pages else " raised")] if tickets else []
     gaps = _gaps(found)
     tone = "bad" if pages or mismatched else "warn" if tickets or gaps else "good"
     told = [", ".join(raised)] * bool(raised) + _undeclared(mismatched)

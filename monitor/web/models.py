@@ -41,7 +41,7 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
 
 @cache
 def described(record: type, name: str | None = None) -> type[BaseModel]:
-    """A model of what ``views.plain`` makes of a record: every float may be null, for JSON has no NaN."""
+    """A model of what ``plain`` makes of a record: every float may be null, for JSON has no NaN."""
     hints = get_type_hints(record)
     shape = {one.name: (_json(hints[one.name]), ...) for one in fields(record)}
     return create_model(name or record.__name__, __config__=ConfigDict(extra="forbid"), **shape)  # type: ignore[call-overload, no-any-return]

@@ -57,7 +57,7 @@ class Pages:
             "visible": visible,
             "number": views.number,
             "usd": views.usd,
-            "counted": views.counted,
+            "counted": words.many,
             "measure": views.measure,
             "when": lambda then: then.strftime("%Y-%m-%d %H:%M UTC") if then else "–",
         }

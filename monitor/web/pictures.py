@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Final
 
 from monitor.records import Alarm, Finding, Point
-from monitor.words import NO_EVIDENCE_LOG10, REFERENCE, amount, at_least_none, power
+from monitor.words import REFERENCE, amount, at_least_none, many, power, so_far
 
 TALL: Final = 100.0
 """Height of a picture in its own units, 0 at the top; its width is ``WIDE``."""
@@ -101,10 +101,10 @@ def effect_picture(points: Sequence[Point], signal: str, start: datetime, end: d
 
 def evidence_words(points: Sequence[Point]) -> str:
     """How the evidence went, in a sentence."""
-    looks = f"{len(points)} look{'s' * (len(points) != 1)}"
+    looks = many(len(points), "look")
     alarming = [one for one in points if one.alarming]
     last = points[-1]
-    now = power(last.evidence_log10) if last.evidence_log10 >= NO_EVIDENCE_LOG10 else "none"
+    now = so_far(last.evidence_log10)
     if not alarming:
         return f"Evidence of a change over {looks}: never alarming, now {now}; the line is {power(last.line_log10)}."
     first = f"{alarming[0].at:%Y-%m-%d %H:%M} UTC"

@@ -1,7 +1,7 @@
-"""Numbers, times and records as the pages and the JSON write them; no HTML here."""
+"""Numbers, times and long lists as the pages write them; no HTML here."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import isfinite
 from typing import Any
@@ -18,11 +18,6 @@ def ago(then: datetime | None, now: datetime) -> str:
             words = f"{round(size / length)} {unit}"
             return f"{words} ago" if seconds >= 0 else f"in {words}"
     raise AssertionError("unreachable")
-
-
-def counted(count: int, noun: str) -> str:
-    """``1 day``, ``2 days``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -46,19 +41,6 @@ def measure(value: float, name: str) -> str:
 def usd(value: float) -> str:
     """``$0.42``; four decimals where cents would show nothing."""
     return f"${value:,.2f}" if value >= 0.995 or not value else f"${value:.4f}".rstrip("0").ljust(5, "0")
-
-
-def plain(value: object) -> Any:
-    """Records as JSON values: times in ISO 8601, numbers that are none as null."""
-    if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return None if isinstance(value, float) and not isfinite(value) else value
 
 
 @dataclass(frozen=True, slots=True)

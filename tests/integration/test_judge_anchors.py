@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from monitor.app import ensure_run, open_capture
-from monitor.commands import reasons
 from monitor.cycle import House, execute_run
 from monitor.detect import alarms as machine
 from monitor.judge_first import ask_anchors
@@ -202,6 +201,6 @@ async def test_the_anchors_have_a_budget_of_their_own(folder: Path) -> None:
         await one_day(house, clock)
         (scored,) = [run for run in house.store.runs("judge") if run.slot == AFTER]
         assert scored.outcome is RunOutcome.PARTIAL
-        assert reasons(house, scored.id) == {"budget": 14}
+        assert house.store.unmeasured(scored.id) == {"budget": 14}
         assert house.store.spent("judge", AFTER.date()).requests == 10
         assert house.store.runs("bot", limit=1)[0].outcome is RunOutcome.MEASURED

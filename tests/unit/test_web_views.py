@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from math import inf, nan
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 
 from monitor import words
+from monitor.plain import plain
 from monitor.records import Alarm, AlarmState, Arm, Exhibit, Finding, IdentityCheck, Point, RunOutcome, Severity
 from monitor.web import evidence, fleet, pictures, runbooks, views
 from tests import fleet as fleets
@@ -69,8 +71,10 @@ def test_no_picture_of_what_is_no_number(value: float) -> None:
 
 
 def test_plain_json() -> None:
-    assert views.plain({"f": FINDING, "n": nan})["n"] is None
-    assert views.plain(FINDING)["window_start"] == "2026-11-22T12:00:00+00:00"
+    assert plain({"f": FINDING, "n": nan})["n"] is None
+    assert plain(FINDING)["window_start"] == "2026-11-22T12:00:00+00:00"
+    kept = replace(FINDING, measures=MappingProxyType({"adapter_effect_ratio": nan, "base_match_ratio": 0.5}))
+    assert plain(kept)["measures"] == {"adapter_effect_ratio": None, "base_match_ratio": 0.5}, "any mapping is one"
 
 
 WATCH = fleet.Watch("t", "s", True, "armed", 1, NOW, 1, RunOutcome.MEASURED, 9, 0.0, False, False)
@@ -159,9 +163,9 @@ def test_causes_stand_before_what_follows_from_them() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("count", "words"), [(0, "0 days"), (1, "1 day"), (7, "7 days")])
-def test_counted(count: int, words: str) -> None:
-    assert views.counted(count, "day") == words
+@pytest.mark.parametrize(("count", "told"), [(0, "0 days"), (1, "1 day"), (7, "7 days")])
+def test_counted(count: int, told: str) -> None:
+    assert words.many(count, "day") == told
 
 
 def test_a_runbook_is_text_with_headings_and_lists() -> None:
