@@ -648,6 +648,19 @@ async def test_another_site_s_page_reloads_nothing_even_where_a_browser_says_no_
     assert site.reloads == 2
 
 
+async def test_a_reply_is_sent_at_once_on_a_connection_that_is_kept(site: Site) -> None:
+    app = create_app(site.store, fleet.settings, Internals(), lambda: site.health, site.reload)
+    server = Server(app, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", await server.start())
+    writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+    (kept,) = server._server.server_state.connections
+    sends = kept.transport.get_extra_info("socket")
+    assert sends.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    writer.close()
+    await server.stop()
+
+
 async def test_a_port_that_is_taken_is_an_error_at_start(site: Site) -> None:
     app = create_app(site.store, fleet.settings, Internals(), lambda: site.health, site.reload)
     port = int(site.url.rsplit(":", 1)[1])
