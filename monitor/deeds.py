@@ -148,8 +148,8 @@ def _on_alarm(alarm: Alarm, at: datetime, who: str, action: str, why: str, addre
 
 
 def signed(who: str, why: str) -> tuple[str, str]:
-    """Both on one line each, whatever blanks were in them."""
-    who, why = " ".join(who.split()), " ".join(why.split())
+    """Both on one line each, whatever blanks were in them, and nothing in them that a terminal would obey."""
+    who, why = visible(" ".join(who.split())), visible(" ".join(why.split()))
     if not who or not why:
         raise UsageError("say who you are and why; both are kept")
     return who, why

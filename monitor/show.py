@@ -223,7 +223,8 @@ def baselines(rows: Iterable[Baseline], *, as_json: bool) -> None:
         (
             str(b.id), f"{b.target}/{b.suite}", b.status.value, str(b.answers), "at once" if b.at_once else str(b.days),
             b.subject_model, b.base_model or "—",
-            f"{b.approved_by}, {b.approved_at:%Y-%m-%d}" if b.approved_at else "—", b.approved_why or "—",
+            visible(f"{b.approved_by}, {b.approved_at:%Y-%m-%d}") if b.approved_at else "—",
+            visible(b.approved_why or "—"),
         )
         for b in listed
     ]  # fmt: skip

@@ -14,6 +14,7 @@ from monitor.schedule import days_spanned
 from monitor.store import alarms, ledger
 from monitor.store.dialect import insert
 from monitor.store.tables import answer, baseline, baseline_run, run
+from monitor.store.types import clean
 
 USABLE = (RunOutcome.MEASURED.value, RunOutcome.PARTIAL.value)
 SLICE = 500
@@ -116,7 +117,7 @@ def _unfinished(connection: Connection, row: Any) -> bool:
 
 def approve(connection: Connection, baseline_id: int, by: str, why: str, now: datetime) -> Baseline:
     """Make a captured baseline the one to compare with; the one approved before is retired."""
-    _signed("approve", by, why)
+    by, why = _signed("approve", by, why)
     found = get(connection, baseline_id, lock=True)
     if found.status is not BaselineStatus.CAPTURED:
         raise CliffwatchError(f"baseline {baseline_id} cannot be approved: {_why_not(found, now)}")
@@ -142,7 +143,7 @@ def _why_not(found: Baseline, now: datetime) -> str:
 
 def retire(connection: Connection, baseline_id: int, by: str, why: str, now: datetime) -> Baseline:
     """Take a baseline out of use, whatever its state; it is kept for the record."""
-    _signed("retire", by, why)
+    by, why = _signed("retire", by, why)
     found = get(connection, baseline_id, lock=True)
     if found.status is BaselineStatus.RETIRED:
         raise CliffwatchError(f"baseline {baseline_id} is retired already, by {found.retired_by}")
@@ -177,9 +178,11 @@ def outdated() -> Select[Any]:
     )
 
 
-def _signed(verb: str, by: str, why: str) -> None:
+def _signed(verb: str, by: str, why: str) -> tuple[str, str]:
+    """Both as any database can hold them. Raises CliffwatchError where one is blank."""
     if not by.strip() or not why.strip():
         raise CliffwatchError(f"to {verb} a baseline, say who you are and why")
+    return clean(by) or "", clean(why) or ""
 
 
 def _set(connection: Connection, baseline_id: int, **values: object) -> None:

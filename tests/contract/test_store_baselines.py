@@ -210,6 +210,18 @@ def test_a_fresh_sample_joins_no_baseline(store: Store) -> None:
     assert again.run_ids == (first.id,)
 
 
+def test_who_and_why_may_hold_any_text(store: Store) -> None:
+    opened = captured(store)
+    kept = store.approve(opened.id, "ann\x00", "read\x00 \ud800 <b>", NOW)
+    mark = "\N{REPLACEMENT CHARACTER}"
+    assert (kept.approved_by, kept.approved_why) == (f"ann{mark}", f"read{mark} ? <b>")
+    gone = store.retire(opened.id, "bob\x00", "stale\x00", NOW)
+    assert (gone.retired_by, gone.retired_why) == (f"bob{mark}", f"stale{mark}")
+    newer = store.approve(captured(store, SLOT + DAY).id, "ann", "first", NOW)
+    store.approve(captured(store, SLOT + 2 * DAY).id, "cy\x00", "next\x00", NOW)
+    assert store.baseline(newer.id).retired_by == f"cy{mark}"
+
+
 def test_a_run_of_another_version_of_the_suite_makes_the_baseline_outdated(store: Store) -> None:
     store.approve(captured(store).id, "sre", "healthy", NOW)
     assert store.outdated() == set()

@@ -52,13 +52,15 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
     assert "this baseline pages nobody and raises tickets late. To arm pages: cliffwatch baseline capture bot" in out
     waits = printed(tmp_path, "status")[1]["watches"][0]["baseline"]
     assert waits.endswith("waiting for: cliffwatch baseline approve bot --by YOU --why WHY")
-    code, out, error = cliffwatch(tmp_path, "baseline", "approve", "bot", "--by", "sre", "--why", "read them")
+    why = "\x1b[2Jread\nthem"
+    code, out, error = cliffwatch(tmp_path, "baseline", "approve", "bot", "--by", "sre", "--why", why)
     assert (code, error) == (0, "")
     assert "pages nobody" in out
     assert "armed for tickets only" in cliffwatch(tmp_path, "status")[1]
     assert printed(tmp_path, "baseline", "show")[1][0]["approved_by"] == "sre"
     heading, row = cliffwatch(tmp_path, "baseline", "show")[1].splitlines()
     assert (heading.split()[-1], row.endswith("read them")) == ("why", True), "piped, a row is one line"
+    assert ("\x1b" in row, "\\u{1b}[2Jread them" in row) == (False, True), "no terminal obeys a reason"
 
     code, results = printed(tmp_path, "probe", "bot")
     assert (code, results[0]["run"]["outcome"]) == (0, "measured")

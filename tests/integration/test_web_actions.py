@@ -520,6 +520,17 @@ def test_a_reason_is_text_wherever_it_goes(site: Site, alice: Person) -> None:
     assert site.open_alarm().acknowledged_why.startswith("planned Set-Cookie: a=b <script>")  # type: ignore[union-attr]
 
 
+def test_a_baselines_reason_is_text_too_and_no_terminal_obeys_one(site: Site, person: Person) -> None:
+    number = captured(site)
+    person.login()
+    assert person.do(f"/baselines/{number}/approve", why=HOSTILE).status_code == 303
+    assert person.do(f"/baselines/{number}/retire", why=HOSTILE).status_code == 303
+    found = site.store.baseline(number)
+    for words in (found.approved_why, found.retired_why, *(one.why for one in site.store.deeds())):
+        assert words is not None
+        assert words.startswith("planned Set-Cookie: a=b <script>alert(1)</script> \\u{202e}\\u{1b}[31m \\u{0} {{")
+
+
 def test_nobody_signs_for_somebody_else(site: Site, alice: Person) -> None:
     forged = {"by": "bob", "who": "bob", "person": "bob", "acknowledged_by": "bob"}
     assert alice.do(f"/alarms/{site.open_alarm().id}/acknowledge", **forged).status_code == 303
