@@ -1,8 +1,10 @@
 """The pages' milliseconds: a fleet of 1,000 targets with 30 days of findings, read over HTTP from a process of its own.
 
 Two suites a target, every signal, a verdict a day (``fleets`` makes the last day, and the earlier ones are copies with
-other numbers). Each figure is the 95th percentile of ``--rounds`` requests, a different target each; ``first`` is the
-first request of a new process. ``ratio`` is figure over limit, so under 1 is good.
+other numbers). ``WORDY`` suites have real answers, too: 20 probes, 10 answers of 200 words each, a baseline of 14 days.
+Each figure is the 95th percentile of ``--rounds`` requests, a different target each (of the wordy suites in turn);
+``first`` is the first request of a new process. ``ratio`` is figure over limit, so under 1 is good. ``--only TEXT``:
+pages with this text in their name.
 """
 
 import argparse
@@ -18,15 +20,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from sqlalchemy import Executable, bindparam, func, literal, select, update
+from sqlalchemy import Connection, Executable, bindparam, func, literal, select, update
 
 from benchmarks import fleets
-from monitor.records import Run
+from monitor.records import Arm, Run
 from monitor.settings import Settings
 from monitor.store import Store, open_store, tables
 
@@ -40,6 +42,12 @@ EXHIBITS: Final = [
      "base": f"Sure! {TEXT}", "weight": 0.9 - n / 10}
     for n in range(5)
 ]  # fmt: skip
+WORDY: Final = 4
+"""Suites with answers of 200 words; those of the first two targets, of which one alarms."""
+PROBES: Final = 20
+ANSWERS: Final = 10
+WORDS: Final = 200
+BASELINE_DAYS: Final = 14
 OLD_EXHIBITS: Final = [{**EXHIBITS[0], "base": None}]
 
 
@@ -67,6 +75,46 @@ def fill(store: Store, fleet: Settings) -> None:
         c.execute(tables.run.insert(), batch)
         c.execute(update(tables.finding).values(exhibits=bindparam("shown", EXHIBITS, tables.finding.c.exhibits.type)))
         c.execute(_copies(top))
+        _talk(c, top)
+    messages = [
+        {"id": f"question-{n:02}", "messages": [{"role": "user", "content": _said(n, 0)}]} for n in range(PROBES)
+    ]
+    store.save_suite(fleets.DIGEST, fleets.SUITES[0], json.dumps({"probes": messages}))
+
+
+def _talk(c: Connection, top: int) -> None:
+    """The answers of the wordy suites: in their last run, and in 14 earlier ones that become their baseline."""
+    for place in range(WORDY):
+        last, days = fleets.RUNS * (place + 1), [top + place * DAYS + day for day in range(DAYS - BASELINE_DAYS, DAYS)]
+        c.execute(tables.baseline_run.delete().where(tables.baseline_run.c.baseline_id == place + 1))
+        c.execute(tables.baseline_run.insert(), [{"baseline_id": place + 1, "run_id": day} for day in days])
+        c.execute(tables.answer.insert(), [row for run in (*days, last) for row in _answered(run)])
+        shown = [{"probe": f"question-{n:02}", "prompt": _said(n, 0), "baseline": _said(n, 1), "now": _said(n, 2),
+                  "base": _said(n, 3), "weight": 0.9 - n / 10} for n in range(5)]  # fmt: skip
+        c.execute(update(tables.finding).where(tables.finding.c.run_id == last).values(exhibits=shown))
+
+
+def _answered(run: int) -> Iterator[dict[str, object]]:
+    for arm in (Arm.SUBJECT, Arm.BASE):
+        for probe in range(PROBES):
+            for replicate in range(ANSWERS):
+                yield {
+                    "run_id": run, "arm": arm.value, "probe": f"question-{probe:02}", "replicate": replicate,
+                    "provider": "vllm", "asked_model": "model", "reason": None, "asked_at": NOW,
+                    "text": _said(probe, run * 100 + replicate * 2 + (arm is Arm.BASE)),
+                }  # fmt: skip
+
+
+def _said(probe: int, time: int) -> str:
+    """A text of ``WORDS`` words, of which three in ten are others the next time that the same is asked; words are as
+    frequent as in English."""
+    usual, now = np.random.default_rng(probe), np.random.default_rng((probe, time))
+    ranks = np.where(now.random(WORDS) < 0.3, _ranks(now), _ranks(usual))
+    return " ".join(f"{'et' if rank < 9 else 'word'}{rank}{'.' if rank % 14 == 0 else ''}" for rank in ranks)
+
+
+def _ranks(rng: np.random.Generator) -> Any:
+    return np.minimum(rng.zipf(1.25, WORDS), 20_000)
 
 
 def _run(number: int, target: str, suite: str, day: int) -> dict[str, object]:
@@ -133,7 +181,9 @@ def fetch(site: http.client.HTTPConnection, path: str) -> tuple[float, int]:
     return time.perf_counter() - started, len(body)
 
 
-def measured(site: http.client.HTTPConnection, targets: int, last: Sequence[Run], rounds: int) -> Iterator[Row]:
+def measured(
+    site: http.client.HTTPConnection, targets: int, last: Sequence[Run], rounds: int, only: str
+) -> Iterator[Row]:
     """Every row: the first request of the process, then each page ``rounds`` times."""
     yield Row(targets, "fleet page", "first of a process", fetch(site, "/")[0], None)
     names = [fleets.name_of(number) for number in np.random.default_rng(1).integers(0, targets, rounds)]
@@ -151,14 +201,29 @@ def measured(site: http.client.HTTPConnection, targets: int, last: Sequence[Run]
         "findings": ["/findings"] * rounds,
         "alarming findings": ["/findings?alarming=true"] * rounds,
         "run page": [f"/runs/{run.id}" for run in runs],
-    }
+    } | _wordy(rounds)
     for page, paths in pages.items():
+        if only not in page:
+            continue
         fetch(site, paths[0])
         found = [fetch(site, path) for path in paths]
         times, size = [seconds for seconds, _ in found], max(size for _, size in found)
         yield Row(targets, page, "p50 seconds", float(np.quantile(times, 0.5)), None)
         yield Row(targets, page, "p95 seconds", float(np.quantile(times, 0.95)), LIMIT)
         yield Row(targets, page, "kB, gzip", size / 1e3, None)
+
+
+def _wordy(rounds: int) -> dict[str, list[str]]:
+    """The pages that show answers, where those are 200 words long."""
+    suites = [place % WORDY for place in range(rounds)]
+    found = [f"/findings/{fleets.RUNS * (suite + 1)}/length" for suite in suites]
+    return {
+        "finding page, long answers": found,
+        "finding page, all long answers": [f"{one}?show=all" for one in found],
+        "finding page, all long answers by probe": [f"{one}?show=all&sort=probe" for one in found],
+        "run page, long answers": [f"/runs/{fleets.RUNS * (suite + 1)}" for suite in suites],
+        "baseline page, long answers": [f"/baselines/{suite + 1}" for suite in suites],
+    }
 
 
 def table(rows: Sequence[Row]) -> Table:
@@ -176,6 +241,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--targets", type=int, default=1_000)
     parser.add_argument("--rounds", type=int, default=40, help="requests for each figure")
+    parser.add_argument("--only", default="", help="only pages with this text in their name")
     parser.add_argument("--store", help="an empty store's URL; a new SQLite file when left out")
     parser.add_argument("--keep", action="store_true", help="the store is filled already")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
@@ -192,7 +258,7 @@ def main() -> None:
         last = [store.get_run(stream.last_run_id) for stream in store.streams() if stream.last_run_id]
         store.close()
         with served(url, args.targets) as site:
-            rows = list(measured(site, args.targets, last, args.rounds))
+            rows = list(measured(site, args.targets, last, args.rounds, args.only))
     if args.json:
         print(json.dumps([{**asdict(row), "ratio": row.ratio} for row in rows], indent=2))
     else:

@@ -1,5 +1,6 @@
 """What the pages read: lists of a thousand rows without what is large in them, and one run question by question."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
@@ -173,6 +174,17 @@ def scores_of(connection: Connection, run_id: int, probes: Collection[str]) -> d
     return found
 
 
+def texts(connection: Connection, run_ids: Collection[int], arm: Arm) -> dict[str, Counter[str]]:
+    """As ``PageReads.texts``; in the order of the primary key, so nothing is sorted."""
+    found: dict[str, Counter[str]] = {}
+    usable = (answer.c.arm == arm.value, answer.c.reason.is_(None))
+    query = select(answer.c.probe, answer.c.text).order_by(answer.c.run_id, answer.c.probe, answer.c.replicate)
+    for some in chunks(sorted(set(run_ids))):
+        for probe, text in connection.execute(query.where(answer.c.run_id.in_(some), *usable)):
+            found.setdefault(probe, Counter())[text] += 1
+    return found
+
+
 class PageReads:
     """The store's methods over these queries; the pages and the JSON beside them call them."""
 
@@ -222,6 +234,11 @@ class PageReads:
         """
         with self._database.read() as c:
             return questions(c, run_id, arms, lost, offset, limit)
+
+    def texts(self, run_ids: Collection[int], arm: Arm) -> dict[str, Counter[str]]:
+        """Probe -> the texts of an arm's usable answers in these runs, with how often each was given, oldest first."""
+        with self._database.read() as c:
+            return texts(c, run_ids, arm)
 
     def tally(self, run_id: int) -> dict[tuple[Arm, str | None], tuple[int, float]]:
         """(arm, reason or ``None`` where it was answered) -> how many questions of a run, and their USD."""

@@ -1,15 +1,13 @@
 """A finding's page: which finding a link means, the claim, and the answers side by side."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, Protocol
 
 from monitor import claims
-from monitor.errors import CliffwatchError, StoreError
-from monitor.records import Alarm, Arm, Exhibit, Finding, GradedAnswer
-from monitor.web import baselines, pictures
+from monitor.records import Alarm, Exhibit, Finding
+from monitor.web import pictures
 from monitor.web.marks import Piece, marked
 
 RECENT: Final = timedelta(days=7)
@@ -18,7 +16,7 @@ RECENT: Final = timedelta(days=7)
 ABOUT_EQUAL: Final = 0.95
 """Share of the strongest exhibit's weight from which another tells about as much."""
 
-PER_PAGE: Final = 20
+PER_PAGE: Final = 10
 """Answers on one page."""
 
 FOLDED: Final = 1_200
@@ -31,7 +29,7 @@ Sort = Literal["weight", "probe"]
 Show = Literal["telling", "all"]
 
 
-class Readings(claims.Reads, baselines.Readings, Protocol):
+class Readings(claims.Reads, Protocol):
     """What the page reads of the store."""
 
     def latest_findings(
@@ -141,66 +139,3 @@ def ordered(exhibits: Sequence[Exhibit], sort: Sort) -> list[Exhibit]:
     if sort == "probe":
         return sorted(exhibits, key=lambda one: one.probe)
     return sorted(exhibits, key=lambda one: (-one.weight, one.probe))
-
-
-def every_answer(store: Readings, finding: Finding) -> list[Exhibit]:
-    """All probes of the finding's run, each with the answer that is least like the baseline's.
-
-    Those that the finding shows keep their place in front; the weight of the others is the share of words, 0 to 1,
-    that the answer does not have in common with the nearest of the baseline.
-    """
-    shown = {one.probe: one for one in finding.exhibits}
-    now = _texts(store.answers([finding.run_id]))
-    then, prompts = _baseline(store, finding)
-    others = [
-        _exhibit(probe, arms, then.get(probe, {}), prompts.get(probe, ""))
-        for probe, arms in now.items()
-        if probe not in shown and arms.get(Arm.SUBJECT)
-    ]
-    return [*finding.exhibits, *sorted(others, key=lambda one: (-one.weight, one.probe))]
-
-
-Texts = dict[str, dict[Arm, Counter[str]]]
-"""Probe -> arm -> its texts, counted."""
-
-
-def _texts(answers: Iterable[GradedAnswer]) -> Texts:
-    found: Texts = defaultdict(lambda: defaultdict(Counter))
-    for one in answers:
-        found[one.probe][one.arm][one.text] += 1
-    return found
-
-
-def _baseline(store: Readings, finding: Finding) -> tuple[Texts, Mapping[str, str]]:
-    """The baseline's answers and the prompts; nothing where it is gone."""
-    try:
-        baseline = store.baseline(finding.baseline_id)
-    except StoreError:
-        raise
-    except CliffwatchError:
-        return {}, {}
-    return _texts(store.answers(baseline.run_ids)), baselines.prompts(store, baseline, finding.run_id)
-
-
-def _exhibit(probe: str, now: Mapping[Arm, Counter[str]], then: Mapping[Arm, Counter[str]], prompt: str) -> Exhibit:
-    before = then.get(Arm.SUBJECT, Counter())
-    answer, weight = max(((text, _unlike(text, before)) for text in now[Arm.SUBJECT]), key=lambda one: one[1])
-    base = now.get(Arm.BASE) or then.get(Arm.BASE) or Counter()
-    return Exhibit(probe, prompt, _usual(before) or "", answer, _usual(base), weight)
-
-
-def _usual(texts: Counter[str]) -> str | None:
-    return texts.most_common(1)[0][0] if texts else None
-
-
-def _unlike(text: str, others: Counter[str]) -> float:
-    """Share of words not in common with the nearest of the others; 1 where there is none."""
-    if text in others:
-        return 0.0
-    mine = Counter(text.split())
-    return min((_distance(mine, Counter(other.split())) for other in others), default=1.0)
-
-
-def _distance(one: Counter[str], other: Counter[str]) -> float:
-    total = (one | other).total()
-    return 1.0 - (one & other).total() / total if total else 0.0

@@ -16,7 +16,7 @@ from monitor.errors import CliffwatchError, StoreError
 from monitor.hostile import visible
 from monitor.records import Arm, Baseline, Finding, Run
 from monitor.settings import Settings
-from monitor.web import baselines, detail, evidence, fleet, models, runbooks, runs, views
+from monitor.web import answers, baselines, detail, evidence, fleet, models, runbooks, runs, views
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ State = Annotated[str | None, Query(pattern=f"^({'|'.join(fleet.STATES)})?$")]
 Text = Annotated[str, Query(max_length=100)]
 
 
-class Readings(detail.Readings, evidence.Readings, runs.Readings, Protocol):
+class Readings(answers.Readings, detail.Readings, evidence.Readings, runs.Readings, Protocol):
     """What the pages read of the store."""
 
     def findings(
@@ -176,7 +176,7 @@ def _findings(app: FastAPI, pages: Pages, store: Readings, clock: Callable[[], d
         run_id: int, signal: str, sort: evidence.Sort = "weight", show: evidence.Show = "telling", page: Place = 1
     ) -> Response:
         found = finding_of(store, run_id, signal)
-        exhibits = list(found.exhibits) if show == "telling" else evidence.every_answer(store, found)
+        exhibits = list(found.exhibits) if show == "telling" else answers.every_answer(store, found)
         if sort != "weight" or show == "telling":
             exhibits = evidence.ordered(exhibits, sort)
         first = evidence.most_telling(found)

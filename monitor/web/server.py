@@ -57,8 +57,8 @@ class Server:
 
     def _listen(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        # The protocol by its name: asyncio sends at once (TCP_NODELAY) only where it reads it. Else a reply's body waits
-        # for the browser's acknowledgement of its head, which takes 40 ms on a connection that is kept.
+        # The protocol by its name: asyncio sends at once (TCP_NODELAY) only where it reads it. Else a reply's body
+        # waits until the browser has acknowledged its head, which takes 40 ms on a connection that is kept.
         listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -170,3 +170,25 @@ def test_a_run_in_counts_and_one_question_whole(store: Store) -> None:
     with pytest.raises(CliffwatchError, match="no question"):
         store.question(run.id, Arm.SNAPSHOT, "p1", 0)
     assert (store.find_run(run.id) is not None, store.find_run(run.id + 1)) == (True, None)
+
+
+def test_texts_of_an_arm_are_counted_by_probe_oldest_run_first(store: Store) -> None:
+    runs = [make_run(store, SLOT + day * DAY) for day in range(3)]
+    for run, (first, second) in zip(runs, (("ours", "ours"), ("new", "ours"), ("not asked for", "")), strict=True):
+        held = store.claim(run.id, NOW, 3600)
+        assert held is not None
+        items = [
+            recorded(held, answer(first), "p", 0),
+            recorded(held, answer(second), "p", 1),
+            recorded(held, unmeasured(), "q", 0),
+            recorded(held, answer("its own"), "p", 0, Arm.BASE),
+        ]
+        assert all(store.record(items))
+
+    found = store.texts([runs[1].id, runs[0].id], Arm.SUBJECT)
+
+    assert found == {"p": {"ours": 3, "new": 1}}
+    assert list(found["p"]) == ["ours", "new"]
+    assert store.texts([runs[2].id], Arm.SUBJECT) == {"p": {"not asked for": 1, "": 1}}
+    assert store.texts([runs[0].id], Arm.BASE) == {"p": {"its own": 1}}
+    assert store.texts([], Arm.SUBJECT) == {}

@@ -313,6 +313,22 @@ async def test_a_changed_suite_is_not_quiet(site: Site) -> None:
     assert "was, not how it is" in (await site.get("/targets/summariser")).text
 
 
+async def test_all_answers_of_a_run_stand_beside_the_baseline_s(site: Site) -> None:
+    def told(html: str) -> dict[str, str]:
+        found = re.findall(r'<h3 id="pair-\d+">(.*?) <span class="dim">weight ([\d.]+)</span>', html)
+        return {probe: weight for probe, weight in found if probe in fleet.PROBES}
+
+    newest = {(one.target, one.signal): one.run_id for one in site.store.latest_findings()}
+    lost = f"/findings/{newest['support-bot', 'length']}/length?show=all"
+    page = (await site.get(lost)).text
+    assert told(page) == dict.fromkeys(fleet.PROBES, "1.00"), "no word of the baseline's"
+    assert page.count("same as base") >= 4
+    held = f"/findings/{newest['summariser', 'length']}/length?show=all&sort=probe"
+    page = (await site.get(held)).text
+    assert told(page) == dict.fromkeys(fleet.PROBES, "0.00")
+    assert page.count("as in the baseline") == 4
+
+
 async def test_who_has_no_baseline_that_fits_is_told_to_capture_one_that_arms_pages(site: Site) -> None:
     finish(site, claimed(site, "summariser", "1" * 64), RunOutcome.UNMEASURED)
     assert (
