@@ -7,9 +7,9 @@ goes on where it was, and one that was down does the latest missed run once.
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final, Protocol
@@ -17,21 +17,19 @@ from typing import TYPE_CHECKING, Final, Protocol
 import structlog
 
 from monitor import config, schedule, standing
-from monitor.ask import Asker
 from monitor.chores.first_scrape import FirstScrape
 from monitor.chores.heartbeat import Heartbeat
 from monitor.chores.identities import Identities
 from monitor.chores.mailer import Mailer
 from monitor.chores.selftests import SelfTests
 from monitor.clock import utcnow
-from monitor.cycle import LEASE, TRY_AGAIN, House, execute_run
-from monitor.errors import CliffwatchError, ConfigError, CouldNotMeasure
+from monitor.cycle import TRY_AGAIN, execute_run
+from monitor.errors import CliffwatchError, ConfigError
 from monitor.export import Internals
-from monitor.judge.similarity import Embedder
-from monitor.records import Arm, Deed, Run, Suite
+from monitor.house import House, build_house, ensure_run
+from monitor.records import Run
 from monitor.settings import Settings
 from monitor.store import Store, open_store
-from monitor.suites import load_suite, run_digest, suite_body
 
 if TYPE_CHECKING:
     from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -55,62 +53,12 @@ DEAD_SECONDS: Final = 600.0
 """Without a successful tick for so long, /healthz says that the daemon is not alive. Long enough that a store which
 is away for some minutes does not have the daemon restarted: that would not bring it back."""
 
-LATE: Final = 0.1
-"""Share of a day by which a run may be made after its slot and still be on time."""
-
 
 class Chore(Protocol):
     """Work of the daemon beside its runs: begun at every tick, where something is due; it holds up no tick."""
 
     def begin(self, house: House, now: datetime) -> None: ...
     async def end(self) -> None: ...
-
-
-def build_house(
-    settings: Settings,
-    folder: Path,
-    store: Store,
-    internals: Internals | None = None,
-    clock: Callable[[], datetime] = utcnow,
-    *,
-    asks: bool = True,
-) -> House:
-    """Load the suites that the settings name (paths count from ``folder``) and wire the stages around the store.
-
-    ``asks=False``: for who asks nobody; no provider's key is read, and its asker knows no provider.
-    """
-    names = {name for target in settings.targets.values() for name in target.suites}
-    suites: dict[str, Suite] = {}
-    for name in sorted(names):
-        suite = load_suite(name, folder)
-        suites[suite.name] = suite
-        store.save_suite(suite.digest, suite.name, suite_body(suite))
-    observer = internals.observe_call if internals else None
-    asked = settings if asks else settings.model_copy(update={"providers": {}})
-    asker = Asker(asked, store, clock=clock, observer=observer, lease=LEASE)
-    embedder = Embedder(settings.embeddings) if settings.embeddings else None
-    return House(settings, suites, store, asker, embedder, clock)
-
-
-def digest_of(house: House, target: str, suite: str) -> str:
-    """What a run's answers and scores depend on, as one sha256: the suite, or how production inputs are drawn."""
-    return run_digest(house.settings, house.suites, target, suite)
-
-
-def ensure_run(
-    house: House, target: str, suite: str, slot: datetime, *, scheduled: bool = True,
-    deed: Callable[[Run], Deed] | None = None,
-) -> Run:  # fmt: skip
-    """The ledger's row for (target, suite, slot), made if it is not there.
-
-    Made late, its work is spread from now on; a tick's delay is not late. ``deed``: see ``Store.ensure_run``.
-    """
-    now = house.clock()
-    late = now - slot > timedelta(seconds=LATE * house.settings.schedule.day_seconds)
-    seed = schedule.run_seed(target, suite, slot)
-    digest = digest_of(house, target, suite)
-    due = now if late else slot
-    return house.store.ensure_run(target, suite, slot, seed, digest, due, scheduled=scheduled, deed=deed)
 
 
 def _read_tokens(settings: Settings) -> "Tokens":
@@ -376,54 +324,3 @@ async def run_daemon(config_path: Path) -> None:
     with suppress(asyncio.CancelledError):
         await stop.wait()
     await app.stop()
-
-
-async def run_now(house: House, target: str, suite: str) -> int:
-    """Make a run due at this very moment (not of the schedule) and execute all of it; its id.
-
-    Where it raises a page, the run that confirms it is executed, too, or one that was left over.
-    """
-    slot = house.clock()
-    run = await asyncio.to_thread(ensure_run, house, target, suite, slot, scheduled=False)
-    await _to_the_end(house, run.id)
-    fresh = await asyncio.to_thread(house.store.under_way, target, suite)
-    if fresh is not None:
-        await _to_the_end(house, fresh.id)
-    return run.id
-
-
-async def _to_the_end(house: House, run_id: int) -> None:
-    """Execute a run, or wait for whoever does."""
-    while await execute_run(house, run_id, at_once=True) is None:
-        if (await asyncio.to_thread(house.store.get_run, run_id)).status == "done":
-            break
-        await asyncio.sleep(0.2)
-
-
-async def capture_at_once(
-    house: House, target: str, suite: str, rounds: int, tell: Callable[[int], None] = lambda done: None
-) -> None:
-    """Capture a baseline now, in ``rounds`` runs one after the other; ``tell`` hears how many are done.
-
-    Raises CouldNotMeasure when nothing came back.
-    """
-    start, runs = house.clock(), []
-    for done in range(1, rounds + 1):
-        runs.append(await run_now(house, target, suite))
-        tell(done)
-    if not any(answer.arm is Arm.SUBJECT for answer in await asyncio.to_thread(house.store.answers, runs)):
-        raise CouldNotMeasure(f"{target}/{suite}: none of {rounds} runs brought a usable answer; nothing was captured")
-    end = house.clock() + timedelta(microseconds=1)
-    open_capture(house, target, suite, start, end, at_once=True)
-    await asyncio.to_thread(house.store.close_due_baselines, end)
-
-
-def open_capture(house: House, target: str, suite: str, start: datetime, end: datetime, *, at_once: bool) -> int:
-    """Open a capture window over [start, end); runs whose slot lies in it belong to it. The baseline's id."""
-    configured = house.settings.targets[target]
-    digest = digest_of(house, target, suite)
-    baseline = house.store.open_baseline(
-        target, suite, digest, configured.subject.model, configured.base.model if configured.base else None,
-        start, end, at_once=at_once, day_seconds=house.settings.schedule.day_seconds,
-    )  # fmt: skip
-    return baseline.id

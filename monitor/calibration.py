@@ -64,8 +64,8 @@ def calibrations(house: "Kept", target: str, suite: str | None) -> tuple[list[Ca
 
 def _calibration(house: "Kept", baseline: Baseline) -> Calibration:
     from monitor.commands import temperature_of
-    from monitor.cycle import TICKETS, line_log10
     from monitor.schedule import looks_per_year
+    from monitor.verdict import TICKETS, line_log10
 
     target, suite = baseline.target, baseline.suite
     line = line_log10(house.settings, target, suite)

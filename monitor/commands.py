@@ -26,7 +26,7 @@ from monitor.words import CAPTURE_DAYS, ENOUGH_DAYS, is_partly, many
 
 if TYPE_CHECKING:
     from monitor.ask import Explanation
-    from monitor.cycle import House
+    from monitor.house import House
     from monitor.judge.checks import Grade
     from monitor.reading import Kept
     from monitor.settings import Settings
@@ -71,7 +71,7 @@ def opened(config_path: Path, needs: frozenset[str], target: str | None = None) 
     A ``target`` that is none of the configuration's is an error before the store is opened.
     """
     from monitor import config
-    from monitor.app import build_house
+    from monitor.house import build_house
     from monitor.store import open_store
 
     settings = config.load(config_path, keys=needs)
@@ -151,7 +151,7 @@ class Probed:
 
 async def probe(house: "House", target: str, suite: str | None) -> list[Probed]:
     """Run the chosen suites once, now."""
-    from monitor.app import run_now
+    from monitor.at_once import run_now
 
     results = []
     try:
@@ -218,7 +218,8 @@ async def capture(
     house: "House", target: str, suite: str | None, *, days: int | None, at_once: int | None
 ) -> list[str]:
     """Open a capture window of ``days``, or make ``at_once`` runs now; what to tell the user, line by line."""
-    from monitor.app import capture_at_once, open_capture
+    from monitor.at_once import capture_at_once
+    from monitor.house import open_capture
 
     lines = []
     try:

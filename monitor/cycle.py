@@ -6,53 +6,36 @@ and what is recorded is never asked again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 from structlog.contextvars import bound_contextvars
 
-from monitor import __version__, schedule, snapshot
-from monitor.ask import Asker, LostFence
-from monitor.detect import SEVERITIES, findings_for, policy
-from monitor.detect import alarms as machine
+from monitor import schedule, snapshot
+from monitor.ask import LostFence
 from monitor.errors import CliffwatchError, CouldNotMeasure, StoreError
+from monitor.house import LEASE, House
 from monitor.judge.checks import score_answer
 from monitor.judge.llm import judge_questions, verdict_score
-from monitor.judge.similarity import Embedder
-from monitor.judge_first import ask_anchors, judge_moved
+from monitor.judge_first import ask_anchors
+from monitor.questions import questions_of, suite_of
 from monitor.records import (
-    JUDGE_GRADER,
     PRODUCTION_SUITE,
-    Alarm,
-    AlarmState,
     Answer,
     Arm,
-    Baseline,
-    Comparison,
     Finding,
-    Probe,
-    Question,
     Run,
     RunOutcome,
     Score,
-    Severity,
     Suite,
-    VerdictContext,
 )
-from monitor.sample import sample_production
-from monitor.seeds import question_seed
-from monitor.settings import Endpoint, Settings, Target
-from monitor.store import Overtaken, Position, Store
-from monitor.suites import suite_from_body
+from monitor.store import Overtaken
+from monitor.verdict import CLEARING_SHARE, detect, needed
 
 log = structlog.get_logger()
-
-LEASE: Final = timedelta(seconds=10)
-"""How long a claimed run stays ours without a sign of life; a killed daemon's run is free again after it."""
 
 TRY_AGAIN: Final = timedelta(seconds=30)
 """How long a run that failed by an error of ours or the store's waits before it is taken up again."""
@@ -60,27 +43,11 @@ TRY_AGAIN: Final = timedelta(seconds=30)
 PATIENCE: Final = timedelta(days=1)
 """How long a production run whose logs cannot be read goes on trying."""
 
-CLEARING_SHARE: Final = 0.8
-"""Share of the subject's questions that must have an answer for a run to clear an alarm; it may raise one with less."""
-
 VERDICT_TRIES: Final = 5
 """How often a verdict is reached anew because the stream moved meanwhile, before the run is left for later."""
 
 ASKED_ARMS: Final = (Arm.SUBJECT, Arm.BASE)
 CHECKED_ARMS: Final = (*ASKED_ARMS, Arm.SNAPSHOT)
-TICKETS: Final = frozenset(name for name, severity in SEVERITIES.items() if severity is Severity.TICKET)
-
-
-@dataclass(frozen=True, slots=True)
-class House:
-    """What a run needs, wired once per configuration."""
-
-    settings: Settings
-    suites: dict[str, Suite]
-    store: Store
-    asker: Asker
-    embedder: Embedder | None
-    clock: Callable[[], datetime]
 
 
 async def execute_run(house: House, run_id: int, *, at_once: bool = False) -> tuple[Finding, ...] | None:
@@ -127,16 +94,6 @@ async def _execute(house: House, run: Run, *, at_once: bool) -> tuple[Finding, .
         raise
 
 
-def needed(store: Store, run: Run) -> bool:
-    """Whether the run is to be asked and judged: any but a fresh sample for which no alarm waits any more.
-
-    That one may have been asked during a fault that is over: it would raise anew what was cleared, and its scores would
-    count in the new evidence. A scheduled run that was asked before a clear and ends after it is judged and counts: its
-    batches are spread over a day, most of which may lie after the clear, and what it raises waits for a fresh sample.
-    """
-    return run.confirms is None or machine.awaited(store.open_alarms(run.target, run.suite), run.slot)
-
-
 async def _give_up(house: House, run: Run, error: CouldNotMeasure, *, patient: bool) -> tuple[Finding, ...] | None:
     """End a run that cannot be asked as unmeasured; logs that cannot be read get ``PATIENCE`` to come back."""
     if patient and run.suite == PRODUCTION_SUITE and house.clock() < run.slot + PATIENCE:
@@ -145,81 +102,6 @@ async def _give_up(house: House, run: Run, error: CouldNotMeasure, *, patient: b
         return None
     log.error("run_unmeasured", run=run.id, target=run.target, suite=run.suite, error=str(error))
     return await _finish(house, run, RunOutcome.UNMEASURED, clears=False)
-
-
-async def suite_of(house: House, run: Run) -> Suite:
-    """The run's probes: its suite, or the production inputs sampled for this very run.
-
-    A run goes on with the version of the suite that it began with, so that answers to two versions never mix.
-    Raises CouldNotMeasure when the configuration no longer has the suite, or the production logs cannot be read.
-    """
-    target = house.settings.targets.get(run.target)
-    if target is None or run.suite not in target.run_suites:
-        raise CouldNotMeasure(f"{run.target}/{run.suite} is no longer in the configuration")
-    if run.suite != PRODUCTION_SUITE:
-        configured = house.suites[run.suite]
-        if configured.digest == run.suite_digest:
-            return configured
-        return await asyncio.to_thread(stored_suite, house.store, run)
-    assert target.production is not None
-    probes = await asyncio.to_thread(house.store.production_inputs, run.id)
-    if not probes:
-        since = run.slot - timedelta(seconds=schedule.interval_seconds(house.settings.schedule, run.suite))
-        sampled = await asyncio.to_thread(sample_production, target.production, run.seed, since, run.slot)
-        log.info("production_sampled", target=run.target, run=run.id, read=sampled.read, inputs=len(sampled.inputs),
-                 malformed=sampled.malformed, duplicates=sampled.duplicates, outside=sampled.outside,
-                 first_malformed=sampled.first_malformed)  # fmt: skip
-        await asyncio.to_thread(house.store.save_production_inputs, run.id, sampled.inputs)
-        probes = [item.probe for item in sampled.inputs]
-    return Suite(PRODUCTION_SUITE, run.suite_digest, tuple(probes), rubric=target.production.rubric)
-
-
-def stored_suite(store: Store, run: Run) -> Suite:
-    """The probes of a run as the store has them, whatever the configuration says now. Raises CouldNotMeasure."""
-    if run.suite == PRODUCTION_SUITE:
-        return Suite(PRODUCTION_SUITE, run.suite_digest, tuple(store.production_inputs(run.id)))
-    body = store.suite_body(run.suite_digest)
-    if body is None:
-        raise CouldNotMeasure(f"the version of suite {run.suite} that the run began with is not in the store")
-    return suite_from_body(run.suite_digest, body)
-
-
-def questions_of(target: Target, run: Run, suite: Suite) -> list[Question]:
-    """Every question of a run, in a fixed order; subject and base of one probe and replicate side by side.
-
-    The snapshot's few come last.
-    """
-    endpoints = [(Arm.SUBJECT, target.subject, suite.replicates)]
-    if target.base is not None:
-        endpoints.append((Arm.BASE, target.base, suite.base_replicates))
-    questions = [
-        _question(run, suite, probe, replicate, arm, endpoint)
-        for replicate in range(suite.replicates)
-        for probe in suite.probes
-        for arm, endpoint, replicates in endpoints
-        if replicate < replicates
-    ]
-    if (spare := target.snapshot) is not None:
-        chosen = snapshot.probes_for_snapshot(run, suite)
-        questions += [_question(run, suite, probe, 0, Arm.SNAPSHOT, spare) for probe in chosen]
-    return questions
-
-
-def _question(run: Run, suite: Suite, probe: Probe, replicate: int, arm: Arm, endpoint: Endpoint) -> Question:
-    return Question(
-        run_id=run.id,
-        target=run.target,
-        suite=suite.name,
-        arm=arm,
-        probe=probe.id,
-        replicate=replicate,
-        provider=endpoint.provider,
-        model=endpoint.model,
-        messages=probe.messages,
-        sampling=suite.sampling,
-        seed=question_seed(run.seed, arm, probe.id, replicate),
-        response_schema=suite.response_schema,
-    )
 
 
 async def _ask(house: House, run: Run, suite: Suite, *, at_once: bool) -> datetime | None:
@@ -320,124 +202,6 @@ async def _finish(house: House, run: Run, outcome: RunOutcome, *, clears: bool) 
                  alarms={alarm.signal: alarm.state for alarm in judged.moves})  # fmt: skip
         return judged.findings
     raise AssertionError("unreachable")
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A verdict, ready to be written."""
-
-    findings: tuple[Finding, ...]
-    context: VerdictContext | None
-    """``None``: there was nothing to judge, or nothing to judge it by."""
-    moves: tuple[Alarm, ...]
-    confirm: bool
-    """Whether a fresh sample is to be asked now."""
-    seen: Position
-
-
-def detect(house: House, run: Run, outcome: RunOutcome, at: datetime, *, clears: bool) -> Judged:
-    """Compare the run's answers with its approved baseline and move the alarms; none approved, nothing found.
-
-    Serialised, by the stream's position, which ``finish`` checks: the verdicts on one suite of one target and what
-    people do to its alarms and its baseline. Each verdict has seen all those before it and none after. Not serialised:
-    the verdicts of other streams, on other suites of the same target too. They only enter by the fleet's share of the
-    ticket line, which is read here once and kept in the context, so that it is the same at recomputation.
-    """
-    store = house.store
-    seen = store.position(run.target, run.suite)
-    if not needed(store, run):
-        log.info("confirmation_not_needed", target=run.target, suite=run.suite, run=run.id, confirms=run.confirms)
-        waiting = any(one.state is AlarmState.RAISED for one in store.open_alarms(run.target, run.suite))
-        return Judged((), None, (), waiting, seen)  # what was raised since had no sample of its own while this ran
-    context = None if outcome is RunOutcome.UNMEASURED else _context(house, run, seen.baseline_id)
-    found = () if context is None else tuple(findings_for(compare(store, context)))
-    before = {alarm.signal: alarm for alarm in store.open_alarms(run.target, run.suite)}
-    after = moved(run, found, before, at, clears=clears)
-    moves = tuple(alarm for signal, alarm in sorted(after.items()) if alarm is not before.get(signal))
-    return Judged(found, context, moves, machine.to_confirm(list(after.values()), found), seen)
-
-
-def moved(
-    run: Run, found: Sequence[Finding], before: Mapping[str, Alarm], at: datetime, *, clears: bool
-) -> dict[str, Alarm]:
-    """Signal -> its alarm after the run's findings; the very same object where nothing changed."""
-    after = dict(before)
-    if run.confirms is not None and not machine.awaited(before.values(), run.slot):
-        return after
-    for finding in found:
-        alarm = machine.next_state(before.get(finding.signal), finding, at, clears=clears)
-        if alarm is not None:
-            after[finding.signal] = alarm
-    if run.confirms is not None:
-        for signal in before.keys() - {finding.signal for finding in found}:
-            after[signal] = machine.unconfirmable(after[signal], run.id, at)
-    return after
-
-
-def _context(house: House, run: Run, baseline_id: int | None) -> VerdictContext | None:
-    """What a verdict on the run depends on as of now; ``None`` where it is unarmed."""
-    if baseline_id is None:
-        return None
-    baseline = house.store.baseline(baseline_id)
-    if baseline.suite_digest != run.suite_digest:
-        return None
-    if judge_changed(house.store, baseline, run):
-        log.warning("judge_changed", target=run.target, suite=run.suite, baseline=baseline.id)
-    lines = lines_log10(house, run.target, run.suite)
-    return VerdictContext(run.id, baseline.id, *lines, __version__, judge_moved(house))
-
-
-def lines_log10(house: House, target: str, suite: str) -> tuple[float, float]:
-    """The lines of one suite of a target as of now: for pages, and for tickets with the fleet's share in it."""
-    line = line_log10(house.settings, target, suite)
-    others = [
-        policy.stream_log10(*zip(*numbers, strict=True)) if numbers else float("-inf")
-        for numbers in house.store.ticket_streams((target, suite), TICKETS)
-    ]
-    return line, line + policy.fleet_factor_log10(others)
-
-
-def line_log10(settings: Settings, target: str, suite: str) -> float:
-    """The evidence at which one suite of a target alarms by itself, log10: its share of the promised rate."""
-    looks = schedule.looks_per_year(settings.schedule, suite)
-    rate, streams = settings.alarms.false_pages_per_target_year, len(settings.targets[target].run_suites)
-    return policy.line_log10(rate, looks, streams)
-
-
-def compare(store: Store, context: VerdictContext) -> Comparison:
-    """All that the verdict on a run depends on, from the store alone: the same whenever it is asked for.
-
-    The history is that of the run's own place among the verdicts, or of now where it has none yet.
-    """
-    run, baseline = store.get_run(context.run_id), store.baseline(context.baseline_id)
-    suite = stored_suite(store, run)
-    before = store.answers(baseline.run_ids)
-    if judge_changed(store, baseline, run):
-        # Another judge's scores are another scale: better no verdict on scores than one on the judge.
-        before = [replace(a, scores={g: s for g, s in a.scores.items() if g != JUDGE_GRADER}) for a in before]
-    return Comparison(
-        run_id=run.id,
-        target=run.target,
-        suite=run.suite,
-        now=tuple(store.answers([run.id])),
-        baseline=tuple(before),
-        prompts={probe.id: probe.prompt for probe in suite.probes},
-        page_line_log10=context.page_line_log10,
-        ticket_line_log10=context.ticket_line_log10,
-        baseline_id=baseline.id,
-        baseline_at_once=baseline.at_once,
-        baseline_days=baseline.days,
-        temperature=suite.sampling.temperature,
-        history=store.looks(run.target, run.suite, baseline.id, before=run.id),
-        raised=store.raised(run.target, run.suite, baseline.id, before=run.id),
-        confirming=run.confirms is not None,
-        judge_moved=context.judge_moved,
-    )
-
-
-def judge_changed(store: Store, baseline: Baseline, run: Run) -> bool:
-    """Whether the run was scored by other judges than the baseline's runs."""
-    return store.judges(baseline.run_ids) != store.judges([run.id])
 
 
 def outcome_of(answers: int, asked: int) -> RunOutcome:

@@ -18,7 +18,7 @@ from monitor.hostile import visible
 from monitor.records import Alarm, Baseline, Deed, Run
 
 if TYPE_CHECKING:
-    from monitor.cycle import House
+    from monitor.house import House
 
 log = structlog.get_logger()
 
@@ -87,7 +87,7 @@ class Deeds:
 
     def run(self, target: str, suite: str, who: str, why: str, address: str | None = None) -> Deed:
         """Make a run due now, off the schedule; the daemon's next tick asks all of it, within the target's budget."""
-        from monitor.app import ensure_run
+        from monitor.house import ensure_run
 
         house = self._house()
         who, why = signed(who, why)

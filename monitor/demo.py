@@ -124,7 +124,7 @@ def write_config(work: Path, lab_url: str, round_seconds: float) -> Path:
 async def one_round(out: Console, config: Path) -> float:
     """Seconds that a round takes on this machine once the lab is warm: the shorter of two made by hand."""
     from monitor import commands
-    from monitor.app import run_now
+    from monitor.at_once import run_now
 
     took = []
     with commands.opened(config, commands.ASKS) as house:

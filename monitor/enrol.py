@@ -34,7 +34,7 @@ from monitor.seeds import question_seed
 from monitor.words import many
 
 if TYPE_CHECKING:
-    from monitor.cycle import House
+    from monitor.house import House
 
 TIMES: Final = 3
 """Answers asked of each candidate."""

@@ -12,7 +12,7 @@ from monitor.errors import CliffwatchError
 from monitor.records import JUDGE_TARGET, Alarm, AlarmState, Run, Severity, Suite
 
 if TYPE_CHECKING:
-    from monitor.cycle import House
+    from monitor.house import House
 
 log = structlog.get_logger()
 

@@ -15,9 +15,10 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from monitor.cycle import CLEARING_SHARE, compare, moved, stored_suite
 from monitor.detect import findings_for
+from monitor.questions import stored_suite
 from monitor.records import Alarm, AlarmState, Arm, Finding, Run, VerdictContext
+from monitor.verdict import CLEARING_SHARE, compare, moved
 
 if TYPE_CHECKING:
     from monitor.store import Store

@@ -18,7 +18,7 @@ from monitor.records import PRODUCTION_SUITE, Arm, Probe, Question, Reason, Reco
 from monitor.suites import SNAPSHOT_PROBES
 
 if TYPE_CHECKING:
-    from monitor.cycle import House
+    from monitor.house import House
 
 log = structlog.get_logger()
 

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from monitor import config
-from monitor.app import build_house, ensure_run, open_capture
-from monitor.cycle import House, execute_run
+from monitor.cycle import execute_run
+from monitor.house import House, build_house, ensure_run, open_capture
 from monitor.records import Baseline, BaselineStatus, Finding, Run
 from monitor.store import open_store
 

@@ -8,10 +8,9 @@ from typing import Any, Final, Self
 
 import yaml
 
-from monitor.app import build_house
-from monitor.cycle import House
 from monitor.deeds import Deeds
 from monitor.export import Internals
+from monitor.house import House, build_house
 from monitor.records import Alarm
 from monitor.settings import Settings
 from monitor.store import open_store

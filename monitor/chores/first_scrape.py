@@ -15,7 +15,7 @@ from monitor.errors import StoreError
 from monitor.export import Internals
 
 if TYPE_CHECKING:
-    from monitor.cycle import House
+    from monitor.house import House
     from monitor.settings import Settings
 
 log = structlog.get_logger()

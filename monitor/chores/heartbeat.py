@@ -11,7 +11,7 @@ from monitor.clock import HEARTBEAT, SILENT_SECONDS
 from monitor.errors import StoreError
 
 if TYPE_CHECKING:
-    from monitor.cycle import House
+    from monitor.house import House
 
 log = structlog.get_logger()
 

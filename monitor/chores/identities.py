@@ -14,8 +14,8 @@ from typing import Final
 import structlog
 
 from monitor import schedule
-from monitor.cycle import House
 from monitor.errors import CliffwatchError
+from monitor.house import House
 from monitor.identify import CHECKS, SERVERS, Declared, Files, Key, Reading, UnreadableError, server_source
 from monitor.identify import adapter as adapter_files
 from monitor.records import JUDGE_TARGET, Arm, IdentityCheck, Retirement

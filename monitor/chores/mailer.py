@@ -15,9 +15,9 @@ from typing import Final
 import structlog
 
 from monitor import claims, schedule
-from monitor.cycle import House
 from monitor.detect.selftest import failures
 from monitor.export import web_url
+from monitor.house import House
 from monitor.notify import page
 from monitor.notify.facts import Facts, Key, read
 from monitor.notify.message import LARGEST_HTML, Letter, letter

@@ -13,9 +13,10 @@ from typing import Final
 import structlog
 
 from monitor import commands, schedule
-from monitor.cycle import House, lines_log10
 from monitor.detect.selftest import failures, self_test
+from monitor.house import House
 from monitor.records import PRODUCTION_SUITE, Baseline, BaselineStatus, Comparison, SelfTest
+from monitor.verdict import lines_log10
 
 log = structlog.get_logger()
 

@@ -10,7 +10,7 @@ from monitor.cli.options import DEFAULT, Config, Json
 from monitor.errors import CouldNotMeasure, UsageError
 
 if TYPE_CHECKING:
-    from monitor.cycle import House
+    from monitor.house import House
 
 
 def report(

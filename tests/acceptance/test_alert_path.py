@@ -11,8 +11,8 @@ from typing import Any
 
 import yaml
 
-from monitor.app import ensure_run, open_capture
 from monitor.cycle import execute_run
+from monitor.house import ensure_run, open_capture
 from monitor.lab.process import LabServer
 from monitor.resources import shipped
 from monitor.schedule import day_start

@@ -8,9 +8,10 @@ import pytest
 import yaml
 
 from monitor import arming, calibration, commands, detect, schedule
-from monitor.app import capture_at_once, ensure_run, open_capture
+from monitor.at_once import capture_at_once
 from monitor.config import check
-from monitor.cycle import House, execute_run
+from monitor.cycle import execute_run
+from monitor.house import House, ensure_run, open_capture
 from monitor.records import BaselineStatus, Severity
 from monitor.store import open_store
 from tests.daemon import HEALTHY, LOST, SUITE, Clock, house_of, write

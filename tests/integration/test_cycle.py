@@ -9,11 +9,13 @@ from typing import Any
 
 import yaml
 
-from monitor.app import ensure_run, run_now
-from monitor.cycle import compare, execute_run
+from monitor.at_once import run_now
+from monitor.cycle import execute_run
+from monitor.house import ensure_run
 from monitor.reading import Reading
 from monitor.records import Arm, RunOutcome
 from monitor.status import status
+from monitor.verdict import compare
 from tests.daemon import AFTER, DOWN, HEALTHY, LOST, NOON, SUITE, Clock, house_of, one_day, write
 
 

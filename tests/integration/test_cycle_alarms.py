@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
-from monitor.app import ensure_run, run_now
-from monitor.cycle import LEASE, House, compare, detect, execute_run, line_log10
+from monitor.at_once import run_now
+from monitor.cycle import execute_run
 from monitor.detect import alarms as machine
 from monitor.detect import findings_for
+from monitor.house import LEASE, House, ensure_run
 from monitor.recompute import recompute
 from monitor.records import Alarm, AlarmState, Finding, Run, RunOutcome, Severity
+from monitor.verdict import compare, detect, line_log10
 from tests.daemon import AFTER, HEALTHY, LOST, SUITE, Clock, fresh_sample, house_of, one_day, write
 
 PROBES = len(SUITE["probes"])

@@ -15,7 +15,7 @@ import pytest
 from monitor import config
 from monitor.app import App
 from monitor.chores import identities
-from monitor.cycle import House
+from monitor.house import House
 from monitor.lab.broken import BROKEN
 from monitor.lab.process import LabServer
 from monitor.lab.served import weights_dir

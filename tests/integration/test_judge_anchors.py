@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from monitor.app import ensure_run, open_capture
-from monitor.cycle import House, execute_run
+from monitor.cycle import execute_run
 from monitor.detect import alarms as machine
+from monitor.house import House, ensure_run, open_capture
 from monitor.judge_first import ask_anchors
 from monitor.recompute import recompute
 from monitor.records import Alarm, AlarmState, BaselineStatus, RunOutcome, Severity

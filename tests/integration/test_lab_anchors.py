@@ -3,8 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
-from monitor.app import ensure_run, open_capture
-from monitor.cycle import House, execute_run
+from monitor.cycle import execute_run
+from monitor.house import House, ensure_run, open_capture
 from monitor.lab import product
 from monitor.lab.anchors import EACH, NAME, anchors_text, cases
 from monitor.lab.process import LabServer

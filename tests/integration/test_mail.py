@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 
 from monitor.chores.mailer import SINCE, Mailer
 from monitor.cli import app
-from monitor.cycle import House
 from monitor.errors import CliffwatchError
+from monitor.house import House
 from monitor.notify.smtp import GIVEN_UP
 from monitor.records import Mail, MailStatus
 from monitor.store import open_store

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from monitor.commands import open_alarm
-from monitor.cycle import House, execute_run
+from monitor.cycle import execute_run
 from monitor.deeds import Deeds
+from monitor.house import House
 from monitor.recompute import Recomputed, recompute
 from monitor.records import AlarmState
 from monitor.store import Store, open_store

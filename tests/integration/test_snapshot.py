@@ -4,8 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from monitor.app import capture_at_once, ensure_run, run_now
+from monitor.at_once import capture_at_once, run_now
 from monitor.cycle import execute_run
+from monitor.house import ensure_run
 from monitor.records import Arm, Reason, RunOutcome, Unmeasured
 from monitor.suites import SNAPSHOT_PROBES
 from tests.daemon import AFTER, HEALTHY, LOST, NOON, SUITE, Clock, fresh_sample, house_of, one_day, write

@@ -7,9 +7,9 @@ import pytest
 
 from monitor.anchors import is_anchors
 from monitor.config import Report, check, load
-from monitor.cycle import questions_of
 from monitor.judge.checks import score_answer
 from monitor.judge.llm import judge_questions
+from monitor.questions import questions_of
 from monitor.records import Arm, GradedAnswer, Message, Probe, Question, Run, Suite
 from monitor.settings import Endpoint, Judge
 from monitor.suites import load_suite, suite_body, suite_from_body
