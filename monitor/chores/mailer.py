@@ -58,7 +58,7 @@ def address_of(settings: Settings) -> str | None:
 
 
 def told(house: Kept, now: datetime, since: datetime | None = None) -> Report:
-    """What the mail says as of ``now``. ``since``: a week of the schedule ago when left out."""
+    """What the mail says as of ``now``, of the time from ``since``: the same time seven days ago when left out."""
     return report(_facts(house, now, since), address_of(house.settings))
 
 
@@ -76,8 +76,8 @@ def written(house: Kept, now: datetime, since: datetime | None = None) -> tuple[
 
 
 def _facts(house: Kept, now: datetime, since: datetime | None) -> Facts:
-    week = timedelta(seconds=PERIOD_DAYS * house.settings.schedule.day_seconds)
-    facts = read(house.store, house.settings, since or now - week, now, _blind(house))
+    begin = schedule.days_after(house.settings.schedule, now, -PERIOD_DAYS) if since is None else since
+    facts = read(house.store, house.settings, begin, now, _blind(house))
     beside = {key: claims.beside_of(house.store, found) for key, found in told_in_full(facts).items()}
     return replace(facts, beside=beside)
 
@@ -98,13 +98,22 @@ def _pictures(house: Kept, whole: Report, now: datetime) -> dict[Key, Picture]:
 
 
 def composed(house: Kept, email: Email, kind: str, slot: datetime, now: datetime) -> Mail:
-    """The mail of (kind, slot), ready for the outbox. A weekly one tells of the period that ends at its slot."""
-    period = schedule.parse(email.every).days if kind == WEEKLY else PERIOD_DAYS
-    since = slot - timedelta(seconds=period * house.settings.schedule.day_seconds)
+    """The mail of (kind, slot) as of ``now``, ready for the outbox."""
+    since = _told_until(house, email, slot) if kind == WEEKLY else None
     made: Letter = letter(*written(house, now, since), email.sender, email.to, now)
     return Mail(
         kind, slot, made.message_id, made.subject, email.to, made.body, now, MailStatus.QUEUED, attempts=0, next_at=now
     )
+
+
+def _told_until(house: Kept, email: Email, slot: datetime) -> datetime:
+    """Where the mail of ``slot`` begins: where the one before ended, so that nothing is told twice or never.
+
+    A mail tells how things stand when it is composed, which is some time after its slot where the daemon was down, and
+    so up to then. The first begins at the slot before its own.
+    """
+    before = house.store.told_until(WEEKLY, slot)
+    return before or schedule.current_slot(email.every, house.settings.schedule, slot - schedule.MICROSECOND)
 
 
 def due_slot(house: House, email: Email, now: datetime) -> datetime | None:

@@ -66,14 +66,16 @@ def failed(
     left: Sequence[str] | None,
 ) -> bool:  # fmt: skip
     values: dict[str, Any] = {"failed_at": now, "error": clean(error), "lease_until": None}
-    if next_at is not None:
-        values["next_at"] = next_at
-    else:
-        # One that some recipients have already is sent, as far as it can be.
-        refused = case((outbox.c.sent_at.is_(None), MailStatus.REFUSED.value), else_=MailStatus.SENT.value)
-        values["status"] = refused
     if left is not None:
         values |= {"recipients": list(left), "sent_at": now}
+    if next_at is not None:
+        values["next_at"] = next_at
+    elif left is not None:
+        values["status"] = MailStatus.SENT.value
+    else:
+        # One that some recipients have from an earlier attempt is sent, as far as it can be.
+        refused = case((outbox.c.sent_at.is_(None), MailStatus.REFUSED.value), else_=MailStatus.SENT.value)
+        values["status"] = refused
     held = and_(outbox.c.id == mail_id, outbox.c.attempts == attempt, WAITING)
     return connection.execute(update(outbox).where(held).values(values).returning(outbox.c.id)).first() is not None
 
@@ -86,6 +88,13 @@ def mail(connection: Connection, mail_id: int) -> Mail | None:
 def has_mail(connection: Connection, kind: str, slot: datetime) -> bool:
     where = (outbox.c.kind == kind, outbox.c.slot == slot)
     return connection.execute(select(outbox.c.id).where(*where)).first() is not None
+
+
+def told_until(connection: Connection, kind: str, slot: datetime) -> datetime | None:
+    """Of those that somebody got, or may still get."""
+    where = (outbox.c.kind == kind, outbox.c.slot < slot, outbox.c.status != MailStatus.REFUSED.value)
+    newest = select(outbox.c.composed_at).where(*where).order_by(outbox.c.slot.desc()).limit(1)
+    return connection.execute(newest).scalar()
 
 
 def state(connection: Connection) -> MailState:
@@ -150,6 +159,12 @@ class Outbox:
         """Whether the mail of (kind, slot) was composed."""
         with self._database.read() as c:
             return has_mail(c, kind, slot)
+
+    def told_until(self, kind: str, slot: datetime) -> datetime | None:
+        """When the mail of this kind before ``slot`` was composed, and so up to when it tells; those that were given up
+        told nobody. ``None`` where there is none."""
+        with self._database.read() as c:
+            return told_until(c, kind, slot)
 
     def mail_state(self) -> MailState:
         """When mail was last sent, what waits, and what was given up since; for the metrics."""

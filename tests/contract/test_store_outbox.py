@@ -133,6 +133,30 @@ def test_those_who_have_it_do_not_get_it_again(store: Store) -> None:
     assert (done.status, done.error) == (MailStatus.SENT, "boss: 550 no"), "somebody has it"
 
 
+def test_a_mail_that_is_given_up_as_it_reaches_the_first_is_sent(store: Store) -> None:
+    """The first delivery after three days: one recipient takes it, the other is to wait, and it is too old for that."""
+    mail = queued(store)
+    assert mail.id is not None
+    assert taken(store) is not None
+    assert store.mail_failed(mail.id, 1, NOW, "boss: 451 later", None, left=["boss@example.com"])
+    done = store.mail(mail.id)
+    assert done is not None
+    assert (done.status, done.sent_at, done.recipients) == (MailStatus.SENT, NOW, ("boss@example.com",))
+    assert store.mail_state() == MailState(NOW, 0, None, 0)
+
+
+def test_up_to_when_the_mail_before_tells(store: Store) -> None:
+    assert store.told_until("weekly", SLOT) is None
+    sent, given_up, _ = queued(store), queued(store, days=7), queued(store, "manual", days=8)
+    assert store.told_until("weekly", SLOT + 7 * DAY) == sent.composed_at
+    assert store.told_until("weekly", SLOT + 14 * DAY) == given_up.composed_at, "it may still go out"
+    assert store.told_until("weekly", SLOT) is None, "its own is none before it"
+    assert given_up.id is not None
+    assert store.take_mail(NOW + 7 * DAY, LEASE, given_up.id) is not None
+    assert store.mail_failed(given_up.id, 1, NOW, "550 no", None)
+    assert store.told_until("weekly", SLOT + 14 * DAY) == sent.composed_at, "nobody was told"
+
+
 def test_the_longest_waiting_goes_first_unless_one_is_named(store: Store) -> None:
     late, soon = queued(store, days=0), queued(store, "manual", days=1)
     assert soon.id is not None

@@ -1,14 +1,19 @@
 """The mail as it is read out of a real store."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
+from itertools import count
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from monitor.chores.mailer import MANUAL, composed, told, written
+import pytest
+
+from monitor.chores.mailer import MANUAL, WEEKLY, composed, told, written
 from monitor.claims import beginning, beside_of, claim_of
 from monitor.notify.message import LARGEST_HTML, preview
 from monitor.reading import Reading
-from monitor.records import Arm, IdentityCheck
+from monitor.records import Arm, Deed, IdentityCheck
+from monitor.schedule import current_slot, days_after
 from monitor.settings import Email
 from monitor.store import Store, open_store
 from tests import fleet
@@ -89,3 +94,86 @@ def test_what_happened_before_the_period_is_no_news(fleet_file: Path) -> None:
     assert later.changes.items == ()
     assert later.cards[0].items[0].label == "Page", "an alarm stays open until it is cleared"
     assert "has not been measured" in later.headline or "answers like its base" in later.headline
+
+
+EVERY_MONDAY = Email.model_validate(
+    {"to": ["sre@example.com"], "sender": "c@example.com", "smtp": {"host": "mail.example.com"}, "every": "mon 08:00"}
+)
+WEEK, HOUR = timedelta(days=7), timedelta(hours=1)
+
+
+class Mondays:
+    """Mail after mail out of one store, each composed so long after its slot, with what happened up to then in it."""
+
+    def __init__(self, folder: Path, first: str) -> None:
+        self.store = open_store(f"sqlite:///{folder}/mondays.db")
+        self.house = house(self.store, "Europe/Berlin")
+        self.slot = self.monday(datetime.fromisoformat(first).replace(hour=12, tzinfo=UTC))
+        self.number = count(1)
+        self.happened: list[str] = []
+        self.to_come: list[Deed] = []
+
+    def monday(self, now: datetime) -> datetime:
+        return current_slot(EVERY_MONDAY.every, self.house.settings.schedule, now)
+
+    def happens(self, at: datetime) -> str:
+        """Somebody looks into something; the word by which it is known."""
+        word = f"event-{next(self.number):03}"
+        self.to_come.append(Deed(at, "kim", "acknowledge", "summariser", fleet.SUITE, "alarm 1 (length)", word, None))
+        self.happened.append(word)
+        return word
+
+    def mailed(self, weeks: int, late: timedelta = timedelta(seconds=5), *, given_up: bool = False) -> list[str]:
+        """What the mail of that Monday tells."""
+        slot = self.monday(self.slot + weeks * WEEK + 6 * HOUR)
+        now = slot + late
+        for one in [one for one in self.to_come if one.at <= now]:
+            self.store.add_deed(one)
+            self.to_come.remove(one)
+        mail = self.store.enqueue(composed(self.house, EVERY_MONDAY, WEEKLY, slot, now))
+        assert mail is not None
+        assert mail.id is not None
+        assert self.store.take_mail(now, 60, mail.id) is not None
+        if given_up:
+            assert self.store.mail_failed(mail.id, 1, now, "550 no", None)
+        else:
+            assert self.store.mail_sent(mail.id, now)
+        body = message_from_bytes(mail.body, policy=policy.default).get_body(("plain",))
+        assert body is not None
+        return [word for word in self.happened if word in body.get_content()]
+
+
+@pytest.mark.parametrize("clocks", ["2026-03-30", "2026-10-26", "2026-11-16"])
+def test_the_first_mail_begins_at_the_slot_before_by_the_clocks(tmp_path: Path, clocks: str) -> None:
+    """The clocks change on the Sunday before; a week without a change beside them."""
+    mondays = Mondays(tmp_path, clocks)
+    last = mondays.monday(mondays.slot - HOUR)
+    assert mondays.slot - last == {"2026-03-30": WEEK - HOUR, "2026-10-26": WEEK + HOUR}.get(clocks, WEEK)
+    mondays.happens(last - HOUR / 2)
+    told_of = [mondays.happens(at) for at in (last + HOUR / 2, mondays.slot - HOUR / 2)]
+    assert mondays.mailed(0) == told_of
+    mondays.store.close()
+
+
+@pytest.mark.parametrize("clocks", ["2026-03-23", "2026-10-19", "2026-11-16"])
+def test_nothing_is_told_twice_and_nothing_never(tmp_path: Path, clocks: str) -> None:
+    """Over a change of the clocks, a mail that is five hours late, one that nobody got, and a week without a daemon."""
+    mondays = Mondays(tmp_path, clocks)
+    assert mondays.mailed(0) == []
+    next_one = mondays.monday(mondays.slot + WEEK + 6 * HOUR)
+    first = [mondays.happens(next_one + half * HOUR / 2) for half in range(-5, 10)]
+    assert mondays.mailed(1, 5 * HOUR) == first
+    second = [mondays.happens(next_one + half * HOUR / 2) for half in range(11, 15)]
+    assert mondays.mailed(2, given_up=True) == second
+    third = [mondays.happens(mondays.slot + days * WEEK / 7) for days in (15, 22, 27)]
+    assert mondays.mailed(4) == [*second, *third]
+    assert mondays.mailed(5) == []
+    mondays.store.close()
+
+
+def test_off_the_schedule_it_tells_of_seven_days_by_the_clocks(tmp_path: Path) -> None:
+    mondays = Mondays(tmp_path, "2026-10-26")
+    shown = told(mondays.house, mondays.slot + HOUR)
+    mondays.store.close()
+    assert days_after(mondays.house.settings.schedule, mondays.slot, -7) == mondays.monday(mondays.slot - HOUR)
+    assert shown.period.startswith("Mon 19 to Sun 25 Oct")
