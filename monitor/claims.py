@@ -362,6 +362,7 @@ class Reads(Protocol):
     def alarms(
         self, target: str | None = None, suite: str | None = None, raised: bool | None = None, limit: int = 1000
     ) -> list[Alarm]: ...
+    def open_alarms(self, target: str | None = None, suite: str | None = None) -> list[Alarm]: ...
     def finding_heads(
         self, target: str | None = None, run_id: int | None = None, alarming: bool | None = None,
         before: int | None = None, limit: int = 100,
@@ -414,7 +415,7 @@ def beside_of(store: Reads, finding: Finding) -> Beside:
         no_loss=any(_is_no_loss(one) for one in heads),
         contract=[] if contract is None else [name for name, score in contract.scores.items() if score > 0],
         mismatches=[] if over else _mismatches(store, finding.target),
-        judge_drifted=not over and bool(store.alarms(JUDGE_TARGET, raised=True)),
+        judge_drifted=not over and bool(store.open_alarms(JUDGE_TARGET)),
         lost=store.lost_shares([finding.run_id])[finding.run_id],
     )
 

@@ -276,9 +276,10 @@ def open_alarm(house: "House", target: str, signal: str, suite: str | None) -> i
     """The id of the open alarm that is meant; an error where there is none, or several."""
     known_names(house.settings, target, signal)
     suites = chosen_suites(house, target, suite)
-    found = [one for one in house.store.alarms(target, raised=True) if one.signal == signal and one.suite in suites]
+    raised = house.store.open_alarms(target)
+    found = [one for one in raised if one.signal == signal and one.suite in suites]
     if len(found) != 1:
-        others = ", ".join(f"{one.signal} of {one.suite}" for one in house.store.alarms(target, raised=True))
+        others = ", ".join(f"{one.signal} of {one.suite}" for one in raised)
         several = "several open alarms" if found else "no open alarm"
         raise UsageError(f"{target}: {several} of {signal}; open: {others or 'none'}")
     assert found[0].id is not None

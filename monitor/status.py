@@ -110,7 +110,7 @@ def status(reading: "Reading", *, everything: bool = False) -> Status:
     """The fleet as it stands. ``everything``: no suite is left out, however many there are."""
     store, now = reading.store, reading.clock()
     open_alarms: dict[tuple[str, str], list[Alarm]] = {}
-    for alarm in store.alarms(raised=True, limit=1_000_000):
+    for alarm in store.open_alarms():
         open_alarms.setdefault((alarm.target, alarm.suite), []).append(alarm)
     mismatches: dict[str, list[IdentityCheck]] = {}
     for check in store.identity_checks(matches=False):

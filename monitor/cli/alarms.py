@@ -47,7 +47,8 @@ def list_alarms(
     from monitor.reading import reading
 
     with reading(config, target) as house:
-        found = house.store.alarms(target, raised=None if closed_too else True)
+        found = house.store.open_alarms(target)
+        found += house.store.alarms(target, raised=False) if closed_too else []
     show.alarms(found, closed_too=closed_too, as_json=as_json)
     raise typer.Exit(1 if any(alarm.cleared_at is None for alarm in found) else 0)
 

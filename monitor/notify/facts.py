@@ -33,7 +33,7 @@ Key = tuple[str, str, str]
 
 DEEDS: Final = 1000
 MOST: Final = 100_000
-"""Alarms that are read, the newest."""
+"""Cleared alarms that are read, the newest."""
 
 Item = TypeVar("Item")
 Group = TypeVar("Group")
@@ -49,6 +49,7 @@ class Readings(Protocol):
     def alarms(
         self, target: str | None = None, suite: str | None = None, raised: bool | None = None, limit: int = 1000
     ) -> list[Alarm]: ...
+    def open_alarms(self, target: str | None = None, suite: str | None = None) -> list[Alarm]: ...
     def latest_findings(
         self, target: str | None = None, suite: str | None = None, *, exhibits: bool = True
     ) -> list[Finding]: ...
@@ -115,7 +116,7 @@ def read(
     ours = set(settings.targets) | {JUDGE_TARGET}
     last = {stream: run_id for stream, run_id in store.last_done().items() if stream[0] in ours}
     summaries = store.summaries(list(last.values()))
-    alarms = [*store.alarms(raised=True, limit=MOST), *store.alarms(raised=False, limit=MOST)]
+    alarms = [*store.open_alarms(), *store.alarms(raised=False, limit=MOST)]
     latest: dict[Stream, dict[str, Finding]] = defaultdict(dict)
     for found in store.latest_findings(exhibits=False):
         latest[found.target, found.suite][found.signal] = found

@@ -61,15 +61,20 @@ def latest_seq(connection: Connection, target: str, suite: str) -> int:
 
 
 def alarms(
-    connection: Connection, target: str | None, suite: str | None, raised: bool | None, limit: int
+    connection: Connection, target: str | None, suite: str | None, raised: bool | None, limit: int | None
 ) -> list[Alarm]:
-    """Newest first."""
+    """Newest first; ``limit``: the newest so many, ``None`` for all of them."""
     query = select(alarm).order_by(alarm.c.id.desc()).limit(limit)
     query = query if target is None else query.where(alarm.c.target == target)
     query = query if suite is None else query.where(alarm.c.suite == suite)
     if raised is not None:
         query = query.where(alarm.c.cleared_at.is_(None) if raised else alarm.c.cleared_at.is_not(None))
     return [_to_alarm(row) for row in connection.execute(query)]
+
+
+def open_alarms(connection: Connection, target: str | None = None, suite: str | None = None) -> list[Alarm]:
+    """All that are not cleared, newest first: one a signal of a suite at most, so there are never too many."""
+    return alarms(connection, target, suite, raised=True, limit=None)
 
 
 def get(connection: Connection, number: int) -> Alarm | None:

@@ -116,15 +116,6 @@ def _scores(connection: Connection, run_ids: Sequence[int]) -> dict[tuple[int, s
     return found
 
 
-def scores(connection: Connection, run_id: int) -> list[Score]:
-    rows = connection.execute(
-        select(score)
-        .where(score.c.run_id == run_id)
-        .order_by(score.c.probe, score.c.replicate, score.c.arm, score.c.grader)
-    )
-    return [Score(Arm(r.arm), r.probe, r.replicate, r.grader, r.value, r.detail) for r in rows]
-
-
 def add_scores(connection: Connection, run_id: int, fence: int, items: Sequence[Score]) -> bool:
     """Write scores under the fence; a grader's second word on the same answer replaces its first."""
     if ledger.lock(connection, run_id, fence) is None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, select, update
 
@@ -13,9 +13,6 @@ from monitor.store import alarms, ledger
 from monitor.store.engine import Database
 from monitor.store.tables import alarm, audit
 from monitor.store.types import clean
-
-MOST_ALARMS: Final = 100_000
-"""Open alarms of one target that are acknowledged at once."""
 
 
 def add(connection: Connection, deed: Deed) -> Deed:
@@ -94,9 +91,7 @@ class AuditLog:
         name or words.
         """
         with self._database.write() as c:
-            unclaimed = [
-                one for one in alarms.alarms(c, target, None, True, MOST_ALARMS) if one.acknowledged_at is None
-            ]
+            unclaimed = [one for one in alarms.open_alarms(c, target) if one.acknowledged_at is None]
             # A verdict moves the same alarms in an order of its own: without this, each could wait for the other's.
             for suite in sorted({one.suite for one in unclaimed}):
                 ledger.lock_stream(c, target, suite)

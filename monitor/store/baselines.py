@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select, update
 
@@ -18,9 +18,6 @@ from monitor.store.types import clean
 
 USABLE = (RunOutcome.MEASURED.value, RunOutcome.PARTIAL.value)
 SLICE = 500
-
-OPEN_AT_MOST: Final = 1000
-"""One open alarm a signal, so never near as many."""
 
 
 def open_baseline(
@@ -156,7 +153,7 @@ def _retire(connection: Connection, baseline_id: int, by: str, why: str, now: da
     found = get(connection, baseline_id)
     if found.status is BaselineStatus.APPROVED:
         ledger.lock_stream(connection, found.target, found.suite)
-        for raised in alarms.alarms(connection, found.target, found.suite, True, OPEN_AT_MOST):
+        for raised in alarms.open_alarms(connection, found.target, found.suite):
             alarms.clear(connection, replace(
                 raised, state=AlarmState.CLEARED, cleared_at=now, cleared_by=by,
                 cleared_why=f"baseline {baseline_id} retired: {why}",

@@ -27,8 +27,6 @@ from monitor.store.tables import (
 
 Mark = tuple[Any, ...]
 
-MOST_ALARMS: Final = 1_000_000
-
 
 class Marks(NamedTuple):
     """By target, for each kind of result. A target without any has no mark."""
@@ -50,7 +48,7 @@ class Marks(NamedTuple):
 def marks(connection: Connection, day: date) -> Marks:
     """Nine statements, however many targets there are."""
     raised: dict[str, list[Alarm]] = defaultdict(list)
-    for one in alarms.alarms(connection, None, None, True, MOST_ALARMS):
+    for one in alarms.open_alarms(connection):
         raised[one.target].append(one)
     return Marks(
         runs=_runs(connection),

@@ -218,11 +218,6 @@ class Store(
         with self._database.read() as c:
             return budget.spent(c, target, day)
 
-    def spent_by_target(self, day: date) -> dict[str, Spend]:
-        """``spent`` of every target that has used anything of that UTC day."""
-        with self._database.read() as c:
-            return budget.spent_by_target(c, day)
-
     def answers(self, run_ids: Sequence[int]) -> list[GradedAnswer]:
         """Usable answers of subject and base with their scores, by run, probe, replicate and arm."""
         with self._database.read() as c:
@@ -237,11 +232,6 @@ class Store(
         """Write scores of recorded answers, replacing earlier ones; ``False`` when the fence is stale."""
         with self._database.write() as c:
             return answers.add_scores(c, run_id, fence, scores)
-
-    def scores(self, run_id: int) -> list[Score]:
-        """Every score of a run, with its detail."""
-        with self._database.read() as c:
-            return answers.scores(c, run_id)
 
     def save_embeddings(self, run_id: int, fence: int, vectors: Mapping[tuple[Arm, str, int], Sequence[float]]) -> bool:
         """Keep unit vectors of recorded answers, as half floats; ``False`` when the fence is stale.
@@ -367,13 +357,14 @@ class Store(
     def alarms(
         self, target: str | None = None, suite: str | None = None, raised: bool | None = None, limit: int = 1000
     ) -> list[Alarm]:
-        """Newest first; ``raised=True`` gives those that are open: raised or confirmed, and not cleared."""
+        """The newest ``limit``, newest first; ``raised``: only open ones (``True``), only cleared ones (``False``)."""
         with self._database.read() as c:
             return alarms.alarms(c, target, suite, raised, limit)
 
-    def open_alarms(self, target: str, suite: str) -> list[Alarm]:
-        """The alarms of one suite of one target that are not cleared, one a signal at most."""
-        return self.alarms(target, suite, raised=True)
+    def open_alarms(self, target: str | None = None, suite: str | None = None) -> list[Alarm]:
+        """Every alarm that is not cleared, newest first; a suite of a target has one a signal at most."""
+        with self._database.read() as c:
+            return alarms.open_alarms(c, target, suite)
 
     def clear_alarm(self, cleared: Alarm, *, deed: Deed | None = None) -> bool:
         """Write an open alarm that a person cleared; ``False`` when it was cleared before.

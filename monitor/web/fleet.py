@@ -15,8 +15,6 @@ from monitor.words import Gap, gap, is_late, many, rank, urgency
 PER_PAGE: Final = 100
 """Targets on one page."""
 
-MOST_ALARMS: Final = 100_000
-
 FRESH: Final = timedelta(minutes=1)
 """How long the fleet is taken to be as it was, where days are whole: a target is late by days, not by seconds."""
 
@@ -54,9 +52,7 @@ class Readings(Protocol):
 
     def stream_mark(self) -> tuple[object, ...]: ...
     def streams(self, target: str | None = None) -> list[Stream]: ...
-    def alarms(
-        self, target: str | None = None, suite: str | None = None, raised: bool | None = None, limit: int = 1000
-    ) -> list[Alarm]: ...
+    def open_alarms(self, target: str | None = None, suite: str | None = None) -> list[Alarm]: ...
     def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]: ...
     def identity_checks(self, target: str | None = None, *, matches: bool | None = None) -> list[IdentityCheck]: ...
     def latest_points(self, targets: Collection[str]) -> dict[SeriesKey, Point]: ...
@@ -191,7 +187,7 @@ class Overview:
 
 def overview(store: Readings, settings: Settings, now: datetime, kept: Kept) -> Overview:
     """Every configured target; read again only once something has changed, or might have become late."""
-    mark, raised = store.stream_mark(), tuple(store.alarms(raised=True, limit=MOST_ALARMS))
+    mark, raised = store.stream_mark(), tuple(store.open_alarms())
     failing, last = tuple(store.identity_checks(matches=False)), kept.overview
     if (
         last is not None and last.settings is settings
@@ -213,7 +209,7 @@ def watches(
     where they were read before."""
     streams = {(one.target, one.suite): one for one in store.streams(target)}
     alarms: dict[tuple[str, str], list[Alarm]] = {}
-    for alarm in store.alarms(target, raised=True, limit=MOST_ALARMS) if raised is None else raised:
+    for alarm in store.open_alarms(target) if raised is None else raised:
         alarms.setdefault((alarm.target, alarm.suite), []).append(alarm)
     runs = [one.last_run_id for one in streams.values() if one.last_run_id is not None]
     lost = kept.of(store, runs, all_runs=target is None)

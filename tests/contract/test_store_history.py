@@ -145,6 +145,18 @@ def test_an_alarm_goes_from_raised_to_confirmed_and_keeps_its_note(store: Store)
     assert store.alarms("bot", "other") == store.alarms(raised=False) == []
 
 
+def test_open_alarms_are_all_there_however_many(store: Store) -> None:
+    """A provider that moved a model for a whole fleet raises thousands at once: none may fall off a list's end."""
+    run = claimed(store)
+    many = [alarm(run, signal=f"signal-{n}") for n in range(1_100)]
+    assert store.finish(run.id, run.fence, RunOutcome.MEASURED, (), NOW, moves=many)
+    assert len(store.alarms(raised=True)) == 1_000
+    found = store.open_alarms()
+    assert {one.signal for one in found} == {one.signal for one in many}
+    assert found == store.open_alarms("bot", "support") == store.marks(NOW.date()).alarms["bot"]
+    assert store.open_alarms("other") == store.open_alarms("bot", "other") == []
+
+
 def test_a_verdict_on_a_stream_that_moved_is_refused_whole(store: Store) -> None:
     run, seen = claimed(store), store.position("bot", "support")
     look(store, 0.5)

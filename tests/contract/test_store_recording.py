@@ -71,7 +71,7 @@ def test_a_stale_worker_writes_nothing_but_its_spend_counts(store: Store) -> Non
     assert store.get_run(stale.id).fence == current.fence
     assert store.spent("bot", TODAY) == Spend(usd=0.002, requests=2)
     assert not store.add_scores(stale.id, stale.fence, [Score(Arm.SUBJECT, "q", 0, "judge", 1.0)])
-    assert store.scores(stale.id) == []
+    assert store.scores_of(stale.id, ["q"]) == {}
 
 
 def test_a_finished_run_takes_no_more_answers(store: Store) -> None:
@@ -127,7 +127,7 @@ def test_scores_come_back_with_their_answers(store: Store) -> None:
     mine, others = store.answers([run.id, other.id])
     assert mine.scores == {"judge": 0.5, "check:json": 1.0}, "a second word replaces the first"
     assert (mine.arm, mine.slot, others.arm, others.scores) == (Arm.SUBJECT, run.slot, Arm.BASE, {})
-    assert [score.detail for score in store.scores(run.id)] == ["", "why\ufffd"]
+    assert [one.detail for one in store.scores_of(run.id, ["p"])[Arm.SUBJECT, "p", 0]] == ["", "why\ufffd"]
     assert store.answers([]) == []
 
 
@@ -139,8 +139,8 @@ def test_budget_is_set_aside_and_settled(store: Store) -> None:
     store.record([recorded(run, answer(usd=0.001), probe=str(i), reservation=key) for i, key in enumerate(held)])
     assert store.spent("bot", TODAY) == Spend(0.003, 3, 0.0, 0)
     assert store.reserve([reservation(run, usd=0.007, usd_limit=0.01)]) != [None]
-    assert store.spent_by_target(TODAY) == {"bot": Spend(0.003, 3, 0.007, 1)}
-    assert store.spent_by_target((NOW - DAY).date()) == {}
+    assert store.marks(TODAY).spent == {"bot": Spend(0.003, 3, 0.007, 1)}
+    assert store.marks((NOW - DAY).date()).spent == {}
 
 
 def test_a_smaller_call_still_fits_where_a_larger_does_not(store: Store) -> None:

@@ -42,7 +42,8 @@ async def test_a_run_asks_its_snapshot_a_few_probes_once(tmp_path: Path) -> None
             assert {replicate for _, _, replicate in asked} == {0}
             chosen.append({probe for _, probe, _ in asked})
             assert run.outcome is RunOutcome.MEASURED
-            graders = {score.grader for score in house.store.scores(run.id) if score.arm is Arm.SNAPSHOT}
+            scores = house.store.scores_of(run.id, {probe for _, probe, _ in asked})
+            graders = {one.grader for key, some in scores.items() if key[0] is Arm.SNAPSHOT for one in some}
             assert graders == {"check:contains", "checks"}, "no judge is asked about it"
             assert {answer.arm for answer in house.store.answers([run.id])} == {Arm.SUBJECT, Arm.BASE}
             assert house.store.summaries([run.id])[run.id].questions == 4 * len(SUITE["probes"])

@@ -596,3 +596,18 @@ def test_tries_come_further_apart_and_end_after_three_days() -> None:
     assert next_try(mail, NOW + GIVEN_UP) is None
     others = {next_try(replace(mail, message_id=f"<{n}@b>"), NOW) for n in range(20)}
     assert len(others) == 20, "what failed together does not come back together"
+
+
+def test_of_what_has_no_answer_the_silent_come_first() -> None:
+    """A suite of which nothing is known by now stands before one that merely lost more in the week."""
+    names, lost = ["lossy", "dead", "never-asked", "late", "fine"], RunOutcome.UNMEASURED
+    at = {name: (name, SUITE) for name in names}
+    found = facts(
+        names,
+        last={key: RunSummary(1, lost if name == "dead" else RunOutcome.PARTIAL, 9, 1, None, None, None)
+              for name, key in at.items()},
+        asked={at["lossy"]: {"": 5, "timeout": 5}, at["dead"]: {"": 90, "timeout": 10},
+               at["late"]: {"": 99, "timeout": 1}, at["fine"]: {"": 100}},
+        progress={key: progress(*key, NOW, 80 if name in ("late", "never-asked") else 3) for name, key in at.items()},
+    )  # fmt: skip
+    assert [item.name for item in told(found).unmeasured.items] == ["never-asked", "dead", "late", "lossy"]
