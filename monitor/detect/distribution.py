@@ -80,7 +80,7 @@ def _summary(target: str, verdict: Verdict, channels: Sequence[Channel], effect:
     if verdict.alarming:
         return (
             f"Answers of {target} are no longer distributed as in the baseline, most clearly in their {loudest}: "
-            f"{numbers}. Compare the answers below, and look for a new model version, prompt, sampling or weights."
+            f"{numbers}. Compare the answers, and look for a new model version, prompt, sampling or weights."
         )
     if not (verdict.moved or effect[0] >= FAR_OFF or any(mmd.stands_out(one) for one in channels)):
         return f"Answers are distributed as in the baseline: {numbers}."

@@ -84,7 +84,7 @@ def _summary(target: str, verdict: Verdict, shared: bool, far: bool, dropped: st
     if verdict.look_disagrees:
         return no_longer(f"the judge's score of {target} dropped", numbers, verdict)
     if verdict.alarming:
-        advice = "Read the answers below, then look for a changed model, prompt or adapter."
+        advice = "Read the answers, then look for a changed model, prompt or adapter."
         return f"The {dropped.removeprefix('the ')}. {advice}"
     if not (far or verdict.moved):
         return f"The judge sees no drop: {numbers}."

@@ -251,7 +251,7 @@ def _summary(target: str, found: _Flips, effect: tuple[float, float, float], ver
         told.append(f"{ties} are to near ties and do not count")
     numbers = f"{'; '.join(told)} (net {effect[0]:+z.1%}, 95% interval {effect[1]:+z.1%} to {effect[2]:+z.1%})"
     claim = f"{target} gets wrong what it used to get right"
-    advice = "Read the flipped answers below, then look for a changed model, prompt or adapter."
+    advice = "Read the flipped answers, then look for a changed model, prompt or adapter."
     if target == JUDGE_TARGET:
         claim = f"{target} no longer agrees with people as it did"
         advice = "Trust no score since then, and find out which model answers under the judge's name."
