@@ -280,7 +280,8 @@ async def caught(out: Console, rounds: "Rounds", dropped: datetime, seconds: flo
 def tell_what_was_seen(out: Console, rounds: "Rounds") -> None:
     """What there is in the store of a fault that was not confirmed in time, and how far behind the machine is."""
     for alarm in rounds.store.alarms(TARGET, SUITE, raised=True):
-        say(out, f"  {alarm.severity} {alarm.signal}: {alarm.state} by run {alarm.raised_run_id}. {alarm_state(alarm)}")
+        stands = alarm_state(alarm, alarm.raised_at)
+        say(out, f"  {alarm.severity} {alarm.signal}: {alarm.state} by run {alarm.raised_run_id}. {stands}")
     fresh = rounds.store.under_way(TARGET, SUITE)
     if fresh is not None:
         say(out, f"  waited for: run {fresh.id}, a fresh sample, {fresh.status} since {fresh.slot:%H:%M:%S}")
@@ -298,7 +299,7 @@ def tell_alarm(out: Console, alarm: Alarm | None, found: list[Finding], shown: A
     loss = next((one for one in found if one.signal == alarm.signal and one.alarming), None)
     if shown is None and loss is not None:
         show.finding_view(out, loss)
-    say(out, f"{alarm.severity} {alarm.signal}: {alarm.state}. {alarm_state(alarm)}", "bold red")
+    say(out, f"{alarm.severity} {alarm.signal}: {alarm.state}. {alarm_state(alarm, alarm.raised_at)}", "bold red")
     return state
 
 

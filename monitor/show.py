@@ -297,7 +297,7 @@ def _state(row: "StatusRow") -> tuple[str, str]:
 def _alarm_line(alarm: Alarm) -> Text:
     style = "bold red" if alarm.severity is Severity.PAGE else "bold yellow"
     raised = f"raised {alarm.raised_at:%Y-%m-%d %H:%M} UTC by run {alarm.raised_run_id}"
-    told = alarm_state(alarm)
+    told = alarm_state(alarm, alarm.raised_at)
     if alarm.cleared_at is not None:
         style, told = "dim", cleared(alarm)
     return Text.assemble(

@@ -227,33 +227,39 @@ def cleared(alarm: Alarm) -> str:
     return f"cleared by the answers, {at}" if alarm.cleared_run_id is not None else f"cleared {at}{why}"
 
 
-def alarm_state(alarm: Alarm, zone: tzinfo | None = None) -> str:
+def alarm_state(alarm: Alarm, known: datetime, zone: tzinfo | None = None) -> str:
     """Where an alarm stands, and why, and who looks into it, in a sentence or two.
 
-    ``zone``: that of the text around it, whose times need no name then; without one, times are UTC and say so.
+    ``known``: a time whose day the reader has in mind: now, or the one that stands right before; times of any other day
+    have their date. ``zone``: that of the text around it, whose times need no name then; without one, times are UTC and
+    say so.
     """
     if alarm.state is AlarmState.CLEARED:
         return _cleared(alarm)
-    return " ".join(filter(None, (_raised(alarm, zone), acknowledged(alarm, zone))))
+    return " ".join(filter(None, (_raised(alarm, known, zone), _acknowledged(alarm, known, zone))))
 
 
-def acknowledged(alarm: Alarm, zone: tzinfo | None = None) -> str:
+def _acknowledged(alarm: Alarm, known: datetime, zone: tzinfo | None) -> str:
     """Who looks into an alarm since when, in their words; empty where nobody does."""
     if alarm.acknowledged_at is None:
         return ""
-    since = _clock(alarm.acknowledged_at, zone)
+    since = _moment(alarm.acknowledged_at, known, zone)
     return f"{alarm.acknowledged_by} looks into it since {since}: {alarm.acknowledged_why}"
 
 
-def _clock(at: datetime, zone: tzinfo | None) -> str:
-    return f"{at.astimezone(UTC):%H:%M} UTC" if zone is None else f"{at.astimezone(zone):%H:%M}"
+def _moment(at: datetime, known: datetime, zone: tzinfo | None) -> str:
+    here = UTC if zone is None else zone
+    local, same = at.astimezone(here), at.astimezone(here).date() == known.astimezone(here).date()
+    if zone is None:
+        return f"{local:%H:%M} UTC" if same else f"{local:%Y-%m-%d %H:%M} UTC"
+    return f"{local:%H:%M}" if same else f"{local:%a} {local.day} {local:%b %H:%M}"
 
 
-def _raised(alarm: Alarm, zone: tzinfo | None) -> str:
+def _raised(alarm: Alarm, known: datetime, zone: tzinfo | None) -> str:
     if alarm.state is AlarmState.RAISED:
-        return f"Waiting since {_clock(alarm.raised_at, zone)} for a fresh sample, which the daemon asks."
+        return f"Waiting since {_moment(alarm.raised_at, known, zone)} for a fresh sample, which the daemon asks."
     if alarm.note in AGREEING and alarm.confirmed_at is not None:
-        at = _clock(alarm.confirmed_at, zone)
+        at = _moment(alarm.confirmed_at, known, zone)
         return f"Confirmed {at} by {AGREEING[alarm.note]} (run {alarm.confirmed_run_id})."
     if alarm.note:
         return alarm.note

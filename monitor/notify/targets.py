@@ -222,7 +222,7 @@ def _how_long(alarm: Alarm, first: datetime, times: Times) -> str:
 
 def _who_looks(alarm: Alarm, times: Times) -> str:
     if alarm.state is AlarmState.RAISED:
-        return cut(alarm_state(alarm, times.zone), 160)
+        return cut(alarm_state(alarm, times.now, times.zone), 160)
     if not alarm.acknowledged_by:
         return "Nobody has said that they look into it."
     since = f" since {times.stamp(alarm.acknowledged_at)}" if alarm.acknowledged_at else ""

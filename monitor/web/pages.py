@@ -66,7 +66,7 @@ class Pages:
             "titles": words.TITLES,
             "states": fleet.STATES,
             "partly": words.PARTLY,
-            "alarm_state": words.alarm_state,
+            "alarm_state": lambda alarm: words.alarm_state(alarm, clock()),
             "evidence": words.evidence,
             "power": words.power,
             "amount": words.amount,

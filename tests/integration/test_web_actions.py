@@ -135,6 +135,11 @@ def test_an_acknowledged_alarm_stays_raised_and_the_page_says_who_looks_into_it(
     assert alice.do(f"/alarms/{alarm.id}/acknowledge", why="restarting vLLM", back=TARGET_PAGE).status_code == 303
     for path in ("/", TARGET_PAGE):
         assert "alice looks into it since 12:00 UTC: restarting vLLM" in alice.get(path).text, path
+    finding = f"/findings/{alarm.raised_run_id}/{alarm.signal}"
+    site.now += timedelta(days=4)
+    for path in ("/", TARGET_PAGE, finding):
+        told = "alice looks into it since 2026-11-22 12:00 UTC: restarting vLLM"
+        assert told in alice.get(path).text, "four nights ago, and not tonight"
     assert site.open_alarm().acknowledged_at == fleet.NOW
     listed = httpx.get(f"{site.url}/api/v1/alarms?open=true").json()["alarms"]
     assert "alice" in {one["acknowledged_by"] for one in listed}

@@ -1,7 +1,7 @@
 """What people are told of a finding and of an alarm that is over."""
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -45,14 +45,37 @@ def test_a_time_is_that_of_the_text_around_it_or_says_that_it_is_utc() -> None:
     waiting = Alarm("bot", "facts", "canaries", Severity.PAGE, AlarmState.RAISED, AT, 3)
     confirmed = replace(waiting, state=AlarmState.CONFIRMED, confirmed_at=AT, confirmed_run_id=4, note=words.AGREED)
     seen = replace(confirmed, acknowledged_at=AT, acknowledged_by="kim", acknowledged_why="rolled back")
-    assert words.alarm_state(waiting).startswith("Waiting since 11:14 UTC for")
-    assert words.alarm_state(waiting, berlin).startswith("Waiting since 12:14 for")
-    assert words.alarm_state(seen) == (
+    assert words.alarm_state(waiting, AT).startswith("Waiting since 11:14 UTC for")
+    assert words.alarm_state(waiting, AT, berlin).startswith("Waiting since 12:14 for")
+    assert words.alarm_state(seen, AT) == (
         "Confirmed 11:14 UTC by a fresh sample (run 4). kim looks into it since 11:14 UTC: rolled back"
     )
-    assert words.alarm_state(seen, berlin) == (
+    assert words.alarm_state(seen, AT, berlin) == (
         "Confirmed 12:14 by a fresh sample (run 4). kim looks into it since 12:14: rolled back"
     )
+
+
+def test_a_time_of_another_day_has_its_date() -> None:
+    """At three in the morning, what was acknowledged four nights ago is not looked into tonight."""
+    night, berlin = datetime(2026, 11, 22, 3, tzinfo=UTC), ZoneInfo("Europe/Berlin")
+    then = night - timedelta(days=4, minutes=50)
+    waiting = Alarm("bot", "facts", "canaries", Severity.PAGE, AlarmState.RAISED, then, 3)
+    confirmed = replace(waiting, state=AlarmState.CONFIRMED, confirmed_at=then, confirmed_run_id=4, note=words.AGREED)
+    seen = replace(confirmed, acknowledged_at=then, acknowledged_by="alice", acknowledged_why="rolled back")
+    assert words.alarm_state(waiting, night).startswith("Waiting since 2026-11-18 02:10 UTC for")
+    assert words.alarm_state(waiting, night, berlin).startswith("Waiting since Wed 18 Nov 03:10 for")
+    assert words.alarm_state(seen, night) == (
+        "Confirmed 2026-11-18 02:10 UTC by a fresh sample (run 4). "
+        "alice looks into it since 2026-11-18 02:10 UTC: rolled back"
+    )
+    assert words.alarm_state(seen, then) == (
+        "Confirmed 02:10 UTC by a fresh sample (run 4). alice looks into it since 02:10 UTC: rolled back"
+    )
+    late = replace(seen, acknowledged_at=night)
+    assert words.alarm_state(late, then).endswith("alice looks into it since 2026-11-22 03:00 UTC: rolled back")
+    midnight = replace(seen, acknowledged_at=datetime(2026, 11, 21, 23, 30, tzinfo=UTC))
+    assert "since 2026-11-21 23:30 UTC" in words.alarm_state(midnight, night)
+    assert "since 00:30:" in words.alarm_state(midnight, night, berlin), "of the same night there"
 
 
 def test_who_ended_an_alarm() -> None:
