@@ -154,7 +154,7 @@ WAITING = "Waiting since 11:11 UTC for a fresh sample, which the daemon asks."
     ],
 )
 def test_an_alarm_says_where_it_stands(changed: dict[str, Any], told: str) -> None:
-    assert words.alarm_state(replace(PAGE, **changed)) == told
+    assert words.alarm_state(replace(PAGE, **changed), RAISED_AT) == told
 
 
 def test_causes_stand_before_what_follows_from_them() -> None:
