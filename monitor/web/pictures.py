@@ -1,9 +1,11 @@
 """Small pictures as coordinates: what the templates draw in SVG, with a sentence for who does not see them."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from math import isfinite
+from itertools import count
+from math import ceil, floor, isclose, isfinite, log10
 from typing import Final
 
 from monitor.records import Alarm, Finding, Point
@@ -15,6 +17,18 @@ WIDE: Final = 1000.0
 OVER_LINE: Final = 3.0
 """Evidence is drawn up to this many times its line: beyond, it only says "sure" louder."""
 LEAST_LOG10: Final = -1.0
+TICKS: Final = 5
+"""Most numbers on a scale: so many have room beside each other on a telephone."""
+SCALED: Final = (1e-6, 1e5)
+"""Between which lengths a scale has numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A round number on a scale."""
+
+    x: float
+    label: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +40,8 @@ class Interval:
     high: float
     reference: float
     reference_label: str
-    least: float
-    most: float
+    ticks: tuple[Tick, ...]
+    """Of the scale, from left to right."""
 
 
 def interval(finding: Finding) -> Interval | None:
@@ -46,7 +60,34 @@ def interval(finding: Finding) -> Interval | None:
         return round(1000 * (value - least) / (most - least), 1)
 
     low, effect, high, unchanged = map(place, numbers)
-    return Interval(low, effect, high, unchanged, label, least, most)
+    ticks = tuple(Tick(place(one), told) for one, told in _scale(finding.signal, least, most))
+    return Interval(low, effect, high, unchanged, label, ticks)
+
+
+def _scale(signal: str, least: float, most: float) -> list[tuple[float, str]]:
+    """Round numbers between the two, as ``amount`` writes them: ``TICKS`` at most, and only what is written exactly;
+    none where they are so near to each other, or so far apart, that nobody could read them."""
+    if not SCALED[0] < most - least < SCALED[1]:
+        return []
+    first = floor(log10((most - least) / TICKS))
+    for step in (digit * 10.0**ten for ten in count(first) for digit in (1, 2, 5)):
+        numbers = [n * step for n in range(ceil(least / step), floor(most / step) + 1)]
+        shown = [(one, amount(signal, one)) for one in numbers if at_least_none(signal, one) == one]
+        if len(shown) <= TICKS and all(isclose(_read(told), one, abs_tol=step / 1e6) for one, told in shown):
+            whole = all(float(told.rstrip("%")).is_integer() for _, told in shown)
+            return [(one, _label(signal, one, told, whole)) for one, told in shown]
+    raise AssertionError("unreachable: a step beyond both ends leaves zero or nothing")
+
+
+def _read(told: str) -> float:
+    return float(told.rstrip("%")) / (100 if told.endswith("%") else 1)
+
+
+def _label(signal: str, value: float, told: str, whole: bool) -> str:
+    told = re.sub(r"\.0+(?=%?$)", "", told) if whole else told
+    if value:
+        return told
+    return f"{told}, gone" if signal == "adapter_loss" else told.removeprefix("+")
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,6 +270,23 @@ def test_hostile_answers_are_text_and_nothing_else(
             expect(watched.page.get_by_text(shown).first).to_be_visible()
 
 
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_the_scale_of_an_effect_is_readable_at_any_width(browser: Browser, site: Site, width: int) -> None:
+    newest = {one.signal: one.run_id for one in site.store.latest_findings("support-bot")}
+    with opened(browser, site, viewport={"width": width, "height": 800}) as watched:
+        for signal in ("adapter_loss", "judge_score", "length", "negative_flips"):
+            watched.go(f"/findings/{newest[signal]}/{signal}")
+            boxes = watched.page.evaluate(
+                "[...document.querySelectorAll('svg.scale text')].map(one => one.getBoundingClientRect())"
+                ".map(one => [one.left, one.right])"
+            )
+            ends = [0, *(end for box in boxes for end in box), width]
+            assert len(boxes) >= 2, signal
+            assert ends == sorted(ends), f"{signal}: one stands on another, or beyond the page"
+            assert watched.overflow() <= 0
+            watched.assert_nothing_happened()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_page_shuts_anybody_out(browser: Browser, site: Site, scheme: str) -> None:
     with opened(browser, site, color_scheme=scheme) as watched:

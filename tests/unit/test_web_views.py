@@ -65,6 +65,44 @@ def test_an_interval_without_width_and_a_signal_without_a_name_are_shown_too() -
     assert shown.low == shown.effect == shown.reference == 500
 
 
+@pytest.mark.parametrize(
+    ("signal", "effect", "scale"),
+    [
+        ("adapter_loss", (0.04, -0.02, 0.1), ["0%, gone", "50%", "100%"]),
+        ("adapter_loss", (-0.3, -0.5, 0.1), ["0%, gone", "50%", "100%"]),
+        ("judge_score", (-0.31, -0.4, -0.2), ["-0.40", "-0.30", "-0.20", "-0.10", "0.00"]),
+        ("negative_flips", (0.25, -0.2, 0.7), ["0%", "+50%"]),
+        ("base_match", (0.001, -0.002, 0.004), ["0%"]),
+        ("length", (1.0, 1.0, 1.0), ["0.90", "0.95", "1.00", "1.05", "1.10"]),
+        ("length", (14.0, 1.6, 303.5), ["0", "100", "200", "300"]),
+        ("other", (0.0, 0.0, 0.0), ["-0.1", "-0.05", "0", "0.05", "0.1"]),
+        ("other", (5e-324, 0.0, 5e-324), []),
+        ("contract", (1e300, 0.0, 1.7e300), []),
+    ],
+)
+def test_the_interval_has_a_scale_of_round_numbers(
+    signal: str, effect: tuple[float, float, float], scale: list[str]
+) -> None:
+    middle, low, high = effect
+    finding = replace(FINDING, signal=signal, effect=middle, effect_low=low, effect_high=high)
+    shown = pictures.interval(finding)
+    assert shown is not None
+    assert [tick.label for tick in shown.ticks] == scale
+    places = [tick.x for tick in shown.ticks]
+    assert places == sorted(places)
+    assert all(0 <= place <= 1000 for place in places)
+
+
+def test_a_number_of_the_scale_stands_where_it_is() -> None:
+    shown = pictures.interval(replace(FINDING, effect_low=0.0))
+    assert shown is not None
+    assert [tick.x for tick in shown.ticks] == [
+        shown.low,
+        pytest.approx((shown.low + shown.reference) / 2),
+        shown.reference,
+    ]
+
+
 @pytest.mark.parametrize("value", [nan, inf])
 def test_no_picture_of_what_is_no_number(value: float) -> None:
     assert pictures.interval(replace(FINDING, effect_high=value)) is None
