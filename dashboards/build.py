@@ -15,7 +15,6 @@ from typing import Any, Final
 
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models import dashboard as dm
 
 from dashboards import UIDS, fleet, judge, operations, target
@@ -131,15 +130,6 @@ def render(name: str) -> str:
     for number, panel in enumerate(content["panels"], start=1):
         panel["id"] = number
     return json.dumps(content, indent=2, sort_keys=True) + "\n"
-
-
-def read_again(content: dict[str, Any]) -> Any:
-    """What the SDK's own model makes of a dashboard: the same, unless there is something in it that it does not know.
-
-    Unknown keys and wrong types raise nothing; they are gone or changed.
-    """
-    register_default_plugins()
-    return json.loads(json.dumps(dm.Dashboard.from_json(content), cls=JSONEncoder))
 
 
 def path(name: str) -> Path:

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from monitor import records
 from monitor.anchors import AnchorsFile
@@ -122,17 +122,8 @@ class Verdict(Section):
     verdict: Literal["pass", "fail"] = Field(description="what a person says")
 
 
-CHECK_OPTIONS: Final[dict[str, type[BaseModel]]] = {
-    "contains": Contains,
-    "exact": Exact,
-    "regex": Regex,
-    "json_schema": JsonSchema,
-    "number": Number,
-    "verdict": Verdict,
-}
-"""The options that each kind of check takes; ``judge.checks.CHECKS`` holds what each does."""
-
 AnyCheck = Annotated[Contains | Exact | Regex | JsonSchema | Number | Verdict, Field(discriminator="kind")]
+"""A check with the options that its kind takes; ``judge.checks.CHECKS`` holds what each does."""
 
 
 class SamplingFile(Section):

@@ -81,16 +81,6 @@ def measure(comparison: Comparison) -> Reading | None:
     )
 
 
-def canaries_of(baseline: Sequence[GradedAnswer]) -> tuple[str, ...]:
-    """The probes that the whole of a baseline makes canaries, in alphabetical order: for `check` and `calibrate`."""
-    subject, base = by_probe(baseline, Arm.SUBJECT), by_probe(baseline, Arm.BASE)
-    return tuple(
-        probe
-        for probe in subject
-        if _decisive([passes(one) for one in subject[probe]]) and _beyond_base(base.get(probe, []))
-    )
-
-
 def _judged(comparison: Comparison) -> _Rows:
     """Answers to probes that are canaries without them; only probes that today has one for."""
     days = day_index(comparison.baseline)

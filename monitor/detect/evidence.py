@@ -5,8 +5,8 @@ mean, unknown spread, one draw a day, however many answers a day has. So the day
 baseline's days, the baseline's finite length is *paid for* (its mean is as uncertain as its days make it), and looks
 that share one baseline are honest together, not only one by one: each is weighed jointly with all that came before.
 
-* ``e_value`` and ``running``: the Bayes factor of "the mean moved at look k" against "nothing changed", with the
-  right-Haar (flat) prior on the mean and a conjugate prior on the spread. For every mean it is a test martingale,
+* ``running`` weighs looks by e-values: the Bayes factor of "the mean moved at look k" against "nothing changed", with
+  the right-Haar (flat) prior on the mean and a conjugate prior on the spread. For every mean it is a test martingale,
   so its expectation is at most 1 at any stopping time. M. F. Pérez-Ortiz, T. Lardy, R. de Heide, P. Grünwald,
   E-statistics, group invariance and anytime-valid testing (Annals of Statistics 52, 2024; arXiv 2208.07610).
 * The sum over all k is the Shiryaev-Roberts e-detector: it grows by at most 1 a look in expectation, so on average at
@@ -70,19 +70,13 @@ class Weight:
     """Index of the look at which the change most likely began."""
 
 
-def e_value(baseline: Sequence[float], look: float, side: Side, *, prior: Prior = PRIOR) -> float:
-    """The e-value of one look: expectation at most 1 over baselines and looks if nothing changed.
-
-    >>> [round(e_value([-1, 0, 1, 0, 0.5, -0.5, 0], look, "rise"), 2) for look in (0, 4, 12)]
-    [0.39, 16.68, 101103.84]
-    """
-    return float(10.0 ** running(baseline, [look], side, prior=prior).look_log10)
-
-
 def running(baseline: Sequence[float], looks: Sequence[float], side: Side, *, prior: Prior = PRIOR) -> Weight:
     """Weigh all looks so far, oldest first, against the baseline's day scores.
 
     Two-sided evidence is the average of both one-sided ones. Needs a day of baseline and a look; cost O(looks).
+
+    >>> [round(10 ** running([-1, 0, 1, 0, 0.5, -0.5, 0], [look], "rise").look_log10, 2) for look in (0, 4, 12)]
+    [0.39, 16.68, 101103.84]
     """
     if not looks or not baseline:
         raise ValueError("evidence needs at least one day of baseline and one look")

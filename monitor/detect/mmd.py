@@ -224,7 +224,6 @@ class Tested:
     p_value: float
     """(b + 1)/(B + 1) with b of the B dealings at least as far as today: honest for any B. B. Phipson and G. K. Smyth,
     Permutation p-values should never be zero (Stat. Appl. Genet. Mol. Biol. 9, 2010)."""
-    observed: float
     usual: float
     spread: float
 
@@ -239,7 +238,6 @@ def tested(found: Grouped, statistics: Sequence[Statistic]) -> list[Tested]:
         Tested(
             DayScores(_score(value, drawn), days),
             float((_reaching(value, drawn) + 1) / (drawn.size + 1)),
-            float(value),
             float(drawn.mean()),
             float(drawn.std()),
         )

@@ -14,8 +14,7 @@ import pytest
 import yaml
 
 from monitor import show
-from monitor.chores import heartbeat
-from monitor.clock import utcnow
+from monitor.clock import HEARTBEAT, utcnow
 from monitor.commands import Probed
 from monitor.records import Arm, IdentityCheck, Run, RunOutcome, SelfTest
 from monitor.store import open_store
@@ -405,9 +404,9 @@ def test_status_says_when_no_daemon_seems_to_run(tmp_path: Path) -> None:
     fleet(tmp_path, 1, lost=0)
     assert "no daemon has worked on this store yet" in cliffwatch(tmp_path, "status")[1]
     store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
-    store.set_state(heartbeat.KEY, (utcnow() - timedelta(hours=2)).isoformat())
+    store.set_state(HEARTBEAT, (utcnow() - timedelta(hours=2)).isoformat())
     assert "the daemon does not seem to run: its last sign of life was at 20" in cliffwatch(tmp_path, "status")[1]
-    store.set_state(heartbeat.KEY, utcnow().isoformat())
+    store.set_state(HEARTBEAT, utcnow().isoformat())
     assert "the daemon runs (last sign of life " in cliffwatch(tmp_path, "status")[1]
     store.close()
 

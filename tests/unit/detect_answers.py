@@ -6,7 +6,8 @@ from math import log10
 from random import Random
 from typing import NamedTuple
 
-from monitor.detect import policy
+from monitor.detect import evidence, policy
+from monitor.detect.evidence import PRIOR
 from monitor.detect.reading import Reading, Verdict
 from monitor.lab import product
 from monitor.records import Arm, Comparison, GradedAnswer, Severity
@@ -91,6 +92,11 @@ class Told(NamedTuple):
     def scores(self) -> dict[str, float]:
         """As a later look finds them in its history."""
         return {channel.name: channel.score for channel in self.reading.channels}
+
+
+def e_value(baseline: Sequence[float], look: float, side: evidence.Side, *, prior: evidence.Prior = PRIOR) -> float:
+    """The e-value of one look alone: expectation at most 1 over baselines and looks if nothing changed."""
+    return float(10 ** evidence.running(baseline, [look], side, prior=prior).look_log10)
 
 
 def told(

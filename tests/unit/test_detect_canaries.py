@@ -80,7 +80,6 @@ def test_what_is_no_canary_never_enters() -> None:
         graded("easy", "x", day=one.slot.day - 1, arm=one.arm, scores={"checks": 1.0}) if one.probe == "easy" else one
         for one in baseline
     ] + [graded("free", "x", day=day, arm=arm) for day in range(14) for arm in (Arm.SUBJECT, Arm.BASE)]
-    assert canaries.canaries_of(baseline) == tuple(all_at(1.0))
     now = [*asked(2, [14], all_at(1.0) | {"tie": 0.0, "easy": 0.0}), graded("free", "x", day=14)]
     found = judged(now, baseline)
     assert found is not None

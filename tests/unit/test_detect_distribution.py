@@ -117,8 +117,8 @@ class TestNull:
             return float(inside - 2 * gram[np.ix_(chosen, rest)].mean())
 
         every = [by_hand(chosen) for chosen in combinations(range(6), 2)]
-        assert result.observed == pytest.approx(by_hand((0, 1)), rel=1e-4)
         assert result.usual == pytest.approx(np.mean(every), rel=0.02)
+        assert result.spread == pytest.approx(np.std(every), rel=0.05)
         assert result.p_value == pytest.approx(np.mean(np.array(every) >= by_hand((0, 1)) - 1e-9), abs=0.02)
 
     def test_no_p_value_is_zero_and_the_score_goes_on_beyond_the_dealings(self) -> None:

@@ -18,7 +18,7 @@ from monitor.detect.parts import share_difference, wilson
 from monitor.detect.reading import Channel, Reading
 from monitor.detect.surprise import FARTHEST, NOW, day_scores, sample_of
 from monitor.records import Alarm, AlarmState, Comparison, Finding, Severity
-from tests.unit.detect_answers import compared, graded
+from tests.unit.detect_answers import compared, e_value, graded
 
 Rows = list[tuple[str, int, float]]
 
@@ -111,7 +111,7 @@ class TestEvidence:
         found = []
         for _ in range(1200):
             days = rng.normal(5.0, spread, 15).tolist()
-            found.append(evidence.e_value(days[:14], days[14], side))
+            found.append(e_value(days[:14], days[14], side))
         mean, error = mean_and_error(found)
         assert mean <= 1 + 3 * error
 
@@ -124,7 +124,7 @@ class TestEvidence:
         assert sample is not None
         scores = day_scores(sample)
         assert set(scores.baseline) == {0.0}
-        assert evidence.e_value(scores.baseline, scores.now, "rise") <= days + 1
+        assert e_value(scores.baseline, scores.now, "rise") <= days + 1
 
     def test_runs_to_a_are_as_long_as_promised(self) -> None:
         """Mean looks to A = 50 under the null, cut off at 100 looks, which only makes it shorter: each run has a

@@ -8,7 +8,7 @@ import pytest
 
 from monitor.detect import evidence, flips, negative_flips
 from monitor.records import PRODUCTION_SUITE, Arm, Exhibit, GradedAnswer
-from tests.unit.detect_answers import Told, compared, graded, told
+from tests.unit.detect_answers import Told, compared, e_value, graded, told
 
 WEEKLY = log10(52 / 0.1) + log10(2)
 """The line of two page signals that look weekly, at 0.1 false pages a year."""
@@ -202,14 +202,11 @@ def test_honest_when_nothing_changed(negative: float, positive: float) -> None:
     found = []
     for _ in range(100):
         baseline, looks = scores(tallied(rng, chances, 14), tallied(rng, chances, 1))
-        found.append(evidence.e_value(baseline, looks[0], "rise", prior=evidence.COUNTED))
+        found.append(e_value(baseline, looks[0], "rise", prior=evidence.COUNTED))
     assert np.mean(found) <= 1 + 3 * np.std(found) / np.sqrt(len(found))
 
 
 def test_as_many_gains_as_losses_is_no_page_at_first_sight() -> None:
     rng = np.random.default_rng(7)
     baseline, looks = scores(tallied(rng, items(60, 0.02, 0.02), 14), tallied(rng, items(60, 0.12, 0.12), 20))
-    assert (
-        np.mean([evidence.e_value(baseline, look, "rise", prior=evidence.COUNTED) >= 10**WEEKLY for look in looks])
-        <= 0.1
-    )
+    assert np.mean([e_value(baseline, look, "rise", prior=evidence.COUNTED) >= 10**WEEKLY for look in looks]) <= 0.1
