@@ -201,4 +201,4 @@ class Stream:
     """The approved baseline; without one the captured one, or the one being captured."""
     baseline_status: str | None
     outdated: bool
-    """The approved baseline is of another version of the suite than the newest run."""
+    """The approved baseline is of another version of the suite than the daemon is configured to ask."""

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ColumnElement, Connection, String, and_, case, func, or_, select, type_coerce
 
 from monitor.records import Alarm, Spend
-from monitor.store import alarms, budget
+from monitor.store import alarms, budget, declared
 from monitor.store.engine import Database
 from monitor.store.tables import (
     baseline,
@@ -42,7 +42,7 @@ class Marks(NamedTuple):
     spent: dict[str, Spend]
     """Of the day, by target."""
     baselines: Mark
-    """Of all targets together: baselines hardly ever change."""
+    """Of all targets together: baselines hardly ever change, nor does what they are compared with."""
 
 
 def marks(connection: Connection, day: date) -> Marks:
@@ -92,7 +92,7 @@ def _runs(connection: Connection) -> dict[str, Mark]:
 
 
 def _baselines(connection: Connection) -> Mark:
-    newest = (func.max(baseline.c.id), _latest(baseline.c.approved_at), _latest(baseline.c.retired_at))
+    newest = (func.max(baseline.c.id), _latest(baseline.c.approved_at), _latest(baseline.c.retired_at), declared.mark())
     by_status = select(baseline.c.status, func.count(), *newest).group_by(baseline.c.status).order_by(baseline.c.status)
     return tuple(tuple(row) for row in connection.execute(by_status))
 

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, String, and_, func, literal_co
 
 from monitor.errors import CliffwatchError
 from monitor.records import Arm, BaselineStatus, Finding, Outcome, Point, Run, RunOutcome, Score, Stream
-from monitor.store import ledger
+from monitor.store import declared, ledger
 from monitor.store.answers import AnswerKey, _to_outcome
 from monitor.store.engine import Database
 from monitor.store.findings import _to_finding
@@ -24,8 +24,8 @@ STANDING: Final = (BaselineStatus.CAPTURING.value, BaselineStatus.CAPTURED.value
 def streams(connection: Connection, target: str | None) -> list[Stream]:
     """By target and suite; three look-ups in an index for each."""
     rows = connection.execute(_streams(target)).all()
-    standing = _standing(connection, target)
-    return [_to_stream(row, standing.get((row.target, row.suite))) for row in rows]
+    standing, now = _standing(connection, target), declared.declared(connection)
+    return [_to_stream(row, standing.get(key), now.get(key)) for row in rows for key in [(row.target, row.suite)]]
 
 
 def _streams(target: str | None) -> Any:
@@ -54,13 +54,14 @@ def _standing(connection: Connection, target: str | None) -> dict[tuple[str, str
     return found
 
 
-def _to_stream(row: Any, standing: Any | None) -> Stream:
+def _to_stream(row: Any, standing: Any | None, digest: str | None) -> Stream:
+    """``digest``: of the suite as it is declared; without one, that of the newest run counts."""
     outcome = None if row.outcome is None else RunOutcome(row.outcome)
     facts = (row.target, row.suite, row.last_success, row.runs, row.last_run_id, outcome)
     if standing is None:
         return Stream(*facts, None, None, False)
     approved = standing.status == BaselineStatus.APPROVED.value
-    outdated = approved and row.digest is not None and standing.suite_digest != row.digest
+    outdated = approved and standing.suite_digest != (digest or row.digest or standing.suite_digest)
     return Stream(*facts, standing.id, standing.status, outdated)
 
 
@@ -69,7 +70,8 @@ def stream_mark(connection: Connection) -> tuple[Any, ...]:
     times = [type_coerce(func.max(column), String) for column in (progress.c.last_attempt, progress.c.last_success)]
     finished = func.sum(progress.c.measured + progress.c.partial + progress.c.unmeasured)
     signed = [type_coerce(func.max(column), String) for column in (baseline.c.approved_at, baseline.c.retired_at)]
-    by_status = select(baseline.c.status, func.count(), func.max(baseline.c.id), *signed).group_by(baseline.c.status)
+    by_status = select(baseline.c.status, func.count(), func.max(baseline.c.id), *signed, declared.mark())
+    by_status = by_status.group_by(baseline.c.status)
     newest = connection.execute(select(func.max(run.c.id))).scalar()
     moved = connection.execute(select(func.count(), finished, *times).select_from(progress)).one()
     return (newest, *moved, *sorted(map(str, connection.execute(by_status))))

@@ -24,7 +24,7 @@ from monitor.records import (
     SuiteProgress,
     Usage,
 )  # fmt: skip
-from monitor.store import baselines, counters
+from monitor.store import baselines, counters, declared
 from monitor.store.engine import Database
 from monitor.store.marks import chunks
 from monitor.store.tables import answer, baseline, finding, latest_finding, progress, run, score, self_test, usage
@@ -177,6 +177,19 @@ def baseline_counts(connection: Connection) -> dict[str, list[BaselineCount]]:
     return found
 
 
+def outdated(connection: Connection, targets: Targets = None) -> set[tuple[str, str]]:
+    approved = select(baseline.c.target, baseline.c.suite, baseline.c.suite_digest)
+    queries = only(approved.where(baseline.c.status == BaselineStatus.APPROVED.value), baseline.c.target, targets)
+    digests = {(row.target, row.suite): row.suite_digest for query in queries for row in connection.execute(query)}
+    now = declared.declared(connection)
+    found = {stream for stream, digest in digests.items() if now.get(stream, digest) != digest}
+    if digests.keys() - now.keys():
+        by_run = only(baselines.outdated(), baseline.c.target, targets)
+        asked = {(target, suite) for query in by_run for target, suite in connection.execute(query)}
+        found |= asked - now.keys()
+    return found
+
+
 class ScrapeReads:
     """The store's methods over these queries. ``targets``: only theirs; every target's when left out."""
 
@@ -209,10 +222,10 @@ class ScrapeReads:
             return baseline_counts(c)
 
     def outdated(self, targets: Targets = None) -> set[tuple[str, str]]:
-        """(target, suite) whose approved baseline is of another version of the suite than its newest run."""
+        """(target, suite) whose approved baseline is of another version of the suite than the daemon is configured to
+        ask; where none has declared it, than the newest run asked."""
         with self._database.read() as c:
-            queries = only(baselines.outdated(), baseline.c.target, targets)
-            return {(target, suite) for query in queries for target, suite in c.execute(query)}
+            return outdated(c, targets)
 
     def self_tests(self, targets: Targets = None) -> list[SelfTest]:
         """The latest of each, by target, suite and fault."""

@@ -44,6 +44,7 @@ from monitor.store import (
     suites,
 )
 from monitor.store.audit import AuditLog
+from monitor.store.declared import Declarations
 from monitor.store.engine import Database, connect, deadlocked
 from monitor.store.history import HistoryReads, Position
 from monitor.store.identity import IdentityReads
@@ -85,6 +86,7 @@ class Store(
     HistoryReads,
     SeriesReads,
     PageReads,
+    Declarations,
     AuditLog,
     Outbox,
     IdentityReads,

@@ -230,6 +230,28 @@ def test_a_run_of_another_version_of_the_suite_makes_the_baseline_outdated(store
     assert store.outdated() == {("bot", "support")}
 
 
+def test_what_is_declared_makes_a_baseline_outdated_before_any_run(store: Store) -> None:
+    """A reload is told at once, where the next run may be a week away; where nothing is declared, the newest run is."""
+    store.approve(captured(store).id, "sre", "healthy", NOW)
+    ours = ("bot", "support")
+    before = store.marks(NOW.date()).baselines, store.stream_mark()
+
+    store.declare({ours: "another-digest", ("other", "support"): "digest"})
+
+    assert store.outdated() == store.outdated(["bot"]) == {ours}
+    assert store.outdated(["other"]) == set()
+    assert [one.outdated for one in store.streams()] == [True]
+    after = store.marks(NOW.date()).baselines, store.stream_mark()
+    assert (before[0] != after[0], before[1] != after[1]) == (True, True), "whoever keeps what it read reads again"
+    store.declare({ours: "digest"})
+    assert (store.outdated(), [one.outdated for one in store.streams()]) == (set(), [False])
+    slot = SLOT + 9 * DAY
+    store.ensure_run(*ours, slot, 1, "another-digest", slot)
+    assert store.outdated() == set(), "that run was made before the reload"
+    store.declare({})
+    assert store.outdated() == {ours}, "as where no daemon has declared anything"
+
+
 def test_findings_come_back_as_they_went_in(store: Store) -> None:
     run = claimed(store)
     whole = replace(

@@ -5,28 +5,35 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from monitor import standing
 from monitor.app import App
+from monitor.chores.mailer import told
+from monitor.clock import utcnow
+from monitor.export import Internals
 from monitor.reading import reading
 from monitor.status import Status, status
 from monitor.store import open_store
-from tests.daemon import HEALTHY, write
+from monitor.web import fleet
+from tests.daemon import DAYS, HEALTHY, SUITE, Clock, armed, write
 from tests.programs import free_port
 
 
-async def started(path: Path) -> App:
+async def started(path: Path, runs: int = 1) -> App:
+    """A daemon that has finished its run of today: the ``runs``-th of its store."""
     app = App(path)
     await app.start()
     for _ in range(300):
         assert app.store is not None
-        if any(run.status == "done" for run in app.store.runs("bot")):
+        if sum(run.status == "done" for run in app.store.runs("bot")) >= runs:
             return app
         await asyncio.sleep(0.1)
-    raise AssertionError("no run was finished in 30 s")
+    raise AssertionError("the run was not finished in 30 s")
 
 
 def read(path: Path) -> Status:
@@ -61,6 +68,43 @@ async def test_the_daemon_says_what_the_store_says_and_goes_on_when_the_file_is_
         assert (await said(path)).total == 1, "the daemon goes on with what it read, and so does status"
     finally:
         await app.stop()
+
+
+async def test_a_changed_suite_disarms_at_the_reload_for_status_pages_mail_and_metrics(tmp_path: Path) -> None:
+    """Not at the next run, which may be a week away."""
+    path = write(tmp_path, HEALTHY, schedule={"batches": 1}, http={"port": free_port()})
+    midnight = utcnow().replace(hour=0, minute=0, second=0, microsecond=0)
+    await armed(path, Clock(midnight - timedelta(days=DAYS)))
+    app = await started(path, DAYS + 1)
+    try:
+        assert (await disarmed(app, path)) == (False, False, False, False)
+        (tmp_path / "probes" / "facts.yaml").write_text(yaml.safe_dump({**SUITE, "probes": SUITE["probes"][1:]}))
+        assert await app.reload() is None
+        assert app.store is not None
+        runs = app.store.runs("bot")
+        for _ in range(300):
+            if app.store.outdated():
+                break
+            await asyncio.sleep(0.1)
+        assert (await disarmed(app, path)) == (True, True, True, True)
+        assert app.store.runs("bot") == runs, "nothing was asked in between"
+    finally:
+        await app.stop()
+
+
+async def disarmed(app: App, path: Path) -> tuple[bool, bool, bool, bool]:
+    """Whether ``bot`` is, in the eyes of status, its page, the mail and the metrics."""
+    assert app.store is not None
+    assert app.house is not None
+    now = utcnow()
+    (watch,) = fleet.watches(app.store, app.house.settings, now, fleet.Kept())
+    exposition = Internals().exposition(app.store, app.house.settings, now)[0].decode()
+    return (
+        not (await said(path)).watches[0].armed,
+        watch.state == "suite changed",
+        "its suite changed since the baseline" in told(app.house, now).headline,
+        'cliffwatch_baselines{target="bot",suite="facts",status="outdated"} 1' in exposition,
+    )
 
 
 def test_without_a_daemon_a_broken_file_is_said_with_its_line(tmp_path: Path) -> None:
