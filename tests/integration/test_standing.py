@@ -17,11 +17,13 @@ from monitor.chores.mailer import told
 from monitor.clock import utcnow
 from monitor.export import Internals
 from monitor.reading import reading
+from monitor.records import RunOutcome
 from monitor.status import Status, status
 from monitor.store import open_store
 from monitor.web import fleet
-from tests.daemon import DAYS, HEALTHY, SUITE, Clock, armed, write
+from tests.daemon import HEALTHY, SUITE, write
 from tests.programs import free_port
+from tests.store_records import answer, recorded
 
 
 async def started(path: Path, runs: int = 1) -> App:
@@ -73,9 +75,8 @@ async def test_the_daemon_says_what_the_store_says_and_goes_on_when_the_file_is_
 async def test_a_changed_suite_disarms_at_the_reload_for_status_pages_mail_and_metrics(tmp_path: Path) -> None:
     """Not at the next run, which may be a week away."""
     path = write(tmp_path, HEALTHY, schedule={"batches": 1}, http={"port": free_port()})
-    midnight = utcnow().replace(hour=0, minute=0, second=0, microsecond=0)
-    await armed(path, Clock(midnight - timedelta(days=DAYS)))
-    app = await started(path, DAYS + 1)
+    approve_something(path)
+    app = await started(path, runs=2)
     try:
         assert (await disarmed(app, path)) == (False, False, False, False)
         (tmp_path / "probes" / "facts.yaml").write_text(yaml.safe_dump({**SUITE, "probes": SUITE["probes"][1:]}))
@@ -90,6 +91,22 @@ async def test_a_changed_suite_disarms_at_the_reload_for_status_pages_mail_and_m
         assert app.store.runs("bot") == runs, "nothing was asked in between"
     finally:
         await app.stop()
+
+
+def approve_something(path: Path) -> None:
+    """A baseline of the suite as it is: a day of last week, too little to compare or to test anything with."""
+    open_store(f"sqlite:///{path.parent}/cliffwatch.db").close()
+    day, begins = timedelta(days=1), utcnow() - timedelta(days=7)
+    with reading(path) as found:
+        store, digest = found.store, found.digest("bot", "facts")
+        number = store.open_baseline("bot", "facts", digest, "tuned", "plain", begins, begins + day).id
+        made = store.ensure_run("bot", "facts", begins, seed=1, suite_digest=digest, next_at=begins)
+        run = store.claim(made.id, begins, 60)
+        assert run is not None
+        assert store.record([recorded(run, answer(), "fact-0")]) == [True]
+        assert store.finish(run.id, run.fence, RunOutcome.PARTIAL, (), begins)
+        store.close_due_baselines(begins + day)
+        store.approve(number, "jo", "as shipped", begins + day)
 
 
 async def disarmed(app: App, path: Path) -> tuple[bool, bool, bool, bool]:
