@@ -14,12 +14,12 @@ from monitor import arming, detect
 from monitor.detect import calibrate
 from monitor.detect.calibrate import Sight
 from monitor.detect.parts import FEWEST_NOW
+from monitor.reading import Kept, armed, temperature
 from monitor.records import Baseline, BaselineStatus, Suite
 from monitor.words import CAPTURE_DAYS, ENOUGH_DAYS
 
 if TYPE_CHECKING:
     from monitor.config import Report
-    from monitor.reading import Kept
     from monitor.settings import Settings
 
 NOTES: Final = (
@@ -46,14 +46,14 @@ class Calibration:
     """Signal that cannot be read from this baseline -> what it needs."""
 
 
-def calibrations(house: "Kept", target: str, suite: str | None) -> tuple[list[Calibration], list[str]]:
+def calibrations(house: Kept, target: str, suite: str | None) -> tuple[list[Calibration], list[str]]:
     """A calibration for each chosen suite, and a line for each that has no approved baseline to calibrate from."""
     from monitor import commands
 
     found, without = [], []
     for name in commands.chosen_suites(house, target, suite):
         approved = house.store.approved(target, name)
-        if approved is not None and commands.armed(house, approved):
+        if approved is not None and armed(house, approved):
             found.append(_calibration(house, approved))
         else:
             why = "no approved baseline" if approved is None else "the approved baseline is of another version of it"
@@ -62,8 +62,7 @@ def calibrations(house: "Kept", target: str, suite: str | None) -> tuple[list[Ca
     return found, without
 
 
-def _calibration(house: "Kept", baseline: Baseline) -> Calibration:
-    from monitor.commands import temperature_of
+def _calibration(house: Kept, baseline: Baseline) -> Calibration:
     from monitor.schedule import looks_per_year
     from monitor.verdict import TICKETS, line_log10
 
@@ -71,7 +70,7 @@ def _calibration(house: "Kept", baseline: Baseline) -> Calibration:
     line = line_log10(house.settings, target, suite)
     fleet = 1 + len(house.store.ticket_streams((target, suite), TICKETS))
     comparison = replace(
-        arming.comparison(house.store, baseline, temperature_of(house, suite)),
+        arming.comparison(house.store, baseline, temperature(house.suites, suite)),
         page_line_log10=line,
         ticket_line_log10=line + log10(fleet),  # while the fleet is quiet
     )
@@ -127,7 +126,7 @@ def _armings(settings: "Settings", suites: Mapping[str, Suite]) -> dict[tuple[st
                     store,
                     approved,
                     store.latest_findings(approved.target, approved.suite, exhibits=False),
-                    _temperature(suites.get(approved.suite)),
+                    temperature(suites, approved.suite),
                 )
             )
             for approved in store.baselines(status=BaselineStatus.APPROVED)
@@ -135,10 +134,6 @@ def _armings(settings: "Settings", suites: Mapping[str, Suite]) -> dict[tuple[st
         }
     finally:
         store.close()
-
-
-def _temperature(suite: Suite | None) -> float | None:
-    return None if suite is None else suite.sampling.temperature
 
 
 def _promises(settings: "Settings", suite: Suite | None) -> Iterator[str]:

@@ -152,6 +152,7 @@ class Probed:
 async def probe(house: "House", target: str, suite: str | None) -> list[Probed]:
     """Run the chosen suites once, now."""
     from monitor.at_once import run_now
+    from monitor.reading import armed
 
     results = []
     try:
@@ -170,15 +171,6 @@ async def probe(house: "House", target: str, suite: str | None) -> list[Probed]:
     finally:
         await house.asker.aclose()
     return results
-
-
-def armed(house: "Kept", approved: Baseline | None) -> bool:
-    """Whether runs of the suite as it is now are compared with its approved baseline, if it has one."""
-    from monitor.suites import run_digest
-
-    if approved is None:
-        return False
-    return approved.suite_digest == run_digest(house.settings, house.suites, approved.target, approved.suite)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,8 +276,3 @@ def open_alarm(house: "House", target: str, signal: str, suite: str | None) -> i
         raise UsageError(f"{target}: {several} of {signal}; open: {others or 'none'}")
     assert found[0].id is not None
     return found[0].id
-
-
-def temperature_of(house: "Kept", suite: str) -> float | None:
-    """What the suite samples at; ``None`` for production answers."""
-    return None if suite == PRODUCTION_SUITE else house.suites[suite].sampling.temperature

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from monitor.clock import utcnow
 from monitor.errors import StoreError
-from monitor.records import PRODUCTION_SUITE, Baseline, Suite
+from monitor.records import Baseline, Suite
 from monitor.settings import Settings
 from monitor.store import Store, open_store
 from monitor.suites import run_digest
@@ -44,13 +44,17 @@ class Reading:
         """What a run's answers and scores depend on, as the configuration is now."""
         return run_digest(self.settings, self.suites, target, suite)
 
-    def armed(self, approved: Baseline | None) -> bool:
-        """Whether runs of the suite as it is now are compared with its approved baseline, if it has one."""
-        return approved is not None and approved.suite_digest == self.digest(approved.target, approved.suite)
 
-    def temperature(self, suite: str) -> float | None:
-        """What the suite samples at; ``None`` for production answers."""
-        return None if suite == PRODUCTION_SUITE else self.suites[suite].sampling.temperature
+def armed(house: Kept, approved: Baseline | None) -> bool:
+    """Whether runs of the suite as it is now are compared with its approved baseline, if it has one."""
+    if approved is None:
+        return False
+    return approved.suite_digest == run_digest(house.settings, house.suites, approved.target, approved.suite)
+
+
+def temperature(suites: Mapping[str, Suite], suite: str) -> float | None:
+    """What the suite samples at; ``None`` where that is the endpoint's own, as of production answers."""
+    return suites[suite].sampling.temperature if suite in suites else None
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from monitor.arming import arming, told
 from monitor.clock import HEARTBEAT, SILENT_SECONDS
+from monitor.reading import armed, temperature
 from monitor.records import Alarm, AlarmState, Baseline, BaselineStatus, Finding, IdentityCheck, RunOutcome, Severity
 from monitor.schedule import interval_seconds
 from monitor.words import CAPTURE_DAYS, SEVERITIES, Gap, gap, is_late, many
@@ -166,11 +167,11 @@ def _pressing(needs: Mapping[tuple[str, str], str | None]) -> list[tuple[str, st
 def _row(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], need: str | None) -> StatusRow:
     store, (target, suite) = reading.store, stream
     approved = store.approved(target, suite)
-    is_armed = reading.armed(approved)
+    is_armed = armed(reading, approved)
     last = fleet.last.get(stream)
     found = store.latest_findings(target, suite, exhibits=False)
     open_now = fleet.alarms.get(stream, [])
-    held = arming(store, approved, found, reading.temperature(suite)) if is_armed else []
+    held = arming(store, approved, found, temperature(reading.suites, suite)) if is_armed else []
     over = any(one.alarming for one in found) and store.alarms(target, suite, raised=False)
     return StatusRow(
         target=target,
@@ -211,7 +212,7 @@ def _baseline_words(reading: "Reading", stream: tuple[str, str], approved: Basel
     """Why a target is armed or not, in a few words."""
     target, suite = stream
     if approved is not None:
-        if not reading.armed(approved):
+        if not armed(reading, approved):
             return f"baseline {approved.id} is of another version of the suite: capture and approve a new one"
         span = "captured at once" if approved.at_once else f"over {many(approved.days, 'day')}"
         rests_on = f"{approved.answers} answers {span}"

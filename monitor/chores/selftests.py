@@ -6,16 +6,18 @@ daemon runs one at a time, in a thread.
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from threading import Event
 from typing import Final
 
 import structlog
 
-from monitor import commands, schedule
+from monitor import arming, schedule
 from monitor.detect.selftest import failures, self_test
 from monitor.house import House
-from monitor.records import PRODUCTION_SUITE, Baseline, BaselineStatus, Comparison, SelfTest
+from monitor.reading import armed, temperature
+from monitor.records import Baseline, BaselineStatus, Comparison, SelfTest
 from monitor.verdict import lines_log10
 
 log = structlog.get_logger()
@@ -62,20 +64,8 @@ def self_test_one(
 def _comparison(house: House, baseline: Baseline) -> Comparison:
     """The baseline with the lines of now."""
     page_line, ticket_line = lines_log10(house, baseline.target, baseline.suite)
-    sampling = None if baseline.suite == PRODUCTION_SUITE else house.suites[baseline.suite].sampling
-    return Comparison(
-        run_id=0,
-        target=baseline.target,
-        suite=baseline.suite,
-        now=(),
-        baseline=tuple(house.store.answers(baseline.run_ids)),
-        prompts={},
-        page_line_log10=page_line,
-        ticket_line_log10=ticket_line,
-        baseline_id=baseline.id,
-        baseline_at_once=baseline.at_once,
-        temperature=sampling.temperature if sampling else None,
-    )
+    found = arming.comparison(house.store, baseline, temperature(house.suites, baseline.suite))
+    return replace(found, now=(), page_line_log10=page_line, ticket_line_log10=ticket_line)
 
 
 class SelfTests:
@@ -134,5 +124,5 @@ def _in_use(house: House) -> Iterator[Baseline]:
     """The approved baselines that runs are compared with."""
     for baseline in house.store.baselines(status=BaselineStatus.APPROVED):
         configured = house.settings.targets.get(baseline.target)
-        if configured is not None and baseline.suite in configured.run_suites and commands.armed(house, baseline):
+        if configured is not None and baseline.suite in configured.run_suites and armed(house, baseline):
             yield baseline
