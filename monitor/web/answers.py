@@ -2,14 +2,18 @@
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from monitor.errors import CliffwatchError, StoreError
 from monitor.records import Arm, Baseline, Exhibit, Finding
 from monitor.web import baselines
+from monitor.web.evidence import PER_PAGE, Sort, ordered
+from monitor.web.views import Turn, cut, turn
+from monitor.words import CAPTURE_DAYS
 
-NEAREST: Final = 20
+NEAREST: Final = CAPTURE_DAYS
 """Different texts of a baseline, spread over its days, among which the nearest to an answer is looked for."""
 
 COMPARED: Final = 8_000
@@ -22,28 +26,53 @@ class Readings(baselines.Readings, Protocol):
     def texts(self, run_ids: Collection[int], arm: Arm) -> dict[str, Counter[str]]: ...
 
 
-def every_answer(store: Readings, finding: Finding) -> list[Exhibit]:
-    """All probes of the finding's run, each with the answer that is least like the baseline's.
+def every_answer(store: Readings, finding: Finding, sort: Sort, page: int) -> tuple[Turn, list[Exhibit]]:
+    """A page of all probes of the finding's run, each with the answer that is least like the baseline's.
 
-    Those that the finding shows keep their place in front; the weight of the others is the share of words, 0 to 1,
-    that the answer does not have in common with the nearest of the baseline: of all where it is the same, else of
-    ``NEAREST``.
+    Those that the finding shows keep their place in front, unless it is by probe; the weight of the others is the share
+    of words, 0 to 1, that the answer does not have in common with the nearest of the baseline: of all where it is the
+    same, else of ``NEAREST``.
     """
-    shown = {one.probe for one in finding.exhibits}
+    texts = _texts(store, finding)
+    others = sorted(texts.now.keys() - {one.probe for one in finding.exhibits})
+    if sort == "probe":  # Only what is on the page is compared with anything.
+        every: list[Exhibit | str] = [*finding.exhibits, *others]
+        every.sort(key=lambda one: one if isinstance(one, str) else one.probe)
+        where = turn(page, len(every), PER_PAGE)
+        return where, [texts.exhibit(one) if isinstance(one, str) else one for one in cut(every, where)]
+    exhibits = [*finding.exhibits, *ordered([texts.exhibit(probe) for probe in others], sort)]
+    where = turn(page, len(exhibits), PER_PAGE)
+    return where, list(cut(exhibits, where))
+
+
+Texts = dict[str, Counter[str]]
+"""Probe -> its texts, with how often each was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """What a run and its baseline said."""
+
+    now: Texts
+    then: Texts
+    bases: Texts
+    prompts: Mapping[str, str]
+
+    def exhibit(self, probe: str) -> Exhibit:
+        then = self.then.get(probe, Counter())
+        text, weight = least_like(list(self.now[probe]), then)
+        base = _usual(self.bases.get(probe))
+        return Exhibit(probe, self.prompts.get(probe, ""), _usual(then) or "", text, base, weight)
+
+
+def _texts(store: Readings, finding: Finding) -> _Texts:
     baseline = _baseline(store, finding)
     before = baseline.run_ids if baseline else ()
-    prompts = baselines.prompts(store, baseline, finding.run_id) if baseline else {}
-    then, now = store.texts(before, Arm.SUBJECT), store.texts([finding.run_id], Arm.SUBJECT)
-    bases = store.texts([finding.run_id], Arm.BASE)
+    now, bases = (store.texts([finding.run_id], arm) for arm in (Arm.SUBJECT, Arm.BASE))
     if not now.keys() <= bases.keys():
         bases = store.texts(before, Arm.BASE) | bases
-    others = [
-        Exhibit(probe, prompts.get(probe, ""), _usual(then.get(probe)) or "", text, _usual(bases.get(probe)), weight)
-        for probe, texts in now.items()
-        if probe not in shown
-        for text, weight in [least_like(list(texts), then.get(probe, Counter()))]
-    ]
-    return [*finding.exhibits, *sorted(others, key=lambda one: (-one.weight, one.probe))]
+    prompts = baselines.prompts(store, baseline, finding.run_id) if baseline else {}
+    return _Texts(now, store.texts(before, Arm.SUBJECT), bases, prompts)
 
 
 def _baseline(store: Readings, finding: Finding) -> Baseline | None:

@@ -176,17 +176,17 @@ def _findings(app: FastAPI, pages: Pages, store: Readings, clock: Callable[[], d
         run_id: int, signal: str, sort: evidence.Sort = "weight", show: evidence.Show = "telling", page: Place = 1
     ) -> Response:
         found = finding_of(store, run_id, signal)
-        exhibits = list(found.exhibits) if show == "telling" else answers.every_answer(store, found)
-        if sort != "weight" or show == "telling":
-            exhibits = evidence.ordered(exhibits, sort)
         first = evidence.most_telling(found)
-        if (show, sort) == ("telling", "weight"):
-            exhibits = [one for one in exhibits if one is not first]
-        where = views.turn(page, len(exhibits), evidence.PER_PAGE)
+        if show == "all":
+            where, exhibits = answers.every_answer(store, found, sort, page)
+        else:
+            telling = [one for one in evidence.ordered(found.exhibits, sort) if one is not first or sort == "probe"]
+            where = views.turn(page, len(telling), evidence.PER_PAGE)
+            exhibits = list(views.cut(telling, where))
         return pages.show(
             "finding.html", json=f"/api/v1/findings/{run_id}/{found.signal}", finding=found,
             told=evidence.told(store, found, clock()), newest=evidence.newest_of(store, found), sort=sort, show=show,
-            where=where, pairs=evidence.side_by_side(views.cut(exhibits, where)), folded=evidence.FOLDED,
+            where=where, pairs=evidence.side_by_side(exhibits), folded=evidence.FOLDED,
             runbooks=runbooks.names(), first=evidence.side_by_side([first] if first else []),
         )  # fmt: skip
 

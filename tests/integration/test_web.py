@@ -327,6 +327,7 @@ async def test_all_answers_of_a_run_stand_beside_the_baseline_s(site: Site) -> N
     page = (await site.get(held)).text
     assert told(page) == dict.fromkeys(fleet.PROBES, "0.00")
     assert page.count("as in the baseline") == 4
+    assert list(told(page)) == sorted(fleet.PROBES)
 
 
 async def test_who_has_no_baseline_that_fits_is_told_to_capture_one_that_arms_pages(site: Site) -> None:
