@@ -30,6 +30,7 @@ MEASURES: Final = {
     "contract": {
         "contract_changed_model_id": 0.0, "contract_changed_fingerprint": 0.0, "contract_changed_prompt_tokens": 0.0,
         "contract_changed_finish_reason": 0.0, "contract_changed_refusals": 0.0, "contract_changed_checks_passed": 0.0,
+        "pass_ratio": 1.0, "pass_ratio_baseline": 1.0,
     },
 }  # fmt: skip
 DIGEST: Final = "0" * 64
@@ -141,7 +142,7 @@ def _answers(streams: list[tuple[str, str]], now: datetime) -> Iterator[Row]:
 def _scores(streams: list[tuple[str, str]]) -> Iterator[Row]:
     for number, _ in enumerate(streams):
         for run in range(RUNS):
-            for arm in (Arm.SUBJECT, Arm.SNAPSHOT):
+            for arm in (Arm.SUBJECT, Arm.BASE, Arm.SNAPSHOT):
                 for probe in range(PROBES):
                     key = {"run_id": _run_id(number, run), "arm": arm.value, "probe": f"probe-{probe}", "replicate": 0}
                     yield {**key, "grader": "check:contains", "value": 1.0, "detail": ""}

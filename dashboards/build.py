@@ -66,7 +66,7 @@ def annotations(name: str) -> list[Any]:
     whose = {"target": ', target="$target"', "judge": ', target="judge"'}.get(name)
     if whose is None:
         return [_reloads()] if name == "operations" else []
-    firing = f'ALERTS{{alertname=~"Cliffwatch.+", alertstate="firing"{whose}}}'
+    firing = f'ALERTS{{{JOB}, alertname=~"Cliffwatch.+", alertstate="firing"{whose}}}'
     alarms = dashboard.AnnotationQuery().name("Alarms").expr(firing).icon_color(RED)
     approved = selector("baseline_approved_timestamp_seconds", JOB + whose)
     baselines = dashboard.AnnotationQuery().name("Baseline approved").expr(f"{approved} * 1000").icon_color(BLUE)

@@ -71,7 +71,7 @@ def legend_rows(names: Sequence[str], width: int) -> int:
 def color_of(panel: Mapping[str, Any], line: Line, place: int) -> str:
     config = settings_of(panel, line.ref, line.name)
     color = config.get("color") or {}
-    return str(color["fixedColor"]) if color.get("mode") == "fixed" else PALETTE[place % len(PALETTE)]
+    return str(color["fixedColor"]) if color.get("mode") in ("fixed", "shades") else PALETTE[place % len(PALETTE)]
 
 
 def bounds(panel: Mapping[str, Any], found: Sequence[Line], *, stacked: bool) -> tuple[float, float]:

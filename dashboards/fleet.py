@@ -76,20 +76,20 @@ def _counts() -> list[Any]:
             f"sum(max by (target) ({alarms.replace('{}', 'ticket')}))", "none", WARNINGS, empty=NO_DATA,
         ),
         number(
-            "Unmeasured",
+            "Targets unmeasured",
             "Targets with a suite of which more than a fifth of the last run has no usable answer, or that had no "
             "usable reading for two periods: its silence says nothing. Runbook: CliffwatchUnmeasured.",
             f"sum(max by (target) ({unmeasured(FLEET)}))", "none", ((None, GREEN), (1, VIOLET)),
             empty="nothing asked yet",
         ),
         number(
-            "Not armed",
+            "Targets not armed",
             "Targets with a suite that has no approved baseline: nothing is compared and no alarm can be raised. "
             "Runbook: CliffwatchNotArmed.",
             f"sum(max by (target) ({not_armed(FLEET)}))", "none", ((None, GREEN), (1, BROWN)), empty=NO_DATA,
         ),
         number(
-            f"Retire in {RETIRES_DAYS} days",
+            f"Models retiring, {RETIRES_DAYS} days",
             "Models of a target that are to be shut down. Runbook: CliffwatchModelRetiring.",
             f"sum(max by (target, arm) ({retiring}))", "none", ((None, GREEN), (1, BLUE)), empty="none known",
         ),

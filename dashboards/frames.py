@@ -170,6 +170,8 @@ def worded(value: float, unit: str, decimals: float | None) -> str:
     """A number in Grafana's words for its unit."""
     if unit == "percentunit":
         return f"{_rounded(value * 100, decimals, 1)}%"
+    if unit.startswith("suffix:"):
+        return f"{_rounded(value, decimals, 2)} {unit.removeprefix('suffix:')}"
     if unit == "currencyUSD":
         return f"${_rounded(value, decimals, 2)}"
     if unit == "s":

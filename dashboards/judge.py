@@ -22,7 +22,7 @@ from dashboards.panels import (
     share_of_line,
     timeline,
 )
-from dashboards.states import ALARMS, alarm, judged
+from dashboards.states import ALARMS, OUTCOMES, alarm, judged
 from dashboards.tables import listing
 from monitor.words import PARTLY
 
@@ -91,9 +91,12 @@ def _itself() -> list[Any]:
     return [
         lines(
             "Agreement with the people who labelled the anchors",
-            "Share of the anchors on which the judge agrees with the person, run by run. Anchors never change, so a "
-            "step here is the judge's. Runbook: CliffwatchJudgeDrift.",
-            [Query(selector("judge_agreement_ratio", JOB), "{{judge}}")],
+            "Share of the anchors on which the judge agrees with the person, run by run, and in its approved baseline "
+            "(dashed). Anchors never change, so a step here is the judge's. Runbook: CliffwatchJudgeDrift.",
+            [
+                Query(selector("judge_agreement_ratio", JOB), "{{judge}}", color=BLUE),
+                Query(f"max({selector('pass_ratio_baseline', ITSELF)})", "baseline", "reference", GREEN),
+            ],
             "percentunit",
             empty=NO_ANCHORS,
             width=8,
@@ -194,6 +197,7 @@ def _cost() -> list[Any]:
             empty=NO_JUDGE,
             width=8,
             low=0,
+            colors=OUTCOMES,
         ),
         lines(
             "Tokens a day",

@@ -21,7 +21,7 @@ from dashboards.panels import (
     or_zero,
     selector,
 )
-from dashboards.states import unmeasured
+from dashboards.states import OUTCOMES, unmeasured
 from dashboards.tables import listing
 from monitor.words import PARTLY, PERIODS
 
@@ -69,13 +69,13 @@ def _glance() -> list[Any]:
             empty=NO_DATA,
         ),
         number(
-            "Unmeasured",
+            "Suites unmeasured",
             "Suites of which more than a fifth of the last run has no usable answer, or that had no usable reading for "
             "two periods. Runbook: CliffwatchUnmeasured.",
             f"sum({unmeasured(CHOSEN)})", "none", WARNINGS, empty=NOT_ASKED,
         ),
         number(
-            "Budget refused",
+            "Questions over budget",
             "Questions of the last runs that were not asked because a budget was spent. "
             "Runbook: CliffwatchBudgetExhausted.",
             f"sum(max by (target) ({selector('budget_refused_questions', CHOSEN)}))", "none", WARNINGS, empty=NO_BUDGET,
@@ -95,10 +95,13 @@ def _glance() -> list[Any]:
             "Last mail",
             "How long ago the summary e-mail last left, in periods of its schedule; from two on a ticket opens. "
             "Runbook: CliffwatchEmailFailed.",
-            f"max((time() - {mail}) / {every})", "none", [(None, GREEN), (PERIODS, AMBER)], empty=NO_MAIL, decimals=1,
+            f"max((time() - {mail}) / {every})", "suffix:periods", [(None, GREEN), (PERIODS, AMBER)],
+            empty=NO_MAIL, decimals=1,
         ),
     ]  # fmt: skip
 
+
+RUNS: Final = {"measured": GREEN, "partial": AMBER, "unmeasured": VIOLET}
 
 _NOT_OK: Final = ', outcome!="ok"'
 
@@ -145,7 +148,7 @@ def _readings() -> list[Any]:
             [
                 Query(f"sum by (outcome) (increase({selector('runs_total', CHOSEN)}[1d]))", "{{outcome}}"),
             ],
-            "none", empty=NOT_ASKED, width=6, height=9, low=0, decimals=0,
+            "none", empty=NOT_ASKED, width=6, height=9, low=0, decimals=0, colors=RUNS,
         ),
     ]  # fmt: skip
 
@@ -160,7 +163,7 @@ def _calls() -> list[Any]:
             "Calls by outcome",
             "Calls an hour, retries included, by what became of their question: ok, or why it has no usable answer.",
             [Query(f"sum by (outcome) (rate({requests}[{RATE}])) * 3600", "{{outcome}}")],
-            "none", empty=NOT_ASKED, width=6, low=0,
+            "none", empty=NOT_ASKED, width=6, low=0, colors=OUTCOMES,
         ),
         lines(
             "Rate limits",
@@ -243,7 +246,7 @@ def _daemon() -> list[Any]:
             "given up since the last one that left. Runbook: CliffwatchEmailFailed.",
             [
                 Query(f"sum({selector('email_queued', DAEMON)})", "queued", color=BLUE),
-                Query(or_zero(f"(time() - min({oldest})) / 3600"), "hours, oldest", "reference", AMBER),
+                Query(or_zero(f"(time() - min({oldest})) / 3600"), "age of the oldest, in hours", "reference", AMBER),
                 Query(f"sum({selector('email_refused', DAEMON)})", "given up", color=RED),
             ],
             "none", empty=NO_MAIL, width=5, low=0, height=7, at_least=1,

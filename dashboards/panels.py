@@ -43,8 +43,9 @@ NEAR: Final = ((None, GREEN), (0.7, AMBER), (1, RED))
 class Query:
     expr: str
     legend: str = ""
-    style: Literal["line", "reference", "bound"] = "line"
-    """reference: what it is compared with, dashed; bound: an end of an interval, thin."""
+    style: Literal["line", "reference", "other", "bound"] = "line"
+    """reference: what it is compared with, dashed; other: what it should not be like, dotted; bound: an end of an
+    interval, thin."""
     color: str | None = None
 
 
@@ -205,23 +206,25 @@ def lines(
         if looks := _looks(query):
             panel = panel.override_by_query(ref, looks)
     for name, color in (colors or {}).items():
-        panel = panel.override_by_name(name, [_fixed(color)])
+        panel = panel.override_by_name(name, [_colored(color, "fixed")])
     panel = panel if low is None else panel.min(low)
     panel = panel if high is None else panel.max(high)
     panel = panel if at_least is None else panel.axis_soft_max(at_least)
     return panel if decimals is None else panel.decimals(decimals)
 
 
-def _fixed(color: str) -> dm.DynamicConfigValue:
-    return dm.DynamicConfigValue("color", {"mode": "fixed", "fixedColor": color})
+def _colored(color: str, mode: Literal["fixed", "shades"]) -> dm.DynamicConfigValue:
+    return dm.DynamicConfigValue("color", {"mode": mode, "fixedColor": color})
 
 
 def _looks(query: Query) -> list[Any]:
     looks = []
     if query.color:
-        looks.append(_fixed(query.color))
+        looks.append(_colored(query.color, "shades" if "{{" in query.legend else "fixed"))
     if query.style == "reference":
         looks.append(dm.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [8, 6]}))
+    elif query.style == "other":
+        looks.append(dm.DynamicConfigValue("custom.lineStyle", {"fill": "dot", "dash": [2, 6]}))
     elif query.style == "bound":
         looks.append(dm.DynamicConfigValue("custom.lineWidth", 1))
         looks.append(dm.DynamicConfigValue("custom.lineStyle", {"fill": "dot", "dash": [2, 4]}))

@@ -20,7 +20,7 @@ from dashboards.panels import (
 )
 from dashboards.states import CAUGHT, CHANGES, IDENTITY_DAYS, MATCHES, RETIRES_DAYS
 from dashboards.tables import listing
-from monitor.words import PARTLY
+from monitor.words import PARTLY, PERIODS
 
 HERE: Final = evidence("/targets/$target")
 NOT_CONTROL: Final = ', fault!="healthy"'
@@ -164,12 +164,12 @@ def measured() -> list[Any]:
                     "{{suite}}",
                 )
             ],
-            "none",
+            "suffix:periods",
             empty="nothing asked yet",
             width=5,
             height=6,
             low=0,
-            marks=[(2, AMBER)],
+            marks=[(PERIODS, AMBER)],
             decimals=1,
             link=board(UIDS["operations"], "Does Cliffwatch work?", "$target"),
         ),

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from dashboards.panels import AMBER, BLUE, BROWN, GREEN, RED, VIOLET, Names, selector
+from dashboards.panels import AMBER, BLUE, BROWN, GREEN, GREY, RED, VIOLET, Names, selector
 from monitor.words import PARTLY, PERIODS
 
 PAGE, TICKET, UNMEASURED, NOT_ARMED, RETIRES, ROLLBACK, BUDGET, BLIND, QUIET = range(8, -1, -1)
@@ -21,6 +21,13 @@ ALARMS: Final[Names] = {2: ("page", RED), 1: ("ticket", AMBER), 0: ("quiet", GRE
 MATCHES: Final[Names] = {1: ("as declared", GREEN), 0: ("differs", RED)}
 CHANGES: Final[Names] = {1: ("changed", AMBER), 0: ("as approved", GREEN)}
 READY: Final[Names] = {1: ("ready", GREEN), 0: ("not ready", AMBER)}
+
+OUTCOMES: Final = {
+    "ok": GREEN, "timeout": RED, "connection": "#ff780a", "server_error": "#f2495c", "rate_limited": AMBER,
+    "quota": "#f2cc0c", "budget": BLUE, "unpriced": "#8ab8ff", "rejected": VIOLET, "unauthorized": "#b877d9",
+    "malformed": BROWN, "truncated": GREY,
+}  # fmt: skip
+"""What became of a call's question -> its colour: green is what has an answer, and nothing else."""
 
 IDENTITY_DAYS: Final = 2
 """As in CliffwatchUnmeasured."""

@@ -253,19 +253,29 @@ def _fine_tune() -> list[Any]:
 def _scores() -> list[Any]:
     return [
         lines(
-            "Judge's score, now and in the baseline",
-            "Mean score of the answers now, and in the approved baseline (dashed), 0 to 1. Before you believe a drop, "
-            "see whether the judge is as it was. Runbook: CliffwatchScoreDrop. Runbook: CliffwatchJudgeDrift.",
-            [
-                Query(selector("judge_score", ONE), "{{suite}} now"),
-                Query(selector("judge_score_baseline", ONE), "{{suite}} baseline", "reference", GREY),
-            ],
+            "Judge's score: now, baseline, base",
+            "Mean score of the answers now, in the approved baseline (dashed) and of the base's answers now (dotted). "
+            "Before you believe a drop, see whether the judge is as it was. "
+            "Runbook: CliffwatchScoreDrop. Runbook: CliffwatchJudgeDrift.",
+            _three("judge_score", "judge_score_baseline", "judge_score_base"),
             "percentunit",
             empty="no judge is configured, or nothing is judged yet",
             width=8,
             low=0,
             high=1,
             link=board(UIDS["judge"], "Is it the judge?", "$target"),
+        ),
+        lines(
+            "Answers that pass every check: now, baseline, base",
+            "Share of the answers that pass all deterministic checks of their probe: now, in the approved baseline "
+            "(dashed) and of the base's answers now (dotted). Runbook: CliffwatchContractChanged.",
+            _three("pass_ratio", "pass_ratio_baseline", "pass_ratio_base"),
+            "percentunit",
+            empty="no suite with checks",
+            width=7,
+            low=0,
+            high=1,
+            link=HERE,
         ),
         lines(
             "Items that flipped",
@@ -277,21 +287,19 @@ def _scores() -> list[Any]:
             ],
             "percentunit",
             empty="no suite with checks, or no baseline",
-            width=8,
+            width=5,
             low=0,
             link=evidence("/targets/$target/negative_flips"),
         ),
-        lines(
-            "Answers that pass every check",
-            "Share of the subject's answers that pass all deterministic checks of their probe.",
-            [Query(selector("pass_ratio", ONE), "{{suite}}")],
-            "percentunit",
-            empty="no suite with checks",
-            width=8,
-            low=0,
-            high=1,
-            link=HERE,
-        ),
+    ]
+
+
+def _three(now: str, then: str, base: str) -> list[Query]:
+    """What the answers are now, what they were when the baseline was approved, and what the base's are now."""
+    return [
+        Query(selector(now, ONE), "{{suite}} now", color=BLUE),
+        Query(selector(then, ONE), "{{suite}} baseline", "reference", GREEN),
+        Query(selector(base, ONE), "{{suite}} base", "other", AMBER),
     ]
 
 
@@ -299,26 +307,25 @@ def _lengths() -> list[Any]:
     link = evidence("/targets/$target/length")
     return [
         lines(
-            "Length of answers",
-            "In characters, by statistic, and the approved baseline's mean (dashed). Runbook: CliffwatchLengthShift.",
-            [
-                Query(selector("answer_length_chars", ONE), "{{suite}} {{stat}}"),
-                Query(selector("answer_length_baseline_chars", ONE), "{{suite}} baseline", "reference", GREY),
-            ],
+            "Length in characters: now, baseline, base",
+            "Mean length of the answers now, of those in the approved baseline (dashed) and of the "
+            "base's answers now (dotted). Runbook: CliffwatchLengthShift.",
+            _three("answer_length_chars", "answer_length_baseline_chars", "answer_length_base_chars"),
             "short",
             empty="nothing asked yet",
-            width=4,
+            width=7,
+            decimals=0,
             low=0,
             link=link,
         ),
         lines(
-            "Spread of length",
+            "Spread of length, over the baseline's",
             "Variance of the answers' length over the approved baseline's; 1 (dashed) is the baseline. "
             "Runbook: CliffwatchLengthShift.",
-            [Query(selector("answer_length_variance_ratio", ONE), "{{suite}}")],
+            [Query(selector("answer_length_variance_ratio", ONE), "{{suite}}", color=BLUE)],
             "none",
             empty=UNREAD,
-            width=4,
+            width=5,
             low=0,
             marks=[(1, GREY)],
             link=link,

@@ -78,6 +78,20 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         "When the alarm that is confirmed was raised, in Unix time; the first of the target's suites.",
     ),
     MetricSpec(
+        "alarm_began_timestamp_seconds",
+        "gauge",
+        ("target", "signal"),
+        "When evidence of what the confirmed alarm tells of was first seen, in Unix time: often some looks before it "
+        "was raised; the first of the target's suites.",
+    ),
+    MetricSpec(
+        "alarm_last_healthy_timestamp_seconds",
+        "gauge",
+        ("target", "signal"),
+        "The look before alarm_began_timestamp_seconds, in Unix time: what was served then was as approved; none where "
+        "there was no look before.",
+    ),
+    MetricSpec(
         "evidence_log10",
         "gauge",
         ("target", "signal"),
@@ -108,10 +122,16 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
     ),
     MetricSpec("answer_length_baseline_chars", "gauge", _TS, "Mean length in the approved baseline, in characters."),
     MetricSpec(
+        "answer_length_base_chars", "gauge", _TS, "Mean length of the base's answers in the last run, in characters."
+    ),
+    MetricSpec(
         "answer_length_variance_ratio", "gauge", _TS, "Variance of the answers' length over the approved baseline's."
     ),
     MetricSpec("judge_score", "gauge", (*_TS, "rubric"), "Mean score of the subject's answers now, 0 to 1."),
     MetricSpec("judge_score_baseline", "gauge", (*_TS, "rubric"), "Mean score in the approved baseline, 0 to 1."),
+    MetricSpec(
+        "judge_score_base", "gauge", (*_TS, "rubric"), "Mean score of the base's answers in the last run, 0 to 1."
+    ),
     MetricSpec(
         "judge_agreement_ratio",
         "gauge",
@@ -122,6 +142,12 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         "judge_anchor_timestamp_seconds", "gauge", ("judge",), "When the judge last scored its anchors, in Unix time."
     ),
     MetricSpec("pass_ratio", "gauge", _TS, "Share of the subject's answers that pass every deterministic check."),
+    MetricSpec(
+        "pass_ratio_baseline", "gauge", _TS, "Share of the approved baseline's answers that pass every such check."
+    ),
+    MetricSpec(
+        "pass_ratio_base", "gauge", _TS, "Share of the base's answers in the last run that pass every such check."
+    ),
     MetricSpec(
         "negative_flip_ratio", "gauge", _TS, "Share of the frozen items that were answered right and are now wrong."
     ),
@@ -140,6 +166,12 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         "gauge",
         ("target", "check"),
         "1 where what an endpoint says it serves is what is declared, else 0; the worst of the target's arms.",
+    ),
+    MetricSpec(
+        "identity_mismatch_since_timestamp_seconds",
+        "gauge",
+        ("target", "check"),
+        "Since when the check does not match, in Unix time; the first of the target's arms.",
     ),
     MetricSpec(
         "identity_checked_timestamp_seconds",
@@ -213,6 +245,13 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         "email_refused", "gauge", (), "Mails that were given up since one was last sent: refused for good, or too old."
     ),
     MetricSpec("email_interval_seconds", "gauge", (), "Seconds from one mail of the schedule to the next."),
+    MetricSpec(
+        "alert_limit",
+        "gauge",
+        ("alert", "limit"),
+        "What the alert rules compare with, as this version judges itself: ratios from 0 to 1, times in seconds, "
+        "run_intervals and mail_intervals in intervals.",
+    ),
     MetricSpec("schedule_lag_seconds", "gauge", (), "How long the most overdue run waits to be worked on."),
     MetricSpec(
         "api_request_duration_seconds",

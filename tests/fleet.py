@@ -185,7 +185,7 @@ def _findings(run: Run, baseline_id: int, *, looks: int, lost: bool) -> tuple[Fi
         _finding(
             run, "contract", Severity.TICKET, False, (0.0, -0.05, 0.05),
             "share of answers that break the contract, now minus baseline", "Model id and tokens are as before.",
-            {f"contract_changed_{part}": 0.0 for part in CONTRACT_PARTS},
+            {f"contract_changed_{part}": 0.0 for part in CONTRACT_PARTS} | {"pass_ratio_baseline": 1.0},
         ),
     )  # fmt: skip
     return tuple(replace(one, baseline_id=baseline_id, looks=looks) for one in found)

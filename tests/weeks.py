@@ -60,6 +60,9 @@ STRICT_SINCE: Final = DAYS - 6
 """The day on which the judge begins to fail what people pass."""
 STRICTER: Final = 0.08
 """What that takes from every score: too little for a target's score to alarm."""
+AGREED: Final = 0.957
+"""Share of the anchors on which the judge agreed in its baseline: nine of ten always, the tenth on four days of seven.
+"""
 BROKEN: Final = ("checks_passed", "finish_reason")
 """Parts of the contract that change with a lost fine-tune."""
 BASE: Final = "meta-llama/Llama-3.1-8B-Instruct"
@@ -264,6 +267,8 @@ class Weeks:
         effect, half, measures = reading(signal, gone, wordy, self._random)
         if signal == "judge_score" and day >= STRICT_SINCE:
             effect, half = effect - STRICTER, 0.09
+        if name == "judge" and signal == "contract":
+            measures = {**measures, "pass_ratio_baseline": AGREED}
         return Finding(
             run.id, name, run.suite, signal, severity, gone or wordy, effect, effect - half, effect + half, unit,
             after, step, LINE, day - BASELINE_DAYS, len(PROBES), len(PROBES) * BASELINE_DAYS, run.slot, run.slot,
@@ -359,7 +364,7 @@ def reading(signal: str, gone: bool, wordy: bool, random: Random) -> tuple[float
         return spread, 0.4, {"answer_length_variance_ratio": spread, "answer_length_baseline_chars": 29.5}
     if signal == "contract":
         parts = {f"contract_changed_{part}": float(gone and part in BROKEN) for part in CONTRACT_PARTS}
-        return (0.7 if gone else random.uniform(-0.02, 0.02)), 0.05, parts
+        return (0.7 if gone else random.uniform(-0.02, 0.02)), 0.05, {**parts, "pass_ratio_baseline": 1.0}
     return ({"base_match": 0.95}.get(signal, 0.6) if gone else random.uniform(-0.02, 0.02)), 0.05, {}
 
 

@@ -96,7 +96,7 @@ def measure(comparison: Comparison) -> Reading | None:
         answers_now=len(now),
         answers_baseline=len(then),
         tell=lambda verdict: _summary(comparison.target, parts, verdict, effect),
-        measures=_measures(parts) | ({} if passed is None else {"pass_ratio": means(passed)[0]}),
+        measures=_measures(parts) | ({} if passed is None else _passing(passed)),
         exhibits=exhibits(comparison, {one.probe: (1.0, one) for one in now if _bad(one, broken)}),
     )
 
@@ -104,6 +104,11 @@ def measure(comparison: Comparison) -> Reading | None:
 def _measures(parts: Sequence[_Part]) -> dict[str, float]:
     """Which parts changed, 1 or 0; a part that was not looked at is left out."""
     return {f"contract_changed_{part.channel.name.replace(' ', '_')}": float(part.changed) for part in parts}
+
+
+def _passing(passed: Sample) -> dict[str, float]:
+    now, then = means(passed)
+    return {"pass_ratio": now, "pass_ratio_baseline": then}
 
 
 def _bad(one: GradedAnswer, broken: frozenset[int]) -> bool:

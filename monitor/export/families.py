@@ -26,7 +26,16 @@ from monitor.records import (
 )
 from monitor.schedule import interval_seconds, period_seconds
 from monitor.settings import Schedule, Settings, Target
-from monitor.words import SEVERITIES
+from monitor.words import (
+    CAUGHT,
+    IDENTITY_SECONDS,
+    MAIL_WAITS_SECONDS,
+    PARTLY,
+    PERIODS,
+    RETIRES_SECONDS,
+    SEVERITIES,
+    TICK_SECONDS,
+)
 
 SIGNALS: Final = SEVERITIES
 """Every signal with its severity, so that ``alarm`` is 0 before anything was ever raised."""
@@ -54,21 +63,41 @@ MEASURES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     "negative_flip_ratio": ("negative_flip_ratio", ()),
     "positive_flip_ratio": ("positive_flip_ratio", ()),
     "judge_score_baseline": ("judge_score_baseline", (ALL_RUBRICS,)),
+    "pass_ratio_baseline": ("pass_ratio_baseline", ()),
     **{f"contract_changed_{part}": ("contract_changed", (part,)) for part in CONTRACT_PARTS},
 }
 """A number of ``Finding.measures`` -> the metric that it is, with the labels after target and suite."""
 
+LIMITS: Final[Mapping[tuple[str, str], float]] = {
+    ("CliffwatchUnmeasured", "unmeasured_ratio"): PARTLY,
+    ("CliffwatchUnmeasured", "run_intervals"): PERIODS,
+    ("CliffwatchUnmeasured", "identity_age_seconds"): IDENTITY_SECONDS,
+    ("CliffwatchModelRetiring", "notice_seconds"): RETIRES_SECONDS,
+    ("CliffwatchSelfTestFailed", "detection_ratio"): CAUGHT,
+    ("CliffwatchEmailFailed", "waiting_seconds"): MAIL_WAITS_SECONDS,
+    ("CliffwatchEmailFailed", "mail_intervals"): PERIODS,
+    ("CliffwatchDown", "tick_age_seconds"): TICK_SECONDS,
+}
+"""``alert_limit``: (alert, limit) -> its value."""
+
+Beginnings = Mapping[int | None, tuple[datetime, datetime | None]]
+"""Alarm id -> when the change was first seen, and the healthy look before it."""
+
 KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "daemon": (
         "build_info", "web_info", "schedule_lag_seconds", "email_last_success_timestamp_seconds", "email_queued",
-        "email_oldest_queued_timestamp_seconds", "email_refused", "email_interval_seconds",
+        "email_oldest_queued_timestamp_seconds", "email_refused", "email_interval_seconds", "alert_limit",
     ),
     "baselines": ("target_info", "baselines", "baseline_approved_timestamp_seconds", "run_interval_seconds"),
-    "alarms": ("alarm", "alarm_raised_timestamp_seconds"),
+    "alarms": (
+        "alarm", "alarm_raised_timestamp_seconds", "alarm_began_timestamp_seconds",
+        "alarm_last_healthy_timestamp_seconds",
+    ),
     "runs": (
         "run_last_success_timestamp_seconds", "run_last_attempt_timestamp_seconds", "runs_total",
         "run_unmeasured_ratio", "pass_ratio", "judge_score", "answer_length_chars", "budget_refused_questions",
-        "judge_agreement_ratio", "judge_anchor_timestamp_seconds",
+        "judge_agreement_ratio", "judge_anchor_timestamp_seconds", "answer_length_base_chars", "judge_score_base",
+        "pass_ratio_base",
     ),
     "findings": (
         "effect", "effect_low", "effect_high", "evidence_log10", "evidence_line_log10",
@@ -77,7 +106,9 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "self_tests": ("selftest_detection_ratio",),
     "usage": ("api_requests_total", "api_tokens_total", "api_spend_usd_total"),
     "budgets": ("budget_remaining_usd", "budget_remaining_requests"),
-    "identity": ("identity_match", "identity_checked_timestamp_seconds"),
+    "identity": (
+        "identity_match", "identity_mismatch_since_timestamp_seconds", "identity_checked_timestamp_seconds",
+    ),
     "retirements": ("model_retirement_timestamp_seconds",),
     "rollbacks": ("rollback_ready", "rollback_answered_ratio", "rollback_pass_ratio"),
 }  # fmt: skip
@@ -123,8 +154,13 @@ def baselines(
     lines.add("target_info", 1, name, target.subject.provider, target.subject.model, base, pinned)
 
 
-def alarms(lines: Lines, name: str, found: Iterable[str], raised: Iterable[Alarm]) -> None:
-    """``found``: the signals with a finding.
+def limits(lines: Lines) -> None:
+    for (alert, limit), number in LIMITS.items():
+        lines.add("alert_limit", number, alert, limit)
+
+
+def alarms(lines: Lines, name: str, found: Iterable[str], raised: Iterable[Alarm], began: Beginnings) -> None:
+    """``found``: the signals with a finding. ``began``: alarm id -> when it began, and the healthy look before.
 
     A page signal's alarm may turn out a ticket. Its ticket is 0 from the signal's first finding on, before it can be
     raised: an alert rule lets go at a 0, not at a series that is gone.
@@ -132,14 +168,21 @@ def alarms(lines: Lines, name: str, found: Iterable[str], raised: Iterable[Alarm
     states = dict.fromkeys(SIGNALS.items(), 0)
     states |= dict.fromkeys(((signal, Severity.TICKET) for signal in sorted(found)), 0)
     since: dict[str, datetime] = {}
+    first: dict[str, tuple[datetime, datetime | None]] = {}
     for alarm in raised:
         if alarm.state is AlarmState.CONFIRMED:
             states[alarm.signal, alarm.severity] = 1
             since[alarm.signal] = min(alarm.raised_at, since.get(alarm.signal, alarm.raised_at))
+            both = began.get(alarm.id, (alarm.raised_at, None))
+            first[alarm.signal] = min(both, first.get(alarm.signal, both), key=lambda one: one[0])
     for (signal, severity), state in states.items():
         lines.add("alarm", state, name, signal, severity.value)
     for signal, at in since.items():
         lines.add("alarm_raised_timestamp_seconds", at.timestamp(), name, signal)
+    for signal, (at, healthy) in first.items():
+        lines.add("alarm_began_timestamp_seconds", at.timestamp(), name, signal)
+        if healthy is not None:
+            lines.add("alarm_last_healthy_timestamp_seconds", healthy.timestamp(), name, signal)
 
 
 def runs(lines: Lines, target: Target, progress: Iterable[SuiteProgress], last: Mapping[str, RunSummary]) -> None:
@@ -171,6 +214,12 @@ def _summary(lines: Lines, key: tuple[str, str], summary: RunSummary, model: str
         lines.add("judge_score", summary.judge_score, *key, ALL_RUBRICS)
     if summary.answer_chars is not None:
         lines.add("answer_length_chars", summary.answer_chars, *key, "mean")
+    if summary.base_chars is not None:
+        lines.add("answer_length_base_chars", summary.base_chars, *key)
+    if summary.base_score is not None:
+        lines.add("judge_score_base", summary.base_score, *key, ALL_RUBRICS)
+    if summary.base_pass_ratio is not None:
+        lines.add("pass_ratio_base", summary.base_pass_ratio, *key)
 
 
 def findings(lines: Lines, name: str, numbers: Mapping[tuple[str, str], FindingNumbers]) -> None:
@@ -243,6 +292,9 @@ def identity(lines: Lines, name: str, checks: Sequence[IdentityCheck]) -> None:
     for check in dict.fromkeys(one.check for one in checks):
         matches = all(one.matches for one in checks if one.check == check)
         lines.add("identity_match", matches, name, check)
+        if not matches:
+            since = min(one.since for one in checks if one.check == check and not one.matches)
+            lines.add("identity_mismatch_since_timestamp_seconds", since.timestamp(), name, check)
     if checks:
         oldest = min(one.checked_at for one in checks)
         lines.add("identity_checked_timestamp_seconds", oldest.timestamp(), name)

@@ -34,6 +34,10 @@ class RunSummary:
     """Share of the answers with checks that pass all of them."""
     refused: int = 0
     """Questions that were not asked because the budget was spent."""
+    base_chars: float | None = None
+    base_score: float | None = None
+    base_pass_ratio: float | None = None
+    """The same three of the base's usable answers."""
 
     @property
     def unmeasured_ratio(self) -> float:

@@ -83,13 +83,13 @@ def summaries(connection: Connection, run_ids: Sequence[int]) -> dict[int, RunSu
 def _summaries(connection: Connection, outcomes: Mapping[int, RunOutcome]) -> Iterator[RunSummary]:
     run_ids = list(outcomes)
     usable = case((answer.c.reason.is_(None), 1), else_=0)
-    mine = and_(answer.c.arm == Arm.SUBJECT.value, answer.c.reason.is_(None))
     counted = connection.execute(
         select(
             answer.c.run_id,
             func.count().label("questions"),
             func.sum(usable).label("usable"),
-            func.avg(case((mine, func.length(answer.c.text)))).label("chars"),
+            _chars(Arm.SUBJECT).label("chars"),
+            _chars(Arm.BASE).label("base_chars"),
             func.sum(case((answer.c.reason == Reason.BUDGET.value, 1), else_=0)).label("refused"),
         )
         .where(answer.c.run_id.in_(run_ids), answer.c.arm != Arm.SNAPSHOT.value)
@@ -103,31 +103,44 @@ def _summaries(connection: Connection, outcomes: Mapping[int, RunOutcome]) -> It
             questions=row.questions,
             unmeasured=row.questions - int(row.usable),
             answer_chars=None if row.chars is None else float(row.chars),
-            judge_score=judged.get(row.run_id),
-            pass_ratio=passed.get(row.run_id),
+            judge_score=judged.get((row.run_id, Arm.SUBJECT)),
+            pass_ratio=passed.get((row.run_id, Arm.SUBJECT)),
             refused=int(row.refused),
+            base_chars=None if row.base_chars is None else float(row.base_chars),
+            base_score=judged.get((row.run_id, Arm.BASE)),
+            base_pass_ratio=passed.get((row.run_id, Arm.BASE)),
         )
 
 
-def _judged(connection: Connection, run_ids: Sequence[int]) -> dict[int, float]:
-    where = and_(score.c.run_id.in_(run_ids), score.c.arm == Arm.SUBJECT.value, score.c.grader == JUDGE_GRADER)
-    means = select(score.c.run_id, func.avg(score.c.value)).where(where).group_by(score.c.run_id)
-    rows: Any = connection.execute(means).all()
-    return {run_id: float(mean) for run_id, mean in rows}
+COMPARED: Final = (Arm.SUBJECT.value, Arm.BASE.value)
+"""The arms whose answers a summary tells of."""
 
 
-def _passed(connection: Connection, run_ids: Sequence[int]) -> dict[int, float]:
+def _chars(arm: Arm) -> Any:
+    """Mean length of an arm's usable answers."""
+    return func.avg(case((and_(answer.c.arm == arm.value, answer.c.reason.is_(None)), func.length(answer.c.text))))
+
+
+def _judged(connection: Connection, run_ids: Sequence[int]) -> dict[tuple[int, str], float]:
+    where = and_(score.c.run_id.in_(run_ids), score.c.arm.in_(COMPARED), score.c.grader == JUDGE_GRADER)
+    means = select(score.c.run_id, score.c.arm, func.avg(score.c.value)).where(where)
+    rows: Any = connection.execute(means.group_by(score.c.run_id, score.c.arm)).all()
+    return {(run_id, arm): float(mean) for run_id, arm, mean in rows}
+
+
+def _passed(connection: Connection, run_ids: Sequence[int]) -> dict[tuple[int, str], float]:
     """An answer passes when its worst check does; answers without checks do not count."""
-    where = and_(score.c.run_id.in_(run_ids), score.c.arm == Arm.SUBJECT.value, score.c.grader.like("check:%"))
+    where = and_(score.c.run_id.in_(run_ids), score.c.arm.in_(COMPARED), score.c.grader.like("check:%"))
     worst = (
-        select(score.c.run_id, func.min(score.c.value).label("worst"))
+        select(score.c.run_id, score.c.arm, func.min(score.c.value).label("worst"))
         .where(where)
-        .group_by(score.c.run_id, score.c.probe, score.c.replicate)
+        .group_by(score.c.run_id, score.c.arm, score.c.probe, score.c.replicate)
         .subquery()
     )
     passes = func.avg(case((worst.c.worst >= 1.0, 1.0), else_=0.0))
-    rows: Any = connection.execute(select(worst.c.run_id, passes).group_by(worst.c.run_id)).all()
-    return {run_id: float(share) for run_id, share in rows}
+    by_arm = (worst.c.run_id, worst.c.arm)
+    rows: Any = connection.execute(select(*by_arm, passes).group_by(*by_arm)).all()
+    return {(run_id, arm): float(share) for run_id, arm, share in rows}
 
 
 def latest_numbers(connection: Connection, targets: Targets = None) -> dict[str, dict[tuple[str, str], FindingNumbers]]:

@@ -149,6 +149,33 @@ def test_what_share_of_a_run_measured_nothing(store: Store, lost: list[Arm], out
     assert store.streams()[0].last_outcome is outcome
 
 
+def test_a_summary_tells_the_subject_from_its_base_and_from_nobody_else(store: Store) -> None:
+    run = claimed(store)
+    texts = {Arm.SUBJECT: "four", Arm.BASE: "twelve chars", Arm.SNAPSHOT: "of old, and longer than both"}
+    for arm, said in texts.items():
+        assert all(store.record([recorded(run, answer(said), "p1", arm=arm)]))
+    grades = {Arm.SUBJECT: (0.9, 1.0), Arm.BASE: (0.25, 0.0), Arm.SNAPSHOT: (0.5, 1.0)}
+    scores = [
+        Score(arm, "p1", 0, grader, value)
+        for arm, values in grades.items()
+        for grader, value in zip(("judge", "check:contains"), values, strict=True)
+    ]
+    store.add_scores(run.id, run.fence, scores)
+    assert store.finish(run.id, run.fence, RunOutcome.MEASURED, [], NOW)
+    (told,) = store.summaries([run.id]).values()
+    assert (told.answer_chars, told.judge_score, told.pass_ratio) == (4, 0.9, 1)
+    assert (told.base_chars, told.base_score, told.base_pass_ratio) == (12, 0.25, 0)
+
+
+def test_where_no_base_was_asked_nothing_is_told_of_it(store: Store) -> None:
+    run = claimed(store)
+    assert all(store.record([recorded(run, answer("four"), "p1")]))
+    store.add_scores(run.id, run.fence, [Score(Arm.SUBJECT, "p1", 0, "judge", 0.9)])
+    assert store.finish(run.id, run.fence, RunOutcome.MEASURED, [], NOW)
+    (told,) = store.summaries([run.id]).values()
+    assert (told.judge_score, told.base_chars, told.base_score, told.base_pass_ratio) == (0.9, None, None, None)
+
+
 def test_only_a_finished_run_has_a_summary(store: Store) -> None:
     assert store.summaries([claimed(store).id]) == {}
 

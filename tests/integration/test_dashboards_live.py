@@ -39,9 +39,9 @@ FIXED: Final[dict[tuple[str, str], str]] = {
     ("fleet", "Targets"): "6",
     ("fleet", "Targets paging"): "1",
     ("fleet", "Targets with a ticket"): "1",
-    ("fleet", "Unmeasured"): "1",
-    ("fleet", "Not armed"): "1",
-    ("fleet", "Retire in 30 days"): "1",
+    ("fleet", "Targets unmeasured"): "1",
+    ("fleet", "Targets not armed"): "1",
+    ("fleet", "Models retiring, 30 days"): "1",
     ("fleet", "Judge"): "drifted",
     ("target", "Needs"): "page",
     ("target", "Fine-tune left"): "4%",
@@ -54,8 +54,8 @@ FIXED: Final[dict[tuple[str, str], str]] = {
     ("judge", "Agreement"): "70%",
     ("judge", "Anchors unmeasured"): "0%",
     ("operations", "Scraped"): "up",
-    ("operations", "Unmeasured"): "1",
-    ("operations", "Budget refused"): "5",
+    ("operations", "Suites unmeasured"): "1",
+    ("operations", "Questions over budget"): "5",
     ("operations", "Configuration"): "in force",
 }
 """What a reader sees in a number's panel, where the weeks say what it must be."""

@@ -13,16 +13,19 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 
 from dashboards import UIDS
 from dashboards.build import BOARDS, FOLDER, path, render
-from dashboards.panels import GREY
-from dashboards.states import CAUGHT, IDENTITY_DAYS, RETIRES_DAYS
+from dashboards.panels import GREEN, GREY
+from dashboards.states import CAUGHT, IDENTITY_DAYS, OUTCOMES, RETIRES_DAYS
 from monitor.metrics import METRICS, PREFIX
+from monitor.records import Reason
 from monitor.words import PARTLY, PERIODS
 from tests import programs
 
 ROOT: Final = Path(__file__).parents[2]
 BOARD: Final[dict[str, dict[str, Any]]] = {name: json.loads(path(name).read_text(encoding="utf-8")) for name in BOARDS}
 RUNBOOKS: Final = {file.stem for file in (ROOT / "alerts" / "runbooks").glob("*.md")}
-UNITS: Final = {"none", "short", "percentunit", "s", "currencyUSD", "dateTimeAsIso"}
+UNITS: Final = {"none", "short", "percentunit", "s", "currencyUSD", "dateTimeAsIso", "suffix:periods"}
+COUNTED: Final = {"Targets", "Models", "Suites", "Questions"}
+"""What a number without a unit counts: its title begins with it."""
 UNBOUNDED: Final = {"version", "url", "model", "base_model", "baseline", "judge", "instance"}
 """Labels whose values come and go: never the legend of a line over time, but for the judge's and the daemon's own."""
 GRAFANAS: Final = {"__rate_interval": "5m", "__range": "14d", "__interval": "1m"}
@@ -67,6 +70,12 @@ def test_what_has_no_value_is_grey_and_never_green() -> None:
         for panel in panels(board):
             if panel["type"] == "stat":
                 assert panel["fieldConfig"]["defaults"]["thresholds"]["steps"][0]["color"] == GREY, panel["title"]
+
+
+def test_an_answer_is_green_and_every_reason_for_none_has_another_colour() -> None:
+    assert set(OUTCOMES) == {"ok", *Reason}
+    assert [outcome for outcome, color in OUTCOMES.items() if color == GREEN] == ["ok"]
+    assert len(set(OUTCOMES.values())) == len(OUTCOMES)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +155,9 @@ def findings(board: dict[str, Any]) -> Iterator[str]:
     for one in [*list(variables.values())[1:], *annotations(board)]:
         if one["datasource"] != {"type": "prometheus", "uid": "${datasource}"}:
             yield f"{one['name']} does not read the chosen data source"
+    for one in annotations(board):
+        if one["expr"].count("{") != one["expr"].count('{job=~"$job"'):
+            yield f"{one['name']}: a selector without its job"
     for panel in panels(board):
         yield from (f"{panel['title']}: {words}" for words in _panel_findings(panel))
     yield from _overlaps(board)
@@ -157,6 +169,8 @@ def _panel_findings(panel: dict[str, Any]) -> Iterator[str]:
         yield "no title, or a description that is no sentence"
     if defaults.get("unit") not in UNITS:
         yield f"unit {defaults.get('unit')!r}"
+    if panel["type"] == "stat" and defaults.get("unit") in ("none", "short") and not _says_its_unit(panel):
+        yield "a number of what? its title does not begin with what is counted, and it has no unit"
     if not defaults.get("noValue"):
         yield "no words for no data"
     named = re.findall(r"Runbook: (\w+)", panel["description"])
@@ -169,6 +183,12 @@ def _panel_findings(panel: dict[str, Any]) -> Iterator[str]:
         yield "no query, or two of one name"
     for target in panel["targets"]:
         yield from _query_findings(panel, target)
+
+
+def _says_its_unit(panel: dict[str, Any]) -> bool:
+    """In its title; or it is a word, by mappings or as the series' name."""
+    worded = bool(panel["fieldConfig"]["defaults"].get("mappings")) or panel["options"]["textMode"] == "name"
+    return worded or panel["title"].split()[0] in COUNTED
 
 
 def _query_findings(panel: dict[str, Any], target: dict[str, Any]) -> Iterator[str]:
@@ -221,6 +241,7 @@ def test_the_linter_of_the_house_finds_nothing(name: str) -> None:
         (("targets", 0, "expr", 'cliffwatch_alarm{target="a"}'), "without its job"),
         (("targets", 0, "datasource", {}), "the chosen data source"),
         (("links", []), "not its runbooks"),
+        (("fieldConfig", "defaults", "mappings", []), "a number of what?"),
     ],
 )
 def test_the_linter_does_find(broken: tuple[Any, ...], words: str) -> None:
@@ -232,6 +253,14 @@ def test_the_linter_does_find(broken: tuple[Any, ...], words: str) -> None:
     place[key] = value
     found = " ".join(findings(board))
     assert words in found
+
+
+@pytest.mark.parametrize("name", [name for name in BOARDS if annotations(BOARD[name])])
+def test_the_linter_does_find_an_annotation_of_every_job(name: str) -> None:
+    board = json.loads(json.dumps(BOARD[name]))
+    one = annotations(board)[0]
+    one["expr"] = one["expr"].replace('job=~"$job", ', "").replace('job=~"$job"', "")
+    assert f"{one['name']}: a selector without its job" in list(findings(board))
 
 
 def urls(node: Any) -> Iterator[str]:

@@ -355,8 +355,13 @@ def test_the_numbers_of_a_lost_fine_tune(populated: Store) -> None:
     assert value(found, "positive_flip_ratio", **here) == 0
     assert value(found, "judge_score", **here, rubric="all") == pytest.approx(0.4)
     assert value(found, "judge_score_baseline", **here, rubric="all") == 0.9
+    assert value(found, "judge_score_base", **here, rubric="all") == pytest.approx(0.4)
     assert value(found, "pass_ratio", **here) == 0
+    assert value(found, "pass_ratio_baseline", **here) == 1
+    assert value(found, "pass_ratio_base", **here) == 0
     assert value(found, "answer_length_chars", **here, stat="mean") == 51
+    assert value(found, "answer_length_baseline_chars", **here) == 37
+    assert value(found, "answer_length_base_chars", **here) == 51
     assert value(found, "runs_total", **here, outcome="measured") == 5
     assert value(found, "run_interval_seconds", **here) == 86_400
     assert value(found, "run_last_success_timestamp_seconds", **here) == (NOW - timedelta(minutes=20)).timestamp()
