@@ -102,7 +102,7 @@ class _Fleet:
     last: Mapping[tuple[str, str], "Finished"]
     """The run that finished last."""
     lost: Mapping[int, float]
-    """Run id -> share of the questions of such a run that measured nothing."""
+    """Run id -> share of the questions of such a run that measured nothing, where any did."""
     identity: Mapping[str, list[IdentityCheck]]
     """Target -> the checks that do not match."""
 
@@ -117,7 +117,7 @@ def status(reading: "Reading", *, everything: bool = False) -> Status:
     for check in store.identity_checks(matches=False):
         mismatches.setdefault(check.target, []).append(check)
     last = store.last_finished()
-    lost = store.lost_shares([one.run_id for one in last.values()])
+    lost = store.lost_shares([one.run_id for one in last.values() if one.lost])
     fleet = _Fleet(open_alarms, store.approved_digests(), last, lost, mismatches)
     streams = [(name, suite) for name, target in reading.settings.targets.items() for suite in target.run_suites]
     needs = {stream: _needs(reading, fleet, stream, now) for stream in streams}

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, exists, func, select
 
 from monitor.records import Arm, BaselineStatus, RunOutcome
 from monitor.store.engine import Database
@@ -21,6 +21,8 @@ class Finished(NamedTuple):
     outcome: RunOutcome
     last_success: datetime | None
     """When a run of the suite last finished measured or partial."""
+    lost: bool
+    """Whether any of its questions has no usable answer; how many, ``lost_shares`` counts."""
 
 
 def approved_digests(connection: Connection) -> dict[Stream, str]:
@@ -33,11 +35,15 @@ def approved_digests(connection: Connection) -> dict[Stream, str]:
 
 
 def last_finished(connection: Connection) -> dict[Stream, Finished]:
-    facts = select(progress.c.target, progress.c.suite, run.c.id, run.c.slot, run.c.outcome, progress.c.last_success)
+    lost = exists().where(answer.c.run_id == run.c.id, answer.c.reason.is_not(None))  # an index holds these alone
+    facts = select(
+        progress.c.target, progress.c.suite, run.c.id, run.c.slot, run.c.outcome, progress.c.last_success,
+        lost.correlate(run),
+    )  # fmt: skip
     rows = connection.execute(facts.select_from(progress).join(run, run.c.id == newest_done())).all()
     return {
-        (target, suite): Finished(run_id, slot, RunOutcome(outcome), success)
-        for target, suite, run_id, slot, outcome, success in rows
+        (target, suite): Finished(run_id, slot, RunOutcome(outcome), success, some)
+        for target, suite, run_id, slot, outcome, success, some in rows
     }
 
 
