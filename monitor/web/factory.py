@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.base import RequestResponseEndpoint
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitor import __version__
 from monitor.clock import utcnow
@@ -103,6 +104,7 @@ def _standing(app: FastAPI, standing: Callable[[bool], str]) -> None:
 
 def _secure(app: FastAPI, settings: Callable[[], Settings], refuse: Refusing) -> None:
     """What stands around everything else, the last one outermost."""
+    app.add_middleware(Heads)
     app.add_middleware(Hosts, settings=settings, refuse=refuse)
     app.add_middleware(GZipMiddleware, minimum_size=4096, compresslevel=3)
 
@@ -112,6 +114,17 @@ def _secure(app: FastAPI, settings: Callable[[], Settings], refuse: Refusing) ->
         for name, value in HEADERS.items():
             response.headers.setdefault(name, value)
         return response
+
+
+class Heads:
+    """ASGI middleware: HEAD is answered as GET is; the server leaves the body out. Uptime checks ask so."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head = scope["type"] == "http" and scope["method"] == "HEAD"
+        await self._app({**scope, "method": "GET"} if head else scope, receive, send)
 
 
 def _refusing(pages: Pages) -> Refusing:

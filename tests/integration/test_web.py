@@ -1,6 +1,8 @@
 """The HTTP side as it runs in the daemon: uvicorn in our own loop, a real store, a real client, a real browser."""
 
 import asyncio
+import contextlib
+import http.client
 import itertools
 import json
 import re
@@ -119,6 +121,22 @@ async def test_every_reply_forbids_scripts_and_foreign_content(site: Site, path:
     assert reply.headers["content-security-policy"] == HEADERS["Content-Security-Policy"]
     assert reply.headers["content-security-policy"].startswith("default-src 'none'; style-src 'self';")
     assert reply.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics", "/nope", *PAGES])
+async def test_head_is_answered_as_get_is_without_the_body(site: Site, path: str) -> None:
+    def ask() -> None:
+        with contextlib.closing(http.client.HTTPConnection(site.url.removeprefix("http://"), timeout=30)) as kept:
+            told = {}
+            for method in ("HEAD", "GET"):  # on one connection: a body after the first would be the second's reply
+                kept.request(method, path)
+                reply = kept.getresponse()
+                body = reply.read()
+                told[method] = reply.status, reply.headers["content-type"]
+            assert told["HEAD"] == told["GET"]
+            assert body or reply.status == 303
+
+    await asyncio.to_thread(ask)
 
 
 @pytest.mark.parametrize("path", PAGES)
