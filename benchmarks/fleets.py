@@ -178,8 +178,8 @@ def _findings(streams: list[tuple[str, str]], now: datetime) -> Iterator[Row]:
     for number, (target, suite) in enumerate(streams):
         for place, (signal, severity) in enumerate(SEVERITIES.items()):
             alarming = _alarming(number, signal)
-            yield {
-                "id": number * len(SEVERITIES) + place + 1, "run_id": _run_id(number, RUNS - 1), "target": target,
+            last = {
+                "id": _finding_id(number, place), "run_id": _run_id(number, RUNS - 1), "target": target,
                 "suite": suite, "signal": signal, "severity": severity.value, "alarming": alarming,
                 "effect": 0.98 - place / 7, "effect_low": 0.9 - place / 7, "effect_high": 1.06 - place / 7,
                 "unit": "share of the approved effect", "answers_now": 40, "answers_baseline": 120,
@@ -189,6 +189,17 @@ def _findings(streams: list[tuple[str, str]], now: datetime) -> Iterator[Row]:
                 "line_log10": 4.04, "looks": 12, "scores": {"mean": 0.3}, "recovered": False, "confirming": False,
                 "baseline_id": number + 1,
             }  # fmt: skip
+            if alarming:  # a healthy look, the day before
+                yield last | {
+                    "id": _finding_id(number, place) - 1, "run_id": _run_id(number, RUNS - 2), "alarming": False,
+                    "found_at": now - timedelta(days=1), "evidence_log10": -0.2, "looks": 11,
+                }  # fmt: skip
+            yield last
+
+
+def _finding_id(stream: int, place: int) -> int:
+    """Of a stream's newest verdict on a signal; the number below is that of one before it."""
+    return 2 * (stream * len(SEVERITIES) + place) + 2
 
 
 def _alarming(stream: int, signal: str) -> bool:
@@ -198,8 +209,7 @@ def _alarming(stream: int, signal: str) -> bool:
 def _latest(streams: list[tuple[str, str]]) -> Iterator[Row]:
     for number, (target, suite) in enumerate(streams):
         for place, signal in enumerate(SEVERITIES):
-            found = number * len(SEVERITIES) + place + 1
-            yield {"target": target, "suite": suite, "signal": signal, "finding_id": found}
+            yield {"target": target, "suite": suite, "signal": signal, "finding_id": _finding_id(number, place)}
 
 
 def _alarms(streams: list[tuple[str, str]], now: datetime) -> Iterator[Row]:
@@ -248,8 +258,8 @@ def _spend(name: str, now: datetime) -> Row:
 def _identity(name: str, now: datetime) -> list[Row]:
     return [
         {
-            "target": name, "arm": arm, "check": check, "matches": True, "expected": "x", "found": "x",
-            "checked_at": now, "since": now,
+            "target": name, "arm": arm, "check": check, "matches": not name.endswith("0") or check != "root",
+            "expected": "x", "found": "x", "checked_at": now, "since": now,
         }
         for arm in ("subject", "base")
         for check in ("listed", "root")

@@ -24,11 +24,14 @@ from dashboards.panels import (
 )
 from dashboards.states import ALARMS, OUTCOMES, alarm, judged
 from dashboards.tables import listing
+from monitor.records import JUDGE_DRIFT
 from monitor.words import PARTLY
 
 QUESTION: Final = "Is the judge as it was, or is a lower score about the judge?"
 
 ITSELF: Final = JOB + ', target="judge"'
+DRIFT: Final = ITSELF + f', signal=~"{"|".join(sorted(JUDGE_DRIFT))}"'
+"""Only these signals read its verdicts, as in CliffwatchJudgeDrift."""
 CHOSEN: Final = JOB + ', target=~"$target", target!="judge"'
 CALLS: Final = JOB + ', arm=~"judge-.*"'
 """The judge's calls about the answers of every target."""
@@ -57,7 +60,7 @@ def _glance() -> list[Any]:
         number(
             "Verdict", "Is the judge as it was? Raised when its verdicts on answers that a person labelled have moved: "
             "doubt score alerts until it is looked into. Runbook: CliffwatchJudgeDrift.",
-            f"max({alarm(ITSELF, 'target')})", "none", [(None, GREEN), (1, AMBER)], empty=NO_ANCHORS, width=4,
+            f"max({alarm(DRIFT, 'target')})", "none", [(None, GREEN), (1, AMBER)], empty=NO_ANCHORS, width=4,
             names={0: ("as it was", GREEN), 1: ("drifted", AMBER), 2: ("drifted", AMBER)}, link=HERE,
         ),
         number(
@@ -108,7 +111,7 @@ def _itself() -> list[Any]:
             "Evidence that the judge drifted, of its line",
             "How strongly all looks at the anchors speak for a change of the judge, as a share of the line (dashed) "
             "where the signal alarms. Runbook: CliffwatchJudgeDrift.",
-            [Query(f"max by (signal) ({share_of_line(ITSELF)})", "{{signal}}")],
+            [Query(f"max by (signal) ({share_of_line(DRIFT)})", "{{signal}}")],
             "percentunit",
             empty="no verdict yet: no approved baseline of the anchors",
             width=8,
@@ -119,7 +122,8 @@ def _itself() -> list[Any]:
         ),
         timeline(
             "Alarms about the judge",
-            "Each signal of the anchors over time. Runbook: CliffwatchJudgeDrift.",
+            "Each signal of the anchors over time. negative_flips: it no longer agrees with people; the others are "
+            "news of its endpoint, like any other's. Runbook: CliffwatchJudgeDrift.",
             Query(judged(ITSELF), "{{signal}}"),
             ALARMS,
             empty=NO_ANCHORS,

@@ -3,7 +3,8 @@
 from typing import Final
 
 from dashboards.panels import AMBER, BLUE, BROWN, GREEN, GREY, RED, VIOLET, Names, selector
-from monitor.words import PARTLY, PERIODS
+from monitor.words import CAUGHT as CAUGHT
+from monitor.words import IDENTITY_SECONDS, PARTLY, PERIODS, RETIRES_SECONDS
 
 PAGE, TICKET, UNMEASURED, NOT_ARMED, RETIRES, ROLLBACK, BUDGET, BLIND, QUIET = range(8, -1, -1)
 STATES: Final[Names] = {
@@ -29,12 +30,10 @@ OUTCOMES: Final = {
 }  # fmt: skip
 """What became of a call's question -> its colour: green is what has an answer, and nothing else."""
 
-IDENTITY_DAYS: Final = 2
+IDENTITY_DAYS: Final = IDENTITY_SECONDS // 86_400
 """As in CliffwatchUnmeasured."""
-RETIRES_DAYS: Final = 30
+RETIRES_DAYS: Final = RETIRES_SECONDS // 86_400
 """As in CliffwatchModelRetiring."""
-CAUGHT: Final = 0.9
-"""As in CliffwatchSelfTestFailed."""
 
 
 def unmeasured(matchers: str) -> str:

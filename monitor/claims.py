@@ -11,6 +11,7 @@ from math import log10
 from typing import Final, Protocol
 
 from monitor.records import (
+    JUDGE_DRIFT,
     JUDGE_TARGET,
     PRODUCTION_SUITE,
     Alarm,
@@ -120,7 +121,7 @@ def claim(finding: Finding, beside: Beside) -> Claim:
         return Claim(headline, bad, "", None, _sure(finding, None), "", "", "", None)
     first, before = beginning(finding, beside.history, beside.alarm)
     suspect, why = _suspect(finding, beside)
-    runbook = "CliffwatchJudgeDrift" if finding.target == JUDGE_TARGET else RUNBOOKS.get(finding.signal)
+    runbook = "CliffwatchJudgeDrift" if _is_judge_drift(finding) else RUNBOOKS.get(finding.signal)
     return Claim(
         headline,
         bad,
@@ -180,9 +181,18 @@ def since(
     return f"Began {day(first)} between {before:{clock}} and {first:{clock}}{name}"
 
 
-def beginning(
-    finding: Finding, history: Sequence[Point], alarm: Alarm | None = None
-) -> tuple[datetime, datetime | None]:
+class Look(Protocol):
+    """What ``beginning`` reads of a finding."""
+
+    @property
+    def run_id(self) -> int: ...
+    @property
+    def looks(self) -> int: ...
+    @property
+    def window_end(self) -> datetime: ...
+
+
+def beginning(finding: Look, history: Sequence[Point], alarm: Alarm | None = None) -> tuple[datetime, datetime | None]:
     """When evidence of what the finding claims was first seen, and when the look before it was taken.
 
     ``alarm``: the one that the finding belongs to. It began no later than the look that raised it, even if the
@@ -274,7 +284,7 @@ def _suspect(finding: Finding, beside: Beside) -> tuple[str, str]:
 
 
 def _likely(finding: Finding, beside: Beside) -> tuple[str, str]:
-    if finding.target == JUDGE_TARGET:
+    if _is_judge_drift(finding):
         return "the judge", "It no longer agrees with people's verdicts, so its scores of every target are in doubt."
     if beside.mismatches:
         return "what is served", mismatch(beside.mismatches[0])
@@ -296,6 +306,10 @@ def _likely(finding: Finding, beside: Beside) -> tuple[str, str]:
             "the inputs."
         )
     return "the model", f"{_SAME}: another version, prompt, sampling setting or precision is being served."
+
+
+def _is_judge_drift(finding: Finding) -> bool:
+    return finding.target == JUDGE_TARGET and finding.signal in JUDGE_DRIFT
 
 
 def mismatch(one: IdentityCheck) -> str:
@@ -415,7 +429,7 @@ def beside_of(store: Reads, finding: Finding) -> Beside:
         no_loss=any(_is_no_loss(one) for one in heads),
         contract=[] if contract is None else [name for name, score in contract.scores.items() if score > 0],
         mismatches=[] if over else _mismatches(store, finding.target),
-        judge_drifted=not over and bool(store.open_alarms(JUDGE_TARGET)),
+        judge_drifted=not over and any(one.signal in JUDGE_DRIFT for one in store.open_alarms(JUDGE_TARGET)),
         lost=store.lost_shares([finding.run_id])[finding.run_id],
     )
 

@@ -9,7 +9,7 @@ import structlog
 
 from monitor import schedule
 from monitor.errors import CliffwatchError
-from monitor.records import JUDGE_TARGET, Alarm, AlarmState, Run, Severity, Suite
+from monitor.records import JUDGE_DRIFT, JUDGE_TARGET, Alarm, AlarmState, Run, Severity, Suite
 
 if TYPE_CHECKING:
     from monitor.house import House
@@ -24,9 +24,13 @@ Execute = Callable[[int], Awaitable[object | None]]
 
 
 def judge_moved(house: "House") -> bool:
-    """Whether the judge itself has an open alarm, as of now."""
+    """Whether the judge itself has an open alarm over its verdicts, as of now: its length or metadata are not meant."""
     judge = house.settings.targets.get(JUDGE_TARGET)
-    return judge is not None and any(house.store.open_alarms(JUDGE_TARGET, suite) for suite in judge.run_suites)
+    return judge is not None and any(
+        alarm.signal in JUDGE_DRIFT
+        for suite in judge.run_suites
+        for alarm in house.store.open_alarms(JUDGE_TARGET, suite)
+    )
 
 
 async def ask_anchors(house: "House", run: Run, suite: Suite, execute: Execute) -> None:

@@ -94,6 +94,18 @@ PERIODS: Final = 2
 """Intervals without a success after which a suite is late; ``CliffwatchUnmeasured`` alerts then, too, and
 ``CliffwatchEmailFailed`` after so many of the mail's."""
 
+IDENTITY_SECONDS: Final = 2 * 86_400
+"""For so long what a target serves may go unread; ``CliffwatchUnmeasured`` alerts then, too."""
+RETIRES_SECONDS: Final = 30 * 86_400
+"""So long before its day ``CliffwatchModelRetiring`` tells that a model is shut down."""
+CAUGHT: Final = 0.9
+"""Share of a self-test's trials from which on a fault counts as seen, ``CliffwatchSelfTestFailed`` alerts under it; a
+monitor that alarms on more than the rest of its own healthy days is none."""
+MAIL_WAITS_SECONDS: Final = 6 * 3600
+"""For so long a mail may wait; then ``CliffwatchEmailFailed`` alerts."""
+TICK_SECONDS: Final = 300
+"""For so long the daemon's clock may stand still; then ``CliffwatchDown`` alerts."""
+
 
 class Gap(StrEnum):
     """Why the silence of a suite is no health, the worst first."""

@@ -20,6 +20,7 @@ from typing import Final
 from monitor.detect import SEVERITIES, SIGNALS, policy
 from monitor.detect.reading import Reading
 from monitor.records import Arm, Comparison, GradedAnswer, SelfTest, Severity
+from monitor.words import CAUGHT
 
 HEALTHY: Final = "healthy"
 """The control: nothing is injected, so nothing should be caught."""
@@ -28,9 +29,6 @@ TRIALS: Final = 10
 WEEK: Final = 7
 """Looks that a fault which only shows in the long run is given."""
 SHARE: Final = 0.3
-CAUGHT: Final = 0.9
-"""Share of the trials from which on a fault counts as seen; a monitor that alarms on more than the rest of its own
-healthy days is none."""
 MUST_SEE: Final = ("base-answers", "truncation")
 """A whole loss, and what stands for one where the target has no base: a monitor that does not see the first of them
 that can be injected would not see a loss today."""

@@ -7,19 +7,21 @@ whose marks moved. What is kept is bounded by what is configured: the lines of e
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import chain
 from threading import Lock
 from typing import Any, Final, Protocol
 
 from monitor import __version__
+from monitor.beginnings import beginnings
 from monitor.export import families
 from monitor.export.pack import Piece, pack
 from monitor.export.text import SPECS, Lines, head
 from monitor.metrics import MetricSpec
 from monitor.records import (
     JUDGE_TARGET,
+    Alarm,
     FindingNumbers,
     IdentityCheck,
     MailState,
@@ -51,6 +53,7 @@ class Readings(Protocol):
     def self_tests(self, targets: Sequence[str] | None = None) -> list[SelfTest]: ...
     def last_done(self, targets: Sequence[str] | None = None) -> dict[tuple[str, str], int]: ...
     def summaries(self, run_ids: Sequence[int]) -> dict[int, RunSummary]: ...
+    def onsets(self, alarms: Sequence[Alarm], before: timedelta) -> Mapping[int, Any]: ...
     def latest_numbers(
         self, targets: Sequence[str] | None = None
     ) -> dict[str, dict[tuple[str, str], FindingNumbers]]: ...
@@ -163,7 +166,7 @@ class StoreCollector:
             yield partial(self._findings, marks.findings, part)
             yield partial(self._usage, marks.usage, part)
             yield partial(self._self_tests, marks.self_tests, part)
-        yield partial(self._alarms, marks.alarms)
+        yield partial(self._alarms, marks)
         yield partial(self._budgets, marks.spent)
         yield partial(self._identity, marks)
         yield partial(self._rollbacks, marks)
@@ -239,14 +242,18 @@ class StoreCollector:
             self._signals[name] = frozenset(signal for _, signal in ours)
             self._put("findings", name, lines, marks.get(name))
 
-    def _alarms(self, raised: Mapping[str, Any]) -> None:
-        marks = {
-            name: (self._signals[name], [one for one in raised.get(name, ()) if self._ours(name, one.suite)])
-            for name in self._targets
-        }
-        for name in self._moved("alarms", marks):
+    def _alarms(self, found: Any) -> None:
+        """When an alarm began is told anew with each finding of its target: one that is judged again may move it."""
+        raised = {name: [one for one in found.alarms.get(name, ()) if self._ours(name, one.suite)]
+                  for name in self._targets}  # fmt: skip
+        marks = {name: (self._signals[name], ours, found.findings.get(name) if ours else None)
+                 for name, ours in raised.items()}  # fmt: skip
+        if not (moved := self._moved("alarms", marks)):
+            return
+        began = beginnings(self.store, [one for name in moved for one in raised[name]])
+        for name in moved:
             lines = self._lines("alarms")
-            families.alarms(lines, name, *marks[name])
+            families.alarms(lines, name, self._signals[name], raised[name], began)
             self._put("alarms", name, lines, marks[name])
 
     def _usage(self, marks: Mapping[str, Any], of: Sequence[str]) -> None:
@@ -301,6 +308,7 @@ class StoreCollector:
         waiting = [since for key, since in self.store.longest_waiting(now).items() if self._ours(*key)]
         lines.add("schedule_lag_seconds", (now - min(waiting, default=now)).total_seconds())
         families.mail(lines, settings, self.store.mail_state())
+        families.limits(lines)
         self._put("daemon", "", lines, None)
 
 

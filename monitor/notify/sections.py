@@ -27,7 +27,17 @@ from monitor.notify.targets import (
     view,
 )
 from monitor.notify.wording import Times, cut, odds, percent, usd
-from monitor.records import JUDGE_TARGET, PRODUCTION_SUITE, Alarm, AlarmState, Arm, BaselineStatus, Severity, Spend
+from monitor.records import (
+    JUDGE_DRIFT,
+    JUDGE_TARGET,
+    PRODUCTION_SUITE,
+    Alarm,
+    AlarmState,
+    Arm,
+    BaselineStatus,
+    Severity,
+    Spend,
+)
 from monitor.settings import Budget
 from monitor.words import TITLES, Gap, is_partly, many, served, state_of
 
@@ -235,7 +245,9 @@ def judge_view(facts: Facts, times: Times, address: str | None) -> View | None:
     """
     if watches_judge(facts):
         seen = view(facts, JUDGE_TARGET, times, address)
-        order = (replace(one, clause=DRIFTED) if one.key else one for one in seen.troubles)
+        order = (
+            replace(one, clause=DRIFTED) if one.key and one.key[2] in JUDGE_DRIFT else one for one in seen.troubles
+        )
         return replace(seen, name="the judge", troubles=tuple(order), judge=True)
     configured = facts.settings.judge
     if configured is None or JUDGE_TARGET in facts.settings.targets:

@@ -14,7 +14,7 @@ from monitor.store.engine import Database
 from monitor.store.findings import _to_finding
 from monitor.store.marks import chunks
 from monitor.store.scrape import newest_done
-from monitor.store.series import NUMBERS, SeriesKey, _to_point
+from monitor.store.series import NUMBERS, SeriesKey, to_point
 from monitor.store.tables import answer, baseline, finding, latest_finding, progress, run, score
 
 STANDING: Final = (BaselineStatus.CAPTURING.value, BaselineStatus.CAPTURED.value, BaselineStatus.APPROVED.value)
@@ -89,7 +89,7 @@ def latest_points(connection: Connection, targets: Collection[str]) -> dict[Seri
     found: dict[SeriesKey, Point] = {}
     for some in chunks(sorted(targets)):
         for row in connection.execute(query.where(newest.target.in_(some))):
-            found[(row[0], row[1], row[2])] = _to_point(row)
+            found[(row[0], row[1], row[2])] = to_point(row)
     return found
 
 

@@ -35,12 +35,13 @@ def series(
         rows = [row for key in sorted(only) for row in connection.execute(one, dict(zip(names, key, strict=True)))]
     found: dict[SeriesKey, list[Point]] = defaultdict(list)
     for row in rows:
-        found[row[0], row[1], row[2]].append(_to_point(row))
+        found[row[0], row[1], row[2]].append(to_point(row))
     return dict(found)
 
 
-def _to_point(row: Any) -> Point:
-    effect, low, high, evidence, line = (nan if number is None else number for number in row[6:])
+def to_point(row: Any) -> Point:
+    """``row``: run_id, found_at, alarming and the last five columns ``NUMBERS``."""
+    effect, low, high, evidence, line = (nan if number is None else number for number in row[-len(NUMBERS) :])
     return Point(row.run_id, row.found_at, effect, low, high, evidence, line, bool(row.alarming))
 
 

@@ -49,6 +49,7 @@ from monitor.store.engine import Database, connect, deadlocked
 from monitor.store.history import HistoryReads, Position
 from monitor.store.identity import IdentityReads
 from monitor.store.marks import MarkReads
+from monitor.store.onset import OnsetReads
 from monitor.store.outbox import Outbox
 from monitor.store.pages import PageReads
 from monitor.store.scrape import ScrapeReads
@@ -85,6 +86,7 @@ class Store(
     StandingReads,
     HistoryReads,
     SeriesReads,
+    OnsetReads,
     PageReads,
     Declarations,
     AuditLog,

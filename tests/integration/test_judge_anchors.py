@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
+from monitor.claims import claim_of
 from monitor.cycle import execute_run
 from monitor.detect import alarms as machine
 from monitor.house import House, ensure_run, open_capture
-from monitor.judge_first import ask_anchors
+from monitor.judge_first import ask_anchors, judge_moved
 from monitor.recompute import recompute
 from monitor.records import Alarm, AlarmState, BaselineStatus, RunOutcome, Severity
 from tests.daemon import AFTER, DAYS, HEALTHY, LOST, NOON, Clock, house_of, write
@@ -134,6 +135,25 @@ async def test_a_judge_that_gives_no_verdicts_has_moved(folder: Path) -> None:
         assert open_alarm(house, "judge", "negative_flips") is not None
         run = house.store.runs("judge", limit=1)[0]
         assert house.store.summaries([run.id])[run.id].pass_ratio == 0
+
+
+async def test_a_judge_that_is_only_another_build_lowers_no_page(folder: Path) -> None:
+    """Its fingerprint is news of its own; the anchors say that it agrees with people as it did."""
+    named = [{**rule, "fingerprint": "another"} if rule["model"] == "judge" else rule for rule in LOST]
+    clock = Clock(AFTER)
+    async with house_of(configure(folder, named), clock) as house:
+        await one_day(house, clock, "judge")
+        assert {one.signal for one in house.store.open_alarms("judge", "people-say")} == {"contract"}
+        assert not judge_moved(house)
+        score = open_alarm(house, "bot", "judge_score")
+        assert score is not None
+        assert score.severity is Severity.PAGE
+        (told,) = house.store.findings("judge", signal="contract")[:1]
+        said = claim_of(house.store, told)
+        assert (said.suspect, said.runbook) == ("the model", "CliffwatchContractChanged")
+        dropped = house.store.findings("bot", signal="judge_score")[0]
+        assert claim_of(house.store, dropped).suspect != "the judge"
+        assert recomputes(house)
 
 
 async def test_a_real_drop_still_pages_while_the_judge_is_as_it_was(folder: Path) -> None:

@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event
 
 from benchmarks import fleets
+from monitor import claims
 from monitor.errors import StoreError
 from monitor.export import SIGNALS, Internals, nearest_to_line, web_url
 from monitor.export.internals import takes_gzip
@@ -251,6 +252,37 @@ def test_kept_lines_are_what_a_new_process_writes(whole: Store) -> None:
     assert approved is not None
     whole.retire(approved.id, "jo", "a new suite", NOW)
     assert value(samples(same()), "baseline_approved_timestamp_seconds", target=here[0], suite=here[1]) is None
+
+
+def test_an_alarm_says_when_it_began_as_its_page_does(populated: Store) -> None:
+    """Not when it was raised, which may be looks after the first evidence; and the healthy look is before both."""
+    found = samples(text(populated))
+    alarms = [one for one in populated.open_alarms() if one.state is AlarmState.CONFIRMED]
+    assert alarms
+    for alarm in alarms:
+        (told,) = [one for one in populated.latest_findings(alarm.target) if one.signal == alarm.signal]
+        beside = claims.beside_of(populated, told)
+        began, healthy = claims.beginning(told, beside.history, beside.alarm)
+        assert healthy is not None
+        labels = {"target": alarm.target, "signal": alarm.signal}
+        assert value(found, "alarm_began_timestamp_seconds", **labels) == began.timestamp()
+        assert value(found, "alarm_last_healthy_timestamp_seconds", **labels) == healthy.timestamp()
+
+
+def test_a_mismatch_says_since_when(whole: Store) -> None:
+    check = IdentityCheck("assistant-00001", Arm.SUBJECT, "parent", False, "a", "b", NOW, NOW - timedelta(hours=3))
+    other = replace(check, arm=Arm.BASE, since=NOW - timedelta(hours=5))
+    whole.save_identity_checks([check, other])
+
+    def since() -> float | None:
+        found = samples(Internals().exposition(whole, WHOLE, NOW)[0].decode())
+        return value(found, "identity_mismatch_since_timestamp_seconds", target=check.target, check="parent")
+
+    assert since() == other.since.timestamp(), "the first of its arms"
+    whole.save_identity_checks([replace(other, matches=True)])
+    assert since() == check.since.timestamp()
+    whole.save_identity_checks([replace(check, matches=True)])
+    assert since() is None
 
 
 def test_a_judge_without_anchors_tells_what_it_serves_and_when_it_retires(whole: Store) -> None:

@@ -146,7 +146,9 @@ def test_the_judge_is_no_target_of_the_users_and_can_need_them() -> None:
     watched = facts(names).settings.model_copy(update={"judge": found.settings.judge})
     found = replace(facts(names), settings=watched)
     assert told(found).headline.startswith("The one target is quiet")
-    found = replace(found, alarms={"judge": [alarm("judge", "judge_score", 2, severity=Severity.TICKET)]})
+    found = replace(found, alarms={"judge": [alarm("judge", "length", 2, severity=Severity.TICKET)]})
+    assert "no longer agrees" not in told(found).headline, "its verdicts are as they were"
+    found = replace(found, alarms={"judge": [alarm("judge", "negative_flips", 2, severity=Severity.TICKET)]})
     shown = told(found)
     assert shown.headline == "The judge needs you: the judge no longer agrees with the people since Saturday"
     found = replace(found, alarms={**found.alarms, "bot": [alarm("bot", "adapter_loss", 1)]})
