@@ -254,10 +254,9 @@ def _daemon(found: "Status") -> Text:
         return Text(f"the daemon runs (last sign of life {found.daemon.silent_seconds:.0f} s ago)", style="dim")
     if last is None:
         return Text("no daemon has worked on this store yet: cliffwatch run", style="bold yellow")
-    return Text(
-        f"the daemon does not seem to run: its last sign of life was at {last:%Y-%m-%d %H:%M:%S} UTC. Nothing new is "
-        "measured until it does: cliffwatch run", style="bold red",
-    )  # fmt: skip
+    at = f"{last:%Y-%m-%d %H:%M:%S} UTC"
+    how = f"was stopped at {at}" if found.daemon.stopped else f"does not seem to run: its last sign of life was at {at}"
+    return Text(f"the daemon {how}. Nothing new is measured until it runs: cliffwatch run", style="bold red")
 
 
 def _watch(out: Console, row: "StatusRow") -> None:

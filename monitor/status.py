@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from monitor.arming import arming, told
-from monitor.clock import HEARTBEAT, SILENT_SECONDS
+from monitor.clock import HEARTBEAT, SILENT_SECONDS, STOPPED
 from monitor.reading import armed, temperature
 from monitor.records import Alarm, AlarmState, Baseline, BaselineStatus, Finding, IdentityCheck, RunOutcome, Severity
 from monitor.schedule import interval_seconds
@@ -61,6 +61,8 @@ class Daemon:
     """``None``: never."""
     silent_seconds: float | None
     """Since then; ``None``: there was none."""
+    stopped: bool
+    """It ended as it was told to, and left no other at work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +139,12 @@ def status(reading: "Reading", *, everything: bool = False) -> Status:
 
 
 def _daemon(sign: str | None, now: datetime) -> Daemon:
-    last = None if sign is None else datetime.fromisoformat(sign)
-    if last is None:
-        return Daemon(running=False, last_sign_of_life=None, silent_seconds=None)
+    if sign is None:
+        return Daemon(running=False, last_sign_of_life=None, silent_seconds=None, stopped=False)
+    stopped = sign.endswith(STOPPED)
+    last = datetime.fromisoformat(sign.removesuffix(STOPPED))
     silent = max((now - last).total_seconds(), 0.0)  # two machines' clocks may differ
-    return Daemon(silent < SILENT_SECONDS, last, silent)
+    return Daemon(silent < SILENT_SECONDS and not stopped, last, silent, stopped)
 
 
 def _needs(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], now: datetime) -> str | None:

@@ -4,13 +4,14 @@ With it, whenever the configuration is another one, what that makes of each suit
 """
 
 import asyncio
+from contextlib import suppress
 from datetime import datetime
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from monitor.clock import HEARTBEAT, SILENT_SECONDS
+from monitor.clock import HEARTBEAT, SILENT_SECONDS, STOPPED
 from monitor.errors import StoreError
 from monitor.suites import run_digest
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-KEY: Final = HEARTBEAT
 EVERY_SECONDS: Final = SILENT_SECONDS / 3
 
 
@@ -30,6 +30,7 @@ class Heartbeat:
         self._last: float | None = None
         self._declared: House | None = None
         """Whose suites were declared last."""
+        self._house: House | None = None
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, house: "House", now: datetime) -> None:
@@ -37,12 +38,12 @@ class Heartbeat:
             return
         due = self._last is None or monotonic() - self._last >= EVERY_SECONDS
         if due or house is not self._declared:
-            self._last = monotonic()
+            self._last, self._house = monotonic(), house
             self._task = asyncio.create_task(self._leave(house, now), name="heartbeat")
 
     async def _leave(self, house: "House", now: datetime) -> None:
         try:
-            await asyncio.to_thread(house.store.set_state, KEY, now.isoformat())
+            await asyncio.to_thread(house.store.set_state, HEARTBEAT, now.isoformat())
             if house is not self._declared:
                 await asyncio.to_thread(house.store.declare, _digests(house))
                 self._declared = house
@@ -51,8 +52,13 @@ class Heartbeat:
             log.warning("heartbeat_failed", error=str(error))
 
     async def end(self) -> None:
+        """The last sign of life says that it is: nobody takes a daemon that was stopped for one at work."""
         if self._task is not None:
             await self._task
+        if self._house is not None:
+            with suppress(StoreError):  # one that is away keeps no daemon from stopping
+                now = self._house.clock()
+                await asyncio.to_thread(self._house.store.set_state, HEARTBEAT, f"{now.isoformat()}{STOPPED}")
 
 
 def _digests(house: "House") -> dict[tuple[str, str], str]:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from monitor import show
-from monitor.clock import HEARTBEAT, utcnow
+from monitor.clock import HEARTBEAT, STOPPED, utcnow
 from monitor.commands import Probed
 from monitor.records import Arm, IdentityCheck, Run, RunOutcome, SelfTest
 from monitor.store import open_store
@@ -408,6 +408,8 @@ def test_status_says_when_no_daemon_seems_to_run(tmp_path: Path) -> None:
     assert "the daemon does not seem to run: its last sign of life was at 20" in cliffwatch(tmp_path, "status")[1]
     store.set_state(HEARTBEAT, utcnow().isoformat())
     assert "the daemon runs (last sign of life " in cliffwatch(tmp_path, "status")[1]
+    store.set_state(HEARTBEAT, f"{utcnow().isoformat()}{STOPPED}")
+    assert "the daemon was stopped at 20" in cliffwatch(tmp_path, "status")[1]
     store.close()
 
 

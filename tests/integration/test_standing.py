@@ -72,6 +72,19 @@ async def test_the_daemon_says_what_the_store_says_and_goes_on_when_the_file_is_
         await app.stop()
 
 
+async def test_a_daemon_that_was_stopped_is_not_taken_for_one_at_work(tmp_path: Path) -> None:
+    path = write(tmp_path, HEALTHY, schedule={"batches": 1}, http={"port": free_port()})
+    app = await started(path)
+    assert (await asyncio.to_thread(read, path)).daemon.running
+    await app.stop()
+    daemon = (await asyncio.to_thread(read, path)).daemon
+    assert (daemon.running, daemon.stopped) == (False, True)
+    again = await started(path)
+    daemon = (await asyncio.to_thread(read, path)).daemon
+    assert (daemon.running, daemon.stopped) == (True, False)
+    await again.stop()
+
+
 async def test_a_changed_suite_disarms_at_the_reload_for_status_pages_mail_and_metrics(tmp_path: Path) -> None:
     """Not at the next run, which may be a week away."""
     path = write(tmp_path, HEALTHY, schedule={"batches": 1}, http={"port": free_port()})
