@@ -37,11 +37,13 @@ from dashboards.states import (
     UNMEASURED,
     alarm,
     not_armed,
+    retiring,
     state,
     unmeasured,
 )
 from dashboards.tables import listing
-from monitor.words import PARTLY, TITLES
+from monitor.records import JUDGE_DRIFT
+from monitor.words import PARTLY, TICK_SECONDS, TITLES
 
 QUESTION: Final = "Which of my targets needs me?"
 
@@ -57,7 +59,6 @@ def panels() -> list[tuple[str | None, list[Any]]]:
 
 def _counts() -> list[Any]:
     alarms = selector("alarm", FLEET + ', severity="{}"')
-    retiring = f"{selector('model_retirement_timestamp_seconds', FLEET)} - time() < bool {RETIRES_DAYS * 86400}"
     return [
         number(
             "Targets", "Targets in the configuration, the judge left out.",
@@ -91,7 +92,7 @@ def _counts() -> list[Any]:
         number(
             f"Models retiring, {RETIRES_DAYS} days",
             "Models of a target that are to be shut down. Runbook: CliffwatchModelRetiring.",
-            f"sum(max by (target, arm) ({retiring}))", "none", ((None, GREEN), (1, BLUE)), empty="none known",
+            f"sum(max by (target, arm) ({retiring(FLEET)}))", "none", ((None, GREEN), (1, BLUE)), empty="none known",
         ),
         number(
             "Judge",
@@ -105,34 +106,36 @@ def _counts() -> list[Any]:
             "Last tick of the daemon",
             "Seconds since the daemon's clock last looked at what is due: is it watching? Runbook: CliffwatchDown.",
             f"time() - min({selector('last_tick_timestamp_seconds', JOB)})", "s",
-            [(None, GREEN), (60, AMBER), (300, RED)], empty=NO_DATA,
+            [(None, GREEN), (60, AMBER), (TICK_SECONDS, RED)], empty=NO_DATA,
             link=board(UIDS["operations"], "Does Cliffwatch work?"),
         ),
     ]  # fmt: skip
 
 
 def _judge(severity: str) -> str:
-    return f'{JOB}, target="judge", severity="{severity}"'
+    return f'{JOB}, target="judge", signal=~"{"|".join(sorted(JUDGE_DRIFT))}", severity="{severity}"'
 
 
 def _raised() -> Any:
     """A line for each alarm that is up, with the way to its answers."""
     by = "target, signal"
     up = f"{alarm(FLEET, by)} > 0"
+    began = f"min by ({by}) ({selector('alarm_began_timestamp_seconds', FLEET)})"
     raised = f"min by ({by}) ({selector('alarm_raised_timestamp_seconds', FLEET)})"
     page = "${web:raw}/targets/" + ROW + '/${__data.fields["Signal"]}'
     return listing(
         "Raised now",
         "Every alarm that is confirmed, pages first. The signal leads to the answers that show it, the target to its "
-        "history. At its line, 100 %, evidence alarms. "
+        "history. Began: the first look that spoke for the change, often some before it "
+        "was raised. At its line, 100 %, evidence alarms. "
         "Runbook: CliffwatchFineTuneLost. Runbook: CliffwatchNegativeFlips. Runbook: CliffwatchScoreDrop. "
         "Runbook: CliffwatchIdentityMismatch.",
         [
             Column("Severity", up, names=ALARMS, width=90),
             Column("Target", label="target", links=[TO_TARGET]),
             Column("Signal", label="signal", links=[Link("The answers that show it", page, blank=True)]),
-            Column("Since", f"1000 * {raised} and {up}", unit="dateTimeAsIso", width=150),
-            Column("For", f"time() - {raised} and {up}", unit="s", decimals=1, width=80),
+            Column("Began", f"1000 * {began} and {up}", unit="dateTimeAsIso", width=150),
+            Column("Raised, ago", f"time() - {raised} and {up}", unit="s", decimals=1, width=95),
             Column("Of its line", f"{share_of_line(FLEET)} and {up}", unit="percentunit", decimals=0, width=90),
         ],
         empty="Nothing is raised.",

@@ -21,9 +21,9 @@ from dashboards.panels import (
     or_zero,
     selector,
 )
-from dashboards.states import OUTCOMES, unmeasured
+from dashboards.states import OUTCOMES, limit, unmeasured
 from dashboards.tables import listing
-from monitor.words import PARTLY, PERIODS
+from monitor.words import PARTLY, PERIODS, TICK_SECONDS
 
 QUESTION: Final = "Does Cliffwatch itself work: is everything read, on time and within its budget?"
 
@@ -61,7 +61,7 @@ def _glance() -> list[Any]:
         number(
             "Last look", "Seconds since the daemon's clock last looked at what is due. Runbook: CliffwatchDown.",
             f"time() - min({selector('last_tick_timestamp_seconds', DAEMON)})", "s",
-            [(None, GREEN), (60, AMBER), (300, RED)], empty=NO_DATA,
+            [(None, GREEN), (60, AMBER), (TICK_SECONDS, RED)], empty=NO_DATA,
         ),
         number(
             "Schedule lag", "How long the most overdue run waits to be worked on.",
@@ -134,13 +134,14 @@ def _readings() -> list[Any]:
         ),
         lines(
             "Unmeasured share of the last runs",
-            "Questions without a usable answer: the mean over the chosen suites, and the worst of them; the line is "
-            "where its ticket opens. Runbook: CliffwatchUnmeasured.",
+            "Questions without a usable answer: the mean over the chosen suites, and the worst of them; the dashed "
+            "line is where its ticket opens. Runbook: CliffwatchUnmeasured.",
             [
                 Query(f"max({selector('run_unmeasured_ratio', CHOSEN)})", "worst suite", color=VIOLET),
                 Query(f"avg({selector('run_unmeasured_ratio', CHOSEN)})", "mean", color=BLUE),
+                Query(f"min({limit('unmeasured_ratio')})", "ticket", "reference", AMBER),
             ],
-            "percentunit", empty=NOT_ASKED, width=6, height=9, low=0, high=1, marks=[(PARTLY, AMBER)],
+            "percentunit", empty=NOT_ASKED, width=6, height=9, low=0, high=1,
         ),
         lines(
             "Finished runs a day",

@@ -18,9 +18,8 @@ from dashboards.panels import (
     selector,
     timeline,
 )
-from dashboards.states import CAUGHT, CHANGES, IDENTITY_DAYS, MATCHES, RETIRES_DAYS
+from dashboards.states import CAUGHT, CHANGES, IDENTITY_DAYS, MATCHES, RETIRES_DAYS, limit
 from dashboards.tables import listing
-from monitor.words import PARTLY, PERIODS
 
 HERE: Final = evidence("/targets/$target")
 NOT_CONTROL: Final = ', fault!="healthy"'
@@ -31,6 +30,7 @@ def panels() -> list[Any]:
     retires = f"min by (arm) ({selector('model_retirement_timestamp_seconds', ONE)} - time())"
     info = f"max by (target, model, base_model, baseline) ({selector('target_info', ONE)})"
     checked = f"max by (target) (time() - {selector('identity_checked_timestamp_seconds', ONE)})"
+    differs = f"max by (target) (time() - {selector('identity_mismatch_since_timestamp_seconds', ONE)})"
     approved = f"max by (suite) (time() - {selector('baseline_approved_timestamp_seconds', ONE)})"
     return [
         timeline(
@@ -98,8 +98,9 @@ def panels() -> list[Any]:
         ),
         listing(
             "Who is who",
-            "The model that is depended on, the base under it, the ids of the approved baselines, and how long ago it "
-            "was last checked that they are what is served; from two days on a ticket opens. "
+            "The model that is depended on, the base under it, the ids of the approved baselines, how long ago it "
+            "was last checked that they are what is served (from two days on a ticket opens), and since when it is "
+            "not. "
             "Runbook: CliffwatchIdentityMismatch.",
             [
                 Column("Model", info, label="model"),
@@ -113,6 +114,7 @@ def panels() -> list[Any]:
                     width=105,
                     steps=[(None, GREEN), (IDENTITY_DAYS * 86400, AMBER)],
                 ),
+                Column("Differs, for", differs, unit="s", decimals=1, width=100, steps=[(None, RED)]),
             ],
             empty="This target is not watched.",
             key="target",
@@ -141,35 +143,38 @@ def measured() -> list[Any]:
     return [
         lines(
             "Unmeasured share of the last run",
-            "Questions of the last finished run without a usable answer; the line is where the ticket opens. "
+            "Questions of the last finished run without a usable answer; the dashed line is where the ticket opens. "
             "Runbook: CliffwatchUnmeasured.",
-            [Query(selector("run_unmeasured_ratio", ONE), "{{suite}}")],
+            [
+                Query(selector("run_unmeasured_ratio", ONE), "{{suite}}", color=BLUE),
+                Query(f"min({limit('unmeasured_ratio')})", "ticket", "reference", AMBER),
+            ],
             "percentunit",
             empty="nothing asked yet",
             width=5,
             height=6,
             low=0,
             high=1,
-            marks=[(PARTLY, AMBER)],
             link=HERE,
         ),
         lines(
             "Since the last usable reading",
-            "How old it is, in periods of the suite's schedule; the line is where the ticket opens. "
+            "How old it is, in periods of the suite's schedule; the dashed line is where the ticket opens. "
             "Runbook: CliffwatchUnmeasured.",
             [
                 Query(
                     f"(time() - {selector('run_last_success_timestamp_seconds', ONE)}) "
                     f"/ {selector('run_interval_seconds', ONE)}",
                     "{{suite}}",
-                )
+                    color=BLUE,
+                ),
+                Query(f"min({limit('run_intervals')})", "ticket", "reference", AMBER),
             ],
             "suffix:periods",
             empty="nothing asked yet",
             width=5,
             height=6,
             low=0,
-            marks=[(PERIODS, AMBER)],
             decimals=1,
             link=board(UIDS["operations"], "Does Cliffwatch work?", "$target"),
         ),

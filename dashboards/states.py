@@ -2,9 +2,9 @@
 
 from typing import Final
 
-from dashboards.panels import AMBER, BLUE, BROWN, GREEN, GREY, RED, VIOLET, Names, selector
+from dashboards.panels import AMBER, BLUE, BROWN, GREEN, GREY, JOB, RED, VIOLET, Names, selector
 from monitor.words import CAUGHT as CAUGHT
-from monitor.words import IDENTITY_SECONDS, PARTLY, PERIODS, RETIRES_SECONDS
+from monitor.words import IDENTITY_SECONDS, RETIRES_SECONDS
 
 PAGE, TICKET, UNMEASURED, NOT_ARMED, RETIRES, ROLLBACK, BUDGET, BLIND, QUIET = range(8, -1, -1)
 STATES: Final[Names] = {
@@ -36,20 +36,34 @@ RETIRES_DAYS: Final = RETIRES_SECONDS // 86_400
 """As in CliffwatchModelRetiring."""
 
 
+def limit(name: str) -> str:
+    """What the alert of that name compares with, as each daemon says; to be matched ``EACH`` daemon."""
+    return selector("alert_limit", f'{JOB}, limit="{name}"')
+
+
+EACH: Final = "on (job, instance) group_left ()"
+
+
 def unmeasured(matchers: str) -> str:
     """By target and suite, 1 where too much of the last run has no usable answer, or two periods passed without."""
     late = (
         f"time() - {selector('run_last_success_timestamp_seconds', matchers)} "
-        f"> bool {PERIODS} * {selector('run_interval_seconds', matchers)}"
+        f"> bool {selector('run_interval_seconds', matchers)} * {EACH} {limit('run_intervals')}"
     )
-    share = f"{selector('run_unmeasured_ratio', matchers)} > bool {PARTLY}"
+    share = f"{selector('run_unmeasured_ratio', matchers)} > bool {EACH} {limit('unmeasured_ratio')}"
     return f'max by (target, suite) ({share} or label_replace({late}, "why", "late", "", ""))'
 
 
 def unread(matchers: str) -> str:
     """By target, 1 where what it serves could not be read for days: its last word may be old."""
     checked = selector("identity_checked_timestamp_seconds", matchers)
-    return f"time() - {checked} > bool {IDENTITY_DAYS * 86400}"
+    return f"time() - {checked} > bool {EACH} {limit('identity_age_seconds')}"
+
+
+def retiring(matchers: str) -> str:
+    """By target and arm, 1 where its model is shut down soon."""
+    retires = selector("model_retirement_timestamp_seconds", matchers)
+    return f"{retires} - time() < bool {EACH} {limit('notice_seconds')}"
 
 
 def not_armed(matchers: str) -> str:
@@ -93,12 +107,11 @@ def state(matchers: str) -> str:
 def _to_do(matchers: str) -> dict[int, str]:
     """State -> 1 where a ticket of another kind than drift is open, or will be."""
     faults = f'{matchers}, fault=~"base-answers|truncation"'
-    retires = selector("model_retirement_timestamp_seconds", matchers)
     return {
-        RETIRES: f"{retires} - time() < bool {RETIRES_DAYS * 86400}",
+        RETIRES: retiring(matchers),
         ROLLBACK: f"1 - {selector('rollback_ready', matchers)}",
         BUDGET: f"{selector('budget_refused_questions', matchers)} > bool 0",
-        BLIND: f"{selector('selftest_detection_ratio', faults)} < bool {CAUGHT}",
+        BLIND: f"{selector('selftest_detection_ratio', faults)} < bool {EACH} {limit('detection_ratio')}",
     }
 
 

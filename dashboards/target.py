@@ -106,16 +106,21 @@ def _approved() -> str:
 
 
 def _signals() -> Any:
-    since = f"max by (signal) (time() - {selector('alarm_raised_timestamp_seconds', ONE)})"
+    began, healthy = (
+        f"max by (signal) (time() - {selector(f'alarm_{one}_timestamp_seconds', ONE)})"
+        for one in ("began", "last_healthy")
+    )
     return listing(
         "Signals",
-        "Each kind of change that has a verdict, what is raised on top. The bar is the evidence as a share of the line "
-        "where it alarms, in the suite that is nearest to it. The signal leads to the answers that show it.",
+        "Each kind of change that has a verdict, what is raised on top. What changed did so between the last healthy "
+        "look and the first that spoke for it: which deploy lies between? The bar is the evidence as a share of the "
+        "line where it alarms, in the suite that is nearest to it. The signal leads to the answers that show it.",
         [
             Column("State", judged(ONE), names=ALARMS, width=85),
             Column("Signal", label="signal", links=[ROW], width=130),
-            Column("Name", f'label_join({_near()}, "what", "", "signal")', label="what", words=TITLES, width=190),
-            Column("For", since, unit="s", decimals=1, width=80),
+            Column("Name", f'label_join({_near()}, "what", "", "signal")', label="what", words=TITLES, width=160),
+            Column("Healthy, ago", healthy, unit="s", decimals=1, width=100),
+            Column("Began, ago", began, unit="s", decimals=1, width=95),
             Column("Of its line", _near(), unit="percentunit", decimals=0, gauge=(0, 1), steps=NEAR),
         ],
         empty=UNREAD,

@@ -14,10 +14,10 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from dashboards import UIDS
 from dashboards.build import BOARDS, FOLDER, path, render
 from dashboards.panels import GREEN, GREY
-from dashboards.states import CAUGHT, IDENTITY_DAYS, OUTCOMES, RETIRES_DAYS
+from dashboards.states import OUTCOMES
+from monitor.export.families import LIMITS
 from monitor.metrics import METRICS, PREFIX
 from monitor.records import Reason
-from monitor.words import PARTLY, PERIODS
 from tests import programs
 
 ROOT: Final = Path(__file__).parents[2]
@@ -28,6 +28,7 @@ COUNTED: Final = {"Targets", "Models", "Suites", "Questions"}
 """What a number without a unit counts: its title begins with it."""
 UNBOUNDED: Final = {"version", "url", "model", "base_model", "baseline", "judge", "instance"}
 """Labels whose values come and go: never the legend of a line over time, but for the judge's and the daemon's own."""
+COMPARED: Final = re.compile(r'alert_limit\{[^}]*limit="(\w+)"')
 GRAFANAS: Final = {"__rate_interval": "5m", "__range": "14d", "__interval": "1m"}
 
 
@@ -79,20 +80,42 @@ def test_an_answer_is_green_and_every_reason_for_none_has_another_colour() -> No
 
 
 @pytest.mark.parametrize(
-    ("alert", "compared", "needed"),
+    ("name", "title", "alert", "limit"),
     [
-        ("CliffwatchUnmeasured", r"run_unmeasured_ratio\[1h\]\) > ([\d.]+)$", PARTLY),
-        ("CliffwatchUnmeasured", r"> ([\d.]+) \* last_over_time\(cliffwatch_run_interval_seconds", PERIODS),
-        ("CliffwatchUnmeasured", r"identity_checked_timestamp_seconds\[1h\]\) > ([\d.]+) \* 86400$", IDENTITY_DAYS),
-        ("CliffwatchEmailFailed", r"> ([\d.]+) \* last_over_time\(cliffwatch_email_interval_seconds", PERIODS),
-        ("CliffwatchModelRetiring", r"timestamp_seconds\[1h\]\) - time\(\) < ([\d.]+) \* 86400$", RETIRES_DAYS),
-        ("CliffwatchSelfTestFailed", r"detection_ratio\{[^}]*\}\[1h\]\) < ([\d.]+)$", CAUGHT),
+        ("fleet", "Last tick of the daemon", "CliffwatchDown", "tick_age_seconds"),
+        ("target", "Unmeasured", "CliffwatchUnmeasured", "unmeasured_ratio"),
+        ("target", "Self-test", "CliffwatchSelfTestFailed", "detection_ratio"),
+        ("target", "Injected faults that were caught", "CliffwatchSelfTestFailed", "detection_ratio"),
+        ("target", "Until a model retires", "CliffwatchModelRetiring", "notice_seconds"),
+        ("target", "Who is who", "CliffwatchUnmeasured", "identity_age_seconds"),
+        ("judge", "Anchors unmeasured", "CliffwatchUnmeasured", "unmeasured_ratio"),
+        ("operations", "Last look", "CliffwatchDown", "tick_age_seconds"),
+        ("operations", "Last mail", "CliffwatchEmailFailed", "mail_intervals"),
+        ("operations", "The stalest suites", "CliffwatchUnmeasured", "run_intervals"),
     ],
 )
-def test_a_dashboard_turns_where_the_alert_fires(alert: str, compared: str, needed: float) -> None:
+def test_a_colour_turns_where_the_alert_fires(name: str, title: str, alert: str, limit: str) -> None:
+    (panel,) = [one for one in panels(BOARD[name]) if one["title"] == title]
+    assert LIMITS[alert, limit] in set(turns(panel["fieldConfig"]))
     rules = yaml.safe_load((ROOT / "alerts" / "rules.yaml").read_text(encoding="utf-8"))
     (expr,) = (rule["expr"] for group in rules["groups"] for rule in group["rules"] if rule["alert"] == alert)
-    assert [float(number) for number in re.findall(compared, expr, re.MULTILINE)] == [needed]
+    assert limit in COMPARED.findall(expr)
+
+
+def turns(node: Any) -> Iterator[float]:
+    """The values at which a panel's colours, and those of its columns, turn."""
+    for one in node.values() if isinstance(node, dict) else node if isinstance(node, list) else ():
+        yield from turns(one)
+    if isinstance(node, dict) and "steps" in node:
+        yield from (step["value"] for step in node["steps"])
+
+
+def test_what_is_counted_is_compared_with_the_daemons_own_limit() -> None:
+    """As the alerts are: no number of theirs is written in a query."""
+    asked = "\n".join(expr for board in BOARD.values() for expr in expressions(board))
+    known = {limit for _, limit in LIMITS}
+    assert set(COMPARED.findall(asked)) == known - {"tick_age_seconds", "waiting_seconds", "mail_intervals"}
+    assert not re.search(r"[<>]=? (bool )?(?!0\b)\d", asked)
 
 
 def test_the_self_tests_that_must_be_caught_are_the_alerts() -> None:
