@@ -22,7 +22,7 @@ from dashboards.panels import (
     share_of_line,
     timeline,
 )
-from dashboards.states import ALARMS, OUTCOMES, alarm, judged
+from dashboards.states import ALARMS, ARMS, OUTCOMES, alarm, judged
 from dashboards.tables import listing
 from monitor.records import JUDGE_DRIFT
 from monitor.words import PARTLY
@@ -192,6 +192,7 @@ def _cost() -> list[Any]:
             width=8,
             low=0,
             decimals=2,
+            colors=ARMS,
         ),
         lines(
             "Verdicts a day",

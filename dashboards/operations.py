@@ -21,7 +21,7 @@ from dashboards.panels import (
     or_zero,
     selector,
 )
-from dashboards.states import OUTCOMES, limit, unmeasured
+from dashboards.states import ARMS, OUTCOMES, limit, unmeasured
 from dashboards.tables import listing
 from monitor.words import PARTLY, PERIODS, TICK_SECONDS
 
@@ -181,6 +181,7 @@ def _calls() -> list[Any]:
                 Query(f"histogram_quantile(0.95, {buckets})", "{{arm}} p95", "reference"),
             ],
             "s", empty="no call since the daemon began", width=6, low=0, joined=True,
+            colors={**ARMS, **{f"{arm} p95": color for arm, color in ARMS.items()}},
         ),
         lines(
             "Tokens an hour",
@@ -202,7 +203,7 @@ def _money() -> list[Any]:
             "Dollars a day, by arm",
             "Spent in the 24 hours before; the judge's calls and all retries included.",
             [Query(f"sum by (arm) (increase({spend}[1d]))", "{{arm}}")],
-            "currencyUSD", empty=NOT_ASKED, width=8, low=0, decimals=2,
+            "currencyUSD", empty=NOT_ASKED, width=8, low=0, decimals=2, colors=ARMS,
         ),
         listing(
             "What is left of today's budgets",

@@ -23,6 +23,10 @@ MATCHES: Final[Names] = {1: ("as declared", GREEN), 0: ("differs", RED)}
 CHANGES: Final[Names] = {1: ("changed", AMBER), 0: ("as approved", GREEN)}
 READY: Final[Names] = {1: ("ready", GREEN), 0: ("not ready", AMBER)}
 
+ARMS: Final = {
+    "subject": BLUE, "base": AMBER, "judge-subject": VIOLET, "judge-base": BROWN, "snapshot": "#8ab8ff",
+}  # fmt: skip
+"""Whom a call asks -> its colour."""
 OUTCOMES: Final = {
     "ok": GREEN, "timeout": RED, "connection": "#ff780a", "server_error": "#f2495c", "rate_limited": AMBER,
     "quota": "#f2cc0c", "budget": BLUE, "unpriced": "#8ab8ff", "rejected": VIOLET, "unauthorized": "#b877d9",

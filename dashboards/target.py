@@ -118,7 +118,7 @@ def _signals() -> Any:
         [
             Column("State", judged(ONE), names=ALARMS, width=85),
             Column("Signal", label="signal", links=[ROW], width=130),
-            Column("Name", f'label_join({_near()}, "what", "", "signal")', label="what", words=TITLES, width=160),
+            Column("Name", f'label_join({_near()}, "what", "", "signal")', label="what", words=TITLES, width=185),
             Column("Healthy, ago", healthy, unit="s", decimals=1, width=100),
             Column("Began, ago", began, unit="s", decimals=1, width=95),
             Column("Of its line", _near(), unit="percentunit", decimals=0, gauge=(0, 1), steps=NEAR),

@@ -60,6 +60,72 @@ FIXED: Final[dict[tuple[str, str], str]] = {
 }
 """What a reader sees in a number's panel, where the weeks say what it must be."""
 
+LAST: Final[dict[tuple[str, str], dict[str, float]]] = {
+    ("fleet", "Targets in trouble: since when, and how many at once?"): {
+        "page": 1, "ticket": 1, "unmeasured": 1, "not armed": 1,
+    },
+    ("target", "Alarms"): {
+        "adapter_loss": 2, "base_match": 2, "canaries": 0, "contract": 1, "distribution": 1, "judge_score": 1,
+        "length": 1, "negative_flips": 2,
+    },
+    ("target", "Evidence, of its line: signals that page"): {
+        "adapter_loss": 2.14, "base_match": 1.77, "canaries": 0.12, "judge_score": 2.12, "negative_flips": 2.2,
+    },
+    ("target", "Evidence, of its line: signals that open a ticket"): {
+        "contract": 1.96, "distribution": 1.71, "length": 1.92,
+    },
+    ("target", "Fine-tune's effect left"): {
+        "support": 0.04, "support, 95 % interval: low end": 0, "support, high end": 0.08,
+    },
+    ("target", "Answers nearer to the base"): {"support": 0.975},
+    ("target", "Judge's score: now, baseline, base"): {
+        "support now": 0.42, "support baseline": 0.9, "support base": 0.285,
+    },
+    ("target", "Answers that pass every check: now, baseline, base"): {
+        "support now": 0.3, "support baseline": 1, "support base": 0,
+    },
+    ("target", "Items that flipped"): {"support lost": 0.7, "support won": 0},
+    ("target", "Length in characters: now, baseline, base"): {
+        "support now": 52.4, "support baseline": 29.5, "support base": 52.8,
+    },
+    ("target", "Spread of length, over the baseline's"): {"support": 2.4},
+    ("target", "Served as declared"): {"listed": 1, "root": 0},
+    ("target", "Answered under the same contract"): {
+        "checks_passed": 1, "fingerprint": 0, "finish_reason": 1, "model_id": 0, "prompt_tokens": 0, "refusals": 0,
+    },
+    ("target", "The version to go back to"): {"answered": 1, "passed": 1},
+    ("target", "Until a model retires"): {"base": 199.5 * 86_400},
+    ("target", "Injected faults that were caught"): {
+        "base-answers": 1, "quantised": 0.9, "routed-30": 1, "truncation": 0.95,
+    },
+    ("target", "Unmeasured share of the last run"): {"support": 0, "ticket": 0.2},
+    ("target", "Since the last usable reading"): {"support": 0, "ticket": 2},
+    ("judge", "Agreement with the people who labelled the anchors"): {"judge-2026-06": 0.7, "baseline": 0.957},
+    ("judge", "Evidence that the judge drifted, of its line"): {"negative_flips": 3.4},
+    ("judge", "Alarms about the judge"): {"contract": 0, "negative_flips": 1},
+    ("judge", "Did every target's score move at once?"): {
+        "median": -0.086, "lowest tenth": -0.333, "highest tenth": -0.074,
+    },
+    ("judge", "Dollars a day"): {"judge-base": 0.17, "judge-subject": 0.161, "anchors": 0.031},
+    ("judge", "Verdicts a day"): {"budget": 0, "ok": 107, "rate_limited": 16, "timeout": 16},
+    ("judge", "Tokens a day"): {"completion": 749, "prompt": 4280},
+    ("operations", "Unmeasured share of the last runs"): {"worst suite": 0.4, "mean": 0.075, "ticket": 0.2},
+    ("operations", "Finished runs a day"): {"measured": 4, "partial": 3, "unmeasured": 0},
+    ("operations", "Calls by outcome"): {"budget": 0, "ok": 0, "rate_limited": 0, "rejected": 0, "timeout": 0},
+    ("operations", "Rate limits"): {"claude": 0.107, "vllm": 0.104},
+    ("operations", "Duration of a call"): {"subject": 0.375, "subject p95": 0.4875},
+    ("operations", "Tokens an hour"): {"completion": 0, "prompt": 0},
+    ("operations", "Dollars a day, by arm"): {
+        "base": 0.2525, "judge-base": 0.17, "judge-subject": 0.161, "snapshot": 0.0294, "subject": 0.25,
+    },
+    ("operations", "Lag"): {"most overdue run": 0, "last look": 0.5},
+    ("operations", "Errors an hour"): {"ticks": 0, "runs": 0, "scrapes": 0},
+    ("operations", "Mail that waits"): {"queued": 0, "age of the oldest, in hours": 0, "given up": 0},
+}  # fmt: skip
+"""What each line, bar and state of every graph comes to, long enough after the last calls."""
+NEAR: Final = {"rel": 0.15, "abs": 0.01}
+"""Prometheus stretches an increase to its whole window: of a few seconds' samples by a tenth."""
+
 
 @dataclass(frozen=True, slots=True)
 class Live:
@@ -168,6 +234,30 @@ async def test_numbers_are_what_the_weeks_say(live: Live) -> None:
     assert seen == FIXED
 
 
+@pytest.mark.asyncio(loop_scope="module")
+async def test_every_graph_comes_to_what_the_weeks_say(live: Live) -> None:
+    drawn = {
+        (name, panel["title"]): panel
+        for name in BOARDS
+        for panel in panels(BOARD[name])
+        if panel["type"] in ("timeseries", "state-timeline", "bargauge")
+    }
+    assert drawn.keys() == LAST.keys()
+    for (name, title), panel in drawn.items():
+        near = NEAR | ({"abs": 2} if title == "Lag" else {})
+        seen: dict[str, float] = {}
+
+        def arrived(
+            name: str = name, title: str = title, panel: Any = panel, near: Any = near, seen: Any = seen
+        ) -> bool:
+            seen.clear()
+            seen.update({line.name: line.points[-1][1] for line in live.frames(name, panel)})
+            return bool(seen == pytest.approx(LAST[name, title], **near))
+
+        await until(arrived)
+        assert seen == pytest.approx(LAST[name, title], **near), title
+
+
 def rows(live: Live, board: str, title: str) -> list[dict[str, Any]]:
     (panel,) = [panel for panel in panels(BOARD[board]) if panel["title"] == title]
     return [
@@ -199,7 +289,7 @@ async def test_the_fleet_says_who_needs_somebody_the_most_urgent_first(live: Liv
         ("support-bot", "judge_score", "ticket"),
     }
     assert [row["Severity"] for row in raised] == ["page"] * 3 + ["ticket"] * 4
-    assert all(row["For"] in ("1.4 days", "1.5 days") for row in raised)
+    assert all(row["Raised, ago"] in ("1.4 days", "1.5 days") for row in raised)
 
 
 @pytest.mark.asyncio(loop_scope="module")

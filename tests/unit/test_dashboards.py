@@ -14,10 +14,10 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from dashboards import UIDS
 from dashboards.build import BOARDS, FOLDER, path, render
 from dashboards.panels import GREEN, GREY
-from dashboards.states import OUTCOMES
+from dashboards.states import ARMS, OUTCOMES
 from monitor.export.families import LIMITS
 from monitor.metrics import METRICS, PREFIX
-from monitor.records import Reason
+from monitor.records import Arm, Reason
 from tests import programs
 
 ROOT: Final = Path(__file__).parents[2]
@@ -71,6 +71,11 @@ def test_what_has_no_value_is_grey_and_never_green() -> None:
         for panel in panels(board):
             if panel["type"] == "stat":
                 assert panel["fieldConfig"]["defaults"]["thresholds"]["steps"][0]["color"] == GREY, panel["title"]
+
+
+def test_every_arm_has_a_colour_of_its_own() -> None:
+    assert set(ARMS) == set(Arm)
+    assert len(set(ARMS.values())) == len(ARMS)
 
 
 def test_an_answer_is_green_and_every_reason_for_none_has_another_colour() -> None:
