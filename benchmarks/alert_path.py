@@ -1,10 +1,11 @@
 """From a fault to a notification: seconds until a webhook hears of a lost fine-tune, less the wait for the next look.
 
-The lab's server, the daemon, Prometheus (scrape and evaluation every second) and Alertmanager (the shipped routes; no
-waiting to group) are real processes. A trial drops the adapter at a random moment; when the page has arrived it comes
-back, and the next trial begins once the page is resolved. ``less the probe interval`` begins with the first question of
-the run that raised the alarm (or with the fault, where that is later): asking it, its verdict, the fresh sample that a
-page waits for, its verdict, scrape, rules, Alertmanager. ``whole`` begins with the fault. Limit: a median under 15 s.
+The lab's server, the daemon, Prometheus (scrape and evaluation every second) and Alertmanager (the shipped routes, that
+wait a moment to group) are real processes. A trial drops the adapter at a random moment; when the page has arrived it
+comes back, and the next trial begins once the page is resolved. ``less the probe interval`` begins with the first
+question of the run that raised the alarm (or with the fault, where that is later): asking it, its verdict, the fresh
+sample that a page waits for, its verdict, scrape, rules, Alertmanager. ``whole`` begins with the fault. Limit: a median
+under 15 s.
 """
 
 import argparse
@@ -81,7 +82,7 @@ def measure(folder: Path, trials: int, seed: int) -> list[dict[str, float]]:
             folder, lab.url, day_seconds=DAY_SECONDS, suite=test_alert_path.shorter_suite(folder)
         )
         test_alert_path.arm(config, day_seconds=DAY_SECONDS)
-        routes = house.shipped_routes(hook.url, mail.address, waits="0s")
+        routes = house.shipped_routes(hook.url, mail.address, waits=None)
         with house.Daemon(config) as daemon:
             daemon.wait_ready()
             with house.prometheus_and_alertmanager(folder, daemon.url.removeprefix("http://"), routes):

@@ -20,7 +20,7 @@ PATTERNS: Final[Mapping[Kind, tuple[str, ...]]] = {
 }
 """What is handed out; the tests and builders beside them stay."""
 
-_RUNBOOK: Final = re.compile(r"^( +runbook_url: ).*/runbooks/(Cliffwatch[A-Za-z]+)'?$", re.MULTILINE)
+_RUNBOOK: Final = re.compile(r"^( +runbook_url: ).*/runbooks/(Cliffwatch[A-Za-z]+)(?:{{ end }})?'$", re.MULTILINE)
 
 
 @dataclass(frozen=True)

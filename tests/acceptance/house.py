@@ -185,15 +185,15 @@ class MailServer:
         self._controller.stop()
 
 
-def shipped_routes(webhook: str, mail: str, *, waits: str = "1s") -> dict[str, object]:
+def shipped_routes(webhook: str, mail: str, *, waits: str | None = "1s") -> dict[str, object]:
     """The shipped ``alertmanager.yml`` with its routes, inhibition and template; every receiver is a webhook at
     ``webhook`` + its name, page and ticket also a mail to a server at ``mail`` in the shipped form. A route waits for
-    ``waits`` before it notifies, and a second between two notifications of a group."""
+    ``waits`` before it notifies (``None``: as shipped), and a second between two notifications of a group."""
     config: dict[str, Any] = yaml.safe_load((shipped("alerts") / "alertmanager.yml").read_text(encoding="utf-8"))
     (letter,) = [mail for one in config["receivers"] for mail in one.get("email_configs", [])]
 
     def hurried(route: dict[str, Any]) -> dict[str, Any]:
-        hurry = {"group_wait": waits, "group_interval": "1s"}
+        hurry = {"group_interval": "1s"} | ({} if waits is None else {"group_wait": waits})
         fast: dict[str, Any] = {name: pause for name, pause in hurry.items() if name in route}
         return {**route, **fast, "routes": [hurried(inner) for inner in route.get("routes", [])]}
 

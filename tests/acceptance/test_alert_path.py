@@ -1,6 +1,7 @@
 """The whole way: real faults of a real fine-tune reach a webhook and a mailbox through Prometheus and Alertmanager."""
 
 import asyncio
+import contextlib
 import json
 import re
 from collections.abc import Collection
@@ -8,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 
 import yaml
 
@@ -96,6 +98,7 @@ def reached(
     assert "Diagnosis" in get(note["runbook_url"])
     for words in (f"{TARGET} ", "\nHow bad: ", " ago.\n", "to 1 that this is not chance", "\nDo first:"):
         assert words in note["description"].replace(", just now.", ", 0m ago."), note["description"]
+    assert since_of(note["description"]) in pages_since(note["evidence_url"].rsplit("/", 1)[0])
 
     letter = wait_for("the mail", lambda: mail.about(f"[{severity.upper()}] {TARGET} "), 30)
     assert letter["To"] == f"{severity}@example.com"
@@ -113,6 +116,22 @@ def reached(
         ):
             assert words in part, part
     return note
+
+
+def since_of(description: str) -> list[str]:
+    """The hours and minutes that the alert says it began between, or was first seen at."""
+    (line,) = re.findall(r"^Since: (.+ UTC), ", description, re.MULTILINE)
+    return re.findall(r"\b\d\d:\d\d\b", line)
+
+
+def pages_since(target: str) -> list[list[str]]:
+    """The same of each signal's page; it has seconds, too, where looks are close together."""
+    found = []
+    for signal in ("adapter_loss", "base_match", "canaries"):
+        with contextlib.suppress(HTTPError):
+            told = re.search(r"(?:Began|First seen) ([^<,]+ UTC)", get(f"{target}/{signal}"))
+            found += [re.findall(r"(?<![:\d])\d\d:\d\d", told[1])] if told else []
+    return found
 
 
 def confirmed(config: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,15 @@ import yaml
 from monitor import cli
 from monitor.detect import selftest
 from monitor.export import SIGNALS
-from monitor.export.families import CONTRACT_PARTS
+from monitor.export.families import CONTRACT_PARTS, LIMITS
 from monitor.metrics import METRICS, PREFIX
-from monitor.records import Reason, Severity
+from monitor.records import JUDGE_DRIFT, Reason, Severity
 from tests import programs
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "alerts"
 HEADINGS = ["## Meaning", "## Impact", "## Diagnosis", "## Mitigation", "## Silence"]
-TESTS = ["rules_test.yaml", "rules_days_test.yaml"]
+TESTS = ["rules_test.yaml", "rules_days_test.yaml", "rules_hold_test.yaml"]
 
 RULES: dict[str, dict[str, Any]] = {
     rule["alert"]: rule
@@ -33,6 +34,10 @@ CARRIED_AS_TICKETS = "CliffwatchJudgeDrift"
 """It carries verdicts, of the judge's own anchors, and wakes nobody."""
 WITHOUT_TARGET = {CARRIED_AS_TICKETS}
 """Their target is no endpoint of the reader's: its name would tell nothing."""
+AWAY = {"CliffwatchDown", ALWAYS}
+"""They fire while no daemon answers."""
+SINCE = {"CliffwatchBudgetExhausted", "CliffwatchRollbackNotReady", "CliffwatchSelfTestFailed"}
+"""Tickets that say since when, as every page does."""
 ADAPTER_FIRST = (
     "Check which adapter the endpoint serves and whether it is applied; if it is lost, bring back the server, image, "
     "route or adapter that served before"
@@ -42,7 +47,7 @@ ADAPTER_FIRST = (
 
 def signals(alert: str) -> list[str]:
     """The signals whose verdicts on targets the alert carries on."""
-    found = re.search(r'cliffwatch_alarm\{signal=~?"([a-z_|]+)",target!="judge"\}', RULES[alert]["expr"])
+    found = re.search(r'cliffwatch_alarm\{signal=~?"([a-z_|]+)"(?:,target!="judge")?\}', RULES[alert]["expr"])
     return found[1].split("|") if found else []
 
 
@@ -104,19 +109,56 @@ def test_every_signal_has_one_alert_which_takes_the_severity_from_the_verdict() 
             assert f"max by (job, instance, {kept})" in RULES[alert]["expr"]
 
 
-def test_the_judges_verdicts_are_one_ticket_and_no_other_alerts() -> None:
-    assert 'cliffwatch_alarm{target="judge"}' in RULES[CARRIED_AS_TICKETS]["expr"]
+def test_the_judges_verdicts_are_one_ticket_and_no_other_alert_reads_them() -> None:
+    """The signals of the judge that read no verdict bring the alerts that they bring for any endpoint."""
+    (drift,) = re.findall(r'cliffwatch_alarm\{signal="([a-z_|]+)",target="judge"\}', RULES[CARRIED_AS_TICKETS]["expr"])
+    assert set(drift.split("|")) == JUDGE_DRIFT
     assert severities(CARRIED_AS_TICKETS) == ["ticket"]
     for alert, rule in RULES.items():
-        assert (
-            ("cliffwatch_alarm" not in rule["expr"]) or 'target!="judge"' in rule["expr"] or alert == CARRIED_AS_TICKETS
-        )
+        if signals(alert):
+            others = 'target!="judge"' not in rule["expr"]
+            assert others == (JUDGE_DRIFT.isdisjoint(signals(alert)) and severities(alert) == ["ticket"])
+            assert others == ('eq $labels.target "judge"' in rule["annotations"]["description"])
+
+
+def test_the_limits_are_the_products_own() -> None:
+    asked = [(alert, limit) for alert in RULES for limit in re.findall(r'limit="(\w+)"', RULES[alert]["expr"])]
+    assert sorted(asked) == sorted(LIMITS)
+    for alert in {alert for alert, _ in LIMITS}:
+        compared = re.sub(r"<= [\d *]+|offset \w+|\[\w+\]|< 0.7|[=!]= [01]|> 0", "", RULES[alert]["expr"])
+        assert not re.search(r"[<>*]\s*\d", compared), f"{alert} has a number of its own"
 
 
 @pytest.mark.parametrize("alert", sorted(RULES.keys() - {ALWAYS, "CliffwatchDown"}))
 def test_no_alert_ends_because_the_daemon_cannot_be_scraped(alert: str) -> None:
-    held = f'ALERTS{{alertname="{alert}",alertstate="firing"}} and on (job, instance) up == 0'
-    assert held in RULES[alert]["expr"]
+    fired = f'ALERTS{{alertname="{alert}",alertstate="firing"}}'
+    assert f"{fired} and on (job, instance) up == 0\n" in RULES[alert]["expr"]
+    assert f"{fired} unless on (job) up == 1\n" in RULES[alert]["expr"]
+    assert "keep_firing_for" not in RULES[alert], "docs/alerts.md says why"
+
+
+@pytest.mark.parametrize(
+    ("without", "instead", "ended"),
+    [
+        ("[1h]", "[2m]", "1h50m"),
+        ("and on (job, instance) up == 0", "and on (job, instance) up == 7", "3h15m"),
+        ("unless on (job) up == 1", "and on (job) up == 7", "4h55m"),
+    ],
+)
+def test_each_part_of_the_hold_is_needed_by_every_alert(without: str, instead: str, ended: str, tmp_path: Path) -> None:
+    """Taken out of the rules, none of them is firing at the time that this part is for."""
+    rules = (ALERTS / "rules.yaml").read_text(encoding="utf-8")
+    (tmp_path / "rules.yaml").write_text(rules.replace(without, instead), encoding="utf-8")
+    shutil.copy(ALERTS / "rules_hold_test.yaml", tmp_path)
+    with pytest.raises(AssertionError) as failed:
+        programs.run("promtool", "test", "rules", "rules_hold_test.yaml", cwd=tmp_path)
+    assert re.search(rf"time: {ended},\s+exp:[^\n]+\n\s+got: nil", str(failed.value))
+    assert "time: 1h15m" not in str(failed.value), "all of them had fired"
+
+
+def test_the_holds_tests_are_of_every_alert() -> None:
+    text = (ALERTS / "rules_hold_test.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r'alertname="(\w+)"\}', text)) == RULES.keys() - {ALWAYS, "CliffwatchDown"}
 
 
 def test_the_self_tests_alert_and_command_agree_on_what_must_be_seen() -> None:
@@ -140,15 +182,25 @@ def test_each_alert_says_what_is_needed_at_3am(alert: str) -> None:
     assert "\nDo first: " in description
     if signals(alert) or alert == CARRIED_AS_TICKETS:
         assert all(f"\n{label}: " in description for label in ("How bad", "Since", "Evidence", "Likely at fault"))
+    if "page" in severities(alert) or alert in SINCE:
+        assert "\nSince: " in description
     assert "| query }}" in description or alert == ALWAYS, "it has no number"
-    assert rule["annotations"]["runbook_url"].endswith(f"/runbooks/{alert}")
-    assert "cliffwatch_web_info" in rule["annotations"]["runbook_url"]
+    runbook = rule["annotations"]["runbook_url"]
+    assert "cliffwatch_web_info" in runbook
+    if alert in AWAY:  # its page may be down: no link then, and the file's name in the text
+        assert runbook.endswith(f"/runbooks/{alert}{{{{ end }}}}")
+        assert "{{ else }}" not in runbook
+        assert f"runbooks/{alert}.md" in description
+    else:
+        assert runbook.endswith(f"/runbooks/{alert}")
     assert set(severities(alert)) <= {"page", "ticket", "none"}
 
 
 def test_what_several_descriptions_share_is_the_same_in_each() -> None:
     since = {
-        rule["annotations"]["description"].partition("{{- $since := 0.0 }}")[2].partition(" that this is not")[0]
+        rule["annotations"]["description"]
+        .partition("{{- $since := 0.0 }}{{ $healthy")[2]
+        .partition(" that this is not")[0]
         for alert, rule in RULES.items()
         if signals(alert) or alert == CARRIED_AS_TICKETS
     }
@@ -245,7 +297,8 @@ def test_runbooks_and_descriptions_name_only_commands_that_exist(alert: str) -> 
 
 @cache
 def every_test() -> list[dict[str, Any]]:
-    return [test for file in TESTS for test in yaml.safe_load((ALERTS / file).read_text(encoding="utf-8"))["tests"]]
+    return [test for file in TESTS for test in yaml.safe_load((ALERTS / file).read_text(encoding="utf-8"))["tests"]
+            if "alert_rule_test" in test]  # fmt: skip
 
 
 def looks(alert: str) -> list[list[dict[str, Any]]]:
@@ -330,6 +383,17 @@ def test_a_notification_says_all_and_links_to_evidence_runbook_and_a_silence(
     assert ("<b>look</b> & say" in text) is (kind == "text"), "in a page it is text, not markup"
     assert ("&lt;b&gt;look&lt;/b&gt; &amp; say" in text) is (kind == "html")
     assert text.index("Runbook") < text.index("Silence"), "apart from what a thumb reaches for"
+
+
+@pytest.mark.parametrize(
+    ("template", "kind"), [("cliffwatch.mail.text", "text"), ("cliffwatch.mail.html", "html"),
+                           ("cliffwatch.slack.text", "text"), ("cliffwatch.pagerduty.details", "text")],
+)  # fmt: skip
+def test_a_notification_has_no_link_to_a_runbook_that_is_down(template: str, kind: str, tmp_path: Path) -> None:
+    down = {**FIRING, "annotations": {**FIRING["annotations"], "runbook_url": ""}}
+    told = rendered(template, tmp_path, down, kind=kind)
+    assert "unbook" not in told
+    assert FIRING["annotations"]["evidence_url"] in told
 
 
 def test_a_title_names_severity_target_and_what_and_how_many(tmp_path: Path) -> None:
