@@ -111,7 +111,7 @@ def panels() -> list[Any]:
                     checked,
                     unit="s",
                     decimals=1,
-                    width=100,
+                    width=110,
                     steps=[(None, GREEN), (IDENTITY_DAYS * 86400, AMBER)],
                 ),
                 Column("Differs, for", differs, unit="s", decimals=1, width=95, steps=[(None, RED)]),
