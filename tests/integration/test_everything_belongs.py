@@ -54,7 +54,7 @@ def missing() -> list[str]:
         look["alertname"]
         for file in ALERTS.glob("rules*_test.yaml")
         for test in yaml.safe_load(file.read_text(encoding="utf-8"))["tests"]
-        for look in test["alert_rule_test"]
+        for look in test.get("alert_rule_test", ())  # a test of the hold asks for all alerts at once
         if look["exp_alerts"]
     }
     for alert in sorted(WANTED | known.keys()):
