@@ -66,7 +66,7 @@ def test_each_severity_reaches_its_people_by_webhook_and_mail_and_a_return_to_he
                 note = reached(hook, mail, "CliffwatchFineTuneLost", FINE_TUNE, "page", daemon.url)
                 assert note["title"] == f"{TARGET} answers like its base model"
                 assert re.search(HOW_BAD, note["description"]), note["description"]
-                assert re.search(r"before \d\d:\d\d UTC\.$", note["description"]), note["description"]
+                assert re.search(r"before \d{4}-\d\d-\d\d \d\d:\d\d UTC\.$", note["description"]), note["description"]
                 confirmed(config)
             wait_for("the page to be resolved", lambda: first(hook, "CliffwatchFineTuneLost", "resolved"), 60)
             pages = {(one["status"], one["startsAt"]) for one in hook.received if one["receiver"] == "page"}
@@ -98,7 +98,7 @@ def reached(
     assert "Diagnosis" in get(note["runbook_url"])
     for words in (f"{TARGET} ", "\nHow bad: ", " ago.\n", "to 1 that this is not chance", "\nDo first:"):
         assert words in note["description"].replace(", just now.", ", 0m ago."), note["description"]
-    assert since_of(note["description"]) in pages_since(note["evidence_url"].rsplit("/", 1)[0])
+    assert since_of(note["description"]) in pages_since(f"{url}/targets/{TARGET}", signals)
 
     letter = wait_for("the mail", lambda: mail.about(f"[{severity.upper()}] {TARGET} "), 30)
     assert letter["To"] == f"{severity}@example.com"
@@ -124,10 +124,10 @@ def since_of(description: str) -> list[str]:
     return re.findall(r"\b\d\d:\d\d\b", line)
 
 
-def pages_since(target: str) -> list[list[str]]:
+def pages_since(target: str, signals: Collection[str]) -> list[list[str]]:
     """The same of each signal's page; it has seconds, too, where looks are close together."""
     found = []
-    for signal in ("adapter_loss", "base_match", "canaries"):
+    for signal in signals:
         with contextlib.suppress(HTTPError):
             told = re.search(r"(?:Began|First seen) ([^<,]+ UTC)", get(f"{target}/{signal}"))
             found += [re.findall(r"(?<![:\d])\d\d:\d\d", told[1])] if told else []
