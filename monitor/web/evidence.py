@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal, Protocol
 
 from monitor import claims
-from monitor.records import Alarm, Exhibit, Finding
+from monitor.records import Alarm, Exhibit, Finding, Point
 from monitor.web import pictures
 from monitor.web.marks import Piece, marked
 
@@ -78,6 +78,8 @@ class Told:
     beside: claims.Beside
     others: int
     """Other open alarms of the target."""
+    raising: Point | None
+    """The verdict that raised the finding's alarm, where that was another: the notification has its numbers."""
     interval: pictures.Interval | None
     timeline: pictures.Timeline | None
 
@@ -88,9 +90,14 @@ def told(store: Readings, finding: Finding, now: datetime) -> Told:
     mine = [one for one in alarms if (one.suite, one.signal) == (finding.suite, finding.signal)]
     others = sum(one.cleared_at is None and one not in mine for one in alarms)
     return Told(
-        finding, claims.claim(finding, beside), beside, others, pictures.interval(finding),
+        finding, claims.claim(finding, beside), beside, others, _raising(finding, beside), pictures.interval(finding),
         pictures.timeline(beside.history, finding.signal, mine, now),
     )  # fmt: skip
+
+
+def _raising(finding: Finding, beside: claims.Beside) -> Point | None:
+    raised = beside.alarm.raised_run_id if beside.alarm else None
+    return next((one for one in beside.history if one.run_id == raised != finding.run_id), None)
 
 
 @dataclass(frozen=True, slots=True)

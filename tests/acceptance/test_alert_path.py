@@ -66,7 +66,7 @@ def test_each_severity_reaches_its_people_by_webhook_and_mail_and_a_return_to_he
                 note = reached(hook, mail, "CliffwatchFineTuneLost", FINE_TUNE, "page", daemon.url)
                 assert note["title"] == f"{TARGET} answers like its base model"
                 assert re.search(HOW_BAD, note["description"]), note["description"]
-                assert re.search(r"before \d{4}-\d\d-\d\d \d\d:\d\d UTC\.$", note["description"]), note["description"]
+                assert re.search(r"before \d{4}-\d\d-\d\d \d\d:\d\d UTC\.", note["description"]), note["description"]
                 confirmed(config)
             wait_for("the page to be resolved", lambda: first(hook, "CliffwatchFineTuneLost", "resolved"), 60)
             pages = {(one["status"], one["startsAt"]) for one in hook.received if one["receiver"] == "page"}

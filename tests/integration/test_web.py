@@ -452,6 +452,23 @@ async def test_a_finding_says_what_its_alarm_was_at_its_run(site: Site) -> None:
     assert "none was raised at this run" in (await site.get(f"/findings/{before}/adapter_loss")).text
 
 
+async def test_a_later_finding_says_with_which_numbers_its_alarm_was_raised(site: Site) -> None:
+    """A notification has those; the page that its link leads to is of the newest run."""
+    (page,) = [one for one in site.store.alarms("support-bot", raised=True) if one.signal == "adapter_loss"]
+    raising = (
+        f'<a href="/findings/{page.raised_run_id}/adapter_loss">Run {page.raised_run_id}</a> raised the alarm, with '
+    )
+    first = await site.get(EVIDENCE)
+    assert raising not in first.text, "it is this one"
+    run = claimed(site, "support-bot")
+    worse = [replace(one, run_id=run.id, effect=0.2) for one in site.store.latest_findings("support-bot")]
+    finish(site, run, RunOutcome.MEASURED, worse)
+    now = await site.get(EVIDENCE)
+    assert f"numbers of run {run.id}, " in now.text
+    (then,) = re.findall(r"<strong>(\d+%)</strong> of the fine-tune", unescape(first.text))
+    assert f"{raising}{then} of the fine-tune's effect left." in unescape(now.text)
+
+
 async def test_an_open_alarm_says_where_it_stands(site: Site) -> None:
     store = site.store
     (page,) = [one for one in store.alarms("support-bot", raised=True) if one.signal == "adapter_loss"]
