@@ -26,7 +26,7 @@ from monitor.clock import utcnow
 from monitor.cycle import TRY_AGAIN, execute_run
 from monitor.errors import CliffwatchError, ConfigError
 from monitor.export import Internals
-from monitor.house import House, build_house, ensure_run
+from monitor.house import House, build_house, declare, ensure_run
 from monitor.records import Run
 from monitor.settings import Settings
 from monitor.store import Store, open_store
@@ -109,6 +109,7 @@ class App:
         self.house = build_house(settings, self.config_path.parent, self.store, self.internals)
         self.internals.reloaded(ok=True, at=utcnow())
         await self._serve(settings)
+        await asyncio.to_thread(declare, self.house)
         self._start_clock(settings)
         self._guarding = asyncio.create_task(self._guard())
         log.info("started", config=str(self.config_path), url=self.url, targets=len(settings.targets))
@@ -147,6 +148,7 @@ class App:
                 house = await asyncio.to_thread(
                     build_house, settings, self.config_path.parent, self.store, self.internals
                 )
+                await asyncio.to_thread(declare, house)
             except CliffwatchError as error:
                 self.internals.reloaded(ok=False, at=utcnow())
                 log.error("reload_failed", error=str(error), kept="the configuration from before")

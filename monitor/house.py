@@ -66,6 +66,12 @@ def digest_of(house: House, target: str, suite: str) -> str:
     return run_digest(house.settings, house.suites, target, suite)
 
 
+def declare(house: House) -> None:
+    """Leave in the store what each suite is by this configuration: the daemon's, from its start or reload on."""
+    streams = ((name, suite) for name, target in house.settings.targets.items() for suite in target.run_suites)
+    house.store.declare({stream: digest_of(house, *stream) for stream in streams})
+
+
 def ensure_run(
     house: House, target: str, suite: str, slot: datetime, *, scheduled: bool = True,
     deed: Callable[[Run], Deed] | None = None,

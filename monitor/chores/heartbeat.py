@@ -1,7 +1,4 @@
-"""The daemon's sign of life in the store, once a minute: how commands of other processes know that one is at work.
-
-With it, whenever the configuration is another one, what that makes of each suite: see ``store.declared``.
-"""
+"""The daemon's sign of life in the store, once a minute: how commands of other processes know that one is at work."""
 
 import asyncio
 from contextlib import suppress
@@ -13,7 +10,6 @@ import structlog
 
 from monitor.clock import HEARTBEAT, SILENT_SECONDS, STOPPED
 from monitor.errors import StoreError
-from monitor.suites import run_digest
 
 if TYPE_CHECKING:
     from monitor.house import House
@@ -28,25 +24,19 @@ class Heartbeat:
 
     def __init__(self) -> None:
         self._last: float | None = None
-        self._declared: House | None = None
-        """Whose suites were declared last."""
         self._house: House | None = None
         self._task: asyncio.Task[None] | None = None
 
     def begin(self, house: "House", now: datetime) -> None:
         if self._task is not None and not self._task.done():
             return
-        due = self._last is None or monotonic() - self._last >= EVERY_SECONDS
-        if due or house is not self._declared:
+        if self._last is None or monotonic() - self._last >= EVERY_SECONDS:
             self._last, self._house = monotonic(), house
             self._task = asyncio.create_task(self._leave(house, now), name="heartbeat")
 
     async def _leave(self, house: "House", now: datetime) -> None:
         try:
             await asyncio.to_thread(house.store.set_state, HEARTBEAT, now.isoformat())
-            if house is not self._declared:
-                await asyncio.to_thread(house.store.declare, _digests(house))
-                self._declared = house
         except StoreError as error:
             self._last = None  # at the next tick again
             log.warning("heartbeat_failed", error=str(error))
@@ -59,8 +49,3 @@ class Heartbeat:
             with suppress(StoreError):  # one that is away keeps no daemon from stopping
                 now = self._house.clock()
                 await asyncio.to_thread(self._house.store.set_state, HEARTBEAT, f"{now.isoformat()}{STOPPED}")
-
-
-def _digests(house: "House") -> dict[tuple[str, str], str]:
-    streams = ((name, suite) for name, target in house.settings.targets.items() for suite in target.run_suites)
-    return {stream: run_digest(house.settings, house.suites, *stream) for stream in streams}

@@ -18,7 +18,7 @@ from monitor.clock import utcnow
 from monitor.export import Internals
 from monitor.reading import reading
 from monitor.records import RunOutcome
-from monitor.status import Status, status
+from monitor.status import Daemon, Status, status
 from monitor.store import open_store
 from monitor.web import fleet
 from tests.daemon import HEALTHY, SUITE, write
@@ -74,15 +74,22 @@ async def test_the_daemon_says_what_the_store_says_and_goes_on_when_the_file_is_
 
 async def test_a_daemon_that_was_stopped_is_not_taken_for_one_at_work(tmp_path: Path) -> None:
     path = write(tmp_path, HEALTHY, schedule={"batches": 1}, http={"port": free_port()})
-    app = await started(path)
-    assert (await asyncio.to_thread(read, path)).daemon.running
-    await app.stop()
-    daemon = (await asyncio.to_thread(read, path)).daemon
-    assert (daemon.running, daemon.stopped) == (False, True)
-    again = await started(path)
-    daemon = (await asyncio.to_thread(read, path)).daemon
-    assert (daemon.running, daemon.stopped) == (True, False)
-    await again.stop()
+    for _ in range(2):
+        app = await started(path)
+        assert not (await at_work(path)).stopped
+        await app.stop()
+        daemon = (await asyncio.to_thread(read, path)).daemon
+        assert (daemon.running, daemon.stopped) == (False, True)
+
+
+async def at_work(path: Path) -> Daemon:
+    """What the store says once the daemon has given its first sign of life."""
+    for _ in range(100):
+        daemon = (await asyncio.to_thread(read, path)).daemon
+        if daemon.running:
+            return daemon
+        await asyncio.sleep(0.1)
+    raise AssertionError("no sign of life")
 
 
 async def test_a_changed_suite_disarms_at_the_reload_for_status_pages_mail_and_metrics(tmp_path: Path) -> None:
