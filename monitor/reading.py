@@ -8,14 +8,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from monitor.clock import utcnow
 from monitor.errors import StoreError
 from monitor.records import Baseline, Suite
 from monitor.settings import Settings
-from monitor.store import Store, open_store
 from monitor.suites import run_digest
+
+if TYPE_CHECKING:  # a command that a daemon answers does without a database
+    from monitor.store import Store
 
 
 class Kept(Protocol):
@@ -26,7 +28,7 @@ class Kept(Protocol):
     @property
     def suites(self) -> Mapping[str, Suite]: ...
     @property
-    def store(self) -> Store: ...
+    def store(self) -> "Store": ...
     @property
     def clock(self) -> Callable[[], datetime]: ...
 
@@ -37,7 +39,7 @@ class Reading:
 
     settings: Settings
     suites: Mapping[str, Suite]
-    store: Store
+    store: "Store"
     clock: Callable[[], datetime] = utcnow
 
     def digest(self, target: str, suite: str) -> str:
@@ -66,6 +68,7 @@ def reading(config_path: Path, target: str | None = None, signal: str | None = N
     store is not there or not at this version's schema.
     """
     from monitor import commands, config
+    from monitor.store import open_store
 
     settings, suites = config.load_to_read(config_path)
     commands.known_names(settings, target, signal)

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, String, and_, func, literal_co
 from monitor.errors import CliffwatchError
 from monitor.records import Arm, BaselineStatus, Finding, Outcome, Point, Run, RunOutcome, Score, Stream
 from monitor.store import declared, ledger
-from monitor.store.answers import AnswerKey, _to_outcome
+from monitor.store.answers import ASKED, AnswerKey, _scores, _to_outcome
 from monitor.store.engine import Database
 from monitor.store.findings import _to_finding
 from monitor.store.marks import chunks
@@ -19,6 +19,9 @@ from monitor.store.tables import answer, baseline, finding, latest_finding, prog
 
 STANDING: Final = (BaselineStatus.CAPTURING.value, BaselineStatus.CAPTURED.value, BaselineStatus.APPROVED.value)
 """Least to most: which of a stream's baselines is the one to speak of."""
+
+GradedTexts = dict[tuple[Arm, str], dict[str, list[Mapping[str, float]]]]
+"""(arm, probe) -> each different text -> the scores, by grader, of every answer with it."""
 
 
 def streams(connection: Connection, target: str | None) -> list[Stream]:
@@ -187,6 +190,20 @@ def texts(connection: Connection, run_ids: Collection[int], arm: Arm) -> dict[st
     return found
 
 
+def graded_texts(connection: Connection, run_ids: Collection[int]) -> GradedTexts:
+    """As ``PageReads.graded_texts``."""
+    found: GradedTexts = {}
+    key = ("run_id", "probe", "replicate", "arm")
+    usable = (answer.c.reason.is_(None), answer.c.arm.in_(ASKED))
+    query: Any = select(*(answer.c[name] for name in key), answer.c.text).order_by(*(answer.c[name] for name in key))
+    for some in chunks(sorted(set(run_ids))):
+        scores = _scores(connection, some)
+        for run_id, probe, replicate, arm, text in connection.execute(query.where(answer.c.run_id.in_(some), *usable)):
+            texts = found.setdefault((Arm(arm), probe), {})
+            texts.setdefault(text, []).append(scores.get((run_id, arm, probe, replicate), {}))
+    return found
+
+
 class PageReads:
     """The store's methods over these queries; the pages and the JSON beside them call them."""
 
@@ -241,6 +258,11 @@ class PageReads:
         """Probe -> the texts of an arm's usable answers in these runs, with how often each was given, oldest first."""
         with self._database.read() as c:
             return texts(c, run_ids, arm)
+
+    def graded_texts(self, run_ids: Collection[int]) -> GradedTexts:
+        """What subject and base said in these runs, with the scores of every answer, oldest first."""
+        with self._database.read() as c:
+            return graded_texts(c, run_ids)
 
     def tally(self, run_id: int) -> dict[tuple[Arm, str | None], tuple[int, float]]:
         """(arm, reason or ``None`` where it was answered) -> how many questions of a run, and their USD."""

@@ -1,12 +1,13 @@
 """A baseline as a person reads it before approving: each probe with its distinct answers and their scores."""
 
 import json
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final, Protocol
 
-from monitor.records import Arm, Baseline, BaselineStatus, GradedAnswer, Message, Probe
+from monitor.records import Arm, Baseline, BaselineStatus, Message, Probe
 
 PER_PAGE: Final = 50
 """Probes on one page."""
@@ -18,6 +19,9 @@ BASES: Final = 2
 TEXT: Final = 4_000
 """Characters shown of one answer."""
 
+Texts = Mapping[str, list[Mapping[str, float]]]
+"""Each different text -> the scores, by grader, of every answer with it."""
+
 
 class Readings(Protocol):
     """What the page reads of the store."""
@@ -26,7 +30,7 @@ class Readings(Protocol):
     def baselines(
         self, target: str | None = None, suite: str | None = None, status: BaselineStatus | None = None
     ) -> list[Baseline]: ...
-    def answers(self, run_ids: Sequence[int]) -> list[GradedAnswer]: ...
+    def graded_texts(self, run_ids: Collection[int]) -> Mapping[tuple[Arm, str], Texts]: ...
     def suite_body(self, suite_digest: str) -> str | None: ...
     def production_inputs(self, run_id: int) -> list[Probe]: ...
 
@@ -61,37 +65,36 @@ class Sheet:
 
 def sheets(store: Readings, baseline: Baseline) -> list[Sheet]:
     """Every probe of the baseline that was answered, in the suite's order."""
-    found: dict[str, dict[Arm, list[GradedAnswer]]] = defaultdict(lambda: {Arm.SUBJECT: [], Arm.BASE: []})
-    for answer in store.answers(baseline.run_ids):
-        found[answer.probe][answer.arm].append(answer)
+    given = store.graded_texts(baseline.run_ids)
+    answered = list(dict.fromkeys(probe for _, probe in given))
     asked = prompts(store, baseline)
-    ordered = [*(probe for probe in asked if probe in found), *(probe for probe in found if probe not in asked)]
-    return [_sheet(probe, asked.get(probe), found[probe][Arm.SUBJECT], found[probe][Arm.BASE]) for probe in ordered]
+    ordered = [*(probe for probe in asked if probe in answered), *(probe for probe in answered if probe not in asked)]
+    return [
+        _sheet(probe, asked.get(probe), given.get((Arm.SUBJECT, probe), {}), given.get((Arm.BASE, probe), {}))
+        for probe in ordered
+    ]
 
 
-def _sheet(probe: str, prompt: str | None, subject: Sequence[GradedAnswer], base: Sequence[GradedAnswer]) -> Sheet:
-    mine, theirs = _told(subject), _told(base)
+def _sheet(probe: str, prompt: str | None, subject: Texts, base: Texts) -> Sheet:
+    scores = list(chain.from_iterable(subject.values()))
     return Sheet(
-        probe, prompt, len(subject), _means(subject),
-        mine[:SUBJECTS], len(mine[SUBJECTS:]), theirs[:BASES], len(theirs[BASES:]),
+        probe, prompt, len(scores), _means(scores),
+        _told(subject, SUBJECTS), max(0, len(subject) - SUBJECTS), _told(base, BASES), max(0, len(base) - BASES),
     )  # fmt: skip
 
 
-def _told(answers: Sequence[GradedAnswer]) -> tuple[Told, ...]:
-    """Distinct answers, the most frequent first."""
-    counts = Counter(answer.text for answer in answers)
-    return tuple(
-        Told(text, count, _means(answer for answer in answers if answer.text == text))
-        for text, count in counts.most_common()
-    )
+def _told(texts: Texts, most: int) -> tuple[Told, ...]:
+    """The most frequent, the first given before others as frequent."""
+    frequent = sorted(texts.items(), key=lambda one: -len(one[1]))[:most]
+    return tuple(Told(text, len(scores), _means(scores)) for text, scores in frequent)
 
 
-def _means(answers: Iterable[GradedAnswer]) -> dict[str, float]:
-    scores: dict[str, list[float]] = defaultdict(list)
-    for answer in answers:
-        for grader, value in answer.scores.items():
-            scores[grader].append(value)
-    return {grader: sum(values) / len(values) for grader, values in sorted(scores.items())}
+def _means(scores: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    found: dict[str, list[float]] = defaultdict(list)
+    for one in scores:
+        for grader, value in one.items():
+            found[grader].append(value)
+    return {grader: sum(values) / len(values) for grader, values in sorted(found.items())}
 
 
 def prompts(store: Readings, baseline: Baseline, run_id: int | None = None) -> dict[str, str]:

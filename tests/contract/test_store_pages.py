@@ -219,3 +219,29 @@ def test_texts_of_an_arm_are_counted_by_probe_oldest_run_first(store: Store) -> 
     assert store.texts([runs[2].id], Arm.SUBJECT) == {"p": {"not asked for": 1, "": 1}}
     assert store.texts([runs[0].id], Arm.BASE) == {"p": {"its own": 1}}
     assert store.texts([], Arm.SUBJECT) == {}
+
+
+def test_what_was_said_stands_with_the_scores_of_every_answer_oldest_run_first(store: Store) -> None:
+    runs = [make_run(store, SLOT + day * DAY) for day in range(2)]
+    for run, (first, second) in zip(runs, (("ours", "new"), ("ours", "ours")), strict=True):
+        held = store.claim(run.id, NOW, 3600)
+        assert held is not None
+        items = [
+            recorded(held, answer(first), "p", 0),
+            recorded(held, answer(second), "p", 1),
+            recorded(held, unmeasured(), "q", 0),
+            recorded(held, answer("its own"), "p", 0, Arm.BASE),
+        ]
+        assert all(store.record(items))
+        graded = [Score(Arm.SUBJECT, "p", 1, "judge", 0.25), Score(Arm.SUBJECT, "p", 1, "check:contains", 1.0)]
+        assert store.add_scores(held.id, held.fence, graded)
+    scores = {"judge": 0.25, "check:contains": 1.0}
+
+    found = store.graded_texts([runs[1].id, runs[0].id])
+
+    assert found == {
+        (Arm.SUBJECT, "p"): {"ours": [{}, {}, scores], "new": [scores]},
+        (Arm.BASE, "p"): {"its own": [{}, {}]},
+    }
+    assert list(found[(Arm.SUBJECT, "p")]) == ["ours", "new"]
+    assert store.graded_texts([]) == {}

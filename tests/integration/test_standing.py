@@ -72,6 +72,11 @@ async def test_the_daemon_says_what_the_store_says_and_goes_on_when_the_file_is_
         await app.stop()
 
 
+def test_what_a_daemons_answer_needs_is_imported_without_a_database() -> None:
+    code = "import sys; from monitor import show, standing, status; sys.exit('sqlalchemy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0, "half of what the command takes"
+
+
 async def test_a_daemon_that_was_stopped_is_not_taken_for_one_at_work(tmp_path: Path) -> None:
     path = write(tmp_path, HEALTHY, schedule={"batches": 1}, http={"port": free_port()})
     for _ in range(2):
