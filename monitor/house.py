@@ -33,6 +33,8 @@ class House:
     asker: Asker
     embedder: Embedder | None
     clock: Callable[[], datetime]
+    since: datetime
+    """When it was wired: at the daemon's start or its last reload."""
 
 
 def build_house(
@@ -58,7 +60,7 @@ def build_house(
     asked = settings if asks else settings.model_copy(update={"providers": {}})
     asker = Asker(asked, store, clock=clock, observer=observer, lease=LEASE)
     embedder = Embedder(settings.embeddings) if settings.embeddings else None
-    return House(settings, suites, store, asker, embedder, clock)
+    return House(settings, suites, store, asker, embedder, clock, clock())
 
 
 def digest_of(house: House, target: str, suite: str) -> str:
@@ -78,10 +80,12 @@ def ensure_run(
 ) -> Run:  # fmt: skip
     """The ledger's row for (target, suite, slot), made if it is not there.
 
-    Made late, its work is spread from now on; a tick's delay is not late. ``deed``: see ``Store.ensure_run``.
+    Made late, its work is spread from now on; a tick's delay is not late, but a daemon that was started, or given its
+    targets, after the slot is: whoever starts one soon after midnight sees something at once. ``deed``: see
+    ``Store.ensure_run``.
     """
     now = house.clock()
-    late = now - slot > timedelta(seconds=LATE * house.settings.schedule.day_seconds)
+    late = house.since > slot or now - slot > timedelta(seconds=LATE * house.settings.schedule.day_seconds)
     seed = schedule.run_seed(target, suite, slot)
     digest = digest_of(house, target, suite)
     due = now if late else slot

@@ -61,7 +61,7 @@ http: {{actions: {{oncall: {{token_file: token}}}}, port: {port}}}
 """
 TOKEN: Final = "0123456789abcdef0123456789abcdef"
 SCRAPED: Final = """
-global: {{scrape_interval: 200ms, evaluation_interval: 1s}}
+global: {{scrape_interval: 1s, evaluation_interval: 1s}}
 rule_files: ["{rules}"]
 scrape_configs: [{{job_name: cliffwatch, static_configs: [{{targets: ["{address}"]}}]}}]
 """

@@ -204,3 +204,15 @@ async def test_a_model_that_cannot_be_loaded_costs_no_more_than_its_embeddings(a
         (run, *_) = house.store.runs("bot")
         assert run.outcome is RunOutcome.MEASURED
         assert {answer.embedding for answer in house.store.answers([run.id])} == {None}
+
+
+async def test_a_daemon_started_after_its_slot_asks_at_once_and_one_that_was_there_at_its_time(tmp_path: Path) -> None:
+    midnight = NOON.replace(hour=0)
+    clock = Clock(midnight + timedelta(minutes=5))
+    async with house_of(write(tmp_path, HEALTHY), clock) as house:
+        run = ensure_run(house, "bot", "facts", midnight)
+        assert run.starts_at == clock.at
+        await execute_run(house, run.id)
+        assert house.store.tally(run.id), "there is something to see"
+        clock.at = midnight + timedelta(days=1, seconds=5)
+        assert ensure_run(house, "bot", "facts", midnight + timedelta(days=1)).starts_at == midnight + timedelta(days=1)
