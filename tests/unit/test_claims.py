@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from monitor import claims
+from monitor.beginnings import beginning, edges
 from monitor.claims import Beside, claim, neighbours
 from monitor.records import Alarm, AlarmState, Arm, Finding, IdentityCheck, Point, Severity
 
@@ -83,11 +84,11 @@ def test_an_open_alarm_began_no_later_than_the_look_that_raised_it() -> None:
     dipped = history(0.1, 1.2, 7.4, 0.2, 0.3, 7.4)
     raised = replace(ALARM, raised_at=dipped[2].at, raised_run_id=dipped[2].run_id)
     began = (dipped[1].at, dipped[0].at)
-    assert claims.beginning(LOST, dipped) == (dipped[5].at, dipped[4].at), "the evidence alone was gone in between"
-    assert claims.beginning(LOST, dipped, raised) == began
+    assert beginning(LOST, dipped) == (dipped[5].at, dipped[4].at), "the evidence alone was gone in between"
+    assert beginning(LOST, dipped, raised) == began
     assert claim(LOST, Beside(dipped, raised)).since == "Began between 2026-11-17 12:00 and 2026-11-18 12:00 UTC"
     quiet = replace(LOST, alarming=False, evidence_log10=0.3, run_id=dipped[4].run_id)
-    assert claims.beginning(quiet, dipped, raised) == began
+    assert beginning(quiet, dipped, raised) == began
 
 
 def test_what_evidence_gains_in_weeks_of_health_is_no_beginning() -> None:
@@ -115,27 +116,27 @@ def test_what_evidence_gains_in_weeks_of_health_is_no_beginning() -> None:
     ]
     creeping = history(*health, 9.19)
     lost = replace(LOST, looks=len(health) + 10)
-    assert claims.beginning(lost, creeping) == (NOW, NOW - timedelta(days=1))
+    assert beginning(lost, creeping) == (NOW, NOW - timedelta(days=1))
     raised = history(*health, 9.19, 17.35, 14.06)
     alarm = replace(ALARM, raised_at=raised[-3].at, raised_run_id=raised[-3].run_id)
     later = replace(lost, looks=len(health) + 12)
-    assert claims.beginning(later, raised, alarm) == (raised[-3].at, raised[-4].at)
-    assert claims.beginning(later, raised) == (raised[-3].at, raised[-4].at)
+    assert beginning(later, raised, alarm) == (raised[-3].at, raised[-4].at)
+    assert beginning(later, raised) == (raised[-3].at, raised[-4].at)
     quiet = replace(LOST, alarming=False, evidence_log10=0.74, summary="bot behaves as approved: 99% is left.")
     assert claim(quiet, Beside()).sure.startswith("No alarm. Evidence 5 to 1")
 
 
 def test_a_slide_began_long_before_its_alarm() -> None:
     slide = history(-0.2, 0.1, 0.0, 0.2, 0.7, 1.1, 1.6, 2.2, 2.9, 3.7, 4.6)
-    assert claims.beginning(replace(LOST, looks=20), slide) == (slide[4].at, slide[3].at)
+    assert beginning(replace(LOST, looks=20), slide) == (slide[4].at, slide[3].at)
 
 
 def test_an_alarm_that_is_older_than_the_history_began_when_it_was_raised() -> None:
     known = history(7.4, 7.4)
     old = replace(ALARM, raised_at=NOW - timedelta(days=120), raised_run_id=-99)
-    assert claims.beginning(LOST, known, old) == (old.raised_at, None)
-    assert claims.beginning(LOST, [], old) == (old.raised_at, None)
-    assert claims.beginning(LOST, []) == (NOW, None)
+    assert beginning(LOST, known, old) == (old.raised_at, None)
+    assert beginning(LOST, [], old) == (old.raised_at, None)
+    assert beginning(LOST, []) == (NOW, None)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +194,9 @@ PARTLY = "bot answers like its base model on part of the traffic: about 30% of t
         ({"summary": PARTLY}, "on about 30% of the sampled traffic"),
         ({"effect": 0.7}, "on part of the sampled traffic"),
         ({"signal": "canaries", "effect": 1.0}, "on all sampled traffic"),
-        ({"signal": "canaries", "effect": 0.4}, "on about 40% of the sampled traffic"),
+        ({"signal": "canaries", "effect": 0.99, "effect_high": 1.0}, "on all sampled traffic"),
+        ({"signal": "canaries", "effect": 0.96, "effect_high": 0.98}, "on about 96% of the sampled traffic"),
+        ({"signal": "canaries", "effect": 0.4, "effect_high": 1.0}, "on about 40% of the sampled traffic"),
         ({"signal": "base_match", "effect": 0.4}, "on at least 40% of the sampled traffic"),
     ],
 )
