@@ -26,7 +26,7 @@ from monitor.notify.targets import (
     mismatches,
     view,
 )
-from monitor.notify.wording import Times, cut, odds, percent, usd
+from monitor.notify.wording import Times, cut, cut_summary, odds, percent, usd
 from monitor.records import (
     JUDGE_DRIFT,
     JUDGE_TARGET,
@@ -140,7 +140,7 @@ def changes(facts: Facts, times: Times, address: str | None) -> Listed:
     latest = [found for stream in facts.streams for found in facts.latest.get(stream, {}).values()]
     moved = [
         Item(
-            f"{cut(found.summary)} It alerts at {odds(found.line_log10)}.",
+            f"{cut_summary(found.summary)} It alerts at {odds(found.line_log10)}.",
             found.target, "Worth a look", at_page(address, "findings", str(found.run_id), found.signal),
         )
         for found in sorted(latest, key=lambda one: one.line_log10 - one.evidence_log10)

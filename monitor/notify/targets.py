@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import Final
 
 from monitor import claims
+from monitor.beginnings import beginning
 from monitor.notify.facts import Facts, Key, Stream
-from monitor.notify.wording import BLAME, NOT_ARMED, Times, clause, cut, odds, percent
+from monitor.notify.wording import BLAME, NOT_ARMED, Times, clause, cut, cut_summary, odds, percent
 from monitor.notify.wording import LOST as LOST_WORDS
 from monitor.records import JUDGE_TARGET, Alarm, AlarmState, Arm, BaselineStatus, Finding, IdentityCheck, Severity
 from monitor.schedule import interval_seconds
@@ -188,7 +189,7 @@ def _beginning(facts: Facts, alarm: Alarm) -> tuple[datetime, datetime | None]:
     found, beside = newest(facts, key), facts.beside.get(key)
     if found is None or beside is None:
         return alarm.raised_at, None
-    return claims.beginning(found, beside.history, alarm)
+    return beginning(found, beside.history, alarm, beside.asked)
 
 
 def _likely(facts: Facts, key: Key) -> tuple[str, str] | None:
@@ -209,7 +210,7 @@ def _alarm_words(facts: Facts, alarm: Alarm) -> str:
     if found is None:
         return f"Suite {alarm.suite}."
     sure = f"; evidence {odds(found.evidence_log10)}" if found.evidence_log10 > 0 else ""
-    return f"{cut(found.summary)} Suite {alarm.suite}{sure}."
+    return f"{cut_summary(found.summary)} Suite {alarm.suite}{sure}."
 
 
 def _how_long(alarm: Alarm, first: datetime, times: Times) -> str:

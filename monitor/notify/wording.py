@@ -60,6 +60,8 @@ BLAME: Final[Mapping[str, tuple[str, str]]] = {
 
 LINE: Final = 260
 """Most characters of one sentence in the mail; the page that it links to has it whole."""
+WORD: Final = 30
+"""Characters of a long word."""
 HALF: Final = timedelta(hours=12)
 RECENT: Final = timedelta(days=6, hours=12)
 """Younger than this, a day is called by its weekday."""
@@ -71,9 +73,23 @@ def clause(signal: str) -> str:
 
 
 def cut(text: str, limit: int = LINE) -> str:
-    """``text`` on one line, made harmless, and cut with an ellipsis where it is longer than ``limit``."""
+    """``text`` on one line, made harmless, and cut with an ellipsis where it is longer than ``limit``: after a word,
+    where the one that is cut is no longer than any."""
     line = visible(" ".join(text.split()))
-    return line if len(line) <= limit else f"{line[: limit - 1].rstrip()}…"
+    if len(line) <= limit:
+        return line
+    kept, _, begun = line[: limit - 1].rpartition(" ")
+    word = line[limit - 1 - len(begun) :].partition(" ")[0]
+    return f"{kept.rstrip(' ,;') if kept and len(word) <= WORD else line[: limit - 1].rstrip()}…"
+
+
+def cut_summary(summary: str) -> str:
+    """A finding's summary in ``LINE`` characters: its numbers are cut before what it advises."""
+    line = visible(" ".join(summary.split()))
+    advice = claims.parts(line)[2]
+    if len(line) <= LINE or not advice or len(advice) > LINE // 2 or not line.endswith(advice):
+        return cut(line)
+    return f"{cut(line.removesuffix(advice).rstrip(), LINE - 1 - len(advice))} {advice}"
 
 
 def percent(share: float) -> str:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from monitor.identify import CHECKS
 from monitor.notify.pictures import picture, worded
-from monitor.notify.wording import BLAME, LOST, Times, cut, odds, percent, usd
+from monitor.notify.wording import BLAME, LINE, LOST, Times, cut, cut_summary, odds, percent, usd
 from monitor.records import Reason
 from monitor.words import SERVED
 from tests.mail_story import NOW, points
@@ -75,6 +75,19 @@ def test_no_share_reads_as_none_or_all_that_is_neither() -> None:
     assert [percent(share) for share in (0, 0.004, 0.5, 0.997, 1)] == ["0 %", "under 1 %", "50 %", "over 99 %", "100 %"]
     assert [usd(amount) for amount in (0, 0.004, 1234.5)] == ["$0.00", "under $0.01", "$1,234.50"]
     assert cut("a\r\nb\x1b[0m " + "c" * 300, 20) == "a b\\u{1b}[0m cccccc…"
+    assert [cut("Read the answers, all of them.", limit) for limit in (30, 29, 21, 18, 10)] == [
+        "Read the answers, all of them.", "Read the answers, all of…", "Read the answers…", "Read the…", "Read the…",
+    ]  # fmt: skip
+
+
+def test_where_room_is_short_a_summarys_numbers_go_before_its_advice() -> None:
+    numbers = ", ".join(f"{n} of 40 answers to question {n} fail their checks" for n in range(9))
+    told = cut_summary(f"bot fails what it passed: {numbers}. Read the flipped answers, then look for a changed model.")
+    assert told.startswith("bot fails what it passed: 0 of 40 answers")
+    assert told.endswith("… Read the flipped answers, then look for a changed model.")
+    assert len(told) <= LINE
+    assert cut_summary(f"bot: {numbers}") == cut(f"bot: {numbers}")
+    assert cut_summary("bot is longer: by 40%. Look.") == "bot is longer: by 40%. Look."
 
 
 def test_every_check_and_every_reason_has_plain_words() -> None:
