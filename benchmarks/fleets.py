@@ -130,12 +130,13 @@ def _answers(streams: list[tuple[str, str]], now: datetime) -> Iterator[Row]:
     for number, _ in enumerate(streams):
         refused = number % 100 == 7
         for run in range(RUNS):
+            asked_at = _slot(now, run) + timedelta(hours=10)
             for arm in arms:
                 for probe in range(PROBES):
                     yield {
                         "run_id": _run_id(number, run), "arm": arm.value, "probe": f"probe-{probe}", "replicate": 0,
                         "provider": "vllm", "asked_model": "model", "reason": "budget" if refused else None,
-                        "text": "" if refused else "Refunds take 5 days. Ticket: #RF-21.", "asked_at": now,
+                        "text": "" if refused else "Refunds take 5 days. Ticket: #RF-21.", "asked_at": asked_at,
                     }  # fmt: skip
 
 

@@ -5,11 +5,11 @@ The page and the terminal say the same. ``claim`` is pure; ``claim_of`` reads wh
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
-from math import log10
 from typing import Final, Protocol
 
+from monitor.beginnings import HISTORY, beginning, edges
 from monitor.records import (
     JUDGE_DRIFT,
     JUDGE_TARGET,
@@ -47,12 +47,6 @@ RUNBOOKS: Final[Mapping[str, str]] = {
     "contract": "CliffwatchContractChanged",
 }
 """Signal -> the alert it raises, which is its runbook's name."""
-
-HISTORY: Final = timedelta(days=90)
-"""How far back the beginning of a change is looked for."""
-
-BY_CHANCE_LOG10: Final = 0.3
-"""By so much, twofold, evidence wavers while nothing changes."""
 
 FINE_TUNE: Final = frozenset({"adapter_loss", "base_match", "canaries"})
 ANSWERS: Final = frozenset(RUNBOOKS) - {"judge_score", "contract"}
@@ -111,6 +105,8 @@ class Beside:
     judge_drifted: bool = False
     lost: float = 0.0
     """Share of the run's questions without a usable answer."""
+    asked: Mapping[int, datetime] = field(default_factory=dict)
+    """Run id -> when its last usable answer was asked, of the two looks between which the change began."""
 
 
 def claim(finding: Finding, beside: Beside) -> Claim:
@@ -119,7 +115,7 @@ def claim(finding: Finding, beside: Beside) -> Claim:
     headline, bad = _headline(what, finding.target), f"{numbers[:1].upper()}{numbers[1:]}." if numbers else ""
     if state_of(finding) == "quiet":
         return Claim(headline, bad, "", None, _sure(finding, None), "", "", "", None)
-    first, before = beginning(finding, beside.history, beside.alarm)
+    first, before = beginning(finding, beside.history, beside.alarm, beside.asked)
     suspect, why = _suspect(finding, beside)
     runbook = "CliffwatchJudgeDrift" if _is_judge_drift(finding) else RUNBOOKS.get(finding.signal)
     return Claim(
@@ -179,55 +175,6 @@ def since(
     if first.date() != before.date():
         return f"Began between {day(before)} {before:{clock}} and {day(first)} {first:{clock}}{name}"
     return f"Began {day(first)} between {before:{clock}} and {first:{clock}}{name}"
-
-
-class Look(Protocol):
-    """What ``beginning`` reads of a finding."""
-
-    @property
-    def run_id(self) -> int: ...
-    @property
-    def looks(self) -> int: ...
-    @property
-    def window_end(self) -> datetime: ...
-
-
-def beginning(finding: Look, history: Sequence[Point], alarm: Alarm | None = None) -> tuple[datetime, datetime | None]:
-    """When evidence of what the finding claims was first seen, and when the look before it was taken.
-
-    ``alarm``: the one that the finding belongs to. It began no later than the look that raised it, even if the
-    evidence went under 3 to 1 since then.
-    """
-    runs = {finding.run_id} if alarm is None else {finding.run_id, alarm.raised_run_id}
-    first = last = next((place for place, one in enumerate(history) if one.run_id in runs), None)
-    if first is None or last is None:
-        return finding.window_end if alarm is None else min(finding.window_end, alarm.raised_at), None
-    while first and (history[first - 1].alarming or history[first - 1].evidence_log10 >= NO_EVIDENCE_LOG10):
-        first -= 1
-    own = next((place for place, one in enumerate(history) if one.run_id == finding.run_id), last)
-    first = _rise(history[: last + 1], first, finding.looks - (own - last))
-    seen, before = history[first].at, history[first - 1].at if first else None
-    if alarm is not None and alarm.raised_at < seen:  # raised before the history begins, or judged anew since then
-        return alarm.raised_at, before if before and before < alarm.raised_at else None
-    return seen, before
-
-
-def _rise(history: Sequence[Point], first: int, looks: int) -> int:
-    """The place, ``first`` or later, at which the evidence began to rise more than it does in health.
-
-    There it is expected to grow by 1 a look (``detect.evidence``: the Shiryaev-Roberts e-detector), so that after weeks
-    it stands over 3 to 1 without any change. ``looks``: how many are in the evidence of the history's last point.
-    """
-    last = len(history) - 1
-    excess = [
-        one.evidence_log10 - log10(max(1, looks - (last - place)))
-        for place, one in enumerate(history[:-1])
-        if place >= first - 1
-    ]
-    if not excess:
-        return first
-    calm = max(place for place, one in enumerate(excess) if one <= min(excess) + BY_CHANCE_LOG10)
-    return max(first, max(first - 1, 0) + calm + 1)
 
 
 def _at(moment: datetime, beside: datetime | None = None) -> str:
@@ -383,6 +330,7 @@ class Reads(Protocol):
     ) -> list[tuple[int, Finding]]: ...  # fmt: skip
     def identity_checks(self, target: str | None = None) -> list[IdentityCheck]: ...
     def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]: ...
+    def last_asked(self, run_ids: Collection[int]) -> Mapping[int, datetime]: ...
 
 
 def alarm_of(alarms: Sequence[Alarm], finding: Finding, at: datetime | None) -> Alarm | None:
@@ -431,6 +379,7 @@ def beside_of(store: Reads, finding: Finding) -> Beside:
         mismatches=[] if over else _mismatches(store, finding.target),
         judge_drifted=not over and any(one.signal in JUDGE_DRIFT for one in store.open_alarms(JUDGE_TARGET)),
         lost=store.lost_shares([finding.run_id])[finding.run_id],
+        asked=store.last_asked(edges(finding, history, alarm)),
     )
 
 

@@ -81,15 +81,17 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         "alarm_began_timestamp_seconds",
         "gauge",
         ("target", "signal"),
-        "When evidence of what the confirmed alarm tells of was first seen, in Unix time: often some looks before it "
-        "was raised; the first of the target's suites.",
+        "When the change that the confirmed alarm tells of was there at the latest, in Unix time: the last usable "
+        "answer of the first look with evidence of it was asked then, often some looks before the alarm was raised; "
+        "the first of the target's suites.",
     ),
     MetricSpec(
         "alarm_last_healthy_timestamp_seconds",
         "gauge",
         ("target", "signal"),
-        "The look before alarm_began_timestamp_seconds, in Unix time: what was served then was as approved; none where "
-        "there was no look before.",
+        "When the subject was asked for the last usable answer of the look before alarm_began_timestamp_seconds, in "
+        "Unix time: the change came after it, unless it came in the midst of that look and hit too few of its answers "
+        "to be seen; none where there was no look before.",
     ),
     MetricSpec(
         "evidence_log10",

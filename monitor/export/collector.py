@@ -6,7 +6,7 @@ whose marks moved. What is kept is bounded by what is configured: the lines of e
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import chain
@@ -54,6 +54,7 @@ class Readings(Protocol):
     def last_done(self, targets: Sequence[str] | None = None) -> dict[tuple[str, str], int]: ...
     def summaries(self, run_ids: Sequence[int]) -> dict[int, RunSummary]: ...
     def onsets(self, alarms: Sequence[Alarm], before: timedelta) -> Mapping[int, Any]: ...
+    def last_asked(self, run_ids: Collection[int]) -> Mapping[int, datetime]: ...
     def latest_numbers(
         self, targets: Sequence[str] | None = None
     ) -> dict[str, dict[tuple[str, str], FindingNumbers]]: ...

@@ -114,8 +114,9 @@ def _looks(
 def _counts() -> ColumnElement[bool]:
     """Which looks are evidence: those of the schedule, fresh samples, and what raised an alarm.
 
-    A run made by hand is judged and forgotten, however often somebody presses the button; but where it raised the
-    alarm, its look is what a recovery is measured from.
+    A run made by hand is judged, with its own look on top of these, and may raise, confirm or end an alarm. Then it is
+    forgotten, however often somebody presses the button: no later look adds to it. Where it ended the alarm, evidence
+    begins anew after it; where it raised one, its look is what a recovery is measured from, and stays.
     """
     did_raise = select(alarm.c.id).where(alarm.c.raised_run_id == finding.c.run_id, alarm.c.signal == finding.c.signal)
     return or_(run.c.scheduled, run.c.confirms.is_not(None), did_raise.exists())
@@ -197,7 +198,8 @@ class HistoryReads:
         """Signal -> the scores by channel of its earlier looks on this baseline that still count, oldest first.
 
         Looks of scheduled and of confirming runs, reached after the signal's last alarm was cleared. A run made by
-        hand leaves none, unless it raised the alarm. ``before``: as they were when that run was judged.
+        hand leaves none, unless it raised the alarm; its own verdict may raise, confirm or clear one. ``before``: as
+        they were when that run was judged.
         """
         with self._database.read() as c:
             return looks(c, target, suite, baseline_id, before)

@@ -1,17 +1,17 @@
 """What led up to open alarms: from it one tells when each change began."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from datetime import timedelta
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, func, select
 
-from monitor.records import Alarm, Point
+from monitor.records import Alarm, Arm, Point
 from monitor.store.engine import Database
 from monitor.store.marks import chunks
 from monitor.store.series import KEY, NUMBERS, to_point
-from monitor.store.tables import alarm, finding
+from monitor.store.tables import alarm, answer, finding
 
 
 class Onset(NamedTuple):
@@ -41,8 +41,19 @@ def onsets(connection: Connection, ids: Sequence[int], oldest: Alarm, before: ti
     return {number: Onset(count, history[number]) for number, count in connection.execute(looks).all()}
 
 
+def last_asked(connection: Connection, run_ids: Collection[int]) -> dict[int, datetime]:
+    """A run's answers lie side by side under its id and arm; those of no other run are read."""
+    newest = select(answer.c.run_id, func.max(answer.c.asked_at)).group_by(answer.c.run_id)
+    usable = newest.where(answer.c.arm == Arm.SUBJECT.value, answer.c.reason.is_(None))
+    found: dict[int, datetime] = {}
+    for some in chunks(sorted(run_ids)):
+        rows: Any = connection.execute(usable.where(answer.c.run_id.in_(some)))
+        found |= dict(map(tuple, rows))
+    return found
+
+
 class OnsetReads:
-    """The store's method over these queries; a scrape calls it."""
+    """The store's methods over these queries; a scrape calls both, whoever tells of one finding the second."""
 
     _database: Database
 
@@ -60,3 +71,13 @@ class OnsetReads:
             for some in chunks([one.id for one in alarms if one.id is not None]):
                 found |= onsets(c, some, oldest, before)
         return found
+
+    def last_asked(self, run_ids: Collection[int]) -> dict[int, datetime]:
+        """Run id -> when the last of the subject's usable answers was asked; a run without any has no entry.
+
+        It reads all answers of these runs: ask for few.
+        """
+        if not run_ids:
+            return {}
+        with self._database.read() as c:
+            return last_asked(c, run_ids)

@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from monitor.beginnings import beginning
 from monitor.chores.mailer import MANUAL, WEEKLY, composed, told, written
-from monitor.claims import beginning, beside_of, claim_of
+from monitor.claims import beside_of, claim_of
 from monitor.notify.message import LARGEST_HTML, preview
 from monitor.reading import Reading
 from monitor.records import Arm, Deed, IdentityCheck
@@ -62,7 +63,7 @@ def test_mail_and_page_say_the_same_of_when_it_began_and_whose_fault_it_likely_i
         assert claim.began is not None
         assert item.likely is not None
         assert item.likely[0] == claim.suspect == "what is served"
-        first, before = beginning(found, beside.history, beside.alarm)
+        first, before = beginning(found, beside.history, beside.alarm, beside.asked)
         assert first == claim.began
         assert before is not None
         assert claim.since == f"Began between {before:%Y-%m-%d %H:%M} and {first:%Y-%m-%d %H:%M} UTC"

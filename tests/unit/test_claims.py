@@ -139,6 +139,32 @@ def test_an_alarm_that_is_older_than_the_history_began_when_it_was_raised() -> N
     assert beginning(LOST, []) == (NOW, None)
 
 
+def test_it_began_between_the_last_answers_of_two_looks_not_between_their_ends() -> None:
+    """A fault that is switched on while the healthy look is being judged lies between both."""
+    looks = history(0.1, 0.2, 7.4)
+    assert edges(LOST, looks, ALARM) == (2, 3)
+    asked = {one.run_id: one.at - timedelta(seconds=6) for one in looks}
+    seen, before = asked[3], asked[2]
+    assert beginning(LOST, looks, ALARM, asked) == (seen, before)
+    assert beginning(LOST, looks, ALARM, {3: seen}) == (seen, looks[1].at), "answers that are not kept"
+    told = claim(LOST, Beside(looks, ALARM, asked=asked))
+    assert told.since == "Began between 2026-11-21 11:59 and 2026-11-22 11:59 UTC"
+    assert told.now.endswith("that served before 2026-11-21 11:59 UTC.")
+    judged_again = replace(ALARM, raised_at=NOW - timedelta(days=9), raised_run_id=3)
+    assert beginning(LOST, looks, judged_again, asked) == (judged_again.raised_at, None)
+    early = history(7.4)
+    assert edges(LOST, early) == (3,)
+    assert beginning(LOST, early, None, asked) == (seen, None)
+    assert edges(LOST, []) == ()
+
+
+def test_a_look_that_was_asked_later_does_not_show_that_all_was_well_before() -> None:
+    """One made by hand, beside the day's own, is judged first."""
+    looks = history(0.1, 7.4)
+    asked = {2: NOW - timedelta(seconds=3), 3: NOW - timedelta(seconds=6)}
+    assert beginning(LOST, looks, ALARM, asked) == (asked[3], None)
+
+
 @pytest.mark.parametrize(
     ("alarm", "sure"),
     [

@@ -21,6 +21,7 @@ from sqlalchemy import event
 
 from benchmarks import fleets
 from monitor import claims
+from monitor.beginnings import beginning
 from monitor.errors import StoreError
 from monitor.export import SIGNALS, Internals, nearest_to_line, web_url
 from monitor.export.internals import takes_gzip
@@ -262,7 +263,7 @@ def test_an_alarm_says_when_it_began_as_its_page_does(populated: Store) -> None:
     for alarm in alarms:
         (told,) = [one for one in populated.latest_findings(alarm.target) if one.signal == alarm.signal]
         beside = claims.beside_of(populated, told)
-        began, healthy = claims.beginning(told, beside.history, beside.alarm)
+        began, healthy = beginning(told, beside.history, beside.alarm, beside.asked)
         assert healthy is not None
         labels = {"target": alarm.target, "signal": alarm.signal}
         assert value(found, "alarm_began_timestamp_seconds", **labels) == began.timestamp()
