@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from monitor import alive
 from monitor.claims import Claim
 from monitor.hostile import visible
 from monitor.plain import plain
@@ -237,7 +238,7 @@ def status(found: "Status", *, as_json: bool) -> None:
         print_json({**asdict(found), "left_out": found.left_out})
         return
     out = console()
-    out.print(_daemon(found))
+    out.print(Text(*alive.told(found.daemon)))
     for row in found.watches:
         _watch(out, row)
     quiet = found.total - sum(found.needing.values())
@@ -246,17 +247,6 @@ def status(found: "Status", *, as_json: bool) -> None:
         more = f"{found.left_out} more need somebody" if found.left_out else ""
         out.print(Text(f"{found.total} suites of targets: {f'{told}, ' if told else ''}{quiet} quiet", style="bold"))
         out.print(Text("; ".join((*filter(None, [more]), "all of them with --all")), style="dim"))
-
-
-def _daemon(found: "Status") -> Text:
-    last = found.daemon.last_sign_of_life
-    if found.daemon.running:
-        return Text(f"the daemon runs (last sign of life {found.daemon.silent_seconds:.0f} s ago)", style="dim")
-    if last is None:
-        return Text("no daemon has worked on this store yet: cliffwatch run", style="bold yellow")
-    at = f"{last:%Y-%m-%d %H:%M:%S} UTC"
-    how = f"was stopped at {at}" if found.daemon.stopped else f"does not seem to run: its last sign of life was at {at}"
-    return Text(f"the daemon {how}. Nothing new is measured until it runs: cliffwatch run", style="bold red")
 
 
 def _watch(out: Console, row: "StatusRow") -> None:

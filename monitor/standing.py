@@ -6,8 +6,9 @@ answers, the command reads for itself.
 """
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,27 +25,58 @@ PATIENCE_SECONDS: Final = 1.0
 EVERYWHERE: Final = ("0.0.0.0", "::", "")
 
 
+class Heard(StrEnum):
+    """What came of asking the daemon at its address."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    """Nothing listens there. From this machine, that is: the address may be another machine's or container's own."""
+    SILENT = "silent"
+    """No answer in ``PATIENCE_SECONDS``, or none gets through: a daemon may be busy."""
+    ANOTHER = "another"
+    """Something answered, which does not say how this configuration stands."""
+    NOT_ASKED = "not asked"
+    """There is no address: ``http.port`` is 0, or the file cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """``status`` where a daemon of this configuration answered, and only there."""
+
+    heard: Heard
+    address: str | None
+    """Such as ``http://127.0.0.1:9464``; ``None``: not asked."""
+    status: "Status | None" = None
+
+
 def told(found: "Status", config: Path) -> str:
     """The daemon's answer; ``config``: the file that it runs with."""
     said = {"config": str(config.resolve()), "status": asdict(found)}
     return json.dumps(said, default=lambda value: value.isoformat() if isinstance(value, datetime) else str(value))
 
 
-def ask(config: Path, *, everything: bool) -> "Status | None":
-    """What the daemon of this configuration says; ``None`` where none answers that has it."""
+def ask(config: Path, *, everything: bool) -> Reply:
+    """What the daemon of this configuration says, or what came instead of an answer."""
     from http.client import HTTPException
+    from urllib.error import HTTPError
     from urllib.request import ProxyHandler, build_opener
 
     place = _listens(config)
     if place is None:
-        return None
+        return Reply(Heard.NOT_ASKED, None)
+    address = f"http://{place}"
     try:
         opener = build_opener(ProxyHandler({}))  # the daemon is no farther than its own address
-        with opener.open(f"http://{place}/-/status?everything={everything}", timeout=PATIENCE_SECONDS) as reply:
+        with opener.open(f"{address}/-/status?everything={everything}", timeout=PATIENCE_SECONDS) as reply:
             said = json.loads(reply.read())
-        return _status(said["status"]) if said["config"] == str(config.resolve()) else None
-    except (OSError, HTTPException, ValueError, KeyError, TypeError):
-        return None  # nobody (URLError is an OSError), no HTTP, no address at all, or no daemon of this version
+        if said["config"] == str(config.resolve()):
+            return Reply(Heard.ANSWERED, address, _status(said["status"]))
+    except (HTTPError, HTTPException, ValueError, KeyError, TypeError):
+        pass  # no HTTP, no address at all, or no daemon of this version
+    except OSError as error:
+        refused = isinstance(getattr(error, "reason", error), ConnectionRefusedError)  # which URLError wraps
+        return Reply(Heard.REFUSED if refused else Heard.SILENT, address)
+    return Reply(Heard.ANOTHER, address)
 
 
 def _listens(config: Path) -> str | None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
+from monitor.alive import Daemon, by_sign
 from monitor.arming import arming, told
-from monitor.clock import HEARTBEAT, SILENT_SECONDS, STOPPED
+from monitor.clock import HEARTBEAT
 from monitor.reading import armed, temperature
 from monitor.records import Alarm, AlarmState, Baseline, BaselineStatus, Finding, IdentityCheck, RunOutcome, Severity
 from monitor.schedule import interval_seconds
@@ -50,19 +51,6 @@ class StatusRow:
     cleared: tuple[Alarm, ...]
     """The alarms of those of ``findings`` that alarmed and whose alarm is over."""
     findings: tuple[Finding, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Daemon:
-    """Whether a daemon works on this store."""
-
-    running: bool
-    last_sign_of_life: datetime | None
-    """``None``: never."""
-    silent_seconds: float | None
-    """Since then; ``None``: there was none."""
-    stopped: bool
-    """It ended as it was told to, and left no other at work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,22 +117,13 @@ def status(reading: "Reading", *, everything: bool = False) -> Status:
         if need is not None:
             counts[need] = counts.get(need, 0) + 1
     return Status(
-        daemon=_daemon(store.get_state(HEARTBEAT), now),
+        daemon=by_sign(store.get_state(HEARTBEAT), now),
         watches=tuple(_row(reading, fleet, stream, needs[stream]) for stream in shown),
         total=len(streams),
         needing=counts,
         alarmed=any(open_alarms.get(stream) for stream in streams),
         unmeasured=any(last[one].outcome is RunOutcome.UNMEASURED for one in streams if one in last),
     )
-
-
-def _daemon(sign: str | None, now: datetime) -> Daemon:
-    if sign is None:
-        return Daemon(running=False, last_sign_of_life=None, silent_seconds=None, stopped=False)
-    stopped = sign.endswith(STOPPED)
-    last = datetime.fromisoformat(sign.removesuffix(STOPPED))
-    silent = max((now - last).total_seconds(), 0.0)  # two machines' clocks may differ
-    return Daemon(silent < SILENT_SECONDS and not stopped, last, silent, stopped)
 
 
 def _needs(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], now: datetime) -> str | None:

@@ -28,6 +28,7 @@ try:
 except ImportError:  # PyYAML was built without libyaml
     CParser = None  # type: ignore[misc, assignment]
 
+MISSING: Final = "no such file"
 MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 40
 MAX_VALUES: Final = 200_000
@@ -175,7 +176,7 @@ def _text(path: Path) -> str | Problem:
         if path.is_dir():
             return problem("is a folder, not a file")
         if not os.path.exists(path):
-            return problem("no such file")
+            return problem(MISSING)
         if not path.is_file():
             return problem("is not a regular file")
         with path.open("rb") as stream:

@@ -63,11 +63,14 @@ def _send(house: "House", config: Path, *, as_json: bool) -> None:
 
     from monitor import show
     from monitor.chores import mailer
+    from monitor.notify.smtp import DELIVERY_SECONDS, STEP_SECONDS
     from monitor.records import MailStatus
 
     email = house.settings.email
     if email is None:
         raise UsageError(f"{config}: no 'email' section, so there is nobody to send to; docs/email.md shows one")
+    waits = f"it has {STEP_SECONDS:.0f} s for each reply, {DELIVERY_SECONDS:.0f} s in all"
+    typer.echo(f"connecting to {email.smtp.host}:{email.smtp.port} … ({waits})", err=True)
     mail = asyncio.run(mailer.send_now(house, email))
     if as_json:
         show.print_json(

@@ -16,18 +16,23 @@ def status(
 ) -> None:
     """What is watched, armed and raised; whether a daemon runs. Of a large fleet: those that need somebody.
 
-    A running daemon of this configuration is asked; where none answers, the store is read.
+    A running daemon of this configuration is asked; where none answers, the store is read. Where none listens at its
+    address but its last sign of life is fresh, that is said: it was killed, or runs on another machine.
     Exit 1 while an alarm is raised or something else is served than is declared; 3: the last run of a suite brought
     nothing usable.
     """
-    from monitor import show, standing
+    from dataclasses import replace
 
-    result = standing.ask(config, everything=everything)
-    if result is None:
+    from monitor import alive, show, standing
+
+    reply = standing.ask(config, everything=everything)
+    if reply.status is not None:
+        result = reply.status
+    else:
         from monitor.reading import reading
         from monitor.status import status as stands
 
         with reading(config) as found:
             result = stands(found, everything=everything)
-    show.status(result, as_json=as_json)
+    show.status(replace(result, daemon=alive.asked(result.daemon, reply)), as_json=as_json)
     raise typer.Exit(1 if result.alarmed or result.misserved else 3 if result.unmeasured else 0)

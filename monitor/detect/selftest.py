@@ -20,18 +20,17 @@ from typing import Final
 from monitor.detect import SEVERITIES, SIGNALS, policy
 from monitor.detect.reading import Reading
 from monitor.records import Arm, Comparison, GradedAnswer, SelfTest, Severity
+from monitor.unseen import CONTROL, jumpy, share_caught
+from monitor.unseen import MUST_SEE as MUST_SEE
 from monitor.words import CAUGHT
 
-HEALTHY: Final = "healthy"
+HEALTHY: Final = CONTROL
 """The control: nothing is injected, so nothing should be caught."""
 TRIALS: Final = 10
 """Of each fault. A trial's look costs as much as a real verdict does, some 0.1 to 0.3 s with 24 probes and 14 days."""
 WEEK: Final = 7
 """Looks that a fault which only shows in the long run is given."""
 SHARE: Final = 0.3
-MUST_SEE: Final = ("base-answers", "truncation")
-"""A whole loss, and what stands for one where the target has no base: a monitor that does not see the first of them
-that can be injected would not see a loss today."""
 _THIRD: Final = 1 / 3
 
 Inject = Callable[[GradedAnswer, Sequence[GradedAnswer], Random], GradedAnswer]
@@ -124,10 +123,6 @@ def self_test(comparison: Comparison, at: datetime, *, trials: int = TRIALS) -> 
         yield SelfTest(comparison.target, comparison.suite, name, caught, trials, tested_at=at)
 
 
-def share_caught(test: SelfTest) -> float:
-    return test.caught / test.trials if test.trials else 0.0
-
-
 def failures(tests: Sequence[SelfTest]) -> list[str]:
     """Why this monitor could not be relied on today, a sentence each; empty where it could."""
     found = []
@@ -137,7 +132,7 @@ def failures(tests: Sequence[SelfTest]) -> list[str]:
         must = next((one for one in MUST_SEE if (test.target, test.suite, one) in tried), None)
         if test.fault == must and share_caught(test) < CAUGHT:
             found.append(f"{where}: {test.fault} was caught in {counts} trials: a loss today could go unseen")
-        if test.fault == HEALTHY and share_caught(test) > 1 - CAUGHT:
+        if jumpy([test]) is not None:
             found.append(
                 f"{where}: {counts} healthy stretches of the baseline itself alarm: what is caught says little"
             )

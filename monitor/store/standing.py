@@ -1,14 +1,16 @@
 """How every suite of a fleet stands, in a few statements: for ``cliffwatch status``."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
 from sqlalchemy import Connection, exists, func, select
 
-from monitor.records import Arm, BaselineStatus, RunOutcome
+from monitor.records import Arm, BaselineStatus, RunOutcome, SelfTest
+from monitor.store import counters
 from monitor.store.engine import Database
 from monitor.store.scrape import newest_done
-from monitor.store.tables import answer, baseline, progress, run
+from monitor.store.tables import answer, baseline, progress, run, self_test
 
 Stream = tuple[str, str]
 
@@ -76,3 +78,9 @@ class StandingReads:
         """Reason -> how many of a run's questions, of any arm but the snapshot, have no usable answer for it."""
         with self._database.read() as c:
             return unmeasured(c, run_id)
+
+    def imperfect_self_tests(self, faults: Collection[str]) -> list[SelfTest]:
+        """The latest of these faults, of every target and suite, that were not caught in every trial."""
+        query = select(self_test).where(self_test.c.fault.in_(faults), self_test.c.caught < self_test.c.trials)
+        with self._database.read() as c:
+            return counters.self_tests(c, query.order_by(*self_test.primary_key.columns))

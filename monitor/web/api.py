@@ -105,6 +105,7 @@ def _detail(found: detail.Detail, target: str, settings: Settings) -> Mapping[st
         "next_runs": [{"suite": one.watch.suite, "at": one.next_at} for one in found.suites],
         "budget": settings.targets[target].budget.model_dump(),
         "spent_today": found.spent,
+        "self_tests": [{**plain(one), "missed": one in suite.missed} for suite in found.suites for one in suite.tests],
         **{name: getattr(found, name)
            for name in ("lead", "baselines", "runs", "alarms", "identity", "retirements", "rollback", "deeds")},
     }  # fmt: skip

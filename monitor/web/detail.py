@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final, Protocol
 
-from monitor import claims, words
+from monitor import claims, unseen, words
 from monitor.records import (
     Alarm,
     Arm,
@@ -18,6 +18,7 @@ from monitor.records import (
     Retirement,
     Rollback,
     Run,
+    SelfTest,
     Spend,
 )
 from monitor.schedule import expression_of, next_slot
@@ -44,6 +45,7 @@ class Readings(fleet.Readings, claims.Reads, Protocol):
     def retirements(self, target: str | None = None) -> list[Retirement]: ...
     def rollback(self, target: str | None = None) -> list[Rollback]: ...
     def deeds(self, target: str | None = None, limit: int = 100) -> list[Deed]: ...
+    def self_tests(self, targets: Sequence[str] | None = None) -> list[SelfTest]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,18 @@ class Suite:
     """When its next scheduled run begins."""
     open_run: Run | None
     """The run that is due, asked or waiting."""
+    tests: tuple[SelfTest, ...]
+    """Its latest self-test: what stands for a whole loss first, the control last; empty where there was none."""
+
+    @property
+    def missed(self) -> list[SelfTest]:
+        """Those of ``tests`` for which ``CliffwatchSelfTestFailed`` fires."""
+        return unseen.missed(self.tests)
+
+    @property
+    def jumpy(self) -> SelfTest | None:
+        """The control, where it alarmed so often that what was caught says little."""
+        return unseen.jumpy(self.tests)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +112,10 @@ def detail(store: Readings, settings: Settings, now: datetime, kept: fleet.Kept,
     runs = store.runs(target, limit=RUNS)
     findings = store.latest_findings(target, exhibits=False)
     series = store.series(now - fleet.DAYS, target)
-    watches = fleet.watches(store, settings, now, kept, target)
+    watches, tests = fleet.watches(store, settings, now, kept, target), unseen.in_order(store.self_tests([target]))
     return Detail(
         lead=_lead(store, watches, findings),
-        suites=tuple(_suite(watch, found, findings, series, runs, settings, now) for watch in watches),
+        suites=tuple(_suite(watch, found, findings, series, runs, tests, settings, now) for watch in watches),
         baselines=tuple(found),
         runs=tuple(runs),
         alarms=tuple(store.alarms(target, limit=ALARMS)),
@@ -124,7 +138,8 @@ def _lead(store: Readings, watches: Sequence[fleet.Watch], findings: Collection[
 
 def _suite(
     watch: fleet.Watch, baselines: Sequence[Baseline], findings: Collection[Finding],
-    series: Mapping[fleet.SeriesKey, Sequence[Point]], runs: Sequence[Run], settings: Settings, now: datetime,
+    series: Mapping[fleet.SeriesKey, Sequence[Point]], runs: Sequence[Run], tests: Sequence[SelfTest],
+    settings: Settings, now: datetime,
 ) -> Suite:  # fmt: skip
     mine = fleet.by_rank([one for one in findings if one.suite == watch.suite])
     return Suite(
@@ -133,6 +148,7 @@ def _suite(
         signals=tuple(_signal(one, series.get((one.target, one.suite, one.signal), ()), now) for one in mine),
         next_at=next_slot(expression_of(settings.schedule, watch.suite), settings.schedule, now),
         open_run=next((run for run in runs if run.suite == watch.suite and run.status != "done"), None),
+        tests=tuple(one for one in tests if one.suite == watch.suite),
     )
 
 

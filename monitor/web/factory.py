@@ -16,6 +16,7 @@ from monitor import __version__
 from monitor.clock import utcnow
 from monitor.errors import CliffwatchError
 from monitor.settings import Settings
+from monitor.web import misread
 from monitor.web.actions import add_actions
 from monitor.web.api import add_api
 from monitor.web.fleet import Kept
@@ -149,7 +150,7 @@ def _errors(app: FastAPI, show: Refusing) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def not_understood(request: Request, error: RequestValidationError) -> Response:
-        return show(request, 422, "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors()))
+        return show(request, 422, misread.words(error.errors()))
 
 
 def _daemon(

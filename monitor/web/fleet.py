@@ -319,17 +319,18 @@ def by_rank(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda one: rank(one.signal))
 
 
-def headline(found: Sequence[Watch], mismatched: Sequence[IdentityCheck] = ()) -> tuple[str, str]:
+def headline(found: Sequence[Watch], mismatched: Sequence[IdentityCheck] = (), missed: int = 0) -> tuple[str, str]:
     """``bad``, ``warn`` or ``good``, and the overview in one line: silence is good only where it was listened to.
 
-    ``mismatched``: the failing identity checks; they page, as alarms do.
+    ``mismatched``: the failing identity checks; they page, as alarms do. ``missed``: how many suites' self-test
+    missed a planted loss.
     """
     alarms = [alarm for watch in found for alarm in watch.alarms]
     pages = sum(alarm.severity == "page" for alarm in alarms)
     tickets, waiting = len(alarms) - pages, sum(alarm.state == "raised" for alarm in alarms)
     raised = [many(pages, "page") + " raised" + (f" ({waiting} being confirmed)" if waiting else "")] if pages else []
     raised += [many(tickets, "ticket") + ("" if pages else " raised")] if tickets else []
-    gaps = _gaps(found)
+    gaps = _gaps(found) + [f"the self-test of {many(missed, 'suite')} missed a planted loss"] * bool(missed)
     tone = "bad" if pages or mismatched else "warn" if tickets or gaps else "good"
     told = [", ".join(raised)] * bool(raised) + _undeclared(mismatched)
     if not told and not gaps:

@@ -22,6 +22,7 @@ from monitor.records import (
     Rollback,
     Run,
     Score,
+    SelfTest,
     Spend,
 )
 from monitor.web import baselines, detail, fleet, runs
@@ -141,6 +142,13 @@ class Budget(Shape):
     requests_per_day: int | None
 
 
+class SelfTested(described(SelfTest)):  # type: ignore[misc]
+    """How many copies of stored answers with one fault planted were caught in the suite's latest self-test."""
+
+    missed: bool
+    """It stands for a whole loss and was caught too seldom: CliffwatchSelfTestFailed fires."""
+
+
 class TargetDetail(Shape):
     target: str
     lead: described(detail.Lead) | None  # type: ignore[valid-type]
@@ -157,6 +165,7 @@ class TargetDetail(Shape):
     retirements: list[described(Retirement)]  # type: ignore[valid-type]
     rollback: described(Rollback) | None  # type: ignore[valid-type]
     deeds: list[described(Deed)]  # type: ignore[valid-type]
+    self_tests: list[SelfTested]
 
 
 class Findings(Shape):

@@ -11,7 +11,7 @@ from fastapi import FastAPI, HTTPException, Query, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from monitor import __version__, claims, words
+from monitor import __version__, claims, unseen, words
 from monitor.errors import CliffwatchError, StoreError
 from monitor.hostile import visible
 from monitor.records import Arm, Baseline, Finding, Run
@@ -75,6 +75,7 @@ class Pages:
             "served": words.served,
             "capture_days": words.CAPTURE_DAYS,
             "mismatch_of": claims.mismatch,
+            "planted": unseen.planted,
         }
 
     def add_global(self, name: str, value: object) -> None:
@@ -141,7 +142,7 @@ def _target(
         found = detail.detail(store, settings(), clock(), kept, target)
         watches = [one.watch for one in found.suites]
         mismatched = detail.mismatched(found.identity)
-        tone, headline = fleet.headline(watches, mismatched)
+        tone, headline = fleet.headline(watches, mismatched, sum(bool(one.missed) for one in found.suites))
         return pages.show(
             "target.html", json=f"/api/v1/targets/{target}", target=target, configured=settings().targets[target],
             detail=found, tone=tone, headline=headline, mismatched=mismatched, runbooks=runbooks.names(),

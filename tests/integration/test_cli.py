@@ -16,9 +16,11 @@ import yaml
 from monitor import show
 from monitor.clock import HEARTBEAT, STOPPED, utcnow
 from monitor.commands import Probed
+from monitor.reading import reading
 from monitor.records import Arm, IdentityCheck, Run, RunOutcome, SelfTest
 from monitor.store import open_store
 from tests.daemon import DOWN, HEALTHY, LOST, write
+from tests.store_records import answer, recorded
 
 
 def cliffwatch(folder: Path, *arguments: str) -> tuple[int, str, str]:
@@ -429,6 +431,41 @@ def test_who_serves_something_else_needs_somebody(tmp_path: Path) -> None:
     code, out, _ = cliffwatch(tmp_path, "status")
     assert "identity of the subject, root: expected weights of their own; " in " ".join(out.split())
     assert "\x1b" not in out
+
+
+def test_a_missed_self_test_is_a_reason_to_look_and_no_exit_code(tmp_path: Path) -> None:
+    fleet(tmp_path, 3, lost=0)
+    for name, caught in (("bot-01", 0), ("bot-02", 10)):
+        approve_something(tmp_path, name)
+        store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
+        tried = {"base-answers": caught, "truncation": 9, "truncation-30": 0, "healthy": 0}
+        store.save_self_tests([SelfTest(name, "facts", fault, one, 10, utcnow()) for fault, one in tried.items()])
+        store.close()
+    code, told = printed(tmp_path, "status")
+    assert (code, told["needing"]) == (0, {"unarmed": 1, "self-test missed": 1})
+    rows = {row["target"]: row for row in told["watches"]}
+    assert {name: [(one["fault"], one["caught"]) for one in row["missed"]] for name, row in rows.items()} == {
+        "bot-00": [], "bot-01": [("base-answers", 0)], "bot-02": [],
+    }  # fmt: skip
+    code, out, _ = cliffwatch(tmp_path, "status")
+    said = " ".join(out.split())
+    assert (code, said.count("self-test missed")) == (0, 1), "quiet targets stay quiet"
+    assert "self-test missed: base-answers (caught in 0 of 10 trials). A loss of that kind could go unseen" in said
+
+
+def approve_something(folder: Path, target: str) -> None:
+    """A baseline of this hour, with one answer; the last run is as fresh."""
+    hour, begins = timedelta(hours=1), utcnow() - timedelta(hours=2)
+    with reading(folder / "cliffwatch.yaml") as found:
+        store, digest = found.store, found.digest(target, "facts")
+        number = store.open_baseline(target, "facts", digest, "tuned", "plain", begins, begins + hour).id
+        made = store.ensure_run(target, "facts", begins, seed=1, suite_digest=digest, next_at=begins)
+        run = store.claim(made.id, begins, 60)
+        assert run is not None
+        assert store.record([recorded(run, answer(), "fact-0")]) == [True]
+        assert store.finish(run.id, run.fence, RunOutcome.MEASURED, (), begins)
+        store.close_due_baselines(begins + hour)
+        store.approve(number, "jo", "as shipped", begins + hour)
 
 
 def test_colour_is_for_terminals_that_want_it(tmp_path: Path) -> None:

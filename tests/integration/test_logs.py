@@ -19,8 +19,9 @@ import yaml
 
 from monitor import logs
 from monitor.logs import LONGEST_MESSAGE, conceal, scrub
+from monitor.store import open_store
 from tests.acceptance.house import Daemon
-from tests.daemon import SUITE
+from tests.daemon import HEALTHY, SUITE, write
 from tests.http_server import Reply, Request, ScriptedServer
 from tests.programs import free_port
 
@@ -280,6 +281,22 @@ def _logs(called: ast.expr) -> bool:
         and isinstance(called.value, ast.Name)
         and called.value.id == "log"
     )
+
+
+def test_a_command_that_is_no_service_writes_readable_lines_also_into_a_pipe(tmp_path: Path) -> None:
+    """And docs/logs.md promises no more: whoever reads a command by program reads its standard output."""
+    path = write(tmp_path, HEALTHY)
+    open_store(f"sqlite:///{tmp_path}/cliffwatch.db").close()
+    done = subprocess.run(
+        [sys.executable, "-m", "monitor", "baseline", "capture", "bot", "--at-once", "1", "--config", str(path)],
+        text=True, capture_output=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (finished,) = [line for line in done.stderr.splitlines() if "run_finished" in line]
+    assert re.match(r"\d{4}-\d\d-\d\dT\S+ \[info +\] run_finished ", finished)
+    page = " ".join((ROOT / "docs" / "logs.md").read_text(encoding="utf-8").split())
+    assert "`cliffwatch run`, writes JSON, one object a line, unless standard error is a terminal" in page
+    assert "Every other command writes readable lines only, also into a file or a pipe" in page
 
 
 def test_every_event_is_on_the_page_and_no_other() -> None:

@@ -366,6 +366,7 @@ async def test_report_send_says_what_became_of_it(tmp_path: Path) -> None:
         open_store(f"sqlite:///{tmp_path}/cliffwatch.db").close()
         code, out, error = await report(tmp_path, "--send")
         assert (code, out) == (0, f"sent to sre@example.com: {server.received[0]['Subject']}\n")
+        assert error.startswith(f"connecting to localhost:{server.port} … (it has 60 s for each reply, 300 s in all)\n")
 
         server.replies = ["451 greylisted"]
         code, out, error = await report(tmp_path, "--send", "--json")
@@ -383,6 +384,35 @@ async def test_report_send_says_what_became_of_it(tmp_path: Path) -> None:
     state = store.mail_state()
     store.close()
     assert (state.queued, state.refused) == (1, 1)
+
+
+async def test_report_send_says_where_it_waits_while_it_waits(tmp_path: Path) -> None:
+    """A port that takes the connection and speaks no SMTP."""
+    connected = asyncio.Event()
+
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.set()
+        await reader.read()
+        writer.close()
+
+    silent = await asyncio.start_server(mute, "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    plain = {"host": "127.0.0.1", "port": port, "starttls": False, "tls": False}
+    write(tmp_path, HEALTHY, email={"to": ["sre@example.com"], "sender": "c@example.com", "smtp": plain})
+    open_store(f"sqlite:///{tmp_path}/cliffwatch.db").close()
+    async with silent:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "monitor", "report", "--send", cwd=tmp_path, stdout=-1, stderr=-1
+        )
+        try:
+            assert process.stderr is not None
+            first = await asyncio.wait_for(process.stderr.readline(), 60)
+            await asyncio.wait_for(connected.wait(), 60)
+            assert process.returncode is None, "it waits for a word of the server"
+        finally:
+            process.kill()
+            await process.communicate()
+    assert first.decode().startswith(f"connecting to 127.0.0.1:{port} … ")
 
 
 def printed(folder: Path, *arguments: str) -> str:

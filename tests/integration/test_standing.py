@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from monitor import standing
+from monitor import alive, standing
+from monitor.alive import Daemon
 from monitor.app import App
 from monitor.chores.mailer import told
-from monitor.clock import utcnow
+from monitor.clock import HEARTBEAT, SILENT_SECONDS, STOPPED, utcnow
 from monitor.export import Internals
 from monitor.reading import reading
 from monitor.records import RunOutcome
-from monitor.status import Daemon, Status, status
+from monitor.standing import Heard
+from monitor.status import Status, status
 from monitor.store import open_store
 from monitor.web import fleet
 from tests.daemon import HEALTHY, SUITE, write
@@ -44,14 +46,15 @@ def read(path: Path) -> Status:
 
 
 async def said(path: Path) -> Status:
-    found = await asyncio.to_thread(standing.ask, path, everything=False)
-    assert found is not None
-    return found
+    reply = await asyncio.to_thread(standing.ask, path, everything=False)
+    assert reply.heard is Heard.ANSWERED
+    assert reply.status is not None
+    return reply.status
 
 
 async def test_the_daemon_says_what_the_store_says_and_goes_on_when_the_file_is_broken(tmp_path: Path) -> None:
     path = write(tmp_path, HEALTHY, schedule={"batches": 1}, http={"port": free_port()})
-    assert standing.ask(path, everything=False) is None, "no daemon runs"
+    assert standing.ask(path, everything=False).heard is Heard.REFUSED, "no daemon runs"
     app = await started(path)
     try:
         told, kept = await said(path), await asyncio.to_thread(read, path)
@@ -60,7 +63,8 @@ async def test_the_daemon_says_what_the_store_says_and_goes_on_when_the_file_is_
         assert told.daemon.running
         another = tmp_path / "another.yaml"
         another.write_text(path.read_text())
-        assert await asyncio.to_thread(standing.ask, another, everything=False) is None, "that file is not the daemon's"
+        other = await asyncio.to_thread(standing.ask, another, everything=False)
+        assert (other.heard, other.status) == (Heard.ANOTHER, None), "that file is not the daemon's"
         command = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "monitor", "status", "--json", "--config", str(path), stdout=asyncio.subprocess.PIPE
         )
@@ -73,7 +77,7 @@ async def test_the_daemon_says_what_the_store_says_and_goes_on_when_the_file_is_
 
 
 def test_what_a_daemons_answer_needs_is_imported_without_a_database() -> None:
-    code = "import sys; from monitor import show, standing, status; sys.exit('sqlalchemy' in sys.modules)"
+    code = "import sys; from monitor import alive, show, standing, status; sys.exit('sqlalchemy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0, "half of what the command takes"
 
 
@@ -172,7 +176,7 @@ async def test_whoever_else_listens_there_is_not_believed(tmp_path: Path) -> Non
     server = await asyncio.start_server(other, "127.0.0.1", 0)
     path = write(tmp_path, HEALTHY, http={"port": server.sockets[0].getsockname()[1]}).resolve()
     async with server:
-        assert await asyncio.to_thread(standing.ask, path, everything=True) is None
+        assert (await asyncio.to_thread(standing.ask, path, everything=True)).heard is Heard.ANOTHER
 
 
 @pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200])
@@ -204,3 +208,97 @@ def test_a_host_that_is_none_is_the_configuration_s_error(tmp_path: Path) -> Non
     )  # fmt: skip
     assert done.returncode == 2
     assert "targets.bot.subjct: unknown key" in done.stderr
+
+
+async def printed(path: Path, *arguments: str) -> str:
+    command = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "monitor", "status", "--config", str(path), *arguments,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    out, error = await asyncio.wait_for(command.communicate(), 60)
+    assert (command.returncode, error) == (0, b"")
+    return out.decode()
+
+
+async def test_a_killed_daemon_is_missed_at_once(tmp_path: Path) -> None:
+    """Its last sign of life is fresh for three minutes; that nothing listens is known at once."""
+    port = free_port()
+    path = write(tmp_path, HEALTHY, schedule={"batches": 1}, http={"port": port})
+    open_store(f"sqlite:///{tmp_path}/cliffwatch.db").close()
+    daemon = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "monitor", "run", "--config", str(path), stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        await at_work(path)
+        assert "the daemon runs (last sign of life " in await printed(path)
+        running = json.loads(await printed(path, "--json"))["daemon"]
+        assert (running["running"], running["heard"]) == (True, "answered")
+    finally:
+        daemon.kill()
+        await daemon.wait()
+    words = " ".join((await printed(path)).split())
+    assert words.startswith(f"nothing answers at http://127.0.0.1:{port} here; last sign of life ")
+    assert "Unless a daemon runs elsewhere, nothing new is measured: cliffwatch run" in words
+    gone = json.loads(await printed(path, "--json"))["daemon"]
+    assert (gone["running"], gone["heard"], gone["address"]) == (None, "refused", f"http://127.0.0.1:{port}")
+    assert gone["silent_seconds"] < SILENT_SECONDS
+
+
+async def test_a_daemon_too_busy_to_answer_is_not_taken_for_dead(tmp_path: Path) -> None:
+    async def busy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()  # until the one who asks gives up
+        writer.close()
+
+    server = await asyncio.start_server(busy, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    path = write(tmp_path, HEALTHY, http={"port": port})
+    sign_of_life(tmp_path, utcnow().isoformat())
+    async with server:
+        assert f" s ago; no answer from http://127.0.0.1:{port})" in " ".join((await printed(path)).split())
+        found = json.loads(await printed(path, "--json"))["daemon"]
+    assert (found["running"], found["heard"]) == (True, "silent")
+
+
+async def test_where_no_daemon_can_be_asked_its_sign_of_life_is_believed(tmp_path: Path) -> None:
+    path = write(tmp_path, HEALTHY, http={"port": 0})
+    sign_of_life(tmp_path, utcnow().isoformat())
+    assert (await printed(path)).startswith("the daemon runs (last sign of life ")
+    found = json.loads(await printed(path, "--json"))["daemon"]
+    assert (found["running"], found["heard"], found["address"]) == (True, "not asked", None)
+
+
+def sign_of_life(folder: Path, said: str) -> None:
+    store = open_store(f"sqlite:///{folder}/cliffwatch.db")
+    store.set_state(HEARTBEAT, said)
+    store.close()
+
+
+LATELY, LONG_AGO = timedelta(seconds=5), timedelta(hours=2)
+
+
+@pytest.mark.parametrize(
+    ("heard", "age", "ending", "running", "words"),
+    [
+        (Heard.ANSWERED, LATELY, "", True, "the daemon runs (last sign of life 5 s ago)"),
+        (Heard.ANOTHER, LATELY, "", True, "what answers at http://here:1 does not have this file)"),
+        (Heard.ANSWERED, LONG_AGO, "", False, "the daemon answers at http://here:1, but its last sign of life is old"),
+        (Heard.ANSWERED, LONG_AGO, STOPPED, False, "If it did not just start, its logs say why"),
+        (Heard.REFUSED, LONG_AGO, "", False, "the daemon does not seem to run"),
+        (Heard.REFUSED, LATELY, STOPPED, False, "the daemon was stopped at"),
+        (Heard.SILENT, LONG_AGO, "", False, "the daemon does not seem to run"),
+    ],
+)
+def test_sign_of_life_and_answer_are_read_together(
+    heard: Heard, age: timedelta, ending: str, running: bool, words: str
+) -> None:
+    now = utcnow()
+    daemon = alive.asked(
+        alive.by_sign(f"{(now - age).isoformat()}{ending}", now), standing.Reply(heard, "http://here:1")
+    )
+    assert daemon.running is running
+    assert words in alive.told(daemon)[0]
+
+
+def test_a_store_that_no_daemon_has_seen_says_so_whoever_refuses() -> None:
+    daemon = alive.asked(alive.by_sign(None, utcnow()), standing.Reply(Heard.REFUSED, "http://here:1"))
+    assert "no daemon has worked on this store yet" in alive.told(daemon)[0]

@@ -43,6 +43,7 @@ from monitor.records import (
     RunOutcome,
     Sampling,
     Score,
+    SelfTest,
 )
 from monitor.settings import Judge, Settings
 from monitor.store import Store, open_store
@@ -319,6 +320,44 @@ async def test_a_judge_without_anchors_that_serves_something_else_is_told_of(sit
     html = (await site.get("/")).text
     assert "1 page raised, 1 ticket; judge serves something else than declared" in html
     assert "Declared: judge-lora; found: meta-llama/Llama-3.1-8B-Instruct." in html
+
+
+async def test_a_missed_self_test_is_on_its_alert_s_evidence_page(site: Site) -> None:
+    """``CliffwatchSelfTestFailed`` links there: which loss, how often it was caught, what to do."""
+    site.store.save_self_tests(
+        [
+            SelfTest("summariser", fleet.SUITE, fault, caught, 20, fleet.NOW)
+            for fault, caught in (("base-answers", 0), ("truncation", 18))
+        ]
+    )
+    page = " ".join((await site.get("/targets/summariser")).text.split())
+    assert "Self-test: a loss could go unseen today" in page
+    told = re.findall(r"<li>(.*?)</li>", page[page.index("could go unseen today") :])
+    assert [unescape(re.sub(r"<[^>]*>", "", one)) for one in told[:3]] == [
+        "base-answers (the base's answers in place of its own): caught in 0 of 20 trials could go unseen",
+        "truncation (answers cut to a third): caught in 18 of 20 trials",
+        "nothing planted: 0 of 20 trials raised an alarm",
+    ]
+    assert 'href="/runbooks/CliffwatchSelfTestFailed"' in page
+    assert "cliffwatch calibrate summariser" in page
+    assert "All quiet" not in page, "silence of which nothing follows"
+    told = json.loads((await site.get("/api/v1/targets/summariser")).text)["self_tests"]
+    assert [(one["fault"], one["caught"], one["trials"], one["missed"]) for one in told] == [
+        ("base-answers", 0, 20, True), ("truncation", 18, 20, False), ("healthy", 0, 20, False),
+    ]  # fmt: skip
+
+
+async def test_a_self_test_that_caught_all_is_one_line_and_none_is_nothing(site: Site) -> None:
+    page = " ".join((await site.get("/targets/summariser")).text.split())
+    assert "planted faults caught: base-answers 20 of 20, truncation 19 of 20</p>" in page
+    assert "All quiet" in page
+    assert "could go unseen" not in page
+    assert "elf-test" not in (await site.get("/targets/extractor")).text, "it has no baseline to test on"
+
+
+async def test_health_that_alarms_in_the_self_test_is_told(site: Site) -> None:
+    site.store.save_self_tests([SelfTest("summariser", fleet.SUITE, "healthy", 5, 20, fleet.NOW)])
+    assert "5 of 20 healthy trials alarm" in (await site.get("/targets/summariser")).text
 
 
 async def test_a_changed_suite_is_not_quiet(site: Site) -> None:

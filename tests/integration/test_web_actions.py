@@ -10,6 +10,7 @@ from contextlib import closing
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -629,6 +630,37 @@ def test_a_program_without_a_token_is_refused_before_its_body_is_judged(site: Si
         assert (reply.status_code, reply.headers["www-authenticate"]) == (401, "Bearer")
         assert TOKENS["alice"] not in reply.text
     assert unchanged(site)
+
+
+@pytest.mark.parametrize(
+    ("sent", "says"),
+    [
+        ({"json": {"why": "  "}}, "why: say a reason, it may not be blank"),
+        ({"json": {"why": ""}}, "why: say a reason, it may not be blank"),
+        ({"json": {}}, "why: say a reason, it may not be blank"),
+        ({"json": {"why": 7}}, "why: send text"),
+        ({"json": {"why": WHY, "who": "bob"}}, "who: nothing of that name is known here"),
+        ({"json": {"why": "x" * 1001}}, "why: at most 1000 characters"),
+        ({"content": '{"why": "x"}'}, "send a JSON object with Content-Type: application/json"),
+        ({"json": ["why"]}, "send a JSON object with Content-Type: application/json"),
+        ({}, "send a JSON object with Content-Type: application/json"),
+        (
+            {"content": "{why", "headers": {**bearer(), "content-type": "application/json"}},
+            "send a JSON object with Content-Type: application/json",
+        ),
+    ],
+)
+def test_a_program_is_told_what_to_send(site: Site, sent: dict[str, Any], says: str) -> None:
+    address = f"{site.url}/api/v1/alarms/{site.open_alarm().id}/clear"
+    reply = httpx.post(address, **{"headers": bearer(), **sent})
+    assert reply.status_code == 422
+    assert reply.json()["error"].endswith(says)
+    assert unchanged(site)
+
+
+def test_a_run_by_hand_needs_a_suite(site: Site) -> None:
+    reply = httpx.post(f"{site.url}/api/v1/targets/summariser/runs", json={"why": WHY}, headers=bearer())
+    assert (reply.status_code, reply.json()["error"]) == (422, "suite: this has to be said")
 
 
 def test_the_api_takes_no_cookie(site: Site, alice: Person) -> None:

@@ -53,7 +53,11 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     large.write_text("#" * 1_048_577, encoding="utf-8")
     os.mkfifo(tmp_path / "pipe.yaml")
     for path, text in (
-        (tmp_path / "none.yaml", "no such file"),
+        (
+            tmp_path / "none.yaml",
+            f"no such file; make one with `cliffwatch init {tmp_path}/none.yaml`, or name yours with --config or "
+            "CLIFFWATCH_CONFIG",
+        ),
         (tmp_path, "is a folder, not a file"),
         (large, "is larger than 1024 KiB"),
         (tmp_path / "pipe.yaml", "is not a regular file"),
