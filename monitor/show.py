@@ -251,7 +251,7 @@ def status(found: "Status", *, as_json: bool) -> None:
 
 def _watch(out: Console, row: "StatusRow") -> None:
     out.print(Text.assemble((f"{row.target}/{row.suite}", "bold"), "  ", _state(row), "  ", row.baseline))
-    for why in row.not_paging:
+    for why in row.warnings:
         say(out, Text(f"  {why}", style="yellow"))
     for one in row.identity:
         seen = f"expected {visible(one.expected, limit=ANSWER_SHOWN)}; {visible(one.found, limit=ANSWER_SHOWN)}"

@@ -13,8 +13,19 @@ from monitor.alive import Daemon, by_sign
 from monitor.arming import arming, told
 from monitor.clock import HEARTBEAT
 from monitor.reading import armed, temperature
-from monitor.records import Alarm, AlarmState, Baseline, BaselineStatus, Finding, IdentityCheck, RunOutcome, Severity
+from monitor.records import (
+    Alarm,
+    AlarmState,
+    Baseline,
+    BaselineStatus,
+    Finding,
+    IdentityCheck,
+    RunOutcome,
+    SelfTest,
+    Severity,
+)
 from monitor.schedule import interval_seconds
+from monitor.unseen import MUST_SEE, missed, on_record
 from monitor.words import CAPTURE_DAYS, SEVERITIES, Gap, gap, is_late, many
 
 if TYPE_CHECKING:
@@ -40,6 +51,8 @@ class StatusRow:
     """Armed, but none of its page signals pages."""
     not_paging: tuple[str, ...]
     """Why page signals of the approved baseline are only tickets; empty where all page."""
+    missed: tuple[SelfTest, ...]
+    """Planted losses that its latest self-test caught too seldom: such a loss could go unseen today."""
     baseline: str
     last_run: datetime | None
     last_outcome: RunOutcome | None
@@ -51,6 +64,11 @@ class StatusRow:
     cleared: tuple[Alarm, ...]
     """The alarms of those of ``findings`` that alarmed and whose alarm is over."""
     findings: tuple[Finding, ...]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is no alarm and weakens what silence says, a line each."""
+        return (*self.not_paging, *on_record(self.missed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +96,8 @@ class Status:
         return sum(self.needing.values()) - sum(row.needs is not None for row in self.watches)
 
 
-ALARM, IDENTITY, TICKET, UNARMED = "page", "identity", "ticket", "unarmed"
-REASONS: Final = (ALARM, IDENTITY, TICKET, *Gap, UNARMED)
+ALARM, IDENTITY, TICKET, UNARMED, UNSEEN = "page", "identity", "ticket", "unarmed", "self-test missed"
+REASONS: Final = (ALARM, IDENTITY, TICKET, *Gap, UNARMED, UNSEEN)
 """What a suite needs somebody for, most pressing first."""
 
 
@@ -95,6 +113,8 @@ class _Fleet:
     """Run id -> share of the questions of such a run that measured nothing, where any did."""
     identity: Mapping[str, list[IdentityCheck]]
     """Target -> the checks that do not match."""
+    missed: Mapping[tuple[str, str], list[SelfTest]]
+    """Planted losses that were caught too seldom, where any were."""
 
 
 def status(reading: "Reading", *, everything: bool = False) -> Status:
@@ -108,7 +128,10 @@ def status(reading: "Reading", *, everything: bool = False) -> Status:
         mismatches.setdefault(check.target, []).append(check)
     last = store.last_finished()
     lost = store.lost_shares([one.run_id for one in last.values() if one.lost])
-    fleet = _Fleet(open_alarms, store.approved_digests(), last, lost, mismatches)
+    unseen: dict[tuple[str, str], list[SelfTest]] = {}
+    for test in missed(store.imperfect_self_tests(MUST_SEE)):
+        unseen.setdefault((test.target, test.suite), []).append(test)
+    fleet = _Fleet(open_alarms, store.approved_digests(), last, lost, mismatches, unseen)
     streams = [(name, suite) for name, target in reading.settings.targets.items() for suite in target.run_suites]
     needs = {stream: _needs(reading, fleet, stream, now) for stream in streams}
     shown = streams if everything or len(streams) <= WHOLE else _pressing(needs)[:MOST]
@@ -139,7 +162,9 @@ def _needs(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], now: date
         late = is_late(last.last_success, interval_seconds(reading.settings.schedule, stream[1]), now)
         if (silent := gap(last.outcome, fleet.lost.get(last.run_id), late=late)) is not None:
             return silent
-    return None if fleet.digests.get(stream) == reading.digest(*stream) else UNARMED
+    if fleet.digests.get(stream) != reading.digest(*stream):
+        return UNARMED
+    return UNSEEN if stream in fleet.missed else None  # CliffwatchSelfTestFailed is a ticket about the monitor
 
 
 def _pressing(needs: Mapping[tuple[str, str], str | None]) -> list[tuple[str, str]]:
@@ -162,6 +187,7 @@ def _row(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], need: str |
         armed=is_armed,
         tickets_only=bool(held) and not _may_page(found, {signal for signal, _ in held}),
         not_paging=tuple(told(held)),
+        missed=tuple(fleet.missed.get(stream, ())),
         baseline=_baseline_words(reading, stream, approved),
         last_run=last.slot if last else None,
         last_outcome=last.outcome if last else None,

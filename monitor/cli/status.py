@@ -19,7 +19,7 @@ def status(
     A running daemon of this configuration is asked; where none answers, the store is read. Where none listens at its
     address but its last sign of life is fresh, that is said: it was killed, or runs on another machine.
     Exit 1 while an alarm is raised or something else is served than is declared; 3: the last run of a suite brought
-    nothing usable.
+    nothing usable. A loss that the self-test missed is a reason to look, and changes no exit code.
     """
     from dataclasses import replace
 
