@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, Protocol
 
+from monitor import over
 from monitor.beginnings import HISTORY, beginning, edges
 from monitor.records import (
     JUDGE_DRIFT,
@@ -31,6 +32,7 @@ from monitor.words import (
     is_partly,
     power,
     served,
+    sized,
     state_of,
 )
 
@@ -55,7 +57,6 @@ ANSWERS: Final = frozenset(RUNBOOKS) - {"judge_score", "contract"}
 _SAME: Final = "The questions are those of the baseline, so it is not the inputs"
 _NAMES: Final = frozenset({"model id", "fingerprint"})
 _RENAMED: Final = "Replies name another model or build than in the baseline"
-_SENTENCE_END: Final = re.compile(r"(?<!e\.g)\. (?=[A-Z])")
 _SO_FAR: Final = re.compile(r"(the looks so far \w+ that .*?); this look alone does not", re.IGNORECASE | re.DOTALL)
 _SHARE: Final = re.compile(r"about (\d+%) of the answers come from the base")
 
@@ -82,6 +83,8 @@ class Claim:
     """What to do."""
     runbook: str | None
     """The alert whose runbook says more."""
+    state: str
+    """``ALARM``, ``look``, ``quiet``, or ``cleared``: it was one of the first two, and its alarm is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,11 +116,14 @@ def claim(finding: Finding, beside: Beside) -> Claim:
     """The finding in words; what it says of others is as good as ``beside``."""
     what, numbers, advice = parts(finding.summary)
     headline, bad = _headline(what, finding.target), f"{numbers[:1].upper()}{numbers[1:]}." if numbers else ""
-    if state_of(finding) == "quiet":
-        return Claim(headline, bad, "", None, _sure(finding, None), "", "", "", None)
+    state = state_of(finding, beside.alarm)
+    if state == "quiet":
+        return Claim(headline, bad, "", None, _sure(finding, None), "", "", "", None, state)
     first, before = beginning(finding, beside.history, beside.alarm, beside.asked)
-    suspect, why = _suspect(finding, beside)
+    suspect, why = _suspect(finding, beside) if state != "cleared" else ("", "")
     runbook = "CliffwatchJudgeDrift" if _is_judge_drift(finding) else RUNBOOKS.get(finding.signal)
+    if over.ended_by(finding, beside.alarm):
+        return _recovered(finding, beside, runbook, state)
     return Claim(
         headline,
         bad,
@@ -128,7 +134,15 @@ def claim(finding: Finding, beside: Beside) -> Claim:
         why,
         _to_do(finding, beside, advice, before or first),
         runbook,
+        state,
     )
+
+
+def _recovered(finding: Finding, beside: Beside, runbook: str | None, state: str) -> Claim:
+    """Of a look that ended its alarm: the news is that it is over, whatever the evidence before it was."""
+    bad, sure = sized(finding), f"{over.RECOVERED}; from here on the evidence counts anew."
+    now = _to_do(finding, beside, "", finding.window_end)
+    return Claim(over.headline(finding), f"{bad}.", "", None, sure, "", "", now, runbook, state)
 
 
 def parts(summary: str) -> tuple[str, str, str]:
@@ -140,7 +154,7 @@ def parts(summary: str) -> tuple[str, str, str]:
     head, _, rest = summary.partition(": ")
     if head.endswith(WORTH_A_LOOK):
         summary = rest[:1].upper() + rest[1:] if rest.startswith(("answers ", "the ", "at ", "for ")) else rest
-    first, *others = _SENTENCE_END.split(summary.strip().removesuffix("."))
+    first, *others = over.SENTENCE_END.split(summary.strip().removesuffix("."))
     advice = ". ".join(others) + "." if others else ""
     if so_far := _SO_FAR.match(first):
         return so_far[1], f"this look alone does not show it{first[so_far.end() :]}", advice
@@ -292,7 +306,8 @@ def _traffic(finding: Finding) -> str:
     if share := _SHARE.search(finding.summary):
         return f"on about {share[1]} of the sampled traffic"
     hit = {"adapter_loss": 1.0 if finding.effect < 0.5 else 0.0}.get(finding.signal, finding.effect)
-    if hit >= 0.995:
+    # What a canary fails at in the baseline, one time in twenty at most, is taken off its effect.
+    if hit >= 0.995 or (finding.signal == "canaries" and hit >= 0.95 and finding.effect_high >= 0.995):
         return "on all sampled traffic"
     if finding.signal == "canaries" and hit >= 0.05:
         return f"on about {hit:.0%} of the sampled traffic"
@@ -367,7 +382,7 @@ def beside_of(store: Reads, finding: Finding) -> Beside:
     alarms = store.alarms(finding.target, finding.suite)
     alarm = alarm_of(alarms, finding, at)
     before, again = neighbours(alarms, alarm)
-    over = alarm is not None and alarm.cleared_at is not None
+    ended = alarm is not None and alarm.cleared_at is not None
     return Beside(
         history=history,
         alarm=alarm,
@@ -376,8 +391,8 @@ def beside_of(store: Reads, finding: Finding) -> Beside:
         moved=[one.signal for one in heads if state_of(one) != "quiet"],
         no_loss=any(_is_no_loss(one) for one in heads),
         contract=[] if contract is None else [name for name, score in contract.scores.items() if score > 0],
-        mismatches=[] if over else _mismatches(store, finding.target),
-        judge_drifted=not over and any(one.signal in JUDGE_DRIFT for one in store.open_alarms(JUDGE_TARGET)),
+        mismatches=[] if ended else _mismatches(store, finding.target),
+        judge_drifted=not ended and any(one.signal in JUDGE_DRIFT for one in store.open_alarms(JUDGE_TARGET)),
         lost=store.lost_shares([finding.run_id])[finding.run_id],
         asked=store.last_asked(edges(finding, history, alarm)),
     )

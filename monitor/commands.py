@@ -12,6 +12,7 @@ from monitor.errors import UsageError
 from monitor.records import (
     JUDGE_TARGET,
     PRODUCTION_SUITE,
+    Alarm,
     Answer,
     Arm,
     Baseline,
@@ -129,6 +130,13 @@ class Probed:
     """Reason -> how many of the run's questions, of any arm but the snapshot, have no usable answer for it."""
     questions: int
     """Of all arms but the snapshot, the judge's included; 0 where nothing could be asked."""
+    alarms: tuple[Alarm, ...] = ()
+    """Of the suite after this run, newest first: those that stay raised, and those that were cleared."""
+
+    @property
+    def raised(self) -> list[Alarm]:
+        """The alarms that stay raised after this run; none where it found nothing to go by."""
+        return [one for one in self.alarms if one.cleared_at is None] if self.findings else []
 
     def lost(self) -> str | None:
         """What could not be measured, why and what to do, where it is more than ``PARTLY`` of the run."""
@@ -166,6 +174,7 @@ async def probe(house: "House", target: str, suite: str | None) -> list[Probed]:
                     armed(house, house.store.approved(target, name)),
                     house.store.unmeasured(run_id),
                     house.store.summaries([run_id])[run_id].questions,
+                    tuple(house.store.alarms(target, name)),
                 )
             )
     finally:

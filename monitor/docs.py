@@ -110,7 +110,7 @@ For an editor the schema of the file is `anchors.schema.json`. Its keys:
 _COMMANDS: Final = """\
 # Commands
 
-Exit codes: 0 fine, 1 drift (an alarm is raised, or a finding of this run alarms), 2 usage or configuration, 3 could not
+Exit codes: 0 fine, 1 drift (an alarm is raised, or stays raised after a probe), 2 usage or configuration, 3 could not
 measure, 70 a crash: a mistake of Cliffwatch's own, with its traceback on standard error. What prints a result takes
 `--json`. Every command that reads the configuration takes `--config FILE` (`CLIFFWATCH_CONFIG`).
 """

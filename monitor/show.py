@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from monitor import alive
+from monitor import alive, over
 from monitor.claims import Claim
 from monitor.hostile import visible
 from monitor.plain import plain
 from monitor.records import Alarm, Answer, Baseline, Finding, SelfTest, Severity
 from monitor.terminal import block, boxed, console, has_room, say, table
-from monitor.words import alarm_state, amount, cleared, evidence, many, state_of, unit, urgency
+from monitor.words import alarm_state, cleared, evidence, many, sized, state_of, urgency
 
 if TYPE_CHECKING:
     from monitor.commands import Asked, Probed
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 EXHIBITS_SHOWN = 3
 ANSWER_SHOWN = 400
 DIFFERENCES_SHOWN = 10
-STYLES = {"ALARM": "bold red", "look": "yellow", "quiet": "green"}
+STYLES = {"ALARM": "bold red", "look": "yellow", "quiet": "green", "cleared": "dim"}
 
 
 def print_json(value: object) -> None:
@@ -107,10 +107,15 @@ def runs(results: Sequence["Probed"], *, as_json: bool) -> None:
             out.print(Text(f"  no findings: {why}"))
         width = _width(result.findings)
         for finding in result.findings:
-            if finding.alarming:
+            ended = over.ending(result.alarms, finding)
+            if state_of(finding, ended) == "ALARM":
                 finding_view(out, finding)
             else:
-                say(out, _one_line(finding, width))
+                say(out, _one_line(finding, width, closed=ended))
+        alarming = {finding.signal for finding in result.findings if finding.alarming}
+        for alarm in sorted(result.raised, key=urgency):
+            if alarm.signal not in alarming:
+                say(out, _alarm_line(alarm))
 
 
 def most_urgent(found: Sequence[Finding]) -> list[Finding]:
@@ -136,22 +141,23 @@ def _width(found: Iterable[Finding]) -> int:
 
 
 def _one_line(finding: Finding, width: int, note: str = "", closed: Alarm | None = None) -> Text:
-    """``closed``: the alarm that the finding raised or kept up, where it is over."""
-    state = state_of(finding)
+    """``closed``: the alarm that the finding raised, kept up or ended, where it is over."""
+    state = state_of(finding, closed)
     mark = (f"{state:<5}", "dim" if note and state == "quiet" else STYLES[state])
-    if closed is not None:
-        mark = (visible(cleared(closed), limit=ANSWER_SHOWN), "dim")
-    return Text.assemble("  ", mark, f"  {finding.signal:<{width}}  ", visible(finding.summary), (note, "bold yellow"))
+    if closed is not None and state == "cleared":
+        mark = (visible(cleared(closed), limit=ANSWER_SHOWN), STYLES[state])
+    told = visible(over.summary(finding, closed))
+    return Text.assemble("  ", mark, f"  {finding.signal:<{width}}  ", told, (note, "bold yellow"))
 
 
 def finding_view(out: Console, finding: Finding, claim: Claim | None = None) -> None:
     """One finding whole: what it claims, its numbers, and the answers that show it side by side."""
-    state = state_of(finding)
+    state = claim.state if claim else state_of(finding)
     style = STYLES[state]
     told, held_against = evidence(finding)
     for_change = "no evidence of a change" if told == "none" else f"evidence for a change {told}"
     numbers = (
-        f"{_effect(finding)}   "
+        f"{sized(finding)}   "
         f"{finding.answers_now} answers now, {finding.answers_baseline} in the baseline\n"
         f"{for_change} ({held_against})"
     )
@@ -165,13 +171,6 @@ def finding_view(out: Console, finding: Finding, claim: Claim | None = None) -> 
     boxed(out, [head, _side_by_side(exhibits)] if beside else [head], title, stamp=stamp, style=style)
     for exhibit in () if beside else exhibits:
         block(out, exhibit)
-
-
-def _effect(finding: Finding) -> str:
-    effect, low, high = (
-        amount(finding.signal, one) for one in (finding.effect, finding.effect_low, finding.effect_high)
-    )
-    return f"{effect} {unit(finding)} (95% interval {low} to {high})"
 
 
 def _claimed(claim: Claim | None) -> Iterator[str | tuple[str, str]]:

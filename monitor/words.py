@@ -185,6 +185,14 @@ def unit(finding: Finding) -> str:
     return EFFECTS[finding.signal][1] if finding.signal in EFFECTS else finding.unit
 
 
+def sized(finding: Finding) -> str:
+    """The effect with what it is so much of and its interval."""
+    shown, low, high = (
+        amount(finding.signal, one) for one in (finding.effect, finding.effect_low, finding.effect_high)
+    )
+    return f"{shown} {unit(finding)} (95% interval {low} to {high})"
+
+
 def power(log10: float) -> str:
     """Evidence as odds that a reader can hold on to.
 
@@ -213,11 +221,15 @@ def so_far(evidence_log10: float) -> str:
     return power(evidence_log10) if evidence_log10 >= NO_EVIDENCE_LOG10 else "none"
 
 
-def state_of(finding: Finding) -> str:
-    """``ALARM``, ``look`` (its own summary says that it is worth one) or ``quiet``."""
+def state_of(finding: Finding, alarm: Alarm | None = None) -> str:
+    """``ALARM``, ``look`` (its own summary says that it is worth one) or ``quiet``; ``cleared`` in place of the first
+    two where ``alarm``, the one that the finding raised, kept up or ended, is over."""
+    look = finding.summary.partition(":")[0].endswith(WORTH_A_LOOK)
+    if (finding.alarming or look) and alarm is not None and alarm.cleared_at is not None:
+        return "cleared"
     if finding.alarming:
         return "ALARM"
-    return "look" if finding.summary.partition(":")[0].endswith(WORTH_A_LOOK) else "quiet"
+    return "look" if look else "quiet"
 
 
 def urgency(one: Alarm | Finding) -> tuple[bool, int]:

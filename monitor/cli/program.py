@@ -137,7 +137,8 @@ def probe(
 ) -> None:
     """Run the target's suites once, now, and print what was found.
 
-    Exit 1: drift; 3: the subject gave nothing usable, or over a fifth of a suite's questions have no usable answer.
+    Exit 1: an alarm of the suites stays raised after it; 0 where these answers cleared the last one;
+    3: the subject gave nothing usable, or over a fifth of a suite's questions have no usable answer.
     """
     import asyncio
 
@@ -147,7 +148,7 @@ def probe(
         results = asyncio.run(commands.probe(house, target, suite))
     show.runs(results, as_json=as_json)
     lost = [told for told in (result.lost() for result in results) if told]
-    if any(finding.alarming for result in results for finding in result.findings):
+    if any(result.raised for result in results):
         for told in lost:
             typer.echo(f"cliffwatch: {told}", err=True)
         raise typer.Exit(1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Final, Protocol
 
-from monitor import claims, unseen, words
+from monitor import claims, over, unseen, words
 from monitor.records import (
     Alarm,
     Arm,
@@ -53,6 +53,8 @@ class Signal:
     """One signal of one suite, with its last 30 days."""
 
     finding: Finding
+    ended: Alarm | None
+    """The alarm that the finding raised, kept up or ended, where it is over."""
     points: tuple[Point, ...]
     evidence: pictures.Picture | None
     effect: pictures.Picture | None
@@ -111,14 +113,14 @@ def detail(store: Readings, settings: Settings, now: datetime, kept: fleet.Kept,
     found = store.baselines(target)
     runs = store.runs(target, limit=RUNS)
     findings = store.latest_findings(target, exhibits=False)
-    series = store.series(now - fleet.DAYS, target)
+    series, alarms = store.series(now - fleet.DAYS, target), store.alarms(target)
     watches, tests = fleet.watches(store, settings, now, kept, target), unseen.in_order(store.self_tests([target]))
     return Detail(
         lead=_lead(store, watches, findings),
-        suites=tuple(_suite(watch, found, findings, series, runs, tests, settings, now) for watch in watches),
+        suites=tuple(_suite(watch, found, findings, alarms, series, runs, tests, settings, now) for watch in watches),
         baselines=tuple(found),
         runs=tuple(runs),
-        alarms=tuple(store.alarms(target, limit=ALARMS)),
+        alarms=tuple(alarms[:ALARMS]),
         spent=store.spent(target, now.astimezone(UTC).date()),
         identity=tuple(store.identity_checks(target)),
         retirements=tuple(store.retirements(target)),
@@ -137,7 +139,7 @@ def _lead(store: Readings, watches: Sequence[fleet.Watch], findings: Collection[
 
 
 def _suite(
-    watch: fleet.Watch, baselines: Sequence[Baseline], findings: Collection[Finding],
+    watch: fleet.Watch, baselines: Sequence[Baseline], findings: Collection[Finding], alarms: Sequence[Alarm],
     series: Mapping[fleet.SeriesKey, Sequence[Point]], runs: Sequence[Run], tests: Sequence[SelfTest],
     settings: Settings, now: datetime,
 ) -> Suite:  # fmt: skip
@@ -145,17 +147,20 @@ def _suite(
     return Suite(
         watch=watch,
         baseline=next((one for one in baselines if one.id == watch.baseline_id), None),
-        signals=tuple(_signal(one, series.get((one.target, one.suite, one.signal), ()), now) for one in mine),
+        signals=tuple(
+            _signal(one, over.ending(alarms, one), series.get((one.target, one.suite, one.signal), ()), now)
+            for one in mine
+        ),
         next_at=next_slot(expression_of(settings.schedule, watch.suite), settings.schedule, now),
         open_run=next((run for run in runs if run.suite == watch.suite and run.status != "done"), None),
         tests=tuple(one for one in tests if one.suite == watch.suite),
     )
 
 
-def _signal(finding: Finding, points: Sequence[Point], now: datetime) -> Signal:
+def _signal(finding: Finding, ended: Alarm | None, points: Sequence[Point], now: datetime) -> Signal:
     start = now - fleet.DAYS
     return Signal(
-        finding, tuple(points), pictures.evidence_picture(points, start, now),
+        finding, ended, tuple(points), pictures.evidence_picture(points, start, now),
         pictures.effect_picture(points, finding.signal, start, now),
     )  # fmt: skip
 

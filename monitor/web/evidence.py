@@ -110,6 +110,11 @@ class SideBySide:
     well: bool
     """Like the baseline's."""
 
+    @property
+    def marked(self) -> bool:
+        """Whether any words are marked as only on one side."""
+        return any(only_here for _, only_here in (*self.baseline, *self.now))
+
 
 def side_by_side(exhibits: Iterable[Exhibit]) -> list[SideBySide]:
     return [

@@ -34,6 +34,7 @@ from monitor.records import (
     Arm,
     BaselineStatus,
     Exchange,
+    Exhibit,
     Finding,
     IdentityCheck,
     Message,
@@ -418,6 +419,69 @@ async def test_the_alert_s_link_still_leads_to_the_alarm_after_it_cleared(site: 
     assert "by this run" in (await site.get(f"/findings/{quiet}/adapter_loss")).text
     site.now = fleet.NOW + timedelta(days=8)
     assert (await site.get(EVIDENCE)).url == f"{site.url}/findings/{quiet}/adapter_loss"
+
+
+async def test_after_a_recovery_no_page_tells_of_an_alarm(site: Site) -> None:
+    """The look that clears may still have evidence over the line: it is of the looks before."""
+    before = {one.signal: one for one in site.store.latest_findings("support-bot")}
+    run = claimed(site, "support-bot")
+    answer(site, run, "as ever")
+    back = [replace(one, run_id=run.id, effect=0.99, evidence_log10=64.0, recovered=one.alarming)
+            for one in before.values()]  # fmt: skip
+    moves = [
+        replace(one, state=AlarmState.CLEARED, cleared_at=fleet.NOW + timedelta(hours=1), cleared_run_id=run.id)
+        for one in site.store.alarms("support-bot", raised=True)
+    ]
+    finish(site, run, RunOutcome.MEASURED, back, moves)
+    page = f"/findings/{run.id}/adapter_loss"
+    badge = '<span class="severity none">cleared</span>'
+    target = unescape((await site.get("/targets/support-bot")).text)
+    signals = target[target.index('<ul class="signals') : target.index('id="about"')]
+    assert badge in signals
+    assert '<span class="severity bad">' not in signals
+    assert '<li class="bad">' not in signals
+    assert "evidence <strong>10^64 to 1</strong>, up to the alarm's end" in signals
+    told = unescape((await site.get(page)).text)
+    assert f"{badge} support-bot has recovered (Fine-tune's effect)</h1>" in re.sub(r"\s+", " ", told)
+    assert "Likely at fault" not in told
+    assert "<dd>Nothing: cleared by the answers, 2026-11-22 13:00." in told
+    assert "This look cleared the alarm" in told
+    listed = (await site.get("/findings?target=support-bot")).text
+    assert badge in listed
+    assert '<span class="severity bad">page</span>' not in listed, "nor of the looks before, whose alarm is over"
+    assert '<span class="value">cleared</span>' in (await site.get(f"/runs/{run.id}")).text
+    api = json.loads((await site.get(f"/api/v1{page}")).text)
+    assert (api["claim"]["state"], api["alarming"], api["evidence_log10"]) == ("cleared", True, 64.0)
+
+
+async def test_a_run_whose_time_has_come_is_due(site: Site) -> None:
+    before = fleet.NOW - timedelta(seconds=2)
+    made = site.store.ensure_run("support-bot", fleet.SUITE, fleet.NOW, 7, fleet.DIGEST, before)
+    html = (await site.get("/targets/support-bot")).text
+    assert "</a> is due now" in html
+    assert "goes on" not in html
+    assert '<span class="dim">due now</span>' in (await site.get(f"/runs/{made.id}")).text
+    site.now = fleet.NOW - timedelta(minutes=5)
+    assert "</a> goes on in 5 min" in (await site.get("/targets/support-bot")).text
+
+
+async def test_marks_are_explained_where_there_are_any(site: Site) -> None:
+    legend = "<mark>Marked</mark> words are only on one side."
+    run = claimed(site, "support-bot")
+    alike = Exhibit("p", "?", "Refunds take 5 working days.", "Refunds take 9 working days.", None, 0.9)
+    apart = replace(alike, probe="q", now="Hello!", weight=0.2)
+    (head,) = [one for one in site.store.latest_findings("support-bot") if one.signal == "adapter_loss"]
+    finish(site, run, RunOutcome.MEASURED, [replace(head, run_id=run.id, exhibits=(alike, apart))])
+    html = (await site.get(f"/findings/{run.id}/adapter_loss")).text
+    assert html.count(legend) == 1
+    assert html.index('<h2 id="telling"') < html.index(legend) < html.index("<mark>5</mark>")
+    assert legend in (await site.get(f"/findings/{run.id}/adapter_loss?sort=probe#answers")).text
+    again = claimed(site, "support-bot", slot=fleet.NOW + timedelta(hours=2))
+    finish(site, again, RunOutcome.MEASURED, [replace(head, run_id=again.id, exhibits=(apart,))])
+    bare = (await site.get(f"/findings/{again.id}/adapter_loss")).text
+    assert "Hello!" in bare
+    assert "<mark>" not in bare
+    assert "Answers are shown as text" in bare
 
 
 def lose_again(site: Site) -> int:

@@ -10,6 +10,7 @@ import pytest
 from monitor import claims
 from monitor.beginnings import beginning, edges
 from monitor.claims import Beside, claim, neighbours
+from monitor.over import ending
 from monitor.records import Alarm, AlarmState, Arm, Finding, IdentityCheck, Point, Severity
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -249,6 +250,33 @@ def test_a_page_that_waits_wakes_nobody_and_one_that_is_over_asks_for_nothing() 
     )
     gone = replace(again, cleared_at=NOW + timedelta(days=2))
     assert claim(LOST, Beside(alarm=over, again=gone)).now.startswith("Nothing: cleared by jo")
+
+
+def test_a_look_that_ended_its_alarm_is_the_news_of_a_recovery() -> None:
+    over_now = replace(ALARM, state=AlarmState.CLEARED, cleared_at=NOW, cleared_run_id=3)
+    told = claim(replace(LOST, effect=0.99, recovered=True), Beside(history(0.1, 7.4), over_now, lost=0.5))
+    assert (told.state, told.headline) == ("cleared", "bot has recovered (Fine-tune's effect)")
+    assert told.bad == "99% of the fine-tune's effect left (95% interval 0% to 10%)."
+    assert (told.since, told.began, told.suspect, told.why) == ("", None, "", "")
+    assert told.now == "Nothing: cleared by the answers, 2026-11-22 12:00."
+    later = claim(LOST, Beside(history(0.1, 7.4), replace(over_now, cleared_run_id=9)))
+    assert (later.state, later.headline, later.suspect) == ("cleared", "bot answers like its base model", "")
+    assert claim(replace(LOST, recovered=True), Beside(alarm=ALARM)).state == "ALARM", "an open alarm is not over"
+
+
+def test_which_alarm_of_a_finding_is_over() -> None:
+    first = replace(ALARM, raised_run_id=3, cleared_at=NOW, cleared_run_id=6, id=1)
+    by_hand = replace(ALARM, raised_run_id=8, cleared_at=NOW, cleared_by="jo", cleared_why="x", id=2)
+    now = replace(ALARM, raised_run_id=11, id=3)
+    alarms = [now, by_hand, replace(first, signal="length", cleared_run_id=99), first]
+
+    def over_of(run_id: int, hours: float = 0) -> int | None:
+        found = ending(alarms, replace(LOST, run_id=run_id, window_end=NOW + timedelta(hours=hours)))
+        return None if found is None else found.id
+
+    assert [over_of(run) for run in (2, 3, 6, 7)] == [None, 1, 1, None]
+    assert [over_of(8, 1), over_of(9, -1), over_of(10, 1)] == [2, 2, None], "one cleared by a person ends at its time"
+    assert [over_of(11), over_of(12)] == [None, None], "the open one"
 
 
 def test_an_alarm_s_neighbours_are_of_its_own_signal() -> None:
