@@ -39,7 +39,8 @@ servers: ## install the servers that the tests use, where this machine lets us
 test: $(INSTALLED) servers lint ## every test: unit, contract, integration, acceptance
 	@echo "== tests: the slow ones start real servers and a real daemon"
 	@# A file's tests stay in one process, the longest files go first; a third process works while others wait.
-	@$(BIN)/python -m pytest -m "not slow" --durations=10 -n 3 --dist loadfile --no-loadscope-reorder
+	@# One thread each: the cores are shared out by then, and an OpenMP thread that waits for another spins.
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --durations=10 -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED) ## ruff and mypy --strict
 	@echo "== ruff and mypy"
