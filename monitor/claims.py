@@ -119,11 +119,11 @@ def claim(finding: Finding, beside: Beside) -> Claim:
     state = state_of(finding, beside.alarm)
     if state == "quiet":
         return Claim(headline, bad, "", None, _sure(finding, None), "", "", "", None, state)
-    first, before = beginning(finding, beside.history, beside.alarm, beside.asked)
-    suspect, why = _suspect(finding, beside) if state != "cleared" else ("", "")
     runbook = "CliffwatchJudgeDrift" if _is_judge_drift(finding) else RUNBOOKS.get(finding.signal)
     if over.ended_by(finding, beside.alarm):
         return _recovered(finding, beside, runbook, state)
+    first, before = beginning(finding, beside.history, beside.alarm, beside.asked)
+    suspect, why = _suspect(finding, beside) if state != "cleared" else ("", "")
     return Claim(
         headline,
         bad,

@@ -309,9 +309,9 @@ def alarms(found: Sequence[Alarm], *, closed_too: bool, as_json: bool) -> None:
 
 def injected(test: SelfTest) -> str:
     """The fault by the name that people read; the control has none."""
-    from monitor.detect.selftest import HEALTHY
+    from monitor.unseen import CONTROL
 
-    return "none (false alarms)" if test.fault == HEALTHY else test.fault
+    return "none (false alarms)" if test.fault == CONTROL else test.fault
 
 
 def self_test_done(test: SelfTest) -> None:

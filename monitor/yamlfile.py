@@ -28,7 +28,6 @@ try:
 except ImportError:  # PyYAML was built without libyaml
     CParser = None  # type: ignore[misc, assignment]
 
-MISSING: Final = "no such file"
 MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 40
 MAX_VALUES: Final = 200_000
@@ -133,9 +132,9 @@ class Document:
         return Problem(self.file, self.line(loc), key_path(loc), text)
 
 
-def read(path: Path) -> Document:
-    """Read one file. Never raises for what is in it or for its absence: ``problems`` says it."""
-    text = _text(path)
+def read(path: Path, missing: str = "no such file") -> Document:
+    """Read one file. Never raises for what is in it or for its absence: ``problems`` says it, the latter as ``missing``."""
+    text = _text(path, missing)
     if isinstance(text, Problem):
         return Document(str(path), problems=[text])
     try:
@@ -168,7 +167,7 @@ def _failed(path: Path, line: int | None, text: str) -> Document:
     return Document(str(path), problems=[Problem(str(path), line, "", text)])
 
 
-def _text(path: Path) -> str | Problem:
+def _text(path: Path, missing: str) -> str | Problem:
     def problem(text: str) -> Problem:
         return Problem(str(path), None, "", text)
 
@@ -176,7 +175,7 @@ def _text(path: Path) -> str | Problem:
         if path.is_dir():
             return problem("is a folder, not a file")
         if not os.path.exists(path):
-            return problem(MISSING)
+            return problem(missing)
         if not path.is_file():
             return problem("is not a regular file")
         with path.open("rb") as stream:

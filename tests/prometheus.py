@@ -15,6 +15,12 @@ from typing import Any, Final
 from tests.programs import free_port
 
 START_SECONDS: Final = 30
+SCRAPED: Final = """
+global: {{scrape_interval: 1s, evaluation_interval: 1s}}
+rule_files: ["{rules}"]
+scrape_configs: [{{job_name: cliffwatch, static_configs: [{{targets: ["{address}"]}}]}}]
+"""
+"""What scrapes one daemon at ``address`` and reads the rules of the file ``rules``."""
 
 
 @contextmanager

@@ -35,7 +35,7 @@ from monitor.settings import (
     Target,
 )
 from monitor.suites import is_path
-from monitor.yamlfile import MISSING, Document, read
+from monitor.yamlfile import Document, read
 
 AnyEndpoint = TypeVar("AnyEndpoint", Endpoint, Judge)
 AnyModel = TypeVar("AnyModel", Endpoint, Judge, Embeddings)
@@ -89,11 +89,8 @@ def check(
 
     ``keys``: the sections whose secrets, in variables and files, have to be there.
     """
-    document = read(path)
-    if any(one.text == MISSING for one in document.problems):
-        make = f"make one with `cliffwatch init {shlex.quote(str(path))}`"
-        missing = document.problem((), f"{MISSING}; {make}, or name yours with --config or CLIFFWATCH_CONFIG")
-        return Report((missing,), (), None)
+    make = f"make one with `cliffwatch init {shlex.quote(str(path))}`"
+    document = read(path, missing=f"no such file; {make}, or name yours with --config or CLIFFWATCH_CONFIG")
     if not isinstance(document.data, dict):
         what = "the file is empty" if document.data is None else "must be a mapping (key: value), such as 'targets:'"
         return Report(tuple(document.problems) or (document.problem((), what),), (), None)

@@ -20,12 +20,9 @@ from typing import Final
 from monitor.detect import SEVERITIES, SIGNALS, policy
 from monitor.detect.reading import Reading
 from monitor.records import Arm, Comparison, GradedAnswer, SelfTest, Severity
-from monitor.unseen import CONTROL, jumpy, share_caught
-from monitor.unseen import MUST_SEE as MUST_SEE
+from monitor.unseen import CONTROL, MUST_SEE, jumpy, share_caught
 from monitor.words import CAUGHT
 
-HEALTHY: Final = CONTROL
-"""The control: nothing is injected, so nothing should be caught."""
 TRIALS: Final = 10
 """Of each fault. A trial's look costs as much as a real verdict does, some 0.1 to 0.3 s with 24 probes and 14 days."""
 WEEK: Final = 7
@@ -115,7 +112,7 @@ def self_test(comparison: Comparison, at: datetime, *, trials: int = TRIALS) -> 
     bench = _Bench(replace(comparison, now=(), history={}, raised={}, confirming=False))
     if len(bench.days) < 2:
         return
-    cases = {HEALTHY: Fault(lambda answer, base, chance: answer, by_chance=False)} | {
+    cases = {CONTROL: Fault(lambda answer, base, chance: answer, by_chance=False)} | {
         name: fault for name, fault in FAULTS.items() if any(map(fault.needs, comparison.baseline))
     }
     for name, fault in cases.items():

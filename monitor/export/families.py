@@ -26,6 +26,7 @@ from monitor.records import (
 )
 from monitor.schedule import interval_seconds, period_seconds
 from monitor.settings import Schedule, Settings, Target
+from monitor.unseen import CONTROL
 from monitor.words import (
     CAUGHT,
     IDENTITY_SECONDS,
@@ -48,9 +49,6 @@ UNARMED: Final = "unarmed"
 
 ALL_RUBRICS: Final = "all"
 """``judge_score``'s rubric: the mean over every rubric of the suite."""
-
-CONTROL: Final = "healthy"
-"""The self-test's fault that injects nothing."""
 
 CONTRACT_PARTS: Final = ("model_id", "fingerprint", "prompt_tokens", "finish_reason", "refusals", "checks_passed")
 """``contract_changed``'s parts: all that ``contract`` looks at."""

@@ -66,7 +66,7 @@ class Sheet:
 def sheets(store: Readings, baseline: Baseline) -> list[Sheet]:
     """Every probe of the baseline that was answered, in the suite's order."""
     given = store.graded_texts(baseline.run_ids)
-    answered = list(dict.fromkeys(probe for _, probe in given))
+    answered = dict.fromkeys(probe for _, probe in given)
     asked = prompts(store, baseline)
     ordered = [*(probe for probe in asked if probe in answered), *(probe for probe in answered if probe not in asked)]
     return [

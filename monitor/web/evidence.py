@@ -76,8 +76,10 @@ class Told:
     finding: Finding
     claim: claims.Claim
     beside: claims.Beside
+    alarms: tuple[Alarm, ...]
+    """Of the target, newest first."""
     others: int
-    """Other open alarms of the target."""
+    """Those that are open and not of the finding's series."""
     raising: Point | None
     """The verdict that raised the finding's alarm, where that was another: the notification has its numbers."""
     interval: pictures.Interval | None
@@ -90,7 +92,7 @@ def told(store: Readings, finding: Finding, now: datetime) -> Told:
     mine = [one for one in alarms if (one.suite, one.signal) == (finding.suite, finding.signal)]
     others = sum(one.cleared_at is None and one not in mine for one in alarms)
     return Told(
-        finding, claims.claim(finding, beside), beside, others, _raising(finding, beside), pictures.interval(finding),
+        finding, claims.claim(finding, beside), beside, tuple(alarms), others, _raising(finding, beside), pictures.interval(finding),
         pictures.timeline(beside.history, finding.signal, mine, now),
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final, Protocol, TypeVar
 from urllib.parse import urlencode
@@ -14,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from monitor import __version__, claims, over, unseen, words
 from monitor.errors import CliffwatchError, StoreError
 from monitor.hostile import visible
-from monitor.records import Alarm, Arm, Baseline, Finding, Run
+from monitor.records import Arm, Baseline, Finding, Run
 from monitor.settings import Settings
 from monitor.web import answers, baselines, detail, evidence, fleet, models, runbooks, runs, views
 
@@ -170,7 +171,7 @@ def _findings(app: FastAPI, pages: Pages, store: Readings, clock: Callable[[], d
         return pages.show(
             "findings.html", json=f"/api/v1/findings?limit={LISTED}{asked.replace('True', 'true')}",
             findings=[one for _, one in found[:LISTED]], alarming=alarming, target=target, before=before,
-            ended=ended(store, target),
+            ended=partial(over.ending, store.alarms(target)),
             next=found[LISTED - 1][0] if len(found) > LISTED else None,
         )  # fmt: skip
 
@@ -186,12 +187,13 @@ def _findings(app: FastAPI, pages: Pages, store: Readings, clock: Callable[[], d
             telling = [one for one in evidence.ordered(found.exhibits, sort) if one is not first or sort == "probe"]
             where = views.turn(page, len(telling), evidence.PER_PAGE)
             exhibits = list(views.cut(telling, where))
+        told = evidence.told(store, found, clock())
         return pages.show(
             "finding.html", json=f"/api/v1/findings/{run_id}/{found.signal}", finding=found,
-            told=evidence.told(store, found, clock()), newest=evidence.newest_of(store, found), sort=sort, show=show,
+            told=told, newest=evidence.newest_of(store, found), sort=sort, show=show,
             where=where, pairs=evidence.side_by_side(exhibits), folded=evidence.FOLDED,
             runbooks=runbooks.names(), first=evidence.side_by_side([first] if first else []),
-            ended=ended(store, found.target),
+            ended=partial(over.ending, told.alarms),
         )  # fmt: skip
 
 
@@ -204,7 +206,7 @@ def _runs(app: FastAPI, pages: Pages, store: Readings) -> None:
         return pages.show(
             "run.html", json=f"/api/v1/runs/{run_id}", run=found, show=show, where=where, lines=lines,
             counts=runs.counts(store.tally(run_id)), findings=fleet.by_rank(heads), text_limit=runs.SHOWN,
-            ended=ended(store, found.target),
+            ended=partial(over.ending, store.alarms(found.target)),
         )  # fmt: skip
 
     @app.get("/runs/{run_id}/exchange", include_in_schema=False)
@@ -257,12 +259,6 @@ def _files(app: FastAPI) -> None:
     @app.get("/favicon.ico", include_in_schema=False)
     def favicon() -> Response:
         return Response(status_code=204)
-
-
-def ended(store: Readings, target: str | None) -> Callable[[Finding], Alarm | None]:
-    """What tells of a finding which alarm of it is over; ``target``: whose findings they are, ``None``: anybody's."""
-    alarms = store.alarms(target)
-    return lambda finding: over.ending(alarms, finding)
 
 
 def finding_of(store: Readings, run_id: int, signal: str) -> Finding:

@@ -60,11 +60,6 @@ alarms: {{false_pages_per_target_year: 100}}
 http: {{actions: {{oncall: {{token_file: token}}}}, port: {port}}}
 """
 TOKEN: Final = "0123456789abcdef0123456789abcdef"
-SCRAPED: Final = """
-global: {{scrape_interval: 1s, evaluation_interval: 1s}}
-rule_files: ["{rules}"]
-scrape_configs: [{{job_name: cliffwatch, static_configs: [{{targets: ["{address}"]}}]}}]
-"""
 SHOWN_SECONDS: Final = 60
 """Back to before the daemon began."""
 ABSENT: Final = {
@@ -106,7 +101,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, lab_server: LabServer) -> Iter
         stack.enter_context(lab_server.fault("adapter-dropped"))
         daemon = Daemon(config)
         address = daemon.url.removeprefix("http://")
-        scraped = SCRAPED.format(rules=shipped("alerts") / "rules.yaml", address=address)
+        scraped = prometheus.SCRAPED.format(rules=shipped("alerts") / "rules.yaml", address=address)
         asked = partial(prometheus.asked, stack.enter_context(prometheus.running(folder, scraped)))
         stack.enter_context(daemon).wait_ready()
         for target, suite in OURS:

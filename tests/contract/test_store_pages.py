@@ -199,18 +199,22 @@ def test_a_run_in_counts_and_one_question_whole(store: Store) -> None:
     assert (store.find_run(run.id) is not None, store.find_run(run.id + 1)) == (True, None)
 
 
+def answered_twice(store: Store, day: int, first: str, second: str) -> Run:
+    """A claimed run of that day: two answers of the subject to ``p`` and one of the base, none to ``q``."""
+    held = claimed(store, SLOT + day * DAY)
+    items = [
+        recorded(held, answer(first), "p", 0),
+        recorded(held, answer(second), "p", 1),
+        recorded(held, unmeasured(), "q", 0),
+        recorded(held, answer("its own"), "p", 0, Arm.BASE),
+    ]
+    assert all(store.record(items))
+    return held
+
+
 def test_texts_of_an_arm_are_counted_by_probe_oldest_run_first(store: Store) -> None:
-    runs = [make_run(store, SLOT + day * DAY) for day in range(3)]
-    for run, (first, second) in zip(runs, (("ours", "ours"), ("new", "ours"), ("not asked for", "")), strict=True):
-        held = store.claim(run.id, NOW, 3600)
-        assert held is not None
-        items = [
-            recorded(held, answer(first), "p", 0),
-            recorded(held, answer(second), "p", 1),
-            recorded(held, unmeasured(), "q", 0),
-            recorded(held, answer("its own"), "p", 0, Arm.BASE),
-        ]
-        assert all(store.record(items))
+    said = (("ours", "ours"), ("new", "ours"), ("not asked for", ""))
+    runs = [answered_twice(store, day, *texts) for day, texts in enumerate(said)]
 
     found = store.texts([runs[1].id, runs[0].id], Arm.SUBJECT)
 
@@ -222,17 +226,8 @@ def test_texts_of_an_arm_are_counted_by_probe_oldest_run_first(store: Store) -> 
 
 
 def test_what_was_said_stands_with_the_scores_of_every_answer_oldest_run_first(store: Store) -> None:
-    runs = [make_run(store, SLOT + day * DAY) for day in range(2)]
-    for run, (first, second) in zip(runs, (("ours", "new"), ("ours", "ours")), strict=True):
-        held = store.claim(run.id, NOW, 3600)
-        assert held is not None
-        items = [
-            recorded(held, answer(first), "p", 0),
-            recorded(held, answer(second), "p", 1),
-            recorded(held, unmeasured(), "q", 0),
-            recorded(held, answer("its own"), "p", 0, Arm.BASE),
-        ]
-        assert all(store.record(items))
+    runs = [answered_twice(store, day, *texts) for day, texts in enumerate((("ours", "new"), ("ours", "ours")))]
+    for held in runs:
         graded = [Score(Arm.SUBJECT, "p", 1, "judge", 0.25), Score(Arm.SUBJECT, "p", 1, "check:contains", 1.0)]
         assert store.add_scores(held.id, held.fence, graded)
     scores = {"judge": 0.25, "check:contains": 1.0}

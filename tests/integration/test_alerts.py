@@ -11,8 +11,7 @@ import pytest
 import typer
 import yaml
 
-from monitor import cli
-from monitor.detect import selftest
+from monitor import cli, unseen
 from monitor.export import SIGNALS
 from monitor.export.families import CONTRACT_PARTS, LIMITS
 from monitor.metrics import METRICS, PREFIX
@@ -163,7 +162,7 @@ def test_the_holds_tests_are_of_every_alert() -> None:
 
 def test_the_self_tests_alert_and_command_agree_on_what_must_be_seen() -> None:
     expr = RULES["CliffwatchSelfTestFailed"]["expr"]
-    assert f'fault=~"{"|".join(selftest.MUST_SEE)}"' in expr
+    assert f'fault=~"{"|".join(unseen.MUST_SEE)}"' in expr
 
 
 @pytest.mark.parametrize("alert", RULES)

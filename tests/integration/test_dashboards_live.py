@@ -29,11 +29,6 @@ from tests.unit.test_dashboards import BOARD, annotations, panels
 
 ROOT: Final = Path(__file__).parents[2]
 URL: Final = "https://cliffwatch.example.com"
-CONFIG: Final = """
-global: {{scrape_interval: 1s, evaluation_interval: 1s}}
-rule_files: ["{rules}"]
-scrape_configs: [{{job_name: cliffwatch, static_configs: [{{targets: ["{address}"]}}]}}]
-"""
 WAIT_SECONDS: Final = 40
 FIXED: Final[dict[tuple[str, str], str]] = {
     ("fleet", "Targets"): "6",
@@ -157,7 +152,7 @@ async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Live]:
     app = create_app(store, lambda: settings, internals, lambda: {"ok": True, "last_tick_age_seconds": 0.0}, reload)
     server = Server(app, "127.0.0.1", 0)
     address = f"127.0.0.1:{await server.start()}"
-    config = CONFIG.format(rules=ROOT / "alerts" / "rules.yaml", address=address)
+    config = prometheus.SCRAPED.format(rules=ROOT / "alerts" / "rules.yaml", address=address)
     moving = asyncio.create_task(move(internals))
     with ExitStack() as stack:
         url = await asyncio.to_thread(stack.enter_context, prometheus.running(folder, config))

@@ -8,9 +8,10 @@ from random import Random
 import pytest
 
 from monitor.detect import selftest
-from monitor.detect.selftest import FAULTS, HEALTHY, failures, self_test
+from monitor.detect.selftest import FAULTS, failures, self_test
 from monitor.lab import product
 from monitor.records import Arm, Comparison, GradedAnswer, SelfTest
+from monitor.unseen import CONTROL
 from tests.unit.detect_answers import compared, graded, rounds
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
@@ -32,9 +33,9 @@ def tested() -> list[SelfTest]:
 
 def test_a_week_of_baseline_sees_every_fault_and_is_quiet_in_health(tested: list[SelfTest]) -> None:
     """Seeded. One score in three is lost, answers are cut, doubled or the base's: each is caught, and health is not."""
-    assert [one.fault for one in tested] == [HEALTHY, *FAULTS]
+    assert [one.fault for one in tested] == [CONTROL, *FAULTS]
     caught = {one.fault: one.caught for one in tested}
-    assert caught.pop(HEALTHY) == 0
+    assert caught.pop(CONTROL) == 0
     assert caught == dict.fromkeys(FAULTS, TRIALS)
     assert {(one.target, one.suite, one.trials, one.tested_at) for one in tested} == {
         ("support-bot", "support", TRIALS, NOW)
@@ -73,7 +74,7 @@ def test_only_what_can_be_injected_is_tested() -> None:
     """No base, no scores: no fault that needs them."""
     bare = [replace(one, scores={}) for one in baseline(3, 6).baseline if one.arm is Arm.SUBJECT]
     found = list(self_test(compared([], bare), NOW, trials=1))
-    assert [one.fault for one in found] == [HEALTHY, "truncation", "truncation-30", "length-doubled"]
+    assert [one.fault for one in found] == [CONTROL, "truncation", "truncation-30", "length-doubled"]
 
 
 ANSWER = graded("p", "abcdefghi", scores={"check:json": 1.0, "similarity": 0.9}, completion_tokens=9)

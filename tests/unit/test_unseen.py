@@ -3,7 +3,7 @@
 import pytest
 
 from monitor import unseen
-from monitor.detect.selftest import FAULTS, HEALTHY
+from monitor.detect.selftest import FAULTS
 from monitor.records import SelfTest
 from tests.fleet import NOW
 
@@ -13,7 +13,7 @@ def planted(fault: str, caught: int, trials: int = 10) -> SelfTest:
 
 
 def test_every_fault_that_is_planted_has_words() -> None:
-    assert set(unseen.FAULTS) == {*FAULTS, HEALTHY}
+    assert set(unseen.FAULTS) == {*FAULTS, unseen.CONTROL}
 
 
 @pytest.mark.parametrize(
