@@ -1,8 +1,8 @@
 """The product's arithmetic over thousands of looks at once. Tests hold every number against the product's own code.
 
-``now_scores`` is ``day_scores.day_scores(...).now`` of many looks on one baseline. ``crossings`` finds the looks at which
-a stream's evidence reaches its line: looks whose evidence cannot (by a bound that leaves out one factor that is at most
-2) are skipped, the others are weighed by ``evidence.running`` itself.
+``now_scores`` is ``day_scores.day_scores(...).now`` of many looks on one baseline. ``crossings`` finds the looks at
+which a stream's evidence reaches its line: looks whose evidence cannot (by a bound that leaves out one factor that
+is at most 2) are skipped, the others are weighed by ``evidence.running`` itself.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,7 @@
-"""The pages that are made from the code: ``python -m scripts.generate_docs`` writes them, a test says when they are stale."""
+"""The pages that are made from the code: ``python -m scripts.generate_docs`` writes them.
+
+A test fails when a page is stale.
+"""
 
 import json
 from collections.abc import Iterator

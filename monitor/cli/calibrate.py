@@ -49,10 +49,10 @@ class Calibration:
 
 def calibrations(house: Kept, target: str, suite: str | None) -> tuple[list[Calibration], list[str]]:
     """A calibration for each chosen suite, and a line for each that has no approved baseline to calibrate from."""
-    from monitor.cli import operations
+    from monitor.core.lookup import chosen_suites
 
     found, without = [], []
-    for name in operations.chosen_suites(house, target, suite):
+    for name in chosen_suites(house.settings, target, suite):
         approved = house.store.approved(target, name)
         if approved is not None and armed(house, approved):
             found.append(_calibration(house, approved))
@@ -94,7 +94,7 @@ def with_arming(report: "Report") -> "Report":
     Baselines are read from the store where it is there and can be read; nothing is created, and a store that cannot be
     reached is not the configuration's fault.
     """
-    from monitor.config.problems import Problem
+    from monitor.config.yaml_reader import Problem
     from monitor.core.errors import CliffwatchError
 
     settings = report.settings

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from monitor.core import schedule
 from monitor.core.errors import UsageError
+from monitor.core.lookup import chosen_suites, known, known_names
 from monitor.core.records import (
     JUDGE_TARGET,
     PRODUCTION_SUITE,
@@ -27,10 +27,8 @@ from monitor.core.wording import CAPTURE_DAYS, ENOUGH_DAYS, is_partly, many
 
 if TYPE_CHECKING:
     from monitor.ask import Explanation
-    from monitor.core.settings import Settings
     from monitor.judge.checks import Grade
     from monitor.runs.context import House
-    from monitor.runs.readonly import Kept
 
 
 def at_once_warning(target: str) -> str:
@@ -82,34 +80,6 @@ def opened(config_path: Path, needs: frozenset[str], target: str | None = None) 
         yield build_house(settings, config_path.parent, store, asks=needs >= ASKS)
     finally:
         store.close()
-
-
-def known_names(settings: "Settings", target: str | None, signal: str | None = None) -> None:
-    """An error that names the nearest target or signal when there is no such one: a typo must not look like health."""
-    if target is not None:
-        _known("target", target, settings.targets)
-    if signal is not None:
-        from monitor.detect import SIGNALS
-
-        _known("signal", signal, SIGNALS)
-
-
-def chosen_suites(house: "Kept", target: str, suite: str | None) -> list[str]:
-    """The suites of ``target`` that a command is about; errors name the nearest known name."""
-    known_names(house.settings, target)
-    names = house.settings.targets[target].run_suites
-    if suite is None:
-        return names
-    _known(f"suite of target {target}", suite, names)
-    return [suite]
-
-
-def _known(what: str, name: str, names: object) -> None:
-    known = [str(n) for n in names]  # type: ignore[attr-defined]
-    if name not in known:
-        near = get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-        raise UsageError(f"{name!r} is no {what} of the configuration; {hint}")
 
 
 MENDS: Final[Mapping[str, str]] = {
@@ -164,7 +134,7 @@ async def probe(house: "House", target: str, suite: str | None) -> list[Probed]:
 
     results = []
     try:
-        for name in chosen_suites(house, target, suite):
+        for name in chosen_suites(house.settings, target, suite):
             run_id = await run_now(house, target, name)
             findings = tuple(house.store.findings(run_id=run_id))
             results.append(
@@ -194,9 +164,9 @@ async def ask(house: "House", target: str, probe_id: str, *, base: bool) -> Aske
     """One exchange outside any run."""
     from monitor.judge.checks import score_answer
 
-    suites = [house.suites[name] for name in chosen_suites(house, target, None) if name != PRODUCTION_SUITE]
+    suites = [house.suites[name] for name in chosen_suites(house.settings, target, None) if name != PRODUCTION_SUITE]
     probes = {probe.id: (suite, probe) for suite in suites for probe in suite.probes}
-    _known(f"probe of target {target}", probe_id, probes)
+    known(f"probe of target {target}", probe_id, probes)
     suite, found = probes[probe_id]
     configured = house.settings.targets[target]
     endpoint = configured.base if base else configured.subject
@@ -224,7 +194,7 @@ async def capture(
 
     lines = []
     try:
-        for name in chosen_suites(house, target, suite):
+        for name in chosen_suites(house.settings, target, suite):
             _no_open_window(house, target, name)
             if days is not None:
                 # From the start of today, so that today's run belongs to it.
@@ -259,7 +229,7 @@ def baselines_to_decide(
     An error when there is none at all.
     """
     house.store.close_due_baselines(house.clock())
-    suites = chosen_suites(house, target, suite)
+    suites = chosen_suites(house.settings, target, suite)
     known = [b for b in house.store.baselines(target) if b.suite in suites]
     if number is not None:
         found = [b for b in known if b.id == number]
@@ -276,7 +246,7 @@ def baselines_to_decide(
 def open_alarm(house: "House", target: str, signal: str, suite: str | None) -> int:
     """The id of the open alarm that is meant; an error where there is none, or several."""
     known_names(house.settings, target, signal)
-    suites = chosen_suites(house, target, suite)
+    suites = chosen_suites(house.settings, target, suite)
     raised = house.store.open_alarms(target)
     found = [one for one in raised if one.signal == signal and one.suite in suites]
     if len(found) != 1:

@@ -35,5 +35,5 @@ def status(
 
         with reading(config) as found:
             result = stands(found, everything=everything)
-    output.status(replace(result, daemon=liveness.asked(result.daemon, reply)), as_json=as_json)
+    output.status(replace(result, daemon=liveness.asked(result.daemon, reply.heard, reply.address)), as_json=as_json)
     raise typer.Exit(1 if result.alarmed or result.misserved else 3 if result.unmeasured else 0)

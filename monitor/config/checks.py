@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import BaseModel
 
-from monitor.config.problems import Loc, Problem, hint, nearest
-from monitor.config.yaml_reader import Document, read
+from monitor.config.problems import hint, nearest
+from monitor.config.yaml_reader import Document, Loc, Problem, read
 from monitor.core.errors import ConfigError, MissingExtra
 from monitor.core.records import Suite
 from monitor.core.schedule import parse

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from monitor.config.checks import Checks, loopback
-from monitor.config.problems import Loc, nearest
+from monitor.config.problems import nearest
+from monitor.config.yaml_reader import Loc
 from monitor.core.schedule import parse
 from monitor.core.settings import Email, Smtp
 

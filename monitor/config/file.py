@@ -19,9 +19,9 @@ from monitor.config import checks as parts
 from monitor.config import email, http, targets
 from monitor.config.anchors import as_target
 from monitor.config.checks import SECRETS, Checks
-from monitor.config.problems import Problem, from_validation, in_order, is_model, members, render
+from monitor.config.problems import from_validation, in_order, is_model, members, render
 from monitor.config.suites import is_path
-from monitor.config.yaml_reader import Document, read
+from monitor.config.yaml_reader import Document, Problem, read
 from monitor.core.errors import ConfigError
 from monitor.core.records import JUDGE_TARGET, Suite
 from monitor.core.settings import (

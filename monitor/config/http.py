@@ -5,7 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from monitor.config.checks import VARIABLE, Checks, looks_like_key, loopback
-from monitor.config.problems import Loc
+from monitor.config.yaml_reader import Loc
 from monitor.core.settings import LEAST_TOKEN, ActionToken
 
 

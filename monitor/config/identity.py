@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from monitor.config.checks import COMMIT, HUB_ID, Checks
-from monitor.config.problems import Loc
+from monitor.config.yaml_reader import Loc
 from monitor.core.records import Arm
 from monitor.core.settings import DeclaredAdapter, Endpoint, Target
 

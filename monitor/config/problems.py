@@ -5,38 +5,20 @@ Values are quoted only where they are one of our own words misspelt; a file may 
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from difflib import get_close_matches
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Final, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
+from monitor.config.yaml_reader import Document, Loc, Problem
+
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
-
-    from monitor.config.yaml_reader import Document
-
-Loc = tuple[str | int, ...]
-"""Where in a file: keys and list indices from the top."""
 
 MAX_SHOWN: Final = 100
 
 _UNIONS: Final[tuple[object, ...]] = (Union, UnionType)
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """One line of a report: ``cliffwatch.yaml:12: targets.bot.subjct: unknown key; did you mean 'subject'?``"""
-
-    file: str
-    line: int | None
-    where: str
-    text: str
-
-    def __str__(self) -> str:
-        place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return ": ".join(part for part in (place, self.where, self.text) if part)
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
@@ -51,19 +33,6 @@ def render(problems: Iterable[Problem]) -> str:
     if len(order) > MAX_SHOWN:
         lines.append(f"... and {len(order) - MAX_SHOWN} more problems")
     return "\n".join(lines)
-
-
-def key_path(loc: Loc) -> str:
-    """``('targets', 'bot', 'suites', 2)`` as ``targets.bot.suites[2]``."""
-    path = ""
-    for part in loc:
-        path += f"[{part}]" if isinstance(part, int) else f".{_printable(part)}" if path else _printable(part)
-    return path
-
-
-def _printable(key: str) -> str:
-    short = key if len(key) <= 64 else key[:61] + "..."
-    return short if short.isprintable() and short == short.strip() and short else repr(short)
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -83,7 +52,7 @@ def hint(word: str, known: Iterable[str], none: str = "there are none") -> str:
     return f"known: {shown}" if names else none
 
 
-def from_validation(model: type[BaseModel], error: ValidationError, document: "Document") -> list[Problem]:
+def from_validation(model: type[BaseModel], error: ValidationError, document: Document) -> list[Problem]:
     """pydantic's errors about ``document`` as problems in our words."""
     found: list[tuple[Loc, str, str | None]] = []
     for detail in error.errors(include_url=False):

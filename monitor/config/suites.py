@@ -16,8 +16,8 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from monitor.config.anchors import AnchorsFile
 from monitor.config.anchors import suite_of as anchors_suite
-from monitor.config.problems import Problem, from_validation, hint, render
-from monitor.config.yaml_reader import Document, read
+from monitor.config.problems import from_validation, hint, render
+from monitor.config.yaml_reader import Document, Problem, read
 from monitor.core import records
 from monitor.core.errors import ConfigError
 from monitor.core.package_data import shipped

@@ -8,8 +8,9 @@ from typing import Any
 from monitor.config import anchors
 from monitor.config import identity as config_identity
 from monitor.config.checks import Checks, pinned, provider_of
-from monitor.config.problems import Loc, hint
+from monitor.config.problems import hint
 from monitor.config.suites import SNAPSHOT_PROBES, find_suite, is_path, known_suites, read_suite
+from monitor.config.yaml_reader import Loc
 from monitor.core.records import JUDGE_TARGET, Suite
 from monitor.core.settings import Endpoint, Judge, Production, Target
 

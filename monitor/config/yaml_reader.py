@@ -21,8 +21,6 @@ from yaml.reader import Reader, ReaderError
 from yaml.resolver import BaseResolver
 from yaml.scanner import Scanner
 
-from monitor.config.problems import Loc, Problem, key_path
-
 try:
     from yaml.cyaml import CParser  # type: ignore[attr-defined]
 except ImportError:  # PyYAML was built without libyaml
@@ -111,6 +109,24 @@ else:
             _Resolver.__init__(self)
 
 
+Loc = tuple[str | int, ...]
+"""Where in a file: keys and list indices from the top."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One line of a report: ``cliffwatch.yaml:12: targets.bot.subjct: unknown key; did you mean 'subject'?``"""
+
+    file: str
+    line: int | None
+    where: str
+    text: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return ": ".join(part for part in (place, self.where, self.text) if part)
+
+
 @dataclass(frozen=True)
 class Document:
     """What a file holds, or why it could not be read.
@@ -132,8 +148,21 @@ class Document:
         return Problem(self.file, self.line(loc), key_path(loc), text)
 
 
+def key_path(loc: Loc) -> str:
+    """``('targets', 'bot', 'suites', 2)`` as ``targets.bot.suites[2]``."""
+    path = ""
+    for part in loc:
+        path += f"[{part}]" if isinstance(part, int) else f".{_printable(part)}" if path else _printable(part)
+    return path
+
+
+def _printable(key: str) -> str:
+    short = key if len(key) <= 64 else key[:61] + "..."
+    return short if short.isprintable() and short == short.strip() and short else repr(short)
+
+
 def read(path: Path, missing: str = "no such file") -> Document:
-    """Read one file. Never raises for what is in it or for its absence: ``problems`` says it, the latter as ``missing``."""
+    """Read one file. Never raises for what is in it: ``problems`` has it; ``missing`` where there is no such file."""
     text = _text(path, missing)
     if isinstance(text, Problem):
         return Document(str(path), problems=[text])

@@ -10,8 +10,8 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from monitor.core.limits import DEFAULT_HOST, DEFAULT_PORT
 from monitor.core.records import PRODUCTION_SUITE
-from monitor.report.status import client
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
 """A name that becomes a metric label and part of a URL."""
@@ -178,9 +178,9 @@ class ActionToken(Section):
 class Http(Section):
     """Where metrics and pages are served."""
 
-    host: str = Field(client.HOST, description="address to listen on")
+    host: str = Field(DEFAULT_HOST, description="address to listen on")
     port: int = Field(
-        client.PORT,
+        DEFAULT_PORT,
         ge=0,
         le=65535,
         description="port for /metrics, /healthz, /readyz, /-/reload and the pages; 0 picks one",

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from monitor.cli.operations import chosen_suites, known_names
 from monitor.core.errors import CliffwatchError, NotThere, StoreError, UsageError
+from monitor.core.lookup import chosen_suites, known_names
 from monitor.core.records import Alarm, Baseline, Deed, Run
 from monitor.core.sanitize import visible
 
@@ -93,7 +93,7 @@ class Deeds:
         who, why = signed(who, why)
         now = house.clock()
         try:
-            chosen_suites(house, target, suite)
+            chosen_suites(house.settings, target, suite)
         except UsageError as error:
             raise NotThere(str(error)) from None
 

@@ -108,7 +108,7 @@ class App:
         """
         settings = config.load(self.config_path)
         self.store = await asyncio.to_thread(open_store, settings.store)
-        self.house = build_house(settings, self.config_path.parent, self.store, self.internals)
+        self.house = build_house(settings, self.config_path.parent, self.store, self.internals.observe_call)
         self.internals.reloaded(ok=True, at=utcnow())
         await self._serve(settings)
         await asyncio.to_thread(declare, self.house)
@@ -148,7 +148,7 @@ class App:
                     raise ConfigError(f"{self.config_path}: store and http cannot change at a reload; restart for that")
                 tokens = _read_tokens(settings)
                 house = await asyncio.to_thread(
-                    build_house, settings, self.config_path.parent, self.store, self.internals
+                    build_house, settings, self.config_path.parent, self.store, self.internals.observe_call
                 )
                 await asyncio.to_thread(declare, house)
             except CliffwatchError as error:

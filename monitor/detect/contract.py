@@ -2,10 +2,10 @@
 
 *Facts*, by equality: the model id that replies name, the fingerprint, the prompt-token count of the same prompt. A
 changed fingerprint is evidence of a change; an unchanged one proves nothing. Facts are not drawn at random, so where
-the baseline never wavered a change is certain: its score is ``day_scores.FARTHEST``. Where it wavered - fingerprints come
-and go, a model id alternates - something never seen is judged by the rule of succession over the baseline's days: of J
-days u brought something that no other day had, so another such day has chance (u + 1) / (J + 1), and scores that
-chance's normal quantile, as those u days do. Values that alternated in the baseline are all known.
+the baseline never wavered a change is certain: its score is ``day_scores.FARTHEST``. Where it wavered - fingerprints
+come and go, a model id alternates - something never seen is judged by the rule of succession over the baseline's
+days: of J days u brought something that no other day had, so another such day has chance (u + 1) / (J + 1), and scores
+that chance's normal quantile, as those u days do. Values that alternated in the baseline are all known.
 
 *Rates*, by the days' scores: answers that pass all checks, the usual finish reason, refusals.
 

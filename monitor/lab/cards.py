@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from monitor.lab.evaluate import Measured
-    from monitor.lab.train import Recipe
+    from monitor.lab.recipe import Recipe
 
 ABOUT: Final = {
     "base": "A tiny Llama (1.67 million parameters) that answers some twenty kinds of small instruction.",

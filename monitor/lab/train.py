@@ -8,7 +8,6 @@ two threads on a busy two-core machine wait for each other and are ten times slo
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -16,6 +15,7 @@ from typing import Any, Final
 import torch
 
 from monitor.lab import cards, evaluate, judging, loop, product, tasks, tokens
+from monitor.lab.recipe import RECIPES, Recipe
 
 WEIGHTS: Final = Path(__file__).parent / "weights"
 
@@ -29,26 +29,6 @@ NEXT_WEIGHTS: Final = tasks.WEIGHTS | {
 }
 """The next version's mixture: more arithmetic and geography, less of the rest, as a provider might shift it."""
 
-
-@dataclass(frozen=True)
-class Recipe:
-    """How one stage trains. ``rate`` is AdamW's peak; ``parts`` split a batch to save padding."""
-
-    seed: int
-    steps: int
-    batch: int
-    rate: float
-    parts: int
-    rank: int = 0
-
-
-RECIPES: Final[dict[str, Recipe]] = {
-    "base": Recipe(seed=1, steps=3200, batch=64, rate=2.5e-3, parts=4),
-    "support": Recipe(seed=2, steps=500, batch=32, rate=4e-3, parts=1, rank=16),
-    "judge": Recipe(seed=3, steps=600, batch=24, rate=3e-3, parts=2, rank=16),
-    "base-next": Recipe(seed=11, steps=600, batch=64, rate=1e-3, parts=4),
-    "support-next": Recipe(seed=12, steps=500, batch=32, rate=4e-3, parts=1, rank=16),
-}
 
 STAGES: Final = ("tokenizer", *RECIPES)
 

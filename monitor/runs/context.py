@@ -6,14 +6,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from monitor.ask import Asker
+from monitor.ask import Asker, Observer
 from monitor.config.suites import load_suite, run_digest, suite_body
 from monitor.core import schedule
 from monitor.core.clock import utcnow
 from monitor.core.records import Deed, Run, Suite
 from monitor.core.settings import Settings
 from monitor.judge.similarity import Embedder
-from monitor.report.metrics import Internals
 from monitor.store import Store
 
 LEASE: Final = timedelta(seconds=10)
@@ -41,13 +40,14 @@ def build_house(
     settings: Settings,
     folder: Path,
     store: Store,
-    internals: Internals | None = None,
+    observer: Observer | None = None,
     clock: Callable[[], datetime] = utcnow,
     *,
     asks: bool = True,
 ) -> House:
     """Load the suites that the settings name (paths count from ``folder``) and wire the stages around the store.
 
+    ``observer``: told of every attempt of a call.
     ``asks=False``: for who asks nobody; no provider's key is read, and its asker knows no provider.
     """
     names = {name for target in settings.targets.values() for name in target.suites}
@@ -56,7 +56,6 @@ def build_house(
         suite = load_suite(name, folder)
         suites[suite.name] = suite
         store.save_suite(suite.digest, suite.name, suite_body(suite))
-    observer = internals.observe_call if internals else None
     asked = settings if asks else settings.model_copy(update={"providers": {}})
     asker = Asker(asked, store, clock=clock, observer=observer, lease=LEASE)
     embedder = Embedder(settings.embeddings) if settings.embeddings else None

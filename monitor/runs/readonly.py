@@ -64,15 +64,14 @@ def reading(config_path: Path, target: str | None = None, signal: str | None = N
     """The configuration and its store, for one command.
 
     Raises ConfigError for what is wrong in the file (whether keys are set is not asked), UsageError for a ``target`` or
-    ``signal`` that is none, and StoreError where the
-    store is not there or not at this version's schema.
+    ``signal`` that is none, and StoreError where the store is not there or not at this version's schema.
     """
     from monitor import config
-    from monitor.cli import operations
+    from monitor.core.lookup import known_names
     from monitor.store import open_store
 
     settings, suites = config.load_to_read(config_path)
-    operations.known_names(settings, target, signal)
+    known_names(settings, target, signal)
     try:
         store = open_store(settings.store, migrate=False, create=False)
     except StoreError as error:

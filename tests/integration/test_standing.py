@@ -17,9 +17,8 @@ from monitor.daemon.app import App
 from monitor.daemon.jobs.mailer import told
 from monitor.report.metrics import Internals
 from monitor.report.status import client, liveness
-from monitor.report.status.client import Heard
 from monitor.report.status.fleet import Status, status
-from monitor.report.status.liveness import Daemon
+from monitor.report.status.liveness import Daemon, Heard
 from monitor.report.web import fleet_overview
 from monitor.runs.readonly import reading
 from monitor.store import open_store
@@ -292,13 +291,11 @@ def test_sign_of_life_and_answer_are_read_together(
     heard: Heard, age: timedelta, ending: str, running: bool, words: str
 ) -> None:
     now = utcnow()
-    daemon = liveness.asked(
-        liveness.by_sign(f"{(now - age).isoformat()}{ending}", now), client.Reply(heard, "http://here:1")
-    )
+    daemon = liveness.asked(liveness.by_sign(f"{(now - age).isoformat()}{ending}", now), heard, "http://here:1")
     assert daemon.running is running
     assert words in liveness.told(daemon)[0]
 
 
 def test_a_store_that_no_daemon_has_seen_says_so_whoever_refuses() -> None:
-    daemon = liveness.asked(liveness.by_sign(None, utcnow()), client.Reply(Heard.REFUSED, "http://here:1"))
+    daemon = liveness.asked(liveness.by_sign(None, utcnow()), Heard.REFUSED, "http://here:1")
     assert "no daemon has worked on this store yet" in liveness.told(daemon)[0]

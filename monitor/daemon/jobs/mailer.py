@@ -1,8 +1,8 @@
 """The weekly e-mail from due to sent: composed from the store, kept in its outbox, handed to the server.
 
-What is said stands in ``monitor.report.email``. Several daemons on one store compose a slot once and send it once: whoever
-leases the mail sends it. One that dies between the server's word and its own note leaves a mail that is sent again,
-with the same Message-ID.
+The content is made in ``monitor.report.email``. Several daemons on one store compose a slot once and send it once:
+whoever leases the mail sends it. One that dies between the server's word and its own note leaves a mail that is
+sent again, with the same Message-ID.
 """
 
 import asyncio

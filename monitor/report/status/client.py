@@ -8,35 +8,16 @@ answers, the command reads for itself.
 import json
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from monitor.core.limits import DEFAULT_HOST, DEFAULT_PORT
+from monitor.report.status.liveness import PATIENCE_SECONDS, Heard
 
 if TYPE_CHECKING:
     from monitor.report.status.fleet import Status
 
-HOST: Final = "127.0.0.1"
-PORT: Final = 9464
-"""Where a daemon listens that was told nothing else."""
-
-PATIENCE_SECONDS: Final = 1.0
-"""A daemon that takes longer has no time: the command reads the store itself."""
-
 EVERYWHERE: Final = ("0.0.0.0", "::", "")
-
-
-class Heard(StrEnum):
-    """What came of asking the daemon at its address."""
-
-    ANSWERED = "answered"
-    REFUSED = "refused"
-    """Nothing listens there. From this machine, that is: the address may be another machine's or container's own."""
-    SILENT = "silent"
-    """No answer in ``PATIENCE_SECONDS``, or none gets through: a daemon may be busy."""
-    ANOTHER = "another"
-    """Something answered, which does not say how this configuration stands."""
-    NOT_ASKED = "not asked"
-    """There is no address: ``http.port`` is 0, or the file cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +69,10 @@ def _listens(config: Path) -> str | None:
         first = next((at for at, line in enumerate(lines) if line.startswith("http:")), len(lines))
         inside = next((at for at in range(first + 1, len(lines)) if lines[at][:1] not in ("", " ", "#")), len(lines))
         section: Any = (yaml.safe_load("\n".join(lines[first:inside])) or {}).get("http") or {}
-        host, port = str(section.get("host", HOST)), int(section.get("port", PORT))
+        host, port = str(section.get("host", DEFAULT_HOST)), int(section.get("port", DEFAULT_PORT))
     except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError):
         return None
-    host = HOST if host in EVERYWHERE else host
+    host = DEFAULT_HOST if host in EVERYWHERE else host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}" if port else None
 
 

@@ -2,10 +2,28 @@
 
 from dataclasses import dataclass, replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Final
 
 from monitor.core.clock import SILENT_SECONDS, STOPPED
-from monitor.report.status.client import Heard, Reply
+
+PATIENCE_SECONDS: Final = 1.0
+"""A daemon that takes longer has no time: the command reads the store itself."""
+
+
+class Heard(StrEnum):
+    """What came of asking the daemon at its address."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    """Nothing listens there. From this machine, that is: the address may be another machine's or container's own."""
+    SILENT = "silent"
+    """No answer in ``PATIENCE_SECONDS``, or none gets through: a daemon may be busy."""
+    ANOTHER = "another"
+    """Something answered, which does not say how this configuration stands."""
+    NOT_ASKED = "not asked"
+    """There is no address: ``http.port`` is 0, or the file cannot be read."""
+
 
 BESIDE: Final = {
     Heard.SILENT: "; no answer from {address}",
@@ -42,13 +60,13 @@ def by_sign(sign: str | None, now: datetime) -> Daemon:
     return Daemon(silent < SILENT_SECONDS and not stopped, last, silent, stopped)
 
 
-def asked(daemon: Daemon, reply: Reply) -> Daemon:
+def asked(daemon: Daemon, heard: Heard, address: str | None) -> Daemon:
     """``daemon``, with what came of asking it.
 
     A refusal alone proves no death: a fresh sign of life may be that of another machine or container.
     """
-    gone = reply.heard is Heard.REFUSED and daemon.running
-    return replace(daemon, running=None if gone else daemon.running, heard=reply.heard, address=reply.address)
+    gone = heard is Heard.REFUSED and daemon.running
+    return replace(daemon, running=None if gone else daemon.running, heard=heard, address=address)
 
 
 def told(daemon: Daemon) -> tuple[str, str]:

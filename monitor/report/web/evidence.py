@@ -92,9 +92,15 @@ def told(store: Readings, finding: Finding, now: datetime) -> Told:
     mine = [one for one in alarms if (one.suite, one.signal) == (finding.suite, finding.signal)]
     others = sum(one.cleared_at is None and one not in mine for one in alarms)
     return Told(
-        finding, claims.claim(finding, beside), beside, tuple(alarms), others, _raising(finding, beside), sparklines.interval(finding),
+        finding,
+        claims.claim(finding, beside),
+        beside,
+        tuple(alarms),
+        others,
+        _raising(finding, beside),
+        sparklines.interval(finding),
         sparklines.timeline(beside.history, finding.signal, mine, now),
-    )  # fmt: skip
+    )
 
 
 def _raising(finding: Finding, beside: claims.Beside) -> Point | None:

@@ -138,8 +138,10 @@ def _overview(
         alarms = sorted((one for row in rows for one in row.alarms), key=wording.urgency)
         tone, headline = fleet_overview.headline(watches, found.mismatched)
         return pages.show(
-            "overview.html", json=f"/api/v1/targets?limit={fleet_overview.PER_PAGE}", rows=shown, where=where, q=q, state=state,
-            counts=fleet_overview.counts(rows), targets=len(rows), alarms=alarms, alarms_shown=fleet_overview.ALARMS_SHOWN,
+            "overview.html", json=f"/api/v1/targets?limit={fleet_overview.PER_PAGE}", rows=shown, where=where, q=q,
+            state=state,
+            counts=fleet_overview.counts(rows), targets=len(rows), alarms=alarms,
+            alarms_shown=fleet_overview.ALARMS_SHOWN,
             worst=fleet_overview.worst(store, shown, now, kept), tone=tone, headline=headline, unlisted=found.unlisted,
         )  # fmt: skip
 
@@ -245,7 +247,8 @@ def _baselines(app: FastAPI, pages: Pages, store: Readings) -> None:
         sheets = baselines.sheets(store, found)
         where = formatting.turn(page, len(sheets), baselines.PER_PAGE)
         return pages.show(
-            "baseline.html", json=f"/api/v1/baselines/{baseline_id}", baseline=found, sheets=formatting.cut(sheets, where),
+            "baseline.html", json=f"/api/v1/baselines/{baseline_id}", baseline=found,
+            sheets=formatting.cut(sheets, where),
             where=where, text_limit=baselines.TEXT,
         )  # fmt: skip
 
