@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import pytest
 
-from monitor.recompute import recompute
+from monitor.runs.recompute import recompute
 from monitor.store import Store, open_store
 from tests.kept import answers
 from tests.postgres import Postgres

@@ -13,15 +13,15 @@ from typing import Any, Final
 
 import httpx
 
-from monitor import claims, over
-from monitor.export import Internals
-from monitor.export.collector import StoreCollector
-from monitor.plain import plain
-from monitor.records import Finding
-from monitor.settings import Settings
+from monitor.core.jsonable import plain
+from monitor.core.records import Finding
+from monitor.core.settings import Settings
+from monitor.core.wording import state_of
+from monitor.report.explain import claim, recovery
+from monitor.report.metrics import Internals
+from monitor.report.metrics.collector import StoreCollector
+from monitor.report.web import create_app
 from monitor.store import Store
-from monitor.web import create_app
-from monitor.words import state_of
 
 FOLDER: Final = Path(__file__).parent
 NOW: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -63,24 +63,24 @@ def findings(store: Store) -> dict[str, Any]:
 
 
 def _finding(store: Remembered, one: Finding, alarms: Sequence[Any]) -> dict[str, Any]:
-    ended = over.ending(alarms, one)
+    ended = recovery.ending(alarms, one)
     return {
         "alone": state_of(one),
         "listed": state_of(one, ended),
-        "summary": over.summary(one, ended),
+        "summary": recovery.summary(one, ended),
         "severity": one.severity.value,
         "alarming": one.alarming,
         "recovered": one.recovered,
         "confirming": one.confirming,
         "judge_moved": one.judge_moved,
-        "claim": plain(claims.claim_of(store, one)),
+        "claim": plain(claim.claim_of(store, one)),
     }
 
 
 def scores_of_the_judge(store: Store) -> dict[str, Any]:
     """``findings`` of ``judge_score`` alone."""
     found, once = store.findings(signal="judge_score", limit=ALL), Remembered(store)
-    return {f"{one.run_id}/{one.signal}": plain(claims.claim_of(once, one)) for one in found}
+    return {f"{one.run_id}/{one.signal}": plain(claim.claim_of(once, one)) for one in found}
 
 
 def metrics(store: Store, settings: Settings) -> dict[str, Any]:
