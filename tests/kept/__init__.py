@@ -1,0 +1,1 @@
+"""Stores that an earlier version wrote, and what it said of them."""
