@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from benchmarks.fast import FloatArray, now_scores
 from benchmarks.pool import PoolAnswer
 from benchmarks.resample import IntArray, Source, comparison
-from monitor.detect import SEVERITIES, SIGNALS, adapter_loss, canaries, negative_flips, nulls
+from monitor.core.signals import SEVERITIES
+from monitor.detect import SIGNALS, adapter_loss, canaries, negative_flips, nulls
 from monitor.detect.evidence import PRIOR, Prior, Side
 from monitor.detect.nulls import Nulls, Places
 from monitor.detect.similarity import similarity_matrix

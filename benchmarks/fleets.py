@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from monitor.detect import SEVERITIES
+from monitor.core.signals import SEVERITIES
 from monitor.records import JUDGE_GRADER, JUDGE_TARGET, Arm
 from monitor.settings import Settings
 from monitor.store import Store, tables

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from monitor.core.signals import SEVERITIES
 from monitor.records import JUDGE_TARGET, Baseline, Comparison, Finding, Severity
-from monitor.words import SEVERITIES, too_short
+from monitor.words import too_short
 
 if TYPE_CHECKING:
     from monitor.store import Store

@@ -10,9 +10,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from monitor import anchors, cli, config, metrics, suites
+from monitor.core.signals import CATALOGUE
 from monitor.problems import is_model, members
 from monitor.settings import Settings
 from monitor.starter import starter_config
+from monitor.words import amount
 
 _CONFIG: Final = """\
 # Configuration
@@ -116,6 +118,27 @@ measure, 70 a crash: a mistake of Cliffwatch's own, with its traceback on standa
 """
 
 
+_SIGNALS: Final = """\
+# Signals
+
+Written by `make docs`; do not edit.
+
+A signal is one kind of change that Cliffwatch watches for. The list is in the order in which the pages show signals:
+causes before what follows from them. [detection.md](detection.md) explains how evidence becomes an alarm.
+
+| signal | name | finds | alarm | needs | effect of no change | alert and runbook |
+|---|---|---|---|---|---|---|
+"""
+
+
+def _signals() -> Iterator[str]:
+    """A row for each signal of the catalogue."""
+    for one in CATALOGUE:
+        unchanged = f"{amount(one.name, one.effect.reference).removeprefix('+')} {one.effect.unit}"
+        cells = (one.title, one.about, one.severity.value, one.needs, unchanged, f"`{one.alert}`")
+        yield f"| `{one.name}` | {' | '.join(map(_cell, cells))} |\n"
+
+
 def pages() -> dict[str, str]:
     """File name in ``docs/`` -> its text."""
     return {
@@ -124,6 +147,7 @@ def pages() -> dict[str, str]:
         "judge.md": _ANCHORS + "".join(_sections("", anchors.AnchorsFile, {})),
         "commands.md": _COMMANDS + "".join(_commands("cliffwatch", typer.main.get_command(cli.app))),
         "metrics.md": metrics.markdown(),
+        "signals.md": _SIGNALS + "".join(_signals()),
         "cliffwatch.schema.json": json.dumps(config.schema(), indent=2) + "\n",
         "suite.schema.json": json.dumps(suites.schema(), indent=2) + "\n",
         "anchors.schema.json": json.dumps(suites.schema(anchors.AnchorsFile), indent=2) + "\n",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from monitor.alive import Daemon, by_sign
 from monitor.arming import arming, told
 from monitor.clock import HEARTBEAT
+from monitor.core.signals import SEVERITIES
 from monitor.reading import armed, temperature
 from monitor.records import (
     Alarm,
@@ -26,7 +27,7 @@ from monitor.records import (
 )
 from monitor.schedule import interval_seconds
 from monitor.unseen import MUST_SEE, missed, on_record
-from monitor.words import CAPTURE_DAYS, SEVERITIES, Gap, gap, is_late, many
+from monitor.words import CAPTURE_DAYS, Gap, gap, is_late, many
 
 if TYPE_CHECKING:
     from monitor.reading import Reading

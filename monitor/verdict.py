@@ -12,8 +12,9 @@ from typing import Final
 import structlog
 
 from monitor import __version__, schedule
-from monitor.detect import SEVERITIES, findings_for, policy
+from monitor.core.signals import of_severity
 from monitor.detect import alarms as machine
+from monitor.detect import findings_for, policy
 from monitor.house import House
 from monitor.judge_first import judge_moved
 from monitor.questions import stored_suite
@@ -37,7 +38,7 @@ log = structlog.get_logger()
 CLEARING_SHARE: Final = 0.8
 """Share of the subject's questions that must have an answer for a run to clear an alarm; it may raise one with less."""
 
-TICKETS: Final = frozenset(name for name, severity in SEVERITIES.items() if severity is Severity.TICKET)
+TICKETS: Final = frozenset(one.name for one in of_severity(Severity.TICKET))
 
 
 def needed(store: Store, run: Run) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from monitor.export.families import CONTRACT_PARTS
+from monitor.core.signals import CONTRACT_PARTS
 from monitor.records import (
     Alarm,
     AlarmState,

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any, Final
 
 from monitor.claims import Beside
+from monitor.core.signals import TITLES
 from monitor.notify.facts import Facts
 from monitor.notify.message import preview
 from monitor.notify.pictures import picture
@@ -31,7 +32,7 @@ from monitor.records import (
     SuiteProgress,
 )
 from monitor.settings import Settings
-from monitor.words import AGREED, TITLES
+from monitor.words import AGREED
 
 NOW: Final = datetime(2026, 11, 23, 7, 0, 4, tzinfo=UTC)
 """Monday, 08:00 in Berlin."""

@@ -14,7 +14,7 @@ from math import log10
 from random import Random
 from typing import Any, Final
 
-from monitor.export.families import CONTRACT_PARTS
+from monitor.core.signals import CONTRACT_PARTS
 from monitor.records import (
     Alarm,
     AlarmState,

@@ -15,6 +15,7 @@ from typing import Final
 import structlog
 
 from monitor import claims, schedule
+from monitor.core.signals import title
 from monitor.detect.selftest import failures
 from monitor.export import web_url
 from monitor.house import House
@@ -27,7 +28,6 @@ from monitor.notify.smtp import LEASE_SECONDS, Handed, deliver, next_try
 from monitor.reading import Kept
 from monitor.records import Mail, MailStatus, SelfTest
 from monitor.settings import Email, Settings
-from monitor.words import TITLES
 
 log = structlog.get_logger()
 
@@ -93,7 +93,7 @@ def _blind(house: Kept) -> dict[str, list[str]]:
 def _pictures(house: Kept, whole: Report, now: datetime) -> dict[Key, Picture]:
     since = now - timedelta(seconds=HISTORY_DAYS * house.settings.schedule.day_seconds)
     series = house.store.series(since, only=whole.charts) if whole.charts else {}
-    drawn = {key: picture(key[2], TITLES.get(key[2], key[2]), series.get(key, ()), since, now) for key in whole.charts}
+    drawn = {key: picture(key[2], title(key[2]), series.get(key, ()), since, now) for key in whole.charts}
     return {key: one for key, one in drawn.items() if one is not None}
 
 

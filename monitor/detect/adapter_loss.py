@@ -53,11 +53,9 @@ from monitor.detect.reading import Channel, Reading, Verdict
 from monitor.detect.similarity import FloatArray, IntArray, similarity_matrix
 from monitor.detect.surprise import NOW, DayScores, Sample, day_scores, sample_of
 from monitor.detect.tokens import TokenTree
-from monitor.records import Arm, Comparison, GradedAnswer, Severity
+from monitor.records import Arm, Comparison, GradedAnswer
 from monitor.words import NO_LOSS, WORTH_A_LOOK
 
-NAME: Final = "adapter_loss"
-SEVERITY: Final = Severity.PAGE
 TOLERANCE: Final = 0.05
 """Share of the way to the base that is no evidence: one near-tie in 24 that stays flipped must not add up to a page."""
 SOFTENING: Final = 0.05

@@ -17,10 +17,8 @@ from monitor.detect.parts import answers, exhibits, means, no_longer, quiet_but_
 from monitor.detect.reach import curve, effect_per_score
 from monitor.detect.reading import Channel, Reading, Verdict
 from monitor.detect.surprise import day_scores
-from monitor.records import Arm, Comparison, Exhibit, GradedAnswer, Severity
+from monitor.records import Arm, Comparison, Exhibit, GradedAnswer
 
-NAME: Final = "base_match"
-SEVERITY: Final = Severity.PAGE
 TOLERANCE: Final = 0.05
 """Share of answers that is no evidence: one near-tie in 24 that stays flipped must not add up to a page."""
 MOST_ALIKE: Final = 0.5

@@ -21,10 +21,8 @@ from monitor.detect.logprobs import first_table
 from monitor.detect.parts import exhibits, no_longer, quiet_but_moved
 from monitor.detect.reading import Channel, Reading, Verdict
 from monitor.detect.surprise import NOW, FloatArray
-from monitor.records import Arm, Comparison, Exhibit, GradedAnswer, Severity
+from monitor.records import Arm, Comparison, Exhibit, GradedAnswer
 
-NAME: Final = "border"
-SEVERITY: Final = Severity.TICKET
 MARGIN: Final = 0.3
 """Nats between the two likeliest first tokens: 57 to 43."""
 FEWEST_INPUTS: Final = 3

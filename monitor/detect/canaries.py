@@ -29,10 +29,8 @@ from monitor.detect.parts import (
 from monitor.detect.reach import curve, effect_per_score
 from monitor.detect.reading import Channel, Reading, Verdict
 from monitor.detect.surprise import NOW, Sample, day_scores, sample_of
-from monitor.records import Arm, Comparison, GradedAnswer, Severity
+from monitor.records import Arm, Comparison, GradedAnswer
 
-NAME: Final = "canaries"
-SEVERITY: Final = Severity.PAGE
 PASSED: Final = 0.95
 FAILED: Final = 0.05
 FEWEST: Final = 3

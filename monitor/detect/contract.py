@@ -34,10 +34,8 @@ from monitor.detect.parts import (
 from monitor.detect.reach import curve
 from monitor.detect.reading import MOVED_LOG10, Channel, Reading, Verdict
 from monitor.detect.surprise import FARTHEST, Sample, day_scores
-from monitor.records import Arm, Comparison, GradedAnswer, Severity
+from monitor.records import Arm, Comparison, GradedAnswer
 
-NAME: Final = "contract"
-SEVERITY: Final = Severity.TICKET
 FAR_OFF: Final = 0.25
 """A share that moved by this much is never called as in the baseline, however few answers."""
 SURE: Final = 14

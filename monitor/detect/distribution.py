@@ -29,10 +29,8 @@ from monitor.detect.parts import exhibits, no_longer, quiet_but_moved
 from monitor.detect.reading import Channel, Reading, Verdict
 from monitor.detect.similarity import LONGEST, hamming_matrix, similarity_matrix
 from monitor.detect.surprise import NOW
-from monitor.records import PRODUCTION_SUITE, Comparison, Exhibit, GradedAnswer, Severity
+from monitor.records import PRODUCTION_SUITE, Comparison, Exhibit, GradedAnswer
 
-NAME: Final = "distribution"
-SEVERITY: Final = Severity.TICKET
 FAR_OFF: Final = 0.25
 """Share of the way to nothing in common that is never called unchanged, however few answers."""
 WORDS: Final = 128

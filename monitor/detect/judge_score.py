@@ -26,10 +26,8 @@ from monitor.detect.reach import curve
 from monitor.detect.reading import Channel, Reading, Verdict
 from monitor.detect.surprise import DayScores, Sample, day_scores
 from monitor.records import JUDGE_GRADER as GRADER
-from monitor.records import Arm, Comparison, GradedAnswer, Severity
+from monitor.records import Arm, Comparison, GradedAnswer
 
-NAME: Final = "judge_score"
-SEVERITY: Final = Severity.PAGE
 MOSTLY: Final = 0.8
 """Share of the subject's judged answers, on both sides, that need a judged base answer for the difference to be
 taken."""

@@ -36,10 +36,8 @@ from monitor.detect import evidence, flips
 from monitor.detect.parts import FEWEST_NOW, answers, by_probe, exhibits, no_longer, passes, quiet_but_moved, typical
 from monitor.detect.reading import Channel, Reading, Verdict
 from monitor.detect.surprise import LEAST_SHARE
-from monitor.records import JUDGE_GRADER, JUDGE_TARGET, PRODUCTION_SUITE, Arm, Comparison, GradedAnswer, Severity
+from monitor.records import JUDGE_GRADER, JUDGE_TARGET, PRODUCTION_SUITE, Arm, Comparison, GradedAnswer
 
-NAME: Final = "negative_flips"
-SEVERITY: Final = Severity.PAGE
 TOLERANCE: Final = 0.01
 """Net share of the decisive items' answers that is nobody's page, however many looks it lasts."""
 CLEAR: Final = 2.0

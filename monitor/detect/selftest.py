@@ -17,7 +17,8 @@ from math import ceil
 from random import Random
 from typing import Final
 
-from monitor.detect import SEVERITIES, SIGNALS, policy
+from monitor.core.signals import SEVERITIES
+from monitor.detect import SIGNALS, policy
 from monitor.detect.reading import Reading
 from monitor.records import Arm, Comparison, GradedAnswer, SelfTest, Severity
 from monitor.unseen import CONTROL, MUST_SEE, jumpy, share_caught

@@ -6,6 +6,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from monitor import schedule
+from monitor.core.signals import JUDGE_DRIFT
+from monitor.core.signals import title as signal_title
 from monitor.notify.facts import Facts, Stream
 from monitor.notify.targets import (
     BLIND,
@@ -28,7 +30,6 @@ from monitor.notify.targets import (
 )
 from monitor.notify.wording import Times, cut, cut_summary, odds, percent, usd
 from monitor.records import (
-    JUDGE_DRIFT,
     JUDGE_TARGET,
     PRODUCTION_SUITE,
     Alarm,
@@ -39,7 +40,7 @@ from monitor.records import (
     Spend,
 )
 from monitor.settings import Budget
-from monitor.words import TITLES, Gap, is_partly, many, served, state_of
+from monitor.words import Gap, is_partly, many, served, state_of
 
 RETIRING: Final = timedelta(days=60)
 DRIFTED: Final = "no longer agrees with the people"
@@ -155,7 +156,7 @@ Happened = tuple[datetime, Item]
 
 def _alarms(facts: Facts, address: str | None) -> Iterator[Happened]:
     for one in facts.every_alarm:
-        title = TITLES.get(one.signal, one.signal)
+        title = signal_title(one.signal)
         link = at_page(address, "targets", one.target, one.signal)
         if one.raised_at >= facts.since:
             kind = "page" if one.severity is Severity.PAGE else "ticket"

@@ -7,12 +7,13 @@ from typing import Final
 
 from monitor import claims
 from monitor.beginnings import beginning
+from monitor.core import signals
 from monitor.notify.facts import Facts, Key, Stream
 from monitor.notify.wording import BLAME, NOT_ARMED, Times, clause, cut, cut_summary, odds, percent
 from monitor.notify.wording import LOST as LOST_WORDS
 from monitor.records import JUDGE_TARGET, Alarm, AlarmState, Arm, BaselineStatus, Finding, IdentityCheck, Severity
 from monitor.schedule import interval_seconds
-from monitor.words import CAPTURE_DAYS, TITLES, Gap, alarm_state, gap, is_late, many, rank, served, state_of
+from monitor.words import CAPTURE_DAYS, Gap, alarm_state, gap, is_late, many, served, state_of
 
 AS_ABOVE: Final = "As above."
 SEE_SERVED: Final = "It is not what is declared: see “What is served”."
@@ -117,7 +118,7 @@ class View:
             items.append(replace(one.item, likely=(who, AS_ABOVE)) if who and who in suspects else one.item)
             suspects.add(who)
         more = len(self.troubles) - len(items)
-        title = TITLES.get(self.chart[2], self.chart[2]) if self.chart else ""
+        title = signals.title(self.chart[2]) if self.chart else ""
         return Card(self.name, self.link, self.tone, self.model, tuple(items), more, self.chart, title)
 
     def row(self) -> Item:
@@ -163,7 +164,7 @@ def alarm_troubles(facts: Facts, name: str, times: Times, address: str | None) -
         first, before = _beginning(facts, alarm)
         item = Item(
             text=_alarm_words(facts, alarm),
-            name=TITLES.get(alarm.signal, alarm.signal),
+            name=signals.title(alarm.signal),
             label=f"{'Page' if page else 'Ticket'}{', being confirmed' if waits else ''}",
             link=at_page(address, "targets", name, alarm.signal),
             command=f"cliffwatch findings {name} --signal {alarm.signal}",
@@ -173,7 +174,7 @@ def alarm_troubles(facts: Facts, name: str, times: Times, address: str | None) -
             likely=_likely(facts, key),
         )
         urgent = WAITING if page and waits else PAGE if page else TICKET
-        place = 3 * rank(alarm.signal) + 2 * ((urgent, alarm.signal) in told)
+        place = 3 * signals.rank(alarm.signal) + 2 * ((urgent, alarm.signal) in told)
         told.add((urgent, alarm.signal))
         yield Trouble(urgent, clause(alarm.signal), first, item, place, key)
 
@@ -248,7 +249,7 @@ def _misplaced(facts: Facts, one: IdentityCheck) -> tuple[str, str]:
     """What is wrong of the two, declaration or deployment, as far as the answers tell."""
     if one.arm is not Arm.SUBJECT:
         return f"what is served as the {one.arm}, or its declaration", "No user's answer comes from it."
-    moved = (alarm.cleared_at is None and alarm.signal in claims.ANSWERS for alarm in facts.alarms.get(one.target, ()))
+    moved = (alarm.cleared_at is None and alarm.signal in signals.ANSWERS for alarm in facts.alarms.get(one.target, ()))
     target = facts.settings.targets.get(one.target)
     keys = [(one.target, suite, "adapter_loss") for suite in (target.run_suites if target else ())]
     found = [state_of(finding) for key in keys if (finding := newest(facts, key))]
@@ -369,10 +370,9 @@ def _when(at: datetime | None, times: Times) -> str:
 
 def _chart(facts: Facts, name: str, streams: Sequence[Stream]) -> tuple[str, str, str] | None:
     """The series that tells most: an open alarm's, else the first signal's that has a finding."""
-    order = [*TITLES]
-    keys = [(*stream, signal) for stream in streams for signal in facts.latest.get(stream, {}) if signal in TITLES]
+    keys = [(*stream, one) for stream in streams for one in facts.latest.get(stream, {}) if one in signals.SPECS]
     raised = {(name, one.suite, one.signal) for one in facts.alarms.get(name, ()) if one.cleared_at is None}
-    keys.sort(key=lambda key: (key not in raised, order.index(key[2]), key[1]))
+    keys.sort(key=lambda key: (key not in raised, signals.rank(key[2]), key[1]))
     return keys[0] if keys else None
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from monitor.core.signals import rank
 from monitor.records import JUDGE_TARGET, Alarm, Finding, IdentityCheck, Point, RunOutcome, Stream
 from monitor.schedule import interval_seconds
 from monitor.settings import Settings, Target
 from monitor.web import pictures
-from monitor.words import Gap, gap, is_late, many, rank, urgency
+from monitor.words import Gap, gap, is_late, many, urgency
 
 PER_PAGE: Final = 100
 """Targets on one page."""

@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from monitor import __version__, claims, over, unseen, words
+from monitor.core import signals
 from monitor.errors import CliffwatchError, StoreError
 from monitor.hostile import visible
 from monitor.records import Arm, Baseline, Finding, Run
@@ -64,7 +65,7 @@ class Pages:
         }
         self._environment.globals |= {
             "version": __version__,
-            "titles": words.TITLES,
+            "titles": signals.TITLES,
             "states": fleet.STATES,
             "partly": words.PARTLY,
             "alarm_state": lambda alarm: words.alarm_state(alarm, clock()),

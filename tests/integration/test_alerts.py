@@ -12,10 +12,11 @@ import typer
 import yaml
 
 from monitor import cli, unseen
-from monitor.export import SIGNALS
-from monitor.export.families import CONTRACT_PARTS, LIMITS
+from monitor.core.signals import CONTRACT_PARTS, JUDGE_DRIFT
+from monitor.core.signals import SEVERITIES as SIGNALS
+from monitor.export.families import LIMITS
 from monitor.metrics import METRICS, PREFIX
-from monitor.records import JUDGE_DRIFT, Reason, Severity
+from monitor.records import Reason, Severity
 from tests import programs
 
 ROOT = Path(__file__).parents[2]

@@ -13,9 +13,9 @@ import pytest
 
 from monitor import schedule
 from monitor.app import App
+from monitor.core.signals import SEVERITIES
 from monitor.errors import ConfigError
 from monitor.records import AlarmState, Severity
-from monitor.words import SEVERITIES
 from tests.daemon import DAYS, HEALTHY, LOST, Clock, armed, write
 
 

@@ -10,6 +10,7 @@ import yaml
 from monitor import arming, calibration, commands, detect, schedule
 from monitor.at_once import capture_at_once
 from monitor.config import check
+from monitor.core.signals import SEVERITIES
 from monitor.cycle import execute_run
 from monitor.house import House, ensure_run, open_capture
 from monitor.records import BaselineStatus, Severity
@@ -28,7 +29,7 @@ VARIED: list[dict[str, Any]] = [
     },
     *HEALTHY[1:],
 ]
-PAGES = [name for name, severity in detect.SEVERITIES.items() if severity is Severity.PAGE]
+PAGES = [name for name, severity in SEVERITIES.items() if severity is Severity.PAGE]
 
 
 async def approved(folder: Path, *, days: int = 0, at_once: int = 0) -> None:

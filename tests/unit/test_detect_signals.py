@@ -7,9 +7,9 @@ from random import Random
 import numpy as np
 import pytest
 
+from monitor.core.signals import CONTRACT_PARTS
 from monitor.detect import contract, judge_score, length
 from monitor.detect.reading import Reading
-from monitor.export.families import CONTRACT_PARTS
 from monitor.lab import product
 from monitor.records import PRODUCTION_SUITE, Arm, Comparison, GradedAnswer, Severity
 from tests.unit.detect_answers import Grade, Speak, Told, compared, graded, mixed, padded, rounds, told

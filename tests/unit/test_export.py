@@ -22,8 +22,9 @@ from sqlalchemy import event
 from benchmarks import fleets
 from monitor import claims
 from monitor.beginnings import beginning
+from monitor.core.signals import SEVERITIES
 from monitor.errors import StoreError
-from monitor.export import SIGNALS, Internals, nearest_to_line, web_url
+from monitor.export import Internals, nearest_to_line, web_url
 from monitor.export.internals import takes_gzip
 from monitor.export.pack import gzipped, pack
 from monitor.export.text import SPECS, Lines, head
@@ -405,7 +406,7 @@ def test_the_numbers_of_a_lost_fine_tune(populated: Store) -> None:
 def test_an_alarm_is_0_before_it_was_ever_raised(store: Store) -> None:
     found = samples(text(store))
     raised = {labels: number for (name, labels), number in found.items() if name == "alarm"}
-    assert len(raised) == 3 * len(SIGNALS)
+    assert len(raised) == 3 * len(SEVERITIES)
     assert set(raised.values()) == {0.0}
 
 

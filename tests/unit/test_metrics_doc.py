@@ -1,8 +1,8 @@
-"""The table of metrics, the page made from it, and what the exporter knows of the signals."""
+"""The table of metrics and the page made from it."""
 
 import re
 
-from monitor import detect, export, metrics
+from monitor import metrics
 
 
 def test_names_follow_the_conventions() -> None:
@@ -14,7 +14,3 @@ def test_names_follow_the_conventions() -> None:
         assert spec.help.endswith(".")
         refused = {"run", "run_id", "probe", "slot", "job", "instance"}
         assert not set(spec.labels) & refused, "without bound, or Prometheus's own"
-
-
-def test_the_exporter_knows_every_signal_and_its_severity() -> None:
-    assert dict(export.SIGNALS) == dict(detect.SEVERITIES)

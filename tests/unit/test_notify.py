@@ -18,6 +18,7 @@ import yaml
 
 from monitor import claims
 from monitor.chores.mailer import SMALLER
+from monitor.core.signals import TITLES
 from monitor.notify import page
 from monitor.notify.facts import Facts, Key
 from monitor.notify.message import LARGEST_HTML, letter, preview
@@ -37,7 +38,6 @@ from monitor.records import (
     RunSummary,
     Severity,
 )
-from monitor.words import TITLES
 from tests.fleet import HOSTILE
 from tests.mail_story import NOW, SUITE, TWELVE, a_week, alarm, baseline, facts, finding, points, progress, series
 

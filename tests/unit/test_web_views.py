@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from monitor import words
+from monitor.core import signals
 from monitor.plain import plain
 from monitor.records import Alarm, AlarmState, Arm, Exhibit, Finding, IdentityCheck, Point, RunOutcome, Severity
 from monitor.web import evidence, fleet, pictures, runbooks, views
@@ -196,7 +197,7 @@ def test_an_alarm_says_where_it_stands(changed: dict[str, Any], told: str) -> No
 
 
 def test_causes_stand_before_what_follows_from_them() -> None:
-    assert sorted(["length", "other", "judge_score", "adapter_loss"], key=words.rank) == [
+    assert sorted(["length", "other", "judge_score", "adapter_loss"], key=signals.rank) == [
         "adapter_loss", "judge_score", "length", "other",
     ]  # fmt: skip
 
@@ -417,7 +418,3 @@ def test_effects_are_written_alike_everywhere() -> None:
 )  # fmt: skip
 def test_measures_that_are_shares_are_percent(name: str, value: float, told: str) -> None:
     assert views.measure(value, name) == told
-
-
-def test_every_signal_s_effect_is_written_on_purpose() -> None:
-    assert set(words.EFFECTS) == set(words.TITLES)
