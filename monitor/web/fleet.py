@@ -8,6 +8,8 @@ from typing import Final, Protocol
 
 from monitor.core.signals import rank
 from monitor.records import JUDGE_TARGET, Alarm, Finding, IdentityCheck, Point, RunOutcome, Stream
+from monitor.report import attention
+from monitor.report.attention import QUIET, Need, Reason
 from monitor.schedule import interval_seconds
 from monitor.settings import Settings, Target
 from monitor.web import pictures
@@ -42,6 +44,12 @@ STATES: Final[Mapping[str, str]] = {
 
 GAPS: Final[Mapping[Gap, str]] = {Gap.LOST: "unmeasured", Gap.LATE: "late", Gap.PARTLY: "partly"}
 """As they are called in an address."""
+
+UNCOMPARED: Final[Mapping[str, Reason]] = {
+    "armed": QUIET, "capturing": Reason(Need.CAPTURING), "suite changed": Reason(Need.UNARMED),
+    "to approve": Reason(Need.UNARMED), "not armed": Reason(Need.UNARMED),
+}  # fmt: skip
+"""What a suite's baseline is a reason for."""
 
 BASELINE_STATES: Final[Mapping[str, str]] = {"approved": "armed", "captured": "to approve", "capturing": "capturing"}
 
@@ -102,6 +110,12 @@ class Watch:
             return GAPS[self.gap]
         return "quiet" if self.armed else self.state.replace(" ", "-")
 
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """What it needs attention for."""
+        gap = () if self.gap is None else (attention.of_gap(self.gap, self.last_success),)
+        return (*map(attention.of_alarm, self.alarms), *gap, UNCOMPARED[self.state])
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -117,6 +131,12 @@ class Row:
     alarms: tuple[Alarm, ...]
     mismatched: tuple[IdentityCheck, ...] = ()
     """The identity checks that fail; no suite's, so they stand beside what the suites say."""
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """What it needs attention for."""
+        suites = (reason for one in self.watches for reason in one.reasons)
+        return (*suites, *map(attention.of_check, self.mismatched))
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,19 +263,18 @@ def _watch(
 
 
 def rows(found: Sequence[Watch], targets: Mapping[str, Target], mismatched: Sequence[IdentityCheck] = ()) -> list[Row]:
-    """One for each target: what needs somebody first, then by name. ``mismatched``: failing checks of any target."""
+    """One for each target, in the order of ``attention.ranked``. ``mismatched``: failing checks of any target."""
     grouped: dict[str, list[Watch]] = {name: [] for name in dict.fromkeys(one.target for one in found)}
     for one in found:
         grouped[one.target].append(one)
     failing: dict[str, list[IdentityCheck]] = {}
     for check in mismatched:
         failing.setdefault(check.target, []).append(check)
-    made = [
-        _row(name, tuple(some), targets[name].subject.model, tuple(failing.get(name, ())))
+    made = {
+        name: _row(name, tuple(some), targets[name].subject.model, tuple(failing.get(name, ())))
         for name, some in grouped.items()
-    ]
-    order = {state: place for place, state in enumerate(STATES)}
-    return sorted(made, key=lambda row: (order[row.state], row.target))
+    }
+    return [made[name] for name in attention.ranked({name: row.reasons for name, row in made.items()})]
 
 
 def _row(name: str, some: tuple[Watch, ...], model: str, mismatched: tuple[IdentityCheck, ...]) -> Row:
