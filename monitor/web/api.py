@@ -68,7 +68,7 @@ def _targets(
         chosen = fleet.chosen(rows, q, state)
         shown = chosen[offset : offset + limit]
         worst = fleet.worst(store, shown, now, kept)
-        tone, headline = fleet.headline(watches, found.mismatched)
+        tone, headline = fleet.headline(watches, found.mismatched, len(found.missed))
         return JSONResponse(plain({
             "headline": headline, "tone": tone, "states": fleet.counts(rows), "total": len(chosen),
             "targets": [{**plain(row), "loudest": _loudest(worst.get(row.target))} for row in shown],

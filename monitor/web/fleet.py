@@ -7,11 +7,12 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from monitor.core.signals import rank
-from monitor.records import JUDGE_TARGET, Alarm, Finding, IdentityCheck, Point, RunOutcome, Stream
+from monitor.records import JUDGE_TARGET, Alarm, Finding, IdentityCheck, Point, RunOutcome, SelfTest, Stream
 from monitor.report import attention
 from monitor.report.attention import QUIET, Need, Reason
 from monitor.schedule import interval_seconds
 from monitor.settings import Settings, Target
+from monitor.unseen import MUST_SEE, missed
 from monitor.web import pictures
 from monitor.words import Gap, gap, is_late, many, urgency
 
@@ -37,6 +38,7 @@ STATES: Final[Mapping[str, str]] = {
     "suite-changed": "suite changed",
     "to-approve": "to approve",
     "not-armed": "not armed",
+    "self-test": "self-test missed",
     "capturing": "capturing",
     "quiet": "quiet",
 }
@@ -64,6 +66,7 @@ class Readings(Protocol):
     def open_alarms(self, target: str | None = None, suite: str | None = None) -> list[Alarm]: ...
     def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]: ...
     def identity_checks(self, target: str | None = None, *, matches: bool | None = None) -> list[IdentityCheck]: ...
+    def imperfect_self_tests(self, faults: Collection[str]) -> list[SelfTest]: ...
     def latest_points(self, targets: Collection[str]) -> dict[SeriesKey, Point]: ...
     def series(
         self, since: datetime, target: str | None = None, only: Collection[SeriesKey] | None = None
@@ -189,6 +192,8 @@ class Overview:
     raised: tuple[Alarm, ...]
     failing: tuple[IdentityCheck, ...]
     """Every failing check in the store."""
+    unseen: tuple[SelfTest, ...]
+    """The planted losses that the latest self-tests missed."""
     settings: Settings
     at: datetime
     watches: tuple[Watch, ...]
@@ -201,6 +206,12 @@ class Overview:
         return tuple(one for one in self.failing if one.target in known)
 
     @property
+    def missed(self) -> set[tuple[str, str]]:
+        """Configured (target, suite) whose self-test missed a planted loss."""
+        watched = {(one.target, one.suite) for one in self.watches}
+        return watched & {(one.target, one.suite) for one in self.unseen}
+
+    @property
     def unlisted(self) -> tuple[IdentityCheck, ...]:
         """Those of a judge that no row is of: it has no anchors."""
         return tuple(one for one in self.mismatched if one.target not in self.settings.targets)
@@ -210,15 +221,16 @@ def overview(store: Readings, settings: Settings, now: datetime, kept: Kept) -> 
     """Every configured target; read again only once something has changed, or might have become late."""
     mark, raised = store.stream_mark(), tuple(store.open_alarms())
     failing, last = tuple(store.identity_checks(matches=False)), kept.overview
+    unseen = tuple(missed(store.imperfect_self_tests(MUST_SEE)))
     if (
         last is not None and last.settings is settings
-        and (last.mark, last.raised, last.failing) == (mark, raised, failing)
+        and (last.mark, last.raised, last.failing, last.unseen) == (mark, raised, failing, unseen)
         and timedelta(0) <= now - last.at <= FRESH * settings.schedule.day_seconds / 86_400
     ):  # fmt: skip
         return last
     found = watches(store, settings, now, kept, raised=raised)
-    listed = tuple(rows(found, settings.targets, failing))
-    kept.overview = Overview(mark, raised, failing, settings, now, tuple(found), listed)
+    listed = tuple(rows(found, settings.targets, failing, {(one.target, one.suite) for one in unseen}))
+    kept.overview = Overview(mark, raised, failing, unseen, settings, now, tuple(found), listed)
     return kept.overview
 
 
@@ -262,27 +274,33 @@ def _watch(
     )  # fmt: skip
 
 
-def rows(found: Sequence[Watch], targets: Mapping[str, Target], mismatched: Sequence[IdentityCheck] = ()) -> list[Row]:
-    """One for each target, in the order of ``attention.ranked``. ``mismatched``: failing checks of any target."""
+def rows(
+    found: Sequence[Watch], targets: Mapping[str, Target], mismatched: Sequence[IdentityCheck] = (),
+    unseen: Collection[tuple[str, str]] = (),
+) -> list[Row]:  # fmt: skip
+    """One for each target, in the order of ``attention.ranked``. ``mismatched``: failing checks of any target;
+    ``unseen``: (target, suite) whose self-test missed a planted loss."""
     grouped: dict[str, list[Watch]] = {name: [] for name in dict.fromkeys(one.target for one in found)}
     for one in found:
         grouped[one.target].append(one)
     failing: dict[str, list[IdentityCheck]] = {}
     for check in mismatched:
         failing.setdefault(check.target, []).append(check)
+    blind = {one.target for one in found if (one.target, one.suite) in unseen}
     made = {
-        name: _row(name, tuple(some), targets[name].subject.model, tuple(failing.get(name, ())))
+        name: _row(name, tuple(some), targets[name].subject.model, tuple(failing.get(name, ())), blind=name in blind)
         for name, some in grouped.items()
     }
-    return [made[name] for name in attention.ranked({name: row.reasons for name, row in made.items()})]
+    reasons = {name: [*row.reasons, *([Reason(Need.UNSEEN)] if name in blind else [])] for name, row in made.items()}
+    return [made[name] for name in attention.ranked(reasons)]
 
 
-def _row(name: str, some: tuple[Watch, ...], model: str, mismatched: tuple[IdentityCheck, ...]) -> Row:
+def _row(name: str, some: tuple[Watch, ...], model: str, mismatched: tuple[IdentityCheck, ...], *, blind: bool) -> Row:
     order = list(STATES)
     alarms = tuple(sorted((alarm for one in some for alarm in one.alarms), key=urgency))
     measured = [one.last_success for one in some]
     oldest = None if None in measured else min((at for at in measured if at), default=None)
-    states = [one.attention for one in some] + (["identity"] if mismatched else [])
+    states = [one.attention for one in some] + (["identity"] if mismatched else []) + (["self-test"] if blind else [])
     return Row(name, model, min(states, key=order.index), some, oldest, alarms, mismatched)
 
 

@@ -123,7 +123,7 @@ def _overview(
         where = views.turn(page, len(chosen), fleet.PER_PAGE)
         shown = views.cut(chosen, where)
         alarms = sorted((one for row in rows for one in row.alarms), key=words.urgency)
-        tone, headline = fleet.headline(watches, found.mismatched)
+        tone, headline = fleet.headline(watches, found.mismatched, len(found.missed))
         return pages.show(
             "overview.html", json=f"/api/v1/targets?limit={fleet.PER_PAGE}", rows=shown, where=where, q=q, state=state,
             counts=fleet.counts(rows), targets=len(rows), alarms=alarms, alarms_shown=fleet.ALARMS_SHOWN,

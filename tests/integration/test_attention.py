@@ -93,8 +93,10 @@ def test_a_ticket_comes_before_a_gap(kept: Reading) -> None:
 
 def test_a_loss_that_the_self_test_missed_comes_after_what_is_not_measured(kept: Reading) -> None:
     kept.store.save_self_tests([SelfTest("summariser", fleet.SUITE, "base-answers", 3, 20, fleet.NOW)])
-    found = surfaces(kept)
-    assert found["status"] == found["pages"] == ["support-bot", "extractor", "summariser"]
+    assert_alike(kept, ["support-bot", "extractor", "summariser"], needing=3)
+    found = pages.overview(kept.store, kept.settings, fleet.NOW, pages.Kept())
+    assert found.rows[-1].state == "self-test"
+    assert len(found.missed) == 1
 
 
 def test_names_break_ties_and_nothing_depends_on_the_order_of_what_is_told() -> None:
