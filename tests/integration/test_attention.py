@@ -38,14 +38,18 @@ def kept(fleet_file: Path) -> Iterator[Reading]:
 
 def raised(kept: Reading, target: str, severity: Severity, state: AlarmState, before: timedelta) -> None:
     """Ends a run of the target in an alarm that was raised so long ago."""
+    ended(kept, target, before, (severity, state))
+
+
+def ended(kept: Reading, target: str, before: timedelta, raises: tuple[Severity, AlarmState] | None = None) -> None:
     slot = fleet.NOW - before
     made = kept.store.ensure_run(
         target, fleet.SUITE, slot, 7, kept.digest(target, fleet.SUITE), next_at=slot, scheduled=False
     )
     run = kept.store.claim(made.id, slot, 60)
     assert run is not None
-    alarm = Alarm(target, fleet.SUITE, "length", severity, state, slot, run.id, slot, run.id, "")
-    assert kept.store.finish(run.id, run.fence, RunOutcome.MEASURED, (), slot, moves=[alarm])
+    moves = [Alarm(target, fleet.SUITE, "length", *raises, slot, run.id, slot, run.id, "")] if raises else []
+    assert kept.store.finish(run.id, run.fence, RunOutcome.MEASURED, (), slot, moves=moves)
 
 
 def misserved(kept: Reading, target: str) -> None:
@@ -97,6 +101,14 @@ def test_a_loss_that_the_self_test_missed_comes_after_what_is_not_measured(kept:
     found = pages.overview(kept.store, kept.settings, fleet.NOW, pages.Kept())
     assert found.rows[-1].state == "self-test"
     assert len(found.missed) == 1
+
+
+def test_who_captures_a_baseline_needs_nobody_and_is_not_quiet(kept: Reading) -> None:
+    ended(kept, "extractor", HOUR / 4)
+    assert_alike(kept, ["support-bot", "extractor", "summariser"], needing=1)
+    assert (status(kept).capturing, status(kept).needing) == (1, {"page": 1})
+    rows = pages.overview(kept.store, kept.settings, fleet.NOW, pages.Kept()).rows
+    assert [row.state for row in rows] == ["page", "capturing", "quiet"]
 
 
 def test_names_break_ties_and_nothing_depends_on_the_order_of_what_is_told() -> None:
