@@ -14,8 +14,8 @@ from grafana_foundation_sdk.models import common as cm
 from grafana_foundation_sdk.models import dashboard as dm
 from grafana_foundation_sdk.models import prometheus as pm
 
+from monitor.core.records import Severity
 from monitor.core.signals import of_severity
-from monitor.records import Severity
 
 DATASOURCE: Final = cm.DataSourceRef(type_val="prometheus", uid="${datasource}")
 GREEN, AMBER, RED, BLUE, VIOLET, GREY = "#3f9b6c", "#d99a2b", "#cc4b4b", "#4f7fbf", "#8d6bb8", "#8a8f98"

@@ -16,14 +16,14 @@ from typer.testing import CliRunner
 
 import monitor
 from dashboards import build
-from monitor.chores.mailer import written
 from monitor.cli import app
-from monitor.cycle import execute_run
-from monitor.docs import pages
-from monitor.export import Internals
-from monitor.house import House
-from monitor.notify.message import preview
-from monitor.web import create_app
+from monitor.daemon.jobs.mailer import written
+from monitor.report.email.message import preview
+from monitor.report.metrics import Internals
+from monitor.report.web import create_app
+from monitor.runs.context import House
+from monitor.runs.execute import execute_run
+from scripts.generate_docs import pages
 from tests.daemon import AFTER, LOST, SUITE, Clock, fresh_sample, house_of, one_day, write
 
 NAME = "echoes"

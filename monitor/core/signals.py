@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from monitor.records import Severity
+from monitor.core.records import Severity
 
 
 class Scale(StrEnum):

@@ -11,10 +11,10 @@ from functools import partial
 from importlib import import_module
 from typing import Final, cast
 
+from monitor.core.records import Comparison, Finding
 from monitor.core.signals import CATALOGUE, SEVERITIES
 from monitor.detect import policy
-from monitor.detect.reading import Reading, Verdict
-from monitor.records import Comparison, Finding
+from monitor.detect.measurement import Reading, Verdict
 
 Signal = Callable[[Comparison], Reading | None]
 """What one signal measures, or ``None`` where it cannot be measured: never a reading that was not."""

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Final, NamedTuple
 
-from monitor.records import Alarm, AlarmState, IdentityCheck, Severity
-from monitor.words import Gap
+from monitor.core.records import Alarm, AlarmState, IdentityCheck, Severity
+from monitor.core.wording import Gap
 
 
 class Need(IntEnum):

@@ -8,14 +8,14 @@ from random import Random
 import pytest
 from sqlalchemy import create_engine, update
 
-from monitor.chores.mailer import told
-from monitor.reading import Reading
-from monitor.records import Alarm, AlarmState, Arm, IdentityCheck, RunOutcome, SelfTest, Severity, Suite
+from monitor.core.records import Alarm, AlarmState, Arm, IdentityCheck, RunOutcome, SelfTest, Severity, Suite
+from monitor.daemon.jobs.mailer import told
 from monitor.report import attention
 from monitor.report.attention import NEVER, QUIET, Need, Reason
-from monitor.status import status
+from monitor.report.status.fleet import status
+from monitor.report.web import fleet_overview as pages
+from monitor.runs.readonly import Reading
 from monitor.store import open_store, tables
-from monitor.web import fleet as pages
 from tests import fleet
 
 HOUR = timedelta(hours=1)

@@ -12,9 +12,9 @@ ROOT = Path(__file__).parents[2]
 MODULE = '''
 """``echoes``: answers that only repeat the question."""
 
-from monitor.detect.parts import means, sample
-from monitor.detect.reading import Reading, Channel
-from monitor.detect.surprise import day_scores
+from monitor.detect.common import means, sample
+from monitor.detect.measurement import Reading, Channel
+from monitor.detect.day_scores import day_scores
 
 
 def measure(comparison):

@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from monitor.core.records import Arm, Comparison, GradedAnswer, Severity
 from monitor.core.signals import SEVERITIES
 from monitor.detect import (
     adapter_loss,
@@ -18,9 +19,8 @@ from monitor.detect import (
     length,
     negative_flips,
 )
-from monitor.detect.reading import Reading
+from monitor.detect.measurement import Reading
 from monitor.lab import product
-from monitor.records import Arm, Comparison, GradedAnswer, Severity
 from tests.unit.detect_answers import compared, graded, rounds, told
 
 BELOW = "Below the alarm line, but worth a look:"

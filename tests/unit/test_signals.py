@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from monitor.core.signals import CATALOGUE, SPECS, UNKNOWN, Scale, SignalSpec, effect, rank, title
-from monitor.web import runbooks
+from monitor.report.web import runbooks
 
 
 def test_names_are_unique() -> None:
