@@ -89,9 +89,9 @@ def known_names(settings: "Settings", target: str | None, signal: str | None = N
     if target is not None:
         _known("target", target, settings.targets)
     if signal is not None:
-        from monitor.detect import SIGNALS
+        from monitor.core.signals import SPECS
 
-        _known("signal", signal, SIGNALS)
+        _known("signal", signal, SPECS)
 
 
 def chosen_suites(house: "Kept", target: str, suite: str | None) -> list[str]:
