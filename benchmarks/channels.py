@@ -18,7 +18,8 @@ from benchmarks.fast import FloatArray, now_scores
 from benchmarks.pool import PoolAnswer
 from benchmarks.resample import IntArray, Source, comparison
 from monitor.core.records import Comparison, Severity
-from monitor.detect import SEVERITIES, SIGNALS, adapter_loss, canaries, likelihood_ratio, negative_flips
+from monitor.core.signals import SEVERITIES
+from monitor.detect import SIGNALS, adapter_loss, canaries, likelihood_ratio, negative_flips
 from monitor.detect.evidence import PRIOR, Prior, Side
 from monitor.detect.likelihood_ratio import Nulls, Places
 from monitor.detect.text_similarity import similarity_matrix

@@ -24,7 +24,8 @@ from benchmarks.pool import PoolAnswer
 from benchmarks.resample import LINE_LOG10, Mixed, comparison, source
 from benchmarks.rows import Row, parser, report, seed_of, share, spread_out
 from monitor.core.records import Comparison, Severity
-from monitor.detect import SEVERITIES, SIGNALS, policy
+from monitor.core.signals import SEVERITIES
+from monitor.detect import SIGNALS, policy
 
 BENCHMARK: Final = "first_look"
 BASELINE_DAYS: Final = 14

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from monitor.core.records import JUDGE_GRADER, JUDGE_TARGET, Arm
 from monitor.core.settings import Settings
-from monitor.detect import SEVERITIES
+from monitor.core.signals import SEVERITIES
 from monitor.store import Store, tables
 
 SUITES: Final = ("support", "tone")

@@ -31,7 +31,8 @@ from benchmarks.pool import FAULTS, PoolAnswer
 from benchmarks.resample import LINE_LOG10, comparison, source
 from benchmarks.rows import BOOTSTRAP, Row, bootstrap, parser, report, seed_of, share, spread_out
 from monitor.core.records import Arm, Comparison, Finding, GradedAnswer, Severity
-from monitor.detect import SEVERITIES, SIGNALS, evidence, findings_for, readings_for
+from monitor.core.signals import SEVERITIES
+from monitor.detect import SIGNALS, evidence, findings_for, readings_for
 
 BENCHMARK: Final = "power"
 CASES: Final = tuple(name for name in FAULTS if name != "judge-replaced")

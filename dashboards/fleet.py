@@ -24,6 +24,7 @@ from dashboards.panels import (
     lines,
     number,
     or_zero,
+    runbooks_of,
     selector,
     share_of_line,
 )
@@ -42,8 +43,9 @@ from dashboards.states import (
     unmeasured,
 )
 from dashboards.tables import listing
-from monitor.core.records import JUDGE_DRIFT
-from monitor.core.wording import PARTLY, TICK_SECONDS, TITLES
+from monitor.core.records import Severity
+from monitor.core.signals import JUDGE_DRIFT, TITLES
+from monitor.core.wording import PARTLY, TICK_SECONDS
 
 QUESTION: Final = "Which of my targets needs me?"
 
@@ -127,8 +129,7 @@ def _raised() -> Any:
         "Raised now",
         "Every alarm that is confirmed, pages first. The signal leads to the answers that show it, the target to its "
         "history. Began: the first look that spoke for the change, often some before it "
-        "was raised. At its line, 100 %, evidence alarms. "
-        "Runbook: CliffwatchFineTuneLost. Runbook: CliffwatchNegativeFlips. Runbook: CliffwatchScoreDrop. "
+        f"was raised. At its line, 100 %, evidence alarms. {runbooks_of(Severity.PAGE)} "
         "Runbook: CliffwatchIdentityMismatch.",
         [
             Column("Severity", up, names=ALARMS, width=90),

@@ -5,7 +5,7 @@ becomes a link of the panel. Every panel reads the data source that the dashboar
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -13,6 +13,9 @@ from grafana_foundation_sdk.builders import bargauge, common, dashboard, prometh
 from grafana_foundation_sdk.models import common as cm
 from grafana_foundation_sdk.models import dashboard as dm
 from grafana_foundation_sdk.models import prometheus as pm
+
+from monitor.core.records import Severity
+from monitor.core.signals import of_severity
 
 DATASOURCE: Final = cm.DataSourceRef(type_val="prometheus", uid="${datasource}")
 GREEN, AMBER, RED, BLUE, VIOLET, GREY = "#3f9b6c", "#d99a2b", "#cc4b4b", "#4f7fbf", "#8d6bb8", "#8a8f98"
@@ -75,6 +78,16 @@ def board(uid: str, title: str, target: str = "") -> Link:
 
 def selector(metric: str, matchers: str) -> str:
     return f"cliffwatch_{metric}{{{matchers}}}"
+
+
+def one_of(names: Iterable[str]) -> str:
+    """A label matcher's pattern that any of the names matches, whole."""
+    return "|".join(sorted(names))
+
+
+def runbooks_of(severity: Severity) -> str:
+    """The runbooks of the signals of a severity, as a description names them."""
+    return " ".join(f"Runbook: {alert}." for alert in dict.fromkeys(one.alert for one in of_severity(severity)))
 
 
 def or_zero(expr: str) -> str:

@@ -1,5 +1,7 @@
 """Target: what changed, when, and with what evidence?"""
 
+from collections.abc import Mapping
+from itertools import cycle
 from typing import Any, Final
 
 from dashboards import UIDS, served
@@ -18,6 +20,8 @@ from dashboards.panels import (
     evidence,
     lines,
     number,
+    one_of,
+    runbooks_of,
     selector,
     share_of_line,
     timeline,
@@ -25,12 +29,15 @@ from dashboards.panels import (
 from dashboards.served import HERE, NOT_CONTROL
 from dashboards.states import ALARMS, CAUGHT, MATCHES, READY, STATES, judged, state
 from dashboards.tables import listing
-from monitor.core.wording import PARTLY, TITLES
+from monitor.core.records import Severity
+from monitor.core.signals import CATALOGUE, TITLES, Scale, of_severity
+from monitor.core.wording import PARTLY
 
 QUESTION: Final = "What changed about this target, when, and with what evidence?"
 
-PAGE_SIGNALS: Final = 'signal=~"adapter_loss|base_match|canaries|judge_score|negative_flips"'
-TICKET_SIGNALS: Final = 'signal!~"adapter_loss|base_match|canaries|judge_score|negative_flips"'
+PAGING: Final = one_of(one.name for one in of_severity(Severity.PAGE))
+PAGE_SIGNALS: Final = f'signal=~"{PAGING}"'
+TICKET_SIGNALS: Final = f'signal!~"{PAGING}"'
 SERIES: Final = evidence("/targets/$target/${__field.labels.signal}")
 """From a series of a signal to the answers that tell most."""
 ROW: Final = evidence('/targets/$target/${__data.fields["Signal"]}')
@@ -166,34 +173,35 @@ def _evidences() -> list[Any]:
             colors=LOOKS,
         )
         for kind, signals, color, runbooks in (
-            ("signals that page", PAGE_SIGNALS, RED,
-             "Runbook: CliffwatchFineTuneLost. Runbook: CliffwatchScoreDrop. Runbook: CliffwatchNegativeFlips."),
-            ("signals that open a ticket", TICKET_SIGNALS, AMBER,
-             "Runbook: CliffwatchDistributionShift. Runbook: CliffwatchLengthShift. "
-             "Runbook: CliffwatchContractChanged."),
+            ("signals that page", PAGE_SIGNALS, RED, runbooks_of(Severity.PAGE)),
+            ("signals that open a ticket", TICKET_SIGNALS, AMBER, runbooks_of(Severity.TICKET)),
         )
-    ]  # fmt: skip
+    ]
 
 
+COLORS: Final[Mapping[Severity, tuple[str, ...]]] = {
+    Severity.PAGE: (RED, "#ff780a", "#8ab8ff", "#f2cc0c", "#b877d9", "#5794f2", "#a16a3c"),
+    Severity.TICKET: ("#8ab8ff", "#b877d9", "#5794f2", "#f2cc0c", "#ff780a", RED, "#a16a3c"),
+}
+"""The colours of the lines of signals, in their order: green would read as well."""
 LOOKS: Final = {
-    "adapter_loss": RED, "base_match": "#ff780a", "negative_flips": "#f2cc0c", "judge_score": "#b877d9",
-    "canaries": "#8ab8ff", "length": "#f2cc0c", "contract": "#ff780a", "distribution": "#8ab8ff",
-    "logprobs": "#b877d9", "border": "#5794f2",
-}  # fmt: skip
-"""Signal -> the colour of its line: green would read as well."""
+    one.name: color
+    for severity, colors in COLORS.items()
+    for one, color in zip(of_severity(severity), cycle(colors), strict=False)
+}
+"""Signal -> the colour of its line."""
 
-CHANGED: Final = {
-    "adapter_loss": "effect of the fine-tune", "base_match": "answers equal to the base's",
-    "canaries": "canary answers that fail", "judge_score": "judge's score", "negative_flips": "answers now wrong",
-    "distribution": "wording that is another", "border": "decisions, over chance", "length": "spread of length",
-    "contract": "answers that fail a check",
-}  # fmt: skip
-"""Signal -> of what its effect is a share; the effect of ``logprobs`` is none."""
+CHANGED: Final = {one.name: one.effect.change for one in CATALOGUE if one.effect.change}
+"""Signal -> of what its effect is a share."""
+RATIOS: Final = [one.name for one in CATALOGUE if one.effect.reference]
+"""Signals whose effect is a ratio, 1 as in the baseline."""
+OTHERS: Final = [one.name for one in CATALOGUE if one.effect.scale is Scale.OTHER]
+"""Signals whose effect is no share of anything."""
 
 
 def _effects() -> Any:
-    ratio = ', signal=~"adapter_loss|length"'
-    share = ', signal!~"adapter_loss|length|logprobs"'
+    ratio = f', signal=~"{one_of(RATIOS)}"'
+    share = f', signal!~"{one_of([*RATIOS, *OTHERS])}"'
 
     def moved(metric: str) -> str:
         change = f"{selector(metric, ONE + ratio)} - 1 or {selector(metric, ONE + share)}"
@@ -203,8 +211,8 @@ def _effects() -> Any:
     return listing(
         "How large is it?",
         "How far each signal's last finding is from the approved baseline, with its 95 % interval, what is nearest to "
-        "its line on top: in percent of the baseline for the fine-tune's effect and the spread of length, in points "
-        "of percent for the others. Log-probabilities have another unit: see their page.",
+        f"its line on top: in percent of the baseline for {' and '.join(RATIOS)}, in points of percent for the others. "
+        f"Not listed, as its effect is in another unit: {', '.join(OTHERS)}. See its page.",
         [
             Column("Suite", label="suite", width=75),
             Column("Change", moved("effect"), unit="percentunit", decimals=0, width=75),

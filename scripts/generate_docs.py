@@ -17,6 +17,8 @@ from monitor.config import anchors, suites
 from monitor.config.problems import is_model, members
 from monitor.config.starter import starter_config
 from monitor.core.settings import Settings
+from monitor.core.signals import CATALOGUE
+from monitor.core.wording import amount
 from monitor.report.metrics import names as metric_names
 
 _CONFIG: Final = """\
@@ -121,6 +123,27 @@ measure, 70 a crash: a mistake of Cliffwatch's own, with its traceback on standa
 """
 
 
+_SIGNALS: Final = """\
+# Signals
+
+Written by `make docs`; do not edit.
+
+A signal is one kind of change that Cliffwatch watches for. The list is in the order in which the pages show signals:
+causes before what follows from them. [detection.md](detection.md) explains how evidence becomes an alarm.
+
+| signal | name | finds | alarm | needs | effect of no change | alert and runbook |
+|---|---|---|---|---|---|---|
+"""
+
+
+def _signals() -> Iterator[str]:
+    """A row for each signal of the catalogue."""
+    for one in CATALOGUE:
+        unchanged = f"{amount(one.name, one.effect.reference).removeprefix('+')} {one.effect.unit}"
+        cells = (one.title, one.about, one.severity.value, one.needs, unchanged, f"`{one.alert}`")
+        yield f"| `{one.name}` | {' | '.join(map(_cell, cells))} |\n"
+
+
 def pages() -> dict[str, str]:
     """File name in ``docs/`` -> its text."""
     return {
@@ -129,6 +152,7 @@ def pages() -> dict[str, str]:
         "judge.md": _ANCHORS + "".join(_sections("", anchors.AnchorsFile, {})),
         "commands.md": _COMMANDS + "".join(_commands("cliffwatch", typer.main.get_command(cli.app))),
         "metrics.md": metric_names.markdown(),
+        "signals.md": _SIGNALS + "".join(_signals()),
         "cliffwatch.schema.json": json.dumps(config.schema(), indent=2) + "\n",
         "suite.schema.json": json.dumps(suites.schema(), indent=2) + "\n",
         "anchors.schema.json": json.dumps(suites.schema(anchors.AnchorsFile), indent=2) + "\n",

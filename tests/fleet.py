@@ -33,7 +33,7 @@ from monitor.core.records import (
     VerdictContext,
 )
 from monitor.core.settings import Settings
-from monitor.report.metrics.result_metrics import CONTRACT_PARTS
+from monitor.core.signals import CONTRACT_PARTS
 from monitor.store import Store
 
 NOW: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)

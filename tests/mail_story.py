@@ -26,7 +26,8 @@ from monitor.core.records import (
     SuiteProgress,
 )
 from monitor.core.settings import Settings
-from monitor.core.wording import AGREED, TITLES
+from monitor.core.signals import TITLES
+from monitor.core.wording import AGREED
 from monitor.report.email.charts import picture
 from monitor.report.email.data import Facts
 from monitor.report.email.message import preview

@@ -42,7 +42,7 @@ from monitor.core.records import (
     VerdictContext,
 )
 from monitor.core.settings import Settings, Target
-from monitor.report.metrics.result_metrics import CONTRACT_PARTS
+from monitor.core.signals import CONTRACT_PARTS
 from monitor.store import Store
 
 SUITE, ANCHORS = "support", "judge_anchors"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from monitor import detect
 from monitor.core.records import Baseline, BaselineStatus, Suite
+from monitor.core.signals import CATALOGUE, SEVERITIES, Grade
 from monitor.core.wording import CAPTURE_DAYS, ENOUGH_DAYS
 from monitor.detect import calibrate
 from monitor.detect.calibrate import Sight
@@ -82,8 +83,8 @@ def _calibration(house: Kept, baseline: Baseline) -> Calibration:
         baseline=baseline,
         false_pages_per_target_year=house.settings.alarms.false_pages_per_target_year,
         looks_per_year=looks_per_year(house.settings.schedule, suite),
-        sights=calibrate.sights(comparison, readings, detect.SEVERITIES),
-        unread={name: calibrate.NEEDS[name] for name in detect.SIGNALS if name not in readings},
+        sights=calibrate.sights(comparison, readings, SEVERITIES),
+        unread={one.name: one.needs for one in CATALOGUE if one.name not in readings},
     )
 
 
@@ -148,8 +149,11 @@ def _promises(settings: "Settings", suite: Suite | None) -> Iterator[str]:
         yield f"asks {answers} answers a run, and under {FEWEST_NOW} no signal is read: add probes or replicates"
     if not any(probe.checks for probe in suite.probes):
         judged = settings.judge is not None and any(probe.rubric or suite.rubric for probe in suite.probes)
-        unread = "canaries is" if judged else "canaries and negative_flips are"
-        yield f"{unread} not read: no probe has checks"
+        graders = {Grade.JUDGE} if judged else set()
+        unread = [one.name for one in CATALOGUE if Grade.CHECKS in one.graded_by and not one.graded_by & graders]
+        if unread:
+            are = "is" if len(unread) == 1 else "are"
+            yield f"{' and '.join(unread)} {are} not read: no probe has checks"
     if days > 1:
         yield f"one look in {days} days: a baseline that arms pages takes {days * ENOUGH_DAYS} days"
 

@@ -241,9 +241,10 @@ def status(found: "Status", *, as_json: bool) -> None:
     out.print(Text(*liveness.told(found.daemon)))
     for row in found.watches:
         _watch(out, row)
-    quiet = found.total - sum(found.needing.values())
+    quiet = found.total - sum(found.needing.values()) - found.capturing
     if len(found.watches) < found.total:
-        told = ", ".join(f"{count} {need}" for need, count in found.needing.items())
+        counts = [f"{count} {need}" for need, count in found.needing.items()]
+        told = ", ".join(counts + [f"{found.capturing} capturing"] * bool(found.capturing))
         more = f"{found.left_out} more need somebody" if found.left_out else ""
         out.print(Text(f"{found.total} suites of targets: {f'{told}, ' if told else ''}{quiet} quiet", style="bold"))
         out.print(Text("; ".join((*filter(None, [more]), "all of them with --all")), style="dim"))

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from monitor.core.errors import UsageError
 from monitor.core.settings import Settings
-from monitor.core.wording import TITLES
+from monitor.core.signals import SPECS
 
 
 def known_names(settings: Settings, target: str | None, signal: str | None = None) -> None:
@@ -13,7 +13,7 @@ def known_names(settings: Settings, target: str | None, signal: str | None = Non
     if target is not None:
         known("target", target, settings.targets)
     if signal is not None:
-        known("signal", signal, TITLES)
+        known("signal", signal, SPECS)
 
 
 def chosen_suites(settings: Settings, target: str, suite: str | None) -> list[str]:

@@ -6,60 +6,9 @@ from enum import StrEnum
 from math import isfinite
 from typing import Final
 
+from monitor.core import signals
 from monitor.core.records import Alarm, AlarmState, Finding, RunOutcome, Severity
 from monitor.core.sanitize import visible
-
-TITLES: Final[Mapping[str, str]] = {
-    "adapter_loss": "Fine-tune's effect",
-    "base_match": "Same as base",
-    "canaries": "Canaries",
-    "negative_flips": "Negative flips",
-    "judge_score": "Judge's score",
-    "distribution": "Distribution of answers",
-    "logprobs": "First token",
-    "border": "Border inputs",
-    "length": "Length of answers",
-    "contract": "Contract",
-}
-"""Signal -> its name for people; causes stand before what follows from them."""
-
-SEVERITIES: Final[Mapping[str, Severity]] = {
-    "adapter_loss": Severity.PAGE,
-    "base_match": Severity.PAGE,
-    "canaries": Severity.PAGE,
-    "judge_score": Severity.PAGE,
-    "negative_flips": Severity.PAGE,
-    "distribution": Severity.TICKET,
-    "logprobs": Severity.TICKET,
-    "border": Severity.TICKET,
-    "length": Severity.TICKET,
-    "contract": Severity.TICKET,
-}
-"""Every signal with its severity, as ``detect`` has it: for who only reads, since ``detect`` imports slowly."""
-
-REFERENCE: Final[Mapping[str, tuple[float, str]]] = {
-    "adapter_loss": (1.0, "as approved"),
-    "length": (1.0, "unchanged"),
-    "judge_score": (0.0, "unchanged"),
-    "contract": (0.0, "unchanged"),
-}
-"""Signal -> the effect that means no change, and its name on the picture."""
-
-EFFECTS: Final[Mapping[str, tuple[str, str]]] = {
-    "adapter_loss": (".0%", "of the fine-tune's effect left"),
-    "base_match": ("+z.0%", "answers equal to the base's, over the baseline"),
-    "canaries": ("+z.0%", "failing canary answers, over the baseline"),
-    "negative_flips": ("+z.1%", "answers newly wrong, less those newly right"),
-    "judge_score": ("+z.2f", "of a score from 0 to 1, over the baseline"),
-    "distribution": (".1%", "of the way to nothing in common"),
-    "logprobs": (".2f", "nats of mean first-token log-probability"),
-    "border": ("z.2f", "total variation over chance, 0 to 1"),
-    "length": (".2f", "times the baseline's variance of log length"),
-    "contract": ("+z.0%", "answers that break the contract, over the baseline"),
-}
-"""Signal -> how its effect is written, and of what it is so much."""
-_NO_LESS_THAN_NONE: Final = frozenset({"adapter_loss", "distribution"})
-"""Signals whose effect is under 0 by chance alone."""
 
 SERVED: Final[Mapping[str, str]] = {
     "listed": "The server no longer offers this model",
@@ -172,17 +121,17 @@ def amount(signal: str, effect: float) -> str:
     """
     if not isfinite(effect):
         return "–"
-    return format(at_least_none(signal, effect), EFFECTS[signal][0] if signal in EFFECTS else ".3g")
+    return format(at_least_none(signal, effect), signals.effect(signal).format)
 
 
 def at_least_none(signal: str, effect: float) -> float:
     """The effect; 0 where less than none of it makes no sense."""
-    return max(0.0, effect) if signal in _NO_LESS_THAN_NONE else effect
+    return max(0.0, effect) if signals.effect(signal).at_least_none else effect
 
 
 def unit(finding: Finding) -> str:
     """What ``amount`` is so much of."""
-    return EFFECTS[finding.signal][1] if finding.signal in EFFECTS else finding.unit
+    return signals.effect(finding.signal).unit or finding.unit
 
 
 def sized(finding: Finding) -> str:
@@ -234,12 +183,7 @@ def state_of(finding: Finding, alarm: Alarm | None = None) -> str:
 
 def urgency(one: Alarm | Finding) -> tuple[bool, int]:
     """Sorts pages before tickets, and causes before what follows from them."""
-    return one.severity is not Severity.PAGE, rank(one.signal)
-
-
-def rank(signal: str) -> int:
-    """Where a signal stands in a list: causes before what follows from them."""
-    return [*TITLES, signal].index(signal)
+    return one.severity is not Severity.PAGE, signals.rank(one.signal)
 
 
 def cleared(alarm: Alarm) -> str:

@@ -1,47 +1,32 @@
 """Detect: what changed between an approved baseline and now. Pure functions of records; nothing is read or written
 here.
 
-A *signal* says what to measure (one file each) and gives every day a score (``surprise``); ``evidence`` adds the scores
-up, look after look; ``policy`` says how much of it is worth an alarm, and ``alarms`` what becomes of one.
+A *signal* says what to measure (one file each, and a record in ``monitor.core.signals``) and gives every day a score
+(``surprise``); ``evidence`` adds the scores up, look after look; ``policy`` says how much of it is worth an alarm, and
+``alarms`` what becomes of one.
 """
 
 from collections.abc import Callable
-from typing import Final
+from functools import partial
+from importlib import import_module
+from typing import Final, cast
 
-from monitor.core.records import Comparison, Finding, Severity
-from monitor.detect import (
-    adapter_loss,
-    base_match,
-    border,
-    canaries,
-    contract,
-    distribution,
-    judge_score,
-    length,
-    logprobs,
-    negative_flips,
-    policy,
-)
+from monitor.core.records import Comparison, Finding
+from monitor.core.signals import CATALOGUE, SEVERITIES
+from monitor.detect import policy
 from monitor.detect.measurement import Reading, Verdict
 
 Signal = Callable[[Comparison], Reading | None]
 """What one signal measures, or ``None`` where it cannot be measured: never a reading that was not."""
 
-_FILES: Final = (
-    adapter_loss,
-    base_match,
-    canaries,
-    judge_score,
-    negative_flips,
-    distribution,
-    logprobs,
-    border,
-    length,
-    contract,
-)
 
-SIGNALS: Final[dict[str, Signal]] = {file.NAME: file.measure for file in _FILES}
-SEVERITIES: Final[dict[str, Severity]] = {file.NAME: file.SEVERITY for file in _FILES}
+def _measure(name: str, comparison: Comparison) -> Reading | None:
+    """By the signal's own file, which is imported when it is first needed."""
+    measure = cast("Signal", import_module(f"monitor.detect.{name}").measure)
+    return measure(comparison)
+
+
+SIGNALS: Final[dict[str, Signal]] = {one.name: partial(_measure, one.name) for one in CATALOGUE}
 
 
 def readings_for(comparison: Comparison) -> dict[str, Reading]:

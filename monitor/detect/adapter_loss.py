@@ -35,7 +35,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.core.records import Arm, Comparison, GradedAnswer, Severity
+from monitor.core.records import Arm, Comparison, GradedAnswer
 from monitor.core.wording import NO_LOSS, WORTH_A_LOOK
 from monitor.detect import likelihood_ratio
 from monitor.detect.common import (
@@ -56,8 +56,6 @@ from monitor.detect.sensitivity import curve, effect_per_score
 from monitor.detect.text_similarity import FloatArray, IntArray, similarity_matrix
 from monitor.detect.token_likelihood import TokenTree
 
-NAME: Final = "adapter_loss"
-SEVERITY: Final = Severity.PAGE
 TOLERANCE: Final = 0.05
 """Share of the way to the base that is no evidence: one near-tie in 24 that stays flipped must not add up to a page."""
 SOFTENING: Final = 0.05

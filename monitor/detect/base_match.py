@@ -12,15 +12,13 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
-from monitor.core.records import Arm, Comparison, Exhibit, GradedAnswer, Severity
+from monitor.core.records import Arm, Comparison, Exhibit, GradedAnswer
 from monitor.detect.common import answers, exhibits, means, no_longer, quiet_but_moved, sample, share_difference
 from monitor.detect.day_scores import day_scores
 from monitor.detect.evidence import likely_spread
 from monitor.detect.measurement import Channel, Reading, Verdict
 from monitor.detect.sensitivity import curve, effect_per_score
 
-NAME: Final = "base_match"
-SEVERITY: Final = Severity.PAGE
 TOLERANCE: Final = 0.05
 """Share of answers that is no evidence: one near-tie in 24 that stays flipped must not add up to a page."""
 MOST_ALIKE: Final = 0.5

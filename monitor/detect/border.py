@@ -16,15 +16,13 @@ from typing import Final
 
 import numpy as np
 
-from monitor.core.records import Arm, Comparison, Exhibit, GradedAnswer, Severity
+from monitor.core.records import Arm, Comparison, Exhibit, GradedAnswer
 from monitor.detect import evidence, mmd
 from monitor.detect.common import exhibits, no_longer, quiet_but_moved
 from monitor.detect.day_scores import NOW, FloatArray
 from monitor.detect.logprobs import first_table
 from monitor.detect.measurement import Channel, Reading, Verdict
 
-NAME: Final = "border"
-SEVERITY: Final = Severity.TICKET
 MARGIN: Final = 0.3
 """Nats between the two likeliest first tokens: 57 to 43."""
 FEWEST_INPUTS: Final = 3

@@ -34,19 +34,6 @@ PATHS: Final = 300
 SEED: Final = 20_261_122
 NEAR: Final = 0.03
 """Scores to which a shift is solved for, finer than its simulation."""
-NEEDS: Final[Mapping[str, str]] = {
-    "adapter_loss": "a base whose answers differ from the subject's",
-    "base_match": "temperature 0, and a base that answers otherwise",
-    "canaries": "3 probes or more with checks that the subject nearly always passes and the base nearly always fails",
-    "judge_score": "a judge and a rubric",
-    "negative_flips": "probes with checks that nearly always pass, or nearly always fail, over enough answers",
-    "distribution": "a suite, with 10 answers in the baseline and 5 a run",
-    "logprobs": "log-probabilities: an endpoint that tells them, and sampling.logprobs in the suite",
-    "border": "temperature 0, and 3 probes or more whose first word is a near tie",
-    "length": "10 answers in the baseline and 5 a run",
-    "contract": "10 answers in the baseline and 5 a run",
-}
-"""What each signal cannot be read without."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ fail equally often if nothing changed. All canaries are one stratum: which are j
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Final
 
-from monitor.core.records import Arm, Comparison, GradedAnswer, Severity
+from monitor.core.records import Arm, Comparison, GradedAnswer
 from monitor.detect.common import (
     by_probe,
     day_index,
@@ -31,8 +31,6 @@ from monitor.detect.evidence import likely_spread
 from monitor.detect.measurement import Channel, Reading, Verdict
 from monitor.detect.sensitivity import curve, effect_per_score
 
-NAME: Final = "canaries"
-SEVERITY: Final = Severity.PAGE
 PASSED: Final = 0.95
 FAILED: Final = 0.05
 FEWEST: Final = 3

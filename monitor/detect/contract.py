@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
 
-from monitor.core.records import Arm, Comparison, GradedAnswer, Severity
+from monitor.core.records import Arm, Comparison, GradedAnswer
 from monitor.detect import evidence
 from monitor.detect.common import (
     answers,
@@ -36,8 +36,6 @@ from monitor.detect.day_scores import FARTHEST, Sample, day_scores
 from monitor.detect.measurement import MOVED_LOG10, Channel, Reading, Verdict
 from monitor.detect.sensitivity import curve
 
-NAME: Final = "contract"
-SEVERITY: Final = Severity.TICKET
 FAR_OFF: Final = 0.25
 """A share that moved by this much is never called as in the baseline, however few answers."""
 SURE: Final = 14

@@ -24,15 +24,13 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.core.records import PRODUCTION_SUITE, Comparison, Exhibit, GradedAnswer, Severity
+from monitor.core.records import PRODUCTION_SUITE, Comparison, Exhibit, GradedAnswer
 from monitor.detect import evidence, mmd
 from monitor.detect.common import exhibits, no_longer, quiet_but_moved
 from monitor.detect.day_scores import NOW
 from monitor.detect.measurement import Channel, Reading, Verdict
 from monitor.detect.text_similarity import LONGEST, hamming_matrix, similarity_matrix
 
-NAME: Final = "distribution"
-SEVERITY: Final = Severity.TICKET
 FAR_OFF: Final = 0.25
 """Share of the way to nothing in common that is never called unchanged, however few answers."""
 WORDS: Final = 128

@@ -12,7 +12,7 @@ The interval is Newcombe's, which keeps its width at 0 and 1.
 from typing import Final
 
 from monitor.core.records import JUDGE_GRADER as GRADER
-from monitor.core.records import Arm, Comparison, GradedAnswer, Severity
+from monitor.core.records import Arm, Comparison, GradedAnswer
 from monitor.detect import evidence
 from monitor.detect.common import (
     by_probe,
@@ -28,8 +28,6 @@ from monitor.detect.day_scores import DayScores, Sample, day_scores
 from monitor.detect.measurement import Channel, Reading, Verdict
 from monitor.detect.sensitivity import curve
 
-NAME: Final = "judge_score"
-SEVERITY: Final = Severity.PAGE
 MOSTLY: Final = 0.8
 """Share of the subject's judged answers, on both sides, that need a judged base answer for the difference to be
 taken."""

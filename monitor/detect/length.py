@@ -18,14 +18,12 @@ from typing import Final
 
 import numpy as np
 
-from monitor.core.records import Arm, Comparison, Exhibit, GradedAnswer, Severity
+from monitor.core.records import Arm, Comparison, Exhibit, GradedAnswer
 from monitor.detect import evidence
 from monitor.detect.common import by_probe, exhibits, means, no_longer, quiet_but_moved, sample, stratum, t_quantile
 from monitor.detect.day_scores import FARTHEST, NOW, DayScores, FloatArray, Sample, day_scores, full_days
 from monitor.detect.measurement import MOVED_LOG10, Channel, Reading, Verdict
 
-NAME: Final = "length"
-SEVERITY: Final = Severity.TICKET
 TOLERANCE: Final = log(1.02)
 """A mean change of 2 % is nobody's ticket, even where temperature 0 makes it certain."""
 FAR_OFF: Final = (1.5, 4.0)

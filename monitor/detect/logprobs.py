@@ -15,14 +15,12 @@ from typing import Final
 
 import numpy as np
 
-from monitor.core.records import PRODUCTION_SUITE, Arm, Comparison, Exhibit, GradedAnswer, Severity
+from monitor.core.records import PRODUCTION_SUITE, Arm, Comparison, Exhibit, GradedAnswer
 from monitor.detect import evidence, mmd
 from monitor.detect.common import exhibits, no_longer, quiet_but_moved
 from monitor.detect.day_scores import NOW, FloatArray
 from monitor.detect.measurement import Channel, Reading, Verdict
 
-NAME: Final = "logprobs"
-SEVERITY: Final = Severity.TICKET
 TOLERANCE: Final = 0.005
 """Nats: half a percent of a token's probability. The lab's 8-bit weights move tokens by 0.03, its 4-bit weights by 0.3,
 its unchanged model by 0.00001."""

@@ -32,14 +32,12 @@ from math import sqrt
 from statistics import median
 from typing import Final
 
-from monitor.core.records import JUDGE_GRADER, JUDGE_TARGET, PRODUCTION_SUITE, Arm, Comparison, GradedAnswer, Severity
+from monitor.core.records import JUDGE_GRADER, JUDGE_TARGET, PRODUCTION_SUITE, Arm, Comparison, GradedAnswer
 from monitor.detect import evidence, flips
 from monitor.detect.common import FEWEST_NOW, answers, by_probe, exhibits, no_longer, passes, quiet_but_moved, typical
 from monitor.detect.day_scores import LEAST_SHARE
 from monitor.detect.measurement import Channel, Reading, Verdict
 
-NAME: Final = "negative_flips"
-SEVERITY: Final = Severity.PAGE
 TOLERANCE: Final = 0.01
 """Net share of the decisive items' answers that is nobody's page, however many looks it lasts."""
 CLEAR: Final = 2.0

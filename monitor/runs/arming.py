@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from monitor.core.records import JUDGE_TARGET, Baseline, Comparison, Finding, Severity
-from monitor.core.wording import SEVERITIES, too_short
+from monitor.core.signals import SEVERITIES
+from monitor.core.wording import too_short
 
 if TYPE_CHECKING:
     from monitor.store import Store

@@ -9,7 +9,8 @@ import structlog
 
 from monitor.core import schedule
 from monitor.core.errors import CliffwatchError
-from monitor.core.records import JUDGE_DRIFT, JUDGE_TARGET, Alarm, AlarmState, Run, Severity, Suite
+from monitor.core.records import JUDGE_TARGET, Alarm, AlarmState, Run, Severity, Suite
+from monitor.core.signals import CATALOGUE, JUDGE_DRIFT, Grade
 
 if TYPE_CHECKING:
     from monitor.runs.context import House
@@ -67,8 +68,8 @@ def _wanted(house: "House", run: Run, suite: Suite) -> bool:
     if not any(house.store.approved(JUDGE_TARGET, name) for name in judge.run_suites):
         return False
     by_judge = any(probe.rubric or suite.rubric for probe in suite.probes)
-    unchecked = any(not probe.checks for probe in suite.probes)
-    signals = {"judge_score", *(["negative_flips"] if unchecked else [])}
+    checked = {Grade.CHECKS} if all(probe.checks for probe in suite.probes) else set()
+    signals = {one.name for one in CATALOGUE if Grade.JUDGE in one.graded_by and not one.graded_by & checked}
     waiting = {one.signal for one in house.store.open_alarms(run.target, run.suite) if not _pages(one)}
     return by_judge and bool(waiting & signals)
 

@@ -26,8 +26,9 @@ from monitor.core.records import (
     VerdictContext,
 )
 from monitor.core.settings import Settings
-from monitor.detect import SEVERITIES, findings_for, policy
+from monitor.core.signals import of_severity
 from monitor.detect import alarms as machine
+from monitor.detect import findings_for, policy
 from monitor.runs.context import House
 from monitor.runs.judge_check import judge_moved
 from monitor.runs.questions import stored_suite
@@ -38,7 +39,7 @@ log = structlog.get_logger()
 CLEARING_SHARE: Final = 0.8
 """Share of the subject's questions that must have an answer for a run to clear an alarm; it may raise one with less."""
 
-TICKETS: Final = frozenset(name for name, severity in SEVERITIES.items() if severity is Severity.TICKET)
+TICKETS: Final = frozenset(one.name for one in of_severity(Severity.TICKET))
 
 
 def needed(store: Store, run: Run) -> bool:

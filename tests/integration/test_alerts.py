@@ -13,10 +13,11 @@ import yaml
 
 from monitor import cli
 from monitor.core import selftest_results
-from monitor.core.records import JUDGE_DRIFT, Reason, Severity
-from monitor.report.metrics import SIGNALS
+from monitor.core.records import Reason, Severity
+from monitor.core.signals import CONTRACT_PARTS, JUDGE_DRIFT
+from monitor.core.signals import SEVERITIES as SIGNALS
 from monitor.report.metrics.names import METRICS, PREFIX
-from monitor.report.metrics.result_metrics import CONTRACT_PARTS, LIMITS
+from monitor.report.metrics.result_metrics import LIMITS
 from tests import programs
 
 ROOT = Path(__file__).parents[2]

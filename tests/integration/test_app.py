@@ -14,7 +14,7 @@ import pytest
 from monitor.core import schedule
 from monitor.core.errors import ConfigError
 from monitor.core.records import AlarmState, Severity
-from monitor.core.wording import SEVERITIES
+from monitor.core.signals import SEVERITIES
 from monitor.daemon.app import App
 from tests.daemon import DAYS, HEALTHY, LOST, Clock, armed, write
 

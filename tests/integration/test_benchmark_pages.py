@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import func, select
 
 from benchmarks import fleets, pages
-from monitor.detect import SEVERITIES
+from monitor.core.signals import SEVERITIES
 from monitor.store import open_store, tables
 
 TARGETS = 1

@@ -12,6 +12,7 @@ from monitor.cli import calibrate, operations
 from monitor.config import check
 from monitor.core import schedule
 from monitor.core.records import BaselineStatus, Severity
+from monitor.core.signals import SEVERITIES
 from monitor.runs import arming
 from monitor.runs.context import House, ensure_run, open_capture
 from monitor.runs.execute import execute_run
@@ -31,7 +32,7 @@ VARIED: list[dict[str, Any]] = [
     },
     *HEALTHY[1:],
 ]
-PAGES = [name for name, severity in detect.SEVERITIES.items() if severity is Severity.PAGE]
+PAGES = [name for name, severity in SEVERITIES.items() if severity is Severity.PAGE]
 
 
 async def approved(folder: Path, *, days: int = 0, at_once: int = 0) -> None:

@@ -336,11 +336,3 @@ def test_what_is_not_as_declared_is_said_in_plain_words_first() -> None:
 def test_an_outage_beside_it_is_said() -> None:
     assert "50% of the run's questions have no answer" in claim(LOST, Beside(lost=0.5)).why
     assert "no answer" not in claim(LOST, Beside(lost=0.1)).why
-
-
-def test_every_signal_has_its_runbook() -> None:
-    from monitor.detect import SIGNALS
-    from monitor.report.web import runbooks
-
-    assert set(SIGNALS) <= set(claims.RUNBOOKS)
-    assert set(claims.RUNBOOKS.values()) <= set(runbooks.names())

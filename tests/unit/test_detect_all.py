@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.records import Arm, Comparison, Finding, GradedAnswer, Severity
-from monitor.detect import SEVERITIES, SIGNALS, findings_for
+from monitor.core.signals import SEVERITIES
+from monitor.detect import SIGNALS, findings_for
 from monitor.lab import product
 from tests.unit.detect_answers import LINE, compared, graded, mixed, rounds
 

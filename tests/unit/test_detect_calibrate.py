@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from monitor import detect
+from monitor.core import signals
 from monitor.core.records import Arm, Severity
 from monitor.detect import calibrate, evidence
 from monitor.detect.evidence import Side
@@ -155,16 +156,12 @@ def test_a_usual_day_stands_for_today() -> None:
     assert calibrate.as_today(()) == ()
 
 
-def test_every_signal_says_what_it_needs() -> None:
-    assert set(calibrate.NEEDS) == set(detect.SIGNALS)
-
-
 def test_a_real_baseline_is_read_without_a_call() -> None:
     """Each signal that can be read has a baseline day for every day, and an effect of its own to translate into."""
     before = rounds(11, product.right_reply, days=range(8), probes=12, replicates=2)
     comparison = compared(calibrate.as_today(before), before)
     readings = detect.readings_for(comparison)
-    found = {one.signal: one for one in calibrate.sights(comparison, readings, detect.SEVERITIES)}
+    found = {one.signal: one for one in calibrate.sights(comparison, readings, signals.SEVERITIES)}
     assert {"adapter_loss", "length", "contract"} <= set(found)
     for one in found.values():
         assert (one.days, one.unarmed) == (8, "")

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from monitor.core.records import PRODUCTION_SUITE, Arm, Comparison, GradedAnswer, Severity
+from monitor.core.signals import CONTRACT_PARTS
 from monitor.detect import contract, judge_score, length
 from monitor.detect.measurement import Reading
 from monitor.lab import product
-from monitor.report.metrics.result_metrics import CONTRACT_PARTS
 from tests.unit.detect_answers import Grade, Speak, Told, compared, graded, mixed, padded, rounds, told
 
 BASELINE = rounds(1, product.right_reply, days=range(14))

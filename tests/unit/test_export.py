@@ -38,9 +38,10 @@ from monitor.core.records import (
 )
 from monitor.core.schedule import interval_seconds
 from monitor.core.settings import Http, Judge, Production, Schedule, Settings
+from monitor.core.signals import SEVERITIES
 from monitor.report.explain import claim
 from monitor.report.explain.onset import beginning
-from monitor.report.metrics import SIGNALS, Internals, nearest_to_line, web_url
+from monitor.report.metrics import Internals, nearest_to_line, web_url
 from monitor.report.metrics.exposition import SPECS, Lines, head
 from monitor.report.metrics.gzip_members import gzipped, pack
 from monitor.report.metrics.names import METRICS, PREFIX
@@ -405,7 +406,7 @@ def test_the_numbers_of_a_lost_fine_tune(populated: Store) -> None:
 def test_an_alarm_is_0_before_it_was_ever_raised(store: Store) -> None:
     found = samples(text(store))
     raised = {labels: number for (name, labels), number in found.items() if name == "alarm"}
-    assert len(raised) == 3 * len(SIGNALS)
+    assert len(raised) == 3 * len(SEVERITIES)
     assert set(raised.values()) == {0.0}
 
 

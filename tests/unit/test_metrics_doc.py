@@ -1,9 +1,7 @@
-"""The table of metrics, the page made from it, and what the exporter knows of the signals."""
+"""The table of metrics and the page made from it."""
 
 import re
 
-from monitor import detect
-from monitor.report import metrics as export
 from monitor.report.metrics import names as metric_names
 
 
@@ -16,7 +14,3 @@ def test_names_follow_the_conventions() -> None:
         assert spec.help.endswith(".")
         refused = {"run", "run_id", "probe", "slot", "job", "instance"}
         assert not set(spec.labels) & refused, "without bound, or Prometheus's own"
-
-
-def test_the_exporter_knows_every_signal_and_its_severity() -> None:
-    assert dict(export.SIGNALS) == dict(detect.SEVERITIES)

@@ -28,7 +28,7 @@ from monitor.core.records import (
     RunSummary,
     Severity,
 )
-from monitor.core.wording import TITLES
+from monitor.core.signals import TITLES
 from monitor.daemon.jobs.mailer import SMALLER
 from monitor.report.email import render
 from monitor.report.email.charts import Picture, picture

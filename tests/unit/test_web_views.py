@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from monitor.core import wording
+from monitor.core import signals, wording
 from monitor.core.jsonable import plain
 from monitor.core.records import Alarm, AlarmState, Arm, Exhibit, Finding, IdentityCheck, Point, RunOutcome, Severity
 from monitor.report.web import evidence, fleet_overview, formatting, runbooks, sparklines
@@ -196,7 +196,7 @@ def test_an_alarm_says_where_it_stands(changed: dict[str, Any], told: str) -> No
 
 
 def test_causes_stand_before_what_follows_from_them() -> None:
-    assert sorted(["length", "other", "judge_score", "adapter_loss"], key=wording.rank) == [
+    assert sorted(["length", "other", "judge_score", "adapter_loss"], key=signals.rank) == [
         "adapter_loss", "judge_score", "length", "other",
     ]  # fmt: skip
 
@@ -417,7 +417,3 @@ def test_effects_are_written_alike_everywhere() -> None:
 )  # fmt: skip
 def test_measures_that_are_shares_are_percent(name: str, value: float, told: str) -> None:
     assert formatting.measure(value, name) == told
-
-
-def test_every_signal_s_effect_is_written_on_purpose() -> None:
-    assert set(wording.EFFECTS) == set(wording.TITLES)

@@ -5,7 +5,6 @@ lengths are in characters unless the name says tokens; a score lies in 0 to 1.
 """
 
 from monitor.core.records.exchange import (
-    JUDGE_DRIFT,
     JUDGE_GRADER,
     JUDGE_TARGET,
     PRODUCTION_SUITE,
@@ -59,7 +58,6 @@ from monitor.core.records.lifecycle import (
 )
 
 __all__ = [
-    "JUDGE_DRIFT",
     "JUDGE_GRADER",
     "JUDGE_TARGET",
     "PRODUCTION_SUITE",

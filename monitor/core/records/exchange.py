@@ -16,10 +16,6 @@ JUDGE_GRADER: Final = "judge"
 JUDGE_TARGET: Final = "judge"
 """The target that the judge itself is, asked about its anchors; no other target may take the name."""
 
-JUDGE_DRIFT: Final = frozenset({"negative_flips"})
-"""Signals of ``JUDGE_TARGET`` that read its verdicts: only they say that it no longer agrees with people. The others
-(its length, its metadata) are news of an endpoint like any other's."""
-
 
 class Arm(StrEnum):
     """Whom a question is put to."""

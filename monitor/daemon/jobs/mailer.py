@@ -17,7 +17,7 @@ import structlog
 from monitor.core import schedule
 from monitor.core.records import Mail, MailStatus, SelfTest
 from monitor.core.settings import Email, Settings
-from monitor.core.wording import TITLES
+from monitor.core.signals import title
 from monitor.detect.selftest import failures
 from monitor.report.email import render
 from monitor.report.email.charts import Picture, picture
@@ -94,7 +94,7 @@ def _blind(house: Kept) -> dict[str, list[str]]:
 def _pictures(house: Kept, whole: Report, now: datetime) -> dict[Key, Picture]:
     since = now - timedelta(seconds=HISTORY_DAYS * house.settings.schedule.day_seconds)
     series = house.store.series(since, only=whole.charts) if whole.charts else {}
-    drawn = {key: picture(key[2], TITLES.get(key[2], key[2]), series.get(key, ()), since, now) for key in whole.charts}
+    drawn = {key: picture(key[2], title(key[2]), series.get(key, ()), since, now) for key in whole.charts}
     return {key: one for key, one in drawn.items() if one is not None}
 
 

@@ -13,7 +13,8 @@ from statistics import median
 from typing import Final
 
 from monitor.core.records import Point
-from monitor.core.wording import REFERENCE
+from monitor.core.signals import Scale
+from monitor.core.signals import effect as effect_of
 
 WIDTH, HEIGHT = 132, 36
 """CSS pixels; drawn with twice as many of its own."""
@@ -57,17 +58,14 @@ def picture(signal: str, title: str, points: Sequence[Point], since: datetime, n
 
 def worded(signal: str, effect: float) -> str:
     """An effect as a reader would say it."""
-    if signal == "adapter_loss":
+    kind = effect_of(signal)
+    if kind.scale is Scale.REMAINS:
         return "nothing left" if effect < 0.005 else "all left" if effect >= 0.995 else f"{effect:.0%} left"
-    if signal == "length":
-        return f"spread {effect:.1f} ×"
-    if signal in SHARES:
+    if kind.scale is Scale.RATIO:
+        return f"{kind.word} {effect:.1f} ×"
+    if kind.scale is Scale.POINTS:
         return f"{effect * 100 + 0.0:+.0f} points" if abs(effect) >= 0.005 else "unchanged"
     return f"{effect:.2g}"
-
-
-SHARES: Final = frozenset({"base_match", "canaries", "negative_flips", "judge_score", "contract"})
-"""Signals whose effect is a share of all answers, now less baseline."""
 
 
 def _draw(signal: str, points: Sequence[Point], since: datetime, now: datetime, longest: float) -> bytes:
@@ -82,7 +80,7 @@ def _draw(signal: str, points: Sequence[Point], since: datetime, now: datetime, 
     effect = [one.effect for one in points]
     low = [one.effect_low if isfinite(one.effect_low) else one.effect for one in points]
     high = [one.effect_high if isfinite(one.effect_high) else one.effect for one in points]
-    same = REFERENCE.get(signal, (0.0, ""))[0]
+    same = effect_of(signal).reference
     axes.axhline(same, color=SAME, linewidth=0.7, linestyle=(0, (3, 3)))
     for part in _unbroken(when, longest):
         axes.fill_between(when[part], low[part], high[part], color=BAND, alpha=0.22, linewidth=0)
@@ -96,7 +94,7 @@ def _draw(signal: str, points: Sequence[Point], since: datetime, now: datetime, 
     end = SAME if blind else ALARM if points[-1].alarming else LINE
     axes.plot(when[-1:], effect[-1:], marker="o", markersize=4, color=end)
     least, most = min(*low, same), max(*high, same, same + SPAN)
-    if signal == "adapter_loss":
+    if effect_of(signal).scale is Scale.REMAINS:
         least = min(least, 0.0)  # nothing left of the fine-tune: how far that is, is what the picture is about
     margin = (most - least) * 0.12
     axes.set_xlim(since.timestamp(), now.timestamp() + (now - since).total_seconds() * 0.03)

@@ -6,10 +6,11 @@ from datetime import datetime
 
 from monitor.core.records import JUDGE_TARGET, Finding
 from monitor.core.wording import many
+from monitor.report.attention import Need, ranked
 from monitor.report.email import sections
 from monitor.report.email.data import Facts, Key
 from monitor.report.email.sections import Listed
-from monitor.report.email.target_cards import PAGE, SHOWN, Card, Quiet, View, newest, view
+from monitor.report.email.target_cards import SHOWN, Card, Quiet, View, newest, view
 from monitor.report.email.wording import Times, cut
 
 
@@ -116,16 +117,11 @@ def _seen(facts: Facts, times: Times, address: str | None) -> tuple[list[View], 
     judge = sections.judge_view(facts, times, address)
     names = [name for name in facts.settings.targets if judge is None or name != JUDGE_TARGET]
     views = [view(facts, name, times, address) for name in names]
-    return views, judge, sorted((one for one in (*views, *([judge] if judge else [])) if one.troubles), key=_urgency)
-
-
-def _urgency(one: View) -> tuple[int, bool, datetime, str]:
-    """Pages, then tickets, then what is not measured, then what is not armed; the oldest first.
-
-    Of the pages those first of which users notice: what is not as declared may answer as approved.
-    """
-    first = one.troubles[0]
-    return first.rank, first.key is None, first.at, one.name
+    needing = {
+        JUDGE_TARGET if one.judge else one.name: one for one in (*views, *([judge] if judge else [])) if one.troubles
+    }
+    order = ranked({name: [trouble.reason for trouble in one.troubles] for name, one in needing.items()})
+    return views, judge, [needing[name] for name in order]
 
 
 def _headline(needing: list[View], count: int, times: Times, facts: Facts) -> str:
@@ -146,7 +142,7 @@ def _clause(one: View, times: Times) -> str:
 
 def _who(needing: list[View], count: int) -> str:
     targets = sum(not one.judge for one in needing)
-    pages = sum(one.troubles[0].rank == PAGE for one in needing)
+    pages = sum(one.troubles[0].reason.need in (Need.PAGE, Need.IDENTITY) for one in needing)
     paged = f", {pages:,} with a page" if pages else ""
     if not targets:
         return f"The judge needs you{paged}"

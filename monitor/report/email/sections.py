@@ -6,39 +6,14 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from monitor.core import schedule
-from monitor.core.records import (
-    JUDGE_DRIFT,
-    JUDGE_TARGET,
-    PRODUCTION_SUITE,
-    Alarm,
-    AlarmState,
-    Arm,
-    BaselineStatus,
-    Severity,
-    Spend,
-)
+from monitor.core.records import JUDGE_TARGET, PRODUCTION_SUITE, Alarm, AlarmState, Arm, BaselineStatus, Severity, Spend
 from monitor.core.settings import Budget
-from monitor.core.wording import TITLES, Gap, is_partly, many, served, state_of
+from monitor.core.signals import JUDGE_DRIFT
+from monitor.core.signals import title as signal_title
+from monitor.core.wording import Gap, is_partly, many, served, state_of
+from monitor.report.attention import Need
 from monitor.report.email.data import Facts, Stream
-from monitor.report.email.target_cards import (
-    BLIND,
-    LATE,
-    LOST,
-    PAGE,
-    PARTIAL,
-    ROLLBACK,
-    TICKET,
-    UNARMED,
-    WAITING,
-    Item,
-    View,
-    at_page,
-    gap_of,
-    late,
-    lost_words,
-    mismatches,
-    view,
-)
+from monitor.report.email.target_cards import Item, View, at_page, gap_of, late, lost_words, mismatches, view
 from monitor.report.email.wording import Times, cut, cut_summary, odds, percent, usd
 
 RETIRING: Final = timedelta(days=60)
@@ -59,15 +34,15 @@ class Listed:
         return cls(tuple(items[:limit]), max(0, len(items) - limit))
 
 
-KINDS: Final[Sequence[tuple[str, frozenset[int]]]] = (
-    ("with a page", frozenset({PAGE})),
-    ("with a page being confirmed", frozenset({WAITING})),
-    ("with a ticket", frozenset({TICKET})),
-    ("not measured", frozenset({LOST, LATE, PARTIAL})),
-    ("not armed", frozenset({UNARMED})),
-    ("with another trouble", frozenset({BLIND, ROLLBACK})),
+KINDS: Final[Sequence[tuple[str, frozenset[Need]]]] = (
+    ("with a page", frozenset({Need.PAGE, Need.IDENTITY})),
+    ("with a page being confirmed", frozenset({Need.CONFIRMING})),
+    ("with a ticket", frozenset({Need.TICKET})),
+    ("not measured", frozenset({Need.UNMEASURED, Need.LATE, Need.PARTLY})),
+    ("not armed", frozenset({Need.UNARMED})),
+    ("with another trouble", frozenset({Need.UNSEEN, Need.ROLLBACK})),
 )
-"""What a target needs somebody for, by the rank of its first trouble: each is counted once."""
+"""What a target needs somebody for, by the need of its first trouble: each is counted once."""
 
 
 def numbers(facts: Facts, views: Sequence[View], judge: View | None) -> tuple[tuple[str, str], ...]:
@@ -75,8 +50,8 @@ def numbers(facts: Facts, views: Sequence[View], judge: View | None) -> tuple[tu
 
     The judge is none of the targets: where it needs somebody it stands beside them.
     """
-    first = [one.troubles[0].rank for one in views if one.troubles]
-    needs = ((sum(rank in ranks for rank in first), word) for word, ranks in KINDS)
+    first = [one.troubles[0].reason.need for one in views if one.troubles]
+    needs = ((sum(need in kind for need in first), word) for word, kind in KINDS)
     quiet = len(views) - len(first)
     total, lost = _asked(facts)
     answered = "none" if not total else percent(1 - lost / total)
@@ -155,7 +130,7 @@ Happened = tuple[datetime, Item]
 
 def _alarms(facts: Facts, address: str | None) -> Iterator[Happened]:
     for one in facts.every_alarm:
-        title = TITLES.get(one.signal, one.signal)
+        title = signal_title(one.signal)
         link = at_page(address, "targets", one.target, one.signal)
         if one.raised_at >= facts.since:
             kind = "page" if one.severity is Severity.PAGE else "ticket"

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
+from monitor.core import signals
 from monitor.core.records import JUDGE_TARGET, Alarm, AlarmState, Arm, BaselineStatus, Finding, IdentityCheck, Severity
 from monitor.core.schedule import interval_seconds
-from monitor.core.wording import CAPTURE_DAYS, TITLES, Gap, alarm_state, gap, is_late, many, rank, served, state_of
+from monitor.core.wording import CAPTURE_DAYS, Gap, alarm_state, gap, is_late, many, served, state_of
+from monitor.report import attention
+from monitor.report.attention import NEVER, Need, Reason
 from monitor.report.email.data import Facts, Key, Stream
 from monitor.report.email.wording import BLAME, NOT_ARMED, Times, clause, cut, cut_summary, odds, percent
 from monitor.report.email.wording import LOST as LOST_WORDS
@@ -16,13 +19,9 @@ from monitor.report.explain.onset import beginning
 
 AS_ABOVE: Final = "As above."
 SEE_SERVED: Final = "It is not what is declared: see “What is served”."
-NEVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
 SHOWN: Final = 3
 """Troubles of one target that are told in full."""
 
-PAGE, WAITING, TICKET, LOST, LATE, PARTIAL, UNARMED, BLIND, ROLLBACK = range(9)
-"""Ranks of troubles: what pages, what waits for its fresh sample and may page yet, then tickets; an alarm before a
-silence, a silence before what is not watched at all."""
 WHY: Final = 300
 """Most characters of the reason why something is suspected."""
 
@@ -51,20 +50,22 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    rank: int
+    reason: Reason
     clause: str
     """What the target does, after its name."""
     since: datetime | None
     item: Item
     place: int = 0
-    """Where it stands among those of its rank: causes before what follows from them."""
+    """Where it stands among those of its need: causes before what follows from them."""
     key: Key | None = None
     """Of what is watched, where it is an alarm."""
 
     @property
-    def at(self) -> datetime:
-        """For sorting: the oldest first, and what is of no known time last."""
-        return self.since or NEVER
+    def order(self) -> tuple[Need, int, datetime]:
+        """Where it stands among those of its target: what is served stands among the pages, as it may be their
+        cause."""
+        need = Need.PAGE if self.reason.need is Need.IDENTITY else self.reason.need
+        return need, self.place, self.since or NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class View:
 
     @property
     def tone(self) -> str:
-        return "good" if not self.troubles else "bad" if self.troubles[0].rank <= WAITING else "warn"
+        return "good" if not self.troubles else "bad" if self.troubles[0].reason.need <= Need.CONFIRMING else "warn"
 
     def card(self) -> Card:
         items: list[Item] = []
@@ -117,7 +118,7 @@ class View:
             items.append(replace(one.item, likely=(who, AS_ABOVE)) if who and who in suspects else one.item)
             suspects.add(who)
         more = len(self.troubles) - len(items)
-        title = TITLES.get(self.chart[2], self.chart[2]) if self.chart else ""
+        title = signals.title(self.chart[2]) if self.chart else ""
         return Card(self.name, self.link, self.tone, self.model, tuple(items), more, self.chart, title)
 
     def row(self) -> Item:
@@ -146,7 +147,7 @@ def view(facts: Facts, name: str, times: Times, address: str | None) -> View:
         *_blind(facts, name, address),
         *_rollback(facts, name, times, address),
     ]
-    troubles.sort(key=lambda one: (one.rank, one.place, one.at))
+    troubles.sort(key=lambda one: one.order)
     chart = _chart(facts, name, streams)
     link = at_page(address, "targets", name)
     return View(name, cut(target.subject.model, 80), link, tuple(troubles), chart, _healthy(facts, streams, times))
@@ -154,7 +155,7 @@ def view(facts: Facts, name: str, times: Times, address: str | None) -> View:
 
 def alarm_troubles(facts: Facts, name: str, times: Times, address: str | None) -> Iterator[Trouble]:
     """The open alarms of one target; of one signal in several suites only the oldest stands before what is served."""
-    told: set[tuple[int, str]] = set()
+    told: set[tuple[Need, str]] = set()
     for alarm in sorted(facts.alarms.get(name, ()), key=lambda one: one.raised_at):
         if alarm.cleared_at is not None:
             continue
@@ -163,7 +164,7 @@ def alarm_troubles(facts: Facts, name: str, times: Times, address: str | None) -
         first, before = _beginning(facts, alarm)
         item = Item(
             text=_alarm_words(facts, alarm),
-            name=TITLES.get(alarm.signal, alarm.signal),
+            name=signals.title(alarm.signal),
             label=f"{'Page' if page else 'Ticket'}{', being confirmed' if waits else ''}",
             link=at_page(address, "targets", name, alarm.signal),
             command=f"cliffwatch findings {name} --signal {alarm.signal}",
@@ -172,10 +173,10 @@ def alarm_troubles(facts: Facts, name: str, times: Times, address: str | None) -
             state=f"{times.began(first, before)}. {_who_looks(alarm, times)}".strip(),
             likely=_likely(facts, key),
         )
-        urgent = WAITING if page and waits else PAGE if page else TICKET
-        place = 3 * rank(alarm.signal) + 2 * ((urgent, alarm.signal) in told)
-        told.add((urgent, alarm.signal))
-        yield Trouble(urgent, clause(alarm.signal), first, item, place, key)
+        reason = attention.of_alarm(alarm)
+        place = 3 * signals.rank(alarm.signal) + 2 * ((reason.need, alarm.signal) in told)
+        told.add((reason.need, alarm.signal))
+        yield Trouble(reason, clause(alarm.signal), first, item, place, key)
 
 
 def newest(facts: Facts, key: Key) -> Finding | None:
@@ -241,14 +242,14 @@ def mismatches(facts: Facts, name: str, times: Times, address: str | None) -> It
                 state=f"Checked {times.stamp(one.checked_at)}.", likely=_misplaced(facts, one),
             )  # fmt: skip
             place = 1 if one.arm is Arm.SUBJECT else 2
-            yield Trouble(PAGE, "serves something else than declared", one.since, item, place)
+            yield Trouble(attention.of_check(one), "serves something else than declared", one.since, item, place)
 
 
 def _misplaced(facts: Facts, one: IdentityCheck) -> tuple[str, str]:
     """What is wrong of the two, declaration or deployment, as far as the answers tell."""
     if one.arm is not Arm.SUBJECT:
         return f"what is served as the {one.arm}, or its declaration", "No user's answer comes from it."
-    moved = (alarm.cleared_at is None and alarm.signal in claim.ANSWERS for alarm in facts.alarms.get(one.target, ()))
+    moved = (alarm.cleared_at is None and alarm.signal in signals.ANSWERS for alarm in facts.alarms.get(one.target, ()))
     target = facts.settings.targets.get(one.target)
     keys = [(one.target, suite, "adapter_loss") for suite in (target.run_suites if target else ())]
     found = [state_of(finding) for key in keys if (finding := newest(facts, key))]
@@ -277,14 +278,15 @@ def _silence(facts: Facts, stream: Stream, times: Times, address: str | None) ->
         text = f"The last run of {suite} brought no usable answer{why}. Its last good run: {_when(success, times)}."
         item = Item(text, f"suite {suite}", "Not measured", link, f"cliffwatch probe {name} --suite {suite}", "warn",
                     likely=_to_blame(facts, stream))  # fmt: skip
-        yield Trouble(LOST, "has given no usable answer", success, item)
+        yield Trouble(attention.of_gap(silent, success), "has given no usable answer", success, item)
     elif silent is Gap.LATE:
         text = f"{suite} has had no good run in two of its intervals. Its last: {_when(success, times)}."
-        yield Trouble(LATE, "has not been measured", success, Item(text, f"suite {suite}", "Late", link, tone="warn"))
+        item = Item(text, f"suite {suite}", "Late", link, tone="warn")
+        yield Trouble(attention.of_gap(silent, success), "has not been measured", success, item)
     elif silent is Gap.PARTLY and last is not None:
         text = f"{percent(last.unmeasured_ratio)} of the last run of {suite} has no usable answer{why}."
         item = Item(text, f"suite {suite}", "Partly measured", link, tone="warn", likely=_to_blame(facts, stream))
-        yield Trouble(PARTIAL, "is only partly measured", None, item)
+        yield Trouble(attention.of_gap(silent, success), "is only partly measured", None, item)
     yield from _unarmed(facts, stream, link, address)
 
 
@@ -309,14 +311,14 @@ def _unarmed(facts: Facts, stream: Stream, link: str | None, address: str | None
     else:
         kind, text = "", f"{suite} is asked, and compared with nothing. It needs a baseline."
     item = Item(text, f"suite {suite}", "Not armed", link, capture, "warn", first=read)
-    yield Trouble(UNARMED, NOT_ARMED[kind], None, item)
+    yield Trouble(Reason(Need.UNARMED), NOT_ARMED[kind], None, item)
 
 
 def _blind(facts: Facts, name: str, address: str | None) -> Iterator[Trouble]:
     for words in facts.blind.get(name, ())[:SHOWN]:
         item = Item(cut(words), "Self-test", "Blind", at_page(address, "targets", name),
                     f"cliffwatch calibrate {name}", "warn")  # fmt: skip
-        yield Trouble(BLIND, "could lose its fine-tune unseen", None, item)
+        yield Trouble(Reason(Need.UNSEEN), "could lose its fine-tune unseen", None, item)
 
 
 def _rollback(facts: Facts, name: str, times: Times, address: str | None) -> Iterator[Trouble]:
@@ -329,7 +331,7 @@ def _rollback(facts: Facts, name: str, times: Times, address: str | None) -> Ite
         f"Last asked {times.stamp(one.asked_at)}."
     )
     item = Item(text, "Rollback", "Not ready", at_page(address, "targets", name), tone="warn")
-    yield Trouble(ROLLBACK, "has nothing to roll back to", None, item)
+    yield Trouble(Reason(Need.ROLLBACK), "has nothing to roll back to", None, item)
 
 
 def gap_of(facts: Facts, stream: Stream) -> Gap | None:
@@ -369,10 +371,9 @@ def _when(at: datetime | None, times: Times) -> str:
 
 def _chart(facts: Facts, name: str, streams: Sequence[Stream]) -> tuple[str, str, str] | None:
     """The series that tells most: an open alarm's, else the first signal's that has a finding."""
-    order = [*TITLES]
-    keys = [(*stream, signal) for stream in streams for signal in facts.latest.get(stream, {}) if signal in TITLES]
+    keys = [(*stream, one) for stream in streams for one in facts.latest.get(stream, {}) if one in signals.SPECS]
     raised = {(name, one.suite, one.signal) for one in facts.alarms.get(name, ()) if one.cleared_at is None}
-    keys.sort(key=lambda key: (key not in raised, order.index(key[2]), key[1]))
+    keys.sort(key=lambda key: (key not in raised, signals.rank(key[2]), key[1]))
     return keys[0] if keys else None
 
 

@@ -7,22 +7,9 @@ from zoneinfo import ZoneInfo
 
 from monitor.core.records import BaselineStatus, Reason
 from monitor.core.sanitize import visible
+from monitor.core.signals import SPECS
 from monitor.core.wording import many
 from monitor.report.explain import claim
-
-CLAUSES: Final[Mapping[str, str]] = {
-    "adapter_loss": "answers like its base",
-    "base_match": "gives its base's very answers",
-    "canaries": "fails its canaries",
-    "judge_score": "is judged worse",
-    "negative_flips": "fails what it passed",
-    "distribution": "answers differently",
-    "logprobs": "begins its answers differently",
-    "border": "decides near-ties differently",
-    "length": "answers at another length",
-    "contract": "answers under another contract",
-}
-"""Signal -> what the target does, after its name."""
 
 LOST: Final[Mapping[str, str]] = {
     Reason.TIMEOUT: "timed out",
@@ -69,7 +56,7 @@ RECENT: Final = timedelta(days=6, hours=12)
 
 def clause(signal: str) -> str:
     """What a target does whose ``signal`` alarms."""
-    return CLAUSES.get(signal, f"has changed ({visible(signal, limit=40)})")
+    return SPECS[signal].clause if signal in SPECS else f"has changed ({visible(signal, limit=40)})"
 
 
 def cut(text: str, limit: int = LINE) -> str:

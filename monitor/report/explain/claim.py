@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final, Protocol
 
 from monitor.core.records import (
-    JUDGE_DRIFT,
     JUDGE_TARGET,
     PRODUCTION_SUITE,
     Alarm,
@@ -21,6 +20,7 @@ from monitor.core.records import (
     Point,
     Severity,
 )
+from monitor.core.signals import ALERTS, ANSWERS, FINE_TUNE, JUDGE_DRIFT
 from monitor.core.wording import (
     AGREEING,
     NO_EVIDENCE_LOG10,
@@ -35,24 +35,6 @@ from monitor.core.wording import (
 )
 from monitor.report.explain import recovery
 from monitor.report.explain.onset import HISTORY, beginning, edges
-
-RUNBOOKS: Final[Mapping[str, str]] = {
-    "adapter_loss": "CliffwatchFineTuneLost",
-    "base_match": "CliffwatchFineTuneLost",
-    "canaries": "CliffwatchFineTuneLost",
-    "judge_score": "CliffwatchScoreDrop",
-    "negative_flips": "CliffwatchNegativeFlips",
-    "length": "CliffwatchLengthShift",
-    "distribution": "CliffwatchDistributionShift",
-    "logprobs": "CliffwatchDistributionShift",
-    "border": "CliffwatchDistributionShift",
-    "contract": "CliffwatchContractChanged",
-}
-"""Signal -> the alert it raises, which is its runbook's name."""
-
-FINE_TUNE: Final = frozenset({"adapter_loss", "base_match", "canaries"})
-ANSWERS: Final = frozenset(RUNBOOKS) - {"judge_score", "contract"}
-"""Signals that read the answers themselves, without a judge."""
 
 _SAME: Final = "The questions are those of the baseline, so it is not the inputs"
 _NAMES: Final = frozenset({"model id", "fingerprint"})
@@ -119,7 +101,7 @@ def claim(finding: Finding, beside: Beside) -> Claim:
     state = state_of(finding, beside.alarm)
     if state == "quiet":
         return Claim(headline, bad, "", None, _sure(finding, None), "", "", "", None, state)
-    runbook = "CliffwatchJudgeDrift" if _is_judge_drift(finding) else RUNBOOKS.get(finding.signal)
+    runbook = "CliffwatchJudgeDrift" if _is_judge_drift(finding) else ALERTS.get(finding.signal)
     if recovery.ended_by(finding, beside.alarm):
         return _recovered(finding, beside, runbook, state)
     first, before = beginning(finding, beside.history, beside.alarm, beside.asked)

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from typing import Final
 
 from monitor.core.records import Alarm, Finding
-from monitor.core.wording import TITLES, sized, state_of
+from monitor.core.signals import title
+from monitor.core.wording import sized, state_of
 
 SENTENCE_END: Final = re.compile(r"(?<!e\.g)\. (?=[A-Z])")
 RECOVERED: Final = "The looks since the alarm are evidence enough of recovery"
@@ -40,7 +41,7 @@ def ended_by(finding: Finding, alarm: Alarm | None) -> bool:
 
 def headline(finding: Finding) -> str:
     """The news of a look that ended its alarm."""
-    return f"{finding.target} has recovered ({TITLES.get(finding.signal, finding.signal)})"
+    return f"{finding.target} has recovered ({title(finding.signal)})"
 
 
 def summary(finding: Finding, alarm: Alarm | None) -> str:

@@ -6,6 +6,8 @@
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from monitor.core.signals import CATALOGUE
+
 PREFIX: Final = "cliffwatch_"
 
 
@@ -110,27 +112,18 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
     ),
     MetricSpec("effect_low", "gauge", (*_TS, "signal"), "Lower end of the effect's 95 % interval."),
     MetricSpec("effect_high", "gauge", (*_TS, "signal"), "Upper end of the effect's 95 % interval."),
-    MetricSpec(
-        "base_match_ratio", "gauge", _TS, "Share of answers that look more like the base's than like the baseline's."
-    ),
-    MetricSpec(
-        "adapter_effect_ratio",
-        "gauge",
-        _TS,
-        "The fine-tune's present effect over its approved effect: 1 is healthy, 0 is gone.",
+    *(
+        MetricSpec(one.metric, "gauge", (*_TS, *one.labels), one.help)
+        for signal in CATALOGUE
+        for one in signal.measures
     ),
     MetricSpec(
         "answer_length_chars", "gauge", (*_TS, "stat"), "Length of the subject's answers in characters, by statistic."
     ),
-    MetricSpec("answer_length_baseline_chars", "gauge", _TS, "Mean length in the approved baseline, in characters."),
     MetricSpec(
         "answer_length_base_chars", "gauge", _TS, "Mean length of the base's answers in the last run, in characters."
     ),
-    MetricSpec(
-        "answer_length_variance_ratio", "gauge", _TS, "Variance of the answers' length over the approved baseline's."
-    ),
     MetricSpec("judge_score", "gauge", (*_TS, "rubric"), "Mean score of the subject's answers now, 0 to 1."),
-    MetricSpec("judge_score_baseline", "gauge", (*_TS, "rubric"), "Mean score in the approved baseline, 0 to 1."),
     MetricSpec(
         "judge_score_base", "gauge", (*_TS, "rubric"), "Mean score of the base's answers in the last run, 0 to 1."
     ),
@@ -145,23 +138,7 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
     ),
     MetricSpec("pass_ratio", "gauge", _TS, "Share of the subject's answers that pass every deterministic check."),
     MetricSpec(
-        "pass_ratio_baseline", "gauge", _TS, "Share of the approved baseline's answers that pass every such check."
-    ),
-    MetricSpec(
         "pass_ratio_base", "gauge", _TS, "Share of the base's answers in the last run that pass every such check."
-    ),
-    MetricSpec(
-        "negative_flip_ratio", "gauge", _TS, "Share of the frozen items that were answered right and are now wrong."
-    ),
-    MetricSpec(
-        "positive_flip_ratio", "gauge", _TS, "Share of the frozen items that were answered wrong and are now right."
-    ),
-    MetricSpec(
-        "contract_changed",
-        "gauge",
-        (*_TS, "part"),
-        "1 where the last finding counts this part of the contract as changed, else 0: model_id, fingerprint, "
-        "prompt_tokens, finish_reason, refusals, checks_passed. From what to what stands on the evidence page.",
     ),
     MetricSpec(
         "identity_match",

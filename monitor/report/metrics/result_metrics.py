@@ -26,6 +26,7 @@ from monitor.core.records import (
 from monitor.core.schedule import interval_seconds, period_seconds
 from monitor.core.selftest_results import CONTROL
 from monitor.core.settings import Schedule, Settings, Target
+from monitor.core.signals import ALL_RUBRICS, CATALOGUE, SEVERITIES
 from monitor.core.wording import (
     CAUGHT,
     IDENTITY_SECONDS,
@@ -33,13 +34,9 @@ from monitor.core.wording import (
     PARTLY,
     PERIODS,
     RETIRES_SECONDS,
-    SEVERITIES,
     TICK_SECONDS,
 )
 from monitor.report.metrics.exposition import Lines
-
-SIGNALS: Final = SEVERITIES
-"""Every signal with its severity, so that ``alarm`` is 0 before anything was ever raised."""
 
 OUTDATED: Final = "outdated"
 """``baselines``' status of an approved baseline whose suite has changed since: nothing is compared with it."""
@@ -47,22 +44,11 @@ OUTDATED: Final = "outdated"
 UNARMED: Final = "unarmed"
 """``target_info``'s baseline while no baseline is approved."""
 
-ALL_RUBRICS: Final = "all"
-"""``judge_score``'s rubric: the mean over every rubric of the suite."""
-
-CONTRACT_PARTS: Final = ("model_id", "fingerprint", "prompt_tokens", "finish_reason", "refusals", "checks_passed")
-"""``contract_changed``'s parts: all that ``contract`` looks at."""
-
 MEASURES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
-    "adapter_effect_ratio": ("adapter_effect_ratio", ()),
-    "base_match_ratio": ("base_match_ratio", ()),
-    "answer_length_baseline_chars": ("answer_length_baseline_chars", ()),
-    "answer_length_variance_ratio": ("answer_length_variance_ratio", ()),
-    "negative_flip_ratio": ("negative_flip_ratio", ()),
-    "positive_flip_ratio": ("positive_flip_ratio", ()),
-    "judge_score_baseline": ("judge_score_baseline", (ALL_RUBRICS,)),
-    "pass_ratio_baseline": ("pass_ratio_baseline", ()),
-    **{f"contract_changed_{part}": ("contract_changed", (part,)) for part in CONTRACT_PARTS},
+    key: (measure.metric, labels)
+    for spec in CATALOGUE
+    for measure in spec.measures
+    for key, labels in measure.keys.items()
 }
 """A number of ``Finding.measures`` -> the metric that it is, with the labels after target and suite."""
 
@@ -163,7 +149,7 @@ def alarms(lines: Lines, name: str, found: Iterable[str], raised: Iterable[Alarm
     A page signal's alarm may turn out a ticket. Its ticket is 0 from the signal's first finding on, before it can be
     raised: an alert rule lets go at a 0, not at a series that is gone.
     """
-    states = dict.fromkeys(SIGNALS.items(), 0)
+    states = dict.fromkeys(SEVERITIES.items(), 0)
     states |= dict.fromkeys(((signal, Severity.TICKET) for signal in sorted(found)), 0)
     since: dict[str, datetime] = {}
     first: dict[str, tuple[datetime, datetime | None]] = {}

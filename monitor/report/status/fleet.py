@@ -4,7 +4,8 @@ Each suite of each target is told in one line of facts; those that need somebody
 one of a large fleet is counted.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -23,7 +24,10 @@ from monitor.core.records import (
 )
 from monitor.core.schedule import interval_seconds
 from monitor.core.selftest_results import MUST_SEE, missed, on_record
-from monitor.core.wording import CAPTURE_DAYS, SEVERITIES, Gap, gap, is_late, many
+from monitor.core.signals import SEVERITIES
+from monitor.core.wording import CAPTURE_DAYS, gap, is_late, many
+from monitor.report import attention
+from monitor.report.attention import Need, Reason
 from monitor.report.status.liveness import Daemon, by_sign
 from monitor.runs.arming import arming, told
 from monitor.runs.readonly import armed, temperature
@@ -81,6 +85,8 @@ class Status:
     """Suites of targets that are configured."""
     needing: Mapping[str, int]
     """Reason -> how many of them need somebody for it."""
+    capturing: int
+    """How many have no baseline yet and are capturing one: nobody has to act, and nothing is compared."""
     alarmed: bool
     unmeasured: bool
     """The last run of one of them brought nothing usable."""
@@ -96,9 +102,17 @@ class Status:
         return sum(self.needing.values()) - sum(row.needs is not None for row in self.watches)
 
 
-ALARM, IDENTITY, TICKET, UNARMED, UNSEEN = "page", "identity", "ticket", "unarmed", "self-test missed"
-REASONS: Final = (ALARM, IDENTITY, TICKET, *Gap, UNARMED, UNSEEN)
-"""What a suite needs somebody for, most pressing first."""
+IDENTITY: Final = "identity"
+REASONS: Final[Mapping[Need, str]] = {
+    Need.PAGE: "page",
+    Need.IDENTITY: IDENTITY,
+    Need.CONFIRMING: "page",
+    Need.TICKET: "ticket",
+    **{need: gap.value for gap, need in attention.GAPS.items()},
+    Need.UNARMED: "unarmed",
+    Need.UNSEEN: "self-test missed",
+}
+"""What a suite needs somebody for, in a word or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +121,8 @@ class _Fleet:
 
     alarms: Mapping[tuple[str, str], list[Alarm]]
     digests: Mapping[tuple[str, str], str]
+    capturing: Collection[tuple[str, str]]
+    """Those with a baseline that is being captured."""
     last: Mapping[tuple[str, str], "Finished"]
     """The run that finished last."""
     lost: Mapping[int, float]
@@ -131,44 +147,48 @@ def status(reading: "Reading", *, everything: bool = False) -> Status:
     unseen: dict[tuple[str, str], list[SelfTest]] = {}
     for test in missed(store.imperfect_self_tests(MUST_SEE)):
         unseen.setdefault((test.target, test.suite), []).append(test)
-    fleet = _Fleet(open_alarms, store.approved_digests(), last, lost, mismatches, unseen)
+    capturing = {(one.target, one.suite) for one in store.baselines(status=BaselineStatus.CAPTURING)}
+    fleet = _Fleet(open_alarms, store.approved_digests(), capturing, last, lost, mismatches, unseen)
     streams = [(name, suite) for name, target in reading.settings.targets.items() for suite in target.run_suites]
-    needs = {stream: _needs(reading, fleet, stream, now) for stream in streams}
-    shown = streams if everything or len(streams) <= WHOLE else _pressing(needs)[:MOST]
-    counts: dict[str, int] = {}
-    for need in needs.values():
-        if need is not None:
-            counts[need] = counts.get(need, 0) + 1
+    reasons = {stream: attention.worst(_reasons(reading, fleet, stream, now)) for stream in streams}
+    order = _ranked(reasons)
+    needs = {one: REASONS[reasons[one].need] for one in order if reasons[one].need.somebody}
+    shown = order if everything or len(order) <= WHOLE else [*needs][:MOST]
+    counts = dict(Counter(needs.values()))
     return Status(
         daemon=by_sign(store.get_state(HEARTBEAT), now),
-        watches=tuple(_row(reading, fleet, stream, needs[stream]) for stream in shown),
+        watches=tuple(_row(reading, fleet, stream, needs.get(stream)) for stream in shown),
         total=len(streams),
         needing=counts,
+        capturing=sum(one.need is Need.CAPTURING for one in reasons.values()),
         alarmed=any(open_alarms.get(stream) for stream in streams),
         unmeasured=any(last[one].outcome is RunOutcome.UNMEASURED for one in streams if one in last),
     )
 
 
-def _needs(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], now: datetime) -> str | None:
-    raised = fleet.alarms.get(stream, [])
-    if any(one.severity is Severity.PAGE for one in raised):
-        return ALARM
-    if stream[0] in fleet.identity:
-        return IDENTITY  # CliffwatchIdentityMismatch pages
-    if raised:
-        return TICKET
-    last = fleet.last.get(stream)
-    if last is not None:
+def _reasons(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], now: datetime) -> Iterator[Reason]:
+    """What a suite needs attention for."""
+    yield from map(attention.of_alarm, fleet.alarms.get(stream, ()))
+    yield from map(attention.of_check, fleet.identity.get(stream[0], ()))  # CliffwatchIdentityMismatch pages
+    if (last := fleet.last.get(stream)) is not None:
         late = is_late(last.last_success, interval_seconds(reading.settings.schedule, stream[1]), now)
         if (silent := gap(last.outcome, fleet.lost.get(last.run_id), late=late)) is not None:
-            return silent
+            yield attention.of_gap(silent, last.last_success)
     if fleet.digests.get(stream) != reading.digest(*stream):
-        return UNARMED
-    return UNSEEN if stream in fleet.missed else None  # CliffwatchSelfTestFailed is a ticket about the monitor
+        fresh = stream not in fleet.digests and stream in fleet.capturing
+        yield Reason(Need.CAPTURING if fresh else Need.UNARMED)
+    if stream in fleet.missed:
+        yield Reason(Need.UNSEEN)  # CliffwatchSelfTestFailed is a ticket about the monitor
 
 
-def _pressing(needs: Mapping[tuple[str, str], str | None]) -> list[tuple[str, str]]:
-    return sorted((one for one, need in needs.items() if need), key=lambda one: REASONS.index(needs[one] or UNARMED))
+def _ranked(reasons: Mapping[tuple[str, str], Reason]) -> list[tuple[str, str]]:
+    """Suites by target, in the order of ``attention.ranked``; those of a target side by side, the most pressing
+    first."""
+    targets: dict[str, list[Reason]] = {}
+    for (target, _), reason in reasons.items():
+        targets.setdefault(target, []).append(reason)
+    place = {name: number for number, name in enumerate(attention.ranked(targets))}
+    return sorted(reasons, key=lambda one: (place[one[0]], reasons[one]))
 
 
 def _row(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], need: str | None) -> StatusRow:

@@ -69,7 +69,7 @@ def _targets(
         chosen = fleet_overview.chosen(rows, q, state)
         shown = chosen[offset : offset + limit]
         worst = fleet_overview.worst(store, shown, now, kept)
-        tone, headline = fleet_overview.headline(watches, found.mismatched)
+        tone, headline = fleet_overview.headline(watches, found.mismatched, len(found.missed))
         return JSONResponse(plain({
             "headline": headline, "tone": tone, "states": fleet_overview.counts(rows), "total": len(chosen),
             "targets": [{**plain(row), "loudest": _loudest(worst.get(row.target))} for row in shown],

@@ -6,10 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from monitor.core.records import JUDGE_TARGET, Alarm, Finding, IdentityCheck, Point, RunOutcome, Stream
+from monitor.core.records import JUDGE_TARGET, Alarm, Finding, IdentityCheck, Point, RunOutcome, SelfTest, Stream
 from monitor.core.schedule import interval_seconds
+from monitor.core.selftest_results import MUST_SEE, missed
 from monitor.core.settings import Settings, Target
-from monitor.core.wording import Gap, gap, is_late, many, rank, urgency
+from monitor.core.signals import rank
+from monitor.core.wording import Gap, gap, is_late, many, urgency
+from monitor.report import attention
+from monitor.report.attention import QUIET, Need, Reason
 from monitor.report.web import sparklines
 
 PER_PAGE: Final = 100
@@ -34,6 +38,7 @@ STATES: Final[Mapping[str, str]] = {
     "suite-changed": "suite changed",
     "to-approve": "to approve",
     "not-armed": "not armed",
+    "self-test": "self-test missed",
     "capturing": "capturing",
     "quiet": "quiet",
 }
@@ -41,6 +46,12 @@ STATES: Final[Mapping[str, str]] = {
 
 GAPS: Final[Mapping[Gap, str]] = {Gap.LOST: "unmeasured", Gap.LATE: "late", Gap.PARTLY: "partly"}
 """As they are called in an address."""
+
+UNCOMPARED: Final[Mapping[str, Reason]] = {
+    "armed": QUIET, "capturing": Reason(Need.CAPTURING), "suite changed": Reason(Need.UNARMED),
+    "to approve": Reason(Need.UNARMED), "not armed": Reason(Need.UNARMED),
+}  # fmt: skip
+"""What a suite's baseline is a reason for."""
 
 BASELINE_STATES: Final[Mapping[str, str]] = {"approved": "armed", "captured": "to approve", "capturing": "capturing"}
 
@@ -55,6 +66,7 @@ class Readings(Protocol):
     def open_alarms(self, target: str | None = None, suite: str | None = None) -> list[Alarm]: ...
     def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]: ...
     def identity_checks(self, target: str | None = None, *, matches: bool | None = None) -> list[IdentityCheck]: ...
+    def imperfect_self_tests(self, faults: Collection[str]) -> list[SelfTest]: ...
     def latest_points(self, targets: Collection[str]) -> dict[SeriesKey, Point]: ...
     def series(
         self, since: datetime, target: str | None = None, only: Collection[SeriesKey] | None = None
@@ -101,6 +113,12 @@ class Watch:
             return GAPS[self.gap]
         return "quiet" if self.armed else self.state.replace(" ", "-")
 
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """What it needs attention for."""
+        gap = () if self.gap is None else (attention.of_gap(self.gap, self.last_success),)
+        return (*map(attention.of_alarm, self.alarms), *gap, UNCOMPARED[self.state])
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -116,6 +134,12 @@ class Row:
     alarms: tuple[Alarm, ...]
     mismatched: tuple[IdentityCheck, ...] = ()
     """The identity checks that fail; no suite's, so they stand beside what the suites say."""
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """What it needs attention for."""
+        suites = (reason for one in self.watches for reason in one.reasons)
+        return (*suites, *map(attention.of_check, self.mismatched))
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +192,8 @@ class Overview:
     raised: tuple[Alarm, ...]
     failing: tuple[IdentityCheck, ...]
     """Every failing check in the store."""
+    unseen: tuple[SelfTest, ...]
+    """The planted losses that the latest self-tests missed."""
     settings: Settings
     at: datetime
     watches: tuple[Watch, ...]
@@ -180,6 +206,12 @@ class Overview:
         return tuple(one for one in self.failing if one.target in known)
 
     @property
+    def missed(self) -> set[tuple[str, str]]:
+        """Configured (target, suite) whose self-test missed a planted loss."""
+        watched = {(one.target, one.suite) for one in self.watches}
+        return watched & {(one.target, one.suite) for one in self.unseen}
+
+    @property
     def unlisted(self) -> tuple[IdentityCheck, ...]:
         """Those of a judge that no row is of: it has no anchors."""
         return tuple(one for one in self.mismatched if one.target not in self.settings.targets)
@@ -189,15 +221,16 @@ def overview(store: Readings, settings: Settings, now: datetime, kept: Kept) -> 
     """Every configured target; read again only once something has changed, or might have become late."""
     mark, raised = store.stream_mark(), tuple(store.open_alarms())
     failing, last = tuple(store.identity_checks(matches=False)), kept.overview
+    unseen = tuple(missed(store.imperfect_self_tests(MUST_SEE)))
     if (
         last is not None and last.settings is settings
-        and (last.mark, last.raised, last.failing) == (mark, raised, failing)
+        and (last.mark, last.raised, last.failing, last.unseen) == (mark, raised, failing, unseen)
         and timedelta(0) <= now - last.at <= FRESH * settings.schedule.day_seconds / 86_400
     ):  # fmt: skip
         return last
     found = watches(store, settings, now, kept, raised=raised)
-    listed = tuple(rows(found, settings.targets, failing))
-    kept.overview = Overview(mark, raised, failing, settings, now, tuple(found), listed)
+    listed = tuple(rows(found, settings.targets, failing, {(one.target, one.suite) for one in unseen}))
+    kept.overview = Overview(mark, raised, failing, unseen, settings, now, tuple(found), listed)
     return kept.overview
 
 
@@ -241,28 +274,33 @@ def _watch(
     )  # fmt: skip
 
 
-def rows(found: Sequence[Watch], targets: Mapping[str, Target], mismatched: Sequence[IdentityCheck] = ()) -> list[Row]:
-    """One for each target: what needs somebody first, then by name. ``mismatched``: failing checks of any target."""
+def rows(
+    found: Sequence[Watch], targets: Mapping[str, Target], mismatched: Sequence[IdentityCheck] = (),
+    unseen: Collection[tuple[str, str]] = (),
+) -> list[Row]:  # fmt: skip
+    """One for each target, in the order of ``attention.ranked``. ``mismatched``: failing checks of any target;
+    ``unseen``: (target, suite) whose self-test missed a planted loss."""
     grouped: dict[str, list[Watch]] = {name: [] for name in dict.fromkeys(one.target for one in found)}
     for one in found:
         grouped[one.target].append(one)
     failing: dict[str, list[IdentityCheck]] = {}
     for check in mismatched:
         failing.setdefault(check.target, []).append(check)
-    made = [
-        _row(name, tuple(some), targets[name].subject.model, tuple(failing.get(name, ())))
+    blind = {one.target for one in found if (one.target, one.suite) in unseen}
+    made = {
+        name: _row(name, tuple(some), targets[name].subject.model, tuple(failing.get(name, ())), blind=name in blind)
         for name, some in grouped.items()
-    ]
-    order = {state: place for place, state in enumerate(STATES)}
-    return sorted(made, key=lambda row: (order[row.state], row.target))
+    }
+    reasons = {name: [*row.reasons, *([Reason(Need.UNSEEN)] if name in blind else [])] for name, row in made.items()}
+    return [made[name] for name in attention.ranked(reasons)]
 
 
-def _row(name: str, some: tuple[Watch, ...], model: str, mismatched: tuple[IdentityCheck, ...]) -> Row:
+def _row(name: str, some: tuple[Watch, ...], model: str, mismatched: tuple[IdentityCheck, ...], *, blind: bool) -> Row:
     order = list(STATES)
     alarms = tuple(sorted((alarm for one in some for alarm in one.alarms), key=urgency))
     measured = [one.last_success for one in some]
     oldest = None if None in measured else min((at for at in measured if at), default=None)
-    states = [one.attention for one in some] + (["identity"] if mismatched else [])
+    states = [one.attention for one in some] + (["identity"] if mismatched else []) + (["self-test"] if blind else [])
     return Row(name, model, min(states, key=order.index), some, oldest, alarms, mismatched)
 
 

@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from monitor import __version__
-from monitor.core import selftest_results, wording
+from monitor.core import selftest_results, signals, wording
 from monitor.core.errors import CliffwatchError, StoreError
 from monitor.core.records import Arm, Baseline, Finding, Run
 from monitor.core.sanitize import visible
@@ -76,7 +76,7 @@ class Pages:
         }
         self._environment.globals |= {
             "version": __version__,
-            "titles": wording.TITLES,
+            "titles": signals.TITLES,
             "states": fleet_overview.STATES,
             "partly": wording.PARTLY,
             "alarm_state": lambda alarm: wording.alarm_state(alarm, clock()),
@@ -136,7 +136,7 @@ def _overview(
         where = formatting.turn(page, len(chosen), fleet_overview.PER_PAGE)
         shown = formatting.cut(chosen, where)
         alarms = sorted((one for row in rows for one in row.alarms), key=wording.urgency)
-        tone, headline = fleet_overview.headline(watches, found.mismatched)
+        tone, headline = fleet_overview.headline(watches, found.mismatched, len(found.missed))
         return pages.show(
             "overview.html", json=f"/api/v1/targets?limit={fleet_overview.PER_PAGE}", rows=shown, where=where, q=q,
             state=state,

@@ -8,8 +8,10 @@ from itertools import count
 from math import ceil, floor, isclose, isfinite, log10
 from typing import Final
 
+from monitor.core import signals
 from monitor.core.records import Alarm, Finding, Point
-from monitor.core.wording import REFERENCE, amount, at_least_none, many, power, so_far
+from monitor.core.signals import Scale
+from monitor.core.wording import amount, at_least_none, many, power, so_far
 
 TALL: Final = 100.0
 """Height of a picture in its own units, 0 at the top; its width is ``WIDE``."""
@@ -46,12 +48,13 @@ class Interval:
 
 def interval(finding: Finding) -> Interval | None:
     """Where the effect, its 95% interval and "no change" stand; ``None`` where the effect is no finite number."""
-    reference, label = REFERENCE.get(finding.signal, (0.0, "unchanged"))
+    shown = signals.effect(finding.signal)
+    reference = shown.reference
     ends = (finding.effect_low, finding.effect, finding.effect_high)
     if not all(map(isfinite, ends)):
         return None
     numbers = [*(at_least_none(finding.signal, one) for one in ends), reference]
-    points = [*numbers, 0.0] if finding.signal == "adapter_loss" else [*numbers]
+    points = [*numbers, 0.0] if shown.scale is Scale.REMAINS else [*numbers]
     least, most = min(points), max(points)
     margin = (most - least or 1.0) * 0.12
     least, most = least - margin, most + margin
@@ -61,7 +64,7 @@ def interval(finding: Finding) -> Interval | None:
 
     low, effect, high, unchanged = map(place, numbers)
     ticks = tuple(Tick(place(one), told) for one, told in _scale(finding.signal, least, most))
-    return Interval(low, effect, high, unchanged, label, ticks)
+    return Interval(low, effect, high, unchanged, shown.reference_name, ticks)
 
 
 def _scale(signal: str, least: float, most: float) -> list[tuple[float, str]]:
@@ -87,7 +90,7 @@ def _label(signal: str, value: float, told: str, whole: bool) -> str:
     told = re.sub(r"\.0+(?=%?$)", "", told) if whole else told
     if value:
         return told
-    return f"{told}, gone" if signal == "adapter_loss" else told.removeprefix("+")
+    return f"{told}, gone" if signals.effect(signal).scale is Scale.REMAINS else told.removeprefix("+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ def effect_picture(points: Sequence[Point], signal: str, start: datetime, end: d
     shown = [one for one in points if all(map(isfinite, (one.effect, one.effect_low, one.effect_high)))]
     if not shown:
         return None
-    reference, label = REFERENCE.get(signal, (0.0, "unchanged"))
+    reference, label = signals.effect(signal).reference, signals.effect(signal).reference_name
     values = [reference, *(v for one in shown for v in (one.effect, one.effect_low, one.effect_high))]
     margin = (max(values) - min(values) or 1.0) * 0.08
     height = _height(min(values) - margin, max(values) + margin)

@@ -1,0 +1,317 @@
+"""The catalogue of signals: everything that another module has to know about one, in one record each.
+
+A signal is the file ``detect/NAME.py``, whose function ``measure`` reads it, and its record in ``CATALOGUE``. Mail,
+pages, terminal, metrics, dashboards and docs are built from the record. Nothing heavy is imported here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from monitor.core.records import Severity
+
+
+class Scale(StrEnum):
+    """What kind of number an effect is. It decides how charts and tables show the effect."""
+
+    REMAINS = "remains"
+    """Share of the approved effect that is left: 1 is as approved, 0 is gone."""
+    RATIO = "ratio"
+    """Now over baseline: 1 is unchanged."""
+    POINTS = "points"
+    """Share of the answers, now minus baseline: 0 is unchanged."""
+    DISTANCE = "distance"
+    """Distance from the baseline, 0 to 1: 0 is unchanged."""
+    OTHER = "other"
+    """In a unit of its own, which is no share of anything: 0 is unchanged."""
+
+
+class Grade(StrEnum):
+    """What grades an answer."""
+
+    CHECKS = "checks"
+    JUDGE = "judge"
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """How a signal's effect is read and written."""
+
+    scale: Scale
+    format: str
+    """Format specification of the number."""
+    unit: str
+    """What stands after the number."""
+    change: str = ""
+    """What a change of so many percent is a change of; empty for ``Scale.OTHER``."""
+    word: str = ""
+    """What a ``Scale.RATIO`` is a ratio of, in a word."""
+    at_least_none: bool = False
+    """Under 0 by chance alone, so it is shown as 0."""
+
+    @property
+    def reference(self) -> float:
+        """The effect that means no change."""
+        return 1.0 if self.scale in (Scale.REMAINS, Scale.RATIO) else 0.0
+
+    @property
+    def reference_name(self) -> str:
+        return "as approved" if self.scale is Scale.REMAINS else "unchanged"
+
+
+UNKNOWN: Final = Effect(Scale.OTHER, ".3g", "")
+"""How the effect of a signal is shown that another version of Cliffwatch stored and this one does not have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A number of ``Finding.measures`` that is exported as a gauge of its own, by target and suite."""
+
+    metric: str
+    """Without prefix."""
+    help: str
+    label: str = ""
+    """A further label, where there is one."""
+    values: Mapping[str, str] | None = None
+    """Key of ``Finding.measures`` -> value of ``label``; without a label the key is ``metric``."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return (self.label,) if self.label else ()
+
+    @property
+    def keys(self) -> dict[str, tuple[str, ...]]:
+        """Key of ``Finding.measures`` -> the values of ``labels``."""
+        return {self.metric: ()} if self.values is None else {key: (value,) for key, value in self.values.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class SignalSpec:
+    """One signal. ``name`` is also the name of its file in ``monitor/detect``."""
+
+    name: str
+    title: str
+    """Its name for people."""
+    severity: Severity
+    about: str
+    """What it finds, in one sentence."""
+    clause: str
+    """What a target does whose signal alarms, after the target's name."""
+    needs: str
+    """What there must be, so that it can be measured."""
+    effect: Effect
+    alert: str
+    """The alert that it raises, which is its runbook's name."""
+    fine_tune: bool = False
+    """A sign that the fine-tune is lost: it compares with the base."""
+    reads_answers: bool = True
+    """Reads the answers themselves. A judge's score and the metadata around an answer are none."""
+    graded_by: frozenset[Grade] = frozenset()
+    """What grades the answers that it reads; of several any one suffices. Empty: it needs no grades."""
+    judge_drift: bool = False
+    """On the judge's anchors it reads the judge's verdicts: its alarm says that the judge moved."""
+    measures: tuple[Measure, ...] = ()
+
+
+ALL_RUBRICS: Final = "all"
+"""Label ``rubric`` of a mean over every rubric of the suite."""
+CONTRACT_PARTS: Final = ("model_id", "fingerprint", "prompt_tokens", "finish_reason", "refusals", "checks_passed")
+"""All that ``contract`` looks at."""
+
+CATALOGUE: Final[tuple[SignalSpec, ...]] = (
+    SignalSpec(
+        name="adapter_loss",
+        title="Fine-tune's effect",
+        severity=Severity.PAGE,
+        about="Answers are nearer to the base model's than the approved ones were.",
+        clause="answers like its base",
+        needs="a base whose answers differ from the subject's",
+        effect=Effect(
+            Scale.REMAINS, ".0%", "of the fine-tune's effect left", "effect of the fine-tune", at_least_none=True
+        ),
+        alert="CliffwatchFineTuneLost",
+        fine_tune=True,
+        measures=(
+            Measure(
+                "base_match_ratio", "Share of answers that look more like the base's than like the baseline's."
+            ),
+            Measure(
+                "adapter_effect_ratio",
+                "The fine-tune's present effect over its approved effect: 1 is healthy, 0 is gone.",
+            ),
+        ),
+    ),
+    SignalSpec(
+        name="base_match",
+        title="Same as base",
+        severity=Severity.PAGE,
+        about="At temperature 0, answers equal the base model's letter for letter.",
+        clause="gives its base's very answers",
+        needs="temperature 0, and a base that answers otherwise",
+        effect=Effect(
+            Scale.POINTS, "+z.0%", "answers equal to the base's, over the baseline", "answers equal to the base's"
+        ),
+        alert="CliffwatchFineTuneLost",
+        fine_tune=True,
+    ),
+    SignalSpec(
+        name="canaries",
+        title="Canaries",
+        severity=Severity.PAGE,
+        about="Probes whose checks only the fine-tune passes fail.",
+        clause="fails its canaries",
+        needs="3 probes or more with checks that the subject nearly always passes and the base nearly always fails",
+        effect=Effect(Scale.POINTS, "+z.0%", "failing canary answers, over the baseline", "canary answers that fail"),
+        alert="CliffwatchFineTuneLost",
+        fine_tune=True,
+        graded_by=frozenset({Grade.CHECKS}),
+    ),
+    SignalSpec(
+        name="negative_flips",
+        title="Negative flips",
+        severity=Severity.PAGE,
+        about="Items that were answered right are answered wrong, and not as many the other way.",
+        clause="fails what it passed",
+        needs="probes with checks that nearly always pass, or nearly always fail, over enough answers",
+        effect=Effect(Scale.POINTS, "+z.1%", "answers newly wrong, less those newly right", "answers now wrong"),
+        alert="CliffwatchNegativeFlips",
+        graded_by=frozenset({Grade.CHECKS, Grade.JUDGE}),
+        judge_drift=True,
+        measures=(
+            Measure(
+                "negative_flip_ratio", "Share of the frozen items that were answered right and are now wrong."
+            ),
+            Measure(
+                "positive_flip_ratio", "Share of the frozen items that were answered wrong and are now right."
+            ),
+        ),
+    ),
+    SignalSpec(
+        name="judge_score",
+        title="Judge's score",
+        severity=Severity.PAGE,
+        about="The judge scores the answers lower than the baseline's.",
+        clause="is judged worse",
+        needs="a judge and a rubric",
+        effect=Effect(Scale.POINTS, "+z.2f", "of a score from 0 to 1, over the baseline", "judge's score"),
+        alert="CliffwatchScoreDrop",
+        reads_answers=False,
+        graded_by=frozenset({Grade.JUDGE}),
+        measures=(
+            Measure(
+                "judge_score_baseline", "Mean score in the approved baseline, 0 to 1.", "rubric",
+                {"judge_score_baseline": ALL_RUBRICS},
+            ),
+        ),
+    ),
+    SignalSpec(
+        name="distribution",
+        title="Distribution of answers",
+        severity=Severity.TICKET,
+        about="Answers as a whole are distributed differently, in any way.",
+        clause="answers differently",
+        needs="a suite, with 10 answers in the baseline and 5 a run",
+        effect=Effect(
+            Scale.DISTANCE, ".1%", "of the way to nothing in common", "wording that is another", at_least_none=True
+        ),
+        alert="CliffwatchDistributionShift",
+    ),
+    SignalSpec(
+        name="logprobs",
+        title="First token",
+        severity=Severity.TICKET,
+        about="The log-probabilities of the first token moved.",
+        clause="begins its answers differently",
+        needs="log-probabilities: an endpoint that tells them, and sampling.logprobs in the suite",
+        effect=Effect(Scale.OTHER, ".2f", "nats of mean first-token log-probability"),
+        alert="CliffwatchDistributionShift",
+    ),
+    SignalSpec(
+        name="border",
+        title="Border inputs",
+        severity=Severity.TICKET,
+        about="Inputs whose first word is a near tie are decided differently.",
+        clause="decides near-ties differently",
+        needs="temperature 0, and 3 probes or more whose first word is a near tie",
+        effect=Effect(Scale.DISTANCE, "z.2f", "total variation over chance, 0 to 1", "decisions, over chance"),
+        alert="CliffwatchDistributionShift",
+    ),
+    SignalSpec(
+        name="length",
+        title="Length of answers",
+        severity=Severity.TICKET,
+        about="Answers are longer, shorter or less even in length.",
+        clause="answers at another length",
+        needs="10 answers in the baseline and 5 a run",
+        effect=Effect(
+            Scale.RATIO, ".2f", "times the baseline's variance of log length", "spread of length", word="spread"
+        ),
+        alert="CliffwatchLengthShift",
+        measures=(
+            Measure("answer_length_baseline_chars", "Mean length in the approved baseline, in characters."),
+            Measure(
+                "answer_length_variance_ratio", "Variance of the answers' length over the approved baseline's."
+            ),
+        ),
+    ),
+    SignalSpec(
+        name="contract",
+        title="Contract",
+        severity=Severity.TICKET,
+        about="Model id, fingerprint, prompt tokens, finish reasons, refusals or passed checks changed.",
+        clause="answers under another contract",
+        needs="10 answers in the baseline and 5 a run",
+        effect=Effect(
+            Scale.POINTS, "+z.0%", "answers that break the contract, over the baseline", "answers that fail a check"
+        ),
+        alert="CliffwatchContractChanged",
+        reads_answers=False,
+        measures=(
+            Measure(
+                "pass_ratio_baseline", "Share of the approved baseline's answers that pass every deterministic check."
+            ),
+            Measure(
+                "contract_changed",
+                "1 where the last finding counts this part of the contract as changed, else 0: "
+                f"{', '.join(CONTRACT_PARTS)}. From what to what stands on the evidence page.",
+                "part",
+                {f"contract_changed_{part}": part for part in CONTRACT_PARTS},
+            ),
+        ),
+    ),
+)  # fmt: skip
+"""Every signal, in the order in which lists show them: causes before what follows from them."""
+
+SPECS: Final[Mapping[str, SignalSpec]] = {one.name: one for one in CATALOGUE}
+TITLES: Final[Mapping[str, str]] = {one.name: one.title for one in CATALOGUE}
+SEVERITIES: Final[Mapping[str, Severity]] = {one.name: one.severity for one in CATALOGUE}
+ALERTS: Final[Mapping[str, str]] = {one.name: one.alert for one in CATALOGUE}
+"""Signal -> the alert that it raises."""
+FINE_TUNE: Final = frozenset(one.name for one in CATALOGUE if one.fine_tune)
+"""Signs that the fine-tune is lost."""
+ANSWERS: Final = frozenset(one.name for one in CATALOGUE if one.reads_answers)
+"""Signals that read the answers themselves, without a judge."""
+JUDGE_DRIFT: Final = frozenset(one.name for one in CATALOGUE if one.judge_drift)
+"""What says of ``JUDGE_TARGET`` that the judge's verdicts moved, as in CliffwatchJudgeDrift; its other signals (its
+length, its metadata) are news of an endpoint like any other's."""
+
+
+def of_severity(severity: Severity) -> tuple[SignalSpec, ...]:
+    """The signals that raise alarms of this severity, in the order of the catalogue."""
+    return tuple(one for one in CATALOGUE if one.severity is severity)
+
+
+def title(name: str) -> str:
+    """A signal's name for people; its own where this version does not have it."""
+    return TITLES.get(name, name)
+
+
+def effect(name: str) -> Effect:
+    """How a signal's effect is shown, also where this version does not have the signal."""
+    return SPECS[name].effect if name in SPECS else UNKNOWN
+
+
+def rank(name: str) -> int:
+    """Where a signal stands in a list: causes before what follows from them, what this version does not have last."""
+    return [*SPECS, name].index(name)

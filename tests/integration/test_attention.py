@@ -1,0 +1,130 @@
+"""Terminal, pages and mail rank the targets of a fleet alike."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+from sqlalchemy import create_engine, update
+
+from monitor.core.records import Alarm, AlarmState, Arm, IdentityCheck, RunOutcome, SelfTest, Severity, Suite
+from monitor.daemon.jobs.mailer import told
+from monitor.report import attention
+from monitor.report.attention import NEVER, QUIET, Need, Reason
+from monitor.report.status.fleet import status
+from monitor.report.web import fleet_overview as pages
+from monitor.runs.readonly import Reading
+from monitor.store import open_store, tables
+from tests import fleet
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def kept(fleet_file: Path) -> Iterator[Reading]:
+    """The fleet, with suites whose baselines are of their present version."""
+    store = open_store(f"sqlite:///{fleet_file}")
+    found = Reading(fleet.settings(), {fleet.SUITE: Suite(fleet.SUITE, "", (), 1)}, store, lambda: fleet.NOW)
+    engine = create_engine(f"sqlite:///{fleet_file}")
+    with engine.begin() as connection:
+        for table in (tables.baseline, tables.run):
+            digest = found.digest("summariser", fleet.SUITE)
+            connection.execute(update(table).values(suite_digest=digest))
+    engine.dispose()
+    yield found
+    store.close()
+
+
+def raised(kept: Reading, target: str, severity: Severity, state: AlarmState, before: timedelta) -> None:
+    """Ends a run of the target in an alarm that was raised so long ago."""
+    ended(kept, target, before, (severity, state))
+
+
+def ended(kept: Reading, target: str, before: timedelta, raises: tuple[Severity, AlarmState] | None = None) -> None:
+    slot = fleet.NOW - before
+    made = kept.store.ensure_run(
+        target, fleet.SUITE, slot, 7, kept.digest(target, fleet.SUITE), next_at=slot, scheduled=False
+    )
+    run = kept.store.claim(made.id, slot, 60)
+    assert run is not None
+    moves = [Alarm(target, fleet.SUITE, "length", *raises, slot, run.id, slot, run.id, "")] if raises else []
+    assert kept.store.finish(run.id, run.fence, RunOutcome.MEASURED, (), slot, moves=moves)
+
+
+def misserved(kept: Reading, target: str) -> None:
+    check = IdentityCheck(target, Arm.SUBJECT, "root", False, "lora", "base", fleet.NOW, fleet.NOW)
+    kept.store.save_identity_checks([check])
+
+
+def surfaces(kept: Reading) -> dict[str, list[str]]:
+    """Surface -> the targets in its order; of the mail those that need somebody, as it lists the others apart."""
+    mail = told(kept, fleet.NOW)
+    rows = pages.overview(kept.store, kept.settings, fleet.NOW, pages.Kept()).rows
+    return {
+        "status": [row.target for row in status(kept).watches],
+        "pages": [row.target for row in rows],
+        "mail": [*(card.name for card in mail.cards), *(one.name for one in mail.others.items)],
+    }
+
+
+def assert_alike(kept: Reading, order: list[str], *, needing: int) -> None:
+    found = surfaces(kept)
+    assert (found["status"], found["pages"], found["mail"]) == (order, order, order[:needing])
+    assert sum(row.needs is not None for row in status(kept).watches) == needing
+
+
+def test_the_fleet_as_it_is(kept: Reading) -> None:
+    assert_alike(kept, ["support-bot", "extractor", "summariser"], needing=2)
+
+
+def test_what_is_not_as_declared_comes_before_a_page_that_may_not_be_confirmed(kept: Reading) -> None:
+    misserved(kept, "summariser")
+    raised(kept, "extractor", Severity.PAGE, AlarmState.RAISED, 2 * HOUR)
+    assert_alike(kept, ["support-bot", "summariser", "extractor"], needing=3)
+
+
+def test_of_two_pages_the_older_comes_first(kept: Reading) -> None:
+    raised(kept, "summariser", Severity.PAGE, AlarmState.CONFIRMED, 2 * HOUR)
+    misserved(kept, "extractor")
+    assert_alike(kept, ["summariser", "support-bot", "extractor"], needing=3)
+
+
+def test_a_ticket_comes_before_a_gap(kept: Reading) -> None:
+    raised(kept, "summariser", Severity.TICKET, AlarmState.CONFIRMED, 2 * HOUR)
+    assert_alike(kept, ["support-bot", "summariser", "extractor"], needing=3)
+
+
+def test_a_loss_that_the_self_test_missed_comes_after_what_is_not_measured(kept: Reading) -> None:
+    kept.store.save_self_tests([SelfTest("summariser", fleet.SUITE, "base-answers", 3, 20, fleet.NOW)])
+    assert_alike(kept, ["support-bot", "extractor", "summariser"], needing=3)
+    found = pages.overview(kept.store, kept.settings, fleet.NOW, pages.Kept())
+    assert found.rows[-1].state == "self-test"
+    assert len(found.missed) == 1
+
+
+def test_who_captures_a_baseline_needs_nobody_and_is_not_quiet(kept: Reading) -> None:
+    ended(kept, "extractor", HOUR / 4)
+    assert_alike(kept, ["support-bot", "extractor", "summariser"], needing=1)
+    assert (status(kept).capturing, status(kept).needing) == (1, {"page": 1})
+    rows = pages.overview(kept.store, kept.settings, fleet.NOW, pages.Kept()).rows
+    assert [row.state for row in rows] == ["page", "capturing", "quiet"]
+
+
+def test_names_break_ties_and_nothing_depends_on_the_order_of_what_is_told() -> None:
+    reasons = {
+        "late": [Reason(Need.LATE, fleet.NOW)],
+        "later": [Reason(Need.LATE)],
+        "both": [QUIET, Reason(Need.TICKET, fleet.NOW), Reason(Need.PAGE, fleet.NOW)],
+        "a": [],
+        "b": [QUIET],
+        "older": [Reason(Need.PAGE), Reason(Need.PAGE, fleet.NOW - HOUR)],
+    }
+    expected = ["older", "both", "late", "later", "a", "b"]
+    for seed in range(20):
+        names = list(reasons)
+        Random(seed).shuffle(names)
+        assert attention.ranked({name: reasons[name][::-1] for name in names}) == expected
+    assert attention.worst([]) == QUIET
+    assert Reason(Need.TICKET).since == NEVER
+    assert [one.name for one in Need if not one.somebody] == ["CAPTURING", "QUIET"]

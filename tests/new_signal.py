@@ -1,0 +1,89 @@
+"""Writes what every surface shows of the signal ``echoes``: ``python -m tests.new_signal FOLDER`` to its ``seen.json``.
+
+Run where ``monitor`` has that signal; ``FOLDER`` holds the store of the fixture ``armed_folder``.
+"""
+
+import asyncio
+import json
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import yaml
+from starlette.testclient import TestClient
+from typer.testing import CliRunner
+
+import monitor
+from dashboards import build
+from monitor.cli import app
+from monitor.daemon.jobs.mailer import written
+from monitor.report.email.message import preview
+from monitor.report.metrics import Internals
+from monitor.report.web import create_app
+from monitor.runs.context import House
+from monitor.runs.execute import execute_run
+from scripts.generate_docs import pages
+from tests.daemon import AFTER, LOST, SUITE, Clock, fresh_sample, house_of, one_day, write
+
+NAME = "echoes"
+
+
+async def shown(folder: Path) -> dict[str, Any]:
+    """Two days of a target that lost its fine-tune, with the page confirmed, seen on the surfaces that read a store."""
+    clock = Clock(AFTER)
+    async with house_of(write(folder, LOST), clock) as house:
+        await one_day(house, clock)
+        assert await execute_run(house, fresh_sample(house).id, at_once=True)
+        await one_day(house, clock)
+        return {
+            "code": str(Path(monitor.__file__).parent),
+            "metrics": Internals().exposition(house.store, house.settings, clock())[0].decode(),
+            "page": page(house, clock),
+            **mail(house, clock),
+        }
+
+
+def page(house: House, clock: Clock) -> str:
+    served = create_app(
+        house.store, lambda: house.settings, Internals(), lambda: {"ok": True}, reload, clock, None
+    )  # fmt: skip
+    with TestClient(served, base_url="http://127.0.0.1") as client:
+        return client.get(f"/targets/bot/{NAME}").text
+
+
+async def reload() -> str | None:
+    return None
+
+
+def mail(house: House, clock: Clock) -> dict[str, Any]:
+    report, pictures = written(house, clock() + timedelta(minutes=1))
+    return {
+        "subject": report.subject,
+        "mail": preview(report, pictures),
+        "charts": {key[2]: one.alt for key, one in pictures.items()},
+    }
+
+
+def printed(*command: str) -> str:
+    return CliRunner().invoke(app, command).stdout
+
+
+def main(folder: Path) -> dict[str, Any]:
+    found = asyncio.run(shown(folder))
+    config = str(folder / "cliffwatch.yaml")
+    calibrated = printed("calibrate", "bot", "--config", config, "--json")
+    unchecked = {**SUITE, "probes": [{"id": one["id"], "prompt": one["prompt"]} for one in SUITE["probes"]]}
+    (folder / "probes" / "facts.yaml").write_text(yaml.safe_dump(unchecked))
+    (folder / "cliffwatch.db").unlink()
+    return {
+        **found,
+        "calibrate": json.loads(calibrated),
+        "check": json.loads(printed("check", "--config", config, "--json")),
+        "dashboards": {name: build.render(name) for name in ("fleet", "target")},
+        "docs": {name: text for name, text in pages().items() if name in ("signals.md", "metrics.md")},
+    }
+
+
+if __name__ == "__main__":
+    (Path(sys.argv[1]) / "seen.json").write_text(json.dumps(main(Path(sys.argv[1]))))
