@@ -29,6 +29,7 @@ from typing import Any, Final
 
 from monitor.ask.openai import OpenAIProvider
 from monitor.ask.protocol import Setup
+from monitor.core.providers import OpenAISettings
 from monitor.judge.checks import score_answer
 from monitor.judge.llm import judge_questions, verdict_score
 from monitor.lab.process import LabServer
@@ -45,7 +46,7 @@ from monitor.records import (
     TokenLogprob,
 )
 from monitor.seeds import question_seed
-from monitor.settings import Judge, Provider
+from monitor.settings import Judge
 from monitor.suites import load_suite
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -273,7 +274,7 @@ class Collector:
     """Asks the lab as the product does: its provider, its questions, its seeds, its checks, its judge."""
 
     def __init__(self, lab: LabServer, seed: int, folder: Path) -> None:
-        settings = Provider(kind="openai", base_url=lab.openai_url, free=True, concurrency=CONCURRENCY)
+        settings = OpenAISettings(kind="openai", base_url=lab.openai_url, free=True, concurrency=CONCURRENCY)
         self.provider = OpenAIProvider(Setup("lab", settings, None, {}, lambda: datetime.now(UTC)))
         self.lab, self.seed, self.folder, self.suite = lab, seed, folder, suite()
 

@@ -9,9 +9,10 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
+from monitor.core.section import Name, Section, Text
 from monitor.judge.prompt import JUDGE_SAMPLING, VERDICT_SCHEMA, verdict_messages
 from monitor.records import Check, Probe, Suite
-from monitor.settings import Endpoint, Judge, Name, Section, Target, Text
+from monitor.settings import Endpoint, Judge, Target
 
 FEWEST: Final = 20
 """Anchors under which a judge that moved may long go unseen."""

@@ -17,11 +17,12 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from monitor import records
 from monitor.anchors import AnchorsFile
 from monitor.anchors import suite_of as anchors_suite
+from monitor.core.section import Name, Section, Text
 from monitor.errors import ConfigError
 from monitor.problems import Problem, from_validation, hint, render
 from monitor.records import PRODUCTION_SUITE, Suite
 from monitor.resources import shipped
-from monitor.settings import Name, Section, Settings, Text
+from monitor.settings import Settings
 from monitor.yamlfile import Document, read
 
 SNAPSHOT_PROBES: Final = 5

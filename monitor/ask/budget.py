@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from monitor.ask.prices import cost
 from monitor.ask.protocol import AskFailed
 from monitor.ask.writer import GroupWriter
+from monitor.core.providers import Price
 from monitor.records import Question, Reason, Reservation
-from monitor.settings import Budget, Price
+from monitor.settings import Budget
 
 
 @dataclass(frozen=True, slots=True)

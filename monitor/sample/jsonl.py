@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final, cast
 
+from monitor.core.sources import JsonlSource, Source
 from monitor.errors import CouldNotMeasure
 from monitor.sample.source import Logged, Tally, UnsupportedError, Window, logged
-from monitor.settings import Source
 
 MAX_LINE_BYTES: Final = 8 * 2**20
 """A longer line is skipped and counted as malformed, so that memory stays bounded."""
@@ -43,7 +43,7 @@ def files(path: str) -> list[Path]:
 
 
 def read(
-    source: Source, stratify: str | None, window: Window, tally: Tally, max_line_bytes: int = MAX_LINE_BYTES
+    source: JsonlSource, stratify: str | None, window: Window, tally: Tally, max_line_bytes: int = MAX_LINE_BYTES
 ) -> Iterator[Logged]:
     """The requests in the files of ``source.path``, one at a time.
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from monitor.core.sources import Source
 from monitor.records import Message
-from monitor.settings import Source
 
 
 @dataclass(frozen=True, slots=True)
