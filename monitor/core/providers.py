@@ -98,13 +98,13 @@ class ProviderKind:
 PROVIDERS: Final[dict[str, ProviderKind]] = {}
 """Kind -> its entry, in the order of this file."""
 
-Settings = TypeVar("Settings", bound=type[Provider])
+Model = TypeVar("Model", bound=type[Provider])
 
 
-def catalogued(entry: ProviderKind) -> Callable[[Settings], Settings]:
+def catalogued(entry: ProviderKind) -> Callable[[Model], Model]:
     """Add the settings below it to the catalogue, with ``entry``."""
 
-    def add(settings: Settings) -> Settings:
+    def add(settings: Model) -> Model:
         for kind in kinds_of(settings):
             PROVIDERS[kind] = replace(entry, settings=settings)
         return settings

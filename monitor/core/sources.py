@@ -37,13 +37,13 @@ class SourceKind:
 SOURCES: Final[dict[str, SourceKind]] = {}
 """Kind -> its entry, in the order of this file."""
 
-Settings = TypeVar("Settings", bound=type[Source])
+Model = TypeVar("Model", bound=type[Source])
 
 
-def catalogued(read: str) -> Callable[[Settings], Settings]:
+def catalogued(read: str) -> Callable[[Model], Model]:
     """Add the settings below it to the catalogue; ``read`` is the ``module:function`` of its reader."""
 
-    def add(settings: Settings) -> Settings:
+    def add(settings: Model) -> Model:
         for kind in kinds_of(settings):
             SOURCES[kind] = SourceKind(read, settings)
         return settings
