@@ -6,7 +6,7 @@ Values are quoted only where they are one of our own words misspelt; a file may 
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from types import UnionType
 from typing import TYPE_CHECKING, Any, Final, Union, get_args, get_origin
@@ -90,19 +90,27 @@ def from_validation(model: type[BaseModel], error: ValidationError, document: "D
     """pydantic's errors about ``document`` as problems in our words."""
     found = list(_found(model, error))
     # a misspelt key is one mistake: the key that it meant is not reported as missing too
-    meant = {(*loc[:-1], near) for loc, _, near in found if near}
+    meant = {(*one.loc[:-1], one.near) for one in found if one.near}
     told = {(problem.line, problem.where) for problem in document.problems}
-    problems = [
-        document.problem(loc, text) for loc, text, _ in found if loc not in meant or not text.startswith("missing")
-    ]
+    problems = [document.problem(one.loc, one.text) for one in found if not (one.missing and one.loc in meant)]
     return [problem for problem in problems if (problem.line, problem.where) not in told]
 
 
-Found = tuple[Loc, str, str | None]
-"""Where in the file, what is wrong, and the known key that a misspelt one meant."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One of pydantic's errors."""
+
+    loc: Loc
+    """Where in the file."""
+    text: str
+    near: str | None = None
+    """The known key that a misspelt one meant."""
+    missing: bool = False
+    """Whether a key is not there."""
 
 
-def _found(model: type[BaseModel], error: ValidationError) -> Iterator[Found]:
+def _found(model: type[BaseModel], error: ValidationError, more: Iterable[str] = ()) -> Iterator[_Found]:
+    """``more``: keys that the model's own section may have beside its fields."""
     for detail in error.errors(include_url=False):
         if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
             continue  # pydantic counts the valid ones only, and has said what is wrong with the others
@@ -110,35 +118,36 @@ def _found(model: type[BaseModel], error: ValidationError) -> Iterator[Found]:
         if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
             choices = _choices(model, detail["loc"])
             yield _wrong_kind(detail, loc, choices)
-            yield from (((*loc, *inner), text, near) for inner, text, near in _beside_kind(choices, detail["input"]))
+            yield from (replace(one, loc=(*loc, *one.loc)) for one in _beside_kind(choices, detail["input"]))
             continue
         section = _section(model, detail["loc"][:-1])
         if detail["type"] == "extra_forbidden":
-            key, known = str(loc[-1]), _keys(section) if section else []
+            key, known = str(loc[-1]), [*(_keys(section) if section else []), *(more if section is model else ())]
             elsewhere = [one for one in _choices(model, detail["loc"][:-2]) if key in _keys(one)]
             if section and elsewhere:
-                yield loc, _of_other_kinds(elsewhere, section), None
+                yield _Found(loc, _of_other_kinds(elsewhere, section))
             else:
-                yield loc, _unknown_key(key, known), nearest(key, known)
+                yield _Found(loc, _unknown_key(key, known), nearest(key, known))
         else:
-            yield loc, _text(detail, section), None
+            yield _Found(loc, _text(detail, section), missing=detail["type"] == "missing")
 
 
-def _wrong_kind(detail: "ErrorDetails", loc: Loc, choices: Sequence[type[BaseModel]]) -> Found:
+def _wrong_kind(detail: "ErrorDetails", loc: Loc, choices: Sequence[type[BaseModel]]) -> _Found:
     """A section whose ``kind`` is unknown or missing."""
     if detail["type"] == "union_tag_not_found" and "kind" in shared(choices).model_fields:
-        return (*loc, "kind"), f"missing: {summary(choices)}", None
-    return (*loc, "kind") if detail["type"] == "union_tag_invalid" else loc, _text(detail, None), None
+        return _Found((*loc, "kind"), f"missing: {summary(choices)}", missing=True)
+    return _Found((*loc, "kind") if detail["type"] == "union_tag_invalid" else loc, _text(detail, None))
 
 
-def _beside_kind(choices: Sequence[type[BaseModel]], value: Any) -> Iterator[Found]:
+def _beside_kind(choices: Sequence[type[BaseModel]], value: Any) -> Iterator[_Found]:
     """What else is wrong in a section whose kind is not known: read as the kind that was likely meant.
 
     Without a likely kind it is read by what all kinds share. A key that any kind takes is left for later.
     """
     if not isinstance(value, dict):
         return
-    kind = nearest(str(value.get("kind")), [kind for choice in choices for kind in kinds_of(choice)])
+    word = value.get("kind")
+    kind = nearest(word, [kind for choice in choices for kind in kinds_of(choice)]) if isinstance(word, str) else None
     model = chosen(choices, kind) or shared(choices)
     later = {key for choice in choices for key in _keys(choice)} - set(_keys(model))
     read = {key: item for key, item in value.items() if key not in later}
@@ -147,7 +156,7 @@ def _beside_kind(choices: Sequence[type[BaseModel]], value: Any) -> Iterator[Fou
     try:
         model.model_validate_json(json.dumps(read), strict=True)
     except ValidationError as error:
-        yield from _found(model, error)
+        yield from _found(model, error, later)
 
 
 def _keys(section: type[BaseModel]) -> list[str]:

@@ -183,7 +183,7 @@ def test_one_file_and_one_entry_are_a_provider(copy: Copy) -> None:
     (of_name,) = schema["properties"]["providers"]["patternProperties"].values()
     known = schema["$defs"][of_name["discriminator"]["mapping"]["echo"].rpartition("/")[2]]
     assert known["properties"]["times"]["maximum"] == 3
-    wrong = {
+    wrong: dict[str, dict[str, Any]] = {
         "mine": {"kind": "echo", "times": 2},
         "many": {"kind": "echo", "times": 9},
         "typo": {"kind": "echo", "tims": 2},
