@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from monitor.core.providers import Provider as ProviderSettings
-from monitor.records import Answer, Arm, Exchange, Question, Reason, Recorded, Reservation
-from monitor.settings import Endpoint
+from monitor.core.records import Answer, Arm, Exchange, Question, Reason, Recorded, Reservation
+from monitor.core.settings import Endpoint
 
 OwnSettings = TypeVar("OwnSettings", bound=ProviderSettings)
 

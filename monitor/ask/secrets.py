@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping
 
 from monitor.ask.protocol import Secret
+from monitor.core.errors import ConfigError
 from monitor.core.providers import PROVIDERS, ApiProvider, Provider
-from monitor.errors import ConfigError
 
 
 def read_keys(providers: Mapping[str, Provider], environ: Mapping[str, str] = os.environ) -> dict[str, Secret | None]:

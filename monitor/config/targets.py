@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from glob import iglob
 from typing import Any, Final
 
-from monitor import anchors
+from monitor.config import anchors
 from monitor.config import identity as config_identity
 from monitor.config.checks import Checks, pinned, provider_of
+from monitor.config.problems import Loc, hint
+from monitor.config.suites import SNAPSHOT_PROBES, find_suite, is_path, known_suites, read_suite
 from monitor.core.providers import NO_CHARGE, PROVIDERS, Provider
+from monitor.core.records import JUDGE_TARGET, Suite
 from monitor.core.section import file_patterns
-from monitor.problems import Loc, hint
-from monitor.records import JUDGE_TARGET, Suite
-from monitor.settings import Endpoint, Judge, Production, Target
-from monitor.suites import SNAPSHOT_PROBES, find_suite, is_path, known_suites, read_suite
+from monitor.core.settings import Endpoint, Judge, Production, Target
 
 _GIVE_PRICE: Final = "add it to its provider's 'prices', or say 'free: true' there"
 

@@ -30,7 +30,7 @@ class SourceKind:
     """What the product must know about one kind of source."""
 
     read: str
-    """``module:function`` of the ``sample.source.ReadSource``."""
+    """``module:function`` of the ``sample.request_log.ReadSource``."""
     settings: type[Source]
 
 

@@ -8,7 +8,7 @@ from typing import Final, cast
 
 from monitor.core.kinds import load
 from monitor.core.providers import PROVIDERS
-from monitor.identify.claims import Checked, Declared, Files, Get, Key, Reading, ServerSource, UnreadableError
+from monitor.identify.checks import Checked, Declared, Files, Get, Key, Reading, ServerSource, UnreadableError
 
 CHECKS: Final = {
     **{kind: entry.identity_checks for kind, entry in PROVIDERS.items() if entry.identity is not None},

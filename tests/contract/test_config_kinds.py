@@ -2,8 +2,8 @@
 
 from pydantic import TypeAdapter
 
+from monitor.config.suites import AnyCheck
 from monitor.judge.checks import CHECKS
-from monitor.suites import AnyCheck
 
 
 def test_every_kind_of_check_has_its_options_and_its_function() -> None:

@@ -16,8 +16,8 @@ from monitor.ask import AskFailed, Provider, Setup, provider_class
 from monitor.ask.local import LocalProvider
 from monitor.ask.protocol import Secret
 from monitor.core.providers import PROVIDERS, ApiProvider
-from monitor.records import Answer, Arm, Question, Reason
-from monitor.settings import Endpoint
+from monitor.core.records import Answer, Arm, Question, Reason
+from monitor.core.settings import Endpoint
 from tests.asking import NOW, QUESTION
 from tests.http_server import Reply, Request, ScriptedServer, completion, message
 

@@ -12,8 +12,8 @@ import pytest
 from monitor.ask import AskFailed, Setup, provider_class
 from monitor.ask.local import LocalProvider
 from monitor.core.providers import LocalSettings
-from monitor.records import Arm, Question, Reason, Sampling
-from monitor.settings import Endpoint
+from monitor.core.records import Arm, Question, Reason, Sampling
+from monitor.core.settings import Endpoint
 from tests.asking import NOW, QUESTION
 
 BASE = Path(__file__).parents[2] / "monitor/lab/weights/base"

@@ -18,14 +18,14 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from monitor import docs
 from monitor.ask import Asker, Setup
 from monitor.config import check
 from monitor.core import providers, sources
-from monitor.records import Answer, Message, Reason
-from monitor.sample.source import Logged
-from monitor.settings import Settings
+from monitor.core.records import Answer, Message, Reason
+from monitor.core.settings import Settings
+from monitor.sample.request_log import Logged
 from monitor.store import open_store
+from scripts import generate_docs
 from tests.acceptance.house import get, wait_for
 from tests.daemon import SUITE
 from tests.programs import free_port
@@ -95,7 +95,7 @@ class Copy:
 
     def __init__(self, folder: Path) -> None:
         self.source, self.config = folder / "source", folder / "cliffwatch.yaml"
-        generator = Path(str(docs.__file__)).relative_to(ROOT).parts[0]
+        generator = Path(str(generate_docs.__file__)).relative_to(ROOT).parts[0]
         for name in {"monitor", "probes", "docs", "dashboards", "alerts", generator}:
             shutil.copytree(ROOT / name, self.source / name, ignore=shutil.ignore_patterns("weights", "__pycache__"))
         self.environ = {**os.environ, "PYTHONPATH": str(self.source)}
@@ -147,7 +147,7 @@ class Copy:
 
     def documented(self) -> tuple[str, dict[str, Any]]:
         """``docs/config.md`` and the JSON Schema, made anew."""
-        self.python("-P", str(self.path(docs)))
+        self.python("-P", str(self.path(generate_docs)))
         made = self.source / "docs"
         return (made / "config.md").read_text(), json.loads((made / "cliffwatch.schema.json").read_text())
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from monitor.ask.limits import LONGEST_PAUSE, Bucket, Limits
+from monitor.ask.rate_limits import LONGEST_PAUSE, Bucket, Limits
 from monitor.core.providers import OpenAISettings
 from tests.asking import Time
 

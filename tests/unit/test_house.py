@@ -16,11 +16,11 @@ WIRING = (
 )  # fmt: skip
 """The modules and packages that may import stages: they assemble, run, print or describe them."""
 MAY_ASK = {
-    "monitor.logs": "monitor.sample.redaction",
+    "monitor.core.logs": "monitor.core.redaction",
     "monitor.config.targets": "monitor.ask.prices",
     "monitor.config.identity": "monitor.identify",
     "monitor.lab": "monitor.judge.prompt",
-    "monitor.anchors": "monitor.judge.prompt",
+    "monitor.config.anchors": "monitor.judge.prompt",
 }
 """Module or package -> the one module of a stage that it may import: what `check` says must be what the stage does, and
 the lab's judge is trained on, and anchors are asked with, the very prompt that the product sends."""
@@ -32,8 +32,8 @@ MAY_BE_HEAVY = {
     "scipy": (),
     "openai": ("monitor.ask.openai", "monitor.ask.http"),
     "anthropic": ("monitor.ask.anthropic", "monitor.ask.http"),
-    "fastapi": ("monitor.web.", "monitor.lab."),
-    "uvicorn": ("monitor.web.", "monitor.lab."),
+    "fastapi": ("monitor.report.web.", "monitor.lab."),
+    "uvicorn": ("monitor.report.web.", "monitor.lab."),
     "torch": ("monitor.lab.", "monitor.ask.local"),
     "transformers": ("monitor.lab.", "monitor.ask.local"),
     "peft": ("monitor.lab.", "monitor.ask.local"),

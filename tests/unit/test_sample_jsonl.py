@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from monitor.core.errors import CouldNotMeasure
+from monitor.core.settings import Production
 from monitor.core.sources import JsonlSource
-from monitor.errors import CouldNotMeasure
 from monitor.sample import Sampled, jsonl, sample_production
-from monitor.sample.source import Logged, Tally, Window, dig, instant
-from monitor.settings import Production
+from monitor.sample.request_log import Logged, Tally, Window, dig, instant
 
 OPEN = Window(None, None)
 
