@@ -1,1 +1,1 @@
-"""What every other package may use, and what itself uses none of them: records, settings, words."""
+"""What every other package builds on: records of what exists, and no work."""

@@ -17,7 +17,6 @@ WIRING = (
 """The modules and packages that may import stages: they assemble, run, print or describe them."""
 MAY_ASK = {
     "monitor.core.logs": "monitor.core.redaction",
-    "monitor.config.checks": "monitor.ask.scripted",
     "monitor.config.targets": "monitor.ask.prices",
     "monitor.config.identity": "monitor.identify",
     "monitor.lab": "monitor.judge.prompt",
@@ -138,31 +137,6 @@ def test_signals_files_and_dict_agree() -> None:
 
     named = {path.stem for path in (MONITOR / "detect").glob("*.py") if "measure" in dict(functions(path))}
     assert named == set(SIGNALS)
-
-
-def test_providers_files_and_dict_agree() -> None:
-    from monitor.ask import PROVIDERS
-    from monitor.core.settings import Provider
-
-    named = {
-        f"monitor.ask.{path.stem}:{node.name}"
-        for path in (MONITOR / "ask").glob("*.py")
-        for node in tree(path).body
-        if isinstance(node, ast.ClassDef) and node.name.endswith("Provider") and node.name != "Provider"
-    }
-    assert named == set(PROVIDERS.values())
-    assert set(PROVIDERS) == set(Provider.model_json_schema()["properties"]["kind"]["enum"])
-
-
-def test_sources_files_and_dict_agree() -> None:
-    from monitor.sample import SOURCES
-
-    named = {
-        path.stem
-        for path in (MONITOR / "sample").glob("*.py")
-        if any(isinstance(node, ast.FunctionDef) and node.name == "read" for node in tree(path).body)
-    }
-    assert named == set(SOURCES)
 
 
 def test_nothing_is_mocked() -> None:
