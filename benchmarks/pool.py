@@ -30,6 +30,7 @@ from typing import Any, Final
 from monitor.ask.openai import OpenAIProvider
 from monitor.ask.protocol import Setup
 from monitor.config.suites import load_suite
+from monitor.core.providers import OpenAISettings
 from monitor.core.records import (
     JUDGE_GRADER,
     Answer,
@@ -43,7 +44,7 @@ from monitor.core.records import (
     TokenLogprob,
 )
 from monitor.core.seeds import question_seed
-from monitor.core.settings import Judge, Provider
+from monitor.core.settings import Judge
 from monitor.judge.checks import score_answer
 from monitor.judge.llm import judge_questions, verdict_score
 from monitor.lab.process import LabServer
@@ -273,7 +274,7 @@ class Collector:
     """Asks the lab as the product does: its provider, its questions, its seeds, its checks, its judge."""
 
     def __init__(self, lab: LabServer, seed: int, folder: Path) -> None:
-        settings = Provider(kind="openai", base_url=lab.openai_url, free=True, concurrency=CONCURRENCY)
+        settings = OpenAISettings(kind="openai", base_url=lab.openai_url, free=True, concurrency=CONCURRENCY)
         self.provider = OpenAIProvider(Setup("lab", settings, None, {}, lambda: datetime.now(UTC)))
         self.lab, self.seed, self.folder, self.suite = lab, seed, folder, suite()
 

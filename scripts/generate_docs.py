@@ -16,6 +16,7 @@ from monitor import cli, config
 from monitor.config import anchors, suites
 from monitor.config.problems import is_model, members
 from monitor.config.starter import starter_config
+from monitor.core.kinds import kinds_of, shared, summary
 from monitor.core.settings import Settings
 from monitor.core.signals import CATALOGUE
 from monitor.core.wording import amount
@@ -180,26 +181,48 @@ def _commands(path: str, command: Any) -> Iterator[str]:
         yield "\n| argument or option | meaning |\n|---|---|\n" + "".join(rows)
 
 
+Fields = list[tuple[str, FieldInfo]]
+
+
 def _sections(path: str, section: type[BaseModel], seen: dict[tuple[str, ...], str]) -> Iterator[str]:
     """A table for ``section`` and one for each section in it, in the order of the file; same keys are shown once."""
-    keys = tuple(f"{name} {field.description}" for name, field in _fields(section))
-    yield f"\n## {f'`{path}`' if path else 'Top level'}\n\n{_cell(section.__doc__ or '')}"
+    yield from _table(path, section.__doc__ or "", list(_fields(section)), seen)
+
+
+def _table(path: str, meaning: str, fields: Fields, seen: dict[tuple[str, ...], str]) -> Iterator[str]:
+    keys = tuple(f"{name} {field.description}" for name, field in fields)
+    yield f"\n## {f'`{path}`' if path else 'Top level'}\n\n{_cell(meaning)}"
     if keys in seen:
         yield f" The keys are those of `{seen[keys]}`.\n"
         return
     seen[keys] = path
     yield "\n\n"
     yield "| key | value | default | meaning |\n|---|---|---|---|\n"
-    for name, field in _fields(section):
+    for name, field in fields:
         meaning = field.description or next((s.__doc__ or "" for s in _inner(field.annotation)), "")
         yield f"| `{name}` | {_kind(field)} | {_default(field)} | {_cell(meaning)} |\n"
-    for name, field in _fields(section):
-        inner = list(_inner(field.annotation))
-        for choice in inner:
-            kind = f" kind: {_kind(choice.model_fields['kind'])}" if len(inner) > 1 else ""
-            yield from _sections(
-                f"{path}.{name}{_suffix(field)}".removeprefix(".") + kind.replace("`", ""), choice, seen
-            )
+    for name, field in fields:
+        inner, place = list(_inner(field.annotation)), f"{path}.{name}{_suffix(field)}".removeprefix(".")
+        yield from _kinds(place, inner, seen) if len(inner) > 1 else _each(place, inner, seen)
+
+
+def _each(path: str, sections: list[type[BaseModel]], seen: dict[tuple[str, ...], str]) -> Iterator[str]:
+    for section in sections:
+        yield from _sections(path, section, seen)
+
+
+def _kinds(path: str, choices: list[type[BaseModel]], seen: dict[tuple[str, ...], str]) -> Iterator[str]:
+    """The kinds of section that may stand at ``path``: the keys that all of them share, if any, then each one's own."""
+    common = shared(choices)
+    if common.model_fields:
+        kinds = Literal[tuple(kind for choice in choices for kind in kinds_of(choice))]  # type: ignore[valid-type]
+        kind = FieldInfo(annotation=kinds, description=summary(choices))  # type: ignore[arg-type]
+        fields = [(name, kind if name == "kind" else field) for name, field in _fields(common)]
+        yield from _table(path, common.__doc__ or "", fields, seen)
+    for choice in choices:
+        own = [(name, field) for name, field in _fields(choice) if name not in common.model_fields]
+        if own:
+            yield from _table(f"{path} kind: {', '.join(kinds_of(choice))}", choice.__doc__ or "", own, seen)
 
 
 def _fields(section: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:

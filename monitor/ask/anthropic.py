@@ -39,7 +39,7 @@ class AnthropicProvider:
     def __init__(self, setup: Setup) -> None:
         self._key = setup.key
         self._clock = setup.clock
-        base_url = setup.settings.base_url or VENDOR_URL
+        base_url = setup.settings.server or VENDOR_URL
         self._client = anthropic.AsyncAnthropic(
             api_key=setup.key.reveal() if setup.key else "none",
             # The client puts /v1 in front of each path itself.

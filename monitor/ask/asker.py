@@ -17,14 +17,16 @@ from monitor.ask.budget import Till
 from monitor.ask.capabilities import Capabilities
 from monitor.ask.group_commit import GroupWriter
 from monitor.ask.prices import price_of
-from monitor.ask.protocol import AskFailed, Looks, LostFence, Observer, Provider, Recorder, Secret, Setup
+from monitor.ask.protocol import AskFailed, Looks, LostFence, Observer, Recorder, Secret, Setup
 from monitor.ask.rate_limits import Limits, Sleep
+from monitor.ask.registry import provider_class
 from monitor.ask.retry_loop import Attempt, Line, Means, Pursuit
 from monitor.ask.secrets import read_keys
 from monitor.core.clock import utcnow
 from monitor.core.errors import CouldNotMeasure
+from monitor.core.providers import Price
 from monitor.core.records import Answer, Arm, Outcome, Question, Reason, Recorded, Reservation, Unmeasured
-from monitor.core.settings import Budget, Endpoint, Price, Settings
+from monitor.core.settings import Budget, Endpoint, Settings
 
 log = structlog.get_logger()
 
@@ -33,8 +35,6 @@ LEASE: Final = timedelta(seconds=30)
 
 LOOK_SECONDS: Final = 30.0
 """The longest wait for metadata."""
-
-MakeProvider = Callable[[Setup], Provider]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +218,6 @@ class Asker:
         return future.result() if future.done() else await asyncio.shield(future)
 
     async def _open(self, name: str) -> Line:
-        from monitor.ask import provider_class  # the dict of providers stands in the package, which imports this module
-
         settings = self._settings.providers[name]
         setup = Setup(name, settings, self._keys[name], self._endpoints(name), self._clock)
         make = await asyncio.to_thread(provider_class, settings.kind)

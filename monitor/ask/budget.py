@@ -6,8 +6,9 @@ from datetime import datetime, timedelta
 from monitor.ask.group_commit import GroupWriter
 from monitor.ask.prices import cost
 from monitor.ask.protocol import AskFailed
+from monitor.core.providers import Price
 from monitor.core.records import Question, Reason, Reservation
-from monitor.core.settings import Budget, Price
+from monitor.core.settings import Budget
 
 
 @dataclass(frozen=True, slots=True)

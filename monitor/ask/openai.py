@@ -34,11 +34,11 @@ class OpenAIProvider:
     def __init__(self, setup: Setup) -> None:
         self._key = setup.key
         self._clock = setup.clock
-        self._vendor = setup.settings.base_url is None
+        self._vendor = not setup.settings.server
         self._client = openai.AsyncOpenAI(
             # Many self-hosted servers need no key; the client insists on one.
             api_key=setup.key.reveal() if setup.key else "none",
-            base_url=setup.settings.base_url or VENDOR_URL,
+            base_url=setup.settings.server or VENDOR_URL,
             max_retries=0,
             timeout=None,
             http_client=client(setup.settings.concurrency),

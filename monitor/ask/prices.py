@@ -3,27 +3,31 @@
 from functools import cache
 from typing import Final
 
-from monitor.core.settings import Price, Provider
+from monitor.core.providers import NO_CHARGE, PROVIDERS, Price, Provider
 
 FREE: Final = Price(input=0.0, output=0.0)
-
-_VENDORS: Final = {"openai": "openai", "anthropic": "anthropic"}
 
 
 def price_of(provider: Provider, model: str) -> Price | None:
     """USD per million tokens of ``model`` at ``provider``; ``None`` when it is not known.
 
     A ``base_url`` is somebody else's server: the vendor's price list says nothing about what it charges, so without
-    an override or ``free: true`` its models are unpriced.
+    an override or ``free: true`` its models are unpriced. So are those of a kind that has no price list.
     """
     override = provider.prices.get(model)
     if override is not None:
         return override
-    if provider.free or provider.kind not in _VENDORS:
+    price_list = PROVIDERS[provider.kind].price_list
+    if provider.free or price_list == NO_CHARGE:
         return FREE
-    if provider.base_url is not None:
+    if provider.server or price_list is None:
         return None
-    return _listed(_VENDORS[provider.kind], model)
+    return _listed(price_list, model)
+
+
+def needs_price(provider: Provider) -> bool:
+    """Whether calls without a price are refused even where no budget in USD limits them: the kind has no price list."""
+    return PROVIDERS[provider.kind].price_list is None
 
 
 @cache

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
+from monitor.core.providers import Provider as ProviderSettings
 from monitor.core.records import Answer, Arm, Exchange, Question, Reason, Recorded, Reservation
 from monitor.core.settings import Endpoint
-from monitor.core.settings import Provider as ProviderSettings
+
+OwnSettings = TypeVar("OwnSettings", bound=ProviderSettings)
 
 
 class AskFailed(Exception):
@@ -102,6 +104,12 @@ class Setup:
     endpoints: Mapping[tuple[str, Arm], Endpoint]
     """(target, arm) -> endpoint, for those at this provider."""
     clock: Callable[[], datetime]
+
+    def own(self, section: type[OwnSettings]) -> OwnSettings:
+        """The settings as the section of the provider's own kind. Raises TypeError for those of another kind."""
+        if not isinstance(self.settings, section):
+            raise TypeError(f"providers.{self.name}: {type(self.settings).__name__}, not {section.__name__}")
+        return self.settings
 
 
 class Recorder(Protocol):

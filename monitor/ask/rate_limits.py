@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from monitor.core.settings import Provider
+from monitor.core.providers import Provider
 
 Sleep = Callable[[float], Awaitable[None]]
 

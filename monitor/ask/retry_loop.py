@@ -12,13 +12,14 @@ import structlog
 
 from monitor.ask.budget import Estimate, Till, estimate, worst_cost
 from monitor.ask.capabilities import KEPT, Capabilities, shown_by
-from monitor.ask.prices import cost
+from monitor.ask.prices import cost, needs_price
 from monitor.ask.protocol import AskFailed, Observer, Provider
 from monitor.ask.rate_limits import Limits
 from monitor.ask.retry import backoff
+from monitor.core.providers import Price
+from monitor.core.providers import Provider as ProviderSettings
 from monitor.core.records import Answer, Exchange, Outcome, Question, Reason, Unmeasured
-from monitor.core.settings import Budget, Price
-from monitor.core.settings import Provider as ProviderSettings
+from monitor.core.settings import Budget
 
 log = structlog.get_logger()
 
@@ -50,7 +51,7 @@ class Line:
 
     @property
     def base_url(self) -> str:
-        return self.settings.base_url or ""
+        return self.settings.server
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,10 @@ class Pursuit:
         raise failed
 
     async def _reserve(self, expected: Estimate) -> None:
+        if self.price is None and needs_price(self.line.settings):
+            model, kind = self.question.model, self.line.settings.kind
+            detail = f"no price is known for {model} at {self.line.name}, and kind {kind} has no price list"
+            raise AskFailed(Reason.UNPRICED, detail, permanent=True)
         if self.till is None:
             return
         lasting = timedelta(seconds=self.line.settings.deadline_seconds) + RESERVATION_MARGIN

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from monitor.ask.protocol import AskFailed, Setup
 from monitor.core.errors import ConfigError
+from monitor.core.providers import ScriptedSettings
 from monitor.core.records import Answer, Arm, Exchange, Question, Reason, TokenLogprob
 
 _PERMANENT: Final = frozenset(
@@ -98,9 +99,9 @@ class ScriptedProvider:
     """Answers by the script; the same question draws the same answer whenever it is asked."""
 
     def __init__(self, setup: Setup) -> None:
-        if setup.settings.script is None:
-            raise ConfigError(f"providers.{setup.name}: kind scripted needs script, a YAML file of answers")
-        self._script = load_script(setup.settings.script)
+        script = setup.own(ScriptedSettings).script
+        assert script is not None  # the settings refuse it
+        self._script = load_script(script)
         self._clock = setup.clock
         self._asked: Counter[tuple[object, ...]] = Counter()
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from monitor.ask.protocol import Secret
 from monitor.core.errors import ConfigError
-from monitor.core.settings import Provider
+from monitor.core.providers import PROVIDERS, ApiProvider, Provider
 
 
 def read_keys(providers: Mapping[str, Provider], environ: Mapping[str, str] = os.environ) -> dict[str, Secret | None]:
@@ -28,6 +28,8 @@ def read_keys(providers: Mapping[str, Provider], environ: Mapping[str, str] = os
 
 
 def _read_key(provider: Provider, environ: Mapping[str, str]) -> Secret | None:
+    if not isinstance(provider, ApiProvider):
+        return None
     if provider.api_key_env is not None:
         return _usable(environ.get(provider.api_key_env, ""), f"the environment variable {provider.api_key_env}")
     if provider.api_key_file is not None:
@@ -36,7 +38,7 @@ def _read_key(provider: Provider, environ: Mapping[str, str]) -> Secret | None:
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"api_key_file {provider.api_key_file} cannot be read: {type(error).__name__}") from None
         return _usable(text, f"api_key_file {provider.api_key_file}")
-    if provider.kind in ("openai", "anthropic") and provider.base_url is None:
+    if PROVIDERS[provider.kind].needs_key and provider.base_url is None:
         raise ConfigError("the vendor's own API needs a key: name it with api_key_env or api_key_file")
     return None
 

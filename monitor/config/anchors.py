@@ -10,7 +10,8 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from monitor.core.records import Check, Probe, Suite
-from monitor.core.settings import Endpoint, Judge, Name, Section, Target, Text
+from monitor.core.section import Name, Section, Text
+from monitor.core.settings import Endpoint, Judge, Target
 from monitor.judge.prompt import JUDGE_SAMPLING, VERDICT_SCHEMA, verdict_messages
 
 FEWEST: Final = 20

@@ -18,9 +18,11 @@ from pydantic import BaseModel
 from monitor.config.problems import hint, nearest
 from monitor.config.yaml_reader import Document, Loc, Problem, read
 from monitor.core.errors import ConfigError, MissingExtra
+from monitor.core.kinds import load
+from monitor.core.providers import PROVIDERS, ApiProvider, Provider
 from monitor.core.records import Suite
 from monitor.core.schedule import parse
-from monitor.core.settings import Provider, Settings
+from monitor.core.settings import Settings
 
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
@@ -28,7 +30,6 @@ _KEY_START: Final = re.compile(r"(?i)(?:sk|pk|rk|hf|gsk|xai|nvapi|ghp|glpat|key|
 VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SECRETS: Final = frozenset(("providers", "email", "http"))
 """The sections that name variables and files with secrets in them."""
-_PARTS_FOR_LOCAL: Final = ("torch", "transformers", "peft")
 
 
 @dataclass
@@ -133,42 +134,32 @@ def _split(url: str) -> SplitResult | None:
 
 
 def _provider(c: Checks, loc: Loc, provider: Provider) -> None:
-    remote = provider.kind in ("openai", "anthropic")
-    if not remote and provider.kind:
-        for key in ("base_url", "api_key_env", "api_key_file"):
-            if getattr(provider, key) is not None:
-                c.problem((*loc, key), f"only for kinds openai and anthropic; this one is {provider.kind}")
-    if provider.script is not None and provider.kind != "scripted" and provider.kind:
-        c.problem((*loc, "script"), f"only for kind scripted; this one is {provider.kind}")
-    if provider.kind == "scripted":
-        _script(c, loc, provider)
-    if provider.kind == "local":
-        c.missing_extra((*loc, "kind"), "kind local", "local", _PARTS_FOR_LOCAL)
-    if remote:
-        _base_url(c, (*loc, "base_url"), provider)
-        _key(c, loc, provider)
+    if provider.kind:
+        entry = PROVIDERS[provider.kind]
+        for key, reader in entry.yaml_files.items():
+            _yaml_file(c, (*loc, key), getattr(provider, key), reader)
+        if entry.extra is not None:
+            c.missing_extra((*loc, "kind"), f"kind {provider.kind}", entry.extra, entry.modules)
+        if isinstance(provider, ApiProvider):
+            _base_url(c, (*loc, "base_url"), provider)
+            _key(c, loc, provider, entry.needs_key)
     if provider.deadline_seconds < provider.timeout_seconds:
         text = f"shorter than timeout_seconds ({provider.timeout_seconds:g}): a slow first attempt is cut off"
         c.warn((*loc, "deadline_seconds"), text)
 
 
-def _script(c: Checks, loc: Loc, provider: Provider) -> None:
-    if provider.script is None:
-        if not _refused(c, (*loc, "script")) and not c.has_unknown_key(loc, Provider):
-            c.problem(loc, "kind scripted needs 'script', a YAML file of answers")
-    elif not os.path.isfile(c.at(provider.script)):
-        c.problem((*loc, "script"), "no such file")
-    else:
-        c.problems += _script_problems(c.at(provider.script))
+def _yaml_file(c: Checks, loc: Loc, path: Path | None, reader: str) -> None:
+    if path is not None and not os.path.isfile(c.at(path)):
+        c.problem(loc, "no such file")
+    elif path is not None:
+        c.problems += _yaml_problems(c.at(path), reader)
 
 
-def _script_problems(path: Path) -> list[Problem]:
-    from monitor.ask.scripted import load_script
-
+def _yaml_problems(path: Path, reader: str) -> list[Problem]:
     problems = read(path).problems
     if not problems:
         try:
-            load_script(path)
+            load(reader)(path)
         except ConfigError as error:
             return [Problem(str(path), None, "", line.removeprefix(f"{path}: ")) for line in str(error).splitlines()]
     return problems
@@ -179,7 +170,7 @@ def _refused(c: Checks, loc: Loc) -> bool:
     return loc in c.document.lines
 
 
-def _base_url(c: Checks, loc: Loc, provider: Provider) -> None:
+def _base_url(c: Checks, loc: Loc, provider: ApiProvider) -> None:
     if provider.base_url is None:
         return
     parts = _split(provider.base_url)
@@ -189,7 +180,7 @@ def _base_url(c: Checks, loc: Loc, provider: Provider) -> None:
         c.problem(loc, "holds a user or password; leave it out and name the key with 'api_key_env'")
     elif parts.query or parts.fragment:
         c.problem(loc, "must end with the path, without '?' or '#'")
-    elif parts.scheme == "http" and _has_key(provider) and not loopback(parts.hostname):
+    elif parts.scheme == "http" and provider.has_key and not loopback(parts.hostname):
         c.warn(loc, "plain http: the key can be read on the way to another machine")
 
 
@@ -198,11 +189,7 @@ def loopback(host: str) -> bool:
     return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d+){3}", host) is not None
 
 
-def _has_key(provider: Provider) -> bool:
-    return provider.api_key_env is not None or provider.api_key_file is not None
-
-
-def _key(c: Checks, loc: Loc, provider: Provider) -> None:
+def _key(c: Checks, loc: Loc, provider: ApiProvider, needed: bool) -> None:
     if provider.api_key_env is not None and provider.api_key_file is not None:
         c.problem((*loc, "api_key_file"), "given beside 'api_key_env'; keep one of them")
     if provider.api_key_env is not None:
@@ -210,8 +197,8 @@ def _key(c: Checks, loc: Loc, provider: Provider) -> None:
     if provider.api_key_file is not None:
         _key_file(c, (*loc, "api_key_file"), c.at(provider.api_key_file))
     refused = any(_refused(c, (*loc, key)) for key in ("api_key_env", "api_key_file", "base_url"))
-    refused = refused or c.has_unknown_key(loc, Provider)
-    if not _has_key(provider) and provider.base_url is None and not refused:
+    refused = refused or c.has_unknown_key(loc, type(provider))
+    if needed and not provider.has_key and provider.base_url is None and not refused:
         c.problem(loc, f"{provider.kind}'s own API needs a key: name it with 'api_key_env' or 'api_key_file'")
 
 

@@ -23,7 +23,10 @@ from monitor.config.problems import from_validation, in_order, is_model, members
 from monitor.config.suites import is_path
 from monitor.config.yaml_reader import Document, Problem, read
 from monitor.core.errors import ConfigError
+from monitor.core.kinds import chosen, kinds_of, shared
+from monitor.core.providers import PROVIDERS, Provider
 from monitor.core.records import JUDGE_TARGET, Suite
+from monitor.core.section import file_patterns
 from monitor.core.settings import (
     ActionToken,
     DeclaredAdapter,
@@ -32,7 +35,6 @@ from monitor.core.settings import (
     Endpoint,
     Judge,
     Production,
-    Provider,
     Settings,
     Target,
 )
@@ -141,19 +143,19 @@ def resolved(settings: Settings, folder: Path) -> Settings:
     def endpoint(found: AnyEndpoint) -> AnyEndpoint:
         if found.adapter:
             found = found.model_copy(update={"adapter": at(found.adapter)})
-        return model(found) if settings.providers[found.provider].kind == "local" else found
+        return model(found) if PROVIDERS[settings.providers[found.provider].kind].loads_weights else found
 
     def declared(found: DeclaredAdapter) -> DeclaredAdapter:
         base = str(at(found.base_model)) if os.path.isdir(at(found.base_model)) else found.base_model
         return found.model_copy(update={"path": at(found.path), "base_model": base})
 
     def provider(found: Provider) -> Provider:
-        paths = {key: getattr(found, key) for key in ("api_key_file", "script")}
-        return found.model_copy(update={key: at(path) for key, path in paths.items() if path})
+        return found.model_copy(update={key: at(path) for key, path in found if isinstance(path, Path)})
 
     def production(found: Production) -> Production:
-        source = found.source.model_copy(update={"path": str(at(found.source.path))})
-        return found.model_copy(update={"source": source})
+        patterns = {key: str(at(getattr(found.source, key))) for key in file_patterns(type(found.source))}
+        files = {key: at(path) for key, path in found.source if isinstance(path, Path)}
+        return found.model_copy(update={"source": found.source.model_copy(update=patterns | files)})
 
     def mail(found: Email) -> Email:
         paths = {key: getattr(found.smtp, key) for key in ("ca_file", "password_file")}
@@ -212,18 +214,29 @@ def _partial(section: type[BaseModel], data: dict[str, Any]) -> Any:
     for name, info in section.model_fields.items():
         default = None if info.is_required() else info.get_default(call_default_factory=True)
         annotated = Annotated[info.annotation, *info.metadata] if info.metadata else info.annotation
-        values[name] = _part(annotated, data[name], default) if name in data else default
+        unknown = name == "kind" and not kinds_of(section)  # the section is what all kinds share
+        values[name] = _part(annotated, data[name], default) if name in data and not unknown else default
     return section.model_construct(**values)
 
 
 def _part(annotation: Any, value: Any, default: Any) -> Any:
-    inner = members(get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation)[0]
+    inner = _section(annotation, value)
     if is_model(inner):
         return _partial(inner, value) if isinstance(value, dict) else default
     if get_origin(inner) is dict and isinstance(value, dict):
         of = get_args(inner)[1]
-        return {key: _part(of, item, None) for key, item in value.items() if not is_model(of) or isinstance(item, dict)}
+        sections = is_model(_section(of, {}))
+        return {key: _part(of, item, None) for key, item in value.items() if not sections or isinstance(item, dict)}
     try:
         return TypeAdapter(annotation).validate_json(json.dumps(value), strict=True)
     except ValidationError:
         return default
+
+
+def _section(annotation: Any, value: Any) -> Any:
+    """The type that ``value`` is read as. Of sections that come in kinds: its kind's, or what all kinds share."""
+    choices = members(get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation)
+    if len(choices) == 1 or not all(is_model(choice) for choice in choices):
+        return choices[0]
+    kind = value.get("kind") if isinstance(value, dict) else None
+    return chosen(choices, kind) or shared(choices)

@@ -3,15 +3,18 @@
 Values are quoted only where they are one of our own words misspelt; a file may hold a key by mistake.
 """
 
+import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from types import UnionType
-from typing import TYPE_CHECKING, Any, Final, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from monitor.config.yaml_reader import Document, Loc, Problem
+from monitor.core.kinds import chosen, kinds_of, shared, summary
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -54,26 +57,90 @@ def hint(word: str, known: Iterable[str], none: str = "there are none") -> str:
 
 def from_validation(model: type[BaseModel], error: ValidationError, document: Document) -> list[Problem]:
     """pydantic's errors about ``document`` as problems in our words."""
-    found: list[tuple[Loc, str, str | None]] = []
+    found = list(_found(model, error))
+    # a misspelt key is one mistake: the key that it meant is not reported as missing too
+    meant = {(*one.loc[:-1], one.near) for one in found if one.near}
+    told = {(problem.line, problem.where) for problem in document.problems}
+    problems = [document.problem(one.loc, one.text) for one in found if not (one.missing and one.loc in meant)]
+    return [problem for problem in problems if (problem.line, problem.where) not in told]
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One of pydantic's errors."""
+
+    loc: Loc
+    """Where in the file."""
+    text: str
+    near: str | None = None
+    """The known key that a misspelt one meant."""
+    missing: bool = False
+    """Whether a key is not there."""
+
+
+def _found(model: type[BaseModel], error: ValidationError, more: Iterable[str] = ()) -> Iterator[_Found]:
+    """``more``: keys that the model's own section may have beside its fields."""
     for detail in error.errors(include_url=False):
         if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
             continue  # pydantic counts the valid ones only, and has said what is wrong with the others
+        loc = _loc_in_file(model, detail["loc"])
+        if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
+            choices = _choices(model, detail["loc"])
+            yield _wrong_kind(detail, loc, choices)
+            yield from (replace(one, loc=(*loc, *one.loc)) for one in _beside_kind(choices, detail["input"]))
+            continue
         section = _section(model, detail["loc"][:-1])
-        loc = _loc_in_file(detail["loc"], document.data)
-        if detail["type"] == "union_tag_invalid":
-            loc = (*loc, "kind")
         if detail["type"] == "extra_forbidden":
-            known = list(section.model_fields) if section else []
-            found.append((loc, _unknown_key(str(loc[-1]), known), nearest(str(loc[-1]), known)))
+            key, known = str(loc[-1]), [*(_keys(section) if section else []), *(more if section is model else ())]
+            elsewhere = [one for one in _choices(model, detail["loc"][:-2]) if key in _keys(one)]
+            if section and elsewhere:
+                yield _Found(loc, _of_other_kinds(elsewhere, section))
+            else:
+                yield _Found(loc, _unknown_key(key, known), nearest(key, known))
         else:
-            found.append((loc, _text(detail, section), None))
-    # a misspelt key is one mistake: the key that it meant is not reported as missing too
-    meant = {(*loc[:-1], near) for loc, _, near in found if near}
-    told = {(problem.line, problem.where) for problem in document.problems}
-    problems = [
-        document.problem(loc, text) for loc, text, _ in found if loc not in meant or not text.startswith("missing")
-    ]
-    return [problem for problem in problems if (problem.line, problem.where) not in told]
+            yield _Found(loc, _text(detail, section), missing=detail["type"] == "missing")
+
+
+def _wrong_kind(detail: "ErrorDetails", loc: Loc, choices: Sequence[type[BaseModel]]) -> _Found:
+    """A section whose ``kind`` is unknown or missing."""
+    if detail["type"] == "union_tag_not_found" and "kind" in shared(choices).model_fields:
+        return _Found((*loc, "kind"), f"missing: {summary(choices)}", missing=True)
+    return _Found((*loc, "kind") if detail["type"] == "union_tag_invalid" else loc, _text(detail, None))
+
+
+def _beside_kind(choices: Sequence[type[BaseModel]], value: Any) -> Iterator[_Found]:
+    """What else is wrong in a section whose kind is not known: read as the kind that was likely meant.
+
+    Without a likely kind it is read by what all kinds share. A key that any kind takes is left for later.
+    """
+    if not isinstance(value, dict):
+        return
+    word = value.get("kind")
+    kind = nearest(word, [kind for choice in choices for kind in kinds_of(choice)]) if isinstance(word, str) else None
+    model = chosen(choices, kind) or shared(choices)
+    later = {key for choice in choices for key in _keys(choice)} - set(_keys(model))
+    read = {key: item for key, item in value.items() if key not in later}
+    if "kind" in _keys(model):
+        read["kind"] = kind or ""
+    try:
+        model.model_validate_json(json.dumps(read), strict=True)
+    except ValidationError as error:
+        yield from _found(model, error, later)
+
+
+def _keys(section: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in section.model_fields.items()]
+
+
+def _of_other_kinds(sections: Sequence[type[BaseModel]], this: type[BaseModel]) -> str:
+    """What is wrong with a key that only other kinds take."""
+    kinds = [kind for section in sections for kind in kinds_of(section)]
+    many = "s" if len(kinds) > 1 else ""
+    return f"only for kind{many} {_listed(kinds)}; this one is {_listed(kinds_of(this))}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(words[:-1]), *words[-1:]) if part)
 
 
 def _unknown_key(key: str, known: list[str]) -> str:
@@ -82,21 +149,10 @@ def _unknown_key(key: str, known: list[str]) -> str:
     return f"unknown key; {hint(key, known)}"
 
 
-def _loc_in_file(loc: Loc, data: Any) -> Loc:
-    """``loc`` without what pydantic adds: ``[key]``, and the tag of a list item that is one of several kinds."""
-    kept: list[str | int] = []
-    for index, part in enumerate(loc):
-        last = index == len(loc) - 1
-        if part == "[key]" and last:
-            break
-        if not last and isinstance(data, dict) and data.get("kind") == part and kept and isinstance(kept[-1], int):
-            continue
-        kept.append(part)
-        try:
-            data = data[part]
-        except (KeyError, IndexError, TypeError):
-            data = None
-    return tuple(kept)
+def _loc_in_file(model: type[BaseModel], loc: Loc) -> Loc:
+    """``loc`` without what pydantic adds: ``[key]``, and the tag of a section that is one of several kinds."""
+    whole = loc[:-1] if loc[-1:] == ("[key]",) else loc
+    return tuple(part for index, part in enumerate(whole) if not _choices(model, whole[:index]))
 
 
 def members(annotation: Any) -> tuple[Any, ...]:
@@ -110,13 +166,13 @@ def is_model(annotation: Any) -> bool:
     return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
-def _section(model: type[BaseModel], loc: Loc) -> type[BaseModel] | None:
-    """The section that ``loc`` stands in, so that its keys can be named."""
+def _annotation(model: type[BaseModel], loc: Loc) -> Any:
+    """The type of what stands at ``loc``; None where the model has nothing there."""
     current: Any = model
     for part in loc:
-        choices = members(current)
+        choices = members(_bare(current))
         if len(choices) > 1:  # one of several kinds: pydantic puts the tag into the path
-            current = next((kind for kind in choices if is_model(kind) and part in _kinds(kind)), None)
+            current = chosen([choice for choice in choices if is_model(choice)], part)
             continue
         current = choices[0]
         if is_model(current):
@@ -125,23 +181,33 @@ def _section(model: type[BaseModel], loc: Loc) -> type[BaseModel] | None:
         elif get_origin(current) in (dict, Mapping, tuple, list):
             arguments = [argument for argument in get_args(current) if argument is not Ellipsis]
             current = arguments[-1] if arguments else None
-            if hasattr(current, "__metadata__"):
-                current = get_args(current)[0]
         else:
             return None
-    current = members(current)[0]
+    return _bare(current)
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation
+
+
+def _section(model: type[BaseModel], loc: Loc) -> type[BaseModel] | None:
+    """The section that ``loc`` stands in, so that its keys can be named."""
+    current = members(_annotation(model, loc))[0]
     return current if is_model(current) else None
 
 
-def _kinds(model: type[BaseModel]) -> tuple[Any, ...]:
-    field = model.model_fields.get("kind")
-    return get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
+def _choices(model: type[BaseModel], loc: Loc) -> tuple[type[BaseModel], ...]:
+    """The kinds of section that may stand at ``loc``; empty where there is one kind at most."""
+    choices = members(_annotation(model, loc))
+    return choices if len(choices) > 1 and all(is_model(choice) for choice in choices) else ()
 
 
 def _text(detail: "ErrorDetails", section: type[BaseModel] | None) -> str:
     kind, context, value = detail["type"], detail.get("ctx", {}), detail.get("input")
     if kind == "missing":
         field = section.model_fields.get(str(detail["loc"][-1])) if section else None
+        if section and field and kinds_of(section) and detail["loc"][-1] == "kind":
+            return f"missing: {summary([section])}"
         return "missing" + (f": {field.description}" if field and field.description else "")
     if value is None and kind != "value_error":
         return "is empty; fill it in or delete the key"

@@ -22,7 +22,8 @@ from monitor.core import records
 from monitor.core.errors import ConfigError
 from monitor.core.package_data import shipped
 from monitor.core.records import PRODUCTION_SUITE, Suite
-from monitor.core.settings import Name, Section, Settings, Text
+from monitor.core.section import Name, Section, Text
+from monitor.core.settings import Settings
 
 SNAPSHOT_PROBES: Final = 5
 """How many probes of a suite a target's snapshot is asked in each run, once each."""

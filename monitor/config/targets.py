@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from glob import iglob
-from typing import Any
+from typing import Any, Final
 
 from monitor.config import anchors
 from monitor.config import identity as config_identity
@@ -11,8 +11,12 @@ from monitor.config.checks import Checks, pinned, provider_of
 from monitor.config.problems import hint
 from monitor.config.suites import SNAPSHOT_PROBES, find_suite, is_path, known_suites, read_suite
 from monitor.config.yaml_reader import Loc
+from monitor.core.providers import NO_CHARGE, PROVIDERS, Provider
 from monitor.core.records import JUDGE_TARGET, Suite
+from monitor.core.section import file_patterns
 from monitor.core.settings import Endpoint, Judge, Production, Target
+
+_GIVE_PRICE: Final = "add it to its provider's 'prices', or say 'free: true' there"
 
 
 def run(c: Checks) -> None:
@@ -47,10 +51,12 @@ def _endpoint(c: Checks, loc: Loc, endpoint: Endpoint) -> None:
     if provider is None or not provider.kind:
         return
     config_identity.retires(c, loc, endpoint)
-    if provider.kind != "local":
+    _has_price(c, loc, endpoint, provider)
+    if not PROVIDERS[provider.kind].loads_weights:
+        kinds = ", ".join(kind for kind, entry in PROVIDERS.items() if entry.loads_weights)
         for key in ("adapter", "revision"):
             if getattr(endpoint, key) is not None:
-                c.problem((*loc, key), f"only for providers of kind local; '{endpoint.provider}' is {provider.kind}")
+                c.problem((*loc, key), f"only for providers of kind {kinds}; '{endpoint.provider}' is {provider.kind}")
         return
     if endpoint.model:
         pinned(c, loc, endpoint.model, endpoint.revision)
@@ -60,6 +66,16 @@ def _endpoint(c: Checks, loc: Loc, endpoint: Endpoint) -> None:
             c.problem((*loc, "adapter"), "no such folder")
         elif not os.path.isfile(folder / "adapter_config.json"):
             c.problem((*loc, "adapter"), "is not a PEFT adapter: it holds no adapter_config.json")
+
+
+def _has_price(c: Checks, loc: Loc, endpoint: Endpoint, provider: Provider) -> None:
+    """A kind without a price list fails closed, whether or not a budget limits it: nobody knows what a call costs."""
+    if PROVIDERS[provider.kind].price_list is not None or provider.free or not endpoint.model:
+        return
+    if endpoint.model not in provider.prices:
+        model = f"'{endpoint.model}' (provider '{endpoint.provider}')"
+        text = f"no price is known for {model}, and kind {provider.kind} has no price list: {_GIVE_PRICE}"
+        c.problem((*loc, "model"), text)
 
 
 def _suites(c: Checks, targets: dict[str, Target]) -> None:
@@ -130,7 +146,8 @@ def _same(c: Checks, one: Endpoint, other: Endpoint) -> bool:
         provider = (c.settings.providers or {}).get(endpoint.provider)
         if provider is None or not endpoint.model:
             return None
-        place = (provider.kind, (provider.base_url or "").rstrip("/"), provider.script)
+        files = PROVIDERS[provider.kind].yaml_files if provider.kind else ()
+        place = (provider.kind, provider.server.rstrip("/"), *(getattr(provider, key) for key in files))
         return (*place, endpoint.model, endpoint.revision, endpoint.adapter)
 
     return served(one) is not None and served(one) == served(other)
@@ -142,17 +159,22 @@ def _production(c: Checks, loc: Loc, production: Production) -> None:
     if source:
         paths += [(("source", key), getattr(source, key)) for key in ("messages", "prompt", "time")]
         paths += [(("source", "where", key), key) for key in source.where]
-        if source.path and "**" not in source.path and next(iglob(str(c.at(source.path))), None) is None:
-            c.warn((*loc, "source", "path"), "no file matches now; a run without inputs is unmeasured")
+        for name in file_patterns(type(source)):
+            _matches(c, (*loc, "source", name), getattr(source, name))
     for key, path in paths:
         if path is not None and not all(path.split(".")):
             c.problem((*loc, *key), "must be keys with dots between them, such as request.messages")
 
 
+def _matches(c: Checks, loc: Loc, pattern: str | None) -> None:
+    if pattern and "**" not in pattern and next(iglob(str(c.at(pattern))), None) is None:
+        c.warn(loc, "no file matches now; a run without inputs is unmeasured")
+
+
 def _budget(c: Checks, loc: Loc, target: Target) -> None:
     if target.budget.usd_per_day is not None:
         for model in _unpriced(c, target):
-            text = f"no price is known for {model}: add it to its provider's 'prices', or say 'free: true' there"
+            text = f"no price is known for {model}: {_GIVE_PRICE}"
             c.problem((*loc, "budget", "usd_per_day"), text)
     limit, needed = target.budget.requests_per_day, _requests(c, target)
     if limit is not None and limit < needed:
@@ -192,8 +214,8 @@ def _unpriced(c: Checks, target: Target) -> list[str]:
         provider = (c.settings.providers or {}).get(endpoint.provider) if endpoint else None
         if endpoint is None or not endpoint.model or provider is None or not provider.kind:
             continue
-        if provider.free or provider.kind in ("local", "scripted"):
-            continue
+        if provider.free or PROVIDERS[provider.kind].price_list in (NO_CHARGE, None):
+            continue  # costs nothing, or was refused with its endpoint
         from monitor.ask.prices import price_of
 
         if price_of(provider, endpoint.model) is None:

@@ -6,53 +6,23 @@ documentation: the published JSON Schema and ``docs/config.md`` are made from th
 
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from monitor.core.kinds import one_of
 from monitor.core.limits import DEFAULT_HOST, DEFAULT_PORT
+from monitor.core.providers import PROVIDERS, Provider
 from monitor.core.records import PRODUCTION_SUITE
+from monitor.core.section import Name, Section
+from monitor.core.sources import SOURCES, Source
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-"""A name that becomes a metric label and part of a URL."""
-
-Text = Annotated[str, Field(min_length=1, max_length=100_000)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Price(Section):
-    """USD per million tokens; overrides the price list."""
-
-    input: float = Field(ge=0, description="USD per million prompt tokens")
-    output: float = Field(ge=0, description="USD per million completion tokens")
-
-
-class Provider(Section):
-    """An endpoint and how hard it may be asked."""
-
-    kind: Literal["openai", "anthropic", "local", "scripted"] = Field(
-        description="openai: Chat Completions at any base_url; anthropic: Messages; "
-        "local: transformers + PEFT in this process; scripted: answers from a file, for dry runs"
-    )
-    base_url: str | None = Field(None, description="root of the API, with its /v1; the vendor's own when left out")
-    api_key_env: str | None = Field(None, description="name of the environment variable that holds the key")
-    api_key_file: Path | None = Field(None, description="file that holds the key, read at start and at reload")
-    script: Path | None = Field(None, description="scripted only: YAML file of answers")
-    concurrency: int = Field(4, ge=1, le=256, description="calls in flight at once")
-    requests_per_minute: int | None = Field(
-        None, ge=1, description="requests started per minute; unlimited when left out"
-    )
-    tokens_per_minute: int | None = Field(None, ge=1, description="prompt and completion tokens per minute")
-    timeout_seconds: float = Field(60, gt=0, description="longest wait for one attempt")
-    deadline_seconds: float = Field(
-        300, gt=0, description="longest wait for one question, retries and waiting included"
-    )
-    attempts: int = Field(4, ge=1, le=20, description="most attempts for one question")
-    free: bool = Field(False, description="calls cost nothing: your own server")
-    prices: dict[str, Price] = Field(default_factory=dict, description="model -> price, over the built-in price list")
+if TYPE_CHECKING:
+    AnyProvider = Provider
+    AnySource = Source
+else:
+    AnyProvider = one_of([entry.settings for entry in PROVIDERS.values()])
+    AnySource = one_of([entry.settings for entry in SOURCES.values()])
 
 
 class Endpoint(Section):
@@ -67,21 +37,10 @@ class Endpoint(Section):
     )
 
 
-class Source(Section):
-    """Where production inputs are read from."""
-
-    kind: Literal["jsonl"] = Field(description="jsonl: request logs, one JSON object a line, .gz too")
-    path: str = Field(min_length=1, description="file or glob; rotated and gzipped files are read too")
-    messages: str = Field("messages", description="dotted path to the chat messages of a request")
-    prompt: str | None = Field(None, description="dotted path to a plain prompt, where a request has no messages")
-    time: str | None = Field(None, description="dotted path to the request's time (ISO 8601 or Unix seconds)")
-    where: dict[str, str] = Field(default_factory=dict, description="dotted path -> value: only such requests are read")
-
-
 class Production(Section):
     """The sample of production inputs."""
 
-    source: Source
+    source: AnySource = Field(description="where production inputs are read from")
     sample: int = Field(100, ge=1, le=10_000, description="inputs per sample")
     stratify: str | None = Field(None, description="dotted path of a field whose values share the sample")
     rubric: str | None = Field(None, description="what the judge asks of an answer to a production input")
@@ -229,7 +188,7 @@ class Settings(Section):
         "sqlite:///cliffwatch.db",
         description="sqlite:///FILE, or postgresql+psycopg://USER@HOST/DATABASE with the password in PGPASSWORD",
     )
-    providers: dict[Name, Provider] = Field(min_length=1, description="endpoints by a name of yours")
+    providers: dict[Name, AnyProvider] = Field(min_length=1, description="endpoints by a name of yours")
     judge: Judge | None = Field(None, description="scores answers by rubric; none: only deterministic checks")
     embeddings: Embeddings | None = Field(None, description="none: no similarity scores")
     targets: dict[Name, Target] = Field(min_length=1, description="what to watch, by a name of yours")

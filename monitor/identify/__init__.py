@@ -4,20 +4,14 @@ Metadata only: nothing here asks a model anything, and nothing costs a call. A s
 something nobody can read, is no reading; only what was read can be a mismatch.
 """
 
-from importlib import import_module
-from typing import Final
+from typing import Final, cast
 
+from monitor.core.kinds import load
+from monitor.core.providers import PROVIDERS
 from monitor.identify.checks import Checked, Declared, Files, Get, Key, Reading, ServerSource, UnreadableError
 
-SERVERS: Final = {
-    "openai": "monitor.identify.openai",
-    "anthropic": "monitor.identify.anthropic",
-}
-"""Provider kind -> the module whose ``read`` asks its API what it serves; other kinds have no API."""
-
 CHECKS: Final = {
-    "openai": ("listed", "parent", "root", "ft_base"),
-    "anthropic": ("listed",),
+    **{kind: entry.identity_checks for kind, entry in PROVIDERS.items() if entry.identity is not None},
     "files": ("adapter_base", "adapter_revision", "adapter_tensors", "adapter_effect", "adapter_fits"),
 }
 """Source -> the checks that it may make; one that does not apply is left out of a reading."""
@@ -25,10 +19,11 @@ CHECKS: Final = {
 
 def server_source(kind: str) -> ServerSource | None:
     """What reads the metadata of providers of ``kind``; ``None`` where there is nothing to read."""
-    return import_module(SERVERS[kind]).read if kind in SERVERS else None
+    path = PROVIDERS[kind].identity
+    return None if path is None else cast(ServerSource, load(path))
 
 
 __all__ = [
-    "CHECKS", "SERVERS", "Checked", "Declared", "Files", "Get", "Key", "Reading", "ServerSource",
-    "UnreadableError", "server_source",
+    "CHECKS", "Checked", "Declared", "Files", "Get", "Key", "Reading", "ServerSource", "UnreadableError",
+    "server_source",
 ]  # fmt: skip

@@ -5,16 +5,15 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Final, Literal
+from typing import Final, Literal, cast
 
 from monitor.core import settings
+from monitor.core.kinds import load
 from monitor.core.records import Message, Probe
 from monitor.core.redaction import redact
-from monitor.sample import jsonl
+from monitor.core.sources import SOURCES, Source
 from monitor.sample.request_log import Logged, ReadSource, Tally, Window
 from monitor.sample.reservoir import Strata
-
-SOURCES: Final[dict[str, ReadSource]] = {"jsonl": jsonl.read}
 
 Item = tuple[tuple[Literal["system", "user", "assistant"], str], ...]
 """The redacted messages of one input, in a form that can be ordered."""
@@ -66,8 +65,8 @@ def sample_production(
     """
     tally = Tally()
     strata: Strata[Item] = Strata(production.sample, seed)
-    stream = SOURCES[production.source.kind](production.source, production.stratify, Window(since, until), tally)
-    for request in stream:
+    read = reader(production.source)
+    for request in read(production.source, production.stratify, Window(since, until), tally):
         item, stratum = _redacted(request)
         strata.add(stratum, _identity(item), item)
     inputs = [
@@ -84,6 +83,11 @@ def sample_production(
         outside=tally.outside,
         first_malformed=tally.first_malformed,
     )
+
+
+def reader(source: Source) -> ReadSource:
+    """The function that reads ``source``; its module is imported on first use."""
+    return cast(ReadSource, load(SOURCES[source.kind].read))
 
 
 def _redacted(request: Logged) -> tuple[Item, str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Final, cast
 
 from monitor.core.errors import CouldNotMeasure
-from monitor.core.settings import Source
+from monitor.core.sources import JsonlSource, Source
 from monitor.sample.request_log import Logged, Tally, UnsupportedError, Window, logged
 
 MAX_LINE_BYTES: Final = 8 * 2**20
@@ -43,7 +43,7 @@ def files(path: str) -> list[Path]:
 
 
 def read(
-    source: Source, stratify: str | None, window: Window, tally: Tally, max_line_bytes: int = MAX_LINE_BYTES
+    source: JsonlSource, stratify: str | None, window: Window, tally: Tally, max_line_bytes: int = MAX_LINE_BYTES
 ) -> Iterator[Logged]:
     """The requests in the files of ``request_log.path``, one at a time.
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from monitor.core.records import Message
-from monitor.core.settings import Source
+from monitor.core.sources import Source
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ import pytest
 
 from monitor.ask import AskFailed, Setup, provider_class
 from monitor.ask.local import LocalProvider
+from monitor.core.providers import LocalSettings
 from monitor.core.records import Arm, Question, Reason, Sampling
-from monitor.core.settings import Endpoint, Provider
+from monitor.core.settings import Endpoint
 from tests.asking import NOW, QUESTION
 
 BASE = Path(__file__).parents[2] / "monitor/lab/weights/base"
@@ -53,7 +54,7 @@ async def local(adapters: Path) -> AsyncIterator[LocalProvider]:
     endpoints: dict[tuple[str, Arm], Endpoint] = {("bot", Arm.BASE): Endpoint(provider="cpu", model=str(BASE))}
     for name in ("good", "alien", "half", "absent"):
         endpoints[name, Arm.SUBJECT] = Endpoint(provider="cpu", model=str(BASE), adapter=adapters / name)
-    provider: Any = provider_class("local")(Setup("cpu", Provider(kind="local"), None, endpoints, lambda: NOW))
+    provider: Any = provider_class("local")(Setup("cpu", LocalSettings(kind="local"), None, endpoints, lambda: NOW))
     yield provider
     await provider.aclose()
 

@@ -378,7 +378,7 @@ async def test_the_store_takes_it_all_and_the_key_is_in_no_file_and_no_log(
     assert store.answered(question.run_id) == {(Arm.SUBJECT, f"p{n}", 0) for n in range(8)}
     spent = store.spent("bot", NOW.date())
     assert (spent.requests, spent.reserved_requests, spent.reserved_usd) == (8, 0, 0.0)
-    assert store.capability("server", config.providers["server"].base_url or "", "tuned")["seed"] is True
+    assert store.capability("server", config.providers["server"].server, "tuned")["seed"] is True
     store.close()
     assert all(key.encode() not in file.read_bytes() for file in tmp_path.iterdir() if file.name != "key")
     shown = capfd.readouterr()

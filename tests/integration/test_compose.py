@@ -76,7 +76,7 @@ def test_secrets_are_named_and_never_committed() -> None:
 def test_our_config_is_accepted() -> None:
     settings = config.load(ROOT / "deploy" / "cliffwatch.yaml")
     assert f"127.0.0.1:{settings.http.port}:{settings.http.port}" in SERVICES["cliffwatch"]["ports"]
-    base_url = settings.providers["lab"].base_url or ""
+    base_url = settings.providers["lab"].server
     assert base_url.startswith("http://lab:")
     assert settings.store.startswith("sqlite:////var/lib/cliffwatch/")
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from monitor.ask.rate_limits import LONGEST_PAUSE, Bucket, Limits
-from monitor.core.settings import Provider
+from monitor.core.providers import OpenAISettings
 from tests.asking import Time
 
 
@@ -61,7 +61,7 @@ async def test_a_cancelled_taker_leaves_nothing_taken() -> None:
 
 async def test_a_pause_holds_everyone_back_but_not_for_ever() -> None:
     time = Time()
-    limits = Limits(Provider(kind="openai", free=True), time.monotonic, time.sleep)
+    limits = Limits(OpenAISettings(kind="openai", free=True), time.monotonic, time.sleep)
     limits.pause("tuned", 5)
     limits.pause("tuned", 2)
     await limits.admit("another", 10)

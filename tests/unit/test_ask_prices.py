@@ -6,12 +6,12 @@ import pytest
 
 from monitor.ask.budget import estimate, worst_cost
 from monitor.ask.prices import FREE, cost, price_of
-from monitor.core.settings import Price, Provider
+from monitor.core.providers import PROVIDERS, Price, Provider
 from tests.asking import QUESTION
 
 
-def provider(**more: Any) -> Provider:
-    return Provider.model_validate({"kind": "openai", **more})
+def provider(kind: str = "openai", **more: Any) -> Provider:
+    return PROVIDERS[kind].settings.model_validate({"kind": kind, **more})
 
 
 def test_vendor_prices_come_from_the_list() -> None:
@@ -33,9 +33,9 @@ def test_another_server_is_not_priced_by_the_vendors_list() -> None:
     assert price_of(provider(base_url=there, free=True, prices=own), "gpt-4o-mini") == Price(input=9, output=8)
 
 
-@pytest.mark.parametrize("kind", ["local", "scripted"])
-def test_what_runs_here_is_free(kind: str) -> None:
-    assert price_of(provider(kind=kind, script="x.yaml"), "anything") == FREE
+@pytest.mark.parametrize(("kind", "more"), [("local", {}), ("scripted", {"script": "x.yaml"})])
+def test_what_runs_here_is_free(kind: str, more: dict[str, Any]) -> None:
+    assert price_of(provider(kind, **more), "anything") == FREE
 
 
 def test_cost_is_per_million() -> None:

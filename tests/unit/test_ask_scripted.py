@@ -9,15 +9,15 @@ import pytest
 from monitor.ask import AskFailed, Setup
 from monitor.ask.scripted import ScriptedProvider
 from monitor.core.errors import ConfigError
+from monitor.core.providers import ScriptedSettings
 from monitor.core.records import Message, Reason
-from monitor.core.settings import Provider
 from tests.asking import NOW, QUESTION, questions
 
 
 def provider(tmp_path: Path, script: str) -> ScriptedProvider:
     path = tmp_path / "script.yaml"
     path.write_text(script, encoding="utf-8")
-    return ScriptedProvider(Setup("dry", Provider(kind="scripted", script=path), None, {}, lambda: NOW))
+    return ScriptedProvider(Setup("dry", ScriptedSettings(kind="scripted", script=path), None, {}, lambda: NOW))
 
 
 async def test_first_fitting_rule_answers(tmp_path: Path) -> None:

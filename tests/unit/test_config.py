@@ -15,7 +15,9 @@ from monitor.config import Report, check, load, schema
 from monitor.config.starter import starter_config
 from monitor.config.yaml_reader import read
 from monitor.core.errors import ConfigError
-from monitor.core.settings import Provider, Settings, Target
+from monitor.core.providers import ApiProvider, ScriptedSettings
+from monitor.core.settings import Settings, Target
+from monitor.core.sources import JsonlSource
 
 GOOD = Path(__file__).parent.parent / "config_fixtures" / "good" / "cliffwatch.yaml"
 KEYS = dict.fromkeys(("VLLM_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"), "planted-should-not-appear")
@@ -45,11 +47,14 @@ def test_the_good_configuration_is_read_whole() -> None:
     found, folder = report.settings, GOOD.parent.absolute()
     assert found.store == f"sqlite:///{folder}/cliffwatch.db"
     assert found.providers["vllm"].requests_per_minute == 600
-    assert found.providers["dry"].script == folder / "answers.yaml"
+    dry = found.providers["dry"]
+    assert isinstance(dry, ScriptedSettings)
+    assert dry.script == folder / "answers.yaml"
     bot, local = found.targets["support-bot"], found.targets["local-bot"]
     assert bot.suites == ("support", "format", f"{folder}/../good/probes/more.yaml")
     assert bot.budget.usd_per_day == 2
     assert bot.production is not None
+    assert isinstance(bot.production.source, JsonlSource)
     assert bot.production.source.path == f"{folder}/logs/*.jsonl"
     assert local.subject.model == f"{folder}/models/tiny"
     assert local.subject.adapter == folder / "adapter"
@@ -80,7 +85,9 @@ def test_the_key_comes_from_the_environment_of_the_process(tmp_path: Path, monke
     with pytest.raises(ConfigError, match="SOME_KEY_SET_HERE is not set"):
         load(config)
     monkeypatch.setenv("SOME_KEY_SET_HERE", "x")
-    assert load(config).providers["mine"].api_key_env == "SOME_KEY_SET_HERE"
+    mine = load(config).providers["mine"]
+    assert isinstance(mine, ApiProvider)
+    assert mine.api_key_env == "SOME_KEY_SET_HERE"
 
 
 @pytest.mark.parametrize("url", ["postgresql+psycopg://me@db/cliffwatch", "sqlite:////var/lib/cliffwatch/a.db?mode=rw"])
@@ -169,7 +176,16 @@ def test_the_json_schema_accepts_what_is_good_and_refuses_what_is_not() -> None:
     assert json.loads(json.dumps(schema())) == schema()
 
 
-WORDS = [*Settings.model_fields, *Provider.model_fields, *Target.model_fields, "mine", "openai", "local", "format"]
+WORDS = [
+    *Settings.model_fields,
+    *ApiProvider.model_fields,
+    *ScriptedSettings.model_fields,
+    *Target.model_fields,
+    "mine",
+    "openai",
+    "local",
+    "format",
+]
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(WORDS) | st.text(max_size=8)
 DATA = st.recursive(
     LEAVES,

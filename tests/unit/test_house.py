@@ -107,31 +107,6 @@ def test_signals_files_and_dict_agree() -> None:
     assert named == set(SIGNALS)
 
 
-def test_providers_files_and_dict_agree() -> None:
-    from monitor.ask import PROVIDERS
-    from monitor.core.settings import Provider
-
-    named = {
-        f"monitor.ask.{path.stem}:{node.name}"
-        for path in (MONITOR / "ask").glob("*.py")
-        for node in tree(path).body
-        if isinstance(node, ast.ClassDef) and node.name.endswith("Provider") and node.name != "Provider"
-    }
-    assert named == set(PROVIDERS.values())
-    assert set(PROVIDERS) == set(Provider.model_json_schema()["properties"]["kind"]["enum"])
-
-
-def test_sources_files_and_dict_agree() -> None:
-    from monitor.sample import SOURCES
-
-    named = {
-        path.stem
-        for path in (MONITOR / "sample").glob("*.py")
-        if any(isinstance(node, ast.FunctionDef) and node.name == "read" for node in tree(path).body)
-    }
-    assert named == set(SOURCES)
-
-
 def test_nothing_is_mocked() -> None:
     for folder in ("monitor", "tests", "benchmarks"):
         for path in (ROOT / folder).rglob("*.py"):

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from monitor.core.errors import CouldNotMeasure
-from monitor.core.settings import Production, Source
-from monitor.sample import SOURCES, Sampled, jsonl, sample_production
+from monitor.core.settings import Production
+from monitor.core.sources import JsonlSource
+from monitor.sample import Sampled, jsonl, sample_production
 from monitor.sample.request_log import Logged, Tally, Window, dig, instant
 
 OPEN = Window(None, None)
@@ -23,7 +24,7 @@ def line(text: str, **more: Any) -> str:
 
 
 def read(path: object, tally: Tally | None = None, **source: Any) -> list[Logged]:
-    settings = Source(kind="jsonl", path=str(path), **source)
+    settings = JsonlSource(kind="jsonl", path=str(path), **source)
     return list(jsonl.read(settings, None, OPEN, tally or Tally()))
 
 
@@ -32,13 +33,9 @@ def prompts(path: object, tally: Tally | None = None, **source: Any) -> list[str
 
 
 def sample(path: object, count: int = 100, seed: int = 1, **production: Any) -> Sampled:
-    source = Source(kind="jsonl", path=str(path), **production.pop("source", {}))
+    source = JsonlSource(kind="jsonl", path=str(path), **production.pop("source", {}))
     window = production.pop("since", None), production.pop("until", None)
     return sample_production(Production(source=source, sample=count, rubric=None, **production), seed, *window)
-
-
-def test_every_kind_of_source_is_wired() -> None:
-    assert list(SOURCES) == ["jsonl"]
 
 
 def test_rotated_and_gzipped_files_are_read_too(tmp_path: Path) -> None:
@@ -70,7 +67,7 @@ def test_two_names_of_one_file_are_read_once(tmp_path: Path) -> None:
 def test_a_file_that_is_rotated_while_it_is_read_is_read_whole_and_once(tmp_path: Path) -> None:
     log = tmp_path / "a.jsonl"
     log.write_text("".join(line(f"old {n}") for n in range(5000)))
-    stream = jsonl.read(Source(kind="jsonl", path=str(log)), None, OPEN, Tally())
+    stream = jsonl.read(JsonlSource(kind="jsonl", path=str(log)), None, OPEN, Tally())
     texts = [next(stream).messages[-1].content]
     log.rename(tmp_path / "a.jsonl.1")
     log.write_text(line("new"))
@@ -82,7 +79,7 @@ def test_files_that_move_between_listing_and_opening(tmp_path: Path) -> None:
     """While the first file is read, every later one is renamed or removed."""
     for name in "abc":
         (tmp_path / f"{name}.jsonl").write_text(line(name))
-    stream: Iterator[Logged] = jsonl.read(Source(kind="jsonl", path=f"{tmp_path}/*.jsonl"), None, OPEN, Tally())
+    stream: Iterator[Logged] = jsonl.read(JsonlSource(kind="jsonl", path=f"{tmp_path}/*.jsonl"), None, OPEN, Tally())
     first = next(stream).messages[-1].content
     (tmp_path / "b.jsonl").rename(tmp_path / "b.jsonl.1")
     (tmp_path / "c.jsonl").unlink()
@@ -107,7 +104,7 @@ def test_the_first_malformed_line_is_named_without_its_content(tmp_path: Path) -
     result = sample(path)
     assert (result.malformed, result.first_malformed) == (1, f"{path}:4")
     tally = Tally()
-    list(jsonl.read(Source(kind="jsonl", path=str(path)), None, OPEN, tally, max_line_bytes=500))
+    list(jsonl.read(JsonlSource(kind="jsonl", path=str(path)), None, OPEN, tally, max_line_bytes=500))
     assert (tally.malformed, tally.first_malformed) == (2, f"{path}:3")
     path.write_text(line("good"))
     assert sample(path).first_malformed is None
@@ -125,7 +122,7 @@ def test_a_line_too_long_costs_no_memory_and_hides_no_other(tmp_path: Path) -> N
     path = tmp_path / "a.jsonl"
     path.write_text(line("x" * 5000) + line("good") + line("y" * 5000).rstrip())
     tally = Tally()
-    source = Source(kind="jsonl", path=str(path))
+    source = JsonlSource(kind="jsonl", path=str(path))
     found = list(jsonl.read(source, None, OPEN, tally, max_line_bytes=1000))
     assert [request.messages[-1].content for request in found] == ["good"]
     assert tally.malformed == 2
@@ -244,7 +241,7 @@ def test_where_and_time(tmp_path: Path) -> None:
         line("nan", at="nan", meta={"bot": "x", "live": True}),
     ]
     path.write_text("".join(rows))
-    settings = Source(kind="jsonl", path=str(path), time="at", where={"meta.bot": "x", "meta.live": "true"})
+    settings = JsonlSource(kind="jsonl", path=str(path), time="at", where={"meta.bot": "x", "meta.live": "true"})
     tally = Tally()
     window = Window(datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 11, 21, tzinfo=UTC))
     found = [request.messages[0].content for request in jsonl.read(settings, None, window, tally)]

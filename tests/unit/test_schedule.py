@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.core import schedule
+from monitor.core.providers import ScriptedSettings
 from monitor.core.records import PRODUCTION_SUITE, Arm, Message, Question, Sampling
-from monitor.core.settings import Endpoint, Provider, Schedule, Settings, Target
+from monitor.core.settings import Endpoint, Schedule, Settings, Target
 
 BERLIN = ZoneInfo("Europe/Berlin")
 DAY = timedelta(days=1)
@@ -30,7 +32,7 @@ def local(text: str, zone: ZoneInfo = BERLIN, fold: int = 0) -> datetime:
 
 def settings(plan: Schedule) -> Settings:
     return Settings(
-        providers={"p": Provider(kind="scripted")},
+        providers={"p": ScriptedSettings(kind="scripted", script=Path("answers.yaml"))},
         targets={"bot": Target(subject=Endpoint(provider="p", model="m"))},
         schedule=plan,
     )

@@ -15,9 +15,10 @@ import structlog
 
 from monitor.core import schedule
 from monitor.core.errors import CliffwatchError
+from monitor.core.providers import PROVIDERS
 from monitor.core.records import JUDGE_TARGET, Arm, IdentityCheck, Retirement
 from monitor.core.settings import Endpoint, Settings, Target
-from monitor.identify import CHECKS, SERVERS, Declared, Files, Key, Reading, UnreadableError, server_source
+from monitor.identify import CHECKS, Declared, Files, Key, Reading, UnreadableError, server_source
 from monitor.identify import adapter as adapter_files
 from monitor.runs.context import House
 from monitor.store import Store
@@ -44,7 +45,7 @@ class Looked:
     target: str
     arm: Arm
     kind: str
-    """``openai``, ``anthropic`` or ``files``."""
+    """A provider kind whose API says what it serves, or ``files``."""
     source: str
     """The provider's name, or the adapter's folder."""
     reading: Reading | None
@@ -74,7 +75,7 @@ def declared_at(settings: Settings, only: str | None = None) -> dict[str, list[D
     """Provider -> the arms at it, for providers whose API says what it serves."""
     found: dict[str, list[Declared]] = {}
     for name, arm, endpoint, target in arms_of(settings, only):
-        if settings.providers[endpoint.provider].kind not in SERVERS:
+        if PROVIDERS[settings.providers[endpoint.provider].kind].identity is None:
             continue
         base = trained_on = None
         if arm is Arm.SUBJECT and target is not None:
@@ -88,7 +89,7 @@ def declared_at(settings: Settings, only: str | None = None) -> dict[str, list[D
 def _one_api(settings: Settings, one: Endpoint, other: Endpoint) -> bool:
     """Whether two endpoints are at one server, whatever their providers are called."""
     a, b = settings.providers[one.provider], settings.providers[other.provider]
-    return (a.kind, (a.base_url or "").rstrip("/")) == (b.kind, (b.base_url or "").rstrip("/"))
+    return (a.kind, a.server.rstrip("/")) == (b.kind, b.server.rstrip("/"))
 
 
 def files_of(settings: Settings, only: str | None = None) -> list[Files]:
@@ -109,7 +110,7 @@ def _base_folder(settings: Settings, target: Target) -> Path | None:
     """Where the base's weights lie, if an arm of this machine loads them."""
     adapted = target.subject if target.subject.adapter is not None else None
     for endpoint in (target.base, adapted):
-        if endpoint is not None and settings.providers[endpoint.provider].kind == "local":
+        if endpoint is not None and PROVIDERS[settings.providers[endpoint.provider].kind].loads_weights:
             return _folder(endpoint.model)
     return None
 

@@ -1,0 +1,177 @@
+"""The catalogue of providers: for each kind its settings and what the rest of the product must know about it.
+
+A new kind is one module ``monitor/ask/NAME.py``, one ``monitor/identify/NAME.py`` if its API has metadata, and one
+entry here. An entry names its modules as ``module:name`` and they are imported on first use, because the vendors'
+clients and torch import slowly. The JSON Schema, ``docs/config.md`` and the messages of ``check`` are made from the
+entries.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, Literal, Self, TypeVar
+
+from pydantic import Field, model_validator
+
+from monitor.core.kinds import kinds_of
+from monitor.core.section import Section
+
+
+class Price(Section):
+    """USD per million tokens; overrides the price list."""
+
+    input: float = Field(ge=0, description="USD per million prompt tokens")
+    output: float = Field(ge=0, description="USD per million completion tokens")
+
+
+class Provider(Section):
+    """An endpoint and how hard it may be asked."""
+
+    kind: str
+    concurrency: int = Field(4, ge=1, le=256, description="calls in flight at once")
+    requests_per_minute: int | None = Field(
+        None, ge=1, description="requests started per minute; unlimited when left out"
+    )
+    tokens_per_minute: int | None = Field(None, ge=1, description="prompt and completion tokens per minute")
+    timeout_seconds: float = Field(60, gt=0, description="longest wait for one attempt")
+    deadline_seconds: float = Field(
+        300, gt=0, description="longest wait for one question, retries and waiting included"
+    )
+    attempts: int = Field(4, ge=1, le=20, description="most attempts for one question")
+    free: bool = Field(False, description="calls cost nothing: your own server")
+    prices: dict[str, Price] = Field(default_factory=dict, description="model -> price, over the built-in price list")
+
+    @property
+    def server(self) -> str:
+        """Root of the API of a server that is not the vendor's; empty without one."""
+        return ""
+
+
+class ApiProvider(Provider):
+    """An HTTP API, at the vendor or at another server that speaks it."""
+
+    base_url: str | None = Field(None, description="root of the API, with its /v1; the vendor's own when left out")
+    api_key_env: str | None = Field(None, description="name of the environment variable that holds the key")
+    api_key_file: Path | None = Field(None, description="file that holds the key, read at start and at reload")
+
+    @property
+    def server(self) -> str:
+        return self.base_url or ""
+
+    @property
+    def has_key(self) -> bool:
+        """Whether the settings say where the key is."""
+        return self.api_key_env is not None or self.api_key_file is not None
+
+
+NO_CHARGE: Final = "no charge"
+"""The price list of a kind that runs on this machine: its calls cost nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderKind:
+    """What the product must know about one kind of provider."""
+
+    provider: str
+    """``module:class`` of the ``ask.protocol.Provider``."""
+    price_list: str | None = None
+    """Vendor in the built-in price list, or ``NO_CHARGE``. ``None``: its models are unpriced, and ``check`` and runs
+    refuse each one that has no price in ``prices``, unless ``free`` is true."""
+    needs_key: bool = False
+    """Whether the vendor's own API requires a key; the settings are then an ``ApiProvider``."""
+    loads_weights: bool = False
+    """Whether its models are folders or hub ids that are loaded on this machine, with an adapter if one is named."""
+    identity: str | None = None
+    """``module:function`` of the ``identify.ServerSource``; ``None``: its API does not say what it serves."""
+    identity_checks: tuple[str, ...] = ()
+    """The identity checks that it may make."""
+    yaml_files: Mapping[str, str] = field(default_factory=dict)
+    """Key that names a YAML file -> ``module:function`` that reads it and raises ConfigError."""
+    extra: str | None = None
+    """The optional part of the package that it needs."""
+    modules: tuple[str, ...] = ()
+    """The modules that ``extra`` installs."""
+    settings: type[Provider] = Provider
+    """Its section of the configuration; ``catalogued`` fills it in."""
+
+
+PROVIDERS: Final[dict[str, ProviderKind]] = {}
+"""Kind -> its entry, in the order of this file."""
+
+Model = TypeVar("Model", bound=type[Provider])
+
+
+def catalogued(entry: ProviderKind) -> Callable[[Model], Model]:
+    """Add the settings below it to the catalogue, with ``entry``."""
+
+    def add(settings: Model) -> Model:
+        for kind in kinds_of(settings):
+            PROVIDERS[kind] = replace(entry, settings=settings)
+        return settings
+
+    return add
+
+
+@catalogued(
+    ProviderKind(
+        provider="monitor.ask.openai:OpenAIProvider",
+        price_list="openai",
+        needs_key=True,
+        identity="monitor.identify.openai:read",
+        identity_checks=("listed", "parent", "root", "ft_base"),
+    )
+)
+class OpenAISettings(ApiProvider):
+    """Chat Completions, at OpenAI or at any server that speaks it."""
+
+    kind: Literal["openai"] = Field(description="Chat Completions at any base_url")
+
+
+@catalogued(
+    ProviderKind(
+        provider="monitor.ask.anthropic:AnthropicProvider",
+        price_list="anthropic",
+        needs_key=True,
+        identity="monitor.identify.anthropic:read",
+        identity_checks=("listed",),
+    )
+)
+class AnthropicSettings(ApiProvider):
+    """Messages, at Anthropic or at any server that speaks it."""
+
+    kind: Literal["anthropic"] = Field(description="Messages")
+
+
+@catalogued(
+    ProviderKind(
+        provider="monitor.ask.local:LocalProvider",
+        price_list=NO_CHARGE,
+        loads_weights=True,
+        extra="local",
+        modules=("torch", "transformers", "peft"),
+    )
+)
+class LocalSettings(Provider):
+    """Models that are loaded on this machine."""
+
+    kind: Literal["local"] = Field(description="transformers + PEFT in this process")
+
+
+@catalogued(
+    ProviderKind(
+        provider="monitor.ask.scripted:ScriptedProvider",
+        price_list=NO_CHARGE,
+        yaml_files={"script": "monitor.ask.scripted:load_script"},
+    )
+)
+class ScriptedSettings(Provider):
+    """Answers from a file, without a model."""
+
+    kind: Literal["scripted"] = Field(description="answers from a file, for dry runs")
+    script: Path | None = Field(None, description="YAML file of answers; required")
+
+    @model_validator(mode="after")
+    def _has_script(self) -> Self:
+        if self.script is None:
+            raise ValueError("kind scripted needs 'script', a YAML file of answers")
+        return self
