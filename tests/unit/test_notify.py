@@ -136,7 +136,8 @@ def test_a_silence_that_says_nothing_is_told_too(change: Mapping[str, Any], head
 def test_a_target_that_learns_needs_nobody() -> None:
     capturing = baseline("bot", BaselineStatus.CAPTURING, ends_at=NOW + timedelta(days=3), approved_at=None)
     shown = told(facts(["bot"], baselines={("bot", SUITE): [capturing]}))
-    assert shown.quiet[0].text == "Learning its baseline until Thu 26 Nov."
+    assert shown.waiting.items[0].text == "support: baseline being captured: day 14 of 63, until Thu 26 Nov."
+    assert (shown.quiet_count, shown.tone) == (0, "none")
     assert "the capture of support ends" in page.text(shown)
 
 

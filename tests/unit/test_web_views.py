@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from monitor import words
+from monitor.core.measured import Standing
 from monitor.plain import plain
 from monitor.records import Alarm, AlarmState, Arm, Exhibit, Finding, IdentityCheck, Point, RunOutcome, Severity
 from monitor.web import evidence, fleet, pictures, runbooks, views
@@ -115,7 +116,9 @@ def test_plain_json() -> None:
     assert plain(kept)["measures"] == {"adapter_effect_ratio": None, "base_match_ratio": 0.5}, "any mapping is one"
 
 
-WATCH = fleet.Watch("t", "s", True, "armed", 1, NOW, 1, RunOutcome.MEASURED, 9, 0.0, False, False)
+WATCH = fleet.Watch(
+    "t", "s", True, "armed", 1, NOW, 1, RunOutcome.MEASURED, 9, 0.0, False, False, standing=Standing.COMPARED
+)
 LOST = RunOutcome.UNMEASURED
 PAGE = Alarm("t", "s", "adapter_loss", Severity.PAGE, AlarmState.CONFIRMED, NOW, 1)
 
