@@ -283,9 +283,8 @@ def _state(row: "StatusRow") -> tuple[str, str]:
         return "ALARM", STYLES["ALARM"]
     if not row.armed:
         return "unarmed", "bold yellow"
-    if row.standing is Standing.NOT_MEASURED_YET:
-        return f"armed, {row.standing}", "yellow"
-    return ("armed for tickets only", "yellow") if row.tickets_only else ("armed", "green")
+    told, style = ("armed for tickets only", "yellow") if row.tickets_only else ("armed", "green")
+    return (told, style) if row.standing is Standing.COMPARED else (f"{told}, {row.standing}", "yellow")
 
 
 def _alarm_line(alarm: Alarm) -> Text:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, String, and_, func, literal_column, select, type_coerce
 
@@ -28,7 +28,22 @@ def streams(connection: Connection, target: str | None) -> list[Stream]:
     """By target and suite; three look-ups in an index for each."""
     rows = connection.execute(_streams(target)).all()
     standing, now = of_streams(connection, target), declared.declared(connection)
-    return [_to_stream(row, standing.get(key), now.get(key)) for row in rows for key in [(row.target, row.suite)]]
+    found = {key: _to_stream(row, standing.get(key), now.get(key)) for row in rows for key in [(row.target, row.suite)]}
+    for key in standing.keys() - found.keys():  # a baseline, and no run yet
+        found[key] = _to_stream(_NoRuns(*key), standing[key], now.get(key))
+    return [found[key] for key in sorted(found)]
+
+
+class _NoRuns(NamedTuple):
+    """A row of ``_streams`` of what was never asked."""
+
+    target: str
+    suite: str
+    last_success: None = None
+    runs: int = 0
+    last_run_id: None = None
+    outcome: None = None
+    digest: None = None
 
 
 def _streams(target: str | None) -> Any:
