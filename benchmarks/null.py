@@ -14,7 +14,7 @@ package's statistic, p with +1), stillsane at its defaults (drift, its failing e
 
 Bounds are exact Poisson ones, widened where alarms come in clusters on one baseline.
 
-``--part tickets`` counts the false tickets of fleets instead (``benchmarks.tickets``): eight minutes on one core.
+``--part tickets`` counts the false tickets of fleets instead (``benchmarks.tickets``): seven minutes on one core.
 """
 
 import sys
