@@ -43,9 +43,9 @@ def fleet_factor_log10(others_log10: Sequence[float]) -> float:
     ``others_log10``: the other streams' averaged ticket evidence over their own line, log10. With K streams in all, a
     stream is ticketed when for some j at least j of them stand at K/j times their line or higher (itself included). A
     quiet fleet asks K times the evidence of a lone target; a fault that hits all asks no more than one. The rule is
-    e-BH (R. Wang and A. Ramdas, False discovery rate control with e-values, J. R. Statist. Soc. B 84, 2022) on e-detectors
-    (e-d-BH: S. Dandapanthula and A. Ramdas, Multiple testing in multi-stream sequential change detection, arXiv
-    2501.04130).
+    e-BH (R. Wang and A. Ramdas, False discovery rate control with e-values, J. R. Statist. Soc. B 84, 2022) on
+    e-detectors (e-d-BH: S. Dandapanthula and A. Ramdas, Multiple testing in multi-stream sequential change detection,
+    arXiv 2501.04130).
 
     Bounded: the factor is at least 1, so a stream of a fleet takes at least as many looks to a false ticket as a lone
     one, however the streams depend on one another. For all streams together, 2501.04130 bounds the error over patience:
