@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from math import ceil
 
-from monitor.records import BaselineStatus
+from monitor.core.records import BaselineStatus
 
 
 class Standing(StrEnum):

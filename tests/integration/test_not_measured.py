@@ -19,16 +19,16 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from dashboards.states import ALARMS, STATES, judged, state
-from monitor import show
-from monitor.chores.mailer import told, written
+from monitor.cli import output
 from monitor.core.measured import Standing, capture_words, standing
-from monitor.export import Internals
-from monitor.notify import message, page
-from monitor.reading import Reading, reading
-from monitor.records import Arm, BaselineStatus, RunOutcome
-from monitor.status import status
+from monitor.core.records import Arm, BaselineStatus, RunOutcome
+from monitor.daemon.jobs.mailer import told, written
+from monitor.report.email import message, render
+from monitor.report.metrics import Internals
+from monitor.report.status.fleet import status
+from monitor.report.web import create_app
+from monitor.runs.readonly import Reading, reading
 from monitor.store import open_store
-from monitor.web import create_app
 from tests import prometheus
 from tests.daemon import HEALTHY, NOON, write
 from tests.store_records import answer, context, finding, recorded, unmeasured
@@ -44,7 +44,7 @@ class Said:
 
     standing: Standing
     needs: str | None
-    page: str
+    render: str
     mail: str
     """The label of its card; of one that needs nobody, the beginning of its line."""
     dashboard: str
@@ -175,13 +175,13 @@ def test_status_calls_it_what_it_is(kept: Reading, target: str, capsys: pytest.C
     (row,) = found.watches
     assert (row.standing, row.needs) == (SAID[target].standing, SAID[target].needs)
     assert found.total - sum(found.needing.values()) - found.not_measured_yet == 0, "none is quiet"
-    show.status(found, as_json=False)
+    output.status(found, as_json=False)
     text = capsys.readouterr().out
     assert "\x1b[32m" not in text
     assert ("unarmed" in text) == (row.standing not in (Standing.COMPARED, Standing.NOT_MEASURED_YET))
     assert ("not measured yet" in text) == (row.standing is Standing.NOT_MEASURED_YET)
     assert not row.findings or "nothing is compared now" in text
-    show.status(found, as_json=True)
+    output.status(found, as_json=True)
     assert json.loads(capsys.readouterr().out)["watches"][0]["standing"] == SAID[target].standing
 
 
@@ -210,7 +210,7 @@ def test_the_mail_calls_it_what_it_is(kept: Reading, target: str) -> None:
     assert mail.tone in ("warn", "none")
     labels = [item.label for card in mail.cards for item in card.items] + [one.text for one in mail.waiting.items]
     assert labels[0].startswith(said.mail), labels
-    for text in (mail.subject, mail.headline, page.text(mail), message.preview(mail, pictures), mail.preheader):
+    for text in (mail.subject, mail.headline, render.text(mail), message.preview(mail, pictures), mail.preheader):
         assert "quiet" not in text.lower()
         assert "no change" not in text
         assert "enough of every target" not in text or target not in ("never-run", "capturing")
@@ -222,7 +222,7 @@ def test_the_mail_of_a_fleet_counts_what_was_compared_alone(kept: Reading) -> No
     counted = {label: value for value, label in mail.numbers}
     waiting = sum(one.needs is None or name == "capturing" for name, one in SAID.items())
     assert (counted["quiet"], counted["not measured yet"]) == ("1", str(waiting))
-    assert REMOVED not in page.text(mail)
+    assert REMOVED not in render.text(mail)
 
 
 def test_a_target_that_was_not_measured_in_the_period_is_not_quiet_in_it(kept: Reading) -> None:

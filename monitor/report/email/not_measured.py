@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from monitor.core.measured import Standing, capture_words, standing
-from monitor.notify.facts import Facts, Stream
-from monitor.notify.wording import Times
-from monitor.records import BaselineStatus
+from monitor.core.records import BaselineStatus
+from monitor.report.email.data import Facts, Stream
+from monitor.report.email.wording import Times
 
 
 def waits_of(facts: Facts, streams: Sequence[Stream], times: Times) -> str:
