@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from monitor.core.clock import HEARTBEAT
+from monitor.core.measured import Standing, standing
 from monitor.core.records import (
     Alarm,
     AlarmState,
@@ -46,6 +47,8 @@ class StatusRow:
     suite: str
     needs: str | None
     """Why somebody should look: the most pressing reason; ``None`` where it is quiet."""
+    standing: Standing
+    """What silence about it rests on: it is quiet only where it was compared."""
     armed: bool
     tickets_only: bool
     """Armed, but none of its page signals pages."""
@@ -81,6 +84,8 @@ class Status:
     """Suites of targets that are configured."""
     needing: Mapping[str, int]
     """Reason -> how many of them need somebody for it."""
+    not_measured_yet: int
+    """Suites that need nobody, and of which nothing was compared with their baseline yet: they are not quiet."""
     alarmed: bool
     unmeasured: bool
     """The last run of one of them brought nothing usable."""
@@ -106,7 +111,7 @@ class _Fleet:
     """What is known of all suites at once."""
 
     alarms: Mapping[tuple[str, str], list[Alarm]]
-    digests: Mapping[tuple[str, str], str]
+    standing: Mapping[tuple[str, str], Standing]
     last: Mapping[tuple[str, str], "Finished"]
     """The run that finished last."""
     lost: Mapping[int, float]
@@ -131,8 +136,8 @@ def status(reading: "Reading", *, everything: bool = False) -> Status:
     unseen: dict[tuple[str, str], list[SelfTest]] = {}
     for test in missed(store.imperfect_self_tests(MUST_SEE)):
         unseen.setdefault((test.target, test.suite), []).append(test)
-    fleet = _Fleet(open_alarms, store.approved_digests(), last, lost, mismatches, unseen)
     streams = [(name, suite) for name, target in reading.settings.targets.items() for suite in target.run_suites]
+    fleet = _Fleet(open_alarms, _standings(reading, streams, last), last, lost, mismatches, unseen)
     needs = {stream: _needs(reading, fleet, stream, now) for stream in streams}
     shown = streams if everything or len(streams) <= WHOLE else _pressing(needs)[:MOST]
     counts: dict[str, int] = {}
@@ -144,9 +149,24 @@ def status(reading: "Reading", *, everything: bool = False) -> Status:
         watches=tuple(_row(reading, fleet, stream, needs[stream]) for stream in shown),
         total=len(streams),
         needing=counts,
+        not_measured_yet=sum(
+            need is None and fleet.standing[stream] is not Standing.COMPARED for stream, need in needs.items()
+        ),
         alarmed=any(open_alarms.get(stream) for stream in streams),
         unmeasured=any(last[one].outcome is RunOutcome.UNMEASURED for one in streams if one in last),
     )
+
+
+def _standings(
+    reading: "Reading", streams: Iterable[tuple[str, str]], last: Mapping[tuple[str, str], "Finished"]
+) -> dict[tuple[str, str], Standing]:
+    baselines, found = reading.store.standing_baselines(), {}
+    for stream in streams:
+        mine, ended = baselines.get(stream), last.get(stream)
+        outdated = mine is not None and mine.suite_digest != reading.digest(*stream)
+        status, approved_at = (mine.status, mine.approved_at) if mine else (None, None)
+        found[stream] = standing(status, approved_at, ended.last_success if ended else None, outdated=outdated)
+    return found
 
 
 def _needs(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], now: datetime) -> str | None:
@@ -162,7 +182,7 @@ def _needs(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], now: date
         late = is_late(last.last_success, interval_seconds(reading.settings.schedule, stream[1]), now)
         if (silent := gap(last.outcome, fleet.lost.get(last.run_id), late=late)) is not None:
             return silent
-    if fleet.digests.get(stream) != reading.digest(*stream):
+    if fleet.standing[stream] not in (Standing.COMPARED, Standing.NOT_MEASURED_YET):
         return UNARMED
     return UNSEEN if stream in fleet.missed else None  # CliffwatchSelfTestFailed is a ticket about the monitor
 
@@ -184,6 +204,7 @@ def _row(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], need: str |
         target=target,
         suite=suite,
         needs=need,
+        standing=fleet.standing[stream],
         armed=is_armed,
         tickets_only=bool(held) and not _may_page(found, {signal for signal, _ in held}),
         not_paging=tuple(told(held)),
