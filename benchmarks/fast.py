@@ -90,10 +90,10 @@ def _first(tracks: Sequence[Track], start: int, line_log10: float) -> Crossing |
     for one in tracks:
         sides = (1.0, -1.0) if one.side == "either" else (1.0,) if one.side == "rise" else (-1.0,)
         for sign in sides:
-            bound += one.weight / len(sides) * _at_most(sign * one.baseline, sign * one.looks[start:], one.prior)
+            bound += one.weight / len(sides) * at_most(sign * one.baseline, sign * one.looks[start:], one.prior)
     for look in (start + np.flatnonzero(bound >= 10.0**line_log10 * (1 - _SLACK))).tolist():
         grown = grown_log10(tracks, start, look)
-        together = _log10_sum(list(grown.values()))
+        together = log10_sum(list(grown.values()))
         if together >= line_log10:
             share = {one.signal: 0.0 for one in tracks}
             for one in tracks:
@@ -111,15 +111,15 @@ def grown_log10(tracks: Sequence[Track], start: int, look: int) -> dict[str, flo
         looks = one.looks[start : look + 1].tolist()
         grown = evidence.running(one.baseline.tolist(), looks, one.side, prior=one.prior).running_log10
         parts.setdefault(one.signal, []).append(grown + float(np.log10(one.weight)))
-    return {name: _log10_sum(found) for name, found in parts.items()}
+    return {name: log10_sum(found) for name, found in parts.items()}
 
 
-def _log10_sum(parts: Sequence[float]) -> float:
+def log10_sum(parts: Sequence[float]) -> float:
     most = max(parts)
     return float(most + np.log10(sum(10 ** (one - most) for one in parts)))
 
 
-def _at_most(before: FloatArray, after: FloatArray, prior: Prior) -> FloatArray:
+def at_most(before: FloatArray, after: FloatArray, prior: Prior) -> FloatArray:
     """A bound from above on the e-detector after each look: ``evidence.log_factors`` with the chance of a rise taken
     for 1, or for a half where the mean fell. In single precision, for speed: ``_SLACK`` allows for it."""
     looks, healthy = after.size, before.size

@@ -23,7 +23,6 @@ from dashboards.panels import (
     evidence,
     lines,
     number,
-    or_zero,
     runbooks_of,
     selector,
     share_of_line,
@@ -52,6 +51,7 @@ QUESTION: Final = "Which of my targets needs me?"
 ROW: Final = '${__data.fields["Target"]}'
 TO_TARGET: Final = board(UIDS["target"], "What changed, and when", ROW)
 NO_DATA: Final = "no daemon is scraped"
+NOT_YET: Final = "nothing compared yet"
 
 
 def panels() -> list[tuple[str | None, list[Any]]]:
@@ -70,13 +70,13 @@ def _counts() -> list[Any]:
             "Targets paging",
             "Targets with a confirmed alarm of severity page, however many of their signals raised one: the table "
             "below lists each signal.",
-            f"sum(max by (target) ({alarms.replace('{}', 'page')}))", "none", FAULTS, empty=NO_DATA,
+            f"sum(max by (target) ({alarms.replace('{}', 'page')}))", "none", FAULTS, empty=NOT_YET,
         ),
         number(
             "Targets with a ticket",
             "Targets with a confirmed alarm of severity ticket, those that page too included; pages that were not "
             "confirmed, or that their baseline does not arm, are among them.",
-            f"sum(max by (target) ({alarms.replace('{}', 'ticket')}))", "none", WARNINGS, empty=NO_DATA,
+            f"sum(max by (target) ({alarms.replace('{}', 'ticket')}))", "none", WARNINGS, empty=NOT_YET,
         ),
         number(
             "Targets unmeasured",
@@ -100,7 +100,7 @@ def _counts() -> list[Any]:
             "Judge",
             "Is the judge as it was? If it drifted, a lower score may be about it. Runbook: CliffwatchJudgeDrift.",
             f'max(2 * {selector("alarm", _judge("page"))} or {selector("alarm", _judge("ticket"))})',
-            "none", [(None, GREEN), (1, AMBER)], empty="no anchors",
+            "none", [(None, GREEN), (1, AMBER)], empty="not measured yet",
             names={0: ("as it was", GREEN), 1: ("drifted", AMBER), 2: ("drifted", AMBER)},
             link=board(UIDS["judge"], "Is it the judge?"),
         ),
@@ -180,7 +180,7 @@ def _targets() -> Any:
 def _over_time() -> Any:
     """Counts only, however many targets there are."""
     up = {
-        one: or_zero(f"count(count by (target) ({selector('alarm', f'{FLEET}, {matcher}')} == 1))")
+        one: f"sum(max by (target) ({selector('alarm', f'{FLEET}, {matcher}')}))"
         for one, matcher in ((PAGE, 'severity="page"'), (TICKET, 'severity="ticket"'))
     }
     unread = {

@@ -60,7 +60,7 @@ def _glance() -> list[Any]:
         number(
             "Verdict", "Is the judge as it was? Raised when its verdicts on answers that a person labelled have moved: "
             "doubt score alerts until it is looked into. Runbook: CliffwatchJudgeDrift.",
-            f"max({alarm(DRIFT, 'target')})", "none", [(None, GREEN), (1, AMBER)], empty=NO_ANCHORS, width=4,
+            f"max({alarm(DRIFT, 'target')})", "none", [(None, GREEN), (1, AMBER)], empty="not measured yet", width=4,
             names={0: ("as it was", GREEN), 1: ("drifted", AMBER), 2: ("drifted", AMBER)}, link=HERE,
         ),
         number(

@@ -18,7 +18,6 @@ from dashboards.panels import (
     evidence,
     lines,
     number,
-    or_zero,
     selector,
 )
 from dashboards.states import ARMS, OUTCOMES, limit, unmeasured
@@ -52,6 +51,7 @@ def panels() -> list[tuple[str | None, list[Any]]]:
 
 def _glance() -> list[Any]:
     mail, every = (selector(f"email_{one}", DAEMON) for one in ("last_success_timestamp_seconds", "interval_seconds"))
+    calls, failed = (f"sum(increase({selector('api_requests_total', CHOSEN + more)}[1d]))" for more in ("", _NOT_OK))
     return [
         number(
             "Scraped", "Does every daemon answer its scrapes? Runbook: CliffwatchDown.",
@@ -82,9 +82,8 @@ def _glance() -> list[Any]:
         ),
         number(
             "Calls failed, last day", "Share of the calls of the last day that gave no usable answer.",
-            or_zero(f'sum(increase({selector("api_requests_total", CHOSEN + _NOT_OK)}[1d])) '
-                    f'/ (sum(increase({selector("api_requests_total", CHOSEN)}[1d])) > 0)'),
-            "percentunit", [(None, GREEN), (0.05, AMBER), (0.2, RED)], empty=NO_DATA, decimals=1,
+            f"({failed} or 0 * {calls}) / ({calls} > 0)", "percentunit",
+            [(None, GREEN), (0.05, AMBER), (0.2, RED)], empty="nothing asked in the last day", decimals=1,
         ),
         number(
             "Configuration", "Was the last reload accepted? Runbook: CliffwatchConfigReloadFailed.",
@@ -224,7 +223,8 @@ def _money() -> list[Any]:
 def _daemon() -> list[Any]:
     counted = (("tick_errors_total", "ticks"), ("run_errors_total", "runs"), ("scrape_errors_total", "scrapes"))
     reloaded = selector("config_last_reload_success_timestamp_seconds", DAEMON)
-    oldest = selector("email_oldest_queued_timestamp_seconds", DAEMON)
+    oldest, queued = (selector(f"email_{one}", DAEMON) for one in ("oldest_queued_timestamp_seconds", "queued"))
+    age = f"(time() - min({oldest})) / 3600 or 0 * sum({queued})"
     return [
         lines(
             "Lag",
@@ -247,8 +247,8 @@ def _daemon() -> list[Any]:
             "Mails of the outbox that have not left, the age of the oldest in hours (dashed), and mails that were "
             "given up since the last one that left. Runbook: CliffwatchEmailFailed.",
             [
-                Query(f"sum({selector('email_queued', DAEMON)})", "queued", color=BLUE),
-                Query(or_zero(f"(time() - min({oldest})) / 3600"), "age of the oldest, in hours", "reference", AMBER),
+                Query(f"sum({queued})", "queued", color=BLUE),
+                Query(age, "age of the oldest, in hours", "reference", AMBER),
                 Query(f"sum({selector('email_refused', DAEMON)})", "given up", color=RED),
             ],
             "none", empty=NO_MAIL, width=5, low=0, height=7, at_least=1,

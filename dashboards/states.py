@@ -6,12 +6,13 @@ from dashboards.panels import AMBER, BLUE, BROWN, GREEN, GREY, JOB, RED, VIOLET,
 from monitor.core.wording import CAUGHT as CAUGHT
 from monitor.core.wording import IDENTITY_SECONDS, RETIRES_SECONDS
 
-PAGE, TICKET, UNMEASURED, NOT_ARMED, RETIRES, ROLLBACK, BUDGET, BLIND, QUIET = range(8, -1, -1)
+PAGE, TICKET, UNMEASURED, NOT_ARMED, NOT_YET, RETIRES, ROLLBACK, BUDGET, BLIND, QUIET = range(9, -1, -1)
 STATES: Final[Names] = {
     PAGE: ("page", RED),
     TICKET: ("ticket", AMBER),
     UNMEASURED: ("unmeasured", VIOLET),
     NOT_ARMED: ("not armed", BROWN),
+    NOT_YET: ("not measured yet", GREY),
     RETIRES: ("model retires", BLUE),
     ROLLBACK: ("no rollback", BLUE),
     BUDGET: ("budget spent", BLUE),
@@ -75,6 +76,19 @@ def not_armed(matchers: str) -> str:
     return f"{_approved(matchers)} == bool 0"
 
 
+def compared(matchers: str) -> str:
+    """By target and suite, a series where a run was measured since the approval of the baseline in use."""
+    by = "max by (target, suite)"
+    success = f"{by} ({selector('run_last_success_timestamp_seconds', matchers)})"
+    approved = f"{by} ({selector('baseline_approved_timestamp_seconds', matchers)})"
+    return f"({success} >= {approved} and {_approved(matchers)} > 0)"
+
+
+def not_yet(matchers: str) -> str:
+    """By target and suite, 1 where a baseline is approved, and nothing was measured since."""
+    return f"({_approved(matchers)} > bool 0 == 1 unless {compared(matchers)})"
+
+
 def _approved(matchers: str) -> str:
     status = 'status="approved"'
     return f"max by (target, suite) ({selector('baselines', f'{matchers}, {status}')})"
@@ -87,9 +101,11 @@ def alarm(matchers: str, by: str) -> str:
 
 
 def judged(matchers: str) -> str:
-    """``alarm`` by signal, of signals with a verdict: one that was never looked at is not quiet."""
+    """``alarm`` by signal, of signals with a verdict in a suite that is compared with its baseline now: one that was
+    never looked at, or no longer is, is not quiet."""
     known = alarm(matchers, "signal")
-    return f"{known} and on (signal) {selector('evidence_log10', matchers)} or {known} > 0"
+    seen = f"{selector('effect', matchers)} and on (target, suite) {compared(matchers)}"
+    return f"{known} and on (signal) ({seen}) or {known} > 0"
 
 
 def state(matchers: str) -> str:
@@ -102,6 +118,7 @@ def state(matchers: str) -> str:
         f"{UNMEASURED} * {_marked(unmeasured(matchers), 'unmeasured')}",
         f"{UNMEASURED} * {_marked(unread(matchers), 'unread')}",
         f"{NOT_ARMED} * {_marked(not_armed(matchers), 'not armed')}",
+        f"{NOT_YET} * {_marked(not_yet(matchers), 'not measured yet')}",
         *(f"{number} * {_marked(expr, STATES[number][0])}" for number, expr in _to_do(matchers).items()),
         f"{QUIET} * {selector('target_info', matchers)}",
     )

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from monitor.cli.terminal import block, boxed, console, has_room, say, table
 from monitor.core.jsonable import plain
+from monitor.core.measured import Standing
 from monitor.core.records import Alarm, Answer, Baseline, Finding, SelfTest, Severity
 from monitor.core.sanitize import visible
 from monitor.core.wording import alarm_state, cleared, evidence, many, sized, state_of, urgency
@@ -241,12 +242,13 @@ def status(found: "Status", *, as_json: bool) -> None:
     out.print(Text(*liveness.told(found.daemon)))
     for row in found.watches:
         _watch(out, row)
-    quiet = found.total - sum(found.needing.values()) - found.capturing
     if len(found.watches) < found.total:
-        counts = [f"{count} {need}" for need, count in found.needing.items()]
-        told = ", ".join(counts + [f"{found.capturing} capturing"] * bool(found.capturing))
+        waiting = {"capturing": found.capturing, Standing.NOT_MEASURED_YET.value: found.not_measured_yet}
+        told = ", ".join(f"{count} {need}" for need, count in {**found.needing, **waiting}.items() if count)
         more = f"{found.left_out} more need somebody" if found.left_out else ""
-        out.print(Text(f"{found.total} suites of targets: {f'{told}, ' if told else ''}{quiet} quiet", style="bold"))
+        out.print(
+            Text(f"{found.total} suites of targets: {f'{told}, ' if told else ''}{found.quiet} quiet", style="bold")
+        )
         out.print(Text("; ".join((*filter(None, [more]), "all of them with --all")), style="dim"))
 
 
@@ -271,6 +273,8 @@ def _watch(out: Console, row: "StatusRow") -> None:
     for finding in shown:
         older = row.last_run is not None and finding.window_end < row.last_run
         note = f" (of {finding.window_end:%Y-%m-%d %H:%M}, not of the last run)" if older else ""
+        if row.standing is not Standing.COMPARED:
+            note = f" (of {finding.window_end:%Y-%m-%d %H:%M}; nothing is compared now)"
         say(out, _one_line(finding, width, note, closed.get(finding.signal)))
     if quiet := len(others) - len(shown):
         out.print(Text(f"  {many(quiet, 'other signal')} quiet", style="dim"))
@@ -281,7 +285,8 @@ def _state(row: "StatusRow") -> tuple[str, str]:
         return "ALARM", STYLES["ALARM"]
     if not row.armed:
         return "unarmed", "bold yellow"
-    return ("armed for tickets only", "yellow") if row.tickets_only else ("armed", "green")
+    told, style = ("armed for tickets only", "yellow") if row.tickets_only else ("armed", "green")
+    return (told, style) if row.standing is Standing.COMPARED else (f"{told}, {row.standing}", "yellow")
 
 
 def _alarm_line(alarm: Alarm) -> Text:

@@ -41,11 +41,19 @@ def fleet_factor_log10(others_log10: Sequence[float]) -> float:
     """log10 of what a ticket stream's line is multiplied by for being one of many (e-BH).
 
     ``others_log10``: the other streams' averaged ticket evidence over their own line, log10. With K streams in all, a
-    stream is ticketed when for some j at least j of them stand at K/j times their line or higher (itself included):
-    so many tickets at once may hold at most the promised share of false ones, whatever the dependence. A quiet fleet
-    asks K times the evidence of a lone target; a fault that hits all asks no more than one. R. Wang and A. Ramdas,
-    False discovery rate control with e-values (J. R. Statist. Soc. B 84, 2022); applied to e-detectors (e-d-BH) as in
-    S. Dandapanthula and A. Ramdas, Multiple testing in multi-stream sequential change detection (arXiv 2501.04130).
+    stream is ticketed when for some j at least j of them stand at K/j times their line or higher (itself included). A
+    quiet fleet asks K times the evidence of a lone target; a fault that hits all asks no more than one. The rule is
+    e-BH (R. Wang and A. Ramdas, False discovery rate control with e-values, J. R. Statist. Soc. B 84, 2022) on
+    e-detectors (e-d-BH: S. Dandapanthula and A. Ramdas, Multiple testing in multi-stream sequential change detection,
+    arXiv 2501.04130).
+
+    Bounded: the factor is at least 1, so a stream of a fleet takes at least as many looks to a false ticket as a lone
+    one, however the streams depend on one another. For all streams together, 2501.04130 bounds the error over patience:
+    the expected share of false tickets at a stopping time, over how long was watched until then. Not bounded: the share
+    itself (false discovery rate) when a ticket is raised. By the same paper no method with a finite time to a false
+    alarm bounds it in the worst case, and tickets that stay open act as suprema of evidence, for which e-BH does not
+    control it (Y. Tavyrikov, J. Goeman, R. de Heide, Carefree multiple testing with e-processes, arXiv 2501.19360).
+    ``benchmarks/null.py --part tickets`` measures it.
 
     >>> [round(10 ** fleet_factor_log10([value] * 99)) for value in (-3.0, 2.5)]
     [100, 1]

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from monitor.core.measured import Standing
 from monitor.core.records import Alarm, AlarmState, IdentityCheck, Severity
 from monitor.core.wording import Gap
 
@@ -35,7 +36,9 @@ class Need(IntEnum):
     """The version to roll back to is not ready."""
     CAPTURING = 10
     """A baseline is being captured: nothing is compared yet, and nobody has to do anything."""
-    QUIET = 11
+    NOT_MEASURED_YET = 11
+    """A baseline is approved, and nothing was compared with it yet: its silence says nothing."""
+    QUIET = 12
 
     @property
     def somebody(self) -> bool:
@@ -56,6 +59,12 @@ class Reason(NamedTuple):
 
 QUIET: Final = Reason(Need.QUIET)
 GAPS: Final[Mapping[Gap, Need]] = {Gap.LOST: Need.UNMEASURED, Gap.LATE: Need.LATE, Gap.PARTLY: Need.PARTLY}
+STANDINGS: Final[Mapping[Standing, Need]] = {
+    Standing.COMPARED: Need.QUIET,
+    Standing.NOT_MEASURED_YET: Need.NOT_MEASURED_YET,
+    Standing.CAPTURING: Need.CAPTURING,
+}
+"""The others need somebody to capture or approve a baseline."""
 
 
 def of_alarm(alarm: Alarm) -> Reason:
@@ -73,6 +82,11 @@ def of_check(check: IdentityCheck) -> Reason:
 def of_gap(gap: Gap, last_success: datetime | None) -> Reason:
     """Of a suite whose silence is no health."""
     return Reason(GAPS[gap], last_success or NEVER)
+
+
+def of_standing(standing: Standing) -> Reason:
+    """Of how far a suite is with its baseline."""
+    return Reason(STANDINGS.get(standing, Need.UNARMED))
 
 
 def worst(reasons: Iterable[Reason]) -> Reason:

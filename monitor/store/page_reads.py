@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, String, and_, func, literal_column, select, type_coerce
 
@@ -27,8 +27,23 @@ GradedTexts = dict[tuple[Arm, str], dict[str, list[Mapping[str, float]]]]
 def streams(connection: Connection, target: str | None) -> list[Stream]:
     """By target and suite; three look-ups in an index for each."""
     rows = connection.execute(_streams(target)).all()
-    standing, now = _standing(connection, target), suite_digests.declared(connection)
-    return [_to_stream(row, standing.get(key), now.get(key)) for row in rows for key in [(row.target, row.suite)]]
+    standing, now = of_streams(connection, target), suite_digests.declared(connection)
+    found = {key: _to_stream(row, standing.get(key), now.get(key)) for row in rows for key in [(row.target, row.suite)]}
+    for key in standing.keys() - found.keys():  # a baseline, and no run yet
+        found[key] = _to_stream(_NoRuns(*key), standing[key], now.get(key))
+    return [found[key] for key in sorted(found)]
+
+
+class _NoRuns(NamedTuple):
+    """A row of ``_streams`` of what was never asked."""
+
+    target: str
+    suite: str
+    last_success: None = None
+    runs: int = 0
+    last_run_id: None = None
+    outcome: None = None
+    digest: None = None
 
 
 def _streams(target: str | None) -> Any:
@@ -44,10 +59,12 @@ def _streams(target: str | None) -> Any:
     return query if target is None else query.where(progress.c.target == target)
 
 
-def _standing(connection: Connection, target: str | None) -> dict[tuple[str, str], Any]:
-    """(target, suite) -> the baseline to speak of: id, status and the digest of its suite."""
-    columns = (baseline.c.id, baseline.c.target, baseline.c.suite, baseline.c.status, baseline.c.suite_digest)
-    query = select(*columns).where(baseline.c.status.in_(STANDING)).order_by(baseline.c.id)
+def of_streams(connection: Connection, target: str | None) -> dict[tuple[str, str], Any]:
+    """(target, suite) -> the baseline to speak of: id, status, the digest of its suite, when it was approved."""
+    columns = ("id", "target", "suite", "status", "suite_digest", "approved_at")
+    query = (
+        select(*(baseline.c[name] for name in columns)).where(baseline.c.status.in_(STANDING)).order_by(baseline.c.id)
+    )
     query = query if target is None else query.where(baseline.c.target == target)
     found: dict[tuple[str, str], Any] = {}
     for row in connection.execute(query):
@@ -65,7 +82,7 @@ def _to_stream(row: Any, standing: Any | None, digest: str | None) -> Stream:
         return Stream(*facts, None, None, False)
     approved = standing.status == BaselineStatus.APPROVED.value
     outdated = approved and standing.suite_digest != (digest or row.digest or standing.suite_digest)
-    return Stream(*facts, standing.id, standing.status, outdated)
+    return Stream(*facts, standing.id, standing.status, outdated, standing.approved_at)
 
 
 def stream_mark(connection: Connection) -> tuple[Any, ...]:

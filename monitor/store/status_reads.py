@@ -10,7 +10,8 @@ from monitor.core.records import Arm, BaselineStatus, RunOutcome, SelfTest
 from monitor.store import counters
 from monitor.store.engine import Database
 from monitor.store.metrics_reads import newest_done
-from monitor.store.tables import answer, baseline, progress, run, self_test
+from monitor.store.page_reads import of_streams
+from monitor.store.tables import answer, progress, run, self_test
 
 Stream = tuple[str, str]
 
@@ -27,13 +28,21 @@ class Finished(NamedTuple):
     """Whether any of its questions has no usable answer; how many, ``lost_shares`` counts."""
 
 
-def approved_digests(connection: Connection) -> dict[Stream, str]:
-    """(target, suite) -> what the approved baseline's answers depended on."""
-    approved = baseline.c.status == BaselineStatus.APPROVED.value
-    rows = connection.execute(
-        select(baseline.c.target, baseline.c.suite, baseline.c.suite_digest).where(approved)
-    ).all()
-    return {(target, suite): digest for target, suite, digest in rows}
+class Baselines(NamedTuple):
+    """What a suite's baselines come to; a retired one counts for nothing."""
+
+    status: BaselineStatus
+    """Of the approved one, else of the newest."""
+    suite_digest: str
+    """What its answers depended on."""
+    approved_at: datetime | None
+
+
+def standing_baselines(connection: Connection) -> dict[Stream, Baselines]:
+    return {
+        key: Baselines(BaselineStatus(row.status), row.suite_digest, row.approved_at)
+        for key, row in of_streams(connection, None).items()
+    }
 
 
 def last_finished(connection: Connection) -> dict[Stream, Finished]:
@@ -64,10 +73,10 @@ class StandingReads:
 
     _database: Database
 
-    def approved_digests(self) -> dict[Stream, str]:
-        """(target, suite) -> the suite digest of its approved baseline."""
+    def standing_baselines(self) -> dict[Stream, Baselines]:
+        """(target, suite) -> its baseline, where it has one that is not retired."""
         with self._database.read() as c:
-            return approved_digests(c)
+            return standing_baselines(c)
 
     def last_finished(self) -> dict[Stream, Finished]:
         """(target, suite) -> the run that finished last."""

@@ -1,7 +1,6 @@
 """The daemon embedded: it starts, answers, reloads, catches up, and stops; on SQLite and on PostgreSQL."""
 
 import asyncio
-import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,6 @@ import pytest
 from monitor.core import schedule
 from monitor.core.errors import ConfigError
 from monitor.core.records import AlarmState, Severity
-from monitor.core.signals import SEVERITIES
 from monitor.daemon.app import App
 from tests.daemon import DAYS, HEALTHY, LOST, Clock, armed, write
 
@@ -62,8 +60,7 @@ async def test_a_daemon_serves_its_results_at_the_first_scrape_after_a_restart(t
         'cliffwatch_api_requests_total{target="bot",arm="subject",provider="script",model="tuned",outcome="ok"} 18.0'
         in metrics
     )
-    alarms = set(re.findall(r'\ncliffwatch_alarm\{target="bot",signal="(\w+)",severity="(\w+)"\} (\S+)', metrics))
-    assert alarms == {(signal, severity, "0.0") for signal, severity in SEVERITIES.items()}, "each before it was read"
+    assert "\ncliffwatch_alarm{" not in metrics, "nothing was compared: 0 would say that nothing changed"
     assert 'baseline="unarmed"' in metrics
 
 

@@ -127,4 +127,4 @@ def test_names_break_ties_and_nothing_depends_on_the_order_of_what_is_told() -> 
         assert attention.ranked({name: reasons[name][::-1] for name in names}) == expected
     assert attention.worst([]) == QUIET
     assert Reason(Need.TICKET).since == NEVER
-    assert [one.name for one in Need if not one.somebody] == ["CAPTURING", "QUIET"]
+    assert [one.name for one in Need if not one.somebody] == ["CAPTURING", "NOT_MEASURED_YET", "QUIET"]

@@ -47,7 +47,8 @@ SCRIPT: Final = """
 import logging, sys, threading, warnings
 from pathlib import Path
 import structlog
-from monitor import config, logs
+from monitor import config
+from monitor.core import logs
 logs.configure(service=sys.argv[1] == "json")
 config.load(Path("cliffwatch.yaml"))
 log = structlog.get_logger()

@@ -38,7 +38,6 @@ from monitor.core.records import (
 )
 from monitor.core.schedule import interval_seconds
 from monitor.core.settings import Http, Judge, Production, Schedule, Settings
-from monitor.core.signals import SEVERITIES
 from monitor.report.explain import claim
 from monitor.report.explain.onset import beginning
 from monitor.report.metrics import Internals, nearest_to_line, web_url
@@ -403,11 +402,19 @@ def test_the_numbers_of_a_lost_fine_tune(populated: Store) -> None:
     assert value(found, "budget_remaining_usd", target="support-bot") == pytest.approx(2 - 8 * 0.004)
 
 
-def test_an_alarm_is_0_before_it_was_ever_raised(store: Store) -> None:
-    found = samples(text(store))
-    raised = {labels: number for (name, labels), number in found.items() if name == "alarm"}
-    assert len(raised) == 3 * len(SEVERITIES)
-    assert set(raised.values()) == {0.0}
+def test_an_alarm_has_no_series_before_anything_was_compared(store: Store) -> None:
+    assert [name for name, _ in samples(text(store)) if name == "alarm"] == []
+
+
+def test_an_alarm_is_0_before_it_was_ever_raised_and_absent_before_its_signal_was_compared(populated: Store) -> None:
+    alarms = {frozenset(labels): number for (name, labels), number in samples(text(populated)).items()
+              if name == "alarm"}  # fmt: skip
+    told: dict[str, set[tuple[str, float]]] = {}
+    for labels, number in alarms.items():
+        told.setdefault(dict(labels)["target"], set()).add((dict(labels)["signal"], number))
+    signals = ("adapter_loss", "judge_score", "negative_flips", "length", "contract")
+    assert told["summariser"] == {(signal, 0.0) for signal in signals}
+    assert "extractor" not in told, "it has no baseline"
 
 
 def severities(store: Store, signal: str) -> dict[str, float | None]:

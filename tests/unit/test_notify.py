@@ -136,8 +136,23 @@ def test_a_silence_that_says_nothing_is_told_too(change: Mapping[str, Any], head
 def test_a_target_that_learns_needs_nobody() -> None:
     capturing = baseline("bot", BaselineStatus.CAPTURING, ends_at=NOW + timedelta(days=3), approved_at=None)
     shown = told(facts(["bot"], baselines={("bot", SUITE): [capturing]}))
-    assert shown.quiet[0].text == "Learning its baseline until Thu 26 Nov."
+    assert shown.waiting.items[0].text == "support: baseline being captured: day 14 of 63, until Thu 26 Nov."
+    assert (shown.quiet_count, shown.tone) == (0, "none")
     assert "the capture of support ends" in render.text(shown)
+
+
+def test_beside_quiet_targets_the_first_line_says_how_many_are_not_measured_yet() -> None:
+    capturing = baseline("new", BaselineStatus.CAPTURING, starts_at=NOW - timedelta(days=1), days=1, approved_at=None,
+                         ends_at=NOW + timedelta(days=2))  # fmt: skip
+    names = ["bot", "new", "other"]
+    found = facts(names)
+    shown = told(replace(found, baselines={**found.baselines, ("new", SUITE): [capturing]}))
+    assert shown.subject == "[Cliffwatch] Not measured yet: 1 of 3 targets, 2 quiet"
+    assert shown.headline == (
+        "2 targets are quiet since Mon 16 Nov; 1 target is not measured yet: new, support: baseline being captured: "
+        "day 1 of 3, until Wed 25 Nov"
+    )
+    assert [value for value, label in shown.numbers if label in ("quiet", "not measured yet")] == ["1", "2"]
 
 
 def test_the_judge_is_no_target_of_the_users_and_can_need_them() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from monitor.core import signals, wording
 from monitor.core.jsonable import plain
+from monitor.core.measured import Standing
 from monitor.core.records import Alarm, AlarmState, Arm, Exhibit, Finding, IdentityCheck, Point, RunOutcome, Severity
 from monitor.report.web import evidence, fleet_overview, formatting, runbooks, sparklines
 from tests import fleet as fleets
@@ -115,7 +116,9 @@ def test_plain_json() -> None:
     assert plain(kept)["measures"] == {"adapter_effect_ratio": None, "base_match_ratio": 0.5}, "any mapping is one"
 
 
-WATCH = fleet_overview.Watch("t", "s", True, "armed", 1, NOW, 1, RunOutcome.MEASURED, 9, 0.0, False, False)
+WATCH = fleet_overview.Watch(
+    "t", "s", True, "armed", 1, NOW, 1, RunOutcome.MEASURED, 9, 0.0, False, False, standing=Standing.COMPARED
+)
 LOST = RunOutcome.UNMEASURED
 PAGE = Alarm("t", "s", "adapter_loss", Severity.PAGE, AlarmState.CONFIRMED, NOW, 1)
 

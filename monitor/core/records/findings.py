@@ -206,3 +206,5 @@ class Stream:
     baseline_status: str | None
     outdated: bool
     """The approved baseline is of another version of the suite than the daemon is configured to ask."""
+    approved_at: datetime | None = None
+    """When that baseline was approved; ``None`` where it is not."""

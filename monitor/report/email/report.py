@@ -36,7 +36,8 @@ class Report:
     headline: str
     """The answer in one sentence."""
     tone: str
-    """``bad``: a page is open; ``warn``: something needs a person; ``good``."""
+    """``bad``: a page is open; ``warn``: something needs a person; ``none``: nobody is needed, and something was not
+    measured yet; ``good``."""
     preheader: str
     """What an inbox shows beside the subject."""
     period: str
@@ -49,6 +50,8 @@ class Report:
     quiet_names: tuple[str, ...]
     """Where there are too many for rows of their own."""
     quiet_count: int
+    waiting: Listed
+    """Targets that need nobody, and of which too little was measured to call them quiet."""
     changes: Listed
     unmeasured: Listed
     judge: Listed
@@ -73,13 +76,15 @@ def report(facts: Facts, address: str | None, limits: Limits | None = None) -> R
     limits = limits or Limits()
     times = Times(facts.settings.schedule.timezone, facts.now)
     views, judge, needing = _seen(facts, times, address)
-    quiet = [one for one in views if not one.troubles]
-    tone = "bad" if any(one.tone == "bad" for one in needing) else "warn" if needing else "good"
+    quiet = [one for one in views if one.is_quiet]
+    waiting = [one for one in views if one.waits and not one.troubles]
+    tones = {one.tone for one in (*needing, *waiting)}
+    tone = next((one for one in ("bad", "warn", "none") if one in tones), "good")
     rows = len(quiet) <= limits.pictured
     counted = sections.numbers(facts, views, judge)
     return Report(
-        subject=_subject(needing, len(views), times),
-        headline=_headline(needing, len(views), times, facts),
+        subject=_subject(needing, waiting, len(views), times),
+        headline=_headline(needing, waiting, len(views), times, facts),
         tone=tone,
         preheader=_preheader(counted, needing),
         period=f"{times.period(facts.since)} · written {times.stamp(facts.now)} ({facts.settings.schedule.timezone})",
@@ -89,6 +94,7 @@ def report(facts: Facts, address: str | None, limits: Limits | None = None) -> R
         quiet=tuple(one.quiet() for one in quiet) if rows else (),
         quiet_names=() if rows else tuple(one.name for one in quiet[: limits.names]),
         quiet_count=len(quiet),
+        waiting=Listed.of([one.waiting() for one in waiting], limits.rows),
         changes=sections.changes(facts, times, address),
         unmeasured=sections.unmeasured(facts, times, address),
         judge=sections.judge(facts, times, address),
@@ -124,14 +130,25 @@ def _seen(facts: Facts, times: Times, address: str | None) -> tuple[list[View], 
     return views, judge, [needing[name] for name in order]
 
 
-def _headline(needing: list[View], count: int, times: Times, facts: Facts) -> str:
+def _headline(needing: list[View], waiting: list[View], count: int, times: Times, facts: Facts) -> str:
     if not needing:
-        heard = "all of them" if count > 1 else "it"
-        return f"{_all(count)} quiet: no change in {heard} since {times.day(facts.since)}"
+        return _calm(waiting, count, times.day(facts.since))
     told = [f"{one.name} {_clause(one, times)}" for one in needing[:2]]
     rest = len(needing) - len(told)
     more = f", and {rest:,} more" if rest else ""
     return cut(f"{_who(needing, count)}: {'; '.join(told)}{more}", 300)
+
+
+def _calm(waiting: list[View], count: int, since: str) -> str:
+    """The headline where nobody is needed."""
+    if not waiting:
+        return f"{_all(count)} quiet: no change in {'all of them' if count > 1 else 'it'} since {since}"
+    first = f"{waiting[0].name}, {waiting[0].waits.rstrip('.')}"
+    if len(waiting) == count:
+        return cut(f"{_all(count)} not measured yet: {first}", 300)
+    quiet = count - len(waiting)
+    rest = f"{many(len(waiting), 'target')} {'is' if len(waiting) == 1 else 'are'} not measured yet: {first}"
+    return cut(f"{many(quiet, 'target')} {'is' if quiet == 1 else 'are'} quiet since {since}; {rest}", 300)
 
 
 def _clause(one: View, times: Times) -> str:
@@ -156,8 +173,11 @@ def _all(count: int) -> str:
     return "The one target is" if count == 1 else f"All {count:,} targets are"
 
 
-def _subject(needing: list[View], count: int, times: Times) -> str:
+def _subject(needing: list[View], waiting: list[View], count: int, times: Times) -> str:
     """With the state in front: what an inbox shows of it is its beginning."""
+    if not needing and waiting:
+        quiet = f", {count - len(waiting):,} quiet" if count > len(waiting) else ""
+        return f"[Cliffwatch] Not measured yet: {len(waiting):,} of {many(count, 'target')}{quiet}"
     if not needing:
         return f"[Cliffwatch] All quiet: {many(count, 'target')}"
     return cut(f"[Cliffwatch] {_who(needing, count)}: {needing[0].name} {needing[0].troubles[0].clause}", 110)

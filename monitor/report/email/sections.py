@@ -52,12 +52,14 @@ def numbers(facts: Facts, views: Sequence[View], judge: View | None) -> tuple[tu
     """
     first = [one.troubles[0].reason.need for one in views if one.troubles]
     needs = ((sum(need in kind for need in first), word) for word, kind in KINDS)
-    quiet = len(views) - len(first)
+    waiting = sum(bool(one.waits) for one in views if not one.troubles)
+    quiet = len(views) - len(first) - waiting
     total, lost = _asked(facts)
     answered = "none" if not total else percent(1 - lost / total)
     return (
         *((f"{count:,}", word) for count, word in needs if count),
         *([("1", "judge in trouble")] if judge and judge.troubles else []),
+        *([(f"{waiting:,}", "not measured yet")] if waiting else []),
         *([(f"{quiet:,}", "quiet")] if quiet else []),
         (answered, f"of {many(total, 'question')} answered{_enough(facts)}"),
         (usd(sum(one.usd for one in facts.spent.values())), f"spent{_limit(facts)}"),
@@ -66,9 +68,10 @@ def numbers(facts: Facts, views: Sequence[View], judge: View | None) -> tuple[tu
 
 def _enough(facts: Facts) -> str:
     """Whether those are enough to judge by."""
-    short = sorted({stream[0] for stream in facts.streams if _is_short(facts, stream)})
-    if not short:
-        return ", enough of every target" if facts.asked else ""
+    asked = {stream[0] for stream in facts.streams if _questions(facts, stream)[0]}
+    short = sorted({stream[0] for stream in facts.streams if stream[0] not in asked or _is_short(facts, stream)})
+    if not short or not asked:
+        return ", enough of every target" if asked else ""
     return f", too few of {cut(short[0], 40)}" if len(short) == 1 else f", too few of {many(len(short), 'target')}"
 
 

@@ -12,6 +12,7 @@ from monitor.core.wording import CAPTURE_DAYS, Gap, alarm_state, gap, is_late, m
 from monitor.report import attention
 from monitor.report.attention import NEVER, Need, Reason
 from monitor.report.email.data import Facts, Key, Stream
+from monitor.report.email.not_measured import waits_of
 from monitor.report.email.wording import BLAME, NOT_ARMED, Times, clause, cut, cut_summary, odds, percent
 from monitor.report.email.wording import LOST as LOST_WORDS
 from monitor.report.explain import claim
@@ -104,11 +105,20 @@ class View:
     chart: tuple[str, str, str] | None
     text: str
     """How it is, where it needs nobody."""
+    waits: str = ""
+    """What is not measured yet, so that silence says nothing; empty where all of it was compared in the period."""
     judge: bool = False
 
     @property
+    def is_quiet(self) -> bool:
+        """It needs nobody, and it was measured."""
+        return not self.troubles and not self.waits
+
+    @property
     def tone(self) -> str:
-        return "good" if not self.troubles else "bad" if self.troubles[0].reason.need <= Need.CONFIRMING else "warn"
+        if self.troubles:
+            return "bad" if self.troubles[0].reason.need <= Need.CONFIRMING else "warn"
+        return "none" if self.waits else "good"
 
     def card(self) -> Card:
         items: list[Item] = []
@@ -130,6 +140,9 @@ class View:
     def quiet(self) -> Quiet:
         return Quiet(self.name, self.link, self.text, self.chart)
 
+    def waiting(self) -> Item:
+        return Item(self.waits, name=self.name, link=self.link)
+
 
 def at_page(address: str | None, *path: str) -> str | None:
     """The address of a page; ``None`` where nobody knows where the pages are. Names hold nothing to quote."""
@@ -150,7 +163,8 @@ def view(facts: Facts, name: str, times: Times, address: str | None) -> View:
     troubles.sort(key=lambda one: one.order)
     chart = _chart(facts, name, streams)
     link = at_page(address, "targets", name)
-    return View(name, cut(target.subject.model, 80), link, tuple(troubles), chart, _healthy(facts, streams, times))
+    model, waits = cut(target.subject.model, 80), waits_of(facts, streams, times)
+    return View(name, model, link, tuple(troubles), chart, _healthy(facts, streams), waits)
 
 
 def alarm_troubles(facts: Facts, name: str, times: Times, address: str | None) -> Iterator[Trouble]:
@@ -309,7 +323,9 @@ def _unarmed(facts: Facts, stream: Stream, link: str | None, address: str | None
     elif BaselineStatus.APPROVED in statuses:
         kind, text = "outdated", f"{suite} was changed after its baseline was approved. It needs a new baseline."
     else:
-        kind, text = "", f"{suite} is asked, and compared with nothing. It needs a baseline."
+        asked = stream in facts.progress and facts.progress[stream].last_attempt is not None
+        state = "is asked, and compared with nothing" if asked else "was not asked yet"
+        kind, text = "", f"{suite} {state}. It needs a baseline."
     item = Item(text, f"suite {suite}", "Not armed", link, capture, "warn", first=read)
     yield Trouble(Reason(Need.UNARMED), NOT_ARMED[kind], None, item)
 
@@ -377,18 +393,9 @@ def _chart(facts: Facts, name: str, streams: Sequence[Stream]) -> tuple[str, str
     return keys[0] if keys else None
 
 
-def _healthy(facts: Facts, streams: Sequence[Stream], times: Times) -> str:
-    """How a quiet target is: learning, or what its most telling finding says."""
-    learning = [
-        one.ends_at
-        for stream in streams
-        for one in facts.baselines.get(stream, ())
-        if one.status is BaselineStatus.CAPTURING
-    ]
+def _healthy(facts: Facts, streams: Sequence[Stream]) -> str:
+    """What the most telling finding of a target says, which was compared."""
     chart = _chart(facts, streams[0][0], streams) if streams else None
-    found = facts.latest[chart[:2]][chart[2]] if chart else None
-    if learning:
-        return f"Learning its baseline until {times.day(max(learning))}."
-    if found is None:
-        return "Armed; nothing was compared yet."
-    return cut(found.summary.partition(":")[0], 90).rstrip(".") + "."
+    if chart is None:
+        return "Measured; no signal has a verdict yet."
+    return cut(facts.latest[chart[:2]][chart[2]].summary.partition(":")[0], 90).rstrip(".") + "."

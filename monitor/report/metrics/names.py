@@ -70,8 +70,8 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         "alarm",
         "gauge",
         ("target", "signal", "severity"),
-        "1 while an alarm is confirmed, else 0. severity is what it wakes: a page that its fresh sample did not "
-        "confirm, or that its baseline does not arm, is a ticket.",
+        "1 while an alarm is confirmed, else 0; absent until the signal has a finding. severity is what it wakes: a "
+        "page that its fresh sample did not confirm, or that its baseline does not arm, is a ticket.",
     ),
     MetricSpec(
         "alarm_raised_timestamp_seconds",

@@ -146,11 +146,13 @@ def limits(lines: Lines) -> None:
 def alarms(lines: Lines, name: str, found: Iterable[str], raised: Iterable[Alarm], began: Beginnings) -> None:
     """``found``: the signals with a finding. ``began``: alarm id -> when it began, and the healthy look before.
 
-    A page signal's alarm may turn out a ticket. Its ticket is 0 from the signal's first finding on, before it can be
-    raised: an alert rule lets go at a 0, not at a series that is gone.
+    A signal without a finding has no series: a 0 would say that nothing changed, and nothing was compared. A page
+    signal's alarm may turn out a ticket. Its ticket is 0 from the signal's first finding on, before it can be raised:
+    an alert rule lets go at a 0, not at a series that is gone.
     """
-    states = dict.fromkeys(SEVERITIES.items(), 0)
-    states |= dict.fromkeys(((signal, Severity.TICKET) for signal in sorted(found)), 0)
+    seen = set(found)
+    states = dict.fromkeys(((signal, severity) for signal, severity in SEVERITIES.items() if signal in seen), 0)
+    states |= dict.fromkeys(((signal, Severity.TICKET) for signal in sorted(seen)), 0)
     since: dict[str, datetime] = {}
     first: dict[str, tuple[datetime, datetime | None]] = {}
     for alarm in raised:

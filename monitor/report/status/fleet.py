@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from monitor.core.clock import HEARTBEAT
+from monitor.core.measured import Standing, standing
 from monitor.core.records import (
     Alarm,
     AlarmState,
@@ -50,6 +51,8 @@ class StatusRow:
     suite: str
     needs: str | None
     """Why somebody should look: the most pressing reason; ``None`` where it is quiet."""
+    standing: Standing
+    """What silence about it rests on: it is quiet only where it was compared."""
     armed: bool
     tickets_only: bool
     """Armed, but none of its page signals pages."""
@@ -87,9 +90,16 @@ class Status:
     """Reason -> how many of them need somebody for it."""
     capturing: int
     """How many have no baseline yet and are capturing one: nobody has to act, and nothing is compared."""
+    not_measured_yet: int
+    """Suites that need nobody, and of which nothing was compared with their approved baseline yet: not quiet."""
     alarmed: bool
     unmeasured: bool
     """The last run of one of them brought nothing usable."""
+
+    @property
+    def quiet(self) -> int:
+        """Suites that were compared, and need nobody."""
+        return self.total - sum(self.needing.values()) - self.capturing - self.not_measured_yet
 
     @property
     def misserved(self) -> bool:
@@ -120,9 +130,7 @@ class _Fleet:
     """What is known of all suites at once."""
 
     alarms: Mapping[tuple[str, str], list[Alarm]]
-    digests: Mapping[tuple[str, str], str]
-    capturing: Collection[tuple[str, str]]
-    """Those with a baseline that is being captured."""
+    standing: Mapping[tuple[str, str], Standing]
     last: Mapping[tuple[str, str], "Finished"]
     """The run that finished last."""
     lost: Mapping[int, float]
@@ -147,9 +155,8 @@ def status(reading: "Reading", *, everything: bool = False) -> Status:
     unseen: dict[tuple[str, str], list[SelfTest]] = {}
     for test in missed(store.imperfect_self_tests(MUST_SEE)):
         unseen.setdefault((test.target, test.suite), []).append(test)
-    capturing = {(one.target, one.suite) for one in store.baselines(status=BaselineStatus.CAPTURING)}
-    fleet = _Fleet(open_alarms, store.approved_digests(), capturing, last, lost, mismatches, unseen)
     streams = [(name, suite) for name, target in reading.settings.targets.items() for suite in target.run_suites]
+    fleet = _Fleet(open_alarms, _standings(reading, streams, last), last, lost, mismatches, unseen)
     reasons = {stream: attention.worst(_reasons(reading, fleet, stream, now)) for stream in streams}
     order = _ranked(reasons)
     needs = {one: REASONS[reasons[one].need] for one in order if reasons[one].need.somebody}
@@ -161,9 +168,22 @@ def status(reading: "Reading", *, everything: bool = False) -> Status:
         total=len(streams),
         needing=counts,
         capturing=sum(one.need is Need.CAPTURING for one in reasons.values()),
+        not_measured_yet=sum(one.need is Need.NOT_MEASURED_YET for one in reasons.values()),
         alarmed=any(open_alarms.get(stream) for stream in streams),
         unmeasured=any(last[one].outcome is RunOutcome.UNMEASURED for one in streams if one in last),
     )
+
+
+def _standings(
+    reading: "Reading", streams: Iterable[tuple[str, str]], last: Mapping[tuple[str, str], "Finished"]
+) -> dict[tuple[str, str], Standing]:
+    baselines, found = reading.store.standing_baselines(), {}
+    for stream in streams:
+        mine, ended = baselines.get(stream), last.get(stream)
+        outdated = mine is not None and mine.suite_digest != reading.digest(*stream)
+        status, approved_at = (mine.status, mine.approved_at) if mine else (None, None)
+        found[stream] = standing(status, approved_at, ended.last_success if ended else None, outdated=outdated)
+    return found
 
 
 def _reasons(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], now: datetime) -> Iterator[Reason]:
@@ -174,9 +194,7 @@ def _reasons(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], now: da
         late = is_late(last.last_success, interval_seconds(reading.settings.schedule, stream[1]), now)
         if (silent := gap(last.outcome, fleet.lost.get(last.run_id), late=late)) is not None:
             yield attention.of_gap(silent, last.last_success)
-    if fleet.digests.get(stream) != reading.digest(*stream):
-        fresh = stream not in fleet.digests and stream in fleet.capturing
-        yield Reason(Need.CAPTURING if fresh else Need.UNARMED)
+    yield attention.of_standing(fleet.standing[stream])
     if stream in fleet.missed:
         yield Reason(Need.UNSEEN)  # CliffwatchSelfTestFailed is a ticket about the monitor
 
@@ -204,6 +222,7 @@ def _row(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], need: str |
         target=target,
         suite=suite,
         needs=need,
+        standing=fleet.standing[stream],
         armed=is_armed,
         tickets_only=bool(held) and not _may_page(found, {signal for signal, _ in held}),
         not_paging=tuple(told(held)),

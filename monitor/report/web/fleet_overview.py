@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from monitor.core.measured import Standing, standing
 from monitor.core.records import JUDGE_TARGET, Alarm, Finding, IdentityCheck, Point, RunOutcome, SelfTest, Stream
 from monitor.core.schedule import interval_seconds
 from monitor.core.selftest_results import MUST_SEE, missed
@@ -13,7 +14,7 @@ from monitor.core.settings import Settings, Target
 from monitor.core.signals import rank
 from monitor.core.wording import Gap, gap, is_late, many, urgency
 from monitor.report import attention
-from monitor.report.attention import QUIET, Need, Reason
+from monitor.report.attention import Need, Reason
 from monitor.report.web import sparklines
 
 PER_PAGE: Final = 100
@@ -40,18 +41,13 @@ STATES: Final[Mapping[str, str]] = {
     "not-armed": "not armed",
     "self-test": "self-test missed",
     "capturing": "capturing",
+    "not-measured-yet": "not measured yet",
     "quiet": "quiet",
 }
 """A target's state as it stands in an address -> in words; what needs somebody first."""
 
 GAPS: Final[Mapping[Gap, str]] = {Gap.LOST: "unmeasured", Gap.LATE: "late", Gap.PARTLY: "partly"}
 """As they are called in an address."""
-
-UNCOMPARED: Final[Mapping[str, Reason]] = {
-    "armed": QUIET, "capturing": Reason(Need.CAPTURING), "suite changed": Reason(Need.UNARMED),
-    "to approve": Reason(Need.UNARMED), "not armed": Reason(Need.UNARMED),
-}  # fmt: skip
-"""What a suite's baseline is a reason for."""
 
 BASELINE_STATES: Final[Mapping[str, str]] = {"approved": "armed", "captured": "to approve", "capturing": "capturing"}
 
@@ -98,6 +94,8 @@ class Watch:
     stale: bool
     """Its findings say how it was, not how it is: it is not compared, not measured, or late."""
     alarms: tuple[Alarm, ...] = ()
+    standing: Standing = Standing.NO_BASELINE
+    """What its silence rests on: it is quiet only where it was compared."""
 
     @property
     def gap(self) -> Gap | None:
@@ -111,13 +109,15 @@ class Watch:
             return "page" if any(one.severity == "page" for one in self.alarms) else "ticket"
         if self.gap is not None:
             return GAPS[self.gap]
+        if self.standing is Standing.NOT_MEASURED_YET:
+            return "not-measured-yet"
         return "quiet" if self.armed else self.state.replace(" ", "-")
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
         """What it needs attention for."""
         gap = () if self.gap is None else (attention.of_gap(self.gap, self.last_success),)
-        return (*map(attention.of_alarm, self.alarms), *gap, UNCOMPARED[self.state])
+        return (*map(attention.of_alarm, self.alarms), *gap, attention.of_standing(self.standing))
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,10 +267,11 @@ def _watch(
     state = "suite changed" if stream.outdated else state
     late = is_late(stream.last_success, interval, now)
     unmeasured = None if stream.last_run_id is None else lost.get(stream.last_run_id)
+    stands = standing(stream.baseline_status, stream.approved_at, stream.last_success, outdated=stream.outdated)
     return Watch(
         stream.target, stream.suite, state == "armed", state, stream.baseline_id, stream.last_success,
         stream.last_run_id, stream.last_outcome, stream.runs, unmeasured, late,
-        late or state != "armed" or stream.last_outcome is RunOutcome.UNMEASURED, alarms,
+        late or stands is not Standing.COMPARED or stream.last_outcome is RunOutcome.UNMEASURED, alarms, stands,
     )  # fmt: skip
 
 
@@ -392,6 +393,7 @@ def _gaps(found: Sequence[Watch]) -> list[str]:
         "partly measured": silent[Gap.PARTLY],
         "late: no success in two intervals": silent[Gap.LATE],
         "not armed: suite changed since its baseline": sum(one.state == "suite changed" for one in found),
+        f"of {len(found)} not measured yet": sum(one.attention == "not-measured-yet" for one in found),
         f"of {len(found)} not armed": sum(one.state not in ("armed", "suite changed") for one in found),
     }
     return [f"{count} {words}" for words, count in gaps.items() if count]
