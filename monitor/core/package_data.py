@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def shipped(kind: Literal["probes", "dashboards", "alerts"]) -> Path:
