@@ -73,9 +73,10 @@ rubric, if one is configured.
 _ANCHORS: Final = """\
 # The judge and its anchors
 
-A judge can drift too: a provider replaces the model behind the name, or a prompt cache or a quantisation changes it. All
-scores then change, as if the judged targets had changed. Anchors show the difference. An anchor is an answer, right or
-wrong, with the verdict that a person gave. Save the anchors as `probes/anchors.yaml`, and name the file in `judge.anchors`:
+A judge can drift too: a provider replaces the model behind the name, or a prompt cache or a quantisation changes it.
+All scores then change, as if the judged targets had changed. Anchors show the difference. An anchor is an answer, right
+or wrong, with the verdict that a person gave. Save the anchors as `probes/anchors.yaml`, and name the file in
+`judge.anchors`:
 
 ```yaml
 name: anchors                 # the file's own name
@@ -94,12 +95,12 @@ anchors:
     why: the fact is missing and the tone is rude
 ```
 
-The judge is then a target named `judge`, next to yours, with this one suite. Cliffwatch asks it about each anchor exactly
-as about an answer of a run, on the schedule of the probes, and checks that its verdict equals the person's. The judge
-therefore needs a baseline like any target (`cliffwatch baseline capture judge --days 14`, `baseline approve judge`).
-`status`, `findings`, `calibrate`, the pages and the metrics show it. Its `pass_ratio` is the share of anchors on which
-it agrees with people. The cost of the anchors counts against `judge.budget`; the cost of judging counts against the
-target that is judged.
+The judge is then a target named `judge`, next to yours, with this one suite. Cliffwatch asks it about each anchor
+exactly as about an answer of a run, on the schedule of the probes, and checks that its verdict equals the person's. The
+judge therefore needs a baseline like any target (`cliffwatch baseline capture judge --days 14`, `baseline approve
+judge`). `status`, `findings`, `calibrate`, the pages and the metrics show it. Its `pass_ratio` is the share of anchors
+on which it agrees with people. The cost of the anchors counts against `judge.budget`; the cost of judging counts
+against the target that is judged.
 
 All alarms of `judge` are tickets, because a drifted judge makes scores wrong, not answers. While one is open, a signal
 that uses the judge's verdicts (`judge_score`; `negative_flips` for probes without checks) is a ticket, too, and gives
