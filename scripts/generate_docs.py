@@ -42,11 +42,12 @@ A configuration to start from:
 _SUITES: Final = """\
 # Suites
 
-A suite is a YAML file of probes: prompts with what is expected of each answer. Put it into `probes/NAME.yaml` beside
-`cliffwatch.yaml` and list `NAME` in a target's `suites`; a value with a `/` or ending in `.yaml` is a path.
-A suite of yours goes before a shipped one of the same name. Two ship:
-`format`, instruction following for any chat model, and `lab-support`, for the lab's own. The judge's anchors
-stand in a file like it: see [judge.md](judge.md).
+A suite is a YAML file of probes: prompts with what is expected of each answer. Save it as `probes/NAME.yaml` next to
+`cliffwatch.yaml`, and list `NAME` in a target's `suites`. A value that contains `/` or ends in `.yaml` is a path.
+
+Cliffwatch ships two suites: `format` tests instruction following of any chat model, and `lab-support` tests the lab's
+model. Your suite takes precedence over a shipped one of the same name. The judge's anchors are in a similar file: see
+[judge.md](judge.md).
 
 ```yaml
 name: support                 # the file's own name
@@ -66,17 +67,19 @@ probes:
       - {kind: exact, text: Paris}
 ```
 
-What an answer or its score depends on makes the suite's digest, and a baseline holds for one digest: after a change
-of a prompt, check, rubric or sampling the suite needs a new baseline. Comments, `description`, layout and the order of
-the probes are free. Checks are decided without a model; the rubric is the judge's, where one is configured.
+The suite's digest covers everything that an answer or its score depends on. A baseline is valid for one digest, so a
+suite needs a new baseline after a change of a prompt, check, rubric or sampling. You can change comments,
+`description`, layout and the order of the probes without a new baseline. Checks need no model. The judge uses the
+rubric, if one is configured.
 """
 
 _ANCHORS: Final = """\
 # The judge and its anchors
 
-A judge moves too: a provider swaps the model behind the name, a prompt cache or a quantisation changes it. Then every
-score moves, and it looks as if what it judges had moved. Anchors tell the two apart: answers, right and wrong, with the
-verdict that a person gave. Put them into `probes/anchors.yaml` and name the file in `judge.anchors`:
+A judge can drift too: a provider replaces the model behind the name, or a prompt cache or a quantisation changes it.
+All scores then change, as if the judged targets had changed. Anchors show the difference. An anchor is an answer, right
+or wrong, with the verdict that a person gave. Save the anchors as `probes/anchors.yaml`, and name the file in
+`judge.anchors`:
 
 ```yaml
 name: anchors                 # the file's own name
@@ -95,24 +98,29 @@ anchors:
     why: the fact is missing and the tone is rude
 ```
 
-The judge is then a target named `judge`, beside yours, with this one suite: it is asked about each anchor exactly as
-about an answer of a run, on the schedule of the probes, and what is checked is that its verdict is the person's. So it
-needs a baseline like any target (`cliffwatch baseline capture judge --days 14`, `baseline approve judge`), and
-`status`, `findings`, `calibrate`, the pages and the metrics show it: its `pass_ratio` is how often it agrees with
-people. What the anchors cost counts against `judge.budget`; what judging costs, against the target that is judged.
+The judge is then a target named `judge`, next to yours, with this one suite. Cliffwatch asks it about each anchor
+exactly as about an answer of a run, on the schedule of the probes, and checks that its verdict equals the person's. The
+judge therefore needs a baseline like any target (`cliffwatch baseline capture judge --days 14`, `baseline approve
+judge`). `status`, `findings`, `calibrate`, the pages and the metrics show it. Its `pass_ratio` is the share of anchors
+on which it agrees with people. The cost of the anchors counts against `judge.budget`; the cost of judging counts
+against the target that is judged.
 
-All alarms of `judge` are tickets: a judge that moved spoils scores, not answers. While one is open, a signal that rests
-on the judge's verdicts (`judge_score`; `negative_flips` for probes without checks) is a ticket, too, and says why; once
-the judge is back and the drop is still there, a fresh sample makes it a page. Before such a page goes out the anchors
-are scored anew, at most once an hour, so that a judge that was swapped since its last daily run is told in time.
+All alarms of `judge` are tickets, because a drifted judge makes scores wrong, not answers. While one is open, a signal
+that uses the judge's verdicts (`judge_score`; `negative_flips` for probes without checks) is a ticket, too, and gives
+the reason. If the drop remains after the judge's alarm is closed, a fresh sample makes it a page. Before such a page is
+sent, Cliffwatch scores the anchors again, at most once an hour, so that it finds a judge that was replaced since its
+last daily run.
 
-How many: 20 at least, better 50, half of them fail, some of them hard; the easy ones tell a swapped judge, the hard
-ones a shifted one. The lab's judge agrees on 26 of its 30 (`anchors: lab-anchors`); the base's next version in its
-place agrees on 15, and is told at the first run with a baseline of 14 days, at the second with one of 7. A verdict that
-people would now give otherwise is a changed file, and needs a new baseline; `by`, `why` and `description` are free.
-Anchors are stored and sent to the judge as they stand, so take personal data out of answers that real users got.
+Use at least 20 anchors, better 50. Half of them should fail, and some should be hard: easy anchors detect a replaced
+judge, hard ones a shifted one. The lab's judge agrees on 26 of its 30 anchors (`anchors: lab-anchors`). When the base's
+next version replaces it, 15 agree, and Cliffwatch detects this in the first run with a baseline of 14 days, and in the
+second with one of 7.
 
-For an editor the schema of the file is `anchors.schema.json`. Its keys:
+If people now give another verdict on an anchor, change the file and approve a new baseline. You can change `by`, `why`
+and `description` without one. Anchors are stored and sent to the judge unchanged, so remove personal data from answers
+that real users got.
+
+The schema of the file, for editors, is `anchors.schema.json`. Its keys:
 """
 
 _COMMANDS: Final = """\

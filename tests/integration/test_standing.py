@@ -76,7 +76,8 @@ async def test_the_daemon_says_what_the_store_says_and_goes_on_when_the_file_is_
 
 
 def test_what_a_daemons_answer_needs_is_imported_without_a_database() -> None:
-    code = "import sys; from monitor.cli import output; from monitor.report.status import client, fleet, liveness; sys.exit('sqlalchemy' in sys.modules)"
+    used = "from monitor.cli import output; from monitor.report.status import client, fleet, liveness"
+    code = f"import sys; {used}; sys.exit('sqlalchemy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0, "half of what the command takes"
 
 
