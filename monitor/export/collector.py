@@ -7,6 +7,7 @@ whose marks moved. What is kept is bounded by what is configured: the lines of e
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import chain
@@ -22,6 +23,7 @@ from monitor.metrics import MetricSpec
 from monitor.records import (
     JUDGE_TARGET,
     Alarm,
+    Finding,
     FindingNumbers,
     IdentityCheck,
     MailState,
@@ -33,6 +35,7 @@ from monitor.records import (
     SuiteProgress,
     Usage,
 )
+from monitor.report.metrics import alarm_info
 from monitor.settings import Settings
 
 SHARD: Final = 50
@@ -40,6 +43,9 @@ SHARD: Final = 50
 
 ONE_BY_ONE: Final = 20
 """Up to so many targets are read each by itself, where a method reads one target or all."""
+
+EFFECT: Final = "adapter_effect_ratio"
+"""The measure of a finding that says how much of the fine-tune's effect is left."""
 
 _UNSEEN: Final = object()
 
@@ -53,6 +59,11 @@ class Readings(Protocol):
     def self_tests(self, targets: Sequence[str] | None = None) -> list[SelfTest]: ...
     def last_done(self, targets: Sequence[str] | None = None) -> dict[tuple[str, str], int]: ...
     def summaries(self, run_ids: Sequence[int]) -> dict[int, RunSummary]: ...
+    def finding_heads(
+        self, target: str | None = None, run_id: int | None = None, alarming: bool | None = None,
+        before: int | None = None, limit: int = 100,
+    ) -> list[tuple[int, Finding]]: ...  # fmt: skip
+    def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]: ...
     def onsets(self, alarms: Sequence[Alarm], before: timedelta) -> Mapping[int, Any]: ...
     def last_asked(self, run_ids: Collection[int]) -> Mapping[int, datetime]: ...
     def latest_numbers(
@@ -123,6 +134,8 @@ class StoreCollector:
         self._baselines: Any = None
         self._counts: Mapping[str, Any] = {}
         self._outdated: dict[str, frozenset[str]] = {}
+        self._effect_left: dict[str, float] = {}
+        self._mismatches: dict[str, tuple[IdentityCheck, ...]] = {}
 
     def refresh(self, settings: Settings, now: datetime, url: str) -> None:
         """Bring every result up to ``now``, for the configured targets. ``url``: where people reach the pages.
@@ -167,9 +180,9 @@ class StoreCollector:
             yield partial(self._findings, marks.findings, part)
             yield partial(self._usage, marks.usage, part)
             yield partial(self._self_tests, marks.self_tests, part)
+        yield partial(self._identity, marks)
         yield partial(self._alarms, marks)
         yield partial(self._budgets, marks.spent)
-        yield partial(self._identity, marks)
         yield partial(self._rollbacks, marks)
 
     def _packing(self) -> Iterator[Callable[[], object]]:
@@ -241,21 +254,34 @@ class StoreCollector:
             ours = {key: one for key, one in numbers.get(name, {}).items() if self._ours(name, key[0])}
             families.findings(lines, name, ours)
             self._signals[name] = frozenset(signal for _, signal in ours)
+            left = [one.measures[EFFECT] for one in ours.values() if EFFECT in one.measures]
+            self._effect_left |= {name: min(left)} if left else {}
             self._put("findings", name, lines, marks.get(name))
 
     def _alarms(self, found: Any) -> None:
-        """When an alarm began is told anew with each finding of its target: one that is judged again may move it."""
+        """When an alarm began, and the lines that its alert prints, are told anew with each finding of its target: one
+        that is judged again may move them. So does what else they say: identity checks, and the judge's own alarms."""
+        judges = tuple(found.alarms.get(JUDGE_TARGET, ()))
         raised = {name: [one for one in found.alarms.get(name, ()) if self._ours(name, one.suite)]
-                  for name in self._targets}  # fmt: skip
-        marks = {name: (self._signals[name], ours, found.findings.get(name) if ours else None)
+                  for name in self._identified}  # fmt: skip
+        marks = {name: self._alarm_mark(name, ours, found.findings.get(name), judges)
                  for name, ours in raised.items()}  # fmt: skip
-        if not (moved := self._moved("alarms", marks)):
+        if not (moved := self._moved("alarms", marks, self._identified)):
             return
         began = beginnings(self.store, [one for name in moved for one in raised[name]])
         for name in moved:
             lines = self._lines("alarms")
-            families.alarms(lines, name, self._signals[name], raised[name], began)
+            if name in self._targets:
+                families.alarms(lines, name, self._signals[name], raised[name], began)
+            around = alarm_info.Around(self._mismatches.get(name, ()), self._effect_left.get(name), judges)
+            alarm_info.add(lines, name, raised[name], began, around, self.store)
             self._put("alarms", name, lines, marks[name])
+
+    def _alarm_mark(self, name: str, raised: list[Alarm], findings: Any, judges: tuple[Alarm, ...]) -> Any:
+        """Of what nothing is said where no alarm is open, nothing is in it."""
+        mismatches = self._mismatches.get(name, ())
+        beside = (findings, judges if raised else None) if raised or mismatches else None
+        return self._signals.get(name), raised, mismatches, beside
 
     def _usage(self, marks: Mapping[str, Any], of: Sequence[str]) -> None:
         if moved := self._moved("usage", marks, of):
@@ -289,6 +315,8 @@ class StoreCollector:
             for name in moved:
                 lines = self._lines(kind)
                 write(lines, name, found[name])
+                if kind == "identity":
+                    self._mismatches[name] = _mismatching(found[name])
                 self._put(kind, name, lines, getattr(marks, kind).get(name))
 
     def _rollbacks(self, marks: Any) -> None:
@@ -311,6 +339,11 @@ class StoreCollector:
         families.mail(lines, settings, self.store.mail_state())
         families.limits(lines)
         self._put("daemon", "", lines, None)
+
+
+def _mismatching(checks: Iterable[IdentityCheck]) -> tuple[IdentityCheck, ...]:
+    """Those that do not match, without the time of the check: it is another one every day."""
+    return tuple(replace(one, checked_at=one.since) for one in checks if not one.matches)
 
 
 def _by_target(targets: Iterable[str], found: Iterable[Any]) -> dict[str, list[Any]]:

@@ -42,9 +42,9 @@ def told(store: Store, found: Finding) -> tuple[datetime, datetime | None]:
     """What the metrics say, once it is what the finding's page says."""
     (between,) = beginnings(store, store.open_alarms()).values()
     claim = claim_of(store, found)
-    assert claim.began == between[0]
-    assert between[1] is None or f"{between[1]:%Y-%m-%d %H:%M}" in claim.since
-    return between
+    assert claim.began == between.began
+    assert between.healthy is None or f"{between.healthy:%Y-%m-%d %H:%M}" in claim.since
+    return between.began, between.healthy
 
 
 @pytest.mark.parametrize("slow", [SECOND, DAY / 4], ids=["as newcomers see it", "a judge that takes hours"])

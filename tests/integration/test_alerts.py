@@ -13,9 +13,10 @@ import yaml
 
 from monitor import cli, unseen
 from monitor.export import SIGNALS
-from monitor.export.families import CONTRACT_PARTS, LIMITS
+from monitor.export.families import CONTRACT_PARTS
 from monitor.metrics import METRICS, PREFIX
 from monitor.records import JUDGE_DRIFT, Reason, Severity
+from monitor.report.metrics.alerts import LIMITS
 from tests import programs
 
 ROOT = Path(__file__).parents[2]

@@ -14,8 +14,9 @@ _OF_SUITE: Final = f"{t.OF_TARGET} $labels.suite"
 
 _ARM: Final = f"{t.TARGET},arm=%q"
 _OF_ARM: Final = f"{t.OF_TARGET} $labels.arm"
+_LAST_DAY: Final = t.last("model_retirement_timestamp_seconds", _ARM)
 _LEFT: Final = (
-    f'{{{{ range printf "({t.last("model_retirement_timestamp_seconds", _ARM)} - time()) / 86400" {_OF_ARM} | query }}}}'
+    f'{{{{ range printf "({_LAST_DAY} - time()) / 86400" {_OF_ARM} | query }}}}'
     '{{ if lt .Value 0.0 }}a day that has passed{{ else }}{{ .Value | printf "in %.0f days" | '
     'reReplaceAll "in 0 days" "in hours" | reReplaceAll "in 1 days" "in a day" }}{{ end }}{{ end }}'
 )
@@ -170,9 +171,9 @@ last_over_time(cliffwatch_model_retirement_timestamp_seconds[1h]) - time()
                 t.OF_TARGET,
             )
             + " is shut down by its provider.",
-            t.own_line(f"When: {t.DAY}, {_LEFT}.", t.last("model_retirement_timestamp_seconds", _ARM), _OF_ARM),
-            "Do first: pick the successor, watch it as a target of its own beside this one, and approve a baseline for it "
-            "before that day. If the day has passed, see whether the model still answers, and which model does.",
+            t.own_line(f"When: {t.DAY}, {_LEFT}.", _LAST_DAY, _OF_ARM),
+            "Do first: pick the successor, watch it as a target of its own beside this one, and approve a baseline for "
+            "it before that day. If the day has passed, see whether the model still answers, and which model does.",
         ),
         evidence=TARGET_PAGE,
     ),

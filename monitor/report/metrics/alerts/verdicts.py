@@ -10,7 +10,7 @@ _DRIFT: Final = tuple(sorted(JUDGE_DRIFT))
 
 
 def _carried(
-    name: str, signals: tuple[str, ...], what: str, *, judge: Literal["too", "not"], **texts: str
+    name: str, signals: tuple[str, ...], what: str, *, judge: Literal["too", "not"], title: str, summary: str
 ) -> AlertSpec:
     """An alert that carries verdicts. One that rests on several signals has none in its labels."""
     one = len(signals) == 1
@@ -25,11 +25,12 @@ def _carried(
         group=VERDICTS,
         signals=signals,
         judge=judge,
+        title=title,
+        summary=summary,
         by=by,
         when=f"last_over_time(cliffwatch_alarm{{{chosen}{others}}}[1h]) > 0",
         description=(what + itself, t.lines(name, "target", "severity"), *agreement),
         evidence=f"{TARGET_PAGE}{link}",
-        **texts,
     )
 
 
@@ -105,7 +106,8 @@ CARRIED: Final = (
         ),
         evidence=f"{TARGET_PAGE}{t.lead('CliffwatchJudgeDrift', 'target')}",
         comment='The judge\'s anchors are asked as the target "judge". Nobody is woken for it: no user gets the '
-        "judge's answers. Only this signal reads its verdicts; the others bring the alerts that they bring for any endpoint.",
+        "judge's answers. Only this signal reads its verdicts; the others bring the alerts that they bring for any "
+        "endpoint.",
     ),
 )
 """In the order of the file: causes before what follows from them."""
