@@ -19,6 +19,7 @@ from monitor.records import JUDGE_DRIFT, Reason, Severity
 from monitor.report.metrics.alerts import ALERTS as CATALOGUE
 from monitor.report.metrics.alerts import LIMITS, carrier, rules
 from tests import programs
+from tests.unit.test_claims import FIRST_STEP
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "alerts"
@@ -255,10 +256,8 @@ def test_what_several_descriptions_share_is_the_same_in_each() -> None:
 
 
 def test_the_first_step_after_a_lost_fine_tune_is_the_same_everywhere() -> None:
-    """The notification has the evidence page's; the runbook is written by hand."""
-    assert f'"{ADAPTER_FIRST} ' in " ".join(
-        (ROOT / "monitor" / "claims.py").read_text(encoding="utf-8").split()
-    ).replace('" "', "").replace('" f"', "")
+    """The notification has the evidence page's, as ``tests/unit/test_claims.py`` has it; the runbook is by hand."""
+    assert f"{ADAPTER_FIRST} " == FIRST_STEP
     runbook = (ALERTS / "runbooks" / "CliffwatchFineTuneLost.md").read_text(encoding="utf-8")
     assert ADAPTER_FIRST in " ".join(runbook.partition("\n## Meaning")[0].split())
 
