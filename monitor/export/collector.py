@@ -273,9 +273,13 @@ class StoreCollector:
             lines = self._lines("alarms")
             if name in self._targets:
                 families.alarms(lines, name, self._signals[name], raised[name], began)
-            around = alarm_info.Around(self._mismatches.get(name, ()), self._effect_left.get(name), judges)
-            alarm_info.add(lines, name, raised[name], began, around, self.store)
+            alarm_info.add(lines, name, raised[name], began, self._around(name, judges), self.store)
             self._put("alarms", name, lines, marks[name])
+
+    def _around(self, name: str, judges: tuple[Alarm, ...]) -> alarm_info.Around:
+        last = (self._last[name, suite] for suite in self._suites.get(name, ()) if (name, suite) in self._last)
+        lost = {one.run_id: one.unmeasured_ratio for one in last}
+        return alarm_info.Around(self._mismatches.get(name, ()), self._effect_left.get(name), judges, lost)
 
     def _alarm_mark(self, name: str, raised: list[Alarm], findings: Any, judges: tuple[Alarm, ...]) -> Any:
         """Of what nothing is said where no alarm is open, nothing is in it."""

@@ -5,7 +5,7 @@ it says comes from findings without their exhibits, and from what the scrape has
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Protocol
 
@@ -53,6 +53,8 @@ class Around:
     """The smallest ``adapter_effect_ratio`` of its suites."""
     judge_alarms: Sequence[Alarm] = ()
     """Open alarms of the judge's anchors."""
+    lost: Mapping[int, float] = field(default_factory=dict)
+    """Run id -> share of its questions without a usable answer, of the run of each suite that finished last."""
 
 
 def add(
@@ -60,7 +62,10 @@ def add(
 ) -> None:
     """Add the target's series. ``raised``: its open alarms. Raises StoreError."""
     confirmed = [one for one in raised if one.state is AlarmState.CONFIRMED]
-    verdicts = [found for one in confirmed if (found := _verdict(one, led_up[one.id], around, store)) is not None]
+    newest = {one.id: _newest(one, led_up[one.id]) for one in confirmed}
+    heads = {run_id: store.finding_heads(run_id=run_id) for run_id in sorted(set(newest.values()))}
+    found = [_verdict(one, led_up[one.id], around, heads[newest[one.id]], store) for one in confirmed]
+    verdicts = [one for one in found if one is not None]
     for (alert, severity), some in _by_alert(target, verdicts).items():
         _add(lines, alert, target, severity, "", of_verdicts(some))
     moved = any(one.signal not in _NO_ANSWERS for one in confirmed)
@@ -86,11 +91,16 @@ def _by_alert(target: str, verdicts: Iterable[Verdict]) -> dict[tuple[str, str],
     return found
 
 
-def _verdict(alarm: Alarm, led_up: LedUp, around: Around, store: Reads) -> Verdict | None:
-    """The newest finding that alarms, in words; ``None``: it is no longer stored."""
+def _newest(alarm: Alarm, led_up: LedUp) -> int:
+    """The run with the alarm's newest finding that alarms."""
     alarming = [one.run_id for one in led_up.history if one.alarming and one.at >= alarm.raised_at]
-    run_id = alarming[-1] if alarming else alarm.raised_run_id
-    heads = store.finding_heads(run_id=run_id)
+    return alarming[-1] if alarming else alarm.raised_run_id
+
+
+def _verdict(
+    alarm: Alarm, led_up: LedUp, around: Around, heads: list[tuple[int, Finding]], store: Reads
+) -> Verdict | None:
+    """The newest finding that alarms, in words; ``None``: it is no longer stored. ``heads``: of its run."""
     finding = next((one for _, one in heads if one.signal == alarm.signal), None)
     if finding is None:
         return None
@@ -132,7 +142,8 @@ class _Known:
         return list(self.around.mismatches)
 
     def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]:
-        return self.store.lost_shares(run_ids)
+        known = self.around.lost
+        return known if all(run_id in known for run_id in run_ids) else self.store.lost_shares(run_ids)
 
     def last_asked(self, run_ids: Collection[int]) -> Mapping[int, datetime]:
         return self.led_up.asked
