@@ -59,10 +59,7 @@ class Readings(Protocol):
     def self_tests(self, targets: Sequence[str] | None = None) -> list[SelfTest]: ...
     def last_done(self, targets: Sequence[str] | None = None) -> dict[tuple[str, str], int]: ...
     def summaries(self, run_ids: Sequence[int]) -> dict[int, RunSummary]: ...
-    def finding_heads(
-        self, target: str | None = None, run_id: int | None = None, alarming: bool | None = None,
-        before: int | None = None, limit: int = 100,
-    ) -> list[tuple[int, Finding]]: ...  # fmt: skip
+    def run_findings(self, run_ids: Collection[int]) -> dict[int, list[Finding]]: ...
     def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]: ...
     def onsets(self, alarms: Sequence[Alarm], before: timedelta) -> Mapping[int, Any]: ...
     def last_asked(self, run_ids: Collection[int]) -> Mapping[int, datetime]: ...
@@ -268,12 +265,14 @@ class StoreCollector:
                  for name, ours in raised.items()}  # fmt: skip
         if not (moved := self._moved("alarms", marks, self._identified)):
             return
-        began = beginnings(self.store, [one for name in moved for one in raised[name]])
+        told = [one for name in moved for one in raised[name]]
+        began = beginnings(self.store, told)
+        heads = alarm_info.read(self.store, told, began)
         for name in moved:
             lines = self._lines("alarms")
             if name in self._targets:
                 families.alarms(lines, name, self._signals[name], raised[name], began)
-            alarm_info.add(lines, name, raised[name], began, self._around(name, judges), self.store)
+            alarm_info.add(lines, name, raised[name], began, heads, self._around(name, judges), self.store)
             self._put("alarms", name, lines, marks[name])
 
     def _around(self, name: str, judges: tuple[Alarm, ...]) -> alarm_info.Around:

@@ -71,6 +71,18 @@ def test_last_asked_reads_the_subject_s_usable_answers_of_the_runs_asked_for(sto
     assert store.last_asked([]) == {}
 
 
+def test_run_findings_has_every_signal_of_the_runs_asked_for_without_its_answers(store: Store) -> None:
+    signals = ("adapter_loss", "length")
+    for day in range(2):
+        run = claimed(store, SLOT + day * DAY, NOW + day * DAY)
+        found = [replace(finding(run, alarming=True), signal=one) for one in signals]
+        assert store.finish(run.id, run.fence, RunOutcome.MEASURED, found, NOW + DAY)
+    read = store.run_findings({run.id, 999})
+    assert read == {run.id: [replace(one, exhibits=()) for one in found], 999: []}
+    assert found[0].exhibits
+    assert store.run_findings(()) == {}
+
+
 def test_however_many_alarms_there_are_the_answers_of_few_runs_are_read(store: Store) -> None:
     """One statement for all of them, by the runs' numbers; the looks of before are none of its business."""
     for day in range(5):

@@ -36,10 +36,7 @@ class Lines(Protocol):
 class Reads(Protocol):
     """What is read of the store for open alarms."""
 
-    def finding_heads(
-        self, target: str | None = None, run_id: int | None = None, alarming: bool | None = None,
-        before: int | None = None, limit: int = 100,
-    ) -> list[tuple[int, Finding]]: ...  # fmt: skip
+    def run_findings(self, run_ids: Collection[int]) -> dict[int, list[Finding]]: ...
     def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]: ...
 
 
@@ -57,14 +54,22 @@ class Around:
     """Run id -> share of its questions without a usable answer, of the run of each suite that finished last."""
 
 
+Heads = Mapping[int, Sequence[Finding]]
+"""Run id -> its findings without exhibits."""
+
+
+def read(store: Reads, alarms: Iterable[Alarm], led_up: Mapping[int | None, LedUp]) -> Heads:
+    """What ``add`` needs of the findings around these open alarms, at once. Raises StoreError."""
+    return store.run_findings({_newest(one, led_up[one.id]) for one in alarms})
+
+
 def add(
-    lines: Lines, target: str, raised: Sequence[Alarm], led_up: Mapping[int | None, LedUp], around: Around, store: Reads
-) -> None:
-    """Add the target's series. ``raised``: its open alarms. Raises StoreError."""
+    lines: Lines, target: str, raised: Sequence[Alarm], led_up: Mapping[int | None, LedUp], heads: Heads,
+    around: Around, store: Reads,
+) -> None:  # fmt: skip
+    """Add the target's series. ``raised``: its open alarms; ``heads``: what ``read`` found. Raises StoreError."""
     confirmed = [one for one in raised if one.state is AlarmState.CONFIRMED]
-    newest = {one.id: _newest(one, led_up[one.id]) for one in confirmed}
-    heads = {run_id: store.finding_heads(run_id=run_id) for run_id in sorted(set(newest.values()))}
-    found = [_verdict(one, led_up[one.id], around, heads[newest[one.id]], store) for one in confirmed]
+    found = [_verdict(one, led_up[one.id], around, heads[_newest(one, led_up[one.id])], store) for one in confirmed]
     verdicts = [one for one in found if one is not None]
     for (alert, severity), some in _by_alert(target, verdicts).items():
         _add(lines, alert, target, severity, "", of_verdicts(some))
@@ -97,11 +102,9 @@ def _newest(alarm: Alarm, led_up: LedUp) -> int:
     return alarming[-1] if alarming else alarm.raised_run_id
 
 
-def _verdict(
-    alarm: Alarm, led_up: LedUp, around: Around, heads: list[tuple[int, Finding]], store: Reads
-) -> Verdict | None:
+def _verdict(alarm: Alarm, led_up: LedUp, around: Around, heads: Sequence[Finding], store: Reads) -> Verdict | None:
     """The newest finding that alarms, in words; ``None``: it is no longer stored. ``heads``: of its run."""
-    finding = next((one for _, one in heads if one.signal == alarm.signal), None)
+    finding = next((one for one in heads if one.signal == alarm.signal), None)
     if finding is None:
         return None
     beside = replace(beside_of(_Known(alarm, led_up, around, heads, store), finding), alone=True)
@@ -115,7 +118,7 @@ class _Known:
     alarm: Alarm
     led_up: LedUp
     around: Around
-    heads: list[tuple[int, Finding]]
+    heads: Sequence[Finding]
     """Of the finding's run."""
     store: Reads
 
@@ -136,7 +139,7 @@ class _Known:
         self, target: str | None = None, run_id: int | None = None, alarming: bool | None = None,
         before: int | None = None, limit: int = 100,
     ) -> list[tuple[int, Finding]]:  # fmt: skip
-        return self.heads
+        return list(enumerate(self.heads))
 
     def identity_checks(self, target: str | None = None) -> list[IdentityCheck]:
         return list(self.around.mismatches)
