@@ -36,7 +36,7 @@ from tests.daemon import Clock, house_of
 FINE_TUNE = {"adapter_loss", "base_match", "canaries"}
 """Whichever of them is confirmed first leads the page."""
 HOW_BAD = (
-    r"\nHow bad: .*(of the fine-tune's effect is left|equal the base's letter for letter|canaries fail their checks)"
+    r"\nHow bad: .*(of the fine-tune's effect( is left)?|equal the base's letter for letter|canaries fail their checks)"
     r".* \(suite short\)\."
 )
 DAYS = 8

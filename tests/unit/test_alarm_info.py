@@ -238,6 +238,13 @@ def test_each_check_that_fails_has_a_series_with_what_the_verdict_says(store: St
     assert ("CliffwatchIdentityMismatch", BOT, "page", "root") not in told(store, internals)
 
 
+def test_looks_that_are_close_together_are_told_with_seconds() -> None:
+    assert alert_lines.when(NOW, NOW - timedelta(seconds=7)) == (
+        "between Sun 2026-11-22 11:59:53 and Sun 2026-11-22 12:00:00 UTC"
+    )
+    assert alert_lines.when(NOW, None) == "first seen Sun 2026-11-22 12:00 UTC"
+
+
 @pytest.mark.parametrize(
     ("log10", "words"),
     [(1.9, "less than 100"), (2.0, "more than 100"), (3.5, "more than 1,000"), (4.2, "more than 10,000"),

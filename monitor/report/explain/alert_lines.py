@@ -7,7 +7,7 @@ would obey: some of the text comes from models and servers.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Final
 
@@ -18,6 +18,9 @@ from monitor.words import served, sized
 
 LIMIT: Final = 500
 """Characters of a label's value; what is cut says by how much."""
+
+CLOSE: Final = timedelta(minutes=10)
+"""Looks that are less apart are told with seconds."""
 
 _UNKNOWN: Final = "unknown. Read the answers under the evidence link."
 _READ: Final = "read the answers under the evidence link."
@@ -103,8 +106,9 @@ def when(began: datetime, healthy: datetime | None) -> str:
     'between Sat 2026-11-21 12:00 and Sun 2026-11-22 12:00 UTC'
     """
     if healthy is None:
-        return f"first seen {_minute(began)} UTC"
-    return f"between {_minute(healthy)} and {_minute(began)} UTC"
+        return f"first seen {_moment(began)} UTC"
+    clock = "%H:%M:%S" if began - healthy < CLOSE else "%H:%M"
+    return f"between {_moment(healthy, clock)} and {_moment(began, clock)} UTC"
 
 
 def odds(evidence_log10: float) -> str:
@@ -116,8 +120,8 @@ def odds(evidence_log10: float) -> str:
     return next((told for power, told in _ODDS if evidence_log10 >= power), "less than 100")
 
 
-def _minute(moment: datetime) -> str:
-    return f"{moment.astimezone(UTC):%a %Y-%m-%d %H:%M}"
+def _moment(moment: datetime, clock: str = "%H:%M") -> str:
+    return f"{moment.astimezone(UTC):%a %Y-%m-%d {clock}}"
 
 
 def _size(one: Verdict) -> str:
