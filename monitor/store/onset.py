@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, func, select
 
-from monitor.records import Alarm, Arm, Finding, Point
+from monitor.core.records import Alarm, Arm, Finding, Point
+from monitor.store.change_markers import chunks
 from monitor.store.engine import Database
 from monitor.store.findings import _to_finding
-from monitor.store.marks import chunks
 from monitor.store.series import KEY, NUMBERS, to_point
 from monitor.store.tables import alarm, answer, finding
 

@@ -11,13 +11,15 @@ import pytest
 import typer
 import yaml
 
-from monitor import claims, cli, unseen
-from monitor.export import SIGNALS
-from monitor.export.families import CONTRACT_PARTS
-from monitor.metrics import METRICS, PREFIX
-from monitor.records import JUDGE_DRIFT, Reason, Severity
+from monitor import cli
+from monitor.core import selftest_results
+from monitor.core.records import JUDGE_DRIFT, Reason, Severity
+from monitor.report.explain import claim
+from monitor.report.metrics import SIGNALS
 from monitor.report.metrics.alerts import ALERTS as CATALOGUE
 from monitor.report.metrics.alerts import LIMITS, carrier, rules
+from monitor.report.metrics.names import METRICS, PREFIX
+from monitor.report.metrics.result_metrics import CONTRACT_PARTS
 from tests import programs
 from tests.unit.test_claims import FIRST_STEP
 
@@ -198,7 +200,7 @@ def test_the_page_of_a_signal_names_the_alert_that_carries_it() -> None:
     for signal in SIGNALS:
         found = carrier(signal, "bot")
         assert found is not None
-        assert found.name == claims.RUNBOOKS[signal]
+        assert found.name == claim.RUNBOOKS[signal]
     assert {one.name for signal in JUDGE_DRIFT if (one := carrier(signal, "judge"))} == {CARRIED_AS_TICKETS}
 
 
@@ -209,7 +211,7 @@ def test_the_holds_tests_are_of_every_alert() -> None:
 
 def test_the_self_tests_alert_and_command_agree_on_what_must_be_seen() -> None:
     expr = RULES["CliffwatchSelfTestFailed"]["expr"]
-    assert f'fault=~"{"|".join(unseen.MUST_SEE)}"' in expr
+    assert f'fault=~"{"|".join(selftest_results.MUST_SEE)}"' in expr
 
 
 @pytest.mark.parametrize("alert", RULES)

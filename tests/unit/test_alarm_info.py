@@ -8,20 +8,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.claims import claim_of
-from monitor.export import Internals
-from monitor.records import (
-    JUDGE_TARGET,
-    Alarm,
-    AlarmState,
-    Arm,
-    Finding,
-    IdentityCheck,
-    RunOutcome,
-    Severity,
-)
+from monitor.core.records import JUDGE_TARGET, Alarm, AlarmState, Arm, Finding, IdentityCheck, RunOutcome, Severity
+from monitor.core.settings import Settings
 from monitor.report.explain import alert_lines
-from monitor.settings import Settings
+from monitor.report.explain.claim import claim_of
+from monitor.report.metrics import Internals
 from monitor.store import Store, open_store
 from tests import fleet
 

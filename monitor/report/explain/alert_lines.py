@@ -11,10 +11,10 @@ from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Final
 
-from monitor.claims import Claim
-from monitor.hostile import visible
-from monitor.records import Alarm, Finding, IdentityCheck
-from monitor.words import served, sized
+from monitor.core.records import Alarm, Finding, IdentityCheck
+from monitor.core.sanitize import visible
+from monitor.core.wording import served, sized
+from monitor.report.explain.claim import Claim
 
 LIMIT: Final = 500
 """Characters of a label's value; what is cut says by how much."""

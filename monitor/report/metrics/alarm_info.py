@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, Protocol
 
-from monitor.beginnings import LedUp
-from monitor.claims import beside_of, claim
-from monitor.records import JUDGE_TARGET, Alarm, AlarmState, Finding, IdentityCheck, Point
+from monitor.core.records import JUDGE_TARGET, Alarm, AlarmState, Finding, IdentityCheck, Point
 from monitor.report.explain.alert_lines import AlertLines, Verdict, of_mismatch, of_verdicts
+from monitor.report.explain.claim import beside_of, claim
+from monitor.report.explain.onset import LedUp
 from monitor.report.metrics.alerts import ALERTS, carrier
 
 MISMATCH: Final = next(one for one in ALERTS if "check" in one.by)

@@ -7,7 +7,7 @@ reports knows an alert.
 from collections.abc import Mapping
 from typing import Final
 
-from monitor.records import JUDGE_TARGET
+from monitor.core.records import JUDGE_TARGET
 from monitor.report.metrics.alerts.daemon import DAEMON
 from monitor.report.metrics.alerts.spec import AlertSpec
 from monitor.report.metrics.alerts.targets import TARGETS

@@ -2,9 +2,9 @@
 
 from typing import Final
 
+from monitor.core.wording import MAIL_WAITS_SECONDS, PERIODS, TICK_SECONDS
 from monitor.report.metrics.alerts import templates as t
 from monitor.report.metrics.alerts.spec import AlertSpec
-from monitor.words import MAIL_WAITS_SECONDS, PERIODS, TICK_SECONDS
 
 DAEMON: Final = (
     AlertSpec(

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Final
 
-from monitor.records import Reason
+from monitor.core.records import Reason
+from monitor.core.selftest_results import MUST_SEE
+from monitor.core.wording import CAUGHT, IDENTITY_SECONDS, PARTLY, PERIODS, RETIRES_SECONDS
 from monitor.report.metrics.alerts import templates as t
 from monitor.report.metrics.alerts.spec import TARGET_PAGE, AlertSpec
-from monitor.unseen import MUST_SEE
-from monitor.words import CAUGHT, IDENTITY_SECONDS, PARTLY, PERIODS, RETIRES_SECONDS
 
 _SUITE: Final = f"{t.TARGET},suite=%q"
 _OF_SUITE: Final = f"{t.OF_TARGET} $labels.suite"

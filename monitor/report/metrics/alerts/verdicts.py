@@ -2,7 +2,7 @@
 
 from typing import Final, Literal
 
-from monitor.records import JUDGE_DRIFT, JUDGE_TARGET
+from monitor.core.records import JUDGE_DRIFT, JUDGE_TARGET
 from monitor.report.metrics.alerts import templates as t
 from monitor.report.metrics.alerts.spec import TARGET_PAGE, VERDICTS, AlertSpec
 
