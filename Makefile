@@ -46,11 +46,12 @@ lint: $(INSTALLED) ## ruff, mypy --strict and import-linter
 	@echo "== ruff, mypy and import-linter"
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo && $(BIN)/mypy
 
-docs: $(INSTALLED) ## write the generated documents and dashboards again
+docs: $(INSTALLED) ## write the generated documents, dashboards and alert rules again
 	@$(BIN)/python -m scripts.generate_docs
 	@$(BIN)/python -m monitor.lab.suite
 	@$(BIN)/python -m monitor.lab.anchors
 	@$(BIN)/python -m dashboards.build
+	@$(BIN)/python -m monitor.report.metrics.alerts.rules
 
 constraints: $(INSTALLED) ## write the pins of .venv into constraints.txt
 	@{ echo "# Every pin of the environment that is tested (Python 3.11). Made by: make constraints"; \

@@ -47,7 +47,7 @@ UNREAD: Final = "no verdict yet: not armed, or not asked"
 def panels() -> list[tuple[str | None, list[Any]]]:
     """Rows with their titles; the first stands above them all."""
     return [
-        (None, [*_glance(), _signals(), _alarms()]),
+        (None, [*_glance(), _signals(), _alarms(), _told()]),
         ("How strong is the evidence?", [*_evidences(), _effects()]),
         ("Baseline, now and base", [*_fine_tune(), *_scores(), *_lengths()]),
         ("Is it what we think it is, and could we go back?", [*served.panels(), *served.measured()]),
@@ -153,6 +153,27 @@ def _alarms() -> Any:
         height=11,
         link=SERIES,
     )
+
+
+def _told() -> Any:
+    labels = "signal, what, how_bad, cause, advice"
+    return listing(
+        "What the alerts say",
+        "The text of each alert about this target that carries a verdict or an identity check, as its notification and "
+        "its evidence page have it.",
+        [
+            Column("Signal", label="signal", links=[ROW], width=110),
+            Column("Began, ago", f"max by ({labels}) (time() - {selector('alarm_info', ONE)})", unit="s", decimals=1,
+                   width=95),
+            Column("What changed", label="what"),
+            Column("How bad", label="how_bad"),
+            Column("Likely at fault", label="cause"),
+            Column("Do first", label="advice"),
+        ],
+        empty="no alarm",
+        first="Began, ago",
+        height=7,
+    )  # fmt: skip
 
 
 def _evidences() -> list[Any]:

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, func, select
 
-from monitor.core.records import Alarm, Arm, Point
+from monitor.core.records import Alarm, Arm, Finding, Point
 from monitor.store.change_markers import chunks
 from monitor.store.engine import Database
+from monitor.store.findings import _to_finding
 from monitor.store.series import KEY, NUMBERS, to_point
 from monitor.store.tables import alarm, answer, finding
 
@@ -70,6 +71,17 @@ class OnsetReads:
         with self._database.read() as c:
             for some in chunks([one.id for one in alarms if one.id is not None]):
                 found |= onsets(c, some, oldest, before)
+        return found
+
+    def run_findings(self, run_ids: Collection[int]) -> dict[int, list[Finding]]:
+        """Run id -> its findings without exhibits, in one statement for some hundreds of runs."""
+        columns = [column for column in finding.columns if column.name != "exhibits"]
+        found: dict[int, list[Finding]] = {run_id: [] for run_id in run_ids}
+        if found:
+            with self._database.read() as c:
+                for some in chunks(sorted(found)):
+                    for row in c.execute(select(*columns).where(finding.c.run_id.in_(some)).order_by(finding.c.id)):
+                        found[row.run_id].append(_to_finding(row))
         return found
 
     def last_asked(self, run_ids: Collection[int]) -> dict[int, datetime]:

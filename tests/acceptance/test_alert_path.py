@@ -35,7 +35,10 @@ from tests.daemon import Clock, house_of
 
 FINE_TUNE = {"adapter_loss", "base_match", "canaries"}
 """Whichever of them is confirmed first leads the page."""
-HOW_BAD = r"\nHow bad: .*(of the fine-tune's effect( is left)?|the base model's|now fails?) \(.*suite short\)\."
+HOW_BAD = (
+    r"\nHow bad: .*(of the fine-tune's effect( is left)?|equal the base's letter for letter|canaries fail their checks)"
+    r".* \(suite short\)\."
+)
 DAYS = 8
 """Of the baseline: a week arms pages."""
 DAY_SECONDS = 7
@@ -96,7 +99,15 @@ def reached(
     assert note["evidence_url"] in {f"{url}/targets/{TARGET}/{signal}" for signal in signals}
     assert TARGET in get(note["evidence_url"])
     assert "Diagnosis" in get(note["runbook_url"])
-    for words in (f"{TARGET} ", "\nHow bad: ", " ago.\n", "to 1 that this is not chance", "\nDo first:"):
+    for words in (
+        f"{TARGET} ",
+        "\nWhat changed: ",
+        "\nHow bad: ",
+        "\nLikely at fault: ",
+        " ago.\n",
+        "to 1 that this is not chance",
+        "\nDo first:",
+    ):
         assert words in note["description"].replace(", just now.", ", 0m ago."), note["description"]
     assert since_of(note["description"]) in pages_since(f"{url}/targets/{TARGET}", signals)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from monitor.core.records import Arm, Finding, Reason, Run, RunOutcome, Unmeasured
+from monitor.core.records import Arm, Exhibit, Finding, Reason, Run, RunOutcome, Unmeasured
 from monitor.report.explain.claim import claim_of
 from monitor.report.explain.onset import beginnings
 from monitor.store import Store
@@ -42,9 +42,9 @@ def told(store: Store, found: Finding) -> tuple[datetime, datetime | None]:
     """What the metrics say, once it is what the finding's page says."""
     (between,) = beginnings(store, store.open_alarms()).values()
     claim = claim_of(store, found)
-    assert claim.began == between[0]
-    assert between[1] is None or f"{between[1]:%Y-%m-%d %H:%M}" in claim.since
-    return between
+    assert claim.began == between.began
+    assert between.healthy is None or f"{between.healthy:%Y-%m-%d %H:%M}" in claim.since
+    return between.began, between.healthy
 
 
 @pytest.mark.parametrize("slow", [SECOND, DAY / 4], ids=["as newcomers see it", "a judge that takes hours"])
@@ -69,6 +69,17 @@ def test_last_asked_reads_the_subject_s_usable_answers_of_the_runs_asked_for(sto
     assert store.record([recorded(third, Unmeasured(Reason.TIMEOUT, "no reply in 60 s", NOW, 4))]) == [True]
     assert store.last_asked([first.id, third.id, 999]) == {first.id: NOW}
     assert store.last_asked([]) == {}
+
+
+def test_run_findings_has_every_signal_of_the_runs_asked_for_without_its_answers(store: Store) -> None:
+    signals, shown = ("adapter_loss", "length"), Exhibit("p0", "How long?", "5 days", "It depends.", None, 0.5)
+    for day in range(2):
+        run = claimed(store, SLOT + day * DAY, NOW + day * DAY)
+        found = [replace(finding(run, alarming=True), signal=one, exhibits=(shown,)) for one in signals]
+        assert store.finish(run.id, run.fence, RunOutcome.MEASURED, found, NOW + DAY)
+    read = store.run_findings({run.id, 999})
+    assert read == {run.id: [replace(one, exhibits=()) for one in found], 999: []}
+    assert store.run_findings(()) == {}
 
 
 def test_however_many_alarms_there_are_the_answers_of_few_runs_are_read(store: Store) -> None:

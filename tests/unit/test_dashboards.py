@@ -16,8 +16,8 @@ from dashboards.build import BOARDS, FOLDER, path, render
 from dashboards.panels import GREEN, GREY
 from dashboards.states import ARMS, OUTCOMES
 from monitor.core.records import Arm, Reason
+from monitor.report.metrics.alerts import LIMITS
 from monitor.report.metrics.names import METRICS, PREFIX
-from monitor.report.metrics.result_metrics import LIMITS
 from tests import programs
 
 ROOT: Final = Path(__file__).parents[2]

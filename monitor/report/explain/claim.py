@@ -92,6 +92,8 @@ class Beside:
     """Share of the run's questions without a usable answer."""
     asked: Mapping[int, datetime] = field(default_factory=dict)
     """Run id -> when its last usable answer was asked, of the two looks between which the change began."""
+    alone: bool = False
+    """The claim is read away from its page: what to do has the date with each time, and points to no answers below."""
 
 
 def claim(finding: Finding, beside: Beside) -> Claim:
@@ -203,11 +205,11 @@ def _to_do(finding: Finding, beside: Beside, advice: str, healthy: datetime) -> 
         return f"Nothing: {cleared(alarm)}."
     if not finding.alarming:
         return "Nothing yet: further looks add to the evidence or take from it. Read the answers if you have a minute."
-    told = advice or "Read the answers below: is it real?"
+    told = advice or f"Read the answers {'under the evidence link' if beside.alone else 'below'}: is it real?"
     if finding.signal in FINE_TUNE and not finding.recovered:
         told = (
             "Check which adapter the endpoint serves and whether it is applied; if it is lost, bring back the server, "
-            f"image, route or adapter that served before {_at(healthy, finding.window_end)}."
+            f"image, route or adapter that served before {_at(healthy, None if beside.alone else finding.window_end)}."
         )
         if not _traffic(finding).startswith("on all"):
             told += " Look at every replica: only part of the traffic may be hit."

@@ -7,7 +7,7 @@ those of the other lies between them, even in the seconds in which the first was
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import log10
 from typing import Any, Final, Protocol
@@ -110,14 +110,31 @@ class _Raising:
     window_end: datetime
 
 
-def beginnings(store: Reads, alarms: Sequence[Alarm]) -> dict[int | None, tuple[datetime, datetime | None]]:
-    """Alarm id -> what ``beginning`` says of it, for all of them at once.
+@dataclass(frozen=True, slots=True)
+class LedUp:
+    """What led up to an open alarm."""
+
+    began: datetime
+    healthy: datetime | None
+    """Both as ``beginning`` has them."""
+    history: Sequence[Point] = ()
+    """The signal's verdicts, oldest first."""
+    asked: Mapping[int, datetime] = field(default_factory=dict)
+    """Run id -> when its last usable answer was asked, of ``edges``."""
+
+
+def beginnings(store: Reads, alarms: Sequence[Alarm]) -> dict[int | None, LedUp]:
+    """Alarm id -> when its change began and from what that is known, for all of them at once.
 
     Raises StoreError.
     """
     onsets = store.onsets(alarms, HISTORY)
     known = [(one, onsets[one.id]) for one in alarms if one.id is not None and one.id in onsets]
     told = [(one, _Raising(one.raised_run_id, onset.looks, one.raised_at), onset.history) for one, onset in known]
-    asked = store.last_asked({run_id for one, raising, history in told for run_id in edges(raising, history, one)})
-    found: dict[int | None, tuple[datetime, datetime | None]] = {one.id: (one.raised_at, None) for one in alarms}
-    return found | {one.id: beginning(raising, history, one, asked) for one, raising, history in told}
+    around = {one.id: edges(raising, history, one) for one, raising, history in told}
+    asked = store.last_asked({run_id for some in around.values() for run_id in some})
+    found: dict[int | None, LedUp] = {one.id: LedUp(one.raised_at, None) for one in alarms}
+    for one, raising, history in told:
+        times = {run_id: asked[run_id] for run_id in around[one.id] if run_id in asked}
+        found[one.id] = LedUp(*beginning(raising, history, one, times), history, times)
+    return found

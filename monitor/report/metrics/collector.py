@@ -7,6 +7,7 @@ whose marks moved. What is kept is bounded by what is configured: the lines of e
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from functools import partial
 from itertools import chain
@@ -17,6 +18,7 @@ from monitor import __version__
 from monitor.core.records import (
     JUDGE_TARGET,
     Alarm,
+    Finding,
     FindingNumbers,
     IdentityCheck,
     MailState,
@@ -30,7 +32,7 @@ from monitor.core.records import (
 )
 from monitor.core.settings import Settings
 from monitor.report.explain.onset import beginnings
-from monitor.report.metrics import result_metrics
+from monitor.report.metrics import alarm_info, result_metrics
 from monitor.report.metrics.exposition import SPECS, Lines, head
 from monitor.report.metrics.gzip_members import Piece, pack
 from monitor.report.metrics.names import MetricSpec
@@ -40,6 +42,9 @@ SHARD: Final = 50
 
 ONE_BY_ONE: Final = 20
 """Up to so many targets are read each by itself, where a method reads one target or all."""
+
+EFFECT: Final = "adapter_effect_ratio"
+"""The measure of a finding that says how much of the fine-tune's effect is left."""
 
 _UNSEEN: Final = object()
 
@@ -53,6 +58,8 @@ class Readings(Protocol):
     def self_tests(self, targets: Sequence[str] | None = None) -> list[SelfTest]: ...
     def last_done(self, targets: Sequence[str] | None = None) -> dict[tuple[str, str], int]: ...
     def summaries(self, run_ids: Sequence[int]) -> dict[int, RunSummary]: ...
+    def run_findings(self, run_ids: Collection[int]) -> dict[int, list[Finding]]: ...
+    def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]: ...
     def onsets(self, alarms: Sequence[Alarm], before: timedelta) -> Mapping[int, Any]: ...
     def last_asked(self, run_ids: Collection[int]) -> Mapping[int, datetime]: ...
     def latest_numbers(
@@ -123,6 +130,8 @@ class StoreCollector:
         self._baselines: Any = None
         self._counts: Mapping[str, Any] = {}
         self._outdated: dict[str, frozenset[str]] = {}
+        self._effect_left: dict[str, float] = {}
+        self._mismatches: dict[str, tuple[IdentityCheck, ...]] = {}
 
     def refresh(self, settings: Settings, now: datetime, url: str) -> None:
         """Bring every result up to ``now``, for the configured targets. ``url``: where people reach the pages.
@@ -167,9 +176,9 @@ class StoreCollector:
             yield partial(self._findings, marks.findings, part)
             yield partial(self._usage, marks.usage, part)
             yield partial(self._self_tests, marks.self_tests, part)
+        yield partial(self._identity, marks)
         yield partial(self._alarms, marks)
         yield partial(self._budgets, marks.spent)
-        yield partial(self._identity, marks)
         yield partial(self._rollbacks, marks)
 
     def _packing(self) -> Iterator[Callable[[], object]]:
@@ -241,21 +250,40 @@ class StoreCollector:
             ours = {key: one for key, one in numbers.get(name, {}).items() if self._ours(name, key[0])}
             result_metrics.findings(lines, name, ours)
             self._signals[name] = frozenset(signal for _, signal in ours)
+            left = [one.measures[EFFECT] for one in ours.values() if EFFECT in one.measures]
+            self._effect_left |= {name: min(left)} if left else {}
             self._put("findings", name, lines, marks.get(name))
 
     def _alarms(self, found: Any) -> None:
-        """When an alarm began is told anew with each finding of its target: one that is judged again may move it."""
+        """When an alarm began, and the lines that its alert prints, are told anew with each finding of its target: one
+        that is judged again may move them. So does what else they say: identity checks, and the judge's own alarms."""
+        judges = tuple(found.alarms.get(JUDGE_TARGET, ()))
         raised = {name: [one for one in found.alarms.get(name, ()) if self._ours(name, one.suite)]
-                  for name in self._targets}  # fmt: skip
-        marks = {name: (self._signals[name], ours, found.findings.get(name) if ours else None)
+                  for name in self._identified}  # fmt: skip
+        marks = {name: self._alarm_mark(name, ours, found.findings.get(name), judges)
                  for name, ours in raised.items()}  # fmt: skip
-        if not (moved := self._moved("alarms", marks)):
+        if not (moved := self._moved("alarms", marks, self._identified)):
             return
-        began = beginnings(self.store, [one for name in moved for one in raised[name]])
+        told = [one for name in moved for one in raised[name]]
+        began = beginnings(self.store, told)
+        heads = alarm_info.read(self.store, told, began)
         for name in moved:
             lines = self._lines("alarms")
-            result_metrics.alarms(lines, name, self._signals[name], raised[name], began)
+            if name in self._targets:
+                result_metrics.alarms(lines, name, self._signals[name], raised[name], began)
+            alarm_info.add(lines, name, raised[name], began, heads, self._around(name, judges), self.store)
             self._put("alarms", name, lines, marks[name])
+
+    def _around(self, name: str, judges: tuple[Alarm, ...]) -> alarm_info.Around:
+        last = (self._last[name, suite] for suite in self._suites.get(name, ()) if (name, suite) in self._last)
+        lost = {one.run_id: one.unmeasured_ratio for one in last}
+        return alarm_info.Around(self._mismatches.get(name, ()), self._effect_left.get(name), judges, lost)
+
+    def _alarm_mark(self, name: str, raised: list[Alarm], findings: Any, judges: tuple[Alarm, ...]) -> Any:
+        """Of what nothing is said where no alarm is open, nothing is in it."""
+        mismatches = self._mismatches.get(name, ())
+        beside = (findings, judges if raised else None) if raised or mismatches else None
+        return self._signals.get(name), raised, mismatches, beside
 
     def _usage(self, marks: Mapping[str, Any], of: Sequence[str]) -> None:
         if moved := self._moved("usage", marks, of):
@@ -289,6 +317,8 @@ class StoreCollector:
             for name in moved:
                 lines = self._lines(kind)
                 write(lines, name, found[name])
+                if kind == "identity":
+                    self._mismatches[name] = _mismatching(found[name])
                 self._put(kind, name, lines, getattr(marks, kind).get(name))
 
     def _rollbacks(self, marks: Any) -> None:
@@ -311,6 +341,11 @@ class StoreCollector:
         result_metrics.mail(lines, settings, self.store.mail_state())
         result_metrics.limits(lines)
         self._put("daemon", "", lines, None)
+
+
+def _mismatching(checks: Iterable[IdentityCheck]) -> tuple[IdentityCheck, ...]:
+    """Those that do not match, without the time of the check: it is another one every day."""
+    return tuple(replace(one, checked_at=one.since) for one in checks if not one.matches)
 
 
 def _by_target(targets: Iterable[str], found: Iterable[Any]) -> dict[str, list[Any]]:

@@ -96,6 +96,14 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         "to be seen; none where there was no look before.",
     ),
     MetricSpec(
+        "alarm_info",
+        "gauge",
+        ("alert", "target", "severity", "signal", "check", "what", "how_bad", "since", "evidence", "cause", "advice"),
+        "What an alert about a confirmed alarm or an identity check prints, in the words of its evidence page; "
+        "the value is when the change began, in Unix time. signal leads the alert; check is empty for a verdict. A "
+        "label changes with a verdict, not with a scrape.",
+    ),
+    MetricSpec(
         "evidence_log10",
         "gauge",
         ("target", "signal"),

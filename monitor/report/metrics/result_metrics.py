@@ -27,15 +27,8 @@ from monitor.core.schedule import interval_seconds, period_seconds
 from monitor.core.selftest_results import CONTROL
 from monitor.core.settings import Schedule, Settings, Target
 from monitor.core.signals import ALL_RUBRICS, CATALOGUE, SEVERITIES
-from monitor.core.wording import (
-    CAUGHT,
-    IDENTITY_SECONDS,
-    MAIL_WAITS_SECONDS,
-    PARTLY,
-    PERIODS,
-    RETIRES_SECONDS,
-    TICK_SECONDS,
-)
+from monitor.report.explain.onset import LedUp
+from monitor.report.metrics.alerts import LIMITS
 from monitor.report.metrics.exposition import Lines
 
 OUTDATED: Final = "outdated"
@@ -52,19 +45,7 @@ MEASURES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 }
 """A number of ``Finding.measures`` -> the metric that it is, with the labels after target and suite."""
 
-LIMITS: Final[Mapping[tuple[str, str], float]] = {
-    ("CliffwatchUnmeasured", "unmeasured_ratio"): PARTLY,
-    ("CliffwatchUnmeasured", "run_intervals"): PERIODS,
-    ("CliffwatchUnmeasured", "identity_age_seconds"): IDENTITY_SECONDS,
-    ("CliffwatchModelRetiring", "notice_seconds"): RETIRES_SECONDS,
-    ("CliffwatchSelfTestFailed", "detection_ratio"): CAUGHT,
-    ("CliffwatchEmailFailed", "waiting_seconds"): MAIL_WAITS_SECONDS,
-    ("CliffwatchEmailFailed", "mail_intervals"): PERIODS,
-    ("CliffwatchDown", "tick_age_seconds"): TICK_SECONDS,
-}
-"""``alert_limit``: (alert, limit) -> its value."""
-
-Beginnings = Mapping[int | None, tuple[datetime, datetime | None]]
+Beginnings = Mapping[int | None, LedUp]
 """Alarm id -> when the change was first seen, and the healthy look before it."""
 
 KINDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -75,7 +56,7 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "baselines": ("target_info", "baselines", "baseline_approved_timestamp_seconds", "run_interval_seconds"),
     "alarms": (
         "alarm", "alarm_raised_timestamp_seconds", "alarm_began_timestamp_seconds",
-        "alarm_last_healthy_timestamp_seconds",
+        "alarm_last_healthy_timestamp_seconds", "alarm_info",
     ),
     "runs": (
         "run_last_success_timestamp_seconds", "run_last_attempt_timestamp_seconds", "runs_total",
@@ -159,7 +140,8 @@ def alarms(lines: Lines, name: str, found: Iterable[str], raised: Iterable[Alarm
         if alarm.state is AlarmState.CONFIRMED:
             states[alarm.signal, alarm.severity] = 1
             since[alarm.signal] = min(alarm.raised_at, since.get(alarm.signal, alarm.raised_at))
-            both = began.get(alarm.id, (alarm.raised_at, None))
+            told = began.get(alarm.id, LedUp(alarm.raised_at, None))
+            both = (told.began, told.healthy)
             first[alarm.signal] = min(both, first.get(alarm.signal, both), key=lambda one: one[0])
     for (signal, severity), state in states.items():
         lines.add("alarm", state, name, signal, severity.value)

@@ -1,0 +1,156 @@
+"""The lines of an alert's text, as labels of ``cliffwatch_alarm_info``: the words are those of the evidence page.
+
+A label that changes makes a new series, so nothing here changes with the clock: times are UTC and absolute, and the
+evidence is told in powers of ten. Every value is short, on one line and without characters that a terminal or a mail
+would obey: some of the text comes from models and servers.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from math import isfinite
+from typing import Final
+
+from monitor.core.records import Alarm, Finding, IdentityCheck
+from monitor.core.sanitize import visible
+from monitor.core.wording import served, sized
+from monitor.report.explain.claim import Claim
+
+LIMIT: Final = 500
+"""Characters of a label's value; what is cut says by how much."""
+
+CLOSE: Final = timedelta(minutes=10)
+"""Looks that are less apart are told with seconds."""
+
+_UNKNOWN: Final = "unknown. Read the answers under the evidence link."
+_READ: Final = "read the answers under the evidence link."
+_ODDS: Final = ((6, "more than a million"), (5, "more than 100,000"), (4, "more than 10,000"), (3, "more than 1,000"),
+                (2, "more than 100"))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class AlertLines:
+    """What an alert prints after its first sentence; each is a clause or sentences, and none is empty."""
+
+    signal: str
+    """The signal that leads: the evidence link goes to its page."""
+    what: str
+    how_bad: str
+    since: str
+    evidence: str
+    cause: str
+    advice: str
+    began: datetime
+    """When the change began."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One open alarm that an alert carries, with the newest finding that alarms."""
+
+    alarm: Alarm
+    finding: Finding
+    claim: Claim
+    began: datetime
+    healthy: datetime | None
+    """The healthy look before ``began``, where there was one."""
+
+
+def of_verdicts(verdicts: Sequence[Verdict]) -> AlertLines:
+    """The lines for all alarms of one alert; the first leads. There is at least one.
+
+    The cause and what to do are the leader's: it says most. The change began with the first of them.
+    """
+    lead = verdicts[0]
+    first = min(verdicts, key=lambda one: one.began)
+    strongest = max(one.finding.evidence_log10 for one in verdicts)
+    named = dict.fromkeys(f"{one.claim.headline} ({one.finding.signal})" for one in verdicts)
+    same = [one for one in verdicts if one.finding.signal == lead.finding.signal]
+    cause = f"{lead.claim.suspect}. {lead.claim.why}" if lead.claim.suspect else _UNKNOWN
+    return AlertLines(
+        signal=lead.finding.signal,
+        what=_safe(f"{'; '.join(named)}."),
+        how_bad=_safe(f"{'; '.join(map(_size, same))}."),
+        since=when(first.began, first.healthy),
+        evidence=_safe(f"{odds(strongest)} to 1 that this is not chance. {lead.alarm.note}".strip()),
+        cause=_safe(cause),
+        advice=_safe(_lower(lead.claim.now or _READ)),
+        began=first.began,
+    )
+
+
+def of_mismatch(check: IdentityCheck, effect_left: float | None, *, moved: bool) -> AlertLines:
+    """The lines for an identity check that does not match.
+
+    ``effect_left``: share of the fine-tune's effect that is left in the answers, where a verdict says so. ``moved``: an
+    alarm is open on the answers themselves.
+    """
+    left = None if effect_left is None else max(effect_left, 0.0)
+    return AlertLines(
+        signal="identity",
+        what=f"{served(check.check)}.",
+        how_bad=_left(left),
+        since=when(check.since, None).removeprefix("first seen "),
+        evidence=_safe(f"declared is {check.expected}; found is {check.found}."),
+        cause=_at_fault(left, moved=moved),
+        advice="open the evidence link, which shows declared beside found. If a deployment is wrong, roll it back; if "
+        "the configuration is, correct it and reload.",
+        began=check.since,
+    )
+
+
+def when(began: datetime, healthy: datetime | None) -> str:
+    """When a change began, in UTC: between two looks, or when it was first seen.
+
+    >>> when(datetime(2026, 11, 22, 12, tzinfo=UTC), datetime(2026, 11, 21, 12, tzinfo=UTC))
+    'between Sat 2026-11-21 12:00 and Sun 2026-11-22 12:00 UTC'
+    """
+    if healthy is None:
+        return f"first seen {_moment(began)} UTC"
+    clock = "%H:%M:%S" if began - healthy < CLOSE else "%H:%M"
+    return f"between {_moment(healthy, clock)} and {_moment(began, clock)} UTC"
+
+
+def odds(evidence_log10: float) -> str:
+    """Evidence in powers of ten, so that it does not change with every look.
+
+    >>> odds(4.2), odds(7.4), odds(1.9)
+    ('more than 10,000', 'more than a million', 'less than 100')
+    """
+    return next((told for power, told in _ODDS if evidence_log10 >= power), "less than 100")
+
+
+def _moment(moment: datetime, clock: str = "%H:%M") -> str:
+    return f"{moment.astimezone(UTC):%a %Y-%m-%d {clock}}"
+
+
+def _size(one: Verdict) -> str:
+    told = one.claim.bad.removesuffix(".") or (sized(one.finding) if isfinite(one.finding.effect) else "unknown")
+    return f"{_lower(told)} (suite {one.finding.suite})"
+
+
+def _left(share: float | None) -> str:
+    if share is None:
+        return "unknown: no verdict on its answers says."
+    if share < 0.005:
+        return "nothing is left of the fine-tune's effect in its answers."
+    if share >= 1.005:
+        return f"the fine-tune's effect is {share:.0%} of the approved one in its answers (100% is healthy)."
+    return f"{share:.0%} of the fine-tune's effect is left in its answers (100% is healthy)."
+
+
+def _at_fault(left: float | None, *, moved: bool) -> str:
+    if moved or (left is not None and left < 0.8):
+        return "what is served: its answers changed too."
+    if left is None:
+        return "what is served, or the declaration in cliffwatch.yaml: no verdict on its answers says which."
+    return "the declaration in cliffwatch.yaml, or a deployment since the last run: its answers were as approved then."
+
+
+def _lower(text: str) -> str:
+    """As it goes on after a colon. What starts with an acronym keeps its letters."""
+    return text if text[1:2].isupper() else f"{text[:1].lower()}{text[1:]}"
+
+
+def _safe(text: str) -> str:
+    return visible(" ".join(text.split()), limit=LIMIT)

@@ -1,0 +1,31 @@
+"""The catalogue of alerts: one record each. ``alerts/rules.yaml`` is written from it (``rules``).
+
+It stands with the metrics, which it is made of: PromQL over them, and templates that print them. Nothing below the
+reports knows an alert.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from monitor.core.records import JUDGE_TARGET
+from monitor.report.metrics.alerts.daemon import DAEMON
+from monitor.report.metrics.alerts.spec import AlertSpec
+from monitor.report.metrics.alerts.targets import TARGETS
+from monitor.report.metrics.alerts.verdicts import CARRIED
+
+__all__ = ["ALERTS", "LIMITS", "AlertSpec", "carrier"]
+
+ALERTS: Final[tuple[AlertSpec, ...]] = (*CARRIED, *TARGETS, *DAEMON)
+"""Every alert, in the order of the file."""
+
+LIMITS: Final[Mapping[tuple[str, str], float]] = {
+    (spec.name, limit): value for spec in ALERTS for limit, value in spec.limits.items()
+}
+"""``alert_limit``: (alert, limit) -> its value."""
+
+
+def carrier(signal: str, target: str) -> AlertSpec | None:
+    """The alert that carries a signal's alarms of a target; ``None``: none does."""
+    judge = target == JUDGE_TARGET
+    found = [one for one in ALERTS if signal in one.signals and one.judge != ("not" if judge else "only")]
+    return found[0] if found else None

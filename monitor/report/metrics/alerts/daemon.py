@@ -1,0 +1,147 @@
+"""The alerts about the daemon itself."""
+
+from typing import Final
+
+from monitor.core.wording import MAIL_WAITS_SECONDS, PERIODS, TICK_SECONDS
+from monitor.report.metrics.alerts import templates as t
+from monitor.report.metrics.alerts.spec import AlertSpec
+
+DAEMON: Final = (
+    AlertSpec(
+        name="CliffwatchConfigReloadFailed",
+        severity="ticket",
+        by=(),
+        when="last_over_time(cliffwatch_config_last_reload_success[1h]) == 0",
+        wait="10m",
+        title="Cliffwatch runs with an older configuration than its file",
+        summary="Cliffwatch runs with an older configuration than its file.",
+        description=(
+            "The last reload of {{ $labels.instance }} was refused because cliffwatch.yaml, or a suite that it names, "
+            "has an error. The configuration from before is in force; after a restart the daemon would not start.",
+            t.own_line(
+                f"In force since: {t.TIME}.",
+                t.last("config_last_reload_success_timestamp_seconds", t.DAEMON),
+                t.OF_DAEMON,
+            ),
+            "Do first: cliffwatch check, which lists every problem with its line. Correct the file and reload.",
+        ),
+        evidence=f"{t.WEB}/",
+    ),
+    AlertSpec(
+        name="CliffwatchEmailFailed",
+        severity="ticket",
+        by=(),
+        when="""\
+time() - last_over_time(cliffwatch_email_oldest_queued_timestamp_seconds[1h])
+  > on (job, instance) last_over_time(cliffwatch_alert_limit{limit="waiting_seconds"}[1h])
+  and on (job, instance) last_over_time(cliffwatch_email_queued[1h]) > 0
+or
+last_over_time(cliffwatch_email_refused[1h]) > 0
+or
+time() - last_over_time(cliffwatch_email_last_success_timestamp_seconds[1h])
+  > last_over_time(cliffwatch_email_interval_seconds[1h])
+    * on (job, instance) last_over_time(cliffwatch_alert_limit{limit="mail_intervals"}[1h])
+or
+(
+  last_over_time(cliffwatch_email_interval_seconds[1h]) <= 86400
+    and last_over_time(cliffwatch_email_interval_seconds[1h] offset 2d)
+  or
+  last_over_time(cliffwatch_email_interval_seconds[1h]) <= 7 * 86400
+    and last_over_time(cliffwatch_email_interval_seconds[1h] offset 2w)
+)
+unless on (job, instance)
+last_over_time(cliffwatch_email_last_success_timestamp_seconds[1h])""",
+        limits={"waiting_seconds": MAIL_WAITS_SECONDS, "mail_intervals": PERIODS},
+        wait="10m",
+        title="The summary e-mail does not get through",
+        summary="The summary e-mail does not get through.",
+        description=(
+            "{{ $labels.instance }} cannot deliver the summary e-mail. Alerts do not depend on it.",
+            t.own_line(
+                f"Mails waiting: {t.NUMBER}"
+                + t.known(
+                    f", the oldest since {t.TIME}",
+                    t.last("email_oldest_queued_timestamp_seconds", t.DAEMON),
+                    t.OF_DAEMON,
+                )
+                + ".",
+                t.last("email_queued", t.DAEMON) + " > 0",
+                t.OF_DAEMON,
+            ),
+            t.own_line(
+                f"Mails given up since the last delivery: {t.NUMBER}.",
+                t.last("email_refused", t.DAEMON) + " > 0",
+                t.OF_DAEMON,
+            ),
+            t.own_line(
+                f"Last delivered: {t.TIME}.",
+                t.last("email_last_success_timestamp_seconds", t.DAEMON),
+                t.OF_DAEMON,
+                otherwise="Last delivered: never.",
+            ),
+            "Do first: cliffwatch report --send, which tries again and says what the mail server answers (login, "
+            "certificate, refused address).",
+        ),
+        evidence=f"{t.WEB}/",
+    ),
+    AlertSpec(
+        name="CliffwatchDown",
+        severity="page",
+        by=(),
+        when="""\
+absent(up{job="cliffwatch"})
+or
+up{job="cliffwatch"} == 0
+or
+avg_over_time(up{job="cliffwatch"}[15m]) < 0.7
+or
+time() - cliffwatch_last_tick_timestamp_seconds
+  > on (job, instance) last_over_time(cliffwatch_alert_limit{limit="tick_age_seconds"}[1h])""",
+        held=False,
+        limits={"tick_age_seconds": TICK_SECONDS},
+        wait="5m",
+        title="Cliffwatch is down: nothing is watched",
+        summary="Cliffwatch is down or its clock stands still, so nothing is watched.",
+        description=(
+            "{{ if $labels.instance }}Cliffwatch at {{ $labels.instance }} cannot be scraped, keeps restarting, or has "
+            "not looked at its schedule for five minutes.{{ else }}Prometheus has no scrape target with "
+            'job="cliffwatch".{{ end }} No drift is seen until it is back; the endpoints themselves are not touched by '
+            "this. Alarms that were raised stay raised.",
+            t.own_line(
+                f"Since: {t.SINCE}",
+                f"max({t.last('last_tick_timestamp_seconds', t.DAEMON)}) or "
+                rf"min(ALERTS_FOR_STATE{{alertname=\"CliffwatchDown\",{t.DAEMON}}})",
+                f"{t.OF_DAEMON} {t.OF_DAEMON}",
+            ),
+            "Do first: on its machine, is the process there (systemctl, docker ps or kubectl get pods)? Read its last "
+            "log lines and restart it. Exit code 2: the configuration (cliffwatch check); 3: the store (disk full, "
+            "database away).{{ if $labels.instance }} Then: curl -s http://{{ $labels.instance }}/readyz{{ else }} It "
+            "runs? Then look for its scrape job in Prometheus.{{ end }}",
+            "It goes on where it stopped; nothing is lost. More: runbooks/CliffwatchDown.md, beside these rules.",
+        ),
+        evidence="{{ $externalURL }}/targets",
+        runbook='{{ with printf "cliffwatch_web_info{job=%q,instance=%q}" $labels.job $labels.instance | query }}'
+        '{{ . | first | label "url" }}/runbooks/CliffwatchDown{{ end }}',
+        comment="The third way is a daemon that keeps crashing: each start answers a scrape and would end a wait for 5 "
+        "minutes.",
+    ),
+    AlertSpec(
+        name="CliffwatchWatchdog",
+        severity="none",
+        by=(),
+        when="vector(1)",
+        held=False,
+        title="The way from Prometheus to a person works",
+        summary="The way from Prometheus to a person works.",
+        description=(
+            "This alert always fires, on purpose. It belongs to a dead man's switch outside this machine, which calls "
+            "somebody when it stops arriving.",
+            'Do first: nothing, while it arrives. If you see it as a page or a ticket, route severity="none" to that '
+            "switch. More: runbooks/CliffwatchWatchdog.md, beside these rules.",
+        ),
+        evidence="{{ $externalURL }}/alerts",
+        runbook='{{ with query "cliffwatch_web_info{job=\\"cliffwatch\\"}" }}{{ . | first | label "url" }}'
+        "/runbooks/CliffwatchWatchdog{{ end }}",
+    ),
+)
+"""About the daemon itself."""

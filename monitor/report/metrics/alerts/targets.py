@@ -1,0 +1,263 @@
+"""The alerts about one target or suite that carry no verdict: what keeps it from being watched, or soon will."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from monitor.core.records import Reason
+from monitor.core.selftest_results import MUST_SEE
+from monitor.core.wording import CAUGHT, IDENTITY_SECONDS, PARTLY, PERIODS, RETIRES_SECONDS
+from monitor.report.metrics.alerts import templates as t
+from monitor.report.metrics.alerts.spec import TARGET_PAGE, AlertSpec
+
+_SUITE: Final = f"{t.TARGET},suite=%q"
+_OF_SUITE: Final = f"{t.OF_TARGET} $labels.suite"
+
+_ARM: Final = f"{t.TARGET},arm=%q"
+_OF_ARM: Final = f"{t.OF_TARGET} $labels.arm"
+_LAST_DAY: Final = t.last("model_retirement_timestamp_seconds", _ARM)
+_LEFT: Final = (
+    f'{{{{ range printf "({_LAST_DAY} - time()) / 86400" {_OF_ARM} | query }}}}'
+    '{{ if lt .Value 0.0 }}a day that has passed{{ else }}{{ .Value | printf "in %.0f days" | '
+    'reReplaceAll "in 0 days" "in hours" | reReplaceAll "in 1 days" "in a day" }}{{ end }}{{ end }}'
+)
+"""Days until a model is shut down."""
+
+_OUTAGE: Final = "the endpoint or the way to it: an outage."
+_BUDGET: Final = "your own configuration: the target's budget, or a model without a price."
+_REQUEST: Final = "your own configuration: the request itself is refused (a model's name, a parameter)."
+SUSPECTS: Final[Mapping[Reason, str]] = {
+    Reason.TIMEOUT: _OUTAGE,
+    Reason.CONNECTION: _OUTAGE,
+    Reason.SERVER_ERROR: _OUTAGE,
+    Reason.MALFORMED: _OUTAGE,
+    Reason.RATE_LIMITED: "the provider's rate limit: it is shared with other users of the key, or requests_per_minute "
+    "asks for too many.",
+    Reason.QUOTA: "the account: the provider's quota or credit is spent.",
+    Reason.UNAUTHORIZED: "the key: the provider refuses it.",
+    Reason.BUDGET: _BUDGET,
+    Reason.UNPRICED: _BUDGET,
+    Reason.TRUNCATED: "your own configuration: max_tokens is spent before any text comes.",
+    Reason.REJECTED: _REQUEST,
+}
+"""Why a question has no usable answer -> what is likely at fault."""
+
+
+def _suspect() -> str:
+    """What is printed for the label ``outcome``, by the table above."""
+    told = ""
+    for text in dict.fromkeys(SUSPECTS.values()):
+        named = " ".join(f'"{reason}"' for reason, one in SUSPECTS.items() if one == text)
+        told += text if text == _REQUEST else f"{{{{ if eq $reason {named} }}}}{text}{{{{ else }}}}"
+    return told + "{{ end }}" * (len(set(SUSPECTS.values())) - 1)
+
+
+TARGETS: Final = (
+    AlertSpec(
+        name="CliffwatchIdentityMismatch",
+        severity="page",
+        by=("target", "check"),
+        when="last_over_time(cliffwatch_identity_match[1h]) == 0",
+        title="{{ $labels.target }} does not serve the declared weights",
+        summary="An endpoint does not serve the weights that were declared for it.",
+        description=(
+            '{{ $labels.target }} fails the identity check "{{ $labels.check }}": what is served or stored is not the '
+            "adapter or base model that cliffwatch.yaml declares. Users may be getting another model.",
+            t.lines("CliffwatchIdentityMismatch", "target", "check"),
+            t.own_line(f"Checked: {t.TIME}.", t.last("identity_checked_timestamp_seconds", t.TARGET), t.OF_TARGET),
+        ),
+        evidence=TARGET_PAGE,
+    ),
+    AlertSpec(
+        name="CliffwatchUnmeasured",
+        severity="ticket",
+        by=("target", "suite"),
+        when="""\
+last_over_time(cliffwatch_run_unmeasured_ratio[1h])
+  > on (job, instance) group_left () last_over_time(cliffwatch_alert_limit{limit="unmeasured_ratio"}[1h])
+or
+time() - last_over_time(cliffwatch_run_last_success_timestamp_seconds[1h])
+  > last_over_time(cliffwatch_run_interval_seconds[1h])
+    * on (job, instance) group_left () last_over_time(cliffwatch_alert_limit{limit="run_intervals"}[1h])
+or
+(
+  last_over_time(cliffwatch_run_interval_seconds[1h]) <= 86400
+    and last_over_time(cliffwatch_run_interval_seconds[1h] offset 2d)
+  or
+  last_over_time(cliffwatch_run_interval_seconds[1h])
+    and last_over_time(cliffwatch_run_interval_seconds[1h] offset 2w)
+)
+unless on (job, instance, target, suite)
+last_over_time(cliffwatch_run_last_success_timestamp_seconds[1h])
+or
+time() - last_over_time(cliffwatch_identity_checked_timestamp_seconds[1h])
+  > on (job, instance) group_left () last_over_time(cliffwatch_alert_limit{limit="identity_age_seconds"}[1h])""",
+        limits={"unmeasured_ratio": PARTLY, "run_intervals": PERIODS, "identity_age_seconds": IDENTITY_SECONDS},
+        wait="5m",
+        title="{{ $labels.target }} cannot be measured",
+        summary="A target cannot be measured, so its drift would go unseen.",
+        description=(
+            "{{ if $labels.suite }}Target {{ $labels.target }} cannot be measured in suite {{ $labels.suite }}: over a "
+            "fifth of a run has no usable answer, or no run has succeeded for two periods. Its drift would go unseen; "
+            "no verdict is made of what was not measured.",
+            t.own_line(
+                f"How bad: {t.PERCENT} of the last run's questions have no usable answer.",
+                f"100 * {t.last('run_unmeasured_ratio', _SUITE)}",
+                _OF_SUITE,
+            ),
+            t.own_line(
+                f"Last usable run: {t.TIME}.",
+                t.last("run_last_success_timestamp_seconds", _SUITE),
+                _OF_SUITE,
+                otherwise="Last usable run: none yet.",
+            ),
+            t.own_line(
+                '{{ $reason := . | first | label "outcome" }}Most frequent reason in the last day: {{ $reason }}.\n'
+                f"Likely at fault: {_suspect()}",
+                "topk(1, sum by (outcome) (increase(cliffwatch_api_requests_total"
+                rf"{{{t.TARGET},outcome!=\"ok\"}}[1d])) > 0)",
+                t.OF_TARGET,
+            ),
+            "Do first: is the endpoint down for its users, too? Then that is the incident. Else run: cliffwatch ask "
+            "{{ $labels.target }} PROBE --debug",
+            "{{- else }}What target {{ $labels.target }} serves has not been read for two days: its server does not "
+            "tell, or its adapter's files are away. That other weights are served than declared would go unseen; the "
+            "last word stands.",
+            t.own_line(f"Last read: {t.TIME}.", t.last("identity_checked_timestamp_seconds", t.TARGET), t.OF_TARGET),
+            "Do first: cliffwatch identify {{ $labels.target }}, which asks again and says what cannot be read, and "
+            "why.{{ end }}",
+        ),
+        evidence=TARGET_PAGE,
+    ),
+    AlertSpec(
+        name="CliffwatchBudgetExhausted",
+        severity="ticket",
+        when="last_over_time(cliffwatch_budget_refused_questions[1h]) > 0",
+        wait="5m",
+        title="{{ $labels.target }} has spent its budget",
+        summary="A target's budget is spent before its questions are asked.",
+        description=(
+            "Target {{ $labels.target }} has spent its daily budget, so some of its questions are not asked and its "
+            "drift is seen later, or not at all. Nothing is spent beyond the budget.",
+            t.own_line(
+                f"How bad: {t.NUMBER} questions of its last runs were not asked.",
+                t.last("budget_refused_questions", t.TARGET),
+                t.OF_TARGET,
+            ),
+            t.first_seen("CliffwatchBudgetExhausted", t.TARGET, t.OF_TARGET),
+            t.own_line(f"Left today: {t.MONEY} USD.", t.last("budget_remaining_usd", t.TARGET), t.OF_TARGET),
+            t.own_line(f"Left today: {t.NUMBER} requests.", t.last("budget_remaining_requests", t.TARGET), t.OF_TARGET),
+            "Do first: did the traffic grow by itself (retries, longer answers, a new price)? Then see why; else raise "
+            "the target's budget in cliffwatch.yaml, or ask fewer probes or replicates.",
+        ),
+        evidence=TARGET_PAGE,
+    ),
+    AlertSpec(
+        name="CliffwatchModelRetiring",
+        severity="ticket",
+        by=("target", "arm"),
+        when="""\
+last_over_time(cliffwatch_model_retirement_timestamp_seconds[1h]) - time()
+  < on (job, instance) group_left () last_over_time(cliffwatch_alert_limit{limit="notice_seconds"}[1h])""",
+        limits={"notice_seconds": RETIRES_SECONDS},
+        wait="1h",
+        title="{{ $labels.target }} depends on a model that is shut down soon",
+        summary="A model that a target depends on is shut down soon.",
+        description=(
+            "The {{ $labels.arm }} model of target {{ $labels.target }}"
+            + t.known(
+                '{{ $model := . | first | label "base_model" }}{{ if eq $labels.arm "subject" }}'
+                '{{ $model = . | first | label "model" }}{{ end }} ({{ $model }})',
+                t.last("target_info", t.TARGET),
+                t.OF_TARGET,
+            )
+            + " is shut down by its provider.",
+            t.own_line(f"When: {t.DAY}, {_LEFT}.", _LAST_DAY, _OF_ARM),
+            "Do first: pick the successor, watch it as a target of its own beside this one, and approve a baseline for "
+            "it before that day. If the day has passed, see whether the model still answers, and which model does.",
+        ),
+        evidence=TARGET_PAGE,
+    ),
+    AlertSpec(
+        name="CliffwatchRollbackNotReady",
+        severity="ticket",
+        when="last_over_time(cliffwatch_rollback_ready[1h]) == 0",
+        wait="5m",
+        title="{{ $labels.target }} has no version ready to roll back to",
+        summary="The version to roll back to does not answer as it should.",
+        description=(
+            "The snapshot of target {{ $labels.target }} (the version to roll back to) is not ready: should the target "
+            "drift today, rolling back would not help.",
+            t.own_line(
+                f"How bad: it gave a usable answer to {t.PERCENT} of its questions"
+                + t.known(
+                    f"; {t.PERCENT} of the answers pass their checks",
+                    f"100 * {t.last('rollback_pass_ratio', t.TARGET)}",
+                    t.OF_TARGET,
+                )
+                + ".",
+                f"100 * {t.last('rollback_answered_ratio', t.TARGET)}",
+                t.OF_TARGET,
+            ),
+            t.first_seen("CliffwatchRollbackNotReady", t.TARGET, t.OF_TARGET),
+            "Do first: ask the snapshot's endpoint yourself. Is it still deployed, is its key valid, was its version "
+            "retired? Bring it back, or name another one under snapshot in cliffwatch.yaml.",
+        ),
+        evidence=TARGET_PAGE,
+    ),
+    AlertSpec(
+        name="CliffwatchNotArmed",
+        severity="ticket",
+        by=("target", "suite"),
+        when="""\
+last_over_time(cliffwatch_baselines{status="approved"}[1h]) == 0
+unless ignoring (status)
+last_over_time(cliffwatch_baselines{status="capturing"}[1h]) > 0""",
+        wait="1h",
+        title="{{ $labels.target }} has no approved baseline",
+        summary="A target has no approved baseline, so no alarm can be raised for it.",
+        description=(
+            "Target {{ $labels.target }} has no approved baseline for suite {{ $labels.suite }}, and none is being "
+            "captured. It looks healthy and is compared with nothing.",
+            t.own_line(
+                "Why: the suite was changed since its baseline was approved, so that one no longer counts.",
+                t.last("baselines", rf"{_SUITE},status=\"outdated\"") + " > 0",
+                _OF_SUITE,
+            ),
+            t.own_line(
+                f"Captured, and waiting for approval: {t.NUMBER}.",
+                t.last("baselines", rf"{_SUITE},status=\"captured\""),
+                _OF_SUITE,
+            ),
+            "Do first: cliffwatch baseline show {{ $labels.target }}. Approve a captured one after reading its "
+            "answers, or capture: cliffwatch baseline capture {{ $labels.target }} --days 14",
+        ),
+        evidence=TARGET_PAGE,
+    ),
+    AlertSpec(
+        name="CliffwatchSelfTestFailed",
+        severity="ticket",
+        by=("target", "fault"),
+        when=f"""\
+last_over_time(cliffwatch_selftest_detection_ratio{{fault=~"{"|".join(MUST_SEE)}"}}[1h])
+  < on (job, instance) group_left () last_over_time(cliffwatch_alert_limit{{limit="detection_ratio"}}[1h])""",
+        limits={"detection_ratio": CAUGHT},
+        wait="5m",
+        title="{{ $labels.target }} could be lost without an alarm",
+        summary="A lost fine-tune, or answers that are cut off, would not be seen today.",
+        description=(
+            "In the self-test of target {{ $labels.target }} the fault {{ $labels.fault }} was put into copies of its "
+            "stored answers"
+            + t.known(
+                f", and only {t.PERCENT} of the trials raised an alarm",
+                f"100 * {t.last('selftest_detection_ratio', f'{t.TARGET},fault=%q')}",
+                f"{t.OF_TARGET} $labels.fault",
+            )
+            + ". Silence about this target means little until that is put right.",
+            t.first_seen("CliffwatchSelfTestFailed", f"{t.TARGET},fault=%q", f"{t.OF_TARGET} $labels.fault"),
+            "Do first: cliffwatch calibrate {{ $labels.target }}, which says what is missing: mostly a longer "
+            "baseline, or more answers a run.",
+        ),
+        evidence=TARGET_PAGE,
+    ),
+)
+"""About one target or suite."""

@@ -1,0 +1,113 @@
+"""The alerts that carry verdicts: what the answers show."""
+
+from typing import Final, Literal
+
+from monitor.core.signals import JUDGE_DRIFT, JUDGE_TARGET
+from monitor.report.metrics.alerts import templates as t
+from monitor.report.metrics.alerts.spec import TARGET_PAGE, VERDICTS, AlertSpec
+
+_DRIFT: Final = tuple(sorted(JUDGE_DRIFT))
+
+
+def _carried(
+    name: str, signals: tuple[str, ...], what: str, *, judge: Literal["too", "not"], title: str, summary: str
+) -> AlertSpec:
+    """An alert that carries verdicts. One that rests on several signals has none in its labels."""
+    one = len(signals) == 1
+    by = ("target", "signal", "severity") if one else ("target", "severity")
+    chosen = f'signal="{signals[0]}"' if one else f'signal=~"{"|".join(signals)}"'
+    others = f',target!="{JUDGE_TARGET}"' if judge == "not" else ""
+    agreement = (t.AGREEMENT,) if name == "CliffwatchScoreDrop" else ()
+    itself = t.JUDGE_ITSELF if judge == "too" else ""
+    link = "/{{ $labels.signal }}" if one else t.lead(name, "target", "severity")
+    return AlertSpec(
+        name=name,
+        group=VERDICTS,
+        signals=signals,
+        judge=judge,
+        title=title,
+        summary=summary,
+        by=by,
+        when=f"last_over_time(cliffwatch_alarm{{{chosen}{others}}}[1h]) > 0",
+        description=(what + itself, t.lines(name, "target", "severity"), *agreement),
+        evidence=f"{TARGET_PAGE}{link}",
+    )
+
+
+CARRIED: Final = (
+    _carried(
+        "CliffwatchFineTuneLost",
+        ("adapter_loss", "base_match", "canaries"),
+        "{{ $labels.target }} no longer behaves as fine-tuned: some or all of its users get the base model's answers. "
+        "Other monitors do not show it: the endpoint answers with HTTP 200 and at its usual speed.",
+        judge="not",
+        title="{{ $labels.target }} answers like its base model",
+        summary="A fine-tuned endpoint answers like its base model.",
+    ),
+    _carried(
+        "CliffwatchScoreDrop",
+        ("judge_score",),
+        "The judge scores the answers of {{ $labels.target }} lower than those of its approved baseline, by more than "
+        "one day differs from another.",
+        judge="not",
+        title="{{ $labels.target }} scores lower than its approved baseline",
+        summary="An endpoint's answers score lower than its approved baseline.",
+    ),
+    _carried(
+        "CliffwatchNegativeFlips",
+        ("negative_flips",),
+        "{{ $labels.target }} gets items wrong that it got right in its approved baseline, by more than chance "
+        "explains.",
+        judge="not",
+        title="{{ $labels.target }} fails what it passed in its approved baseline",
+        summary="An endpoint fails items that it passed in its approved baseline.",
+    ),
+    _carried(
+        "CliffwatchDistributionShift",
+        ("distribution", "logprobs", "border"),
+        "{{ $labels.target }} answers the same prompts differently than in its approved baseline. Other alerts say "
+        "whether that does harm.",
+        judge="too",
+        title="{{ $labels.target }} answers the same prompts differently",
+        summary="An endpoint answers the same prompts differently than in its approved baseline.",
+    ),
+    _carried(
+        "CliffwatchLengthShift",
+        ("length",),
+        "{{ $labels.target }} gives longer, shorter or more uneven answers than in its approved baseline. That changes "
+        "cost and latency, and may cut answers off.",
+        judge="too",
+        title="{{ $labels.target }} gives answers of another length",
+        summary="An endpoint's answers have another length than in its approved baseline.",
+    ),
+    _carried(
+        "CliffwatchContractChanged",
+        ("contract",),
+        "The metadata of {{ $labels.target }}, or the form of its answers, is no longer that of its approved baseline. "
+        "It is often the first sign of a release that nobody announced.",
+        judge="too",
+        title="{{ $labels.target }} changed its metadata or the form of its answers",
+        summary="What an endpoint tells of itself, or the form of its answers, has changed.",
+    ),
+    AlertSpec(
+        name="CliffwatchJudgeDrift",
+        group=VERDICTS,
+        severity="ticket",
+        signals=_DRIFT,
+        judge="only",
+        when=f'last_over_time(cliffwatch_alarm{{signal="{"|".join(_DRIFT)}",target="{JUDGE_TARGET}"}}[1h]) > 0',
+        title="The judge no longer scores its labelled anchors as it did",
+        summary="The judge no longer scores its labelled anchors as it did.",
+        description=(
+            "The judge scores answers that people have labelled otherwise than in its own baseline, so its scores "
+            "cannot be trusted. Score alerts of this Cliffwatch are held back until that is settled.",
+            t.lines("CliffwatchJudgeDrift", "target"),
+            t.AGREEMENT,
+        ),
+        evidence=f"{TARGET_PAGE}{t.lead('CliffwatchJudgeDrift', 'target')}",
+        comment='The judge\'s anchors are asked as the target "judge". Nobody is woken for it: no user gets the '
+        "judge's answers. Only this signal reads its verdicts; the others bring the alerts that they bring for any "
+        "endpoint.",
+    ),
+)
+"""In the order of the file: causes before what follows from them."""
