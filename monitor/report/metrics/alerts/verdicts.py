@@ -2,7 +2,8 @@
 
 from typing import Final, Literal
 
-from monitor.core.signals import JUDGE_DRIFT, JUDGE_TARGET
+from monitor.core.records import JUDGE_TARGET
+from monitor.core.signals import JUDGE_DRIFT
 from monitor.report.metrics.alerts import templates as t
 from monitor.report.metrics.alerts.spec import TARGET_PAGE, VERDICTS, AlertSpec
 
