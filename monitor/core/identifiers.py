@@ -9,7 +9,10 @@ takes about as long as the start of the command line.
 
 import re
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from phonenumbers import PhoneNumber
 
 
 def is_card(digits: str) -> bool:
@@ -60,7 +63,7 @@ def is_international_phone(text: str) -> bool:
     return not _too_short(number)
 
 
-def _too_short(number: object) -> bool:
+def _too_short(number: "PhoneNumber") -> bool:
     from phonenumbers import ValidationResult, is_possible_number_with_reason
 
     found = is_possible_number_with_reason(number)

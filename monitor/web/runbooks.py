@@ -46,7 +46,7 @@ def rendered(markdown: str) -> Markup:
     from markdown_it import MarkdownIt  # the daemon needs it only once somebody reads a runbook
 
     parser = MarkdownIt("commonmark", {"html": False}).disable("image")
-    parser.validateLink = _safe  # type: ignore[method-assign]
+    parser.validateLink = _safe  # type: ignore[method-assign, assignment]
     return Markup(parser.render(markdown))
 
 
