@@ -1,4 +1,4 @@
-"""The rules of the house, read off the source: who may import whom, where variants are named, how long things grow."""
+"""The rules of the house, read off the source: who imports whom, where variants are named, what `make lint` finds."""
 
 import ast
 import subprocess

@@ -3,9 +3,11 @@
 import subprocess
 import sys
 
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from monitor.sample.redaction import redact
 
@@ -168,6 +170,42 @@ def test_what_only_looks_like_it_stays(text: str) -> None:
 def test_luhn_tells_cards_from_numbers() -> None:
     """Of ten numbers that differ only in the check digit, one is a card."""
     assert sum(redact(f"411111111111111{digit}") == "‹card›" for digit in range(10)) == 1
+
+
+@pytest.mark.parametrize("form", [PhoneNumberFormat.E164, PhoneNumberFormat.INTERNATIONAL])
+def test_phone_numbers_of_every_country_are_found(form: int) -> None:
+    """One fixed and one mobile number of each, as the library gives them for an example; 8 digits or more."""
+    checked = 0
+    for region in phonenumbers.SUPPORTED_REGIONS:
+        for kind in (PhoneNumberType.FIXED_LINE, PhoneNumberType.MOBILE):
+            example = phonenumbers.example_number_for_type(region, kind)
+            number = phonenumbers.format_number(example, form) if example else ""
+            if sum(map(str.isdigit, number)) >= 8:
+                assert redact(f"at {number}, please") == "at ‹phone›, please"
+                checked += 1
+    assert checked > 400
+
+
+@pytest.mark.parametrize("number", ["DE89370400440532013000", "NO9386011117947", "MT84MALT011000012345MTLCAST001S"])
+def test_one_wrong_character_makes_an_iban_an_ordinary_word(number: str) -> None:
+    assert redact(number) == "‹iban›"
+    for place in range(4, len(number)):
+        wrong = number[:place] + ("1" if number[place] != "1" else "2") + number[place + 1 :]
+        assert "‹iban›" not in redact(wrong)
+
+
+def test_validators_are_imported_at_the_first_candidate() -> None:
+    code = (
+        "import sys\n"
+        "import monitor.app, monitor.cli\n"
+        "from monitor.sample.redaction import redact, redact_secrets\n"
+        "redact('plain text of 2026-11-30, password: hunter22')\n"
+        "redact_secrets('+49 176 1234567')\n"
+        "assert not {'phonenumbers', 'stdnum', 'rapidfuzz', 'markdown_it'} & set(sys.modules)\n"
+        "redact('+49 176 1234567')\n"
+        "assert 'phonenumbers' in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 PIECES = [text for text, _ in FOUND] + HOSTILE + list(" \n.,:;<>@+-/()=\"'0123456789abcXYZ_é٣")
