@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from benchmarks.ask import median_interval
 from benchmarks.rows import Row, parser, report
-from monitor.web.marks import _common, _split, marked
+from monitor.report.web.word_diff import _common, _split, marked
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
-from monitor.sample.redaction import redact
+from monitor.core.redaction import redact
 
 FOUND = [
     ("write to john.doe+x@example.co.uk.", "write to ‹email›."),
@@ -197,8 +197,8 @@ def test_one_wrong_character_makes_an_iban_an_ordinary_word(number: str) -> None
 def test_validators_are_imported_at_the_first_candidate() -> None:
     code = (
         "import sys\n"
-        "import monitor.app, monitor.cli\n"
-        "from monitor.sample.redaction import redact, redact_secrets\n"
+        "import monitor.daemon.app, monitor.cli\n"
+        "from monitor.core.redaction import redact, redact_secrets\n"
         "redact('plain text of 2026-11-30, password: hunter22')\n"
         "redact_secrets('+49 176 1234567')\n"
         "assert not {'phonenumbers', 'stdnum', 'rapidfuzz', 'markdown_it'} & set(sys.modules)\n"
@@ -259,7 +259,7 @@ def check_growth(setup: str, pieces: list[str]) -> subprocess.CompletedProcess[s
 
 def test_no_text_makes_it_slow() -> None:
     """Time is linear in the length, whatever piece is repeated and whatever stands at the end."""
-    done = check_growth("from monitor.sample.redaction import redact as replace", HOSTILE + PERSON_PIECES)
+    done = check_growth("from monitor.core.redaction import redact as replace", HOSTILE + PERSON_PIECES)
     assert done.returncode == 0, done.stderr
 
 

@@ -8,15 +8,15 @@ import time
 
 import pytest
 
-from monitor.web import marks
-from monitor.web.marks import marked
+from monitor.report.web import word_diff
+from monitor.report.web.word_diff import marked
 
 
-def joined(pieces: list[marks.Piece]) -> str:
+def joined(pieces: list[word_diff.Piece]) -> str:
     return "".join(text for text, _ in pieces)
 
 
-def only_here(pieces: list[marks.Piece]) -> list[str]:
+def only_here(pieces: list[word_diff.Piece]) -> list[str]:
     return [text for text, only in pieces if only]
 
 
@@ -110,10 +110,10 @@ def test_above_the_limit_no_work_is_done(before: str, after: str) -> None:
 
 def test_at_the_limit_memory_grows_with_the_words_not_with_their_product() -> None:
     """A table of the product, even of bits, would be 12 MB for each of the two directions."""
-    words = math.isqrt(marks.MAX_PAIRS)
+    words = math.isqrt(word_diff.MAX_PAIRS)
     code = (
         "import resource\n"
-        "from monitor.web.marks import marked\n"
+        "from monitor.report.web.word_diff import marked\n"
         "marked('a b', 'a c')\n"
         f"texts = ['; '.join(str(n * n % 97 + step * (n % 7 == 0)) for n in range({words} // 2)) for step in (0, 50)]\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
