@@ -42,9 +42,9 @@ test: $(INSTALLED) servers lint ## every test: unit, contract, integration, acce
 	@# One thread each: the cores are shared out by then, and an OpenMP thread that waits for another spins.
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --durations=10 -n 3 --dist loadfile --no-loadscope-reorder
 
-lint: $(INSTALLED) ## ruff and mypy --strict
-	@echo "== ruff and mypy"
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+lint: $(INSTALLED) ## ruff, sizes of files and functions, mypy --strict
+	@echo "== ruff, sizes and mypy"
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python scripts/check_style.py && $(BIN)/mypy
 
 docs: $(INSTALLED) ## write the generated documents and dashboards again
 	@$(BIN)/python -m scripts.generate_docs

@@ -1,1 +1,0 @@
-"""What every other package may use, and what itself uses none of them: records, settings, words."""
