@@ -42,9 +42,10 @@ test: $(INSTALLED) servers lint ## every test: unit, contract, integration, acce
 	@# One thread each: the cores are shared out by then, and an OpenMP thread that waits for another spins.
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --durations=10 -n 3 --dist loadfile --no-loadscope-reorder
 
-lint: $(INSTALLED) ## ruff, mypy --strict and import-linter
-	@echo "== ruff, mypy and import-linter"
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports --no-logo && $(BIN)/mypy
+lint: $(INSTALLED) ## ruff, sizes of files and functions, import-linter, mypy --strict
+	@echo "== ruff, sizes, imports and types"
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python scripts/check_style.py \
+	  && $(BIN)/lint-imports --no-logo && $(BIN)/mypy
 
 docs: $(INSTALLED) ## write the generated documents, dashboards and alert rules again
 	@$(BIN)/python -m scripts.generate_docs

@@ -1,7 +1,8 @@
 """What a person or a service could be harmed by is taken out of production inputs before they leave this stage.
 
-Patterns, not a model: e-mail addresses, phone numbers, payment cards (Luhn), IBANs (mod 97), IP addresses, API keys
-and tokens, passwords that are named as such, private keys and SSH keys. Names and street addresses are **not** found.
+Patterns, not a model: e-mail addresses, phone numbers, payment cards, IBANs, some countries' numbers of persons, IP
+addresses, API keys and tokens, passwords that are named as such, private keys and SSH keys. Names and street addresses
+are **not** found. What a pattern finds and is surely no such number (``core.identifiers``) stays.
 A found item becomes a placeholder (``‹email›``), so that what is left still reads as a question; two inputs that
 differ only in it become one.
 
@@ -14,8 +15,11 @@ from collections.abc import Callable, Sequence
 from ipaddress import IPv6Address
 from typing import Final, NamedTuple
 
+from monitor.core import identifiers
+
 _PLACEHOLDERS: Final = (
     "private-key", "ssh-key", "credentials", "api-key", "token", "secret", "email", "iban", "card", "ip", "phone",
+    "national-id",
 )  # fmt: skip
 _NOT_AFTER: Final = "".join(f"(?<!‹{name}›)" for name in _PLACEHOLDERS)
 _NOT_BEFORE: Final = f"(?!‹(?:{'|'.join(_PLACEHOLDERS)})›)"
@@ -157,14 +161,6 @@ _CARD_SHAPE: Final = re.compile(
 )
 
 
-def _luhn(digits: str) -> bool:
-    total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = int(digit) * (1 + place % 2)
-        total += value - 9 if value > 9 else value
-    return total % 10 == 0
-
-
 def _cards(match: re.Match[str]) -> str:
     """Within one run of digit groups: each stretch of whole groups that is a card number."""
     run = match[0]
@@ -191,7 +187,7 @@ def _card_end(run: str, groups: list[tuple[int, int]], first: int) -> int | None
             return None
         digits += run[start:end]
         if length == len(digits) or (index > first and groups[first][1] - groups[first][0] == 4):
-            if _CARD_SHAPE.fullmatch(digits) and _luhn(digits):
+            if _CARD_SHAPE.fullmatch(digits) and identifiers.is_card(digits):
                 return index
         else:
             return None
@@ -204,7 +200,7 @@ def _iban(match: re.Match[str]) -> str:
     ends = [m.start() for m in re.finditer(" ", text)][:3:-1]
     for end in (len(text), *ends):
         packed = text[:end].replace(" ", "")
-        if 15 <= len(packed) <= 34 and int("".join(str(int(c, 36)) for c in packed[4:] + packed[:4])) % 97 == 1:
+        if 15 <= len(packed) <= 34 and identifiers.is_iban(packed):
             return "‹iban›" + text[end:]
     return text
 
@@ -236,7 +232,14 @@ def _ipv6(match: re.Match[str]) -> str:
 
 def _international(match: re.Match[str]) -> str:
     digits = sum(c.isdigit() for c in match[0])
-    return "‹phone›" if 8 <= digits <= 15 else match[0]
+    if not 8 <= digits <= 15:
+        return match[0]
+    called_phone = _PHONE_CUE.search(_before(match, 40))
+    return "‹phone›" if called_phone or identifiers.is_international_phone(match[0]) else match[0]
+
+
+def _person(match: re.Match[str]) -> str:
+    return "‹national-id›" if identifiers.is_person_number(match[0]) else match[0]
 
 
 def _national(match: re.Match[str]) -> str:
@@ -318,6 +321,18 @@ _RULES: Final = (
             + _NOT_BEFORE
         ),
         _iban,
+    ),
+    _Rule(
+        re.compile("[0-9]{2}(?:-[0-9]{2}|[A-Z+][0-9]{3}| [0-9]{3} [0-9])").search,
+        re.compile(
+            _after("[0-9A-Z]", r"[\w.,/+-]")
+            + r"(?:[0-9]{2}(?:-[0-9]{2}-[0-9]{4}|\.[0-9]{3}\.[0-9]{3}-[0-9]{2})"  # United States; Brazil
+            r"|[A-Z]{5}[0-9]{2}[A-Z][0-9]{2}[A-Z][0-9]{3}[A-Z]"  # Italy
+            r"| [0-9]{2} [0-9]{2} (?:[0-9]{2}|2[AB]) [0-9]{3} [0-9]{3} [0-9]{2}"  # France
+            r"|[0-9]{5}[-+A-FU-Y][0-9]{3}[0-9A-Y])(?![\w-]|[.,][0-9])"  # Finland
+             + _NOT_BEFORE
+        ),
+        _person,
     ),
     _Rule(
         lambda text: text.count(":") >= 2,

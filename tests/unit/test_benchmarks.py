@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from benchmarks import channels, fast, null, pool, power, rows
+from benchmarks import channels, fast, null, pool, power, rows, word_diff
 from benchmarks.resample import Mixed, Source, comparison
 from monitor.core.records import Arm
 from monitor.detect import SIGNALS, day_scores, evidence, findings_for, flips
@@ -303,3 +303,13 @@ def test_an_alarms_score_is_its_larger_streams_average_over_the_line(small: pool
     assert found[power.ALARM] == found[power.TEXTS]
     healthy = replace(made, now=comparison(subject.days(1, 1, rng)[0], base.days(1, 1, rng)[0], (), ()).now)
     assert found[power.ALARM] > power.own_scores(findings_for(healthy))[power.ALARM] + 1
+
+
+# --- word_diff
+
+
+def test_word_differences_are_timed_beside_difflib() -> None:
+    found = list(word_diff.measured(3, 1, {"prose": [400], "repeating": [200]}))
+    assert [row.case for row in found] == ["prose, 400 words"] * 4 + ["repeating, 200 words"] * 4
+    assert all(row.value > 0 and row.low <= row.value <= row.high for row in found)
+    assert all(row.value > 1 for row in found if row.measure == "ratio")

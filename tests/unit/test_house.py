@@ -1,121 +1,84 @@
-"""The rules of the house, read off the source: where variants are named, how long things grow."""
+"""What `make lint` finds, and that the signals' files and their catalogue agree."""
 
 import ast
-from collections.abc import Iterator
-from functools import cache
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MONITOR = ROOT / "monitor"
-HEAVY = (
-    "torch", "transformers", "peft", "sentence_transformers", "scipy", "openai", "anthropic", "matplotlib",
-    "fastapi", "uvicorn",
-)  # fmt: skip
-MAY_BE_HEAVY = {
-    "scipy": (),
-    "openai": ("monitor.ask.openai", "monitor.ask.http"),
-    "anthropic": ("monitor.ask.anthropic", "monitor.ask.http"),
-    "fastapi": ("monitor.report.web.", "monitor.lab."),
-    "uvicorn": ("monitor.report.web.", "monitor.lab."),
-    "torch": ("monitor.lab.", "monitor.ask.local"),
-    "transformers": ("monitor.lab.", "monitor.ask.local"),
-    "peft": ("monitor.lab.", "monitor.ask.local"),
-}
-"""Package -> the modules that need it and are themselves imported only where they are used."""
-LONGEST_FILE, LONGEST_FUNCTION, LONG_FUNCTION = 400, 60, 40
 
 
-def modules() -> list[Path]:
-    return sorted(path for path in MONITOR.rglob("*.py") if "migrations" not in path.parts)
+def style(root: Path) -> subprocess.CompletedProcess[str]:
+    script = ROOT / "scripts" / "check_style.py"
+    return subprocess.run([sys.executable, script, root], capture_output=True, text=True, check=False)
 
 
-def name_of(path: Path) -> str:
-    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("x = 1\n" * 401, "monitor/a.py:1: file has 401 lines that are not blank, more than 400"),
+        ("\n\ndef f():\n" + "    x = 1\n" * 60, "monitor/a.py:3: f has 61 lines, more than 60"),
+        (
+            "".join(f"def f{n}():\n    x = 1\n\n" for n in range(8))
+            + "".join(f"def g{n}():\n" + "    x = 1\n" * 18 for n in range(2)),
+            "monitor:1: functions have 2 lines in the median and 19 at the 90th percentile, more than 6 and 18",
+        ),
+    ],
+)
+def test_the_style_check_finds_what_is_too_long(text: str, found: str, tmp_path: Path) -> None:
+    (tmp_path / "monitor").mkdir()
+    (tmp_path / "monitor" / "a.py").write_text(text, encoding="utf-8")
+    done = style(tmp_path)
+    assert found in done.stdout.splitlines()
+    assert done.returncode == 1
 
 
-@cache
-def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), str(path))
+def test_the_style_check_leaves_out_docstrings_blank_lines_and_inner_functions(tmp_path: Path) -> None:
+    (tmp_path / "monitor").mkdir()
+    inner = "    def g():\n" + "        x = 1\n" * 4
+    text = "def f():\n" + '    """Text.' + "\n    text\n" * 60 + '    """\n' + inner * 15 + "\n" * 400
+    (tmp_path / "monitor" / "a.py").write_text(text, encoding="utf-8")
+    done = style(tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
 
 
-def imported(nodes: Iterator[ast.AST]) -> Iterator[str]:
-    """Dotted names that import statements reach, ``from a import b`` as ``a.b``."""
-    for node in nodes:
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "absolute imports only"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def at_import_time(node: ast.AST) -> Iterator[ast.AST]:
-    """The nodes that run when a module is imported: all but the bodies of functions and of TYPE_CHECKING blocks."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
-            continue
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            continue
-        yield child
-        yield from at_import_time(child)
-
-
-@pytest.mark.parametrize("path", modules(), ids=name_of)
-def test_what_imports_slowly_is_imported_where_it_is_used(path: Path) -> None:
-    name = name_of(path)
-    for found in imported(at_import_time(tree(path))):
-        package = found.split(".")[0]
-        if package in HEAVY:
-            needed = MAY_BE_HEAVY.get(package, ())
-            assert any(name.startswith(one) for one in needed), f"{name} imports {package} when it is itself imported"
-
-
-@pytest.mark.parametrize("path", modules(), ids=name_of)
-def test_files_and_functions_stay_readable(path: Path) -> None:
-    lines = sum(bool(line.strip()) for line in path.read_text(encoding="utf-8").splitlines())
-    assert lines <= LONGEST_FILE, f"{name_of(path)} has {lines} lines that are not blank, at most {LONGEST_FILE}"
-    for name, length in functions(path):
-        assert length <= LONGEST_FUNCTION, f"{name_of(path)}.{name} has {length} lines, at most {LONGEST_FUNCTION}"
-
-
-def functions(path: Path) -> Iterator[tuple[str, int]]:
-    """Name and lines of each function, its docstring and the functions inside it left out."""
-    for node in ast.walk(tree(path)):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            inside: list[ast.AST] = [
-                one
-                for one in ast.walk(node)
-                if one is not node and isinstance(one, (ast.FunctionDef, ast.AsyncFunctionDef))
-            ]
-            first = node.body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
-                inside.append(first)
-            left_out = {line for one in inside for line in lines_of(one)}
-            yield node.name, len(lines_of(node) - left_out)
-
-
-def lines_of(node: ast.AST) -> set[int]:
-    first = min([node.lineno, *(one.lineno for one in getattr(node, "decorator_list", []))])  # type: ignore[attr-defined]
-    return set(range(first, node.end_lineno + 1))  # type: ignore[attr-defined]
+@pytest.mark.parametrize(
+    ("file", "text", "rule"),
+    [
+        ("monitor/detect/a.py", "import scipy.stats\n", "TID253"),
+        ("monitor/cli/a.py", "from openai import OpenAI\n", "TID253"),
+        ("monitor/detect/a.py", "from .b import c\n", "TID252"),
+        ("tests/unit/a.py", "from unittest.mock import patch\n", "TID251"),
+        ("monitor/detect/a.py", "def f(x):\n" + "".join(f"    if x == {n}: x += 1\n" for n in range(14)), "C901"),
+    ],
+)
+def test_ruff_finds_what_the_house_forbids(file: str, text: str, rule: str) -> None:
+    ruff = [
+        sys.executable,
+        "-m",
+        "ruff",
+        "check",
+        "--no-cache",
+        "--output-format=concise",
+        f"--stdin-filename={file}",
+        "-",
+    ]
+    done = subprocess.run(ruff, input=text, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert f": {rule} " in done.stdout
 
 
 def test_signals_files_and_dict_agree() -> None:
     from monitor.detect import SIGNALS
 
-    named = {path.stem for path in (MONITOR / "detect").glob("*.py") if "measure" in dict(functions(path))}
+    named = {
+        path.stem
+        for path in (MONITOR / "detect").glob("*.py")
+        if any(
+            isinstance(node, ast.FunctionDef) and node.name == "measure"
+            for node in ast.parse(path.read_text(encoding="utf-8")).body
+        )
+    }
     assert named == set(SIGNALS)
-
-
-def test_nothing_is_mocked() -> None:
-    for folder in ("monitor", "tests", "benchmarks"):
-        for path in (ROOT / folder).rglob("*.py"):
-            for found in imported(ast.walk(tree(path))):
-                assert not found.startswith(("unittest.mock", "mock.", "pytest_mock")), f"{path} imports {found}"
-
-
-if __name__ == "__main__":
-    long = sorted(((length, f"{name_of(path)}.{name}") for path in modules() for name, length in functions(path)))
-    for length, name in reversed(long):
-        if length > LONG_FUNCTION:
-            print(f"{length:4} {name}")  # noqa: T201

@@ -1,5 +1,6 @@
 """The words and pictures of the pages, apart from HTML."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -215,8 +216,45 @@ def test_a_runbook_is_text_with_headings_and_lists() -> None:
     title, body = page
     assert title == "CliffwatchFineTuneLost"
     assert "<h2>Meaning</h2>" in body
-    assert "<ol><li>Open the evidence page" in body
+    assert "<ol>\n<li>Open the evidence page" in body
     assert "<code>cliffwatch ask TARGET PROBE --debug</code>" in body
+
+
+@pytest.mark.parametrize("name", runbooks.names())
+def test_a_runbooks_words_all_stand_on_its_page(name: str) -> None:
+    """Tags apart, the page has the file's text: no mark of Markdown is left, and nothing is lost."""
+    page, written = runbooks.page(name), runbooks.text(name)
+    assert page is not None
+    assert written is not None
+    marks = re.compile(r"^(?:#+|-|\d+\.) |`|\s", re.MULTILINE)
+    assert marks.sub("", page[0] + page[1].striptags()) == marks.sub("", written)
+    assert set(re.findall(r"</?(\w+)", page[1])) <= {"p", "h2", "ul", "ol", "li", "code", "strong", "em", "pre", "a"}
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("<script>alert(1)</script>", "&lt;script&gt;alert(1)&lt;/script&gt;"),
+        ("a <b onclick='x'>b</b> & \"c\"", "<p>a &lt;b onclick='x'&gt;b&lt;/b&gt; &amp; &quot;c&quot;</p>\n"),
+        ("`<img src=x onerror=y>`", "<p><code>&lt;img src=x onerror=y&gt;</code></p>\n"),
+        ("    <i>indented</i>", "<pre><code>&lt;i&gt;indented&lt;/i&gt;\n</code></pre>\n"),
+        ("[x](javascript:alert(1))", "<p>[x](javascript:alert(1))</p>\n"),
+        ("[x](&#106;avascript:alert(1))", "<p>[x](javascript:alert(1))</p>\n"),
+        ("[x](data:text/html,hello)", "<p>[x](data:text/html,hello)</p>\n"),
+        ("[x](//evil.example/)", "<p>[x](//evil.example/)</p>\n"),
+        ("[x](/\\evil.example/)", '<p><a href="/%5Cevil.example/">x</a></p>\n'),
+        ("![x](https://evil.example/pixel.png)", '<p>!<a href="https://evil.example/pixel.png">x</a></p>\n'),
+        ('[x](https://a.example/"onclick=")', '<p><a href="https://a.example/%22onclick=%22">x</a></p>\n'),
+        ("[docs](https://a.example/b?c=d&e)", '<p><a href="https://a.example/b?c=d&amp;e">docs</a></p>\n'),
+        ("<https://a.example/>", '<p><a href="https://a.example/">https://a.example/</a></p>\n'),
+        ("[targets](/targets/a)", '<p><a href="/targets/a">targets</a></p>\n'),
+    ],
+)
+def test_hostile_markdown_stays_text_and_only_safe_links_lead_anywhere(written: str, shown: str) -> None:
+    body = runbooks.rendered(written)
+    assert shown in body
+    assert "<script" not in body
+    assert "<img" not in body
 
 
 @pytest.mark.parametrize("name", ["../alertmanager", "Nope", "", "CliffwatchDown.md"])

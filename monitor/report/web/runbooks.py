@@ -1,14 +1,16 @@
-"""The runbooks as pages: the few marks of Markdown that they use, and nothing that could be more than text."""
+"""The runbooks as pages."""
 
 import re
 from pathlib import Path
 from typing import Final
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from monitor.core.package_data import shipped
 
 NAME: Final = re.compile(r"[A-Za-z]+")
+SAFE_LINK: Final = re.compile(r"(?:https?://|mailto:|/(?!/)|#)", re.IGNORECASE)
+"""How the address of a link begins. ``//host`` would lead to another server."""
 
 
 def folder() -> Path:
@@ -32,28 +34,22 @@ def page(name: str) -> tuple[str, Markup] | None:
     if found is None:
         return None
     title, _, body = found.partition("\n")
-    return title.removeprefix("# ").strip(), Markup("\n").join(_blocks(body))
+    return title.removeprefix("# ").strip(), rendered(body)
 
 
-def _blocks(written: str) -> list[Markup]:
-    blocks = []
-    for block in re.split(r"\n\s*\n", written.strip()):
-        if block.startswith("## "):
-            heading, _, rest = block.partition("\n")
-            blocks.append(Markup("<h2>{}</h2>").format(heading[3:]))
-            block = rest
-        if re.match(r"- |\d+\. ", block):
-            tag = "ul" if block.startswith("- ") else "ol"
-            items = re.split(r"^(?:- |\d+\. )", block, flags=re.MULTILINE)[1:]
-            inside = Markup("").join(Markup("<li>{}</li>").format(_inline(item)) for item in items)
-            blocks.append(Markup(f"<{tag}>{{}}</{tag}>").format(inside))
-        elif block.strip():
-            blocks.append(Markup("<p>{}</p>").format(_inline(block)))
-    return blocks
+def rendered(markdown: str) -> Markup:
+    """CommonMark as HTML that is safe to put on a page.
+
+    HTML in the text is shown as text. A link leads to a web address, a mail address or another page of the daemon,
+    else its source is shown. Images are not loaded. Headings have no anchors, as no page links to a part of a runbook.
+    """
+    from markdown_it import MarkdownIt  # the daemon needs it only once somebody reads a runbook
+
+    parser = MarkdownIt("commonmark", {"html": False}).disable("image")
+    parser.validateLink = _safe  # type: ignore[method-assign, assignment]
+    return Markup(parser.render(markdown))
 
 
-def _inline(written: str) -> Markup:
-    pieces = re.split(r"`([^`]+)`", " ".join(written.split()))
-    return Markup("").join(
-        Markup("<code>{}</code>").format(piece) if index % 2 else escape(piece) for index, piece in enumerate(pieces)
-    )
+def _safe(address: str) -> bool:
+    """Whether a link may lead there: an address with one of the schemes below, or a path on this server."""
+    return SAFE_LINK.match(address) is not None

@@ -1,57 +1,42 @@
 """Two texts side by side, with the words marked that only one of them has, in bounded work."""
 
 import re
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from difflib import Match, SequenceMatcher
+from collections.abc import Iterator, Sequence
 from itertools import accumulate, groupby, pairwise
 from operator import itemgetter
-from typing import Final
-
-WORK: Final = 200_000
-"""Steps after which two texts are shown without marks: some 30 ms. Two answers of 200 words take 7,000, of a thousand
-150,000. A word that stands a hundred times in both takes 10,000 for each piece that the texts have in common, so a
-model that repeats itself, as a broken fine-tune does, would take seconds otherwise."""
+from typing import Final, NamedTuple
 
 ALIKE: Final = 0.5
 """Share of two answers that must be the same for the rest to be marked: all marked is nothing marked."""
+
+MAX_PAIRS: Final = 100_000_000
+"""Words of one text times words of the other above which both are shown without marks: 10,000 words each.
+
+Time grows with this product: 20 to 50 ms at the limit. Memory grows with the sum. Words that both texts begin or end
+with do not count.
+"""
 
 Piece = tuple[str, bool]
 """Text, and whether it is only on this side."""
 
 
-class TooMuch(Exception):
-    """The texts have more in common, in more ways, than it is worth to look through."""
+class Block(NamedTuple):
+    """``size`` words that both texts have, from word ``mine`` of one and word ``theirs`` of the other."""
 
-
-class Matcher(SequenceMatcher[str]):
-    """What two lists of words have in common, within ``WORK`` steps; TooMuch where those do not suffice."""
-
-    def __init__(self, left: Sequence[str], right: Sequence[str]) -> None:
-        super().__init__(None, left, right, autojunk=False)
-        there = Counter(right)
-        # A step for each word on the left, and for each place on the right where the same stands.
-        self._steps = [0, *accumulate(1 + there[word] for word in left)]
-        self._work = 0
-
-    def find_longest_match(self, alo: int = 0, ahi: int | None = None, blo: int = 0, bhi: int | None = None) -> Match:
-        self._work += self._steps[-1 if ahi is None else ahi] - self._steps[alo]
-        if self._work > WORK:
-            raise TooMuch
-        return super().find_longest_match(alo, ahi, blo, bhi)
+    mine: int
+    theirs: int
+    size: int
 
 
 def marked(before: str, after: str) -> tuple[list[Piece], list[Piece]]:
     """Both texts in pieces, with what only one of them has marked, word by word, where they are mostly the same."""
     left, right = _split(before), _split(after)
-    try:
-        there = {} if before == after else _common(left[1::2], right[1::2])
-    except TooMuch:
-        there = {}
-    same = sum(len(left[2 * word + 1]) for word in there)
+    blocks = [] if before == after else _common(left[1::2], right[1::2])
+    same = sum(len(word) for one in blocks for word in left[2 * one.mine + 1 : 2 * (one.mine + one.size) : 2])
     if not same or 2 * same < ALIKE * sum(map(len, (*left[1::2], *right[1::2]))):
         return [(before, False)], [(after, False)]
-    return _pieces(left, right, there), _pieces(right, left, {j: i for i, j in there.items()})
+    flipped = [Block(one.theirs, one.mine, one.size) for one in blocks]
+    return _merged(_pieces(left, right, blocks)), _merged(_pieces(right, left, flipped))
 
 
 def _split(text: str) -> list[str]:
@@ -59,37 +44,67 @@ def _split(text: str) -> list[str]:
     return re.split(r"(\w+|[^\w\s])", text)
 
 
-def _common(left: Sequence[str], right: Sequence[str]) -> dict[int, int]:
-    """Place of a word on the left -> its place on the right. Raises TooMuch.
+def _common(left: Sequence[str], right: Sequence[str]) -> list[Block]:
+    """What both sides keep when the fewest words are inserted, deleted or replaced. Empty above ``MAX_PAIRS``."""
+    # Imported here: the daemon needs it only once a page shows answers.
+    from rapidfuzz.distance import Levenshtein, Postfix, Prefix
 
-    What both begin and end with is no work, so that one word in a long loop is marked all the same.
+    # The library compares hashes. A number for each word keeps two words with equal hashes apart.
+    numbers: dict[str, int] = {}
+    mine, theirs = ([numbers.setdefault(word, len(numbers)) for word in words] for words in (left, right))
+    alike = Prefix.similarity(mine, theirs) + Postfix.similarity(mine, theirs)
+    if (len(mine) - alike) * (len(theirs) - alike) > MAX_PAIRS:
+        return []
+    blocks = [Block(*one) for one in Levenshtein.opcodes(mine, theirs).as_matching_blocks()]
+    return _without_islands(left, right, blocks)
+
+
+def _without_islands(left: Sequence[str], right: Sequence[str], blocks: Sequence[Block]) -> list[Block]:
+    """``blocks`` without single words that are shorter than the changes on both sides of them.
+
+    Rewritten passages share an "of" or a comma by chance. Such a passage is easier to read as one mark.
     """
-    head = _alike(left, right)
-    tail = _alike(left[head:][::-1], right[head:][::-1])
-    found = {place: place for place in range(head)}
-    for block in Matcher(left[head : len(left) - tail], right[head : len(right) - tail]).get_matching_blocks():
-        found |= {head + block.a + step: head + block.b + step for step in range(block.size)}
-    return found | {len(left) - step: len(right) - step for step in range(tail, 0, -1)}
+    on_left, on_right = ([0, *accumulate(map(len, words))] for words in (left, right))
+
+    def changed(one: Block, other: Block) -> int:
+        """Characters between two blocks, in the text that has more of them."""
+        return max(
+            on_left[other.mine] - on_left[one.mine + one.size], on_right[other.theirs] - on_right[one.theirs + one.size]
+        )
+
+    kept = [Block(0, 0, 0)]
+    for block in (*blocks, Block(len(left), len(right), 0)):
+        while kept[-1].size == 1 and len(left[kept[-1].mine]) < min(changed(*kept[-2:]), changed(kept[-1], block)):
+            kept.pop()
+        kept.append(block)
+    return [one for one in kept if one.size]
 
 
-def _alike(left: Sequence[str], right: Sequence[str]) -> int:
-    """How many words both begin with."""
-    pairs = enumerate(zip(left, right, strict=False))
-    return next((place for place, (one, other) in pairs if one != other), min(len(left), len(right)))
+def _pieces(mine: Sequence[str], theirs: Sequence[str], blocks: Sequence[Block]) -> Iterator[Piece]:
+    """``mine`` in pieces. Of the space around a mark, only what lies inside it is marked."""
+    begin, end = Block(-1, -1, 1), Block(len(mine) // 2, len(theirs) // 2, 0)
+    for last, block in pairwise((begin, *blocks, end)):
+        word, other = last.mine + last.size, last.theirs + last.size
+        if word < block.mine:
+            yield mine[2 * word], False
+            yield "".join(mine[2 * word + 1 : 2 * block.mine]), True
+            yield mine[2 * block.mine], False
+        else:  # space that both texts have at this place, unless the other has words here
+            yield mine[2 * word], other == block.theirs and mine[2 * word] != theirs[2 * other]
+        yield from _inside(
+            mine[2 * block.mine + 1 : 2 * (block.mine + block.size)],
+            theirs[2 * block.theirs + 1 : 2 * (block.theirs + block.size)],
+        )
 
 
-def _pieces(mine: Sequence[str], theirs: Sequence[str], there: Mapping[int, int]) -> list[Piece]:
-    """``mine`` put together again. ``there``: places of words that are on the other side, too -> where."""
-    words = len(mine) // 2
-    places = [-1, *map(there.get, range(words)), len(theirs) // 2]
-    found: list[Piece] = []
-    for word, (before, after) in enumerate(pairwise(places)):
-        if before is None or after is None:
-            other = before is after
-        else:
-            other = after == before + 1 and mine[2 * word] != theirs[2 * after]
-        found.append((mine[2 * word], other))
-        if word < words:
-            found.append((mine[2 * word + 1], after is None))
-    runs = groupby((piece for piece in found if piece[0]), itemgetter(1))
-    return [("".join(text for text, _ in run), other) for other, run in runs]
+def _inside(mine: Sequence[str], theirs: Sequence[str]) -> Iterator[Piece]:
+    """A block's words and the space between them, marked where it is another."""
+    if mine == theirs:
+        yield "".join(mine), False
+    else:
+        yield from ((part, part != other) for part, other in zip(mine, theirs, strict=True))
+
+
+def _merged(pieces: Iterator[Piece]) -> list[Piece]:
+    runs = groupby((piece for piece in pieces if piece[0]), itemgetter(1))
+    return [("".join(text for text, _ in run), only_here) for only_here, run in runs]
