@@ -9,12 +9,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from monitor.detect.alarms import NOTES
 from monitor.export.families import CONTRACT_PARTS
 from monitor.records import (
     Alarm,
     AlarmState,
     Answer,
     Arm,
+    Confirmation,
     Exchange,
     Exhibit,
     Finding,
@@ -35,6 +37,7 @@ from monitor.records import (
 )
 from monitor.settings import Settings
 from monitor.store import Store
+from tests.summaries import saying, state
 
 NOW: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SUITE: Final = "support"
@@ -196,18 +199,19 @@ def _finding(
     summary: str, measures: dict[str, float],
 ) -> Finding:  # fmt: skip
     evidence, look = (7.4, 7.1) if alarming else (-0.2, -0.4)
-    return Finding(
-        run.id, run.target, run.suite, signal, severity, alarming, *effect, unit, evidence, look, 4.04, 2, 40, 120,
-        run.slot, run.slot, summary, measures, EXHIBITS if alarming else EXHIBITS[:1],
+    found = Finding(
+        run.id, run.target, run.suite, signal, severity, state(alarming), *effect, unit, evidence, look, 4.04, 2, 40,
+        120, run.slot, run.slot, "", measures, EXHIBITS if alarming else EXHIBITS[:1],
         {"mean": -8.4 if alarming else 0.3},
     )  # fmt: skip
+    return saying(summary, found)
 
 
 def _alarm(found: Finding, at: datetime) -> Alarm:
-    note = "A fresh sample, asked at once, agrees." if found.severity is Severity.PAGE else ""
+    how = Confirmation.FRESH_SAMPLE if found.severity is Severity.PAGE else None
     return Alarm(
         found.target, found.suite, found.signal, found.severity, AlarmState.CONFIRMED, at, found.run_id, at,
-        found.run_id, note,
+        found.run_id, NOTES[how] if how else "", confirmation=how,
     )  # fmt: skip
 
 

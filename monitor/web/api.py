@@ -8,8 +8,8 @@ from fastapi import APIRouter, FastAPI, HTTPException, Query
 from fastapi.responses import JSONResponse
 
 from monitor import __version__, claims
-from monitor.plain import plain
 from monitor.records import Answer, Arm, BaselineStatus, Finding, Unmeasured
+from monitor.report.explain.jsonable import plain
 from monitor.settings import Settings
 from monitor.web import baselines, detail, fleet, models, pages, runbooks, runs
 from monitor.web.models import Id, Limit, Name, Some

@@ -8,6 +8,7 @@ import pytest
 from monitor import detect
 from monitor.detect import calibrate, evidence
 from monitor.detect.evidence import Side
+from monitor.detect.parts import quiet
 from monitor.detect.reading import Channel, Reading
 from monitor.lab import product
 from monitor.records import Arm, Severity
@@ -25,7 +26,7 @@ def reading(baseline: tuple[float, ...] = WEEK, *, channels: int = 1, per_score:
         per_score=per_score,
         answers_now=48,
         answers_baseline=336,
-        tell=lambda verdict: "",
+        tell=lambda verdict: quiet("", ""),
     )
 
 
