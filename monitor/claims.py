@@ -291,7 +291,9 @@ def _traffic(finding: Finding) -> str:
 
 
 def _on_all(finding: Finding) -> bool:
-    return finding.traffic_share is not None and finding.traffic_share >= 1
+    whole = finding.traffic_share is not None and finding.traffic_share >= 1
+    # Below the line, the share of answers that come from the base is an estimate with a wide interval.
+    return whole and (finding.alarming or finding.signal != "adapter_loss")
 
 
 def _judge_or_model(beside: Beside) -> tuple[str, str]:

@@ -331,7 +331,7 @@ def self_tests(tests: Sequence[SelfTest], failed: Sequence[str], *, as_json: boo
     if as_json:
         print_json({"tests": list(tests), "failures": list(failed)})
         return
-    from monitor.detect.selftest import FAULTS, WEEK
+    from monitor.detect.selftest import FAULTS, WEEK, failures
 
     out = console()
     told = []
@@ -342,7 +342,8 @@ def self_tests(tests: Sequence[SelfTest], failed: Sequence[str], *, as_json: boo
     for words in failed:
         out.print(Text(words, style="bold red"))
     if failed:
-        targets = sorted({one.target for one in tests if any(words.startswith(f"{one.target}/") for words in failed)})
+        names = sorted({one.target for one in tests})
+        targets = [name for name in names if failures([one for one in tests if one.target == name])]
         out.print(Text(
             "A loss is not seen where the answers of its looks (a whole loss is given one), the days of the baseline, "
             "or days that differ, leave the evidence under the line. Where health alarms, its days differ too much."

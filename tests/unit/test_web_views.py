@@ -31,8 +31,8 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SETTINGS = fleets.settings()
 
 FINDING = Finding(
-    1, "t", "s", "adapter_loss", Severity.PAGE, FindingState.ALARMING, 0.1, 0.0, 0.2, "share", 8.7, 3.2, 4.04, 3, 40, 120,
-    NOW, NOW, "lost",
+    1, "t", "s", "adapter_loss", Severity.PAGE, FindingState.ALARMING, 0.1, 0.0, 0.2, "share", 8.7, 3.2, 4.04, 3, 40,
+    120, NOW, NOW, "lost",
 )  # fmt: skip
 
 

@@ -115,7 +115,7 @@ def _moved(body: str, state: str, signal: str) -> Parts:
     start = _SAY if state == "alarming" else _SUGGEST
     if body.startswith(start) and _NOT_ALONE in body:
         what, _, numbers = body.removeprefix(start).partition(_NOT_ALONE)
-        numbers, more = _sentence_and_more(numbers)
+        numbers, more = _sentence_and_more(numbers, whole=advice != "none" or signal == "contract")
         return Parts(state, what, numbers, advice=advice, disagrees=True, caveat=more)
     shared = signal == "judge_score" and body.endswith(_BOTH_DROPPED)
     told = _split(Parts(state, body.removesuffix(_BOTH_DROPPED) if shared else body, advice=advice))
@@ -137,14 +137,15 @@ def _advice(body: str, signal: str) -> tuple[str, str]:
 
 def _split(told: Parts) -> Parts:
     """Its first sentence into claim and numbers; what follows goes before the caveat."""
-    first, more = _sentence_and_more(told.what)
+    first, more = _sentence_and_more(told.what, whole=told.advice != "none")
     what, _, numbers = first.partition(": ")
     return replace(told, what=what, numbers=numbers, caveat=" ".join(filter(None, (more, told.caveat))))
 
 
-def _sentence_and_more(text: str) -> tuple[str, str]:
-    """The first sentence without its full stop, and those after it."""
-    first, *others = _SENTENCE_END.split(text)
+def _sentence_and_more(text: str, *, whole: bool) -> tuple[str, str]:
+    """The first sentence without its full stop, and those after it. ``whole``: there are none; what looks like one is
+    part of a name that a reply chose."""
+    first, *others = [text] if whole else _SENTENCE_END.split(text)
     return first.removesuffix("."), ". ".join(others)
 
 
