@@ -162,7 +162,7 @@ def _findings(run: Run, baseline_id: int, *, looks: int, lost: bool) -> tuple[Fi
             "share of the approved fine-tune's effect",
             f"{run.target} answers like its base model: 4% of the fine-tune's effect is left (95% interval "
             "0% to 10%), 39 of 40 answers are nearer to the base than to what was approved. Check which "
-            "adapter the endpoint serves and whether it is applied."
+            "adapter the endpoint serves, and whether it is applied."
             if lost
             else "The fine-tune holds: 98% of the fine-tune's effect is left (95% interval 92% to 104%), "
             "1 of 40 answers are nearer to the base.",

@@ -71,7 +71,7 @@ def constants() -> dict[str, list[str]]:
 def looked_for(tree: ast.Module) -> Iterator[tuple[int, str]]:
     """Line and text, of each text that something is compared with or that is looked for in another."""
     for node in ast.walk(tree):
-        sides: list[ast.expr] = []
+        line, sides = getattr(node, "lineno", 0), list[ast.expr]()
         if isinstance(node, ast.Compare):
             sides = [node.left, *node.comparators]
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LOOKS:
@@ -79,7 +79,7 @@ def looked_for(tree: ast.Module) -> Iterator[tuple[int, str]]:
         for side in sides:
             for one in ast.walk(side):
                 name = one.id if isinstance(one, ast.Name) else one.attr if isinstance(one, ast.Attribute) else ""
-                yield from ((node.lineno, text) for text in [*constants().get(name, []), *_own(one)])
+                yield from ((line, text) for text in [*constants().get(name, []), *_own(one)])
 
 
 def _own(node: ast.AST) -> list[str]:
