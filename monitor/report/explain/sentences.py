@@ -89,10 +89,8 @@ def advice(finding: Finding) -> str:
 def news(finding: Finding) -> tuple[str, str]:
     """What changed, and its numbers, each to stand by itself."""
     if _speaks_of_looks(finding):
-        numbers = f": {finding.numbers}" if finding.numbers else ""
-        return _upper(
-            f"the looks so far {_say(finding)} that {finding.what}"
-        ), f"this look alone does not show it{numbers}"
+        what = _upper(f"the looks so far {_say(finding)} that {finding.what}")
+        return what, f"this look alone does not show it{f': {finding.numbers}' if finding.numbers else ''}"
     if finding.state is FindingState.LOOK and not finding.what.startswith(finding.target):
         return _upper(finding.what), finding.numbers
     return finding.what, finding.numbers
