@@ -9,9 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from monitor.detect.alarms import NOTES
-from monitor.export.families import CONTRACT_PARTS
-from monitor.records import (
+from monitor.core.records import (
     Alarm,
     AlarmState,
     Answer,
@@ -35,7 +33,9 @@ from monitor.records import (
     Unmeasured,
     VerdictContext,
 )
-from monitor.settings import Settings
+from monitor.core.settings import Settings
+from monitor.detect.alarms import NOTES
+from monitor.report.metrics.result_metrics import CONTRACT_PARTS
 from monitor.store import Store
 from tests.summaries import saying, state
 

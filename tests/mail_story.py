@@ -7,13 +7,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final
 
-from monitor.claims import Beside
-from monitor.detect.alarms import NOTES
-from monitor.notify.facts import Facts
-from monitor.notify.message import preview
-from monitor.notify.pictures import picture
-from monitor.notify.report import report
-from monitor.records import (
+from monitor.core.records import (
     Alarm,
     AlarmState,
     Arm,
@@ -32,8 +26,14 @@ from monitor.records import (
     Spend,
     SuiteProgress,
 )
-from monitor.settings import Settings
-from monitor.words import TITLES
+from monitor.core.settings import Settings
+from monitor.core.wording import TITLES
+from monitor.detect.alarms import NOTES
+from monitor.report.email.charts import picture
+from monitor.report.email.data import Facts
+from monitor.report.email.message import preview
+from monitor.report.email.report import report
+from monitor.report.explain.claim import Beside
 from tests.summaries import saying, state
 
 NOW: Final = datetime(2026, 11, 23, 7, 0, 4, tzinfo=UTC)

@@ -3,7 +3,7 @@
 from dataclasses import asdict, replace
 from typing import Any
 
-from monitor.records import Advice, Cause, Finding, FindingState
+from monitor.core.records import Advice, Cause, Finding, FindingState
 from monitor.report.explain import sentences
 from monitor.store.migrations import summaries
 

@@ -14,9 +14,7 @@ from math import log10
 from random import Random
 from typing import Any, Final
 
-from monitor.detect.alarms import NOTES
-from monitor.export.families import CONTRACT_PARTS
-from monitor.records import (
+from monitor.core.records import (
     Alarm,
     AlarmState,
     Answer,
@@ -44,7 +42,9 @@ from monitor.records import (
     Unmeasured,
     VerdictContext,
 )
-from monitor.settings import Settings, Target
+from monitor.core.settings import Settings, Target
+from monitor.detect.alarms import NOTES
+from monitor.report.metrics.result_metrics import CONTRACT_PARTS
 from monitor.store import Store
 from tests.summaries import saying, state
 

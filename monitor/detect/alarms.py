@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from monitor.records import Alarm, AlarmState, Confirmation, Finding, Severity
+from monitor.core.records import Alarm, AlarmState, Confirmation, Finding, Severity
 
 NOTES: Final[Mapping[Confirmation, str]] = {
     Confirmation.FRESH_SAMPLE: "A fresh sample, asked at once, agrees.",

@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
-from monitor.detect.evidence import likely_spread
-from monitor.detect.parts import (
+from monitor.core.records import Advice, Arm, Cause, Comparison, Exhibit, GradedAnswer, Severity
+from monitor.detect.common import (
     alarming,
     answers,
     exhibits,
@@ -25,10 +25,10 @@ from monitor.detect.parts import (
     sample,
     share_difference,
 )
-from monitor.detect.reach import curve, effect_per_score
-from monitor.detect.reading import Channel, Reading, Told, Verdict
-from monitor.detect.surprise import day_scores
-from monitor.records import Advice, Arm, Cause, Comparison, Exhibit, GradedAnswer, Severity
+from monitor.detect.day_scores import day_scores
+from monitor.detect.evidence import likely_spread
+from monitor.detect.measurement import Channel, Reading, Told, Verdict
+from monitor.detect.sensitivity import curve, effect_per_score
 
 NAME: Final = "base_match"
 SEVERITY: Final = Severity.PAGE

@@ -14,8 +14,8 @@ fail equally often if nothing changed. All canaries are one stratum: which are j
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Final
 
-from monitor.detect.evidence import likely_spread
-from monitor.detect.parts import (
+from monitor.core.records import Advice, Arm, Cause, Comparison, GradedAnswer, Severity
+from monitor.detect.common import (
     alarming,
     by_probe,
     day_index,
@@ -29,10 +29,10 @@ from monitor.detect.parts import (
     quiet_but_moved,
     share_difference,
 )
-from monitor.detect.reach import curve, effect_per_score
-from monitor.detect.reading import Channel, Reading, Told, Verdict
-from monitor.detect.surprise import NOW, Sample, day_scores, sample_of
-from monitor.records import Advice, Arm, Cause, Comparison, GradedAnswer, Severity
+from monitor.detect.day_scores import NOW, Sample, day_scores, sample_of
+from monitor.detect.evidence import likely_spread
+from monitor.detect.measurement import Channel, Reading, Told, Verdict
+from monitor.detect.sensitivity import curve, effect_per_score
 
 NAME: Final = "canaries"
 SEVERITY: Final = Severity.PAGE

@@ -24,12 +24,12 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.core.records import PRODUCTION_SUITE, Advice, Comparison, Exhibit, GradedAnswer, Severity
 from monitor.detect import evidence, mmd
-from monitor.detect.parts import alarming, exhibits, no_longer, quiet, quiet_but_moved
-from monitor.detect.reading import Channel, Reading, Told, Verdict
-from monitor.detect.similarity import LONGEST, hamming_matrix, similarity_matrix
-from monitor.detect.surprise import NOW
-from monitor.records import PRODUCTION_SUITE, Advice, Comparison, Exhibit, GradedAnswer, Severity
+from monitor.detect.common import alarming, exhibits, no_longer, quiet, quiet_but_moved
+from monitor.detect.day_scores import NOW
+from monitor.detect.measurement import Channel, Reading, Told, Verdict
+from monitor.detect.text_similarity import LONGEST, hamming_matrix, similarity_matrix
 
 NAME: Final = "distribution"
 SEVERITY: Final = Severity.TICKET

@@ -11,8 +11,10 @@ The interval is Newcombe's, which keeps its width at 0 and 1.
 
 from typing import Final
 
+from monitor.core.records import JUDGE_GRADER as GRADER
+from monitor.core.records import Advice, Arm, Cause, Comparison, GradedAnswer, Severity
 from monitor.detect import evidence
-from monitor.detect.parts import (
+from monitor.detect.common import (
     alarming,
     by_probe,
     exhibits,
@@ -24,11 +26,9 @@ from monitor.detect.parts import (
     sample,
     share_difference,
 )
-from monitor.detect.reach import curve
-from monitor.detect.reading import Channel, Reading, Told, Verdict
-from monitor.detect.surprise import DayScores, Sample, day_scores
-from monitor.records import JUDGE_GRADER as GRADER
-from monitor.records import Advice, Arm, Cause, Comparison, GradedAnswer, Severity
+from monitor.detect.day_scores import DayScores, Sample, day_scores
+from monitor.detect.measurement import Channel, Reading, Told, Verdict
+from monitor.detect.sensitivity import curve
 
 NAME: Final = "judge_score"
 SEVERITY: Final = Severity.PAGE

@@ -18,8 +18,9 @@ from typing import Final
 
 import numpy as np
 
+from monitor.core.records import Advice, Arm, Comparison, Exhibit, GradedAnswer, Severity
 from monitor.detect import evidence
-from monitor.detect.parts import (
+from monitor.detect.common import (
     alarming,
     by_probe,
     exhibits,
@@ -31,9 +32,8 @@ from monitor.detect.parts import (
     stratum,
     t_quantile,
 )
-from monitor.detect.reading import MOVED_LOG10, Channel, Reading, Told, Verdict
-from monitor.detect.surprise import FARTHEST, NOW, DayScores, FloatArray, Sample, day_scores, full_days
-from monitor.records import Advice, Arm, Comparison, Exhibit, GradedAnswer, Severity
+from monitor.detect.day_scores import FARTHEST, NOW, DayScores, FloatArray, Sample, day_scores, full_days
+from monitor.detect.measurement import MOVED_LOG10, Channel, Reading, Told, Verdict
 
 NAME: Final = "length"
 SEVERITY: Final = Severity.TICKET

@@ -15,11 +15,11 @@ from typing import Final
 
 import numpy as np
 
+from monitor.core.records import PRODUCTION_SUITE, Advice, Arm, Comparison, Exhibit, GradedAnswer, Severity
 from monitor.detect import evidence, mmd
-from monitor.detect.parts import alarming, exhibits, no_longer, quiet, quiet_but_moved
-from monitor.detect.reading import Channel, Reading, Told, Verdict
-from monitor.detect.surprise import NOW, FloatArray
-from monitor.records import PRODUCTION_SUITE, Advice, Arm, Comparison, Exhibit, GradedAnswer, Severity
+from monitor.detect.common import alarming, exhibits, no_longer, quiet, quiet_but_moved
+from monitor.detect.day_scores import NOW, FloatArray
+from monitor.detect.measurement import Channel, Reading, Told, Verdict
 
 NAME: Final = "logprobs"
 SEVERITY: Final = Severity.TICKET

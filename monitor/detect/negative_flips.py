@@ -32,8 +32,19 @@ from math import sqrt
 from statistics import median
 from typing import Final
 
+from monitor.core.records import (
+    JUDGE_GRADER,
+    JUDGE_TARGET,
+    PRODUCTION_SUITE,
+    Advice,
+    Arm,
+    Cause,
+    Comparison,
+    GradedAnswer,
+    Severity,
+)
 from monitor.detect import evidence, flips
-from monitor.detect.parts import (
+from monitor.detect.common import (
     FEWEST_NOW,
     alarming,
     answers,
@@ -45,19 +56,8 @@ from monitor.detect.parts import (
     quiet_but_moved,
     typical,
 )
-from monitor.detect.reading import Channel, Reading, Told, Verdict
-from monitor.detect.surprise import LEAST_SHARE
-from monitor.records import (
-    JUDGE_GRADER,
-    JUDGE_TARGET,
-    PRODUCTION_SUITE,
-    Advice,
-    Arm,
-    Cause,
-    Comparison,
-    GradedAnswer,
-    Severity,
-)
+from monitor.detect.day_scores import LEAST_SHARE
+from monitor.detect.measurement import Channel, Reading, Told, Verdict
 
 NAME: Final = "negative_flips"
 SEVERITY: Final = Severity.PAGE

@@ -6,11 +6,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, select, update
 
-from monitor.errors import StoreError
-from monitor.records import Alarm, AlarmState, Confirmation, Severity
+from monitor.core.errors import StoreError
+from monitor.core.records import Alarm, AlarmState, Confirmation, Severity
 from monitor.store import ledger
+from monitor.store.column_types import clean
 from monitor.store.tables import alarm, verdict
-from monitor.store.types import clean
 
 ACKNOWLEDGED: Final = ("acknowledged_at", "acknowledged_by", "acknowledged_why")
 """Written by ``audit.acknowledge`` alone: a verdict moves the alarm as it was read before somebody took it on."""

@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from monitor.errors import UsageError
-from monitor.records import Alarm, Deed
+from monitor.core.errors import UsageError
+from monitor.core.records import Alarm, Deed
 from monitor.store import alarms, ledger
+from monitor.store.column_types import clean
 from monitor.store.engine import Database
 from monitor.store.tables import alarm, audit
-from monitor.store.types import clean
 
 
 def add(connection: Connection, deed: Deed) -> Deed:

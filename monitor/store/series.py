@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, select
 
-from monitor.records import Point
+from monitor.core.records import Point
 from monitor.store.engine import Database
 from monitor.store.tables import finding
 

@@ -10,8 +10,8 @@ from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 
-from monitor.errors import StoreError
-from monitor.records import (
+from monitor.core.errors import StoreError
+from monitor.core.records import (
     Alarm,
     Arm,
     Baseline,
@@ -44,19 +44,19 @@ from monitor.store import (
     suites,
 )
 from monitor.store.audit import AuditLog
-from monitor.store.declared import Declarations
+from monitor.store.change_markers import MarkReads
 from monitor.store.engine import Database, connect, deadlocked
 from monitor.store.history import HistoryReads, Position
 from monitor.store.identity import IdentityReads
-from monitor.store.marks import MarkReads
+from monitor.store.metrics_reads import ScrapeReads
 from monitor.store.onset import OnsetReads
 from monitor.store.outbox import Outbox
-from monitor.store.pages import PageReads
-from monitor.store.scrape import ScrapeReads
+from monitor.store.page_reads import PageReads
 from monitor.store.series import SeriesReads
-from monitor.store.standing import StandingReads
+from monitor.store.status_reads import StandingReads
+from monitor.store.suite_digests import Declarations
 from monitor.store.suites import ProductionInput
-from monitor.store.week import WeekReads
+from monitor.store.weekly import WeekReads
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from typing import Final
 import pytest
 from sqlalchemy import text
 
-from monitor.records import Advice, Cause, Confirmation, Finding, FindingState, RunOutcome
+from monitor.core.records import Advice, Cause, Confirmation, Finding, FindingState, RunOutcome
 from monitor.report.explain import sentences
 from monitor.store import open_store, schema
 from monitor.store.engine import Database, connect

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from monitor.claims import claim_of
-from monitor.cycle import execute_run
-from monitor.house import House, ensure_run, open_capture
-from monitor.judge_first import ask_anchors, judge_moved
-from monitor.recompute import recompute
-from monitor.records import Alarm, AlarmState, BaselineStatus, Confirmation, RunOutcome, Severity
+from monitor.core.records import Alarm, AlarmState, BaselineStatus, Confirmation, RunOutcome, Severity
+from monitor.report.explain.claim import claim_of
+from monitor.runs.context import House, ensure_run, open_capture
+from monitor.runs.execute import execute_run
+from monitor.runs.judge_check import ask_anchors, judge_moved
+from monitor.runs.recompute import recompute
 from tests.daemon import AFTER, DAYS, HEALTHY, LOST, NOON, Clock, house_of, write
 from tests.summaries import summary_of
 

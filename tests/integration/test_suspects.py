@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from monitor.claims import claim_of
-from monitor.records import RunOutcome
+from monitor.core.records import RunOutcome
+from monitor.report.explain.claim import claim_of
 from monitor.store import open_store
 from tests.store_records import NOW, claimed, finding
 from tests.summaries import saying

@@ -6,11 +6,11 @@ from math import log10
 from random import Random
 from typing import NamedTuple
 
+from monitor.core.records import Arm, Comparison, Finding, GradedAnswer, Severity
 from monitor.detect import SIGNALS, evidence, finding_of, policy
 from monitor.detect.evidence import PRIOR
-from monitor.detect.reading import Reading, Verdict
+from monitor.detect.measurement import Reading, Verdict
 from monitor.lab import product
-from monitor.records import Arm, Comparison, Finding, GradedAnswer, Severity
 from monitor.report.explain import sentences
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,21 +11,12 @@ from typing import Any, Final
 
 import pytest
 
-from monitor import words
-from monitor.claims import Beside, Claim, claim
+from monitor.core import wording
+from monitor.core.records import Advice, Alarm, AlarmState, Cause, Confirmation, Finding, FindingState, Severity
 from monitor.detect import alarms
-from monitor.notify.report import report
-from monitor.records import (
-    Advice,
-    Alarm,
-    AlarmState,
-    Cause,
-    Confirmation,
-    Finding,
-    FindingState,
-    Severity,
-)
+from monitor.report.email.report import report
 from monitor.report.explain import sentences
+from monitor.report.explain.claim import Beside, Claim, claim
 from tests import mail_story
 from tests.mail_story import NOW, SUITE, alarm, facts
 
@@ -155,7 +146,7 @@ def decided(told: Claim) -> tuple[Any, ...]:
     return told.state, told.began, told.suspect, told.runbook, bool(told.headline), bool(told.now), bool(told.why)
 
 
-@pytest.mark.parametrize("signal", words.TITLES)
+@pytest.mark.parametrize("signal", wording.TITLES)
 def test_no_wording_moves_a_state_a_suspect_or_a_runbook(signal: str) -> None:
     up = Alarm("bot", SUITE, signal, Severity.PAGE, AlarmState.RAISED, NOW, 412)
     over = replace(up, state=AlarmState.CLEARED, cleared_at=NOW, cleared_by="jo", cleared_why="on purpose")
@@ -163,7 +154,7 @@ def test_no_wording_moves_a_state_a_suspect_or_a_runbook(signal: str) -> None:
     for finding, its in product(findings(signal), (None, up, over, by_answers)):
         other = swapped(finding)
         assert sentences.summary(finding) != sentences.summary(other)
-        assert words.state_of(finding, its) is words.state_of(other, its)
+        assert wording.state_of(finding, its) is wording.state_of(other, its)
         assert decided(claim(finding, Beside(alarm=its))) == decided(claim(other, Beside(alarm=its)))
 
 
@@ -173,8 +164,8 @@ def test_no_note_moves_an_alarm(how: Confirmation) -> None:
     held = replace(held, confirmation=how)
     other = replace(held, note=held.note.swapcase())
     assert alarms.wants_confirmation(held) == alarms.wants_confirmation(other)
-    confirmed = words.alarm_state(replace(other, note=""), NOW)
-    assert (words.alarm_state(other, NOW) == confirmed) == (how in words.AGREEING)
+    confirmed = wording.alarm_state(replace(other, note=""), NOW)
+    assert (wording.alarm_state(other, NOW) == confirmed) == (how in wording.AGREEING)
 
 
 def test_the_mail_tells_the_same_of_what_is_worded_otherwise() -> None:

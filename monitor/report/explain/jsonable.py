@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from monitor import plain as bare
-from monitor.records import Finding
+from monitor.core import jsonable as bare
+from monitor.core.records import Finding
 from monitor.report.explain import sentences
 
 OF_FINDING: Final[Mapping[str, type]] = {"alarming": bool, "summary": str}

@@ -6,8 +6,8 @@ Pure, and the one home of these sentences: whoever needs a state, a cause or an 
 from collections.abc import Mapping
 from typing import Final
 
-from monitor.records import Advice, Cause, Finding, FindingState
-from monitor.words import power
+from monitor.core.records import Advice, Cause, Finding, FindingState
+from monitor.core.wording import power
 
 BELOW: Final = "Below the alarm line, but worth a look"
 NO_LOSS: Final = "Not an adapter loss, but worth a look"
