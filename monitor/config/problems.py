@@ -86,6 +86,7 @@ def hint(word: str, known: Iterable[str], none: str = "there are none") -> str:
 def from_validation(model: type[BaseModel], error: ValidationError, document: "Document") -> list[Problem]:
     """pydantic's errors about ``document`` as problems in our words."""
     found: list[tuple[Loc, str, str | None]] = []
+    absent: set[Loc] = set()
     for detail in error.errors(include_url=False):
         if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
             continue  # pydantic counts the valid ones only, and has said what is wrong with the others
@@ -98,12 +99,11 @@ def from_validation(model: type[BaseModel], error: ValidationError, document: "D
             found.append((loc, _unknown_key(str(loc[-1]), known), nearest(str(loc[-1]), known)))
         else:
             found.append((loc, _text(detail, section), None))
+            absent |= {loc} if detail["type"] == "missing" else set()
     # a misspelt key is one mistake: the key that it meant is not reported as missing too
     meant = {(*loc[:-1], near) for loc, _, near in found if near}
     told = {(problem.line, problem.where) for problem in document.problems}
-    problems = [
-        document.problem(loc, text) for loc, text, _ in found if loc not in meant or not text.startswith("missing")
-    ]
+    problems = [document.problem(loc, text) for loc, text, _ in found if loc not in meant & absent]
     return [problem for problem in problems if (problem.line, problem.where) not in told]
 
 

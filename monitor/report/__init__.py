@@ -1,1 +1,1 @@
-"""What people and machines read: metrics, pages, mail, status, and the words that they share."""
+"""What people and machines read of the store: nothing here is read back by what measures and judges."""

@@ -8,6 +8,7 @@ import pytest
 from monitor import detect
 from monitor.core.records import Arm, Severity
 from monitor.detect import calibrate, evidence
+from monitor.detect.common import quiet
 from monitor.detect.evidence import Side
 from monitor.detect.measurement import Channel, Reading
 from monitor.lab import product
@@ -25,7 +26,7 @@ def reading(baseline: tuple[float, ...] = WEEK, *, channels: int = 1, per_score:
         per_score=per_score,
         answers_now=48,
         answers_baseline=336,
-        tell=lambda verdict: "",
+        tell=lambda verdict: quiet("", ""),
     )
 
 

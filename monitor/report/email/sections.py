@@ -14,11 +14,12 @@ from monitor.core.records import (
     AlarmState,
     Arm,
     BaselineStatus,
+    FindingState,
     Severity,
     Spend,
 )
 from monitor.core.settings import Budget
-from monitor.core.wording import TITLES, Gap, is_partly, many, served, state_of
+from monitor.core.wording import TITLES, Gap, is_partly, many, served
 from monitor.report.email.data import Facts, Stream
 from monitor.report.email.target_cards import (
     BLIND,
@@ -140,11 +141,11 @@ def changes(facts: Facts, times: Times, address: str | None) -> Listed:
     latest = [found for stream in facts.streams for found in facts.latest.get(stream, {}).values()]
     moved = [
         Item(
-            f"{cut_summary(found.summary)} It alerts at {odds(found.line_log10)}.",
+            f"{cut_summary(found)} It alerts at {odds(found.line_log10)}.",
             found.target, "Worth a look", at_page(address, "findings", str(found.run_id), found.signal),
         )
         for found in sorted(latest, key=lambda one: one.line_log10 - one.evidence_log10)
-        if state_of(found) == "look" and found.window_end >= facts.since
+        if found.state is FindingState.LOOK and found.window_end >= facts.since
     ]  # fmt: skip
     looks = Listed.of(moved, LOOKS)
     return Listed((*listed.items, *looks.items), listed.more + looks.more)
