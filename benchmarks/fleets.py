@@ -185,7 +185,10 @@ def _findings(streams: list[tuple[str, str]], now: datetime) -> Iterator[Row]:
                 "effect": 0.98 - place / 7, "effect_low": 0.9 - place / 7, "effect_high": 1.06 - place / 7,
                 "unit": "share of the approved effect", "answers_now": 40, "answers_baseline": 120,
                 "window_start": now, "window_end": now, "measures": MEASURES.get(signal, {}), "exhibits": [],
-                "summary": "The fine-tune is lost: check the adapter." if alarming else "The fine-tune holds.",
+                "what": "The fine-tune is lost" if alarming else "The fine-tune holds", "numbers": "", "caveat": "",
+                "state": "alarming" if alarming else "quiet", "cause": "adapter_lost" if alarming else "unknown",
+                "advice": "check_adapter" if alarming else "none", "traffic_share": 1.0 if alarming else None,
+                "disagrees": False,
                 "found_at": now, "evidence_log10": 7.4 if alarming else -0.2 - place / 11, "look_log10": -0.4,
                 "line_log10": 4.04, "looks": 12, "scores": {"mean": 0.3}, "recovered": False, "confirming": False,
                 "baseline_id": number + 1,
@@ -193,6 +196,7 @@ def _findings(streams: list[tuple[str, str]], now: datetime) -> Iterator[Row]:
             if alarming:  # a healthy look, the day before
                 yield last | {
                     "id": _finding_id(number, place) - 1, "run_id": _run_id(number, RUNS - 2), "alarming": False,
+                    "state": "quiet", "cause": "unknown", "advice": "none", "traffic_share": None,
                     "found_at": now - timedelta(days=1), "evidence_log10": -0.2, "looks": 11,
                 }  # fmt: skip
             yield last

@@ -14,6 +14,7 @@ from monitor.core.records import (
     AlarmState,
     Answer,
     Arm,
+    Confirmation,
     Exchange,
     Exhibit,
     Finding,
@@ -34,7 +35,9 @@ from monitor.core.records import (
 )
 from monitor.core.settings import Settings
 from monitor.core.signals import CONTRACT_PARTS
+from monitor.detect.alarms import NOTES
 from monitor.store import Store
+from tests.summaries import saying, state
 
 NOW: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SUITE: Final = "support"
@@ -159,7 +162,7 @@ def _findings(run: Run, baseline_id: int, *, looks: int, lost: bool) -> tuple[Fi
             "share of the approved fine-tune's effect",
             f"{run.target} answers like its base model: 4% of the fine-tune's effect is left (95% interval "
             "0% to 10%), 39 of 40 answers are nearer to the base than to what was approved. Check which "
-            "adapter the endpoint serves and whether it is applied."
+            "adapter the endpoint serves, and whether it is applied."
             if lost
             else "The fine-tune holds: 98% of the fine-tune's effect is left (95% interval 92% to 104%), "
             "1 of 40 answers are nearer to the base.",
@@ -196,18 +199,19 @@ def _finding(
     summary: str, measures: dict[str, float],
 ) -> Finding:  # fmt: skip
     evidence, look = (7.4, 7.1) if alarming else (-0.2, -0.4)
-    return Finding(
-        run.id, run.target, run.suite, signal, severity, alarming, *effect, unit, evidence, look, 4.04, 2, 40, 120,
-        run.slot, run.slot, summary, measures, EXHIBITS if alarming else EXHIBITS[:1],
+    found = Finding(
+        run.id, run.target, run.suite, signal, severity, state(alarming), *effect, unit, evidence, look, 4.04, 2, 40,
+        120, run.slot, run.slot, "", measures, EXHIBITS if alarming else EXHIBITS[:1],
         {"mean": -8.4 if alarming else 0.3},
     )  # fmt: skip
+    return saying(summary, found)
 
 
 def _alarm(found: Finding, at: datetime) -> Alarm:
-    note = "A fresh sample, asked at once, agrees." if found.severity is Severity.PAGE else ""
+    how = Confirmation.FRESH_SAMPLE if found.severity is Severity.PAGE else None
     return Alarm(
         found.target, found.suite, found.signal, found.severity, AlarmState.CONFIRMED, at, found.run_id, at,
-        found.run_id, note,
+        found.run_id, NOTES[how] if how else "", confirmation=how,
     )  # fmt: skip
 
 

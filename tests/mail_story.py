@@ -13,6 +13,7 @@ from monitor.core.records import (
     Arm,
     Baseline,
     BaselineStatus,
+    Confirmation,
     Deed,
     Finding,
     IdentityCheck,
@@ -27,12 +28,13 @@ from monitor.core.records import (
 )
 from monitor.core.settings import Settings
 from monitor.core.signals import TITLES
-from monitor.core.wording import AGREED
+from monitor.detect.alarms import NOTES
 from monitor.report.email.charts import picture
 from monitor.report.email.data import Facts
 from monitor.report.email.message import preview
 from monitor.report.email.report import report
 from monitor.report.explain.claim import Beside
+from tests.summaries import saying, state
 
 NOW: Final = datetime(2026, 11, 23, 7, 0, 4, tzinfo=UTC)
 """Monday, 08:00 in Berlin."""
@@ -72,18 +74,20 @@ def settings(names: Sequence[str], **more: Any) -> Settings:
 def finding(target: str, signal: str, summary: str, effect: float, *, alarming: bool = False) -> Finding:
     severity = Severity.TICKET if signal in ("length", "contract", "distribution") else Severity.PAGE
     evidence = 7.2 if alarming else -0.3
-    return Finding(
-        412, target, SUITE, signal, severity, alarming, effect, effect - 0.06, effect + 0.06,
+    found = Finding(
+        412, target, SUITE, signal, severity, state(alarming), effect, effect - 0.06, effect + 0.06,
         UNITS.get(signal, "ratio"), evidence, 0.1, 3.56, 20, 40, 400, NOW - timedelta(days=1),
-        NOW - timedelta(hours=3), summary,
+        NOW - timedelta(hours=3), "",
     )  # fmt: skip
+    return saying(summary, found)
 
 
 def alarm(target: str, signal: str, days: float, *, severity: Severity = Severity.PAGE, **more: Any) -> Alarm:
     at = NOW - timedelta(days=days)
-    note = AGREED if severity is Severity.PAGE else ""
+    how = Confirmation.FRESH_SAMPLE if severity is Severity.PAGE else None
     return replace(
-        Alarm(target, SUITE, signal, severity, AlarmState.CONFIRMED, at, 400, at + timedelta(minutes=9), 401, note),
+        Alarm(target, SUITE, signal, severity, AlarmState.CONFIRMED, at, 400, at + timedelta(minutes=9), 401,
+              NOTES[how] if how else "", confirmation=how),
         **more,
     )  # fmt: skip
 

@@ -24,6 +24,7 @@ from monitor.core.records import (
     VerdictContext,
 )
 from monitor.store import Store
+from tests.summaries import state
 
 NOW = datetime(2026, 11, 22, 6, 0, 0, 123456, tzinfo=UTC)
 SLOT = datetime(2026, 11, 22, tzinfo=UTC)
@@ -85,8 +86,9 @@ def finding(
     severity: Severity = Severity.TICKET, scores: Mapping[str, float] | None = None, baseline_id: int = 0,
 ) -> Finding:  # fmt: skip
     return Finding(
-        run.id, run.target, run.suite, signal, severity, alarming, 1.5, 1.0, 2.0, "ratio", 4.5 if alarming else 0.25,
-        2.0, 3.5, 3, 50, 500, SLOT, NOW, "Answers are 1.5 times as long.", measures or {}, scores=scores or {},
+        run.id, run.target, run.suite, signal, severity, state(alarming), 1.5, 1.0, 2.0, "ratio",
+        4.5 if alarming else 0.25, 2.0, 3.5, 3, 50, 500, SLOT, NOW, "Answers are 1.5 times as long", measures or {},
+        scores=scores or {},
         baseline_id=baseline_id,
     )  # fmt: skip
 

@@ -19,6 +19,7 @@ from monitor.core.records import (
     AlarmState,
     Answer,
     Arm,
+    Confirmation,
     Exchange,
     Exhibit,
     Finding,
@@ -43,7 +44,9 @@ from monitor.core.records import (
 )
 from monitor.core.settings import Settings, Target
 from monitor.core.signals import CONTRACT_PARTS
+from monitor.detect.alarms import NOTES
 from monitor.store import Store
+from tests.summaries import saying, state
 
 SUITE, ANCHORS = "support", "judge_anchors"
 DIGEST: Final = "0" * 64
@@ -269,11 +272,12 @@ class Weeks:
             effect, half = effect - STRICTER, 0.09
         if name == "judge" and signal == "contract":
             measures = {**measures, "pass_ratio_baseline": AGREED}
-        return Finding(
-            run.id, name, run.suite, signal, severity, gone or wordy, effect, effect - half, effect + half, unit,
+        found = Finding(
+            run.id, name, run.suite, signal, severity, state(gone or wordy), effect, effect - half, effect + half, unit,
             after, step, LINE, day - BASELINE_DAYS, len(PROBES), len(PROBES) * BASELINE_DAYS, run.slot, run.slot,
-            words(name, signal, gone or wordy), measures, (EXHIBIT,), {"mean": 0.3}, baseline_id=self._baselines[name],
+            "", measures, (EXHIBIT,), {"mean": 0.3}, baseline_id=self._baselines[name],
         )  # fmt: skip
+        return saying(words(name, signal, gone or wordy), found)
 
     def _moves(self, found: tuple[Finding, ...], at: datetime) -> Iterator[Alarm]:
         for one in found:
@@ -282,10 +286,10 @@ class Weeks:
             if one.alarming and up is None:
                 # The judge has drifted by then: a score that falls wakes nobody.
                 severity = Severity.TICKET if one.signal == "judge_score" else one.severity
-                note = "A fresh sample, asked at once, agrees." if severity is Severity.PAGE else ""
+                how = Confirmation.FRESH_SAMPLE if severity is Severity.PAGE else None
                 yield Alarm(
                     one.target, one.suite, one.signal, severity, AlarmState.CONFIRMED, at, one.run_id, at,
-                    one.run_id, note,
+                    one.run_id, NOTES[how] if how else "", confirmation=how,
                 )  # fmt: skip
             elif up is not None and not one.alarming:
                 yield replace(up, state=AlarmState.CLEARED, cleared_at=at, cleared_run_id=one.run_id)

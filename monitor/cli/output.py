@@ -3,9 +3,9 @@
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich import box
 from rich.console import Console
@@ -13,13 +13,13 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.cli.terminal import block, boxed, console, has_room, say, table
-from monitor.core.jsonable import plain
 from monitor.core.measured import Standing
-from monitor.core.records import Alarm, Answer, Baseline, Finding, SelfTest, Severity
+from monitor.core.records import Alarm, Answer, Baseline, Finding, FindingState, SelfTest, Severity
 from monitor.core.sanitize import visible
 from monitor.core.wording import alarm_state, cleared, evidence, many, sized, state_of, urgency
-from monitor.report.explain import recovery
+from monitor.report.explain import recovery, sentences
 from monitor.report.explain.claim import Claim
+from monitor.report.explain.jsonable import plain
 from monitor.report.status import liveness
 
 if TYPE_CHECKING:
@@ -31,7 +31,13 @@ if TYPE_CHECKING:
 EXHIBITS_SHOWN = 3
 ANSWER_SHOWN = 400
 DIFFERENCES_SHOWN = 10
-STYLES = {"ALARM": "bold red", "look": "yellow", "quiet": "green", "cleared": "dim"}
+STYLES: Final[Mapping[FindingState, tuple[str, str]]] = {
+    FindingState.ALARMING: ("ALARM", "bold red"),
+    FindingState.LOOK: ("look", "yellow"),
+    FindingState.QUIET: ("quiet", "green"),
+    FindingState.CLEARED: ("cleared", "dim"),
+}
+"""A finding's state -> the word for it on a terminal, and its style."""
 
 
 def print_json(value: object) -> None:
@@ -110,7 +116,7 @@ def runs(results: Sequence["Probed"], *, as_json: bool) -> None:
         width = _width(result.findings)
         for finding in result.findings:
             ended = recovery.ending(result.alarms, finding)
-            if state_of(finding, ended) == "ALARM":
+            if state_of(finding, ended) is FindingState.ALARMING:
                 finding_view(out, finding)
             else:
                 say(out, _one_line(finding, width, closed=ended))
@@ -145,17 +151,17 @@ def _width(found: Iterable[Finding]) -> int:
 def _one_line(finding: Finding, width: int, note: str = "", closed: Alarm | None = None) -> Text:
     """``closed``: the alarm that the finding raised, kept up or ended, where it is over."""
     state = state_of(finding, closed)
-    mark = (f"{state:<5}", "dim" if note and state == "quiet" else STYLES[state])
-    if closed is not None and state == "cleared":
-        mark = (visible(cleared(closed), limit=ANSWER_SHOWN), STYLES[state])
+    word, style = STYLES[state]
+    mark = (f"{word:<5}", "dim" if note and state is FindingState.QUIET else style)
+    if closed is not None and state is FindingState.CLEARED:
+        mark = (visible(cleared(closed), limit=ANSWER_SHOWN), style)
     told = visible(recovery.summary(finding, closed))
     return Text.assemble("  ", mark, f"  {finding.signal:<{width}}  ", told, (note, "bold yellow"))
 
 
 def finding_view(out: Console, finding: Finding, claim: Claim | None = None) -> None:
     """One finding whole: what it claims, its numbers, and the answers that show it side by side."""
-    state = claim.state if claim else state_of(finding)
-    style = STYLES[state]
+    word, style = STYLES[claim.state if claim else finding.state]
     told, held_against = evidence(finding)
     for_change = "no evidence of a change" if told == "none" else f"evidence for a change {told}"
     numbers = (
@@ -163,9 +169,9 @@ def finding_view(out: Console, finding: Finding, claim: Claim | None = None) -> 
         f"{finding.answers_now} answers now, {finding.answers_baseline} in the baseline\n"
         f"{for_change} ({held_against})"
     )
-    said = visible(claim.headline if claim else finding.summary)
+    said = visible(claim.headline if claim else sentences.summary(finding))
     head = Text.assemble((said, "bold"), "\n", *_claimed(claim), (numbers, "dim"))
-    title = f"{state}  {finding.target}/{finding.suite}  {finding.signal} ({finding.severity})"
+    title = f"{word}  {finding.target}/{finding.suite}  {finding.signal} ({finding.severity})"
     fresh = ", a fresh sample to confirm a page" if finding.confirming else ""
     stamp = f"run {finding.run_id}{fresh}, {finding.window_end:%Y-%m-%d %H:%M:%S} UTC"
     exhibits = _exhibits(finding) if finding.alarming else []
@@ -236,7 +242,7 @@ def baselines(rows: Iterable[Baseline], *, as_json: bool) -> None:
 def status(found: "Status", *, as_json: bool) -> None:
     """Those that need somebody first; of a large fleet the quiet ones are counted."""
     if as_json:
-        print_json({**asdict(found), "left_out": found.left_out})
+        print_json({**{one.name: getattr(found, one.name) for one in fields(found)}, "left_out": found.left_out})
         return
     out = console()
     out.print(Text(*liveness.told(found.daemon)))
@@ -268,7 +274,7 @@ def _watch(out: Console, row: "StatusRow") -> None:
     told = {alarm.signal for alarm in row.alarms}
     others = [one for one in sorted(row.findings, key=urgency) if one.signal not in told]
     # Beside an alarm, what is quiet is only counted: every signal with its numbers would bury it.
-    shown = [one for one in others if not told or state_of(one) != "quiet"]
+    shown = [one for one in others if not told or one.state is not FindingState.QUIET]
     width, closed = _width(shown), {alarm.signal: alarm for alarm in row.cleared}
     for finding in shown:
         older = row.last_run is not None and finding.window_end < row.last_run
@@ -282,7 +288,7 @@ def _watch(out: Console, row: "StatusRow") -> None:
 
 def _state(row: "StatusRow") -> tuple[str, str]:
     if row.alarms:
-        return "ALARM", STYLES["ALARM"]
+        return STYLES[FindingState.ALARMING]
     if not row.armed:
         return "unarmed", "bold yellow"
     told, style = ("armed for tickets only", "yellow") if row.tickets_only else ("armed", "green")
@@ -331,7 +337,7 @@ def self_tests(tests: Sequence[SelfTest], failed: Sequence[str], *, as_json: boo
     if as_json:
         print_json({"tests": list(tests), "failures": list(failed)})
         return
-    from monitor.detect.selftest import FAULTS, WEEK
+    from monitor.detect.selftest import FAULTS, WEEK, failures
 
     out = console()
     told = []
@@ -342,7 +348,8 @@ def self_tests(tests: Sequence[SelfTest], failed: Sequence[str], *, as_json: boo
     for words in failed:
         out.print(Text(words, style="bold red"))
     if failed:
-        targets = sorted({one.target for one in tests if any(words.startswith(f"{one.target}/") for words in failed)})
+        names = sorted({one.target for one in tests})
+        targets = [name for name in names if failures([one for one in tests if one.target == name])]
         out.print(Text(
             "A loss is not seen where the answers of its looks (a whole loss is given one), the days of the baseline, "
             "or days that differ, leave the evidence under the line. Where health alarms, its days differ too much."

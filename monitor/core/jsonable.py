@@ -1,20 +1,24 @@
 """Records as plain values: what commands print with ``--json`` and what the pages' JSON says are written alike."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from math import isfinite
 from typing import Any
 
 
-def plain(value: object) -> Any:
-    """``value`` as JSON has it: times in ISO 8601, numbers that are none as null; what is no record stays as it is."""
+def plain(value: object, more: Callable[[Any], Mapping[str, Any]] | None = None) -> Any:
+    """``value`` as JSON has it: times in ISO 8601, numbers that are none as null; what is no record stays as it is.
+
+    ``more``: record -> further values, by their names, that follow from its fields.
+    """
     if is_dataclass(value) and not isinstance(value, type):
-        return {one.name: plain(getattr(value, one.name)) for one in fields(value)}
+        own = {one.name: plain(getattr(value, one.name), more) for one in fields(value)}
+        return own if more is None else {**own, **more(value)}
     if isinstance(value, Mapping):
-        return {str(key): plain(inner) for key, inner in value.items()}
+        return {str(key): plain(inner, more) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(inner) for inner in value]
+        return [plain(inner, more) for inner in value]
     if isinstance(value, datetime):
         return value.isoformat()
     return None if isinstance(value, float) and not isfinite(value) else value

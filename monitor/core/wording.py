@@ -7,7 +7,7 @@ from math import isfinite
 from typing import Final
 
 from monitor.core import signals
-from monitor.core.records import Alarm, AlarmState, Finding, RunOutcome, Severity
+from monitor.core.records import Alarm, AlarmState, Confirmation, Finding, FindingState, RunOutcome, Severity
 from monitor.core.sanitize import visible
 
 SERVED: Final[Mapping[str, str]] = {
@@ -25,16 +25,12 @@ SERVED: Final[Mapping[str, str]] = {
 
 NO_EVIDENCE_LOG10: Final = 0.5
 """Evidence under which nothing speaks for a change: 3 to 1, once in a few weeks by chance alone."""
-WORTH_A_LOOK: Final = "but worth a look"
-"""How the first clause of a summary ends, where the numbers moved and nothing alarms."""
-NO_LOSS: Final = "Not an adapter loss"
-"""How ``adapter_loss``'s summary begins where the answers moved, and not towards the base."""
 
-AGREED: Final = "A fresh sample, asked at once, agrees."
-AGREED_LATER: Final = "A later look agrees."
-AGREEING: Final = {AGREED: "a fresh sample", AGREED_LATER: "a later look"}
-"""An alarm's note -> what confirmed it."""
-
+AGREEING: Final[Mapping[Confirmation | None, str]] = {
+    Confirmation.FRESH_SAMPLE: "a fresh sample",
+    Confirmation.LATER_LOOK: "a later look",
+}
+"""What confirmed an alarm, in words."""
 
 PARTLY: Final = 0.2
 """Share of a run's questions without a usable answer over which its silence says little; ``CliffwatchUnmeasured``
@@ -170,15 +166,11 @@ def so_far(evidence_log10: float) -> str:
     return power(evidence_log10) if evidence_log10 >= NO_EVIDENCE_LOG10 else "none"
 
 
-def state_of(finding: Finding, alarm: Alarm | None = None) -> str:
-    """``ALARM``, ``look`` (its own summary says that it is worth one) or ``quiet``; ``cleared`` in place of the first
-    two where ``alarm``, the one that the finding raised, kept up or ended, is over."""
-    look = finding.summary.partition(":")[0].endswith(WORTH_A_LOOK)
-    if (finding.alarming or look) and alarm is not None and alarm.cleared_at is not None:
-        return "cleared"
-    if finding.alarming:
-        return "ALARM"
-    return "look" if look else "quiet"
+def state_of(finding: Finding, alarm: Alarm | None = None) -> FindingState:
+    """The finding's state; ``cleared`` in place of ``alarming`` and ``look`` where ``alarm``, the one that the finding
+    raised, kept up or ended, is over."""
+    over = alarm is not None and alarm.cleared_at is not None
+    return FindingState.CLEARED if over and finding.state is not FindingState.QUIET else finding.state
 
 
 def urgency(one: Alarm | Finding) -> tuple[bool, int]:
@@ -226,9 +218,9 @@ def _moment(at: datetime, known: datetime, zone: tzinfo | None) -> str:
 def _raised(alarm: Alarm, known: datetime, zone: tzinfo | None) -> str:
     if alarm.state is AlarmState.RAISED:
         return f"Waiting since {_moment(alarm.raised_at, known, zone)} for a fresh sample, which the daemon asks."
-    if alarm.note in AGREEING and alarm.confirmed_at is not None:
+    if alarm.confirmation in AGREEING and alarm.confirmed_at is not None:
         at = _moment(alarm.confirmed_at, known, zone)
-        return f"Confirmed {at} by {AGREEING[alarm.note]} (run {alarm.confirmed_run_id})."
+        return f"Confirmed {at} by {AGREEING[alarm.confirmation]} (run {alarm.confirmed_run_id})."
     if alarm.note:
         return alarm.note
     return "A ticket: the evidence is over its line." if alarm.severity is Severity.TICKET else "Confirmed."

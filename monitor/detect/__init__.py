@@ -41,19 +41,21 @@ def findings_for(comparison: Comparison) -> list[Finding]:
     """Every signal's verdict on the run, with the evidence so far."""
     readings = readings_for(comparison)
     told = policy.verdicts(comparison, readings, SEVERITIES)
-    return [_finding(comparison, name, reading, told[name]) for name, reading in readings.items()]
+    return [finding_of(comparison, name, reading, told[name]) for name, reading in readings.items()]
 
 
-def _finding(comparison: Comparison, signal: str, reading: Reading, verdict: Verdict) -> Finding:
+def finding_of(comparison: Comparison, signal: str, reading: Reading, verdict: Verdict) -> Finding:
+    """One signal's reading and the verdict on it as a finding."""
     slots = [one.slot for one in comparison.now]
     effect, low, high = reading.effect
+    told = reading.tell(verdict)
     return Finding(
         run_id=comparison.run_id,
         target=comparison.target,
         suite=comparison.suite,
         signal=signal,
         severity=verdict.severity,
-        alarming=verdict.alarming,
+        state=told.state,
         effect=effect,
         effect_low=min(effect, low),
         effect_high=max(effect, high),
@@ -66,7 +68,7 @@ def _finding(comparison: Comparison, signal: str, reading: Reading, verdict: Ver
         answers_baseline=reading.answers_baseline,
         window_start=min(slots),
         window_end=max(slots),
-        summary=reading.tell(verdict) + verdict.caveat,
+        what=told.what,
         measures=reading.measures,
         exhibits=reading.exhibits,
         scores={channel.name: channel.score for channel in reading.channels},
@@ -74,4 +76,10 @@ def _finding(comparison: Comparison, signal: str, reading: Reading, verdict: Ver
         confirming=comparison.confirming,
         judge_moved=verdict.judge_moved,
         baseline_id=comparison.baseline_id,
+        cause=told.cause,
+        advice=told.advice,
+        traffic_share=told.traffic_share,
+        disagrees=told.disagrees,
+        numbers=told.numbers,
+        caveat=" ".join(filter(None, (told.caveat, verdict.caveat))),
     )

@@ -35,23 +35,25 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.core.records import Arm, Comparison, GradedAnswer
-from monitor.core.wording import NO_LOSS, WORTH_A_LOOK
+from monitor.core.records import Advice, Arm, Cause, Comparison, FindingState, GradedAnswer
 from monitor.detect import likelihood_ratio
 from monitor.detect.common import (
     FEWEST_NOW,
+    alarming,
     by_probe,
     day_index,
     enough,
     exhibits,
     no_longer,
+    percent,
+    quiet,
     quiet_but_moved,
     t_quantile,
 )
 from monitor.detect.day_scores import NOW, DayScores, Sample, day_scores, sample_of
 from monitor.detect.evidence import likely_spread
 from monitor.detect.likelihood_ratio import Nulls, Places
-from monitor.detect.measurement import Channel, Reading, Verdict
+from monitor.detect.measurement import Channel, Reading, Told, Verdict
 from monitor.detect.sensitivity import curve, effect_per_score
 from monitor.detect.text_similarity import FloatArray, IntArray, similarity_matrix
 from monitor.detect.token_likelihood import TokenTree
@@ -129,7 +131,7 @@ def measure(comparison: Comparison) -> Reading | None:
     inflation, lost = likely_spread(channel.baseline), float(likelihood_ratio.value(judged.base).mean())
     effect = _effect(probes, gap, inflation)
     ratios = np.concatenate([one[: probe.count_now] for probe, one in zip(probes, judged.found, strict=True)])
-    told = _Told(
+    measured = _Measured(
         target=comparison.target,
         effect=effect,
         share=likelihood_ratio.base_share(ratios, inflation),
@@ -146,8 +148,8 @@ def measure(comparison: Comparison) -> Reading | None:
         curve=curve(sample, lost, 1.0, tolerance),
         answers_now=ratios.size,
         answers_baseline=sum(len(one.answers) - one.count_now for one in probes),
-        tell=told.summary,
-        measures={"adapter_effect_ratio": effect[0], "base_match_ratio": told.match},
+        tell=measured.tell,
+        measures={"adapter_effect_ratio": effect[0], "base_match_ratio": measured.match},
         exhibits=exhibits(
             comparison,
             {one.answers[0].probe: _telling(one) for one in probes},
@@ -324,8 +326,8 @@ def _telling(one: _Probe) -> tuple[float, GradedAnswer]:
 
 
 @dataclass(frozen=True)
-class _Told:
-    """What the summary says."""
+class _Measured:
+    """What there is to tell."""
 
     target: str
     effect: tuple[float, float, float]
@@ -335,51 +337,61 @@ class _Told:
     nearer: bool
     shared: bool
 
-    def summary(self, verdict: Verdict) -> str:
+    def tell(self, verdict: Verdict) -> Told:
         effect = self.effect
-        left = left_words(effect[0])
-        told = f"{left} (95% interval {_percent(effect[1])} to {_percent(effect[2])})"
-        near = round(self.match * self.total)
-        alike = f"{near} of {self.total} answers are nearer to the base than to what was approved"
         if verdict.alarming:
-            return self._alarm(verdict, left, told, alike)
+            return self._alarm(verdict)
         if not verdict.moved and effect[2] >= 1 - TOLERANCE and effect[0] >= FAR_OFF:
-            return f"The fine-tune holds: {told}, {alike}."
+            return quiet("The fine-tune holds", self._whole())
         if self.shared:
-            return (
-                f"{NO_LOSS}, {WORTH_A_LOOK}: answers of {self.target} and of its base, asked beside them, "
-                f"both moved, and not to each other: {told}, {alike}. Look for what both share: a prompt, a template, "
-                f"the serving stack."
-            )
+            what = f"answers of {self.target} and of its base, asked beside them, both moved, and not to each other"
+            return self._no_loss(what, Cause.SHARED_CHANGE, Advice.CHECK_WHAT_BOTH_SHARE)
         if verdict.look_disagrees:
-            return self._no_longer(verdict, f"{told}, {alike}")
+            return self._no_longer(verdict)
         if self.nearer or verdict.moved:
-            what = f"answers of {self.target} moved towards its base model: {left}, {alike}, {self._from_base()}"
-            return quiet_but_moved(what, verdict)
-        return (
-            f"{NO_LOSS}, {WORTH_A_LOOK}: answers of {self.target} moved away from the approved ones and came no nearer "
-            f"to the base: {told}, {alike}. Read the answers: something else changed."
-        )
+            what = f"answers of {self.target} moved towards its base model"
+            return quiet_but_moved(what, self._part(), Cause.ADAPTER_LOST, percent(self.share[0]))
+        what = f"answers of {self.target} moved away from the approved ones and came no nearer to the base"
+        return self._no_loss(what, Cause.NOT_ADAPTER_LOSS, Advice.READ_ANSWERS)
 
-    def _alarm(self, verdict: Verdict, left: str, told: str, alike: str) -> str:
+    def _no_loss(self, what: str, cause: Cause, advice: Advice) -> Told:
+        return Told(FindingState.LOOK, what, self._whole(), cause, advice)
+
+    def _alarm(self, verdict: Verdict) -> Told:
         """One interval: of the effect, or, where not all answers come from the base, of the share that does."""
         if verdict.look_disagrees:
-            return self._no_longer(verdict, f"{told}, {alike}")
-        numbers = f"{told}, {alike}" if round(100 * self.share[0]) >= 100 else f"{left}, {alike}, {self._from_base()}"
-        part, where = "", "and whether it is applied"
+            return self._no_longer(verdict)
+        whole = round(100 * self.share[0]) >= 100
+        numbers, share = (self._whole(), self._all()) if whole else (self._part(), percent(self.share[0]))
+        part, advice = "", Advice.CHECK_ADAPTER
         if self.share[2] < 1:
-            part, where = " on part of the traffic", "on every replica behind it"
-        what = f"{self.target} answers like its base model{part}: {numbers}."
-        return f"{what} Check which adapter the endpoint serves, {where}."
+            part, advice = " on part of the traffic", Advice.CHECK_EVERY_REPLICA
+        what = f"{self.target} answers like its base model{part}"
+        return alarming(what, numbers, advice, Cause.ADAPTER_LOST, share)
 
-    def _no_longer(self, verdict: Verdict, numbers: str) -> str:
+    def _no_longer(self, verdict: Verdict) -> Told:
         what = f"{self.target} lost its fine-tune or part of it"
-        advice = "Check which adapter the endpoint serves, on every replica behind it."
-        return no_longer(what, numbers, verdict, advice)
+        advice = Advice.CHECK_EVERY_REPLICA
+        return no_longer(what, self._whole(), verdict, advice, Cause.ADAPTER_LOST, self._all())
 
-    def _from_base(self) -> str:
+    def _all(self) -> float | None:
+        """The share of the traffic where it is not told: all of it, if most of the effect is gone."""
+        return 1.0 if self.effect[0] < 0.5 else None
+
+    def _whole(self) -> str:
+        """How much of the effect is left, with its interval."""
+        interval = f"(95% interval {_percent(self.effect[1])} to {_percent(self.effect[2])})"
+        return f"{left_words(self.effect[0])} {interval}, {self._nearer()}"
+
+    def _part(self) -> str:
+        """How much of the effect is left, and which share of the answers comes from the base, with its interval."""
         share, low, high = self.share
-        return f"about {share:.0%} of the answers come from the base (95% interval {low:.0%} to {high:.0%})"
+        came = f"about {share:.0%} of the answers come from the base (95% interval {low:.0%} to {high:.0%})"
+        return f"{left_words(self.effect[0])}, {self._nearer()}, {came}"
+
+    def _nearer(self) -> str:
+        near = round(self.match * self.total)
+        return f"{near} of {self.total} answers are nearer to the base than to what was approved"
 
 
 def left_words(effect: float) -> str:

@@ -1,13 +1,27 @@
 """The one state machine of an alarm: raised, confirmed, cleared. Pure, so that replaying findings gives the same
 alarms."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 
-from monitor.core.records import Alarm, AlarmState, Finding, Severity
-from monitor.core.wording import AGREED as AGREED
-from monitor.core.wording import AGREED_LATER as AGREED_LATER
+from monitor.core.records import Alarm, AlarmState, Confirmation, Finding, Severity
+
+NOTES: Final[Mapping[Confirmation, str]] = {
+    Confirmation.FRESH_SAMPLE: "A fresh sample, asked at once, agrees.",
+    Confirmation.LATER_LOOK: "A later look agrees.",
+    Confirmation.FRESH_SAMPLE_DISAGREES: (
+        "A fresh sample, asked at once, does not agree: a ticket, not a page, until one does."
+    ),
+    Confirmation.JUDGE_MOVED: (
+        "It rests on the judge's verdicts, and the judge itself moved: a ticket, not a page, until it is back."
+    ),
+    Confirmation.NOT_ASKED: "Not confirmed: no fresh sample could be asked (budget spent, or no answer).",
+}
+"""What is written down for people beside ``Alarm.confirmation``."""
+HELD_BACK: Final = (Confirmation.FRESH_SAMPLE_DISAGREES, Confirmation.JUDGE_MOVED)
+"""Why a page that was raised is a ticket until a fresh sample agrees."""
 
 
 def next_state(alarm: Alarm | None, finding: Finding, at: datetime, *, clears: bool) -> Alarm | None:
@@ -23,9 +37,7 @@ def next_state(alarm: Alarm | None, finding: Finding, at: datetime, *, clears: b
     if finding.confirming and wants_confirmation(alarm):
         return _confirmed(alarm, finding, at)
     if _agrees_later(alarm, finding):
-        return replace(
-            alarm, state=AlarmState.CONFIRMED, confirmed_at=at, confirmed_run_id=finding.run_id, note=AGREED_LATER
-        )
+        return _confirm(alarm, finding.run_id, at, Confirmation.LATER_LOOK)
     if clears and finding.recovered:
         return replace(alarm, state=AlarmState.CLEARED, cleared_at=at, cleared_run_id=finding.run_id)
     if finding.judge_moved and alarm.severity is Severity.PAGE:
@@ -35,7 +47,7 @@ def next_state(alarm: Alarm | None, finding: Finding, at: datetime, *, clears: b
 
 def wants_confirmation(alarm: Alarm) -> bool:
     """A page that is only raised, or one that an earlier fresh sample or the judge's own alarm took for a ticket."""
-    held = alarm.severity is Severity.TICKET and alarm.note in (DISAGREED, JUDGE_MOVED)
+    held = alarm.severity is Severity.TICKET and alarm.confirmation in HELD_BACK
     return alarm.state is AlarmState.RAISED or held
 
 
@@ -58,17 +70,12 @@ def unconfirmable(alarm: Alarm, run_id: int, at: datetime) -> Alarm:
     """A page whose fresh sample could not be had: it pages all the same, and says so."""
     if alarm.state is not AlarmState.RAISED:
         return alarm
-    return replace(alarm, state=AlarmState.CONFIRMED, confirmed_at=at, confirmed_run_id=run_id, note=NOT_ASKED)
+    return _confirm(alarm, run_id, at, Confirmation.NOT_ASKED)
 
 
 def cleared_by_hand(alarm: Alarm, who: str, why: str, at: datetime) -> Alarm:
     """Cleared by a person, with the reason."""
     return replace(alarm, state=AlarmState.CLEARED, cleared_at=at, cleared_by=who, cleared_why=why)
-
-
-DISAGREED = "A fresh sample, asked at once, does not agree: a ticket, not a page, until one does."
-JUDGE_MOVED = "It rests on the judge's verdicts, and the judge itself moved: a ticket, not a page, until it is back."
-NOT_ASKED = "Not confirmed: no fresh sample could be asked (budget spent, or no answer)."
 
 
 def _agrees_later(alarm: Alarm, finding: Finding) -> bool:
@@ -87,6 +94,7 @@ def _agrees(finding: Finding) -> bool:
 
 def _raised(finding: Finding, at: datetime) -> Alarm:
     page = finding.severity is Severity.PAGE
+    held = Confirmation.JUDGE_MOVED if finding.judge_moved else None
     return Alarm(
         target=finding.target,
         suite=finding.suite,
@@ -97,7 +105,19 @@ def _raised(finding: Finding, at: datetime) -> Alarm:
         raised_run_id=finding.run_id,
         confirmed_at=None if page else at,
         confirmed_run_id=None if page else finding.run_id,
-        note=JUDGE_MOVED if finding.judge_moved else "",
+        note="" if held is None else NOTES[held],
+        confirmation=held,
+    )
+
+
+def _confirm(alarm: Alarm, run_id: int, at: datetime, how: Confirmation) -> Alarm:
+    return replace(
+        alarm,
+        state=AlarmState.CONFIRMED,
+        confirmed_at=at,
+        confirmed_run_id=run_id,
+        note=NOTES[how],
+        confirmation=how,
     )
 
 
@@ -105,16 +125,12 @@ def _lowered(alarm: Alarm, finding: Finding, at: datetime) -> Alarm:
     """A page, told or not yet, whose scores are those of a judge that moved."""
     if alarm.confirmed_at is None:
         alarm = replace(alarm, state=AlarmState.CONFIRMED, confirmed_at=at, confirmed_run_id=finding.run_id)
-    return replace(alarm, severity=Severity.TICKET, note=JUDGE_MOVED)
+    held = Confirmation.JUDGE_MOVED
+    return replace(alarm, severity=Severity.TICKET, note=NOTES[held], confirmation=held)
 
 
 def _confirmed(alarm: Alarm, finding: Finding, at: datetime) -> Alarm:
-    agrees = _agrees(finding) and not finding.judge_moved
-    return replace(
-        alarm,
-        state=AlarmState.CONFIRMED,
-        severity=Severity.PAGE if agrees else Severity.TICKET,
-        confirmed_at=at,
-        confirmed_run_id=finding.run_id,
-        note=JUDGE_MOVED if finding.judge_moved else AGREED if agrees else DISAGREED,
-    )
+    how = Confirmation.FRESH_SAMPLE if _agrees(finding) else Confirmation.FRESH_SAMPLE_DISAGREES
+    how = Confirmation.JUDGE_MOVED if finding.judge_moved else how
+    severity = Severity.PAGE if how is Confirmation.FRESH_SAMPLE else Severity.TICKET
+    return _confirm(replace(alarm, severity=severity), finding.run_id, at, how)

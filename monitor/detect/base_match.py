@@ -12,11 +12,22 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
-from monitor.core.records import Arm, Comparison, Exhibit, GradedAnswer
-from monitor.detect.common import answers, exhibits, means, no_longer, quiet_but_moved, sample, share_difference
+from monitor.core.records import Advice, Arm, Cause, Comparison, Exhibit, GradedAnswer
+from monitor.detect.common import (
+    alarming,
+    answers,
+    exhibits,
+    hit,
+    means,
+    no_longer,
+    quiet,
+    quiet_but_moved,
+    sample,
+    share_difference,
+)
 from monitor.detect.day_scores import day_scores
 from monitor.detect.evidence import likely_spread
-from monitor.detect.measurement import Channel, Reading, Verdict
+from monitor.detect.measurement import Channel, Reading, Told, Verdict
 from monitor.detect.sensitivity import curve, effect_per_score
 
 TOLERANCE: Final = 0.05
@@ -60,7 +71,7 @@ def measure(comparison: Comparison) -> Reading | None:
         curve=curve(found, 1.0, 1 - then, TOLERANCE),
         answers_now=total,
         answers_baseline=int((~found.now).sum()),
-        tell=lambda verdict: _summary(comparison.target, numbers, low > 0, verdict),
+        tell=lambda verdict: _tell(comparison.target, numbers, low > 0, verdict, now - then),
         exhibits=_exhibits(comparison, said),
     )
 
@@ -95,15 +106,15 @@ def _exhibits(comparison: Comparison, said: _Said) -> tuple[Exhibit, ...]:
     )
 
 
-def _summary(target: str, numbers: str, more: bool, verdict: Verdict) -> str:
+def _tell(target: str, numbers: str, more: bool, verdict: Verdict, effect: float) -> Told:
     """``more``: whether the interval has more equal answers than the baseline's, however little evidence that is."""
+    what = f"{target} gives its base model's very answers at temperature 0"
+    share = hit(effect)  # at least: the base itself does not always say the same
     if verdict.look_disagrees:
-        return no_longer(f"{target} gives its base model's very answers at temperature 0", numbers, verdict)
+        return no_longer(what, numbers, verdict, cause=Cause.ADAPTER_LOST, traffic_share=share)
     if verdict.alarming:
-        return (
-            f"{target} gives its base model's very answers at temperature 0: {numbers}. "
-            f"Check which adapter the endpoint serves and whether it is applied."
-        )
+        return alarming(what, numbers, Advice.CHECK_ADAPTER, Cause.ADAPTER_LOST, share)
     if verdict.moved or more:
-        return quiet_but_moved(f"{target} gives more of its base model's very answers: {numbers}", verdict)
-    return f"Answers equal the base's no more often than approved: {numbers}."
+        what = f"{target} gives more of its base model's very answers"
+        return quiet_but_moved(what, numbers, Cause.ADAPTER_LOST, share)
+    return quiet("Answers equal the base's no more often than approved", numbers)

@@ -16,12 +16,12 @@ from typing import Final
 
 import numpy as np
 
-from monitor.core.records import Arm, Comparison, Exhibit, GradedAnswer
+from monitor.core.records import Advice, Arm, Comparison, Exhibit, GradedAnswer
 from monitor.detect import evidence, mmd
-from monitor.detect.common import exhibits, no_longer, quiet_but_moved
+from monitor.detect.common import alarming, exhibits, no_longer, quiet, quiet_but_moved
 from monitor.detect.day_scores import NOW, FloatArray
 from monitor.detect.logprobs import first_table
-from monitor.detect.measurement import Channel, Reading, Verdict
+from monitor.detect.measurement import Channel, Reading, Told, Verdict
 
 MARGIN: Final = 0.3
 """Nats between the two likeliest first tokens: 57 to 43."""
@@ -54,7 +54,7 @@ def measure(comparison: Comparison) -> Reading | None:
         per_score=max(1e-6, result.spread),
         answers_now=found.now,
         answers_baseline=found.baseline,
-        tell=lambda verdict: _summary(comparison.target, verdict, channel, inputs, effect),
+        tell=lambda verdict: _tell(comparison.target, verdict, channel, inputs, effect),
         measures={"border_p_value": result.p_value, "border_inputs": float(inputs)},
         exhibits=_exhibits(comparison, found, parts),
     )
@@ -94,7 +94,7 @@ def _tokens(answers: Sequence[GradedAnswer]) -> mmd.Single:
     return np.eye(names.size, dtype=np.float32)[places]
 
 
-def _summary(target: str, verdict: Verdict, channel: Channel, inputs: int, effect: tuple[float, float, float]) -> str:
+def _tell(target: str, verdict: Verdict, channel: Channel, inputs: int, effect: tuple[float, float, float]) -> Told:
     numbers = (
         f"on {inputs} near-tie inputs first tokens are {effect[0]:.2f} further apart than chance has it "
         f"(total variation; 95% interval {effect[1]:.2f} to {effect[2]:.2f})"
@@ -102,13 +102,11 @@ def _summary(target: str, verdict: Verdict, channel: Channel, inputs: int, effec
     if verdict.look_disagrees:
         return no_longer(f"{target} decides near ties otherwise than in the baseline", numbers, verdict)
     if verdict.alarming:
-        return (
-            f"{target} decides near ties otherwise than in the baseline: {numbers}. Something about the model or its "
-            f"serving changed; whether it matters the other signals tell."
-        )
+        what = f"{target} decides near ties otherwise than in the baseline"
+        return alarming(what, numbers, Advice.COMPARE_SIGNALS)
     if not (verdict.moved or effect[0] >= FAR_OFF or mmd.stands_out(channel)):
-        return f"Near ties are decided as in the baseline: {numbers}."
-    return quiet_but_moved(f"{target} decides near ties otherwise: {numbers}", verdict)
+        return quiet("Near ties are decided as in the baseline", numbers)
+    return quiet_but_moved(f"{target} decides near ties otherwise", numbers)
 
 
 def _exhibits(comparison: Comparison, found: mmd.Grouped, parts: FloatArray) -> tuple[Exhibit, ...]:

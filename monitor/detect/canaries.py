@@ -14,21 +14,24 @@ fail equally often if nothing changed. All canaries are one stratum: which are j
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Final
 
-from monitor.core.records import Arm, Comparison, GradedAnswer
+from monitor.core.records import Advice, Arm, Cause, Comparison, GradedAnswer
 from monitor.detect.common import (
+    alarming,
     by_probe,
     day_index,
     enough,
     exhibits,
+    hit,
     means,
     no_longer,
     passes,
+    quiet,
     quiet_but_moved,
     share_difference,
 )
 from monitor.detect.day_scores import NOW, Sample, day_scores, sample_of
 from monitor.detect.evidence import likely_spread
-from monitor.detect.measurement import Channel, Reading, Verdict
+from monitor.detect.measurement import Channel, Reading, Told, Verdict
 from monitor.detect.sensitivity import curve, effect_per_score
 
 PASSED: Final = 0.95
@@ -74,7 +77,7 @@ def measure(comparison: Comparison) -> Reading | None:
         curve=curve(found, 1.0, 1 - then),
         answers_now=total,
         answers_baseline=before,
-        tell=lambda verdict: _summary(comparison.target, numbers, low > 0, verdict),
+        tell=lambda verdict: _tell(comparison.target, numbers, low > 0, verdict, _traffic_share(now - then, high)),
         exhibits=exhibits(comparison, failed),
     )
 
@@ -130,15 +133,22 @@ def _sample(rows: _Rows) -> Sample | None:
     return enough(sample_of(("", day, fails) for judged in rows.values() for day, fails, _ in judged))
 
 
-def _summary(target: str, numbers: str, more: bool, verdict: Verdict) -> str:
+def _tell(target: str, numbers: str, more: bool, verdict: Verdict, share: float | None) -> Told:
     """``more``: whether the interval has more failures than the baseline's, however little evidence that is."""
+    what = f"{target} fails at what only its fine-tune can do"
     if verdict.look_disagrees:
-        return no_longer(f"{target} fails at what only its fine-tune can do", numbers, verdict)
+        return no_longer(what, numbers, verdict, cause=Cause.ADAPTER_LOST, traffic_share=share)
     if verdict.alarming:
-        return (
-            f"{target} fails at what only its fine-tune can do: {numbers}. "
-            f"Check which adapter the endpoint serves, and read the answers."
-        )
+        return alarming(what, numbers, Advice.CHECK_ADAPTER_AND_ANSWERS, Cause.ADAPTER_LOST, share)
     if verdict.moved or more:
-        return quiet_but_moved(f"{target} fails more often at what only its fine-tune can do: {numbers}", verdict)
-    return f"The canaries hold: {numbers}."
+        what = f"{target} fails more often at what only its fine-tune can do"
+        return quiet_but_moved(what, numbers, Cause.ADAPTER_LOST, share)
+    return quiet("The canaries hold", numbers)
+
+
+def _traffic_share(effect: float, high: float) -> float | None:
+    """How much of the traffic is hit. What a canary fails at in the baseline, one time in twenty at most, is taken off
+    its effect."""
+    if effect >= 0.95 and max(effect, high) >= 0.995:
+        return 1.0
+    return hit(effect)

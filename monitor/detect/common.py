@@ -7,16 +7,16 @@ from typing import Final
 
 import numpy as np
 
-from monitor.core.records import PRODUCTION_SUITE, Arm, Comparison, Exhibit, GradedAnswer
-from monitor.core.wording import WORTH_A_LOOK
-from monitor.core.wording import power as power
+from monitor.core.records import PRODUCTION_SUITE, Advice, Arm, Cause, Comparison, Exhibit, FindingState, GradedAnswer
 from monitor.detect.day_scores import NOW, Sample, sample_of
-from monitor.detect.measurement import Verdict
+from monitor.detect.measurement import Told, Verdict
 
 FEWEST_NOW: Final = 5
 """Answers of today under which no verdict is given: fewer cannot cross a line that a page may hang on."""
 FEWEST_BASELINE: Final = 10
 EXHIBITS: Final = 5
+LEAST_HIT: Final = 0.05
+"""Excess under which a share of the traffic is not told from none."""
 _SHOWN: Final = 4_000
 """Characters of an answer that an exhibit shows."""
 
@@ -127,23 +127,48 @@ def share_difference(now: float, count_now: int, then: float, count_then: int, i
     return max(-1.0, now - then - below), min(1.0, now - then + above)
 
 
-def quiet_but_moved(what: str, verdict: Verdict) -> str:
-    """The summary of a finding that does not alarm although its numbers moved: what moved, and why it is no alarm."""
-    return (
-        f"Below the alarm line, {WORTH_A_LOOK}: {what}. The evidence so far is {power(verdict.evidence_log10)}, "
-        f"short of the {power(verdict.line_log10)} that keep the promised rate of false alarms; each further scheduled "
-        f"look adds to it."
-    )
+def quiet(what: str, numbers: str, caveat: str = "") -> Told:
+    """A finding whose numbers did not move."""
+    return Told(FindingState.QUIET, what, numbers, caveat=caveat)
 
 
-def no_longer(what: str, numbers: str, verdict: Verdict, advice: str = "") -> str:
-    """The summary where ``verdict.look_disagrees``: ``what`` the looks so far say in general words, and this look's
-    ``numbers``, which do not show it. ``advice``: a sentence, not needed after a recovery."""
-    start = "The looks so far say"
-    if not verdict.alarming:
-        start = f"Below the alarm line, {WORTH_A_LOOK}: the looks so far suggest"
-    end = "The looks since the alarm are evidence enough of recovery to clear it." if verdict.recovered else advice
-    return f"{start} that {what}; this look alone does not: {numbers}. {end}".rstrip()
+def alarming(
+    what: str, numbers: str, advice: Advice, cause: Cause = Cause.UNKNOWN, traffic_share: float | None = None
+) -> Told:
+    """A finding that alarms, and whose look shows why."""
+    return Told(FindingState.ALARMING, what, numbers, cause, advice, traffic_share)
+
+
+def quiet_but_moved(
+    what: str, numbers: str = "", cause: Cause = Cause.UNKNOWN, traffic_share: float | None = None
+) -> Told:
+    """A finding that does not alarm although its numbers moved. ``what`` goes on in mid-sentence."""
+    return Told(FindingState.LOOK, what, numbers, cause, Advice.WAIT, traffic_share)
+
+
+def no_longer(
+    what: str,
+    numbers: str,
+    verdict: Verdict,
+    advice: Advice = Advice.NONE,
+    cause: Cause = Cause.UNKNOWN,
+    traffic_share: float | None = None,
+) -> Told:
+    """A finding where ``verdict.look_disagrees``: ``what`` the looks so far say in general words, and this look's
+    ``numbers``, which do not show it. ``advice`` is not needed after a recovery."""
+    state = FindingState.ALARMING if verdict.alarming else FindingState.LOOK
+    todo = Advice.NONE if verdict.recovered else advice
+    return Told(state, what, numbers, cause, todo, traffic_share, disagrees=True)
+
+
+def percent(share: float) -> float:
+    """A share in steps of 0.01, as it is told and stored."""
+    return round(100 * share) / 100
+
+
+def hit(share: float) -> float | None:
+    """The share of the traffic that is hit where it can be told from none; ``share`` is an excess over the baseline."""
+    return percent(share) if share >= LEAST_HIT else None
 
 
 def typical(found: Sequence[GradedAnswer]) -> GradedAnswer | None:

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
 
-from monitor.core.records import Arm, Comparison, GradedAnswer
+from monitor.core.records import Advice, Arm, Cause, Comparison, GradedAnswer
 from monitor.detect import evidence
 from monitor.detect.common import (
+    alarming,
     answers,
     by_probe,
     exhibits,
@@ -28,12 +29,13 @@ from monitor.detect.common import (
     no_longer,
     passes,
     per_score,
+    quiet,
     quiet_but_moved,
     sample,
     share_difference,
 )
 from monitor.detect.day_scores import FARTHEST, Sample, day_scores
-from monitor.detect.measurement import MOVED_LOG10, Channel, Reading, Verdict
+from monitor.detect.measurement import MOVED_LOG10, Channel, Reading, Told, Verdict
 from monitor.detect.sensitivity import curve
 
 FAR_OFF: Final = 0.25
@@ -93,7 +95,7 @@ def measure(comparison: Comparison) -> Reading | None:
         curve=curve(refusals, 1.0, 1 - means(refusals)[1]) if passed is None else curve(passed, 0.0, means(passed)[1]),
         answers_now=len(now),
         answers_baseline=len(then),
-        tell=lambda verdict: _summary(comparison.target, parts, verdict, effect),
+        tell=lambda verdict: _tell(comparison.target, parts, verdict, effect),
         measures=_measures(parts) | ({} if passed is None else _passing(passed)),
         exhibits=exhibits(comparison, {one.probe: (1.0, one) for one in now if _bad(one, broken)}),
     )
@@ -229,23 +231,29 @@ def _effect(
     return share_now - share_then, *share_difference(share_now, len(now), share_then, len(then), spread)
 
 
-def _summary(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[float, float, float]) -> str:
+def _tell(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[float, float, float]) -> Told:
     if verdict.look_disagrees:
         news = [part.change for part in parts if part.change and not part.level]
         numbers = "; ".join([*(news or [_NO_NEWS]), *(part.level for part in parts if part.level)])
-        return no_longer(f"the endpoint of {target} changed", numbers, verdict)
+        return no_longer(f"the endpoint of {target} changed", numbers, verdict, cause=_cause(parts))
     if not verdict.alarming:
         return _quiet(target, parts, verdict, effect)
     changed = [part for part in parts if part.changed]
     # looks that add up slowly: none speaks for itself today
     changed = changed or sorted((part for part in parts if part.change), key=lambda part: -part.look_log10)[:1]
-    return (
-        f"The endpoint of {target} changed: {'; '.join(part.change for part in changed)}. "
-        f"Compare its release notes and your deployment with the time of the first such run."
-    )
+    changes = "; ".join(part.change for part in changed)
+    return alarming(f"The endpoint of {target} changed", changes, Advice.COMPARE_RELEASES, _cause(parts))
 
 
-def _quiet(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[float, float, float]) -> str:
+def _cause(parts: Sequence[_Part]) -> Cause:
+    """What today's replies have that is new: another prompt is told before another name."""
+    fresh = {part.channel.name for part in parts if part.channel.score > 0}
+    if "prompt tokens" in fresh:
+        return Cause.PROMPT_CHANGED
+    return Cause.MODEL_RENAMED if fresh & {"model id", "fingerprint"} else Cause.UNKNOWN
+
+
+def _quiet(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[float, float, float]) -> Told:
     """No alarm: what moved all the same, facts that are new as often in the baseline, and what is as ever."""
     far = [part for part in parts if abs(part.gap) >= FAR_OFF]
     news = [part.change for part in parts if part.change and not part.level]
@@ -255,8 +263,9 @@ def _quiet(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[
         moved = [part for part in parts if part.gap]
     if moved:
         what = f"at the endpoint of {target}, {'; '.join(part.change for part in moved)}"
-        return quiet_but_moved(what, verdict)
+        return quiet_but_moved(what, cause=_cause(parts))
     levels = "; ".join(part.level for part in parts if part.level)
     if news:
-        return f"New, but values like it were new in the baseline too: {'; '.join(news)}. Within chance: {levels}."
-    return f"{_NO_NEWS.capitalize()}. Within chance of the baseline: {levels}."
+        what = "New, but values like it were new in the baseline too"
+        return quiet(what, "; ".join(news), f"Within chance: {levels}.")
+    return quiet(_NO_NEWS.capitalize(), "", f"Within chance of the baseline: {levels}.")

@@ -24,11 +24,11 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.core.records import PRODUCTION_SUITE, Comparison, Exhibit, GradedAnswer
+from monitor.core.records import PRODUCTION_SUITE, Advice, Comparison, Exhibit, GradedAnswer
 from monitor.detect import evidence, mmd
-from monitor.detect.common import exhibits, no_longer, quiet_but_moved
+from monitor.detect.common import alarming, exhibits, no_longer, quiet, quiet_but_moved
 from monitor.detect.day_scores import NOW
-from monitor.detect.measurement import Channel, Reading, Verdict
+from monitor.detect.measurement import Channel, Reading, Told, Verdict
 from monitor.detect.text_similarity import LONGEST, hamming_matrix, similarity_matrix
 
 FAR_OFF: Final = 0.25
@@ -64,25 +64,23 @@ def measure(comparison: Comparison) -> Reading | None:
         per_score=max(1e-6, results[0].spread / float(below.sum())),
         answers_now=found.now,
         answers_baseline=found.baseline,
-        tell=lambda verdict: _summary(comparison.target, verdict, channels, effect),
+        tell=lambda verdict: _tell(comparison.target, verdict, channels, effect),
         measures={"distribution_p_value": min(1.0, len(results) * min(one.p_value for one in results))},
         exhibits=_exhibits(comparison, found, characters),
     )
 
 
-def _summary(target: str, verdict: Verdict, channels: Sequence[Channel], effect: tuple[float, float, float]) -> str:
+def _tell(target: str, verdict: Verdict, channels: Sequence[Channel], effect: tuple[float, float, float]) -> Told:
     numbers = _numbers(effect)
     loudest = max(channels, key=lambda one: one.score).name
     if verdict.look_disagrees:
         return no_longer(f"answers of {target} are distributed otherwise than in the baseline", numbers, verdict)
     if verdict.alarming:
-        return (
-            f"Answers of {target} are no longer distributed as in the baseline, most clearly in their {loudest}: "
-            f"{numbers}. Compare the answers, and look for a new model version, prompt, sampling or weights."
-        )
+        what = f"Answers of {target} are no longer distributed as in the baseline, most clearly in their {loudest}"
+        return alarming(what, numbers, Advice.COMPARE_ANSWERS)
     if not (verdict.moved or effect[0] >= FAR_OFF or any(mmd.stands_out(one) for one in channels)):
-        return f"Answers are distributed as in the baseline: {numbers}."
-    return quiet_but_moved(f"the distribution of {target}'s answers moved, most in their {loudest}: {numbers}", verdict)
+        return quiet("Answers are distributed as in the baseline", numbers)
+    return quiet_but_moved(f"the distribution of {target}'s answers moved, most in their {loudest}", numbers)
 
 
 def _numbers(effect: tuple[float, float, float]) -> str:

@@ -12,20 +12,22 @@ The interval is Newcombe's, which keeps its width at 0 and 1.
 from typing import Final
 
 from monitor.core.records import JUDGE_GRADER as GRADER
-from monitor.core.records import Arm, Comparison, GradedAnswer
+from monitor.core.records import Advice, Arm, Cause, Comparison, GradedAnswer
 from monitor.detect import evidence
 from monitor.detect.common import (
+    alarming,
     by_probe,
     exhibits,
     means,
     no_longer,
     per_score,
+    quiet,
     quiet_but_moved,
     sample,
     share_difference,
 )
 from monitor.detect.day_scores import DayScores, Sample, day_scores
-from monitor.detect.measurement import Channel, Reading, Verdict
+from monitor.detect.measurement import Channel, Reading, Told, Verdict
 from monitor.detect.sensitivity import curve
 
 MOSTLY: Final = 0.8
@@ -56,7 +58,7 @@ def measure(comparison: Comparison) -> Reading | None:
     low, high = share_difference(now, answers_now, then, answers_then, spread)
     numbers = f"mean score {now:.2f}, {then:.2f} in the baseline"
     numbers += f" (difference {now - then:+z.2f}, 95% interval {low:+z.2f} to {high:+z.2f})"
-    dropped = f"the judge's score of {comparison.target} dropped by {then - now:z.2f}{beside}: {numbers}"
+    size = f"by {then - now:z.2f}{beside}"
     far = high < 0 or then - now >= FAR_OFF
     return Reading(
         channels=(channel,),
@@ -66,7 +68,7 @@ def measure(comparison: Comparison) -> Reading | None:
         curve=curve(scores, 0.0, then),
         answers_now=answers_now,
         answers_baseline=answers_then,
-        tell=lambda verdict: _summary(comparison.target, verdict, shared, far, dropped, numbers),
+        tell=lambda verdict: _tell(comparison.target, verdict, shared, far, size, numbers),
         measures={"judge_score": now, "judge_score_baseline": then},
         exhibits=exhibits(comparison, _telling(comparison, then)),
         judged=True,
@@ -77,18 +79,16 @@ def _own(one: GradedAnswer) -> float | None:
     return one.scores.get(GRADER)
 
 
-def _summary(target: str, verdict: Verdict, shared: bool, far: bool, dropped: str, numbers: str) -> str:
+def _tell(target: str, verdict: Verdict, shared: bool, far: bool, size: str, numbers: str) -> Told:
     """``shared``: whether the base's answers lost most of what the subject's lost."""
     if verdict.look_disagrees:
         return no_longer(f"the judge's score of {target} dropped", numbers, verdict)
     if verdict.alarming:
-        advice = "Read the answers, then look for a changed model, prompt or adapter."
-        return f"The {dropped.removeprefix('the ')}. {advice}"
+        return alarming(f"The judge's score of {target} dropped {size}", numbers, Advice.READ_FAILED_ANSWERS)
     if not (far or verdict.moved):
-        return f"The judge sees no drop: {numbers}."
-    if shared:
-        dropped += ". The base lost most of it too: the judge, or what both arms share, may have changed"
-    return quiet_but_moved(dropped, verdict)
+        return quiet("The judge sees no drop", numbers)
+    cause = Cause.SHARED_CHANGE if shared else Cause.UNKNOWN
+    return quiet_but_moved(f"the judge's score of {target} dropped {size}", numbers, cause)
 
 
 def _smaller(own: DayScores, difference: DayScores) -> DayScores:

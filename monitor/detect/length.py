@@ -18,11 +18,22 @@ from typing import Final
 
 import numpy as np
 
-from monitor.core.records import Arm, Comparison, Exhibit, GradedAnswer
+from monitor.core.records import Advice, Arm, Comparison, Exhibit, GradedAnswer
 from monitor.detect import evidence
-from monitor.detect.common import by_probe, exhibits, means, no_longer, quiet_but_moved, sample, stratum, t_quantile
+from monitor.detect.common import (
+    alarming,
+    by_probe,
+    exhibits,
+    means,
+    no_longer,
+    quiet,
+    quiet_but_moved,
+    sample,
+    stratum,
+    t_quantile,
+)
 from monitor.detect.day_scores import FARTHEST, NOW, DayScores, FloatArray, Sample, day_scores, full_days
-from monitor.detect.measurement import MOVED_LOG10, Channel, Reading, Verdict
+from monitor.detect.measurement import MOVED_LOG10, Channel, Reading, Told, Verdict
 
 TOLERANCE: Final = log(1.02)
 """A mean change of 2 % is nobody's ticket, even where temperature 0 makes it certain."""
@@ -61,7 +72,7 @@ def measure(comparison: Comparison) -> Reading | None:
         per_score=_per_score(deviations),
         answers_now=int(logs.now.sum()),
         answers_baseline=int((~logs.now).sum()),
-        tell=lambda verdict: _summary(comparison.target, verdict, loudest, moved, numbers),
+        tell=lambda verdict: _tell(comparison.target, verdict, loudest, moved, numbers),
         measures={
             "answer_length_chars": chars_now,
             "answer_length_baseline_chars": chars_then,
@@ -71,14 +82,14 @@ def measure(comparison: Comparison) -> Reading | None:
     )
 
 
-def _summary(target: str, verdict: Verdict, loudest: str, moved: Sequence[str], numbers: str) -> str:
+def _tell(target: str, verdict: Verdict, loudest: str, moved: Sequence[str], numbers: str) -> Told:
     if verdict.look_disagrees:
         return no_longer(f"answers of {target} changed in length", numbers, verdict)
     if verdict.alarming:
-        return f"Answers of {target} are {loudest}: {numbers}. Look for a new model version, prompt or token limit."
+        return alarming(f"Answers of {target} are {loudest}", numbers, Advice.FIND_NEW_PROMPT_OR_LIMIT)
     if not moved and not verdict.moved:
-        return f"Answer lengths are as they were: {numbers}."
-    return quiet_but_moved(f"answers of {target} are {' and '.join(moved or [loudest])}: {numbers}", verdict)
+        return quiet("Answer lengths are as they were", numbers)
+    return quiet_but_moved(f"answers of {target} are {' and '.join(moved or [loudest])}", numbers)
 
 
 def _moved(shift: float, chars: float, effect: tuple[float, float, float]) -> list[str]:

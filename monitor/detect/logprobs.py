@@ -15,11 +15,11 @@ from typing import Final
 
 import numpy as np
 
-from monitor.core.records import PRODUCTION_SUITE, Arm, Comparison, Exhibit, GradedAnswer
+from monitor.core.records import PRODUCTION_SUITE, Advice, Arm, Comparison, Exhibit, GradedAnswer
 from monitor.detect import evidence, mmd
-from monitor.detect.common import exhibits, no_longer, quiet_but_moved
+from monitor.detect.common import alarming, exhibits, no_longer, quiet, quiet_but_moved
 from monitor.detect.day_scores import NOW, FloatArray
-from monitor.detect.measurement import Channel, Reading, Verdict
+from monitor.detect.measurement import Channel, Reading, Told, Verdict
 
 TOLERANCE: Final = 0.005
 """Nats: half a percent of a token's probability. The lab's 8-bit weights move tokens by 0.03, its 4-bit weights by 0.3,
@@ -52,7 +52,7 @@ def measure(comparison: Comparison) -> Reading | None:
         per_score=max(1e-6, result.spread),
         answers_now=found.now,
         answers_baseline=found.baseline,
-        tell=lambda verdict: _summary(comparison.target, verdict, channel, effect),
+        tell=lambda verdict: _tell(comparison.target, verdict, channel, effect),
         measures={"logprobs_p_value": result.p_value},
         exhibits=_exhibits(comparison, found, parts),
         tolerance=TOLERANCE,
@@ -72,18 +72,16 @@ def first_table(answer: GradedAnswer) -> Mapping[str, float]:
     return {token: value for token, value in table.items() if isfinite(value)}
 
 
-def _summary(target: str, verdict: Verdict, channel: Channel, effect: tuple[float, float, float]) -> str:
+def _tell(target: str, verdict: Verdict, channel: Channel, effect: tuple[float, float, float]) -> Told:
     numbers = f"{effect[0]:.2f} nats on average (95% interval {effect[1]:.2f} to {effect[2]:.2f})"
     if verdict.look_disagrees:
         return no_longer(f"first-token log-probabilities of {target} moved", f"they differ by {numbers}", verdict)
     if verdict.alarming:
-        return (
-            f"First-token log-probabilities of {target} moved: by {numbers}. Look for other weights, another prompt "
-            f"template or another serving stack: ask the provider what was deployed; see whether answers changed too."
-        )
+        what = f"First-token log-probabilities of {target} moved"
+        return alarming(what, f"by {numbers}", Advice.FIND_NEW_WEIGHTS_OR_TEMPLATE)
     if not (verdict.moved or effect[0] >= FAR_OFF or mmd.stands_out(channel)):
-        return f"First-token log-probabilities are as in the baseline: they differ by {numbers}."
-    return quiet_but_moved(f"first-token log-probabilities of {target} moved: by {numbers}", verdict)
+        return quiet("First-token log-probabilities are as in the baseline", f"they differ by {numbers}")
+    return quiet_but_moved(f"first-token log-probabilities of {target} moved", f"by {numbers}")
 
 
 def _tells(answer: GradedAnswer) -> bool:

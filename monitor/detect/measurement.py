@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from monitor.core.records import Exhibit, Severity
+from monitor.core.records import Advice, Cause, Exhibit, FindingState, Severity
 from monitor.detect.day_scores import DayScores
 from monitor.detect.evidence import PRIOR, Prior, Side
 
@@ -33,7 +33,7 @@ class Channel:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the evidence says of one reading; a signal words its summary by it."""
+    """What the evidence says of one reading; a signal goes by it in what it tells."""
 
     alarming: bool
     severity: Severity
@@ -46,8 +46,8 @@ class Verdict:
     judge_moved: bool
     """A ticket for no other reason than that the judge itself moved."""
     caveat: str
-    """Sentences for the end of the summary, with a space before them; empty where there is nothing to warn of, as on
-    a finding that did not move."""
+    """A sentence for the end of the summary; empty where there is nothing to warn of, as on a finding that did not
+    move."""
 
     @property
     def moved(self) -> bool:
@@ -58,6 +58,21 @@ class Verdict:
     def look_disagrees(self) -> bool:
         """Whether earlier looks made it move and this one alone speaks against a change: its numbers show none."""
         return self.moved and self.look_log10 < 0
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a signal says of its reading under a verdict: values, and the words that it alone can choose. Fields as in
+    ``Finding``."""
+
+    state: FindingState
+    what: str
+    numbers: str = ""
+    cause: Cause = Cause.UNKNOWN
+    advice: Advice = Advice.NONE
+    traffic_share: float | None = None
+    disagrees: bool = False
+    caveat: str = ""
 
 
 @dataclass(frozen=True)
@@ -73,8 +88,8 @@ class Reading:
     """How far the effect moves when the first channel's score moves by one: what ``calibrate`` translates by. > 0."""
     answers_now: int
     answers_baseline: int
-    tell: Callable[[Verdict], str]
-    """The summary, one sentence that an SRE can act on, without the verdict's caveat."""
+    tell: Callable[[Verdict], Told]
+    """What it says under a verdict, without the verdict's caveat."""
     measures: dict[str, float] = field(default_factory=dict)
     """Further numbers, by the metric name they are exported under, without prefix."""
     exhibits: tuple[Exhibit, ...] = ()

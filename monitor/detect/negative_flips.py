@@ -32,11 +32,31 @@ from math import sqrt
 from statistics import median
 from typing import Final
 
-from monitor.core.records import JUDGE_GRADER, JUDGE_TARGET, PRODUCTION_SUITE, Arm, Comparison, GradedAnswer
+from monitor.core.records import (
+    JUDGE_GRADER,
+    JUDGE_TARGET,
+    PRODUCTION_SUITE,
+    Advice,
+    Arm,
+    Cause,
+    Comparison,
+    GradedAnswer,
+)
 from monitor.detect import evidence, flips
-from monitor.detect.common import FEWEST_NOW, answers, by_probe, exhibits, no_longer, passes, quiet_but_moved, typical
+from monitor.detect.common import (
+    FEWEST_NOW,
+    alarming,
+    answers,
+    by_probe,
+    exhibits,
+    no_longer,
+    passes,
+    quiet,
+    quiet_but_moved,
+    typical,
+)
 from monitor.detect.day_scores import LEAST_SHARE
-from monitor.detect.measurement import Channel, Reading, Verdict
+from monitor.detect.measurement import Channel, Reading, Told, Verdict
 
 TOLERANCE: Final = 0.01
 """Net share of the decisive items' answers that is nobody's page, however many looks it lasts."""
@@ -98,7 +118,7 @@ def measure(comparison: Comparison) -> Reading | None:
         per_score=today.spread / len(found.now),
         answers_now=len(found.now),
         answers_baseline=len(then),
-        tell=lambda verdict: _summary(comparison.target, found, effect, verdict),
+        tell=lambda verdict: _tell(comparison.target, found, effect, verdict),
         measures=_measures(comparison, found),
         exhibits=exhibits(comparison, _telling(found, whole)),
         tolerance=TOLERANCE,
@@ -239,7 +259,7 @@ def _telling(found: _Flips, then: Tally) -> dict[str, tuple[float, GradedAnswer]
     return {one.probe: (_rate(*then[one.probe]), one) for one in reversed(found.of(True, False))}
 
 
-def _summary(target: str, found: _Flips, effect: tuple[float, float, float], verdict: Verdict) -> str:
+def _tell(target: str, found: _Flips, effect: tuple[float, float, float], verdict: Verdict) -> Told:
     negative, positive = len(found.of(True, False)), len(found.of(False, True))
     told = [
         f"{negative} of {negative + len(found.of(True, True))} answers that used to be right are wrong",
@@ -249,14 +269,14 @@ def _summary(target: str, found: _Flips, effect: tuple[float, float, float], ver
         told.append(f"{ties} are to near ties and do not count")
     numbers = f"{'; '.join(told)} (net {effect[0]:+z.1%}, 95% interval {effect[1]:+z.1%} to {effect[2]:+z.1%})"
     claim = f"{target} gets wrong what it used to get right"
-    advice = "Read the flipped answers, then look for a changed model, prompt or adapter."
+    cause, advice = Cause.UNKNOWN, Advice.READ_FLIPPED_ANSWERS
     if target == JUDGE_TARGET:
         claim = f"{target} no longer agrees with people as it did"
-        advice = "Trust no score since then, and find out which model answers under the judge's name."
+        cause, advice = Cause.JUDGE_DRIFTED, Advice.DISTRUST_SCORES
     if verdict.look_disagrees:
-        return no_longer(claim, numbers, verdict)
+        return no_longer(claim, numbers, verdict, cause=cause)
     if verdict.alarming:
-        return f"{claim}: {numbers}. {advice}"
+        return alarming(claim, numbers, advice, cause)
     if verdict.moved or effect[0] >= FAR_OFF:
-        return quiet_but_moved(f"for {target}, {numbers}", verdict)
-    return f"No more answers flip than usual: {numbers}."
+        return quiet_but_moved(f"for {target}, {numbers}", cause=cause)
+    return quiet("No more answers flip than usual", numbers)

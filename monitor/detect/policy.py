@@ -184,7 +184,7 @@ def _caveat(unarmed: str, verdict: Verdict) -> str:
     if not unarmed or not verdict.moved:
         return ""
     reason = unarmed[0].lower() + unarmed[1:]
-    return f" A ticket, not a page: {reason}" if verdict.alarming else f" (A ticket at most, not a page: {reason})"
+    return f"A ticket, not a page: {reason}" if verdict.alarming else f"(A ticket at most, not a page: {reason})"
 
 
 def _past(channel: Channel, history: Sequence[Mapping[str, float]]) -> list[float]:

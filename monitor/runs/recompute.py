@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 EVERY: Final = 1_000_000_000
 """A limit that is none."""
 MISSING: Final = "nothing"
+WORDING: Final = ("what", "numbers", "caveat")
+"""What a finding says for people. Another version may word the same finding otherwise, so words are not compared: the
+state, cause, advice and numbers that they are made from are. An alarm's ``note`` is wording too."""
 
 Key = tuple[str, str, str]
 """target, suite, signal."""
@@ -90,15 +93,17 @@ def _findings(
 
 
 def _plain(item: Finding | Alarm | None) -> dict[str, Any] | None:
-    """A record as the store can hold it: an alarm without its number and without who looks into it, a measure that is
-    none left out."""
+    """A record as the store can hold it, without wording: an alarm without its number and without who looks into it, a
+    measure that is none left out."""
     if item is None:
         return None
     values = asdict(item)
     values.pop("id", None)
     if isinstance(item, Alarm):  # who looks into it is no answer's doing
         values = {name: value for name, value in values.items() if not name.startswith("acknowledged_")}
+        del values["note"]
     if isinstance(item, Finding):
+        values = {name: value for name, value in values.items() if name not in WORDING}
         values["measures"] = {name: float(value) for name, value in item.measures.items() if math.isfinite(value)}
     return values
 

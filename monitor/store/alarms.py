@@ -7,7 +7,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, func, select, update
 
 from monitor.core.errors import StoreError
-from monitor.core.records import Alarm, AlarmState, Severity
+from monitor.core.records import Alarm, AlarmState, Confirmation, Severity
 from monitor.store import ledger
 from monitor.store.column_types import clean
 from monitor.store.tables import alarm, verdict
@@ -24,6 +24,7 @@ def write(connection: Connection, moves: Sequence[Alarm], seq: int | None) -> No
     for item in moves:
         values = asdict(item) | {
             "severity": item.severity.value, "state": item.state.value, "note": clean(item.note),
+            "confirmation": item.confirmation.value if item.confirmation else None,
             "cleared_by": clean(item.cleared_by), "cleared_why": clean(item.cleared_why),
             "cleared_seq": seq if item.state is AlarmState.CLEARED else None,
         }  # fmt: skip
@@ -86,4 +87,5 @@ def get(connection: Connection, number: int) -> Alarm | None:
 def _to_alarm(row: Any) -> Alarm:
     values = dict(row._mapping)
     del values["cleared_seq"]
+    values["confirmation"] = Confirmation(row.confirmation) if row.confirmation else None
     return Alarm(**{**values, "severity": Severity(row.severity), "state": AlarmState(row.state)})

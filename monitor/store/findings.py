@@ -9,7 +9,18 @@ from typing import Any, Final
 from sqlalchemy import Connection, select
 
 from monitor.core.errors import StoreError
-from monitor.core.records import Alarm, Exhibit, Finding, Run, RunOutcome, Severity, VerdictContext
+from monitor.core.records import (
+    Advice,
+    Alarm,
+    Cause,
+    Exhibit,
+    Finding,
+    FindingState,
+    Run,
+    RunOutcome,
+    Severity,
+    VerdictContext,
+)
 from monitor.store import alarms, baselines, history, ledger
 from monitor.store.column_types import clean
 from monitor.store.dialect import insert
@@ -18,8 +29,12 @@ from monitor.store.tables import finding, latest_finding, run, verdict
 NUMBERS: Final = ("effect", "effect_low", "effect_high", "evidence_log10", "look_log10", "line_log10")
 """Columns that hold NULL for a number that could not be had (NaN)."""
 
-SAME: Final = ("alarming", "unit", "signal", "looks", "recovered", "confirming", "baseline_id", "judge_moved")
+SAME: Final = ("alarming", "unit", "signal", "looks", "recovered", "confirming", "baseline_id", "judge_moved",
+               "disagrees")  # fmt: skip
 """Columns that hold the finding's own value."""
+
+WORDS: Final = ("what", "numbers", "caveat")
+"""Columns that hold words for people, of which nothing is read."""
 
 MOMENT: Final = timedelta(microseconds=1)
 
@@ -88,7 +103,10 @@ def _row(done: Run, item: Finding) -> dict[str, Any]:
         **{name: None if math.isnan(row[name]) else float(row[name]) for name in NUMBERS},
         "run_id": done.id, "target": done.target, "suite": done.suite, "severity": item.severity.value,
         "answers_now": item.answers_now, "answers_baseline": item.answers_baseline,
-        "window_start": item.window_start, "window_end": item.window_end, "summary": clean(item.summary),
+        "window_start": item.window_start, "window_end": item.window_end,
+        "state": item.state.value, "cause": item.cause.value, "advice": item.advice.value,
+        "traffic_share": None if item.traffic_share is None else float(item.traffic_share),
+        **{name: clean(getattr(item, name)) for name in WORDS},
         "measures": {name: float(v) for name, v in item.measures.items() if math.isfinite(v)},
         "scores": {name: float(value) for name, value in item.scores.items()},
         "exhibits": [asdict(exhibit) for exhibit in item.exhibits],
@@ -130,10 +148,12 @@ def latest(connection: Connection, target: str | None, suite: str | None, *, exh
 
 def _to_finding(row: Any) -> Finding:
     values = dict(row._mapping)
-    del values["id"], values["found_at"]
+    del values["id"], values["found_at"], values["alarming"]
     for name in NUMBERS:
         values[name] = math.nan if values[name] is None else values[name]
     values["severity"] = Severity(values["severity"])
+    values["state"], values["cause"] = FindingState(values["state"]), Cause(values["cause"])
+    values["advice"] = Advice(values["advice"])
     values["judge_moved"] = bool(values["judge_moved"])  # NULL in findings of before the judge was watched
     values["exhibits"] = tuple(_to_exhibit(exhibit) for exhibit in values.get("exhibits", ()))
     return Finding(**values)

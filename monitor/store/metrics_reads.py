@@ -14,9 +14,12 @@ from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, ca
 
 from monitor.core.records import (  # fmt: skip
     JUDGE_GRADER,
+    Advice,
     Arm,
     BaselineStatus,
+    Cause,
     FindingNumbers,
+    FindingState,
     Reason,
     RunOutcome,
     RunSummary,
@@ -158,14 +161,15 @@ def latest_numbers(connection: Connection, targets: Targets = None) -> dict[str,
 
 NUMBERS: Final = (
     finding.c.effect, finding.c.effect_low, finding.c.effect_high, finding.c.evidence_log10, finding.c.line_log10,
-    finding.c.measures,
+    finding.c.measures, finding.c.state, finding.c.cause, finding.c.advice,
 )  # fmt: skip
 """The exhibits stay where they are: they are a hundred times as large."""
 
 
 def _to_numbers(row: Sequence[Any]) -> FindingNumbers:
     effect, low, high, evidence, line = (nan if number is None else number for number in row[:5])
-    return FindingNumbers(effect, low, high, row[5], evidence, line)
+    state, cause, advice = FindingState(row[6]), Cause(row[7]), Advice(row[8])
+    return FindingNumbers(effect, low, high, row[5], evidence, line, state, cause, advice)
 
 
 class BaselineCount(NamedTuple):

@@ -202,7 +202,7 @@ class FindingRow(Row, table=True):
     answers_baseline: int
     window_start: datetime = Field(sa_type=UtcDateTime)
     window_end: datetime = Field(sa_type=UtcDateTime)
-    summary: str = Field(sa_type=Text)
+    what: str = Field(sa_type=Text)
     measures: Any = Field(sa_type=JSON)
     exhibits: Any = Field(sa_type=JSON)
     found_at: datetime = Field(sa_type=UtcDateTime)
@@ -216,6 +216,13 @@ class FindingRow(Row, table=True):
     confirming: bool | None = None
     baseline_id: int | None = Field(default=None, sa_type=BigId)
     judge_moved: bool | None = None
+    state: str | None = None
+    cause: str | None = None
+    advice: str | None = None
+    traffic_share: float | None = None
+    disagrees: bool | None = None
+    numbers: str | None = Field(default=None, sa_type=Text)
+    caveat: str | None = Field(default=None, sa_type=Text)
 
 
 class VerdictRow(Row, table=True):
@@ -273,6 +280,7 @@ class AlarmRow(Row, table=True):
     acknowledged_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     acknowledged_by: str | None = None
     acknowledged_why: str | None = Field(default=None, sa_type=Text)
+    confirmation: str | None = None
 
 
 class BaselineRow(Row, table=True):

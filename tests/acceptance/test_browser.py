@@ -240,7 +240,7 @@ def attacked(site: Site) -> tuple[Run, int]:
         Exhibit(text[:100], text, text, HOSTILE[number - 1], text, 0.5) for number, text in enumerate(HOSTILE)
     )
     (before,) = [one for one in site.store.latest_findings("support-bot") if one.signal == "adapter_loss"]
-    found = replace(before, run_id=run.id, target=run.target, exhibits=exhibits, summary=" ".join(HOSTILE[:4]))
+    found = replace(before, run_id=run.id, target=run.target, exhibits=exhibits, what=" ".join(HOSTILE[:4]))
     assert site.store.finish(run.id, run.fence, RunOutcome.MEASURED, [found], at + timedelta(minutes=1))
     site.store.close_due_baselines(at + timedelta(days=2))
     site.store.approve(opened_one.id, HOSTILE[0], f"{HOSTILE[1]} {HOSTILE[7]}", at)

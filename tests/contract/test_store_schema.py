@@ -16,11 +16,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 from monitor.core.errors import StoreError
-from monitor.core.records import AlarmState, Arm, RunOutcome, Severity, TokenLogprob, VerdictContext
+from monitor.core.records import AlarmState, Arm, FindingState, RunOutcome, Severity, TokenLogprob, VerdictContext
 from monitor.store import open_store, schema
 from monitor.store.engine import Database, connect
 from monitor.store.tables import Row
 from tests.store_records import NOW, alarm, claimed, context, finding, recorded
+from tests.summaries import summary_of
 
 
 def tables(database: Database) -> set[str]:
@@ -71,15 +72,15 @@ def test_a_store_of_the_first_version_comes_up_with_all_that_is_in_it(store_url:
             if statement.strip():
                 connection.execute(text(statement.replace(":", "\\:")))
     database.engine.dispose()
-    with pytest.raises(StoreError, match=r"version 0001, this program needs 0003: run `cliffwatch migrate`"):
+    with pytest.raises(StoreError, match=r"version 0001, this program needs 0004: run `cliffwatch migrate`"):
         open_store(store_url, migrate=False)
     store = open_store(store_url)
     (answer,) = store.answers([1])
     assert (answer.text, answer.scores, answer.embedding) == ("hello", {"judge": 1.0}, None)
     assert answer.logprobs == (TokenLogprob("hel", -0.5, {"yel": -2.0}),)
     (finding,) = store.latest_findings()
-    assert (finding.alarming, finding.effect, finding.summary, finding.measures) == (
-        True, 1.5, "Longer.", {"length_ratio": 1.5},
+    assert (finding.state, finding.effect, summary_of(finding), finding.measures) == (
+        FindingState.ALARMING, 1.5, "Longer.", {"length_ratio": 1.5},
     )  # fmt: skip
     assert isnan(finding.evidence_log10)
     assert (finding.looks, finding.scores, finding.recovered, finding.confirming) == (0, {}, False, False)
@@ -118,7 +119,7 @@ def test_going_back_to_the_first_version_keeps_what_it_knew(store_url: str) -> N
     assert latest.slot is not None
     assert kept == [1, 1]
     again = open_store(store_url)
-    assert [f.summary for f in again.latest_findings()] == [raised.summary]
+    assert [(one.state, summary_of(one)) for one in again.latest_findings()] == [(raised.state, summary_of(raised))]
     again.close()
 
 

@@ -5,12 +5,12 @@ from math import isnan, nan
 
 from sqlalchemy import event, text
 
-from monitor.core.records import Finding, Point, RunOutcome
+from monitor.core.records import Finding, FindingState, Point, RunOutcome
 from monitor.store import Store
 from tests.store_records import DAY, NOW, SLOT, claimed, finding
 
 
-def verdict(store: Store, day: float, *signals: str, target: str = "bot", **numbers: float | bool) -> list[Finding]:
+def verdict(store: Store, day: float, *signals: str, target: str = "bot", **numbers: object) -> list[Finding]:
     """A run of ``day`` that ends a second after it began, with a finding of each signal."""
     run = claimed(store, SLOT + day * DAY, NOW + day * DAY, target)
     found = [replace(finding(run, alarming=False, signal=signal), **numbers) for signal in signals]  # type: ignore[arg-type]
@@ -20,7 +20,8 @@ def verdict(store: Store, day: float, *signals: str, target: str = "bot", **numb
 
 def test_a_series_is_its_verdicts_oldest_first(store: Store) -> None:
     first = verdict(store, 0, "length", effect=1.0)[0]
-    second = verdict(store, 1, "length", effect=2.0, effect_low=1.5, effect_high=2.5, alarming=True)[0]
+    state = FindingState.ALARMING
+    second = verdict(store, 1, "length", effect=2.0, effect_low=1.5, effect_high=2.5, state=state)[0]
 
     found = store.series(NOW)
 

@@ -138,7 +138,7 @@ async def test_policy_and_arming_count_the_same_days(tmp_path: Path, extra: int,
         (lost,) = house.store.findings(run_id=run.id, signal="adapter_loss")
         assert lost.alarming
         assert lost.severity is (Severity.PAGE if arms else Severity.TICKET)
-        assert (f"spans {days} full days" in lost.summary) != arms
+        assert (f"spans {days} full days" in lost.caveat) != arms
 
 
 async def test_without_an_approved_baseline_there_is_nothing_to_calibrate_from(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from monitor.core.records import Alarm, AlarmState, Finding, Run, RunOutcome, Severity
+from monitor.core.records import Alarm, AlarmState, Confirmation, Finding, Run, RunOutcome, Severity
 from monitor.detect import alarms as machine
 from monitor.detect import findings_for
 from monitor.runs.context import LEASE, House, ensure_run
@@ -57,7 +57,11 @@ async def test_a_loss_is_raised_then_confirmed_by_a_fresh_sample(armed_folder: P
         assert found["adapter_loss"].alarming
         assert found["adapter_loss"].looks == 2
         page = alarm_of(house)
-        assert (page.state, page.severity, page.note) == (AlarmState.CONFIRMED, Severity.PAGE, machine.AGREED)
+        assert (page.state, page.severity, page.confirmation) == (
+            AlarmState.CONFIRMED,
+            Severity.PAGE,
+            Confirmation.FRESH_SAMPLE,
+        )
         assert (page.raised_run_id, page.confirmed_run_id) == (run.id, fresh.id)
         assert house.store.due_runs(clock.at) == []
         await one_day(house, clock)
@@ -73,7 +77,11 @@ async def test_a_blip_becomes_a_ticket_and_the_next_loss_asks_again(armed_folder
         found = await confirm(house)
         assert found["adapter_loss"].look_log10 < 0, "the fresh sample does not speak for it"
         blip = alarm_of(house)
-        assert (blip.state, blip.severity, blip.note) == (AlarmState.CONFIRMED, Severity.TICKET, machine.DISAGREED)
+        assert (blip.state, blip.severity, blip.confirmation) == (
+            AlarmState.CONFIRMED,
+            Severity.TICKET,
+            Confirmation.FRESH_SAMPLE_DISAGREES,
+        )
         assert house.store.due_runs(clock.at) == []
     write(armed_folder, LOST)
     async with house_of(path, clock) as house:
@@ -83,7 +91,11 @@ async def test_a_blip_becomes_a_ticket_and_the_next_loss_asks_again(armed_folder
                 break
         await confirm(house)
         page = alarm_of(house)
-        assert (page.state, page.severity, page.note) == (AlarmState.CONFIRMED, Severity.PAGE, machine.AGREED)
+        assert (page.state, page.severity, page.confirmation) == (
+            AlarmState.CONFIRMED,
+            Severity.PAGE,
+            Confirmation.FRESH_SAMPLE,
+        )
         assert page.raised_run_id == blip.raised_run_id, "one alarm all along"
 
 
@@ -113,7 +125,11 @@ async def test_without_budget_for_a_fresh_sample_it_pages_all_the_same_and_says_
         assert await execute_run(house, fresh.id) == ()
         assert house.store.get_run(fresh.id).outcome is RunOutcome.UNMEASURED
         page = alarm_of(house)
-        assert (page.state, page.severity, page.note) == (AlarmState.CONFIRMED, Severity.PAGE, machine.NOT_ASKED)
+        assert (page.state, page.severity, page.confirmation) == (
+            AlarmState.CONFIRMED,
+            Severity.PAGE,
+            Confirmation.NOT_ASKED,
+        )
         assert page.confirmed_run_id == fresh.id
 
 
@@ -269,7 +285,10 @@ async def test_what_is_raised_while_an_old_fresh_sample_hangs_gets_its_own(armed
         assert house.store.spent("bot", clock.at.date()).requests == asked, "nothing is asked for nobody"
         assert fresh_sample(house).confirms == fresh.id
         await confirm(house)
-        assert (alarm_of(house).state, alarm_of(house).note) == (AlarmState.CONFIRMED, machine.AGREED)
+        assert (alarm_of(house).state, alarm_of(house).confirmation) == (
+            AlarmState.CONFIRMED,
+            Confirmation.FRESH_SAMPLE,
+        )
         assert recompute(house.store).differences == []
 
 
@@ -280,7 +299,11 @@ async def test_a_later_look_confirms_where_the_fresh_sample_does_not_come(armed_
         fresh = fresh_sample(house)
         found = {finding.signal: finding for finding in await one_day(house, clock)}
         page = alarm_of(house)
-        assert (page.state, page.severity, page.note) == (AlarmState.CONFIRMED, Severity.PAGE, machine.AGREED_LATER)
+        assert (page.state, page.severity, page.confirmation) == (
+            AlarmState.CONFIRMED,
+            Severity.PAGE,
+            Confirmation.LATER_LOOK,
+        )
         assert page.confirmed_run_id == found["adapter_loss"].run_id
         assert not any(machine.awaited([alarm], fresh.slot) for alarm in house.store.open_alarms("bot", "facts"))
         assert await execute_run(house, fresh.id) == ()
@@ -368,5 +391,5 @@ async def test_a_signal_without_a_finding_in_the_fresh_sample_pages_and_says_so(
         assert judged.context is None
         pages = [alarm for alarm in judged.moves if alarm.severity is Severity.PAGE]
         assert pages
-        assert all(alarm.note == machine.NOT_ASKED for alarm in pages)
+        assert all(alarm.confirmation == Confirmation.NOT_ASKED for alarm in pages)
         assert (judged.findings, judged.confirm) == ((), False)

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
-from monitor.core.records import Alarm, AlarmState, BaselineStatus, RunOutcome, Severity
-from monitor.detect import alarms as machine
+from monitor.core.records import Alarm, AlarmState, BaselineStatus, Confirmation, RunOutcome, Severity
 from monitor.report.explain.claim import claim_of
 from monitor.runs.context import House, ensure_run, open_capture
 from monitor.runs.execute import execute_run
 from monitor.runs.judge_check import ask_anchors, judge_moved
 from monitor.runs.recompute import recompute
 from tests.daemon import AFTER, DAYS, HEALTHY, LOST, NOON, Clock, house_of, write
+from tests.summaries import summary_of
 
 ANCHORS: dict[str, Any] = {
     "name": "people-say",
@@ -113,16 +113,16 @@ async def test_a_judge_that_moved_is_a_ticket_and_what_rests_on_it_pages_nobody(
         assert flips is not None
         assert (flips.severity, flips.state) == (Severity.TICKET, AlarmState.CONFIRMED)
         assert score is not None
-        assert (score.severity, score.state, score.note) == (
-            Severity.TICKET, AlarmState.CONFIRMED, machine.JUDGE_MOVED,
+        assert (score.severity, score.state, score.confirmation) == (
+            Severity.TICKET, AlarmState.CONFIRMED, Confirmation.JUDGE_MOVED,
         )  # fmt: skip
         assert all(one.severity is Severity.TICKET for one in house.store.alarms())
         (told,) = house.store.findings("bot", run_id=score.confirmed_run_id, signal="judge_score")
         assert told.judge_moved
-        assert "A ticket, not a page: this rests on the judge's verdicts, and the judge itself moved" in told.summary
+        assert "A ticket, not a page: this rests on the judge's verdicts, and the judge itself moved" in told.caveat
         by_itself = house.store.findings("judge", signal="negative_flips")[0]
-        assert by_itself.summary.startswith("judge no longer agrees with people as it did: 12 of 24 answers")
-        assert "so it wakes nobody" in by_itself.summary
+        assert summary_of(by_itself).startswith("judge no longer agrees with people as it did: 12 of 24 answers")
+        assert "so it wakes nobody" in by_itself.caveat
         asked_anew = [run for run in house.store.runs("judge") if not run.scheduled]
         assert len(asked_anew) == (first == "bot"), "asked anew only where it was not known yet"
         assert recomputes(house)
@@ -162,7 +162,7 @@ async def test_a_real_drop_still_pages_while_the_judge_is_as_it_was(folder: Path
         await one_day(house, clock)
         score = open_alarm(house, "bot", "judge_score")
         assert score is not None
-        assert (score.severity, score.note) == (Severity.PAGE, machine.AGREED)
+        assert (score.severity, score.confirmation) == (Severity.PAGE, Confirmation.FRESH_SAMPLE)
         (anew,) = [run for run in house.store.runs("judge") if not run.scheduled]
         assert anew.finished_at is not None
         assert score.confirmed_at is not None
@@ -199,7 +199,11 @@ async def test_a_page_is_lowered_when_the_judge_moves_and_pages_again_when_it_is
         await one_day(house, clock, "judge")
         lowered = open_alarm(house, "bot", "judge_score")
         assert lowered is not None
-        assert (lowered.id, lowered.severity, lowered.note) == (raised.id, Severity.TICKET, machine.JUDGE_MOVED)
+        assert (lowered.id, lowered.severity, lowered.confirmation) == (
+            raised.id,
+            Severity.TICKET,
+            Confirmation.JUDGE_MOVED,
+        )
         other = open_alarm(house, "bot", "adapter_loss")
         assert other is not None
         assert other.severity is Severity.PAGE, "what does not rest on the judge pages as before"
@@ -211,7 +215,7 @@ async def test_a_page_is_lowered_when_the_judge_moves_and_pages_again_when_it_is
                 break
         back = open_alarm(house, "bot", "judge_score")
         assert back is not None
-        assert (back.id, back.severity, back.note) == (raised.id, Severity.PAGE, machine.AGREED)
+        assert (back.id, back.severity, back.confirmation) == (raised.id, Severity.PAGE, Confirmation.FRESH_SAMPLE)
         assert recomputes(house)
 
 

@@ -110,11 +110,13 @@ def test_a_tampered_finding_and_alarm_are_named(lived: Store) -> None:
     run_id, raised = lived.verdicts("bot")[0].run_id, lived.alarms("bot")[0]
     with lived._database.write() as connection:
         mine = (finding.c.run_id == run_id, finding.c.signal == "length")
-        connection.execute(finding.update().where(*mine).values(summary="All is well."))
-        connection.execute(alarm.update().where(alarm.c.id == raised.id).values(note="nobody asked"))
+        connection.execute(finding.update().where(*mine).values(cause="prompt_changed", what="All is well"))
+        connection.execute(alarm.update().where(alarm.c.id == raised.id).values(confirmation="not_asked", note="x"))
     told = {(one.run_id, one.signal, one.field): one for one in recompute(lived).differences}
-    assert set(told) == {(run_id, "length", "summary"), (raised.raised_run_id, raised.signal, "alarm.note")}
-    assert told[run_id, "length", "summary"].stored == '"All is well."'
+    assert set(told) == {
+        (run_id, "length", "cause"), (raised.raised_run_id, raised.signal, "alarm.confirmation"),
+    }, "words are not compared"  # fmt: skip
+    assert told[run_id, "length", "cause"].stored == '"prompt_changed"'
 
 
 def test_a_finding_and_an_alarm_that_are_gone_are_named(lived: Store) -> None:

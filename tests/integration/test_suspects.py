@@ -1,18 +1,17 @@
 """Whose fault it likely is, from what the store holds of the same run."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from monitor.core.records import RunOutcome
-from monitor.core.wording import NO_LOSS, WORTH_A_LOOK
 from monitor.report.explain.claim import claim_of
 from monitor.store import open_store
 from tests.store_records import NOW, claimed, finding
+from tests.summaries import saying
 
-AWAY = f"{NO_LOSS}, {WORTH_A_LOOK}: answers of bot moved away from the approved ones and came no nearer to the base."
-TOWARDS = f"Below the alarm line, {WORTH_A_LOOK}: answers of bot moved towards its base model."
+AWAY = "Not an adapter loss, but worth a look: answers of bot moved away from the approved ones."
+TOWARDS = "Below the alarm line, but worth a look: answers of bot moved towards its base model."
 
 
 @pytest.mark.parametrize(("summary", "suspect"), [(AWAY, "the model"), (TOWARDS, "what is served")])
@@ -20,7 +19,7 @@ def test_only_a_move_towards_the_base_is_a_sign_of_a_lost_fine_tune(tmp_path: Pa
     store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
     run = claimed(store)
     longer = finding(run, alarming=True)
-    moved = replace(finding(run, alarming=False, signal="adapter_loss"), summary=summary)
+    moved = saying(summary, finding(run, alarming=False, signal="adapter_loss"))
     assert store.finish(run.id, run.fence, RunOutcome.MEASURED, [moved, longer], NOW)
     told = {one.signal: claim_of(store, one) for one in store.latest_findings("bot")}
     store.close()

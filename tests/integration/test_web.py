@@ -35,6 +35,7 @@ from monitor.core.records import (
     Exchange,
     Exhibit,
     Finding,
+    FindingState,
     IdentityCheck,
     Message,
     Question,
@@ -266,7 +267,7 @@ def recover(site: Site) -> tuple[int, int]:
     before = {one.signal: one for one in site.store.latest_findings("support-bot")}
     run = claimed(site, "support-bot")
     answer(site, run, "as ever")
-    quiet = [replace(one, run_id=run.id, alarming=False) for one in before.values()]
+    quiet = [replace(one, run_id=run.id, state=FindingState.QUIET) for one in before.values()]
     moves = [
         replace(one, state=AlarmState.CLEARED, cleared_at=at, cleared_run_id=run.id)
         for one in site.store.alarms("support-bot", raised=True)
@@ -490,7 +491,7 @@ def lose_again(site: Site) -> int:
     before = [one for one in site.store.latest_findings("support-bot") if one.signal in ("adapter_loss", "length")]
     run = claimed(site, "support-bot", slot=at)
     answer(site, run, "I'd be happy to help!")
-    found = [replace(one, run_id=run.id, alarming=True, evidence_log10=5.0) for one in before]
+    found = [replace(one, run_id=run.id, state=FindingState.ALARMING, evidence_log10=5.0) for one in before]
     moves = [
         Alarm(one.target, one.suite, one.signal, one.severity, AlarmState.CONFIRMED, at, run.id, at, run.id)
         for one in found
@@ -543,7 +544,9 @@ async def test_a_target_s_page_begins_with_the_claim_of_its_most_urgent_alarm(si
     assert -1 < told[0] < min(told[1:]), "the news first, and none of it left out"
     assert max(told) < html.index("2 open alarms") < html.index("Suite ")
     run = claimed(site, "support-bot")
-    better = [replace(one, run_id=run.id, alarming=False) for one in site.store.latest_findings("support-bot")]
+    better = [
+        replace(one, run_id=run.id, state=FindingState.QUIET) for one in site.store.latest_findings("support-bot")
+    ]
     finish(site, run, RunOutcome.MEASURED, better)
     assert await lead() is None, "a look that does not alarm is no news of a loss"
     assert "2 open alarms" in (await site.get("/targets/support-bot")).text

@@ -6,11 +6,12 @@ from math import log10
 from random import Random
 from typing import NamedTuple
 
-from monitor.core.records import Arm, Comparison, GradedAnswer, Severity
-from monitor.detect import evidence, policy
+from monitor.core.records import Arm, Comparison, Finding, GradedAnswer, Severity
+from monitor.detect import SIGNALS, evidence, finding_of, policy
 from monitor.detect.evidence import PRIOR
 from monitor.detect.measurement import Reading, Verdict
 from monitor.lab import product
+from monitor.report.explain import sentences
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LINE = log10(3650)
@@ -78,10 +79,18 @@ class Told(NamedTuple):
 
     reading: Reading
     verdict: Verdict
+    signal: str
 
     @property
     def summary(self) -> str:
-        return self.reading.tell(self.verdict) + self.verdict.caveat
+        return self.say(self.verdict)
+
+    def say(self, verdict: Verdict) -> str:
+        """The summary of a finding with this reading, under a verdict of choice."""
+        return sentences.summary(self.finding(verdict))
+
+    def finding(self, verdict: Verdict) -> Finding:
+        return finding_of(compared([graded("p", "")], []), self.signal, self.reading, verdict)
 
     @property
     def look(self) -> float:
@@ -109,7 +118,8 @@ def told(
     reading = measure(comparison)
     if reading is None:
         return None
-    return Told(reading, policy.verdicts(comparison, {"signal": reading}, {"signal": severity})["signal"])
+    verdict = policy.verdicts(comparison, {"signal": reading}, {"signal": severity})["signal"]
+    return Told(reading, verdict, next((name for name, one in SIGNALS.items() if one == measure), "signal"))
 
 
 def rounds(

@@ -8,13 +8,24 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.core.records import JUDGE_TARGET, Alarm, AlarmState, Arm, Finding, IdentityCheck, RunOutcome, Severity
+from monitor.core.records import (
+    JUDGE_TARGET,
+    Alarm,
+    AlarmState,
+    Arm,
+    Finding,
+    FindingState,
+    IdentityCheck,
+    RunOutcome,
+    Severity,
+)
 from monitor.core.settings import Settings
 from monitor.report.explain import alert_lines
 from monitor.report.explain.claim import claim_of
 from monitor.report.metrics import Internals
 from monitor.store import Store, open_store
 from tests import fleet
+from tests.summaries import saying, summary_of
 
 NOW = fleet.NOW
 BOT = "support-bot"
@@ -44,7 +55,13 @@ def told(
 
 
 def verdict(
-    store: Store, signal: str, at: datetime, target: str = BOT, severity: Severity = Severity.PAGE, **changed: object
+    store: Store,
+    signal: str,
+    at: datetime,
+    target: str = BOT,
+    severity: Severity = Severity.PAGE,
+    summary: str | None = None,
+    **changed: object,
 ) -> Finding:
     """A further run of the target with one alarming finding, and its alarm where none is open."""
     made = store.ensure_run(target, fleet.SUITE, at, seed=7, suite_digest=fleet.DIGEST, next_at=at)
@@ -60,6 +77,7 @@ def verdict(
         window_end=at,
         **changed,  # type: ignore[arg-type]
     )
+    found = found if summary is None else saying(summary, found)
     alarm = Alarm(target, fleet.SUITE, signal, severity, AlarmState.CONFIRMED, at, run.id, at, run.id)
     known = {one.signal for one in store.open_alarms(target, fleet.SUITE)}
     moves = [] if signal in known else [alarm]
@@ -97,7 +115,7 @@ def test_nothing_in_it_changes_with_the_clock_or_with_a_look_that_says_the_same(
     before = told(store, internals)
     assert told(store, internals, now=NOW + timedelta(hours=7)) == before
     same = next(one for one in store.latest_findings(BOT) if one.signal == "adapter_loss")
-    verdict(store, "adapter_loss", NOW, summary=same.summary, evidence_log10=9.1)
+    verdict(store, "adapter_loss", NOW, summary=summary_of(same), evidence_log10=9.1)
     assert told(store, internals)[LOST, BOT, "page", ""] == before[LOST, BOT, "page", ""]
 
 
@@ -117,7 +135,7 @@ def test_an_alarm_that_waits_for_its_fresh_sample_says_nothing_yet(store: Store)
     made = store.ensure_run(BOT, fleet.SUITE, NOW, seed=7, suite_digest=fleet.DIGEST, next_at=NOW)
     run = store.claim(made.id, NOW, 3600)
     assert run is not None
-    found = replace(store.latest_findings(BOT)[0], run_id=run.id, signal="canaries", alarming=True)
+    found = replace(store.latest_findings(BOT)[0], run_id=run.id, signal="canaries", state=FindingState.ALARMING)
     raised = Alarm(BOT, fleet.SUITE, "canaries", Severity.PAGE, AlarmState.RAISED, NOW, run.id)
     assert store.finish(run.id, run.fence, RunOutcome.MEASURED, [found], NOW, moves=[raised])
     assert "canaries" not in told(store)[LOST, BOT, "page", ""]["what"]

@@ -7,19 +7,38 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from monitor.core.records import Alarm, AlarmState, Arm, Finding, IdentityCheck, Point, Severity
+from monitor.core.records import (
+    Alarm,
+    AlarmState,
+    Arm,
+    Confirmation,
+    Finding,
+    FindingState,
+    IdentityCheck,
+    Point,
+    Severity,
+)
 from monitor.report.explain import claim as claims
 from monitor.report.explain.claim import Beside, claim, neighbours
 from monitor.report.explain.onset import beginning, edges
 from monitor.report.explain.recovery import ending
+from tests.summaries import saying
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-LOST = Finding(
-    3, "bot", "support", "adapter_loss", Severity.PAGE, True, 0.04, -0.02, 0.1, "share", 7.4, 7.1, 4.0, 2, 40, 120,
-    NOW, NOW,
-    "bot answers like its base model: 4% of the effect is left, e.g. 41 for a. Check the adapter. Then reload.",
-)  # fmt: skip
+SUMMARY = "bot answers like its base model: 4% of the effect is left, e.g. 41 for a. Check the adapter. Then reload."
 ALARM = Alarm("bot", "support", "adapter_loss", Severity.PAGE, AlarmState.CONFIRMED, NOW, 3, NOW, 3, id=1)
+
+
+def lost(summary: str = SUMMARY, *, alarming: bool = True, **changed: Any) -> Finding:
+    """A finding that says ``summary``, of its signal and in its numbers where ``changed`` has others."""
+    found = Finding(
+        3, "bot", "support", "adapter_loss", Severity.PAGE, FindingState.ALARMING, 0.04, -0.02, 0.1, "share", 7.4, 7.1,
+        4.0, 2, 40, 120, NOW, NOW, "",
+    )  # fmt: skip
+    return saying(summary, replace(found, **changed), alarming=alarming)
+
+
+LOST = lost()
 
 
 def history(*evidence: float) -> list[Point]:
@@ -31,7 +50,6 @@ def history(*evidence: float) -> list[Point]:
     ]
 
 
-AGREED = "A fresh sample, asked at once, agrees."
 NO_LOSS = "Not an adapter loss, but worth a look: answers of bot moved away from the approved ones."
 FIRST_STEP = (
     "Check which adapter the endpoint serves and whether it is applied; if it is lost, bring back the server, image, "
@@ -40,7 +58,7 @@ FIRST_STEP = (
 
 
 def test_the_claim_is_news_with_how_bad_since_when_and_how_sure() -> None:
-    told = claim(LOST, Beside(history(0.1, 1.2, 7.4), replace(ALARM, note=AGREED)))
+    told = claim(LOST, Beside(history(0.1, 1.2, 7.4), replace(ALARM, confirmation=Confirmation.FRESH_SAMPLE)))
     assert (told.headline, told.bad) == ("bot answers like its base model", "4% of the effect is left, e.g. 41 for a.")
     assert told.since == "Began between 2026-11-20 12:00 and 2026-11-21 12:00 UTC"
     assert told.began == NOW - timedelta(days=1)
@@ -88,7 +106,7 @@ def test_an_open_alarm_began_no_later_than_the_look_that_raised_it() -> None:
     assert beginning(LOST, dipped) == (dipped[5].at, dipped[4].at), "the evidence alone was gone in between"
     assert beginning(LOST, dipped, raised) == began
     assert claim(LOST, Beside(dipped, raised)).since == "Began between 2026-11-17 12:00 and 2026-11-18 12:00 UTC"
-    quiet = replace(LOST, alarming=False, evidence_log10=0.3, run_id=dipped[4].run_id)
+    quiet = lost(alarming=False, evidence_log10=0.3, run_id=dipped[4].run_id)
     assert beginning(quiet, dipped, raised) == began
 
 
@@ -116,20 +134,20 @@ def test_what_evidence_gains_in_weeks_of_health_is_no_beginning() -> None:
         0.74,
     ]
     creeping = history(*health, 9.19)
-    lost = replace(LOST, looks=len(health) + 10)
-    assert beginning(lost, creeping) == (NOW, NOW - timedelta(days=1))
+    creeps = lost(looks=len(health) + 10)
+    assert beginning(creeps, creeping) == (NOW, NOW - timedelta(days=1))
     raised = history(*health, 9.19, 17.35, 14.06)
     alarm = replace(ALARM, raised_at=raised[-3].at, raised_run_id=raised[-3].run_id)
-    later = replace(lost, looks=len(health) + 12)
+    later = replace(creeps, looks=len(health) + 12)
     assert beginning(later, raised, alarm) == (raised[-3].at, raised[-4].at)
     assert beginning(later, raised) == (raised[-3].at, raised[-4].at)
-    quiet = replace(LOST, alarming=False, evidence_log10=0.74, summary="bot behaves as approved: 99% is left.")
+    quiet = lost(alarming=False, evidence_log10=0.74, summary="bot behaves as approved: 99% is left.")
     assert claim(quiet, Beside()).sure.startswith("No alarm. Evidence 5 to 1")
 
 
 def test_a_slide_began_long_before_its_alarm() -> None:
     slide = history(-0.2, 0.1, 0.0, 0.2, 0.7, 1.1, 1.6, 2.2, 2.9, 3.7, 4.6)
-    assert beginning(replace(LOST, looks=20), slide) == (slide[4].at, slide[3].at)
+    assert beginning(lost(looks=20), slide) == (slide[4].at, slide[3].at)
 
 
 def test_an_alarm_that_is_older_than_the_history_began_when_it_was_raised() -> None:
@@ -172,8 +190,11 @@ def test_a_look_that_was_asked_later_does_not_show_that_all_was_well_before() ->
         (None, "Evidence 10^7 to 1 against chance; it alarms at 10,000 to 1."),
         (ALARM, "Evidence 10^7 to 1 against chance; it alarms at 10,000 to 1."),
         (replace(ALARM, note="Two looks disagree."), "it alarms at 10,000 to 1. Two looks disagree."),
-        (replace(ALARM, note="A later look agrees."), "Confirmed by a later look at 12:00 UTC."),
-        (replace(ALARM, note=AGREED, confirmed_at=NOW - timedelta(days=2)), "at 2026-11-20 12:00 UTC."),
+        (replace(ALARM, confirmation=Confirmation.LATER_LOOK), "Confirmed by a later look at 12:00 UTC."),
+        (
+            replace(ALARM, confirmation=Confirmation.FRESH_SAMPLE, confirmed_at=NOW - timedelta(days=2)),
+            "at 2026-11-20 12:00 UTC.",
+        ),
         (replace(ALARM, state=AlarmState.RAISED), "Not confirmed yet: a fresh sample is being asked since 12:00 UTC."),
     ],
 )
@@ -182,7 +203,7 @@ def test_how_sure_it_is(alarm: Alarm | None, sure: str) -> None:
 
 
 def test_quiet_asks_for_nothing_and_its_headline_says_whose_it_is() -> None:
-    quiet = replace(LOST, alarming=False, evidence_log10=-0.2, summary="The fine-tune holds: 98%.")
+    quiet = lost(alarming=False, evidence_log10=-0.2, summary="The fine-tune holds: 98%.")
     told = claim(quiet, Beside(history(-0.2)))
     assert (told.headline, told.bad) == ("bot: the fine-tune holds", "98%.")
     assert (told.since, told.began, told.now, told.suspect, told.runbook) == ("", None, "", "", None)
@@ -190,8 +211,7 @@ def test_quiet_asks_for_nothing_and_its_headline_says_whose_it_is() -> None:
 
 
 def test_what_is_worth_a_look_says_that_it_is_no_alarm() -> None:
-    look = replace(
-        LOST, alarming=False, evidence_log10=1.0,
+    look = lost(alarming=False, evidence_log10=1.0,
         summary="Below the alarm line, but worth a look: answers of bot are longer: 51 characters. It goes on.",
     )  # fmt: skip
     told = claim(look, Beside(history(1.0)))
@@ -202,12 +222,12 @@ def test_what_is_worth_a_look_says_that_it_is_no_alarm() -> None:
 
 def test_looks_that_disagree_are_the_news_and_the_last_one_the_numbers() -> None:
     summary = "The looks so far say that bot lost its fine-tune; this look alone does not: 98% is left. Check it."
-    told = claim(replace(LOST, summary=summary, effect=0.98), Beside())
+    told = claim(lost(summary=summary, effect=0.98), Beside())
     assert told.headline == "The looks so far say that bot lost its fine-tune"
     assert told.bad == "This look alone does not show it: 98% is left."
     assert told.now.endswith("Look at every replica: only part of the traffic may be hit.")
     over = "The looks since the alarm are evidence enough of recovery to clear it."
-    well = replace(LOST, recovered=True, summary=summary.replace("Check it.", over), effect=0.98)
+    well = lost(recovered=True, summary=summary.replace("Check it.", over), effect=0.98)
     assert claim(well, Beside()).now == over
 
 
@@ -228,14 +248,14 @@ PARTLY = "bot answers like its base model on part of the traffic: about 30% of t
     ],
 )
 def test_how_much_of_the_traffic_lost_its_fine_tune(changed: dict[str, Any], hit: str) -> None:
-    told = claim(replace(LOST, **changed), Beside())
+    told = claim(lost(**changed), Beside())
     assert f"or a route leads to the base: {hit}." in told.why
     assert ("only part of the traffic may be hit" in told.now) == (hit != "on all sampled traffic")
 
 
 def test_inputs_that_come_by_themselves_are_not_said_to_be_the_baseline_s() -> None:
     assert "it is not the inputs" in claim(LOST, Beside()).why
-    assert "inputs" not in claim(replace(LOST, suite="production"), Beside()).why
+    assert "inputs" not in claim(lost(suite="production"), Beside()).why
 
 
 def test_a_page_that_waits_wakes_nobody_and_one_that_is_over_asks_for_nothing() -> None:
@@ -254,14 +274,14 @@ def test_a_page_that_waits_wakes_nobody_and_one_that_is_over_asks_for_nothing() 
 
 def test_a_look_that_ended_its_alarm_is_the_news_of_a_recovery() -> None:
     over_now = replace(ALARM, state=AlarmState.CLEARED, cleared_at=NOW, cleared_run_id=3)
-    told = claim(replace(LOST, effect=0.99, recovered=True), Beside(history(0.1, 7.4), over_now, lost=0.5))
+    told = claim(lost(effect=0.99, recovered=True), Beside(history(0.1, 7.4), over_now, lost=0.5))
     assert (told.state, told.headline) == ("cleared", "bot has recovered (Fine-tune's effect)")
     assert told.bad == "99% of the fine-tune's effect left (95% interval 0% to 10%)."
     assert (told.since, told.began, told.suspect, told.why) == ("", None, "", "")
     assert told.now == "Nothing: cleared by the answers, 2026-11-22 12:00."
     later = claim(LOST, Beside(history(0.1, 7.4), replace(over_now, cleared_run_id=9)))
     assert (later.state, later.headline, later.suspect) == ("cleared", "bot answers like its base model", "")
-    assert claim(replace(LOST, recovered=True), Beside(alarm=ALARM)).state == "ALARM", "an open alarm is not over"
+    assert claim(lost(recovered=True), Beside(alarm=ALARM)).state is FindingState.ALARMING, "an open alarm is not over"
 
 
 def test_which_alarm_of_a_finding_is_over() -> None:
@@ -271,7 +291,7 @@ def test_which_alarm_of_a_finding_is_over() -> None:
     alarms = [now, by_hand, replace(first, signal="length", cleared_run_id=99), first]
 
     def over_of(run_id: int, hours: float = 0) -> int | None:
-        found = ending(alarms, replace(LOST, run_id=run_id, window_end=NOW + timedelta(hours=hours)))
+        found = ending(alarms, lost(run_id=run_id, window_end=NOW + timedelta(hours=hours)))
         return None if found is None else found.id
 
     assert [over_of(run) for run in (2, 3, 6, 7)] == [None, 1, 1, None]
@@ -324,7 +344,7 @@ CHECK = IdentityCheck("bot", Arm.SUBJECT, "listed", False, "bot-lora", "llama", 
     ],
 )
 def test_whose_fault_it_is_likely(changed: dict[str, Any], beside: dict[str, Any], suspect: str) -> None:
-    assert claim(replace(LOST, **changed), Beside(**beside)).suspect == suspect
+    assert claim(lost(**changed), Beside(**beside)).suspect == suspect
 
 
 def test_what_is_not_as_declared_is_said_in_plain_words_first() -> None:

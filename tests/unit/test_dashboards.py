@@ -326,7 +326,11 @@ def test_named_runbooks_are_those_of_the_alerts() -> None:
     assert named == alerts - {"CliffwatchWatchdog"}
 
 
+LEFT_OUT = {"finding_info"}
+"""It is always 1: alert rules read its labels, and a panel has the finding's page behind its links."""
+
+
 def test_every_metric_is_on_a_panel_or_left_out_on_purpose() -> None:
     shown = " ".join(expr for board in BOARD.values() for expr in expressions(board))
     missing = {spec.name for spec in METRICS if PREFIX + spec.name not in shown}
-    assert missing == set()
+    assert missing == LEFT_OUT

@@ -12,6 +12,7 @@ from monitor.core.records import Arm, Comparison, Finding, GradedAnswer, Severit
 from monitor.core.signals import SEVERITIES
 from monitor.detect import SIGNALS, findings_for
 from monitor.lab import product
+from tests.summaries import summary_of
 from tests.unit.detect_answers import LINE, compared, graded, mixed, rounds
 
 GRADED = {"judge": 1.0, "check:json": 1.0}
@@ -55,7 +56,7 @@ def test_whatever_comes_findings_are_finite_and_the_same_in_any_order(
         interval = (one.effect, one.effect_low, one.effect_high)
         numbers = (*interval, one.evidence_log10, one.look_log10, *one.measures.values(), *one.scores.values())
         assert all(isfinite(number) for number in (*numbers, *(shown.weight for shown in one.exhibits)))
-        assert one.summary.count("\n") == 0
+        assert summary_of(one).count("\n") == 0
     Random(seed).shuffle(now)
     Random(seed).shuffle(baseline)
     again = findings_for(compared(now, baseline, at_once=at_once, suite=suite))
@@ -90,7 +91,7 @@ def test_total_loss_alarms_on_every_signal_that_it_touches() -> None:
     alarming = {name for name, one in found.items() if one.alarming}
     assert {"adapter_loss", "judge_score", "negative_flips", "length", "contract"} <= alarming
     assert found["adapter_loss"].window_start == found["adapter_loss"].window_end
-    assert all(one.summary.endswith(".") for one in found.values())
+    assert all(summary_of(one).endswith(".") for one in found.values())
 
 
 def test_nothing_to_compare_no_findings() -> None:

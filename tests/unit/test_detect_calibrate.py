@@ -9,6 +9,7 @@ from monitor import detect
 from monitor.core import signals
 from monitor.core.records import Arm, Severity
 from monitor.detect import calibrate, evidence
+from monitor.detect.common import quiet
 from monitor.detect.evidence import Side
 from monitor.detect.measurement import Channel, Reading
 from monitor.lab import product
@@ -26,7 +27,7 @@ def reading(baseline: tuple[float, ...] = WEEK, *, channels: int = 1, per_score:
         per_score=per_score,
         answers_now=48,
         answers_baseline=336,
-        tell=lambda verdict: "",
+        tell=lambda verdict: quiet("", ""),
     )
 
 

@@ -68,8 +68,8 @@ class TestChange:
     def test_what_stands_out_is_not_called_as_before(self) -> None:
         quiet = seen(now_of(product.right_reply))
         verdict = replace(quiet.verdict, alarming=False, look_log10=0.5, evidence_log10=0.5)
-        assert "worth a look" in seen(now_of(mixed(0.4))).reading.tell(verdict)
-        assert "as in the baseline" in quiet.reading.tell(verdict)
+        assert "worth a look" in seen(now_of(mixed(0.4))).say(verdict)
+        assert "as in the baseline" in quiet.say(verdict)
 
     def test_meaning_is_read_where_every_answer_has_an_embedding(self) -> None:
         rng = np.random.default_rng(4)

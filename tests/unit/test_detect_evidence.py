@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.core.records import Alarm, AlarmState, Comparison, Finding, Severity
+from monitor.core.records import Alarm, AlarmState, Comparison, Confirmation, Finding, FindingState, Severity
 from monitor.detect import alarms, evidence, policy
-from monitor.detect.common import share_difference, wilson
+from monitor.detect.common import quiet, share_difference, wilson
 from monitor.detect.day_scores import FARTHEST, NOW, day_scores, sample_of
 from monitor.detect.evidence import Side
 from monitor.detect.measurement import Channel, Reading
+from tests.summaries import state
 from tests.unit.detect_answers import compared, e_value, graded
 
 Rows = list[tuple[str, int, float]]
@@ -180,7 +181,9 @@ def e_bh(values: list[float], rate: float) -> set[int]:
 
 
 def reading(score: float, baseline: tuple[float, ...], **changed: object) -> Reading:
-    made = Reading((Channel("c", score, baseline, "rise"),), (0.0, -1.0, 1.0), "u", 1.0, 24, 168, lambda verdict: "")
+    made = Reading(
+        (Channel("c", score, baseline, "rise"),), (0.0, -1.0, 1.0), "u", 1.0, 24, 168, lambda verdict: quiet("", "")
+    )
     return replace(made, **changed)  # type: ignore[arg-type]
 
 
@@ -259,9 +262,9 @@ LATER = datetime(2026, 1, 3, tzinfo=UTC)
 
 def finding(severity: Severity = Severity.PAGE, **changed: object) -> Finding:
     made = Finding(
-        run_id=5, target="t", suite="s", signal="x", severity=severity, alarming=True, effect=0.0, effect_low=0.0,
-        effect_high=0.0, unit="u", evidence_log10=4.0, look_log10=1.0, line_log10=3.5, looks=3, answers_now=24,
-        answers_baseline=168, window_start=AT, window_end=AT, summary="",
+        run_id=5, target="t", suite="s", signal="x", severity=severity, state=FindingState.ALARMING, effect=0.0,
+        effect_low=0.0, effect_high=0.0, unit="u", evidence_log10=4.0, look_log10=1.0, line_log10=3.5, looks=3,
+        answers_now=24, answers_baseline=168, window_start=AT, window_end=AT, what="",
     )  # fmt: skip
     return replace(made, **changed)  # type: ignore[arg-type]
 
@@ -281,14 +284,18 @@ class TestAlarms:
         assert (self.raised().state, self.raised().confirmed_at) == (AlarmState.RAISED, None)
         ticket = self.step(None, finding(Severity.TICKET))
         assert (ticket.state, ticket.confirmed_run_id) == (AlarmState.CONFIRMED, 5)
-        assert alarms.next_state(None, finding(alarming=False), AT, clears=True) is None
+        assert alarms.next_state(None, finding(state=FindingState.QUIET), AT, clears=True) is None
 
     def test_a_fresh_sample_confirms_a_page_or_makes_it_a_ticket(self) -> None:
         agreed = self.step(self.raised(), finding(confirming=True, run_id=6))
-        assert (agreed.state, agreed.severity, agreed.note) == (AlarmState.CONFIRMED, Severity.PAGE, alarms.AGREED)
-        for against in (finding(confirming=True, alarming=False), finding(confirming=True, look_log10=-0.1)):
+        assert (agreed.state, agreed.severity, agreed.confirmation) == (
+            AlarmState.CONFIRMED,
+            Severity.PAGE,
+            Confirmation.FRESH_SAMPLE,
+        )
+        for against in (finding(confirming=True, state=FindingState.QUIET), finding(confirming=True, look_log10=-0.1)):
             ticket = self.step(self.raised(), against)
-            assert (ticket.severity, ticket.note) == (Severity.TICKET, alarms.DISAGREED)
+            assert (ticket.severity, ticket.confirmation) == (Severity.TICKET, Confirmation.FRESH_SAMPLE_DISAGREES)
             assert alarms.wants_confirmation(ticket)
             assert self.step(ticket, finding(confirming=True)).severity is Severity.PAGE
 
@@ -298,34 +305,37 @@ class TestAlarms:
             (None, held),
             (self.raised(), replace(held, confirming=True, run_id=6)),
             (self.raised(), replace(held, window_start=LATER, run_id=7)),
-            (self.step(self.raised(), finding(confirming=True)), replace(held, alarming=False)),
+            (self.step(self.raised(), finding(confirming=True)), replace(held, state=FindingState.QUIET)),
         ):
             ticket = self.step(alarm, found)
             assert (ticket.severity, ticket.state) == (Severity.TICKET, AlarmState.CONFIRMED)
-            assert ticket.note == alarms.JUDGE_MOVED
+            assert ticket.confirmation == Confirmation.JUDGE_MOVED
             assert ticket.confirmed_at is not None
             assert not alarms.to_confirm([ticket], [held]), "nothing is asked while the judge is another"
             assert alarms.to_confirm([ticket], [finding()])
             agreed = self.step(ticket, finding(confirming=True, run_id=8))
-            assert (agreed.severity, agreed.note) == (Severity.PAGE, alarms.AGREED)
-            assert self.step(ticket, finding(alarming=False, recovered=True)).state is AlarmState.CLEARED
+            assert (agreed.severity, agreed.confirmation) == (Severity.PAGE, Confirmation.FRESH_SAMPLE)
+            assert self.step(ticket, finding(state=FindingState.QUIET, recovered=True)).state is AlarmState.CLEARED
 
     def test_nothing_new_is_the_very_same_alarm(self) -> None:
         alarm = self.raised()
         assert alarms.next_state(alarm, finding(), LATER, clears=True) is alarm
         confirmed = self.step(alarm, finding(confirming=True))
-        assert alarms.next_state(confirmed, finding(confirming=True, alarming=False), LATER, clears=True) is confirmed
+        assert (
+            alarms.next_state(confirmed, finding(confirming=True, state=FindingState.QUIET), LATER, clears=True)
+            is confirmed
+        )
 
     def test_a_later_look_that_agrees_is_a_fresh_sample_too(self) -> None:
         after = finding(run_id=7, window_start=LATER)
         agreed = self.step(self.raised(), after)
         assert (agreed.state, agreed.severity) == (AlarmState.CONFIRMED, Severity.PAGE)
-        assert (agreed.note, agreed.confirmed_run_id) == (alarms.AGREED_LATER, 7)
+        assert (agreed.confirmation, agreed.confirmed_run_id) == (Confirmation.LATER_LOOK, 7)
         assert not alarms.to_confirm([agreed], [after]), "somebody is awake; nothing more to ask"
         against = finding(run_id=7, window_start=LATER, look_log10=-0.1)
         assert self.step(self.raised(), against).state is AlarmState.RAISED
         assert alarms.to_confirm([self.raised()], [against])
-        ticket = self.step(self.raised(), finding(confirming=True, alarming=False))
+        ticket = self.step(self.raised(), finding(confirming=True, state=FindingState.QUIET))
         assert self.step(ticket, after) is ticket, "what a fresh sample denied, only a fresh sample grants"
 
     def test_a_fresh_sample_raises_nothing_and_is_for_what_was_raised_before_it(self) -> None:
@@ -336,7 +346,7 @@ class TestAlarms:
         assert not alarms.awaited([alarms.unconfirmable(alarm, 6, LATER)], LATER)
 
     def test_recovery_clears_if_the_run_can_show_it(self) -> None:
-        alarm, well = self.raised(), finding(alarming=False, recovered=True, run_id=9)
+        alarm, well = self.raised(), finding(state=FindingState.QUIET, recovered=True, run_id=9)
         assert alarms.next_state(alarm, well, LATER, clears=False) is alarm
         cleared = self.step(alarm, well)
         assert (cleared.state, cleared.cleared_at, cleared.cleared_run_id) == (AlarmState.CLEARED, LATER, 9)
@@ -346,7 +356,11 @@ class TestAlarms:
         by_hand = alarms.cleared_by_hand(alarm, "kim", "rolled back", LATER)
         assert (by_hand.state, by_hand.cleared_by, by_hand.cleared_why) == (AlarmState.CLEARED, "kim", "rolled back")
         paged = alarms.unconfirmable(alarm, 6, LATER)
-        assert (paged.state, paged.severity, paged.note) == (AlarmState.CONFIRMED, Severity.PAGE, alarms.NOT_ASKED)
+        assert (paged.state, paged.severity, paged.confirmation) == (
+            AlarmState.CONFIRMED,
+            Severity.PAGE,
+            Confirmation.NOT_ASKED,
+        )
         assert alarms.unconfirmable(paged, 7, LATER) is paged
 
     def test_a_sample_is_asked_only_for_pages_that_nobody_was_woken_for(self) -> None:
@@ -356,7 +370,7 @@ class TestAlarms:
         assert ask([alarm], [finding()])
         assert not ask([paged], [finding()])
         assert not ask([alarm], [finding(confirming=True)])
-        assert not ask([alarm], [finding(alarming=False)])
+        assert not ask([alarm], [finding(state=FindingState.QUIET)])
         assert not ask([alarm], [finding(Severity.TICKET)])
 
     @given(st.lists(st.tuples(st.booleans(), st.booleans(), st.booleans(), st.booleans()), max_size=8))
@@ -365,7 +379,7 @@ class TestAlarms:
             alarm: Alarm | None = None
             states = []
             for run, (alarming, confirming, recovered, clears) in enumerate(steps):
-                found = finding(alarming=alarming, confirming=confirming, recovered=recovered, run_id=run)
+                found = finding(state=state(alarming), confirming=confirming, recovered=recovered, run_id=run)
                 alarm = alarms.next_state(alarm, found, AT, clears=clears)
                 states.append(alarm)
                 if alarm is not None and alarm.state is AlarmState.CLEARED:

@@ -80,9 +80,9 @@ def test_the_first_good_look_after_a_loss_is_not_described_as_one(signal: object
     assert "Read the" not in now.summary
     assert "recovery" not in now.summary
     short = replace(now.verdict, alarming=False, line_log10=now.verdict.evidence_log10 + 0.5)
-    assert now.reading.tell(short).startswith(f"{BELOW} the looks so far suggest that ")
+    assert now.say(short).startswith(f"{BELOW} the looks so far suggest that ")
     well = replace(now.verdict, recovered=True)
-    assert now.reading.tell(well).endswith(". The looks since the alarm are evidence enough of recovery to clear it.")
+    assert now.say(well).endswith(". The looks since the alarm are evidence enough of recovery to clear it.")
 
 
 def test_a_quiet_finding_has_no_caveat_and_others_say_what_they_would_be() -> None:
@@ -176,4 +176,4 @@ def test_canaries_that_clearly_fail_more_do_not_hold_however_little_evidence_tha
     assert found.reading.effect[1] > 0
     quiet = replace(found.verdict, alarming=False, look_log10=0.5, evidence_log10=0.5)
     assert not quiet.moved
-    assert found.reading.tell(quiet).startswith(f"{BELOW} support-bot fails more often")
+    assert found.say(quiet).startswith(f"{BELOW} support-bot fails more often")

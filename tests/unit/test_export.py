@@ -382,6 +382,10 @@ def test_the_numbers_of_a_lost_fine_tune(populated: Store) -> None:
     assert value(found, "adapter_effect_ratio", **here) == 0.04
     assert value(found, "base_match_ratio", **here) == 0.975
     assert value(found, "effect", **here, signal="length") == 2.4
+    is_so = {"signal": "adapter_loss", "state": "alarming", "cause": "adapter_lost", "advice": "check_adapter"}
+    assert value(found, "finding_info", **here, **is_so) == 1
+    told = {dict(labels)["signal"] for name, labels in found if name == "finding_info"}
+    assert told == {"adapter_loss", "length"}, "what is quiet has none"
     assert value(found, "evidence_log10", target="support-bot", signal="adapter_loss") == 7.4
     assert value(found, "evidence_line_log10", target="support-bot", signal="adapter_loss") == 4.04
     assert value(found, "negative_flip_ratio", **here) == 0.25

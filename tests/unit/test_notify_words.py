@@ -7,7 +7,7 @@ from monitor.core.wording import SERVED
 from monitor.identify import CHECKS
 from monitor.report.email.charts import picture, worded
 from monitor.report.email.wording import BLAME, LINE, LOST, Times, cut, cut_summary, odds, percent, usd
-from tests.mail_story import NOW, points
+from tests.mail_story import NOW, finding, points
 
 
 def test_a_picture_is_small_and_says_what_it_shows() -> None:
@@ -80,14 +80,18 @@ def test_no_share_reads_as_none_or_all_that_is_neither() -> None:
     ]  # fmt: skip
 
 
+def said(summary: str) -> str:
+    return cut_summary(finding("bot", "negative_flips", summary, 0.5, alarming=True))
+
+
 def test_where_room_is_short_a_summarys_numbers_go_before_its_advice() -> None:
     numbers = ", ".join(f"{n} of 40 answers to question {n} fail their checks" for n in range(9))
-    told = cut_summary(f"bot fails what it passed: {numbers}. Read the flipped answers, then look for a changed model.")
+    told = said(f"bot fails what it passed: {numbers}. Read the flipped answers, then look for a changed model.")
     assert told.startswith("bot fails what it passed: 0 of 40 answers")
     assert told.endswith("… Read the flipped answers, then look for a changed model.")
     assert len(told) <= LINE
-    assert cut_summary(f"bot: {numbers}") == cut(f"bot: {numbers}")
-    assert cut_summary("bot is longer: by 40%. Look.") == "bot is longer: by 40%. Look."
+    assert said(f"bot: {numbers}.") == cut(f"bot: {numbers}.")
+    assert said("bot is longer: by 40%. Look.") == "bot is longer: by 40%. Look."
 
 
 def test_every_check_and_every_reason_has_plain_words() -> None:

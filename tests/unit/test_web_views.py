@@ -13,7 +13,19 @@ import pytest
 from monitor.core import signals, wording
 from monitor.core.jsonable import plain
 from monitor.core.measured import Standing
-from monitor.core.records import Alarm, AlarmState, Arm, Exhibit, Finding, IdentityCheck, Point, RunOutcome, Severity
+from monitor.core.records import (
+    Alarm,
+    AlarmState,
+    Arm,
+    Confirmation,
+    Exhibit,
+    Finding,
+    FindingState,
+    IdentityCheck,
+    Point,
+    RunOutcome,
+    Severity,
+)
 from monitor.report.web import evidence, fleet_overview, formatting, runbooks, sparklines
 from tests import fleet as fleets
 
@@ -21,8 +33,8 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SETTINGS = fleets.settings()
 
 FINDING = Finding(
-    1, "t", "s", "adapter_loss", Severity.PAGE, True, 0.1, 0.0, 0.2, "share", 8.7, 3.2, 4.04, 3, 40, 120, NOW, NOW,
-    "lost",
+    1, "t", "s", "adapter_loss", Severity.PAGE, FindingState.ALARMING, 0.1, 0.0, 0.2, "share", 8.7, 3.2, 4.04, 3, 40,
+    120, NOW, NOW, "lost",
 )  # fmt: skip
 
 
@@ -180,11 +192,11 @@ WAITING = "Waiting since 11:11 UTC for a fresh sample, which the daemon asks."
     [
         ({"state": AlarmState.RAISED, "raised_at": RAISED_AT}, WAITING),
         (
-            {"note": wording.AGREED, "confirmed_at": RAISED_AT, "confirmed_run_id": 23},
+            {"confirmation": Confirmation.FRESH_SAMPLE, "confirmed_at": RAISED_AT, "confirmed_run_id": 23},
             "Confirmed 11:11 UTC by a fresh sample (run 23).",
         ),
         (
-            {"note": wording.AGREED_LATER, "confirmed_at": RAISED_AT, "confirmed_run_id": 24},
+            {"confirmation": Confirmation.LATER_LOOK, "confirmed_at": RAISED_AT, "confirmed_run_id": 24},
             "Confirmed 11:11 UTC by a later look (run 24).",
         ),
         ({"severity": Severity.TICKET}, "A ticket: the evidence is over its line."),

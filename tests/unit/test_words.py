@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from monitor.core import wording
-from monitor.core.records import Alarm, AlarmState, Severity
+from monitor.core.records import Alarm, AlarmState, Confirmation, FindingState, Severity
 from monitor.detect import findings_for
 from monitor.lab import product
 from tests.unit.detect_answers import compared, rounds
@@ -27,23 +27,21 @@ def test_evidence_that_a_coin_toss_has_is_none(log10: float, told: str) -> None:
     assert wording.evidence(finding) == (told, "line 10,950 to 1; 3 looks counted, this one alone 1 to 3")
 
 
-@pytest.mark.parametrize(
-    ("alarming", "summary", "state"),
-    [
-        (True, "Below the alarm line, but worth a look: no", "ALARM"),
-        (False, "Below the alarm line, but worth a look: answers are longer: 2 words", "look"),
-        (False, "Not an adapter loss, but worth a look: answers moved", "look"),
-        (False, "As in the baseline: a model said but worth a look: x", "quiet"),
-    ],
-)
-def test_the_label_says_what_the_sentence_says(alarming: bool, summary: str, state: str) -> None:
-    assert wording.state_of(replace(FINDING, alarming=alarming, summary=summary)) == state
+@pytest.mark.parametrize("state", [FindingState.QUIET, FindingState.LOOK, FindingState.ALARMING])
+def test_a_finding_is_cleared_with_its_alarm_unless_it_was_quiet(state: FindingState) -> None:
+    alarm = Alarm("bot", "facts", "length", Severity.TICKET, AlarmState.CONFIRMED, AT, 3)
+    finding = replace(FINDING, state=state)
+    assert wording.state_of(finding) is wording.state_of(finding, alarm) is state
+    over = wording.state_of(finding, replace(alarm, state=AlarmState.CLEARED, cleared_at=AT))
+    assert over is (FindingState.QUIET if state is FindingState.QUIET else FindingState.CLEARED)
 
 
 def test_a_time_is_that_of_the_text_around_it_or_says_that_it_is_utc() -> None:
     berlin = ZoneInfo("Europe/Berlin")
     waiting = Alarm("bot", "facts", "canaries", Severity.PAGE, AlarmState.RAISED, AT, 3)
-    confirmed = replace(waiting, state=AlarmState.CONFIRMED, confirmed_at=AT, confirmed_run_id=4, note=wording.AGREED)
+    confirmed = replace(
+        waiting, state=AlarmState.CONFIRMED, confirmed_at=AT, confirmed_run_id=4, confirmation=Confirmation.FRESH_SAMPLE
+    )
     seen = replace(confirmed, acknowledged_at=AT, acknowledged_by="kim", acknowledged_why="rolled back")
     assert wording.alarm_state(waiting, AT).startswith("Waiting since 11:14 UTC for")
     assert wording.alarm_state(waiting, AT, berlin).startswith("Waiting since 12:14 for")
@@ -60,7 +58,13 @@ def test_a_time_of_another_day_has_its_date() -> None:
     night, berlin = datetime(2026, 11, 22, 3, tzinfo=UTC), ZoneInfo("Europe/Berlin")
     then = night - timedelta(days=4, minutes=50)
     waiting = Alarm("bot", "facts", "canaries", Severity.PAGE, AlarmState.RAISED, then, 3)
-    confirmed = replace(waiting, state=AlarmState.CONFIRMED, confirmed_at=then, confirmed_run_id=4, note=wording.AGREED)
+    confirmed = replace(
+        waiting,
+        state=AlarmState.CONFIRMED,
+        confirmed_at=then,
+        confirmed_run_id=4,
+        confirmation=Confirmation.FRESH_SAMPLE,
+    )
     seen = replace(confirmed, acknowledged_at=then, acknowledged_by="alice", acknowledged_why="rolled back")
     assert wording.alarm_state(waiting, night).startswith("Waiting since 2026-11-18 02:10 UTC for")
     assert wording.alarm_state(waiting, night, berlin).startswith("Waiting since Wed 18 Nov 03:10 for")

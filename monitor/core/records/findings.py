@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from monitor.core.records.exchange import Arm, RunOutcome, Severity, TokenLogprob
+from monitor.core.records.states import Advice, Cause, FindingState
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,8 @@ class Finding:
     suite: str
     signal: str
     severity: Severity
-    alarming: bool
+    state: FindingState
+    """``quiet``, ``look`` or ``alarming``."""
     effect: float
     effect_low: float
     effect_high: float
@@ -145,8 +147,9 @@ class Finding:
     answers_baseline: int
     window_start: datetime
     window_end: datetime
-    summary: str
-    """One sentence that an SRE can act on."""
+    what: str
+    """What changed or holds: a clause without its numbers, as it stands in the sentence that ``report.explain`` makes
+    of it. Wording, as ``numbers`` and ``caveat`` are: nothing is read out of it."""
     measures: Mapping[str, float] = field(default_factory=dict)
     """Further numbers of this signal, by the metric name they are exported under, without prefix."""
     exhibits: tuple[Exhibit, ...] = ()
@@ -159,11 +162,27 @@ class Finding:
     judge_moved: bool = False
     """It would page, but it rests on the judge's verdicts, and the judge itself moved: a ticket."""
     baseline_id: int = 0
+    cause: Cause = Cause.UNKNOWN
+    advice: Advice = Advice.NONE
+    traffic_share: float | None = None
+    """Share of the sampled traffic that is hit, 0 to 1 in steps of 0.01; 1 means all of it. Of ``base_match`` it is at
+    least so much. ``None``: the signal cannot tell, or nothing changed."""
+    disagrees: bool = False
+    """Earlier looks made it move, and this one alone speaks against a change."""
+    numbers: str = ""
+    """What was measured, in words."""
+    caveat: str = ""
+    """Sentences for the end, such as why it is a ticket and not a page."""
+
+    @property
+    def alarming(self) -> bool:
+        """Whether the evidence is over its line."""
+        return self.state is FindingState.ALARMING
 
 
 @dataclass(frozen=True, slots=True)
 class FindingNumbers:
-    """A finding's numbers without its evidence, for the metrics."""
+    """A finding's numbers and state without its evidence, for the metrics."""
 
     effect: float
     effect_low: float
@@ -171,6 +190,9 @@ class FindingNumbers:
     measures: Mapping[str, float]
     evidence_log10: float
     line_log10: float
+    state: FindingState = FindingState.QUIET
+    cause: Cause = Cause.UNKNOWN
+    advice: Advice = Advice.NONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from monitor.core.records.exchange import Arm, RunOutcome, Severity
+from monitor.core.records.states import Confirmation
 
 
 class BaselineStatus(StrEnum):
@@ -90,7 +91,7 @@ class Alarm:
     confirmed_at: datetime | None = None
     confirmed_run_id: int | None = None
     note: str = ""
-    """How it was confirmed, or why it was not."""
+    """How it was confirmed, or why it was not, in words: nothing is read out of it, see ``confirmation``."""
     cleared_at: datetime | None = None
     cleared_run_id: int | None = None
     """The run whose answers showed the recovery; ``None`` where a person cleared it."""
@@ -102,6 +103,8 @@ class Alarm:
     acknowledged_why: str | None = None
     id: int | None = None
     """Set by the store."""
+    confirmation: Confirmation | None = None
+    """``None``: it waits for its fresh sample, or is a ticket that needs none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,21 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from monitor.core import schedule
-from monitor.core.records import JUDGE_TARGET, PRODUCTION_SUITE, Alarm, AlarmState, Arm, BaselineStatus, Severity, Spend
+from monitor.core.records import (
+    JUDGE_TARGET,
+    PRODUCTION_SUITE,
+    Alarm,
+    AlarmState,
+    Arm,
+    BaselineStatus,
+    FindingState,
+    Severity,
+    Spend,
+)
 from monitor.core.settings import Budget
 from monitor.core.signals import JUDGE_DRIFT
 from monitor.core.signals import title as signal_title
-from monitor.core.wording import Gap, is_partly, many, served, state_of
+from monitor.core.wording import Gap, is_partly, many, served
 from monitor.report.attention import Need
 from monitor.report.email.data import Facts, Stream
 from monitor.report.email.target_cards import Item, View, at_page, gap_of, late, lost_words, mismatches, view
@@ -118,11 +128,11 @@ def changes(facts: Facts, times: Times, address: str | None) -> Listed:
     latest = [found for stream in facts.streams for found in facts.latest.get(stream, {}).values()]
     moved = [
         Item(
-            f"{cut_summary(found.summary)} It alerts at {odds(found.line_log10)}.",
+            f"{cut_summary(found)} It alerts at {odds(found.line_log10)}.",
             found.target, "Worth a look", at_page(address, "findings", str(found.run_id), found.signal),
         )
         for found in sorted(latest, key=lambda one: one.line_log10 - one.evidence_log10)
-        if state_of(found) == "look" and found.window_end >= facts.since
+        if found.state is FindingState.LOOK and found.window_end >= facts.since
     ]  # fmt: skip
     looks = Listed.of(moved, LOOKS)
     return Listed((*listed.items, *looks.items), listed.more + looks.more)

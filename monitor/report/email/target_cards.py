@@ -6,16 +6,26 @@ from datetime import datetime
 from typing import Final
 
 from monitor.core import signals
-from monitor.core.records import JUDGE_TARGET, Alarm, AlarmState, Arm, BaselineStatus, Finding, IdentityCheck, Severity
+from monitor.core.records import (
+    JUDGE_TARGET,
+    Alarm,
+    AlarmState,
+    Arm,
+    BaselineStatus,
+    Finding,
+    FindingState,
+    IdentityCheck,
+    Severity,
+)
 from monitor.core.schedule import interval_seconds
-from monitor.core.wording import CAPTURE_DAYS, Gap, alarm_state, gap, is_late, many, served, state_of
+from monitor.core.wording import CAPTURE_DAYS, Gap, alarm_state, gap, is_late, many, served
 from monitor.report import attention
 from monitor.report.attention import NEVER, Need, Reason
 from monitor.report.email.data import Facts, Key, Stream
 from monitor.report.email.not_measured import waits_of
 from monitor.report.email.wording import BLAME, NOT_ARMED, Times, clause, cut, cut_summary, odds, percent
 from monitor.report.email.wording import LOST as LOST_WORDS
-from monitor.report.explain import claim
+from monitor.report.explain import claim, sentences
 from monitor.report.explain.onset import beginning
 
 AS_ABOVE: Final = "As above."
@@ -212,11 +222,8 @@ def _likely(facts: Facts, key: Key) -> tuple[str, str] | None:
     found, beside = newest(facts, key), facts.beside.get(key)
     if found is None or beside is None:
         return None
-    told = claim.claim(found, beside)
-    why = told.why
-    if beside.mismatches:  # the card tells it in full
-        why = why.replace(claim.mismatch(beside.mismatches[0]), SEE_SERVED)
-    return (told.suspect, cut(why, WHY)) if told.suspect else None
+    told = claim.claim(found, beside, SEE_SERVED)  # the card tells in full what is served
+    return (told.suspect, cut(told.why, WHY)) if told.suspect else None
 
 
 def _alarm_words(facts: Facts, alarm: Alarm) -> str:
@@ -225,7 +232,7 @@ def _alarm_words(facts: Facts, alarm: Alarm) -> str:
     if found is None:
         return f"Suite {alarm.suite}."
     sure = f"; evidence {odds(found.evidence_log10)}" if found.evidence_log10 > 0 else ""
-    return f"{cut_summary(found.summary)} Suite {alarm.suite}{sure}."
+    return f"{cut_summary(found)} Suite {alarm.suite}{sure}."
 
 
 def _how_long(alarm: Alarm, first: datetime, times: Times) -> str:
@@ -266,8 +273,8 @@ def _misplaced(facts: Facts, one: IdentityCheck) -> tuple[str, str]:
     moved = (alarm.cleared_at is None and alarm.signal in signals.ANSWERS for alarm in facts.alarms.get(one.target, ()))
     target = facts.settings.targets.get(one.target)
     keys = [(one.target, suite, "adapter_loss") for suite in (target.run_suites if target else ())]
-    found = [state_of(finding) for key in keys if (finding := newest(facts, key))]
-    if any(moved) or set(found) - {"quiet"}:
+    found = [finding.state for key in keys if (finding := newest(facts, key))]
+    if any(moved) or set(found) - {FindingState.QUIET}:
         return "what is served", "Its answers changed, too."
     if found:
         return "the declaration, or a deployment since the last run", "The answers of that run were as approved."
@@ -398,4 +405,4 @@ def _healthy(facts: Facts, streams: Sequence[Stream]) -> str:
     chart = _chart(facts, streams[0][0], streams) if streams else None
     if chart is None:
         return "Measured; no signal has a verdict yet."
-    return cut(facts.latest[chart[:2]][chart[2]].summary.partition(":")[0], 90).rstrip(".") + "."
+    return cut(sentences.opening(facts.latest[chart[:2]][chart[2]]), 90).rstrip(".") + "."

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from monitor.core.records import BaselineStatus, Reason
+from monitor.core.records import BaselineStatus, Finding, Reason
 from monitor.core.sanitize import visible
 from monitor.core.signals import SPECS
 from monitor.core.wording import many
-from monitor.report.explain import claim
+from monitor.report.explain import claim, sentences
 
 LOST: Final[Mapping[str, str]] = {
     Reason.TIMEOUT: "timed out",
@@ -62,7 +62,7 @@ def clause(signal: str) -> str:
 def cut(text: str, limit: int = LINE) -> str:
     """``text`` on one line, made harmless, and cut with an ellipsis where it is longer than ``limit``: after a word,
     where the one that is cut is no longer than any."""
-    line = visible(" ".join(text.split()))
+    line = _harmless(text)
     if len(line) <= limit:
         return line
     kept, _, begun = line[: limit - 1].rpartition(" ")
@@ -70,13 +70,17 @@ def cut(text: str, limit: int = LINE) -> str:
     return f"{kept.rstrip(' ,;') if kept and len(word) <= WORD else line[: limit - 1].rstrip()}…"
 
 
-def cut_summary(summary: str) -> str:
+def cut_summary(finding: Finding) -> str:
     """A finding's summary in ``LINE`` characters: its numbers are cut before what it advises."""
-    line = visible(" ".join(summary.split()))
-    advice = claim.parts(line)[2]
-    if len(line) <= LINE or not advice or len(advice) > LINE // 2 or not line.endswith(advice):
-        return cut(line)
-    return f"{cut(line.removesuffix(advice).rstrip(), LINE - 1 - len(advice))} {advice}"
+    whole, advice = _harmless(sentences.summary(finding)), _harmless(sentences.then(finding))
+    if len(whole) <= LINE or not advice or len(advice) > LINE // 2:
+        return cut(whole)
+    return f"{cut(sentences.claim(finding), LINE - 1 - len(advice))} {advice}"
+
+
+def _harmless(text: str) -> str:
+    """``text`` on one line, with nothing in it that a terminal or a mail reader acts on."""
+    return visible(" ".join(text.split()))
 
 
 def percent(share: float) -> str:

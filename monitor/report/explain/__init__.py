@@ -1,1 +1,1 @@
-"""Findings in words: the claim, its cause, when it began, whether it is over."""
+"""A finding in words: the only place where its state, cause and advice become sentences."""

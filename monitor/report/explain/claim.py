@@ -15,32 +15,21 @@ from monitor.core.records import (
     Alarm,
     AlarmState,
     Arm,
+    Cause,
     Finding,
+    FindingState,
     IdentityCheck,
     Point,
     Severity,
 )
 from monitor.core.signals import ALERTS, ANSWERS, FINE_TUNE, JUDGE_DRIFT
-from monitor.core.wording import (
-    AGREEING,
-    NO_EVIDENCE_LOG10,
-    NO_LOSS,
-    WORTH_A_LOOK,
-    cleared,
-    is_partly,
-    power,
-    served,
-    sized,
-    state_of,
-)
-from monitor.report.explain import recovery
+from monitor.core.wording import AGREEING, NO_EVIDENCE_LOG10, cleared, is_partly, power, served, sized, state_of
+from monitor.report.explain import recovery, sentences
 from monitor.report.explain.onset import HISTORY, beginning, edges
 
 _SAME: Final = "The questions are those of the baseline, so it is not the inputs"
 _NAMES: Final = frozenset({"model id", "fingerprint"})
 _RENAMED: Final = "Replies name another model or build than in the baseline"
-_SO_FAR: Final = re.compile(r"(the looks so far \w+ that .*?); this look alone does not", re.IGNORECASE | re.DOTALL)
-_SHARE: Final = re.compile(r"about (\d+%) of the answers come from the base")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +54,7 @@ class Claim:
     """What to do."""
     runbook: str | None
     """The alert whose runbook says more."""
-    state: str
-    """``ALARM``, ``look``, ``quiet``, or ``cleared``: it was one of the first two, and its alarm is over."""
+    state: FindingState
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,18 +84,21 @@ class Beside:
     """The claim is read away from its page: what to do has the date with each time, and points to no answers below."""
 
 
-def claim(finding: Finding, beside: Beside) -> Claim:
-    """The finding in words; what it says of others is as good as ``beside``."""
-    what, numbers, advice = parts(finding.summary)
+def claim(finding: Finding, beside: Beside, see: str = "") -> Claim:
+    """The finding in words; what it says of others is as good as ``beside``.
+
+    ``see``: said of what is served in place of ``mismatch``, where the reader has that before them already.
+    """
+    what, numbers = sentences.news(finding)
     headline, bad = _headline(what, finding.target), f"{numbers[:1].upper()}{numbers[1:]}." if numbers else ""
     state = state_of(finding, beside.alarm)
-    if state == "quiet":
+    if state is FindingState.QUIET:
         return Claim(headline, bad, "", None, _sure(finding, None), "", "", "", None, state)
     runbook = "CliffwatchJudgeDrift" if _is_judge_drift(finding) else ALERTS.get(finding.signal)
     if recovery.ended_by(finding, beside.alarm):
         return _recovered(finding, beside, runbook, state)
     first, before = beginning(finding, beside.history, beside.alarm, beside.asked)
-    suspect, why = _suspect(finding, beside) if state != "cleared" else ("", "")
+    suspect, why = _suspect(finding, beside, see) if state is not FindingState.CLEARED else ("", "")
     return Claim(
         headline,
         bad,
@@ -116,34 +107,17 @@ def claim(finding: Finding, beside: Beside) -> Claim:
         _sure(finding, beside.alarm),
         suspect,
         why,
-        _to_do(finding, beside, advice, before or first),
+        _to_do(finding, beside, before or first),
         runbook,
         state,
     )
 
 
-def _recovered(finding: Finding, beside: Beside, runbook: str | None, state: str) -> Claim:
+def _recovered(finding: Finding, beside: Beside, runbook: str | None, state: FindingState) -> Claim:
     """Of a look that ended its alarm: the news is that it is over, whatever the evidence before it was."""
     bad, sure = sized(finding), f"{recovery.RECOVERED}; from here on the evidence counts anew."
-    now = _to_do(finding, beside, "", finding.window_end)
+    now = _to_do(finding, beside, finding.window_end)
     return Claim(recovery.headline(finding), f"{bad}.", "", None, sure, "", "", now, runbook, state)
-
-
-def parts(summary: str) -> tuple[str, str, str]:
-    """A summary's claim, its numbers, and what it advises; ``Below the line, but worth a look`` is left out.
-
-    >>> parts("Answers of bot are longer by 40%: 51 characters, 36 in the baseline. Look for a new prompt.")
-    ('Answers of bot are longer by 40%', '51 characters, 36 in the baseline', 'Look for a new prompt.')
-    """
-    head, _, rest = summary.partition(": ")
-    if head.endswith(WORTH_A_LOOK):
-        summary = rest[:1].upper() + rest[1:] if rest.startswith(("answers ", "the ", "at ", "for ")) else rest
-    first, *others = recovery.SENTENCE_END.split(summary.strip().removesuffix("."))
-    advice = ". ".join(others) + "." if others else ""
-    if so_far := _SO_FAR.match(first):
-        return so_far[1], f"this look alone does not show it{first[so_far.end() :]}", advice
-    what, _, numbers = first.partition(": ")
-    return what, numbers, advice
 
 
 def _headline(what: str, target: str) -> str:
@@ -186,17 +160,17 @@ def _sure(finding: Finding, alarm: Alarm | None) -> str:
         return f"No evidence of a change (it alarms at {power(finding.line_log10)})."
     told = f"Evidence {power(finding.evidence_log10)} against chance; it alarms at {power(finding.line_log10)}."
     if not finding.alarming:
-        return f"{'Worth a look, and no' if state_of(finding) == 'look' else 'No'} alarm. {told}"
+        return f"{'Worth a look, and no' if finding.state is FindingState.LOOK else 'No'} alarm. {told}"
     if alarm is None or alarm.cleared_at is not None:
         return told
     if alarm.state is AlarmState.RAISED:
         return f"Not confirmed yet: a fresh sample is being asked since {_at(alarm.raised_at, finding.window_end)}."
-    if alarm.note in AGREEING and alarm.confirmed_at is not None:
-        return f"Confirmed by {AGREEING[alarm.note]} at {_at(alarm.confirmed_at, finding.window_end)}."
+    if alarm.confirmation in AGREEING and alarm.confirmed_at is not None:
+        return f"Confirmed by {AGREEING[alarm.confirmation]} at {_at(alarm.confirmed_at, finding.window_end)}."
     return f"{told} {alarm.note}".rstrip()
 
 
-def _to_do(finding: Finding, beside: Beside, advice: str, healthy: datetime) -> str:
+def _to_do(finding: Finding, beside: Beside, healthy: datetime) -> str:
     """``healthy``: up to when the target was well, as far as one knows."""
     alarm, again = beside.alarm, beside.again
     if alarm is not None and alarm.cleared_at is not None:
@@ -205,21 +179,24 @@ def _to_do(finding: Finding, beside: Beside, advice: str, healthy: datetime) -> 
         return f"Nothing: {cleared(alarm)}."
     if not finding.alarming:
         return "Nothing yet: further looks add to the evidence or take from it. Read the answers if you have a minute."
-    told = advice or f"Read the answers {'under the evidence link' if beside.alone else 'below'}: is it real?"
-    if finding.signal in FINE_TUNE and not finding.recovered:
+    told = (
+        sentences.then(finding)
+        or f"Read the answers {'under the evidence link' if beside.alone else 'below'}: is it real?"
+    )
+    if finding.cause is Cause.ADAPTER_LOST and not finding.recovered:
         told = (
             "Check which adapter the endpoint serves and whether it is applied; if it is lost, bring back the server, "
             f"image, route or adapter that served before {_at(healthy, None if beside.alone else finding.window_end)}."
         )
-        if not _traffic(finding).startswith("on all"):
+        if not _on_all(finding):
             told += " Look at every replica: only part of the traffic may be hit."
     if alarm is not None and alarm.state is AlarmState.RAISED and alarm.severity is Severity.PAGE:
         return f"Nobody is paged yet: a fresh sample is being asked. Meanwhile: {told}"
     return told
 
 
-def _suspect(finding: Finding, beside: Beside) -> tuple[str, str]:
-    who, why = _likely(finding, beside)
+def _suspect(finding: Finding, beside: Beside, see: str) -> tuple[str, str]:
+    who, why = _likely(finding, beside, see)
     if is_partly(beside.lost):
         why += (
             f" {beside.lost:.0%} of the run's questions have no answer: there is an outage too; the finding reads only "
@@ -228,14 +205,14 @@ def _suspect(finding: Finding, beside: Beside) -> tuple[str, str]:
     return who, why
 
 
-def _likely(finding: Finding, beside: Beside) -> tuple[str, str]:
+def _likely(finding: Finding, beside: Beside, see: str) -> tuple[str, str]:
     if _is_judge_drift(finding):
         return "the judge", "It no longer agrees with people's verdicts, so its scores of every target are in doubt."
     if beside.mismatches:
-        return "what is served", mismatch(beside.mismatches[0])
+        return "what is served", see or mismatch(beside.mismatches[0])
     if finding.signal == "judge_score":
         return _judge_or_model(beside)
-    if finding.signal in FINE_TUNE and not _is_no_loss(finding):
+    if finding.cause is Cause.ADAPTER_LOST:
         return "what is served", _served(finding, beside)
     if "prompt tokens" in beside.contract:
         return "your own configuration", (
@@ -254,7 +231,7 @@ def _likely(finding: Finding, beside: Beside) -> tuple[str, str]:
 
 
 def _is_judge_drift(finding: Finding) -> bool:
-    return finding.target == JUDGE_TARGET and finding.signal in JUDGE_DRIFT
+    return finding.cause is Cause.JUDGE_DRIFTED
 
 
 def mismatch(one: IdentityCheck) -> str:
@@ -270,11 +247,6 @@ def _served(finding: Finding, beside: Beside) -> str:
     return f"{told} {_RENAMED}." if _NAMES & set(beside.contract) else told
 
 
-def _is_no_loss(finding: Finding) -> bool:
-    """Whether the answers moved away from the approved ones, but not to the base's: the adapter may well be applied."""
-    return finding.summary.startswith(NO_LOSS)
-
-
 def _causes(beside: Beside) -> Collection[str]:
     """Signs of a lost fine-tune in the same run."""
     return (FINE_TUNE & set(beside.moved)) - ({"adapter_loss"} if beside.no_loss else set())
@@ -286,18 +258,19 @@ def _follows(causes: Collection[str]) -> str:
 
 
 def _traffic(finding: Finding) -> str:
-    """How much of the traffic is hit, in the summary's own figure where it has one."""
-    if share := _SHARE.search(finding.summary):
-        return f"on about {share[1]} of the sampled traffic"
-    hit = {"adapter_loss": 1.0 if finding.effect < 0.5 else 0.0}.get(finding.signal, finding.effect)
-    # What a canary fails at in the baseline, one time in twenty at most, is taken off its effect.
-    if hit >= 0.995 or (finding.signal == "canaries" and hit >= 0.95 and finding.effect_high >= 0.995):
+    """How much of the traffic is hit."""
+    if finding.traffic_share is None:
+        return "on part of the sampled traffic"
+    if _on_all(finding):
         return "on all sampled traffic"
-    if finding.signal == "canaries" and hit >= 0.05:
-        return f"on about {hit:.0%} of the sampled traffic"
-    if finding.signal == "base_match" and hit >= 0.05:  # the base itself does not always say the same
-        return f"on at least {hit:.0%} of the sampled traffic"
-    return "on part of the sampled traffic"
+    least = "at least" if finding.signal == "base_match" else "about"  # the base does not always say the same
+    return f"on {least} {finding.traffic_share:.0%} of the sampled traffic"
+
+
+def _on_all(finding: Finding) -> bool:
+    whole = finding.traffic_share is not None and finding.traffic_share >= 1
+    # Below the line, the share of answers that come from the base is an estimate with a wide interval.
+    return whole and (finding.alarming or finding.signal != "adapter_loss")
 
 
 def _judge_or_model(beside: Beside) -> tuple[str, str]:
@@ -372,8 +345,8 @@ def beside_of(store: Reads, finding: Finding) -> Beside:
         alarm=alarm,
         before=before,
         again=again,
-        moved=[one.signal for one in heads if state_of(one) != "quiet"],
-        no_loss=any(_is_no_loss(one) for one in heads),
+        moved=[one.signal for one in heads if one.state is not FindingState.QUIET],
+        no_loss=any(sentences.is_no_loss(one) for one in heads),
         contract=[] if contract is None else [name for name, score in contract.scores.items() if score > 0],
         mismatches=[] if ended else _mismatches(store, finding.target),
         judge_drifted=not ended and any(one.signal in JUDGE_DRIFT for one in store.open_alarms(JUDGE_TARGET)),

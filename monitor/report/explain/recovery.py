@@ -4,15 +4,14 @@ Its numbers stay as they were reached. A look that ends an alarm still has all t
 summary may speak of the change, and advise what is no longer needed.
 """
 
-import re
 from collections.abc import Iterable
 from typing import Final
 
-from monitor.core.records import Alarm, Finding
+from monitor.core.records import Alarm, Finding, FindingState
 from monitor.core.signals import title
 from monitor.core.wording import sized, state_of
+from monitor.report.explain import sentences
 
-SENTENCE_END: Final = re.compile(r"(?<!e\.g)\. (?=[A-Z])")
 RECOVERED: Final = "The looks since the alarm are evidence enough of recovery"
 
 
@@ -47,8 +46,8 @@ def headline(finding: Finding) -> str:
 def summary(finding: Finding, alarm: Alarm | None) -> str:
     """The finding's summary: of a look that ended its ``alarm`` the recovery and its numbers, of one whose alarm was
     over later what it claimed, without the advice."""
-    if state_of(finding, alarm) != "cleared":
-        return finding.summary
+    if state_of(finding, alarm) is not FindingState.CLEARED:
+        return sentences.summary(finding)
     if ended_by(finding, alarm):
         return f"{headline(finding)}: {sized(finding)}. {RECOVERED}."
-    return f"{SENTENCE_END.split(finding.summary.strip())[0].removesuffix('.')}."
+    return sentences.claim(finding)

@@ -120,6 +120,13 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
     ),
     MetricSpec("effect_low", "gauge", (*_TS, "signal"), "Lower end of the effect's 95 % interval."),
     MetricSpec("effect_high", "gauge", (*_TS, "signal"), "Upper end of the effect's 95 % interval."),
+    MetricSpec(
+        "finding_info",
+        "gauge",
+        (*_TS, "signal", "state", "cause", "advice"),
+        "The last finding of a signal that is not quiet; always 1. state: alarming or look. cause: what the signal's "
+        "own evidence says of it. advice: what to do first.",
+    ),
     *(
         MetricSpec(one.metric, "gauge", (*_TS, *one.labels), one.help)
         for signal in CATALOGUE

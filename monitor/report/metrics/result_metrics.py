@@ -12,6 +12,7 @@ from monitor.core.records import (
     Arm,
     BaselineStatus,
     FindingNumbers,
+    FindingState,
     IdentityCheck,
     MailState,
     Retirement,
@@ -65,7 +66,7 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
         "pass_ratio_base",
     ),
     "findings": (
-        "effect", "effect_low", "effect_high", "evidence_log10", "evidence_line_log10",
+        "effect", "effect_low", "effect_high", "finding_info", "evidence_log10", "evidence_line_log10",
         *dict.fromkeys(metric for metric, _ in MEASURES.values()),
     ),
     "self_tests": ("selftest_detection_ratio",),
@@ -196,6 +197,8 @@ def findings(lines: Lines, name: str, numbers: Mapping[tuple[str, str], FindingN
         lines.add("effect", one.effect, name, suite, signal)
         lines.add("effect_low", one.effect_low, name, suite, signal)
         lines.add("effect_high", one.effect_high, name, suite, signal)
+        if one.state is not FindingState.QUIET:
+            lines.add("finding_info", 1, name, suite, signal, one.state, one.cause, one.advice)
         for measure, number in one.measures.items():
             if measure in MEASURES:
                 metric, labels = MEASURES[measure]

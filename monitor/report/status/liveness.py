@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
-from monitor.core.clock import SILENT_SECONDS, STOPPED
+from monitor.core.clock import SILENT_SECONDS
 
 PATIENCE_SECONDS: Final = 1.0
 """A daemon that takes longer has no time: the command reads the store itself."""
@@ -54,8 +54,8 @@ def by_sign(sign: str | None, now: datetime) -> Daemon:
     """``sign``: what the store has under ``clock.HEARTBEAT``."""
     if sign is None:
         return Daemon(running=False, last_sign_of_life=None, silent_seconds=None, stopped=False)
-    stopped = sign.endswith(STOPPED)
-    last = datetime.fromisoformat(sign.removesuffix(STOPPED))
+    at, _, mark = sign.partition(" ")
+    last, stopped = datetime.fromisoformat(at), bool(mark)
     silent = max((now - last).total_seconds(), 0.0)  # two machines' clocks may differ
     return Daemon(silent < SILENT_SECONDS and not stopped, last, silent, stopped)
 

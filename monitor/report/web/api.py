@@ -8,10 +8,10 @@ from fastapi import APIRouter, FastAPI, HTTPException, Query
 from fastapi.responses import JSONResponse
 
 from monitor import __version__
-from monitor.core.jsonable import plain
 from monitor.core.records import Answer, Arm, BaselineStatus, Finding, Unmeasured
 from monitor.core.settings import Settings
 from monitor.report.explain import claim
+from monitor.report.explain.jsonable import plain
 from monitor.report.web import baselines, fleet_overview, models, pages, runbooks, runs, target_view
 from monitor.report.web.models import Id, Limit, Name, Some
 

@@ -25,6 +25,7 @@ from monitor.core.records import (
     Spend,
 )
 from monitor.report.explain.claim import Claim
+from monitor.report.explain.jsonable import OF_FINDING
 from monitor.report.web import baselines, fleet_overview, runs, target_view
 
 LONGEST_ID: Final = 2**63 - 1
@@ -45,6 +46,7 @@ def described(record: type, name: str | None = None) -> type[BaseModel]:
     """A model of what ``plain`` makes of a record: every float may be null, for JSON has no NaN."""
     hints = get_type_hints(record)
     shape = {one.name: (_json(hints[one.name]), ...) for one in fields(record)}
+    shape |= {name: (kind, ...) for name, kind in OF_FINDING.items()} if record is Finding else {}
     return create_model(name or record.__name__, __config__=ConfigDict(extra="forbid"), **shape)  # type: ignore[call-overload, no-any-return]
 
 
