@@ -64,7 +64,7 @@ class ApiProvider(Provider):
         return self.api_key_env is not None or self.api_key_file is not None
 
 
-NO_CHARGE: Final = "no charge"
+NO_CHARGE: Final = "no_charge"
 """The price list of a kind that runs on this machine: its calls cost nothing."""
 
 

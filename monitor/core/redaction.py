@@ -248,7 +248,7 @@ def _national(match: re.Match[str]) -> str:
 
 
 _PHONE_CUE: Final = re.compile(
-    r"\b(?:phone|telephone|tel|mobile|cell|fax|whatsapp|call|text|sms|telefon|handy|mobil)"
+    r"(?<![^\W\d_])(?:phone|telephone|tel|mobile|cell|fax|whatsapp|call|text|sms|telefon|handy|mobil)"
     r"(?: number| nr| no)?(?: (?:me|us|is|at|on|under)){0,2}[.:#]{0,2} ?$",
     re.IGNORECASE,
 )

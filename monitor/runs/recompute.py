@@ -2,7 +2,7 @@
 
 Verdicts are taken in the order in which they were reached, each with what it is stored to have depended on (baseline,
 lines) and with the history that comes out of the *recomputed* findings before it; which looks count for it is read off
-the ledger and the alarms. Findings are equal when their canonical JSON is, byte for byte.
+the ledger and the alarms. Findings are equal when all fields are, numbers up to ``ROUNDING``.
 
 Alarms are replayed by their state machine over the recomputed findings. What people did (cleared one, retired its
 baseline) enters as it is stored: no answer says it. Not recomputed: findings and alarms of before verdicts were kept.
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 EVERY: Final = 1_000_000_000
 """A limit that is none."""
 MISSING: Final = "nothing"
+ROUNDING: Final = 1e-7
+"""Sums of floats depend on the processor, and on the number of threads that add them."""
 WORDING: Final = ("what", "numbers", "caveat")
 """What a finding says for people. Another version may word the same finding otherwise, so words are not compared: the
 state, cause, advice and numbers that they are made from are. An alarm's ``note`` is wording too."""
@@ -117,6 +119,17 @@ def _word(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
+def _same(stored: object, again: object) -> bool:
+    """Whether both are the same value; numbers may differ in the last digits, as they do between processors."""
+    if isinstance(stored, float) and isinstance(again, float):
+        return math.isclose(stored, again, rel_tol=ROUNDING, abs_tol=ROUNDING)
+    if isinstance(stored, dict) and isinstance(again, dict):
+        return stored.keys() == again.keys() and all(_same(value, again[name]) for name, value in stored.items())
+    if isinstance(stored, list | tuple) and isinstance(again, list | tuple):
+        return len(stored) == len(again) and all(map(_same, stored, again))
+    return canonical(stored) == canonical(again)
+
+
 def _differences(
     run_id: int, signal: str, what: str, stored: dict[str, Any] | None, again: dict[str, Any] | None
 ) -> Iterator[Difference]:
@@ -127,9 +140,8 @@ def _differences(
         return
     prefix = "" if what == "finding" else f"{what}."
     for name in stored:
-        before, after = canonical(stored[name]), canonical(again[name])
-        if before != after:
-            yield Difference(run_id, signal, f"{prefix}{name}", before, after)
+        if not _same(stored[name], again[name]):
+            yield Difference(run_id, signal, f"{prefix}{name}", canonical(stored[name]), canonical(again[name]))
 
 
 def _compare_alarms(

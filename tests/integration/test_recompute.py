@@ -1,4 +1,4 @@
-"""Every finding and alarm comes out of the store again, byte for byte; what does not is named."""
+"""Every finding and alarm comes out of the store again; what does not is named."""
 
 import asyncio
 import shutil

@@ -119,7 +119,8 @@ def told(
     if reading is None:
         return None
     verdict = policy.verdicts(comparison, {"signal": reading}, {"signal": severity})["signal"]
-    return Told(reading, verdict, next((name for name, one in SIGNALS.items() if one == measure), "signal"))
+    named = measure.__module__.rpartition(".")[2]
+    return Told(reading, verdict, named if named in SIGNALS else "signal")
 
 
 def rounds(

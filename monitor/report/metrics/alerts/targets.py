@@ -43,12 +43,13 @@ SUSPECTS: Final[Mapping[Reason, str]] = {
 
 
 def _suspect() -> str:
-    """What is printed for the label ``outcome``, by the table above."""
-    told = ""
-    for text in dict.fromkeys(SUSPECTS.values()):
-        named = " ".join(f'"{reason}"' for reason, one in SUSPECTS.items() if one == text)
-        told += text if text == _REQUEST else f"{{{{ if eq $reason {named} }}}}{text}{{{{ else }}}}"
-    return told + "{{ end }}" * (len(set(SUSPECTS.values())) - 1)
+    """What is printed for the label ``outcome``, by the table above; the last text is for any other reason."""
+    reasons: dict[str, list[str]] = {}
+    for reason, text in SUSPECTS.items():
+        reasons.setdefault(text, []).append(f'"{reason}"')
+    *before, last = reasons
+    told = "".join(f"{{{{ if eq $reason {' '.join(reasons[text])} }}}}{text}{{{{ else }}}}" for text in before)
+    return told + last + "{{ end }}" * len(before)
 
 
 TARGETS: Final = (
