@@ -2,6 +2,6 @@
 
 from monitor.store.findings import Overtaken
 from monitor.store.history import Position
-from monitor.store.store import Store, open_store
+from monitor.store.store import Store, StoreReader, open_store
 
-__all__ = ["Overtaken", "Position", "Store", "open_store"]
+__all__ = ["Overtaken", "Position", "Store", "StoreReader", "open_store"]

@@ -19,6 +19,7 @@ from monitor.records import (
     Unmeasured,
 )
 from monitor.store import ledger
+from monitor.store.base import Connected
 from monitor.store.dialect import insert
 from monitor.store.tables import answer, embedding, run, score
 from monitor.store.types import clean
@@ -27,18 +28,6 @@ AnswerKey = tuple[Arm, str, int]
 
 ASKED: Final = (Arm.SUBJECT.value, Arm.BASE.value)
 SLICE: Final = 500
-
-
-def answered(connection: Connection, run_id: int) -> set[AnswerKey]:
-    rows = connection.execute(select(answer.c.arm, answer.c.probe, answer.c.replicate).where(answer.c.run_id == run_id))
-    return {(Arm(arm), probe, replicate) for arm, probe, replicate in rows}
-
-
-def outcomes(connection: Connection, run_id: int) -> list[tuple[AnswerKey, Outcome]]:
-    rows = connection.execute(
-        select(answer).where(answer.c.run_id == run_id).order_by(answer.c.probe, answer.c.replicate, answer.c.arm)
-    )
-    return [((Arm(row.arm), row.probe, row.replicate), _to_outcome(row)) for row in rows]
 
 
 def _to_outcome(row: Any) -> Outcome:
@@ -59,16 +48,6 @@ def _logprobs(row: Any) -> tuple[TokenLogprob, ...] | None:
 def _to_logprob(token: str, logprob: float, top: Mapping[str, float]) -> TokenLogprob:
     # -inf, which some servers do give, is kept as text: JSON has no word for it.
     return TokenLogprob(token, float(logprob), {other: float(value) for other, value in top.items()})
-
-
-def graded(connection: Connection, run_ids: Sequence[int]) -> list[GradedAnswer]:
-    """Usable answers of subject and base with their scores, by run, probe, replicate and arm."""
-    found: list[GradedAnswer] = []
-    for some in _slices(sorted(set(run_ids))):
-        scores = _scores(connection, some)
-        rows = connection.execute(_usable(some))
-        found += [_to_graded(row, scores.get((row.run_id, row.arm, row.probe, row.replicate), {})) for row in rows]
-    return found
 
 
 def _slices(run_ids: Sequence[int]) -> Iterator[Sequence[int]]:
@@ -116,48 +95,88 @@ def _scores(connection: Connection, run_ids: Sequence[int]) -> dict[tuple[int, s
     return found
 
 
-def add_scores(connection: Connection, run_id: int, fence: int, items: Sequence[Score]) -> bool:
-    """Write scores under the fence; a grader's second word on the same answer replaces its first."""
-    if ledger.lock(connection, run_id, fence) is None:
-        return False
-    rows = [
-        {
-            "run_id": run_id, "arm": item.arm.value, "probe": item.probe, "replicate": item.replicate,
-            "grader": item.grader, "value": float(item.value), "detail": clean(item.detail),
-        }
-        for item in items
-    ]  # fmt: skip
-    if rows:
-        new = insert(connection, score)
-        changed = {"value": new.excluded.value, "detail": new.excluded.detail}
-        connection.execute(
-            new.on_conflict_do_update(index_elements=list(score.primary_key.columns), set_=changed), rows
-        )
-    return True
+class AnswerReads(Connected):
+    """What is read of the answers."""
+
+    def answered(self, run_id: int) -> set[tuple[Arm, str, int]]:
+        """Keys of the questions with a recorded outcome, usable or not."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(answer.c.arm, answer.c.probe, answer.c.replicate).where(answer.c.run_id == run_id)
+            )
+            return {(Arm(arm), probe, replicate) for arm, probe, replicate in rows}
+
+    def answers(self, run_ids: Sequence[int]) -> list[GradedAnswer]:
+        """Usable answers of subject and base with their scores, by run, probe, replicate and arm."""
+        with self._database.read() as connection:
+            found: list[GradedAnswer] = []
+            for some in _slices(sorted(set(run_ids))):
+                scores = _scores(connection, some)
+                rows = connection.execute(_usable(some))
+                found += [
+                    _to_graded(row, scores.get((row.run_id, row.arm, row.probe, row.replicate), {})) for row in rows
+                ]
+            return found
+
+    def outcomes(self, run_id: int) -> list[tuple[tuple[Arm, str, int], Outcome]]:
+        """Everything that was recorded for a run, judge arms and unmeasured included, with the raw exchanges."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(answer)
+                .where(answer.c.run_id == run_id)
+                .order_by(answer.c.probe, answer.c.replicate, answer.c.arm)
+            )
+            return [((Arm(row.arm), row.probe, row.replicate), _to_outcome(row)) for row in rows]
+
+    def judges(self, run_ids: Sequence[int]) -> set[tuple[str, str]]:
+        """(provider, model) of every judge that was asked in these runs."""
+        with self._database.read() as connection:
+            found: set[tuple[str, str]] = set()
+            for ids in _slices(run_ids):
+                where = (answer.c.run_id.in_(ids), answer.c.arm.in_([Arm.JUDGE_SUBJECT.value, Arm.JUDGE_BASE.value]))
+                rows = connection.execute(select(answer.c.provider, answer.c.asked_model).where(*where).distinct())
+                found |= {(provider, model) for provider, model in rows}
+            return found
 
 
-def save_embeddings(
-    connection: Connection, run_id: int, fence: int, vectors: Mapping[AnswerKey, Sequence[float]]
-) -> bool:
-    """Write the embeddings of recorded answers under the fence; an answer keeps its first."""
-    if ledger.lock(connection, run_id, fence) is None:
-        return False
-    rows = [
-        {
-            "run_id": run_id, "arm": arm.value, "probe": probe, "replicate": replicate,
-            "vector": pack(f"<{len(vector)}e", *vector),
-        }
-        for (arm, probe, replicate), vector in vectors.items()
-    ]  # fmt: skip
-    if rows:
-        connection.execute(insert(connection, embedding).on_conflict_do_nothing(), rows)
-    return True
+class Grading(Connected):
+    """What is added to answers after they were recorded."""
 
+    def add_scores(self, run_id: int, fence: int, scores: Sequence[Score]) -> bool:
+        """Write scores of recorded answers, replacing earlier ones; ``False`` when the fence is stale."""
+        with self._database.write() as connection:
+            if ledger.lock(connection, run_id, fence) is None:
+                return False
+            rows = [
+                {
+                    "run_id": run_id, "arm": item.arm.value, "probe": item.probe, "replicate": item.replicate,
+                    "grader": item.grader, "value": float(item.value), "detail": clean(item.detail),
+                }
+                for item in scores
+            ]  # fmt: skip
+            if rows:
+                new = insert(connection, score)
+                changed = {"value": new.excluded.value, "detail": new.excluded.detail}
+                connection.execute(
+                    new.on_conflict_do_update(index_elements=list(score.primary_key.columns), set_=changed), rows
+                )
+            return True
 
-def judges(connection: Connection, run_ids: Sequence[int]) -> set[tuple[str, str]]:
-    found: set[tuple[str, str]] = set()
-    for ids in _slices(run_ids):
-        where = (answer.c.run_id.in_(ids), answer.c.arm.in_([Arm.JUDGE_SUBJECT.value, Arm.JUDGE_BASE.value]))
-        rows = connection.execute(select(answer.c.provider, answer.c.asked_model).where(*where).distinct())
-        found |= {(provider, model) for provider, model in rows}
-    return found
+    def save_embeddings(self, run_id: int, fence: int, vectors: Mapping[tuple[Arm, str, int], Sequence[float]]) -> bool:
+        """Keep unit vectors of recorded answers, as half floats; ``False`` when the fence is stale.
+
+        An answer that has one keeps it.
+        """
+        with self._database.write() as connection:
+            if ledger.lock(connection, run_id, fence) is None:
+                return False
+            rows = [
+                {
+                    "run_id": run_id, "arm": arm.value, "probe": probe, "replicate": replicate,
+                    "vector": pack(f"<{len(vector)}e", *vector),
+                }
+                for (arm, probe, replicate), vector in vectors.items()
+            ]  # fmt: skip
+            if rows:
+                connection.execute(insert(connection, embedding).on_conflict_do_nothing(), rows)
+            return True
