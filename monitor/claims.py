@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from monitor import over
 from monitor.beginnings import HISTORY, beginning, edges
@@ -35,6 +35,9 @@ from monitor.words import (
     sized,
     state_of,
 )
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
 
 RUNBOOKS: Final[Mapping[str, str]] = {
     "adapter_loss": "CliffwatchFineTuneLost",
@@ -329,25 +332,6 @@ def _judge_or_model(beside: Beside) -> tuple[str, str]:
     )
 
 
-class Reads(Protocol):
-    """What a claim reads of the store."""
-
-    def series(
-        self, since: datetime, target: str | None = None, only: Collection[tuple[str, str, str]] | None = None
-    ) -> dict[tuple[str, str, str], list[Point]]: ...
-    def alarms(
-        self, target: str | None = None, suite: str | None = None, raised: bool | None = None, limit: int = 1000
-    ) -> list[Alarm]: ...
-    def open_alarms(self, target: str | None = None, suite: str | None = None) -> list[Alarm]: ...
-    def finding_heads(
-        self, target: str | None = None, run_id: int | None = None, alarming: bool | None = None,
-        before: int | None = None, limit: int = 100,
-    ) -> list[tuple[int, Finding]]: ...  # fmt: skip
-    def identity_checks(self, target: str | None = None) -> list[IdentityCheck]: ...
-    def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]: ...
-    def last_asked(self, run_ids: Collection[int]) -> Mapping[int, datetime]: ...
-
-
 def alarm_of(alarms: Sequence[Alarm], finding: Finding, at: datetime | None) -> Alarm | None:
     """The alarm that was raised, or was being cleared, when the finding was reached (``at``)."""
     for one in alarms:
@@ -372,7 +356,7 @@ def neighbours(alarms: Sequence[Alarm], alarm: Alarm | None) -> tuple[Alarm | No
     return before[-1] if before else None, again
 
 
-def beside_of(store: Reads, finding: Finding) -> Beside:
+def beside_of(store: "StoreReader", finding: Finding) -> Beside:
     """What the store knows about the time of the finding."""
     key = (finding.target, finding.suite, finding.signal)
     history = store.series(finding.window_end - HISTORY, only=[key]).get(key, [])
@@ -398,10 +382,10 @@ def beside_of(store: Reads, finding: Finding) -> Beside:
     )
 
 
-def _mismatches(store: Reads, target: str) -> list[IdentityCheck]:
+def _mismatches(store: "StoreReader", target: str) -> list[IdentityCheck]:
     return [one for one in store.identity_checks(target) if not one.matches and one.arm is Arm.SUBJECT]
 
 
-def claim_of(store: Reads, finding: Finding) -> Claim:
+def claim_of(store: "StoreReader", finding: Finding) -> Claim:
     """The finding in words, with what the store knows beside it."""
     return claim(finding, beside_of(store, finding))

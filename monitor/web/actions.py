@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 from hmac import compare_digest
 from secrets import token_urlsafe
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import parse_qsl
 
 import structlog
@@ -21,11 +21,14 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from monitor.errors import CliffwatchError, StoreError, UsageError
 from monitor.records import Deed
 from monitor.settings import Settings
-from monitor.web.actions_api import OnRecord, add_api, add_audit
+from monitor.web.actions_api import add_api, add_audit
 from monitor.web.gate import LONGEST_WHY, Acting, Doing, Gate, address_of, known, status_of
 from monitor.web.people import SESSION
 from monitor.web.visits import Visits, comes_from, cookie_name, local, visitor
 from monitor.words import many
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
 
 log = structlog.get_logger()
 
@@ -58,7 +61,7 @@ async def form_of(request: Request) -> dict[str, str]:
 def add_actions(
     app: FastAPI,
     pages: Showing,
-    store: OnRecord,
+    store: "StoreReader",
     acting: Acting | None,
     settings: Callable[[], Settings],
     clock: Callable[[], datetime],

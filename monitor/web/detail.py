@@ -2,15 +2,14 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Final, Protocol
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
 from monitor import claims, over, unseen, words
 from monitor.records import (
     Alarm,
     Arm,
     Baseline,
-    BaselineStatus,
     Deed,
     Finding,
     IdentityCheck,
@@ -25,27 +24,13 @@ from monitor.schedule import expression_of, next_slot
 from monitor.settings import Settings
 from monitor.web import fleet, pictures
 
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
+
 RUNS: Final = 30
 ALARMS: Final = 30
 DEEDS: Final = 20
 """Newest shown of each."""
-
-
-class Readings(fleet.Readings, claims.Reads, Protocol):
-    """What the page reads of the store."""
-
-    def latest_findings(
-        self, target: str | None = None, suite: str | None = None, *, exhibits: bool = True
-    ) -> list[Finding]: ...
-    def baselines(
-        self, target: str | None = None, suite: str | None = None, status: BaselineStatus | None = None
-    ) -> list[Baseline]: ...
-    def runs(self, target: str | None = None, suite: str | None = None, limit: int = 100) -> list[Run]: ...
-    def spent(self, target: str, day: date) -> Spend: ...
-    def retirements(self, target: str | None = None) -> list[Retirement]: ...
-    def rollback(self, target: str | None = None) -> list[Rollback]: ...
-    def deeds(self, target: str | None = None, limit: int = 100) -> list[Deed]: ...
-    def self_tests(self, targets: Sequence[str] | None = None) -> list[SelfTest]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +93,7 @@ class Detail:
     deeds: tuple[Deed, ...]
 
 
-def detail(store: Readings, settings: Settings, now: datetime, kept: fleet.Kept, target: str) -> Detail:
+def detail(store: "StoreReader", settings: Settings, now: datetime, kept: fleet.Kept, target: str) -> Detail:
     """Everything about one configured target."""
     found = store.baselines(target)
     runs = store.runs(target, limit=RUNS)
@@ -129,7 +114,7 @@ def detail(store: Readings, settings: Settings, now: datetime, kept: fleet.Kept,
     )
 
 
-def _lead(store: Readings, watches: Sequence[fleet.Watch], findings: Collection[Finding]) -> Lead | None:
+def _lead(store: "StoreReader", watches: Sequence[fleet.Watch], findings: Collection[Finding]) -> Lead | None:
     alarm = min((one for watch in watches for one in watch.alarms), key=words.urgency, default=None)
     if alarm is None:
         return None

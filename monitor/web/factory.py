@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -22,8 +22,11 @@ from monitor.web.api import add_api
 from monitor.web.fleet import Kept
 from monitor.web.gate import Acting, sent_elsewhere
 from monitor.web.hosts import Hosts
-from monitor.web.pages import Pages, Readings, add_pages
+from monitor.web.pages import Pages, add_pages
 from monitor.web.visits import LARGEST_BODY, visitor
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
 
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; "
@@ -54,7 +57,7 @@ class Refusing(Protocol):
 
 
 def create_app(
-    store: Readings,
+    store: "StoreReader",
     settings: Callable[[], Settings],
     metrics: Metrics,
     health: Callable[[], Mapping[str, object]],
@@ -155,7 +158,7 @@ def _errors(app: FastAPI, show: Refusing) -> None:
 
 def _daemon(
     app: FastAPI,
-    store: Readings,
+    store: "StoreReader",
     settings: Callable[[], Settings],
     metrics: Metrics,
     health: Callable[[], Mapping[str, object]],

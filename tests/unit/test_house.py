@@ -22,9 +22,15 @@ MAY_ASK = {
     "monitor.config.identity": "monitor.identify",
     "monitor.lab": "monitor.judge.prompt",
     "monitor.anchors": "monitor.judge.prompt",
+    "monitor.beginnings": "monitor.store",
+    "monitor.claims": "monitor.store",
+    "monitor.export": "monitor.store",
+    "monitor.notify": "monitor.store",
+    "monitor.web": "monitor.store",
 }
-"""Module or package -> the one module of a stage that it may import: what `check` says must be what the stage does, and
-the lab's judge is trained on, and anchors are asked with, the very prompt that the product sends."""
+"""Module or package -> the one module of a stage that it may import: what `check` says must be what the stage does,
+the lab's judge is trained on, and anchors are asked with, the very prompt that the product sends, and reports are read
+from the store."""
 HEAVY = (
     "torch", "transformers", "peft", "sentence_transformers", "scipy", "openai", "anthropic", "matplotlib",
     "fastapi", "uvicorn",
