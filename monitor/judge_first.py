@@ -33,8 +33,8 @@ def judge_moved(house: "House") -> bool:
     )
 
 
-async def ask_anchors(house: "House", run: Run, suite: Suite, execute: Execute) -> None:
-    """Score the anchors beside a fresh sample, where the page that it is to confirm rests on the judge's verdicts.
+async def check_judge(house: "House", run: Run, suite: Suite, score: Execute) -> None:
+    """Score the anchors before a fresh sample is asked, where the page that it confirms rests on the judge's verdicts.
 
     So a judge that moved since its last daily scoring is told before anybody is woken. What goes wrong with it holds
     up no page.
@@ -52,7 +52,7 @@ async def ask_anchors(house: "House", run: Run, suite: Suite, execute: Execute) 
         log.info("anchors_asked_anew", target=run.target, suite=run.suite, run=run.id, anchors=made.id)
         try:
             while (await asyncio.to_thread(house.store.get_run, made.id)).status != "done":
-                if await execute(made.id) is None:
+                if await score(made.id) is None:
                     await asyncio.sleep(0.2)
         except CliffwatchError as error:
             log.error("anchors_failed", target=run.target, suite=run.suite, run=run.id, error=str(error))

@@ -12,7 +12,7 @@ from monitor.records import PRODUCTION_SUITE, Arm, Probe, Question, Run, Suite
 from monitor.sample import sample_production
 from monitor.seeds import question_seed
 from monitor.settings import Endpoint, Target
-from monitor.store import Store
+from monitor.store import StoreReader
 from monitor.suites import suite_from_body
 
 log = structlog.get_logger()
@@ -45,7 +45,7 @@ async def suite_of(house: House, run: Run) -> Suite:
     return Suite(PRODUCTION_SUITE, run.suite_digest, tuple(probes), rubric=target.production.rubric)
 
 
-def stored_suite(store: Store, run: Run) -> Suite:
+def stored_suite(store: StoreReader, run: Run) -> Suite:
     """The probes of a run as the store has them, whatever the configuration says now. Raises CouldNotMeasure."""
     if run.suite == PRODUCTION_SUITE:
         return Suite(PRODUCTION_SUITE, run.suite_digest, tuple(store.production_inputs(run.id)))

@@ -1,9 +1,9 @@
 """Answers and their scores, read back as the records that went in."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from struct import pack, unpack
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, and_, select
 
@@ -27,7 +27,19 @@ from monitor.store.types import clean
 AnswerKey = tuple[Arm, str, int]
 
 ASKED: Final = (Arm.SUBJECT.value, Arm.BASE.value)
+JUDGES: Final = (Arm.JUDGE_SUBJECT.value, Arm.JUDGE_BASE.value)
 SLICE: Final = 500
+
+
+class JudgeReply(NamedTuple):
+    """What the judge said about one answer."""
+
+    arm: Arm
+    probe: str
+    replicate: int
+    text: str
+    refusal: bool
+    model: str | None
 
 
 def _to_outcome(row: Any) -> Outcome:
@@ -55,7 +67,7 @@ def _slices(run_ids: Sequence[int]) -> Iterator[Sequence[int]]:
         yield run_ids[start : start + SLICE]
 
 
-def _usable(run_ids: Sequence[int]) -> Any:
+def _usable(run_ids: Sequence[int], arms: Collection[Arm]) -> Any:
     names = (
         "run_id", "arm", "probe", "replicate", "text", "finish_reason", "refusal", "model", "fingerprint",
         "prompt_tokens", "completion_tokens", "logprobs",
@@ -65,7 +77,7 @@ def _usable(run_ids: Sequence[int]) -> Any:
         select(run.c.slot, *(answer.c[name] for name in names), embedding.c.vector)
         .join(run, run.c.id == answer.c.run_id)
         .join(embedding, and_(*same), isouter=True)
-        .where(answer.c.run_id.in_(run_ids), answer.c.reason.is_(None), answer.c.arm.in_(ASKED))
+        .where(answer.c.run_id.in_(run_ids), answer.c.reason.is_(None), answer.c.arm.in_([arm.value for arm in arms]))
         .order_by(answer.c.run_id, answer.c.probe, answer.c.replicate, answer.c.arm)
     )
 
@@ -78,8 +90,17 @@ def _to_graded(row: Any, scores: Mapping[str, float]) -> GradedAnswer:
     )  # fmt: skip
 
 
+def half_floats(vector: Sequence[float]) -> tuple[float, ...]:
+    """A vector as ``answers`` reads it after ``save_embeddings`` wrote it."""
+    return _vector(_packed(vector))
+
+
+def _packed(vector: Sequence[float]) -> bytes:
+    return pack(f"<{len(vector)}e", *vector)
+
+
 def _vector(stored: bytes) -> tuple[float, ...]:
-    """Half floats, as ``save_embeddings`` packs them."""
+    """The half floats of ``_packed``."""
     return unpack(f"<{len(stored) // 2}e", stored)
 
 
@@ -106,13 +127,13 @@ class AnswerReads(Connected):
             )
             return {(Arm(arm), probe, replicate) for arm, probe, replicate in rows}
 
-    def answers(self, run_ids: Sequence[int]) -> list[GradedAnswer]:
-        """Usable answers of subject and base with their scores, by run, probe, replicate and arm."""
+    def answers(self, run_ids: Sequence[int], arms: Collection[Arm] = (Arm.SUBJECT, Arm.BASE)) -> list[GradedAnswer]:
+        """Usable answers of these arms with their scores, by run, probe, replicate and arm."""
         with self._database.read() as connection:
             found: list[GradedAnswer] = []
             for some in _slices(sorted(set(run_ids))):
                 scores = _scores(connection, some)
-                rows = connection.execute(_usable(some))
+                rows = connection.execute(_usable(some, arms))
                 found += [
                     _to_graded(row, scores.get((row.run_id, row.arm, row.probe, row.replicate), {})) for row in rows
                 ]
@@ -128,15 +149,25 @@ class AnswerReads(Connected):
             )
             return [((Arm(row.arm), row.probe, row.replicate), _to_outcome(row)) for row in rows]
 
-    def judges(self, run_ids: Sequence[int]) -> set[tuple[str, str]]:
-        """(provider, model) of every judge that was asked in these runs."""
+    def judges(self, run_ids: Sequence[int]) -> dict[int, set[tuple[str, str]]]:
+        """Run id -> (provider, model) of every judge that was asked in it; a run without a judge has no entry."""
+        judge = answer.c.arm.in_(JUDGES)
+        columns = select(answer.c.run_id, answer.c.provider, answer.c.asked_model).distinct()
+        found: dict[int, set[tuple[str, str]]] = defaultdict(set)
         with self._database.read() as connection:
-            found: set[tuple[str, str]] = set()
             for ids in _slices(run_ids):
-                where = (answer.c.run_id.in_(ids), answer.c.arm.in_([Arm.JUDGE_SUBJECT.value, Arm.JUDGE_BASE.value]))
-                rows = connection.execute(select(answer.c.provider, answer.c.asked_model).where(*where).distinct())
-                found |= {(provider, model) for provider, model in rows}
-            return found
+                for run_id, provider, model in connection.execute(columns.where(answer.c.run_id.in_(ids), judge)):
+                    found[run_id].add((provider, model))
+        return dict(found)
+
+    def judge_replies(self, run_id: int) -> list[JudgeReply]:
+        """The judge's usable replies in one run."""
+        columns = [answer.c[name] for name in JudgeReply._fields]
+        usable = (answer.c.run_id == run_id, answer.c.arm.in_(JUDGES), answer.c.reason.is_(None))
+        order = (answer.c.probe, answer.c.replicate, answer.c.arm)
+        with self._database.read() as connection:
+            rows = connection.execute(select(*columns).where(*usable).order_by(*order))
+            return [JudgeReply(Arm(arm), *rest) for arm, *rest in rows]
 
 
 class Grading(Connected):
@@ -173,7 +204,7 @@ class Grading(Connected):
             rows = [
                 {
                     "run_id": run_id, "arm": arm.value, "probe": probe, "replicate": replicate,
-                    "vector": pack(f"<{len(vector)}e", *vector),
+                    "vector": _packed(vector),
                 }
                 for (arm, probe, replicate), vector in vectors.items()
             ]  # fmt: skip

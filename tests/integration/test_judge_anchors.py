@@ -13,7 +13,7 @@ from monitor.claims import claim_of
 from monitor.cycle import execute_run
 from monitor.detect import alarms as machine
 from monitor.house import House, ensure_run, open_capture
-from monitor.judge_first import ask_anchors, judge_moved
+from monitor.judge_first import check_judge, judge_moved
 from monitor.recompute import recompute
 from monitor.records import Alarm, AlarmState, BaselineStatus, RunOutcome, Severity
 from tests.daemon import AFTER, DAYS, HEALTHY, LOST, NOON, Clock, house_of, write
@@ -101,7 +101,7 @@ async def test_a_judge_as_it_was_raises_nothing(folder: Path) -> None:
         assert {one.severity for one in found.values()} == {Severity.TICKET}
         run = house.store.runs("judge", limit=1)[0]
         assert house.store.summaries([run.id])[run.id].pass_ratio == 1, "it agrees with every person"
-        assert house.store.judges([run.id]) == set(), "nobody judges the judge"
+        assert house.store.judges([run.id]) == {}, "nobody judges the judge"
 
 
 @pytest.mark.parametrize("first", ["bot", "judge"])
@@ -183,7 +183,7 @@ async def test_anchors_that_cannot_be_scored_hold_up_no_page(folder: Path) -> No
         run = ensure_run(house, "bot", "facts", AFTER.replace(hour=0))
         assert await execute_run(house, run.id, at_once=True) is not None
         (fresh,) = [one for one in house.store.due_runs(clock.at) if one.confirms is not None]
-        await ask_anchors(house, fresh, house.suites["facts"], broken)
+        await check_judge(house, fresh, house.suites["facts"], broken)
         assert len(asked) == 1
 
 
