@@ -11,7 +11,7 @@ from monitor.claims import Beside
 from monitor.notify.facts import Facts
 from monitor.notify.message import preview
 from monitor.notify.pictures import picture
-from monitor.notify.report import report
+from monitor.notify.report import draft
 from monitor.records import (
     Alarm,
     AlarmState,
@@ -232,7 +232,7 @@ def series(charts: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str],
 
 def mail_html() -> str:
     """The week's mail as one page with its pictures in it."""
-    shown = report(a_week(), "https://cliffwatch.example.com")
+    shown = draft(a_week(), "https://cliffwatch.example.com").report()
     since = NOW - timedelta(days=28)
     drawn = {key: picture(key[2], TITLES[key[2]], found, since, NOW) for key, found in series(shown.charts).items()}
     return preview(shown, {key: one for key, one in drawn.items() if one})

@@ -27,9 +27,9 @@ def report(
     Exit 3: it could not be handed to the server.
     """
     from monitor import commands, show
-    from monitor.chores import mailer
     from monitor.notify import message, page
     from monitor.reading import reading
+    from monitor.report.email.compose import compose
 
     if send and (preview or text):
         raise UsageError("report: --send goes alone; look at it first with --preview FILE or --text")
@@ -37,17 +37,15 @@ def report(
         with commands.opened(config, commands.MAILS) as house:
             return _send(house, config, as_json=as_json)
     with reading(config) as house:
-        if preview is None:
-            told = mailer.told(house, house.clock())
-        else:
-            told, pictures = mailer.written(house, house.clock())
-            _write(preview, message.preview(told, pictures))
+        mail = compose(house, house.clock())
+    if preview is not None:
+        _write(preview, message.preview(mail.report, mail.pictures))
     if as_json:
-        show.print_json(told)
+        show.print_json(mail.report)
     elif text or preview is None:
-        sys.stdout.write(page.text(told))
+        sys.stdout.write(page.text(mail.report))
     else:
-        typer.echo(f"wrote {preview}: {told.headline}")
+        typer.echo(f"wrote {preview}: {mail.report.headline}")
 
 
 def _write(path: Path, html: str) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.chores.mailer import told
 from monitor.export import Internals
 from monitor.reading import Reading, reading
 from monitor.records import Arm, RunOutcome
+from monitor.report.email.compose import compose
 from monitor.status import status
 from monitor.store import Store, open_store
 from monitor.web import fleet
@@ -102,7 +102,7 @@ def test_status_pages_mail_and_metrics_say_the_same(kept: Reading) -> None:
     stands = status(kept, everything=True)
     needs = {row.target: row.needs for row in stands.watches}
     seen = {watch.target: watch for watch in fleet.watches(kept.store, kept.settings, NOON, fleet.Kept())}
-    mail = told(kept, NOON)
+    mail = compose(kept, NOON).report
     labels = {card.name: card.items[0].label for card in mail.cards} | {
         row.name: row.label for row in mail.others.items
     }

@@ -14,11 +14,11 @@ import yaml
 from monitor import alive, standing
 from monitor.alive import Daemon
 from monitor.app import App
-from monitor.chores.mailer import told
 from monitor.clock import HEARTBEAT, SILENT_SECONDS, STOPPED, utcnow
 from monitor.export import Internals
 from monitor.reading import reading
 from monitor.records import RunOutcome
+from monitor.report.email.compose import compose
 from monitor.standing import Heard
 from monitor.status import Status, status
 from monitor.store import open_store
@@ -148,7 +148,7 @@ async def disarmed(app: App, path: Path) -> tuple[bool, bool, bool, bool]:
     return (
         not (await said(path)).watches[0].armed,
         watch.state == "suite changed",
-        "its suite changed since the baseline" in told(app.house, now).headline,
+        "its suite changed since the baseline" in compose(app.house, now).report.headline,
         'cliffwatch_baselines{target="bot",suite="facts",status="outdated"} 1' in exposition,
     )
 

@@ -12,7 +12,7 @@ MONITOR = ROOT / "monitor"
 STAGES = ("sample", "ask", "judge", "detect", "identify", "store", "export", "notify", "web")
 WIRING = (
     "app", "arming", "at_once", "calibration", "chores", "cli", "commands", "cycle", "deeds", "demo", "docs",
-    "enrol", "house", "questions", "reading", "recompute", "show", "snapshot", "runs", "status", "verdict",
+    "enrol", "house", "questions", "reading", "recompute", "report", "show", "snapshot", "runs", "status", "verdict",
 )  # fmt: skip
 """The modules and packages that may import stages: they assemble, run, print or describe them."""
 MAY_ASK = {
