@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from monitor import over
 from monitor.beginnings import HISTORY, beginning, edges
+from monitor.core.run_kinds import JUDGE, run_kind
 from monitor.records import (
     JUDGE_DRIFT,
-    JUDGE_TARGET,
-    PRODUCTION_SUITE,
     Alarm,
     AlarmState,
     Arm,
@@ -264,7 +263,7 @@ def _likely(finding: Finding, beside: Beside) -> tuple[str, str]:
         return "what is served", _follows(causes)
     if _NAMES & set(beside.contract):
         return "the model", f"{_RENAMED}: it was replaced or updated."
-    if finding.suite == PRODUCTION_SUITE:
+    if not run_kind(finding.target, finding.suite).frozen_items:
         return "the inputs or the model", (
             "These are production inputs, which change by themselves. If the suites of fixed probes are quiet, it is "
             "the inputs."
@@ -273,7 +272,7 @@ def _likely(finding: Finding, beside: Beside) -> tuple[str, str]:
 
 
 def _is_judge_drift(finding: Finding) -> bool:
-    return finding.target == JUDGE_TARGET and finding.signal in JUDGE_DRIFT
+    return run_kind(finding.target, finding.suite) is JUDGE and finding.signal in JUDGE_DRIFT
 
 
 def mismatch(one: IdentityCheck) -> str:
@@ -284,7 +283,7 @@ def mismatch(one: IdentityCheck) -> str:
 def _served(finding: Finding, beside: Beside) -> str:
     """What a lost fine-tune comes from, on how much of the traffic, and what else speaks for it."""
     told = f"The adapter is not loaded or not applied, or a route leads to the base: {_traffic(finding)}."
-    if finding.suite != PRODUCTION_SUITE:
+    if run_kind(finding.target, finding.suite).frozen_items:
         told += f" {_SAME}."
     return f"{told} {_RENAMED}." if _NAMES & set(beside.contract) else told
 
@@ -376,7 +375,7 @@ def beside_of(store: "StoreReader", finding: Finding) -> Beside:
         no_loss=any(_is_no_loss(one) for one in heads),
         contract=[] if contract is None else [name for name, score in contract.scores.items() if score > 0],
         mismatches=[] if ended else _mismatches(store, finding.target),
-        judge_drifted=not ended and any(one.signal in JUDGE_DRIFT for one in store.open_alarms(JUDGE_TARGET)),
+        judge_drifted=not ended and any(one.signal in JUDGE_DRIFT for one in store.open_alarms(JUDGE.target)),
         lost=store.lost_shares([finding.run_id])[finding.run_id],
         asked=store.last_asked(edges(finding, history, alarm)),
     )

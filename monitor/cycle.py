@@ -17,12 +17,12 @@ from structlog.contextvars import bound_contextvars
 
 from monitor import schedule, snapshot
 from monitor.ask import LostFence
+from monitor.core.run_kinds import run_kind
 from monitor.errors import CouldNotMeasure, StoreError
 from monitor.house import LEASE, House
 from monitor.judge_first import check_judge
 from monitor.questions import questions_of, suite_of
 from monitor.records import (
-    PRODUCTION_SUITE,
     Arm,
     Finding,
     GradedAnswer,
@@ -109,7 +109,8 @@ async def _measure(house: House, run: Run, suite: Suite, at_once: bool) -> tuple
 
 async def _give_up(house: House, run: Run, error: CouldNotMeasure, *, patient: bool) -> tuple[Finding, ...] | None:
     """End a run that cannot be asked as unmeasured; logs that cannot be read get ``PATIENCE`` to come back."""
-    if patient and run.suite == PRODUCTION_SUITE and house.clock() < run.slot + PATIENCE:
+    sampled = not run_kind(run.target, run.suite).frozen_items
+    if patient and sampled and house.clock() < run.slot + PATIENCE:
         log.warning("run_waits", run=run.id, target=run.target, suite=run.suite, error=str(error))
         await asyncio.to_thread(house.store.release, run.id, run.fence, house.clock() + PATIENCE / 24)
         return None

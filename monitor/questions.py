@@ -6,9 +6,10 @@ from datetime import timedelta
 import structlog
 
 from monitor import schedule, snapshot
+from monitor.core.run_kinds import run_kind
 from monitor.errors import CouldNotMeasure
 from monitor.house import House
-from monitor.records import PRODUCTION_SUITE, Arm, Probe, Question, Run, Suite
+from monitor.records import Arm, Probe, Question, Run, Suite
 from monitor.sample import sample_production
 from monitor.seeds import question_seed
 from monitor.settings import Endpoint, Target
@@ -27,7 +28,7 @@ async def suite_of(house: House, run: Run) -> Suite:
     target = house.settings.targets.get(run.target)
     if target is None or run.suite not in target.run_suites:
         raise CouldNotMeasure(f"{run.target}/{run.suite} is no longer in the configuration")
-    if run.suite != PRODUCTION_SUITE:
+    if run_kind(run.target, run.suite).frozen_items:
         configured = house.suites[run.suite]
         if configured.digest == run.suite_digest:
             return configured
@@ -42,13 +43,13 @@ async def suite_of(house: House, run: Run) -> Suite:
                  first_malformed=sampled.first_malformed)  # fmt: skip
         await asyncio.to_thread(house.store.save_production_inputs, run.id, sampled.inputs)
         probes = [item.probe for item in sampled.inputs]
-    return Suite(PRODUCTION_SUITE, run.suite_digest, tuple(probes), rubric=target.production.rubric)
+    return Suite(run.suite, run.suite_digest, tuple(probes), rubric=target.production.rubric)
 
 
 def stored_suite(store: StoreReader, run: Run) -> Suite:
     """The probes of a run as the store has them, whatever the configuration says now. Raises CouldNotMeasure."""
-    if run.suite == PRODUCTION_SUITE:
-        return Suite(PRODUCTION_SUITE, run.suite_digest, tuple(store.production_inputs(run.id)))
+    if not run_kind(run.target, run.suite).frozen_items:
+        return Suite(run.suite, run.suite_digest, tuple(store.production_inputs(run.id)))
     body = store.suite_body(run.suite_digest)
     if body is None:
         raise CouldNotMeasure(f"the version of suite {run.suite} that the run began with is not in the store")
@@ -60,8 +61,9 @@ def questions_of(target: Target, run: Run, suite: Suite) -> list[Question]:
 
     The snapshot's few come last.
     """
+    arms = run_kind(run.target, run.suite).arms
     endpoints = [(Arm.SUBJECT, target.subject, suite.replicates)]
-    if target.base is not None:
+    if target.base is not None and Arm.BASE in arms:
         endpoints.append((Arm.BASE, target.base, suite.base_replicates))
     questions = [
         _question(run, suite, probe, replicate, arm, endpoint)

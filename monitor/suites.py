@@ -17,6 +17,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from monitor import records
 from monitor.anchors import AnchorsFile
 from monitor.anchors import suite_of as anchors_suite
+from monitor.core.run_kinds import run_kind
 from monitor.errors import ConfigError
 from monitor.problems import Problem, from_validation, hint, render
 from monitor.records import PRODUCTION_SUITE, Suite
@@ -200,7 +201,7 @@ def load_suite(name_or_path: str, config_dir: Path) -> Suite:
 def run_digest(settings: Settings, suites: Mapping[str, Suite], target: str, suite: str) -> str:
     """What a run's answers and scores depend on, as one sha256: the suite, or how production inputs are drawn."""
     production = settings.targets[target].production
-    if suite != PRODUCTION_SUITE or production is None:
+    if run_kind(target, suite).frozen_items or production is None:
         return suites[suite].digest
     return hashlib.sha256(production.model_dump_json(exclude={"sample"}).encode()).hexdigest()
 

@@ -7,9 +7,10 @@ from typing import Final
 
 import numpy as np
 
+from monitor.core.run_kinds import run_kind
 from monitor.detect.reading import Verdict
 from monitor.detect.surprise import NOW, Sample, sample_of
-from monitor.records import PRODUCTION_SUITE, Arm, Comparison, Exhibit, GradedAnswer
+from monitor.records import Arm, Comparison, Exhibit, GradedAnswer
 from monitor.words import WORTH_A_LOOK
 from monitor.words import power as power
 
@@ -46,7 +47,7 @@ def day_index(baseline: Iterable[GradedAnswer]) -> Mapping[object, int]:
 
 def stratum(comparison: Comparison, probe: str) -> str:
     """What answers may be exchanged with: those to the same probe; a production sample's inputs never come twice."""
-    return "" if comparison.suite == PRODUCTION_SUITE else probe
+    return probe if run_kind(comparison.target, comparison.suite).frozen_items else ""
 
 
 def sample(comparison: Comparison, value: Value) -> Sample | None:

@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from monitor import __version__
 from monitor.beginnings import beginnings
+from monitor.core.run_kinds import JUDGE
 from monitor.export import families
 from monitor.export.pack import Piece, pack
 from monitor.export.text import SPECS, Lines, head
 from monitor.metrics import MetricSpec
-from monitor.records import JUDGE_TARGET, RunSummary, Spend
+from monitor.records import RunSummary, Spend
 from monitor.settings import Settings
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ class StoreCollector:
     def _begin(self, settings: Settings) -> None:
         """Forget everything: labels and targets may be others."""
         self._targets = settings.targets
-        watched = {JUDGE_TARGET} if settings.judge is not None else set()
+        watched = {JUDGE.target} if settings.judge is not None else set()
         self._identified = [*self._targets, *(watched - set(self._targets))]
         """Whose identity is checked: a judge's too, though without anchors it is no target."""
         self._suites = {name: frozenset(target.run_suites) for name, target in self._targets.items()}

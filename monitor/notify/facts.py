@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from monitor.claims import Beside
+from monitor.core.run_kinds import JUDGE
 from monitor.records import (
-    JUDGE_TARGET,
     Alarm,
     Baseline,
     Deed,
@@ -90,7 +90,7 @@ def read(
     store: "StoreReader", settings: Settings, since: datetime, now: datetime, blind: Mapping[str, Sequence[str]]
 ) -> Facts:
     """The facts of [``since``, ``now``]; what the store holds of targets that are configured no more is left out."""
-    ours = set(settings.targets) | {JUDGE_TARGET}
+    ours = set(settings.targets) | {JUDGE.target}
     last = {stream: run_id for stream, run_id in store.last_done().items() if stream[0] in ours}
     summaries = store.summaries(list(last.values()))
     alarms = [*store.open_alarms(), *store.alarms(raised=False, limit=MOST)]

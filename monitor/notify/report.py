@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from monitor.core.run_kinds import JUDGE
 from monitor.notify import sections
 from monitor.notify.facts import Facts, Key
 from monitor.notify.sections import Listed
 from monitor.notify.targets import PAGE, SHOWN, Card, Quiet, View, newest, view
 from monitor.notify.wording import Times, cut
-from monitor.records import JUDGE_TARGET, Finding
+from monitor.records import Finding
 from monitor.words import many
 
 
@@ -134,7 +135,7 @@ def told_in_full(facts: Facts) -> dict[Key, Finding]:
 def _seen(facts: Facts, times: Times, address: str | None) -> tuple[list[View], View | None, list[View]]:
     """Every target; the judge, where it is watched; and those of them that need somebody, the most urgent first."""
     judge = sections.judge_view(facts, times, address)
-    names = [name for name in facts.settings.targets if judge is None or name != JUDGE_TARGET]
+    names = [name for name in facts.settings.targets if judge is None or name != JUDGE.target]
     views = [view(facts, name, times, address) for name in names]
     return views, judge, sorted((one for one in (*views, *([judge] if judge else [])) if one.troubles), key=_urgency)
 

@@ -7,10 +7,11 @@ from typing import Final
 
 from monitor import claims
 from monitor.beginnings import beginning
+from monitor.core.run_kinds import run_kind
 from monitor.notify.facts import Facts, Key, Stream
 from monitor.notify.wording import BLAME, NOT_ARMED, Times, clause, cut, cut_summary, odds, percent
 from monitor.notify.wording import LOST as LOST_WORDS
-from monitor.records import JUDGE_TARGET, Alarm, AlarmState, Arm, BaselineStatus, Finding, IdentityCheck, Severity
+from monitor.records import Alarm, AlarmState, Arm, BaselineStatus, Finding, IdentityCheck, Severity
 from monitor.schedule import interval_seconds
 from monitor.words import CAPTURE_DAYS, TITLES, Gap, alarm_state, gap, is_late, many, rank, served, state_of
 
@@ -217,7 +218,7 @@ def _how_long(alarm: Alarm, first: datetime, times: Times) -> str:
     """A page that is confirmed is felt by users: how long is what they ask first."""
     if alarm.state is AlarmState.RAISED:
         return ""
-    felt = alarm.severity is Severity.PAGE and alarm.target != JUDGE_TARGET
+    felt = alarm.severity is Severity.PAGE and run_kind(alarm.target, alarm.suite).may_page
     return f"{'Users affected for' if felt else 'For'} {times.ago(first)}."
 
 

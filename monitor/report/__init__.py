@@ -1,1 +1,1 @@
-"""What people and machines read."""
+"""What people and machines read: metrics, pages, mail, status, and the words that they share."""

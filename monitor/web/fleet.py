@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from monitor.records import JUDGE_TARGET, Alarm, Finding, IdentityCheck, Point, RunOutcome, Stream
+from monitor.core.run_kinds import JUDGE
+from monitor.records import Alarm, Finding, IdentityCheck, Point, RunOutcome, Stream
 from monitor.schedule import interval_seconds
 from monitor.settings import Settings, Target
 from monitor.web import pictures
@@ -165,7 +166,7 @@ class Overview:
     @property
     def mismatched(self) -> tuple[IdentityCheck, ...]:
         """The failing checks of what is configured; the judge's, though it need not be a target."""
-        known = {*self.settings.targets} | ({JUDGE_TARGET} if self.settings.judge is not None else set())
+        known = {*self.settings.targets} | ({JUDGE.target} if self.settings.judge is not None else set())
         return tuple(one for one in self.failing if one.target in known)
 
     @property

@@ -1,0 +1,1 @@
+"""What every other package may use, and what itself uses none of them: records, settings, words."""
