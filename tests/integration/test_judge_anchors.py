@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from structlog.testing import capture_logs
 
 from monitor.claims import claim_of
 from monitor.cycle import execute_run
@@ -169,6 +170,22 @@ async def test_a_real_drop_still_pages_while_the_judge_is_as_it_was(folder: Path
         assert anew.finished_at <= score.confirmed_at, "the anchors were heard before anybody was woken"
         assert house.store.open_alarms("judge", "people-say") == []
         assert recomputes(house)
+
+
+async def test_the_anchors_are_scored_before_the_sample_is_asked(folder: Path) -> None:
+    clock = Clock(AFTER)
+    async with house_of(configure(folder, LOST), clock) as house:
+        clock.at = AFTER.replace(hour=20)
+        run = ensure_run(house, "bot", "facts", AFTER.replace(hour=0))
+        assert await execute_run(house, run.id, at_once=True) is not None
+        (fresh,) = [one for one in house.store.due_runs(clock.at) if one.confirms is not None]
+        with capture_logs() as logged:
+            assert await execute_run(house, fresh.id) is not None
+        told = [one for one in logged if one["event"] in {"anchors_asked_anew", "asked", "run_finished"}]
+        assert [(one["event"], one.get("target")) for one in told] == [
+            ("anchors_asked_anew", "bot"), ("asked", None), ("run_finished", "judge"),
+            ("asked", None), ("asked", None), ("run_finished", "bot"),
+        ], "the anchors, then the sample, then the judge about it"  # fmt: skip
 
 
 async def test_anchors_that_cannot_be_scored_hold_up_no_page(folder: Path) -> None:
