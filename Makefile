@@ -47,7 +47,7 @@ lint: $(INSTALLED) ## ruff and mypy --strict
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
 docs: $(INSTALLED) ## write the generated documents and dashboards again
-	@$(BIN)/python -m monitor.docs
+	@$(BIN)/python -m scripts.generate_docs
 	@$(BIN)/python -m monitor.lab.suite
 	@$(BIN)/python -m monitor.lab.anchors
 	@$(BIN)/python -m dashboards.build

@@ -25,8 +25,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.rows import Row
+from monitor.core.logs import configure
 from monitor.lab.process import LabServer
-from monitor.logs import configure
 from tests.acceptance import house, test_alert_path
 
 LIMIT_SECONDS: Final = 15.0

@@ -27,8 +27,8 @@ from rich.progress import track
 from rich.table import Table
 
 from monitor.ask import Asker
-from monitor.records import Arm, Message, Question, Sampling
-from monitor.settings import Settings
+from monitor.core.records import Arm, Message, Question, Sampling
+from monitor.core.settings import Settings
 from monitor.store import open_store
 
 CONCURRENCY = 32

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from benchmarks.fast import FloatArray, now_scores
 from benchmarks.pool import PoolAnswer
 from benchmarks.resample import IntArray, Source, comparison
-from monitor.detect import SEVERITIES, SIGNALS, adapter_loss, canaries, negative_flips, nulls
+from monitor.core.records import Comparison, Severity
+from monitor.detect import SEVERITIES, SIGNALS, adapter_loss, canaries, likelihood_ratio, negative_flips
 from monitor.detect.evidence import PRIOR, Prior, Side
-from monitor.detect.nulls import Nulls, Places
-from monitor.detect.similarity import similarity_matrix
-from monitor.records import Comparison, Severity
+from monitor.detect.likelihood_ratio import Nulls, Places
+from monitor.detect.text_similarity import similarity_matrix
 
 PAGES: Final = tuple(name for name, severity in SEVERITIES.items() if severity is Severity.PAGE)
 CLOSE: Final = 1e-6
@@ -125,11 +125,13 @@ class Watched:
         """As `adapter_loss`, of the texts alone."""
         placed = [_Placed.of(self, probe, int(turn)) for probe, turn in enumerate(self.order())]
         by_turn = [placed[probe] for probe in np.argsort(self.order())]
-        base = nulls.together([one.base for one in by_turn])
-        pinned = Nulls.of(nulls.together([one.then for one in by_turn]), base)
-        then = [nulls.value(pinned.from_base(one.then, healthy=one.then).least()) for one in placed]
-        kinds = [nulls.value(pinned.from_base(one.kinds, healthy=one.stand_in).least()) for one in placed]
-        gap = float(nulls.value(pinned.from_base(base, base=base).least()).mean() - np.concatenate(then).mean())
+        base = likelihood_ratio.together([one.base for one in by_turn])
+        pinned = Nulls.of(likelihood_ratio.together([one.then for one in by_turn]), base)
+        then = [likelihood_ratio.value(pinned.from_base(one.then, healthy=one.then).least()) for one in placed]
+        kinds = [likelihood_ratio.value(pinned.from_base(one.kinds, healthy=one.stand_in).least()) for one in placed]
+        gap = float(
+            likelihood_ratio.value(pinned.from_base(base, base=base).least()).mean() - np.concatenate(then).mean()
+        )
         now = np.stack([value[looks[:, probe]] for probe, value in enumerate(kinds)], axis=1)[:, :, None]
         scores = now_scores(np.stack(then), now, adapter_loss.TOLERANCE * gap)
         gaps = np.stack([one.beside(looks[:, p], base_looks[:, p]) for p, one in enumerate(placed)], axis=1)

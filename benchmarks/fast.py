@@ -1,6 +1,6 @@
 """The product's arithmetic over thousands of looks at once. Tests hold every number against the product's own code.
 
-``now_scores`` is ``surprise.day_scores(...).now`` of many looks on one baseline. ``crossings`` finds the looks at which
+``now_scores`` is ``day_scores.day_scores(...).now`` of many looks on one baseline. ``crossings`` finds the looks at which
 a stream's evidence reaches its line: looks whose evidence cannot (by a bound that leaves out one factor that is at most
 2) are skipped, the others are weighed by ``evidence.running`` itself.
 """
@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.detect import evidence
+from monitor.detect.day_scores import modified_roots
 from monitor.detect.evidence import PRIOR, SHIFTS, Prior, Side
-from monitor.detect.surprise import modified_roots
 
 FloatArray = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -41,7 +41,7 @@ def now_scores(before: FloatArray, now: FloatArray, tolerance: float = 0.0) -> F
     Args:
         before: the baseline's numbers, (probes, answers), NaN where there is none.
         now: the looks' numbers, (looks, probes, answers), NaN likewise.
-        tolerance: as ``surprise.day_scores`` takes it.
+        tolerance: as ``day_scores.day_scores`` takes it.
     """
     pooled = np.concatenate([now, np.repeat(before[None], len(now), axis=0)], axis=2)
     known: NDArray[np.bool_] = np.asarray(np.isfinite(before).any(axis=1))

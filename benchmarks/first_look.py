@@ -23,8 +23,8 @@ from benchmarks.channels import PAGES
 from benchmarks.pool import PoolAnswer
 from benchmarks.resample import LINE_LOG10, Mixed, comparison, source
 from benchmarks.rows import Row, parser, report, seed_of, share, spread_out
+from monitor.core.records import Comparison, Severity
 from monitor.detect import SEVERITIES, SIGNALS, policy
-from monitor.records import Comparison, Severity
 
 BENCHMARK: Final = "first_look"
 BASELINE_DAYS: Final = 14

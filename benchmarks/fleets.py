@@ -10,9 +10,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from monitor.core.records import JUDGE_GRADER, JUDGE_TARGET, Arm
+from monitor.core.settings import Settings
 from monitor.detect import SEVERITIES
-from monitor.records import JUDGE_GRADER, JUDGE_TARGET, Arm
-from monitor.settings import Settings
 from monitor.store import Store, tables
 
 SUITES: Final = ("support", "tone")

@@ -30,9 +30,9 @@ from benchmarks.fast import Track, crossings, remember_distances
 from benchmarks.pool import PoolAnswer
 from benchmarks.resample import LINE_LOG10, LOOKS_PER_YEAR, comparison, source
 from benchmarks.rows import Row, clustered_rate, parser, report, seed_of, spread_out
+from monitor.core.records import Arm, GradedAnswer
+from monitor.detect.measurement import Channel
 from monitor.detect.policy import cannot_carry, prior_of
-from monitor.detect.reading import Channel
-from monitor.records import Arm, GradedAnswer
 
 Origin = Literal["lab", "synthetic"]
 

@@ -28,8 +28,8 @@ from rich.table import Table
 from sqlalchemy import Connection, Executable, bindparam, func, literal, select, text, update
 
 from benchmarks import fleets
-from monitor.records import Arm, Run
-from monitor.settings import Settings
+from monitor.core.records import Arm, Run
+from monitor.core.settings import Settings
 from monitor.store import Store, open_store, tables
 
 NOW: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -147,9 +147,9 @@ def _copies(top: int) -> Executable:
 
 async def serve(url: str, targets: int) -> None:
     """The daemon's HTTP side over the store, until standard input ends."""
-    from monitor.export import Internals
-    from monitor.web import create_app
-    from monitor.web.server import Server
+    from monitor.report.metrics import Internals
+    from monitor.report.web import create_app
+    from monitor.report.web.server import Server
 
     store, fleet = open_store(url), fleets.settings(targets)
 

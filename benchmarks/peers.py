@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from monitor.records import JUDGE_GRADER, GradedAnswer, TokenLogprob
+from monitor.core.records import JUDGE_GRADER, GradedAnswer, TokenLogprob
 
 Texts = Mapping[str, Sequence[str]]
 """Probe -> the answers to it."""

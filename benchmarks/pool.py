@@ -29,10 +29,8 @@ from typing import Any, Final
 
 from monitor.ask.openai import OpenAIProvider
 from monitor.ask.protocol import Setup
-from monitor.judge.checks import score_answer
-from monitor.judge.llm import judge_questions, verdict_score
-from monitor.lab.process import LabServer
-from monitor.records import (
+from monitor.config.suites import load_suite
+from monitor.core.records import (
     JUDGE_GRADER,
     Answer,
     Arm,
@@ -44,9 +42,11 @@ from monitor.records import (
     Suite,
     TokenLogprob,
 )
-from monitor.seeds import question_seed
-from monitor.settings import Judge, Provider
-from monitor.suites import load_suite
+from monitor.core.seeds import question_seed
+from monitor.core.settings import Judge, Provider
+from monitor.judge.checks import score_answer
+from monitor.judge.llm import judge_questions, verdict_score
+from monitor.lab.process import LabServer
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 FOLDER: Final = Path(__file__).resolve().parent / ".pool"

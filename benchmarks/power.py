@@ -30,8 +30,8 @@ from benchmarks.fast import FloatArray, Track, grown_log10, remember_distances
 from benchmarks.pool import FAULTS, PoolAnswer
 from benchmarks.resample import LINE_LOG10, comparison, source
 from benchmarks.rows import BOOTSTRAP, Row, bootstrap, parser, report, seed_of, share, spread_out
+from monitor.core.records import Arm, Comparison, Finding, GradedAnswer, Severity
 from monitor.detect import SEVERITIES, SIGNALS, evidence, findings_for, readings_for
-from monitor.records import Arm, Comparison, Finding, GradedAnswer, Severity
 
 BENCHMARK: Final = "power"
 CASES: Final = tuple(name for name in FAULTS if name != "judge-replaced")

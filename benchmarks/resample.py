@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.pool import Pool, PoolAnswer, graded, pool
+from monitor.core.records import JUDGE_GRADER, Arm, Comparison, GradedAnswer
 from monitor.detect.policy import line_log10
-from monitor.detect.similarity import similarity_matrix
-from monitor.records import JUDGE_GRADER, Arm, Comparison, GradedAnswer
+from monitor.detect.text_similarity import similarity_matrix
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from monitor.detect.parts import wilson
+from monitor.detect.common import wilson
 
 FloatArray = NDArray[np.float64]
 T = TypeVar("T")

@@ -32,9 +32,9 @@ from rich.table import Table
 from benchmarks import fleets
 from benchmarks.ask import median_interval
 from benchmarks.start import fetch, free_port, wait
-from monitor.export import Internals
-from monitor.records import RunOutcome
-from monitor.settings import Settings
+from monitor.core.records import RunOutcome
+from monitor.core.settings import Settings
+from monitor.report.metrics import Internals
 from monitor.store import Store, open_store
 
 NOW: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -31,9 +31,9 @@ from sqlalchemy import update
 from benchmarks import fleets
 from benchmarks.ask import Interval, median_interval
 from benchmarks.start import fetch, free_port, wait
-from monitor import standing
-from monitor.clock import utcnow
 from monitor.config.file import load_to_read
+from monitor.core.clock import utcnow
+from monitor.report.status import client
 from monitor.store import open_store, tables
 
 LIMIT: Final = 1.0
@@ -91,7 +91,7 @@ def daemon(config: Path) -> Iterator[None]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
             wait(lambda: fetch(f"http://127.0.0.1:{port}/readyz"))
-            wait(lambda: standing.ask(config, everything=False))
+            wait(lambda: client.ask(config, everything=False))
             yield
         finally:
             process.terminate()

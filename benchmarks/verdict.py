@@ -27,8 +27,8 @@ from rich.progress import track
 from benchmarks import peers
 from benchmarks.resample import comparison, source
 from benchmarks.rows import FloatArray, Row, bootstrap, parser, report
+from monitor.core.records import Arm, Comparison, GradedAnswer
 from monitor.detect import findings_for, mmd
-from monitor.records import Arm, Comparison, GradedAnswer
 
 PROBES: Final = 100
 DAYS: Final = 10

@@ -42,8 +42,8 @@ from dashboards.states import (
     unmeasured,
 )
 from dashboards.tables import listing
-from monitor.records import JUDGE_DRIFT
-from monitor.words import PARTLY, TICK_SECONDS, TITLES
+from monitor.core.records import JUDGE_DRIFT
+from monitor.core.wording import PARTLY, TICK_SECONDS, TITLES
 
 QUESTION: Final = "Which of my targets needs me?"
 

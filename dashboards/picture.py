@@ -26,8 +26,8 @@ import yaml
 from dashboards.build import BOARDS, FOLDER, path
 from dashboards.draw import FAINT, GRID, KINDS, TEXT, TITLE, Mark
 from dashboards.frames import Ask, Span, legend, lines, substituted
-from monitor.export import Internals
-from monitor.records import Arm
+from monitor.core.records import Arm
+from monitor.report.metrics import Internals
 from monitor.store import open_store
 from tests import prometheus, weeks
 

@@ -25,7 +25,7 @@ from dashboards.panels import (
 from dashboards.served import HERE, NOT_CONTROL
 from dashboards.states import ALARMS, CAUGHT, MATCHES, READY, STATES, judged, state
 from dashboards.tables import listing
-from monitor.words import PARTLY, TITLES
+from monitor.core.wording import PARTLY, TITLES
 
 QUESTION: Final = "What changed about this target, when, and with what evidence?"
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from monitor.records import Arm, Message, Question, Recorded, Reservation, Sampling
-from monitor.settings import Settings
+from monitor.core.records import Arm, Message, Question, Recorded, Reservation, Sampling
+from monitor.core.settings import Settings
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 

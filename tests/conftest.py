@@ -69,7 +69,7 @@ def _fleet_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def fleet_file(_fleet_template: Path, tmp_path: Path) -> Path:
-    """A copy of a store with a small fleet in it, as of ``fleet.NOW``; see ``tests.fleet``."""
+    """A copy of a store with a small fleet in it, as of ``fleet_overview.NOW``; see ``tests.fleet``."""
     return Path(shutil.copy(_fleet_template, tmp_path))
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import yaml
 
 from monitor import config
-from monitor.cycle import execute_run
-from monitor.house import House, build_house, ensure_run, open_capture
-from monitor.records import Baseline, BaselineStatus, Finding, Run
+from monitor.core.records import Baseline, BaselineStatus, Finding, Run
+from monitor.runs.context import House, build_house, ensure_run, open_capture
+from monitor.runs.execute import execute_run
 from monitor.store import open_store
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

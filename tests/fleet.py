@@ -9,8 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from monitor.export.families import CONTRACT_PARTS
-from monitor.records import (
+from monitor.core.records import (
     Alarm,
     AlarmState,
     Answer,
@@ -33,7 +32,8 @@ from monitor.records import (
     Unmeasured,
     VerdictContext,
 )
-from monitor.settings import Settings
+from monitor.core.settings import Settings
+from monitor.report.metrics.result_metrics import CONTRACT_PARTS
 from monitor.store import Store
 
 NOW: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -7,12 +7,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final
 
-from monitor.claims import Beside
-from monitor.notify.facts import Facts
-from monitor.notify.message import preview
-from monitor.notify.pictures import picture
-from monitor.notify.report import draft
-from monitor.records import (
+from monitor.core.records import (
     Alarm,
     AlarmState,
     Arm,
@@ -30,8 +25,13 @@ from monitor.records import (
     Spend,
     SuiteProgress,
 )
-from monitor.settings import Settings
-from monitor.words import AGREED, TITLES
+from monitor.core.settings import Settings
+from monitor.core.wording import AGREED, TITLES
+from monitor.report.email.charts import picture
+from monitor.report.email.data import Facts
+from monitor.report.email.message import preview
+from monitor.report.email.report import draft
+from monitor.report.explain.claim import Beside
 
 NOW: Final = datetime(2026, 11, 23, 7, 0, 4, tzinfo=UTC)
 """Monday, 08:00 in Berlin."""

@@ -8,16 +8,16 @@ from typing import Any, Final, Self
 
 import yaml
 
-from monitor.deeds import Deeds
-from monitor.export import Internals
-from monitor.house import House, build_house
-from monitor.records import Alarm
-from monitor.settings import Settings
+from monitor.core.records import Alarm
+from monitor.core.settings import Settings
+from monitor.daemon.actions import Deeds
+from monitor.report.metrics import Internals
+from monitor.report.web import create_app
+from monitor.report.web.authorization import Acting
+from monitor.report.web.server import Server
+from monitor.report.web.tokens import Tokens
+from monitor.runs.context import House, build_house
 from monitor.store import open_store
-from monitor.web import create_app
-from monitor.web.gate import Acting
-from monitor.web.people import Tokens
-from monitor.web.server import Server
 from tests import fleet
 
 TOKENS: Final = {

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from monitor.records import (
+from monitor.core.records import (
     Alarm,
     AlarmState,
     Answer,

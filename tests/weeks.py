@@ -14,8 +14,7 @@ from math import log10
 from random import Random
 from typing import Any, Final
 
-from monitor.export.families import CONTRACT_PARTS
-from monitor.records import (
+from monitor.core.records import (
     Alarm,
     AlarmState,
     Answer,
@@ -42,7 +41,8 @@ from monitor.records import (
     Unmeasured,
     VerdictContext,
 )
-from monitor.settings import Settings, Target
+from monitor.core.settings import Settings, Target
+from monitor.report.metrics.result_metrics import CONTRACT_PARTS
 from monitor.store import Store
 
 SUITE, ANCHORS = "support", "judge_anchors"

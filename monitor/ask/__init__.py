@@ -5,7 +5,7 @@ from typing import Final, cast
 
 from monitor.ask.asker import Asked, Asker, Explanation, MakeProvider
 from monitor.ask.protocol import AskFailed, LostFence, Observer, Provider, Recorder, Setup
-from monitor.ask.pursuit import Attempt
+from monitor.ask.retry_loop import Attempt
 
 PROVIDERS: Final = {
     "openai": "monitor.ask.openai:OpenAIProvider",

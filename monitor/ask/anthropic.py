@@ -23,7 +23,7 @@ from monitor.ask.http import (
 )
 from monitor.ask.protocol import AskFailed, Setup
 from monitor.ask.transport import client, connection_failure
-from monitor.records import Answer, Exchange, Question, Reason
+from monitor.core.records import Answer, Exchange, Question, Reason
 
 VENDOR_URL: Final = "https://api.anthropic.com"
 

@@ -15,16 +15,16 @@ import structlog
 
 from monitor.ask.budget import Till
 from monitor.ask.capabilities import Capabilities
-from monitor.ask.limits import Limits, Sleep
+from monitor.ask.group_commit import GroupWriter
 from monitor.ask.prices import price_of
 from monitor.ask.protocol import AskFailed, Looks, LostFence, Observer, Provider, Recorder, Secret, Setup
-from monitor.ask.pursuit import Attempt, Line, Means, Pursuit
+from monitor.ask.rate_limits import Limits, Sleep
+from monitor.ask.retry_loop import Attempt, Line, Means, Pursuit
 from monitor.ask.secrets import read_keys
-from monitor.ask.writer import GroupWriter
-from monitor.clock import utcnow
-from monitor.errors import CouldNotMeasure
-from monitor.records import Answer, Arm, Outcome, Question, Reason, Recorded, Reservation, Unmeasured
-from monitor.settings import Budget, Endpoint, Price, Settings
+from monitor.core.clock import utcnow
+from monitor.core.errors import CouldNotMeasure
+from monitor.core.records import Answer, Arm, Outcome, Question, Reason, Recorded, Reservation, Unmeasured
+from monitor.core.settings import Budget, Endpoint, Price, Settings
 
 log = structlog.get_logger()
 

@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from monitor.ask.group_commit import GroupWriter
 from monitor.ask.prices import cost
 from monitor.ask.protocol import AskFailed
-from monitor.ask.writer import GroupWriter
-from monitor.records import Question, Reason, Reservation
-from monitor.settings import Budget, Price
+from monitor.core.records import Question, Reason, Reservation
+from monitor.core.settings import Budget, Price
 
 
 @dataclass(frozen=True, slots=True)

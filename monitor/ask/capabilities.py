@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from monitor.ask.protocol import Recorder
-from monitor.records import Answer, Question
+from monitor.core.records import Answer, Question
 
 log = structlog.get_logger()
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from monitor import logs
 from monitor.ask.protocol import AskFailed, Secret
 from monitor.ask.retry import retry_after
-from monitor.records import Exchange, Reason
+from monitor.core import logs
+from monitor.core.records import Exchange, Reason
 
 LARGEST_REPLY: Final = 8 * 2**20
 """Bytes of a reply that are read; an answer with 20 alternatives for each of 4,096 tokens has about 6 MiB."""

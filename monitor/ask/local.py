@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from monitor.ask.protocol import AskFailed, Setup
-from monitor.logs import scrub
-from monitor.records import Answer, Arm, Exchange, Question, Reason, TokenLogprob
-from monitor.settings import Endpoint
+from monitor.core.logs import scrub
+from monitor.core.records import Answer, Arm, Exchange, Question, Reason, TokenLogprob
+from monitor.core.settings import Endpoint
 
 _NO_TEMPLATE: Final = "{% for m in messages %}{{ m.content }}\n{% endfor %}"
 """For a base model without a chat template: the messages, one a line."""

@@ -19,7 +19,7 @@ from monitor.ask.http import (
 )
 from monitor.ask.protocol import AskFailed, Setup
 from monitor.ask.transport import client, connection_failure
-from monitor.records import Answer, Exchange, Question, Reason, TokenLogprob
+from monitor.core.records import Answer, Exchange, Question, Reason, TokenLogprob
 
 VENDOR_URL: Final = "https://api.openai.com/v1"
 NO_PROBABILITY: Final = -9999.0

@@ -3,7 +3,7 @@
 from functools import cache
 from typing import Final
 
-from monitor.settings import Price, Provider
+from monitor.core.settings import Price, Provider
 
 FREE: Final = Price(input=0.0, output=0.0)
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
-from monitor.records import Answer, Arm, Exchange, Question, Reason, Recorded, Reservation
-from monitor.settings import Endpoint
-from monitor.settings import Provider as ProviderSettings
+from monitor.core.records import Answer, Arm, Exchange, Question, Reason, Recorded, Reservation
+from monitor.core.settings import Endpoint
+from monitor.core.settings import Provider as ProviderSettings
 
 
 class AskFailed(Exception):

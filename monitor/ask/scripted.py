@@ -22,8 +22,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from monitor.ask.protocol import AskFailed, Setup
-from monitor.errors import ConfigError
-from monitor.records import Answer, Arm, Exchange, Question, Reason, TokenLogprob
+from monitor.core.errors import ConfigError
+from monitor.core.records import Answer, Arm, Exchange, Question, Reason, TokenLogprob
 
 _PERMANENT: Final = frozenset(
     {Reason.REJECTED, Reason.UNAUTHORIZED, Reason.QUOTA, Reason.TRUNCATED, Reason.BUDGET, Reason.UNPRICED}

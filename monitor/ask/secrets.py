@@ -4,8 +4,8 @@ import os
 from collections.abc import Mapping
 
 from monitor.ask.protocol import Secret
-from monitor.errors import ConfigError
-from monitor.settings import Provider
+from monitor.core.errors import ConfigError
+from monitor.core.settings import Provider
 
 
 def read_keys(providers: Mapping[str, Provider], environ: Mapping[str, str] = os.environ) -> dict[str, Secret | None]:

@@ -11,7 +11,7 @@ import httpx2
 
 from monitor.ask.http import LARGEST_COMPRESSED, LARGEST_REPLY, ReplyTooLargeError
 from monitor.ask.protocol import AskFailed
-from monitor.records import Exchange, Reason
+from monitor.core.records import Exchange, Reason
 
 for _chatty in ("httpcore2", "httpx2", "openai", "anthropic"):
     # Their debug lines hold a reply's headers, in which a server may echo our key; httpx2 says every request at info.

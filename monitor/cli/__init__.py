@@ -1,5 +1,5 @@
 """The command: it parses and prints, nothing else."""
 
-from monitor.cli.program import app, main
+from monitor.cli.main import app, main
 
 __all__ = ["app", "main"]

@@ -10,8 +10,8 @@ from typer.core import TyperGroup
 from monitor.cli.options import DEFAULT, Config, Json, OnlyTarget, Target
 
 if TYPE_CHECKING:
-    from monitor.deeds import Deeds
-    from monitor.records import Deed
+    from monitor.core.records import Deed
+    from monitor.daemon.actions import Deeds
 
 
 class ListedByDefault(TyperGroup):
@@ -43,13 +43,13 @@ def list_alarms(
     as_json: Json = False,
 ) -> None:
     """The open alarms with their state. Exit 1 while there is one."""
-    from monitor import show
-    from monitor.reading import reading
+    from monitor.cli import output
+    from monitor.runs.readonly import reading
 
     with reading(config, target) as house:
         found = house.store.open_alarms(target)
         found += house.store.alarms(target, raised=False) if closed_too else []
-    show.alarms(found, closed_too=closed_too, as_json=as_json)
+    output.alarms(found, closed_too=closed_too, as_json=as_json)
     raise typer.Exit(1 if any(alarm.cleared_at is None for alarm in found) else 0)
 
 
@@ -83,13 +83,13 @@ def ack(
 
 
 def _all_taken(target: str, suite: str | None, config: Path, who: str, why: str) -> list["Deed"]:
-    from monitor import commands
-    from monitor.deeds import Deeds
-    from monitor.errors import UsageError
+    from monitor.cli import operations
+    from monitor.core.errors import UsageError
+    from monitor.daemon.actions import Deeds
 
     if suite is not None:
         raise UsageError("alarms ack --suite: goes with a signal; without one, every suite's alarms are meant")
-    with commands.opened(config, commands.NOTHING, target) as house:
+    with operations.opened(config, operations.NOTHING, target) as house:
         return Deeds(lambda: house).acknowledge_all(target, who, why)
 
 
@@ -103,9 +103,9 @@ def _done(
     why: str,
 ) -> "Deed":
     """Do ``act`` to the one open alarm that is meant, in the name of ``who``."""
-    from monitor import commands
-    from monitor.deeds import Deeds, signed
+    from monitor.cli import operations
+    from monitor.daemon.actions import Deeds, signed
 
     who, why = signed(who, why)
-    with commands.opened(config, commands.NOTHING, target) as house:
-        return act(Deeds(lambda: house), commands.open_alarm(house, target, signal, suite), who, why)
+    with operations.opened(config, operations.NOTHING, target) as house:
+        return act(Deeds(lambda: house), operations.open_alarm(house, target, signal, suite), who, why)

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitor.cli.options import DEFAULT, Config, Json
-from monitor.errors import CouldNotMeasure
+from monitor.core.errors import CouldNotMeasure
 
 if TYPE_CHECKING:
-    from monitor.chores.identities import Identified
+    from monitor.daemon.jobs.identity_checks import Identified
 
 
 def identify(
@@ -22,11 +22,11 @@ def identify(
     """
     import asyncio
 
-    from monitor import commands
-    from monitor.chores import identities
+    from monitor.cli import operations
+    from monitor.daemon.jobs import identity_checks
 
-    with commands.opened(config, commands.ASKS, target) as house:
-        found = asyncio.run(identities.identify_now(house, target))
+    with operations.opened(config, operations.ASKS, target) as house:
+        found = asyncio.run(identity_checks.identify_now(house, target))
     show(found, as_json=as_json)
     if any(not check.matches for check in found.checks):
         raise typer.Exit(1)
@@ -38,9 +38,9 @@ def show(found: "Identified", *, as_json: bool) -> None:
     """Every check, mismatches first; then what could not be read, and what retires."""
     from rich.text import Text
 
-    from monitor.hostile import visible
-    from monitor.show import print_json
-    from monitor.terminal import console
+    from monitor.cli.output import print_json
+    from monitor.cli.terminal import console
+    from monitor.core.sanitize import visible
 
     if as_json:
         print_json(found)

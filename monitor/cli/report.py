@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from monitor.cli.options import DEFAULT, Config, Json
-from monitor.errors import CouldNotMeasure, UsageError
+from monitor.core.errors import CouldNotMeasure, UsageError
 
 if TYPE_CHECKING:
-    from monitor.house import House
+    from monitor.runs.context import House
 
 
 def report(
@@ -26,24 +26,24 @@ def report(
 
     Exit 3: it could not be handed to the server.
     """
-    from monitor import commands, show
-    from monitor.notify import message, page
-    from monitor.reading import reading
+    from monitor.cli import operations, output
+    from monitor.report.email import message, render
     from monitor.report.email.compose import compose
+    from monitor.runs.readonly import reading
 
     if send and (preview or text):
         raise UsageError("report: --send goes alone; look at it first with --preview FILE or --text")
     if send:
-        with commands.opened(config, commands.MAILS) as house:
+        with operations.opened(config, operations.MAILS) as house:
             return _send(house, config, as_json=as_json)
     with reading(config) as house:
         mail = compose(house, house.clock())
     if preview is not None:
         _write(preview, message.preview(mail.report, mail.pictures))
     if as_json:
-        show.print_json(mail.report)
+        output.print_json(mail.report)
     elif text or preview is None:
-        sys.stdout.write(page.text(mail.report))
+        sys.stdout.write(render.text(mail.report))
     else:
         typer.echo(f"wrote {preview}: {mail.report.headline}")
 
@@ -59,10 +59,10 @@ def _send(house: "House", config: Path, *, as_json: bool) -> None:
     """Compose, hand over, and say what came of it."""
     import asyncio
 
-    from monitor import show
-    from monitor.chores import mailer
-    from monitor.notify.smtp import DELIVERY_SECONDS, STEP_SECONDS
-    from monitor.records import MailStatus
+    from monitor.cli import output
+    from monitor.core.records import MailStatus
+    from monitor.daemon.jobs import mailer
+    from monitor.report.email.smtp import DELIVERY_SECONDS, STEP_SECONDS
 
     email = house.settings.email
     if email is None:
@@ -71,7 +71,7 @@ def _send(house: "House", config: Path, *, as_json: bool) -> None:
     typer.echo(f"connecting to {email.smtp.host}:{email.smtp.port} … ({waits})", err=True)
     mail = asyncio.run(mailer.send_now(house, email))
     if as_json:
-        show.print_json(
+        output.print_json(
             {
                 "status": mail.status, "message_id": mail.message_id, "subject": mail.subject,
                 "recipients": mail.recipients, "attempts": mail.attempts, "error": mail.error,

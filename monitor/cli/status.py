@@ -23,16 +23,17 @@ def status(
     """
     from dataclasses import replace
 
-    from monitor import alive, show, standing
+    from monitor.cli import output
+    from monitor.report.status import client, liveness
 
-    reply = standing.ask(config, everything=everything)
+    reply = client.ask(config, everything=everything)
     if reply.status is not None:
         result = reply.status
     else:
-        from monitor.reading import reading
-        from monitor.status import status as stands
+        from monitor.report.status.fleet import status as stands
+        from monitor.runs.readonly import reading
 
         with reading(config) as found:
             result = stands(found, everything=everything)
-    show.status(replace(result, daemon=alive.asked(result.daemon, reply)), as_json=as_json)
+    output.status(replace(result, daemon=liveness.asked(result.daemon, reply)), as_json=as_json)
     raise typer.Exit(1 if result.alarmed or result.misserved else 3 if result.unmeasured else 0)

@@ -15,12 +15,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import BaseModel
 
-from monitor.errors import ConfigError, MissingExtra
-from monitor.problems import Loc, Problem, hint, nearest
-from monitor.records import Suite
-from monitor.schedule import parse
-from monitor.settings import Provider, Settings
-from monitor.yamlfile import Document, read
+from monitor.config.problems import Loc, Problem, hint, nearest
+from monitor.config.yaml_reader import Document, read
+from monitor.core.errors import ConfigError, MissingExtra
+from monitor.core.records import Suite
+from monitor.core.schedule import parse
+from monitor.core.settings import Provider, Settings
 
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from monitor.config.checks import Checks, loopback
-from monitor.problems import Loc, nearest
-from monitor.schedule import parse
-from monitor.settings import Email, Smtp
+from monitor.config.problems import Loc, nearest
+from monitor.core.schedule import parse
+from monitor.core.settings import Email, Smtp
 
 ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?")
 """What is sent to as it stands: no name before it, no comment, ASCII."""

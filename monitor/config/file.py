@@ -15,14 +15,16 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from monitor.anchors import as_target
 from monitor.config import checks as parts
 from monitor.config import email, http, targets
+from monitor.config.anchors import as_target
 from monitor.config.checks import SECRETS, Checks
-from monitor.errors import ConfigError
-from monitor.problems import Problem, from_validation, in_order, is_model, members, render
-from monitor.records import JUDGE_TARGET, Suite
-from monitor.settings import (
+from monitor.config.problems import Problem, from_validation, in_order, is_model, members, render
+from monitor.config.suites import is_path
+from monitor.config.yaml_reader import Document, read
+from monitor.core.errors import ConfigError
+from monitor.core.records import JUDGE_TARGET, Suite
+from monitor.core.settings import (
     ActionToken,
     DeclaredAdapter,
     Email,
@@ -34,8 +36,6 @@ from monitor.settings import (
     Settings,
     Target,
 )
-from monitor.suites import is_path
-from monitor.yamlfile import Document, read
 
 AnyEndpoint = TypeVar("AnyEndpoint", Endpoint, Judge)
 AnyModel = TypeVar("AnyModel", Endpoint, Judge, Embeddings)
@@ -64,7 +64,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None, *, keys: frozense
     report = check(path, environ, keys=keys)
     if report.settings is None:
         raise ConfigError(render(report.problems))
-    from monitor import logs
+    from monitor.core import logs
 
     logs.conceal(logs.secrets_in(report.settings, os.environ if environ is None else environ))
     return report.settings

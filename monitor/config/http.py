@@ -5,8 +5,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from monitor.config.checks import VARIABLE, Checks, looks_like_key, loopback
-from monitor.problems import Loc
-from monitor.settings import LEAST_TOKEN, ActionToken
+from monitor.config.problems import Loc
+from monitor.core.settings import LEAST_TOKEN, ActionToken
 
 
 def run(c: Checks) -> None:

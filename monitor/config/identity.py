@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from monitor.config.checks import COMMIT, HUB_ID, Checks
-from monitor.problems import Loc
-from monitor.records import Arm
-from monitor.settings import DeclaredAdapter, Endpoint, Target
+from monitor.config.problems import Loc
+from monitor.core.records import Arm
+from monitor.core.settings import DeclaredAdapter, Endpoint, Target
 
 
 def run(c: Checks, loc: Loc, target: Target) -> None:
@@ -69,7 +69,7 @@ def _adapter(c: Checks, loc: Loc, declared: DeclaredAdapter, target: Target) -> 
 def _files(c: Checks, loc: Loc, path: Path, declared: DeclaredAdapter) -> None:
     """What the headers say; the weights themselves are the daemon's to read."""
     from monitor.identify import adapter
-    from monitor.identify.claims import Files, UnreadableError
+    from monitor.identify.checks import Files, UnreadableError
 
     folder = c.at(declared.base_model) if os.path.isdir(c.at(declared.base_model)) else None
     files = Files("", Arm.SUBJECT, path, str(folder or declared.base_model), declared.revision, folder)

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from glob import iglob
 from typing import Any
 
-from monitor import anchors
+from monitor.config import anchors
 from monitor.config import identity as config_identity
 from monitor.config.checks import Checks, pinned, provider_of
-from monitor.problems import Loc, hint
-from monitor.records import JUDGE_TARGET, Suite
-from monitor.settings import Endpoint, Judge, Production, Target
-from monitor.suites import SNAPSHOT_PROBES, find_suite, is_path, known_suites, read_suite
+from monitor.config.problems import Loc, hint
+from monitor.config.suites import SNAPSHOT_PROBES, find_suite, is_path, known_suites, read_suite
+from monitor.core.records import JUDGE_TARGET, Suite
+from monitor.core.settings import Endpoint, Judge, Production, Target
 
 
 def run(c: Checks) -> None:

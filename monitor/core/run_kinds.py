@@ -7,7 +7,7 @@ the configuration, which reserves them.
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from monitor.records import JUDGE_TARGET, PRODUCTION_SUITE, Arm
+from monitor.core.records import JUDGE_TARGET, PRODUCTION_SUITE, Arm
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ up, look after look; ``policy`` says how much of it is worth an alarm, and ``ala
 from collections.abc import Callable
 from typing import Final
 
+from monitor.core.records import Comparison, Finding, Severity
 from monitor.detect import (
     adapter_loss,
     base_match,
@@ -21,8 +22,7 @@ from monitor.detect import (
     negative_flips,
     policy,
 )
-from monitor.detect.reading import Reading, Verdict
-from monitor.records import Comparison, Finding, Severity
+from monitor.detect.measurement import Reading, Verdict
 
 Signal = Callable[[Comparison], Reading | None]
 """What one signal measures, or ``None`` where it cannot be measured: never a reading that was not."""

@@ -35,10 +35,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.detect import nulls
-from monitor.detect.evidence import likely_spread
-from monitor.detect.nulls import Nulls, Places
-from monitor.detect.parts import (
+from monitor.core.records import Arm, Comparison, GradedAnswer, Severity
+from monitor.core.wording import NO_LOSS, WORTH_A_LOOK
+from monitor.detect import likelihood_ratio
+from monitor.detect.common import (
     FEWEST_NOW,
     by_probe,
     day_index,
@@ -48,13 +48,13 @@ from monitor.detect.parts import (
     quiet_but_moved,
     t_quantile,
 )
-from monitor.detect.reach import curve, effect_per_score
-from monitor.detect.reading import Channel, Reading, Verdict
-from monitor.detect.similarity import FloatArray, IntArray, similarity_matrix
-from monitor.detect.surprise import NOW, DayScores, Sample, day_scores, sample_of
-from monitor.detect.tokens import TokenTree
-from monitor.records import Arm, Comparison, GradedAnswer, Severity
-from monitor.words import NO_LOSS, WORTH_A_LOOK
+from monitor.detect.day_scores import NOW, DayScores, Sample, day_scores, sample_of
+from monitor.detect.evidence import likely_spread
+from monitor.detect.likelihood_ratio import Nulls, Places
+from monitor.detect.measurement import Channel, Reading, Verdict
+from monitor.detect.sensitivity import curve, effect_per_score
+from monitor.detect.text_similarity import FloatArray, IntArray, similarity_matrix
+from monitor.detect.token_likelihood import TokenTree
 
 NAME: Final = "adapter_loss"
 SEVERITY: Final = Severity.PAGE
@@ -109,7 +109,7 @@ class _Judged:
     def gap(self, probes: Sequence[_Probe]) -> float:
         """How far the base's values lie above the approved answers', nats."""
         healthy = np.concatenate([one[probe.count_now :] for probe, one in zip(probes, self.found, strict=True)])
-        return float(nulls.value(self.base).mean() - nulls.value(healthy).mean())
+        return float(likelihood_ratio.value(self.base).mean() - likelihood_ratio.value(healthy).mean())
 
 
 def measure(comparison: Comparison) -> Reading | None:
@@ -120,7 +120,7 @@ def measure(comparison: Comparison) -> Reading | None:
         return None
     judged = _judge(probes)
     gap = _mean(probes, [one.healthy - one.pole for one in probes])
-    values = [nulls.value(one) for one in judged.found]
+    values = [likelihood_ratio.value(one) for one in judged.found]
     sample = _sample(comparison, probes, values)
     if sample is None or gap < LEAST_GAP or judged.gap(probes) < LEAST_GAP:
         return None
@@ -128,13 +128,13 @@ def measure(comparison: Comparison) -> Reading | None:
     scores = day_scores(sample, tolerance=tolerance)
     shared = _shared_change(probes)
     channel = Channel.of(judged.channel, DayScores(min(0.0, scores.now), scores.baseline) if shared else scores, "rise")
-    inflation, lost = likely_spread(channel.baseline), float(nulls.value(judged.base).mean())
+    inflation, lost = likely_spread(channel.baseline), float(likelihood_ratio.value(judged.base).mean())
     effect = _effect(probes, gap, inflation)
     ratios = np.concatenate([one[: probe.count_now] for probe, one in zip(probes, judged.found, strict=True)])
     told = _Told(
         target=comparison.target,
         effect=effect,
-        share=nulls.base_share(ratios, inflation),
+        share=likelihood_ratio.base_share(ratios, inflation),
         match=float(np.mean(np.concatenate([one.now < 0 for one in probes]))),
         total=ratios.size,
         nearer=_came_nearer(probes),
@@ -236,8 +236,8 @@ def _contrast(own: FloatArray, base: FloatArray) -> FloatArray:
 
 def _judge(probes: Sequence[_Probe]) -> _Judged:
     """Every answer's log ratio: from the texts, or from the tokens where they cover enough and tell more apart."""
-    healthy = nulls.together([_only(one.places, slice(one.count_now, None)) for one in probes])
-    base = nulls.together([one.base_places for one in probes])
+    healthy = likelihood_ratio.together([_only(one.places, slice(one.count_now, None)) for one in probes])
+    base = likelihood_ratio.together([one.base_places for one in probes])
     pinned = Nulls.of(healthy, base)
     by_text = [pinned.from_base(one.places, healthy=_own_place(one)) for one in probes]
     base_ratios = pinned.from_base(base, base=base)

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from monitor.records import Alarm, AlarmState, Finding, Severity
-from monitor.words import AGREED as AGREED
-from monitor.words import AGREED_LATER as AGREED_LATER
+from monitor.core.records import Alarm, AlarmState, Finding, Severity
+from monitor.core.wording import AGREED as AGREED
+from monitor.core.wording import AGREED_LATER as AGREED_LATER
 
 
 def next_state(alarm: Alarm | None, finding: Finding, at: datetime, *, clears: bool) -> Alarm | None:

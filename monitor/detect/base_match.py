@@ -12,12 +12,12 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
+from monitor.core.records import Arm, Comparison, Exhibit, GradedAnswer, Severity
+from monitor.detect.common import answers, exhibits, means, no_longer, quiet_but_moved, sample, share_difference
+from monitor.detect.day_scores import day_scores
 from monitor.detect.evidence import likely_spread
-from monitor.detect.parts import answers, exhibits, means, no_longer, quiet_but_moved, sample, share_difference
-from monitor.detect.reach import curve, effect_per_score
-from monitor.detect.reading import Channel, Reading, Verdict
-from monitor.detect.surprise import day_scores
-from monitor.records import Arm, Comparison, Exhibit, GradedAnswer, Severity
+from monitor.detect.measurement import Channel, Reading, Verdict
+from monitor.detect.sensitivity import curve, effect_per_score
 
 NAME: Final = "base_match"
 SEVERITY: Final = Severity.PAGE

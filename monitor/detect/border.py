@@ -16,12 +16,12 @@ from typing import Final
 
 import numpy as np
 
+from monitor.core.records import Arm, Comparison, Exhibit, GradedAnswer, Severity
 from monitor.detect import evidence, mmd
+from monitor.detect.common import exhibits, no_longer, quiet_but_moved
+from monitor.detect.day_scores import NOW, FloatArray
 from monitor.detect.logprobs import first_table
-from monitor.detect.parts import exhibits, no_longer, quiet_but_moved
-from monitor.detect.reading import Channel, Reading, Verdict
-from monitor.detect.surprise import NOW, FloatArray
-from monitor.records import Arm, Comparison, Exhibit, GradedAnswer, Severity
+from monitor.detect.measurement import Channel, Reading, Verdict
 
 NAME: Final = "border"
 SEVERITY: Final = Severity.TICKET

@@ -19,12 +19,12 @@ from typing import Final
 
 import numpy as np
 
+from monitor.core.records import Arm, Comparison, GradedAnswer, Severity
 from monitor.detect import evidence
+from monitor.detect.day_scores import FARTHEST
 from monitor.detect.evidence import PRIOR, FloatArray, Prior, Side
+from monitor.detect.measurement import Reading
 from monitor.detect.policy import full_days, held_back, prior_of
-from monitor.detect.reading import Reading
-from monitor.detect.surprise import FARTHEST
-from monitor.records import Arm, Comparison, GradedAnswer, Severity
 
 WINDOWS: Final = (1, 7, 30)
 """Looks within which a change is to be seen."""

@@ -14,8 +14,8 @@ fail equally often if nothing changed. All canaries are one stratum: which are j
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Final
 
-from monitor.detect.evidence import likely_spread
-from monitor.detect.parts import (
+from monitor.core.records import Arm, Comparison, GradedAnswer, Severity
+from monitor.detect.common import (
     by_probe,
     day_index,
     enough,
@@ -26,10 +26,10 @@ from monitor.detect.parts import (
     quiet_but_moved,
     share_difference,
 )
-from monitor.detect.reach import curve, effect_per_score
-from monitor.detect.reading import Channel, Reading, Verdict
-from monitor.detect.surprise import NOW, Sample, day_scores, sample_of
-from monitor.records import Arm, Comparison, GradedAnswer, Severity
+from monitor.detect.day_scores import NOW, Sample, day_scores, sample_of
+from monitor.detect.evidence import likely_spread
+from monitor.detect.measurement import Channel, Reading, Verdict
+from monitor.detect.sensitivity import curve, effect_per_score
 
 NAME: Final = "canaries"
 SEVERITY: Final = Severity.PAGE

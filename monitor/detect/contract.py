@@ -2,7 +2,7 @@
 
 *Facts*, by equality: the model id that replies name, the fingerprint, the prompt-token count of the same prompt. A
 changed fingerprint is evidence of a change; an unchanged one proves nothing. Facts are not drawn at random, so where
-the baseline never wavered a change is certain: its score is ``surprise.FARTHEST``. Where it wavered - fingerprints come
+the baseline never wavered a change is certain: its score is ``day_scores.FARTHEST``. Where it wavered - fingerprints come
 and go, a model id alternates - something never seen is judged by the rule of succession over the baseline's days: of J
 days u brought something that no other day had, so another such day has chance (u + 1) / (J + 1), and scores that
 chance's normal quantile, as those u days do. Values that alternated in the baseline are all known.
@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
 
+from monitor.core.records import Arm, Comparison, GradedAnswer, Severity
 from monitor.detect import evidence
-from monitor.detect.parts import (
+from monitor.detect.common import (
     answers,
     by_probe,
     exhibits,
@@ -31,10 +32,9 @@ from monitor.detect.parts import (
     sample,
     share_difference,
 )
-from monitor.detect.reach import curve
-from monitor.detect.reading import MOVED_LOG10, Channel, Reading, Verdict
-from monitor.detect.surprise import FARTHEST, Sample, day_scores
-from monitor.records import Arm, Comparison, GradedAnswer, Severity
+from monitor.detect.day_scores import FARTHEST, Sample, day_scores
+from monitor.detect.measurement import MOVED_LOG10, Channel, Reading, Verdict
+from monitor.detect.sensitivity import curve
 
 NAME: Final = "contract"
 SEVERITY: Final = Severity.TICKET

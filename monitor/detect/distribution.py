@@ -24,13 +24,13 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.core.records import Comparison, Exhibit, GradedAnswer, Severity
 from monitor.core.run_kinds import run_kind
 from monitor.detect import evidence, mmd
-from monitor.detect.parts import exhibits, no_longer, quiet_but_moved
-from monitor.detect.reading import Channel, Reading, Verdict
-from monitor.detect.similarity import LONGEST, hamming_matrix, similarity_matrix
-from monitor.detect.surprise import NOW
-from monitor.records import Comparison, Exhibit, GradedAnswer, Severity
+from monitor.detect.common import exhibits, no_longer, quiet_but_moved
+from monitor.detect.day_scores import NOW
+from monitor.detect.measurement import Channel, Reading, Verdict
+from monitor.detect.text_similarity import LONGEST, hamming_matrix, similarity_matrix
 
 NAME: Final = "distribution"
 SEVERITY: Final = Severity.TICKET

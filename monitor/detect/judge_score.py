@@ -11,8 +11,10 @@ The interval is Newcombe's, which keeps its width at 0 and 1.
 
 from typing import Final
 
+from monitor.core.records import JUDGE_GRADER as GRADER
+from monitor.core.records import Arm, Comparison, GradedAnswer, Severity
 from monitor.detect import evidence
-from monitor.detect.parts import (
+from monitor.detect.common import (
     by_probe,
     exhibits,
     means,
@@ -22,11 +24,9 @@ from monitor.detect.parts import (
     sample,
     share_difference,
 )
-from monitor.detect.reach import curve
-from monitor.detect.reading import Channel, Reading, Verdict
-from monitor.detect.surprise import DayScores, Sample, day_scores
-from monitor.records import JUDGE_GRADER as GRADER
-from monitor.records import Arm, Comparison, GradedAnswer, Severity
+from monitor.detect.day_scores import DayScores, Sample, day_scores
+from monitor.detect.measurement import Channel, Reading, Verdict
+from monitor.detect.sensitivity import curve
 
 NAME: Final = "judge_score"
 SEVERITY: Final = Severity.PAGE

@@ -18,11 +18,11 @@ from typing import Final
 
 import numpy as np
 
+from monitor.core.records import Arm, Comparison, Exhibit, GradedAnswer, Severity
 from monitor.detect import evidence
-from monitor.detect.parts import by_probe, exhibits, means, no_longer, quiet_but_moved, sample, stratum, t_quantile
-from monitor.detect.reading import MOVED_LOG10, Channel, Reading, Verdict
-from monitor.detect.surprise import FARTHEST, NOW, DayScores, FloatArray, Sample, day_scores, full_days
-from monitor.records import Arm, Comparison, Exhibit, GradedAnswer, Severity
+from monitor.detect.common import by_probe, exhibits, means, no_longer, quiet_but_moved, sample, stratum, t_quantile
+from monitor.detect.day_scores import FARTHEST, NOW, DayScores, FloatArray, Sample, day_scores, full_days
+from monitor.detect.measurement import MOVED_LOG10, Channel, Reading, Verdict
 
 NAME: Final = "length"
 SEVERITY: Final = Severity.TICKET

@@ -15,12 +15,12 @@ from typing import Final
 
 import numpy as np
 
+from monitor.core.records import Arm, Comparison, Exhibit, GradedAnswer, Severity
 from monitor.core.run_kinds import run_kind
 from monitor.detect import evidence, mmd
-from monitor.detect.parts import exhibits, no_longer, quiet_but_moved
-from monitor.detect.reading import Channel, Reading, Verdict
-from monitor.detect.surprise import NOW, FloatArray
-from monitor.records import Arm, Comparison, Exhibit, GradedAnswer, Severity
+from monitor.detect.common import exhibits, no_longer, quiet_but_moved
+from monitor.detect.day_scores import NOW, FloatArray
+from monitor.detect.measurement import Channel, Reading, Verdict
 
 NAME: Final = "logprobs"
 SEVERITY: Final = Severity.TICKET

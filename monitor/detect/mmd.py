@@ -28,11 +28,11 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.core.records import Arm, Comparison, GradedAnswer
 from monitor.detect import evidence
-from monitor.detect.parts import FEWEST_BASELINE, FEWEST_NOW, by_probe, day_index
-from monitor.detect.reading import Channel
-from monitor.detect.surprise import FARTHEST, NOW, DayScores, FloatArray, IntArray, full_days
-from monitor.records import Arm, Comparison, GradedAnswer
+from monitor.detect.common import FEWEST_BASELINE, FEWEST_NOW, by_probe, day_index
+from monitor.detect.day_scores import FARTHEST, NOW, DayScores, FloatArray, IntArray, full_days
+from monitor.detect.measurement import Channel
 
 Single = NDArray[np.float32]
 

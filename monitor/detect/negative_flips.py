@@ -32,12 +32,12 @@ from math import sqrt
 from statistics import median
 from typing import Final
 
+from monitor.core.records import JUDGE_GRADER, Arm, Comparison, GradedAnswer, Severity
 from monitor.core.run_kinds import JUDGE, run_kind
 from monitor.detect import evidence, flips
-from monitor.detect.parts import FEWEST_NOW, answers, by_probe, exhibits, no_longer, passes, quiet_but_moved, typical
-from monitor.detect.reading import Channel, Reading, Verdict
-from monitor.detect.surprise import LEAST_SHARE
-from monitor.records import JUDGE_GRADER, Arm, Comparison, GradedAnswer, Severity
+from monitor.detect.common import FEWEST_NOW, answers, by_probe, exhibits, no_longer, passes, quiet_but_moved, typical
+from monitor.detect.day_scores import LEAST_SHARE
+from monitor.detect.measurement import Channel, Reading, Verdict
 
 NAME: Final = "negative_flips"
 SEVERITY: Final = Severity.PAGE

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from math import log10
 from typing import Final
 
+from monitor.core.records import Comparison, Severity
 from monitor.core.run_kinds import run_kind
+from monitor.core.wording import too_short
 from monitor.detect import evidence
-from monitor.detect.reading import Channel, Reading, Verdict
-from monitor.records import Comparison, Severity
-from monitor.words import too_short
+from monitor.detect.measurement import Channel, Reading, Verdict
 
 WIDEST_SPREAD: Final = 2.0
 """Measured spread between days, over chance, beyond which pages are not armed: the e-values are not honest there."""

@@ -17,11 +17,11 @@ from math import ceil
 from random import Random
 from typing import Final
 
+from monitor.core.records import Arm, Comparison, GradedAnswer, SelfTest, Severity
+from monitor.core.selftest_results import CONTROL, MUST_SEE, jumpy, share_caught
+from monitor.core.wording import CAUGHT
 from monitor.detect import SEVERITIES, SIGNALS, policy
-from monitor.detect.reading import Reading
-from monitor.records import Arm, Comparison, GradedAnswer, SelfTest, Severity
-from monitor.unseen import CONTROL, MUST_SEE, jumpy, share_caught
-from monitor.words import CAUGHT
+from monitor.detect.measurement import Reading
 
 TRIALS: Final = 10
 """Of each fault. A trial's look costs as much as a real verdict does, some 0.1 to 0.3 s with 24 probes and 14 days."""

@@ -7,7 +7,7 @@ something nobody can read, is no reading; only what was read can be a mismatch.
 from importlib import import_module
 from typing import Final
 
-from monitor.identify.claims import Checked, Declared, Files, Get, Key, Reading, ServerSource, UnreadableError
+from monitor.identify.checks import Checked, Declared, Files, Get, Key, Reading, ServerSource, UnreadableError
 
 SERVERS: Final = {
     "openai": "monitor.identify.openai",

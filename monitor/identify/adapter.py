@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from monitor.identify.claims import Checked, Files, Reading, UnreadableError, quoted
+from monitor.identify.checks import Checked, Files, Reading, UnreadableError, quoted
 from monitor.identify.tensors import BadFileError, Tensor, header, is_zero, model_shapes, read_json
 
 CONFIG: Final = "adapter_config.json"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
-from monitor.identify.claims import Checked, Declared, Get, Key, Reading, UnreadableError, moment, quoted
+from monitor.identify.checks import Checked, Declared, Get, Key, Reading, UnreadableError, moment, quoted
 
 
 async def read(declared: Sequence[Declared], get: Get) -> dict[Key, Reading]:

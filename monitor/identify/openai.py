@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, Final
 from urllib.parse import quote
 
-from monitor.identify.claims import Checked, Declared, Get, Key, Reading, UnreadableError, moment, quoted
+from monitor.identify.checks import Checked, Declared, Get, Key, Reading, UnreadableError, moment, quoted
 
 MOST_ENTRIES: Final = 20_000
 SHOWN: Final = 5

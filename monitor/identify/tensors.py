@@ -11,7 +11,7 @@ from math import prod
 from pathlib import Path
 from typing import Any, Final, TypeGuard
 
-from monitor.identify.claims import UnreadableError
+from monitor.identify.checks import UnreadableError
 
 LARGEST_HEADER: Final = 32 * 2**20
 """Bytes; a base model of 100,000 tensors has about 12 MiB."""

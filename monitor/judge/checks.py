@@ -3,7 +3,7 @@
 An answer is hostile text. No check may hang or die on one: patterns run under a time limit (the ``regex``
 package's, which interrupts a match that backtracks without end), JSON is bounded in size and depth, and a check that
 could not be brought to an end gives no score at all, since that is not a reading of the answer.
-The options of each kind are declared and validated where suites are read (``monitor.suites``).
+The options of each kind are declared and validated where suites are read (``monitor.config.suites``).
 """
 
 import math
@@ -15,10 +15,10 @@ from typing import Any, Final, NamedTuple
 import regex
 import structlog
 
+from monitor.core.records import Probe
 from monitor.judge import schemas
 from monitor.judge.prompt import verdict_of
 from monitor.judge.strict_json import StrictJsonError, parse
-from monitor.records import Probe
 
 _DETAIL_CHARS: Final = 300
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final, Protocol
 
+from monitor.core.records import JUDGE_GRADER, Arm, GradedAnswer, Probe, Question, Run, Score, Suite
+from monitor.core.seeds import question_seed
+from monitor.core.settings import Judge
 from monitor.judge.prompt import JUDGE_SAMPLING, VERDICT_SCHEMA, verdict_messages, verdict_of
-from monitor.records import JUDGE_GRADER, Arm, GradedAnswer, Probe, Question, Run, Score, Suite
-from monitor.seeds import question_seed
-from monitor.settings import Judge
 
 JUDGED_BY: Final[Mapping[Arm, Arm]] = MappingProxyType({Arm.SUBJECT: Arm.JUDGE_SUBJECT, Arm.BASE: Arm.JUDGE_BASE})
 """Arm of an answer -> arm of the question about it."""

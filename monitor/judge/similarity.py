@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from monitor.errors import ConfigError, CouldNotMeasure, MissingExtra
-from monitor.logs import scrub
-from monitor.settings import Embeddings
+from monitor.core.errors import ConfigError, CouldNotMeasure, MissingExtra
+from monitor.core.logs import scrub
+from monitor.core.settings import Embeddings
 
 if TYPE_CHECKING:
     import numpy as np

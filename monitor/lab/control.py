@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from monitor.errors import CliffwatchError
+from monitor.core.errors import CliffwatchError
 
 if TYPE_CHECKING:
     from urllib.error import HTTPError

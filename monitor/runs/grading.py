@@ -11,11 +11,11 @@ from typing import Final
 
 import structlog
 
-from monitor.errors import CliffwatchError
-from monitor.house import House
+from monitor.core.errors import CliffwatchError
+from monitor.core.records import Arm, GradedAnswer, Run, Score, Suite
 from monitor.judge.checks import score_answer
 from monitor.judge.llm import judge_questions, verdict_score
-from monitor.records import Arm, GradedAnswer, Run, Score, Suite
+from monitor.runs.context import House
 from monitor.store import half_floats
 
 log = structlog.get_logger()

@@ -7,12 +7,12 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Final, Literal
 
-from monitor import settings
-from monitor.records import Message, Probe
+from monitor.core import settings
+from monitor.core.records import Message, Probe
+from monitor.core.redaction import redact
 from monitor.sample import jsonl
-from monitor.sample.redaction import redact
+from monitor.sample.request_log import Logged, ReadSource, Tally, Window
 from monitor.sample.reservoir import Strata
-from monitor.sample.source import Logged, ReadSource, Tally, Window
 
 SOURCES: Final[dict[str, ReadSource]] = {"jsonl": jsonl.read}
 
@@ -61,7 +61,7 @@ def sample_production(
     """At most ``production.sample`` distinct inputs logged from ``since`` to before ``until`` (aware; ``None``: open).
 
     The same seed and the same requests give the same sample, in whatever files and order they stand. Without
-    ``source.time`` every request counts as inside the window. Memory is bounded by the sample, not by the logs.
+    ``request_log.time`` every request counts as inside the window. Memory is bounded by the sample, not by the logs.
     Raises CouldNotMeasure if the source cannot be read.
     """
     tally = Tally()

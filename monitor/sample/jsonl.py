@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final, cast
 
-from monitor.errors import CouldNotMeasure
-from monitor.sample.source import Logged, Tally, UnsupportedError, Window, logged
-from monitor.settings import Source
+from monitor.core.errors import CouldNotMeasure
+from monitor.core.settings import Source
+from monitor.sample.request_log import Logged, Tally, UnsupportedError, Window, logged
 
 MAX_LINE_BYTES: Final = 8 * 2**20
 """A longer line is skipped and counted as malformed, so that memory stays bounded."""
@@ -45,7 +45,7 @@ def files(path: str) -> list[Path]:
 def read(
     source: Source, stratify: str | None, window: Window, tally: Tally, max_line_bytes: int = MAX_LINE_BYTES
 ) -> Iterator[Logged]:
-    """The requests in the files of ``source.path``, one at a time.
+    """The requests in the files of ``request_log.path``, one at a time.
 
     Lines that cannot be read are counted in ``tally`` and passed over, so is the rest of a damaged gzip file.
     Raises CouldNotMeasure if no file is there or one may not be read.

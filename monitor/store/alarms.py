@@ -7,12 +7,12 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, func, select, update
 
-from monitor.errors import StoreError, UsageError
-from monitor.records import Alarm, AlarmState, Deed, Severity
+from monitor.core.errors import StoreError, UsageError
+from monitor.core.records import Alarm, AlarmState, Deed, Severity
 from monitor.store import audit, ledger
 from monitor.store.base import Connected
+from monitor.store.column_types import clean
 from monitor.store.tables import alarm, verdict
-from monitor.store.types import clean
 
 ACKNOWLEDGED: Final = ("acknowledged_at", "acknowledged_by", "acknowledged_why")
 """Written by ``audit.acknowledge`` alone: a verdict moves the alarm as it was read before somebody took it on."""

@@ -7,22 +7,12 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, and_, select
 
-from monitor.records import (
-    Answer,
-    Arm,
-    Exchange,
-    GradedAnswer,
-    Outcome,
-    Reason,
-    Score,
-    TokenLogprob,
-    Unmeasured,
-)
+from monitor.core.records import Answer, Arm, Exchange, GradedAnswer, Outcome, Reason, Score, TokenLogprob, Unmeasured
 from monitor.store import ledger
 from monitor.store.base import Connected
+from monitor.store.column_types import clean
 from monitor.store.dialect import insert
 from monitor.store.tables import answer, embedding, run, score
-from monitor.store.types import clean
 
 AnswerKey = tuple[Arm, str, int]
 

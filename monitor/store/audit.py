@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from monitor.records import Deed
+from monitor.core.records import Deed
 from monitor.store.base import Connected
+from monitor.store.column_types import clean
 from monitor.store.tables import audit
-from monitor.store.types import clean
 
 
 def add(connection: Connection, deed: Deed) -> Deed:

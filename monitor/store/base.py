@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 
 from sqlalchemy import Connection
 
-from monitor.errors import StoreError
+from monitor.core.errors import StoreError
 from monitor.store.engine import Database, deadlocked
 
 T = TypeVar("T")

@@ -8,14 +8,14 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select, update
 
-from monitor.errors import CliffwatchError
-from monitor.records import AlarmState, Arm, Baseline, BaselineStatus, Deed, Run, RunOutcome
-from monitor.schedule import days_spanned
+from monitor.core.errors import CliffwatchError
+from monitor.core.records import AlarmState, Arm, Baseline, BaselineStatus, Deed, Run, RunOutcome
+from monitor.core.schedule import days_spanned
 from monitor.store import alarms, audit, ledger
 from monitor.store.base import Connected
+from monitor.store.column_types import clean
 from monitor.store.dialect import insert
 from monitor.store.tables import answer, baseline, baseline_run, run
-from monitor.store.types import clean
 
 USABLE = (RunOutcome.MEASURED.value, RunOutcome.PARTIAL.value)
 SLICE = 500

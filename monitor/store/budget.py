@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from sqlalchemy import ARRAY, BigInteger, Connection, Integer, bindparam, delete, select, text, update
 
-from monitor.records import Reservation, Spend
+from monitor.core.records import Reservation, Spend
 from monitor.store.base import Connected
+from monitor.store.column_types import NANO, UNLIMITED, UtcDateTime, limit_to_nano, to_nano
 from monitor.store.dialect import insert
 from monitor.store.tables import reservation, spend
-from monitor.store.types import NANO, UNLIMITED, UtcDateTime, limit_to_nano, to_nano
 
 Group = tuple[str, date, int, int]
 """Target, day, limit in nano-dollars, limit in requests."""

@@ -6,11 +6,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, select
 
-from monitor.records import Arm, RunOutcome, SelfTest, SuiteProgress, Usage
+from monitor.core.records import Arm, RunOutcome, SelfTest, SuiteProgress, Usage
 from monitor.store.base import Connected
+from monitor.store.column_types import NANO
 from monitor.store.dialect import insert
 from monitor.store.tables import self_test, state
-from monitor.store.types import NANO
 
 
 def suite_progress(connection: Connection, query: Select[Any]) -> list[SuiteProgress]:

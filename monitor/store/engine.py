@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
-from monitor.errors import MissingExtra, StoreError
+from monitor.core.errors import MissingExtra, StoreError
+from monitor.store.column_types import dump_json
 from monitor.store.tables import for_postgresql
-from monitor.store.types import dump_json
 
 BUSY_SECONDS: Final = 30
 """How long a writer waits for another process before it gives up."""

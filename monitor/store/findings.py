@@ -8,14 +8,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
-from monitor.errors import StoreError
-from monitor.records import Alarm, Exhibit, Finding, Run, RunOutcome, Severity, VerdictContext
+from monitor.core.errors import StoreError
+from monitor.core.records import Alarm, Exhibit, Finding, Run, RunOutcome, Severity, VerdictContext
 from monitor.store import alarms, baselines, history, ledger
 from monitor.store.base import Connected
+from monitor.store.column_types import clean
 from monitor.store.dialect import insert
 from monitor.store.history import Position
 from monitor.store.tables import finding, latest_finding, run, verdict
-from monitor.store.types import clean
 
 NUMBERS: Final = ("effect", "effect_low", "effect_high", "evidence_log10", "look_log10", "line_log10")
 """Columns that hold NULL for a number that could not be had (NaN)."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
-from monitor.records import BaselineStatus, VerdictContext
+from monitor.core.records import BaselineStatus, VerdictContext
 from monitor.store.alarms import latest_seq
 from monitor.store.base import Connected
 from monitor.store.tables import alarm, baseline, finding, latest_finding, run, verdict

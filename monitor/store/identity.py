@@ -7,12 +7,12 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Table, case, delete, select, tuple_
 
-from monitor.records import Arm, IdentityCheck, Retirement, Rollback
+from monitor.core.records import Arm, IdentityCheck, Retirement, Rollback
 from monitor.store import rollback
 from monitor.store.base import Connected
+from monitor.store.column_types import clean
 from monitor.store.dialect import insert
 from monitor.store.tables import identity_check, retirement
-from monitor.store.types import clean
 
 LONGEST: Final = 1000
 """Characters of ``expected`` and ``found`` that are kept: a server's reply is somebody else's text."""

@@ -6,13 +6,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, literal, or_, select, update
 
-from monitor.errors import StoreError
-from monitor.records import Deed, Run, RunOutcome
+from monitor.core.errors import StoreError
+from monitor.core.records import Deed, Run, RunOutcome
 from monitor.store import audit
 from monitor.store.base import Connected
+from monitor.store.column_types import UtcDateTime
 from monitor.store.dialect import insert
 from monitor.store.tables import progress, run
-from monitor.store.types import UtcDateTime
 
 
 def to_run(row: Row[Any]) -> Run:

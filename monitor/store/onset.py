@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, func, select
 
-from monitor.records import Alarm, Arm, Point
+from monitor.core.records import Alarm, Arm, Point
 from monitor.store.base import Connected
-from monitor.store.marks import chunks
+from monitor.store.change_markers import chunks
 from monitor.store.series import KEY, NUMBERS, to_point
 from monitor.store.tables import alarm, answer, finding
 

@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from sqlalchemy import and_, case, delete, func, or_, select, update
 
-from monitor.records import Mail, MailState, MailStatus
+from monitor.core.records import Mail, MailState, MailStatus
 from monitor.store.base import Connected
+from monitor.store.column_types import clean
 from monitor.store.dialect import insert
 from monitor.store.tables import outbox
-from monitor.store.types import clean
 
 KEPT: Final = timedelta(days=90)
 """How long a mail that is sent or given up is kept, but for the newest of its kind: its body holds pictures."""

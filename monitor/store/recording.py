@@ -11,11 +11,11 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Connection
 
-from monitor.records import Recorded
+from monitor.core.records import Recorded
 from monitor.store import recording_postgres
 from monitor.store.base import Connected
-from monitor.store.rows import COLUMNS, KEY, Key, day_of, key_of, leases_of, reservations_of, row_of, usage_of
-from monitor.store.types import sqlite_time, to_nano
+from monitor.store.column_types import sqlite_time, to_nano
+from monitor.store.outcome_rows import COLUMNS, KEY, Key, day_of, key_of, leases_of, reservations_of, row_of, usage_of
 
 ASKED_AT: Final = COLUMNS.index("asked_at")
 SLICE: Final = 500

@@ -10,9 +10,9 @@ from typing import Any, Final
 from sqlalchemy import ARRAY, BigInteger, Boolean, Connection, Date, Float, Integer, String, bindparam, text
 from sqlalchemy.types import TypeEngine
 
-from monitor.records import Recorded
-from monitor.store.rows import COLUMNS, KEY, Key, day_of, leases_of, reservations_of, row_of, usage_of
-from monitor.store.types import UtcDateTime, to_nano
+from monitor.core.records import Recorded
+from monitor.store.column_types import UtcDateTime, to_nano
+from monitor.store.outcome_rows import COLUMNS, KEY, Key, day_of, leases_of, reservations_of, row_of, usage_of
 
 _PLAIN: Final[dict[str, TypeEngine[Any]]] = {
     "run_id": BigInteger(), "replicate": Integer(), "refusal": Boolean(), "prompt_tokens": Integer(),

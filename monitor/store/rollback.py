@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
-from monitor.records import Arm, BaselineStatus, Reason, Rollback
-from monitor.store.marks import chunks
+from monitor.core.records import Arm, BaselineStatus, Reason, Rollback
+from monitor.store.change_markers import chunks
 from monitor.store.tables import answer, baseline, baseline_run, progress, run, score, usage
 
 RUNS: Final = 3

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, inspect, text
 
-from monitor.errors import StoreError
+from monitor.core.errors import StoreError
 from monitor.store.engine import Database
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import bindparam, select
 
-from monitor.records import Point
+from monitor.core.records import Point
 from monitor.store.base import Connected
 from monitor.store.tables import finding
 

@@ -11,23 +11,23 @@ from monitor.store.answers import AnswerReads, Grading
 from monitor.store.audit import AuditLog, AuditReads
 from monitor.store.baselines import BaselineReads, Baselines
 from monitor.store.budget import Budget, SpendReads
+from monitor.store.change_markers import MarkReads
 from monitor.store.counters import State, StateReads
-from monitor.store.declared import Declarations
 from monitor.store.engine import connect
 from monitor.store.findings import FindingReads, Verdicts
 from monitor.store.history import HistoryReads
 from monitor.store.identity import Identity, IdentityReads
 from monitor.store.ledger import Ledger, RunReads
-from monitor.store.marks import MarkReads
+from monitor.store.metrics_reads import ScrapeReads
 from monitor.store.onset import OnsetReads
 from monitor.store.outbox import Outbox, OutboxReads
-from monitor.store.pages import PageReads
+from monitor.store.page_reads import PageReads
 from monitor.store.recording import Recording
-from monitor.store.scrape import ScrapeReads
 from monitor.store.series import SeriesReads
-from monitor.store.standing import StandingReads
+from monitor.store.status_reads import StandingReads
+from monitor.store.suite_digests import Declarations
 from monitor.store.suites import SuiteReads, Suites
-from monitor.store.week import WeekReads
+from monitor.store.weekly import WeekReads
 
 
 def open_store(url: str, *, migrate: bool = True, create: bool = True) -> "Store":

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import Connection, select
 
-from monitor.records import Check, Message, Probe
+from monitor.core.records import Check, Message, Probe
 from monitor.store.base import Connected
 from monitor.store.dialect import insert
 from monitor.store.tables import capability, production_input, suite_version

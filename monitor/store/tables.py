@@ -10,7 +10,7 @@ from sqlalchemy import JSON, BigInteger, ForeignKeyConstraint, Index, MetaData, 
 from sqlmodel import Field, SQLModel
 from sqlmodel._compat import SQLModelConfig
 
-from monitor.store.types import BigId, UtcDateTime
+from monitor.store.column_types import BigId, UtcDateTime
 
 NAMES: Final = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",

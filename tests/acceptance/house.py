@@ -22,7 +22,7 @@ import yaml
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from monitor.resources import shipped
+from monitor.core.package_data import shipped
 from tests.programs import free_port
 
 T = TypeVar("T")

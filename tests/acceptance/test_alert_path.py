@@ -13,11 +13,11 @@ from urllib.error import HTTPError
 
 import yaml
 
-from monitor.cycle import execute_run
-from monitor.house import ensure_run, open_capture
+from monitor.core.package_data import shipped
+from monitor.core.schedule import day_start
 from monitor.lab.process import LabServer
-from monitor.resources import shipped
-from monitor.schedule import day_start
+from monitor.runs.context import ensure_run, open_capture
+from monitor.runs.execute import execute_run
 from tests.acceptance.house import (
     SUITE,
     TARGET,

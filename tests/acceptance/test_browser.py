@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from monitor.records import (
+from monitor.core.records import (
     Answer,
     Arm,
     BaselineStatus,

@@ -20,13 +20,13 @@ import yaml
 
 from dashboards.build import BOARDS
 from dashboards.frames import Ask, Span, lines, settings_of, shown, substituted, table
-from monitor.cycle import execute_run
-from monitor.house import ensure_run, open_capture
+from monitor.core.package_data import shipped
+from monitor.core.records import BaselineStatus
+from monitor.core.schedule import day_start
 from monitor.lab.process import LabServer
 from monitor.lab.served import weights_dir
-from monitor.records import BaselineStatus
-from monitor.resources import shipped
-from monitor.schedule import day_start
+from monitor.runs.context import ensure_run, open_capture
+from monitor.runs.execute import execute_run
 from tests import prometheus
 from tests.acceptance.house import SUITE, TARGET, Daemon, MailServer, cliffwatch, wait_for
 from tests.daemon import Clock, house_of

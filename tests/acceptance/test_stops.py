@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
+from monitor.config.suites import load_suite
 from monitor.lab.process import LabServer
-from monitor.suites import load_suite
 from tests.acceptance.house import SUITE, Daemon, wait_for, write_config
 
 KILLS = 8

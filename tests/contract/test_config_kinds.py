@@ -3,9 +3,9 @@
 from pydantic import TypeAdapter
 
 from monitor.ask import PROVIDERS
+from monitor.config.suites import AnyCheck
+from monitor.core.settings import Provider
 from monitor.judge.checks import CHECKS
-from monitor.settings import Provider
-from monitor.suites import AnyCheck
 
 
 def test_every_kind_of_check_has_its_options_and_its_function() -> None:

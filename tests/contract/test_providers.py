@@ -15,9 +15,9 @@ import pytest
 from monitor.ask import PROVIDERS, AskFailed, Provider, Setup, provider_class
 from monitor.ask.local import LocalProvider
 from monitor.ask.protocol import Secret
-from monitor.records import Answer, Arm, Question, Reason
-from monitor.settings import Endpoint
-from monitor.settings import Provider as ProviderSettings
+from monitor.core.records import Answer, Arm, Question, Reason
+from monitor.core.settings import Endpoint
+from monitor.core.settings import Provider as ProviderSettings
 from tests.asking import NOW, QUESTION
 from tests.http_server import Reply, Request, ScriptedServer, completion, message
 

@@ -6,8 +6,8 @@ from threading import Barrier
 
 import pytest
 
-from monitor.errors import CliffwatchError, StoreError, UsageError
-from monitor.records import Alarm, AlarmState, Deed, Run, RunOutcome, Severity
+from monitor.core.errors import CliffwatchError, StoreError, UsageError
+from monitor.core.records import Alarm, AlarmState, Deed, Run, RunOutcome, Severity
 from monitor.store import Store
 from tests.store_records import DAY, NOW, SECOND, SLOT, alarm, claimed, finding
 

@@ -6,10 +6,21 @@ from math import inf, isnan, nan
 
 import pytest
 
-from monitor import schedule
-from monitor.errors import CliffwatchError
-from monitor.records import AlarmState, Arm, Baseline, BaselineStatus, Check, Exhibit, Message, Probe, Run, RunOutcome
-from monitor.settings import Schedule
+from monitor.core import schedule
+from monitor.core.errors import CliffwatchError
+from monitor.core.records import (
+    AlarmState,
+    Arm,
+    Baseline,
+    BaselineStatus,
+    Check,
+    Exhibit,
+    Message,
+    Probe,
+    Run,
+    RunOutcome,
+)
+from monitor.core.settings import Schedule
 from monitor.store import Store
 from tests.store_records import DAY, NOW, SECOND, SLOT, alarm, answer, claimed, finding, make_run, recorded, unmeasured
 

@@ -7,8 +7,8 @@ from math import nan
 
 import pytest
 
-from monitor.errors import StoreError
-from monitor.records import Alarm, AlarmState, Arm, Run, RunOutcome, SelfTest, Severity, TokenLogprob
+from monitor.core.errors import StoreError
+from monitor.core.records import Alarm, AlarmState, Arm, Run, RunOutcome, SelfTest, Severity, TokenLogprob
 from monitor.store import Overtaken, Store
 from tests.store_records import (
     DAY,

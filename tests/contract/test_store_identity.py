@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.records import Arm, IdentityCheck, Outcome, Reason, Retirement, Rollback, RunOutcome, Score
+from monitor.core.records import Arm, IdentityCheck, Outcome, Reason, Retirement, Rollback, RunOutcome, Score
 from monitor.store import Store
 from tests.store_records import DAY, NOW, SECOND, SLOT, answer, claimed, recorded, unmeasured
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from monitor.errors import StoreError
-from monitor.records import RunOutcome
+from monitor.core.errors import StoreError
+from monitor.core.records import RunOutcome
 from monitor.store import Store
 from tests.store_records import DAY, LEASE, NOW, SECOND, SLOT, claimed, make_run
 

@@ -7,19 +7,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from benchmarks import fleets
+from monitor.core.errors import CliffwatchError
+from monitor.core.records import Arm, BaselineStatus, IdentityCheck, Reason, Retirement, RunOutcome, SelfTest
+from monitor.core.settings import Settings
 from monitor.detect.alarms import cleared_by_hand
-from monitor.errors import CliffwatchError
-from monitor.export import Internals
-from monitor.records import (
-    Arm,
-    BaselineStatus,
-    IdentityCheck,
-    Reason,
-    Retirement,
-    RunOutcome,
-    SelfTest,
-)
-from monitor.settings import Settings
+from monitor.report.metrics import Internals
 from monitor.store import Store, open_store
 from tests.store_records import DAY, NOW, alarm, answer, finding, recorded, reservation, unmeasured
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from monitor.beginnings import beginnings
-from monitor.claims import claim_of
-from monitor.records import Arm, Finding, Reason, Run, RunOutcome, Unmeasured
+from monitor.core.records import Arm, Finding, Reason, Run, RunOutcome, Unmeasured
+from monitor.report.explain.claim import claim_of
+from monitor.report.explain.onset import beginnings
 from monitor.store import Store
 from tests.store_records import DAY, NOW, SECOND, SLOT, alarm, answer, claimed, finding, recorded
 

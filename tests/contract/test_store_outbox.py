@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
-from monitor.records import Mail, MailState, MailStatus
+from monitor.core.records import Mail, MailState, MailStatus
 from monitor.store import Store
 from tests.store_records import DAY, LEASE, NOW, SECOND, SLOT
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from monitor.errors import CliffwatchError
-from monitor.records import Answer, Arm, Reason, Run, RunOutcome, Score, Unmeasured
+from monitor.core.errors import CliffwatchError
+from monitor.core.records import Answer, Arm, Reason, Run, RunOutcome, Score, Unmeasured
 from monitor.store import Store
 from tests.store_records import DAY, NOW, SLOT, answer, claimed, finding, make_run, recorded, unmeasured
 

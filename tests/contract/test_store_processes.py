@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from monitor.records import Arm
+from monitor.core.records import Arm
 from monitor.store import Store, open_store
 from tests.postgres import Postgres
 from tests.store_records import LEASE, NOW, SECOND, claimed, make_run, recorded, reservation

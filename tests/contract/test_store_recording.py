@@ -5,7 +5,7 @@ from math import inf
 
 import pytest
 
-from monitor.records import Arm, Exchange, Reason, Score, Spend, TokenLogprob
+from monitor.core.records import Arm, Exchange, Reason, Score, Spend, TokenLogprob
 from monitor.store import Store
 from tests.store_records import (
     DAY,
@@ -75,7 +75,7 @@ def test_a_stale_worker_writes_nothing_but_its_spend_counts(store: Store) -> Non
 
 
 def test_a_finished_run_takes_no_more_answers(store: Store) -> None:
-    from monitor.records import RunOutcome
+    from monitor.core.records import RunOutcome
 
     run = claimed(store)
     store.finish(run.id, run.fence, RunOutcome.UNMEASURED, (), NOW)

@@ -15,8 +15,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
-from monitor.errors import StoreError
-from monitor.records import AlarmState, Arm, RunOutcome, Severity, TokenLogprob, VerdictContext
+from monitor.core.errors import StoreError
+from monitor.core.records import AlarmState, Arm, RunOutcome, Severity, TokenLogprob, VerdictContext
 from monitor.store import open_store, schema
 from monitor.store.engine import Database, connect
 from monitor.store.tables import Row
@@ -221,7 +221,7 @@ def test_without_its_driver_postgresql_is_named_as_an_extra() -> None:
     code = """
 import sys
 sys.modules["psycopg"] = None  # as where it is not installed
-from monitor.errors import MissingExtra
+from monitor.core.errors import MissingExtra
 from monitor.store import open_store
 try:
     open_store("postgresql+psycopg://host/db")

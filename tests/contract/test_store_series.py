@@ -5,7 +5,7 @@ from math import isnan, nan
 
 from sqlalchemy import event, text
 
-from monitor.records import Finding, Point, RunOutcome
+from monitor.core.records import Finding, Point, RunOutcome
 from monitor.store import Store
 from tests.store_records import DAY, NOW, SLOT, claimed, finding
 

@@ -2,7 +2,7 @@
 
 from datetime import date
 
-from monitor.records import Arm, Reason, RunOutcome, Spend
+from monitor.core.records import Arm, Reason, RunOutcome, Spend
 from monitor.store import Store
 from tests.store_records import DAY, NOW, SECOND, SLOT, answer, claimed, recorded, reservation, unmeasured
 

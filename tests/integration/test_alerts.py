@@ -11,11 +11,12 @@ import pytest
 import typer
 import yaml
 
-from monitor import cli, unseen
-from monitor.export import SIGNALS
-from monitor.export.families import CONTRACT_PARTS, LIMITS
-from monitor.metrics import METRICS, PREFIX
-from monitor.records import JUDGE_DRIFT, Reason, Severity
+from monitor import cli
+from monitor.core import selftest_results
+from monitor.core.records import JUDGE_DRIFT, Reason, Severity
+from monitor.report.metrics import SIGNALS
+from monitor.report.metrics.names import METRICS, PREFIX
+from monitor.report.metrics.result_metrics import CONTRACT_PARTS, LIMITS
 from tests import programs
 
 ROOT = Path(__file__).parents[2]
@@ -162,7 +163,7 @@ def test_the_holds_tests_are_of_every_alert() -> None:
 
 def test_the_self_tests_alert_and_command_agree_on_what_must_be_seen() -> None:
     expr = RULES["CliffwatchSelfTestFailed"]["expr"]
-    assert f'fault=~"{"|".join(unseen.MUST_SEE)}"' in expr
+    assert f'fault=~"{"|".join(selftest_results.MUST_SEE)}"' in expr
 
 
 @pytest.mark.parametrize("alert", RULES)

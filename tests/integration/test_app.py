@@ -11,11 +11,11 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from monitor import schedule
-from monitor.app import App
-from monitor.errors import ConfigError
-from monitor.records import AlarmState, Severity
-from monitor.words import SEVERITIES
+from monitor.core import schedule
+from monitor.core.errors import ConfigError
+from monitor.core.records import AlarmState, Severity
+from monitor.core.wording import SEVERITIES
+from monitor.daemon.app import App
 from tests.daemon import DAYS, HEALTHY, LOST, Clock, armed, write
 
 

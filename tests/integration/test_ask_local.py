@@ -11,8 +11,8 @@ import pytest
 
 from monitor.ask import AskFailed, Setup, provider_class
 from monitor.ask.local import LocalProvider
-from monitor.records import Arm, Question, Reason, Sampling
-from monitor.settings import Endpoint, Provider
+from monitor.core.records import Arm, Question, Reason, Sampling
+from monitor.core.settings import Endpoint, Provider
 from tests.asking import NOW, QUESTION
 
 BASE = Path(__file__).parents[2] / "monitor/lab/weights/base"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from monitor.ask import Asker, LostFence
-from monitor.errors import ConfigError
-from monitor.records import Answer, Arm, Message, Outcome, Question, Reason, Recorded, Sampling, Unmeasured
+from monitor.core.errors import ConfigError
+from monitor.core.records import Answer, Arm, Message, Outcome, Question, Reason, Recorded, Sampling, Unmeasured
 from monitor.store import Store, open_store
 from tests.asking import NOW, QUESTION, Ledger, Time, questions, settings
 from tests.http_server import Reply, Request, Script, ScriptedServer, completion, message

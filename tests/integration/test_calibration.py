@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 import yaml
 
-from monitor import arming, calibration, commands, detect, schedule
-from monitor.at_once import capture_at_once
+from monitor import detect
+from monitor.cli import calibrate, operations
 from monitor.config import check
-from monitor.cycle import execute_run
-from monitor.house import House, ensure_run, open_capture
-from monitor.records import BaselineStatus, Severity
+from monitor.core import schedule
+from monitor.core.records import BaselineStatus, Severity
+from monitor.runs import arming
+from monitor.runs.context import House, ensure_run, open_capture
+from monitor.runs.execute import execute_run
+from monitor.runs.manual import capture_at_once
 from monitor.store import open_store
 from tests.daemon import HEALTHY, LOST, SUITE, Clock, house_of, write
 from tests.integration.test_cli import cliffwatch, printed
@@ -52,7 +55,7 @@ async def capture(house: House, clock: Clock, days: int) -> None:
 
 
 def decide(house: House) -> None:
-    for baseline in commands.baselines_to_decide(house, "bot", None, BaselineStatus.CAPTURED):
+    for baseline in operations.baselines_to_decide(house, "bot", None, BaselineStatus.CAPTURED):
         house.store.approve(baseline.id, "sre", "read them", house.clock())
 
 
@@ -116,7 +119,7 @@ async def test_policy_and_arming_count_the_same_days(tmp_path: Path, extra: int,
     clock = Clock(datetime(2026, 3, 25, tzinfo=UTC))
     async with house_of(write(tmp_path, VARIED, **changed), clock) as house:
         plan = house.settings.schedule
-        await commands.capture(house, "bot", None, days=days, at_once=None)
+        await operations.capture(house, "bot", None, days=days, at_once=None)
         slots = [schedule.days_after(plan, clock.at, day) for day in range(days)]
         for slot in sorted([*slots, *(slots[3] + timedelta(hours=6 * one) for one in range(1, extra + 1))]):
             clock.at = slot
@@ -158,7 +161,7 @@ def test_check_says_what_a_suite_cannot_promise_before_there_is_a_baseline(tmp_p
     path = write(tmp_path, VARIED, schedule={"probes": "every 3 days"})
     two = [{"id": probe["id"], "prompt": probe["prompt"]} for probe in SUITE["probes"][:2]]
     (tmp_path / "probes" / "facts.yaml").write_text(yaml.safe_dump({**SUITE, "probes": two}))
-    report = calibration.with_arming(check(path))
+    report = calibrate.with_arming(check(path))
     assert [str(warning) for warning in report.warnings if warning.where != "judge"] == [
         "bot/facts: asks 2 answers a run, and under 5 no signal is read: add probes or replicates",
         "bot/facts: canaries is not read: no probe has checks",

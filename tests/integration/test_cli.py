@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
-from monitor import show
-from monitor.clock import HEARTBEAT, STOPPED, utcnow
-from monitor.commands import Probed
-from monitor.reading import reading
-from monitor.records import Arm, IdentityCheck, Run, RunOutcome, SelfTest
+from monitor.cli import output
+from monitor.cli.operations import Probed
+from monitor.core.clock import HEARTBEAT, STOPPED, utcnow
+from monitor.core.records import Arm, IdentityCheck, Run, RunOutcome, SelfTest
+from monitor.runs.readonly import reading
 from monitor.store import open_store
 from tests.daemon import DOWN, HEALTHY, LOST, write
 from tests.store_records import answer, recorded
@@ -143,7 +143,7 @@ def test_a_self_test_says_what_a_baseline_sees(tmp_path: Path, capsys: pytest.Ca
     assert "bot/facts: truncation: " in progress
     result = json.loads(out)
     tests = [SelfTest(**{**one, "tested_at": datetime.fromisoformat(one["tested_at"])}) for one in result["tests"]]
-    show.self_tests(tests, result["failures"], as_json=False)  # a second one would take as long again
+    output.self_tests(tests, result["failures"], as_json=False)  # a second one would take as long again
     out = capsys.readouterr().out
     assert "none (false alarms)" in out
     assert bool(result["failures"]) == ("see: cliffwatch calibrate bot" in out)
@@ -349,7 +349,7 @@ def test_who_asks_nobody_needs_no_secret(tmp_path: Path) -> None:
 
 def test_a_crash_is_no_drift() -> None:
     """A mistake of ours exits 70 with its traceback: 1 would tell a script of drift."""
-    script = "import sys\nimport monitor.cli.program as program\nprogram.app = lambda: 1 / 0\nprogram.main()"
+    script = "import sys\nimport monitor.cli.main as program\nprogram.app = lambda: 1 / 0\nprogram.main()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, "ZeroDivisionError" in done.stderr) == (70, True)
 

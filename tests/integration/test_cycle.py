@@ -9,13 +9,13 @@ from typing import Any
 
 import yaml
 
-from monitor.at_once import run_now
-from monitor.cycle import execute_run
-from monitor.house import ensure_run
-from monitor.reading import Reading
-from monitor.records import Arm, RunOutcome
-from monitor.status import status
-from monitor.verdict import compare
+from monitor.core.records import Arm, RunOutcome
+from monitor.report.status.fleet import status
+from monitor.runs.context import ensure_run
+from monitor.runs.execute import execute_run
+from monitor.runs.manual import run_now
+from monitor.runs.readonly import Reading
+from monitor.runs.verdict import compare
 from tests.daemon import AFTER, DOWN, HEALTHY, LOST, NOON, SUITE, Clock, house_of, one_day, write
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from monitor.at_once import run_now
-from monitor.cycle import execute_run
+from monitor.core.records import Alarm, AlarmState, Finding, Run, RunOutcome, Severity
 from monitor.detect import alarms as machine
 from monitor.detect import findings_for
-from monitor.house import LEASE, House, ensure_run
-from monitor.recompute import recompute
-from monitor.records import Alarm, AlarmState, Finding, Run, RunOutcome, Severity
-from monitor.verdict import compare, detect, line_log10
+from monitor.runs.context import LEASE, House, ensure_run
+from monitor.runs.execute import execute_run
+from monitor.runs.manual import run_now
+from monitor.runs.recompute import recompute
+from monitor.runs.verdict import compare, detect, line_log10
 from tests.daemon import AFTER, HEALTHY, LOST, SUITE, Clock, fresh_sample, house_of, one_day, write
 
 PROBES = len(SUITE["probes"])

@@ -19,11 +19,11 @@ import pytest_asyncio
 
 from dashboards.build import BOARDS
 from dashboards.frames import Ask, Span, lines, settings_of, shown, substituted, table
-from monitor.export import Internals
-from monitor.records import Arm
+from monitor.core.records import Arm
+from monitor.report.metrics import Internals
+from monitor.report.web import create_app
+from monitor.report.web.server import Server
 from monitor.store import open_store
-from monitor.web import create_app
-from monitor.web.server import Server
 from tests import prometheus, weeks
 from tests.unit.test_dashboards import BOARD, annotations, panels
 

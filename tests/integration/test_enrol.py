@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
-from monitor.enrol import MOST_INPUTS, TIMES, candidate_suite, find_border
-from monitor.errors import CouldNotMeasure, UsageError
-from monitor.records import Arm, Message, Probe, Reason, RunOutcome, Sampling, Unmeasured
-from monitor.suites import load_suite
+from monitor.config.suites import load_suite
+from monitor.core.errors import CouldNotMeasure, UsageError
+from monitor.core.records import Arm, Message, Probe, Reason, RunOutcome, Sampling, Unmeasured
+from monitor.runs.near_ties import MOST_INPUTS, TIMES, candidate_suite, find_border
 from tests.daemon import DOWN, HEALTHY, NOON, Clock, house_of, write
 
 SUITE = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from monitor.metrics import METRICS, PREFIX
+from monitor.report.metrics.names import METRICS, PREFIX
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "alerts"

@@ -13,11 +13,11 @@ import yaml
 from sqlalchemy import event
 
 from benchmarks import fleets, scrape
-from monitor.app import App
-from monitor.chores.first_scrape import FirstScrape
-from monitor.export import Internals
-from monitor.export.collector import SHARD
-from monitor.settings import Settings
+from monitor.core.settings import Settings
+from monitor.daemon.app import App
+from monitor.daemon.jobs.warm_metrics import FirstScrape
+from monitor.report.metrics import Internals
+from monitor.report.metrics.collector import SHARD
 from monitor.store import Store, open_store
 from tests.integration.test_app import running
 from tests.unit.test_export import NOW

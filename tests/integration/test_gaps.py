@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from monitor.export import Internals
-from monitor.reading import Reading, reading
-from monitor.records import Arm, RunOutcome
+from monitor.core.records import Arm, RunOutcome
+from monitor.core.wording import PARTLY, PERIODS
 from monitor.report.email.compose import compose
-from monitor.status import status
+from monitor.report.metrics import Internals
+from monitor.report.status.fleet import status
+from monitor.report.web import fleet_overview
+from monitor.runs.readonly import Reading, reading
 from monitor.store import Store, open_store
-from monitor.web import fleet
-from monitor.words import PARTLY, PERIODS
 from tests.daemon import HEALTHY, NOON, write
 from tests.store_records import answer, recorded, unmeasured
 
@@ -101,7 +101,9 @@ def kept(folder: Path, tmp_path: Path) -> Iterator[Reading]:
 def test_status_pages_mail_and_metrics_say_the_same(kept: Reading) -> None:
     stands = status(kept, everything=True)
     needs = {row.target: row.needs for row in stands.watches}
-    seen = {watch.target: watch for watch in fleet.watches(kept.store, kept.settings, NOON, fleet.Kept())}
+    seen = {
+        watch.target: watch for watch in fleet_overview.watches(kept.store, kept.settings, NOON, fleet_overview.Kept())
+    }
     mail = compose(kept, NOON).report
     labels = {card.name: card.items[0].label for card in mail.cards} | {
         row.name: row.label for row in mail.others.items
@@ -110,7 +112,7 @@ def test_status_pages_mail_and_metrics_say_the_same(kept: Reading) -> None:
     assert {name: (needs[name], seen[name].attention, labels.get(name), firing[name]) for name in RUNS} == SAID
     assert stands.unmeasured, "exit code 3"
     assert {name for name, watch in seen.items() if watch.stale} == {"dead", "late"}
-    assert fleet.headline(list(seen.values()))[1] == (
+    assert fleet_overview.headline(list(seen.values()))[1] == (
         "No alarm raised; 1 not measured; 2 partly measured; 1 late: no success in two intervals"
     )
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from monitor.errors import UsageError
-from monitor.handout import export
-from monitor.resources import shipped
+from monitor.cli.export_files import export
+from monitor.core.errors import UsageError
+from monitor.core.package_data import shipped
 from tests import programs
 
 

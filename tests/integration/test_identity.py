@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 
 from monitor import config
-from monitor.app import App
-from monitor.chores import identities
-from monitor.house import House
+from monitor.core.records import Arm, IdentityCheck
+from monitor.daemon.app import App
+from monitor.daemon.jobs import identity_checks
 from monitor.lab.broken import BROKEN
 from monitor.lab.process import LabServer
 from monitor.lab.served import weights_dir
-from monitor.records import Arm, IdentityCheck
+from monitor.runs.context import House
 from tests.daemon import HEALTHY, Clock, house_of, write
 from tests.http_server import Reply, Request, ScriptedServer
 
@@ -70,7 +70,7 @@ def found(house: House, check: str) -> IdentityCheck:
 
 
 async def look(house: House, at: datetime | None = None) -> None:
-    identities.settle(house, await identities.look(house), at or house.clock())
+    identity_checks.settle(house, await identity_checks.look(house), at or house.clock())
 
 
 @pytest.mark.parametrize(
@@ -155,9 +155,9 @@ async def test_an_outage_leaves_the_last_word_standing(name: str, tmp_path: Path
             await look(house)
             before = house.store.identity_checks()
             server.script = OUTAGES[name]
-            seen = await identities.look(house)
+            seen = await identity_checks.look(house)
             assert all(one.reading is None and one.error for one in seen)
-            identities.settle(house, seen, house.clock() + timedelta(hours=1))
+            identity_checks.settle(house, seen, house.clock() + timedelta(hours=1))
             assert house.store.identity_checks() == before
 
 
@@ -194,16 +194,16 @@ async def test_a_target_that_moved_to_where_nothing_can_be_asked_leaves_no_misma
     moved = {**bot("support", None), "subject": {"provider": "script", "model": "support"}}
     async with house_of(configured(tmp_path, "http://127.0.0.1:9/v1", {"bot": moved}), Clock()) as house:
         assert subject(house), "the store of before"
-        await identities.identify_now(house, "bot")
+        await identity_checks.identify_now(house, "bot")
         assert subject(house) == {}
 
 
 async def test_a_new_mismatch_is_looked_at_twice(tmp_path: Path) -> None:
     async with looked(tmp_path, [Reply(body=LISTED)], subject="support") as (house, server):
-        memory = identities.Memory()
+        memory = identity_checks.Memory()
 
         async def again() -> None:
-            identities.settle(house, await identities.look(house), house.clock(), memory)
+            identity_checks.settle(house, await identity_checks.look(house), house.clock(), memory)
 
         await again()
         gone = {"data": [one for one in LISTED["data"] if one["id"] != "support"]}
@@ -287,7 +287,7 @@ async def test_anthropics_models_api(tmp_path: Path) -> None:
             (retirement,) = house.store.retirements()
             assert (retirement.target, retirement.retires_at) == ("a", datetime(2026, 11, 30, tzinfo=UTC))
             server.script = [Reply(404, b"no such page")]
-            assert all(one.error for one in await identities.look(house)), "a gateway's 404 is not the API's"
+            assert all(one.error for one in await identity_checks.look(house)), "a gateway's 404 is not the API's"
 
 
 async def test_the_labs_server_and_its_listing_faults(tmp_path: Path, lab_server: LabServer) -> None:

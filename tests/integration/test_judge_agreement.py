@@ -8,13 +8,13 @@ from typing import Any
 import openai
 import pytest
 
+from monitor.core.records import Answer, Arm, Exchange, GradedAnswer, Message, Probe, Question, Run, Suite
+from monitor.core.settings import Judge
 from monitor.judge.agreement import Share, agreement, share
 from monitor.judge.llm import judge_questions, verdict_score
 from monitor.lab import judging, product
 from monitor.lab.process import LabServer
 from monitor.lab.served import weights_dir
-from monitor.records import Answer, Arm, Exchange, GradedAnswer, Message, Probe, Question, Run, Suite
-from monitor.settings import Judge
 
 COUNT = 40
 SLOT = datetime(2026, 11, 22, tzinfo=UTC)

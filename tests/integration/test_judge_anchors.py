@@ -10,13 +10,13 @@ import pytest
 import yaml
 from structlog.testing import capture_logs
 
-from monitor.claims import claim_of
-from monitor.cycle import execute_run
+from monitor.core.records import Alarm, AlarmState, BaselineStatus, RunOutcome, Severity
 from monitor.detect import alarms as machine
-from monitor.house import House, ensure_run, open_capture
-from monitor.judge_first import check_judge, judge_moved
-from monitor.recompute import recompute
-from monitor.records import Alarm, AlarmState, BaselineStatus, RunOutcome, Severity
+from monitor.report.explain.claim import claim_of
+from monitor.runs.context import House, ensure_run, open_capture
+from monitor.runs.execute import execute_run
+from monitor.runs.judge_check import check_judge, judge_moved
+from monitor.runs.recompute import recompute
 from tests.daemon import AFTER, DAYS, HEALTHY, LOST, NOON, Clock, house_of, write
 
 ANCHORS: dict[str, Any] = {

@@ -3,15 +3,15 @@
 from datetime import timedelta
 from pathlib import Path
 
-from monitor.cycle import execute_run
-from monitor.house import House, ensure_run, open_capture
+from monitor.config.suites import load_suite
+from monitor.core.package_data import shipped
+from monitor.core.records import AlarmState, BaselineStatus, Run, Severity
 from monitor.lab import product
 from monitor.lab.anchors import EACH, NAME, anchors_text, cases
 from monitor.lab.process import LabServer
-from monitor.recompute import recompute
-from monitor.records import AlarmState, BaselineStatus, Run, Severity
-from monitor.resources import shipped
-from monitor.suites import load_suite
+from monitor.runs.context import House, ensure_run, open_capture
+from monitor.runs.execute import execute_run
+from monitor.runs.recompute import recompute
 from tests.daemon import NOON, Clock, house_of
 
 DAYS = 7

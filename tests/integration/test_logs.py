@@ -17,8 +17,8 @@ import httpx
 import pytest
 import yaml
 
-from monitor import logs
-from monitor.logs import LONGEST_MESSAGE, conceal, scrub
+from monitor.core import logs
+from monitor.core.logs import LONGEST_MESSAGE, conceal, scrub
 from monitor.store import open_store
 from tests.acceptance.house import Daemon
 from tests.daemon import HEALTHY, SUITE, write

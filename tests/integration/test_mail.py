@@ -14,12 +14,12 @@ import pytest
 from sqlalchemy import create_engine, text
 from typer.testing import CliRunner
 
-from monitor.chores.mailer import SINCE, Mailer
 from monitor.cli import app
-from monitor.errors import CliffwatchError
-from monitor.house import House
-from monitor.notify.smtp import GIVEN_UP
-from monitor.records import Mail, MailStatus
+from monitor.core.errors import CliffwatchError
+from monitor.core.records import Mail, MailStatus
+from monitor.daemon.jobs.mailer import SINCE, Mailer
+from monitor.report.email.smtp import GIVEN_UP
+from monitor.runs.context import House
 from monitor.store import open_store
 from tests.daemon import HEALTHY, Clock, house_of, write
 from tests.smtp_server import PASSWORD, USER, MailServer, mail_server

@@ -8,14 +8,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from monitor.beginnings import beginning
-from monitor.claims import beside_of, claim_of
-from monitor.notify.message import LARGEST_HTML, preview
-from monitor.reading import Reading
-from monitor.records import Arm, Deed, IdentityCheck
+from monitor.core.records import Arm, Deed, IdentityCheck
+from monitor.core.schedule import current_slot, days_after
+from monitor.core.settings import Email
 from monitor.report.email.compose import MANUAL, WEEKLY, compose, compose_mail
-from monitor.schedule import current_slot, days_after
-from monitor.settings import Email
+from monitor.report.email.message import LARGEST_HTML, preview
+from monitor.report.explain.claim import beside_of, claim_of
+from monitor.report.explain.onset import beginning
+from monitor.runs.readonly import Reading
 from monitor.store import Store, open_store
 from tests import fleet
 

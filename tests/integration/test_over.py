@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from monitor import commands, over, show
-from monitor.claims import claim_of
-from monitor.records import Finding
+from monitor.cli import operations, output
+from monitor.core.records import Finding
+from monitor.report.explain import recovery
+from monitor.report.explain.claim import claim_of
 from tests.daemon import AFTER, DOWN, HEALTHY, LOST, Clock, house_of, one_day, write
 from tests.integration.test_cli import cliffwatch, printed
 
@@ -22,7 +23,7 @@ async def lost(folder: Path) -> Clock:
     return clock
 
 
-def alarming(result: commands.Probed) -> list[Finding]:
+def alarming(result: operations.Probed) -> list[Finding]:
     return [one for one in result.findings if one.alarming]
 
 
@@ -31,29 +32,31 @@ async def test_the_look_that_clears_is_told_as_recovered_whatever_its_evidence(
 ) -> None:
     clock = await lost(armed_folder)
     async with house_of(armed_folder / "cliffwatch.yaml", clock) as house:
-        (result,) = await commands.probe(house, "bot", "facts")
+        (result,) = await operations.probe(house, "bot", "facts")
         well = {one.signal: one for one in alarming(result)}
         assert well.keys() >= {"adapter_loss", "judge_score", "length"}, "the evidence of before is still over its line"
         claims = {signal: claim_of(house.store, one) for signal, one in well.items()}
         before = next(one for one in house.store.findings("bot", signal="judge_score") if one != well["judge_score"])
         earlier = claim_of(house.store, before)
-        assert over.summary(before, over.ending(result.alarms, before)).startswith("The judge's score of bot dropped")
+        assert recovery.summary(before, recovery.ending(result.alarms, before)).startswith(
+            "The judge's score of bot dropped"
+        )
     assert result.raised == []
     capsys.readouterr()
-    show.runs([result], as_json=False)
+    output.runs([result], as_json=False)
     out = capsys.readouterr().out
     assert "ALARM" not in out
     for signal, told in claims.items():
         assert (told.state, told.suspect, told.why, told.since) == ("cleared", "", "", ""), signal
         assert told.headline.startswith("bot has recovered ("), signal
         assert told.now.startswith("Nothing: cleared by the answers, 2026-12-09"), signal
-        words = over.summary(well[signal], over.ending(result.alarms, well[signal]))
-        assert words == f"{told.headline}: {told.bad} {over.RECOVERED}.", signal
+        words = recovery.summary(well[signal], recovery.ending(result.alarms, well[signal]))
+        assert words == f"{told.headline}: {told.bad} {recovery.RECOVERED}.", signal
         assert words in out
         for wrong in ("dropped", "Read the answers", "look for", "this look alone"):
             assert wrong not in f"{words} {told.bad} {told.sure} {told.now}", (signal, wrong)
     capsys.readouterr()
-    show.findings([(well["adapter_loss"], claims["adapter_loss"])], as_json=False)
+    output.findings([(well["adapter_loss"], claims["adapter_loss"])], as_json=False)
     assert capsys.readouterr().out.startswith("cleared  bot/facts  adapter_loss")
     assert (earlier.state, earlier.suspect) == ("cleared", ""), "the looks of before are over with it"
     assert earlier.headline.startswith("The judge's score of bot dropped by 1.00")
@@ -79,10 +82,10 @@ async def test_an_alarm_that_stays_raised_is_told_though_its_look_is_quiet(
     clock = await lost(armed_folder)
     async with house_of(armed_folder / "cliffwatch.yaml", clock) as house:
         raised = house.store.open_alarms("bot")
-        (result,) = await commands.probe(house, "bot", "facts")
+        (result,) = await operations.probe(house, "bot", "facts")
     quiet = tuple(one for one in result.findings if not one.alarming)
     still = replace(result, findings=quiet, alarms=tuple(raised))
     assert {one.signal for one in still.raised} >= {"adapter_loss", "length"}
     capsys.readouterr()
-    show.runs([still], as_json=False)
+    output.runs([still], as_json=False)
     assert "page adapter_loss, raised 2026-12-06 21:00 UTC" in capsys.readouterr().out

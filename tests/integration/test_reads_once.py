@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from monitor.cycle import execute_run
-from monitor.house import House, ensure_run
-from monitor.questions import questions_of
-from monitor.recompute import recompute
-from monitor.records import JUDGE_GRADER, Arm, Run
+from monitor.core.records import JUDGE_GRADER, Arm, Run
+from monitor.runs.context import House, ensure_run
+from monitor.runs.execute import execute_run
 from monitor.runs.grading import graded_answers
+from monitor.runs.questions import questions_of
+from monitor.runs.recompute import recompute
 from monitor.store import Store
 from tests.daemon import AFTER, DAYS, HEALTHY, LOST, Clock, fresh_sample, house_of, write
 

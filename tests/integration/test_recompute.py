@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from monitor.commands import open_alarm
-from monitor.cycle import execute_run
-from monitor.deeds import Deeds
-from monitor.house import House
-from monitor.recompute import Recomputed, recompute
-from monitor.records import AlarmState
+from monitor.cli.operations import open_alarm
+from monitor.core.records import AlarmState
+from monitor.daemon.actions import Deeds
+from monitor.runs.context import House
+from monitor.runs.execute import execute_run
+from monitor.runs.recompute import Recomputed, recompute
 from monitor.store import Store, open_store
 from monitor.store.tables import alarm, answer, finding
 from tests.daemon import DOWN, HEALTHY, LOST, Clock, armed, fresh_sample, house_of, one_day, write

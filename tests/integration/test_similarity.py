@@ -11,9 +11,9 @@ from struct import pack, unpack
 
 import pytest
 
-from monitor.errors import ConfigError, CouldNotMeasure
+from monitor.core.errors import ConfigError, CouldNotMeasure
+from monitor.core.settings import Embeddings
 from monitor.judge.similarity import Embedder
-from monitor.settings import Embeddings
 
 PINNED = {
     "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
@@ -125,9 +125,9 @@ def child(code: str, tmp_path: Path, **environment: str) -> str:
 
 ASK = (
     "import asyncio\n"
-    "from monitor.errors import CliffwatchError\n"
+    "from monitor.core.errors import CliffwatchError\n"
     "from monitor.judge.similarity import Embedder\n"
-    "from monitor.settings import Embeddings\n"
+    "from monitor.core.settings import Embeddings\n"
     "try:\n"
     f"    asyncio.run(Embedder(Embeddings(model='some/model', revision='{COMMIT}')).similarity_scores([('a', 'b')]))\n"
     "except CliffwatchError as error:\n"

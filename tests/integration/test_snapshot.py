@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from monitor.at_once import capture_at_once, run_now
-from monitor.cycle import execute_run
-from monitor.house import ensure_run
-from monitor.records import Arm, Reason, RunOutcome, Unmeasured
-from monitor.suites import SNAPSHOT_PROBES
+from monitor.config.suites import SNAPSHOT_PROBES
+from monitor.core.records import Arm, Reason, RunOutcome, Unmeasured
+from monitor.runs.context import ensure_run
+from monitor.runs.execute import execute_run
+from monitor.runs.manual import capture_at_once, run_now
 from tests.daemon import AFTER, HEALTHY, LOST, NOON, SUITE, Clock, fresh_sample, house_of, one_day, write
 from tests.http_server import Reply, ScriptedServer, completion
 

@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from monitor import alive, standing
-from monitor.alive import Daemon
-from monitor.app import App
-from monitor.clock import HEARTBEAT, SILENT_SECONDS, STOPPED, utcnow
-from monitor.export import Internals
-from monitor.reading import reading
-from monitor.records import RunOutcome
+from monitor.core.clock import HEARTBEAT, SILENT_SECONDS, STOPPED, utcnow
+from monitor.core.records import RunOutcome
+from monitor.daemon.app import App
 from monitor.report.email.compose import compose
-from monitor.standing import Heard
-from monitor.status import Status, status
+from monitor.report.metrics import Internals
+from monitor.report.status import client, liveness
+from monitor.report.status.client import Heard
+from monitor.report.status.fleet import Status, status
+from monitor.report.status.liveness import Daemon
+from monitor.report.web import fleet_overview
+from monitor.runs.readonly import reading
 from monitor.store import open_store
-from monitor.web import fleet
 from tests.daemon import HEALTHY, SUITE, write
 from tests.programs import free_port
 from tests.store_records import answer, recorded
@@ -46,7 +46,7 @@ def read(path: Path) -> Status:
 
 
 async def said(path: Path) -> Status:
-    reply = await asyncio.to_thread(standing.ask, path, everything=False)
+    reply = await asyncio.to_thread(client.ask, path, everything=False)
     assert reply.heard is Heard.ANSWERED
     assert reply.status is not None
     return reply.status
@@ -54,7 +54,7 @@ async def said(path: Path) -> Status:
 
 async def test_the_daemon_says_what_the_store_says_and_goes_on_when_the_file_is_broken(tmp_path: Path) -> None:
     path = write(tmp_path, HEALTHY, schedule={"batches": 1}, http={"port": free_port()})
-    assert standing.ask(path, everything=False).heard is Heard.REFUSED, "no daemon runs"
+    assert client.ask(path, everything=False).heard is Heard.REFUSED, "no daemon runs"
     app = await started(path)
     try:
         told, kept = await said(path), await asyncio.to_thread(read, path)
@@ -63,7 +63,7 @@ async def test_the_daemon_says_what_the_store_says_and_goes_on_when_the_file_is_
         assert told.daemon.running
         another = tmp_path / "another.yaml"
         another.write_text(path.read_text())
-        other = await asyncio.to_thread(standing.ask, another, everything=False)
+        other = await asyncio.to_thread(client.ask, another, everything=False)
         assert (other.heard, other.status) == (Heard.ANOTHER, None), "that file is not the daemon's"
         command = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "monitor", "status", "--json", "--config", str(path), stdout=asyncio.subprocess.PIPE
@@ -143,7 +143,7 @@ async def disarmed(app: App, path: Path) -> tuple[bool, bool, bool, bool]:
     assert app.store is not None
     assert app.house is not None
     now = utcnow()
-    (watch,) = fleet.watches(app.store, app.house.settings, now, fleet.Kept())
+    (watch,) = fleet_overview.watches(app.store, app.house.settings, now, fleet_overview.Kept())
     exposition = Internals().exposition(app.store, app.house.settings, now)[0].decode()
     return (
         not (await said(path)).watches[0].armed,
@@ -176,7 +176,7 @@ async def test_whoever_else_listens_there_is_not_believed(tmp_path: Path) -> Non
     server = await asyncio.start_server(other, "127.0.0.1", 0)
     path = write(tmp_path, HEALTHY, http={"port": server.sockets[0].getsockname()[1]}).resolve()
     async with server:
-        assert (await asyncio.to_thread(standing.ask, path, everything=True)).heard is Heard.ANOTHER
+        assert (await asyncio.to_thread(client.ask, path, everything=True)).heard is Heard.ANOTHER
 
 
 @pytest.mark.parametrize("greeting", [b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200])
@@ -292,13 +292,13 @@ def test_sign_of_life_and_answer_are_read_together(
     heard: Heard, age: timedelta, ending: str, running: bool, words: str
 ) -> None:
     now = utcnow()
-    daemon = alive.asked(
-        alive.by_sign(f"{(now - age).isoformat()}{ending}", now), standing.Reply(heard, "http://here:1")
+    daemon = liveness.asked(
+        liveness.by_sign(f"{(now - age).isoformat()}{ending}", now), client.Reply(heard, "http://here:1")
     )
     assert daemon.running is running
-    assert words in alive.told(daemon)[0]
+    assert words in liveness.told(daemon)[0]
 
 
 def test_a_store_that_no_daemon_has_seen_says_so_whoever_refuses() -> None:
-    daemon = alive.asked(alive.by_sign(None, utcnow()), standing.Reply(Heard.REFUSED, "http://here:1"))
-    assert "no daemon has worked on this store yet" in alive.told(daemon)[0]
+    daemon = liveness.asked(liveness.by_sign(None, utcnow()), client.Reply(Heard.REFUSED, "http://here:1"))
+    assert "no daemon has worked on this store yet" in liveness.told(daemon)[0]

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from monitor.claims import claim_of
-from monitor.records import RunOutcome
+from monitor.core.records import RunOutcome
+from monitor.core.wording import NO_LOSS, WORTH_A_LOOK
+from monitor.report.explain.claim import claim_of
 from monitor.store import open_store
-from monitor.words import NO_LOSS, WORTH_A_LOOK
 from tests.store_records import NOW, claimed, finding
 
 AWAY = f"{NO_LOSS}, {WORTH_A_LOOK}: answers of bot moved away from the approved ones and came no nearer to the base."

@@ -25,8 +25,7 @@ from pydantic import BaseModel
 from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy import text as sql
 
-from monitor.export import Internals
-from monitor.records import (
+from monitor.core.records import (
     JUDGE_TARGET,
     Alarm,
     AlarmState,
@@ -46,11 +45,12 @@ from monitor.records import (
     Score,
     SelfTest,
 )
-from monitor.settings import Judge, Settings
+from monitor.core.settings import Judge, Settings
+from monitor.report.metrics import Internals
+from monitor.report.web import create_app, models
+from monitor.report.web.factory import HEADERS
+from monitor.report.web.server import Server
 from monitor.store import Store, open_store
-from monitor.web import create_app, models
-from monitor.web.factory import HEADERS
-from monitor.web.server import Server
 from tests import fleet
 from tests.postgres import Postgres
 

@@ -16,14 +16,24 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from monitor.app import App
-from monitor.clock import utcnow
-from monitor.errors import ConfigError
-from monitor.records import BaselineStatus, RunOutcome
-from monitor.settings import ActionToken
-from monitor.web.gate import LONGEST_WHY
-from monitor.web.people import ADDRESSES, ATTEMPTS, SESSION, SESSIONS, WINDOW, Failures, Sessions, Tokens, read_tokens
-from monitor.web.visits import LARGEST_BODY
+from monitor.core.clock import utcnow
+from monitor.core.errors import ConfigError
+from monitor.core.records import BaselineStatus, RunOutcome
+from monitor.core.settings import ActionToken
+from monitor.daemon.app import App
+from monitor.report.web.authorization import LONGEST_WHY
+from monitor.report.web.session_middleware import LARGEST_BODY
+from monitor.report.web.tokens import (
+    ADDRESSES,
+    ATTEMPTS,
+    SESSION,
+    SESSIONS,
+    WINDOW,
+    Failures,
+    Sessions,
+    Tokens,
+    read_tokens,
+)
 from tests import daemon, fleet
 from tests.site import TOKENS, Site
 

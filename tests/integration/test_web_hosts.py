@@ -7,9 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from monitor.settings import Http
-from monitor.web.factory import HEADERS
-from monitor.web.hosts import OPEN, ours
+from monitor.core.settings import Http
+from monitor.report.web.factory import HEADERS
+from monitor.report.web.host_check import OPEN, ours
 from tests.site import TOKENS, Site
 
 STRANGER = "rebound.evil.example"

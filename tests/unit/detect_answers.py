@@ -6,11 +6,11 @@ from math import log10
 from random import Random
 from typing import NamedTuple
 
+from monitor.core.records import Arm, Comparison, GradedAnswer, Severity
 from monitor.detect import evidence, policy
 from monitor.detect.evidence import PRIOR
-from monitor.detect.reading import Reading, Verdict
+from monitor.detect.measurement import Reading, Verdict
 from monitor.lab import product
-from monitor.records import Arm, Comparison, GradedAnswer, Severity
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 LINE = log10(3650)

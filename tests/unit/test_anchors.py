@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from monitor.anchors import is_anchors
 from monitor.config import Report, check, load
+from monitor.config.anchors import is_anchors
+from monitor.config.suites import load_suite, suite_body, suite_from_body
+from monitor.core.records import Arm, GradedAnswer, Message, Probe, Question, Run, Suite
+from monitor.core.settings import Endpoint, Judge
 from monitor.judge.checks import score_answer
 from monitor.judge.llm import judge_questions
-from monitor.questions import questions_of
-from monitor.records import Arm, GradedAnswer, Message, Probe, Question, Run, Suite
-from monitor.settings import Endpoint, Judge
-from monitor.suites import load_suite, suite_body, suite_from_body
+from monitor.runs.questions import questions_of
 
 SLOT = datetime(2026, 11, 22, tzinfo=UTC)
 RUN = Run(1, "judge", "labelled", SLOT, "running", None, 1, 1, None, SLOT, seed=5, suite_digest="d")

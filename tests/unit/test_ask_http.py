@@ -7,7 +7,7 @@ import pytest
 from monitor.ask import AskFailed
 from monitor.ask.http import parse, read_reply, refused_parameter, scrub, status_failure
 from monitor.ask.protocol import Secret
-from monitor.records import Reason
+from monitor.core.records import Reason
 from tests.asking import NOW
 
 SENT = ["temperature", "seed", "top_logprobs", "logprobs", "response_format", "max_tokens"]

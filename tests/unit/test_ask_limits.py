@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from monitor.ask.limits import LONGEST_PAUSE, Bucket, Limits
-from monitor.settings import Provider
+from monitor.ask.rate_limits import LONGEST_PAUSE, Bucket, Limits
+from monitor.core.settings import Provider
 from tests.asking import Time
 
 

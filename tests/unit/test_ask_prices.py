@@ -6,7 +6,7 @@ import pytest
 
 from monitor.ask.budget import estimate, worst_cost
 from monitor.ask.prices import FREE, cost, price_of
-from monitor.settings import Price, Provider
+from monitor.core.settings import Price, Provider
 from tests.asking import QUESTION
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from monitor.ask import AskFailed, Setup
 from monitor.ask.scripted import ScriptedProvider
-from monitor.errors import ConfigError
-from monitor.records import Message, Reason
-from monitor.settings import Provider
+from monitor.core.errors import ConfigError
+from monitor.core.records import Message, Reason
+from monitor.core.settings import Provider
 from tests.asking import NOW, QUESTION, questions
 
 

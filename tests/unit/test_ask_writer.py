@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from monitor.ask.writer import GroupWriter
-from monitor.errors import StoreError
+from monitor.ask.group_commit import GroupWriter
+from monitor.core.errors import StoreError
 
 
 class Disk:

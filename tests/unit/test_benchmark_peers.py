@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks import peers
-from monitor.records import Arm, GradedAnswer
+from monitor.core.records import Arm, GradedAnswer
 
 FACTS = ("France takes 4 days", "Sweden takes 7 days", "the chair is 60 euros", "we open from 9 to 18")
 

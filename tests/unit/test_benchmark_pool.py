@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import pool
+from monitor.core.records import Arm, TokenLogprob
 from monitor.lab.faults import FAULTS
-from monitor.records import Arm, TokenLogprob
 
 ROW = {
     "case": "healthy",

@@ -10,9 +10,9 @@ import pytest
 
 from benchmarks import channels, fast, null, pool, power, rows
 from benchmarks.resample import Mixed, Source, comparison
-from monitor.detect import SIGNALS, evidence, findings_for, flips, surprise
+from monitor.core.records import Arm
+from monitor.detect import SIGNALS, day_scores, evidence, findings_for, flips
 from monitor.detect.evidence import Side
-from monitor.records import Arm
 
 PROBES = 12
 
@@ -167,10 +167,10 @@ def test_the_scores_of_many_looks_are_those_of_one_after_another(each: int, tole
         found = fast.now_scores(before, now, tolerance)
         for look, score in enumerate(found):
             told = [(f"p{p}", d, before[p, d]) for p in range(6) for d in range(9)]
-            told += [(f"p{p}", surprise.NOW, value) for p in range(6) for value in now[look, p]]
-            sample = surprise.sample_of(one for one in told if not np.isnan(one[2]))
+            told += [(f"p{p}", day_scores.NOW, value) for p in range(6) for value in now[look, p]]
+            sample = day_scores.sample_of(one for one in told if not np.isnan(one[2]))
             assert sample is not None
-            assert score == pytest.approx(surprise.day_scores(sample, tolerance=tolerance).now, abs=1e-6)
+            assert score == pytest.approx(day_scores.day_scores(sample, tolerance=tolerance).now, abs=1e-6)
 
 
 def test_pages_are_where_the_products_evidence_reaches_the_line() -> None:

@@ -7,11 +7,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from monitor import claims
-from monitor.beginnings import beginning, edges
-from monitor.claims import Beside, claim, neighbours
-from monitor.over import ending
-from monitor.records import Alarm, AlarmState, Arm, Finding, IdentityCheck, Point, Severity
+from monitor.core.records import Alarm, AlarmState, Arm, Finding, IdentityCheck, Point, Severity
+from monitor.report.explain import claim as claims
+from monitor.report.explain.claim import Beside, claim, neighbours
+from monitor.report.explain.onset import beginning, edges
+from monitor.report.explain.recovery import ending
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LOST = Finding(
@@ -340,7 +340,7 @@ def test_an_outage_beside_it_is_said() -> None:
 
 def test_every_signal_has_its_runbook() -> None:
     from monitor.detect import SIGNALS
-    from monitor.web import runbooks
+    from monitor.report.web import runbooks
 
     assert set(SIGNALS) <= set(claims.RUNBOOKS)
     assert set(claims.RUNBOOKS.values()) <= set(runbooks.names())

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from monitor.config import Report, check, load, schema
-from monitor.errors import ConfigError
-from monitor.settings import Provider, Settings, Target
-from monitor.starter import starter_config
-from monitor.yamlfile import read
+from monitor.config.starter import starter_config
+from monitor.config.yaml_reader import read
+from monitor.core.errors import ConfigError
+from monitor.core.settings import Provider, Settings, Target
 
 GOOD = Path(__file__).parent.parent / "config_fixtures" / "good" / "cliffwatch.yaml"
 KEYS = dict.fromkeys(("VLLM_API_KEY", "OPENAI_API_KEY", "ANTHROPIC_API_KEY"), "planted-should-not-appear")

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from monitor.config import check, load
-from monitor.errors import ConfigError
-from monitor.problems import render
-from monitor.suites import load_suite
+from monitor.config.problems import render
+from monitor.config.suites import load_suite
+from monitor.core.errors import ConfigError
 
 FIXTURES = Path(__file__).parent.parent / "config_fixtures"
 ENVIRON = {"LLM_API_KEY": "planted-should-not-appear", "BLANK_KEY": " "}

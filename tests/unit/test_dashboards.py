@@ -15,9 +15,9 @@ from dashboards import UIDS
 from dashboards.build import BOARDS, FOLDER, path, render
 from dashboards.panels import GREEN, GREY
 from dashboards.states import ARMS, OUTCOMES
-from monitor.export.families import LIMITS
-from monitor.metrics import METRICS, PREFIX
-from monitor.records import Arm, Reason
+from monitor.core.records import Arm, Reason
+from monitor.report.metrics.names import METRICS, PREFIX
+from monitor.report.metrics.result_metrics import LIMITS
 from tests import programs
 
 ROOT: Final = Path(__file__).parents[2]

@@ -8,11 +8,11 @@ from random import Random
 import numpy as np
 import pytest
 
-from monitor.detect import adapter_loss, nulls
-from monitor.detect.nulls import Density, Places
-from monitor.detect.tokens import TokenTree
+from monitor.core.records import Arm, GradedAnswer, TokenLogprob
+from monitor.detect import adapter_loss, likelihood_ratio
+from monitor.detect.likelihood_ratio import Density, Places
+from monitor.detect.token_likelihood import TokenTree
 from monitor.lab import product
-from monitor.records import Arm, GradedAnswer, TokenLogprob
 from tests.unit.detect_answers import LINE, Speak, Told, compared, graded, mixed, padded, rounds, told
 
 BASELINE = rounds(1, product.right_reply, days=range(14))
@@ -395,17 +395,17 @@ class TestNulls:
         assert found._sum.sum() / 200 * 0.02**2 == pytest.approx(1, abs=0.01)
 
     def test_a_value_is_bounded_both_ways(self) -> None:
-        low, middle, high = nulls.value(np.array([-nulls.MOST, 0.0, nulls.MOST]))
+        low, middle, high = likelihood_ratio.value(np.array([-likelihood_ratio.MOST, 0.0, likelihood_ratio.MOST]))
         assert low == pytest.approx(log(0.7), abs=1e-3)
         assert middle == 0
         assert high == pytest.approx(log(0.7 + 300))
 
     def test_shares_of_a_mixture(self) -> None:
-        assert nulls.base_share(np.full(24, -7.0))[0] == 0
-        assert nulls.base_share(np.full(24, 7.0))[0] == 1
-        share, low, high = nulls.base_share(np.array([7.0] * 8 + [-7.0] * 16))
+        assert likelihood_ratio.base_share(np.full(24, -7.0))[0] == 0
+        assert likelihood_ratio.base_share(np.full(24, 7.0))[0] == 1
+        share, low, high = likelihood_ratio.base_share(np.array([7.0] * 8 + [-7.0] * 16))
         assert share == pytest.approx(1 / 3, abs=0.01)
         assert low < 0.2 < 0.5 < high
-        wider = nulls.base_share(np.array([7.0] * 8 + [-7.0] * 16), inflation=1.5)
+        wider = likelihood_ratio.base_share(np.array([7.0] * 8 + [-7.0] * 16), inflation=1.5)
         assert wider[1] < low
         assert wider[2] > high

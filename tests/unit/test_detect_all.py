@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.core.records import Arm, Comparison, Finding, GradedAnswer, Severity
 from monitor.detect import SEVERITIES, SIGNALS, findings_for
 from monitor.lab import product
-from monitor.records import Arm, Comparison, Finding, GradedAnswer, Severity
 from tests.unit.detect_answers import LINE, compared, graded, mixed, rounds
 
 GRADED = {"judge": 1.0, "check:json": 1.0}

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from monitor.core.records import Arm, GradedAnswer
 from monitor.detect import base_match
 from monitor.lab import product
-from monitor.records import Arm, GradedAnswer
 from tests.unit.detect_answers import Speak, Told, compared, graded, rounds, told
 
 

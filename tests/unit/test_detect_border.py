@@ -5,8 +5,8 @@ from random import Random
 import numpy as np
 import pytest
 
+from monitor.core.records import GradedAnswer, Severity, TokenLogprob
 from monitor.detect import border
-from monitor.records import GradedAnswer, Severity, TokenLogprob
 from tests.unit.detect_answers import Told, compared, graded, told
 
 

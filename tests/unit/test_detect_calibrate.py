@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from monitor import detect
+from monitor.core.records import Arm, Severity
 from monitor.detect import calibrate, evidence
 from monitor.detect.evidence import Side
-from monitor.detect.reading import Channel, Reading
+from monitor.detect.measurement import Channel, Reading
 from monitor.lab import product
-from monitor.records import Arm, Severity
 from tests.unit.detect_answers import LINE, compared, rounds
 
 WEEK = (-1.0, 1.0, 0.0, -1.0, 1.0, 0.0, 0.5)

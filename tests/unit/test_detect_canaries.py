@@ -6,8 +6,8 @@ from random import Random
 import numpy as np
 import pytest
 
+from monitor.core.records import Arm, GradedAnswer
 from monitor.detect import canaries
-from monitor.records import Arm, GradedAnswer
 from tests.unit.detect_answers import Told, compared, graded, told
 
 

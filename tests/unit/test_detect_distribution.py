@@ -7,10 +7,10 @@ from random import Random
 import numpy as np
 import pytest
 
+from monitor.core.records import PRODUCTION_SUITE, Arm, GradedAnswer, Severity
 from monitor.detect import distribution, mmd
-from monitor.detect.surprise import NOW
+from monitor.detect.day_scores import NOW
 from monitor.lab import product
-from monitor.records import PRODUCTION_SUITE, Arm, GradedAnswer, Severity
 from tests.unit.detect_answers import Speak, Told, compared, graded, mixed, padded, rounds, told
 
 BASELINE = rounds(1, product.right_reply, days=range(10))

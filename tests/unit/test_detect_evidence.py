@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.core.records import Alarm, AlarmState, Comparison, Finding, Severity
 from monitor.detect import alarms, evidence, policy
+from monitor.detect.common import share_difference, wilson
+from monitor.detect.day_scores import FARTHEST, NOW, day_scores, sample_of
 from monitor.detect.evidence import Side
-from monitor.detect.parts import share_difference, wilson
-from monitor.detect.reading import Channel, Reading
-from monitor.detect.surprise import FARTHEST, NOW, day_scores, sample_of
-from monitor.records import Alarm, AlarmState, Comparison, Finding, Severity
+from monitor.detect.measurement import Channel, Reading
 from tests.unit.detect_answers import compared, e_value, graded
 
 Rows = list[tuple[str, int, float]]

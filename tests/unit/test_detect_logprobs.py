@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from monitor.core.records import PRODUCTION_SUITE, GradedAnswer, Severity, TokenLogprob
 from monitor.detect import logprobs
-from monitor.records import PRODUCTION_SUITE, GradedAnswer, Severity, TokenLogprob
 from tests.unit.detect_answers import Told, compared, graded, told
 
 PROBES = 12

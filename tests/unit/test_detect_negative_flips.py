@@ -6,8 +6,8 @@ from math import log10
 import numpy as np
 import pytest
 
+from monitor.core.records import PRODUCTION_SUITE, Arm, Exhibit, GradedAnswer
 from monitor.detect import evidence, flips, negative_flips
-from monitor.records import PRODUCTION_SUITE, Arm, Exhibit, GradedAnswer
 from tests.unit.detect_answers import Told, compared, e_value, graded, told
 
 WEEKLY = log10(52 / 0.1) + log10(2)

@@ -7,11 +7,11 @@ from random import Random
 
 import pytest
 
+from monitor.core.records import Arm, Comparison, GradedAnswer, SelfTest
+from monitor.core.selftest_results import CONTROL
 from monitor.detect import selftest
 from monitor.detect.selftest import FAULTS, failures, self_test
 from monitor.lab import product
-from monitor.records import Arm, Comparison, GradedAnswer, SelfTest
-from monitor.unseen import CONTROL
 from tests.unit.detect_answers import compared, graded, rounds
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)

@@ -7,11 +7,11 @@ from random import Random
 import numpy as np
 import pytest
 
+from monitor.core.records import PRODUCTION_SUITE, Arm, Comparison, GradedAnswer, Severity
 from monitor.detect import contract, judge_score, length
-from monitor.detect.reading import Reading
-from monitor.export.families import CONTRACT_PARTS
+from monitor.detect.measurement import Reading
 from monitor.lab import product
-from monitor.records import PRODUCTION_SUITE, Arm, Comparison, GradedAnswer, Severity
+from monitor.report.metrics.result_metrics import CONTRACT_PARTS
 from tests.unit.detect_answers import Grade, Speak, Told, compared, graded, mixed, padded, rounds, told
 
 BASELINE = rounds(1, product.right_reply, days=range(14))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.detect.similarity import BY_PLACE, LONGEST, hamming_matrix, similarity_matrix
+from monitor.detect.text_similarity import BY_PLACE, LONGEST, hamming_matrix, similarity_matrix
 
 
 def by_definition(one: str, other: str) -> float:

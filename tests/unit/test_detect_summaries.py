@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from monitor.core.records import Arm, Comparison, GradedAnswer, Severity
 from monitor.detect import (
     SEVERITIES,
     adapter_loss,
@@ -17,9 +18,8 @@ from monitor.detect import (
     length,
     negative_flips,
 )
-from monitor.detect.reading import Reading
+from monitor.detect.measurement import Reading
 from monitor.lab import product
-from monitor.records import Arm, Comparison, GradedAnswer, Severity
 from tests.unit.detect_answers import compared, graded, rounds, told
 
 BELOW = "Below the alarm line, but worth a look:"

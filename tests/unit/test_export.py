@@ -20,15 +20,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event
 
 from benchmarks import fleets
-from monitor import claims
-from monitor.beginnings import beginning
-from monitor.errors import StoreError
-from monitor.export import SIGNALS, Internals, nearest_to_line, web_url
-from monitor.export.internals import takes_gzip
-from monitor.export.pack import gzipped, pack
-from monitor.export.text import SPECS, Lines, head
-from monitor.metrics import METRICS, PREFIX
-from monitor.records import (
+from monitor.core.errors import StoreError
+from monitor.core.records import (
     JUDGE_TARGET,
     PRODUCTION_SUITE,
     Alarm,
@@ -43,8 +36,15 @@ from monitor.records import (
     SelfTest,
     Severity,
 )
-from monitor.schedule import interval_seconds
-from monitor.settings import Http, Judge, Production, Schedule, Settings
+from monitor.core.schedule import interval_seconds
+from monitor.core.settings import Http, Judge, Production, Schedule, Settings
+from monitor.report.explain import claim
+from monitor.report.explain.onset import beginning
+from monitor.report.metrics import SIGNALS, Internals, nearest_to_line, web_url
+from monitor.report.metrics.exposition import SPECS, Lines, head
+from monitor.report.metrics.gzip_members import gzipped, pack
+from monitor.report.metrics.names import METRICS, PREFIX
+from monitor.report.metrics.process_metrics import takes_gzip
 from monitor.store import Store, open_store
 from tests import fleet
 
@@ -262,7 +262,7 @@ def test_an_alarm_says_when_it_began_as_its_page_does(populated: Store) -> None:
     assert alarms
     for alarm in alarms:
         (told,) = [one for one in populated.latest_findings(alarm.target) if one.signal == alarm.signal]
-        beside = claims.beside_of(populated, told)
+        beside = claim.beside_of(populated, told)
         began, healthy = beginning(told, beside.history, beside.alarm, beside.asked)
         assert healthy is not None
         labels = {"target": alarm.target, "signal": alarm.signal}

@@ -1,10 +1,10 @@
-"""Pages that are made from the code are current; ``python -m monitor.docs`` makes them so."""
+"""Pages that are made from the code are current; ``python -m scripts.generate_docs`` makes them so."""
 
 from pathlib import Path
 
 import pytest
 
-from monitor.docs import pages
+from scripts.generate_docs import pages
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 
@@ -15,7 +15,7 @@ def test_the_page_is_what_the_code_says(name: str) -> None:
 
 
 def test_the_example_on_the_suites_page_is_a_good_suite(tmp_path: Path) -> None:
-    from monitor.suites import load_suite
+    from monitor.config.suites import load_suite
 
     example = pages()["suites.md"].split("```yaml\n")[1].split("```")[0]
     (tmp_path / "support.yaml").write_text(example, encoding="utf-8")

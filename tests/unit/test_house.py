@@ -16,17 +16,17 @@ WIRING = (
 )  # fmt: skip
 """The modules and packages that may import stages: they assemble, run, print or describe them."""
 MAY_ASK = {
-    "monitor.logs": "monitor.sample.redaction",
+    "monitor.core.logs": "monitor.core.redaction",
     "monitor.config.checks": "monitor.ask.scripted",
     "monitor.config.targets": "monitor.ask.prices",
     "monitor.config.identity": "monitor.identify",
     "monitor.lab": "monitor.judge.prompt",
-    "monitor.anchors": "monitor.judge.prompt",
-    "monitor.beginnings": "monitor.store",
-    "monitor.claims": "monitor.store",
-    "monitor.export": "monitor.store",
-    "monitor.notify": "monitor.store",
-    "monitor.web": "monitor.store",
+    "monitor.config.anchors": "monitor.judge.prompt",
+    "monitor.report.explain.onset": "monitor.store",
+    "monitor.report.explain.claim": "monitor.store",
+    "monitor.report.metrics": "monitor.store",
+    "monitor.report.email": "monitor.store",
+    "monitor.report.web": "monitor.store",
 }
 """Module or package -> the one module of a stage that it may import: what `check` says must be what the stage does,
 the lab's judge is trained on, and anchors are asked with, the very prompt that the product sends, and reports are read
@@ -39,8 +39,8 @@ MAY_BE_HEAVY = {
     "scipy": (),
     "openai": ("monitor.ask.openai", "monitor.ask.http"),
     "anthropic": ("monitor.ask.anthropic", "monitor.ask.http"),
-    "fastapi": ("monitor.web.", "monitor.lab."),
-    "uvicorn": ("monitor.web.", "monitor.lab."),
+    "fastapi": ("monitor.report.web.", "monitor.lab."),
+    "uvicorn": ("monitor.report.web.", "monitor.lab."),
     "torch": ("monitor.lab.", "monitor.ask.local"),
     "transformers": ("monitor.lab.", "monitor.ask.local"),
     "peft": ("monitor.lab.", "monitor.ask.local"),
@@ -148,7 +148,7 @@ def test_signals_files_and_dict_agree() -> None:
 
 def test_providers_files_and_dict_agree() -> None:
     from monitor.ask import PROVIDERS
-    from monitor.settings import Provider
+    from monitor.core.settings import Provider
 
     named = {
         f"monitor.ask.{path.stem}:{node.name}"

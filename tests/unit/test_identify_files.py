@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from monitor.core.records import Arm
 from monitor.identify import CHECKS, adapter, tensors
-from monitor.identify.claims import Files, Reading, UnreadableError
+from monitor.identify.checks import Files, Reading, UnreadableError
 from monitor.lab.broken import BROKEN
 from monitor.lab.broken import read as read_adapter
 from monitor.lab.served import weights_dir
-from monitor.records import Arm
 
 LAB = weights_dir()
 SUPPORT = Files("bot", Arm.SUBJECT, LAB / "support", "lab/base", folder=LAB / "base")

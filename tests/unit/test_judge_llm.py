@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.core.records import Answer, Arm, Exchange, GradedAnswer, Message, Probe, Question, Run, Suite
+from monitor.core.settings import Judge
 from monitor.judge.llm import conversation, judge_questions, verdict_score
 from monitor.judge.prompt import VERDICT_SCHEMA, judge_messages
-from monitor.records import Answer, Arm, Exchange, GradedAnswer, Message, Probe, Question, Run, Suite
-from monitor.settings import Judge
 
 SLOT = datetime(2026, 11, 22, tzinfo=UTC)
 RUN = Run(7, "bot", "support", SLOT, "running", None, 1, 1, None, SLOT, seed=99, suite_digest="d")

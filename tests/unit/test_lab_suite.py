@@ -5,11 +5,11 @@ from random import Random
 
 import pytest
 
+from monitor.config.suites import load_suite
+from monitor.core.package_data import shipped
 from monitor.judge.checks import Grade, score_answer
 from monitor.lab import product
 from monitor.lab.suite import NAME, cases, suite_text
-from monitor.resources import shipped
-from monitor.suites import load_suite
 
 PAIRS = list(zip(load_suite(NAME, Path("/nowhere")).probes, cases(), strict=True))
 

@@ -2,13 +2,15 @@
 
 import re
 
-from monitor import detect, export, metrics
+from monitor import detect
+from monitor.report import metrics as export
+from monitor.report.metrics import names as metric_names
 
 
 def test_names_follow_the_conventions() -> None:
-    names = [spec.name for spec in metrics.METRICS]
+    names = [spec.name for spec in metric_names.METRICS]
     assert len(names) == len(set(names))
-    for spec in metrics.METRICS:
+    for spec in metric_names.METRICS:
         assert re.fullmatch(r"[a-z][a-z0-9_]*", spec.name)
         assert (spec.kind == "counter") == spec.name.endswith("_total")
         assert spec.help.endswith(".")

@@ -16,15 +16,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 
-from monitor import claims
-from monitor.notify import page
-from monitor.notify.facts import Facts, Key
-from monitor.notify.message import LARGEST_HTML, letter, preview
-from monitor.notify.pictures import Picture, picture
-from monitor.notify.report import Report, draft, told_in_full
-from monitor.notify.smtp import GIVEN_UP, next_try
-from monitor.notify.targets import SEE_SERVED
-from monitor.records import (
+from monitor.core.records import (
     AlarmState,
     Arm,
     BaselineStatus,
@@ -36,8 +28,16 @@ from monitor.records import (
     RunSummary,
     Severity,
 )
+from monitor.core.wording import TITLES
+from monitor.report.email import render
+from monitor.report.email.charts import Picture, picture
 from monitor.report.email.compose import PLAN, trimmed
-from monitor.words import TITLES
+from monitor.report.email.data import Facts, Key
+from monitor.report.email.message import LARGEST_HTML, letter, preview
+from monitor.report.email.report import Report, draft, told_in_full
+from monitor.report.email.smtp import GIVEN_UP, next_try
+from monitor.report.email.target_cards import SEE_SERVED
+from monitor.report.explain import claim as claims
 from tests.fleet import HOSTILE
 from tests.mail_story import NOW, SUITE, TWELVE, a_week, alarm, baseline, facts, finding, points, progress, series
 
@@ -82,7 +82,7 @@ def test_the_first_line_is_the_answer() -> None:
     )
     assert shown.subject == "[Cliffwatch] 4 of 12 targets need you, 1 with a page: support-bot answers like its base"
     assert shown.tone == "bad"
-    assert page.text(shown).startswith("4 of 12 targets need you, 1 with a page: ")
+    assert render.text(shown).startswith("4 of 12 targets need you, 1 with a page: ")
 
 
 def test_one_target_in_trouble_is_one_sentence() -> None:
@@ -137,7 +137,7 @@ def test_a_target_that_learns_needs_nobody() -> None:
     capturing = baseline("bot", BaselineStatus.CAPTURING, ends_at=NOW + timedelta(days=3), approved_at=None)
     shown = told(facts(["bot"], baselines={("bot", SUITE): [capturing]}))
     assert shown.quiet[0].text == "Learning its baseline until Thu 26 Nov."
-    assert "the capture of support ends" in page.text(shown)
+    assert "the capture of support ends" in render.text(shown)
 
 
 def test_the_judge_is_no_target_of_the_users_and_can_need_them() -> None:
@@ -310,9 +310,9 @@ def test_each_alarm_says_whose_fault_it_likely_is_as_its_page_does() -> None:
         assert likely[1] == (claim.why if key[0] == "summariser" else SEE_SERVED)
     assert shown.cards[0].items[1].likely == ("what is served", "Its answers changed, too.")
     assert shown.cards[2].items[0].likely == ("the endpoint or the way to it", "It is an outage.")
-    text = page.text(shown)
+    text = render.text(shown)
     assert "  Likely at fault: your own configuration. The same prompts count another\n" in text
-    assert "Likely at fault: <b>your own configuration</b>. The same prompts count" in page.html(shown, {})
+    assert "Likely at fault: <b>your own configuration</b>. The same prompts count" in render.html(shown, {})
 
 
 def test_one_suspect_of_many_signals_is_explained_once() -> None:
@@ -400,7 +400,7 @@ def test_a_page_that_waits_for_its_fresh_sample_says_so() -> None:
 
 
 def test_every_section_of_the_week_is_there() -> None:
-    text = page.text(told(a_week()))
+    text = render.text(told(a_week()))
     for line in (
         "Mon 16 to Sun 22 Nov · written Mon 23 Nov 08:00 (Europe/Berlin)",
         "1 with a page · 1 with a ticket · 1 not measured · 1 not armed · 8 quiet · 96 % of 10,080 questions answered",
@@ -422,7 +422,7 @@ def test_every_section_of_the_week_is_there() -> None:
 
 def test_the_twin_tells_what_the_html_tells() -> None:
     shown = told(a_week())
-    html, text = Tags(page.html(shown, {})), page.text(shown)
+    html, text = Tags(render.html(shown, {})), render.text(shown)
     flat = " ".join(html.text.split())
     for card in shown.cards:
         for item in card.items:
@@ -475,7 +475,7 @@ def test_three_hundred_targets_in_trouble_stay_readable_and_small() -> None:
     assert all(item.likely for card in shown.cards for item in card.items)
     pictures = pictures_of(shown)
     assert len(pictures) == len(shown.cards) == 10
-    assert page.size(shown, pictures) < LARGEST_HTML
+    assert render.size(shown, pictures) < LARGEST_HTML
     assert len(shown.cards) + len(shown.others.items) + shown.others.more == 300
     assert shown.headline.startswith("300 of 300 targets need you, 300 with a page: 000-a-long-name")
     assert shown.changes.more > 2000
@@ -487,7 +487,7 @@ def test_of_three_hundred_the_two_in_trouble_are_told_in_full_and_the_rest_count
     shown = told(found)
     assert [card.name for card in shown.cards] == LONG[7:9]
     assert (shown.quiet_count, len(shown.quiet), len(shown.quiet_names)) == (298, 0, 200)
-    html = page.html(shown, {key: ("cid:x", one) for key, one in pictures_of(shown).items()})
+    html = render.html(shown, {key: ("cid:x", one) for key, one in pictures_of(shown).items()})
     assert len(html.encode()) < 60_000
     assert html.count("<img ") == 2
     assert "and 98 more" in html
@@ -495,7 +495,7 @@ def test_of_three_hundred_the_two_in_trouble_are_told_in_full_and_the_rest_count
 
 def test_a_mail_that_is_still_too_large_is_told_shorter() -> None:
     found = facts(LONG, alarms={name: [alarm(name, "canaries", 2)] for name in LONG})
-    sizes = [page.size(told(found, limits=limits), {}) for limits in PLAN]
+    sizes = [render.size(told(found, limits=limits), {}) for limits in PLAN]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] < LARGEST_HTML / 3
 
@@ -512,7 +512,7 @@ def test_the_longest_version_that_fits_is_sent_and_only_its_pictures_are_drawn(l
     pictures = pictures_of(whole.report())
     sent = trimmed(whole, pictures)
     assert sent.report == whole.report(PLAN[place])
-    sizes = [page.size(whole.report(limits), pictures) for limits in PLAN]
+    sizes = [render.size(whole.report(limits), pictures) for limits in PLAN]
     assert place == next((n for n, size in enumerate(sizes) if size <= LARGEST_HTML), len(PLAN) - 1), sizes
     assert list(sent.pictures) == [key for key in pictures if key in sent.report.charts]
     assert len(sent.pictures) == len(sent.report.cards) == PLAN[place].cards
@@ -547,7 +547,7 @@ def test_the_message_is_built_as_mail_programs_expect() -> None:
     cids = [str(image["Content-ID"])[1:-1] for image in images]
     assert [image["src"] for image in tags.of("img")] == [f"cid:{cid}" for cid in cids]
     assert all(image["alt"] and image["width"] and image["height"] for image in tags.of("img"))
-    assert plain.get_content().replace("\r\n", "\n") == page.text(shown)
+    assert plain.get_content().replace("\r\n", "\n") == render.text(shown)
 
 
 def test_the_headers_say_what_it_is() -> None:
@@ -593,19 +593,19 @@ def test_what_a_model_or_a_person_wrote_is_only_shown() -> None:
         latest={("bot", SUITE): {"contract": finding("bot", "contract", HOSTILE, 1.0, alarming=True)}},
         baselines={("bot", SUITE): [baseline("bot", approved_at=NOW - timedelta(days=1), approved_why=HOSTILE)]},
     )
-    html = page.html(told(found), {})
+    html = render.html(told(found), {})
     tags = Tags(html)
     assert not tags.of("script")
     assert not tags.of("img")
     assert "&lt;script&gt;" in html
-    for shown in (html, page.text(told(found))):
+    for shown in (html, render.text(told(found))):
         assert not {"\x1b", "\u202e", "\u200b"} & set(shown)
 
 
 def test_pages_that_nobody_knows_are_not_linked() -> None:
     shown = draft(a_week(), None).report()
-    assert Tags(page.html(shown, {})).of("a") == []
-    assert "http" not in page.text(shown)
+    assert Tags(render.html(shown, {})).of("a") == []
+    assert "http" not in render.text(shown)
 
 
 def test_tries_come_further_apart_and_end_after_three_days() -> None:

@@ -8,7 +8,7 @@ import trustme
 import yaml
 
 from monitor import config
-from monitor.schedule import parse
+from monitor.core.schedule import parse
 
 ENVIRON = {"SMTP_PASSWORD": "planted-should-not-appear"}
 LINKS = "http.url is not set: links in the mail lead to http://127.0.0.1:9464; set it to where people reach it"

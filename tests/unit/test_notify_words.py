@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime, timedelta
 
+from monitor.core.records import Reason
+from monitor.core.wording import SERVED
 from monitor.identify import CHECKS
-from monitor.notify.pictures import picture, worded
-from monitor.notify.wording import BLAME, LINE, LOST, Times, cut, cut_summary, odds, percent, usd
-from monitor.records import Reason
-from monitor.words import SERVED
+from monitor.report.email.charts import picture, worded
+from monitor.report.email.wording import BLAME, LINE, LOST, Times, cut, cut_summary, odds, percent, usd
 from tests.mail_story import NOW, points
 
 

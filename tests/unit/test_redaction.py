@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.sample.redaction import redact
+from monitor.core.redaction import redact
 
 FOUND = [
     ("write to john.doe+x@example.co.uk.", "write to ‹email›."),
@@ -164,7 +164,7 @@ def test_no_text_makes_it_slow() -> None:
     code = (
         "import resource, sys\n"
         "resource.setrlimit(resource.RLIMIT_CPU, (120, 120))\n"
-        "from monitor.sample.redaction import redact\n"
+        "from monitor.core.redaction import redact\n"
         f"for piece in {HOSTILE!r}:\n"
         "    for tail in ('', 'x', '\\x00', '‹ip›'):\n"
         "        redact(piece * (150_000 // len(piece)) + tail)\n"

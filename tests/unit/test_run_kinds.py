@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 import monitor
-from monitor import schedule
+from monitor.core import schedule
+from monitor.core.records import Arm
 from monitor.core.run_kinds import JUDGE, PROBES, PRODUCTION, RUN_KINDS, RunKind, run_kind, suite_kind
-from monitor.records import Arm
-from monitor.settings import Schedule
+from monitor.core.settings import Schedule
 
 MONITOR = Path(monitor.__file__).parent
 MAY_NAME = ("core", "records", "config", "store")

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from monitor.errors import CouldNotMeasure
+from monitor.core.errors import CouldNotMeasure
+from monitor.core.settings import Production, Source
 from monitor.sample import SOURCES, Sampled, jsonl, sample_production
-from monitor.sample.source import Logged, Tally, Window, dig, instant
-from monitor.settings import Production, Source
+from monitor.sample.request_log import Logged, Tally, Window, dig, instant
 
 OPEN = Window(None, None)
 

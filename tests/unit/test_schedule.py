@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor import schedule
-from monitor.records import PRODUCTION_SUITE, Arm, Message, Question, Sampling
-from monitor.settings import Endpoint, Provider, Schedule, Settings, Target
+from monitor.core import schedule
+from monitor.core.records import PRODUCTION_SUITE, Arm, Message, Question, Sampling
+from monitor.core.settings import Endpoint, Provider, Schedule, Settings, Target
 
 BERLIN = ZoneInfo("Europe/Berlin")
 DAY = timedelta(days=1)

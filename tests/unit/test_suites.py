@@ -8,13 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from monitor import suites
-from monitor.anchors import AnchorsFile
-from monitor.errors import ConfigError
-from monitor.records import Check, Message, Sampling
-from monitor.resources import shipped
-from monitor.suites import find_suite, load_suite, read_suite, suite_body, suite_from_body
-from monitor.yamlfile import read
+from monitor.config import suites
+from monitor.config.anchors import AnchorsFile
+from monitor.config.suites import find_suite, load_suite, read_suite, suite_body, suite_from_body
+from monitor.config.yaml_reader import read
+from monitor.core.errors import ConfigError
+from monitor.core.package_data import shipped
+from monitor.core.records import Check, Message, Sampling
 
 FOLDER = Path(__file__).parent.parent / "config_fixtures" / "good"
 SUITE = """name: mine

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from monitor import show, terminal
-from monitor.records import Exhibit, Run, RunOutcome
+from monitor.cli import output, terminal
+from monitor.core.records import Exhibit, Run, RunOutcome
 from tests.store_records import NOW, finding
 
 NAMES = ("id", "target/suite", "why")
@@ -74,7 +74,7 @@ def test_a_finding_is_read_in_any_width(width: int) -> None:
     )
     found = replace(finding(RUN, alarming=True), exhibits=(exhibit,))
     out, file = shown(width)
-    show.finding_view(out, found)
+    output.finding_view(out, found)
     lines = [line.rstrip() for line in file.getvalue().splitlines()]
     boxed = any(line.startswith("│") for line in lines)
     assert boxed == (terminal.ROOM <= width < terminal.PIPED)

@@ -2,9 +2,9 @@
 
 import pytest
 
-from monitor import unseen
+from monitor.core import selftest_results
+from monitor.core.records import SelfTest
 from monitor.detect.selftest import FAULTS
-from monitor.records import SelfTest
 from tests.fleet import NOW
 
 
@@ -13,7 +13,7 @@ def planted(fault: str, caught: int, trials: int = 10) -> SelfTest:
 
 
 def test_every_fault_that_is_planted_has_words() -> None:
-    assert set(unseen.FAULTS) == {*FAULTS, unseen.CONTROL}
+    assert set(selftest_results.FAULTS) == {*FAULTS, selftest_results.CONTROL}
 
 
 @pytest.mark.parametrize(
@@ -30,17 +30,22 @@ def test_every_fault_that_is_planted_has_words() -> None:
     ],
 )
 def test_what_the_alert_holds_against_its_limit_is_missed(fault: str, caught: int, trials: int, missed: bool) -> None:
-    assert bool(unseen.missed([planted(fault, caught, trials)])) is missed
+    assert bool(selftest_results.missed([planted(fault, caught, trials)])) is missed
 
 
 def test_what_was_missed_is_one_line_and_nothing_is_none() -> None:
-    (line,) = unseen.on_record([planted("base-answers", 0), planted("truncation", 3)])
+    (line,) = selftest_results.on_record([planted("base-answers", 0), planted("truncation", 3)])
     assert line.startswith(
         "self-test missed: base-answers (caught in 0 of 10 trials), truncation (caught in 3 of 10 trials). "
     )
-    assert unseen.on_record([]) == []
+    assert selftest_results.on_record([]) == []
 
 
 def test_a_whole_loss_stands_first_and_the_control_last() -> None:
     shuffled = [planted(fault, 1) for fault in ("healthy", "newer", "truncation", "base-answers")]
-    assert [one.fault for one in unseen.in_order(shuffled)] == ["base-answers", "truncation", "healthy", "newer"]
+    assert [one.fault for one in selftest_results.in_order(shuffled)] == [
+        "base-answers",
+        "truncation",
+        "healthy",
+        "newer",
+    ]

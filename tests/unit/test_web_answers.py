@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from monitor.web.answers import COMPARED, NEAREST, least_like
+from monitor.report.web.answers import COMPARED, NEAREST, least_like
 
 
 def apart(one: str, other: str) -> float:

@@ -5,15 +5,15 @@ from typing import Any
 
 import pytest
 
-from monitor.web import marks
-from monitor.web.marks import marked
+from monitor.report.web import word_diff
+from monitor.report.web.word_diff import marked
 
 
-def joined(pieces: list[marks.Piece]) -> str:
+def joined(pieces: list[word_diff.Piece]) -> str:
     return "".join(text for text, _ in pieces)
 
 
-def only_here(pieces: list[marks.Piece]) -> list[str]:
+def only_here(pieces: list[word_diff.Piece]) -> list[str]:
     return [text for text, only in pieces if only]
 
 
@@ -81,7 +81,7 @@ def test_a_model_that_repeats_itself_is_looked_through_only_so_far(before: str, 
         sys.setprofile(None)
     assert shown == ([(before, False)], [(after, False)])
     # difflib looks into a table at each step; the rest is done once for each word.
-    assert calls < 1.2 * marks.WORK + 10 * (len(before) + len(after))
+    assert calls < 1.2 * word_diff.WORK + 10 * (len(before) + len(after))
 
 
 def test_one_difference_in_a_long_loop_is_marked() -> None:

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from monitor.web import pages
+from monitor.report.web import pages
 
 
 def test_every_class_of_the_templates_is_one_that_the_stylesheet_knows() -> None:

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from monitor import words
-from monitor.plain import plain
-from monitor.records import Alarm, AlarmState, Arm, Exhibit, Finding, IdentityCheck, Point, RunOutcome, Severity
-from monitor.web import evidence, fleet, pictures, runbooks, views
+from monitor.core import wording
+from monitor.core.jsonable import plain
+from monitor.core.records import Alarm, AlarmState, Arm, Exhibit, Finding, IdentityCheck, Point, RunOutcome, Severity
+from monitor.report.web import evidence, fleet_overview, formatting, runbooks, sparklines
 from tests import fleet as fleets
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -29,11 +29,11 @@ FINDING = Finding(
     [(5, "5 s ago"), (200, "3 min ago"), (7200, "2 h ago"), (10 * 86_400, "10 d ago"), (-120, "in 2 min")],
 )
 def test_ago(seconds: int, words: str) -> None:
-    assert views.ago(NOW - timedelta(seconds=seconds), NOW) == words
+    assert formatting.ago(NOW - timedelta(seconds=seconds), NOW) == words
 
 
 def test_never() -> None:
-    assert views.ago(None, NOW) == "never"
+    assert formatting.ago(None, NOW) == "never"
 
 
 @pytest.mark.parametrize(
@@ -49,18 +49,18 @@ def test_never() -> None:
     ],
 )
 def test_number(value: float | None, shown: str) -> None:
-    assert views.number(value) == shown
+    assert formatting.number(value) == shown
 
 
 def test_the_interval_lies_in_the_picture_in_its_order() -> None:
-    shown = pictures.interval(FINDING)
+    shown = sparklines.interval(FINDING)
     assert shown is not None
     assert 0 < shown.low < shown.effect < shown.high < shown.reference < 1000
     assert shown.reference_label == "as approved"
 
 
 def test_an_interval_without_width_and_a_signal_without_a_name_are_shown_too() -> None:
-    shown = pictures.interval(replace(FINDING, signal="other", effect=0.0, effect_low=0.0, effect_high=0.0))
+    shown = sparklines.interval(replace(FINDING, signal="other", effect=0.0, effect_low=0.0, effect_high=0.0))
     assert shown is not None
     assert shown.low == shown.effect == shown.reference == 500
 
@@ -85,7 +85,7 @@ def test_the_interval_has_a_scale_of_round_numbers(
 ) -> None:
     middle, low, high = effect
     finding = replace(FINDING, signal=signal, effect=middle, effect_low=low, effect_high=high)
-    shown = pictures.interval(finding)
+    shown = sparklines.interval(finding)
     assert shown is not None
     assert [tick.label for tick in shown.ticks] == scale
     places = [tick.x for tick in shown.ticks]
@@ -94,7 +94,7 @@ def test_the_interval_has_a_scale_of_round_numbers(
 
 
 def test_a_number_of_the_scale_stands_where_it_is() -> None:
-    shown = pictures.interval(replace(FINDING, effect_low=0.0))
+    shown = sparklines.interval(replace(FINDING, effect_low=0.0))
     assert shown is not None
     assert [tick.x for tick in shown.ticks] == [
         shown.low,
@@ -105,7 +105,7 @@ def test_a_number_of_the_scale_stands_where_it_is() -> None:
 
 @pytest.mark.parametrize("value", [nan, inf])
 def test_no_picture_of_what_is_no_number(value: float) -> None:
-    assert pictures.interval(replace(FINDING, effect_high=value)) is None
+    assert sparklines.interval(replace(FINDING, effect_high=value)) is None
 
 
 def test_plain_json() -> None:
@@ -115,7 +115,7 @@ def test_plain_json() -> None:
     assert plain(kept)["measures"] == {"adapter_effect_ratio": None, "base_match_ratio": 0.5}, "any mapping is one"
 
 
-WATCH = fleet.Watch("t", "s", True, "armed", 1, NOW, 1, RunOutcome.MEASURED, 9, 0.0, False, False)
+WATCH = fleet_overview.Watch("t", "s", True, "armed", 1, NOW, 1, RunOutcome.MEASURED, 9, 0.0, False, False)
 LOST = RunOutcome.UNMEASURED
 PAGE = Alarm("t", "s", "adapter_loss", Severity.PAGE, AlarmState.CONFIRMED, NOW, 1)
 
@@ -141,7 +141,7 @@ PAGE = Alarm("t", "s", "adapter_loss", Severity.PAGE, AlarmState.CONFIRMED, NOW,
     ],
 )
 def test_silence_is_good_only_where_it_was_listened_to(changed: dict[str, Any], shown: tuple[str, str]) -> None:
-    assert fleet.headline([replace(WATCH, **changed), WATCH]) == shown
+    assert fleet_overview.headline([replace(WATCH, **changed), WATCH]) == shown
 
 
 @pytest.mark.parametrize(
@@ -157,11 +157,11 @@ def test_what_is_not_as_declared_is_never_quiet(
     targets: Sequence[str], alarms: tuple[Alarm, ...], shown: tuple[str, str]
 ) -> None:
     checks = [IdentityCheck(name, Arm.SUBJECT, "root", False, "lora", "base", NOW, NOW) for name in targets]
-    assert fleet.headline([replace(WATCH, alarms=alarms)], checks) == shown
+    assert fleet_overview.headline([replace(WATCH, alarms=alarms)], checks) == shown
 
 
 def test_evidence_is_told_as_odds_with_what_it_is_held_against() -> None:
-    assert words.evidence(FINDING) == (
+    assert wording.evidence(FINDING) == (
         "10^9 to 1",
         "line 10,965 to 1; 3 looks counted, this one alone 1,585 to 1",
     )
@@ -176,11 +176,11 @@ WAITING = "Waiting since 11:11 UTC for a fresh sample, which the daemon asks."
     [
         ({"state": AlarmState.RAISED, "raised_at": RAISED_AT}, WAITING),
         (
-            {"note": words.AGREED, "confirmed_at": RAISED_AT, "confirmed_run_id": 23},
+            {"note": wording.AGREED, "confirmed_at": RAISED_AT, "confirmed_run_id": 23},
             "Confirmed 11:11 UTC by a fresh sample (run 23).",
         ),
         (
-            {"note": words.AGREED_LATER, "confirmed_at": RAISED_AT, "confirmed_run_id": 24},
+            {"note": wording.AGREED_LATER, "confirmed_at": RAISED_AT, "confirmed_run_id": 24},
             "Confirmed 11:11 UTC by a later look (run 24).",
         ),
         ({"severity": Severity.TICKET}, "A ticket: the evidence is over its line."),
@@ -192,18 +192,18 @@ WAITING = "Waiting since 11:11 UTC for a fresh sample, which the daemon asks."
     ],
 )
 def test_an_alarm_says_where_it_stands(changed: dict[str, Any], told: str) -> None:
-    assert words.alarm_state(replace(PAGE, **changed), RAISED_AT) == told
+    assert wording.alarm_state(replace(PAGE, **changed), RAISED_AT) == told
 
 
 def test_causes_stand_before_what_follows_from_them() -> None:
-    assert sorted(["length", "other", "judge_score", "adapter_loss"], key=words.rank) == [
+    assert sorted(["length", "other", "judge_score", "adapter_loss"], key=wording.rank) == [
         "adapter_loss", "judge_score", "length", "other",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("count", "told"), [(0, "0 days"), (1, "1 day"), (7, "7 days")])
 def test_counted(count: int, told: str) -> None:
-    assert words.many(count, "day") == told
+    assert wording.many(count, "day") == told
 
 
 def test_a_runbook_is_text_with_headings_and_lists() -> None:
@@ -238,7 +238,7 @@ def test_no_other_file_is_a_runbook(name: str) -> None:
 def test_a_suite_s_state_is_what_needs_somebody_most(changed: dict[str, Any], state: str) -> None:
     watch = replace(WATCH, **changed)
     assert watch.attention == state
-    assert state in fleet.STATES
+    assert state in fleet_overview.STATES
 
 
 def test_a_target_is_as_bad_as_its_worst_suite_and_the_worst_stands_first() -> None:
@@ -249,11 +249,11 @@ def test_a_target_is_as_bad_as_its_worst_suite_and_the_worst_stands_first() -> N
         replace(WATCH, target="b", suite="y", alarms=(PAGE,)),
         replace(WATCH, target="c", last_success=None, late=True),
     ]
-    rows = fleet.rows(watches, targets)
+    rows = fleet_overview.rows(watches, targets)
     assert [(row.target, row.state) for row in rows] == [("b", "page"), ("c", "late"), ("a", "quiet")]
-    assert fleet.counts(rows) == {"page": 1, "late": 1, "quiet": 1}
-    assert [row.target for row in fleet.chosen(rows, " B ", None)] == ["b"]
-    assert [row.target for row in fleet.chosen(rows, "SUMMARISER-LORA", "late")] == ["c"]
+    assert fleet_overview.counts(rows) == {"page": 1, "late": 1, "quiet": 1}
+    assert [row.target for row in fleet_overview.chosen(rows, " B ", None)] == ["b"]
+    assert [row.target for row in fleet_overview.chosen(rows, "SUMMARISER-LORA", "late")] == ["c"]
     assert rows[1].last_success is None, "one suite was never measured"
 
 
@@ -265,7 +265,7 @@ def test_what_is_not_as_declared_stands_after_a_page_and_before_a_ticket() -> No
         replace(WATCH, target="b", alarms=(replace(PAGE, severity=Severity.TICKET),)),
         replace(WATCH, target="c"),
     ]
-    rows = fleet.rows(watches, targets, checks)
+    rows = fleet_overview.rows(watches, targets, checks)
     assert [(row.target, row.state) for row in rows] == [("a", "page"), ("c", "identity"), ("b", "ticket")]
     assert [row.mismatched for row in rows] == [(checks[0],), (checks[1],), ()]
 
@@ -275,9 +275,9 @@ def test_what_is_not_as_declared_stands_after_a_page_and_before_a_ticket() -> No
     [(1, 0, (1, 1, 0, 0)), (1, 5, (1, 3, 0, 2)), (3, 5, (3, 3, 4, 5)), (9, 5, (3, 3, 4, 5)), (-1, 4, (1, 2, 0, 2))],
 )
 def test_leafing_ends_where_the_list_does(page: int, total: int, shown: tuple[int, ...]) -> None:
-    where = views.turn(page, total, 2)
+    where = formatting.turn(page, total, 2)
     assert (where.page, where.pages, where.first, where.last) == shown
-    assert len(views.cut(range(total), where)) == where.last - where.first
+    assert len(formatting.cut(range(total), where)) == where.last - where.first
 
 
 def points(*evidence: float, line: float = 4.0) -> list[Point]:
@@ -289,7 +289,7 @@ def points(*evidence: float, line: float = 4.0) -> list[Point]:
 
 
 def test_evidence_is_drawn_from_left_to_right_and_upwards() -> None:
-    shown = pictures.evidence_picture(points(-0.5, 0.5, 5.0), NOW, NOW + timedelta(days=4))
+    shown = sparklines.evidence_picture(points(-0.5, 0.5, 5.0), NOW, NOW + timedelta(days=4))
     assert shown is not None
     places = [tuple(map(float, place.split(","))) for place in shown.path.split()]
     assert [x for x, _ in places] == [0, 250, 500]
@@ -304,7 +304,7 @@ def test_evidence_is_drawn_from_left_to_right_and_upwards() -> None:
 
 
 def test_overwhelming_evidence_does_not_press_the_line_to_the_floor() -> None:
-    shown = pictures.evidence_picture(points(0.1, 300.0), NOW, NOW + timedelta(days=1))
+    shown = sparklines.evidence_picture(points(0.1, 300.0), NOW, NOW + timedelta(days=1))
     assert shown is not None
     assert shown.level is not None
     assert 0 < shown.level < 75
@@ -312,7 +312,7 @@ def test_overwhelming_evidence_does_not_press_the_line_to_the_floor() -> None:
 
 
 def test_quiet_evidence_says_so() -> None:
-    shown = pictures.evidence_picture(points(0.2, -0.3), NOW, NOW + timedelta(days=1))
+    shown = sparklines.evidence_picture(points(0.2, -0.3), NOW, NOW + timedelta(days=1))
     assert shown is not None
     assert shown.words == "Evidence of a change over 2 looks: never alarming, now none; the line is 10,000 to 1."
     assert [alarming for *_, alarming in shown.dots] == [False]
@@ -320,14 +320,14 @@ def test_quiet_evidence_says_so() -> None:
 
 def test_no_picture_of_numbers_that_could_not_be_had() -> None:
     lost = [replace(one, evidence_log10=nan, effect=nan) for one in points(1.0, 2.0)]
-    assert pictures.evidence_picture(lost, NOW, NOW) is None
-    assert pictures.effect_picture(lost, "length", NOW, NOW) is None
-    assert pictures.evidence_picture([], NOW, NOW) is None
-    assert pictures.timeline([], "length", [], NOW) is None
+    assert sparklines.evidence_picture(lost, NOW, NOW) is None
+    assert sparklines.effect_picture(lost, "length", NOW, NOW) is None
+    assert sparklines.evidence_picture([], NOW, NOW) is None
+    assert sparklines.timeline([], "length", [], NOW) is None
 
 
 def test_the_effect_is_drawn_with_its_interval_against_no_change() -> None:
-    shown = pictures.effect_picture(points(0.0, 0.0, 0.0), "adapter_loss", NOW, NOW + timedelta(days=2))
+    shown = sparklines.effect_picture(points(0.0, 0.0, 0.0), "adapter_loss", NOW, NOW + timedelta(days=2))
     assert shown is not None
     assert len(shown.band.split()) == 6
     assert shown.words == "Effect 80% at the last of 3 looks, 100% at the first; as approved is 100%."
@@ -340,7 +340,7 @@ def test_the_timeline_has_what_became_of_the_alarm() -> None:
         cleared_run_id=4,
     )  # fmt: skip
     other = replace(alarm, signal="length")
-    shown = pictures.timeline(points(0, 5, 13, 1), "adapter_loss", [other, alarm], NOW + timedelta(days=4))
+    shown = sparklines.timeline(points(0, 5, 13, 1), "adapter_loss", [other, alarm], NOW + timedelta(days=4))
     assert shown is not None
     assert [(event.what, event.run_id, event.by) for event in shown.events] == [
         ("page raised", 1, ""), ("confirmed", 2, ""), ("acknowledged", None, "jo"), ("cleared", 4, ""),
@@ -353,11 +353,11 @@ def test_the_timeline_has_what_became_of_the_alarm() -> None:
     ("value", "told"), [(0.0, "$0.00"), (0.0042, "$0.0042"), (0.02, "$0.02"), (0.5, "$0.50"), (12.345, "$12.35")]
 )
 def test_money(value: float, told: str) -> None:
-    assert views.usd(value) == told
+    assert formatting.usd(value) == told
 
 
 def test_a_request_keeps_what_it_read_whatever_another_forgets_meanwhile() -> None:
-    kept = fleet.Kept()
+    kept = fleet_overview.Kept()
 
     class Runs:
         """A store; while run 2 is read of it, the whole fleet is shown as it was before that run."""
@@ -399,12 +399,12 @@ def test_among_answers_that_tell_as_much_the_base_s_own_is_read_first() -> None:
 
 def test_effects_are_written_alike_everywhere() -> None:
     ends = replace(FINDING, effect=-0.0069, effect_low=-0.05, effect_high=0.036)
-    shown = pictures.interval(ends)
+    shown = sparklines.interval(ends)
     assert shown is not None
     assert shown.low == shown.effect < shown.high < shown.reference
-    assert [words.amount("adapter_loss", one) for one in (-0.0069, -0.05, 0.036)] == ["0%", "0%", "4%"]
-    assert (words.amount("judge_score", -0.31), words.amount("canaries", nan)) == ("-0.31", "–")
-    assert words.unit(replace(FINDING, signal="new")) == "share"
+    assert [wording.amount("adapter_loss", one) for one in (-0.0069, -0.05, 0.036)] == ["0%", "0%", "4%"]
+    assert (wording.amount("judge_score", -0.31), wording.amount("canaries", nan)) == ("-0.31", "–")
+    assert wording.unit(replace(FINDING, signal="new")) == "share"
 
 
 @pytest.mark.parametrize(
@@ -416,8 +416,8 @@ def test_effects_are_written_alike_everywhere() -> None:
     ],
 )  # fmt: skip
 def test_measures_that_are_shares_are_percent(name: str, value: float, told: str) -> None:
-    assert views.measure(value, name) == told
+    assert formatting.measure(value, name) == told
 
 
 def test_every_signal_s_effect_is_written_on_purpose() -> None:
-    assert set(words.EFFECTS) == set(words.TITLES)
+    assert set(wording.EFFECTS) == set(wording.TITLES)

@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from monitor import words
+from monitor.core import wording
+from monitor.core.records import Alarm, AlarmState, Severity
 from monitor.detect import findings_for
 from monitor.lab import product
-from monitor.records import Alarm, AlarmState, Severity
 from tests.unit.detect_answers import compared, rounds
 
 AT = datetime(2026, 11, 22, 11, 14, tzinfo=UTC)
@@ -24,7 +24,7 @@ FINDING = findings_for(
 @pytest.mark.parametrize(("log10", "told"), [(-0.5, "none"), (0.0, "none"), (0.49, "none"), (1.0, "10 to 1")])
 def test_evidence_that_a_coin_toss_has_is_none(log10: float, told: str) -> None:
     finding = replace(FINDING, evidence_log10=log10, look_log10=-0.477, line_log10=4.0394, looks=3)
-    assert words.evidence(finding) == (told, "line 10,950 to 1; 3 looks counted, this one alone 1 to 3")
+    assert wording.evidence(finding) == (told, "line 10,950 to 1; 3 looks counted, this one alone 1 to 3")
 
 
 @pytest.mark.parametrize(
@@ -37,20 +37,20 @@ def test_evidence_that_a_coin_toss_has_is_none(log10: float, told: str) -> None:
     ],
 )
 def test_the_label_says_what_the_sentence_says(alarming: bool, summary: str, state: str) -> None:
-    assert words.state_of(replace(FINDING, alarming=alarming, summary=summary)) == state
+    assert wording.state_of(replace(FINDING, alarming=alarming, summary=summary)) == state
 
 
 def test_a_time_is_that_of_the_text_around_it_or_says_that_it_is_utc() -> None:
     berlin = ZoneInfo("Europe/Berlin")
     waiting = Alarm("bot", "facts", "canaries", Severity.PAGE, AlarmState.RAISED, AT, 3)
-    confirmed = replace(waiting, state=AlarmState.CONFIRMED, confirmed_at=AT, confirmed_run_id=4, note=words.AGREED)
+    confirmed = replace(waiting, state=AlarmState.CONFIRMED, confirmed_at=AT, confirmed_run_id=4, note=wording.AGREED)
     seen = replace(confirmed, acknowledged_at=AT, acknowledged_by="kim", acknowledged_why="rolled back")
-    assert words.alarm_state(waiting, AT).startswith("Waiting since 11:14 UTC for")
-    assert words.alarm_state(waiting, AT, berlin).startswith("Waiting since 12:14 for")
-    assert words.alarm_state(seen, AT) == (
+    assert wording.alarm_state(waiting, AT).startswith("Waiting since 11:14 UTC for")
+    assert wording.alarm_state(waiting, AT, berlin).startswith("Waiting since 12:14 for")
+    assert wording.alarm_state(seen, AT) == (
         "Confirmed 11:14 UTC by a fresh sample (run 4). kim looks into it since 11:14 UTC: rolled back"
     )
-    assert words.alarm_state(seen, AT, berlin) == (
+    assert wording.alarm_state(seen, AT, berlin) == (
         "Confirmed 12:14 by a fresh sample (run 4). kim looks into it since 12:14: rolled back"
     )
 
@@ -60,27 +60,27 @@ def test_a_time_of_another_day_has_its_date() -> None:
     night, berlin = datetime(2026, 11, 22, 3, tzinfo=UTC), ZoneInfo("Europe/Berlin")
     then = night - timedelta(days=4, minutes=50)
     waiting = Alarm("bot", "facts", "canaries", Severity.PAGE, AlarmState.RAISED, then, 3)
-    confirmed = replace(waiting, state=AlarmState.CONFIRMED, confirmed_at=then, confirmed_run_id=4, note=words.AGREED)
+    confirmed = replace(waiting, state=AlarmState.CONFIRMED, confirmed_at=then, confirmed_run_id=4, note=wording.AGREED)
     seen = replace(confirmed, acknowledged_at=then, acknowledged_by="alice", acknowledged_why="rolled back")
-    assert words.alarm_state(waiting, night).startswith("Waiting since 2026-11-18 02:10 UTC for")
-    assert words.alarm_state(waiting, night, berlin).startswith("Waiting since Wed 18 Nov 03:10 for")
-    assert words.alarm_state(seen, night) == (
+    assert wording.alarm_state(waiting, night).startswith("Waiting since 2026-11-18 02:10 UTC for")
+    assert wording.alarm_state(waiting, night, berlin).startswith("Waiting since Wed 18 Nov 03:10 for")
+    assert wording.alarm_state(seen, night) == (
         "Confirmed 2026-11-18 02:10 UTC by a fresh sample (run 4). "
         "alice looks into it since 2026-11-18 02:10 UTC: rolled back"
     )
-    assert words.alarm_state(seen, then) == (
+    assert wording.alarm_state(seen, then) == (
         "Confirmed 02:10 UTC by a fresh sample (run 4). alice looks into it since 02:10 UTC: rolled back"
     )
     late = replace(seen, acknowledged_at=night)
-    assert words.alarm_state(late, then).endswith("alice looks into it since 2026-11-22 03:00 UTC: rolled back")
+    assert wording.alarm_state(late, then).endswith("alice looks into it since 2026-11-22 03:00 UTC: rolled back")
     midnight = replace(seen, acknowledged_at=datetime(2026, 11, 21, 23, 30, tzinfo=UTC))
-    assert "since 2026-11-21 23:30 UTC" in words.alarm_state(midnight, night)
-    assert "since 00:30:" in words.alarm_state(midnight, night, berlin), "of the same night there"
+    assert "since 2026-11-21 23:30 UTC" in wording.alarm_state(midnight, night)
+    assert "since 00:30:" in wording.alarm_state(midnight, night, berlin), "of the same night there"
 
 
 def test_who_ended_an_alarm() -> None:
     alarm = Alarm("bot", "facts", "length", Severity.TICKET, AlarmState.CLEARED, AT, 3, cleared_at=AT)
     by_hand = replace(alarm, cleared_by="me", cleared_why="deploy 42")
-    assert words.cleared(by_hand) == "cleared by me, 2026-11-22 11:14: deploy 42"
-    assert words.cleared(replace(alarm, cleared_run_id=4)) == "cleared by the answers, 2026-11-22 11:14"
-    assert words.cleared(replace(alarm, cleared_why="baseline retired")).endswith(": baseline retired")
+    assert wording.cleared(by_hand) == "cleared by me, 2026-11-22 11:14: deploy 42"
+    assert wording.cleared(replace(alarm, cleared_run_id=4)) == "cleared by the answers, 2026-11-22 11:14"
+    assert wording.cleared(replace(alarm, cleared_why="baseline retired")).endswith(": baseline retired")

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from monitor.problems import key_path, nearest
-from monitor.yamlfile import Document, read
+from monitor.config.problems import key_path, nearest
+from monitor.config.yaml_reader import Document, read
 
 
 def _read(tmp_path: Path, text: str) -> Document:

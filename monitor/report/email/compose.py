@@ -7,18 +7,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from monitor import claims, schedule
+from monitor.core import schedule
+from monitor.core.records import Mail, MailStatus, SelfTest
+from monitor.core.settings import Email, Settings
+from monitor.core.wording import TITLES
 from monitor.detect.selftest import failures
-from monitor.export import web_url
-from monitor.notify import page
-from monitor.notify.facts import Facts, Key, read
-from monitor.notify.message import LARGEST_HTML, letter
-from monitor.notify.pictures import Picture, picture
-from monitor.notify.report import Draft, Limits, Report, draft, told_in_full
-from monitor.reading import Kept
-from monitor.records import Mail, MailStatus, SelfTest
-from monitor.settings import Email, Settings
-from monitor.words import TITLES
+from monitor.report.email import render
+from monitor.report.email.charts import Picture, picture
+from monitor.report.email.data import Facts, Key, read
+from monitor.report.email.message import LARGEST_HTML, letter
+from monitor.report.email.report import Draft, Limits, Report, draft, told_in_full
+from monitor.report.explain import claim
+from monitor.report.metrics import web_url
+from monitor.runs.readonly import Kept
 
 WEEKLY: Final = "weekly"
 MANUAL: Final = "manual"
@@ -59,7 +60,7 @@ def trimmed(whole: Draft, pictures: dict[Key, Picture]) -> Composed:
         report = whole.report(limits)
         charts = set(report.charts)
         shown = {key: one for key, one in pictures.items() if key in charts}
-        if limits is PLAN[-1] or page.size(report, shown) <= LARGEST_HTML:
+        if limits is PLAN[-1] or render.size(report, shown) <= LARGEST_HTML:
             return Composed(report, shown)
     raise AssertionError("unreachable")
 
@@ -76,7 +77,7 @@ def compose_mail(context: Kept, email: Email, kind: str, slot: datetime, now: da
 
 def _facts(context: Kept, since: datetime, now: datetime) -> Facts:
     facts = read(context.store, context.settings, since, now, _blind(context))
-    beside = {key: claims.beside_of(context.store, found) for key, found in told_in_full(facts).items()}
+    beside = {key: claim.beside_of(context.store, found) for key, found in told_in_full(facts).items()}
     return replace(facts, beside=beside)
 
 

@@ -1,0 +1,234 @@
+"""One question, pursued until it has an answer or there is no more to be had: the one retry loop, for all providers."""
+
+import asyncio
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from random import Random
+from typing import Final
+
+import structlog
+
+from monitor.ask.budget import Estimate, Till, estimate, worst_cost
+from monitor.ask.capabilities import KEPT, Capabilities, shown_by
+from monitor.ask.prices import cost
+from monitor.ask.protocol import AskFailed, Observer, Provider
+from monitor.ask.rate_limits import Limits
+from monitor.ask.retry import backoff
+from monitor.core.records import Answer, Exchange, Outcome, Question, Reason, Unmeasured
+from monitor.core.settings import Budget, Price
+from monitor.core.settings import Provider as ProviderSettings
+
+log = structlog.get_logger()
+
+RESERVATION_MARGIN: Final = timedelta(minutes=2)
+"""How much longer than the question's deadline a reservation stands before the store may free it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt, for ``ask --debug``."""
+
+    outcome: str
+    """``answer`` or the reason of the failure."""
+    detail: str
+    seconds: float
+    waits_seconds: float
+    """How long the next attempt waits; 0 when there is none."""
+    exchange: Exchange | None
+
+
+@dataclass(slots=True)
+class Line:
+    """Everything around one provider that its questions share."""
+
+    name: str
+    settings: ProviderSettings
+    limits: Limits
+    provider: Provider
+
+    @property
+    def base_url(self) -> str:
+        return self.settings.base_url or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What every pursuit needs, the same for all questions."""
+
+    capabilities: Capabilities
+    clock: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    rng: Random
+    observer: Observer | None
+
+
+@dataclass(slots=True)
+class Pursuit:
+    """The state of one question on its way; ``outcome`` is called once."""
+
+    question: Question
+    line: Line
+    means: Means
+    price: Price | None
+    budget: Budget
+    till: Till | None
+    """``None`` asks without a budget."""
+    reservations: list[int] = field(default_factory=list)
+    lessons: dict[str, bool] = field(default_factory=dict)
+    """Request parameter -> whether the answer shows that it is taken, where that was unknown."""
+    trace: list[Attempt] = field(default_factory=list)
+    keep_trace: bool = False
+    _attempts: int = 0
+    _failures: int = 0
+    _usd: float = 0.0
+    _deadline: float = 0.0
+    _last: AskFailed | None = None
+
+    async def outcome(self) -> Outcome:
+        """Ask until there is an answer, a failure that will not pass, or no attempt or time left."""
+        expected = estimate(self.question)
+        started_at = self.means.clock()
+        self._deadline = float("inf")
+        while True:
+            failed: AskFailed
+            try:
+                return await self._attempt(expected)
+            except AskFailed as error:
+                failed = error
+            wait = await self._wait_after(failed)
+            if wait is None:
+                return self._unmeasured(failed, started_at)
+            await self.means.sleep(wait)
+
+    async def _attempt(self, expected: Estimate) -> Answer:
+        """Pass the limits and the budget, then call; raises ``AskFailed``."""
+        await self.line.limits.admit(self.question.model, expected.likely_tokens)
+        now = self.means.monotonic()
+        if self._deadline == float("inf"):
+            # Waiting for our own limits is planned, not trouble: the deadline runs from the first call.
+            self._deadline = now + self.line.settings.deadline_seconds
+        elif now >= self._deadline and self._last is not None:
+            raise self._out_of_time(self._last)
+        await self._reserve(expected)
+        self._attempts += 1
+        known = await self.means.capabilities.of(self.line.name, self.line.base_url, self.question.model)
+        try:
+            answer = await self._call(known, min(self.line.settings.timeout_seconds, self._deadline - now))
+        except AskFailed as failed:
+            self._settle(failed.tokens, expected, maybe_billed=failed.maybe_billed)
+            raise
+        counted = (answer.prompt_tokens, answer.completion_tokens)
+        self._settle(counted if any(counted) else None, expected, maybe_billed=True)
+        self.lessons = shown_by(self.question, answer, known)
+        return replace(answer, attempts=self._attempts, usd=self._usd)
+
+    async def _call(self, known: Mapping[str, bool], seconds: float) -> Answer:
+        """One call within ``seconds``; whatever goes wrong leaves as ``AskFailed``."""
+        started = self.means.monotonic()
+        outcome = "cancelled"
+        try:
+            async with asyncio.timeout(max(seconds, 0.001)):
+                answer = await self.line.provider.ask(self.question, known)
+            outcome = "answer"
+            self._note(outcome, "", started, answer.exchange)
+            return answer
+        except TimeoutError:
+            outcome = Reason.TIMEOUT
+            failed = AskFailed(Reason.TIMEOUT, f"no reply within {seconds:.3g} s", maybe_billed=True)
+        except AskFailed as error:
+            outcome = error.reason
+            failed = error
+        except Exception as error:
+            # A bug of ours or of a client library must cost one answer, not the run.
+            outcome = Reason.MALFORMED
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            log.error("provider_bug", provider=self.line.name, error=type(error).__name__,
+                      file=where.filename, line=where.lineno)  # fmt: skip
+            detail = f"the provider's code failed: {type(error).__name__}"
+            failed = AskFailed(Reason.MALFORMED, detail, permanent=True, maybe_billed=True)
+        finally:
+            if self.means.observer is not None:
+                seconds = self.means.monotonic() - started
+                self.means.observer(self.question.target, self.question.arm, self.line.name, outcome, seconds)
+        self._note(outcome, failed.detail, started, failed.exchange)
+        raise failed
+
+    async def _reserve(self, expected: Estimate) -> None:
+        if self.till is None:
+            return
+        lasting = timedelta(seconds=self.line.settings.deadline_seconds) + RESERVATION_MARGIN
+        usd = worst_cost(self.price, expected)
+        reservation = await self.till.reserve(
+            self.budget, self.question, usd, priced=self.price is not None, now=self.means.clock(), lasting=lasting
+        )
+        if reservation is not None:
+            self.reservations.append(reservation)
+
+    def _settle(self, tokens: tuple[int, int] | None, expected: Estimate, *, maybe_billed: bool) -> None:
+        """Count what an attempt cost: by the reply's own count, else all that it may have cost."""
+        used = sum(tokens) if tokens else (expected.likely_tokens if maybe_billed else 0)
+        self.line.limits.settle(expected.likely_tokens, used)
+        if self.price is None:
+            return
+        if tokens is not None:
+            self._usd += cost(self.price, *tokens)
+        elif maybe_billed:
+            self._usd += worst_cost(self.price, expected)
+
+    async def _wait_after(self, failed: AskFailed) -> float | None:
+        """Seconds until the next attempt; ``None`` when there is to be none."""
+        self._last = failed
+        if failed.parameter is not None and await self._drop(failed.parameter):
+            return 0.0
+        self._failures += 1
+        if failed.retry_after is not None and failed.reason is Reason.RATE_LIMITED:
+            self.line.limits.pause(self.question.model, failed.retry_after)
+        if failed.permanent or self._failures >= self.line.settings.attempts:
+            return None
+        wait = (failed.retry_after or 0.0) + backoff(self._failures, self.means.rng)
+        if self.means.monotonic() + wait >= self._deadline:
+            self._last = self._out_of_time(failed)
+            return None
+        self._say("ask_retry", reason=failed.reason, attempt=self._attempts, wait_seconds=round(wait, 3))
+        if self.trace:
+            self.trace[-1] = replace(self.trace[-1], waits_seconds=wait)
+        return wait
+
+    async def _drop(self, parameter: str) -> bool:
+        """Remember that the model does not take ``parameter``; True when asking again then makes a difference."""
+        if parameter not in KEPT or self._attempts > len(KEPT) + self.line.settings.attempts:
+            return False
+        key = (self.line.name, self.line.base_url, self.question.model)
+        await self.means.capabilities.learn(key, parameter, False, self.means.clock())
+        return True
+
+    def _out_of_time(self, failed: AskFailed) -> AskFailed:
+        detail = f"{failed.detail} (no time left within deadline_seconds)"
+        return AskFailed(failed.reason, detail, permanent=True, exchange=failed.exchange)
+
+    def _unmeasured(self, failed: AskFailed, asked_at: datetime) -> Unmeasured:
+        last = self._last or failed
+        withheld = failed.reason in (Reason.BUDGET, Reason.UNPRICED)
+        self._say("ask_withheld" if withheld else "ask_unmeasured", reason=last.reason, attempts=self._attempts)
+        return Unmeasured(
+            reason=last.reason,
+            detail=last.detail,
+            asked_at=asked_at,
+            attempts=self._attempts,
+            usd=self._usd,
+            exchange=last.exchange,
+        )
+
+    def _say(self, event: str, **more: object) -> None:
+        """Log about this question: which it is, never what it says."""
+        q = self.question
+        log.info(
+            event, target=q.target, arm=q.arm, probe=q.probe, replicate=q.replicate, provider=self.line.name, **more
+        )
+
+    def _note(self, outcome: str, detail: str, started: float, exchange: Exchange | None) -> None:
+        if self.keep_trace:
+            self.trace.append(Attempt(outcome, detail, self.means.monotonic() - started, 0.0, exchange))

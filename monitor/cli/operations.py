@@ -1,0 +1,286 @@
+"""What the commands do, between the parsing in ``cli`` and the printing in ``show``."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from monitor.core import schedule
+from monitor.core.errors import UsageError
+from monitor.core.records import (
+    Alarm,
+    Answer,
+    Arm,
+    Baseline,
+    BaselineStatus,
+    Finding,
+    Question,
+    Reason,
+    Run,
+    RunOutcome,
+)
+from monitor.core.run_kinds import run_kind
+from monitor.core.wording import CAPTURE_DAYS, ENOUGH_DAYS, is_partly, many
+
+if TYPE_CHECKING:
+    from monitor.ask import Explanation
+    from monitor.core.settings import Settings
+    from monitor.judge.checks import Grade
+    from monitor.runs.context import House
+    from monitor.runs.readonly import Kept
+
+
+def at_once_warning(target: str) -> str:
+    """What a baseline that is captured at once cannot do, and what to do instead."""
+    return (
+        "Captured at once: this says nothing of how days differ, so this baseline pages nobody and raises tickets "
+        f"late. {_to_arm(target)}"
+    )
+
+
+def short_warning(target: str, days: int) -> list[str]:
+    """The same of one of so many days; none where they are enough."""
+    if days >= ENOUGH_DAYS or not run_kind(target).may_page:
+        return []
+    return [f"A baseline of {many(days, 'day')} cannot arm pages: it raises tickets only. {_to_arm(target)}"]
+
+
+def _to_arm(target: str) -> str:
+    if not run_kind(target).may_page:
+        return f"Better: cliffwatch baseline capture {target} --days {CAPTURE_DAYS}."
+    return f"To arm pages: cliffwatch baseline capture {target} --days {CAPTURE_DAYS} ({ENOUGH_DAYS} at least)."
+
+
+def cannot_page(baseline: Baseline) -> list[str]:
+    """What is to be said of a baseline that cannot arm pages, whatever its answers are; nothing where it may."""
+    return [at_once_warning(baseline.target)] if baseline.at_once else short_warning(baseline.target, baseline.days)
+
+
+NOTHING: Final[frozenset[str]] = frozenset()
+ASKS: Final = frozenset(("providers",))
+MAILS: Final = frozenset(("email",))
+"""The sections of the configuration whose secrets a command needs."""
+
+
+@contextmanager
+def opened(config_path: Path, needs: frozenset[str], target: str | None = None) -> Iterator["House"]:
+    """The house of a configuration, for one command that needs the secrets of the sections ``needs``.
+
+    A ``target`` that is none of the configuration's is an error before the store is opened.
+    """
+    from monitor import config
+    from monitor.runs.context import build_house
+    from monitor.store import open_store
+
+    settings = config.load(config_path, keys=needs)
+    known_names(settings, target)
+    store = open_store(settings.store)
+    try:
+        yield build_house(settings, config_path.parent, store, asks=needs >= ASKS)
+    finally:
+        store.close()
+
+
+def known_names(settings: "Settings", target: str | None, signal: str | None = None) -> None:
+    """An error that names the nearest target or signal when there is no such one: a typo must not look like health."""
+    if target is not None:
+        _known("target", target, settings.targets)
+    if signal is not None:
+        from monitor.detect import SIGNALS
+
+        _known("signal", signal, SIGNALS)
+
+
+def chosen_suites(house: "Kept", target: str, suite: str | None) -> list[str]:
+    """The suites of ``target`` that a command is about; errors name the nearest known name."""
+    known_names(house.settings, target)
+    names = house.settings.targets[target].run_suites
+    if suite is None:
+        return names
+    _known(f"suite of target {target}", suite, names)
+    return [suite]
+
+
+def _known(what: str, name: str, names: object) -> None:
+    known = [str(n) for n in names]  # type: ignore[attr-defined]
+    if name not in known:
+        near = get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+        raise UsageError(f"{name!r} is no {what} of the configuration; {hint}")
+
+
+MENDS: Final[Mapping[str, str]] = {
+    Reason.BUDGET: "The day's budget is spent: raise `targets.{target}.budget`, or ask again after 00:00 UTC",
+    Reason.UNPRICED: "A price is missing: add the model to its provider's `prices`",
+}
+"""Reasons for which a question was never asked -> what to do; of the others one call tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What came of one run made by hand."""
+
+    run: Run
+    findings: tuple[Finding, ...]
+    armed: bool
+    unmeasured: Mapping[str, int]
+    """Reason -> how many of the run's questions, of any arm but the snapshot, have no usable answer for it."""
+    questions: int
+    """Of all arms but the snapshot, the judge's included; 0 where nothing could be asked."""
+    alarms: tuple[Alarm, ...] = ()
+    """Of the suite after this run, newest first: those that stay raised, and those that were cleared."""
+
+    @property
+    def raised(self) -> list[Alarm]:
+        """The alarms that stay raised after this run; none where it found nothing to go by."""
+        return [one for one in self.alarms if one.cleared_at is None] if self.findings else []
+
+    def lost(self) -> str | None:
+        """What could not be measured, why and what to do, where it is more than ``PARTLY`` of the run."""
+        named, without = f"{self.run.target}/{self.run.suite}", sum(self.unmeasured.values())
+        if not self.questions:
+            return f"{named}: nothing usable came back: nothing could be asked; `cliffwatch check` says more"
+        nothing = self.run.outcome == RunOutcome.UNMEASURED
+        if not nothing and not is_partly(without / self.questions):
+            return None
+        came = "nothing usable came back from the subject" if nothing else "its run says little"
+        why = ", ".join(f"{reason} {count}" for reason, count in sorted(self.unmeasured.items()))
+        advice = [words.format(target=self.run.target) for reason, words in MENDS.items() if reason in self.unmeasured]
+        if not self.unmeasured.keys() <= MENDS.keys():
+            advice.append(f"`cliffwatch ask {self.run.target} PROBE --debug` explains one call (--base: the base's)")
+        return (
+            f"{named}: {came}: {without} of {self.questions} questions ({without / self.questions:.0%}) have no usable "
+            f"answer ({why}). {'. '.join(advice)}"
+        )
+
+
+async def probe(house: "House", target: str, suite: str | None) -> list[Probed]:
+    """Run the chosen suites once, now."""
+    from monitor.runs.manual import run_now
+    from monitor.runs.readonly import armed
+
+    results = []
+    try:
+        for name in chosen_suites(house, target, suite):
+            run_id = await run_now(house, target, name)
+            findings = tuple(house.store.findings(run_id=run_id))
+            results.append(
+                Probed(
+                    house.store.get_run(run_id),
+                    findings,
+                    armed(house, house.store.approved(target, name)),
+                    house.store.unmeasured(run_id),
+                    house.store.summaries([run_id])[run_id].questions,
+                    tuple(house.store.alarms(target, name)),
+                )
+            )
+    finally:
+        await house.asker.aclose()
+    return results
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One exchange outside any run, and what the probe's checks say of the answer."""
+
+    explanation: "Explanation"
+    grades: tuple["Grade", ...]
+
+
+async def ask(house: "House", target: str, probe_id: str, *, base: bool) -> Asked:
+    """One exchange outside any run."""
+    from monitor.judge.checks import score_answer
+
+    suites = [house.suites[name] for name in chosen_suites(house, target, None) if run_kind(target, name).frozen_items]
+    probes = {probe.id: (suite, probe) for suite in suites for probe in suite.probes}
+    _known(f"probe of target {target}", probe_id, probes)
+    suite, found = probes[probe_id]
+    configured = house.settings.targets[target]
+    endpoint = configured.base if base else configured.subject
+    if endpoint is None:
+        raise UsageError(f"target {target} has no base to ask")
+    arm = Arm.BASE if base else Arm.SUBJECT
+    question = Question(
+        0, target, suite.name, arm, found.id, 0, endpoint.provider, endpoint.model, found.messages, suite.sampling,
+        response_schema=suite.response_schema,
+    )  # fmt: skip
+    try:
+        explanation = await house.asker.exchange(question)
+        outcome = explanation.outcome
+        return Asked(explanation, score_answer(found, outcome.text) if isinstance(outcome, Answer) else ())
+    finally:
+        await house.asker.aclose()
+
+
+async def capture(
+    house: "House", target: str, suite: str | None, *, days: int | None, at_once: int | None
+) -> list[str]:
+    """Open a capture window of ``days``, or make ``at_once`` runs now; what to tell the user, line by line."""
+    from monitor.runs.context import open_capture
+    from monitor.runs.manual import capture_at_once
+
+    lines = []
+    try:
+        for name in chosen_suites(house, target, suite):
+            _no_open_window(house, target, name)
+            if days is not None:
+                # From the start of today, so that today's run belongs to it.
+                start = schedule.day_start(house.settings.schedule, house.clock())
+                end = schedule.days_after(house.settings.schedule, start, days)
+                open_capture(house, target, name, start, end, at_once=False)
+                until = f"{end:%Y-%m-%d %H:%M} UTC"
+                lines += [f"{target}/{name}: collecting the daemon's runs until {until}", *short_warning(target, days)]
+            elif at_once is not None:
+                await capture_at_once(house, target, name, at_once)
+                lines += [f"{target}/{name}: captured {many(at_once, 'run')}", at_once_warning(target)]
+    finally:
+        await house.asker.aclose()
+    lines.append(f"then: cliffwatch baseline show {target}; cliffwatch baseline approve {target} --by YOU --why REASON")
+    return lines
+
+
+def _no_open_window(house: "House", target: str, suite: str) -> None:
+    """Refuse a second capture before anything is asked and paid for."""
+    for open_one in house.store.baselines(target, suite, BaselineStatus.CAPTURING):
+        raise UsageError(
+            f"{target}/{suite}: baseline {open_one.id} is being captured until {open_one.ends_at:%Y-%m-%d %H:%M} UTC; "
+            f"wait for it, or give it up: cliffwatch baseline retire {target} --id {open_one.id} --by YOU --why REASON"
+        )
+
+
+def baselines_to_decide(
+    house: "House", target: str, suite: str | None, status: BaselineStatus, number: int | None = None
+) -> list[Baseline]:
+    """The newest baseline in ``status`` for each chosen suite, or the one with id ``number`` whatever its status.
+
+    An error when there is none at all.
+    """
+    house.store.close_due_baselines(house.clock())
+    suites = chosen_suites(house, target, suite)
+    known = [b for b in house.store.baselines(target) if b.suite in suites]
+    if number is not None:
+        found = [b for b in known if b.id == number]
+    else:
+        found = [next(b for b in known if b.suite == name and b.status is status)
+                 for name in suites if any(b.suite == name and b.status is status for b in known)]  # fmt: skip
+    if not found:
+        wanted = f"baseline {number}" if number is not None else f"{status} baseline"
+        others = ", ".join(f"{b.id}: {b.suite}, {b.status}" for b in known) or "there is none"
+        raise UsageError(f"{target}: no {wanted} ({others})")
+    return found
+
+
+def open_alarm(house: "House", target: str, signal: str, suite: str | None) -> int:
+    """The id of the open alarm that is meant; an error where there is none, or several."""
+    known_names(house.settings, target, signal)
+    suites = chosen_suites(house, target, suite)
+    raised = house.store.open_alarms(target)
+    found = [one for one in raised if one.signal == signal and one.suite in suites]
+    if len(found) != 1:
+        others = ", ".join(f"{one.signal} of {one.suite}" for one in raised)
+        several = "several open alarms" if found else "no open alarm"
+        raise UsageError(f"{target}: {several} of {signal}; open: {others or 'none'}")
+    assert found[0].id is not None
+    return found[0].id

@@ -1,0 +1,298 @@
+"""Evidence and alarms in words, for whoever reads them: sentences, pages and tables say the same."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, tzinfo
+from enum import StrEnum
+from math import isfinite
+from typing import Final
+
+from monitor.core.records import Alarm, AlarmState, Finding, RunOutcome, Severity
+from monitor.core.sanitize import visible
+
+TITLES: Final[Mapping[str, str]] = {
+    "adapter_loss": "Fine-tune's effect",
+    "base_match": "Same as base",
+    "canaries": "Canaries",
+    "negative_flips": "Negative flips",
+    "judge_score": "Judge's score",
+    "distribution": "Distribution of answers",
+    "logprobs": "First token",
+    "border": "Border inputs",
+    "length": "Length of answers",
+    "contract": "Contract",
+}
+"""Signal -> its name for people; causes stand before what follows from them."""
+
+SEVERITIES: Final[Mapping[str, Severity]] = {
+    "adapter_loss": Severity.PAGE,
+    "base_match": Severity.PAGE,
+    "canaries": Severity.PAGE,
+    "judge_score": Severity.PAGE,
+    "negative_flips": Severity.PAGE,
+    "distribution": Severity.TICKET,
+    "logprobs": Severity.TICKET,
+    "border": Severity.TICKET,
+    "length": Severity.TICKET,
+    "contract": Severity.TICKET,
+}
+"""Every signal with its severity, as ``detect`` has it: for who only reads, since ``detect`` imports slowly."""
+
+REFERENCE: Final[Mapping[str, tuple[float, str]]] = {
+    "adapter_loss": (1.0, "as approved"),
+    "length": (1.0, "unchanged"),
+    "judge_score": (0.0, "unchanged"),
+    "contract": (0.0, "unchanged"),
+}
+"""Signal -> the effect that means no change, and its name on the picture."""
+
+EFFECTS: Final[Mapping[str, tuple[str, str]]] = {
+    "adapter_loss": (".0%", "of the fine-tune's effect left"),
+    "base_match": ("+z.0%", "answers equal to the base's, over the baseline"),
+    "canaries": ("+z.0%", "failing canary answers, over the baseline"),
+    "negative_flips": ("+z.1%", "answers newly wrong, less those newly right"),
+    "judge_score": ("+z.2f", "of a score from 0 to 1, over the baseline"),
+    "distribution": (".1%", "of the way to nothing in common"),
+    "logprobs": (".2f", "nats of mean first-token log-probability"),
+    "border": ("z.2f", "total variation over chance, 0 to 1"),
+    "length": (".2f", "times the baseline's variance of log length"),
+    "contract": ("+z.0%", "answers that break the contract, over the baseline"),
+}
+"""Signal -> how its effect is written, and of what it is so much."""
+_NO_LESS_THAN_NONE: Final = frozenset({"adapter_loss", "distribution"})
+"""Signals whose effect is under 0 by chance alone."""
+
+SERVED: Final[Mapping[str, str]] = {
+    "listed": "The server no longer offers this model",
+    "parent": "The server names another base model under it than was declared",
+    "root": "The server loads the base model itself under this name",
+    "ft_base": "The fine-tune's own id names another base model than was declared",
+    "adapter_base": "The adapter's files name another base model than was declared",
+    "adapter_revision": "The adapter was trained on another revision of its base",
+    "adapter_tensors": "The adapter's files do not hold the weights that they should",
+    "adapter_effect": "The adapter's weights change little or nothing",
+    "adapter_fits": "The adapter's weights do not fit its base",
+}
+"""Identity check -> what it means that it does not match."""
+
+NO_EVIDENCE_LOG10: Final = 0.5
+"""Evidence under which nothing speaks for a change: 3 to 1, once in a few weeks by chance alone."""
+WORTH_A_LOOK: Final = "but worth a look"
+"""How the first clause of a summary ends, where the numbers moved and nothing alarms."""
+NO_LOSS: Final = "Not an adapter loss"
+"""How ``adapter_loss``'s summary begins where the answers moved, and not towards the base."""
+
+AGREED: Final = "A fresh sample, asked at once, agrees."
+AGREED_LATER: Final = "A later look agrees."
+AGREEING: Final = {AGREED: "a fresh sample", AGREED_LATER: "a later look"}
+"""An alarm's note -> what confirmed it."""
+
+
+PARTLY: Final = 0.2
+"""Share of a run's questions without a usable answer over which its silence says little; ``CliffwatchUnmeasured``
+alerts over it, too."""
+PERIODS: Final = 2
+"""Intervals without a success after which a suite is late; ``CliffwatchUnmeasured`` alerts then, too, and
+``CliffwatchEmailFailed`` after so many of the mail's."""
+
+IDENTITY_SECONDS: Final = 2 * 86_400
+"""For so long what a target serves may go unread; ``CliffwatchUnmeasured`` alerts then, too."""
+RETIRES_SECONDS: Final = 30 * 86_400
+"""So long before its day ``CliffwatchModelRetiring`` tells that a model is shut down."""
+CAUGHT: Final = 0.9
+"""Share of a self-test's trials from which on a fault counts as seen, ``CliffwatchSelfTestFailed`` alerts under it; a
+monitor that alarms on more than the rest of its own healthy days is none."""
+MAIL_WAITS_SECONDS: Final = 6 * 3600
+"""For so long a mail may wait; then ``CliffwatchEmailFailed`` alerts."""
+TICK_SECONDS: Final = 300
+"""For so long the daemon's clock may stand still; then ``CliffwatchDown`` alerts."""
+
+
+class Gap(StrEnum):
+    """Why the silence of a suite is no health, the worst first."""
+
+    LOST = "unmeasured"
+    """The last run's subject gave no usable answer, whatever others said: the findings are of before."""
+    LATE = "late"
+    """No run has succeeded for ``PERIODS`` intervals."""
+    PARTLY = "partly unmeasured"
+    """More than ``PARTLY`` of the last run's questions have no usable answer."""
+
+
+def gap(outcome: RunOutcome | None, share: float | None, *, late: bool) -> Gap | None:
+    """The one rule of commands, pages and mail. ``outcome``, ``share``: of the run that finished last, if any did;
+    ``share`` as ``is_partly`` has it, ``late`` as ``is_late``."""
+    if outcome is RunOutcome.UNMEASURED:
+        return Gap.LOST
+    if late:
+        return Gap.LATE
+    return Gap.PARTLY if is_partly(share) else None
+
+
+def is_late(success: datetime | None, interval_seconds: float, now: datetime) -> bool:
+    """Whether a suite's last success is too long ago; one that never had any is not late, but lost or new."""
+    return success is not None and (now - success).total_seconds() > PERIODS * interval_seconds
+
+
+def is_partly(share: float | None) -> bool:
+    """Whether so large a share of a run's questions, 0 to 1, has no usable answer that its silence says little."""
+    return share is not None and share > PARTLY
+
+
+ENOUGH_DAYS: Final = 7
+"""Days that a baseline must span to arm pages: with fewer, its spread from day to day is mostly assumed."""
+CAPTURE_DAYS: Final = 14
+"""Days that a new baseline had better span: it sees changes a quarter smaller than one of ``ENOUGH_DAYS``."""
+
+
+def too_short(days: int, *, at_once: bool) -> str:
+    """Why a baseline of so many days does not arm pages, with what would suffice; empty where they are enough."""
+    if at_once:
+        return (
+            f"The baseline was captured at once, so how much days differ is unknown. "
+            f"A baseline captured over {ENOUGH_DAYS} days or more arms pages."
+        )
+    if days < ENOUGH_DAYS:
+        return (
+            f"The baseline spans {many(days, 'full day')}, too few to know how much days differ. "
+            f"{ENOUGH_DAYS} days arm pages; {CAPTURE_DAYS} see changes a quarter smaller."
+        )
+    return ""
+
+
+def many(count: int, noun: str) -> str:
+    """``1 target``, ``1,200 targets``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def amount(signal: str, effect: float) -> str:
+    """An effect, or an end of its interval, as every page, table and terminal writes it.
+
+    >>> amount("adapter_loss", -0.0069), amount("canaries", 1.0), amount("length", 2.416), amount("other", 0.12345)
+    ('0%', '+100%', '2.42', '0.123')
+    """
+    if not isfinite(effect):
+        return "–"
+    return format(at_least_none(signal, effect), EFFECTS[signal][0] if signal in EFFECTS else ".3g")
+
+
+def at_least_none(signal: str, effect: float) -> float:
+    """The effect; 0 where less than none of it makes no sense."""
+    return max(0.0, effect) if signal in _NO_LESS_THAN_NONE else effect
+
+
+def unit(finding: Finding) -> str:
+    """What ``amount`` is so much of."""
+    return EFFECTS[finding.signal][1] if finding.signal in EFFECTS else finding.unit
+
+
+def sized(finding: Finding) -> str:
+    """The effect with what it is so much of and its interval."""
+    shown, low, high = (
+        amount(finding.signal, one) for one in (finding.effect, finding.effect_low, finding.effect_high)
+    )
+    return f"{shown} {unit(finding)} (95% interval {low} to {high})"
+
+
+def power(log10: float) -> str:
+    """Evidence as odds that a reader can hold on to.
+
+    >>> power(0.3), power(3.5623), power(12.2), power(-1.0)
+    ('2 to 1', '3,650 to 1', '10^12 to 1', '1 to 10')
+    """
+    size = abs(log10)
+    odds = f"10^{size:.0f}" if size >= 6 else f"{10**size:,.0f}"
+    return f"{odds} to 1" if log10 >= 0 else f"1 to {odds}"
+
+
+def served(check: str) -> str:
+    """What it means that an identity check does not match."""
+    return SERVED.get(check, f"What is served is not what is declared ({visible(check, limit=40)})")
+
+
+def evidence(finding: Finding) -> tuple[str, str]:
+    """The evidence for a change ``so_far``, and what to hold it against."""
+    looks = many(finding.looks, "look")
+    rest = f"line {power(finding.line_log10)}; {looks} counted, this one alone {power(finding.look_log10)}"
+    return so_far(finding.evidence_log10), rest
+
+
+def so_far(evidence_log10: float) -> str:
+    """The evidence for a change as odds; "none" where it is under about 3 to 1."""
+    return power(evidence_log10) if evidence_log10 >= NO_EVIDENCE_LOG10 else "none"
+
+
+def state_of(finding: Finding, alarm: Alarm | None = None) -> str:
+    """``ALARM``, ``look`` (its own summary says that it is worth one) or ``quiet``; ``cleared`` in place of the first
+    two where ``alarm``, the one that the finding raised, kept up or ended, is over."""
+    look = finding.summary.partition(":")[0].endswith(WORTH_A_LOOK)
+    if (finding.alarming or look) and alarm is not None and alarm.cleared_at is not None:
+        return "cleared"
+    if finding.alarming:
+        return "ALARM"
+    return "look" if look else "quiet"
+
+
+def urgency(one: Alarm | Finding) -> tuple[bool, int]:
+    """Sorts pages before tickets, and causes before what follows from them."""
+    return one.severity is not Severity.PAGE, rank(one.signal)
+
+
+def rank(signal: str) -> int:
+    """Where a signal stands in a list: causes before what follows from them."""
+    return [*TITLES, signal].index(signal)
+
+
+def cleared(alarm: Alarm) -> str:
+    """Who ended an alarm, when and why, in a few words."""
+    at = f"{alarm.cleared_at:%Y-%m-%d %H:%M}" if alarm.cleared_at else "at an unknown time"
+    if alarm.cleared_by:
+        return f"cleared by {alarm.cleared_by}, {at}: {alarm.cleared_why}"
+    why = f": {alarm.cleared_why}" if alarm.cleared_why else ""
+    return f"cleared by the answers, {at}" if alarm.cleared_run_id is not None else f"cleared {at}{why}"
+
+
+def alarm_state(alarm: Alarm, known: datetime, zone: tzinfo | None = None) -> str:
+    """Where an alarm stands, and why, and who looks into it, in a sentence or two.
+
+    ``known``: a time whose day the reader has in mind: now, or the one that stands right before; times of any other day
+    have their date. ``zone``: that of the text around it, whose times need no name then; without one, times are UTC and
+    say so.
+    """
+    if alarm.state is AlarmState.CLEARED:
+        return _cleared(alarm)
+    return " ".join(filter(None, (_raised(alarm, known, zone), _acknowledged(alarm, known, zone))))
+
+
+def _acknowledged(alarm: Alarm, known: datetime, zone: tzinfo | None) -> str:
+    """Who looks into an alarm since when, in their words; empty where nobody does."""
+    if alarm.acknowledged_at is None:
+        return ""
+    since = _moment(alarm.acknowledged_at, known, zone)
+    return f"{alarm.acknowledged_by} looks into it since {since}: {alarm.acknowledged_why}"
+
+
+def _moment(at: datetime, known: datetime, zone: tzinfo | None) -> str:
+    here = UTC if zone is None else zone
+    local, same = at.astimezone(here), at.astimezone(here).date() == known.astimezone(here).date()
+    if zone is None:
+        return f"{local:%H:%M} UTC" if same else f"{local:%Y-%m-%d %H:%M} UTC"
+    return f"{local:%H:%M}" if same else f"{local:%a} {local.day} {local:%b %H:%M}"
+
+
+def _raised(alarm: Alarm, known: datetime, zone: tzinfo | None) -> str:
+    if alarm.state is AlarmState.RAISED:
+        return f"Waiting since {_moment(alarm.raised_at, known, zone)} for a fresh sample, which the daemon asks."
+    if alarm.note in AGREEING and alarm.confirmed_at is not None:
+        at = _moment(alarm.confirmed_at, known, zone)
+        return f"Confirmed {at} by {AGREEING[alarm.note]} (run {alarm.confirmed_run_id})."
+    if alarm.note:
+        return alarm.note
+    return "A ticket: the evidence is over its line." if alarm.severity is Severity.TICKET else "Confirmed."
+
+
+def _cleared(alarm: Alarm) -> str:
+    if alarm.cleared_by:
+        return f"Cleared by {alarm.cleared_by}: {alarm.cleared_why}"
+    if alarm.cleared_run_id is not None:
+        return f"Cleared by the answers: up to run {alarm.cleared_run_id} they are evidence of recovery."
+    return f"Cleared: {alarm.cleared_why}" if alarm.cleared_why else "Cleared."

@@ -1,0 +1,1 @@
+"""The long-running process: start, reload, stop, and what runs beside the runs."""

@@ -1,0 +1,339 @@
+"""Asks every endpoint, again and again, what it serves, and keeps what differs from what is declared.
+
+Metadata only: no model is asked anything. An outage leaves the last word standing; a mismatch is looked at twice
+before it is written, so that a server which is just restarting wakes nobody.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, time
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from monitor.core import schedule
+from monitor.core.errors import CliffwatchError
+from monitor.core.records import Arm, IdentityCheck, Retirement
+from monitor.core.run_kinds import JUDGE
+from monitor.core.settings import Endpoint, Settings, Target
+from monitor.identify import CHECKS, SERVERS, Declared, Files, Key, Reading, UnreadableError, server_source
+from monitor.identify import adapter as adapter_files
+from monitor.runs.context import House
+from monitor.store import Store
+
+log = structlog.get_logger()
+
+EVERY_SECONDS: Final = 3600
+"""Between two rounds, of a full day; a shorter day has as many of them."""
+
+AGAIN_SECONDS: Final = 300
+"""After which a mismatch is looked at again, of a full day."""
+
+LEAST_SECONDS: Final = 1.0
+"""Between two rounds on the shortest day."""
+
+FILES: Final = "files"
+CheckKey = tuple[str, Arm, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What came of one look at one arm's server, or at its files."""
+
+    target: str
+    arm: Arm
+    kind: str
+    """``openai``, ``anthropic`` or ``files``."""
+    source: str
+    """The provider's name, or the adapter's folder."""
+    reading: Reading | None
+    error: str | None = None
+    """Why there is no reading."""
+
+    @property
+    def unread(self) -> dict[str, str]:
+        """Check -> why it could not be made; all of the source's where there was no reading."""
+        if self.reading is None:
+            return dict.fromkeys(CHECKS[self.kind], self.error or "")
+        return dict(self.reading.unread)
+
+
+def arms_of(settings: Settings, only: str | None = None) -> Iterator[tuple[str, Arm, Endpoint, Target | None]]:
+    """(target, arm, endpoint, settings of the target) of every endpoint; the judge's too, as target ``judge``."""
+    for name, target in settings.targets.items():
+        arms = {Arm.SUBJECT: target.subject, Arm.BASE: target.base, Arm.SNAPSHOT: target.snapshot}
+        for arm, endpoint in arms.items():
+            if endpoint is not None and only in (None, name):
+                yield name, arm, endpoint, target
+    if settings.judge is not None and JUDGE.target not in settings.targets and only in (None, JUDGE.target):
+        yield JUDGE.target, Arm.SUBJECT, settings.judge, None
+
+
+def declared_at(settings: Settings, only: str | None = None) -> dict[str, list[Declared]]:
+    """Provider -> the arms at it, for providers whose API says what it serves."""
+    found: dict[str, list[Declared]] = {}
+    for name, arm, endpoint, target in arms_of(settings, only):
+        if settings.providers[endpoint.provider].kind not in SERVERS:
+            continue
+        base = trained_on = None
+        if arm is Arm.SUBJECT and target is not None:
+            same = target.base is not None and _one_api(settings, target.base, endpoint)
+            base = target.base.model if same and target.base is not None else None
+            trained_on = target.adapter.base_model if target.adapter is not None else None
+        found.setdefault(endpoint.provider, []).append(Declared(name, arm, endpoint.model, base, trained_on))
+    return found
+
+
+def _one_api(settings: Settings, one: Endpoint, other: Endpoint) -> bool:
+    """Whether two endpoints are at one server, whatever their providers are called."""
+    a, b = settings.providers[one.provider], settings.providers[other.provider]
+    return (a.kind, (a.base_url or "").rstrip("/")) == (b.kind, (b.base_url or "").rstrip("/"))
+
+
+def files_of(settings: Settings, only: str | None = None) -> list[Files]:
+    """The adapters on this machine: the declared ones, and those that kind ``local`` loads."""
+    found = []
+    for name, arm, endpoint, target in arms_of(settings, only):
+        declared = target.adapter if target is not None and arm is Arm.SUBJECT else None
+        if declared is not None and target is not None:
+            folder = _folder(declared.base_model) or _base_folder(settings, target)
+            found.append(Files(name, arm, declared.path, declared.base_model, declared.revision, folder))
+        elif endpoint.adapter is not None:
+            folder = _folder(endpoint.model)
+            found.append(Files(name, arm, endpoint.adapter, endpoint.model, endpoint.revision, folder))
+    return found
+
+
+def _base_folder(settings: Settings, target: Target) -> Path | None:
+    """Where the base's weights lie, if an arm of this machine loads them."""
+    adapted = target.subject if target.subject.adapter is not None else None
+    for endpoint in (target.base, adapted):
+        if endpoint is not None and settings.providers[endpoint.provider].kind == "local":
+            return _folder(endpoint.model)
+    return None
+
+
+def _folder(name: str) -> Path | None:
+    return Path(name) if Path(name).is_dir() else None
+
+
+async def look(house: House, only: str | None = None) -> list[Looked]:
+    """Look at every server and every adapter, or at those of one target; never raises for what they are or say."""
+    servers = [_look_at(house, provider, declared) for provider, declared in declared_at(house.settings, only).items()]
+    files = asyncio.to_thread(_look_into, files_of(house.settings, only))
+    found = await asyncio.gather(*servers, files)
+    return [one for some in found for one in some]
+
+
+async def _look_at(house: House, provider: str, declared: Sequence[Declared]) -> list[Looked]:
+    kind = house.settings.providers[provider].kind
+    readings: dict[Key, Reading] = {}
+    error: str | None = None
+    try:
+        source = await asyncio.to_thread(server_source, kind)
+        assert source is not None
+        readings = await source(declared, lambda path: house.asker.look(provider, path))
+    except (UnreadableError, CliffwatchError) as failed:
+        error = str(failed)
+    except Exception as failed:
+        log.exception("identity_crashed", provider=provider)
+        error = type(failed).__name__
+    return [Looked(one.target, one.arm, kind, provider, readings.get(one.key), error) for one in declared]
+
+
+def _look_into(files: Iterable[Files]) -> list[Looked]:
+    found = []
+    for one in files:
+        reading, error = None, None
+        try:
+            reading = adapter_files.read(one)
+        except UnreadableError as failed:
+            error = str(failed)
+        except Exception as failed:
+            log.exception("identity_crashed", adapter=str(one.path))
+            error = type(failed).__name__
+        found.append(Looked(one.target, one.arm, FILES, str(one.path), reading, error))
+    return found
+
+
+@dataclass(slots=True)
+class Memory:
+    """What the daemon remembers between two rounds."""
+
+    doubted: set[CheckKey] = field(default_factory=set)
+    """Mismatches that were seen once."""
+    told: dict[str, str] = field(default_factory=dict)
+    """Source -> the error that was logged of it."""
+
+
+def settle(
+    house: House, looked: Sequence[Looked], now: datetime, memory: Memory | None = None, only: str | None = None
+) -> list[IdentityCheck]:
+    """Write what was read, and forget what no longer applies; the checks of this look.
+
+    With a ``memory``, a mismatch that is new is only remembered, and written when the next look finds it, too.
+    ``only``: the one target that was looked at; all of them when left out.
+    """
+    stored = {(one.target, one.arm, one.check): one for one in house.store.identity_checks()}
+    checks = [
+        IdentityCheck(one.target, one.arm, check.check, check.matches, check.expected, check.found, now, now)
+        for one in looked
+        if one.reading is not None
+        for check in one.reading.checks
+    ]
+    kept, doubts = [], set()
+    for new in checks:
+        key = (new.target, new.arm, new.check)
+        before = stored.get(key)
+        fresh = not new.matches and (before is None or before.matches)
+        if fresh and memory is not None and key not in memory.doubted:
+            doubts.add(key)
+            continue
+        if before is None or before.matches != new.matches:
+            _tell(new, known=before is not None)
+        kept.append(new)
+    if memory is not None:
+        memory.doubted = doubts
+    house.store.save_identity_checks(kept)
+    house.store.drop_identity_checks(_gone(house.settings, looked, checks, stored, only))
+    _settle_retirements(house.settings, house.store, looked, now)
+    return checks
+
+
+def _tell(check: IdentityCheck, *, known: bool) -> None:
+    told = {"target": check.target, "arm": check.arm, "check": check.check, "found": check.found}
+    if not check.matches:
+        log.error("identity_mismatch", expected=check.expected, **told)
+    elif known:
+        log.info("identity_matches_again", **told)
+
+
+def _gone(
+    settings: Settings, looked: Sequence[Looked], checks: Sequence[IdentityCheck], stored: Iterable[CheckKey],
+    only: str | None,
+) -> list[CheckKey]:  # fmt: skip
+    """Stored checks of the targets that were looked at which nothing makes any more. Other daemons' targets stay.
+
+    A target that has nothing left to look at counts: its endpoint became one without an API.
+    """
+    made = {(one.target, one.arm, one.check) for one in checks}
+    made |= {(one.target, one.arm, check) for one in looked for check in one.unread}
+    seen = {name for name, _, _, _ in arms_of(settings, only)}
+    return [key for key in stored if key[0] in seen and key not in made]
+
+
+def _settle_retirements(settings: Settings, store: Store, looked: Sequence[Looked], now: datetime) -> None:
+    """A day in the configuration wins over the API's word, which stands while the API is away."""
+    before = {(one.target, one.arm): one for one in store.retirements()}
+    said = {(one.target, one.arm): one for one in looked if one.kind != FILES}
+    keep: list[Retirement] = []
+    gone: list[Key] = []
+    for target, arm, endpoint, _ in arms_of(settings):
+        key, old, api = (target, arm), before.get((target, arm)), said.get((target, arm))
+        if endpoint.retires is not None:
+            at = datetime.combine(endpoint.retires, time(), UTC)
+            keep.append(Retirement(target, arm, endpoint.model, at, "config", now))
+        elif api is not None and api.reading is not None and api.reading.retires_at is not None:
+            keep.append(Retirement(target, arm, endpoint.model, api.reading.retires_at, api.source, now))
+        elif old is not None and (old.source == "config" or old.model != endpoint.model or _answered(api)):
+            gone.append(key)
+    arms = {(target, arm) for target, arm, _, _ in arms_of(settings)}
+    gone += [key for key in before if key[0] in settings.targets and key not in arms]
+    store.save_retirements(keep)
+    store.drop_retirements(gone)
+
+
+def _answered(api: Looked | None) -> bool:
+    return api is not None and api.reading is not None and not api.reading.unread
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """What could not be read, and why."""
+
+    target: str
+    arm: Arm
+    source: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Identified:
+    """All that one look made by hand brought."""
+
+    checks: list[IdentityCheck]
+    unread: list[Unread]
+    retirements: list[Retirement]
+
+
+async def identify_now(house: House, target: str | None) -> Identified:
+    """Look now, at one target or at all, and keep what was read."""
+    try:
+        looked = await look(house, target)
+    finally:
+        await house.asker.aclose()
+    settle(house, looked, house.clock(), only=target)
+    made = {(one.target, one.arm, check.check) for one in looked if one.reading for check in one.reading.checks}
+    names = dict.fromkeys(name for name, _, _, _ in arms_of(house.settings, target))
+    return Identified(
+        [one for name in names for one in house.store.identity_checks(name) if (name, one.arm, one.check) in made],
+        sorted(
+            {Unread(one.target, one.arm, one.source, why) for one in looked for why in one.unread.values()},
+            key=lambda one: (one.target, one.arm, one.source, one.why),
+        ),
+        [one for name in names for one in house.store.retirements(name)],
+    )
+
+
+class Identities:
+    """The daemon's: a round every hour, one soon after the start and after each reload, and a second look at doubts."""
+
+    def __init__(self) -> None:
+        self._house: House | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._settling: asyncio.Task[object] | None = None
+        self._looked: datetime | None = None
+        self._memory = Memory()
+
+    def begin(self, house: House, now: datetime) -> None:
+        """Begin a round where one is due and none is under way; one that a reload overtook is given up."""
+        if house is not self._house:
+            if self._task is not None:
+                self._task.cancel()
+            self._house, self._task, self._looked = house, None, None
+        share = house.settings.schedule.day_seconds / schedule.FULL_DAY
+        wait = max(LEAST_SECONDS, share * (AGAIN_SECONDS if self._memory.doubted else EVERY_SECONDS))
+        busy = self._task is not None and not self._task.done()
+        if not busy and (self._looked is None or (now - self._looked).total_seconds() >= wait):
+            self._looked = now
+            self._task = asyncio.create_task(self._round(house), name="identities")
+
+    async def end(self) -> None:
+        """Give up the round under way; what it read is read again."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+        if self._settling is not None:  # a thread that writes cannot be called back
+            await asyncio.gather(self._settling, return_exceptions=True)
+
+    async def _round(self, house: House) -> None:
+        try:
+            looked = await look(house)
+            self._tell_unread(looked)
+            writing = asyncio.to_thread(settle, house, looked, house.clock(), self._memory)
+            self._settling = asyncio.create_task(writing)
+            await asyncio.shield(self._settling)
+        except Exception:
+            log.exception("identities_crashed")
+
+    def _tell_unread(self, looked: Sequence[Looked]) -> None:
+        """Each source's error once, and its end."""
+        errors = {one.source: one.error for one in looked if one.error is not None}
+        for source, error in errors.items():
+            if self._memory.told.get(source) != error:
+                log.warning("identity_unread", source=source, error=error)
+        for source in self._memory.told.keys() - errors.keys():
+            log.info("identity_read_again", source=source)
+        self._memory.told = errors

@@ -1,0 +1,129 @@
+"""When self-tests are due, and what one rests on: the answers of approved baselines, read from the store.
+
+The test itself is ``detect.selftest``. No call is made, so nothing here costs money; it costs processor time, so the
+daemon runs one at a time, in a thread.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from threading import Event
+from typing import Final
+
+import structlog
+
+from monitor.core import schedule
+from monitor.core.records import Baseline, BaselineStatus, Comparison, SelfTest
+from monitor.detect.selftest import failures, self_test
+from monitor.runs import arming
+from monitor.runs.context import House
+from monitor.runs.readonly import armed, temperature
+from monitor.runs.verdict import lines_log10
+
+log = structlog.get_logger()
+
+LOOK_SECONDS: Final = 300.0
+"""Between two looks at what is due; less on a trial's faster clock."""
+
+LEAST_DAY_SECONDS: Final = 3600.0
+"""On a clock with shorter days (a demo's) the daemon tests nothing on its own: a test takes a minute of processor time
+or more, many such days, and would starve the rounds. ``cliffwatch selftest`` does it there."""
+
+
+def self_test_all(
+    house: House, target: str | None, stop: Event, done: Callable[[SelfTest], None] = lambda one: None
+) -> list[SelfTest]:
+    """Test every baseline in use of the target, or of all; ``done`` is told of each fault that was tried."""
+    return [one for baseline in _in_use(house) if target in (None, baseline.target)
+            for one in self_test_one(house, baseline, stop, done)]  # fmt: skip
+
+
+def self_test_one(
+    house: House, baseline: Baseline, stop: Event, done: Callable[[SelfTest], None] = lambda one: None
+) -> list[SelfTest]:
+    """Test one baseline, keep the result, and log what is wrong as an error; empty where it has no two days.
+
+    Ends between two faults, and keeps nothing, once ``stop`` is set.
+    """
+    log.info("selftest_begins", target=baseline.target, suite=baseline.suite, answers=baseline.answers)
+    tests = []
+    for one in self_test(_comparison(house, baseline), house.clock()):
+        tests.append(one)
+        done(one)
+        if stop.is_set():
+            return []
+    house.store.save_self_tests(tests)
+    for words in failures(tests):
+        log.error("selftest_failed", target=baseline.target, suite=baseline.suite, problem=words)
+    if tests:
+        log.info("selftest_done", target=baseline.target, suite=baseline.suite,
+                 caught={one.fault: f"{one.caught}/{one.trials}" for one in tests})  # fmt: skip
+    return tests
+
+
+def _comparison(house: House, baseline: Baseline) -> Comparison:
+    """The baseline with the lines of now."""
+    page_line, ticket_line = lines_log10(house, baseline.target, baseline.suite)
+    found = arming.comparison(house.store, baseline, temperature(house.suites, baseline.suite))
+    return replace(found, now=(), page_line_log10=page_line, ticket_line_log10=ticket_line)
+
+
+class SelfTests:
+    """The daemon's: those that are due, one after the other, in a thread. Runs do not wait for them."""
+
+    def __init__(self) -> None:
+        self._stop = Event()
+        self._task: asyncio.Task[None] | None = None
+        self._looked: datetime | None = None
+        self._tried: dict[int, datetime] = {}
+
+    def begin(self, house: House, now: datetime) -> None:
+        """Look for what is due, if nothing is being tested and the last look was a while ago."""
+        if house.settings.schedule.day_seconds < LEAST_DAY_SECONDS:
+            return
+        pause = LOOK_SECONDS * house.settings.schedule.day_seconds / schedule.FULL_DAY
+        busy = self._task is not None and not self._task.done()
+        if not busy and (self._looked is None or (now - self._looked).total_seconds() >= pause):
+            self._looked = now
+            self._task = asyncio.create_task(asyncio.to_thread(self._test, house, now), name="self-tests")
+
+    async def end(self) -> None:
+        """Stop at the next fault."""
+        self._stop.set()
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _test(self, house: House, now: datetime) -> None:
+        try:
+            for baseline in due(house, now, self._tried):
+                if self._stop.is_set():
+                    return
+                self._tried[baseline.id] = now
+                self_test_one(house, baseline, self._stop)
+        except Exception:
+            log.exception("selftest_crashed")
+
+
+def due(house: House, now: datetime, tried: Mapping[int, datetime]) -> list[Baseline]:
+    """The baselines in use whose test is older than the period that ``now`` lies in, or than their approval.
+
+    ``tried``: baseline id -> when this process last tested it, whatever came of it.
+    """
+    slot = schedule.current_slot(house.settings.schedule.selftest, house.settings.schedule, now)
+    tested = {(one.target, one.suite): one.tested_at for one in house.store.self_tests()}
+    found = []
+    for baseline in _in_use(house):
+        since = max(slot, baseline.approved_at or slot)
+        times = (tried.get(baseline.id), tested.get((baseline.target, baseline.suite)))
+        if not any(at is not None and at >= since for at in times):
+            found.append(baseline)
+    return found
+
+
+def _in_use(house: House) -> Iterator[Baseline]:
+    """The approved baselines that runs are compared with."""
+    for baseline in house.store.baselines(status=BaselineStatus.APPROVED):
+        configured = house.settings.targets.get(baseline.target)
+        if configured is not None and baseline.suite in configured.run_suites and armed(house, baseline):
+            yield baseline

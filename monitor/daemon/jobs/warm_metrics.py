@@ -1,0 +1,51 @@
+"""The page of metrics, written before Prometheus asks for it: of a large fleet that takes seconds.
+
+After a start, and after a reload, which may change every label. In a thread, in small steps; a scrape that comes
+meanwhile waits for one of them, and does what is left by itself.
+"""
+
+import asyncio
+from datetime import datetime
+from threading import Event
+from typing import TYPE_CHECKING
+
+import structlog
+
+from monitor.core.errors import StoreError
+from monitor.report.metrics import Internals
+
+if TYPE_CHECKING:
+    from monitor.core.settings import Settings
+    from monitor.runs.context import House
+
+log = structlog.get_logger()
+
+
+class FirstScrape:
+    """A chore of the daemon: begun at the first tick under a configuration, which is when the daemon is ready."""
+
+    def __init__(self, internals: Internals) -> None:
+        self._internals = internals
+        self._stop = Event()
+        self._task: asyncio.Task[None] | None = None
+        self._written: Settings | None = None
+
+    def begin(self, house: "House", now: datetime) -> None:
+        busy = self._task is not None and not self._task.done()
+        if not busy and house.settings is not self._written:
+            self._written = house.settings
+            self._task = asyncio.create_task(asyncio.to_thread(self._write, house, now), name="first-scrape")
+
+    async def end(self) -> None:
+        """Stop at the next step."""
+        self._stop.set()
+        if self._task is not None:
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _write(self, house: "House", now: datetime) -> None:
+        try:
+            self._internals.prepare(house.store, house.settings, now, self._stop.is_set)
+        except StoreError as error:
+            log.warning("first_scrape_unprepared", error=str(error))
+        except Exception:
+            log.exception("first_scrape_crashed")

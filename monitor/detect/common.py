@@ -1,0 +1,189 @@
+"""What every signal needs besides its statistic: answers by probe, samples, intervals, exhibits, the finding itself."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import sqrt
+from typing import Final
+
+import numpy as np
+
+from monitor.core.records import Arm, Comparison, Exhibit, GradedAnswer
+from monitor.core.run_kinds import run_kind
+from monitor.core.wording import WORTH_A_LOOK
+from monitor.core.wording import power as power
+from monitor.detect.day_scores import NOW, Sample, sample_of
+from monitor.detect.measurement import Verdict
+
+FEWEST_NOW: Final = 5
+"""Answers of today under which no verdict is given: fewer cannot cross a line that a page may hang on."""
+FEWEST_BASELINE: Final = 10
+EXHIBITS: Final = 5
+_SHOWN: Final = 4_000
+"""Characters of an answer that an exhibit shows."""
+
+Value = Callable[[GradedAnswer], float | None]
+
+
+def answers(found: Iterable[GradedAnswer], arm: Arm) -> list[GradedAnswer]:
+    """The answers of one arm, in one order whatever order they came in."""
+    return sorted(
+        (one for one in found if one.arm == arm),
+        key=lambda one: (one.probe, one.slot, one.replicate, one.run_id, one.text),
+    )
+
+
+def by_probe(found: Iterable[GradedAnswer], arm: Arm) -> dict[str, list[GradedAnswer]]:
+    """Probe -> its answers, probes in alphabetical order, answers in the order of ``answers``."""
+    grouped: dict[str, list[GradedAnswer]] = {}
+    for one in answers(found, arm):
+        grouped.setdefault(one.probe, []).append(one)
+    return grouped
+
+
+def day_index(baseline: Iterable[GradedAnswer]) -> Mapping[object, int]:
+    """Slot -> its place among the baseline's slots."""
+    return {slot: index for index, slot in enumerate(sorted({one.slot for one in baseline}))}
+
+
+def stratum(comparison: Comparison, probe: str) -> str:
+    """What answers may be exchanged with: those to the same probe; a production sample's inputs never come twice."""
+    return probe if run_kind(comparison.target, comparison.suite).frozen_items else ""
+
+
+def sample(comparison: Comparison, value: Value) -> Sample | None:
+    """The subject's answers as numbers; ``None`` where too few have one for a verdict. ``value`` None leaves out."""
+    days = day_index(comparison.baseline)
+    dated = [(NOW, one) for one in comparison.now] + [(days[one.slot], one) for one in comparison.baseline]
+    return enough(
+        sample_of(
+            (stratum(comparison, one.probe), day, number)
+            for day, one in dated
+            if one.arm == Arm.SUBJECT and (number := value(one)) is not None
+        )
+    )
+
+
+def enough(found: Sample | None) -> Sample | None:
+    """``found`` if it holds enough answers for a verdict."""
+    if found is None or found.now.sum() < FEWEST_NOW or (~found.now).sum() < FEWEST_BASELINE:
+        return None
+    return found
+
+
+def passes(one: GradedAnswer) -> float | None:
+    """1 where all checks pass, 0 where one does not, ``None`` without checks."""
+    checks = [value for grader, value in one.scores.items() if grader == "checks" or grader.startswith("check:")]
+    return float(min(checks) >= 1.0) if checks else None
+
+
+def per_score(found: Sample) -> float:
+    """By how much today's mean moves when its score moves by one: the standard deviation that a mean of as many
+    independent answers has, never under half an answer's worth of a share, so that it is above 0."""
+    then = ~found.now
+    counts = np.bincount(found.stratum[then])
+    centred = found.value[then] - (np.bincount(found.stratum[then], found.value[then]) / counts)[found.stratum[then]]
+    spread = sqrt(float((centred**2).sum()) / max(1, centred.size - counts.size))
+    answered = int(found.now.sum())
+    return max(spread / sqrt(answered), 0.5 / answered)
+
+
+def means(found: Sample) -> tuple[float, float]:
+    """Mean now and in the baseline, each probe with the weight that it has now."""
+    total_now = total_then = 0.0
+    for one in range(found.strata):
+        inside = found.stratum == one
+        here = found.value[inside & found.now]
+        total_now += float(here.sum())
+        total_then += here.size * float(found.value[inside & ~found.now].mean())
+    answered = int(found.now.sum())
+    return total_now / answered, total_then / answered
+
+
+def t_quantile(freedom: int) -> float:
+    """Two-sided 95 % point of Student's t."""
+    from scipy.special import stdtrit
+
+    return float(stdtrit(max(1, freedom), 0.975))
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval for a share of ``count`` answers (E. B. Wilson, JASA 22, 1927); conservative for any mean
+    in 0 to 1."""
+    z = 1.959964
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z * sqrt(max(0.0, share * (1 - share)) / count + z * z / (4 * count * count)) / (1 + z * z / count)
+    # rounding must not leave the share itself outside
+    return min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
+
+
+def share_difference(now: float, count_now: int, then: float, count_then: int, inflation: float) -> tuple[float, float]:
+    """95 % interval of now - then for two means in 0 to 1: Newcombe's method 10 (Statistics in Medicine 17, 1998).
+
+    Honest where a share is 0 or 1 and a z-interval would have no width. ``inflation`` widens both sides for the days.
+    """
+    low_now, high_now = wilson(now, count_now)
+    low_then, high_then = wilson(then, count_then)
+    below = inflation * sqrt((now - low_now) ** 2 + (high_then - then) ** 2)
+    above = inflation * sqrt((high_now - now) ** 2 + (then - low_then) ** 2)
+    return max(-1.0, now - then - below), min(1.0, now - then + above)
+
+
+def quiet_but_moved(what: str, verdict: Verdict) -> str:
+    """The summary of a finding that does not alarm although its numbers moved: what moved, and why it is no alarm."""
+    return (
+        f"Below the alarm line, {WORTH_A_LOOK}: {what}. The evidence so far is {power(verdict.evidence_log10)}, "
+        f"short of the {power(verdict.line_log10)} that keep the promised rate of false alarms; each further scheduled "
+        f"look adds to it."
+    )
+
+
+def no_longer(what: str, numbers: str, verdict: Verdict, advice: str = "") -> str:
+    """The summary where ``verdict.look_disagrees``: ``what`` the looks so far say in general words, and this look's
+    ``numbers``, which do not show it. ``advice``: a sentence, not needed after a recovery."""
+    start = "The looks so far say"
+    if not verdict.alarming:
+        start = f"Below the alarm line, {WORTH_A_LOOK}: the looks so far suggest"
+    end = "The looks since the alarm are evidence enough of recovery to clear it." if verdict.recovered else advice
+    return f"{start} that {what}; this look alone does not: {numbers}. {end}".rstrip()
+
+
+def typical(found: Sequence[GradedAnswer]) -> GradedAnswer | None:
+    """The commonest answer; among equals the one of middle length."""
+    if not found:
+        return None
+    commonest = max(Counter(one.text for one in found).values())
+    best = sorted(
+        (one for one in found if sum(o.text == one.text for o in found) == commonest), key=lambda o: len(o.text)
+    )
+    return best[len(best) // 2]
+
+
+def exhibits(
+    comparison: Comparison,
+    telling: Mapping[str, tuple[float, GradedAnswer]],
+    leaning: Mapping[str, float] | None = None,
+) -> tuple[Exhibit, ...]:
+    """The probes that speak loudest: probe -> (weight, today's answer), strongest first, at most ``EXHIBITS``.
+
+    Beside today's answer stand the probe's typical baseline answer and what the base says now (or said). ``leaning``:
+    probe -> where the answer stands between the two, as ``Exhibit.leaning``.
+    """
+    strongest = sorted(telling, key=lambda probe: (-telling[probe][0], probe))[:EXHIBITS]
+    then = by_probe((one for one in comparison.baseline if one.probe in strongest), Arm.SUBJECT)
+    base_now, base_then = by_probe(comparison.now, Arm.BASE), by_probe(comparison.baseline, Arm.BASE)
+    shown = []
+    for probe in strongest:
+        weight, answer = telling[probe]
+        before, base = typical(then.get(probe, [])), typical(base_now.get(probe) or base_then.get(probe, []))
+        shown.append(
+            Exhibit(
+                probe=probe,
+                prompt=comparison.prompts.get(probe, ""),
+                baseline=before.text[:_SHOWN] if before else "",
+                now=answer.text[:_SHOWN],
+                base=base.text[:_SHOWN] if base else None,
+                weight=weight,
+                leaning=leaning.get(probe) if leaning else None,
+            )
+        )
+    return tuple(shown)

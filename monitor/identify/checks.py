@@ -1,0 +1,105 @@
+"""What is declared of an arm, and what a source says of it."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any, Final
+
+from monitor.core.records import Arm
+
+LONGEST_NAME: Final = 120
+"""Characters of somebody else's name that are repeated."""
+
+Key = tuple[str, Arm]
+"""Target and arm."""
+
+
+class UnreadableError(Exception):
+    """What was to be read is not there, or nobody can read it: no reading, and no mismatch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """One arm of a target at a provider with an API."""
+
+    target: str
+    arm: Arm
+    model: str
+    base: str | None = None
+    """The base's model id, where the base is declared at the same provider."""
+    trained_on: str | None = None
+    """The base of the declared adapter: a hub id or a folder."""
+
+    @property
+    def key(self) -> Key:
+        return self.target, self.arm
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """An adapter on disk, with the base that it belongs to."""
+
+    target: str
+    arm: Arm
+    path: Path
+    base: str
+    """What the adapter is to name as its base: a hub id, or the folder that the base lies in."""
+    revision: str | None = None
+    """The base's commit."""
+    folder: Path | None = None
+    """Where the base's weights lie, if they are on this machine."""
+
+    @property
+    def key(self) -> Key:
+        return self.target, self.arm
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One comparison."""
+
+    check: str
+    matches: bool
+    expected: str
+    found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What one source says of one arm."""
+
+    checks: tuple[Checked, ...] = ()
+    retires_at: datetime | None = None
+    unread: Mapping[str, str] = field(default_factory=dict)
+    """Check -> why it could not be made this time, though it applies."""
+
+
+Said = tuple[int, Any]
+"""HTTP status and parsed body, ``None`` where the body is not JSON."""
+
+Get = Callable[[str], Awaitable[Said]]
+"""GET a path below the API's root. Raises CouldNotMeasure when no reply came."""
+
+ServerSource = Callable[[Sequence[Declared], Get], Awaitable[dict[Key, Reading]]]
+"""All that one provider says of the arms at it, by arm. Raises UnreadableError when it says nothing of any."""
+
+
+def quoted(name: object) -> str:
+    """Somebody else's name for a person: printable, cut, in quotes."""
+    text = name if isinstance(name, str) else type(name).__name__
+    shown = "".join(char if char.isprintable() else "?" for char in text[:LONGEST_NAME])
+    return f"'{shown}{'...' if len(text) > LONGEST_NAME else ''}'"
+
+
+def moment(value: object) -> datetime | None:
+    """A date (its first moment, UTC) or a time in ISO 8601; ``None`` where it is neither."""
+    if not isinstance(value, str) or not 8 <= len(value) <= 40:
+        return None
+    try:
+        if len(value) == 10:
+            return datetime.combine(date.fromisoformat(value), time(), UTC)
+        at = datetime.fromisoformat(value)
+        return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,119 @@
+"""A signal's last weeks as a picture of a few hundred pixels: the effect, its interval, and where it alarmed.
+
+The background is clear and every colour holds on white and on black: a mail does not know which it is shown on.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property, partial
+from io import BytesIO
+from itertools import pairwise
+from math import isfinite
+from statistics import median
+from typing import Final
+
+from monitor.core.records import Point
+from monitor.core.wording import REFERENCE
+
+WIDTH, HEIGHT = 132, 36
+"""CSS pixels; drawn with twice as many of its own."""
+MOST_POINTS: Final = 120
+"""More are thinned out: there are no pixels for them."""
+SPAN: Final = 0.2
+"""Least height of a picture, in the effect's unit: what does not matter is to look as if it did not."""
+LINE, BAND, ALARM, SAME = "#3b82f6", "#3b82f6", "#ef4444", "#8b8f98"
+GAP: Final = 3.0
+"""Usual times between two looks, after which nothing is joined: what was not looked at did not stay the same."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Drawn when its ``png`` is first read: of a large fleet some pictures have no place in the mail."""
+
+    draw: Callable[[], bytes] = field(repr=False, compare=False)
+    alt: str
+    """What it shows, for whoever does not see it."""
+    now: str = ""
+    """The last value in a word or two, and since when there is no newer one."""
+
+    @cached_property
+    def png(self) -> bytes:
+        return self.draw()
+
+
+def picture(signal: str, title: str, points: Sequence[Point], since: datetime, now: datetime) -> Picture | None:
+    """``None`` where there are not two points to join."""
+    shown = [one for one in points if isfinite(one.effect)]
+    if len(shown) < 2:
+        return None
+    step = -(-len(shown) // MOST_POINTS)
+    usual = median((b.at - a.at).total_seconds() for a, b in pairwise(shown))
+    longest = GAP * max(usual, 1.0)
+    blind = (now - shown[-1].at).total_seconds() > longest
+    # The newest stays, and so does each that alarmed.
+    kept = [one for place, one in enumerate(reversed(shown)) if place % step == 0 or one.alarming][::-1]
+    raised = sum(one.alarming for one in shown)
+    told = f"{title} from {shown[0].effect:.2g} to {shown[-1].effect:.2g} in {len(shown)} looks"
+    alt = f"{told}, {raised} alarming" if raised else f"{told}, none alarming"
+    value = worded(signal, shown[-1].effect)
+    last = f"unread since {shown[-1].at.day} {shown[-1].at:%b}" if blind else f"now {value}"
+    drawn = partial(_draw, signal, kept, since, now, longest * step)
+    return Picture(drawn, f"{alt}; no reading since {shown[-1].at:%Y-%m-%d}" if blind else alt, last)
+
+
+def worded(signal: str, effect: float) -> str:
+    """An effect as a reader would say it."""
+    if signal == "adapter_loss":
+        return "nothing left" if effect < 0.005 else "all left" if effect >= 0.995 else f"{effect:.0%} left"
+    if signal == "length":
+        return f"spread {effect:.1f} ×"
+    if signal in SHARES:
+        return f"{effect * 100 + 0.0:+.0f} points" if abs(effect) >= 0.005 else "unchanged"
+    return f"{effect:.2g}"
+
+
+SHARES: Final = frozenset({"base_match", "canaries", "negative_flips", "judge_score", "contract"})
+"""Signals whose effect is a share of all answers, now less baseline."""
+
+
+def _draw(signal: str, points: Sequence[Point], since: datetime, now: datetime, longest: float) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH / 72, HEIGHT / 72), dpi=144)
+    FigureCanvasAgg(figure)
+    axes = figure.add_axes((0.01, 0.06, 0.98, 0.88))
+    axes.set_axis_off()
+    when = [one.at.timestamp() for one in points]
+    effect = [one.effect for one in points]
+    low = [one.effect_low if isfinite(one.effect_low) else one.effect for one in points]
+    high = [one.effect_high if isfinite(one.effect_high) else one.effect for one in points]
+    same = REFERENCE.get(signal, (0.0, ""))[0]
+    axes.axhline(same, color=SAME, linewidth=0.7, linestyle=(0, (3, 3)))
+    for part in _unbroken(when, longest):
+        axes.fill_between(when[part], low[part], high[part], color=BAND, alpha=0.22, linewidth=0)
+        axes.plot(when[part], effect[part], color=LINE, linewidth=1.8, solid_capstyle="round")
+    blind = now.timestamp() - when[-1] > longest
+    if blind:
+        axes.axvspan(when[-1], now.timestamp(), color=SAME, alpha=0.3, linewidth=0)
+    alarming = [(at, one.effect) for at, one in zip(when, points, strict=True) if one.alarming]
+    if alarming:
+        axes.plot(*zip(*alarming, strict=True), linestyle="", marker="o", markersize=3.2, color=ALARM)
+    end = SAME if blind else ALARM if points[-1].alarming else LINE
+    axes.plot(when[-1:], effect[-1:], marker="o", markersize=4, color=end)
+    least, most = min(*low, same), max(*high, same, same + SPAN)
+    if signal == "adapter_loss":
+        least = min(least, 0.0)  # nothing left of the fine-tune: how far that is, is what the picture is about
+    margin = (most - least) * 0.12
+    axes.set_xlim(since.timestamp(), now.timestamp() + (now - since).total_seconds() * 0.03)
+    axes.set_ylim(least - margin, most + margin)
+    out = BytesIO()
+    figure.savefig(out, format="png", transparent=True, metadata={"Software": None})
+    return out.getvalue()
+
+
+def _unbroken(when: Sequence[float], longest: float) -> list[slice]:
+    """The stretches of looks that follow each other within ``longest`` seconds."""
+    ends = [n for n in range(1, len(when)) if when[n] - when[n - 1] > longest]
+    return [slice(first, last) for first, last in zip([0, *ends], [*ends, len(when)], strict=True)]

@@ -1,0 +1,194 @@
+"""The mail as what it says, before it is HTML or text. Pure: everything comes from ``Facts``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from monitor.core.records import Finding
+from monitor.core.run_kinds import JUDGE
+from monitor.core.wording import many
+from monitor.report.email import sections
+from monitor.report.email.data import Facts, Key
+from monitor.report.email.sections import Listed
+from monitor.report.email.target_cards import PAGE, SHOWN, Card, Quiet, View, newest, view
+from monitor.report.email.wording import Times, cut
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of each there is room for."""
+
+    cards: int = 10
+    """Targets that need somebody, in full with a picture."""
+    rows: int = 25
+    """Further ones, a line each."""
+    pictured: int = 12
+    """Quiet targets with a picture; where there are more, none has one."""
+    names: int = 200
+    """Quiet targets by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the mail says, in the order in which it is read."""
+
+    subject: str
+    headline: str
+    """The answer in one sentence."""
+    tone: str
+    """``bad``: a page is open; ``warn``: something needs a person; ``good``."""
+    preheader: str
+    """What an inbox shows beside the subject."""
+    period: str
+    numbers: tuple[tuple[str, str], ...]
+    """Value and label of the few numbers under the headline."""
+    cards: tuple[Card, ...]
+    others: Listed
+    """Targets that need somebody beyond those."""
+    quiet: tuple[Quiet, ...]
+    quiet_names: tuple[str, ...]
+    """Where there are too many for rows of their own."""
+    quiet_count: int
+    changes: Listed
+    unmeasured: Listed
+    judge: Listed
+    spend: Listed
+    spend_told: str
+    retiring: Listed
+    next: Listed
+    address: str | None
+    """Where the pages are; ``None`` where nobody knows."""
+    zone: str
+    written_at: datetime
+
+    @property
+    def charts(self) -> list[tuple[str, str, str]]:
+        """(target, suite, signal) of every picture."""
+        keys = [*(one.chart for one in self.cards), *(one.chart for one in self.quiet)]
+        return [key for key in keys if key is not None]
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """All that the mail could say, judged and worded once. ``report`` cuts it to a length."""
+
+    rest: Report
+    """What has the same length in every version."""
+    needing: tuple[View, ...]
+    quiet: tuple[View, ...]
+
+    def report(self, limits: Limits | None = None) -> Report:
+        limits = limits or Limits()
+        rows = len(self.quiet) <= limits.pictured
+        return replace(
+            self.rest,
+            cards=tuple(one.card() for one in self.needing[: limits.cards]),
+            others=Listed.of([one.row() for one in self.needing[limits.cards :]], limits.rows),
+            quiet=tuple(one.quiet() for one in self.quiet) if rows else (),
+            quiet_names=() if rows else tuple(one.name for one in self.quiet[: limits.names]),
+        )
+
+
+def draft(facts: Facts, address: str | None) -> Draft:
+    """Judge what is worth telling, and to whom."""
+    times = Times(facts.settings.schedule.timezone, facts.now)
+    views, judge, needing = _seen(facts, times, address)
+    quiet = [one for one in views if not one.troubles]
+    tone = "bad" if any(one.tone == "bad" for one in needing) else "warn" if needing else "good"
+    counted = sections.numbers(facts, views, judge)
+    rest = Report(
+        subject=_subject(needing, len(views), times),
+        headline=_headline(needing, len(views), times, facts),
+        tone=tone,
+        preheader=_preheader(counted, needing),
+        period=f"{times.period(facts.since)} · written {times.stamp(facts.now)} ({facts.settings.schedule.timezone})",
+        numbers=counted,
+        cards=(),
+        others=Listed(),
+        quiet=(),
+        quiet_names=(),
+        quiet_count=len(quiet),
+        changes=sections.changes(facts, times, address),
+        unmeasured=sections.unmeasured(facts, times, address),
+        judge=sections.judge(facts, times, address),
+        spend=sections.spend(facts),
+        spend_told=sections.spend_told(facts),
+        retiring=sections.retiring(facts, times, address),
+        next=sections.next_steps(facts, times, address),
+        address=address,
+        zone=facts.settings.schedule.timezone,
+        written_at=facts.now,
+    )
+    return Draft(rest, tuple(needing), tuple(quiet))
+
+
+def told_in_full(facts: Facts) -> dict[Key, Finding]:
+    """The newest findings of the open alarms that have a place in the mail: few, whatever the fleet is like.
+
+    Whoever reads ``Facts.beside`` of these reads all that ``Draft.report`` shows of it.
+    """
+    _, _, needing = _seen(facts, Times(facts.settings.schedule.timezone, facts.now), None)
+    shown = (one.key for seen in needing[: Limits().cards] for one in seen.troubles[:SHOWN])
+    return {key: found for key in shown if key and (found := newest(facts, key))}
+
+
+def _seen(facts: Facts, times: Times, address: str | None) -> tuple[list[View], View | None, list[View]]:
+    """Every target; the judge, where it is watched; and those of them that need somebody, the most urgent first."""
+    judge = sections.judge_view(facts, times, address)
+    names = [name for name in facts.settings.targets if judge is None or name != JUDGE.target]
+    views = [view(facts, name, times, address) for name in names]
+    return views, judge, sorted((one for one in (*views, *([judge] if judge else [])) if one.troubles), key=_urgency)
+
+
+def _urgency(one: View) -> tuple[int, bool, datetime, str]:
+    """Pages, then tickets, then what is not measured, then what is not armed; the oldest first.
+
+    Of the pages those first of which users notice: what is not as declared may answer as approved.
+    """
+    first = one.troubles[0]
+    return first.rank, first.key is None, first.at, one.name
+
+
+def _headline(needing: list[View], count: int, times: Times, facts: Facts) -> str:
+    if not needing:
+        heard = "all of them" if count > 1 else "it"
+        return f"{_all(count)} quiet: no change in {heard} since {times.day(facts.since)}"
+    told = [f"{one.name} {_clause(one, times)}" for one in needing[:2]]
+    rest = len(needing) - len(told)
+    more = f", and {rest:,} more" if rest else ""
+    return cut(f"{_who(needing, count)}: {'; '.join(told)}{more}", 300)
+
+
+def _clause(one: View, times: Times) -> str:
+    first = one.troubles[0]
+    since = times.since(first.since)
+    return f"{first.clause} {since}" if since else first.clause
+
+
+def _who(needing: list[View], count: int) -> str:
+    targets = sum(not one.judge for one in needing)
+    pages = sum(one.troubles[0].rank == PAGE for one in needing)
+    paged = f", {pages:,} with a page" if pages else ""
+    if not targets:
+        return f"The judge needs you{paged}"
+    of = f"{targets:,} of {many(count, 'target')}"
+    if len(needing) > targets:
+        return f"{of} and the judge need you{paged}"
+    return f"{of} need{'s' if targets == 1 else ''} you{paged}"
+
+
+def _all(count: int) -> str:
+    return "The one target is" if count == 1 else f"All {count:,} targets are"
+
+
+def _subject(needing: list[View], count: int, times: Times) -> str:
+    """With the state in front: what an inbox shows of it is its beginning."""
+    if not needing:
+        return f"[Cliffwatch] All quiet: {many(count, 'target')}"
+    return cut(f"[Cliffwatch] {_who(needing, count)}: {needing[0].name} {needing[0].troubles[0].clause}", 110)
+
+
+def _preheader(numbers: Sequence[tuple[str, str]], needing: list[View]) -> str:
+    more = [f"{one.name} {one.troubles[0].clause}" for one in needing[1:4]]
+    told = ", ".join(f"{value} {label}" for value, label in numbers)
+    return cut("; ".join([*more, told]), 160)

@@ -1,0 +1,394 @@
+"""One target of the mail: what is wrong with it, most urgent first, and how it is shown."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from monitor.core.records import Alarm, AlarmState, Arm, BaselineStatus, Finding, IdentityCheck, Severity
+from monitor.core.run_kinds import run_kind
+from monitor.core.schedule import interval_seconds
+from monitor.core.wording import CAPTURE_DAYS, TITLES, Gap, alarm_state, gap, is_late, many, rank, served, state_of
+from monitor.report.email.data import Facts, Key, Stream
+from monitor.report.email.wording import BLAME, NOT_ARMED, Times, clause, cut, cut_summary, odds, percent
+from monitor.report.email.wording import LOST as LOST_WORDS
+from monitor.report.explain import claim
+from monitor.report.explain.onset import beginning
+
+AS_ABOVE: Final = "As above."
+SEE_SERVED: Final = "It is not what is declared: see “What is served”."
+NEVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
+SHOWN: Final = 3
+"""Troubles of one target that are told in full."""
+
+PAGE, WAITING, TICKET, LOST, LATE, PARTIAL, UNARMED, BLIND, ROLLBACK = range(9)
+"""Ranks of troubles: what pages, what waits for its fresh sample and may page yet, then tickets; an alarm before a
+silence, a silence before what is not watched at all."""
+WHY: Final = 300
+"""Most characters of the reason why something is suspected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One line of a list."""
+
+    text: str
+    name: str = ""
+    label: str = ""
+    """A word in front: what it is, or when it was."""
+    link: str | None = None
+    command: str = ""
+    """What to type about it."""
+    tone: str = ""
+    lead: str = ""
+    """What stands out before the text: for how long."""
+    state: str = ""
+    """Since when, and who looks into it."""
+    likely: tuple[str, str] | None = None
+    """Whose fault it is likely, and why: the suspect of the finding's page."""
+    first: tuple[str, str] | None = None
+    """Words and address of what to look at before the command is typed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    rank: int
+    clause: str
+    """What the target does, after its name."""
+    since: datetime | None
+    item: Item
+    place: int = 0
+    """Where it stands among those of its rank: causes before what follows from them."""
+    key: Key | None = None
+    """Of what is watched, where it is an alarm."""
+
+    @property
+    def at(self) -> datetime:
+        """For sorting: the oldest first, and what is of no known time last."""
+        return self.since or NEVER
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A target that needs somebody, in full."""
+
+    name: str
+    link: str | None
+    tone: str
+    model: str
+    items: tuple[Item, ...]
+    more: int
+    """Troubles beyond those."""
+    chart: tuple[str, str, str] | None
+    chart_title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """A target that needs nobody."""
+
+    name: str
+    link: str | None
+    text: str
+    chart: tuple[str, str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One target, judged."""
+
+    name: str
+    model: str
+    link: str | None
+    troubles: tuple[Trouble, ...]
+    chart: tuple[str, str, str] | None
+    text: str
+    """How it is, where it needs nobody."""
+    judge: bool = False
+
+    @property
+    def tone(self) -> str:
+        return "good" if not self.troubles else "bad" if self.troubles[0].rank <= WAITING else "warn"
+
+    def card(self) -> Card:
+        items: list[Item] = []
+        suspects = set()
+        for one in self.troubles[:SHOWN]:
+            who = one.item.likely[0] if one.item.likely and one.key else None
+            items.append(replace(one.item, likely=(who, AS_ABOVE)) if who and who in suspects else one.item)
+            suspects.add(who)
+        more = len(self.troubles) - len(items)
+        title = TITLES.get(self.chart[2], self.chart[2]) if self.chart else ""
+        return Card(self.name, self.link, self.tone, self.model, tuple(items), more, self.chart, title)
+
+    def row(self) -> Item:
+        first = self.troubles[0]
+        more = f", and {many(len(self.troubles) - 1, 'more trouble')}" if len(self.troubles) > 1 else ""
+        text = f"{first.clause}{more}"
+        return Item(text, name=self.name, label=first.item.label, link=self.link, tone=self.tone)
+
+    def quiet(self) -> Quiet:
+        return Quiet(self.name, self.link, self.text, self.chart)
+
+
+def at_page(address: str | None, *path: str) -> str | None:
+    """The address of a page; ``None`` where nobody knows where the pages are. Names hold nothing to quote."""
+    return None if address is None else "/".join((address.rstrip("/"), *path))
+
+
+def view(facts: Facts, name: str, times: Times, address: str | None) -> View:
+    """One configured target."""
+    target = facts.settings.targets[name]
+    streams = [(name, suite) for suite in target.run_suites]
+    troubles = [
+        *alarm_troubles(facts, name, times, address),
+        *mismatches(facts, name, times, address),
+        *(one for stream in streams for one in _silence(facts, stream, times, address)),
+        *_blind(facts, name, address),
+        *_rollback(facts, name, times, address),
+    ]
+    troubles.sort(key=lambda one: (one.rank, one.place, one.at))
+    chart = _chart(facts, name, streams)
+    link = at_page(address, "targets", name)
+    return View(name, cut(target.subject.model, 80), link, tuple(troubles), chart, _healthy(facts, streams, times))
+
+
+def alarm_troubles(facts: Facts, name: str, times: Times, address: str | None) -> Iterator[Trouble]:
+    """The open alarms of one target; of one signal in several suites only the oldest stands before what is served."""
+    told: set[tuple[int, str]] = set()
+    for alarm in sorted(facts.alarms.get(name, ()), key=lambda one: one.raised_at):
+        if alarm.cleared_at is not None:
+            continue
+        page, waits = alarm.severity is Severity.PAGE, alarm.state is AlarmState.RAISED
+        key = (name, alarm.suite, alarm.signal)
+        first, before = _beginning(facts, alarm)
+        item = Item(
+            text=_alarm_words(facts, alarm),
+            name=TITLES.get(alarm.signal, alarm.signal),
+            label=f"{'Page' if page else 'Ticket'}{', being confirmed' if waits else ''}",
+            link=at_page(address, "targets", name, alarm.signal),
+            command=f"cliffwatch findings {name} --signal {alarm.signal}",
+            tone="bad" if page else "warn",
+            lead=_how_long(alarm, first, times),
+            state=f"{times.began(first, before)}. {_who_looks(alarm, times)}".strip(),
+            likely=_likely(facts, key),
+        )
+        urgent = WAITING if page and waits else PAGE if page else TICKET
+        place = 3 * rank(alarm.signal) + 2 * ((urgent, alarm.signal) in told)
+        told.add((urgent, alarm.signal))
+        yield Trouble(urgent, clause(alarm.signal), first, item, place, key)
+
+
+def newest(facts: Facts, key: Key) -> Finding | None:
+    """The newest finding of a signal: the one that the link of its open alarm leads to."""
+    return facts.latest.get(key[:2], {}).get(key[2])
+
+
+def _beginning(facts: Facts, alarm: Alarm) -> tuple[datetime, datetime | None]:
+    """When it began, as the finding's page has it; when it was raised, where the mail does not tell it in full."""
+    key = (alarm.target, alarm.suite, alarm.signal)
+    found, beside = newest(facts, key), facts.beside.get(key)
+    if found is None or beside is None:
+        return alarm.raised_at, None
+    return beginning(found, beside.history, alarm, beside.asked)
+
+
+def _likely(facts: Facts, key: Key) -> tuple[str, str] | None:
+    """Whose fault it is, and why, as the finding's page has it."""
+    found, beside = newest(facts, key), facts.beside.get(key)
+    if found is None or beside is None:
+        return None
+    told = claim.claim(found, beside)
+    why = told.why
+    if beside.mismatches:  # the card tells it in full
+        why = why.replace(claim.mismatch(beside.mismatches[0]), SEE_SERVED)
+    return (told.suspect, cut(why, WHY)) if told.suspect else None
+
+
+def _alarm_words(facts: Facts, alarm: Alarm) -> str:
+    """What was found, in its own words, and how sure that is."""
+    found = newest(facts, (alarm.target, alarm.suite, alarm.signal))
+    if found is None:
+        return f"Suite {alarm.suite}."
+    sure = f"; evidence {odds(found.evidence_log10)}" if found.evidence_log10 > 0 else ""
+    return f"{cut_summary(found.summary)} Suite {alarm.suite}{sure}."
+
+
+def _how_long(alarm: Alarm, first: datetime, times: Times) -> str:
+    """A page that is confirmed is felt by users: how long is what they ask first."""
+    if alarm.state is AlarmState.RAISED:
+        return ""
+    felt = alarm.severity is Severity.PAGE and run_kind(alarm.target, alarm.suite).may_page
+    return f"{'Users affected for' if felt else 'For'} {times.ago(first)}."
+
+
+def _who_looks(alarm: Alarm, times: Times) -> str:
+    if alarm.state is AlarmState.RAISED:
+        return cut(alarm_state(alarm, times.now, times.zone), 160)
+    if not alarm.acknowledged_by:
+        return "Nobody has said that they look into it."
+    since = f" since {times.stamp(alarm.acknowledged_at)}" if alarm.acknowledged_at else ""
+    why = f": {cut(alarm.acknowledged_why, 160)}" if alarm.acknowledged_why else ""
+    return f"{cut(alarm.acknowledged_by, 60)} looks into it{since}{why}".rstrip(".") + "."
+
+
+def mismatches(facts: Facts, name: str, times: Times, address: str | None) -> Iterator[Trouble]:
+    """What a target serves and does not declare: it pages, as CliffwatchIdentityMismatch does."""
+    for one in facts.identity.get(name, ()):
+        if not one.matches:
+            item = Item(
+                _mismatch(one), "What is served", "Page", at_page(address, "targets", name), tone="bad",
+                lead=f"Not as declared for {times.ago(one.since)}.",
+                state=f"Checked {times.stamp(one.checked_at)}.", likely=_misplaced(facts, one),
+            )  # fmt: skip
+            place = 1 if one.arm is Arm.SUBJECT else 2
+            yield Trouble(PAGE, "serves something else than declared", one.since, item, place)
+
+
+def _misplaced(facts: Facts, one: IdentityCheck) -> tuple[str, str]:
+    """What is wrong of the two, declaration or deployment, as far as the answers tell."""
+    if one.arm is not Arm.SUBJECT:
+        return f"what is served as the {one.arm}, or its declaration", "No user's answer comes from it."
+    moved = (alarm.cleared_at is None and alarm.signal in claim.ANSWERS for alarm in facts.alarms.get(one.target, ()))
+    target = facts.settings.targets.get(one.target)
+    keys = [(one.target, suite, "adapter_loss") for suite in (target.run_suites if target else ())]
+    found = [state_of(finding) for key in keys if (finding := newest(facts, key))]
+    if any(moved) or set(found) - {"quiet"}:
+        return "what is served", "Its answers changed, too."
+    if found:
+        return "the declaration, or a deployment since the last run", "The answers of that run were as approved."
+    return "what is served, or its declaration", "Nothing compares its answers with approved ones."
+
+
+def _mismatch(one: IdentityCheck) -> str:
+    """In plain words, then in the server's."""
+    of = "" if one.arm is Arm.SUBJECT else f" (of the {one.arm})"
+    return f"{served(one.check)}{of}. Declared: {cut(one.expected, 90)}; found: {cut(one.found, 110)}."
+
+
+def _silence(facts: Facts, stream: Stream, times: Times, address: str | None) -> Iterator[Trouble]:
+    """Why a quiet stream says nothing: not measured, late, partly measured, or compared with nothing."""
+    name, suite = stream
+    progress, last = facts.progress.get(stream), facts.last.get(stream)
+    success = progress.last_success if progress else None
+    link = at_page(address, "targets", name)
+    why = lost_words(facts, stream)
+    silent = gap_of(facts, stream)
+    if silent is Gap.LOST:
+        text = f"The last run of {suite} brought no usable answer{why}. Its last good run: {_when(success, times)}."
+        item = Item(text, f"suite {suite}", "Not measured", link, f"cliffwatch probe {name} --suite {suite}", "warn",
+                    likely=_to_blame(facts, stream))  # fmt: skip
+        yield Trouble(LOST, "has given no usable answer", success, item)
+    elif silent is Gap.LATE:
+        text = f"{suite} has had no good run in two of its intervals. Its last: {_when(success, times)}."
+        yield Trouble(LATE, "has not been measured", success, Item(text, f"suite {suite}", "Late", link, tone="warn"))
+    elif silent is Gap.PARTLY and last is not None:
+        text = f"{percent(last.unmeasured_ratio)} of the last run of {suite} has no usable answer{why}."
+        item = Item(text, f"suite {suite}", "Partly measured", link, tone="warn", likely=_to_blame(facts, stream))
+        yield Trouble(PARTIAL, "is only partly measured", None, item)
+    yield from _unarmed(facts, stream, link, address)
+
+
+def _unarmed(facts: Facts, stream: Stream, link: str | None, address: str | None) -> Iterator[Trouble]:
+    name, suite = stream
+    statuses = {one.status: one for one in reversed(facts.baselines.get(stream, ()))}
+    where, read = f"{name} --suite {suite}", None
+    capture = f"cliffwatch baseline capture {where} --days {CAPTURE_DAYS}"
+    if BaselineStatus.APPROVED in statuses and stream not in facts.outdated:
+        return
+    if BaselineStatus.CAPTURED in statuses:
+        kind: str = BaselineStatus.CAPTURED
+        capture = f"cliffwatch baseline approve {where} --by YOU --why REASON"
+        captured = statuses[BaselineStatus.CAPTURED]
+        text = f"{many(captured.answers, 'answer')} of {suite} wait to be read. No alerts until somebody approves them."
+        page = at_page(address, "baselines", str(captured.id))
+        read = ("Read the answers", page) if page else None
+    elif BaselineStatus.CAPTURING in statuses:
+        return
+    elif BaselineStatus.APPROVED in statuses:
+        kind, text = "outdated", f"{suite} was changed after its baseline was approved. It needs a new baseline."
+    else:
+        kind, text = "", f"{suite} is asked, and compared with nothing. It needs a baseline."
+    item = Item(text, f"suite {suite}", "Not armed", link, capture, "warn", first=read)
+    yield Trouble(UNARMED, NOT_ARMED[kind], None, item)
+
+
+def _blind(facts: Facts, name: str, address: str | None) -> Iterator[Trouble]:
+    for words in facts.blind.get(name, ())[:SHOWN]:
+        item = Item(cut(words), "Self-test", "Blind", at_page(address, "targets", name),
+                    f"cliffwatch calibrate {name}", "warn")  # fmt: skip
+        yield Trouble(BLIND, "could lose its fine-tune unseen", None, item)
+
+
+def _rollback(facts: Facts, name: str, times: Times, address: str | None) -> Iterator[Trouble]:
+    one = facts.rollback.get(name)
+    if one is None or one.ready:
+        return
+    passed = "" if one.passed is None else f", and {percent(one.passed)} of its answers pass their checks"
+    text = (
+        f"The version to roll back to answered {percent(one.answered)} of its questions{passed}. "
+        f"Last asked {times.stamp(one.asked_at)}."
+    )
+    item = Item(text, "Rollback", "Not ready", at_page(address, "targets", name), tone="warn")
+    yield Trouble(ROLLBACK, "has nothing to roll back to", None, item)
+
+
+def gap_of(facts: Facts, stream: Stream) -> Gap | None:
+    """Why a stream's silence is no health, if it is none."""
+    last = facts.last.get(stream)
+    return gap(last.outcome if last else None, last.unmeasured_ratio if last else None, late=late(facts, stream))
+
+
+def late(facts: Facts, stream: Stream) -> bool:
+    progress, interval = facts.progress.get(stream), interval_seconds(facts.settings.schedule, stream[1])
+    return progress is not None and is_late(progress.last_success, interval, facts.now)
+
+
+def lost_words(facts: Facts, stream: Stream) -> str:
+    """`` (12 timed out, 3 rate limited)``: why questions of the period have no answer; empty where all have one."""
+    told = ", ".join(
+        f"{count:,} {LOST_WORDS.get(reason, reason.replace('_', ' '))}" for reason, count in _reasons(facts, stream)[:3]
+    )
+    return f" ({told})" if told else ""
+
+
+def _reasons(facts: Facts, stream: Stream) -> list[tuple[str, int]]:
+    """Why questions of the period have no answer, the most frequent first, with their number."""
+    reasons = {reason: count for reason, count in facts.asked.get(stream, {}).items() if reason}
+    return sorted(reasons.items(), key=lambda one: (-one[1], one[0]))
+
+
+def _to_blame(facts: Facts, stream: Stream) -> tuple[str, str] | None:
+    """Whose fault the most frequent reason likely is, and why."""
+    worst = _reasons(facts, stream)
+    return BLAME.get(worst[0][0]) if worst else None
+
+
+def _when(at: datetime | None, times: Times) -> str:
+    return "none yet" if at is None else times.stamp(at)
+
+
+def _chart(facts: Facts, name: str, streams: Sequence[Stream]) -> tuple[str, str, str] | None:
+    """The series that tells most: an open alarm's, else the first signal's that has a finding."""
+    order = [*TITLES]
+    keys = [(*stream, signal) for stream in streams for signal in facts.latest.get(stream, {}) if signal in TITLES]
+    raised = {(name, one.suite, one.signal) for one in facts.alarms.get(name, ()) if one.cleared_at is None}
+    keys.sort(key=lambda key: (key not in raised, order.index(key[2]), key[1]))
+    return keys[0] if keys else None
+
+
+def _healthy(facts: Facts, streams: Sequence[Stream], times: Times) -> str:
+    """How a quiet target is: learning, or what its most telling finding says."""
+    learning = [
+        one.ends_at
+        for stream in streams
+        for one in facts.baselines.get(stream, ())
+        if one.status is BaselineStatus.CAPTURING
+    ]
+    chart = _chart(facts, streams[0][0], streams) if streams else None
+    found = facts.latest[chart[:2]][chart[2]] if chart else None
+    if learning:
+        return f"Learning its baseline until {times.day(max(learning))}."
+    if found is None:
+        return "Armed; nothing was compared yet."
+    return cut(found.summary.partition(":")[0], 90).rstrip(".") + "."

@@ -1,0 +1,180 @@
+"""The words of the mail: clauses, times and counts, the same in HTML, in plain text and in the subject."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from monitor.core.records import BaselineStatus, Reason
+from monitor.core.sanitize import visible
+from monitor.core.wording import many
+from monitor.report.explain import claim
+
+CLAUSES: Final[Mapping[str, str]] = {
+    "adapter_loss": "answers like its base",
+    "base_match": "gives its base's very answers",
+    "canaries": "fails its canaries",
+    "judge_score": "is judged worse",
+    "negative_flips": "fails what it passed",
+    "distribution": "answers differently",
+    "logprobs": "begins its answers differently",
+    "border": "decides near-ties differently",
+    "length": "answers at another length",
+    "contract": "answers under another contract",
+}
+"""Signal -> what the target does, after its name."""
+
+LOST: Final[Mapping[str, str]] = {
+    Reason.TIMEOUT: "timed out",
+    Reason.CONNECTION: "with no connection",
+    Reason.RATE_LIMITED: "rate limited",
+    Reason.SERVER_ERROR: "with a server error",
+    Reason.REJECTED: "rejected by the server",
+    Reason.UNAUTHORIZED: "refused for want of a valid key",
+    Reason.QUOTA: "refused because the provider's quota is spent",
+    Reason.MALFORMED: "with a reply that cannot be read",
+    Reason.TRUNCATED: "cut before the first word",
+    Reason.BUDGET: "not asked because the budget is spent",
+    Reason.UNPRICED: "not asked because the price is unknown",
+}
+"""Why questions have no answer -> the words after their number."""
+
+OUTAGE: Final = ("the endpoint or the way to it", "It is an outage.")
+REQUEST: Final = "your own configuration"
+BLAME: Final[Mapping[str, tuple[str, str]]] = {
+    Reason.TIMEOUT: OUTAGE,
+    Reason.CONNECTION: OUTAGE,
+    Reason.SERVER_ERROR: OUTAGE,
+    Reason.MALFORMED: OUTAGE,
+    Reason.RATE_LIMITED: (
+        "the provider's rate limit", "Others use it too, or requests_per_minute asks for more than it allows.",
+    ),
+    Reason.UNAUTHORIZED: ("the key", "The provider refuses it."),
+    Reason.QUOTA: ("the account", "The provider's quota or credit is spent."),
+    Reason.REJECTED: (REQUEST, "The request itself is refused: a model's name, a parameter."),
+    Reason.TRUNCATED: (REQUEST, "max_tokens is spent before any text comes."),
+    Reason.BUDGET: (REQUEST, "The target's budget is spent."),
+    Reason.UNPRICED: (REQUEST, "The model has no price, and none was allowed."),
+}  # fmt: skip
+"""Why most questions have no answer -> whose fault that likely is, and why."""
+
+LINE: Final = 260
+"""Most characters of one sentence in the mail; the page that it links to has it whole."""
+WORD: Final = 30
+"""Characters of a long word."""
+HALF: Final = timedelta(hours=12)
+RECENT: Final = timedelta(days=6, hours=12)
+"""Younger than this, a day is called by its weekday."""
+
+
+def clause(signal: str) -> str:
+    """What a target does whose ``signal`` alarms."""
+    return CLAUSES.get(signal, f"has changed ({visible(signal, limit=40)})")
+
+
+def cut(text: str, limit: int = LINE) -> str:
+    """``text`` on one line, made harmless, and cut with an ellipsis where it is longer than ``limit``: after a word,
+    where the one that is cut is no longer than any."""
+    line = visible(" ".join(text.split()))
+    if len(line) <= limit:
+        return line
+    kept, _, begun = line[: limit - 1].rpartition(" ")
+    word = line[limit - 1 - len(begun) :].partition(" ")[0]
+    return f"{kept.rstrip(' ,;') if kept and len(word) <= WORD else line[: limit - 1].rstrip()}…"
+
+
+def cut_summary(summary: str) -> str:
+    """A finding's summary in ``LINE`` characters: its numbers are cut before what it advises."""
+    line = visible(" ".join(summary.split()))
+    advice = claim.parts(line)[2]
+    if len(line) <= LINE or not advice or len(advice) > LINE // 2 or not line.endswith(advice):
+        return cut(line)
+    return f"{cut(line.removesuffix(advice).rstrip(), LINE - 1 - len(advice))} {advice}"
+
+
+def percent(share: float) -> str:
+    """``3 %``; a share that is neither none nor all never reads as one."""
+    if 0 < share < 0.01:
+        return "under 1 %"
+    return "over 99 %" if 0.99 < share < 1 else f"{share:.0%}".replace("%", " %")
+
+
+def odds(log10: float) -> str:
+    """Evidence of 1 to 1 or more as odds: ``about 3,700 to 1``; beyond a million the number says nothing more."""
+    if log10 >= 6:
+        return "more than a million to 1"
+    size = 10**log10
+    return f"about {size:.2g} to 1" if size < 100 else f"about {float(f'{size:.2g}'):,.0f} to 1"
+
+
+def usd(amount: float) -> str:
+    """``$12.40``; less than a cent is not nothing."""
+    return "under $0.01" if 0 < amount < 0.01 else f"${amount:,.2f}"
+
+
+class Times:
+    """Moments as the mail's readers call them, in the schedule's timezone."""
+
+    def __init__(self, zone: str, now: datetime) -> None:
+        self.zone, self.now = ZoneInfo(zone), now
+
+    def stamp(self, at: datetime) -> str:
+        """``Tue 17 Nov 08:00``."""
+        local = at.astimezone(self.zone)
+        return f"{local:%a} {local.day} {local:%b %H:%M}"
+
+    def day(self, at: datetime) -> str:
+        """``Tue 17 Nov``; with its year where that is not this one."""
+        local = at.astimezone(self.zone)
+        year = "" if local.year == self.now.astimezone(self.zone).year else f" {local.year}"
+        return f"{local:%a} {local.day} {local:%b}{year}"
+
+    def began(self, first: datetime, before: datetime | None) -> str:
+        """``Began between Mon 16 Nov 10:24 and Tue 17 Nov 10:24``: the words of the finding's page."""
+        return claim.since(first, before, self.zone, self.day)
+
+    def period(self, since: datetime) -> str:
+        """The days from ``since`` to now: ``Mon 16 to Sun 22 Nov``. A day counts where most of it is among them."""
+        first, last = (one.astimezone(self.zone) for one in (since + HALF, self.now - HALF))
+        if first.date() > last.date():
+            return f"{self.stamp(since)} to {self.stamp(self.now)}"
+        if first.date() == last.date():
+            return self.day(first)
+        whole = self.day(first)
+        month = f" {first:%b}" if (first.year, first.month) == (last.year, last.month) else ""
+        return f"{whole.removesuffix(month) if month else whole} to {self.day(last)}"
+
+    def ago(self, at: datetime) -> str:
+        """``6 days``, ``5 hours``, ``10 minutes``: how long since then, rounded."""
+        seconds = max((self.now - at).total_seconds(), 0.0)
+        for size, noun, least in ((86400, "day", 36 * 3600), (3600, "hour", 5400), (60, "minute", 0)):
+            if seconds >= least:
+                return many(max(1, round(seconds / size)), noun)
+        raise AssertionError("no time is under 0 seconds")
+
+    def since(self, at: datetime | None) -> str:
+        """``since Tuesday``, ``since 3 November``, ``since 10:20`` today; nothing where it is not known."""
+        if at is None:
+            return ""
+        local, today = at.astimezone(self.zone), self.now.astimezone(self.zone)
+        if local.date() == today.date():
+            return f"since {local:%H:%M}"
+        if self.now - at < RECENT:
+            return f"since {local:%A}"
+        year = "" if local.year == today.year else f" {local.year}"
+        return f"since {local.day} {local:%B}{year}"
+
+    def ahead(self, at: datetime) -> str:
+        """``in 12 days``, ``today``, ``3 days ago``: by calendar days."""
+        days = (at.astimezone(self.zone).date() - self.now.astimezone(self.zone).date()).days
+        if days == 0:
+            return "today"
+        return f"in {many(days, 'day')}" if days > 0 else f"{many(-days, 'day')} ago"
+
+
+NOT_ARMED: Final[Mapping[str, str]] = {
+    "outdated": "is not compared: its suite changed since the baseline",
+    BaselineStatus.CAPTURED: "waits for its baseline to be approved",
+    "": "has no baseline, so nothing is compared",
+}
+"""Why a target that is asked is told nothing about, after its name."""

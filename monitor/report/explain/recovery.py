@@ -1,0 +1,53 @@
+"""What is told of a look whose alarm is over: one rule for every signal, on pages, in tables and in the terminal.
+
+Its numbers stay as they were reached. A look that ends an alarm still has all the evidence that raised it, so its own
+summary may speak of the change, and advise what is no longer needed.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import Final
+
+from monitor.core.records import Alarm, Finding
+from monitor.core.wording import TITLES, sized, state_of
+
+SENTENCE_END: Final = re.compile(r"(?<!e\.g)\. (?=[A-Z])")
+RECOVERED: Final = "The looks since the alarm are evidence enough of recovery"
+
+
+def ending(alarms: Iterable[Alarm], finding: Finding) -> Alarm | None:
+    """The alarm that the finding raised, kept up or ended, where it is over; else ``None``.
+
+    ``alarms``: newest first, open ones too. Runs have the order of their numbers here; ``claims.alarm_of`` goes by the
+    time at which the verdict was reached, for whoever has read that.
+    """
+    key = (finding.target, finding.suite, finding.signal)
+    same = (one for one in alarms if (one.target, one.suite, one.signal) == key)
+    found = next((one for one in same if one.raised_run_id <= finding.run_id and _up_to(one, finding)), None)
+    return found if found is not None and found.cleared_at is not None else None
+
+
+def _up_to(alarm: Alarm, finding: Finding) -> bool:
+    if alarm.cleared_run_id is not None:
+        return finding.run_id <= alarm.cleared_run_id
+    return alarm.cleared_at is None or finding.run_id == alarm.raised_run_id or finding.window_end <= alarm.cleared_at
+
+
+def ended_by(finding: Finding, alarm: Alarm | None) -> bool:
+    """Whether this look was the one whose answers ended the alarm."""
+    return alarm is not None and alarm.cleared_at is not None and alarm.cleared_run_id == finding.run_id
+
+
+def headline(finding: Finding) -> str:
+    """The news of a look that ended its alarm."""
+    return f"{finding.target} has recovered ({TITLES.get(finding.signal, finding.signal)})"
+
+
+def summary(finding: Finding, alarm: Alarm | None) -> str:
+    """The finding's summary: of a look that ended its ``alarm`` the recovery and its numbers, of one whose alarm was
+    over later what it claimed, without the advice."""
+    if state_of(finding, alarm) != "cleared":
+        return finding.summary
+    if ended_by(finding, alarm):
+        return f"{headline(finding)}: {sized(finding)}. {RECOVERED}."
+    return f"{SENTENCE_END.split(finding.summary.strip())[0].removesuffix('.')}."

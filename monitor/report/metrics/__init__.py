@@ -1,0 +1,6 @@
+"""The metrics: what the store holds as a page for Prometheus, and the daemon's own numbers beside it."""
+
+from monitor.report.metrics.process_metrics import Internals, web_url
+from monitor.report.metrics.result_metrics import SIGNALS, nearest_to_line
+
+__all__ = ["SIGNALS", "Internals", "nearest_to_line", "web_url"]

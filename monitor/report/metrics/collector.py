@@ -1,0 +1,299 @@
+"""The results of the store as a page, kept from scrape to scrape: read and written again is only what changed.
+
+Results are read from the store, so the first scrape after a restart serves them, and a target that left the
+configuration is gone at once. Every scrape reads the marks of all targets (``store.marks``) and the results of those
+whose marks moved. What is kept is bounded by what is configured: the lines of each target, and one summary a suite.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from itertools import chain
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final
+
+from monitor import __version__
+from monitor.core.records import RunSummary, Spend
+from monitor.core.run_kinds import JUDGE
+from monitor.core.settings import Settings
+from monitor.report.explain.onset import beginnings
+from monitor.report.metrics import result_metrics
+from monitor.report.metrics.exposition import SPECS, Lines, head
+from monitor.report.metrics.gzip_members import Piece, pack
+from monitor.report.metrics.names import MetricSpec
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
+
+SHARD: Final = 50
+"""Targets whose lines are compressed together: few enough that a change costs little, many enough that it pays."""
+
+ONE_BY_ONE: Final = 20
+"""Up to so many targets are read each by itself, where a method reads one target or all."""
+
+_UNSEEN: Final = object()
+
+
+class _Family:
+    """The lines of one family, target by target, in shards that are compressed apart."""
+
+    def __init__(self, spec: MetricSpec, shards: int) -> None:
+        self._heads = {openmetrics: head(spec, openmetrics=openmetrics) for openmetrics in (False, True)}
+        self._packed_heads = {openmetrics: pack(text) for openmetrics, text in self._heads.items()}
+        self._shards: list[dict[str, bytes]] = [{} for _ in range(shards)]
+        self._packed: list[Piece | None] = [None] * shards
+
+    def put(self, target: str, shard: int, text: bytes) -> None:
+        lines = self._shards[shard]
+        if lines.get(target, b"") != text:
+            lines[target] = text
+            self._packed[shard] = None
+
+    def plain(self, *, openmetrics: bool) -> Iterator[bytes]:
+        yield self._heads[openmetrics]
+        for lines in self._shards:
+            yield from lines.values()
+
+    def pieces(self, *, openmetrics: bool) -> Iterator[Piece]:
+        yield self._packed_heads[openmetrics]
+        for shard, lines in enumerate(self._shards):
+            piece = self._packed[shard]
+            if piece is None:
+                piece = self._packed[shard] = pack(b"".join(lines.values()))
+            if piece.size:
+                yield piece
+
+
+class StoreCollector:
+    """``refresh``, then ``plain`` or ``pieces``, under ``lock``; ``prepare`` takes it by itself, and lets it go."""
+
+    def __init__(self, store: "StoreReader") -> None:
+        self.store = store
+        self.lock = Lock()
+        self.asked = False
+        """A scrape has come, or waits for the lock: it does what is left of ``prepare`` by itself."""
+        self._settings: Settings | None = None
+
+    def _begin(self, settings: Settings) -> None:
+        """Forget everything: labels and targets may be others."""
+        self._targets = settings.targets
+        watched = {JUDGE.target} if settings.judge is not None else set()
+        self._identified = [*self._targets, *(watched - set(self._targets))]
+        """Whose identity is checked: a judge's too, though without anchors it is no target."""
+        self._suites = {name: frozenset(target.run_suites) for name, target in self._targets.items()}
+        self._shard = {name: place // SHARD for place, name in enumerate(self._targets)}
+        shards = 1 + max(self._shard.values(), default=0)
+        self._families = {name: _Family(spec, shards) for name, spec in SPECS.items()}
+        self._seen: dict[str, dict[str, Any]] = {kind: {} for kind in result_metrics.KINDS}
+        self._last: dict[tuple[str, str], RunSummary] = {}
+        self._signals: dict[str, frozenset[str]] = {}
+        self._baselines: Any = None
+        self._counts: Mapping[str, Any] = {}
+        self._outdated: dict[str, frozenset[str]] = {}
+
+    def refresh(self, settings: Settings, now: datetime, url: str) -> None:
+        """Bring every result up to ``now``, for the configured targets. ``url``: where people reach the pages.
+
+        Raises StoreError; what was read before that is kept, and read again where it was not finished.
+        """
+        self._take(settings)
+        for step in self._steps(settings, self.store.marks(now.date()), [list(self._targets)]):
+            step()
+        self._daemon(settings, now, url)
+
+    def prepare(self, settings: Settings, now: datetime, stop: Callable[[], bool]) -> bool:
+        """Write and compress everything before the first scrape, a little at a time; whether that was done.
+
+        It ends where ``stop`` says so, other settings are taken or a scrape comes: that one does what is left, and
+        nothing twice. Raises StoreError.
+        """
+        with self.lock:
+            self.asked = False
+            self._take(settings)
+            marks = self.store.marks(now.date())
+        names = list(self._targets)
+        shards = [names[start : start + SHARD] for start in range(0, len(names), SHARD)]
+        for step in chain(self._steps(settings, marks, shards), self._packing()):
+            with self.lock:
+                if self.asked or self._settings is not settings or stop():
+                    return False
+                step()
+        return True
+
+    def _take(self, settings: Settings) -> None:
+        if settings is not self._settings:
+            if settings != self._settings:
+                self._begin(settings)
+            self._settings = settings  # the very same next time: comparing a fleet's is work
+
+    def _steps(self, settings: Settings, marks: Any, parts: Sequence[Sequence[str]]) -> Iterator[Callable[[], object]]:
+        """What brings every result up to ``marks``, in this order; ``parts``: the targets, in pieces of work."""
+        yield partial(self._approved, settings, marks)
+        for part in parts:
+            yield partial(self._runs, marks.runs, part)
+            yield partial(self._findings, marks.findings, part)
+            yield partial(self._usage, marks.usage, part)
+            yield partial(self._self_tests, marks.self_tests, part)
+        yield partial(self._alarms, marks)
+        yield partial(self._budgets, marks.spent)
+        yield partial(self._identity, marks)
+        yield partial(self._rollbacks, marks)
+
+    def _packing(self) -> Iterator[Callable[[], object]]:
+        for family in self._families.values():
+            yield partial(deque, family.pieces(openmetrics=True), 0)
+
+    def plain(self, *, openmetrics: bool) -> bytes:
+        return b"".join(text for one in self._families.values() for text in one.plain(openmetrics=openmetrics))
+
+    def pieces(self, *, openmetrics: bool) -> Iterator[Piece]:
+        """The same, compressed; what did not change since it was asked for last is not compressed again."""
+        return (piece for one in self._families.values() for piece in one.pieces(openmetrics=openmetrics))
+
+    def _moved(self, kind: str, marks: Mapping[str, Any], of: Iterable[str] | None = None) -> list[str]:
+        """The targets (or those of ``of``) whose mark is another than when they were last written."""
+        seen, targets = self._seen[kind], self._targets if of is None else of
+        return [target for target in targets if seen.get(target, _UNSEEN) != marks.get(target)]
+
+    def _put(self, kind: str, target: str, lines: Lines, mark: object) -> None:
+        for name, text in lines.text().items():
+            self._families[name].put(target, self._shard.get(target, 0), text)
+        self._seen[kind][target] = mark
+
+    def _lines(self, kind: str) -> Lines:
+        return Lines(result_metrics.KINDS[kind])
+
+    def _approved(self, settings: Settings, marks: Any) -> None:
+        moved = self._moved("runs", marks.runs)
+        if marks.baselines != self._baselines:
+            self._counts, moved = self.store.baseline_counts(), list(self._targets)
+        if moved:
+            old = _by_target(moved, ())
+            for name, suite in self.store.outdated(moved):
+                old[name].append(suite)
+            self._outdated.update({name: frozenset(suites) for name, suites in old.items()})
+        state = {name: (tuple(self._counts.get(name, ())), self._outdated[name]) for name in moved}
+        for name, (counts, old_ones) in state.items():
+            if self._seen["baselines"].get(name, _UNSEEN) != (counts, old_ones):
+                lines = self._lines("baselines")
+                result_metrics.baselines(lines, name, self._targets[name], settings.schedule, counts, old_ones)
+                self._put("baselines", name, lines, (counts, old_ones))
+        self._baselines = marks.baselines
+
+    def _runs(self, marks: Mapping[str, Any], of: Sequence[str]) -> None:
+        if not (moved := self._moved("runs", marks, of)):
+            return
+        progress = _by_target(moved, (one for one in self.store.progress(moved) if self._ours(one.target, one.suite)))
+        last = {key: run for key, run in self.store.last_done(moved).items() if self._ours(*key)}
+        unseen = [run for key, run in last.items() if key not in self._last or self._last[key].run_id != run]
+        found = self.store.summaries(unseen)
+        self._last.update({key: found[run] for key, run in last.items() if run in found})
+        for name in moved:
+            lines = self._lines("runs")
+            summaries = {one.suite: self._last[name, one.suite] for one in progress[name]
+                         if (name, one.suite) in last}  # fmt: skip
+            result_metrics.runs(lines, self._targets[name], progress[name], summaries)
+            self._put("runs", name, lines, marks.get(name))
+
+    def _ours(self, target: str, suite: str) -> bool:
+        """What the store holds of other targets and suites has no series."""
+        return suite in self._suites.get(target, ())
+
+    def _findings(self, marks: Mapping[str, Any], of: Sequence[str]) -> None:
+        if not (moved := self._moved("findings", marks, of)):
+            return
+        numbers = self.store.latest_numbers(moved)
+        for name in moved:
+            lines = self._lines("findings")
+            ours = {key: one for key, one in numbers.get(name, {}).items() if self._ours(name, key[0])}
+            result_metrics.findings(lines, name, ours)
+            self._signals[name] = frozenset(signal for _, signal in ours)
+            self._put("findings", name, lines, marks.get(name))
+
+    def _alarms(self, found: Any) -> None:
+        """When an alarm began is told anew with each finding of its target: one that is judged again may move it."""
+        raised = {name: [one for one in found.alarms.get(name, ()) if self._ours(name, one.suite)]
+                  for name in self._targets}  # fmt: skip
+        marks = {name: (self._signals[name], ours, found.findings.get(name) if ours else None)
+                 for name, ours in raised.items()}  # fmt: skip
+        if not (moved := self._moved("alarms", marks)):
+            return
+        began = beginnings(self.store, [one for name in moved for one in raised[name]])
+        for name in moved:
+            lines = self._lines("alarms")
+            result_metrics.alarms(lines, name, self._signals[name], raised[name], began)
+            self._put("alarms", name, lines, marks[name])
+
+    def _usage(self, marks: Mapping[str, Any], of: Sequence[str]) -> None:
+        if moved := self._moved("usage", marks, of):
+            usage = _by_target(moved, self.store.usage(moved))
+            for name in moved:
+                lines = self._lines("usage")
+                result_metrics.usage(lines, usage[name])
+                self._put("usage", name, lines, marks.get(name))
+
+    def _self_tests(self, marks: Mapping[str, Any], of: Sequence[str]) -> None:
+        if moved := self._moved("self_tests", marks, of):
+            tests = _by_target(moved, self.store.self_tests(moved))
+            for name in moved:
+                lines = self._lines("self_tests")
+                result_metrics.self_tests(lines, name, [one for one in tests[name] if self._ours(name, one.suite)])
+                self._put("self_tests", name, lines, marks.get(name))
+
+    def _budgets(self, spent: Mapping[str, Spend]) -> None:
+        for name in self._moved("budgets", spent):
+            lines = self._lines("budgets")
+            result_metrics.budgets(lines, name, self._targets[name], spent.get(name, Spend()))
+            self._put("budgets", name, lines, spent.get(name))
+
+    def _identity(self, marks: Any) -> None:
+        for kind, read, write in (
+            ("identity", self.store.identity_checks, result_metrics.identity),
+            ("retirements", self.store.retirements, result_metrics.retirements),
+        ):
+            moved = self._moved(kind, getattr(marks, kind), self._identified)
+            found: dict[str, list[Any]] = _by_target(moved, _each_or_all(read, moved))
+            for name in moved:
+                lines = self._lines(kind)
+                write(lines, name, found[name])
+                self._put(kind, name, lines, getattr(marks, kind).get(name))
+
+    def _rollbacks(self, marks: Any) -> None:
+        spare = {name: (marks.runs.get(name), self._seen["baselines"].get(name))
+                 for name, target in self._targets.items() if target.snapshot is not None}  # fmt: skip
+        moved = [name for name, mark in spare.items() if self._seen["rollbacks"].get(name, _UNSEEN) != mark]
+        found = {one.target: one for one in _each_or_all(self.store.rollback, moved)}
+        for name in moved:
+            lines = self._lines("rollbacks")
+            if name in found:
+                result_metrics.rollback(lines, found[name])
+            self._put("rollbacks", name, lines, spare[name])
+
+    def _daemon(self, settings: Settings, now: datetime, url: str) -> None:
+        lines = self._lines("daemon")
+        lines.add("build_info", 1, __version__)
+        lines.add("web_info", 1, url)
+        waiting = [since for key, since in self.store.longest_waiting(now).items() if self._ours(*key)]
+        lines.add("schedule_lag_seconds", (now - min(waiting, default=now)).total_seconds())
+        result_metrics.mail(lines, settings, self.store.mail_state())
+        result_metrics.limits(lines)
+        self._put("daemon", "", lines, None)
+
+
+def _by_target(targets: Iterable[str], found: Iterable[Any]) -> dict[str, list[Any]]:
+    """Records by their target; an empty list for each of ``targets`` without one."""
+    sorted_out: dict[str, list[Any]] = {name: [] for name in targets}
+    for one in found:
+        if one.target in sorted_out:
+            sorted_out[one.target].append(one)
+    return sorted_out
+
+
+def _each_or_all(read: Any, targets: Sequence[str]) -> Iterator[Any]:
+    """What ``read`` (of one target, or of all) gives for some targets, in few calls."""
+    if len(targets) > ONE_BY_ONE:
+        yield from read()
+    else:
+        for target in targets:
+            yield from read(target)

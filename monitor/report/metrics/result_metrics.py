@@ -1,0 +1,314 @@
+"""What each kind of result says on the page: from records to samples, one function a kind."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from math import isnan
+from typing import Any, Final
+
+from monitor.core.records import (
+    Alarm,
+    AlarmState,
+    Arm,
+    BaselineStatus,
+    FindingNumbers,
+    IdentityCheck,
+    MailState,
+    Retirement,
+    Rollback,
+    RunSummary,
+    SelfTest,
+    Severity,
+    Spend,
+    SuiteProgress,
+    Usage,
+)
+from monitor.core.run_kinds import JUDGE, run_kind
+from monitor.core.schedule import interval_seconds, period_seconds
+from monitor.core.selftest_results import CONTROL
+from monitor.core.settings import Schedule, Settings, Target
+from monitor.core.wording import (
+    CAUGHT,
+    IDENTITY_SECONDS,
+    MAIL_WAITS_SECONDS,
+    PARTLY,
+    PERIODS,
+    RETIRES_SECONDS,
+    SEVERITIES,
+    TICK_SECONDS,
+)
+from monitor.report.metrics.exposition import Lines
+
+SIGNALS: Final = SEVERITIES
+"""Every signal with its severity, so that ``alarm`` is 0 before anything was ever raised."""
+
+OUTDATED: Final = "outdated"
+"""``baselines``' status of an approved baseline whose suite has changed since: nothing is compared with it."""
+
+UNARMED: Final = "unarmed"
+"""``target_info``'s baseline while no baseline is approved."""
+
+ALL_RUBRICS: Final = "all"
+"""``judge_score``'s rubric: the mean over every rubric of the suite."""
+
+CONTRACT_PARTS: Final = ("model_id", "fingerprint", "prompt_tokens", "finish_reason", "refusals", "checks_passed")
+"""``contract_changed``'s parts: all that ``contract`` looks at."""
+
+MEASURES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
+    "adapter_effect_ratio": ("adapter_effect_ratio", ()),
+    "base_match_ratio": ("base_match_ratio", ()),
+    "answer_length_baseline_chars": ("answer_length_baseline_chars", ()),
+    "answer_length_variance_ratio": ("answer_length_variance_ratio", ()),
+    "negative_flip_ratio": ("negative_flip_ratio", ()),
+    "positive_flip_ratio": ("positive_flip_ratio", ()),
+    "judge_score_baseline": ("judge_score_baseline", (ALL_RUBRICS,)),
+    "pass_ratio_baseline": ("pass_ratio_baseline", ()),
+    **{f"contract_changed_{part}": ("contract_changed", (part,)) for part in CONTRACT_PARTS},
+}
+"""A number of ``Finding.measures`` -> the metric that it is, with the labels after target and suite."""
+
+LIMITS: Final[Mapping[tuple[str, str], float]] = {
+    ("CliffwatchUnmeasured", "unmeasured_ratio"): PARTLY,
+    ("CliffwatchUnmeasured", "run_intervals"): PERIODS,
+    ("CliffwatchUnmeasured", "identity_age_seconds"): IDENTITY_SECONDS,
+    ("CliffwatchModelRetiring", "notice_seconds"): RETIRES_SECONDS,
+    ("CliffwatchSelfTestFailed", "detection_ratio"): CAUGHT,
+    ("CliffwatchEmailFailed", "waiting_seconds"): MAIL_WAITS_SECONDS,
+    ("CliffwatchEmailFailed", "mail_intervals"): PERIODS,
+    ("CliffwatchDown", "tick_age_seconds"): TICK_SECONDS,
+}
+"""``alert_limit``: (alert, limit) -> its value."""
+
+Beginnings = Mapping[int | None, tuple[datetime, datetime | None]]
+"""Alarm id -> when the change was first seen, and the healthy look before it."""
+
+KINDS: Final[Mapping[str, tuple[str, ...]]] = {
+    "daemon": (
+        "build_info", "web_info", "schedule_lag_seconds", "email_last_success_timestamp_seconds", "email_queued",
+        "email_oldest_queued_timestamp_seconds", "email_refused", "email_interval_seconds", "alert_limit",
+    ),
+    "baselines": ("target_info", "baselines", "baseline_approved_timestamp_seconds", "run_interval_seconds"),
+    "alarms": (
+        "alarm", "alarm_raised_timestamp_seconds", "alarm_began_timestamp_seconds",
+        "alarm_last_healthy_timestamp_seconds",
+    ),
+    "runs": (
+        "run_last_success_timestamp_seconds", "run_last_attempt_timestamp_seconds", "runs_total",
+        "run_unmeasured_ratio", "pass_ratio", "judge_score", "answer_length_chars", "budget_refused_questions",
+        "judge_agreement_ratio", "judge_anchor_timestamp_seconds", "answer_length_base_chars", "judge_score_base",
+        "pass_ratio_base",
+    ),
+    "findings": (
+        "effect", "effect_low", "effect_high", "evidence_log10", "evidence_line_log10",
+        *dict.fromkeys(metric for metric, _ in MEASURES.values()),
+    ),
+    "self_tests": ("selftest_detection_ratio",),
+    "usage": ("api_requests_total", "api_tokens_total", "api_spend_usd_total"),
+    "budgets": ("budget_remaining_usd", "budget_remaining_requests"),
+    "identity": (
+        "identity_match", "identity_mismatch_since_timestamp_seconds", "identity_checked_timestamp_seconds",
+    ),
+    "retirements": ("model_retirement_timestamp_seconds",),
+    "rollbacks": ("rollback_ready", "rollback_answered_ratio", "rollback_pass_ratio"),
+}  # fmt: skip
+"""Kind of result -> the families that it fills; a family belongs to one kind."""
+
+
+def mail(lines: Lines, settings: Settings, state: MailState) -> None:
+    """What waits is told in any case; where no mail is configured, none is missing."""
+    email = settings.email
+    if email is not None or state.queued:
+        lines.add("email_queued", state.queued)
+    if state.oldest_queued_at:
+        lines.add("email_oldest_queued_timestamp_seconds", state.oldest_queued_at.timestamp())
+    if email is not None:
+        lines.add("email_refused", state.refused)
+        lines.add("email_interval_seconds", period_seconds(settings.schedule, email.every))
+        if state.last_sent_at:
+            lines.add("email_last_success_timestamp_seconds", state.last_sent_at.timestamp())
+
+
+def baselines(
+    lines: Lines, name: str, target: Target, schedule: Schedule, counts: Iterable[Any], outdated: Iterable[str]
+) -> None:
+    """``counts``: the target's ``BaselineCount``s. ``outdated``: suites whose approved one is of another version."""
+    by_status = {(one.suite, one.status): one for one in counts}
+    approved = []
+    for suite in target.run_suites:
+        lines.add("run_interval_seconds", interval_seconds(schedule, suite), name, suite)
+        for status in BaselineStatus:
+            found = by_status.get((suite, status))
+            number = found.number if found else 0
+            if status is BaselineStatus.APPROVED:
+                old = number if suite in outdated else 0
+                lines.add("baselines", old, name, suite, OUTDATED)
+                number -= old
+                approved += [found.newest] if found and number else []
+                if found and found.approved_at:
+                    at = found.approved_at.timestamp()
+                    lines.add("baseline_approved_timestamp_seconds", at, name, suite)
+            lines.add("baselines", number, name, suite, status.value)
+    base = target.base.model if target.base else ""
+    pinned = ",".join(map(str, sorted(approved))) or UNARMED
+    lines.add("target_info", 1, name, target.subject.provider, target.subject.model, base, pinned)
+
+
+def limits(lines: Lines) -> None:
+    for (alert, limit), number in LIMITS.items():
+        lines.add("alert_limit", number, alert, limit)
+
+
+def alarms(lines: Lines, name: str, found: Iterable[str], raised: Iterable[Alarm], began: Beginnings) -> None:
+    """``found``: the signals with a finding. ``began``: alarm id -> when it began, and the healthy look before.
+
+    A page signal's alarm may turn out a ticket. Its ticket is 0 from the signal's first finding on, before it can be
+    raised: an alert rule lets go at a 0, not at a series that is gone.
+    """
+    states = dict.fromkeys(SIGNALS.items(), 0)
+    states |= dict.fromkeys(((signal, Severity.TICKET) for signal in sorted(found)), 0)
+    since: dict[str, datetime] = {}
+    first: dict[str, tuple[datetime, datetime | None]] = {}
+    for alarm in raised:
+        if alarm.state is AlarmState.CONFIRMED:
+            states[alarm.signal, alarm.severity] = 1
+            since[alarm.signal] = min(alarm.raised_at, since.get(alarm.signal, alarm.raised_at))
+            both = began.get(alarm.id, (alarm.raised_at, None))
+            first[alarm.signal] = min(both, first.get(alarm.signal, both), key=lambda one: one[0])
+    for (signal, severity), state in states.items():
+        lines.add("alarm", state, name, signal, severity.value)
+    for signal, at in since.items():
+        lines.add("alarm_raised_timestamp_seconds", at.timestamp(), name, signal)
+    for signal, (at, healthy) in first.items():
+        lines.add("alarm_began_timestamp_seconds", at.timestamp(), name, signal)
+        if healthy is not None:
+            lines.add("alarm_last_healthy_timestamp_seconds", healthy.timestamp(), name, signal)
+
+
+def runs(lines: Lines, target: Target, progress: Iterable[SuiteProgress], last: Mapping[str, RunSummary]) -> None:
+    """``last``: suite -> its last finished run."""
+    for one in progress:
+        key = (one.target, one.suite)
+        if one.last_success:
+            lines.add("run_last_success_timestamp_seconds", one.last_success.timestamp(), *key)
+            if run_kind(*key) is JUDGE:
+                lines.add("judge_anchor_timestamp_seconds", one.last_success.timestamp(), target.subject.model)
+        if one.last_attempt:
+            lines.add("run_last_attempt_timestamp_seconds", one.last_attempt.timestamp(), *key)
+        for outcome, count in one.runs.items():
+            lines.add("runs_total", count, *key, outcome.value)
+        if one.suite in last:
+            _summary(lines, key, last[one.suite], target.subject.model)
+    if last:
+        name = next(iter(progress)).target
+        lines.add("budget_refused_questions", sum(summary.refused for summary in last.values()), name)
+
+
+def _summary(lines: Lines, key: tuple[str, str], summary: RunSummary, model: str) -> None:
+    lines.add("run_unmeasured_ratio", summary.unmeasured_ratio, *key)
+    if summary.pass_ratio is not None:
+        lines.add("pass_ratio", summary.pass_ratio, *key)
+        if run_kind(*key) is JUDGE:
+            lines.add("judge_agreement_ratio", summary.pass_ratio, model)
+    if summary.judge_score is not None:
+        lines.add("judge_score", summary.judge_score, *key, ALL_RUBRICS)
+    if summary.answer_chars is not None:
+        lines.add("answer_length_chars", summary.answer_chars, *key, "mean")
+    if summary.base_chars is not None:
+        lines.add("answer_length_base_chars", summary.base_chars, *key)
+    if summary.base_score is not None:
+        lines.add("judge_score_base", summary.base_score, *key, ALL_RUBRICS)
+    if summary.base_pass_ratio is not None:
+        lines.add("pass_ratio_base", summary.base_pass_ratio, *key)
+
+
+def findings(lines: Lines, name: str, numbers: Mapping[tuple[str, str], FindingNumbers]) -> None:
+    """``numbers``: (suite, signal) -> its newest finding's."""
+    for (suite, signal), one in numbers.items():
+        lines.add("effect", one.effect, name, suite, signal)
+        lines.add("effect_low", one.effect_low, name, suite, signal)
+        lines.add("effect_high", one.effect_high, name, suite, signal)
+        for measure, number in one.measures.items():
+            if measure in MEASURES:
+                metric, labels = MEASURES[measure]
+                lines.add(metric, number, name, suite, *labels)
+    for signal, one in nearest_to_line(numbers).items():
+        lines.add("evidence_log10", one.evidence_log10, name, signal)
+        lines.add("evidence_line_log10", one.line_log10, name, signal)
+
+
+def nearest_to_line(numbers: Mapping[tuple[str, str], FindingNumbers]) -> dict[str, FindingNumbers]:
+    """Signal -> its numbers in the suite whose evidence is nearest to its line, or furthest beyond.
+
+    ``numbers``: of one target, by suite and signal.
+    """
+    nearest: dict[str, FindingNumbers] = {}
+    for (_, signal), one in numbers.items():
+        if isnan(one.evidence_log10 - one.line_log10):
+            continue  # of a version that kept none
+        other = nearest.get(signal)
+        if other is None or one.evidence_log10 - one.line_log10 > other.evidence_log10 - other.line_log10:
+            nearest[signal] = one
+    return nearest
+
+
+def self_tests(lines: Lines, name: str, tests: Iterable[SelfTest]) -> None:
+    """The share of each fault that was caught, in the target's worst suite; of the control, the largest."""
+    worst: dict[str, float] = {}
+    for one in tests:
+        if one.trials:
+            share = one.caught / one.trials
+            worse = max if one.fault == CONTROL else min
+            worst[one.fault] = worse(worst.get(one.fault, share), share)
+    for fault, share in worst.items():
+        lines.add("selftest_detection_ratio", share, name, fault)
+
+
+def usage(lines: Lines, rows: Iterable[Usage]) -> None:
+    spent: dict[tuple[str, ...], list[float]] = {}
+    for one in rows:
+        key = (one.target, one.arm.value, one.provider, one.model)
+        lines.add("api_requests_total", one.requests, *key, one.outcome)
+        sums = spent.setdefault(key, [0.0, 0.0, 0.0])
+        for place, value in enumerate((one.prompt_tokens, one.completion_tokens, one.usd)):
+            sums[place] += value
+    for labels, (prompt, completion, usd) in spent.items():
+        lines.add("api_tokens_total", prompt, *labels, "prompt")
+        lines.add("api_tokens_total", completion, *labels, "completion")
+        lines.add("api_spend_usd_total", usd, *labels)
+
+
+def budgets(lines: Lines, name: str, target: Target, spent: Spend) -> None:
+    limits = target.budget
+    if limits.usd_per_day is not None:
+        lines.add("budget_remaining_usd", limits.usd_per_day - spent.usd - spent.reserved_usd, name)
+    if limits.requests_per_day is not None:
+        left = limits.requests_per_day - spent.requests - spent.reserved_requests
+        lines.add("budget_remaining_requests", left, name)
+
+
+def identity(lines: Lines, name: str, checks: Sequence[IdentityCheck]) -> None:
+    """Each check's worst over the arms. One that can no longer be made is not to hide behind one that can."""
+    for check in dict.fromkeys(one.check for one in checks):
+        matches = all(one.matches for one in checks if one.check == check)
+        lines.add("identity_match", matches, name, check)
+        if not matches:
+            since = min(one.since for one in checks if one.check == check and not one.matches)
+            lines.add("identity_mismatch_since_timestamp_seconds", since.timestamp(), name, check)
+    if checks:
+        oldest = min(one.checked_at for one in checks)
+        lines.add("identity_checked_timestamp_seconds", oldest.timestamp(), name)
+
+
+def retirements(lines: Lines, name: str, found: Iterable[Retirement]) -> None:
+    """The nearest for each arm: the configuration and a provider may both name one."""
+    nearest: dict[Arm, datetime] = {}
+    for one in found:
+        nearest[one.arm] = min(one.retires_at, nearest.get(one.arm, one.retires_at))
+    for arm, at in nearest.items():
+        lines.add("model_retirement_timestamp_seconds", at.timestamp(), name, arm.value)
+
+
+def rollback(lines: Lines, found: Rollback) -> None:
+    lines.add("rollback_ready", found.ready, found.target)
+    lines.add("rollback_answered_ratio", found.answered, found.target)
+    if found.passed is not None:
+        lines.add("rollback_pass_ratio", found.passed, found.target)

@@ -1,0 +1,1 @@
+"""``cliffwatch status``: how the fleet stands, and whether a daemon is alive."""

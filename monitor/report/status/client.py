@@ -1,0 +1,104 @@
+"""How a running daemon tells ``cliffwatch status`` how its fleet stands: as JSON, at ``/-/status``.
+
+A command that opens the store and reads a configuration of 1,000 targets takes a second of a processor, most of it
+for imports that the daemon has behind it. So the daemon that has this very configuration is asked first; where none
+answers, the command reads for itself.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from monitor.report.status.fleet import Status
+
+HOST: Final = "127.0.0.1"
+PORT: Final = 9464
+"""Where a daemon listens that was told nothing else."""
+
+PATIENCE_SECONDS: Final = 1.0
+"""A daemon that takes longer has no time: the command reads the store itself."""
+
+EVERYWHERE: Final = ("0.0.0.0", "::", "")
+
+
+class Heard(StrEnum):
+    """What came of asking the daemon at its address."""
+
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    """Nothing listens there. From this machine, that is: the address may be another machine's or container's own."""
+    SILENT = "silent"
+    """No answer in ``PATIENCE_SECONDS``, or none gets through: a daemon may be busy."""
+    ANOTHER = "another"
+    """Something answered, which does not say how this configuration stands."""
+    NOT_ASKED = "not asked"
+    """There is no address: ``http.port`` is 0, or the file cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """``status`` where a daemon of this configuration answered, and only there."""
+
+    heard: Heard
+    address: str | None
+    """Such as ``http://127.0.0.1:9464``; ``None``: not asked."""
+    status: "Status | None" = None
+
+
+def told(found: "Status", config: Path) -> str:
+    """The daemon's answer; ``config``: the file that it runs with."""
+    said = {"config": str(config.resolve()), "status": asdict(found)}
+    return json.dumps(said, default=lambda value: value.isoformat() if isinstance(value, datetime) else str(value))
+
+
+def ask(config: Path, *, everything: bool) -> Reply:
+    """What the daemon of this configuration says, or what came instead of an answer."""
+    from http.client import HTTPException
+    from urllib.error import HTTPError
+    from urllib.request import ProxyHandler, build_opener
+
+    place = _listens(config)
+    if place is None:
+        return Reply(Heard.NOT_ASKED, None)
+    address = f"http://{place}"
+    try:
+        opener = build_opener(ProxyHandler({}))  # the daemon is no farther than its own address
+        with opener.open(f"{address}/-/status?everything={everything}", timeout=PATIENCE_SECONDS) as reply:
+            said = json.loads(reply.read())
+        if said["config"] == str(config.resolve()):
+            return Reply(Heard.ANSWERED, address, _status(said["status"]))
+    except (HTTPError, HTTPException, ValueError, KeyError, TypeError):
+        pass  # no HTTP, no address at all, or no daemon of this version
+    except OSError as error:
+        refused = isinstance(getattr(error, "reason", error), ConnectionRefusedError)  # which URLError wraps
+        return Reply(Heard.REFUSED if refused else Heard.SILENT, address)
+    return Reply(Heard.ANOTHER, address)
+
+
+def _listens(config: Path) -> str | None:
+    """The address in the section ``http`` alone: to parse all of a large file would take as long as what is spared."""
+    import yaml
+
+    try:
+        lines = config.read_text(encoding="utf-8").splitlines()
+        first = next((at for at, line in enumerate(lines) if line.startswith("http:")), len(lines))
+        inside = next((at for at in range(first + 1, len(lines)) if lines[at][:1] not in ("", " ", "#")), len(lines))
+        section: Any = (yaml.safe_load("\n".join(lines[first:inside])) or {}).get("http") or {}
+        host, port = str(section.get("host", HOST)), int(section.get("port", PORT))
+    except (OSError, ValueError, AttributeError, TypeError, yaml.YAMLError):
+        return None
+    host = HOST if host in EVERYWHERE else host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}" if port else None
+
+
+def _status(said: Any) -> "Status":
+    """Raises ValueError where it is none, such as another version's."""
+    from pydantic import TypeAdapter
+
+    from monitor.report.status.fleet import Status
+
+    return TypeAdapter(Status).validate_python(said)

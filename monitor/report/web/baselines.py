@@ -1,0 +1,112 @@
+"""A baseline as a person reads it before approving: each probe with its distinct answers and their scores."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any, Final
+
+from monitor.core.records import Arm, Baseline, Message
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
+
+PER_PAGE: Final = 50
+"""Probes on one page."""
+
+SUBJECTS: Final = 5
+BASES: Final = 2
+"""Distinct answers shown of a probe."""
+
+TEXT: Final = 4_000
+"""Characters shown of one answer."""
+
+Texts = Mapping[str, list[Mapping[str, float]]]
+"""Each different text -> the scores, by grader, of every answer with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One answer, as often as it was given."""
+
+    text: str
+    count: int
+    scores: Mapping[str, float]
+    """Grader -> mean score."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One probe of a baseline."""
+
+    probe: str
+    prompt: str | None
+    """``None``: it was not kept."""
+    answers: int
+    """Of the subject."""
+    scores: Mapping[str, float]
+    """Grader -> mean score of the subject's answers."""
+    subject: tuple[Told, ...]
+    subject_more: int
+    """Further distinct answers of the subject, not shown."""
+    base: tuple[Told, ...]
+    base_more: int
+
+
+def sheets(store: "StoreReader", baseline: Baseline) -> list[Sheet]:
+    """Every probe of the baseline that was answered, in the suite's order."""
+    given = store.graded_texts(baseline.run_ids)
+    answered = dict.fromkeys(probe for _, probe in given)
+    asked = prompts(store, baseline)
+    ordered = [*(probe for probe in asked if probe in answered), *(probe for probe in answered if probe not in asked)]
+    return [
+        _sheet(probe, asked.get(probe), given.get((Arm.SUBJECT, probe), {}), given.get((Arm.BASE, probe), {}))
+        for probe in ordered
+    ]
+
+
+def _sheet(probe: str, prompt: str | None, subject: Texts, base: Texts) -> Sheet:
+    scores = list(chain.from_iterable(subject.values()))
+    return Sheet(
+        probe, prompt, len(scores), _means(scores),
+        _told(subject, SUBJECTS), max(0, len(subject) - SUBJECTS), _told(base, BASES), max(0, len(base) - BASES),
+    )  # fmt: skip
+
+
+def _told(texts: Texts, most: int) -> tuple[Told, ...]:
+    """The most frequent, the first given before others as frequent."""
+    frequent = sorted(texts.items(), key=lambda one: -len(one[1]))[:most]
+    return tuple(Told(text, len(scores), _means(scores)) for text, scores in frequent)
+
+
+def _means(scores: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    found: dict[str, list[float]] = defaultdict(list)
+    for one in scores:
+        for grader, value in one.items():
+            found[grader].append(value)
+    return {grader: sum(values) / len(values) for grader, values in sorted(found.items())}
+
+
+def prompts(store: "StoreReader", baseline: Baseline, run_id: int | None = None) -> dict[str, str]:
+    """Probe id -> prompt, from the suite as it was asked, or from the inputs sampled by its runs and by ``run_id``."""
+    body = store.suite_body(baseline.suite_digest)
+    if body is not None:
+        probes = _read(body)
+        return {str(probe["id"]): said([Message(**one) for one in probe["messages"]]) for probe in probes}
+    run_ids = [*baseline.run_ids, *([] if run_id is None else [run_id])]
+    sampled = (probe for one in run_ids for probe in store.production_inputs(one))
+    return {probe.id: said(probe.messages) for probe in sampled}
+
+
+def _read(body: str) -> list[dict[str, Any]]:
+    probes: list[dict[str, Any]] = json.loads(body)["probes"]
+    return probes
+
+
+def said(messages: Sequence[Message]) -> str:
+    """What was said, without the system prompt that all probes share; who said it, where it is a conversation."""
+    spoken = [message for message in messages if message.role != "system"]
+    if len(spoken) == 1:
+        return spoken[0].content
+    return "\n".join(f"{message.role}: {message.content}" for message in spoken)

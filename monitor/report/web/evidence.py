@@ -1,0 +1,150 @@
+"""A finding's page: which finding a link means, the claim, and the answers side by side."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final, Literal
+
+from monitor.core.records import Alarm, Exhibit, Finding, Point
+from monitor.report.explain import claim as claims
+from monitor.report.web import sparklines
+from monitor.report.web.word_diff import Piece, marked
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
+
+RECENT: Final = timedelta(days=7)
+"""How long after it cleared an alarm's link still leads to what it was about."""
+
+ABOUT_EQUAL: Final = 0.95
+"""Share of the strongest exhibit's weight from which another tells about as much."""
+
+PER_PAGE: Final = 10
+"""Answers on one page."""
+
+FOLDED: Final = 1_200
+"""Characters of an answer over which it is folded."""
+
+LONGEST: Final = 20_000
+"""Characters of an answer that a page shows at all; its JSON has the rest."""
+
+Sort = Literal["weight", "probe"]
+Show = Literal["telling", "all"]
+
+
+def evidence_of(store: "StoreReader", target: str, signal: str, now: datetime) -> tuple[int, str] | None:
+    """The run and signal of the finding that a link from an alert means.
+
+    The raised alarm's newest; else the newest alarming one whose alarm cleared lately, for whoever comes late; else
+    the newest of the signal.
+    """
+    latest = [one for one in store.latest_findings(target, exhibits=False) if one.signal == signal]
+    alarms = [one for one in store.alarms(target) if one.signal == signal]
+    raised = {one.suite for one in alarms if one.cleared_at is None}
+    latest.sort(key=lambda one: (one.suite in raised, one.alarming, one.window_end), reverse=True)
+    if not any(one.suite in raised for one in latest):
+        over = [one for one in alarms if one.cleared_at is not None and now - one.cleared_at <= RECENT]
+        last = max(over, key=lambda one: one.cleared_at or now, default=None)
+        if last is not None:
+            return _last_alarming(store, last) or last.raised_run_id, signal
+    return (latest[0].run_id, latest[0].signal) if latest else None
+
+
+def _last_alarming(store: "StoreReader", alarm: Alarm) -> int | None:
+    """The run of the alarm's last alarming verdict."""
+    key = (alarm.target, alarm.suite, alarm.signal)
+    points = store.series(alarm.raised_at, only=[key]).get(key, [])
+    during = [one.run_id for one in points if one.alarming and (alarm.cleared_at is None or one.at <= alarm.cleared_at)]
+    return during[-1] if during else None
+
+
+def newest_of(store: "StoreReader", finding: Finding) -> Finding | None:
+    """The newest finding of the same series, if it is another."""
+    latest = store.latest_findings(finding.target, finding.suite, exhibits=False)
+    return next((one for one in latest if one.signal == finding.signal and one.run_id != finding.run_id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A finding with all that its page says of it."""
+
+    finding: Finding
+    claim: claims.Claim
+    beside: claims.Beside
+    alarms: tuple[Alarm, ...]
+    """Of the target, newest first."""
+    others: int
+    """Those that are open and not of the finding's series."""
+    raising: Point | None
+    """The verdict that raised the finding's alarm, where that was another: the notification has its numbers."""
+    interval: sparklines.Interval | None
+    timeline: sparklines.Timeline | None
+
+
+def told(store: "StoreReader", finding: Finding, now: datetime) -> Told:
+    beside = claims.beside_of(store, finding)
+    alarms = store.alarms(finding.target)
+    mine = [one for one in alarms if (one.suite, one.signal) == (finding.suite, finding.signal)]
+    others = sum(one.cleared_at is None and one not in mine for one in alarms)
+    return Told(
+        finding, claims.claim(finding, beside), beside, tuple(alarms), others, _raising(finding, beside), sparklines.interval(finding),
+        sparklines.timeline(beside.history, finding.signal, mine, now),
+    )  # fmt: skip
+
+
+def _raising(finding: Finding, beside: claims.Beside) -> Point | None:
+    raised = beside.alarm.raised_run_id if beside.alarm else None
+    return next((one for one in beside.history if one.run_id == raised != finding.run_id), None)
+
+
+@dataclass(frozen=True, slots=True)
+class SideBySide:
+    exhibit: Exhibit
+    baseline: list[Piece]
+    now: list[Piece]
+    verdict: str
+    """Which of the two the answer is like, in a few words; empty where nothing says so."""
+    well: bool
+    """Like the baseline's."""
+
+    @property
+    def marked(self) -> bool:
+        """Whether any words are marked as only on one side."""
+        return any(only_here for _, only_here in (*self.baseline, *self.now))
+
+
+def side_by_side(exhibits: Iterable[Exhibit]) -> list[SideBySide]:
+    return [
+        SideBySide(
+            one, *(marked(one.baseline, one.now) if len(one.baseline) + len(one.now) <= 2 * LONGEST else
+                   ([(one.baseline[:LONGEST], False)], [(one.now[:LONGEST], False)])), *_verdict(one),
+        )
+        for one in exhibits
+    ]  # fmt: skip
+
+
+def _verdict(one: Exhibit) -> tuple[str, bool]:
+    if one.base is not None and one.now == one.base:
+        return "same as base", False
+    if one.now == one.baseline:
+        return "as in the baseline", True
+    if one.leaning is None:
+        return "", False
+    return ("nearer to the base", False) if one.leaning < 0 else ("nearer to the approved", True)
+
+
+def most_telling(finding: Finding) -> Exhibit | None:
+    """The exhibit to read first: among those that tell about as much as the first, one that is the base's letter for
+    letter, for that needs no judging."""
+    if not finding.exhibits:
+        return None
+    best = ordered(finding.exhibits, "weight")
+    alike = [one for one in best if one.weight >= ABOUT_EQUAL * best[0].weight]
+    return next((one for one in alike if one.now == one.base), best[0])
+
+
+def ordered(exhibits: Sequence[Exhibit], sort: Sort) -> list[Exhibit]:
+    """By how much each tells, or by probe."""
+    if sort == "probe":
+        return sorted(exhibits, key=lambda one: one.probe)
+    return sorted(exhibits, key=lambda one: (-one.weight, one.probe))

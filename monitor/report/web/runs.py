@@ -1,0 +1,152 @@
+"""A run's page: every question with what became of it, and one exchange whole."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from monitor.core.records import JUDGE_GRADER, Answer, Arm, Outcome, Score, Unmeasured
+from monitor.report.web.formatting import Turn, turn
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
+
+PER_PAGE: Final = 100
+"""Questions on one page."""
+
+SHOWN: Final = 4_000
+"""Characters of an answer in the list; its exchange has the whole."""
+
+LONGEST: Final = 200_000
+"""Characters of a request or reply that the page shows; its JSON has the whole."""
+
+JUDGES: Final[Mapping[Arm, Arm]] = {Arm.JUDGE_SUBJECT: Arm.SUBJECT, Arm.JUDGE_BASE: Arm.BASE}
+"""Arm of a verdict -> arm of the answer that it judges."""
+
+JUDGED: Final[Mapping[Arm, Arm]] = {answer: judge for judge, answer in JUDGES.items()}
+
+CREDENTIAL: Final = re.compile(r"authori[sz]ation|api[-_]?key|cookie|secret|password|access[-_]?token", re.IGNORECASE)
+"""Names under which nothing is shown."""
+
+HIDDEN: Final = "[left out]"
+
+Show = Literal["all", "answers", "judge", "lost"]
+"""All questions, those put to models, those put to the judge, or those without a usable answer."""
+
+AnswerKey = tuple[Arm, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One question and what became of it."""
+
+    arm: Arm
+    probe: str
+    replicate: int
+    outcome: Outcome
+    scores: tuple[Score, ...]
+
+    @property
+    def answer(self) -> Answer | None:
+        return self.outcome if isinstance(self.outcome, Answer) else None
+
+    @property
+    def lost(self) -> Unmeasured | None:
+        return self.outcome if isinstance(self.outcome, Unmeasured) else None
+
+    @property
+    def judges(self) -> Arm | None:
+        """The arm whose answer this question is a verdict on."""
+        return JUDGES.get(self.arm)
+
+    @property
+    def judged_by(self) -> Arm | None:
+        """The arm of the verdict on this answer, where a judge that is named gave one."""
+        return JUDGED.get(self.arm) if any(one.grader == JUDGE_GRADER and one.detail for one in self.scores) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """One arm's questions of a run."""
+
+    arm: Arm
+    questions: int
+    answered: int
+    lost: Mapping[str, int]
+    """Reason -> how many have no usable answer for it."""
+    usd: float
+
+
+def counts(tally: Mapping[tuple[Arm, str | None], tuple[int, float]]) -> list[Count]:
+    found = []
+    for arm in Arm:
+        mine = {reason: both for (one, reason), both in tally.items() if one is arm}
+        if mine:
+            lost = {reason: count for reason, (count, _) in sorted(mine.items(), key=str) if reason is not None}
+            answered = mine.get(None, (0, 0.0))[0]
+            total = answered + sum(lost.values())
+            found.append(Count(arm, total, answered, lost, sum(usd for _, usd in mine.values())))
+    return found
+
+
+def arms_of(show: Show) -> list[Arm] | None:
+    if show == "judge":
+        return list(JUDGES)
+    return [arm for arm in Arm if arm not in JUDGES] if show == "answers" else None
+
+
+def lines(store: "StoreReader", run_id: int, show: Show, page: int) -> tuple[Turn, list[Line]]:
+    """One page of a run's questions, by probe, replicate and arm."""
+    wanted, lost = arms_of(show), show == "lost"
+    total, found = store.questions(run_id, wanted, lost=lost, offset=(page - 1) * PER_PAGE, limit=PER_PAGE)
+    where = turn(page, total, PER_PAGE)
+    if where.page != page:
+        found = store.questions(run_id, wanted, lost=lost, offset=where.first, limit=PER_PAGE)[1]
+    return where, graded(store, run_id, found)
+
+
+def graded(store: "StoreReader", run_id: int, found: Sequence[tuple[AnswerKey, Outcome]]) -> list[Line]:
+    scores = store.scores_of(run_id, {probe for (_, probe, _), _ in found})
+    return [Line(*key, outcome, tuple(scores.get(key, ()))) for key, outcome in found]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One exchange whole."""
+
+    line: Line
+    provider: str
+    model: str
+    request: str
+    response: str
+    status: int
+    headers: Mapping[str, str]
+    cut: bool
+    """Request or reply are longer than what is shown."""
+
+
+def asked(store: "StoreReader", run_id: int, arm: Arm, probe: str, replicate: int) -> Asked:
+    """Raises CliffwatchError when there is no such question."""
+    outcome, provider, model = store.question(run_id, arm, probe, replicate)
+    (line,) = graded(store, run_id, [((arm, probe, replicate), outcome)])
+    exchange = outcome.exchange
+    sent = _text(redacted(exchange.request) if exchange else None)
+    came = _text(redacted(exchange.response) if exchange else None)
+    return Asked(
+        line, provider, model, sent[:LONGEST], came[:LONGEST], (exchange.status or 0) if exchange else 0,
+        redacted(exchange.headers) if exchange else {}, max(len(sent), len(came)) > LONGEST,
+    )  # fmt: skip
+
+
+def redacted(value: Any) -> Any:
+    """A copy without what stands under a credential's name. Exchanges are stored without; this is a second lock."""
+    if isinstance(value, Mapping):
+        return {name: HIDDEN if CREDENTIAL.search(str(name)) else redacted(one) for name, one in value.items()}
+    return [redacted(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _text(value: object) -> str:
+    if not value:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=str)

@@ -1,0 +1,221 @@
+"""Small pictures as coordinates: what the templates draw in SVG, with a sentence for who does not see them."""
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import count
+from math import ceil, floor, isclose, isfinite, log10
+from typing import Final
+
+from monitor.core.records import Alarm, Finding, Point
+from monitor.core.wording import REFERENCE, amount, at_least_none, many, power, so_far
+
+TALL: Final = 100.0
+"""Height of a picture in its own units, 0 at the top; its width is ``WIDE``."""
+WIDE: Final = 1000.0
+OVER_LINE: Final = 3.0
+"""Evidence is drawn up to this many times its line: beyond, it only says "sure" louder."""
+LEAST_LOG10: Final = -1.0
+TICKS: Final = 5
+"""Most numbers on a scale: so many have room beside each other on a telephone."""
+SCALED: Final = (1e-6, 1e5)
+"""Between which lengths a scale has numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A round number on a scale."""
+
+    x: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The effect on a line, in per mille of the picture's width."""
+
+    low: float
+    effect: float
+    high: float
+    reference: float
+    reference_label: str
+    ticks: tuple[Tick, ...]
+    """Of the scale, from left to right."""
+
+
+def interval(finding: Finding) -> Interval | None:
+    """Where the effect, its 95% interval and "no change" stand; ``None`` where the effect is no finite number."""
+    reference, label = REFERENCE.get(finding.signal, (0.0, "unchanged"))
+    ends = (finding.effect_low, finding.effect, finding.effect_high)
+    if not all(map(isfinite, ends)):
+        return None
+    numbers = [*(at_least_none(finding.signal, one) for one in ends), reference]
+    points = [*numbers, 0.0] if finding.signal == "adapter_loss" else [*numbers]
+    least, most = min(points), max(points)
+    margin = (most - least or 1.0) * 0.12
+    least, most = least - margin, most + margin
+
+    def place(value: float) -> float:
+        return round(1000 * (value - least) / (most - least), 1)
+
+    low, effect, high, unchanged = map(place, numbers)
+    ticks = tuple(Tick(place(one), told) for one, told in _scale(finding.signal, least, most))
+    return Interval(low, effect, high, unchanged, label, ticks)
+
+
+def _scale(signal: str, least: float, most: float) -> list[tuple[float, str]]:
+    """Round numbers between the two, as ``amount`` writes them: ``TICKS`` at most, and only what is written exactly;
+    none where they are so near to each other, or so far apart, that nobody could read them."""
+    if not SCALED[0] < most - least < SCALED[1]:
+        return []
+    first = floor(log10((most - least) / TICKS))
+    for step in (digit * 10.0**ten for ten in count(first) for digit in (1, 2, 5)):
+        numbers = [n * step for n in range(ceil(least / step), floor(most / step) + 1)]
+        shown = [(one, amount(signal, one)) for one in numbers if at_least_none(signal, one) == one]
+        if len(shown) <= TICKS and all(isclose(_read(told), one, abs_tol=step / 1e6) for one, told in shown):
+            whole = all(float(told.rstrip("%")).is_integer() for _, told in shown)
+            return [(one, _label(signal, one, told, whole)) for one, told in shown]
+    raise AssertionError("unreachable: a step beyond both ends leaves zero or nothing")
+
+
+def _read(told: str) -> float:
+    return float(told.rstrip("%")) / (100 if told.endswith("%") else 1)
+
+
+def _label(signal: str, value: float, told: str, whole: bool) -> str:
+    told = re.sub(r"\.0+(?=%?$)", "", told) if whole else told
+    if value:
+        return told
+    return f"{told}, gone" if signal == "adapter_loss" else told.removeprefix("+")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A line over time in a box of ``WIDE`` by ``TALL``."""
+
+    path: str
+    """``x,y x,y ...``, oldest first."""
+    band: str
+    """The outline of the interval around it; empty where there is none."""
+    dots: tuple[tuple[float, float, bool], ...]
+    """x, y, and whether that look alarmed: looks that alarmed, and the last one."""
+    level: float | None
+    """Height of the line that it is held against: no change, or the alarm line."""
+    words: str
+    """The picture in a sentence."""
+
+
+def evidence_picture(points: Sequence[Point], start: datetime, end: datetime) -> Picture | None:
+    """The running evidence against its line; ``None`` where there is none to draw."""
+    shown = [one for one in points if isfinite(one.evidence_log10) and isfinite(one.line_log10)]
+    if not shown:
+        return None
+    line = shown[-1].line_log10
+    top = max(min(max(one.evidence_log10 for one in shown), OVER_LINE * line), line) * 1.1
+    height = _height(LEAST_LOG10, top)
+    places = [(_across(one.at, start, end), height(one.evidence_log10)) for one in shown]
+    dots = [(x, y, True) for (x, y), one in zip(places, shown, strict=True) if one.alarming]
+    if not shown[-1].alarming:
+        dots.append((*places[-1], False))
+    return Picture(_path(places), "", tuple(dots), height(line), evidence_words(shown))
+
+
+def effect_picture(points: Sequence[Point], signal: str, start: datetime, end: datetime) -> Picture | None:
+    """The effect with its interval against "no change"; ``None`` where there is none to draw."""
+    shown = [one for one in points if all(map(isfinite, (one.effect, one.effect_low, one.effect_high)))]
+    if not shown:
+        return None
+    reference, label = REFERENCE.get(signal, (0.0, "unchanged"))
+    values = [reference, *(v for one in shown for v in (one.effect, one.effect_low, one.effect_high))]
+    margin = (max(values) - min(values) or 1.0) * 0.08
+    height = _height(min(values) - margin, max(values) + margin)
+    across = [_across(one.at, start, end) for one in shown]
+    middle = [(x, height(one.effect)) for x, one in zip(across, shown, strict=True)]
+    upper = [(x, height(one.effect_high)) for x, one in zip(across, shown, strict=True)]
+    lower = [(x, height(one.effect_low)) for x, one in zip(across, shown, strict=True)]
+    told = f"Effect {amount(signal, shown[-1].effect)} at the last of {len(shown)} looks, "
+    told += f"{amount(signal, shown[0].effect)} at the first; {label} is {amount(signal, reference)}."
+    dot = (*middle[-1], shown[-1].alarming)
+    return Picture(_path(middle), _path([*upper, *reversed(lower)]), (dot,), height(reference), told)
+
+
+def evidence_words(points: Sequence[Point]) -> str:
+    """How the evidence went, in a sentence."""
+    looks = many(len(points), "look")
+    alarming = [one for one in points if one.alarming]
+    last = points[-1]
+    now = so_far(last.evidence_log10)
+    if not alarming:
+        return f"Evidence of a change over {looks}: never alarming, now {now}; the line is {power(last.line_log10)}."
+    first = f"{alarming[0].at:%Y-%m-%d %H:%M} UTC"
+    still = "still alarming" if last.alarming else "no longer alarming"
+    return f"Evidence of a change over {looks}: alarming at {len(alarming)}, first {first}; now {now}, {still}."
+
+
+def _height(least: float, most: float) -> Callable[[float], float]:
+    return lambda value: round(TALL * (1 - (min(max(value, least), most) - least) / (most - least)), 1)
+
+
+def _across(at: datetime, start: datetime, end: datetime) -> float:
+    length = (end - start).total_seconds()
+    return round(WIDE * min(max((at - start).total_seconds() / length, 0.0), 1.0), 1) if length > 0 else WIDE
+
+
+def _path(places: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{x:g},{y:g}" for x, y in places)
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened to an alarm, as a mark across the picture."""
+
+    x: float
+    at: datetime
+    what: str
+    run_id: int | None
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The evidence over time, with what became of it."""
+
+    evidence: Picture
+    effect: Picture | None
+    events: tuple[Event, ...]
+    start: datetime
+    end: datetime
+    points: tuple[Point, ...]
+    cut: bool
+    """The evidence goes beyond the picture's top."""
+
+
+def timeline(points: Sequence[Point], signal: str, alarms: Sequence[Alarm], end: datetime) -> Timeline | None:
+    """``points`` from the first to ``end``, with the events of the ``alarms`` of the signal; ``None`` for none."""
+    if not points:
+        return None
+    start, end = points[0].at, max(end, points[-1].at)
+    picture = evidence_picture(points, start, end)
+    if picture is None:
+        return None
+    events = [event for alarm in alarms if alarm.signal == signal for event in _events(alarm, start, end)]
+    top = OVER_LINE * points[-1].line_log10
+    return Timeline(
+        picture, effect_picture(points, signal, start, end), tuple(sorted(events, key=lambda one: one.at)), start, end,
+        tuple(points), any(one.evidence_log10 > top for one in points),
+    )  # fmt: skip
+
+
+def _events(alarm: Alarm, start: datetime, end: datetime) -> list[Event]:
+    known = (
+        (alarm.raised_at, f"{alarm.severity} raised", alarm.raised_run_id, ""),
+        (alarm.confirmed_at, "confirmed", alarm.confirmed_run_id, ""),
+        (alarm.acknowledged_at, "acknowledged", None, alarm.acknowledged_by or ""),
+        (alarm.cleared_at, "cleared", alarm.cleared_run_id, alarm.cleared_by or ""),
+    )
+    return [
+        Event(_across(at, start, end), at, what, run_id, by)
+        for at, what, run_id, by in known
+        if at is not None and at >= start
+    ]

@@ -1,0 +1,160 @@
+"""One target as its page and its JSON show it: every signal with its history, money, what comes next, who did what."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+from monitor.core import selftest_results, wording
+from monitor.core.records import (
+    Alarm,
+    Arm,
+    Baseline,
+    Deed,
+    Finding,
+    IdentityCheck,
+    Point,
+    Retirement,
+    Rollback,
+    Run,
+    SelfTest,
+    Spend,
+)
+from monitor.core.schedule import expression_of, next_slot
+from monitor.core.settings import Settings
+from monitor.report.explain import claim as claims
+from monitor.report.explain import recovery
+from monitor.report.web import fleet_overview, sparklines
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
+
+RUNS: Final = 30
+ALARMS: Final = 30
+DEEDS: Final = 20
+"""Newest shown of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One signal of one suite, with its last 30 days."""
+
+    finding: Finding
+    ended: Alarm | None
+    """The alarm that the finding raised, kept up or ended, where it is over."""
+    points: tuple[Point, ...]
+    evidence: sparklines.Picture | None
+    effect: sparklines.Picture | None
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """One suite of the target."""
+
+    watch: fleet_overview.Watch
+    baseline: Baseline | None
+    signals: tuple[Signal, ...]
+    next_at: datetime
+    """When its next scheduled run begins."""
+    open_run: Run | None
+    """The run that is due, asked or waiting."""
+    tests: tuple[SelfTest, ...]
+    """Its latest self-test: what stands for a whole loss first, the control last; empty where there was none."""
+
+    @property
+    def missed(self) -> list[SelfTest]:
+        """Those of ``tests`` for which ``CliffwatchSelfTestFailed`` fires."""
+        return selftest_results.missed(self.tests)
+
+    @property
+    def jumpy(self) -> SelfTest | None:
+        """The control, where it alarmed so often that what was caught says little."""
+        return selftest_results.jumpy(self.tests)
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """The newest finding of the most urgent open alarm: the others mostly follow from it."""
+
+    finding: Finding
+    claim: claims.Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    lead: Lead | None
+    """``None`` where no alarm is open, or its newest finding no longer alarms."""
+    suites: tuple[Suite, ...]
+    baselines: tuple[Baseline, ...]
+    runs: tuple[Run, ...]
+    alarms: tuple[Alarm, ...]
+    spent: Spend
+    identity: tuple[IdentityCheck, ...]
+    retirements: tuple[Retirement, ...]
+    rollback: Rollback | None
+    deeds: tuple[Deed, ...]
+
+
+def detail(store: "StoreReader", settings: Settings, now: datetime, kept: fleet_overview.Kept, target: str) -> Detail:
+    """Everything about one configured target."""
+    found = store.baselines(target)
+    runs = store.runs(target, limit=RUNS)
+    findings = store.latest_findings(target, exhibits=False)
+    series, alarms = store.series(now - fleet_overview.DAYS, target), store.alarms(target)
+    watches, tests = (
+        fleet_overview.watches(store, settings, now, kept, target),
+        selftest_results.in_order(store.self_tests([target])),
+    )
+    return Detail(
+        lead=_lead(store, watches, findings),
+        suites=tuple(_suite(watch, found, findings, alarms, series, runs, tests, settings, now) for watch in watches),
+        baselines=tuple(found),
+        runs=tuple(runs),
+        alarms=tuple(alarms[:ALARMS]),
+        spent=store.spent(target, now.astimezone(UTC).date()),
+        identity=tuple(store.identity_checks(target)),
+        retirements=tuple(store.retirements(target)),
+        rollback=next(iter(store.rollback(target)), None) if settings.targets[target].snapshot else None,
+        deeds=tuple(store.deeds(target, DEEDS)),
+    )
+
+
+def _lead(store: "StoreReader", watches: Sequence[fleet_overview.Watch], findings: Collection[Finding]) -> Lead | None:
+    alarm = min((one for watch in watches for one in watch.alarms), key=wording.urgency, default=None)
+    if alarm is None:
+        return None
+    key = (alarm.suite, alarm.signal)
+    found = next((one for one in findings if (one.suite, one.signal) == key and one.alarming), None)
+    return None if found is None else Lead(found, claims.claim_of(store, found))
+
+
+def _suite(
+    watch: fleet_overview.Watch, baselines: Sequence[Baseline], findings: Collection[Finding], alarms: Sequence[Alarm],
+    series: Mapping[fleet_overview.SeriesKey, Sequence[Point]], runs: Sequence[Run], tests: Sequence[SelfTest],
+    settings: Settings, now: datetime,
+) -> Suite:  # fmt: skip
+    mine = fleet_overview.by_rank([one for one in findings if one.suite == watch.suite])
+    return Suite(
+        watch=watch,
+        baseline=next((one for one in baselines if one.id == watch.baseline_id), None),
+        signals=tuple(
+            _signal(one, recovery.ending(alarms, one), series.get((one.target, one.suite, one.signal), ()), now)
+            for one in mine
+        ),
+        next_at=next_slot(expression_of(settings.schedule, watch.suite), settings.schedule, now),
+        open_run=next((run for run in runs if run.suite == watch.suite and run.status != "done"), None),
+        tests=tuple(one for one in tests if one.suite == watch.suite),
+    )
+
+
+def _signal(finding: Finding, ended: Alarm | None, points: Sequence[Point], now: datetime) -> Signal:
+    start = now - fleet_overview.DAYS
+    return Signal(
+        finding, ended, tuple(points), sparklines.evidence_picture(points, start, now),
+        sparklines.effect_picture(points, finding.signal, start, now),
+    )  # fmt: skip
+
+
+def mismatched(checks: Sequence[IdentityCheck]) -> list[IdentityCheck]:
+    """The checks that fail, the subject's first."""
+    return sorted((one for one in checks if not one.matches), key=lambda one: one.arm is not Arm.SUBJECT)

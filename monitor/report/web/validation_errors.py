@@ -1,0 +1,55 @@
+"""What is wrong with a request and what to send instead: pydantic's findings in words for whoever sent it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from monitor.report.web.models import NAME
+
+SEND_JSON: Final = "send a JSON object with Content-Type: application/json"
+_BODY: Final = frozenset({"model_attributes_type", "dict_type", "model_type", "json_invalid"})
+_BLANK: Final = frozenset({"missing", "string_too_short", "string_pattern_mismatch"})
+_WORDS: Final[Mapping[str, str]] = {
+    "missing": "this has to be said",
+    "extra_forbidden": "nothing of that name is known here",
+    "string_type": "send text",
+    "string_too_short": "it may not be empty",
+    "string_too_long": "at most {max_length} characters",
+    "int_type": "send a whole number",
+    "int_parsing": "send a whole number",
+    "int_parsing_size": "send a smaller number",
+    "int_from_float": "send a whole number",
+    "bool_type": "send true or false",
+    "bool_parsing": "send true or false",
+    "enum": "send {expected}",
+    "literal_error": "send {expected}",
+    "greater_than_equal": "send {ge} or more",
+    "less_than_equal": "send {le} or less",
+}
+"""Type of a finding -> what to do, with what the finding knows."""
+
+
+def words(errors: Sequence[Mapping[str, Any]]) -> str:
+    """All that is wrong with a request, one clause each; never what was sent."""
+    return "; ".join(dict.fromkeys(map(_one, errors)))
+
+
+def _one(error: Mapping[str, Any]) -> str:
+    kind, place, known = error["type"], error["loc"], error.get("ctx", {})
+    if kind in _BODY or place == ("body",):
+        return f"the body is not understood: {SEND_JSON}"
+    where = f"{place[-1]}: " if str(place[-1]).isprintable() else ""
+    if place[-1] == "why" and kind in _BLANK:
+        return "why: say a reason, it may not be blank"
+    if kind == "string_pattern_mismatch":
+        return where + _pattern(known["pattern"])
+    return where + (_WORDS[kind].format(**known) if kind in _WORDS else error["msg"])
+
+
+def _pattern(pattern: str) -> str:
+    if pattern == NAME:
+        return "no such name: letters, digits, '.', '_' and '-', a letter or digit first, at most 63 characters"
+    choice = re.fullmatch(r"\^\(([\w|-]+)\)\??\$", pattern)
+    if choice is not None:
+        return f"send one of {', '.join(choice[1].split('|'))}"
+    return "not as /api/v1/openapi.json describes it"

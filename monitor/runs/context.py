@@ -1,0 +1,103 @@
+"""What a run needs, wired once per configuration; and the rows of the ledger that are made with it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from monitor.ask import Asker
+from monitor.config.suites import load_suite, run_digest, suite_body
+from monitor.core import schedule
+from monitor.core.clock import utcnow
+from monitor.core.records import Deed, Run, Suite
+from monitor.core.settings import Settings
+from monitor.judge.similarity import Embedder
+from monitor.report.metrics import Internals
+from monitor.store import Store
+
+LEASE: Final = timedelta(seconds=10)
+"""How long a claimed run stays ours without a sign of life; a killed daemon's run is free again after it."""
+
+LATE: Final = 0.1
+"""Share of a day by which a run may be made after its slot and still be on time."""
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What a run needs, wired once per configuration."""
+
+    settings: Settings
+    suites: dict[str, Suite]
+    store: Store
+    asker: Asker
+    embedder: Embedder | None
+    clock: Callable[[], datetime]
+    since: datetime
+    """When it was wired: at the daemon's start or its last reload."""
+
+
+def build_house(
+    settings: Settings,
+    folder: Path,
+    store: Store,
+    internals: Internals | None = None,
+    clock: Callable[[], datetime] = utcnow,
+    *,
+    asks: bool = True,
+) -> House:
+    """Load the suites that the settings name (paths count from ``folder``) and wire the stages around the store.
+
+    ``asks=False``: for who asks nobody; no provider's key is read, and its asker knows no provider.
+    """
+    names = {name for target in settings.targets.values() for name in target.suites}
+    suites: dict[str, Suite] = {}
+    for name in sorted(names):
+        suite = load_suite(name, folder)
+        suites[suite.name] = suite
+        store.save_suite(suite.digest, suite.name, suite_body(suite))
+    observer = internals.observe_call if internals else None
+    asked = settings if asks else settings.model_copy(update={"providers": {}})
+    asker = Asker(asked, store, clock=clock, observer=observer, lease=LEASE)
+    embedder = Embedder(settings.embeddings) if settings.embeddings else None
+    return House(settings, suites, store, asker, embedder, clock, clock())
+
+
+def digest_of(house: House, target: str, suite: str) -> str:
+    """What a run's answers and scores depend on, as one sha256: the suite, or how production inputs are drawn."""
+    return run_digest(house.settings, house.suites, target, suite)
+
+
+def declare(house: House) -> None:
+    """Leave in the store what each suite is by this configuration: the daemon's, from its start or reload on."""
+    streams = ((name, suite) for name, target in house.settings.targets.items() for suite in target.run_suites)
+    house.store.declare({stream: digest_of(house, *stream) for stream in streams})
+
+
+def ensure_run(
+    house: House, target: str, suite: str, slot: datetime, *, scheduled: bool = True,
+    deed: Callable[[Run], Deed] | None = None,
+) -> Run:  # fmt: skip
+    """The ledger's row for (target, suite, slot), made if it is not there.
+
+    Made late, its work is spread from now on; a tick's delay is not late, but a daemon that was started, or given its
+    targets, after the slot is: whoever starts one soon after midnight sees something at once. ``deed``: see
+    ``Store.ensure_run``.
+    """
+    now = house.clock()
+    late = house.since > slot or now - slot > timedelta(seconds=LATE * house.settings.schedule.day_seconds)
+    seed = schedule.run_seed(target, suite, slot)
+    digest = digest_of(house, target, suite)
+    due = now if late else slot
+    return house.store.ensure_run(target, suite, slot, seed, digest, due, scheduled=scheduled, deed=deed)
+
+
+def open_capture(house: House, target: str, suite: str, start: datetime, end: datetime, *, at_once: bool) -> int:
+    """Open a capture window over [start, end); runs whose slot lies in it belong to it. The baseline's id."""
+    configured = house.settings.targets[target]
+    digest = digest_of(house, target, suite)
+    baseline = house.store.open_baseline(
+        target, suite, digest, configured.subject.model, configured.base.model if configured.base else None,
+        start, end, at_once=at_once, day_seconds=house.settings.schedule.day_seconds,
+    )  # fmt: skip
+    return baseline.id

@@ -1,0 +1,187 @@
+"""One run from due to recorded, in order.
+
+``execute_run`` is the one function behind the daemon, ``cliffwatch probe`` and a baseline captured at once.
+It may be killed at any moment and called again: the ledger's claim hands the run to one caller at a time,
+and what is recorded is never asked again.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+import structlog
+from structlog.contextvars import bound_contextvars
+
+from monitor.ask import LostFence
+from monitor.core import schedule
+from monitor.core.errors import CouldNotMeasure, StoreError
+from monitor.core.records import Arm, Finding, GradedAnswer, Run, RunOutcome, Suite
+from monitor.core.run_kinds import run_kind
+from monitor.runs import rollback_probe
+from monitor.runs.context import LEASE, House
+from monitor.runs.grading import AnswerKey, graded_answers
+from monitor.runs.judge_check import check_judge
+from monitor.runs.questions import questions_of, suite_of
+from monitor.runs.verdict import CLEARING_SHARE, detect, needed
+from monitor.store import Overtaken
+
+log = structlog.get_logger()
+
+TRY_AGAIN: Final = timedelta(seconds=30)
+"""How long a run that failed by an error of ours or the store's waits before it is taken up again."""
+
+PATIENCE: Final = timedelta(days=1)
+"""How long a production run whose logs cannot be read goes on trying."""
+
+VERDICT_TRIES: Final = 5
+"""How often a verdict is reached anew because the stream moved meanwhile, before the run is left for later."""
+
+Work = Callable[[House, Run, bool], Awaitable[tuple[Finding, ...] | None]]
+"""What is done of a claimed run; the last argument is ``at_once``."""
+
+
+async def execute_run(house: House, run_id: int, *, at_once: bool = False) -> tuple[Finding, ...] | None:
+    """Do what is due of one run; its findings when that finished it, else ``None``.
+
+    ``at_once`` asks every batch now instead of waiting for its time, as a run that confirms a page, or that a person
+    asked for, always does. A run that another process holds, or that is done, is left alone.
+    """
+    return await _claimed(house, run_id, _check_judge_then_measure, at_once=at_once)
+
+
+async def _claimed(house: House, run_id: int, work: Work, *, at_once: bool) -> tuple[Finding, ...] | None:
+    """Claim a run and do ``work`` on it; the claim is given back where that does not finish the run."""
+    run = await asyncio.to_thread(house.store.claim, run_id, house.clock(), LEASE.total_seconds())
+    if run is None:
+        return None
+    at_once = at_once or not run.scheduled or run.confirms is not None
+    with bound_contextvars(run=run.id, target=run.target, suite=run.suite):
+        try:
+            async with _heartbeat(house, run):
+                return await work(house, run, at_once)
+        except LostFence:
+            log.warning("run_taken_over", run=run.id, target=run.target, suite=run.suite)
+            return None
+        except CouldNotMeasure as error:
+            return await _give_up(house, run, error, patient=not at_once)
+        except asyncio.CancelledError:
+            # Given back now instead of when its lease runs out, so that a restart goes on at once.
+            house.store.release(run.id, run.fence, house.clock())
+            raise
+        except Exception:
+            await asyncio.to_thread(house.store.release, run.id, run.fence, house.clock() + TRY_AGAIN)
+            raise
+
+
+async def _check_judge_then_measure(house: House, run: Run, at_once: bool) -> tuple[Finding, ...] | None:
+    """A fresh sample has the judge checked first, where its page rests on the judge; one that nobody waits for is not
+    asked at all."""
+    suite = await suite_of(house, run)
+    if run.confirms is not None:
+        if not needed(run, await asyncio.to_thread(house.store.open_alarms, run.target, run.suite)):
+            return await _conclude(house, run, suite, await asyncio.to_thread(house.store.answers, [run.id]))
+        await check_judge(house, run, suite, partial(_claimed, house, work=_measure_anchors, at_once=True))
+    return await _measure(house, run, suite, at_once)
+
+
+async def _measure_anchors(house: House, run: Run, at_once: bool) -> tuple[Finding, ...] | None:
+    return await _measure(house, run, await suite_of(house, run), at_once)
+
+
+async def _measure(house: House, run: Run, suite: Suite, at_once: bool) -> tuple[Finding, ...] | None:
+    """Ask what is due; once all is asked, grade the answers and reach the verdict."""
+    recorded = await asyncio.to_thread(house.store.answered, run.id)
+    waiting_until = await _ask(house, run, suite, recorded, at_once=at_once)
+    if waiting_until is not None:
+        await asyncio.to_thread(house.store.release, run.id, run.fence, waiting_until)
+        return None
+    return await _conclude(house, run, suite, await graded_answers(house, run, suite, recorded))
+
+
+async def _give_up(house: House, run: Run, error: CouldNotMeasure, *, patient: bool) -> tuple[Finding, ...] | None:
+    """End a run that cannot be asked as unmeasured; logs that cannot be read get ``PATIENCE`` to come back."""
+    sampled = not run_kind(run.target, run.suite).frozen_items
+    if patient and sampled and house.clock() < run.slot + PATIENCE:
+        log.warning("run_waits", run=run.id, target=run.target, suite=run.suite, error=str(error))
+        await asyncio.to_thread(house.store.release, run.id, run.fence, house.clock() + PATIENCE / 24)
+        return None
+    log.error("run_unmeasured", run=run.id, target=run.target, suite=run.suite, error=str(error))
+    return await _finish(house, run, (), RunOutcome.UNMEASURED, clears=False)
+
+
+async def _ask(
+    house: House, run: Run, suite: Suite, recorded: Collection[AnswerKey], *, at_once: bool
+) -> datetime | None:
+    """Ask what is due and not ``recorded``; the time of the next batch, or ``None`` when all batches are in."""
+    questions = questions_of(house.settings.targets[run.target], run, suite)
+    if not at_once:
+        times = schedule.batch_times(run.slot, house.settings.schedule, run.seed, run.suite, run.starts_at)
+        questions = schedule.plan(questions, times, run.seed)
+    open_questions = [q for q in questions if q.key not in recorded]
+    now = house.clock()
+    due = [q for q in open_questions if q.due_at is None or q.due_at <= now]
+    own, spare = rollback_probe.split(due)
+    await house.asker.ask(own, run.fence)
+    await rollback_probe.ask_snapshot(house, run, spare)
+    return min((q.due_at for q in open_questions if q.due_at is not None and q.due_at > now), default=None)
+
+
+async def _conclude(
+    house: House, run: Run, suite: Suite, answers: Sequence[GradedAnswer]
+) -> tuple[Finding, ...] | None:
+    """Detect against the approved baseline and finish the run; ``None`` when another worker finished it."""
+    asked, usable = len(suite.probes) * suite.replicates, sum(a.arm is Arm.SUBJECT for a in answers)
+    return await _finish(house, run, answers, outcome_of(usable, asked), clears=usable >= CLEARING_SHARE * asked)
+
+
+async def _finish(
+    house: House, run: Run, answers: Sequence[GradedAnswer], outcome: RunOutcome, *, clears: bool
+) -> tuple[Finding, ...] | None:
+    """Reach the verdict and write it with the run's end; again where another one came between."""
+    for left in reversed(range(VERDICT_TRIES)):
+        at = house.clock()
+        judged = await asyncio.to_thread(detect, house, run, answers, outcome, at, clears=clears)
+        try:
+            done = await asyncio.to_thread(
+                house.store.finish, run.id, run.fence, outcome, judged.findings, at, context=judged.context,
+                moves=judged.moves, seen=judged.seen,
+                confirm_seed=schedule.confirming_seed(run.seed) if judged.confirm else None,
+            )  # fmt: skip
+        except Overtaken:
+            if not left:
+                raise
+            continue
+        if not done:
+            return None
+        log.info("run_finished", target=run.target, suite=run.suite, run=run.id, slot=run.slot.isoformat(),
+                 outcome=outcome, alarming=[f.signal for f in judged.findings if f.alarming],
+                 alarms={alarm.signal: alarm.state for alarm in judged.moves})  # fmt: skip
+        return judged.findings
+    raise AssertionError("unreachable")
+
+
+def outcome_of(answers: int, asked: int) -> RunOutcome:
+    """``measured`` when each of the subject's questions has a usable answer, ``unmeasured`` when none has."""
+    if not answers:
+        return RunOutcome.UNMEASURED
+    return RunOutcome.MEASURED if answers >= asked else RunOutcome.PARTIAL
+
+
+@asynccontextmanager
+async def _heartbeat(house: House, run: Run) -> AsyncIterator[None]:
+    """Keep the lease alive while a slow call is out; the fence, not this, protects what is recorded."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(LEASE.total_seconds() / 3)
+            with suppress(StoreError):  # what cannot be written now is tried again; the fence protects the run
+                await asyncio.to_thread(house.store.extend_lease, run.id, run.fence, house.clock() + LEASE)
+
+    task = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        task.cancel()

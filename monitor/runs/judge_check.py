@@ -1,0 +1,78 @@
+"""The judge before what it judges: whether it moved, and its anchors scored anew before a page rests on it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from monitor.core import schedule
+from monitor.core.errors import CliffwatchError
+from monitor.core.records import JUDGE_DRIFT, Alarm, AlarmState, Run, Severity, Suite
+from monitor.core.run_kinds import JUDGE, run_kind
+
+if TYPE_CHECKING:
+    from monitor.runs.context import House
+
+log = structlog.get_logger()
+
+SHARE_OF_DAY: Final = 24
+"""Pages of one hour, of however many targets, share one fresh scoring of the anchors."""
+
+Execute = Callable[[int], Awaitable[object | None]]
+"""Work on a run; ``None`` where another worker holds it, or it is done."""
+
+
+def judge_moved(house: "House") -> bool:
+    """Whether the judge itself has an open alarm over its verdicts, as of now: its length or metadata are not meant."""
+    judge = house.settings.targets.get(JUDGE.target)
+    return judge is not None and any(
+        alarm.signal in JUDGE_DRIFT
+        for suite in judge.run_suites
+        for alarm in house.store.open_alarms(JUDGE.target, suite)
+    )
+
+
+async def check_judge(house: "House", run: Run, suite: Suite, score: Execute) -> None:
+    """Score the anchors before a fresh sample is asked, where the page that it confirms rests on the judge's verdicts.
+
+    So a judge that moved since its last daily scoring is told before anybody is woken. What goes wrong with it holds
+    up no page.
+    """
+    if not await asyncio.to_thread(_wanted, house, run, suite):
+        return
+    length = house.settings.schedule.day_seconds / SHARE_OF_DAY
+    slot = datetime.fromtimestamp(house.clock().timestamp() // length * length, UTC)
+    for name in house.settings.targets[JUDGE.target].run_suites:
+        seed = schedule.run_seed(JUDGE.target, name, slot)
+        digest = house.suites[name].digest
+        made = await asyncio.to_thread(
+            house.store.ensure_run, JUDGE.target, name, slot, seed, digest, next_at=house.clock(), scheduled=False
+        )
+        log.info("anchors_asked_anew", target=run.target, suite=run.suite, run=run.id, anchors=made.id)
+        try:
+            while (await asyncio.to_thread(house.store.get_run, made.id)).status != "done":
+                if await score(made.id) is None:
+                    await asyncio.sleep(0.2)
+        except CliffwatchError as error:
+            log.error("anchors_failed", target=run.target, suite=run.suite, run=run.id, error=str(error))
+        except Exception:
+            log.exception("anchors_crashed", target=run.target, suite=run.suite, run=run.id)
+
+
+def _wanted(house: "House", run: Run, suite: Suite) -> bool:
+    judge = house.settings.targets.get(JUDGE.target)
+    if run.confirms is None or judge is None or run_kind(run.target, run.suite) is JUDGE or judge_moved(house):
+        return False
+    if not any(house.store.approved(JUDGE.target, name) for name in judge.run_suites):
+        return False
+    by_judge = any(probe.rubric or suite.rubric for probe in suite.probes)
+    unchecked = any(not probe.checks for probe in suite.probes)
+    signals = {"judge_score", *(["negative_flips"] if unchecked else [])}
+    waiting = {one.signal for one in house.store.open_alarms(run.target, run.suite) if not _pages(one)}
+    return by_judge and bool(waiting & signals)
+
+
+def _pages(alarm: Alarm) -> bool:
+    return alarm.state is AlarmState.CONFIRMED and alarm.severity is Severity.PAGE

@@ -1,0 +1,96 @@
+"""What a run asks: its probes, and every question in a fixed order."""
+
+import asyncio
+from datetime import timedelta
+
+import structlog
+
+from monitor.config.suites import suite_from_body
+from monitor.core import schedule
+from monitor.core.errors import CouldNotMeasure
+from monitor.core.records import Arm, Probe, Question, Run, Suite
+from monitor.core.run_kinds import run_kind
+from monitor.core.seeds import question_seed
+from monitor.core.settings import Endpoint, Target
+from monitor.runs import rollback_probe
+from monitor.runs.context import House
+from monitor.sample import sample_production
+from monitor.store import StoreReader
+
+log = structlog.get_logger()
+
+
+async def suite_of(house: House, run: Run) -> Suite:
+    """The run's probes: its suite, or the production inputs sampled for this very run.
+
+    A run goes on with the version of the suite that it began with, so that answers to two versions never mix.
+    Raises CouldNotMeasure when the configuration no longer has the suite, or the production logs cannot be read.
+    """
+    target = house.settings.targets.get(run.target)
+    if target is None or run.suite not in target.run_suites:
+        raise CouldNotMeasure(f"{run.target}/{run.suite} is no longer in the configuration")
+    if run_kind(run.target, run.suite).frozen_items:
+        configured = house.suites[run.suite]
+        if configured.digest == run.suite_digest:
+            return configured
+        return await asyncio.to_thread(stored_suite, house.store, run)
+    assert target.production is not None
+    probes = await asyncio.to_thread(house.store.production_inputs, run.id)
+    if not probes:
+        since = run.slot - timedelta(seconds=schedule.interval_seconds(house.settings.schedule, run.suite))
+        sampled = await asyncio.to_thread(sample_production, target.production, run.seed, since, run.slot)
+        log.info("production_sampled", target=run.target, run=run.id, read=sampled.read, inputs=len(sampled.inputs),
+                 malformed=sampled.malformed, duplicates=sampled.duplicates, outside=sampled.outside,
+                 first_malformed=sampled.first_malformed)  # fmt: skip
+        await asyncio.to_thread(house.store.save_production_inputs, run.id, sampled.inputs)
+        probes = [item.probe for item in sampled.inputs]
+    return Suite(run.suite, run.suite_digest, tuple(probes), rubric=target.production.rubric)
+
+
+def stored_suite(store: StoreReader, run: Run) -> Suite:
+    """The probes of a run as the store has them, whatever the configuration says now. Raises CouldNotMeasure."""
+    if not run_kind(run.target, run.suite).frozen_items:
+        return Suite(run.suite, run.suite_digest, tuple(store.production_inputs(run.id)))
+    body = store.suite_body(run.suite_digest)
+    if body is None:
+        raise CouldNotMeasure(f"the version of suite {run.suite} that the run began with is not in the store")
+    return suite_from_body(run.suite_digest, body)
+
+
+def questions_of(target: Target, run: Run, suite: Suite) -> list[Question]:
+    """Every question of a run, in a fixed order; subject and base of one probe and replicate side by side.
+
+    The snapshot's few come last.
+    """
+    arms = run_kind(run.target, run.suite).arms
+    endpoints = [(Arm.SUBJECT, target.subject, suite.replicates)]
+    if target.base is not None and Arm.BASE in arms:
+        endpoints.append((Arm.BASE, target.base, suite.base_replicates))
+    questions = [
+        _question(run, suite, probe, replicate, arm, endpoint)
+        for replicate in range(suite.replicates)
+        for probe in suite.probes
+        for arm, endpoint, replicates in endpoints
+        if replicate < replicates
+    ]
+    if (spare := target.snapshot) is not None:
+        chosen = rollback_probe.probes_for_snapshot(run, suite)
+        questions += [_question(run, suite, probe, 0, Arm.SNAPSHOT, spare) for probe in chosen]
+    return questions
+
+
+def _question(run: Run, suite: Suite, probe: Probe, replicate: int, arm: Arm, endpoint: Endpoint) -> Question:
+    return Question(
+        run_id=run.id,
+        target=run.target,
+        suite=suite.name,
+        arm=arm,
+        probe=probe.id,
+        replicate=replicate,
+        provider=endpoint.provider,
+        model=endpoint.model,
+        messages=probe.messages,
+        sampling=suite.sampling,
+        seed=question_seed(run.seed, arm, probe.id, replicate),
+        response_schema=suite.response_schema,
+    )

@@ -1,0 +1,194 @@
+"""``cliffwatch findings --recompute``: every finding and alarm built again from the store's answers, and compared.
+
+Verdicts are taken in the order in which they were reached, each with what it is stored to have depended on (baseline,
+lines) and with the history that comes out of the *recomputed* findings before it; which looks count for it is read off
+the ledger and the alarms. Findings are equal when their canonical JSON is, byte for byte.
+
+Alarms are replayed by their state machine over the recomputed findings. What people did (cleared one, retired its
+baseline) enters as it is stored: no answer says it. Not recomputed: findings and alarms of before verdicts were kept.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from monitor.core.records import Alarm, AlarmState, Arm, Finding, Run, VerdictContext
+from monitor.detect import findings_for
+from monitor.runs.questions import stored_suite
+from monitor.runs.verdict import CLEARING_SHARE, compare, moved
+
+if TYPE_CHECKING:
+    from monitor.store import Store
+
+EVERY: Final = 1_000_000_000
+"""A limit that is none."""
+MISSING: Final = "nothing"
+
+Key = tuple[str, str, str]
+"""target, suite, signal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field of one finding or alarm that does not come out as it was stored. Values as JSON."""
+
+    run_id: int
+    signal: str
+    field: str
+    """``alarm.state`` and so on for an alarm, which counts as its raising run's; ``finding`` or ``alarm`` where a whole
+    one is stored or recomputed, and not the other."""
+    stored: str
+    recomputed: str
+
+
+@dataclass(slots=True)
+class Recomputed:
+    """How it went."""
+
+    findings: int = 0
+    equal: int = 0
+    alarms: int = 0
+    alarms_equal: int = 0
+    differences: list[Difference] = field(default_factory=list)
+
+
+def recompute(store: "Store", target: str | None = None) -> Recomputed:
+    """Build every finding and alarm of the target, or of all, again, and compare. Writes nothing."""
+    result = Recomputed()
+    scores: dict[tuple[int, str], Mapping[str, float]] = {}
+    judged: dict[int, tuple[Finding, ...]] = {}
+    for context in store.verdicts(target):
+        judged[context.run_id] = _findings(store, context, scores)
+        stored = {one.signal: one for one in store.findings(run_id=context.run_id, limit=EVERY)}
+        again = {one.signal: one for one in judged[context.run_id]}
+        for signal in sorted(stored.keys() | again.keys()):
+            before, after = _plain(stored.get(signal)), _plain(again.get(signal))
+            found = list(_differences(context.run_id, signal, "finding", before, after))
+            result.findings += 1
+            result.equal += not found
+            result.differences += found
+    _compare_alarms(result, store, target, judged)
+    return result
+
+
+def _findings(
+    store: "Store", context: VerdictContext, scores: dict[tuple[int, str], Mapping[str, float]]
+) -> tuple[Finding, ...]:
+    """The verdict again; ``scores`` holds those of the recomputed findings before it, by run and signal, and grows."""
+    comparison = compare(store, context)
+    looks = store.look_runs(comparison.target, comparison.suite, context.baseline_id, before=context.run_id)
+    history = {
+        signal: tuple(scores[run_id, signal] for run_id in runs if (run_id, signal) in scores)
+        for signal, runs in looks.items()
+    }
+    found = tuple(findings_for(replace(comparison, history=history)))
+    scores.update({(one.run_id, one.signal): one.scores for one in found})
+    return found
+
+
+def _plain(item: Finding | Alarm | None) -> dict[str, Any] | None:
+    """A record as the store can hold it: an alarm without its number and without who looks into it, a measure that is
+    none left out."""
+    if item is None:
+        return None
+    values = asdict(item)
+    values.pop("id", None)
+    if isinstance(item, Alarm):  # who looks into it is no answer's doing
+        values = {name: value for name, value in values.items() if not name.startswith("acknowledged_")}
+    if isinstance(item, Finding):
+        values["measures"] = {name: float(value) for name, value in item.measures.items() if math.isfinite(value)}
+    return values
+
+
+def canonical(value: object) -> str:
+    """JSON that is the same for the same value, to the byte."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_word)
+
+
+def _word(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _differences(
+    run_id: int, signal: str, what: str, stored: dict[str, Any] | None, again: dict[str, Any] | None
+) -> Iterator[Difference]:
+    if stored is None or again is None:
+        told = [MISSING if one is None else canonical(one) for one in (stored, again)]
+        if told[0] != told[1]:
+            yield Difference(run_id, signal, what, *told)
+        return
+    prefix = "" if what == "finding" else f"{what}."
+    for name in stored:
+        before, after = canonical(stored[name]), canonical(again[name])
+        if before != after:
+            yield Difference(run_id, signal, f"{prefix}{name}", before, after)
+
+
+def _compare_alarms(
+    result: Recomputed, store: "Store", target: str | None, judged: Mapping[int, Sequence[Finding]]
+) -> None:
+    kept = {
+        (one.target, one.suite, one.signal, one.raised_run_id): one
+        for one in store.alarms(target, limit=EVERY)
+        if one.raised_run_id in judged
+    }
+    again = {(one.target, one.suite, one.signal, one.raised_run_id): one
+             for one in _replayed(store, target, list(kept.values()), judged)}  # fmt: skip
+    for key in sorted(kept.keys() | again.keys()):
+        found = list(_differences(key[3], key[2], "alarm", _plain(kept.get(key)), _plain(again.get(key))))
+        result.alarms += 1
+        result.alarms_equal += not found
+        result.differences += found
+
+
+def _replayed(
+    store: "Store", target: str | None, kept: Sequence[Alarm], judged: Mapping[int, Sequence[Finding]]
+) -> list[Alarm]:
+    """The alarms that the recomputed findings raise, confirm and clear, run after run in the order of their end."""
+    by_hand = [one for one in kept if one.state is AlarmState.CLEARED and one.cleared_run_id is None]
+    over: list[Alarm] = []
+    open_now: dict[Key, Alarm] = {}
+    for run, at in _ended(store, target, judged):
+        _clear(open_now, over, [one for one in by_hand if one.cleared_at is not None and one.cleared_at <= at])
+        mine = {key[2]: one for key, one in open_now.items() if key[:2] == (run.target, run.suite)}
+        found = judged.get(run.id, ())
+        after = moved(run, found, mine, at, clears=bool(found) and _may_clear(store, run))
+        for signal, alarm in after.items():
+            if alarm.state is AlarmState.CLEARED:
+                over.append(alarm)
+                del open_now[run.target, run.suite, signal]
+            else:
+                open_now[run.target, run.suite, signal] = alarm
+    _clear(open_now, over, by_hand)
+    return [*over, *open_now.values()]
+
+
+def _ended(store: "Store", target: str | None, judged: Mapping[int, Sequence[Finding]]) -> list[tuple[Run, datetime]]:
+    """The runs that may move an alarm, with when they ended: those with a verdict in its order, and fresh samples that
+    brought nothing to judge."""
+    place = {run_id: number for number, run_id in enumerate(judged)}
+    runs = [run for run in store.runs(target, limit=EVERY) if run.id in place or run.confirms is not None]
+    ended = [(run, run.finished_at) for run in runs if run.finished_at is not None]
+    return sorted(ended, key=lambda one: (one[1], place.get(one[0].id, len(place))))
+
+
+def _may_clear(store: "Store", run: Run) -> bool:
+    suite = stored_suite(store, run)
+    usable = sum(one.arm is Arm.SUBJECT for one in store.answers([run.id]))
+    return usable >= CLEARING_SHARE * len(suite.probes) * suite.replicates
+
+
+def _clear(open_now: dict[Key, Alarm], over: list[Alarm], done: Sequence[Alarm]) -> None:
+    """Clear, as people did, what is open of it."""
+    for one in done:
+        key = (one.target, one.suite, one.signal)
+        alarm = open_now.get(key)
+        if alarm is not None and alarm.raised_run_id == one.raised_run_id:
+            over.append(
+                replace(alarm, state=AlarmState.CLEARED, cleared_at=one.cleared_at, cleared_by=one.cleared_by,
+                        cleared_why=one.cleared_why)
+            )  # fmt: skip
+            del open_now[key]

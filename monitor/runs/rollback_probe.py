@@ -1,0 +1,87 @@
+"""The version to roll back to, asked a little in each run of a suite: is it there, and does it still pass its checks?
+
+Nothing of it is compared, and nothing that befalls it touches the run: its questions come after the run's own, get a
+bounded time, and what they lack is written as unmeasured.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from monitor.ask import LostFence
+from monitor.config.suites import SNAPSHOT_PROBES
+from monitor.core.errors import StoreError
+from monitor.core.records import Arm, Probe, Question, Reason, Recorded, Run, Suite, Unmeasured
+from monitor.core.run_kinds import run_kind
+
+if TYPE_CHECKING:
+    from monitor.runs.context import House
+
+log = structlog.get_logger()
+
+PATIENCE_SECONDS: Final = 20.0
+"""The longest that a run waits for its snapshot's answers; less where a day is shortened."""
+
+
+def probes_for_snapshot(run: Run, suite: Suite) -> list[Probe]:
+    """The probes of a run that its snapshot is asked, drawn by the run's seed; those with checks where there are any.
+
+    None of a fresh sample, which is asked to confirm a page and nothing else; none where the run's kind has no
+    snapshot arm.
+    """
+    if run.confirms is not None or Arm.SNAPSHOT not in run_kind(run.target, run.suite).arms:
+        return []
+    checked = [probe for probe in suite.probes if probe.checks] or list(suite.probes)
+    return Random(f"{run.seed}/snapshot").sample(checked, min(SNAPSHOT_PROBES, len(checked)))
+
+
+def patience(house: "House") -> float:
+    """Seconds."""
+    return min(PATIENCE_SECONDS, max(1.0, house.settings.schedule.day_seconds / 10))
+
+
+async def ask_snapshot(house: "House", run: Run, questions: Sequence[Question]) -> None:
+    """Put ``questions`` to the snapshot; what has no answer in time is recorded as unmeasured.
+
+    Raises LostFence and StoreError, as the run's own questions do, and nothing that is the snapshot's.
+    """
+    if not questions:
+        return
+    seconds = patience(house)
+    try:
+        async with asyncio.timeout(seconds):
+            await house.asker.ask(questions, run.fence)
+        return
+    except TimeoutError:
+        missing = (Reason.TIMEOUT, f"no answer within {seconds:.0f} s; the run did not wait longer", 1)
+    except (LostFence, StoreError):
+        raise
+    except Exception as error:
+        # A provider that cannot even be opened: weights that are not there, a key file that is gone.
+        log.error("snapshot_failed", target=run.target, suite=run.suite, run=run.id, error=str(error))
+        missing = (Reason.CONNECTION, f"the snapshot could not be asked: {type(error).__name__}", 0)
+    await asyncio.to_thread(_record_missing, house, run, questions, *missing)
+
+
+def _record_missing(
+    house: "House", run: Run, questions: Sequence[Question], reason: Reason, detail: str, attempts: int
+) -> None:
+    answered = house.store.answered(run.id)
+    now = house.clock()
+    house.store.record(
+        [
+            Recorded(question, Unmeasured(reason, detail, now, attempts), run.fence, now + timedelta(seconds=10))
+            for question in questions
+            if question.key not in answered
+        ]
+    )
+
+
+def split(questions: Sequence[Question]) -> tuple[list[Question], list[Question]]:
+    """The run's own questions, and its snapshot's."""
+    own = [question for question in questions if question.arm is not Arm.SNAPSHOT]
+    return own, [question for question in questions if question.arm is Arm.SNAPSHOT]

@@ -1,0 +1,200 @@
+"""A run's verdict: its answers against the approved baseline, and how the alarms move.
+
+``compare`` and ``moved`` depend on the store and on what they are given alone: ``cliffwatch findings --recompute``
+reaches the very same verdict with them later.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from monitor import __version__
+from monitor.core import schedule
+from monitor.core.records import (
+    JUDGE_GRADER,
+    Alarm,
+    AlarmState,
+    Baseline,
+    Comparison,
+    Finding,
+    GradedAnswer,
+    Run,
+    RunOutcome,
+    Severity,
+    VerdictContext,
+)
+from monitor.core.settings import Settings
+from monitor.detect import SEVERITIES, findings_for, policy
+from monitor.detect import alarms as machine
+from monitor.runs.context import House
+from monitor.runs.judge_check import judge_moved
+from monitor.runs.questions import stored_suite
+from monitor.store import Position, StoreReader
+
+log = structlog.get_logger()
+
+CLEARING_SHARE: Final = 0.8
+"""Share of the subject's questions that must have an answer for a run to clear an alarm; it may raise one with less."""
+
+TICKETS: Final = frozenset(name for name, severity in SEVERITIES.items() if severity is Severity.TICKET)
+
+
+def needed(run: Run, raised: Iterable[Alarm]) -> bool:
+    """Whether the run is to be asked and judged: any but a fresh sample for which none of the suite's open alarms
+    (``raised``) waits any more.
+
+    That one may have been asked during a fault that is over: it would raise anew what was cleared, and its scores would
+    count in the new evidence. A scheduled run that was asked before a clear and ends after it is judged and counts: its
+    batches are spread over a day, most of which may lie after the clear, and what it raises waits for a fresh sample.
+    """
+    return run.confirms is None or machine.awaited(raised, run.slot)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A verdict, ready to be written."""
+
+    findings: tuple[Finding, ...]
+    context: VerdictContext | None
+    """``None``: there was nothing to judge, or nothing to judge it by."""
+    moves: tuple[Alarm, ...]
+    confirm: bool
+    """Whether a fresh sample is to be asked now."""
+    seen: Position
+
+
+def detect(
+    house: House, run: Run, answers: Sequence[GradedAnswer], outcome: RunOutcome, at: datetime, *, clears: bool
+) -> Judged:
+    """Compare the run's answers with its approved baseline and move the alarms; none approved, nothing found.
+
+    ``answers``: the run's usable ones, as the store has them. Serialised, by the stream's position, which ``finish``
+    checks: the verdicts on one suite of one target and what people do to its alarms and its baseline. Each verdict has
+    seen all those before it and none after. Not serialised: the verdicts of other streams, on other suites of the same
+    target too. They only enter by the fleet's share of the ticket line, which is read here once and kept in the
+    context, so that it is the same at recomputation.
+    """
+    seen = house.store.position(run.target, run.suite)
+    raised = house.store.open_alarms(run.target, run.suite)
+    if not needed(run, raised):
+        log.info("confirmation_not_needed", target=run.target, suite=run.suite, run=run.id, confirms=run.confirms)
+        waiting = any(one.state is AlarmState.RAISED for one in raised)
+        return Judged((), None, (), waiting, seen)  # what was raised since had no sample of its own while this ran
+    reference = None if outcome is RunOutcome.UNMEASURED else _reference(house.store, run, seen.baseline_id)
+    context: VerdictContext | None = None
+    found: tuple[Finding, ...] = ()
+    if reference is not None:
+        context = _context(house, run, reference)
+        found = tuple(findings_for(_comparison(house.store, run, answers, reference, context)))
+    before = {alarm.signal: alarm for alarm in raised}
+    after = moved(run, found, before, at, clears=clears)
+    moves = tuple(alarm for signal, alarm in sorted(after.items()) if alarm is not before.get(signal))
+    return Judged(found, context, moves, machine.to_confirm(list(after.values()), found), seen)
+
+
+def moved(
+    run: Run, found: Sequence[Finding], before: Mapping[str, Alarm], at: datetime, *, clears: bool
+) -> dict[str, Alarm]:
+    """Signal -> its alarm after the run's findings; the very same object where nothing changed."""
+    after = dict(before)
+    if run.confirms is not None and not machine.awaited(before.values(), run.slot):
+        return after
+    for finding in found:
+        alarm = machine.next_state(before.get(finding.signal), finding, at, clears=clears)
+        if alarm is not None:
+            after[finding.signal] = alarm
+    if run.confirms is not None:
+        for signal in before.keys() - {finding.signal for finding in found}:
+            after[signal] = machine.unconfirmable(after[signal], run.id, at)
+    return after
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a run is compared with."""
+
+    baseline: Baseline
+    answers: tuple[GradedAnswer, ...]
+    judge_changed: bool
+    """Whether the run was scored by other judges than the baseline's runs."""
+
+
+def _reference(store: StoreReader, run: Run, baseline_id: int | None) -> Reference | None:
+    """The baseline and its answers; ``None`` where the run is unarmed."""
+    if baseline_id is None:
+        return None
+    baseline = store.baseline(baseline_id)
+    return _read(store, run, baseline) if baseline.suite_digest == run.suite_digest else None
+
+
+def _read(store: StoreReader, run: Run, baseline: Baseline) -> Reference:
+    judges = store.judges([*baseline.run_ids, run.id])
+    own = judges.pop(run.id, set())
+    changed = own != set().union(*judges.values())
+    answers = store.answers(baseline.run_ids)
+    if changed:
+        # Another judge's scores are another scale: better no verdict on scores than one on the judge.
+        answers = [replace(a, scores={g: s for g, s in a.scores.items() if g != JUDGE_GRADER}) for a in answers]
+    return Reference(baseline, tuple(answers), changed)
+
+
+def _context(house: House, run: Run, reference: Reference) -> VerdictContext:
+    """What a verdict on the run depends on as of now."""
+    if reference.judge_changed:
+        log.warning("judge_changed", target=run.target, suite=run.suite, baseline=reference.baseline.id)
+    lines = lines_log10(house, run.target, run.suite)
+    return VerdictContext(run.id, reference.baseline.id, *lines, __version__, judge_moved(house))
+
+
+def lines_log10(house: House, target: str, suite: str) -> tuple[float, float]:
+    """The lines of one suite of a target as of now: for pages, and for tickets with the fleet's share in it."""
+    line = line_log10(house.settings, target, suite)
+    others = [
+        policy.stream_log10(*zip(*numbers, strict=True)) if numbers else float("-inf")
+        for numbers in house.store.ticket_streams((target, suite), TICKETS)
+    ]
+    return line, line + policy.fleet_factor_log10(others)
+
+
+def line_log10(settings: Settings, target: str, suite: str) -> float:
+    """The evidence at which one suite of a target alarms by itself, log10: its share of the promised rate."""
+    looks = schedule.looks_per_year(settings.schedule, suite)
+    rate, streams = settings.alarms.false_pages_per_target_year, len(settings.targets[target].run_suites)
+    return policy.line_log10(rate, looks, streams)
+
+
+def compare(store: StoreReader, context: VerdictContext) -> Comparison:
+    """All that the verdict on a run depends on, from the store alone: the same whenever it is asked for.
+
+    The history is that of the run's own place among the verdicts, or of now where it has none yet.
+    """
+    run = store.get_run(context.run_id)
+    reference = _read(store, run, store.baseline(context.baseline_id))
+    return _comparison(store, run, store.answers([run.id]), reference, context)
+
+
+def _comparison(
+    store: StoreReader, run: Run, answers: Sequence[GradedAnswer], reference: Reference, context: VerdictContext
+) -> Comparison:
+    suite, baseline = stored_suite(store, run), reference.baseline
+    return Comparison(
+        run_id=run.id,
+        target=run.target,
+        suite=run.suite,
+        now=tuple(answers),
+        baseline=reference.answers,
+        prompts={probe.id: probe.prompt for probe in suite.probes},
+        page_line_log10=context.page_line_log10,
+        ticket_line_log10=context.ticket_line_log10,
+        baseline_id=baseline.id,
+        baseline_at_once=baseline.at_once,
+        baseline_days=baseline.days,
+        temperature=suite.sampling.temperature,
+        history=store.looks(run.target, run.suite, baseline.id, before=run.id),
+        raised=store.raised(run.target, run.suite, baseline.id, before=run.id),
+        confirming=run.confirms is not None,
+        judge_moved=context.judge_moved,
+    )

@@ -1,5 +1,0 @@
-"""The pages, the JSON API and ``/metrics``: one port, read only but for ``POST /-/reload``."""
-
-from monitor.web.factory import create_app
-
-__all__ = ["create_app"]
