@@ -10,7 +10,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from monitor.core.records import PRODUCTION_SUITE
+from monitor.core.run_kinds import PRODUCTION
 from monitor.report.status import client
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
@@ -121,7 +121,7 @@ class Target(Section):
     def run_suites(self) -> list[str]:
         """The suite names of its runs: a path's is its file's stem; ``production`` for the sample."""
         names = [Path(suite).stem if suite.endswith((".yaml", ".yml")) else Path(suite).name for suite in self.suites]
-        return [*names, *([PRODUCTION_SUITE] if self.production else [])]
+        return [*names, *([PRODUCTION.suite] if self.production else [])]
 
 
 class Judge(Endpoint):

@@ -32,7 +32,8 @@ from math import sqrt
 from statistics import median
 from typing import Final
 
-from monitor.core.records import JUDGE_GRADER, JUDGE_TARGET, PRODUCTION_SUITE, Arm, Comparison, GradedAnswer, Severity
+from monitor.core.records import JUDGE_GRADER, Arm, Comparison, GradedAnswer, Severity
+from monitor.core.run_kinds import JUDGE, run_kind
 from monitor.detect import evidence, flips
 from monitor.detect.common import FEWEST_NOW, answers, by_probe, exhibits, no_longer, passes, quiet_but_moved, typical
 from monitor.detect.day_scores import LEAST_SHARE
@@ -82,7 +83,7 @@ def measure(comparison: Comparison) -> Reading | None:
     """See the module. ``None`` for production samples (no item comes twice), without checks and judge, with too few
     answers to decisive items, and where the baseline's days cannot be held against one another (under two days, or
     under five answers an item)."""
-    if comparison.suite == PRODUCTION_SUITE:
+    if not run_kind(comparison.target, comparison.suite).frozen_items:
         return None
     then, now = _graded(comparison.baseline), _graded(comparison.now)
     whole = _tally(then)
@@ -252,7 +253,7 @@ def _summary(target: str, found: _Flips, effect: tuple[float, float, float], ver
     numbers = f"{'; '.join(told)} (net {effect[0]:+z.1%}, 95% interval {effect[1]:+z.1%} to {effect[2]:+z.1%})"
     claim = f"{target} gets wrong what it used to get right"
     advice = "Read the flipped answers, then look for a changed model, prompt or adapter."
-    if target == JUDGE_TARGET:
+    if run_kind(target) is JUDGE:
         claim = f"{target} no longer agrees with people as it did"
         advice = "Trust no score since then, and find out which model answers under the judge's name."
     if verdict.look_disagrees:

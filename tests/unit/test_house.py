@@ -12,7 +12,7 @@ MONITOR = ROOT / "monitor"
 STAGES = ("sample", "ask", "judge", "detect", "identify", "store", "export", "notify", "web")
 WIRING = (
     "app", "arming", "at_once", "calibration", "chores", "cli", "commands", "cycle", "deeds", "demo", "docs",
-    "enrol", "house", "questions", "reading", "recompute", "show", "snapshot", "status", "verdict",
+    "enrol", "house", "questions", "reading", "recompute", "report", "show", "snapshot", "runs", "status", "verdict",
 )  # fmt: skip
 """The modules and packages that may import stages: they assemble, run, print or describe them."""
 MAY_ASK = {
@@ -22,9 +22,15 @@ MAY_ASK = {
     "monitor.config.identity": "monitor.identify",
     "monitor.lab": "monitor.judge.prompt",
     "monitor.config.anchors": "monitor.judge.prompt",
+    "monitor.report.explain.onset": "monitor.store",
+    "monitor.report.explain.claim": "monitor.store",
+    "monitor.report.metrics": "monitor.store",
+    "monitor.report.email": "monitor.store",
+    "monitor.report.web": "monitor.store",
 }
-"""Module or package -> the one module of a stage that it may import: what `check` says must be what the stage does, and
-the lab's judge is trained on, and anchors are asked with, the very prompt that the product sends."""
+"""Module or package -> the one module of a stage that it may import: what `check` says must be what the stage does,
+the lab's judge is trained on, and anchors are asked with, the very prompt that the product sends, and reports are read
+from the store."""
 HEAVY = (
     "torch", "transformers", "peft", "sentence_transformers", "scipy", "openai", "anthropic", "matplotlib",
     "fastapi", "uvicorn",

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from monitor.core.records import JUDGE_TARGET, Alarm, AlarmState, Arm, BaselineStatus, Finding, IdentityCheck, Severity
+from monitor.core.records import Alarm, AlarmState, Arm, BaselineStatus, Finding, IdentityCheck, Severity
+from monitor.core.run_kinds import run_kind
 from monitor.core.schedule import interval_seconds
 from monitor.core.wording import CAPTURE_DAYS, TITLES, Gap, alarm_state, gap, is_late, many, rank, served, state_of
 from monitor.report.email.data import Facts, Key, Stream
@@ -217,7 +218,7 @@ def _how_long(alarm: Alarm, first: datetime, times: Times) -> str:
     """A page that is confirmed is felt by users: how long is what they ask first."""
     if alarm.state is AlarmState.RAISED:
         return ""
-    felt = alarm.severity is Severity.PAGE and alarm.target != JUDGE_TARGET
+    felt = alarm.severity is Severity.PAGE and run_kind(alarm.target, alarm.suite).may_page
     return f"{'Users affected for' if felt else 'For'} {times.ago(first)}."
 
 

@@ -7,20 +7,10 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from monitor.core.records import (
-    JUDGE_DRIFT,
-    JUDGE_TARGET,
-    PRODUCTION_SUITE,
-    Alarm,
-    AlarmState,
-    Arm,
-    Finding,
-    IdentityCheck,
-    Point,
-    Severity,
-)
+from monitor.core.records import JUDGE_DRIFT, Alarm, AlarmState, Arm, Finding, IdentityCheck, Point, Severity
+from monitor.core.run_kinds import JUDGE, run_kind
 from monitor.core.wording import (
     AGREEING,
     NO_EVIDENCE_LOG10,
@@ -35,6 +25,9 @@ from monitor.core.wording import (
 )
 from monitor.report.explain import recovery
 from monitor.report.explain.onset import HISTORY, beginning, edges
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
 
 RUNBOOKS: Final[Mapping[str, str]] = {
     "adapter_loss": "CliffwatchFineTuneLost",
@@ -261,7 +254,7 @@ def _likely(finding: Finding, beside: Beside) -> tuple[str, str]:
         return "what is served", _follows(causes)
     if _NAMES & set(beside.contract):
         return "the model", f"{_RENAMED}: it was replaced or updated."
-    if finding.suite == PRODUCTION_SUITE:
+    if not run_kind(finding.target, finding.suite).frozen_items:
         return "the inputs or the model", (
             "These are production inputs, which change by themselves. If the suites of fixed probes are quiet, it is "
             "the inputs."
@@ -270,7 +263,7 @@ def _likely(finding: Finding, beside: Beside) -> tuple[str, str]:
 
 
 def _is_judge_drift(finding: Finding) -> bool:
-    return finding.target == JUDGE_TARGET and finding.signal in JUDGE_DRIFT
+    return run_kind(finding.target, finding.suite) is JUDGE and finding.signal in JUDGE_DRIFT
 
 
 def mismatch(one: IdentityCheck) -> str:
@@ -281,7 +274,7 @@ def mismatch(one: IdentityCheck) -> str:
 def _served(finding: Finding, beside: Beside) -> str:
     """What a lost fine-tune comes from, on how much of the traffic, and what else speaks for it."""
     told = f"The adapter is not loaded or not applied, or a route leads to the base: {_traffic(finding)}."
-    if finding.suite != PRODUCTION_SUITE:
+    if run_kind(finding.target, finding.suite).frozen_items:
         told += f" {_SAME}."
     return f"{told} {_RENAMED}." if _NAMES & set(beside.contract) else told
 
@@ -329,25 +322,6 @@ def _judge_or_model(beside: Beside) -> tuple[str, str]:
     )
 
 
-class Reads(Protocol):
-    """What a claim reads of the store."""
-
-    def series(
-        self, since: datetime, target: str | None = None, only: Collection[tuple[str, str, str]] | None = None
-    ) -> dict[tuple[str, str, str], list[Point]]: ...
-    def alarms(
-        self, target: str | None = None, suite: str | None = None, raised: bool | None = None, limit: int = 1000
-    ) -> list[Alarm]: ...
-    def open_alarms(self, target: str | None = None, suite: str | None = None) -> list[Alarm]: ...
-    def finding_heads(
-        self, target: str | None = None, run_id: int | None = None, alarming: bool | None = None,
-        before: int | None = None, limit: int = 100,
-    ) -> list[tuple[int, Finding]]: ...  # fmt: skip
-    def identity_checks(self, target: str | None = None) -> list[IdentityCheck]: ...
-    def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]: ...
-    def last_asked(self, run_ids: Collection[int]) -> Mapping[int, datetime]: ...
-
-
 def alarm_of(alarms: Sequence[Alarm], finding: Finding, at: datetime | None) -> Alarm | None:
     """The alarm that was raised, or was being cleared, when the finding was reached (``at``)."""
     for one in alarms:
@@ -372,7 +346,7 @@ def neighbours(alarms: Sequence[Alarm], alarm: Alarm | None) -> tuple[Alarm | No
     return before[-1] if before else None, again
 
 
-def beside_of(store: Reads, finding: Finding) -> Beside:
+def beside_of(store: "StoreReader", finding: Finding) -> Beside:
     """What the store knows about the time of the finding."""
     key = (finding.target, finding.suite, finding.signal)
     history = store.series(finding.window_end - HISTORY, only=[key]).get(key, [])
@@ -392,16 +366,16 @@ def beside_of(store: Reads, finding: Finding) -> Beside:
         no_loss=any(_is_no_loss(one) for one in heads),
         contract=[] if contract is None else [name for name, score in contract.scores.items() if score > 0],
         mismatches=[] if ended else _mismatches(store, finding.target),
-        judge_drifted=not ended and any(one.signal in JUDGE_DRIFT for one in store.open_alarms(JUDGE_TARGET)),
+        judge_drifted=not ended and any(one.signal in JUDGE_DRIFT for one in store.open_alarms(JUDGE.target)),
         lost=store.lost_shares([finding.run_id])[finding.run_id],
         asked=store.last_asked(edges(finding, history, alarm)),
     )
 
 
-def _mismatches(store: Reads, target: str) -> list[IdentityCheck]:
+def _mismatches(store: "StoreReader", target: str) -> list[IdentityCheck]:
     return [one for one in store.identity_checks(target) if not one.matches and one.arm is Arm.SUBJECT]
 
 
-def claim_of(store: Reads, finding: Finding) -> Claim:
+def claim_of(store: "StoreReader", finding: Finding) -> Claim:
     """The finding in words, with what the store knows beside it."""
     return claim(finding, beside_of(store, finding))

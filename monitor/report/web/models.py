@@ -198,7 +198,7 @@ class Question(Shape):
     replicate: int
     text: str | None
     reason: str | None
-    target_view: str | None
+    detail: str | None
     finish_reason: str | None
     model: str | None
     prompt_tokens: int | None
