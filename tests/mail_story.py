@@ -32,7 +32,7 @@ from monitor.detect.alarms import NOTES
 from monitor.report.email.charts import picture
 from monitor.report.email.data import Facts
 from monitor.report.email.message import preview
-from monitor.report.email.report import report
+from monitor.report.email.report import draft
 from monitor.report.explain.claim import Beside
 from tests.summaries import saying, state
 
@@ -237,7 +237,7 @@ def series(charts: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str],
 
 def mail_html() -> str:
     """The week's mail as one page with its pictures in it."""
-    shown = report(a_week(), "https://cliffwatch.example.com")
+    shown = draft(a_week(), "https://cliffwatch.example.com").report()
     since = NOW - timedelta(days=28)
     drawn = {key: picture(key[2], TITLES[key[2]], found, since, NOW) for key, found in series(shown.charts).items()}
     return preview(shown, {key: one for key, one in drawn.items() if one})

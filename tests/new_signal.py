@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import monitor
 from dashboards import build
 from monitor.cli import app
-from monitor.daemon.jobs.mailer import written
+from monitor.report.email.compose import compose
 from monitor.report.email.message import preview
 from monitor.report.metrics import Internals
 from monitor.report.web import create_app
@@ -57,7 +57,8 @@ async def reload() -> str | None:
 
 
 def mail(house: House, clock: Clock) -> dict[str, Any]:
-    report, pictures = written(house, clock() + timedelta(minutes=1))
+    made = compose(house, clock() + timedelta(minutes=1))
+    report, pictures = made.report, made.pictures
     return {
         "subject": report.subject,
         "mail": preview(report, pictures),

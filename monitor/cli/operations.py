@@ -10,8 +10,6 @@ from monitor.core import schedule
 from monitor.core.errors import UsageError
 from monitor.core.lookup import chosen_suites, known, known_names
 from monitor.core.records import (
-    JUDGE_TARGET,
-    PRODUCTION_SUITE,
     Alarm,
     Answer,
     Arm,
@@ -23,6 +21,7 @@ from monitor.core.records import (
     Run,
     RunOutcome,
 )
+from monitor.core.run_kinds import run_kind
 from monitor.core.wording import CAPTURE_DAYS, ENOUGH_DAYS, is_partly, many
 
 if TYPE_CHECKING:
@@ -41,13 +40,13 @@ def at_once_warning(target: str) -> str:
 
 def short_warning(target: str, days: int) -> list[str]:
     """The same of one of so many days; none where they are enough."""
-    if days >= ENOUGH_DAYS or target == JUDGE_TARGET:
+    if days >= ENOUGH_DAYS or not run_kind(target).may_page:
         return []
     return [f"A baseline of {many(days, 'day')} cannot arm pages: it raises tickets only. {_to_arm(target)}"]
 
 
 def _to_arm(target: str) -> str:
-    if target == JUDGE_TARGET:  # pages nobody anyway
+    if not run_kind(target).may_page:
         return f"Better: cliffwatch baseline capture {target} --days {CAPTURE_DAYS}."
     return f"To arm pages: cliffwatch baseline capture {target} --days {CAPTURE_DAYS} ({ENOUGH_DAYS} at least)."
 
@@ -164,7 +163,8 @@ async def ask(house: "House", target: str, probe_id: str, *, base: bool) -> Aske
     """One exchange outside any run."""
     from monitor.judge.checks import score_answer
 
-    suites = [house.suites[name] for name in chosen_suites(house.settings, target, None) if name != PRODUCTION_SUITE]
+    chosen = chosen_suites(house.settings, target, None)
+    suites = [house.suites[name] for name in chosen if run_kind(target, name).frozen_items]
     probes = {probe.id: (suite, probe) for suite in suites for probe in suite.probes}
     known(f"probe of target {target}", probe_id, probes)
     suite, found = probes[probe_id]

@@ -27,8 +27,8 @@ def report(
     Exit 3: it could not be handed to the server.
     """
     from monitor.cli import operations, output
-    from monitor.daemon.jobs import mailer
     from monitor.report.email import message, render
+    from monitor.report.email.compose import compose
     from monitor.runs.readonly import reading
 
     if send and (preview or text):
@@ -37,17 +37,15 @@ def report(
         with operations.opened(config, operations.MAILS) as house:
             return _send(house, config, as_json=as_json)
     with reading(config) as house:
-        if preview is None:
-            told = mailer.told(house, house.clock())
-        else:
-            told, pictures = mailer.written(house, house.clock())
-            _write(preview, message.preview(told, pictures))
+        mail = compose(house, house.clock())
+    if preview is not None:
+        _write(preview, message.preview(mail.report, mail.pictures))
     if as_json:
-        output.print_json(told)
+        output.print_json(mail.report)
     elif text or preview is None:
-        sys.stdout.write(render.text(told))
+        sys.stdout.write(render.text(mail.report))
     else:
-        typer.echo(f"wrote {preview}: {told.headline}")
+        typer.echo(f"wrote {preview}: {mail.report.headline}")
 
 
 def _write(path: Path, html: str) -> None:

@@ -22,6 +22,7 @@ from monitor.core import records
 from monitor.core.errors import ConfigError
 from monitor.core.package_data import shipped
 from monitor.core.records import PRODUCTION_SUITE, Suite
+from monitor.core.run_kinds import run_kind
 from monitor.core.section import Name, Section, Text
 from monitor.core.settings import Settings
 
@@ -201,7 +202,7 @@ def load_suite(name_or_path: str, config_dir: Path) -> Suite:
 def run_digest(settings: Settings, suites: Mapping[str, Suite], target: str, suite: str) -> str:
     """What a run's answers and scores depend on, as one sha256: the suite, or how production inputs are drawn."""
     production = settings.targets[target].production
-    if suite != PRODUCTION_SUITE or production is None:
+    if run_kind(target, suite).frozen_items or production is None:
         return suites[suite].digest
     return hashlib.sha256(production.model_dump_json(exclude={"sample"}).encode()).hexdigest()
 

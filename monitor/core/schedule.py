@@ -21,7 +21,8 @@ from random import Random
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from monitor.core.records import PRODUCTION_SUITE, Question
+from monitor.core.records import Question
+from monitor.core.run_kinds import suite_kind
 from monitor.core.settings import Schedule, Settings
 
 FULL_DAY: Final = 86_400
@@ -76,7 +77,7 @@ def next_slot(expression: str, schedule: Schedule, now: datetime) -> datetime:
 
 def expression_of(schedule: Schedule, suite: str) -> str:
     """The schedule expression that runs of ``suite`` follow."""
-    return schedule.production if suite == PRODUCTION_SUITE else schedule.probes
+    return schedule.production if suite_kind(suite).schedule == "production" else schedule.probes
 
 
 def interval_seconds(schedule: Schedule, suite: str) -> float:
@@ -171,7 +172,7 @@ def batch_times(
     Production inputs are asked in one batch, at the slot: they are the week's sample, not the day's.
     """
     begin = slot if start is None else max(slot, start)
-    if suite == PRODUCTION_SUITE:
+    if not suite_kind(suite).spread:
         return (begin,)
     period_end = next_slot(schedule.probes, schedule, slot)
     room = max(min(days_after(schedule, begin, 1), period_end) - begin, timedelta(0))

@@ -13,7 +13,7 @@ from pydantic import Field
 from monitor.core.kinds import one_of
 from monitor.core.limits import DEFAULT_HOST, DEFAULT_PORT
 from monitor.core.providers import PROVIDERS, Provider
-from monitor.core.records import PRODUCTION_SUITE
+from monitor.core.run_kinds import PRODUCTION
 from monitor.core.section import Name, Section
 from monitor.core.sources import SOURCES, Source
 
@@ -80,7 +80,7 @@ class Target(Section):
     def run_suites(self) -> list[str]:
         """The suite names of its runs: a path's is its file's stem; ``production`` for the sample."""
         names = [Path(suite).stem if suite.endswith((".yaml", ".yml")) else Path(suite).name for suite in self.suites]
-        return [*names, *([PRODUCTION_SUITE] if self.production else [])]
+        return [*names, *([PRODUCTION.suite] if self.production else [])]
 
 
 class Judge(Endpoint):

@@ -7,7 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from monitor.core.records import PRODUCTION_SUITE, Advice, Arm, Cause, Comparison, Exhibit, FindingState, GradedAnswer
+from monitor.core.records import Advice, Arm, Cause, Comparison, Exhibit, FindingState, GradedAnswer
+from monitor.core.run_kinds import run_kind
+from monitor.core.wording import power as power
 from monitor.detect.day_scores import NOW, Sample, sample_of
 from monitor.detect.measurement import Told, Verdict
 
@@ -46,7 +48,7 @@ def day_index(baseline: Iterable[GradedAnswer]) -> Mapping[object, int]:
 
 def stratum(comparison: Comparison, probe: str) -> str:
     """What answers may be exchanged with: those to the same probe; a production sample's inputs never come twice."""
-    return "" if comparison.suite == PRODUCTION_SUITE else probe
+    return probe if run_kind(comparison.target, comparison.suite).frozen_items else ""
 
 
 def sample(comparison: Comparison, value: Value) -> Sample | None:

@@ -24,7 +24,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.core.records import PRODUCTION_SUITE, Advice, Comparison, Exhibit, GradedAnswer
+from monitor.core.records import Advice, Comparison, Exhibit, GradedAnswer
+from monitor.core.run_kinds import run_kind
 from monitor.detect import evidence, mmd
 from monitor.detect.common import alarming, exhibits, no_longer, quiet, quiet_but_moved
 from monitor.detect.day_scores import NOW
@@ -42,7 +43,8 @@ _WORD: Final = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ufff
 def measure(comparison: Comparison) -> Reading | None:
     """See the module. ``None`` with too few answers to the same probes, and for production samples: their inputs never
     come twice, so that a change of inputs could not be told from one of answers."""
-    found = None if comparison.suite == PRODUCTION_SUITE else mmd.grouped(comparison)
+    frozen = run_kind(comparison.target, comparison.suite).frozen_items
+    found = mmd.grouped(comparison) if frozen else None
     if found is None:
         return None
     texts = [[one.text for one in answers] for answers in found.answers]

@@ -15,7 +15,8 @@ from typing import Final
 
 import numpy as np
 
-from monitor.core.records import PRODUCTION_SUITE, Advice, Arm, Comparison, Exhibit, GradedAnswer
+from monitor.core.records import Advice, Arm, Comparison, Exhibit, GradedAnswer
+from monitor.core.run_kinds import run_kind
 from monitor.detect import evidence, mmd
 from monitor.detect.common import alarming, exhibits, no_longer, quiet, quiet_but_moved
 from monitor.detect.day_scores import NOW, FloatArray
@@ -32,7 +33,8 @@ LEAST_SHARE: Final = 0.5
 
 def measure(comparison: Comparison) -> Reading | None:
     """See the module. ``None`` where under half of the answers have first-token log-probabilities."""
-    if comparison.suite == PRODUCTION_SUITE or not (_told(comparison.now) and _told(comparison.baseline)):
+    frozen = run_kind(comparison.target, comparison.suite).frozen_items
+    if not frozen or not (_told(comparison.now) and _told(comparison.baseline)):
         return None
     found = mmd.grouped(comparison, _tells)
     if found is None:

@@ -34,14 +34,13 @@ from typing import Final
 
 from monitor.core.records import (
     JUDGE_GRADER,
-    JUDGE_TARGET,
-    PRODUCTION_SUITE,
     Advice,
     Arm,
     Cause,
     Comparison,
     GradedAnswer,
 )
+from monitor.core.run_kinds import JUDGE, run_kind
 from monitor.detect import evidence, flips
 from monitor.detect.common import (
     FEWEST_NOW,
@@ -100,7 +99,7 @@ def measure(comparison: Comparison) -> Reading | None:
     """See the module. ``None`` for production samples (no item comes twice), without checks and judge, with too few
     answers to decisive items, and where the baseline's days cannot be held against one another (under two days, or
     under five answers an item)."""
-    if comparison.suite == PRODUCTION_SUITE:
+    if not run_kind(comparison.target, comparison.suite).frozen_items:
         return None
     then, now = _graded(comparison.baseline), _graded(comparison.now)
     whole = _tally(then)
@@ -270,7 +269,7 @@ def _tell(target: str, found: _Flips, effect: tuple[float, float, float], verdic
     numbers = f"{'; '.join(told)} (net {effect[0]:+z.1%}, 95% interval {effect[1]:+z.1%} to {effect[2]:+z.1%})"
     claim = f"{target} gets wrong what it used to get right"
     cause, advice = Cause.UNKNOWN, Advice.READ_FLIPPED_ANSWERS
-    if target == JUDGE_TARGET:
+    if run_kind(target) is JUDGE:
         claim = f"{target} no longer agrees with people as it did"
         cause, advice = Cause.JUDGE_DRIFTED, Advice.DISTRUST_SCORES
     if verdict.look_disagrees:

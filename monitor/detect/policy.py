@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from math import log10
 from typing import Final
 
-from monitor.core.records import JUDGE_TARGET, Comparison, Severity
+from monitor.core.records import Comparison, Severity
+from monitor.core.run_kinds import run_kind
 from monitor.core.wording import too_short
 from monitor.detect import evidence
 from monitor.detect.measurement import Channel, Reading, Verdict
@@ -92,7 +93,7 @@ def cannot_carry(channel: Channel, *, at_once: bool, days: int | None = None) ->
 
 def held_back(comparison: Comparison, channel: Channel) -> str:
     """Why a page signal is no more than a ticket whatever state the judge is in; empty where it may page."""
-    if comparison.target == JUDGE_TARGET:
+    if not run_kind(comparison.target, comparison.suite).may_page:
         return JUDGE_ITSELF
     return cannot_carry(channel, at_once=comparison.baseline_at_once, days=full_days(comparison, channel))
 

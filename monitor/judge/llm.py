@@ -6,9 +6,9 @@ a judge that rambles is unmeasured, never guessed at.
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 
-from monitor.core.records import JUDGE_GRADER, Answer, Arm, GradedAnswer, Probe, Question, Run, Score, Suite
+from monitor.core.records import JUDGE_GRADER, Arm, GradedAnswer, Probe, Question, Run, Score, Suite
 from monitor.core.seeds import question_seed
 from monitor.core.settings import Judge
 from monitor.judge.prompt import JUDGE_SAMPLING, VERDICT_SCHEMA, verdict_messages, verdict_of
@@ -17,6 +17,17 @@ JUDGED_BY: Final[Mapping[Arm, Arm]] = MappingProxyType({Arm.SUBJECT: Arm.JUDGE_S
 """Arm of an answer -> arm of the question about it."""
 
 _ABOUT: Final[Mapping[Arm, Arm]] = MappingProxyType({judge: arm for arm, judge in JUDGED_BY.items()})
+
+
+class Reply(Protocol):
+    """The parts of the judge's answer that ``verdict_score`` reads."""
+
+    @property
+    def text(self) -> str: ...
+    @property
+    def refusal(self) -> bool: ...
+    @property
+    def model(self) -> str | None: ...
 
 
 def judge_questions(run: Run, suite: Suite, answers: Sequence[GradedAnswer], judge: Judge) -> list[Question]:
@@ -65,7 +76,7 @@ def conversation(probe: Probe) -> str:
     return "\n".join(f"{message.role}: {message.content}" for message in spoken)
 
 
-def verdict_score(arm: Arm, probe: str, replicate: int, answer: Answer) -> Score | None:
+def verdict_score(arm: Arm, probe: str, replicate: int, answer: Reply) -> Score | None:
     """The judge's ``answer`` as a score of the answer it is about: 1 pass, 0 fail; ``None`` if it is no verdict.
 
     ``arm`` is the judge's (``judge-subject``, ``judge-base``); the score carries the judged arm. A refusal is none.

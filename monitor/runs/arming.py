@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from monitor.core.records import JUDGE_TARGET, Baseline, Comparison, Finding, Severity
+from monitor.core.records import Baseline, Comparison, Finding, Severity
+from monitor.core.run_kinds import run_kind
 from monitor.core.signals import SEVERITIES
 from monitor.core.wording import too_short
 
@@ -43,7 +44,7 @@ def arming(
     ``latest``: the suite's newest finding of every signal. A baseline that is too short arms none of those that can be
     read: of its findings, else of its own answers, as ``calibrate`` does. ``temperature``: the suite's.
     """
-    if baseline is None or baseline.target == JUDGE_TARGET:  # of the judge all signals are tickets, by design
+    if baseline is None or not run_kind(baseline.target, baseline.suite).may_page:
         return []
     pages = [one for one in latest if one.baseline_id == baseline.id and SEVERITIES.get(one.signal) is Severity.PAGE]
     if reason := too_short(baseline.days, at_once=baseline.at_once):

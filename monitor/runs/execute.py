@@ -6,9 +6,10 @@ and what is recorded is never asked again.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 import structlog
@@ -16,13 +17,13 @@ from structlog.contextvars import bound_contextvars
 
 from monitor.ask import LostFence
 from monitor.core import schedule
-from monitor.core.errors import CliffwatchError, CouldNotMeasure, StoreError
-from monitor.core.records import PRODUCTION_SUITE, Answer, Arm, Finding, Run, RunOutcome, Score, Suite
-from monitor.judge.checks import score_answer
-from monitor.judge.llm import judge_questions, verdict_score
+from monitor.core.errors import CouldNotMeasure, StoreError
+from monitor.core.records import Arm, Finding, GradedAnswer, Run, RunOutcome, Suite
+from monitor.core.run_kinds import run_kind
 from monitor.runs import rollback_probe
 from monitor.runs.context import LEASE, House
-from monitor.runs.judge_check import ask_anchors
+from monitor.runs.grading import AnswerKey, graded_answers
+from monitor.runs.judge_check import check_judge
 from monitor.runs.questions import questions_of, suite_of
 from monitor.runs.verdict import CLEARING_SHARE, detect, needed
 from monitor.store import Overtaken
@@ -38,8 +39,8 @@ PATIENCE: Final = timedelta(days=1)
 VERDICT_TRIES: Final = 5
 """How often a verdict is reached anew because the stream moved meanwhile, before the run is left for later."""
 
-ASKED_ARMS: Final = (Arm.SUBJECT, Arm.BASE)
-CHECKED_ARMS: Final = (*ASKED_ARMS, Arm.SNAPSHOT)
+Work = Callable[[House, Run, bool], Awaitable[tuple[Finding, ...] | None]]
+"""What is done of a claimed run; the last argument is ``at_once``."""
 
 
 async def execute_run(house: House, run_id: int, *, at_once: bool = False) -> tuple[Finding, ...] | None:
@@ -48,61 +49,77 @@ async def execute_run(house: House, run_id: int, *, at_once: bool = False) -> tu
     ``at_once`` asks every batch now instead of waiting for its time, as a run that confirms a page, or that a person
     asked for, always does. A run that another process holds, or that is done, is left alone.
     """
+    return await _claimed(house, run_id, _check_judge_then_measure, at_once=at_once)
+
+
+async def _claimed(house: House, run_id: int, work: Work, *, at_once: bool) -> tuple[Finding, ...] | None:
+    """Claim a run and do ``work`` on it; the claim is given back where that does not finish the run."""
     run = await asyncio.to_thread(house.store.claim, run_id, house.clock(), LEASE.total_seconds())
     if run is None:
         return None
     at_once = at_once or not run.scheduled or run.confirms is not None
     with bound_contextvars(run=run.id, target=run.target, suite=run.suite):
-        return await _execute(house, run, at_once=at_once)
+        try:
+            async with _heartbeat(house, run):
+                return await work(house, run, at_once)
+        except LostFence:
+            log.warning("run_taken_over", run=run.id, target=run.target, suite=run.suite)
+            return None
+        except CouldNotMeasure as error:
+            return await _give_up(house, run, error, patient=not at_once)
+        except asyncio.CancelledError:
+            # Given back now instead of when its lease runs out, so that a restart goes on at once.
+            house.store.release(run.id, run.fence, house.clock())
+            raise
+        except Exception:
+            await asyncio.to_thread(house.store.release, run.id, run.fence, house.clock() + TRY_AGAIN)
+            raise
 
 
-async def _execute(house: House, run: Run, *, at_once: bool) -> tuple[Finding, ...] | None:
-    """The same of a claimed run; every line that is logged within says whose it is."""
-    try:
-        async with _heartbeat(house, run):
-            suite = await suite_of(house, run)
-            if not await asyncio.to_thread(needed, house.store, run):
-                return await _conclude(house, run, suite)
-            waiting_until = await _ask(house, run, suite, at_once=at_once)
-            if waiting_until is not None:
-                await asyncio.to_thread(house.store.release, run.id, run.fence, waiting_until)
-                return None
-            await _judge(house, run, suite)
-            await _score(house, run, suite)
-            await _embed(house, run)
-            await ask_anchors(house, run, suite, lambda anchors: execute_run(house, anchors, at_once=True))
-            return await _conclude(house, run, suite)
-    except LostFence:
-        log.warning("run_taken_over", run=run.id, target=run.target, suite=run.suite)
+async def _check_judge_then_measure(house: House, run: Run, at_once: bool) -> tuple[Finding, ...] | None:
+    """A fresh sample has the judge checked first, where its page rests on the judge; one that nobody waits for is not
+    asked at all."""
+    suite = await suite_of(house, run)
+    if run.confirms is not None:
+        if not needed(run, await asyncio.to_thread(house.store.open_alarms, run.target, run.suite)):
+            return await _conclude(house, run, suite, await asyncio.to_thread(house.store.answers, [run.id]))
+        await check_judge(house, run, suite, partial(_claimed, house, work=_measure_anchors, at_once=True))
+    return await _measure(house, run, suite, at_once)
+
+
+async def _measure_anchors(house: House, run: Run, at_once: bool) -> tuple[Finding, ...] | None:
+    return await _measure(house, run, await suite_of(house, run), at_once)
+
+
+async def _measure(house: House, run: Run, suite: Suite, at_once: bool) -> tuple[Finding, ...] | None:
+    """Ask what is due; once all is asked, grade the answers and reach the verdict."""
+    recorded = await asyncio.to_thread(house.store.answered, run.id)
+    waiting_until = await _ask(house, run, suite, recorded, at_once=at_once)
+    if waiting_until is not None:
+        await asyncio.to_thread(house.store.release, run.id, run.fence, waiting_until)
         return None
-    except CouldNotMeasure as error:
-        return await _give_up(house, run, error, patient=not at_once)
-    except asyncio.CancelledError:
-        # Given back now instead of when its lease runs out, so that a restart goes on at once.
-        house.store.release(run.id, run.fence, house.clock())
-        raise
-    except Exception:
-        await asyncio.to_thread(house.store.release, run.id, run.fence, house.clock() + TRY_AGAIN)
-        raise
+    return await _conclude(house, run, suite, await graded_answers(house, run, suite, recorded))
 
 
 async def _give_up(house: House, run: Run, error: CouldNotMeasure, *, patient: bool) -> tuple[Finding, ...] | None:
     """End a run that cannot be asked as unmeasured; logs that cannot be read get ``PATIENCE`` to come back."""
-    if patient and run.suite == PRODUCTION_SUITE and house.clock() < run.slot + PATIENCE:
+    sampled = not run_kind(run.target, run.suite).frozen_items
+    if patient and sampled and house.clock() < run.slot + PATIENCE:
         log.warning("run_waits", run=run.id, target=run.target, suite=run.suite, error=str(error))
         await asyncio.to_thread(house.store.release, run.id, run.fence, house.clock() + PATIENCE / 24)
         return None
     log.error("run_unmeasured", run=run.id, target=run.target, suite=run.suite, error=str(error))
-    return await _finish(house, run, RunOutcome.UNMEASURED, clears=False)
+    return await _finish(house, run, (), RunOutcome.UNMEASURED, clears=False)
 
 
-async def _ask(house: House, run: Run, suite: Suite, *, at_once: bool) -> datetime | None:
-    """Ask what is due; the time of the next batch, or ``None`` when all batches are in."""
+async def _ask(
+    house: House, run: Run, suite: Suite, recorded: Collection[AnswerKey], *, at_once: bool
+) -> datetime | None:
+    """Ask what is due and not ``recorded``; the time of the next batch, or ``None`` when all batches are in."""
     questions = questions_of(house.settings.targets[run.target], run, suite)
     if not at_once:
         times = schedule.batch_times(run.slot, house.settings.schedule, run.seed, run.suite, run.starts_at)
         questions = schedule.plan(questions, times, run.seed)
-    recorded = await asyncio.to_thread(house.store.answered, run.id)
     open_questions = [q for q in questions if q.key not in recorded]
     now = house.clock()
     due = [q for q in open_questions if q.due_at is None or q.due_at <= now]
@@ -112,71 +129,21 @@ async def _ask(house: House, run: Run, suite: Suite, *, at_once: bool) -> dateti
     return min((q.due_at for q in open_questions if q.due_at is not None and q.due_at > now), default=None)
 
 
-async def _judge(house: House, run: Run, suite: Suite) -> None:
-    """Ask the judge about every usable answer that it has not been asked about."""
-    if house.settings.judge is None:
-        return
-    answers = await asyncio.to_thread(house.store.answers, [run.id])
-    questions = judge_questions(run, suite, answers, house.settings.judge)
-    recorded = await asyncio.to_thread(house.store.answered, run.id)
-    await house.asker.ask([q for q in questions if q.key not in recorded], run.fence)
-
-
-async def _score(house: House, run: Run, suite: Suite) -> None:
-    """Write every grader's score; the graders are deterministic, so a second pass changes nothing."""
-    probes = {probe.id: probe for probe in suite.probes}
-    outcomes = await asyncio.to_thread(house.store.outcomes, run.id)
-    scores: list[Score] = []
-    compared: list[tuple[tuple[Arm, str, int], tuple[str, str]]] = []
-    for (arm, probe_id, replicate), outcome in outcomes:
-        probe = probes.get(probe_id)
-        if probe is None or not isinstance(outcome, Answer):
-            continue
-        if arm in CHECKED_ARMS:
-            graded = await asyncio.to_thread(score_answer, probe, outcome.text)
-            scores += [Score(arm, probe_id, replicate, grader, value, detail) for grader, value, detail in graded]
-            if probe.reference and arm in ASKED_ARMS:
-                compared.append(((arm, probe_id, replicate), (outcome.text, probe.reference)))
-        elif (verdict := verdict_score(arm, probe_id, replicate, outcome)) is not None:
-            scores.append(verdict)
-    if house.embedder is not None and compared:
-        try:
-            values = await house.embedder.similarity_scores([pair for _, pair in compared])
-        except CliffwatchError as error:
-            # One grader that cannot work must not cost the run its other readings.
-            log.error("similarity_failed", target=run.target, suite=run.suite, run=run.id, error=str(error))
-        else:
-            scores += [Score(*key, "similarity", value) for (key, _), value in zip(compared, values, strict=True)]
-    await asyncio.to_thread(house.store.add_scores, run.id, run.fence, scores)
-
-
-async def _embed(house: House, run: Run) -> None:
-    """Keep the meaning of every usable answer that has none yet. What fails costs the run one signal's kernel."""
-    if house.embedder is None:
-        return
-    answers = await asyncio.to_thread(house.store.answers, [run.id])
-    missing = [answer for answer in answers if answer.embedding is None]
-    try:
-        vectors = await house.embedder.embed([answer.text for answer in missing])
-    except CliffwatchError as error:
-        log.error("embedding_failed", target=run.target, suite=run.suite, run=run.id, error=str(error))
-        return
-    keyed = {(one.arm, one.probe, one.replicate): vector for one, vector in zip(missing, vectors, strict=True)}
-    await asyncio.to_thread(house.store.save_embeddings, run.id, run.fence, keyed)
-
-
-async def _conclude(house: House, run: Run, suite: Suite) -> tuple[Finding, ...] | None:
+async def _conclude(
+    house: House, run: Run, suite: Suite, answers: Sequence[GradedAnswer]
+) -> tuple[Finding, ...] | None:
     """Detect against the approved baseline and finish the run; ``None`` when another worker finished it."""
-    answers = await asyncio.to_thread(house.store.answers, [run.id])
     asked, usable = len(suite.probes) * suite.replicates, sum(a.arm is Arm.SUBJECT for a in answers)
-    return await _finish(house, run, outcome_of(usable, asked), clears=usable >= CLEARING_SHARE * asked)
+    return await _finish(house, run, answers, outcome_of(usable, asked), clears=usable >= CLEARING_SHARE * asked)
 
 
-async def _finish(house: House, run: Run, outcome: RunOutcome, *, clears: bool) -> tuple[Finding, ...] | None:
+async def _finish(
+    house: House, run: Run, answers: Sequence[GradedAnswer], outcome: RunOutcome, *, clears: bool
+) -> tuple[Finding, ...] | None:
     """Reach the verdict and write it with the run's end; again where another one came between."""
     for left in reversed(range(VERDICT_TRIES)):
         at = house.clock()
-        judged = await asyncio.to_thread(detect, house, run, outcome, at, clears=clears)
+        judged = await asyncio.to_thread(detect, house, run, answers, outcome, at, clears=clears)
         try:
             done = await asyncio.to_thread(
                 house.store.finish, run.id, run.fence, outcome, judged.findings, at, context=judged.context,

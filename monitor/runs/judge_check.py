@@ -9,7 +9,8 @@ import structlog
 
 from monitor.core import schedule
 from monitor.core.errors import CliffwatchError
-from monitor.core.records import JUDGE_TARGET, Alarm, AlarmState, Run, Severity, Suite
+from monitor.core.records import Alarm, AlarmState, Run, Severity, Suite
+from monitor.core.run_kinds import JUDGE, run_kind
 from monitor.core.signals import CATALOGUE, JUDGE_DRIFT, Grade
 
 if TYPE_CHECKING:
@@ -26,16 +27,16 @@ Execute = Callable[[int], Awaitable[object | None]]
 
 def judge_moved(house: "House") -> bool:
     """Whether the judge itself has an open alarm over its verdicts, as of now: its length or metadata are not meant."""
-    judge = house.settings.targets.get(JUDGE_TARGET)
+    judge = house.settings.targets.get(JUDGE.target)
     return judge is not None and any(
         alarm.signal in JUDGE_DRIFT
         for suite in judge.run_suites
-        for alarm in house.store.open_alarms(JUDGE_TARGET, suite)
+        for alarm in house.store.open_alarms(JUDGE.target, suite)
     )
 
 
-async def ask_anchors(house: "House", run: Run, suite: Suite, execute: Execute) -> None:
-    """Score the anchors beside a fresh sample, where the page that it is to confirm rests on the judge's verdicts.
+async def check_judge(house: "House", run: Run, suite: Suite, score: Execute) -> None:
+    """Score the anchors before a fresh sample is asked, where the page that it confirms rests on the judge's verdicts.
 
     So a judge that moved since its last daily scoring is told before anybody is woken. What goes wrong with it holds
     up no page.
@@ -44,16 +45,16 @@ async def ask_anchors(house: "House", run: Run, suite: Suite, execute: Execute) 
         return
     length = house.settings.schedule.day_seconds / SHARE_OF_DAY
     slot = datetime.fromtimestamp(house.clock().timestamp() // length * length, UTC)
-    for name in house.settings.targets[JUDGE_TARGET].run_suites:
-        seed = schedule.run_seed(JUDGE_TARGET, name, slot)
+    for name in house.settings.targets[JUDGE.target].run_suites:
+        seed = schedule.run_seed(JUDGE.target, name, slot)
         digest = house.suites[name].digest
         made = await asyncio.to_thread(
-            house.store.ensure_run, JUDGE_TARGET, name, slot, seed, digest, next_at=house.clock(), scheduled=False
+            house.store.ensure_run, JUDGE.target, name, slot, seed, digest, next_at=house.clock(), scheduled=False
         )
         log.info("anchors_asked_anew", target=run.target, suite=run.suite, run=run.id, anchors=made.id)
         try:
             while (await asyncio.to_thread(house.store.get_run, made.id)).status != "done":
-                if await execute(made.id) is None:
+                if await score(made.id) is None:
                     await asyncio.sleep(0.2)
         except CliffwatchError as error:
             log.error("anchors_failed", target=run.target, suite=run.suite, run=run.id, error=str(error))
@@ -62,10 +63,10 @@ async def ask_anchors(house: "House", run: Run, suite: Suite, execute: Execute) 
 
 
 def _wanted(house: "House", run: Run, suite: Suite) -> bool:
-    judge = house.settings.targets.get(JUDGE_TARGET)
-    if run.confirms is None or judge is None or run.target == JUDGE_TARGET or judge_moved(house):
+    judge = house.settings.targets.get(JUDGE.target)
+    if run.confirms is None or judge is None or run_kind(run.target, run.suite) is JUDGE or judge_moved(house):
         return False
-    if not any(house.store.approved(JUDGE_TARGET, name) for name in judge.run_suites):
+    if not any(house.store.approved(JUDGE.target, name) for name in judge.run_suites):
         return False
     by_judge = any(probe.rubric or suite.rubric for probe in suite.probes)
     checked = {Grade.CHECKS} if all(probe.checks for probe in suite.probes) else set()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from monitor.core.errors import CouldNotMeasure
-from monitor.core.records import Arm
+from monitor.core.records import RunOutcome
 from monitor.runs.context import House, ensure_run, open_capture
 from monitor.runs.execute import execute_run
 
@@ -43,7 +43,8 @@ async def capture_at_once(
     for done in range(1, rounds + 1):
         runs.append(await run_now(house, target, suite))
         tell(done)
-    if not any(answer.arm is Arm.SUBJECT for answer in await asyncio.to_thread(house.store.answers, runs)):
+    ended = [(await asyncio.to_thread(house.store.get_run, run_id)).outcome for run_id in runs]
+    if all(outcome is RunOutcome.UNMEASURED for outcome in ended):
         raise CouldNotMeasure(f"{target}/{suite}: none of {rounds} runs brought a usable answer; nothing was captured")
     end = house.clock() + timedelta(microseconds=1)
     open_capture(house, target, suite, start, end, at_once=True)

@@ -17,19 +17,8 @@ from typing import TYPE_CHECKING, Final
 import yaml
 
 from monitor.core.errors import CouldNotMeasure, UsageError
-from monitor.core.records import (
-    PRODUCTION_SUITE,
-    Answer,
-    Arm,
-    GradedAnswer,
-    Message,
-    Probe,
-    Question,
-    Run,
-    RunOutcome,
-    Sampling,
-    Suite,
-)
+from monitor.core.records import Answer, Arm, GradedAnswer, Message, Probe, Question, Run, RunOutcome, Sampling, Suite
+from monitor.core.run_kinds import run_kind
 from monitor.core.seeds import question_seed
 from monitor.core.wording import many
 
@@ -133,7 +122,7 @@ def suite_yaml(name: str, probes: Sequence[Probe]) -> str:
 
 
 def _probes(house: "House", target: str) -> list[Probe]:
-    names = [name for name in house.settings.targets[target].run_suites if name != PRODUCTION_SUITE]
+    names = [name for name in house.settings.targets[target].run_suites if run_kind(target, name).frozen_items]
     return [probe for name in names for probe in house.suites[name].probes]
 
 

@@ -8,13 +8,14 @@ import structlog
 from monitor.config.suites import suite_from_body
 from monitor.core import schedule
 from monitor.core.errors import CouldNotMeasure
-from monitor.core.records import PRODUCTION_SUITE, Arm, Probe, Question, Run, Suite
+from monitor.core.records import Arm, Probe, Question, Run, Suite
+from monitor.core.run_kinds import run_kind
 from monitor.core.seeds import question_seed
 from monitor.core.settings import Endpoint, Target
 from monitor.runs import rollback_probe
 from monitor.runs.context import House
 from monitor.sample import sample_production
-from monitor.store import Store
+from monitor.store import StoreReader
 
 log = structlog.get_logger()
 
@@ -28,7 +29,7 @@ async def suite_of(house: House, run: Run) -> Suite:
     target = house.settings.targets.get(run.target)
     if target is None or run.suite not in target.run_suites:
         raise CouldNotMeasure(f"{run.target}/{run.suite} is no longer in the configuration")
-    if run.suite != PRODUCTION_SUITE:
+    if run_kind(run.target, run.suite).frozen_items:
         configured = house.suites[run.suite]
         if configured.digest == run.suite_digest:
             return configured
@@ -43,13 +44,13 @@ async def suite_of(house: House, run: Run) -> Suite:
                  first_malformed=sampled.first_malformed)  # fmt: skip
         await asyncio.to_thread(house.store.save_production_inputs, run.id, sampled.inputs)
         probes = [item.probe for item in sampled.inputs]
-    return Suite(PRODUCTION_SUITE, run.suite_digest, tuple(probes), rubric=target.production.rubric)
+    return Suite(run.suite, run.suite_digest, tuple(probes), rubric=target.production.rubric)
 
 
-def stored_suite(store: Store, run: Run) -> Suite:
+def stored_suite(store: StoreReader, run: Run) -> Suite:
     """The probes of a run as the store has them, whatever the configuration says now. Raises CouldNotMeasure."""
-    if run.suite == PRODUCTION_SUITE:
-        return Suite(PRODUCTION_SUITE, run.suite_digest, tuple(store.production_inputs(run.id)))
+    if not run_kind(run.target, run.suite).frozen_items:
+        return Suite(run.suite, run.suite_digest, tuple(store.production_inputs(run.id)))
     body = store.suite_body(run.suite_digest)
     if body is None:
         raise CouldNotMeasure(f"the version of suite {run.suite} that the run began with is not in the store")
@@ -61,8 +62,9 @@ def questions_of(target: Target, run: Run, suite: Suite) -> list[Question]:
 
     The snapshot's few come last.
     """
+    arms = run_kind(run.target, run.suite).arms
     endpoints = [(Arm.SUBJECT, target.subject, suite.replicates)]
-    if target.base is not None:
+    if target.base is not None and Arm.BASE in arms:
         endpoints.append((Arm.BASE, target.base, suite.base_replicates))
     questions = [
         _question(run, suite, probe, replicate, arm, endpoint)

@@ -15,7 +15,8 @@ import structlog
 from monitor.ask import LostFence
 from monitor.config.suites import SNAPSHOT_PROBES
 from monitor.core.errors import StoreError
-from monitor.core.records import PRODUCTION_SUITE, Arm, Probe, Question, Reason, Recorded, Run, Suite, Unmeasured
+from monitor.core.records import Arm, Probe, Question, Reason, Recorded, Run, Suite, Unmeasured
+from monitor.core.run_kinds import run_kind
 
 if TYPE_CHECKING:
     from monitor.runs.context import House
@@ -29,10 +30,10 @@ PATIENCE_SECONDS: Final = 20.0
 def probes_for_snapshot(run: Run, suite: Suite) -> list[Probe]:
     """The probes of a run that its snapshot is asked, drawn by the run's seed; those with checks where there are any.
 
-    None of a fresh sample, which is asked to confirm a page and nothing else. None of production inputs: they belong
-    to the endpoint that they were sent to, and nothing says what a right answer to them is.
+    None of a fresh sample, which is asked to confirm a page and nothing else; none where the run's kind has no
+    snapshot arm.
     """
-    if run.confirms is not None or suite.name == PRODUCTION_SUITE:
+    if run.confirms is not None or Arm.SNAPSHOT not in run_kind(run.target, run.suite).arms:
         return []
     checked = [probe for probe in suite.probes if probe.checks] or list(suite.probes)
     return Random(f"{run.seed}/snapshot").sample(checked, min(SNAPSHOT_PROBES, len(checked)))

@@ -4,7 +4,7 @@
 reaches the very same verdict with them later.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -20,6 +20,7 @@ from monitor.core.records import (
     Baseline,
     Comparison,
     Finding,
+    GradedAnswer,
     Run,
     RunOutcome,
     Severity,
@@ -32,7 +33,7 @@ from monitor.detect import findings_for, policy
 from monitor.runs.context import House
 from monitor.runs.judge_check import judge_moved
 from monitor.runs.questions import stored_suite
-from monitor.store import Position, Store
+from monitor.store import Position, StoreReader
 
 log = structlog.get_logger()
 
@@ -42,14 +43,15 @@ CLEARING_SHARE: Final = 0.8
 TICKETS: Final = frozenset(one.name for one in of_severity(Severity.TICKET))
 
 
-def needed(store: Store, run: Run) -> bool:
-    """Whether the run is to be asked and judged: any but a fresh sample for which no alarm waits any more.
+def needed(run: Run, raised: Iterable[Alarm]) -> bool:
+    """Whether the run is to be asked and judged: any but a fresh sample for which none of the suite's open alarms
+    (``raised``) waits any more.
 
     That one may have been asked during a fault that is over: it would raise anew what was cleared, and its scores would
     count in the new evidence. A scheduled run that was asked before a clear and ends after it is judged and counts: its
     batches are spread over a day, most of which may lie after the clear, and what it raises waits for a fresh sample.
     """
-    return run.confirms is None or machine.awaited(store.open_alarms(run.target, run.suite), run.slot)
+    return run.confirms is None or machine.awaited(raised, run.slot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,23 +67,30 @@ class Judged:
     seen: Position
 
 
-def detect(house: House, run: Run, outcome: RunOutcome, at: datetime, *, clears: bool) -> Judged:
+def detect(
+    house: House, run: Run, answers: Sequence[GradedAnswer], outcome: RunOutcome, at: datetime, *, clears: bool
+) -> Judged:
     """Compare the run's answers with its approved baseline and move the alarms; none approved, nothing found.
 
-    Serialised, by the stream's position, which ``finish`` checks: the verdicts on one suite of one target and what
-    people do to its alarms and its baseline. Each verdict has seen all those before it and none after. Not serialised:
-    the verdicts of other streams, on other suites of the same target too. They only enter by the fleet's share of the
-    ticket line, which is read here once and kept in the context, so that it is the same at recomputation.
+    ``answers``: the run's usable ones, as the store has them. Serialised, by the stream's position, which ``finish``
+    checks: the verdicts on one suite of one target and what people do to its alarms and its baseline. Each verdict has
+    seen all those before it and none after. Not serialised: the verdicts of other streams, on other suites of the same
+    target too. They only enter by the fleet's share of the ticket line, which is read here once and kept in the
+    context, so that it is the same at recomputation.
     """
-    store = house.store
-    seen = store.position(run.target, run.suite)
-    if not needed(store, run):
+    seen = house.store.position(run.target, run.suite)
+    raised = house.store.open_alarms(run.target, run.suite)
+    if not needed(run, raised):
         log.info("confirmation_not_needed", target=run.target, suite=run.suite, run=run.id, confirms=run.confirms)
-        waiting = any(one.state is AlarmState.RAISED for one in store.open_alarms(run.target, run.suite))
+        waiting = any(one.state is AlarmState.RAISED for one in raised)
         return Judged((), None, (), waiting, seen)  # what was raised since had no sample of its own while this ran
-    context = None if outcome is RunOutcome.UNMEASURED else _context(house, run, seen.baseline_id)
-    found = () if context is None else tuple(findings_for(compare(store, context)))
-    before = {alarm.signal: alarm for alarm in store.open_alarms(run.target, run.suite)}
+    reference = None if outcome is RunOutcome.UNMEASURED else _reference(house.store, run, seen.baseline_id)
+    context: VerdictContext | None = None
+    found: tuple[Finding, ...] = ()
+    if reference is not None:
+        context = _context(house, run, reference)
+        found = tuple(findings_for(_comparison(house.store, run, answers, reference, context)))
+    before = {alarm.signal: alarm for alarm in raised}
     after = moved(run, found, before, at, clears=clears)
     moves = tuple(alarm for signal, alarm in sorted(after.items()) if alarm is not before.get(signal))
     return Judged(found, context, moves, machine.to_confirm(list(after.values()), found), seen)
@@ -104,17 +113,41 @@ def moved(
     return after
 
 
-def _context(house: House, run: Run, baseline_id: int | None) -> VerdictContext | None:
-    """What a verdict on the run depends on as of now; ``None`` where it is unarmed."""
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What a run is compared with."""
+
+    baseline: Baseline
+    answers: tuple[GradedAnswer, ...]
+    judge_changed: bool
+    """Whether the run was scored by other judges than the baseline's runs."""
+
+
+def _reference(store: StoreReader, run: Run, baseline_id: int | None) -> Reference | None:
+    """The baseline and its answers; ``None`` where the run is unarmed."""
     if baseline_id is None:
         return None
-    baseline = house.store.baseline(baseline_id)
-    if baseline.suite_digest != run.suite_digest:
-        return None
-    if judge_changed(house.store, baseline, run):
-        log.warning("judge_changed", target=run.target, suite=run.suite, baseline=baseline.id)
+    baseline = store.baseline(baseline_id)
+    return _read(store, run, baseline) if baseline.suite_digest == run.suite_digest else None
+
+
+def _read(store: StoreReader, run: Run, baseline: Baseline) -> Reference:
+    judges = store.judges([*baseline.run_ids, run.id])
+    own = judges.pop(run.id, set())
+    changed = own != set().union(*judges.values())
+    answers = store.answers(baseline.run_ids)
+    if changed:
+        # Another judge's scores are another scale: better no verdict on scores than one on the judge.
+        answers = [replace(a, scores={g: s for g, s in a.scores.items() if g != JUDGE_GRADER}) for a in answers]
+    return Reference(baseline, tuple(answers), changed)
+
+
+def _context(house: House, run: Run, reference: Reference) -> VerdictContext:
+    """What a verdict on the run depends on as of now."""
+    if reference.judge_changed:
+        log.warning("judge_changed", target=run.target, suite=run.suite, baseline=reference.baseline.id)
     lines = lines_log10(house, run.target, run.suite)
-    return VerdictContext(run.id, baseline.id, *lines, __version__, judge_moved(house))
+    return VerdictContext(run.id, reference.baseline.id, *lines, __version__, judge_moved(house))
 
 
 def lines_log10(house: House, target: str, suite: str) -> tuple[float, float]:
@@ -134,23 +167,26 @@ def line_log10(settings: Settings, target: str, suite: str) -> float:
     return policy.line_log10(rate, looks, streams)
 
 
-def compare(store: Store, context: VerdictContext) -> Comparison:
+def compare(store: StoreReader, context: VerdictContext) -> Comparison:
     """All that the verdict on a run depends on, from the store alone: the same whenever it is asked for.
 
     The history is that of the run's own place among the verdicts, or of now where it has none yet.
     """
-    run, baseline = store.get_run(context.run_id), store.baseline(context.baseline_id)
-    suite = stored_suite(store, run)
-    before = store.answers(baseline.run_ids)
-    if judge_changed(store, baseline, run):
-        # Another judge's scores are another scale: better no verdict on scores than one on the judge.
-        before = [replace(a, scores={g: s for g, s in a.scores.items() if g != JUDGE_GRADER}) for a in before]
+    run = store.get_run(context.run_id)
+    reference = _read(store, run, store.baseline(context.baseline_id))
+    return _comparison(store, run, store.answers([run.id]), reference, context)
+
+
+def _comparison(
+    store: StoreReader, run: Run, answers: Sequence[GradedAnswer], reference: Reference, context: VerdictContext
+) -> Comparison:
+    suite, baseline = stored_suite(store, run), reference.baseline
     return Comparison(
         run_id=run.id,
         target=run.target,
         suite=run.suite,
-        now=tuple(store.answers([run.id])),
-        baseline=tuple(before),
+        now=tuple(answers),
+        baseline=reference.answers,
         prompts={probe.id: probe.prompt for probe in suite.probes},
         page_line_log10=context.page_line_log10,
         ticket_line_log10=context.ticket_line_log10,
@@ -163,8 +199,3 @@ def compare(store: Store, context: VerdictContext) -> Comparison:
         confirming=run.confirms is not None,
         judge_moved=context.judge_moved,
     )
-
-
-def judge_changed(store: Store, baseline: Baseline, run: Run) -> bool:
-    """Whether the run was scored by other judges than the baseline's runs."""
-    return store.judges(baseline.run_ids) != store.judges([run.id])

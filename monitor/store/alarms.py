@@ -1,14 +1,16 @@
 """Alarms as they are stored. What becomes of one is decided elsewhere; here it is written, and never twice."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, func, select, update
 
-from monitor.core.errors import StoreError
-from monitor.core.records import Alarm, AlarmState, Confirmation, Severity
-from monitor.store import ledger
+from monitor.core.errors import StoreError, UsageError
+from monitor.core.records import Alarm, AlarmState, Confirmation, Deed, Severity
+from monitor.store import audit, ledger
+from monitor.store.base import Connected
 from monitor.store.column_types import clean
 from monitor.store.tables import alarm, verdict
 
@@ -78,14 +80,92 @@ def open_alarms(connection: Connection, target: str | None = None, suite: str | 
     return alarms(connection, target, suite, raised=True, limit=None)
 
 
-def get(connection: Connection, number: int) -> Alarm | None:
-    """One alarm by its id."""
-    row = connection.execute(select(alarm).where(alarm.c.id == number)).first()
-    return None if row is None else _to_alarm(row)
-
-
 def _to_alarm(row: Any) -> Alarm:
     values = dict(row._mapping)
     del values["cleared_seq"]
     values["confirmation"] = Confirmation(row.confirmation) if row.confirmation else None
     return Alarm(**{**values, "severity": Severity(row.severity), "state": AlarmState(row.state)})
+
+
+def _acknowledge(
+    connection: Connection, alarm_id: int, by: str, why: str, now: datetime, *, take_over: bool = True
+) -> bool:
+    """Write who looks into an open alarm; ``False`` where it is cleared, or is not there.
+
+    ``take_over``: from whoever looks into it; without it, ``False`` where somebody does.
+    """
+    if not by.strip() or not why.strip():
+        raise UsageError("to acknowledge an alarm, say who you are and what you do about it")
+    values = {"acknowledged_at": now, "acknowledged_by": clean(by), "acknowledged_why": clean(why)}
+    changed = update(alarm).where(alarm.c.id == alarm_id, alarm.c.cleared_at.is_(None)).values(values)
+    if not take_over:
+        changed = changed.where(alarm.c.acknowledged_at.is_(None))
+    return connection.execute(changed.returning(alarm.c.id)).first() is not None
+
+
+class AlarmReads(Connected):
+    """What is read of the alarms."""
+
+    def alarms(
+        self, target: str | None = None, suite: str | None = None, raised: bool | None = None, limit: int = 1000
+    ) -> list[Alarm]:
+        """The newest ``limit``, newest first; ``raised``: only open ones (``True``), only cleared ones (``False``)."""
+        with self._database.read() as c:
+            return alarms(c, target, suite, raised, limit)
+
+    def open_alarms(self, target: str | None = None, suite: str | None = None) -> list[Alarm]:
+        """Every alarm that is not cleared, newest first; a suite of a target has one a signal at most."""
+        with self._database.read() as c:
+            return open_alarms(c, target, suite)
+
+    def alarm(self, alarm_id: int) -> Alarm | None:
+        """One alarm; ``None`` where there is none of this id."""
+        with self._database.read() as connection:
+            row = connection.execute(select(alarm).where(alarm.c.id == alarm_id)).first()
+            return None if row is None else _to_alarm(row)
+
+
+class Alarms(Connected):
+    """What people do to alarms."""
+
+    def clear_alarm(self, cleared: Alarm, *, deed: Deed | None = None) -> bool:
+        """Write an open alarm that a person cleared; ``False`` when it was cleared before.
+
+        The signal's evidence begins anew with the next look.
+        """
+        with self._database.write() as c:
+            done = clear(c, cleared)
+            if done and deed is not None:
+                audit.add(c, deed)
+            return done
+
+    def acknowledge(self, alarm_id: int, by: str, why: str, now: datetime, *, deed: Deed | None = None) -> bool:
+        """Keep who looks into an open alarm, and what they do; the alarm goes on as it is.
+
+        Whoever acknowledges it next takes over. ``False``, and nothing is written, where it is cleared or not there.
+        ``deed`` goes to the audit log in the same transaction. Raises UsageError without a name or words.
+        """
+        with self._database.write() as c:
+            done = _acknowledge(c, alarm_id, by, why, now)
+            if done and deed is not None:
+                audit.add(c, deed)
+            return done
+
+    def acknowledge_all(
+        self, target: str, by: str, why: str, now: datetime, deed: Callable[[Alarm], Deed]
+    ) -> list[Deed]:
+        """Keep who looks into every open alarm of a target that nobody looks into yet, each with a ``deed`` of its own.
+
+        All in one transaction; the deeds as they are on record, the newest alarm's first. Raises UsageError without a
+        name or words.
+        """
+        with self._database.write() as c:
+            unclaimed = [one for one in open_alarms(c, target) if one.acknowledged_at is None]
+            # A verdict moves the same alarms in an order of its own: without this, each could wait for the other's.
+            for suite in sorted({one.suite for one in unclaimed}):
+                ledger.lock_stream(c, target, suite)
+            return [
+                audit.add(c, deed(one))
+                for one in unclaimed
+                if one.id is not None and _acknowledge(c, one.id, by, why, now, take_over=False)
+            ]

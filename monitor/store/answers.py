@@ -1,14 +1,15 @@
 """Answers and their scores, read back as the records that went in."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from struct import pack, unpack
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, and_, select
 
 from monitor.core.records import Answer, Arm, Exchange, GradedAnswer, Outcome, Reason, Score, TokenLogprob, Unmeasured
 from monitor.store import ledger
+from monitor.store.base import Connected
 from monitor.store.column_types import clean
 from monitor.store.dialect import insert
 from monitor.store.tables import answer, embedding, run, score
@@ -16,19 +17,19 @@ from monitor.store.tables import answer, embedding, run, score
 AnswerKey = tuple[Arm, str, int]
 
 ASKED: Final = (Arm.SUBJECT.value, Arm.BASE.value)
+JUDGES: Final = (Arm.JUDGE_SUBJECT.value, Arm.JUDGE_BASE.value)
 SLICE: Final = 500
 
 
-def answered(connection: Connection, run_id: int) -> set[AnswerKey]:
-    rows = connection.execute(select(answer.c.arm, answer.c.probe, answer.c.replicate).where(answer.c.run_id == run_id))
-    return {(Arm(arm), probe, replicate) for arm, probe, replicate in rows}
+class JudgeReply(NamedTuple):
+    """What the judge said about one answer."""
 
-
-def outcomes(connection: Connection, run_id: int) -> list[tuple[AnswerKey, Outcome]]:
-    rows = connection.execute(
-        select(answer).where(answer.c.run_id == run_id).order_by(answer.c.probe, answer.c.replicate, answer.c.arm)
-    )
-    return [((Arm(row.arm), row.probe, row.replicate), _to_outcome(row)) for row in rows]
+    arm: Arm
+    probe: str
+    replicate: int
+    text: str
+    refusal: bool
+    model: str | None
 
 
 def _to_outcome(row: Any) -> Outcome:
@@ -51,22 +52,12 @@ def _to_logprob(token: str, logprob: float, top: Mapping[str, float]) -> TokenLo
     return TokenLogprob(token, float(logprob), {other: float(value) for other, value in top.items()})
 
 
-def graded(connection: Connection, run_ids: Sequence[int]) -> list[GradedAnswer]:
-    """Usable answers of subject and base with their scores, by run, probe, replicate and arm."""
-    found: list[GradedAnswer] = []
-    for some in _slices(sorted(set(run_ids))):
-        scores = _scores(connection, some)
-        rows = connection.execute(_usable(some))
-        found += [_to_graded(row, scores.get((row.run_id, row.arm, row.probe, row.replicate), {})) for row in rows]
-    return found
-
-
 def _slices(run_ids: Sequence[int]) -> Iterator[Sequence[int]]:
     for start in range(0, len(run_ids), SLICE):
         yield run_ids[start : start + SLICE]
 
 
-def _usable(run_ids: Sequence[int]) -> Any:
+def _usable(run_ids: Sequence[int], arms: Collection[Arm]) -> Any:
     names = (
         "run_id", "arm", "probe", "replicate", "text", "finish_reason", "refusal", "model", "fingerprint",
         "prompt_tokens", "completion_tokens", "logprobs",
@@ -76,7 +67,7 @@ def _usable(run_ids: Sequence[int]) -> Any:
         select(run.c.slot, *(answer.c[name] for name in names), embedding.c.vector)
         .join(run, run.c.id == answer.c.run_id)
         .join(embedding, and_(*same), isouter=True)
-        .where(answer.c.run_id.in_(run_ids), answer.c.reason.is_(None), answer.c.arm.in_(ASKED))
+        .where(answer.c.run_id.in_(run_ids), answer.c.reason.is_(None), answer.c.arm.in_([arm.value for arm in arms]))
         .order_by(answer.c.run_id, answer.c.probe, answer.c.replicate, answer.c.arm)
     )
 
@@ -89,8 +80,17 @@ def _to_graded(row: Any, scores: Mapping[str, float]) -> GradedAnswer:
     )  # fmt: skip
 
 
+def half_floats(vector: Sequence[float]) -> tuple[float, ...]:
+    """A vector as ``answers`` reads it after ``save_embeddings`` wrote it."""
+    return _vector(_packed(vector))
+
+
+def _packed(vector: Sequence[float]) -> bytes:
+    return pack(f"<{len(vector)}e", *vector)
+
+
 def _vector(stored: bytes) -> tuple[float, ...]:
-    """Half floats, as ``save_embeddings`` packs them."""
+    """The half floats of ``_packed``."""
     return unpack(f"<{len(stored) // 2}e", stored)
 
 
@@ -106,48 +106,98 @@ def _scores(connection: Connection, run_ids: Sequence[int]) -> dict[tuple[int, s
     return found
 
 
-def add_scores(connection: Connection, run_id: int, fence: int, items: Sequence[Score]) -> bool:
-    """Write scores under the fence; a grader's second word on the same answer replaces its first."""
-    if ledger.lock(connection, run_id, fence) is None:
-        return False
-    rows = [
-        {
-            "run_id": run_id, "arm": item.arm.value, "probe": item.probe, "replicate": item.replicate,
-            "grader": item.grader, "value": float(item.value), "detail": clean(item.detail),
-        }
-        for item in items
-    ]  # fmt: skip
-    if rows:
-        new = insert(connection, score)
-        changed = {"value": new.excluded.value, "detail": new.excluded.detail}
-        connection.execute(
-            new.on_conflict_do_update(index_elements=list(score.primary_key.columns), set_=changed), rows
-        )
-    return True
+class AnswerReads(Connected):
+    """What is read of the answers."""
+
+    def answered(self, run_id: int) -> set[tuple[Arm, str, int]]:
+        """Keys of the questions with a recorded outcome, usable or not."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(answer.c.arm, answer.c.probe, answer.c.replicate).where(answer.c.run_id == run_id)
+            )
+            return {(Arm(arm), probe, replicate) for arm, probe, replicate in rows}
+
+    def answers(self, run_ids: Sequence[int], arms: Collection[Arm] = (Arm.SUBJECT, Arm.BASE)) -> list[GradedAnswer]:
+        """Usable answers of these arms with their scores, by run, probe, replicate and arm."""
+        with self._database.read() as connection:
+            found: list[GradedAnswer] = []
+            for some in _slices(sorted(set(run_ids))):
+                scores = _scores(connection, some)
+                rows = connection.execute(_usable(some, arms))
+                found += [
+                    _to_graded(row, scores.get((row.run_id, row.arm, row.probe, row.replicate), {})) for row in rows
+                ]
+            return found
+
+    def outcomes(self, run_id: int) -> list[tuple[tuple[Arm, str, int], Outcome]]:
+        """Everything that was recorded for a run, judge arms and unmeasured included, with the raw exchanges."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(answer)
+                .where(answer.c.run_id == run_id)
+                .order_by(answer.c.probe, answer.c.replicate, answer.c.arm)
+            )
+            return [((Arm(row.arm), row.probe, row.replicate), _to_outcome(row)) for row in rows]
+
+    def judges(self, run_ids: Sequence[int]) -> dict[int, set[tuple[str, str]]]:
+        """Run id -> (provider, model) of every judge that was asked in it; a run without a judge has no entry."""
+        judge = answer.c.arm.in_(JUDGES)
+        columns = select(answer.c.run_id, answer.c.provider, answer.c.asked_model).distinct()
+        found: dict[int, set[tuple[str, str]]] = defaultdict(set)
+        with self._database.read() as connection:
+            for ids in _slices(run_ids):
+                for run_id, provider, model in connection.execute(columns.where(answer.c.run_id.in_(ids), judge)):
+                    found[run_id].add((provider, model))
+        return dict(found)
+
+    def judge_replies(self, run_id: int) -> list[JudgeReply]:
+        """The judge's usable replies in one run."""
+        columns = [answer.c[name] for name in JudgeReply._fields]
+        usable = (answer.c.run_id == run_id, answer.c.arm.in_(JUDGES), answer.c.reason.is_(None))
+        order = (answer.c.probe, answer.c.replicate, answer.c.arm)
+        with self._database.read() as connection:
+            rows = connection.execute(select(*columns).where(*usable).order_by(*order))
+            return [JudgeReply(Arm(arm), *rest) for arm, *rest in rows]
 
 
-def save_embeddings(
-    connection: Connection, run_id: int, fence: int, vectors: Mapping[AnswerKey, Sequence[float]]
-) -> bool:
-    """Write the embeddings of recorded answers under the fence; an answer keeps its first."""
-    if ledger.lock(connection, run_id, fence) is None:
-        return False
-    rows = [
-        {
-            "run_id": run_id, "arm": arm.value, "probe": probe, "replicate": replicate,
-            "vector": pack(f"<{len(vector)}e", *vector),
-        }
-        for (arm, probe, replicate), vector in vectors.items()
-    ]  # fmt: skip
-    if rows:
-        connection.execute(insert(connection, embedding).on_conflict_do_nothing(), rows)
-    return True
+class Grading(Connected):
+    """What is added to answers after they were recorded."""
 
+    def add_scores(self, run_id: int, fence: int, scores: Sequence[Score]) -> bool:
+        """Write scores of recorded answers, replacing earlier ones; ``False`` when the fence is stale."""
+        with self._database.write() as connection:
+            if ledger.lock(connection, run_id, fence) is None:
+                return False
+            rows = [
+                {
+                    "run_id": run_id, "arm": item.arm.value, "probe": item.probe, "replicate": item.replicate,
+                    "grader": item.grader, "value": float(item.value), "detail": clean(item.detail),
+                }
+                for item in scores
+            ]  # fmt: skip
+            if rows:
+                new = insert(connection, score)
+                changed = {"value": new.excluded.value, "detail": new.excluded.detail}
+                connection.execute(
+                    new.on_conflict_do_update(index_elements=list(score.primary_key.columns), set_=changed), rows
+                )
+            return True
 
-def judges(connection: Connection, run_ids: Sequence[int]) -> set[tuple[str, str]]:
-    found: set[tuple[str, str]] = set()
-    for ids in _slices(run_ids):
-        where = (answer.c.run_id.in_(ids), answer.c.arm.in_([Arm.JUDGE_SUBJECT.value, Arm.JUDGE_BASE.value]))
-        rows = connection.execute(select(answer.c.provider, answer.c.asked_model).where(*where).distinct())
-        found |= {(provider, model) for provider, model in rows}
-    return found
+    def save_embeddings(self, run_id: int, fence: int, vectors: Mapping[tuple[Arm, str, int], Sequence[float]]) -> bool:
+        """Keep unit vectors of recorded answers, as half floats; ``False`` when the fence is stale.
+
+        An answer that has one keeps it.
+        """
+        with self._database.write() as connection:
+            if ledger.lock(connection, run_id, fence) is None:
+                return False
+            rows = [
+                {
+                    "run_id": run_id, "arm": arm.value, "probe": probe, "replicate": replicate,
+                    "vector": _packed(vector),
+                }
+                for (arm, probe, replicate), vector in vectors.items()
+            ]  # fmt: skip
+            if rows:
+                connection.execute(insert(connection, embedding).on_conflict_do_nothing(), rows)
+            return True

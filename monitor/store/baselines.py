@@ -9,47 +9,16 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, func, or_, select, update
 
 from monitor.core.errors import CliffwatchError
-from monitor.core.records import AlarmState, Arm, Baseline, BaselineStatus, Run, RunOutcome
+from monitor.core.records import AlarmState, Arm, Baseline, BaselineStatus, Deed, Run, RunOutcome
 from monitor.core.schedule import days_spanned
-from monitor.store import alarms, ledger
+from monitor.store import alarms, audit, ledger
+from monitor.store.base import Connected
 from monitor.store.column_types import clean
 from monitor.store.dialect import insert
 from monitor.store.tables import answer, baseline, baseline_run, run
 
 USABLE = (RunOutcome.MEASURED.value, RunOutcome.PARTIAL.value)
 SLICE = 500
-
-
-def open_baseline(
-    connection: Connection, target: str, suite: str, suite_digest: str, subject_model: str, base_model: str | None,
-    starts_at: datetime, ends_at: datetime, at_once: bool, day_seconds: float,
-) -> Baseline:  # fmt: skip
-    """Open a window over [starts_at, ends_at) and take in what has already finished in it."""
-    if ends_at <= starts_at:
-        raise CliffwatchError(f"a baseline's window must end after it starts: {starts_at} to {ends_at}")
-    same = (baseline.c.target == target, baseline.c.suite == suite, baseline.c.status == BaselineStatus.CAPTURING.value)
-    other = connection.execute(select(baseline).where(*same)).first()
-    if other is not None:
-        raise CliffwatchError(
-            f"baseline {other.id} of {target}/{suite} is being captured until {other.ends_at:%Y-%m-%d %H:%M} UTC; "
-            f"wait for it, or retire it first"
-        )
-    made = connection.execute(
-        baseline.insert()
-        .values(
-            target=target, suite=suite, status=BaselineStatus.CAPTURING.value, suite_digest=suite_digest,
-            subject_model=subject_model, base_model=base_model, starts_at=starts_at, ends_at=ends_at,
-            at_once=at_once, day_seconds=day_seconds,
-        )
-        .returning(baseline.c.id)
-    ).scalar_one()  # fmt: skip
-    where = [run.c.target == target, run.c.suite == suite, run.c.suite_digest == suite_digest, run.c.confirms.is_(None)]
-    if not at_once:
-        where.append(run.c.scheduled)
-    within = (run.c.slot >= starts_at, run.c.slot < ends_at, run.c.outcome.in_(USABLE))
-    for run_id in connection.execute(select(run.c.id).where(*where, *within)).scalars().all():
-        _add(connection, made, run_id)
-    return get(connection, made)
 
 
 def join(connection: Connection, done: Run) -> None:
@@ -77,28 +46,6 @@ def join(connection: Connection, done: Run) -> None:
 def _add(connection: Connection, baseline_id: int, run_id: int) -> None:
     new = insert(connection, baseline_run).values(baseline_id=baseline_id, run_id=run_id)
     connection.execute(new.on_conflict_do_nothing())
-
-
-def over(connection: Connection, now: datetime) -> bool:
-    """Whether any window that is being captured is over."""
-    due = (baseline.c.status == BaselineStatus.CAPTURING.value, baseline.c.ends_at <= now)
-    return connection.execute(select(baseline.c.id).where(*due).limit(1)).first() is not None
-
-
-def close_due(connection: Connection, now: datetime) -> list[int]:
-    """Turn windows that are over, and have runs, to ``captured``; their ids.
-
-    One whose last run is still being worked on waits for it, for one more day at most. One without any run
-    stays ``capturing``: there is nothing in it that a person could approve.
-    """
-    due = select(baseline).where(baseline.c.status == BaselineStatus.CAPTURING.value, baseline.c.ends_at <= now)
-    closed = []
-    for row in connection.execute(due).all():
-        late = now >= row.ends_at + timedelta(seconds=row.day_seconds)
-        if _has_runs(connection, row.id) and (late or not _unfinished(connection, row)):
-            _set(connection, row.id, status=BaselineStatus.CAPTURED.value)
-            closed.append(int(row.id))
-    return closed
 
 
 def _has_runs(connection: Connection, baseline_id: int) -> bool:
@@ -194,17 +141,6 @@ def get(connection: Connection, baseline_id: int, *, lock: bool = False) -> Base
     return _to_baselines(connection, [row])[0]
 
 
-def baselines(
-    connection: Connection, target: str | None, suite: str | None, status: BaselineStatus | None
-) -> list[Baseline]:
-    """Newest first."""
-    query = select(baseline).order_by(baseline.c.id.desc())
-    query = query if target is None else query.where(baseline.c.target == target)
-    query = query if suite is None else query.where(baseline.c.suite == suite)
-    query = query if status is None else query.where(baseline.c.status == status.value)
-    return _to_baselines(connection, connection.execute(query).all())
-
-
 def _to_baselines(connection: Connection, rows: Sequence[Any]) -> list[Baseline]:
     """Rows as records, with two further queries for all of them together."""
     ids = [row.id for row in rows]
@@ -245,3 +181,114 @@ def _to_baseline(row: Any, members: Sequence[Any], answers: int) -> Baseline:
         answers=answers,
         days=days_spanned((member.slot for member in members), day_seconds),
     )
+
+
+class BaselineReads(Connected):
+    """What is read of the baselines."""
+
+    def baseline(self, baseline_id: int) -> Baseline:
+        """Raises CliffwatchError when there is no such baseline."""
+        with self._database.read() as c:
+            return get(c, baseline_id)
+
+    def baselines(
+        self, target: str | None = None, suite: str | None = None, status: BaselineStatus | None = None
+    ) -> list[Baseline]:
+        """Newest first."""
+        with self._database.read() as connection:
+            query = select(baseline).order_by(baseline.c.id.desc())
+            query = query if target is None else query.where(baseline.c.target == target)
+            query = query if suite is None else query.where(baseline.c.suite == suite)
+            query = query if status is None else query.where(baseline.c.status == status.value)
+            return _to_baselines(connection, connection.execute(query).all())
+
+    def approved(self, target: str, suite: str) -> Baseline | None:
+        """The baseline in use, if any."""
+        return next(iter(self.baselines(target, suite, BaselineStatus.APPROVED)), None)
+
+
+class Baselines(Connected):
+    """Baselines and what people decide about them."""
+
+    def open_baseline(
+        self, target: str, suite: str, suite_digest: str, subject_model: str, base_model: str | None,
+        starts_at: datetime, ends_at: datetime, *, at_once: bool = False, day_seconds: float = 86_400,
+    ) -> Baseline:  # fmt: skip
+        """Open a capture window: measured and partial runs whose slot lies in [starts_at, ends_at) belong to it.
+
+        Runs of this suite digest that have finished in it already are taken in. Raises CliffwatchError when a
+        window of the same (target, suite) is being captured.
+        """
+        with self._database.write() as connection:
+            if ends_at <= starts_at:
+                raise CliffwatchError(f"a baseline's window must end after it starts: {starts_at} to {ends_at}")
+            same = (
+                baseline.c.target == target,
+                baseline.c.suite == suite,
+                baseline.c.status == BaselineStatus.CAPTURING.value,
+            )
+            other = connection.execute(select(baseline).where(*same)).first()
+            if other is not None:
+                raise CliffwatchError(
+                    f"baseline {other.id} of {target}/{suite} is being captured until {other.ends_at:%Y-%m-%d %H:%M} "
+                    "UTC; wait for it, or retire it first"
+                )
+            made = connection.execute(
+                baseline.insert()
+                .values(
+                    target=target, suite=suite, status=BaselineStatus.CAPTURING.value, suite_digest=suite_digest,
+                    subject_model=subject_model, base_model=base_model, starts_at=starts_at, ends_at=ends_at,
+                    at_once=at_once, day_seconds=day_seconds,
+                )
+                .returning(baseline.c.id)
+            ).scalar_one()  # fmt: skip
+            where = [
+                run.c.target == target,
+                run.c.suite == suite,
+                run.c.suite_digest == suite_digest,
+                run.c.confirms.is_(None),
+            ]
+            if not at_once:
+                where.append(run.c.scheduled)
+            within = (run.c.slot >= starts_at, run.c.slot < ends_at, run.c.outcome.in_(USABLE))
+            for run_id in connection.execute(select(run.c.id).where(*where, *within)).scalars().all():
+                _add(connection, made, run_id)
+            return get(connection, made)
+
+    def close_due_baselines(self, now: datetime) -> list[int]:
+        """Make windows that are over ``captured``; their ids.
+
+        One whose last run is still being worked on waits for it, for one more day at most. One without any run
+        stays ``capturing``: there is nothing in it that a person could approve.
+        """
+        over = (baseline.c.status == BaselineStatus.CAPTURING.value, baseline.c.ends_at <= now)
+        with self._database.read() as connection:
+            if connection.execute(select(baseline.c.id).where(*over).limit(1)).first() is None:
+                return []
+        with self._database.write() as connection:
+            closed = []
+            for row in connection.execute(select(baseline).where(*over)).all():
+                late = now >= row.ends_at + timedelta(seconds=row.day_seconds)
+                if _has_runs(connection, row.id) and (late or not _unfinished(connection, row)):
+                    _set(connection, row.id, status=BaselineStatus.CAPTURED.value)
+                    closed.append(int(row.id))
+            return closed
+
+    def approve(self, baseline_id: int, by: str, why: str, now: datetime, *, deed: Deed | None = None) -> Baseline:
+        """Make a captured baseline the one in use; the one before it is retired. Raises CliffwatchError.
+
+        ``deed``, here and below, goes to the audit log in the same transaction.
+        """
+        with self._database.write() as c:
+            done = approve(c, baseline_id, by, why, now)
+            if deed is not None:
+                audit.add(c, deed)
+            return done
+
+    def retire(self, baseline_id: int, by: str, why: str, now: datetime, *, deed: Deed | None = None) -> Baseline:
+        """Take a baseline out of use, or give up its capture. Raises CliffwatchError."""
+        with self._database.write() as c:
+            done = retire(c, baseline_id, by, why, now)
+            if deed is not None:
+                audit.add(c, deed)
+            return done

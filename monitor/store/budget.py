@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import ARRAY, BigInteger, Connection, Integer, bindparam, delete, select, text, update
 
 from monitor.core.records import Reservation, Spend
+from monitor.store.base import Connected
 from monitor.store.column_types import NANO, UNLIMITED, UtcDateTime, limit_to_nano, to_nano
 from monitor.store.dialect import insert
 from monitor.store.tables import reservation, spend
@@ -29,7 +30,7 @@ Take = Callable[[Connection, Group, Sequence[Wanted]], bool]
 TRIES: Final = 1000
 
 
-def reserve(connection: Connection, items: Sequence[Reservation]) -> list[int | None]:
+def _reserve(connection: Connection, items: Sequence[Reservation]) -> list[int | None]:
     """An id for each item that fits into what is left of its budget, in order; ``None`` for one that does not."""
     take = _take_postgres if connection.dialect.name == "postgresql" else _take_sqlite
     wanted = [(randbits(62), item) for item in items]
@@ -144,7 +145,7 @@ def _take_postgres(connection: Connection, group: Group, wanted: Sequence[Wanted
     return connection.execute(_TAKE, values).first() is not None
 
 
-def release_expired(connection: Connection, now: datetime) -> int:
+def _release_expired(connection: Connection, now: datetime) -> int:
     """Count as spent what is set aside for calls whose caller is surely dead; how many they were.
 
     Nobody can say whether such a call was made. It may have been paid for, so the budget takes it at its worst.
@@ -154,7 +155,7 @@ def release_expired(connection: Connection, now: datetime) -> int:
     return _free_sqlite(connection, reservation.c.expires_at <= now, spent=True)
 
 
-def cancel(connection: Connection, ids: Sequence[int]) -> None:
+def _cancel(connection: Connection, ids: Sequence[int]) -> None:
     """Give back what was set aside for calls that were never made."""
     if connection.dialect.name == "postgresql":
         connection.execute(_CANCEL, {"ids": list(ids)})
@@ -211,3 +212,32 @@ def spent_by_target(connection: Connection, day: date) -> dict[str, Spend]:
 
 def _to_spend(row: Any) -> Spend:
     return Spend(row.nano / NANO, row.requests, row.reserved_nano / NANO, row.reserved_requests)
+
+
+class SpendReads(Connected):
+    """What is read of the spending."""
+
+    def spent(self, target: str, day: date) -> Spend:
+        with self._database.read() as c:
+            return spent(c, target, day)
+
+
+class Budget(Connected):
+    """Reservations of money and requests."""
+
+    def reserve(self, items: Sequence[Reservation]) -> list[int | None]:
+        """Set budget aside for calls about to be made; an id for each, or ``None`` where it does not fit.
+
+        Spent + reserved never passes a limit, however many processes ask at once.
+        """
+        return self._statement(lambda c: _reserve(c, items))
+
+    def cancel(self, reservation_ids: Iterable[int]) -> None:
+        """Give back reservations whose calls were never made."""
+        ids = list(reservation_ids)
+        if ids:
+            self._statement(lambda c: _cancel(c, ids))
+
+    def release_expired(self, now: datetime) -> int:
+        """Count reservations past their ``expires_at`` as spent, since their calls may have been made; how many."""
+        return self._statement(lambda c: _release_expired(c, now))

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, String, and_, case, func, or_,
 
 from monitor.core.records import Alarm, Spend
 from monitor.store import alarms, budget, suite_digests
-from monitor.store.engine import Database
+from monitor.store.base import Connected
 from monitor.store.tables import (
     baseline,
     identity_check,
@@ -43,30 +43,6 @@ class Marks(NamedTuple):
     """Of the day, by target."""
     baselines: Mark
     """Of all targets together: baselines hardly ever change, nor does what they are compared with."""
-
-
-def marks(connection: Connection, day: date) -> Marks:
-    """Nine statements, however many targets there are."""
-    raised: dict[str, list[Alarm]] = defaultdict(list)
-    for one in alarms.open_alarms(connection):
-        raised[one.target].append(one)
-    return Marks(
-        runs=_runs(connection),
-        findings=_by_target(connection, latest_finding, func.count(), func.sum(latest_finding.c.finding_id)),
-        usage=_by_target(
-            connection, usage, func.count(), func.sum(usage.c.requests), func.sum(usage.c.nano),
-            func.sum(usage.c.prompt_tokens + usage.c.completion_tokens),
-        ),
-        self_tests=_by_target(connection, self_test, func.count(), _latest(self_test.c.tested_at),
-                              func.sum(self_test.c.caught), func.sum(self_test.c.trials)),
-        identity=_by_target(connection, identity_check, func.count(), _latest(identity_check.c.checked_at),
-                            type_coerce(func.min(identity_check.c.checked_at), String),
-                            func.sum(case((identity_check.c.matches, 1), else_=0))),
-        retirements=_by_target(connection, retirement, func.count(), _latest(retirement.c.checked_at)),
-        alarms=raised,
-        spent=budget.spent_by_target(connection, day),
-        baselines=_baselines(connection),
-    )  # fmt: skip
 
 
 def _latest(column: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -102,31 +78,44 @@ def _baselines(connection: Connection) -> Mark:
     return tuple(tuple(row) for row in connection.execute(by_status))
 
 
-def longest_waiting(connection: Connection, now: datetime) -> dict[tuple[str, str], datetime]:
-    """(target, suite) -> since when its most overdue run waits for somebody to work on it."""
-    free = or_(run.c.lease_until.is_(None), run.c.lease_until <= now)
-    overdue = (
-        select(run.c.target, run.c.suite, func.min(run.c.next_at))
-        .where(and_(run.c.status != "done", free, run.c.next_at <= now))
-        .group_by(run.c.target, run.c.suite)
-    )
-    return {(target, suite): since for target, suite, since in connection.execute(overdue)}
-
-
-class MarkReads:
+class MarkReads(Connected):
     """The store's methods over these queries; a scrape calls them, nobody else needs to."""
-
-    _database: Database
 
     def marks(self, day: date) -> Marks:
         """A mark for each kind of result of each target; ``day``: the UTC day whose spending is asked for."""
-        with self._database.read() as c:
-            return marks(c, day)
+        with self._database.read() as connection:
+            # Nine statements, however many targets there are.
+            raised: dict[str, list[Alarm]] = defaultdict(list)
+            for one in alarms.open_alarms(connection):
+                raised[one.target].append(one)
+            return Marks(
+                runs=_runs(connection),
+                findings=_by_target(connection, latest_finding, func.count(), func.sum(latest_finding.c.finding_id)),
+                usage=_by_target(
+                    connection, usage, func.count(), func.sum(usage.c.requests), func.sum(usage.c.nano),
+                    func.sum(usage.c.prompt_tokens + usage.c.completion_tokens),
+                ),
+                self_tests=_by_target(connection, self_test, func.count(), _latest(self_test.c.tested_at),
+                                      func.sum(self_test.c.caught), func.sum(self_test.c.trials)),
+                identity=_by_target(connection, identity_check, func.count(), _latest(identity_check.c.checked_at),
+                                    type_coerce(func.min(identity_check.c.checked_at), String),
+                                    func.sum(case((identity_check.c.matches, 1), else_=0))),
+                retirements=_by_target(connection, retirement, func.count(), _latest(retirement.c.checked_at)),
+                alarms=raised,
+                spent=budget.spent_by_target(connection, day),
+                baselines=_baselines(connection),
+            )  # fmt: skip
 
     def longest_waiting(self, now: datetime) -> dict[tuple[str, str], datetime]:
         """(target, suite) -> since when its most overdue run waits for somebody to work on it."""
-        with self._database.read() as c:
-            return longest_waiting(c, now)
+        with self._database.read() as connection:
+            free = or_(run.c.lease_until.is_(None), run.c.lease_until <= now)
+            overdue = (
+                select(run.c.target, run.c.suite, func.min(run.c.next_at))
+                .where(and_(run.c.status != "done", free, run.c.next_at <= now))
+                .group_by(run.c.target, run.c.suite)
+            )
+            return {(target, suite): since for target, suite, since in connection.execute(overdue)}
 
 
 CHUNK: Final = 500

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, select
 
 from monitor.core.records import Arm, RunOutcome, SelfTest, SuiteProgress, Usage
+from monitor.store.base import Connected
 from monitor.store.column_types import NANO
 from monitor.store.dialect import insert
 from monitor.store.tables import self_test, state
@@ -35,13 +36,6 @@ def usage_rows(connection: Connection, query: Select[Any]) -> list[Usage]:
     ]  # fmt: skip
 
 
-def save_self_tests(connection: Connection, tests: Sequence[SelfTest]) -> None:
-    for test in tests:
-        new = insert(connection, self_test).values(asdict(test))
-        changed = {name: new.excluded[name] for name in ("caught", "trials", "tested_at")}
-        connection.execute(new.on_conflict_do_update(index_elements=["target", "suite", "fault"], set_=changed))
-
-
 def self_tests(connection: Connection, query: Select[Any]) -> list[SelfTest]:
     return [SelfTest(**row._mapping) for row in connection.execute(query).all()]
 
@@ -54,3 +48,26 @@ def set_state(connection: Connection, key: str, value: str) -> None:
 def get_state(connection: Connection, key: str) -> str | None:
     found: str | None = connection.execute(select(state.c.value).where(state.c.key == key)).scalar()
     return found
+
+
+class StateReads(Connected):
+    """What is read of the state values."""
+
+    def get_state(self, key: str) -> str | None:
+        with self._database.read() as c:
+            return get_state(c, key)
+
+
+class State(Connected):
+    """State values and self-tests."""
+
+    def save_self_tests(self, tests: Sequence[SelfTest]) -> None:
+        """Keep the latest self-test of each (target, suite, fault)."""
+        with self._database.write() as connection:
+            for test in tests:
+                new = insert(connection, self_test).values(asdict(test))
+                changed = {name: new.excluded[name] for name in ("caught", "trials", "tested_at")}
+                connection.execute(new.on_conflict_do_update(index_elements=["target", "suite", "fault"], set_=changed))
+
+    def set_state(self, key: str, value: str) -> None:
+        self._statement(lambda c: set_state(c, key, value))

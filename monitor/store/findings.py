@@ -22,8 +22,10 @@ from monitor.core.records import (
     VerdictContext,
 )
 from monitor.store import alarms, baselines, history, ledger
+from monitor.store.base import Connected
 from monitor.store.column_types import clean
 from monitor.store.dialect import insert
+from monitor.store.history import Position
 from monitor.store.tables import finding, latest_finding, run, verdict
 
 NUMBERS: Final = ("effect", "effect_low", "effect_high", "evidence_log10", "look_log10", "line_log10")
@@ -41,29 +43,6 @@ MOMENT: Final = timedelta(microseconds=1)
 
 class Overtaken(StoreError):
     """Another verdict, or a person, moved the stream since it was read: judge again."""
-
-
-def finish(
-    connection: Connection, run_id: int, fence: int, outcome: RunOutcome, found: Sequence[Finding], now: datetime,
-    context: VerdictContext | None, moves: Sequence[Alarm], seen: history.Position | None, confirm_seed: int | None,
-) -> bool:  # fmt: skip
-    """Findings, alarms, baselines and the run's end together; ``False`` and nothing written when the fence is stale."""
-    done = ledger.lock(connection, run_id, fence)
-    if done is None:
-        return _finished_before(connection, run_id, fence)
-    ledger.lock_stream(connection, done.target, done.suite)
-    if seen is not None and history.position(connection, done.target, done.suite) != seen:
-        raise Overtaken(f"{done.target}/{done.suite}: another verdict came before that on run {run_id}")
-    seq = None if context is None else _decide(connection, done, context)
-    for item in found:
-        _point(connection, done, item, _save(connection, done, item, now))
-    alarms.write(connection, moves, seq)
-    ledger.close(connection, done, outcome, now)
-    if outcome is not RunOutcome.UNMEASURED:
-        baselines.join(connection, done)
-    if confirm_seed is not None:
-        _ask_again(connection, done, confirm_seed, now)
-    return True
 
 
 def _decide(connection: Connection, done: Run, context: VerdictContext) -> int:
@@ -125,27 +104,6 @@ def _point(connection: Connection, done: Run, item: Finding, finding_id: int) ->
     connection.execute(new.on_conflict_do_update(index_elements=["target", "suite", "signal"], set_=moved))
 
 
-def findings(
-    connection: Connection, target: str | None, suite: str | None, run_id: int | None, signal: str | None,
-    alarming: bool | None, limit: int,
-) -> list[Finding]:  # fmt: skip
-    wanted = {"target": target, "suite": suite, "run_id": run_id, "signal": signal, "alarming": alarming}
-    query = select(finding).order_by(finding.c.id.desc()).limit(limit)
-    for name, value in wanted.items():
-        if value is not None:
-            query = query.where(finding.c[name] == value)
-    return [_to_finding(row) for row in connection.execute(query)]
-
-
-def latest(connection: Connection, target: str | None, suite: str | None, *, exhibits: bool) -> list[Finding]:
-    columns = [column for column in finding.columns if exhibits or column.name != "exhibits"]
-    query = select(*columns).join(latest_finding, latest_finding.c.finding_id == finding.c.id)
-    query = query if target is None else query.where(latest_finding.c.target == target)
-    query = query if suite is None else query.where(latest_finding.c.suite == suite)
-    query = query.order_by(latest_finding.c.target, latest_finding.c.suite, latest_finding.c.signal)
-    return [_to_finding(row) for row in connection.execute(query)]
-
-
 def _to_finding(row: Any) -> Finding:
     values = dict(row._mapping)
     del values["id"], values["found_at"], values["alarming"]
@@ -161,3 +119,67 @@ def _to_finding(row: Any) -> Finding:
 
 def _to_exhibit(exhibit: dict[str, Any]) -> Exhibit:
     return Exhibit(**{**exhibit, "weight": float(exhibit["weight"])})
+
+
+class FindingReads(Connected):
+    """What is read of the findings."""
+
+    def findings(
+        self, target: str | None = None, suite: str | None = None, run_id: int | None = None,
+        signal: str | None = None, alarming: bool | None = None, limit: int = 100,
+    ) -> list[Finding]:  # fmt: skip
+        """Newest first."""
+        with self._database.read() as connection:
+            wanted = {"target": target, "suite": suite, "run_id": run_id, "signal": signal, "alarming": alarming}
+            query = select(finding).order_by(finding.c.id.desc()).limit(limit)
+            for name, value in wanted.items():
+                if value is not None:
+                    query = query.where(finding.c[name] == value)
+            return [_to_finding(row) for row in connection.execute(query)]
+
+    def latest_findings(
+        self, target: str | None = None, suite: str | None = None, *, exhibits: bool = True
+    ) -> list[Finding]:
+        """The newest finding of every signal; without its exhibits it is read much faster."""
+        with self._database.read() as connection:
+            columns = [column for column in finding.columns if exhibits or column.name != "exhibits"]
+            query = select(*columns).join(latest_finding, latest_finding.c.finding_id == finding.c.id)
+            query = query if target is None else query.where(latest_finding.c.target == target)
+            query = query if suite is None else query.where(latest_finding.c.suite == suite)
+            query = query.order_by(latest_finding.c.target, latest_finding.c.suite, latest_finding.c.signal)
+            return [_to_finding(row) for row in connection.execute(query)]
+
+
+class Verdicts(Connected):
+    """The end of a run."""
+
+    def finish(
+        self, run_id: int, fence: int, outcome: RunOutcome, found: Sequence[Finding], now: datetime,
+        *, context: VerdictContext | None = None, moves: Sequence[Alarm] = (), seen: Position | None = None,
+        confirm_seed: int | None = None,
+    ) -> bool:  # fmt: skip
+        """End a run in one transaction: findings, alarms, baselines it joins, its outcome.
+
+        ``False``, and nothing is written, when the fence is stale. Calling it again changes nothing and says the
+        same. The verdict reached last counts. ``context``: what the findings depended on; without, they are no
+        evidence for later ones. ``moves``: alarms to insert (without an id) and to update. ``seen``: the stream's
+        position that they were decided at; raises Overtaken, and writes nothing, where it has moved. ``confirm_seed``:
+        make the run that confirms this one, due now, with this seed.
+        """
+        with self._database.write() as connection:
+            done = ledger.lock(connection, run_id, fence)
+            if done is None:
+                return _finished_before(connection, run_id, fence)
+            ledger.lock_stream(connection, done.target, done.suite)
+            if seen is not None and history.position(connection, done.target, done.suite) != seen:
+                raise Overtaken(f"{done.target}/{done.suite}: another verdict came before that on run {run_id}")
+            seq = None if context is None else _decide(connection, done, context)
+            for item in found:
+                _point(connection, done, item, _save(connection, done, item, now))
+            alarms.write(connection, moves, seq)
+            ledger.close(connection, done, outcome, now)
+            if outcome is not RunOutcome.UNMEASURED:
+                baselines.join(connection, done)
+            if confirm_seed is not None:
+                _ask_again(connection, done, confirm_seed, now)
+            return True

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
 from monitor.core.records import BaselineStatus, VerdictContext
 from monitor.store.alarms import latest_seq
-from monitor.store.engine import Database
+from monitor.store.base import Connected
 from monitor.store.tables import alarm, baseline, finding, latest_finding, run, verdict
 
 Looks = dict[str, tuple[Mapping[str, float], ...]]
@@ -43,33 +43,6 @@ def position(connection: Connection, target: str, suite: str) -> Position:
         int(connection.execute(over).scalar_one()),
         connection.execute(approved).scalar(),
     )
-
-
-def looks(connection: Connection, target: str, suite: str, baseline_id: int, before: int | None) -> Looks:
-    """Signal -> the scores of its earlier looks on this baseline that still count, oldest first."""
-    found = _looks(connection, target, suite, baseline_id, _limit(connection, before))
-    return {signal: tuple(scores for _, scores in items) for signal, items in found.items()}
-
-
-def look_runs(
-    connection: Connection, target: str, suite: str, baseline_id: int, before: int | None
-) -> dict[str, tuple[int, ...]]:
-    """Signal -> the runs whose scores its ``looks`` are, in the same order."""
-    found = _looks(connection, target, suite, baseline_id, _limit(connection, before))
-    rows = connection.execute(select(verdict.c.seq, verdict.c.run_id).where(verdict.c.target == target))
-    runs = {seq: int(run_id) for seq, run_id in rows}
-    return {signal: tuple(runs[seq] for seq, _ in items) for signal, items in found.items()}
-
-
-def raised(connection: Connection, target: str, suite: str, baseline_id: int, before: int | None) -> dict[str, int]:
-    """Signal with an open alarm -> how many of its ``looks`` were up to the one that raised it, itself included."""
-    limit = _limit(connection, before)
-    found = _looks(connection, target, suite, baseline_id, limit)
-    return {
-        signal: sum(seq <= at for seq, _ in found.get(signal, ()))
-        for signal, at, cleared in _alarms(connection, target, suite)
-        if _below(at, limit) and (cleared is None or not _below(cleared, limit))
-    }
 
 
 def _limit(connection: Connection, before: int | None) -> int | None:
@@ -133,61 +106,8 @@ def _alarms(connection: Connection, target: str, suite: str) -> list[tuple[str, 
     return [(signal, int(at), cleared) for signal, at, cleared in rows]
 
 
-def verdicts(connection: Connection, target: str | None) -> list[VerdictContext]:
-    query = select(verdict).order_by(verdict.c.seq)
-    query = query if target is None else query.where(verdict.c.target == target)
-    return [
-        VerdictContext(
-            row.run_id,
-            row.baseline_id,
-            row.page_line_log10,
-            row.ticket_line_log10,
-            row.cliffwatch,
-            bool(row.judge_moved),
-        )
-        for row in connection.execute(query)
-    ]
-
-
-def streams(connection: Connection, excluding: tuple[str, str], signals: Collection[str]) -> list[Numbers]:
-    """For each armed stream but one the (evidence, line) of its latest findings of ``signals``, fleet's share left out.
-
-    The line of a finding has the fleet factor of its day in it; here it is the line of a stream by itself.
-    """
-    alone = finding.c.line_log10 - verdict.c.ticket_line_log10 + verdict.c.page_line_log10
-    rows = connection.execute(
-        select(baseline.c.id, finding.c.evidence_log10, alone.label("line"))
-        .join(
-            latest_finding,
-            and_(
-                latest_finding.c.target == baseline.c.target,
-                latest_finding.c.suite == baseline.c.suite,
-                latest_finding.c.signal.in_(sorted(signals)),
-            ),
-            isouter=True,
-        )
-        .join(
-            finding,
-            and_(finding.c.id == latest_finding.c.finding_id, finding.c.baseline_id == baseline.c.id),
-            isouter=True,
-        )
-        .join(verdict, verdict.c.run_id == finding.c.run_id, isouter=True)
-        .where(baseline.c.status == BaselineStatus.APPROVED.value)
-        .where(or_(baseline.c.target != excluding[0], baseline.c.suite != excluding[1]))
-        .order_by(baseline.c.id, latest_finding.c.signal)
-    )
-    found: dict[int, Numbers] = {}
-    for number, evidence, line in rows:
-        numbers = found.setdefault(number, [])
-        if evidence is not None and line is not None:
-            numbers.append((float(evidence), float(line)))
-    return list(found.values())
-
-
-class HistoryReads:
+class HistoryReads(Connected):
     """The store's methods over these queries: all that a verdict may remember."""
-
-    _database: Database
 
     def position(self, target: str, suite: str) -> Position:
         """Where a stream stands: read it first, and hand it to ``finish`` with the verdict."""
@@ -201,33 +121,82 @@ class HistoryReads:
         hand leaves none, unless it raised the alarm; its own verdict may raise, confirm or clear one. ``before``: as
         they were when that run was judged.
         """
-        with self._database.read() as c:
-            return looks(c, target, suite, baseline_id, before)
+        with self._database.read() as connection:
+            found = _looks(connection, target, suite, baseline_id, _limit(connection, before))
+            return {signal: tuple(scores for _, scores in items) for signal, items in found.items()}
 
     def look_runs(
         self, target: str, suite: str, baseline_id: int, *, before: int | None = None
     ) -> dict[str, tuple[int, ...]]:
         """Signal -> the runs whose scores its ``looks`` are, in the same order."""
-        with self._database.read() as c:
-            return look_runs(c, target, suite, baseline_id, before)
+        with self._database.read() as connection:
+            found = _looks(connection, target, suite, baseline_id, _limit(connection, before))
+            rows = connection.execute(select(verdict.c.seq, verdict.c.run_id).where(verdict.c.target == target))
+            runs = {seq: int(run_id) for seq, run_id in rows}
+            return {signal: tuple(runs[seq] for seq, _ in items) for signal, items in found.items()}
 
     def raised(self, target: str, suite: str, baseline_id: int, *, before: int | None = None) -> dict[str, int]:
         """Signal with an open alarm -> how many of its ``looks`` were up to the one that raised it, itself included.
 
         0 where the look that raised it is not among them (an alarm from before evidence was kept).
         """
-        with self._database.read() as c:
-            return raised(c, target, suite, baseline_id, before)
+        with self._database.read() as connection:
+            limit = _limit(connection, before)
+            found = _looks(connection, target, suite, baseline_id, limit)
+            return {
+                signal: sum(seq <= at for seq, _ in found.get(signal, ()))
+                for signal, at, cleared in _alarms(connection, target, suite)
+                if _below(at, limit) and (cleared is None or not _below(cleared, limit))
+            }
 
     def verdicts(self, target: str | None = None) -> list[VerdictContext]:
         """What every verdict depended on besides answers, in the order in which they were reached."""
-        with self._database.read() as c:
-            return verdicts(c, target)
+        with self._database.read() as connection:
+            query = select(verdict).order_by(verdict.c.seq)
+            query = query if target is None else query.where(verdict.c.target == target)
+            return [
+                VerdictContext(
+                    row.run_id,
+                    row.baseline_id,
+                    row.page_line_log10,
+                    row.ticket_line_log10,
+                    row.cliffwatch,
+                    bool(row.judge_moved),
+                )
+                for row in connection.execute(query)
+            ]
 
     def ticket_streams(self, excluding: tuple[str, str], signals: Collection[str]) -> list[Numbers]:
         """For every other armed (target, suite) the (evidence, line) of its latest findings of ``signals``, log10.
 
         Empty where it has none yet. The lines are those of a stream by itself, without a fleet factor.
         """
-        with self._database.read() as c:
-            return streams(c, excluding, signals)
+        with self._database.read() as connection:
+            alone = finding.c.line_log10 - verdict.c.ticket_line_log10 + verdict.c.page_line_log10
+            rows = connection.execute(
+                select(baseline.c.id, finding.c.evidence_log10, alone.label("line"))
+                .join(
+                    latest_finding,
+                    and_(
+                        latest_finding.c.target == baseline.c.target,
+                        latest_finding.c.suite == baseline.c.suite,
+                        latest_finding.c.signal.in_(sorted(signals)),
+                    ),
+                    isouter=True,
+                )
+                .join(
+                    finding,
+                    and_(finding.c.id == latest_finding.c.finding_id, finding.c.baseline_id == baseline.c.id),
+                    isouter=True,
+                )
+                .join(verdict, verdict.c.run_id == finding.c.run_id, isouter=True)
+                .where(baseline.c.status == BaselineStatus.APPROVED.value)
+                .where(or_(baseline.c.target != excluding[0], baseline.c.suite != excluding[1]))
+                .order_by(baseline.c.id, latest_finding.c.signal)
+            )
+            found: dict[int, Numbers] = {}
+            for number, evidence, line in rows:
+                numbers = found.setdefault(number, [])
+                if evidence is not None and line is not None:
+                    numbers.append((float(evidence), float(line)))
+            return list(found.values())

@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, Connection, Table, case, delete, select, t
 
 from monitor.core.records import Arm, IdentityCheck, Retirement, Rollback
 from monitor.store import rollback
+from monitor.store.base import Connected
 from monitor.store.column_types import clean
 from monitor.store.dialect import insert
-from monitor.store.engine import Database
 from monitor.store.tables import identity_check, retirement
 
 LONGEST: Final = 1000
@@ -61,16 +61,6 @@ def _some(items: Collection[T]) -> Iterator[list[T]]:
         yield piece
 
 
-def checks(connection: Connection, target: str | None, matches: bool | None = None) -> list[IdentityCheck]:
-    which = () if matches is None else (identity_check.c.matches.is_(matches),)
-    rows = _rows(connection, identity_check, target, *which)
-    return [IdentityCheck(**{**row, "arm": Arm(row["arm"])}) for row in rows]
-
-
-def retirements(connection: Connection, target: str | None) -> list[Retirement]:
-    return [Retirement(**{**row, "arm": Arm(row["arm"])}) for row in _rows(connection, retirement, target)]
-
-
 def _rows(
     connection: Connection, table: Table, target: str | None, *which: ColumnElement[bool]
 ) -> list[dict[str, Any]]:
@@ -80,10 +70,37 @@ def _rows(
     return [dict(row._mapping) for row in connection.execute(query).all()]
 
 
-class IdentityReads:
-    """The store's methods over these tables, and over the snapshot's answers."""
+class IdentityReads(Connected):
+    """What is read of identity checks, retirements and the snapshot's answers."""
 
-    _database: Database
+    def identity_checks(self, target: str | None = None, *, matches: bool | None = None) -> list[IdentityCheck]:
+        """The latest of each, by target, arm and check; those of targets that left the configuration, too.
+
+        ``matches``: only those that do, or that do not.
+        """
+        with self._database.read() as connection:
+            which = () if matches is None else (identity_check.c.matches.is_(matches),)
+            rows = _rows(connection, identity_check, target, *which)
+            return [IdentityCheck(**{**row, "arm": Arm(row["arm"])}) for row in rows]
+
+    def retirements(self, target: str | None = None) -> list[Retirement]:
+        """By target and arm; those of targets that left the configuration, too."""
+        with self._database.read() as connection:
+            return [Retirement(**{**row, "arm": Arm(row["arm"])}) for row in _rows(connection, retirement, target)]
+
+    def rollback(self, target: str | None = None) -> list[Rollback]:
+        """Whether each target's snapshot is ready, by target: from the last runs of each suite that asked it.
+
+        Targets whose last runs asked no snapshot are not in it. A finished run and an approved baseline never change,
+        so what they come to is kept: called at each scrape, it reads only runs that it has not seen.
+        """
+        kept: rollback.Kept = self.__dict__.setdefault("_rollback_kept", {})
+        with self._database.read() as c:
+            return rollback.rollbacks(c, target, kept)
+
+
+class Identity(Connected):
+    """Identity checks and retirements as they become known."""
 
     def save_identity_checks(self, items: Sequence[IdentityCheck]) -> None:
         """Keep the latest of each (target, arm, check); ``since`` moves only where ``matches`` turns."""
@@ -97,14 +114,6 @@ class IdentityReads:
             with self._database.write() as c:
                 _drop(c, identity_check, some)
 
-    def identity_checks(self, target: str | None = None, *, matches: bool | None = None) -> list[IdentityCheck]:
-        """The latest of each, by target, arm and check; those of targets that left the configuration, too.
-
-        ``matches``: only those that do, or that do not.
-        """
-        with self._database.read() as c:
-            return checks(c, target, matches)
-
     def save_retirements(self, items: Sequence[Retirement]) -> None:
         """Keep the latest word on each (target, arm)."""
         for some in _some(items):
@@ -116,18 +125,3 @@ class IdentityReads:
         for some in _some(keys):
             with self._database.write() as c:
                 _drop(c, retirement, some)
-
-    def retirements(self, target: str | None = None) -> list[Retirement]:
-        """By target and arm; those of targets that left the configuration, too."""
-        with self._database.read() as c:
-            return retirements(c, target)
-
-    def rollback(self, target: str | None = None) -> list[Rollback]:
-        """Whether each target's snapshot is ready, by target: from the last runs of each suite that asked it.
-
-        Targets whose last runs asked no snapshot are not in it. A finished run and an approved baseline never change,
-        so what they come to is kept: called at each scrape, it reads only runs that it has not seen.
-        """
-        kept: rollback.Kept = self.__dict__.setdefault("_rollback_kept", {})
-        with self._database.read() as c:
-            return rollback.rollbacks(c, target, kept)

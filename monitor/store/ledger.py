@@ -1,12 +1,15 @@
 """The run ledger: which run is due, who works on it, and until when. The fence decides who may write."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, literal, or_, select, update
 
 from monitor.core.errors import StoreError
-from monitor.core.records import Run, RunOutcome
+from monitor.core.records import Deed, Run, RunOutcome
+from monitor.store import audit
+from monitor.store.base import Connected
 from monitor.store.column_types import UtcDateTime
 from monitor.store.dialect import insert
 from monitor.store.tables import progress, run
@@ -45,53 +48,13 @@ def ensure_run(
     return to_run(made)
 
 
-def latest_slots(connection: Connection) -> dict[tuple[str, str], datetime]:
-    rows = connection.execute(select(progress.c.target, progress.c.suite, progress.c.latest_slot))
-    return {(target, suite): slot for target, suite, slot in rows if slot is not None}
-
-
 def _workable(now: datetime) -> Any:
     return and_(run.c.status != "done", or_(run.c.lease_until.is_(None), run.c.lease_until <= now))
-
-
-def due_runs(connection: Connection, now: datetime, limit: int) -> list[Run]:
-    """Fresh samples first, a page waits for them; then those that wait longest."""
-    order = (run.c.confirms.is_(None), run.c.next_at, run.c.id)
-    due = select(run).where(_workable(now), run.c.next_at <= now).order_by(*order).limit(limit)
-    return [to_run(found) for found in connection.execute(due)]
-
-
-def claim(connection: Connection, run_id: int, now: datetime, lease_seconds: float) -> Run | None:
-    claimed = connection.execute(
-        update(run)
-        .where(run.c.id == run_id, _workable(now))
-        .values(
-            status="running", fence=run.c.fence + 1, attempt=run.c.attempt + 1,
-            lease_until=now + timedelta(seconds=lease_seconds),
-        )
-        .returning(run)
-    ).first()  # fmt: skip
-    if claimed is None:
-        return None
-    _note(connection, claimed.target, claimed.suite, last_attempt=now)
-    return to_run(claimed)
 
 
 def held(run_id: int, fence: int) -> Any:
     """The condition under which a worker may still write."""
     return and_(run.c.id == run_id, run.c.fence == fence, run.c.status == "running")
-
-
-def extend_lease(connection: Connection, run_id: int, fence: int, until: datetime) -> bool:
-    values = {"lease_until": later(run.c.lease_until, until)}
-    done = connection.execute(update(run).where(held(run_id, fence)).values(values).returning(run.c.id))
-    return done.first() is not None
-
-
-def release(connection: Connection, run_id: int, fence: int, next_at: datetime) -> bool:
-    values = {"status": "waiting", "lease_until": None, "next_at": next_at}
-    done = connection.execute(update(run).where(held(run_id, fence)).values(values).returning(run.c.id))
-    return done.first() is not None
 
 
 def lock(connection: Connection, run_id: int, fence: int) -> Run | None:
@@ -124,20 +87,6 @@ def under_way(connection: Connection, target: str, suite: str) -> Run | None:
     return None if row is None else to_run(row)
 
 
-def get_run(connection: Connection, run_id: int) -> Run:
-    row = connection.execute(select(run).where(run.c.id == run_id)).first()
-    if row is None:
-        raise StoreError(f"there is no run {run_id} in the store")
-    return to_run(row)
-
-
-def runs(connection: Connection, target: str | None, suite: str | None, limit: int) -> list[Run]:
-    found = select(run).order_by(run.c.slot.desc(), run.c.id.desc()).limit(limit)
-    found = found if target is None else found.where(run.c.target == target)
-    found = found if suite is None else found.where(run.c.suite == suite)
-    return [to_run(row) for row in connection.execute(found)]
-
-
 def _note(
     connection: Connection, target: str, suite: str, *, count: RunOutcome | None = None, **times: datetime
 ) -> None:
@@ -154,3 +103,91 @@ def _note(
 def later(column: ColumnElement[Any], at: datetime) -> ColumnElement[Any]:
     """The later of a column (which may be NULL) and ``at``."""
     return case((column > at, column), else_=literal(at, UtcDateTime))
+
+
+class RunReads(Connected):
+    """What is read of the run ledger."""
+
+    def under_way(self, target: str, suite: str) -> Run | None:
+        """The confirming run of one suite of one target that is not done, if there is one."""
+        with self._database.read() as c:
+            return under_way(c, target, suite)
+
+    def latest_slots(self) -> dict[tuple[str, str], datetime]:
+        """(target, suite) -> slot of the latest scheduled run that was ever made."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(progress.c.target, progress.c.suite, progress.c.latest_slot))
+            return {(target, suite): slot for target, suite, slot in rows if slot is not None}
+
+    def due_runs(self, now: datetime, limit: int = 10_000) -> list[Run]:
+        """Runs with something to do and nobody at it: those that confirm a page, then the longest waiting."""
+        with self._database.read() as connection:
+            order = (run.c.confirms.is_(None), run.c.next_at, run.c.id)
+            due = select(run).where(_workable(now), run.c.next_at <= now).order_by(*order).limit(limit)
+            return [to_run(found) for found in connection.execute(due)]
+
+    def get_run(self, run_id: int) -> Run:
+        """Raises StoreError when there is no such run."""
+        with self._database.read() as connection:
+            row = connection.execute(select(run).where(run.c.id == run_id)).first()
+            if row is None:
+                raise StoreError(f"there is no run {run_id} in the store")
+            return to_run(row)
+
+    def runs(self, target: str | None = None, suite: str | None = None, limit: int = 100) -> list[Run]:
+        """Newest slot first."""
+        with self._database.read() as connection:
+            found = select(run).order_by(run.c.slot.desc(), run.c.id.desc()).limit(limit)
+            found = found if target is None else found.where(run.c.target == target)
+            found = found if suite is None else found.where(run.c.suite == suite)
+            return [to_run(row) for row in connection.execute(found)]
+
+
+class Ledger(Connected):
+    """The run ledger: making, claiming and giving back runs."""
+
+    def ensure_run(
+        self, target: str, suite: str, slot: datetime, seed: int, suite_digest: str, next_at: datetime,
+        *, scheduled: bool = True, confirms: int | None = None, deed: Callable[[Run], Deed] | None = None,
+    ) -> Run:  # fmt: skip
+        """The run of (target, suite, slot), made if it is not there; one that is there is not changed.
+
+        ``next_at`` of a new run becomes its ``starts_at``: the slot, or now where the run is made late.
+        ``seed`` lies in 0 to 2**63 - 1. A run off the schedule (``scheduled=False``) does not move ``latest_slot``.
+        ``confirms``: the run whose page it is to confirm; a run has one such at most, which is then given back.
+        ``deed`` of the run goes to the audit log in the same transaction.
+        """
+        with self._database.write() as c:
+            made = ensure_run(c, target, suite, slot, seed, suite_digest, next_at, scheduled, confirms)
+            if deed is not None:
+                audit.add(c, deed(made))
+            return made
+
+    def claim(self, run_id: int, now: datetime, lease_seconds: float) -> Run | None:
+        """Take a run for ``lease_seconds``, with a new fence; ``None`` if it is leased, done or not there."""
+        with self._database.write() as connection:
+            claimed = connection.execute(
+                update(run)
+                .where(run.c.id == run_id, _workable(now))
+                .values(
+                    status="running", fence=run.c.fence + 1, attempt=run.c.attempt + 1,
+                    lease_until=now + timedelta(seconds=lease_seconds),
+                )
+                .returning(run)
+            ).first()  # fmt: skip
+            if claimed is None:
+                return None
+            _note(connection, claimed.target, claimed.suite, last_attempt=now)
+            return to_run(claimed)
+
+    def extend_lease(self, run_id: int, fence: int, until: datetime) -> bool:
+        """Keep a claimed run until ``until`` (never shorter than before); ``False`` when the fence is stale."""
+        values = {"lease_until": later(run.c.lease_until, until)}
+        kept = update(run).where(held(run_id, fence)).values(values).returning(run.c.id)
+        return self._statement(lambda c: c.execute(kept).first() is not None)
+
+    def release(self, run_id: int, fence: int, next_at: datetime) -> bool:
+        """Give a claimed run back until ``next_at``; ``False`` when the fence is stale."""
+        values = {"status": "waiting", "lease_until": None, "next_at": next_at}
+        given = update(run).where(held(run_id, fence)).values(values).returning(run.c.id)
+        return self._statement(lambda c: c.execute(given).first() is not None)

@@ -28,8 +28,8 @@ from monitor.core.records import (  # fmt: skip
     Usage,
 )
 from monitor.store import baselines, counters, suite_digests
+from monitor.store.base import Connected
 from monitor.store.change_markers import chunks
-from monitor.store.engine import Database
 from monitor.store.tables import answer, baseline, finding, latest_finding, progress, run, score, self_test, usage
 
 Targets = Sequence[str] | None
@@ -58,29 +58,6 @@ def newest_done() -> ScalarSelect[int]:
         .correlate(progress)
         .scalar_subquery()
     )
-
-
-def last_done(connection: Connection, targets: Targets = None) -> dict[tuple[str, str], int]:
-    """(target, suite) -> the run that finished last."""
-    query = select(progress.c.target, progress.c.suite, newest_done())
-    return {
-        (target, suite): int(found)
-        for one in only(query, progress.c.target, targets)
-        for target, suite, found in connection.execute(one).all()
-        if found is not None
-    }
-
-
-def summaries(connection: Connection, run_ids: Sequence[int]) -> dict[int, RunSummary]:
-    """Run id -> its summary, of those that are finished; one that ended without any question asked has zeros."""
-    found: dict[int, RunSummary] = {}
-    for some in chunks(run_ids):
-        ends = select(run.c.id, run.c.outcome).where(run.c.id.in_(some), run.c.outcome.is_not(None))
-        rows: Any = connection.execute(ends).all()
-        outcomes = {run_id: RunOutcome(outcome) for run_id, outcome in rows}
-        found |= {run_id: RunSummary(run_id, outcome, 0, 0, None, None, None) for run_id, outcome in outcomes.items()}
-        found |= {one.run_id: one for one in _summaries(connection, outcomes)}
-    return found
 
 
 def _summaries(connection: Connection, outcomes: Mapping[int, RunOutcome]) -> Iterator[RunSummary]:
@@ -146,19 +123,6 @@ def _passed(connection: Connection, run_ids: Sequence[int]) -> dict[tuple[int, s
     return {(run_id, arm): float(share) for run_id, arm, share in rows}
 
 
-def latest_numbers(connection: Connection, targets: Targets = None) -> dict[str, dict[tuple[str, str], FindingNumbers]]:
-    """Target -> (suite, signal) -> the numbers of its newest finding."""
-    newest = latest_finding.c
-    query = select(newest.target, newest.suite, newest.signal, *NUMBERS).join(
-        finding, finding.c.id == newest.finding_id
-    )
-    found: dict[str, dict[tuple[str, str], FindingNumbers]] = defaultdict(dict)
-    for one in only(query, newest.target, targets):
-        for target, suite, signal, *numbers in connection.execute(one).all():
-            found[target][suite, signal] = _to_numbers(numbers)
-    return found
-
-
 NUMBERS: Final = (
     finding.c.effect, finding.c.effect_low, finding.c.effect_high, finding.c.evidence_log10, finding.c.line_log10,
     finding.c.measures, finding.c.state, finding.c.cause, finding.c.advice,
@@ -184,33 +148,8 @@ class BaselineCount(NamedTuple):
     """When the last of them was approved."""
 
 
-def baseline_counts(connection: Connection) -> dict[str, list[BaselineCount]]:
-    """Target -> its baselines by suite and status."""
-    kind = (baseline.c.target, baseline.c.suite, baseline.c.status)
-    counted = (func.count(), func.max(baseline.c.id), func.max(baseline.c.approved_at))
-    found: dict[str, list[BaselineCount]] = defaultdict(list)
-    for target, suite, status, count, newest, at in connection.execute(select(*kind, *counted).group_by(*kind)).all():
-        found[target].append(BaselineCount(suite, BaselineStatus(status), count, newest, at))
-    return found
-
-
-def outdated(connection: Connection, targets: Targets = None) -> set[tuple[str, str]]:
-    approved = select(baseline.c.target, baseline.c.suite, baseline.c.suite_digest)
-    queries = only(approved.where(baseline.c.status == BaselineStatus.APPROVED.value), baseline.c.target, targets)
-    digests = {(row.target, row.suite): row.suite_digest for query in queries for row in connection.execute(query)}
-    now = suite_digests.declared(connection)
-    found = {stream for stream, digest in digests.items() if now.get(stream, digest) != digest}
-    if digests.keys() - now.keys():
-        by_run = only(baselines.outdated(), baseline.c.target, targets)
-        asked = {(target, suite) for query in by_run for target, suite in connection.execute(query)}
-        found |= asked - now.keys()
-    return found
-
-
-class ScrapeReads:
+class ScrapeReads(Connected):
     """The store's methods over these queries. ``targets``: only theirs; every target's when left out."""
-
-    _database: Database
 
     def progress(self, targets: Targets = None) -> list[SuiteProgress]:
         """Last attempt, last success and finished runs by outcome, of every (target, suite)."""
@@ -220,29 +159,72 @@ class ScrapeReads:
 
     def last_done(self, targets: Targets = None) -> dict[tuple[str, str], int]:
         """(target, suite) -> the run that finished last."""
-        with self._database.read() as c:
-            return last_done(c, targets)
+        with self._database.read() as connection:
+            query = select(progress.c.target, progress.c.suite, newest_done())
+            return {
+                (target, suite): int(found)
+                for one in only(query, progress.c.target, targets)
+                for target, suite, found in connection.execute(one).all()
+                if found is not None
+            }
 
     def summaries(self, run_ids: Sequence[int]) -> dict[int, RunSummary]:
         """Run id -> its summary, of those that are finished; one that ended without any question asked has zeros."""
-        with self._database.read() as c:
-            return summaries(c, run_ids)
+        with self._database.read() as connection:
+            found: dict[int, RunSummary] = {}
+            for some in chunks(run_ids):
+                ends = select(run.c.id, run.c.outcome).where(run.c.id.in_(some), run.c.outcome.is_not(None))
+                rows: Any = connection.execute(ends).all()
+                outcomes = {run_id: RunOutcome(outcome) for run_id, outcome in rows}
+                found |= {
+                    run_id: RunSummary(run_id, outcome, 0, 0, None, None, None) for run_id, outcome in outcomes.items()
+                }
+                found |= {one.run_id: one for one in _summaries(connection, outcomes)}
+            return found
 
     def latest_numbers(self, targets: Targets = None) -> dict[str, dict[tuple[str, str], FindingNumbers]]:
         """Target -> (suite, signal) -> the numbers of its newest finding, without exhibits."""
-        with self._database.read() as c:
-            return latest_numbers(c, targets)
+        with self._database.read() as connection:
+            newest = latest_finding.c
+            query = select(newest.target, newest.suite, newest.signal, *NUMBERS).join(
+                finding, finding.c.id == newest.finding_id
+            )
+            found: dict[str, dict[tuple[str, str], FindingNumbers]] = defaultdict(dict)
+            for one in only(query, newest.target, targets):
+                for target, suite, signal, *numbers in connection.execute(one).all():
+                    found[target][suite, signal] = _to_numbers(numbers)
+            return found
 
     def baseline_counts(self) -> dict[str, list[BaselineCount]]:
         """Target -> its baselines by suite and status."""
-        with self._database.read() as c:
-            return baseline_counts(c)
+        with self._database.read() as connection:
+            kind = (baseline.c.target, baseline.c.suite, baseline.c.status)
+            counted = (func.count(), func.max(baseline.c.id), func.max(baseline.c.approved_at))
+            found: dict[str, list[BaselineCount]] = defaultdict(list)
+            for target, suite, status, count, newest, at in connection.execute(
+                select(*kind, *counted).group_by(*kind)
+            ).all():
+                found[target].append(BaselineCount(suite, BaselineStatus(status), count, newest, at))
+            return found
 
     def outdated(self, targets: Targets = None) -> set[tuple[str, str]]:
         """(target, suite) whose approved baseline is of another version of the suite than the daemon is configured to
         ask; where none has declared it, than the newest run asked."""
-        with self._database.read() as c:
-            return outdated(c, targets)
+        with self._database.read() as connection:
+            approved = select(baseline.c.target, baseline.c.suite, baseline.c.suite_digest)
+            queries = only(
+                approved.where(baseline.c.status == BaselineStatus.APPROVED.value), baseline.c.target, targets
+            )
+            digests = {
+                (row.target, row.suite): row.suite_digest for query in queries for row in connection.execute(query)
+            }
+            now = suite_digests.declared(connection)
+            found = {stream for stream, digest in digests.items() if now.get(stream, digest) != digest}
+            if digests.keys() - now.keys():
+                by_run = only(baselines.outdated(), baseline.c.target, targets)
+                asked = {(target, suite) for query in by_run for target, suite in connection.execute(query)}
+                found |= asked - now.keys()
+            return found
 
     def self_tests(self, targets: Targets = None) -> list[SelfTest]:
         """The latest of each, by target, suite and fault."""

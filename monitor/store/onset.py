@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, and_, func, select
 
 from monitor.core.records import Alarm, Arm, Finding, Point
+from monitor.store.base import Connected
 from monitor.store.change_markers import chunks
-from monitor.store.engine import Database
 from monitor.store.findings import _to_finding
 from monitor.store.series import KEY, NUMBERS, to_point
 from monitor.store.tables import alarm, answer, finding
@@ -42,21 +42,8 @@ def onsets(connection: Connection, ids: Sequence[int], oldest: Alarm, before: ti
     return {number: Onset(count, history[number]) for number, count in connection.execute(looks).all()}
 
 
-def last_asked(connection: Connection, run_ids: Collection[int]) -> dict[int, datetime]:
-    """A run's answers lie side by side under its id and arm; those of no other run are read."""
-    newest = select(answer.c.run_id, func.max(answer.c.asked_at)).group_by(answer.c.run_id)
-    usable = newest.where(answer.c.arm == Arm.SUBJECT.value, answer.c.reason.is_(None))
-    found: dict[int, datetime] = {}
-    for some in chunks(sorted(run_ids)):
-        rows: Any = connection.execute(usable.where(answer.c.run_id.in_(some)))
-        found |= dict(map(tuple, rows))
-    return found
-
-
-class OnsetReads:
+class OnsetReads(Connected):
     """The store's methods over these queries; a scrape calls both, whoever tells of one finding the second."""
-
-    _database: Database
 
     def onsets(self, alarms: Sequence[Alarm], before: timedelta) -> dict[int, Onset]:
         """Alarm id -> what led up to it, as far back as ``before`` the oldest of ``alarms`` was raised.
@@ -91,5 +78,12 @@ class OnsetReads:
         """
         if not run_ids:
             return {}
-        with self._database.read() as c:
-            return last_asked(c, run_ids)
+        with self._database.read() as connection:
+            # A run's answers lie side by side under its id and arm; those of no other run are read.
+            newest = select(answer.c.run_id, func.max(answer.c.asked_at)).group_by(answer.c.run_id)
+            usable = newest.where(answer.c.arm == Arm.SUBJECT.value, answer.c.reason.is_(None))
+            found: dict[int, datetime] = {}
+            for some in chunks(sorted(run_ids)):
+                rows: Any = connection.execute(usable.where(answer.c.run_id.in_(some)))
+                found |= dict(map(tuple, rows))
+            return found

@@ -5,12 +5,12 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, and_, case, delete, func, or_, select, update
+from sqlalchemy import and_, case, delete, func, or_, select, update
 
 from monitor.core.records import Mail, MailState, MailStatus
+from monitor.store.base import Connected
 from monitor.store.column_types import clean
 from monitor.store.dialect import insert
-from monitor.store.engine import Database
 from monitor.store.tables import outbox
 
 KEPT: Final = timedelta(days=90)
@@ -19,110 +19,65 @@ KEPT: Final = timedelta(days=90)
 WAITING: Final = outbox.c.status == MailStatus.QUEUED.value
 
 
-def enqueue(connection: Connection, mail: Mail) -> Mail | None:
-    """The mail with its id; ``None``, and nothing is written, where (kind, slot) is there."""
-    # The newest of each kind stays however old: it says that its slot is done.
-    newest = select(func.max(outbox.c.id)).group_by(outbox.c.kind)
-    old = and_(outbox.c.composed_at < mail.composed_at - KEPT, ~WAITING, outbox.c.id.not_in(newest))
-    connection.execute(delete(outbox).where(old))
-    values = asdict(mail) | {
-        "status": mail.status.value, "subject": clean(mail.subject), "recipients": list(mail.recipients)
-    }  # fmt: skip
-    del values["id"]
-    made = insert(connection, outbox).values(values).on_conflict_do_nothing(index_elements=["kind", "slot"])
-    row = connection.execute(made.returning(outbox)).first()
-    return None if row is None else _to_mail(row)
-
-
-def take(connection: Connection, now: datetime, lease_seconds: float, mail_id: int | None) -> Mail | None:
-    """The mail that has waited longest for its turn, or ``mail_id``'s, leased; ``None`` where nothing is due.
-
-    ``mail_id`` is taken before its time too, but not from somebody who is at it.
-    """
-    free = and_(WAITING, or_(outbox.c.lease_until.is_(None), outbox.c.lease_until <= now))
-    mine = outbox.c.next_at <= now if mail_id is None else outbox.c.id == mail_id
-    first = select(outbox.c.id).where(free, mine).order_by(outbox.c.next_at, outbox.c.id).limit(1)
-    found = connection.execute(first.with_for_update(skip_locked=True)).scalar()
-    if found is None:
-        return None
-    taken = (
-        update(outbox)
-        .where(outbox.c.id == found, free)
-        .values(lease_until=now + timedelta(seconds=lease_seconds), attempts=outbox.c.attempts + 1)
-    )
-    row = connection.execute(taken.returning(outbox)).first()
-    return None if row is None else _to_mail(row)
-
-
-def sent(connection: Connection, mail_id: int, now: datetime, note: str | None) -> bool:
-    """The server has it: that counts whoever holds the lease by now, so that nobody sends it again."""
-    values = {"status": MailStatus.SENT.value, "sent_at": now, "lease_until": None, "error": clean(note)}
-    done = update(outbox).where(outbox.c.id == mail_id, outbox.c.status != MailStatus.SENT.value).values(values)
-    return connection.execute(done.returning(outbox.c.id)).first() is not None
-
-
-def failed(
-    connection: Connection, mail_id: int, attempt: int, now: datetime, error: str, next_at: datetime | None,
-    left: Sequence[str] | None,
-) -> bool:  # fmt: skip
-    values: dict[str, Any] = {"failed_at": now, "error": clean(error), "lease_until": None}
-    if left is not None:
-        values |= {"recipients": list(left), "sent_at": now}
-    if next_at is not None:
-        values["next_at"] = next_at
-    elif left is not None:
-        values["status"] = MailStatus.SENT.value
-    else:
-        # One that some recipients have from an earlier attempt is sent, as far as it can be.
-        refused = case((outbox.c.sent_at.is_(None), MailStatus.REFUSED.value), else_=MailStatus.SENT.value)
-        values["status"] = refused
-    held = and_(outbox.c.id == mail_id, outbox.c.attempts == attempt, WAITING)
-    return connection.execute(update(outbox).where(held).values(values).returning(outbox.c.id)).first() is not None
-
-
-def mail(connection: Connection, mail_id: int) -> Mail | None:
-    row = connection.execute(select(outbox).where(outbox.c.id == mail_id)).first()
-    return None if row is None else _to_mail(row)
-
-
-def has_mail(connection: Connection, kind: str, slot: datetime) -> bool:
-    where = (outbox.c.kind == kind, outbox.c.slot == slot)
-    return connection.execute(select(outbox.c.id).where(*where)).first() is not None
-
-
-def told_until(connection: Connection, kind: str, slot: datetime) -> datetime | None:
-    """Of those that somebody got, or may still get."""
-    where = (outbox.c.kind == kind, outbox.c.slot < slot, outbox.c.status != MailStatus.REFUSED.value)
-    newest = select(outbox.c.composed_at).where(*where).order_by(outbox.c.slot.desc()).limit(1)
-    return connection.execute(newest).scalar()
-
-
-def state(connection: Connection) -> MailState:
-    """Read without the bodies."""
-    last = connection.execute(select(func.max(outbox.c.sent_at))).scalar()
-    count, oldest = connection.execute(
-        select(func.count(), func.min(outbox.c.composed_at)).select_from(outbox).where(WAITING)
-    ).one()
-    refused = [outbox.c.status == MailStatus.REFUSED.value]
-    refused += [] if last is None else [outbox.c.failed_at > last]
-    given_up = connection.execute(select(func.count()).select_from(outbox).where(*refused)).scalar_one()
-    return MailState(last, int(count), oldest, int(given_up))
-
-
 def _to_mail(row: Any) -> Mail:
     values = dict(row._mapping)
     return Mail(**{**values, "status": MailStatus(row.status), "recipients": tuple(row.recipients)})
 
 
-class Outbox:
-    """The store's methods over these queries."""
+class OutboxReads(Connected):
+    """What is read of the outbox."""
 
-    _database: Database
+    def mail(self, mail_id: int) -> Mail | None:
+        """One mail of the outbox, if it is there."""
+        with self._database.read() as connection:
+            row = connection.execute(select(outbox).where(outbox.c.id == mail_id)).first()
+            return None if row is None else _to_mail(row)
+
+    def has_mail(self, kind: str, slot: datetime) -> bool:
+        """Whether the mail of (kind, slot) was composed."""
+        with self._database.read() as connection:
+            where = (outbox.c.kind == kind, outbox.c.slot == slot)
+            return connection.execute(select(outbox.c.id).where(*where)).first() is not None
+
+    def told_until(self, kind: str, slot: datetime) -> datetime | None:
+        """When the mail of this kind before ``slot`` was composed, and so up to when it tells; those that were given up
+        told nobody. ``None`` where there is none."""
+        with self._database.read() as connection:
+            where = (outbox.c.kind == kind, outbox.c.slot < slot, outbox.c.status != MailStatus.REFUSED.value)
+            newest = select(outbox.c.composed_at).where(*where).order_by(outbox.c.slot.desc()).limit(1)
+            return connection.execute(newest).scalar()
+
+    def mail_state(self) -> MailState:
+        """When mail was last sent, what waits, and what was given up since; for the metrics."""
+        with self._database.read() as connection:
+            # Read without the bodies.
+            last = connection.execute(select(func.max(outbox.c.sent_at))).scalar()
+            count, oldest = connection.execute(
+                select(func.count(), func.min(outbox.c.composed_at)).select_from(outbox).where(WAITING)
+            ).one()
+            refused = [outbox.c.status == MailStatus.REFUSED.value]
+            refused += [] if last is None else [outbox.c.failed_at > last]
+            given_up = connection.execute(select(func.count()).select_from(outbox).where(*refused)).scalar_one()
+            return MailState(last, int(count), oldest, int(given_up))
+
+
+class Outbox(Connected):
+    """Mail on its way through the outbox."""
 
     def enqueue(self, mail: Mail) -> Mail | None:
         """Put a composed mail into the outbox; ``None`` where one of its (kind, slot) is there, which is kept."""
-        with self._database.write() as c:
-            return enqueue(c, mail)
+        with self._database.write() as connection:
+            # The newest of each kind stays however old: it says that its slot is done.
+            newest = select(func.max(outbox.c.id)).group_by(outbox.c.kind)
+            old = and_(outbox.c.composed_at < mail.composed_at - KEPT, ~WAITING, outbox.c.id.not_in(newest))
+            connection.execute(delete(outbox).where(old))
+            values = asdict(mail) | {
+                "status": mail.status.value, "subject": clean(mail.subject), "recipients": list(mail.recipients)
+            }  # fmt: skip
+            del values["id"]
+            made = insert(connection, outbox).values(values).on_conflict_do_nothing(index_elements=["kind", "slot"])
+            row = connection.execute(made.returning(outbox)).first()
+            return None if row is None else _to_mail(row)
 
     def take_mail(self, now: datetime, lease_seconds: float, mail_id: int | None = None) -> Mail | None:
         """Take the mail that is due longest, or this very one, for ``lease_seconds``; counts the attempt.
@@ -130,13 +85,28 @@ class Outbox:
         ``None`` where none is due, or where somebody else is at it. One whose sender died is taken again when its
         lease is over: whether it was sent nobody can know, so it is sent, with the same Message-ID.
         """
-        with self._database.write() as c:
-            return take(c, now, lease_seconds, mail_id)
+        with self._database.write() as connection:
+            free = and_(WAITING, or_(outbox.c.lease_until.is_(None), outbox.c.lease_until <= now))
+            mine = outbox.c.next_at <= now if mail_id is None else outbox.c.id == mail_id
+            first = select(outbox.c.id).where(free, mine).order_by(outbox.c.next_at, outbox.c.id).limit(1)
+            found = connection.execute(first.with_for_update(skip_locked=True)).scalar()
+            if found is None:
+                return None
+            taken = (
+                update(outbox)
+                .where(outbox.c.id == found, free)
+                .values(lease_until=now + timedelta(seconds=lease_seconds), attempts=outbox.c.attempts + 1)
+            )
+            row = connection.execute(taken.returning(outbox)).first()
+            return None if row is None else _to_mail(row)
 
     def mail_sent(self, mail_id: int, now: datetime, note: str | None = None) -> bool:
         """The server has taken it; ``note``: who was refused, if anybody. ``False`` where that was known already."""
-        with self._database.write() as c:
-            return sent(c, mail_id, now, note)
+        with self._database.write() as connection:
+            # That counts whoever holds the lease by now, so that nobody sends it again.
+            values = {"status": MailStatus.SENT.value, "sent_at": now, "lease_until": None, "error": clean(note)}
+            done = update(outbox).where(outbox.c.id == mail_id, outbox.c.status != MailStatus.SENT.value).values(values)
+            return connection.execute(done.returning(outbox.c.id)).first() is not None
 
     def mail_failed(
         self, mail_id: int, attempt: int, now: datetime, error: str, next_at: datetime | None,
@@ -147,26 +117,19 @@ class Outbox:
         ``attempt``: the ``attempts`` of the mail as it was taken; where that is not the latest, or the mail is done,
         nothing is written and the answer is ``False``. ``left``: who is still to get it, where others have it now.
         """
-        with self._database.write() as c:
-            return failed(c, mail_id, attempt, now, error, next_at, left)
-
-    def mail(self, mail_id: int) -> Mail | None:
-        """One mail of the outbox, if it is there."""
-        with self._database.read() as c:
-            return mail(c, mail_id)
-
-    def has_mail(self, kind: str, slot: datetime) -> bool:
-        """Whether the mail of (kind, slot) was composed."""
-        with self._database.read() as c:
-            return has_mail(c, kind, slot)
-
-    def told_until(self, kind: str, slot: datetime) -> datetime | None:
-        """When the mail of this kind before ``slot`` was composed, and so up to when it tells; those that were given up
-        told nobody. ``None`` where there is none."""
-        with self._database.read() as c:
-            return told_until(c, kind, slot)
-
-    def mail_state(self) -> MailState:
-        """When mail was last sent, what waits, and what was given up since; for the metrics."""
-        with self._database.read() as c:
-            return state(c)
+        with self._database.write() as connection:
+            values: dict[str, Any] = {"failed_at": now, "error": clean(error), "lease_until": None}
+            if left is not None:
+                values |= {"recipients": list(left), "sent_at": now}
+            if next_at is not None:
+                values["next_at"] = next_at
+            elif left is not None:
+                values["status"] = MailStatus.SENT.value
+            else:
+                # One that some recipients have from an earlier attempt is sent, as far as it can be.
+                refused = case((outbox.c.sent_at.is_(None), MailStatus.REFUSED.value), else_=MailStatus.SENT.value)
+                values["status"] = refused
+            held = and_(outbox.c.id == mail_id, outbox.c.attempts == attempt, WAITING)
+            return (
+                connection.execute(update(outbox).where(held).values(values).returning(outbox.c.id)).first() is not None
+            )

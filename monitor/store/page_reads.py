@@ -10,8 +10,8 @@ from monitor.core.errors import CliffwatchError
 from monitor.core.records import Arm, BaselineStatus, Finding, Outcome, Point, Run, RunOutcome, Score, Stream
 from monitor.store import ledger, suite_digests
 from monitor.store.answers import ASKED, AnswerKey, _scores, _to_outcome
+from monitor.store.base import Connected
 from monitor.store.change_markers import chunks
-from monitor.store.engine import Database
 from monitor.store.findings import _to_finding
 from monitor.store.metrics_reads import newest_done
 from monitor.store.series import NUMBERS, SeriesKey, to_point
@@ -22,16 +22,6 @@ STANDING: Final = (BaselineStatus.CAPTURING.value, BaselineStatus.CAPTURED.value
 
 GradedTexts = dict[tuple[Arm, str], dict[str, list[Mapping[str, float]]]]
 """(arm, probe) -> each different text -> the scores, by grader, of every answer with it."""
-
-
-def streams(connection: Connection, target: str | None) -> list[Stream]:
-    """By target and suite; three look-ups in an index for each."""
-    rows = connection.execute(_streams(target)).all()
-    standing, now = of_streams(connection, target), suite_digests.declared(connection)
-    found = {key: _to_stream(row, standing.get(key), now.get(key)) for row in rows for key in [(row.target, row.suite)]}
-    for key in standing.keys() - found.keys():  # a baseline, and no run yet
-        found[key] = _to_stream(_NoRuns(*key), standing[key], now.get(key))
-    return [found[key] for key in sorted(found)]
 
 
 class _NoRuns(NamedTuple):
@@ -85,47 +75,6 @@ def _to_stream(row: Any, standing: Any | None, digest: str | None) -> Stream:
     return Stream(*facts, standing.id, standing.status, outdated, standing.approved_at)
 
 
-def stream_mark(connection: Connection) -> tuple[Any, ...]:
-    """Another one once any stream is: run numbers only grow, a run taken up or ended moves its stream's counters."""
-    times = [type_coerce(func.max(column), String) for column in (progress.c.last_attempt, progress.c.last_success)]
-    finished = func.sum(progress.c.measured + progress.c.partial + progress.c.unmeasured)
-    signed = [type_coerce(func.max(column), String) for column in (baseline.c.approved_at, baseline.c.retired_at)]
-    by_status = select(baseline.c.status, func.count(), func.max(baseline.c.id), *signed, suite_digests.mark())
-    by_status = by_status.group_by(baseline.c.status)
-    newest = connection.execute(select(func.max(run.c.id))).scalar()
-    moved = connection.execute(select(func.count(), finished, *times).select_from(progress)).one()
-    return (newest, *moved, *sorted(map(str, connection.execute(by_status))))
-
-
-def latest_points(connection: Connection, targets: Collection[str]) -> dict[SeriesKey, Point]:
-    """Each signal's newest verdict in numbers, from the index that holds them (see ``series``)."""
-    key = (finding.c.target, finding.c.suite, finding.c.signal)
-    newest = latest_finding.c
-    same = and_(key[0] == newest.target, key[1] == newest.suite, key[2] == newest.signal,
-                finding.c.id == newest.finding_id)  # fmt: skip
-    columns = (*key, finding.c.run_id, finding.c.found_at, finding.c.alarming, *(finding.c[name] for name in NUMBERS))
-    query = select(*columns).join_from(latest_finding, finding, same)
-    query = query.with_hint(finding, "INDEXED BY ix_finding_series", "sqlite")
-    found: dict[SeriesKey, Point] = {}
-    for some in chunks(sorted(targets)):
-        for row in connection.execute(query.where(newest.target.in_(some))):
-            found[(row[0], row[1], row[2])] = to_point(row)
-    return found
-
-
-def lost_shares(connection: Connection, run_ids: Sequence[int]) -> dict[int, float]:
-    """As ``RunSummary.unmeasured_ratio`` has it. Answers are counted only of runs that lost some: most lost none."""
-    shares: dict[int, float] = {}
-    for some in chunks(run_ids):
-        ends: Any = connection.execute(select(run.c.id, run.c.outcome).where(run.c.id.in_(some)))
-        outcomes = dict(map(tuple, ends))
-        shares |= {one: float(outcomes.get(one) in (None, RunOutcome.UNMEASURED)) for one in some}
-        usable = [one for one in some if not shares[one]]
-        lost = _questions(connection, usable, answer.c.reason.is_not(None))
-        shares |= {one: lost[one] / total for one, total in _questions(connection, list(lost)).items()}
-    return shares
-
-
 def _questions(connection: Connection, run_ids: Sequence[int], *which: ColumnElement[bool]) -> dict[int, int]:
     """Run id -> how many questions it has, where it has any; the snapshot's are not the run's."""
     where = (answer.c.run_id.in_(run_ids), answer.c.arm != Arm.SNAPSHOT.value, *which)
@@ -133,126 +82,88 @@ def _questions(connection: Connection, run_ids: Sequence[int], *which: ColumnEle
     return {run_id: int(count) for run_id, count in rows}
 
 
-def finding_heads(
-    connection: Connection, target: str | None, run_id: int | None, alarming: bool | None, before: int | None,
-    limit: int,
-) -> list[tuple[int, Finding]]:  # fmt: skip
-    """Newest first, each with its number; without exhibits."""
-    wanted = {"target": target, "run_id": run_id, "alarming": alarming}
-    columns = [column for column in finding.columns if column.name != "exhibits"]
-    query = select(*columns).order_by(finding.c.id.desc()).limit(limit)
-    for name, value in wanted.items():
-        if value is not None:
-            query = query.where(finding.c[name] == value)
-    if before is not None:
-        query = query.where(finding.c.id < before)
-    return [(row.id, _to_finding(row)) for row in connection.execute(query)]
-
-
-def questions(
-    connection: Connection, run_id: int, arms: Collection[Arm] | None, lost: bool, offset: int, limit: int
-) -> tuple[int, list[tuple[AnswerKey, Outcome]]]:
-    """How many there are, and a stretch of them by probe, replicate and arm; exchanges are left where they are."""
-    where = [answer.c.run_id == run_id]
-    if arms is not None:
-        where.append(answer.c.arm.in_([arm.value for arm in arms]))
-    if lost:
-        where.append(answer.c.reason.is_not(None))
-    kept = [column for column in answer.columns if column.name not in ("exchange", "logprobs")]
-    nothing: list[Any] = [literal_column("NULL").label(name) for name in ("exchange", "logprobs")]
-    order = (answer.c.probe, answer.c.replicate, answer.c.arm)
-    rows = connection.execute(select(*kept, *nothing).where(*where).order_by(*order).offset(offset).limit(limit))
-    found = [((Arm(row.arm), row.probe, row.replicate), _to_outcome(row)) for row in rows]
-    return int(connection.execute(select(func.count()).where(*where)).scalar_one()), found
-
-
-def tally(connection: Connection, run_id: int) -> dict[tuple[Arm, str | None], tuple[int, float]]:
-    """(arm, reason or ``None`` where it was answered) -> how many questions of a run, and their USD."""
-    group = (answer.c.arm, answer.c.reason)
-    rows: Any = connection.execute(
-        select(*group, func.count(), func.sum(answer.c.usd)).where(answer.c.run_id == run_id).group_by(*group)
-    )
-    return {(Arm(arm), reason): (int(count), float(usd)) for arm, reason, count, usd in rows}
-
-
-def question(connection: Connection, run_id: int, key: AnswerKey) -> tuple[Outcome, str, str]:
-    """One outcome with its exchange, the provider and the model that was asked for."""
-    arm, probe, replicate = key
-    same = (answer.c.arm == arm.value, answer.c.probe == probe, answer.c.replicate == replicate)
-    row = connection.execute(select(answer).where(answer.c.run_id == run_id, *same)).first()
-    if row is None:
-        raise CliffwatchError(f"run {run_id} has no question of arm {arm}, probe {probe}, replicate {replicate}")
-    return _to_outcome(row), row.provider, row.asked_model
-
-
-def scores_of(connection: Connection, run_id: int, probes: Collection[str]) -> dict[AnswerKey, list[Score]]:
-    """Scores of these probes' answers, by answer and grader."""
-    found: dict[AnswerKey, list[Score]] = {}
-    for some in chunks(sorted(probes)):
-        query = select(score).where(score.c.run_id == run_id, score.c.probe.in_(some)).order_by(score.c.grader)
-        for row in connection.execute(query):
-            one = Score(Arm(row.arm), row.probe, row.replicate, row.grader, row.value, row.detail)
-            found.setdefault((one.arm, one.probe, one.replicate), []).append(one)
-    return found
-
-
-def texts(connection: Connection, run_ids: Collection[int], arm: Arm) -> dict[str, Counter[str]]:
-    """As ``PageReads.texts``; in the order of the primary key, so nothing is sorted."""
-    found: dict[str, Counter[str]] = {}
-    usable = (answer.c.arm == arm.value, answer.c.reason.is_(None))
-    query = select(answer.c.probe, answer.c.text).order_by(answer.c.run_id, answer.c.probe, answer.c.replicate)
-    for some in chunks(sorted(set(run_ids))):
-        for probe, text in connection.execute(query.where(answer.c.run_id.in_(some), *usable)):
-            found.setdefault(probe, Counter())[text] += 1
-    return found
-
-
-def graded_texts(connection: Connection, run_ids: Collection[int]) -> GradedTexts:
-    """As ``PageReads.graded_texts``."""
-    found: GradedTexts = {}
-    key = ("run_id", "probe", "replicate", "arm")
-    usable = (answer.c.reason.is_(None), answer.c.arm.in_(ASKED))
-    query: Any = select(*(answer.c[name] for name in key), answer.c.text).order_by(*(answer.c[name] for name in key))
-    for some in chunks(sorted(set(run_ids))):
-        scores = _scores(connection, some)
-        for run_id, probe, replicate, arm, text in connection.execute(query.where(answer.c.run_id.in_(some), *usable)):
-            texts = found.setdefault((Arm(arm), probe), {})
-            texts.setdefault(text, []).append(scores.get((run_id, arm, probe, replicate), {}))
-    return found
-
-
-class PageReads:
+class PageReads(Connected):
     """The store's methods over these queries; the pages and the JSON beside them call them."""
 
-    _database: Database
-
     def streams(self, target: str | None = None) -> list[Stream]:
-        """Every suite of every target that was ever asked, by target and suite; or of one target."""
-        with self._database.read() as c:
-            return streams(c, target)
+        """Every suite that was ever asked or has a baseline, of every target or of one, by target and suite."""
+        with self._database.read() as connection:  # three look-ups in an index for each
+            rows = {(row.target, row.suite): row for row in connection.execute(_streams(target))}
+            standing, now = of_streams(connection, target), suite_digests.declared(connection)
+        return [
+            _to_stream(rows.get(key) or _NoRuns(*key), standing.get(key), now.get(key))
+            for key in sorted(rows.keys() | standing.keys())
+        ]
 
     def stream_mark(self) -> tuple[Any, ...]:
         """Another one whenever ``streams`` may be."""
-        with self._database.read() as c:
-            return stream_mark(c)
+        with self._database.read() as connection:
+            # Run numbers only grow; a run that is taken up or ends moves its stream's counters.
+            times = [
+                type_coerce(func.max(column), String) for column in (progress.c.last_attempt, progress.c.last_success)
+            ]
+            finished = func.sum(progress.c.measured + progress.c.partial + progress.c.unmeasured)
+            signed = [
+                type_coerce(func.max(column), String) for column in (baseline.c.approved_at, baseline.c.retired_at)
+            ]
+            by_status = select(baseline.c.status, func.count(), func.max(baseline.c.id), *signed, suite_digests.mark())
+            by_status = by_status.group_by(baseline.c.status)
+            newest = connection.execute(select(func.max(run.c.id))).scalar()
+            moved = connection.execute(select(func.count(), finished, *times).select_from(progress)).one()
+            return (newest, *moved, *sorted(map(str, connection.execute(by_status))))
 
     def latest_points(self, targets: Collection[str]) -> dict[SeriesKey, Point]:
         """(target, suite, signal) -> the newest verdict of every signal of these targets, in numbers."""
-        with self._database.read() as c:
-            return latest_points(c, targets)
+        with self._database.read() as connection:
+            # From the index that holds them all (see ``series``).
+            key = (finding.c.target, finding.c.suite, finding.c.signal)
+            newest = latest_finding.c
+            same = and_(key[0] == newest.target, key[1] == newest.suite, key[2] == newest.signal,
+                        finding.c.id == newest.finding_id)  # fmt: skip
+            columns = (
+                *key,
+                finding.c.run_id,
+                finding.c.found_at,
+                finding.c.alarming,
+                *(finding.c[name] for name in NUMBERS),
+            )
+            query = select(*columns).join_from(latest_finding, finding, same)
+            query = query.with_hint(finding, "INDEXED BY ix_finding_series", "sqlite")
+            found: dict[SeriesKey, Point] = {}
+            for some in chunks(sorted(targets)):
+                for row in connection.execute(query.where(newest.target.in_(some))):
+                    found[(row[0], row[1], row[2])] = to_point(row)
+            return found
 
     def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]:
         """Run id -> share of its questions that measured nothing; 1 where the subject gave no usable answer."""
-        with self._database.read() as c:
-            return lost_shares(c, run_ids)
+        with self._database.read() as connection:
+            # Answers are counted only of runs that lost some: most lost none.
+            shares: dict[int, float] = {}
+            for some in chunks(run_ids):
+                ends: Any = connection.execute(select(run.c.id, run.c.outcome).where(run.c.id.in_(some)))
+                outcomes = dict(map(tuple, ends))
+                shares |= {one: float(outcomes.get(one) in (None, RunOutcome.UNMEASURED)) for one in some}
+                usable = [one for one in some if not shares[one]]
+                lost = _questions(connection, usable, answer.c.reason.is_not(None))
+                shares |= {one: lost[one] / total for one, total in _questions(connection, list(lost)).items()}
+            return shares
 
     def finding_heads(
         self, target: str | None = None, run_id: int | None = None, alarming: bool | None = None,
         before: int | None = None, limit: int = 100,
     ) -> list[tuple[int, Finding]]:  # fmt: skip
         """Findings without exhibits, newest first, each with its number; ``before``: only lower numbers."""
-        with self._database.read() as c:
-            return finding_heads(c, target, run_id, alarming, before, limit)
+        with self._database.read() as connection:
+            wanted = {"target": target, "run_id": run_id, "alarming": alarming}
+            columns = [column for column in finding.columns if column.name != "exhibits"]
+            query = select(*columns).order_by(finding.c.id.desc()).limit(limit)
+            for name, value in wanted.items():
+                if value is not None:
+                    query = query.where(finding.c[name] == value)
+            if before is not None:
+                query = query.where(finding.c.id < before)
+            return [(row.id, _to_finding(row)) for row in connection.execute(query)]
 
     def find_run(self, run_id: int) -> Run | None:
         """The run, if there is one of this number."""
@@ -268,30 +179,77 @@ class PageReads:
 
         ``lost``: only those without a usable answer. Exchanges and log-probabilities are not read.
         """
-        with self._database.read() as c:
-            return questions(c, run_id, arms, lost, offset, limit)
+        with self._database.read() as connection:
+            where = [answer.c.run_id == run_id]
+            if arms is not None:
+                where.append(answer.c.arm.in_([arm.value for arm in arms]))
+            if lost:
+                where.append(answer.c.reason.is_not(None))
+            kept = [column for column in answer.columns if column.name not in ("exchange", "logprobs")]
+            nothing: list[Any] = [literal_column("NULL").label(name) for name in ("exchange", "logprobs")]
+            order = (answer.c.probe, answer.c.replicate, answer.c.arm)
+            rows = connection.execute(
+                select(*kept, *nothing).where(*where).order_by(*order).offset(offset).limit(limit)
+            )
+            found = [((Arm(row.arm), row.probe, row.replicate), _to_outcome(row)) for row in rows]
+            return int(connection.execute(select(func.count()).where(*where)).scalar_one()), found
 
     def texts(self, run_ids: Collection[int], arm: Arm) -> dict[str, Counter[str]]:
         """Probe -> the texts of an arm's usable answers in these runs, with how often each was given, oldest first."""
-        with self._database.read() as c:
-            return texts(c, run_ids, arm)
+        with self._database.read() as connection:
+            # In the order of the primary key, so nothing is sorted.
+            found: dict[str, Counter[str]] = {}
+            usable = (answer.c.arm == arm.value, answer.c.reason.is_(None))
+            query = select(answer.c.probe, answer.c.text).order_by(answer.c.run_id, answer.c.probe, answer.c.replicate)
+            for some in chunks(sorted(set(run_ids))):
+                for probe, text in connection.execute(query.where(answer.c.run_id.in_(some), *usable)):
+                    found.setdefault(probe, Counter())[text] += 1
+            return found
 
     def graded_texts(self, run_ids: Collection[int]) -> GradedTexts:
         """What subject and base said in these runs, with the scores of every answer, oldest first."""
-        with self._database.read() as c:
-            return graded_texts(c, run_ids)
+        with self._database.read() as connection:
+            # In the order of the primary key, so nothing is sorted.
+            found: GradedTexts = {}
+            key = ("run_id", "probe", "replicate", "arm")
+            usable = (answer.c.reason.is_(None), answer.c.arm.in_(ASKED))
+            query: Any = select(*(answer.c[name] for name in key), answer.c.text).order_by(
+                *(answer.c[name] for name in key)
+            )
+            for some in chunks(sorted(set(run_ids))):
+                scores = _scores(connection, some)
+                for run_id, probe, replicate, arm, text in connection.execute(
+                    query.where(answer.c.run_id.in_(some), *usable)
+                ):
+                    texts = found.setdefault((Arm(arm), probe), {})
+                    texts.setdefault(text, []).append(scores.get((run_id, arm, probe, replicate), {}))
+            return found
 
     def tally(self, run_id: int) -> dict[tuple[Arm, str | None], tuple[int, float]]:
         """(arm, reason or ``None`` where it was answered) -> how many questions of a run, and their USD."""
-        with self._database.read() as c:
-            return tally(c, run_id)
+        with self._database.read() as connection:
+            group = (answer.c.arm, answer.c.reason)
+            rows: Any = connection.execute(
+                select(*group, func.count(), func.sum(answer.c.usd)).where(answer.c.run_id == run_id).group_by(*group)
+            )
+            return {(Arm(arm), reason): (int(count), float(usd)) for arm, reason, count, usd in rows}
 
     def question(self, run_id: int, arm: Arm, probe: str, replicate: int) -> tuple[Outcome, str, str]:
         """One outcome with its exchange, the provider and the model asked for. Raises CliffwatchError for none."""
-        with self._database.read() as c:
-            return question(c, run_id, (arm, probe, replicate))
+        same = (answer.c.arm == arm.value, answer.c.probe == probe, answer.c.replicate == replicate)
+        with self._database.read() as connection:
+            row = connection.execute(select(answer).where(answer.c.run_id == run_id, *same)).first()
+        if row is None:
+            raise CliffwatchError(f"run {run_id} has no question of arm {arm}, probe {probe}, replicate {replicate}")
+        return _to_outcome(row), row.provider, row.asked_model
 
     def scores_of(self, run_id: int, probes: Collection[str]) -> dict[AnswerKey, list[Score]]:
         """Scores of these probes' answers in a run, by answer and grader."""
-        with self._database.read() as c:
-            return scores_of(c, run_id, probes)
+        with self._database.read() as connection:
+            found: dict[AnswerKey, list[Score]] = {}
+            for some in chunks(sorted(probes)):
+                query = select(score).where(score.c.run_id == run_id, score.c.probe.in_(some)).order_by(score.c.grader)
+                for row in connection.execute(query):
+                    one = Score(Arm(row.arm), row.probe, row.replicate, row.grader, row.value, row.detail)
+                    found.setdefault((one.arm, one.probe, one.replicate), []).append(one)
+            return found

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from monitor.core.records import Recorded
 from monitor.store import recording_postgres
+from monitor.store.base import Connected
 from monitor.store.column_types import sqlite_time, to_nano
 from monitor.store.outcome_rows import COLUMNS, KEY, Key, day_of, key_of, leases_of, reservations_of, row_of, usage_of
 
@@ -21,7 +22,7 @@ SLICE: Final = 500
 """Answers in one INSERT: SQLite takes 32,766 parameters."""
 
 
-def record(connection: Connection, items: Sequence[Recorded]) -> list[bool]:
+def _record(connection: Connection, items: Sequence[Recorded]) -> list[bool]:
     """Whether each item is now in the store for the first time, by its fence; its cost counts either way."""
     if not items:
         return []
@@ -111,3 +112,15 @@ def _count_sqlite(connection: Connection, items: Sequence[Recorded]) -> None:
         "completion_tokens = completion_tokens + excluded.completion_tokens, nano = nano + excluded.nano",
         [(*key, *total) for key, total in usage_of(items).items()],
     )
+
+
+class Recording(Connected):
+    """Recording of outcomes."""
+
+    def record(self, items: Sequence[Recorded]) -> list[bool]:
+        """Write a list of outcomes, extend their runs' leases and settle their reservations, all or nothing.
+
+        An item is ``False`` when its fence is stale or its question was recorded before; its cost is counted
+        all the same. Hand over lists: a list costs about as much as a single item.
+        """
+        return self._statement(lambda c: _record(c, items))

@@ -4,11 +4,11 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, exists, func, select
+from sqlalchemy import exists, func, select
 
 from monitor.core.records import Arm, BaselineStatus, RunOutcome, SelfTest
 from monitor.store import counters
-from monitor.store.engine import Database
+from monitor.store.base import Connected
 from monitor.store.metrics_reads import newest_done
 from monitor.store.page_reads import of_streams
 from monitor.store.tables import answer, progress, run, self_test
@@ -38,55 +38,41 @@ class Baselines(NamedTuple):
     approved_at: datetime | None
 
 
-def standing_baselines(connection: Connection) -> dict[Stream, Baselines]:
-    return {
-        key: Baselines(BaselineStatus(row.status), row.suite_digest, row.approved_at)
-        for key, row in of_streams(connection, None).items()
-    }
-
-
-def last_finished(connection: Connection) -> dict[Stream, Finished]:
-    lost = exists().where(answer.c.run_id == run.c.id, answer.c.reason.is_not(None))  # an index holds these alone
-    facts = select(
-        progress.c.target, progress.c.suite, run.c.id, run.c.slot, run.c.outcome, progress.c.last_success,
-        lost.correlate(run),
-    )  # fmt: skip
-    rows = connection.execute(facts.select_from(progress).join(run, run.c.id == newest_done())).all()
-    return {
-        (target, suite): Finished(run_id, slot, RunOutcome(outcome), success, some)
-        for target, suite, run_id, slot, outcome, success, some in rows
-    }
-
-
-def unmeasured(connection: Connection, run_id: int) -> dict[str, int]:
-    """Reason -> how many of a run's questions have no usable answer for it; the snapshot's are not the run's."""
-    reasons = (
-        select(answer.c.reason, func.count())
-        .where(answer.c.run_id == run_id, answer.c.reason.is_not(None), answer.c.arm != Arm.SNAPSHOT.value)
-        .group_by(answer.c.reason)
-    )
-    return {str(reason): int(count) for reason, count in connection.execute(reasons)}
-
-
-class StandingReads:
+class StandingReads(Connected):
     """The store's methods over these queries."""
-
-    _database: Database
 
     def standing_baselines(self) -> dict[Stream, Baselines]:
         """(target, suite) -> its baseline, where it has one that is not retired."""
-        with self._database.read() as c:
-            return standing_baselines(c)
+        with self._database.read() as connection:
+            return {
+                key: Baselines(BaselineStatus(row.status), row.suite_digest, row.approved_at)
+                for key, row in of_streams(connection, None).items()
+            }
 
     def last_finished(self) -> dict[Stream, Finished]:
         """(target, suite) -> the run that finished last."""
-        with self._database.read() as c:
-            return last_finished(c)
+        with self._database.read() as connection:
+            # An index holds these alone.
+            lost = exists().where(answer.c.run_id == run.c.id, answer.c.reason.is_not(None))
+            facts = select(
+                progress.c.target, progress.c.suite, run.c.id, run.c.slot, run.c.outcome, progress.c.last_success,
+                lost.correlate(run),
+            )  # fmt: skip
+            rows = connection.execute(facts.select_from(progress).join(run, run.c.id == newest_done())).all()
+            return {
+                (target, suite): Finished(run_id, slot, RunOutcome(outcome), success, some)
+                for target, suite, run_id, slot, outcome, success, some in rows
+            }
 
     def unmeasured(self, run_id: int) -> dict[str, int]:
         """Reason -> how many of a run's questions, of any arm but the snapshot, have no usable answer for it."""
-        with self._database.read() as c:
-            return unmeasured(c, run_id)
+        with self._database.read() as connection:
+            reasons = (
+                select(answer.c.reason, func.count())
+                .where(answer.c.run_id == run_id, answer.c.reason.is_not(None), answer.c.arm != Arm.SNAPSHOT.value)
+                .group_by(answer.c.reason)
+            )
+            return {str(reason): int(count) for reason, count in connection.execute(reasons)}
 
     def imperfect_self_tests(self, faults: Collection[str]) -> list[SelfTest]:
         """The latest of these faults, of every target and suite, that were not caught in every trial."""

@@ -12,19 +12,13 @@ from typing import Final
 from sqlalchemy import Connection, ScalarSelect, select
 
 from monitor.store import counters
-from monitor.store.engine import Database
+from monitor.store.base import Connected
 from monitor.store.tables import state
 
 DIGESTS: Final = "suite_digests"
 MARK: Final = "suite_digests_mark"
 
 Stream = tuple[str, str]
-
-
-def declare(connection: Connection, digests: Mapping[Stream, str]) -> None:
-    body = json.dumps([[*stream, digest] for stream, digest in sorted(digests.items())])
-    counters.set_state(connection, DIGESTS, body)
-    counters.set_state(connection, MARK, sha256(body.encode()).hexdigest())
 
 
 def declared(connection: Connection) -> dict[Stream, str]:
@@ -38,15 +32,15 @@ def mark() -> ScalarSelect[str]:
     return select(state.c.value).where(state.c.key == MARK).scalar_subquery()
 
 
-class Declarations:
+class Declarations(Connected):
     """The store's methods over these queries."""
-
-    _database: Database
 
     def declare(self, digests: Mapping[Stream, str]) -> None:
         """(target, suite) -> what a run of it depends on, for all that is configured; it replaces what was declared.
 
         An approved baseline of another digest is outdated from then on (``streams``, ``outdated``).
         """
-        with self._database.write() as c:
-            declare(c, digests)
+        with self._database.write() as connection:
+            body = json.dumps([[*stream, digest] for stream, digest in sorted(digests.items())])
+            counters.set_state(connection, DIGESTS, body)
+            counters.set_state(connection, MARK, sha256(body.encode()).hexdigest())

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, select
 
 from monitor.core.records import Check, Message, Probe
+from monitor.store.base import Connected
 from monitor.store.dialect import insert
 from monitor.store.tables import capability, production_input, suite_version
 
@@ -20,40 +21,6 @@ class ProductionInput(Protocol):
     def stratum(self) -> str | None: ...
     @property
     def count(self) -> int: ...
-
-
-def save_suite(connection: Connection, digest: str, name: str, body: str) -> None:
-    new = insert(connection, suite_version).values(digest=digest, name=name, body=body)
-    connection.execute(new.on_conflict_do_nothing())
-
-
-def suite_body(connection: Connection, digest: str) -> str | None:
-    found: str | None = connection.execute(
-        select(suite_version.c.body).where(suite_version.c.digest == digest)
-    ).scalar()
-    return found
-
-
-def save_production_inputs(connection: Connection, run_id: int, inputs: Sequence[ProductionInput]) -> None:
-    rows = [
-        {
-            "run_id": run_id, "position": position, "probe": item.probe.id, "stratum": item.stratum,
-            "count": item.count, "body": _probe_body(item.probe),
-        }
-        for position, item in enumerate(inputs)
-    ]  # fmt: skip
-    taken = connection.execute(select(production_input.c.run_id).where(production_input.c.run_id == run_id).limit(1))
-    if rows and taken.first() is None:
-        connection.execute(production_input.insert(), rows)
-
-
-def production_inputs(connection: Connection, run_id: int) -> list[Probe]:
-    rows = connection.execute(
-        select(production_input.c.probe, production_input.c.body)
-        .where(production_input.c.run_id == run_id)
-        .order_by(production_input.c.position)
-    )
-    return [_to_probe(probe, body) for probe, body in rows]
 
 
 def _probe_body(probe: Probe) -> dict[str, Any]:
@@ -75,19 +42,70 @@ def _to_probe(probe: str, body: dict[str, Any]) -> Probe:
     )
 
 
-def capabilities(connection: Connection, provider: str, base_url: str, model: str) -> dict[str, bool]:
-    rows = connection.execute(
-        select(capability.c.name, capability.c.accepted).where(
-            capability.c.provider == provider, capability.c.base_url == base_url, capability.c.model == model
-        )
-    )
-    return {row.name: row.accepted for row in rows}
+class SuiteReads(Connected):
+    """What is read of suites, production inputs and capabilities."""
+
+    def capability(self, provider: str, base_url: str, model: str) -> dict[str, bool]:
+        """What an endpoint is known to take (``True``) or refuse (``False``), by name."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(capability.c.name, capability.c.accepted).where(
+                    capability.c.provider == provider, capability.c.base_url == base_url, capability.c.model == model
+                )
+            )
+            return {row.name: row.accepted for row in rows}
+
+    def suite_body(self, suite_digest: str) -> str | None:
+        query = select(suite_version.c.body).where(suite_version.c.digest == suite_digest)
+        with self._database.read() as connection:
+            found: str | None = connection.execute(query).scalar()
+            return found
+
+    def production_inputs(self, run_id: int) -> list[Probe]:
+        """A run's sampled inputs in their order; empty when none were saved."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(production_input.c.probe, production_input.c.body)
+                .where(production_input.c.run_id == run_id)
+                .order_by(production_input.c.position)
+            )
+            return [_to_probe(probe, body) for probe, body in rows]
 
 
-def set_capability(
-    connection: Connection, provider: str, base_url: str, model: str, name: str, accepted: bool, now: datetime
-) -> None:
-    key = {"provider": provider, "base_url": base_url, "model": model, "name": name}
-    learnt = {"accepted": accepted, "learnt_at": now}
-    new = insert(connection, capability).values(**key, **learnt)
-    connection.execute(new.on_conflict_do_update(index_elements=list(key), set_=learnt))
+class Suites(SuiteReads):
+    """Suites, production inputs and capabilities as they become known."""
+
+    def set_capability(
+        self, provider: str, base_url: str, model: str, name: str, accepted: bool, now: datetime
+    ) -> None:
+        key = {"provider": provider, "base_url": base_url, "model": model, "name": name}
+        learnt = {"accepted": accepted, "learnt_at": now}
+
+        def learn(connection: Connection) -> None:
+            new = insert(connection, capability).values(**key, **learnt)
+            connection.execute(new.on_conflict_do_update(index_elements=list(key), set_=learnt))
+
+        self._statement(learn)
+
+    def save_suite(self, suite_digest: str, name: str, body: str) -> None:
+        """Keep a suite's content under its digest."""
+        if self.suite_body(suite_digest) is None:
+            with self._database.write() as connection:
+                new = insert(connection, suite_version).values(digest=suite_digest, name=name, body=body)
+                connection.execute(new.on_conflict_do_nothing())
+
+    def save_production_inputs(self, run_id: int, inputs: Sequence[ProductionInput]) -> None:
+        """Keep a run's sample; a run that has one keeps the first."""
+        with self._database.write() as connection:
+            rows = [
+                {
+                    "run_id": run_id, "position": position, "probe": item.probe.id, "stratum": item.stratum,
+                    "count": item.count, "body": _probe_body(item.probe),
+                }
+                for position, item in enumerate(inputs)
+            ]  # fmt: skip
+            taken = connection.execute(
+                select(production_input.c.run_id).where(production_input.c.run_id == run_id).limit(1)
+            )
+            if rows and taken.first() is None:
+                connection.execute(production_input.insert(), rows)

@@ -3,53 +3,45 @@
 from collections import defaultdict
 from datetime import date, datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import func, select
 
 from monitor.core.records import Spend
+from monitor.store.base import Connected
 from monitor.store.column_types import NANO
-from monitor.store.engine import Database
 from monitor.store.tables import answer, run, spend
 
 USABLE = ""
 """In place of a reason: the question has a usable answer."""
 
 
-def asked(connection: Connection, since: datetime) -> dict[tuple[str, str], dict[str, int]]:
-    query = (
-        select(run.c.target, run.c.suite, func.coalesce(answer.c.reason, USABLE), func.count())
-        .join(answer, answer.c.run_id == run.c.id)
-        .where(run.c.finished_at >= since)
-        .group_by(run.c.target, run.c.suite, answer.c.reason)
-    )
-    found: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
-    for target, suite, reason, count in connection.execute(query):
-        found[target, suite][reason] = int(count)
-    return dict(found)
-
-
-def spent(connection: Connection, first: date, last: date) -> dict[str, Spend]:
-    query = (
-        select(spend.c.target, func.sum(spend.c.nano), func.sum(spend.c.requests))
-        .where(spend.c.day >= first, spend.c.day <= last)
-        .group_by(spend.c.target)
-    )
-    return {target: Spend(int(nano) / NANO, int(requests)) for target, nano, requests in connection.execute(query)}
-
-
-class WeekReads:
+class WeekReads(Connected):
     """The store's methods over these queries; the weekly e-mail calls them."""
-
-    _database: Database
 
     def asked_since(self, since: datetime) -> dict[tuple[str, str], dict[str, int]]:
         """(target, suite) -> reason -> questions without a usable answer for it; those with one are under ``""``.
 
         Of the runs that finished since ``since``, every arm's and the judge's questions.
         """
-        with self._database.read() as c:
-            return asked(c, since)
+        with self._database.read() as connection:
+            query = (
+                select(run.c.target, run.c.suite, func.coalesce(answer.c.reason, USABLE), func.count())
+                .join(answer, answer.c.run_id == run.c.id)
+                .where(run.c.finished_at >= since)
+                .group_by(run.c.target, run.c.suite, answer.c.reason)
+            )
+            found: dict[tuple[str, str], dict[str, int]] = defaultdict(dict)
+            for target, suite, reason, count in connection.execute(query):
+                found[target, suite][reason] = int(count)
+            return dict(found)
 
     def spent_between(self, first: date, last: date) -> dict[str, Spend]:
         """Target -> what was spent on these UTC days, both included; open reservations are not in it."""
-        with self._database.read() as c:
-            return spent(c, first, last)
+        with self._database.read() as connection:
+            query = (
+                select(spend.c.target, func.sum(spend.c.nano), func.sum(spend.c.requests))
+                .where(spend.c.day >= first, spend.c.day <= last)
+                .group_by(spend.c.target)
+            )
+            return {
+                target: Spend(int(nano) / NANO, int(requests)) for target, nano, requests in connection.execute(query)
+            }

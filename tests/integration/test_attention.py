@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import create_engine, update
 
 from monitor.core.records import Alarm, AlarmState, Arm, IdentityCheck, RunOutcome, SelfTest, Severity, Suite
-from monitor.daemon.jobs.mailer import told
 from monitor.report import attention
 from monitor.report.attention import NEVER, QUIET, Need, Reason
+from monitor.report.email.compose import compose
 from monitor.report.status.fleet import status
 from monitor.report.web import fleet_overview as pages
 from monitor.runs.readonly import Reading
@@ -59,7 +59,7 @@ def misserved(kept: Reading, target: str) -> None:
 
 def surfaces(kept: Reading) -> dict[str, list[str]]:
     """Surface -> the targets in its order; of the mail those that need somebody, as it lists the others apart."""
-    mail = told(kept, fleet.NOW)
+    mail = compose(kept, fleet.NOW).report
     rows = pages.overview(kept.store, kept.settings, fleet.NOW, pages.Kept()).rows
     return {
         "status": [row.target for row in status(kept).watches],

@@ -387,7 +387,7 @@ async def test_a_signal_without_a_finding_in_the_fresh_sample_pages_and_says_so(
         fresh = fresh_sample(house)
         run = house.store.claim(fresh.id, clock.at, 60)
         assert run is not None
-        judged = detect(house, run, RunOutcome.UNMEASURED, clock.at, clears=False)
+        judged = detect(house, run, (), RunOutcome.UNMEASURED, clock.at, clears=False)
         assert judged.context is None
         pages = [alarm for alarm in judged.moves if alarm.severity is Severity.PAGE]
         assert pages

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.core.records import Arm, RunOutcome
 from monitor.core.wording import PARTLY, PERIODS
-from monitor.daemon.jobs.mailer import told
+from monitor.report.email.compose import compose
 from monitor.report.metrics import Internals
 from monitor.report.status.fleet import status
 from monitor.report.web import fleet_overview
@@ -104,7 +104,7 @@ def test_status_pages_mail_and_metrics_say_the_same(kept: Reading) -> None:
     seen = {
         watch.target: watch for watch in fleet_overview.watches(kept.store, kept.settings, NOON, fleet_overview.Kept())
     }
-    mail = told(kept, NOON)
+    mail = compose(kept, NOON).report
     labels = {card.name: card.items[0].label for card in mail.cards} | {
         row.name: row.label for row in mail.others.items
     }

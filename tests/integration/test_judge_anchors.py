@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import yaml
+from structlog.testing import capture_logs
 
 from monitor.core.records import Alarm, AlarmState, BaselineStatus, Confirmation, RunOutcome, Severity
 from monitor.report.explain.claim import claim_of
 from monitor.runs.context import House, ensure_run, open_capture
 from monitor.runs.execute import execute_run
-from monitor.runs.judge_check import ask_anchors, judge_moved
+from monitor.runs.judge_check import check_judge, judge_moved
 from monitor.runs.recompute import recompute
 from tests.daemon import AFTER, DAYS, HEALTHY, LOST, NOON, Clock, house_of, write
 from tests.summaries import summary_of
@@ -101,7 +102,7 @@ async def test_a_judge_as_it_was_raises_nothing(folder: Path) -> None:
         assert {one.severity for one in found.values()} == {Severity.TICKET}
         run = house.store.runs("judge", limit=1)[0]
         assert house.store.summaries([run.id])[run.id].pass_ratio == 1, "it agrees with every person"
-        assert house.store.judges([run.id]) == set(), "nobody judges the judge"
+        assert house.store.judges([run.id]) == {}, "nobody judges the judge"
 
 
 @pytest.mark.parametrize("first", ["bot", "judge"])
@@ -171,6 +172,22 @@ async def test_a_real_drop_still_pages_while_the_judge_is_as_it_was(folder: Path
         assert recomputes(house)
 
 
+async def test_the_anchors_are_scored_before_the_sample_is_asked(folder: Path) -> None:
+    clock = Clock(AFTER)
+    async with house_of(configure(folder, LOST), clock) as house:
+        clock.at = AFTER.replace(hour=20)
+        run = ensure_run(house, "bot", "facts", AFTER.replace(hour=0))
+        assert await execute_run(house, run.id, at_once=True) is not None
+        (fresh,) = [one for one in house.store.due_runs(clock.at) if one.confirms is not None]
+        with capture_logs() as logged:
+            assert await execute_run(house, fresh.id) is not None
+        told = [one for one in logged if one["event"] in {"anchors_asked_anew", "asked", "run_finished"}]
+        assert [(one["event"], one.get("target")) for one in told] == [
+            ("anchors_asked_anew", "bot"), ("asked", None), ("run_finished", "judge"),
+            ("asked", None), ("asked", None), ("run_finished", "bot"),
+        ], "the anchors, then the sample, then the judge about it"  # fmt: skip
+
+
 async def test_anchors_that_cannot_be_scored_hold_up_no_page(folder: Path) -> None:
     clock, asked = Clock(AFTER), []
 
@@ -183,7 +200,7 @@ async def test_anchors_that_cannot_be_scored_hold_up_no_page(folder: Path) -> No
         run = ensure_run(house, "bot", "facts", AFTER.replace(hour=0))
         assert await execute_run(house, run.id, at_once=True) is not None
         (fresh,) = [one for one in house.store.due_runs(clock.at) if one.confirms is not None]
-        await ask_anchors(house, fresh, house.suites["facts"], broken)
+        await check_judge(house, fresh, house.suites["facts"], broken)
         assert len(asked) == 1
 
 

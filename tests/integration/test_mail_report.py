@@ -11,7 +11,7 @@ import pytest
 from monitor.core.records import Arm, Deed, IdentityCheck
 from monitor.core.schedule import current_slot, days_after
 from monitor.core.settings import Email
-from monitor.daemon.jobs.mailer import MANUAL, WEEKLY, composed, told, written
+from monitor.report.email.compose import MANUAL, WEEKLY, compose, compose_mail
 from monitor.report.email.message import LARGEST_HTML, preview
 from monitor.report.explain.claim import beside_of, claim_of
 from monitor.report.explain.onset import beginning
@@ -28,8 +28,9 @@ def house(store: Store, zone: str = "UTC") -> Reading:
 
 def test_a_fleet_in_the_store_becomes_a_mail(fleet_file: Path) -> None:
     store = open_store(f"sqlite:///{fleet_file}")
-    shown, pictures = written(house(store), fleet.NOW)
+    mail = compose(house(store), fleet.NOW)
     store.close()
+    shown, pictures = mail.report, mail.pictures
     assert shown.headline == (
         "2 of 3 targets need you, 1 with a page: support-bot answers like its base since 11:40; extractor is only "
         "partly measured"
@@ -53,7 +54,7 @@ def test_mail_and_page_say_the_same_of_when_it_began_and_whose_fault_it_likely_i
         IdentityCheck("support-bot", Arm.SUBJECT, "root", False, "weights of its own", "<b>the base's</b>", fleet.NOW,
                       fleet.NOW),
     ])  # fmt: skip
-    shown = told(house(store, "Europe/Berlin"), fleet.NOW)
+    shown = compose(house(store, "Europe/Berlin"), fleet.NOW).report
     items = {item.link: item for item in shown.cards[0].items if item.command}
     latest = [one for one in store.latest_findings("support-bot") if one.alarming]
     assert len(items) == len(latest) == 2
@@ -77,8 +78,8 @@ def test_mail_and_page_say_the_same_of_when_it_began_and_whose_fault_it_likely_i
 
 def test_a_week_without_anything_is_told_as_such(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path}/empty.db")
-    shown = told(house(store), fleet.NOW)
-    mail = composed(house(store), Email.model_validate(
+    shown = compose(house(store), fleet.NOW).report
+    mail = compose_mail(house(store), Email.model_validate(
         {"to": ["sre@example.com"], "sender": "c@example.com", "smtp": {"host": "smtp.example.com"}}
     ), MANUAL, fleet.NOW, fleet.NOW)  # fmt: skip
     store.close()
@@ -90,7 +91,7 @@ def test_a_week_without_anything_is_told_as_such(tmp_path: Path) -> None:
 
 def test_what_happened_before_the_period_is_no_news(fleet_file: Path) -> None:
     store = open_store(f"sqlite:///{fleet_file}")
-    later = told(house(store), fleet.NOW + timedelta(days=30))
+    later = compose(house(store), fleet.NOW + timedelta(days=30)).report
     store.close()
     assert later.changes.items == ()
     assert later.cards[0].items[0].label == "Page", "an alarm stays open until it is cleared"
@@ -131,7 +132,7 @@ class Mondays:
         for one in [one for one in self.to_come if one.at <= now]:
             self.store.add_deed(one)
             self.to_come.remove(one)
-        mail = self.store.enqueue(composed(self.house, EVERY_MONDAY, WEEKLY, slot, now))
+        mail = self.store.enqueue(compose_mail(self.house, EVERY_MONDAY, WEEKLY, slot, now))
         assert mail is not None
         assert mail.id is not None
         assert self.store.take_mail(now, 60, mail.id) is not None
@@ -174,7 +175,7 @@ def test_nothing_is_told_twice_and_nothing_never(tmp_path: Path, clocks: str) ->
 
 def test_off_the_schedule_it_tells_of_seven_days_by_the_clocks(tmp_path: Path) -> None:
     mondays = Mondays(tmp_path, "2026-10-26")
-    shown = told(mondays.house, mondays.slot + HOUR)
+    shown = compose(mondays.house, mondays.slot + HOUR).report
     mondays.store.close()
     assert days_after(mondays.house.settings.schedule, mondays.slot, -7) == mondays.monday(mondays.slot - HOUR)
     assert shown.period.startswith("Mon 19 to Sun 25 Oct")

@@ -22,8 +22,8 @@ from dashboards.states import ALARMS, STATES, judged, state
 from monitor.cli import output
 from monitor.core.measured import Standing, capture_words, standing
 from monitor.core.records import Arm, BaselineStatus, RunOutcome
-from monitor.daemon.jobs.mailer import told, written
 from monitor.report.email import message, render
+from monitor.report.email.compose import compose
 from monitor.report.metrics import Internals
 from monitor.report.status.fleet import status
 from monitor.report.web import create_app
@@ -205,7 +205,8 @@ def test_pages_and_their_json_call_it_what_it_is(kept: Reading, target: str) -> 
 @pytest.mark.parametrize("target", SAID)
 def test_the_mail_calls_it_what_it_is(kept: Reading, target: str) -> None:
     said, seen = SAID[target], alone(kept, target)
-    mail, pictures = written(seen, NOON)
+    made = compose(seen, NOON)
+    mail, pictures = made.report, made.pictures
     assert (mail.quiet_count, mail.quiet, mail.quiet_names) == (0, (), ())
     assert mail.tone in ("warn", "none")
     labels = [item.label for card in mail.cards for item in card.items] + [one.text for one in mail.waiting.items]
@@ -217,7 +218,7 @@ def test_the_mail_calls_it_what_it_is(kept: Reading, target: str) -> None:
 
 
 def test_the_mail_of_a_fleet_counts_what_was_compared_alone(kept: Reading) -> None:
-    mail = told(kept, NOON)
+    mail = compose(kept, NOON).report
     assert [one.name for one in mail.quiet] == [HEALTHY_ONE]
     counted = {label: value for value, label in mail.numbers}
     waiting = sum(one.needs is None for one in SAID.values())
@@ -230,7 +231,7 @@ def test_a_target_that_was_not_measured_in_the_period_is_not_quiet_in_it(kept: R
         update={"schedule": kept.settings.schedule.model_copy(update={"probes": "every 21 days"})}
     )
     seen = alone(Reading(settings, kept.suites, kept.store, kept.clock), HEALTHY_ONE)
-    mail = told(seen, NOON + 8 * DAY)
+    mail = compose(seen, NOON + 8 * DAY).report
     assert mail.headline.startswith("The one target is not measured yet: healthy, Nothing was measured"), mail.headline
     assert (mail.quiet_count, mail.tone) == (0, "none")
 

@@ -14,7 +14,7 @@ import yaml
 from monitor.core.clock import HEARTBEAT, SILENT_SECONDS, STOPPED, utcnow
 from monitor.core.records import RunOutcome
 from monitor.daemon.app import App
-from monitor.daemon.jobs.mailer import told
+from monitor.report.email.compose import compose
 from monitor.report.metrics import Internals
 from monitor.report.status import client, liveness
 from monitor.report.status.fleet import Status, status
@@ -148,7 +148,7 @@ async def disarmed(app: App, path: Path) -> tuple[bool, bool, bool, bool]:
     return (
         not (await said(path)).watches[0].armed,
         watch.state == "suite changed",
-        "its suite changed since the baseline" in told(app.house, now).headline,
+        "its suite changed since the baseline" in compose(app.house, now).report.headline,
         'cliffwatch_baselines{target="bot",suite="facts",status="outdated"} 1' in exposition,
     )
 

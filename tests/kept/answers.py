@@ -62,7 +62,7 @@ def findings(store: Store) -> dict[str, Any]:
     return {f"{one.run_id}/{one.signal}": _finding(once, one, alarms) for one in store.findings(limit=ALL)}
 
 
-def _finding(store: Remembered, one: Finding, alarms: Sequence[Any]) -> dict[str, Any]:
+def _finding(store: Any, one: Finding, alarms: Sequence[Any]) -> dict[str, Any]:
     ended = recovery.ending(alarms, one)
     return {
         "alone": state_of(one),
@@ -80,7 +80,7 @@ def _finding(store: Remembered, one: Finding, alarms: Sequence[Any]) -> dict[str
 def scores_of_the_judge(store: Store) -> dict[str, Any]:
     """``findings`` of ``judge_score`` alone."""
     found, once = store.findings(signal="judge_score", limit=ALL), Remembered(store)
-    return {f"{one.run_id}/{one.signal}": plain(claim.claim_of(once, one)) for one in found}
+    return {f"{one.run_id}/{one.signal}": plain(claim.claim_of(cast(Store, once), one)) for one in found}
 
 
 def metrics(store: Store, settings: Settings) -> dict[str, Any]:

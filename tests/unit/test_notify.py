@@ -29,12 +29,12 @@ from monitor.core.records import (
     Severity,
 )
 from monitor.core.signals import TITLES
-from monitor.daemon.jobs.mailer import SMALLER
 from monitor.report.email import render
 from monitor.report.email.charts import Picture, picture
+from monitor.report.email.compose import PLAN, trimmed
 from monitor.report.email.data import Facts, Key
 from monitor.report.email.message import LARGEST_HTML, letter, preview
-from monitor.report.email.report import Report, report, told_in_full
+from monitor.report.email.report import Report, draft, told_in_full
 from monitor.report.email.smtp import GIVEN_UP, next_try
 from monitor.report.email.target_cards import SEE_SERVED
 from monitor.report.explain import claim as claims
@@ -46,7 +46,7 @@ LONG = [f"{n:03d}-{'a-long-name-for-a-target-' * 3}"[:63] for n in range(300)]
 
 
 def told(found: Facts, **more: Any) -> Report:
-    return report(found, ADDRESS, **more)
+    return draft(found, ADDRESS).report(**more)
 
 
 def pictures_of(shown: Report) -> dict[tuple[str, str, str], Picture]:
@@ -510,9 +510,30 @@ def test_of_three_hundred_the_two_in_trouble_are_told_in_full_and_the_rest_count
 
 def test_a_mail_that_is_still_too_large_is_told_shorter() -> None:
     found = facts(LONG, alarms={name: [alarm(name, "canaries", 2)] for name in LONG})
-    sizes = [render.size(told(found, limits=limits), {}) for limits in SMALLER]
+    sizes = [render.size(told(found, limits=limits), {}) for limits in PLAN]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] < LARGEST_HTML / 3
+
+
+@pytest.mark.parametrize(("length", "place"), [(1, 0), (30, 1), (60, 2), (130, 3), (400, 3)])
+def test_the_longest_version_that_fits_is_sent_and_only_its_pictures_are_drawn(length: int, place: int) -> None:
+    names, address = LONG[:30], f"{ADDRESS}/{'a-long-path/' * length}"
+    found = facts(
+        names,
+        alarms={name: [alarm(name, signal, 2) for signal in TITLES] for name in names},
+        latest={(n, SUITE): {s: finding(n, s, "They moved.", 0.5, alarming=True) for s in TITLES} for n in names},
+    )
+    whole = draft(found, address)
+    pictures = pictures_of(whole.report())
+    sent = trimmed(whole, pictures)
+    assert sent.report == whole.report(PLAN[place])
+    sizes = [render.size(whole.report(limits), pictures) for limits in PLAN]
+    assert place == next((n for n, size in enumerate(sizes) if size <= LARGEST_HTML), len(PLAN) - 1), sizes
+    assert list(sent.pictures) == [key for key in pictures if key in sent.report.charts]
+    assert len(sent.pictures) == len(sent.report.cards) == PLAN[place].cards
+    assert not any("png" in vars(one) for one in pictures.values()), "to measure is not to draw"
+    letter(sent.report, sent.pictures, "c@example.com", ["a@example.com"], NOW)
+    assert [key for key, one in pictures.items() if "png" in vars(one)] == list(sent.pictures)
 
 
 def parsed(shown: Report, pictures: Mapping[tuple[str, str, str], Picture]) -> EmailMessage:
@@ -597,7 +618,7 @@ def test_what_a_model_or_a_person_wrote_is_only_shown() -> None:
 
 
 def test_pages_that_nobody_knows_are_not_linked() -> None:
-    shown = report(a_week(), None)
+    shown = draft(a_week(), None).report()
     assert Tags(render.html(shown, {})).of("a") == []
     assert "http" not in render.text(shown)
 

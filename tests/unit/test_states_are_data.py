@@ -14,7 +14,7 @@ import pytest
 from monitor.core import signals, wording
 from monitor.core.records import Advice, Alarm, AlarmState, Cause, Confirmation, Finding, FindingState, Severity
 from monitor.detect import alarms
-from monitor.report.email.report import report
+from monitor.report.email.report import draft
 from monitor.report.explain import sentences
 from monitor.report.explain.claim import Beside, Claim, claim
 from tests import mail_story
@@ -177,7 +177,7 @@ def test_the_mail_tells_the_same_of_what_is_worded_otherwise() -> None:
 
     def mail(found: list[Finding]) -> tuple[Any, ...]:
         latest = {("bot", SUITE): {one.signal: one for one in found}}
-        made = report(facts(["bot"], latest=latest, alarms={"bot": [alarm("bot", "adapter_loss", 0.1)]}), None)
+        made = draft(facts(["bot"], latest=latest, alarms={"bot": [alarm("bot", "adapter_loss", 0.1)]}), None).report()
         changes = [(one.label, one.name, one.link, one.tone) for one in made.changes.items]
         return made.subject, made.headline, made.tone, made.quiet_count, changes
 

@@ -16,7 +16,8 @@ import structlog
 from monitor.core import schedule
 from monitor.core.errors import CliffwatchError
 from monitor.core.providers import PROVIDERS
-from monitor.core.records import JUDGE_TARGET, Arm, IdentityCheck, Retirement
+from monitor.core.records import Arm, IdentityCheck, Retirement
+from monitor.core.run_kinds import JUDGE
 from monitor.core.settings import Endpoint, Settings, Target
 from monitor.identify import CHECKS, Declared, Files, Key, Reading, UnreadableError, server_source
 from monitor.identify import adapter as adapter_files
@@ -67,8 +68,8 @@ def arms_of(settings: Settings, only: str | None = None) -> Iterator[tuple[str, 
         for arm, endpoint in arms.items():
             if endpoint is not None and only in (None, name):
                 yield name, arm, endpoint, target
-    if settings.judge is not None and JUDGE_TARGET not in settings.targets and only in (None, JUDGE_TARGET):
-        yield JUDGE_TARGET, Arm.SUBJECT, settings.judge, None
+    if settings.judge is not None and JUDGE.target not in settings.targets and only in (None, JUDGE.target):
+        yield JUDGE.target, Arm.SUBJECT, settings.judge, None
 
 
 def declared_at(settings: Settings, only: str | None = None) -> dict[str, list[Declared]]:

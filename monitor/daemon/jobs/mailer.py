@@ -1,8 +1,8 @@
-"""The weekly e-mail from due to sent: composed from the store, kept in its outbox, handed to the server.
+"""When the weekly e-mail is composed, and how it gets from the outbox to the server.
 
-The content is made in ``monitor.report.email``. Several daemons on one store compose a slot once and send it once:
-whoever leases the mail sends it. One that dies between the server's word and its own note leaves a mail that is
-sent again, with the same Message-ID.
+What it says is composed in ``monitor.report.email.compose``. Several daemons on one store compose a slot once and send
+it once: whoever leases the mail sends it. One that dies between the server's word and its own note leaves a mail that
+is sent again, with the same Message-ID.
 """
 
 import asyncio
@@ -15,26 +15,13 @@ from typing import Final
 import structlog
 
 from monitor.core import schedule
-from monitor.core.records import Mail, MailStatus, SelfTest
-from monitor.core.settings import Email, Settings
-from monitor.core.signals import title
-from monitor.detect.selftest import failures
-from monitor.report.email import render
-from monitor.report.email.charts import Picture, picture
-from monitor.report.email.data import Facts, Key, read
-from monitor.report.email.message import LARGEST_HTML, Letter, letter
-from monitor.report.email.report import Limits, Report, report, told_in_full
+from monitor.core.records import Mail, MailStatus
+from monitor.core.settings import Email
+from monitor.report.email.compose import MANUAL, WEEKLY, compose_mail
 from monitor.report.email.smtp import LEASE_SECONDS, Handed, deliver, next_try
-from monitor.report.explain import claim
-from monitor.report.metrics import web_url
 from monitor.runs.context import House
-from monitor.runs.readonly import Kept
 
 log = structlog.get_logger()
-
-WEEKLY: Final = "weekly"
-MANUAL: Final = "manual"
-"""Kinds of mail: the schedule's, and one that a person asked for."""
 
 SINCE: Final = "email_since"
 """State key: when mail was first configured. A new installation does not send last week's mail."""
@@ -43,78 +30,6 @@ LOOK_SECONDS: Final = 15.0
 """Between two looks at the outbox; less on a trial's faster clock."""
 TRY_AGAIN: Final = timedelta(minutes=1)
 """After an error of ours."""
-
-PERIOD_DAYS: Final = 7
-"""What a mail off the schedule tells of, in days of the schedule."""
-HISTORY_DAYS: Final = 28
-"""What a picture shows, in days of the schedule."""
-
-SMALLER: Final = (Limits(8, 20, 8, 100), Limits(4, 10, 0, 40), Limits(1, 4, 0, 10))
-"""Tried in this order until the HTML is small enough: a mail that is cut says less than a short one."""
-
-
-def address_of(settings: Settings) -> str | None:
-    """Where people reach the pages; ``None`` where the port is the system's choice and nobody wrote an address."""
-    return web_url(settings) if settings.http.url or settings.http.port else None
-
-
-def told(house: Kept, now: datetime, since: datetime | None = None) -> Report:
-    """What the mail says as of ``now``, of the time from ``since``: the same time seven days ago when left out."""
-    return report(_facts(house, now, since), address_of(house.settings))
-
-
-def written(house: Kept, now: datetime, since: datetime | None = None) -> tuple[Report, dict[Key, Picture]]:
-    """The same with its pictures, and no longer than a mail program shows."""
-    facts, address = _facts(house, now, since), address_of(house.settings)
-    whole = report(facts, address)
-    pictures = _pictures(house, whole, now)
-    for limits in SMALLER:
-        if render.size(whole, pictures) <= LARGEST_HTML:
-            break
-        whole = report(facts, address, limits)
-        pictures = {key: one for key, one in pictures.items() if key in whole.charts}
-    return whole, pictures
-
-
-def _facts(house: Kept, now: datetime, since: datetime | None) -> Facts:
-    begin = schedule.days_after(house.settings.schedule, now, -PERIOD_DAYS) if since is None else since
-    facts = read(house.store, house.settings, begin, now, _blind(house))
-    beside = {key: claim.beside_of(house.store, found) for key, found in told_in_full(facts).items()}
-    return replace(facts, beside=beside)
-
-
-def _blind(house: Kept) -> dict[str, list[str]]:
-    """Target -> what its latest self-tests failed at."""
-    tests: dict[str, list[SelfTest]] = {}
-    for one in house.store.self_tests():
-        tests.setdefault(one.target, []).append(one)
-    return {target: failures(found) for target, found in tests.items()}
-
-
-def _pictures(house: Kept, whole: Report, now: datetime) -> dict[Key, Picture]:
-    since = now - timedelta(seconds=HISTORY_DAYS * house.settings.schedule.day_seconds)
-    series = house.store.series(since, only=whole.charts) if whole.charts else {}
-    drawn = {key: picture(key[2], title(key[2]), series.get(key, ()), since, now) for key in whole.charts}
-    return {key: one for key, one in drawn.items() if one is not None}
-
-
-def composed(house: Kept, email: Email, kind: str, slot: datetime, now: datetime) -> Mail:
-    """The mail of (kind, slot) as of ``now``, ready for the outbox."""
-    since = _told_until(house, email, slot) if kind == WEEKLY else None
-    made: Letter = letter(*written(house, now, since), email.sender, email.to, now)
-    return Mail(
-        kind, slot, made.message_id, made.subject, email.to, made.body, now, MailStatus.QUEUED, attempts=0, next_at=now
-    )
-
-
-def _told_until(house: Kept, email: Email, slot: datetime) -> datetime:
-    """Where the mail of ``slot`` begins: where the one before ended, so that nothing is told twice or never.
-
-    A mail tells how things stand when it is composed, which is some time after its slot where the daemon was down, and
-    so up to then. The first begins at the slot before its own.
-    """
-    before = house.store.told_until(WEEKLY, slot)
-    return before or schedule.current_slot(email.every, house.settings.schedule, slot - schedule.MICROSECOND)
 
 
 def due_slot(house: House, email: Email, now: datetime) -> datetime | None:
@@ -199,7 +114,7 @@ class Mailer:
         slot = due_slot(house, email, now)
         if slot is None or self._ending:
             return
-        mail = house.store.enqueue(composed(house, email, WEEKLY, slot, now))
+        mail = house.store.enqueue(compose_mail(house, email, WEEKLY, slot, now))
         if mail is not None:
             log.info("mail_composed", mail=mail.id, slot=slot.isoformat(), subject=mail.subject, bytes=len(mail.body))
 
@@ -226,7 +141,7 @@ def give_back(house: House, mail: Mail) -> None:
 async def send_now(house: House, email: Email, environ: Mapping[str, str] = os.environ) -> Mail:
     """Compose a mail of now and hand it over: one attempt, the rest is the daemon's. The mail as it stands then."""
     now = house.clock()
-    queued = await asyncio.to_thread(lambda: house.store.enqueue(composed(house, email, MANUAL, now, now)))
+    queued = await asyncio.to_thread(lambda: house.store.enqueue(compose_mail(house, email, MANUAL, now, now)))
     assert queued is not None, "a moment has one mail"
     mail = await asyncio.to_thread(house.store.take_mail, house.clock(), LEASE_SECONDS, queued.id)
     if mail is None:  # a daemon was faster

@@ -3,9 +3,10 @@
 The background is clear and every colour holds on white and on black: a mail does not know which it is shown on.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property, partial
 from io import BytesIO
 from itertools import pairwise
 from math import isfinite
@@ -27,13 +28,19 @@ GAP: Final = 3.0
 """Usual times between two looks, after which nothing is joined: what was not looked at did not stay the same."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Picture:
-    png: bytes
+    """Drawn when its ``png`` is first read: of a large fleet some pictures have no place in the mail."""
+
+    draw: Callable[[], bytes] = field(repr=False, compare=False)
     alt: str
     """What it shows, for whoever does not see it."""
     now: str = ""
     """The last value in a word or two, and since when there is no newer one."""
+
+    @cached_property
+    def png(self) -> bytes:
+        return self.draw()
 
 
 def picture(signal: str, title: str, points: Sequence[Point], since: datetime, now: datetime) -> Picture | None:
@@ -52,7 +59,7 @@ def picture(signal: str, title: str, points: Sequence[Point], since: datetime, n
     alt = f"{told}, {raised} alarming" if raised else f"{told}, none alarming"
     value = worded(signal, shown[-1].effect)
     last = f"unread since {shown[-1].at.day} {shown[-1].at:%b}" if blind else f"now {value}"
-    drawn = _draw(signal, kept, since, now, longest * step)
+    drawn = partial(_draw, signal, kept, since, now, longest * step)
     return Picture(drawn, f"{alt}; no reading since {shown[-1].at:%Y-%m-%d}" if blind else alt, last)
 
 

@@ -6,14 +6,12 @@ Questions about single targets are left to ``report``, which sees nothing but th
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from typing import Final, Protocol, TypeVar
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from monitor.core.records import (
-    JUDGE_TARGET,
     Alarm,
     Baseline,
-    BaselineStatus,
     Deed,
     Finding,
     IdentityCheck,
@@ -23,8 +21,12 @@ from monitor.core.records import (
     Spend,
     SuiteProgress,
 )
+from monitor.core.run_kinds import JUDGE
 from monitor.core.settings import Settings
 from monitor.report.explain.claim import Beside
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
 
 Stream = tuple[str, str]
 """target, suite."""
@@ -37,31 +39,6 @@ MOST: Final = 100_000
 
 Item = TypeVar("Item")
 Group = TypeVar("Group")
-
-
-class Readings(Protocol):
-    """What is read of the store."""
-
-    def progress(self) -> list[SuiteProgress]: ...
-    def baselines(
-        self, target: str | None = None, suite: str | None = None, status: BaselineStatus | None = None
-    ) -> list[Baseline]: ...
-    def alarms(
-        self, target: str | None = None, suite: str | None = None, raised: bool | None = None, limit: int = 1000
-    ) -> list[Alarm]: ...
-    def open_alarms(self, target: str | None = None, suite: str | None = None) -> list[Alarm]: ...
-    def latest_findings(
-        self, target: str | None = None, suite: str | None = None, *, exhibits: bool = True
-    ) -> list[Finding]: ...
-    def last_done(self) -> dict[Stream, int]: ...
-    def summaries(self, run_ids: Sequence[int]) -> dict[int, RunSummary]: ...
-    def outdated(self) -> set[Stream]: ...
-    def asked_since(self, since: datetime) -> dict[Stream, dict[str, int]]: ...
-    def spent_between(self, first: date, last: date) -> dict[str, Spend]: ...
-    def deeds(self, target: str | None = None, limit: int = 100) -> list[Deed]: ...
-    def retirements(self, target: str | None = None) -> list[Retirement]: ...
-    def identity_checks(self, target: str | None = None) -> list[IdentityCheck]: ...
-    def rollback(self, target: str | None = None) -> list[Rollback]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,10 +87,10 @@ class Facts:
 
 
 def read(
-    store: Readings, settings: Settings, since: datetime, now: datetime, blind: Mapping[str, Sequence[str]]
+    store: "StoreReader", settings: Settings, since: datetime, now: datetime, blind: Mapping[str, Sequence[str]]
 ) -> Facts:
     """The facts of [``since``, ``now``]; what the store holds of targets that are configured no more is left out."""
-    ours = set(settings.targets) | {JUDGE_TARGET}
+    ours = set(settings.targets) | {JUDGE.target}
     last = {stream: run_id for stream, run_id in store.last_done().items() if stream[0] in ours}
     summaries = store.summaries(list(last.values()))
     alarms = [*store.open_alarms(), *store.alarms(raised=False, limit=MOST)]

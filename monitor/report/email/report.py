@@ -1,10 +1,11 @@
 """The mail as what it says, before it is HTML or text. Pure: everything comes from ``Facts``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from monitor.core.records import JUDGE_TARGET, Finding
+from monitor.core.records import Finding
+from monitor.core.run_kinds import JUDGE
 from monitor.core.wording import many
 from monitor.report.attention import Need, ranked
 from monitor.report.email import sections
@@ -71,30 +72,52 @@ class Report:
         return [key for key in keys if key is not None]
 
 
-def report(facts: Facts, address: str | None, limits: Limits | None = None) -> Report:
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """All that the mail could say, judged and worded once. ``report`` cuts it to a length."""
+
+    rest: Report
+    """What has the same length in every version."""
+    needing: tuple[View, ...]
+    quiet: tuple[View, ...]
+    waiting: tuple[View, ...]
+    """Those that need nobody, and were not measured."""
+
+    def report(self, limits: Limits | None = None) -> Report:
+        limits = limits or Limits()
+        rows = len(self.quiet) <= limits.pictured
+        return replace(
+            self.rest,
+            cards=tuple(one.card() for one in self.needing[: limits.cards]),
+            others=Listed.of([one.row() for one in self.needing[limits.cards :]], limits.rows),
+            waiting=Listed.of([one.waiting() for one in self.waiting], limits.rows),
+            quiet=tuple(one.quiet() for one in self.quiet) if rows else (),
+            quiet_names=() if rows else tuple(one.name for one in self.quiet[: limits.names]),
+        )
+
+
+def draft(facts: Facts, address: str | None) -> Draft:
     """Judge what is worth telling, and to whom."""
-    limits = limits or Limits()
     times = Times(facts.settings.schedule.timezone, facts.now)
     views, judge, needing = _seen(facts, times, address)
     quiet = [one for one in views if one.is_quiet]
     waiting = [one for one in views if one.waits and not one.troubles]
     tones = {one.tone for one in (*needing, *waiting)}
     tone = next((one for one in ("bad", "warn", "none") if one in tones), "good")
-    rows = len(quiet) <= limits.pictured
     counted = sections.numbers(facts, views, judge)
-    return Report(
+    rest = Report(
         subject=_subject(needing, waiting, len(views), times),
         headline=_headline(needing, waiting, len(views), times, facts),
         tone=tone,
         preheader=_preheader(counted, needing),
         period=f"{times.period(facts.since)} · written {times.stamp(facts.now)} ({facts.settings.schedule.timezone})",
         numbers=counted,
-        cards=tuple(one.card() for one in needing[: limits.cards]),
-        others=Listed.of([one.row() for one in needing[limits.cards :]], limits.rows),
-        quiet=tuple(one.quiet() for one in quiet) if rows else (),
-        quiet_names=() if rows else tuple(one.name for one in quiet[: limits.names]),
+        cards=(),
+        others=Listed(),
+        quiet=(),
+        quiet_names=(),
         quiet_count=len(quiet),
-        waiting=Listed.of([one.waiting() for one in waiting], limits.rows),
+        waiting=Listed(),
         changes=sections.changes(facts, times, address),
         unmeasured=sections.unmeasured(facts, times, address),
         judge=sections.judge(facts, times, address),
@@ -106,12 +129,13 @@ def report(facts: Facts, address: str | None, limits: Limits | None = None) -> R
         zone=facts.settings.schedule.timezone,
         written_at=facts.now,
     )
+    return Draft(rest, tuple(needing), tuple(quiet), tuple(waiting))
 
 
 def told_in_full(facts: Facts) -> dict[Key, Finding]:
     """The newest findings of the open alarms that have a place in the mail: few, whatever the fleet is like.
 
-    Whoever reads ``Facts.beside`` of these reads all that ``report`` shows of it.
+    Whoever reads ``Facts.beside`` of these reads all that ``Draft.report`` shows of it.
     """
     _, _, needing = _seen(facts, Times(facts.settings.schedule.timezone, facts.now), None)
     shown = (one.key for seen in needing[: Limits().cards] for one in seen.troubles[:SHOWN])
@@ -121,10 +145,10 @@ def told_in_full(facts: Facts) -> dict[Key, Finding]:
 def _seen(facts: Facts, times: Times, address: str | None) -> tuple[list[View], View | None, list[View]]:
     """Every target; the judge, where it is watched; and those of them that need somebody, the most urgent first."""
     judge = sections.judge_view(facts, times, address)
-    names = [name for name in facts.settings.targets if judge is None or name != JUDGE_TARGET]
+    names = [name for name in facts.settings.targets if judge is None or name != JUDGE.target]
     views = [view(facts, name, times, address) for name in names]
     needing = {
-        JUDGE_TARGET if one.judge else one.name: one for one in (*views, *([judge] if judge else [])) if one.troubles
+        JUDGE.target if one.judge else one.name: one for one in (*views, *([judge] if judge else [])) if one.troubles
     }
     order = ranked({name: [trouble.reason for trouble in one.troubles] for name, one in needing.items()})
     return views, judge, [needing[name] for name in order]

@@ -7,8 +7,6 @@ from typing import Final
 
 from monitor.core import schedule
 from monitor.core.records import (
-    JUDGE_TARGET,
-    PRODUCTION_SUITE,
     Alarm,
     AlarmState,
     Arm,
@@ -17,6 +15,7 @@ from monitor.core.records import (
     Severity,
     Spend,
 )
+from monitor.core.run_kinds import JUDGE, PROBES, PRODUCTION, run_kind, suite_kind
 from monitor.core.settings import Budget
 from monitor.core.signals import JUDGE_DRIFT
 from monitor.core.signals import title as signal_title
@@ -232,23 +231,23 @@ def judge_view(facts: Facts, times: Times, address: str | None) -> View | None:
     What serves it is checked even without anchors: only where that is not as declared, it is here, too.
     """
     if watches_judge(facts):
-        seen = view(facts, JUDGE_TARGET, times, address)
+        seen = view(facts, JUDGE.target, times, address)
         order = (
             replace(one, clause=DRIFTED) if one.key and one.key[2] in JUDGE_DRIFT else one for one in seen.troubles
         )
         return replace(seen, name="the judge", troubles=tuple(order), judge=True)
     configured = facts.settings.judge
-    if configured is None or JUDGE_TARGET in facts.settings.targets:
+    if configured is None or JUDGE.target in facts.settings.targets:
         return None
-    found = tuple(mismatches(facts, JUDGE_TARGET, times, address))
-    link = at_page(address, "targets", JUDGE_TARGET)
+    found = tuple(mismatches(facts, JUDGE.target, times, address))
+    link = at_page(address, "targets", JUDGE.target)
     return View("the judge", cut(configured.model, 80), link, found, None, "", judge=True) if found else None
 
 
 def watches_judge(facts: Facts) -> bool:
     """Whether ``judge`` is the implied target that scores the anchors."""
     configured = facts.settings.judge
-    return configured is not None and configured.anchors is not None and JUDGE_TARGET in facts.settings.targets
+    return configured is not None and configured.anchors is not None and JUDGE.target in facts.settings.targets
 
 
 def judge(facts: Facts, times: Times, address: str | None) -> Listed:
@@ -260,10 +259,10 @@ def judge(facts: Facts, times: Times, address: str | None) -> Listed:
     if configured.anchors is None:
         text = "Nobody watches it: set judge.anchors to answers with a person's verdict."
         return Listed((Item(text, name, "Not watched", tone="warn"),))
-    link = at_page(address, "targets", JUDGE_TARGET)
+    link = at_page(address, "targets", JUDGE.target)
     items = []
     for stream, last in facts.last.items():
-        if stream[0] == JUDGE_TARGET:
+        if run_kind(*stream) is JUDGE:
             progress = facts.progress.get(stream)
             when = f", last scored {times.stamp(progress.last_success)}" if progress and progress.last_success else ""
             agreed = "no anchor has a usable verdict" if last.pass_ratio is None else (
@@ -346,12 +345,9 @@ def next_steps(facts: Facts, times: Times, address: str | None) -> Listed:
 
 def _clock(facts: Facts) -> Iterator[Happened]:
     plan = facts.settings.schedule
-    suites = {suite for _, suite in facts.streams}
+    asked = {suite_kind(suite) for _, suite in facts.streams}
     due = [(plan.selftest, "self-tests: faults injected into copies of stored answers")]
-    if suites - {PRODUCTION_SUITE}:
-        due.append((plan.probes, "probes"))
-    if PRODUCTION_SUITE in suites:
-        due.append((plan.production, "a sample of production inputs"))
+    due += [(schedule.expression_of(plan, kind.suite), kind.words) for kind in (PROBES, PRODUCTION) if kind in asked]
     if facts.settings.email is not None:
         due.append((facts.settings.email.every, "this mail"))
     for expression, text in due:

@@ -7,7 +7,6 @@ from typing import Final
 
 from monitor.core import signals
 from monitor.core.records import (
-    JUDGE_TARGET,
     Alarm,
     AlarmState,
     Arm,
@@ -17,6 +16,7 @@ from monitor.core.records import (
     IdentityCheck,
     Severity,
 )
+from monitor.core.run_kinds import run_kind
 from monitor.core.schedule import interval_seconds
 from monitor.core.wording import CAPTURE_DAYS, Gap, alarm_state, gap, is_late, many, served
 from monitor.report import attention
@@ -239,7 +239,7 @@ def _how_long(alarm: Alarm, first: datetime, times: Times) -> str:
     """A page that is confirmed is felt by users: how long is what they ask first."""
     if alarm.state is AlarmState.RAISED:
         return ""
-    felt = alarm.severity is Severity.PAGE and alarm.target != JUDGE_TARGET
+    felt = alarm.severity is Severity.PAGE and run_kind(alarm.target, alarm.suite).may_page
     return f"{'Users affected for' if felt else 'For'} {times.ago(first)}."
 
 

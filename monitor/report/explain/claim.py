@@ -5,27 +5,19 @@ The page and the terminal say the same. ``claim`` is pure; ``claim_of`` reads wh
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from monitor.core.records import (
-    JUDGE_TARGET,
-    PRODUCTION_SUITE,
-    Alarm,
-    AlarmState,
-    Arm,
-    Cause,
-    Finding,
-    FindingState,
-    IdentityCheck,
-    Point,
-    Severity,
-)
+from monitor.core.records import Alarm, AlarmState, Arm, Cause, Finding, FindingState, IdentityCheck, Point, Severity
+from monitor.core.run_kinds import JUDGE, run_kind
 from monitor.core.signals import ALERTS, ANSWERS, FINE_TUNE, JUDGE_DRIFT
 from monitor.core.wording import AGREEING, NO_EVIDENCE_LOG10, cleared, is_partly, power, served, sized, state_of
 from monitor.report.explain import recovery, sentences
 from monitor.report.explain.onset import HISTORY, beginning, edges
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
 
 _SAME: Final = "The questions are those of the baseline, so it is not the inputs"
 _NAMES: Final = frozenset({"model id", "fingerprint"})
@@ -222,7 +214,7 @@ def _likely(finding: Finding, beside: Beside, see: str) -> tuple[str, str]:
         return "what is served", _follows(causes)
     if _NAMES & set(beside.contract):
         return "the model", f"{_RENAMED}: it was replaced or updated."
-    if finding.suite == PRODUCTION_SUITE:
+    if not run_kind(finding.target, finding.suite).frozen_items:
         return "the inputs or the model", (
             "These are production inputs, which change by themselves. If the suites of fixed probes are quiet, it is "
             "the inputs."
@@ -242,7 +234,7 @@ def mismatch(one: IdentityCheck) -> str:
 def _served(finding: Finding, beside: Beside) -> str:
     """What a lost fine-tune comes from, on how much of the traffic, and what else speaks for it."""
     told = f"The adapter is not loaded or not applied, or a route leads to the base: {_traffic(finding)}."
-    if finding.suite != PRODUCTION_SUITE:
+    if run_kind(finding.target, finding.suite).frozen_items:
         told += f" {_SAME}."
     return f"{told} {_RENAMED}." if _NAMES & set(beside.contract) else told
 
@@ -286,25 +278,6 @@ def _judge_or_model(beside: Beside) -> tuple[str, str]:
     )
 
 
-class Reads(Protocol):
-    """What a claim reads of the store."""
-
-    def series(
-        self, since: datetime, target: str | None = None, only: Collection[tuple[str, str, str]] | None = None
-    ) -> dict[tuple[str, str, str], list[Point]]: ...
-    def alarms(
-        self, target: str | None = None, suite: str | None = None, raised: bool | None = None, limit: int = 1000
-    ) -> list[Alarm]: ...
-    def open_alarms(self, target: str | None = None, suite: str | None = None) -> list[Alarm]: ...
-    def finding_heads(
-        self, target: str | None = None, run_id: int | None = None, alarming: bool | None = None,
-        before: int | None = None, limit: int = 100,
-    ) -> list[tuple[int, Finding]]: ...  # fmt: skip
-    def identity_checks(self, target: str | None = None) -> list[IdentityCheck]: ...
-    def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]: ...
-    def last_asked(self, run_ids: Collection[int]) -> Mapping[int, datetime]: ...
-
-
 def alarm_of(alarms: Sequence[Alarm], finding: Finding, at: datetime | None) -> Alarm | None:
     """The alarm that was raised, or was being cleared, when the finding was reached (``at``)."""
     for one in alarms:
@@ -329,36 +302,50 @@ def neighbours(alarms: Sequence[Alarm], alarm: Alarm | None) -> tuple[Alarm | No
     return before[-1] if before else None, again
 
 
-def beside_of(store: Reads, finding: Finding) -> Beside:
+def beside_of(store: "StoreReader", finding: Finding) -> Beside:
     """What the store knows about the time of the finding."""
     key = (finding.target, finding.suite, finding.signal)
     history = store.series(finding.window_end - HISTORY, only=[key]).get(key, [])
     at = next((point.at for point in history if point.run_id == finding.run_id), None)
-    heads = [one for _, one in store.finding_heads(run_id=finding.run_id) if one.signal != finding.signal]
-    contract = next((one for one in [finding, *heads] if one.signal == "contract"), None)
     alarms = store.alarms(finding.target, finding.suite)
     alarm = alarm_of(alarms, finding, at)
     before, again = neighbours(alarms, alarm)
     ended = alarm is not None and alarm.cleared_at is not None
-    return Beside(
+    known = Beside(
         history=history,
         alarm=alarm,
         before=before,
         again=again,
-        moved=[one.signal for one in heads if one.state is not FindingState.QUIET],
-        no_loss=any(sentences.is_no_loss(one) for one in heads),
-        contract=[] if contract is None else [name for name, score in contract.scores.items() if score > 0],
-        mismatches=[] if ended else _mismatches(store, finding.target),
-        judge_drifted=not ended and any(one.signal in JUDGE_DRIFT for one in store.open_alarms(JUDGE_TARGET)),
+        mismatches=[] if ended else of_subject(store.identity_checks(finding.target)),
+        judge_drifted=not ended and judge_drifted(store.open_alarms(JUDGE.target)),
         lost=store.lost_shares([finding.run_id])[finding.run_id],
         asked=store.last_asked(edges(finding, history, alarm)),
     )
+    return with_heads(known, finding, [one for _, one in store.finding_heads(run_id=finding.run_id)])
 
 
-def _mismatches(store: Reads, target: str) -> list[IdentityCheck]:
-    return [one for one in store.identity_checks(target) if not one.matches and one.arm is Arm.SUBJECT]
+def with_heads(beside: Beside, finding: Finding, heads: Sequence[Finding]) -> Beside:
+    """``beside`` with what the other signals found in the finding's run. ``heads``: all of that run's findings."""
+    others = [one for one in heads if one.signal != finding.signal]
+    contract = next((one for one in [finding, *others] if one.signal == "contract"), None)
+    return replace(
+        beside,
+        moved=[one.signal for one in others if one.state is not FindingState.QUIET],
+        no_loss=any(sentences.is_no_loss(one) for one in others),
+        contract=[] if contract is None else [name for name, score in contract.scores.items() if score > 0],
+    )
 
 
-def claim_of(store: Reads, finding: Finding) -> Claim:
+def of_subject(checks: Sequence[IdentityCheck]) -> list[IdentityCheck]:
+    """The identity checks of the subject that do not match."""
+    return [one for one in checks if not one.matches and one.arm is Arm.SUBJECT]
+
+
+def judge_drifted(judge_alarms: Sequence[Alarm]) -> bool:
+    """Whether the judge itself drifts, by its open alarms."""
+    return any(one.signal in JUDGE_DRIFT for one in judge_alarms)
+
+
+def claim_of(store: "StoreReader", finding: Finding) -> Claim:
     """The finding in words, with what the store knows beside it."""
     return claim(finding, beside_of(store, finding))

@@ -6,14 +6,17 @@ judge's work, retries and a base that is asked late. So whatever began after the
 those of the other lies between them, even in the seconds in which the first was being judged.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import log10
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from monitor.core.records import Alarm, Point
 from monitor.core.wording import NO_EVIDENCE_LOG10
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
 
 HISTORY: Final = timedelta(days=90)
 """How far back the beginning of a change is looked for."""
@@ -94,13 +97,6 @@ def _rise(history: Sequence[Point], first: int, looks: int) -> int:
     return max(first, max(first - 1, 0) + calm + 1)
 
 
-class Reads(Protocol):
-    """What is read of the store."""
-
-    def onsets(self, alarms: Sequence[Alarm], before: timedelta) -> Mapping[int, Any]: ...
-    def last_asked(self, run_ids: Collection[int]) -> Mapping[int, datetime]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class _Raising:
     """The verdict that raised an alarm."""
@@ -123,7 +119,7 @@ class LedUp:
     """Run id -> when its last usable answer was asked, of ``edges``."""
 
 
-def beginnings(store: Reads, alarms: Sequence[Alarm]) -> dict[int | None, LedUp]:
+def beginnings(store: "StoreReader", alarms: Sequence[Alarm]) -> dict[int | None, LedUp]:
     """Alarm id -> when its change began and from what that is known, for all of them at once.
 
     Raises StoreError.

@@ -4,16 +4,18 @@ It is written anew when a verdict, an alarm or an identity check of its target c
 it says comes from findings without their exhibits, and from what the scrape has read anyway.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Final, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Protocol
 
-from monitor.core.records import JUDGE_TARGET, Alarm, AlarmState, Finding, IdentityCheck, Point
+from monitor.core.records import Alarm, AlarmState, Finding, IdentityCheck
 from monitor.report.explain.alert_lines import AlertLines, Verdict, of_mismatch, of_verdicts
-from monitor.report.explain.claim import beside_of, claim
+from monitor.report.explain.claim import Beside, claim, judge_drifted, of_subject, with_heads
 from monitor.report.explain.onset import LedUp
 from monitor.report.metrics.alerts import ALERTS, carrier
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
 
 MISMATCH: Final = next(one for one in ALERTS if "check" in one.by)
 """The alert about identity checks: it rests on no signal."""
@@ -31,13 +33,6 @@ class Lines(Protocol):
     """Where the series are written."""
 
     def add(self, name: str, value: float, *labels: str) -> None: ...
-
-
-class Reads(Protocol):
-    """What is read of the store for open alarms."""
-
-    def run_findings(self, run_ids: Collection[int]) -> dict[int, list[Finding]]: ...
-    def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +53,14 @@ Heads = Mapping[int, Sequence[Finding]]
 """Run id -> its findings without exhibits."""
 
 
-def read(store: Reads, alarms: Iterable[Alarm], led_up: Mapping[int | None, LedUp]) -> Heads:
+def read(store: "StoreReader", alarms: Iterable[Alarm], led_up: Mapping[int | None, LedUp]) -> Heads:
     """What ``add`` needs of the findings around these open alarms, at once. Raises StoreError."""
     return store.run_findings({_newest(one, led_up[one.id]) for one in alarms})
 
 
 def add(
     lines: Lines, target: str, raised: Sequence[Alarm], led_up: Mapping[int | None, LedUp], heads: Heads,
-    around: Around, store: Reads,
+    around: Around, store: "StoreReader",
 ) -> None:  # fmt: skip
     """Add the target's series. ``raised``: its open alarms; ``heads``: what ``read`` found. Raises StoreError."""
     confirmed = [one for one in raised if one.state is AlarmState.CONFIRMED]
@@ -102,51 +97,22 @@ def _newest(alarm: Alarm, led_up: LedUp) -> int:
     return alarming[-1] if alarming else alarm.raised_run_id
 
 
-def _verdict(alarm: Alarm, led_up: LedUp, around: Around, heads: Sequence[Finding], store: Reads) -> Verdict | None:
+def _verdict(
+    alarm: Alarm, led_up: LedUp, around: Around, heads: Sequence[Finding], store: "StoreReader"
+) -> Verdict | None:
     """The newest finding that alarms, in words; ``None``: it is no longer stored. ``heads``: of its run."""
     finding = next((one for one in heads if one.signal == alarm.signal), None)
     if finding is None:
         return None
-    beside = replace(beside_of(_Known(alarm, led_up, around, heads, store), finding), alone=True)
-    return Verdict(alarm, finding, claim(finding, beside), led_up.began, led_up.healthy)
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """What ``beside_of`` asks for, from what is known of one alarm already."""
-
-    alarm: Alarm
-    led_up: LedUp
-    around: Around
-    heads: Sequence[Finding]
-    """Of the finding's run."""
-    store: Reads
-
-    def series(
-        self, since: datetime, target: str | None = None, only: Collection[tuple[str, str, str]] | None = None
-    ) -> dict[tuple[str, str, str], list[Point]]:
-        return {(self.alarm.target, self.alarm.suite, self.alarm.signal): list(self.led_up.history)}
-
-    def alarms(
-        self, target: str | None = None, suite: str | None = None, raised: bool | None = None, limit: int = 1000
-    ) -> list[Alarm]:
-        return [self.alarm]
-
-    def open_alarms(self, target: str | None = None, suite: str | None = None) -> list[Alarm]:
-        return list(self.around.judge_alarms) if target == JUDGE_TARGET else [self.alarm]
-
-    def finding_heads(
-        self, target: str | None = None, run_id: int | None = None, alarming: bool | None = None,
-        before: int | None = None, limit: int = 100,
-    ) -> list[tuple[int, Finding]]:  # fmt: skip
-        return list(enumerate(self.heads))
-
-    def identity_checks(self, target: str | None = None) -> list[IdentityCheck]:
-        return list(self.around.mismatches)
-
-    def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]:
-        known = self.around.lost
-        return known if all(run_id in known for run_id in run_ids) else self.store.lost_shares(run_ids)
-
-    def last_asked(self, run_ids: Collection[int]) -> Mapping[int, datetime]:
-        return self.led_up.asked
+    known = around.lost if finding.run_id in around.lost else store.lost_shares([finding.run_id])
+    beside = Beside(
+        history=led_up.history,
+        alarm=alarm,
+        mismatches=of_subject(around.mismatches),
+        judge_drifted=judge_drifted(around.judge_alarms),
+        lost=known[finding.run_id],
+        asked=led_up.asked,
+        alone=True,
+    )
+    told = claim(finding, with_heads(beside, finding, heads))
+    return Verdict(alarm, finding, told, led_up.began, led_up.healthy)

@@ -6,36 +6,32 @@ whose marks moved. What is kept is bounded by what is configured: the lines of e
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime
 from functools import partial
 from itertools import chain
 from threading import Lock
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from monitor import __version__
 from monitor.core.records import (
     JUDGE_TARGET,
     Alarm,
-    Finding,
-    FindingNumbers,
     IdentityCheck,
-    MailState,
-    Retirement,
-    Rollback,
     RunSummary,
-    SelfTest,
     Spend,
-    SuiteProgress,
-    Usage,
 )
+from monitor.core.run_kinds import JUDGE
 from monitor.core.settings import Settings
 from monitor.report.explain.onset import beginnings
 from monitor.report.metrics import alarm_info, result_metrics
 from monitor.report.metrics.exposition import SPECS, Lines, head
 from monitor.report.metrics.gzip_members import Piece, pack
 from monitor.report.metrics.names import MetricSpec
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
 
 SHARD: Final = 50
 """Targets whose lines are compressed together: few enough that a change costs little, many enough that it pays."""
@@ -47,31 +43,6 @@ EFFECT: Final = "adapter_effect_ratio"
 """The measure of a finding that says how much of the fine-tune's effect is left."""
 
 _UNSEEN: Final = object()
-
-
-class Readings(Protocol):
-    """What a scrape reads of the store."""
-
-    def marks(self, day: date) -> Any: ...
-    def progress(self, targets: Sequence[str] | None = None) -> list[SuiteProgress]: ...
-    def usage(self, targets: Sequence[str] | None = None) -> list[Usage]: ...
-    def self_tests(self, targets: Sequence[str] | None = None) -> list[SelfTest]: ...
-    def last_done(self, targets: Sequence[str] | None = None) -> dict[tuple[str, str], int]: ...
-    def summaries(self, run_ids: Sequence[int]) -> dict[int, RunSummary]: ...
-    def run_findings(self, run_ids: Collection[int]) -> dict[int, list[Finding]]: ...
-    def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]: ...
-    def onsets(self, alarms: Sequence[Alarm], before: timedelta) -> Mapping[int, Any]: ...
-    def last_asked(self, run_ids: Collection[int]) -> Mapping[int, datetime]: ...
-    def latest_numbers(
-        self, targets: Sequence[str] | None = None
-    ) -> dict[str, dict[tuple[str, str], FindingNumbers]]: ...
-    def baseline_counts(self) -> Mapping[str, Any]: ...
-    def outdated(self, targets: Sequence[str] | None = None) -> set[tuple[str, str]]: ...
-    def longest_waiting(self, now: datetime) -> dict[tuple[str, str], datetime]: ...
-    def identity_checks(self, target: str | None = None) -> list[IdentityCheck]: ...
-    def retirements(self, target: str | None = None) -> list[Retirement]: ...
-    def rollback(self, target: str | None = None) -> list[Rollback]: ...
-    def mail_state(self) -> MailState: ...
 
 
 class _Family:
@@ -107,7 +78,7 @@ class _Family:
 class StoreCollector:
     """``refresh``, then ``plain`` or ``pieces``, under ``lock``; ``prepare`` takes it by itself, and lets it go."""
 
-    def __init__(self, store: Readings) -> None:
+    def __init__(self, store: "StoreReader") -> None:
         self.store = store
         self.lock = Lock()
         self.asked = False
@@ -117,7 +88,7 @@ class StoreCollector:
     def _begin(self, settings: Settings) -> None:
         """Forget everything: labels and targets may be others."""
         self._targets = settings.targets
-        watched = {JUDGE_TARGET} if settings.judge is not None else set()
+        watched = {JUDGE.target} if settings.judge is not None else set()
         self._identified = [*self._targets, *(watched - set(self._targets))]
         """Whose identity is checked: a judge's too, though without anchors it is no target."""
         self._suites = {name: frozenset(target.run_suites) for name, target in self._targets.items()}

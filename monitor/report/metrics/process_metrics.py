@@ -7,7 +7,7 @@ Only what has no meaning past the process (durations, ticks, reloads) is kept in
 from collections.abc import Callable
 from datetime import datetime
 from threading import Lock
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -15,9 +15,12 @@ from prometheus_client.exposition import choose_encoder
 
 from monitor.core.records import Arm
 from monitor.core.settings import Settings
-from monitor.report.metrics.collector import Readings, StoreCollector
+from monitor.report.metrics.collector import StoreCollector
 from monitor.report.metrics.gzip_members import gzipped, pack
 from monitor.report.metrics.names import METRICS, PREFIX
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
 
 log = structlog.get_logger()
 
@@ -73,7 +76,9 @@ class Internals:
     def run_failed(self) -> None:
         self._run_errors.inc()
 
-    def exposition(self, store: Readings, settings: Settings, now: datetime, accept: str = "") -> tuple[bytes, str]:
+    def exposition(
+        self, store: "StoreReader", settings: Settings, now: datetime, accept: str = ""
+    ) -> tuple[bytes, str]:
         """The whole of ``/metrics`` in the format that ``accept`` asks for, and its content type.
 
         Raises what the store raises, and counts it: half a scrape would resolve alerts, a failed one is seen as down.
@@ -82,7 +87,7 @@ class Internals:
         return body, headers["Content-Type"]
 
     def scrape(
-        self, store: Readings, settings: Settings, now: datetime, accept: str = "", accept_encoding: str = ""
+        self, store: "StoreReader", settings: Settings, now: datetime, accept: str = "", accept_encoding: str = ""
     ) -> tuple[bytes, dict[str, str]]:
         """``exposition`` with its headers, compressed where ``accept_encoding`` takes gzip. Safe between threads."""
         encode, content_type = choose_encoder(accept)
@@ -103,11 +108,11 @@ class Internals:
             body = gzipped([*results.pieces(openmetrics=openmetrics), pack(own)])
             return body, {**headers, "Content-Encoding": "gzip"}
 
-    def prepare(self, store: Readings, settings: Settings, now: datetime, stop: Callable[[], bool]) -> bool:
+    def prepare(self, store: "StoreReader", settings: Settings, now: datetime, stop: Callable[[], bool]) -> bool:
         """Write the store's results before the first ``scrape`` asks for them; see ``StoreCollector.prepare``."""
         return self._of(store).prepare(settings, now, stop)
 
-    def _of(self, store: Readings) -> StoreCollector:
+    def _of(self, store: "StoreReader") -> StoreCollector:
         with self._making:
             if self._collector is None or self._collector.store is not store:
                 self._collector = StoreCollector(store)

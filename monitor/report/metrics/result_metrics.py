@@ -6,7 +6,6 @@ from math import isnan
 from typing import Any, Final
 
 from monitor.core.records import (
-    JUDGE_TARGET,
     Alarm,
     AlarmState,
     Arm,
@@ -24,6 +23,7 @@ from monitor.core.records import (
     SuiteProgress,
     Usage,
 )
+from monitor.core.run_kinds import JUDGE, run_kind
 from monitor.core.schedule import interval_seconds, period_seconds
 from monitor.core.selftest_results import CONTROL
 from monitor.core.settings import Schedule, Settings, Target
@@ -160,7 +160,7 @@ def runs(lines: Lines, target: Target, progress: Iterable[SuiteProgress], last: 
         key = (one.target, one.suite)
         if one.last_success:
             lines.add("run_last_success_timestamp_seconds", one.last_success.timestamp(), *key)
-            if one.target == JUDGE_TARGET:
+            if run_kind(*key) is JUDGE:
                 lines.add("judge_anchor_timestamp_seconds", one.last_success.timestamp(), target.subject.model)
         if one.last_attempt:
             lines.add("run_last_attempt_timestamp_seconds", one.last_attempt.timestamp(), *key)
@@ -177,7 +177,7 @@ def _summary(lines: Lines, key: tuple[str, str], summary: RunSummary, model: str
     lines.add("run_unmeasured_ratio", summary.unmeasured_ratio, *key)
     if summary.pass_ratio is not None:
         lines.add("pass_ratio", summary.pass_ratio, *key)
-        if key[0] == JUDGE_TARGET:
+        if run_kind(*key) is JUDGE:
             lines.add("judge_agreement_ratio", summary.pass_ratio, model)
     if summary.judge_score is not None:
         lines.add("judge_score", summary.judge_score, *key, ALL_RUBRICS)

@@ -1,7 +1,7 @@
 """The deeds for programs: ``POST`` under ``/api/v1`` with a person's token."""
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -11,6 +11,9 @@ from monitor.core.errors import CliffwatchError, StoreError
 from monitor.core.records import Deed
 from monitor.report.web import models
 from monitor.report.web.authorization import LONGEST_WHY, Doing, Gate, address_of, known, status_of
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
 
 T = TypeVar("T")
 
@@ -60,19 +63,13 @@ REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-class OnRecord(Protocol):
-    """Whoever keeps the audit log."""
-
-    def deeds(self, target: str | None = None, limit: int = 100) -> list[Deed]: ...
-
-
 class Audit(BaseModel):
     """What people did, newest first."""
 
     deeds: list[Deed]
 
 
-def add_audit(app: FastAPI, store: OnRecord) -> None:
+def add_audit(app: FastAPI, store: "StoreReader") -> None:
     """Add the audit log to the API; reading it needs no token, as reading the pages needs none."""
 
     @app.get("/api/v1/audit", responses={status: REFUSALS[status] for status in (422, 503)})

@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 from hmac import compare_digest
 from secrets import token_urlsafe
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import parse_qsl
 
 import structlog
@@ -22,10 +22,13 @@ from monitor.core.errors import CliffwatchError, StoreError, UsageError
 from monitor.core.records import Deed
 from monitor.core.settings import Settings
 from monitor.core.wording import many
-from monitor.report.web.action_api import OnRecord, add_api, add_audit
+from monitor.report.web.action_api import add_api, add_audit
 from monitor.report.web.authorization import LONGEST_WHY, Acting, Doing, Gate, address_of, known, status_of
 from monitor.report.web.session_middleware import Visits, comes_from, cookie_name, local, visitor
 from monitor.report.web.tokens import SESSION
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
 
 log = structlog.get_logger()
 
@@ -58,7 +61,7 @@ async def form_of(request: Request) -> dict[str, str]:
 def add_actions(
     app: FastAPI,
     pages: Showing,
-    store: OnRecord,
+    store: "StoreReader",
     acting: Acting | None,
     settings: Callable[[], Settings],
     clock: Callable[[], datetime],

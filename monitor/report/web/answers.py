@@ -4,7 +4,7 @@ import itertools
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from monitor.core.errors import CliffwatchError, StoreError
 from monitor.core.records import Arm, Baseline, Exhibit, Finding
@@ -13,6 +13,9 @@ from monitor.report.web import baselines
 from monitor.report.web.evidence import PER_PAGE, Sort, ordered
 from monitor.report.web.formatting import Turn, cut, turn
 
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
+
 NEAREST: Final = CAPTURE_DAYS
 """Different texts of a baseline, spread over its days, among which the nearest to an answer is looked for."""
 
@@ -20,13 +23,7 @@ COMPARED: Final = 8_000
 """Characters of an answer that are compared."""
 
 
-class Readings(baselines.Readings, Protocol):
-    """What is read of the store."""
-
-    def texts(self, run_ids: Collection[int], arm: Arm) -> dict[str, Counter[str]]: ...
-
-
-def every_answer(store: Readings, finding: Finding, sort: Sort, page: int) -> tuple[Turn, list[Exhibit]]:
+def every_answer(store: "StoreReader", finding: Finding, sort: Sort, page: int) -> tuple[Turn, list[Exhibit]]:
     """A page of all probes of the finding's run, each with the answer that is least like the baseline's.
 
     Those that the finding shows keep their place in front, unless it is by probe; the weight of the others is the share
@@ -65,7 +62,7 @@ class _Texts:
         return Exhibit(probe, self.prompts.get(probe, ""), _usual(then) or "", text, base, weight)
 
 
-def _texts(store: Readings, finding: Finding) -> _Texts:
+def _texts(store: "StoreReader", finding: Finding) -> _Texts:
     baseline = _baseline(store, finding)
     before = baseline.run_ids if baseline else ()
     now, bases = (store.texts([finding.run_id], arm) for arm in (Arm.SUBJECT, Arm.BASE))
@@ -75,7 +72,7 @@ def _texts(store: Readings, finding: Finding) -> _Texts:
     return _Texts(now, store.texts(before, Arm.SUBJECT), bases, prompts)
 
 
-def _baseline(store: Readings, finding: Finding) -> Baseline | None:
+def _baseline(store: "StoreReader", finding: Finding) -> Baseline | None:
     """The baseline; ``None`` where it is gone."""
     try:
         return store.baseline(finding.baseline_id)

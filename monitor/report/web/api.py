@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, FastAPI, HTTPException, Query
 from fastapi.responses import JSONResponse
@@ -14,6 +14,9 @@ from monitor.report.explain import claim
 from monitor.report.explain.jsonable import plain
 from monitor.report.web import baselines, fleet_overview, models, pages, runbooks, runs, target_view
 from monitor.report.web.models import Id, Limit, Name, Some
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
 
 ERRORS: Final[dict[int | str, dict[str, Any]]] = {
     404: {"model": models.Problem, "description": "There is no such thing."},
@@ -27,7 +30,7 @@ Before = Annotated[str, Query(max_length=100, description="part of a target's na
 
 def add_api(
     app: FastAPI,
-    store: pages.Readings,
+    store: "StoreReader",
     settings: Callable[[], Settings],
     clock: Callable[[], datetime],
     kept: fleet_overview.Kept,
@@ -42,7 +45,7 @@ def add_api(
 
 
 def _targets(
-    router: APIRouter, store: pages.Readings, settings: Callable[[], Settings], clock: Callable[[], datetime],
+    router: APIRouter, store: "StoreReader", settings: Callable[[], Settings], clock: Callable[[], datetime],
     kept: fleet_overview.Kept,
 ) -> None:  # fmt: skip
     def known(target: str | None) -> None:
@@ -112,7 +115,7 @@ def _detail(found: target_view.Detail, target: str, settings: Settings) -> Mappi
     }  # fmt: skip
 
 
-def _findings(router: APIRouter, store: pages.Readings) -> None:
+def _findings(router: APIRouter, store: "StoreReader") -> None:
     @router.get("/findings", response_model=models.Findings)
     def findings(
         target: Some = None, suite: Some = None, signal: Some = None,
@@ -139,7 +142,7 @@ def _findings(router: APIRouter, store: pages.Readings) -> None:
         return JSONResponse({"alarms": plain(store.alarms(target, suite, open, limit))})
 
 
-def _runs(router: APIRouter, store: pages.Readings) -> None:
+def _runs(router: APIRouter, store: "StoreReader") -> None:
     @router.get("/runs", response_model=models.Runs)
     def all_runs(target: Some = None, suite: Some = None, limit: Limit = 100) -> JSONResponse:
         """Runs, the newest slot first."""
@@ -181,7 +184,7 @@ def _question(line: runs.Line) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _baselines(router: APIRouter, store: pages.Readings) -> None:
+def _baselines(router: APIRouter, store: "StoreReader") -> None:
     @router.get("/baselines", response_model=models.Baselines)
     def all_baselines(
         target: Some = None, suite: Some = None, status: BaselineStatus | None = None, limit: Limit = 100

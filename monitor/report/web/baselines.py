@@ -2,12 +2,15 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
-from monitor.core.records import Arm, Baseline, BaselineStatus, Message, Probe
+from monitor.core.records import Arm, Baseline, Message
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
 
 PER_PAGE: Final = 50
 """Probes on one page."""
@@ -21,18 +24,6 @@ TEXT: Final = 4_000
 
 Texts = Mapping[str, list[Mapping[str, float]]]
 """Each different text -> the scores, by grader, of every answer with it."""
-
-
-class Readings(Protocol):
-    """What the page reads of the store."""
-
-    def baseline(self, baseline_id: int) -> Baseline: ...
-    def baselines(
-        self, target: str | None = None, suite: str | None = None, status: BaselineStatus | None = None
-    ) -> list[Baseline]: ...
-    def graded_texts(self, run_ids: Collection[int]) -> Mapping[tuple[Arm, str], Texts]: ...
-    def suite_body(self, suite_digest: str) -> str | None: ...
-    def production_inputs(self, run_id: int) -> list[Probe]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +54,7 @@ class Sheet:
     base_more: int
 
 
-def sheets(store: Readings, baseline: Baseline) -> list[Sheet]:
+def sheets(store: "StoreReader", baseline: Baseline) -> list[Sheet]:
     """Every probe of the baseline that was answered, in the suite's order."""
     given = store.graded_texts(baseline.run_ids)
     answered = dict.fromkeys(probe for _, probe in given)
@@ -97,7 +88,7 @@ def _means(scores: Iterable[Mapping[str, float]]) -> dict[str, float]:
     return {grader: sum(values) / len(values) for grader, values in sorted(found.items())}
 
 
-def prompts(store: Readings, baseline: Baseline, run_id: int | None = None) -> dict[str, str]:
+def prompts(store: "StoreReader", baseline: Baseline, run_id: int | None = None) -> dict[str, str]:
     """Probe id -> prompt, from the suite as it was asked, or from the inputs sampled by its runs and by ``run_id``."""
     body = store.suite_body(baseline.suite_digest)
     if body is not None:

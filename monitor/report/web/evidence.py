@@ -3,12 +3,15 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal
 
 from monitor.core.records import Alarm, Exhibit, Finding, Point
 from monitor.report.explain import claim as claims
 from monitor.report.web import sparklines
 from monitor.report.web.word_diff import Piece, marked
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
 
 RECENT: Final = timedelta(days=7)
 """How long after it cleared an alarm's link still leads to what it was about."""
@@ -29,15 +32,7 @@ Sort = Literal["weight", "probe"]
 Show = Literal["telling", "all"]
 
 
-class Readings(claims.Reads, Protocol):
-    """What the page reads of the store."""
-
-    def latest_findings(
-        self, target: str | None = None, suite: str | None = None, *, exhibits: bool = True
-    ) -> list[Finding]: ...
-
-
-def evidence_of(store: Readings, target: str, signal: str, now: datetime) -> tuple[int, str] | None:
+def evidence_of(store: "StoreReader", target: str, signal: str, now: datetime) -> tuple[int, str] | None:
     """The run and signal of the finding that a link from an alert means.
 
     The raised alarm's newest; else the newest alarming one whose alarm cleared lately, for whoever comes late; else
@@ -55,7 +50,7 @@ def evidence_of(store: Readings, target: str, signal: str, now: datetime) -> tup
     return (latest[0].run_id, latest[0].signal) if latest else None
 
 
-def _last_alarming(store: Readings, alarm: Alarm) -> int | None:
+def _last_alarming(store: "StoreReader", alarm: Alarm) -> int | None:
     """The run of the alarm's last alarming verdict."""
     key = (alarm.target, alarm.suite, alarm.signal)
     points = store.series(alarm.raised_at, only=[key]).get(key, [])
@@ -63,7 +58,7 @@ def _last_alarming(store: Readings, alarm: Alarm) -> int | None:
     return during[-1] if during else None
 
 
-def newest_of(store: Readings, finding: Finding) -> Finding | None:
+def newest_of(store: "StoreReader", finding: Finding) -> Finding | None:
     """The newest finding of the same series, if it is another."""
     latest = store.latest_findings(finding.target, finding.suite, exhibits=False)
     return next((one for one in latest if one.signal == finding.signal and one.run_id != finding.run_id), None)
@@ -86,7 +81,7 @@ class Told:
     timeline: sparklines.Timeline | None
 
 
-def told(store: Readings, finding: Finding, now: datetime) -> Told:
+def told(store: "StoreReader", finding: Finding, now: datetime) -> Told:
     beside = claims.beside_of(store, finding)
     alarms = store.alarms(finding.target)
     mine = [one for one in alarms if (one.suite, one.signal) == (finding.suite, finding.signal)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -22,8 +22,11 @@ from monitor.report.web.api import add_api
 from monitor.report.web.authorization import Acting, sent_elsewhere
 from monitor.report.web.fleet_overview import Kept
 from monitor.report.web.host_check import Hosts
-from monitor.report.web.pages import Pages, Readings, add_pages
+from monitor.report.web.pages import Pages, add_pages
 from monitor.report.web.session_middleware import LARGEST_BODY, visitor
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
 
 HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; "
@@ -54,7 +57,7 @@ class Refusing(Protocol):
 
 
 def create_app(
-    store: Readings,
+    store: "StoreReader",
     settings: Callable[[], Settings],
     metrics: Metrics,
     health: Callable[[], Mapping[str, object]],
@@ -155,7 +158,7 @@ def _errors(app: FastAPI, show: Refusing) -> None:
 
 def _daemon(
     app: FastAPI,
-    store: Readings,
+    store: "StoreReader",
     settings: Callable[[], Settings],
     metrics: Metrics,
     health: Callable[[], Mapping[str, object]],

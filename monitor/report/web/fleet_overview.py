@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from monitor.core.measured import Standing, standing
-from monitor.core.records import JUDGE_TARGET, Alarm, Finding, IdentityCheck, Point, RunOutcome, SelfTest, Stream
+from monitor.core.records import Alarm, Finding, IdentityCheck, Point, RunOutcome, SelfTest, Stream
+from monitor.core.run_kinds import JUDGE
 from monitor.core.schedule import interval_seconds
 from monitor.core.selftest_results import MUST_SEE, missed
 from monitor.core.settings import Settings, Target
@@ -16,6 +17,9 @@ from monitor.core.wording import Gap, gap, is_late, many, urgency
 from monitor.report import attention
 from monitor.report.attention import Need, Reason
 from monitor.report.web import sparklines
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
 
 PER_PAGE: Final = 100
 """Targets on one page."""
@@ -52,21 +56,6 @@ GAPS: Final[Mapping[Gap, str]] = {Gap.LOST: "unmeasured", Gap.LATE: "late", Gap.
 BASELINE_STATES: Final[Mapping[str, str]] = {"approved": "armed", "captured": "to approve", "capturing": "capturing"}
 
 SeriesKey = tuple[str, str, str]
-
-
-class Readings(Protocol):
-    """What the list reads of the store."""
-
-    def stream_mark(self) -> tuple[object, ...]: ...
-    def streams(self, target: str | None = None) -> list[Stream]: ...
-    def open_alarms(self, target: str | None = None, suite: str | None = None) -> list[Alarm]: ...
-    def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]: ...
-    def identity_checks(self, target: str | None = None, *, matches: bool | None = None) -> list[IdentityCheck]: ...
-    def imperfect_self_tests(self, faults: Collection[str]) -> list[SelfTest]: ...
-    def latest_points(self, targets: Collection[str]) -> dict[SeriesKey, Point]: ...
-    def series(
-        self, since: datetime, target: str | None = None, only: Collection[SeriesKey] | None = None
-    ) -> dict[SeriesKey, list[Point]]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +160,7 @@ class Kept:
             self.suites = (settings, {name: one.run_suites for name, one in settings.targets.items()})
         return self.suites[1]
 
-    def of(self, store: Readings, run_ids: Collection[int], *, all_runs: bool) -> Mapping[int, float]:
+    def of(self, store: "StoreReader", run_ids: Collection[int], *, all_runs: bool) -> Mapping[int, float]:
         """``all_runs``: these are the last runs of all streams, so that others need not be kept.
 
         Requests are answered in threads: each works on what it saw, whatever another makes of it meanwhile.
@@ -202,7 +191,7 @@ class Overview:
     @property
     def mismatched(self) -> tuple[IdentityCheck, ...]:
         """The failing checks of what is configured; the judge's, though it need not be a target."""
-        known = {*self.settings.targets} | ({JUDGE_TARGET} if self.settings.judge is not None else set())
+        known = {*self.settings.targets} | ({JUDGE.target} if self.settings.judge is not None else set())
         return tuple(one for one in self.failing if one.target in known)
 
     @property
@@ -217,7 +206,7 @@ class Overview:
         return tuple(one for one in self.mismatched if one.target not in self.settings.targets)
 
 
-def overview(store: Readings, settings: Settings, now: datetime, kept: Kept) -> Overview:
+def overview(store: "StoreReader", settings: Settings, now: datetime, kept: Kept) -> Overview:
     """Every configured target; read again only once something has changed, or might have become late."""
     mark, raised = store.stream_mark(), tuple(store.open_alarms())
     failing, last = tuple(store.identity_checks(matches=False)), kept.overview
@@ -235,7 +224,7 @@ def overview(store: Readings, settings: Settings, now: datetime, kept: Kept) -> 
 
 
 def watches(
-    store: Readings, settings: Settings, now: datetime, kept: Kept, target: str | None = None,
+    store: "StoreReader", settings: Settings, now: datetime, kept: Kept, target: str | None = None,
     raised: Sequence[Alarm] | None = None,
 ) -> list[Watch]:  # fmt: skip
     """One for each suite of each configured target (or of one), in the configuration's order; ``raised``: open alarms,
@@ -321,7 +310,7 @@ def counts(found: Sequence[Row]) -> dict[str, int]:
     return {state: counter[state] for state in STATES if counter[state]}
 
 
-def worst(store: Readings, shown: Sequence[Row], now: datetime, kept: Kept) -> dict[str, Worst]:
+def worst(store: "StoreReader", shown: Sequence[Row], now: datetime, kept: Kept) -> dict[str, Worst]:
     """Target -> its loudest signal: what alarms first, causes before what follows, then what has the most evidence."""
     hour = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     runs = {row.target: tuple(watch.last_run_id for watch in row.watches) for row in shown}
@@ -331,7 +320,7 @@ def worst(store: Readings, shown: Sequence[Row], now: datetime, kept: Kept) -> d
     return {name: kept.loudest[name][2] for name in runs if name in kept.loudest}
 
 
-def _worst(store: Readings, targets: Sequence[str], until: datetime) -> dict[str, Worst]:
+def _worst(store: "StoreReader", targets: Sequence[str], until: datetime) -> dict[str, Worst]:
     latest = store.latest_points(targets) if targets else {}
     keys: dict[str, SeriesKey] = {}
     for key, point in latest.items():

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 from urllib.parse import urlencode
 
 from fastapi import FastAPI, HTTPException, Query, Response
@@ -31,6 +31,9 @@ from monitor.report.web import (
     target_view,
 )
 
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
+
 T = TypeVar("T")
 
 HERE: Final = Path(__file__).parent
@@ -42,16 +45,6 @@ Place = Annotated[int, Query(ge=1, le=1_000_000)]
 """Number of a page of a list, from 1."""
 State = Annotated[str | None, Query(pattern=f"^({'|'.join(fleet_overview.STATES)})?$")]
 Text = Annotated[str, Query(max_length=100)]
-
-
-class Readings(answers.Readings, target_view.Readings, evidence.Readings, runs.Readings, Protocol):
-    """What the pages read of the store."""
-
-    def findings(
-        self, target: str | None = None, suite: str | None = None, run_id: int | None = None,
-        signal: str | None = None, alarming: bool | None = None, limit: int = 100,
-    ) -> list[Finding]: ...  # fmt: skip
-    def get_state(self, key: str) -> str | None: ...
 
 
 class Pages:
@@ -108,7 +101,7 @@ class Pages:
 def add_pages(
     app: FastAPI,
     pages: Pages,
-    store: Readings,
+    store: "StoreReader",
     settings: Callable[[], Settings],
     clock: Callable[[], datetime],
     kept: fleet_overview.Kept,
@@ -124,7 +117,7 @@ def add_pages(
 
 
 def _overview(
-    app: FastAPI, pages: Pages, store: Readings, settings: Callable[[], Settings], clock: Callable[[], datetime],
+    app: FastAPI, pages: Pages, store: "StoreReader", settings: Callable[[], Settings], clock: Callable[[], datetime],
     kept: fleet_overview.Kept,
 ) -> None:  # fmt: skip
     @app.get("/", include_in_schema=False)
@@ -147,7 +140,7 @@ def _overview(
 
 
 def _target(
-    app: FastAPI, pages: Pages, store: Readings, settings: Callable[[], Settings], clock: Callable[[], datetime],
+    app: FastAPI, pages: Pages, store: "StoreReader", settings: Callable[[], Settings], clock: Callable[[], datetime],
     kept: fleet_overview.Kept,
 ) -> None:  # fmt: skip
     def configured(target: str) -> None:
@@ -176,7 +169,7 @@ def _target(
         return RedirectResponse(f"/findings/{found[0]}/{found[1]}", 303)
 
 
-def _findings(app: FastAPI, pages: Pages, store: Readings, clock: Callable[[], datetime]) -> None:
+def _findings(app: FastAPI, pages: Pages, store: "StoreReader", clock: Callable[[], datetime]) -> None:
     @app.get("/findings", include_in_schema=False)
     def findings(
         alarming: bool | None = None, target: Annotated[str | None, Query(pattern=models.NAME)] = None,
@@ -213,7 +206,7 @@ def _findings(app: FastAPI, pages: Pages, store: Readings, clock: Callable[[], d
         )  # fmt: skip
 
 
-def _runs(app: FastAPI, pages: Pages, store: Readings) -> None:
+def _runs(app: FastAPI, pages: Pages, store: "StoreReader") -> None:
     @app.get("/runs/{run_id}", include_in_schema=False)
     def run_page(run_id: int, show: runs.Show = "answers", page: Place = 1) -> Response:
         found = run_of(store, run_id)
@@ -240,7 +233,7 @@ def exchange_json(run_id: int, arm: Arm, probe: str, replicate: int) -> str:
     return f"/api/v1/runs/{run_id}/exchange?" + urlencode({"arm": arm.value, "probe": probe, "replicate": replicate})
 
 
-def _baselines(app: FastAPI, pages: Pages, store: Readings) -> None:
+def _baselines(app: FastAPI, pages: Pages, store: "StoreReader") -> None:
     @app.get("/baselines/{baseline_id}", include_in_schema=False)
     def baseline(baseline_id: int, page: Place = 1) -> Response:
         found = baseline_of(store, baseline_id)
@@ -278,7 +271,7 @@ def _files(app: FastAPI) -> None:
         return Response(status_code=204)
 
 
-def finding_of(store: Readings, run_id: int, signal: str) -> Finding:
+def finding_of(store: "StoreReader", run_id: int, signal: str) -> Finding:
     if not _number(run_id) or not re.fullmatch(models.NAME, signal):
         raise HTTPException(404, "no such finding")
     found = store.findings(run_id=run_id, signal=signal, limit=1)
@@ -287,18 +280,18 @@ def finding_of(store: Readings, run_id: int, signal: str) -> Finding:
     return found[0]
 
 
-def run_of(store: Readings, run_id: int) -> Run:
+def run_of(store: "StoreReader", run_id: int) -> Run:
     found = store.find_run(run_id) if _number(run_id) else None
     if found is None:
         raise HTTPException(404, f"there is no run {run_id}")
     return found
 
 
-def asked_of(store: Readings, run_id: int, arm: Arm, probe: str, replicate: int) -> runs.Asked:
+def asked_of(store: "StoreReader", run_id: int, arm: Arm, probe: str, replicate: int) -> runs.Asked:
     return _or_404(lambda: runs.asked(store, run_id, arm, probe, replicate))
 
 
-def baseline_of(store: Readings, baseline_id: int) -> Baseline:
+def baseline_of(store: "StoreReader", baseline_id: int) -> Baseline:
     if not _number(baseline_id):
         raise HTTPException(404, "no such baseline")
     return _or_404(lambda: store.baseline(baseline_id))

@@ -2,12 +2,15 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from monitor.core.records import JUDGE_GRADER, Answer, Arm, Finding, Outcome, Run, Score, Unmeasured
+from monitor.core.records import JUDGE_GRADER, Answer, Arm, Outcome, Score, Unmeasured
 from monitor.report.web.formatting import Turn, turn
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
 
 PER_PAGE: Final = 100
 """Questions on one page."""
@@ -32,23 +35,6 @@ Show = Literal["all", "answers", "judge", "lost"]
 """All questions, those put to models, those put to the judge, or those without a usable answer."""
 
 AnswerKey = tuple[Arm, str, int]
-
-
-class Readings(Protocol):
-    """What the page reads of the store."""
-
-    def find_run(self, run_id: int) -> Run | None: ...
-    def tally(self, run_id: int) -> dict[tuple[Arm, str | None], tuple[int, float]]: ...
-    def questions(
-        self, run_id: int, arms: Collection[Arm] | None = None, *, lost: bool = False, offset: int = 0,
-        limit: int = 100,
-    ) -> tuple[int, list[tuple[AnswerKey, Outcome]]]: ...  # fmt: skip
-    def question(self, run_id: int, arm: Arm, probe: str, replicate: int) -> tuple[Outcome, str, str]: ...
-    def scores_of(self, run_id: int, probes: Collection[str]) -> dict[AnswerKey, list[Score]]: ...
-    def finding_heads(
-        self, target: str | None = None, run_id: int | None = None, alarming: bool | None = None,
-        before: int | None = None, limit: int = 100,
-    ) -> list[tuple[int, Finding]]: ...  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +96,7 @@ def arms_of(show: Show) -> list[Arm] | None:
     return [arm for arm in Arm if arm not in JUDGES] if show == "answers" else None
 
 
-def lines(store: Readings, run_id: int, show: Show, page: int) -> tuple[Turn, list[Line]]:
+def lines(store: "StoreReader", run_id: int, show: Show, page: int) -> tuple[Turn, list[Line]]:
     """One page of a run's questions, by probe, replicate and arm."""
     wanted, lost = arms_of(show), show == "lost"
     total, found = store.questions(run_id, wanted, lost=lost, offset=(page - 1) * PER_PAGE, limit=PER_PAGE)
@@ -120,7 +106,7 @@ def lines(store: Readings, run_id: int, show: Show, page: int) -> tuple[Turn, li
     return where, graded(store, run_id, found)
 
 
-def graded(store: Readings, run_id: int, found: Sequence[tuple[AnswerKey, Outcome]]) -> list[Line]:
+def graded(store: "StoreReader", run_id: int, found: Sequence[tuple[AnswerKey, Outcome]]) -> list[Line]:
     scores = store.scores_of(run_id, {probe for (_, probe, _), _ in found})
     return [Line(*key, outcome, tuple(scores.get(key, ()))) for key, outcome in found]
 
@@ -140,7 +126,7 @@ class Asked:
     """Request or reply are longer than what is shown."""
 
 
-def asked(store: Readings, run_id: int, arm: Arm, probe: str, replicate: int) -> Asked:
+def asked(store: "StoreReader", run_id: int, arm: Arm, probe: str, replicate: int) -> Asked:
     """Raises CliffwatchError when there is no such question."""
     outcome, provider, model = store.question(run_id, arm, probe, replicate)
     (line,) = graded(store, run_id, [((arm, probe, replicate), outcome)])

@@ -2,15 +2,14 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Final, Protocol
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
 from monitor.core import selftest_results, wording
 from monitor.core.records import (
     Alarm,
     Arm,
     Baseline,
-    BaselineStatus,
     Deed,
     Finding,
     IdentityCheck,
@@ -27,27 +26,13 @@ from monitor.report.explain import claim as claims
 from monitor.report.explain import recovery
 from monitor.report.web import fleet_overview, sparklines
 
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
+
 RUNS: Final = 30
 ALARMS: Final = 30
 DEEDS: Final = 20
 """Newest shown of each."""
-
-
-class Readings(fleet_overview.Readings, claims.Reads, Protocol):
-    """What the page reads of the store."""
-
-    def latest_findings(
-        self, target: str | None = None, suite: str | None = None, *, exhibits: bool = True
-    ) -> list[Finding]: ...
-    def baselines(
-        self, target: str | None = None, suite: str | None = None, status: BaselineStatus | None = None
-    ) -> list[Baseline]: ...
-    def runs(self, target: str | None = None, suite: str | None = None, limit: int = 100) -> list[Run]: ...
-    def spent(self, target: str, day: date) -> Spend: ...
-    def retirements(self, target: str | None = None) -> list[Retirement]: ...
-    def rollback(self, target: str | None = None) -> list[Rollback]: ...
-    def deeds(self, target: str | None = None, limit: int = 100) -> list[Deed]: ...
-    def self_tests(self, targets: Sequence[str] | None = None) -> list[SelfTest]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +95,7 @@ class Detail:
     deeds: tuple[Deed, ...]
 
 
-def detail(store: Readings, settings: Settings, now: datetime, kept: fleet_overview.Kept, target: str) -> Detail:
+def detail(store: "StoreReader", settings: Settings, now: datetime, kept: fleet_overview.Kept, target: str) -> Detail:
     """Everything about one configured target."""
     found = store.baselines(target)
     runs = store.runs(target, limit=RUNS)
@@ -134,7 +119,7 @@ def detail(store: Readings, settings: Settings, now: datetime, kept: fleet_overv
     )
 
 
-def _lead(store: Readings, watches: Sequence[fleet_overview.Watch], findings: Collection[Finding]) -> Lead | None:
+def _lead(store: "StoreReader", watches: Sequence[fleet_overview.Watch], findings: Collection[Finding]) -> Lead | None:
     alarm = min((one for watch in watches for one in watch.alarms), key=wording.urgency, default=None)
     if alarm is None:
         return None

@@ -1,0 +1,106 @@
+"""One mail from the store: read, judged once, cut to the size that mail programs show, and drawn.
+
+The daemon and ``cliffwatch report`` compose with the same functions. Nothing here decides when a mail is sent.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from monitor.core import schedule
+from monitor.core.records import Mail, MailStatus, SelfTest
+from monitor.core.settings import Email, Settings
+from monitor.core.signals import title
+from monitor.detect.selftest import failures
+from monitor.report.email import render
+from monitor.report.email.charts import Picture, picture
+from monitor.report.email.data import Facts, Key, read
+from monitor.report.email.message import LARGEST_HTML, letter
+from monitor.report.email.report import Draft, Limits, Report, draft, told_in_full
+from monitor.report.explain import claim
+from monitor.report.metrics import web_url
+from monitor.runs.readonly import Kept
+
+WEEKLY: Final = "weekly"
+MANUAL: Final = "manual"
+"""Kinds of mail: the schedule's, and one that a person asked for."""
+
+PERIOD_DAYS: Final = 7
+"""What a mail off the schedule tells of, in days of the schedule."""
+HISTORY_DAYS: Final = 28
+"""What a picture shows, in days of the schedule."""
+
+PLAN: Final = (Limits(), Limits(8, 20, 8, 100), Limits(4, 10, 0, 40), Limits(1, 4, 0, 10))
+"""Used in this order until the HTML is small enough: a mail that is cut says less than a short one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A mail before it is a message. Its pictures are drawn when they are used."""
+
+    report: Report
+    pictures: dict[Key, Picture]
+
+
+def address_of(settings: Settings) -> str | None:
+    """Where people reach the pages; ``None`` where the port is the system's choice and nobody wrote an address."""
+    return web_url(settings) if settings.http.url or settings.http.port else None
+
+
+def compose(context: Kept, now: datetime, since: datetime | None = None) -> Composed:
+    """What the mail says as of ``now``, of the time from ``since``: the same time seven days ago when left out."""
+    begin = schedule.days_after(context.settings.schedule, now, -PERIOD_DAYS) if since is None else since
+    whole = draft(_facts(context, begin, now), address_of(context.settings))
+    return trimmed(whole, _pictures(context, whole.report(), now))
+
+
+def trimmed(whole: Draft, pictures: dict[Key, Picture]) -> Composed:
+    """The longest version of ``PLAN`` that is no longer than mail programs show; the last one is taken as it is."""
+    for limits in PLAN:
+        report = whole.report(limits)
+        charts = set(report.charts)
+        shown = {key: one for key, one in pictures.items() if key in charts}
+        if limits is PLAN[-1] or render.size(report, shown) <= LARGEST_HTML:
+            return Composed(report, shown)
+    raise AssertionError("unreachable")
+
+
+def compose_mail(context: Kept, email: Email, kind: str, slot: datetime, now: datetime) -> Mail:
+    """The mail of (kind, slot) as of ``now``, ready for the outbox."""
+    since = _told_until(context, email, slot) if kind == WEEKLY else None
+    composed = compose(context, now, since)
+    made = letter(composed.report, composed.pictures, email.sender, email.to, now)
+    return Mail(
+        kind, slot, made.message_id, made.subject, email.to, made.body, now, MailStatus.QUEUED, attempts=0, next_at=now
+    )
+
+
+def _facts(context: Kept, since: datetime, now: datetime) -> Facts:
+    facts = read(context.store, context.settings, since, now, _blind(context))
+    beside = {key: claim.beside_of(context.store, found) for key, found in told_in_full(facts).items()}
+    return replace(facts, beside=beside)
+
+
+def _blind(context: Kept) -> dict[str, list[str]]:
+    """Target -> what its latest self-tests failed at."""
+    tests: dict[str, list[SelfTest]] = {}
+    for one in context.store.self_tests():
+        tests.setdefault(one.target, []).append(one)
+    return {target: failures(found) for target, found in tests.items()}
+
+
+def _pictures(context: Kept, whole: Report, now: datetime) -> dict[Key, Picture]:
+    since = now - timedelta(seconds=HISTORY_DAYS * context.settings.schedule.day_seconds)
+    series = context.store.series(since, only=whole.charts) if whole.charts else {}
+    made = {key: picture(key[2], title(key[2]), series.get(key, ()), since, now) for key in whole.charts}
+    return {key: one for key, one in made.items() if one is not None}
+
+
+def _told_until(context: Kept, email: Email, slot: datetime) -> datetime:
+    """Where the mail of ``slot`` begins: where the one before ended, so that nothing is told twice or never.
+
+    A mail tells how things stand when it is composed, which is some time after its slot where the daemon was down, and
+    so up to then. The first begins at the slot before its own.
+    """
+    before = context.store.told_until(WEEKLY, slot)
+    return before or schedule.current_slot(email.every, context.settings.schedule, slot - schedule.MICROSECOND)
