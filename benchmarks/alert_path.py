@@ -27,7 +27,7 @@ from rich.table import Table
 from benchmarks.rows import Row
 from monitor.core.logs import configure
 from monitor.lab.process import LabServer
-from tests.acceptance import house, test_alert_path
+from tests.acceptance import processes, test_alert_path
 
 LIMIT_SECONDS: Final = 15.0
 DAY_SECONDS: Final = 12
@@ -36,22 +36,22 @@ PARTS: Final = ("whole", "first run raised", "confirmed", "delivered", "less the
 """Of a trial, in order; the three in the middle add up to the last."""
 
 
-def trial(lab: LabServer, hook: house.Webhook, store: Path, rng: random.Random) -> dict[str, float]:
+def trial(lab: LabServer, hook: processes.Webhook, store: Path, rng: random.Random) -> dict[str, float]:
     """Seconds of each of ``PARTS``, from one fault to its page."""
     time.sleep(rng.uniform(0, DAY_SECONDS))
     before = len(hook.received)
     with lab.fault("adapter-dropped"):
         fault = time.time()
-        house.wait_for("the page", lambda: paged(hook, before, "firing"), 120)
+        processes.wait_for("the page", lambda: paged(hook, before, "firing"), 120)
         heard = time.time()
-    house.wait_for("the page to be resolved", lambda: paged(hook, before, "resolved"), 120)
+    processes.wait_for("the page to be resolved", lambda: paged(hook, before, "resolved"), 120)
     asked, raised, confirmed = moments(store, fault)
     begin = max(fault, asked)
     told = (heard - fault, raised - begin, confirmed - raised, heard - confirmed, heard - begin)
     return dict(zip(PARTS, told, strict=True))
 
 
-def paged(hook: house.Webhook, before: int, status: str) -> bool:
+def paged(hook: processes.Webhook, before: int, status: str) -> bool:
     return any(
         one["status"] == status and one["labels"]["alertname"] == ALERT and one["receiver"] == "page"
         for one in hook.received[before:]
@@ -77,15 +77,15 @@ def unix(kept: object) -> float:
 
 def measure(folder: Path, trials: int, seed: int) -> list[dict[str, float]]:
     rng = random.Random(seed)
-    with LabServer() as lab, house.Webhook() as hook, house.MailServer() as mail:
-        config = house.write_config(
+    with LabServer() as lab, processes.Webhook() as hook, processes.MailServer() as mail:
+        config = processes.write_config(
             folder, lab.url, day_seconds=DAY_SECONDS, suite=test_alert_path.shorter_suite(folder)
         )
         test_alert_path.arm(config, day_seconds=DAY_SECONDS)
-        routes = house.shipped_routes(hook.url, mail.address, waits=None)
-        with house.Daemon(config) as daemon:
+        routes = processes.shipped_routes(hook.url, mail.address, waits=None)
+        with processes.Daemon(config) as daemon:
             daemon.wait_ready()
-            with house.prometheus_and_alertmanager(folder, daemon.url.removeprefix("http://"), routes):
+            with processes.prometheus_and_alertmanager(folder, daemon.url.removeprefix("http://"), routes):
                 test_alert_path.finished_runs(daemon, 1)
                 found = []
                 for number in range(trials):

@@ -37,7 +37,7 @@ class Scores:
     channel: str
     side: Side
     baseline: FloatArray
-    looks: FloatArray
+    evaluations: FloatArray
     prior: Prior = PRIOR
 
 
@@ -102,13 +102,13 @@ class Watched:
         base_days = [answers(day[:, None], others) for day in self.base]
         return comparison(days[0], base_days[0], days, base_days, at_once=self.at_once)
 
-    def scores(self, looks: IntArray, base_looks: IntArray) -> list[Scores]:
+    def scores(self, evaluations: IntArray, base_looks: IntArray) -> list[Scores]:
         """Every page signal's channels; asserts that the first look's scores are those that the product gives."""
-        made = self.comparison(looks[0], base_looks[0])
+        made = self.comparison(evaluations[0], base_looks[0])
         readings = {name: reading for name in PAGES if (reading := SIGNALS[name](made)) is not None}
         found = []
         for name, reading in readings.items():
-            ours = FAST[name](self, looks, base_looks)
+            ours = FAST[name](self, evaluations, base_looks)
             for channel in reading.channels:
                 scored = ours[channel.name]
                 assert abs(scored[0] - channel.score) < CLOSE, f"{name} {channel.name}: {scored[0]}, {channel.score}"
@@ -122,7 +122,7 @@ class Watched:
         names = [kinds[0][0].probe for kinds in self.alike.subject.kinds.members]
         return np.argsort(np.argsort(names))
 
-    def adapter_loss(self, looks: IntArray, base_looks: IntArray) -> Mapping[str, FloatArray]:
+    def adapter_loss(self, evaluations: IntArray, base_looks: IntArray) -> Mapping[str, FloatArray]:
         """As `adapter_loss`, of the texts alone."""
         placed = [_Placed.of(self, probe, int(turn)) for probe, turn in enumerate(self.order())]
         by_turn = [placed[probe] for probe in np.argsort(self.order())]
@@ -133,36 +133,36 @@ class Watched:
         gap = float(
             likelihood_ratio.value(pinned.from_base(base, base=base).least()).mean() - np.concatenate(then).mean()
         )
-        now = np.stack([value[looks[:, probe]] for probe, value in enumerate(kinds)], axis=1)[:, :, None]
+        now = np.stack([value[evaluations[:, probe]] for probe, value in enumerate(kinds)], axis=1)[:, :, None]
         scores = now_scores(np.stack(then), now, adapter_loss.TOLERANCE * gap)
-        gaps = np.stack([one.beside(looks[:, p], base_looks[:, p]) for p, one in enumerate(placed)], axis=1)
+        gaps = np.stack([one.beside(evaluations[:, p], base_looks[:, p]) for p, one in enumerate(placed)], axis=1)
         shared = gaps.mean(axis=1) + 2 * gaps.std(axis=1, ddof=1) / np.sqrt(gaps.shape[1]) < 0
         return {"text": np.where(shared, np.minimum(0.0, scores), scores)}
 
-    def negative_flips(self, looks: IntArray, base_looks: IntArray) -> Mapping[str, FloatArray]:
+    def negative_flips(self, evaluations: IntArray, base_looks: IntArray) -> Mapping[str, FloatArray]:
         """By `negative_flips` itself, once for each different pattern of right and wrong answers: there are few."""
-        right = self.alike.right[np.arange(looks.shape[1]), looks]
+        right = self.alike.right[np.arange(evaluations.shape[1]), evaluations]
         _, first, place = np.unique(right, axis=0, return_index=True, return_inverse=True)
         scored = []
-        for look in first.tolist():
-            reading = negative_flips.measure(self.comparison(looks[look], base_looks[look]))
+        for evaluation in first.tolist():
+            reading = negative_flips.measure(self.comparison(evaluations[evaluation], base_looks[evaluation]))
             scored.append(np.nan if reading is None else reading.channels[0].score)
         return {"flips": np.array(scored)[place.reshape(-1)]}
 
-    def canaries(self, looks: IntArray, base_looks: IntArray) -> Mapping[str, FloatArray]:
+    def canaries(self, evaluations: IntArray, base_looks: IntArray) -> Mapping[str, FloatArray]:
         """As `canaries`, where every probe has checks and the base passes none."""
         right, days = self.alike.right, len(self.subject)
-        probes = np.arange(looks.shape[1])
+        probes = np.arange(evaluations.shape[1])
         then = right[probes, self.subject]
         decisive = (then.sum(axis=0) - then) / (days - 1) >= canaries.PASSED
         kept = decisive[self.order() % days, probes]
-        return {"fails": now_scores((1.0 - then[decisive])[None], 1.0 - right[probes, looks][:, None, kept])}
+        return {"fails": now_scores((1.0 - then[decisive])[None], 1.0 - right[probes, evaluations][:, None, kept])}
 
-    def judge_score(self, looks: IntArray, base_looks: IntArray) -> Mapping[str, FloatArray]:
+    def judge_score(self, evaluations: IntArray, base_looks: IntArray) -> Mapping[str, FloatArray]:
         """As `judge_score`, where the judge scored every answer of both arms."""
-        probes = np.arange(looks.shape[1])
+        probes = np.arange(evaluations.shape[1])
         mine, others = self.alike.judged
-        then, now = mine[probes, self.subject], mine[probes, looks]
+        then, now = mine[probes, self.subject], mine[probes, evaluations]
         own = now_scores(then.T, now[:, :, None])
         less = now_scores((then - others[probes, self.base]).T, (now - others[probes, base_looks])[:, :, None])
         return {"drop": np.maximum(own, less)}

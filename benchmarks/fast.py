@@ -27,7 +27,7 @@ class Track:
     """One channel over time: the baseline's day scores, the looks', and its weight in the stream's average."""
 
     baseline: FloatArray
-    looks: FloatArray
+    evaluations: FloatArray
     side: Side
     weight: float
     signal: str = ""
@@ -66,50 +66,50 @@ def now_scores(before: FloatArray, now: FloatArray, tolerance: float = 0.0) -> F
 
 @dataclass(frozen=True)
 class Crossing:
-    """A look at which a stream reached its line: looks ``start`` to ``look`` are the evidence."""
+    """A look at which a stream reached its line: looks ``start`` to ``evaluation`` are the evidence."""
 
     start: int
-    look: int
+    evaluation: int
     holders: tuple[str, ...]
     """The signals that alarm: over their own line, or with at least an average part of the evidence."""
 
 
-def crossings(tracks: Sequence[Track], line_log10: float) -> list[Crossing]:
+def crossings(tracks: Sequence[Track], threshold_log10: float) -> list[Crossing]:
     """Every look at which the averaged evidence reaches the line, each followed by a fresh start on the same
     baseline."""
     found: list[Crossing] = []
-    start, looks = 0, tracks[0].looks.size
-    while start < looks and (crossed := _first(tracks, start, line_log10)) is not None:
+    start, evaluations = 0, tracks[0].evaluations.size
+    while start < evaluations and (crossed := _first(tracks, start, threshold_log10)) is not None:
         found.append(crossed)
-        start = crossed.look + 1
+        start = crossed.evaluation + 1
     return found
 
 
-def _first(tracks: Sequence[Track], start: int, line_log10: float) -> Crossing | None:
-    bound = np.zeros(tracks[0].looks.size - start)
+def _first(tracks: Sequence[Track], start: int, threshold_log10: float) -> Crossing | None:
+    bound = np.zeros(tracks[0].evaluations.size - start)
     for one in tracks:
         sides = (1.0, -1.0) if one.side == "either" else (1.0,) if one.side == "rise" else (-1.0,)
         for sign in sides:
-            bound += one.weight / len(sides) * at_most(sign * one.baseline, sign * one.looks[start:], one.prior)
-    for look in (start + np.flatnonzero(bound >= 10.0**line_log10 * (1 - _SLACK))).tolist():
-        grown = grown_log10(tracks, start, look)
+            bound += one.weight / len(sides) * at_most(sign * one.baseline, sign * one.evaluations[start:], one.prior)
+    for evaluation in (start + np.flatnonzero(bound >= 10.0**threshold_log10 * (1 - _SLACK))).tolist():
+        grown = grown_log10(tracks, start, evaluation)
         together = log10_sum(list(grown.values()))
-        if together >= line_log10:
+        if together >= threshold_log10:
             share = {one.signal: 0.0 for one in tracks}
             for one in tracks:
                 share[one.signal] += one.weight
-            own_line = min(together, line_log10 + np.log10(len(share))) - 1e-12
+            own_line = min(together, threshold_log10 + np.log10(len(share))) - 1e-12
             holders = [name for name, value in grown.items() if value - np.log10(share[name]) >= own_line]
-            return Crossing(start, look, tuple(holders))
+            return Crossing(start, evaluation, tuple(holders))
     return None
 
 
-def grown_log10(tracks: Sequence[Track], start: int, look: int) -> dict[str, float]:
-    """Each signal's part of the averaged evidence of looks ``start`` to ``look``, by the product's own code."""
+def grown_log10(tracks: Sequence[Track], start: int, evaluation: int) -> dict[str, float]:
+    """Each signal's part of the averaged evidence of looks ``start`` to ``evaluation``, by the product's own code."""
     parts: dict[str, list[float]] = {}
     for one in tracks:
-        looks = one.looks[start : look + 1].tolist()
-        grown = evidence.running(one.baseline.tolist(), looks, one.side, prior=one.prior).running_log10
+        evaluations = one.evaluations[start : evaluation + 1].tolist()
+        grown = evidence.running(one.baseline.tolist(), evaluations, one.side, prior=one.prior).running_log10
         parts.setdefault(one.signal, []).append(grown + float(np.log10(one.weight)))
     return {name: log10_sum(found) for name, found in parts.items()}
 
@@ -122,15 +122,15 @@ def log10_sum(parts: Sequence[float]) -> float:
 def at_most(before: FloatArray, after: FloatArray, prior: Prior) -> FloatArray:
     """A bound from above on the e-detector after each look: ``evidence.log_factors`` with the chance of a rise taken
     for 1, or for a half where the mean fell. In single precision, for speed: ``_SLACK`` allows for it."""
-    looks, healthy = after.size, before.size
-    pairs = _pairs(looks, healthy)
+    evaluations, healthy = after.size, before.size
+    pairs = _pairs(evaluations, healthy)
     scores = np.concatenate([before, after])
     sums, squares = np.concatenate([[0.0], np.cumsum(scores)]), np.cumsum(scores**2)
-    count = np.arange(healthy + 1.0, healthy + looks + 1.0)
+    count = np.arange(healthy + 1.0, healthy + evaluations + 1.0)
     whole = prior.days * prior.spread**2 + squares[healthy:] - sums[healthy + 1 :] ** 2 / count
     ends = (sums[healthy + 1 :], whole, 0.5 * (prior.days + count - 1))
     to_end, within, power = (one.astype(np.float32)[pairs.end] for one in ends)
-    to_first = sums[healthy : healthy + looks].astype(np.float32)[pairs.first]
+    to_first = sums[healthy : healthy + evaluations].astype(np.float32)[pairs.first]
     gap = (to_end - to_first) * pairs.moved - to_first * pairs.healthy
     ratio = gap * gap * pairs.certainty
     ratio /= np.maximum(within, prior.days * prior.spread**2 + ratio)
@@ -158,8 +158,8 @@ class _Pairs:
 
 
 @cache
-def _pairs(looks: int, healthy: int) -> _Pairs:
-    end, first = np.tril_indices(looks)
+def _pairs(evaluations: int, healthy: int) -> _Pairs:
+    end, first = np.tril_indices(evaluations)
     error = 1.0 / (first + healthy) + 1.0 / (end + 1.0 - first)
     shares = [width**2 / (error + width**2) for width in SHIFTS]
     return _Pairs(

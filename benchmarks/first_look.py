@@ -33,16 +33,16 @@ SPREAD: Final = 1.2
 ITEMS, RIGHT = 100, 75
 CHURN: Final = (2, 2)
 FLIPS: Final = (12, 2)
-WEEKLY_LINE: Final = policy.line_log10(0.1, 52, 1)
+WEEKLY_LINE: Final = policy.threshold_log10(0.1, 52, 1)
 CHUNK: Final = 20
 
 
 @dataclass(frozen=True)
 class Job:
-    """Some trials of one case; each runs until its first page, at most ``looks`` looks."""
+    """Some trials of one case; each runs until its first page, at most ``evaluations`` looks."""
 
     case: str
-    looks: int
+    evaluations: int
     trials: int
     seed: int
 
@@ -59,9 +59,9 @@ def paged(job: Job) -> list[int | None]:
 
 
 def _trial(job: Job, rng: np.random.Generator) -> int | None:
-    looks = _item_looks(rng) if job.case == FLIPPED else _looks(job.case, rng)
+    evaluations = _item_looks(rng) if job.case == FLIPPED else _looks(job.case, rng)
     history: dict[str, tuple[Mapping[str, float], ...]] = {}
-    for number, made in zip(range(1, job.looks + 1), looks, strict=False):
+    for number, made in zip(range(1, job.evaluations + 1), evaluations, strict=False):
         made = replace(made, history=history)
         readings = {name: reading for name in PAGES if (reading := SIGNALS[name](made)) is not None}
         told = policy.verdicts(made, readings, SEVERITIES)
@@ -129,13 +129,17 @@ def main() -> int:
         for first in range(0, count, CHUNK)
     ]
     found: dict[str, list[int | None]] = {}
-    for job, looks in zip(jobs, spread_out(paged, jobs, "looks"), strict=True):
-        found.setdefault(job.case, []).extend(looks)
+    for job, evaluations in zip(jobs, spread_out(paged, jobs, "evaluations"), strict=True):
+        found.setdefault(job.case, []).extend(evaluations)
     rows = []
-    for case, looks in found.items():
+    for case, evaluations in found.items():
         for measure, within in MEASURES[case].items():
-            caught = share(sum(look is not None and look <= within for look in looks), len(looks))
-            rows.append(Row(BENCHMARK, "cliffwatch", case, measure, caught.value, caught.low, caught.high, len(looks)))
+            caught = share(
+                sum(evaluation is not None and evaluation <= within for evaluation in evaluations), len(evaluations)
+            )
+            rows.append(
+                Row(BENCHMARK, "cliffwatch", case, measure, caught.value, caught.low, caught.high, len(evaluations))
+            )
     report(rows, as_json=args.json)
     return 0
 

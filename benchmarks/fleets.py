@@ -21,7 +21,7 @@ RUNS: Final = 3
 """Finished runs a suite; the last one is the one whose summary is shown."""
 FAULTS: Final = ("adapter-dropped", "base-answers", "half-routed", "judge-lower", "length", "truncation", "healthy")
 MEASURES: Final = {
-    "adapter_loss": {"adapter_effect_ratio": 0.98, "base_match_ratio": 0.025},
+    "adapter_loss": {"adapter_effect_ratio": 0.98, "base_like_ratio": 0.025},
     "judge_score": {"judge_score": 0.9, "judge_score_baseline": 0.9},
     "negative_flips": {"negative_flip_ratio": 0.0, "positive_flip_ratio": 0.0},
     "length": {
@@ -189,15 +189,16 @@ def _findings(streams: list[tuple[str, str]], now: datetime) -> Iterator[Row]:
                 "state": "alarming" if alarming else "quiet", "cause": "adapter_lost" if alarming else "unknown",
                 "advice": "check_adapter" if alarming else "none", "traffic_share": 1.0 if alarming else None,
                 "disagrees": False,
-                "found_at": now, "evidence_log10": 7.4 if alarming else -0.2 - place / 11, "look_log10": -0.4,
-                "line_log10": 4.04, "looks": 12, "scores": {"mean": 0.3}, "recovered": False, "confirming": False,
+                "found_at": now, "evidence_log10": 7.4 if alarming else -0.2 - place / 11, "evaluation_log10": -0.4,
+                "threshold_log10": 4.04, "evaluations": 12, "scores": {"mean": 0.3}, "recovered": False,
+                "confirming": False,
                 "baseline_id": number + 1,
             }  # fmt: skip
             if alarming:  # a healthy look, the day before
                 yield last | {
                     "id": _finding_id(number, place) - 1, "run_id": _run_id(number, RUNS - 2), "alarming": False,
                     "state": "quiet", "cause": "unknown", "advice": "none", "traffic_share": None,
-                    "found_at": now - timedelta(days=1), "evidence_log10": -0.2, "looks": 11,
+                    "found_at": now - timedelta(days=1), "evidence_log10": -0.2, "evaluations": 11,
                 }  # fmt: skip
             yield last
 

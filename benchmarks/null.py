@@ -126,8 +126,8 @@ def _lab(cell: Cell, rng: np.random.Generator) -> list[Scores]:
     else:
         before = (subject.draw(cell.days, 1, rng)[:, :, 0], base.draw(cell.days, 1, rng)[:, :, 0])
     watched = Watched(alike, *before, at_once=cell.at_once)
-    looks, base_looks = (one.draw(LOOKS_PER_YEAR, 1, rng)[:, :, 0] for one in (subject, base))
-    return watched.scores(looks, base_looks)
+    evaluations, base_looks = (one.draw(LOOKS_PER_YEAR, 1, rng)[:, :, 0] for one in (subject, base))
+    return watched.scores(evaluations, base_looks)
 
 
 def _synthetic(cell: Cell, rng: np.random.Generator) -> list[Scores]:
@@ -147,7 +147,7 @@ def _tracks(found: Sequence[Scores], cell: Cell) -> list[Track]:
     share = 1 / len(set(signals))
     return [
         Track(
-            one.baseline, one.looks, one.side, share / signals.count(one.signal), one.signal,
+            one.baseline, one.evaluations, one.side, share / signals.count(one.signal), one.signal,
             prior_of(_channel(one), at_once=cell.at_once),
         )
         for one in found
@@ -155,7 +155,7 @@ def _tracks(found: Sequence[Scores], cell: Cell) -> list[Track]:
 
 
 def _channel(one: Scores) -> Channel:
-    return Channel(one.channel, float(one.looks[0]), tuple(one.baseline.tolist()), one.side, one.prior)
+    return Channel(one.channel, float(one.evaluations[0]), tuple(one.baseline.tolist()), one.side, one.prior)
 
 
 def _peer_days(cell: Cell, rng: np.random.Generator) -> tuple[Answers, list[Answers]]:
@@ -163,8 +163,8 @@ def _peer_days(cell: Cell, rng: np.random.Generator) -> tuple[Answers, list[Answ
     subject = source("healthy", cell.spread, per_day=2)
     before = subject.days(1, 2 * cell.rounds, rng) if cell.at_once else subject.days(cell.days, 2, rng)
     graded = [_graded(day) for day in before]
-    looks = subject.days(PEER_LOOKS[cell.method], 2, rng)
-    return [one for day in graded for one in day], [_graded(day) for day in looks]
+    evaluations = subject.days(PEER_LOOKS[cell.method], 2, rng)
+    return [one for day in graded for one in day], [_graded(day) for day in evaluations]
 
 
 def _graded(day: Sequence[PoolAnswer]) -> Answers:
@@ -172,20 +172,23 @@ def _graded(day: Sequence[PoolAnswer]) -> Answers:
 
 
 def _naive(cell: Cell, rng: np.random.Generator) -> int:
-    before, looks = _peer_days(cell, rng)
-    return sum(peers.naive_daily(look, before, ALPHA).alarming for look in looks)
+    before, evaluations = _peer_days(cell, rng)
+    return sum(peers.naive_daily(evaluation, before, ALPHA).alarming for evaluation in evaluations)
 
 
 def _met(cell: Cell, rng: np.random.Generator) -> int:
-    before, looks = _peer_days(cell, rng)
+    before, evaluations = _peer_days(cell, rng)
     texts = peers.texts(before)
-    return sum(peers.met_p(peers.texts(look), texts, PERMUTATIONS, int(rng.integers(2**31))) <= ALPHA for look in looks)
+    return sum(
+        peers.met_p(peers.texts(evaluation), texts, PERMUTATIONS, int(rng.integers(2**31))) <= ALPHA
+        for evaluation in evaluations
+    )
 
 
 def _stillsane(cell: Cell, rng: np.random.Generator) -> int:
     remember_distances()
-    before, looks = _peer_days(cell, rng)
-    return sum(peers.stillsane_flags(look, before).alarming for look in looks)
+    before, evaluations = _peer_days(cell, rng)
+    return sum(peers.stillsane_flags(evaluation, before).alarming for evaluation in evaluations)
 
 
 PEERS: Final = {"naive": _naive, "met": _met, "stillsane": _stillsane}

@@ -170,13 +170,15 @@ def _grow(tracks: dict[tuple[str, str], Track], made: Comparison, severity: Seve
             continue
         for one in reading.channels:
             known = tracks.get((name, one.name))
-            looks = np.append(known.looks if known else [], one.score)
-            tracks[name, one.name] = Track(np.array(one.baseline), looks, one.side, 1.0 / len(reading.channels), name)
+            evaluations = np.append(known.evaluations if known else [], one.score)
+            tracks[name, one.name] = Track(
+                np.array(one.baseline), evaluations, one.side, 1.0 / len(reading.channels), name
+            )
 
 
 def _over(tracks: Mapping[tuple[str, str], Track]) -> bool:
-    look = max(one.looks.size for one in tracks.values()) - 1
-    grown = grown_log10(list(tracks.values()), 0, look)
+    evaluation = max(one.evaluations.size for one in tracks.values()) - 1
+    grown = grown_log10(list(tracks.values()), 0, evaluation)
     return bool(np.log10(sum(10.0 ** min(one, 300.0) for one in grown.values()) / len(grown)) >= LINE_LOG10)
 
 

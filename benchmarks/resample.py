@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.pool import Pool, PoolAnswer, graded, pool
 from monitor.core.records import JUDGE_GRADER, Arm, Comparison, GradedAnswer
-from monitor.detect.policy import line_log10
+from monitor.detect.policy import threshold_log10
 from monitor.detect.text_similarity import similarity_matrix
 
 FloatArray = NDArray[np.float64]
@@ -32,7 +32,7 @@ IntArray = NDArray[np.int64]
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 LOOKS_PER_YEAR: Final = 365
 FALSE_PAGES: Final = 0.1
-LINE_LOG10: Final = line_log10(FALSE_PAGES, LOOKS_PER_YEAR, 1)
+LINE_LOG10: Final = threshold_log10(FALSE_PAGES, LOOKS_PER_YEAR, 1)
 FEATURES: Final = ("contrast", "length", "right", "random")
 TOLERANCE: Final = 0.02
 """How far a feature's measured spread may be off the one asked for, as a share of it."""
@@ -137,7 +137,7 @@ def comparison(
     after = (*_run(today, Arm.SUBJECT, now), *_run(today, Arm.BASE, base_now))
     return Comparison(
         run_id=today + 1, target="lab", suite="lab-support", now=after, baseline=tuple(before), prompts={},
-        page_line_log10=line, ticket_line_log10=line, baseline_at_once=at_once, temperature=temperature,
+        page_threshold_log10=line, ticket_threshold_log10=line, baseline_at_once=at_once, temperature=temperature,
         history=history or {},
     )  # fmt: skip
 

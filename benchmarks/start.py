@@ -85,9 +85,9 @@ def fetch(url: str) -> str:
     return ""
 
 
-def wait(look: Any, seconds: float = 60) -> None:
+def wait(evaluation: Any, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
-    while not look():
+    while not evaluation():
         if time.monotonic() > deadline:
             raise TimeoutError("the daemon did not come so far")
         time.sleep(0.01)

@@ -79,11 +79,11 @@ class _Year:
     def __init__(self, fleet: Fleet) -> None:
         rng, targets = np.random.default_rng(fleet.seed), fleet.targets
         scores = _scores(fleet, rng)
-        self.baselines, self.looks = scores[..., :DAYS], scores[..., DAYS:]
+        self.baselines, self.evaluations = scores[..., :DAYS], scores[..., DAYS:]
         changes = rng.random(targets) < fleet.changed
         self.begins = np.where(changes, rng.integers(0, LOOKS_PER_YEAR, targets), LOOKS_PER_YEAR)
         for target, begin in enumerate(self.begins):
-            self.looks[target, 0, begin:] += SHIFT
+            self.evaluations[target, 0, begin:] += SHIFT
         self.starts = np.zeros(targets, dtype=np.int64)
         self.closes = np.full(targets, -1)
         """Day on which the open ticket closes; -1: none is open."""
@@ -104,7 +104,7 @@ class _Year:
 
     def _close(self, target: int, day: int) -> None:
         if self.begins[target] <= day:
-            self.looks[target, 0, day:] -= SHIFT
+            self.evaluations[target, 0, day:] -= SHIFT
             self.begins[target] = LOOKS_PER_YEAR
         self.closes[target], self.starts[target] = -1, day
         self.over[target, day:] = self._bound(target)
@@ -113,16 +113,17 @@ class _Year:
         start = self.starts[target]
         total = np.zeros(LOOKS_PER_YEAR)
         with np.errstate(over="ignore"):  # beyond single precision it is over any line
-            for baseline, looks in zip(self.baselines[target], self.looks[target], strict=True):
+            for baseline, evaluations in zip(self.baselines[target], self.evaluations[target], strict=True):
                 # Padded, so that one set of pairs serves every start: no day depends on those after it.
-                total += at_most(baseline, np.pad(looks[start:], (0, int(start))), PRIOR)
+                total += at_most(baseline, np.pad(evaluations[start:], (0, int(start))), PRIOR)
         return np.asarray(np.log10(total[: LOOKS_PER_YEAR - start] / SIGNALS) - LINE_LOG10)
 
     def _exact(self, target: int, day: int) -> float:
         """The evidence over the line by the product's own code."""
-        pairs = zip(self.baselines[target], self.looks[target], strict=True)
+        pairs = zip(self.baselines[target], self.evaluations[target], strict=True)
         tracks = [
-            Track(baseline, looks, "rise", 1 / SIGNALS, str(number)) for number, (baseline, looks) in enumerate(pairs)
+            Track(baseline, evaluations, "rise", 1 / SIGNALS, str(number))
+            for number, (baseline, evaluations) in enumerate(pairs)
         ]
         grown = grown_log10(tracks, int(self.starts[target]), day)
         return log10_sum(list(grown.values())) - LINE_LOG10

@@ -25,7 +25,7 @@ from dashboards.panels import (
     number,
     runbooks_of,
     selector,
-    share_of_line,
+    share_of_threshold,
 )
 from dashboards.states import (
     ALARMS,
@@ -137,7 +137,7 @@ def _raised() -> Any:
             Column("Signal", label="signal", links=[Link("The answers that show it", page, blank=True)]),
             Column("Began", f"1000 * {began} and {up}", unit="dateTimeAsIso", width=150),
             Column("Raised, ago", f"time() - {raised} and {up}", unit="s", decimals=1, width=95),
-            Column("Of its line", f"{share_of_line(FLEET)} and {up}", unit="percentunit", decimals=0, width=90),
+            Column("Of its line", f"{share_of_threshold(FLEET)} and {up}", unit="percentunit", decimals=0, width=90),
         ],
         empty="Nothing is raised.",
         first="Severity",
@@ -148,7 +148,7 @@ def _raised() -> Any:
 def _targets() -> Any:
     """A line for each target, the most urgent on top."""
     info = f"max by (target, model) ({selector('target_info', FLEET)})"
-    near = share_of_line(FLEET)
+    near = share_of_threshold(FLEET)
     worst = f"topk by (target) (1, 100 * {alarm(FLEET, 'target, signal')} + clamp_max({near}, 99) or {near})"
     age = f"max by (target) (time() - {selector('run_last_success_timestamp_seconds', FLEET)})"
     share = f"max by (target) ({selector('run_unmeasured_ratio', FLEET)})"

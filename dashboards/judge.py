@@ -19,7 +19,7 @@ from dashboards.panels import (
     number,
     or_zero,
     selector,
-    share_of_line,
+    share_of_threshold,
     timeline,
 )
 from dashboards.states import ALARMS, ARMS, OUTCOMES, alarm, judged
@@ -111,7 +111,7 @@ def _itself() -> list[Any]:
             "Evidence that the judge drifted, of its line",
             "How strongly all looks at the anchors speak for a change of the judge, as a share of the line (dashed) "
             "where the signal alarms. Runbook: CliffwatchJudgeDrift.",
-            [Query(f"max by (signal) ({share_of_line(DRIFT)})", "{{signal}}", color=BLUE)],
+            [Query(f"max by (signal) ({share_of_threshold(DRIFT)})", "{{signal}}", color=BLUE)],
             "percentunit",
             empty="no verdict yet: no approved baseline of the anchors",
             width=8,

@@ -95,7 +95,7 @@ def or_zero(expr: str) -> str:
     return f"{expr} or 0 * max({selector('build_info', JOB)})"
 
 
-def share_of_line(matchers: str) -> str:
+def share_of_threshold(matchers: str) -> str:
     """By target and signal, the evidence as a share of the line at which it alarms: the one scale it is shown on."""
     odds, line = (selector(f"evidence_{one}log10", matchers) for one in ("", "line_"))
     return f"clamp_min(max by (target, signal) ({odds} / {line}), 0)"
@@ -216,8 +216,8 @@ def lines(
         panel = panel.line_interpolation(cm.LineInterpolation.STEP_AFTER)
     for ref, query in zip("ABCDEFGH", queries, strict=False):
         panel = panel.with_target(asked(query, ref))
-        if looks := _looks(query):
-            panel = panel.override_by_query(ref, looks)
+        if evaluations := _looks(query):
+            panel = panel.override_by_query(ref, evaluations)
     for name, color in (colors or {}).items():
         panel = panel.override_by_name(name, [_colored(color, "fixed")])
     panel = panel if low is None else panel.min(low)
@@ -231,17 +231,17 @@ def _colored(color: str, mode: Literal["fixed", "shades"]) -> dm.DynamicConfigVa
 
 
 def _looks(query: Query) -> list[Any]:
-    looks = []
+    evaluations = []
     if query.color:
-        looks.append(_colored(query.color, "shades" if "{{" in query.legend else "fixed"))
+        evaluations.append(_colored(query.color, "shades" if "{{" in query.legend else "fixed"))
     if query.style == "reference":
-        looks.append(dm.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [8, 6]}))
+        evaluations.append(dm.DynamicConfigValue("custom.lineStyle", {"fill": "dash", "dash": [8, 6]}))
     elif query.style == "other":
-        looks.append(dm.DynamicConfigValue("custom.lineStyle", {"fill": "dot", "dash": [2, 6]}))
+        evaluations.append(dm.DynamicConfigValue("custom.lineStyle", {"fill": "dot", "dash": [2, 6]}))
     elif query.style == "bound":
-        looks.append(dm.DynamicConfigValue("custom.lineWidth", 1))
-        looks.append(dm.DynamicConfigValue("custom.lineStyle", {"fill": "dot", "dash": [2, 4]}))
-    return looks
+        evaluations.append(dm.DynamicConfigValue("custom.lineWidth", 1))
+        evaluations.append(dm.DynamicConfigValue("custom.lineStyle", {"fill": "dot", "dash": [2, 4]}))
+    return evaluations
 
 
 def timeline(

@@ -23,7 +23,7 @@ from dashboards.panels import (
     one_of,
     runbooks_of,
     selector,
-    share_of_line,
+    share_of_threshold,
     timeline,
 )
 from dashboards.served import HERE, NOT_CONTROL
@@ -139,7 +139,7 @@ def _signals() -> Any:
 
 
 def _near() -> str:
-    return f"max by (signal) ({share_of_line(ONE)})"
+    return f"max by (signal) ({share_of_threshold(ONE)})"
 
 
 def _alarms() -> Any:
@@ -182,7 +182,7 @@ def _evidences() -> list[Any]:
             f"Evidence, of its line: {kind}",
             "How strongly all looks since the baseline speak for a change, as a share of the line (dashed) where the "
             "signal alarms by itself. It may be looked at at any time. " + runbooks,
-            [Query(f"max by (signal) ({share_of_line(f'{ONE}, {signals}')})", "{{signal}}")],
+            [Query(f"max by (signal) ({share_of_threshold(f'{ONE}, {signals}')})", "{{signal}}")],
             "percentunit",
             empty=UNREAD,
             width=7,
@@ -228,7 +228,7 @@ def _effects() -> Any:
         change = f"{selector(metric, ONE + ratio)} - 1 or {selector(metric, ONE + share)}"
         return f'label_join(max by (suite, signal) ({change}), "what", "", "signal")'
 
-    near = f"0 * {moved('effect')} + on (signal) group_left max by (signal) ({share_of_line(ONE)})"
+    near = f"0 * {moved('effect')} + on (signal) group_left max by (signal) ({share_of_threshold(ONE)})"
     return listing(
         "How large is it?",
         "How far each signal's last finding is from the approved baseline, with its 95 % interval, what is nearest to "
@@ -273,7 +273,7 @@ def _fine_tune() -> list[Any]:
             "Answers nearer to the base",
             "Share of answers that look more like the base's than like the approved baseline's. "
             "Runbook: CliffwatchFineTuneLost.",
-            [Query(selector("base_match_ratio", ONE), "{{suite}}", color=BLUE)],
+            [Query(selector("base_like_ratio", ONE), "{{suite}}", color=BLUE)],
             "percentunit",
             empty="no base to compare with, or no baseline",
             width=8,

@@ -10,7 +10,7 @@ import yaml
 
 from monitor import config
 from monitor.core.records import Baseline, BaselineStatus, Finding, Run
-from monitor.runs.context import House, build_house, ensure_run, open_capture
+from monitor.runs.context import RunContext, build_context, ensure_run, open_capture
 from monitor.runs.execute import execute_run
 from monitor.store import open_store
 
@@ -83,27 +83,27 @@ def write(folder: Path, rules: list[dict[str, Any]], **changes: Any) -> Path:
 
 
 @asynccontextmanager
-async def house_of(path: Path, clock: Clock) -> AsyncIterator[House]:
+async def house_of(path: Path, clock: Clock) -> AsyncIterator[RunContext]:
     """The stages as a daemon wires them, under the test's clock."""
     settings = config.load(path)
     store = open_store(settings.store)
-    house = build_house(settings, path.parent, store, clock=clock)
+    context = build_context(settings, path.parent, store, clock=clock)
     try:
-        yield house
+        yield context
     finally:
-        await house.asker.aclose()
-        if house.embedder is not None:
-            house.embedder.close()
+        await context.asker.aclose()
+        if context.embedder is not None:
+            context.embedder.close()
         store.close()
 
 
-async def one_day(house: House, clock: Clock, suite: str = "facts") -> tuple[Finding, ...]:
+async def one_day(context: RunContext, clock: Clock, suite: str = "facts") -> tuple[Finding, ...]:
     """One scheduled run from its slot to its verdict, a look every hour; then the clock shows the next day."""
     slot = clock.at.replace(hour=0, minute=0)
     clock.at = slot
-    run = ensure_run(house, "bot", suite, slot)
+    run = ensure_run(context, "bot", suite, slot)
     for _ in range(24):
-        findings = await execute_run(house, run.id)
+        findings = await execute_run(context, run.id)
         clock.forward(hours=1)
         if findings is not None:
             clock.at = slot + timedelta(days=1)
@@ -113,18 +113,18 @@ async def one_day(house: House, clock: Clock, suite: str = "facts") -> tuple[Fin
 
 async def armed(path: Path, clock: Clock) -> Baseline:
     """A baseline over ``DAYS`` days from ``clock``, approved."""
-    async with house_of(path, clock) as house:
+    async with house_of(path, clock) as context:
         start = clock.at.replace(hour=0, minute=0)
-        open_capture(house, "bot", "facts", start, start + timedelta(days=DAYS), at_once=False)
+        open_capture(context, "bot", "facts", start, start + timedelta(days=DAYS), at_once=False)
         for _ in range(DAYS):
-            assert await one_day(house, clock) == (), "unarmed, so nothing is compared"
-        house.store.close_due_baselines(clock.at)
-        (captured,) = house.store.baselines("bot", "facts", BaselineStatus.CAPTURED)
+            assert await one_day(context, clock) == (), "unarmed, so nothing is compared"
+        context.store.close_due_baselines(clock.at)
+        (captured,) = context.store.baselines("bot", "facts", BaselineStatus.CAPTURED)
         assert (captured.days, captured.answers) == (DAYS, DAYS * len(SUITE["probes"]))
-        return house.store.approve(captured.id, "test", "healthy by construction", clock.at)
+        return context.store.approve(captured.id, "test", "healthy by construction", clock.at)
 
 
-def fresh_sample(house: House) -> Run:
+def fresh_sample(context: RunContext) -> Run:
     """The run that is due to confirm a page."""
-    (run,) = [run for run in house.store.due_runs(house.clock()) if run.confirms is not None]
+    (run,) = [run for run in context.store.due_runs(context.clock()) if run.confirms is not None]
     return run

@@ -88,7 +88,7 @@ def populate(store: Store, now: datetime) -> None:
             lost = name == "support-bot" and last
             run = _answered(store, name, slot, done_at, lost=lost, outage=name == "extractor" and last)
             judged = armed and day >= BASELINE_DAYS
-            found = _findings(run, opened.id, looks=day - BASELINE_DAYS + 1, lost=lost) if judged else ()
+            found = _findings(run, opened.id, evaluations=day - BASELINE_DAYS + 1, lost=lost) if judged else ()
             context = VerdictContext(run.id, opened.id, LINE, LINE, "0.0.0") if judged else None
             outcome = RunOutcome.PARTIAL if name == "extractor" and last else RunOutcome.MEASURED
             moves = [_alarm(one, done_at) for one in found if one.alarming]
@@ -154,7 +154,7 @@ def _scores(items: Sequence[tuple[Question, Outcome]], *, lost: bool) -> Iterato
             yield Score(question.arm, question.probe, 0, "judge", 0.9 if good else 0.4)
 
 
-def _findings(run: Run, baseline_id: int, *, looks: int, lost: bool) -> tuple[Finding, ...]:
+def _findings(run: Run, baseline_id: int, *, evaluations: int, lost: bool) -> tuple[Finding, ...]:
     ratio = 0.04 if lost else 0.98
     found = (
         _finding(
@@ -166,7 +166,7 @@ def _findings(run: Run, baseline_id: int, *, looks: int, lost: bool) -> tuple[Fi
             if lost
             else "The fine-tune holds: 98% of the fine-tune's effect is left (95% interval 92% to 104%), "
             "1 of 40 answers are nearer to the base.",
-            {"adapter_effect_ratio": ratio, "base_match_ratio": 0.975 if lost else 0.025},
+            {"adapter_effect_ratio": ratio, "base_like_ratio": 0.975 if lost else 0.025},
         ),
         _finding(
             run, "judge_score", Severity.PAGE, False, (-0.31, -0.4, -0.2) if lost else (0.01, -0.04, 0.06),
@@ -191,7 +191,7 @@ def _findings(run: Run, baseline_id: int, *, looks: int, lost: bool) -> tuple[Fi
             {f"contract_changed_{part}": 0.0 for part in CONTRACT_PARTS} | {"pass_ratio_baseline": 1.0},
         ),
     )  # fmt: skip
-    return tuple(replace(one, baseline_id=baseline_id, looks=looks) for one in found)
+    return tuple(replace(one, baseline_id=baseline_id, evaluations=evaluations) for one in found)
 
 
 def _finding(

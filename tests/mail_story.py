@@ -11,10 +11,10 @@ from monitor.core.records import (
     Alarm,
     AlarmState,
     Arm,
+    AuditEntry,
     Baseline,
     BaselineStatus,
     Confirmation,
-    Deed,
     Finding,
     IdentityCheck,
     Point,
@@ -33,7 +33,7 @@ from monitor.report.email.charts import picture
 from monitor.report.email.data import Facts
 from monitor.report.email.message import preview
 from monitor.report.email.report import draft
-from monitor.report.explain.claim import Beside
+from monitor.report.explain.claim import FindingContext
 from tests.summaries import saying, state
 
 NOW: Final = datetime(2026, 11, 23, 7, 0, 4, tzinfo=UTC)
@@ -118,7 +118,7 @@ def facts(names: Sequence[str], *, since: timedelta = WEEK, now: datetime = NOW,
         asked={key: {"": 840} for key in streams},
         spent={name: Spend(0.82, 900) for name in names},
         days=8,
-        deeds=[],
+        audit_entries=[],
         retirements=[],
         identity={},
         rollback={},
@@ -168,10 +168,10 @@ def a_week() -> Facts:
             "sql-writer": [cleared],
         },
         beside={
-            (support, SUITE, "adapter_loss"): Beside(
+            (support, SUITE, "adapter_loss"): FindingContext(
                 points("adapter_loss", 0.04, fell=LOST_DAYS), page, mismatches=[served]
             ),
-            (summariser, SUITE, "length"): Beside(
+            (summariser, SUITE, "length"): FindingContext(
                 points("length", 2.4, fell=LONGER_DAYS), ticket, contract=["prompt tokens"]
             ),
         },
@@ -191,7 +191,8 @@ def a_week() -> Facts:
                    ("faq-search", SUITE): [baseline("faq-search", approved_at=NOW - timedelta(days=3), id=8,
                                                     approved_why="new suite, all forty read")]},
         spent={**week.spent, support: Spend(11.4, 6200)},
-        deeds=[Deed(NOW - timedelta(days=5), "kim", "acknowledge", support, SUITE, "alarm 7 (adapter_loss)",
+        audit_entries=[AuditEntry(NOW - timedelta(days=5), "kim", "acknowledge", support, SUITE,
+                    "alarm 7 (adapter_loss)",
                     "asking the platform team which adapter is up", None)],
         retirements=[Retirement(extractor, Arm.BASE, "gpt-4o-2024-08-06", NOW + timedelta(days=38), "openai", NOW)],
         identity={support: [served]},
@@ -231,7 +232,8 @@ def series(charts: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str],
     }
     dark = NOW - timedelta(days=5)  # nothing was read since then
     return {
-        key: [one for one in looks if key[0] != "contract-extractor" or one.at < dark] for key, looks in found.items()
+        key: [one for one in evaluations if key[0] != "contract-extractor" or one.at < dark]
+        for key, evaluations in found.items()
     }
 
 

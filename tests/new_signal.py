@@ -21,7 +21,7 @@ from monitor.report.email.compose import compose
 from monitor.report.email.message import preview
 from monitor.report.metrics import Internals
 from monitor.report.web import create_app
-from monitor.runs.context import House
+from monitor.runs.context import RunContext
 from monitor.runs.execute import execute_run
 from scripts.generate_docs import pages
 from tests.daemon import AFTER, LOST, SUITE, Clock, fresh_sample, house_of, one_day, write
@@ -32,21 +32,21 @@ NAME = "echoes"
 async def shown(folder: Path) -> dict[str, Any]:
     """Two days of a target that lost its fine-tune, with the page confirmed, seen on the surfaces that read a store."""
     clock = Clock(AFTER)
-    async with house_of(write(folder, LOST), clock) as house:
-        await one_day(house, clock)
-        assert await execute_run(house, fresh_sample(house).id, at_once=True)
-        await one_day(house, clock)
+    async with house_of(write(folder, LOST), clock) as context:
+        await one_day(context, clock)
+        assert await execute_run(context, fresh_sample(context).id, at_once=True)
+        await one_day(context, clock)
         return {
             "code": str(Path(monitor.__file__).parent),
-            "metrics": Internals().exposition(house.store, house.settings, clock())[0].decode(),
-            "page": page(house, clock),
-            **mail(house, clock),
+            "metrics": Internals().exposition(context.store, context.settings, clock())[0].decode(),
+            "page": page(context, clock),
+            **mail(context, clock),
         }
 
 
-def page(house: House, clock: Clock) -> str:
+def page(context: RunContext, clock: Clock) -> str:
     served = create_app(
-        house.store, lambda: house.settings, Internals(), lambda: {"ok": True}, reload, clock, None
+        context.store, lambda: context.settings, Internals(), lambda: {"ok": True}, reload, clock, None
     )  # fmt: skip
     with TestClient(served, base_url="http://127.0.0.1") as client:
         return client.get(f"/targets/bot/{NAME}").text
@@ -56,8 +56,8 @@ async def reload() -> str | None:
     return None
 
 
-def mail(house: House, clock: Clock) -> dict[str, Any]:
-    made = compose(house, clock() + timedelta(minutes=1))
+def mail(context: RunContext, clock: Clock) -> dict[str, Any]:
+    made = compose(context, clock() + timedelta(minutes=1))
     report, pictures = made.report, made.pictures
     return {
         "subject": report.subject,

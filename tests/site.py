@@ -10,13 +10,13 @@ import yaml
 
 from monitor.core.records import Alarm
 from monitor.core.settings import Settings
-from monitor.daemon.actions import Deeds
+from monitor.daemon.actions import Actions
 from monitor.report.metrics import Internals
 from monitor.report.web import create_app
 from monitor.report.web.authorization import Acting
 from monitor.report.web.server import Server
 from monitor.report.web.tokens import Tokens
-from monitor.runs.context import House, build_house
+from monitor.runs.context import RunContext, build_context
 from monitor.store import open_store
 from tests import fleet
 
@@ -48,10 +48,10 @@ class Site:
         (folder / "probes").mkdir(exist_ok=True)
         probes = [{"id": probe, "prompt": f"What of {probe}?"} for probe in fleet.PROBES]
         (folder / "probes" / f"{fleet.SUITE}.yaml").write_text(yaml.safe_dump({"name": fleet.SUITE, "probes": probes}))
-        self.house: House = build_house(self.settings, folder, self.store, clock=lambda: self.now)
+        self.context: RunContext = build_context(self.settings, folder, self.store, clock=lambda: self.now)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        acting = Acting(Deeds(lambda: self.house), lambda: self.tokens) if people else None
+        acting = Acting(Actions(lambda: self.context), lambda: self.tokens) if people else None
         app = create_app(
             self.store, lambda: self.settings, Internals(), lambda: {"ok": True, "last_tick_age_seconds": 1.0},
             self._reload, lambda: self.now, acting,
@@ -80,4 +80,4 @@ class Site:
 
     async def _stop(self) -> None:
         await self._server.stop()
-        await self.house.asker.aclose()
+        await self.context.asker.aclose()

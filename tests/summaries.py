@@ -18,7 +18,7 @@ def saying(summary: str, finding: Finding, *, alarming: bool | None = None) -> F
         summary,
         summaries.Row(
             finding.target, finding.signal, finding.alarming if alarming is None else alarming, finding.recovered,
-            finding.effect, finding.effect_high, finding.evidence_log10, finding.line_log10, finding.scores,
+            finding.effect, finding.effect_high, finding.evidence_log10, finding.threshold_log10, finding.scores,
         ),
     )  # fmt: skip
     parts: dict[str, Any] = asdict(told)

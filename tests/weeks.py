@@ -357,7 +357,7 @@ def reading(signal: str, gone: bool, wordy: bool, random: Random) -> tuple[float
     """Effect, half of its interval, and the measures of one signal."""
     if signal == "adapter_loss":
         ratio = 0.04 if gone else 0.98 + random.uniform(-0.03, 0.03)
-        return ratio, 0.04, {"adapter_effect_ratio": ratio, "base_match_ratio": 0.975 if gone else 0.025}
+        return ratio, 0.04, {"adapter_effect_ratio": ratio, "base_like_ratio": 0.975 if gone else 0.025}
     if signal == "judge_score":
         return (-0.38 if gone else random.uniform(-0.02, 0.02)), 0.05, {"judge_score_baseline": 0.9}
     if signal == "negative_flips":

@@ -13,14 +13,14 @@ from typing import Any, Final
 
 import structlog
 
-from monitor.ask.budget import Till
+from monitor.ask.budget import BudgetGate
 from monitor.ask.capabilities import Capabilities
 from monitor.ask.group_commit import GroupWriter
 from monitor.ask.prices import price_of
 from monitor.ask.protocol import AskFailed, Looks, LostFence, Observer, Recorder, Secret, Setup
 from monitor.ask.rate_limits import Limits, Sleep
 from monitor.ask.registry import provider_class
-from monitor.ask.retry_loop import Attempt, Line, Means, Pursuit
+from monitor.ask.retry_loop import Attempt, ProviderChannel, RetryDeps, RetryLoop
 from monitor.ask.secrets import read_keys
 from monitor.core.clock import utcnow
 from monitor.core.errors import CouldNotMeasure
@@ -96,12 +96,12 @@ class Asker:
         self._sleep = sleep
         self._lease = lease
         self._keys: dict[str, Secret | None] = read_keys(settings.providers)
-        self._lines: dict[str, asyncio.Future[Line]] = {}
+        self._lines: dict[str, asyncio.Future[ProviderChannel]] = {}
         self._limits = {name: Limits(p, monotonic, sleep) for name, p in settings.providers.items()}
         self._recording: GroupWriter[Recorded, bool] = GroupWriter(recorder.record)
         self._reserving: GroupWriter[Reservation, int | None] = GroupWriter(recorder.reserve)
-        self._till = Till(self._reserving)
-        self._means = Means(Capabilities(recorder), clock, monotonic, sleep, rng or random.Random(), observer)
+        self._till = BudgetGate(self._reserving)
+        self._means = RetryDeps(Capabilities(recorder), clock, monotonic, sleep, rng or random.Random(), observer)
         self._prices: dict[tuple[str, str], Price | None] = {}
 
     async def ask(self, questions: Sequence[Question], fence: int) -> Asked:
@@ -135,13 +135,13 @@ class Asker:
         """Ask one question as ``ask`` would and explain it; neither recorded nor charged to the target's budget."""
         line = await self._line(question.provider)
         async with line.limits.slots:
-            pursuit = await self._pursuit(question, line, till=None)
-            pursuit.keep_trace = True
-            outcome = await pursuit.outcome()
-        await self._learn(pursuit, line)
+            retry_loop = await self._pursuit(question, line, budget_gate=None)
+            retry_loop.keep_trace = True
+            outcome = await retry_loop.outcome()
+        await self._learn(retry_loop, line)
         known = await self._means.capabilities.of(line.name, line.base_url, question.model)
         return Explanation(
-            question, outcome, tuple(pursuit.trace), dict(known), pursuit.price, line.settings.kind, line.base_url
+            question, outcome, tuple(retry_loop.trace), dict(known), retry_loop.price, line.settings.kind, line.base_url
         )
 
     async def look(self, provider: str, path: str) -> tuple[int, Any]:
@@ -173,33 +173,33 @@ class Asker:
         line = await self._line(question.provider)
         # The slot is given back only when the outcome is recorded: a crash loses at most `concurrency` answers.
         async with line.limits.slots:
-            pursuit = await self._pursuit(question, line, till=self._till)
-            outcome = await pursuit.outcome()
+            retry_loop = await self._pursuit(question, line, budget_gate=self._till)
+            outcome = await retry_loop.outcome()
             # From here to the queue nothing waits, so a cancellation cannot come between an answer and its record.
-            recorded = self._recording.submit(self._recorded(question, outcome, fence, pursuit.reservations))
+            recorded = self._recording.submit(self._recorded(question, outcome, fence, retry_loop.reservations))
             tally.add(outcome)
             if not await recorded:
                 raise LostFence(f"run {question.run_id} was handed to another worker")
-        await self._learn(pursuit, line)
+        await self._learn(retry_loop, line)
 
     def _recorded(self, question: Question, outcome: Outcome, fence: int, reservations: Sequence[int]) -> Recorded:
         first = reservations[0] if reservations else None
         return Recorded(question, outcome, fence, self._clock() + self._lease, first, tuple(reservations[1:]))
 
-    async def _pursuit(self, question: Question, line: Line, till: Till | None) -> Pursuit:
+    async def _pursuit(self, question: Question, line: ProviderChannel, budget_gate: BudgetGate | None) -> RetryLoop:
         target = self._settings.targets.get(question.target)
-        return Pursuit(
+        return RetryLoop(
             question=question,
             line=line,
-            means=self._means,
+            deps=self._means,
             price=await self._price(question),
             budget=target.budget if target is not None else Budget(),
-            till=till,
+            budget_gate=budget_gate,
         )
 
-    async def _learn(self, pursuit: Pursuit, line: Line) -> None:
-        key = (line.name, line.base_url, pursuit.question.model)
-        for name, accepted in pursuit.lessons.items():
+    async def _learn(self, retry_loop: RetryLoop, line: ProviderChannel) -> None:
+        key = (line.name, line.base_url, retry_loop.question.model)
+        for name, accepted in retry_loop.lessons.items():
             await self._means.capabilities.learn(key, name, accepted, self._clock())
 
     async def _price(self, question: Question) -> Price | None:
@@ -209,7 +209,7 @@ class Asker:
             self._prices[key] = await asyncio.to_thread(price_of, provider, question.model)
         return self._prices[key]
 
-    async def _line(self, name: str) -> Line:
+    async def _line(self, name: str) -> ProviderChannel:
         """The provider and what is around it, made when the first question comes: vendors' clients import slowly."""
         future = self._lines.get(name)
         if future is None or (future.done() and not future.cancelled() and future.exception() is not None):
@@ -217,11 +217,11 @@ class Asker:
             future = self._lines[name] = asyncio.ensure_future(self._open(name))
         return future.result() if future.done() else await asyncio.shield(future)
 
-    async def _open(self, name: str) -> Line:
+    async def _open(self, name: str) -> ProviderChannel:
         settings = self._settings.providers[name]
         setup = Setup(name, settings, self._keys[name], self._endpoints(name), self._clock)
         make = await asyncio.to_thread(provider_class, settings.kind)
-        return Line(name, settings, self._limits[name], make(setup))
+        return ProviderChannel(name, settings, self._limits[name], make(setup))
 
     def _endpoints(self, provider: str) -> dict[tuple[str, Arm], Endpoint]:
         found: dict[tuple[str, Arm], Endpoint] = {}

@@ -36,7 +36,7 @@ def worst_cost(price: Price | None, expected: Estimate) -> float:
     return 0.0 if price is None else cost(price, expected.most_prompt_tokens, expected.most_completion_tokens)
 
 
-class Till:
+class BudgetGate:
     """Hands out reservations against the targets' budgets; a target without a budget needs none."""
 
     def __init__(self, writer: GroupWriter[Reservation, int | None]) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 import structlog
 
-from monitor.ask.budget import Estimate, Till, estimate, worst_cost
+from monitor.ask.budget import BudgetGate, Estimate, estimate, worst_cost
 from monitor.ask.capabilities import KEPT, Capabilities, shown_by
 from monitor.ask.prices import cost, needs_price
 from monitor.ask.protocol import AskFailed, Observer, Provider
@@ -41,7 +41,7 @@ class Attempt:
 
 
 @dataclass(slots=True)
-class Line:
+class ProviderChannel:
     """Everything around one provider that its questions share."""
 
     name: str
@@ -55,7 +55,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Means:
+class RetryDeps:
     """What every pursuit needs, the same for all questions."""
 
     capabilities: Capabilities
@@ -67,15 +67,15 @@ class Means:
 
 
 @dataclass(slots=True)
-class Pursuit:
+class RetryLoop:
     """The state of one question on its way; ``outcome`` is called once."""
 
     question: Question
-    line: Line
-    means: Means
+    line: ProviderChannel
+    deps: RetryDeps
     price: Price | None
     budget: Budget
-    till: Till | None
+    budget_gate: BudgetGate | None
     """``None`` asks without a budget."""
     reservations: list[int] = field(default_factory=list)
     lessons: dict[str, bool] = field(default_factory=dict)
@@ -91,7 +91,7 @@ class Pursuit:
     async def outcome(self) -> Outcome:
         """Ask until there is an answer, a failure that will not pass, or no attempt or time left."""
         expected = estimate(self.question)
-        started_at = self.means.clock()
+        started_at = self.deps.clock()
         self._deadline = float("inf")
         while True:
             failed: AskFailed
@@ -102,12 +102,12 @@ class Pursuit:
             wait = await self._wait_after(failed)
             if wait is None:
                 return self._unmeasured(failed, started_at)
-            await self.means.sleep(wait)
+            await self.deps.sleep(wait)
 
     async def _attempt(self, expected: Estimate) -> Answer:
         """Pass the limits and the budget, then call; raises ``AskFailed``."""
         await self.line.limits.admit(self.question.model, expected.likely_tokens)
-        now = self.means.monotonic()
+        now = self.deps.monotonic()
         if self._deadline == float("inf"):
             # Waiting for our own limits is planned, not trouble: the deadline runs from the first call.
             self._deadline = now + self.line.settings.deadline_seconds
@@ -115,7 +115,7 @@ class Pursuit:
             raise self._out_of_time(self._last)
         await self._reserve(expected)
         self._attempts += 1
-        known = await self.means.capabilities.of(self.line.name, self.line.base_url, self.question.model)
+        known = await self.deps.capabilities.of(self.line.name, self.line.base_url, self.question.model)
         try:
             answer = await self._call(known, min(self.line.settings.timeout_seconds, self._deadline - now))
         except AskFailed as failed:
@@ -128,7 +128,7 @@ class Pursuit:
 
     async def _call(self, known: Mapping[str, bool], seconds: float) -> Answer:
         """One call within ``seconds``; whatever goes wrong leaves as ``AskFailed``."""
-        started = self.means.monotonic()
+        started = self.deps.monotonic()
         outcome = "cancelled"
         try:
             async with asyncio.timeout(max(seconds, 0.001)):
@@ -151,9 +151,9 @@ class Pursuit:
             detail = f"the provider's code failed: {type(error).__name__}"
             failed = AskFailed(Reason.MALFORMED, detail, permanent=True, maybe_billed=True)
         finally:
-            if self.means.observer is not None:
-                seconds = self.means.monotonic() - started
-                self.means.observer(self.question.target, self.question.arm, self.line.name, outcome, seconds)
+            if self.deps.observer is not None:
+                seconds = self.deps.monotonic() - started
+                self.deps.observer(self.question.target, self.question.arm, self.line.name, outcome, seconds)
         self._note(outcome, failed.detail, started, failed.exchange)
         raise failed
 
@@ -162,12 +162,12 @@ class Pursuit:
             model, kind = self.question.model, self.line.settings.kind
             detail = f"no price is known for {model} at {self.line.name}, and kind {kind} has no price list"
             raise AskFailed(Reason.UNPRICED, detail, permanent=True)
-        if self.till is None:
+        if self.budget_gate is None:
             return
         lasting = timedelta(seconds=self.line.settings.deadline_seconds) + RESERVATION_MARGIN
         usd = worst_cost(self.price, expected)
-        reservation = await self.till.reserve(
-            self.budget, self.question, usd, priced=self.price is not None, now=self.means.clock(), lasting=lasting
+        reservation = await self.budget_gate.reserve(
+            self.budget, self.question, usd, priced=self.price is not None, now=self.deps.clock(), lasting=lasting
         )
         if reservation is not None:
             self.reservations.append(reservation)
@@ -193,8 +193,8 @@ class Pursuit:
             self.line.limits.pause(self.question.model, failed.retry_after)
         if failed.permanent or self._failures >= self.line.settings.attempts:
             return None
-        wait = (failed.retry_after or 0.0) + backoff(self._failures, self.means.rng)
-        if self.means.monotonic() + wait >= self._deadline:
+        wait = (failed.retry_after or 0.0) + backoff(self._failures, self.deps.rng)
+        if self.deps.monotonic() + wait >= self._deadline:
             self._last = self._out_of_time(failed)
             return None
         self._say("ask_retry", reason=failed.reason, attempt=self._attempts, wait_seconds=round(wait, 3))
@@ -207,7 +207,7 @@ class Pursuit:
         if parameter not in KEPT or self._attempts > len(KEPT) + self.line.settings.attempts:
             return False
         key = (self.line.name, self.line.base_url, self.question.model)
-        await self.means.capabilities.learn(key, parameter, False, self.means.clock())
+        await self.deps.capabilities.learn(key, parameter, False, self.deps.clock())
         return True
 
     def _out_of_time(self, failed: AskFailed) -> AskFailed:
@@ -236,4 +236,4 @@ class Pursuit:
 
     def _note(self, outcome: str, detail: str, started: float, exchange: Exchange | None) -> None:
         if self.keep_trace:
-            self.trace.append(Attempt(outcome, detail, self.means.monotonic() - started, 0.0, exchange))
+            self.trace.append(Attempt(outcome, detail, self.deps.monotonic() - started, 0.0, exchange))

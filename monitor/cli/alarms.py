@@ -10,8 +10,8 @@ from typer.core import TyperGroup
 from monitor.cli.options import DEFAULT, Config, Json, OnlyTarget, Target
 
 if TYPE_CHECKING:
-    from monitor.core.records import Deed
-    from monitor.daemon.actions import Deeds
+    from monitor.core.records import AuditEntry
+    from monitor.daemon.actions import Actions
 
 
 class ListedByDefault(TyperGroup):
@@ -46,9 +46,9 @@ def list_alarms(
     from monitor.cli import output
     from monitor.runs.readonly import reading
 
-    with reading(config, target) as house:
-        found = house.store.open_alarms(target)
-        found += house.store.alarms(target, raised=False) if closed_too else []
+    with reading(config, target) as context:
+        found = context.store.open_alarms(target)
+        found += context.store.alarms(target, raised=False) if closed_too else []
     output.alarms(found, closed_too=closed_too, as_json=as_json)
     raise typer.Exit(1 if any(alarm.cleared_at is None for alarm in found) else 0)
 
@@ -56,8 +56,8 @@ def list_alarms(
 @alarms_app.command()
 def clear(target: Target, signal: Signal, who: Who, why: Why, suite: OfSuite = None, config: Config = DEFAULT) -> None:
     """End an alarm by hand, with the reason; the evidence counts anew from then on."""
-    deed = _done(lambda deeds, *said: deeds.clear(*said), target, signal, suite, config, who, why)
-    typer.echo(f"{deed.target}/{deed.suite}: {signal} cleared by {deed.who}")
+    entry = _done(lambda audit_entries, *said: audit_entries.clear(*said), target, signal, suite, config, who, why)
+    typer.echo(f"{entry.target}/{entry.suite}: {signal} cleared by {entry.who}")
 
 
 @alarms_app.command()
@@ -73,39 +73,43 @@ def ack(
 ) -> None:
     """Say who looks into an alarm, or into all of a target's, for the others who see it; it stays raised."""
     if signal is None:
-        deeds = _all_taken(target, suite, config, who, why)
-        if not deeds:
+        audit_entries = _all_taken(target, suite, config, who, why)
+        if not audit_entries:
             typer.echo(f"{target}: no open alarm that nobody looks into; nothing changed")
     else:
-        deeds = [_done(lambda deeds, *said: deeds.acknowledge(*said), target, signal, suite, config, who, why)]
-    for deed in deeds:
-        typer.echo(f"{deed.target}/{deed.suite}: {deed.who} looks into {deed.subject}; it stays raised")
+        audit_entries = [
+            _done(
+                lambda audit_entries, *said: audit_entries.acknowledge(*said), target, signal, suite, config, who, why
+            )
+        ]
+    for entry in audit_entries:
+        typer.echo(f"{entry.target}/{entry.suite}: {entry.who} looks into {entry.subject}; it stays raised")
 
 
-def _all_taken(target: str, suite: str | None, config: Path, who: str, why: str) -> list["Deed"]:
+def _all_taken(target: str, suite: str | None, config: Path, who: str, why: str) -> list["AuditEntry"]:
     from monitor.cli import operations
     from monitor.core.errors import UsageError
-    from monitor.daemon.actions import Deeds
+    from monitor.daemon.actions import Actions
 
     if suite is not None:
         raise UsageError("alarms ack --suite: goes with a signal; without one, every suite's alarms are meant")
-    with operations.opened(config, operations.NOTHING, target) as house:
-        return Deeds(lambda: house).acknowledge_all(target, who, why)
+    with operations.opened(config, operations.NOTHING, target) as context:
+        return Actions(lambda: context).acknowledge_all(target, who, why)
 
 
 def _done(
-    act: Callable[["Deeds", int, str, str], "Deed"],
+    act: Callable[["Actions", int, str, str], "AuditEntry"],
     target: str,
     signal: str,
     suite: str | None,
     config: Path,
     who: str,
     why: str,
-) -> "Deed":
+) -> "AuditEntry":
     """Do ``act`` to the one open alarm that is meant, in the name of ``who``."""
     from monitor.cli import operations
-    from monitor.daemon.actions import Deeds, signed
+    from monitor.daemon.actions import Actions, signed
 
     who, why = signed(who, why)
-    with operations.opened(config, operations.NOTHING, target) as house:
-        return act(Deeds(lambda: house), operations.open_alarm(house, target, signal, suite), who, why)
+    with operations.opened(config, operations.NOTHING, target) as context:
+        return act(Actions(lambda: context), operations.open_alarm(context, target, signal, suite), who, why)

@@ -18,7 +18,7 @@ from monitor.detect import calibrate
 from monitor.detect.calibrate import Sight
 from monitor.detect.common import FEWEST_NOW
 from monitor.runs import arming
-from monitor.runs.readonly import Kept, armed, temperature
+from monitor.runs.readonly import ReadContext, armed, temperature
 
 if TYPE_CHECKING:
     from monitor.config import Report
@@ -48,15 +48,15 @@ class Calibration:
     """Signal that cannot be read from this baseline -> what it needs."""
 
 
-def calibrations(house: Kept, target: str, suite: str | None) -> tuple[list[Calibration], list[str]]:
+def calibrations(context: ReadContext, target: str, suite: str | None) -> tuple[list[Calibration], list[str]]:
     """A calibration for each chosen suite, and a line for each that has no approved baseline to calibrate from."""
     from monitor.core.lookup import chosen_suites
 
     found, without = [], []
-    for name in chosen_suites(house.settings, target, suite):
-        approved = house.store.approved(target, name)
-        if approved is not None and armed(house, approved):
-            found.append(_calibration(house, approved))
+    for name in chosen_suites(context.settings, target, suite):
+        approved = context.store.approved(target, name)
+        if approved is not None and armed(context, approved):
+            found.append(_calibration(context, approved))
         else:
             why = "no approved baseline" if approved is None else "the approved baseline is of another version of it"
             capture = f"cliffwatch baseline capture {target} --days {CAPTURE_DAYS}"
@@ -64,25 +64,25 @@ def calibrations(house: Kept, target: str, suite: str | None) -> tuple[list[Cali
     return found, without
 
 
-def _calibration(house: Kept, baseline: Baseline) -> Calibration:
+def _calibration(context: ReadContext, baseline: Baseline) -> Calibration:
     from monitor.core.schedule import looks_per_year
-    from monitor.runs.verdict import TICKETS, line_log10
+    from monitor.runs.verdict import TICKETS, threshold_log10
 
     target, suite = baseline.target, baseline.suite
-    line = line_log10(house.settings, target, suite)
-    fleet = 1 + len(house.store.ticket_streams((target, suite), TICKETS))
+    line = threshold_log10(context.settings, target, suite)
+    fleet = 1 + len(context.store.ticket_streams((target, suite), TICKETS))
     comparison = replace(
-        arming.comparison(house.store, baseline, temperature(house.suites, suite)),
-        page_line_log10=line,
-        ticket_line_log10=line + log10(fleet),  # while the fleet is quiet
+        arming.comparison(context.store, baseline, temperature(context.suites, suite)),
+        page_threshold_log10=line,
+        ticket_threshold_log10=line + log10(fleet),  # while the fleet is quiet
     )
     readings = detect.readings_for(comparison)
     return Calibration(
         target=target,
         suite=suite,
         baseline=baseline,
-        false_pages_per_target_year=house.settings.alarms.false_pages_per_target_year,
-        looks_per_year=looks_per_year(house.settings.schedule, suite),
+        false_pages_per_target_year=context.settings.alarms.false_pages_per_target_year,
+        looks_per_year=looks_per_year(context.settings.schedule, suite),
         sights=calibrate.sights(comparison, readings, SEVERITIES),
         unread={one.name: one.needs for one in CATALOGUE if one.name not in readings},
     )
@@ -123,7 +123,7 @@ def _armings(settings: "Settings", suites: Mapping[str, Suite]) -> dict[tuple[st
     store = open_store(settings.store, migrate=False)
     try:
         return {
-            (approved.target, approved.suite): arming.told(
+            (approved.target, approved.suite): arming.render_held(
                 arming.arming(
                     store,
                     approved,
@@ -185,7 +185,7 @@ def show(found: Sequence[Calibration], *, as_json: bool) -> None:
             if sight.smallest[1] is None:
                 out.print(f"{sight.signal} sees nothing at one look: {_would_do(sight)} would")
         withheld = [(sight.signal, sight.unarmed) for sight in one.sights if sight.unarmed]
-        for line in arming.told(withheld):
+        for line in arming.render_held(withheld):
             out.print(f"! {line}")
         if one.unread:
             out.print("not read: " + "; ".join(f"{name} (needs {need})" for name, need in one.unread.items()))

@@ -127,12 +127,12 @@ async def one_round(out: Console, config: Path) -> float:
     from monitor.runs.manual import run_now
 
     took = []
-    with operations.opened(config, operations.ASKS) as house:
+    with operations.opened(config, operations.ASKS) as context:
         for _ in range(2):
             started = monotonic()
-            await run_now(house, TARGET, SUITE)
+            await run_now(context, TARGET, SUITE)
             took.append(monotonic() - started)
-        await house.asker.aclose()
+        await context.asker.aclose()
     say(out, f"a round takes {min(took):.1f} s on this machine")
     return min(took)
 
@@ -141,15 +141,17 @@ async def capture_baseline(out: Console, config: Path, rounds: "Rounds") -> None
     """Have the daemon capture a baseline over days of its clock, and approve it."""
     from monitor.cli import operations
 
-    with operations.opened(config, operations.ASKS) as house:
-        await operations.capture(house, TARGET, None, days=BASELINE_DAYS, at_once=None)
+    with operations.opened(config, operations.ASKS) as context:
+        await operations.capture(context, TARGET, None, days=BASELINE_DAYS, at_once=None)
         say(out, f"capturing a baseline over {BASELINE_DAYS} days (in earnest: 14, of 24 hours each)")
-        captured = house.store.baselines(TARGET, SUITE, BaselineStatus.CAPTURED)
+        captured = context.store.baselines(TARGET, SUITE, BaselineStatus.CAPTURED)
         while not captured:
             with contextlib.suppress(TimeoutError):
                 await rounds.next(timeout=2)
-            captured = house.store.baselines(TARGET, SUITE, BaselineStatus.CAPTURED)
-        approved = house.store.approve(captured[0].id, "demo", "the lab's adapter is known to be loaded", house.clock())
+            captured = context.store.baselines(TARGET, SUITE, BaselineStatus.CAPTURED)
+        approved = context.store.approve(
+            captured[0].id, "demo", "the lab's adapter is known to be loaded", context.clock()
+        )
     say(out, f"baseline approved: {approved.answers} answers over {approved.days} days")
 
 

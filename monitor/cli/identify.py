@@ -25,8 +25,8 @@ def identify(
     from monitor.cli import operations
     from monitor.daemon.jobs import identity_checks
 
-    with operations.opened(config, operations.ASKS, target) as house:
-        found = asyncio.run(identity_checks.identify_now(house, target))
+    with operations.opened(config, operations.ASKS, target) as context:
+        found = asyncio.run(identity_checks.identify_now(context, target))
     show(found, as_json=as_json)
     if any(not check.matches for check in found.checks):
         raise typer.Exit(1)

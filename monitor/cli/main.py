@@ -145,8 +145,8 @@ def probe(
 
     from monitor.cli import operations, output
 
-    with operations.opened(config, operations.ASKS, target) as house:
-        results = asyncio.run(operations.probe(house, target, suite))
+    with operations.opened(config, operations.ASKS, target) as context:
+        results = asyncio.run(operations.probe(context, target, suite))
     output.runs(results, as_json=as_json)
     lost = [told for told in (result.lost() for result in results) if told]
     if any(result.raised for result in results):
@@ -172,8 +172,8 @@ def ask(
     from monitor.cli import operations, output
     from monitor.core.records import Unmeasured
 
-    with operations.opened(config, operations.ASKS, target) as house:
-        asked = asyncio.run(operations.ask(house, target, probe, base=base))
+    with operations.opened(config, operations.ASKS, target) as context:
+        asked = asyncio.run(operations.ask(context, target, probe, base=base))
     output.exchange(asked, debug=debug, as_json=as_json)
     if isinstance(asked.explanation.outcome, Unmeasured):
         raise typer.Exit(3)
@@ -192,8 +192,8 @@ def border(
     from monitor.cli import operations
     from monitor.runs import near_ties
 
-    with operations.opened(config, operations.ASKS, target) as house:
-        for line in asyncio.run(near_ties.find_border(house, target, candidates, write)):
+    with operations.opened(config, operations.ASKS, target) as context:
+        for line in asyncio.run(near_ties.find_border(context, target, candidates, write)):
             typer.echo(line)
 
 
@@ -216,8 +216,8 @@ def capture(
 
     if (days is None) == (at_once is None):
         raise UsageError("baseline capture: give either --days N (the daemon collects) or --at-once N (now)")
-    with operations.opened(config, operations.ASKS, target) as house:
-        for line in asyncio.run(operations.capture(house, target, suite, days=days, at_once=at_once)):
+    with operations.opened(config, operations.ASKS, target) as context:
+        for line in asyncio.run(operations.capture(context, target, suite, days=days, at_once=at_once)):
             typer.echo(line)
 
 
@@ -231,8 +231,8 @@ def show_baselines(
     from monitor.cli import output
     from monitor.runs.readonly import reading
 
-    with reading(config, target) as house:
-        output.baselines(house.store.baselines(target), as_json=as_json)
+    with reading(config, target) as context:
+        output.baselines(context.store.baselines(target), as_json=as_json)
 
 
 @baseline_app.command()
@@ -244,7 +244,9 @@ def approve(
     config: Config = DEFAULT,
 ) -> None:
     """Approve the captured baselines of a target; from then on it is armed."""
-    _decide(config, target, suite, "captured", lambda deeds, b: deeds.approve(b.id, by, why), "approved")
+    _decide(
+        config, target, suite, "captured", lambda audit_entries, b: audit_entries.approve(b.id, by, why), "approved"
+    )
 
 
 @baseline_app.command()
@@ -257,7 +259,15 @@ def retire(
     config: Config = DEFAULT,
 ) -> None:
     """Retire the approved baselines of a target, which is then unarmed; with --id, any one, or give up a capture."""
-    _decide(config, target, suite, "approved", lambda deeds, b: deeds.retire(b.id, by, why), "retired", number)
+    _decide(
+        config,
+        target,
+        suite,
+        "approved",
+        lambda audit_entries, b: audit_entries.retire(b.id, by, why),
+        "retired",
+        number,
+    )
 
 
 def _decide(
@@ -265,12 +275,12 @@ def _decide(
 ) -> None:
     from monitor.cli import operations
     from monitor.core.records import BaselineStatus
-    from monitor.daemon.actions import Deeds
+    from monitor.daemon.actions import Actions
 
-    with operations.opened(config, operations.NOTHING, target) as house:
-        deeds = Deeds(lambda: house)
-        for baseline in operations.baselines_to_decide(house, target, suite, BaselineStatus(status), number):
-            act(deeds, baseline)
+    with operations.opened(config, operations.NOTHING, target) as context:
+        audit_entries = Actions(lambda: context)
+        for baseline in operations.baselines_to_decide(context, target, suite, BaselineStatus(status), number):
+            act(audit_entries, baseline)
             typer.echo(
                 f"{baseline.target}/{baseline.suite}: baseline {baseline.id} {done} ({baseline.answers} answers)"
             )
@@ -309,18 +319,18 @@ def findings(
 
     if recompute and (signal is not None or alarming):
         raise UsageError("findings --recompute: every signal depends on what was found before; give no filter")
-    with reading(config, target, signal) as house:
+    with reading(config, target, signal) as context:
         if recompute:
-            result = rebuilt(house.store, target)
+            result = rebuilt(context.store, target)
             if not result.findings and not result.alarms:
-                where = make_url(house.settings.store).render_as_string(hide_password=True)
+                where = make_url(context.settings.store).render_as_string(hide_password=True)
                 raise CouldNotMeasure(f"nothing to recompute: the store holds no verdict: {where}")
             output.recomputed(result, as_json=as_json)
             raise typer.Exit(1 if result.differences else 0)
         more = limit + MOST_OF_A_RUN
-        newest = house.store.findings(target=target, signal=signal, alarming=alarming or None, limit=more)
+        newest = context.store.findings(target=target, signal=signal, alarming=alarming or None, limit=more)
         found = output.most_urgent(newest)[:limit]
-        told = [(finding, claim_of(house.store, finding)) for finding in found]
+        told = [(finding, claim_of(context.store, finding)) for finding in found]
     output.findings(told, as_json=as_json)
 
 
@@ -340,8 +350,8 @@ def selftest(
     from monitor.daemon.jobs.selftests import self_test_all
     from monitor.detect.selftest import failures
 
-    with operations.opened(config, operations.NOTHING, target) as house:
-        tests = self_test_all(house, target, Event(), output.self_test_done)
+    with operations.opened(config, operations.NOTHING, target) as context:
+        tests = self_test_all(context, target, Event(), output.self_test_done)
     if not tests:
         raise CouldNotMeasure("no approved baseline with two days of answers: there is nothing to inject faults into")
     failed = failures(tests)
@@ -364,8 +374,8 @@ def calibrate(
     from monitor.cli import calibrate as calibration
     from monitor.runs.readonly import reading
 
-    with reading(config, target) as house:
-        found, without = calibration.calibrations(house, target, suite)
+    with reading(config, target) as context:
+        found, without = calibration.calibrations(context, target, suite)
     calibration.show(found, as_json=as_json)
     if without:
         raise CouldNotMeasure("\n".join(without))

@@ -27,7 +27,7 @@ from monitor.core.wording import CAPTURE_DAYS, ENOUGH_DAYS, is_partly, many
 if TYPE_CHECKING:
     from monitor.ask import Explanation
     from monitor.judge.checks import Grade
-    from monitor.runs.context import House
+    from monitor.runs.context import RunContext
 
 
 def at_once_warning(target: str) -> str:
@@ -63,20 +63,20 @@ MAILS: Final = frozenset(("email",))
 
 
 @contextmanager
-def opened(config_path: Path, needs: frozenset[str], target: str | None = None) -> Iterator["House"]:
+def opened(config_path: Path, needs: frozenset[str], target: str | None = None) -> Iterator["RunContext"]:
     """The house of a configuration, for one command that needs the secrets of the sections ``needs``.
 
     A ``target`` that is none of the configuration's is an error before the store is opened.
     """
     from monitor import config
-    from monitor.runs.context import build_house
+    from monitor.runs.context import build_context
     from monitor.store import open_store
 
     settings = config.load(config_path, keys=needs)
     known_names(settings, target)
     store = open_store(settings.store)
     try:
-        yield build_house(settings, config_path.parent, store, asks=needs >= ASKS)
+        yield build_context(settings, config_path.parent, store, asks=needs >= ASKS)
     finally:
         store.close()
 
@@ -126,28 +126,28 @@ class Probed:
         )
 
 
-async def probe(house: "House", target: str, suite: str | None) -> list[Probed]:
+async def probe(context: "RunContext", target: str, suite: str | None) -> list[Probed]:
     """Run the chosen suites once, now."""
     from monitor.runs.manual import run_now
     from monitor.runs.readonly import armed
 
     results = []
     try:
-        for name in chosen_suites(house.settings, target, suite):
-            run_id = await run_now(house, target, name)
-            findings = tuple(house.store.findings(run_id=run_id))
+        for name in chosen_suites(context.settings, target, suite):
+            run_id = await run_now(context, target, name)
+            findings = tuple(context.store.findings(run_id=run_id))
             results.append(
                 Probed(
-                    house.store.get_run(run_id),
+                    context.store.get_run(run_id),
                     findings,
-                    armed(house, house.store.approved(target, name)),
-                    house.store.unmeasured(run_id),
-                    house.store.summaries([run_id])[run_id].questions,
-                    tuple(house.store.alarms(target, name)),
+                    armed(context, context.store.approved(target, name)),
+                    context.store.unmeasured(run_id),
+                    context.store.summaries([run_id])[run_id].questions,
+                    tuple(context.store.alarms(target, name)),
                 )
             )
     finally:
-        await house.asker.aclose()
+        await context.asker.aclose()
     return results
 
 
@@ -159,16 +159,16 @@ class Asked:
     grades: tuple["Grade", ...]
 
 
-async def ask(house: "House", target: str, probe_id: str, *, base: bool) -> Asked:
+async def ask(context: "RunContext", target: str, probe_id: str, *, base: bool) -> Asked:
     """One exchange outside any run."""
     from monitor.judge.checks import score_answer
 
-    chosen = chosen_suites(house.settings, target, None)
-    suites = [house.suites[name] for name in chosen if run_kind(target, name).frozen_items]
+    chosen = chosen_suites(context.settings, target, None)
+    suites = [context.suites[name] for name in chosen if run_kind(target, name).frozen_items]
     probes = {probe.id: (suite, probe) for suite in suites for probe in suite.probes}
     known(f"probe of target {target}", probe_id, probes)
     suite, found = probes[probe_id]
-    configured = house.settings.targets[target]
+    configured = context.settings.targets[target]
     endpoint = configured.base if base else configured.subject
     if endpoint is None:
         raise UsageError(f"target {target} has no base to ask")
@@ -178,15 +178,15 @@ async def ask(house: "House", target: str, probe_id: str, *, base: bool) -> Aske
         response_schema=suite.response_schema,
     )  # fmt: skip
     try:
-        explanation = await house.asker.exchange(question)
+        explanation = await context.asker.exchange(question)
         outcome = explanation.outcome
         return Asked(explanation, score_answer(found, outcome.text) if isinstance(outcome, Answer) else ())
     finally:
-        await house.asker.aclose()
+        await context.asker.aclose()
 
 
 async def capture(
-    house: "House", target: str, suite: str | None, *, days: int | None, at_once: int | None
+    context: "RunContext", target: str, suite: str | None, *, days: int | None, at_once: int | None
 ) -> list[str]:
     """Open a capture window of ``days``, or make ``at_once`` runs now; what to tell the user, line by line."""
     from monitor.runs.context import open_capture
@@ -194,27 +194,27 @@ async def capture(
 
     lines = []
     try:
-        for name in chosen_suites(house.settings, target, suite):
-            _no_open_window(house, target, name)
+        for name in chosen_suites(context.settings, target, suite):
+            _no_open_window(context, target, name)
             if days is not None:
                 # From the start of today, so that today's run belongs to it.
-                start = schedule.day_start(house.settings.schedule, house.clock())
-                end = schedule.days_after(house.settings.schedule, start, days)
-                open_capture(house, target, name, start, end, at_once=False)
+                start = schedule.day_start(context.settings.schedule, context.clock())
+                end = schedule.days_after(context.settings.schedule, start, days)
+                open_capture(context, target, name, start, end, at_once=False)
                 until = f"{end:%Y-%m-%d %H:%M} UTC"
                 lines += [f"{target}/{name}: collecting the daemon's runs until {until}", *short_warning(target, days)]
             elif at_once is not None:
-                await capture_at_once(house, target, name, at_once)
+                await capture_at_once(context, target, name, at_once)
                 lines += [f"{target}/{name}: captured {many(at_once, 'run')}", at_once_warning(target)]
     finally:
-        await house.asker.aclose()
+        await context.asker.aclose()
     lines.append(f"then: cliffwatch baseline show {target}; cliffwatch baseline approve {target} --by YOU --why REASON")
     return lines
 
 
-def _no_open_window(house: "House", target: str, suite: str) -> None:
+def _no_open_window(context: "RunContext", target: str, suite: str) -> None:
     """Refuse a second capture before anything is asked and paid for."""
-    for open_one in house.store.baselines(target, suite, BaselineStatus.CAPTURING):
+    for open_one in context.store.baselines(target, suite, BaselineStatus.CAPTURING):
         raise UsageError(
             f"{target}/{suite}: baseline {open_one.id} is being captured until {open_one.ends_at:%Y-%m-%d %H:%M} UTC; "
             f"wait for it, or give it up: cliffwatch baseline retire {target} --id {open_one.id} --by YOU --why REASON"
@@ -222,15 +222,15 @@ def _no_open_window(house: "House", target: str, suite: str) -> None:
 
 
 def baselines_to_decide(
-    house: "House", target: str, suite: str | None, status: BaselineStatus, number: int | None = None
+    context: "RunContext", target: str, suite: str | None, status: BaselineStatus, number: int | None = None
 ) -> list[Baseline]:
     """The newest baseline in ``status`` for each chosen suite, or the one with id ``number`` whatever its status.
 
     An error when there is none at all.
     """
-    house.store.close_due_baselines(house.clock())
-    suites = chosen_suites(house.settings, target, suite)
-    known = [b for b in house.store.baselines(target) if b.suite in suites]
+    context.store.close_due_baselines(context.clock())
+    suites = chosen_suites(context.settings, target, suite)
+    known = [b for b in context.store.baselines(target) if b.suite in suites]
     if number is not None:
         found = [b for b in known if b.id == number]
     else:
@@ -243,11 +243,11 @@ def baselines_to_decide(
     return found
 
 
-def open_alarm(house: "House", target: str, signal: str, suite: str | None) -> int:
+def open_alarm(context: "RunContext", target: str, signal: str, suite: str | None) -> int:
     """The id of the open alarm that is meant; an error where there is none, or several."""
-    known_names(house.settings, target, signal)
-    suites = chosen_suites(house.settings, target, suite)
-    raised = house.store.open_alarms(target)
+    known_names(context.settings, target, signal)
+    suites = chosen_suites(context.settings, target, suite)
+    raised = context.store.open_alarms(target)
     found = [one for one in raised if one.signal == signal and one.suite in suites]
     if len(found) != 1:
         others = ", ".join(f"{one.signal} of {one.suite}" for one in raised)

@@ -245,7 +245,7 @@ def status(found: "Status", *, as_json: bool) -> None:
         print_json({**{one.name: getattr(found, one.name) for one in fields(found)}, "left_out": found.left_out})
         return
     out = console()
-    out.print(Text(*liveness.told(found.daemon)))
+    out.print(Text(*liveness.render_liveness(found.daemon)))
     for row in found.watches:
         _watch(out, row)
     if len(found.watches) < found.total:
@@ -342,9 +342,14 @@ def self_tests(tests: Sequence[SelfTest], failed: Sequence[str], *, as_json: boo
     out = console()
     told = []
     for one in tests:
-        looks = FAULTS[one.fault].looks if one.fault in FAULTS else WEEK
-        told.append((f"{one.target}/{one.suite}", injected(one), str(looks), str(one.caught), str(one.trials)))
-    table(out, ("target/suite", "fault injected", "looks", "caught", "of"), told, right=("looks", "caught", "of"))
+        evaluations = FAULTS[one.fault].evaluations if one.fault in FAULTS else WEEK
+        told.append((f"{one.target}/{one.suite}", injected(one), str(evaluations), str(one.caught), str(one.trials)))
+    table(
+        out,
+        ("target/suite", "fault injected", "evaluations", "caught", "of"),
+        told,
+        right=("evaluations", "caught", "of"),
+    )
     for words in failed:
         out.print(Text(words, style="bold red"))
     if failed:

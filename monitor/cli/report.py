@@ -10,7 +10,7 @@ from monitor.cli.options import DEFAULT, Config, Json
 from monitor.core.errors import CouldNotMeasure, UsageError
 
 if TYPE_CHECKING:
-    from monitor.runs.context import House
+    from monitor.runs.context import RunContext
 
 
 def report(
@@ -34,10 +34,10 @@ def report(
     if send and (preview or text):
         raise UsageError("report: --send goes alone; look at it first with --preview FILE or --text")
     if send:
-        with operations.opened(config, operations.MAILS) as house:
-            return _send(house, config, as_json=as_json)
-    with reading(config) as house:
-        mail = compose(house, house.clock())
+        with operations.opened(config, operations.MAILS) as context:
+            return _send(context, config, as_json=as_json)
+    with reading(config) as context:
+        mail = compose(context, context.clock())
     if preview is not None:
         _write(preview, message.preview(mail.report, mail.pictures))
     if as_json:
@@ -55,7 +55,7 @@ def _write(path: Path, html: str) -> None:
         raise UsageError(f"{path}: cannot be written: {error.strerror}; give another path") from error
 
 
-def _send(house: "House", config: Path, *, as_json: bool) -> None:
+def _send(context: "RunContext", config: Path, *, as_json: bool) -> None:
     """Compose, hand over, and say what came of it."""
     import asyncio
 
@@ -64,12 +64,12 @@ def _send(house: "House", config: Path, *, as_json: bool) -> None:
     from monitor.daemon.jobs import mailer
     from monitor.report.email.smtp import DELIVERY_SECONDS, STEP_SECONDS
 
-    email = house.settings.email
+    email = context.settings.email
     if email is None:
         raise UsageError(f"{config}: no 'email' section, so there is nobody to send to; docs/email.md shows one")
     waits = f"it has {STEP_SECONDS:.0f} s for each reply, {DELIVERY_SECONDS:.0f} s in all"
     typer.echo(f"connecting to {email.smtp.host}:{email.smtp.port} … ({waits})", err=True)
-    mail = asyncio.run(mailer.send_now(house, email))
+    mail = asyncio.run(mailer.send_now(context, email))
     if as_json:
         output.print_json(
             {

@@ -155,11 +155,11 @@ def _exceptions(_: object, __: str, event: structlog.types.EventDict) -> structl
         return event
     error = info if isinstance(info, BaseException) else info[1] if isinstance(info, tuple) else sys.exc_info()[1]
     if error is not None:
-        event["exception"] = told(error)
+        event["exception"] = render_error(error)
     return event
 
 
-def told(error: BaseException) -> str:
+def render_error(error: BaseException) -> str:
     """An exception with its causes: where each went, its type, and the first line of what it says."""
     parts, seen = [], set[int]()
     one: BaseException | None = error

@@ -134,7 +134,7 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         fine_tune=True,
         measures=(
             Measure(
-                "base_match_ratio", "Share of answers that look more like the base's than like the baseline's."
+                "base_like_ratio", "Share of answers that look more like the base's than like the baseline's."
             ),
             Measure(
                 "adapter_effect_ratio",

@@ -156,8 +156,8 @@ def served(check: str) -> str:
 
 def evidence(finding: Finding) -> tuple[str, str]:
     """The evidence for a change ``so_far``, and what to hold it against."""
-    looks = many(finding.looks, "look")
-    rest = f"line {power(finding.line_log10)}; {looks} counted, this one alone {power(finding.look_log10)}"
+    counted = f"{many(finding.evaluations, 'evaluation')} counted, this one alone {power(finding.evaluation_log10)}"
+    rest = f"threshold {power(finding.threshold_log10)}; {counted}"
     return so_far(finding.evidence_log10), rest
 
 

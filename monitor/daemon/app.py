@@ -29,7 +29,7 @@ from monitor.daemon.jobs.selftests import SelfTests
 from monitor.daemon.jobs.warm_metrics import FirstScrape
 from monitor.report.metrics import Internals
 from monitor.report.status import client
-from monitor.runs.context import House, build_house, declare, ensure_run
+from monitor.runs.context import RunContext, build_context, declare, ensure_run
 from monitor.runs.execute import TRY_AGAIN, execute_run
 from monitor.store import Store, open_store
 
@@ -59,7 +59,7 @@ is away for some minutes does not have the daemon restarted: that would not brin
 class Chore(Protocol):
     """Work of the daemon beside its runs: begun at every tick, where something is due; it holds up no tick."""
 
-    def begin(self, house: House, now: datetime) -> None: ...
+    def begin(self, context: RunContext, now: datetime) -> None: ...
     async def end(self) -> None: ...
 
 
@@ -69,13 +69,13 @@ def _read_tokens(settings: Settings) -> "Tokens":
     return read_tokens(settings.http.actions)
 
 
-async def _close_after(house: House | None, tasks: Sequence[asyncio.Task[None]]) -> None:
+async def _close_after(context: RunContext | None, tasks: Sequence[asyncio.Task[None]]) -> None:
     """Close a house's connections and threads when the runs that use it are over."""
     await asyncio.gather(*tasks, return_exceptions=True)
-    if house is not None:
-        await house.asker.aclose()
-        if house.embedder is not None:
-            house.embedder.close()
+    if context is not None:
+        await context.asker.aclose()
+        if context.embedder is not None:
+            context.embedder.close()
 
 
 class App:
@@ -85,7 +85,7 @@ class App:
         self.config_path = config_path
         self.internals = Internals()
         self.store: Store | None = None
-        self.house: House | None = None
+        self.context: RunContext | None = None
         self.port: int | None = None
         self._runs: dict[int, asyncio.Task[None]] = {}
         self._streams: set[tuple[str, str, bool]] = set()
@@ -108,18 +108,18 @@ class App:
         """
         settings = config.load(self.config_path)
         self.store = await asyncio.to_thread(open_store, settings.store)
-        self.house = build_house(settings, self.config_path.parent, self.store, self.internals.observe_call)
+        self.context = build_context(settings, self.config_path.parent, self.store, self.internals.observe_call)
         self.internals.reloaded(ok=True, at=utcnow())
         await self._serve(settings)
-        await asyncio.to_thread(declare, self.house)
+        await asyncio.to_thread(declare, self.context)
         self._start_clock(settings)
         self._guarding = asyncio.create_task(self._guard())
         log.info("started", config=str(self.config_path), url=self.url, targets=len(settings.targets))
 
     @property
     def url(self) -> str:
-        assert self.house is not None
-        return f"http://{self.house.settings.http.host}:{self.port}"
+        assert self.context is not None
+        return f"http://{self.context.settings.http.host}:{self.port}"
 
     async def stop(self) -> None:
         """Stop the clock, let go of the runs (what came back is recorded), close the server and the store."""
@@ -130,7 +130,7 @@ class App:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*self._closing, *(chore.end() for chore in self._chores), return_exceptions=True)
-        await _close_after(self.house, [])
+        await _close_after(self.context, [])
         await self._server.stop()
         if self.store is not None:
             self.store.close()
@@ -142,23 +142,23 @@ class App:
             try:
                 settings = await asyncio.to_thread(config.load, self.config_path)
                 assert self.store is not None
-                assert self.house is not None
-                fixed = self.house.settings
+                assert self.context is not None
+                fixed = self.context.settings
                 if (settings.store, settings.http) != (fixed.store, fixed.http):
                     raise ConfigError(f"{self.config_path}: store and http cannot change at a reload; restart for that")
                 tokens = _read_tokens(settings)
-                house = await asyncio.to_thread(
-                    build_house, settings, self.config_path.parent, self.store, self.internals.observe_call
+                context = await asyncio.to_thread(
+                    build_context, settings, self.config_path.parent, self.store, self.internals.observe_call
                 )
-                await asyncio.to_thread(declare, house)
+                await asyncio.to_thread(declare, context)
             except CliffwatchError as error:
                 self.internals.reloaded(ok=False, at=utcnow())
                 log.error("reload_failed", error=str(error), kept="the configuration from before")
                 return str(error)
             # Runs in flight keep the house they began with; the next tick uses the new one.
-            self._closing.add(closing := asyncio.create_task(_close_after(self.house, list(self._runs.values()))))
+            self._closing.add(closing := asyncio.create_task(_close_after(self.context, list(self._runs.values()))))
             closing.add_done_callback(self._closing.discard)
-            self.house, self._tokens = house, tokens
+            self.context, self._tokens = context, tokens
             self.internals.reloaded(ok=True, at=utcnow())
             self._start_clock(settings)
             log.info("reloaded", config=str(self.config_path))
@@ -170,33 +170,33 @@ class App:
         Proof against any exception, because a clock that dies is a silence that nobody hears.
         """
         try:
-            assert self.house is not None
+            assert self.context is not None
             assert self.store is not None
-            house, store = self.house, self.store
-            wanted = await asyncio.to_thread(self._plan, house, now)
+            context, store = self.context, self.store
+            wanted = await asyncio.to_thread(self._plan, context, now)
             for target, suite, slot in wanted:
-                run = await asyncio.to_thread(ensure_run, house, target, suite, slot)
+                run = await asyncio.to_thread(ensure_run, context, target, suite, slot)
                 log.info("run_due", target=target, suite=suite, run=run.id, slot=slot.isoformat())
             await asyncio.to_thread(store.close_due_baselines, now)
             await asyncio.to_thread(store.release_expired, now)
             for run in await asyncio.to_thread(store.due_runs, now):
                 self._dispatch(run)
             for chore in self._chores:
-                chore.begin(house, now)
+                chore.begin(context, now)
             self._last_tick = monotonic()
             self.internals.ticked(now)
         except Exception:
             self.internals.tick_failed()
             log.exception("tick_failed")
 
-    def _plan(self, house: House, now: datetime) -> list[tuple[str, str, datetime]]:
-        slots = house.store.latest_slots()
+    def _plan(self, context: RunContext, now: datetime) -> list[tuple[str, str, datetime]]:
+        slots = context.store.latest_slots()
         latest = {
             (target, suite): slots.get((target, suite))
-            for target, configured in house.settings.targets.items()
+            for target, configured in context.settings.targets.items()
             for suite in configured.run_suites
         }
-        return schedule.due(house.settings, now, latest)
+        return schedule.due(context.settings, now, latest)
 
     def _dispatch(self, run: Run) -> None:
         """The inline dispatcher: a task in this process, at most ``RUNS_AT_ONCE`` at work.
@@ -205,15 +205,15 @@ class App:
         only one run is asked at a time, so that a machine which is behind has no queue at its provider; a fresh sample
         waits for none of that, nor for a free place: it has one run's questions before it, not all that are late.
         """
-        assert self.house is not None
-        target = self.house.settings.targets.get(run.target)
+        assert self.context is not None
+        target = self.context.settings.targets.get(run.target)
         if run.id in self._runs or target is None or run.suite not in target.run_suites:
             return
         stream = (run.target, run.suite, run.confirms is not None)
         if stream in self._streams:
             return
         places = self._slots if run.confirms is None else nullcontext()
-        task = asyncio.create_task(self._execute(self.house, run.id, places), name=f"run-{run.id}")
+        task = asyncio.create_task(self._execute(self.context, run.id, places), name=f"run-{run.id}")
         self._runs[run.id] = task
         self._streams.add(stream)
 
@@ -223,10 +223,10 @@ class App:
 
         task.add_done_callback(over)
 
-    async def _execute(self, house: House, run_id: int, places: AbstractAsyncContextManager[None]) -> None:
+    async def _execute(self, context: RunContext, run_id: int, places: AbstractAsyncContextManager[None]) -> None:
         async with places:
             try:
-                await execute_run(house, run_id)
+                await execute_run(context, run_id)
             except Exception:
                 self.internals.run_failed()
                 log.exception("run_failed", run=run_id, next=f"it is tried again in {TRY_AGAIN.total_seconds():.0f} s")
@@ -282,31 +282,31 @@ class App:
     def _standing(self, everything: bool) -> str:
         """How the fleet stands, for ``cliffwatch status``."""
         from monitor.report.status.fleet import status
-        from monitor.runs.readonly import Reading
+        from monitor.runs.readonly import ReadOnlyContext
 
-        assert self.house is not None
-        kept = Reading(self.house.settings, self.house.suites, self.house.store, self.house.clock)
-        return client.told(status(kept, everything=everything), self.config_path)
+        assert self.context is not None
+        kept = ReadOnlyContext(self.context.settings, self.context.suites, self.context.store, self.context.clock)
+        return client.render_status(status(kept, everything=everything), self.config_path)
 
     def _acting(self, settings: Settings) -> "Acting | None":
         """What people may do through the pages; ``None`` where the configuration names nobody. Raises ConfigError."""
-        from monitor.daemon.actions import Deeds
+        from monitor.daemon.actions import Actions
         from monitor.report.web.authorization import Acting
 
         if not settings.http.actions:
             return None
         self._tokens = _read_tokens(settings)
-        return Acting(Deeds(self._house_now), lambda: self._tokens)
+        return Acting(Actions(self._house_now), lambda: self._tokens)
 
-    def _house_now(self) -> House:
-        assert self.house is not None
-        return self.house
+    def _house_now(self) -> RunContext:
+        assert self.context is not None
+        return self.context
 
     @property
     def current(self) -> Settings:
         """The settings in force."""
-        assert self.house is not None
-        return self.house.settings
+        assert self.context is not None
+        return self.context.settings
 
 
 async def run_daemon(config_path: Path) -> None:

@@ -149,7 +149,7 @@ def measure(comparison: Comparison) -> Reading | None:
         answers_now=ratios.size,
         answers_baseline=sum(len(one.answers) - one.count_now for one in probes),
         tell=measured.tell,
-        measures={"adapter_effect_ratio": effect[0], "base_match_ratio": measured.match},
+        measures={"adapter_effect_ratio": effect[0], "base_like_ratio": measured.match},
         exhibits=exhibits(
             comparison,
             {one.answers[0].probe: _telling(one) for one in probes},
@@ -346,7 +346,7 @@ class _Measured:
         if self.shared:
             what = f"answers of {self.target} and of its base, asked beside them, both moved, and not to each other"
             return self._no_loss(what, Cause.SHARED_CHANGE, Advice.CHECK_WHAT_BOTH_SHARE)
-        if verdict.look_disagrees:
+        if verdict.evaluation_disagrees:
             return self._no_longer(verdict)
         if self.nearer or verdict.moved:
             what = f"answers of {self.target} moved towards its base model"
@@ -359,7 +359,7 @@ class _Measured:
 
     def _alarm(self, verdict: Verdict) -> Told:
         """One interval: of the effect, or, where not all answers come from the base, of the share that does."""
-        if verdict.look_disagrees:
+        if verdict.evaluation_disagrees:
             return self._no_longer(verdict)
         whole = round(100 * self.share[0]) >= 100
         numbers, share = (self._whole(), self._all()) if whole else (self._part(), percent(self.share[0]))

@@ -89,7 +89,7 @@ def _agrees_later(alarm: Alarm, finding: Finding) -> bool:
 
 def _agrees(finding: Finding) -> bool:
     """The evidence is still over the line with the sample in it, and the sample itself speaks for it."""
-    return finding.alarming and finding.look_log10 >= 0
+    return finding.alarming and finding.evaluation_log10 >= 0
 
 
 def _raised(finding: Finding, at: datetime) -> Alarm:

@@ -110,7 +110,7 @@ def _tell(target: str, numbers: str, more: bool, verdict: Verdict, effect: float
     """``more``: whether the interval has more equal answers than the baseline's, however little evidence that is."""
     what = f"{target} gives its base model's very answers at temperature 0"
     share = hit(effect)  # at least: the base itself does not always say the same
-    if verdict.look_disagrees:
+    if verdict.evaluation_disagrees:
         return no_longer(what, numbers, verdict, cause=Cause.ADAPTER_LOST, traffic_share=share)
     if verdict.alarming:
         return alarming(what, numbers, Advice.CHECK_ADAPTER, Cause.ADAPTER_LOST, share)

@@ -99,7 +99,7 @@ def _tell(target: str, verdict: Verdict, channel: Channel, inputs: int, effect: 
         f"on {inputs} near-tie inputs first tokens are {effect[0]:.2f} further apart than chance has it "
         f"(total variation; 95% interval {effect[1]:.2f} to {effect[2]:.2f})"
     )
-    if verdict.look_disagrees:
+    if verdict.evaluation_disagrees:
         return no_longer(f"{target} decides near ties otherwise than in the baseline", numbers, verdict)
     if verdict.alarming:
         what = f"{target} decides near ties otherwise than in the baseline"

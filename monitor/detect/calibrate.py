@@ -51,7 +51,7 @@ class Sight:
     """Answers of the day that was read as today's."""
     spread: float
     """Standard deviation of the days' scores, over that of independent answers: 1 is chance alone."""
-    line_log10: float
+    threshold_log10: float
     """Running evidence at which it alarms by itself."""
     unit: str
     smallest: Mapping[int, float | None]
@@ -82,7 +82,7 @@ def sights(
     ``comparison``: ``as_today`` of the baseline against the whole of it, with the lines that its looks would have.
     """
     count = {kind: sum(severities[name] is kind for name in readings) for kind in Severity}
-    lines = {Severity.PAGE: comparison.page_line_log10, Severity.TICKET: comparison.ticket_line_log10}
+    lines = {Severity.PAGE: comparison.page_threshold_log10, Severity.TICKET: comparison.ticket_threshold_log10}
     found = []
     for name, reading in readings.items():
         kind, channel = severities[name], reading.channels[0]
@@ -90,7 +90,10 @@ def sights(
         line = lines[kind] + log10(count[kind])
         prior = prior_of(channel, at_once=comparison.baseline_at_once)
         mine = line + log10(len(reading.channels))
-        shifts = {looks: smallest_shift(channel.baseline, channel.side, mine, looks, prior) for looks in WINDOWS}
+        shifts = {
+            evaluations: smallest_shift(channel.baseline, channel.side, mine, evaluations, prior)
+            for evaluations in WINDOWS
+        }
         found.append(
             Sight(
                 signal=name,
@@ -99,7 +102,7 @@ def sights(
                 days=full_days(comparison, channel),
                 answers_a_day=reading.answers_now,
                 spread=evidence.measured_spread(channel.baseline),
-                line_log10=line,
+                threshold_log10=line,
                 unit=reading.unit,
                 smallest={n: _change(reading, shift) for n, shift in shifts.items()},
                 answers_times=_answers_times(reading, shifts[WINDOWS[0]]),
@@ -126,7 +129,7 @@ def _answers_times(reading: Reading, shift: float | None) -> float | None:
 
 
 def smallest_shift(
-    baseline: Sequence[float], side: Side, line_log10: float, looks: int, prior: Prior = PRIOR
+    baseline: Sequence[float], side: Side, threshold_log10: float, evaluations: int, prior: Prior = PRIOR
 ) -> float | None:
     """The smallest shift, in scores, that crosses the line within so many looks with ``CHANCE``; see the module.
 
@@ -138,11 +141,13 @@ def smallest_shift(
     """
     # neither where the days lie nor which way is up changes the evidence: only how many they are and how they differ
     squares = len(baseline) * float(np.var(np.asarray(baseline, dtype=np.float64)))
-    return _solved(len(baseline), round(squares, 2), side == "either", round(line_log10, 3), looks, prior)
+    return _solved(len(baseline), round(squares, 2), side == "either", round(threshold_log10, 3), evaluations, prior)
 
 
 @cache
-def _solved(days: int, squares: float, either: bool, line_log10: float, looks: int, prior: Prior) -> float | None:
+def _solved(
+    days: int, squares: float, either: bool, threshold_log10: float, evaluations: int, prior: Prior
+) -> float | None:
     """``smallest_shift`` for days with this sum of squares around their mean, which is taken to be 0."""
     half = np.sqrt(squares / days) * np.ones(days)
     half[1::2] *= -1.0
@@ -151,28 +156,32 @@ def _solved(days: int, squares: float, either: bool, line_log10: float, looks: i
     scale = evidence.likely_spread(before.tolist(), prior)
     rng = np.random.default_rng(SEED)
     means = rng.standard_normal(PATHS) / np.sqrt(days)
-    noise = scale * (means + rng.standard_normal((looks, PATHS))).T
+    noise = scale * (means + rng.standard_normal((evaluations, PATHS))).T
     side: Side = "either" if either else "rise"
     # what a shorter window sees, on the same noise, a longer one sees too
-    sooner = _solved(days, squares, either, line_log10, max(1, looks // 4), prior) if looks > 1 else None
+    sooner = (
+        _solved(days, squares, either, threshold_log10, max(1, evaluations // 4), prior) if evaluations > 1 else None
+    )
     low, high = 0.0, sooner or FARTHEST
-    if sooner is None and _caught(before, noise + high, side, line_log10, prior) < CHANCE:
+    if sooner is None and _caught(before, noise + high, side, threshold_log10, prior) < CHANCE:
         return None
     while high - low > NEAR:
         middle = 0.5 * (low + high)
-        enough = _caught(before, noise + middle, side, line_log10, prior) >= CHANCE
+        enough = _caught(before, noise + middle, side, threshold_log10, prior) >= CHANCE
         low, high = (low, middle) if enough else (middle, high)
     return high
 
 
-def _caught(before: FloatArray, paths: FloatArray, side: Side, line_log10: float, prior: Prior) -> float:
+def _caught(before: FloatArray, paths: FloatArray, side: Side, threshold_log10: float, prior: Prior) -> float:
     """Share of the paths whose running evidence crosses the line at one look or another."""
     caught = np.zeros(len(paths), dtype=np.bool_)
-    for looks in range(1, paths.shape[1] + 1):
+    for evaluations in range(1, paths.shape[1] + 1):
         open_ = np.flatnonzero(~caught)
         # one-sided evidence is at most twice the two-sided, which costs a twentieth
-        hopeful = open_[running_log10(before, paths[open_, :looks], "either", prior) >= line_log10 - log10(2)]
-        caught[hopeful] = running_log10(before, paths[hopeful, :looks], side, prior) >= line_log10
+        hopeful = open_[
+            running_log10(before, paths[open_, :evaluations], "either", prior) >= threshold_log10 - log10(2)
+        ]
+        caught[hopeful] = running_log10(before, paths[hopeful, :evaluations], side, prior) >= threshold_log10
     return float(caught.mean())
 
 

@@ -136,7 +136,7 @@ def _sample(rows: _Rows) -> Sample | None:
 def _tell(target: str, numbers: str, more: bool, verdict: Verdict, share: float | None) -> Told:
     """``more``: whether the interval has more failures than the baseline's, however little evidence that is."""
     what = f"{target} fails at what only its fine-tune can do"
-    if verdict.look_disagrees:
+    if verdict.evaluation_disagrees:
         return no_longer(what, numbers, verdict, cause=Cause.ADAPTER_LOST, traffic_share=share)
     if verdict.alarming:
         return alarming(what, numbers, Advice.CHECK_ADAPTER_AND_ANSWERS, Cause.ADAPTER_LOST, share)

@@ -156,7 +156,7 @@ def no_longer(
     cause: Cause = Cause.UNKNOWN,
     traffic_share: float | None = None,
 ) -> Told:
-    """A finding where ``verdict.look_disagrees``: ``what`` the looks so far say in general words, and this look's
+    """A finding where ``verdict.evaluation_disagrees``: ``what`` the looks so far say in general words, and this look's
     ``numbers``, which do not show it. ``advice`` is not needed after a recovery."""
     state = FindingState.ALARMING if verdict.alarming else FindingState.LOOK
     todo = Advice.NONE if verdict.recovered else advice

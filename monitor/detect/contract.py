@@ -60,13 +60,13 @@ class _Part:
     """A rate's share now minus the baseline's."""
 
     @property
-    def look_log10(self) -> float:
-        return evidence.running(self.channel.baseline, [self.channel.score], self.channel.side).look_log10
+    def evaluation_log10(self) -> float:
+        return evidence.running(self.channel.baseline, [self.channel.score], self.channel.side).evaluation_log10
 
     @property
     def changed(self) -> bool:
         """Whether today's look alone says so."""
-        return bool(self.change) and self.look_log10 >= MOVED_LOG10
+        return bool(self.change) and self.evaluation_log10 >= MOVED_LOG10
 
 
 def measure(comparison: Comparison) -> Reading | None:
@@ -232,7 +232,7 @@ def _effect(
 
 
 def _tell(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[float, float, float]) -> Told:
-    if verdict.look_disagrees:
+    if verdict.evaluation_disagrees:
         news = [part.change for part in parts if part.change and not part.level]
         numbers = "; ".join([*(news or [_NO_NEWS]), *(part.level for part in parts if part.level)])
         return no_longer(f"the endpoint of {target} changed", numbers, verdict, cause=_cause(parts))
@@ -240,7 +240,7 @@ def _tell(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[f
         return _quiet(target, parts, verdict, effect)
     changed = [part for part in parts if part.changed]
     # looks that add up slowly: none speaks for itself today
-    changed = changed or sorted((part for part in parts if part.change), key=lambda part: -part.look_log10)[:1]
+    changed = changed or sorted((part for part in parts if part.change), key=lambda part: -part.evaluation_log10)[:1]
     changes = "; ".join(part.change for part in changed)
     return alarming(f"The endpoint of {target} changed", changes, Advice.COMPARE_RELEASES, _cause(parts))
 

@@ -75,7 +75,7 @@ def measure(comparison: Comparison) -> Reading | None:
 def _tell(target: str, verdict: Verdict, channels: Sequence[Channel], effect: tuple[float, float, float]) -> Told:
     numbers = _numbers(effect)
     loudest = max(channels, key=lambda one: one.score).name
-    if verdict.look_disagrees:
+    if verdict.evaluation_disagrees:
         return no_longer(f"answers of {target} are distributed otherwise than in the baseline", numbers, verdict)
     if verdict.alarming:
         what = f"Answers of {target} are no longer distributed as in the baseline, most clearly in their {loudest}"

@@ -62,7 +62,7 @@ _LN10: Final = float(np.log(10.0))
 class Weight:
     """How a sequence of looks speaks against "nothing changed". Powers of ten, so that they can be added in mind."""
 
-    look_log10: float
+    evaluation_log10: float
     """The e-value of the latest look alone: expectation at most 1 if nothing changed."""
     running_log10: float
     """The e-detector: the sum over every look at which the change may have begun."""
@@ -70,7 +70,7 @@ class Weight:
     """Index of the look at which the change most likely began."""
 
 
-def running(baseline: Sequence[float], looks: Sequence[float], side: Side, *, prior: Prior = PRIOR) -> Weight:
+def running(baseline: Sequence[float], evaluations: Sequence[float], side: Side, *, prior: Prior = PRIOR) -> Weight:
     """Weigh all looks so far, oldest first, against the baseline's day scores.
 
     Two-sided evidence is the average of both one-sided ones. Needs a day of baseline and a look; cost O(looks).
@@ -78,16 +78,18 @@ def running(baseline: Sequence[float], looks: Sequence[float], side: Side, *, pr
     >>> [round(10 ** running([-1, 0, 1, 0, 0.5, -0.5, 0], [look], "rise").look_log10, 2) for look in (0, 4, 12)]
     [0.39, 16.68, 101103.84]
     """
-    if not looks or not baseline:
+    if not evaluations or not baseline:
         raise ValueError("evidence needs at least one day of baseline and one look")
     if side == "either":
-        return average([running(baseline, looks, "rise", prior=prior), running(baseline, looks, "drop", prior=prior)])
+        return average(
+            [running(baseline, evaluations, "rise", prior=prior), running(baseline, evaluations, "drop", prior=prior)]
+        )
     sign = 1.0 if side == "rise" else -1.0
     before = sign * np.asarray(baseline, dtype=np.float64)
-    after = sign * np.asarray(looks[-LONGEST:], dtype=np.float64)
+    after = sign * np.asarray(evaluations[-LONGEST:], dtype=np.float64)
     since = log_factors(before, after, prior)
     alone = since if after.size == 1 else log_factors(before, after[-1:], prior)
-    dropped = len(looks) - after.size
+    dropped = len(evaluations) - after.size
     return Weight(float(alone[0]) / _LN10, _log_sum(since) / _LN10, dropped + int(np.argmax(since)))
 
 
@@ -96,10 +98,10 @@ def average(weights: Sequence[Weight], count: int | None = None) -> Weight:
     calibration, combination and applications, Annals of Statistics 49, 2021, section 3). ``count`` counts further ones
     that are 0."""
     total = count or len(weights)
-    look = _log_sum(np.array([one.look_log10 for one in weights]) * _LN10) / _LN10 - np.log10(total)
+    evaluation = _log_sum(np.array([one.evaluation_log10 for one in weights]) * _LN10) / _LN10 - np.log10(total)
     grown = _log_sum(np.array([one.running_log10 for one in weights]) * _LN10) / _LN10 - np.log10(total)
     strongest = max(weights, key=lambda one: one.running_log10)
-    return Weight(float(look), float(grown), strongest.began)
+    return Weight(float(evaluation), float(grown), strongest.began)
 
 
 def measured_spread(baseline: Sequence[float]) -> float:
@@ -114,21 +116,23 @@ def likely_spread(baseline: Sequence[float], prior: Prior = PRIOR) -> float:
     return float(max(1.0, np.sqrt((prior.days * prior.spread**2 + squares) / (prior.days + max(0, days - 1)))))
 
 
-def recovery_log10(baseline: Sequence[float], changed: Sequence[float], looks: Sequence[float], side: Side) -> float:
+def recovery_log10(
+    baseline: Sequence[float], changed: Sequence[float], evaluations: Sequence[float], side: Side
+) -> float:
     """Evidence that a change is over: log10 of an e-value against "still at least half as far as it was".
 
-    ``changed``: the scores while the alarm built up, ``looks``: those after it, oldest first. A normal likelihood
+    ``changed``: the scores while the alarm built up, ``evaluations``: those after it, oldest first. A normal likelihood
     ratio of "as in the baseline" against "half the shift", with the baseline's likely spread, summed over every look at
     which the recovery may have begun (Shiryaev-Roberts, as ``running``): a change that lasted a month is not held
     against the first healthy days. For any shift of half or more it takes at least 20 looks on average to reach 1.3.
     """
-    if not looks:
+    if not evaluations:
         return 0.0
     usual, spread = float(np.mean(baseline)), likely_spread(baseline)
     shift = 0.5 * (float(np.mean(changed)) - usual)
     if shift == 0 or side == ("drop" if shift > 0 else "rise"):
         return 0.0
-    gaps = np.asarray(looks, dtype=np.float64) - usual
+    gaps = np.asarray(evaluations, dtype=np.float64) - usual
     ratios = ((gaps - shift) ** 2 - gaps**2) / (2 * spread**2)
     return _log_sum(np.cumsum(ratios[::-1])) / _LN10
 

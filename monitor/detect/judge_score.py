@@ -81,7 +81,7 @@ def _own(one: GradedAnswer) -> float | None:
 
 def _tell(target: str, verdict: Verdict, shared: bool, far: bool, size: str, numbers: str) -> Told:
     """``shared``: whether the base's answers lost most of what the subject's lost."""
-    if verdict.look_disagrees:
+    if verdict.evaluation_disagrees:
         return no_longer(f"the judge's score of {target} dropped", numbers, verdict)
     if verdict.alarming:
         return alarming(f"The judge's score of {target} dropped {size}", numbers, Advice.READ_FAILED_ANSWERS)

@@ -83,7 +83,7 @@ def measure(comparison: Comparison) -> Reading | None:
 
 
 def _tell(target: str, verdict: Verdict, loudest: str, moved: Sequence[str], numbers: str) -> Told:
-    if verdict.look_disagrees:
+    if verdict.evaluation_disagrees:
         return no_longer(f"answers of {target} changed in length", numbers, verdict)
     if verdict.alarming:
         return alarming(f"Answers of {target} are {loudest}", numbers, Advice.FIND_NEW_PROMPT_OR_LIMIT)
@@ -105,9 +105,11 @@ def _moved(shift: float, chars: float, effect: tuple[float, float, float]) -> li
 def _loudest(channels: Sequence[Channel], shift: float, ratio: float) -> str:
     """The change in words, by the channel whose look of today is the strongest evidence; by the mean where it speaks
     clearly, since a shift shows in the ranks too."""
-    looks = {one.name: evidence.running(one.baseline, [one.score], one.side).look_log10 for one in channels}
+    evaluations = {one.name: evidence.running(one.baseline, [one.score], one.side).evaluation_log10 for one in channels}
     said = {"mean": _by(shift), "variance": _even(ratio), "ks": "otherwise distributed in length"}
-    plain = {name: look for name, look in looks.items() if name != "ks" and look >= MOVED_LOG10} or looks
+    plain = {
+        name: evaluation for name, evaluation in evaluations.items() if name != "ks" and evaluation >= MOVED_LOG10
+    } or evaluations
     return said[max(plain, key=lambda name: plain[name])]
 
 

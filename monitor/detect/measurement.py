@@ -39,9 +39,9 @@ class Verdict:
     severity: Severity
     """``ticket`` for a page signal whose baseline cannot carry the promised rate, or that is held back by the judge."""
     evidence_log10: float
-    look_log10: float
-    line_log10: float
-    looks: int
+    evaluation_log10: float
+    threshold_log10: float
+    evaluations: int
     recovered: bool
     judge_moved: bool
     """A ticket for no other reason than that the judge itself moved."""
@@ -52,12 +52,16 @@ class Verdict:
     @property
     def moved(self) -> bool:
         """Too much evidence to say that nothing changed, alarm or not."""
-        return self.alarming or self.look_log10 >= MOVED_LOG10 or self.evidence_log10 >= self.line_log10 - MOVED_LOG10
+        return (
+            self.alarming
+            or self.evaluation_log10 >= MOVED_LOG10
+            or self.evidence_log10 >= self.threshold_log10 - MOVED_LOG10
+        )
 
     @property
-    def look_disagrees(self) -> bool:
+    def evaluation_disagrees(self) -> bool:
         """Whether earlier looks made it move and this one alone speaks against a change: its numbers show none."""
-        return self.moved and self.look_log10 < 0
+        return self.moved and self.evaluation_log10 < 0
 
 
 @dataclass(frozen=True)

@@ -272,7 +272,7 @@ def _tell(target: str, found: _Flips, effect: tuple[float, float, float], verdic
     if run_kind(target) is JUDGE:
         claim = f"{target} no longer agrees with people as it did"
         cause, advice = Cause.JUDGE_DRIFTED, Advice.DISTRUST_SCORES
-    if verdict.look_disagrees:
+    if verdict.evaluation_disagrees:
         return no_longer(claim, numbers, verdict, cause=cause)
     if verdict.alarming:
         return alarming(claim, numbers, advice, cause)

@@ -26,7 +26,7 @@ JUDGE_MOVED: Final = (
 )
 
 
-def line_log10(false_pages_per_target_year: float, looks_per_year: float, streams: int) -> float:
+def threshold_log10(false_pages_per_target_year: float, looks_per_year: float, streams: int) -> float:
     """log10 of the averaged evidence at which one stream alarms.
 
     A stream of ``looks_per_year`` looks gets 1/``streams`` of the target's promised rate; an e-detector takes at least
@@ -71,8 +71,8 @@ def fleet_factor_log10(others_log10: Sequence[float]) -> float:
 
 def full_days(comparison: Comparison, channel: Channel) -> int:
     """Days that a channel's baseline holds: its looks, and never more than the days that they span."""
-    looks = len(channel.baseline)
-    return looks if comparison.baseline_days is None else min(looks, comparison.baseline_days)
+    evaluations = len(channel.baseline)
+    return evaluations if comparison.baseline_days is None else min(evaluations, comparison.baseline_days)
 
 
 def cannot_carry(channel: Channel, *, at_once: bool, days: int | None = None) -> str:
@@ -106,7 +106,7 @@ def prior_of(channel: Channel, *, at_once: bool) -> evidence.Prior:
 @dataclass(frozen=True)
 class _Weighed:
     weight: evidence.Weight
-    looks: int
+    evaluations: int
     recovered: bool
     severity: Severity
     unarmed: str
@@ -121,8 +121,8 @@ def verdicts(
     weighed = {name: _weigh(comparison, name, reading, severities[name]) for name, reading in readings.items()}
     told: dict[str, Verdict] = {}
     for severity, line in (
-        (Severity.PAGE, comparison.page_line_log10),
-        (Severity.TICKET, comparison.ticket_line_log10),
+        (Severity.PAGE, comparison.page_threshold_log10),
+        (Severity.TICKET, comparison.ticket_threshold_log10),
     ):
         # a page signal that its baseline does not arm still has its place (and its line) among the page signals
         mine = {name: one for name, one in weighed.items() if severities[name] is severity}
@@ -138,9 +138,9 @@ def verdicts(
                 alarming=together >= line and holds,
                 severity=one.severity,
                 evidence_log10=one.weight.running_log10,
-                look_log10=one.weight.look_log10,
-                line_log10=line + log10(count),
-                looks=one.looks,
+                evaluation_log10=one.weight.evaluation_log10,
+                threshold_log10=line + log10(count),
+                evaluations=one.evaluations,
                 recovered=one.recovered,
                 judge_moved=one.judge_moved,
                 caveat="",
@@ -149,11 +149,11 @@ def verdicts(
     return told
 
 
-def stream_log10(evidence_log10: Sequence[float], line_log10: Sequence[float]) -> float:
+def stream_log10(evidence_log10: Sequence[float], threshold_log10: Sequence[float]) -> float:
     """A ticket stream's averaged evidence over its line, log10, from its findings' numbers: what ``fleet_factor_log10``
-    takes of the others. ``line_log10`` is each finding's own."""
+    takes of the others. ``threshold_log10`` is each finding's own."""
     together = evidence.average([evidence.Weight(0.0, one, 0) for one in evidence_log10]).running_log10
-    return together - (max(line_log10) - log10(len(line_log10)))
+    return together - (max(threshold_log10) - log10(len(threshold_log10)))
 
 
 def _weigh(comparison: Comparison, name: str, reading: Reading, severity: Severity) -> _Weighed:
@@ -172,7 +172,7 @@ def _weigh(comparison: Comparison, name: str, reading: Reading, severity: Severi
     judge_moved = page and not reason and reading.judged and comparison.judge_moved
     return _Weighed(
         weight=evidence.average(weights),
-        looks=len(history) + 1,
+        evaluations=len(history) + 1,
         recovered=_recovered(comparison.raised.get(name), history, reading),
         severity=Severity.TICKET if reason or judge_moved else severity,
         unarmed=JUDGE_MOVED if judge_moved else reason,
@@ -189,7 +189,7 @@ def _caveat(unarmed: str, verdict: Verdict) -> str:
 
 
 def _past(channel: Channel, history: Sequence[Mapping[str, float]]) -> list[float]:
-    return [look[channel.name] for look in history if channel.name in look]
+    return [evaluation[channel.name] for evaluation in history if channel.name in evaluation]
 
 
 def _recovered(raised: int | None, history: Sequence[Mapping[str, float]], reading: Reading) -> bool:

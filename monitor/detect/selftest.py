@@ -42,7 +42,7 @@ class Fault:
 
     inject: Inject
     share: float = 1.0
-    looks: int = WEEK
+    evaluations: int = WEEK
     needs: Callable[[GradedAnswer], bool] = lambda one: one.arm is Arm.SUBJECT
     """An answer of the baseline without which the fault cannot be injected."""
     by_chance: bool = True
@@ -89,7 +89,7 @@ def scores_shifted(answer: GradedAnswer, base: Sequence[GradedAnswer], chance: R
 
 
 FAULTS: Final[dict[str, Fault]] = {
-    "base-answers": Fault(base_answers, looks=1, needs=lambda one: one.arm is Arm.BASE),
+    "base-answers": Fault(base_answers, evaluations=1, needs=lambda one: one.arm is Arm.BASE),
     "base-answers-30": Fault(base_answers, SHARE, needs=lambda one: one.arm is Arm.BASE),
     "truncation": Fault(truncation, by_chance=False),
     "truncation-30": Fault(truncation, SHARE),
@@ -157,10 +157,10 @@ class _Bench:
         Pages first: their evidence is not added to the tickets', so where they alarm, tickets need not be measured.
         """
         history: dict[str, tuple[Mapping[str, float], ...]] = {}
-        for look in range(min(fault.looks, len(self.days))):
+        for evaluation in range(min(fault.evaluations, len(self.days))):
             before = dict(history)
             for severity in (Severity.PAGE, Severity.TICKET):
-                comparison, readings = self._look(name, fault, trial + look, severity)
+                comparison, readings = self._look(name, fault, trial + evaluation, severity)
                 verdicts = policy.verdicts(replace(comparison, history=before), readings, SEVERITIES)
                 if any(one.alarming for one in verdicts.values()):
                     return True

@@ -26,8 +26,8 @@ def comparison(store: "Store", baseline: Baseline, temperature: float | None) ->
         now=as_today(before),
         baseline=before,
         prompts={},
-        page_line_log10=0.0,
-        ticket_line_log10=0.0,
+        page_threshold_log10=0.0,
+        ticket_threshold_log10=0.0,
         baseline_id=baseline.id,
         baseline_at_once=baseline.at_once,
         baseline_days=baseline.days,
@@ -66,7 +66,7 @@ def _readable(store: "Store", baseline: Baseline, temperature: float | None) -> 
     return [name for name in pages if compared.now and SIGNALS[name](compared) is not None]
 
 
-def told(found: Sequence[tuple[str, str]]) -> list[str]:
+def render_held(found: Sequence[tuple[str, str]]) -> list[str]:
     """``arming``'s result in sentences, one for each reason."""
     reasons = dict.fromkeys(reason for _, reason in found)
     return [

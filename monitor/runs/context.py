@@ -10,7 +10,7 @@ from monitor.ask import Asker, Observer
 from monitor.config.suites import load_suite, run_digest, suite_body
 from monitor.core import schedule
 from monitor.core.clock import utcnow
-from monitor.core.records import Deed, Run, Suite
+from monitor.core.records import AuditEntry, Run, Suite
 from monitor.core.settings import Settings
 from monitor.judge.similarity import Embedder
 from monitor.store import Store
@@ -23,7 +23,7 @@ LATE: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class House:
+class RunContext:
     """What a run needs, wired once per configuration."""
 
     settings: Settings
@@ -36,7 +36,7 @@ class House:
     """When it was wired: at the daemon's start or its last reload."""
 
 
-def build_house(
+def build_context(
     settings: Settings,
     folder: Path,
     store: Store,
@@ -44,7 +44,7 @@ def build_house(
     clock: Callable[[], datetime] = utcnow,
     *,
     asks: bool = True,
-) -> House:
+) -> RunContext:
     """Load the suites that the settings name (paths count from ``folder``) and wire the stages around the store.
 
     ``observer``: told of every attempt of a call.
@@ -59,44 +59,44 @@ def build_house(
     asked = settings if asks else settings.model_copy(update={"providers": {}})
     asker = Asker(asked, store, clock=clock, observer=observer, lease=LEASE)
     embedder = Embedder(settings.embeddings) if settings.embeddings else None
-    return House(settings, suites, store, asker, embedder, clock, clock())
+    return RunContext(settings, suites, store, asker, embedder, clock, clock())
 
 
-def digest_of(house: House, target: str, suite: str) -> str:
+def digest_of(context: RunContext, target: str, suite: str) -> str:
     """What a run's answers and scores depend on, as one sha256: the suite, or how production inputs are drawn."""
-    return run_digest(house.settings, house.suites, target, suite)
+    return run_digest(context.settings, context.suites, target, suite)
 
 
-def declare(house: House) -> None:
+def declare(context: RunContext) -> None:
     """Leave in the store what each suite is by this configuration: the daemon's, from its start or reload on."""
-    streams = ((name, suite) for name, target in house.settings.targets.items() for suite in target.run_suites)
-    house.store.declare({stream: digest_of(house, *stream) for stream in streams})
+    streams = ((name, suite) for name, target in context.settings.targets.items() for suite in target.run_suites)
+    context.store.declare({stream: digest_of(context, *stream) for stream in streams})
 
 
 def ensure_run(
-    house: House, target: str, suite: str, slot: datetime, *, scheduled: bool = True,
-    deed: Callable[[Run], Deed] | None = None,
+    context: RunContext, target: str, suite: str, slot: datetime, *, scheduled: bool = True,
+    entry: Callable[[Run], AuditEntry] | None = None,
 ) -> Run:  # fmt: skip
     """The ledger's row for (target, suite, slot), made if it is not there.
 
     Made late, its work is spread from now on; a tick's delay is not late, but a daemon that was started, or given its
-    targets, after the slot is: whoever starts one soon after midnight sees something at once. ``deed``: see
+    targets, after the slot is: whoever starts one soon after midnight sees something at once. ``entry``: see
     ``Store.ensure_run``.
     """
-    now = house.clock()
-    late = house.since > slot or now - slot > timedelta(seconds=LATE * house.settings.schedule.day_seconds)
+    now = context.clock()
+    late = context.since > slot or now - slot > timedelta(seconds=LATE * context.settings.schedule.day_seconds)
     seed = schedule.run_seed(target, suite, slot)
-    digest = digest_of(house, target, suite)
+    digest = digest_of(context, target, suite)
     due = now if late else slot
-    return house.store.ensure_run(target, suite, slot, seed, digest, due, scheduled=scheduled, deed=deed)
+    return context.store.ensure_run(target, suite, slot, seed, digest, due, scheduled=scheduled, entry=entry)
 
 
-def open_capture(house: House, target: str, suite: str, start: datetime, end: datetime, *, at_once: bool) -> int:
+def open_capture(context: RunContext, target: str, suite: str, start: datetime, end: datetime, *, at_once: bool) -> int:
     """Open a capture window over [start, end); runs whose slot lies in it belong to it. The baseline's id."""
-    configured = house.settings.targets[target]
-    digest = digest_of(house, target, suite)
-    baseline = house.store.open_baseline(
+    configured = context.settings.targets[target]
+    digest = digest_of(context, target, suite)
+    baseline = context.store.open_baseline(
         target, suite, digest, configured.subject.model, configured.base.model if configured.base else None,
-        start, end, at_once=at_once, day_seconds=house.settings.schedule.day_seconds,
+        start, end, at_once=at_once, day_seconds=context.settings.schedule.day_seconds,
     )  # fmt: skip
     return baseline.id

@@ -21,7 +21,7 @@ from monitor.core.errors import CouldNotMeasure, StoreError
 from monitor.core.records import Arm, Finding, GradedAnswer, Run, RunOutcome, Suite
 from monitor.core.run_kinds import run_kind
 from monitor.runs import rollback_probe
-from monitor.runs.context import LEASE, House
+from monitor.runs.context import LEASE, RunContext
 from monitor.runs.grading import AnswerKey, graded_answers
 from monitor.runs.judge_check import check_judge
 from monitor.runs.questions import questions_of, suite_of
@@ -39,114 +39,116 @@ PATIENCE: Final = timedelta(days=1)
 VERDICT_TRIES: Final = 5
 """How often a verdict is reached anew because the stream moved meanwhile, before the run is left for later."""
 
-Work = Callable[[House, Run, bool], Awaitable[tuple[Finding, ...] | None]]
+Work = Callable[[RunContext, Run, bool], Awaitable[tuple[Finding, ...] | None]]
 """What is done of a claimed run; the last argument is ``at_once``."""
 
 
-async def execute_run(house: House, run_id: int, *, at_once: bool = False) -> tuple[Finding, ...] | None:
+async def execute_run(context: RunContext, run_id: int, *, at_once: bool = False) -> tuple[Finding, ...] | None:
     """Do what is due of one run; its findings when that finished it, else ``None``.
 
     ``at_once`` asks every batch now instead of waiting for its time, as a run that confirms a page, or that a person
     asked for, always does. A run that another process holds, or that is done, is left alone.
     """
-    return await _claimed(house, run_id, _check_judge_then_measure, at_once=at_once)
+    return await _claimed(context, run_id, _check_judge_then_measure, at_once=at_once)
 
 
-async def _claimed(house: House, run_id: int, work: Work, *, at_once: bool) -> tuple[Finding, ...] | None:
+async def _claimed(context: RunContext, run_id: int, work: Work, *, at_once: bool) -> tuple[Finding, ...] | None:
     """Claim a run and do ``work`` on it; the claim is given back where that does not finish the run."""
-    run = await asyncio.to_thread(house.store.claim, run_id, house.clock(), LEASE.total_seconds())
+    run = await asyncio.to_thread(context.store.claim, run_id, context.clock(), LEASE.total_seconds())
     if run is None:
         return None
     at_once = at_once or not run.scheduled or run.confirms is not None
     with bound_contextvars(run=run.id, target=run.target, suite=run.suite):
         try:
-            async with _heartbeat(house, run):
-                return await work(house, run, at_once)
+            async with _heartbeat(context, run):
+                return await work(context, run, at_once)
         except LostFence:
             log.warning("run_taken_over", run=run.id, target=run.target, suite=run.suite)
             return None
         except CouldNotMeasure as error:
-            return await _give_up(house, run, error, patient=not at_once)
+            return await _give_up(context, run, error, patient=not at_once)
         except asyncio.CancelledError:
             # Given back now instead of when its lease runs out, so that a restart goes on at once.
-            house.store.release(run.id, run.fence, house.clock())
+            context.store.release(run.id, run.fence, context.clock())
             raise
         except Exception:
-            await asyncio.to_thread(house.store.release, run.id, run.fence, house.clock() + TRY_AGAIN)
+            await asyncio.to_thread(context.store.release, run.id, run.fence, context.clock() + TRY_AGAIN)
             raise
 
 
-async def _check_judge_then_measure(house: House, run: Run, at_once: bool) -> tuple[Finding, ...] | None:
+async def _check_judge_then_measure(context: RunContext, run: Run, at_once: bool) -> tuple[Finding, ...] | None:
     """A fresh sample has the judge checked first, where its page rests on the judge; one that nobody waits for is not
     asked at all."""
-    suite = await suite_of(house, run)
+    suite = await suite_of(context, run)
     if run.confirms is not None:
-        if not needed(run, await asyncio.to_thread(house.store.open_alarms, run.target, run.suite)):
-            return await _conclude(house, run, suite, await asyncio.to_thread(house.store.answers, [run.id]))
-        await check_judge(house, run, suite, partial(_claimed, house, work=_measure_anchors, at_once=True))
-    return await _measure(house, run, suite, at_once)
+        if not needed(run, await asyncio.to_thread(context.store.open_alarms, run.target, run.suite)):
+            return await _conclude(context, run, suite, await asyncio.to_thread(context.store.answers, [run.id]))
+        await check_judge(context, run, suite, partial(_claimed, context, work=_measure_anchors, at_once=True))
+    return await _measure(context, run, suite, at_once)
 
 
-async def _measure_anchors(house: House, run: Run, at_once: bool) -> tuple[Finding, ...] | None:
-    return await _measure(house, run, await suite_of(house, run), at_once)
+async def _measure_anchors(context: RunContext, run: Run, at_once: bool) -> tuple[Finding, ...] | None:
+    return await _measure(context, run, await suite_of(context, run), at_once)
 
 
-async def _measure(house: House, run: Run, suite: Suite, at_once: bool) -> tuple[Finding, ...] | None:
+async def _measure(context: RunContext, run: Run, suite: Suite, at_once: bool) -> tuple[Finding, ...] | None:
     """Ask what is due; once all is asked, grade the answers and reach the verdict."""
-    recorded = await asyncio.to_thread(house.store.answered, run.id)
-    waiting_until = await _ask(house, run, suite, recorded, at_once=at_once)
+    recorded = await asyncio.to_thread(context.store.answered, run.id)
+    waiting_until = await _ask(context, run, suite, recorded, at_once=at_once)
     if waiting_until is not None:
-        await asyncio.to_thread(house.store.release, run.id, run.fence, waiting_until)
+        await asyncio.to_thread(context.store.release, run.id, run.fence, waiting_until)
         return None
-    return await _conclude(house, run, suite, await graded_answers(house, run, suite, recorded))
+    return await _conclude(context, run, suite, await graded_answers(context, run, suite, recorded))
 
 
-async def _give_up(house: House, run: Run, error: CouldNotMeasure, *, patient: bool) -> tuple[Finding, ...] | None:
+async def _give_up(
+    context: RunContext, run: Run, error: CouldNotMeasure, *, patient: bool
+) -> tuple[Finding, ...] | None:
     """End a run that cannot be asked as unmeasured; logs that cannot be read get ``PATIENCE`` to come back."""
     sampled = not run_kind(run.target, run.suite).frozen_items
-    if patient and sampled and house.clock() < run.slot + PATIENCE:
+    if patient and sampled and context.clock() < run.slot + PATIENCE:
         log.warning("run_waits", run=run.id, target=run.target, suite=run.suite, error=str(error))
-        await asyncio.to_thread(house.store.release, run.id, run.fence, house.clock() + PATIENCE / 24)
+        await asyncio.to_thread(context.store.release, run.id, run.fence, context.clock() + PATIENCE / 24)
         return None
     log.error("run_unmeasured", run=run.id, target=run.target, suite=run.suite, error=str(error))
-    return await _finish(house, run, (), RunOutcome.UNMEASURED, clears=False)
+    return await _finish(context, run, (), RunOutcome.UNMEASURED, clears=False)
 
 
 async def _ask(
-    house: House, run: Run, suite: Suite, recorded: Collection[AnswerKey], *, at_once: bool
+    context: RunContext, run: Run, suite: Suite, recorded: Collection[AnswerKey], *, at_once: bool
 ) -> datetime | None:
     """Ask what is due and not ``recorded``; the time of the next batch, or ``None`` when all batches are in."""
-    questions = questions_of(house.settings.targets[run.target], run, suite)
+    questions = questions_of(context.settings.targets[run.target], run, suite)
     if not at_once:
-        times = schedule.batch_times(run.slot, house.settings.schedule, run.seed, run.suite, run.starts_at)
+        times = schedule.batch_times(run.slot, context.settings.schedule, run.seed, run.suite, run.starts_at)
         questions = schedule.plan(questions, times, run.seed)
     open_questions = [q for q in questions if q.key not in recorded]
-    now = house.clock()
+    now = context.clock()
     due = [q for q in open_questions if q.due_at is None or q.due_at <= now]
     own, spare = rollback_probe.split(due)
-    await house.asker.ask(own, run.fence)
-    await rollback_probe.ask_snapshot(house, run, spare)
+    await context.asker.ask(own, run.fence)
+    await rollback_probe.ask_snapshot(context, run, spare)
     return min((q.due_at for q in open_questions if q.due_at is not None and q.due_at > now), default=None)
 
 
 async def _conclude(
-    house: House, run: Run, suite: Suite, answers: Sequence[GradedAnswer]
+    context: RunContext, run: Run, suite: Suite, answers: Sequence[GradedAnswer]
 ) -> tuple[Finding, ...] | None:
     """Detect against the approved baseline and finish the run; ``None`` when another worker finished it."""
     asked, usable = len(suite.probes) * suite.replicates, sum(a.arm is Arm.SUBJECT for a in answers)
-    return await _finish(house, run, answers, outcome_of(usable, asked), clears=usable >= CLEARING_SHARE * asked)
+    return await _finish(context, run, answers, outcome_of(usable, asked), clears=usable >= CLEARING_SHARE * asked)
 
 
 async def _finish(
-    house: House, run: Run, answers: Sequence[GradedAnswer], outcome: RunOutcome, *, clears: bool
+    context: RunContext, run: Run, answers: Sequence[GradedAnswer], outcome: RunOutcome, *, clears: bool
 ) -> tuple[Finding, ...] | None:
     """Reach the verdict and write it with the run's end; again where another one came between."""
     for left in reversed(range(VERDICT_TRIES)):
-        at = house.clock()
-        judged = await asyncio.to_thread(detect, house, run, answers, outcome, at, clears=clears)
+        at = context.clock()
+        judged = await asyncio.to_thread(detect, context, run, answers, outcome, at, clears=clears)
         try:
             done = await asyncio.to_thread(
-                house.store.finish, run.id, run.fence, outcome, judged.findings, at, context=judged.context,
+                context.store.finish, run.id, run.fence, outcome, judged.findings, at, context=judged.context,
                 moves=judged.moves, seen=judged.seen,
                 confirm_seed=schedule.confirming_seed(run.seed) if judged.confirm else None,
             )  # fmt: skip
@@ -171,14 +173,14 @@ def outcome_of(answers: int, asked: int) -> RunOutcome:
 
 
 @asynccontextmanager
-async def _heartbeat(house: House, run: Run) -> AsyncIterator[None]:
+async def _heartbeat(context: RunContext, run: Run) -> AsyncIterator[None]:
     """Keep the lease alive while a slow call is out; the fence, not this, protects what is recorded."""
 
     async def beat() -> None:
         while True:
             await asyncio.sleep(LEASE.total_seconds() / 3)
             with suppress(StoreError):  # what cannot be written now is tried again; the fence protects the run
-                await asyncio.to_thread(house.store.extend_lease, run.id, run.fence, house.clock() + LEASE)
+                await asyncio.to_thread(context.store.extend_lease, run.id, run.fence, context.clock() + LEASE)
 
     task = asyncio.create_task(beat())
     try:

@@ -15,7 +15,7 @@ from monitor.core.errors import CliffwatchError
 from monitor.core.records import Arm, GradedAnswer, Run, Score, Suite
 from monitor.judge.checks import score_answer
 from monitor.judge.llm import judge_questions, verdict_score
-from monitor.runs.context import House
+from monitor.runs.context import RunContext
 from monitor.store import half_floats
 
 log = structlog.get_logger()
@@ -27,30 +27,30 @@ CHECKED_ARMS: Final = (*COMPARED_ARMS, Arm.SNAPSHOT)
 
 
 async def graded_answers(
-    house: House, run: Run, suite: Suite, recorded: Collection[AnswerKey]
+    context: RunContext, run: Run, suite: Suite, recorded: Collection[AnswerKey]
 ) -> tuple[GradedAnswer, ...]:
     """The usable answers of subject and base, with their scores and embeddings as the store has them now.
 
     ``recorded``: the questions with an outcome from before this pass; the judge is not asked about them again.
     """
-    answers = await asyncio.to_thread(house.store.answers, [run.id], CHECKED_ARMS)
+    answers = await asyncio.to_thread(context.store.answers, [run.id], CHECKED_ARMS)
     compared = [answer for answer in answers if answer.arm in COMPARED_ARMS]
-    await _ask_judge(house, run, suite, compared, recorded)
-    scores = await _scores(house, run, suite, answers)
-    await asyncio.to_thread(house.store.add_scores, run.id, run.fence, scores)
-    return _as_stored(compared, scores, await _embed(house, run, compared))
+    await _ask_judge(context, run, suite, compared, recorded)
+    scores = await _scores(context, run, suite, answers)
+    await asyncio.to_thread(context.store.add_scores, run.id, run.fence, scores)
+    return _as_stored(compared, scores, await _embed(context, run, compared))
 
 
 async def _ask_judge(
-    house: House, run: Run, suite: Suite, answers: Sequence[GradedAnswer], recorded: Collection[AnswerKey]
+    context: RunContext, run: Run, suite: Suite, answers: Sequence[GradedAnswer], recorded: Collection[AnswerKey]
 ) -> None:
     """Ask the judge about every usable answer that it has not been asked about."""
-    if house.settings.judge is not None:
-        questions = judge_questions(run, suite, answers, house.settings.judge)
-        await house.asker.ask([q for q in questions if q.key not in recorded], run.fence)
+    if context.settings.judge is not None:
+        questions = judge_questions(run, suite, answers, context.settings.judge)
+        await context.asker.ask([q for q in questions if q.key not in recorded], run.fence)
 
 
-async def _scores(house: House, run: Run, suite: Suite, answers: Sequence[GradedAnswer]) -> list[Score]:
+async def _scores(context: RunContext, run: Run, suite: Suite, answers: Sequence[GradedAnswer]) -> list[Score]:
     """Every grader's score. The graders are deterministic, so a second pass gives the same."""
     probes = {probe.id: probe for probe in suite.probes}
     scores: list[Score] = []
@@ -64,37 +64,39 @@ async def _scores(house: House, run: Run, suite: Suite, answers: Sequence[Graded
         scores += [Score(*key, grader, value, detail) for grader, value, detail in found]
         if probe.reference and answer.arm in COMPARED_ARMS:
             pairs.append((key, (answer.text, probe.reference)))
-    for reply in await asyncio.to_thread(house.store.judge_replies, run.id):
+    for reply in await asyncio.to_thread(context.store.judge_replies, run.id):
         verdict = verdict_score(reply.arm, reply.probe, reply.replicate, reply)
         if reply.probe in probes and verdict is not None:
             scores.append(verdict)
-    return scores + await _similarities(house, run, pairs)
+    return scores + await _similarities(context, run, pairs)
 
 
-async def _similarities(house: House, run: Run, pairs: Sequence[tuple[AnswerKey, tuple[str, str]]]) -> list[Score]:
+async def _similarities(
+    context: RunContext, run: Run, pairs: Sequence[tuple[AnswerKey, tuple[str, str]]]
+) -> list[Score]:
     """How near each answer's meaning is to its reference. A failure costs the run this grader only."""
-    if house.embedder is None or not pairs:
+    if context.embedder is None or not pairs:
         return []
     try:
-        values = await house.embedder.similarity_scores([texts for _, texts in pairs])
+        values = await context.embedder.similarity_scores([texts for _, texts in pairs])
     except CliffwatchError as error:
         log.error("similarity_failed", target=run.target, suite=run.suite, run=run.id, error=str(error))
         return []
     return [Score(*key, "similarity", value) for (key, _), value in zip(pairs, values, strict=True)]
 
 
-async def _embed(house: House, run: Run, answers: Sequence[GradedAnswer]) -> Mapping[AnswerKey, Sequence[float]]:
+async def _embed(context: RunContext, run: Run, answers: Sequence[GradedAnswer]) -> Mapping[AnswerKey, Sequence[float]]:
     """Embed every answer that has no vector yet, and save the vectors. A failure costs the run one signal's kernel."""
-    if house.embedder is None:
+    if context.embedder is None:
         return {}
     missing = [answer for answer in answers if answer.embedding is None]
     try:
-        vectors = await house.embedder.embed([answer.text for answer in missing])
+        vectors = await context.embedder.embed([answer.text for answer in missing])
     except CliffwatchError as error:
         log.error("embedding_failed", target=run.target, suite=run.suite, run=run.id, error=str(error))
         return {}
     keyed = {(one.arm, one.probe, one.replicate): vector for one, vector in zip(missing, vectors, strict=True)}
-    await asyncio.to_thread(house.store.save_embeddings, run.id, run.fence, keyed)
+    await asyncio.to_thread(context.store.save_embeddings, run.id, run.fence, keyed)
     return keyed
 
 

@@ -14,7 +14,7 @@ from monitor.core.run_kinds import JUDGE, run_kind
 from monitor.core.signals import CATALOGUE, JUDGE_DRIFT, Grade
 
 if TYPE_CHECKING:
-    from monitor.runs.context import House
+    from monitor.runs.context import RunContext
 
 log = structlog.get_logger()
 
@@ -25,35 +25,35 @@ Execute = Callable[[int], Awaitable[object | None]]
 """Work on a run; ``None`` where another worker holds it, or it is done."""
 
 
-def judge_moved(house: "House") -> bool:
+def judge_moved(context: "RunContext") -> bool:
     """Whether the judge itself has an open alarm over its verdicts, as of now: its length or metadata are not meant."""
-    judge = house.settings.targets.get(JUDGE.target)
+    judge = context.settings.targets.get(JUDGE.target)
     return judge is not None and any(
         alarm.signal in JUDGE_DRIFT
         for suite in judge.run_suites
-        for alarm in house.store.open_alarms(JUDGE.target, suite)
+        for alarm in context.store.open_alarms(JUDGE.target, suite)
     )
 
 
-async def check_judge(house: "House", run: Run, suite: Suite, score: Execute) -> None:
+async def check_judge(context: "RunContext", run: Run, suite: Suite, score: Execute) -> None:
     """Score the anchors before a fresh sample is asked, where the page that it confirms rests on the judge's verdicts.
 
     So a judge that moved since its last daily scoring is told before anybody is woken. What goes wrong with it holds
     up no page.
     """
-    if not await asyncio.to_thread(_wanted, house, run, suite):
+    if not await asyncio.to_thread(_wanted, context, run, suite):
         return
-    length = house.settings.schedule.day_seconds / SHARE_OF_DAY
-    slot = datetime.fromtimestamp(house.clock().timestamp() // length * length, UTC)
-    for name in house.settings.targets[JUDGE.target].run_suites:
+    length = context.settings.schedule.day_seconds / SHARE_OF_DAY
+    slot = datetime.fromtimestamp(context.clock().timestamp() // length * length, UTC)
+    for name in context.settings.targets[JUDGE.target].run_suites:
         seed = schedule.run_seed(JUDGE.target, name, slot)
-        digest = house.suites[name].digest
+        digest = context.suites[name].digest
         made = await asyncio.to_thread(
-            house.store.ensure_run, JUDGE.target, name, slot, seed, digest, next_at=house.clock(), scheduled=False
+            context.store.ensure_run, JUDGE.target, name, slot, seed, digest, next_at=context.clock(), scheduled=False
         )
         log.info("anchors_asked_anew", target=run.target, suite=run.suite, run=run.id, anchors=made.id)
         try:
-            while (await asyncio.to_thread(house.store.get_run, made.id)).status != "done":
+            while (await asyncio.to_thread(context.store.get_run, made.id)).status != "done":
                 if await score(made.id) is None:
                     await asyncio.sleep(0.2)
         except CliffwatchError as error:
@@ -62,16 +62,16 @@ async def check_judge(house: "House", run: Run, suite: Suite, score: Execute) ->
             log.exception("anchors_crashed", target=run.target, suite=run.suite, run=run.id)
 
 
-def _wanted(house: "House", run: Run, suite: Suite) -> bool:
-    judge = house.settings.targets.get(JUDGE.target)
-    if run.confirms is None or judge is None or run_kind(run.target, run.suite) is JUDGE or judge_moved(house):
+def _wanted(context: "RunContext", run: Run, suite: Suite) -> bool:
+    judge = context.settings.targets.get(JUDGE.target)
+    if run.confirms is None or judge is None or run_kind(run.target, run.suite) is JUDGE or judge_moved(context):
         return False
-    if not any(house.store.approved(JUDGE.target, name) for name in judge.run_suites):
+    if not any(context.store.approved(JUDGE.target, name) for name in judge.run_suites):
         return False
     by_judge = any(probe.rubric or suite.rubric for probe in suite.probes)
     checked = {Grade.CHECKS} if all(probe.checks for probe in suite.probes) else set()
     signals = {one.name for one in CATALOGUE if Grade.JUDGE in one.graded_by and not one.graded_by & checked}
-    waiting = {one.signal for one in house.store.open_alarms(run.target, run.suite) if not _pages(one)}
+    waiting = {one.signal for one in context.store.open_alarms(run.target, run.suite) if not _pages(one)}
     return by_judge and bool(waiting & signals)
 
 

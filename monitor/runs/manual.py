@@ -6,46 +6,46 @@ from datetime import timedelta
 
 from monitor.core.errors import CouldNotMeasure
 from monitor.core.records import RunOutcome
-from monitor.runs.context import House, ensure_run, open_capture
+from monitor.runs.context import RunContext, ensure_run, open_capture
 from monitor.runs.execute import execute_run
 
 
-async def run_now(house: House, target: str, suite: str) -> int:
+async def run_now(context: RunContext, target: str, suite: str) -> int:
     """Make a run due at this very moment (not of the schedule) and execute all of it; its id.
 
     Where it raises a page, the run that confirms it is executed, too, or one that was left over.
     """
-    slot = house.clock()
-    run = await asyncio.to_thread(ensure_run, house, target, suite, slot, scheduled=False)
-    await _to_the_end(house, run.id)
-    fresh = await asyncio.to_thread(house.store.under_way, target, suite)
+    slot = context.clock()
+    run = await asyncio.to_thread(ensure_run, context, target, suite, slot, scheduled=False)
+    await _to_the_end(context, run.id)
+    fresh = await asyncio.to_thread(context.store.under_way, target, suite)
     if fresh is not None:
-        await _to_the_end(house, fresh.id)
+        await _to_the_end(context, fresh.id)
     return run.id
 
 
-async def _to_the_end(house: House, run_id: int) -> None:
+async def _to_the_end(context: RunContext, run_id: int) -> None:
     """Execute a run, or wait for whoever does."""
-    while await execute_run(house, run_id, at_once=True) is None:
-        if (await asyncio.to_thread(house.store.get_run, run_id)).status == "done":
+    while await execute_run(context, run_id, at_once=True) is None:
+        if (await asyncio.to_thread(context.store.get_run, run_id)).status == "done":
             break
         await asyncio.sleep(0.2)
 
 
 async def capture_at_once(
-    house: House, target: str, suite: str, rounds: int, tell: Callable[[int], None] = lambda done: None
+    context: RunContext, target: str, suite: str, rounds: int, tell: Callable[[int], None] = lambda done: None
 ) -> None:
     """Capture a baseline now, in ``rounds`` runs one after the other; ``tell`` hears how many are done.
 
     Raises CouldNotMeasure when nothing came back.
     """
-    start, runs = house.clock(), []
+    start, runs = context.clock(), []
     for done in range(1, rounds + 1):
-        runs.append(await run_now(house, target, suite))
+        runs.append(await run_now(context, target, suite))
         tell(done)
-    ended = [(await asyncio.to_thread(house.store.get_run, run_id)).outcome for run_id in runs]
+    ended = [(await asyncio.to_thread(context.store.get_run, run_id)).outcome for run_id in runs]
     if all(outcome is RunOutcome.UNMEASURED for outcome in ended):
         raise CouldNotMeasure(f"{target}/{suite}: none of {rounds} runs brought a usable answer; nothing was captured")
-    end = house.clock() + timedelta(microseconds=1)
-    open_capture(house, target, suite, start, end, at_once=True)
-    await asyncio.to_thread(house.store.close_due_baselines, end)
+    end = context.clock() + timedelta(microseconds=1)
+    open_capture(context, target, suite, start, end, at_once=True)
+    await asyncio.to_thread(context.store.close_due_baselines, end)

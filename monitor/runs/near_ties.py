@@ -23,7 +23,7 @@ from monitor.core.seeds import question_seed
 from monitor.core.wording import many
 
 if TYPE_CHECKING:
-    from monitor.runs.context import House
+    from monitor.runs.context import RunContext
 
 TIMES: Final = 3
 """Answers asked of each candidate."""
@@ -39,7 +39,7 @@ _WORD: Final = re.compile(r"[^\W\d_]{3,}")
 _SAMPLING: Final = Sampling(temperature=0.0, max_tokens=1, logprobs=_ALTERNATIVES)
 
 
-async def find_border(house: "House", target: str, candidates: int, path: Path) -> list[str]:
+async def find_border(context: "RunContext", target: str, candidates: int, path: Path) -> list[str]:
     """Ask ``candidates`` prompts and write the border inputs among them to ``path``; what to tell, line by line.
 
     The calls are a run of their own in the ledger: recorded, within the target's budget, compared with nothing. Writes
@@ -51,11 +51,11 @@ async def find_border(house: "House", target: str, candidates: int, path: Path) 
     if path.suffix != ".yaml" or path.exists():
         why = "is there already" if path.exists() else "must end in .yaml"
         raise UsageError(f"{path}: {why}; nothing was asked")
-    suite = candidate_suite(_probes(house, target), target, candidates)
+    suite = candidate_suite(_probes(context, target), target, candidates)
     try:
-        answers = await _asked(house, target, suite)
+        answers = await _asked(context, target, suite)
     finally:
-        await house.asker.aclose()
+        await context.asker.aclose()
     if not answers:
         raise CouldNotMeasure(f"{target}: no candidate got two answers; `cliffwatch ask {target} PROBE --debug` helps")
     found = nearest(answers)
@@ -121,18 +121,18 @@ def suite_yaml(name: str, probes: Sequence[Probe]) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=120)
 
 
-def _probes(house: "House", target: str) -> list[Probe]:
-    names = [name for name in house.settings.targets[target].run_suites if run_kind(target, name).frozen_items]
-    return [probe for name in names for probe in house.suites[name].probes]
+def _probes(context: "RunContext", target: str) -> list[Probe]:
+    names = [name for name in context.settings.targets[target].run_suites if run_kind(target, name).frozen_items]
+    return [probe for name in names for probe in context.suites[name].probes]
 
 
-async def _asked(house: "House", target: str, suite: Suite) -> dict[str, list[GradedAnswer]]:
+async def _asked(context: "RunContext", target: str, suite: Suite) -> dict[str, list[GradedAnswer]]:
     """Candidate -> its answers, those with two or more. All at once, within the provider's limits and the budget."""
     from monitor.config.suites import suite_body
 
-    store, subject = house.store, house.settings.targets[target].subject
+    store, subject = context.store, context.settings.targets[target].subject
     store.save_suite(suite.digest, suite.name, suite_body(suite))
-    slot = house.clock()
+    slot = context.clock()
     made = store.ensure_run(target, suite.name, slot, Random(f"{target}/{slot}").getrandbits(31), suite.digest,
                             next_at=slot, scheduled=False)  # fmt: skip
     run = await asyncio.to_thread(store.claim, made.id, slot, _LEASE_SECONDS)
@@ -147,20 +147,20 @@ async def _asked(house: "House", target: str, suite: Suite) -> dict[str, list[Gr
         for replicate in range(TIMES)
     ]  # fmt: skip
     try:
-        await house.asker.ask(questions, run.fence)
+        await context.asker.ask(questions, run.fence)
     finally:
-        await asyncio.to_thread(_finish, house, run, len(questions))
+        await asyncio.to_thread(_finish, context, run, len(questions))
     found: dict[str, list[GradedAnswer]] = {}
     for one in await asyncio.to_thread(store.answers, [run.id]):
         found.setdefault(one.probe, []).append(one)
     return {name: answers for name, answers in found.items() if len(answers) > 1}
 
 
-def _finish(house: "House", run: Run, asked: int) -> None:
-    usable = sum(isinstance(outcome, Answer) for _, outcome in house.store.outcomes(run.id))
+def _finish(context: "RunContext", run: Run, asked: int) -> None:
+    usable = sum(isinstance(outcome, Answer) for _, outcome in context.store.outcomes(run.id))
     partly = RunOutcome.PARTIAL if usable else RunOutcome.UNMEASURED
     outcome = RunOutcome.MEASURED if usable == asked else partly
-    house.store.finish(run.id, run.fence, outcome, (), house.clock())
+    context.store.finish(run.id, run.fence, outcome, (), context.clock())
 
 
 def _write(path: Path, text: str) -> None:

@@ -13,36 +13,36 @@ from monitor.core.run_kinds import run_kind
 from monitor.core.seeds import question_seed
 from monitor.core.settings import Endpoint, Target
 from monitor.runs import rollback_probe
-from monitor.runs.context import House
+from monitor.runs.context import RunContext
 from monitor.sample import sample_production
 from monitor.store import StoreReader
 
 log = structlog.get_logger()
 
 
-async def suite_of(house: House, run: Run) -> Suite:
+async def suite_of(context: RunContext, run: Run) -> Suite:
     """The run's probes: its suite, or the production inputs sampled for this very run.
 
     A run goes on with the version of the suite that it began with, so that answers to two versions never mix.
     Raises CouldNotMeasure when the configuration no longer has the suite, or the production logs cannot be read.
     """
-    target = house.settings.targets.get(run.target)
+    target = context.settings.targets.get(run.target)
     if target is None or run.suite not in target.run_suites:
         raise CouldNotMeasure(f"{run.target}/{run.suite} is no longer in the configuration")
     if run_kind(run.target, run.suite).frozen_items:
-        configured = house.suites[run.suite]
+        configured = context.suites[run.suite]
         if configured.digest == run.suite_digest:
             return configured
-        return await asyncio.to_thread(stored_suite, house.store, run)
+        return await asyncio.to_thread(stored_suite, context.store, run)
     assert target.production is not None
-    probes = await asyncio.to_thread(house.store.production_inputs, run.id)
+    probes = await asyncio.to_thread(context.store.production_inputs, run.id)
     if not probes:
-        since = run.slot - timedelta(seconds=schedule.interval_seconds(house.settings.schedule, run.suite))
+        since = run.slot - timedelta(seconds=schedule.interval_seconds(context.settings.schedule, run.suite))
         sampled = await asyncio.to_thread(sample_production, target.production, run.seed, since, run.slot)
         log.info("production_sampled", target=run.target, run=run.id, read=sampled.read, inputs=len(sampled.inputs),
                  malformed=sampled.malformed, duplicates=sampled.duplicates, outside=sampled.outside,
                  first_malformed=sampled.first_malformed)  # fmt: skip
-        await asyncio.to_thread(house.store.save_production_inputs, run.id, sampled.inputs)
+        await asyncio.to_thread(context.store.save_production_inputs, run.id, sampled.inputs)
         probes = [item.probe for item in sampled.inputs]
     return Suite(run.suite, run.suite_digest, tuple(probes), rubric=target.production.rubric)
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:  # a command that a daemon answers does without a database
     from monitor.store import Store
 
 
-class Kept(Protocol):
-    """What a command that asks nobody needs of a ``House`` or a ``Reading``."""
+class ReadContext(Protocol):
+    """What a command that asks nobody needs of a ``RunContext`` or a ``ReadOnlyContext``."""
 
     @property
     def settings(self) -> Settings: ...
@@ -34,7 +34,7 @@ class Kept(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadOnlyContext:
     """A configuration and its store."""
 
     settings: Settings
@@ -47,11 +47,11 @@ class Reading:
         return run_digest(self.settings, self.suites, target, suite)
 
 
-def armed(house: Kept, approved: Baseline | None) -> bool:
+def armed(context: ReadContext, approved: Baseline | None) -> bool:
     """Whether runs of the suite as it is now are compared with its approved baseline, if it has one."""
     if approved is None:
         return False
-    return approved.suite_digest == run_digest(house.settings, house.suites, approved.target, approved.suite)
+    return approved.suite_digest == run_digest(context.settings, context.suites, approved.target, approved.suite)
 
 
 def temperature(suites: Mapping[str, Suite], suite: str) -> float | None:
@@ -60,7 +60,7 @@ def temperature(suites: Mapping[str, Suite], suite: str) -> float | None:
 
 
 @contextmanager
-def reading(config_path: Path, target: str | None = None, signal: str | None = None) -> Iterator[Reading]:
+def reading(config_path: Path, target: str | None = None, signal: str | None = None) -> Iterator[ReadOnlyContext]:
     """The configuration and its store, for one command.
 
     Raises ConfigError for what is wrong in the file (whether keys are set is not asked), UsageError for a ``target`` or
@@ -77,6 +77,6 @@ def reading(config_path: Path, target: str | None = None, signal: str | None = N
     except StoreError as error:
         raise StoreError(f"{config_path}: {error}") from error
     try:
-        yield Reading(settings, suites, store)
+        yield ReadOnlyContext(settings, suites, store)
     finally:
         store.close()

@@ -84,10 +84,10 @@ def _findings(
 ) -> tuple[Finding, ...]:
     """The verdict again; ``scores`` holds those of the recomputed findings before it, by run and signal, and grows."""
     comparison = compare(store, context)
-    looks = store.look_runs(comparison.target, comparison.suite, context.baseline_id, before=context.run_id)
+    evaluations = store.evaluation_runs(comparison.target, comparison.suite, context.baseline_id, before=context.run_id)
     history = {
         signal: tuple(scores[run_id, signal] for run_id in runs if (run_id, signal) in scores)
-        for signal, runs in looks.items()
+        for signal, runs in evaluations.items()
     }
     found = tuple(findings_for(replace(comparison, history=history)))
     scores.update({(one.run_id, one.signal): one.scores for one in found})

@@ -19,7 +19,7 @@ from monitor.core.records import Arm, Probe, Question, Reason, Recorded, Run, Su
 from monitor.core.run_kinds import run_kind
 
 if TYPE_CHECKING:
-    from monitor.runs.context import House
+    from monitor.runs.context import RunContext
 
 log = structlog.get_logger()
 
@@ -39,22 +39,22 @@ def probes_for_snapshot(run: Run, suite: Suite) -> list[Probe]:
     return Random(f"{run.seed}/snapshot").sample(checked, min(SNAPSHOT_PROBES, len(checked)))
 
 
-def patience(house: "House") -> float:
+def patience(context: "RunContext") -> float:
     """Seconds."""
-    return min(PATIENCE_SECONDS, max(1.0, house.settings.schedule.day_seconds / 10))
+    return min(PATIENCE_SECONDS, max(1.0, context.settings.schedule.day_seconds / 10))
 
 
-async def ask_snapshot(house: "House", run: Run, questions: Sequence[Question]) -> None:
+async def ask_snapshot(context: "RunContext", run: Run, questions: Sequence[Question]) -> None:
     """Put ``questions`` to the snapshot; what has no answer in time is recorded as unmeasured.
 
     Raises LostFence and StoreError, as the run's own questions do, and nothing that is the snapshot's.
     """
     if not questions:
         return
-    seconds = patience(house)
+    seconds = patience(context)
     try:
         async with asyncio.timeout(seconds):
-            await house.asker.ask(questions, run.fence)
+            await context.asker.ask(questions, run.fence)
         return
     except TimeoutError:
         missing = (Reason.TIMEOUT, f"no answer within {seconds:.0f} s; the run did not wait longer", 1)
@@ -64,15 +64,15 @@ async def ask_snapshot(house: "House", run: Run, questions: Sequence[Question]) 
         # A provider that cannot even be opened: weights that are not there, a key file that is gone.
         log.error("snapshot_failed", target=run.target, suite=run.suite, run=run.id, error=str(error))
         missing = (Reason.CONNECTION, f"the snapshot could not be asked: {type(error).__name__}", 0)
-    await asyncio.to_thread(_record_missing, house, run, questions, *missing)
+    await asyncio.to_thread(_record_missing, context, run, questions, *missing)
 
 
 def _record_missing(
-    house: "House", run: Run, questions: Sequence[Question], reason: Reason, detail: str, attempts: int
+    context: "RunContext", run: Run, questions: Sequence[Question], reason: Reason, detail: str, attempts: int
 ) -> None:
-    answered = house.store.answered(run.id)
-    now = house.clock()
-    house.store.record(
+    answered = context.store.answered(run.id)
+    now = context.clock()
+    context.store.record(
         [
             Recorded(question, Unmeasured(reason, detail, now, attempts), run.fence, now + timedelta(seconds=10))
             for question in questions

@@ -30,7 +30,7 @@ from monitor.core.settings import Settings
 from monitor.core.signals import of_severity
 from monitor.detect import alarms as machine
 from monitor.detect import findings_for, policy
-from monitor.runs.context import House
+from monitor.runs.context import RunContext
 from monitor.runs.judge_check import judge_moved
 from monitor.runs.questions import stored_suite
 from monitor.store import Position, StoreReader
@@ -68,7 +68,7 @@ class Judged:
 
 
 def detect(
-    house: House, run: Run, answers: Sequence[GradedAnswer], outcome: RunOutcome, at: datetime, *, clears: bool
+    context: RunContext, run: Run, answers: Sequence[GradedAnswer], outcome: RunOutcome, at: datetime, *, clears: bool
 ) -> Judged:
     """Compare the run's answers with its approved baseline and move the alarms; none approved, nothing found.
 
@@ -78,22 +78,22 @@ def detect(
     target too. They only enter by the fleet's share of the ticket line, which is read here once and kept in the
     context, so that it is the same at recomputation.
     """
-    seen = house.store.position(run.target, run.suite)
-    raised = house.store.open_alarms(run.target, run.suite)
+    seen = context.store.position(run.target, run.suite)
+    raised = context.store.open_alarms(run.target, run.suite)
     if not needed(run, raised):
         log.info("confirmation_not_needed", target=run.target, suite=run.suite, run=run.id, confirms=run.confirms)
         waiting = any(one.state is AlarmState.RAISED for one in raised)
         return Judged((), None, (), waiting, seen)  # what was raised since had no sample of its own while this ran
-    reference = None if outcome is RunOutcome.UNMEASURED else _reference(house.store, run, seen.baseline_id)
-    context: VerdictContext | None = None
+    reference = None if outcome is RunOutcome.UNMEASURED else _reference(context.store, run, seen.baseline_id)
+    verdict_context: VerdictContext | None = None
     found: tuple[Finding, ...] = ()
     if reference is not None:
-        context = _context(house, run, reference)
-        found = tuple(findings_for(_comparison(house.store, run, answers, reference, context)))
+        verdict_context = _context(context, run, reference)
+        found = tuple(findings_for(_comparison(context.store, run, answers, reference, verdict_context)))
     before = {alarm.signal: alarm for alarm in raised}
     after = moved(run, found, before, at, clears=clears)
     moves = tuple(alarm for signal, alarm in sorted(after.items()) if alarm is not before.get(signal))
-    return Judged(found, context, moves, machine.to_confirm(list(after.values()), found), seen)
+    return Judged(found, verdict_context, moves, machine.to_confirm(list(after.values()), found), seen)
 
 
 def moved(
@@ -142,43 +142,43 @@ def _read(store: StoreReader, run: Run, baseline: Baseline) -> Reference:
     return Reference(baseline, tuple(answers), changed)
 
 
-def _context(house: House, run: Run, reference: Reference) -> VerdictContext:
+def _context(context: RunContext, run: Run, reference: Reference) -> VerdictContext:
     """What a verdict on the run depends on as of now."""
     if reference.judge_changed:
         log.warning("judge_changed", target=run.target, suite=run.suite, baseline=reference.baseline.id)
-    lines = lines_log10(house, run.target, run.suite)
-    return VerdictContext(run.id, reference.baseline.id, *lines, __version__, judge_moved(house))
+    lines = lines_log10(context, run.target, run.suite)
+    return VerdictContext(run.id, reference.baseline.id, *lines, __version__, judge_moved(context))
 
 
-def lines_log10(house: House, target: str, suite: str) -> tuple[float, float]:
+def lines_log10(context: RunContext, target: str, suite: str) -> tuple[float, float]:
     """The lines of one suite of a target as of now: for pages, and for tickets with the fleet's share in it."""
-    line = line_log10(house.settings, target, suite)
+    line = threshold_log10(context.settings, target, suite)
     others = [
         policy.stream_log10(*zip(*numbers, strict=True)) if numbers else float("-inf")
-        for numbers in house.store.ticket_streams((target, suite), TICKETS)
+        for numbers in context.store.ticket_streams((target, suite), TICKETS)
     ]
     return line, line + policy.fleet_factor_log10(others)
 
 
-def line_log10(settings: Settings, target: str, suite: str) -> float:
+def threshold_log10(settings: Settings, target: str, suite: str) -> float:
     """The evidence at which one suite of a target alarms by itself, log10: its share of the promised rate."""
-    looks = schedule.looks_per_year(settings.schedule, suite)
+    evaluations = schedule.looks_per_year(settings.schedule, suite)
     rate, streams = settings.alarms.false_pages_per_target_year, len(settings.targets[target].run_suites)
-    return policy.line_log10(rate, looks, streams)
+    return policy.threshold_log10(rate, evaluations, streams)
 
 
-def compare(store: StoreReader, context: VerdictContext) -> Comparison:
+def compare(store: StoreReader, verdict_context: VerdictContext) -> Comparison:
     """All that the verdict on a run depends on, from the store alone: the same whenever it is asked for.
 
     The history is that of the run's own place among the verdicts, or of now where it has none yet.
     """
-    run = store.get_run(context.run_id)
-    reference = _read(store, run, store.baseline(context.baseline_id))
-    return _comparison(store, run, store.answers([run.id]), reference, context)
+    run = store.get_run(verdict_context.run_id)
+    reference = _read(store, run, store.baseline(verdict_context.baseline_id))
+    return _comparison(store, run, store.answers([run.id]), reference, verdict_context)
 
 
 def _comparison(
-    store: StoreReader, run: Run, answers: Sequence[GradedAnswer], reference: Reference, context: VerdictContext
+    store: StoreReader, run: Run, answers: Sequence[GradedAnswer], reference: Reference, verdict_context: VerdictContext
 ) -> Comparison:
     suite, baseline = stored_suite(store, run), reference.baseline
     return Comparison(
@@ -188,14 +188,14 @@ def _comparison(
         now=tuple(answers),
         baseline=reference.answers,
         prompts={probe.id: probe.prompt for probe in suite.probes},
-        page_line_log10=context.page_line_log10,
-        ticket_line_log10=context.ticket_line_log10,
+        page_threshold_log10=verdict_context.page_threshold_log10,
+        ticket_threshold_log10=verdict_context.ticket_threshold_log10,
         baseline_id=baseline.id,
         baseline_at_once=baseline.at_once,
         baseline_days=baseline.days,
         temperature=suite.sampling.temperature,
-        history=store.looks(run.target, run.suite, baseline.id, before=run.id),
+        history=store.evaluations(run.target, run.suite, baseline.id, before=run.id),
         raised=store.raised(run.target, run.suite, baseline.id, before=run.id),
         confirming=run.confirms is not None,
-        judge_moved=context.judge_moved,
+        judge_moved=verdict_context.judge_moved,
     )

@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, func, select, update
 
 from monitor.core.errors import StoreError, UsageError
-from monitor.core.records import Alarm, AlarmState, Confirmation, Deed, Severity
+from monitor.core.records import Alarm, AlarmState, AuditEntry, Confirmation, Severity
 from monitor.store import audit, ledger
 from monitor.store.base import Connected
 from monitor.store.column_types import clean
@@ -128,33 +128,33 @@ class AlarmReads(Connected):
 class Alarms(Connected):
     """What people do to alarms."""
 
-    def clear_alarm(self, cleared: Alarm, *, deed: Deed | None = None) -> bool:
+    def clear_alarm(self, cleared: Alarm, *, entry: AuditEntry | None = None) -> bool:
         """Write an open alarm that a person cleared; ``False`` when it was cleared before.
 
         The signal's evidence begins anew with the next look.
         """
         with self._database.write() as c:
             done = clear(c, cleared)
-            if done and deed is not None:
-                audit.add(c, deed)
+            if done and entry is not None:
+                audit.add(c, entry)
             return done
 
-    def acknowledge(self, alarm_id: int, by: str, why: str, now: datetime, *, deed: Deed | None = None) -> bool:
+    def acknowledge(self, alarm_id: int, by: str, why: str, now: datetime, *, entry: AuditEntry | None = None) -> bool:
         """Keep who looks into an open alarm, and what they do; the alarm goes on as it is.
 
         Whoever acknowledges it next takes over. ``False``, and nothing is written, where it is cleared or not there.
-        ``deed`` goes to the audit log in the same transaction. Raises UsageError without a name or words.
+        ``entry`` goes to the audit log in the same transaction. Raises UsageError without a name or words.
         """
         with self._database.write() as c:
             done = _acknowledge(c, alarm_id, by, why, now)
-            if done and deed is not None:
-                audit.add(c, deed)
+            if done and entry is not None:
+                audit.add(c, entry)
             return done
 
     def acknowledge_all(
-        self, target: str, by: str, why: str, now: datetime, deed: Callable[[Alarm], Deed]
-    ) -> list[Deed]:
-        """Keep who looks into every open alarm of a target that nobody looks into yet, each with a ``deed`` of its own.
+        self, target: str, by: str, why: str, now: datetime, entry: Callable[[Alarm], AuditEntry]
+    ) -> list[AuditEntry]:
+        """Keep who looks into every open alarm of a target that nobody looks into yet, each with an ``entry``.
 
         All in one transaction; the deeds as they are on record, the newest alarm's first. Raises UsageError without a
         name or words.
@@ -165,7 +165,7 @@ class Alarms(Connected):
             for suite in sorted({one.suite for one in unclaimed}):
                 ledger.lock_stream(c, target, suite)
             return [
-                audit.add(c, deed(one))
+                audit.add(c, entry(one))
                 for one in unclaimed
                 if one.id is not None and _acknowledge(c, one.id, by, why, now, take_over=False)
             ]

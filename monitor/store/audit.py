@@ -5,28 +5,28 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from monitor.core.records import Deed
+from monitor.core.records import AuditEntry
 from monitor.store.base import Connected
 from monitor.store.column_types import clean
 from monitor.store.tables import audit
 
 
-def add(connection: Connection, deed: Deed) -> Deed:
+def add(connection: Connection, entry: AuditEntry) -> AuditEntry:
     """Write a deed; the same with its id."""
     values: dict[str, Any] = {
-        name: clean(value) if isinstance(value, str) else value for name, value in asdict(deed).items() if name != "id"
+        name: clean(value) if isinstance(value, str) else value for name, value in asdict(entry).items() if name != "id"
     }
     return _to_deed(connection.execute(audit.insert().values(values).returning(audit)).one())
 
 
-def _to_deed(row: Any) -> Deed:
-    return Deed(**row._mapping)
+def _to_deed(row: Any) -> AuditEntry:
+    return AuditEntry(**row._mapping)
 
 
 class AuditReads(Connected):
     """What is read of the audit log."""
 
-    def deeds(self, target: str | None = None, limit: int = 100) -> list[Deed]:
+    def audit_entries(self, target: str | None = None, limit: int = 100) -> list[AuditEntry]:
         """What people did, newest first; ``target``: to this target only."""
         with self._database.read() as connection:
             query = select(audit).order_by(audit.c.id.desc()).limit(limit)
@@ -37,7 +37,7 @@ class AuditReads(Connected):
 class AuditLog(Connected):
     """What is added to the audit log."""
 
-    def add_deed(self, deed: Deed) -> Deed:
+    def add_audit_entry(self, entry: AuditEntry) -> AuditEntry:
         """Add a row to the audit log; the deed with its id."""
         with self._database.write() as c:
-            return add(c, deed)
+            return add(c, entry)

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, and_, func, or_, select, update
 
 from monitor.core.errors import CliffwatchError
-from monitor.core.records import AlarmState, Arm, Baseline, BaselineStatus, Deed, Run, RunOutcome
+from monitor.core.records import AlarmState, Arm, AuditEntry, Baseline, BaselineStatus, Run, RunOutcome
 from monitor.core.schedule import days_spanned
 from monitor.store import alarms, audit, ledger
 from monitor.store.base import Connected
@@ -274,21 +274,25 @@ class Baselines(Connected):
                     closed.append(int(row.id))
             return closed
 
-    def approve(self, baseline_id: int, by: str, why: str, now: datetime, *, deed: Deed | None = None) -> Baseline:
+    def approve(
+        self, baseline_id: int, by: str, why: str, now: datetime, *, entry: AuditEntry | None = None
+    ) -> Baseline:
         """Make a captured baseline the one in use; the one before it is retired. Raises CliffwatchError.
 
-        ``deed``, here and below, goes to the audit log in the same transaction.
+        ``entry``, here and below, goes to the audit log in the same transaction.
         """
         with self._database.write() as c:
             done = approve(c, baseline_id, by, why, now)
-            if deed is not None:
-                audit.add(c, deed)
+            if entry is not None:
+                audit.add(c, entry)
             return done
 
-    def retire(self, baseline_id: int, by: str, why: str, now: datetime, *, deed: Deed | None = None) -> Baseline:
+    def retire(
+        self, baseline_id: int, by: str, why: str, now: datetime, *, entry: AuditEntry | None = None
+    ) -> Baseline:
         """Take a baseline out of use, or give up its capture. Raises CliffwatchError."""
         with self._database.write() as c:
             done = retire(c, baseline_id, by, why, now)
-            if deed is not None:
-                audit.add(c, deed)
+            if entry is not None:
+                audit.add(c, entry)
             return done

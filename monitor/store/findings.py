@@ -28,10 +28,10 @@ from monitor.store.dialect import insert
 from monitor.store.history import Position
 from monitor.store.tables import finding, latest_finding, run, verdict
 
-NUMBERS: Final = ("effect", "effect_low", "effect_high", "evidence_log10", "look_log10", "line_log10")
+NUMBERS: Final = ("effect", "effect_low", "effect_high", "evidence_log10", "evaluation_log10", "threshold_log10")
 """Columns that hold NULL for a number that could not be had (NaN)."""
 
-SAME: Final = ("alarming", "unit", "signal", "looks", "recovered", "confirming", "baseline_id", "judge_moved",
+SAME: Final = ("alarming", "unit", "signal", "evaluations", "recovered", "confirming", "baseline_id", "judge_moved",
                "disagrees")  # fmt: skip
 """Columns that hold the finding's own value."""
 

@@ -114,7 +114,7 @@ class HistoryReads(Connected):
         with self._database.read() as c:
             return position(c, target, suite)
 
-    def looks(self, target: str, suite: str, baseline_id: int, *, before: int | None = None) -> Looks:
+    def evaluations(self, target: str, suite: str, baseline_id: int, *, before: int | None = None) -> Looks:
         """Signal -> the scores by channel of its earlier looks on this baseline that still count, oldest first.
 
         Looks of scheduled and of confirming runs, reached after the signal's last alarm was cleared. A run made by
@@ -125,10 +125,10 @@ class HistoryReads(Connected):
             found = _looks(connection, target, suite, baseline_id, _limit(connection, before))
             return {signal: tuple(scores for _, scores in items) for signal, items in found.items()}
 
-    def look_runs(
+    def evaluation_runs(
         self, target: str, suite: str, baseline_id: int, *, before: int | None = None
     ) -> dict[str, tuple[int, ...]]:
-        """Signal -> the runs whose scores its ``looks`` are, in the same order."""
+        """Signal -> the runs whose scores its ``evaluations`` are, in the same order."""
         with self._database.read() as connection:
             found = _looks(connection, target, suite, baseline_id, _limit(connection, before))
             rows = connection.execute(select(verdict.c.seq, verdict.c.run_id).where(verdict.c.target == target))
@@ -136,7 +136,7 @@ class HistoryReads(Connected):
             return {signal: tuple(runs[seq] for seq, _ in items) for signal, items in found.items()}
 
     def raised(self, target: str, suite: str, baseline_id: int, *, before: int | None = None) -> dict[str, int]:
-        """Signal with an open alarm -> how many of its ``looks`` were up to the one that raised it, itself included.
+        """Signal with an open alarm -> how many of its evaluations were up to the one that raised it, itself included.
 
         0 where the look that raised it is not among them (an alarm from before evidence was kept).
         """
@@ -158,8 +158,8 @@ class HistoryReads(Connected):
                 VerdictContext(
                     row.run_id,
                     row.baseline_id,
-                    row.page_line_log10,
-                    row.ticket_line_log10,
+                    row.page_threshold_log10,
+                    row.ticket_threshold_log10,
                     row.cliffwatch,
                     bool(row.judge_moved),
                 )
@@ -172,7 +172,7 @@ class HistoryReads(Connected):
         Empty where it has none yet. The lines are those of a stream by itself, without a fleet factor.
         """
         with self._database.read() as connection:
-            alone = finding.c.line_log10 - verdict.c.ticket_line_log10 + verdict.c.page_line_log10
+            alone = finding.c.threshold_log10 - verdict.c.ticket_threshold_log10 + verdict.c.page_threshold_log10
             rows = connection.execute(
                 select(baseline.c.id, finding.c.evidence_log10, alone.label("line"))
                 .join(

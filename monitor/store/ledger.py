@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, and_, case, literal, or_, select, update
 
 from monitor.core.errors import StoreError
-from monitor.core.records import Deed, Run, RunOutcome
+from monitor.core.records import AuditEntry, Run, RunOutcome
 from monitor.store import audit
 from monitor.store.base import Connected
 from monitor.store.column_types import UtcDateTime
@@ -148,19 +148,19 @@ class Ledger(Connected):
 
     def ensure_run(
         self, target: str, suite: str, slot: datetime, seed: int, suite_digest: str, next_at: datetime,
-        *, scheduled: bool = True, confirms: int | None = None, deed: Callable[[Run], Deed] | None = None,
+        *, scheduled: bool = True, confirms: int | None = None, entry: Callable[[Run], AuditEntry] | None = None,
     ) -> Run:  # fmt: skip
         """The run of (target, suite, slot), made if it is not there; one that is there is not changed.
 
         ``next_at`` of a new run becomes its ``starts_at``: the slot, or now where the run is made late.
         ``seed`` lies in 0 to 2**63 - 1. A run off the schedule (``scheduled=False``) does not move ``latest_slot``.
         ``confirms``: the run whose page it is to confirm; a run has one such at most, which is then given back.
-        ``deed`` of the run goes to the audit log in the same transaction.
+        ``entry`` of the run goes to the audit log in the same transaction.
         """
         with self._database.write() as c:
             made = ensure_run(c, target, suite, slot, seed, suite_digest, next_at, scheduled, confirms)
-            if deed is not None:
-                audit.add(c, deed(made))
+            if entry is not None:
+                audit.add(c, entry(made))
             return made
 
     def claim(self, run_id: int, now: datetime, lease_seconds: float) -> Run | None:

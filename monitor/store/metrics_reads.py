@@ -124,7 +124,7 @@ def _passed(connection: Connection, run_ids: Sequence[int]) -> dict[tuple[int, s
 
 
 NUMBERS: Final = (
-    finding.c.effect, finding.c.effect_low, finding.c.effect_high, finding.c.evidence_log10, finding.c.line_log10,
+    finding.c.effect, finding.c.effect_low, finding.c.effect_high, finding.c.evidence_log10, finding.c.threshold_log10,
     finding.c.measures, finding.c.state, finding.c.cause, finding.c.advice,
 )  # fmt: skip
 """The exhibits stay where they are: they are a hundred times as large."""

@@ -18,7 +18,7 @@ from monitor.store.tables import alarm, answer, finding
 class Onset(NamedTuple):
     """Of one alarm."""
 
-    looks: int
+    evaluations: int
     """How many were in the evidence of the verdict that raised it."""
     history: list[Point]
     """Its signal's verdicts, oldest first."""
@@ -38,8 +38,8 @@ def onsets(connection: Connection, ids: Sequence[int], oldest: Alarm, before: ti
     for row in connection.execute(verdicts):
         history[row[0]].append(to_point(row))
     raising = and_(finding.c.run_id == alarm.c.raised_run_id, finding.c.signal == alarm.c.signal)
-    looks = select(alarm.c.id, finding.c.looks).join(finding, raising).where(alarm.c.id.in_(ids))
-    return {number: Onset(count, history[number]) for number, count in connection.execute(looks).all()}
+    evaluations = select(alarm.c.id, finding.c.evaluations).join(finding, raising).where(alarm.c.id.in_(ids))
+    return {number: Onset(count, history[number]) for number, count in connection.execute(evaluations).all()}
 
 
 class OnsetReads(Connected):

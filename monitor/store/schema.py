@@ -11,7 +11,7 @@ from monitor.store.engine import Database
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 """The newest migration; a test compares it with the files. It spares every start the import of Alembic."""
 
 LOCK: Final = 0xC11FF

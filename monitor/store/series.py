@@ -15,7 +15,7 @@ from monitor.store.tables import finding
 SeriesKey = tuple[str, str, str]
 """target, suite, signal."""
 
-NUMBERS: Final = ("effect", "effect_low", "effect_high", "evidence_log10", "line_log10")
+NUMBERS: Final = ("effect", "effect_low", "effect_high", "evidence_log10", "threshold_log10")
 KEY: Final = (finding.c.target, finding.c.suite, finding.c.signal)
 
 

@@ -182,7 +182,7 @@ class FindingRow(Row, table=True):
         Index(
             # With all that a history is drawn from: a finding's row is large, and read for its answers only.
             "ix_finding_series", "target", "suite", "signal", "id", "run_id", "found_at", "alarming",
-            "effect", "effect_low", "effect_high", "evidence_log10", "line_log10",
+            "effect", "effect_low", "effect_high", "evidence_log10", "threshold_log10",
         ),
         Index("ix_finding_alarming", "alarming", "id"),
         {"sqlite_autoincrement": True},
@@ -208,9 +208,9 @@ class FindingRow(Row, table=True):
     found_at: datetime = Field(sa_type=UtcDateTime)
     # Nullable, as all columns that came later: SQLite adds no others to a table without copying it. NULL is no number.
     evidence_log10: float | None = None
-    look_log10: float | None = None
-    line_log10: float | None = None
-    looks: int | None = None
+    evaluation_log10: float | None = None
+    threshold_log10: float | None = None
+    evaluations: int | None = None
     scores: Any = Field(default=None, sa_type=JSON, nullable=True)
     recovered: bool | None = None
     confirming: bool | None = None
@@ -235,8 +235,8 @@ class VerdictRow(Row, table=True):
     target: str
     suite: str
     baseline_id: int = Field(sa_type=BigId)
-    page_line_log10: float
-    ticket_line_log10: float
+    page_threshold_log10: float
+    ticket_threshold_log10: float
     cliffwatch: str
     judge_moved: bool | None = None
 

@@ -18,7 +18,7 @@ from monitor.core.schedule import day_start
 from monitor.lab.process import LabServer
 from monitor.runs.context import ensure_run, open_capture
 from monitor.runs.execute import execute_run
-from tests.acceptance.house import (
+from tests.acceptance.processes import (
     SUITE,
     TARGET,
     Daemon,
@@ -170,16 +170,16 @@ def arm(config: Path, day_seconds: float = DAY_SECONDS) -> None:
 
     async def captured() -> None:
         clock = Clock(datetime.now(UTC) - timedelta(seconds=(DAYS + 3) * day_seconds))
-        async with house_of(config, clock) as house:
-            slot = clock.at = day_start(house.settings.schedule, clock.at)
+        async with house_of(config, clock) as context:
+            slot = clock.at = day_start(context.settings.schedule, clock.at)
             end = slot + timedelta(seconds=DAYS * day_seconds)
-            open_capture(house, TARGET, "short", slot, end, at_once=False)
+            open_capture(context, TARGET, "short", slot, end, at_once=False)
             while slot < end:
-                run = ensure_run(house, TARGET, "short", slot)
-                while await execute_run(house, run.id) is None:
+                run = ensure_run(context, TARGET, "short", slot)
+                while await execute_run(context, run.id) is None:
                     clock.forward(seconds=day_seconds / 10)
                 slot = clock.at = slot + timedelta(seconds=day_seconds)
-            house.store.close_due_baselines(clock.at)
+            context.store.close_due_baselines(clock.at)
 
     asyncio.run(captured())
     (found,) = json.loads(cliffwatch("baseline", "show", TARGET, "--json", config=config))

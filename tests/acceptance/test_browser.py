@@ -342,7 +342,7 @@ def test_a_person_approves_a_baseline_and_clears_an_alarm_by_clicking(browser: B
         page.locator("details[open]").get_by_role("button").click()
         expect(page.get_by_role("status")).to_contain_text("(adapter_loss) of support-bot/support: cleared.")
         expect(page.get_by_text("This alarm was cleared").first).to_be_visible()
-        assert [one.action for one in site.store.deeds()] == ["clear", "approve"]
+        assert [one.action for one in site.store.audit_entries()] == ["clear", "approve"]
 
         page.get_by_role("button", name="Log out").click()
         expect(page.get_by_role("link", name="Log in").first).to_be_visible()
@@ -365,12 +365,12 @@ def test_at_night_one_reason_and_one_key_acknowledge_all_on_a_phone_without_a_mo
         assert page.evaluate(FOCUSED)["shown"]
         assert watched.overflow() <= 0
         page.keyboard.press("Enter")
-        assert site.store.deeds() == [], "without a reason nothing is sent"
+        assert site.store.audit_entries() == [], "without a reason nothing is sent"
         page.keyboard.type("restarting vLLM")
         page.keyboard.press("Enter")
         expect(page.get_by_role("status")).to_have_text("2 alarms of support-bot: acknowledged. They stay raised.")
         assert {one.acknowledged_by for one in site.store.alarms("support-bot", raised=True)} == {"alice"}
-        assert len(site.store.deeds()) == 2
+        assert len(site.store.audit_entries()) == 2
         expect(page.get_by_text("Acknowledge all")).to_have_count(0)
         watched.assert_nothing_happened()
 
@@ -400,4 +400,4 @@ def test_a_form_on_another_site_does_nothing_even_for_who_is_logged_in(browser: 
         page.get_by_role("button").click()
         expect(page.get_by_text("did not come from a page of Cliffwatch")).to_be_visible()
         assert site.open_alarm().cleared_at is None
-        assert site.store.deeds() == []
+        assert site.store.audit_entries() == []

@@ -28,7 +28,7 @@ from monitor.lab.served import weights_dir
 from monitor.runs.context import ensure_run, open_capture
 from monitor.runs.execute import execute_run
 from tests import prometheus
-from tests.acceptance.house import SUITE, TARGET, Daemon, MailServer, cliffwatch, wait_for
+from tests.acceptance.processes import SUITE, TARGET, Daemon, MailServer, cliffwatch, wait_for
 from tests.daemon import Clock, house_of
 from tests.programs import free_port
 from tests.unit.test_dashboards import BOARD, annotations, panels
@@ -145,18 +145,18 @@ async def armed(config: Path) -> None:
     """A baseline of each over the ``DAYS`` days before today, approved. Real runs, under a clock of the test's."""
     clock = Clock(datetime.now(UTC) - timedelta(seconds=DAYS * DAY_SECONDS))
     day = timedelta(seconds=DAY_SECONDS)
-    async with house_of(config, clock) as house:
-        first = clock.at = day_start(house.settings.schedule, clock.at)
+    async with house_of(config, clock) as context:
+        first = clock.at = day_start(context.settings.schedule, clock.at)
         for target, suite in OURS:
-            open_capture(house, target, suite, first, first + DAYS * day, at_once=False)
+            open_capture(context, target, suite, first, first + DAYS * day, at_once=False)
         for number in range(DAYS):
             clock.at = first + (number + 0.5) * day
             for target, suite in OURS:
-                run = ensure_run(house, target, suite, first + number * day)
-                assert await execute_run(house, run.id, at_once=True) is not None
-        house.store.close_due_baselines(first + DAYS * day)
-        for captured in house.store.baselines(status=BaselineStatus.CAPTURED):
-            house.store.approve(captured.id, "acceptance", "the lab is healthy", clock.at)
+                run = ensure_run(context, target, suite, first + number * day)
+                assert await execute_run(context, run.id, at_once=True) is not None
+        context.store.close_due_baselines(first + DAYS * day)
+        for captured in context.store.baselines(status=BaselineStatus.CAPTURED):
+            context.store.approve(captured.id, "acceptance", "the lab is healthy", clock.at)
 
 
 def missing(lab: Lab) -> set[tuple[str, str, str]]:

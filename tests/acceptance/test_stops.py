@@ -13,7 +13,7 @@ import psutil
 
 from monitor.config.suites import load_suite
 from monitor.lab.process import LabServer
-from tests.acceptance.house import SUITE, Daemon, wait_for, write_config
+from tests.acceptance.processes import SUITE, Daemon, wait_for, write_config
 
 KILLS = 8
 

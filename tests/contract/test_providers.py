@@ -26,7 +26,7 @@ ABSENT = "no/such-model-absent"
 KEY = "sk-planted-7f3a9c"
 
 
-class House:
+class RunContext:
     """A provider and a question that it can answer."""
 
     def __init__(self, kind: str, provider: Provider, question: Question) -> None:
@@ -42,7 +42,7 @@ def weights() -> dict[Any, Any]:
 
 
 @pytest.fixture(params=sorted(PROVIDERS))
-async def house(request: pytest.FixtureRequest, tmp_path: Path, weights: dict[Any, Any]) -> AsyncIterator[House]:
+async def context(request: pytest.FixtureRequest, tmp_path: Path, weights: dict[Any, Any]) -> AsyncIterator[RunContext]:
     kind: str = request.param
     answered = completion() if kind == "openai" else message()
 
@@ -73,14 +73,14 @@ async def house(request: pytest.FixtureRequest, tmp_path: Path, weights: dict[An
         provider = provider_class(kind)(setup)
         if isinstance(provider, LocalProvider):
             provider._loaded.update(weights)
-        yield House(kind, provider, question)
+        yield RunContext(kind, provider, question)
         if isinstance(provider, LocalProvider):
             weights.update(provider._loaded)
         await provider.aclose()
 
 
-async def test_answer_is_whole(house: House) -> None:
-    answer = await house.provider.ask(house.question, {})
+async def test_answer_is_whole(context: RunContext) -> None:
+    answer = await context.provider.ask(context.question, {})
     assert isinstance(answer.text, str)
     assert answer.finish_reason in ("stop", "length")
     assert answer.refusal is False
@@ -92,53 +92,53 @@ async def test_answer_is_whole(house: House) -> None:
     assert answer.asked_at.utcoffset() == timedelta(0)
 
 
-async def test_exchange_is_kept_and_can_be_stored(house: House) -> None:
-    answer = await house.provider.ask(house.question, {})
+async def test_exchange_is_kept_and_can_be_stored(context: RunContext) -> None:
+    answer = await context.provider.ask(context.question, {})
     request = answer.exchange.request
-    assert request["model"] == house.question.model
+    assert request["model"] == context.question.model
     assert "Where is my order?" in json.dumps(request)
     assert json.loads(json.dumps(answer.exchange.response)) == answer.exchange.response
 
 
-async def test_key_is_nowhere(house: House) -> None:
-    answer = await house.provider.ask(house.question, {})
+async def test_key_is_nowhere(context: RunContext) -> None:
+    answer = await context.provider.ask(context.question, {})
     assert KEY not in repr(answer)
     assert KEY.encode() not in pickle.dumps(answer)
-    assert KEY not in repr(vars(house.provider))
+    assert KEY not in repr(vars(context.provider))
 
 
-async def test_what_is_not_accepted_is_not_sent(house: House) -> None:
+async def test_what_is_not_accepted_is_not_sent(context: RunContext) -> None:
     refused = dict.fromkeys(
         ("temperature", "seed", "logprobs", "response_format", "thinking", "output_config", "reasoning_effort"), False
     )
     question = replace(
-        house.question,
-        sampling=replace(house.question.sampling, logprobs=3),
+        context.question,
+        sampling=replace(context.question.sampling, logprobs=3),
         response_schema={"type": "object"},
     )
-    answer = await house.provider.ask(question, refused)
-    if house.kind in ("openai", "anthropic"):
+    answer = await context.provider.ask(question, refused)
+    if context.kind in ("openai", "anthropic"):
         assert not set(answer.exchange.request) & (set(refused) | {"top_logprobs"})
 
 
-async def test_many_at_once(house: House) -> None:
-    answers = await asyncio.gather(*(house.provider.ask(house.question, {}) for _ in range(5)))
+async def test_many_at_once(context: RunContext) -> None:
+    answers = await asyncio.gather(*(context.provider.ask(context.question, {}) for _ in range(5)))
     assert len({a.text for a in answers}) == 1
 
 
-async def test_a_cancelled_call_leaves_the_provider_usable(house: House) -> None:
-    call = asyncio.create_task(house.provider.ask(house.question, {}))
+async def test_a_cancelled_call_leaves_the_provider_usable(context: RunContext) -> None:
+    call = asyncio.create_task(context.provider.ask(context.question, {}))
     await asyncio.sleep(0)
     call.cancel()
     with suppress(asyncio.CancelledError):
         await call
-    assert isinstance(await house.provider.ask(house.question, {}), Answer)
+    assert isinstance(await context.provider.ask(context.question, {}), Answer)
 
 
-async def test_failure_is_classified(house: House) -> None:
+async def test_failure_is_classified(context: RunContext) -> None:
     """Nothing leaves a provider but an answer or ``AskFailed``."""
     with pytest.raises(AskFailed) as failed:
-        await house.provider.ask(replace(house.question, target="another", model=ABSENT), {})
+        await context.provider.ask(replace(context.question, target="another", model=ABSENT), {})
     assert failed.value.reason is Reason.REJECTED
     assert failed.value.permanent
     assert failed.value.exchange is not None

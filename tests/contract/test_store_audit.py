@@ -7,13 +7,13 @@ from threading import Barrier
 import pytest
 
 from monitor.core.errors import CliffwatchError, StoreError, UsageError
-from monitor.core.records import Alarm, AlarmState, Deed, Run, RunOutcome, Severity
+from monitor.core.records import Alarm, AlarmState, AuditEntry, Run, RunOutcome, Severity
 from monitor.store import Store
 from tests.store_records import DAY, NOW, SECOND, SLOT, alarm, claimed, finding
 
 
-def deed(target: str | None = "bot", **changes: object) -> Deed:
-    made = Deed(NOW, "alice", "clear", target, "support", "alarm 7 (length)", "the new prompt", "192.0.2.7")
+def entry(target: str | None = "bot", **changes: object) -> AuditEntry:
+    made = AuditEntry(NOW, "alice", "clear", target, "support", "alarm 7 (length)", "the new prompt", "192.0.2.7")
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
@@ -27,18 +27,18 @@ def raised(store: Store) -> tuple[Run, Alarm]:
 
 
 def test_deeds_come_back_newest_first_and_by_target(store: Store) -> None:
-    first, other, last = [store.add_deed(deed(target)) for target in ("bot", "other", "bot")]
-    assert first == replace(deed(), id=first.id)
-    assert store.deeds() == [last, other, first]
-    assert store.deeds("bot") == [last, first]
-    assert store.deeds("bot", limit=1) == [last]
-    assert store.deeds("nobody") == []
+    first, other, last = [store.add_audit_entry(entry(target)) for target in ("bot", "other", "bot")]
+    assert first == replace(entry(), id=first.id)
+    assert store.audit_entries() == [last, other, first]
+    assert store.audit_entries("bot") == [last, first]
+    assert store.audit_entries("bot", limit=1) == [last]
+    assert store.audit_entries("nobody") == []
 
 
 def test_a_deed_may_hold_any_text(store: Store) -> None:
-    kept = store.add_deed(deed(None, why="a\x00b \ud800 \u202e <b>", suite=None, subject=None, address=None))
+    kept = store.add_audit_entry(entry(None, why="a\x00b \ud800 \u202e <b>", suite=None, subject=None, address=None))
     assert kept.why == "a\N{REPLACEMENT CHARACTER}b ? \u202e <b>"
-    assert store.deeds() == [kept]
+    assert store.audit_entries() == [kept]
 
 
 def test_an_acknowledged_alarm_goes_on_as_it_is(store: Store) -> None:
@@ -71,13 +71,13 @@ def test_who_looked_into_it_stays_on_record_when_it_is_over(store: Store) -> Non
     assert opened.id is not None
     store.acknowledge(opened.id, "alice", "restarting vLLM", NOW)
     cleared = replace(opened, state=AlarmState.CLEARED, cleared_at=NOW, cleared_by="bob", cleared_why="planned")
-    assert store.clear_alarm(cleared, deed=deed())
+    assert store.clear_alarm(cleared, entry=entry())
     (over,) = store.alarms("bot")
     assert (over.cleared_by, over.acknowledged_by) == ("bob", "alice")
-    assert not store.acknowledge(opened.id, "carol", "too late", NOW, deed=deed(who="carol"))
-    assert not store.clear_alarm(cleared, deed=deed(who="carol"))
+    assert not store.acknowledge(opened.id, "carol", "too late", NOW, entry=entry(who="carol"))
+    assert not store.clear_alarm(cleared, entry=entry(who="carol"))
     assert store.alarms("bot") == [over]
-    assert [one.who for one in store.deeds()] == ["alice"], "what was not done is not on record as done"
+    assert [one.who for one in store.audit_entries()] == ["alice"], "what was not done is not on record as done"
 
 
 def test_an_alarm_that_is_not_there(store: Store) -> None:
@@ -96,14 +96,14 @@ def test_an_acknowledgement_needs_a_name_and_words(store: Store, by: str, why: s
 def test_a_baseline_s_deeds_are_written_with_it_or_not_at_all(store: Store) -> None:
     opened = store.open_baseline("bot", "support", "digest", "m", None, SLOT, SLOT + DAY)
     with pytest.raises(CliffwatchError, match="it is being captured"):
-        store.approve(opened.id, "alice", "read", NOW, deed=deed(action="approve"))
-    assert store.deeds() == []
+        store.approve(opened.id, "alice", "read", NOW, entry=entry(action="approve"))
+    assert store.audit_entries() == []
     run = claimed(store)
     store.finish(run.id, run.fence, RunOutcome.MEASURED, (), NOW)
     assert store.close_due_baselines(SLOT + DAY) == [opened.id]
-    store.approve(opened.id, "alice", "read", NOW, deed=deed(action="approve"))
-    store.retire(opened.id, "alice", "stale", NOW, deed=deed(action="retire"))
-    assert [one.action for one in store.deeds()] == ["retire", "approve"]
+    store.approve(opened.id, "alice", "read", NOW, entry=entry(action="approve"))
+    store.retire(opened.id, "alice", "stale", NOW, entry=entry(action="retire"))
+    assert [one.action for one in store.audit_entries()] == ["retire", "approve"]
 
 
 def test_a_run_says_whether_the_schedule_made_it(store: Store) -> None:
@@ -114,18 +114,18 @@ def test_a_run_says_whether_the_schedule_made_it(store: Store) -> None:
 
 
 def test_a_run_made_by_hand_is_due_with_its_deed_or_not_at_all(store: Store) -> None:
-    def of(run: Run) -> Deed:
-        return deed(action="run", subject=f"run {run.id}")
+    def of(run: Run) -> AuditEntry:
+        return entry(action="run", subject=f"run {run.id}")
 
-    def lost(run: Run) -> Deed:
+    def lost(run: Run) -> AuditEntry:
         raise StoreError("the store went away")
 
     with pytest.raises(StoreError, match="went away"):
-        store.ensure_run("bot", "support", NOW, 1, "digest", NOW, scheduled=False, deed=lost)
+        store.ensure_run("bot", "support", NOW, 1, "digest", NOW, scheduled=False, entry=lost)
     assert store.due_runs(NOW) == [], "what is not on record costs nothing"
-    made = store.ensure_run("bot", "support", NOW, 1, "digest", NOW, scheduled=False, deed=of)
+    made = store.ensure_run("bot", "support", NOW, 1, "digest", NOW, scheduled=False, entry=of)
     assert [run.id for run in store.due_runs(NOW)] == [made.id]
-    assert [one.subject for one in store.deeds()] == [f"run {made.id}"]
+    assert [one.subject for one in store.audit_entries()] == [f"run {made.id}"]
 
 
 def test_all_that_nobody_looks_into_is_acknowledged_in_one_transaction_and_once(store: Store) -> None:
@@ -137,10 +137,10 @@ def test_all_that_nobody_looks_into_is_acknowledged_in_one_transaction_and_once(
     opened = {one.signal: one for one in store.open_alarms("bot", "support")}
     assert store.acknowledge(opened["length"].id or 0, "bob", "mine", NOW)
     over = replace(opened["contract"], state=AlarmState.CLEARED, cleared_at=NOW, cleared_by="bob", cleared_why="no")
-    assert store.clear_alarm(over, deed=deed())
+    assert store.clear_alarm(over, entry=entry())
 
-    def mine(one: Alarm) -> Deed:
-        return deed(action="acknowledge", subject=f"alarm {one.id} ({one.signal})")
+    def mine(one: Alarm) -> AuditEntry:
+        return entry(action="acknowledge", subject=f"alarm {one.id} ({one.signal})")
 
     with pytest.raises(UsageError):
         store.acknowledge_all("bot", "alice", " ", NOW, mine)
@@ -151,8 +151,8 @@ def test_all_that_nobody_looks_into_is_acknowledged_in_one_transaction_and_once(
     }  # fmt: skip
     assert store.acknowledge_all("bot", "alice", "again", NOW + 2 * SECOND, mine) == []
     assert store.acknowledge_all("other", "alice", "restarting vLLM", NOW, mine) == []
-    assert store.deeds("bot")[0] == done[0]
-    assert len(store.deeds()) == 2
+    assert store.audit_entries("bot")[0] == done[0]
+    assert len(store.audit_entries()) == 2
 
 
 def test_whoever_comes_first_has_all_of_them(store: Store) -> None:
@@ -163,9 +163,9 @@ def test_whoever_comes_first_has_all_of_them(store: Store) -> None:
     assert store.finish(run.id, run.fence, RunOutcome.MEASURED, found, NOW, moves=moves)
     at_once = Barrier(6)
 
-    def take(who: str) -> list[Deed]:
+    def take(who: str) -> list[AuditEntry]:
         at_once.wait(30)
-        return store.acknowledge_all("bot", who, "on it", NOW, lambda one: deed(who=who, subject=str(one.id)))
+        return store.acknowledge_all("bot", who, "on it", NOW, lambda one: entry(who=who, subject=str(one.id)))
 
     with ThreadPoolExecutor(6) as pool:
         done = [one for some in pool.map(take, "abcdef") for one in some]
@@ -188,13 +188,13 @@ def test_a_verdict_on_the_same_alarms_waits_until_all_are_acknowledged(store: St
     verdicts: list[Future[bool]] = []
     with ThreadPoolExecutor(1) as pool:
 
-        def mine(one: Alarm) -> Deed:
+        def mine(one: Alarm) -> AuditEntry:
             if not verdicts:  # the newest alarm is taken; a verdict begins with the oldest
                 verdicts.append(
                     pool.submit(store.finish, fresh.id, fresh.fence, RunOutcome.MEASURED, (), NOW + DAY, moves=moved)
                 )
                 wait(verdicts, timeout=0.5)
-            return deed(action="acknowledge", subject=str(one.id))
+            return entry(action="acknowledge", subject=str(one.id))
 
         assert len(store.acknowledge_all("bot", "alice", "restarting vLLM", NOW, mine)) == 2
     assert verdicts[0].result()

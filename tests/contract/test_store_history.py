@@ -61,17 +61,19 @@ def raise_at(store: Store, day: float, *, scheduled: bool = True) -> tuple[Run, 
 
 
 def days(store: Store, *, before: int | None = None, baseline_id: int = 1) -> list[float]:
-    return [scores["mean"] for scores in store.looks("bot", "support", baseline_id, before=before).get("length", ())]
+    return [
+        scores["mean"] for scores in store.evaluations("bot", "support", baseline_id, before=before).get("length", ())
+    ]
 
 
 def test_looks_come_in_the_order_in_which_they_were_judged(store: Store) -> None:
     late = look(store, 3, {"mean": 0.1 + 0.2, "spread": -1.5})
     early = look(store, 1)
-    assert store.looks("bot", "support", 1) == {"length": ({"mean": 0.1 + 0.2, "spread": -1.5}, {"mean": 1.0})}
+    assert store.evaluations("bot", "support", 1) == {"length": ({"mean": 0.1 + 0.2, "spread": -1.5}, {"mean": 1.0})}
     assert days(store, before=early.id) == [0.1 + 0.2]
     assert days(store, before=late.id) == []
     assert days(store, baseline_id=2) == []
-    assert store.looks("bot", "other", 1) == {}
+    assert store.evaluations("bot", "other", 1) == {}
     assert [v.run_id for v in store.verdicts()] == [late.id, early.id]
     assert store.verdicts("bot")[0] == context(late)
     assert store.verdicts("other") == []
@@ -224,8 +226,8 @@ def test_the_other_armed_streams_tell_their_evidence_and_their_own_line(store: S
         approved[name] = store.approve(opened.id, "ann", "fine", NOW).id
     for name in ("bot", "loud", "off"):
         run = claimed(store, SLOT + DAY, NOW + DAY, name)
-        found = [replace(finding(run, alarming=False, signal=signal, baseline_id=approved[name]), line_log10=3.9 + 1.5,
-                         evidence_log10=evidence)
+        found = [replace(finding(run, alarming=False, signal=signal, baseline_id=approved[name]),
+                         threshold_log10=3.9 + 1.5, evidence_log10=evidence)
                  for signal, evidence in (("length", 1.0), ("contract", -0.5), ("adapter_loss", 9.0))]  # fmt: skip
         told = context(run, approved[name], 3.5, fleet=1.5)
         assert store.finish(run.id, run.fence, RunOutcome.MEASURED, found, NOW, context=told)
@@ -281,7 +283,7 @@ def test_a_stranger_has_no_history(store: Store) -> None:
     run = make_run(store)
     position = store.position("bot", "support")
     assert (position.seq, position.cleared, position.baseline_id) == (0, 0, None)
-    assert store.looks("bot", "support", 1, before=run.id) == {}
+    assert store.evaluations("bot", "support", 1, before=run.id) == {}
     assert store.ticket_streams(("bot", "support"), TICKETS) == []
 
 

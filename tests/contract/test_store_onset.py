@@ -32,7 +32,7 @@ def look(store: Store, day: int, *, takes: timedelta, alarming: bool, answers: b
     run = claimed(store, SLOT + day * DAY, at)
     if answers:
         asked(store, run, at, at + takes / 2)
-    found = replace(finding(run, alarming=alarming), looks=day + 1, evidence_log10=4.5 if alarming else -0.2)
+    found = replace(finding(run, alarming=alarming), evaluations=day + 1, evidence_log10=4.5 if alarming else -0.2)
     moves = [alarm(run, at + takes)] if alarming else []
     assert store.finish(run.id, run.fence, RunOutcome.MEASURED, [found], at + takes, moves=moves)
     return found

@@ -72,7 +72,7 @@ def test_a_store_of_the_first_version_comes_up_with_all_that_is_in_it(store_url:
             if statement.strip():
                 connection.execute(text(statement.replace(":", "\\:")))
     database.engine.dispose()
-    with pytest.raises(StoreError, match=r"version 0001, this program needs 0004: run `cliffwatch migrate`"):
+    with pytest.raises(StoreError, match=r"version 0001, this program needs 0005: run `cliffwatch migrate`"):
         open_store(store_url, migrate=False)
     store = open_store(store_url)
     (answer,) = store.answers([1])
@@ -83,7 +83,7 @@ def test_a_store_of_the_first_version_comes_up_with_all_that_is_in_it(store_url:
         FindingState.ALARMING, 1.5, "Longer.", {"length_ratio": 1.5},
     )  # fmt: skip
     assert isnan(finding.evidence_log10)
-    assert (finding.looks, finding.scores, finding.recovered, finding.confirming) == (0, {}, False, False)
+    assert (finding.evaluations, finding.scores, finding.recovered, finding.confirming) == (0, {}, False, False)
     assert finding.judge_moved is False
     opened, over = store.alarms()
     assert (opened.state, opened.severity, opened.confirmed_run_id) == (AlarmState.CONFIRMED, Severity.PAGE, 1)

@@ -294,7 +294,8 @@ def test_each_alert_has_a_runbook_of_the_usual_form(alert: str) -> None:
     assert alert == ALWAYS or ("amtool silence add" in quiet and f'alertname="{alert}"' in quiet)
     if signals(alert):
         assert all(
-            f"cliffwatch baseline {deed} TARGET" in " ".join(quiet.split()) for deed in ("retire", "capture", "approve")
+            f"cliffwatch baseline {entry} TARGET" in " ".join(quiet.split())
+            for entry in ("retire", "capture", "approve")
         )
     if "page" in severities(alert) and alert != "CliffwatchDown":
         assert all(server in text for server in ("vLLM", "NIM", "OpenAI", "Anthropic")), "how to roll back"
@@ -342,7 +343,7 @@ def every_test() -> list[dict[str, Any]]:
             if "alert_rule_test" in test]  # fmt: skip
 
 
-def looks(alert: str) -> list[list[dict[str, Any]]]:
+def evaluations(alert: str) -> list[list[dict[str, Any]]]:
     """What each test of the alert's looks expects, test by test."""
     per_test = [[look for look in test["alert_rule_test"] if look["alertname"] == alert] for test in every_test()]
     return [found for found in per_test if found]
@@ -350,7 +351,7 @@ def looks(alert: str) -> list[list[dict[str, Any]]]:
 
 @pytest.mark.parametrize("alert", RULES)
 def test_each_alert_is_tested_silent_early_firing_later_and_resolved(alert: str) -> None:
-    firing = [[bool(look["exp_alerts"]) for look in found] for found in looks(alert)]
+    firing = [[bool(look["exp_alerts"]) for look in found] for found in evaluations(alert)]
     if alert == ALWAYS:
         assert firing == [[True, True]]
         return

@@ -124,8 +124,8 @@ async def test_a_fresh_sample_overtakes_the_runs_that_are_late(tmp_path: Path) -
     path = write(tmp_path, [{**rule, "latency_seconds": 30} for rule in HEALTHY], schedule={"batches": 1})
     async with running(path) as app:
         assert app.store is not None
-        assert app.house is not None
-        digest, now = app.house.suites["facts"].digest, datetime.now(UTC)
+        assert app.context is not None
+        digest, now = app.context.suites["facts"].digest, datetime.now(UTC)
         late = [
             app.store.ensure_run("bot", "facts", now - timedelta(days=days), days, digest, now) for days in (3, 2, 1)
         ]

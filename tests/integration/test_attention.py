@@ -14,7 +14,7 @@ from monitor.report.attention import NEVER, QUIET, Need, Reason
 from monitor.report.email.compose import compose
 from monitor.report.status.fleet import status
 from monitor.report.web import fleet_overview as pages
-from monitor.runs.readonly import Reading
+from monitor.runs.readonly import ReadOnlyContext
 from monitor.store import open_store, tables
 from tests import fleet
 
@@ -22,10 +22,10 @@ HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
-def kept(fleet_file: Path) -> Iterator[Reading]:
+def kept(fleet_file: Path) -> Iterator[ReadOnlyContext]:
     """The fleet, with suites whose baselines are of their present version."""
     store = open_store(f"sqlite:///{fleet_file}")
-    found = Reading(fleet.settings(), {fleet.SUITE: Suite(fleet.SUITE, "", (), 1)}, store, lambda: fleet.NOW)
+    found = ReadOnlyContext(fleet.settings(), {fleet.SUITE: Suite(fleet.SUITE, "", (), 1)}, store, lambda: fleet.NOW)
     engine = create_engine(f"sqlite:///{fleet_file}")
     with engine.begin() as connection:
         for table in (tables.baseline, tables.run):
@@ -36,12 +36,14 @@ def kept(fleet_file: Path) -> Iterator[Reading]:
     store.close()
 
 
-def raised(kept: Reading, target: str, severity: Severity, state: AlarmState, before: timedelta) -> None:
+def raised(kept: ReadOnlyContext, target: str, severity: Severity, state: AlarmState, before: timedelta) -> None:
     """Ends a run of the target in an alarm that was raised so long ago."""
     ended(kept, target, before, (severity, state))
 
 
-def ended(kept: Reading, target: str, before: timedelta, raises: tuple[Severity, AlarmState] | None = None) -> None:
+def ended(
+    kept: ReadOnlyContext, target: str, before: timedelta, raises: tuple[Severity, AlarmState] | None = None
+) -> None:
     slot = fleet.NOW - before
     made = kept.store.ensure_run(
         target, fleet.SUITE, slot, 7, kept.digest(target, fleet.SUITE), next_at=slot, scheduled=False
@@ -52,15 +54,15 @@ def ended(kept: Reading, target: str, before: timedelta, raises: tuple[Severity,
     assert kept.store.finish(run.id, run.fence, RunOutcome.MEASURED, (), slot, moves=moves)
 
 
-def misserved(kept: Reading, target: str) -> None:
+def misserved(kept: ReadOnlyContext, target: str) -> None:
     check = IdentityCheck(target, Arm.SUBJECT, "root", False, "lora", "base", fleet.NOW, fleet.NOW)
     kept.store.save_identity_checks([check])
 
 
-def surfaces(kept: Reading) -> dict[str, list[str]]:
+def surfaces(kept: ReadOnlyContext) -> dict[str, list[str]]:
     """Surface -> the targets in its order; of the mail those that need somebody, as it lists the others apart."""
     mail = compose(kept, fleet.NOW).report
-    rows = pages.overview(kept.store, kept.settings, fleet.NOW, pages.Kept()).rows
+    rows = pages.overview(kept.store, kept.settings, fleet.NOW, pages.FleetCache()).rows
     return {
         "status": [row.target for row in status(kept).watches],
         "pages": [row.target for row in rows],
@@ -68,46 +70,46 @@ def surfaces(kept: Reading) -> dict[str, list[str]]:
     }
 
 
-def assert_alike(kept: Reading, order: list[str], *, needing: int) -> None:
+def assert_alike(kept: ReadOnlyContext, order: list[str], *, needing: int) -> None:
     found = surfaces(kept)
     assert (found["status"], found["pages"], found["mail"]) == (order, order, order[:needing])
     assert sum(row.needs is not None for row in status(kept).watches) == needing
 
 
-def test_the_fleet_as_it_is(kept: Reading) -> None:
+def test_the_fleet_as_it_is(kept: ReadOnlyContext) -> None:
     assert_alike(kept, ["support-bot", "extractor", "summariser"], needing=2)
 
 
-def test_what_is_not_as_declared_comes_before_a_page_that_may_not_be_confirmed(kept: Reading) -> None:
+def test_what_is_not_as_declared_comes_before_a_page_that_may_not_be_confirmed(kept: ReadOnlyContext) -> None:
     misserved(kept, "summariser")
     raised(kept, "extractor", Severity.PAGE, AlarmState.RAISED, 2 * HOUR)
     assert_alike(kept, ["support-bot", "summariser", "extractor"], needing=3)
 
 
-def test_of_two_pages_the_older_comes_first(kept: Reading) -> None:
+def test_of_two_pages_the_older_comes_first(kept: ReadOnlyContext) -> None:
     raised(kept, "summariser", Severity.PAGE, AlarmState.CONFIRMED, 2 * HOUR)
     misserved(kept, "extractor")
     assert_alike(kept, ["summariser", "support-bot", "extractor"], needing=3)
 
 
-def test_a_ticket_comes_before_a_gap(kept: Reading) -> None:
+def test_a_ticket_comes_before_a_gap(kept: ReadOnlyContext) -> None:
     raised(kept, "summariser", Severity.TICKET, AlarmState.CONFIRMED, 2 * HOUR)
     assert_alike(kept, ["support-bot", "summariser", "extractor"], needing=3)
 
 
-def test_a_loss_that_the_self_test_missed_comes_after_what_is_not_measured(kept: Reading) -> None:
+def test_a_loss_that_the_self_test_missed_comes_after_what_is_not_measured(kept: ReadOnlyContext) -> None:
     kept.store.save_self_tests([SelfTest("summariser", fleet.SUITE, "base-answers", 3, 20, fleet.NOW)])
     assert_alike(kept, ["support-bot", "extractor", "summariser"], needing=3)
-    found = pages.overview(kept.store, kept.settings, fleet.NOW, pages.Kept())
+    found = pages.overview(kept.store, kept.settings, fleet.NOW, pages.FleetCache())
     assert found.rows[-1].state == "self-test"
     assert len(found.missed) == 1
 
 
-def test_who_captures_a_baseline_needs_nobody_and_is_not_quiet(kept: Reading) -> None:
+def test_who_captures_a_baseline_needs_nobody_and_is_not_quiet(kept: ReadOnlyContext) -> None:
     ended(kept, "extractor", HOUR / 4)
     assert_alike(kept, ["support-bot", "extractor", "summariser"], needing=1)
     assert (status(kept).capturing, status(kept).needing) == (1, {"page": 1})
-    rows = pages.overview(kept.store, kept.settings, fleet.NOW, pages.Kept()).rows
+    rows = pages.overview(kept.store, kept.settings, fleet.NOW, pages.FleetCache()).rows
     assert [row.state for row in rows] == ["page", "capturing", "quiet"]
 
 

@@ -14,7 +14,7 @@ from monitor.core import schedule
 from monitor.core.records import BaselineStatus, Severity
 from monitor.core.signals import SEVERITIES
 from monitor.runs import arming
-from monitor.runs.context import House, ensure_run, open_capture
+from monitor.runs.context import RunContext, ensure_run, open_capture
 from monitor.runs.execute import execute_run
 from monitor.runs.manual import capture_at_once
 from monitor.store import open_store
@@ -38,26 +38,26 @@ PAGES = [name for name, severity in SEVERITIES.items() if severity is Severity.P
 async def approved(folder: Path, *, days: int = 0, at_once: int = 0) -> None:
     """A target with an approved baseline of so many daily runs, or runs at once."""
     clock = Clock()
-    async with house_of(write(folder, VARIED), clock) as house:
+    async with house_of(write(folder, VARIED), clock) as context:
         if at_once:
-            await capture_at_once(house, "bot", "facts", at_once, lambda done: clock.forward(minutes=1))
+            await capture_at_once(context, "bot", "facts", at_once, lambda done: clock.forward(minutes=1))
         else:
-            await capture(house, clock, days)
-        decide(house)
+            await capture(context, clock, days)
+        decide(context)
 
 
-async def capture(house: House, clock: Clock, days: int) -> None:
+async def capture(context: RunContext, clock: Clock, days: int) -> None:
     start = clock()
-    open_capture(house, "bot", "facts", start, start + timedelta(days=days), at_once=False)
+    open_capture(context, "bot", "facts", start, start + timedelta(days=days), at_once=False)
     for _ in range(days):
-        await execute_run(house, ensure_run(house, "bot", "facts", clock()).id, at_once=True)
+        await execute_run(context, ensure_run(context, "bot", "facts", clock()).id, at_once=True)
         clock.forward(days=1)
-    house.store.close_due_baselines(clock())
+    context.store.close_due_baselines(clock())
 
 
-def decide(house: House) -> None:
-    for baseline in operations.baselines_to_decide(house, "bot", None, BaselineStatus.CAPTURED):
-        house.store.approve(baseline.id, "sre", "read them", house.clock())
+def decide(context: RunContext) -> None:
+    for baseline in operations.baselines_to_decide(context, "bot", None, BaselineStatus.CAPTURED):
+        context.store.approve(baseline.id, "sre", "read them", context.clock())
 
 
 async def test_a_table_at_a_glance_and_the_same_as_json(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ async def test_what_does_not_arm_pages_is_said_everywhere_with_what_would_suffic
     store.close()
     assert [name for name, _ in found] == [one["signal"] for one in sights if one["signal"] in PAGES]
     assert [name for name, _ in found] != PAGES, "what cannot be read is not said to be withheld"
-    assert len(arming.told(found)) == 1
+    assert len(arming.render_held(found)) == 1
 
 
 async def test_a_short_baseline_names_the_days_that_it_lacks(tmp_path: Path) -> None:
@@ -118,24 +118,24 @@ async def test_policy_and_arming_count_the_same_days(tmp_path: Path, extra: int,
     schedule was changed."""
     changed = {"schedule": {"batches": 1, "timezone": "Europe/London"}}
     clock = Clock(datetime(2026, 3, 25, tzinfo=UTC))
-    async with house_of(write(tmp_path, VARIED, **changed), clock) as house:
-        plan = house.settings.schedule
-        await operations.capture(house, "bot", None, days=days, at_once=None)
+    async with house_of(write(tmp_path, VARIED, **changed), clock) as context:
+        plan = context.settings.schedule
+        await operations.capture(context, "bot", None, days=days, at_once=None)
         slots = [schedule.days_after(plan, clock.at, day) for day in range(days)]
         for slot in sorted([*slots, *(slots[3] + timedelta(hours=6 * one) for one in range(1, extra + 1))]):
             clock.at = slot
-            await execute_run(house, ensure_run(house, "bot", "facts", slot).id, at_once=True)
+            await execute_run(context, ensure_run(context, "bot", "facts", slot).id, at_once=True)
         clock.at = schedule.days_after(plan, slots[0], days)
-        decide(house)
-        baseline = house.store.approved("bot", "facts")
+        decide(context)
+        baseline = context.store.approved("bot", "facts")
         assert baseline is not None
         assert (len(baseline.run_ids), baseline.days) == (7, days)
-        assert (arming.arming(house.store, baseline, (), None) == []) == arms
-    async with house_of(write(tmp_path, LOST, **changed), clock) as house:
+        assert (arming.arming(context.store, baseline, (), None) == []) == arms
+    async with house_of(write(tmp_path, LOST, **changed), clock) as context:
         for _ in range(3):
-            await execute_run(house, (run := ensure_run(house, "bot", "facts", clock.at)).id, at_once=True)
+            await execute_run(context, (run := ensure_run(context, "bot", "facts", clock.at)).id, at_once=True)
             clock.at = schedule.days_after(plan, clock.at, 1)
-        (lost,) = house.store.findings(run_id=run.id, signal="adapter_loss")
+        (lost,) = context.store.findings(run_id=run.id, signal="adapter_loss")
         assert lost.alarming
         assert lost.severity is (Severity.PAGE if arms else Severity.TICKET)
         assert (f"spans {days} full days" in lost.caveat) != arms

@@ -71,7 +71,7 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
     loss = next(f for f in results[0]["findings"] if f["signal"] == "adapter_loss")
     assert loss["alarming"]
     assert loss["severity"] == "ticket", "a baseline captured at once arms no page"
-    assert loss["evidence_log10"] > 2 < loss["line_log10"]
+    assert loss["evidence_log10"] > 2 < loss["threshold_log10"]
     code, found = printed(tmp_path, "status")
     assert (code, found["watches"][0]["alarms"][0]["target"]) == (1, "bot")
     code, out, _ = cliffwatch(tmp_path, "findings", "bot", "--signal", "adapter_loss", "--limit", "1")
@@ -330,8 +330,8 @@ def test_who_asks_nobody_needs_no_secret(tmp_path: Path) -> None:
     settings["targets"]["bot"]["base"] = {"provider": "openai", "model": "gpt-4.1-mini"}
     path.write_text(yaml.safe_dump(settings))
     by_kim = ("--by", "kim", "--why", "looking")
-    for deed in ("ack", "clear"):
-        code, _, error = cliffwatch(tmp_path, "alarms", deed, "bot", "length", *by_kim)
+    for entry in ("ack", "clear"):
+        code, _, error = cliffwatch(tmp_path, "alarms", entry, "bot", "length", *by_kim)
         assert (code, "no open alarm of length" in error, "NEVER_SET" in error) == (2, True, False), error
     assert cliffwatch(tmp_path, "baseline", "retire", "bot", *by_kim)[::2] == (0, "")
     assert "no approved baseline" in cliffwatch(tmp_path, "selftest", "bot")[2]

@@ -14,48 +14,48 @@ from monitor.report.status.fleet import status
 from monitor.runs.context import ensure_run
 from monitor.runs.execute import execute_run
 from monitor.runs.manual import run_now
-from monitor.runs.readonly import Reading
+from monitor.runs.readonly import ReadOnlyContext
 from monitor.runs.verdict import compare
 from tests.daemon import AFTER, DOWN, HEALTHY, LOST, NOON, SUITE, Clock, house_of, one_day, write
 
 
 async def test_health_is_quiet_and_a_lost_fine_tune_is_found(armed_folder: Path) -> None:
     clock, path = Clock(AFTER), write(armed_folder, HEALTHY)
-    async with house_of(path, clock) as house:
-        quiet = {f.signal: f for f in await one_day(house, clock)}
+    async with house_of(path, clock) as context:
+        quiet = {f.signal: f for f in await one_day(context, clock)}
         assert set(quiet) >= {"adapter_loss", "judge_score", "length", "contract"}
         assert not any(f.alarming for f in quiet.values())
     write(armed_folder, LOST)
-    async with house_of(path, clock) as house:
-        lost = {f.signal: f for f in await one_day(house, clock)}
+    async with house_of(path, clock) as context:
+        lost = {f.signal: f for f in await one_day(context, clock)}
         assert lost["adapter_loss"].alarming
         first = lost["adapter_loss"].exhibits[0]
         assert first.now == first.base != first.baseline
-        assert "adapter_loss" in {a.signal for a in house.store.alarms("bot", raised=True)}
+        assert "adapter_loss" in {a.signal for a in context.store.alarms("bot", raised=True)}
 
 
 async def test_an_outage_is_unmeasured_and_says_nothing_of_drift(armed_folder: Path) -> None:
     clock, path = Clock(AFTER), write(armed_folder, HEALTHY)
     write(armed_folder, DOWN)
-    async with house_of(path, clock) as house:
-        assert await one_day(house, clock) == ()
-        (run,) = house.store.runs("bot", limit=1)
+    async with house_of(path, clock) as context:
+        assert await one_day(context, clock) == ()
+        (run,) = context.store.runs("bot", limit=1)
         assert run.outcome is RunOutcome.UNMEASURED
-        assert house.store.alarms("bot", raised=True) == []
+        assert context.store.alarms("bot", raised=True) == []
 
 
 async def test_a_run_is_spread_over_its_day_and_asks_each_question_once(tmp_path: Path) -> None:
     clock = Clock(NOON.replace(hour=0))
-    async with house_of(write(tmp_path, HEALTHY), clock) as house:
-        run = ensure_run(house, "bot", "facts", clock.at)
+    async with house_of(write(tmp_path, HEALTHY), clock) as context:
+        run = ensure_run(context, "bot", "facts", clock.at)
         seen = []
-        while house.store.get_run(run.id).status != "done":
-            await execute_run(house, run.id)
-            seen.append(len([key for key in house.store.answered(run.id) if key[0] in (Arm.SUBJECT, Arm.BASE)]))
+        while context.store.get_run(run.id).status != "done":
+            await execute_run(context, run.id)
+            seen.append(len([key for key in context.store.answered(run.id) if key[0] in (Arm.SUBJECT, Arm.BASE)]))
             clock.forward(minutes=30)
         questions = 2 * len(SUITE["probes"])
         assert sorted(set(seen) - {0}) == [questions // 3, 2 * questions // 3, questions], "three batches"
-        arms = [arm for arm, _, _ in house.store.answered(run.id)]
+        arms = [arm for arm, _, _ in context.store.answered(run.id)]
         asked_arms = set(Arm) - {Arm.SNAPSHOT}
         assert Counter(arms) == dict.fromkeys(asked_arms, len(SUITE["probes"]))
 
@@ -64,9 +64,9 @@ async def test_the_base_is_asked_as_often_as_the_suite_says(tmp_path: Path) -> N
     clock, path = Clock(NOON.replace(hour=0)), write(tmp_path, HEALTHY)
     suite = yaml.safe_dump({**SUITE, "replicates": 3, "base_replicates": 2})
     (tmp_path / "probes" / "facts.yaml").write_text(suite)
-    async with house_of(path, clock) as house:
-        run = house.store.get_run(await run_now(house, "bot", "facts"))
-        asked = Counter((arm, replicate) for arm, _, replicate in house.store.answered(run.id))
+    async with house_of(path, clock) as context:
+        run = context.store.get_run(await run_now(context, "bot", "facts"))
+        asked = Counter((arm, replicate) for arm, _, replicate in context.store.answered(run.id))
         probes = len(SUITE["probes"])
         assert {key: n for key, n in asked.items() if key[0] is Arm.SUBJECT} == {
             (Arm.SUBJECT, replicate): probes for replicate in range(3)
@@ -79,17 +79,17 @@ async def test_the_base_is_asked_as_often_as_the_suite_says(tmp_path: Path) -> N
 
 async def test_a_run_goes_on_with_the_suite_that_it_began_with(tmp_path: Path) -> None:
     clock, path = Clock(NOON.replace(hour=0)), write(tmp_path, HEALTHY)
-    async with house_of(path, clock) as house:
-        run = ensure_run(house, "bot", "facts", clock.at)
+    async with house_of(path, clock) as context:
+        run = ensure_run(context, "bot", "facts", clock.at)
         clock.forward(hours=6)
-        assert await execute_run(house, run.id) is None
+        assert await execute_run(context, run.id) is None
     changed = {**SUITE, "probes": [{**probe, "prompt": "Another question?"} for probe in SUITE["probes"]]}
     (tmp_path / "probes" / "facts.yaml").write_text(yaml.safe_dump(changed))
-    async with house_of(path, clock) as house:
+    async with house_of(path, clock) as context:
         clock.forward(hours=17)
-        assert await execute_run(house, run.id) == ()
-        assert house.store.get_run(run.id).outcome is RunOutcome.MEASURED
-        asked = {str(outcome.exchange) for _, outcome in house.store.outcomes(run.id)}
+        assert await execute_run(context, run.id) == ()
+        assert context.store.get_run(run.id).outcome is RunOutcome.MEASURED
+        asked = {str(outcome.exchange) for _, outcome in context.store.outcomes(run.id)}
         assert not any("Another question?" in exchange for exchange in asked)
 
 
@@ -97,33 +97,33 @@ async def test_a_changed_suite_is_not_armed_and_says_so(armed_folder: Path) -> N
     clock, path = Clock(AFTER), write(armed_folder, HEALTHY)
     changed = {**SUITE, "probes": SUITE["probes"][1:]}
     (armed_folder / "probes" / "facts.yaml").write_text(yaml.safe_dump(changed))
-    async with house_of(path, clock) as house:
-        (row,) = status(Reading(house.settings, house.suites, house.store, clock)).watches
+    async with house_of(path, clock) as context:
+        (row,) = status(ReadOnlyContext(context.settings, context.suites, context.store, clock)).watches
         assert not row.armed
         assert "another version of the suite" in row.baseline
-        assert await one_day(house, clock) == ()
-        assert house.store.outdated() == {("bot", "facts")}
+        assert await one_day(context, clock) == ()
+        assert context.store.outdated() == {("bot", "facts")}
 
 
 async def test_another_judges_scores_are_not_compared(armed_folder: Path) -> None:
     clock, path = Clock(AFTER), write(armed_folder, HEALTHY)
     strict = {"model": "strict", "answers": ['{"verdict": "fail"}']}
     write(armed_folder, [*HEALTHY, strict], judge={"provider": "script", "model": "strict"})
-    async with house_of(path, clock) as house:
-        found = {f.signal: f for f in await one_day(house, clock)}
+    async with house_of(path, clock) as context:
+        found = {f.signal: f for f in await one_day(context, clock)}
         assert "judge_score" not in found
         assert "adapter_loss" in found
 
 
 async def test_a_target_that_left_the_configuration_leaves_no_run_behind(tmp_path: Path) -> None:
     clock, path = Clock(), write(tmp_path, HEALTHY)
-    async with house_of(path, clock) as house:
-        run = ensure_run(house, "bot", "facts", clock.at)
+    async with house_of(path, clock) as context:
+        run = ensure_run(context, "bot", "facts", clock.at)
     other = yaml.safe_load(path.read_text())["targets"]["bot"]
     write(tmp_path, HEALTHY, targets={"other": other})
-    async with house_of(path, clock) as house:
-        assert await execute_run(house, run.id) == ()
-        assert house.store.due_runs(clock.at + timedelta(days=1)) == []
+    async with house_of(path, clock) as context:
+        assert await execute_run(context, run.id) == ()
+        assert context.store.due_runs(clock.at + timedelta(days=1)) == []
 
 
 def production(folder: Path, log: list[dict[str, Any]] | None) -> Path:
@@ -146,13 +146,13 @@ async def test_a_production_sample_is_redacted_asked_and_judged(tmp_path: Path) 
     clock = Clock()
     log = [request(NOON - timedelta(days=1), f"I am jo{n}@example.com, where is order {n}?") for n in range(40)]
     log += [request(NOON - timedelta(days=30), "too old"), request(NOON + timedelta(days=1), "not yet")]
-    async with house_of(production(tmp_path, log), clock) as house:
-        run_id = await run_now(house, "bot", "production")
-        inputs = house.store.production_inputs(run_id)
+    async with house_of(production(tmp_path, log), clock) as context:
+        run_id = await run_now(context, "bot", "production")
+        inputs = context.store.production_inputs(run_id)
         assert len(inputs) == 20
         assert all("‹email›" in probe.prompt for probe in inputs)
-        assert house.store.get_run(run_id).outcome is RunOutcome.MEASURED
-        answers = house.store.answers([run_id])
+        assert context.store.get_run(run_id).outcome is RunOutcome.MEASURED
+        answers = context.store.answers([run_id])
         assert len(answers) == 40
         assert {a.arm: a.scores["judge"] for a in answers} == {Arm.SUBJECT: 1.0, Arm.BASE: 0.0}
     for file in tmp_path.glob("cliffwatch.db*"):
@@ -161,21 +161,21 @@ async def test_a_production_sample_is_redacted_asked_and_judged(tmp_path: Path) 
 
 async def test_logs_that_cannot_be_read_are_waited_for_and_then_unmeasured(tmp_path: Path) -> None:
     clock = Clock()
-    async with house_of(production(tmp_path, None), clock) as house:
-        run_id = await run_now(house, "bot", "production")
-        assert house.store.get_run(run_id).outcome is RunOutcome.UNMEASURED, "by hand: at once"
+    async with house_of(production(tmp_path, None), clock) as context:
+        run_id = await run_now(context, "bot", "production")
+        assert context.store.get_run(run_id).outcome is RunOutcome.UNMEASURED, "by hand: at once"
 
         clock.forward(minutes=1)
-        run = ensure_run(house, "bot", "production", clock.at)
-        looks = 0
-        while house.store.get_run(run.id).status != "done":
-            looks += 1
-            await execute_run(house, run.id)
+        run = ensure_run(context, "bot", "production", clock.at)
+        evaluations = 0
+        while context.store.get_run(run.id).status != "done":
+            evaluations += 1
+            await execute_run(context, run.id)
             clock.forward(hours=1)
-        assert house.store.get_run(run.id).outcome is RunOutcome.UNMEASURED
-        assert 20 <= looks <= 30
-        assert house.store.due_runs(clock.at + timedelta(days=1)) == []
-        assert house.store.summaries([run.id])[run.id].unmeasured_ratio == 1.0
+        assert context.store.get_run(run.id).outcome is RunOutcome.UNMEASURED
+        assert 20 <= evaluations <= 30
+        assert context.store.due_runs(clock.at + timedelta(days=1)) == []
+        assert context.store.summaries([run.id])[run.id].unmeasured_ratio == 1.0
 
 
 async def test_answers_are_embedded_once_where_a_model_is_configured(armed_folder: Path) -> None:
@@ -183,14 +183,14 @@ async def test_answers_are_embedded_once_where_a_model_is_configured(armed_folde
     assert spec is not None
     assert spec.origin is not None
     clock, model = Clock(AFTER), Path(spec.origin).parent / "model"
-    async with house_of(write(armed_folder, HEALTHY, embeddings={"model": str(model)}), clock) as house:
-        (finding, *_) = await one_day(house, clock)
-        answers = house.store.answers([finding.run_id])
+    async with house_of(write(armed_folder, HEALTHY, embeddings={"model": str(model)}), clock) as context:
+        (finding, *_) = await one_day(context, clock)
+        answers = context.store.answers([finding.run_id])
         assert {len(answer.embedding or ()) for answer in answers} == {384}
         by_text = {answer.text: answer.embedding for answer in answers}
         assert all(answer.embedding == by_text[answer.text] for answer in answers)
-        (context,) = house.store.verdicts()
-        comparison = compare(house.store, context)
+        (verdict_context,) = context.store.verdicts()
+        comparison = compare(context.store, verdict_context)
         assert comparison.now == tuple(answers)
         assert {one.embedding for one in comparison.baseline} == {None}, "captured before there was a model"
 
@@ -198,21 +198,23 @@ async def test_answers_are_embedded_once_where_a_model_is_configured(armed_folde
 async def test_a_model_that_cannot_be_loaded_costs_no_more_than_its_embeddings(armed_folder: Path) -> None:
     clock, empty = Clock(AFTER), armed_folder / "model"
     empty.mkdir()
-    async with house_of(write(armed_folder, HEALTHY, embeddings={"model": str(empty)}), clock) as house:
-        found = await one_day(house, clock)
+    async with house_of(write(armed_folder, HEALTHY, embeddings={"model": str(empty)}), clock) as context:
+        found = await one_day(context, clock)
         assert {"adapter_loss", "judge_score", "length", "contract"} <= {finding.signal for finding in found}
-        (run, *_) = house.store.runs("bot")
+        (run, *_) = context.store.runs("bot")
         assert run.outcome is RunOutcome.MEASURED
-        assert {answer.embedding for answer in house.store.answers([run.id])} == {None}
+        assert {answer.embedding for answer in context.store.answers([run.id])} == {None}
 
 
 async def test_a_daemon_started_after_its_slot_asks_at_once_and_one_that_was_there_at_its_time(tmp_path: Path) -> None:
     midnight = NOON.replace(hour=0)
     clock = Clock(midnight + timedelta(minutes=5))
-    async with house_of(write(tmp_path, HEALTHY), clock) as house:
-        run = ensure_run(house, "bot", "facts", midnight)
+    async with house_of(write(tmp_path, HEALTHY), clock) as context:
+        run = ensure_run(context, "bot", "facts", midnight)
         assert run.starts_at == clock.at
-        await execute_run(house, run.id)
-        assert house.store.tally(run.id), "there is something to see"
+        await execute_run(context, run.id)
+        assert context.store.tally(run.id), "there is something to see"
         clock.at = midnight + timedelta(days=1, seconds=5)
-        assert ensure_run(house, "bot", "facts", midnight + timedelta(days=1)).starts_at == midnight + timedelta(days=1)
+        assert ensure_run(context, "bot", "facts", midnight + timedelta(days=1)).starts_at == midnight + timedelta(
+            days=1
+        )

@@ -129,9 +129,9 @@ async def prepared(app: App) -> None:
 def read(app: App, internals: Internals) -> list[str]:
     """What a scrape reads of targets' runs, findings, usage and self-tests; nothing else in this daemon moves."""
     assert app.store is not None
-    assert app.house is not None
+    assert app.context is not None
     counted = Reads(app.store, mine=True)
-    internals.scrape(app.store, app.current, app.house.clock(), accept_encoding=GZIP)
+    internals.scrape(app.store, app.current, app.context.clock(), accept_encoding=GZIP)
     return [one for one in counted.end() if " IN (" in one]
 
 
@@ -169,12 +169,12 @@ async def test_a_store_that_is_away_costs_a_line_in_the_log_and_no_tick(path: Pa
     async with running(path) as app:
         await prepared(app)
         assert app.store is not None
-        assert app.house is not None
+        assert app.context is not None
         with app.store._database.write() as connection:
             connection.exec_driver_sql("ALTER TABLE self_test RENAME TO self_test_gone")
         chore = FirstScrape(Internals())
         with structlog.testing.capture_logs() as logs:
-            chore.begin(app.house, app.house.clock())
+            chore.begin(app.context, app.context.clock())
             assert chore._task is not None
             await chore._task
         await chore.end()

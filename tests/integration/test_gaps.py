@@ -15,7 +15,7 @@ from monitor.report.email.compose import compose
 from monitor.report.metrics import Internals
 from monitor.report.status.fleet import status
 from monitor.report.web import fleet_overview
-from monitor.runs.readonly import Reading, reading
+from monitor.runs.readonly import ReadOnlyContext, reading
 from monitor.store import Store, open_store
 from tests.daemon import HEALTHY, NOON, write
 from tests.store_records import answer, recorded, unmeasured
@@ -92,17 +92,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def kept(folder: Path, tmp_path: Path) -> Iterator[Reading]:
+def kept(folder: Path, tmp_path: Path) -> Iterator[ReadOnlyContext]:
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     with reading(tmp_path / "cliffwatch.yaml") as found:
-        yield Reading(found.settings, found.suites, found.store, lambda: NOON)
+        yield ReadOnlyContext(found.settings, found.suites, found.store, lambda: NOON)
 
 
-def test_status_pages_mail_and_metrics_say_the_same(kept: Reading) -> None:
+def test_status_pages_mail_and_metrics_say_the_same(kept: ReadOnlyContext) -> None:
     stands = status(kept, everything=True)
     needs = {row.target: row.needs for row in stands.watches}
     seen = {
-        watch.target: watch for watch in fleet_overview.watches(kept.store, kept.settings, NOON, fleet_overview.Kept())
+        watch.target: watch
+        for watch in fleet_overview.watches(kept.store, kept.settings, NOON, fleet_overview.FleetCache())
     }
     mail = compose(kept, NOON).report
     labels = {card.name: card.items[0].label for card in mail.cards} | {
@@ -117,7 +118,7 @@ def test_status_pages_mail_and_metrics_say_the_same(kept: Reading) -> None:
     )
 
 
-def unmeasured_alerts(kept: Reading) -> dict[str, bool]:
+def unmeasured_alerts(kept: ReadOnlyContext) -> dict[str, bool]:
     """Target -> what the first two terms of CliffwatchUnmeasured come to, of the very series that it reads."""
     exposition = Internals().exposition(kept.store, kept.settings, NOON)[0].decode()
     series = {
@@ -138,7 +139,7 @@ def unmeasured_alerts(kept: Reading) -> dict[str, bool]:
     }
 
 
-def test_of_a_dead_subject_all_is_unmeasured(kept: Reading) -> None:
+def test_of_a_dead_subject_all_is_unmeasured(kept: ReadOnlyContext) -> None:
     """Its base answered every question, and that measures nothing."""
     stream = kept.store.streams("dead")[0]
     assert (stream.last_outcome, stream.last_run_id is not None) == (RunOutcome.UNMEASURED, True)

@@ -19,7 +19,7 @@ from monitor.daemon.jobs import identity_checks
 from monitor.lab.broken import BROKEN
 from monitor.lab.process import LabServer
 from monitor.lab.served import weights_dir
-from monitor.runs.context import House
+from monitor.runs.context import RunContext
 from tests.daemon import HEALTHY, Clock, house_of, write
 from tests.http_server import Reply, Request, ScriptedServer
 
@@ -53,24 +53,24 @@ def bot(subject: str, base: str | None = "llama", **more: Any) -> dict[str, Any]
 
 
 @asynccontextmanager
-async def looked(folder: Path, script: Any, **target: Any) -> AsyncIterator[tuple[House, ScriptedServer]]:
+async def looked(folder: Path, script: Any, **target: Any) -> AsyncIterator[tuple[RunContext, ScriptedServer]]:
     async with ScriptedServer(script) as server:
         path = configured(folder, server.url, {"bot": bot(**target)})
-        async with house_of(path, Clock()) as house:
-            yield house, server
+        async with house_of(path, Clock()) as context:
+            yield context, server
 
 
-def subject(house: House) -> dict[str, bool]:
-    return {one.check: one.matches for one in house.store.identity_checks("bot") if one.arm is Arm.SUBJECT}
+def subject(context: RunContext) -> dict[str, bool]:
+    return {one.check: one.matches for one in context.store.identity_checks("bot") if one.arm is Arm.SUBJECT}
 
 
-def found(house: House, check: str) -> IdentityCheck:
-    (one,) = [one for one in house.store.identity_checks("bot") if (one.arm, one.check) == (Arm.SUBJECT, check)]
+def found(context: RunContext, check: str) -> IdentityCheck:
+    (one,) = [one for one in context.store.identity_checks("bot") if (one.arm, one.check) == (Arm.SUBJECT, check)]
     return one
 
 
-async def look(house: House, at: datetime | None = None) -> None:
-    identity_checks.settle(house, await identity_checks.look(house), at or house.clock())
+async def look(context: RunContext, at: datetime | None = None) -> None:
+    identity_checks.settle(context, await identity_checks.look(context), at or context.clock())
 
 
 @pytest.mark.parametrize(
@@ -91,16 +91,16 @@ async def test_what_a_server_lists_is_compared(target: dict[str, Any], told: dic
     def script(request: Request) -> Reply:
         return Reply(body=LISTED) if request.path == "/v1/models" else Reply(404, {"error": {"message": "no"}})
 
-    async with looked(tmp_path, script, **target) as (house, server):
-        await look(house)
-        assert subject(house) == told
+    async with looked(tmp_path, script, **target) as (context, server):
+        await look(context)
+        assert subject(context) == told
         assert all(request.body is None for request in server.requests), "no question was asked"
 
 
 async def test_the_words_of_a_mismatch_say_what_to_look_at(tmp_path: Path) -> None:
-    async with looked(tmp_path, [Reply(body=LISTED)], subject="support", base="mistral") as (house, _):
-        await look(house)
-        parent = found(house, "parent")
+    async with looked(tmp_path, [Reply(body=LISTED)], subject="support", base="mistral") as (context, _):
+        await look(context)
+        parent = found(context, "parent")
         assert parent.expected == "an adapter on 'mistral', the declared base"
         assert parent.found == "an adapter on 'llama' (loaded from 'meta-llama/Llama-3.1-8B-Instruct')"
 
@@ -108,16 +108,19 @@ async def test_the_words_of_a_mismatch_say_what_to_look_at(tmp_path: Path) -> No
 async def test_a_declared_adapter_says_its_base_where_none_is_served(tmp_path: Path) -> None:
     adapter = {"path": str(weights_dir() / "support"), "base_model": "lab/base"}
     served = {"data": [{"id": "support", "parent": "b"}, {"id": "b", "root": "lab/base"}]}
-    async with looked(tmp_path, [Reply(body=served)], subject="support", base=None, adapter=adapter) as (house, server):
-        await look(house)
-        assert found(house, "parent").matches
+    async with looked(tmp_path, [Reply(body=served)], subject="support", base=None, adapter=adapter) as (
+        context,
+        server,
+    ):
+        await look(context)
+        assert found(context, "parent").matches
         served["data"][1]["root"] = "lab/other"
         server.script = [Reply(body=served)]
-        await look(house)
-        assert not found(house, "parent").matches
+        await look(context)
+        assert not found(context, "parent").matches
         served["data"][1]["root"], served["data"][0]["parent"] = "/models/b", "/models/b"
-        await look(house)
-        assert "parent" not in subject(house), "a folder there and a hub id here cannot be compared"
+        await look(context)
+        assert "parent" not in subject(context), "a folder there and a hub id here cannot be compared"
 
 
 async def test_a_model_that_the_list_leaves_out_is_asked_for_by_its_name(tmp_path: Path) -> None:
@@ -126,9 +129,9 @@ async def test_a_model_that_the_list_leaves_out_is_asked_for_by_its_name(tmp_pat
             return Reply(body=LISTED)
         return Reply(body={"id": "org/hidden"}) if request.path == "/v1/models/org%2Fhidden" else Reply(404)
 
-    async with looked(tmp_path, script, subject="org/hidden", base=None) as (house, _):
-        await look(house)
-        assert subject(house) == {"listed": True}
+    async with looked(tmp_path, script, subject="org/hidden", base=None) as (context, _):
+        await look(context)
+        assert subject(context) == {"listed": True}
 
 
 OUTAGES: dict[str, list[Reply]] = {
@@ -151,72 +154,72 @@ OUTAGES: dict[str, list[Reply]] = {
 async def test_an_outage_leaves_the_last_word_standing(name: str, tmp_path: Path) -> None:
     async with ScriptedServer([Reply(body=LISTED)]) as server:
         path = configured(tmp_path, server.url, {"bot": bot("support")}, timeout_seconds=1)
-        async with house_of(path, Clock()) as house:
-            await look(house)
-            before = house.store.identity_checks()
+        async with house_of(path, Clock()) as context:
+            await look(context)
+            before = context.store.identity_checks()
             server.script = OUTAGES[name]
-            seen = await identity_checks.look(house)
+            seen = await identity_checks.look(context)
             assert all(one.reading is None and one.error for one in seen)
-            identity_checks.settle(house, seen, house.clock() + timedelta(hours=1))
-            assert house.store.identity_checks() == before
+            identity_checks.settle(context, seen, context.clock() + timedelta(hours=1))
+            assert context.store.identity_checks() == before
 
 
 async def test_hostile_names_are_cut_and_made_visible(tmp_path: Path) -> None:
     odd = {"id": "\x1b[2J\u202e" + "a" * 5000, "parent": {"x": 1}, "root": 7}
     data = [odd, odd, odd, {"id": "support", "parent": "\n" * 9000}]
-    async with looked(tmp_path, [Reply(body={"data": data})], subject="support") as (house, server):
-        await look(house)
-        parent = found(house, "parent")
+    async with looked(tmp_path, [Reply(body={"data": data})], subject="support") as (context, server):
+        await look(context)
+        parent = found(context, "parent")
         assert not parent.matches
         assert parent.found.isprintable()
         assert len(parent.found) < 300
         server.script = lambda request: Reply(body={"data": data[:1]}) if request.path == "/v1/models" else Reply(404)
-        await look(house)
-        assert found(house, "listed").found.isprintable()
+        await look(context)
+        assert found(context, "listed").found.isprintable()
 
 
 async def test_since_is_kept_and_what_no_longer_applies_is_forgotten(tmp_path: Path) -> None:
-    async with looked(tmp_path, [Reply(body=LISTED)], subject="support", base="mistral") as (house, server):
-        start = house.clock()
+    async with looked(tmp_path, [Reply(body=LISTED)], subject="support", base="mistral") as (context, server):
+        start = context.clock()
         for hours in range(3):
-            await look(house, start + timedelta(hours=hours))
-        assert found(house, "parent").since == start
+            await look(context, start + timedelta(hours=hours))
+        assert found(context, "parent").since == start
         plain = {"data": [{"id": one["id"]} for one in LISTED["data"]]}
         server.script = [Reply(body=plain)]
-        await look(house, start + timedelta(hours=3))
-        assert subject(house) == {"listed": True}, "a server that says less has no parent to compare"
+        await look(context, start + timedelta(hours=3))
+        assert subject(context) == {"listed": True}, "a server that says less has no parent to compare"
 
 
 async def test_a_target_that_moved_to_where_nothing_can_be_asked_leaves_no_mismatch_behind(tmp_path: Path) -> None:
-    async with looked(tmp_path, [Reply(body=LISTED)], subject="support", base="mistral") as (house, _):
-        await look(house)
-        assert not found(house, "parent").matches
+    async with looked(tmp_path, [Reply(body=LISTED)], subject="support", base="mistral") as (context, _):
+        await look(context)
+        assert not found(context, "parent").matches
     moved = {**bot("support", None), "subject": {"provider": "script", "model": "support"}}
-    async with house_of(configured(tmp_path, "http://127.0.0.1:9/v1", {"bot": moved}), Clock()) as house:
-        assert subject(house), "the store of before"
-        await identity_checks.identify_now(house, "bot")
-        assert subject(house) == {}
+    async with house_of(configured(tmp_path, "http://127.0.0.1:9/v1", {"bot": moved}), Clock()) as context:
+        assert subject(context), "the store of before"
+        await identity_checks.identify_now(context, "bot")
+        assert subject(context) == {}
 
 
 async def test_a_new_mismatch_is_looked_at_twice(tmp_path: Path) -> None:
-    async with looked(tmp_path, [Reply(body=LISTED)], subject="support") as (house, server):
+    async with looked(tmp_path, [Reply(body=LISTED)], subject="support") as (context, server):
         memory = identity_checks.Memory()
 
         async def again() -> None:
-            identity_checks.settle(house, await identity_checks.look(house), house.clock(), memory)
+            identity_checks.settle(context, await identity_checks.look(context), context.clock(), memory)
 
         await again()
         gone = {"data": [one for one in LISTED["data"] if one["id"] != "support"]}
         server.script = lambda request: Reply(body=gone) if request.path == "/v1/models" else Reply(404)
         await again()
-        assert found(house, "listed").matches, "a server that restarts lists its adapters a moment later"
+        assert found(context, "listed").matches, "a server that restarts lists its adapters a moment later"
         assert memory.doubted
         await again()
-        assert not found(house, "listed").matches
+        assert not found(context, "listed").matches
         assert not memory.doubted
         server.script = [Reply(body=LISTED)]
         await again()
-        assert found(house, "listed").matches, "good news needs no second look"
+        assert found(context, "listed").matches, "good news needs no second look"
 
 
 FINE_TUNE = "ft:gpt-4o-mini-2024-07-18:acme::AbC123"
@@ -227,9 +230,9 @@ FINE_TUNE = "ft:gpt-4o-mini-2024-07-18:acme::AbC123"
 )
 async def test_a_fine_tunes_id_names_its_base(base: str, matches: bool, tmp_path: Path) -> None:
     listed = {"data": [{"id": FINE_TUNE}, {"id": base}]}
-    async with looked(tmp_path, [Reply(body=listed)], subject=FINE_TUNE, base=base) as (house, _):
-        await look(house)
-        assert found(house, "ft_base").matches is matches
+    async with looked(tmp_path, [Reply(body=listed)], subject=FINE_TUNE, base=base) as (context, _):
+        await look(context)
+        assert found(context, "ft_base").matches is matches
 
 
 async def test_retirements_come_from_the_api_and_the_configuration_wins(tmp_path: Path) -> None:
@@ -243,25 +246,25 @@ async def test_retirements_come_from_the_api_and_the_configuration_wins(tmp_path
     january = datetime(2027, 1, 14, tzinfo=UTC)
     target = bot(FINE_TUNE, "gpt-4o-mini-2024-07-18", snapshot={"provider": "vllm", "model": "next"})
     async with ScriptedServer([Reply(body=listed)]) as server:
-        async with house_of(configured(tmp_path, server.url, {"bot": target}), Clock()) as house:
-            await look(house)
-            told = {one.arm: (one.retires_at, one.source, one.model) for one in house.store.retirements("bot")}
+        async with house_of(configured(tmp_path, server.url, {"bot": target}), Clock()) as context:
+            await look(context)
+            told = {one.arm: (one.retires_at, one.source, one.model) for one in context.store.retirements("bot")}
             assert told == {
                 Arm.SUBJECT: (january, "vllm", FINE_TUNE),
                 Arm.BASE: (january, "vllm", "gpt-4o-mini-2024-07-18"),
             }, "a fine-tune ends with its base; a day that is none is not told"
             server.script = [Reply(500)]
-            await look(house)
-            assert len(house.store.retirements("bot")) == 2, "an outage postpones nothing"
+            await look(context)
+            assert len(context.store.retirements("bot")) == 2, "an outage postpones nothing"
         target["subject"]["retires"] = "2026-12-24"
-        async with house_of(configured(tmp_path, server.url, {"bot": target}), Clock()) as house:
-            await look(house)
-            told = {one.arm: (one.retires_at, one.source, one.model) for one in house.store.retirements("bot")}
+        async with house_of(configured(tmp_path, server.url, {"bot": target}), Clock()) as context:
+            await look(context)
+            told = {one.arm: (one.retires_at, one.source, one.model) for one in context.store.retirements("bot")}
             assert told[Arm.SUBJECT] == (datetime(2026, 12, 24, tzinfo=UTC), "config", FINE_TUNE)
         del target["subject"]["retires"], target["base"]
-        async with house_of(configured(tmp_path, server.url, {"bot": target}), Clock()) as house:
-            await look(house)
-            assert house.store.retirements("bot") == [], "nobody says these any more"
+        async with house_of(configured(tmp_path, server.url, {"bot": target}), Clock()) as context:
+            await look(context)
+            assert context.store.retirements("bot") == [], "nobody says these any more"
 
 
 async def test_anthropics_models_api(tmp_path: Path) -> None:
@@ -280,33 +283,33 @@ async def test_anthropics_models_api(tmp_path: Path) -> None:
             name: {"subject": {"provider": "vllm", "model": f"claude-{name}"}, "suites": ["facts"]} for name in "abc"
         }
         path = configured(tmp_path, server.url, targets, kind="anthropic")
-        async with house_of(path, Clock()) as house:
-            await look(house)
-            told = {one.target: (one.check, one.matches) for one in house.store.identity_checks()}
+        async with house_of(path, Clock()) as context:
+            await look(context)
+            told = {one.target: (one.check, one.matches) for one in context.store.identity_checks()}
             assert told == {"a": ("listed", True), "b": ("listed", False), "c": ("listed", False)}
-            (retirement,) = house.store.retirements()
+            (retirement,) = context.store.retirements()
             assert (retirement.target, retirement.retires_at) == ("a", datetime(2026, 11, 30, tzinfo=UTC))
             server.script = [Reply(404, b"no such page")]
-            assert all(one.error for one in await identity_checks.look(house)), "a gateway's 404 is not the API's"
+            assert all(one.error for one in await identity_checks.look(context)), "a gateway's 404 is not the API's"
 
 
 async def test_the_labs_server_and_its_listing_faults(tmp_path: Path, lab_server: LabServer) -> None:
     adapter = {"path": str(weights_dir() / "support"), "base_model": "lab/base"}
     path = configured(tmp_path, lab_server.openai_url, {"bot": bot("lab-support", "lab-base", adapter=adapter)})
-    async with house_of(path, Clock()) as house:
-        await look(house)
-        told = subject(house)
+    async with house_of(path, Clock()) as context:
+        await look(context)
+        told = subject(context)
         assert set(told) == {"listed", "parent", "adapter_base", "adapter_tensors", "adapter_effect"}
         assert all(told.values())
         with lab_server.fault("other-parent"):
-            await look(house)
-        assert {check for check, matches in subject(house).items() if not matches} == {"parent"}
+            await look(context)
+        assert {check for check, matches in subject(context).items() if not matches} == {"parent"}
         with lab_server.fault("adapter-unlisted"):
-            await look(house)
-        assert {check for check, matches in subject(house).items() if not matches} == {"listed"}
+            await look(context)
+        assert {check for check, matches in subject(context).items() if not matches} == {"listed"}
         with lab_server.fault("server-errors"):
-            await look(house)
-        assert subject(house)["listed"], "its answers fail; its listing does not"
+            await look(context)
+        assert subject(context)["listed"], "its answers fail; its listing does not"
 
 
 def test_the_command_says_what_differs_and_keeps_it(tmp_path: Path, lab_server: LabServer) -> None:
@@ -341,12 +344,12 @@ async def test_the_daemon_finds_a_mismatch_by_itself_and_its_end(tmp_path: Path,
     app = App(path)
     await app.start()
     try:
-        assert app.house is not None
-        house = app.house
+        assert app.context is not None
+        context = app.context
 
         async def until(matches: bool) -> None:
             async with asyncio.timeout(20):
-                while subject(house).get("parent") is not matches:
+                while subject(context).get("parent") is not matches:
                     await asyncio.sleep(0.1)
 
         await until(True)
@@ -364,17 +367,17 @@ async def test_a_server_that_hangs_holds_up_neither_ticks_nor_the_stop(tmp_path:
         app = App(configured(tmp_path, server.url, {"bot": bot("support")}))
         await app.start()
         async with asyncio.timeout(60):
-            while not looks(server):
+            while not evaluations(server):
                 await asyncio.sleep(0.05)
-            assert app.house is not None
-            await app.tick(app.house.clock() + timedelta(hours=2))
-            assert looks(server) == 1, "one round at a time"
+            assert app.context is not None
+            await app.tick(app.context.clock() + timedelta(hours=2))
+            assert evaluations(server) == 1, "one round at a time"
             assert await app.reload() is None
-            await app.tick(app.house.clock())
-            while looks(server) < 2:
+            await app.tick(app.context.clock())
+            while evaluations(server) < 2:
                 await asyncio.sleep(0.05)  # the new configuration is looked at, and the old round is given up
             await app.stop()
 
 
-def looks(server: ScriptedServer) -> int:
+def evaluations(server: ScriptedServer) -> int:
     return [request.path for request in server.requests].count("/v1/models")

@@ -10,7 +10,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.acceptance.house import MailServer, Webhook, shipped_routes, start_alertmanager, wait_for
+from tests.acceptance.processes import MailServer, Webhook, shipped_routes, start_alertmanager, wait_for
 
 Labels = dict[str, str]
 Delivered = tuple[str, str, str]

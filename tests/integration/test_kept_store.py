@@ -21,8 +21,17 @@ from tests.kept import answers
 from tests.postgres import Postgres
 
 RENAMED: Final[Mapping[str, Mapping[str, str]]] = {
-    "metrics": {},  # a metric's old name -> its new one, as "cliffwatch_old": "cliffwatch_new"
-    "keys": {},  # a key of JSON, at any depth
+    "metrics": {
+        "cliffwatch_base_match_ratio": "cliffwatch_base_like_ratio",
+        "cliffwatch_evidence_line_log10": "cliffwatch_evidence_threshold_log10",
+    },  # a metric's old name -> its new one, as "cliffwatch_old": "cliffwatch_new"
+    "keys": {
+        "line_log10": "threshold_log10",
+        "look_log10": "evaluation_log10",
+        "looks": "evaluations",
+        "deeds": "audit_entries",
+        "base_match_ratio": "base_like_ratio",
+    },  # a key of JSON, at any depth
     "words": {"ALARM": "alarming"},  # a value that is a word, such as a state; under the keys of STATES only
 }
 REWORDED: Final[frozenset[str]] = frozenset({"headline", "bad", "since", "sure", "why", "now", "summary", "note"})

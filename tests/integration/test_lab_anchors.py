@@ -9,7 +9,7 @@ from monitor.core.records import AlarmState, BaselineStatus, Run, Severity
 from monitor.lab import product
 from monitor.lab.anchors import EACH, NAME, anchors_text, cases
 from monitor.lab.process import LabServer
-from monitor.runs.context import House, ensure_run, open_capture
+from monitor.runs.context import RunContext, ensure_run, open_capture
 from monitor.runs.execute import execute_run
 from monitor.runs.recompute import recompute
 from tests.daemon import NOON, Clock, house_of
@@ -44,16 +44,16 @@ http: {{port: 0}}
     return path
 
 
-async def one_day(house: House, clock: Clock) -> Run:
-    run = ensure_run(house, "judge", NAME, clock.at)
+async def one_day(context: RunContext, clock: Clock) -> Run:
+    run = ensure_run(context, "judge", NAME, clock.at)
     clock.forward(hours=1)
-    assert await execute_run(house, run.id, at_once=True) is not None
+    assert await execute_run(context, run.id, at_once=True) is not None
     clock.forward(hours=23)
-    return house.store.get_run(run.id)
+    return context.store.get_run(run.id)
 
 
-def agreement(house: House, run: Run) -> float:
-    share = house.store.summaries([run.id])[run.id].pass_ratio
+def agreement(context: RunContext, run: Run) -> float:
+    share = context.store.summaries([run.id])[run.id].pass_ratio
     assert share is not None
     return share
 
@@ -62,25 +62,25 @@ async def test_another_model_under_the_judges_name_is_a_ticket_on_the_judge(
     tmp_path: Path, lab_server: LabServer
 ) -> None:
     clock = Clock(NOON.replace(hour=0))
-    async with house_of(configure(tmp_path, lab_server), clock) as house:
-        open_capture(house, "judge", NAME, clock.at, clock.at + timedelta(days=DAYS), at_once=False)
+    async with house_of(configure(tmp_path, lab_server), clock) as context:
+        open_capture(context, "judge", NAME, clock.at, clock.at + timedelta(days=DAYS), at_once=False)
         for _ in range(DAYS):
-            assert abs(agreement(house, await one_day(house, clock)) - AGREED / 30) < (SLACK + 0.5) / 30
-        house.store.close_due_baselines(clock.at)
-        (captured,) = house.store.baselines("judge", NAME, BaselineStatus.CAPTURED)
-        house.store.approve(captured.id, "test", "the lab is healthy", clock.at)
-        await one_day(house, clock)
-        assert house.store.alarms() == []
-        assert len(house.store.findings("judge")) >= 2, "armed, and quiet"
+            assert abs(agreement(context, await one_day(context, clock)) - AGREED / 30) < (SLACK + 0.5) / 30
+        context.store.close_due_baselines(clock.at)
+        (captured,) = context.store.baselines("judge", NAME, BaselineStatus.CAPTURED)
+        context.store.approve(captured.id, "test", "the lab is healthy", clock.at)
+        await one_day(context, clock)
+        assert context.store.alarms() == []
+        assert len(context.store.findings("judge")) >= 2, "armed, and quiet"
 
         with lab_server.fault("judge-replaced"):
             for _ in range(2):
-                replaced = await one_day(house, clock)
-        assert agreement(house, replaced) < 0.7
-        told = next(one for one in house.store.alarms("judge") if one.signal == "negative_flips")
+                replaced = await one_day(context, clock)
+        assert agreement(context, replaced) < 0.7
+        told = next(one for one in context.store.alarms("judge") if one.signal == "negative_flips")
         assert (told.severity, told.state) == (Severity.TICKET, AlarmState.CONFIRMED)
-        assert {one.severity for one in house.store.alarms()} == {Severity.TICKET}
-        (finding,) = house.store.findings("judge", run_id=told.raised_run_id, signal="negative_flips")
+        assert {one.severity for one in context.store.alarms()} == {Severity.TICKET}
+        (finding,) = context.store.findings("judge", run_id=told.raised_run_id, signal="negative_flips")
         assert finding.exhibits
         assert "<reply>" in finding.exhibits[0].prompt, "the labelled answer stands beside both verdicts"
-        assert recompute(house.store).differences == []
+        assert recompute(context.store).differences == []

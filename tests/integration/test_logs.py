@@ -20,7 +20,7 @@ import yaml
 from monitor.core import logs
 from monitor.core.logs import LONGEST_MESSAGE, conceal, scrub
 from monitor.store import open_store
-from tests.acceptance.house import Daemon
+from tests.acceptance.processes import Daemon
 from tests.daemon import HEALTHY, SUITE, write
 from tests.http_server import Reply, Request, ScriptedServer
 from tests.programs import free_port
@@ -224,7 +224,7 @@ def test_no_part_of_a_secret_is_left_where_a_message_is_cut(tmp_path: Path) -> N
     conceal(SECRETS.values())
     for secret in (*SECRETS.values(), *SHAPES):
         for shown in range(len(secret) + 1):
-            told = logs.told(ValueError("x" * (LONGEST_MESSAGE - 1 - shown) + " " + secret))
+            told = logs.render_error(ValueError("x" * (LONGEST_MESSAGE - 1 - shown) + " " + secret))
             assert begun(told) == []
             assert "x" * 400 in told
 

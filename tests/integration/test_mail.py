@@ -19,7 +19,7 @@ from monitor.core.errors import CliffwatchError
 from monitor.core.records import Mail, MailStatus
 from monitor.daemon.jobs.mailer import SINCE, Mailer
 from monitor.report.email.smtp import GIVEN_UP
-from monitor.runs.context import House
+from monitor.runs.context import RunContext
 from monitor.store import open_store
 from tests.daemon import HEALTHY, Clock, house_of, write
 from tests.smtp_server import PASSWORD, USER, MailServer, mail_server
@@ -46,22 +46,22 @@ def _nothing_tells_the_password(tmp_path: Path, capfd: pytest.CaptureFixture[str
 
 
 @asynccontextmanager
-async def due_house(folder: Path, email: dict[str, Any], clock: Clock) -> AsyncIterator[House]:
+async def due_house(folder: Path, email: dict[str, Any], clock: Clock) -> AsyncIterator[RunContext]:
     """A house whose mail is configured since Sunday."""
-    async with house_of(write(folder, HEALTHY, email=email), clock) as house:
-        if house.store.get_state(SINCE) is None:
-            house.store.set_state(SINCE, SUNDAY.isoformat())
-        yield house
+    async with house_of(write(folder, HEALTHY, email=email), clock) as context:
+        if context.store.get_state(SINCE) is None:
+            context.store.set_state(SINCE, SUNDAY.isoformat())
+        yield context
 
 
-async def worked(house: House, mailer: Mailer, **later: float) -> Mail:
+async def worked(context: RunContext, mailer: Mailer, **later: float) -> Mail:
     """One look of the daemon's after ``later``; the mail as it stands then."""
-    clock = house.clock
+    clock = context.clock
     assert isinstance(clock, Clock)
     clock.forward(**(later or {"seconds": 20}))
-    mailer.begin(house, clock.at)
+    mailer.begin(context, clock.at)
     await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "mailer"))
-    mail = house.store.mail(1)
+    mail = context.store.mail(1)
     assert mail is not None
     return mail
 
@@ -71,19 +71,19 @@ async def test_a_mail_goes_out_at_its_slot_once_with_tls_and_login(tmp_path: Pat
     clock = Clock(SUNDAY)
     async with mail_server(tmp_path, encryption=encryption) as server:
         tls = {"tls": True} if encryption == "tls" else {}
-        async with due_house(tmp_path, {**server.email(**tls), "every": "mon 08:00"}, clock) as house:
+        async with due_house(tmp_path, {**server.email(**tls), "every": "mon 08:00"}, clock) as context:
             mailer = Mailer()
-            mailer.begin(house, clock.at)
+            mailer.begin(context, clock.at)
             await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "mailer"))
-            assert house.store.mail_state().queued == 0, "its slot has not come"
+            assert context.store.mail_state().queued == 0, "its slot has not come"
             clock.at = MONDAY
-            mail = await worked(house, mailer)
+            mail = await worked(context, mailer)
             assert (mail.status, mail.attempts, mail.error) == (MailStatus.SENT, 1, None)
-            await worked(house, mailer, days=1)
-            await worked(house, mailer, days=5)
-            assert house.store.mail(2) is None
+            await worked(context, mailer, days=1)
+            await worked(context, mailer, days=5)
+            assert context.store.mail(2) is None
             assert len(server.received) == 1
-            await worked(house, mailer, days=1)
+            await worked(context, mailer, days=1)
             assert len(server.received) == 2, "the next week's"
             assert len(set(server.message_ids)) == 2
     (got, _), (to, _) = server.received, server.recipients
@@ -98,15 +98,15 @@ async def test_a_new_installation_does_not_send_last_weeks_mail(tmp_path: Path) 
     clock = Clock(SUNDAY)
     async with mail_server(tmp_path) as server:
         path = write(tmp_path, HEALTHY, email=server.email())
-        async with house_of(path, clock) as house:
+        async with house_of(path, clock) as context:
             mailer = Mailer()
             for _ in range(3):
-                mailer.begin(house, clock.at)
+                mailer.begin(context, clock.at)
                 await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "mailer"))
                 clock.forward(minutes=1)
-            assert house.store.mail(1) is None
+            assert context.store.mail(1) is None
             clock.at = MONDAY + timedelta(days=3)
-            assert (await worked(house, mailer)).slot == MONDAY.replace(second=0), "late, but not lost"
+            assert (await worked(context, mailer)).slot == MONDAY.replace(second=0), "late, but not lost"
 
 
 async def test_refused_credentials_are_refused_for_good_in_the_servers_words(tmp_path: Path) -> None:
@@ -114,14 +114,14 @@ async def test_refused_credentials_are_refused_for_good_in_the_servers_words(tmp
     async with mail_server(tmp_path) as server:
         (tmp_path / "wrong.key").write_text("not-the-password\n")
         smtp = server.email(password_env=None, password_file="wrong.key")
-        async with due_house(tmp_path, smtp, clock) as house:
-            mail = await worked(house, Mailer())
+        async with due_house(tmp_path, smtp, clock) as context:
+            mail = await worked(context, Mailer())
             assert mail.status is MailStatus.REFUSED
             assert "535" in str(mail.error)
             assert "not-the-password" not in str(mail.error)
-            await worked(house, Mailer(), hours=5)
+            await worked(context, Mailer(), hours=5)
             assert server.connections == 1, "who insists is locked out"
-            assert house.store.mail_state().refused == 1
+            assert context.store.mail_state().refused == 1
     assert server.received == []
 
 
@@ -132,8 +132,8 @@ async def test_a_server_that_repeats_the_password_is_not_quoted(tmp_path: Path) 
     async with mail_server(tmp_path) as server:
         wire = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
         server.login_says = f"535 no such login: {PASSWORD} {wire}"
-        async with due_house(tmp_path, server.email(), clock) as house:
-            mail = await worked(house, Mailer())
+        async with due_house(tmp_path, server.email(), clock) as context:
+            mail = await worked(context, Mailer())
     assert mail.error == (
         "sre@example.com: 535 the login was refused: look at email.smtp.username and email.smtp.password_env "
         "(no such login: *** ***)"
@@ -145,15 +145,15 @@ async def test_an_untrusted_certificate_gets_no_mail_and_no_password(tmp_path: P
     clock = Clock(MONDAY)
     tls = {"tls": True} if encryption == "tls" else {}
     async with mail_server(tmp_path, encryption=encryption) as server:
-        async with due_house(tmp_path, server.email(ca_file=None, **tls), clock) as house:
-            mail = await worked(house, Mailer())
+        async with due_house(tmp_path, server.email(ca_file=None, **tls), clock) as context:
+            mail = await worked(context, Mailer())
         assert (mail.status, server.received) == (MailStatus.QUEUED, [])
         assert "its certificate is not trusted: " in str(mail.error)
     async with mail_server(tmp_path, encryption=encryption, name="other.example.com") as other:
         clock.at = MONDAY
         (tmp_path / "cliffwatch.db").unlink()
-        async with due_house(tmp_path, other.email(**tls), clock) as house:
-            mail = await worked(house, Mailer())
+        async with due_house(tmp_path, other.email(**tls), clock) as context:
+            mail = await worked(context, Mailer())
         assert other.received == []
         assert "its certificate is not trusted: " in str(mail.error)
         assert "localhost" in str(mail.error)
@@ -163,9 +163,9 @@ async def test_a_server_without_starttls_gets_nothing(tmp_path: Path) -> None:
     clock = Clock(MONDAY)
     async with (
         mail_server(tmp_path, encryption="none", login=False) as server,
-        due_house(tmp_path, server.email(), clock) as house,
+        due_house(tmp_path, server.email(), clock) as context,
     ):
-        mail = await worked(house, Mailer())
+        mail = await worked(context, Mailer())
     assert (mail.status, server.received) == (MailStatus.QUEUED, [])
     assert "STARTTLS" in str(mail.error)
 
@@ -174,8 +174,8 @@ async def test_in_the_clear_where_it_was_written_twice(tmp_path: Path) -> None:
     clock = Clock(MONDAY)
     async with mail_server(tmp_path, encryption="none", login=False) as server:
         plain = server.email(starttls=False, tls=False, ca_file=None, username=None, password_env=None)
-        async with due_house(tmp_path, plain, clock) as house:
-            assert (await worked(house, Mailer())).status is MailStatus.SENT
+        async with due_house(tmp_path, plain, clock) as context:
+            assert (await worked(context, Mailer())).status is MailStatus.SENT
     assert len(server.received) == 1
 
 
@@ -183,19 +183,19 @@ async def test_greylisting_is_waited_out(tmp_path: Path) -> None:
     clock = Clock(MONDAY)
     async with mail_server(tmp_path) as server:
         server.replies = ["451 4.7.1 Greylisted, come back later", "451 4.7.1 Greylisted, come back later"]
-        async with due_house(tmp_path, server.email(), clock) as house:
+        async with due_house(tmp_path, server.email(), clock) as context:
             mailer = Mailer()
-            mail = await worked(house, mailer)
+            mail = await worked(context, mailer)
             assert (mail.status, mail.error) == (
                 MailStatus.QUEUED,
                 "sre@example.com: 451 4.7.1 Greylisted, come back later",
             )
             assert timedelta(seconds=45) <= mail.next_at - clock.at <= timedelta(seconds=75)
-            await worked(house, mailer)
+            await worked(context, mailer)
             assert server.connections == 1, "not before its time"
-            mail = await worked(house, mailer, seconds=80)
+            mail = await worked(context, mailer, seconds=80)
             assert (mail.status, mail.attempts) == (MailStatus.QUEUED, 2)
-            mail = await worked(house, mailer, minutes=3)
+            mail = await worked(context, mailer, minutes=3)
             assert (mail.status, mail.attempts) == (MailStatus.SENT, 3)
     assert server.message_ids == [mail.message_id]
 
@@ -204,15 +204,15 @@ async def test_a_server_that_is_away_is_tried_for_three_days(tmp_path: Path) -> 
     clock = Clock(MONDAY)
     async with mail_server(tmp_path) as server:
         email = server.email()
-    async with due_house(tmp_path, email, clock) as house:
+    async with due_house(tmp_path, email, clock) as context:
         mailer = Mailer()
-        mail = await worked(house, mailer)
+        mail = await worked(context, mailer)
         waits = []
         while mail.status is MailStatus.QUEUED:
             waits.append(mail.next_at - clock.at)
             clock.at = mail.next_at
-            mail = await worked(house, mailer)
-        state = house.store.mail_state()
+            mail = await worked(context, mailer)
+        state = context.store.mail_state()
     assert mail.status is MailStatus.REFUSED
     assert "localhost:" in str(mail.error)
     assert clock.at - mail.composed_at <= GIVEN_UP
@@ -227,11 +227,11 @@ async def test_a_connection_cut_amid_the_mail_is_tried_again_with_the_same_id(tm
     clock = Clock(MONDAY)
     async with mail_server(tmp_path) as server:
         server.cut = [cut]
-        async with due_house(tmp_path, server.email(), clock) as house:
+        async with due_house(tmp_path, server.email(), clock) as context:
             mailer = Mailer()
-            mail = await worked(house, mailer)
+            mail = await worked(context, mailer)
             assert mail.status is MailStatus.QUEUED
-            mail = await worked(house, mailer, minutes=2)
+            mail = await worked(context, mailer, minutes=2)
             assert (mail.status, mail.attempts) == (MailStatus.SENT, 2)
     assert server.message_ids == [mail.message_id] * (2 if cut == "after" else 1)
 
@@ -244,12 +244,12 @@ async def test_a_refused_recipient_keeps_nobody_else_from_it(tmp_path: Path) -> 
             "slow@example.com": ["451 4.2.1 try later", "250 OK"],
         }
         everyone = ["sre@example.com", "gone@example.com", "slow@example.com"]
-        async with due_house(tmp_path, {**server.email(), "to": everyone}, clock) as house:
+        async with due_house(tmp_path, {**server.email(), "to": everyone}, clock) as context:
             mailer = Mailer()
-            mail = await worked(house, mailer)
+            mail = await worked(context, mailer)
             assert (mail.status, mail.recipients) == (MailStatus.QUEUED, ("slow@example.com",))
             assert "gone@example.com: 550 5.1.1 no such user" in str(mail.error)
-            mail = await worked(house, mailer, minutes=2)
+            mail = await worked(context, mailer, minutes=2)
             assert mail.status is MailStatus.SENT
     assert server.recipients == [["sre@example.com"], ["slow@example.com"]]
     assert len(set(server.message_ids)) == 1
@@ -259,8 +259,8 @@ async def test_a_mail_that_nobody_may_get_is_given_up(tmp_path: Path) -> None:
     clock = Clock(MONDAY)
     async with mail_server(tmp_path) as server:
         server.refuse = {"sre@example.com": ["550 5.1.1 no such user"]}
-        async with due_house(tmp_path, server.email(), clock) as house:
-            mail = await worked(house, Mailer())
+        async with due_house(tmp_path, server.email(), clock) as context:
+            mail = await worked(context, Mailer())
     assert (mail.status, mail.error) == (MailStatus.REFUSED, "sre@example.com: 550 5.1.1 no such user")
 
 
@@ -271,8 +271,8 @@ async def test_two_daemons_send_one_mail(tmp_path: Path) -> None:
         due_house(tmp_path, server.email(), clock) as one,
         due_house(tmp_path, server.email(), clock) as two,
     ):
-        for mailer, house in ((Mailer(), one), (Mailer(), two), (Mailer(), one)):
-            mailer.begin(house, clock.at)
+        for mailer, context in ((Mailer(), one), (Mailer(), two), (Mailer(), one)):
+            mailer.begin(context, clock.at)
         await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "mailer"))
         mail = one.store.mail(1)
         assert one.store.mail(2) is None
@@ -285,29 +285,29 @@ async def test_a_daemon_that_stops_gives_the_mail_back_at_once(tmp_path: Path) -
     clock = Clock(MONDAY)
     async with mail_server(tmp_path) as server:
         server.hold = asyncio.Event()
-        async with due_house(tmp_path, server.email(), clock) as house:
+        async with due_house(tmp_path, server.email(), clock) as context:
             mailer = Mailer()
-            mailer.begin(house, clock.at)
+            mailer.begin(context, clock.at)
             await server.got.wait()
             await asyncio.wait_for(mailer.end(), 10)
-            mail = house.store.mail(1)
+            mail = context.store.mail(1)
             assert mail is not None
             assert (mail.status, mail.lease_until, mail.next_at) == (MailStatus.QUEUED, None, clock.at)
-            mailer.begin(house, clock.at)
+            mailer.begin(context, clock.at)
             assert not [task for task in asyncio.all_tasks() if task.get_name() == "mailer"], "it has ended"
             server.hold.set()
-            assert (await worked(house, Mailer())).status is MailStatus.SENT
+            assert (await worked(context, Mailer())).status is MailStatus.SENT
     assert server.message_ids == [mail.message_id] * 2
 
 
 async def test_a_mail_that_cannot_be_composed_holds_up_none_that_was(tmp_path: Path) -> None:
     clock = Clock(MONDAY)
-    async with mail_server(tmp_path) as server, due_house(tmp_path, server.email(), clock) as house:
+    async with mail_server(tmp_path) as server, due_house(tmp_path, server.email(), clock) as context:
         server.replies, mailer = ["451 4.7.1 Greylisted, come back later"], Mailer()
-        assert (await worked(house, mailer)).status is MailStatus.QUEUED
-        house.store.set_state(SINCE, "no time at all")
+        assert (await worked(context, mailer)).status is MailStatus.QUEUED
+        context.store.set_state(SINCE, "no time at all")
         clock.forward(minutes=5)
-        assert (await worked(house, mailer)).status is MailStatus.SENT
+        assert (await worked(context, mailer)).status is MailStatus.SENT
 
 
 async def test_a_daemon_killed_between_the_servers_word_and_its_own_repeats_the_mail(tmp_path: Path) -> None:

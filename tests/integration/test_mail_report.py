@@ -8,27 +8,27 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from monitor.core.records import Arm, Deed, IdentityCheck
+from monitor.core.records import Arm, AuditEntry, IdentityCheck
 from monitor.core.schedule import current_slot, days_after
 from monitor.core.settings import Email
 from monitor.report.email.compose import MANUAL, WEEKLY, compose, compose_mail
 from monitor.report.email.message import LARGEST_HTML, preview
-from monitor.report.explain.claim import beside_of, claim_of
+from monitor.report.explain.claim import claim_of, finding_context
 from monitor.report.explain.onset import beginning
-from monitor.runs.readonly import Reading
+from monitor.runs.readonly import ReadOnlyContext
 from monitor.store import Store, open_store
 from tests import fleet
 
 
-def house(store: Store, zone: str = "UTC") -> Reading:
+def context(store: Store, zone: str = "UTC") -> ReadOnlyContext:
     settings = fleet.settings()
     schedule = settings.schedule.model_copy(update={"timezone": zone})
-    return Reading(settings.model_copy(update={"schedule": schedule}), {}, store, lambda: fleet.NOW)
+    return ReadOnlyContext(settings.model_copy(update={"schedule": schedule}), {}, store, lambda: fleet.NOW)
 
 
 def test_a_fleet_in_the_store_becomes_a_mail(fleet_file: Path) -> None:
     store = open_store(f"sqlite:///{fleet_file}")
-    mail = compose(house(store), fleet.NOW)
+    mail = compose(context(store), fleet.NOW)
     store.close()
     shown, pictures = mail.report, mail.pictures
     assert shown.headline == (
@@ -54,13 +54,13 @@ def test_mail_and_page_say_the_same_of_when_it_began_and_whose_fault_it_likely_i
         IdentityCheck("support-bot", Arm.SUBJECT, "root", False, "weights of its own", "<b>the base's</b>", fleet.NOW,
                       fleet.NOW),
     ])  # fmt: skip
-    shown = compose(house(store, "Europe/Berlin"), fleet.NOW).report
+    shown = compose(context(store, "Europe/Berlin"), fleet.NOW).report
     items = {item.link: item for item in shown.cards[0].items if item.command}
     latest = [one for one in store.latest_findings("support-bot") if one.alarming]
     assert len(items) == len(latest) == 2
     for found in latest:
         item = items[f"http://127.0.0.1:9464/targets/support-bot/{found.signal}"]
-        claim, beside = claim_of(store, found), beside_of(store, found)
+        claim, beside = claim_of(store, found), finding_context(store, found)
         assert claim.began is not None
         assert item.likely is not None
         assert item.likely[0] == claim.suspect == "what is served"
@@ -78,8 +78,8 @@ def test_mail_and_page_say_the_same_of_when_it_began_and_whose_fault_it_likely_i
 
 def test_a_week_without_anything_is_told_as_such(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path}/empty.db")
-    shown = compose(house(store), fleet.NOW).report
-    mail = compose_mail(house(store), Email.model_validate(
+    shown = compose(context(store), fleet.NOW).report
+    mail = compose_mail(context(store), Email.model_validate(
         {"to": ["sre@example.com"], "sender": "c@example.com", "smtp": {"host": "smtp.example.com"}}
     ), MANUAL, fleet.NOW, fleet.NOW)  # fmt: skip
     store.close()
@@ -91,7 +91,7 @@ def test_a_week_without_anything_is_told_as_such(tmp_path: Path) -> None:
 
 def test_what_happened_before_the_period_is_no_news(fleet_file: Path) -> None:
     store = open_store(f"sqlite:///{fleet_file}")
-    later = compose(house(store), fleet.NOW + timedelta(days=30)).report
+    later = compose(context(store), fleet.NOW + timedelta(days=30)).report
     store.close()
     assert later.changes.items == ()
     assert later.cards[0].items[0].label == "Page", "an alarm stays open until it is cleared"
@@ -109,19 +109,21 @@ class Mondays:
 
     def __init__(self, folder: Path, first: str) -> None:
         self.store = open_store(f"sqlite:///{folder}/mondays.db")
-        self.house = house(self.store, "Europe/Berlin")
+        self.context = context(self.store, "Europe/Berlin")
         self.slot = self.monday(datetime.fromisoformat(first).replace(hour=12, tzinfo=UTC))
         self.number = count(1)
         self.happened: list[str] = []
-        self.to_come: list[Deed] = []
+        self.to_come: list[AuditEntry] = []
 
     def monday(self, now: datetime) -> datetime:
-        return current_slot(EVERY_MONDAY.every, self.house.settings.schedule, now)
+        return current_slot(EVERY_MONDAY.every, self.context.settings.schedule, now)
 
     def happens(self, at: datetime) -> str:
         """Somebody looks into something; the word by which it is known."""
         word = f"event-{next(self.number):03}"
-        self.to_come.append(Deed(at, "kim", "acknowledge", "summariser", fleet.SUITE, "alarm 1 (length)", word, None))
+        self.to_come.append(
+            AuditEntry(at, "kim", "acknowledge", "summariser", fleet.SUITE, "alarm 1 (length)", word, None)
+        )
         self.happened.append(word)
         return word
 
@@ -130,9 +132,9 @@ class Mondays:
         slot = self.monday(self.slot + weeks * WEEK + 6 * HOUR)
         now = slot + late
         for one in [one for one in self.to_come if one.at <= now]:
-            self.store.add_deed(one)
+            self.store.add_audit_entry(one)
             self.to_come.remove(one)
-        mail = self.store.enqueue(compose_mail(self.house, EVERY_MONDAY, WEEKLY, slot, now))
+        mail = self.store.enqueue(compose_mail(self.context, EVERY_MONDAY, WEEKLY, slot, now))
         assert mail is not None
         assert mail.id is not None
         assert self.store.take_mail(now, 60, mail.id) is not None
@@ -175,7 +177,7 @@ def test_nothing_is_told_twice_and_nothing_never(tmp_path: Path, clocks: str) ->
 
 def test_off_the_schedule_it_tells_of_seven_days_by_the_clocks(tmp_path: Path) -> None:
     mondays = Mondays(tmp_path, "2026-10-26")
-    shown = compose(mondays.house, mondays.slot + HOUR).report
+    shown = compose(mondays.context, mondays.slot + HOUR).report
     mondays.store.close()
-    assert days_after(mondays.house.settings.schedule, mondays.slot, -7) == mondays.monday(mondays.slot - HOUR)
+    assert days_after(mondays.context.settings.schedule, mondays.slot, -7) == mondays.monday(mondays.slot - HOUR)
     assert shown.period.startswith("Mon 19 to Sun 25 Oct")

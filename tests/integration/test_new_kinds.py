@@ -26,7 +26,7 @@ from monitor.core.settings import Settings
 from monitor.sample.request_log import Logged
 from monitor.store import open_store
 from scripts import generate_docs
-from tests.acceptance.house import get, wait_for
+from tests.acceptance.processes import get, wait_for
 from tests.daemon import SUITE
 from tests.programs import free_port
 

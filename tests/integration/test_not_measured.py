@@ -27,7 +27,7 @@ from monitor.report.email.compose import compose
 from monitor.report.metrics import Internals
 from monitor.report.status.fleet import status
 from monitor.report.web import create_app
-from monitor.runs.readonly import Reading, reading
+from monitor.runs.readonly import ReadOnlyContext, reading
 from monitor.store import open_store
 from tests import prometheus
 from tests.daemon import HEALTHY, NOON, write
@@ -74,7 +74,7 @@ REMOVED: Final = "removed"
 class Story:
     """Writes the life of a target through the store's own methods."""
 
-    def __init__(self, kept: Reading) -> None:
+    def __init__(self, kept: ReadOnlyContext) -> None:
         self.kept, self.store = kept, kept.store
 
     def capture(self, target: str, days_ago: float, days: float = 1, digest: str | None = None) -> int:
@@ -139,20 +139,22 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def kept(folder: Path, tmp_path: Path) -> Iterator[Reading]:
+def kept(folder: Path, tmp_path: Path) -> Iterator[ReadOnlyContext]:
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     with reading(tmp_path / "cliffwatch.yaml") as found:
         known = {name: one for name, one in found.settings.targets.items() if name != REMOVED}
-        yield Reading(found.settings.model_copy(update={"targets": known}), found.suites, found.store, lambda: NOON)
+        yield ReadOnlyContext(
+            found.settings.model_copy(update={"targets": known}), found.suites, found.store, lambda: NOON
+        )
 
 
-def alone(kept: Reading, target: str) -> Reading:
+def alone(kept: ReadOnlyContext, target: str) -> ReadOnlyContext:
     """The same store, with one target configured."""
     settings = kept.settings.model_copy(update={"targets": {target: kept.settings.targets[target]}})
-    return Reading(settings, kept.suites, kept.store, kept.clock)
+    return ReadOnlyContext(settings, kept.suites, kept.store, kept.clock)
 
 
-def fetched(kept: Reading, *paths: str) -> list[httpx.Response]:
+def fetched(kept: ReadOnlyContext, *paths: str) -> list[httpx.Response]:
     """What the daemon's pages answer over the store."""
     app = create_app(
         kept.store, lambda: kept.settings, Internals(), lambda: {"ok": True}, nothing_to_reload, kept.clock
@@ -170,7 +172,7 @@ async def nothing_to_reload() -> str | None:
 
 
 @pytest.mark.parametrize("target", SAID)
-def test_status_calls_it_what_it_is(kept: Reading, target: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_calls_it_what_it_is(kept: ReadOnlyContext, target: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = status(alone(kept, target))
     (row,) = found.watches
     assert (row.standing, row.needs) == (SAID[target].standing, SAID[target].needs)
@@ -186,7 +188,7 @@ def test_status_calls_it_what_it_is(kept: Reading, target: str, capsys: pytest.C
 
 
 @pytest.mark.parametrize("target", SAID)
-def test_pages_and_their_json_call_it_what_it_is(kept: Reading, target: str) -> None:
+def test_pages_and_their_json_call_it_what_it_is(kept: ReadOnlyContext, target: str) -> None:
     said, seen = SAID[target], alone(kept, target)
     overview, page_of_it, fleet, detail = fetched(
         seen, "/", f"/targets/{target}", "/api/v1/targets", f"/api/v1/targets/{target}"
@@ -203,7 +205,7 @@ def test_pages_and_their_json_call_it_what_it_is(kept: Reading, target: str) -> 
 
 
 @pytest.mark.parametrize("target", SAID)
-def test_the_mail_calls_it_what_it_is(kept: Reading, target: str) -> None:
+def test_the_mail_calls_it_what_it_is(kept: ReadOnlyContext, target: str) -> None:
     said, seen = SAID[target], alone(kept, target)
     made = compose(seen, NOON)
     mail, pictures = made.report, made.pictures
@@ -217,7 +219,7 @@ def test_the_mail_calls_it_what_it_is(kept: Reading, target: str) -> None:
         assert "enough of every target" not in text or target not in ("never-run", "capturing")
 
 
-def test_the_mail_of_a_fleet_counts_what_was_compared_alone(kept: Reading) -> None:
+def test_the_mail_of_a_fleet_counts_what_was_compared_alone(kept: ReadOnlyContext) -> None:
     mail = compose(kept, NOON).report
     assert [one.name for one in mail.quiet] == [HEALTHY_ONE]
     counted = {label: value for value, label in mail.numbers}
@@ -226,22 +228,22 @@ def test_the_mail_of_a_fleet_counts_what_was_compared_alone(kept: Reading) -> No
     assert REMOVED not in render.text(mail)
 
 
-def test_a_target_that_was_not_measured_in_the_period_is_not_quiet_in_it(kept: Reading) -> None:
+def test_a_target_that_was_not_measured_in_the_period_is_not_quiet_in_it(kept: ReadOnlyContext) -> None:
     settings = kept.settings.model_copy(
         update={"schedule": kept.settings.schedule.model_copy(update={"probes": "every 21 days"})}
     )
-    seen = alone(Reading(settings, kept.suites, kept.store, kept.clock), HEALTHY_ONE)
+    seen = alone(ReadOnlyContext(settings, kept.suites, kept.store, kept.clock), HEALTHY_ONE)
     mail = compose(seen, NOON + 8 * DAY).report
     assert mail.headline.startswith("The one target is not measured yet: healthy, Nothing was measured"), mail.headline
     assert (mail.quiet_count, mail.tone) == (0, "none")
 
 
-def exposed(kept: Reading) -> str:
+def exposed(kept: ReadOnlyContext) -> str:
     return Internals().exposition(kept.store, kept.settings, NOON)[0].decode()
 
 
 @pytest.mark.parametrize("target", SAID)
-def test_metrics_tell_nothing_or_why_nothing_is_known(kept: Reading, target: str) -> None:
+def test_metrics_tell_nothing_or_why_nothing_is_known(kept: ReadOnlyContext, target: str) -> None:
     series = [one for family in text_string_to_metric_families(exposed(kept)) for one in family.samples
               if one.labels.get("target") == target]  # fmt: skip
     found = {(one.name.removeprefix("cliffwatch_"), one.labels.get("status", "")): one.value for one in series}

@@ -16,9 +16,9 @@ from tests.integration.test_cli import cliffwatch, printed
 async def lost(folder: Path) -> Clock:
     """Three days of a lost fine-tune; then the script has the adapter back, and nobody has asked yet."""
     clock = Clock(AFTER)
-    async with house_of(write(folder, LOST), clock) as house:
+    async with house_of(write(folder, LOST), clock) as context:
         for _ in range(3):
-            await one_day(house, clock)
+            await one_day(context, clock)
     write(folder, HEALTHY)
     return clock
 
@@ -31,13 +31,13 @@ async def test_the_look_that_clears_is_told_as_recovered_whatever_its_evidence(
     armed_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = await lost(armed_folder)
-    async with house_of(armed_folder / "cliffwatch.yaml", clock) as house:
-        (result,) = await operations.probe(house, "bot", "facts")
+    async with house_of(armed_folder / "cliffwatch.yaml", clock) as context:
+        (result,) = await operations.probe(context, "bot", "facts")
         well = {one.signal: one for one in alarming(result)}
         assert well.keys() >= {"adapter_loss", "judge_score", "length"}, "the evidence of before is still over its line"
-        claims = {signal: claim_of(house.store, one) for signal, one in well.items()}
-        before = next(one for one in house.store.findings("bot", signal="judge_score") if one != well["judge_score"])
-        earlier = claim_of(house.store, before)
+        claims = {signal: claim_of(context.store, one) for signal, one in well.items()}
+        before = next(one for one in context.store.findings("bot", signal="judge_score") if one != well["judge_score"])
+        earlier = claim_of(context.store, before)
         assert recovery.summary(before, recovery.ending(result.alarms, before)).startswith(
             "The judge's score of bot dropped"
         )
@@ -80,9 +80,9 @@ async def test_an_alarm_that_stays_raised_is_told_though_its_look_is_quiet(
     armed_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = await lost(armed_folder)
-    async with house_of(armed_folder / "cliffwatch.yaml", clock) as house:
-        raised = house.store.open_alarms("bot")
-        (result,) = await operations.probe(house, "bot", "facts")
+    async with house_of(armed_folder / "cliffwatch.yaml", clock) as context:
+        raised = context.store.open_alarms("bot")
+        (result,) = await operations.probe(context, "bot", "facts")
     quiet = tuple(one for one in result.findings if not one.alarming)
     still = replace(result, findings=quiet, alarms=tuple(raised))
     assert {one.signal for one in still.raised} >= {"adapter_loss", "length"}

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event
 
 from monitor.core.records import JUDGE_GRADER, Arm, Run
-from monitor.runs.context import House, ensure_run
+from monitor.runs.context import RunContext, ensure_run
 from monitor.runs.execute import execute_run
 from monitor.runs.grading import graded_answers
 from monitor.runs.questions import questions_of
@@ -55,12 +55,12 @@ def counted(store: Store) -> Iterator[Reads]:
         event.remove(engine, "before_cursor_execute", reads.note)
 
 
-async def measured(house: House, run: Run) -> Counter[tuple[Any, ...]]:
+async def measured(context: RunContext, run: Run) -> Counter[tuple[Any, ...]]:
     """The reads of one pass from due to recorded, which has to find what the store alone gives later."""
-    baseline = house.store.approved(run.target, run.suite)
+    baseline = context.store.approved(run.target, run.suite)
     assert baseline is not None
-    with counted(house.store) as reads:
-        found = await execute_run(house, run.id, at_once=True)
+    with counted(context.store) as reads:
+        found = await execute_run(context, run.id, at_once=True)
     assert found
     assert len(baseline.run_ids) > 1
     for arm in (Arm.SUBJECT, Arm.BASE):
@@ -87,14 +87,14 @@ def model() -> str:
 async def test_a_verdict_reads_once(armed_folder: Path, embedded: bool) -> None:
     changes: dict[str, Any] = {"embeddings": {"model": model()}} if embedded else {}
     clock = Clock(AFTER)
-    async with house_of(write(armed_folder, LOST, **changes), clock) as house:
-        await measured(house, ensure_run(house, "bot", "facts", AFTER))
+    async with house_of(write(armed_folder, LOST, **changes), clock) as context:
+        await measured(context, ensure_run(context, "bot", "facts", AFTER))
         clock.forward(minutes=1)
-        counts = await measured(house, fresh_sample(house))
+        counts = await measured(context, fresh_sample(context))
         assert sum(count for (kind, *_), count in counts.items() if kind == "open alarms") == 2, (
             "once to know whether the sample is needed, once for its verdict"
         )
-        assert recompute(house.store).differences == []
+        assert recompute(context.store).differences == []
 
 
 @pytest.mark.parametrize("embedded", [False, True], ids=["plain", "with embeddings"])
@@ -102,12 +102,12 @@ async def test_what_a_verdict_was_given_is_what_the_store_has(armed_folder: Path
     """The answers are not read again after they were graded, so they are compared here."""
     changes: dict[str, Any] = {"embeddings": {"model": model()}} if embedded else {}
     clock = Clock(AFTER)
-    async with house_of(write(armed_folder, HEALTHY, **changes), clock) as house:
-        run = house.store.claim(ensure_run(house, "bot", "facts", AFTER).id, clock.at, 60)
+    async with house_of(write(armed_folder, HEALTHY, **changes), clock) as context:
+        run = context.store.claim(ensure_run(context, "bot", "facts", AFTER).id, clock.at, 60)
         assert run is not None
-        suite = house.suites["facts"]
-        await house.asker.ask(questions_of(house.settings.targets["bot"], run, suite), run.fence)
-        given = await graded_answers(house, run, suite, recorded=())
-        assert given == tuple(house.store.answers([run.id]))
+        suite = context.suites["facts"]
+        await context.asker.ask(questions_of(context.settings.targets["bot"], run, suite), run.fence)
+        given = await graded_answers(context, run, suite, recorded=())
+        assert given == tuple(context.store.answers([run.id]))
         assert {one.scores.keys() >= {JUDGE_GRADER} for one in given} == {True}
         assert {one.embedding is not None for one in given} == {embedded}

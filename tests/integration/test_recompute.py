@@ -9,8 +9,8 @@ import pytest
 
 from monitor.cli.operations import open_alarm
 from monitor.core.records import AlarmState
-from monitor.daemon.actions import Deeds
-from monitor.runs.context import House
+from monitor.daemon.actions import Actions
+from monitor.runs.context import RunContext
 from monitor.runs.execute import execute_run
 from monitor.runs.recompute import Recomputed, recompute
 from monitor.store import Store, open_store
@@ -20,15 +20,15 @@ from tests.daemon import DOWN, HEALTHY, LOST, Clock, armed, fresh_sample, house_
 FORTNIGHT = 14
 
 
-async def confirm(house: House) -> None:
+async def confirm(context: RunContext) -> None:
     """Ask the fresh sample that is due."""
-    assert await execute_run(house, fresh_sample(house).id) is not None
+    assert await execute_run(context, fresh_sample(context).id) is not None
 
 
-async def until_raised(house: House, clock: Clock) -> None:
+async def until_raised(context: RunContext, clock: Clock) -> None:
     for _ in range(FORTNIGHT):
-        await one_day(house, clock)
-        if any(one.signal == "adapter_loss" for one in house.store.open_alarms("bot", "facts")):
+        await one_day(context, clock)
+        if any(one.signal == "adapter_loss" for one in context.store.open_alarms("bot", "facts")):
             return
     raise AssertionError("the loss was never seen")
 
@@ -37,35 +37,35 @@ async def life(folder: Path, clock: Clock) -> Path:
     """Health, a loss that is raised and confirmed, its recovery, a second loss that a person clears, an outage."""
     path = write(folder, HEALTHY)
     await armed(path, clock)
-    async with house_of(path, clock) as house:
+    async with house_of(path, clock) as context:
         for _ in range(2):
-            await one_day(house, clock)
+            await one_day(context, clock)
     write(folder, LOST)
-    async with house_of(path, clock) as house:
-        await until_raised(house, clock)
-        await confirm(house)
+    async with house_of(path, clock) as context:
+        await until_raised(context, clock)
+        await confirm(context)
     write(folder, HEALTHY)
-    async with house_of(path, clock) as house:
+    async with house_of(path, clock) as context:
         for _ in range(FORTNIGHT):
-            await one_day(house, clock)
-            if not house.store.open_alarms("bot", "facts"):
+            await one_day(context, clock)
+            if not context.store.open_alarms("bot", "facts"):
                 break
-        assert [one.cleared_by for one in house.store.alarms("bot") if one.signal == "adapter_loss"] == [None]
+        assert [one.cleared_by for one in context.store.alarms("bot") if one.signal == "adapter_loss"] == [None]
     write(folder, LOST)
-    async with house_of(path, clock) as house:
-        await until_raised(house, clock)
+    async with house_of(path, clock) as context:
+        await until_raised(context, clock)
         write(folder, DOWN)
-    async with house_of(path, clock) as house:
-        await confirm(house)
+    async with house_of(path, clock) as context:
+        await confirm(context)
         clock.forward(hours=1)
-        number = open_alarm(house, "bot", "adapter_loss", None)
-        deeds = Deeds(lambda: house)
-        deeds.acknowledge(number, "kim", "asking who unloaded it")
-        deeds.clear(number, "jo", "the adapter was unloaded on purpose")
-        await one_day(house, clock)
+        number = open_alarm(context, "bot", "adapter_loss", None)
+        audit_entries = Actions(lambda: context)
+        audit_entries.acknowledge(number, "kim", "asking who unloaded it")
+        audit_entries.clear(number, "jo", "the adapter was unloaded on purpose")
+        await one_day(context, clock)
     write(folder, LOST)
-    async with house_of(path, clock) as house:
-        await until_raised(house, clock)
+    async with house_of(path, clock) as context:
+        await until_raised(context, clock)
     return path
 
 

@@ -32,63 +32,63 @@ def with_snapshot(folder: Path, rules: list[dict[str, Any]], **target: Any) -> P
 
 async def test_a_run_asks_its_snapshot_a_few_probes_once(tmp_path: Path) -> None:
     clock = Clock(NOON.replace(hour=0))
-    async with house_of(with_snapshot(tmp_path, BEFORE), clock) as house:
+    async with house_of(with_snapshot(tmp_path, BEFORE), clock) as context:
         chosen = []
         for _ in range(2):
-            await one_day(house, clock)
-            (run,) = house.store.runs("bot", limit=1)
-            asked = [key for key in house.store.answered(run.id) if key[0] is Arm.SNAPSHOT]
+            await one_day(context, clock)
+            (run,) = context.store.runs("bot", limit=1)
+            asked = [key for key in context.store.answered(run.id) if key[0] is Arm.SNAPSHOT]
             assert len(asked) == SNAPSHOT_PROBES
             assert {replicate for _, _, replicate in asked} == {0}
             chosen.append({probe for _, probe, _ in asked})
             assert run.outcome is RunOutcome.MEASURED
-            scores = house.store.scores_of(run.id, {probe for _, probe, _ in asked})
+            scores = context.store.scores_of(run.id, {probe for _, probe, _ in asked})
             graders = {one.grader for key, some in scores.items() if key[0] is Arm.SNAPSHOT for one in some}
             assert graders == {"check:contains", "checks"}, "no judge is asked about it"
-            assert {answer.arm for answer in house.store.answers([run.id])} == {Arm.SUBJECT, Arm.BASE}
-            assert house.store.summaries([run.id])[run.id].questions == 4 * len(SUITE["probes"])
+            assert {answer.arm for answer in context.store.answers([run.id])} == {Arm.SUBJECT, Arm.BASE}
+            assert context.store.summaries([run.id])[run.id].questions == 4 * len(SUITE["probes"])
         assert chosen[0] != chosen[1], "each run draws its own"
-        (ready,) = house.store.rollback()
+        (ready,) = context.store.rollback()
         assert (ready.ready, ready.answered, ready.passed, ready.questions) == (True, 1.0, 1.0, 2 * SNAPSHOT_PROBES)
 
 
 async def test_a_snapshots_outage_is_its_own(tmp_path: Path) -> None:
     clock = Clock(NOON.replace(hour=0))
-    async with house_of(with_snapshot(tmp_path, GONE), clock) as house:
-        await one_day(house, clock)
-        (run,) = house.store.runs("bot", limit=1)
-        assert (run.outcome, house.store.unmeasured(run.id)) == (RunOutcome.MEASURED, {})
-        assert house.store.summaries([run.id])[run.id].unmeasured_ratio == 0
-        (ready,) = house.store.rollback()
+    async with house_of(with_snapshot(tmp_path, GONE), clock) as context:
+        await one_day(context, clock)
+        (run,) = context.store.runs("bot", limit=1)
+        assert (run.outcome, context.store.unmeasured(run.id)) == (RunOutcome.MEASURED, {})
+        assert context.store.summaries([run.id])[run.id].unmeasured_ratio == 0
+        (ready,) = context.store.rollback()
         assert (ready.ready, ready.answered, ready.passed) == (False, 0.0, None)
 
 
 async def test_a_snapshot_that_answers_wrongly_is_not_ready(tmp_path: Path) -> None:
     clock = Clock(NOON.replace(hour=0))
-    async with house_of(with_snapshot(tmp_path, ALL_PASS), clock) as house:
-        await capture_at_once(house, "bot", "facts", 3, lambda done: clock.forward(minutes=done))
-        (captured,) = house.store.baselines("bot")
-        house.store.approve(captured.id, "test", "healthy by construction", clock())
-        (good,) = house.store.rollback()
+    async with house_of(with_snapshot(tmp_path, ALL_PASS), clock) as context:
+        await capture_at_once(context, "bot", "facts", 3, lambda done: clock.forward(minutes=done))
+        (captured,) = context.store.baselines("bot")
+        context.store.approve(captured.id, "test", "healthy by construction", clock())
+        (good,) = context.store.rollback()
         assert (good.ready, good.passed, good.questions) == (True, 1.0, 3 * SNAPSHOT_PROBES)
         assert good.expected == 1.0, "the baseline's share of passes on the same probes"
-    async with house_of(with_snapshot(tmp_path, WRONG), clock) as house:
+    async with house_of(with_snapshot(tmp_path, WRONG), clock) as context:
         for _ in range(3):
             clock.forward(hours=1)
-            run_id = await run_now(house, "bot", "facts")
-            assert not house.store.findings(run_id=run_id, alarming=True), "it is never compared"
-        (bad,) = house.store.rollback()
+            run_id = await run_now(context, "bot", "facts")
+            assert not context.store.findings(run_id=run_id, alarming=True), "it is never compared"
+        (bad,) = context.store.rollback()
         assert (bad.ready, bad.answered, bad.passed) == (False, 1.0, 0.0)
 
 
 async def test_a_fresh_sample_asks_no_snapshot(armed_folder: Path) -> None:
     clock = Clock(AFTER)
-    async with house_of(with_snapshot(armed_folder, [BEFORE[0], *LOST]), clock) as house:
-        found = await one_day(house, clock)
+    async with house_of(with_snapshot(armed_folder, [BEFORE[0], *LOST]), clock) as context:
+        found = await one_day(context, clock)
         assert any(finding.alarming for finding in found)
-        sample = fresh_sample(house)
-        assert await execute_run(house, sample.id) is not None
-        assert {arm for arm, _, _ in house.store.answered(sample.id)} == set(Arm) - {Arm.SNAPSHOT}
+        sample = fresh_sample(context)
+        assert await execute_run(context, sample.id) is not None
+        assert {arm for arm, _, _ in context.store.answered(sample.id)} == set(Arm) - {Arm.SNAPSHOT}
 
 
 async def test_the_runs_own_questions_go_first_where_the_budget_is_short(tmp_path: Path) -> None:
@@ -96,13 +96,13 @@ async def test_the_runs_own_questions_go_first_where_the_budget_is_short(tmp_pat
     path = with_snapshot(tmp_path, BEFORE, budget={"requests_per_day": own})
     path.write_text(path.read_text().replace("judge:\n  model: judge\n  provider: script\n", ""))
     assert "judge" not in path.read_text().partition("targets:")[0]
-    async with house_of(path, Clock()) as house:
-        run = house.store.get_run(await run_now(house, "bot", "facts"))
+    async with house_of(path, Clock()) as context:
+        run = context.store.get_run(await run_now(context, "bot", "facts"))
         assert run.outcome is RunOutcome.MEASURED
-        outcomes = dict(house.store.outcomes(run.id))
+        outcomes = dict(context.store.outcomes(run.id))
         spare = [one for key, one in outcomes.items() if key[0] is Arm.SNAPSHOT]
         assert {one.reason for one in spare if isinstance(one, Unmeasured)} == {Reason.BUDGET}
-        assert house.store.rollback() == [], "calls that were never made say nothing"
+        assert context.store.rollback() == [], "calls that were never made say nothing"
 
 
 async def test_a_snapshot_that_hangs_holds_up_a_run_for_a_while_only(tmp_path: Path) -> None:
@@ -113,14 +113,14 @@ async def test_a_snapshot_that_hangs_holds_up_a_run_for_a_while_only(tmp_path: P
             .replace("providers:", f"providers:\n  slow: {{kind: openai, free: true, base_url: '{server.url}'}}")
             .replace("batches: 3", "batches: 3\n  day_seconds: 10")
         )
-        async with house_of(path, Clock()) as house:
-            run = house.store.get_run(await run_now(house, "bot", "facts"))
+        async with house_of(path, Clock()) as context:
+            run = context.store.get_run(await run_now(context, "bot", "facts"))
             assert run.outcome is RunOutcome.MEASURED
-            outcomes = [one for key, one in house.store.outcomes(run.id) if key[0] is Arm.SNAPSHOT]
+            outcomes = [one for key, one in context.store.outcomes(run.id) if key[0] is Arm.SNAPSHOT]
             assert len(outcomes) == SNAPSHOT_PROBES
             told = {(one.reason, one.detail) for one in outcomes if isinstance(one, Unmeasured)}
             assert told == {(Reason.TIMEOUT, "no answer within 1 s; the run did not wait longer")}
-            (ready,) = house.store.rollback()
+            (ready,) = context.store.rollback()
             assert (ready.ready, ready.answered) == (False, 0.0)
 
 
@@ -128,13 +128,13 @@ async def test_a_snapshot_that_cannot_be_opened_fails_no_run(tmp_path: Path) -> 
     path = with_snapshot(tmp_path, BEFORE, snapshot={"provider": "other", "model": "before"})
     path.write_text(path.read_text().replace("providers:", "providers:\n  other: {kind: scripted, script: other.yaml}"))
     (tmp_path / "other.yaml").write_text((tmp_path / "script.yaml").read_text())
-    async with house_of(path, Clock()) as house:
+    async with house_of(path, Clock()) as context:
         (tmp_path / "other.yaml").unlink()
-        run = house.store.get_run(await run_now(house, "bot", "facts"))
+        run = context.store.get_run(await run_now(context, "bot", "facts"))
         assert run.outcome is RunOutcome.MEASURED
-        outcomes = [one for key, one in house.store.outcomes(run.id) if key[0] is Arm.SNAPSHOT]
+        outcomes = [one for key, one in context.store.outcomes(run.id) if key[0] is Arm.SNAPSHOT]
         assert {one.reason for one in outcomes if isinstance(one, Unmeasured)} == {Reason.CONNECTION}
-        assert not house.store.rollback()[0].ready
+        assert not context.store.rollback()[0].ready
 
 
 async def test_production_inputs_are_not_sent_to_another_endpoint(tmp_path: Path) -> None:
@@ -145,8 +145,8 @@ async def test_production_inputs_are_not_sent_to_another_endpoint(tmp_path: Path
     production = {"source": {"kind": "jsonl", "path": str(log)}, "sample": 5}
     clock = Clock(NOON)
     clock.forward(hours=1)
-    async with house_of(with_snapshot(tmp_path, BEFORE, production=production), clock) as house:
-        run = ensure_run(house, "bot", "production", clock.at)
-        while house.store.get_run(run.id).status != "done":
-            await execute_run(house, run.id, at_once=True)
-        assert {arm for arm, _, _ in house.store.answered(run.id)} == {Arm.SUBJECT, Arm.BASE}
+    async with house_of(with_snapshot(tmp_path, BEFORE, production=production), clock) as context:
+        run = ensure_run(context, "bot", "production", clock.at)
+        while context.store.get_run(run.id).status != "done":
+            await execute_run(context, run.id, at_once=True)
+        assert {arm for arm, _, _ in context.store.answered(run.id)} == {Arm.SUBJECT, Arm.BASE}

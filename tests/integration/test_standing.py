@@ -141,14 +141,14 @@ def approve_something(path: Path) -> None:
 async def disarmed(app: App, path: Path) -> tuple[bool, bool, bool, bool]:
     """Whether ``bot`` is, in the eyes of status, its page, the mail and the metrics."""
     assert app.store is not None
-    assert app.house is not None
+    assert app.context is not None
     now = utcnow()
-    (watch,) = fleet_overview.watches(app.store, app.house.settings, now, fleet_overview.Kept())
-    exposition = Internals().exposition(app.store, app.house.settings, now)[0].decode()
+    (watch,) = fleet_overview.watches(app.store, app.context.settings, now, fleet_overview.FleetCache())
+    exposition = Internals().exposition(app.store, app.context.settings, now)[0].decode()
     return (
         not (await said(path)).watches[0].armed,
         watch.state == "suite changed",
-        "its suite changed since the baseline" in compose(app.house, now).report.headline,
+        "its suite changed since the baseline" in compose(app.context, now).report.headline,
         'cliffwatch_baselines{target="bot",suite="facts",status="outdated"} 1' in exposition,
     )
 
@@ -294,9 +294,9 @@ def test_sign_of_life_and_answer_are_read_together(
     now = utcnow()
     daemon = liveness.asked(liveness.by_sign(f"{(now - age).isoformat()}{ending}", now), heard, "http://here:1")
     assert daemon.running is running
-    assert words in liveness.told(daemon)[0]
+    assert words in liveness.render_liveness(daemon)[0]
 
 
 def test_a_store_that_no_daemon_has_seen_says_so_whoever_refuses() -> None:
     daemon = liveness.asked(liveness.by_sign(None, utcnow()), Heard.REFUSED, "http://here:1")
-    assert "no daemon has worked on this store yet" in liveness.told(daemon)[0]
+    assert "no daemon has worked on this store yet" in liveness.render_liveness(daemon)[0]

@@ -718,7 +718,7 @@ async def test_the_api_says_the_same(site: Site) -> None:
     ]
     assert {one["signal"] for one in found} == {"adapter_loss", "length"}
     one = json.loads((await site.get(f"/api/v1/findings/{found[0]['run_id']}/adapter_loss")).text)
-    assert {"evidence_log10", "look_log10", "line_log10", "looks", "scores", "confirming"} <= set(one)
+    assert {"evidence_log10", "evaluation_log10", "threshold_log10", "evaluations", "scores", "confirming"} <= set(one)
     assert one["exhibits"][2]["now"] == fleet.HOSTILE, "JSON has the answer as it is"
     missing = await site.get("/api/v1/findings/1/nothing")
     assert (missing.status, "error" in json.loads(missing.text)) == (404, True)

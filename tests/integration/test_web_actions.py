@@ -91,7 +91,7 @@ def captured(site: Site) -> int:
 
 
 def unchanged(site: Site) -> bool:
-    return site.store.deeds() == [] and site.open_alarm().acknowledged_by is None
+    return site.store.audit_entries() == [] and site.open_alarm().acknowledged_by is None
 
 
 # What people do
@@ -121,15 +121,15 @@ def test_a_captured_baseline_is_approved_with_who_and_why(site: Site, person: Pe
     assert f"Baseline {number} of extractor/support: approved." not in person.get(f"/baselines/{number}").text, "once"
     found = site.store.baseline(number)
     assert (found.status, found.approved_by, found.approved_why) == (BaselineStatus.APPROVED, "alice", WHY)
-    (deed,) = site.store.deeds("extractor")
-    assert (deed.who, deed.action, deed.subject, deed.why) == ("alice", "approve", f"baseline {number}", WHY)
-    assert (deed.at, deed.address) == (site.now, "127.0.0.1")
+    (entry,) = site.store.audit_entries("extractor")
+    assert (entry.who, entry.action, entry.subject, entry.why) == ("alice", "approve", f"baseline {number}", WHY)
+    assert (entry.at, entry.address) == (site.now, "127.0.0.1")
     (event,) = [one for one in logs if one["event"] == "action"]
     assert (event["action"], event["who"], event["subject"]) == ("approve", "alice", f"baseline {number}")
     again = person.do(f"/baselines/{number}/approve")
     assert again.status_code == 409
     assert f"baseline {number} cannot be approved: it is approved already" in again.text
-    assert len(site.store.deeds()) == 1
+    assert len(site.store.audit_entries()) == 1
 
 
 def test_a_baseline_is_retired_and_what_was_raised_against_it_cleared(site: Site, alice: Person) -> None:
@@ -137,7 +137,7 @@ def test_a_baseline_is_retired_and_what_was_raised_against_it_cleared(site: Site
     assert alice.do(f"/baselines/{number}/retire", why="the new prompt").status_code == 303
     assert site.store.baseline(number).retired_by == "alice"
     assert site.store.alarms("support-bot", raised=True) == []
-    assert [one.action for one in site.store.deeds("support-bot")] == ["retire"]
+    assert [one.action for one in site.store.audit_entries("support-bot")] == ["retire"]
     assert "/retire" not in alice.get(f"/baselines/{number}").text, "nothing left to do"
 
 
@@ -167,16 +167,18 @@ def test_all_open_alarms_are_acknowledged_with_one_reason_and_one_click(site: Si
     assert "Acknowledge all" not in page, "nothing left to do at once"
     found = [site.open_alarm(signal) for signal in ("adapter_loss", "length")]
     assert {(one.acknowledged_by, one.acknowledged_at) for one in found} == {("alice", fleet.NOW)}
-    deeds = site.store.deeds("support-bot")
-    assert {(one.action, one.who, one.why, one.address) for one in deeds} == {
+    audit_entries = site.store.audit_entries("support-bot")
+    assert {(one.action, one.who, one.why, one.address) for one in audit_entries} == {
         ("acknowledge", "alice", "restarting vLLM", "127.0.0.1")
     }
-    assert sorted(str(one.subject) for one in deeds) == sorted(f"alarm {one.id} ({one.signal})" for one in found)
+    assert sorted(str(one.subject) for one in audit_entries) == sorted(
+        f"alarm {one.id} ({one.signal})" for one in found
+    )
     assert len([one for one in logs if one["event"] == "action"]) == 2
     site.now += timedelta(minutes=5)
     assert alice.do(f"{TARGET_PAGE}/acknowledge", why="again", back=TARGET_PAGE).status_code == 303
     assert "Nothing changed: no alarm of support-bot is open that nobody looks into." in alice.get(TARGET_PAGE).text
-    assert site.store.deeds("support-bot") == deeds
+    assert site.store.audit_entries("support-bot") == audit_entries
     assert site.open_alarm().acknowledged_why == "restarting vLLM"
 
 
@@ -184,11 +186,11 @@ def test_what_somebody_looks_into_stays_theirs(site: Site, alice: Person) -> Non
     site.store.acknowledge(site.open_alarm("length").id or 0, "bob", "reading the answers", fleet.NOW)
     reply = httpx.post(f"{site.url}/api/v1{TARGET_PAGE}/acknowledge", json={"why": WHY}, headers=bearer())
     assert (reply.status_code, reply.json()["acknowledged"]) == (200, 1)
-    assert [one["subject"] for one in reply.json()["deeds"]] == [f"alarm {site.open_alarm().id} (adapter_loss)"]
+    assert [one["subject"] for one in reply.json()["audit_entries"]] == [f"alarm {site.open_alarm().id} (adapter_loss)"]
     assert [site.open_alarm(one).acknowledged_by for one in ("adapter_loss", "length")] == ["alice", "bob"]
     again = httpx.post(f"{site.url}/api/v1{TARGET_PAGE}/acknowledge", json={"why": WHY}, headers=bearer())
-    assert again.json() == {"acknowledged": 0, "deeds": []}
-    assert len(site.store.deeds()) == 1
+    assert again.json() == {"acknowledged": 0, "audit_entries": []}
+    assert len(site.store.audit_entries()) == 1
 
 
 def test_two_who_are_woken_at_once_do_not_take_alarms_from_each_other(site: Site) -> None:
@@ -201,7 +203,7 @@ def test_two_who_are_woken_at_once_do_not_take_alarms_from_each_other(site: Site
             for number in range(8)
         ]  # fmt: skip
     assert sorted(one.result().json()["acknowledged"] for one in replies) == [0] * 7 + [2]
-    assert len(site.store.deeds()) == 2
+    assert len(site.store.audit_entries()) == 2
 
 
 def test_a_cleared_alarm_is_over_and_a_second_clear_says_so(site: Site, alice: Person) -> None:
@@ -213,7 +215,7 @@ def test_a_cleared_alarm_is_over_and_a_second_clear_says_so(site: Site, alice: P
     assert (over.cleared_by, over.cleared_why) == ("alice", "taken out on purpose")
     second = alice.do(f"/alarms/{alarm.id}/clear")
     assert (second.status_code, "was cleared before, by alice" in second.text) == (409, True)
-    assert [one.subject for one in site.store.deeds()] == [f"alarm {alarm.id} (adapter_loss)"]
+    assert [one.subject for one in site.store.audit_entries()] == [f"alarm {alarm.id} (adapter_loss)"]
 
 
 def test_a_run_that_cannot_go_on_record_is_not_made(site: Site, alice: Person, fleet_file: Path) -> None:
@@ -222,11 +224,11 @@ def test_a_run_that_cannot_go_on_record_is_not_made(site: Site, alice: Person, f
     with closing(sqlite3.connect(fleet_file)) as full:
         full.execute("CREATE TRIGGER full BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'disk full'); END")
     assert alice.do("/targets/summariser/support/runs", why="is it back?").status_code == 503
-    assert (site.store.runs("summariser"), site.store.deeds("summariser")) == (before, [])
+    assert (site.store.runs("summariser"), site.store.audit_entries("summariser")) == (before, [])
     with closing(sqlite3.connect(fleet_file)) as room:
         room.execute("DROP TRIGGER full")
     assert alice.do("/targets/summariser/support/runs", why="is it back?").status_code == 303
-    (done,) = site.store.deeds("summariser")
+    (done,) = site.store.audit_entries("summariser")
     (made,) = {one.id for one in site.store.runs("summariser")} - {one.id for one in before}
     assert done.subject == f"run {made}"
 
@@ -240,7 +242,7 @@ def test_a_run_is_due_now_off_the_schedule_and_only_one_at_a_time(site: Site, al
     second = alice.do("/targets/summariser/support/runs", why="is it back?")
     assert second.status_code == 409
     assert f"run {made.id}, made by hand, is not over yet" in second.text
-    assert [one.subject for one in site.store.deeds("summariser")] == [f"run {made.id}"]
+    assert [one.subject for one in site.store.audit_entries("summariser")] == [f"run {made.id}"]
 
 
 NOT_THERE = [
@@ -298,14 +300,14 @@ def test_without_people_the_pages_only_read(fleet_file: Path) -> None:
         assert unchanged(site)
 
 
-DEEDS = [
+AUDIT_ENTRIES = [
     "/baselines/1/retire", "/alarms/1/acknowledge", "/alarms/1/clear", f"{TARGET_PAGE}/acknowledge",
     "/targets/summariser/support/runs",
 ]  # fmt: skip
 
 
 def test_without_a_login_nothing_is_done(site: Site, person: Person) -> None:
-    for path in DEEDS:
+    for path in AUDIT_ENTRIES:
         reply = person.fill(path, {"form": "", "why": WHY})
         assert (reply.status_code, "nobody is logged in" in reply.text) == (401, True), path
     assert unchanged(site)
@@ -323,7 +325,7 @@ ELSEWHERE: list[dict[str, str]] = [
 
 def test_a_form_of_another_site_is_refused_even_with_cookie_and_secret(site: Site, alice: Person) -> None:
     for headers in ELSEWHERE:
-        for path in (*DEEDS, "/logout", "/login"):
+        for path in (*AUDIT_ENTRIES, "/logout", "/login"):
             reply = alice.fill(path, {"form": alice.form(), "why": WHY, "token": TOKENS["bob"]}, **headers)
             assert (reply.status_code, "did not come from a page" in reply.text) == (403, True), (path, headers)
     assert unchanged(site)
@@ -371,7 +373,7 @@ def test_another_person_s_secret_is_no_use(site: Site, alice: Person) -> None:
 def test_only_a_post_does_anything(site: Site, alice: Person, method: str) -> None:
     headers = {"authorization": f"Bearer {TOKENS['alice']}", "origin": site.url}
     before = alice.form()
-    for path in (*DEEDS, "/baselines/1/approve", "/logout", "/api/v1/alarms/1/clear"):
+    for path in (*AUDIT_ENTRIES, "/baselines/1/approve", "/logout", "/api/v1/alarms/1/clear"):
         reply = alice.request(method, path, params={"why": WHY, "form": before}, headers=headers)
         assert reply.status_code in (404, 405), path
     assert unchanged(site)
@@ -542,7 +544,7 @@ def test_a_baselines_reason_is_text_too_and_no_terminal_obeys_one(site: Site, pe
     assert person.do(f"/baselines/{number}/approve", why=HOSTILE).status_code == 303
     assert person.do(f"/baselines/{number}/retire", why=HOSTILE).status_code == 303
     found = site.store.baseline(number)
-    for words in (found.approved_why, found.retired_why, *(one.why for one in site.store.deeds())):
+    for words in (found.approved_why, found.retired_why, *(one.why for one in site.store.audit_entries())):
         assert words is not None
         assert words.startswith("planned Set-Cookie: a=b <script>alert(1)</script> \\u{202e}\\u{1b}[31m \\u{0} {{")
 
@@ -550,7 +552,7 @@ def test_a_baselines_reason_is_text_too_and_no_terminal_obeys_one(site: Site, pe
 def test_nobody_signs_for_somebody_else(site: Site, alice: Person) -> None:
     forged = {"by": "bob", "who": "bob", "person": "bob", "acknowledged_by": "bob"}
     assert alice.do(f"/alarms/{site.open_alarm().id}/acknowledge", **forged).status_code == 303
-    assert (site.open_alarm().acknowledged_by, site.store.deeds()[0].who) == ("alice", "alice")
+    assert (site.open_alarm().acknowledged_by, site.store.audit_entries()[0].who) == ("alice", "alice")
     bearer = {"authorization": f"Bearer {TOKENS['alice']}"}
     reply = alice.post(f"/api/v1/alarms/{site.open_alarm().id}/clear", json={"why": WHY, **forged}, headers=bearer)
     assert (reply.status_code, site.open_alarm().cleared_by) == (422, None)
@@ -618,10 +620,10 @@ def test_a_program_does_the_same_with_its_token(site: Site) -> None:
             reply = program.post(path, json={"why": WHY, **more})
             assert reply.status_code == 200, (path, reply.text)
             assert reply.json()["deed"]["who"] == "bob"
-        audit = program.get("/audit").json()["deeds"]
+        audit = program.get("/audit").json()["audit_entries"]
         assert [one["action"] for one in audit] == ["run", "clear", "acknowledge", "retire", "approve"]
         assert {one["address"] for one in audit} == {"127.0.0.1"}
-        assert [one["target"] for one in program.get("/audit?target=summariser&limit=5").json()["deeds"]] == [
+        assert [one["target"] for one in program.get("/audit?target=summariser&limit=5").json()["audit_entries"]] == [
             "summariser"
         ]
         assert program.post(f"/alarms/{alarm}/clear", json={"why": WHY}).status_code == 409

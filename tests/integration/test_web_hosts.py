@@ -48,7 +48,7 @@ def test_a_token_is_no_use_under_a_stranger_s_name(site: Site) -> None:
     headers = {"host": STRANGER, "authorization": f"Bearer {TOKENS['alice']}"}
     reply = httpx.post(f"{site.url}/api/v1/alarms/1/acknowledge", json={"why": "mine"}, headers=headers)
     assert reply.status_code == 421
-    assert site.store.deeds() == []
+    assert site.store.audit_entries() == []
 
 
 def test_whoever_scrapes_and_probes_may_use_any_name(site: Site) -> None:

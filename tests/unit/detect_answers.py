@@ -63,12 +63,12 @@ def compared(
         now=tuple(now),
         baseline=tuple(baseline),
         prompts={one.probe: f"prompt of {one.probe}" for one in (*now, *baseline)},
-        page_line_log10=page_line,
-        ticket_line_log10=ticket_line,
+        page_threshold_log10=page_line,
+        ticket_threshold_log10=ticket_line,
         baseline_id=7,
         baseline_at_once=at_once,
         temperature=temperature,
-        history={signal: tuple(looks) for signal, looks in (history or {}).items()},
+        history={signal: tuple(evaluations) for signal, evaluations in (history or {}).items()},
         raised=raised or {},
         confirming=confirming,
     )
@@ -95,7 +95,7 @@ class Told(NamedTuple):
     @property
     def look(self) -> float:
         """The e-value of this look alone: at most 1 on average if nothing changed."""
-        return float(10**self.verdict.look_log10)
+        return float(10**self.verdict.evaluation_log10)
 
     @property
     def scores(self) -> dict[str, float]:
@@ -105,7 +105,7 @@ class Told(NamedTuple):
 
 def e_value(baseline: Sequence[float], look: float, side: evidence.Side, *, prior: evidence.Prior = PRIOR) -> float:
     """The e-value of one look alone: expectation at most 1 over baselines and looks if nothing changed."""
-    return float(10 ** evidence.running(baseline, [look], side, prior=prior).look_log10)
+    return float(10 ** evidence.running(baseline, [look], side, prior=prior).evaluation_log10)
 
 
 def told(

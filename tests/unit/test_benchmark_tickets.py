@@ -24,7 +24,7 @@ def test_a_year_is_what_the_products_code_says_of_every_day(seed: int) -> None:
     """Without the screen: every target's evidence on every day, by ``evidence.running``."""
     fleet = tickets.Fleet(3, 1.0, False, seed)
     year = tickets._Year(fleet)
-    scores, begins = year.looks.copy(), year.begins.copy()
+    scores, begins = year.evaluations.copy(), year.begins.copy()
     starts, closes, plain = [0, 0, 0], [-1, -1, -1], []
     for day in range(LOOKS_PER_YEAR):
         for target in (one for one in range(3) if closes[one] == day):

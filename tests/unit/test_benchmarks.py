@@ -145,7 +145,7 @@ def test_a_comparison_has_a_slot_a_day_and_both_arms(small: pool.Pool) -> None:
     assert {one.slot for one in made.now}.isdisjoint({one.slot for one in made.baseline})
     assert [sum(one.arm is arm for one in made.now) for arm in (Arm.SUBJECT, Arm.BASE)] == [2 * PROBES, PROBES]
     assert {one.replicate for one in made.now if one.arm is Arm.SUBJECT} == {0, 1}
-    assert made.page_line_log10 == pytest.approx(np.log10(3650))
+    assert made.page_threshold_log10 == pytest.approx(np.log10(3650))
 
 
 def test_only_texts_that_the_judge_read_have_its_score(small: pool.Pool) -> None:
@@ -165,9 +165,9 @@ def test_the_scores_of_many_looks_are_those_of_one_after_another(each: int, tole
         now[3] += 1.0
         before[0, 0] = now[1, 2] = np.nan
         found = fast.now_scores(before, now, tolerance)
-        for look, score in enumerate(found):
+        for evaluation, score in enumerate(found):
             told = [(f"p{p}", d, before[p, d]) for p in range(6) for d in range(9)]
-            told += [(f"p{p}", day_scores.NOW, value) for p in range(6) for value in now[look, p]]
+            told += [(f"p{p}", day_scores.NOW, value) for p in range(6) for value in now[evaluation, p]]
             sample = day_scores.sample_of(one for one in told if not np.isnan(one[2]))
             assert sample is not None
             assert score == pytest.approx(day_scores.day_scores(sample, tolerance=tolerance).now, abs=1e-6)
@@ -181,17 +181,20 @@ def test_pages_are_where_the_products_evidence_reaches_the_line() -> None:
             fast.Track(rng.normal(size=7), rng.normal(0.4, 1.3, 60), side, weight, side)
             for side, weight in zip(sides, (0.5, 0.25, 0.25), strict=True)
         ]
-        found = [one.look for one in fast.crossings(tracks, line)]
+        found = [one.evaluation for one in fast.crossings(tracks, line)]
         expected, start = [], 0
-        for look in range(60):
+        for evaluation in range(60):
             weighed = [
                 one.weight
-                * 10 ** evidence.running(list(one.baseline), list(one.looks[start : look + 1]), one.side).running_log10
+                * 10
+                ** evidence.running(
+                    list(one.baseline), list(one.evaluations[start : evaluation + 1]), one.side
+                ).running_log10
                 for one in tracks
             ]
             if np.log10(sum(weighed)) >= line:
-                expected.append(look)
-                start = look + 1
+                expected.append(evaluation)
+                start = evaluation + 1
         assert found == expected
         crossed += len(found)
     assert crossed > 3
@@ -202,16 +205,16 @@ def test_page_signals_score_many_looks_as_the_product_scores_each(small: pool.Po
     alike = channels.Alike(Source(small, "healthy", 1.2), Source(small, "base", 1.2))
     subject, base = (one.draw(9, 1, rng)[:, :, 0] for one in (alike.subject, alike.base))
     watched = channels.Watched(alike, subject, base)
-    looks, base_looks = (one.draw(5, 1, rng)[:, :, 0] for one in (alike.subject, alike.base))
-    found = watched.scores(looks, base_looks)
+    evaluations, base_looks = (one.draw(5, 1, rng)[:, :, 0] for one in (alike.subject, alike.base))
+    found = watched.scores(evaluations, base_looks)
     assert {one.signal for one in found} >= {"adapter_loss", "negative_flips"}
-    for look in range(5):
-        made = watched.comparison(looks[look], base_looks[look])
+    for evaluation in range(5):
+        made = watched.comparison(evaluations[evaluation], base_looks[evaluation])
         for one in found:
             reading = SIGNALS[one.signal](made)
             assert reading is not None
             told = {channel.name: channel for channel in reading.channels}[one.channel]
-            assert one.looks[look] == pytest.approx(told.score, abs=1e-6)
+            assert one.evaluations[evaluation] == pytest.approx(told.score, abs=1e-6)
             assert one.baseline == pytest.approx(told.baseline)
 
 

@@ -19,7 +19,7 @@ from monitor.core.records import (
     Severity,
 )
 from monitor.report.explain import claim as claims
-from monitor.report.explain.claim import Beside, claim, neighbours
+from monitor.report.explain.claim import FindingContext, claim, neighbours
 from monitor.report.explain.onset import beginning, edges
 from monitor.report.explain.recovery import ending
 from tests.summaries import saying
@@ -58,7 +58,7 @@ FIRST_STEP = (
 
 
 def test_the_claim_is_news_with_how_bad_since_when_and_how_sure() -> None:
-    told = claim(LOST, Beside(history(0.1, 1.2, 7.4), replace(ALARM, confirmation=Confirmation.FRESH_SAMPLE)))
+    told = claim(LOST, FindingContext(history(0.1, 1.2, 7.4), replace(ALARM, confirmation=Confirmation.FRESH_SAMPLE)))
     assert (told.headline, told.bad) == ("bot answers like its base model", "4% of the effect is left, e.g. 41 for a.")
     assert told.since == "Began between 2026-11-20 12:00 and 2026-11-21 12:00 UTC"
     assert told.began == NOW - timedelta(days=1)
@@ -75,12 +75,12 @@ def test_the_claim_is_news_with_how_bad_since_when_and_how_sure() -> None:
 )
 def test_the_date_is_said_once(apart: timedelta, since: str, before: str) -> None:
     well, lost = history(0.1, 7.4)
-    told = claim(LOST, Beside([replace(well, at=NOW - apart), lost]))
+    told = claim(LOST, FindingContext([replace(well, at=NOW - apart), lost]))
     assert (told.since, told.now) == (since, FIRST_STEP + before)
 
 
 def test_the_first_look_of_all_has_none_before_it() -> None:
-    told = claim(LOST, Beside(history(7.4)))
+    told = claim(LOST, FindingContext(history(7.4)))
     assert told.since == "First seen 2026-11-22 12:00 UTC"
     assert told.now == f"{FIRST_STEP}12:00 UTC."
 
@@ -105,7 +105,9 @@ def test_an_open_alarm_began_no_later_than_the_look_that_raised_it() -> None:
     began = (dipped[1].at, dipped[0].at)
     assert beginning(LOST, dipped) == (dipped[5].at, dipped[4].at), "the evidence alone was gone in between"
     assert beginning(LOST, dipped, raised) == began
-    assert claim(LOST, Beside(dipped, raised)).since == "Began between 2026-11-17 12:00 and 2026-11-18 12:00 UTC"
+    assert (
+        claim(LOST, FindingContext(dipped, raised)).since == "Began between 2026-11-17 12:00 and 2026-11-18 12:00 UTC"
+    )
     quiet = lost(alarming=False, evidence_log10=0.3, run_id=dipped[4].run_id)
     assert beginning(quiet, dipped, raised) == began
 
@@ -134,20 +136,20 @@ def test_what_evidence_gains_in_weeks_of_health_is_no_beginning() -> None:
         0.74,
     ]
     creeping = history(*health, 9.19)
-    creeps = lost(looks=len(health) + 10)
+    creeps = lost(evaluations=len(health) + 10)
     assert beginning(creeps, creeping) == (NOW, NOW - timedelta(days=1))
     raised = history(*health, 9.19, 17.35, 14.06)
     alarm = replace(ALARM, raised_at=raised[-3].at, raised_run_id=raised[-3].run_id)
-    later = replace(creeps, looks=len(health) + 12)
+    later = replace(creeps, evaluations=len(health) + 12)
     assert beginning(later, raised, alarm) == (raised[-3].at, raised[-4].at)
     assert beginning(later, raised) == (raised[-3].at, raised[-4].at)
     quiet = lost(alarming=False, evidence_log10=0.74, summary="bot behaves as approved: 99% is left.")
-    assert claim(quiet, Beside()).sure.startswith("No alarm. Evidence 5 to 1")
+    assert claim(quiet, FindingContext()).sure.startswith("No alarm. Evidence 5 to 1")
 
 
 def test_a_slide_began_long_before_its_alarm() -> None:
     slide = history(-0.2, 0.1, 0.0, 0.2, 0.7, 1.1, 1.6, 2.2, 2.9, 3.7, 4.6)
-    assert beginning(lost(looks=20), slide) == (slide[4].at, slide[3].at)
+    assert beginning(lost(evaluations=20), slide) == (slide[4].at, slide[3].at)
 
 
 def test_an_alarm_that_is_older_than_the_history_began_when_it_was_raised() -> None:
@@ -160,17 +162,17 @@ def test_an_alarm_that_is_older_than_the_history_began_when_it_was_raised() -> N
 
 def test_it_began_between_the_last_answers_of_two_looks_not_between_their_ends() -> None:
     """A fault that is switched on while the healthy look is being judged lies between both."""
-    looks = history(0.1, 0.2, 7.4)
-    assert edges(LOST, looks, ALARM) == (2, 3)
-    asked = {one.run_id: one.at - timedelta(seconds=6) for one in looks}
+    evaluations = history(0.1, 0.2, 7.4)
+    assert edges(LOST, evaluations, ALARM) == (2, 3)
+    asked = {one.run_id: one.at - timedelta(seconds=6) for one in evaluations}
     seen, before = asked[3], asked[2]
-    assert beginning(LOST, looks, ALARM, asked) == (seen, before)
-    assert beginning(LOST, looks, ALARM, {3: seen}) == (seen, looks[1].at), "answers that are not kept"
-    told = claim(LOST, Beside(looks, ALARM, asked=asked))
+    assert beginning(LOST, evaluations, ALARM, asked) == (seen, before)
+    assert beginning(LOST, evaluations, ALARM, {3: seen}) == (seen, evaluations[1].at), "answers that are not kept"
+    told = claim(LOST, FindingContext(evaluations, ALARM, asked=asked))
     assert told.since == "Began between 2026-11-21 11:59 and 2026-11-22 11:59 UTC"
     assert told.now.endswith("that served before 2026-11-21 11:59 UTC.")
     judged_again = replace(ALARM, raised_at=NOW - timedelta(days=9), raised_run_id=3)
-    assert beginning(LOST, looks, judged_again, asked) == (judged_again.raised_at, None)
+    assert beginning(LOST, evaluations, judged_again, asked) == (judged_again.raised_at, None)
     early = history(7.4)
     assert edges(LOST, early) == (3,)
     assert beginning(LOST, early, None, asked) == (seen, None)
@@ -179,9 +181,9 @@ def test_it_began_between_the_last_answers_of_two_looks_not_between_their_ends()
 
 def test_a_look_that_was_asked_later_does_not_show_that_all_was_well_before() -> None:
     """One made by hand, beside the day's own, is judged first."""
-    looks = history(0.1, 7.4)
+    evaluations = history(0.1, 7.4)
     asked = {2: NOW - timedelta(seconds=3), 3: NOW - timedelta(seconds=6)}
-    assert beginning(LOST, looks, ALARM, asked) == (asked[3], None)
+    assert beginning(LOST, evaluations, ALARM, asked) == (asked[3], None)
 
 
 @pytest.mark.parametrize(
@@ -199,12 +201,12 @@ def test_a_look_that_was_asked_later_does_not_show_that_all_was_well_before() ->
     ],
 )
 def test_how_sure_it_is(alarm: Alarm | None, sure: str) -> None:
-    assert claim(LOST, Beside(alarm=alarm)).sure.endswith(sure)
+    assert claim(LOST, FindingContext(alarm=alarm)).sure.endswith(sure)
 
 
 def test_quiet_asks_for_nothing_and_its_headline_says_whose_it_is() -> None:
     quiet = lost(alarming=False, evidence_log10=-0.2, summary="The fine-tune holds: 98%.")
-    told = claim(quiet, Beside(history(-0.2)))
+    told = claim(quiet, FindingContext(history(-0.2)))
     assert (told.headline, told.bad) == ("bot: the fine-tune holds", "98%.")
     assert (told.since, told.began, told.now, told.suspect, told.runbook) == ("", None, "", "", None)
     assert told.sure.startswith("No evidence of a change")
@@ -214,7 +216,7 @@ def test_what_is_worth_a_look_says_that_it_is_no_alarm() -> None:
     look = lost(alarming=False, evidence_log10=1.0,
         summary="Below the alarm line, but worth a look: answers of bot are longer: 51 characters. It goes on.",
     )  # fmt: skip
-    told = claim(look, Beside(history(1.0)))
+    told = claim(look, FindingContext(history(1.0)))
     assert (told.headline, told.bad) == ("Answers of bot are longer", "51 characters.")
     assert told.sure.startswith("Worth a look, and no alarm. Evidence 10 to 1")
     assert told.now.startswith("Nothing yet")
@@ -222,13 +224,13 @@ def test_what_is_worth_a_look_says_that_it_is_no_alarm() -> None:
 
 def test_looks_that_disagree_are_the_news_and_the_last_one_the_numbers() -> None:
     summary = "The looks so far say that bot lost its fine-tune; this look alone does not: 98% is left. Check it."
-    told = claim(lost(summary=summary, effect=0.98), Beside())
+    told = claim(lost(summary=summary, effect=0.98), FindingContext())
     assert told.headline == "The looks so far say that bot lost its fine-tune"
     assert told.bad == "This look alone does not show it: 98% is left."
     assert told.now.endswith("Look at every replica: only part of the traffic may be hit.")
     over = "The looks since the alarm are evidence enough of recovery to clear it."
     well = lost(recovered=True, summary=summary.replace("Check it.", over), effect=0.98)
-    assert claim(well, Beside()).now == over
+    assert claim(well, FindingContext()).now == over
 
 
 PARTLY = "bot answers like its base model on part of the traffic: about 30% of the answers come from the base. Check."
@@ -248,40 +250,42 @@ PARTLY = "bot answers like its base model on part of the traffic: about 30% of t
     ],
 )
 def test_how_much_of_the_traffic_lost_its_fine_tune(changed: dict[str, Any], hit: str) -> None:
-    told = claim(lost(**changed), Beside())
+    told = claim(lost(**changed), FindingContext())
     assert f"or a route leads to the base: {hit}." in told.why
     assert ("only part of the traffic may be hit" in told.now) == (hit != "on all sampled traffic")
 
 
 def test_inputs_that_come_by_themselves_are_not_said_to_be_the_baseline_s() -> None:
-    assert "it is not the inputs" in claim(LOST, Beside()).why
-    assert "inputs" not in claim(lost(suite="production"), Beside()).why
+    assert "it is not the inputs" in claim(LOST, FindingContext()).why
+    assert "inputs" not in claim(lost(suite="production"), FindingContext()).why
 
 
 def test_a_page_that_waits_wakes_nobody_and_one_that_is_over_asks_for_nothing() -> None:
     waiting = replace(ALARM, state=AlarmState.RAISED)
     over = replace(ALARM, state=AlarmState.CLEARED, cleared_at=NOW, cleared_by="jo", cleared_why="on purpose")
-    assert claim(LOST, Beside(alarm=waiting)).now.startswith("Nobody is paged yet")
-    assert claim(LOST, Beside(alarm=over)).now == "Nothing: cleared by jo, 2026-11-22 12:00: on purpose."
+    assert claim(LOST, FindingContext(alarm=waiting)).now.startswith("Nobody is paged yet")
+    assert claim(LOST, FindingContext(alarm=over)).now == "Nothing: cleared by jo, 2026-11-22 12:00: on purpose."
     again = replace(ALARM, raised_at=NOW + timedelta(days=1))
-    assert claim(LOST, Beside(alarm=over, again=again)).now == (
+    assert claim(LOST, FindingContext(alarm=over, again=again)).now == (
         "Go by the alarm that is raised again since 2026-11-23 12:00 UTC; "
         "this one was cleared by jo, 2026-11-22 12:00: on purpose."
     )
     gone = replace(again, cleared_at=NOW + timedelta(days=2))
-    assert claim(LOST, Beside(alarm=over, again=gone)).now.startswith("Nothing: cleared by jo")
+    assert claim(LOST, FindingContext(alarm=over, again=gone)).now.startswith("Nothing: cleared by jo")
 
 
 def test_a_look_that_ended_its_alarm_is_the_news_of_a_recovery() -> None:
     over_now = replace(ALARM, state=AlarmState.CLEARED, cleared_at=NOW, cleared_run_id=3)
-    told = claim(lost(effect=0.99, recovered=True), Beside(history(0.1, 7.4), over_now, lost=0.5))
+    told = claim(lost(effect=0.99, recovered=True), FindingContext(history(0.1, 7.4), over_now, lost=0.5))
     assert (told.state, told.headline) == ("cleared", "bot has recovered (Fine-tune's effect)")
     assert told.bad == "99% of the fine-tune's effect left (95% interval 0% to 10%)."
     assert (told.since, told.began, told.suspect, told.why) == ("", None, "", "")
     assert told.now == "Nothing: cleared by the answers, 2026-11-22 12:00."
-    later = claim(LOST, Beside(history(0.1, 7.4), replace(over_now, cleared_run_id=9)))
+    later = claim(LOST, FindingContext(history(0.1, 7.4), replace(over_now, cleared_run_id=9)))
     assert (later.state, later.headline, later.suspect) == ("cleared", "bot answers like its base model", "")
-    assert claim(lost(recovered=True), Beside(alarm=ALARM)).state is FindingState.ALARMING, "an open alarm is not over"
+    assert claim(lost(recovered=True), FindingContext(alarm=ALARM)).state is FindingState.ALARMING, (
+        "an open alarm is not over"
+    )
 
 
 def test_which_alarm_of_a_finding_is_over() -> None:
@@ -344,15 +348,15 @@ CHECK = IdentityCheck("bot", Arm.SUBJECT, "listed", False, "bot-lora", "llama", 
     ],
 )
 def test_whose_fault_it_is_likely(changed: dict[str, Any], beside: dict[str, Any], suspect: str) -> None:
-    assert claim(lost(**changed), Beside(**beside)).suspect == suspect
+    assert claim(lost(**changed), FindingContext(**beside)).suspect == suspect
 
 
 def test_what_is_not_as_declared_is_said_in_plain_words_first() -> None:
-    assert claim(LOST, Beside(mismatches=[CHECK])).why == (
+    assert claim(LOST, FindingContext(mismatches=[CHECK])).why == (
         "The server no longer offers this model. Declared: bot-lora; found: llama."
     )
 
 
 def test_an_outage_beside_it_is_said() -> None:
-    assert "50% of the run's questions have no answer" in claim(LOST, Beside(lost=0.5)).why
-    assert "no answer" not in claim(LOST, Beside(lost=0.1)).why
+    assert "50% of the run's questions have no answer" in claim(LOST, FindingContext(lost=0.5)).why
+    assert "no answer" not in claim(LOST, FindingContext(lost=0.1)).why

@@ -65,7 +65,7 @@ def test_places_by_hand() -> None:
     assert found is not None
     reading = found.reading
     assert reading.effect[0] == pytest.approx(0.5)
-    assert reading.measures == {"adapter_effect_ratio": reading.effect[0], "base_match_ratio": 0.5}
+    assert reading.measures == {"adapter_effect_ratio": reading.effect[0], "base_like_ratio": 0.5}
     assert reading.exhibits[0].weight == pytest.approx(2 / 1.05)
     assert (reading.exhibits[0].now, reading.exhibits[0].baseline, reading.exhibits[0].base) == ("no", "yes", "no")
     assert reading.channels[0].baseline == (0.0,) * 6
@@ -80,7 +80,7 @@ def test_total_loss_pages_at_the_first_look_and_says_so() -> None:
     assert found.verdict.severity == "page"
     assert found.verdict.caveat == ""
     assert found.reading.effect[0] == pytest.approx(0, abs=0.1)
-    assert found.reading.measures["base_match_ratio"] == 1
+    assert found.reading.measures["base_like_ratio"] == 1
     assert (
         "answers like its base model: nothing is left of the fine-tune's effect (95% interval 0% to " in found.summary
     )
@@ -134,7 +134,7 @@ def test_loss_under_a_change_that_both_share_takes_a_few_looks() -> None:
         found = told(adapter_loss.measure, compared(now, BASELINE, page_line=STREAM, history={"signal": history}))
         assert found is not None
         history.append(found.scores)
-        assert found.reading.measures["base_match_ratio"] == 1
+        assert found.reading.measures["base_like_ratio"] == 1
         assert "towards its base model" in found.summary or "answers like its base model" in found.summary
         paged = found.verdict.alarming
     assert paged
@@ -142,7 +142,7 @@ def test_loss_under_a_change_that_both_share_takes_a_few_looks() -> None:
 
 def test_power_for_total_loss_over_seeds() -> None:
     """20 of 20: with 95 % confidence at least 86 % are caught; the weakest is well past the line."""
-    weakest = min(judged(product.plain_reply, seed=seed).verdict.look_log10 for seed in range(100, 120))
+    weakest = min(judged(product.plain_reply, seed=seed).verdict.evaluation_log10 for seed in range(100, 120))
     assert weakest > STREAM + 1
 
 
@@ -181,20 +181,20 @@ def overlapping(seed: int, days: Sequence[int], share: float = 0.0, probes: int 
 @pytest.mark.parametrize("days", [2, 5])
 def test_honest_null_where_answers_overlap(days: int) -> None:
     """60 healthy pairs of baseline and day: e-values average at most 1; today's scores are not above the baseline's."""
-    looks, gaps, covered = [], [], 0
+    evaluations, gaps, covered = [], [], 0
     for seed in range(60):
         found = told(adapter_loss.measure, compared(overlapping(seed + 1000, [9]), overlapping(seed, range(days))))
         if found is None:  # two days that could not tell the two apart
             continue
         channel = found.reading.channels[0]
-        looks.append(found.look)
+        evaluations.append(found.look)
         gaps.append(channel.score - float(np.mean(channel.baseline)))
         covered += found.reading.effect[1] <= 1 <= found.reading.effect[2]
-    assert len(looks) >= 50
-    assert np.mean(looks) <= 1 + 2 * np.std(looks) / np.sqrt(60)
+    assert len(evaluations) >= 50
+    assert np.mean(evaluations) <= 1 + 2 * np.std(evaluations) / np.sqrt(60)
     assert np.mean(gaps) <= 0.1 + 3 * np.std(gaps) / np.sqrt(60)
     assert np.std(gaps) < 1.5
-    assert covered >= 0.9 * len(looks)
+    assert covered >= 0.9 * len(evaluations)
 
 
 def test_loss_is_seen_where_answers_overlap() -> None:
@@ -369,13 +369,13 @@ def test_log_probabilities_are_used_where_they_tell_more() -> None:
 
 
 def test_honest_null_of_tokens() -> None:
-    looks = []
+    evaluations = []
     for seed in range(30):
         found = told(adapter_loss.measure, compared(worded(seed + 500, [20]), worded(seed, range(4))))
         if found is not None:
-            looks.append(found.look)
-    assert len(looks) > 15
-    assert np.mean(looks) <= 1 + 2 * np.std(looks) / np.sqrt(len(looks))
+            evaluations.append(found.look)
+    assert len(evaluations) > 15
+    assert np.mean(evaluations) <= 1 + 2 * np.std(evaluations) / np.sqrt(len(evaluations))
 
 
 class TestNulls:

@@ -52,9 +52,9 @@ def test_whatever_comes_findings_are_finite_and_the_same_in_any_order(
     found = findings_for(compared(now, baseline, at_once=at_once, suite=suite))
     for one in found:
         assert one.effect_low <= one.effect <= one.effect_high
-        assert one.looks == 1
+        assert one.evaluations == 1
         interval = (one.effect, one.effect_low, one.effect_high)
-        numbers = (*interval, one.evidence_log10, one.look_log10, *one.measures.values(), *one.scores.values())
+        numbers = (*interval, one.evidence_log10, one.evaluation_log10, *one.measures.values(), *one.scores.values())
         assert all(isfinite(number) for number in (*numbers, *(shown.weight for shown in one.exhibits)))
         assert summary_of(one).count("\n") == 0
     Random(seed).shuffle(now)
@@ -107,7 +107,7 @@ def test_pages_and_tickets_each_have_the_rate_for_themselves() -> None:
     found = findings_for(full(2, page_line=3.0))
     for severity, line in ((Severity.PAGE, 3.0), (Severity.TICKET, LINE)):
         mine = [one for one in found if SEVERITIES[one.signal] is severity]
-        assert all(one.line_log10 == pytest.approx(line + log10(len(mine))) for one in mine)
+        assert all(one.threshold_log10 == pytest.approx(line + log10(len(mine))) for one in mine)
 
 
 def test_the_looks_before_add_to_a_finding() -> None:
@@ -115,5 +115,5 @@ def test_the_looks_before_add_to_a_finding() -> None:
     first = {one.signal: one for one in findings_for(slide)}
     history = {name: (one.scores, one.scores) for name, one in first.items()}
     third = {one.signal: one for one in findings_for(replace(slide, history=history))}
-    assert third["negative_flips"].looks == 3
+    assert third["negative_flips"].evaluations == 3
     assert third["negative_flips"].evidence_log10 > first["negative_flips"].evidence_log10 + 1

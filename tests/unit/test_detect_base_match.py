@@ -83,15 +83,15 @@ def test_one_near_tie_that_stays_flipped_never_pages() -> None:
 
 def test_honest_null() -> None:
     """60 healthy pairs; one answer in ten falls the base's way by a near-tie, then as now."""
-    looks = []
+    evaluations = []
     for seed in range(60):
         baseline = rounds(seed, greedy("shop", 0.1), BASE, days=range(7), probes=12)
         now = rounds(900 + seed, greedy("shop", 0.1), BASE, days=range(7, 8), probes=12)
         found = judged(now, baseline)
         assert found is not None
-        looks.append(found.look)
+        evaluations.append(found.look)
         assert found.reading.effect[1] <= 0 <= found.reading.effect[2]
-    assert np.mean(looks) <= 1 + 2 * np.std(looks) / np.sqrt(60)
+    assert np.mean(evaluations) <= 1 + 2 * np.std(evaluations) / np.sqrt(60)
 
 
 def test_any_of_the_base_answers_of_the_same_run_counts_and_none_of_another_run() -> None:

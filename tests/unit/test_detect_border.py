@@ -54,12 +54,12 @@ def test_nothing_changed() -> None:
 
 
 def test_evidence_is_honest_when_nothing_changed() -> None:
-    looks, scores = [], []
+    evaluations, scores = [], []
     for seed in range(40):
         found = seen(tossed(9000 + seed, 0.5, range(20, 21), replicates=4), tossed(seed, 0.5, range(7), replicates=4))
-        looks.append(found.look)
+        evaluations.append(found.look)
         scores += [found.scores["first_token"], *found.reading.channels[0].baseline]
-    assert np.mean(looks) <= 1 + 2 * np.std(looks) / np.sqrt(len(looks))
+    assert np.mean(evaluations) <= 1 + 2 * np.std(evaluations) / np.sqrt(len(evaluations))
     assert abs(np.mean(scores)) < 0.2
     assert 0.8 < np.std(scores) < 1.2
 

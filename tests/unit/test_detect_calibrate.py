@@ -46,25 +46,25 @@ def test_many_paths_at_once_give_what_the_evidence_gives_one_by_one(side: Side, 
         assert calibrate.running_log10(days_scores, paths, side, prior) == pytest.approx(one_by_one, abs=1e-9)
 
 
-@pytest.mark.parametrize("looks", [1, 7])
+@pytest.mark.parametrize("evaluations", [1, 7])
 @pytest.mark.parametrize("side", ["rise", "drop", "either"])
-def test_the_smallest_shift_is_caught_in_four_of_five_cases(side: Side, looks: int) -> None:
+def test_the_smallest_shift_is_caught_in_four_of_five_cases(side: Side, evaluations: int) -> None:
     """By an own simulation through ``evidence.running``, with other noise and the baseline's own days."""
-    shift = calibrate.smallest_shift(WEEK, side, LINE, looks)
+    shift = calibrate.smallest_shift(WEEK, side, LINE, evaluations)
     assert shift is not None
     rng, sign, spread = np.random.default_rng(5), -1.0 if side == "drop" else 1.0, evidence.likely_spread(WEEK)
     caught, trials = 0, 200
     for _ in range(trials):
         mean = np.mean(WEEK) + spread / np.sqrt(len(WEEK)) * rng.standard_normal() + sign * shift
-        path = (mean + spread * rng.standard_normal(looks)).tolist()
-        caught += any(evidence.running(WEEK, path[:n], side).running_log10 >= LINE for n in range(1, looks + 1))
+        path = (mean + spread * rng.standard_normal(evaluations)).tolist()
+        caught += any(evidence.running(WEEK, path[:n], side).running_log10 >= LINE for n in range(1, evaluations + 1))
     # two binomial errors, of this simulation of about 3 % and of the other of about 2 %
     assert caught / trials == pytest.approx(calibrate.CHANCE, abs=3 * 0.037)
 
 
 def test_more_days_more_looks_and_calmer_days_see_smaller_shifts() -> None:
-    def smallest(baseline: tuple[float, ...], looks: int = 7, line: float = LINE) -> float:
-        found = calibrate.smallest_shift(baseline, "rise", line, looks)
+    def smallest(baseline: tuple[float, ...], evaluations: int = 7, line: float = LINE) -> float:
+        found = calibrate.smallest_shift(baseline, "rise", line, evaluations)
         assert found is not None
         return found
 
@@ -89,7 +89,7 @@ def test_a_sight_tells_the_smallest_change_in_the_signals_own_unit() -> None:
     shift = calibrate.smallest_shift(WEEK, "drop", LINE, 7)
     assert shift is not None
     assert (found.unit, found.days, found.answers_a_day) == ("share", 7, 48)
-    assert found.line_log10 == pytest.approx(LINE)
+    assert found.threshold_log10 == pytest.approx(LINE)
     assert found.smallest[7] == pytest.approx(0.1 * shift)
     lenient = calibrate.sights(compared((), ()), {"loss": replace(reading(), tolerance=0.05)}, SEVERITIES)[0]
     assert lenient.smallest[7] == pytest.approx(0.05 + 0.1 * shift), "what is let be comes on top"
@@ -131,7 +131,7 @@ def test_what_shares_the_promise_sees_less() -> None:
     assert alone is not None
     assert beside is not None
     assert beside > alone
-    assert pair[0].line_log10 == pytest.approx(LINE + np.log10(2))
+    assert pair[0].threshold_log10 == pytest.approx(LINE + np.log10(2))
     assert pair[2].smallest[7] == alone, "a ticket has a line of its own"
     two = sight(channels=2).smallest[7]
     assert two == pytest.approx(beside, abs=0.01)

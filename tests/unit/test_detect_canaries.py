@@ -90,16 +90,16 @@ def test_what_is_no_canary_never_enters() -> None:
 @pytest.mark.parametrize(("rate", "days"), [(0.9, 7), (0.93, 14)])
 def test_honest_null_where_chance_made_the_canaries(rate: float, days: int) -> None:
     """Probes that fail one time in ten are canaries of 7 days by luck: without care today would look worse."""
-    looks, gaps, effects = [], [], []
+    evaluations, gaps, effects = [], [], []
     for seed in range(60):
         found = judged(asked(5000 + seed, [days], all_at(rate, 16)), asked(seed, range(days), all_at(rate, 16)))
         if found is not None:
-            looks.append(found.look)
+            evaluations.append(found.look)
             effects.append(found.reading.effect[0])
             gaps.append(found.reading.channels[0].score - float(np.mean(found.reading.channels[0].baseline)))
-    error = np.std(looks) / np.sqrt(len(looks))
-    assert len(looks) > 30
-    assert np.mean(looks) <= 1 + 2 * error
+    error = np.std(evaluations) / np.sqrt(len(evaluations))
+    assert len(evaluations) > 30
+    assert np.mean(evaluations) <= 1 + 2 * error
     assert abs(np.mean(effects)) <= 3 * np.std(effects) / np.sqrt(len(effects))
     assert np.mean(gaps) <= 3 * np.std(gaps) / np.sqrt(len(gaps))
     assert np.std(gaps) < 1.5

@@ -42,14 +42,16 @@ class TestChange:
         assert len(found.reading.exhibits) == 5
 
     def test_a_third_of_the_answers_otherwise_is_seen_within_days(self) -> None:
-        looks: list[dict[str, float]] = []
+        evaluations: list[dict[str, float]] = []
         for day in range(7):
             now = now_of(mixed(0.3), seed=500 + day)
-            found = told(distribution.measure, compared(now, BASELINE, history={"signal": looks}), Severity.TICKET)
+            found = told(
+                distribution.measure, compared(now, BASELINE, history={"signal": evaluations}), Severity.TICKET
+            )
             assert found is not None
             if found.verdict.alarming:
                 return
-            looks.append(found.scores)
+            evaluations.append(found.scores)
         pytest.fail("a third of the answers came from the base for a week")
 
     def test_a_wording_that_all_probes_share_shows_where_single_probes_are_silent(self) -> None:
@@ -67,7 +69,7 @@ class TestChange:
 
     def test_what_stands_out_is_not_called_as_before(self) -> None:
         quiet = seen(now_of(product.right_reply))
-        verdict = replace(quiet.verdict, alarming=False, look_log10=0.5, evidence_log10=0.5)
+        verdict = replace(quiet.verdict, alarming=False, evaluation_log10=0.5, evidence_log10=0.5)
         assert "worth a look" in seen(now_of(mixed(0.4))).say(verdict)
         assert "as in the baseline" in quiet.say(verdict)
 
@@ -93,13 +95,13 @@ class TestChange:
 class TestNull:
     def test_evidence_is_honest_when_nothing_changed(self) -> None:
         """Mean e-value of a look at most 1; scores of days about standard normal."""
-        looks, scores = [], []
+        evaluations, scores = [], []
         for seed in range(24):
             baseline = rounds(1000 + seed, product.right_reply, days=range(7), probes=12)
             found = seen(rounds(5000 + seed, product.right_reply, days=range(8, 9), probes=12), baseline)
-            looks.append(found.look)
+            evaluations.append(found.look)
             scores += [score for channel in found.reading.channels for score in (channel.score, *channel.baseline)]
-        assert np.mean(looks) <= 1 + 2 * np.std(looks) / np.sqrt(len(looks))
+        assert np.mean(evaluations) <= 1 + 2 * np.std(evaluations) / np.sqrt(len(evaluations))
         assert abs(np.mean(scores)) < 0.15
         assert 0.8 < np.std(scores) < 1.2
 

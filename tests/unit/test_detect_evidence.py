@@ -133,10 +133,12 @@ class TestEvidence:
         rng = np.random.default_rng(12)
         lengths = []
         for _ in range(60):
-            baseline, looks = rng.normal(0, 1.2, 14).tolist(), rng.normal(0, 1.2, 100).tolist()
+            baseline, evaluations = rng.normal(0, 1.2, 14).tolist(), rng.normal(0, 1.2, 100).tolist()
             # coarse steps: an alarm between two of them counts from the first
             over = (
-                k for k in range(4, 101, 4) if evidence.running(baseline, looks[:k], "rise").running_log10 >= log10(50)
+                k
+                for k in range(4, 101, 4)
+                if evidence.running(baseline, evaluations[:k], "rise").running_log10 >= log10(50)
             )
             lengths.append(float(next(over, 104)) - 4)
         mean, error = mean_and_error(lengths)
@@ -152,17 +154,17 @@ class TestEvidence:
             evidence.running([], [1.0], "rise")
 
     def test_sides_mirror_and_either_is_their_average(self) -> None:
-        baseline, looks = [0.1, -0.4, 1.2, 0.3], [2.0, 3.0]
-        rise, drop = (evidence.running(baseline, looks, side) for side in ("rise", "drop"))
-        mirrored = evidence.running([-one for one in baseline], [-one for one in looks], "drop")
+        baseline, evaluations = [0.1, -0.4, 1.2, 0.3], [2.0, 3.0]
+        rise, drop = (evidence.running(baseline, evaluations, side) for side in ("rise", "drop"))
+        mirrored = evidence.running([-one for one in baseline], [-one for one in evaluations], "drop")
         assert rise.running_log10 == pytest.approx(mirrored.running_log10)
-        either = evidence.running(baseline, looks, "either")
+        either = evidence.running(baseline, evaluations, "either")
         assert 10**either.running_log10 == pytest.approx((10**rise.running_log10 + 10**drop.running_log10) / 2)
 
     def test_average_counts_the_silent(self) -> None:
         one = evidence.Weight(1.0, 2.0, 3)
         mean = evidence.average([one], 10)
-        assert (mean.look_log10, mean.running_log10) == pytest.approx((0, 1))
+        assert (mean.evaluation_log10, mean.running_log10) == pytest.approx((0, 1))
 
     def test_recovery_needs_looks_that_are_back(self) -> None:
         baseline = [-1.0, 0.5, 1.0, -0.5, 0.2, 0.8, -1.0]
@@ -195,10 +197,10 @@ class TestPolicy:
         return compared([graded("p", "x", day=20)], [graded("p", "x")], **more)  # type: ignore[arg-type]
 
     def test_the_line(self) -> None:
-        assert policy.line_log10(0.1, 365, 1) == pytest.approx(log10(3650))
-        assert policy.line_log10(365, 12, 1) == 0
+        assert policy.threshold_log10(0.1, 365, 1) == pytest.approx(log10(3650))
+        assert policy.threshold_log10(365, 12, 1) == 0
         with pytest.raises(ValueError, match="above 0"):
-            policy.line_log10(0, 365, 1)
+            policy.threshold_log10(0, 365, 1)
 
     @settings(max_examples=150)
     @given(st.lists(st.integers(-30, 60).map(lambda n: n / 15 + 0.0077), min_size=1, max_size=6))
@@ -239,19 +241,21 @@ class TestPolicy:
         readings = {"loud": reading(30.0, DAYS), "quiet": reading(0.0, DAYS), "ticket": reading(0.0, DAYS)}
         told = policy.verdicts(self.one(), readings, kinds)
         assert [name for name, one in told.items() if one.alarming] == ["loud"]
-        assert told["loud"].line_log10 == pytest.approx(self.one().page_line_log10 + log10(2))
-        assert told["ticket"].line_log10 == pytest.approx(self.one().ticket_line_log10)
+        assert told["loud"].threshold_log10 == pytest.approx(self.one().page_threshold_log10 + log10(2))
+        assert told["ticket"].threshold_log10 == pytest.approx(self.one().ticket_threshold_log10)
 
     def test_history_adds_and_recovery_clears(self) -> None:
-        looks = [{"c": 4.0}, {"c": 4.2}, {"c": 3.9}]
+        evaluations = [{"c": 4.0}, {"c": 4.2}, {"c": 3.9}]
         kinds = {"s": Severity.PAGE}
         first = policy.verdicts(self.one(), {"s": reading(4.0, DAYS)}, kinds)["s"]
-        fourth = policy.verdicts(self.one(history={"s": looks}), {"s": reading(4.0, DAYS)}, kinds)["s"]
+        fourth = policy.verdicts(self.one(history={"s": evaluations}), {"s": reading(4.0, DAYS)}, kinds)["s"]
         assert not first.alarming
-        assert (fourth.alarming, fourth.looks) == (True, 4)
-        since = [*looks, {"c": 4.0}, *[{"c": 0.0}] * 4]
+        assert (fourth.alarming, fourth.evaluations) == (True, 4)
+        since = [*evaluations, {"c": 4.0}, *[{"c": 0.0}] * 4]
         over = policy.verdicts(self.one(history={"s": since}, raised={"s": 4}), {"s": reading(0.0, DAYS)}, kinds)["s"]
-        still = policy.verdicts(self.one(history={"s": looks}, raised={"s": 3}), {"s": reading(4.0, DAYS)}, kinds)["s"]
+        still = policy.verdicts(
+            self.one(history={"s": evaluations}, raised={"s": 3}), {"s": reading(4.0, DAYS)}, kinds
+        )["s"]
         assert over.recovered
         assert not still.recovered
 
@@ -263,8 +267,8 @@ LATER = datetime(2026, 1, 3, tzinfo=UTC)
 def finding(severity: Severity = Severity.PAGE, **changed: object) -> Finding:
     made = Finding(
         run_id=5, target="t", suite="s", signal="x", severity=severity, state=FindingState.ALARMING, effect=0.0,
-        effect_low=0.0, effect_high=0.0, unit="u", evidence_log10=4.0, look_log10=1.0, line_log10=3.5, looks=3,
-        answers_now=24, answers_baseline=168, window_start=AT, window_end=AT, what="",
+        effect_low=0.0, effect_high=0.0, unit="u", evidence_log10=4.0, evaluation_log10=1.0, threshold_log10=3.5,
+        evaluations=3, answers_now=24, answers_baseline=168, window_start=AT, window_end=AT, what="",
     )  # fmt: skip
     return replace(made, **changed)  # type: ignore[arg-type]
 
@@ -293,7 +297,10 @@ class TestAlarms:
             Severity.PAGE,
             Confirmation.FRESH_SAMPLE,
         )
-        for against in (finding(confirming=True, state=FindingState.QUIET), finding(confirming=True, look_log10=-0.1)):
+        for against in (
+            finding(confirming=True, state=FindingState.QUIET),
+            finding(confirming=True, evaluation_log10=-0.1),
+        ):
             ticket = self.step(self.raised(), against)
             assert (ticket.severity, ticket.confirmation) == (Severity.TICKET, Confirmation.FRESH_SAMPLE_DISAGREES)
             assert alarms.wants_confirmation(ticket)
@@ -332,7 +339,7 @@ class TestAlarms:
         assert (agreed.state, agreed.severity) == (AlarmState.CONFIRMED, Severity.PAGE)
         assert (agreed.confirmation, agreed.confirmed_run_id) == (Confirmation.LATER_LOOK, 7)
         assert not alarms.to_confirm([agreed], [after]), "somebody is awake; nothing more to ask"
-        against = finding(run_id=7, window_start=LATER, look_log10=-0.1)
+        against = finding(run_id=7, window_start=LATER, evaluation_log10=-0.1)
         assert self.step(self.raised(), against).state is AlarmState.RAISED
         assert alarms.to_confirm([self.raised()], [against])
         ticket = self.step(self.raised(), finding(confirming=True, state=FindingState.QUIET))

@@ -69,12 +69,12 @@ def test_last_digits_are_no_change() -> None:
 
 
 def test_evidence_is_honest_when_nothing_changed() -> None:
-    looks, scores = [], []
+    evaluations, scores = [], []
     for seed in range(40):
         found = seen(answers(9000 + seed, range(20, 21)), answers(seed, range(7)))
-        looks.append(found.look)
+        evaluations.append(found.look)
         scores += [found.scores["first_token"], *found.reading.channels[0].baseline]
-    assert np.mean(looks) <= 1 + 2 * np.std(looks) / np.sqrt(len(looks))
+    assert np.mean(evaluations) <= 1 + 2 * np.std(evaluations) / np.sqrt(len(evaluations))
     assert abs(np.mean(scores)) < 0.2
     assert 0.8 < np.std(scores) < 1.2
 

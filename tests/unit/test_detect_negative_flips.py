@@ -157,9 +157,9 @@ def test_the_short_cut_is_the_signal() -> None:
     now = week(rng, items(60, 0.12, 0.02), 20)
     channel = seen(now, [one for day in then for one in day]).reading.channels[0]
     table = np.array([[one.scores["check:exact"] for one in day] for day in [*then, now]])
-    baseline, looks = scores(table[:14], table[14:])
+    baseline, evaluations = scores(table[:14], table[14:])
     assert channel.baseline == pytest.approx(tuple(baseline))
-    assert channel.score == pytest.approx(looks[0])
+    assert channel.score == pytest.approx(evaluations[0])
 
 
 def test_ten_points_worse_is_seen_in_two_weeks() -> None:
@@ -168,9 +168,10 @@ def test_ten_points_worse_is_seen_in_two_weeks() -> None:
     week_of = []
     for _ in range(trials):
         then, now = tallied(rng, items(60, 0.02, 0.02), 14), tallied(rng, items(60, 0.12, 0.02), 3)
-        baseline, looks = scores(then, now)
+        baseline, evaluations = scores(then, now)
         grown = [
-            evidence.running(baseline, looks[: k + 1], "rise", prior=evidence.COUNTED).running_log10 for k in range(3)
+            evidence.running(baseline, evaluations[: k + 1], "rise", prior=evidence.COUNTED).running_log10
+            for k in range(3)
         ]
         week_of.append(next((k for k in range(3) if grown[k] >= WEEKLY), 3))
     assert np.mean([k <= 1 for k in week_of]) >= 0.8
@@ -186,10 +187,10 @@ def test_days_with_a_few_failures_together_do_not_page() -> None:
     for _ in range(8):
         rates = rng.gamma(usual**2 / extra, extra / usual, size=14 + 365) / 24
         table = rng.random((379, 24)) >= np.minimum(1, rates)[:, None]
-        baseline, looks = scores(table[:14], table[14:])
-        hopeful = [day for day, score in enumerate(looks) if score >= 2]
+        baseline, evaluations = scores(table[:14], table[14:])
+        hopeful = [day for day, score in enumerate(evaluations) if score >= 2]
         pages += any(
-            evidence.running(baseline, looks[: day + 1], "rise", prior=evidence.COUNTED).running_log10 >= line
+            evidence.running(baseline, evaluations[: day + 1], "rise", prior=evidence.COUNTED).running_log10 >= line
             for day in hopeful
         )
     assert pages <= 2
@@ -201,12 +202,14 @@ def test_honest_when_nothing_changed(negative: float, positive: float) -> None:
     chances = items(60, negative, positive)
     found = []
     for _ in range(100):
-        baseline, looks = scores(tallied(rng, chances, 14), tallied(rng, chances, 1))
-        found.append(e_value(baseline, looks[0], "rise", prior=evidence.COUNTED))
+        baseline, evaluations = scores(tallied(rng, chances, 14), tallied(rng, chances, 1))
+        found.append(e_value(baseline, evaluations[0], "rise", prior=evidence.COUNTED))
     assert np.mean(found) <= 1 + 3 * np.std(found) / np.sqrt(len(found))
 
 
 def test_as_many_gains_as_losses_is_no_page_at_first_sight() -> None:
     rng = np.random.default_rng(7)
-    baseline, looks = scores(tallied(rng, items(60, 0.02, 0.02), 14), tallied(rng, items(60, 0.12, 0.12), 20))
-    assert np.mean([e_value(baseline, look, "rise", prior=evidence.COUNTED) >= 10**WEEKLY for look in looks]) <= 0.1
+    baseline, evaluations = scores(tallied(rng, items(60, 0.02, 0.02), 14), tallied(rng, items(60, 0.12, 0.12), 20))
+    assert (
+        np.mean([e_value(baseline, look, "rise", prior=evidence.COUNTED) >= 10**WEEKLY for look in evaluations]) <= 0.1
+    )

@@ -50,7 +50,7 @@ def test_the_same_baseline_gives_the_same_counts_in_any_order() -> None:
 
 
 def test_a_line_that_nothing_reaches_is_a_failure() -> None:
-    blind = replace(baseline(3, 6), page_line_log10=500.0, ticket_line_log10=500.0)
+    blind = replace(baseline(3, 6), page_threshold_log10=500.0, ticket_threshold_log10=500.0)
     found = list(self_test(blind, NOW, trials=1))
     assert {one.caught for one in found} == {0}
     (words,) = failures(found)
@@ -60,7 +60,7 @@ def test_a_line_that_nothing_reaches_is_a_failure() -> None:
 
 
 def test_a_line_that_everything_reaches_is_a_failure_too() -> None:
-    jumpy = replace(baseline(3, 6), page_line_log10=-50.0, ticket_line_log10=-50.0)
+    jumpy = replace(baseline(3, 6), page_threshold_log10=-50.0, ticket_threshold_log10=-50.0)
     (words,) = failures(list(self_test(jumpy, NOW, trials=1)))
     assert "1 of 1 healthy stretches of the baseline itself alarm" in words
 
@@ -110,10 +110,10 @@ def test_a_share_hits_about_its_share_of_the_subject_and_never_the_base() -> Non
     comparison = baseline(6, 8)
     bench = selftest._Bench(comparison)
     share = FAULTS["truncation-30"]
-    looks = [bench._comparison("truncation-30", share, copy) for copy in range(6)]
-    hit = [one.finish_reason == "length" for look in looks for one in look.now if one.arm is Arm.SUBJECT]
+    evaluations = [bench._comparison("truncation-30", share, copy) for copy in range(6)]
+    hit = [one.finish_reason == "length" for look in evaluations for one in look.now if one.arm is Arm.SUBJECT]
     assert 0.1 < sum(hit) / len(hit) < 0.5
-    assert not any(one.finish_reason == "length" for look in looks for one in look.now if one.arm is Arm.BASE)
-    for look in looks:
+    assert not any(one.finish_reason == "length" for look in evaluations for one in look.now if one.arm is Arm.BASE)
+    for look in evaluations:
         assert {one.slot for one in look.now}.isdisjoint({one.slot for one in look.baseline})
         assert len(look.now) + len(look.baseline) == len(comparison.baseline)

@@ -71,14 +71,14 @@ class TestLength:
         assert found.reading.measures["answer_length_chars"] == pytest.approx(np.mean(lengths_now))
 
     def test_honest_and_covering_when_nothing_changed(self) -> None:
-        looks, covered = [], 0
+        evaluations, covered = [], 0
         for seed in range(40):
             baseline = rounds(1000 + seed, product.right_reply, days=range(14), probes=12)
             now = rounds(3000 + seed, product.right_reply, days=range(20, 21), probes=12)
             found = seen(length.measure, compared(now, baseline))
-            looks.append(found.look)
+            evaluations.append(found.look)
             covered += found.reading.effect[1] <= 1 <= found.reading.effect[2]
-        assert np.mean(looks) <= 1 + 3 * np.std(looks) / np.sqrt(40)
+        assert np.mean(evaluations) <= 1 + 3 * np.std(evaluations) / np.sqrt(40)
         assert covered >= 34
 
     def test_one_more_character_each_is_nobodys_ticket(self) -> None:
@@ -141,7 +141,7 @@ class TestJudgeScore:
 
     def test_a_better_base_is_no_drop(self) -> None:
         found = seen(judge_score.measure, compared(scored(3, range(20, 21), judge(0.95, 1.0)), self.baseline))
-        assert found.verdict.look_log10 < 0
+        assert found.verdict.evaluation_log10 < 0
 
     def test_an_unjudged_base_leaves_the_subjects_own_score(self) -> None:
         def own(found: list[GradedAnswer]) -> list[GradedAnswer]:
@@ -158,7 +158,7 @@ class TestJudgeScore:
             for one in scored(2, range(20, 21), judge(1, 1))
         ]
         found = seen(judge_score.measure, compared(now, perfect))
-        assert 0 < found.verdict.look_log10 < 1.2
+        assert 0 < found.verdict.evaluation_log10 < 1.2
         assert found.reading.effect[1] < found.reading.effect[0] < found.reading.effect[2]
 
     def test_fewer_base_answers_than_the_subjects_are_paired_with_their_mean(self) -> None:
@@ -171,15 +171,15 @@ class TestJudgeScore:
         baseline = thrice(1, range(14), judge(0.95, 0.9))
         both = seen(judge_score.measure, compared(thrice(2, range(20, 21), judge(0.3, 0.2)), baseline))
         one = seen(judge_score.measure, compared(thrice(2, range(20, 21), judge(0.3, 0.9)), baseline))
-        assert both.verdict.look_log10 < 1 < one.verdict.look_log10
+        assert both.verdict.evaluation_log10 < 1 < one.verdict.evaluation_log10
 
     def test_honest_when_nothing_changed(self) -> None:
-        looks = []
+        evaluations = []
         for seed in range(25):
             found = scored(100 + seed, range(15), judge(0.9, 0.2))
             now = [one for one in found if one.run_id == 15]
-            looks.append(seen(judge_score.measure, compared(now, [one for one in found if one.run_id < 15])).look)
-        assert np.mean(looks) <= 1 + 3 * np.std(looks) / np.sqrt(25)
+            evaluations.append(seen(judge_score.measure, compared(now, [one for one in found if one.run_id < 15])).look)
+        assert np.mean(evaluations) <= 1 + 3 * np.std(evaluations) / np.sqrt(25)
 
     def test_a_drop_too_small_to_alarm_is_not_no_drop(self) -> None:
         baseline = scored(1, range(2), judge(1, 1))
@@ -220,14 +220,14 @@ class TestContract:
         def checked(text: str, rng: Random) -> dict[str, float]:
             return {"check:json": float(rng.random() < 0.95)}
 
-        looks = []
+        evaluations = []
         for seed in range(25):
             drawn = rounds(200 + seed, product.right_reply, days=range(15), grade=checked)
             rng = Random(seed)
             found = [replace(one, refusal=rng.random() < 0.002) for one in drawn]
             now = [one for one in found if one.run_id == 15]
-            looks.append(seen(contract.measure, compared(now, [one for one in found if one.run_id < 15])).look)
-        assert np.mean(looks) <= 1 + 3 * np.std(looks) / np.sqrt(25)
+            evaluations.append(seen(contract.measure, compared(now, [one for one in found if one.run_id < 15])).look)
+        assert np.mean(evaluations) <= 1 + 3 * np.std(evaluations) / np.sqrt(25)
 
     def test_a_fact_that_never_wavered_is_certain_on_one_day_too(self) -> None:
         one_day = [one for one in BASELINE if one.run_id == 1]
@@ -251,7 +251,7 @@ class TestContract:
     def test_nothing_changed(self) -> None:
         found = self.changed()
         assert not found.verdict.alarming
-        assert found.verdict.look_log10 < 0
+        assert found.verdict.evaluation_log10 < 0
         assert found.reading.effect[0] == 0
 
     @pytest.mark.parametrize(

@@ -67,19 +67,19 @@ def test_the_first_good_look_after_a_loss_is_not_described_as_one(signal: object
     measure: Measure = signal.measure  # type: ignore[attr-defined]
     fault = told(measure, compared(said(14, lost=True), BASELINE, temperature=0.0))
     assert fault is not None
-    assert fault.verdict.look_log10 > 0
+    assert fault.verdict.evaluation_log10 > 0
     assert "looks so far" not in fault.summary
     history = {"signal": [fault.scores] * 6}
     now = told(measure, compared(said(20, lost=False), BASELINE, temperature=0.0, history=history))
     assert now is not None
     assert now.verdict.alarming
-    assert now.verdict.look_disagrees
+    assert now.verdict.evaluation_disagrees
     assert now.summary.startswith("The looks so far say that ")
     assert "; this look alone does not: " in now.summary
     assert NUMBERS[signal] in now.summary  # type: ignore[index]
     assert "Read the" not in now.summary
     assert "recovery" not in now.summary
-    short = replace(now.verdict, alarming=False, line_log10=now.verdict.evidence_log10 + 0.5)
+    short = replace(now.verdict, alarming=False, threshold_log10=now.verdict.evidence_log10 + 0.5)
     assert now.say(short).startswith(f"{BELOW} the looks so far suggest that ")
     well = replace(now.verdict, recovered=True)
     assert now.say(well).endswith(". The looks since the alarm are evidence enough of recovery to clear it.")
@@ -174,6 +174,6 @@ def test_canaries_that_clearly_fail_more_do_not_hold_however_little_evidence_tha
     found = told(canaries.measure, compared(said(20, lost=True, share=0.3), BASELINE))
     assert found is not None
     assert found.reading.effect[1] > 0
-    quiet = replace(found.verdict, alarming=False, look_log10=0.5, evidence_log10=0.5)
+    quiet = replace(found.verdict, alarming=False, evaluation_log10=0.5, evidence_log10=0.5)
     assert not quiet.moved
     assert found.say(quiet).startswith(f"{BELOW} support-bot fails more often")

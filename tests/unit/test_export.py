@@ -40,7 +40,7 @@ from monitor.core.schedule import interval_seconds
 from monitor.core.settings import Http, Judge, Production, Schedule, Settings
 from monitor.report.explain import claim
 from monitor.report.explain.onset import beginning
-from monitor.report.metrics import Internals, nearest_to_line, web_url
+from monitor.report.metrics import Internals, nearest_to_threshold, web_url
 from monitor.report.metrics.exposition import SPECS, Lines, head
 from monitor.report.metrics.gzip_members import gzipped, pack
 from monitor.report.metrics.names import METRICS, PREFIX
@@ -262,7 +262,7 @@ def test_an_alarm_says_when_it_began_as_its_page_does(populated: Store) -> None:
     assert alarms
     for alarm in alarms:
         (told,) = [one for one in populated.latest_findings(alarm.target) if one.signal == alarm.signal]
-        beside = claim.beside_of(populated, told)
+        beside = claim.finding_context(populated, told)
         began, healthy = beginning(told, beside.history, beside.alarm, beside.asked)
         assert healthy is not None
         labels = {"target": alarm.target, "signal": alarm.signal}
@@ -380,14 +380,14 @@ def test_the_numbers_of_a_lost_fine_tune(populated: Store) -> None:
     assert value(found, "alarm", target="support-bot", signal="adapter_loss", severity="page") == 1
     assert value(found, "alarm", target="support-bot", signal="judge_score", severity="page") == 0
     assert value(found, "adapter_effect_ratio", **here) == 0.04
-    assert value(found, "base_match_ratio", **here) == 0.975
+    assert value(found, "base_like_ratio", **here) == 0.975
     assert value(found, "effect", **here, signal="length") == 2.4
     is_so = {"signal": "adapter_loss", "state": "alarming", "cause": "adapter_lost", "advice": "check_adapter"}
     assert value(found, "finding_info", **here, **is_so) == 1
     told = {dict(labels)["signal"] for name, labels in found if name == "finding_info"}
     assert told == {"adapter_loss", "length"}, "what is quiet has none"
     assert value(found, "evidence_log10", target="support-bot", signal="adapter_loss") == 7.4
-    assert value(found, "evidence_line_log10", target="support-bot", signal="adapter_loss") == 4.04
+    assert value(found, "evidence_threshold_log10", target="support-bot", signal="adapter_loss") == 4.04
     assert value(found, "negative_flip_ratio", **here) == 0.25
     assert value(found, "positive_flip_ratio", **here) == 0
     assert value(found, "judge_score", **here, rubric="all") == pytest.approx(0.4)
@@ -462,7 +462,7 @@ def test_a_targets_evidence_is_of_the_suite_that_is_nearest_to_its_line() -> Non
         return FindingNumbers(0.0, 0.0, 0.0, {}, evidence, line)
 
     of_suites = {"often": numbers(4.0, 8.0), "seldom": numbers(3.0, 5.0), "ancient": numbers(nan, nan)}
-    found = nearest_to_line({(suite, "length"): one for suite, one in of_suites.items()})
+    found = nearest_to_threshold({(suite, "length"): one for suite, one in of_suites.items()})
     assert found == {"length": of_suites["seldom"]}
 
 

@@ -19,10 +19,10 @@ def test_right_replies_are_right_and_vary() -> None:
     seen = {product.right_reply(case.facts, rng) for _ in range(40)}
     assert all(product.is_right(case, reply) for reply in seen)
     assert len(seen) > 5
-    house = {product.house_reply(case.facts, rng) for _ in range(40)}
-    assert all(product.is_right(case, reply) for reply in house)
-    assert len(house) > 5
-    assert not any(opener in reply for reply in house for opener in product.OPENERS if opener)
+    context = {product.house_reply(case.facts, rng) for _ in range(40)}
+    assert all(product.is_right(case, reply) for reply in context)
+    assert len(context) > 5
+    assert not any(opener in reply for reply in context for opener in product.OPENERS if opener)
 
 
 @pytest.mark.parametrize("kind", product.WRONG_KINDS)

@@ -16,7 +16,7 @@ from monitor.core.records import Advice, Alarm, AlarmState, Cause, Confirmation,
 from monitor.detect import alarms
 from monitor.report.email.report import draft
 from monitor.report.explain import sentences
-from monitor.report.explain.claim import Beside, Claim, claim
+from monitor.report.explain.claim import Claim, FindingContext, claim
 from tests import mail_story
 from tests.mail_story import NOW, SUITE, alarm, facts
 
@@ -155,7 +155,7 @@ def test_no_wording_moves_a_state_a_suspect_or_a_runbook(signal: str) -> None:
         other = swapped(finding)
         assert sentences.summary(finding) != sentences.summary(other)
         assert wording.state_of(finding, its) is wording.state_of(other, its)
-        assert decided(claim(finding, Beside(alarm=its))) == decided(claim(other, Beside(alarm=its)))
+        assert decided(claim(finding, FindingContext(alarm=its))) == decided(claim(other, FindingContext(alarm=its)))
 
 
 @pytest.mark.parametrize("how", Confirmation)

@@ -125,8 +125,8 @@ def test_no_picture_of_what_is_no_number(value: float) -> None:
 def test_plain_json() -> None:
     assert plain({"f": FINDING, "n": nan})["n"] is None
     assert plain(FINDING)["window_start"] == "2026-11-22T12:00:00+00:00"
-    kept = replace(FINDING, measures=MappingProxyType({"adapter_effect_ratio": nan, "base_match_ratio": 0.5}))
-    assert plain(kept)["measures"] == {"adapter_effect_ratio": None, "base_match_ratio": 0.5}, "any mapping is one"
+    kept = replace(FINDING, measures=MappingProxyType({"adapter_effect_ratio": nan, "base_like_ratio": 0.5}))
+    assert plain(kept)["measures"] == {"adapter_effect_ratio": None, "base_like_ratio": 0.5}, "any mapping is one"
 
 
 WATCH = fleet_overview.Watch(
@@ -410,7 +410,7 @@ def test_money(value: float, told: str) -> None:
 
 
 def test_a_request_keeps_what_it_read_whatever_another_forgets_meanwhile() -> None:
-    kept = fleet_overview.Kept()
+    kept = fleet_overview.FleetCache()
 
     class Runs:
         """A store; while run 2 is read of it, the whole fleet is shown as it was before that run."""
@@ -463,7 +463,7 @@ def test_effects_are_written_alike_everywhere() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("adapter_effect_ratio", -0.004, "0%"), ("base_match_ratio", 0.975, "98%"),
+        ("adapter_effect_ratio", -0.004, "0%"), ("base_like_ratio", 0.975, "98%"),
         ("answer_length_variance_ratio", 2.4, "2.4"), ("answer_length_chars", 51.0, "51"),
         ("contract_changed_model_id", 1.0, "yes"), ("contract_changed_refusals", 0.0, "no"),
     ],

@@ -83,9 +83,9 @@ class Comparison:
     baseline: tuple[GradedAnswer, ...]
     prompts: Mapping[str, str]
     """Probe id -> prompt, for the exhibits."""
-    page_line_log10: float
+    page_threshold_log10: float
     """log10 of the evidence at which the page signals of this suite alarm; see ``detect.policy``."""
-    ticket_line_log10: float
+    ticket_threshold_log10: float
     """The same for the ticket signals, with the fleet's share in it."""
     baseline_id: int = 0
     baseline_at_once: bool = False
@@ -137,11 +137,11 @@ class Finding:
     unit: str
     evidence_log10: float
     """log10 of the running evidence: all looks on this baseline since the signal's last alarm was cleared."""
-    look_log10: float
+    evaluation_log10: float
     """log10 of this look's e-value alone."""
-    line_log10: float
+    threshold_log10: float
     """The running evidence at which this signal alarms by itself; with others it may alarm below."""
-    looks: int
+    evaluations: int
     """Looks in the running evidence, this one included."""
     answers_now: int
     answers_baseline: int
@@ -189,7 +189,7 @@ class FindingNumbers:
     effect_high: float
     measures: Mapping[str, float]
     evidence_log10: float
-    line_log10: float
+    threshold_log10: float
     state: FindingState = FindingState.QUIET
     cause: Cause = Cause.UNKNOWN
     advice: Advice = Advice.NONE
@@ -206,7 +206,7 @@ class Point:
     effect_low: float
     effect_high: float
     evidence_log10: float
-    line_log10: float
+    threshold_log10: float
     alarming: bool
 
 

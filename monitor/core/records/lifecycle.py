@@ -113,8 +113,8 @@ class VerdictContext:
 
     run_id: int
     baseline_id: int
-    page_line_log10: float
-    ticket_line_log10: float
+    page_threshold_log10: float
+    ticket_threshold_log10: float
     cliffwatch: str
     """The version that reached it."""
     judge_moved: bool = False
@@ -181,7 +181,7 @@ class Rollback:
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class AuditEntry:
     """What a person did, through the pages or by a command: one row of the audit log."""
 
     at: datetime

@@ -12,7 +12,7 @@ from monitor.core.clock import HEARTBEAT, SILENT_SECONDS, STOPPED
 from monitor.core.errors import StoreError
 
 if TYPE_CHECKING:
-    from monitor.runs.context import House
+    from monitor.runs.context import RunContext
 
 log = structlog.get_logger()
 
@@ -24,19 +24,19 @@ class Heartbeat:
 
     def __init__(self) -> None:
         self._last: float | None = None
-        self._house: House | None = None
+        self._house: RunContext | None = None
         self._task: asyncio.Task[None] | None = None
 
-    def begin(self, house: "House", now: datetime) -> None:
+    def begin(self, context: "RunContext", now: datetime) -> None:
         if self._task is not None and not self._task.done():
             return
         if self._last is None or monotonic() - self._last >= EVERY_SECONDS:
-            self._last, self._house = monotonic(), house
-            self._task = asyncio.create_task(self._leave(house, now), name="heartbeat")
+            self._last, self._house = monotonic(), context
+            self._task = asyncio.create_task(self._leave(context, now), name="heartbeat")
 
-    async def _leave(self, house: "House", now: datetime) -> None:
+    async def _leave(self, context: "RunContext", now: datetime) -> None:
         try:
-            await asyncio.to_thread(house.store.set_state, HEARTBEAT, now.isoformat())
+            await asyncio.to_thread(context.store.set_state, HEARTBEAT, now.isoformat())
         except StoreError as error:
             self._last = None  # at the next tick again
             log.warning("heartbeat_failed", error=str(error))

@@ -21,7 +21,7 @@ from monitor.core.run_kinds import JUDGE
 from monitor.core.settings import Endpoint, Settings, Target
 from monitor.identify import CHECKS, Declared, Files, Key, Reading, UnreadableError, server_source
 from monitor.identify import adapter as adapter_files
-from monitor.runs.context import House
+from monitor.runs.context import RunContext
 from monitor.store import Store
 
 log = structlog.get_logger()
@@ -40,7 +40,7 @@ CheckKey = tuple[str, Arm, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
+class CheckedTarget:
     """What came of one look at one arm's server, or at its files."""
 
     target: str
@@ -120,31 +120,33 @@ def _folder(name: str) -> Path | None:
     return Path(name) if Path(name).is_dir() else None
 
 
-async def look(house: House, only: str | None = None) -> list[Looked]:
+async def look(context: RunContext, only: str | None = None) -> list[CheckedTarget]:
     """Look at every server and every adapter, or at those of one target; never raises for what they are or say."""
-    servers = [_look_at(house, provider, declared) for provider, declared in declared_at(house.settings, only).items()]
-    files = asyncio.to_thread(_look_into, files_of(house.settings, only))
+    servers = [
+        _look_at(context, provider, declared) for provider, declared in declared_at(context.settings, only).items()
+    ]
+    files = asyncio.to_thread(_look_into, files_of(context.settings, only))
     found = await asyncio.gather(*servers, files)
     return [one for some in found for one in some]
 
 
-async def _look_at(house: House, provider: str, declared: Sequence[Declared]) -> list[Looked]:
-    kind = house.settings.providers[provider].kind
+async def _look_at(context: RunContext, provider: str, declared: Sequence[Declared]) -> list[CheckedTarget]:
+    kind = context.settings.providers[provider].kind
     readings: dict[Key, Reading] = {}
     error: str | None = None
     try:
         source = await asyncio.to_thread(server_source, kind)
         assert source is not None
-        readings = await source(declared, lambda path: house.asker.look(provider, path))
+        readings = await source(declared, lambda path: context.asker.look(provider, path))
     except (UnreadableError, CliffwatchError) as failed:
         error = str(failed)
     except Exception as failed:
         log.exception("identity_crashed", provider=provider)
         error = type(failed).__name__
-    return [Looked(one.target, one.arm, kind, provider, readings.get(one.key), error) for one in declared]
+    return [CheckedTarget(one.target, one.arm, kind, provider, readings.get(one.key), error) for one in declared]
 
 
-def _look_into(files: Iterable[Files]) -> list[Looked]:
+def _look_into(files: Iterable[Files]) -> list[CheckedTarget]:
     found = []
     for one in files:
         reading, error = None, None
@@ -155,7 +157,7 @@ def _look_into(files: Iterable[Files]) -> list[Looked]:
         except Exception as failed:
             log.exception("identity_crashed", adapter=str(one.path))
             error = type(failed).__name__
-        found.append(Looked(one.target, one.arm, FILES, str(one.path), reading, error))
+        found.append(CheckedTarget(one.target, one.arm, FILES, str(one.path), reading, error))
     return found
 
 
@@ -170,14 +172,18 @@ class Memory:
 
 
 def settle(
-    house: House, looked: Sequence[Looked], now: datetime, memory: Memory | None = None, only: str | None = None
+    context: RunContext,
+    looked: Sequence[CheckedTarget],
+    now: datetime,
+    memory: Memory | None = None,
+    only: str | None = None,
 ) -> list[IdentityCheck]:
     """Write what was read, and forget what no longer applies; the checks of this look.
 
     With a ``memory``, a mismatch that is new is only remembered, and written when the next look finds it, too.
     ``only``: the one target that was looked at; all of them when left out.
     """
-    stored = {(one.target, one.arm, one.check): one for one in house.store.identity_checks()}
+    stored = {(one.target, one.arm, one.check): one for one in context.store.identity_checks()}
     checks = [
         IdentityCheck(one.target, one.arm, check.check, check.matches, check.expected, check.found, now, now)
         for one in looked
@@ -197,9 +203,9 @@ def settle(
         kept.append(new)
     if memory is not None:
         memory.doubted = doubts
-    house.store.save_identity_checks(kept)
-    house.store.drop_identity_checks(_gone(house.settings, looked, checks, stored, only))
-    _settle_retirements(house.settings, house.store, looked, now)
+    context.store.save_identity_checks(kept)
+    context.store.drop_identity_checks(_gone(context.settings, looked, checks, stored, only))
+    _settle_retirements(context.settings, context.store, looked, now)
     return checks
 
 
@@ -212,7 +218,7 @@ def _tell(check: IdentityCheck, *, known: bool) -> None:
 
 
 def _gone(
-    settings: Settings, looked: Sequence[Looked], checks: Sequence[IdentityCheck], stored: Iterable[CheckKey],
+    settings: Settings, looked: Sequence[CheckedTarget], checks: Sequence[IdentityCheck], stored: Iterable[CheckKey],
     only: str | None,
 ) -> list[CheckKey]:  # fmt: skip
     """Stored checks of the targets that were looked at which nothing makes any more. Other daemons' targets stay.
@@ -225,7 +231,7 @@ def _gone(
     return [key for key in stored if key[0] in seen and key not in made]
 
 
-def _settle_retirements(settings: Settings, store: Store, looked: Sequence[Looked], now: datetime) -> None:
+def _settle_retirements(settings: Settings, store: Store, looked: Sequence[CheckedTarget], now: datetime) -> None:
     """A day in the configuration wins over the API's word, which stands while the API is away."""
     before = {(one.target, one.arm): one for one in store.retirements()}
     said = {(one.target, one.arm): one for one in looked if one.kind != FILES}
@@ -246,7 +252,7 @@ def _settle_retirements(settings: Settings, store: Store, looked: Sequence[Looke
     store.drop_retirements(gone)
 
 
-def _answered(api: Looked | None) -> bool:
+def _answered(api: CheckedTarget | None) -> bool:
     return api is not None and api.reading is not None and not api.reading.unread
 
 
@@ -269,22 +275,22 @@ class Identified:
     retirements: list[Retirement]
 
 
-async def identify_now(house: House, target: str | None) -> Identified:
+async def identify_now(context: RunContext, target: str | None) -> Identified:
     """Look now, at one target or at all, and keep what was read."""
     try:
-        looked = await look(house, target)
+        looked = await look(context, target)
     finally:
-        await house.asker.aclose()
-    settle(house, looked, house.clock(), only=target)
+        await context.asker.aclose()
+    settle(context, looked, context.clock(), only=target)
     made = {(one.target, one.arm, check.check) for one in looked if one.reading for check in one.reading.checks}
-    names = dict.fromkeys(name for name, _, _, _ in arms_of(house.settings, target))
+    names = dict.fromkeys(name for name, _, _, _ in arms_of(context.settings, target))
     return Identified(
-        [one for name in names for one in house.store.identity_checks(name) if (name, one.arm, one.check) in made],
+        [one for name in names for one in context.store.identity_checks(name) if (name, one.arm, one.check) in made],
         sorted(
             {Unread(one.target, one.arm, one.source, why) for one in looked for why in one.unread.values()},
             key=lambda one: (one.target, one.arm, one.source, one.why),
         ),
-        [one for name in names for one in house.store.retirements(name)],
+        [one for name in names for one in context.store.retirements(name)],
     )
 
 
@@ -292,24 +298,24 @@ class Identities:
     """The daemon's: a round every hour, one soon after the start and after each reload, and a second look at doubts."""
 
     def __init__(self) -> None:
-        self._house: House | None = None
+        self._house: RunContext | None = None
         self._task: asyncio.Task[None] | None = None
         self._settling: asyncio.Task[object] | None = None
         self._looked: datetime | None = None
         self._memory = Memory()
 
-    def begin(self, house: House, now: datetime) -> None:
+    def begin(self, context: RunContext, now: datetime) -> None:
         """Begin a round where one is due and none is under way; one that a reload overtook is given up."""
-        if house is not self._house:
+        if context is not self._house:
             if self._task is not None:
                 self._task.cancel()
-            self._house, self._task, self._looked = house, None, None
-        share = house.settings.schedule.day_seconds / schedule.FULL_DAY
+            self._house, self._task, self._looked = context, None, None
+        share = context.settings.schedule.day_seconds / schedule.FULL_DAY
         wait = max(LEAST_SECONDS, share * (AGAIN_SECONDS if self._memory.doubted else EVERY_SECONDS))
         busy = self._task is not None and not self._task.done()
         if not busy and (self._looked is None or (now - self._looked).total_seconds() >= wait):
             self._looked = now
-            self._task = asyncio.create_task(self._round(house), name="identities")
+            self._task = asyncio.create_task(self._round(context), name="identities")
 
     async def end(self) -> None:
         """Give up the round under way; what it read is read again."""
@@ -319,17 +325,17 @@ class Identities:
         if self._settling is not None:  # a thread that writes cannot be called back
             await asyncio.gather(self._settling, return_exceptions=True)
 
-    async def _round(self, house: House) -> None:
+    async def _round(self, context: RunContext) -> None:
         try:
-            looked = await look(house)
+            looked = await look(context)
             self._tell_unread(looked)
-            writing = asyncio.to_thread(settle, house, looked, house.clock(), self._memory)
+            writing = asyncio.to_thread(settle, context, looked, context.clock(), self._memory)
             self._settling = asyncio.create_task(writing)
             await asyncio.shield(self._settling)
         except Exception:
             log.exception("identities_crashed")
 
-    def _tell_unread(self, looked: Sequence[Looked]) -> None:
+    def _tell_unread(self, looked: Sequence[CheckedTarget]) -> None:
         """Each source's error once, and its end."""
         errors = {one.source: one.error for one in looked if one.error is not None}
         for source, error in errors.items():

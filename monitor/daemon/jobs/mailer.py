@@ -19,7 +19,7 @@ from monitor.core.records import Mail, MailStatus
 from monitor.core.settings import Email
 from monitor.report.email.compose import MANUAL, WEEKLY, compose_mail
 from monitor.report.email.smtp import LEASE_SECONDS, Handed, deliver, next_try
-from monitor.runs.context import House
+from monitor.runs.context import RunContext
 
 log = structlog.get_logger()
 
@@ -32,21 +32,21 @@ TRY_AGAIN: Final = timedelta(minutes=1)
 """After an error of ours."""
 
 
-def due_slot(house: House, email: Email, now: datetime) -> datetime | None:
+def due_slot(context: RunContext, email: Email, now: datetime) -> datetime | None:
     """The slot whose mail is to be composed, if there is one: of several that were missed only the latest."""
-    slot = schedule.current_slot(email.every, house.settings.schedule, now)
-    began = house.store.get_state(SINCE)
+    slot = schedule.current_slot(email.every, context.settings.schedule, now)
+    began = context.store.get_state(SINCE)
     if began is None:
-        house.store.set_state(SINCE, now.isoformat())
+        context.store.set_state(SINCE, now.isoformat())
         return None
-    missing = slot > datetime.fromisoformat(began) and not house.store.has_mail(WEEKLY, slot)
+    missing = slot > datetime.fromisoformat(began) and not context.store.has_mail(WEEKLY, slot)
     return slot if missing else None
 
 
-async def settle(house: House, mail: Mail, handed: Handed) -> Mail:
+async def settle(context: RunContext, mail: Mail, handed: Handed) -> Mail:
     """Write down what became of an attempt, and log it; the mail as it stands now."""
     assert mail.id is not None
-    store, now = house.store, house.clock()
+    store, now = context.store, context.clock()
     words = "; ".join(f"{who}: {said}" for who, said in {**handed.refused, **handed.later}.items())
     known = {"mail": mail.id, "kind": mail.kind, "message_id": mail.message_id, "attempt": mail.attempts}
     if not handed.later and handed.taken:
@@ -74,15 +74,15 @@ class Mailer:
         self._ending = False
         self._look_at: datetime | None = None
 
-    def begin(self, house: House, now: datetime) -> None:
+    def begin(self, context: RunContext, now: datetime) -> None:
         """Look for what is due, if nothing is at work and the last look was a while ago."""
-        email = house.settings.email
+        email = context.settings.email
         busy = self._task is not None and not self._task.done()
         if email is None or busy or self._ending or (self._look_at is not None and now < self._look_at):
             return
-        pause = LOOK_SECONDS * house.settings.schedule.day_seconds / schedule.FULL_DAY
+        pause = LOOK_SECONDS * context.settings.schedule.day_seconds / schedule.FULL_DAY
         self._look_at = now + timedelta(seconds=pause)
-        self._task = asyncio.create_task(self._work(house, email, now), name="mailer")
+        self._task = asyncio.create_task(self._work(context, email, now), name="mailer")
 
     async def end(self) -> None:
         """Break off a delivery (the mail is given back) and wait for what is being composed."""
@@ -92,73 +92,73 @@ class Mailer:
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
-    async def _work(self, house: House, email: Email, now: datetime) -> None:
+    async def _work(self, context: RunContext, email: Email, now: datetime) -> None:
         try:
             try:
-                await asyncio.to_thread(self._compose, house, email, now)
+                await asyncio.to_thread(self._compose, context, email, now)
             finally:  # a mail that cannot be composed holds up none that was
-                await self._empty(house, email)
+                await self._empty(context, email)
         except Exception:
-            self._look_at = house.clock() + TRY_AGAIN
+            self._look_at = context.clock() + TRY_AGAIN
             log.exception("mailer_failed", next=f"it is tried again in {TRY_AGAIN.total_seconds():.0f} s")
 
-    async def _empty(self, house: House, email: Email) -> None:
+    async def _empty(self, context: RunContext, email: Email) -> None:
         """Hand over all that is due."""
         while not self._ending:
-            mail = await asyncio.to_thread(house.store.take_mail, house.clock(), LEASE_SECONDS)
+            mail = await asyncio.to_thread(context.store.take_mail, context.clock(), LEASE_SECONDS)
             if mail is None:
                 return
-            await self._hand_over(house, email, mail)
+            await self._hand_over(context, email, mail)
 
-    def _compose(self, house: House, email: Email, now: datetime) -> None:
-        slot = due_slot(house, email, now)
+    def _compose(self, context: RunContext, email: Email, now: datetime) -> None:
+        slot = due_slot(context, email, now)
         if slot is None or self._ending:
             return
-        mail = house.store.enqueue(compose_mail(house, email, WEEKLY, slot, now))
+        mail = context.store.enqueue(compose_mail(context, email, WEEKLY, slot, now))
         if mail is not None:
             log.info("mail_composed", mail=mail.id, slot=slot.isoformat(), subject=mail.subject, bytes=len(mail.body))
 
-    async def _hand_over(self, house: House, email: Email, mail: Mail) -> None:
+    async def _hand_over(self, context: RunContext, email: Email, mail: Mail) -> None:
         if self._ending:
-            return await asyncio.to_thread(give_back, house, mail)
+            return await asyncio.to_thread(give_back, context, mail)
         self._delivery = asyncio.create_task(deliver(email, mail), name=f"mail-{mail.id}")
         try:
             handed = await self._delivery
         except asyncio.CancelledError:
-            return await asyncio.to_thread(give_back, house, mail)
+            return await asyncio.to_thread(give_back, context, mail)
         finally:
             self._delivery = None
-        await settle(house, mail, handed)
+        await settle(context, mail, handed)
 
 
-def give_back(house: House, mail: Mail) -> None:
+def give_back(context: RunContext, mail: Mail) -> None:
     """Let go of a mail that was not handed over, so that a restart goes on at once; no word to its recipients."""
     assert mail.id is not None
-    now = house.clock()
-    house.store.mail_failed(mail.id, mail.attempts, now, "stopped while it was being sent", now)
+    now = context.clock()
+    context.store.mail_failed(mail.id, mail.attempts, now, "stopped while it was being sent", now)
 
 
-async def send_now(house: House, email: Email, environ: Mapping[str, str] = os.environ) -> Mail:
+async def send_now(context: RunContext, email: Email, environ: Mapping[str, str] = os.environ) -> Mail:
     """Compose a mail of now and hand it over: one attempt, the rest is the daemon's. The mail as it stands then."""
-    now = house.clock()
-    queued = await asyncio.to_thread(lambda: house.store.enqueue(compose_mail(house, email, MANUAL, now, now)))
+    now = context.clock()
+    queued = await asyncio.to_thread(lambda: context.store.enqueue(compose_mail(context, email, MANUAL, now, now)))
     assert queued is not None, "a moment has one mail"
-    mail = await asyncio.to_thread(house.store.take_mail, house.clock(), LEASE_SECONDS, queued.id)
+    mail = await asyncio.to_thread(context.store.take_mail, context.clock(), LEASE_SECONDS, queued.id)
     if mail is None:  # a daemon was faster
-        return await _watched(house, queued)
+        return await _watched(context, queued)
     try:
         handed = await deliver(email, mail, environ)
     except asyncio.CancelledError:
-        give_back(house, mail)
+        give_back(context, mail)
         raise
-    return await settle(house, mail, handed)
+    return await settle(context, mail, handed)
 
 
-async def _watched(house: House, queued: Mail) -> Mail:
+async def _watched(context: RunContext, queued: Mail) -> Mail:
     """The mail when whoever took it has made its attempt."""
     assert queued.id is not None
     for _ in range(round(LEASE_SECONDS)):
-        mail = await asyncio.to_thread(house.store.mail, queued.id)
+        mail = await asyncio.to_thread(context.store.mail, queued.id)
         if mail is None or mail.status is not MailStatus.QUEUED or mail.failed_at is not None:
             return mail or queued
         await asyncio.sleep(1)

@@ -17,7 +17,7 @@ from monitor.core import schedule
 from monitor.core.records import Baseline, BaselineStatus, Comparison, SelfTest
 from monitor.detect.selftest import failures, self_test
 from monitor.runs import arming
-from monitor.runs.context import House
+from monitor.runs.context import RunContext
 from monitor.runs.readonly import armed, temperature
 from monitor.runs.verdict import lines_log10
 
@@ -32,15 +32,15 @@ or more, many such days, and would starve the rounds. ``cliffwatch selftest`` do
 
 
 def self_test_all(
-    house: House, target: str | None, stop: Event, done: Callable[[SelfTest], None] = lambda one: None
+    context: RunContext, target: str | None, stop: Event, done: Callable[[SelfTest], None] = lambda one: None
 ) -> list[SelfTest]:
     """Test every baseline in use of the target, or of all; ``done`` is told of each fault that was tried."""
-    return [one for baseline in _in_use(house) if target in (None, baseline.target)
-            for one in self_test_one(house, baseline, stop, done)]  # fmt: skip
+    return [one for baseline in _in_use(context) if target in (None, baseline.target)
+            for one in self_test_one(context, baseline, stop, done)]  # fmt: skip
 
 
 def self_test_one(
-    house: House, baseline: Baseline, stop: Event, done: Callable[[SelfTest], None] = lambda one: None
+    context: RunContext, baseline: Baseline, stop: Event, done: Callable[[SelfTest], None] = lambda one: None
 ) -> list[SelfTest]:
     """Test one baseline, keep the result, and log what is wrong as an error; empty where it has no two days.
 
@@ -48,12 +48,12 @@ def self_test_one(
     """
     log.info("selftest_begins", target=baseline.target, suite=baseline.suite, answers=baseline.answers)
     tests = []
-    for one in self_test(_comparison(house, baseline), house.clock()):
+    for one in self_test(_comparison(context, baseline), context.clock()):
         tests.append(one)
         done(one)
         if stop.is_set():
             return []
-    house.store.save_self_tests(tests)
+    context.store.save_self_tests(tests)
     for words in failures(tests):
         log.error("selftest_failed", target=baseline.target, suite=baseline.suite, problem=words)
     if tests:
@@ -62,11 +62,11 @@ def self_test_one(
     return tests
 
 
-def _comparison(house: House, baseline: Baseline) -> Comparison:
+def _comparison(context: RunContext, baseline: Baseline) -> Comparison:
     """The baseline with the lines of now."""
-    page_line, ticket_line = lines_log10(house, baseline.target, baseline.suite)
-    found = arming.comparison(house.store, baseline, temperature(house.suites, baseline.suite))
-    return replace(found, now=(), page_line_log10=page_line, ticket_line_log10=ticket_line)
+    page_line, ticket_line = lines_log10(context, baseline.target, baseline.suite)
+    found = arming.comparison(context.store, baseline, temperature(context.suites, baseline.suite))
+    return replace(found, now=(), page_threshold_log10=page_line, ticket_threshold_log10=ticket_line)
 
 
 class SelfTests:
@@ -78,15 +78,15 @@ class SelfTests:
         self._looked: datetime | None = None
         self._tried: dict[int, datetime] = {}
 
-    def begin(self, house: House, now: datetime) -> None:
+    def begin(self, context: RunContext, now: datetime) -> None:
         """Look for what is due, if nothing is being tested and the last look was a while ago."""
-        if house.settings.schedule.day_seconds < LEAST_DAY_SECONDS:
+        if context.settings.schedule.day_seconds < LEAST_DAY_SECONDS:
             return
-        pause = LOOK_SECONDS * house.settings.schedule.day_seconds / schedule.FULL_DAY
+        pause = LOOK_SECONDS * context.settings.schedule.day_seconds / schedule.FULL_DAY
         busy = self._task is not None and not self._task.done()
         if not busy and (self._looked is None or (now - self._looked).total_seconds() >= pause):
             self._looked = now
-            self._task = asyncio.create_task(asyncio.to_thread(self._test, house, now), name="self-tests")
+            self._task = asyncio.create_task(asyncio.to_thread(self._test, context, now), name="self-tests")
 
     async def end(self) -> None:
         """Stop at the next fault."""
@@ -94,26 +94,26 @@ class SelfTests:
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def _test(self, house: House, now: datetime) -> None:
+    def _test(self, context: RunContext, now: datetime) -> None:
         try:
-            for baseline in due(house, now, self._tried):
+            for baseline in due(context, now, self._tried):
                 if self._stop.is_set():
                     return
                 self._tried[baseline.id] = now
-                self_test_one(house, baseline, self._stop)
+                self_test_one(context, baseline, self._stop)
         except Exception:
             log.exception("selftest_crashed")
 
 
-def due(house: House, now: datetime, tried: Mapping[int, datetime]) -> list[Baseline]:
+def due(context: RunContext, now: datetime, tried: Mapping[int, datetime]) -> list[Baseline]:
     """The baselines in use whose test is older than the period that ``now`` lies in, or than their approval.
 
     ``tried``: baseline id -> when this process last tested it, whatever came of it.
     """
-    slot = schedule.current_slot(house.settings.schedule.selftest, house.settings.schedule, now)
-    tested = {(one.target, one.suite): one.tested_at for one in house.store.self_tests()}
+    slot = schedule.current_slot(context.settings.schedule.selftest, context.settings.schedule, now)
+    tested = {(one.target, one.suite): one.tested_at for one in context.store.self_tests()}
     found = []
-    for baseline in _in_use(house):
+    for baseline in _in_use(context):
         since = max(slot, baseline.approved_at or slot)
         times = (tried.get(baseline.id), tested.get((baseline.target, baseline.suite)))
         if not any(at is not None and at >= since for at in times):
@@ -121,9 +121,9 @@ def due(house: House, now: datetime, tried: Mapping[int, datetime]) -> list[Base
     return found
 
 
-def _in_use(house: House) -> Iterator[Baseline]:
+def _in_use(context: RunContext) -> Iterator[Baseline]:
     """The approved baselines that runs are compared with."""
-    for baseline in house.store.baselines(status=BaselineStatus.APPROVED):
-        configured = house.settings.targets.get(baseline.target)
-        if configured is not None and baseline.suite in configured.run_suites and armed(house, baseline):
+    for baseline in context.store.baselines(status=BaselineStatus.APPROVED):
+        configured = context.settings.targets.get(baseline.target)
+        if configured is not None and baseline.suite in configured.run_suites and armed(context, baseline):
             yield baseline

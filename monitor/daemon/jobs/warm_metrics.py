@@ -16,7 +16,7 @@ from monitor.report.metrics import Internals
 
 if TYPE_CHECKING:
     from monitor.core.settings import Settings
-    from monitor.runs.context import House
+    from monitor.runs.context import RunContext
 
 log = structlog.get_logger()
 
@@ -30,11 +30,11 @@ class FirstScrape:
         self._task: asyncio.Task[None] | None = None
         self._written: Settings | None = None
 
-    def begin(self, house: "House", now: datetime) -> None:
+    def begin(self, context: "RunContext", now: datetime) -> None:
         busy = self._task is not None and not self._task.done()
-        if not busy and house.settings is not self._written:
-            self._written = house.settings
-            self._task = asyncio.create_task(asyncio.to_thread(self._write, house, now), name="first-scrape")
+        if not busy and context.settings is not self._written:
+            self._written = context.settings
+            self._task = asyncio.create_task(asyncio.to_thread(self._write, context, now), name="first-scrape")
 
     async def end(self) -> None:
         """Stop at the next step."""
@@ -42,9 +42,9 @@ class FirstScrape:
         if self._task is not None:
             await asyncio.gather(self._task, return_exceptions=True)
 
-    def _write(self, house: "House", now: datetime) -> None:
+    def _write(self, context: "RunContext", now: datetime) -> None:
         try:
-            self._internals.prepare(house.store, house.settings, now, self._stop.is_set)
+            self._internals.prepare(context.store, context.settings, now, self._stop.is_set)
         except StoreError as error:
             log.warning("first_scrape_unprepared", error=str(error))
         except Exception:

@@ -19,7 +19,7 @@ from monitor.report.email.message import LARGEST_HTML, letter
 from monitor.report.email.report import Draft, Limits, Report, draft, told_in_full
 from monitor.report.explain import claim
 from monitor.report.metrics import web_url
-from monitor.runs.readonly import Kept
+from monitor.runs.readonly import ReadContext
 
 WEEKLY: Final = "weekly"
 MANUAL: Final = "manual"
@@ -47,7 +47,7 @@ def address_of(settings: Settings) -> str | None:
     return web_url(settings) if settings.http.url or settings.http.port else None
 
 
-def compose(context: Kept, now: datetime, since: datetime | None = None) -> Composed:
+def compose(context: ReadContext, now: datetime, since: datetime | None = None) -> Composed:
     """What the mail says as of ``now``, of the time from ``since``: the same time seven days ago when left out."""
     begin = schedule.days_after(context.settings.schedule, now, -PERIOD_DAYS) if since is None else since
     whole = draft(_facts(context, begin, now), address_of(context.settings))
@@ -65,7 +65,7 @@ def trimmed(whole: Draft, pictures: dict[Key, Picture]) -> Composed:
     raise AssertionError("unreachable")
 
 
-def compose_mail(context: Kept, email: Email, kind: str, slot: datetime, now: datetime) -> Mail:
+def compose_mail(context: ReadContext, email: Email, kind: str, slot: datetime, now: datetime) -> Mail:
     """The mail of (kind, slot) as of ``now``, ready for the outbox."""
     since = _told_until(context, email, slot) if kind == WEEKLY else None
     composed = compose(context, now, since)
@@ -75,13 +75,13 @@ def compose_mail(context: Kept, email: Email, kind: str, slot: datetime, now: da
     )
 
 
-def _facts(context: Kept, since: datetime, now: datetime) -> Facts:
+def _facts(context: ReadContext, since: datetime, now: datetime) -> Facts:
     facts = read(context.store, context.settings, since, now, _blind(context))
-    beside = {key: claim.beside_of(context.store, found) for key, found in told_in_full(facts).items()}
+    beside = {key: claim.finding_context(context.store, found) for key, found in told_in_full(facts).items()}
     return replace(facts, beside=beside)
 
 
-def _blind(context: Kept) -> dict[str, list[str]]:
+def _blind(context: ReadContext) -> dict[str, list[str]]:
     """Target -> what its latest self-tests failed at."""
     tests: dict[str, list[SelfTest]] = {}
     for one in context.store.self_tests():
@@ -89,14 +89,14 @@ def _blind(context: Kept) -> dict[str, list[str]]:
     return {target: failures(found) for target, found in tests.items()}
 
 
-def _pictures(context: Kept, whole: Report, now: datetime) -> dict[Key, Picture]:
+def _pictures(context: ReadContext, whole: Report, now: datetime) -> dict[Key, Picture]:
     since = now - timedelta(seconds=HISTORY_DAYS * context.settings.schedule.day_seconds)
     series = context.store.series(since, only=whole.charts) if whole.charts else {}
     made = {key: picture(key[2], title(key[2]), series.get(key, ()), since, now) for key in whole.charts}
     return {key: one for key, one in made.items() if one is not None}
 
 
-def _told_until(context: Kept, email: Email, slot: datetime) -> datetime:
+def _told_until(context: ReadContext, email: Email, slot: datetime) -> datetime:
     """Where the mail of ``slot`` begins: where the one before ended, so that nothing is told twice or never.
 
     A mail tells how things stand when it is composed, which is some time after its slot where the daemon was down, and

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from monitor.core.records import (
     Alarm,
+    AuditEntry,
     Baseline,
-    Deed,
     Finding,
     IdentityCheck,
     Retirement,
@@ -23,7 +23,7 @@ from monitor.core.records import (
 )
 from monitor.core.run_kinds import JUDGE
 from monitor.core.settings import Settings
-from monitor.report.explain.claim import Beside
+from monitor.report.explain.claim import FindingContext
 
 if TYPE_CHECKING:
     from monitor.store import StoreReader
@@ -33,7 +33,7 @@ Stream = tuple[str, str]
 Key = tuple[str, str, str]
 """target, suite, signal."""
 
-DEEDS: Final = 1000
+AUDIT_ENTRIES: Final = 1000
 MOST: Final = 100_000
 """Cleared alarms that are read, the newest."""
 
@@ -65,14 +65,14 @@ class Facts:
     """Of the UTC days that the period touches."""
     days: int
     """How many those are."""
-    deeds: Sequence[Deed]
+    audit_entries: Sequence[AuditEntry]
     retirements: Sequence[Retirement]
     identity: Mapping[str, Sequence[IdentityCheck]]
     """Target -> the latest of each of its checks."""
     rollback: Mapping[str, Rollback]
     blind: Mapping[str, Sequence[str]]
     """Target -> why its self-test says that a loss could go unseen, a sentence each."""
-    beside: Mapping[Key, Beside] = field(default_factory=dict)
+    beside: Mapping[Key, FindingContext] = field(default_factory=dict)
     """What else is known of the newest finding of an open alarm, for those that ``report.told_in_full`` names."""
 
     @property
@@ -111,7 +111,7 @@ def read(
         asked={stream: counts for stream, counts in store.asked_since(since).items() if stream[0] in ours},
         spent={target: spend for target, spend in store.spent_between(first, final).items() if target in ours},
         days=(final - first).days + 1,
-        deeds=[one for one in store.deeds(limit=DEEDS) if one.at >= since],
+        audit_entries=[one for one in store.audit_entries(limit=AUDIT_ENTRIES) if one.at >= since],
         retirements=[one for one in store.retirements() if one.target in ours],
         identity=_by(store.identity_checks(), _target),
         rollback={one.target: one for one in store.rollback()},

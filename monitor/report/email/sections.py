@@ -127,14 +127,14 @@ def changes(facts: Facts, times: Times, address: str | None) -> Listed:
     latest = [found for stream in facts.streams for found in facts.latest.get(stream, {}).values()]
     moved = [
         Item(
-            f"{cut_summary(found)} It alerts at {odds(found.line_log10)}.",
+            f"{cut_summary(found)} It alerts at {odds(found.threshold_log10)}.",
             found.target, "Worth a look", at_page(address, "findings", str(found.run_id), found.signal),
         )
-        for found in sorted(latest, key=lambda one: one.line_log10 - one.evidence_log10)
+        for found in sorted(latest, key=lambda one: one.threshold_log10 - one.evidence_log10)
         if found.state is FindingState.LOOK and found.window_end >= facts.since
     ]  # fmt: skip
-    looks = Listed.of(moved, LOOKS)
-    return Listed((*listed.items, *looks.items), listed.more + looks.more)
+    evaluations = Listed.of(moved, LOOKS)
+    return Listed((*listed.items, *evaluations.items), listed.more + evaluations.more)
 
 
 Happened = tuple[datetime, Item]
@@ -183,7 +183,7 @@ DONE: Final = {"acknowledge": "looks into the alarm", "run": "had {suite} asked 
 
 
 def _deeds(facts: Facts, address: str | None) -> Iterator[Happened]:
-    for one in facts.deeds:
+    for one in facts.audit_entries:
         if one.action not in TOLD_ELSEWHERE:
             what = DONE.get(one.action, cut(one.action, 30)).format(suite=one.suite)
             why = f": {cut(one.why, 160)}" if one.why else ""

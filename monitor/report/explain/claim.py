@@ -50,7 +50,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
+class FindingContext:
     """What else is known about the time of a finding."""
 
     history: Sequence[Point] = ()
@@ -76,39 +76,39 @@ class Beside:
     """The claim is read away from its page: what to do has the date with each time, and points to no answers below."""
 
 
-def claim(finding: Finding, beside: Beside, see: str = "") -> Claim:
-    """The finding in words; what it says of others is as good as ``beside``.
+def claim(finding: Finding, context: FindingContext, see: str = "") -> Claim:
+    """The finding in words; what it says of others is as good as ``context``.
 
     ``see``: said of what is served in place of ``mismatch``, where the reader has that before them already.
     """
     what, numbers = sentences.news(finding)
     headline, bad = _headline(what, finding.target), f"{numbers[:1].upper()}{numbers[1:]}." if numbers else ""
-    state = state_of(finding, beside.alarm)
+    state = state_of(finding, context.alarm)
     if state is FindingState.QUIET:
         return Claim(headline, bad, "", None, _sure(finding, None), "", "", "", None, state)
     runbook = "CliffwatchJudgeDrift" if _is_judge_drift(finding) else ALERTS.get(finding.signal)
-    if recovery.ended_by(finding, beside.alarm):
-        return _recovered(finding, beside, runbook, state)
-    first, before = beginning(finding, beside.history, beside.alarm, beside.asked)
-    suspect, why = _suspect(finding, beside, see) if state is not FindingState.CLEARED else ("", "")
+    if recovery.ended_by(finding, context.alarm):
+        return _recovered(finding, context, runbook, state)
+    first, before = beginning(finding, context.history, context.alarm, context.asked)
+    suspect, why = _suspect(finding, context, see) if state is not FindingState.CLEARED else ("", "")
     return Claim(
         headline,
         bad,
         since(first, before),
         first,
-        _sure(finding, beside.alarm),
+        _sure(finding, context.alarm),
         suspect,
         why,
-        _to_do(finding, beside, before or first),
+        _to_do(finding, context, before or first),
         runbook,
         state,
     )
 
 
-def _recovered(finding: Finding, beside: Beside, runbook: str | None, state: FindingState) -> Claim:
+def _recovered(finding: Finding, context: FindingContext, runbook: str | None, state: FindingState) -> Claim:
     """Of a look that ended its alarm: the news is that it is over, whatever the evidence before it was."""
     bad, sure = sized(finding), f"{recovery.RECOVERED}; from here on the evidence counts anew."
-    now = _to_do(finding, beside, finding.window_end)
+    now = _to_do(finding, context, finding.window_end)
     return Claim(recovery.headline(finding), f"{bad}.", "", None, sure, "", "", now, runbook, state)
 
 
@@ -141,18 +141,18 @@ def since(
     return f"Began {day(first)} between {before:{clock}} and {first:{clock}}{name}"
 
 
-def _at(moment: datetime, beside: datetime | None = None) -> str:
-    """``beside``: the time of which the reader knows; of the same day, the date is not said again."""
-    same = beside is not None and moment.date() == beside.date()
+def _at(moment: datetime, context: datetime | None = None) -> str:
+    """``context``: the time of which the reader knows; of the same day, the date is not said again."""
+    same = context is not None and moment.date() == context.date()
     return f"{moment:%H:%M} UTC" if same else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def _sure(finding: Finding, alarm: Alarm | None) -> str:
     if finding.evidence_log10 < NO_EVIDENCE_LOG10:
-        return f"No evidence of a change (it alarms at {power(finding.line_log10)})."
-    told = f"Evidence {power(finding.evidence_log10)} against chance; it alarms at {power(finding.line_log10)}."
+        return f"No evidence of a change (it alarms at {power(finding.threshold_log10)})."
+    told = f"Evidence {power(finding.evidence_log10)} against chance; it alarms at {power(finding.threshold_log10)}."
     if not finding.alarming:
-        return f"{'Worth a look, and no' if finding.state is FindingState.LOOK else 'No'} alarm. {told}"
+        return f"{'Worth a evaluation, and no' if finding.state is FindingState.LOOK else 'No'} alarm. {told}"
     if alarm is None or alarm.cleared_at is not None:
         return told
     if alarm.state is AlarmState.RAISED:
@@ -162,9 +162,9 @@ def _sure(finding: Finding, alarm: Alarm | None) -> str:
     return f"{told} {alarm.note}".rstrip()
 
 
-def _to_do(finding: Finding, beside: Beside, healthy: datetime) -> str:
+def _to_do(finding: Finding, context: FindingContext, healthy: datetime) -> str:
     """``healthy``: up to when the target was well, as far as one knows."""
-    alarm, again = beside.alarm, beside.again
+    alarm, again = context.alarm, context.again
     if alarm is not None and alarm.cleared_at is not None:
         if again is not None and again.cleared_at is None:
             return f"Go by the alarm that is raised again since {_at(again.raised_at)}; this one was {cleared(alarm)}."
@@ -173,12 +173,12 @@ def _to_do(finding: Finding, beside: Beside, healthy: datetime) -> str:
         return "Nothing yet: further looks add to the evidence or take from it. Read the answers if you have a minute."
     told = (
         sentences.then(finding)
-        or f"Read the answers {'under the evidence link' if beside.alone else 'below'}: is it real?"
+        or f"Read the answers {'under the evidence link' if context.alone else 'below'}: is it real?"
     )
     if finding.cause is Cause.ADAPTER_LOST and not finding.recovered:
         told = (
             "Check which adapter the endpoint serves and whether it is applied; if it is lost, bring back the server, "
-            f"image, route or adapter that served before {_at(healthy, None if beside.alone else finding.window_end)}."
+            f"image, route or adapter that served before {_at(healthy, None if context.alone else finding.window_end)}."
         )
         if not _on_all(finding):
             told += " Look at every replica: only part of the traffic may be hit."
@@ -187,32 +187,32 @@ def _to_do(finding: Finding, beside: Beside, healthy: datetime) -> str:
     return told
 
 
-def _suspect(finding: Finding, beside: Beside, see: str) -> tuple[str, str]:
-    who, why = _likely(finding, beside, see)
-    if is_partly(beside.lost):
+def _suspect(finding: Finding, context: FindingContext, see: str) -> tuple[str, str]:
+    who, why = _likely(finding, context, see)
+    if is_partly(context.lost):
         why += (
-            f" {beside.lost:.0%} of the run's questions have no answer: there is an outage too; the finding reads only "
-            f"what was answered."
+            f" {context.lost:.0%} of the run's questions have no answer: there is an outage too; the finding reads "
+            f"only what was answered."
         )
     return who, why
 
 
-def _likely(finding: Finding, beside: Beside, see: str) -> tuple[str, str]:
+def _likely(finding: Finding, context: FindingContext, see: str) -> tuple[str, str]:
     if _is_judge_drift(finding):
         return "the judge", "It no longer agrees with people's verdicts, so its scores of every target are in doubt."
-    if beside.mismatches:
-        return "what is served", see or mismatch(beside.mismatches[0])
+    if context.mismatches:
+        return "what is served", see or mismatch(context.mismatches[0])
     if finding.signal == "judge_score":
-        return _judge_or_model(beside)
+        return _judge_or_model(context)
     if finding.cause is Cause.ADAPTER_LOST:
-        return "what is served", _served(finding, beside)
-    if "prompt tokens" in beside.contract:
+        return "what is served", _served(finding, context)
+    if "prompt tokens" in context.contract:
         return "your own configuration", (
             "The same prompts count another number of tokens: a chat template, system prompt or tokenizer changed."
         )
-    if causes := _causes(beside):
+    if causes := _causes(context):
         return "what is served", _follows(causes)
-    if _NAMES & set(beside.contract):
+    if _NAMES & set(context.contract):
         return "the model", f"{_RENAMED}: it was replaced or updated."
     if not run_kind(finding.target, finding.suite).frozen_items:
         return "the inputs or the model", (
@@ -231,17 +231,17 @@ def mismatch(one: IdentityCheck) -> str:
     return f"{served(one.check)}. Declared: {one.expected}; found: {one.found}."
 
 
-def _served(finding: Finding, beside: Beside) -> str:
+def _served(finding: Finding, context: FindingContext) -> str:
     """What a lost fine-tune comes from, on how much of the traffic, and what else speaks for it."""
     told = f"The adapter is not loaded or not applied, or a route leads to the base: {_traffic(finding)}."
     if run_kind(finding.target, finding.suite).frozen_items:
         told += f" {_SAME}."
-    return f"{told} {_RENAMED}." if _NAMES & set(beside.contract) else told
+    return f"{told} {_RENAMED}." if _NAMES & set(context.contract) else told
 
 
-def _causes(beside: Beside) -> Collection[str]:
+def _causes(context: FindingContext) -> Collection[str]:
     """Signs of a lost fine-tune in the same run."""
-    return (FINE_TUNE & set(beside.moved)) - ({"adapter_loss"} if beside.no_loss else set())
+    return (FINE_TUNE & set(context.moved)) - ({"adapter_loss"} if context.no_loss else set())
 
 
 def _follows(causes: Collection[str]) -> str:
@@ -265,12 +265,12 @@ def _on_all(finding: Finding) -> bool:
     return whole and (finding.alarming or finding.signal != "adapter_loss")
 
 
-def _judge_or_model(beside: Beside) -> tuple[str, str]:
-    if beside.judge_drifted:
+def _judge_or_model(context: FindingContext) -> tuple[str, str]:
+    if context.judge_drifted:
         return "the judge", "Its agreement with people's verdicts fell too (target judge): look there first."
-    if causes := _causes(beside):
+    if causes := _causes(context):
         return "what is served", _follows(causes)
-    others = sorted(set(beside.moved) & ANSWERS)
+    others = sorted(set(context.moved) & ANSWERS)
     if others:
         return "the model", f"Signals that ask no judge moved too ({', '.join(others)})."
     return "the judge or the model", (
@@ -302,7 +302,7 @@ def neighbours(alarms: Sequence[Alarm], alarm: Alarm | None) -> tuple[Alarm | No
     return before[-1] if before else None, again
 
 
-def beside_of(store: "StoreReader", finding: Finding) -> Beside:
+def finding_context(store: "StoreReader", finding: Finding) -> FindingContext:
     """What the store knows about the time of the finding."""
     key = (finding.target, finding.suite, finding.signal)
     history = store.series(finding.window_end - HISTORY, only=[key]).get(key, [])
@@ -311,7 +311,7 @@ def beside_of(store: "StoreReader", finding: Finding) -> Beside:
     alarm = alarm_of(alarms, finding, at)
     before, again = neighbours(alarms, alarm)
     ended = alarm is not None and alarm.cleared_at is not None
-    known = Beside(
+    known = FindingContext(
         history=history,
         alarm=alarm,
         before=before,
@@ -324,12 +324,12 @@ def beside_of(store: "StoreReader", finding: Finding) -> Beside:
     return with_heads(known, finding, [one for _, one in store.finding_heads(run_id=finding.run_id)])
 
 
-def with_heads(beside: Beside, finding: Finding, heads: Sequence[Finding]) -> Beside:
-    """``beside`` with what the other signals found in the finding's run. ``heads``: all of that run's findings."""
+def with_heads(context: FindingContext, finding: Finding, heads: Sequence[Finding]) -> FindingContext:
+    """``context`` with what the other signals found in the finding's run. ``heads``: all of that run's findings."""
     others = [one for one in heads if one.signal != finding.signal]
     contract = next((one for one in [finding, *others] if one.signal == "contract"), None)
     return replace(
-        beside,
+        context,
         moved=[one.signal for one in others if one.state is not FindingState.QUIET],
         no_loss=any(sentences.is_no_loss(one) for one in others),
         contract=[] if contract is None else [name for name, score in contract.scores.items() if score > 0],
@@ -348,4 +348,4 @@ def judge_drifted(judge_alarms: Sequence[Alarm]) -> bool:
 
 def claim_of(store: "StoreReader", finding: Finding) -> Claim:
     """The finding in words, with what the store knows beside it."""
-    return claim(finding, beside_of(store, finding))
+    return claim(finding, finding_context(store, finding))

@@ -25,19 +25,22 @@ BY_CHANCE_LOG10: Final = 0.3
 """By so much, twofold, evidence wavers while nothing changes."""
 
 
-class Look(Protocol):
+class Evaluated(Protocol):
     """What ``beginning`` reads of a finding."""
 
     @property
     def run_id(self) -> int: ...
     @property
-    def looks(self) -> int: ...
+    def evaluations(self) -> int: ...
     @property
     def window_end(self) -> datetime: ...
 
 
 def beginning(
-    finding: Look, history: Sequence[Point], alarm: Alarm | None = None, asked: Mapping[int, datetime] | None = None
+    finding: Evaluated,
+    history: Sequence[Point],
+    alarm: Alarm | None = None,
+    asked: Mapping[int, datetime] | None = None,
 ) -> tuple[datetime, datetime | None]:
     """When what the finding claims was there at the latest, and when all was still well, where a look says so.
 
@@ -61,13 +64,13 @@ def beginning(
     return seen, before[0] if before and before[0] < seen else None
 
 
-def edges(finding: Look, history: Sequence[Point], alarm: Alarm | None = None) -> tuple[int, ...]:
+def edges(finding: Evaluated, history: Sequence[Point], alarm: Alarm | None = None) -> tuple[int, ...]:
     """The runs whose answers ``beginning`` needs the times of: two, or one or none where there is no look before."""
     first = _first(finding, history, alarm)
     return () if first is None else tuple(one.run_id for one in history[max(first - 1, 0) : first + 1])
 
 
-def _first(finding: Look, history: Sequence[Point], alarm: Alarm | None) -> int | None:
+def _first(finding: Evaluated, history: Sequence[Point], alarm: Alarm | None) -> int | None:
     """The place of the first look with evidence of what the finding claims; ``None``: the history does not have it."""
     runs = {finding.run_id} if alarm is None else {finding.run_id, alarm.raised_run_id}
     first = last = next((place for place, one in enumerate(history) if one.run_id in runs), None)
@@ -76,18 +79,18 @@ def _first(finding: Look, history: Sequence[Point], alarm: Alarm | None) -> int 
     while first and (history[first - 1].alarming or history[first - 1].evidence_log10 >= NO_EVIDENCE_LOG10):
         first -= 1
     own = next((place for place, one in enumerate(history) if one.run_id == finding.run_id), last)
-    return _rise(history[: last + 1], first, finding.looks - (own - last))
+    return _rise(history[: last + 1], first, finding.evaluations - (own - last))
 
 
-def _rise(history: Sequence[Point], first: int, looks: int) -> int:
+def _rise(history: Sequence[Point], first: int, evaluations: int) -> int:
     """The place, ``first`` or later, at which the evidence began to rise more than it does in health.
 
     There it is expected to grow by 1 a look (``detect.evidence``: the Shiryaev-Roberts e-detector), so that after weeks
-    it stands over 3 to 1 without any change. ``looks``: how many are in the evidence of the history's last point.
+    it stands over 3 to 1 without any change. ``evaluations``: how many are in the evidence of the history's last point.
     """
     last = len(history) - 1
     excess = [
-        one.evidence_log10 - log10(max(1, looks - (last - place)))
+        one.evidence_log10 - log10(max(1, evaluations - (last - place)))
         for place, one in enumerate(history[:-1])
         if place >= first - 1
     ]
@@ -102,12 +105,12 @@ class _Raising:
     """The verdict that raised an alarm."""
 
     run_id: int
-    looks: int
+    evaluations: int
     window_end: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class LedUp:
+class Onset:
     """What led up to an open alarm."""
 
     began: datetime
@@ -119,18 +122,18 @@ class LedUp:
     """Run id -> when its last usable answer was asked, of ``edges``."""
 
 
-def beginnings(store: "StoreReader", alarms: Sequence[Alarm]) -> dict[int | None, LedUp]:
+def beginnings(store: "StoreReader", alarms: Sequence[Alarm]) -> dict[int | None, Onset]:
     """Alarm id -> when its change began and from what that is known, for all of them at once.
 
     Raises StoreError.
     """
     onsets = store.onsets(alarms, HISTORY)
     known = [(one, onsets[one.id]) for one in alarms if one.id is not None and one.id in onsets]
-    told = [(one, _Raising(one.raised_run_id, onset.looks, one.raised_at), onset.history) for one, onset in known]
+    told = [(one, _Raising(one.raised_run_id, onset.evaluations, one.raised_at), onset.history) for one, onset in known]
     around = {one.id: edges(raising, history, one) for one, raising, history in told}
     asked = store.last_asked({run_id for some in around.values() for run_id in some})
-    found: dict[int | None, LedUp] = {one.id: LedUp(one.raised_at, None) for one in alarms}
+    found: dict[int | None, Onset] = {one.id: Onset(one.raised_at, None) for one in alarms}
     for one, raising, history in told:
         times = {run_id: asked[run_id] for run_id in around[one.id] if run_id in asked}
-        found[one.id] = LedUp(*beginning(raising, history, one, times), history, times)
+        found[one.id] = Onset(*beginning(raising, history, one, times), history, times)
     return found

@@ -31,7 +31,7 @@ ADVICE: Final[Mapping[Advice, str]] = {
     Advice.COMPARE_SIGNALS: (
         "Something about the model or its serving changed; whether it matters the other signals tell."
     ),
-    Advice.FIND_NEW_PROMPT_OR_LIMIT: "Look for a new model version, prompt or token limit.",
+    Advice.FIND_NEW_PROMPT_OR_LIMIT: "Evaluated for a new model version, prompt or token limit.",
     Advice.FIND_NEW_WEIGHTS_OR_TEMPLATE: (
         "Look for other weights, another prompt template or another serving stack: ask the provider what was deployed; "
         "see whether answers changed too."
@@ -83,7 +83,7 @@ def then(finding: Finding) -> str:
 def advice(finding: Finding) -> str:
     """What to do first, in a sentence; empty where there is nothing."""
     told = OF_SIGNAL.get((finding.signal, finding.advice), ADVICE[finding.advice])
-    return told.format(evidence=power(finding.evidence_log10), line=power(finding.line_log10))
+    return told.format(evidence=power(finding.evidence_log10), line=power(finding.threshold_log10))
 
 
 def news(finding: Finding) -> tuple[str, str]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from monitor.core.records import Alarm, AlarmState, Finding, IdentityCheck
 from monitor.report.explain.alert_lines import AlertLines, Verdict, of_mismatch, of_verdicts
-from monitor.report.explain.claim import Beside, claim, judge_drifted, of_subject, with_heads
-from monitor.report.explain.onset import LedUp
+from monitor.report.explain.claim import FindingContext, claim, judge_drifted, of_subject, with_heads
+from monitor.report.explain.onset import Onset
 from monitor.report.metrics.alerts import ALERTS, carrier
 
 if TYPE_CHECKING:
@@ -53,13 +53,13 @@ Heads = Mapping[int, Sequence[Finding]]
 """Run id -> its findings without exhibits."""
 
 
-def read(store: "StoreReader", alarms: Iterable[Alarm], led_up: Mapping[int | None, LedUp]) -> Heads:
+def read(store: "StoreReader", alarms: Iterable[Alarm], led_up: Mapping[int | None, Onset]) -> Heads:
     """What ``add`` needs of the findings around these open alarms, at once. Raises StoreError."""
     return store.run_findings({_newest(one, led_up[one.id]) for one in alarms})
 
 
 def add(
-    lines: Lines, target: str, raised: Sequence[Alarm], led_up: Mapping[int | None, LedUp], heads: Heads,
+    lines: Lines, target: str, raised: Sequence[Alarm], led_up: Mapping[int | None, Onset], heads: Heads,
     around: Around, store: "StoreReader",
 ) -> None:  # fmt: skip
     """Add the target's series. ``raised``: its open alarms; ``heads``: what ``read`` found. Raises StoreError."""
@@ -91,21 +91,21 @@ def _by_alert(target: str, verdicts: Iterable[Verdict]) -> dict[tuple[str, str],
     return found
 
 
-def _newest(alarm: Alarm, led_up: LedUp) -> int:
+def _newest(alarm: Alarm, led_up: Onset) -> int:
     """The run with the alarm's newest finding that alarms."""
     alarming = [one.run_id for one in led_up.history if one.alarming and one.at >= alarm.raised_at]
     return alarming[-1] if alarming else alarm.raised_run_id
 
 
 def _verdict(
-    alarm: Alarm, led_up: LedUp, around: Around, heads: Sequence[Finding], store: "StoreReader"
+    alarm: Alarm, led_up: Onset, around: Around, heads: Sequence[Finding], store: "StoreReader"
 ) -> Verdict | None:
     """The newest finding that alarms, in words; ``None``: it is no longer stored. ``heads``: of its run."""
     finding = next((one for one in heads if one.signal == alarm.signal), None)
     if finding is None:
         return None
     known = around.lost if finding.run_id in around.lost else store.lost_shares([finding.run_id])
-    beside = Beside(
+    context = FindingContext(
         history=led_up.history,
         alarm=alarm,
         mismatches=of_subject(around.mismatches),
@@ -114,5 +114,5 @@ def _verdict(
         asked=led_up.asked,
         alone=True,
     )
-    told = claim(finding, with_heads(beside, finding, heads))
+    told = claim(finding, with_heads(context, finding, heads))
     return Verdict(alarm, finding, told, led_up.began, led_up.healthy)

@@ -253,8 +253,8 @@ class StoreCollector:
     def _alarm_mark(self, name: str, raised: list[Alarm], findings: Any, judges: tuple[Alarm, ...]) -> Any:
         """Of what nothing is said where no alarm is open, nothing is in it."""
         mismatches = self._mismatches.get(name, ())
-        beside = (findings, judges if raised else None) if raised or mismatches else None
-        return self._signals.get(name), raised, mismatches, beside
+        context = (findings, judges if raised else None) if raised or mismatches else None
+        return self._signals.get(name), raised, mismatches, context
 
     def _usage(self, marks: Mapping[str, Any], of: Sequence[str]) -> None:
         if moved := self._moved("usage", marks, of):

@@ -110,7 +110,7 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         "Evidence for a change so far, as a power of ten (3 is 1,000 to 1), in the suite that is nearest to its line.",
     ),
     MetricSpec(
-        "evidence_line_log10",
+        "evidence_threshold_log10",
         "gauge",
         ("target", "signal"),
         "Evidence at which the signal alarms by itself, in the same suite, as a power of ten.",

@@ -28,7 +28,7 @@ from monitor.core.schedule import interval_seconds, period_seconds
 from monitor.core.selftest_results import CONTROL
 from monitor.core.settings import Schedule, Settings, Target
 from monitor.core.signals import ALL_RUBRICS, CATALOGUE, SEVERITIES
-from monitor.report.explain.onset import LedUp
+from monitor.report.explain.onset import Onset
 from monitor.report.metrics.alerts import LIMITS
 from monitor.report.metrics.exposition import Lines
 
@@ -46,7 +46,7 @@ MEASURES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
 }
 """A number of ``Finding.measures`` -> the metric that it is, with the labels after target and suite."""
 
-Beginnings = Mapping[int | None, LedUp]
+Beginnings = Mapping[int | None, Onset]
 """Alarm id -> when the change was first seen, and the healthy look before it."""
 
 KINDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -66,7 +66,7 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
         "pass_ratio_base",
     ),
     "findings": (
-        "effect", "effect_low", "effect_high", "finding_info", "evidence_log10", "evidence_line_log10",
+        "effect", "effect_low", "effect_high", "finding_info", "evidence_log10", "evidence_threshold_log10",
         *dict.fromkeys(metric for metric, _ in MEASURES.values()),
     ),
     "self_tests": ("selftest_detection_ratio",),
@@ -141,7 +141,7 @@ def alarms(lines: Lines, name: str, found: Iterable[str], raised: Iterable[Alarm
         if alarm.state is AlarmState.CONFIRMED:
             states[alarm.signal, alarm.severity] = 1
             since[alarm.signal] = min(alarm.raised_at, since.get(alarm.signal, alarm.raised_at))
-            told = began.get(alarm.id, LedUp(alarm.raised_at, None))
+            told = began.get(alarm.id, Onset(alarm.raised_at, None))
             both = (told.began, told.healthy)
             first[alarm.signal] = min(both, first.get(alarm.signal, both), key=lambda one: one[0])
     for (signal, severity), state in states.items():
@@ -203,22 +203,22 @@ def findings(lines: Lines, name: str, numbers: Mapping[tuple[str, str], FindingN
             if measure in MEASURES:
                 metric, labels = MEASURES[measure]
                 lines.add(metric, number, name, suite, *labels)
-    for signal, one in nearest_to_line(numbers).items():
+    for signal, one in nearest_to_threshold(numbers).items():
         lines.add("evidence_log10", one.evidence_log10, name, signal)
-        lines.add("evidence_line_log10", one.line_log10, name, signal)
+        lines.add("evidence_threshold_log10", one.threshold_log10, name, signal)
 
 
-def nearest_to_line(numbers: Mapping[tuple[str, str], FindingNumbers]) -> dict[str, FindingNumbers]:
+def nearest_to_threshold(numbers: Mapping[tuple[str, str], FindingNumbers]) -> dict[str, FindingNumbers]:
     """Signal -> its numbers in the suite whose evidence is nearest to its line, or furthest beyond.
 
     ``numbers``: of one target, by suite and signal.
     """
     nearest: dict[str, FindingNumbers] = {}
     for (_, signal), one in numbers.items():
-        if isnan(one.evidence_log10 - one.line_log10):
+        if isnan(one.evidence_log10 - one.threshold_log10):
             continue  # of a version that kept none
         other = nearest.get(signal)
-        if other is None or one.evidence_log10 - one.line_log10 > other.evidence_log10 - other.line_log10:
+        if other is None or one.evidence_log10 - one.threshold_log10 > other.evidence_log10 - other.threshold_log10:
             nearest[signal] = one
     return nearest
 

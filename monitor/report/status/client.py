@@ -30,7 +30,7 @@ class Reply:
     status: "Status | None" = None
 
 
-def told(found: "Status", config: Path) -> str:
+def render_status(found: "Status", config: Path) -> str:
     """The daemon's answer; ``config``: the file that it runs with."""
     said = {"config": str(config.resolve()), "status": asdict(found)}
     return json.dumps(said, default=lambda value: value.isoformat() if isinstance(value, datetime) else str(value))

@@ -30,11 +30,11 @@ from monitor.core.wording import CAPTURE_DAYS, gap, is_late, many
 from monitor.report import attention
 from monitor.report.attention import Need, Reason
 from monitor.report.status.liveness import Daemon, by_sign
-from monitor.runs.arming import arming, told
+from monitor.runs.arming import arming, render_held
 from monitor.runs.readonly import armed, temperature
 
 if TYPE_CHECKING:
-    from monitor.runs.readonly import Reading
+    from monitor.runs.readonly import ReadOnlyContext
     from monitor.store.status_reads import Finished
 
 WHOLE: Final = 20
@@ -141,7 +141,7 @@ class _Fleet:
     """Planted losses that were caught too seldom, where any were."""
 
 
-def status(reading: "Reading", *, everything: bool = False) -> Status:
+def status(reading: "ReadOnlyContext", *, everything: bool = False) -> Status:
     """The fleet as it stands. ``everything``: no suite is left out, however many there are."""
     store, now = reading.store, reading.clock()
     open_alarms: dict[tuple[str, str], list[Alarm]] = {}
@@ -175,7 +175,7 @@ def status(reading: "Reading", *, everything: bool = False) -> Status:
 
 
 def _standings(
-    reading: "Reading", streams: Iterable[tuple[str, str]], last: Mapping[tuple[str, str], "Finished"]
+    reading: "ReadOnlyContext", streams: Iterable[tuple[str, str]], last: Mapping[tuple[str, str], "Finished"]
 ) -> dict[tuple[str, str], Standing]:
     baselines, found = reading.store.standing_baselines(), {}
     for stream in streams:
@@ -186,7 +186,7 @@ def _standings(
     return found
 
 
-def _reasons(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], now: datetime) -> Iterator[Reason]:
+def _reasons(reading: "ReadOnlyContext", fleet: _Fleet, stream: tuple[str, str], now: datetime) -> Iterator[Reason]:
     """What a suite needs attention for."""
     yield from map(attention.of_alarm, fleet.alarms.get(stream, ()))
     yield from map(attention.of_check, fleet.identity.get(stream[0], ()))  # CliffwatchIdentityMismatch pages
@@ -209,7 +209,7 @@ def _ranked(reasons: Mapping[tuple[str, str], Reason]) -> list[tuple[str, str]]:
     return sorted(reasons, key=lambda one: (place[one[0]], reasons[one]))
 
 
-def _row(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], need: str | None) -> StatusRow:
+def _row(reading: "ReadOnlyContext", fleet: _Fleet, stream: tuple[str, str], need: str | None) -> StatusRow:
     store, (target, suite) = reading.store, stream
     approved = store.approved(target, suite)
     is_armed = armed(reading, approved)
@@ -225,7 +225,7 @@ def _row(reading: "Reading", fleet: _Fleet, stream: tuple[str, str], need: str |
         standing=fleet.standing[stream],
         armed=is_armed,
         tickets_only=bool(held) and not _may_page(found, {signal for signal, _ in held}),
-        not_paging=tuple(told(held)),
+        not_paging=tuple(render_held(held)),
         missed=tuple(fleet.missed.get(stream, ())),
         baseline=_baseline_words(reading, stream, approved),
         last_run=last.slot if last else None,
@@ -255,7 +255,7 @@ def _over(found: Sequence[Finding], open_now: Sequence[Alarm], closed: Iterable[
     return tuple(alarm for alarm in over if alarm is not None)
 
 
-def _baseline_words(reading: "Reading", stream: tuple[str, str], approved: Baseline | None) -> str:
+def _baseline_words(reading: "ReadOnlyContext", stream: tuple[str, str], approved: Baseline | None) -> str:
     """Why a target is armed or not, in a few words."""
     target, suite = stream
     if approved is not None:

@@ -69,7 +69,7 @@ def asked(daemon: Daemon, heard: Heard, address: str | None) -> Daemon:
     return replace(daemon, running=None if gone else daemon.running, heard=heard, address=address)
 
 
-def told(daemon: Daemon) -> tuple[str, str]:
+def render_liveness(daemon: Daemon) -> tuple[str, str]:
     """In words and a style, for people."""
     last, age = daemon.last_sign_of_life, f"{daemon.silent_seconds or 0:.0f} s ago"
     if daemon.running:

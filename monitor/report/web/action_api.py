@@ -8,7 +8,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, ConfigDict, Field
 
 from monitor.core.errors import CliffwatchError, StoreError
-from monitor.core.records import Deed
+from monitor.core.records import AuditEntry
 from monitor.report.web import models
 from monitor.report.web.authorization import LONGEST_WHY, Doing, Gate, address_of, known, status_of
 
@@ -36,7 +36,7 @@ class RunNow(Why):
 class Done(BaseModel):
     """What went on record."""
 
-    deed: Deed
+    entry: AuditEntry
 
 
 class AllDone(BaseModel):
@@ -44,7 +44,7 @@ class AllDone(BaseModel):
 
     acknowledged: int
     """How many alarms."""
-    deeds: list[Deed]
+    audit_entries: list[AuditEntry]
 
 
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
@@ -66,7 +66,7 @@ REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
 class Audit(BaseModel):
     """What people did, newest first."""
 
-    deeds: list[Deed]
+    audit_entries: list[AuditEntry]
 
 
 def add_audit(app: FastAPI, store: "StoreReader") -> None:
@@ -75,7 +75,7 @@ def add_audit(app: FastAPI, store: "StoreReader") -> None:
     @app.get("/api/v1/audit", responses={status: REFUSALS[status] for status in (422, 503)})
     def audit(target: models.Some = None, limit: models.Limit = 100) -> Audit:
         """Who did what, when, why and from where, newest first; ``target``: to this target only."""
-        return Audit(deeds=store.deeds(target, limit))
+        return Audit(audit_entries=store.audit_entries(target, limit))
 
 
 def add_api(app: FastAPI, gate: Gate | None, doing: Doing | None) -> None:
@@ -90,10 +90,10 @@ def add_api(app: FastAPI, gate: Gate | None, doing: Doing | None) -> None:
 
     who = Annotated[str, Depends(person)]
 
-    def do(deed: Callable[[Doing], T]) -> T:
+    def do(entry: Callable[[Doing], T]) -> T:
         assert doing is not None
         try:
-            return deed(doing)
+            return entry(doing)
         except StoreError:
             raise
         except CliffwatchError as error:
@@ -102,30 +102,30 @@ def add_api(app: FastAPI, gate: Gate | None, doing: Doing | None) -> None:
     @app.post("/api/v1/baselines/{number}/approve", responses=REFUSALS)
     def approve(request: Request, number: models.Id, said: Why, by: who) -> Done:
         """Make a captured baseline the one to compare with; the one before it is retired."""
-        return Done(deed=do(lambda doing: doing.approve(known(number), by, said.why, address_of(request))))
+        return Done(entry=do(lambda doing: doing.approve(known(number), by, said.why, address_of(request))))
 
     @app.post("/api/v1/baselines/{number}/retire", responses=REFUSALS)
     def retire(request: Request, number: models.Id, said: Why, by: who) -> Done:
         """Take a baseline out of use, or give up its capture; alarms that were raised against it are cleared."""
-        return Done(deed=do(lambda doing: doing.retire(known(number), by, said.why, address_of(request))))
+        return Done(entry=do(lambda doing: doing.retire(known(number), by, said.why, address_of(request))))
 
     @app.post("/api/v1/alarms/{number}/acknowledge", responses=REFUSALS)
     def acknowledge(request: Request, number: models.Id, said: Why, by: who) -> Done:
         """Say that this person looks into an open alarm; it stays raised."""
-        return Done(deed=do(lambda doing: doing.acknowledge(known(number), by, said.why, address_of(request))))
+        return Done(entry=do(lambda doing: doing.acknowledge(known(number), by, said.why, address_of(request))))
 
     @app.post("/api/v1/targets/{target}/acknowledge", responses=REFUSALS)
     def acknowledge_all(request: Request, target: str, said: Why, by: who) -> AllDone:
         """Say that this person looks into every open alarm of a target that nobody looks into yet; they stay raised."""
-        deeds = do(lambda doing: doing.acknowledge_all(target, by, said.why, address_of(request)))
-        return AllDone(acknowledged=len(deeds), deeds=deeds)
+        audit_entries = do(lambda doing: doing.acknowledge_all(target, by, said.why, address_of(request)))
+        return AllDone(acknowledged=len(audit_entries), audit_entries=audit_entries)
 
     @app.post("/api/v1/alarms/{number}/clear", responses=REFUSALS)
     def clear(request: Request, number: models.Id, said: Why, by: who) -> Done:
         """End an open alarm; the signal's evidence counts anew from then on."""
-        return Done(deed=do(lambda doing: doing.clear(known(number), by, said.why, address_of(request))))
+        return Done(entry=do(lambda doing: doing.clear(known(number), by, said.why, address_of(request))))
 
     @app.post("/api/v1/targets/{target}/runs", responses=REFUSALS)
     def run(request: Request, target: str, said: RunNow, by: who) -> Done:
         """Make a run of one suite due now, off the schedule; the daemon asks it at its next tick, within the budget."""
-        return Done(deed=do(lambda doing: doing.run(target, said.suite, by, said.why, address_of(request))))
+        return Done(entry=do(lambda doing: doing.run(target, said.suite, by, said.why, address_of(request))))

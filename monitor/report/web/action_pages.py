@@ -19,7 +19,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from monitor.core.errors import CliffwatchError, StoreError, UsageError
-from monitor.core.records import Deed
+from monitor.core.records import AuditEntry
 from monitor.core.settings import Settings
 from monitor.core.wording import many
 from monitor.report.web.action_api import add_api, add_audit
@@ -146,7 +146,7 @@ async def _signed(gate: Gate, request: Request) -> dict[str, str]:
 
 
 def _forms(app: FastAPI, pages: Showing, gate: Gate, doing: Doing) -> None:
-    async def act(request: Request, back: str, deed: Callable[[str, str, str], str]) -> Response:
+    async def act(request: Request, back: str, entry: Callable[[str, str, str], str]) -> Response:
         """Do it, which says what was done, and send the browser back to where it came from; what could not be done is
         said on a page."""
         form = await _signed(gate, request)
@@ -156,7 +156,7 @@ def _forms(app: FastAPI, pages: Showing, gate: Gate, doing: Doing) -> None:
         try:
             if len(why) > LONGEST_WHY:
                 raise UsageError(f"the reason has {len(why)} characters; {LONGEST_WHY} are kept at most")
-            session.told = await run_in_threadpool(deed, session.person, why, address_of(request))
+            session.told = await run_in_threadpool(entry, session.person, why, address_of(request))
         except StoreError:
             raise
         except CliffwatchError as error:
@@ -188,11 +188,11 @@ def _forms(app: FastAPI, pages: Showing, gate: Gate, doing: Doing) -> None:
         return await act(request, "/", lambda *said: _all_told(target, doing.acknowledge_all(target, *said)))
 
 
-def _told(done: Deed) -> str:
+def _told(done: AuditEntry) -> str:
     return f"{_capital(str(done.subject))} of {done.target}/{done.suite}: {PAST[done.action]}."
 
 
-def _all_told(target: str, done: Sequence[Deed]) -> str:
+def _all_told(target: str, done: Sequence[AuditEntry]) -> str:
     if not done:
         return f"Nothing changed: no alarm of {target} is open that nobody looks into."
     return f"{many(len(done), 'alarm')} of {target}: acknowledged. They stay raised."

@@ -33,7 +33,7 @@ def add_api(
     store: "StoreReader",
     settings: Callable[[], Settings],
     clock: Callable[[], datetime],
-    kept: fleet_overview.Kept,
+    kept: fleet_overview.FleetCache,
 ) -> None:
     """Add every route that reads."""
     router = APIRouter(prefix="/api/v1", responses=ERRORS)
@@ -46,7 +46,7 @@ def add_api(
 
 def _targets(
     router: APIRouter, store: "StoreReader", settings: Callable[[], Settings], clock: Callable[[], datetime],
-    kept: fleet_overview.Kept,
+    kept: fleet_overview.FleetCache,
 ) -> None:  # fmt: skip
     def known(target: str | None) -> None:
         if target is not None and target not in settings().targets:
@@ -111,7 +111,7 @@ def _detail(found: target_view.Detail, target: str, settings: Settings) -> Mappi
         "spent_today": found.spent,
         "self_tests": [{**plain(one), "missed": one in suite.missed} for suite in found.suites for one in suite.tests],
         **{name: getattr(found, name)
-           for name in ("lead", "baselines", "runs", "alarms", "identity", "retirements", "rollback", "deeds")},
+           for name in ("lead", "baselines", "runs", "alarms", "identity", "retirements", "rollback", "audit_entries")},
     }  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def _findings(router: APIRouter, store: "StoreReader") -> None:
     def finding(run_id: Id, signal: Name) -> JSONResponse:
         """One finding: its numbers, its answers side by side, what it claims in words, and how the signal went."""
         found = pages.finding_of(store, run_id, signal)
-        beside = claim.beside_of(store, found)
+        beside = claim.finding_context(store, found)
         told = {
             "claim": claim.claim(found, beside), "alarm": beside.alarm, "raised_before": beside.before,
             "raised_again": beside.again, "history": beside.history,
@@ -170,7 +170,7 @@ def _runs(router: APIRouter, store: "StoreReader") -> None:
         }))  # fmt: skip
 
 
-def _question(line: runs.Line) -> dict[str, Any]:
+def _question(line: runs.QuestionRow) -> dict[str, Any]:
     """One question in the shape of ``models.Question``: what only an answer has is null where there is none."""
     outcome = line.outcome
     answer = ("text", "finish_reason", "model", "prompt_tokens", "completion_tokens", "latency_seconds")

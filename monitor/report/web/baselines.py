@@ -27,7 +27,7 @@ Texts = Mapping[str, list[Mapping[str, float]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class BaselineText:
     """One answer, as often as it was given."""
 
     text: str
@@ -37,7 +37,7 @@ class Told:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class ProbeTexts:
     """One probe of a baseline."""
 
     probe: str
@@ -47,14 +47,14 @@ class Sheet:
     """Of the subject."""
     scores: Mapping[str, float]
     """Grader -> mean score of the subject's answers."""
-    subject: tuple[Told, ...]
+    subject: tuple[BaselineText, ...]
     subject_more: int
     """Further distinct answers of the subject, not shown."""
-    base: tuple[Told, ...]
+    base: tuple[BaselineText, ...]
     base_more: int
 
 
-def sheets(store: "StoreReader", baseline: Baseline) -> list[Sheet]:
+def sheets(store: "StoreReader", baseline: Baseline) -> list[ProbeTexts]:
     """Every probe of the baseline that was answered, in the suite's order."""
     given = store.graded_texts(baseline.run_ids)
     answered = dict.fromkeys(probe for _, probe in given)
@@ -66,18 +66,18 @@ def sheets(store: "StoreReader", baseline: Baseline) -> list[Sheet]:
     ]
 
 
-def _sheet(probe: str, prompt: str | None, subject: Texts, base: Texts) -> Sheet:
+def _sheet(probe: str, prompt: str | None, subject: Texts, base: Texts) -> ProbeTexts:
     scores = list(chain.from_iterable(subject.values()))
-    return Sheet(
+    return ProbeTexts(
         probe, prompt, len(scores), _means(scores),
         _told(subject, SUBJECTS), max(0, len(subject) - SUBJECTS), _told(base, BASES), max(0, len(base) - BASES),
     )  # fmt: skip
 
 
-def _told(texts: Texts, most: int) -> tuple[Told, ...]:
+def _told(texts: Texts, most: int) -> tuple[BaselineText, ...]:
     """The most frequent, the first given before others as frequent."""
     frequent = sorted(texts.items(), key=lambda one: -len(one[1]))[:most]
-    return tuple(Told(text, len(scores), _means(scores)) for text, scores in frequent)
+    return tuple(BaselineText(text, len(scores), _means(scores)) for text, scores in frequent)
 
 
 def _means(scores: Iterable[Mapping[str, float]]) -> dict[str, float]:

@@ -65,12 +65,12 @@ def newest_of(store: "StoreReader", finding: Finding) -> Finding | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class FindingView:
     """A finding with all that its page says of it."""
 
     finding: Finding
     claim: claims.Claim
-    beside: claims.Beside
+    beside: claims.FindingContext
     alarms: tuple[Alarm, ...]
     """Of the target, newest first."""
     others: int
@@ -81,12 +81,12 @@ class Told:
     timeline: sparklines.Timeline | None
 
 
-def told(store: "StoreReader", finding: Finding, now: datetime) -> Told:
-    beside = claims.beside_of(store, finding)
+def finding_view(store: "StoreReader", finding: Finding, now: datetime) -> FindingView:
+    beside = claims.finding_context(store, finding)
     alarms = store.alarms(finding.target)
     mine = [one for one in alarms if (one.suite, one.signal) == (finding.suite, finding.signal)]
     others = sum(one.cleared_at is None and one not in mine for one in alarms)
-    return Told(
+    return FindingView(
         finding,
         claims.claim(finding, beside),
         beside,
@@ -98,7 +98,7 @@ def told(store: "StoreReader", finding: Finding, now: datetime) -> Told:
     )
 
 
-def _raising(finding: Finding, beside: claims.Beside) -> Point | None:
+def _raising(finding: Finding, beside: claims.FindingContext) -> Point | None:
     raised = beside.alarm.raised_run_id if beside.alarm else None
     return next((one for one in beside.history if one.run_id == raised != finding.run_id), None)
 

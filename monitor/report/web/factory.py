@@ -20,7 +20,7 @@ from monitor.report.web import validation_errors
 from monitor.report.web.action_pages import add_actions
 from monitor.report.web.api import add_api
 from monitor.report.web.authorization import Acting, sent_elsewhere
-from monitor.report.web.fleet_overview import Kept
+from monitor.report.web.fleet_overview import FleetCache
 from monitor.report.web.host_check import Hosts
 from monitor.report.web.pages import Pages, add_pages
 from monitor.report.web.session_middleware import LARGEST_BODY, visitor
@@ -92,7 +92,7 @@ def create_app(
     _daemon(app, store, settings, metrics, health, reload, clock)
     if standing is not None:
         _standing(app, standing)
-    kept = Kept()
+    kept = FleetCache()
     add_pages(app, pages, store, settings, clock, kept)
     add_api(app, store, settings, clock, kept)
     add_actions(app, pages, store, acting, settings, clock)

@@ -143,7 +143,7 @@ class Worst:
 
 
 @dataclass
-class Kept:
+class FleetCache:
     """What need not be read twice: a finished run never changes, and findings only come with the end of one."""
 
     known: dict[int, float] = field(default_factory=dict)
@@ -206,7 +206,7 @@ class Overview:
         return tuple(one for one in self.mismatched if one.target not in self.settings.targets)
 
 
-def overview(store: "StoreReader", settings: Settings, now: datetime, kept: Kept) -> Overview:
+def overview(store: "StoreReader", settings: Settings, now: datetime, kept: FleetCache) -> Overview:
     """Every configured target; read again only once something has changed, or might have become late."""
     mark, raised = store.stream_mark(), tuple(store.open_alarms())
     failing, last = tuple(store.identity_checks(matches=False)), kept.overview
@@ -224,7 +224,7 @@ def overview(store: "StoreReader", settings: Settings, now: datetime, kept: Kept
 
 
 def watches(
-    store: "StoreReader", settings: Settings, now: datetime, kept: Kept, target: str | None = None,
+    store: "StoreReader", settings: Settings, now: datetime, kept: FleetCache, target: str | None = None,
     raised: Sequence[Alarm] | None = None,
 ) -> list[Watch]:  # fmt: skip
     """One for each suite of each configured target (or of one), in the configuration's order; ``raised``: open alarms,
@@ -310,7 +310,7 @@ def counts(found: Sequence[Row]) -> dict[str, int]:
     return {state: counter[state] for state in STATES if counter[state]}
 
 
-def worst(store: "StoreReader", shown: Sequence[Row], now: datetime, kept: Kept) -> dict[str, Worst]:
+def worst(store: "StoreReader", shown: Sequence[Row], now: datetime, kept: FleetCache) -> dict[str, Worst]:
     """Target -> its loudest signal: what alarms first, causes before what follows, then what has the most evidence."""
     hour = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     runs = {row.target: tuple(watch.last_run_id for watch in row.watches) for row in shown}
@@ -339,7 +339,7 @@ def _worst(store: "StoreReader", targets: Sequence[str], until: datetime) -> dic
 
 
 def loudness(signal: str, point: Point) -> tuple[bool, int, float]:
-    evidence = point.evidence_log10 - point.line_log10
+    evidence = point.evidence_log10 - point.threshold_log10
     return point.alarming, -rank(signal) if point.alarming else 0, evidence if evidence == evidence else -1e9
 
 

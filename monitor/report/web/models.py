@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, create_model
 
 from monitor.core.records import (
     Alarm,
+    AuditEntry,
     Baseline,
-    Deed,
     Finding,
     IdentityCheck,
     Point,
@@ -89,7 +89,7 @@ PointShape: Any = described(Point)
 RowShape: Any = described(fleet_overview.Row, "Target")
 RunShape: Any = described(Run)
 ScoreShape: Any = described(Score)
-SheetShape: Any = described(baselines.Sheet)
+SheetShape: Any = described(baselines.ProbeTexts)
 WatchShape: Any = described(fleet_overview.Watch)
 CountShape: Any = described(runs.Count)
 
@@ -166,7 +166,7 @@ class TargetDetail(Shape):
     identity: list[described(IdentityCheck)]  # type: ignore[valid-type]
     retirements: list[described(Retirement)]  # type: ignore[valid-type]
     rollback: described(Rollback) | None  # type: ignore[valid-type]
-    deeds: list[described(Deed)]  # type: ignore[valid-type]
+    audit_entries: list[described(AuditEntry)]  # type: ignore[valid-type]
     self_tests: list[SelfTested]
 
 

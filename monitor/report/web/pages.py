@@ -104,7 +104,7 @@ def add_pages(
     store: "StoreReader",
     settings: Callable[[], Settings],
     clock: Callable[[], datetime],
-    kept: fleet_overview.Kept,
+    kept: fleet_overview.FleetCache,
 ) -> None:
     """Add every page but what people do through them."""
     _overview(app, pages, store, settings, clock, kept)
@@ -118,7 +118,7 @@ def add_pages(
 
 def _overview(
     app: FastAPI, pages: Pages, store: "StoreReader", settings: Callable[[], Settings], clock: Callable[[], datetime],
-    kept: fleet_overview.Kept,
+    kept: fleet_overview.FleetCache,
 ) -> None:  # fmt: skip
     @app.get("/", include_in_schema=False)
     def overview(q: Text = "", state: State = None, page: Place = 1) -> Response:
@@ -141,7 +141,7 @@ def _overview(
 
 def _target(
     app: FastAPI, pages: Pages, store: "StoreReader", settings: Callable[[], Settings], clock: Callable[[], datetime],
-    kept: fleet_overview.Kept,
+    kept: fleet_overview.FleetCache,
 ) -> None:  # fmt: skip
     def configured(target: str) -> None:
         if target not in settings().targets:
@@ -196,7 +196,7 @@ def _findings(app: FastAPI, pages: Pages, store: "StoreReader", clock: Callable[
             telling = [one for one in evidence.ordered(found.exhibits, sort) if one is not first or sort == "probe"]
             where = formatting.turn(page, len(telling), evidence.PER_PAGE)
             exhibits = list(formatting.cut(telling, where))
-        told = evidence.told(store, found, clock())
+        told = evidence.finding_view(store, found, clock())
         return pages.show(
             "finding.html", json=f"/api/v1/findings/{run_id}/{found.signal}", finding=found,
             told=told, newest=evidence.newest_of(store, found), sort=sort, show=show,

@@ -38,7 +38,7 @@ AnswerKey = tuple[Arm, str, int]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class QuestionRow:
     """One question and what became of it."""
 
     arm: Arm
@@ -96,7 +96,7 @@ def arms_of(show: Show) -> list[Arm] | None:
     return [arm for arm in Arm if arm not in JUDGES] if show == "answers" else None
 
 
-def lines(store: "StoreReader", run_id: int, show: Show, page: int) -> tuple[Turn, list[Line]]:
+def lines(store: "StoreReader", run_id: int, show: Show, page: int) -> tuple[Turn, list[QuestionRow]]:
     """One page of a run's questions, by probe, replicate and arm."""
     wanted, lost = arms_of(show), show == "lost"
     total, found = store.questions(run_id, wanted, lost=lost, offset=(page - 1) * PER_PAGE, limit=PER_PAGE)
@@ -106,16 +106,16 @@ def lines(store: "StoreReader", run_id: int, show: Show, page: int) -> tuple[Tur
     return where, graded(store, run_id, found)
 
 
-def graded(store: "StoreReader", run_id: int, found: Sequence[tuple[AnswerKey, Outcome]]) -> list[Line]:
+def graded(store: "StoreReader", run_id: int, found: Sequence[tuple[AnswerKey, Outcome]]) -> list[QuestionRow]:
     scores = store.scores_of(run_id, {probe for (_, probe, _), _ in found})
-    return [Line(*key, outcome, tuple(scores.get(key, ()))) for key, outcome in found]
+    return [QuestionRow(*key, outcome, tuple(scores.get(key, ()))) for key, outcome in found]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One exchange whole."""
 
-    line: Line
+    line: QuestionRow
     provider: str
     model: str
     request: str

@@ -111,10 +111,10 @@ class Picture:
 
 def evidence_picture(points: Sequence[Point], start: datetime, end: datetime) -> Picture | None:
     """The running evidence against its line; ``None`` where there is none to draw."""
-    shown = [one for one in points if isfinite(one.evidence_log10) and isfinite(one.line_log10)]
+    shown = [one for one in points if isfinite(one.evidence_log10) and isfinite(one.threshold_log10)]
     if not shown:
         return None
-    line = shown[-1].line_log10
+    line = shown[-1].threshold_log10
     top = max(min(max(one.evidence_log10 for one in shown), OVER_LINE * line), line) * 1.1
     height = _height(LEAST_LOG10, top)
     places = [(_across(one.at, start, end), height(one.evidence_log10)) for one in shown]
@@ -145,15 +145,18 @@ def effect_picture(points: Sequence[Point], signal: str, start: datetime, end: d
 
 def evidence_words(points: Sequence[Point]) -> str:
     """How the evidence went, in a sentence."""
-    looks = many(len(points), "look")
+    evaluations = many(len(points), "look")
     alarming = [one for one in points if one.alarming]
     last = points[-1]
     now = so_far(last.evidence_log10)
     if not alarming:
-        return f"Evidence of a change over {looks}: never alarming, now {now}; the line is {power(last.line_log10)}."
+        return (
+            f"Evidence of a change over {evaluations}: never alarming, now {now}; "
+            f"the threshold is {power(last.threshold_log10)}."
+        )
     first = f"{alarming[0].at:%Y-%m-%d %H:%M} UTC"
     still = "still alarming" if last.alarming else "no longer alarming"
-    return f"Evidence of a change over {looks}: alarming at {len(alarming)}, first {first}; now {now}, {still}."
+    return f"Evidence of a change over {evaluations}: alarming at {len(alarming)}, first {first}; now {now}, {still}."
 
 
 def _height(least: float, most: float) -> Callable[[float], float]:
@@ -203,7 +206,7 @@ def timeline(points: Sequence[Point], signal: str, alarms: Sequence[Alarm], end:
     if picture is None:
         return None
     events = [event for alarm in alarms if alarm.signal == signal for event in _events(alarm, start, end)]
-    top = OVER_LINE * points[-1].line_log10
+    top = OVER_LINE * points[-1].threshold_log10
     return Timeline(
         picture, effect_picture(points, signal, start, end), tuple(sorted(events, key=lambda one: one.at)), start, end,
         tuple(points), any(one.evidence_log10 > top for one in points),

@@ -9,8 +9,8 @@ from monitor.core import selftest_results, wording
 from monitor.core.records import (
     Alarm,
     Arm,
+    AuditEntry,
     Baseline,
-    Deed,
     Finding,
     IdentityCheck,
     Point,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 RUNS: Final = 30
 ALARMS: Final = 30
-DEEDS: Final = 20
+AUDIT_ENTRIES: Final = 20
 """Newest shown of each."""
 
 
@@ -92,10 +92,12 @@ class Detail:
     identity: tuple[IdentityCheck, ...]
     retirements: tuple[Retirement, ...]
     rollback: Rollback | None
-    deeds: tuple[Deed, ...]
+    audit_entries: tuple[AuditEntry, ...]
 
 
-def detail(store: "StoreReader", settings: Settings, now: datetime, kept: fleet_overview.Kept, target: str) -> Detail:
+def detail(
+    store: "StoreReader", settings: Settings, now: datetime, kept: fleet_overview.FleetCache, target: str
+) -> Detail:
     """Everything about one configured target."""
     found = store.baselines(target)
     runs = store.runs(target, limit=RUNS)
@@ -115,7 +117,7 @@ def detail(store: "StoreReader", settings: Settings, now: datetime, kept: fleet_
         identity=tuple(store.identity_checks(target)),
         retirements=tuple(store.retirements(target)),
         rollback=next(iter(store.rollback(target)), None) if settings.targets[target].snapshot else None,
-        deeds=tuple(store.deeds(target, DEEDS)),
+        audit_entries=tuple(store.audit_entries(target, AUDIT_ENTRIES)),
     )
 
 

@@ -49,7 +49,7 @@ label makes a new series, so several of a day may be remembered.
 """
 
 
-def told(alert: str, *by: str) -> str:
+def info_lines(alert: str, *by: str) -> str:
     """The template's query for the info series of an alert; ``by``: the alert's labels that tell its series apart."""
     labels = ("job", "instance", *by)
     series = ",".join(f"{label}=%q" for label in ("alert", *labels))
@@ -60,14 +60,14 @@ def told(alert: str, *by: str) -> str:
 def lines(alert: str, *by: str) -> str:
     """A description's lines from the info series, each with its name in front."""
     return (
-        f"{{{{- range {told(alert, *by)} }}}}{{{{ printf {_LINES} {_LABELS} }}}}"
+        f"{{{{- range {info_lines(alert, *by)} }}}}{{{{ printf {_LINES} {_LABELS} }}}}"
         rf'{{{{ else }}}}{{{{ "\n" }}}}Do first: {NOT_TOLD}{{{{ end }}}}'
     )
 
 
 def lead(alert: str, *by: str) -> str:
     """The rest of a link: the signal that says most, where it is known."""
-    return f"{{{{ range {told(alert, *by)} }}}}/{{{{ .Labels.signal }}}}{{{{ end }}}}"
+    return f"{{{{ range {info_lines(alert, *by)} }}}}/{{{{ .Labels.signal }}}}{{{{ end }}}}"
 
 
 def known(text: str, query: str, values: str, otherwise: str = "") -> str:
