@@ -62,4 +62,7 @@ constraints: $(INSTALLED) ## write the pins of .venv into constraints.txt
 lab: $(INSTALLED) ## train the lab's models again (about an hour on two cores)
 	@$(BIN)/python -m monitor.lab.train
 
-.PHONY: help setup run demo servers test lint docs lab constraints
+snapshots: $(INSTALLED) ## take the present wording of messages over into the tests' snapshot files
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --snapshot-update -k snapshot
+
+.PHONY: help setup run demo servers test lint docs snapshots lab constraints
