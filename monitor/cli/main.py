@@ -179,21 +179,26 @@ def ask(
         raise typer.Exit(3)
 
 
-@app.command()
-def border(
+@app.command("near-ties")
+def find_near_ties(
     target: Target,
-    write: Annotated[Path, typer.Option("--write", help="The suite file to write, such as probes/border-TARGET.yaml.")],
-    candidates: Annotated[int, typer.Option("--candidates", min=10, max=2000, help="Prompts to try.")] = 300,
+    write: Annotated[
+        Path, typer.Option("--write", help="Suite file to write, for example probes/near-ties-TARGET.yaml.")
+    ],
+    candidates: Annotated[int, typer.Option("--candidates", min=10, max=2000, help="Number of prompts to try.")] = 300,
     config: Config = DEFAULT,
 ) -> None:
-    """Look for near-tie prompts (three calls of one token each, within the budget) and write them as a suite."""
+    """Find prompts whose first token is a near tie, and write them as a suite.
+
+    Sends each prompt three times, with one output token per call, within the target's budget.
+    """
     import asyncio
 
     from monitor.cli import operations
     from monitor.runs import near_ties
 
     with operations.opened(config, operations.ASKS, target) as context:
-        for line in asyncio.run(near_ties.find_border(context, target, candidates, write)):
+        for line in asyncio.run(near_ties.find_near_ties(context, target, candidates, write)):
             typer.echo(line)
 
 

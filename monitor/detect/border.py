@@ -7,7 +7,7 @@ Since such inputs flip for reasons that harm nobody, this is a ticket and never 
 
 A probe of a suite asked at temperature 0 is a border input if, in the baseline, its first token varied, or its first
 token's two likeliest candidates were within ``MARGIN``, or every answer was a single token (a suite made by
-``cliffwatch border``, which chose its inputs so). The first token is the one told with log-probabilities, else the
+``cliffwatch near-ties``, which chose its inputs so). The first token is the one told with log-probabilities, else the
 answer's first word.
 """
 
