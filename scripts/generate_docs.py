@@ -1,6 +1,6 @@
-"""The pages that are made from the code: ``python -m scripts.generate_docs`` writes them.
+"""Generates the pages of ``docs/`` that are made from the code: ``python -m scripts.generate_docs``.
 
-A test fails when a page is stale.
+A test fails when a page is out of date.
 """
 
 import json
@@ -25,15 +25,15 @@ from monitor.report.metrics import names as metric_names
 _CONFIG: Final = """\
 # Configuration
 
-One YAML file, `cliffwatch.yaml` (`--config FILE` or `CLIFFWATCH_CONFIG`). `cliffwatch init` writes one to start from,
-`cliffwatch check` prints every problem in it at once, with file, line and the nearest known key. Keys and passwords
-never stand in it: name the variable or the file that holds them. Relative paths count from the file's folder.
-YAML is read by the core schema of YAML 1.2: `yes`, `no`, `on` and `06:00` are text.
-For completion in an editor, put this on the first line, with the path or address of the schema:
+One YAML file, `cliffwatch.yaml` (`--config FILE` or `CLIFFWATCH_CONFIG`). `cliffwatch init` writes an example,
+`cliffwatch check` prints all problems with file, line and the nearest known key. The file contains no keys or
+passwords: name the environment variable or the file that holds them. Relative paths are relative to the file's folder.
+Cliffwatch reads the core schema of YAML 1.2: `yes`, `no`, `on` and `06:00` are text.
+For completion in an editor, make this the first line, with the path or URL of the schema:
 
     # yaml-language-server: $schema=cliffwatch.schema.json
 
-A configuration to start from:
+An example:
 
 ```yaml
 {starter}```
@@ -126,9 +126,9 @@ The schema of the file, for editors, is `anchors.schema.json`. Its keys:
 _COMMANDS: Final = """\
 # Commands
 
-Exit codes: 0 fine, 1 drift (an alarm is raised, or stays raised after a probe), 2 usage or configuration, 3 could not
-measure, 70 a crash: a mistake of Cliffwatch's own, with its traceback on standard error. What prints a result takes
-`--json`. Every command that reads the configuration takes `--config FILE` (`CLIFFWATCH_CONFIG`).
+Exit codes: 0 success, 1 drift (an alarm is open), 2 usage or configuration error, 3 could not measure, 70 crash (a bug
+in Cliffwatch; the traceback goes to standard error). Commands that print results take `--json`. Every command that
+reads the configuration takes `--config FILE` (`CLIFFWATCH_CONFIG`).
 """
 
 
