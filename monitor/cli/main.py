@@ -391,8 +391,9 @@ def calibrate(
 ) -> None:
     """Show the smallest change that each signal detects.
 
-    Uses the target's approved baseline and the promised rate of false pages. Makes no model calls. For each signal: the day-to-day spread, whether it can page and why not, and
-    the smallest change that it detects within 1, 7 and 30 evaluations. Exit 3 if there is no approved baseline.
+    Uses the target's approved baseline and the promised rate of false pages. Makes no model calls. For each signal: the
+    day-to-day spread, whether it can page and why not, and the smallest change that it detects within 1, 7 and 30
+    evaluations. Exit 3 if there is no approved baseline.
     """
     from monitor.cli import calibrate as calibration
     from monitor.runs.readonly import reading

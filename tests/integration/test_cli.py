@@ -127,7 +127,8 @@ def test_an_empty_store_has_nothing_to_recompute(tmp_path: Path) -> None:
     assert cliffwatch(tmp_path, "migrate")[0] == 0
     code, out, error = cliffwatch(tmp_path, "findings", "--recompute")
     assert (code, out) == (3, "")
-    assert "nothing to recompute: " in error and "sqlite:///" in error
+    assert "nothing to recompute: " in error
+    assert "sqlite:///" in error
 
 
 def test_a_self_test_says_what_a_baseline_sees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -172,8 +173,11 @@ def test_a_run_that_the_budget_cut_short_does_not_look_fine(tmp_path: Path) -> N
     assert (code, result["run"]["outcome"]) == (3, "partial")
     asked, refused = result["questions"], result["unmeasured"]["budget"]
     assert refused == asked - 10
-    told = f"bot/facts: the run is largely unmeasured: {refused} of {asked} questions ({refused / asked:.0%}) have no usable answer"
-    assert f"{told} (budget {refused}). The day's budget is spent: raise `targets.bot.budget`" in error
+    counted = f"{refused} of {asked} questions ({refused / asked:.0%}) have no usable answer"
+    assert (
+        f"bot/facts: the run is largely unmeasured: {counted} (budget {refused}). The day's budget is spent: raise `targets.bot.budget`"
+        in error
+    )
 
 
 @pytest.mark.parametrize(
