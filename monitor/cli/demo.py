@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 TARGET: Final = "support-bot"
 SUITE: Final = "lab-support"
 BASELINE_DAYS: Final = 9
-"""A week, which arms pages, plus spare days: the first day may be too short for a round, a busy machine may miss one."""
+"""A week, which arms pages, plus spare days: the first day may be too short, a busy machine may miss one."""
 HEALTHY_ROUNDS: Final = 4
 LEAST_ROUND_SECONDS: Final = 5.0
 """Shortest length of a "day"; longer if this machine needs longer for a round."""
@@ -238,7 +238,7 @@ class Rounds:
 
 
 async def unattended(out: Console, rounds: Rounds, lab: object, seconds: float) -> int:
-    """Healthy rounds, then the fault, then the page. Returns 0 if the first were quiet and the page came in ``seconds``.
+    """Healthy rounds, the fault, the page. Returns 0 if the rounds were quiet and the page came within ``seconds``.
 
     The time counts from the start of the first round after the drop, because earlier rounds do not show the fault.
     """
@@ -262,7 +262,7 @@ async def unattended(out: Console, rounds: Rounds, lab: object, seconds: float) 
 
 
 async def caught(out: Console, rounds: "Rounds", dropped: datetime, seconds: float) -> bool:
-    """Print the alarm's states until it is confirmed. Returns whether it pages within ``seconds`` of the first round."""
+    """Print the alarm's states until it is confirmed. Returns whether it pages within ``seconds`` of a round."""
     shown: AlarmState | None = None
     until = monotonic() + UNDER_WAY_SECONDS
     asked = False

@@ -168,7 +168,7 @@ async def ask(context: "RunContext", target: str, probe_id: str, *, base: bool) 
     chosen = chosen_suites(context.settings, target, None)
     suites = [context.suites[name] for name in chosen if run_kind(target, name).frozen_items]
     probes = {probe.id: (suite, probe) for suite in suites for probe in suite.probes}
-    known(f"probe of target {target}", probe_id, probes)
+    known("probe", probe_id, probes, f" of target {target!r}")
     suite, found = probes[probe_id]
     configured = context.settings.targets[target]
     endpoint = configured.base if base else configured.subject

@@ -174,10 +174,8 @@ def test_a_run_that_the_budget_cut_short_does_not_look_fine(tmp_path: Path) -> N
     asked, refused = result["questions"], result["unmeasured"]["budget"]
     assert refused == asked - 10
     counted = f"{refused} of {asked} questions ({refused / asked:.0%}) have no usable answer"
-    assert (
-        f"bot/facts: the run is largely unmeasured: {counted} (budget {refused}). The day's budget is spent: raise `targets.bot.budget`"
-        in error
-    )
+    assert f"bot/facts: the run is largely unmeasured: {counted} (budget {refused}). " in error
+    assert "raise `targets.bot.budget`" in error
 
 
 @pytest.mark.parametrize(
@@ -230,7 +228,7 @@ def test_ask_explains_one_exchange(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["probe", "bt"], "'bt' is no target of the configuration; did you mean 'bot'?"),
+        (["probe", "bt"], "Unknown target 'bt'; did you mean 'bot'?"),
         (["probe", "bot", "--suite", "fact"], "did you mean 'facts'?"),
         (["findings", "--signal", "lenght"], "did you mean 'length'?"),
         (["init", "nowhere/cliffwatch.yaml"], "cannot be written"),

@@ -250,9 +250,9 @@ NOT_THERE = [
     (f"/baselines/{2**63}/retire", 404, "there is nothing of this number"),
     ("/alarms/99/clear", 404, "there is no alarm 99"),
     ("/alarms/0/acknowledge", 404, "there is nothing of this number"),
-    ("/targets/nobody/acknowledge", 404, "is no target of the configuration"),
-    ("/targets/nobody/support/runs", 404, "is no target of the configuration"),
-    ("/targets/summariser/format/runs", 404, "is no suite of target summariser"),
+    ("/targets/nobody/acknowledge", 404, "Unknown target"),
+    ("/targets/nobody/support/runs", 404, "Unknown target"),
+    ("/targets/summariser/format/runs", 404, "Unknown suite"),
 ]
 
 
