@@ -150,7 +150,7 @@ async def test_without_an_approved_baseline_there_is_nothing_to_calibrate_from(t
     open_store(f"sqlite:///{tmp_path / 'cliffwatch.db'}").close()
     code, out, error = cliffwatch(tmp_path, "calibrate", "bot")
     assert (code, out) == (3, "")
-    assert "bot/facts: no approved baseline; cliffwatch baseline capture bot --days 14, then approve" in error
+    assert "bot/facts: no approved baseline; run cliffwatch baseline capture bot --days 14, then approve it" in error
     (tmp_path / "cliffwatch.db").unlink()
     assert cliffwatch(tmp_path, "check")[0] == 0
     assert not (tmp_path / "cliffwatch.db").exists(), "check creates nothing"

@@ -371,15 +371,15 @@ async def test_report_send_says_what_became_of_it(tmp_path: Path) -> None:
         server.replies = ["451 greylisted"]
         code, out, error = await report(tmp_path, "--send", "--json")
         assert code == 3
-        assert "not handed over: sre@example.com: 451 greylisted" in error
-        assert "a running daemon tries again at" in error
+        assert "did not accept the mail: sre@example.com: 451 greylisted" in error
+        assert "a running daemon retries at" in error
         said = json.loads(out)
         assert (said["status"], said["attempts"]) == ("queued", 1)
 
         server.replies = ["554 no"]
         code, out, error = await report(tmp_path, "--send")
         assert (code, out) == (3, ""), error
-        assert "refused for good: sre@example.com: 554 no" in error
+        assert "rejected the mail permanently: sre@example.com: 554 no" in error
     store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
     state = store.mail_state()
     store.close()

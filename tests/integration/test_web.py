@@ -336,7 +336,7 @@ async def test_a_missed_self_test_is_on_its_alert_s_evidence_page(site: Site) ->
     assert "Self-test: a loss could go unseen today" in page
     told = re.findall(r"<li>(.*?)</li>", page[page.index("could go unseen today") :])
     assert [unescape(re.sub(r"<[^>]*>", "", one)) for one in told[:3]] == [
-        "base-answers (the base's answers in place of its own): caught in 0 of 20 trials could go unseen",
+        "base-answers (the base's answers instead of its own): caught in 0 of 20 trials could go unseen",
         "truncation (answers cut to a third): caught in 18 of 20 trials",
         "nothing planted: 0 of 20 trials raised an alarm",
     ]
