@@ -170,5 +170,5 @@ async def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
         other = tmp_path / "other"
         other.mkdir()
         path = write(other, HEALTHY, http={"port": app.port})
-        with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{app.port}.*give another http.port"):
+        with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{app.port}.*choose another http.port"):
             await App(path).start()

@@ -56,7 +56,7 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
     why = "\x1b[2Jread\nthem"
     code, out, error = cliffwatch(tmp_path, "baseline", "approve", "bot", "--by", "sre", "--why", why)
     assert (code, error) == (0, "")
-    assert "pages nobody" in out
+    assert "cannot arm pages" in out
     assert "armed for tickets only" in cliffwatch(tmp_path, "status")[1]
     assert printed(tmp_path, "baseline", "show")[1][0]["approved_by"] == "sre"
     heading, row = cliffwatch(tmp_path, "baseline", "show")[1].splitlines()
@@ -238,7 +238,7 @@ def test_ask_explains_one_exchange(tmp_path: Path) -> None:
         (["findings", "--recompute", "--signal", "length"], "--recompute cannot be filtered"),
         (["alarms", "bt"], "did you mean 'bot'?"),
         (["alarms", "clear", "bot", "length", "--who", "me", "--why", "x"], "no open alarm of length; open: none"),
-        (["alarms", "clear", "bot", "length", "--who", " ", "--why", "x"], "say who you are and why"),
+        (["alarms", "clear", "bot", "length", "--who", " ", "--why", "x"], "give your name and a reason"),
         (["selftest", "bt"], "did you mean 'bot'?"),
         (["baseline", "show", "bt"], "did you mean 'bot'?"),
         (["ask", "bot", "fact-99"], "did you mean 'fact-9'?"),
@@ -455,7 +455,7 @@ def test_a_missed_self_test_is_a_reason_to_look_and_no_exit_code(tmp_path: Path)
     code, out, _ = cliffwatch(tmp_path, "status")
     said = " ".join(out.split())
     assert (code, said.count("self-test missed")) == (0, 1), "quiet targets stay quiet"
-    assert "self-test missed: base-answers (caught in 0 of 10 trials). A loss of that kind could go unseen" in said
+    assert "self-test missed: base-answers (detected in 0 of 10 trials)" in said
 
 
 def approve_something(folder: Path, target: str) -> None:

@@ -168,7 +168,7 @@ def copy(tmp_path: Path) -> Copy:
 
 UNPRICED_LOUD: Final = (
     "targets.bot.subject.model: no price is known for 'loud' (provider 'mine'), and kind echo has no price list: "
-    "add it to its provider's 'prices', or say 'free: true' there"
+    "add it to its provider's 'prices', or set 'free: true' there"
 )
 
 
@@ -245,7 +245,7 @@ def test_one_file_and_one_entry_are_a_source(copy: Copy) -> None:
         "targets.missing.production.source.file: missing: the file of prompts",
         "targets.other.production.source.path: only for kind jsonl; this one is lines",
         "targets.near.production.source.kind: must be one of jsonl, lines; did you mean 'lines'?",
-        "targets.dots.production.source.messages: must be keys with dots between them, such as request.messages",
+        "targets.dots.production.source.messages: must be keys separated by dots, for example request.messages",
     ):
         assert text in said
     write(bot={"kind": "lines", "file": "prompts.txt"})
@@ -313,7 +313,7 @@ def unpriced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
 def test_a_kind_without_a_price_list_fails_closed(unpriced: tuple[Path, dict[str, Any]], kind: str) -> None:
     folder, found = unpriced[0], unpriced[1][kind]
     said = f"no price is known for '{folder}' (provider 'server'), and kind {kind} has no price list: "
-    give = "add it to its provider's 'prices', or say 'free: true' there"
+    give = "add it to its provider's 'prices', or set 'free: true' there"
     assert found["refused"] == [f"{folder}/cliffwatch.yaml:1: targets.bot.subject.model: {said}{give}"]
     assert (found["free"], found["priced"]) == ([], [])
     assert found["asked"] == [
