@@ -354,7 +354,8 @@ def test_who_asks_nobody_needs_no_secret(tmp_path: Path) -> None:
 
 def test_a_crash_is_no_drift() -> None:
     """A mistake of ours exits 70 with its traceback: 1 would tell a script of drift."""
-    script = "import sys\nimport monitor.cli.main as program\nprogram.app = lambda: 1 / 0\nprogram.main()"
+    program = "import sys, monitor.cli\nprogram = sys.modules['monitor.cli.main']\n"
+    script = f"{program}program.app = lambda: 1 / 0\nprogram.main()"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, "ZeroDivisionError" in done.stderr) == (70, True)
 

@@ -48,15 +48,23 @@ def texts(node: ast.AST | None) -> list[str]:
 
 @cache
 def constants() -> dict[str, list[str]]:
-    """Constant of any module -> its text, or the texts in it where it is no mapping, whose keys alone are looked up."""
+    """Constant of any module -> its text, or the texts in it.
+
+    Not of a mapping, whose keys alone are looked up, and not of a record, which is compared as a whole.
+    """
     found: dict[str, list[str]] = {}
     for _, tree in parsed():
         for node in tree.body:
-            if isinstance(node, ast.Assign | ast.AnnAssign) and not isinstance(node.value, ast.Dict):
+            if isinstance(node, ast.Assign | ast.AnnAssign) and not _mapping_or_record(node.value):
                 for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                     if isinstance(target, ast.Name):
                         found.setdefault(target.id, []).extend(texts(node.value))
     return found
+
+
+def _mapping_or_record(value: ast.expr | None) -> bool:
+    called = isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id[:1].isupper()
+    return isinstance(value, ast.Dict) or called
 
 
 def looked_for(tree: ast.Module) -> Iterator[tuple[int, str]]:
