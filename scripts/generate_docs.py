@@ -169,7 +169,7 @@ def pages() -> dict[str, str]:
 
 
 def _commands(path: str, command: Any) -> Iterator[str]:
-    """A section for each command under ``command``, in the order of ``--help``; hidden options are left out."""
+    """A section for each command under ``command``, in the order of ``--help``, without hidden options."""
     for name, inner in getattr(command, "commands", {}).items():
         yield from _commands(f"{path} {name}", inner)
     if hasattr(command, "commands"):
@@ -193,7 +193,7 @@ Fields = list[tuple[str, FieldInfo]]
 
 
 def _sections(path: str, section: type[BaseModel], seen: dict[tuple[str, ...], str]) -> Iterator[str]:
-    """A table for ``section`` and one for each section in it, in the order of the file; same keys are shown once."""
+    """A table for ``section`` and each section in it, in the order of the file. Equal keys are shown once."""
     yield from _table(path, section.__doc__ or "", list(_fields(section)), seen)
 
 
@@ -220,7 +220,7 @@ def _each(path: str, sections: list[type[BaseModel]], seen: dict[tuple[str, ...]
 
 
 def _kinds(path: str, choices: list[type[BaseModel]], seen: dict[tuple[str, ...], str]) -> Iterator[str]:
-    """The kinds of section that may stand at ``path``: the keys that all of them share, if any, then each one's own."""
+    """The kinds of section at ``path``: first their common keys, if any, then those of each kind."""
     common = shared(choices)
     if common.model_fields:
         kinds = Literal[tuple(kind for choice in choices for kind in kinds_of(choice))]  # type: ignore[valid-type]
@@ -239,7 +239,7 @@ def _fields(section: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
 
 
 def _inner(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The sections that a value of this type holds."""
+    """The sections in a value of this type."""
     for member in members(annotation):
         if is_model(member):
             yield member
