@@ -88,7 +88,7 @@ def ack(
             )
         ]
     for entry in audit_entries:
-        typer.echo(f"{entry.target}/{entry.suite}: {entry.who} looks into {entry.subject}; it stays raised")
+        typer.echo(f"{entry.target}/{entry.suite}: {entry.who} acknowledged {entry.subject}; it stays open")
 
 
 def _all_taken(target: str, suite: str | None, config: Path, who: str, why: str) -> list["AuditEntry"]:

@@ -175,9 +175,9 @@ def finding_view(out: Console, finding: Finding, claim: Claim | None = None) -> 
     fresh = ", a fresh sample to confirm a page" if finding.confirming else ""
     stamp = f"run {finding.run_id}{fresh}, {finding.window_end:%Y-%m-%d %H:%M:%S} UTC"
     exhibits = _exhibits(finding) if finding.alarming else []
-    beside = has_room(out) and exhibits
-    boxed(out, [head, _side_by_side(exhibits)] if beside else [head], title, stamp=stamp, style=style)
-    for exhibit in () if beside else exhibits:
+    wide = has_room(out) and exhibits
+    boxed(out, [head, _side_by_side(exhibits)] if wide else [head], title, stamp=stamp, style=style)
+    for exhibit in () if wide else exhibits:
         block(out, exhibit)
 
 
@@ -209,12 +209,12 @@ def _exhibits(finding: Finding) -> list[dict[str, str]]:
 
 
 def _side_by_side(exhibits: Sequence[Mapping[str, str]]) -> Table:
-    beside = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
+    columns = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
     for name in exhibits[0]:
-        beside.add_column(name, ratio=1, overflow="fold")
+        columns.add_column(name, ratio=1, overflow="fold")
     for exhibit in exhibits:
-        beside.add_row(*map(Text, exhibit.values()))
-    return beside
+        columns.add_row(*map(Text, exhibit.values()))
+    return columns
 
 
 def baselines(rows: Iterable[Baseline], *, as_json: bool) -> None:

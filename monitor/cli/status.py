@@ -28,10 +28,10 @@ def status(
     if reply.status is not None:
         result = reply.status
     else:
-        from monitor.report.status.fleet import status as stands
+        from monitor.report.status.fleet import status as fleet_status
         from monitor.runs.readonly import reading
 
         with reading(config) as found:
-            result = stands(found, everything=everything)
+            result = fleet_status(found, everything=everything)
     output.status(replace(result, daemon=liveness.asked(result.daemon, reply.heard, reply.address)), as_json=as_json)
     raise typer.Exit(1 if result.alarmed or result.misserved else 3 if result.unmeasured else 0)

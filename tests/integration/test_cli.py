@@ -94,7 +94,7 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
     by_kim = ["--by", "kim", "--why", "asking the platform team"]
     code, out, error = cliffwatch(tmp_path, "alarms", "ack", "bot", "adapter_loss", *by_kim)
     assert (code, error) == (0, "")
-    assert re.fullmatch(r"bot/facts: kim looks into alarm \d+ \(adapter_loss\); it stays raised\n", out)
+    assert re.fullmatch(r"bot/facts: kim acknowledged alarm \d+ \(adapter_loss\); it stays open\n", out)
     code, found = printed(tmp_path, "alarms", "bot")
     assert code == 1, "still raised"
     (taken,) = [one for one in found if one["acknowledged_at"]]
@@ -103,7 +103,7 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
     assert "kim looks into it since" in cliffwatch(tmp_path, "alarms", "bot")[1]
     code, out, error = cliffwatch(tmp_path, "alarms", "ack", "bot", "--by", "lee", "--why", "the same cause")
     assert (code, error, "adapter_loss" in out) == (0, "", False), "what kim took stays kim's"
-    assert out.count("lee looks into alarm") == len(printed(tmp_path, "alarms", "bot")[1]) - 1 > 0
+    assert out.count("lee acknowledged alarm") == len(printed(tmp_path, "alarms", "bot")[1]) - 1 > 0
     code, out, _ = cliffwatch(tmp_path, "alarms", "ack", "bot", "--by", "lee", "--why", "again")
     assert (code, out) == (0, "bot: no unacknowledged alarms; nothing changed\n")
     code, result = printed(tmp_path, "findings", "--recompute")
