@@ -90,7 +90,7 @@ async def test_a_reload_cannot_move_the_store(tmp_path: Path) -> None:
     path = write(tmp_path, HEALTHY)
     async with running(path) as app:
         path.write_text(path.read_text().replace("cliffwatch.db", "other.db"))
-        assert "restart for that" in str(await app.reload())
+        assert "restart the daemon" in str(await app.reload())
         assert not (tmp_path / "other.db").exists()
 
 
