@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from math import log10
 from typing import Final
 
+from monitor.core.limits import too_short
 from monitor.core.records import Comparison, Severity
 from monitor.core.run_kinds import run_kind
-from monitor.core.wording import too_short
 from monitor.detect import evidence
 from monitor.detect.measurement import Channel, Reading, Verdict
 

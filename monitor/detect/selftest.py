@@ -17,10 +17,10 @@ from math import ceil
 from random import Random
 from typing import Final
 
+from monitor.core.limits import CAUGHT
 from monitor.core.records import Arm, Comparison, GradedAnswer, SelfTest, Severity
 from monitor.core.selftest_results import CONTROL, MUST_SEE, jumpy, share_caught
 from monitor.core.signals import SEVERITIES
-from monitor.core.wording import CAUGHT
 from monitor.detect import SIGNALS, policy
 from monitor.detect.measurement import Reading
 

@@ -19,7 +19,8 @@ from monitor.core.records import (
     Severity,
 )
 from monitor.report.explain import claim as claims
-from monitor.report.explain.claim import FindingContext, claim, neighbours
+from monitor.report.explain.claim import claim
+from monitor.report.explain.context import FindingContext, neighbours
 from monitor.report.explain.onset import beginning, edges
 from monitor.report.explain.recovery import ending
 from tests.summaries import saying

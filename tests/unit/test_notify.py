@@ -38,6 +38,7 @@ from monitor.report.email.report import Report, draft, told_in_full
 from monitor.report.email.smtp import GIVEN_UP, next_try
 from monitor.report.email.target_cards import SEE_SERVED
 from monitor.report.explain import claim as claims
+from monitor.report.explain.context import FindingContext
 from tests.fleet import HOSTILE
 from tests.mail_story import NOW, SUITE, TWELVE, a_week, alarm, baseline, facts, finding, points, progress, series
 
@@ -308,9 +309,9 @@ def test_a_judge_without_anchors_that_is_not_as_declared_is_told() -> None:
     assert told(replace(facts(["bot"]), identity={"gone": [mismatch("gone")]})).cards == ()
 
 
-def besides(found: Facts, **more: Any) -> dict[Key, claims.FindingContext]:
+def besides(found: Facts, **more: Any) -> dict[Key, FindingContext]:
     """What the mailer reads: of every alarm that is told in full."""
-    return {key: claims.FindingContext(points(key[2], 0.5, fell=5.5), **more) for key in told_in_full(found)}
+    return {key: FindingContext(points(key[2], 0.5, fell=5.5), **more) for key in told_in_full(found)}
 
 
 def test_each_alarm_says_whose_fault_it_likely_is_as_its_page_does() -> None:
@@ -339,7 +340,7 @@ def test_one_suspect_of_many_signals_is_explained_once() -> None:
     found = replace(found, beside=besides(found, moved=["length"]))
     first, second, third = (item.likely for item in told(found).cards[0].items)
     assert first == ("what is served", claims.claim(finding("bot", "adapter_loss", "", 0.5, alarming=True),
-                                                    claims.FindingContext()).why)  # fmt: skip
+                                                    FindingContext()).why)  # fmt: skip
     assert second == ("what is served", "As above.")
     assert third == ("the model", "Signals that ask no judge moved too (length).")
 

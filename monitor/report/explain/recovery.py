@@ -18,7 +18,7 @@ RECOVERED: Final = "The looks since the alarm are evidence enough of recovery"
 def ending(alarms: Iterable[Alarm], finding: Finding) -> Alarm | None:
     """The alarm that the finding raised, kept up or ended, where it is over; else ``None``.
 
-    ``alarms``: newest first, open ones too. Runs have the order of their numbers here; ``claims.alarm_of`` goes by the
+    ``alarms``: newest first, open ones too. Runs have the order of their numbers here; ``context.alarm_of`` uses the
     time at which the verdict was reached, for whoever has read that.
     """
     key = (finding.target, finding.suite, finding.signal)
