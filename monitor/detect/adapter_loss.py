@@ -327,7 +327,7 @@ def _telling(one: _Probe) -> tuple[float, GradedAnswer]:
 
 @dataclass(frozen=True)
 class _Measured:
-    """What there is to tell."""
+    """The measured values from which the finding is worded."""
 
     target: str
     effect: tuple[float, float, float]
@@ -342,23 +342,23 @@ class _Measured:
         if verdict.alarming:
             return self._alarm(verdict)
         if not verdict.moved and effect[2] >= 1 - TOLERANCE and effect[0] >= FAR_OFF:
-            return quiet("The fine-tune holds", self._whole())
+            return quiet("The fine-tune works as approved", self._whole())
         if self.shared:
-            what = f"answers of {self.target} and of its base, asked beside them, both moved, and not to each other"
+            what = f"answers of {self.target} and of its base both moved, and not toward each other"
             return self._no_loss(what, Cause.SHARED_CHANGE, Advice.CHECK_WHAT_BOTH_SHARE)
         if verdict.evaluation_disagrees:
             return self._no_longer(verdict)
         if self.nearer or verdict.moved:
-            what = f"answers of {self.target} moved towards its base model"
+            what = f"answers of {self.target} moved toward its base model"
             return quiet_but_moved(what, self._part(), Cause.ADAPTER_LOST, percent(self.share[0]))
-        what = f"answers of {self.target} moved away from the approved ones and came no nearer to the base"
+        what = f"answers of {self.target} moved away from the approved ones, but not toward the base"
         return self._no_loss(what, Cause.NOT_ADAPTER_LOSS, Advice.READ_ANSWERS)
 
     def _no_loss(self, what: str, cause: Cause, advice: Advice) -> Told:
         return Told(FindingState.LOOK, what, self._whole(), cause, advice)
 
     def _alarm(self, verdict: Verdict) -> Told:
-        """One interval: of the effect, or, where not all answers come from the base, of the share that does."""
+        """With one interval: of the effect, or, where not all answers come from the base, of the share that does."""
         if verdict.evaluation_disagrees:
             return self._no_longer(verdict)
         whole = round(100 * self.share[0]) >= 100
@@ -375,7 +375,7 @@ class _Measured:
         return no_longer(what, self._whole(), verdict, advice, Cause.ADAPTER_LOST, self._all())
 
     def _all(self) -> float | None:
-        """The share of the traffic where it is not told: all of it, if most of the effect is gone."""
+        """The share of the traffic where no share was estimated: all of it if most of the effect is gone."""
         return 1.0 if self.effect[0] < 0.5 else None
 
     def _whole(self) -> str:
@@ -391,11 +391,11 @@ class _Measured:
 
     def _nearer(self) -> str:
         near = round(self.match * self.total)
-        return f"{near} of {self.total} answers are nearer to the base than to what was approved"
+        return f"{near} of {self.total} answers are nearer to the base than to the approved answers"
 
 
 def left_words(effect: float) -> str:
-    """How much of the fine-tune's effect is left, as one says it: neither 0% nor 112% of a thing is left."""
+    """How much of the fine-tune's effect is left, in words that also fit 0 and shares above 1."""
     percent = round(100 * effect)
     if percent <= 0:
         return "nothing is left of the fine-tune's effect"
@@ -405,5 +405,5 @@ def left_words(effect: float) -> str:
 
 
 def _percent(share: float) -> str:
-    """Whole; chance alone makes less than nothing of what is left."""
+    """A whole percentage; below 0 by chance alone, so shown as 0."""
     return f"{max(0.0, share):.0%}"

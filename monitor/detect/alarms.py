@@ -9,17 +9,18 @@ from typing import Final
 from monitor.core.records import Alarm, AlarmState, Confirmation, Finding, Severity
 
 NOTES: Final[Mapping[Confirmation, str]] = {
-    Confirmation.FRESH_SAMPLE: "A fresh sample, asked at once, agrees.",
-    Confirmation.LATER_LOOK: "A later look agrees.",
+    Confirmation.FRESH_SAMPLE: "A fresh sample, requested at once, confirms it.",
+    Confirmation.LATER_LOOK: "A later evaluation confirms it.",
     Confirmation.FRESH_SAMPLE_DISAGREES: (
-        "A fresh sample, asked at once, does not agree: a ticket, not a page, until one does."
+        "A fresh sample, requested at once, does not confirm it. It is a ticket instead of a page until one does."
     ),
     Confirmation.JUDGE_MOVED: (
-        "It rests on the judge's verdicts, and the judge itself moved: a ticket, not a page, until it is back."
+        "It depends on the judge's verdicts, and the judge itself changed. It is a ticket instead of a page until the "
+        "judge has recovered."
     ),
-    Confirmation.NOT_ASKED: "Not confirmed: no fresh sample could be asked (budget spent, or no answer).",
+    Confirmation.NOT_ASKED: "Not confirmed: a fresh sample was not possible (budget spent, or no answer).",
 }
-"""What is written down for people beside ``Alarm.confirmation``."""
+"""The note of each ``Alarm.confirmation``, for people."""
 HELD_BACK: Final = (Confirmation.FRESH_SAMPLE_DISAGREES, Confirmation.JUDGE_MOVED)
 """Why a page that was raised is a ticket until a fresh sample agrees."""
 

@@ -60,7 +60,7 @@ def measure(comparison: Comparison) -> Reading | None:
     low, high = share_difference(now, count, then, count, likely_spread(channel.baseline))
     total = int(found.now.sum())
     numbers = (
-        f"{round(now * total)} of {total} answers equal the base's letter for letter, {then:.0%} did in the baseline "
+        f"{round(now * total)} of {total} answers are identical to the base's, {then:.0%} in the baseline "
         f"(95% interval of the difference {low:+.0%} to {high:+.0%})"
     )
     return Reading(
@@ -108,13 +108,13 @@ def _exhibits(comparison: Comparison, said: _Said) -> tuple[Exhibit, ...]:
 
 def _tell(target: str, numbers: str, more: bool, verdict: Verdict, effect: float) -> Told:
     """``more``: whether the interval has more equal answers than the baseline's, however little evidence that is."""
-    what = f"{target} gives its base model's very answers at temperature 0"
-    share = hit(effect)  # at least: the base itself does not always say the same
+    what = f"{target} gives exactly its base model's answers at temperature 0"
+    share = hit(effect)  # a lower bound: the base itself varies
     if verdict.evaluation_disagrees:
         return no_longer(what, numbers, verdict, cause=Cause.ADAPTER_LOST, traffic_share=share)
     if verdict.alarming:
         return alarming(what, numbers, Advice.CHECK_ADAPTER, Cause.ADAPTER_LOST, share)
     if verdict.moved or more:
-        what = f"{target} gives more of its base model's very answers"
+        what = f"{target} gives more answers identical to its base model's"
         return quiet_but_moved(what, numbers, Cause.ADAPTER_LOST, share)
-    return quiet("Answers equal the base's no more often than approved", numbers)
+    return quiet("No more answers than approved are identical to the base's", numbers)

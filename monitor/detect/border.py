@@ -96,17 +96,17 @@ def _tokens(answers: Sequence[GradedAnswer]) -> mmd.Single:
 
 def _tell(target: str, verdict: Verdict, channel: Channel, inputs: int, effect: tuple[float, float, float]) -> Told:
     numbers = (
-        f"on {inputs} near-tie inputs first tokens are {effect[0]:.2f} further apart than chance has it "
-        f"(total variation; 95% interval {effect[1]:.2f} to {effect[2]:.2f})"
+        f"on {inputs} near-tie inputs, first tokens differ by {effect[0]:.2f} more than by chance "
+        f"(total variation distance; 95% interval {effect[1]:.2f} to {effect[2]:.2f})"
     )
     if verdict.evaluation_disagrees:
-        return no_longer(f"{target} decides near ties otherwise than in the baseline", numbers, verdict)
+        return no_longer(f"{target} decides near ties differently than in the baseline", numbers, verdict)
     if verdict.alarming:
-        what = f"{target} decides near ties otherwise than in the baseline"
+        what = f"{target} decides near ties differently than in the baseline"
         return alarming(what, numbers, Advice.COMPARE_SIGNALS)
     if not (verdict.moved or effect[0] >= FAR_OFF or mmd.stands_out(channel)):
         return quiet("Near ties are decided as in the baseline", numbers)
-    return quiet_but_moved(f"{target} decides near ties otherwise", numbers)
+    return quiet_but_moved(f"{target} decides near ties differently", numbers)
 
 
 def _exhibits(comparison: Comparison, found: mmd.Grouped, parts: FloatArray) -> tuple[Exhibit, ...]:

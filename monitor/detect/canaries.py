@@ -60,7 +60,7 @@ def measure(comparison: Comparison) -> Reading | None:
     total, before = int(found.now.sum()), int((~found.now).sum())
     low, high = share_difference(now, total, then, before, likely_spread(channel.baseline))
     numbers = (
-        f"{round(now * total)} of {total} answers to {len(rows)} canaries fail their checks, {then:.0%} did in the "
+        f"{round(now * total)} of {total} answers to {len(rows)} canaries fail their checks, {then:.0%} in the "
         f"baseline (95% interval of the difference {low:+.0%} to {high:+.0%})"
     )
     failed = {
@@ -135,15 +135,15 @@ def _sample(rows: _Rows) -> Sample | None:
 
 def _tell(target: str, numbers: str, more: bool, verdict: Verdict, share: float | None) -> Told:
     """``more``: whether the interval has more failures than the baseline's, however little evidence that is."""
-    what = f"{target} fails at what only its fine-tune can do"
+    what = f"{target} fails checks that only its fine-tune passes"
     if verdict.evaluation_disagrees:
         return no_longer(what, numbers, verdict, cause=Cause.ADAPTER_LOST, traffic_share=share)
     if verdict.alarming:
         return alarming(what, numbers, Advice.CHECK_ADAPTER_AND_ANSWERS, Cause.ADAPTER_LOST, share)
     if verdict.moved or more:
-        what = f"{target} fails more often at what only its fine-tune can do"
+        what = f"{target} fails more of the checks that only its fine-tune passes"
         return quiet_but_moved(what, numbers, Cause.ADAPTER_LOST, share)
-    return quiet("The canaries hold", numbers)
+    return quiet("The canaries pass as approved", numbers)
 
 
 def _traffic_share(effect: float, high: float) -> float | None:

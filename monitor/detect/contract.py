@@ -266,6 +266,6 @@ def _quiet(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[
         return quiet_but_moved(what, cause=_cause(parts))
     levels = "; ".join(part.level for part in parts if part.level)
     if news:
-        what = "New, but values like it were new in the baseline too"
+        what = "New values, but the baseline also had new values"
         return quiet(what, "; ".join(news), f"Within chance: {levels}.")
     return quiet(_NO_NEWS.capitalize(), "", f"Within chance of the baseline: {levels}.")

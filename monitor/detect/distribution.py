@@ -76,20 +76,20 @@ def _tell(target: str, verdict: Verdict, channels: Sequence[Channel], effect: tu
     numbers = _numbers(effect)
     loudest = max(channels, key=lambda one: one.score).name
     if verdict.evaluation_disagrees:
-        return no_longer(f"answers of {target} are distributed otherwise than in the baseline", numbers, verdict)
+        return no_longer(f"answers of {target} are distributed differently than in the baseline", numbers, verdict)
     if verdict.alarming:
         what = f"Answers of {target} are no longer distributed as in the baseline, most clearly in their {loudest}"
         return alarming(what, numbers, Advice.COMPARE_ANSWERS)
     if not (verdict.moved or effect[0] >= FAR_OFF or any(mmd.stands_out(one) for one in channels)):
         return quiet("Answers are distributed as in the baseline", numbers)
-    return quiet_but_moved(f"the distribution of {target}'s answers moved, most in their {loudest}", numbers)
+    return quiet_but_moved(f"the distribution of {target}'s answers changed, most in their {loudest}", numbers)
 
 
 def _numbers(effect: tuple[float, float, float]) -> str:
-    """The effect in words: under 0, which chance makes of no change, it is no distance."""
-    way, interval = "of the way to nothing in common", f"95% interval {effect[1]:z.1%} to {effect[2]:z.1%}"
+    """The effect in words. Below 0, which happens by chance without a change, it is not shown as a distance."""
+    way, interval = "of the maximum distance", f"95% interval {effect[1]:z.1%} to {effect[2]:z.1%}"
     if effect[0] < 0:
-        return f"by characters no further apart than the baseline's own answers ({effect[0]:z.1%} {way}, {interval})"
+        return f"characters differ no more than within the baseline ({effect[0]:z.1%} {way}, {interval})"
     return f"{effect[0]:.1%} {way} ({interval})"
 
 

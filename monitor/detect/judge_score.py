@@ -51,7 +51,7 @@ def measure(comparison: Comparison) -> Reading | None:
         minus_now, minus_then = means(differences)
         shared = minus_then - minus_now < (then - now) / 2
         lost = minus_then - minus_now
-        beside = f", and {'rose ' * (lost < -0.005)}by {abs(lost):.2f} against the base"
+        beside = f", {'but rose' if lost < -0.005 else 'and'} by {abs(lost):.2f} relative to the base"
     channel = Channel.of("drop", drops, "drop")
     answers_now, answers_then = int(scores.now.sum()), int((~scores.now).sum())
     spread = evidence.likely_spread(channel.baseline)

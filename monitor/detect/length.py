@@ -88,7 +88,7 @@ def _tell(target: str, verdict: Verdict, loudest: str, moved: Sequence[str], num
     if verdict.alarming:
         return alarming(f"Answers of {target} are {loudest}", numbers, Advice.FIND_NEW_PROMPT_OR_LIMIT)
     if not moved and not verdict.moved:
-        return quiet("Answer lengths are as they were", numbers)
+        return quiet("Answer lengths are as in the baseline", numbers)
     return quiet_but_moved(f"answers of {target} are {' and '.join(moved or [loudest])}", numbers)
 
 
@@ -106,7 +106,7 @@ def _loudest(channels: Sequence[Channel], shift: float, ratio: float) -> str:
     """The change in words, by the channel whose look of today is the strongest evidence; by the mean where it speaks
     clearly, since a shift shows in the ranks too."""
     evaluations = {one.name: evidence.running(one.baseline, [one.score], one.side).evaluation_log10 for one in channels}
-    said = {"mean": _by(shift), "variance": _even(ratio), "ks": "otherwise distributed in length"}
+    said = {"mean": _by(shift), "variance": _even(ratio), "ks": "distributed differently in length"}
     plain = {
         name: evaluation for name, evaluation in evaluations.items() if name != "ks" and evaluation >= MOVED_LOG10
     } or evaluations

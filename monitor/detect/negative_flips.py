@@ -265,12 +265,12 @@ def _tell(target: str, found: _Flips, effect: tuple[float, float, float], verdic
         f"{positive} of {positive + len(found.of(False, False))} that used to be wrong are right",
     ]
     if ties := sum(found.was[one.probe] is None for one, _ in found.now):
-        told.append(f"{ties} are to near ties and do not count")
+        told.append(f"{ties} to near ties do not count")
     numbers = f"{'; '.join(told)} (net {effect[0]:+z.1%}, 95% interval {effect[1]:+z.1%} to {effect[2]:+z.1%})"
     claim = f"{target} gets wrong what it used to get right"
     cause, advice = Cause.UNKNOWN, Advice.READ_FLIPPED_ANSWERS
     if run_kind(target) is JUDGE:
-        claim = f"{target} no longer agrees with people as it did"
+        claim = f"{target} no longer agrees with people as before"
         cause, advice = Cause.JUDGE_DRIFTED, Advice.DISTRUST_SCORES
     if verdict.evaluation_disagrees:
         return no_longer(claim, numbers, verdict, cause=cause)

@@ -20,9 +20,9 @@ WIDEST_SPREAD: Final = 2.0
 """Measured spread between days, over chance, beyond which pages are not armed: the e-values are not honest there."""
 RECOVERED_LOG10: Final = 1.3
 """Evidence of recovery that clears an alarm: wrong at most one time in twenty."""
-JUDGE_ITSELF: Final = "A judge that moves spoils scores, not answers, so it wakes nobody."
+JUDGE_ITSELF: Final = "A change of the judge affects scores, not answers, so it pages nobody."
 JUDGE_MOVED: Final = (
-    "This rests on the judge's verdicts, and the judge itself moved on its anchors. See target judge first."
+    "This depends on the judge's verdicts, and the judge itself changed on its anchors. Check target judge first."
 )
 
 
@@ -85,8 +85,8 @@ def cannot_carry(channel: Channel, *, at_once: bool, days: int | None = None) ->
     spread = evidence.measured_spread(channel.baseline)
     if spread > WIDEST_SPREAD:
         return (
-            f"The baseline's days differ {spread:.1f} times as much as chance, over the {WIDEST_SPREAD:.0f} that a "
-            f"promise can be kept for. Look for what differs between the days, or capture a longer baseline."
+            f"The baseline's days differ {spread:.1f} times as much as by chance. Above {WIDEST_SPREAD:.0f} times, the "
+            f"promised rate cannot be kept. Find out what differs between the days, or capture a longer baseline."
         )
     return ""
 
@@ -185,7 +185,7 @@ def _caveat(unarmed: str, verdict: Verdict) -> str:
     if not unarmed or not verdict.moved:
         return ""
     reason = unarmed[0].lower() + unarmed[1:]
-    return f"A ticket, not a page: {reason}" if verdict.alarming else f"(A ticket at most, not a page: {reason})"
+    return f"A ticket instead of a page: {reason}" if verdict.alarming else f"At most a ticket, not a page: {reason}"
 
 
 def _past(channel: Channel, history: Sequence[Mapping[str, float]]) -> list[float]:

@@ -78,8 +78,8 @@ class Tags(HTMLParser):
 def test_the_first_line_is_the_answer() -> None:
     shown = told(a_week())
     assert shown.headline == (
-        "4 of 12 targets need you, 1 with a page: support-bot answers like its base since Tuesday; summariser answers "
-        "at another length since Saturday, and 2 more"
+        "4 of 12 targets need you, 1 with a page: support-bot answers like its base since Tuesday; summariser gives "
+        "answers of another length since Saturday, and 2 more"
     )
     assert shown.subject == "[Cliffwatch] 4 of 12 targets need you, 1 with a page: support-bot answers like its base"
     assert shown.tone == "bad"
@@ -327,8 +327,8 @@ def test_each_alarm_says_whose_fault_it_likely_is_as_its_page_does() -> None:
     assert shown.cards[0].items[1].likely == ("what is served", "Its answers changed, too.")
     assert shown.cards[2].items[0].likely == ("the endpoint or the way to it", "It is an outage.")
     text = render.text(shown)
-    assert "  Likely at fault: your own configuration. The same prompts count another\n" in text
-    assert "Likely at fault: <b>your own configuration</b>. The same prompts count" in render.html(shown, {})
+    assert "  Likely at fault: your own configuration. The same prompts have a" in text
+    assert "Likely at fault: <b>your own configuration</b>. The same prompts have a" in render.html(shown, {})
 
 
 def test_one_suspect_of_many_signals_is_explained_once() -> None:
@@ -342,7 +342,7 @@ def test_one_suspect_of_many_signals_is_explained_once() -> None:
     assert first == ("what is served", claims.claim(finding("bot", "adapter_loss", "", 0.5, alarming=True),
                                                     FindingContext()).why)  # fmt: skip
     assert second == ("what is served", "As above.")
-    assert third == ("the model", "Signals that ask no judge moved too (length).")
+    assert third == ("the model", "Signals that do not use the judge moved too (length).")
 
 
 def test_whose_fault_it_is_that_questions_have_no_answer() -> None:

@@ -49,15 +49,22 @@ def texts(node: ast.AST | None) -> list[str]:
 
 @cache
 def constants() -> dict[str, list[str]]:
-    """Constant of any module -> its text, or the texts in it where it is no mapping, whose keys alone are looked up."""
+    """Constant of any module -> its text, or the texts in it. Without mappings and records, whose keys or fields are
+    compared."""
     found: dict[str, list[str]] = {}
     for _, tree in parsed():
         for node in tree.body:
-            if isinstance(node, ast.Assign | ast.AnnAssign) and not isinstance(node.value, ast.Dict):
+            if isinstance(node, ast.Assign | ast.AnnAssign) and not _has_names(node.value):
                 for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                     if isinstance(target, ast.Name):
                         found.setdefault(target.id, []).extend(texts(node.value))
     return found
+
+
+def _has_names(value: ast.expr | None) -> bool:
+    """Whether it is a mapping, or a record made by calling its class."""
+    record = isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id[:1].isupper()
+    return record or isinstance(value, ast.Dict)
 
 
 def looked_for(tree: ast.Module) -> Iterator[tuple[int, str]]:

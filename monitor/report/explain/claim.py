@@ -1,6 +1,7 @@
-"""A finding as one claim that a person can act on: what changed, since when, how bad, how sure, whose fault, what now.
+"""A finding as one claim that a person can act on: what changed, since when, how bad, how sure, the likely cause, what
+to do.
 
-The page and the terminal say the same. ``claim`` is pure; ``claim_of`` reads what it needs from the store.
+The page and the terminal show the same words. ``claim`` is pure; ``claim_of`` reads what it needs from the store.
 """
 
 import re
@@ -22,14 +23,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One finding in words. A part that has nothing to say is empty."""
+    """One finding in words. Parts without content are empty."""
 
     headline: str
     """What changed, of which target: the news."""
     bad: str
     """How bad, in numbers."""
     since: str
-    """When it began, without a full stop: whoever shows it may add how long ago that is."""
+    """When it began, without a full stop, so that the time since then can be added."""
     began: datetime | None
     """When it was first seen."""
     sure: str
@@ -37,18 +38,18 @@ class Claim:
     suspect: str
     """``the model``, ``the judge``, ``the inputs``, ``your own configuration``, ``what is served`` or nothing."""
     why: str
-    """Why it is suspected, and what else could be."""
+    """Why it is suspected, and what else is possible."""
     now: str
     """What to do."""
     runbook: str | None
-    """The alert whose runbook says more."""
+    """The alert whose runbook has the details."""
     state: FindingState
 
 
 def claim(finding: Finding, context: FindingContext, see: str = "") -> Claim:
-    """The finding in words; what it says of others is as good as ``context``.
+    """The finding in words. What it says about other findings and checks depends on ``context``.
 
-    ``see``: said of what is served in place of ``mismatch``, where the reader has that before them already.
+    ``see``: replaces the text of ``mismatch`` where the reader already sees that text elsewhere.
     """
     what, numbers = sentences.news(finding)
     headline, bad = _headline(what, finding.target), f"{numbers[:1].upper()}{numbers[1:]}." if numbers else ""
@@ -75,14 +76,14 @@ def claim(finding: Finding, context: FindingContext, see: str = "") -> Claim:
 
 
 def _recovered(finding: Finding, context: FindingContext, runbook: str | None, state: FindingState) -> Claim:
-    """Of a look that ended its alarm: the news is that it is over, whatever the evidence before it was."""
-    bad, sure = sized(finding), f"{recovery.RECOVERED}; from here on the evidence counts anew."
+    """The claim of a finding that ended its alarm: the recovery is the news, whatever the evidence before it was."""
+    bad, sure = sized(finding), f"{recovery.RECOVERED}. The evidence starts again from here."
     now = _to_do(finding, context, finding.window_end)
     return Claim(recovery.headline(finding), f"{bad}.", "", None, sure, "", "", now, runbook, state)
 
 
 def _headline(what: str, target: str) -> str:
-    """With the target's name in it, for it is read where nothing else says whose news it is."""
+    """``what`` with the target's name in it, because it is also shown where nothing else names the target."""
     if re.search(rf"(?<![\w-]){re.escape(target)}(?![\w-])", what):
         return what
     return f"{target}: {what[:1].lower()}{what[1:]}"
@@ -95,10 +96,10 @@ def _date(at: datetime) -> str:
 def since(
     first: datetime, before: datetime | None, zone: tzinfo | None = None, day: Callable[[datetime], str] = _date
 ) -> str:
-    """When it began, in words, from what ``beginning`` found.
+    """When it began, in words, from the result of ``beginning``.
 
-    ``zone``: that of the text around it, whose times need no name then; without one, times are UTC and say so.
-    ``day``: how that text writes a day, of a time in that zone.
+    ``zone``: the zone of the surrounding text; times then do not name a zone. Without it, times are UTC and say so.
+    ``day``: formats the day of a time in that zone.
     """
     name, first = "" if zone else " UTC", first.astimezone(zone or UTC)
     if before is None:
@@ -111,51 +112,52 @@ def since(
 
 
 def _at(moment: datetime, context: datetime | None = None) -> str:
-    """``context``: the time of which the reader knows; of the same day, the date is not said again."""
+    """``context``: a time that the reader knows; a time of the same day is written without its date."""
     same = context is not None and moment.date() == context.date()
     return f"{moment:%H:%M} UTC" if same else f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def _sure(finding: Finding, alarm: Alarm | None) -> str:
+    threshold = f"Alarm threshold: {power(finding.threshold_log10)}."
     if finding.evidence_log10 < NO_EVIDENCE_LOG10:
-        return f"No evidence of a change (it alarms at {power(finding.threshold_log10)})."
-    told = f"Evidence {power(finding.evidence_log10)} against chance; it alarms at {power(finding.threshold_log10)}."
+        return f"No evidence of a change. {threshold}"
+    told = f"Evidence of a change: {power(finding.evidence_log10)}. {threshold}"
     if not finding.alarming:
-        return f"{'Worth a evaluation, and no' if finding.state is FindingState.LOOK else 'No'} alarm. {told}"
+        return f"{'Worth a look, but no' if finding.state is FindingState.LOOK else 'No'} alarm. {told}"
     if alarm is None or alarm.cleared_at is not None:
         return told
     if alarm.state is AlarmState.RAISED:
-        return f"Not confirmed yet: a fresh sample is being asked since {_at(alarm.raised_at, finding.window_end)}."
+        return f"Not confirmed yet. Waiting for a fresh sample since {_at(alarm.raised_at, finding.window_end)}."
     if alarm.confirmation in AGREEING and alarm.confirmed_at is not None:
         return f"Confirmed by {AGREEING[alarm.confirmation]} at {_at(alarm.confirmed_at, finding.window_end)}."
     return f"{told} {alarm.note}".rstrip()
 
 
 def _to_do(finding: Finding, context: FindingContext, healthy: datetime) -> str:
-    """``healthy``: up to when the target was well, as far as one knows."""
+    """``healthy``: the last time at which the target is known to have been healthy."""
     alarm, again = context.alarm, context.again
     if alarm is not None and alarm.cleared_at is not None:
         if again is not None and again.cleared_at is None:
-            return f"Go by the alarm that is raised again since {_at(again.raised_at)}; this one was {cleared(alarm)}."
-        return f"Nothing: {cleared(alarm)}."
+            return f"See the alarm that was raised again at {_at(again.raised_at)}. This one was {cleared(alarm)}."
+        return f"Nothing to do: {cleared(alarm)}."
     if not finding.alarming:
-        return "Nothing yet: further looks add to the evidence or take from it. Read the answers if you have a minute."
+        return "Nothing yet. Each further run raises or lowers the evidence. Read the answers if you have a minute."
     told = (
         sentences.then(finding)
-        or f"Read the answers {'under the evidence link' if context.alone else 'below'}: is it real?"
+        or f"Read the answers {'under the evidence link' if context.alone else 'below'}. Is the change real?"
     )
     if finding.cause is Cause.ADAPTER_LOST and not finding.recovered:
         told = (
-            "Check which adapter the endpoint serves and whether it is applied; if it is lost, bring back the server, "
+            "Check which adapter the endpoint serves and whether it is applied. If it is lost, restore the server, "
             f"image, route or adapter that served before {_at(healthy, None if context.alone else finding.window_end)}."
         )
         if not cause.on_all_traffic(finding):
-            told += " Look at every replica: only part of the traffic may be hit."
+            told += " Check every replica: only part of the traffic may be affected."
     if alarm is not None and alarm.state is AlarmState.RAISED and alarm.severity is Severity.PAGE:
-        return f"Nobody is paged yet: a fresh sample is being asked. Meanwhile: {told}"
+        return f"Nobody is paged yet: the alarm waits for a fresh sample. Meanwhile: {told}"
     return told
 
 
 def claim_of(store: "StoreReader", finding: Finding) -> Claim:
-    """The finding in words, with what the store knows beside it."""
+    """The finding in words, with its context from the store."""
     return claim(finding, finding_context(store, finding))

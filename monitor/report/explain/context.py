@@ -25,11 +25,11 @@ class FindingContext:
     before: Alarm | None = None
     """The alarm of the same signal that was over when ``alarm`` was raised."""
     again: Alarm | None = None
-    """The alarm that was raised again once ``alarm`` was over: the open one, else the next."""
+    """The alarm that was raised again after ``alarm`` was over: the open one, else the next."""
     moved: Collection[str] = ()
     """Other signals of the same run that alarm or are worth a look."""
     no_loss: bool = False
-    """``adapter_loss`` is among them, and says itself that it is another change."""
+    """``adapter_loss`` is among them, and its finding says that the change is not an adapter loss."""
     contract: Collection[str] = ()
     """Parts of the contract that are new in this run: ``model id``, ``prompt tokens`` ..."""
     mismatches: Sequence[IdentityCheck] = ()
@@ -37,13 +37,13 @@ class FindingContext:
     lost: float = 0.0
     """Share of the run's questions without a usable answer."""
     asked: Mapping[int, datetime] = field(default_factory=dict)
-    """Run id -> when its last usable answer was asked, of the two looks between which the change began."""
+    """Run id -> when its last usable answer was asked, for the two runs between which the change began."""
     alone: bool = False
-    """The claim is read away from its page: what to do has the date with each time, and points to no answers below."""
+    """The claim is shown outside its page: the advice has a date with each time and refers to no answers below."""
 
 
 def finding_context(store: "StoreReader", finding: Finding) -> FindingContext:
-    """What the store knows about the time of the finding."""
+    """What the store knows about the time of the finding. Raises StoreError."""
     key = (finding.target, finding.suite, finding.signal)
     history = store.series(finding.window_end - HISTORY, only=[key]).get(key, [])
     at = next((point.at for point in history if point.run_id == finding.run_id), None)
@@ -88,7 +88,7 @@ def alarm_of(alarms: Sequence[Alarm], finding: Finding, at: datetime | None) -> 
 
 
 def neighbours(alarms: Sequence[Alarm], alarm: Alarm | None) -> tuple[Alarm | None, Alarm | None]:
-    """The alarm of the same series before this one, and the one raised again once it was over: the open one, else the
+    """The alarm of the same series before this one, and the one raised again after it was over: the open one, else the
     next."""
     if alarm is None:
         return None, None
