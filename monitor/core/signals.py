@@ -236,7 +236,7 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
     ),
     SignalSpec(
         name="border",
-        title="Border inputs",
+        title="Near ties",
         severity=Severity.TICKET,
         about="Inputs whose first word is a near tie are decided differently.",
         clause="decides near ties differently",
