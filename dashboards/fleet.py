@@ -42,9 +42,9 @@ from dashboards.states import (
     unmeasured,
 )
 from dashboards.tables import listing
+from monitor.core.limits import PARTLY, TICK_SECONDS
 from monitor.core.records import Severity
 from monitor.core.signals import JUDGE_DRIFT, TITLES
-from monitor.core.wording import PARTLY, TICK_SECONDS
 
 QUESTION: Final = "Which of my targets needs me?"
 

@@ -3,8 +3,8 @@
 from typing import Final
 
 from dashboards.panels import AMBER, BLUE, BROWN, GREEN, GREY, JOB, RED, VIOLET, Names, selector
-from monitor.core.wording import CAUGHT as CAUGHT
-from monitor.core.wording import IDENTITY_SECONDS, RETIRES_SECONDS
+from monitor.core.limits import CAUGHT as CAUGHT
+from monitor.core.limits import IDENTITY_SECONDS, RETIRES_SECONDS
 
 PAGE, TICKET, UNMEASURED, NOT_ARMED, NOT_YET, RETIRES, ROLLBACK, BUDGET, BLIND, QUIET = range(9, -1, -1)
 STATES: Final[Names] = {

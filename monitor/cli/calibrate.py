@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from monitor import detect
+from monitor.core.limits import CAPTURE_DAYS, ENOUGH_DAYS
 from monitor.core.records import Baseline, BaselineStatus, Suite
 from monitor.core.signals import CATALOGUE, SEVERITIES, Grade
-from monitor.core.wording import CAPTURE_DAYS, ENOUGH_DAYS
 from monitor.detect import calibrate
 from monitor.detect.calibrate import Sight
 from monitor.detect.common import FEWEST_NOW

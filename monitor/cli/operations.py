@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from monitor.core import schedule
 from monitor.core.errors import UsageError
+from monitor.core.limits import CAPTURE_DAYS, ENOUGH_DAYS, is_partly
 from monitor.core.lookup import chosen_suites, known, known_names
 from monitor.core.records import (
     Alarm,
@@ -22,7 +23,7 @@ from monitor.core.records import (
     RunOutcome,
 )
 from monitor.core.run_kinds import run_kind
-from monitor.core.wording import CAPTURE_DAYS, ENOUGH_DAYS, is_partly, many
+from monitor.core.wording import many
 
 if TYPE_CHECKING:
     from monitor.ask import Explanation

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from monitor.core.limits import CAUGHT
 from monitor.core.records import SelfTest
-from monitor.core.wording import CAUGHT
 
 MUST_SEE: Final = ("base-answers", "truncation")
 """Injected faults that represent a complete loss. ``CliffwatchSelfTestFailed`` compares both with ``CAUGHT``."""

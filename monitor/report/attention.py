@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from monitor.core.limits import Gap
 from monitor.core.measured import Standing
 from monitor.core.records import Alarm, AlarmState, IdentityCheck, Severity
-from monitor.core.wording import Gap
 
 
 class Need(IntEnum):

@@ -11,6 +11,7 @@ from monitor import detect
 from monitor.cli import calibrate, operations
 from monitor.config import check
 from monitor.core import schedule
+from monitor.core.limits import too_short
 from monitor.core.records import BaselineStatus, Severity
 from monitor.core.signals import SEVERITIES
 from monitor.runs import arming
@@ -106,8 +107,7 @@ async def test_a_short_baseline_names_the_days_that_it_lacks(tmp_path: Path) -> 
     await approved(tmp_path, days=3)
     store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
     assert {why for _, why in arming.arming(store, store.approved("bot", "facts"), (), None)} == {
-        "The baseline spans 3 full days, too few to know how much days differ. 7 days arm "
-        "pages; 14 see changes a quarter smaller."
+        too_short(3, at_once=False)
     }
     store.close()
 

@@ -100,7 +100,7 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
     (taken,) = [one for one in found if one["acknowledged_at"]]
     assert (taken["signal"], taken["acknowledged_by"]) == ("adapter_loss", "kim")
     assert taken["acknowledged_why"] == "asking the platform team"
-    assert "kim looks into it since" in cliffwatch(tmp_path, "alarms", "bot")[1]
+    assert "Acknowledged by kim, " in cliffwatch(tmp_path, "alarms", "bot")[1]
     code, out, error = cliffwatch(tmp_path, "alarms", "ack", "bot", "--by", "lee", "--why", "the same cause")
     assert (code, error, "adapter_loss" in out) == (0, "", False), "what kim took stays kim's"
     assert out.count("lee acknowledged alarm") == len(printed(tmp_path, "alarms", "bot")[1]) - 1 > 0

@@ -145,11 +145,11 @@ def test_an_acknowledged_alarm_stays_raised_and_the_page_says_who_looks_into_it(
     alarm = site.open_alarm()
     assert alice.do(f"/alarms/{alarm.id}/acknowledge", why="restarting vLLM", back=TARGET_PAGE).status_code == 303
     for path in ("/", TARGET_PAGE):
-        assert "alice looks into it since 12:00 UTC: restarting vLLM" in alice.get(path).text, path
+        assert "Acknowledged by alice, 12:00 UTC: restarting vLLM" in alice.get(path).text, path
     finding = f"/findings/{alarm.raised_run_id}/{alarm.signal}"
     site.now += timedelta(days=4)
     for path in ("/", TARGET_PAGE, finding):
-        told = "alice looks into it since 2026-11-22 12:00 UTC: restarting vLLM"
+        told = "Acknowledged by alice, 2026-11-22 12:00 UTC: restarting vLLM"
         assert told in alice.get(path).text, "four nights ago, and not tonight"
     assert site.open_alarm().acknowledged_at == fleet.NOW
     listed = httpx.get(f"{site.url}/api/v1/alarms?open=true").json()["alarms"]
@@ -163,7 +163,7 @@ def test_all_open_alarms_are_acknowledged_with_one_reason_and_one_click(site: Si
     assert (done.status_code, done.headers["location"]) == (303, TARGET_PAGE)
     page = alice.get(TARGET_PAGE).text
     assert '<p class="told" role="status">2 alarms of support-bot: acknowledged. They stay raised.</p>' in page
-    assert page.count("alice looks into it since 12:00 UTC: restarting vLLM") >= 2
+    assert page.count("Acknowledged by alice, 12:00 UTC: restarting vLLM") >= 2
     assert "Acknowledge all" not in page, "nothing left to do at once"
     found = [site.open_alarm(signal) for signal in ("adapter_loss", "length")]
     assert {(one.acknowledged_by, one.acknowledged_at) for one in found} == {("alice", fleet.NOW)}

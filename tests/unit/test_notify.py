@@ -38,6 +38,7 @@ from monitor.report.email.report import Report, draft, told_in_full
 from monitor.report.email.smtp import GIVEN_UP, next_try
 from monitor.report.email.target_cards import SEE_SERVED
 from monitor.report.explain import claim as claims
+from monitor.report.explain.context import FindingContext
 from tests.fleet import HOSTILE
 from tests.mail_story import NOW, SUITE, TWELVE, a_week, alarm, baseline, facts, finding, points, progress, series
 
@@ -77,8 +78,8 @@ class Tags(HTMLParser):
 def test_the_first_line_is_the_answer() -> None:
     shown = told(a_week())
     assert shown.headline == (
-        "4 of 12 targets need you, 1 with a page: support-bot answers like its base since Tuesday; summariser answers "
-        "at another length since Saturday, and 2 more"
+        "4 of 12 targets need you, 1 with a page: support-bot answers like its base since Tuesday; summariser gives "
+        "answers of another length since Saturday, and 2 more"
     )
     assert shown.subject == "[Cliffwatch] 4 of 12 targets need you, 1 with a page: support-bot answers like its base"
     assert shown.tone == "bad"
@@ -308,9 +309,9 @@ def test_a_judge_without_anchors_that_is_not_as_declared_is_told() -> None:
     assert told(replace(facts(["bot"]), identity={"gone": [mismatch("gone")]})).cards == ()
 
 
-def besides(found: Facts, **more: Any) -> dict[Key, claims.FindingContext]:
+def besides(found: Facts, **more: Any) -> dict[Key, FindingContext]:
     """What the mailer reads: of every alarm that is told in full."""
-    return {key: claims.FindingContext(points(key[2], 0.5, fell=5.5), **more) for key in told_in_full(found)}
+    return {key: FindingContext(points(key[2], 0.5, fell=5.5), **more) for key in told_in_full(found)}
 
 
 def test_each_alarm_says_whose_fault_it_likely_is_as_its_page_does() -> None:
@@ -326,8 +327,8 @@ def test_each_alarm_says_whose_fault_it_likely_is_as_its_page_does() -> None:
     assert shown.cards[0].items[1].likely == ("what is served", "Its answers changed, too.")
     assert shown.cards[2].items[0].likely == ("the endpoint or the way to it", "It is an outage.")
     text = render.text(shown)
-    assert "  Likely at fault: your own configuration. The same prompts count another\n" in text
-    assert "Likely at fault: <b>your own configuration</b>. The same prompts count" in render.html(shown, {})
+    assert "  Likely at fault: your own configuration. The same prompts have a" in text
+    assert "Likely at fault: <b>your own configuration</b>. The same prompts have a" in render.html(shown, {})
 
 
 def test_one_suspect_of_many_signals_is_explained_once() -> None:
@@ -339,9 +340,9 @@ def test_one_suspect_of_many_signals_is_explained_once() -> None:
     found = replace(found, beside=besides(found, moved=["length"]))
     first, second, third = (item.likely for item in told(found).cards[0].items)
     assert first == ("what is served", claims.claim(finding("bot", "adapter_loss", "", 0.5, alarming=True),
-                                                    claims.FindingContext()).why)  # fmt: skip
+                                                    FindingContext()).why)  # fmt: skip
     assert second == ("what is served", "As above.")
-    assert third == ("the model", "Signals that ask no judge moved too (length).")
+    assert third == ("the model", "Signals that do not use the judge moved too (length).")
 
 
 def test_whose_fault_it_is_that_questions_have_no_answer() -> None:

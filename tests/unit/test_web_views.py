@@ -179,12 +179,12 @@ def test_what_is_not_as_declared_is_never_quiet(
 def test_evidence_is_told_as_odds_with_what_it_is_held_against() -> None:
     assert wording.evidence(FINDING) == (
         "10^9 to 1",
-        "line 10,965 to 1; 3 looks counted, this one alone 1,585 to 1",
+        "threshold 10,965 to 1; 3 evaluations, this one alone 1,585 to 1",
     )
 
 
 RAISED_AT = datetime(2026, 12, 6, 11, 11, tzinfo=UTC)
-WAITING = "Waiting since 11:11 UTC for a fresh sample, which the daemon asks."
+WAITING = "Waiting since 11:11 UTC for a fresh sample, which the daemon requests."
 
 
 @pytest.mark.parametrize(
@@ -197,13 +197,13 @@ WAITING = "Waiting since 11:11 UTC for a fresh sample, which the daemon asks."
         ),
         (
             {"confirmation": Confirmation.LATER_LOOK, "confirmed_at": RAISED_AT, "confirmed_run_id": 24},
-            "Confirmed 11:11 UTC by a later look (run 24).",
+            "Confirmed 11:11 UTC by a later evaluation (run 24).",
         ),
-        ({"severity": Severity.TICKET}, "A ticket: the evidence is over its line."),
+        ({"severity": Severity.TICKET}, "A ticket: the evidence is over the threshold."),
         ({"state": AlarmState.CLEARED, "cleared_by": "jo", "cleared_why": "on purpose"}, "Cleared by jo: on purpose"),
         (
             {"state": AlarmState.CLEARED, "cleared_run_id": 7},
-            "Cleared by the answers: up to run 7 they are evidence of recovery.",
+            "Cleared automatically: the answers up to run 7 show that it recovered.",
         ),
     ],
 )

@@ -17,7 +17,7 @@ from monitor.report.email.charts import Picture, picture
 from monitor.report.email.data import Facts, Key, read
 from monitor.report.email.message import LARGEST_HTML, letter
 from monitor.report.email.report import Draft, Limits, Report, draft, told_in_full
-from monitor.report.explain import claim
+from monitor.report.explain.context import finding_context
 from monitor.report.metrics import web_url
 from monitor.runs.readonly import ReadContext
 
@@ -77,7 +77,7 @@ def compose_mail(context: ReadContext, email: Email, kind: str, slot: datetime, 
 
 def _facts(context: ReadContext, since: datetime, now: datetime) -> Facts:
     facts = read(context.store, context.settings, since, now, _blind(context))
-    beside = {key: claim.finding_context(context.store, found) for key, found in told_in_full(facts).items()}
+    beside = {key: finding_context(context.store, found) for key, found in told_in_full(facts).items()}
     return replace(facts, beside=beside)
 
 

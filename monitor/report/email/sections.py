@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from monitor.core import schedule
+from monitor.core.limits import Gap, is_partly
 from monitor.core.records import (
     Alarm,
     AlarmState,
@@ -19,7 +20,7 @@ from monitor.core.run_kinds import JUDGE, PROBES, PRODUCTION, run_kind, suite_ki
 from monitor.core.settings import Budget
 from monitor.core.signals import JUDGE_DRIFT
 from monitor.core.signals import title as signal_title
-from monitor.core.wording import Gap, is_partly, many, served
+from monitor.core.wording import many, served
 from monitor.report.attention import Need
 from monitor.report.email.data import Facts, Stream
 from monitor.report.email.target_cards import Item, View, at_page, gap_of, late, lost_words, mismatches, view

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from monitor.core import signals
+from monitor.core.limits import CAPTURE_DAYS, Gap, gap, is_late
 from monitor.core.records import (
     Alarm,
     AlarmState,
@@ -18,7 +19,7 @@ from monitor.core.records import (
 )
 from monitor.core.run_kinds import run_kind
 from monitor.core.schedule import interval_seconds
-from monitor.core.wording import CAPTURE_DAYS, Gap, alarm_state, gap, is_late, many, served
+from monitor.core.wording import alarm_state, many, served
 from monitor.report import attention
 from monitor.report.attention import NEVER, Need, Reason
 from monitor.report.email.data import Facts, Key, Stream

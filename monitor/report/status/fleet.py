@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from monitor.core.clock import HEARTBEAT
+from monitor.core.limits import CAPTURE_DAYS, gap, is_late
 from monitor.core.measured import Standing, standing
 from monitor.core.records import (
     Alarm,
@@ -26,7 +27,7 @@ from monitor.core.records import (
 from monitor.core.schedule import interval_seconds
 from monitor.core.selftest_results import MUST_SEE, missed, on_record
 from monitor.core.signals import SEVERITIES
-from monitor.core.wording import CAPTURE_DAYS, gap, is_late, many
+from monitor.core.wording import many
 from monitor.report import attention
 from monitor.report.attention import Need, Reason
 from monitor.report.status.liveness import Daemon, by_sign

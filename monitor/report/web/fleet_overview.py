@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from monitor.core.limits import Gap, gap, is_late
 from monitor.core.measured import Standing, standing
 from monitor.core.records import Alarm, Finding, IdentityCheck, Point, RunOutcome, SelfTest, Stream
 from monitor.core.run_kinds import JUDGE
@@ -13,7 +14,7 @@ from monitor.core.schedule import interval_seconds
 from monitor.core.selftest_results import MUST_SEE, missed
 from monitor.core.settings import Settings, Target
 from monitor.core.signals import rank
-from monitor.core.wording import Gap, gap, is_late, many, urgency
+from monitor.core.wording import many, urgency
 from monitor.report import attention
 from monitor.report.attention import Need, Reason
 from monitor.report.web import sparklines
