@@ -75,7 +75,7 @@ def running(baseline: Sequence[float], evaluations: Sequence[float], side: Side,
 
     Two-sided evidence is the average of both one-sided ones. Needs a day of baseline and a look; cost O(looks).
 
-    >>> [round(10 ** running([-1, 0, 1, 0, 0.5, -0.5, 0], [look], "rise").look_log10, 2) for look in (0, 4, 12)]
+    >>> [round(10 ** running([-1, 0, 1, 0, 0.5, -0.5, 0], [look], "rise").evaluation_log10, 2) for look in (0, 4, 12)]
     [0.39, 16.68, 101103.84]
     """
     if not evaluations or not baseline:
