@@ -97,7 +97,7 @@ def or_zero(expr: str) -> str:
 
 def share_of_threshold(matchers: str) -> str:
     """By target and signal, the evidence as a share of the line at which it alarms: the one scale it is shown on."""
-    odds, line = (selector(f"evidence_{one}log10", matchers) for one in ("", "line_"))
+    odds, line = (selector(f"evidence_{one}log10", matchers) for one in ("", "threshold_"))
     return f"clamp_min(max by (target, signal) ({odds} / {line}), 0)"
 
 
