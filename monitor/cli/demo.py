@@ -222,7 +222,8 @@ class Rounds:
     def _say(self, run: Run, found: list[Finding]) -> None:
         raised = sorted(f.signal for f in found if f.alarming)
         effect = next((f.measures.get("adapter_effect_ratio") for f in found if f.signal == "adapter_loss"), None)
-        state = Text("ALARM " + ", ".join(raised), "bold red") if raised else Text("quiet", "green")
+        quiet = Text("quiet", "green") if found else Text("not compared")
+        state = Text("ALARM " + ", ".join(raised), "bold red") if raised else quiet
         adapter = "" if effect is None else f"   adapter effect {max(0.0, effect):.2f} (1 healthy, 0 gone)"
         fresh = " (a fresh sample)" if run.confirms else ""
         self.out.print(Text.assemble(f"{now()}  round {run.id}{fresh}: {run.outcome}, ", state, adapter))

@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ColumnElement, Connection, String, and_, func, literal_column, select, type_coerce
 
 from monitor.core.errors import CliffwatchError
-from monitor.core.records import Arm, BaselineStatus, Finding, Outcome, Point, Run, RunOutcome, Score, Stream
+from monitor.core.records import Arm, BaselineStatus, Finding, Outcome, Point, Reason, Run, RunOutcome, Score, Stream
 from monitor.store import ledger, suite_digests
 from monitor.store.answers import ASKED, AnswerKey, _scores, _to_outcome
 from monitor.store.base import Connected
@@ -148,6 +148,16 @@ class PageReads(Connected):
                 lost = _questions(connection, usable, answer.c.reason.is_not(None))
                 shares |= {one: lost[one] / total for one, total in _questions(connection, list(lost)).items()}
             return shares
+
+    def budget_refused(self, run_ids: Sequence[int]) -> frozenset[int]:
+        """Those runs that have questions which were not asked, because the budget was spent."""
+        found: set[int] = set()
+        with self._database.read() as connection:
+            for some in chunks(run_ids):
+                of = (answer.c.reason == Reason.BUDGET.value, answer.c.arm != Arm.SNAPSHOT.value)
+                query = select(answer.c.run_id).where(answer.c.run_id.in_(some), *of).distinct()
+                found.update(connection.execute(query).scalars())
+        return frozenset(found)
 
     def finding_heads(
         self, target: str | None = None, run_id: int | None = None, alarming: bool | None = None,

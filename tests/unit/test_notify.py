@@ -282,8 +282,8 @@ def test_the_cause_stands_before_what_follows_from_it() -> None:
         identity={"bot": [mismatch("bot", arm=Arm.BASE), mismatch("bot")]},
     )  # fmt: skip
     card = told(found).cards[0]
-    assert [item.name for item in card.items] == ["Fine-tune's effect", "What is served", "What is served"]
-    assert ["(of the base)" in item.text for item in card.items] == [False, False, True]
+    assert [item.name for item in card.items] == ["Fine-tune's effect", "Same as base", "What is served"]
+    assert "(of the base)" not in card.items[2].text, "the subject's before the base's"
     assert card.more == len(TITLES) - 1
 
 
@@ -292,7 +292,7 @@ def test_what_is_served_has_its_place_however_many_suites_say_so() -> None:
     lost = [alarm("bot", "adapter_loss", days, suite=suite) for days, suite in enumerate(suites)]
     found = facts(["bot"], alarms={"bot": lost}, identity={"bot": [mismatch("bot")]})
     card = told(found).cards[0]
-    assert [item.name for item in card.items] == ["Fine-tune's effect", "What is served", "Fine-tune's effect"]
+    assert [item.name for item in card.items] == ["Fine-tune's effect", "Fine-tune's effect", "What is served"]
     assert card.items[0].lead == "Users affected for 3 days.", "the oldest first"
 
 
@@ -526,7 +526,7 @@ def test_the_longest_version_that_fits_is_sent_and_only_its_pictures_are_drawn(l
     )
     whole = draft(found, address)
     pictures = pictures_of(whole.report())
-    sent = trimmed(whole, pictures)
+    sent = trimmed(whole, whole.report(), pictures)
     assert sent.report == whole.report(PLAN[place])
     sizes = [render.size(whole.report(limits), pictures) for limits in PLAN]
     assert place == next((n for n, size in enumerate(sizes) if size <= LARGEST_HTML), len(PLAN) - 1), sizes

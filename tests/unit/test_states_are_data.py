@@ -25,8 +25,8 @@ MONITOR: Final = Path(__file__).resolve().parents[2] / "monitor"
 MAY_READ: Final = ("report/explain/", "store/migrations/", "lab/", "ask/http.py", "config/yaml_reader.py")
 """Where sentences are made, where those of old stores are read once, and where others' are read: prompts that a model
 server is asked, errors of providers and of the YAML library."""
-NAMES: Final = frozenset({"prompt tokens", "model id", "suite changed", "to approve", "not armed"})
-"""Values of a fixed set that have a space in them: parts of the contract, and states of a suite."""
+NAMES: Final = frozenset({"prompt tokens", "model id"})
+"""Values of a fixed set that have a space in them: parts of the contract."""
 LOOKS: Final = frozenset(
     {"startswith", "endswith", "partition", "rpartition", "split", "rsplit", "removeprefix", "removesuffix", "find",
      "rfind", "index", "count", "compile", "match", "search", "fullmatch", "findall", "finditer", "sub"}

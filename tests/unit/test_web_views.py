@@ -129,9 +129,7 @@ def test_plain_json() -> None:
     assert plain(kept)["measures"] == {"adapter_effect_ratio": None, "base_like_ratio": 0.5}, "any mapping is one"
 
 
-WATCH = fleet_overview.Watch(
-    "t", "s", True, "armed", 1, NOW, 1, RunOutcome.MEASURED, 9, 0.0, False, False, standing=Standing.COMPARED
-)
+WATCH = fleet_overview.Watch("t", "s", 1, NOW, 1, RunOutcome.MEASURED, 9, 0.0, False, False, standing=Standing.COMPARED)
 LOST = RunOutcome.UNMEASURED
 PAGE = Alarm("t", "s", "adapter_loss", Severity.PAGE, AlarmState.CONFIRMED, NOW, 1)
 
@@ -146,10 +144,10 @@ PAGE = Alarm("t", "s", "adapter_loss", Severity.PAGE, AlarmState.CONFIRMED, NOW,
         ({"last_outcome": LOST, "late": True}, ("warn", "No alarm raised; 1 not measured")),
         ({"late": True}, ("warn", "No alarm raised; 1 late: no success in two intervals")),
         (
-            {"state": "suite changed", "armed": False},
+            {"standing": Standing.SUITE_CHANGED},
             ("warn", "No alarm raised; 1 not armed: suite changed since its baseline"),
         ),
-        ({"state": "to approve", "armed": False}, ("warn", "No alarm raised; 1 of 2 not armed")),
+        ({"standing": Standing.TO_APPROVE}, ("warn", "No alarm raised; 1 of 2 not armed")),
         ({"alarms": (PAGE,), "last_outcome": LOST}, ("bad", "1 page raised; 1 not measured")),
         ({"alarms": (PAGE, PAGE, replace(PAGE, severity=Severity.TICKET))}, ("bad", "2 pages raised, 1 ticket")),
         ({"alarms": (replace(PAGE, severity=Severity.TICKET),)}, ("warn", "1 ticket raised")),
@@ -282,8 +280,8 @@ def test_no_other_file_is_a_runbook(name: str) -> None:
         ({"unmeasured": 0.5}, "partly"),
         ({"unmeasured": 0.5, "last_outcome": LOST, "late": True}, "unmeasured"),
         ({"unmeasured": 0.5, "late": True}, "late"),
-        ({"state": "suite changed", "armed": False}, "suite-changed"),
-        ({"state": "not armed", "armed": False}, "not-armed"),
+        ({"standing": Standing.SUITE_CHANGED}, "suite-changed"),
+        ({"standing": Standing.NO_BASELINE}, "not-armed"),
         ({"alarms": (replace(PAGE, severity=Severity.TICKET),), "late": True}, "ticket"),
         ({"alarms": (replace(PAGE, severity=Severity.TICKET), PAGE)}, "page"),
     ],

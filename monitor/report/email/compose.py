@@ -51,13 +51,14 @@ def compose(context: ReadContext, now: datetime, since: datetime | None = None) 
     """What the mail says as of ``now``, of the time from ``since``: the same time seven days ago when left out."""
     begin = schedule.days_after(context.settings.schedule, now, -PERIOD_DAYS) if since is None else since
     whole = draft(_facts(context, begin, now), address_of(context.settings))
-    return trimmed(whole, _pictures(context, whole.report(), now))
+    longest = whole.report(PLAN[0])
+    return trimmed(whole, longest, _pictures(context, longest, now))
 
 
-def trimmed(whole: Draft, pictures: dict[Key, Picture]) -> Composed:
+def trimmed(whole: Draft, longest: Report, pictures: dict[Key, Picture]) -> Composed:
     """The longest version of ``PLAN`` that is no longer than mail programs show; the last one is taken as it is."""
     for limits in PLAN:
-        report = whole.report(limits)
+        report = longest if limits is PLAN[0] else whole.report(limits)
         charts = set(report.charts)
         shown = {key: one for key, one in pictures.items() if key in charts}
         if limits is PLAN[-1] or render.size(report, shown) <= LARGEST_HTML:

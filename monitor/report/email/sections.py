@@ -21,6 +21,7 @@ from monitor.core.settings import Budget
 from monitor.core.signals import JUDGE_DRIFT
 from monitor.core.signals import title as signal_title
 from monitor.core.wording import many, served
+from monitor.report import attention
 from monitor.report.attention import Need
 from monitor.report.email.data import Facts, Stream
 from monitor.report.email.target_cards import Item, View, at_page, gap_of, late, lost_words, mismatches, view
@@ -49,8 +50,8 @@ KINDS: Final[Sequence[tuple[str, frozenset[Need]]]] = (
     ("with a page being confirmed", frozenset({Need.CONFIRMING})),
     ("with a ticket", frozenset({Need.TICKET})),
     ("not measured", frozenset({Need.UNMEASURED, Need.LATE, Need.PARTLY})),
-    ("not armed", frozenset({Need.UNARMED})),
-    ("with another trouble", frozenset({Need.UNSEEN, Need.ROLLBACK})),
+    ("not armed", attention.NOT_ARMED),
+    ("with another trouble", frozenset({Need.UNSEEN, Need.RETIRES, Need.ROLLBACK, Need.BUDGET})),
 )
 """What a target needs somebody for, by the need of its first trouble: each is counted once."""
 

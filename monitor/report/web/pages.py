@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from monitor import __version__
 from monitor.core import limits, selftest_results, signals, wording
 from monitor.core.errors import CliffwatchError, StoreError
+from monitor.core.measured import Standing
 from monitor.core.records import Arm, Baseline, Finding, Run
 from monitor.core.sanitize import visible
 from monitor.core.settings import Settings
@@ -71,6 +72,7 @@ class Pages:
             "version": __version__,
             "titles": signals.TITLES,
             "states": fleet_overview.STATES,
+            "Standing": Standing,
             "partly": limits.PARTLY,
             "alarm_state": lambda alarm: wording.alarm_state(alarm, clock()),
             "evidence": wording.evidence,
