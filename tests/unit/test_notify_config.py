@@ -79,5 +79,5 @@ def test_links_that_lead_to_this_machine_are_warned_of(tmp_path: Path) -> None:
 
 def test_the_short_form_of_a_weekly_schedule() -> None:
     assert parse("mon 08:00") == parse("weekly mon 08:00") == parse("Weekly Mon 8:00")
-    with pytest.raises(ValueError, match="is no schedule"):
+    with pytest.raises(ValueError, match="is not a schedule"):
         parse("monday 08:00")

@@ -365,7 +365,7 @@ def test_overwhelming_evidence_does_not_press_the_line_to_the_floor() -> None:
 def test_quiet_evidence_says_so() -> None:
     shown = sparklines.evidence_picture(points(0.2, -0.3), NOW, NOW + timedelta(days=1))
     assert shown is not None
-    assert shown.words == "Evidence of a change over 2 looks: never alarming, now none; the line is 10,000 to 1."
+    assert shown.words == "Evidence of a change over 2 looks: never alarming, now none; the threshold is 10,000 to 1."
     assert [alarming for *_, alarming in shown.dots] == [False]
 
 
