@@ -39,7 +39,7 @@ def test_under_a_stranger_s_name_nothing_is_shown(site: Site) -> None:
         assert reply.headers["content-security-policy"] == HEADERS["Content-Security-Policy"]
         for kept in ("support-bot", "Refunds", "adapter_loss", "Log in"):
             assert kept not in reply.text, path
-    assert ask(site, "/api/v1/targets", STRANGER).json()["error"].startswith("This daemon does not know the name")
+    assert ask(site, "/api/v1/targets", STRANGER).json()["error"].startswith(f"The host name {STRANGER}")
     assert ask(site, "/-/reload", STRANGER, "POST").status_code == 421
     assert ask(site, "/", '"><script>alert(1)</script>.example').text.count("<script") == 0
 

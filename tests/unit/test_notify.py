@@ -269,7 +269,7 @@ def test_what_is_not_as_declared_stands_with_the_pages_as_its_alert_does() -> No
     assert counts(shown) == {"with a page": 2, "with a ticket": 1, "quiet": 9}
     assert shown.headline.startswith(
         "3 of 12 targets need you, 2 with a page: onboarding fails its canaries since Saturday; moderation serves "
-        "something else than declared since Friday, and 1 more"
+        "something other than declared since Friday, and 1 more"
     )
     one = "page opened, not as declared any more: the server no longer offers this model"
     assert one in [item.text for item in shown.changes.items]
@@ -299,7 +299,7 @@ def test_a_judge_without_anchors_that_is_not_as_declared_is_told() -> None:
     found = replace(facts(["bot"]), identity={"judge": [mismatch("judge")]})
     shown = told(found)
     assert shown.headline == (
-        "The judge needs you, 1 with a page: the judge serves something else than declared since Friday"
+        "The judge needs you, 1 with a page: the judge serves something other than declared since Friday"
     )
     assert (shown.cards[0].name, shown.cards[0].model) == ("the judge", "judge-70b-2026-05")
     assert counts(shown) == {"judge in trouble": 1, "quiet": 1}
