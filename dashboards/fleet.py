@@ -29,12 +29,9 @@ from dashboards.panels import (
 )
 from dashboards.states import (
     ALARMS,
-    NOT_ARMED,
-    PAGE,
     RETIRES_DAYS,
     STATES,
-    TICKET,
-    UNMEASURED,
+    WORDS,
     alarm,
     not_armed,
     retiring,
@@ -42,9 +39,10 @@ from dashboards.states import (
     unmeasured,
 )
 from dashboards.tables import listing
+from monitor.core.limits import PARTLY, TICK_SECONDS
 from monitor.core.records import Severity
 from monitor.core.signals import JUDGE_DRIFT, TITLES
-from monitor.core.wording import PARTLY, TICK_SECONDS
+from monitor.report.attention import Need
 
 QUESTION: Final = "Which of my targets needs attention?"
 
@@ -182,17 +180,17 @@ def _over_time() -> Any:
     """Counts only, however many targets there are."""
     up = {
         one: f"sum(max by (target) ({selector('alarm', f'{FLEET}, {matcher}')}))"
-        for one, matcher in ((PAGE, 'severity="page"'), (TICKET, 'severity="ticket"'))
+        for one, matcher in ((Need.PAGE, 'severity="page"'), (Need.TICKET, 'severity="ticket"'))
     }
     unread = {
         one: f"sum(max by (target) ({expr}))"
-        for one, expr in ((UNMEASURED, unmeasured(FLEET)), (NOT_ARMED, not_armed(FLEET)))
+        for one, expr in ((Need.UNMEASURED, unmeasured(FLEET)), (Need.UNARMED, not_armed(FLEET)))
     }
     return lines(
         "Targets that need attention, over time",
         "Number of targets with a page, with a ticket, not measured, and not armed, over time. It shows whether one "
         "target is affected or many.",
-        [Query(expr, STATES[one][0], color=STATES[one][1]) for one, expr in {**up, **unread}.items()],
+        [Query(expr, WORDS[one][0], color=WORDS[one][1]) for one, expr in {**up, **unread}.items()],
         "none",
         empty=NO_DATA,
         height=9,

@@ -24,8 +24,8 @@ from dashboards.panels import (
 )
 from dashboards.states import ALARMS, ARMS, OUTCOMES, alarm, judged
 from dashboards.tables import listing
+from monitor.core.limits import PARTLY
 from monitor.core.signals import JUDGE_DRIFT
-from monitor.core.wording import PARTLY
 
 QUESTION: Final = "Is the judge unchanged, or is a lower score the judge's change?"
 

@@ -22,7 +22,7 @@ from dashboards.panels import (
 )
 from dashboards.states import ARMS, OUTCOMES, limit, unmeasured
 from dashboards.tables import listing
-from monitor.core.wording import PARTLY, PERIODS, TICK_SECONDS
+from monitor.core.limits import PARTLY, PERIODS, TICK_SECONDS
 
 QUESTION: Final = "Does Cliffwatch itself work: is everything measured, on time and within its budget?"
 

@@ -96,7 +96,7 @@ def or_zero(expr: str) -> str:
 
 def share_of_threshold(matchers: str) -> str:
     """By target and signal: the evidence as a share of its threshold, the only scale on which it is shown."""
-    odds, line = (selector(f"evidence_{one}log10", matchers) for one in ("", "line_"))
+    odds, line = (selector(f"evidence_{one}log10", matchers) for one in ("", "threshold_"))
     return f"clamp_min(max by (target, signal) ({odds} / {line}), 0)"
 
 

@@ -1,24 +1,36 @@
 """What a target needs, in PromQL: one definition for all dashboards, so that panels cannot disagree."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from dashboards.panels import AMBER, BLUE, BROWN, GREEN, GREY, JOB, RED, VIOLET, Names, selector
-from monitor.core.wording import CAUGHT as CAUGHT
-from monitor.core.wording import IDENTITY_SECONDS, RETIRES_SECONDS
+from monitor.core.limits import CAUGHT as CAUGHT
+from monitor.core.limits import IDENTITY_SECONDS, RETIRES_SECONDS
+from monitor.core.selftest_results import MUST_SEE
+from monitor.report.attention import Need
 
-PAGE, TICKET, UNMEASURED, NOT_ARMED, NOT_YET, RETIRES, ROLLBACK, BUDGET, BLIND, QUIET = range(9, -1, -1)
-STATES: Final[Names] = {
-    PAGE: ("page", RED),
-    TICKET: ("ticket", AMBER),
-    UNMEASURED: ("unmeasured", VIOLET),
-    NOT_ARMED: ("not armed", BROWN),
-    NOT_YET: ("not measured yet", GREY),
-    RETIRES: ("model retires", BLUE),
-    ROLLBACK: ("no rollback", BLUE),
-    BUDGET: ("budget spent", BLUE),
-    BLIND: ("self-test failed", BLUE),
-    QUIET: ("quiet", GREEN),
+WORDS: Final[Mapping[Need, tuple[str, str]]] = {
+    Need.PAGE: ("page", RED),
+    Need.IDENTITY: ("not as declared", RED),
+    Need.TICKET: ("ticket", AMBER),
+    Need.UNMEASURED: ("unmeasured", VIOLET),
+    Need.UNARMED: ("not armed", BROWN),
+    Need.UNSEEN: ("self-test failed", BLUE),
+    Need.RETIRES: ("model retires", BLUE),
+    Need.ROLLBACK: ("no rollback", BLUE),
+    Need.BUDGET: ("budget spent", BLUE),
+    Need.NOT_MEASURED_YET: ("not measured yet", GREY),
+    Need.QUIET: ("quiet", GREEN),
 }
+"""The needs that are told apart by metrics, each with its word and its colour."""
+
+
+def number(need: Need) -> int:
+    """What a query has for a need: 0 for quiet, and the more, the more pressing."""
+    return Need.QUIET - need
+
+
+STATES: Final[Names] = {number(need): WORDS[need] for need in sorted(WORDS)}
 ALARMS: Final[Names] = {2: ("page", RED), 1: ("ticket", AMBER), 0: ("quiet", GREEN)}
 MATCHES: Final[Names] = {1: ("as declared", GREEN), 0: ("differs", RED)}
 CHANGES: Final[Names] = {1: ("changed", AMBER), 0: ("as approved", GREEN)}
@@ -112,27 +124,27 @@ def state(matchers: str) -> str:
     """By target: the number in ``STATES`` of its most urgent need."""
     page, ticket = (selector("alarm", f'{matchers}, severity="{one}"') for one in ("page", "ticket"))
     parts = (
-        f"{PAGE} * {page}",
-        f"{TICKET} * {ticket}",
-        f"{PAGE} * (1 - {selector('identity_match', matchers)})",
-        f"{UNMEASURED} * {_marked(unmeasured(matchers), 'unmeasured')}",
-        f"{UNMEASURED} * {_marked(unread(matchers), 'unread')}",
-        f"{NOT_ARMED} * {_marked(not_armed(matchers), 'not armed')}",
-        f"{NOT_YET} * {_marked(not_yet(matchers), 'not measured yet')}",
-        *(f"{number} * {_marked(expr, STATES[number][0])}" for number, expr in _to_do(matchers).items()),
-        f"{QUIET} * {selector('target_info', matchers)}",
+        f"{number(Need.PAGE)} * {page}",
+        f"{number(Need.TICKET)} * {ticket}",
+        f"{number(Need.IDENTITY)} * (1 - {selector('identity_match', matchers)})",
+        f"{number(Need.UNMEASURED)} * {_marked(unmeasured(matchers), 'unmeasured')}",
+        f"{number(Need.UNMEASURED)} * {_marked(unread(matchers), 'unread')}",
+        f"{number(Need.UNARMED)} * {_marked(not_armed(matchers), 'not armed')}",
+        f"{number(Need.NOT_MEASURED_YET)} * {_marked(not_yet(matchers), 'not measured yet')}",
+        *(f"{number(need)} * {_marked(expr, WORDS[need][0])}" for need, expr in _to_do(matchers).items()),
+        f"{number(Need.QUIET)} * {selector('target_info', matchers)}",
     )
     return f"max by (target) ({' or '.join(parts)})"
 
 
-def _to_do(matchers: str) -> dict[int, str]:
-    """State -> 1 if a ticket other than for drift is open or will open."""
-    faults = f'{matchers}, fault=~"base-answers|truncation"'
+def _to_do(matchers: str) -> dict[Need, str]:
+    """Need -> 1 if a ticket other than for drift is open or will open."""
+    faults = f'{matchers}, fault=~"{"|".join(MUST_SEE)}"'
     return {
-        RETIRES: retiring(matchers),
-        ROLLBACK: f"1 - {selector('rollback_ready', matchers)}",
-        BUDGET: f"{selector('budget_refused_questions', matchers)} > bool 0",
-        BLIND: f"{selector('selftest_detection_ratio', faults)} < bool {EACH} {limit('detection_ratio')}",
+        Need.RETIRES: retiring(matchers),
+        Need.ROLLBACK: f"1 - {selector('rollback_ready', matchers)}",
+        Need.BUDGET: f"{selector('budget_refused_questions', matchers)} > bool 0",
+        Need.UNSEEN: f"{selector('selftest_detection_ratio', faults)} < bool {EACH} {limit('detection_ratio')}",
     }
 
 

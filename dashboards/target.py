@@ -29,9 +29,9 @@ from dashboards.panels import (
 from dashboards.served import HERE, NOT_CONTROL
 from dashboards.states import ALARMS, CAUGHT, MATCHES, READY, STATES, judged, state
 from dashboards.tables import listing
+from monitor.core.limits import PARTLY
 from monitor.core.records import Severity
 from monitor.core.signals import CATALOGUE, TITLES, Scale, of_severity
-from monitor.core.wording import PARTLY
 
 QUESTION: Final = "What changed about this target, when, and with what evidence?"
 

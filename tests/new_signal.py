@@ -39,17 +39,18 @@ async def shown(folder: Path) -> dict[str, Any]:
         return {
             "code": str(Path(monitor.__file__).parent),
             "metrics": Internals().exposition(context.store, context.settings, clock())[0].decode(),
-            "page": page(context, clock),
+            "page": page(context, clock, f"/targets/bot/{NAME}"),
             **mail(context, clock),
         }
 
 
-def page(context: RunContext, clock: Clock) -> str:
+def page(context: RunContext, clock: Clock, path: str) -> str:
+    """The page at ``path``."""
     served = create_app(
         context.store, lambda: context.settings, Internals(), lambda: {"ok": True}, reload, clock, None
     )  # fmt: skip
     with TestClient(served, base_url="http://127.0.0.1") as client:
-        return client.get(f"/targets/bot/{NAME}").text
+        return client.get(path).text
 
 
 async def reload() -> str | None:
@@ -57,6 +58,7 @@ async def reload() -> str | None:
 
 
 def mail(context: RunContext, clock: Clock) -> dict[str, Any]:
+    """The weekly mail of a minute later: subject, HTML, and signal -> what its chart is described by."""
     made = compose(context, clock() + timedelta(minutes=1))
     report, pictures = made.report, made.pictures
     return {

@@ -4,13 +4,13 @@ Pure functions of plain facts. Each surface tells what it knows of a target as `
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from monitor.core.limits import RETIRES_SECONDS, Gap
 from monitor.core.measured import Standing
-from monitor.core.records import Alarm, AlarmState, IdentityCheck, Severity
-from monitor.core.wording import Gap
+from monitor.core.records import Alarm, AlarmState, IdentityCheck, Retirement, Rollback, Severity
 
 
 class Need(IntEnum):
@@ -28,17 +28,25 @@ class Need(IntEnum):
     LATE = 5
     PARTLY = 6
     """Too much of the last run has no usable answer."""
-    UNARMED = 7
-    """Nothing is compared until somebody approves or captures a baseline."""
-    UNSEEN = 8
+    SUITE_CHANGED = 7
+    """Nothing is compared: the approved baseline is of another version of the suite."""
+    TO_APPROVE = 8
+    """Nothing is compared until somebody approves the captured baseline."""
+    UNARMED = 9
+    """Nothing is compared until somebody captures a baseline."""
+    UNSEEN = 10
     """The self-test missed a planted loss."""
-    ROLLBACK = 9
+    RETIRES = 11
+    """A model of the target is shut down soon, or was."""
+    ROLLBACK = 12
     """The version to roll back to is not ready."""
-    CAPTURING = 10
+    BUDGET = 13
+    """Questions of the last run were not asked, because the budget was spent."""
+    CAPTURING = 14
     """A baseline is being captured: nothing is compared yet, and nobody has to do anything."""
-    NOT_MEASURED_YET = 11
+    NOT_MEASURED_YET = 15
     """A baseline is approved, and nothing was compared with it yet: its silence says nothing."""
-    QUIET = 12
+    QUIET = 16
 
     @property
     def somebody(self) -> bool:
@@ -63,8 +71,14 @@ STANDINGS: Final[Mapping[Standing, Need]] = {
     Standing.COMPARED: Need.QUIET,
     Standing.NOT_MEASURED_YET: Need.NOT_MEASURED_YET,
     Standing.CAPTURING: Need.CAPTURING,
+    Standing.SUITE_CHANGED: Need.SUITE_CHANGED,
+    Standing.TO_APPROVE: Need.TO_APPROVE,
+    Standing.NO_BASELINE: Need.UNARMED,
 }
-"""The others need somebody to capture or approve a baseline."""
+NOT_ARMED: Final = frozenset({Need.SUITE_CHANGED, Need.TO_APPROVE, Need.UNARMED})
+"""Somebody has to capture or approve a baseline."""
+NOTICE: Final = timedelta(seconds=RETIRES_SECONDS)
+"""How long before its shutdown a model needs somebody, as ``CliffwatchModelRetiring`` has it."""
 
 
 def of_alarm(alarm: Alarm) -> Reason:
@@ -86,7 +100,33 @@ def of_gap(gap: Gap, last_success: datetime | None) -> Reason:
 
 def of_standing(standing: Standing) -> Reason:
     """Of how far a suite is with its baseline."""
-    return Reason(STANDINGS.get(standing, Need.UNARMED))
+    return Reason(STANDINGS[standing])
+
+
+def of_retirement(retirement: Retirement, now: datetime) -> Reason:
+    """Of a model that is to be shut down; ``QUIET`` while that is further away than ``NOTICE``."""
+    begins = retirement.retires_at - NOTICE
+    return Reason(Need.RETIRES, begins) if begins < now else QUIET
+
+
+def of_rollback(rollback: Rollback) -> Reason:
+    """Of the version to roll back to; ``QUIET`` where it is ready."""
+    return QUIET if rollback.ready else Reason(Need.ROLLBACK)
+
+
+def of_targets(
+    retirements: Iterable[Retirement], rollbacks: Iterable[Rollback], now: datetime
+) -> dict[str, list[Reason]]:
+    """Target -> what it needs attention for that is no suite's: its models, and the version to roll back to."""
+    found: dict[str, list[Reason]] = {}
+    told = (
+        *((one.target, of_retirement(one, now)) for one in retirements),
+        *((one.target, of_rollback(one)) for one in rollbacks),
+    )
+    for target, reason in told:
+        if reason.need.somebody:
+            found.setdefault(target, []).append(reason)
+    return found
 
 
 def worst(reasons: Iterable[Reason]) -> Reason:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from monitor.core.limits import too_short
 from monitor.core.records import Baseline, Comparison, Finding, Severity
 from monitor.core.run_kinds import run_kind
 from monitor.core.signals import SEVERITIES
-from monitor.core.wording import too_short
 
 if TYPE_CHECKING:
     from monitor.store import Store

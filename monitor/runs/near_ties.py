@@ -39,7 +39,7 @@ _WORD: Final = re.compile(r"[^\W\d_]{3,}")
 _SAMPLING: Final = Sampling(temperature=0.0, max_tokens=1, logprobs=_ALTERNATIVES)
 
 
-async def find_border(context: "RunContext", target: str, candidates: int, path: Path) -> list[str]:
+async def find_near_ties(context: "RunContext", target: str, candidates: int, path: Path) -> list[str]:
     """Ask ``candidates`` prompts and write the border inputs among them to ``path``; what to tell, line by line.
 
     The calls are a run of their own in the ledger: recorded, within the target's budget, compared with nothing. Writes
@@ -112,7 +112,7 @@ def suite_yaml(name: str, probes: Sequence[Probe]) -> str:
     system = next((m.content for m in probes[0].messages if m.role == "system"), None)
     content = {
         "name": name,
-        "description": "Border inputs: near ties at temperature 0, found by cliffwatch border.",
+        "description": "Border inputs: near ties at temperature 0, found by cliffwatch near-ties.",
         **({"system": system} if system else {}),
         "replicates": REPLICATES,
         "sampling": {"temperature": 0, "max_tokens": 1, "logprobs": _ALTERNATIVES},

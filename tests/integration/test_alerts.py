@@ -43,7 +43,7 @@ AWAY = {"CliffwatchDown", ALWAYS}
 SINCE = {"CliffwatchBudgetExhausted", "CliffwatchRollbackNotReady", "CliffwatchSelfTestFailed"}
 """Tickets that say since when, as every page does."""
 ADAPTER_FIRST = (
-    "Check which adapter the endpoint serves and whether it is applied; if it is lost, bring back the server, image, "
+    "Check which adapter the endpoint serves and whether it is applied. If it is lost, restore the server, image, "
     "route or adapter that served before"
 )
 """The first step after a lost fine-tune: one sentence in the notification, on the evidence page and in the runbook."""

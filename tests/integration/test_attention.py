@@ -8,7 +8,20 @@ from random import Random
 import pytest
 from sqlalchemy import create_engine, update
 
-from monitor.core.records import Alarm, AlarmState, Arm, IdentityCheck, RunOutcome, SelfTest, Severity, Suite
+from monitor.core.records import (
+    Alarm,
+    AlarmState,
+    Arm,
+    IdentityCheck,
+    Retirement,
+    RunOutcome,
+    SelfTest,
+    Severity,
+    Suite,
+)
+from monitor.core.records import (
+    Reason as Lost,
+)
 from monitor.report import attention
 from monitor.report.attention import NEVER, QUIET, Need, Reason
 from monitor.report.email.compose import compose
@@ -17,6 +30,7 @@ from monitor.report.web import fleet_overview as pages
 from monitor.runs.readonly import ReadOnlyContext
 from monitor.store import open_store, tables
 from tests import fleet
+from tests.store_records import answer, recorded, unmeasured
 
 HOUR = timedelta(hours=1)
 
@@ -70,6 +84,15 @@ def surfaces(kept: ReadOnlyContext) -> dict[str, list[str]]:
     }
 
 
+def said_of(kept: ReadOnlyContext, target: str) -> tuple[str | None, str, str]:
+    """What status says that the target needs somebody for, its state on the pages, the first label of its card."""
+    (needs,) = [row.needs for row in status(kept).watches if row.target == target]
+    rows = pages.overview(kept.store, kept.settings, fleet.NOW, pages.FleetCache()).rows
+    (state,) = [row.state for row in rows if row.target == target]
+    (card,) = [one for one in compose(kept, fleet.NOW).report.cards if one.name == target]
+    return needs, state, card.items[0].label
+
+
 def assert_alike(kept: ReadOnlyContext, order: list[str], *, needing: int) -> None:
     found = surfaces(kept)
     assert (found["status"], found["pages"], found["mail"]) == (order, order, order[:needing])
@@ -103,6 +126,53 @@ def test_a_loss_that_the_self_test_missed_comes_after_what_is_not_measured(kept:
     found = pages.overview(kept.store, kept.settings, fleet.NOW, pages.FleetCache())
     assert found.rows[-1].state == "self-test"
     assert len(found.missed) == 1
+
+
+def asked(kept: ReadOnlyContext, target: str, *lost: tuple[Arm, Lost]) -> None:
+    """Ends a run of nine answers and as many questions without one."""
+    digest, at = kept.digest(target, fleet.SUITE), fleet.NOW - HOUR / 2
+    made = kept.store.ensure_run(target, fleet.SUITE, at, 7, digest, next_at=at, scheduled=False)
+    run = kept.store.claim(made.id, at, 60)
+    assert run is not None
+    answers = [recorded(run, answer(), f"fact-{n}") for n in range(9)]
+    missing = [recorded(run, unmeasured(why), f"lost-{n}", arm=arm) for n, (arm, why) in enumerate(lost)]
+    assert all(kept.store.record([*answers, *missing]))
+    assert kept.store.finish(run.id, run.fence, RunOutcome.PARTIAL, (), fleet.NOW)
+
+
+def retiring(kept: ReadOnlyContext, target: str, days: float) -> None:
+    day = fleet.NOW + timedelta(days=days)
+    kept.store.save_retirements([Retirement(target, Arm.SUBJECT, "lora", day, "config", fleet.NOW)])
+
+
+def test_a_rollback_that_is_not_ready_needs_somebody(kept: ReadOnlyContext) -> None:
+    asked(kept, "summariser", *[(Arm.SNAPSHOT, Lost.TIMEOUT)] * 3)
+    assert_alike(kept, ["support-bot", "extractor", "summariser"], needing=3)
+    assert said_of(kept, "summariser") == ("no rollback", "rollback", "Not ready")
+
+
+def test_a_model_that_retires_within_the_notice_needs_somebody(kept: ReadOnlyContext) -> None:
+    retiring(kept, "summariser", 40)
+    assert_alike(kept, ["support-bot", "extractor", "summariser"], needing=2)
+    retiring(kept, "summariser", 20)
+    assert_alike(kept, ["support-bot", "extractor", "summariser"], needing=3)
+    assert said_of(kept, "summariser") == ("model retires", "retires", "Retires")
+
+
+def test_a_budget_that_was_spent_needs_somebody(kept: ReadOnlyContext) -> None:
+    asked(kept, "summariser", (Arm.SUBJECT, Lost.BUDGET))
+    assert_alike(kept, ["support-bot", "extractor", "summariser"], needing=3)
+    assert said_of(kept, "summariser") == ("budget spent", "budget", "Budget")
+
+
+def test_a_page_that_may_not_be_confirmed_is_called_by_what_is_served(kept: ReadOnlyContext) -> None:
+    misserved(kept, "summariser")
+    raised(kept, "summariser", Severity.PAGE, AlarmState.RAISED, 2 * HOUR)
+    assert said_of(kept, "summariser")[:2] == ("identity", "identity")
+    mail = compose(kept, fleet.NOW).report
+    (card,) = [one for one in mail.cards if one.name == "summariser"]
+    assert [item.label for item in card.items] == ["Page", "Page, being confirmed"]
+    assert card.items[0].name == "What is served"
 
 
 def test_who_captures_a_baseline_needs_nobody_and_is_not_quiet(kept: ReadOnlyContext) -> None:

@@ -11,6 +11,7 @@ from monitor import detect
 from monitor.cli import calibrate, operations
 from monitor.config import check
 from monitor.core import schedule
+from monitor.core.limits import too_short
 from monitor.core.records import BaselineStatus, Severity
 from monitor.core.signals import SEVERITIES
 from monitor.runs import arming
@@ -65,7 +66,7 @@ async def test_a_table_at_a_glance_and_the_same_as_json(tmp_path: Path) -> None:
     code, out, error = cliffwatch(tmp_path, "calibrate", "bot")
     assert (code, error) == (0, "")
     asked = len(SUITE["probes"])
-    assert f"bot/facts: baseline 1, 8 days, {8 * asked} answers; 365 looks a year, 0.1 false pages a year" in out
+    assert f"bot/facts: baseline 1, 8 days, {8 * asked} answers; 365 evaluations a year, 0.1 false pages a year" in out
     assert "not armed" not in out
     code, found = printed(tmp_path, "calibrate", "bot", "--suite", "facts")
     assert code == 0
@@ -76,7 +77,7 @@ async def test_a_table_at_a_glance_and_the_same_as_json(tmp_path: Path) -> None:
     assert (lost["severity"], lost["unarmed"], lost["days"], lost["answers_a_day"]) == ("page", "", 8, asked)
     assert 1 > lost["smallest"]["7"] > lost["smallest"]["30"] > 0
     assert lost["smallest"]["1"] is None, "with so few days and answers one look cannot show even a whole loss"
-    assert "adapter_loss sees nothing at one look: " in out
+    assert "adapter_loss detects no change in one evaluation" in out
     assert cliffwatch(tmp_path, "check")[:2] == (0, "cliffwatch.yaml: fine\n")
 
 
@@ -106,8 +107,7 @@ async def test_a_short_baseline_names_the_days_that_it_lacks(tmp_path: Path) -> 
     await approved(tmp_path, days=3)
     store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
     assert {why for _, why in arming.arming(store, store.approved("bot", "facts"), (), None)} == {
-        "The baseline spans 3 full days, too few to know how much days differ. 7 days arm "
-        "pages; 14 see changes a quarter smaller."
+        too_short(3, at_once=False)
     }
     store.close()
 
@@ -150,7 +150,7 @@ async def test_without_an_approved_baseline_there_is_nothing_to_calibrate_from(t
     open_store(f"sqlite:///{tmp_path / 'cliffwatch.db'}").close()
     code, out, error = cliffwatch(tmp_path, "calibrate", "bot")
     assert (code, out) == (3, "")
-    assert "bot/facts: no approved baseline; cliffwatch baseline capture bot --days 14, then approve" in error
+    assert "bot/facts: no approved baseline; run cliffwatch baseline capture bot --days 14, then approve it" in error
     (tmp_path / "cliffwatch.db").unlink()
     assert cliffwatch(tmp_path, "check")[0] == 0
     assert not (tmp_path / "cliffwatch.db").exists(), "check creates nothing"
@@ -164,9 +164,9 @@ def test_check_says_what_a_suite_cannot_promise_before_there_is_a_baseline(tmp_p
     (tmp_path / "probes" / "facts.yaml").write_text(yaml.safe_dump({**SUITE, "probes": two}))
     report = calibrate.with_arming(check(path))
     assert [str(warning) for warning in report.warnings if warning.where != "judge"] == [
-        "bot/facts: asks 2 answers a run, and under 5 no signal is read: add probes or replicates",
-        "bot/facts: canaries is not read: no probe has checks",
-        "bot/facts: one look in 3 days: a baseline that arms pages takes 21 days",
+        "bot/facts: requests 2 answers per run, but signals need at least 5: add probes or replicates",
+        "bot/facts: canaries is not measured: no probe has checks",
+        "bot/facts: one evaluation every 3 days: a baseline that arms pages takes 21 days",
     ]
 
 

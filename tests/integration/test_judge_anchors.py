@@ -11,6 +11,7 @@ import yaml
 from structlog.testing import capture_logs
 
 from monitor.core.records import Alarm, AlarmState, BaselineStatus, Confirmation, RunOutcome, Severity
+from monitor.detect import policy
 from monitor.report.explain.claim import claim_of
 from monitor.runs.context import RunContext, ensure_run, open_capture
 from monitor.runs.execute import execute_run
@@ -120,10 +121,10 @@ async def test_a_judge_that_moved_is_a_ticket_and_what_rests_on_it_pages_nobody(
         assert all(one.severity is Severity.TICKET for one in context.store.alarms())
         (told,) = context.store.findings("bot", run_id=score.confirmed_run_id, signal="judge_score")
         assert told.judge_moved
-        assert "A ticket, not a page: this rests on the judge's verdicts, and the judge itself moved" in told.caveat
+        assert told.caveat == f"A ticket instead of a page: {policy.JUDGE_MOVED[:1].lower()}{policy.JUDGE_MOVED[1:]}"
         by_itself = context.store.findings("judge", signal="negative_flips")[0]
-        assert summary_of(by_itself).startswith("judge no longer agrees with people as it did: 12 of 24 answers")
-        assert "so it wakes nobody" in by_itself.caveat
+        assert summary_of(by_itself).startswith("judge no longer agrees with people as before: 12 of 24 answers")
+        assert policy.JUDGE_ITSELF[1:] in by_itself.caveat
         asked_anew = [run for run in context.store.runs("judge") if not run.scheduled]
         assert len(asked_anew) == (first == "bot"), "asked anew only where it was not known yet"
         assert recomputes(context)

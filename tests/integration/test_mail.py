@@ -366,20 +366,20 @@ async def test_report_send_says_what_became_of_it(tmp_path: Path) -> None:
         open_store(f"sqlite:///{tmp_path}/cliffwatch.db").close()
         code, out, error = await report(tmp_path, "--send")
         assert (code, out) == (0, f"sent to sre@example.com: {server.received[0]['Subject']}\n")
-        assert error.startswith(f"connecting to localhost:{server.port} … (it has 60 s for each reply, 300 s in all)\n")
+        assert error.startswith(f"connecting to localhost:{server.port} … (timeout: 60 s per reply, 300 s in total)\n")
 
         server.replies = ["451 greylisted"]
         code, out, error = await report(tmp_path, "--send", "--json")
         assert code == 3
-        assert "not handed over: sre@example.com: 451 greylisted" in error
-        assert "a running daemon tries again at" in error
+        assert "did not accept the mail: sre@example.com: 451 greylisted" in error
+        assert "a running daemon retries at" in error
         said = json.loads(out)
         assert (said["status"], said["attempts"]) == ("queued", 1)
 
         server.replies = ["554 no"]
         code, out, error = await report(tmp_path, "--send")
         assert (code, out) == (3, ""), error
-        assert "refused for good: sre@example.com: 554 no" in error
+        assert "rejected the mail permanently: sre@example.com: 554 no" in error
     store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
     state = store.mail_state()
     store.close()
@@ -441,9 +441,9 @@ def test_report_without_a_server_shows_the_mail(tmp_path: Path) -> None:
     error = refused(tmp_path, "--send")
     assert (error.exit_code, str(error).partition(": ")[2]) == (
         2,
-        "no 'email' section, so there is nobody to send to; docs/email.md shows one",
+        "no 'email' section, so there are no recipients; see docs/email.md",
     )
-    assert "--send goes alone" in str(refused(tmp_path, "--send", "--text"))
+    assert "--send cannot be combined" in str(refused(tmp_path, "--send", "--text"))
     assert "cannot be written" in str(refused(tmp_path, "--preview", f"{tmp_path}/no/such/folder.html"))
 
 

@@ -13,7 +13,8 @@ from monitor.core.schedule import current_slot, days_after
 from monitor.core.settings import Email
 from monitor.report.email.compose import MANUAL, WEEKLY, compose, compose_mail
 from monitor.report.email.message import LARGEST_HTML, preview
-from monitor.report.explain.claim import claim_of, finding_context
+from monitor.report.explain.claim import claim_of
+from monitor.report.explain.context import finding_context
 from monitor.report.explain.onset import beginning
 from monitor.runs.readonly import ReadOnlyContext
 from monitor.store import Store, open_store

@@ -12,8 +12,9 @@ ROOT = Path(__file__).parents[2]
 MODULE = '''
 """``echoes``: answers that only repeat the question."""
 
+from monitor.core.records import FindingState
 from monitor.detect.common import means, sample
-from monitor.detect.measurement import Reading, Channel
+from monitor.detect.measurement import Channel, Reading, Told
 from monitor.detect.day_scores import day_scores
 
 
@@ -29,7 +30,11 @@ def measure(comparison):
         per_score=0.1,
         answers_now=int(found.now.sum()),
         answers_baseline=int((~found.now).sum()),
-        tell=lambda verdict: f"Answers of {comparison.target} echo the question: {now:.0%} of them do.",
+        tell=lambda verdict: Told(
+            FindingState.ALARMING if verdict.alarming else FindingState.QUIET,
+            f"Answers of {comparison.target} echo the question",
+            f"{now:.0%} of them do",
+        ),
         measures={"echo_ratio": now},
     )
 '''

@@ -49,11 +49,11 @@ async def test_the_look_that_clears_is_told_as_recovered_whatever_its_evidence(
     for signal, told in claims.items():
         assert (told.state, told.suspect, told.why, told.since) == ("cleared", "", "", ""), signal
         assert told.headline.startswith("bot has recovered ("), signal
-        assert told.now.startswith("Nothing: cleared by the answers, 2026-12-09"), signal
+        assert told.now.startswith("Nothing to do: cleared automatically, 2026-12-09"), signal
         words = recovery.summary(well[signal], recovery.ending(result.alarms, well[signal]))
         assert words == f"{told.headline}: {told.bad} {recovery.RECOVERED}.", signal
         assert words in out
-        for wrong in ("dropped", "Read the answers", "look for", "this look alone"):
+        for wrong in ("dropped", "Read the answers", "check for", "this evaluation alone"):
             assert wrong not in f"{words} {told.bad} {told.sure} {told.now}", (signal, wrong)
     capsys.readouterr()
     output.findings([(well["adapter_loss"], claims["adapter_loss"])], as_json=False)

@@ -336,7 +336,7 @@ async def test_a_missed_self_test_is_on_its_alert_s_evidence_page(site: Site) ->
     page = " ".join((await site.get("/targets/summariser")).text.split())
     told = re.findall(r"<li>(.*?)</li>", page[page.index(f"Self-test: a loss {UNDETECTED} today") :])
     assert [unescape(re.sub(r"<[^>]*>", "", one)) for one in told[:3]] == [
-        f"base-answers (the base's answers in place of its own): caught in 0 of 20 trials {UNDETECTED}",
+        f"base-answers (the base's answers instead of its own): caught in 0 of 20 trials {UNDETECTED}",
         "truncation (answers cut to a third): caught in 18 of 20 trials",
         "no fault planted: 0 of 20 trials raised an alarm",
     ]
@@ -445,7 +445,7 @@ async def test_after_a_recovery_no_page_tells_of_an_alarm(site: Site) -> None:
     told = unescape((await site.get(page)).text)
     assert f"{badge} support-bot has recovered (Fine-tune's effect)</h1>" in re.sub(r"\s+", " ", told)
     assert "Likely at fault" not in told
-    assert "<dd>Nothing: cleared by the answers, 2026-11-22 13:00." in told
+    assert "<dd>Nothing to do: cleared automatically, 2026-11-22 13:00." in told
     assert "This evaluation cleared the alarm" in told
     listed = (await site.get("/findings?target=support-bot")).text
     assert badge in listed
@@ -509,13 +509,16 @@ async def test_what_was_cleared_and_raised_again_leads_to_where_it_is_now_and_ba
     back = f'<a href="/findings/{first}/adapter_loss">The alarm of 2026-11-22 11:40 UTC</a>'
     old = (await site.get(f"/findings/{first}/adapter_loss")).text
     assert f"It was <strong>raised again</strong> at 2026-11-22 14:00 UTC, 2 h ago: {forward}" in old
-    assert "Go by the alarm that is raised again since 2026-11-22 14:00 UTC; this one was cleared by the answers" in old
+    assert "See the alarm that was raised again at 2026-11-22 14:00 UTC. This one was cleared automatically" in old
     assert back not in old
     over = (await site.get(f"/findings/{quiet}/adapter_loss")).text
     assert "The alarm was <strong>raised again</strong>" in over
     assert forward in over
     now = (await site.get(f"/findings/{second}/adapter_loss")).text
-    assert f"<dt>Raised before</dt><dd>{back}, cleared 2026-11-22 13:00 UTC. Cleared by the answers: up to run" in now
+    assert (
+        f"<dt>Raised before</dt><dd>{back}, cleared 2026-11-22 13:00 UTC. Cleared automatically: the answers up to run"
+        in now
+    )
     assert "raised again" not in now
     assert "raised again" not in (await site.get(f"/findings/{first}/judge_score")).text, "another signal"
     for run, before, again in ((first, None, second), (second, first, None)):
@@ -581,7 +584,7 @@ async def test_an_open_alarm_says_where_it_stands(site: Site) -> None:
     run = claimed(site, "support-bot")
     finish(site, run, RunOutcome.UNMEASURED, (), [replace(page, state=AlarmState.RAISED)])
     for path in ("/", "/targets/support-bot", EVIDENCE):
-        assert "for a fresh sample, which the daemon asks." in (await site.get(path)).text, path
+        assert "for a fresh sample, which the daemon requests." in (await site.get(path)).text, path
     assert "1 page raised (1 being confirmed)" in (await site.get("/")).text
     cleared = replace(
         page, state=AlarmState.CLEARED, cleared_at=fleet.NOW, cleared_by="jo <b>", cleared_why="unloaded on purpose"
@@ -641,7 +644,7 @@ async def test_the_evidence_page_has_the_numbers_and_the_answers(site: Site) -> 
     for shown in (
         "<strong>4%</strong> of the fine-tune&#39;s effect left, 95% interval 0% to 10%",
         "10^7 to 1",
-        "counted, this one alone",
+        ", this one alone",
         "this one alone 10^7 to 1",
         "40 now",
         "against 120",
@@ -879,13 +882,13 @@ async def test_a_finding_says_at_once_what_changed_since_when_and_what_to_do(sit
         "<p>4% of the fine-tune&#39;s effect is left (95% interval 0% to 10%), 39 of 40 answers are nearer to the base",
         "<p>Began between 2026-11-21 20:00 and 2026-11-22 11:40 UTC, ",
         "<p>Confirmed by a fresh sample at ",
-        "Check which adapter the endpoint serves and whether it is applied; if it is lost, bring back the server, "
+        "Check which adapter the endpoint serves and whether it is applied. If it is lost, restore the server, "
         "image, route or adapter that served before 2026-11-21 20:00 UTC.",
         '<a href="#answer">Read the answers</a>',
         "I&#39;d be happy to help! Refund times vary",
         'href="/runbooks/CliffwatchFineTuneLost"',
         "<strong>what is served</strong>",
-        "on all sampled traffic",
+        "all sampled traffic",
     ):
         assert shown in told, shown
 

@@ -22,7 +22,6 @@ from tests import programs
 
 ROOT: Final = Path(__file__).parents[2]
 BOARD: Final[dict[str, dict[str, Any]]] = {name: json.loads(path(name).read_text(encoding="utf-8")) for name in BOARDS}
-RUNBOOKS: Final = {file.stem for file in (ROOT / "alerts" / "runbooks").glob("*.md")}
 UNITS: Final = {"none", "short", "percentunit", "s", "currencyUSD", "dateTimeAsIso", "suffix:periods"}
 COUNTED: Final = {"Targets", "Models", "Suites", "Questions"}
 """What a number without a unit counts: its title begins with it."""

@@ -38,6 +38,7 @@ from monitor.report.email.report import Report, draft, told_in_full
 from monitor.report.email.smtp import GIVEN_UP, next_try
 from monitor.report.email.target_cards import SEE_SERVED
 from monitor.report.explain import claim as claims
+from monitor.report.explain.context import FindingContext
 from tests.fleet import HOSTILE
 from tests.mail_story import NOW, SUITE, TWELVE, a_week, alarm, baseline, facts, finding, points, progress, series
 
@@ -78,11 +79,10 @@ def test_the_first_line_is_the_answer() -> None:
     shown = told(a_week())
     assert shown.headline == (
         "4 of 12 targets need attention, 1 with a page: support-bot answers like its base since Tuesday; summariser "
-        "answers at another length since Saturday, and 2 more"
+        "gives answers of another length since Saturday, and 2 more"
     )
-    assert (
-        shown.subject == "[Cliffwatch] 4 of 12 targets need attention, 1 with a page: support-bot answers like its base"
-    )
+    subject = "[Cliffwatch] 4 of 12 targets need attention, 1 with a page: support-bot answers like its base"
+    assert shown.subject == subject
     assert shown.tone == "bad"
     assert render.text(shown).startswith("4 of 12 targets need attention, 1 with a page: ")
 
@@ -187,7 +187,7 @@ def test_the_worst_comes_first_and_what_is_open_has_since_effect_evidence_and_li
     assert page_.lead == "Users affected for 6 days."
     assert page_.state == (
         "Began between Mon 16 Nov 20:00 and Tue 17 Nov 20:00. "
-        "Acknowledged by kim at Wed 18 Nov 08:00: asking the platform team which adapter is up."
+        "Acknowledged by kim, Wed 18 Nov 08:00: asking the platform team which adapter is up."
     )
     assert page_.text.endswith("Suite support; evidence more than a million to 1.")
     assert page_.text.count("4%") == 1, "a number is told once"
@@ -287,8 +287,8 @@ def test_the_cause_stands_before_what_follows_from_it() -> None:
         identity={"bot": [mismatch("bot", arm=Arm.BASE), mismatch("bot")]},
     )  # fmt: skip
     card = told(found).cards[0]
-    assert [item.name for item in card.items] == ["Fine-tune's effect", "What is served", "What is served"]
-    assert ["(of the base)" in item.text for item in card.items] == [False, False, True]
+    assert [item.name for item in card.items] == ["Fine-tune's effect", "Same as base", "What is served"]
+    assert "(of the base)" not in card.items[2].text, "the subject's before the base's"
     assert card.more == len(TITLES) - 1
 
 
@@ -297,7 +297,7 @@ def test_what_is_served_has_its_place_however_many_suites_say_so() -> None:
     lost = [alarm("bot", "adapter_loss", days, suite=suite) for days, suite in enumerate(suites)]
     found = facts(["bot"], alarms={"bot": lost}, identity={"bot": [mismatch("bot")]})
     card = told(found).cards[0]
-    assert [item.name for item in card.items] == ["Fine-tune's effect", "What is served", "Fine-tune's effect"]
+    assert [item.name for item in card.items] == ["Fine-tune's effect", "Fine-tune's effect", "What is served"]
     assert card.items[0].lead == "Users affected for 3 days.", "the oldest first"
 
 
@@ -314,9 +314,9 @@ def test_a_judge_without_anchors_that_is_not_as_declared_is_told() -> None:
     assert told(replace(facts(["bot"]), identity={"gone": [mismatch("gone")]})).cards == ()
 
 
-def besides(found: Facts, **more: Any) -> dict[Key, claims.FindingContext]:
+def besides(found: Facts, **more: Any) -> dict[Key, FindingContext]:
     """What the mailer reads: of every alarm that is told in full."""
-    return {key: claims.FindingContext(points(key[2], 0.5, fell=5.5), **more) for key in told_in_full(found)}
+    return {key: FindingContext(points(key[2], 0.5, fell=5.5), **more) for key in told_in_full(found)}
 
 
 def test_each_alarm_says_whose_fault_it_likely_is_as_its_page_does() -> None:
@@ -332,8 +332,8 @@ def test_each_alarm_says_whose_fault_it_likely_is_as_its_page_does() -> None:
     assert shown.cards[0].items[1].likely == ("what is served", "Its answers changed too.")
     assert shown.cards[2].items[0].likely == ("the endpoint or the connection to it", "It is an outage.")
     text = render.text(shown)
-    assert "  Likely at fault: your own configuration. The same prompts count another\n" in text
-    assert "Likely at fault: <b>your own configuration</b>. The same prompts count" in render.html(shown, {})
+    assert "  Likely at fault: your own configuration. The same prompts have a" in text
+    assert "Likely at fault: <b>your own configuration</b>. The same prompts have a" in render.html(shown, {})
 
 
 def test_one_suspect_of_many_signals_is_explained_once() -> None:
@@ -345,9 +345,9 @@ def test_one_suspect_of_many_signals_is_explained_once() -> None:
     found = replace(found, beside=besides(found, moved=["length"]))
     first, second, third = (item.likely for item in told(found).cards[0].items)
     assert first == ("what is served", claims.claim(finding("bot", "adapter_loss", "", 0.5, alarming=True),
-                                                    claims.FindingContext()).why)  # fmt: skip
+                                                    FindingContext()).why)  # fmt: skip
     assert second == ("what is served", "As above.")
-    assert third == ("the model", "Signals that ask no judge moved too (length).")
+    assert third == ("the model", "Signals that do not use the judge moved too (length).")
 
 
 def test_whose_fault_it_is_that_questions_have_no_answer() -> None:
@@ -426,7 +426,7 @@ def test_every_section_of_the_week_is_there() -> None:
         "Mon 16 to Sun 22 Nov · written Mon 23 Nov 08:00 (Europe/Berlin)",
         "1 with a page · 1 with a ticket · 1 not measured · 1 not armed · 8 quiet · 96 % of 10,080 questions answered",
         "too few for contract-extractor · $20.42 spent of $192.00 allowed",
-        f"alarm cleared by healthy answers: {TITLES['negative_flips']}",
+        f"alarm cleared automatically: {TITLES['negative_flips']}",
         "baseline of support approved by jo@example.com",
         "kim acknowledged the alarm: asking the platform team",
         "the server loads the base model itself",
@@ -531,7 +531,7 @@ def test_the_longest_version_that_fits_is_sent_and_only_its_pictures_are_drawn(l
     )
     whole = draft(found, address)
     pictures = pictures_of(whole.report())
-    sent = trimmed(whole, pictures)
+    sent = trimmed(whole, whole.report(), pictures)
     assert sent.report == whole.report(PLAN[place])
     sizes = [render.size(whole.report(limits), pictures) for limits in PLAN]
     assert place == next((n for n, size in enumerate(sizes) if size <= LARGEST_HTML), len(PLAN) - 1), sizes

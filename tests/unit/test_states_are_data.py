@@ -16,7 +16,8 @@ from monitor.core.records import Advice, Alarm, AlarmState, Cause, Confirmation,
 from monitor.detect import alarms
 from monitor.report.email.report import draft
 from monitor.report.explain import sentences
-from monitor.report.explain.claim import Claim, FindingContext, claim
+from monitor.report.explain.claim import Claim, claim
+from monitor.report.explain.context import FindingContext
 from tests import mail_story
 from tests.mail_story import NOW, SUITE, alarm, facts
 
@@ -24,8 +25,8 @@ MONITOR: Final = Path(__file__).resolve().parents[2] / "monitor"
 MAY_READ: Final = ("report/explain/", "store/migrations/", "lab/", "ask/http.py", "config/yaml_reader.py")
 """Where sentences are made, where those of old stores are read once, and where others' are read: prompts that a model
 server is asked, errors of providers and of the YAML library."""
-NAMES: Final = frozenset({"prompt tokens", "model id", "suite changed", "to approve", "not armed"})
-"""Values of a fixed set that have a space in them: parts of the contract, and states of a suite."""
+NAMES: Final = frozenset({"prompt tokens", "model id"})
+"""Values of a fixed set that have a space in them: parts of the contract."""
 LOOKS: Final = frozenset(
     {"startswith", "endswith", "partition", "rpartition", "split", "rsplit", "removeprefix", "removesuffix", "find",
      "rfind", "index", "count", "compile", "match", "search", "fullmatch", "findall", "finditer", "sub"}
@@ -48,15 +49,23 @@ def texts(node: ast.AST | None) -> list[str]:
 
 @cache
 def constants() -> dict[str, list[str]]:
-    """Constant of any module -> its text, or the texts in it where it is no mapping, whose keys alone are looked up."""
+    """Constant of any module -> its text, or the texts in it.
+
+    Not of a mapping, whose keys alone are looked up, and not of a record, which is compared as a whole.
+    """
     found: dict[str, list[str]] = {}
     for _, tree in parsed():
         for node in tree.body:
-            if isinstance(node, ast.Assign | ast.AnnAssign) and not isinstance(node.value, ast.Dict):
+            if isinstance(node, ast.Assign | ast.AnnAssign) and not _mapping_or_record(node.value):
                 for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                     if isinstance(target, ast.Name):
                         found.setdefault(target.id, []).extend(texts(node.value))
     return found
+
+
+def _mapping_or_record(value: ast.expr | None) -> bool:
+    called = isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id[:1].isupper()
+    return isinstance(value, ast.Dict) or called
 
 
 def looked_for(tree: ast.Module) -> Iterator[tuple[int, str]]:

@@ -129,9 +129,7 @@ def test_plain_json() -> None:
     assert plain(kept)["measures"] == {"adapter_effect_ratio": None, "base_like_ratio": 0.5}, "any mapping is one"
 
 
-WATCH = fleet_overview.Watch(
-    "t", "s", True, "armed", 1, NOW, 1, RunOutcome.MEASURED, 9, 0.0, False, False, standing=Standing.COMPARED
-)
+WATCH = fleet_overview.Watch("t", "s", 1, NOW, 1, RunOutcome.MEASURED, 9, 0.0, False, False, standing=Standing.COMPARED)
 LOST = RunOutcome.UNMEASURED
 PAGE = Alarm("t", "s", "adapter_loss", Severity.PAGE, AlarmState.CONFIRMED, NOW, 1)
 
@@ -146,10 +144,10 @@ PAGE = Alarm("t", "s", "adapter_loss", Severity.PAGE, AlarmState.CONFIRMED, NOW,
         ({"last_outcome": LOST, "late": True}, ("warn", "No alarm raised; 1 not measured")),
         ({"late": True}, ("warn", "No alarm raised; 1 late: no success in two intervals")),
         (
-            {"state": "suite changed", "armed": False},
+            {"standing": Standing.SUITE_CHANGED},
             ("warn", "No alarm raised; 1 not armed: suite changed since its baseline"),
         ),
-        ({"state": "to approve", "armed": False}, ("warn", "No alarm raised; 1 of 2 not armed")),
+        ({"standing": Standing.TO_APPROVE}, ("warn", "No alarm raised; 1 of 2 not armed")),
         ({"alarms": (PAGE,), "last_outcome": LOST}, ("bad", "1 page raised; 1 not measured")),
         ({"alarms": (PAGE, PAGE, replace(PAGE, severity=Severity.TICKET))}, ("bad", "2 pages raised, 1 ticket")),
         ({"alarms": (replace(PAGE, severity=Severity.TICKET),)}, ("warn", "1 ticket raised")),
@@ -179,12 +177,12 @@ def test_what_is_not_as_declared_is_never_quiet(
 def test_evidence_is_told_as_odds_with_what_it_is_held_against() -> None:
     assert wording.evidence(FINDING) == (
         "10^9 to 1",
-        "line 10,965 to 1; 3 looks counted, this one alone 1,585 to 1",
+        "threshold 10,965 to 1; 3 evaluations, this one alone 1,585 to 1",
     )
 
 
 RAISED_AT = datetime(2026, 12, 6, 11, 11, tzinfo=UTC)
-WAITING = "Waiting since 11:11 UTC for a fresh sample, which the daemon asks."
+WAITING = "Waiting since 11:11 UTC for a fresh sample, which the daemon requests."
 
 
 @pytest.mark.parametrize(
@@ -197,13 +195,13 @@ WAITING = "Waiting since 11:11 UTC for a fresh sample, which the daemon asks."
         ),
         (
             {"confirmation": Confirmation.LATER_LOOK, "confirmed_at": RAISED_AT, "confirmed_run_id": 24},
-            "Confirmed 11:11 UTC by a later look (run 24).",
+            "Confirmed 11:11 UTC by a later evaluation (run 24).",
         ),
-        ({"severity": Severity.TICKET}, "A ticket: the evidence is over its line."),
+        ({"severity": Severity.TICKET}, "A ticket: the evidence is over the threshold."),
         ({"state": AlarmState.CLEARED, "cleared_by": "jo", "cleared_why": "on purpose"}, "Cleared by jo: on purpose"),
         (
             {"state": AlarmState.CLEARED, "cleared_run_id": 7},
-            "Cleared by the answers: up to run 7 they are evidence of recovery.",
+            "Cleared automatically: the answers up to run 7 show that it recovered.",
         ),
     ],
 )
@@ -282,8 +280,8 @@ def test_no_other_file_is_a_runbook(name: str) -> None:
         ({"unmeasured": 0.5}, "partly"),
         ({"unmeasured": 0.5, "last_outcome": LOST, "late": True}, "unmeasured"),
         ({"unmeasured": 0.5, "late": True}, "late"),
-        ({"state": "suite changed", "armed": False}, "suite-changed"),
-        ({"state": "not armed", "armed": False}, "not-armed"),
+        ({"standing": Standing.SUITE_CHANGED}, "suite-changed"),
+        ({"standing": Standing.NO_BASELINE}, "not-armed"),
         ({"alarms": (replace(PAGE, severity=Severity.TICKET),), "late": True}, "ticket"),
         ({"alarms": (replace(PAGE, severity=Severity.TICKET), PAGE)}, "page"),
     ],

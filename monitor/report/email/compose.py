@@ -17,7 +17,7 @@ from monitor.report.email.charts import Picture, picture
 from monitor.report.email.data import Facts, Key, read
 from monitor.report.email.message import LARGEST_HTML, letter
 from monitor.report.email.report import Draft, Limits, Report, draft, told_in_full
-from monitor.report.explain import claim
+from monitor.report.explain.context import finding_context
 from monitor.report.metrics import web_url
 from monitor.runs.readonly import ReadContext
 
@@ -51,13 +51,14 @@ def compose(context: ReadContext, now: datetime, since: datetime | None = None) 
     """The mail about [``since``, ``now``]. ``since`` defaults to seven days before ``now``."""
     begin = schedule.days_after(context.settings.schedule, now, -PERIOD_DAYS) if since is None else since
     whole = draft(_facts(context, begin, now), address_of(context.settings))
-    return trimmed(whole, _pictures(context, whole.report(), now))
+    longest = whole.report(PLAN[0])
+    return trimmed(whole, longest, _pictures(context, longest, now))
 
 
-def trimmed(whole: Draft, pictures: dict[Key, Picture]) -> Composed:
+def trimmed(whole: Draft, longest: Report, pictures: dict[Key, Picture]) -> Composed:
     """The longest version of ``PLAN`` whose HTML mail programs show in full; the last version in any case."""
     for limits in PLAN:
-        report = whole.report(limits)
+        report = longest if limits is PLAN[0] else whole.report(limits)
         charts = set(report.charts)
         shown = {key: one for key, one in pictures.items() if key in charts}
         if limits is PLAN[-1] or render.size(report, shown) <= LARGEST_HTML:
@@ -77,7 +78,7 @@ def compose_mail(context: ReadContext, email: Email, kind: str, slot: datetime, 
 
 def _facts(context: ReadContext, since: datetime, now: datetime) -> Facts:
     facts = read(context.store, context.settings, since, now, _blind(context))
-    beside = {key: claim.finding_context(context.store, found) for key, found in told_in_full(facts).items()}
+    beside = {key: finding_context(context.store, found) for key, found in told_in_full(facts).items()}
     return replace(facts, beside=beside)
 
 

@@ -23,7 +23,7 @@ from monitor.core.records import (
 )
 from monitor.core.run_kinds import JUDGE
 from monitor.core.settings import Settings
-from monitor.report.explain.claim import FindingContext
+from monitor.report.explain.context import FindingContext
 
 if TYPE_CHECKING:
     from monitor.store import StoreReader

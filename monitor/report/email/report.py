@@ -11,7 +11,7 @@ from monitor.report.attention import Need, ranked
 from monitor.report.email import sections
 from monitor.report.email.data import Facts, Key
 from monitor.report.email.sections import Listed
-from monitor.report.email.target_cards import SHOWN, Card, Quiet, View, newest, view
+from monitor.report.email.target_cards import Card, Quiet, View, newest, view
 from monitor.report.email.wording import Times, cut
 
 
@@ -138,7 +138,7 @@ def told_in_full(facts: Facts) -> dict[Key, Finding]:
     ``Draft.report`` reads ``Facts.beside`` of these findings only.
     """
     _, _, needing = _seen(facts, Times(facts.settings.schedule.timezone, facts.now), None)
-    shown = (one.key for seen in needing[: Limits().cards] for one in seen.troubles[:SHOWN])
+    shown = (one.key for seen in needing[: Limits().cards] for one in seen.told_in_full)
     return {key: found for key in shown if key and (found := newest(facts, key))}
 
 

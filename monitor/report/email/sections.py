@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from monitor.core import schedule
+from monitor.core.limits import Gap, is_partly
 from monitor.core.records import (
     Alarm,
     AlarmState,
@@ -19,7 +20,8 @@ from monitor.core.run_kinds import JUDGE, PROBES, PRODUCTION, run_kind, suite_ki
 from monitor.core.settings import Budget
 from monitor.core.signals import JUDGE_DRIFT
 from monitor.core.signals import title as signal_title
-from monitor.core.wording import Gap, is_partly, many, served
+from monitor.core.wording import many, served
+from monitor.report import attention
 from monitor.report.attention import Need
 from monitor.report.email.data import Facts, Stream
 from monitor.report.email.target_cards import Item, View, at_page, gap_of, late, lost_words, mismatches, view
@@ -48,8 +50,8 @@ KINDS: Final[Sequence[tuple[str, frozenset[Need]]]] = (
     ("with a page being confirmed", frozenset({Need.CONFIRMING})),
     ("with a ticket", frozenset({Need.TICKET})),
     ("not measured", frozenset({Need.UNMEASURED, Need.LATE, Need.PARTLY})),
-    ("not armed", frozenset({Need.UNARMED})),
-    ("with another problem", frozenset({Need.UNSEEN, Need.ROLLBACK})),
+    ("not armed", attention.NOT_ARMED),
+    ("with another problem", frozenset({Need.UNSEEN, Need.RETIRES, Need.ROLLBACK, Need.BUDGET})),
 )
 """Why a target needs attention, by the need of its first problem: each target is counted once."""
 
@@ -157,7 +159,7 @@ def _ended(one: Alarm, title: str) -> str:
     if one.cleared_by:
         return f"alarm cleared by {cut(one.cleared_by, 60)}: {title} ({cut(one.cleared_why or '', 160)})"
     if one.cleared_run_id is not None:
-        return f"alarm cleared by healthy answers: {title}"
+        return f"alarm cleared automatically: {title}"
     return f"alarm cleared: {title} ({cut(one.cleared_why or 'no reason is known', 160)})"
 
 

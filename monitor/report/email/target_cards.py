@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from monitor.core import signals
+from monitor.core.limits import CAPTURE_DAYS, Gap, gap, is_late
 from monitor.core.records import (
     Alarm,
     AlarmState,
@@ -18,11 +19,11 @@ from monitor.core.records import (
 )
 from monitor.core.run_kinds import run_kind
 from monitor.core.schedule import interval_seconds
-from monitor.core.wording import CAPTURE_DAYS, Gap, alarm_state, gap, is_late, many, served
+from monitor.core.wording import alarm_state, many, served
 from monitor.report import attention
 from monitor.report.attention import NEVER, Need, Reason
 from monitor.report.email.data import Facts, Key, Stream
-from monitor.report.email.not_measured import waits_of
+from monitor.report.email.not_measured import standing_of, waits_of
 from monitor.report.email.wording import BLAME, NOT_ARMED, Times, clause, cut, cut_summary, odds, percent
 from monitor.report.email.wording import LOST as LOST_WORDS
 from monitor.report.explain import claim, sentences
@@ -73,10 +74,8 @@ class Trouble:
 
     @property
     def order(self) -> tuple[Need, int, datetime]:
-        """Sort key among the target's problems. A failing identity check ranks among the pages, as it may be their
-        cause."""
-        need = Need.PAGE if self.reason.need is Need.IDENTITY else self.reason.need
-        return need, self.place, self.since or NEVER
+        """Sort key among the target's problems: by need, then causes first, then the oldest."""
+        return self.reason.need, self.place, self.since or NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +129,17 @@ class View:
             return "bad" if self.troubles[0].reason.need <= Need.CONFIRMING else "warn"
         return "none" if self.waits else "good"
 
+    @property
+    def told_in_full(self) -> tuple[Trouble, ...]:
+        """The first ``SHOWN``, and what is served in any case: the causes of alarms refer to it."""
+        first = self.troubles[:SHOWN]
+        served = next((one for one in self.troubles if one.reason.need is Need.IDENTITY), None)
+        return first if served is None or served in first else (*first[:-1], served)
+
     def card(self) -> Card:
         items: list[Item] = []
         suspects = set()
-        for one in self.troubles[:SHOWN]:
+        for one in self.told_in_full:
             who = one.item.likely[0] if one.item.likely and one.key else None
             items.append(replace(one.item, likely=(who, AS_ABOVE)) if who and who in suspects else one.item)
             suspects.add(who)
@@ -168,7 +174,9 @@ def view(facts: Facts, name: str, times: Times, address: str | None) -> View:
         *mismatches(facts, name, times, address),
         *(one for stream in streams for one in _silence(facts, stream, times, address)),
         *_blind(facts, name, address),
+        *_retiring(facts, name, times, address),
         *_rollback(facts, name, times, address),
+        *_over_budget(facts, streams, address),
     ]
     troubles.sort(key=lambda one: one.order)
     chart = _chart(facts, name, streams)
@@ -178,10 +186,8 @@ def view(facts: Facts, name: str, times: Times, address: str | None) -> View:
 
 
 def alarm_troubles(facts: Facts, name: str, times: Times, address: str | None) -> Iterator[Trouble]:
-    """The open alarms of one target. Of a signal's alarms in several suites, only the oldest ranks before a failing
-    identity check."""
-    told: set[tuple[Need, str]] = set()
-    for alarm in sorted(facts.alarms.get(name, ()), key=lambda one: one.raised_at):
+    """The open alarms of one target."""
+    for alarm in facts.alarms.get(name, ()):
         if alarm.cleared_at is not None:
             continue
         page, waits = alarm.severity is Severity.PAGE, alarm.state is AlarmState.RAISED
@@ -198,10 +204,7 @@ def alarm_troubles(facts: Facts, name: str, times: Times, address: str | None) -
             state=f"{times.began(first, before)}. {_who_looks(alarm, times)}".strip(),
             likely=_likely(facts, key),
         )
-        reason = attention.of_alarm(alarm)
-        place = 3 * signals.rank(alarm.signal) + 2 * ((reason.need, alarm.signal) in told)
-        told.add((reason.need, alarm.signal))
-        yield Trouble(reason, clause(alarm.signal), first, item, place, key)
+        yield Trouble(attention.of_alarm(alarm), clause(alarm.signal), first, item, signals.rank(alarm.signal), key)
 
 
 def newest(facts: Facts, key: Key) -> Finding | None:
@@ -249,7 +252,7 @@ def _who_looks(alarm: Alarm, times: Times) -> str:
         return cut(alarm_state(alarm, times.now, times.zone), 160)
     if not alarm.acknowledged_by:
         return "Not acknowledged."
-    since = f" at {times.stamp(alarm.acknowledged_at)}" if alarm.acknowledged_at else ""
+    since = f", {times.stamp(alarm.acknowledged_at)}" if alarm.acknowledged_at else ""
     why = f": {cut(alarm.acknowledged_why, 160)}" if alarm.acknowledged_why else ""
     return f"Acknowledged by {cut(alarm.acknowledged_by, 60)}{since}{why}".rstrip(".") + "."
 
@@ -263,7 +266,7 @@ def mismatches(facts: Facts, name: str, times: Times, address: str | None) -> It
                 lead=f"Not as declared for {times.ago(one.since)}.",
                 state=f"Checked {times.stamp(one.checked_at)}.", likely=_misplaced(facts, one),
             )  # fmt: skip
-            place = 1 if one.arm is Arm.SUBJECT else 2
+            place = 0 if one.arm is Arm.SUBJECT else 1
             yield Trouble(attention.of_check(one), "serves something other than declared", one.since, item, place)
 
 
@@ -335,7 +338,7 @@ def _unarmed(facts: Facts, stream: Stream, link: str | None, address: str | None
         state = "is asked but not compared" if asked else "was not asked yet"
         kind, text = "", f"{suite} {state}. It needs a baseline."
     item = Item(text, f"suite {suite}", "Not armed", link, capture, "warn", first=read)
-    yield Trouble(Reason(Need.UNARMED), NOT_ARMED[kind], None, item)
+    yield Trouble(attention.of_standing(standing_of(facts, stream)), NOT_ARMED[kind], None, item)
 
 
 def _blind(facts: Facts, name: str, address: str | None) -> Iterator[Trouble]:
@@ -355,7 +358,25 @@ def _rollback(facts: Facts, name: str, times: Times, address: str | None) -> Ite
         f"Last asked {times.stamp(one.asked_at)}."
     )
     item = Item(text, "Rollback", "Not ready", at_page(address, "targets", name), tone="warn")
-    yield Trouble(Reason(Need.ROLLBACK), "has no working rollback version", None, item)
+    yield Trouble(attention.of_rollback(one), "has no working rollback version", None, item)
+
+
+def _retiring(facts: Facts, name: str, times: Times, address: str | None) -> Iterator[Trouble]:
+    for one in facts.retirements:
+        reason = attention.of_retirement(one, facts.now)
+        if one.target == name and reason.need.somebody:
+            text = f"{cut(one.model, 80)} ({one.arm}) retires on {times.day(one.retires_at)}."
+            item = Item(text, "Model", "Retires", at_page(address, "targets", name), tone="warn")
+            yield Trouble(reason, "has a model that retires", None, item)
+
+
+def _over_budget(facts: Facts, streams: Sequence[Stream], address: str | None) -> Iterator[Trouble]:
+    for name, suite in streams:
+        last = facts.last.get((name, suite))
+        if last is not None and last.refused:
+            text = f"{many(last.refused, 'question')} of the last run of {suite} not asked: the budget was spent."
+            item = Item(text, f"suite {suite}", "Budget", at_page(address, "targets", name), tone="warn")
+            yield Trouble(Reason(Need.BUDGET), "has spent its budget", None, item)
 
 
 def gap_of(facts: Facts, stream: Stream) -> Gap | None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from monitor.core.records import Alarm, AlarmState, Finding, IdentityCheck
 from monitor.report.explain.alert_lines import AlertLines, Verdict, of_mismatch, of_verdicts
-from monitor.report.explain.claim import FindingContext, claim, judge_drifted, of_subject, with_heads
+from monitor.report.explain.claim import claim
+from monitor.report.explain.context import FindingContext, judge_drifted, of_subject, with_heads
 from monitor.report.explain.onset import Onset
 from monitor.report.metrics.alerts import ALERTS, carrier
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from monitor import __version__
 from monitor.core.records import (
-    JUDGE_TARGET,
     Alarm,
     IdentityCheck,
     RunSummary,
@@ -228,7 +227,7 @@ class StoreCollector:
     def _alarms(self, found: Any) -> None:
         """Rewrite the alarms of targets with new findings: a finding that is evaluated again can change when an alarm
         began and its alert's text. So can identity checks and the judge's own alarms."""
-        judges = tuple(found.alarms.get(JUDGE_TARGET, ()))
+        judges = tuple(found.alarms.get(JUDGE.target, ()))
         raised = {name: [one for one in found.alarms.get(name, ()) if self._ours(name, one.suite)]
                   for name in self._identified}  # fmt: skip
         marks = {name: self._alarm_mark(name, ours, found.findings.get(name), judges)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from monitor.core.clock import HEARTBEAT
+from monitor.core.limits import CAPTURE_DAYS, gap, is_late
 from monitor.core.measured import Standing, standing
 from monitor.core.records import (
     Alarm,
@@ -26,7 +27,7 @@ from monitor.core.records import (
 from monitor.core.schedule import interval_seconds
 from monitor.core.selftest_results import MUST_SEE, missed, on_record
 from monitor.core.signals import SEVERITIES
-from monitor.core.wording import CAPTURE_DAYS, gap, is_late, many
+from monitor.core.wording import many
 from monitor.report import attention
 from monitor.report.attention import Need, Reason
 from monitor.report.status.liveness import Daemon, by_sign
@@ -119,8 +120,11 @@ REASONS: Final[Mapping[Need, str]] = {
     Need.CONFIRMING: "page",
     Need.TICKET: "ticket",
     **{need: gap.value for gap, need in attention.GAPS.items()},
-    Need.UNARMED: "unarmed",
+    **dict.fromkeys(sorted(attention.NOT_ARMED), "unarmed"),
     Need.UNSEEN: "self-test missed",
+    Need.RETIRES: "model retires",
+    Need.ROLLBACK: "no rollback",
+    Need.BUDGET: "budget spent",
 }
 """Need -> why a suite needs attention, in a word or two."""
 
@@ -139,6 +143,10 @@ class _Fleet:
     """Target -> its failing checks."""
     missed: Mapping[tuple[str, str], list[SelfTest]]
     """Planted losses that were caught too rarely, if any."""
+    others: Mapping[str, list[Reason]]
+    """Target -> why it needs attention, apart from its suites."""
+    refused: Collection[int]
+    """Last runs with questions that were not asked because the budget was spent."""
 
 
 def status(reading: "ReadOnlyContext", *, everything: bool = False) -> Status:
@@ -151,12 +159,14 @@ def status(reading: "ReadOnlyContext", *, everything: bool = False) -> Status:
     for check in store.identity_checks(matches=False):
         mismatches.setdefault(check.target, []).append(check)
     last = store.last_finished()
-    lost = store.lost_shares([one.run_id for one in last.values() if one.lost])
+    losing = [one.run_id for one in last.values() if one.lost]
+    lost, refused = store.lost_shares(losing), store.budget_refused(losing)
+    others = attention.of_targets(store.retirements(), store.rollback(), now)
     unseen: dict[tuple[str, str], list[SelfTest]] = {}
     for test in missed(store.imperfect_self_tests(MUST_SEE)):
         unseen.setdefault((test.target, test.suite), []).append(test)
     streams = [(name, suite) for name, target in reading.settings.targets.items() for suite in target.run_suites]
-    fleet = _Fleet(open_alarms, _standings(reading, streams, last), last, lost, mismatches, unseen)
+    fleet = _Fleet(open_alarms, _standings(reading, streams, last), last, lost, mismatches, unseen, others, refused)
     reasons = {stream: attention.worst(_reasons(reading, fleet, stream, now)) for stream in streams}
     order = _ranked(reasons)
     needs = {one: REASONS[reasons[one].need] for one in order if reasons[one].need.somebody}
@@ -194,9 +204,12 @@ def _reasons(reading: "ReadOnlyContext", fleet: _Fleet, stream: tuple[str, str],
         late = is_late(last.last_success, interval_seconds(reading.settings.schedule, stream[1]), now)
         if (silent := gap(last.outcome, fleet.lost.get(last.run_id), late=late)) is not None:
             yield attention.of_gap(silent, last.last_success)
+        if last.run_id in fleet.refused:
+            yield Reason(Need.BUDGET)
     yield attention.of_standing(fleet.standing[stream])
     if stream in fleet.missed:
         yield Reason(Need.UNSEEN)  # CliffwatchSelfTestFailed is a ticket about the monitor
+    yield from fleet.others.get(stream[0], ())
 
 
 def _ranked(reasons: Mapping[tuple[str, str], Reason]) -> list[tuple[str, str]]:

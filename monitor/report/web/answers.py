@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from monitor.core.errors import CliffwatchError, StoreError
+from monitor.core.limits import CAPTURE_DAYS
 from monitor.core.records import Arm, Baseline, Exhibit, Finding
-from monitor.core.wording import CAPTURE_DAYS
 from monitor.report.web import baselines
 from monitor.report.web.evidence import PER_PAGE, Sort, ordered
 from monitor.report.web.formatting import Turn, cut, turn

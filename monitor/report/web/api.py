@@ -11,6 +11,7 @@ from monitor import __version__
 from monitor.core.records import Answer, Arm, BaselineStatus, Finding, Unmeasured
 from monitor.core.settings import Settings
 from monitor.report.explain import claim
+from monitor.report.explain.context import finding_context
 from monitor.report.explain.jsonable import plain
 from monitor.report.web import baselines, fleet_overview, models, pages, runbooks, runs, target_view
 from monitor.report.web.models import Id, Limit, Name, Some
@@ -129,7 +130,7 @@ def _findings(router: APIRouter, store: "StoreReader") -> None:
     def finding(run_id: Id, signal: Name) -> JSONResponse:
         """One finding: its numbers, its answers side by side, its claim in words, and the signal's history."""
         found = pages.finding_of(store, run_id, signal)
-        beside = claim.finding_context(store, found)
+        beside = finding_context(store, found)
         told = {
             "claim": claim.claim(found, beside), "alarm": beside.alarm, "raised_before": beside.before,
             "raised_again": beside.again, "history": beside.history,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from monitor.core.records import Alarm, Exhibit, Finding, Point
 from monitor.report.explain import claim as claims
+from monitor.report.explain.context import FindingContext, finding_context
 from monitor.report.web import sparklines
 from monitor.report.web.word_diff import Piece, marked
 
@@ -70,7 +71,7 @@ class FindingView:
 
     finding: Finding
     claim: claims.Claim
-    beside: claims.FindingContext
+    beside: FindingContext
     alarms: tuple[Alarm, ...]
     """The target's alarms, newest first."""
     others: int
@@ -82,7 +83,7 @@ class FindingView:
 
 
 def finding_view(store: "StoreReader", finding: Finding, now: datetime) -> FindingView:
-    beside = claims.finding_context(store, finding)
+    beside = finding_context(store, finding)
     alarms = store.alarms(finding.target)
     mine = [one for one in alarms if (one.suite, one.signal) == (finding.suite, finding.signal)]
     others = sum(one.cleared_at is None and one not in mine for one in alarms)
@@ -98,7 +99,7 @@ def finding_view(store: "StoreReader", finding: Finding, now: datetime) -> Findi
     )
 
 
-def _raising(finding: Finding, beside: claims.FindingContext) -> Point | None:
+def _raising(finding: Finding, beside: FindingContext) -> Point | None:
     raised = beside.alarm.raised_run_id if beside.alarm else None
     return next((one for one in beside.history if one.run_id == raised != finding.run_id), None)
 

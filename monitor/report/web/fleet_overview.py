@@ -1,19 +1,21 @@
 """The overview: which targets need attention. Every target with its worst state, as a list in pages."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from monitor.core.limits import Gap, gap, is_late
 from monitor.core.measured import Standing, standing
-from monitor.core.records import Alarm, Finding, IdentityCheck, Point, RunOutcome, SelfTest, Stream
+from monitor.core.records import Alarm, Finding, IdentityCheck, Point, Retirement, RunOutcome, SelfTest, Stream
 from monitor.core.run_kinds import JUDGE
 from monitor.core.schedule import interval_seconds
 from monitor.core.selftest_results import MUST_SEE, missed
 from monitor.core.settings import Settings, Target
 from monitor.core.signals import rank
-from monitor.core.wording import Gap, gap, is_late, many, urgency
+from monitor.core.wording import many, urgency
 from monitor.report import attention
 from monitor.report.attention import Need, Reason
 from monitor.report.web import sparklines
@@ -33,27 +35,42 @@ ALARMS_SHOWN: Final = 20
 DAYS: Final = timedelta(days=30)
 """Period that the small pictures show."""
 
-STATES: Final[Mapping[str, str]] = {
-    "page": "page",
-    "identity": "not as declared",
-    "ticket": "ticket",
-    "unmeasured": "not measured",
-    "late": "late",
-    "partly": "partly measured",
-    "suite-changed": "suite changed",
-    "to-approve": "to approve",
-    "not-armed": "not armed",
-    "self-test": "self-test missed",
-    "capturing": "capturing",
-    "not-measured-yet": "not measured yet",
-    "quiet": "quiet",
+STATE_OF: Final[Mapping[Need, tuple[str, str]]] = {
+    Need.PAGE: ("page", "page"),
+    Need.IDENTITY: ("identity", "not as declared"),
+    Need.CONFIRMING: ("page", "page"),
+    Need.TICKET: ("ticket", "ticket"),
+    Need.UNMEASURED: ("unmeasured", "not measured"),
+    Need.LATE: ("late", "late"),
+    Need.PARTLY: ("partly", "partly measured"),
+    Need.SUITE_CHANGED: ("suite-changed", "suite changed"),
+    Need.TO_APPROVE: ("to-approve", "to approve"),
+    Need.UNARMED: ("not-armed", "not armed"),
+    Need.UNSEEN: ("self-test", "self-test missed"),
+    Need.RETIRES: ("retires", "model retires"),
+    Need.ROLLBACK: ("rollback", "no rollback"),
+    Need.BUDGET: ("budget", "budget spent"),
+    Need.CAPTURING: ("capturing", "capturing"),
+    Need.NOT_MEASURED_YET: ("not-measured-yet", "not measured yet"),
+    Need.QUIET: ("quiet", "quiet"),
 }
+"""A target's most urgent need -> its state as written in an address and in JSON, and in words."""
+
+STATES: Final[Mapping[str, str]] = dict(STATE_OF[need] for need in Need)
 """A target's state as written in an address -> in words. States that need attention come first."""
 
-GAPS: Final[Mapping[Gap, str]] = {Gap.LOST: "unmeasured", Gap.LATE: "late", Gap.PARTLY: "partly"}
-"""Gap -> its name in an address."""
+BASELINE_STATES: Final[Mapping[Standing, str]] = {
+    Standing.COMPARED: "armed",
+    Standing.NOT_MEASURED_YET: "armed",
+    Standing.CAPTURING: "capturing",
+    Standing.TO_APPROVE: "to approve",
+    Standing.SUITE_CHANGED: "suite changed",
+    Standing.NO_BASELINE: "not armed",
+}
+"""``Watch.state`` in JSON and on pages."""
 
-BASELINE_STATES: Final[Mapping[str, str]] = {"approved": "armed", "captured": "to approve", "capturing": "capturing"}
+ARMED: Final = frozenset({Standing.COMPARED, Standing.NOT_MEASURED_YET})
+"""A baseline of the suite as it is now is approved."""
 
 SeriesKey = tuple[str, str, str]
 
@@ -64,9 +81,9 @@ class Watch:
 
     target: str
     suite: str
-    armed: bool
-    state: str
-    """armed, suite changed (since the baseline), capturing, to approve, or not armed."""
+    armed: bool = field(init=False)
+    state: str = field(init=False)
+    """armed, suite changed (since the baseline), capturing, to approve, or not armed: ``standing``, to be shown."""
     baseline_id: int | None
     """The approved baseline, else the newest that is not retired."""
     last_success: datetime | None
@@ -86,6 +103,10 @@ class Watch:
     standing: Standing = Standing.NO_BASELINE
     """How far the suite was measured: it counts as quiet only if it was compared."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "armed", self.standing in ARMED)
+        object.__setattr__(self, "state", BASELINE_STATES[self.standing])
+
     @property
     def gap(self) -> Gap | None:
         """Why the absence of alarms does not mean health; ``None`` if it does."""
@@ -94,19 +115,18 @@ class Watch:
     @property
     def attention(self) -> str:
         """The suite's state, as a key of ``STATES``."""
-        if self.alarms:
-            return "page" if any(one.severity == "page" for one in self.alarms) else "ticket"
-        if self.gap is not None:
-            return GAPS[self.gap]
-        if self.standing is Standing.NOT_MEASURED_YET:
-            return "not-measured-yet"
-        return "quiet" if self.armed else self.state.replace(" ", "-")
+        return state_key(self.reasons)
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
         """Why the suite needs attention."""
         gap = () if self.gap is None else (attention.of_gap(self.gap, self.last_success),)
         return (*map(attention.of_alarm, self.alarms), *gap, attention.of_standing(self.standing))
+
+
+def state_key(reasons: Iterable[Reason]) -> str:
+    """What is most pressing, as a key of ``STATES``."""
+    return STATE_OF[attention.worst(reasons).need][0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,19 +136,13 @@ class Row:
     target: str
     model: str
     state: str
-    """A key of ``STATES``: the worst state of its suites and of its identity checks."""
+    """A key of ``STATES``: its most urgent need."""
     watches: tuple[Watch, ...]
     last_success: datetime | None
     """The oldest ``last_success`` of its suites."""
     alarms: tuple[Alarm, ...]
     mismatched: tuple[IdentityCheck, ...] = ()
     """The failing identity checks. They belong to the target, not to a suite."""
-
-    @property
-    def reasons(self) -> tuple[Reason, ...]:
-        """Why the target needs attention."""
-        suites = (reason for one in self.watches for reason in one.reasons)
-        return (*suites, *map(attention.of_check, self.mismatched))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +198,7 @@ class Overview:
     """Every failing check in the store."""
     unseen: tuple[SelfTest, ...]
     """Planted losses that the latest self-tests missed."""
+    retirements: tuple[Retirement, ...]
     settings: Settings
     at: datetime
     watches: tuple[Watch, ...]
@@ -211,16 +226,23 @@ def overview(store: "StoreReader", settings: Settings, now: datetime, kept: Flee
     """Every configured target. Reads again only if something changed, or if a target may have become late."""
     mark, raised = store.stream_mark(), tuple(store.open_alarms())
     failing, last = tuple(store.identity_checks(matches=False)), kept.overview
-    unseen = tuple(missed(store.imperfect_self_tests(MUST_SEE)))
+    unseen, retirements = tuple(missed(store.imperfect_self_tests(MUST_SEE))), tuple(store.retirements())
     if (
         last is not None and last.settings is settings
-        and (last.mark, last.raised, last.failing, last.unseen) == (mark, raised, failing, unseen)
+        and (last.mark, last.raised, last.failing, last.unseen, last.retirements)
+        == (mark, raised, failing, unseen, retirements)
         and timedelta(0) <= now - last.at <= FRESH * settings.schedule.day_seconds / 86_400
     ):  # fmt: skip
         return last
     found = watches(store, settings, now, kept, raised=raised)
-    listed = tuple(rows(found, settings.targets, failing, {(one.target, one.suite) for one in unseen}))
-    kept.overview = Overview(mark, raised, failing, unseen, settings, now, tuple(found), listed)
+    others = attention.of_targets(retirements, store.rollback(), now)
+    blind = {(one.target, one.suite) for one in unseen}
+    refused = store.budget_refused([one.last_run_id for one in found if one.last_run_id and one.unmeasured])
+    for one in found:
+        seen = [Need.UNSEEN] * ((one.target, one.suite) in blind) + [Need.BUDGET] * (one.last_run_id in refused)
+        others.setdefault(one.target, []).extend(map(Reason, seen))
+    listed = tuple(rows(found, settings.targets, failing, others))
+    kept.overview = Overview(mark, raised, failing, unseen, retirements, settings, now, tuple(found), listed)
     return kept.overview
 
 
@@ -253,13 +275,11 @@ def watches(
 def _watch(
     stream: Stream, alarms: tuple[Alarm, ...], lost: Mapping[int, float], interval: float, now: datetime
 ) -> Watch:
-    state = BASELINE_STATES.get(stream.baseline_status or "", "not armed")
-    state = "suite changed" if stream.outdated else state
     late = is_late(stream.last_success, interval, now)
     unmeasured = None if stream.last_run_id is None else lost.get(stream.last_run_id)
     stands = standing(stream.baseline_status, stream.approved_at, stream.last_success, outdated=stream.outdated)
     return Watch(
-        stream.target, stream.suite, state == "armed", state, stream.baseline_id, stream.last_success,
+        stream.target, stream.suite, stream.baseline_id, stream.last_success,
         stream.last_run_id, stream.last_outcome, stream.runs, unmeasured, late,
         late or stands is not Standing.COMPARED or stream.last_outcome is RunOutcome.UNMEASURED, alarms, stands,
     )  # fmt: skip
@@ -267,32 +287,37 @@ def _watch(
 
 def rows(
     found: Sequence[Watch], targets: Mapping[str, Target], mismatched: Sequence[IdentityCheck] = (),
-    unseen: Collection[tuple[str, str]] = (),
+    others: Mapping[str, Sequence[Reason]] = MappingProxyType({}),
 ) -> list[Row]:  # fmt: skip
     """One row per target, in the order of ``attention.ranked``. ``mismatched``: failing checks of any target;
-    ``unseen``: (target, suite) pairs whose self-test missed a planted loss."""
+    ``others``: further reasons why targets need attention."""
     grouped: dict[str, list[Watch]] = {name: [] for name in dict.fromkeys(one.target for one in found)}
     for one in found:
         grouped[one.target].append(one)
     failing: dict[str, list[IdentityCheck]] = {}
     for check in mismatched:
         failing.setdefault(check.target, []).append(check)
-    blind = {one.target for one in found if (one.target, one.suite) in unseen}
-    made = {
-        name: _row(name, tuple(some), targets[name].subject.model, tuple(failing.get(name, ())), blind=name in blind)
+    reasons = {
+        name: [
+            *(reason for one in some for reason in one.reasons),
+            *map(attention.of_check, failing.get(name, ())),
+            *others.get(name, ()),
+        ]
         for name, some in grouped.items()
     }
-    reasons = {name: [*row.reasons, *([Reason(Need.UNSEEN)] if name in blind else [])] for name, row in made.items()}
-    return [made[name] for name in attention.ranked(reasons)]
+    return [
+        _row(name, tuple(grouped[name]), targets[name].subject.model, tuple(failing.get(name, ())), reasons[name])
+        for name in attention.ranked(reasons)
+    ]
 
 
-def _row(name: str, some: tuple[Watch, ...], model: str, mismatched: tuple[IdentityCheck, ...], *, blind: bool) -> Row:
-    order = list(STATES)
+def _row(
+    name: str, some: tuple[Watch, ...], model: str, mismatched: tuple[IdentityCheck, ...], reasons: Sequence[Reason]
+) -> Row:
     alarms = tuple(sorted((alarm for one in some for alarm in one.alarms), key=urgency))
     measured = [one.last_success for one in some]
     oldest = None if None in measured else min((at for at in measured if at), default=None)
-    states = [one.attention for one in some] + (["identity"] if mismatched else []) + (["self-test"] if blind else [])
-    return Row(name, model, min(states, key=order.index), some, oldest, alarms, mismatched)
+    return Row(name, model, state_key(reasons), some, oldest, alarms, mismatched)
 
 
 def chosen(found: Sequence[Row], query: str, state: str | None) -> list[Row]:
@@ -378,12 +403,15 @@ def _undeclared(mismatched: Sequence[IdentityCheck]) -> list[str]:
 def _gaps(found: Sequence[Watch]) -> list[str]:
     """Counts of the suites whose lack of alarms does not mean health, in words."""
     silent = Counter(one.gap for one in found)
+    needs = Counter(attention.worst(one.reasons).need for one in found)
+    unarmed = [one for one in found if not one.armed]
+    changed = sum(one.standing is Standing.SUITE_CHANGED for one in unarmed)
     gaps = {
         "not measured": silent[Gap.LOST],
         "partly measured": silent[Gap.PARTLY],
         "late: no success in two intervals": silent[Gap.LATE],
-        "not armed: suite changed since its baseline": sum(one.state == "suite changed" for one in found),
-        f"of {len(found)} not measured yet": sum(one.attention == "not-measured-yet" for one in found),
-        f"of {len(found)} not armed": sum(one.state not in ("armed", "suite changed") for one in found),
+        "not armed: suite changed since its baseline": changed,
+        f"of {len(found)} not measured yet": needs[Need.NOT_MEASURED_YET],
+        f"of {len(found)} not armed": len(unarmed) - changed,
     }
     return [f"{count} {words}" for words, count in gaps.items() if count]

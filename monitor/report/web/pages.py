@@ -13,12 +13,13 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from monitor import __version__
-from monitor.core import selftest_results, signals, wording
+from monitor.core import limits, selftest_results, signals, wording
 from monitor.core.errors import CliffwatchError, StoreError
+from monitor.core.measured import Standing
 from monitor.core.records import Arm, Baseline, Finding, Run
 from monitor.core.sanitize import visible
 from monitor.core.settings import Settings
-from monitor.report.explain import claim, recovery
+from monitor.report.explain import cause, recovery
 from monitor.report.web import (
     answers,
     baselines,
@@ -71,7 +72,8 @@ class Pages:
             "version": __version__,
             "titles": signals.TITLES,
             "states": fleet_overview.STATES,
-            "partly": wording.PARTLY,
+            "Standing": Standing,
+            "partly": limits.PARTLY,
             "alarm_state": lambda alarm: wording.alarm_state(alarm, clock()),
             "evidence": wording.evidence,
             "power": wording.power,
@@ -80,8 +82,8 @@ class Pages:
             "state_of": wording.state_of,
             "summary_of": recovery.summary,
             "served": wording.served,
-            "capture_days": wording.CAPTURE_DAYS,
-            "mismatch_of": claim.mismatch,
+            "capture_days": limits.CAPTURE_DAYS,
+            "mismatch_of": cause.mismatch,
             "planted": selftest_results.planted,
         }
 

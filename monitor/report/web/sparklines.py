@@ -1,15 +1,16 @@
 """Coordinates of the small pictures that the templates draw in SVG, each with a sentence for screen readers."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from itertools import count
 from math import ceil, floor, isclose, isfinite, log10
 from typing import Final
 
 from monitor.core import signals
-from monitor.core.records import Alarm, Finding, Point
+from monitor.core.records import Alarm, Finding, Point, Severity
 from monitor.core.signals import Scale
 from monitor.core.wording import amount, at_least_none, many, power, so_far
 
@@ -175,15 +176,40 @@ def _path(places: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{x:g},{y:g}" for x, y in places)
 
 
+class EventKind(StrEnum):
+    """What happened to an alarm; as the classes of the style sheet have it."""
+
+    PAGE_RAISED = "page-raised"
+    TICKET_RAISED = "ticket-raised"
+    CONFIRMED = "confirmed"
+    ACKNOWLEDGED = "acknowledged"
+    CLEARED = "cleared"
+
+
+EVENTS: Final[Mapping[EventKind, str]] = {
+    EventKind.PAGE_RAISED: "page raised",
+    EventKind.TICKET_RAISED: "ticket raised",
+    EventKind.CONFIRMED: "confirmed",
+    EventKind.ACKNOWLEDGED: "acknowledged",
+    EventKind.CLEARED: "cleared",
+}
+"""In words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """An event of an alarm, drawn as a mark across the picture."""
 
     x: float
     at: datetime
-    what: str
+    kind: EventKind
     run_id: int | None
     by: str = ""
+
+    @property
+    def what(self) -> str:
+        """In words."""
+        return EVENTS[self.kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,14 +243,15 @@ def timeline(points: Sequence[Point], signal: str, alarms: Sequence[Alarm], end:
 
 
 def _events(alarm: Alarm, start: datetime, end: datetime) -> list[Event]:
+    raised = EventKind.PAGE_RAISED if alarm.severity is Severity.PAGE else EventKind.TICKET_RAISED
     known = (
-        (alarm.raised_at, f"{alarm.severity} raised", alarm.raised_run_id, ""),
-        (alarm.confirmed_at, "confirmed", alarm.confirmed_run_id, ""),
-        (alarm.acknowledged_at, "acknowledged", None, alarm.acknowledged_by or ""),
-        (alarm.cleared_at, "cleared", alarm.cleared_run_id, alarm.cleared_by or ""),
+        (alarm.raised_at, raised, alarm.raised_run_id, ""),
+        (alarm.confirmed_at, EventKind.CONFIRMED, alarm.confirmed_run_id, ""),
+        (alarm.acknowledged_at, EventKind.ACKNOWLEDGED, None, alarm.acknowledged_by or ""),
+        (alarm.cleared_at, EventKind.CLEARED, alarm.cleared_run_id, alarm.cleared_by or ""),
     )
     return [
-        Event(_across(at, start, end), at, what, run_id, by)
-        for at, what, run_id, by in known
+        Event(_across(at, start, end), at, kind, run_id, by)
+        for at, kind, run_id, by in known
         if at is not None and at >= start
     ]

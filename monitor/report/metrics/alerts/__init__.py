@@ -7,7 +7,7 @@ reports knows the alerts.
 from collections.abc import Mapping
 from typing import Final
 
-from monitor.core.records import JUDGE_TARGET
+from monitor.core.run_kinds import JUDGE
 from monitor.report.metrics.alerts.daemon import DAEMON
 from monitor.report.metrics.alerts.spec import AlertSpec
 from monitor.report.metrics.alerts.targets import TARGETS
@@ -26,6 +26,6 @@ LIMITS: Final[Mapping[tuple[str, str], float]] = {
 
 def carrier(signal: str, target: str) -> AlertSpec | None:
     """The alert that carries a signal's alarms for a target, or ``None``."""
-    judge = target == JUDGE_TARGET
+    judge = target == JUDGE.target
     found = [one for one in ALERTS if signal in one.signals and one.judge != ("not" if judge else "only")]
     return found[0] if found else None

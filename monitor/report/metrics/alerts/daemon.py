@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from monitor.core.wording import MAIL_WAITS_SECONDS, PERIODS, TICK_SECONDS
+from monitor.core.limits import MAIL_WAITS_SECONDS, PERIODS, TICK_SECONDS
 from monitor.report.metrics.alerts import templates as t
 from monitor.report.metrics.alerts.spec import AlertSpec
 

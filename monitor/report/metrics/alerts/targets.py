@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
+from monitor.core.limits import CAUGHT, IDENTITY_SECONDS, PARTLY, PERIODS, RETIRES_SECONDS
 from monitor.core.records import Reason
 from monitor.core.selftest_results import MUST_SEE
-from monitor.core.wording import CAUGHT, IDENTITY_SECONDS, PARTLY, PERIODS, RETIRES_SECONDS
 from monitor.report.metrics.alerts import templates as t
 from monitor.report.metrics.alerts.spec import TARGET_PAGE, AlertSpec
 

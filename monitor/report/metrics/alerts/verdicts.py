@@ -2,7 +2,7 @@
 
 from typing import Final, Literal
 
-from monitor.core.records import JUDGE_TARGET
+from monitor.core.run_kinds import JUDGE
 from monitor.core.signals import JUDGE_DRIFT
 from monitor.report.metrics.alerts import templates as t
 from monitor.report.metrics.alerts.spec import TARGET_PAGE, VERDICTS, AlertSpec
@@ -17,7 +17,7 @@ def _carried(
     one = len(signals) == 1
     by = ("target", "signal", "severity") if one else ("target", "severity")
     chosen = f'signal="{signals[0]}"' if one else f'signal=~"{"|".join(signals)}"'
-    others = f',target!="{JUDGE_TARGET}"' if judge == "not" else ""
+    others = f',target!="{JUDGE.target}"' if judge == "not" else ""
     agreement = (t.AGREEMENT,) if name == "CliffwatchScoreDrop" else ()
     itself = t.JUDGE_ITSELF if judge == "too" else ""
     link = "/{{ $labels.signal }}" if one else t.lead(name, "target", "severity")
@@ -96,7 +96,7 @@ CARRIED: Final = (
         severity="ticket",
         signals=_DRIFT,
         judge="only",
-        when=f'last_over_time(cliffwatch_alarm{{signal="{"|".join(_DRIFT)}",target="{JUDGE_TARGET}"}}[1h]) > 0',
+        when=f'last_over_time(cliffwatch_alarm{{signal="{"|".join(_DRIFT)}",target="{JUDGE.target}"}}[1h]) > 0',
         title="The judge scores its labelled anchors differently than in its baseline",
         summary="The judge scores its labelled anchors differently than in its baseline.",
         description=(
