@@ -276,7 +276,7 @@ def test_every_reason_why_nothing_was_measured_has_somebody_to_suspect() -> None
     (suspects,) = re.findall(r"^Likely at fault: .+", description("CliffwatchUnmeasured"), re.MULTILINE)
     named = [reason for reasons in re.findall(r'eq \$reason((?: "\w+")+)', suspects) for reason in reasons.split()]
     assert sorted(one.strip('"') for one in named) == sorted(set(Reason) - {Reason.REJECTED})
-    assert "{{ else }}your own configuration: the request itself is refused" in suspects
+    assert "{{ else }}your own configuration: the provider refuses the request" in suspects
 
 
 def test_the_parts_of_the_contract_are_those_of_its_metric() -> None:

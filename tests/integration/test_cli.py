@@ -52,7 +52,7 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
     assert "captured 10 runs" in out
     assert "To arm pages: cliffwatch baseline capture bot" in out
     waits = printed(tmp_path, "status")[1]["watches"][0]["baseline"]
-    assert waits.endswith("waiting for: cliffwatch baseline approve bot --by YOU --why WHY")
+    assert waits.endswith("waiting for approval: cliffwatch baseline approve bot --by YOU --why REASON")
     why = "\x1b[2Jread\nthem"
     code, out, error = cliffwatch(tmp_path, "baseline", "approve", "bot", "--by", "sre", "--why", why)
     assert (code, error) == (0, "")
@@ -413,9 +413,9 @@ def test_status_says_when_no_daemon_seems_to_run(tmp_path: Path) -> None:
     assert "no daemon has worked on this store yet" in cliffwatch(tmp_path, "status")[1]
     store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
     store.set_state(HEARTBEAT, (utcnow() - timedelta(hours=2)).isoformat())
-    assert "the daemon does not seem to run: its last sign of life was at 20" in cliffwatch(tmp_path, "status")[1]
+    assert "the daemon does not seem to run: its last heartbeat was at 20" in cliffwatch(tmp_path, "status")[1]
     store.set_state(HEARTBEAT, utcnow().isoformat())
-    assert "the daemon runs (last sign of life " in cliffwatch(tmp_path, "status")[1]
+    assert "the daemon runs (last heartbeat " in cliffwatch(tmp_path, "status")[1]
     store.set_state(HEARTBEAT, f"{utcnow().isoformat()}{STOPPED}")
     assert "the daemon was stopped at 20" in cliffwatch(tmp_path, "status")[1]
     store.close()

@@ -135,7 +135,7 @@ async def test_a_server_that_repeats_the_password_is_not_quoted(tmp_path: Path) 
         async with due_house(tmp_path, server.email(), clock) as context:
             mail = await worked(context, Mailer())
     assert mail.error == (
-        "sre@example.com: 535 the login was refused: look at email.smtp.username and email.smtp.password_env "
+        "sre@example.com: 535 the login was refused: check email.smtp.username and email.smtp.password_env "
         "(no such login: *** ***)"
     )
 
@@ -432,7 +432,7 @@ def test_report_without_a_server_shows_the_mail(tmp_path: Path) -> None:
     write(tmp_path, HEALTHY, http={"url": "https://cliffwatch.example.com/"})
     open_store(f"sqlite:///{tmp_path}/cliffwatch.db").close()
     out = printed(tmp_path)
-    assert out.startswith("1 of 1 target needs you: bot has no baseline, so nothing is compared")
+    assert out.startswith("1 of 1 target needs attention: bot has no baseline, so it is not compared")
     assert "$ cliffwatch baseline capture bot --suite facts --days 14" in out
     assert printed(tmp_path, "--text").splitlines()[:5] == out.splitlines()[:5]
     assert json.loads(printed(tmp_path, "--json"))["tone"] == "warn"

@@ -1,4 +1,4 @@
-"""The pages, for people: they work without JavaScript, and beside each stands its JSON."""
+"""The pages for people. They work without JavaScript, and each links to its JSON."""
 
 import re
 from collections.abc import Callable
@@ -49,7 +49,7 @@ Text = Annotated[str, Query(max_length=100)]
 
 
 class Pages:
-    """The templates with what all of them need."""
+    """The templates with their shared filters and globals."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
@@ -88,11 +88,11 @@ class Pages:
         }
 
     def add_global(self, name: str, value: object) -> None:
-        """Something further that every template may use."""
+        """Make ``value`` available to every template."""
         self._environment.globals[name] = value
 
     def show(self, template: str, status: int = 200, json: str | None = None, **values: Any) -> HTMLResponse:
-        """``json``: where the same stands for programs."""
+        """Render a page. ``json``: address of the same content as JSON."""
         now = self._clock()
         page = self._environment.get_template(template)
         return HTMLResponse(
@@ -108,7 +108,7 @@ def add_pages(
     clock: Callable[[], datetime],
     kept: fleet_overview.FleetCache,
 ) -> None:
-    """Add every page but what people do through them."""
+    """Add every read-only page."""
     _overview(app, pages, store, settings, clock, kept)
     _target(app, pages, store, settings, clock, kept)
     _findings(app, pages, store, clock)
@@ -147,7 +147,7 @@ def _target(
 ) -> None:  # fmt: skip
     def configured(target: str) -> None:
         if target not in settings().targets:
-            raise HTTPException(404, f"no target {visible(target, 80)} in the configuration")
+            raise HTTPException(404, f"unknown target {visible(target, 80)}")
 
     @app.get("/targets/{target}", include_in_schema=False)
     def target_page(target: str) -> Response:
@@ -285,7 +285,7 @@ def finding_of(store: "StoreReader", run_id: int, signal: str) -> Finding:
 def run_of(store: "StoreReader", run_id: int) -> Run:
     found = store.find_run(run_id) if _number(run_id) else None
     if found is None:
-        raise HTTPException(404, f"there is no run {run_id}")
+        raise HTTPException(404, f"run {run_id} not found")
     return found
 
 
@@ -304,7 +304,7 @@ def _number(given: int) -> bool:
 
 
 def _or_404(read: Callable[[], T]) -> T:
-    """What is read; 404 where it is not there, and not where the store is away."""
+    """The result of ``read``. Raises HTTPException 404 if the item does not exist, StoreError if the store fails."""
     try:
         return read()
     except StoreError:
