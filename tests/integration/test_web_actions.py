@@ -500,7 +500,7 @@ def test_an_address_is_taken_from_a_header_only_where_the_proxy_is_known(
         with Site(fleet_file) as site:
             path = f"{site.url}/api/v1/alarms/{site.open_alarm().id}/acknowledge"
             done = httpx.post(path, json={"why": WHY}, headers=forwarded).json()
-        assert done["deed"]["address"] == address, trusted
+        assert done["entry"]["address"] == address, trusted
 
 
 NOT_OURS = (
@@ -619,7 +619,7 @@ def test_a_program_does_the_same_with_its_token(site: Site) -> None:
         ):
             reply = program.post(path, json={"why": WHY, **more})
             assert reply.status_code == 200, (path, reply.text)
-            assert reply.json()["deed"]["who"] == "bob"
+            assert reply.json()["entry"]["who"] == "bob"
         audit = program.get("/audit").json()["audit_entries"]
         assert [one["action"] for one in audit] == ["run", "clear", "acknowledge", "retire", "approve"]
         assert {one["address"] for one in audit} == {"127.0.0.1"}
@@ -752,7 +752,7 @@ async def test_the_daemon_asks_a_run_at_once_and_reads_tokens_again(tmp_path: Pa
         async with httpx.AsyncClient(base_url=f"{app.url}/api/v1", timeout=30) as program:
             ask = {"json": {"why": "is it back?", "suite": "facts"}, "headers": bearer()}
             made = await program.post("/targets/bot/runs", **ask)  # type: ignore[arg-type]
-            number = int(made.json()["deed"]["subject"].removeprefix("run "))
+            number = int(made.json()["entry"]["subject"].removeprefix("run "))
             await app.tick(utcnow())
             while (run := app.store.get_run(number)).status != "done":
                 await asyncio.sleep(0.05)
