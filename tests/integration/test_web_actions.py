@@ -763,7 +763,7 @@ async def test_the_daemon_asks_a_run_at_once_and_reads_tokens_again(tmp_path: Pa
             kept.write_text("short-should-not-appear")
             problem = await app.reload()
             assert problem is not None
-            assert "holds a token of 23 characters" in problem
+            assert "a token of 23 characters" in problem
             assert "should-not-appear" not in problem
     finally:
         await app.stop()
