@@ -80,7 +80,7 @@ def _judged(target: str, counts: Sequence[Counts]) -> Rollback:
     expected = sum(one.expected or 0.0 for one in compared) / of if of else None
     ready = answered >= ANSWERED
     if passed is not None and expected is not None and checked >= ENOUGH:
-        ready = ready and passed >= expected - TOLERANCE - 1e-9  # three fifths too, in floating point
+        ready = ready and passed >= expected - TOLERANCE - 1e-9  # includes exactly TOLERANCE below, despite rounding
     return Rollback(target, answered, passed, ready, max(one.asked_at for one in counts), expected, questions)
 
 
