@@ -15,7 +15,7 @@ import monitor
 from dashboards import build
 from monitor.report.metrics import Internals
 from monitor.runs.context import open_capture
-from tests.daemon import Clock, house_of, one_day
+from tests.daemon import Clock, context_of, one_day
 from tests.new_signal import mail, page
 
 DAYS = 7
@@ -26,14 +26,14 @@ CHANGED_DAYS = 3
 async def shown(healthy: Path, changed: Path, suite: str) -> dict[str, Any]:
     """A week as in ``healthy``, which becomes the baseline; then days as in ``changed``."""
     clock = Clock()
-    async with house_of(healthy, clock) as context:
+    async with context_of(healthy, clock) as context:
         start = clock.at.replace(hour=0, minute=0)
         opened = open_capture(context, "bot", suite, start, start + timedelta(days=DAYS), at_once=False)
         for _ in range(DAYS):
             await one_day(context, clock, suite)
         context.store.close_due_baselines(clock.at)
         context.store.approve(opened, "test", "healthy by construction", clock.at)
-    async with house_of(changed, clock) as context:
+    async with context_of(changed, clock) as context:
         found = [one for _ in range(CHANGED_DAYS) for one in await one_day(context, clock, suite) if one.alarming]
         return {
             "code": str(Path(monitor.__file__).parent),

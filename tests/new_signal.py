@@ -24,7 +24,7 @@ from monitor.report.web import create_app
 from monitor.runs.context import RunContext
 from monitor.runs.execute import execute_run
 from scripts.generate_docs import pages
-from tests.daemon import AFTER, LOST, SUITE, Clock, fresh_sample, house_of, one_day, write
+from tests.daemon import AFTER, LOST, SUITE, Clock, context_of, fresh_sample, one_day, write
 
 NAME = "echoes"
 
@@ -32,7 +32,7 @@ NAME = "echoes"
 async def shown(folder: Path) -> dict[str, Any]:
     """Two days of a target that lost its fine-tune, with the page confirmed, seen on the surfaces that read a store."""
     clock = Clock(AFTER)
-    async with house_of(write(folder, LOST), clock) as context:
+    async with context_of(write(folder, LOST), clock) as context:
         await one_day(context, clock)
         assert await execute_run(context, fresh_sample(context).id, at_once=True)
         await one_day(context, clock)

@@ -33,7 +33,7 @@ from tests.acceptance.processes import (
     wait_for,
     write_config,
 )
-from tests.daemon import Clock, house_of
+from tests.daemon import Clock, context_of
 
 FINE_TUNE = {"adapter_loss", "base_match", "canaries"}
 """Whichever of them is confirmed first leads the page."""
@@ -172,7 +172,7 @@ def arm(config: Path, day_seconds: float = DAY_SECONDS) -> None:
 
     async def captured() -> None:
         clock = Clock(datetime.now(UTC) - timedelta(seconds=(DAYS + 3) * day_seconds))
-        async with house_of(config, clock) as context:
+        async with context_of(config, clock) as context:
             slot = clock.at = day_start(context.settings.schedule, clock.at)
             end = slot + timedelta(seconds=DAYS * day_seconds)
             open_capture(context, TARGET, "short", slot, end, at_once=False)

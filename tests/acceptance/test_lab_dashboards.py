@@ -29,7 +29,7 @@ from monitor.runs.context import ensure_run, open_capture
 from monitor.runs.execute import execute_run
 from tests import prometheus
 from tests.acceptance.processes import SUITE, TARGET, Daemon, MailServer, cliffwatch, wait_for
-from tests.daemon import Clock, house_of
+from tests.daemon import Clock, context_of
 from tests.programs import free_port
 from tests.unit.test_dashboards import BOARD, annotations, panels
 
@@ -149,7 +149,7 @@ async def armed(config: Path) -> None:
     """A baseline of each over the ``DAYS`` days before today, approved. Real runs, under a clock of the test's."""
     clock = Clock(datetime.now(UTC) - timedelta(seconds=DAYS * DAY_SECONDS))
     day = timedelta(seconds=DAY_SECONDS)
-    async with house_of(config, clock) as context:
+    async with context_of(config, clock) as context:
         first = clock.at = day_start(context.settings.schedule, clock.at)
         for target, suite in OURS:
             open_capture(context, target, suite, first, first + DAYS * day, at_once=False)

@@ -19,7 +19,7 @@ from monitor.runs.context import RunContext, ensure_run, open_capture
 from monitor.runs.execute import execute_run
 from monitor.runs.manual import capture_at_once
 from monitor.store import open_store
-from tests.daemon import HEALTHY, LOST, SUITE, Clock, house_of, write
+from tests.daemon import HEALTHY, LOST, SUITE, Clock, context_of, write
 from tests.integration.test_cli import cliffwatch, printed
 
 VARIED: list[dict[str, Any]] = [
@@ -39,7 +39,7 @@ PAGES = [name for name, severity in SEVERITIES.items() if severity is Severity.P
 async def approved(folder: Path, *, days: int = 0, at_once: int = 0) -> None:
     """A target with an approved baseline of so many daily runs, or runs at once."""
     clock = Clock()
-    async with house_of(write(folder, VARIED), clock) as context:
+    async with context_of(write(folder, VARIED), clock) as context:
         if at_once:
             await capture_at_once(context, "bot", "facts", at_once, lambda done: clock.forward(minutes=1))
         else:
@@ -118,7 +118,7 @@ async def test_policy_and_arming_count_the_same_days(tmp_path: Path, extra: int,
     schedule was changed."""
     changed = {"schedule": {"batches": 1, "timezone": "Europe/London"}}
     clock = Clock(datetime(2026, 3, 25, tzinfo=UTC))
-    async with house_of(write(tmp_path, VARIED, **changed), clock) as context:
+    async with context_of(write(tmp_path, VARIED, **changed), clock) as context:
         plan = context.settings.schedule
         await operations.capture(context, "bot", None, days=days, at_once=None)
         slots = [schedule.days_after(plan, clock.at, day) for day in range(days)]
@@ -131,7 +131,7 @@ async def test_policy_and_arming_count_the_same_days(tmp_path: Path, extra: int,
         assert baseline is not None
         assert (len(baseline.run_ids), baseline.days) == (7, days)
         assert (arming.arming(context.store, baseline, (), None) == []) == arms
-    async with house_of(write(tmp_path, LOST, **changed), clock) as context:
+    async with context_of(write(tmp_path, LOST, **changed), clock) as context:
         for _ in range(3):
             await execute_run(context, (run := ensure_run(context, "bot", "facts", clock.at)).id, at_once=True)
             clock.at = schedule.days_after(plan, clock.at, 1)

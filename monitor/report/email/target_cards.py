@@ -374,7 +374,9 @@ def _over_budget(facts: Facts, streams: Sequence[Stream], address: str | None) -
     for name, suite in streams:
         last = facts.last.get((name, suite))
         if last is not None and last.refused:
-            text = f"{many(last.refused, 'question')} of the last run of {suite} not asked, because the budget was spent."
+            text = (
+                f"{many(last.refused, 'question')} of the last run of {suite} not asked, because the budget was spent."
+            )
             item = Item(text, f"suite {suite}", "Budget", at_page(address, "targets", name), tone="warn")
             yield Trouble(Reason(Need.BUDGET), "has spent its budget", None, item)
 
