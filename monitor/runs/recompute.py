@@ -97,8 +97,8 @@ def _findings(
 
 
 def _plain(item: Finding | Alarm | None) -> dict[str, Any] | None:
-    """A record as the store can hold it, without wording: an alarm without its number and without who looks into it, a
-    measure that is none left out."""
+    """A record as stored, without its text for people, missing measures, and for an alarm its number and
+    acknowledgement."""
     if item is None:
         return None
     values = asdict(item)
