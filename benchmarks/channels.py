@@ -18,7 +18,7 @@ from benchmarks.pool import PoolAnswer
 from benchmarks.resample import IntArray, Source, comparison
 from monitor.core.records import Comparison, Severity
 from monitor.core.signals import SEVERITIES
-from monitor.detect import SIGNALS, adapter_loss, canaries, likelihood_ratio, negative_flips
+from monitor.detect import SIGNALS, adapter_loss, adapter_loss_text, canaries, likelihood_ratio, negative_flips
 from monitor.detect.evidence import PRIOR, Prior, Side
 from monitor.detect.likelihood_ratio import Nulls, Places
 from monitor.detect.text_similarity import similarity_matrix
@@ -134,7 +134,7 @@ class Watched:
             likelihood_ratio.value(pinned.from_base(base, base=base).least()).mean() - np.concatenate(then).mean()
         )
         now = np.stack([value[evaluations[:, probe]] for probe, value in enumerate(kinds)], axis=1)[:, :, None]
-        scores = now_scores(np.stack(then), now, adapter_loss.TOLERANCE * gap)
+        scores = now_scores(np.stack(then), now, adapter_loss_text.TOLERANCE * gap)
         gaps = np.stack([one.beside(evaluations[:, p], base_looks[:, p]) for p, one in enumerate(placed)], axis=1)
         shared = gaps.mean(axis=1) + 2 * gaps.std(axis=1, ddof=1) / np.sqrt(gaps.shape[1]) < 0
         return {"text": np.where(shared, np.minimum(0.0, scores), scores)}

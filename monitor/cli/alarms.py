@@ -61,7 +61,7 @@ def list_alarms(
 @alarms_app.command()
 def clear(target: Target, signal: Signal, who: Who, why: Why, suite: OfSuite = None, config: Config = DEFAULT) -> None:
     """Clear an open alarm and record the reason. Its evidence restarts at zero."""
-    entry = _done(lambda audit_entries, *said: audit_entries.clear(*said), target, signal, suite, config, who, why)
+    entry = _done(lambda actions, *said: actions.clear(*said), target, signal, suite, config, who, why)
     typer.echo(f"{entry.target}/{entry.suite}: {signal} cleared by {entry.who}")
 
 
@@ -83,9 +83,7 @@ def ack(
             typer.echo(f"{target}: no unacknowledged alarms; nothing changed")
     else:
         audit_entries = [
-            _done(
-                lambda audit_entries, *said: audit_entries.acknowledge(*said), target, signal, suite, config, who, why
-            )
+            _done(lambda actions, *said: actions.acknowledge(*said), target, signal, suite, config, who, why)
         ]
     for entry in audit_entries:
         typer.echo(f"{entry.target}/{entry.suite}: {entry.who} acknowledged {entry.subject}; it stays open")

@@ -7,12 +7,13 @@ it needs in its function, so that ``--help`` is fast.
 import logging
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from monitor import __version__
 from monitor.cli.alarms import alarms_app
+from monitor.cli.baseline import baseline_app
 from monitor.cli.export import alerts_app, dashboards_app
 from monitor.cli.identify import identify
 from monitor.cli.options import DEFAULT, Config, Json, OnlyTarget, SuiteOption, Target
@@ -29,11 +30,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-baseline_app = typer.Typer(
-    help="Capture, show, approve and retire baselines. A baseline never updates itself.", no_args_is_help=True
-)
-
-
 MOST_OF_A_RUN = 40
 """Upper bound of findings per run: more than there are signals."""
 QUIET = frozenset({"ask", "probe", "identify", "baseline"})
@@ -48,9 +44,6 @@ app.add_typer(alarms_app, name="alarms")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(dashboards_app, name="dashboards")
 app.add_typer(lab_app, name="lab")
-
-By = Annotated[str, typer.Option("--by", help="Your name; stored with the baseline.")]
-Why = Annotated[str, typer.Option("--why", help="Reason; stored with the baseline.")]
 
 
 def main() -> None:
@@ -207,103 +200,6 @@ def find_near_ties(
     with operations.opened(config, operations.ASKS, target) as context:
         for line in asyncio.run(near_ties.find_near_ties(context, target, candidates, write)):
             typer.echo(line)
-
-
-@baseline_app.command()
-def capture(
-    target: Target,
-    days: Annotated[
-        int | None,
-        typer.Option("--days", min=1, help="Collect the daemon's runs of the next N days. Give this or --at-once."),
-    ] = None,
-    at_once: Annotated[
-        int | None, typer.Option("--at-once", min=1, help="Make N runs now, one after the other. Give this or --days.")
-    ] = None,
-    suite: SuiteOption = None,
-    config: Config = DEFAULT,
-) -> None:
-    """Collect answers of a healthy target for a baseline. The baseline has no effect until you approve it."""
-    import asyncio
-
-    from monitor.cli import operations
-
-    if (days is None) == (at_once is None):
-        raise UsageError(
-            "baseline capture: give either --days N (the daemon collects answers) or --at-once N (runs now)"
-        )
-    with operations.opened(config, operations.ASKS, target) as context:
-        for line in asyncio.run(operations.capture(context, target, suite, days=days, at_once=at_once)):
-            typer.echo(line)
-
-
-@baseline_app.command("show")
-def show_baselines(
-    target: OnlyTarget = None,
-    config: Config = DEFAULT,
-    as_json: Json = False,
-) -> None:
-    """List baselines with their answers and days, and who approved them."""
-    from monitor.cli import output
-    from monitor.runs.readonly import reading
-
-    with reading(config, target) as context:
-        output.baselines(context.store.baselines(target), as_json=as_json)
-
-
-@baseline_app.command()
-def approve(
-    target: Target,
-    by: By,
-    why: Why,
-    suite: SuiteOption = None,
-    config: Config = DEFAULT,
-) -> None:
-    """Approve the captured baselines of a target. Runs are compared with them from then on (armed)."""
-    _decide(
-        config, target, suite, "captured", lambda audit_entries, b: audit_entries.approve(b.id, by, why), "approved"
-    )
-
-
-@baseline_app.command()
-def retire(
-    target: Target,
-    by: By,
-    why: Why,
-    suite: SuiteOption = None,
-    number: Annotated[int | None, typer.Option("--id", help="Id of one baseline or capture.")] = None,
-    config: Config = DEFAULT,
-) -> None:
-    """Retire the approved baselines of a target, which is then unarmed.
-
-    With --id, retires that baseline in any state, or cancels that capture.
-    """
-    _decide(
-        config,
-        target,
-        suite,
-        "approved",
-        lambda audit_entries, b: audit_entries.retire(b.id, by, why),
-        "retired",
-        number,
-    )
-
-
-def _decide(
-    config: Path, target: str, suite: str | None, status: str, act: Any, done: str, number: int | None = None
-) -> None:
-    from monitor.cli import operations
-    from monitor.core.records import BaselineStatus
-    from monitor.daemon.actions import Actions
-
-    with operations.opened(config, operations.NOTHING, target) as context:
-        audit_entries = Actions(lambda: context)
-        for baseline in operations.baselines_to_decide(context, target, suite, BaselineStatus(status), number):
-            act(audit_entries, baseline)
-            typer.echo(
-                f"{baseline.target}/{baseline.suite}: baseline {baseline.id} {done} ({baseline.answers} answers)"
-            )
-            for warning in operations.cannot_page(baseline) if done == "approved" else ():
-                typer.echo(warning)
 
 
 app.command()(status)

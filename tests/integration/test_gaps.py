@@ -14,7 +14,7 @@ from monitor.core.records import Arm, RunOutcome
 from monitor.report.email.compose import compose
 from monitor.report.metrics import Internals
 from monitor.report.status.fleet import status
-from monitor.report.web import fleet_overview
+from monitor.report.web import fleet_headline, fleet_overview
 from monitor.runs.readonly import ReadOnlyContext, reading
 from monitor.store import Store, open_store
 from tests.daemon import HEALTHY, NOON, write
@@ -113,7 +113,7 @@ def test_status_pages_mail_and_metrics_say_the_same(kept: ReadOnlyContext) -> No
     assert {name: (needs[name], seen[name].attention, labels.get(name), firing[name]) for name in RUNS} == SAID
     assert stands.unmeasured, "exit code 3"
     assert {name for name, watch in seen.items() if watch.stale} == {"dead", "late"}
-    assert fleet_overview.headline(list(seen.values()))[1] == (
+    assert fleet_headline.headline(list(seen.values()))[1] == (
         "No alarm raised; 1 not measured; 2 partly measured; 1 late: no success in two intervals"
     )
 

@@ -12,6 +12,7 @@ from monitor.core.records import Arm, Comparison, GradedAnswer, Severity
 from monitor.core.signals import SEVERITIES
 from monitor.detect import (
     adapter_loss,
+    adapter_loss_text,
     base_match,
     canaries,
     contract,
@@ -128,7 +129,7 @@ def test_intervals_are_told_in_the_effects_own_unit() -> None:
 )
 def test_how_much_is_left_is_said_as_one_says_it(share: float, told_as: str) -> None:
     """Over the range: nothing, a part, all, and more than was approved."""
-    assert adapter_loss.left_words(share) == told_as
+    assert adapter_loss_text.left_words(share) == told_as
 
 
 def test_more_than_the_approved_effect_is_no_more_than_all_that_is_left() -> None:

@@ -26,7 +26,7 @@ from monitor.core.records import (
     RunOutcome,
     Severity,
 )
-from monitor.report.web import evidence, fleet_overview, formatting, runbooks, sparklines
+from monitor.report.web import evidence, fleet_headline, fleet_overview, formatting, runbooks, sparklines
 from tests import fleet as fleets
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -155,7 +155,7 @@ PAGE = Alarm("t", "s", "adapter_loss", Severity.PAGE, AlarmState.CONFIRMED, NOW,
     ],
 )
 def test_silence_is_good_only_where_it_was_listened_to(changed: dict[str, Any], shown: tuple[str, str]) -> None:
-    assert fleet_overview.headline([replace(WATCH, **changed), WATCH]) == shown
+    assert fleet_headline.headline([replace(WATCH, **changed), WATCH]) == shown
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_what_is_not_as_declared_is_never_quiet(
     targets: Sequence[str], alarms: tuple[Alarm, ...], shown: tuple[str, str]
 ) -> None:
     checks = [IdentityCheck(name, Arm.SUBJECT, "root", False, "lora", "base", NOW, NOW) for name in targets]
-    assert fleet_overview.headline([replace(WATCH, alarms=alarms)], checks) == shown
+    assert fleet_headline.headline([replace(WATCH, alarms=alarms)], checks) == shown
 
 
 def test_evidence_is_told_as_odds_with_what_it_is_held_against() -> None:

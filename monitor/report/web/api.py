@@ -13,7 +13,7 @@ from monitor.core.settings import Settings
 from monitor.report.explain import claim
 from monitor.report.explain.context import finding_context
 from monitor.report.explain.jsonable import plain
-from monitor.report.web import baselines, fleet_overview, models, pages, runbooks, runs, target_view
+from monitor.report.web import baselines, fleet_headline, fleet_overview, models, pages, runbooks, runs, target_view
 from monitor.report.web.models import Id, Limit, Name, Some
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _targets(
         chosen = fleet_overview.chosen(rows, q, state)
         shown = chosen[offset : offset + limit]
         worst = fleet_overview.worst(store, shown, now, kept)
-        tone, headline = fleet_overview.headline(watches, found.mismatched, len(found.missed))
+        tone, headline = fleet_headline.headline(watches, found.mismatched, len(found.missed))
         return JSONResponse(plain({
             "headline": headline, "tone": tone, "states": fleet_overview.counts(rows), "total": len(chosen),
             "targets": [{**plain(row), "loudest": _loudest(worst.get(row.target))} for row in shown],

@@ -15,7 +15,7 @@ from monitor.core.schedule import interval_seconds
 from monitor.core.selftest_results import MUST_SEE, missed
 from monitor.core.settings import Settings, Target
 from monitor.core.signals import rank
-from monitor.core.wording import many, urgency
+from monitor.core.wording import urgency
 from monitor.report import attention
 from monitor.report.attention import Need, Reason
 from monitor.report.web import sparklines
@@ -371,47 +371,3 @@ def loudness(signal: str, point: Point) -> tuple[bool, int, float]:
 
 def by_rank(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda one: rank(one.signal))
-
-
-def headline(found: Sequence[Watch], mismatched: Sequence[IdentityCheck] = (), missed: int = 0) -> tuple[str, str]:
-    """The tone (``bad``, ``warn`` or ``good``) and the overview in one line. It is good only if all was measured.
-
-    ``mismatched``: the failing identity checks; they page, as alarms do. ``missed``: number of suites whose self-test
-    missed a planted loss.
-    """
-    alarms = [alarm for watch in found for alarm in watch.alarms]
-    pages = sum(alarm.severity == "page" for alarm in alarms)
-    tickets, waiting = len(alarms) - pages, sum(alarm.state == "raised" for alarm in alarms)
-    raised = [many(pages, "page") + " raised" + (f" ({waiting} being confirmed)" if waiting else "")] if pages else []
-    raised += [many(tickets, "ticket") + ("" if pages else " raised")] if tickets else []
-    gaps = _gaps(found) + [f"the self-test of {many(missed, 'suite')} missed a planted loss"] * bool(missed)
-    tone = "bad" if pages or mismatched else "warn" if tickets or gaps else "good"
-    told = [", ".join(raised)] * bool(raised) + _undeclared(mismatched)
-    if not told and not gaps:
-        return tone, "All quiet"
-    return tone, "; ".join([*(told or ["No alarm raised"]), *gaps])
-
-
-def _undeclared(mismatched: Sequence[IdentityCheck]) -> list[str]:
-    """Targets that serve something other than declared; a single one by name."""
-    names = list(dict.fromkeys(one.target for one in mismatched))
-    if len(names) > 1:
-        return [f"{len(names):,} targets serve something other than declared"]
-    return [f"{name} serves something other than declared" for name in names]
-
-
-def _gaps(found: Sequence[Watch]) -> list[str]:
-    """Counts of the suites whose lack of alarms does not mean health, in words."""
-    silent = Counter(one.gap for one in found)
-    needs = Counter(attention.worst(one.reasons).need for one in found)
-    unarmed = [one for one in found if not one.armed]
-    changed = sum(one.standing is Standing.SUITE_CHANGED for one in unarmed)
-    gaps = {
-        "not measured": silent[Gap.LOST],
-        "partly measured": silent[Gap.PARTLY],
-        "late: no success in two intervals": silent[Gap.LATE],
-        "not armed: suite changed since its baseline": changed,
-        f"of {len(found)} not measured yet": needs[Need.NOT_MEASURED_YET],
-        f"of {len(found)} not armed": len(unarmed) - changed,
-    }
-    return [f"{count} {words}" for words, count in gaps.items() if count]

@@ -24,6 +24,7 @@ from monitor.report.web import (
     answers,
     baselines,
     evidence,
+    fleet_headline,
     fleet_overview,
     formatting,
     models,
@@ -131,7 +132,7 @@ def _overview(
         where = formatting.turn(page, len(chosen), fleet_overview.PER_PAGE)
         shown = formatting.cut(chosen, where)
         alarms = sorted((one for row in rows for one in row.alarms), key=wording.urgency)
-        tone, headline = fleet_overview.headline(watches, found.mismatched, len(found.missed))
+        tone, headline = fleet_headline.headline(watches, found.mismatched, len(found.missed))
         return pages.show(
             "overview.html", json=f"/api/v1/targets?limit={fleet_overview.PER_PAGE}", rows=shown, where=where, q=q,
             state=state,
@@ -155,7 +156,7 @@ def _target(
         found = target_view.detail(store, settings(), clock(), kept, target)
         watches = [one.watch for one in found.suites]
         mismatched = target_view.mismatched(found.identity)
-        tone, headline = fleet_overview.headline(watches, mismatched, sum(bool(one.missed) for one in found.suites))
+        tone, headline = fleet_headline.headline(watches, mismatched, sum(bool(one.missed) for one in found.suites))
         return pages.show(
             "target.html", json=f"/api/v1/targets/{target}", target=target, configured=settings().targets[target],
             detail=found, tone=tone, headline=headline, mismatched=mismatched, runbooks=runbooks.names(),
