@@ -97,5 +97,5 @@ def test_a_demo_that_is_ended_leaves_nothing_behind(tmp_path: Path) -> None:
     demo.send_signal(signal.SIGTERM)
     told, _ = demo.communicate(timeout=60)
     assert (demo.returncode, "Traceback" in told) == (0, False), told
-    assert "stopped: the daemon and the lab are down again" in told
+    assert "stopped: the daemon and the lab have exited" in told
     assert psutil.wait_procs(children, timeout=10)[1] == []

@@ -29,7 +29,7 @@ def test_a_built_wheel_runs_the_demo_in_an_empty_folder(tmp_path: Path) -> None:
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{_log(empty)}"
     assert "0 alarms" in done.stdout
     assert "adapter_loss" in done.stdout
-    assert "caught" in done.stdout
+    assert "detected and confirmed" in done.stdout
     leftovers = {path.name for path in empty.iterdir()}
     assert leftovers <= {"cliffwatch.yaml", "cliffwatch.db", "cliffwatch.db-wal", "cliffwatch.db-shm", "daemon.log"}
 

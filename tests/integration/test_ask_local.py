@@ -102,5 +102,5 @@ async def test_an_adapter_that_does_not_fit_is_refused(local: LocalProvider, nam
 
 
 async def test_a_hub_id_needs_its_commit(local: LocalProvider) -> None:
-    with pytest.raises(AskFailed, match="a hub id needs revision"):
+    with pytest.raises(AskFailed, match="a hub id requires"):
         await local.ask(replace(to("nobody"), model="some/model"), {})
