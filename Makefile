@@ -63,6 +63,7 @@ lab: $(INSTALLED) ## train the lab's models again (about an hour on two cores)
 	@$(BIN)/python -m monitor.lab.train
 
 snapshots: $(INSTALLED) ## take the present wording of messages over into the tests' snapshot files
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n 3 --dist loadfile --snapshot-update -k snapshot
+	@grep -rlZ --include='*.py' 'snapshot: SnapshotAssertion' tests | OMP_NUM_THREADS=1 xargs -0 -r \
+	  $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --snapshot-update
 
 .PHONY: help setup run demo servers test lint docs snapshots lab constraints

@@ -1,11 +1,11 @@
-"""From a fault to a notification: seconds until a webhook hears of a lost fine-tune, less the wait for the next look.
+"""From a fault to a notification: seconds until a webhook receives the page for a lost fine-tune.
 
-The lab's server, the daemon, Prometheus (scrape and evaluation every second) and Alertmanager (the shipped routes, that
-wait a moment to group) are real processes. A trial drops the adapter at a random moment; when the page has arrived it
-comes back, and the next trial begins once the page is resolved. ``less the probe interval`` begins with the first
-question of the run that raised the alarm (or with the fault, where that is later): asking it, its verdict, the fresh
-sample that a page waits for, its verdict, scrape, rules, Alertmanager. ``whole`` begins with the fault. Limit: a median
-under 15 s.
+The lab's server, the daemon, Prometheus (scrape and evaluation every second) and Alertmanager (the shipped routes, with
+their short wait for grouping) are real processes. A trial drops the adapter at a random moment. When the page has
+arrived, the adapter is restored, and the next trial begins when the page is resolved. ``without the probe interval``
+begins with the first question of the run that raised the alarm (or with the fault, if that is later). It covers that
+run and its verdict, the fresh sample that a page waits for and its verdict, scrape, rules and Alertmanager. ``whole``
+begins with the fault. Limit: a median under 15 s.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from tests.acceptance import processes, test_alert_path
 LIMIT_SECONDS: Final = 15.0
 DAY_SECONDS: Final = 12
 ALERT: Final = "CliffwatchFineTuneLost"
-PARTS: Final = ("whole", "first run raised", "confirmed", "delivered", "less the probe interval")
+PARTS: Final = ("whole", "first run raised", "confirmed", "delivered", "without the probe interval")
 """Of a trial, in order; the three in the middle add up to the last."""
 
 

@@ -235,7 +235,9 @@ def report(rows: list[tuple[str, str, Interval]], args: argparse.Namespace) -> N
     console = Console()
     console.print(table)
     ratio = rows[-1][2].value
-    console.print(f"bar {BAR}, goal {GOAL}: {'goal met' if ratio >= GOAL else 'bar met' if ratio >= BAR else 'missed'}")
+    console.print(
+        f"minimum {BAR}, goal {GOAL}: {'goal met' if ratio >= GOAL else 'minimum met' if ratio >= BAR else 'missed'}"
+    )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""Scores of the page signals for thousands of looks on one baseline, without reading each text anew.
+"""Scores of the page signals for thousands of evaluations on one baseline, without reading each text again.
 
-Texts come again and again, so how alike they are is worked out once for a pool. What an answer is worth on a baseline
-is worked out once for each different answer, with the product's own densities (``nulls``), and scored by ``fast``. On
-every baseline the product itself measures the first look: it gives the baseline's day scores, and its score of that
-look must be ours.
+Texts recur, so their similarity is computed once per pool. The product's own densities (``nulls``) give the value of
+each distinct answer on a baseline once, and ``fast`` computes the scores. On every baseline the product itself measures
+the first evaluation: it gives the baseline's day scores, and its score of that evaluation must equal ours.
 """
 
 from collections.abc import Callable, Mapping
@@ -31,7 +30,7 @@ CLOSE: Final = 1e-6
 
 @dataclass(frozen=True)
 class Scores:
-    """One channel of one signal: the baseline's day scores, and those of the looks."""
+    """One channel of one signal: the baseline's day scores, and those of the evaluations."""
 
     signal: str
     channel: str
@@ -84,7 +83,8 @@ def answers(kinds: IntArray, source: Source) -> tuple[PoolAnswer, ...]:
 
 
 class Watched:
-    """One approved baseline, and the looks that came after it. Kinds of (days or looks, probes), an answer each."""
+    """One approved baseline, and the evaluations that came after it. Kinds of (days or evaluations, probes), an answer
+    each."""
 
     def __init__(self, alike: Alike, subject: IntArray, base: IntArray, *, at_once: bool = False) -> None:
         self.alike, self.subject, self.base, self.at_once = alike, subject, base, at_once
@@ -103,7 +103,7 @@ class Watched:
         return comparison(days[0], base_days[0], days, base_days, at_once=self.at_once)
 
     def scores(self, evaluations: IntArray, base_looks: IntArray) -> list[Scores]:
-        """Every page signal's channels; asserts that the first look's scores are those that the product gives."""
+        """Every page signal's channels; asserts that the first evaluation's scores are those that the product gives."""
         made = self.comparison(evaluations[0], base_looks[0])
         readings = {name: reading for name in PAGES if (reading := SIGNALS[name](made)) is not None}
         found = []

@@ -1,8 +1,9 @@
-"""The product's arithmetic over thousands of looks at once. Tests hold every number against the product's own code.
+"""The product's arithmetic for thousands of evaluations at once. Tests compare every number with the product's own
+code.
 
-``now_scores`` is ``day_scores.day_scores(...).now`` of many looks on one baseline. ``crossings`` finds the looks at
-which a stream's evidence reaches its line: looks whose evidence cannot (by a bound that leaves out one factor that
-is at most 2) are skipped, the others are weighed by ``evidence.running`` itself.
+``now_scores`` is ``day_scores.day_scores(...).now`` for many evaluations on one baseline. ``crossings`` finds the
+evaluations at which a stream's evidence reaches its threshold. It skips evaluations whose evidence cannot reach it (by
+a bound that omits one factor of at most 2), and computes the others with ``evidence.running`` itself.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ _SLACK: Final = 1e-2
 
 @dataclass(frozen=True)
 class Track:
-    """One channel over time: the baseline's day scores, the looks', and its weight in the stream's average."""
+    """One channel over time: the baseline's day scores, the evaluations', and its weight in the stream's average."""
 
     baseline: FloatArray
     evaluations: FloatArray
@@ -36,11 +37,11 @@ class Track:
 
 
 def now_scores(before: FloatArray, now: FloatArray, tolerance: float = 0.0) -> FloatArray:
-    """The score of each look.
+    """The score of each evaluation.
 
     Args:
         before: the baseline's numbers, (probes, answers), NaN where there is none.
-        now: the looks' numbers, (looks, probes, answers), NaN likewise.
+        now: the evaluations' numbers, (evaluations, probes, answers), NaN likewise.
         tolerance: as ``day_scores.day_scores`` takes it.
     """
     pooled = np.concatenate([now, np.repeat(before[None], len(now), axis=0)], axis=2)
@@ -66,16 +67,17 @@ def now_scores(before: FloatArray, now: FloatArray, tolerance: float = 0.0) -> F
 
 @dataclass(frozen=True)
 class Crossing:
-    """A look at which a stream reached its line: looks ``start`` to ``evaluation`` are the evidence."""
+    """An evaluation at which a stream reached its threshold: evaluations ``start`` to ``evaluation`` are the
+    evidence."""
 
     start: int
     evaluation: int
     holders: tuple[str, ...]
-    """The signals that alarm: over their own line, or with at least an average part of the evidence."""
+    """The signals that alarm: over their own threshold, or with at least an average part of the evidence."""
 
 
 def crossings(tracks: Sequence[Track], threshold_log10: float) -> list[Crossing]:
-    """Every look at which the averaged evidence reaches the line, each followed by a fresh start on the same
+    """Every evaluation at which the averaged evidence reaches the threshold, each followed by a fresh start on the same
     baseline."""
     found: list[Crossing] = []
     start, evaluations = 0, tracks[0].evaluations.size
@@ -105,7 +107,8 @@ def _first(tracks: Sequence[Track], start: int, threshold_log10: float) -> Cross
 
 
 def grown_log10(tracks: Sequence[Track], start: int, evaluation: int) -> dict[str, float]:
-    """Each signal's part of the averaged evidence of looks ``start`` to ``evaluation``, by the product's own code."""
+    """Each signal's part of the averaged evidence of evaluations ``start`` to ``evaluation``, by the product's own
+    code."""
     parts: dict[str, list[float]] = {}
     for one in tracks:
         evaluations = one.evaluations[start : evaluation + 1].tolist()
@@ -120,8 +123,8 @@ def log10_sum(parts: Sequence[float]) -> float:
 
 
 def at_most(before: FloatArray, after: FloatArray, prior: Prior) -> FloatArray:
-    """A bound from above on the e-detector after each look: ``evidence.log_factors`` with the chance of a rise taken
-    for 1, or for a half where the mean fell. In single precision, for speed: ``_SLACK`` allows for it."""
+    """A bound from above on the e-detector after each evaluation: ``evidence.log_factors`` with the chance of a rise
+    taken for 1, or for a half where the mean fell. In single precision, for speed: ``_SLACK`` allows for it."""
     evaluations, healthy = after.size, before.size
     pairs = _pairs(evaluations, healthy)
     scores = np.concatenate([before, after])
@@ -143,13 +146,14 @@ def at_most(before: FloatArray, after: FloatArray, prior: Prior) -> FloatArray:
 
 @dataclass(frozen=True)
 class _Pairs:
-    """Every pair (last look, first look after the change), last by last, and what depends on the counts alone."""
+    """Every pair (last evaluation, first evaluation after the change), last by last, and what depends on the counts
+    alone."""
 
     end: NDArray[np.intp]
     first: NDArray[np.intp]
     starts: NDArray[np.intp]
     moved: Singles
-    """1 / looks after the change."""
+    """1 / evaluations after the change."""
     healthy: Singles
     """1 / days before it."""
     certainty: Singles
@@ -179,8 +183,8 @@ def _single(numbers: NDArray[Any]) -> Singles:
 
 
 def remember_distances() -> None:
-    """Let stillsane work out each pair of texts' distance once in this process: resampled looks hold the same answers
-    again and again. Changes no number: its distances depend on nothing else."""
+    """Let stillsane work out each pair of texts' distance once in this process: resampled evaluations hold the same
+    answers again and again. Changes no number: its distances depend on nothing else."""
     from stillsane.signals import semantic, shape
 
     for kind in (shape.JsonShapeDistance, semantic.SemanticDistance):

@@ -1,13 +1,13 @@
-"""How soon the page comes: a lost fine-tune, a share of traffic without it, and a version that gets items wrong.
+"""Time until the page: a lost fine-tune, a share of traffic without it, and a version that gets items wrong.
 
-All at the default setting of 0.1 false pages per target-year, by the product's own signals and policy, on the lab's
-real answers drawn afresh for every trial (see ``resample``): a baseline of 14 days with one answer a probe and day,
-then looks of 48 calls (24 probes, subject and base), days differing x1.2, no log-probabilities.
+All at the default setting of 0.1 false pages per target-year, with the product's own signals and policy, on the lab's
+real answers, drawn again for every trial (see ``resample``): a baseline of 14 days with one answer per probe and day,
+then evaluations of 48 calls (24 probes, subject and base), days that differ x1.2, no log-probabilities.
 
-* ``first_look_detection``: the base answers under the subject's name; does the first look page?
-* ``detected_within_7_days``: each answer comes from the base with probability 0.3 (or 0.16); daily looks.
-* ``detected_by_week_2``, ``_3``: 100 frozen items asked once a week, 75 of which used to be answered right. In health 2
-  of 100 flip from right to wrong in a week and 2 the other way; the new version flips 12 and 2. A right answer is one
+* ``first_look_detection``: the base answers under the subject's name. Does the first evaluation page?
+* ``detected_within_7_days``: each answer comes from the base with probability 0.3 (or 0.16); daily evaluations.
+* ``detected_by_week_2``, ``_3``: 100 frozen items asked once a week, 75 of which were answered right before. In health,
+  2 of 100 flip from right to wrong in a week and 2 the other way; the new version flips 12 and 2. A right answer is one
   of the subject's, a wrong one the base's. Which items flip is drawn every week; the baseline is 14 rounds.
 """
 
@@ -39,7 +39,7 @@ CHUNK: Final = 20
 
 @dataclass(frozen=True)
 class Job:
-    """Some trials of one case; each runs until its first page, at most ``evaluations`` looks."""
+    """Some trials of one case; each runs until its first page, at most ``evaluations`` evaluations."""
 
     case: str
     evaluations: int
@@ -53,7 +53,7 @@ FLIPPED: Final = "12 %/2 % flips on 100 items"
 
 
 def paged(job: Job) -> list[int | None]:
-    """The look (from 1) at which each trial paged."""
+    """The evaluation (from 1) at which each trial paged."""
     rng = np.random.default_rng(job.seed)
     return [_trial(job, rng) for _ in range(job.trials)]
 
@@ -74,7 +74,7 @@ def _trial(job: Job, rng: np.random.Generator) -> int | None:
 
 
 def _looks(case: str, rng: np.random.Generator) -> Iterator[Comparison]:
-    """Daily looks on one fresh baseline."""
+    """Daily evaluations on one fresh baseline."""
     healthy, base, lost = (source(name, SPREAD) for name in ("healthy", "base", LOST))
     faulty = Mixed(healthy, lost, SHARES[case]) if case in SHARES else lost
     before, base_before = healthy.days(BASELINE_DAYS, 1, rng), base.days(BASELINE_DAYS, 1, rng)
@@ -90,7 +90,7 @@ def _untold(day: tuple[PoolAnswer, ...]) -> tuple[PoolAnswer, ...]:
 
 
 def _item_looks(rng: np.random.Generator) -> Iterator[Comparison]:
-    """Weekly looks at frozen items; the subject alone is asked."""
+    """Weekly evaluations of frozen items; the subject alone is asked."""
     before = [_items(rng, CHURN) for _ in range(BASELINE_DAYS)]
     while True:
         yield comparison(_items(rng, FLIPS), (), before, [()] * BASELINE_DAYS, line=WEEKLY_LINE, temperature=0.0)
@@ -119,7 +119,7 @@ PART: Final[dict[str, float]] = {LOST: 1.0, **dict.fromkeys(SHARES, 0.08), FLIPP
 
 
 def main() -> int:
-    made = parser(__doc__, trials=5000, what="looks at a lost fine-tune")
+    made = parser(__doc__, trials=5000, what="evaluations of a lost fine-tune")
     made.add_argument("--cases", nargs="+", choices=PART, default=list(PART), metavar="CASE", help="default: all")
     args = made.parse_args()
     jobs = [

@@ -1,18 +1,18 @@
-"""False pages per target-year on healthy looks, at a setting of 0.1: Cliffwatch, and others on the same days.
+"""False pages per target-year on healthy evaluations, at a setting of 0.1: Cliffwatch, and others on the same days.
 
-A target-year is a fresh baseline and 365 daily looks after it, 48 calls each: 24 probes, asked of the subject and of
-the base (Cliffwatch), or twice of the subject (the others, which do not ask the base). Days are drawn from the lab's
-real answers and differ by ``spread`` times what independent answers would (see ``resample``), or, ``synthetic``, every
-signal's day scores are normal with that spread. A baseline of one day is one captured at once: 14 rounds in a row, with
-one day's effect. Cliffwatch refuses to page on it and raises tickets; what a tool that armed would have done stands
-beside it.
+A target-year is a fresh baseline and 365 daily evaluations of 48 calls: 24 probes, asked of the subject and of the base
+(Cliffwatch), or twice of the subject (the other methods, which do not ask the base). Days are drawn from the lab's real
+answers and differ by ``spread`` times what independent answers would (see ``resample``). ``synthetic``: every signal's
+day scores are normal with that spread. A baseline of one day is captured at once: 14 rounds in a row, with one day's
+effect. Cliffwatch raises tickets on it instead of pages; the rate of a tool that would page is shown next to it.
 
-Cliffwatch's alarm is the product's: page signals' day scores weighed by ``evidence.running``, averaged as ``policy``
-does, against the line of 0.1 false pages a year; after an alarm the evidence starts anew. Every line crossed counts as
-a page, although the product asks a fresh sample first. The others: Model Equality Testing daily at 0.05 (its PyPI
-package's statistic, p with +1), stillsane at its defaults (drift, its failing exit code), a naive daily test at 0.05.
+Cliffwatch's alarm is the product's: ``evidence.running`` computes the evidence of the page signals' day scores, and it
+is averaged as in ``policy`` and compared with the threshold for 0.1 false pages a year. After an alarm the evidence
+restarts. Every crossed threshold counts as a page, although the product first asks a fresh sample. The other methods:
+Model Equality Testing daily at 0.05 (its PyPI package's statistic, p with +1), stillsane at its defaults (drift, its
+failing exit code), a naive daily test at 0.05.
 
-Bounds are exact Poisson ones, widened where alarms come in clusters on one baseline.
+Bounds are exact Poisson bounds, widened if alarms come in clusters on one baseline.
 
 ``--part tickets`` counts the false tickets of fleets instead (``benchmarks.tickets``): seven minutes on one core.
 """
@@ -48,7 +48,7 @@ ROUNDS_AT_ONCE: Final = 14
 PEER_LOOKS: Final = {"naive": 73, "met": 73, "stillsane": 37}
 """Looks of the others on one baseline."""
 SHARE: Final[dict[Origin, float]] = {"lab": 0.08, "synthetic": 0.3}
-"""Years of a cell that is not the bar's, as a share of the bar's."""
+"""Years of a cell that is not the target's, as a share of the target's."""
 PEER_BASELINES: Final = {"naive": 0.02, "met": 0.01, "stillsane": 0.006}
 """Baselines of the others, as a share likewise: one who alarms every other week is measured in few years."""
 CHUNK: Final = 25
@@ -159,7 +159,7 @@ def _channel(one: Scores) -> Channel:
 
 
 def _peer_days(cell: Cell, rng: np.random.Generator) -> tuple[Answers, list[Answers]]:
-    """The baseline's days and the looks', the subject asked twice a probe."""
+    """The baseline's days and the evaluations', the subject asked twice a probe."""
     subject = source("healthy", cell.spread, per_day=2)
     before = subject.days(1, 2 * cell.rounds, rng) if cell.at_once else subject.days(cell.days, 2, rng)
     graded = [_graded(day) for day in before]
@@ -195,7 +195,7 @@ PEERS: Final = {"naive": _naive, "met": _met, "stillsane": _stillsane}
 
 
 def cells(trials: int, seed: int) -> list[Cell]:
-    """What is to be counted; the bar's cell whole, the others a part of it each."""
+    """What is to be counted; the target's cell whole, the others a part of it each."""
     wanted: list[tuple[str, Origin, float, int, int]] = []
     for origin in ORIGINS:
         for spread in SPREADS:
@@ -239,7 +239,7 @@ def _row(method: str, case: str, measure: str, counts: Sequence[int]) -> Row:
 
 
 def main() -> int:
-    made = parser(__doc__, trials=1000, what="target-years of the bar's setting; 6 times as many of each fleet")
+    made = parser(__doc__, trials=1000, what="target-years at the target setting; 6 times as many of each fleet")
     made.add_argument("--part", choices=PARTS, default="pages", help="false pages (hours) or false tickets of fleets")
     args = made.parse_args()
     if args.part == "pages":

@@ -1,10 +1,10 @@
-"""The pages' milliseconds: a fleet of 1,000 targets with 30 days of findings, read over HTTP from a process of its own.
+"""Duration of the pages: a fleet of 1,000 targets with 30 days of findings, read over HTTP from a separate process.
 
-Two suites a target, every signal, a verdict a day (``fleets`` makes the last day, and the earlier ones are copies with
-other numbers). ``WORDY`` suites have real answers, too: 20 probes, 10 answers of 200 words each, a baseline of 14 days.
-Each figure is the 95th percentile of ``--rounds`` requests, a different target each (of the wordy suites in turn);
+Two suites per target, every signal, a verdict per day (``fleets`` makes the last day; the earlier ones are copies with
+other numbers). ``WORDY`` suites also have real answers: 20 probes, 10 answers of 200 words each, a baseline of 14 days.
+Each figure is the 95th percentile of ``--rounds`` requests, each for another target (of the wordy suites in turn).
 ``first`` is the first request of a new process. ``ratio`` is figure over limit, so under 1 is good. ``--only TEXT``:
-pages with this text in their name.
+only pages with this text in their name.
 """
 
 import argparse

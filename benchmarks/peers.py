@@ -1,7 +1,7 @@
-"""What others do about drift, on the same answers: published tests, a tool from PyPI, and the common practice.
+"""Other methods for drift, on the same answers: published tests, a tool from PyPI, and common practice.
 
-Each function calls a peer's own code at the peer's own defaults where there is such code, and its docstring says which;
-where there is none, the published formula is written out. Whatever departs from the peer is said.
+Each function calls the peer's own code with the peer's own defaults if there is such code, and its docstring names it.
+Otherwise it implements the published formula. Docstrings name every deviation from the peer.
 
 The packages come with ``make setup`` (the group ``bench`` of pyproject.toml).
 """
@@ -103,8 +103,8 @@ def met_p(
     What ``algorithm.run_two_sample_test(pvalue_type="permutation_pvalue", stat_type="mmd_hamming", b=1000)`` does: all
     rows pooled and dealt out anew, whatever their prompt. Two departures. Theirs is b/B, which can be 0 and then holds
     no level at all. And the kernel is computed once instead of at every permutation, which changes no number (a test
-    holds the two against each other) and makes thousands of looks possible. ``within_probe`` deals out within each
-    probe instead: the null of a design that asks each prompt equally often, and the better test of the two here.
+    holds the two against each other) and makes thousands of evaluations possible. ``within_probe`` deals out within
+    each probe instead: the null of a design that asks each prompt equally often, and the better test of the two here.
     """
     probes, length = _met_shape(now, baseline)
     rng = np.random.default_rng(rng_seed)
@@ -196,8 +196,8 @@ def stillsane_flags(
     configure (``"valid_json"``, ``{"has_keys": [...]}``); by default none, as in its own minimal file.
 
     Two departures. Its embedding model is on a hub; ``embedder`` is by default its own ``HashingEmbedder``, which its
-    configuration calls ``embedder: hashing``; `minilm` is a better one. And every look is its first after the capture:
-    what it would pool of earlier clean runs (``compare.pooling``) is not simulated.
+    configuration calls ``embedder: hashing``; `minilm` is a better one. And every evaluation is its first after the
+    capture: what it would pool of earlier clean runs (``compare.pooling``) is not simulated.
     """
     from stillsane.compare import BandConfig, build_run, compare_probe
     from stillsane.config import ProbeConfig
@@ -246,7 +246,7 @@ def _stillsane(run: Any) -> Stillsane:
 
 
 class Remembering:
-    """An embedder that encodes each text once: looks are resampled, so the same answers come again and again."""
+    """An embedder that encodes each text once: evaluations are resampled, so the same answers come again and again."""
 
     def __init__(self, encode: Callable[[Sequence[str]], NDArray[Any]]) -> None:
         self._encode, self._known = encode, dict[str, NDArray[Any]]()

@@ -1,12 +1,13 @@
-"""A pool of the lab's real answers, asked once and kept, for the statistical benchmarks to resample.
+"""A pool of the lab's real answers, asked once and stored, for the statistical benchmarks to resample.
 
 A false-alarm rate of 0.1 a year cannot be measured by asking: thousands of simulated years would take months. So the
-lab is asked many times for each probe, in health and under each fault, and a simulated look draws from what it said.
-Every answer is real (weights, sampling, API, checks and judge are those of the product); only the drawing is simulated.
+lab is asked many times for each probe, in health and under each fault, and a simulated evaluation draws from its
+answers. Every answer is real (weights, sampling, API, checks and judge are those of the product); only the drawing is
+simulated.
 
-Files lie in ``benchmarks/.pool/<seed>/``: a case's answers in ``<case>.jsonl.gz``, the judge's scores of them in
-``<case>.judge.jsonl.gz``. A file appears when it is whole, and what is there is not asked again, so that a collection
-that was interrupted goes on where it was. The judge comes last because it is needed by the fewest benchmarks.
+Files are in ``benchmarks/.pool/<seed>/``: a case's answers in ``<case>.jsonl.gz``, the judge's scores of them in
+``<case>.judge.jsonl.gz``. A file appears when it is complete, and existing files are not collected again, so that an
+interrupted collection continues where it stopped. The judge comes last because the fewest benchmarks need it.
 """
 
 import argparse
@@ -386,7 +387,7 @@ async def collect(lab: LabServer, arguments: argparse.Namespace) -> None:
     for label, path, make, plan in todo:
         started = time.monotonic()
         if path.is_file():
-            print(f"{label}: there already", flush=True)
+            print(f"{label}: already collected", flush=True)
             continue
         count = await make(plan)
         seconds, size = time.monotonic() - started, path.stat().st_size / 2**20

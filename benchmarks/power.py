@@ -1,19 +1,21 @@
 """Power against each of the lab's faults at equal calls and at an equal, measured rate of false positives.
 
-A trial is a fresh baseline (14 days, one answer a probe and day) and one look, all drawn from the lab's real answers.
-With 60 calls a look is 24 probes asked once of the subject and once of the base (48 calls), or twice of the subject for
-methods that ask no base; with 250 it is nine and one, or ten (240 calls). Everybody gets the same baseline and the same
-answers. A method's score is whatever it says is stranger when larger: a signal's evidence, Cliffwatch's alarm (the page
-or the ticket stream's averaged evidence over its line, whichever is larger), MET's statistic, stillsane's largest |z|,
-and so on. Thresholds stand where 5 % of the method's own healthy trials are over them (ties are split in proportion).
+A trial is a fresh baseline (14 days, one answer per probe and day) and one evaluation, all drawn from the lab's real
+answers. With 60 calls, an evaluation is 24 probes asked once of the subject and once of the base (48 calls), or twice
+of the subject for methods that ask no base; with 250 it is nine and one, or ten (240 calls). All methods get the same
+baseline and the same answers. The score of a method is larger for stranger answers: a signal's evidence, Cliffwatch's
+alarm (the averaged evidence of the page or the ticket stream over its threshold, whichever is larger), MET's statistic,
+stillsane's largest |z|, and so on. A method's threshold is the score that 5 % of its own healthy trials exceed (ties
+are split in proportion).
 
-``median_days`` and ``p90_days``: daily looks of 48 calls until the first alarm at 0.1 false pages per target-year, days
-differing x1.2. Cliffwatch's line is its own; the others' is the highest score of ``HEALTHY_DAYS`` healthy looks, which
-is about once in five years and so favours them. A value of ``DAYS`` + 1 means "not within ``DAYS`` days".
-``tokens``: what the looks up to the median day read and wrote.
+``median_days`` and ``p90_days``: daily evaluations of 48 calls until the first alarm at 0.1 false pages per
+target-year, days that differ x1.2. Cliffwatch uses its own threshold. The others use the highest score of
+``HEALTHY_DAYS`` healthy evaluations, which is exceeded about once in five years and so favours them. A value of
+``DAYS`` + 1 means "not within ``DAYS`` days". ``tokens``: tokens read and written by the evaluations up to the median
+day.
 
-``met, as published`` is the test itself, by its own permutation p-value at 0.05 (with the +1), for its table of false
-positives and powers to stand beside.
+``met, as published`` is the published test, with its own permutation p-value at 0.05 (with the +1), to compare with its
+table of false positives and powers.
 """
 
 import sys
@@ -119,14 +121,15 @@ def _trial(job: Job, rng: np.random.Generator) -> Scores:
 
 
 def own_scores(findings: Sequence[Finding]) -> Scores:
-    """Every signal's evidence of the look, 0 (no evidence either way) where it could not be measured; the alarm's."""
+    """Every signal's evidence of the evaluation, 0 (no evidence either way) where it could not be measured; the
+    alarm's."""
     told = {one.signal: one for one in findings}
     scores = {name: told[name].evidence_log10 if name in told else 0.0 for name in SIGNALS}
     return scores | {ALARM: _alarm(findings), TEXTS: _alarm([one for one in findings if one.signal not in TOLD])}
 
 
 def _alarm(findings: Sequence[Finding]) -> float:
-    """The larger of the page and the ticket stream's averaged evidence over its line, log10."""
+    """The larger of the page and the ticket stream's averaged evidence over its threshold, log10."""
     streams = [
         evidence.average([evidence.Weight(0.0, one.evidence_log10, 0) for one in mine]).running_log10
         for severity in Severity
@@ -222,7 +225,7 @@ def power(threshold_of: FloatArray, faulty: FloatArray) -> float:
 
 
 def area(healthy: FloatArray, faulty: FloatArray) -> float:
-    """Under the curve of power against level: the chance that a faulty look scores higher than a healthy one."""
+    """Under the curve of power against level: the chance that a faulty evaluation scores higher than a healthy one."""
     ordered = np.sort(healthy)
     below, upto = np.searchsorted(ordered, faulty, "left"), np.searchsorted(ordered, faulty, "right")
     return float((below + upto).mean() / (2 * ordered.size))
@@ -280,7 +283,7 @@ def own_days(days: FloatArray, part: float) -> float:
 
 
 def peer_days(healthy: FloatArray, faulty: FloatArray, part: float) -> float:
-    """Days by which a share ``part`` is over all healthy looks, days being independent."""
+    """Days by which a share ``part`` is over all healthy evaluations, days being independent."""
     missed = float((faulty <= healthy.max()).mean())
     if missed == 0.0:
         return 1.0
@@ -289,7 +292,7 @@ def peer_days(healthy: FloatArray, faulty: FloatArray, part: float) -> float:
 
 @cache
 def tokens_a_look(case: str) -> float:
-    """Tokens read and written by one look of 48 calls, subject and base."""
+    """Tokens read and written by one evaluation of 48 calls, subject and base."""
     return _tokens(source(case).kinds.members) + _tokens(source("base").kinds.members)
 
 
@@ -301,7 +304,7 @@ def _tokens(members: Sequence[Sequence[Sequence[PoolAnswer]]]) -> float:
 
 
 def main() -> int:
-    made = parser(__doc__, trials=200, what="looks of each fault; twice as many healthy ones")
+    made = parser(__doc__, trials=200, what="evaluations of each fault; twice as many healthy ones")
     made.add_argument("--cases", nargs="+", default=list(CASES), help="faults (default: all)")
     made.add_argument("--part", choices=PARTS, default="all", help="minutes each")
     args = made.parse_args()

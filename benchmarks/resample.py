@@ -1,8 +1,8 @@
-"""Days of looks, drawn from the pool's real answers, with days that differ by a known amount.
+"""Days of evaluations, drawn from the pool's real answers, with days that differ by a known amount.
 
-An independent look takes each probe's answer at random from those that the pool holds of it. Real endpoints are not
-that good: their days differ (load, batching, routing) beyond what independent answers do. So each simulated day has an
-effect that tilts the odds with which its answers are drawn, exponentially, along what an answer can have more of:
+An independent evaluation takes each probe's answer at random from those that the pool holds of it. Real endpoints are
+not that good: their days differ (load, batching, routing) beyond what independent answers do. So each simulated day has
+an effect that tilts the odds with which its answers are drawn, exponentially, along what an answer can have more of:
 
     weight of answer y on the day  ~  exp(a . f(y)),   a ~ normal, drawn once a day,
 

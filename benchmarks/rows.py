@@ -1,4 +1,4 @@
-"""What all benchmarks share: rows with 95 % bounds, the table, the command line, work spread over a few processes.
+"""Shared by all benchmarks: rows with 95 % bounds, the table, the command line, work spread over a few processes.
 
 ``python -m benchmarks.rows FILE...`` prints the rows of JSON files as one table for the documents.
 """

@@ -1,10 +1,10 @@
-"""A scrape's seconds: /metrics of a fleet with every kind of result, in a SQLite store.
+"""Duration of a scrape: /metrics of a fleet with every kind of result, in a SQLite store.
 
 Per size: the first scrape of a new process (everything is read and written), a scrape when nothing has changed, and
-one after some targets have each had a run since. The pages are what a Prometheus server asks for (OpenMetrics, gzip),
-once more without gzip. Then what a restart costs: the real daemon over the same fleet, asked for its first page at
-once, 1, 5 and 30 seconds after it is ready, and how long /healthz takes at worst meanwhile; wall seconds over HTTP.
-``ratio`` is figure over limit, so under 1 is good.
+one after some targets had a run. The pages are in the form that Prometheus requests (OpenMetrics, gzip), and once more
+without gzip. Then the cost of a restart: the real daemon over the same fleet is asked for its first page at once, 1, 5
+and 30 seconds after it is ready, with the longest time of /healthz meanwhile; wall seconds over HTTP. ``ratio`` is
+figure over limit, so under 1 is good.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Start and rest: seconds until ``--help`` answers and until the daemon is ready, megabytes of an idle daemon.
+"""Start and idle memory: seconds until ``--help`` answers and until the daemon is ready, megabytes of an idle daemon.
 
 The daemon is the real process on a fresh SQLite file, with one OpenAI-kind target. Memory is its resident set, once
-when it is ready and has asked nothing, and once after it has asked, judged nothing, and finished a run (the vendor's
-client is then loaded). Each figure stands beside its limit; ``ratio`` is figure over limit, so under 1 is good.
+when it is ready and has asked nothing, and once after it has finished a run without a judge (the vendor's client is
+then loaded). Each figure is shown with its limit; ``ratio`` is figure over limit, so under 1 is good.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""``cliffwatch status``: what the whole process takes on a fleet, from its start to its last line.
+"""``cliffwatch status``: cost of the whole process on a fleet, from its start to its last line.
 
-The fleet is that of the scrape's benchmark: two suites a target, one target in fifty with an alarm, one in a hundred
-unmeasured; its baselines are of the suites as they are, and the store is SQLite. Each case is asked without a daemon,
-when the configuration is read and checked and the store read, and beside a real daemon of that configuration, which is
-asked. Processor seconds (user and system, of the command alone) are what an idle machine takes to answer; the wall
-clock stands beside them. ``import sqlalchemy`` is measured in turn with the others: it says how fast the machine is,
-and how busy. ``ratio`` is processor seconds over limit, so under 1 is good.
+The fleet is that of the scrape's benchmark: two suites per target, one target in fifty with an alarm, one in a hundred
+unmeasured. Its baselines match the suites, and the store is SQLite. Each case runs without a daemon, when the command
+reads and checks the configuration and reads the store, and with a real daemon of that configuration, which it asks.
+Processor seconds (user and system, of the command alone) are the time that an idle machine takes; wall seconds are
+shown next to them. ``import sqlalchemy`` is measured in turn with the others: it shows how fast and how busy the
+machine is. ``ratio`` is processor seconds over limit, so under 1 is good.
 """
 
 import argparse

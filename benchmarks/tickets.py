@@ -1,10 +1,10 @@
 """False tickets of a fleet: how many a target-year, and their share of all tickets.
 
-Each target has one suite and four ticket signals, a baseline of 14 days and a year of daily looks. Day scores are
+Each target has one suite and four ticket signals, a baseline of 14 days and a year of daily evaluations. Day scores are
 normal with a spread of 1.2. A stated share of the targets changes once in the year, on a random day: one signal moves
 by ``SHIFT`` standard deviations of independent answers and stays there. On each day the rule of the product decides:
-a stream is ticketed when its averaged evidence reaches its line times ``policy.fleet_factor_log10`` of the others. A
-ticket stays open for ``OPEN_DAYS``, in which its evidence still counts for the others. Then the target is as before,
+a stream is ticketed when its averaged evidence reaches its threshold times ``policy.fleet_factor_log10`` of the others.
+A ticket stays open for ``OPEN_DAYS``, in which its evidence still counts for the others. Then the target is as before,
 and its evidence starts anew. A ticket is true if its target had changed by then, else false.
 
 Days are each target's own, or shared: the part of the spread that is more than chance is then the same for all targets
@@ -88,7 +88,7 @@ class _Year:
         self.closes = np.full(targets, -1)
         """Day on which the open ticket closes; -1: none is open."""
         self.over = np.stack([self._bound(target) for target in range(targets)])
-        """Each target's evidence over its line on each day, log10: a bound from above."""
+        """Each target's evidence over its threshold on each day, log10: a bound from above."""
 
     def day(self, day: int) -> tuple[int, int]:
         """How many true and false tickets are raised."""
@@ -137,7 +137,7 @@ def _scores(fleet: Fleet, rng: np.random.Generator) -> FloatArray:
 
 
 def rejected(over: FloatArray) -> NDArray[np.bool_]:
-    """Which streams are ticketed (e-BH): ``over`` is each one's evidence over its line, log10."""
+    """Which streams are ticketed (e-BH): ``over`` is each one's evidence over its threshold, log10."""
     count = over.size
     ranked = np.sort(over)[::-1]
     factors = np.log10(count / np.arange(1.0, count + 1.0))

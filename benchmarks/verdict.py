@@ -41,7 +41,8 @@ BENCHMARK: Final = "verdict"
 
 
 def drawn(seed: int, probes: int) -> Comparison:
-    """A healthy look of ``probes`` probes: 10 answers each now, 10 days of one in the baseline, and the base's."""
+    """A healthy evaluation of ``probes`` probes: 10 answers each now, 10 days of one in the baseline, and the
+    base's."""
     rng = np.random.default_rng(seed)
     subject, base = source("healthy"), source("base")
     copies = -(-probes // subject.kinds.probes)

@@ -1,9 +1,9 @@
-"""Writes the dashboards' JSON beside this file.
+"""Writes the dashboards' JSON next to this file.
 
     python -m dashboards.build            # write
-    python -m dashboards.build --check    # exit 1 when what is committed is not what this would write
+    python -m dashboards.build --check    # exit 1 if a committed file is out of date
 
-The JSON is committed, so that a Grafana needs no Python; tests keep it current and run every query.
+The JSON is committed, so that Grafana needs no Python. Tests keep it current and run every query.
 """
 
 import argparse
@@ -23,15 +23,15 @@ from dashboards.panels import BLUE, DATASOURCE, JOB, RED, VIOLET, Link, selector
 FOLDER: Final = Path(__file__).parent
 
 BOARDS: Final[dict[str, ModuleType]] = {"fleet": fleet, "target": target, "judge": judge, "operations": operations}
-"""Dashboard -> the file with its question and its panels."""
+"""Dashboard -> the module with its question and its panels."""
 
 TARGETS: Final = f"cliffwatch_target_info{{{JOB}}}"
 SHOWN: Final = {"fleet": "now-14d", "target": "now-21d", "judge": "now-21d", "operations": "now-7d"}
-"""How far back each looks unless told: results come once a day, calls all the time."""
+"""Default time range of each dashboard: results arrive once a day, calls all the time."""
 
 
 def variables(name: str) -> list[Any]:
-    """The dashboard's variables in the order that they hang on each other."""
+    """The dashboard's variables, in the order of their dependencies."""
     made: list[Any] = [
         dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"),
         _chosen("job", "Job", "label_values(cliffwatch_build_info, job)", every=True),
@@ -62,7 +62,7 @@ def _chosen(name: str, label: str, query: str, *, every: bool) -> dashboard.Quer
 
 
 def annotations(name: str) -> list[Any]:
-    """What happened when: alarms; on a target's and the judge's also approvals of a baseline and reloads."""
+    """Marks of events: on Target and Judge, alarms, approvals of a baseline and reloads; on Operations, reloads."""
     whose = {"target": ', target="$target"', "judge": ', target="judge"'}.get(name)
     if whose is None:
         return [_reloads()] if name == "operations" else []
@@ -88,7 +88,7 @@ def _annotated(made: dashboard.AnnotationQuery) -> Any:
 
 
 def links(name: str) -> list[Link]:
-    """To the other dashboards, the evidence pages and the runbooks."""
+    """Links to the other dashboards, the evidence pages and the runbooks."""
     here = "/targets/$target" if name == "target" else "/targets/judge" if name == "judge" else "/"
     kept = "${datasource:queryparam}&${job:queryparam}&${__url_time_range}"
     others = [Link(other.capitalize(), f"/d/{UIDS[other]}?{kept}") for other in BOARDS if other != name]
@@ -125,7 +125,7 @@ def built(name: str) -> dashboard.Dashboard:
 
 
 def render(name: str) -> str:
-    """The dashboard's JSON; panels get the ids that the SDK leaves out, in their order."""
+    """The dashboard's JSON. Panels get ids in their order, because the SDK omits them."""
     content = json.loads(json.dumps(built(name).build(), cls=JSONEncoder))
     for number, panel in enumerate(content["panels"], start=1):
         panel["id"] = number
@@ -133,13 +133,13 @@ def render(name: str) -> str:
 
 
 def path(name: str) -> Path:
-    """Where the dashboard's JSON lies."""
+    """Path of the dashboard's JSON."""
     return FOLDER / f"{name}.json"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true", help="exit 1 when a committed file is not current")
+    parser.add_argument("--check", action="store_true", help="exit 1 if a committed file is out of date")
     if parser.parse_args().check:
         return int(any(path(name).read_text(encoding="utf-8") != render(name) for name in BOARDS))
     for name in BOARDS:

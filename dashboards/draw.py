@@ -1,4 +1,4 @@
-"""Panels as HTML and SVG, one function a kind: a stand-in for Grafana's own, good enough to see what a reader sees."""
+"""Panels as HTML and SVG, one function per kind: an approximation of Grafana that shows what a reader sees."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -75,7 +75,7 @@ def color_of(panel: Mapping[str, Any], line: Line, place: int) -> str:
 
 
 def bounds(panel: Mapping[str, Any], found: Sequence[Line], *, stacked: bool) -> tuple[float, float]:
-    """Of the value axis: the data's, widened to what the configuration sets and to the drawn thresholds."""
+    """Range of the value axis: the data's range, widened to the configured limits and to the drawn thresholds."""
     config = settings_of(panel)
     values = [value for line in found for _, value in line.points if value == value]
     if stacked:
@@ -126,7 +126,7 @@ class Chart:
         return "".join(parts) + self.days()
 
     def days(self) -> str:
-        """The time axis, as many days apart as there is room for."""
+        """The time axis, with labels as many days apart as space requires."""
         days = (self.span.end - self.span.start) / 86400
         every = max(1, round(days * 58 / (self.right - self.left)))
         first = int(self.span.start // 86400) + 1
@@ -195,7 +195,7 @@ class Chart:
 
 
 def runs(points: Sequence[tuple[float, float]], step: float) -> list[list[tuple[float, float]]]:
-    """Points without a gap between them."""
+    """Groups of points without a gap between them."""
     made: list[list[tuple[float, float]]] = []
     for point in points:
         if point[1] != point[1]:
@@ -208,7 +208,7 @@ def runs(points: Sequence[tuple[float, float]], step: float) -> list[list[tuple[
 
 
 def ticks(low: float, high: float, most: int) -> list[float]:
-    """Round values from low to high, ``most`` or fewer."""
+    """At most ``most`` round values from low to high."""
     rough = (high - low) / most
     scale = 10 ** floor(log10(rough))
     step = next(factor * scale for factor in (1, 2, 5, 10) if factor * scale >= rough * 0.999)

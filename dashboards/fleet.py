@@ -1,4 +1,4 @@
-"""Fleet: which of my targets needs me?"""
+"""Fleet: which of my targets needs attention?"""
 
 from typing import Any, Final
 
@@ -39,12 +39,12 @@ from dashboards.states import (
     unmeasured,
 )
 from dashboards.tables import listing
+from monitor.core.limits import PARTLY, TICK_SECONDS
 from monitor.core.records import Severity
 from monitor.core.signals import JUDGE_DRIFT, TITLES
-from monitor.core.wording import PARTLY, TICK_SECONDS
 from monitor.report.attention import Need
 
-QUESTION: Final = "Which of my targets needs me?"
+QUESTION: Final = "Which of my targets needs attention?"
 
 ROW: Final = '${__data.fields["Target"]}'
 TO_TARGET: Final = board(UIDS["target"], "What changed, and when", ROW)
@@ -53,7 +53,7 @@ NOT_YET: Final = "nothing compared yet"
 
 
 def panels() -> list[tuple[str | None, list[Any]]]:
-    """Rows with their titles; the first stands above them all."""
+    """Rows with their titles; the first row has none."""
     return [(None, [*_counts(), _raised(), _over_time(), _targets()])]
 
 
@@ -61,50 +61,51 @@ def _counts() -> list[Any]:
     alarms = selector("alarm", FLEET + ', severity="{}"')
     return [
         number(
-            "Targets", "Targets in the configuration, the judge left out.",
+            "Targets", "Number of configured targets, without the judge.",
             f"count(max by (target) ({selector('target_info', FLEET)}))", "none", PLAIN, empty=NO_DATA,
         ),
         number(
             "Targets paging",
-            "Targets with a confirmed alarm of severity page, however many of their signals raised one: the table "
-            "below lists each signal.",
+            "Number of targets with a confirmed page. The table below lists each signal.",
             f"sum(max by (target) ({alarms.replace('{}', 'page')}))", "none", FAULTS, empty=NOT_YET,
         ),
         number(
             "Targets with a ticket",
-            "Targets with a confirmed alarm of severity ticket, those that page too included; pages that were not "
-            "confirmed, or that their baseline does not arm, are among them.",
+            "Number of targets with a confirmed ticket, including targets that also have a page. A page that was not "
+            "confirmed, or that its baseline does not arm, counts as a ticket.",
             f"sum(max by (target) ({alarms.replace('{}', 'ticket')}))", "none", WARNINGS, empty=NOT_YET,
         ),
         number(
-            "Targets unmeasured",
-            "Targets with a suite of which more than a fifth of the last run has no usable answer, or that had no "
-            "usable reading for two periods: its silence says nothing. Runbook: CliffwatchUnmeasured.",
+            "Targets not measured",
+            "Number of targets with a suite whose last run has no usable answer to over a fifth of its questions, or "
+            "that had no usable run for two periods. The absence of alarms means nothing for them. "
+            "Runbook: CliffwatchUnmeasured.",
             f"sum(max by (target) ({unmeasured(FLEET)}))", "none", ((None, GREEN), (1, VIOLET)),
             empty="nothing asked yet",
         ),
         number(
             "Targets not armed",
-            "Targets with a suite that has no approved baseline: nothing is compared and no alarm can be raised. "
-            "Runbook: CliffwatchNotArmed.",
+            "Number of targets with a suite that has no approved baseline. It is not compared, so no alarm can be "
+            "raised. Runbook: CliffwatchNotArmed.",
             f"sum(max by (target) ({not_armed(FLEET)}))", "none", ((None, GREEN), (1, BROWN)), empty=NO_DATA,
         ),
         number(
             f"Models retiring, {RETIRES_DAYS} days",
-            "Models of a target that are to be shut down. Runbook: CliffwatchModelRetiring.",
+            "Number of models of targets that retire soon. Runbook: CliffwatchModelRetiring.",
             f"sum(max by (target, arm) ({retiring(FLEET)}))", "none", ((None, GREEN), (1, BLUE)), empty="none known",
         ),
         number(
             "Judge",
-            "Is the judge as it was? If it drifted, a lower score may be about it. Runbook: CliffwatchJudgeDrift.",
+            "Is the judge unchanged? If it drifted, a lower score may be the judge's change. "
+            "Runbook: CliffwatchJudgeDrift.",
             f'max(2 * {selector("alarm", _judge("page"))} or {selector("alarm", _judge("ticket"))})',
             "none", [(None, GREEN), (1, AMBER)], empty="not measured yet",
-            names={0: ("as it was", GREEN), 1: ("drifted", AMBER), 2: ("drifted", AMBER)},
+            names={0: ("unchanged", GREEN), 1: ("drifted", AMBER), 2: ("drifted", AMBER)},
             link=board(UIDS["judge"], "Is it the judge?"),
         ),
         number(
             "Last tick of the daemon",
-            "Seconds since the daemon's clock last looked at what is due: is it watching? Runbook: CliffwatchDown.",
+            "Seconds since the daemon last checked which runs are due. Runbook: CliffwatchDown.",
             f"time() - min({selector('last_tick_timestamp_seconds', JOB)})", "s",
             [(None, GREEN), (60, AMBER), (TICK_SECONDS, RED)], empty=NO_DATA,
             link=board(UIDS["operations"], "Does Cliffwatch work?"),
@@ -117,17 +118,17 @@ def _judge(severity: str) -> str:
 
 
 def _raised() -> Any:
-    """A line for each alarm that is up, with the way to its answers."""
+    """One row per open alarm, with a link to its answers."""
     by = "target, signal"
     up = f"{alarm(FLEET, by)} > 0"
     began = f"min by ({by}) ({selector('alarm_began_timestamp_seconds', FLEET)})"
     raised = f"min by ({by}) ({selector('alarm_raised_timestamp_seconds', FLEET)})"
     page = "${web:raw}/targets/" + ROW + '/${__data.fields["Signal"]}'
     return listing(
-        "Raised now",
-        "Every alarm that is confirmed, pages first. The signal leads to the answers that show it, the target to its "
-        "history. Began: the first look that spoke for the change, often some before it "
-        f"was raised. At its line, 100 %, evidence alarms. {runbooks_of(Severity.PAGE)} "
+        "Open alarms",
+        "Every confirmed alarm, pages first. The signal links to the answers that show it, the target to its "
+        "history. Began: the first evaluation with evidence of the change, often some evaluations before the alarm "
+        f"was raised. Evidence alarms at 100 % of its threshold. {runbooks_of(Severity.PAGE)} "
         "Runbook: CliffwatchIdentityMismatch.",
         [
             Column("Severity", up, names=ALARMS, width=90),
@@ -135,35 +136,35 @@ def _raised() -> Any:
             Column("Signal", label="signal", links=[Link("The answers that show it", page, blank=True)]),
             Column("Began", f"1000 * {began} and {up}", unit="dateTimeAsIso", width=150),
             Column("Raised, ago", f"time() - {raised} and {up}", unit="s", decimals=1, width=95),
-            Column("Of its line", f"{share_of_threshold(FLEET)} and {up}", unit="percentunit", decimals=0, width=90),
+            Column("Of threshold", f"{share_of_threshold(FLEET)} and {up}", unit="percentunit", decimals=0, width=90),
         ],
-        empty="Nothing is raised.",
+        empty="No open alarm.",
         first="Severity",
         width=12,
     )
 
 
 def _targets() -> Any:
-    """A line for each target, the most urgent on top."""
+    """One row per target, most urgent first."""
     info = f"max by (target, model) ({selector('target_info', FLEET)})"
     near = share_of_threshold(FLEET)
     worst = f"topk by (target) (1, 100 * {alarm(FLEET, 'target, signal')} + clamp_max({near}, 99) or {near})"
     age = f"max by (target) (time() - {selector('run_last_success_timestamp_seconds', FLEET)})"
     share = f"max by (target) ({selector('run_unmeasured_ratio', FLEET)})"
     return listing(
-        "Targets, the most urgent first",
-        "What each target needs: a page is up (or it serves something else than is declared), a ticket is, it was not "
-        "measured, it is not armed, or (blue) there is something to do: a model retires, the version to roll back to "
-        "is not ready, a budget was spent, a self-test failed. "
-        "The bar is the evidence as a share of its line, in the signal with the worst alarm, or else the nearest to "
-        "its line.",
+        "Targets, most urgent first",
+        "What each target needs: it has a page (or serves something other than declared), it has a ticket, it was not "
+        "measured, it is not armed, or (blue) another action: a model retires, the rollback version is not ready, a "
+        "budget was spent, a self-test failed. "
+        "The bar is the evidence as a share of its threshold, for the signal with the worst alarm; without an alarm, "
+        "for the signal nearest to its threshold.",
         [
             Column("Needs", state(FLEET), names=STATES, width=120),
             Column("Target", label="target", links=[TO_TARGET, evidence(f"/targets/{ROW}")]),
             Column("Worst signal", label="signal", words=TITLES),
-            Column("Of its line", f"{near} and on (target, signal) {worst}", unit="percentunit", decimals=0,
+            Column("Of threshold", f"{near} and on (target, signal) {worst}", unit="percentunit", decimals=0,
                    gauge=(0, 1), steps=NEAR),
-            Column("Last answers read", age, unit="s", decimals=1),
+            Column("Last measured", age, unit="s", decimals=1),
             Column("Unmeasured", share, unit="percentunit", decimals=0,
                    steps=[(None, GREEN), (0.05, AMBER), (PARTLY, VIOLET)]),
             Column("Model", info, label="model"),
@@ -186,9 +187,9 @@ def _over_time() -> Any:
         for one, expr in ((Need.UNMEASURED, unmeasured(FLEET)), (Need.UNARMED, not_armed(FLEET)))
     }
     return lines(
-        "Targets in trouble: since when, and how many at once?",
-        "Targets with a page and with a ticket up, unmeasured, and not armed, over time: one "
-        "target's trouble, or everybody's?",
+        "Targets that need attention, over time",
+        "Number of targets with a page, with a ticket, not measured, and not armed, over time. It shows whether one "
+        "target is affected or many.",
         [Query(expr, WORDS[one][0], color=WORDS[one][1]) for one, expr in {**up, **unread}.items()],
         "none",
         empty=NO_DATA,

@@ -1,6 +1,6 @@
-"""What a panel shows, as Grafana would have it: its queries asked of a real Prometheus, its transformations applied.
+"""What a panel shows in Grafana: sends its queries to a real Prometheus and applies its transformations.
 
-Only what these dashboards use is known; anything else is refused, so that no picture shows what Grafana would not.
+Supports only what these dashboards use and refuses anything else, so that no picture shows what Grafana would not.
 """
 
 import re
@@ -15,7 +15,7 @@ Ask = Callable[..., Any]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The time that a dashboard shows, in Unix seconds."""
+    """The time range of a dashboard, in Unix seconds."""
 
     start: float
     end: float
@@ -41,7 +41,7 @@ class Table:
 
 
 def substituted(expr: str, variables: Mapping[str, str]) -> str:
-    """``expr`` with its variables' values. Raises ValueError where one is left."""
+    """``expr`` with its variables replaced by their values. Raises ValueError if one is left."""
     for name in sorted(variables, key=len, reverse=True):
         expr = expr.replace(f"${name}", variables[name])
     if "$" in expr:
@@ -50,7 +50,7 @@ def substituted(expr: str, variables: Mapping[str, str]) -> str:
 
 
 def lines(panel: Mapping[str, Any], ask: Ask, variables: Mapping[str, str], span: Span) -> list[Line]:
-    """The series of every query of a panel; of an instant query one point each."""
+    """The series of every query of a panel; an instant query gives one point per series."""
     found = []
     for target in panel["targets"]:
         expr = substituted(target["expr"], variables)
@@ -71,7 +71,7 @@ def legend(form: str, labels: Mapping[str, str]) -> str:
 
 
 def table(panel: Mapping[str, Any], found: list[Line]) -> Table:
-    """The queries' values of now with their labels, joined and arranged as the panel's transformations say."""
+    """The current values of the queries with their labels, after the panel's transformations."""
     alone = len(panel["targets"]) == 1
     frames: dict[str, list[dict[str, Any]]] = {target["refId"]: [] for target in panel["targets"]}
     for line in found:
@@ -86,7 +86,7 @@ def table(panel: Mapping[str, Any], found: list[Line]) -> Table:
 
 
 def _sorted(rows: list[dict[str, Any]], name: str, *, descending: bool) -> list[dict[str, Any]]:
-    """Rows without the column stand last."""
+    """Rows without the column come last."""
     having = [row for row in rows if name in row]
     having.sort(key=lambda row: row[name], reverse=descending)
     return having + [row for row in rows if name not in row]
@@ -167,7 +167,7 @@ LONGER: Final = ((365 * 86400, "years"), (7 * 86400, "weeks"), (86400, "days"), 
 
 
 def worded(value: float, unit: str, decimals: float | None) -> str:
-    """A number in Grafana's words for its unit."""
+    """A number with its unit, as Grafana formats it."""
     if unit == "percentunit":
         return f"{_rounded(value * 100, decimals, 1)}%"
     if unit.startswith("suffix:"):
@@ -184,7 +184,7 @@ def worded(value: float, unit: str, decimals: float | None) -> str:
     if unit == "short" and abs(value) >= 1000:
         return f"{_rounded(value / 1000, decimals, 1)} K"
     if unit not in ("none", "short"):
-        raise ValueError(f"a unit that is not known here: {unit}")
+        raise ValueError(f"unknown unit: {unit}")
     return _rounded(value, decimals, 2)
 
 

@@ -24,10 +24,10 @@ from dashboards.panels import (
 )
 from dashboards.states import ALARMS, ARMS, OUTCOMES, alarm, judged
 from dashboards.tables import listing
+from monitor.core.limits import PARTLY
 from monitor.core.signals import JUDGE_DRIFT
-from monitor.core.wording import PARTLY
 
-QUESTION: Final = "Is the judge as it was, or is a lower score about the judge?"
+QUESTION: Final = "Is the judge unchanged, or is a lower score the judge's change?"
 
 ITSELF: Final = JOB + ', target="judge"'
 DRIFT: Final = ITSELF + f', signal=~"{"|".join(sorted(JUDGE_DRIFT))}"'
@@ -42,11 +42,11 @@ TO_TARGET: Final = board(UIDS["target"], "What changed, and when", '${__data.fie
 
 
 def panels() -> list[tuple[str | None, list[Any]]]:
-    """Rows with their titles; the first stands above them all."""
+    """Rows with their titles; the first row has none."""
     return [
         (None, [*_glance(), *_itself()]),
-        ("What it says about the targets", [*_scores()]),
-        ("What it costs", [*_cost()]),
+        ("Scores of the targets", [*_scores()]),
+        ("Cost", [*_cost()]),
     ]
 
 
@@ -58,10 +58,10 @@ def _glance() -> list[Any]:
             empty=NO_ANCHORS, width=4, legend="{{judge}}", link=HERE,
         ),
         number(
-            "Verdict", "Is the judge as it was? Raised when its verdicts on answers that a person labelled have moved: "
-            "doubt score alerts until it is looked into. Runbook: CliffwatchJudgeDrift.",
+            "Verdict", "Is the judge unchanged? It drifted if its verdicts on answers that a person labelled have "
+            "moved. Do not trust score alerts until the cause is known. Runbook: CliffwatchJudgeDrift.",
             f"max({alarm(DRIFT, 'target')})", "none", [(None, GREEN), (1, AMBER)], empty="not measured yet", width=4,
-            names={0: ("as it was", GREEN), 1: ("drifted", AMBER), 2: ("drifted", AMBER)}, link=HERE,
+            names={0: ("unchanged", GREEN), 1: ("drifted", AMBER), 2: ("drifted", AMBER)}, link=HERE,
         ),
         number(
             "Agreement", "Share of the anchors on which it agrees with the person who labelled them, in the last run. "
@@ -70,7 +70,7 @@ def _glance() -> list[Any]:
             decimals=0, link=HERE,
         ),
         number(
-            "Anchors read", "How long ago the judge last scored its anchors. Runbook: CliffwatchUnmeasured.",
+            "Anchors last scored", "How long ago the judge last scored its anchors. Runbook: CliffwatchUnmeasured.",
             f"time() - min({anchored})", "s", [(None, GREEN), (2 * 86400, AMBER), (7 * 86400, RED)], empty=NO_ANCHORS,
             width=4, decimals=1, link=HERE,
         ),
@@ -82,7 +82,7 @@ def _glance() -> list[Any]:
         ),
         number(
             "Cost, shown period",
-            "US dollars for judging in the shown period, verdicts on anchors and retries included.",
+            "US dollars for judging in the shown period, including verdicts on anchors and retries.",
             f"sum(increase({selector('api_spend_usd_total', CALLS)}[$__range])) "
             f"+ ({or_zero(f'''sum(increase({selector('api_spend_usd_total', ITSELF)}[$__range]))''')})",
             "currencyUSD", PLAIN, empty="nothing judged", width=4, decimals=2,
@@ -95,7 +95,7 @@ def _itself() -> list[Any]:
         lines(
             "Agreement with the people who labelled the anchors",
             "Share of the anchors on which the judge agrees with the person, run by run, and in its approved baseline "
-            "(dashed). Anchors never change, so a step here is the judge's. Runbook: CliffwatchJudgeDrift.",
+            "(dashed). Anchors never change, so a step is a change of the judge. Runbook: CliffwatchJudgeDrift.",
             [
                 Query(selector("judge_agreement_ratio", JOB), "{{judge}}", color=BLUE),
                 Query(f"max({selector('pass_ratio_baseline', ITSELF)})", "baseline", "reference", GREEN),
@@ -108,9 +108,9 @@ def _itself() -> list[Any]:
             link=HERE,
         ),
         lines(
-            "Evidence that the judge drifted, of its line",
-            "How strongly all looks at the anchors speak for a change of the judge, as a share of the line (dashed) "
-            "where the signal alarms. Runbook: CliffwatchJudgeDrift.",
+            "Evidence that the judge drifted, share of threshold",
+            "Evidence for a change of the judge from all evaluations of the anchors, as a share of the threshold "
+            "(dashed) at which the signal alarms. Runbook: CliffwatchJudgeDrift.",
             [Query(f"max by (signal) ({share_of_threshold(DRIFT)})", "{{signal}}", color=BLUE)],
             "percentunit",
             empty="no verdict yet: no approved baseline of the anchors",
@@ -122,8 +122,8 @@ def _itself() -> list[Any]:
         ),
         timeline(
             "Alarms about the judge",
-            "Each signal of the anchors over time. negative_flips: it no longer agrees with people; the others are "
-            "news of its endpoint, like any other's. Runbook: CliffwatchJudgeDrift.",
+            "Each signal of the anchors over time. negative_flips: the judge no longer agrees with people. The other "
+            "signals show changes of its endpoint, as for any endpoint. Runbook: CliffwatchJudgeDrift.",
             Query(judged(ITSELF), "{{signal}}"),
             ALARMS,
             empty=NO_ANCHORS,
@@ -141,8 +141,8 @@ def _scores() -> list[Any]:
     return [
         lines(
             "Did every target's score move at once?",
-            "Score now less the baseline's, over the chosen targets: the median, and the tenth from below and above. "
-            "One target falling is about its model; all of them falling is about the judge. "
+            "Score now minus the baseline's score, over the chosen targets: median, 10th and 90th percentile. If one "
+            "target falls, its model changed; if all fall, suspect the judge. "
             "Runbook: CliffwatchScoreDrop.",
             [
                 Query(f"quantile(0.5, {moved})", "median", color=BLUE),
@@ -158,7 +158,7 @@ def _scores() -> list[Any]:
         ),
         listing(
             "Score of each target",
-            "Mean score now and in the approved baseline, 0 to 1, the largest drop on top. The target leads to its "
+            "Mean score now and in the approved baseline, 0 to 1, largest drop first. The target links to its "
             "history. Runbook: CliffwatchScoreDrop.",
             [
                 Column("Target", label="target", links=[TO_TARGET]),
@@ -181,8 +181,8 @@ def _cost() -> list[Any]:
     requests, tokens = selector("api_requests_total", CALLS), selector("api_tokens_total", CALLS)
     return [
         lines(
-            "Dollars a day",
-            "What judging cost in the 24 hours before: answers of the subject, of the base, and the anchors.",
+            "Dollars per day",
+            "Cost of judging in the last 24 hours: answers of the subject, of the base, and the anchors.",
             [
                 Query(f"sum by (arm) (increase({arms}[1d]))", "{{arm}}"),
                 Query(or_zero(f"sum(increase({own}[1d]))"), "anchors", color=GREY),
@@ -195,8 +195,8 @@ def _cost() -> list[Any]:
             colors=ARMS,
         ),
         lines(
-            "Verdicts a day",
-            "The judge's calls about answers in the 24 hours before: ok, or why there is no usable verdict.",
+            "Verdicts per day",
+            "The judge's calls about answers in the last 24 hours: ok, or why there is no usable verdict.",
             [Query(f"sum by (outcome) (increase({requests}[1d]))", "{{outcome}}")],
             "none",
             empty=NO_JUDGE,
@@ -205,8 +205,8 @@ def _cost() -> list[Any]:
             colors=OUTCOMES,
         ),
         lines(
-            "Tokens a day",
-            "The judge's tokens in the 24 hours before, prompt and completion.",
+            "Tokens per day",
+            "The judge's tokens in the last 24 hours, prompt and completion.",
             [Query(f"sum by (type) (increase({tokens}[1d]))", "{{type}}")],
             "short",
             empty=NO_JUDGE,

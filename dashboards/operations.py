@@ -22,9 +22,9 @@ from dashboards.panels import (
 )
 from dashboards.states import ARMS, OUTCOMES, limit, unmeasured
 from dashboards.tables import listing
-from monitor.core.wording import PARTLY, PERIODS, TICK_SECONDS
+from monitor.core.limits import PARTLY, PERIODS, TICK_SECONDS
 
-QUESTION: Final = "Does Cliffwatch itself work: is everything read, on time and within its budget?"
+QUESTION: Final = "Does Cliffwatch itself work: is everything measured, on time and within its budget?"
 
 DAEMON: Final = JOB + ', instance=~"$instance"'
 CHOSEN: Final = DAEMON + ', target=~"$target"'
@@ -39,10 +39,10 @@ RATE: Final = "$__rate_interval"
 
 
 def panels() -> list[tuple[str | None, list[Any]]]:
-    """Rows with their titles; the first stands above them all."""
+    """Rows with their titles; the first row has none."""
     return [
         (None, _glance()),
-        ("Is everything read, and on time?", _readings()),
+        ("Is everything measured, and on time?", _readings()),
         ("Calls", _calls()),
         ("Budget and spend", _money()),
         ("The daemon", _daemon()),
@@ -59,19 +59,19 @@ def _glance() -> list[Any]:
             names={1: ("up", GREEN), 0: ("down", RED)},
         ),
         number(
-            "Last look", "Seconds since the daemon's clock last looked at what is due. Runbook: CliffwatchDown.",
+            "Last tick", "Seconds since the daemon last checked which runs are due. Runbook: CliffwatchDown.",
             f"time() - min({selector('last_tick_timestamp_seconds', DAEMON)})", "s",
             [(None, GREEN), (60, AMBER), (TICK_SECONDS, RED)], empty=NO_DATA,
         ),
         number(
-            "Schedule lag", "How long the most overdue run waits to be worked on.",
+            "Schedule lag", "How long the most overdue run has waited to be worked on.",
             f"max({selector('schedule_lag_seconds', DAEMON)})", "s", [(None, GREEN), (300, AMBER), (3600, RED)],
             empty=NO_DATA,
         ),
         number(
-            "Suites unmeasured",
-            "Suites of which more than a fifth of the last run has no usable answer, or that had no usable reading for "
-            "two periods. Runbook: CliffwatchUnmeasured.",
+            "Suites not measured",
+            "Number of suites whose last run has no usable answer to over a fifth of its questions, or that had no "
+            "usable run for two periods. Runbook: CliffwatchUnmeasured.",
             f"sum({unmeasured(CHOSEN)})", "none", WARNINGS, empty=NOT_ASKED,
         ),
         number(
@@ -81,7 +81,7 @@ def _glance() -> list[Any]:
             f"sum(max by (target) ({selector('budget_refused_questions', CHOSEN)}))", "none", WARNINGS, empty=NO_BUDGET,
         ),
         number(
-            "Calls failed, last day", "Share of the calls of the last day that gave no usable answer.",
+            "Calls failed, last day", "Share of the last day's calls without a usable answer.",
             f"({failed} or 0 * {calls}) / ({calls} > 0)", "percentunit",
             [(None, GREEN), (0.05, AMBER), (0.2, RED)], empty="nothing asked in the last day", decimals=1,
         ),
@@ -92,7 +92,7 @@ def _glance() -> list[Any]:
         ),
         number(
             "Last mail",
-            "How long ago the summary e-mail last left, in periods of its schedule; from two on a ticket opens. "
+            "Time since the summary e-mail was last sent, in periods of its schedule. A ticket opens at two. "
             "Runbook: CliffwatchEmailFailed.",
             f"max((time() - {mail}) / {every})", "suffix:periods", [(None, GREEN), (PERIODS, AMBER)],
             empty=NO_MAIL, decimals=1,
@@ -114,14 +114,14 @@ def _readings() -> list[Any]:
     stale = f"topk(50, {age} / {period})"
     return [
         listing(
-            "The stalest suites",
-            "The fifty whose last usable reading is oldest, in periods of their schedule; from two on a ticket opens. "
+            "Suites with the oldest measurements",
+            "The 50 suites whose last usable run is oldest, in periods of their schedule. A ticket opens at two. "
             "Runbook: CliffwatchUnmeasured.",
             [
                 Column("Target", label="target", links=[TO_TARGET, TO_PAGE]),
                 Column("Suite", label="suite"),
                 Column("Periods", stale, decimals=1, width=90, steps=[(None, GREEN), (1.5, AMBER), (PERIODS, RED)]),
-                Column("Read, ago", f"{age} and {stale}", unit="s", decimals=1, width=110),
+                Column("Measured, ago", f"{age} and {stale}", unit="s", decimals=1, width=110),
                 Column("Tried, ago", f"{tried} and {stale}", unit="s", decimals=1, width=110),
                 Column("Unmeasured", f"{share} and {stale}", unit="percentunit", decimals=0, width=105,
                        steps=[(None, GREEN), (PARTLY, AMBER)]),
@@ -133,8 +133,8 @@ def _readings() -> list[Any]:
         ),
         lines(
             "Unmeasured share of the last runs",
-            "Questions without a usable answer: the mean over the chosen suites, and the worst of them; the dashed "
-            "line is where its ticket opens. Runbook: CliffwatchUnmeasured.",
+            "Questions without a usable answer: the mean over the chosen suites, and the worst suite. A ticket opens "
+            "at the dashed line. Runbook: CliffwatchUnmeasured.",
             [
                 Query(f"max({selector('run_unmeasured_ratio', CHOSEN)})", "worst suite", color=VIOLET),
                 Query(f"avg({selector('run_unmeasured_ratio', CHOSEN)})", "mean", color=BLUE),
@@ -143,7 +143,7 @@ def _readings() -> list[Any]:
             "percentunit", empty=NOT_ASKED, width=6, height=9, low=0, high=1,
         ),
         lines(
-            "Finished runs a day",
+            "Finished runs per day",
             "By outcome: measured (every answer usable), partial, unmeasured (none). Runbook: CliffwatchUnmeasured.",
             [
                 Query(f"sum by (outcome) (increase({selector('runs_total', CHOSEN)}[1d]))", "{{outcome}}"),
@@ -161,14 +161,14 @@ def _calls() -> list[Any]:
     return [
         lines(
             "Calls by outcome",
-            "Calls an hour, retries included, by what became of their question: ok, or why it has no usable answer.",
+            "Calls per hour, including retries, by outcome of the question: ok, or why it has no usable answer.",
             [Query(f"sum by (outcome) (rate({requests}[{RATE}])) * 3600", "{{outcome}}")],
             "none", empty=NOT_ASKED, width=6, low=0, colors=OUTCOMES,
         ),
         lines(
             "Rate limits",
-            "Share of the last day's calls whose question ended at a provider's rate limit or quota: lower "
-            "requests_per_minute, or have the limit raised.",
+            "Share of the last day's calls whose question failed at a provider's rate limit or quota. Lower "
+            "requests_per_minute, or ask the provider for a higher limit.",
             [Query(f"({refused} or 0 * {everyone}) / ({everyone} > 0)", "{{provider}}")],
             "percentunit", empty=NOT_ASKED, width=6, low=0, decimals=0,
         ),
@@ -179,11 +179,11 @@ def _calls() -> list[Any]:
                 Query(f"histogram_quantile(0.5, {buckets})", "{{arm}}"),
                 Query(f"histogram_quantile(0.95, {buckets})", "{{arm}} p95", "reference"),
             ],
-            "s", empty="no call since the daemon began", width=6, low=0, joined=True,
+            "s", empty="no call since the daemon started", width=6, low=0, joined=True,
             colors={**ARMS, **{f"{arm} p95": color for arm, color in ARMS.items()}},
         ),
         lines(
-            "Tokens an hour",
+            "Tokens per hour",
             "Prompt and completion tokens, of all arms.",
             [Query(f"sum by (type) (rate({selector('api_tokens_total', CHOSEN)}[{RATE}])) * 3600", "{{type}}")],
             "short", empty=NOT_ASKED, width=6, low=0,
@@ -199,15 +199,15 @@ def _money() -> list[Any]:
     )
     return [
         lines(
-            "Dollars a day, by arm",
-            "Spent in the 24 hours before; the judge's calls and all retries included.",
+            "Dollars per day, by arm",
+            "Spent in the last 24 hours, including the judge's calls and all retries.",
             [Query(f"sum by (arm) (increase({spend}[1d]))", "{{arm}}")],
             "currencyUSD", empty=NOT_ASKED, width=8, low=0, decimals=2, colors=ARMS,
         ),
         listing(
-            "What is left of today's budgets",
-            "Of this UTC day, reservations taken off, the scarcest on top; and the questions of the last runs that a "
-            "spent budget left unasked. Runbook: CliffwatchBudgetExhausted.",
+            "Budgets left today",
+            "What is left today (UTC), less reservations, and the questions of the last runs that were not asked "
+            "because the budget was spent; most of those first. Runbook: CliffwatchBudgetExhausted.",
             [
                 Column("Target", label="target", links=[TO_TARGET, TO_PAGE]),
                 Column("Dollars left", usd, unit="currencyUSD", decimals=2, steps=[(None, RED), (0.05, GREEN)]),
@@ -228,24 +228,25 @@ def _daemon() -> list[Any]:
     return [
         lines(
             "Lag",
-            "How long the most overdue run waits, and how long ago the clock last looked. Runbook: CliffwatchDown.",
+            "Wait of the most overdue run, and time since the daemon last checked which runs are due. "
+            "Runbook: CliffwatchDown.",
             [
                 Query(f"max({selector('schedule_lag_seconds', DAEMON)})", "most overdue run", color=BLUE),
-                Query(f"time() - min({selector('last_tick_timestamp_seconds', DAEMON)})", "last look", color=GREY),
+                Query(f"time() - min({selector('last_tick_timestamp_seconds', DAEMON)})", "last tick", color=GREY),
             ],
             "s", empty=NO_DATA, width=5, low=0, height=7,
         ),
         lines(
-            "Errors an hour",
-            "Looks at the ledger, executions of a run and scrapes that failed; runs are tried again. "
+            "Errors per hour",
+            "Failed checks of the ledger, executions of a run, and scrapes. Runs are retried. "
             "Runbook: CliffwatchDown.",
             [Query(f"sum(rate({selector(metric, DAEMON)}[{RATE}])) * 3600", name) for metric, name in counted],
             "none", empty=NO_DATA, width=5, low=0, height=7, at_least=1,
         ),
         lines(
-            "Mail that waits",
-            "Mails of the outbox that have not left, the age of the oldest in hours (dashed), and mails that were "
-            "given up since the last one that left. Runbook: CliffwatchEmailFailed.",
+            "Queued mail",
+            "Mails that wait to be sent, the age of the oldest in hours (dashed), and mails given up since the last "
+            "one was sent. Runbook: CliffwatchEmailFailed.",
             [
                 Query(f"sum({queued})", "queued", color=BLUE),
                 Query(age, "age of the oldest, in hours", "reference", AMBER),
@@ -255,7 +256,7 @@ def _daemon() -> list[Any]:
         ),
         listing(
             "Daemons",
-            "Version, address, and how long ago the configuration in force was read. "
+            "Version, address, and time since the configuration in force was loaded. "
             "Runbook: CliffwatchConfigReloadFailed.",
             [
                 Column("Daemon", label="instance"),
@@ -263,7 +264,7 @@ def _daemon() -> list[Any]:
                        width=75),
                 Column("Pages", f"max by (instance, url) ({selector('web_info', DAEMON)})", label="url",
                        links=[evidence("/")]),
-                Column("Read, ago", f"max by (instance) (time() - {reloaded})", unit="s", decimals=1, width=95),
+                Column("Loaded, ago", f"max by (instance) (time() - {reloaded})", unit="s", decimals=1, width=95),
             ],
             empty=NO_DATA, key="instance", first="Daemon", descending=False, width=9, height=7,
         ),

@@ -1,4 +1,4 @@
-"""What the dashboards are made of: panels in the house's colours, with unit, description and words for no data.
+"""Building blocks of the dashboards: panels in common colours, with unit, description and a text for no data.
 
 Needs grafana-foundation-sdk==0.0.21 (an unpinned pip gives a far older API). A ``Runbook: Name`` in a description
 becomes a link of the panel. Every panel reads the data source that the dashboard's variable names.
@@ -23,7 +23,7 @@ BROWN: Final = "#a3704c"
 
 JOB: Final = 'job=~"$job"'
 FLEET: Final = JOB + ', target!="judge"'
-"""Every target of the team's own; the judge is watched as a target of that name and has its own dashboard."""
+"""Every target of the team; the judge is a target of that name with its own dashboard."""
 ONE: Final = JOB + ', target="$target"'
 
 Steps = Sequence[tuple[float | None, str]]
@@ -32,14 +32,14 @@ Names = Mapping[int, tuple[str, str]]
 """Value -> its word and colour."""
 
 MOST_POINTS: Final = 200
-"""Of a line: results come once a run, and each point of a fleet's sum asks about every target."""
+"""Maximum number of points of a line. Results arrive once per run; each point of a fleet's sum reads every target."""
 LEAST: Final = -1e6
-"""Below every number shown. Grafana gives what has no value the colour of the first step, and no data is not green."""
+"""Below every shown number. Grafana gives a panel without data the colour of the first step: it must not be green."""
 PLAIN: Final = ((None, BLUE),)
 FAULTS: Final = ((None, GREEN), (1, RED))
 WARNINGS: Final = ((None, GREEN), (1, AMBER))
 NEAR: Final = ((None, GREEN), (0.7, AMBER), (1, RED))
-"""Of evidence as a share of its line."""
+"""Steps for evidence as a share of its threshold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,7 @@ class Query:
     expr: str
     legend: str = ""
     style: Literal["line", "reference", "other", "bound"] = "line"
-    """reference: what it is compared with, dashed; other: what it should not be like, dotted; bound: an end of an
-    interval, thin."""
+    """reference: a comparison value, dashed; other: the base, dotted; bound: an end of an interval, thin."""
     color: str | None = None
 
 
@@ -66,12 +65,12 @@ class Link:
 
 
 def evidence(path: str) -> Link:
-    """To the daemon's evidence pages: ``path`` begins with a slash."""
+    """Link to the daemon's evidence pages. ``path`` begins with a slash."""
     return Link("Evidence page", f"${{web:raw}}{path}", blank=True)
 
 
 def board(uid: str, title: str, target: str = "") -> Link:
-    """To another of the dashboards, with this one's data source, job and time; ``target`` is the target's name."""
+    """Link to another dashboard with the same data source, job and time. ``target``: the target's name."""
     chosen = f"&var-target={target}" if target else ""
     return Link(title, f"/d/{uid}?${{datasource:queryparam}}&${{job:queryparam}}{chosen}&${{__url_time_range}}")
 
@@ -81,7 +80,7 @@ def selector(metric: str, matchers: str) -> str:
 
 
 def one_of(names: Iterable[str]) -> str:
-    """A label matcher's pattern that any of the names matches, whole."""
+    """A label matcher's pattern for any of the names, anchored."""
     return "|".join(sorted(names))
 
 
@@ -91,13 +90,13 @@ def runbooks_of(severity: Severity) -> str:
 
 
 def or_zero(expr: str) -> str:
-    """0 where nothing was counted yet; still no data where no daemon is scraped."""
+    """``expr``, or 0 if nothing was counted yet; still no data if no daemon is scraped."""
     return f"{expr} or 0 * max({selector('build_info', JOB)})"
 
 
 def share_of_threshold(matchers: str) -> str:
-    """By target and signal, the evidence as a share of the line at which it alarms: the one scale it is shown on."""
-    odds, line = (selector(f"evidence_{one}log10", matchers) for one in ("", "line_"))
+    """By target and signal: the evidence as a share of its threshold, the only scale on which it is shown."""
+    odds, line = (selector(f"evidence_{one}log10", matchers) for one in ("", "threshold_"))
     return f"clamp_min(max by (target, signal) ({odds} / {line}), 0)"
 
 
@@ -110,7 +109,7 @@ def mapped(names: Names) -> list[Any]:
 
 
 def spelled(words: Mapping[str, str]) -> list[Any]:
-    """A label's values as other words, without a colour."""
+    """Mapping of a label's values to other words, without a colour."""
     options = {one: dm.ValueMappingResult(text=word, index=n) for n, (one, word) in enumerate(words.items())}
     return [dm.ValueMap(options=options)]
 
@@ -127,7 +126,7 @@ def thresholds(steps: Steps) -> dashboard.ThresholdsConfig:
 
 
 def framed(panel: Any, title: str, description: str, unit: str, empty: str, width: int, height: int) -> Any:
-    """What every panel has."""
+    """The common parts of every panel."""
     runbooks = [
         Link(f"Runbook {name}", f"${{web:raw}}/runbooks/{name}", blank=True).built()
         for name in re.findall(r"Runbook: (\w+)", description)
@@ -151,7 +150,7 @@ def number(
     legend: str = "",
     both: bool = False,
 ) -> stat.Panel:
-    """One number of now; with ``legend`` the word in it is shown in the number's place, or with ``both`` before it."""
+    """One current number. ``legend``: shows this text instead of the number, or with ``both`` in front of it."""
     named = cm.BigValueTextMode.VALUE_AND_NAME if both else cm.BigValueTextMode.NAME
     panel: stat.Panel = framed(stat.Panel(), title, description, unit, empty, width, 4)
     panel = (
@@ -255,7 +254,7 @@ def timeline(
     height: int = 9,
     link: Link | None = None,
 ) -> statetimeline.Panel:
-    """What state each series was in, over time."""
+    """The state of each series over time."""
     panel: statetimeline.Panel = framed(statetimeline.Panel(), title, description, "none", empty, width, height)
     return (
         panel.with_target(asked(query, "A"))
@@ -288,7 +287,7 @@ def bars(
     height: int = 8,
     link: Link | None = None,
 ) -> bargauge.Panel:
-    """One bar a series, of now."""
+    """The current values, one bar per series."""
     panel: bargauge.Panel = framed(bargauge.Panel(), title, description, unit, empty, width, height)
     return (
         panel.with_target(asked(query, "A", instant=True))
@@ -314,7 +313,7 @@ class Column:
     decimals: int | None = None
     names: Names | None = None
     words: Mapping[str, str] | None = None
-    """What a label's values are called."""
+    """Words for a label's values."""
     steps: Steps = ()
     gauge: tuple[float, float] | None = None
     """Drawn as a bar between these."""

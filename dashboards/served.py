@@ -1,4 +1,4 @@
-"""The Target dashboard's last row: what is served, could we go back, would a change be seen, was it measured at all?"""
+"""The last row of the Target dashboard: what is served, rollback, self-test, and whether it was measured."""
 
 from typing import Any, Final
 
@@ -23,7 +23,7 @@ from dashboards.tables import listing
 
 HERE: Final = evidence("/targets/$target")
 NOT_CONTROL: Final = ', fault!="healthy"'
-"""Every fault of the self-test but the one that injects nothing."""
+"""Matches every fault of the self-test except the control."""
 
 
 def panels() -> list[Any]:
@@ -35,20 +35,20 @@ def panels() -> list[Any]:
     return [
         timeline(
             "Served as declared",
-            "Each check of what the endpoint says it serves against what is declared: adapter, base, listed models. "
+            "Each identity check of the served model against its declaration: adapter, base, listed models. "
             "Runbook: CliffwatchIdentityMismatch.",
             Query(f"min by (check) ({selector('identity_match', ONE)})", "{{check}}"),
             MATCHES,
-            empty="nothing declared that could be checked",
+            empty="nothing to check is declared",
             width=12,
             height=8,
             link=HERE,
         ),
         timeline(
             "Answered under the same contract",
-            "What the last finding says of each part of the contract: what replies tell of themselves (model id, "
-            "fingerprint, prompt tokens of the same prompts), how they end, refusals, checks that pass. From what to "
-            "what stands on the evidence page. Runbook: CliffwatchContractChanged.",
+            "State of each part of the contract in the last finding: metadata of replies (model id, fingerprint, "
+            "prompt tokens of the same prompts), how they end, refusals, passed checks. The evidence page shows old "
+            "and new values. Runbook: CliffwatchContractChanged.",
             Query(f"max by (part) ({selector('contract_changed', ONE)})", "{{part}}"),
             CHANGES,
             empty="no verdict yet: not armed, or not asked",
@@ -57,23 +57,23 @@ def panels() -> list[Any]:
             link=evidence("/targets/$target/contract"),
         ),
         lines(
-            "The version to go back to",
-            "Share of a few probes that the snapshot answers, and (dashed) that it passes. "
+            "Rollback version",
+            "Share of a few probes that the snapshot answers, and that it passes (dashed). "
             "Runbook: CliffwatchRollbackNotReady.",
             [
                 Query(selector("rollback_answered_ratio", ONE), "answered", color=BLUE),
                 Query(selector("rollback_pass_ratio", ONE), "passed", "reference", GREEN),
             ],
             "percentunit",
-            empty="no snapshot is named",
+            empty="no snapshot is configured",
             width=12,
             low=0,
             high=1,
             link=HERE,
         ),
         bars(
-            "Until a model retires",
-            "Time until each arm's model is to be shut down. Runbook: CliffwatchModelRetiring.",
+            "Time until a model retires",
+            "Time until each arm's model retires. Runbook: CliffwatchModelRetiring.",
             Query(retires, "{{arm}}"),
             "s",
             [(None, RED), (7 * 86400, AMBER), (RETIRES_DAYS * 86400, GREEN)],
@@ -84,23 +84,22 @@ def panels() -> list[Any]:
             link=HERE,
         ),
         bars(
-            "Injected faults that were caught",
-            "Self-test: share of the faults injected into copies of stored answers that raised an alarm; no call is "
-            "made. Runbook: CliffwatchSelfTestFailed.",
+            "Planted faults that were caught",
+            "Self-test: share of trials in which a fault planted in copies of stored answers raised an alarm. It makes "
+            "no calls. Runbook: CliffwatchSelfTestFailed.",
             Query(selector("selftest_detection_ratio", ONE + NOT_CONTROL), "{{fault}}"),
             "percentunit",
             [(None, AMBER), (CAUGHT, GREEN)],
-            empty="not yet tested",
+            empty="not tested yet",
             low=0,
             high=1,
             width=6,
             link=HERE,
         ),
         listing(
-            "Who is who",
-            "The model that is depended on, the base under it, the ids of the approved baselines, how long ago it "
-            "was last checked that they are what is served (from two days on a ticket opens), and since when it is "
-            "not. "
+            "Models and baselines",
+            "The target's model, its base, the ids of the approved baselines, the time since the last identity check "
+            "(a ticket opens after two days), and the time since a check fails. "
             "Runbook: CliffwatchIdentityMismatch.",
             [
                 Column("Model", info, label="model"),
@@ -116,7 +115,7 @@ def panels() -> list[Any]:
                 ),
                 Column("Differs, for", differs, unit="s", decimals=1, width=95, steps=[(None, RED)]),
             ],
-            empty="This target is not watched.",
+            empty="This target is not monitored.",
             key="target",
             first="Model",
             width=11,
@@ -124,13 +123,12 @@ def panels() -> list[Any]:
         ),
         listing(
             "Baselines in use",
-            "How long ago each suite's baseline was approved. One that is old is compared with all the same. "
-            "Runbook: CliffwatchNotArmed.",
+            "Time since each suite's baseline was approved. A baseline does not expire. Runbook: CliffwatchNotArmed.",
             [
                 Column("Suite", label="suite"),
                 Column("Approved, ago", approved, unit="s", decimals=1, links=[HERE]),
             ],
-            empty="None is approved: nothing is compared.",
+            empty="No approved baseline: nothing is compared.",
             first="Suite",
             descending=False,
             width=4,
@@ -143,7 +141,7 @@ def measured() -> list[Any]:
     return [
         lines(
             "Unmeasured share of the last run",
-            "Questions of the last finished run without a usable answer; the dashed line is where the ticket opens. "
+            "Questions of the last finished run without a usable answer. A ticket opens at the dashed line. "
             "Runbook: CliffwatchUnmeasured.",
             [
                 Query(selector("run_unmeasured_ratio", ONE), "{{suite}}", color=BLUE),
@@ -158,8 +156,8 @@ def measured() -> list[Any]:
             link=HERE,
         ),
         lines(
-            "Since the last usable reading",
-            "How old it is, in periods of the suite's schedule; the dashed line is where the ticket opens. "
+            "Since the last usable run",
+            "Time since the last usable run, in periods of the suite's schedule. A ticket opens at the dashed line. "
             "Runbook: CliffwatchUnmeasured.",
             [
                 Query(

@@ -1,12 +1,12 @@
-"""One word for what a target needs, in PromQL: the same on every dashboard, so that two panels cannot disagree."""
+"""What a target needs, in PromQL: one definition for all dashboards, so that panels cannot disagree."""
 
 from collections.abc import Mapping
 from typing import Final
 
 from dashboards.panels import AMBER, BLUE, BROWN, GREEN, GREY, JOB, RED, VIOLET, Names, selector
+from monitor.core.limits import CAUGHT as CAUGHT
+from monitor.core.limits import IDENTITY_SECONDS, RETIRES_SECONDS
 from monitor.core.selftest_results import MUST_SEE
-from monitor.core.wording import CAUGHT as CAUGHT
-from monitor.core.wording import IDENTITY_SECONDS, RETIRES_SECONDS
 from monitor.report.attention import Need
 
 WORDS: Final[Mapping[Need, tuple[str, str]]] = {
@@ -39,13 +39,13 @@ READY: Final[Names] = {1: ("ready", GREEN), 0: ("not ready", AMBER)}
 ARMS: Final = {
     "subject": BLUE, "base": AMBER, "judge-subject": VIOLET, "judge-base": BROWN, "snapshot": "#8ab8ff",
 }  # fmt: skip
-"""Whom a call asks -> its colour."""
+"""Arm of a call -> its colour."""
 OUTCOMES: Final = {
     "ok": GREEN, "timeout": RED, "connection": "#ff780a", "server_error": "#f2495c", "rate_limited": AMBER,
     "quota": "#f2cc0c", "budget": BLUE, "unpriced": "#8ab8ff", "rejected": VIOLET, "unauthorized": "#b877d9",
     "malformed": BROWN, "truncated": GREY,
 }  # fmt: skip
-"""What became of a call's question -> its colour: green is what has an answer, and nothing else."""
+"""Outcome of a call's question -> its colour. Green is only for a usable answer."""
 
 IDENTITY_DAYS: Final = IDENTITY_SECONDS // 86_400
 """As in CliffwatchUnmeasured."""
@@ -54,7 +54,7 @@ RETIRES_DAYS: Final = RETIRES_SECONDS // 86_400
 
 
 def limit(name: str) -> str:
-    """What the alert of that name compares with, as each daemon says; to be matched ``EACH`` daemon."""
+    """A limit of the alert rules, as each daemon exports it; match it with ``EACH``."""
     return selector("alert_limit", f'{JOB}, limit="{name}"')
 
 
@@ -62,7 +62,7 @@ EACH: Final = "on (job, instance) group_left ()"
 
 
 def unmeasured(matchers: str) -> str:
-    """By target and suite, 1 where too much of the last run has no usable answer, or two periods passed without."""
+    """By target and suite: 1 if too much of the last run has no usable answer, or two periods passed without a run."""
     late = (
         f"time() - {selector('run_last_success_timestamp_seconds', matchers)} "
         f"> bool {selector('run_interval_seconds', matchers)} * {EACH} {limit('run_intervals')}"
@@ -72,24 +72,24 @@ def unmeasured(matchers: str) -> str:
 
 
 def unread(matchers: str) -> str:
-    """By target, 1 where what it serves could not be read for days: its last word may be old."""
+    """By target: 1 if its identity could not be checked for days, so that the last result may be out of date."""
     checked = selector("identity_checked_timestamp_seconds", matchers)
     return f"time() - {checked} > bool {EACH} {limit('identity_age_seconds')}"
 
 
 def retiring(matchers: str) -> str:
-    """By target and arm, 1 where its model is shut down soon."""
+    """By target and arm: 1 if its model retires soon."""
     retires = selector("model_retirement_timestamp_seconds", matchers)
     return f"{retires} - time() < bool {EACH} {limit('notice_seconds')}"
 
 
 def not_armed(matchers: str) -> str:
-    """By target and suite, 1 where no baseline is approved."""
+    """By target and suite: 1 if no baseline is approved."""
     return f"{_approved(matchers)} == bool 0"
 
 
 def compared(matchers: str) -> str:
-    """By target and suite, a series where a run was measured since the approval of the baseline in use."""
+    """By target and suite: a series if a run was measured since the baseline in use was approved."""
     by = "max by (target, suite)"
     success = f"{by} ({selector('run_last_success_timestamp_seconds', matchers)})"
     approved = f"{by} ({selector('baseline_approved_timestamp_seconds', matchers)})"
@@ -97,7 +97,7 @@ def compared(matchers: str) -> str:
 
 
 def not_yet(matchers: str) -> str:
-    """By target and suite, 1 where a baseline is approved, and nothing was measured since."""
+    """By target and suite: 1 if a baseline is approved and nothing was measured since."""
     return f"({_approved(matchers)} > bool 0 == 1 unless {compared(matchers)})"
 
 
@@ -107,21 +107,21 @@ def _approved(matchers: str) -> str:
 
 
 def alarm(matchers: str, by: str) -> str:
-    """2 while a page is raised, 1 for a ticket, 0 for neither; the larger ``by`` these labels."""
+    """2 while a page is raised, 1 for a ticket, 0 for neither; the maximum ``by`` these labels."""
     page, ticket = (selector("alarm", f'{matchers}, severity="{one}"') for one in ("page", "ticket"))
     return f"max by ({by}) (2 * {page} or {ticket})"
 
 
 def judged(matchers: str) -> str:
-    """``alarm`` by signal, of signals with a verdict in a suite that is compared with its baseline now: one that was
-    never looked at, or no longer is, is not quiet."""
+    """``alarm`` by signal, for signals with a verdict in a suite that is currently compared with its baseline: a signal
+    that was never evaluated, or no longer is, is not quiet."""
     known = alarm(matchers, "signal")
     seen = f"{selector('effect', matchers)} and on (target, suite) {compared(matchers)}"
     return f"{known} and on (signal) ({seen}) or {known} > 0"
 
 
 def state(matchers: str) -> str:
-    """By target, the number in ``STATES`` of the most urgent that is true of it."""
+    """By target: the number in ``STATES`` of its most urgent need."""
     page, ticket = (selector("alarm", f'{matchers}, severity="{one}"') for one in ("page", "ticket"))
     parts = (
         f"{number(Need.PAGE)} * {page}",
@@ -138,7 +138,7 @@ def state(matchers: str) -> str:
 
 
 def _to_do(matchers: str) -> dict[Need, str]:
-    """Need -> 1 where a ticket of another kind than drift is open, or will be."""
+    """Need -> 1 if a ticket other than for drift is open or will open."""
     faults = f'{matchers}, fault=~"{"|".join(MUST_SEE)}"'
     return {
         Need.RETIRES: retiring(matchers),
@@ -149,5 +149,5 @@ def _to_do(matchers: str) -> dict[Need, str]:
 
 
 def _marked(expr: str, why: str) -> str:
-    """With a label of its own, so that ``or`` takes it for another series than its neighbours."""
+    """``expr`` with a label of its own, so that ``or`` keeps it apart from its neighbours."""
     return f'label_replace({expr}, "why", "{why}", "", "")'

@@ -1,4 +1,4 @@
-"""Tables: queries of now, joined into one line for each target (or each pair of labels), with links in the cells."""
+"""Tables: current values, joined into one row per target (or per pair of labels), with links in the cells."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -45,7 +45,7 @@ def listing(
 
 
 def _arranged(columns: Sequence[Column], refs: dict[str, str], key: str | None) -> dm.DataTransformerConfig:
-    """Only the named columns, in their order, under their names."""
+    """Keeps only the given columns, in their order, under their names."""
     values = {name: f"Value #{ref}" if len(refs) > 1 else "Value" for name, ref in refs.items()}
     source = {one.name: one.label or values[one.name] for one in columns}
     dropped = {"Time": True} | {f"Time {n}": True for n in range(1, len(refs) + 1)}

@@ -29,9 +29,9 @@ from dashboards.panels import (
 from dashboards.served import HERE, NOT_CONTROL
 from dashboards.states import ALARMS, CAUGHT, MATCHES, READY, STATES, judged, state
 from dashboards.tables import listing
+from monitor.core.limits import PARTLY
 from monitor.core.records import Severity
 from monitor.core.signals import CATALOGUE, TITLES, Scale, of_severity
-from monitor.core.wording import PARTLY
 
 QUESTION: Final = "What changed about this target, when, and with what evidence?"
 
@@ -39,18 +39,18 @@ PAGING: Final = one_of(one.name for one in of_severity(Severity.PAGE))
 PAGE_SIGNALS: Final = f'signal=~"{PAGING}"'
 TICKET_SIGNALS: Final = f'signal!~"{PAGING}"'
 SERIES: Final = evidence("/targets/$target/${__field.labels.signal}")
-"""From a series of a signal to the answers that tell most."""
+"""Link from a series of a signal to its evidence page."""
 ROW: Final = evidence('/targets/$target/${__data.fields["Signal"]}')
 UNREAD: Final = "no verdict yet: not armed, or not asked"
 
 
 def panels() -> list[tuple[str | None, list[Any]]]:
-    """Rows with their titles; the first stands above them all."""
+    """Rows with their titles; the first row has none."""
     return [
         (None, [*_glance(), _signals(), _alarms(), _told()]),
         ("How strong is the evidence?", [*_evidences(), _effects()]),
         ("Baseline, now and base", [*_fine_tune(), *_scores(), *_lengths()]),
-        ("Is it what we think it is, and could we go back?", [*served.panels(), *served.measured()]),
+        ("Is it served as declared, and can you roll back?", [*served.panels(), *served.measured()]),
     ]
 
 
@@ -58,51 +58,53 @@ def _glance() -> list[Any]:
     raised = selector("alarm_raised_timestamp_seconds", ONE)
     return [
         number(
-            "Needs", "The most urgent thing that is true of this target.", f"max({state(ONE)})", "none",
-            [(None, GREY)], empty="not watched", names=STATES, link=HERE,
+            "Needs", "What this target needs most urgently.", f"max({state(ONE)})", "none",
+            [(None, GREY)], empty="not monitored", names=STATES, link=HERE,
         ),
         number(
-            "Raised for", "How long the oldest alarm that is still open has been up.", f"time() - min({raised})", "s",
+            "Raised for", "Time since the oldest open alarm was raised.", f"time() - min({raised})", "s",
             [(None, RED)], empty="no alarm", link=HERE, decimals=1,
         ),
         number(
             "Fine-tune left",
-            "Its present effect over its approved effect, in the worst suite: 100 % is as approved, 0 % answers like "
-            "the base. Runbook: CliffwatchFineTuneLost.",
+            "Its effect now as a share of its approved effect, in the worst suite. 100 %: as approved. 0 %: answers "
+            "like the base. Runbook: CliffwatchFineTuneLost.",
             f"min({selector('adapter_effect_ratio', ONE)})", "percentunit",
             [(None, RED), (0.5, AMBER), (0.8, GREEN)], empty="no fine-tune",
             link=evidence("/targets/$target/adapter_loss"), decimals=0,
         ),
         number(
             "Unmeasured",
-            "Largest share of a last run's questions without a usable answer. An outage is never a reading. "
+            "Share of the last run's questions without a usable answer, in the worst suite. An outage never counts as "
+            "a measurement. "
             "Runbook: CliffwatchUnmeasured.",
             f"max({selector('run_unmeasured_ratio', ONE)})", "percentunit",
             [(None, GREEN), (0.05, AMBER), (PARTLY, VIOLET)], empty="never asked", decimals=0, link=HERE,
         ),
         number(
-            "Baseline", "Is there an approved baseline in every suite? Without one nothing is compared. "
+            "Baseline", "Does every suite have an approved baseline? Without one it is not compared. "
             "Runbook: CliffwatchNotArmed.",
             f"min(max by (suite) ({_approved()}))", "none", [(None, GREEN)], empty="not armed",
             names={1: ("armed", GREEN), 0: ("not armed", AMBER)}, link=HERE,
         ),
         number(
-            "Served", "What the endpoint says it serves, against what is declared; the worst of all checks, with its "
-            "name. What was declared and what was found is a click away. Runbook: CliffwatchIdentityMismatch.",
+            "Served", "Is the served model as declared? Shows the worst of all checks. The link shows what was "
+            "declared and what was found. Runbook: CliffwatchIdentityMismatch.",
             f"bottomk(1, min by (check) ({selector('identity_match', ONE)}))", "none", [(None, GREY)],
             empty="not checked", names=MATCHES, link=HERE, legend="{{check}}", both=True,
         ),
         number(
-            "Rollback", "Does the version to go back to still answer, and pass? Runbook: CliffwatchRollbackNotReady.",
-            f"min({selector('rollback_ready', ONE)})", "none", [(None, GREY)], empty="none named", names=READY,
+            "Rollback", "Does the rollback version still answer, and pass its checks? "
+            "Runbook: CliffwatchRollbackNotReady.",
+            f"min({selector('rollback_ready', ONE)})", "none", [(None, GREY)], empty="no snapshot", names=READY,
             link=HERE,
         ),
         number(
             "Self-test",
-            "Share of injected faults that were caught, of the fault caught least: would a change be seen? "
+            "Share of trials in which a planted fault was caught, for the fault that was caught least. "
             "Runbook: CliffwatchSelfTestFailed.",
             f"min({selector('selftest_detection_ratio', ONE + NOT_CONTROL)})", "percentunit",
-            [(None, AMBER), (CAUGHT, GREEN)], empty="not yet tested", decimals=0, link=HERE,
+            [(None, AMBER), (CAUGHT, GREEN)], empty="not tested yet", decimals=0, link=HERE,
         ),
     ]  # fmt: skip
 
@@ -119,16 +121,16 @@ def _signals() -> Any:
     )
     return listing(
         "Signals",
-        "Each kind of change that has a verdict, what is raised on top. What changed did so between the last healthy "
-        "look and the first that spoke for it: which deploy lies between? The bar is the evidence as a share of the "
-        "line where it alarms, in the suite that is nearest to it. The signal leads to the answers that show it.",
+        "Each signal with a verdict, alarms first. The change happened between the last healthy evaluation and the "
+        "first one with evidence of it: check which deployment happened in between. The bar is the evidence as a share "
+        "of its threshold, in the suite nearest to it. The signal links to the answers that show the change.",
         [
             Column("State", judged(ONE), names=ALARMS, width=85),
             Column("Signal", label="signal", links=[ROW], width=130),
             Column("Name", f'label_join({_near()}, "what", "", "signal")', label="what", words=TITLES, width=185),
             Column("Healthy, ago", healthy, unit="s", decimals=1, width=100),
             Column("Began, ago", began, unit="s", decimals=1, width=95),
-            Column("Of its line", _near(), unit="percentunit", decimals=0, gauge=(0, 1), steps=NEAR),
+            Column("Of threshold", _near(), unit="percentunit", decimals=0, gauge=(0, 1), steps=NEAR),
         ],
         empty=UNREAD,
         key="signal",
@@ -145,8 +147,8 @@ def _near() -> str:
 def _alarms() -> Any:
     return timeline(
         "Alarms",
-        "Each signal over time: raised from its confirmation until the answers are evidence of recovery, or until "
-        "somebody clears it.",
+        "Each signal over time: shown as raised from its confirmation until the answers are evidence of recovery, or "
+        "until a person clears it.",
         Query(judged(ONE), "{{signal}}"),
         ALARMS,
         empty=UNREAD,
@@ -158,9 +160,9 @@ def _alarms() -> Any:
 def _told() -> Any:
     labels = "signal, what, how_bad, cause, advice"
     return listing(
-        "What the alerts say",
-        "The text of each alert about this target that carries a verdict or an identity check, as its notification and "
-        "its evidence page have it.",
+        "Alert texts",
+        "The text of each alert about a verdict or an identity check of this target, as in its notification and on its "
+        "evidence page.",
         [
             Column("Signal", label="signal", links=[ROW], width=110),
             Column("Began, ago", f"max by ({labels}) (time() - {selector('alarm_info', ONE)})", unit="s", decimals=1,
@@ -179,9 +181,9 @@ def _told() -> Any:
 def _evidences() -> list[Any]:
     return [
         lines(
-            f"Evidence, of its line: {kind}",
-            "How strongly all looks since the baseline speak for a change, as a share of the line (dashed) where the "
-            "signal alarms by itself. It may be looked at at any time. " + runbooks,
+            f"Evidence, share of threshold: {kind}",
+            "Evidence for a change from all evaluations since the baseline, as a share of the threshold (dashed) at "
+            "which the signal alarms by itself. It is valid at any time. " + runbooks,
             [Query(f"max by (signal) ({share_of_threshold(f'{ONE}, {signals}')})", "{{signal}}")],
             "percentunit",
             empty=UNREAD,
@@ -204,20 +206,20 @@ COLORS: Final[Mapping[Severity, tuple[str, ...]]] = {
     Severity.PAGE: (RED, "#ff780a", "#8ab8ff", "#f2cc0c", "#b877d9", "#5794f2", "#a16a3c"),
     Severity.TICKET: ("#8ab8ff", "#b877d9", "#5794f2", "#f2cc0c", "#ff780a", RED, "#a16a3c"),
 }
-"""The colours of the lines of signals, in their order: green would read as well."""
+"""Colours of signals, in their order. Green is not used, because it would read as healthy."""
 LOOKS: Final = {
     one.name: color
     for severity, colors in COLORS.items()
     for one, color in zip(of_severity(severity), cycle(colors), strict=False)
 }
-"""Signal -> the colour of its line."""
+"""Signal -> its colour."""
 
 CHANGED: Final = {one.name: one.effect.change for one in CATALOGUE if one.effect.change}
-"""Signal -> of what its effect is a share."""
+"""Signal -> the quantity of which its effect is a share."""
 RATIOS: Final = [one.name for one in CATALOGUE if one.effect.reference]
-"""Signals whose effect is a ratio, 1 as in the baseline."""
+"""Signals whose effect is a ratio, with 1 as in the baseline."""
 OTHERS: Final = [one.name for one in CATALOGUE if one.effect.scale is Scale.OTHER]
-"""Signals whose effect is no share of anything."""
+"""Signals whose effect is not a share."""
 
 
 def _effects() -> Any:
@@ -231,9 +233,9 @@ def _effects() -> Any:
     near = f"0 * {moved('effect')} + on (signal) group_left max by (signal) ({share_of_threshold(ONE)})"
     return listing(
         "How large is it?",
-        "How far each signal's last finding is from the approved baseline, with its 95 % interval, what is nearest to "
-        f"its line on top: in percent of the baseline for {' and '.join(RATIOS)}, in points of percent for the others. "
-        f"Not listed, as its effect is in another unit: {', '.join(OTHERS)}. See its page.",
+        "Difference of each signal's last finding from the approved baseline, with its 95 % interval; the signal "
+        f"nearest to its threshold first. In percent of the baseline for {' and '.join(RATIOS)}, in percentage points "
+        f"for the others. Not listed, because its effect has another unit: {', '.join(OTHERS)}. See its page.",
         [
             Column("Suite", label="suite", width=75),
             Column("Change", moved("effect"), unit="percentunit", decimals=0, width=75),
@@ -241,10 +243,10 @@ def _effects() -> Any:
             Column("from", moved("effect_low"), unit="percentunit", decimals=0, width=65),
             Column("to", moved("effect_high"), unit="percentunit", decimals=0, width=65),
             Column("Signal", label="signal", links=[ROW], width=115),
-            Column("Of its line", near, unit="percentunit", decimals=0, width=85),
+            Column("Of threshold", near, unit="percentunit", decimals=0, width=85),
         ],
         empty=UNREAD,
-        first="Of its line",
+        first="Of threshold",
         width=10,
         height=9,
     )
@@ -256,8 +258,8 @@ def _fine_tune() -> list[Any]:
     return [
         lines(
             "Fine-tune's effect left",
-            "The present effect over the approved effect, with its 95 % interval: 1 (dashed) is the baseline, 0 "
-            "(dashed) answers like the base. Runbook: CliffwatchFineTuneLost.",
+            "The effect now as a share of the approved effect, with its 95 % interval. 100 % (dashed): as in the "
+            "baseline. 0 % (dashed): answers like the base. Runbook: CliffwatchFineTuneLost.",
             [
                 Query(selector("adapter_effect_ratio", ONE), "{{suite}}", color=BLUE),
                 Query(selector("effect_low", loss), "{{suite}}, 95 % interval: low end", "bound", GREY),
@@ -271,7 +273,7 @@ def _fine_tune() -> list[Any]:
         ),
         lines(
             "Answers nearer to the base",
-            "Share of answers that look more like the base's than like the approved baseline's. "
+            "Share of answers that are more similar to the base's than to the approved baseline's. "
             "Runbook: CliffwatchFineTuneLost.",
             [Query(selector("base_like_ratio", ONE), "{{suite}}", color=BLUE)],
             "percentunit",
@@ -289,7 +291,7 @@ def _scores() -> list[Any]:
         lines(
             "Judge's score: now, baseline, base",
             "Mean score of the answers now, in the approved baseline (dashed) and of the base's answers now (dotted). "
-            "Before you believe a drop, see whether the judge is as it was. "
+            "Before you trust a drop, check whether the judge drifted. "
             "Runbook: CliffwatchScoreDrop. Runbook: CliffwatchJudgeDrift.",
             _three("judge_score", "judge_score_baseline", "judge_score_base"),
             "percentunit",
@@ -313,8 +315,8 @@ def _scores() -> list[Any]:
         ),
         lines(
             "Items that flipped",
-            "Share of the frozen items that were right in the approved baseline and are wrong now, and the other way "
-            "round (dashed). Runbook: CliffwatchNegativeFlips.",
+            "Share of the frozen items that were right in the approved baseline and are wrong now, and the reverse "
+            "(dashed). Runbook: CliffwatchNegativeFlips.",
             [
                 Query(selector("negative_flip_ratio", ONE), "{{suite}} lost", color=RED),
                 Query(selector("positive_flip_ratio", ONE), "{{suite}} won", "reference", GREEN),
@@ -329,7 +331,7 @@ def _scores() -> list[Any]:
 
 
 def _three(now: str, then: str, base: str) -> list[Query]:
-    """What the answers are now, what they were when the baseline was approved, and what the base's are now."""
+    """A number for the answers now, for the approved baseline, and for the base's answers now."""
     return [
         Query(selector(now, ONE), "{{suite}} now", color=BLUE),
         Query(selector(then, ONE), "{{suite}} baseline", "reference", GREEN),
@@ -354,7 +356,7 @@ def _lengths() -> list[Any]:
         ),
         lines(
             "Spread of length, over the baseline's",
-            "Variance of the answers' length over the approved baseline's; 1 (dashed) is the baseline. "
+            "Variance of the answers' length, divided by the approved baseline's; 1 (dashed): as in the baseline. "
             "Runbook: CliffwatchLengthShift.",
             [Query(selector("answer_length_variance_ratio", ONE), "{{suite}}", color=BLUE)],
             "none",

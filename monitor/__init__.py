@@ -1,4 +1,4 @@
-"""Cliffwatch: tells a team that its LLM endpoint has drifted, before its users do."""
+"""Cliffwatch detects drift of LLM endpoints before users do."""
 
 from typing import Final
 

@@ -1,7 +1,7 @@
-"""Sizes that no linter checks: lines of files and functions in ``monitor/``. Run by ``make lint``.
+"""Checks the number of lines of files and functions in ``monitor/``, which no linter does. Run by ``make lint``.
 
-Blank lines of a file do not count, nor do a function's docstring and the functions inside it. Prints one violation per
-line as ``file:line: message`` and exits 1 if there is any.
+Blank lines, a function's docstring and its inner functions do not count. Prints one violation per line as
+``file:line: message`` and exits 1 if there is any.
 """
 
 import ast
@@ -21,7 +21,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def main(root: Path = ROOT) -> int:
-    """Check ``root/monitor``; returns the exit status."""
+    """Check ``root/monitor``. Returns the exit status."""
     found = list(violations(root / "monitor"))
     for text in found:
         print(text)
@@ -51,7 +51,7 @@ def violations(package: Path) -> Iterator[str]:
 
 
 def functions(tree: ast.Module) -> Iterator[tuple[Function, int]]:
-    """Each function with its lines, decorators included."""
+    """Each function with its number of lines, including decorators."""
     for node in ast.walk(tree):
         if isinstance(node, Function):
             inside: list[ast.stmt] = [one for one in ast.walk(node) if one is not node and isinstance(one, Function)]

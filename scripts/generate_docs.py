@@ -1,6 +1,6 @@
-"""The pages that are made from the code: ``python -m scripts.generate_docs`` writes them.
+"""Generates the pages of ``docs/`` that are made from the code: ``python -m scripts.generate_docs``.
 
-A test fails when a page is stale.
+A test fails when a page is out of date.
 """
 
 import json
@@ -25,15 +25,15 @@ from monitor.report.metrics import names as metric_names
 _CONFIG: Final = """\
 # Configuration
 
-One YAML file, `cliffwatch.yaml` (`--config FILE` or `CLIFFWATCH_CONFIG`). `cliffwatch init` writes one to start from,
-`cliffwatch check` prints every problem in it at once, with file, line and the nearest known key. Keys and passwords
-never stand in it: name the variable or the file that holds them. Relative paths count from the file's folder.
-YAML is read by the core schema of YAML 1.2: `yes`, `no`, `on` and `06:00` are text.
-For completion in an editor, put this on the first line, with the path or address of the schema:
+One YAML file, `cliffwatch.yaml` (`--config FILE` or `CLIFFWATCH_CONFIG`). `cliffwatch init` writes an example,
+`cliffwatch check` prints all problems with file, line and the nearest known key. The file contains no keys or
+passwords: name the environment variable or the file that holds them. Relative paths are relative to the file's folder.
+Cliffwatch reads the core schema of YAML 1.2: `yes`, `no`, `on` and `06:00` are text.
+For completion in an editor, make this the first line, with the path or URL of the schema:
 
     # yaml-language-server: $schema=cliffwatch.schema.json
 
-A configuration to start from:
+An example:
 
 ```yaml
 {starter}```
@@ -126,9 +126,9 @@ The schema of the file, for editors, is `anchors.schema.json`. Its keys:
 _COMMANDS: Final = """\
 # Commands
 
-Exit codes: 0 fine, 1 drift (an alarm is raised, or stays raised after a probe), 2 usage or configuration, 3 could not
-measure, 70 a crash: a mistake of Cliffwatch's own, with its traceback on standard error. What prints a result takes
-`--json`. Every command that reads the configuration takes `--config FILE` (`CLIFFWATCH_CONFIG`).
+Exit codes: 0 success, 1 drift (an alarm is open), 2 usage or configuration error, 3 could not measure, 70 crash (a bug
+in Cliffwatch; the traceback goes to standard error). Commands that print results take `--json`. Every command that
+reads the configuration takes `--config FILE` (`CLIFFWATCH_CONFIG`).
 """
 
 
@@ -169,7 +169,7 @@ def pages() -> dict[str, str]:
 
 
 def _commands(path: str, command: Any) -> Iterator[str]:
-    """A section for each command under ``command``, in the order of ``--help``; hidden options are left out."""
+    """A section for each command under ``command``, in the order of ``--help``, without hidden options."""
     for name, inner in getattr(command, "commands", {}).items():
         yield from _commands(f"{path} {name}", inner)
     if hasattr(command, "commands"):
@@ -193,7 +193,7 @@ Fields = list[tuple[str, FieldInfo]]
 
 
 def _sections(path: str, section: type[BaseModel], seen: dict[tuple[str, ...], str]) -> Iterator[str]:
-    """A table for ``section`` and one for each section in it, in the order of the file; same keys are shown once."""
+    """A table for ``section`` and each section in it, in the order of the file. Equal keys are shown once."""
     yield from _table(path, section.__doc__ or "", list(_fields(section)), seen)
 
 
@@ -220,7 +220,7 @@ def _each(path: str, sections: list[type[BaseModel]], seen: dict[tuple[str, ...]
 
 
 def _kinds(path: str, choices: list[type[BaseModel]], seen: dict[tuple[str, ...], str]) -> Iterator[str]:
-    """The kinds of section that may stand at ``path``: the keys that all of them share, if any, then each one's own."""
+    """The kinds of section at ``path``: first their common keys, if any, then those of each kind."""
     common = shared(choices)
     if common.model_fields:
         kinds = Literal[tuple(kind for choice in choices for kind in kinds_of(choice))]  # type: ignore[valid-type]
@@ -239,7 +239,7 @@ def _fields(section: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
 
 
 def _inner(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The sections that a value of this type holds."""
+    """The sections in a value of this type."""
     for member in members(annotation):
         if is_model(member):
             yield member

@@ -83,7 +83,7 @@ def write(folder: Path, rules: list[dict[str, Any]], **changes: Any) -> Path:
 
 
 @asynccontextmanager
-async def house_of(path: Path, clock: Clock) -> AsyncIterator[RunContext]:
+async def context_of(path: Path, clock: Clock) -> AsyncIterator[RunContext]:
     """The stages as a daemon wires them, under the test's clock."""
     settings = config.load(path)
     store = open_store(settings.store)
@@ -113,7 +113,7 @@ async def one_day(context: RunContext, clock: Clock, suite: str = "facts") -> tu
 
 async def armed(path: Path, clock: Clock) -> Baseline:
     """A baseline over ``DAYS`` days from ``clock``, approved."""
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         start = clock.at.replace(hour=0, minute=0)
         open_capture(context, "bot", "facts", start, start + timedelta(days=DAYS), at_once=False)
         for _ in range(DAYS):

@@ -10,11 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from monitor.core.records import (
-    Alarm,
-    AlarmState,
     Answer,
     Arm,
-    Confirmation,
     Exchange,
     Exhibit,
     Finding,
@@ -22,8 +19,6 @@ from monitor.core.records import (
     Outcome,
     Question,
     Reason,
-    Recorded,
-    Reservation,
     Run,
     RunOutcome,
     Sampling,
@@ -35,13 +30,13 @@ from monitor.core.records import (
 )
 from monitor.core.settings import Settings
 from monitor.core.signals import CONTRACT_PARTS
-from monitor.detect.alarms import NOTES
 from monitor.store import Store
+from tests.store_records import DIGEST as DIGEST
+from tests.store_records import begun, confirmed, record_all
 from tests.summaries import saying, state
 
 NOW: Final = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SUITE: Final = "support"
-DIGEST: Final = "0" * 64
 PROBES: Final = tuple(f"probe-{n}" for n in range(4))
 BASELINE_DAYS: Final = 3
 DAYS: Final = 5
@@ -91,7 +86,7 @@ def populate(store: Store, now: datetime) -> None:
             found = _findings(run, opened.id, evaluations=day - BASELINE_DAYS + 1, lost=lost) if judged else ()
             context = VerdictContext(run.id, opened.id, LINE, LINE, "0.0.0") if judged else None
             outcome = RunOutcome.PARTIAL if name == "extractor" and last else RunOutcome.MEASURED
-            moves = [_alarm(one, done_at) for one in found if one.alarming]
+            moves = [confirmed(one, done_at, one.severity) for one in found if one.alarming]
             assert store.finish(run.id, run.fence, outcome, found, done_at, context=context, moves=moves)
             if armed and day == BASELINE_DAYS - 1:
                 store.close_due_baselines(slots[BASELINE_DAYS])
@@ -106,21 +101,9 @@ def populate(store: Store, now: datetime) -> None:
 
 
 def _answered(store: Store, target: str, slot: datetime, at: datetime, *, lost: bool, outage: bool) -> Run:
-    made = store.ensure_run(target, SUITE, slot, seed=7, suite_digest=DIGEST, next_at=slot)
-    run = store.claim(made.id, at, 3600)
-    assert run is not None
+    run = begun(store, target, SUITE, slot, at)
     items = list(_recorded(run, at, lost=lost, outage=outage))
-    reserved = store.reserve(
-        [Reservation(target, run.id, at.date(), 0.01, 1, 2.0, None, at + timedelta(hours=1)) for _ in items]
-    )
-    assert all(
-        store.record(
-            [
-                Recorded(question, outcome, run.fence, at + timedelta(hours=1), reservation)
-                for (question, outcome), reservation in zip(items, reserved, strict=True)
-            ]
-        )
-    )
+    record_all(store, run, items, at)
     store.add_scores(run.id, run.fence, list(_scores(items, lost=lost)))
     return run
 
@@ -205,14 +188,6 @@ def _finding(
         {"mean": -8.4 if alarming else 0.3},
     )  # fmt: skip
     return saying(summary, found)
-
-
-def _alarm(found: Finding, at: datetime) -> Alarm:
-    how = Confirmation.FRESH_SAMPLE if found.severity is Severity.PAGE else None
-    return Alarm(
-        found.target, found.suite, found.signal, found.severity, AlarmState.CONFIRMED, at, found.run_id, at,
-        found.run_id, NOTES[how] if how else "", confirmation=how,
-    )  # fmt: skip
 
 
 EXHIBITS: Final = (

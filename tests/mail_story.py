@@ -33,7 +33,7 @@ from monitor.report.email.charts import picture
 from monitor.report.email.data import Facts
 from monitor.report.email.message import preview
 from monitor.report.email.report import draft
-from monitor.report.explain.claim import FindingContext
+from monitor.report.explain.context import FindingContext
 from tests.summaries import saying, state
 
 NOW: Final = datetime(2026, 11, 23, 7, 0, 4, tzinfo=UTC)

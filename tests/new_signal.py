@@ -24,7 +24,7 @@ from monitor.report.web import create_app
 from monitor.runs.context import RunContext
 from monitor.runs.execute import execute_run
 from scripts.generate_docs import pages
-from tests.daemon import AFTER, LOST, SUITE, Clock, fresh_sample, house_of, one_day, write
+from tests.daemon import AFTER, LOST, SUITE, Clock, context_of, fresh_sample, one_day, write
 
 NAME = "echoes"
 
@@ -32,24 +32,25 @@ NAME = "echoes"
 async def shown(folder: Path) -> dict[str, Any]:
     """Two days of a target that lost its fine-tune, with the page confirmed, seen on the surfaces that read a store."""
     clock = Clock(AFTER)
-    async with house_of(write(folder, LOST), clock) as context:
+    async with context_of(write(folder, LOST), clock) as context:
         await one_day(context, clock)
         assert await execute_run(context, fresh_sample(context).id, at_once=True)
         await one_day(context, clock)
         return {
             "code": str(Path(monitor.__file__).parent),
             "metrics": Internals().exposition(context.store, context.settings, clock())[0].decode(),
-            "page": page(context, clock),
+            "page": page(context, clock, f"/targets/bot/{NAME}"),
             **mail(context, clock),
         }
 
 
-def page(context: RunContext, clock: Clock) -> str:
+def page(context: RunContext, clock: Clock, path: str) -> str:
+    """The page at ``path``."""
     served = create_app(
         context.store, lambda: context.settings, Internals(), lambda: {"ok": True}, reload, clock, None
     )  # fmt: skip
     with TestClient(served, base_url="http://127.0.0.1") as client:
-        return client.get(f"/targets/bot/{NAME}").text
+        return client.get(path).text
 
 
 async def reload() -> str | None:
@@ -57,6 +58,7 @@ async def reload() -> str | None:
 
 
 def mail(context: RunContext, clock: Clock) -> dict[str, Any]:
+    """The weekly mail of a minute later: subject, HTML, and signal -> what its chart is described by."""
     made = compose(context, clock() + timedelta(minutes=1))
     report, pictures = made.report, made.pictures
     return {

@@ -1,6 +1,6 @@
 """Records for the store's tests: one run of ``bot``/``support`` with everything around it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +9,7 @@ from monitor.core.records import (
     AlarmState,
     Answer,
     Arm,
+    Confirmation,
     Exchange,
     Finding,
     Message,
@@ -23,6 +24,7 @@ from monitor.core.records import (
     Unmeasured,
     VerdictContext,
 )
+from monitor.detect.alarms import NOTES
 from monitor.store import Store
 from tests.summaries import state
 
@@ -31,6 +33,7 @@ SLOT = datetime(2026, 11, 22, tzinfo=UTC)
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
 LEASE = 10.0
+DIGEST = "0" * 64
 
 
 def make_run(store: Store, slot: datetime = SLOT, target: str = "bot", digest: str = "digest") -> Run:
@@ -103,3 +106,31 @@ def alarm(run: Run, at: datetime = NOW, signal: str = "length", severity: Severi
     state = AlarmState.RAISED if page else AlarmState.CONFIRMED
     confirmed = (None, None) if page else (at, run.id)
     return Alarm(run.target, run.suite, signal, severity, state, at, run.id, *confirmed)
+
+
+def begun(store: Store, target: str, suite: str, slot: datetime, at: datetime, seed: int = 7) -> Run:
+    """A run claimed at ``at`` for an hour."""
+    made = store.ensure_run(target, suite, slot, seed=seed, suite_digest=DIGEST, next_at=slot)
+    run = store.claim(made.id, at, 3600)
+    assert run is not None
+    return run
+
+
+def record_all(store: Store, run: Run, items: Sequence[tuple[Question, Outcome]], at: datetime) -> None:
+    """Reserve and record what was asked, as the asker does."""
+    until = at + timedelta(hours=1)
+    reserved = store.reserve([Reservation(run.target, run.id, at.date(), 0.01, 1, 2.0, None, until) for _ in items])
+    done = [
+        Recorded(asked, outcome, run.fence, until, number)
+        for (asked, outcome), number in zip(items, reserved, strict=True)
+    ]
+    assert all(store.record(done))
+
+
+def confirmed(found: Finding, at: datetime, severity: Severity) -> Alarm:
+    """The alarm that ``found`` raises, confirmed at once: a page by a fresh sample."""
+    how = Confirmation.FRESH_SAMPLE if severity is Severity.PAGE else None
+    return Alarm(
+        found.target, found.suite, found.signal, severity, AlarmState.CONFIRMED, at, found.run_id, at, found.run_id,
+        NOTES[how] if how else "", confirmation=how,
+    )  # fmt: skip

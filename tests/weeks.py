@@ -19,7 +19,6 @@ from monitor.core.records import (
     AlarmState,
     Answer,
     Arm,
-    Confirmation,
     Exchange,
     Exhibit,
     Finding,
@@ -30,8 +29,6 @@ from monitor.core.records import (
     Outcome,
     Question,
     Reason,
-    Recorded,
-    Reservation,
     Retirement,
     Run,
     RunOutcome,
@@ -44,12 +41,11 @@ from monitor.core.records import (
 )
 from monitor.core.settings import Settings, Target
 from monitor.core.signals import CONTRACT_PARTS
-from monitor.detect.alarms import NOTES
 from monitor.store import Store
+from tests.store_records import DIGEST, begun, confirmed, record_all
 from tests.summaries import saying, state
 
 SUITE, ANCHORS = "support", "judge_anchors"
-DIGEST: Final = "0" * 64
 PROBES: Final = tuple(f"probe-{n:02}" for n in range(10))
 BASELINE_DAYS: Final = 7
 DAYS: Final = 21
@@ -183,19 +179,9 @@ class Weeks:
 
     def _run(self, name: str, day: int, at: datetime) -> None:
         slot = self.first + timedelta(days=day)
-        made = self.store.ensure_run(name, suite_of(name), slot, seed=day, suite_digest=DIGEST, next_at=slot)
-        run = self.store.claim(made.id, at, 3600)
-        assert run is not None
+        run = begun(self.store, name, suite_of(name), slot, at, seed=day)
         items = list(self._asked(run, day, at))
-        reserved = self.store.reserve(
-            [Reservation(name, run.id, at.date(), 0.01, 1, 2.0, None, at + timedelta(hours=1)) for _ in items]
-        )
-        until = at + timedelta(hours=1)
-        done = [
-            Recorded(question, outcome, run.fence, until, number)
-            for (question, outcome), number in zip(items, reserved, strict=True)
-        ]
-        assert all(self.store.record(done))
+        record_all(self.store, run, items, at)
         self.store.add_scores(run.id, run.fence, list(self._scores(name, day, items)))
         failed = any(isinstance(outcome, Unmeasured) for _, outcome in items)
         found = self._findings(run, day) if day >= BASELINE_DAYS + 1 and name not in ("translator", "extractor") else ()
@@ -285,12 +271,7 @@ class Weeks:
             up = next((alarm for alarm in open_now if alarm.signal == one.signal), None)
             if one.alarming and up is None:
                 # The judge has drifted by then: a score that falls wakes nobody.
-                severity = Severity.TICKET if one.signal == "judge_score" else one.severity
-                how = Confirmation.FRESH_SAMPLE if severity is Severity.PAGE else None
-                yield Alarm(
-                    one.target, one.suite, one.signal, severity, AlarmState.CONFIRMED, at, one.run_id, at,
-                    one.run_id, NOTES[how] if how else "", confirmation=how,
-                )  # fmt: skip
+                yield confirmed(one, at, Severity.TICKET if one.signal == "judge_score" else one.severity)
             elif up is not None and not one.alarming:
                 yield replace(up, state=AlarmState.CLEARED, cleared_at=at, cleared_run_id=one.run_id)
 

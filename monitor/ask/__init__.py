@@ -1,4 +1,4 @@
-"""The ask stage: put questions to models, within limits, retries and budgets, and record what comes back."""
+"""The ask stage: sends questions to models within limits, retries and budgets, and records the outcomes."""
 
 from monitor.ask.asker import Asked, Asker, Explanation
 from monitor.ask.protocol import AskFailed, LostFence, Observer, Provider, Recorder, Setup

@@ -1,7 +1,7 @@
-"""Anthropic Messages, at the vendor or at a server that speaks it, in the API version that the client pins.
+"""Anthropic Messages, at the vendor or a compatible server, in the API version that the client pins.
 
-Since version 2026-10-21 the API refuses temperature, top_p and top_k, and it has neither seed nor logprobs: none of
-them is ever sent. Repeated samples take their place.
+Since version 2026-10-21 the API rejects temperature, top_p and top_k, and it has neither seed nor logprobs. They are
+never sent; repeated samples replace them.
 """
 
 import time
@@ -28,13 +28,13 @@ from monitor.core.records import Answer, Exchange, Question, Reason
 VENDOR_URL: Final = "https://api.anthropic.com"
 
 FINISH_REASONS: Final = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
-"""Into the words of Chat Completions, so that one word means one thing in the store; others are kept as they are."""
+"""Mapping to the values of Chat Completions, so that the store is uniform; other values are kept."""
 
 _DROPPABLE: Final = ("thinking", "output_config")
 
 
 class AnthropicProvider:
-    """One ``AsyncAnthropic`` client; its own retries are off, since the asker has the one retry loop."""
+    """One ``AsyncAnthropic`` client. Its retries are off, because the asker has the only retry loop."""
 
     def __init__(self, setup: Setup) -> None:
         self._key = setup.key
@@ -42,7 +42,7 @@ class AnthropicProvider:
         base_url = setup.settings.server or VENDOR_URL
         self._client = anthropic.AsyncAnthropic(
             api_key=setup.key.reveal() if setup.key else "none",
-            # The client puts /v1 in front of each path itself.
+            # The client adds /v1 to each path.
             base_url=base_url.rstrip("/").removesuffix("/v1"),
             max_retries=0,
             timeout=None,
@@ -82,9 +82,9 @@ class AnthropicProvider:
         )
 
     async def look(self, path: str) -> tuple[int, Any]:
-        """GET ``path`` below the server's root, such as /v1/models/NAME: status and parsed body.
+        """GET ``path`` below the server's root, such as /v1/models/NAME. Returns status and parsed body.
 
-        Raises AskFailed when no reply came that can be read.
+        Raises AskFailed without a readable reply.
         """
         try:
             raw = await self._client.get(path, cast_to=httpx2.Response)
@@ -99,9 +99,9 @@ class AnthropicProvider:
 
 
 def request_body(question: Question, accepts: Mapping[str, bool]) -> dict[str, Any]:
-    """The request, without what the model is known to refuse.
+    """The request, without parameters that the model is known to reject.
 
-    Thinking is switched off where the model lets it: it is on by default and shares ``max_tokens`` with the answer.
+    Switches thinking off if the model allows it: it is on by default and shares ``max_tokens`` with the answer.
     """
     body: dict[str, Any] = {
         "model": question.model,
@@ -119,7 +119,7 @@ def request_body(question: Question, accepts: Mapping[str, bool]) -> dict[str, A
 
 
 def _read_text(parsed: Mapping[str, Any], exchange: Exchange) -> tuple[str, str | None]:
-    """The text blocks put together, and the stop reason."""
+    """The joined text blocks, and the stop reason."""
     tokens = _usage(parsed)
     blocks = parsed.get("content")
     stop_reason = text_or_none(parsed.get("stop_reason"))
@@ -127,18 +127,18 @@ def _read_text(parsed: Mapping[str, Any], exchange: Exchange) -> tuple[str, str 
         raise malformed("the reply has no list of content blocks", exchange, tokens)
     texts = [b.get("text") for b in blocks if isinstance(b, dict) and b.get("type") == "text"]
     if not all(isinstance(text, str) for text in texts):
-        raise malformed("a text block holds no text", exchange, tokens)
+        raise malformed("a text block has no text", exchange, tokens)
     text = "".join(str(text) for text in texts)
     if stop_reason == "max_tokens" and not text:
         detail = "max_tokens was used up before the answer began"
         raise AskFailed(Reason.TRUNCATED, detail, permanent=True, exchange=exchange, tokens=tokens)
     if not texts and stop_reason not in ("refusal", "end_turn", "stop_sequence"):
-        raise malformed("the reply holds no text", exchange, tokens)
+        raise malformed("the reply has no text", exchange, tokens)
     return text, stop_reason
 
 
 def _usage(parsed: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Prompt tokens, those read from and written to the cache included, and completion tokens, thinking included."""
+    """Prompt tokens, including cache reads and writes, and completion tokens, including thinking."""
     usage = parsed.get("usage")
     if not isinstance(usage, dict) or (prompt := count_or_none(usage.get("input_tokens"))) is None:
         return None

@@ -1,4 +1,4 @@
-"""The ask stage: many questions at once to many providers, each outcome recorded the moment it is there."""
+"""The ask stage: sends many questions to many providers concurrently, and records each outcome at once."""
 
 import asyncio
 import random
@@ -31,15 +31,15 @@ from monitor.core.settings import Budget, Endpoint, Settings
 log = structlog.get_logger()
 
 LEASE: Final = timedelta(seconds=30)
-"""How far each recorded outcome extends its run's lease."""
+"""Extension of a run's lease by each recorded outcome."""
 
 LOOK_SECONDS: Final = 30.0
-"""The longest wait for metadata."""
+"""Timeout for metadata, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What came of a call to ``ask``; the answers themselves are in the store."""
+    """Result of ``ask``; the answers are in the store."""
 
     answers: int = 0
     unmeasured: Mapping[Reason, int] = field(default_factory=dict)
@@ -48,23 +48,23 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """One exchange, explained whole, for ``ask --debug``."""
+    """One exchange with all details, for ``ask --debug``."""
 
     question: Question
     outcome: Outcome
     attempts: tuple[Attempt, ...]
     accepts: Mapping[str, bool]
-    """Request parameter -> whether the model takes it, as known afterwards."""
+    """Request parameter -> whether the model accepts it, as known afterwards."""
     price: Price | None
     provider_kind: str
     base_url: str
-    """Empty: the vendor's own."""
+    """Empty: the vendor's."""
 
 
 class Asker:
-    """Asks within the limits, retries and budgets of the settings, and records through ``recorder``.
+    """Sends questions within the limits, retries and budgets of the settings, and records outcomes with ``recorder``.
 
-    One asker belongs to one event loop and one configuration; a reload makes a new one.
+    One asker belongs to one event loop and one configuration; a reload creates a new one.
     """
 
     def __init__(
@@ -82,13 +82,13 @@ class Asker:
         """
         Args:
             settings: providers, targets and budgets.
-            recorder: where outcomes and reservations go; the store.
+            recorder: the store, for outcomes and reservations.
             clock, monotonic, sleep, rng: time and chance, for tests.
-            observer: told of every attempt, for the daemon's own metrics.
+            observer: called after every attempt, for the daemon's metrics.
             lease: how far a recorded outcome extends its run's lease.
 
         Raises:
-            ConfigError: a key that the settings name is not there.
+            ConfigError: a key that the settings name is missing.
         """
         self._settings = settings
         self._clock = clock
@@ -96,27 +96,26 @@ class Asker:
         self._sleep = sleep
         self._lease = lease
         self._keys: dict[str, Secret | None] = read_keys(settings.providers)
-        self._lines: dict[str, asyncio.Future[ProviderChannel]] = {}
+        self._channels: dict[str, asyncio.Future[ProviderChannel]] = {}
         self._limits = {name: Limits(p, monotonic, sleep) for name, p in settings.providers.items()}
         self._recording: GroupWriter[Recorded, bool] = GroupWriter(recorder.record)
         self._reserving: GroupWriter[Reservation, int | None] = GroupWriter(recorder.reserve)
-        self._till = BudgetGate(self._reserving)
-        self._means = RetryDeps(Capabilities(recorder), clock, monotonic, sleep, rng or random.Random(), observer)
+        self._budget_gate = BudgetGate(self._reserving)
+        self._deps = RetryDeps(Capabilities(recorder), clock, monotonic, sleep, rng or random.Random(), observer)
         self._prices: dict[tuple[str, str], Price | None] = {}
 
     async def ask(self, questions: Sequence[Question], fence: int) -> Asked:
-        """Ask all questions at once, within each provider's limits, and record each outcome as it comes.
+        """Send all questions concurrently, within each provider's limits, and record each outcome as it arrives.
 
-        Returns when all are recorded. When this is cancelled, what has come back is recorded still, and the calls in
-        flight are dropped.
+        Returns when all are recorded. If cancelled, it still records received outcomes and drops the calls in flight.
 
         Raises:
-            LostFence: the store did not take an outcome, because the run was handed to another worker.
+            LostFence: the store rejected an outcome, because another worker has taken over the run.
             StoreError: the store cannot be written to.
         """
         unique = {(q.run_id, *q.key): q for q in questions}
         for provider in {q.provider for q in questions}:
-            await self._line(provider)  # one that cannot be opened fails before anybody else's call is made
+            await self._channel(provider)  # a provider that cannot be opened fails before any call is made
         tally = _Tally()
         try:
             await _all([self._ask_one(q, fence, tally) for q in unique.values()])
@@ -132,26 +131,26 @@ class Asker:
         return Asked(tally.answers, dict(tally.unmeasured), tally.usd)
 
     async def exchange(self, question: Question) -> Explanation:
-        """Ask one question as ``ask`` would and explain it; neither recorded nor charged to the target's budget."""
-        line = await self._line(question.provider)
+        """Send one question like ``ask`` and explain it. Not recorded and not charged to the target's budget."""
+        line = await self._channel(question.provider)
         async with line.limits.slots:
-            retry_loop = await self._pursuit(question, line, budget_gate=None)
+            retry_loop = await self._retry_loop(question, line, budget_gate=None)
             retry_loop.keep_trace = True
             outcome = await retry_loop.outcome()
         await self._learn(retry_loop, line)
-        known = await self._means.capabilities.of(line.name, line.base_url, question.model)
+        known = await self._deps.capabilities.of(line.name, line.base_url, question.model)
         return Explanation(
             question, outcome, tuple(retry_loop.trace), dict(known), retry_loop.price, line.settings.kind, line.base_url
         )
 
     async def look(self, provider: str, path: str) -> tuple[int, Any]:
-        """GET metadata of a provider's API, which costs nothing: status and parsed body.
+        """GET metadata of a provider's API, which costs nothing. Returns status and parsed body.
 
-        Takes no place of a question's, and waits half a minute at most. Raises CouldNotMeasure when nothing came.
+        Does not use a question's slot, and waits for at most ``LOOK_SECONDS``. Raises CouldNotMeasure without a reply.
         """
-        asked = (await self._line(provider)).provider
+        asked = (await self._channel(provider)).provider
         if not isinstance(asked, Looks):
-            raise CouldNotMeasure(f"provider {provider} has no API that says what it serves")
+            raise CouldNotMeasure(f"provider {provider} has no metadata API")
         try:
             async with asyncio.timeout(min(LOOK_SECONDS, self._settings.providers[provider].timeout_seconds)):
                 return await asked.look(path)
@@ -164,34 +163,34 @@ class Asker:
         """Write what is pending and close every provider."""
         await self._recording.drain()
         await self._reserving.drain()
-        for future in self._lines.values():
+        for future in self._channels.values():
             with suppress(Exception):
                 await (await future).provider.aclose()
-        self._lines.clear()
+        self._channels.clear()
 
     async def _ask_one(self, question: Question, fence: int, tally: "_Tally") -> None:
-        line = await self._line(question.provider)
-        # The slot is given back only when the outcome is recorded: a crash loses at most `concurrency` answers.
+        line = await self._channel(question.provider)
+        # The slot is released only after the outcome is recorded: a crash loses at most `concurrency` answers.
         async with line.limits.slots:
-            retry_loop = await self._pursuit(question, line, budget_gate=self._till)
+            retry_loop = await self._retry_loop(question, line, budget_gate=self._budget_gate)
             outcome = await retry_loop.outcome()
-            # From here to the queue nothing waits, so a cancellation cannot come between an answer and its record.
+            # Nothing awaits from here to the queue, so a cancellation cannot separate an answer from its record.
             recorded = self._recording.submit(self._recorded(question, outcome, fence, retry_loop.reservations))
             tally.add(outcome)
             if not await recorded:
-                raise LostFence(f"run {question.run_id} was handed to another worker")
+                raise LostFence(f"another worker has taken over run {question.run_id}")
         await self._learn(retry_loop, line)
 
     def _recorded(self, question: Question, outcome: Outcome, fence: int, reservations: Sequence[int]) -> Recorded:
         first = reservations[0] if reservations else None
         return Recorded(question, outcome, fence, self._clock() + self._lease, first, tuple(reservations[1:]))
 
-    async def _pursuit(self, question: Question, line: ProviderChannel, budget_gate: BudgetGate | None) -> RetryLoop:
+    async def _retry_loop(self, question: Question, line: ProviderChannel, budget_gate: BudgetGate | None) -> RetryLoop:
         target = self._settings.targets.get(question.target)
         return RetryLoop(
             question=question,
             line=line,
-            deps=self._means,
+            deps=self._deps,
             price=await self._price(question),
             budget=target.budget if target is not None else Budget(),
             budget_gate=budget_gate,
@@ -200,7 +199,7 @@ class Asker:
     async def _learn(self, retry_loop: RetryLoop, line: ProviderChannel) -> None:
         key = (line.name, line.base_url, retry_loop.question.model)
         for name, accepted in retry_loop.lessons.items():
-            await self._means.capabilities.learn(key, name, accepted, self._clock())
+            await self._deps.capabilities.learn(key, name, accepted, self._clock())
 
     async def _price(self, question: Question) -> Price | None:
         key = (question.provider, question.model)
@@ -209,12 +208,12 @@ class Asker:
             self._prices[key] = await asyncio.to_thread(price_of, provider, question.model)
         return self._prices[key]
 
-    async def _line(self, name: str) -> ProviderChannel:
-        """The provider and what is around it, made when the first question comes: vendors' clients import slowly."""
-        future = self._lines.get(name)
+    async def _channel(self, name: str) -> ProviderChannel:
+        """The channel of a provider, created with its first question, because vendors' clients import slowly."""
+        future = self._channels.get(name)
         if future is None or (future.done() and not future.cancelled() and future.exception() is not None):
-            # What could not be opened before is tried again: a missing file may be there now.
-            future = self._lines[name] = asyncio.ensure_future(self._open(name))
+            # A failed open is retried: a missing file may exist now.
+            future = self._channels[name] = asyncio.ensure_future(self._open(name))
         return future.result() if future.done() else await asyncio.shield(future)
 
     async def _open(self, name: str) -> ProviderChannel:
@@ -252,7 +251,7 @@ class _Tally:
 
 
 async def _all(work: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Run all at once; the first failure, or a cancellation, stops the others before it is raised."""
+    """Run all concurrently. The first failure, or a cancellation, stops the others before it is raised."""
     tasks = [asyncio.create_task(one) for one in work]
     if not tasks:
         return

@@ -1,4 +1,4 @@
-"""Never over budget: what a call may cost at most is set aside before it is made."""
+"""Keeps calls within budget: reserves the maximum cost of a call before it is made."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,16 +13,16 @@ from monitor.core.settings import Budget
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """One call, before it is made."""
+    """Estimated tokens of one call."""
 
     likely_tokens: int
-    """For the limit on tokens a minute, corrected afterwards."""
+    """For the limit of tokens per minute; corrected after the call."""
     most_prompt_tokens: int
     most_completion_tokens: int
 
 
 def estimate(question: Question) -> Estimate:
-    """Bounds from the text alone: no tokenizer has more tokens than the text has bytes, plus the chat template's."""
+    """Bounds from the text alone: tokens never exceed the bytes of the text plus those of the chat template."""
     size = sum(len(m.content.encode("utf-8", "replace")) for m in question.messages)
     if question.response_schema is not None:
         size += len(str(question.response_schema))
@@ -32,12 +32,12 @@ def estimate(question: Question) -> Estimate:
 
 
 def worst_cost(price: Price | None, expected: Estimate) -> float:
-    """USD that the call costs at most; 0 where there is no price."""
+    """Maximum cost of the call in USD; 0 without a price."""
     return 0.0 if price is None else cost(price, expected.most_prompt_tokens, expected.most_completion_tokens)
 
 
 class BudgetGate:
-    """Hands out reservations against the targets' budgets; a target without a budget needs none."""
+    """Makes reservations against the targets' budgets. Targets without a budget need none."""
 
     def __init__(self, writer: GroupWriter[Reservation, int | None]) -> None:
         self._writer = writer
@@ -45,10 +45,10 @@ class BudgetGate:
     async def reserve(
         self, budget: Budget, question: Question, usd: float, *, priced: bool, now: datetime, lasting: timedelta
     ) -> int | None:
-        """Set ``usd`` and one request aside; the reservation's id, or ``None`` when the target has no budget.
+        """Reserve ``usd`` and one request. Returns the reservation's id, or ``None`` if the target has no budget.
 
         Raises:
-            AskFailed: BUDGET, when it would go over; UNPRICED, when there is a limit in USD and the cost is unknown.
+            AskFailed: BUDGET if the call would exceed the budget; UNPRICED for an unknown cost under a USD limit.
         """
         if budget.usd_per_day is None and budget.requests_per_day is None:
             return None
@@ -67,6 +67,6 @@ class BudgetGate:
         )
         reservation = await self._writer.submit(wanted)
         if reservation is None:
-            detail = f"the call would go over {question.target}'s budget for the day"
+            detail = f"the call would exceed {question.target}'s budget for the day"
             raise AskFailed(Reason.BUDGET, detail, permanent=True)
         return reservation

@@ -1,4 +1,4 @@
-"""What a model accepts: found out once by asking, kept in the store, so that nobody has to configure it."""
+"""The request parameters that a model accepts: learned from calls and stored, so that no one must configure them."""
 
 import asyncio
 from collections.abc import Mapping
@@ -14,18 +14,18 @@ log = structlog.get_logger()
 
 KEPT: Final = ("temperature", "seed", "logprobs", "top_logprobs", "response_format", "reasoning_effort",
                "max_completion_tokens", "max_tokens", "thinking", "output_config")  # fmt: skip
-"""Request parameters that may be left out or exchanged, by the name they have in the request."""
+"""Request parameters that may be omitted or replaced, by their name in the request."""
 
 
 class Capabilities:
-    """Per model: request parameter -> whether it is taken. What is not in it is unknown, and is tried."""
+    """Per model: request parameter -> whether it is accepted. Parameters without an entry are unknown and are tried."""
 
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._known: dict[tuple[str, str, str], dict[str, bool]] = {}
 
     async def of(self, provider: str, base_url: str, model: str) -> Mapping[str, bool]:
-        """What is known so far; the same mapping is updated in place as more is learned."""
+        """The known parameters. The same mapping is updated in place later."""
         key = (provider, base_url, model)
         known = self._known.get(key)
         if known is None:
@@ -34,7 +34,7 @@ class Capabilities:
         return known
 
     async def learn(self, key: tuple[str, str, str], name: str, accepted: bool, now: datetime) -> None:
-        """Remember, here at once and in the store; only what is new is written."""
+        """Remember in memory and in the store; only changes are written."""
         known = self._known.setdefault(key, {})
         if known.get(name) == accepted:
             return
@@ -45,9 +45,9 @@ class Capabilities:
 
 
 def shown_by(question: Question, answer: Answer, known: Mapping[str, bool]) -> dict[str, bool]:
-    """What an answer shows for the first time about the parameters that were sent for it.
+    """New knowledge from an answer about the parameters of its request.
 
-    Logprobs that were asked for and did not come were ignored in silence: they count as not accepted.
+    Requested logprobs that are missing were silently ignored, so they count as not accepted.
     """
     shown: dict[str, bool] = {}
     if question.sampling.logprobs and "logprobs" not in known and answer.text:

@@ -1,4 +1,4 @@
-"""Group commit: what many tasks want written at the same moment goes into the store as one transaction."""
+"""Group commit: concurrent writes of many tasks go into the store as one transaction."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -11,10 +11,10 @@ Result = TypeVar("Result")
 
 
 class GroupWriter(Generic[Item, Result]):
-    """Hands everything that is pending to ``write`` in a worker thread, one group at a time, in order.
+    """Passes all pending items to ``write`` in a worker thread, one group at a time, in order.
 
-    While one group is being written the next one gathers, so the more there is to write the fewer the commits. An
-    item that was submitted is written even when its submitter is cancelled meanwhile.
+    The next group gathers while one is written, so commits per item become fewer under load. A submitted item is
+    written even if its submitter is cancelled in the meantime.
     """
 
     def __init__(self, write: Callable[[Sequence[Item]], Sequence[Result]]) -> None:
@@ -23,7 +23,7 @@ class GroupWriter(Generic[Item, Result]):
         self._task: asyncio.Task[None] | None = None
 
     def submit(self, item: Item) -> "asyncio.Future[Result]":
-        """Queue ``item`` at once, without waiting; await the future for what became of it."""
+        """Queue ``item`` without waiting. Await the future for the result."""
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._pending.append((item, future))
         if self._task is None:
@@ -31,13 +31,13 @@ class GroupWriter(Generic[Item, Result]):
         return future
 
     async def drain(self) -> None:
-        """Return when nothing is pending any more."""
+        """Return when nothing is pending."""
         while self._task is not None:
             await asyncio.wait([self._task])
 
     async def _run(self) -> None:
         try:
-            # One turn of the loop first: tasks that are ready now join the group.
+            # Yield once, so that tasks that are ready now join the group.
             await asyncio.sleep(0)
             while self._pending:
                 group, self._pending = self._pending, []
@@ -53,7 +53,7 @@ class GroupWriter(Generic[Item, Result]):
                 for _, future in group:
                     _fail(future, error)
                 return
-            # One item that the store cannot take must not cost the others theirs.
+            # One item that the store cannot write must not affect the others.
             for entry in group:
                 await self._write_group([entry])
             return

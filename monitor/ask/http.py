@@ -1,4 +1,4 @@
-"""What the HTTP providers share: reading hostile replies, keeping the exchange without credentials, classifying."""
+"""Shared code of HTTP providers: reads hostile replies, removes credentials from exchanges, classifies errors."""
 
 import json
 import re
@@ -13,13 +13,13 @@ from monitor.core import logs
 from monitor.core.records import Exchange, Reason
 
 LARGEST_REPLY: Final = 8 * 2**20
-"""Bytes of a reply that are read; an answer with 20 alternatives for each of 4,096 tokens has about 6 MiB."""
+"""Maximum bytes of a reply. An answer of 4,096 tokens with 20 alternatives each has about 6 MiB."""
 
 MOST_SCRUBBED: Final = 20_000
-"""Characters of an error's message that are scrubbed before it is cut to what is kept."""
+"""Characters of an error message that are scrubbed before it is cut to the stored length."""
 
 LARGEST_COMPRESSED: Final = 2**18
-"""The same for a compressed one, which we do not ask for: deflate grows up to 1,032-fold."""
+"""Maximum bytes of a compressed reply, which is never requested: deflate expands up to 1,032-fold."""
 
 _KEPT_HEADER: Final = re.compile(
     r"retry-after(-ms)?|(x-|anthropic-)ratelimit-.*|(x-)?request-id|x-should-retry|openai-(processing-ms|version|model)"
@@ -40,19 +40,19 @@ _TOO_LONG: Final = re.compile(r"context.{0,20}(length|window)|too (large|long)|a
 
 
 class ReplyTooLargeError(Exception):
-    """More than ``LARGEST_REPLY`` bytes came; reading was stopped."""
+    """The reply has more than ``LARGEST_REPLY`` bytes; reading was stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP reply, bounded, with every trace of the key taken out."""
+    """One HTTP reply, bounded, without any trace of the key."""
 
     status: int
     headers: Mapping[str, str]
     text: str
 
     def json(self) -> Any:
-        """The body, parsed, holding nothing that a database would refuse: no NUL, lone surrogate, NaN or infinity.
+        """The parsed body, without values that a database rejects: NUL, lone surrogates, NaN and infinity.
 
         Raises:
             ValueError: not JSON, or nested too deeply.
@@ -65,14 +65,14 @@ class Reply:
 
 
 def read_reply(status: int, headers: Mapping[str, str], body: bytes, key: Secret | None) -> Reply:
-    """Bound and clean what came back. A server may echo our key: it is cut out of the body and the headers."""
+    """Bound and clean a reply. Removes the key from body and headers, because a server may echo it."""
     text = scrub(body.decode("utf-8", "replace"), key)
     kept = {name: scrub(value, key)[:300] for name, value in headers.items() if _KEPT_HEADER.fullmatch(name.lower())}
     return Reply(status, kept, text)
 
 
 def scrub(text: str, key: Secret | None) -> str:
-    """``text`` without the key, plain or as JSON writes it, with or without its ``\\/``; to be cut only afterwards."""
+    """``text`` without the key, plain or JSON-escaped, with or without ``\\/``. Cut the text only afterwards."""
     if key is None:
         return text
     plain = key.reveal()
@@ -85,7 +85,7 @@ def scrub(text: str, key: Secret | None) -> str:
 
 
 def storable(value: Any) -> Any:
-    """A copy of parsed JSON in which every text and number can be stored."""
+    """A copy of parsed JSON that can be stored."""
     if isinstance(value, str):
         return _UNSTORABLE.sub("\ufffd", value)
     if isinstance(value, dict):
@@ -98,15 +98,15 @@ def storable(value: Any) -> Any:
 
 
 def malformed(detail: str, exchange: Exchange, tokens: tuple[int, int] | None = None) -> AskFailed:
-    """HTTP 200, but not a completion that can be read. It may have been billed."""
+    """HTTP 200, but not a valid completion. It may have been billed."""
     return AskFailed(Reason.MALFORMED, detail, exchange=exchange, tokens=tokens, maybe_billed=tokens is None)
 
 
 def parse(reply: Reply, request: Mapping[str, Any]) -> tuple[dict[str, Any], Exchange]:
-    """The reply's JSON object and the exchange to keep.
+    """The reply's JSON object and the exchange to store.
 
     Raises:
-        AskFailed: MALFORMED, when it is no JSON object.
+        AskFailed: MALFORMED if it is not a JSON object.
     """
     try:
         body = reply.json()
@@ -117,16 +117,16 @@ def parse(reply: Reply, request: Mapping[str, Any]) -> tuple[dict[str, Any], Exc
     if not isinstance(body, dict):
         raise malformed("the reply is JSON, but not an object", exchange)
     if body.get("error") and "choices" not in body and "content" not in body:
-        # Some gateways send their errors with status 200.
+        # Some gateways send errors with status 200.
         raise malformed("the reply is an error with status 200", exchange)
     return body, exchange
 
 
 def metadata(reply: Reply) -> tuple[int, Any]:
-    """Status and parsed body of a reply about models, ``None`` for an error whose body is not JSON.
+    """Status and parsed body of a metadata reply; ``None`` for an error whose body is not JSON.
 
     Raises:
-        AskFailed: MALFORMED, when a success cannot be read.
+        AskFailed: MALFORMED if a successful reply is not JSON.
     """
     try:
         return reply.status, reply.json()
@@ -140,9 +140,9 @@ def status_failure(reply: Reply, request: Mapping[str, Any], droppable: Sequence
     """Classify an HTTP error.
 
     Args:
-        reply: what came, with a status outside 200 to 299.
-        request: the body that was sent.
-        droppable: names of sent parameters that can be left out.
+        reply: the reply, with a status outside 200 to 299.
+        request: the body of the request.
+        droppable: names of sent parameters that can be omitted.
         now: for Retry-After dates.
     """
     try:
@@ -154,7 +154,7 @@ def status_failure(reply: Reply, request: Mapping[str, Any], droppable: Sequence
     words = str(fields.get("message") or fields.get("detail") or error or reply.text)
     message = words[:1000]
     code = logs.scrub(str(fields.get("code") or fields.get("type") or ""))[:60]
-    # A gateway may say its own key; what is cut out of one is known by no shape any more.
+    # A gateway may echo its own key. Scrubbed before the cut, because a part of a key has no known shape.
     detail = " ".join(part for part in (f"HTTP {reply.status}", code, logs.scrub(words[:MOST_SCRUBBED])[:300]) if part)
     exchange = _exchange(reply, request, body if isinstance(body, dict) else reply.text[:4000])
     parameter = None
@@ -168,10 +168,10 @@ def status_failure(reply: Reply, request: Mapping[str, Any], droppable: Sequence
 
 
 def refused_parameter(param: object, message: str, sent: Sequence[str]) -> str | None:
-    """The one of ``sent`` that an error says the model does not take; ``None`` when it says something else.
+    """The parameter of ``sent`` that the model does not accept according to an error; ``None`` for other errors.
 
-    A value that is out of range, or a prompt that is too long, is no refusal of a parameter: leaving it out would
-    quietly measure something else.
+    A value that is out of range, or a prompt that is too long, is not the rejection of a parameter: omitting it would
+    silently measure something else.
     """
     if not _REFUSES_PARAMETER.search(message) or (_TOO_LONG.search(message) and "nsupported" not in message):
         return None
@@ -185,7 +185,7 @@ def refused_parameter(param: object, message: str, sent: Sequence[str]) -> str |
 
 
 def _classify(status: int, words: str) -> tuple[Reason, bool]:
-    """Reason, and whether another attempt would fail in the same way."""
+    """Reason, and whether a retry would fail in the same way."""
     if status == 402 or (status in (400, 403, 429) and _OUT_OF_CREDIT.search(words)):
         return Reason.QUOTA, True
     if status in (401, 403):
@@ -200,12 +200,12 @@ def _classify(status: int, words: str) -> tuple[Reason, bool]:
 
 
 def text_or_none(value: object, longest: int = 200) -> str | None:
-    """``value`` when it is a text, cut to ``longest`` characters."""
+    """``value`` if it is text, cut to ``longest`` characters."""
     return value[:longest] if isinstance(value, str) else None
 
 
 def count_or_none(value: object) -> int | None:
-    """``value`` when it can be a number of tokens."""
+    """``value`` if it is a valid number of tokens."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
 
 

@@ -1,4 +1,4 @@
-"""A model in this process: transformers, with a PEFT adapter if the endpoint names one. All work is in one thread."""
+"""Models in this process with transformers and, if configured, a PEFT adapter. All work is in one thread."""
 
 import asyncio
 import hashlib
@@ -17,11 +17,11 @@ from monitor.core.records import Answer, Arm, Exchange, Question, Reason, TokenL
 from monitor.core.settings import Endpoint
 
 _NO_TEMPLATE: Final = "{% for m in messages %}{{ m.content }}\n{% endfor %}"
-"""For a base model without a chat template: the messages, one a line."""
+"""For a base model without a chat template: one message per line."""
 
 
 class _CannotLoadError(Exception):
-    """The message says which part and why."""
+    """The message names the part and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class _Generated:
 
 
 class LocalProvider:
-    """Loads each endpoint's weights once, on its first question, and keeps them."""
+    """Loads each endpoint's weights once, with its first question, and keeps them."""
 
     def __init__(self, setup: Setup) -> None:
         self._clock = setup.clock
@@ -66,7 +66,7 @@ class LocalProvider:
             detail = f"the local model failed: {type(error).__name__}: {scrub(str(error))[:200]}"
             raise AskFailed(Reason.SERVER_ERROR, detail, exchange=exchange) from None
         finally:
-            # Cancelled or timed out: the thread stops at its next token and is free for the next question.
+            # If cancelled or timed out, the thread stops at its next token and is free for the next question.
             stop.set()
         tokens = (done.prompt_tokens, done.completion_tokens)
         response = {"text": done.text, "finish_reason": done.finish_reason, "tokens": list(tokens)}
@@ -111,10 +111,10 @@ class LocalProvider:
 
 
 def _load(endpoint: Endpoint) -> _Loaded:
-    """Load the weights, from safetensors only: other formats can run code.
+    """Load the weights, from safetensors only, because other formats can run code.
 
     Raises:
-        _CannotLoadError: they are not there, not pinned, or the adapter does not fit the model.
+        _CannotLoadError: they are missing or not pinned, or the adapter does not fit the model.
     """
     try:
         import transformers
@@ -125,7 +125,7 @@ def _load(endpoint: Endpoint) -> _Loaded:
         ) from None
     is_folder = Path(endpoint.model).is_dir()
     if not is_folder and endpoint.revision is None:
-        raise _CannotLoadError(f"{endpoint.model} is no folder, and a hub id needs revision: the commit to load")
+        raise _CannotLoadError(f"{endpoint.model} is not a folder, and a hub id requires 'revision', a commit")
     revision = {} if is_folder else {"revision": endpoint.revision}
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(endpoint.model, **revision)
@@ -140,10 +140,10 @@ def _load(endpoint: Endpoint) -> _Loaded:
 
 
 def _with_adapter(model: Any, adapter: Path) -> Any:
-    """The model with the adapter on it.
+    """The model with the adapter applied.
 
-    PEFT loads with ``strict=False``: an adapter of another model then changes nothing, and nobody is told. Its
-    report of missing and unexpected keys is therefore a reason to refuse.
+    PEFT loads with ``strict=False``, so an adapter of another model silently has no effect. Missing and unexpected
+    keys in its report are therefore an error.
     """
     import peft
 
@@ -151,7 +151,7 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
         raise _CannotLoadError(f"adapter {adapter} has no adapter_model.safetensors")
     try:
         with warnings.catch_warnings():
-            # PEFT 0.21 asks transformers 5 for an attribute by its old name.
+            # PEFT 0.21 uses the old name of an attribute of transformers 5.
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
             config = peft.PeftConfig.from_pretrained(str(adapter))
             config.inference_mode = True
@@ -170,7 +170,7 @@ def _with_adapter(model: Any, adapter: Path) -> Any:
 
 
 def _fingerprint(endpoint: Endpoint, version: str) -> str:
-    """Names the weight files by name, size and time, with the library's version: what could change the answers."""
+    """Digest of everything that could change the answers: name, size and time of the weight files, library version."""
     digest = hashlib.sha256(f"{endpoint.model}@{endpoint.revision}".encode())
     for folder in (Path(endpoint.model), endpoint.adapter):
         if folder is not None and folder.is_dir():
@@ -224,7 +224,7 @@ def _generate(loaded: _Loaded, question: Question, stop: threading.Event) -> _Ge
 
 
 def _drawn(temperature: float | None) -> dict[str, Any]:
-    """How tokens are drawn: plainly from the model's own distribution, as the vendors define temperature."""
+    """Sampling arguments: from the model's plain distribution, as vendors define temperature."""
     if temperature is None:
         return {}
     if temperature == 0:
@@ -240,7 +240,7 @@ def _end_tokens(loaded: _Loaded) -> set[int]:
 
 
 def _logprobs(loaded: _Loaded, tokens: list[int], logits: Any, alternatives: int) -> tuple[TokenLogprob, ...]:
-    """Of the model's own distribution, before temperature."""
+    """Log-probabilities of the model's distribution, before temperature."""
     import torch
 
     found = []

@@ -1,4 +1,4 @@
-"""OpenAI Chat Completions, at the vendor or at any server that speaks it: vLLM, SGLang, NIM, Ollama, llama.cpp."""
+"""OpenAI Chat Completions, at the vendor or a compatible server: vLLM, SGLang, NIM, Ollama, llama.cpp."""
 
 import time
 from collections.abc import Mapping
@@ -23,20 +23,20 @@ from monitor.core.records import Answer, Exchange, Question, Reason, TokenLogpro
 
 VENDOR_URL: Final = "https://api.openai.com/v1"
 NO_PROBABILITY: Final = -9999.0
-"""What the API sends for a token that is not among those it has a probability for."""
+"""Value in the API for a token without a probability."""
 
 _TOKEN_LIMITS: Final = ("max_completion_tokens", "max_tokens")
 
 
 class OpenAIProvider:
-    """One ``AsyncOpenAI`` client; its own retries are off, since the asker has the one retry loop."""
+    """One ``AsyncOpenAI`` client. Its retries are off, because the asker has the only retry loop."""
 
     def __init__(self, setup: Setup) -> None:
         self._key = setup.key
         self._clock = setup.clock
         self._vendor = not setup.settings.server
         self._client = openai.AsyncOpenAI(
-            # Many self-hosted servers need no key; the client insists on one.
+            # Many self-hosted servers need no key, but the client requires one.
             api_key=setup.key.reveal() if setup.key else "none",
             base_url=setup.settings.server or VENDOR_URL,
             max_retries=0,
@@ -49,8 +49,8 @@ class OpenAIProvider:
         asked_at = self._clock()
         started = time.perf_counter()
         try:
-            # Not create(): walking the request along its typed parameters takes a third of the call's time, and what
-            # is kept as the request would then not be exactly what was sent.
+            # Not create(): its typed parameters take a third of the call's time, and the stored request would not be
+            # exactly the sent one.
             raw = await self._client.post("/chat/completions", body=body, cast_to=httpx2.Response)
         except openai.APIStatusError as error:
             raw = error.response
@@ -79,9 +79,9 @@ class OpenAIProvider:
         )
 
     async def look(self, path: str) -> tuple[int, Any]:
-        """GET ``path`` below the API's root, such as /models: status and parsed body.
+        """GET ``path`` below the API's root, such as /models. Returns status and parsed body.
 
-        Raises AskFailed when no reply came that can be read.
+        Raises AskFailed without a readable reply.
         """
         try:
             raw = await self._client.get(path, cast_to=httpx2.Response)
@@ -96,14 +96,14 @@ class OpenAIProvider:
 
 
 def request_body(question: Question, accepts: Mapping[str, bool], *, vendor: bool) -> dict[str, Any]:
-    """The request, without what the model is known to refuse.
+    """The request, without parameters that the model is known to reject.
 
-    The vendor's newest models take only ``max_completion_tokens``; some self-hosted servers know only ``max_tokens``
-    and ignore the other, so each is tried first where it is at home. The vendor's reasoning models are asked not to
-    reason: their hidden tokens would use up the answer's limit.
+    The vendor's newest models accept only ``max_completion_tokens``. Some self-hosted servers know only ``max_tokens``
+    and ignore the other. So the request tries the server's usual one first. It switches reasoning off at the vendor,
+    because hidden tokens would use up the answer's limit.
 
     Raises:
-        AskFailed: REJECTED, when the model takes no limit on its answer's length: its cost could not be bounded.
+        AskFailed: REJECTED if the model accepts no limit of the answer's length, because its cost would be unbounded.
     """
     sampling = question.sampling
     body: dict[str, Any] = {
@@ -113,7 +113,7 @@ def request_body(question: Question, accepts: Mapping[str, bool], *, vendor: boo
     limits = _TOKEN_LIMITS if vendor else _TOKEN_LIMITS[::-1]
     limit = next((name for name in limits if accepts.get(name, True)), None)
     if limit is None:
-        raise AskFailed(Reason.REJECTED, "the model refuses every limit on its answer's length", permanent=True)
+        raise AskFailed(Reason.REJECTED, "the model rejects every limit of the answer's length", permanent=True)
     body[limit] = sampling.max_tokens
     if sampling.temperature is not None and accepts.get("temperature", True):
         body["temperature"] = sampling.temperature

@@ -1,4 +1,4 @@
-"""What a model's tokens cost: the configuration's own prices first, then the vendor's public price list."""
+"""Prices of models: those of the configuration first, then the vendor's public price list."""
 
 from functools import cache
 from typing import Final
@@ -9,10 +9,10 @@ FREE: Final = Price(input=0.0, output=0.0)
 
 
 def price_of(provider: Provider, model: str) -> Price | None:
-    """USD per million tokens of ``model`` at ``provider``; ``None`` when it is not known.
+    """USD per million tokens of ``model`` at ``provider``; ``None`` if unknown.
 
-    A ``base_url`` is somebody else's server: the vendor's price list says nothing about what it charges, so without
-    an override or ``free: true`` its models are unpriced. So are those of a kind that has no price list.
+    With a ``base_url``, the vendor's price list does not apply, because the server is not the vendor's. Without an
+    override or ``free: true``, its models are unpriced, and so are those of a kind without a price list.
     """
     override = provider.prices.get(model)
     if override is not None:
@@ -26,14 +26,14 @@ def price_of(provider: Provider, model: str) -> Price | None:
 
 
 def needs_price(provider: Provider) -> bool:
-    """Whether calls without a price are refused even where no budget in USD limits them: the kind has no price list."""
+    """Whether calls without a price are refused even without a USD budget, because the kind has no price list."""
     return PROVIDERS[provider.kind].price_list is None
 
 
 @cache
 def _listed(vendor: str, model: str) -> Price | None:
-    """The standard price, for prompts under the list's long-context tiers (200,000 tokens and more cost more there)."""
-    # Here, because the import takes 0.5 s; the list comes inside the package, nothing is fetched.
+    """The standard price, for prompts below the list's long-context tiers (200,000 tokens and more)."""
+    # Imported here, because it takes 0.5 s. The package contains the list; nothing is downloaded.
     from genai_prices import Usage, calc_price
 
     try:
@@ -44,5 +44,5 @@ def _listed(vendor: str, model: str) -> Price | None:
 
 
 def cost(price: Price, prompt_tokens: int, completion_tokens: int) -> float:
-    """USD for one call."""
+    """Cost of one call in USD."""
     return (price.input * prompt_tokens + price.output * completion_tokens) / 1e6

@@ -1,4 +1,4 @@
-"""What the ask stage expects of a provider and of the place that records, and how a provider says that it failed."""
+"""Interfaces of the ask stage: the provider, the recorder, and the error of a failed attempt."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ OwnSettings = TypeVar("OwnSettings", bound=ProviderSettings)
 
 
 class AskFailed(Exception):
-    """One attempt brought no usable answer. The provider classifies; whether to try again is the asker's decision."""
+    """One attempt had no usable answer. The provider classifies it; the asker decides whether to retry."""
 
     def __init__(
         self,
@@ -29,14 +29,14 @@ class AskFailed(Exception):
     ) -> None:
         """
         Args:
-            reason: why, as it will be recorded.
-            detail: for a person; holds no credentials.
-            permanent: another attempt would fail in the same way.
-            retry_after: seconds that the provider asks us to wait.
-            exchange: the raw exchange, as far as there was one.
-            parameter: the request parameter that was refused; without it the same question may be answered.
-            tokens: prompt and completion tokens that the reply counted, if it did.
-            maybe_billed: the provider may charge for this attempt although it told us no token counts.
+            reason: why, as recorded.
+            detail: for people; contains no credentials.
+            permanent: a retry would fail in the same way.
+            retry_after: seconds that the provider asks to wait.
+            exchange: the raw exchange, if any.
+            parameter: the rejected request parameter; without it the same question may be answered.
+            tokens: prompt and completion tokens in the reply, if any.
+            maybe_billed: the provider may charge for this attempt, although the reply has no token counts.
         """
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
@@ -50,21 +50,21 @@ class AskFailed(Exception):
 
 
 class LostFence(Exception):
-    """The run was handed to another worker meanwhile; what this one still brings back is not recorded."""
+    """Another worker has taken over the run; later outcomes of this one are not recorded."""
 
 
 class Provider(Protocol):
     """One way to reach a model."""
 
     async def ask(self, question: Question, accepts: Mapping[str, bool]) -> Answer:
-        """Make one attempt, without any retry of its own.
+        """Make one attempt, without retries.
 
         Args:
-            question: what to ask.
-            accepts: request parameter -> whether the model takes it; one that is not in it is unknown and is sent.
+            question: the question.
+            accepts: request parameter -> whether the model accepts it; parameters without an entry are sent.
 
         Raises:
-            AskFailed: there is no usable answer; nothing else may be raised.
+            AskFailed: there is no usable answer. No other exception is allowed.
         """
 
     async def aclose(self) -> None:
@@ -73,14 +73,14 @@ class Provider(Protocol):
 
 @runtime_checkable
 class Looks(Protocol):
-    """A provider whose API also says what it serves."""
+    """A provider with a metadata API."""
 
     async def look(self, path: str) -> tuple[int, Any]:
-        """GET metadata: status and parsed body, ``None`` where an error's body is not JSON. Raises AskFailed."""
+        """GET metadata. Returns status and parsed body; ``None`` if an error's body is not JSON. Raises AskFailed."""
 
 
 class Secret:
-    """A key that shows itself only on demand: not in a repr, a log line or a traceback."""
+    """A key that is only visible on demand: not in a repr, a log line or a traceback."""
 
     __slots__ = ("_value",)
 
@@ -96,33 +96,33 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What a provider is made from."""
+    """Arguments to create a provider."""
 
     name: str
     settings: ProviderSettings
     key: Secret | None
     endpoints: Mapping[tuple[str, Arm], Endpoint]
-    """(target, arm) -> endpoint, for those at this provider."""
+    """(target, arm) -> endpoint, for endpoints at this provider."""
     clock: Callable[[], datetime]
 
     def own(self, section: type[OwnSettings]) -> OwnSettings:
-        """The settings as the section of the provider's own kind. Raises TypeError for those of another kind."""
+        """The settings as the section of the provider's kind. Raises TypeError for another kind."""
         if not isinstance(self.settings, section):
             raise TypeError(f"providers.{self.name}: {type(self.settings).__name__}, not {section.__name__}")
         return self.settings
 
 
 class Recorder(Protocol):
-    """The part of the store that the ask stage writes to; every method is called from a worker thread."""
+    """The part of the store that the ask stage uses. Every method is called from a worker thread."""
 
     def record(self, items: Sequence[Recorded]) -> Sequence[bool]:
-        """Write all items in one transaction; False for each whose fence is stale or whose answer is there already."""
+        """Write all items in one transaction; False for each with a stale fence or an existing answer."""
 
     def reserve(self, items: Sequence[Reservation]) -> Sequence[int | None]:
-        """Set money and requests aside in one transaction; ``None`` for each that would go over its budget."""
+        """Reserve money and requests in one transaction; ``None`` for each that would exceed its budget."""
 
     def capability(self, provider: str, base_url: str, model: str) -> Mapping[str, bool]:
-        """Request parameter -> whether the model takes it, as far as it is known."""
+        """Request parameter -> whether the model accepts it, as far as known."""
 
     def set_capability(
         self, provider: str, base_url: str, model: str, name: str, accepted: bool, now: datetime
@@ -130,4 +130,4 @@ class Recorder(Protocol):
 
 
 Observer = Callable[[str, Arm, str, str, float], None]
-"""Told of each attempt: target, arm, provider, outcome (``answer`` or a reason) and its seconds."""
+"""Called after each attempt: target, arm, provider, outcome (``answer`` or a reason) and seconds."""

@@ -1,4 +1,4 @@
-"""How hard one provider may be asked: calls in flight, requests and tokens a minute, and pauses it asked for."""
+"""Limits of one provider: concurrent calls, requests and tokens per minute, and requested pauses."""
 
 import asyncio
 import time
@@ -10,18 +10,18 @@ from monitor.core.providers import Provider
 Sleep = Callable[[float], Awaitable[None]]
 
 LONGEST_PAUSE: Final = 120.0
-"""Seconds; a longer Retry-After stops the question that got it, not everyone's."""
+"""Seconds; a longer Retry-After stops only its own question, not all."""
 
-_LOOK_AGAIN: Final = 0.5
-"""Seconds after which the head of the line looks whether tokens were given back."""
+_RECHECK: Final = 0.5
+"""Seconds after which the first waiter checks for returned tokens."""
 
 
 _SHORTEST: Final = 0.001
-"""Seconds; a shorter sleep could end before the clock moved."""
+"""Seconds; a shorter sleep could end before the clock advances."""
 
 
 class Bucket:
-    """A token bucket, first come first served: ``per_minute`` flow in evenly, at most one second's worth is kept."""
+    """A token bucket, first come first served: ``per_minute`` tokens flow in evenly; its capacity is one second's."""
 
     def __init__(
         self, per_minute: float, monotonic: Callable[[], float] = time.monotonic, sleep: Sleep = asyncio.sleep
@@ -35,17 +35,17 @@ class Bucket:
         self._turn = asyncio.Lock()
 
     async def take(self, amount: float) -> None:
-        """Wait for ``amount``. More than the bucket holds waits for a full one and leaves a debt behind."""
+        """Wait for ``amount``. More than the capacity waits for a full bucket and leaves a debt."""
         if not self._turn.locked() and self._missing(amount) <= 0:
             self._level -= amount
             return
         async with self._turn:
             while (missing := self._missing(amount)) > 0:
-                await self._sleep(min(max(missing / self._rate, _SHORTEST), _LOOK_AGAIN))
+                await self._sleep(min(max(missing / self._rate, _SHORTEST), _RECHECK))
             self._level -= amount
 
     def correct(self, estimated: float, actual: float) -> None:
-        """Replace an estimate by what was really used; may leave a debt."""
+        """Replace an estimate by the actual amount; may leave a debt."""
         self._level = min(self._capacity, self._level + estimated - actual)
 
     def _missing(self, amount: float) -> float:
@@ -56,7 +56,7 @@ class Bucket:
 
 
 class Limits:
-    """All limits of one provider; shared by every question that is put to it."""
+    """All limits of one provider, shared by all its questions."""
 
     def __init__(
         self, settings: Provider, monotonic: Callable[[], float] = time.monotonic, sleep: Sleep = asyncio.sleep
@@ -71,7 +71,7 @@ class Limits:
         self._sleep = sleep
 
     async def admit(self, model: str, tokens: int) -> None:
-        """Wait until one more call to ``model`` is allowed, expected to use ``tokens``."""
+        """Wait until one more call to ``model`` with an estimated ``tokens`` is allowed."""
         if self._requests is not None:
             await self._requests.take(1)
         if self._tokens is not None:
@@ -80,11 +80,11 @@ class Limits:
             await self._sleep(wait)
 
     def settle(self, estimated: int, actual: int) -> None:
-        """Tell how many tokens a call really used."""
+        """Report the number of tokens that a call actually used."""
         if self._tokens is not None:
             self._tokens.correct(estimated, actual)
 
     def pause(self, model: str, seconds: float) -> None:
-        """The provider told one of us to wait: nobody asks this model before."""
+        """Delay all calls to ``model``, because the provider asked one of them to wait."""
         until = self._monotonic() + min(seconds, LONGEST_PAUSE)
         self._paused[model] = max(until, self._paused.get(model, 0.0))

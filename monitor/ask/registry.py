@@ -1,4 +1,4 @@
-"""From a provider kind to its class."""
+"""Maps a provider kind to its class."""
 
 from collections.abc import Callable
 from typing import cast
@@ -11,5 +11,5 @@ MakeProvider = Callable[[Setup], Provider]
 
 
 def provider_class(kind: str) -> MakeProvider:
-    """The class behind a provider kind. Takes about a second the first time."""
+    """The class of a provider kind. The first import takes about a second."""
     return cast(MakeProvider, load(PROVIDERS[kind].provider))

@@ -1,4 +1,4 @@
-"""When to try again: what the provider's headers say, else full jitter. Pure; the asker sleeps."""
+"""When to retry: according to the provider's headers, else with full jitter. Pure; the asker sleeps."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _LIMIT_HEADER: Final = re.compile(r"(?:x-|anthropic-)ratelimit-(?:reset-(?P<a>[a
 
 
 def backoff(failures: int, rng: Random) -> float:
-    """Seconds before the next attempt after ``failures`` >= 1 failed ones, drawn from 0 up to an exponential bound.
+    """Seconds before the next attempt after ``failures`` >= 1, drawn from 0 to an exponential bound.
 
     "Full jitter", which spreads retries best: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
@@ -26,10 +26,10 @@ def backoff(failures: int, rng: Random) -> float:
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Seconds the provider asks us to wait, >= 0; ``None`` when its headers do not say.
+    """Seconds that the provider asks to wait, >= 0; ``None`` if its headers do not contain them.
 
     Reads, in this order: ``retry-after-ms``, ``retry-after`` (seconds or an HTTP date), and the reset times of the
-    limits that are used up (``x-ratelimit-*``: durations such as ``6m0s``; ``anthropic-ratelimit-*``: RFC 3339).
+    exhausted limits (``x-ratelimit-*``: durations such as ``6m0s``; ``anthropic-ratelimit-*``: RFC 3339).
     """
     lowered = {name.lower(): value.strip() for name, value in headers.items()}
     milliseconds = _number(lowered.get("retry-after-ms", ""))
@@ -45,7 +45,7 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
 
 
 def _resets(headers: Mapping[str, str], now: datetime) -> float | None:
-    """The latest reset among the limits with nothing remaining."""
+    """The latest reset of the exhausted limits."""
     waits = []
     for name, value in headers.items():
         match = _LIMIT_HEADER.fullmatch(name)
@@ -53,7 +53,7 @@ def _resets(headers: Mapping[str, str], now: datetime) -> float | None:
             continue
         which = match["a"] or match["b"]
         remaining = headers.get(name.replace(f"reset-{which}", f"remaining-{which}").replace("-reset", "-remaining"))
-        # Azure has sent -1 for a limit that it does not track: such a limit is not the one that stopped us.
+        # Azure sends -1 for a limit that it does not track; such a limit is not exhausted.
         if remaining == "0" and (seconds := _reset_seconds(value, now)) is not None:
             waits.append(seconds)
     return max(waits, default=None)

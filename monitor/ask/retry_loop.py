@@ -1,4 +1,4 @@
-"""One question, pursued until it has an answer or there is no more to be had: the one retry loop, for all providers."""
+"""The retry loop of all providers: repeats one question until it has an answer or no attempts are left."""
 
 import asyncio
 import traceback
@@ -24,7 +24,7 @@ from monitor.core.settings import Budget
 log = structlog.get_logger()
 
 RESERVATION_MARGIN: Final = timedelta(minutes=2)
-"""How much longer than the question's deadline a reservation stands before the store may free it."""
+"""Time after the question's deadline until the store may release a reservation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +36,13 @@ class Attempt:
     detail: str
     seconds: float
     waits_seconds: float
-    """How long the next attempt waits; 0 when there is none."""
+    """Seconds until the next attempt; 0 without one."""
     exchange: Exchange | None
 
 
 @dataclass(slots=True)
 class ProviderChannel:
-    """Everything around one provider that its questions share."""
+    """One provider with the state that its questions share."""
 
     name: str
     settings: ProviderSettings
@@ -56,7 +56,7 @@ class ProviderChannel:
 
 @dataclass(frozen=True, slots=True)
 class RetryDeps:
-    """What every pursuit needs, the same for all questions."""
+    """Dependencies of every retry loop, the same for all questions."""
 
     capabilities: Capabilities
     clock: Callable[[], datetime]
@@ -89,7 +89,7 @@ class RetryLoop:
     _last: AskFailed | None = None
 
     async def outcome(self) -> Outcome:
-        """Ask until there is an answer, a failure that will not pass, or no attempt or time left."""
+        """Ask until there is an answer, a permanent failure, or no attempt or time left."""
         expected = estimate(self.question)
         started_at = self.deps.clock()
         self._deadline = float("inf")
@@ -105,11 +105,11 @@ class RetryLoop:
             await self.deps.sleep(wait)
 
     async def _attempt(self, expected: Estimate) -> Answer:
-        """Pass the limits and the budget, then call; raises ``AskFailed``."""
+        """Wait for the limits, reserve budget, then call. Raises ``AskFailed``."""
         await self.line.limits.admit(self.question.model, expected.likely_tokens)
         now = self.deps.monotonic()
         if self._deadline == float("inf"):
-            # Waiting for our own limits is planned, not trouble: the deadline runs from the first call.
+            # The deadline starts with the first call: waiting for the configured limits is intended.
             self._deadline = now + self.line.settings.deadline_seconds
         elif now >= self._deadline and self._last is not None:
             raise self._out_of_time(self._last)
@@ -127,7 +127,7 @@ class RetryLoop:
         return replace(answer, attempts=self._attempts, usd=self._usd)
 
     async def _call(self, known: Mapping[str, bool], seconds: float) -> Answer:
-        """One call within ``seconds``; whatever goes wrong leaves as ``AskFailed``."""
+        """One call within ``seconds``. Every error is raised as ``AskFailed``."""
         started = self.deps.monotonic()
         outcome = "cancelled"
         try:
@@ -143,7 +143,7 @@ class RetryLoop:
             outcome = error.reason
             failed = error
         except Exception as error:
-            # A bug of ours or of a client library must cost one answer, not the run.
+            # A bug in Cliffwatch or in a client library must cost one answer, not the run.
             outcome = Reason.MALFORMED
             where = traceback.extract_tb(error.__traceback__)[-1]
             log.error("provider_bug", provider=self.line.name, error=type(error).__name__,
@@ -173,7 +173,7 @@ class RetryLoop:
             self.reservations.append(reservation)
 
     def _settle(self, tokens: tuple[int, int] | None, expected: Estimate, *, maybe_billed: bool) -> None:
-        """Count what an attempt cost: by the reply's own count, else all that it may have cost."""
+        """Count the cost of an attempt: from the tokens in the reply, else the maximum."""
         used = sum(tokens) if tokens else (expected.likely_tokens if maybe_billed else 0)
         self.line.limits.settle(expected.likely_tokens, used)
         if self.price is None:
@@ -184,7 +184,7 @@ class RetryLoop:
             self._usd += worst_cost(self.price, expected)
 
     async def _wait_after(self, failed: AskFailed) -> float | None:
-        """Seconds until the next attempt; ``None`` when there is to be none."""
+        """Seconds until the next attempt; ``None`` without one."""
         self._last = failed
         if failed.parameter is not None and await self._drop(failed.parameter):
             return 0.0
@@ -203,7 +203,7 @@ class RetryLoop:
         return wait
 
     async def _drop(self, parameter: str) -> bool:
-        """Remember that the model does not take ``parameter``; True when asking again then makes a difference."""
+        """Remember that the model does not accept ``parameter``. Returns whether a retry can succeed."""
         if parameter not in KEPT or self._attempts > len(KEPT) + self.line.settings.attempts:
             return False
         key = (self.line.name, self.line.base_url, self.question.model)
@@ -228,7 +228,7 @@ class RetryLoop:
         )
 
     def _say(self, event: str, **more: object) -> None:
-        """Log about this question: which it is, never what it says."""
+        """Log an event of this question: its identity, never its content."""
         q = self.question
         log.info(
             event, target=q.target, arm=q.arm, probe=q.probe, replicate=q.replicate, provider=self.line.name, **more

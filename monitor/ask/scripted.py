@@ -1,9 +1,9 @@
-"""Answers from a YAML script: for dry runs of a configuration, for demos and for tests. Deterministic by seed.
+"""Answers from a YAML script, for dry runs of a configuration, demos and tests. Deterministic by seed.
 
 ::
 
     seed: 7
-    rules:                                # the first rule that fits a question answers it
+    rules:                                # the first matching rule answers a question
       - {model: "support.*", prompt: "(?i)refund", answers: ["REF-{replicate}", {text: "No.", weight: 0.2}]}
       - {model: ".*", answers: ["{prompt}"], fingerprint: fp-1, latency_seconds: 0.05}
       - {probe: "p7", error: {reason: rate_limited, times: 2, retry_after: 1}, answers: ["back again"]}
@@ -36,7 +36,7 @@ class _Part(BaseModel):
 
 
 class ScriptedAnswer(_Part):
-    """One possible answer. ``{prompt}``, ``{probe}``, ``{replicate}``, ``{model}`` and ``{arm}`` are filled in."""
+    """One possible answer. ``{prompt}``, ``{probe}``, ``{replicate}``, ``{model}`` and ``{arm}`` are replaced."""
 
     text: str
     weight: float = Field(1.0, gt=0)
@@ -45,7 +45,7 @@ class ScriptedAnswer(_Part):
 
 
 class ScriptedError(_Part):
-    """A failure instead of an answer: of a share of the questions, or of the first ``times`` attempts at each."""
+    """A failure instead of an answer: for a share of the questions, or for the first ``times`` attempts of each."""
 
     reason: Reason
     rate: float = Field(1.0, ge=0, le=1)
@@ -54,7 +54,7 @@ class ScriptedError(_Part):
 
 
 class Rule(_Part):
-    """What to answer to the questions that fit ``model``, ``probe`` (whole), ``prompt`` (anywhere) and ``arm``."""
+    """Answers to questions that match ``model``, ``probe`` (fully), ``prompt`` (anywhere) and ``arm``."""
 
     model: re.Pattern[str] = re.compile(".*")
     probe: re.Pattern[str] = re.compile(".*")
@@ -84,23 +84,23 @@ def load_script(path: Path) -> Script:
     """Read a script.
 
     Raises:
-        ConfigError: it cannot be read, is not YAML, or has a key or value that is not known; the message names it.
+        ConfigError: it is unreadable, not YAML, or has an unknown key or value; the message names it.
     """
     try:
         return Script.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as a script of answers: {error}") from None
+        raise ConfigError(f"{path}: is not a valid script of answers: {error}") from None
     except ValidationError as error:
         lines = [f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False)]
         raise ConfigError("\n".join(lines)) from None
 
 
 class ScriptedProvider:
-    """Answers by the script; the same question draws the same answer whenever it is asked."""
+    """Answers from the script. The same question always gets the same answer."""
 
     def __init__(self, setup: Setup) -> None:
         script = setup.own(ScriptedSettings).script
-        assert script is not None  # the settings refuse it
+        assert script is not None  # the settings require it
         self._script = load_script(script)
         self._clock = setup.clock
         self._asked: Counter[tuple[object, ...]] = Counter()
@@ -111,7 +111,7 @@ class ScriptedProvider:
         request = {"model": question.model, "messages": messages}
         rule = next((rule for rule in self._script.rules if rule.fits(question)), None)
         if rule is None:
-            detail = f"no rule of the script fits model {question.model}, probe {question.probe}"
+            detail = f"no rule of the script matches model {question.model}, probe {question.probe}"
             raise AskFailed(Reason.REJECTED, detail, permanent=True, exchange=Exchange(request, None))
         if rule.latency_seconds:
             await asyncio.sleep(rule.latency_seconds)
@@ -131,7 +131,7 @@ class ScriptedProvider:
         self._asked[key] += 1
         raise AskFailed(
             error.reason,
-            "told so by the script",
+            "failed as scripted",
             permanent=error.reason in _PERMANENT,
             retry_after=error.retry_after,
             exchange=Exchange(request, None),
@@ -172,7 +172,7 @@ def _answer(
 
 
 def _fill(text: str, question: Question) -> str:
-    """Fill the known places in; any other brace stays, since answers are often JSON."""
+    """Replace the known placeholders. Other braces are kept, because answers are often JSON."""
     known = {"prompt": _prompt(question), "probe": question.probe, "replicate": str(question.replicate),
              "model": question.model, "arm": str(question.arm)}  # fmt: skip
     return re.sub(r"\{(prompt|probe|replicate|model|arm)\}", lambda m: known[m[1]], text)

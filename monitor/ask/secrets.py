@@ -1,4 +1,4 @@
-"""The keys that the configuration names: read once, held in ``Secret``, never written anywhere."""
+"""Reads the keys that the configuration names, once. They are kept in ``Secret`` and never written."""
 
 import os
 from collections.abc import Mapping
@@ -9,11 +9,11 @@ from monitor.core.providers import PROVIDERS, ApiProvider, Provider
 
 
 def read_keys(providers: Mapping[str, Provider], environ: Mapping[str, str] = os.environ) -> dict[str, Secret | None]:
-    """Provider name -> its key; ``None`` where it has none and needs none.
+    """Provider name -> its key; ``None`` if it has none and needs none.
 
     Raises:
-        ConfigError: a named variable or file is missing or empty, or the vendor's own API has no key named; every
-            problem on a line of its own.
+        ConfigError: a named variable or file is missing or empty, or the vendor's API has no key; one line per
+            problem.
     """
     keys: dict[str, Secret | None] = {}
     problems: list[str] = []
@@ -31,7 +31,7 @@ def _read_key(provider: Provider, environ: Mapping[str, str]) -> Secret | None:
     if not isinstance(provider, ApiProvider):
         return None
     if provider.api_key_env is not None:
-        return _usable(environ.get(provider.api_key_env, ""), f"the environment variable {provider.api_key_env}")
+        return _usable(environ.get(provider.api_key_env, ""), f"environment variable {provider.api_key_env}")
     if provider.api_key_file is not None:
         try:
             text = provider.api_key_file.read_text(encoding="utf-8")
@@ -39,7 +39,7 @@ def _read_key(provider: Provider, environ: Mapping[str, str]) -> Secret | None:
             raise ConfigError(f"api_key_file {provider.api_key_file} cannot be read: {type(error).__name__}") from None
         return _usable(text, f"api_key_file {provider.api_key_file}")
     if PROVIDERS[provider.kind].needs_key and provider.base_url is None:
-        raise ConfigError("the vendor's own API needs a key: name it with api_key_env or api_key_file")
+        raise ConfigError("the vendor's API requires a key; name it with api_key_env or api_key_file")
     return None
 
 
@@ -48,5 +48,5 @@ def _usable(value: str, where: str) -> Secret:
     if not key:
         raise ConfigError(f"{where} is not set or empty")
     if not (key.isascii() and key.isprintable()):
-        raise ConfigError(f"{where} holds characters that cannot be sent as a key")
+        raise ConfigError(f"{where} contains characters that are not allowed in a key")
     return Secret(key)

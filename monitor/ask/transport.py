@@ -1,4 +1,4 @@
-"""The connection under both vendors' clients. Imported only together with one of them: httpx2 takes a while."""
+"""The HTTP connection of both vendors' clients. Imported only with one of them, because httpx2 imports slowly."""
 
 import logging
 import os
@@ -14,11 +14,11 @@ from monitor.ask.protocol import AskFailed
 from monitor.core.records import Exchange, Reason
 
 for _chatty in ("httpcore2", "httpx2", "openai", "anthropic"):
-    # Their debug lines hold a reply's headers, in which a server may echo our key; httpx2 says every request at info.
+    # Debug records contain reply headers, in which a server may echo the key; httpx2 logs every request at info.
     logging.getLogger(_chatty).setLevel(logging.WARNING)
 
 HEADERS = {"Accept-Encoding": "identity"}
-"""Sent with each request: replies are small, and an uncompressed one can be bounded while it comes in."""
+"""Sent with each request: replies are small, and an uncompressed one can be bounded while it is read."""
 
 
 class _Bounded(httpx2.AsyncByteStream):
@@ -46,10 +46,10 @@ async def bound(response: httpx2.Response) -> None:
 
 
 def client(concurrency: int) -> httpx2.AsyncClient:
-    """A client with room for ``concurrency`` kept-alive connections, proxies and CA store as the environment says.
+    """A client for ``concurrency`` kept-alive connections, with proxies and CA store from the environment.
 
-    It has no timeout of its own: the asker's covers the whole attempt. A redirect is not followed: an endpoint that
-    moved is for a person to look at.
+    It has no timeout, because the asker's covers the whole attempt. It does not follow redirects: a person should
+    check an endpoint that moved.
     """
     return httpx2.AsyncClient(
         timeout=None,
@@ -60,9 +60,9 @@ def client(concurrency: int) -> httpx2.AsyncClient:
 
 
 def connection_failure(error: BaseException, request: Mapping[str, Any]) -> AskFailed:
-    """Classify a call that brought no whole reply; the message says who did not answer, and why in the system's words.
+    """Classify a call without a complete reply. The message names the server and the system's error.
 
-    Of an address it names scheme, host and port: a path or a query may hold a key.
+    Of a URL it has only scheme, host and port, because a path or a query may contain a key.
     """
     chain = _causes(error)
     exchange = Exchange(request=request, response=None)
@@ -79,7 +79,7 @@ def connection_failure(error: BaseException, request: Mapping[str, Any]) -> AskF
 
 
 def _from(error: BaseException) -> str:
-    """Who was asked, where the error knows; without what a user may have put in front of the host."""
+    """The server, if the error has it, without user information in the URL."""
     request = getattr(error, "request", None)
     if not isinstance(request, httpx2.Request):
         return ""
@@ -89,7 +89,7 @@ def _from(error: BaseException) -> str:
 
 
 def _why(chain: Sequence[BaseException]) -> str:
-    """The cause that lies deepest and has words of the system; else the kinds of error."""
+    """Message of the deepest cause that has a system error, else the types of the errors."""
     for one in reversed(chain):
         if isinstance(one, ssl.SSLCertVerificationError):
             return f"its certificate is not trusted: {one.verify_message}"

@@ -1,4 +1,4 @@
-"""The command: it parses and prints, nothing else."""
+"""The command line: parses arguments, calls the layers below, and prints results."""
 
 from monitor.cli.main import app, main
 

@@ -1,4 +1,4 @@
-"""``cliffwatch alarms``: parses and prints, as ``cli`` does."""
+"""``cliffwatch alarms``: lists, acknowledges and clears alarms."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,25 +24,30 @@ class ListedByDefault(TyperGroup):
 
 alarms_app = typer.Typer(
     cls=ListedByDefault,
-    help="The open alarms; `ack` says who looks into one, `clear` ends one. `list` may be left out.",
+    help="List (default), acknowledge (ack) or clear alarms.",
 )
 
-Signal = Annotated[str, typer.Argument(help="The alarm's signal.")]
-Who = Annotated[str, typer.Option("--by", "--who", help="Who does it; kept with the alarm.")]
-Why = Annotated[str, typer.Option("--why", help="Why, or what they do about it; kept with the alarm.")]
-OfSuite = Annotated[str | None, typer.Option("--suite", help="The alarm's suite; needed where several have one.")]
+Signal = Annotated[str, typer.Argument(help="Signal of the alarm.")]
+Who = Annotated[str, typer.Option("--by", "--who", help="Your name; stored with the alarm.")]
+Why = Annotated[str, typer.Option("--why", help="Reason, or what you are doing about it; stored with the alarm.")]
+OfSuite = Annotated[
+    str | None, typer.Option("--suite", help="Suite of the alarm. Required if the signal alarms in several suites.")
+]
 
 
 @alarms_app.command("list")
 def list_alarms(
     target: OnlyTarget = None,
     closed_too: Annotated[
-        bool, typer.Option("--all", help="The closed ones too, with who closed them and why.")
+        bool, typer.Option("--all", help="Also list cleared alarms, with who cleared them and why.")
     ] = False,
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """The open alarms with their state. Exit 1 while there is one."""
+    """List open alarms with their state.
+
+    Exit 1 if any alarm is open.
+    """
     from monitor.cli import output
     from monitor.runs.readonly import reading
 
@@ -55,7 +60,7 @@ def list_alarms(
 
 @alarms_app.command()
 def clear(target: Target, signal: Signal, who: Who, why: Why, suite: OfSuite = None, config: Config = DEFAULT) -> None:
-    """End an alarm by hand, with the reason; the evidence counts anew from then on."""
+    """Clear an open alarm and record the reason. Its evidence restarts at zero."""
     entry = _done(lambda audit_entries, *said: audit_entries.clear(*said), target, signal, suite, config, who, why)
     typer.echo(f"{entry.target}/{entry.suite}: {signal} cleared by {entry.who}")
 
@@ -66,16 +71,16 @@ def ack(
     who: Who,
     why: Why,
     signal: Annotated[
-        str | None, typer.Argument(help="The alarm's signal; left out: every alarm that nobody looks into yet.")
+        str | None, typer.Argument(help="Signal of the alarm. Default: all unacknowledged alarms.")
     ] = None,
     suite: OfSuite = None,
     config: Config = DEFAULT,
 ) -> None:
-    """Say who looks into an alarm, or into all of a target's, for the others who see it; it stays raised."""
+    """Record who is working on an alarm, or on all alarms of a target. The alarms stay open."""
     if signal is None:
         audit_entries = _all_taken(target, suite, config, who, why)
         if not audit_entries:
-            typer.echo(f"{target}: no open alarm that nobody looks into; nothing changed")
+            typer.echo(f"{target}: no unacknowledged alarms; nothing changed")
     else:
         audit_entries = [
             _done(
@@ -83,7 +88,7 @@ def ack(
             )
         ]
     for entry in audit_entries:
-        typer.echo(f"{entry.target}/{entry.suite}: {entry.who} looks into {entry.subject}; it stays raised")
+        typer.echo(f"{entry.target}/{entry.suite}: {entry.who} acknowledged {entry.subject}; it stays open")
 
 
 def _all_taken(target: str, suite: str | None, config: Path, who: str, why: str) -> list["AuditEntry"]:
@@ -92,7 +97,9 @@ def _all_taken(target: str, suite: str | None, config: Path, who: str, why: str)
     from monitor.daemon.actions import Actions
 
     if suite is not None:
-        raise UsageError("alarms ack --suite: goes with a signal; without one, every suite's alarms are meant")
+        raise UsageError(
+            "alarms ack: --suite requires a signal; without a signal the command acknowledges the alarms of all suites"
+        )
     with operations.opened(config, operations.NOTHING, target) as context:
         return Actions(lambda: context).acknowledge_all(target, who, why)
 
@@ -106,7 +113,7 @@ def _done(
     who: str,
     why: str,
 ) -> "AuditEntry":
-    """Do ``act`` to the one open alarm that is meant, in the name of ``who``."""
+    """Apply ``act`` to the one open alarm that matches, on behalf of ``who``."""
     from monitor.cli import operations
     from monitor.daemon.actions import Actions, signed
 

@@ -1,6 +1,6 @@
-"""``cliffwatch calibrate``: what a target's own approved baseline lets each signal see, and whether it arms pages.
+"""``cliffwatch calibrate``: the smallest change that each signal detects with a target's approved baseline.
 
-Nothing is asked and nothing is written: the answers are in the store.
+It also shows whether the baseline arms pages. It makes no calls and writes nothing: it reads the store.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from monitor import detect
+from monitor.core.limits import CAPTURE_DAYS, ENOUGH_DAYS
 from monitor.core.records import Baseline, BaselineStatus, Suite
 from monitor.core.signals import CATALOGUE, SEVERITIES, Grade
-from monitor.core.wording import CAPTURE_DAYS, ENOUGH_DAYS
 from monitor.detect import calibrate
 from monitor.detect.calibrate import Sight
 from monitor.detect.common import FEWEST_NOW
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from monitor.core.settings import Settings
 
 NOTES: Final = (
-    "spread: how much days differ, over chance (1.0 is chance alone; less is chance too). Days are reckoned to differ "
-    "by more than a few of them show, so one look may show none even of a whole loss on a baseline of calm days; more "
-    "days settle it. answers: of one day. smallest change seen: "
-    "within so many looks, with 80 % chance, at the promised rate of false pages, if it moves this signal alone; none: "
-    "not even everything changed is seen so soon. Four times the answers a day see about half the change, as long as "
-    "the spread stays near 1; twice the days, about 3/4 of it."
+    "spread: how much days differ, relative to chance (1.0 or less is chance alone). A few days show too little of how "
+    "much days differ, so the spread has a margin: with few days, one evaluation may miss even a complete loss; more "
+    "days resolve this. answers: answers per day. smallest change detected: within that number of evaluations, "
+    "with 80 % probability, at the promised rate of false pages, if only this signal changes; none: even a complete "
+    "change is not detected that soon. With four times the answers per day, a signal detects about half the change, as "
+    "long as the spread is near 1; with twice the days, about 3/4 of it."
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What one approved baseline lets its signals see."""
+    """The smallest changes that signals detect with one approved baseline."""
 
     target: str
     suite: str
@@ -45,11 +45,11 @@ class Calibration:
     looks_per_year: float
     sights: tuple[Sight, ...]
     unread: Mapping[str, str]
-    """Signal that cannot be read from this baseline -> what it needs."""
+    """Signal that cannot be measured with this baseline -> what it needs."""
 
 
 def calibrations(context: ReadContext, target: str, suite: str | None) -> tuple[list[Calibration], list[str]]:
-    """A calibration for each chosen suite, and a line for each that has no approved baseline to calibrate from."""
+    """A calibration of each chosen suite, and a message for each suite without a usable approved baseline."""
     from monitor.core.lookup import chosen_suites
 
     found, without = [], []
@@ -58,9 +58,13 @@ def calibrations(context: ReadContext, target: str, suite: str | None) -> tuple[
         if approved is not None and armed(context, approved):
             found.append(_calibration(context, approved))
         else:
-            why = "no approved baseline" if approved is None else "the approved baseline is of another version of it"
+            why = (
+                "no approved baseline"
+                if approved is None
+                else "the approved baseline is of another version of the suite"
+            )
             capture = f"cliffwatch baseline capture {target} --days {CAPTURE_DAYS}"
-            without.append(f"{target}/{name}: {why}; {capture}, then approve")
+            without.append(f"{target}/{name}: {why}; run {capture}, then approve it")
     return found, without
 
 
@@ -69,12 +73,12 @@ def _calibration(context: ReadContext, baseline: Baseline) -> Calibration:
     from monitor.runs.verdict import TICKETS, threshold_log10
 
     target, suite = baseline.target, baseline.suite
-    line = threshold_log10(context.settings, target, suite)
+    threshold = threshold_log10(context.settings, target, suite)
     fleet = 1 + len(context.store.ticket_streams((target, suite), TICKETS))
     comparison = replace(
         arming.comparison(context.store, baseline, temperature(context.suites, suite)),
-        page_threshold_log10=line,
-        ticket_threshold_log10=line + log10(fleet),  # while the fleet is quiet
+        page_threshold_log10=threshold,
+        ticket_threshold_log10=threshold + log10(fleet),  # while the fleet is quiet
     )
     readings = detect.readings_for(comparison)
     return Calibration(
@@ -89,11 +93,10 @@ def _calibration(context: ReadContext, baseline: Baseline) -> Calibration:
 
 
 def with_arming(report: "Report") -> "Report":
-    """``check``'s report with a warning for each suite whose approved baseline does not arm pages, or that cannot get
-    one that does.
+    """Adds warnings to ``check``'s report: suites whose approved baseline does not arm pages, or that cannot arm them.
 
-    Baselines are read from the store where it is there and can be read; nothing is created, and a store that cannot be
-    reached is not the configuration's fault.
+    Reads baselines if the store exists and is readable; creates nothing. An unreachable store is not an error of the
+    configuration.
     """
     from monitor.config.yaml_reader import Problem
     from monitor.core.errors import CliffwatchError
@@ -105,16 +108,16 @@ def with_arming(report: "Report") -> "Report":
     with suppress(CliffwatchError):
         said = _armings(settings, report.suites)
     warnings = [
-        Problem(settings.store if (target, suite) in said else "", None, f"{target}/{suite}", line)
+        Problem(settings.store if (target, suite) in said else "", None, f"{target}/{suite}", text)
         for target, configured in settings.targets.items()
         for suite in configured.run_suites
-        for line in said.get((target, suite), [*_promises(settings, report.suites.get(suite))])
+        for text in said.get((target, suite), [*_promises(settings, report.suites.get(suite))])
     ]
     return replace(report, warnings=(*report.warnings, *warnings))
 
 
 def _armings(settings: "Settings", suites: Mapping[str, Suite]) -> dict[tuple[str, str], list[str]]:
-    """What is to be said of each approved baseline in the store, by target and suite. Raises CliffwatchError."""
+    """Warnings about each approved baseline in the store, by target and suite. Raises CliffwatchError."""
     from monitor.store import open_store
 
     if not _is_there(settings.store):
@@ -139,23 +142,23 @@ def _armings(settings: "Settings", suites: Mapping[str, Suite]) -> dict[tuple[st
 
 
 def _promises(settings: "Settings", suite: Suite | None) -> Iterator[str]:
-    """What a suite cannot promise, whatever its baseline will be."""
+    """Limits of a suite that no baseline can change."""
     from monitor.core.schedule import looks_per_year
 
     if suite is None:
         return
     answers, days = len(suite.probes) * suite.replicates, round(365 / looks_per_year(settings.schedule, suite.name))
     if answers < FEWEST_NOW:
-        yield f"asks {answers} answers a run, and under {FEWEST_NOW} no signal is read: add probes or replicates"
+        yield f"requests {answers} answers per run, but signals need at least {FEWEST_NOW}: add probes or replicates"
     if not any(probe.checks for probe in suite.probes):
         judged = settings.judge is not None and any(probe.rubric or suite.rubric for probe in suite.probes)
         graders = {Grade.JUDGE} if judged else set()
         unread = [one.name for one in CATALOGUE if Grade.CHECKS in one.graded_by and not one.graded_by & graders]
         if unread:
             are = "is" if len(unread) == 1 else "are"
-            yield f"{' and '.join(unread)} {are} not read: no probe has checks"
+            yield f"{' and '.join(unread)} {are} not measured: no probe has checks"
     if days > 1:
-        yield f"one look in {days} days: a baseline that arms pages takes {days * ENOUGH_DAYS} days"
+        yield f"one evaluation every {days} days: a baseline that arms pages takes {days * ENOUGH_DAYS} days"
 
 
 def _is_there(url: str) -> bool:
@@ -163,7 +166,7 @@ def _is_there(url: str) -> bool:
 
 
 def show(found: Sequence[Calibration], *, as_json: bool) -> None:
-    """Print it: a table for each suite and, in sentences, what is withheld; or JSON."""
+    """Print a table for each suite and why pages are not armed; or JSON."""
     from monitor.cli.output import print_json
     from monitor.cli.terminal import console, table
 
@@ -174,28 +177,28 @@ def show(found: Sequence[Calibration], *, as_json: bool) -> None:
     for one in found:
         days = "captured at once" if one.baseline.at_once else f"{one.baseline.days} days"
         rests_on = f"baseline {one.baseline.id}, {days}, {one.baseline.answers} answers"
-        promise = f"{one.looks_per_year:.0f} looks a year, {one.false_pages_per_target_year:g} false pages a year"
+        promise = f"{one.looks_per_year:.0f} evaluations a year, {one.false_pages_per_target_year:g} false pages a year"
         out.print(f"{one.target}/{one.suite}: {rests_on}; {promise}")
         first, *later = calibrate.WINDOWS
         span = "rounds" if one.baseline.at_once else "days"
-        numbers = ("spread", span, "answers", f"in {first} look", *map(str, later))
-        names = ("signal", "alarm", *numbers, "smallest change seen, in")
+        numbers = ("spread", span, "answers", f"in {first} evaluation", *map(str, later))
+        names = ("signal", "alarm", *numbers, "smallest change detected, in")
         table(out, names, map(_cells, one.sights), right=numbers)
         for sight in one.sights:
             if sight.smallest[1] is None:
-                out.print(f"{sight.signal} sees nothing at one look: {_would_do(sight)} would")
+                out.print(f"{sight.signal} detects no change in one evaluation; it needs {_would_do(sight)}")
         withheld = [(sight.signal, sight.unarmed) for sight in one.sights if sight.unarmed]
-        for line in arming.render_held(withheld):
-            out.print(f"! {line}")
+        for text in arming.render_held(withheld):
+            out.print(f"! {text}")
         if one.unread:
-            out.print("not read: " + "; ".join(f"{name} (needs {need})" for name, need in one.unread.items()))
+            out.print("not measured: " + "; ".join(f"{name} (needs {need})" for name, need in one.unread.items()))
     if found:
         out.print(NOTES, style="dim")
 
 
 def _would_do(sight: Sight) -> str:
     times = sight.answers_times
-    return f"{times:.2g} times the answers a look" if times is not None else "only a baseline of more days"
+    return f"{times:.2g} times the answers per evaluation" if times is not None else "a baseline of more days"
 
 
 def _cells(one: Sight) -> tuple[str, ...]:

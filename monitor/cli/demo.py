@@ -1,8 +1,8 @@
-"""``cliffwatch demo``: the whole product on a real model, with no keys and no servers but its own.
+"""``cliffwatch demo``: the whole product on a small real model, without keys or external servers.
 
-A lab server answers as a fine-tuned support assistant; the daemon watches on a fast clock, where one round stands for
-one day; it captures a baseline over a week of those, which is approved; the adapter is dropped; the loss is found,
-confirmed on a fresh sample and shown.
+A lab server answers as a fine-tuned support assistant. The daemon watches it on a fast clock, on which one round is one
+day, and captures a baseline over a week of such days. The demo approves the baseline and drops the adapter. The daemon
+detects the loss, confirms it on a fresh sample and shows it.
 """
 
 import asyncio
@@ -37,22 +37,21 @@ if TYPE_CHECKING:
 TARGET: Final = "support-bot"
 SUITE: Final = "lab-support"
 BASELINE_DAYS: Final = 9
-"""A week, which arms pages, and days to spare: the first may have no time for its round, a busy machine miss another.
-"""
+"""A week, which arms pages, plus spare days: the first day may be too short, a busy machine may miss one."""
 HEALTHY_ROUNDS: Final = 4
 LEAST_ROUND_SECONDS: Final = 5.0
-"""How long a "day" lasts; longer where this machine needs longer for a round."""
+"""Shortest length of a "day"; longer if this machine needs longer for a round."""
 ROOM: Final = 2.0
-"""A day's length in rounds: time to finish, and for a fresh sample beside."""
+"""Length of a day in rounds: time to finish, and for a fresh sample at the same time."""
 CAUGHT_WITHIN_SECONDS: Final = 60
 CAUGHT_WITHIN_DAYS: Final = 6
-"""Whichever is longer, from the first round asked after the drop: on a slow machine a day takes its time."""
+"""The longer limit applies, from the first round after the drop: days are longer on a slow machine."""
 UNDER_WAY_SECONDS: Final = 600
-"""How long the rounds asked before the drop may go on being answered."""
+"""Time limit for the rounds that started before the drop."""
 FAULT: Final = "adapter-dropped"
 
 CONFIG: Final = """\
-# Written by `cliffwatch demo`: the lab's own model, on a clock where a day lasts {round_seconds} seconds.
+# Written by `cliffwatch demo`: the lab's model, on a clock on which a day lasts {round_seconds} seconds.
 store: sqlite:///{folder}/cliffwatch.db
 providers:
   lab: {{kind: openai, base_url: {lab_url}/v1, free: true, concurrency: 8}}
@@ -68,15 +67,15 @@ http: {{port: {port}}}
 
 
 async def run_demo(folder: Path | None, *, watch: bool) -> int:
-    """Run the demo in ``folder``; with ``watch`` it stays until interrupted, and the reader drops the adapter.
+    """Run the demo in ``folder``; with ``watch`` until interrupted, and the user drops the adapter.
 
-    Exit code 0 when the healthy stretch raised nothing and the loss was caught; 1 otherwise.
+    Returns the exit code: 0 if the healthy rounds raised no alarm and the loss was detected; 1 otherwise.
     """
     out = console()
-    configure(service=False, least=logging.WARNING)  # the demo tells its own story; the daemon's log is in a file
+    configure(service=False, least=logging.WARNING)  # the demo prints its own progress; the daemon's log is in a file
     work = folder or Path(tempfile.mkdtemp(prefix="cliffwatch-demo-"))
     work.mkdir(parents=True, exist_ok=True)
-    keep = True  # what failed is kept, to be looked at
+    keep = True  # after a failure the folder is kept for inspection
     try:
         with contextlib.ExitStack() as stack:
             code = await _demo(out, work.resolve(), stack, watch=watch)
@@ -94,7 +93,7 @@ async def _demo(out: Console, work: Path, stack: contextlib.ExitStack, *, watch:
     from monitor.lab.process import LabServer
     from monitor.store import open_store
 
-    say(out, "loading the lab: a small base model, its fine-tune and a judge, served over HTTP")
+    say(out, "starting the lab: a small base model, its fine-tune and a judge, served over HTTP")
     started = monotonic()
     lab = stack.enter_context(LabServer(port=free_port(9465)))
     say(out, f"lab ready at {lab.url} after {monotonic() - started:.1f} s")
@@ -122,7 +121,7 @@ def write_config(work: Path, lab_url: str, round_seconds: float) -> Path:
 
 
 async def one_round(out: Console, config: Path) -> float:
-    """Seconds that a round takes on this machine once the lab is warm: the shorter of two made by hand."""
+    """Seconds per round on this machine once the lab is warm: the shorter of two manual rounds."""
     from monitor.cli import operations
     from monitor.runs.manual import run_now
 
@@ -138,12 +137,12 @@ async def one_round(out: Console, config: Path) -> float:
 
 
 async def capture_baseline(out: Console, config: Path, rounds: "Rounds") -> None:
-    """Have the daemon capture a baseline over days of its clock, and approve it."""
+    """Let the daemon capture a baseline over days of its clock, and approve it."""
     from monitor.cli import operations
 
     with operations.opened(config, operations.ASKS) as context:
         await operations.capture(context, TARGET, None, days=BASELINE_DAYS, at_once=None)
-        say(out, f"capturing a baseline over {BASELINE_DAYS} days (in earnest: 14, of 24 hours each)")
+        say(out, f"capturing a baseline over {BASELINE_DAYS} days (in production: 14 days of 24 hours)")
         captured = context.store.baselines(TARGET, SUITE, BaselineStatus.CAPTURED)
         while not captured:
             with contextlib.suppress(TimeoutError):
@@ -157,7 +156,7 @@ async def capture_baseline(out: Console, config: Path, rounds: "Rounds") -> None
 
 @contextlib.contextmanager
 def daemon_process(config: Path, work: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The real daemon as its own process, its log in the demo's folder."""
+    """The real daemon as a separate process, with its log in the demo's folder."""
     with (work / "daemon.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "monitor", "run", "--config", str(config)], stderr=log, stdout=log
@@ -178,7 +177,7 @@ def tell_where_to_look(out: Console, config: Path, work: Path) -> None:
 
     settings = load(config)
     url = f"http://{settings.http.host}:{settings.http.port}"
-    say(out, f"daemon started; one round every {settings.schedule.day_seconds:.0f} s stands for one day")
+    say(out, f"daemon started; one round every {settings.schedule.day_seconds:.0f} s is one day")
     for name, where in (
         ("pages", f"{url}/"),
         ("metrics", f"{url}/metrics"),
@@ -202,9 +201,9 @@ class Rounds:
         self.seen = max((run.id for run in self.store.runs(TARGET, SUITE, limit=1)), default=0)
 
     async def next(self, timeout: float) -> tuple[Run, list[Finding]]:
-        """Wait for the next finished round and say how it went.
+        """Wait for the next finished round and print its result.
 
-        Raises TimeoutError after ``timeout`` seconds, RuntimeError when the daemon is gone.
+        Raises TimeoutError after ``timeout`` seconds, RuntimeError if the daemon has exited.
         """
         deadline = monotonic() + timeout
         while monotonic() < deadline:
@@ -221,11 +220,11 @@ class Rounds:
         raise TimeoutError(f"no round was finished within {timeout:.0f} s")
 
     def latest(self) -> list[Run]:
-        """The last hundred rounds, newest first: more than a machine that is behind has under way."""
+        """The last hundred rounds, newest first: more than a slow machine has in progress."""
         return self.store.runs(TARGET, SUITE)
 
     def loss(self) -> Alarm | None:
-        """The open alarm of the lost fine-tune."""
+        """The open alarm for the lost fine-tune."""
         found = self.store.alarms(TARGET, SUITE, raised=True)
         return next((one for one in found if one.signal == "adapter_loss"), None)
 
@@ -242,9 +241,9 @@ def round_words(run: Run, found: list[Finding]) -> Text:
 
 
 async def unattended(out: Console, rounds: Rounds, lab: object, seconds: float) -> int:
-    """A healthy stretch, the fault, the page; 0 only if the first was quiet and the last came within ``seconds``.
+    """Healthy rounds, the fault, the page. Returns 0 if the rounds were quiet and the page came within ``seconds``.
 
-    They count from the start of the first round made after the drop: what was under way then is not the fault's.
+    The time counts from the start of the first round after the drop, because earlier rounds do not show the fault.
     """
     from monitor.lab.process import LabServer
 
@@ -253,20 +252,20 @@ async def unattended(out: Console, rounds: Rounds, lab: object, seconds: float) 
     for _ in range(HEALTHY_ROUNDS):
         _, found = await rounds.next(timeout=max(120, seconds))
         raised += [f.signal for f in found if f.alarming]
-    say(out, f"healthy stretch: {HEALTHY_ROUNDS} rounds, {len(raised)} alarms {raised or ''}")
+    say(out, f"healthy: {HEALTHY_ROUNDS} rounds, {len(raised)} alarms {raised or ''}")
     lab.switch_on(FAULT)
     dropped = monotonic()
-    say(out, "dropped the adapter: the server now answers as the base model, under the adapter's name, with HTTP 200")
+    say(out, "dropped the adapter: the server now answers with the base model, under the adapter's name, with HTTP 200")
     if not await caught(out, rounds, datetime.now(UTC), seconds):
-        say(out, f"NOT caught and confirmed within {seconds:.0f} s of the first round after the drop", "bold red")
+        say(out, f"NOT detected and confirmed within {seconds:.0f} s of the first round after the drop", "bold red")
         tell_what_was_seen(out, rounds)
         return 1
-    say(out, f"caught and confirmed {monotonic() - dropped:.0f} s after the adapter was dropped")
+    say(out, f"detected and confirmed {monotonic() - dropped:.0f} s after the adapter was dropped")
     return 1 if raised else 0
 
 
 async def caught(out: Console, rounds: "Rounds", dropped: datetime, seconds: float) -> bool:
-    """Follow the alarm from raised to confirmed, telling each; whether it pages within ``seconds`` of asking."""
+    """Print the alarm's states until it is confirmed. Returns whether it pages within ``seconds`` of a round."""
     shown: AlarmState | None = None
     until = monotonic() + UNDER_WAY_SECONDS
     asked = False
@@ -283,21 +282,21 @@ async def caught(out: Console, rounds: "Rounds", dropped: datetime, seconds: flo
 
 
 def tell_what_was_seen(out: Console, rounds: "Rounds") -> None:
-    """What there is in the store of a fault that was not confirmed in time, and how far behind the machine is."""
+    """Print what the store has about a fault that was not confirmed in time, and how late the machine is."""
     for alarm in rounds.store.alarms(TARGET, SUITE, raised=True):
-        stands = alarm_state(alarm, alarm.raised_at)
-        say(out, f"  {alarm.severity} {alarm.signal}: {alarm.state} by run {alarm.raised_run_id}. {stands}")
+        state = alarm_state(alarm, alarm.raised_at)
+        say(out, f"  {alarm.severity} {alarm.signal}: {alarm.state} by run {alarm.raised_run_id}. {state}")
     fresh = rounds.store.under_way(TARGET, SUITE)
     if fresh is not None:
-        say(out, f"  waited for: run {fresh.id}, a fresh sample, {fresh.status} since {fresh.slot:%H:%M:%S}")
+        say(out, f"  waiting for run {fresh.id}, a fresh sample, {fresh.status} since {fresh.slot:%H:%M:%S}")
     late = [run for run in rounds.latest() if run.status != "done"]
     behind = max(((datetime.now(UTC) - run.slot).total_seconds() for run in late), default=0.0)
-    say(out, f"  rounds that are not done: {len(late)}, the oldest {behind:.0f} s after its time")
+    say(out, f"  unfinished rounds: {len(late)}, the oldest {behind:.0f} s late")
     say(out, f"  store and log are kept in {rounds.work}")
 
 
 def tell_alarm(out: Console, alarm: Alarm | None, found: list[Finding], shown: AlarmState | None) -> AlarmState | None:
-    """Show the finding that raised an alarm, then each new state of it; the state that is now told."""
+    """Print the finding that raised an alarm, then each new state. Returns the state printed last."""
     state = alarm.state if alarm is not None else None
     if alarm is None or state is shown:
         return state
@@ -309,7 +308,7 @@ def tell_alarm(out: Console, alarm: Alarm | None, found: list[Finding], shown: A
 
 
 async def watch_rounds(out: Console, rounds: Rounds, lab_url: str) -> int:
-    """Show every round until interrupted; after a healthy stretch, say how to break the model."""
+    """Print every round until interrupted; after healthy rounds, print how to break the model."""
     quiet, told = 0, False
     shown: AlarmState | None = None
     while True:
@@ -317,25 +316,25 @@ async def watch_rounds(out: Console, rounds: Rounds, lab_url: str) -> int:
         before, shown = shown, tell_alarm(out, rounds.loss(), found, shown)
         quiet = 0 if any(f.alarming for f in found) else quiet + bool(found)
         if before is None and shown is not None:
-            say(out, f"to mend it: {command(f'lab fault --off {FAULT}', lab_url)}    (Ctrl-C ends the demo)")
+            say(out, f"to fix it: {command(f'lab fault --off {FAULT}', lab_url)}    (Ctrl-C ends the demo)")
         if before is not None and shown is None:
-            say(out, "the fine-tune is back: the alarm is cleared by the answers")
+            say(out, "the fine-tune is back: the answers cleared the alarm")
         if quiet >= HEALTHY_ROUNDS and not told:
             told = True
-            say(out, f"healthy for {quiet} rounds. Now drop the adapter, from another terminal in this folder:")
+            say(out, f"healthy for {quiet} rounds. Now drop the adapter. In another terminal, in this folder, run:")
             out.print(Text(f"\n    {command(f'lab fault {FAULT}', lab_url)}\n", "bold"), soft_wrap=True)
 
 
 def command(arguments: str, lab_url: str) -> str:
-    """How the reader of this terminal would type a ``cliffwatch`` command."""
-    beside = Path(sys.executable).with_name("cliffwatch")
-    program = str(beside.relative_to(Path.cwd())) if beside.is_relative_to(Path.cwd()) else "cliffwatch"
+    """A ``cliffwatch`` command as the user of this terminal types it."""
+    installed = Path(sys.executable).with_name("cliffwatch")
+    program = str(installed.relative_to(Path.cwd())) if installed.is_relative_to(Path.cwd()) else "cliffwatch"
     elsewhere = "" if lab_url.endswith(":9465") else f" --url {lab_url}"
     return f"{program} {arguments}{elsewhere}"
 
 
 def free_port(wanted: int) -> int:
-    """``wanted`` when nothing listens there, else a free port."""
+    """``wanted`` if nothing listens there, else a free port."""
     for port in (wanted, 0):
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

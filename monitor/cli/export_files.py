@@ -1,6 +1,6 @@
-"""The files that an existing Prometheus, Alertmanager and Grafana load, handed out into a folder.
+"""Copies the files that an existing Prometheus, Alertmanager and Grafana load into a folder.
 
-They are those of this very version: of the package where it is installed, of the repository in a checkout.
+The files belong to this version: they come from the installed package, or from the repository in a checkout.
 """
 
 import re
@@ -18,26 +18,26 @@ PATTERNS: Final[Mapping[Kind, tuple[str, ...]]] = {
     "alerts": ("rules.yaml", "prometheus.yml", "alertmanager.yml", "cliffwatch.tmpl", "runbooks/*.md"),
     "dashboards": ("*.json",),
 }
-"""What is handed out; the tests and builders beside them stay."""
+"""Exported files. Tests and builders in the same folders are not exported."""
 
 _RUNBOOK: Final = re.compile(r"^( +runbook_url: ).*/runbooks/(Cliffwatch[A-Za-z]+)(?:{{ end }})?'$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Handout:
-    """What became of the files, as paths inside the folder."""
+    """Result of an export, as paths inside the folder."""
 
     written: tuple[Path, ...]
     same: tuple[Path, ...]
-    """They were there already, with the very same bytes."""
+    """Files that already had the same content."""
 
 
 def export(kind: Kind, folder: Path, *, runbooks: str | None = None, force: bool = False) -> Handout:
-    """Write the files of ``kind`` into ``folder``, which is made where it is missing.
+    """Write the files of ``kind`` to ``folder``, which is created if it does not exist.
 
-    ``runbooks`` is the address of a runbook in a place of yours, with ``{alert}`` for the alert's name: the rules then
-    link to it, not to the daemon's own page. All or nothing: raises UsageError, before anything is written, that names
-    the files which are there and differ (unless ``force``), or what cannot be written.
+    ``runbooks`` is the URL of the user's own runbooks, with ``{alert}`` in place of the alert name; the rules then link
+    to it instead of the daemon's pages. Raises UsageError before anything is written if existing files differ (unless
+    ``force``), and if a file cannot be written.
     """
     files = {name: _linked(name, body, runbooks) for name, body in _files(kind).items()}
     try:
@@ -45,8 +45,8 @@ def export(kind: Kind, folder: Path, *, runbooks: str | None = None, force: bool
         changed = sorted(str(folder / name) for name, body in there.items() if body != files[name])
         if changed and not force:
             raise UsageError(
-                f"{', '.join(changed)}: there already, and not as this version has it; nothing was written. "
-                f"Give another folder, or --force to overwrite"
+                f"{', '.join(changed)}: exists with different content; nothing was written. "
+                f"Choose another folder, or use --force to overwrite"
             )
         written = [name for name in files if there.get(name) != files[name]]
         for name in written:
@@ -54,13 +54,13 @@ def export(kind: Kind, folder: Path, *, runbooks: str | None = None, force: bool
             (folder / name).write_bytes(files[name])
     except OSError as error:
         raise UsageError(
-            f"{error.filename or folder}: cannot be written: {error.strerror}; give another folder"
+            f"{error.filename or folder}: cannot be written: {error.strerror}; choose another folder"
         ) from error
     return Handout(tuple(written), tuple(name for name in files if name not in written))
 
 
 def _files(kind: Kind) -> dict[Path, bytes]:
-    """Path inside the folder -> its bytes, in a settled order."""
+    """Path inside the folder -> its content, in a fixed order."""
     source = shipped(kind)
     paths = sorted(path for pattern in PATTERNS[kind] for path in source.glob(pattern))
     return {path.relative_to(source): path.read_bytes() for path in paths}
@@ -71,7 +71,7 @@ def _linked(name: Path, body: bytes, runbooks: str | None) -> bytes:
         return body
     if not re.match(r"https?://", runbooks) or "{alert}" not in runbooks or "'" in runbooks:
         raise UsageError(
-            f"--runbooks {runbooks}: give an http(s) address with {{alert}} in the place of the alert's name, such as "
+            f"--runbooks {runbooks}: must be an http(s) URL with {{alert}} in place of the alert name, for example "
             f"https://wiki.example.com/{{alert}}"
         )
     linked = _RUNBOOK.sub(lambda found: f"{found[1]}'{runbooks.replace('{alert}', found[2])}'", body.decode())

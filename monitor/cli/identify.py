@@ -1,4 +1,4 @@
-"""``cliffwatch identify``: what endpoints say they serve, and what lies on disk, looked at now."""
+"""``cliffwatch identify``: compares what endpoints serve and what is on disk with the configuration."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 
 
 def identify(
-    target: Annotated[str | None, typer.Argument(help="Only this target; all when left out.")] = None,
+    target: Annotated[str | None, typer.Argument(help="Only this target. Default: all targets.")] = None,
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Compare what endpoints and adapters say they are with what is declared. Exit 1: a mismatch; 3: nothing was read.
+    """Compare the metadata of endpoints and adapters with the configuration.
 
-    Asks for metadata only, and costs nothing. What it reads replaces what the daemon read last.
+    Reads metadata only, at no cost, and replaces the daemon's last reading.
+    Exit 1 if something does not match; 3 if nothing could be read.
     """
     import asyncio
 
@@ -31,11 +32,11 @@ def identify(
     if any(not check.matches for check in found.checks):
         raise typer.Exit(1)
     if found.unread and not found.checks:
-        raise CouldNotMeasure("identify: nothing could be read; the lines above say why")
+        raise CouldNotMeasure("identify: nothing could be read; see the reasons above")
 
 
 def show(found: "Identified", *, as_json: bool) -> None:
-    """Every check, mismatches first; then what could not be read, and what retires."""
+    """Print every check, mismatches first, then what could not be read and which models retire."""
     from rich.text import Text
 
     from monitor.cli.output import print_json
@@ -55,7 +56,9 @@ def show(found: "Identified", *, as_json: bool) -> None:
         out.print(line.append(visible(f"{one.target} {one.arm} {one.source}: {one.why}"), "default"), soft_wrap=True)
     for retirement in found.retirements:
         on = f"{retirement.retires_at:%Y-%m-%d}"
-        told = f"retires   {retirement.target} {retirement.arm} {retirement.model}: {on}, says {retirement.source}"
+        told = (
+            f"retires   {retirement.target} {retirement.arm} {retirement.model}: {on}, according to {retirement.source}"
+        )
         out.print(Text(visible(told)), soft_wrap=True)
     if not (found.checks or found.unread or found.retirements):
-        out.print("nothing to look at: no endpoint has an API that says what it serves, and no adapter is declared")
+        out.print("nothing to check: no endpoint has a metadata API, and no adapter is declared")

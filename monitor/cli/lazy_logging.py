@@ -1,4 +1,4 @@
-"""Logs for a command that has nothing to log: set up only when something is said after all."""
+"""Sets logging up only when the first line is logged, for commands that usually log nothing."""
 
 import atexit
 import gc
@@ -13,7 +13,7 @@ PLAIN: Final = warnings.showwarning
 
 
 class _Late(logging.Handler):
-    """Gives what a library logs to the logs, which are set up by then."""
+    """Sets logging up and passes a library's record on to it."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -25,12 +25,12 @@ class _Late(logging.Handler):
 
 
 def until_something_is_said() -> None:
-    """Make this the process of a short command.
+    """Prepare the process of a short command.
 
-    A library's line, a warning and an uncaught exception come out as ``logs.configure`` would have them.
+    Library records, warnings and uncaught exceptions are still logged exactly as after ``logs.configure``.
     """
-    gc.disable()  # such a command is over before there is garbage that counts
-    atexit.register(gc.freeze)  # nor does Python look for any at the end, through all that was imported and read
+    gc.disable()  # the command ends before garbage matters
+    atexit.register(gc.freeze)  # spares the collection at exit, over everything that was imported and read
     logging.getLogger().addHandler(_Late())
     warnings.showwarning = _warned
     sys.excepthook = _uncaught
@@ -43,7 +43,7 @@ def _configure() -> None:
     root = logging.getLogger()
     for handler in [one for one in root.handlers if isinstance(one, _Late)]:
         root.removeHandler(handler)
-    warnings.showwarning = PLAIN  # which the logs keep for what is not theirs
+    warnings.showwarning = PLAIN  # logging.captureWarnings keeps it for other categories
     configure(service=False)
 
 

@@ -1,7 +1,7 @@
-"""The command ``cliffwatch``: parses and prints, nothing else.
+"""The command ``cliffwatch``: parses arguments and prints results.
 
-Exit codes: 0 fine, 1 drift, 2 usage or configuration, 3 could not measure, 70 a crash. Whatever a command needs is
-imported inside it, so that ``--help`` answers at once.
+Exit codes: 0 success, 1 drift, 2 usage or configuration error, 3 could not measure, 70 crash. Each command imports what
+it needs in its function, so that ``--help`` is fast.
 """
 
 import logging
@@ -23,25 +23,25 @@ from monitor.lab.cli import app as lab_app
 
 app = typer.Typer(
     name="cliffwatch",
-    help="Tells a team that its LLM endpoint has drifted, before its users do.",
+    help="Detects drift of LLM endpoints before your users do.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 baseline_app = typer.Typer(
-    help="Capture, look, approve, retire: a baseline never updates itself.", no_args_is_help=True
+    help="Capture, show, approve and retire baselines. A baseline never updates itself.", no_args_is_help=True
 )
 
 
 MOST_OF_A_RUN = 40
-"""Findings that one run may have: more than there are signals."""
+"""Upper bound of findings per run: more than there are signals."""
 QUIET = frozenset({"ask", "probe", "identify", "baseline"})
-"""Commands that print what came of it: their logs begin at warnings."""
+"""Commands that print their own results: on a terminal they log warnings and errors only."""
 CRASHED = 70
-"""Exit code of a mistake of ours (``EX_SOFTWARE``): 1 would mean drift."""
+"""Exit code of a bug in Cliffwatch (``EX_SOFTWARE``): 1 would mean drift."""
 SILENT = frozenset({"status"})
-"""Commands that log nothing, so that they need not wait for the logs' imports."""
+"""Commands that usually log nothing, and so do not wait for logging's imports."""
 
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(alarms_app, name="alarms")
@@ -49,12 +49,12 @@ app.add_typer(alerts_app, name="alerts")
 app.add_typer(dashboards_app, name="dashboards")
 app.add_typer(lab_app, name="lab")
 
-By = Annotated[str, typer.Option("--by", help="Who decides; kept with the baseline.")]
-Why = Annotated[str, typer.Option("--why", help="Why; kept with the baseline.")]
+By = Annotated[str, typer.Option("--by", help="Your name; stored with the baseline.")]
+Why = Annotated[str, typer.Option("--why", help="Reason; stored with the baseline.")]
 
 
 def main() -> None:
-    """Entry point: a known error is one message and an exit code, never a traceback."""
+    """Entry point. Prints a known error as one message with an exit code, never as a traceback."""
     try:
         app()
     except CliffwatchError as error:
@@ -92,22 +92,25 @@ def root(
 
 
 @app.command()
-def init(path: Annotated[Path, typer.Argument(help="The file to write.")] = DEFAULT) -> None:
-    """Write a commented configuration to start from."""
+def init(path: Annotated[Path, typer.Argument(help="File to write.")] = DEFAULT) -> None:
+    """Write a commented example configuration."""
     from monitor.config.starter import starter_config
 
     if path.exists():
-        raise UsageError(f"{path}: is there already; nothing was written")
+        raise UsageError(f"{path}: already exists; nothing was written")
     try:
         path.write_text(starter_config(), encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}; give another path") from error
-    typer.echo(f"wrote {path}; edit it, then: cliffwatch check --config {path}")
+        raise UsageError(f"{path}: cannot be written: {error.strerror}; choose another path") from error
+    typer.echo(f"wrote {path}; edit it, then run: cliffwatch check --config {path}")
 
 
 @app.command()
 def check(config: Config = DEFAULT, as_json: Json = False) -> None:
-    """Read the configuration and every suite it names; print every problem at once."""
+    """Validate the configuration and its suites. Prints all problems.
+
+    Exit 2 if there are problems; warnings do not change the exit code.
+    """
     from monitor import config as configuration
     from monitor.cli import calibrate as calibration
     from monitor.cli import output
@@ -119,7 +122,7 @@ def check(config: Config = DEFAULT, as_json: Json = False) -> None:
 
 @app.command()
 def run(config: Config = DEFAULT) -> None:
-    """Run the daemon until SIGTERM; SIGHUP re-reads the configuration."""
+    """Run the daemon until SIGTERM. SIGHUP reloads the configuration."""
     import asyncio
 
     from monitor.core.logs import configure
@@ -136,10 +139,10 @@ def probe(
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Run the target's suites once, now, and print what was found.
+    """Run the target's suites once, now, and print the findings.
 
-    Exit 1: an alarm of the suites stays raised after it; 0 where these answers cleared the last one;
-    3: the subject gave nothing usable, or over a fifth of a suite's questions have no usable answer.
+    Exit 1 if an alarm of these suites is open afterwards, 0 if the run cleared the last one; 3 if the subject returned
+    no usable answers, or more than a fifth of a suite's questions have no usable answer.
     """
     import asyncio
 
@@ -160,13 +163,16 @@ def probe(
 @app.command()
 def ask(
     target: Target,
-    probe: Annotated[str, typer.Argument(help="A probe's id, in any suite of the target.")],
-    base: Annotated[bool, typer.Option("--base", help="Ask the base instead of the subject.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the whole exchange and how it was read.")] = False,
+    probe: Annotated[str, typer.Argument(help="Id of a probe in a suite of the target.")],
+    base: Annotated[bool, typer.Option("--base", help="Send it to the base instead of the subject.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the complete exchange and how it was parsed.")] = False,
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Put one probe to the target, outside any run and budget; nothing is recorded. Exit 3: no usable answer."""
+    """Send one probe to the target and print the answer. Not recorded, not counted against the budget.
+
+    Exit 3 if there is no usable answer.
+    """
     import asyncio
 
     from monitor.cli import operations, output
@@ -179,21 +185,27 @@ def ask(
         raise typer.Exit(3)
 
 
-@app.command()
-def border(
+@app.command("near-ties")
+def find_near_ties(
     target: Target,
-    write: Annotated[Path, typer.Option("--write", help="The suite file to write, such as probes/border-TARGET.yaml.")],
-    candidates: Annotated[int, typer.Option("--candidates", min=10, max=2000, help="Prompts to try.")] = 300,
+    write: Annotated[
+        Path, typer.Option("--write", help="Suite file to write, for example probes/near-ties-TARGET.yaml.")
+    ],
+    candidates: Annotated[int, typer.Option("--candidates", min=10, max=2000, help="Number of prompts to try.")] = 300,
     config: Config = DEFAULT,
 ) -> None:
-    """Look for near-tie prompts (three calls of one token each, within the budget) and write them as a suite."""
+    """Find near-tie prompts and write them as a suite.
+
+    A near tie is a prompt whose first two candidates for the first token are almost equally likely. Sends each prompt
+    three times, with one output token per call, within the target's budget.
+    """
     import asyncio
 
     from monitor.cli import operations
     from monitor.runs import near_ties
 
     with operations.opened(config, operations.ASKS, target) as context:
-        for line in asyncio.run(near_ties.find_border(context, target, candidates, write)):
+        for line in asyncio.run(near_ties.find_near_ties(context, target, candidates, write)):
             typer.echo(line)
 
 
@@ -201,21 +213,24 @@ def border(
 def capture(
     target: Target,
     days: Annotated[
-        int | None, typer.Option("--days", min=1, help="Collect the daemon's runs of N days; this or --at-once.")
+        int | None,
+        typer.Option("--days", min=1, help="Collect the daemon's runs of the next N days. Give this or --at-once."),
     ] = None,
     at_once: Annotated[
-        int | None, typer.Option("--at-once", min=1, help="Make N runs now, one after the other; this or --days.")
+        int | None, typer.Option("--at-once", min=1, help="Make N runs now, one after the other. Give this or --days.")
     ] = None,
     suite: SuiteOption = None,
     config: Config = DEFAULT,
 ) -> None:
-    """Collect the answers of a healthy target; it arms nothing until it is approved."""
+    """Collect answers of a healthy target for a baseline. The baseline has no effect until you approve it."""
     import asyncio
 
     from monitor.cli import operations
 
     if (days is None) == (at_once is None):
-        raise UsageError("baseline capture: give either --days N (the daemon collects) or --at-once N (now)")
+        raise UsageError(
+            "baseline capture: give either --days N (the daemon collects answers) or --at-once N (runs now)"
+        )
     with operations.opened(config, operations.ASKS, target) as context:
         for line in asyncio.run(operations.capture(context, target, suite, days=days, at_once=at_once)):
             typer.echo(line)
@@ -227,7 +242,7 @@ def show_baselines(
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """List the baselines with what they rest on and who approved them."""
+    """List baselines with their answers and days, and who approved them."""
     from monitor.cli import output
     from monitor.runs.readonly import reading
 
@@ -243,7 +258,7 @@ def approve(
     suite: SuiteOption = None,
     config: Config = DEFAULT,
 ) -> None:
-    """Approve the captured baselines of a target; from then on it is armed."""
+    """Approve the captured baselines of a target. Runs are compared with them from then on (armed)."""
     _decide(
         config, target, suite, "captured", lambda audit_entries, b: audit_entries.approve(b.id, by, why), "approved"
     )
@@ -255,10 +270,13 @@ def retire(
     by: By,
     why: Why,
     suite: SuiteOption = None,
-    number: Annotated[int | None, typer.Option("--id", help="This very baseline, or capture.")] = None,
+    number: Annotated[int | None, typer.Option("--id", help="Id of one baseline or capture.")] = None,
     config: Config = DEFAULT,
 ) -> None:
-    """Retire the approved baselines of a target, which is then unarmed; with --id, any one, or give up a capture."""
+    """Retire the approved baselines of a target, which is then unarmed.
+
+    With --id, retires that baseline in any state, or cancels that capture.
+    """
     _decide(
         config,
         target,
@@ -295,20 +313,23 @@ app.command()(status)
 def findings(
     target: OnlyTarget = None,
     signal: Annotated[str | None, typer.Option("--signal", help="Only this signal.")] = None,
-    alarming: Annotated[bool, typer.Option("--alarming", help="Only findings that crossed their line.")] = False,
+    alarming: Annotated[bool, typer.Option("--alarming", help="Only findings that alarm.")] = False,
     limit: Annotated[
-        int, typer.Option("--limit", min=1, help="How many: the newest run's first, of it what alarms.")
+        int,
+        typer.Option(
+            "--limit", min=1, help="Maximum number of findings. Newest run first; within a run, alarms first."
+        ),
     ] = 10,
     recompute: Annotated[
-        bool, typer.Option("--recompute", help="Compute all of them again from the stored answers, and compare.")
+        bool, typer.Option("--recompute", help="Recompute all findings from the stored answers, and compare.")
     ] = False,
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Print the newest findings, each with baseline, now and base side by side.
+    """Print the newest findings. Shows the answers of baseline, now and base side by side.
 
-    With --recompute: how many come out of the store's answers as they were stored, and the first that do not. Exit 1
-    if any does not; 3: the store holds no verdict.
+    With --recompute, prints how many stored findings and alarms are reproduced exactly, and the first differences.
+    Exit 1 if any differs; 3 if the store has none to recompute.
     """
     from sqlalchemy import make_url
 
@@ -318,13 +339,13 @@ def findings(
     from monitor.runs.recompute import recompute as rebuilt
 
     if recompute and (signal is not None or alarming):
-        raise UsageError("findings --recompute: every signal depends on what was found before; give no filter")
+        raise UsageError("findings: --recompute cannot be filtered, because every signal depends on earlier findings")
     with reading(config, target, signal) as context:
         if recompute:
             result = rebuilt(context.store, target)
             if not result.findings and not result.alarms:
                 where = make_url(context.settings.store).render_as_string(hide_password=True)
-                raise CouldNotMeasure(f"nothing to recompute: the store holds no verdict: {where}")
+                raise CouldNotMeasure(f"nothing to recompute: the store has no findings or alarms: {where}")
             output.recomputed(result, as_json=as_json)
             raise typer.Exit(1 if result.differences else 0)
         more = limit + MOST_OF_A_RUN
@@ -340,9 +361,11 @@ def selftest(
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Inject faults into copies of the baseline's answers and count what detection catches; nothing is asked.
+    """Inject faults into stored answers and count detections.
 
-    Exit 1: a loss today could go unseen; 3: no approved baseline to test on.
+    Uses copies of the approved baseline's answers. Makes no model calls.
+
+    Exit 1 if a loss could be missed today; 3 if there is no approved baseline to test on.
     """
     from threading import Event
 
@@ -353,7 +376,7 @@ def selftest(
     with operations.opened(config, operations.NOTHING, target) as context:
         tests = self_test_all(context, target, Event(), output.self_test_done)
     if not tests:
-        raise CouldNotMeasure("no approved baseline with two days of answers: there is nothing to inject faults into")
+        raise CouldNotMeasure("no approved baseline with answers of two days or more; the self-test needs one")
     failed = failures(tests)
     output.self_tests(tests, failed, as_json=as_json)
     raise typer.Exit(1 if failed else 0)
@@ -366,10 +389,11 @@ def calibrate(
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """What each signal can see at the promised rate, from the target's own baseline; nothing is asked.
+    """Show the smallest change that each signal detects.
 
-    For each signal the day-to-day spread, whether it pages and why not, and the smallest change it sees within 1, 7
-    and 30 looks. Exit 3: no approved baseline.
+    Uses the target's approved baseline and the promised rate of false pages. Makes no model calls. For each signal: the
+    day-to-day spread, whether it can page and why not, and the smallest change that it detects within 1, 7 and 30
+    evaluations. Exit 3 if there is no approved baseline.
     """
     from monitor.cli import calibrate as calibration
     from monitor.runs.readonly import reading
@@ -387,13 +411,13 @@ app.command()(report)
 
 @app.command()
 def migrate(config: Config = DEFAULT) -> None:
-    """Bring the store to this version's schema."""
+    """Migrate the store to the schema of this version."""
     from monitor import config as configuration
     from monitor.store import open_store
 
     settings = configuration.load(config)
     open_store(settings.store).close()
-    typer.echo("store: at this version's schema")
+    typer.echo("store: schema is up to date")
 
 
 @app.command()
@@ -408,22 +432,25 @@ def schema() -> None:
 
 @app.command()
 def demo(
-    watch: Annotated[bool, typer.Option("--watch", help="Stay, and let the reader drop the adapter.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Keep running, and let you drop the adapter.")] = False,
     folder: Annotated[
-        Path | None, typer.Option("--folder", help="Where to work; a temporary folder when left out.")
+        Path | None, typer.Option("--folder", help="Working folder. Default: a temporary folder.")
     ] = None,
 ) -> None:
-    """Watch a real fine-tuned model, drop its adapter, catch it. Exit 0 only if it was caught and health was quiet."""
+    """Watch a small real model, drop its adapter, detect the loss.
+
+    Exit 0 only if the loss was detected and nothing alarmed before it.
+    """
     import asyncio
     import signal
 
     from monitor.cli.demo import run_demo
 
-    for ending in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C: its daemon and its lab must not outlive it
+    for ending in (signal.SIGTERM, signal.SIGHUP):  # handled like Ctrl-C: the demo's daemon and lab must not outlive it
         signal.signal(ending, signal.default_int_handler)
     try:
         raise typer.Exit(asyncio.run(run_demo(folder, watch=watch)))
     except KeyboardInterrupt:
         if not watch:
             raise
-        typer.echo("\nstopped: the daemon and the lab are down again")
+        typer.echo("\nstopped: the daemon and the lab have exited")

@@ -1,4 +1,4 @@
-"""What the commands do, between the parsing in ``cli`` and the printing in ``show``."""
+"""What the commands do, between parsing and printing."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from monitor.core import schedule
 from monitor.core.errors import UsageError
+from monitor.core.limits import CAPTURE_DAYS, ENOUGH_DAYS, is_partly
 from monitor.core.lookup import chosen_suites, known, known_names
 from monitor.core.records import (
     Alarm,
@@ -22,7 +23,7 @@ from monitor.core.records import (
     RunOutcome,
 )
 from monitor.core.run_kinds import run_kind
-from monitor.core.wording import CAPTURE_DAYS, ENOUGH_DAYS, is_partly, many
+from monitor.core.wording import many
 
 if TYPE_CHECKING:
     from monitor.ask import Explanation
@@ -31,15 +32,15 @@ if TYPE_CHECKING:
 
 
 def at_once_warning(target: str) -> str:
-    """What a baseline that is captured at once cannot do, and what to do instead."""
+    """Warning about the limits of a baseline that is captured at once, with the alternative."""
     return (
-        "Captured at once: this says nothing of how days differ, so this baseline pages nobody and raises tickets "
-        f"late. {_to_arm(target)}"
+        "Captured at once: this does not measure how much days differ, so the baseline cannot arm pages and raises "
+        f"tickets late. {_to_arm(target)}"
     )
 
 
 def short_warning(target: str, days: int) -> list[str]:
-    """The same of one of so many days; none where they are enough."""
+    """Warning about a baseline of ``days`` days; empty if they are enough."""
     if days >= ENOUGH_DAYS or not run_kind(target).may_page:
         return []
     return [f"A baseline of {many(days, 'day')} cannot arm pages: it raises tickets only. {_to_arm(target)}"]
@@ -48,25 +49,25 @@ def short_warning(target: str, days: int) -> list[str]:
 def _to_arm(target: str) -> str:
     if not run_kind(target).may_page:
         return f"Better: cliffwatch baseline capture {target} --days {CAPTURE_DAYS}."
-    return f"To arm pages: cliffwatch baseline capture {target} --days {CAPTURE_DAYS} ({ENOUGH_DAYS} at least)."
+    return f"To arm pages: cliffwatch baseline capture {target} --days {CAPTURE_DAYS} (at least {ENOUGH_DAYS})."
 
 
 def cannot_page(baseline: Baseline) -> list[str]:
-    """What is to be said of a baseline that cannot arm pages, whatever its answers are; nothing where it may."""
+    """Warnings about a baseline that cannot arm pages whatever its answers are; empty if it may."""
     return [at_once_warning(baseline.target)] if baseline.at_once else short_warning(baseline.target, baseline.days)
 
 
 NOTHING: Final[frozenset[str]] = frozenset()
 ASKS: Final = frozenset(("providers",))
 MAILS: Final = frozenset(("email",))
-"""The sections of the configuration whose secrets a command needs."""
+"""Sections of the configuration whose secrets a command needs."""
 
 
 @contextmanager
 def opened(config_path: Path, needs: frozenset[str], target: str | None = None) -> Iterator["RunContext"]:
-    """The house of a configuration, for one command that needs the secrets of the sections ``needs``.
+    """Opens the run context of a configuration, for one command that needs the secrets of the sections ``needs``.
 
-    A ``target`` that is none of the configuration's is an error before the store is opened.
+    Raises UsageError for an unknown ``target`` before the store is opened.
     """
     from monitor import config
     from monitor.runs.context import build_context
@@ -81,45 +82,47 @@ def opened(config_path: Path, needs: frozenset[str], target: str | None = None) 
         store.close()
 
 
-MENDS: Final[Mapping[str, str]] = {
-    Reason.BUDGET: "The day's budget is spent: raise `targets.{target}.budget`, or ask again after 00:00 UTC",
+FIXES: Final[Mapping[str, str]] = {
+    Reason.BUDGET: "The day's budget is spent: raise `targets.{target}.budget`, or retry after 00:00 UTC",
     Reason.UNPRICED: "A price is missing: add the model to its provider's `prices`",
 }
-"""Reasons for which a question was never asked -> what to do; of the others one call tells."""
+"""Reason why a question was never sent -> what to do. For other reasons, a single call explains more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What came of one run made by hand."""
+    """Result of one manual run."""
 
     run: Run
     findings: tuple[Finding, ...]
     armed: bool
     unmeasured: Mapping[str, int]
-    """Reason -> how many of the run's questions, of any arm but the snapshot, have no usable answer for it."""
+    """Reason -> the number of the run's questions, of all arms but the snapshot, without a usable answer."""
     questions: int
-    """Of all arms but the snapshot, the judge's included; 0 where nothing could be asked."""
+    """Number of questions of all arms but the snapshot, the judge's included; 0 if nothing could be asked."""
     alarms: tuple[Alarm, ...] = ()
-    """Of the suite after this run, newest first: those that stay raised, and those that were cleared."""
+    """Alarms of the suite after this run, newest first: open and cleared."""
 
     @property
     def raised(self) -> list[Alarm]:
-        """The alarms that stay raised after this run; none where it found nothing to go by."""
+        """Alarms that are open after this run; empty if the run has no findings."""
         return [one for one in self.alarms if one.cleared_at is None] if self.findings else []
 
     def lost(self) -> str | None:
-        """What could not be measured, why and what to do, where it is more than ``PARTLY`` of the run."""
+        """What could not be measured, why, and what to do, if it is more than ``PARTLY`` of the run."""
         named, without = f"{self.run.target}/{self.run.suite}", sum(self.unmeasured.values())
         if not self.questions:
-            return f"{named}: nothing usable came back: nothing could be asked; `cliffwatch check` says more"
+            return f"{named}: no usable answers, because nothing could be asked; see `cliffwatch check`"
         nothing = self.run.outcome == RunOutcome.UNMEASURED
         if not nothing and not is_partly(without / self.questions):
             return None
-        came = "nothing usable came back from the subject" if nothing else "its run says little"
+        came = "the subject returned no usable answers" if nothing else "the run is largely unmeasured"
         why = ", ".join(f"{reason} {count}" for reason, count in sorted(self.unmeasured.items()))
-        advice = [words.format(target=self.run.target) for reason, words in MENDS.items() if reason in self.unmeasured]
-        if not self.unmeasured.keys() <= MENDS.keys():
-            advice.append(f"`cliffwatch ask {self.run.target} PROBE --debug` explains one call (--base: the base's)")
+        advice = [words.format(target=self.run.target) for reason, words in FIXES.items() if reason in self.unmeasured]
+        if not self.unmeasured.keys() <= FIXES.keys():
+            advice.append(
+                f"`cliffwatch ask {self.run.target} PROBE --debug` explains one call (add --base for the base)"
+            )
         return (
             f"{named}: {came}: {without} of {self.questions} questions ({without / self.questions:.0%}) have no usable "
             f"answer ({why}). {'. '.join(advice)}"
@@ -153,25 +156,25 @@ async def probe(context: "RunContext", target: str, suite: str | None) -> list[P
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One exchange outside any run, and what the probe's checks say of the answer."""
+    """One exchange outside any run, with the results of the probe's checks."""
 
     explanation: "Explanation"
     grades: tuple["Grade", ...]
 
 
 async def ask(context: "RunContext", target: str, probe_id: str, *, base: bool) -> Asked:
-    """One exchange outside any run."""
+    """Send one probe outside any run."""
     from monitor.judge.checks import score_answer
 
     chosen = chosen_suites(context.settings, target, None)
     suites = [context.suites[name] for name in chosen if run_kind(target, name).frozen_items]
     probes = {probe.id: (suite, probe) for suite in suites for probe in suite.probes}
-    known(f"probe of target {target}", probe_id, probes)
+    known("probe", probe_id, probes, f" of target {target!r}")
     suite, found = probes[probe_id]
     configured = context.settings.targets[target]
     endpoint = configured.base if base else configured.subject
     if endpoint is None:
-        raise UsageError(f"target {target} has no base to ask")
+        raise UsageError(f"target {target} has no base")
     arm = Arm.BASE if base else Arm.SUBJECT
     question = Question(
         0, target, suite.name, arm, found.id, 0, endpoint.provider, endpoint.model, found.messages, suite.sampling,
@@ -188,7 +191,7 @@ async def ask(context: "RunContext", target: str, probe_id: str, *, base: bool) 
 async def capture(
     context: "RunContext", target: str, suite: str | None, *, days: int | None, at_once: int | None
 ) -> list[str]:
-    """Open a capture window of ``days``, or make ``at_once`` runs now; what to tell the user, line by line."""
+    """Open a capture window of ``days``, or make ``at_once`` runs now. Returns the lines to print."""
     from monitor.runs.context import open_capture
     from monitor.runs.manual import capture_at_once
 
@@ -197,7 +200,7 @@ async def capture(
         for name in chosen_suites(context.settings, target, suite):
             _no_open_window(context, target, name)
             if days is not None:
-                # From the start of today, so that today's run belongs to it.
+                # From the start of today, so that today's run is included.
                 start = schedule.day_start(context.settings.schedule, context.clock())
                 end = schedule.days_after(context.settings.schedule, start, days)
                 open_capture(context, target, name, start, end, at_once=False)
@@ -208,25 +211,25 @@ async def capture(
                 lines += [f"{target}/{name}: captured {many(at_once, 'run')}", at_once_warning(target)]
     finally:
         await context.asker.aclose()
-    lines.append(f"then: cliffwatch baseline show {target}; cliffwatch baseline approve {target} --by YOU --why REASON")
+    lines.append(f"next: cliffwatch baseline show {target}; cliffwatch baseline approve {target} --by YOU --why REASON")
     return lines
 
 
 def _no_open_window(context: "RunContext", target: str, suite: str) -> None:
-    """Refuse a second capture before anything is asked and paid for."""
+    """Raise UsageError for a second capture before any call is made and paid for."""
     for open_one in context.store.baselines(target, suite, BaselineStatus.CAPTURING):
         raise UsageError(
             f"{target}/{suite}: baseline {open_one.id} is being captured until {open_one.ends_at:%Y-%m-%d %H:%M} UTC; "
-            f"wait for it, or give it up: cliffwatch baseline retire {target} --id {open_one.id} --by YOU --why REASON"
+            f"wait for it, or cancel it: cliffwatch baseline retire {target} --id {open_one.id} --by YOU --why REASON"
         )
 
 
 def baselines_to_decide(
     context: "RunContext", target: str, suite: str | None, status: BaselineStatus, number: int | None = None
 ) -> list[Baseline]:
-    """The newest baseline in ``status`` for each chosen suite, or the one with id ``number`` whatever its status.
+    """The newest baseline in ``status`` of each chosen suite, or the one with id ``number`` in any status.
 
-    An error when there is none at all.
+    Raises UsageError if there is none.
     """
     context.store.close_due_baselines(context.clock())
     suites = chosen_suites(context.settings, target, suite)
@@ -238,13 +241,13 @@ def baselines_to_decide(
                  for name in suites if any(b.suite == name and b.status is status for b in known)]  # fmt: skip
     if not found:
         wanted = f"baseline {number}" if number is not None else f"{status} baseline"
-        others = ", ".join(f"{b.id}: {b.suite}, {b.status}" for b in known) or "there is none"
+        others = ", ".join(f"{b.id}: {b.suite}, {b.status}" for b in known) or "there are no baselines"
         raise UsageError(f"{target}: no {wanted} ({others})")
     return found
 
 
 def open_alarm(context: "RunContext", target: str, signal: str, suite: str | None) -> int:
-    """The id of the open alarm that is meant; an error where there is none, or several."""
+    """The id of the matching open alarm. Raises UsageError unless exactly one matches."""
     known_names(context.settings, target, signal)
     suites = chosen_suites(context.settings, target, suite)
     raised = context.store.open_alarms(target)

@@ -1,4 +1,4 @@
-"""The options that many commands take, each said once."""
+"""Options that several commands share."""
 
 from pathlib import Path
 from typing import Annotated, Final
@@ -8,9 +8,9 @@ import typer
 DEFAULT: Final = Path("cliffwatch.yaml")
 
 Config = Annotated[
-    Path, typer.Option("--config", "-c", envvar="CLIFFWATCH_CONFIG", help="The configuration file.", show_default=True)
+    Path, typer.Option("--config", "-c", envvar="CLIFFWATCH_CONFIG", help="Configuration file.", show_default=True)
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-Target = Annotated[str, typer.Argument(help="A target of the configuration.")]
-OnlyTarget = Annotated[str | None, typer.Argument(help="Only this target.")]
-SuiteOption = Annotated[str | None, typer.Option("--suite", help="Only this suite; all of the target's when left out.")]
+Target = Annotated[str, typer.Argument(help="Name of a target in the configuration.")]
+OnlyTarget = Annotated[str | None, typer.Argument(help="Only this target. Default: all targets.")]
+SuiteOption = Annotated[str | None, typer.Option("--suite", help="Only this suite. Default: all suites of the target.")]

@@ -1,4 +1,4 @@
-"""What the commands print: tables for people, JSON for programs. Answers are hostile text and shown as such."""
+"""Prints results: tables for people, JSON for programs. Answers are hostile text and are escaped."""
 
 import json
 import sys
@@ -37,7 +37,7 @@ STYLES: Final[Mapping[FindingState, tuple[str, str]]] = {
     FindingState.QUIET: ("quiet", "green"),
     FindingState.CLEARED: ("cleared", "dim"),
 }
-"""A finding's state -> the word for it on a terminal, and its style."""
+"""State of a finding -> its word and style on a terminal."""
 
 
 def print_json(value: object) -> None:
@@ -45,7 +45,7 @@ def print_json(value: object) -> None:
 
 
 def check_report(report: "Report", path: Path, *, as_json: bool) -> None:
-    """Every problem and warning, one a line; problems first."""
+    """Prints every problem and warning, one per line; problems first."""
     if as_json:
         print_json({"problems": [str(p) for p in report.problems], "warnings": [str(w) for w in report.warnings]})
         return
@@ -60,7 +60,7 @@ def check_report(report: "Report", path: Path, *, as_json: bool) -> None:
 
 
 def exchange(asked: "Asked", *, debug: bool, as_json: bool) -> None:
-    """One exchange: the answer alone, or with ``debug`` everything that was sent, received and concluded."""
+    """Prints one exchange: the answer alone, or with ``debug`` everything that was sent, received and concluded."""
     if as_json:
         print_json(asked)
         return
@@ -75,23 +75,23 @@ def exchange(asked: "Asked", *, debug: bool, as_json: bool) -> None:
 
 
 def _sections(asked: "Asked") -> Iterator[tuple[str, str]]:
-    """The parts of an exchange in the order in which they happened, each a title and a text."""
+    """Parts of an exchange, in order, each as title and text."""
     explained = asked.explanation
     question, outcome = explained.question, explained.outcome
-    where = explained.base_url or "the vendor's own address"
+    where = explained.base_url or "the vendor's default address"
     yield "asked", f"{question.arm} {question.model} at {question.provider} ({explained.provider_kind}, {where})"
     yield "prompt", "\n".join(f"{m.role}: {m.content}" for m in question.messages)
     yield (
         "attempts",
         "\n".join(f"{a.outcome} after {a.seconds:.2f} s  {a.detail}" for a in explained.attempts) or "none",
     )
-    yield "the model takes", _json(explained.accepts) if explained.accepts else "nothing is known yet"
+    yield "accepted parameters", _json(explained.accepts) if explained.accepts else "not known yet"
     yield "price", _json(explained.price.model_dump()) if explained.price else "unknown"
     if outcome.exchange is not None:
         yield "request", _json(outcome.exchange.request)
         yield "response", f"HTTP {outcome.exchange.status}\n{_json(outcome.exchange.response)}"
         yield "headers", _json(outcome.exchange.headers)
-    yield "read as", _json({name: value for name, value in asdict(outcome).items() if name != "exchange"})
+    yield "parsed as", _json({name: value for name, value in asdict(outcome).items() if name != "exchange"})
     if asked.grades:
         yield "checks", "\n".join(f"{grade.grader}: {grade.value:g}  {grade.detail}" for grade in asked.grades)
 
@@ -127,13 +127,13 @@ def runs(results: Sequence["Probed"], *, as_json: bool) -> None:
 
 
 def most_urgent(found: Sequence[Finding]) -> list[Finding]:
-    """Findings, newest first, with those of each run in the order of urgency: what alarms, and of it pages, first."""
+    """Returns findings, newest run first; within a run by urgency: alarms first, of these pages first."""
     runs = {run_id: number for number, run_id in enumerate(dict.fromkeys(one.run_id for one in found))}
     return sorted(found, key=lambda one: (runs[one.run_id], not one.alarming, urgency(one)))
 
 
 def findings(found: Sequence[tuple[Finding, Claim]], *, as_json: bool) -> None:
-    """Findings, each with what its page claims."""
+    """Prints findings, each with the claim that its page shows."""
     if as_json:
         print_json([{**plain(finding), "claim": claim} for finding, claim in found])
         return
@@ -149,7 +149,7 @@ def _width(found: Iterable[Finding]) -> int:
 
 
 def _one_line(finding: Finding, width: int, note: str = "", closed: Alarm | None = None) -> Text:
-    """``closed``: the alarm that the finding raised, kept up or ended, where it is over."""
+    """``closed``: the cleared alarm that the finding raised, kept open or cleared, if any."""
     state = state_of(finding, closed)
     word, style = STYLES[state]
     mark = (f"{word:<5}", "dim" if note and state is FindingState.QUIET else style)
@@ -160,7 +160,7 @@ def _one_line(finding: Finding, width: int, note: str = "", closed: Alarm | None
 
 
 def finding_view(out: Console, finding: Finding, claim: Claim | None = None) -> None:
-    """One finding whole: what it claims, its numbers, and the answers that show it side by side."""
+    """Prints one finding: its claim, its numbers, and its answers side by side."""
     word, style = STYLES[claim.state if claim else finding.state]
     told, held_against = evidence(finding)
     for_change = "no evidence of a change" if told == "none" else f"evidence for a change {told}"
@@ -175,14 +175,14 @@ def finding_view(out: Console, finding: Finding, claim: Claim | None = None) -> 
     fresh = ", a fresh sample to confirm a page" if finding.confirming else ""
     stamp = f"run {finding.run_id}{fresh}, {finding.window_end:%Y-%m-%d %H:%M:%S} UTC"
     exhibits = _exhibits(finding) if finding.alarming else []
-    beside = has_room(out) and exhibits
-    boxed(out, [head, _side_by_side(exhibits)] if beside else [head], title, stamp=stamp, style=style)
-    for exhibit in () if beside else exhibits:
+    wide = has_room(out) and exhibits
+    boxed(out, [head, _side_by_side(exhibits)] if wide else [head], title, stamp=stamp, style=style)
+    for exhibit in () if wide else exhibits:
         block(out, exhibit)
 
 
 def _claimed(claim: Claim | None) -> Iterator[str | tuple[str, str]]:
-    """How bad, since when, how sure, what to do and who is suspected: a line each, in the words of the page."""
+    """How bad, since when, how certain, what to do and the likely cause: one line each, worded as on the page."""
     if claim is None:
         return
     runbook = f" Runbook: {claim.runbook}." if claim.runbook else ""
@@ -209,12 +209,12 @@ def _exhibits(finding: Finding) -> list[dict[str, str]]:
 
 
 def _side_by_side(exhibits: Sequence[Mapping[str, str]]) -> Table:
-    beside = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
+    columns = Table(box=box.SIMPLE_HEAD, expand=True, pad_edge=False)
     for name in exhibits[0]:
-        beside.add_column(name, ratio=1, overflow="fold")
+        columns.add_column(name, ratio=1, overflow="fold")
     for exhibit in exhibits:
-        beside.add_row(*map(Text, exhibit.values()))
-    return beside
+        columns.add_row(*map(Text, exhibit.values()))
+    return columns
 
 
 def baselines(rows: Iterable[Baseline], *, as_json: bool) -> None:
@@ -240,7 +240,7 @@ def baselines(rows: Iterable[Baseline], *, as_json: bool) -> None:
 
 
 def status(found: "Status", *, as_json: bool) -> None:
-    """Those that need somebody first; of a large fleet the quiet ones are counted."""
+    """Prints what needs attention first. For large fleets, only counts the quiet suites."""
     if as_json:
         print_json({**{one.name: getattr(found, one.name) for one in fields(found)}, "left_out": found.left_out})
         return
@@ -251,11 +251,11 @@ def status(found: "Status", *, as_json: bool) -> None:
     if len(found.watches) < found.total:
         waiting = {"capturing": found.capturing, Standing.NOT_MEASURED_YET.value: found.not_measured_yet}
         told = ", ".join(f"{count} {need}" for need, count in {**found.needing, **waiting}.items() if count)
-        more = f"{found.left_out} more need somebody" if found.left_out else ""
+        more = f"{found.left_out} more need attention" if found.left_out else ""
         out.print(
             Text(f"{found.total} suites of targets: {f'{told}, ' if told else ''}{found.quiet} quiet", style="bold")
         )
-        out.print(Text("; ".join((*filter(None, [more]), "all of them with --all")), style="dim"))
+        out.print(Text("; ".join((*filter(None, [more]), "--all lists every suite")), style="dim"))
 
 
 def _watch(out: Console, row: "StatusRow") -> None:
@@ -273,7 +273,7 @@ def _watch(out: Console, row: "StatusRow") -> None:
         say(out, _alarm_line(alarm))
     told = {alarm.signal for alarm in row.alarms}
     others = [one for one in sorted(row.findings, key=urgency) if one.signal not in told]
-    # Beside an alarm, what is quiet is only counted: every signal with its numbers would bury it.
+    # With an alarm, quiet signals are only counted: their numbers would hide it.
     shown = [one for one in others if not told or one.state is not FindingState.QUIET]
     width, closed = _width(shown), {alarm.signal: alarm for alarm in row.cleared}
     for finding in shown:
@@ -307,7 +307,7 @@ def _alarm_line(alarm: Alarm) -> Text:
 
 
 def alarms(found: Sequence[Alarm], *, closed_too: bool, as_json: bool) -> None:
-    """Alarms with their state, a heading for each target and suite."""
+    """Prints alarms with their state, under a heading per target and suite."""
     if as_json:
         print_json(list(found))
         return
@@ -321,19 +321,19 @@ def alarms(found: Sequence[Alarm], *, closed_too: bool, as_json: bool) -> None:
 
 
 def injected(test: SelfTest) -> str:
-    """The fault by the name that people read; the control has none."""
+    """Name of the injected fault for people; the control has none."""
     from monitor.core.selftest_results import CONTROL
 
     return "none (false alarms)" if test.fault == CONTROL else test.fault
 
 
 def self_test_done(test: SelfTest) -> None:
-    """A line of progress, on standard error: a self-test takes a while."""
+    """Prints a line of progress to standard error, because a self-test takes a while."""
     sys.stderr.write(f"{test.target}/{test.suite}: {injected(test)}: {test.caught} of {test.trials}\n")
 
 
 def self_tests(tests: Sequence[SelfTest], failed: Sequence[str], *, as_json: bool) -> None:
-    """A table of what was caught, and what that means if it is not enough."""
+    """Prints a table of the detected faults, and an explanation if they are too few."""
     if as_json:
         print_json({"tests": list(tests), "failures": list(failed)})
         return
@@ -356,15 +356,16 @@ def self_tests(tests: Sequence[SelfTest], failed: Sequence[str], *, as_json: boo
         names = sorted({one.target for one in tests})
         targets = [name for name in names if failures([one for one in tests if one.target == name])]
         out.print(Text(
-            "A loss is not seen where the answers of its looks (a whole loss is given one), the days of the baseline, "
-            "or days that differ, leave the evidence under the line. Where health alarms, its days differ too much."
+            "A loss is missed if its evidence stays below the threshold: because of too few answers per evaluation (a "
+            "complete loss gets one evaluation), too few baseline days, or days that differ much. False alarms on "
+            "healthy answers mean that the baseline's days differ too much."
         ))  # fmt: skip
         for target in targets:
             out.print(Text(f"see: cliffwatch calibrate {target}"))
 
 
 def recomputed(result: "Recomputed", *, as_json: bool) -> None:
-    """How many findings and alarms came out equal, where the first difference is, and the first few of them."""
+    """Prints how many findings and alarms were reproduced, and the first differences."""
     if as_json:
         print_json(result)
         return
@@ -373,7 +374,7 @@ def recomputed(result: "Recomputed", *, as_json: bool) -> None:
         first = result.differences[0]
         out.print(Text(f"first difference: run {first.run_id}, {first.signal}, {first.field}", style="bold red"))
     out.print(Text(f"{result.equal} of {result.findings} findings and {result.alarms_equal} of {result.alarms} alarms "
-                   f"come out of the store as they were stored"))  # fmt: skip
+                   f"are reproduced exactly as stored"))  # fmt: skip
     for one in result.differences[:DIFFERENCES_SHOWN]:
         out.print(
             Text.assemble(
@@ -384,7 +385,7 @@ def recomputed(result: "Recomputed", *, as_json: bool) -> None:
         )  # fmt: skip
     more = len(result.differences) - DIFFERENCES_SHOWN
     if more > 0:
-        out.print(Text(f"and {more} more: all of them with --json"))
+        out.print(Text(f"and {more} more; --json lists all"))
 
 
 def _counts(unmeasured: Mapping[str, int]) -> str:

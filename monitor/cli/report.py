@@ -1,4 +1,4 @@
-"""``cliffwatch report``: parses and prints, as ``cli`` does."""
+"""``cliffwatch report``: previews, prints or sends the weekly e-mail."""
 
 import sys
 from pathlib import Path
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
 
 def report(
     preview: Annotated[
-        Path | None, typer.Option("--preview", help="Write it as one HTML file, to open in a browser.")
+        Path | None, typer.Option("--preview", help="Write the mail to an HTML file for a browser.")
     ] = None,
-    text: Annotated[bool, typer.Option("--text", help="Print its plain-text twin; so without any option.")] = False,
-    send: Annotated[bool, typer.Option("--send", help="Send it now to everybody in email.to.")] = False,
+    text: Annotated[bool, typer.Option("--text", help="Print plain text (default).")] = False,
+    send: Annotated[bool, typer.Option("--send", help="Send the mail now to all addresses in email.to.")] = False,
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """The weekly e-mail, as it would be now; nothing is asked, and nothing sent without --send.
+    """Compose the weekly e-mail from the current results. Makes no model calls and sends only with --send.
 
-    Exit 3: it could not be handed to the server.
+    Exit 3 if the mail server did not accept the mail.
     """
     from monitor.cli import operations, output
     from monitor.report.email import message, render
@@ -32,7 +32,9 @@ def report(
     from monitor.runs.readonly import reading
 
     if send and (preview or text):
-        raise UsageError("report: --send goes alone; look at it first with --preview FILE or --text")
+        raise UsageError(
+            "report: --send cannot be combined with --preview or --text; run those first to review the mail"
+        )
     if send:
         with operations.opened(config, operations.MAILS) as context:
             return _send(context, config, as_json=as_json)
@@ -52,11 +54,11 @@ def _write(path: Path, html: str) -> None:
     try:
         path.write_text(html, encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"{path}: cannot be written: {error.strerror}; give another path") from error
+        raise UsageError(f"{path}: cannot be written: {error.strerror}; choose another path") from error
 
 
 def _send(context: "RunContext", config: Path, *, as_json: bool) -> None:
-    """Compose, hand over, and say what came of it."""
+    """Compose the mail, hand it to the server, and print the result."""
     import asyncio
 
     from monitor.cli import output
@@ -66,8 +68,8 @@ def _send(context: "RunContext", config: Path, *, as_json: bool) -> None:
 
     email = context.settings.email
     if email is None:
-        raise UsageError(f"{config}: no 'email' section, so there is nobody to send to; docs/email.md shows one")
-    waits = f"it has {STEP_SECONDS:.0f} s for each reply, {DELIVERY_SECONDS:.0f} s in all"
+        raise UsageError(f"{config}: no 'email' section, so there are no recipients; see docs/email.md")
+    waits = f"timeout: {STEP_SECONDS:.0f} s per reply, {DELIVERY_SECONDS:.0f} s in total"
     typer.echo(f"connecting to {email.smtp.host}:{email.smtp.port} … ({waits})", err=True)
     mail = asyncio.run(mailer.send_now(context, email))
     if as_json:
@@ -79,13 +81,13 @@ def _send(context: "RunContext", config: Path, *, as_json: bool) -> None:
             }
         )  # fmt: skip
     if mail.status is MailStatus.REFUSED:
-        raise CouldNotMeasure(f"the mail was refused for good: {mail.error}")
+        raise CouldNotMeasure(f"the server rejected the mail permanently: {mail.error}")
     if mail.status is MailStatus.QUEUED:
         raise CouldNotMeasure(
-            f"the mail was not handed over: {mail.error}\n"
-            f"it stays in the outbox; a running daemon tries again at {mail.next_at:%Y-%m-%d %H:%M} UTC"
+            f"the server did not accept the mail: {mail.error}\n"
+            f"it stays in the outbox; a running daemon retries at {mail.next_at:%Y-%m-%d %H:%M} UTC"
         )
     if mail.error:
-        raise CouldNotMeasure(f"the mail was sent, but not to everybody: {mail.error}")
+        raise CouldNotMeasure(f"the mail was not sent to all recipients: {mail.error}")
     if not as_json:
         typer.echo(f"sent to {', '.join(mail.recipients)}: {mail.subject}")

@@ -1,4 +1,4 @@
-"""``cliffwatch status``: parses and prints, as ``cli`` does."""
+"""``cliffwatch status``: shows targets, baselines, alarms and the daemon."""
 
 from typing import Annotated
 
@@ -8,18 +8,16 @@ from monitor.cli.options import DEFAULT, Config, Json
 
 
 def status(
-    everything: Annotated[
-        bool, typer.Option("--all", help="Every suite of a large fleet, not only those that need somebody.")
-    ] = False,
+    everything: Annotated[bool, typer.Option("--all", help="List every suite, also of a large fleet.")] = False,
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """What is watched, armed and raised; whether a daemon runs. Of a large fleet: those that need somebody.
+    """Show targets, baselines, open alarms and the daemon. For large fleets, lists only what needs attention.
 
-    A running daemon of this configuration is asked; where none answers, the store is read. Where none listens at its
-    address but its last sign of life is fresh, that is said: it was killed, or runs on another machine.
-    Exit 1 while an alarm is raised or something else is served than is declared; 3: the last run of a suite brought
-    nothing usable. A loss that the self-test missed is a reason to look, and changes no exit code.
+    Asks the running daemon of this configuration; reads the store if no daemon answers. Warns when the daemon's
+    heartbeat is recent but its port is closed: the daemon was killed, or runs on another machine.
+    Exit 1 if an alarm is open, or an endpoint does not serve what is declared; 3 if the last run of a suite has no
+    usable answers. A loss that the self-test missed is shown, but does not change the exit code.
     """
     from dataclasses import replace
 
@@ -30,10 +28,10 @@ def status(
     if reply.status is not None:
         result = reply.status
     else:
-        from monitor.report.status.fleet import status as stands
+        from monitor.report.status.fleet import status as fleet_status
         from monitor.runs.readonly import reading
 
         with reading(config) as found:
-            result = stands(found, everything=everything)
+            result = fleet_status(found, everything=everything)
     output.status(replace(result, daemon=liveness.asked(result.daemon, reply.heard, reply.address)), as_json=as_json)
     raise typer.Exit(1 if result.alarmed or result.misserved else 3 if result.unmeasured else 0)

@@ -1,4 +1,4 @@
-"""How results are laid out: in the width of a terminal, and in a pipe one line for each thing, for ``grep``."""
+"""Lays results out: to the width of a terminal, and one line per item in a pipe, for ``grep``."""
 
 import sys
 from collections.abc import Collection, Iterable, Sequence
@@ -15,27 +15,27 @@ from rich.text import Text
 from monitor.core.sanitize import visible
 
 PIPED: Final = 100_000
-"""Columns where there is no terminal: no line is as long."""
+"""Columns without a terminal: more than any line has."""
 ROOM: Final = 80
-"""Columns of a terminal from which on boxes, and texts beside each other, can be read."""
+"""Fewest columns of a terminal for boxes and side-by-side texts."""
 LAST: Final = 24
-"""Columns that the last cell of a table's row is wrapped to at the least."""
+"""Narrowest width, in columns, that the last column of a table is wrapped to."""
 INDENT: Final = " " * 6
 
 
 def console() -> Console:
-    """Standard output. What is piped keeps its lines, however long they are."""
+    """Returns standard output. Piped output is never wrapped."""
     piped = not sys.stdout.isatty()
     return Console(highlight=False, width=PIPED if piped else None, soft_wrap=piped)
 
 
 def has_room(out: Console) -> bool:
-    """Whether texts can stand in boxes and beside each other: neither on a narrow terminal nor in a pipe."""
+    """Whether texts fit in boxes and side by side: not on a narrow terminal, and not in a pipe."""
     return ROOM <= out.width < PIPED
 
 
 def say(out: Console, line: Text) -> None:
-    """One line of a list: on a terminal what does not fit is indented under it; a pipe gets it whole."""
+    """Prints one line of a list. A terminal wraps it with an indent; a pipe gets it whole."""
     if out.width >= PIPED:
         out.print(line)
         return
@@ -44,10 +44,10 @@ def say(out: Console, line: Text) -> None:
 
 
 def table(out: Console, names: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[str] = ()) -> None:
-    """Rows under the ``names`` of their columns; ``right``: those that hold numbers.
+    """Prints rows under the column ``names``; the columns in ``right`` hold numbers and are right-aligned.
 
-    On a terminal the last column's cells are wrapped, and where that does not do, each row is a block of lines. In a
-    pipe each row is one line.
+    A terminal wraps the last column; if the table still does not fit, each row becomes a block of lines. In a pipe each
+    row is one line.
     """
     told = [[visible(" ".join(cell.split())) for cell in row] for row in rows]
     widths = [max(map(cell_len, column)) for column in zip(names, *told, strict=True)]
@@ -71,7 +71,7 @@ def table(out: Console, names: Sequence[str], rows: Iterable[Sequence[str]], *, 
 
 
 def block(out: Console, facts: dict[str, str]) -> None:
-    """A line for each fact, its name before it, and an empty one after them."""
+    """Prints one line per fact, after its name, and an empty line at the end."""
     width = max(map(len, facts))
     for name, told in facts.items():
         say(out, Text.assemble((f"{name:<{width}}  ", "bold"), told.replace("\n", f"\n{INDENT}")))
@@ -79,7 +79,7 @@ def block(out: Console, facts: dict[str, str]) -> None:
 
 
 def boxed(out: Console, parts: Sequence[RenderableType], title: str, *, stamp: str = "", style: str = "none") -> None:
-    """``parts`` below each other under a title: in a box where there is room, else as plain lines."""
+    """Prints ``parts`` under a title: in a box if it fits, else as plain lines."""
     if not has_room(out):
         for part in (Text(title, style=style), *parts, *([Text(stamp, style="dim")] if stamp else [])):
             out.print(part)

@@ -1,7 +1,7 @@
-"""What a configuration's parts must be beyond their types: providers, store, schedule, embeddings.
+"""Checks beyond types: providers, store, schedule, embeddings.
 
-Each check sees the whole of what could be read, adds to ``problems`` or ``warnings``, and skips what is missing
-or was refused before: one mistake is told once.
+Each check sees everything that could be read and adds to ``problems`` or ``warnings``. It skips what is missing or
+already rejected, so that each mistake is reported once.
 """
 
 import os
@@ -29,15 +29,15 @@ HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _KEY_START: Final = re.compile(r"(?i)(?:sk|pk|rk|hf|gsk|xai|nvapi|ghp|glpat|key|bearer)[-_]|AIza|eyJ")
 VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 SECRETS: Final = frozenset(("providers", "email", "http"))
-"""The sections that name variables and files with secrets in them."""
+"""Sections that name variables and files with secrets."""
 
 
 @dataclass
 class Checks:
-    """What the checks look at, and what they find."""
+    """Input and results of the checks."""
 
     settings: Settings
-    """Parts that were refused are missing from it: None where the type says otherwise."""
+    """Without rejected parts, which are None even where the type says otherwise."""
     document: Document
     folder: Path
     environ: Mapping[str, str]
@@ -46,12 +46,12 @@ class Checks:
     warnings: list[Problem] = field(default_factory=list)
     suites: dict[str, Suite] = field(default_factory=dict)
     judged: dict[str, int] = field(default_factory=dict)
-    """A suite's digest -> how many of its probes have a rubric."""
+    """Digest of a suite -> number of its probes with a rubric."""
     keys: frozenset[str] = SECRETS
-    """The sections whose secrets have to be there: none for who only reads the store."""
+    """Sections whose secrets must be present; empty for commands that only read the store."""
 
     def about_key(self, loc: Loc, text: str) -> None:
-        """A problem of a variable or file that holds a key, where its section's are asked for."""
+        """Adds a problem of a variable or file with a key, if the secrets of its section are required."""
         if loc[0] in self.keys:
             self.problem(loc, text)
 
@@ -65,12 +65,12 @@ class Checks:
         return self.folder / os.path.expanduser(path)
 
     def names(self, section: str) -> list[str]:
-        """The keys that stand in ``section`` of the file, refused ones too."""
+        """Keys in ``section`` of the file, including rejected ones."""
         data: Any = self.document.data.get(section)
         return list(data) if isinstance(data, dict) else []
 
     def has_unknown_key(self, loc: Loc, section: type[BaseModel]) -> bool:
-        """Whether ``loc`` holds a misspelt key: what seems to be missing may be that one, and it is told already."""
+        """Whether ``loc`` has an unknown key: it may be a misspelt form of a missing one, and is already reported."""
         data: Any = self.document.data
         for part in loc:
             data = data[part]
@@ -98,7 +98,7 @@ def _store(c: Checks) -> None:
         _sqlite(c, url)
     elif scheme == "postgresql+psycopg" and parts:
         if parts.password is not None or "password=" in parts.query:
-            c.problem(loc, "holds a password; leave it out, and set PGPASSWORD or PGPASSFILE for the daemon")
+            c.problem(loc, "contains a password; remove it, and set PGPASSWORD or PGPASSFILE for the daemon")
         c.missing_extra(loc, "a PostgreSQL store", "postgres", ("psycopg",))
     elif scheme.startswith("postgres"):
         c.problem(loc, "must start with 'postgresql+psycopg://'")
@@ -111,13 +111,13 @@ def _sqlite(c: Checks, url: str) -> None:
     if not url.startswith("sqlite:///"):
         c.problem(("store",), "needs three slashes: 'sqlite:///FILE'")
     elif file in ("", ":memory:"):
-        c.problem(("store",), "names no file; a store in memory forgets its baselines: 'sqlite:///cliffwatch.db'")
+        c.problem(("store",), "names no file; a store in memory loses its baselines; use 'sqlite:///cliffwatch.db'")
     elif os.path.isdir(c.folder / file):
-        c.problem(("store",), "is a folder; name a file in it: 'sqlite:///FOLDER/cliffwatch.db'")
+        c.problem(("store",), "is a folder; name a file in it, for example 'sqlite:///FOLDER/cliffwatch.db'")
 
 
 def absolute_store(url: str, folder: Path) -> str:
-    """``url`` with a SQLite file counted from ``folder``; any other URL as it is."""
+    """``url`` with a relative SQLite path resolved against ``folder``; other URLs unchanged."""
     if not url.startswith("sqlite:///"):
         return url
     file, mark, options = url.removeprefix("sqlite:///").partition("?")
@@ -144,13 +144,13 @@ def _provider(c: Checks, loc: Loc, provider: Provider) -> None:
             _base_url(c, (*loc, "base_url"), provider)
             _key(c, loc, provider, entry.needs_key)
     if provider.deadline_seconds < provider.timeout_seconds:
-        text = f"shorter than timeout_seconds ({provider.timeout_seconds:g}): a slow first attempt is cut off"
+        text = f"is shorter than timeout_seconds ({provider.timeout_seconds:g}), so slow first attempts are cut off"
         c.warn((*loc, "deadline_seconds"), text)
 
 
 def _yaml_file(c: Checks, loc: Loc, path: Path | None, reader: str) -> None:
     if path is not None and not os.path.isfile(c.at(path)):
-        c.problem(loc, "no such file")
+        c.problem(loc, "file not found")
     elif path is not None:
         c.problems += _yaml_problems(c.at(path), reader)
 
@@ -166,7 +166,7 @@ def _yaml_problems(path: Path, reader: str) -> list[Problem]:
 
 
 def _refused(c: Checks, loc: Loc) -> bool:
-    """Whether ``loc`` stands in the file, so that a missing value was refused before."""
+    """Whether the file contains ``loc``: a missing value was then already rejected."""
     return loc in c.document.lines
 
 
@@ -175,23 +175,23 @@ def _base_url(c: Checks, loc: Loc, provider: ApiProvider) -> None:
         return
     parts = _split(provider.base_url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-        c.problem(loc, "must be an http:// or https:// address with a host, such as http://vllm:8000/v1")
+        c.problem(loc, "must be an http:// or https:// URL with a host, for example http://vllm:8000/v1")
     elif "@" in parts.netloc:
-        c.problem(loc, "holds a user or password; leave it out and name the key with 'api_key_env'")
+        c.problem(loc, "contains a user or password; remove it, and name the key with 'api_key_env'")
     elif parts.query or parts.fragment:
         c.problem(loc, "must end with the path, without '?' or '#'")
     elif parts.scheme == "http" and provider.has_key and not loopback(parts.hostname):
-        c.warn(loc, "plain http: the key can be read on the way to another machine")
+        c.warn(loc, "plain HTTP: others on the network can read the key")
 
 
 def loopback(host: str) -> bool:
-    """Whether a host is this machine itself."""
+    """Whether a host is this machine."""
     return host in ("localhost", "::1") or re.fullmatch(r"127(\.\d+){3}", host) is not None
 
 
 def _key(c: Checks, loc: Loc, provider: ApiProvider, needed: bool) -> None:
     if provider.api_key_env is not None and provider.api_key_file is not None:
-        c.problem((*loc, "api_key_file"), "given beside 'api_key_env'; keep one of them")
+        c.problem((*loc, "api_key_file"), "cannot be combined with 'api_key_env'; keep one of them")
     if provider.api_key_env is not None:
         _key_variable(c, (*loc, "api_key_env"), provider.api_key_env)
     if provider.api_key_file is not None:
@@ -199,46 +199,46 @@ def _key(c: Checks, loc: Loc, provider: ApiProvider, needed: bool) -> None:
     refused = any(_refused(c, (*loc, key)) for key in ("api_key_env", "api_key_file", "base_url"))
     refused = refused or c.has_unknown_key(loc, type(provider))
     if needed and not provider.has_key and provider.base_url is None and not refused:
-        c.problem(loc, f"{provider.kind}'s own API needs a key: name it with 'api_key_env' or 'api_key_file'")
+        c.problem(loc, f"the {provider.kind} API requires a key; name it with 'api_key_env' or 'api_key_file'")
 
 
 def _key_variable(c: Checks, loc: Loc, name: str) -> None:
     if c.environ.get(name, "").strip():
         if not _sendable(c.environ[name]):
-            c.about_key(loc, f"the environment variable {name} holds characters that cannot be sent as a key")
+            c.about_key(loc, f"environment variable {name} contains characters that are not allowed in a key")
     elif not VARIABLE.fullmatch(name) or looks_like_key(name):
-        c.problem(loc, "looks like a key, not like a variable's name; take it out of the file, and name its variable")
+        c.problem(loc, "looks like a key, not the name of a variable; remove it from the file, and name its variable")
     else:
-        c.about_key(loc, f"the environment variable {name} is not set (or empty)")
+        c.about_key(loc, f"environment variable {name} is not set or empty")
 
 
 def looks_like_key(text: str) -> bool:
-    """Whether a secret itself seems to stand where the name of its variable belongs."""
+    """Whether ``text`` seems to be a secret instead of the name of its variable."""
     if len(text) >= 12 and _KEY_START.match(text) and not text.isupper():
         return True
-    shouted = text == text.upper() and "_" in text  # as names of variables are
+    shouted = text == text.upper() and "_" in text  # like names of variables
     return len(text) >= 20 and any(char.isdigit() for char in text) and not shouted
 
 
 def _key_file(c: Checks, loc: Loc, path: Path) -> None:
     if not os.path.exists(path):
-        c.about_key(loc, "no such file")
+        c.about_key(loc, "file not found")
     elif not os.path.isfile(path):
         c.about_key(loc, "is not a file")
     else:
         try:
             key = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
-            c.about_key(loc, "cannot be read by this user, or is not text")
+            c.about_key(loc, "is not readable by this user, or not text")
             return
         if not key.strip():
             c.about_key(loc, "the file is empty")
         elif not _sendable(key):
-            c.about_key(loc, "the file holds characters that cannot be sent as a key")
+            c.about_key(loc, "the file contains characters that are not allowed in a key")
 
 
 def _sendable(key: str) -> bool:
-    """Whether a key can stand in an HTTP header, blanks around it aside."""
+    """Whether a key, without surrounding blanks, is allowed in an HTTP header."""
     return key.strip().isascii() and key.strip().isprintable()
 
 
@@ -248,16 +248,16 @@ def _embeddings(c: Checks) -> None:
 
 
 def pinned(c: Checks, loc: Loc, model: str, revision: str | None) -> None:
-    """A model on this machine is a folder, or a hub id pinned to a commit."""
+    """Checks that a model on this machine is a folder, or a hub id pinned to a commit."""
     if os.path.isdir(c.at(model)):
         if revision is not None:
             c.warn((*loc, "revision"), "has no effect: the model is a folder")
     elif model.startswith(("/", "./", "../", "~")) or not HUB_ID.fullmatch(model):
-        c.problem((*loc, "model"), "no such folder")
+        c.problem((*loc, "model"), "folder not found")
     elif revision is None and not _refused(c, (*loc, "revision")):
-        c.problem(loc, "a hub id needs 'revision', the 40 hex digits of its commit (or make 'model' a folder)")
+        c.problem(loc, "a hub id requires 'revision', the 40 hex digits of its commit (or set 'model' to a folder)")
     elif revision is not None and not COMMIT.fullmatch(revision):
-        c.problem((*loc, "revision"), "must be the 40 hex digits of a commit; a tag or branch can move")
+        c.problem((*loc, "revision"), "must be the 40 hex digits of a commit, because tags and branches can move")
 
 
 def _schedule(c: Checks) -> None:
@@ -272,14 +272,14 @@ def _schedule(c: Checks) -> None:
             c.problem(("schedule", key), forms + (f"; for example '{meant}'" if meant else ""))
     _timezone(c, schedule.timezone)
     if schedule.day_seconds < 86_400:
-        c.warn(("schedule", "day_seconds"), f"a day lasts {schedule.day_seconds:g} s: only for demos and trials")
+        c.warn(("schedule", "day_seconds"), f"a day lasts {schedule.day_seconds:g} s; only for demos and tests")
 
 
 def _timezone(c: Checks, name: str) -> None:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        c.problem(("schedule", "timezone"), f"no such timezone; {_zone_hint(name, available_timezones())}")
+        c.problem(("schedule", "timezone"), f"unknown time zone; {_zone_hint(name, available_timezones())}")
 
 
 def _zone_hint(name: str, known: set[str]) -> str:
@@ -289,10 +289,10 @@ def _zone_hint(name: str, known: set[str]) -> str:
 
 
 def provider_of(c: Checks, loc: Loc, name: str | None) -> Provider | None:
-    """The provider that an endpoint names; None, told once, when there is none."""
+    """The provider that an endpoint names; None, and one problem, if it does not exist."""
     if not name:
         return None
     names = c.names("providers")
     if name not in names:
-        c.problem((*loc, "provider"), f"no provider '{name}'; {hint(name, names, 'providers is empty')}")
+        c.problem((*loc, "provider"), f"unknown provider '{name}'; {hint(name, names, 'providers is empty')}")
     return (c.settings.providers or {}).get(name)

@@ -1,7 +1,7 @@
-"""``cliffwatch.yaml`` into frozen settings, with every problem at once.
+"""Reads ``cliffwatch.yaml`` into frozen settings and reports all problems at once.
 
-``load`` is for whoever needs settings, ``check`` for whoever wants to know. Both only read: no network, no model
-is loaded. Relative paths count from the configuration's folder. No message quotes a value that could be a key.
+``load`` returns settings, ``check`` returns a report. Both only read files: they use no network and load no model.
+Relative paths are relative to the configuration's folder. No message quotes a value that could be a key.
 """
 
 import importlib.util
@@ -42,26 +42,26 @@ from monitor.core.settings import (
 AnyEndpoint = TypeVar("AnyEndpoint", Endpoint, Judge)
 AnyModel = TypeVar("AnyModel", Endpoint, Judge, Embeddings)
 Installed = Callable[[str], bool]
-"""Whether a Python module can be imported here, by name."""
+"""Module name -> whether it can be imported."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What ``check`` found. ``settings`` and ``suites`` are there only when nothing is wrong."""
+    """Result of ``check``. ``settings`` and ``suites`` are set only if there are no problems."""
 
     problems: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
     settings: Settings | None
     suites: Mapping[str, Suite] = field(default_factory=dict)
-    """Every suite that a target names, by the suite's name."""
+    """Suites that targets name, by suite name."""
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None, *, keys: frozenset[str] = SECRETS) -> Settings:
-    """The settings in ``path``, its relative paths made absolute.
+    """The settings in ``path``, with relative paths made absolute.
 
-    ``environ`` is looked up for the variables that hold keys; the process's own when left out. ``keys``: the sections
-    whose secrets have to be there, of ``checks.SECRETS``.
-    Raises ConfigError with one line per problem, by file and line.
+    ``environ`` has the variables that contain keys; default: the environment of the process. ``keys``: the sections of
+    ``checks.SECRETS`` whose secrets must be present.
+    Raises ConfigError with one line per problem, ordered by file and line.
     """
     report = check(path, environ, keys=keys)
     if report.settings is None:
@@ -73,7 +73,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None, *, keys: frozense
 
 
 def load_to_read(path: Path) -> tuple[Settings, Mapping[str, Suite]]:
-    """``load`` for who asks nobody, with the suites by name: no variable or file of a key has to be there."""
+    """``load`` for commands that make no calls, with suites by name. Variables and files of keys may be missing."""
     report = check(path, keys=frozenset())
     if report.settings is None:
         raise ConfigError(render(report.problems))
@@ -87,12 +87,12 @@ def check(
     *,
     keys: frozenset[str] = SECRETS,
 ) -> Report:
-    """Read the configuration and every suite it names; problems and warnings, never an exception.
+    """Read the configuration and its suites. Returns problems and warnings; never raises.
 
-    ``keys``: the sections whose secrets, in variables and files, have to be there.
+    ``keys``: the sections whose secrets, in variables and files, must be present.
     """
-    make = f"make one with `cliffwatch init {shlex.quote(str(path))}`"
-    document = read(path, missing=f"no such file; {make}, or name yours with --config or CLIFFWATCH_CONFIG")
+    make = f"create one with `cliffwatch init {shlex.quote(str(path))}`"
+    document = read(path, missing=f"file not found; {make}, or name yours with --config or CLIFFWATCH_CONFIG")
     if not isinstance(document.data, dict):
         what = "the file is empty" if document.data is None else "must be a mapping (key: value), such as 'targets:'"
         return Report(tuple(document.problems) or (document.problem((), what),), (), None)
@@ -132,7 +132,7 @@ def schema() -> dict[str, Any]:
 
 
 def resolved(settings: Settings, folder: Path) -> Settings:
-    """``settings`` with every relative path counted from ``folder`` (absolute), and the judge with anchors a target."""
+    """``settings`` with relative paths resolved against ``folder`` (absolute), and a judge with anchors as a target."""
 
     def at(path: str | Path) -> Path:
         return folder / os.path.expanduser(path)
@@ -204,12 +204,12 @@ def _validated(document: Document) -> tuple[Settings, list[Problem]]:
     try:
         return Settings.model_validate_json(json.dumps(document.data), strict=True), []
     except ValidationError as error:
-        # what can be read is still checked further, so that one report names everything
+        # the readable parts are still checked, so that one report lists all problems
         return _partial(Settings, document.data), from_validation(Settings, error, document)
 
 
 def _partial(section: type[BaseModel], data: dict[str, Any]) -> Any:
-    """A section of what is valid in ``data``: the rest has its default, or None where it has none."""
+    """Section with the valid parts of ``data``; other keys have their default, or None without one."""
     values: dict[str, Any] = {}
     for name, info in section.model_fields.items():
         default = None if info.is_required() else info.get_default(call_default_factory=True)
@@ -234,7 +234,7 @@ def _part(annotation: Any, value: Any, default: Any) -> Any:
 
 
 def _section(annotation: Any, value: Any) -> Any:
-    """The type that ``value`` is read as. Of sections that come in kinds: its kind's, or what all kinds share."""
+    """The type that ``value`` is read as; for sections of several kinds its kind's, or their common base class."""
     choices = members(get_args(annotation)[0] if hasattr(annotation, "__metadata__") else annotation)
     if len(choices) == 1 or not all(is_model(choice) for choice in choices):
         return choices[0]

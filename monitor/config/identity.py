@@ -1,7 +1,7 @@
-"""What a target's snapshot, declared adapter and fine-tune id must be beyond their types.
+"""Checks of a target's snapshot, declared adapter and fine-tune id beyond types.
 
-Only what is declared can be refused: an adapter on disk that is another one by now is a warning here, and a finding of
-the daemon, which must be able to start and tell it.
+Only the declaration can be rejected. An adapter on disk that does not match it is a warning here, because the daemon
+must be able to start and report it as a finding.
 """
 
 import os
@@ -17,7 +17,7 @@ from monitor.core.settings import DeclaredAdapter, Endpoint, Target
 def run(c: Checks, loc: Loc, target: Target) -> None:
     """Check one target."""
     if target.snapshot is not None and not target.suites:
-        c.warn((*loc, "snapshot"), "is never asked: only suites ask it, and this target has none")
+        c.warn((*loc, "snapshot"), "is never used: only suites send it probes, and this target has none")
     if target.adapter is not None:
         _adapter(c, (*loc, "adapter"), target.adapter, target)
     if target.subject and target.base:
@@ -25,13 +25,13 @@ def run(c: Checks, loc: Loc, target: Target) -> None:
 
 
 def retires(c: Checks, loc: Loc, endpoint: Endpoint) -> None:
-    """A model that retired cannot answer; a wrong year is the likely reason."""
+    """Warns about a date in the past: a retired model cannot answer, so the year is probably wrong."""
     if endpoint.retires is not None and endpoint.retires < datetime.now(UTC).date():
-        c.warn((*loc, "retires"), "lies in the past")
+        c.warn((*loc, "retires"), "is in the past")
 
 
 def _fine_tune(c: Checks, loc: Loc, subject: Endpoint, base: Endpoint) -> None:
-    if not (subject.model or "").startswith("ft:"):  # no fine-tune's id
+    if not (subject.model or "").startswith("ft:"):  # not the id of a fine-tune
         return
     from monitor.identify.openai import ft_base
 
@@ -39,16 +39,16 @@ def _fine_tune(c: Checks, loc: Loc, subject: Endpoint, base: Endpoint) -> None:
     if named is None or not declared or subject.provider != base.provider:
         return
     if not declared.startswith(named) and not named.startswith(declared):
-        c.warn((*loc, "model"), "is not the model that the subject's id names as its base")
+        c.warn((*loc, "model"), "is not the base model in the subject's id")
 
 
 def _adapter(c: Checks, loc: Loc, declared: DeclaredAdapter, target: Target) -> None:
     if declared.revision is not None and not COMMIT.fullmatch(declared.revision):
-        c.problem((*loc, "revision"), "must be the 40 hex digits of a commit; a tag or branch can move")
+        c.problem((*loc, "revision"), "must be the 40 hex digits of a commit, because tags and branches can move")
     base = declared.base_model or ""
     local = base.startswith(("/", "./", "../", "~"))
     if base and not os.path.isdir(c.at(base)) and (local or not HUB_ID.fullmatch(base)):
-        c.problem((*loc, "base_model"), "no such folder, and no hub id either")
+        c.problem((*loc, "base_model"), "is neither an existing folder nor a hub id")
         return
     if declared.path is None or not base:
         return
@@ -56,18 +56,18 @@ def _adapter(c: Checks, loc: Loc, declared: DeclaredAdapter, target: Target) -> 
 
     path = c.at(declared.path)
     if not os.path.isdir(path):
-        c.problem((*loc, "path"), "no such folder")
+        c.problem((*loc, "path"), "folder not found")
     elif not os.path.isfile(path / adapter.CONFIG):
-        c.problem((*loc, "path"), f"is not a PEFT adapter: it holds no {adapter.CONFIG}")
+        c.problem((*loc, "path"), f"is not a PEFT adapter: it has no {adapter.CONFIG}")
     else:
         own = c.at(target.subject.adapter) if target.subject and target.subject.adapter else path
         if os.path.isdir(own) and not os.path.samefile(path, own):
-            c.warn((*loc, "path"), "is another folder than the subject's own 'adapter'")
+            c.warn((*loc, "path"), "is not the folder of the subject's 'adapter'")
         _files(c, loc, path, declared)
 
 
 def _files(c: Checks, loc: Loc, path: Path, declared: DeclaredAdapter) -> None:
-    """What the headers say; the weights themselves are the daemon's to read."""
+    """Checks the files' headers only; the daemon reads the weights."""
     from monitor.identify import adapter
     from monitor.identify.checks import Files, UnreadableError
 
@@ -76,7 +76,7 @@ def _files(c: Checks, loc: Loc, path: Path, declared: DeclaredAdapter) -> None:
     try:
         reading = adapter.read(files, effect=False)
     except UnreadableError:
-        c.warn((*loc, "path"), "cannot be read by this user")
+        c.warn((*loc, "path"), "is not readable by this user")
         return
     for one in reading.checks:
         if not one.matches:

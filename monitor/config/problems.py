@@ -1,6 +1,6 @@
-"""What is wrong in a file, said so that it can be put right: file, line, key path, what, and what to do.
+"""Problems of a file: file, line, key path, what is wrong, and how to fix it.
 
-Values are quoted only where they are one of our own words misspelt; a file may hold a key by mistake.
+Messages quote values only where a misspelt keyword is expected, because a file may contain a key by mistake.
 """
 
 import json
@@ -25,12 +25,12 @@ _UNIONS: Final[tuple[object, ...]] = (Union, UnionType)
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """By file and line, each once."""
+    """Problems by file and line, without duplicates."""
     return tuple(sorted(dict.fromkeys(problems), key=lambda p: (p.file, p.line or 0, p.where)))
 
 
 def render(problems: Iterable[Problem]) -> str:
-    """One problem a line, in order; after 100 only how many more there are."""
+    """One problem per line, in order; after ``MAX_SHOWN`` only the number of the rest."""
     order = in_order(problems)
     lines = [str(problem) for problem in order[:MAX_SHOWN]]
     if len(order) > MAX_SHOWN:
@@ -39,14 +39,14 @@ def render(problems: Iterable[Problem]) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that ``word`` most likely meant, or None."""
+    """The known word that is most similar to ``word``, or None."""
     by_lower = {name.lower(): name for name in known}
     found = get_close_matches(word.lower(), by_lower, 1, 0.6)
     return by_lower[found[0]] if found else None
 
 
 def hint(word: str, known: Iterable[str], none: str = "there are none") -> str:
-    """``did you mean 'x'?``, or the list of what is known."""
+    """``did you mean 'x'?``, or the list of known names."""
     names = sorted(set(known))
     meant = nearest(word, names)
     if meant is not None:
@@ -56,9 +56,9 @@ def hint(word: str, known: Iterable[str], none: str = "there are none") -> str:
 
 
 def from_validation(model: type[BaseModel], error: ValidationError, document: Document) -> list[Problem]:
-    """pydantic's errors about ``document`` as problems in our words."""
+    """Pydantic's errors about ``document`` as problems."""
     found = list(_found(model, error))
-    # a misspelt key is one mistake: the key that it meant is not reported as missing too
+    # a misspelt key is one mistake: the intended key is not also reported as missing
     meant = {(*one.loc[:-1], one.near) for one in found if one.near}
     told = {(problem.line, problem.where) for problem in document.problems}
     problems = [document.problem(one.loc, one.text) for one in found if not (one.missing and one.loc in meant)]
@@ -73,16 +73,16 @@ class _Found:
     """Where in the file."""
     text: str
     near: str | None = None
-    """The known key that a misspelt one meant."""
+    """Known key that is most similar to a misspelt one."""
     missing: bool = False
-    """Whether a key is not there."""
+    """Whether a key is missing."""
 
 
 def _found(model: type[BaseModel], error: ValidationError, more: Iterable[str] = ()) -> Iterator[_Found]:
-    """``more``: keys that the model's own section may have beside its fields."""
+    """``more``: keys that the model's section may have in addition to its fields."""
     for detail in error.errors(include_url=False):
         if detail["type"] == "too_short" and len(detail["input"]) >= detail["ctx"]["min_length"]:
-            continue  # pydantic counts the valid ones only, and has said what is wrong with the others
+            continue  # pydantic counts only valid items, and reports the others separately
         loc = _loc_in_file(model, detail["loc"])
         if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
             choices = _choices(model, detail["loc"])
@@ -109,9 +109,9 @@ def _wrong_kind(detail: "ErrorDetails", loc: Loc, choices: Sequence[type[BaseMod
 
 
 def _beside_kind(choices: Sequence[type[BaseModel]], value: Any) -> Iterator[_Found]:
-    """What else is wrong in a section whose kind is not known: read as the kind that was likely meant.
+    """Other problems of a section of unknown kind, read as the most similar kind.
 
-    Without a likely kind it is read by what all kinds share. A key that any kind takes is left for later.
+    Without a similar kind, it is read as the common base class. Keys that any kind accepts are not reported.
     """
     if not isinstance(value, dict):
         return
@@ -133,7 +133,7 @@ def _keys(section: type[BaseModel]) -> list[str]:
 
 
 def _of_other_kinds(sections: Sequence[type[BaseModel]], this: type[BaseModel]) -> str:
-    """What is wrong with a key that only other kinds take."""
+    """Message about a key that only other kinds accept."""
     kinds = [kind for section in sections for kind in kinds_of(section)]
     many = "s" if len(kinds) > 1 else ""
     return f"only for kind{many} {_listed(kinds)}; this one is {_listed(kinds_of(this))}"
@@ -145,12 +145,12 @@ def _listed(words: Sequence[str]) -> str:
 
 def _unknown_key(key: str, known: list[str]) -> str:
     if "api_key_env" in known and re.search(r"key|token|secret|password", key, re.I):
-        return "unknown key; a key itself never stands in this file: name it with 'api_key_env' or 'api_key_file'"
+        return "unknown key; do not put secrets into this file, name them with 'api_key_env' or 'api_key_file'"
     return f"unknown key; {hint(key, known)}"
 
 
 def _loc_in_file(model: type[BaseModel], loc: Loc) -> Loc:
-    """``loc`` without what pydantic adds: ``[key]``, and the tag of a section that is one of several kinds."""
+    """``loc`` without pydantic's additions: ``[key]``, and the tag of a section of several kinds."""
     whole = loc[:-1] if loc[-1:] == ("[key]",) else loc
     return tuple(part for index, part in enumerate(whole) if not _choices(model, whole[:index]))
 
@@ -167,7 +167,7 @@ def is_model(annotation: Any) -> bool:
 
 
 def _annotation(model: type[BaseModel], loc: Loc) -> Any:
-    """The type of what stands at ``loc``; None where the model has nothing there."""
+    """The type at ``loc``; None if the model has nothing there."""
     current: Any = model
     for part in loc:
         choices = members(_bare(current))
@@ -191,13 +191,13 @@ def _bare(annotation: Any) -> Any:
 
 
 def _section(model: type[BaseModel], loc: Loc) -> type[BaseModel] | None:
-    """The section that ``loc`` stands in, so that its keys can be named."""
+    """The section that contains ``loc``, to name its keys."""
     current = members(_annotation(model, loc))[0]
     return current if is_model(current) else None
 
 
 def _choices(model: type[BaseModel], loc: Loc) -> tuple[type[BaseModel], ...]:
-    """The kinds of section that may stand at ``loc``; empty where there is one kind at most."""
+    """The kinds of section allowed at ``loc``; empty if there is at most one kind."""
     choices = members(_annotation(model, loc))
     return choices if len(choices) > 1 and all(is_model(choice) for choice in choices) else ()
 
@@ -210,7 +210,7 @@ def _text(detail: "ErrorDetails", section: type[BaseModel] | None) -> str:
             return f"missing: {summary([section])}"
         return "missing" + (f": {field.description}" if field and field.description else "")
     if value is None and kind != "value_error":
-        return "is empty; fill it in or delete the key"
+        return "is empty; set a value or delete the key"
     if kind in _TEXTS:
         return _TEXTS[kind](context) + _instead(kind, value)
     if kind in ("literal_error", "union_tag_invalid"):
@@ -238,18 +238,18 @@ def _instead(kind: str, value: Any) -> str:
 
 def _a_kind(value: Any) -> str:
     names = {bool: "true or false", int: "a number", float: "a number", str: "text", dict: "a mapping", list: "a list"}
-    return names.get(type(value), "that")
+    return names.get(type(value), "this type")
 
 
-_NAME_RULE: Final = "is not a usable name: letters, digits, '.', '_' and '-', at most 63, a letter or digit first"
+_NAME_RULE: Final = "is not a valid name; use 1 to 63 letters, digits, '.', '_' or '-', starting with a letter or digit"
 
 _TEXTS: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
     "string_type": lambda c: "must be text",
     "string_pattern_mismatch": lambda c: _NAME_RULE,
     "string_too_short": lambda c: "must not be empty",
     "string_too_long": lambda c: f"must have at most {c['max_length']} characters",
-    "too_short": lambda c: "must not be empty" if c["min_length"] == 1 else f"needs at least {c['min_length']}",
-    "too_long": lambda c: f"may have at most {c['max_length']} items, not {c['actual_length']}",
+    "too_short": lambda c: "must not be empty" if c["min_length"] == 1 else f"needs at least {c['min_length']} items",
+    "too_long": lambda c: f"must have at most {c['max_length']} items, not {c['actual_length']}",
     "int_type": lambda c: "must be a whole number",
     "int_from_float": lambda c: "must be a whole number",
     "float_type": lambda c: "must be a number",
@@ -264,5 +264,5 @@ _TEXTS: Final[dict[str, Callable[[Mapping[str, Any]], str]]] = {
     "less_than_equal": lambda c: f"must be at most {c['le']:g}",
     "greater_than": lambda c: f"must be more than {c['gt']:g}",
     "less_than": lambda c: f"must be less than {c['lt']:g}",
-    "union_tag_not_found": lambda c: "needs a 'kind'",
+    "union_tag_not_found": lambda c: "requires 'kind'",
 }

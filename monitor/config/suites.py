@@ -1,7 +1,7 @@
-"""Suites: a YAML file of probes with what is expected of each answer, read into ``records.Suite``.
+"""Reads suites, YAML files of probes with the expected answers, into ``records.Suite``.
 
-A suite stands in ``probes/NAME.yaml`` beside the configuration, or ships with the program; its ``name`` is its
-file's. Errors come all at once, each with file, line, key path and the nearest known key.
+A suite is in ``probes/NAME.yaml`` next to the configuration, or ships with Cliffwatch; its ``name`` is that of its
+file. All errors are reported at once, each with file, line, key path and the nearest known key.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ from monitor.core.section import Name, Section, Text
 from monitor.core.settings import Settings
 
 SNAPSHOT_PROBES: Final = 5
-"""How many probes of a suite a target's snapshot is asked in each run, once each."""
+"""Number of a suite's probes that a target's snapshot gets in each run, once each."""
 
 
 def _regex(pattern: str) -> str:
@@ -53,7 +53,7 @@ def _json_schema(schema: dict[str, Any]) -> dict[str, Any]:
             _regex(node["pattern"])
         reference = node.get("$ref")
         if isinstance(reference, str) and not _points_inside(reference, schema):
-            raise ValueError(f"'$ref' must point to a part of this schema, such as '#/$defs/x'; not '{reference[:80]}'")
+            raise ValueError(f"'$ref' must point to a part of this schema, such as '#/$defs/x', not '{reference[:80]}'")
     return schema
 
 
@@ -78,17 +78,17 @@ def _points_inside(reference: str, schema: Any) -> bool:
 
 
 class Contains(Section):
-    """The answer holds this text."""
+    """The answer contains this text."""
 
-    kind: Literal["contains"] = Field(description="the answer holds this text")
-    text: Text = Field(description="what it must hold")
+    kind: Literal["contains"] = Field(description="the answer contains this text")
+    text: Text = Field(description="text that it must contain")
 
 
 class Exact(Section):
     """The answer is this text."""
 
-    kind: Literal["exact"] = Field(description="the answer is this text, blanks around it aside")
-    text: Text = Field(description="what it must be")
+    kind: Literal["exact"] = Field(description="the answer is this text, ignoring surrounding blanks")
+    text: Text = Field(description="text that it must equal")
 
 
 class Regex(Section):
@@ -96,14 +96,14 @@ class Regex(Section):
 
     kind: Literal["regex"] = Field(description="the answer matches this regular expression somewhere")
     pattern: Annotated[str, Field(min_length=1, max_length=1000), AfterValidator(_regex)] = Field(
-        description="as Python writes them; anchor it with ^ and $ to match the whole"
+        description="in Python's syntax; use ^ and $ to match the whole answer"
     )
 
 
 class JsonSchema(Section):
-    """The answer is JSON of this schema."""
+    """The answer is JSON that matches this schema."""
 
-    kind: Literal["json_schema"] = Field(description="the answer is JSON that this schema allows")
+    kind: Literal["json_schema"] = Field(description="the answer is JSON that matches this schema")
     schema_: Annotated[dict[str, Any], AfterValidator(_json_schema)] = Field(
         alias="schema", description="JSON Schema, draft 2020-12"
     )
@@ -112,87 +112,87 @@ class JsonSchema(Section):
 class Number(Section):
     """The answer's number is this one."""
 
-    kind: Literal["number"] = Field(description="the number that the answer gives is this one")
-    value: float = Field(description="the right number")
-    tolerance: float = Field(0, ge=0, description="how far off it may be, either way")
+    kind: Literal["number"] = Field(description="the number in the answer is this one")
+    value: float = Field(description="the correct number")
+    tolerance: float = Field(0, ge=0, description="allowed difference, in either direction")
 
 
 class Verdict(Section):
     """The answer is this verdict of a judge."""
 
-    kind: Literal["verdict"] = Field(description="the answer is this verdict of a judge; anchors are checked by it")
-    verdict: Literal["pass", "fail"] = Field(description="what a person says")
+    kind: Literal["verdict"] = Field(description="the answer is this verdict of a judge; used for anchors")
+    verdict: Literal["pass", "fail"] = Field(description="the person's verdict")
 
 
 AnyCheck = Annotated[Contains | Exact | Regex | JsonSchema | Number | Verdict, Field(discriminator="kind")]
-"""A check with the options that its kind takes; ``judge.checks.CHECKS`` holds what each does."""
+"""A check with the options of its kind; ``judge.checks.CHECKS`` has their functions."""
 
 
 class SamplingFile(Section):
-    """How an answer is drawn."""
+    """How an answer is sampled."""
 
-    temperature: float | None = Field(None, ge=0, le=2, description="the endpoint's own when left out")
-    max_tokens: int = Field(256, ge=1, le=131_072, description="longest answer, in the model's tokens")
-    logprobs: int = Field(0, ge=0, le=20, description="top alternatives to ask for per token; 0 asks for none")
+    temperature: float | None = Field(None, ge=0, le=2, description="default: the endpoint's")
+    max_tokens: int = Field(256, ge=1, le=131_072, description="maximum length of the answer, in the model's tokens")
+    logprobs: int = Field(0, ge=0, le=20, description="top alternatives to request per token; 0 requests none")
 
 
 class MessageFile(Section):
     """One turn of a conversation."""
 
-    role: Literal["system", "user", "assistant"] = Field(description="who says it")
-    content: Text = Field(description="what is said")
+    role: Literal["system", "user", "assistant"] = Field(description="role of the speaker")
+    content: Text = Field(description="text of the turn")
 
 
 class ProbeFile(Section):
-    """One prompt with what is expected of the answer: ``prompt``, or ``messages`` for a conversation."""
+    """One prompt with the expected answer: ``prompt``, or ``messages`` for a conversation."""
 
-    id: Name = Field(description="its name, unique in the suite; answers are compared by it")
-    prompt: Text | None = Field(None, description="what the user says")
+    id: Name = Field(description="id of the probe, unique in the suite; answers are compared by id")
+    prompt: Text | None = Field(None, description="the user's prompt")
     messages: Annotated[tuple[MessageFile, ...], Field(min_length=1, max_length=100)] | None = Field(
-        None, description="a conversation instead of a prompt; the user speaks last"
+        None, description="a conversation instead of a prompt; the last turn is the user's"
     )
-    reference: Text | None = Field(None, description="a right answer, for the judge and for similarity")
-    rubric: Text | None = Field(None, description="what the judge asks of the answer, instead of the suite's rubric")
-    checks: tuple[AnyCheck, ...] = Field((), max_length=20, description="what must hold of the answer")
+    reference: Text | None = Field(None, description="a correct answer, for the judge and for similarity")
+    rubric: Text | None = Field(None, description="criterion for the judge, instead of the suite's rubric")
+    checks: tuple[AnyCheck, ...] = Field((), max_length=20, description="checks that the answer must pass")
 
     @model_validator(mode="after")
     def _one_question(self) -> Self:
         if (self.prompt is None) == (self.messages is None):
-            raise ValueError("needs either 'prompt' or 'messages'" + (", not both" if self.prompt else ""))
+            raise ValueError("requires either 'prompt' or 'messages'" + (", not both" if self.prompt else ""))
         if self.messages and self.messages[-1].role != "user":
-            raise ValueError("the last of 'messages' must be the user's")
+            raise ValueError("the last item of 'messages' must have the role user")
         return self
 
 
 class SuiteFile(Section):
     """A file of probes."""
 
-    name: Name = Field(description="the file's own name, without .yaml")
-    description: str | None = Field(None, max_length=10_000, description="for people; changing it changes no baseline")
-    system: Text | None = Field(None, description="system prompt before every probe that brings none")
-    rubric: Text | None = Field(None, description="what the judge asks of every answer; no judging when left out")
-    replicates: int = Field(1, ge=1, le=100, description="answers asked for each probe in one run")
+    name: Name = Field(description="name of the file, without .yaml")
+    description: str | None = Field(None, max_length=10_000, description="for people; changes need no new baseline")
+    system: Text | None = Field(None, description="system prompt of every probe that has none")
+    rubric: Text | None = Field(None, description="criterion for the judge; default: answers are not judged")
+    replicates: int = Field(1, ge=1, le=100, description="number of answers per probe and run")
     base_replicates: int = Field(
-        1, ge=1, le=100, description="how many of them are asked of the base, too; at most `replicates`"
+        1, ge=1, le=100, description="number of answers per probe and run from the base; at most `replicates`"
     )
-    sampling: SamplingFile = Field(default_factory=SamplingFile, description="how answers are drawn")
+    sampling: SamplingFile = Field(default_factory=SamplingFile, description="how answers are sampled")
     probes: tuple[ProbeFile, ...] = Field(min_length=1, max_length=2000, description="the prompts")
 
     @model_validator(mode="after")
     def _no_more_of_the_base(self) -> Self:
         if self.base_replicates > self.replicates:
-            raise ValueError(f"'base_replicates' is at most 'replicates', here {self.replicates}")
+            raise ValueError(f"'base_replicates' must be at most 'replicates' ({self.replicates})")
         return self
 
 
 def load_suite(name_or_path: str, config_dir: Path) -> Suite:
-    """The suite that a configuration in ``config_dir`` calls ``name_or_path``.
+    """The suite that a configuration in ``config_dir`` names ``name_or_path``.
 
-    Raises ConfigError, listing every problem of the file, one a line.
+    Raises ConfigError with every problem of the file, one per line.
     """
     path = find_suite(name_or_path, config_dir)
     if path is None:
-        raise ConfigError(f"no suite '{name_or_path}'; {hint(name_or_path, known_suites(config_dir))}")
+        raise ConfigError(f"unknown suite '{name_or_path}'; {hint(name_or_path, known_suites(config_dir))}")
     suite, problems = read_suite(path)
     if suite is None:
         raise ConfigError(render(problems))
@@ -200,7 +200,7 @@ def load_suite(name_or_path: str, config_dir: Path) -> Suite:
 
 
 def run_digest(settings: Settings, suites: Mapping[str, Suite], target: str, suite: str) -> str:
-    """What a run's answers and scores depend on, as one sha256: the suite, or how production inputs are drawn."""
+    """sha256 of what a run's answers and scores depend on: the suite, or how production inputs are drawn."""
     production = settings.targets[target].production
     if run_kind(target, suite).frozen_items or production is None:
         return suites[suite].digest
@@ -208,12 +208,12 @@ def run_digest(settings: Settings, suites: Mapping[str, Suite], target: str, sui
 
 
 def is_path(name_or_path: str) -> bool:
-    """Whether a target's suite is given as a path, not as a name."""
+    """Whether a target's suite is a path, not a name."""
     return "/" in name_or_path or name_or_path.endswith((".yaml", ".yml"))
 
 
 def find_suite(name_or_path: str, config_dir: Path) -> Path | None:
-    """Where a suite stands: a path if it has a ``/`` or ends in ``.yaml``, else in probes/, then among the shipped."""
+    """Path of a suite: as given if it has a ``/`` or ends in ``.yaml``; else in probes/, then among shipped ones."""
     if is_path(name_or_path):
         return config_dir / os.path.expanduser(name_or_path)
     folders = (config_dir / "probes", shipped("probes"))
@@ -225,7 +225,7 @@ def _there(folder: Path, name: str) -> bool:
 
 
 def known_suites(config_dir: Path) -> list[str]:
-    """The names of the suites beside the configuration and of the shipped ones, sorted."""
+    """Sorted names of the suites next to the configuration and the shipped ones."""
     found: set[str] = set()
     for folder in (config_dir / "probes", shipped("probes")):
         if os.path.isdir(folder) and os.access(folder, os.R_OK):
@@ -234,7 +234,7 @@ def known_suites(config_dir: Path) -> list[str]:
 
 
 def read_suite(path: Path) -> tuple[Suite | None, list[Problem]]:
-    """Read one suite file, or one of anchors (``anchors`` in place of ``probes``); None when there is any problem."""
+    """Read a suite or a file of anchors (``anchors`` instead of ``probes``). Returns no suite if there are problems."""
     document = read(path)
     problems = list(document.problems)
     if document.data is None:
@@ -255,9 +255,11 @@ def read_suite(path: Path) -> tuple[Suite | None, list[Problem]]:
 def _name_problems(document: Document, path: Path) -> list[Problem]:
     name = document.data.get("name")
     if name == PRODUCTION_SUITE:
-        return [document.problem(("name",), f"'{PRODUCTION_SUITE}' is kept for sampled production inputs; rename it")]
+        return [
+            document.problem(("name",), f"'{PRODUCTION_SUITE}' is reserved for production samples; rename the suite")
+        ]
     if isinstance(name, str) and name != path.stem:
-        return [document.problem(("name",), f"must be the file's own name, '{path.stem}'")]
+        return [document.problem(("name",), f"must be the name of the file, '{path.stem}'")]
     return []
 
 
@@ -270,7 +272,7 @@ def _repeated_ids(document: Document, section: str) -> list[Problem]:
             continue
         loc = (section, index, "id")
         if name in first:
-            problems.append(document.problem(loc, f"'{name}' is taken already, on line {first[name]}"))
+            problems.append(document.problem(loc, f"'{name}' is already used on line {first[name]}"))
         first.setdefault(name, document.line(loc) or 0)
     return problems
 
@@ -301,8 +303,8 @@ def _probe(parsed: ProbeFile, system: str | None) -> records.Probe:
 def suite_body(suite: Suite) -> str:
     """The suite's canonical content as JSON, whose sha256 is its digest.
 
-    Everything that an answer or its scores depend on, defaults filled in; probes by id, so that moving one
-    in the file changes nothing. Keys that came later stand in it only when they are set: the digests of before hold.
+    It has everything that an answer or its scores depend on, including defaults. Probes are sorted by id, so that their
+    order in the file does not matter. Keys of later versions are included only if set, so that old digests stay valid.
     """
     content = asdict(suite)
     del content["digest"]
@@ -315,7 +317,7 @@ def suite_body(suite: Suite) -> str:
 
 
 def suite_from_body(digest: str, body: str) -> Suite:
-    """The suite whose ``suite_body`` is ``body``; its probes in the body's order."""
+    """The suite whose ``suite_body`` is ``body``, with probes in the order of the body."""
     content = json.loads(body)
     probes = [
         records.Probe(
@@ -332,7 +334,7 @@ def suite_from_body(digest: str, body: str) -> Suite:
 
 
 def schema(file: type[SuiteFile | AnchorsFile] = SuiteFile) -> dict[str, Any]:
-    """The JSON Schema of a suite file, or of one of anchors, for editors; published in ``docs/``."""
+    """The JSON Schema of a file of probes or anchors, for editors. Published in ``docs/``."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **file.model_json_schema(),

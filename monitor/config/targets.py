@@ -1,4 +1,4 @@
-"""What targets and the judge must be beyond their types: endpoints, suites, production samples, budgets."""
+"""Checks of targets and the judge beyond types: endpoints, suites, production samples, budgets."""
 
 import os
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ from monitor.core.records import JUDGE_TARGET, Suite
 from monitor.core.section import file_patterns
 from monitor.core.settings import Endpoint, Judge, Production, Target
 
-_GIVE_PRICE: Final = "add it to its provider's 'prices', or say 'free: true' there"
+_GIVE_PRICE: Final = "add it to its provider's 'prices', or set 'free: true' there"
 
 
 def run(c: Checks) -> None:
-    """Check the judge, the targets and their suites, and what no one uses."""
+    """Check the judge, the targets and their suites, and unused providers."""
     targets = {name: target for name, target in (c.settings.targets or {}).items() if target}
     for loc, endpoint in endpoints(c):
         _endpoint(c, loc, endpoint)
@@ -34,7 +34,7 @@ def run(c: Checks) -> None:
 
 
 def endpoints(c: Checks) -> Iterator[tuple[Loc, Endpoint]]:
-    """Every endpoint in the configuration with its place."""
+    """Every endpoint in the configuration, with its location."""
     for name, target in (c.settings.targets or {}).items():
         if target.subject:
             yield ("targets", name, "subject"), target.subject
@@ -63,13 +63,13 @@ def _endpoint(c: Checks, loc: Loc, endpoint: Endpoint) -> None:
     if endpoint.adapter is not None:
         folder = c.at(endpoint.adapter)
         if not os.path.isdir(folder):
-            c.problem((*loc, "adapter"), "no such folder")
+            c.problem((*loc, "adapter"), "folder not found")
         elif not os.path.isfile(folder / "adapter_config.json"):
-            c.problem((*loc, "adapter"), "is not a PEFT adapter: it holds no adapter_config.json")
+            c.problem((*loc, "adapter"), "is not a PEFT adapter: it has no adapter_config.json")
 
 
 def _has_price(c: Checks, loc: Loc, endpoint: Endpoint, provider: Provider) -> None:
-    """A kind without a price list fails closed, whether or not a budget limits it: nobody knows what a call costs."""
+    """A kind without a price list fails closed, with or without a budget, because the cost of a call is unknown."""
     if PROVIDERS[provider.kind].price_list is not None or provider.free or not endpoint.model:
         return
     if endpoint.model not in provider.prices:
@@ -79,7 +79,7 @@ def _has_price(c: Checks, loc: Loc, endpoint: Endpoint, provider: Provider) -> N
 
 
 def _suites(c: Checks, targets: dict[str, Target]) -> None:
-    """Read each suite once; two files of one name would share their answers."""
+    """Read each suite once. Rejects two files of the same name, because they would share answers."""
     found: dict[str, tuple[str, Any]] = {}
     for target, settings in targets.items():
         seen: set[str] = set()
@@ -94,18 +94,18 @@ def _suites(c: Checks, targets: dict[str, Target]) -> None:
 
 
 def _suite(c: Checks, loc: Loc, reference: str, found: dict[str, tuple[str, Any]]) -> None:
-    """Read a suite, or the anchors; ``found``: suite name -> who named it first and its file."""
+    """Read a suite, or the anchors. ``found``: suite name -> first reference to it, and its file."""
     if reference in c.suites:
-        return  # as another target named it
+        return  # already read for another target
     path = find_suite(reference, c.folder)
     if path is None or not os.path.isfile(path):
         known = hint(reference, known_suites(c.folder), "probes/ is empty")
-        c.problem(loc, "no such file" if is_path(reference) else f"no suite '{reference}'; {known}")
+        c.problem(loc, "file not found" if is_path(reference) else f"unknown suite '{reference}'; {known}")
         return
     name, real = path.stem, os.path.realpath(path)
     first, other = found.setdefault(name, (reference, real))
     if other != real:
-        c.problem(loc, f"another file is the suite '{name}' already ('{first}'); rename one")
+        c.problem(loc, f"another file has the suite name '{name}' ('{first}'); rename one of them")
     elif reference not in c.suites:
         suite, problems = read_suite(path)
         c.problems += problems
@@ -115,12 +115,12 @@ def _suite(c: Checks, loc: Loc, reference: str, found: dict[str, tuple[str, Any]
 
 def _target(c: Checks, loc: Loc, target: Target) -> None:
     if loc[-1] == JUDGE_TARGET:
-        c.problem(loc, f"'{JUDGE_TARGET}' is kept for the judge, watched by its anchors; give the target another name")
+        c.problem(loc, f"'{JUDGE_TARGET}' is reserved for the judge; rename the target")
     unclear = c.has_unknown_key(loc, Target)
     if not target.suites and target.production is None and not _stands(c, loc, "suites", "production") and not unclear:
-        c.problem(loc, "nothing to ask: give it 'suites' or 'production'")
+        c.problem(loc, "requires 'suites' or 'production'")
     if target.base is None and not _stands(c, loc, "base") and not unclear:
-        c.warn(loc, "no 'base': whether a fine-tune was lost cannot be told (signal adapter_loss)")
+        c.warn(loc, "no 'base': Cliffwatch cannot detect the loss of a fine-tune (signal adapter_loss)")
     if target.subject and target.base and _same(c, target.subject, target.base):
         c.problem((*loc, "base"), "is the same model as the subject; name the model under the fine-tune")
     if target.subject and target.snapshot and _same(c, target.subject, target.snapshot):
@@ -132,7 +132,7 @@ def _target(c: Checks, loc: Loc, target: Target) -> None:
 
 
 def _stands(c: Checks, loc: Loc, *keys: str) -> bool:
-    """Whether one of ``keys`` holds something in the file, valid or not."""
+    """Whether one of ``keys`` has a value in the file, valid or not."""
     data: Any = c.document.data
     for part in loc:
         data = data[part]
@@ -140,7 +140,7 @@ def _stands(c: Checks, loc: Loc, *keys: str) -> bool:
 
 
 def _same(c: Checks, one: Endpoint, other: Endpoint) -> bool:
-    """Whether two endpoints are one model, whatever their providers are called."""
+    """Whether two endpoints are the same model, independent of the providers' names."""
 
     def served(endpoint: Endpoint) -> tuple[object, ...] | None:
         provider = (c.settings.providers or {}).get(endpoint.provider)
@@ -163,12 +163,12 @@ def _production(c: Checks, loc: Loc, production: Production) -> None:
             _matches(c, (*loc, "source", name), getattr(source, name))
     for key, path in paths:
         if path is not None and not all(path.split(".")):
-            c.problem((*loc, *key), "must be keys with dots between them, such as request.messages")
+            c.problem((*loc, *key), "must be keys separated by dots, for example request.messages")
 
 
 def _matches(c: Checks, loc: Loc, pattern: str | None) -> None:
     if pattern and "**" not in pattern and next(iglob(str(c.at(pattern))), None) is None:
-        c.warn(loc, "no file matches now; a run without inputs is unmeasured")
+        c.warn(loc, "no file matches now; runs without inputs are unmeasured")
 
 
 def _budget(c: Checks, loc: Loc, target: Target) -> None:
@@ -178,7 +178,7 @@ def _budget(c: Checks, loc: Loc, target: Target) -> None:
             c.problem((*loc, "budget", "usd_per_day"), text)
     limit, needed = target.budget.requests_per_day, _requests(c, target)
     if limit is not None and limit < needed:
-        text = f"one pass over the suites takes up to {needed} requests: the rest of each day is unmeasured"
+        text = f"one run of all suites takes up to {needed} requests; the questions over the budget are unmeasured"
         c.warn((*loc, "budget", "requests_per_day"), text)
 
 
@@ -187,7 +187,7 @@ def _asked(c: Checks, target: Target) -> list[Suite]:
 
 
 def _is_judged(c: Checks, suite: Suite) -> int:
-    """How many of the suite's probes have a rubric; counted once, since a fleet shares its suites."""
+    """Number of the suite's probes with a rubric. Cached, because targets share suites."""
     found = c.judged.get(suite.digest)
     if found is None:
         found = c.judged[suite.digest] = sum(1 for probe in suite.probes if probe.rubric or suite.rubric)
@@ -205,7 +205,7 @@ def _requests(c: Checks, target: Target) -> int:
 
 
 def _unpriced(c: Checks, target: Target) -> list[str]:
-    """The target's models whose calls may cost what no one can say, as ``'model' (provider 'name')``."""
+    """The target's models without a known price, as ``'model' (provider 'name')``."""
     judged = any(_is_judged(c, suite) for suite in _asked(c, target)) or bool(
         target.production and target.production.rubric
     )
@@ -215,7 +215,7 @@ def _unpriced(c: Checks, target: Target) -> list[str]:
         if endpoint is None or not endpoint.model or provider is None or not provider.kind:
             continue
         if provider.free or PROVIDERS[provider.kind].price_list in (NO_CHARGE, None):
-            continue  # costs nothing, or was refused with its endpoint
+            continue  # costs nothing, or was rejected with its endpoint
         from monitor.ask.prices import price_of
 
         if price_of(provider, endpoint.model) is None:
@@ -227,38 +227,39 @@ def _judge(c: Checks, targets: dict[str, Target]) -> None:
     judged = any(_is_judged(c, suite) for suite in c.suites.values())
     judged = judged or any(target.production and target.production.rubric for target in targets.values())
     if judged and c.settings.judge is None and "judge" not in c.document.data:
-        c.warn((), "no 'judge': the rubrics are not used, and there is no judge_score")
+        c.warn((), "no 'judge': rubrics are not used, and there is no judge_score")
     if c.settings.judge and not judged:
-        asked = "scores nothing but its anchors" if c.settings.judge.anchors else "is never asked"
-        c.warn(("judge",), f"{asked}: no suite and no production sample has a rubric")
+        used = "scores only its anchors" if c.settings.judge.anchors else "is never used"
+        c.warn(("judge",), f"{used}: no suite and no production sample has a rubric")
     if c.settings.judge and judged and not _stands(c, ("judge",), "anchors"):
-        c.warn(("judge",), "no 'anchors': a judge that moves looks as if what it judges had moved")
+        c.warn(("judge",), "no 'anchors': drift of the judge looks like drift of the targets that it scores")
     for name, target in targets.items():
         if c.settings.judge and target.subject and _same(c, target.subject, c.settings.judge):
-            c.warn(("judge",), f"is the subject of target '{name}' itself: both drift together, and it favours itself")
+            c.warn(
+                ("judge",),
+                f"is the subject of target '{name}', too: both drift together, and it prefers its own answers",
+            )
 
 
 def _anchors(c: Checks, judge: Judge) -> None:
-    """The judge as a target of its own: anchors tell whether it moved where they are many and of both kinds."""
+    """Check the judge's anchors: they show drift only if they are many and have both verdicts."""
     loc: Loc = ("judge", "anchors")
     if judge.anchors is None:
         if _stands(c, ("judge",), "budget") and not _stands(c, ("judge",), "anchors"):
-            c.warn(("judge", "budget"), "has no effect without 'anchors': judging is paid by the target that is judged")
+            c.warn(("judge", "budget"), "has no effect without 'anchors': the scored target's budget pays for scoring")
         return
     suite = c.suites.get(str(judge.anchors))
     if suite is None:
         return
     if not anchors.is_anchors(suite):
-        c.problem(loc, "is a suite of probes; a file of anchors has 'anchors' in place of 'probes'")
+        c.problem(loc, "is a suite of probes; a file of anchors has 'anchors' instead of 'probes'")
         return
     given, count = anchors.verdicts(suite), len(suite.probes)
     if count < anchors.FEWEST:
-        text = f"holds {count} anchors: with fewer than {anchors.FEWEST} a judge that moved may long go unseen"
+        text = f"has {count} anchors; with fewer than {anchors.FEWEST}, drift of the judge may go undetected"
         c.warn(loc, text)
     if len(set(given)) == 1:
-        c.warn(
-            loc, f"every verdict is '{given[0]}': a judge that says nothing else agrees; add answers of the other kind"
-        )
+        c.warn(loc, f"every verdict is '{given[0]}', so a judge that always says so agrees; add the other verdict")
     _budget(c, ("judge",), anchors.as_target(judge))
 
 
@@ -266,4 +267,4 @@ def _unused(c: Checks) -> None:
     used, names = {endpoint.provider for _, endpoint in endpoints(c)}, c.names("providers")
     for name in names:
         if name not in used and used and used <= set(names):
-            c.warn(("providers", name), "no target and no judge uses it")
+            c.warn(("providers", name), "is not used by any target or judge")

@@ -1,8 +1,8 @@
-"""One YAML file read safely, with the line of every key.
+"""Reads one YAML file safely, with the line of every key.
 
-The core schema of YAML 1.2 is read, not PyYAML's YAML 1.1: ``no``, ``on`` and ``06:00`` are text, as whoever
-wrote them meant. Files are capped in size, depth and number of values, so that no nest of aliases can fill
-the memory. What is wrong becomes a ``Problem``; nothing here raises, and no message quotes the file's values.
+It reads the core schema of YAML 1.2, not PyYAML's YAML 1.1: ``no``, ``on`` and ``06:00`` are text, as their authors
+intended. Size, depth and number of values are limited, so that nested aliases cannot fill the memory. Errors become a
+``Problem``; nothing here raises, and no message quotes the file's values.
 """
 
 import math
@@ -29,7 +29,7 @@ except ImportError:  # PyYAML was built without libyaml
 MAX_BYTES: Final = 1024 * 1024
 MAX_DEPTH: Final = 40
 MAX_VALUES: Final = 200_000
-"""Values in one file, each use of an alias counted with all that it stands for."""
+"""Values in one file; each use of an alias counts with all its values."""
 
 _TAG: Final = "tag:yaml.org,2002:"
 _MERGE: Final = _TAG + "merge"
@@ -41,7 +41,7 @@ class _Resolver(BaseResolver):
     """Which plain scalars are not text: the core schema of YAML 1.2, section 10.3.2, and the merge key."""
 
     def resolve(self, kind: type[Node], value: str, implicit: Any) -> Any:
-        """As PyYAML's, for a file of many thousand scalars: nothing here depends on where one stands."""
+        """Like PyYAML's, but faster for files of many thousand scalars: the tag does not depend on the position."""
         if kind is not ScalarNode:
             return super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
         if implicit[0]:
@@ -73,12 +73,12 @@ class _Bounded(Composer):
             self.get_event()  # type: ignore[attr-defined]
             tag = self.resolve(ScalarNode, event.value, event.implicit)  # type: ignore[attr-defined]
             start: Any = event.start_mark
-            end: Any = event.end_mark  # of the same kind as the start, whichever parser made them
+            end: Any = event.end_mark  # the same type as the start, with either parser
             return ScalarNode(tag, event.value, start, end, style=event.style)
         self.depth += 1
         if self.depth > MAX_DEPTH:
             mark = self.peek_event().start_mark  # type: ignore[attr-defined]
-            raise yaml.MarkedYAMLError(problem=f"nested more than {MAX_DEPTH} deep", problem_mark=mark)
+            raise yaml.MarkedYAMLError(problem=f"nested more than {MAX_DEPTH} levels deep", problem_mark=mark)
         try:
             return super().compose_node(parent, index)
         finally:
@@ -101,7 +101,7 @@ if CParser is None:
 else:
 
     class _Fast(_Bounded, CParser, _Resolver):  # type: ignore[no-redef]
-        """The same over libyaml, several times as fast. What it refuses, ``_Loader`` reads again, and says why."""
+        """The same with libyaml, several times as fast. ``_Loader`` reads again what it rejects, for the message."""
 
         def __init__(self, text: str) -> None:
             CParser.__init__(self, text)
@@ -129,10 +129,10 @@ class Problem:
 
 @dataclass(frozen=True)
 class Document:
-    """What a file holds, or why it could not be read.
+    """Content of a file, or why it could not be read.
 
-    ``data`` is made of dict, list, str, int, float, bool and None; None too where the file could not be read.
-    ``lines`` gives each key's and each list item's line, counted from 1.
+    ``data`` consists of dict, list, str, int, float, bool and None; it is None if the file could not be read.
+    ``lines`` has the line of each key and list item, counted from 1.
     """
 
     file: str
@@ -141,7 +141,7 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
     def line(self, loc: Loc) -> int | None:
-        """The line of ``loc``, or of the nearest thing around it that stands in the file."""
+        """The line of ``loc``, or of its nearest parent in the file."""
         return next((self.lines[loc[:n]] for n in range(len(loc), -1, -1) if loc[:n] in self.lines), None)
 
     def problem(self, loc: Loc, text: str) -> Problem:
@@ -161,8 +161,8 @@ def _printable(key: str) -> str:
     return short if short.isprintable() and short == short.strip() and short else repr(short)
 
 
-def read(path: Path, missing: str = "no such file") -> Document:
-    """Read one file. Never raises for what is in it: ``problems`` has it; ``missing`` where there is no such file."""
+def read(path: Path, missing: str = "file not found") -> Document:
+    """Read one file. Never raises; errors are in ``problems``. ``missing``: the message for a missing file."""
     text = _text(path, missing)
     if isinstance(text, Problem):
         return Document(str(path), problems=[text])
@@ -184,7 +184,7 @@ def read(path: Path, missing: str = "no such file") -> Document:
 
 
 def _node(text: str) -> Node | None:
-    """The file's one document. Raises YAMLError in the words of PyYAML's own scanner, whichever was used."""
+    """The file's only document. Raises YAMLError, always with the message of PyYAML's own scanner."""
     try:
         found: Node | None = _Fast(text).get_single_node()
     except yaml.YAMLError:
@@ -210,7 +210,7 @@ def _text(path: Path, missing: str) -> str | Problem:
         with path.open("rb") as stream:
             raw = stream.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
-        return problem(f"cannot be read: {getattr(error, 'strerror', None) or 'not a usable file name'}")
+        return problem(f"cannot be read: {getattr(error, 'strerror', None) or 'not a valid file name'}")
     if len(raw) > MAX_BYTES:
         return problem(f"is larger than {MAX_BYTES // 1024} KiB")
     try:
@@ -224,14 +224,14 @@ def _syntax(error: yaml.MarkedYAMLError) -> tuple[int | None, str]:
     mark = error.problem_mark or error.context_mark
     text = (error.problem or error.context or "unreadable").replace("'\\t'", "a tab")
     if "a tab" in text:
-        text = "a tab cannot indent; use spaces"
+        text = "tabs are not allowed for indentation; use spaces"
     elif text.startswith("but found another document"):
-        return (mark.line + 1 if mark else None), "holds a second document; keep one, without '---' between"
+        return (mark.line + 1 if mark else None), "contains a second document; keep one, without '---'"
     elif text == "second occurrence":
         text = str(error.context).replace("; first occurrence", "")
     began = error.context_mark
     if error.context and began and mark and began.line != mark.line:
-        text += f" ({error.context} that began on line {began.line + 1})"
+        text += f" ({error.context} that starts on line {began.line + 1})"
     return (mark.line + 1 if mark else None), f"not valid YAML: {text}"
 
 
@@ -252,9 +252,9 @@ class _Walk:
         line = node.start_mark.line + 1
         self.values += 1
         if self.values > MAX_VALUES:
-            raise _TooMuchError(f"more than {MAX_VALUES} values, aliases expanded", line)
+            raise _TooMuchError(f"more than {MAX_VALUES} values after expansion of aliases", line)
         if len(loc) > MAX_DEPTH:
-            raise _TooMuchError(f"nested more than {MAX_DEPTH} deep, or an alias inside what it stands for", line)
+            raise _TooMuchError(f"nested more than {MAX_DEPTH} levels deep, or an alias that contains itself", line)
         self.document.lines.setdefault(loc, line)
         if isinstance(node, ScalarNode):
             return self.scalar(node, loc)
@@ -265,17 +265,17 @@ class _Walk:
         return self.refuse_tag(node, loc)
 
     def mapping(self, node: MappingNode, loc: Loc, into: dict[str, Any]) -> dict[str, Any]:
-        """``node``'s keys over those already ``into``: explicit keys come first and win over merged ones."""
+        """Adds the keys of ``node`` to ``into``. Explicit keys come first and override merged ones."""
         own: dict[str, int] = {}
         merged: list[Node] = []
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, ScalarNode):
-                self.refuse(loc, "a key must be one word or number, not a mapping or list", line)
+                self.refuse(loc, "a key must be a word or number, not a mapping or list", line)
             elif key_node.tag == _MERGE:
                 merged += value_node.value if isinstance(value_node, SequenceNode) else [value_node]
             elif key_node.value in own:
-                text = f"given twice; it stands on line {own[key_node.value]} already"
+                text = f"duplicate key; first used on line {own[key_node.value]}"
                 self.refuse((*loc, key_node.value), text, line)
             else:
                 own[key_node.value] = line
@@ -287,24 +287,24 @@ class _Walk:
             if isinstance(other, MappingNode):
                 self.merge(other, loc, into)
             else:
-                self.refuse(loc, "'<<' takes a mapping or a list of mappings")
+                self.refuse(loc, "'<<' must be a mapping or a list of mappings")
         return into
 
     def merge(self, node: MappingNode, loc: Loc, into: dict[str, Any]) -> None:
         self.values += 1
         if self.values > MAX_VALUES or any(value is node for _, value in node.value):
-            raise _TooMuchError("an alias inside what it stands for", node.start_mark.line + 1)
+            raise _TooMuchError("an alias that contains itself", node.start_mark.line + 1)
         try:
             self.mapping(node, loc, into)
         except RecursionError:
-            raise _TooMuchError("an alias inside what it stands for", node.start_mark.line + 1) from None
+            raise _TooMuchError("an alias that contains itself", node.start_mark.line + 1) from None
 
     def scalar(self, node: ScalarNode, loc: Loc) -> Any:
         text: str = node.value
         kind = node.tag.removeprefix(_TAG)
         if kind in ("str", "merge"):
             if _NOT_TEXT.search(text):
-                return self.refuse(loc, "holds a character that text cannot have (NUL or half a pair)")
+                return self.refuse(loc, "contains a character that is not allowed in text (NUL or a lone surrogate)")
             return text
         if kind == "null":
             return None
@@ -312,12 +312,12 @@ class _Walk:
             return text.lower() == "true"
         if kind in ("int", "float"):
             number = _number(text, kind)
-            return self.refuse(loc, "is not a finite number of usual size") if number is None else number
+            return self.refuse(loc, "is not a finite number, or too large") if number is None else number
         return self.refuse_tag(node, loc)
 
     def refuse_tag(self, node: Node, loc: Loc) -> None:
         tag = str(node.tag).replace(_TAG, "!!")
-        self.refuse(loc, f"the tag '{tag}' cannot be used here")
+        self.refuse(loc, f"the tag '{tag}' is not allowed here")
 
     def refuse(self, loc: Loc, text: str, line: int | None = None) -> None:
         place = line or self.document.line(loc)

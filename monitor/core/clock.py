@@ -1,15 +1,15 @@
-"""The time: aware and in UTC, everywhere."""
+"""The time, always timezone-aware and in UTC."""
 
 from datetime import UTC, datetime
 from typing import Final
 
 HEARTBEAT: Final = "heartbeat"
-"""Key of the daemon's last sign of life among the store's small facts: its time, and ``STOPPED`` after a clean stop."""
+"""Key of the daemon's heartbeat in the store's state: its time, followed by ``STOPPED`` after a clean stop."""
 STOPPED: Final = " stopped"
 SILENT_SECONDS: Final = 180.0
-"""After so long without one, no daemon seems to be at work."""
+"""Age of the heartbeat, in seconds, after which no daemon is assumed to run."""
 
 
 def utcnow() -> datetime:
-    """Now. Stages take the time as an argument or a clock; this is the clock where nobody gives another."""
+    """Returns the current time. Stages take the time or a clock as an argument; this is the default clock."""
     return datetime.now(UTC)

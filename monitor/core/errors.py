@@ -1,4 +1,4 @@
-"""Errors that a person can act on: each says what happened, where, and what to do."""
+"""Errors that a person can act on: each message has what happened, where, and what to do."""
 
 
 class CliffwatchError(Exception):
@@ -11,31 +11,31 @@ class CliffwatchError(Exception):
 
 
 class ConfigError(CliffwatchError):
-    """The configuration (or a suite it names) cannot be used; the message lists every problem, one a line."""
+    """The configuration or one of its suites is invalid; the message lists every problem, one per line."""
 
 
 class MissingExtra(CliffwatchError):
-    """An optional part is not installed; the message names the extra that brings it."""
+    """An optional part is not installed; the message names its extra."""
 
     def __init__(self, what: str, extra: str) -> None:
         super().__init__(f"{what} needs an optional part that is not installed: pip install 'cliffwatch[{extra}]'")
 
 
 class StoreError(CliffwatchError):
-    """The store cannot be opened or is not at the version this program expects."""
+    """The store cannot be opened, or has another schema version."""
 
     exit_code = 3
 
 
 class CouldNotMeasure(CliffwatchError):
-    """Nothing usable came back, so there is no verdict."""
+    """There are no usable answers, so there is no verdict."""
 
     exit_code = 3
 
 
 class UsageError(CliffwatchError):
-    """The command was used in a way that cannot mean anything; the message says what to type instead."""
+    """The command was used incorrectly; the message shows the correct use."""
 
 
 class NotThere(UsageError):
-    """What was to be acted on is not there; the message says what is."""
+    """The object of an action does not exist; the message names it."""

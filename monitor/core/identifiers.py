@@ -1,10 +1,10 @@
-"""Whether a text that looks like somebody's number is one: cards, IBANs, phone numbers, numbers of persons.
+"""Verifies candidates for personal numbers: cards, IBANs, phone numbers, national ids.
 
-``redaction`` finds candidates by their shape and asks here before it takes them out. Privacy comes first: only what is
-surely no such number stays. Each function says in which cases that is sure.
+``redaction`` finds candidates by their shape and calls these functions before it removes them. Privacy comes first:
+only what is certainly not such a number is kept. Each docstring lists the certain cases.
 
-The libraries are imported at the first candidate. Most processes never meet one, and the import of phonenumbers alone
-takes about as long as the start of the command line.
+The libraries are imported at the first candidate. Most processes have none, and the import of phonenumbers alone takes
+about as long as the start of the command line.
 """
 
 import re
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def is_card(digits: str) -> bool:
-    """Whether the check digit is right (Luhn). Every card has one, so a wrong one is sure."""
+    """Whether the check digit is right (Luhn). Every card has one, so a wrong one is certain."""
     from stdnum import luhn
 
     return luhn.is_valid(digits)
@@ -25,16 +25,16 @@ def is_card(digits: str) -> bool:
 def is_iban(packed: str) -> bool:
     """Whether capitals and digits without spaces may be an IBAN.
 
-    Wrong check digits are sure, and so is another length or order of letters and digits than the country's.
-    Not sure, so an IBAN: a country that the library's register does not know, which may be older than the country's
-    first IBAN. The bank's own check digits inside the number are not looked at: not every bank keeps to them.
+    Certainly not: wrong check digits, or another length or structure than the country's.
+    Uncertain, so treated as an IBAN: a country that is not in the library's register, which may be out of date. The
+    bank's own check digits inside the number are not verified, because not every bank uses them.
     """
     from stdnum import iban
     from stdnum.exceptions import InvalidComponent, ValidationError
 
     try:
         iban.validate(packed, check_country=False)
-    except InvalidComponent:  # after the check digits were found right: no such country in the register
+    except InvalidComponent:  # the check digits are right, but the register does not have the country
         return True
     except ValidationError:
         return False
@@ -44,12 +44,12 @@ def is_iban(packed: str) -> bool:
 def is_international_phone(text: str) -> bool:
     """Whether ``+`` and digits may be a phone number.
 
-    Sure: no country has the code, or the country's numbers are longer by two digits or more, as in "+10 000 000 users".
-    Not sure, so a phone number: one digit too few (mistyped), too many digits (a number that follows was taken along),
-    a range that the library does not know as assigned (its tables are older than the newest ranges).
+    Certainly not: no country has the code, or at least two digits are missing, as in "+10 000 000 users".
+    Uncertain, so treated as a phone number: one missing digit (a typing error), too many digits (followed by another
+    number), or a range that is unassigned in the library's tables, which may be out of date.
 
-    A number after a word such as "phone" is taken out without asking here. National numbers have no such check: without
-    the country, nearly every length and range is possible somewhere.
+    A number after a word such as "phone" is removed without this check. National numbers are not checked: without the
+    country, nearly every length and range is possible.
     """
     import phonenumbers
 
@@ -109,15 +109,15 @@ _PERSON_NUMBERS: Final[tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...]
 )
 """United States: social security. Brazil: CPF. Italy: codice fiscale. France: NIR with its key. Finland: henkilötunnus.
 
-Only numbers whose punctuation or letters tell them from an order number. Numbers of digits alone (Germany, Poland) pass
-the check of one digit by chance, one in ten.
+Only numbers whose punctuation or letters distinguish them from order numbers. Of arbitrary numbers without punctuation
+(Germany, Poland), one in ten passes the check of one digit by chance.
 """
 
 
 def is_person_number(text: str) -> bool:
     """Whether a text has the shape of one of these numbers and passes its check.
 
-    Sure both ways where a number has check digits. A social security number has none: areas and groups that are never
-    given out (000, 666, 9xx, group 00) and numbers known from advertisements stay, all others are taken out.
+    Certain in both directions for numbers with check digits. US social security numbers have none: never assigned areas
+    and groups (000, 666, 9xx, group 00) and numbers known from advertisements are kept, all others are removed.
     """
     return any(shape.fullmatch(text) and valid(text) for shape, valid in _PERSON_NUMBERS)

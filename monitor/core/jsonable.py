@@ -1,4 +1,4 @@
-"""Records as plain values: what commands print with ``--json`` and what the pages' JSON says are written alike."""
+"""Records as plain values, for ``--json`` and the pages' JSON alike."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -8,9 +8,9 @@ from typing import Any
 
 
 def plain(value: object, more: Callable[[Any], Mapping[str, Any]] | None = None) -> Any:
-    """``value`` as JSON has it: times in ISO 8601, numbers that are none as null; what is no record stays as it is.
+    """``value`` for JSON: times in ISO 8601, non-finite numbers as null; other values unchanged.
 
-    ``more``: record -> further values, by their names, that follow from its fields.
+    ``more``: record -> further values, by name, that are derived from its fields.
     """
     if is_dataclass(value) and not isinstance(value, type):
         own = {one.name: plain(getattr(value, one.name), more) for one in fields(value)}

@@ -1,4 +1,4 @@
-"""Sections that come in several kinds: the key ``kind`` decides which other keys a section takes."""
+"""Sections of several kinds: the key ``kind`` decides which other keys a section accepts."""
 
 from collections.abc import Iterable, Sequence
 from functools import reduce
@@ -10,13 +10,13 @@ from pydantic import BaseModel, Field
 
 
 def kinds_of(section: type[BaseModel]) -> tuple[str, ...]:
-    """The values that ``kind`` may have in ``section``; empty if it has no such key."""
+    """Values that ``kind`` may have in ``section``; empty if it has no such key."""
     field = section.model_fields.get("kind")
     return get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
 
 
 def one_of(sections: Sequence[type[BaseModel]]) -> Any:
-    """The type of a section that is one of ``sections``, told apart by ``kind``."""
+    """Union type of ``sections``, discriminated by ``kind``."""
     union = reduce(or_, sections)
     return Annotated[union, Field(discriminator="kind")] if len(sections) > 1 else union
 
@@ -27,7 +27,7 @@ def chosen(sections: Iterable[type[BaseModel]], kind: object) -> type[BaseModel]
 
 
 def shared(sections: Sequence[type[BaseModel]]) -> type[BaseModel]:
-    """The nearest class that all ``sections`` are made from: it has the keys that every kind takes."""
+    """Nearest common base class of ``sections``: it has the keys that every kind accepts."""
     return next(base for base in sections[0].__mro__ if all(issubclass(one, base) for one in sections))
 
 
@@ -37,6 +37,6 @@ def summary(sections: Iterable[type[BaseModel]]) -> str:
 
 
 def load(path: str) -> Any:
-    """The object at ``package.module:name``. The module is imported on first use."""
+    """The object at ``package.module:name``. Imports the module."""
     module, _, name = path.partition(":")
     return getattr(import_module(module), name)

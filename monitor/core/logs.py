@@ -1,9 +1,9 @@
-"""Logs: JSON lines in service, readable on a terminal; both on standard error, and no secret in either.
+"""Logging to standard error without secrets: JSON lines in service, readable text on a terminal.
 
-Everything that is written passes through here, libraries' lines and uncaught exceptions included. Taken out are the
-values of all secrets that the configuration names (``conceal``), of environment variables that are called like one,
-and whatever has the shape of a key. Of an exception's message only the first line is kept: what follows is often
-what a database or a parser was given, and that may be a prompt or an answer.
+All output passes through here, including libraries' records and uncaught exceptions. It removes the values of all
+secrets that the configuration names (``conceal``), of environment variables with the name of a secret, and everything
+with the shape of a key. Only the first line of an exception's message is kept: the rest is often the input of a
+database or a parser, which may be a prompt or an answer.
 """
 
 import json
@@ -24,24 +24,24 @@ import structlog
 from pydantic import BaseModel
 
 LEAST_SECRET: Final = 4
-"""Characters: shorter ones stand in words, and are no secrets."""
+"""Minimum length in characters: shorter values occur inside words, and are not treated as secrets."""
 
 LONGEST_MESSAGE: Final = 500
-"""Characters of an exception's message that are kept."""
+"""Maximum length of an exception's message in characters."""
 
 LIBRARY: Final = "library"
-"""The event of lines that a library wrote through ``logging``."""
+"""Event name of records that libraries log through ``logging``."""
 
 _SECRET_NAME: Final = re.compile(r"(?i)(^|_)(key|token|secret|password|passwd|pgpassword|credentials?)s?(_|$)|apikey")
 _NO_SECRET: Final = frozenset(("true", "false", "none", "null", "disabled", "enabled"))
 
 _concealed: tuple[str, ...] = ()
-"""What is taken out, longest first: a secret may begin with another. Replaced, never changed: a reload makes it grow
-while other threads log."""
+"""Values to remove, longest first, because a secret may begin with another. Replaced as a whole, because a reload
+extends it while other threads log."""
 
 
 def configure(*, service: bool, least: int = logging.INFO) -> None:
-    """Set logging up for this process: JSON lines in ``service``, else readable; nothing below level ``least``."""
+    """Set logging up for this process: JSON lines in ``service``, else readable text; minimum level ``least``."""
     conceal(value for name, value in os.environ.items() if _SECRET_NAME.search(name) and len(value) >= 2 * LEAST_SECRET)
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
@@ -59,7 +59,7 @@ def configure(*, service: bool, least: int = logging.INFO) -> None:
             _exceptions,
             _clean,
             renderer,
-            _last_look,
+            _last_pass,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
@@ -69,7 +69,7 @@ def configure(*, service: bool, least: int = logging.INFO) -> None:
 
 
 def conceal(secrets: Iterable[str]) -> None:
-    """Take these values out of everything that is logged from now on, however they are written."""
+    """Remove these values, in all encodings, from everything that is logged from now on."""
     global _concealed
     forms = set(_concealed)
     for secret in secrets:
@@ -80,8 +80,8 @@ def conceal(secrets: Iterable[str]) -> None:
 
 
 def secrets_in(settings: BaseModel, environ: Mapping[str, str] = os.environ) -> set[str]:
-    """The values of all secrets that the settings name, wherever in them: ``..._env`` is a variable, ``..._file`` of a
-    key, password or token its file. PostgreSQL's own password with them. What cannot be read is no secret yet."""
+    """The values of all secrets that the settings name: variables in ``..._env``, and key, password and token files in
+    ``..._file``. Includes PostgreSQL's password variables. Skips what cannot be read."""
     found = {environ.get("PGPASSWORD", "")}
     for name, value in _fields(settings):
         if name.endswith("_env"):
@@ -114,7 +114,7 @@ def _content(path: Path) -> str:
 
 
 def scrub(text: str) -> str:
-    """``text`` without secrets: those that are known, and what has a key's shape."""
+    """``text`` without known secrets and without anything that has the shape of a key."""
     from monitor.core.redaction import redact_secrets
 
     return redact_secrets(_without_known(text))
@@ -143,13 +143,13 @@ def _clean(_: object, __: str, event: structlog.types.EventDict) -> structlog.ty
     return {scrub(name): _cleaned(value) for name, value in event.items()}
 
 
-def _last_look(_: object, __: str, line: Any) -> str:
-    """The line as it will be written, once more: what was put together only there."""
+def _last_pass(_: object, __: str, line: Any) -> str:
+    """Removes known secrets from the final line, because rendering may have joined parts of one."""
     return _without_known(str(line))
 
 
 def _exceptions(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
-    """Tracebacks as text, in both kinds of log, so that they are cleaned as everything else."""
+    """Turns exceptions into text in both log formats, so that they are cleaned like everything else."""
     info = event.pop("exc_info", None)
     if not info:
         return event
@@ -160,12 +160,12 @@ def _exceptions(_: object, __: str, event: structlog.types.EventDict) -> structl
 
 
 def render_error(error: BaseException) -> str:
-    """An exception with its causes: where each went, its type, and the first line of what it says."""
+    """An exception with its causes: traceback, type and first line of the message of each."""
     parts, seen = [], set[int]()
     one: BaseException | None = error
     while one is not None and id(one) not in seen:
         seen.add(id(one))
-        # a secret is known whole: half of one, left by a cut, would pass every later look
+        # scrubbed before the cut: only whole secrets are recognised, so a part of one would remain
         message = scrub(str(one)).partition("\n")[0][:LONGEST_MESSAGE]
         name = f"{type(one).__module__}.{type(one).__qualname__}".removeprefix("builtins.")
         frames = "".join(traceback.format_tb(one.__traceback__))
@@ -175,7 +175,7 @@ def render_error(error: BaseException) -> str:
 
 
 class _Through(logging.Handler):
-    """What libraries log, as events of ours. Their debug lines hold requests, so nothing below a warning passes."""
+    """Logs libraries' records as events. Only warnings and above, because debug records contain requests."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -183,7 +183,7 @@ class _Through(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             message = record.getMessage()
-        except Exception as error:  # a library's own mistake in its format
+        except Exception as error:  # a bug in the library's format
             message = f"{record.msg!s} ({type(error).__name__})"
         log = structlog.get_logger()
         log.log(record.levelno, LIBRARY, logger=record.name, message=message, exc_info=record.exc_info)
@@ -202,7 +202,7 @@ def _take_in_libraries() -> None:
 
 
 def _uncaught(kind: type[BaseException], error: BaseException | None, _: TracebackType | None) -> None:
-    """What nobody caught: Python would print it as it is."""
+    """Logs an uncaught exception, which Python would print uncleaned."""
     if not issubclass(kind, KeyboardInterrupt | SystemExit):
         log = structlog.get_logger()
         log.critical("crashed", exc_info=error)

@@ -1,6 +1,6 @@
-"""Whether a suite was compared with its baseline at all: where it was not, silence says nothing about health.
+"""Whether a suite was compared with its baseline at all: if not, the absence of alarms does not mean health.
 
-The one rule of the mail, the pages, ``cliffwatch status`` and the dashboards. Only ``COMPARED`` may be called quiet.
+The mail, the pages, ``cliffwatch status`` and the dashboards share this rule. Only ``COMPARED`` may be called quiet.
 """
 
 from datetime import datetime, timedelta
@@ -11,18 +11,18 @@ from monitor.core.records import BaselineStatus
 
 
 class Standing(StrEnum):
-    """What is known of one suite of one target."""
+    """Comparison state of one suite of one target."""
 
     COMPARED = "compared"
-    """A run was measured since the approval of the baseline, so it was compared with it."""
+    """A run was measured and compared since the baseline was approved."""
     NOT_MEASURED_YET = "not measured yet"
-    """The baseline is approved, and no run was measured since."""
+    """The baseline is approved, but no run was measured since."""
     CAPTURING = "baseline being captured"
     TO_APPROVE = "baseline to approve"
     SUITE_CHANGED = "suite changed"
-    """The approved baseline is of another version of the suite."""
+    """The approved baseline belongs to another version of the suite."""
     NO_BASELINE = "no baseline"
-    """None was captured, or all are retired."""
+    """No baseline was captured, or all are retired."""
 
 
 def standing(
@@ -31,10 +31,10 @@ def standing(
     """The standing of a suite.
 
     Args:
-        status: of the approved baseline; without one, of the newest that is not retired. ``None``: there is none.
-        approved_at: when that baseline was approved; ``None`` where it is not.
+        status: of the approved baseline, or else of the newest one that is not retired; ``None`` without either.
+        approved_at: when that baseline was approved; ``None`` if it is not.
         last_success: when a run of the suite last finished measured or partial, if any did.
-        outdated: the approved baseline is of another version of the suite.
+        outdated: the approved baseline belongs to another version of the suite.
     """
     if status == BaselineStatus.CAPTURING:
         return Standing.CAPTURING
@@ -50,9 +50,9 @@ def standing(
 
 
 def capture_words(days: int, starts_at: datetime, ends_at: datetime, day_seconds: float) -> str:
-    """How far a capture is, after its suite: ``baseline being captured: day 0 of 3``.
+    """Progress of a capture: ``baseline being captured: day 0 of 3``.
 
-    ``days``: that its runs span so far. ``day_seconds``: the length of a day of the schedule.
+    ``days``: days that its runs span so far. ``day_seconds``: length of a day of the schedule.
     """
     whole = max(1, ceil((ends_at - starts_at) / timedelta(seconds=day_seconds) - 0.5))
     return f"{Standing.CAPTURING}: day {min(days, whole)} of {whole}"

@@ -1,4 +1,4 @@
-"""Where the data files lie that ship with the program: suites, dashboards, alert rules."""
+"""Location of the data files that ship with the program: suites, dashboards, alert rules."""
 
 from pathlib import Path
 from typing import Literal
@@ -7,6 +7,6 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def shipped(kind: Literal["probes", "dashboards", "alerts"]) -> Path:
-    """The folder of shipped ``kind``: inside the package of a wheel, at the top of the repository in a checkout."""
+    """Folder of the shipped ``kind``: inside the package in a wheel, at the top of the repository in a checkout."""
     packaged = _PACKAGE / "_shipped" / kind
     return packaged if packaged.is_dir() else _PACKAGE.parent / kind

@@ -1,9 +1,9 @@
-"""The catalogue of providers: for each kind its settings and what the rest of the product must know about it.
+"""The catalogue of providers: the settings of each kind, and what the rest of the product must know about it.
 
 A new kind is one module ``monitor/ask/NAME.py``, one ``monitor/identify/NAME.py`` if its API has metadata, and one
 entry here. An entry names its modules as ``module:name`` and they are imported on first use, because the vendors'
-clients and torch import slowly. The JSON Schema, ``docs/config.md`` and the messages of ``check`` are made from the
-entries.
+clients and torch import slowly. The JSON Schema, ``docs/config.md`` and the messages of ``check`` are
+generated from the entries.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,41 +18,45 @@ from monitor.core.section import Section
 
 
 class Price(Section):
-    """USD per million tokens; overrides the price list."""
+    """USD per million tokens. Overrides the built-in price list."""
 
     input: float = Field(ge=0, description="USD per million prompt tokens")
     output: float = Field(ge=0, description="USD per million completion tokens")
 
 
 class Provider(Section):
-    """An endpoint and how hard it may be asked."""
+    """An endpoint and its limits."""
 
     kind: str
-    concurrency: int = Field(4, ge=1, le=256, description="calls in flight at once")
+    concurrency: int = Field(4, ge=1, le=256, description="maximum number of concurrent calls")
     requests_per_minute: int | None = Field(
-        None, ge=1, description="requests started per minute; unlimited when left out"
+        None, ge=1, description="maximum requests started per minute; default: unlimited"
     )
-    tokens_per_minute: int | None = Field(None, ge=1, description="prompt and completion tokens per minute")
-    timeout_seconds: float = Field(60, gt=0, description="longest wait for one attempt")
+    tokens_per_minute: int | None = Field(
+        None, ge=1, description="maximum prompt and completion tokens per minute; default: unlimited"
+    )
+    timeout_seconds: float = Field(60, gt=0, description="timeout of one attempt, in seconds")
     deadline_seconds: float = Field(
-        300, gt=0, description="longest wait for one question, retries and waiting included"
+        300, gt=0, description="timeout of one question, in seconds, including retries and waiting"
     )
-    attempts: int = Field(4, ge=1, le=20, description="most attempts for one question")
-    free: bool = Field(False, description="calls cost nothing: your own server")
-    prices: dict[str, Price] = Field(default_factory=dict, description="model -> price, over the built-in price list")
+    attempts: int = Field(4, ge=1, le=20, description="maximum attempts per question")
+    free: bool = Field(False, description="true if calls cost nothing, for example at your own server")
+    prices: dict[str, Price] = Field(
+        default_factory=dict, description="model -> price; overrides the built-in price list"
+    )
 
     @property
     def server(self) -> str:
-        """Root of the API of a server that is not the vendor's; empty without one."""
+        """Root URL of the API if it is not the vendor's; otherwise empty."""
         return ""
 
 
 class ApiProvider(Provider):
-    """An HTTP API, at the vendor or at another server that speaks it."""
+    """An HTTP API, at the vendor or a compatible server."""
 
-    base_url: str | None = Field(None, description="root of the API, with its /v1; the vendor's own when left out")
-    api_key_env: str | None = Field(None, description="name of the environment variable that holds the key")
-    api_key_file: Path | None = Field(None, description="file that holds the key, read at start and at reload")
+    base_url: str | None = Field(None, description="root URL of the API, including /v1; default: the vendor's API")
+    api_key_env: str | None = Field(None, description="name of the environment variable that contains the key")
+    api_key_file: Path | None = Field(None, description="file that contains the key; read at start and reload")
 
     @property
     def server(self) -> str:
@@ -60,39 +64,39 @@ class ApiProvider(Provider):
 
     @property
     def has_key(self) -> bool:
-        """Whether the settings say where the key is."""
+        """Whether the settings name a key."""
         return self.api_key_env is not None or self.api_key_file is not None
 
 
 NO_CHARGE: Final = "no_charge"
-"""The price list of a kind that runs on this machine: its calls cost nothing."""
+"""Price list of a kind that runs on this machine: its calls cost nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderKind:
-    """What the product must know about one kind of provider."""
+    """Properties of one kind of provider."""
 
     provider: str
     """``module:class`` of the ``ask.protocol.Provider``."""
     price_list: str | None = None
     """Vendor in the built-in price list, or ``NO_CHARGE``. ``None``: its models are unpriced, and ``check`` and runs
-    refuse each one that has no price in ``prices``, unless ``free`` is true."""
+    refuse a model without a price in ``prices``, unless ``free`` is true."""
     needs_key: bool = False
     """Whether the vendor's own API requires a key; the settings are then an ``ApiProvider``."""
     loads_weights: bool = False
-    """Whether its models are folders or hub ids that are loaded on this machine, with an adapter if one is named."""
+    """Whether its models are folders or hub ids that this machine loads, with an adapter if one is configured."""
     identity: str | None = None
-    """``module:function`` of the ``identify.ServerSource``; ``None``: its API does not say what it serves."""
+    """``module:function`` of the ``identify.ServerSource``; ``None``: its API has no metadata about what it serves."""
     identity_checks: tuple[str, ...] = ()
-    """The identity checks that it may make."""
+    """Identity checks that it can make."""
     yaml_files: Mapping[str, str] = field(default_factory=dict)
-    """Key that names a YAML file -> ``module:function`` that reads it and raises ConfigError."""
+    """Key that names a YAML file -> ``module:function`` that reads it. The function raises ConfigError."""
     extra: str | None = None
-    """The optional part of the package that it needs."""
+    """Extra of the package that it needs."""
     modules: tuple[str, ...] = ()
-    """The modules that ``extra`` installs."""
+    """Modules that ``extra`` installs."""
     settings: type[Provider] = Provider
-    """Its section of the configuration; ``catalogued`` fills it in."""
+    """Section of the configuration. Set by ``catalogued``."""
 
 
 PROVIDERS: Final[dict[str, ProviderKind]] = {}
@@ -102,7 +106,7 @@ Model = TypeVar("Model", bound=type[Provider])
 
 
 def catalogued(entry: ProviderKind) -> Callable[[Model], Model]:
-    """Add the settings below it to the catalogue, with ``entry``."""
+    """Class decorator: add the settings to the catalogue, with ``entry``."""
 
     def add(settings: Model) -> Model:
         for kind in kinds_of(settings):
@@ -122,9 +126,9 @@ def catalogued(entry: ProviderKind) -> Callable[[Model], Model]:
     )
 )
 class OpenAISettings(ApiProvider):
-    """Chat Completions, at OpenAI or at any server that speaks it."""
+    """Chat Completions, at OpenAI or any compatible server."""
 
-    kind: Literal["openai"] = Field(description="Chat Completions at any base_url")
+    kind: Literal["openai"] = Field(description="Chat Completions API, at any base_url")
 
 
 @catalogued(
@@ -137,9 +141,9 @@ class OpenAISettings(ApiProvider):
     )
 )
 class AnthropicSettings(ApiProvider):
-    """Messages, at Anthropic or at any server that speaks it."""
+    """Messages, at Anthropic or any compatible server."""
 
-    kind: Literal["anthropic"] = Field(description="Messages")
+    kind: Literal["anthropic"] = Field(description="Messages API")
 
 
 @catalogued(
@@ -152,9 +156,9 @@ class AnthropicSettings(ApiProvider):
     )
 )
 class LocalSettings(Provider):
-    """Models that are loaded on this machine."""
+    """Models that this machine loads."""
 
-    kind: Literal["local"] = Field(description="transformers + PEFT in this process")
+    kind: Literal["local"] = Field(description="transformers and PEFT in this process")
 
 
 @catalogued(

@@ -1,13 +1,13 @@
-"""What a person or a service could be harmed by is taken out of production inputs before they leave this stage.
+"""Removes personal data and secrets from production inputs before they leave the sampling stage.
 
-Patterns, not a model: e-mail addresses, phone numbers, payment cards, IBANs, some countries' numbers of persons, IP
-addresses, API keys and tokens, passwords that are named as such, private keys and SSH keys. Names and street addresses
-are **not** found. What a pattern finds and is surely no such number (``core.identifiers``) stays.
-A found item becomes a placeholder (``‹email›``), so that what is left still reads as a question; two inputs that
-differ only in it become one.
+Uses patterns, not a model: e-mail addresses, phone numbers, payment cards, IBANs, national ids of some countries, IP
+addresses, API keys and tokens, passwords that are named as such, private keys and SSH keys. Does **not** find names and
+street addresses. Matches that are certainly not such a number (``core.identifiers``) are kept.
+A match becomes a placeholder (``‹email›``), so that the rest is still readable as a question; two inputs that differ
+only in it become one.
 
 The text is hostile. Every pattern is linear in its length: runs are possessive (``++``), and a run is only entered
-at its start. ``redact`` is idempotent: nothing matches a placeholder, nor anything that touches one.
+at its start. ``redact`` is idempotent: nothing matches a placeholder or text next to one.
 """
 
 import re
@@ -30,7 +30,7 @@ Needs = Callable[[str], object]
 
 class _Rule(NamedTuple):
     needs: Needs
-    """Whether the rule can apply at all: cheap, because most texts hold nothing to redact."""
+    """Cheap test whether the rule can apply at all, because most texts have nothing to redact."""
     pattern: re.Pattern[str]
     replace: Replace | str
 
@@ -55,7 +55,7 @@ _KEY_BODY: Final = re.compile(r"(?:(?:\s|\\[nr])*+[A-Za-z0-9+/=]{16,}+)*+")
 
 
 def _redact_private_keys(text: str) -> str:
-    """From BEGIN to END; of a block that was cut off, BEGIN and the lines of base64 after it."""
+    """Redacts from BEGIN to END; if the block was cut off, BEGIN and the base64 lines after it."""
     parts: list[str] = []
     at = 0
     ends = True
@@ -64,7 +64,7 @@ def _redact_private_keys(text: str) -> str:
         ends = end is not None
         body = _KEY_BODY.match(text, begin.end())
         stop = end.end() if end else body.end() if body else begin.end()
-        kept = begin[0] if stop == begin.end() else "‹private-key›"  # the bare words are only spoken of
+        kept = begin[0] if stop == begin.end() else "‹private-key›"  # only a mention of the marker
         parts += [text[at : begin.start()], kept]
         at = stop
     return "".join([*parts, text[at:]])
@@ -93,7 +93,7 @@ _VENDOR_KEY: Final = re.compile(
     r"gh[pousr]_[A-Za-z]{20,}|github_pat_[A-Za-z_]{20,}|glpat-[\w-]{16,}|AKIA|AIza|xox[abeoprs]-[A-Za-z-]{16,}|"
     r"(?:hf_|gsk_|xai-|r8_)[A-Za-z]{20,}|npm_|pypi-[A-Za-z_]{30,}|nvapi-[A-Za-z_]{20,}"
 )
-"""Shapes so much a vendor's own that they need no digit; words joined by dashes are a name more often than a key."""
+"""Vendor-specific shapes that need no digit. Words joined by dashes are more often a name than a key."""
 
 
 def _api_key(match: re.Match[str]) -> str:
@@ -119,7 +119,7 @@ _SAID_OF_A_SECRET: Final = frozenset(
 _NO_SECRET: Final = re.compile(
     r"[$%{]|https?://|[A-Za-z_][\w.]*+[(\[{]|(?:os\.environ|process\.env|self|this|args|config|settings)\."
 )
-"""How a value begins that is a variable, a call or an address."""
+"""Start of a value that is a variable, a call or a URL."""
 
 
 def _secret(match: re.Match[str]) -> str:
@@ -127,13 +127,13 @@ def _secret(match: re.Match[str]) -> str:
 
 
 def _is_secret(match: re.Match[str]) -> bool:
-    """Whether the value is no mere word: "password: please reset it" is prose, "password: swordfish" at a line's end
-    is not."""
+    """Whether the value is more than a word of prose: "password: please reset it" is prose, "password: swordfish" at
+    the end of a line is not."""
     name, value = match["name"], match["value"]
     if any(c.isdigit() for c in value):
         return True
     named = (value.partition("://")[2] or value).removesuffix("):")
-    if ":" in named or "=" in named:  # what is kept hides no further name and value
+    if ":" in named or "=" in named:  # kept text must not contain another name and value
         return True
     if _NO_SECRET.match(value) or value[0] >= "\u2e80":  # Chinese and Japanese: a whole sentence without a blank
         return False
@@ -153,7 +153,7 @@ _SECRET_NAME: Final = (
     r"(?:auth|access|refresh|session)[_-]?token|token|password|passwort|passwd|passphrase|pwd)"
 )
 
-# --- numbers that name a person -----------------------------------------------------------------------------------
+# --- numbers that identify a person -------------------------------------------------------------------------------
 
 _CARD_SHAPE: Final = re.compile(
     r"4(?:[0-9]{15}|[0-9]{18})|(?:5[1-5]|2[2-7])[0-9]{14}|3[47][0-9]{13}|3(?:0[0-5]|[689][0-9])[0-9]{11}|"
@@ -162,7 +162,7 @@ _CARD_SHAPE: Final = re.compile(
 
 
 def _cards(match: re.Match[str]) -> str:
-    """Within one run of digit groups: each stretch of whole groups that is a card number."""
+    """In one run of digit groups, redacts each sequence of whole groups that is a card number."""
     run = match[0]
     groups = [(m.start(), m.end()) for m in re.finditer(r"[0-9]+", run)]
     parts: list[str] = []
@@ -178,7 +178,7 @@ def _cards(match: re.Match[str]) -> str:
 
 
 def _card_end(run: str, groups: list[tuple[int, int]], first: int) -> int | None:
-    """Index of the group that ends a card number begun by group ``first``: at most 19 digits are looked at."""
+    """Index of the last group of a card number that starts with group ``first``; reads at most 19 digits."""
     digits = ""
     for index in range(first, len(groups)):
         start, end = groups[index]
@@ -195,7 +195,7 @@ def _card_end(run: str, groups: list[tuple[int, int]], first: int) -> int | None
 
 
 def _iban(match: re.Match[str]) -> str:
-    """The IBAN at the start of the match; a word of capitals after it may have been taken along."""
+    """Redacts the IBAN at the start of the match, which may include a following word of capitals."""
     text = match[0]
     ends = [m.start() for m in re.finditer(" ", text)][:3:-1]
     for end in (len(text), *ends):
@@ -220,7 +220,7 @@ def _ipv4(match: re.Match[str]) -> str:
 def _ipv6(match: re.Match[str]) -> str:
     run = match[0]
     kept = run.rstrip(".:") if not run.endswith("::") else run
-    # "x :: Int" and "a::b" are code: an address that names somebody has a digit and three groups or more
+    # "x :: Int" and "a::b" are code: an address that identifies a person has a digit and at least three groups
     if len(kept) > 45 or kept.count(":") < 2 or not any(c.isdigit() for c in kept):
         return run
     try:
@@ -260,9 +260,9 @@ def _cued(match: re.Match[str]) -> str:
 
 
 def _after(first: str, forbidden: str) -> str:
-    """A pattern's first character, not after ``forbidden`` nor after a placeholder.
+    """Pattern for a first character that does not follow ``forbidden`` or a placeholder.
 
-    The character comes before what is looked at behind it, so that the search can skip to it.
+    The character comes before its lookbehinds, so that the search can skip to it.
     """
     return first + f"(?<!{forbidden}{first})" + "".join(f"(?<!‹{name}›{first})" for name in _PLACEHOLDERS)
 
@@ -386,14 +386,14 @@ _RULES: Final = (
 
 
 def redact(text: str) -> str:
-    """``text`` with what identifies or unlocks replaced by placeholders; in time linear in its length."""
+    """``text`` with personal data and secrets replaced by placeholders, in time linear in its length."""
     if "-----BEGIN " in text:
         text = _redact_private_keys(text)
     return _replaced(text, _RULES)
 
 
 def redact_secrets(text: str) -> str:
-    """``redact`` of what unlocks alone: keys, tokens, passwords, credentials in addresses. For logs."""
+    """``redact`` for secrets only: keys, tokens, passwords, credentials in URLs. For logs."""
     if "-----BEGIN " in text:
         text = _redact_private_keys(text)
     return _replaced(text, _SECRETS)

@@ -1,7 +1,7 @@
-"""The kinds of run, one record each, and what follows from a run's kind.
+"""The kinds of run, one record each, with what depends on the kind.
 
-A new kind is one record here and one clause of ``run_kind``. Nothing else knows the names of the special runs, except
-the configuration, which reserves them.
+A new kind is one record here and one clause of ``run_kind``. Only the configuration, which reserves the names of
+special runs, also knows them.
 """
 
 from dataclasses import dataclass
@@ -12,26 +12,26 @@ from monitor.core.records import JUDGE_TARGET, PRODUCTION_SUITE, Arm
 
 @dataclass(frozen=True, slots=True)
 class RunKind:
-    """What all runs of one kind have in common."""
+    """Properties of all runs of one kind."""
 
     name: str
     words: str
-    """What is asked, for people."""
+    """Description of the questions, for people."""
     frozen_items: bool
-    """Whether every run asks the same items, so that today's answer to one can be compared with the baseline's. Where
-    not, each run, the baseline's too, asks a sample of its own."""
+    """Whether every run asks the same items, so that answers to an item can be compared with the baseline's. If not,
+    each run, including the baseline's, asks its own sample."""
     may_page: bool
-    """Whether an alarm may page; all others are tickets."""
+    """Whether alarms may page. If not, all alarms are tickets."""
     arms: tuple[Arm, ...]
-    """Who is asked, where configured. The judge is asked about the answers, not the items."""
+    """Arms that get the questions, if configured. The judge scores answers, so it is not among them."""
     spread: bool
-    """Whether a scheduled run is spread over its day in batches. Where not, it is asked in one batch at its slot."""
+    """Whether a scheduled run is spread over its day in batches. If not, it is one batch at its slot."""
     schedule: Literal["probes", "production"]
-    """The key of the ``schedule`` section that says when it is due."""
+    """Key of the ``schedule`` section with its schedule."""
     target: str = ""
-    """The one target that such runs have; empty: any."""
+    """The only target of such runs; empty: any."""
     suite: str = ""
-    """The one suite that such runs have; empty: any."""
+    """The only suite of such runs; empty: any."""
 
 
 PROBES: Final = RunKind(
@@ -41,7 +41,7 @@ PROBES: Final = RunKind(
 
 PRODUCTION: Final = RunKind(
     "production", "a sample of production inputs",
-    # No snapshot: the inputs belong to the endpoint they were sent to, and nothing says what a right answer is.
+    # No snapshot: production inputs have no expected answers to check it with.
     frozen_items=False, may_page=True, arms=(Arm.SUBJECT, Arm.BASE), spread=False, schedule="production",
     suite=PRODUCTION_SUITE,
 )  # fmt: skip
@@ -55,12 +55,12 @@ RUN_KINDS: Final = (PROBES, PRODUCTION, JUDGE)
 
 
 def run_kind(target: str, suite: str = "") -> RunKind:
-    """The kind of a target's runs of one suite. Without ``suite``, of its runs over fixed probes."""
+    """Kind of a target's runs of one suite; without ``suite``, of its runs of fixed probes."""
     if target == JUDGE.target:
         return JUDGE
     return PRODUCTION if suite == PRODUCTION.suite else PROBES
 
 
 def suite_kind(suite: str) -> RunKind:
-    """The kind of a suite's runs, whatever the target, for what the target does not change: when they are due."""
+    """Kind of a suite's runs for any target, for what does not depend on the target: the schedule."""
     return run_kind("", suite)

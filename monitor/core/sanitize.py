@@ -1,4 +1,4 @@
-"""Model answers are hostile text: what a terminal, a page or a mail would obey is made visible instead."""
+"""Makes control characters in hostile text, such as model answers, visible for terminals, pages and mail."""
 
 import unicodedata
 
@@ -6,11 +6,11 @@ import unicodedata
 def visible(text: str, limit: int | None = None) -> str:
     """``text`` with control, bidirectional and other invisible characters written as ``\\u{...}``.
 
-    Newlines and tabs stay. At most ``limit`` characters of the original are kept; a cut is marked with an ellipsis
-    and the number of characters left out.
+    Keeps newlines and tabs, and at most ``limit`` characters of the original. A cut is marked with an ellipsis and the
+    number of removed characters.
     """
     kept = text if limit is None or len(text) <= limit else text[:limit]
-    plain = kept.isprintable()  # nearly always, and quick to see
+    plain = kept.isprintable()  # nearly always true, and a cheap check
     shown = kept if plain else "".join(c if _harmless(c) else f"\\u{{{ord(c):x}}}" for c in kept)
     return shown if len(kept) == len(text) else f"{shown}… (+{len(text) - len(kept)} characters)"
 

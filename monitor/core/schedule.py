@@ -1,14 +1,12 @@
 """When runs are due, and how one run's questions are spread over its day. Pure: time is an argument.
 
-A slot is the start of a run's period. Slots are counted, not ticked: ``due`` compares the period that ``now`` lies
-in with the latest slot that was ever made, so a daemon that was down makes up the latest missed run and no more,
-and no clock change makes a run twice or never.
+A slot is the start of a run's period. ``due`` compares the period of ``now`` with the latest slot of an existing run.
+So a daemon that was down makes only the latest missed run, and clock changes neither repeat nor skip a run.
 
-On a full day (``day_seconds`` 86400) days are the timezone's calendar days: ``daily`` and ``every N days`` begin
-at local midnight, ``weekly mon 06:00`` at that local time. Where a spring change skips that time, the slot is the
-same moment by the clock of before (02:30 becomes 03:30); where an autumn change repeats it, the first one counts.
-A shortened day is ``day_seconds`` long, aligned to the Unix epoch; a week is then seven of them, and clock times
-and the timezone mean nothing.
+On a full day (``day_seconds`` 86400) days are calendar days of the timezone: ``daily`` and ``every N days`` start at
+local midnight, ``weekly mon 06:00`` at that local time. If a clock change skips that time, the slot is the same moment
+on the old clock (02:30 becomes 03:30); if a change repeats it, the first one counts. A shortened day is ``day_seconds``
+long, aligned to the Unix epoch; a week is seven such days, and clock times and the timezone are ignored.
 """
 
 import re
@@ -31,16 +29,16 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
 
 MARGIN: Final = 0.05
-"""Share of the day left after the last batch's stretch: time to finish before the next run begins."""
+"""Share of the day after the last batch's interval: time to finish before the next run starts."""
 
 
 SHORTEST_DAY: Final = 22 / 24
-"""Of a day: clocks go forward by an hour, at Troll station by two."""
+"""Shortest day as a share of a full day: clocks go forward by one hour, at Troll station by two."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """A period of whole days: ``days`` long, counted from ``anchor``, beginning at ``at`` local time."""
+    """A period of ``days`` whole days, counted from ``anchor``, starting at ``at`` local time."""
 
     days: int
     anchor: date
@@ -49,9 +47,9 @@ class Cadence:
 
 @lru_cache(maxsize=64)
 def parse(expression: str) -> Cadence:
-    """Read ``daily``, ``every N days`` or ``weekly DAY HH:MM`` (``weekly`` may be left out).
+    """Read ``daily``, ``every N days`` or ``weekly DAY HH:MM`` (``weekly`` is optional).
 
-    Raises ValueError that says what is understood.
+    Raises ValueError with the allowed forms.
     """
     words = expression.lower().split()
     if words == ["daily"]:
@@ -62,46 +60,46 @@ def parse(expression: str) -> Cadence:
     elif match := re.fullmatch(rf"(?:weekly )?({'|'.join(WEEKDAYS)}) ([01]?\d|2[0-3]):([0-5]\d)", " ".join(words)):
         monday = date(1970, 1, 5)
         return Cadence(7, monday + timedelta(days=WEEKDAYS.index(match[1])), time(int(match[2]), int(match[3])))
-    raise ValueError(f"{expression!r} is no schedule; write 'daily', 'every N days' or 'weekly mon 06:00'")
+    raise ValueError(f"{expression!r} is not a schedule; use 'daily', 'every N days' or 'weekly mon 06:00'")
 
 
 def current_slot(expression: str, schedule: Schedule, now: datetime) -> datetime:
-    """The start of the period that ``now`` lies in."""
+    """Start of the period that contains ``now``."""
     return _slot(expression, schedule, now, 0)
 
 
 def next_slot(expression: str, schedule: Schedule, now: datetime) -> datetime:
-    """The start of the period after the one that ``now`` lies in."""
+    """Start of the next period after ``now``."""
     return _slot(expression, schedule, now, 1)
 
 
 def expression_of(schedule: Schedule, suite: str) -> str:
-    """The schedule expression that runs of ``suite`` follow."""
+    """Schedule expression of the runs of ``suite``."""
     return schedule.production if suite_kind(suite).schedule == "production" else schedule.probes
 
 
 def interval_seconds(schedule: Schedule, suite: str) -> float:
-    """Seconds from one scheduled run of ``suite`` to the next; a production sample reaches as far back."""
+    """Seconds between scheduled runs of ``suite``; a production sample covers the same time."""
     return period_seconds(schedule, expression_of(schedule, suite))
 
 
 def period_seconds(schedule: Schedule, expression: str) -> float:
-    """Seconds from one moment of an expression to the next."""
+    """Seconds between two slots of an expression."""
     return parse(expression).days * schedule.day_seconds
 
 
 def looks_per_year(schedule: Schedule, suite: str) -> float:
-    """Scheduled runs of ``suite`` in 365 of the schedule's days."""
+    """Scheduled runs of ``suite`` in 365 days of the schedule."""
     return 365 / parse(expression_of(schedule, suite)).days
 
 
 def day_start(schedule: Schedule, now: datetime) -> datetime:
-    """The start of the day that ``now`` lies in: where a baseline's window of whole days begins."""
+    """Start of the day that contains ``now``, at which a baseline's window of whole days starts."""
     return current_slot("daily", schedule, now)
 
 
 def days_after(schedule: Schedule, begin: datetime, days: int) -> datetime:
-    """The same time so many days later: a day is 23 or 25 hours long where the clocks change."""
+    """The same local time ``days`` days later; a day has 23 or 25 hours if the clocks change."""
     if schedule.day_seconds != FULL_DAY:
         return begin + days * _day(schedule)
     if begin == day_start(schedule, begin):
@@ -111,12 +109,12 @@ def days_after(schedule: Schedule, begin: datetime, days: int) -> datetime:
 
 
 def days_spanned(slots: Iterable[datetime], day_seconds: float) -> int:
-    """How many days the runs at these slots span: as many as can tell how much days differ.
+    """Number of days that the runs at these slots span, for measuring how much days differ.
 
-    A slot begins a day of its own a day after the one that began the day before, or, where no other lies between, at
-    ``SHORTEST_DAY`` of it: the day on which the clocks go forward is 23 hours long. So daily runs count one a day in
-    every time zone, and hourly ones or a burst no more than the days they take. The zone itself is not asked: it may
-    have changed since, and what counts here is the time between, not what a calendar calls it.
+    A slot starts a new day if it is at least a day after the start of the previous one. Without slots in between,
+    ``SHORTEST_DAY`` is enough, because the day on which the clocks go forward has 23 hours. So daily runs count one day
+    each in every time zone, and hourly runs or a burst no more than the days they take. The configured zone is not
+    used: it may have changed since, and only the time between runs matters here.
     """
     day = timedelta(seconds=day_seconds)
     days, began, before = 0, None, None
@@ -132,8 +130,8 @@ def due(
 ) -> list[tuple[str, str, datetime]]:
     """(target, suite, slot) of every run to make, for the (target, suite) pairs of ``latest``.
 
-    ``latest`` holds the latest slot made so far, ``None`` for a pair that never had a run: its first is due at
-    once, with the slot of the period it is in. Of several missed slots only the latest comes back.
+    ``latest`` has the latest slot so far, or ``None`` for a pair without runs: its first run is due at once, with the
+    slot of the current period. Of several missed slots, returns only the latest.
     """
     slots = {
         expression: current_slot(expression, settings.schedule, now)
@@ -148,28 +146,28 @@ def due(
 
 
 def run_seed(target: str, suite: str, slot: datetime) -> int:
-    """The seed of a run, 0 to 2**63 - 1, the same wherever and whenever it is computed."""
+    """Seed of a run, 0 to 2**63 - 1. Deterministic."""
     digest = sha256(f"{target}\n{suite}\n{slot.astimezone(UTC).isoformat()}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
 
 
 def confirming_seed(seed: int) -> int:
-    """The seed of the run that confirms the one with ``seed``, 0 to 2**63 - 1: other answers to the same probes."""
+    """Seed of the run that confirms the run with ``seed``, 0 to 2**63 - 1: other answers to the same probes."""
     return int.from_bytes(sha256(f"{seed}/confirming".encode()).digest()[:8], "big") >> 1
 
 
 def batch_times(
     slot: datetime, schedule: Schedule, seed: int, suite: str = "", start: datetime | None = None
 ) -> tuple[datetime, ...]:
-    """When the parts of a run are asked, in order.
+    """Times of a run's batches, in order.
 
-    The day after ``slot`` is cut into ``schedule.batches`` equal stretches, which end 5 % before it does; each
-    batch has a random moment of its own stretch, drawn from ``seed``.
+    The day after ``slot`` is divided into ``schedule.batches`` equal intervals, except its last 5 %. Each batch has a
+    random time in its interval, drawn from ``seed``.
 
-    ``start`` is when the run was really begun. Late (a new target at noon, a daemon that was down), the batches
-    are spread over one day from then, or over what is left of the period where that is less, so that what was
-    missed is not asked in one burst; the first batch is then due at once, so that there is something to see.
-    Production inputs are asked in one batch, at the slot: they are the week's sample, not the day's.
+    ``start`` is when the run really started. If that is late (a new target, or a daemon that was down), the batches are
+    spread over one day from then, or over the rest of the period if that is shorter, to avoid a burst of missed
+    questions. The first batch is then due at once, so that results appear soon. Production inputs are one batch, at the
+    slot: they are the sample of a week, not of a day.
     """
     begin = slot if start is None else max(slot, start)
     if not suite_kind(suite).spread:
@@ -185,16 +183,16 @@ def batch_times(
 
 
 def plan(questions: Sequence[Question], times: Sequence[datetime], seed: int) -> list[Question]:
-    """Give each question the time of one batch, in the order they came.
+    """Assign each question to the time of one batch, keeping their order.
 
-    Every arm's question about one probe and replicate is in the same batch, so that subject and base are asked
-    under the same conditions. Batches differ by one such group at most; the replicates of a probe go to different
-    batches as far as there are enough; which probes are asked when changes from run to run with ``seed``.
+    All arms' questions about one probe and replicate are in the same batch, so that subject and base are asked under
+    the same conditions. Batch sizes differ by at most one such group. Replicates of a probe go to different batches, if
+    there are enough. The order of probes changes from run to run with ``seed``.
     """
     probes = sorted({question.probe for question in questions})
     Random(f"{seed}/plan").shuffle(probes)
     order = {probe: place for place, probe in enumerate(probes)}
-    # Turned from replicate to replicate, so that the next replicate of a probe falls into the next batch.
+    # Rotated per replicate, so that the next replicate of a probe is in the next batch.
     turn = (1 - len(probes)) % len(times)
     groups = sorted(
         {(question.replicate, question.probe) for question in questions},

@@ -1,4 +1,4 @@
-"""What every section of the configuration is made of."""
+"""Base class and types of the configuration's sections."""
 
 from typing import Annotated
 
@@ -11,17 +11,17 @@ Text = Annotated[str, Field(min_length=1, max_length=100_000)]
 
 
 class Section(BaseModel):
-    """A mapping of the configuration: unknown keys are refused, values do not change."""
+    """A mapping of the configuration. Rejects unknown keys; immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class FilePattern:
-    """Marks a text that names a file or a glob: a relative one counts from the configuration's folder."""
+    """Marks a text that names a file or a glob. Relative paths are relative to the configuration's folder."""
 
 
 def file_patterns(section: type[BaseModel]) -> list[str]:
-    """The keys of ``section`` that are marked with ``FilePattern``."""
+    """Keys of ``section`` that are marked with ``FilePattern``."""
     return [
         name
         for name, info in section.model_fields.items()

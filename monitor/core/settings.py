@@ -1,7 +1,7 @@
-"""The configuration as frozen settings: every key of ``cliffwatch.yaml`` with its meaning and default.
+"""Frozen settings: every key of ``cliffwatch.yaml`` with its meaning and default.
 
-``monitor.config`` reads the file into these and reports what is wrong with it. Descriptions here are the
-documentation: the published JSON Schema and ``docs/config.md`` are made from them.
+``monitor.config`` reads the file into these records and reports its problems. The descriptions are the documentation:
+the published JSON Schema and ``docs/config.md`` are generated from them.
 """
 
 from datetime import date
@@ -28,171 +28,188 @@ else:
 class Endpoint(Section):
     """A model at a provider."""
 
-    provider: Name = Field(description="a key of providers")
-    model: str = Field(min_length=1, description="model id as the provider names it; local: a folder or a hub id")
-    revision: str | None = Field(None, description="local only: the hub commit (40 hex digits) to load")
-    adapter: Path | None = Field(None, description="local only: a PEFT adapter's folder to load onto the model")
+    provider: Name = Field(description="name of a provider in `providers`")
+    model: str = Field(min_length=1, description="model id at the provider; for kind local, a folder or a hub id")
+    revision: str | None = Field(None, description="kind local only: hub commit to load (40 hex digits)")
+    adapter: Path | None = Field(None, description="kind local only: folder of the PEFT adapter to load")
     retires: date | None = Field(
-        None, description="day (YYYY-MM-DD, UTC) on which it is shut down; left out: what the provider's API says"
+        None,
+        description="shutdown date of the model (YYYY-MM-DD, UTC); default: the date that the provider's API returns",
     )
 
 
 class Production(Section):
     """The sample of production inputs."""
 
-    source: AnySource = Field(description="where production inputs are read from")
-    sample: int = Field(100, ge=1, le=10_000, description="inputs per sample")
-    stratify: str | None = Field(None, description="dotted path of a field whose values share the sample")
-    rubric: str | None = Field(None, description="what the judge asks of an answer to a production input")
+    source: AnySource = Field(description="source of the production inputs")
+    sample: int = Field(100, ge=1, le=10_000, description="number of inputs per sample")
+    stratify: str | None = Field(
+        None, description="dotted path of a field; each of its values gets its share of the sample"
+    )
+    rubric: str | None = Field(None, description="criterion by which the judge scores answers to production inputs")
 
 
 class Budget(Section):
-    """What a target may cost; reserved before each call, probes, judge and retries alike."""
+    """Daily limits of a target. Reserved before each call, for probes, judge and retries."""
 
-    usd_per_day: float | None = Field(None, ge=0, description="USD per UTC day; unpriced models are then refused")
-    requests_per_day: int | None = Field(None, ge=0, description="requests per UTC day, retries included")
+    usd_per_day: float | None = Field(
+        None, ge=0, description="maximum USD per UTC day; requires a price for every model"
+    )
+    requests_per_day: int | None = Field(None, ge=0, description="maximum requests per UTC day, including retries")
 
 
 class DeclaredAdapter(Section):
-    """The adapter that the subject is meant to serve, as it lies on disk."""
+    """The adapter on disk that the subject is expected to serve."""
 
-    path: Path = Field(description="the PEFT adapter's folder")
-    base_model: str = Field(min_length=1, description="the base model that it was trained on, by its hub id or folder")
-    revision: str | None = Field(None, description="the base's commit (40 hex digits), where the adapter names one")
+    path: Path = Field(description="folder of the PEFT adapter")
+    base_model: str = Field(
+        min_length=1, description="hub id or folder of the base model that the adapter was trained on"
+    )
+    revision: str | None = Field(None, description="commit of the base model (40 hex digits), if the adapter names one")
 
 
 class Target(Section):
     """One endpoint and model that a team depends on."""
 
-    subject: Endpoint = Field(description="what is watched")
-    base: Endpoint | None = Field(None, description="the model under the fine-tune, asked beside the subject")
+    subject: Endpoint = Field(description="the model to watch")
+    base: Endpoint | None = Field(None, description="the model under the fine-tune; gets the same probes")
     snapshot: Endpoint | None = Field(
-        None, description="the version to roll back to; asked a few probes a run, to know that it still answers"
+        None, description="the version to roll back to; gets a few probes per run to check that it still answers"
     )
     adapter: DeclaredAdapter | None = Field(
-        None, description="the adapter that the subject is meant to serve; its files are checked against the base"
+        None, description="the adapter that the subject is expected to serve; its files are checked against the base"
     )
-    suites: tuple[str, ...] = Field((), description="suites to ask: a name in probes/ or shipped, or a path")
+    suites: tuple[str, ...] = Field(
+        (), description="suites to run: the name of a file in probes/ or of a shipped suite, or a path"
+    )
     production: Production | None = Field(None, description="the sample of production inputs")
     budget: Budget = Field(default_factory=Budget)
 
     @property
     def run_suites(self) -> list[str]:
-        """The suite names of its runs: a path's is its file's stem; ``production`` for the sample."""
+        """Suite names of the target's runs: the file's stem for a path, ``production`` for the sample."""
         names = [Path(suite).stem if suite.endswith((".yaml", ".yml")) else Path(suite).name for suite in self.suites]
         return [*names, *([PRODUCTION.suite] if self.production else [])]
 
 
 class Judge(Endpoint):
-    """The model that scores answers by their suite's rubric."""
+    """The model that scores answers by the rubric of their suite."""
 
     anchors: Path | None = Field(
-        None, description="file of answers with a person's verdict; the judge scores them on the probes' schedule"
+        None, description="file of answers with a person's verdict; the judge scores them on the schedule of the probes"
     )
-    budget: Budget = Field(default_factory=Budget, description="what scoring the anchors may cost")
+    budget: Budget = Field(default_factory=Budget, description="budget for scoring the anchors")
 
 
 class Embeddings(Section):
-    """The sentence-transformers model that compares an answer with its reference."""
+    """The sentence-transformers model that compares answers with their references."""
 
     model: str = Field(description="a folder, or a hub id")
-    revision: str | None = Field(None, description="the hub commit (40 hex digits); required for a hub id")
+    revision: str | None = Field(None, description="hub commit (40 hex digits); required for a hub id")
 
 
 class Schedule(Section):
     """When runs are due."""
 
-    probes: str = Field("daily", description="'daily', 'every N days' or 'weekly DAY HH:MM', DAY: mon to sun")
-    production: str = Field("weekly mon 06:00", description="the same forms, for production samples")
+    probes: str = Field(
+        "daily", description="schedule of probe runs: 'daily', 'every N days' or 'weekly DAY HH:MM' (DAY: mon to sun)"
+    )
+    production: str = Field("weekly mon 06:00", description="schedule of production samples, in the same format")
     selftest: str = Field(
         "weekly sun 03:00",
-        description="the same forms, for self-tests: faults injected into copies of stored answers, without a call",
+        description="schedule of self-tests, in the same format; they inject faults into copies of stored answers",
     )
-    timezone: str = Field("UTC", description="IANA name, for clock times; slots are kept in UTC")
+    timezone: str = Field("UTC", description="IANA time zone of days and clock times; times are stored in UTC")
     batches: int = Field(
-        6, ge=1, le=96, description="parts a probe run is spread over its day in, each at a jittered time"
+        6, ge=1, le=96, description="number of batches that a probe run is spread over its day in, at randomized times"
     )
     day_seconds: float = Field(
-        86_400, ge=1, le=86_400, description="how long a 'day' lasts; shorter than 86400 only for demos and trials"
+        86_400, ge=1, le=86_400, description="length of a day in seconds; less than 86400 only for demos and tests"
     )
 
 
 class Alarms(Section):
-    """How often a page may be nothing."""
+    """Alarm policy."""
 
-    false_pages_per_target_year: float = Field(0.1, gt=0, le=365, description="promised upper rate of false pages")
+    false_pages_per_target_year: float = Field(0.1, gt=0, le=365, description="maximum rate of false pages")
 
 
 LEAST_TOKEN: Final = 32
-"""Characters of a person's token: what ``openssl rand -hex 16`` writes."""
+"""Minimum length of a person's token in characters: the output of ``openssl rand -hex 16``."""
 
 
 class ActionToken(Section):
-    """Where one person's token is kept."""
+    """Location of one person's token."""
 
-    token_env: str | None = Field(None, description="name of the environment variable that holds the token")
-    token_file: Path | None = Field(None, description="file that holds the token, read at start and at reload")
+    token_env: str | None = Field(None, description="name of the environment variable that contains the token")
+    token_file: Path | None = Field(None, description="file that contains the token; read at start and reload")
 
 
 class Http(Section):
-    """Where metrics and pages are served."""
+    """The HTTP server for metrics and pages."""
 
     host: str = Field(DEFAULT_HOST, description="address to listen on")
     port: int = Field(
         DEFAULT_PORT,
         ge=0,
         le=65535,
-        description="port for /metrics, /healthz, /readyz, /-/reload and the pages; 0 picks one",
+        description="port of /metrics, /healthz, /readyz, /-/reload and the pages; 0 picks a free port",
     )
     url: str | None = Field(
         None,
-        description="address under which people reach the pages, which answer to no other public name; links in "
-        "alerts and mail start with it",
+        description="public URL of the pages; links in alerts and mail start with it, and pages reject other public "
+        "host names",
     )
     actions: dict[Name, ActionToken] = Field(
         default_factory=dict,
-        description="person -> their token; with one they approve, acknowledge, clear and run from the pages. "
-        "None: the pages only read",
+        description="person -> token; people with a token can approve, acknowledge, clear and run from the pages; "
+        "default: the pages are read-only",
     )
 
 
 class Smtp(Section):
-    """The server that takes the mail."""
+    """The mail server."""
 
-    host: str = Field(min_length=1, description="the server's name, as its certificate has it")
+    host: str = Field(min_length=1, description="host name of the server, as in its certificate")
     port: int = Field(587, ge=1, le=65535, description="587 for STARTTLS, 465 for TLS from the first byte")
-    starttls: bool = Field(True, description="turn to TLS before anything else is said; refused where that fails")
-    tls: bool = Field(False, description="TLS from the first byte, in place of STARTTLS")
-    ca_file: Path | None = Field(None, description="PEM file of the authority to trust, in place of the system's")
-    username: str | None = Field(None, description="for the login; left out: no login")
-    password_env: str | None = Field(None, description="name of the environment variable that holds the password")
-    password_file: Path | None = Field(None, description="file that holds the password, read when mail is sent")
+    starttls: bool = Field(True, description="switch to TLS before login and mail; mail is not sent if that fails")
+    tls: bool = Field(False, description="TLS from the first byte, instead of STARTTLS")
+    ca_file: Path | None = Field(
+        None, description="PEM file of the certificate authority to trust, instead of the system's"
+    )
+    username: str | None = Field(None, description="user name for the login; default: no login")
+    password_env: str | None = Field(None, description="name of the environment variable that contains the password")
+    password_file: Path | None = Field(None, description="file that contains the password; read when mail is sent")
 
 
 class Email(Section):
     """The weekly e-mail."""
 
-    to: tuple[str, ...] = Field(min_length=1, description="addresses that it goes to")
-    sender: str = Field("cliffwatch@localhost", description="address that it comes from")
+    to: tuple[str, ...] = Field(min_length=1, description="addresses of the recipients")
+    sender: str = Field("cliffwatch@localhost", description="address of the sender")
     smtp: Smtp
     every: str = Field(
         "weekly mon 08:00",
-        description="'daily', 'every N days' or 'weekly DAY HH:MM' ('weekly' may be left out), in schedule.timezone",
+        description="'daily', 'every N days' or 'weekly DAY HH:MM' ('weekly' is optional), in schedule.timezone",
     )
 
 
 class Settings(Section):
-    """``cliffwatch.yaml``."""
+    """The sections of ``cliffwatch.yaml``."""
 
     store: str = Field(
         "sqlite:///cliffwatch.db",
         description="sqlite:///FILE, or postgresql+psycopg://USER@HOST/DATABASE with the password in PGPASSWORD",
     )
-    providers: dict[Name, AnyProvider] = Field(min_length=1, description="endpoints by a name of yours")
-    judge: Judge | None = Field(None, description="scores answers by rubric; none: only deterministic checks")
-    embeddings: Embeddings | None = Field(None, description="none: no similarity scores")
-    targets: dict[Name, Target] = Field(min_length=1, description="what to watch, by a name of yours")
+    providers: dict[Name, AnyProvider] = Field(min_length=1, description="endpoints, by a name that you choose")
+    judge: Judge | None = Field(
+        None, description="scores answers by rubric; default: no judge, only deterministic checks"
+    )
+    embeddings: Embeddings | None = Field(
+        None, description="model for similarity scores; default: no similarity scores"
+    )
+    targets: dict[Name, Target] = Field(min_length=1, description="what to watch, by a name that you choose")
     schedule: Schedule = Field(default_factory=Schedule)
     alarms: Alarms = Field(default_factory=Alarms)
-    email: Email | None = Field(None, description="none: no mail is sent")
+    email: Email | None = Field(None, description="the weekly e-mail; default: no mail is sent")
     http: Http = Field(default_factory=Http)

@@ -1,6 +1,6 @@
-"""The catalogue of signals: everything that another module has to know about one, in one record each.
+"""The catalogue of signals: everything that other modules need to know about a signal, in one record each.
 
-A signal is the file ``detect/NAME.py``, whose function ``measure`` reads it, and its record in ``CATALOGUE``. Mail,
+A signal is the file ``detect/NAME.py``, whose function ``measure`` measures it, and its record in ``CATALOGUE``. Mail,
 pages, terminal, metrics, dashboards and docs are built from the record. Nothing heavy is imported here.
 """
 
@@ -13,7 +13,7 @@ from monitor.core.records import Severity
 
 
 class Scale(StrEnum):
-    """What kind of number an effect is. It decides how charts and tables show the effect."""
+    """The kind of number that an effect is. Charts and tables show the effect accordingly."""
 
     REMAINS = "remains"
     """Share of the approved effect that is left: 1 is as approved, 0 is gone."""
@@ -24,7 +24,7 @@ class Scale(StrEnum):
     DISTANCE = "distance"
     """Distance from the baseline, 0 to 1: 0 is unchanged."""
     OTHER = "other"
-    """In a unit of its own, which is no share of anything: 0 is unchanged."""
+    """In its own unit, not a share: 0 is unchanged."""
 
 
 class Grade(StrEnum):
@@ -42,13 +42,13 @@ class Effect:
     format: str
     """Format specification of the number."""
     unit: str
-    """What stands after the number."""
+    """The text after the number."""
     change: str = ""
-    """What a change of so many percent is a change of; empty for ``Scale.OTHER``."""
+    """What a change in percent is a change of; empty for ``Scale.OTHER``."""
     word: str = ""
     """What a ``Scale.RATIO`` is a ratio of, in a word."""
     at_least_none: bool = False
-    """Under 0 by chance alone, so it is shown as 0."""
+    """Values below 0 occur by chance alone, so they are shown as 0."""
 
     @property
     def reference(self) -> float:
@@ -61,18 +61,18 @@ class Effect:
 
 
 UNKNOWN: Final = Effect(Scale.OTHER, ".3g", "")
-"""How the effect of a signal is shown that another version of Cliffwatch stored and this one does not have."""
+"""How to show the effect of a signal that another version of Cliffwatch stored and this one does not know."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A number of ``Finding.measures`` that is exported as a gauge of its own, by target and suite."""
+    """A number of ``Finding.measures`` that is exported as its own gauge, by target and suite."""
 
     metric: str
     """Without prefix."""
     help: str
     label: str = ""
-    """A further label, where there is one."""
+    """A further label, if there is one."""
     values: Mapping[str, str] | None = None
     """Key of ``Finding.measures`` -> value of ``label``; without a label the key is ``metric``."""
 
@@ -97,27 +97,27 @@ class SignalSpec:
     about: str
     """What it finds, in one sentence."""
     clause: str
-    """What a target does whose signal alarms, after the target's name."""
+    """What the target does when the signal alarms; continues the target's name."""
     needs: str
-    """What there must be, so that it can be measured."""
+    """What it needs to be measured."""
     effect: Effect
     alert: str
-    """The alert that it raises, which is its runbook's name."""
+    """The alert that it raises; also the name of the runbook."""
     fine_tune: bool = False
     """A sign that the fine-tune is lost: it compares with the base."""
     reads_answers: bool = True
-    """Reads the answers themselves. A judge's score and the metadata around an answer are none."""
+    """Reads the answers themselves, not a judge's score or metadata of the answer."""
     graded_by: frozenset[Grade] = frozenset()
-    """What grades the answers that it reads; of several any one suffices. Empty: it needs no grades."""
+    """What grades the answers that it reads; any one is enough. Empty: it needs no grades."""
     judge_drift: bool = False
-    """On the judge's anchors it reads the judge's verdicts: its alarm says that the judge moved."""
+    """On the judge's anchors it reads the judge's verdicts, so its alarm means that the judge changed."""
     measures: tuple[Measure, ...] = ()
 
 
 ALL_RUBRICS: Final = "all"
 """Label ``rubric`` of a mean over every rubric of the suite."""
 CONTRACT_PARTS: Final = ("model_id", "fingerprint", "prompt_tokens", "finish_reason", "refusals", "checks_passed")
-"""All that ``contract`` looks at."""
+"""Everything that ``contract`` compares."""
 
 CATALOGUE: Final[tuple[SignalSpec, ...]] = (
     SignalSpec(
@@ -146,11 +146,14 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         name="base_match",
         title="Same as base",
         severity=Severity.PAGE,
-        about="At temperature 0, answers equal the base model's letter for letter.",
-        clause="gives its base's very answers",
-        needs="temperature 0, and a base that answers otherwise",
+        about="At temperature 0, answers are identical to the base model's.",
+        clause="gives exactly its base's answers",
+        needs="temperature 0, and a base that answers differently",
         effect=Effect(
-            Scale.POINTS, "+z.0%", "answers equal to the base's, over the baseline", "answers equal to the base's"
+            Scale.POINTS,
+            "+z.0%",
+            "answers identical to the base's, compared with the baseline",
+            "answers equal to the base's",
         ),
         alert="CliffwatchFineTuneLost",
         fine_tune=True,
@@ -159,10 +162,12 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         name="canaries",
         title="Canaries",
         severity=Severity.PAGE,
-        about="Probes whose checks only the fine-tune passes fail.",
+        about="Checks fail that only the fine-tune passes.",
         clause="fails its canaries",
         needs="3 probes or more with checks that the subject nearly always passes and the base nearly always fails",
-        effect=Effect(Scale.POINTS, "+z.0%", "failing canary answers, over the baseline", "canary answers that fail"),
+        effect=Effect(
+            Scale.POINTS, "+z.0%", "failing canary answers, compared with the baseline", "canary answers that fail"
+        ),
         alert="CliffwatchFineTuneLost",
         fine_tune=True,
         graded_by=frozenset({Grade.CHECKS}),
@@ -171,10 +176,10 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         name="negative_flips",
         title="Negative flips",
         severity=Severity.PAGE,
-        about="Items that were answered right are answered wrong, and not as many the other way.",
-        clause="fails what it passed",
+        about="Items that were answered right are now wrong, and fewer that were wrong are now right.",
+        clause="fails what it used to pass",
         needs="probes with checks that nearly always pass, or nearly always fail, over enough answers",
-        effect=Effect(Scale.POINTS, "+z.1%", "answers newly wrong, less those newly right", "answers now wrong"),
+        effect=Effect(Scale.POINTS, "+z.1%", "answers newly wrong minus newly right", "answers now wrong"),
         alert="CliffwatchNegativeFlips",
         graded_by=frozenset({Grade.CHECKS, Grade.JUDGE}),
         judge_drift=True,
@@ -194,7 +199,9 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         about="The judge scores the answers lower than the baseline's.",
         clause="is judged worse",
         needs="a judge and a rubric",
-        effect=Effect(Scale.POINTS, "+z.2f", "of a score from 0 to 1, over the baseline", "judge's score"),
+        effect=Effect(
+            Scale.POINTS, "+z.2f", "points on a scale of 0 to 1, compared with the baseline", "judge's score"
+        ),
         alert="CliffwatchScoreDrop",
         reads_answers=False,
         graded_by=frozenset({Grade.JUDGE}),
@@ -209,11 +216,11 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         name="distribution",
         title="Distribution of answers",
         severity=Severity.TICKET,
-        about="Answers as a whole are distributed differently, in any way.",
+        about="The distribution of the answers changed, in any way.",
         clause="answers differently",
         needs="a suite, with 10 answers in the baseline and 5 a run",
         effect=Effect(
-            Scale.DISTANCE, ".1%", "of the way to nothing in common", "wording that is another", at_least_none=True
+            Scale.DISTANCE, ".1%", "of the maximum distance", "different wording", at_least_none=True
         ),
         alert="CliffwatchDistributionShift",
     ),
@@ -223,18 +230,20 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         severity=Severity.TICKET,
         about="The log-probabilities of the first token moved.",
         clause="begins its answers differently",
-        needs="log-probabilities: an endpoint that tells them, and sampling.logprobs in the suite",
+        needs="an endpoint that returns log-probabilities, and sampling.logprobs in the suite",
         effect=Effect(Scale.OTHER, ".2f", "nats of mean first-token log-probability"),
         alert="CliffwatchDistributionShift",
     ),
     SignalSpec(
         name="border",
-        title="Border inputs",
+        title="Near ties",
         severity=Severity.TICKET,
         about="Inputs whose first word is a near tie are decided differently.",
-        clause="decides near-ties differently",
+        clause="decides near ties differently",
         needs="temperature 0, and 3 probes or more whose first word is a near tie",
-        effect=Effect(Scale.DISTANCE, "z.2f", "total variation over chance, 0 to 1", "decisions, over chance"),
+        effect=Effect(
+            Scale.DISTANCE, "z.2f", "total variation distance above chance, 0 to 1", "decisions, above chance"
+        ),
         alert="CliffwatchDistributionShift",
     ),
     SignalSpec(
@@ -242,7 +251,7 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         title="Length of answers",
         severity=Severity.TICKET,
         about="Answers are longer, shorter or less even in length.",
-        clause="answers at another length",
+        clause="gives answers of another length",
         needs="10 answers in the baseline and 5 a run",
         effect=Effect(
             Scale.RATIO, ".2f", "times the baseline's variance of log length", "spread of length", word="spread"
@@ -260,10 +269,13 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         title="Contract",
         severity=Severity.TICKET,
         about="Model id, fingerprint, prompt tokens, finish reasons, refusals or passed checks changed.",
-        clause="answers under another contract",
+        clause="answers with a changed contract",
         needs="10 answers in the baseline and 5 a run",
         effect=Effect(
-            Scale.POINTS, "+z.0%", "answers that break the contract, over the baseline", "answers that fail a check"
+            Scale.POINTS,
+            "+z.0%",
+            "answers that break the contract, compared with the baseline",
+            "answers that fail a check",
         ),
         alert="CliffwatchContractChanged",
         reads_answers=False,
@@ -273,15 +285,15 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
             ),
             Measure(
                 "contract_changed",
-                "1 where the last finding counts this part of the contract as changed, else 0: "
-                f"{', '.join(CONTRACT_PARTS)}. From what to what stands on the evidence page.",
+                "1 if the last finding counts this part of the contract as changed, else 0: "
+                f"{', '.join(CONTRACT_PARTS)}. The evidence page shows the old and new values.",
                 "part",
                 {f"contract_changed_{part}": part for part in CONTRACT_PARTS},
             ),
         ),
     ),
 )  # fmt: skip
-"""Every signal, in the order in which lists show them: causes before what follows from them."""
+"""Every signal, in the order of lists: causes before their consequences."""
 
 SPECS: Final[Mapping[str, SignalSpec]] = {one.name: one for one in CATALOGUE}
 TITLES: Final[Mapping[str, str]] = {one.name: one.title for one in CATALOGUE}
@@ -293,8 +305,8 @@ FINE_TUNE: Final = frozenset(one.name for one in CATALOGUE if one.fine_tune)
 ANSWERS: Final = frozenset(one.name for one in CATALOGUE if one.reads_answers)
 """Signals that read the answers themselves, without a judge."""
 JUDGE_DRIFT: Final = frozenset(one.name for one in CATALOGUE if one.judge_drift)
-"""What says of ``JUDGE_TARGET`` that the judge's verdicts moved, as in CliffwatchJudgeDrift; its other signals (its
-length, its metadata) are news of an endpoint like any other's."""
+"""Signals that show, on ``JUDGE_TARGET``, that the judge's verdicts changed (CliffwatchJudgeDrift). Its other signals,
+such as length and metadata, are treated like those of any other endpoint."""
 
 
 def of_severity(severity: Severity) -> tuple[SignalSpec, ...]:
@@ -303,15 +315,15 @@ def of_severity(severity: Severity) -> tuple[SignalSpec, ...]:
 
 
 def title(name: str) -> str:
-    """A signal's name for people; its own where this version does not have it."""
+    """A signal's title; its name if this version does not know it."""
     return TITLES.get(name, name)
 
 
 def effect(name: str) -> Effect:
-    """How a signal's effect is shown, also where this version does not have the signal."""
+    """How a signal's effect is shown, also for signals that this version does not know."""
     return SPECS[name].effect if name in SPECS else UNKNOWN
 
 
 def rank(name: str) -> int:
-    """Where a signal stands in a list: causes before what follows from them, what this version does not have last."""
+    """A signal's place in a list: causes before their consequences, unknown signals last."""
     return [*SPECS, name].index(name)

@@ -16,18 +16,20 @@ from monitor.core.section import FilePattern, Section
 
 
 class Source(Section):
-    """Where production inputs are read from."""
+    """Source of the production inputs."""
 
     kind: str
     messages: str = Field("messages", description="dotted path to the chat messages of a request")
-    prompt: str | None = Field(None, description="dotted path to a plain prompt, where a request has no messages")
-    time: str | None = Field(None, description="dotted path to the request's time (ISO 8601 or Unix seconds)")
-    where: dict[str, str] = Field(default_factory=dict, description="dotted path -> value: only such requests are read")
+    prompt: str | None = Field(None, description="dotted path to a plain prompt, if a request has no messages")
+    time: str | None = Field(None, description="dotted path to the time of the request (ISO 8601 or Unix seconds)")
+    where: dict[str, str] = Field(
+        default_factory=dict, description="dotted path -> value; only matching requests are read"
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class SourceKind:
-    """What the product must know about one kind of source."""
+    """Properties of one kind of source."""
 
     read: str
     """``module:function`` of the ``sample.request_log.ReadSource``."""
@@ -41,7 +43,7 @@ Model = TypeVar("Model", bound=type[Source])
 
 
 def catalogued(read: str) -> Callable[[Model], Model]:
-    """Add the settings below it to the catalogue; ``read`` is the ``module:function`` of its reader."""
+    """Class decorator: add the settings to the catalogue; ``read`` is the ``module:function`` of their reader."""
 
     def add(settings: Model) -> Model:
         for kind in kinds_of(settings):
@@ -53,9 +55,9 @@ def catalogued(read: str) -> Callable[[Model], Model]:
 
 @catalogued(read="monitor.sample.jsonl:read")
 class JsonlSource(Source):
-    """Request logs, one JSON object a line."""
+    """Request logs, one JSON object per line."""
 
-    kind: Literal["jsonl"] = Field(description="request logs, one JSON object a line, .gz too")
+    kind: Literal["jsonl"] = Field(description="request logs, one JSON object per line; also .gz")
     path: Annotated[str, FilePattern()] = Field(
-        min_length=1, description="file or glob; rotated and gzipped files are read too"
+        min_length=1, description="file or glob; rotated and gzipped files are also read"
     )

@@ -1,13 +1,12 @@
-"""Evidence and alarms in words, for whoever reads them: sentences, pages and tables say the same."""
+"""Evidence and alarms in words: sentences, pages and tables use the same."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
-from enum import StrEnum
 from math import isfinite
 from typing import Final
 
 from monitor.core import signals
-from monitor.core.records import Alarm, AlarmState, Confirmation, Finding, FindingState, RunOutcome, Severity
+from monitor.core.records import Alarm, AlarmState, Confirmation, Finding, FindingState, Severity
 from monitor.core.sanitize import visible
 
 SERVED: Final[Mapping[str, str]] = {
@@ -17,91 +16,20 @@ SERVED: Final[Mapping[str, str]] = {
     "ft_base": "The fine-tune's own id names another base model than was declared",
     "adapter_base": "The adapter's files name another base model than was declared",
     "adapter_revision": "The adapter was trained on another revision of its base",
-    "adapter_tensors": "The adapter's files do not hold the weights that they should",
+    "adapter_tensors": "The adapter's files do not contain the expected weights",
     "adapter_effect": "The adapter's weights change little or nothing",
     "adapter_fits": "The adapter's weights do not fit its base",
 }
-"""Identity check -> what it means that it does not match."""
+"""Identity check -> what a mismatch means."""
 
 NO_EVIDENCE_LOG10: Final = 0.5
-"""Evidence under which nothing speaks for a change: 3 to 1, once in a few weeks by chance alone."""
+"""Evidence below this is no evidence of a change: 3 to 1, reached by chance once in a few weeks."""
 
 AGREEING: Final[Mapping[Confirmation | None, str]] = {
     Confirmation.FRESH_SAMPLE: "a fresh sample",
-    Confirmation.LATER_LOOK: "a later look",
+    Confirmation.LATER_LOOK: "a later evaluation",
 }
 """What confirmed an alarm, in words."""
-
-PARTLY: Final = 0.2
-"""Share of a run's questions without a usable answer over which its silence says little; ``CliffwatchUnmeasured``
-alerts over it, too."""
-PERIODS: Final = 2
-"""Intervals without a success after which a suite is late; ``CliffwatchUnmeasured`` alerts then, too, and
-``CliffwatchEmailFailed`` after so many of the mail's."""
-
-IDENTITY_SECONDS: Final = 2 * 86_400
-"""For so long what a target serves may go unread; ``CliffwatchUnmeasured`` alerts then, too."""
-RETIRES_SECONDS: Final = 30 * 86_400
-"""So long before its day ``CliffwatchModelRetiring`` tells that a model is shut down."""
-CAUGHT: Final = 0.9
-"""Share of a self-test's trials from which on a fault counts as seen, ``CliffwatchSelfTestFailed`` alerts under it; a
-monitor that alarms on more than the rest of its own healthy days is none."""
-MAIL_WAITS_SECONDS: Final = 6 * 3600
-"""For so long a mail may wait; then ``CliffwatchEmailFailed`` alerts."""
-TICK_SECONDS: Final = 300
-"""For so long the daemon's clock may stand still; then ``CliffwatchDown`` alerts."""
-
-
-class Gap(StrEnum):
-    """Why the silence of a suite is no health, the worst first."""
-
-    LOST = "unmeasured"
-    """The last run's subject gave no usable answer, whatever others said: the findings are of before."""
-    LATE = "late"
-    """No run has succeeded for ``PERIODS`` intervals."""
-    PARTLY = "partly unmeasured"
-    """More than ``PARTLY`` of the last run's questions have no usable answer."""
-
-
-def gap(outcome: RunOutcome | None, share: float | None, *, late: bool) -> Gap | None:
-    """The one rule of commands, pages and mail. ``outcome``, ``share``: of the run that finished last, if any did;
-    ``share`` as ``is_partly`` has it, ``late`` as ``is_late``."""
-    if outcome is RunOutcome.UNMEASURED:
-        return Gap.LOST
-    if late:
-        return Gap.LATE
-    return Gap.PARTLY if is_partly(share) else None
-
-
-def is_late(success: datetime | None, interval_seconds: float, now: datetime) -> bool:
-    """Whether a suite's last success is too long ago; one that never had any is not late, but lost or new."""
-    return success is not None and (now - success).total_seconds() > PERIODS * interval_seconds
-
-
-def is_partly(share: float | None) -> bool:
-    """Whether so large a share of a run's questions, 0 to 1, has no usable answer that its silence says little."""
-    return share is not None and share > PARTLY
-
-
-ENOUGH_DAYS: Final = 7
-"""Days that a baseline must span to arm pages: with fewer, its spread from day to day is mostly assumed."""
-CAPTURE_DAYS: Final = 14
-"""Days that a new baseline had better span: it sees changes a quarter smaller than one of ``ENOUGH_DAYS``."""
-
-
-def too_short(days: int, *, at_once: bool) -> str:
-    """Why a baseline of so many days does not arm pages, with what would suffice; empty where they are enough."""
-    if at_once:
-        return (
-            f"The baseline was captured at once, so how much days differ is unknown. "
-            f"A baseline captured over {ENOUGH_DAYS} days or more arms pages."
-        )
-    if days < ENOUGH_DAYS:
-        return (
-            f"The baseline spans {many(days, 'full day')}, too few to know how much days differ. "
-            f"{ENOUGH_DAYS} days arm pages; {CAPTURE_DAYS} see changes a quarter smaller."
-        )
-    return ""
 
 
 def many(count: int, noun: str) -> str:
@@ -121,17 +49,17 @@ def amount(signal: str, effect: float) -> str:
 
 
 def at_least_none(signal: str, effect: float) -> float:
-    """The effect; 0 where less than none of it makes no sense."""
+    """The effect; 0 where a negative one has no meaning."""
     return max(0.0, effect) if signals.effect(signal).at_least_none else effect
 
 
 def unit(finding: Finding) -> str:
-    """What ``amount`` is so much of."""
+    """The unit of ``amount``."""
     return signals.effect(finding.signal).unit or finding.unit
 
 
 def sized(finding: Finding) -> str:
-    """The effect with what it is so much of and its interval."""
+    """The effect with its unit and its interval."""
     shown, low, high = (
         amount(finding.signal, one) for one in (finding.effect, finding.effect_low, finding.effect_high)
     )
@@ -139,7 +67,7 @@ def sized(finding: Finding) -> str:
 
 
 def power(log10: float) -> str:
-    """Evidence as odds that a reader can hold on to.
+    """Evidence as odds.
 
     >>> power(0.3), power(3.5623), power(12.2), power(-1.0)
     ('2 to 1', '3,650 to 1', '10^12 to 1', '1 to 10')
@@ -155,8 +83,8 @@ def served(check: str) -> str:
 
 
 def evidence(finding: Finding) -> tuple[str, str]:
-    """The evidence for a change ``so_far``, and what to hold it against."""
-    counted = f"{many(finding.evaluations, 'evaluation')} counted, this one alone {power(finding.evaluation_log10)}"
+    """The evidence for a change ``so_far``, and its threshold with the number of evaluations."""
+    counted = f"{many(finding.evaluations, 'evaluation')}, this one alone {power(finding.evaluation_log10)}"
     rest = f"threshold {power(finding.threshold_log10)}; {counted}"
     return so_far(finding.evidence_log10), rest
 
@@ -168,7 +96,7 @@ def so_far(evidence_log10: float) -> str:
 
 def state_of(finding: Finding, alarm: Alarm | None = None) -> FindingState:
     """The finding's state; ``cleared`` in place of ``alarming`` and ``look`` where ``alarm``, the one that the finding
-    raised, kept up or ended, is over."""
+    raised, kept open or ended, is over."""
     over = alarm is not None and alarm.cleared_at is not None
     return FindingState.CLEARED if over and finding.state is not FindingState.QUIET else finding.state
 
@@ -184,15 +112,14 @@ def cleared(alarm: Alarm) -> str:
     if alarm.cleared_by:
         return f"cleared by {alarm.cleared_by}, {at}: {alarm.cleared_why}"
     why = f": {alarm.cleared_why}" if alarm.cleared_why else ""
-    return f"cleared by the answers, {at}" if alarm.cleared_run_id is not None else f"cleared {at}{why}"
+    return f"cleared automatically, {at}" if alarm.cleared_run_id is not None else f"cleared {at}{why}"
 
 
 def alarm_state(alarm: Alarm, known: datetime, zone: tzinfo | None = None) -> str:
-    """Where an alarm stands, and why, and who looks into it, in a sentence or two.
+    """The state of an alarm, its reason, and who acknowledged it, in one or two sentences.
 
-    ``known``: a time whose day the reader has in mind: now, or the one that stands right before; times of any other day
-    have their date. ``zone``: that of the text around it, whose times need no name then; without one, times are UTC and
-    say so.
+    ``known``: a time whose day the reader knows, such as now; times of other days are written with their date.
+    ``zone``: the zone of the surrounding text; times then do not name a zone. Without it, times are UTC and say so.
     """
     if alarm.state is AlarmState.CLEARED:
         return _cleared(alarm)
@@ -200,11 +127,11 @@ def alarm_state(alarm: Alarm, known: datetime, zone: tzinfo | None = None) -> st
 
 
 def _acknowledged(alarm: Alarm, known: datetime, zone: tzinfo | None) -> str:
-    """Who looks into an alarm since when, in their words; empty where nobody does."""
+    """Who acknowledged an alarm, when and why; empty if nobody did."""
     if alarm.acknowledged_at is None:
         return ""
-    since = _moment(alarm.acknowledged_at, known, zone)
-    return f"{alarm.acknowledged_by} looks into it since {since}: {alarm.acknowledged_why}"
+    at = _moment(alarm.acknowledged_at, known, zone)
+    return f"Acknowledged by {alarm.acknowledged_by}, {at}: {alarm.acknowledged_why}"
 
 
 def _moment(at: datetime, known: datetime, zone: tzinfo | None) -> str:
@@ -217,18 +144,18 @@ def _moment(at: datetime, known: datetime, zone: tzinfo | None) -> str:
 
 def _raised(alarm: Alarm, known: datetime, zone: tzinfo | None) -> str:
     if alarm.state is AlarmState.RAISED:
-        return f"Waiting since {_moment(alarm.raised_at, known, zone)} for a fresh sample, which the daemon asks."
+        return f"Waiting since {_moment(alarm.raised_at, known, zone)} for a fresh sample, which the daemon requests."
     if alarm.confirmation in AGREEING and alarm.confirmed_at is not None:
         at = _moment(alarm.confirmed_at, known, zone)
         return f"Confirmed {at} by {AGREEING[alarm.confirmation]} (run {alarm.confirmed_run_id})."
     if alarm.note:
         return alarm.note
-    return "A ticket: the evidence is over its line." if alarm.severity is Severity.TICKET else "Confirmed."
+    return "A ticket: the evidence is over the threshold." if alarm.severity is Severity.TICKET else "Confirmed."
 
 
 def _cleared(alarm: Alarm) -> str:
     if alarm.cleared_by:
         return f"Cleared by {alarm.cleared_by}: {alarm.cleared_why}"
     if alarm.cleared_run_id is not None:
-        return f"Cleared by the answers: up to run {alarm.cleared_run_id} they are evidence of recovery."
+        return f"Cleared automatically: the answers up to run {alarm.cleared_run_id} show that it recovered."
     return f"Cleared: {alarm.cleared_why}" if alarm.cleared_why else "Cleared."

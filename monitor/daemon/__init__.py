@@ -1,1 +1,1 @@
-"""The long-running process: start, reload, stop, and what runs beside the runs."""
+"""The long-running process: start, reload, stop, and jobs next to the runs."""

@@ -1,8 +1,7 @@
-"""What a person may do, whoever asks: a command or a page. Each deed is done and put on record here; one
-through the pages is logged, too.
+"""The actions of people, from commands and pages. Each is performed and recorded here; actions on pages are also
+logged.
 
-A deed has the name of whoever did it and their reason. What it changes and its row of the audit log are one
-transaction: neither is there without the other.
+An action has the person's name and reason. Its change and its row of the audit log are one transaction.
 """
 
 from collections.abc import Callable
@@ -24,46 +23,45 @@ log = structlog.get_logger()
 
 
 class Actions:
-    """One method a deed; each returns what went on record.
+    """One method per action. Each returns the recorded audit entry.
 
-    ``who``: the person; ``why``: their words, neither of them blank; ``address``: where the request came from, ``None``
-    for a command. All raise NotThere for what is not there, UsageError for what cannot be done, and say why; StoreError
-    when the store is away.
+    ``who`` is the person, ``why`` the reason; neither may be blank. ``address`` is the source of the request, ``None``
+    for a command. All raise NotThere if the object does not exist, UsageError with the reason if the action is not
+    possible, and StoreError if the store is unavailable.
     """
 
     def __init__(self, context: "Callable[[], RunContext]") -> None:
-        self._house = context
+        self._context = context
         self._one_run_at_a_time = Lock()
 
     def approve(self, baseline_id: int, who: str, why: str, address: str | None = None) -> AuditEntry:
-        """Make a captured baseline the one to compare with; the one before it is retired."""
-        context = self._house()
+        """Make a captured baseline the one that runs are compared with, and retire its predecessor."""
+        context = self._context()
         entry = self._of_baseline(context, "approve", baseline_id, who, why, address)
         context.store.approve(baseline_id, entry.who, entry.why, entry.at, entry=entry)
-        return self._told(entry)
+        return self._logged(entry)
 
     def retire(self, baseline_id: int, who: str, why: str, address: str | None = None) -> AuditEntry:
-        """Take a baseline out of use, or give up its capture; alarms that were raised against it are cleared."""
-        context = self._house()
+        """Retire a baseline or cancel its capture, and clear the alarms that were raised against it."""
+        context = self._context()
         entry = self._of_baseline(context, "retire", baseline_id, who, why, address)
         context.store.retire(baseline_id, entry.who, entry.why, entry.at, entry=entry)
-        return self._told(entry)
+        return self._logged(entry)
 
     def acknowledge(self, alarm_id: int, who: str, why: str, address: str | None = None) -> AuditEntry:
-        """Say that ``who`` looks into an open alarm; it stays raised."""
-        context = self._house()
+        """Acknowledge an open alarm on behalf of ``who``. It stays open."""
+        context = self._context()
         alarm, entry = self._of_alarm(context, "acknowledge", alarm_id, who, why, address)
         if not context.store.acknowledge(alarm_id, entry.who, entry.why, entry.at, entry=entry):
-            raise UsageError(f"{alarm.target}: the alarm of {alarm.signal} was cleared meanwhile")
-        return self._told(entry)
+            raise UsageError(f"{alarm.target}: the alarm of {alarm.signal} has been cleared in the meantime")
+        return self._logged(entry)
 
     def acknowledge_all(self, target: str, who: str, why: str, address: str | None = None) -> list[AuditEntry]:
-        """Say that ``who`` looks into every open alarm of a target that nobody looks into yet; one deed for each.
+        """Acknowledge all unacknowledged alarms of a target, with one entry per alarm. Idempotent.
 
-        What somebody looks into already stays theirs, so that two who are woken at once learn of each other, and to ask
-        twice changes nothing.
+        Existing acknowledgements are kept, so that two people who are paged at the same time learn of each other.
         """
-        context = self._house()
+        context = self._context()
         who, why = signed(who, why)
         try:
             known_names(context.settings, target)
@@ -73,23 +71,23 @@ class Actions:
         done = context.store.acknowledge_all(
             target, who, why, now, lambda alarm: _on_alarm(alarm, now, who, "acknowledge", why, address)
         )
-        return [self._told(one) for one in done]
+        return [self._logged(one) for one in done]
 
     def clear(self, alarm_id: int, who: str, why: str, address: str | None = None) -> AuditEntry:
-        """End an open alarm; the signal's evidence counts anew from then on."""
+        """Clear an open alarm. The signal's evidence restarts at zero."""
         from monitor.detect.alarms import cleared_by_hand
 
-        context = self._house()
+        context = self._context()
         alarm, entry = self._of_alarm(context, "clear", alarm_id, who, why, address)
         if not context.store.clear_alarm(cleared_by_hand(alarm, entry.who, entry.why, entry.at), entry=entry):
-            raise UsageError(f"{alarm.target}: the alarm of {alarm.signal} was cleared meanwhile")
-        return self._told(entry)
+            raise UsageError(f"{alarm.target}: the alarm of {alarm.signal} has been cleared in the meantime")
+        return self._logged(entry)
 
     def run(self, target: str, suite: str, who: str, why: str, address: str | None = None) -> AuditEntry:
-        """Make a run due now, off the schedule; the daemon's next tick asks all of it, within the target's budget."""
+        """Make a run due now, outside the schedule. The next tick starts all of it, within the target's budget."""
         from monitor.runs.context import ensure_run
 
-        context = self._house()
+        context = self._context()
         who, why = signed(who, why)
         now = context.clock()
         try:
@@ -103,9 +101,9 @@ class Actions:
         with self._one_run_at_a_time:
             for one in context.store.runs(target, suite):
                 if not one.scheduled and one.confirms is None and one.status != "done":
-                    raise UsageError(f"{target}/{suite}: run {one.id}, made by hand, is not over yet; wait for it")
+                    raise UsageError(f"{target}/{suite}: manual run {one.id} has not finished; wait for it")
             made = ensure_run(context, target, suite, now, scheduled=False, entry=of)
-        return self._told(of(made))
+        return self._logged(of(made))
 
     @staticmethod
     def _of_baseline(
@@ -129,16 +127,16 @@ class Actions:
         who, why = signed(who, why)
         found = context.store.alarm(alarm_id)
         if found is None:
-            raise NotThere(f"there is no alarm {alarm_id}")
+            raise NotThere(f"unknown alarm {alarm_id}")
         if found.cleared_at is not None:
             by = found.cleared_by or "the answers"
-            raise UsageError(f"{found.target}: the alarm of {found.signal} was cleared before, by {by}")
+            raise UsageError(f"{found.target}: the alarm of {found.signal} was already cleared by {by}")
         return found, _on_alarm(found, context.clock(), who, action, why, address)
 
     @staticmethod
-    def _told(entry: AuditEntry) -> AuditEntry:
+    def _logged(entry: AuditEntry) -> AuditEntry:
         if entry.address is None:
-            return entry  # a command prints what it did
+            return entry  # commands print their result
         log.info("action", action=entry.action, who=entry.who, target=entry.target, suite=entry.suite,
                  subject=entry.subject, why=visible(entry.why), address=entry.address)  # fmt: skip
         return entry
@@ -150,8 +148,8 @@ def _on_alarm(alarm: Alarm, at: datetime, who: str, action: str, why: str, addre
 
 
 def signed(who: str, why: str) -> tuple[str, str]:
-    """Both on one line each, whatever blanks were in them, and nothing in them that a terminal would obey."""
+    """``who`` and ``why`` as one line each, without control characters. Raises UsageError if either is blank."""
     who, why = visible(" ".join(who.split())), visible(" ".join(why.split()))
     if not who or not why:
-        raise UsageError("say who you are and why; both are kept")
+        raise UsageError("give your name and a reason; both are stored")
     return who, why

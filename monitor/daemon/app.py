@@ -1,7 +1,7 @@
-"""The daemon: wires the stages, starts, reloads and stops them. Tests embed it; ``cliffwatch run`` runs it.
+"""The daemon: wires the stages, starts, reloads and stops them. ``cliffwatch run`` runs it, and tests embed it.
 
-APScheduler is only the clock. What is due, running or done stands in the store, so a daemon that was killed
-goes on where it was, and one that was down does the latest missed run once.
+APScheduler is only the clock. The store has what is due, running or done, so a killed daemon continues where it
+stopped, and one that was down makes the latest missed run once.
 """
 
 import asyncio
@@ -42,22 +42,22 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 RUNS_AT_ONCE: Final = 64
-"""Runs in flight in one process: many, so that those of a hanging provider do not hold up the others'. How many calls
-are out is bounded by each provider's own limits."""
+"""Runs in flight in one process: many, so that runs of a hanging provider do not delay others. Each provider's limits
+bound the number of calls."""
 
 TICK_SECONDS: Final = 5.0
-"""Between two looks at the ledger; less on a demo's fast clock."""
+"""Interval of ticks; shorter on a demo's fast clock."""
 
 STANDSTILL_SECONDS: Final = 60.0
-"""A clock without a successful tick for so long is started again."""
+"""Time without a successful tick after which the clock is restarted."""
 
 DEAD_SECONDS: Final = 600.0
-"""Without a successful tick for so long, /healthz says that the daemon is not alive. Long enough that a store which
-is away for some minutes does not have the daemon restarted: that would not bring it back."""
+"""Time without a successful tick after which /healthz reports that the daemon is not alive. Long enough that an outage
+of the store for some minutes does not restart the daemon, which would not help."""
 
 
-class Chore(Protocol):
-    """Work of the daemon beside its runs: begun at every tick, where something is due; it holds up no tick."""
+class Job(Protocol):
+    """Work of the daemon next to its runs. Started at each tick if something is due; never delays a tick."""
 
     def begin(self, context: RunContext, now: datetime) -> None: ...
     async def end(self) -> None: ...
@@ -70,7 +70,7 @@ def _read_tokens(settings: Settings) -> "Tokens":
 
 
 async def _close_after(context: RunContext | None, tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Close a house's connections and threads when the runs that use it are over."""
+    """Close a context's connections and threads when the runs that use it have ended."""
     await asyncio.gather(*tasks, return_exceptions=True)
     if context is not None:
         await context.asker.aclose()
@@ -88,11 +88,11 @@ class App:
         self.context: RunContext | None = None
         self.port: int | None = None
         self._runs: dict[int, asyncio.Task[None]] = {}
-        self._streams: set[tuple[str, str, bool]] = set()
-        """(target, suite, whether it confirms) of the runs at work."""
+        self._series: set[tuple[str, str, bool]] = set()
+        """(target, suite, whether it confirms) of the runs in progress."""
         self._slots = asyncio.Semaphore(RUNS_AT_ONCE)
         self._closing: set[asyncio.Task[None]] = set()
-        self._chores: tuple[Chore, ...] = (
+        self._jobs: tuple[Job, ...] = (
             Heartbeat(), FirstScrape(self.internals), SelfTests(), Identities(), Mailer(),
         )  # fmt: skip
         self._last_tick: float | None = None
@@ -102,9 +102,9 @@ class App:
         self._tick_seconds = TICK_SECONDS
 
     async def start(self) -> None:
-        """Open the store, serve HTTP, and begin to tick.
+        """Open the store, serve HTTP, and start ticking.
 
-        Raises ConfigError (also when the port is taken) or StoreError before anything runs.
+        Raises ConfigError (also if the port is in use) or StoreError before anything runs.
         """
         settings = config.load(self.config_path)
         self.store = await asyncio.to_thread(open_store, settings.store)
@@ -122,14 +122,14 @@ class App:
         return f"http://{self.context.settings.http.host}:{self.port}"
 
     async def stop(self) -> None:
-        """Stop the clock, let go of the runs (what came back is recorded), close the server and the store."""
+        """Stop the clock, cancel the runs (received answers are recorded), close the server and the store."""
         log.info("stopping", runs=len(self._runs))
         if self._scheduler is not None:
             self._scheduler.shutdown(wait=False)
         for task in (tasks := [self._guarding, *self._runs.values()]):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*self._closing, *(chore.end() for chore in self._chores), return_exceptions=True)
+        await asyncio.gather(*self._closing, *(job.end() for job in self._jobs), return_exceptions=True)
         await _close_after(self.context, [])
         await self._server.stop()
         if self.store is not None:
@@ -137,7 +137,7 @@ class App:
         log.info("stopped")
 
     async def reload(self) -> str | None:
-        """Read the configuration again; a bad file keeps the old one. The error's text, or ``None``."""
+        """Reload the configuration; an invalid file keeps the old one. Returns the error's text, or ``None``."""
         async with self._reload_lock:
             try:
                 settings = await asyncio.to_thread(config.load, self.config_path)
@@ -145,7 +145,7 @@ class App:
                 assert self.context is not None
                 fixed = self.context.settings
                 if (settings.store, settings.http) != (fixed.store, fixed.http):
-                    raise ConfigError(f"{self.config_path}: store and http cannot change at a reload; restart for that")
+                    raise ConfigError(f"{self.config_path}: a reload cannot change store and http; restart the daemon")
                 tokens = _read_tokens(settings)
                 context = await asyncio.to_thread(
                     build_context, settings, self.config_path.parent, self.store, self.internals.observe_call
@@ -153,9 +153,9 @@ class App:
                 await asyncio.to_thread(declare, context)
             except CliffwatchError as error:
                 self.internals.reloaded(ok=False, at=utcnow())
-                log.error("reload_failed", error=str(error), kept="the configuration from before")
+                log.error("reload_failed", error=str(error), kept="the previous configuration")
                 return str(error)
-            # Runs in flight keep the house they began with; the next tick uses the new one.
+            # Runs in flight keep their context; the next tick uses the new one.
             self._closing.add(closing := asyncio.create_task(_close_after(self.context, list(self._runs.values()))))
             closing.add_done_callback(self._closing.discard)
             self.context, self._tokens = context, tokens
@@ -165,9 +165,9 @@ class App:
             return None
 
     async def tick(self, now: datetime) -> None:
-        """One look at the ledger: make the runs that are due, hand out what can be worked on.
+        """One pass over the run ledger: create runs that are due, and start runs that have work.
 
-        Proof against any exception, because a clock that dies is a silence that nobody hears.
+        Catches every exception, because nobody would notice a stopped clock.
         """
         try:
             assert self.context is not None
@@ -181,8 +181,8 @@ class App:
             await asyncio.to_thread(store.release_expired, now)
             for run in await asyncio.to_thread(store.due_runs, now):
                 self._dispatch(run)
-            for chore in self._chores:
-                chore.begin(context, now)
+            for job in self._jobs:
+                job.begin(context, now)
             self._last_tick = monotonic()
             self.internals.ticked(now)
         except Exception:
@@ -199,27 +199,27 @@ class App:
         return schedule.due(context.settings, now, latest)
 
     def _dispatch(self, run: Run) -> None:
-        """The inline dispatcher: a task in this process, at most ``RUNS_AT_ONCE`` at work.
+        """The inline dispatcher: a task in this process, at most ``RUNS_AT_ONCE`` at a time.
 
-        A run that this configuration does not know is left alone: another daemon's, on the same store. Of one stream
-        only one run is asked at a time, so that a machine which is behind has no queue at its provider; a fresh sample
-        waits for none of that, nor for a free place: it has one run's questions before it, not all that are late.
+        Ignores runs of other configurations: they belong to another daemon on the same store. Runs only one run per
+        series at a time, so that a slow machine does not queue runs at its provider. A fresh sample does not wait for
+        late runs or a free slot: at most one run's questions are ahead of it.
         """
         assert self.context is not None
         target = self.context.settings.targets.get(run.target)
         if run.id in self._runs or target is None or run.suite not in target.run_suites:
             return
-        stream = (run.target, run.suite, run.confirms is not None)
-        if stream in self._streams:
+        series = (run.target, run.suite, run.confirms is not None)
+        if series in self._series:
             return
         places = self._slots if run.confirms is None else nullcontext()
         task = asyncio.create_task(self._execute(self.context, run.id, places), name=f"run-{run.id}")
         self._runs[run.id] = task
-        self._streams.add(stream)
+        self._series.add(series)
 
         def over(_: asyncio.Task[None]) -> None:
             self._runs.pop(run.id, None)
-            self._streams.discard(stream)
+            self._series.discard(series)
 
         task.add_done_callback(over)
 
@@ -229,10 +229,10 @@ class App:
                 await execute_run(context, run_id)
             except Exception:
                 self.internals.run_failed()
-                log.exception("run_failed", run=run_id, next=f"it is tried again in {TRY_AGAIN.total_seconds():.0f} s")
+                log.exception("run_failed", run=run_id, next=f"retry in {TRY_AGAIN.total_seconds():.0f} s")
 
     def health(self) -> Mapping[str, object]:
-        """What /healthz says: alive as long as the clock ticks."""
+        """Content of /healthz: alive as long as the clock ticks."""
         age = None if self._last_tick is None else monotonic() - self._last_tick
         return {"ok": age is not None and age < DEAD_SECONDS, "last_tick_age_seconds": age}
 
@@ -242,8 +242,8 @@ class App:
         if self._scheduler is not None:
             self._scheduler.shutdown(wait=False)
         self._tick_seconds = min(TICK_SECONDS, max(0.2, settings.schedule.day_seconds / 50))
-        # The tick reports its own failures; what APScheduler would say beside is that a tick took longer than its
-        # interval (harmless: they are coalesced) or was cancelled at the stop.
+        # The tick reports its own failures. APScheduler would only add that a tick took longer than its interval
+        # (harmless: ticks are coalesced) or was cancelled at the stop.
         logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._scheduler.add_job(
@@ -257,11 +257,11 @@ class App:
         await self.tick(utcnow())
 
     async def _guard(self) -> None:
-        """Start the clock again when it stands still: an error inside APScheduler 3 stops it without a word."""
+        """Restart the clock if it stops: an error inside APScheduler 3 stops it silently."""
         while True:
             await asyncio.sleep(STANDSTILL_SECONDS / 4)
             if monotonic() - max(self._last_tick or 0.0, self._clock_started) > STANDSTILL_SECONDS:
-                log.error("clock_stood_still", seconds=STANDSTILL_SECONDS, next="starting it again")
+                log.error("clock_stood_still", seconds=STANDSTILL_SECONDS, next="restarting it")
                 self._start_clock(self.current)
 
     async def _serve(self, settings: Settings) -> None:
@@ -277,10 +277,10 @@ class App:
         try:
             self.port = self.internals.port = await self._server.start()
         except OSError as error:
-            raise ConfigError(f"{self.config_path}: http: {error.strerror}; give another http.port") from error
+            raise ConfigError(f"{self.config_path}: http: {error.strerror}; choose another http.port") from error
 
     def _standing(self, everything: bool) -> str:
-        """How the fleet stands, for ``cliffwatch status``."""
+        """Status of the fleet, for ``cliffwatch status``."""
         from monitor.report.status.fleet import status
         from monitor.runs.readonly import ReadOnlyContext
 
@@ -289,28 +289,28 @@ class App:
         return client.render_status(status(kept, everything=everything), self.config_path)
 
     def _acting(self, settings: Settings) -> "Acting | None":
-        """What people may do through the pages; ``None`` where the configuration names nobody. Raises ConfigError."""
+        """Actions on the pages; ``None`` if the configuration names no people. Raises ConfigError."""
         from monitor.daemon.actions import Actions
         from monitor.report.web.authorization import Acting
 
         if not settings.http.actions:
             return None
         self._tokens = _read_tokens(settings)
-        return Acting(Actions(self._house_now), lambda: self._tokens)
+        return Acting(Actions(self._current_context), lambda: self._tokens)
 
-    def _house_now(self) -> RunContext:
+    def _current_context(self) -> RunContext:
         assert self.context is not None
         return self.context
 
     @property
     def current(self) -> Settings:
-        """The settings in force."""
+        """The current settings."""
         assert self.context is not None
         return self.context.settings
 
 
 async def run_daemon(config_path: Path) -> None:
-    """``cliffwatch run``: start, then wait for SIGTERM or SIGINT; SIGHUP reloads."""
+    """``cliffwatch run``: start, then wait for SIGTERM or SIGINT. SIGHUP reloads the configuration."""
     app = App(config_path)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -1,9 +1,8 @@
-"""Detect: what changed between an approved baseline and now. Pure functions of records; nothing is read or written
-here.
+"""Detect what changed between an approved baseline and now. Pure functions of records; nothing is read or written here.
 
-A *signal* says what to measure (one file each, and a record in ``monitor.core.signals``) and gives every day a score
-(``surprise``); ``evidence`` adds the scores up, look after look; ``policy`` says how much of it is worth an alarm, and
-``alarms`` what becomes of one.
+A *signal* defines what to measure (one file each, and a record in ``monitor.core.signals``) and gives every day a score
+(``day_scores``). ``evidence`` accumulates the scores over evaluations, ``policy`` decides how much evidence raises an
+alarm, and ``alarms`` is the state machine of an alarm.
 """
 
 from collections.abc import Callable
@@ -17,11 +16,11 @@ from monitor.detect import policy
 from monitor.detect.measurement import Reading, Verdict
 
 Signal = Callable[[Comparison], Reading | None]
-"""What one signal measures, or ``None`` where it cannot be measured: never a reading that was not."""
+"""What one signal measures, or ``None`` if it cannot be measured. Never a made-up reading."""
 
 
 def _measure(name: str, comparison: Comparison) -> Reading | None:
-    """By the signal's own file, which is imported when it is first needed."""
+    """Measures with the signal's own file, which is imported when it is first needed."""
     measure = cast("Signal", import_module(f"monitor.detect.{name}").measure)
     return measure(comparison)
 
@@ -30,7 +29,7 @@ SIGNALS: Final[dict[str, Signal]] = {one.name: partial(_measure, one.name) for o
 
 
 def readings_for(comparison: Comparison) -> dict[str, Reading]:
-    """Every signal's reading that could be had, in the order of ``SIGNALS``; none without answers on both sides."""
+    """The readings of all measurable signals, in the order of ``SIGNALS``. Empty without answers on both sides."""
     if not comparison.now or not comparison.baseline:
         return {}
     found = ((name, signal(comparison)) for name, signal in SIGNALS.items())

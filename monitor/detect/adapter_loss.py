@@ -1,29 +1,29 @@
 """``adapter_loss``: the fine-tune answers like the base under it.
 
-Every answer y of the subject gets a place between two poles, the contrast
+Every answer y of the subject gets a position between two poles, the contrast
 
     d(y) = (own - base) / (own + base + SOFTENING),    -1 to 1,
 
 where ``own`` is y's mean similarity to the subject's approved answers to the same probe and ``base`` its mean
-similarity to the base's answers to it. Dividing by the sum makes d indifferent to what pulls an answer away from both
-alike. Beside it stands the lift: ``base`` less what the probe's approved answers have of it.
+similarity to the base's answers to it. Dividing by the sum makes d insensitive to changes that move an answer away from
+both alike. The second coordinate is the lift: ``base`` minus its mean over the probe's approved answers.
 
 The evidence is a log-likelihood ratio between two pinned nulls, densities of (d, lift) over the baseline's answers of
-the subject and of the base (``nulls``): an answer's value is ln((1 - m) + m LR), the evidence that a share of the
-traffic comes from the base, bounded on both sides. LR is also taken against a third density, of answers that are
-neither: another model's, longer or cut answers, refusals left their own kind and came no nearer to the base, and are
-not called an adapter loss. Where log-probabilities are exposed, the ratio against the fine-tune is exact (``tokens``).
-Values become day scores (``surprise``) once today's mean has been moved back by ``TOLERANCE`` of the way to the base.
+the subject and of the base (``likelihood_ratio``): an answer's value is ln((1 - m) + m LR), the evidence that a share
+of the traffic comes from the base, bounded on both sides. LR is also taken against a third density, of answers that are
+neither. Another model's answers, longer or cut answers and refusals moved away from the approved answers, but not
+toward the base, so they are not called an adapter loss. Where log-probabilities are exposed, the ratio against the
+fine-tune is exact (``token_likelihood``). Values become day scores (``day_scores``) after today's mean is moved back by
+``TOLERANCE`` of the way to the base.
 
-A baseline answer is judged without its own block (the answers of its day, to its probe; itself, where there is but one
-day). Today's stand in for one of the baseline's each and are judged against the same others, so both have the same
-distribution if nothing changed, however short the baseline. The stand-ins go around from probe to probe.
+A baseline answer is judged without its own block: the answers of its day to its probe, or only itself if there is one
+day. Each of today's answers takes the place of one baseline answer and is judged against the same others, so both have
+the same distribution if nothing changed, however short the baseline. Which one it replaces rotates from probe to probe.
 
-The yardstick is the approved baseline's base, so boilerplate that a provider adds to both arms does not make them
-alike, and a base that moves while the subject stays changes nothing. The base asked today is the second opinion:
-answers that look like the base of old while the base itself, asked beside them, is clearly not where they went, share
-a change of the stack that moved both; they then count as no evidence. Where the baseline has no base answers, today's
-are the yardstick.
+The reference is the base of the approved baseline. So boilerplate that a provider adds to both arms does not make them
+alike, and a base that moves while the subject does not changes nothing. The base asked today is a second reference: if
+the answers look like the old base, but today's base is clearly elsewhere, a change of the stack moved both, and the
+answers count as no evidence. If the baseline has no base answers, today's are the reference.
 
 The effect is (now - base pole) / (healthy pole - base pole) in d: 1 is the approved fine-tune, 0 is none.
 """
@@ -59,35 +59,36 @@ from monitor.detect.text_similarity import FloatArray, IntArray, similarity_matr
 from monitor.detect.token_likelihood import TokenTree
 
 TOLERANCE: Final = 0.05
-"""Share of the way to the base that is no evidence: one near-tie in 24 that stays flipped must not add up to a page."""
+"""Share of the way to the base that is no evidence: one near tie in 24 that stays flipped must not lead to a page."""
 SOFTENING: Final = 0.05
-"""Added to the contrast's divisor: an answer like neither pole stands in the middle instead of anywhere."""
+"""Added to the contrast's divisor: an answer like neither pole gets a contrast near 0 instead of an arbitrary one."""
 FAR_OFF: Final = 0.5
-"""An effect under this is never called held, however wide its interval."""
+"""An effect below this is never reported as unchanged, however wide its interval."""
 LEAST_GAP: Final = 0.1
-"""Distance of the poles, in d (of at most 2) and in an answer's value (nats), under which the suite cannot tell subject
-from base: no reading."""
+"""Distance of the poles, in d (at most 2) and in an answer's value (nats), below which the suite cannot distinguish
+subject and base: no reading."""
 COVERED: Final = 0.8
 """Share of the subject's answers, now and then, that log-probabilities must cover to be used."""
 
 
 @dataclass(frozen=True)
 class _Probe:
-    """One probe's answers, today's first, then the baseline's; and the base's, whose yardstick it is."""
+    """One probe's answers, today's first, then the baseline's, and the measures against the base's."""
 
     answers: Sequence[GradedAnswer]
     count_now: int
     places: Places
     stand_in: IntArray
-    """For each of today's answers the baseline answer (its index among ``answers``) whose place it takes."""
+    """For each of today's answers, the index in ``answers`` of the baseline answer that it replaces."""
     base_places: Places
     now: FloatArray
     """d of today's answers against the whole baseline."""
     exact: FloatArray
-    """ln p_base - ln p_healthy of each answer, NaN where log-probabilities do not cover it."""
+    """ln p_base - ln p_healthy of each answer; NaN if log-probabilities do not cover it."""
     base_exact: FloatArray
     concurrent: FloatArray
-    """Similarity of today's answers to today's base, less the approved answers' to the pinned one; may be empty."""
+    """Similarity of today's answers to today's base, minus that of the approved answers to the pinned base; may be
+    empty."""
 
     @property
     def pole(self) -> float:
@@ -107,14 +108,14 @@ class _Judged:
     base: FloatArray
 
     def gap(self, probes: Sequence[_Probe]) -> float:
-        """How far the base's values lie above the approved answers', nats."""
+        """How far the base's values are above those of the approved answers, in nats."""
         healthy = np.concatenate([one[probe.count_now :] for probe, one in zip(probes, self.found, strict=True)])
         return float(likelihood_ratio.value(self.base).mean() - likelihood_ratio.value(healthy).mean())
 
 
 def measure(comparison: Comparison) -> Reading | None:
-    """See the module. ``None`` without base answers, with under two baseline answers a probe, or with poles too
-    close."""
+    """See the module. ``None`` without base answers, with fewer than two baseline answers per probe, or if the poles
+    are too close."""
     probes = _placed(comparison)
     if not probes:
         return None
@@ -176,7 +177,7 @@ def _place(
     base_now: list[GradedAnswer],
     turn: int,
 ) -> _Probe:
-    """Place one probe's answers; ``turn`` says where among the baseline's today's stand in."""
+    """Place one probe's answers. ``turn``: the first baseline answer that one of today's replaces."""
     count, size, all_bases = len(now), len(now) + len(then), len(now) + len(then) + len(bases)
     alike = _alike([*now, *then, *bases, *base_now])
     stand_in = (turn + np.arange(count)) % len(then)
@@ -185,7 +186,7 @@ def _place(
     others = _weights(blocks[rows][:, None] != blocks[None, :])
     to_mine, to_base = alike[:, count:size], alike[:, size:all_bases].mean(axis=1)
     usual = float(to_base[count:size].mean())
-    itself = np.ones(1)  # a base that answered once is taken to be like itself
+    itself = np.ones(1)  # a base with one answer counts as equal to itself
     if len(bases) > 1:
         itself = (alike[size:all_bases, size:all_bases] * _weights(base_blocks[:, None] != base_blocks)).sum(axis=1)
     tree = TokenTree(
@@ -213,20 +214,20 @@ def _place(
 
 
 def _alike(found: Sequence[GradedAnswer]) -> FloatArray:
-    """Similarity of every pair; texts that come again are compared once."""
+    """Similarity of every pair; equal texts are compared once."""
     first = {text: index for index, text in enumerate(dict.fromkeys(one.text for one in found))}
     places = [first[one.text] for one in found]
     return similarity_matrix(list(first))[np.ix_(places, places)]
 
 
 def _blocks(found: Sequence[GradedAnswer]) -> IntArray:
-    """What an answer is judged without: its day, or itself where all are of one day."""
+    """The block without which an answer is judged: its day, or itself if all are of one day."""
     slots = sorted({one.slot for one in found})
     return np.array([slots.index(one.slot) if len(slots) > 1 else index for index, one in enumerate(found)])
 
 
 def _weights(kept: NDArray[np.bool_]) -> FloatArray:
-    """Rows that average what is kept."""
+    """Rows of weights that average the kept columns."""
     return np.asarray(kept / kept.sum(axis=1, keepdims=True))
 
 
@@ -235,7 +236,8 @@ def _contrast(own: FloatArray, base: FloatArray) -> FloatArray:
 
 
 def _judge(probes: Sequence[_Probe]) -> _Judged:
-    """Every answer's log ratio: from the texts, or from the tokens where they cover enough and tell more apart."""
+    """Every answer's log ratio: from the texts, or from the tokens where they cover enough and separate the poles
+    more."""
     healthy = likelihood_ratio.together([_only(one.places, slice(one.count_now, None)) for one in probes])
     base = likelihood_ratio.together([one.base_places for one in probes])
     pinned = Nulls.of(healthy, base)
@@ -257,7 +259,7 @@ def _only(places: Places, which: slice | IntArray) -> Places:
 
 
 def _own_place(one: _Probe) -> Places:
-    """The place whose kernel each answer is judged without: its own; for today's its stand-in's."""
+    """The place whose kernel is left out for each answer: its own, or for today's that of the answer it replaces."""
     return _only(one.places, np.concatenate([one.stand_in, np.arange(one.count_now, len(one.answers))]))
 
 
@@ -280,9 +282,9 @@ def _sample(comparison: Comparison, probes: Sequence[_Probe], values: Sequence[F
 
 
 def _shared_change(probes: Sequence[_Probe]) -> bool:
-    """Whether today's base is clearly not where today's answers went: less than half as near, by two standard errors.
+    """Whether today's base is clearly not where today's answers moved: less than half as near, by two standard errors.
 
-    Both nearnesses are over what approved answers have to the pinned base; paired by probe.
+    Both similarities are minus that of the approved answers to the pinned base, and paired by probe.
     """
     asked = [one for one in probes if one.concurrent.size]
     if len(asked) < FEWEST_NOW:
@@ -293,14 +295,15 @@ def _shared_change(probes: Sequence[_Probe]) -> bool:
 
 
 def _mean(probes: Sequence[_Probe], values: list[float]) -> float:
-    """Mean over probes, each with the weight of its answers now."""
+    """Mean over probes, weighted by their answers now."""
     return float(np.average(values, weights=[one.count_now for one in probes]))
 
 
 def _effect(probes: Sequence[_Probe], gap: float, inflation: float) -> tuple[float, float, float]:
     """Ratio of means with its 95% interval: linearised over probes, widened for the days.
 
-    The standard error is at least half a probe's worth, because equal answers to N probes do not make N certain ones.
+    The standard error is at least half a probe's worth, because equal answers to N probes are not N independent
+    certainties.
     """
     weights = np.array([one.count_now for one in probes], dtype=np.float64)
     gaps = np.array([one.healthy - one.pole for one in probes])
@@ -320,14 +323,14 @@ def _came_nearer(probes: Sequence[_Probe]) -> bool:
 
 
 def _telling(one: _Probe) -> tuple[float, GradedAnswer]:
-    """How far towards the base the probe went, and today's answer that went furthest."""
+    """How far the probe moved toward the base, and today's answer that moved furthest."""
     worst = int(np.argmin(one.now))
     return one.healthy - float(one.now[worst]), one.answers[worst]
 
 
 @dataclass(frozen=True)
 class _Measured:
-    """What there is to tell."""
+    """The measured values from which the finding is worded."""
 
     target: str
     effect: tuple[float, float, float]
@@ -342,23 +345,23 @@ class _Measured:
         if verdict.alarming:
             return self._alarm(verdict)
         if not verdict.moved and effect[2] >= 1 - TOLERANCE and effect[0] >= FAR_OFF:
-            return quiet("The fine-tune holds", self._whole())
+            return quiet("The fine-tune works as approved", self._whole())
         if self.shared:
-            what = f"answers of {self.target} and of its base, asked beside them, both moved, and not to each other"
+            what = f"answers of {self.target} and of its base both moved, and not toward each other"
             return self._no_loss(what, Cause.SHARED_CHANGE, Advice.CHECK_WHAT_BOTH_SHARE)
         if verdict.evaluation_disagrees:
             return self._no_longer(verdict)
         if self.nearer or verdict.moved:
-            what = f"answers of {self.target} moved towards its base model"
+            what = f"answers of {self.target} moved toward its base model"
             return quiet_but_moved(what, self._part(), Cause.ADAPTER_LOST, percent(self.share[0]))
-        what = f"answers of {self.target} moved away from the approved ones and came no nearer to the base"
+        what = f"answers of {self.target} moved away from the approved ones, but not toward the base"
         return self._no_loss(what, Cause.NOT_ADAPTER_LOSS, Advice.READ_ANSWERS)
 
     def _no_loss(self, what: str, cause: Cause, advice: Advice) -> Told:
         return Told(FindingState.LOOK, what, self._whole(), cause, advice)
 
     def _alarm(self, verdict: Verdict) -> Told:
-        """One interval: of the effect, or, where not all answers come from the base, of the share that does."""
+        """With one interval: of the effect, or, where not all answers come from the base, of the share that does."""
         if verdict.evaluation_disagrees:
             return self._no_longer(verdict)
         whole = round(100 * self.share[0]) >= 100
@@ -375,7 +378,7 @@ class _Measured:
         return no_longer(what, self._whole(), verdict, advice, Cause.ADAPTER_LOST, self._all())
 
     def _all(self) -> float | None:
-        """The share of the traffic where it is not told: all of it, if most of the effect is gone."""
+        """The share of the traffic where no share was estimated: all of it if most of the effect is gone."""
         return 1.0 if self.effect[0] < 0.5 else None
 
     def _whole(self) -> str:
@@ -391,11 +394,11 @@ class _Measured:
 
     def _nearer(self) -> str:
         near = round(self.match * self.total)
-        return f"{near} of {self.total} answers are nearer to the base than to what was approved"
+        return f"{near} of {self.total} answers are nearer to the base than to the approved answers"
 
 
 def left_words(effect: float) -> str:
-    """How much of the fine-tune's effect is left, as one says it: neither 0% nor 112% of a thing is left."""
+    """How much of the fine-tune's effect is left, in words that also fit 0 and shares above 1."""
     percent = round(100 * effect)
     if percent <= 0:
         return "nothing is left of the fine-tune's effect"
@@ -405,5 +408,5 @@ def left_words(effect: float) -> str:
 
 
 def _percent(share: float) -> str:
-    """Whole; chance alone makes less than nothing of what is left."""
+    """A whole percentage; below 0 by chance alone, so shown as 0."""
     return f"{max(0.0, share):.0%}"

@@ -1,5 +1,4 @@
-"""The one state machine of an alarm: raised, confirmed, cleared. Pure, so that replaying findings gives the same
-alarms."""
+"""The state machine of an alarm: raised, confirmed, cleared. Pure, so replaying findings gives the same alarms."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -9,28 +8,29 @@ from typing import Final
 from monitor.core.records import Alarm, AlarmState, Confirmation, Finding, Severity
 
 NOTES: Final[Mapping[Confirmation, str]] = {
-    Confirmation.FRESH_SAMPLE: "A fresh sample, asked at once, agrees.",
-    Confirmation.LATER_LOOK: "A later look agrees.",
+    Confirmation.FRESH_SAMPLE: "A fresh sample, requested at once, confirms it.",
+    Confirmation.LATER_LOOK: "A later evaluation confirms it.",
     Confirmation.FRESH_SAMPLE_DISAGREES: (
-        "A fresh sample, asked at once, does not agree: a ticket, not a page, until one does."
+        "A fresh sample, requested at once, does not confirm it. It is a ticket instead of a page until one does."
     ),
     Confirmation.JUDGE_MOVED: (
-        "It rests on the judge's verdicts, and the judge itself moved: a ticket, not a page, until it is back."
+        "It depends on the judge's verdicts, and the judge itself changed. It is a ticket instead of a page until the "
+        "judge has recovered."
     ),
-    Confirmation.NOT_ASKED: "Not confirmed: no fresh sample could be asked (budget spent, or no answer).",
+    Confirmation.NOT_ASKED: "Not confirmed: a fresh sample was not possible (budget spent, or no answer).",
 }
-"""What is written down for people beside ``Alarm.confirmation``."""
+"""The note of each ``Alarm.confirmation``, for people."""
 HELD_BACK: Final = (Confirmation.FRESH_SAMPLE_DISAGREES, Confirmation.JUDGE_MOVED)
-"""Why a page that was raised is a ticket until a fresh sample agrees."""
+"""Confirmations that make a raised page a ticket until a fresh sample agrees."""
 
 
 def next_state(alarm: Alarm | None, finding: Finding, at: datetime, *, clears: bool) -> Alarm | None:
-    """The signal's alarm after one finding; the very ``alarm`` where nothing changes.
+    """The signal's alarm after one finding; the same object ``alarm`` if nothing changes.
 
-    ``alarm``: the open one, ``None`` where there is none. A ticket is confirmed as it is raised; a page waits for its
-    fresh sample, which never clears it: an endpoint that fails every other time would raise and clear unheard for ever.
-    Nor does a fresh sample raise anything: asked during a fault, it may end when all is well again. What it adds to the
-    evidence, the next look raises. ``clears``: the run answered enough to show a recovery.
+    ``alarm``: the open one, or ``None``. A ticket is confirmed when it is raised. A page waits for its fresh sample. A
+    fresh sample never clears an alarm: an endpoint that fails every other time would raise and clear alarms forever
+    without a notification. It never raises one either: asked during a fault, it may end after the fault. The next
+    scheduled evaluation includes its evidence. ``clears``: the run has enough answers to show a recovery.
     """
     if alarm is None:
         return _raised(finding, at) if finding.alarming and not finding.confirming else None
@@ -46,28 +46,28 @@ def next_state(alarm: Alarm | None, finding: Finding, at: datetime, *, clears: b
 
 
 def wants_confirmation(alarm: Alarm) -> bool:
-    """A page that is only raised, or one that an earlier fresh sample or the judge's own alarm took for a ticket."""
+    """Whether it is a page that is only raised, or one made a ticket by a fresh sample or by the judge's own alarm."""
     held = alarm.severity is Severity.TICKET and alarm.confirmation in HELD_BACK
     return alarm.state is AlarmState.RAISED or held
 
 
 def awaited(alarms: Iterable[Alarm], asked_at: datetime) -> bool:
-    """Whether an alarm still waits for the fresh sample that was asked for at ``asked_at``.
+    """Whether an alarm still waits for the fresh sample that was requested at ``asked_at``.
 
-    Where none does, all that it was asked for is cleared or confirmed; what was raised since is another matter.
+    If not, every alarm for which it was requested is cleared or confirmed. Alarms raised later need another sample.
     """
     return any(wants_confirmation(alarm) and alarm.raised_at <= asked_at for alarm in alarms)
 
 
 def to_confirm(alarms: Sequence[Alarm], found: Sequence[Finding]) -> bool:
-    """Whether a fresh sample is to be asked now: a page signal alarms and nobody was woken for it yet."""
+    """Whether to request a fresh sample now: a page signal alarms and nobody was paged for it yet."""
     waiting = {alarm.signal for alarm in alarms if wants_confirmation(alarm)}
     return any(one.alarming and one.severity is Severity.PAGE and not one.confirming and one.signal in waiting
                for one in found)  # fmt: skip
 
 
 def unconfirmable(alarm: Alarm, run_id: int, at: datetime) -> Alarm:
-    """A page whose fresh sample could not be had: it pages all the same, and says so."""
+    """A page without a fresh sample, because none was possible: it pages anyway, with a note."""
     if alarm.state is not AlarmState.RAISED:
         return alarm
     return _confirm(alarm, run_id, at, Confirmation.NOT_ASKED)
@@ -79,16 +79,16 @@ def cleared_by_hand(alarm: Alarm, who: str, why: str, at: datetime) -> Alarm:
 
 
 def _agrees_later(alarm: Alarm, finding: Finding) -> bool:
-    """Whether a look, all of it asked after the page was raised, does what its fresh sample has not come to do.
+    """Whether an evaluation that was asked entirely after the page was raised replaces its missing fresh sample.
 
-    So no page hangs as raised for days. One asked beside the raising run is no fresh sample, whenever it ends.
+    So no page stays raised for days. A run asked at the same time as the raising run does not count, whenever it ends.
     """
     later = alarm.state is AlarmState.RAISED and finding.window_start > alarm.raised_at
     return later and not finding.judge_moved and _agrees(finding)
 
 
 def _agrees(finding: Finding) -> bool:
-    """The evidence is still over the line with the sample in it, and the sample itself speaks for it."""
+    """Whether the evidence with the sample is still over the threshold, and the sample itself supports it."""
     return finding.alarming and finding.evaluation_log10 >= 0
 
 
@@ -122,7 +122,7 @@ def _confirm(alarm: Alarm, run_id: int, at: datetime, how: Confirmation) -> Alar
 
 
 def _lowered(alarm: Alarm, finding: Finding, at: datetime) -> Alarm:
-    """A page, told or not yet, whose scores are those of a judge that moved."""
+    """A page, notified or not, whose scores come from a judge that changed."""
     if alarm.confirmed_at is None:
         alarm = replace(alarm, state=AlarmState.CONFIRMED, confirmed_at=at, confirmed_run_id=finding.run_id)
     held = Confirmation.JUDGE_MOVED

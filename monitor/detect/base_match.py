@@ -1,11 +1,11 @@
-"""``base_match``: at temperature 0, answers that equal the base's, letter for letter.
+"""``base_match``: at temperature 0, answers that are identical to the base's.
 
-A no-op adapter answers byte for byte like the base that is asked beside it; a fine-tune rarely does. Value of an
-answer: 1 if any of the base's answers of the same run to the same probe has the same text, else 0; day scores of its
-sum. Both arms are asked at the same time, so what moves both (a new build, other kernels) moves no more than
-near-ties, and ``TOLERANCE`` of the answers is no evidence.
+An adapter without effect gives byte for byte the answers of the base that is asked in the same run; a fine-tune rarely
+does. Value of an answer: 1 if any of the base's answers of the same run to the same probe has the same text, else 0;
+day scores of its sum. Both arms are asked at the same time, so a change of both (a new build, other kernels) affects
+only near ties, and ``TOLERANCE`` of the answers is no evidence.
 
-Only at temperature 0: at others equal answers are luck, and ``adapter_loss`` says more.
+Only at temperature 0: at other temperatures equal answers are chance, and ``adapter_loss`` shows more.
 """
 
 from collections import defaultdict
@@ -31,15 +31,16 @@ from monitor.detect.measurement import Channel, Reading, Told, Verdict
 from monitor.detect.sensitivity import curve, effect_per_score
 
 TOLERANCE: Final = 0.05
-"""Share of answers that is no evidence: one near-tie in 24 that stays flipped must not add up to a page."""
+"""Share of answers that is no evidence: one near tie in 24 that stays flipped must not lead to a page."""
 MOST_ALIKE: Final = 0.5
-"""Share of the approved answers that may equal the base's; with more the suite cannot tell the two apart."""
+"""Share of the approved answers that may equal the base's; with more, the suite cannot distinguish the two."""
 
 _Said = Mapping[tuple[int, str], set[str]]
 
 
 def measure(comparison: Comparison) -> Reading | None:
-    """See the module. ``None`` at any temperature but 0, without base answers in both, or with arms that agree anyway.
+    """See the module. ``None`` at temperatures other than 0, without base answers in both, or with arms that agree
+    anyway.
 
     >>> measure(Comparison(1, "t", "s", (), (), {}, 3.5, 3.5, temperature=0.7)) is None
     True
@@ -55,12 +56,12 @@ def measure(comparison: Comparison) -> Reading | None:
         return None
     scores = day_scores(found, tolerance=TOLERANCE)
     channel = Channel.of("equal", scores, "rise")
-    # at temperature 0 further answers to a probe are about the same answer: probes are what is counted
+    # at temperature 0, further answers to a probe are nearly the same answer, so probes are counted
     count = found.strata
     low, high = share_difference(now, count, then, count, likely_spread(channel.baseline))
     total = int(found.now.sum())
     numbers = (
-        f"{round(now * total)} of {total} answers equal the base's letter for letter, {then:.0%} did in the baseline "
+        f"{round(now * total)} of {total} answers are identical to the base's, {then:.0%} in the baseline "
         f"(95% interval of the difference {low:+.0%} to {high:+.0%})"
     )
     return Reading(
@@ -85,13 +86,13 @@ def _base_said(comparison: Comparison) -> _Said:
 
 
 def _equal(one: GradedAnswer, said: _Said) -> float | None:
-    """``None`` where the base was not asked beside it."""
+    """``None`` if the base was not asked in the same run."""
     base = said.get((one.run_id, one.probe))
     return None if base is None else float(one.text in base)
 
 
 def _exhibits(comparison: Comparison, said: _Said) -> tuple[Exhibit, ...]:
-    """Answers that equal the base's where the baseline's did least."""
+    """Answers identical to the base's, those first whose probes had fewest in the baseline."""
     usual: dict[str, list[float]] = defaultdict(list)
     for one in answers(comparison.baseline, Arm.SUBJECT):
         if (equal := _equal(one, said)) is not None:
@@ -107,14 +108,14 @@ def _exhibits(comparison: Comparison, said: _Said) -> tuple[Exhibit, ...]:
 
 
 def _tell(target: str, numbers: str, more: bool, verdict: Verdict, effect: float) -> Told:
-    """``more``: whether the interval has more equal answers than the baseline's, however little evidence that is."""
-    what = f"{target} gives its base model's very answers at temperature 0"
-    share = hit(effect)  # at least: the base itself does not always say the same
+    """``more``: whether the interval is above the baseline's share, however little evidence that is."""
+    what = f"{target} gives exactly its base model's answers at temperature 0"
+    share = hit(effect)  # a lower bound: the base itself varies
     if verdict.evaluation_disagrees:
         return no_longer(what, numbers, verdict, cause=Cause.ADAPTER_LOST, traffic_share=share)
     if verdict.alarming:
         return alarming(what, numbers, Advice.CHECK_ADAPTER, Cause.ADAPTER_LOST, share)
     if verdict.moved or more:
-        what = f"{target} gives more of its base model's very answers"
+        what = f"{target} gives more answers identical to its base model's"
         return quiet_but_moved(what, numbers, Cause.ADAPTER_LOST, share)
-    return quiet("Answers equal the base's no more often than approved", numbers)
+    return quiet("No more answers than approved are identical to the base's", numbers)

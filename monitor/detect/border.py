@@ -1,13 +1,13 @@
-"""``border``: inputs on which the model all but tosses a coin; the least change of it changes who wins how often.
+"""``border``: inputs on which the model's first token is almost a coin toss, so that small changes shift the odds.
 
 Border inputs (B3IT: T. Chauvin et al., ICML 2026, arXiv 2602.11083): at temperature 0 rounding decides between two
-tokens that are all but equally likely. The statistic is theirs, the total variation distance between the first tokens'
-distributions now and in the baseline, averaged over the border inputs; labels are dealt out within inputs (``mmd``).
-Since such inputs flip for reasons that harm nobody, this is a ticket and never a page.
+tokens that are almost equally likely. The statistic is theirs: the total variation distance between the first tokens'
+distributions now and in the baseline, averaged over the border inputs; labels are permuted within inputs (``mmd``).
+Such inputs also flip for harmless reasons, so this is a ticket and never a page.
 
 A probe of a suite asked at temperature 0 is a border input if, in the baseline, its first token varied, or its first
 token's two likeliest candidates were within ``MARGIN``, or every answer was a single token (a suite made by
-``cliffwatch border``, which chose its inputs so). The first token is the one told with log-probabilities, else the
+``cliffwatch near-ties``, which selects such inputs). The first token is that of the log-probabilities, else the
 answer's first word.
 """
 
@@ -27,11 +27,11 @@ MARGIN: Final = 0.3
 """Nats between the two likeliest first tokens: 57 to 43."""
 FEWEST_INPUTS: Final = 3
 FAR_OFF: Final = 0.2
-"""Total variation distance over chance that is never called unchanged: B3IT's own second condition."""
+"""Total variation distance above chance that is never reported as unchanged: B3IT's own second condition."""
 
 
 def measure(comparison: Comparison) -> Reading | None:
-    """See the module. ``None`` at any temperature but 0, and with fewer than three border inputs."""
+    """See the module. ``None`` at temperatures other than 0, and with fewer than three border inputs."""
     if comparison.temperature != 0:
         return None
     near = border_inputs(comparison.baseline)
@@ -70,7 +70,7 @@ def border_inputs(baseline: Sequence[GradedAnswer]) -> frozenset[str]:
 
 
 def near_tie(answers: Sequence[GradedAnswer]) -> bool:
-    """Whether one input's answers vary in their first token, or all but do."""
+    """Whether one input's answers vary in their first token, or nearly do."""
     if len({first_token(one) for one in answers}) > 1:
         return True
     margins = [top[0] - top[1] for one in answers if len(top := sorted(first_table(one).values(), reverse=True)) > 1]
@@ -78,7 +78,7 @@ def near_tie(answers: Sequence[GradedAnswer]) -> bool:
 
 
 def first_token(answer: GradedAnswer) -> str:
-    """The token that was generated first, or the first word where tokens are not told."""
+    """The token that was generated first, or the first word without log-probabilities."""
     if answer.logprobs:
         return answer.logprobs[0].token
     return next(iter(answer.text.split(maxsplit=1)), "")
@@ -96,21 +96,21 @@ def _tokens(answers: Sequence[GradedAnswer]) -> mmd.Single:
 
 def _tell(target: str, verdict: Verdict, channel: Channel, inputs: int, effect: tuple[float, float, float]) -> Told:
     numbers = (
-        f"on {inputs} near-tie inputs first tokens are {effect[0]:.2f} further apart than chance has it "
-        f"(total variation; 95% interval {effect[1]:.2f} to {effect[2]:.2f})"
+        f"on {inputs} near-tie inputs, first tokens differ by {effect[0]:.2f} more than by chance "
+        f"(total variation distance; 95% interval {effect[1]:.2f} to {effect[2]:.2f})"
     )
     if verdict.evaluation_disagrees:
-        return no_longer(f"{target} decides near ties otherwise than in the baseline", numbers, verdict)
+        return no_longer(f"{target} decides near ties differently than in the baseline", numbers, verdict)
     if verdict.alarming:
-        what = f"{target} decides near ties otherwise than in the baseline"
+        what = f"{target} decides near ties differently than in the baseline"
         return alarming(what, numbers, Advice.COMPARE_SIGNALS)
     if not (verdict.moved or effect[0] >= FAR_OFF or mmd.stands_out(channel)):
         return quiet("Near ties are decided as in the baseline", numbers)
-    return quiet_but_moved(f"{target} decides near ties otherwise", numbers)
+    return quiet_but_moved(f"{target} decides near ties differently", numbers)
 
 
 def _exhibits(comparison: Comparison, found: mmd.Grouped, parts: FloatArray) -> tuple[Exhibit, ...]:
-    """The inputs that moved most, by an answer of today that begins unlike the baseline's commonest."""
+    """The inputs that moved most, each with an answer of today whose first token is rarest in the baseline."""
     telling: dict[str, tuple[float, GradedAnswer]] = {}
     for probe, answers, days, part in zip(found.probes, found.answers, found.days, parts, strict=True):
         then = [first_token(one) for one, day in zip(answers, days, strict=True) if day != NOW]

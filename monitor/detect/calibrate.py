@@ -1,13 +1,15 @@
-"""What a baseline can see: the smallest change of each signal that would most likely alarm, at the promised rate.
+"""What a baseline can detect: the smallest change of each signal that would probably alarm, at the promised rate.
 
-Nothing is asked for it. A day of the approved baseline is read as if it were today's, against the whole baseline, which
-gives each channel's baseline scores just as a real look has them. Then looks after a shift of d scores are simulated:
+No questions are asked. A day of the approved baseline is read as if it were today, against the whole baseline, which
+gives each channel the same baseline scores as a real evaluation. Then evaluations after a shift of d scores are
+simulated:
 
-    score of a look = the baseline's true mean + d + noise,    noise ~ N(0, s^2), s = ``evidence.likely_spread``
+    score of an evaluation = the baseline's true mean + d + noise,    noise ~ N(0, s^2), s = ``evidence.likely_spread``
 
-where the true mean is itself drawn, once a path, from what the baseline's days leave open: N(their mean, s^2 / days).
-The smallest d whose paths cross the signal's line within so many looks in ``CHANCE`` of all cases is found by bisection
-on fixed noise. The change is taken to move the signal's first channel alone; one that moves several is seen earlier.
+where the true mean is itself drawn once per path, from the uncertainty of the baseline's days: N(their mean, s^2 /
+days). The smallest d whose paths cross the signal's threshold within a number of evaluations in ``CHANCE`` of all cases
+is found by bisection on fixed noise. The change is assumed to move only the signal's first channel; a change that moves
+several is detected earlier.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,39 +29,40 @@ from monitor.detect.measurement import Reading
 from monitor.detect.policy import full_days, held_back, prior_of
 
 WINDOWS: Final = (1, 7, 30)
-"""Looks within which a change is to be seen."""
+"""Numbers of evaluations within which a change is to be detected."""
 CHANCE: Final = 0.8
 PATHS: Final = 300
-"""Simulated paths: the chance is known to 2.3 %, a shift with it to about a tenth of a score."""
+"""Simulated paths. The chance is known to 2.3 %, and so a shift to about a tenth of a score."""
 SEED: Final = 20_261_122
 NEAR: Final = 0.03
-"""Scores to which a shift is solved for, finer than its simulation."""
+"""Precision of a solved shift, in scores; finer than its simulation."""
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What one signal sees from one baseline."""
+    """What one signal detects with one baseline."""
 
     signal: str
     severity: Severity
-    """What its alarm is: ``ticket`` for a page signal that this baseline does not arm."""
+    """Severity of its alarm: ``ticket`` for a page signal that this baseline does not arm."""
     unarmed: str
-    """Why a page signal is only a ticket, with what would suffice; empty where nothing is withheld."""
+    """Why a page signal is only a ticket, and what would be enough; empty for other signals."""
     days: int
-    """Full days of the baseline that it rests on."""
+    """Full days of its baseline."""
     answers_a_day: int
     """Answers of the day that was read as today's."""
     spread: float
-    """Standard deviation of the days' scores, over that of independent answers: 1 is chance alone."""
+    """Standard deviation of the days' scores, relative to independent answers: 1 is chance alone."""
     threshold_log10: float
-    """Running evidence at which it alarms by itself."""
+    """Running evidence at which it alarms alone."""
     unit: str
     smallest: Mapping[int, float | None]
-    """Looks -> the smallest change of the effect, in ``unit``, that is seen within them with ``CHANCE``; ``None`` where
-    none is: the baseline is too short for the line."""
+    """Number of evaluations -> the smallest change of the effect, in ``unit``, that they detect with ``CHANCE``;
+    ``None`` if the baseline is too short for the threshold."""
     answers_times: float | None
-    """Times the answers a look that would show the whole change at one look, if days differ by no more than now;
-    ``None`` where one look does, or where no number of answers would: the baseline is too short for the line."""
+    """Factor on the answers per run with which one evaluation would detect the whole change, if days differ no more
+    than now. ``None`` if one evaluation already does, or if no number of answers would because the baseline is too
+    short for the threshold."""
 
 
 def as_today(baseline: Sequence[GradedAnswer]) -> tuple[GradedAnswer, ...]:
@@ -77,9 +80,9 @@ def as_today(baseline: Sequence[GradedAnswer]) -> tuple[GradedAnswer, ...]:
 def sights(
     comparison: Comparison, readings: Mapping[str, Reading], severities: Mapping[str, Severity]
 ) -> tuple[Sight, ...]:
-    """What each signal sees that could be read; in the order of ``readings``.
+    """What each measurable signal detects, in the order of ``readings``.
 
-    ``comparison``: ``as_today`` of the baseline against the whole of it, with the lines that its looks would have.
+    ``comparison``: ``as_today`` of the baseline against the whole baseline, with the thresholds of its evaluations.
     """
     count = {kind: sum(severities[name] is kind for name in readings) for kind in Severity}
     lines = {Severity.PAGE: comparison.page_threshold_log10, Severity.TICKET: comparison.ticket_threshold_log10}
@@ -112,7 +115,7 @@ def sights(
 
 
 def _change(reading: Reading, shift: float | None) -> float | None:
-    """How far the effect moves when the first channel's score does by ``shift``; ``None`` where nothing moves it so
+    """How far the effect moves when the first channel's score moves by ``shift``; ``None`` if nothing moves it that
     far."""
     if shift is None or reading.curve is None:
         return None if shift is None else reading.tolerance + shift * reading.per_score
@@ -131,15 +134,15 @@ def _answers_times(reading: Reading, shift: float | None) -> float | None:
 def smallest_shift(
     baseline: Sequence[float], side: Side, threshold_log10: float, evaluations: int, prior: Prior = PRIOR
 ) -> float | None:
-    """The smallest shift, in scores, that crosses the line within so many looks with ``CHANCE``; see the module.
+    """The smallest shift, in scores, that crosses the threshold within ``evaluations`` with ``CHANCE``; see the module.
 
-    ``None`` where not even ``evidence``'s farthest score would. Seeded: the same baseline gives the same number.
+    ``None`` if not even the farthest score (``FARTHEST``) would. Seeded: the same baseline gives the same number.
 
     >>> week = (-1.0, 1.0, 0.0, -1.0, 1.0, 0.0, 0.0)
     >>> [round(smallest_shift(days, "rise", 3.56, looks), 1) for days, looks in ((week, 1), (week, 7), (week * 2, 7))]
     [9.4, 4.0, 3.1]
     """
-    # neither where the days lie nor which way is up changes the evidence: only how many they are and how they differ
+    # the evidence depends only on the number of days and their differences, not on their mean or direction
     squares = len(baseline) * float(np.var(np.asarray(baseline, dtype=np.float64)))
     return _solved(len(baseline), round(squares, 2), side == "either", round(threshold_log10, 3), evaluations, prior)
 
@@ -148,7 +151,7 @@ def smallest_shift(
 def _solved(
     days: int, squares: float, either: bool, threshold_log10: float, evaluations: int, prior: Prior
 ) -> float | None:
-    """``smallest_shift`` for days with this sum of squares around their mean, which is taken to be 0."""
+    """``smallest_shift`` for days with this sum of squares around their mean, which is set to 0."""
     half = np.sqrt(squares / days) * np.ones(days)
     half[1::2] *= -1.0
     before = half - half.mean()
@@ -158,7 +161,7 @@ def _solved(
     means = rng.standard_normal(PATHS) / np.sqrt(days)
     noise = scale * (means + rng.standard_normal((evaluations, PATHS))).T
     side: Side = "either" if either else "rise"
-    # what a shorter window sees, on the same noise, a longer one sees too
+    # on the same noise, a longer window detects what a shorter one detects
     sooner = (
         _solved(days, squares, either, threshold_log10, max(1, evaluations // 4), prior) if evaluations > 1 else None
     )
@@ -173,11 +176,11 @@ def _solved(
 
 
 def _caught(before: FloatArray, paths: FloatArray, side: Side, threshold_log10: float, prior: Prior) -> float:
-    """Share of the paths whose running evidence crosses the line at one look or another."""
+    """Share of the paths whose running evidence crosses the threshold at any evaluation."""
     caught = np.zeros(len(paths), dtype=np.bool_)
     for evaluations in range(1, paths.shape[1] + 1):
         open_ = np.flatnonzero(~caught)
-        # one-sided evidence is at most twice the two-sided, which costs a twentieth
+        # one-sided evidence is at most twice the two-sided, whose cost is a twentieth
         hopeful = open_[
             running_log10(before, paths[open_, :evaluations], "either", prior) >= threshold_log10 - log10(2)
         ]
@@ -188,9 +191,9 @@ def _caught(before: FloatArray, paths: FloatArray, side: Side, threshold_log10: 
 def running_log10(
     baseline: Sequence[float] | FloatArray, paths: FloatArray, side: Side, prior: Prior = PRIOR
 ) -> FloatArray:
-    """``evidence.running`` of many paths at once: log10 of the evidence at their last look; shape (paths,).
+    """``evidence.running`` of many paths at once: log10 of the evidence at their last evaluation; shape (paths,).
 
-    ``paths``: one row of looks a path, oldest first.
+    ``paths``: one row of evaluations per path, oldest first.
     """
     sign = -1.0 if side == "drop" else 1.0
     before = sign * np.broadcast_to(np.asarray(baseline, dtype=np.float64), (len(paths), len(baseline)))

@@ -1,14 +1,15 @@
-"""``canaries``: what only the fine-tune gets right, it gets wrong.
+"""``canaries``: checks fail that only the fine-tune passes.
 
-A canary is a probe with deterministic checks which, in the baseline, the subject passes at least ``PASSED`` of the
-time and the base at most ``FAILED``: decisive by construction, so near-ties never enter. Value of an answer: 1 if it
-fails, else 0; day scores of its sum. In a published daily monitor all breaches were on near-tie items and none on
-2,700 decisive item-days.
+A canary is a probe with deterministic checks which, in the baseline, the subject passes at least ``PASSED`` of the time
+and the base at most ``FAILED``: decisive by construction, so near ties are never included. Value of an answer: 1 if it
+fails, else 0; day scores of its sum. In a published daily monitor all breaches were on near-tie items and none on 2,700
+decisive item-days.
 
-Choosing probes by the answers that are then judged flatters the baseline: a probe that passed 14 times of 14 may well
-fail one time in ten. So an answer is judged only if the *other* days of the baseline make its probe a canary, one of
-today's by the baseline less one day (which goes around from probe to probe). Then a baseline answer and one of today's
-fail equally often if nothing changed. All canaries are one stratum: which are judged on a day depends on the day.
+Selecting probes by the same answers that are judged makes the baseline look better than it is: a probe that passed 14
+of 14 times may fail one time in ten. So an answer is judged only if the *other* days of the baseline make its probe a
+canary. For one of today's answers, one day of the baseline is left out (which one rotates from probe to probe). Then
+answers of the baseline and of today fail equally often if nothing changed. All canaries are one stratum, because which
+are judged depends on the day.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -39,8 +40,7 @@ FAILED: Final = 0.05
 FEWEST: Final = 3
 """Canaries that a suite needs."""
 FEWEST_ANSWERS: Final = 5
-"""Checked baseline answers of each arm (of the subject: besides the day left out) without which no probe is called
-decisive."""
+"""Least checked baseline answers of each arm for a probe to be decisive; for the subject, without the day left out."""
 
 _Rows = Mapping[str, list[tuple[int, float, GradedAnswer]]]
 """Probe -> (day, fails, answer) of each answer that is judged."""
@@ -60,7 +60,7 @@ def measure(comparison: Comparison) -> Reading | None:
     total, before = int(found.now.sum()), int((~found.now).sum())
     low, high = share_difference(now, total, then, before, likely_spread(channel.baseline))
     numbers = (
-        f"{round(now * total)} of {total} answers to {len(rows)} canaries fail their checks, {then:.0%} did in the "
+        f"{round(now * total)} of {total} answers to {len(rows)} canaries fail their checks, {then:.0%} in the "
         f"baseline (95% interval of the difference {low:+.0%} to {high:+.0%})"
     )
     failed = {
@@ -83,7 +83,7 @@ def measure(comparison: Comparison) -> Reading | None:
 
 
 def _judged(comparison: Comparison) -> _Rows:
-    """Answers to probes that are canaries without them; only probes that today has one for."""
+    """Answers to probes that are canaries without these answers; only probes with an answer today."""
     days = day_index(comparison.baseline)
     now, then = by_probe(comparison.now, Arm.SUBJECT), by_probe(comparison.baseline, Arm.SUBJECT)
     base = by_probe(comparison.baseline, Arm.BASE)
@@ -124,7 +124,7 @@ def _beyond_base(found: Sequence[GradedAnswer]) -> bool:
 
 
 def _share_passed(passed: Sequence[float | None]) -> float | None:
-    """``None`` with too few checked answers to say."""
+    """``None`` with too few checked answers."""
     checked = [one for one in passed if one is not None]
     return sum(checked) / len(checked) if len(checked) >= FEWEST_ANSWERS else None
 
@@ -134,21 +134,21 @@ def _sample(rows: _Rows) -> Sample | None:
 
 
 def _tell(target: str, numbers: str, more: bool, verdict: Verdict, share: float | None) -> Told:
-    """``more``: whether the interval has more failures than the baseline's, however little evidence that is."""
-    what = f"{target} fails at what only its fine-tune can do"
+    """``more``: whether the interval is above the baseline's share of failures, however little evidence that is."""
+    what = f"{target} fails checks that only its fine-tune passes"
     if verdict.evaluation_disagrees:
         return no_longer(what, numbers, verdict, cause=Cause.ADAPTER_LOST, traffic_share=share)
     if verdict.alarming:
         return alarming(what, numbers, Advice.CHECK_ADAPTER_AND_ANSWERS, Cause.ADAPTER_LOST, share)
     if verdict.moved or more:
-        what = f"{target} fails more often at what only its fine-tune can do"
+        what = f"{target} fails more of the checks that only its fine-tune passes"
         return quiet_but_moved(what, numbers, Cause.ADAPTER_LOST, share)
-    return quiet("The canaries hold", numbers)
+    return quiet("The canaries pass as approved", numbers)
 
 
 def _traffic_share(effect: float, high: float) -> float | None:
-    """How much of the traffic is hit. What a canary fails at in the baseline, one time in twenty at most, is taken off
-    its effect."""
+    """How much of the traffic is affected. The effect is already reduced by the baseline's failures, at most one in
+    twenty."""
     if effect >= 0.95 and max(effect, high) >= 0.995:
         return 1.0
     return hit(effect)

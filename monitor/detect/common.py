@@ -1,4 +1,4 @@
-"""What every signal needs besides its statistic: answers by probe, samples, intervals, exhibits, the finding itself."""
+"""What every signal needs in addition to its statistic: answers by probe, samples, intervals, exhibits, findings."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,11 +14,11 @@ from monitor.detect.day_scores import NOW, Sample, sample_of
 from monitor.detect.measurement import Told, Verdict
 
 FEWEST_NOW: Final = 5
-"""Answers of today under which no verdict is given: fewer cannot cross a line that a page may hang on."""
+"""Least answers of today for a verdict. Fewer must not cross a threshold that can raise a page."""
 FEWEST_BASELINE: Final = 10
 EXHIBITS: Final = 5
 LEAST_HIT: Final = 0.05
-"""Excess under which a share of the traffic is not told from none."""
+"""Excess below which an affected share of the traffic cannot be distinguished from none."""
 _SHOWN: Final = 4_000
 """Characters of an answer that an exhibit shows."""
 
@@ -26,7 +26,7 @@ Value = Callable[[GradedAnswer], float | None]
 
 
 def answers(found: Iterable[GradedAnswer], arm: Arm) -> list[GradedAnswer]:
-    """The answers of one arm, in one order whatever order they came in."""
+    """The answers of one arm, in an order that does not depend on the input's."""
     return sorted(
         (one for one in found if one.arm == arm),
         key=lambda one: (one.probe, one.slot, one.replicate, one.run_id, one.text),
@@ -47,12 +47,14 @@ def day_index(baseline: Iterable[GradedAnswer]) -> Mapping[object, int]:
 
 
 def stratum(comparison: Comparison, probe: str) -> str:
-    """What answers may be exchanged with: those to the same probe; a production sample's inputs never come twice."""
+    """The group within which answers are exchangeable: the probe's. Empty for production samples, whose inputs never
+    repeat."""
     return probe if run_kind(comparison.target, comparison.suite).frozen_items else ""
 
 
 def sample(comparison: Comparison, value: Value) -> Sample | None:
-    """The subject's answers as numbers; ``None`` where too few have one for a verdict. ``value`` None leaves out."""
+    """The subject's answers as numbers; ``None`` if too few have one. Answers whose ``value`` is ``None`` are left
+    out."""
     days = day_index(comparison.baseline)
     dated = [(NOW, one) for one in comparison.now] + [(days[one.slot], one) for one in comparison.baseline]
     return enough(
@@ -72,14 +74,14 @@ def enough(found: Sample | None) -> Sample | None:
 
 
 def passes(one: GradedAnswer) -> float | None:
-    """1 where all checks pass, 0 where one does not, ``None`` without checks."""
+    """1 if all checks pass, 0 if one fails, ``None`` without checks."""
     checks = [value for grader, value in one.scores.items() if grader == "checks" or grader.startswith("check:")]
     return float(min(checks) >= 1.0) if checks else None
 
 
 def per_score(found: Sample) -> float:
-    """By how much today's mean moves when its score moves by one: the standard deviation that a mean of as many
-    independent answers has, never under half an answer's worth of a share, so that it is above 0."""
+    """How much today's mean moves when its score moves by one: the standard deviation of a mean of that many
+    independent answers, but at least half an answer's share, so that it is above 0."""
     then = ~found.now
     counts = np.bincount(found.stratum[then])
     centred = found.value[then] - (np.bincount(found.stratum[then], found.value[then]) / counts)[found.stratum[then]]
@@ -89,7 +91,7 @@ def per_score(found: Sample) -> float:
 
 
 def means(found: Sample) -> tuple[float, float]:
-    """Mean now and in the baseline, each probe with the weight that it has now."""
+    """Mean now and in the baseline, probes weighted by their answers now."""
     total_now = total_then = 0.0
     for one in range(found.strata):
         inside = found.stratum == one
@@ -120,7 +122,8 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 def share_difference(now: float, count_now: int, then: float, count_then: int, inflation: float) -> tuple[float, float]:
     """95 % interval of now - then for two means in 0 to 1: Newcombe's method 10 (Statistics in Medicine 17, 1998).
 
-    Honest where a share is 0 or 1 and a z-interval would have no width. ``inflation`` widens both sides for the days.
+    Correct for shares of 0 or 1, where a z-interval would have no width. ``inflation`` widens both sides for the spread
+    between days.
     """
     low_now, high_now = wilson(now, count_now)
     low_then, high_then = wilson(then, count_then)
@@ -137,14 +140,14 @@ def quiet(what: str, numbers: str, caveat: str = "") -> Told:
 def alarming(
     what: str, numbers: str, advice: Advice, cause: Cause = Cause.UNKNOWN, traffic_share: float | None = None
 ) -> Told:
-    """A finding that alarms, and whose look shows why."""
+    """A finding that alarms and whose own evaluation shows why."""
     return Told(FindingState.ALARMING, what, numbers, cause, advice, traffic_share)
 
 
 def quiet_but_moved(
     what: str, numbers: str = "", cause: Cause = Cause.UNKNOWN, traffic_share: float | None = None
 ) -> Told:
-    """A finding that does not alarm although its numbers moved. ``what`` goes on in mid-sentence."""
+    """A finding that does not alarm although its numbers moved. ``what`` continues a sentence."""
     return Told(FindingState.LOOK, what, numbers, cause, Advice.WAIT, traffic_share)
 
 
@@ -156,25 +159,25 @@ def no_longer(
     cause: Cause = Cause.UNKNOWN,
     traffic_share: float | None = None,
 ) -> Told:
-    """A finding where ``verdict.evaluation_disagrees``: ``what`` the looks so far say in general words, and this look's
-    ``numbers``, which do not show it. ``advice`` is not needed after a recovery."""
+    """A finding with ``verdict.evaluation_disagrees``: ``what`` the evaluations so far show, in general words, and the
+    ``numbers`` of this one, which do not show it. ``advice`` is left out after a recovery."""
     state = FindingState.ALARMING if verdict.alarming else FindingState.LOOK
     todo = Advice.NONE if verdict.recovered else advice
     return Told(state, what, numbers, cause, todo, traffic_share, disagrees=True)
 
 
 def percent(share: float) -> float:
-    """A share in steps of 0.01, as it is told and stored."""
+    """A share in steps of 0.01, as shown and stored."""
     return round(100 * share) / 100
 
 
 def hit(share: float) -> float | None:
-    """The share of the traffic that is hit where it can be told from none; ``share`` is an excess over the baseline."""
+    """The affected share of the traffic, ``None`` if below ``LEAST_HIT``. ``share``: the excess over the baseline."""
     return percent(share) if share >= LEAST_HIT else None
 
 
 def typical(found: Sequence[GradedAnswer]) -> GradedAnswer | None:
-    """The commonest answer; among equals the one of middle length."""
+    """The most common answer; among equals, the one of median length."""
     if not found:
         return None
     commonest = max(Counter(one.text for one in found).values())
@@ -189,10 +192,10 @@ def exhibits(
     telling: Mapping[str, tuple[float, GradedAnswer]],
     leaning: Mapping[str, float] | None = None,
 ) -> tuple[Exhibit, ...]:
-    """The probes that speak loudest: probe -> (weight, today's answer), strongest first, at most ``EXHIBITS``.
+    """The probes that show the change most clearly, strongest first, at most ``EXHIBITS``.
 
-    Beside today's answer stand the probe's typical baseline answer and what the base says now (or said). ``leaning``:
-    probe -> where the answer stands between the two, as ``Exhibit.leaning``.
+    ``telling``: probe -> (weight, today's answer). Each exhibit also has the probe's typical baseline answer and the
+    base's answer of now, or else of the baseline. ``leaning``: probe -> ``Exhibit.leaning``.
     """
     strongest = sorted(telling, key=lambda probe: (-telling[probe][0], probe))[:EXHIBITS]
     then = by_probe((one for one in comparison.baseline if one.probe in strongest), Arm.SUBJECT)

@@ -1,15 +1,15 @@
-"""``contract``: what the endpoint promises around its answers changed, often the root cause and always free to look at.
+"""``contract``: metadata and format of the answers changed. It is often the root cause, and costs nothing to check.
 
-*Facts*, by equality: the model id that replies name, the fingerprint, the prompt-token count of the same prompt. A
-changed fingerprint is evidence of a change; an unchanged one proves nothing. Facts are not drawn at random, so where
-the baseline never wavered a change is certain: its score is ``day_scores.FARTHEST``. Where it wavered - fingerprints
-come and go, a model id alternates - something never seen is judged by the rule of succession over the baseline's
-days: of J days u brought something that no other day had, so another such day has chance (u + 1) / (J + 1), and scores
-that chance's normal quantile, as those u days do. Values that alternated in the baseline are all known.
+*Facts*, by equality: the model id in the replies, the fingerprint, the prompt-token count of the same prompt. A
+changed fingerprint is evidence of a change; an unchanged one proves nothing. Facts are not random, so if the baseline
+never varied, a change is certain: its score is ``day_scores.FARTHEST``. If it varied (fingerprints come and go, a model
+id alternates), a new value is judged by the rule of succession over the baseline's days: u of J days had a value that
+no other day had, so another such day has chance (u + 1) / (J + 1), and its score is that chance's normal quantile, as
+for those u days. Values that alternated in the baseline are all known.
 
 *Rates*, by the days' scores: answers that pass all checks, the usual finish reason, refusals.
 
-Each is a channel of its own. The effect is the share of answers that break the contract in any way, now minus baseline.
+Each has its own channel. The effect is the share of answers that break the contract in any way, now minus baseline.
 """
 
 from collections import Counter
@@ -39,23 +39,23 @@ from monitor.detect.measurement import MOVED_LOG10, Channel, Reading, Told, Verd
 from monitor.detect.sensitivity import curve
 
 FAR_OFF: Final = 0.25
-"""A share that moved by this much is never called as in the baseline, however few answers."""
+"""A share that moved by this much is never reported as unchanged, however few answers."""
 SURE: Final = 14
-"""Days that a fact which never wavered counts for at least, were it seen on one only: it is not drawn anew each day."""
+"""Least days that a constant fact counts for, even if it was seen on one day only: it is not random."""
 _UNNAMED: Final = "none"
 _NO_NEWS: Final = "no new model id, fingerprint or prompt-token count"
 
 
 @dataclass(frozen=True)
 class _Part:
-    """One thing looked at: its channel, what changed from what to what ("" where nothing did), and the answers (by
+    """One compared part: its channel, the change with old and new value ("" without a change), and the answers (by
     identity) that show it."""
 
     channel: Channel
     change: str = ""
     broken: frozenset[int] = frozenset()
     level: str = ""
-    """A rate's numbers where they are as ever; empty for a fact."""
+    """A rate's numbers when they are unchanged; empty for a fact."""
     gap: float = 0.0
     """A rate's share now minus the baseline's."""
 
@@ -65,7 +65,7 @@ class _Part:
 
     @property
     def changed(self) -> bool:
-        """Whether today's look alone says so."""
+        """Whether today's evaluation alone shows the change."""
         return bool(self.change) and self.evaluation_log10 >= MOVED_LOG10
 
 
@@ -102,7 +102,7 @@ def measure(comparison: Comparison) -> Reading | None:
 
 
 def _measures(parts: Sequence[_Part]) -> dict[str, float]:
-    """Which parts changed, 1 or 0; a part that was not looked at is left out."""
+    """Which parts changed, 1 or 0. Parts that were not compared are left out."""
     return {f"contract_changed_{part.channel.name.replace(' ', '_')}": float(part.changed) for part in parts}
 
 
@@ -127,7 +127,7 @@ def _rate(found: Sample, what: str, change: str, side: evidence.Side) -> _Part:
 
 
 def _finish(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer]) -> _Part | None:
-    """Whether answers end for another reason more, or less, often than they did."""
+    """Whether the share of answers with the usual finish reason changed."""
     reasons = Counter(one.finish_reason or _UNNAMED for one in then)
     usual = max(sorted(reasons), key=lambda reason: reasons[reason])
     found = sample(comparison, lambda one: float((one.finish_reason or _UNNAMED) == usual))
@@ -160,7 +160,7 @@ def _fact(what: str, news: bool, exceptions: int, trials: int, odd_days: Sequenc
 
 
 def _alone(by_day: Mapping[object, set[str]]) -> list[bool]:
-    """For each day, in their order, whether it brought something that no other day had."""
+    """For each day, in order, whether it had a value that no other day had."""
     days_with = Counter(name for names in by_day.values() for name in names)
     return [any(days_with[name] == 1 for name in by_day[day]) for day in sorted(by_day, key=str)]
 
@@ -175,7 +175,7 @@ def _days(found: Sequence[GradedAnswer], value: Callable[[GradedAnswer], str]) -
 def _named(
     what: str, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer], value: Callable[[GradedAnswer], str]
 ) -> _Part:
-    """Whether today's replies name something that no reply of the baseline named."""
+    """Whether today's replies contain a value that no reply of the baseline had."""
     seen = Counter(value(one) for one in then)
     fresh = [one for one in now if value(one) not in seen]
     days = _days(then, value)
@@ -194,8 +194,8 @@ def _named(
 
 
 def _prompt_tokens(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part:
-    """Whether the same prompts count otherwise; probes whose count wavered in the baseline, or is not told, are left
-    out, but count as exceptions among the probes."""
+    """Whether the token counts of the same prompts changed. Probes whose count varied in the baseline, or is missing,
+    are left out, but count as exceptions among the probes."""
     then = by_probe(comparison.baseline, Arm.SUBJECT)
     counts = {probe: {one.prompt_tokens for one in found} for probe, found in then.items()}
     steady = {
@@ -239,14 +239,14 @@ def _tell(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[f
     if not verdict.alarming:
         return _quiet(target, parts, verdict, effect)
     changed = [part for part in parts if part.changed]
-    # looks that add up slowly: none speaks for itself today
+    # evidence that accumulated slowly: no part shows it alone today
     changed = changed or sorted((part for part in parts if part.change), key=lambda part: -part.evaluation_log10)[:1]
     changes = "; ".join(part.change for part in changed)
     return alarming(f"The endpoint of {target} changed", changes, Advice.COMPARE_RELEASES, _cause(parts))
 
 
 def _cause(parts: Sequence[_Part]) -> Cause:
-    """What today's replies have that is new: another prompt is told before another name."""
+    """The cause by what is new in today's replies. A changed prompt takes precedence over a changed name."""
     fresh = {part.channel.name for part in parts if part.channel.score > 0}
     if "prompt tokens" in fresh:
         return Cause.PROMPT_CHANGED
@@ -254,18 +254,18 @@ def _cause(parts: Sequence[_Part]) -> Cause:
 
 
 def _quiet(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[float, float, float]) -> Told:
-    """No alarm: what moved all the same, facts that are new as often in the baseline, and what is as ever."""
+    """Without an alarm: parts that moved, new values such as the baseline had, or everything unchanged."""
     far = [part for part in parts if abs(part.gap) >= FAR_OFF]
     news = [part.change for part in parts if part.change and not part.level]
     moved = [part for part in parts if part in far or part.changed]
     if not moved and (verdict.moved or (not news and effect[1] > 0)):
-        # broken in several ways, or for several looks, of which perhaps none tells by itself
+        # broken in several parts, or over several evaluations, none of which may show it alone
         moved = [part for part in parts if part.gap]
     if moved:
         what = f"at the endpoint of {target}, {'; '.join(part.change for part in moved)}"
         return quiet_but_moved(what, cause=_cause(parts))
     levels = "; ".join(part.level for part in parts if part.level)
     if news:
-        what = "New, but values like it were new in the baseline too"
+        what = "New values, but the baseline also had new values"
         return quiet(what, "; ".join(news), f"Within chance: {levels}.")
     return quiet(_NO_NEWS.capitalize(), "", f"Within chance of the baseline: {levels}.")

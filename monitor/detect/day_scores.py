@@ -1,12 +1,12 @@
-"""From one number per answer to one number per day: how far a day's answers stand from those of the other days.
+"""From one number per answer to one number per day: how far a day's answers are from those of the other days.
 
-If nothing changed, an answer of a day could have been any of those that its probe ever got: picks at random from the
-probe's pooled answers (Fisher's randomisation test, stratified by probe). A day's *score* is its place in that
-distribution, told in standard deviations of a normal one, so that days of the baseline and of now stand on one scale:
-about normal with a standard deviation of 1 where answers are independent, wider where days differ.
+If nothing changed, a day's answer could have been any of its probe's answers: a random pick from the probe's pooled
+answers (Fisher's randomisation test, stratified by probe). A day's *score* is its place in that distribution, in
+standard deviations of a normal one, so that days of the baseline and of now are on one scale: about normal with a
+standard deviation of 1 where answers are independent, wider where days differ.
 
-The tail is Barndorff-Nielsen's modified signed root r* of the saddlepoint approximation, which follows skewed and
-discrete sums far out where a plain z does not: three odd answers in 24 where one in 300 is usual are a score of 3,
+The tail is Barndorff-Nielsen's modified signed root r* of the saddlepoint approximation, which is accurate for skewed
+and discrete sums far out where a plain z is not: three odd answers in 24 where one in 300 is usual are a score of 3,
 not of 6. J. Robinson, Saddlepoint approximations for permutation tests and confidence intervals (J. R. Statist. Soc. B
 44, 1982); O. E. Barndorff-Nielsen, Inference on full or partial parameters (Biometrika 73, 1986).
 """
@@ -24,13 +24,13 @@ IntArray = NDArray[np.int64]
 NOW: Final = -1
 """The day index of the answers that are judged; the baseline's days count from 0."""
 SMOOTHING: Final = 0.15
-"""Standard deviation of the noise that each answer's number is thought to have, in pooled standard deviations within
+"""Standard deviation of the noise that each answer's number is assumed to have, in pooled standard deviations within
 probes. It makes sums of a few discrete values continuous (as a mid-p-value does) and keeps far-out scores finite; it
 widens the distribution by 1 %."""
 LEAST_SHARE: Final = 0.5
-"""Days of the baseline with under this share of a usual day's answers are left out: they spread more."""
+"""Days of the baseline with less than this share of a usual day's answers are left out: their scores vary more."""
 FARTHEST: Final = 40.0
-"""No score is farther out: beyond, the assumptions are what could be wrong, not the arithmetic."""
+"""Bound of scores. Beyond it, the assumptions limit the accuracy, not the arithmetic."""
 _STEPS: Final = 100
 
 
@@ -56,9 +56,9 @@ class Sample:
 
 
 def sample_of(rows: Iterable[tuple[str, int, float]]) -> Sample | None:
-    """A sample from (stratum, day, value); strata with one side only are left out; ``None`` when none is left.
+    """A sample from (stratum, day, value); strata with one side only are left out; ``None`` if no stratum is left.
 
-    Rows may come in any order: they are sorted, so that sums, and with them verdicts, do not depend on it.
+    Rows may have any order: they are sorted, so that sums and verdicts do not depend on it.
     """
     ordered = sorted(rows)
     now = {stratum for stratum, day, _ in ordered if day == NOW}
@@ -87,9 +87,9 @@ def day_scores(sample: Sample, *, tolerance: float = 0.0) -> DayScores:
     """The score of today's sum and of each baseline day's, each against its probes' pooled answers.
 
     Positive means larger values than usual. Today is compared with the baseline and itself, a day of the baseline
-    with the baseline (which it is part of): each is pulled towards 0 by its own share of the pool, a little.
-    A day whose values leave no room for surprise (all pooled values equal) scores 0. ``tolerance`` (in the value's
-    unit, >= 0): today's mean is first moved towards the usual by as much, so that a change no larger scores about 0.
+    with the baseline (which includes it): each is pulled slightly toward 0 by its own share of the pool. If all pooled
+    values are equal, the score is 0. ``tolerance`` (in the value's unit, >= 0): today's mean is first moved toward the
+    usual by this much, so that a change no larger scores about 0.
 
     >>> rows = [(probe, day, float(day == NOW)) for probe in "abcdefgh" for day in (NOW, *range(10))]
     >>> found = day_scores(sample_of(rows))
@@ -135,7 +135,7 @@ class _Pool:
         self.chance[rows, columns] = 1.0 / counts[rows]
 
     def scores(self, days: list[tuple[IntArray, FloatArray]], tolerance: float = 0.0) -> FloatArray:
-        """The score of each day's (strata, values) as picks from the pool; 0 where nothing can surprise."""
+        """The score of each day's (strata, values) as picks from the pool; 0 if all pooled values are equal."""
         if self.spread <= 1e-12:
             return np.zeros(len(days))
         picked = np.zeros((len(days), self.names.size))
@@ -158,7 +158,7 @@ def modified_roots(table: FloatArray, chance: FloatArray, picked: FloatArray, to
         total: the day's sum of centred values, (days,).
 
     r* = r + log(u / r) / r at the saddlepoint s with K'(s) = ``total``, found by safeguarded Newton steps. Near the
-    middle, where r* of a few rare events has the wrong sign, the plain score counts.
+    middle, where r* of a few rare events has the wrong sign, the plain score is used.
     """
     variance = (picked * (chance * table**2).sum(2)).sum(1) + SMOOTHING**2 * picked.sum(1)
     spread = np.sqrt(np.maximum(variance, 1e-300))

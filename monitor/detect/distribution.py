@@ -1,13 +1,13 @@
-"""``distribution``: answers as a whole are distributed otherwise than in the baseline, in whatever way.
+"""``distribution``: the distribution of the answers differs from the baseline's, in any way.
 
 Three channels, each a permutation test within probes (``mmd``) of today against the baseline:
 
 * ``characters``: MMD^2 summed over probes. The kernel is the mean of two similarities of texts: the share of equal
   characters at equal places (the Hamming kernel of Model Equality Testing; I. Gao, P. Liang, C. Guestrin, ICLR 2025,
-  arXiv 2410.20247) and trigram F1, which an inserted word does not upset.
-* ``wording``: counts of words and signs, hashed, and the shift that all probes share. It sees many times weaker faults
-  than a sum over probes: what quantization, a prompt or a new version does to the wording, it does everywhere.
-* ``meaning``: MMD^2 of the answers' embeddings, where every answer has one.
+  arXiv 2410.20247) and trigram F1, which tolerates inserted words.
+* ``wording``: hashed counts of words and signs, and the shift that all probes share. It detects much weaker faults than
+  a sum over probes, because quantization, a prompt or a new version changes the wording everywhere.
+* ``meaning``: MMD^2 of the answers' embeddings, if every answer has one.
 
 Effect: the unbiased MMD^2 of ``characters`` as a share of what answers without anything in common would have, 0 to 1
 (a little under 0 by chance), with an interval by bootstrap over probes.
@@ -33,16 +33,16 @@ from monitor.detect.measurement import Channel, Reading, Told, Verdict
 from monitor.detect.text_similarity import LONGEST, hamming_matrix, similarity_matrix
 
 FAR_OFF: Final = 0.25
-"""Share of the way to nothing in common that is never called unchanged, however few answers."""
+"""Share of the maximum distance that is never reported as unchanged, however few answers."""
 WORDS: Final = 128
-"""Coordinates that words are hashed into: more would cost more and see no more (measured on the lab's faults)."""
+"""Coordinates that words are hashed into. More cost more and detect no more (measured on the lab's faults)."""
 _WORD: Final = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\uffff]|[^\W_]+|\S")
 """A sign of a script without spaces, a run of letters and digits, or any other sign."""
 
 
 def measure(comparison: Comparison) -> Reading | None:
     """See the module. ``None`` with too few answers to the same probes, and for production samples: their inputs never
-    come twice, so that a change of inputs could not be told from one of answers."""
+    repeat, so a change of inputs could not be distinguished from one of answers."""
     frozen = run_kind(comparison.target, comparison.suite).frozen_items
     found = mmd.grouped(comparison) if frozen else None
     if found is None:
@@ -76,20 +76,20 @@ def _tell(target: str, verdict: Verdict, channels: Sequence[Channel], effect: tu
     numbers = _numbers(effect)
     loudest = max(channels, key=lambda one: one.score).name
     if verdict.evaluation_disagrees:
-        return no_longer(f"answers of {target} are distributed otherwise than in the baseline", numbers, verdict)
+        return no_longer(f"answers of {target} are distributed differently than in the baseline", numbers, verdict)
     if verdict.alarming:
         what = f"Answers of {target} are no longer distributed as in the baseline, most clearly in their {loudest}"
         return alarming(what, numbers, Advice.COMPARE_ANSWERS)
     if not (verdict.moved or effect[0] >= FAR_OFF or any(mmd.stands_out(one) for one in channels)):
         return quiet("Answers are distributed as in the baseline", numbers)
-    return quiet_but_moved(f"the distribution of {target}'s answers moved, most in their {loudest}", numbers)
+    return quiet_but_moved(f"the distribution of {target}'s answers changed, most in their {loudest}", numbers)
 
 
 def _numbers(effect: tuple[float, float, float]) -> str:
-    """The effect in words: under 0, which chance makes of no change, it is no distance."""
-    way, interval = "of the way to nothing in common", f"95% interval {effect[1]:z.1%} to {effect[2]:z.1%}"
+    """The effect in words. Below 0, which happens by chance without a change, it is not shown as a distance."""
+    way, interval = "of the maximum distance", f"95% interval {effect[1]:z.1%} to {effect[2]:z.1%}"
     if effect[0] < 0:
-        return f"by characters no further apart than the baseline's own answers ({effect[0]:z.1%} {way}, {interval})"
+        return f"characters differ no more than within the baseline ({effect[0]:z.1%} {way}, {interval})"
     return f"{effect[0]:.1%} {way} ({interval})"
 
 
@@ -129,9 +129,9 @@ def _embeddings(answers: Sequence[GradedAnswer]) -> mmd.Single:
 
 
 def _distances(found: mmd.Grouped, kernel: mmd.Kernel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Each probe's unbiased MMD^2, and what it would be if nothing were in common: likeness within now and within then.
+    """Each probe's unbiased MMD^2, and its maximum, without anything in common: similarity within now and within then.
 
-    Where a probe has one answer now, likeness within the baseline stands for likeness within now.
+    If a probe has one answer now, the similarity within the baseline replaces that within now.
     """
     above, below = [], []
     for days, vectors in zip(found.days, kernel.vectors, strict=True):
@@ -151,7 +151,7 @@ def _off_diagonal(gram: mmd.Single) -> float | None:
 
 
 def _exhibits(comparison: Comparison, found: mmd.Grouped, kernel: mmd.Kernel) -> tuple[Exhibit, ...]:
-    """The probes that moved most, by today's answer that is least like the baseline's."""
+    """The probes that moved most, each with today's answer that is least like the baseline's."""
     moved = mmd.parts_today(found, kernel)
     telling: dict[str, tuple[float, GradedAnswer]] = {}
     for place, (probe, days, vectors) in enumerate(zip(found.probes, found.days, kernel.vectors, strict=True)):

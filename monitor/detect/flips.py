@@ -1,9 +1,9 @@
 """Flips between an old and a new version's answers to the same items: the rates as MUSCLE defines them, in one place.
 
 J. Echterhoff et al., MUSCLE: A Model Update Strategy for Compatible LLM Evolution (EMNLP 2024 Findings, arXiv
-2407.09435), its metrics of backward compatibility. All are shares of N items, 0 to 1, higher for worse but for the
-positive flips; sequences run over the items in one order. The paper's old model answers each item once; what stands
-for "old right" where an item was answered many times is said where these are used.
+2407.09435), its metrics of backward compatibility. All are shares of N items, 0 to 1. Higher is worse, except for
+positive flips. Sequences have the items in the same order. The paper's old model answers each item once; callers define
+"old right" for items that were answered many times.
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ def positive_flip_rate(old_right: Sequence[bool], new_right: Sequence[bool]) -> 
 
 
 def inconsistent_wrong_rate(old: Sequence[str], new: Sequence[str], new_right: Sequence[bool]) -> float:
-    """NFR_mc: the new version is wrong, and not as the old one answered. Besides the negative flips it counts one wrong
-    answer that became another, which a user who had learned to live with the first notices too.
+    """NFR_mc: the new version is wrong, and differently from the old one. In addition to the negative flips, it counts
+    a wrong answer that became another wrong answer, which users notice too.
 
     >>> inconsistent_wrong_rate(["A", "B", "C"], ["B", "B", "C"], [False, False, True])
     0.3333333333333333

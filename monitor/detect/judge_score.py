@@ -1,10 +1,10 @@
-"""``judge_score``: the judge likes the answers less than it liked the baseline's.
+"""``judge_score``: the judge scores the answers lower than the baseline's.
 
-Scores (0 to 1, usually pass or fail) are compared probe by probe. Where the base's answers were judged as well, both
-must drop: the subject's own score, and its score minus the base's mean of the same run and probe. The second takes out
-what moves both, such as a judge that became stricter; the first takes out a base that became better. A day's score is
-the smaller of its two drops, so the same is asked of a healthy day of the baseline. A judge that turns stricter only on
-what the base already fails cannot be told from a drop this way: the judge's own anchors are for that.
+Scores (0 to 1, usually pass or fail) are compared probe by probe. If the base's answers were judged as well, both must
+drop: the subject's own score, and its score minus the base's mean of the same run and probe. The second excludes
+changes of both, such as a judge that became stricter; the first excludes a base that became better. A day's score is
+the smaller of its two drops, also for healthy days of the baseline. A judge that became stricter only on answers that
+the base already fails cannot be distinguished from a drop this way; the judge's own anchors show it.
 
 The interval is Newcombe's, which keeps its width at 0 and 1.
 """
@@ -34,11 +34,11 @@ MOSTLY: Final = 0.8
 """Share of the subject's judged answers, on both sides, that need a judged base answer for the difference to be
 taken."""
 FAR_OFF: Final = 0.25
-"""A drop of this much is never called no drop, however wide its interval."""
+"""A drop of this size is never reported as no drop, however wide its interval."""
 
 
 def measure(comparison: Comparison) -> Reading | None:
-    """See the module. ``None`` where nothing was judged or too few answers of the same probes were."""
+    """See the module. ``None`` if no answers, or too few of the same probes, were judged."""
     scores = sample(comparison, _own)
     if scores is None:
         return None
@@ -51,7 +51,7 @@ def measure(comparison: Comparison) -> Reading | None:
         minus_now, minus_then = means(differences)
         shared = minus_then - minus_now < (then - now) / 2
         lost = minus_then - minus_now
-        beside = f", and {'rose ' * (lost < -0.005)}by {abs(lost):.2f} against the base"
+        beside = f", {'but rose' if lost < -0.005 else 'and'} by {abs(lost):.2f} relative to the base"
     channel = Channel.of("drop", drops, "drop")
     answers_now, answers_then = int(scores.now.sum()), int((~scores.now).sum())
     spread = evidence.likely_spread(channel.baseline)
@@ -80,7 +80,7 @@ def _own(one: GradedAnswer) -> float | None:
 
 
 def _tell(target: str, verdict: Verdict, shared: bool, far: bool, size: str, numbers: str) -> Told:
-    """``shared``: whether the base's answers lost most of what the subject's lost."""
+    """``shared``: whether the base's score dropped by more than half of the subject's drop."""
     if verdict.evaluation_disagrees:
         return no_longer(f"the judge's score of {target} dropped", numbers, verdict)
     if verdict.alarming:
@@ -92,7 +92,7 @@ def _tell(target: str, verdict: Verdict, shared: bool, far: bool, size: str, num
 
 
 def _smaller(own: DayScores, difference: DayScores) -> DayScores:
-    """Of each day the smaller of two drops; a drop is a score below 0."""
+    """The smaller of two drops for each day; a drop is a score below 0."""
     return DayScores(
         max(own.now, difference.now),
         tuple(max(pair) for pair in zip(own.baseline, difference.baseline, strict=True)),
@@ -100,8 +100,8 @@ def _smaller(own: DayScores, difference: DayScores) -> DayScores:
 
 
 def _minus_base(comparison: Comparison, scores: Sample) -> tuple[Sample, Sample] | None:
-    """Own scores, and those minus the base's mean of the same run and probe, of the answers beside which a base answer
-    was judged; ``None`` where too few were. Both samples hold the same answers, and so the same days."""
+    """Own scores, and those minus the base's mean of the same run and probe, of the answers with a judged base answer;
+    ``None`` if there are too few. Both samples hold the same answers, and so the same days."""
     judged: dict[tuple[int, str], list[float]] = {}
     for one in (*comparison.now, *comparison.baseline):
         if one.arm == Arm.BASE and GRADER in one.scores:

@@ -3,13 +3,13 @@
 Three channels on log(1 + characters), so that a probe with long answers does not drown the others:
 
 * ``variance``: Brown and Forsythe's absolute deviations from the probe's centre (JASA 69, 1974), after each day's
-  common shift is taken out;
-* ``mean``: changes under ``TOLERANCE`` are let be;
+  common shift is removed;
+* ``mean``: changes below ``TOLERANCE`` are ignored;
 * ``ks``: Kolmogorov and Smirnov's greatest distance between the day's distribution of within-probe ranks and that of
   all answers, for changes of shape that move neither: a cut at a token limit, a second kind of answer.
 
-The effect is the variance ratio, now over baseline, both corrected for what a centre estimated from few answers takes
-away; ``FLOOR`` keeps it finite where answers never varied.
+The effect is the variance ratio, now over baseline, both corrected for the bias of a centre estimated from few
+answers; ``FLOOR`` keeps it finite where answers never varied.
 """
 
 from collections.abc import Sequence
@@ -36,13 +36,13 @@ from monitor.detect.day_scores import FARTHEST, NOW, DayScores, FloatArray, Samp
 from monitor.detect.measurement import MOVED_LOG10, Channel, Reading, Told, Verdict
 
 TOLERANCE: Final = log(1.02)
-"""A mean change of 2 % is nobody's ticket, even where temperature 0 makes it certain."""
+"""A mean change of 2 % is too small for a ticket, even if temperature 0 makes it certain."""
 FAR_OFF: Final = (1.5, 4.0)
-"""Ratios, either way, of the mean length and of the variance that are never called unchanged, however few answers."""
+"""Ratios, up or down, of the mean length and of the variance that are never reported as unchanged."""
 FLOOR: Final = 1e-4
-"""Added to both variances of log length: a spread of 1 %, under which lengths count as constant."""
+"""Added to both variances of log length: a spread of 1 %, below which lengths count as constant."""
 _LEAST_KS: Final = -3.0
-"""Score of a day that is distributed as all are, to the last answer."""
+"""Score of a day with exactly the distribution of all days."""
 
 
 def measure(comparison: Comparison) -> Reading | None:
@@ -88,12 +88,13 @@ def _tell(target: str, verdict: Verdict, loudest: str, moved: Sequence[str], num
     if verdict.alarming:
         return alarming(f"Answers of {target} are {loudest}", numbers, Advice.FIND_NEW_PROMPT_OR_LIMIT)
     if not moved and not verdict.moved:
-        return quiet("Answer lengths are as they were", numbers)
+        return quiet("Answer lengths are as in the baseline", numbers)
     return quiet_but_moved(f"answers of {target} are {' and '.join(moved or [loudest])}", numbers)
 
 
 def _moved(shift: float, chars: float, effect: tuple[float, float, float]) -> list[str]:
-    """What of the lengths may not be called unchanged; ``chars``: log ratio of the mean characters."""
+    """The properties of the lengths that must not be reported as unchanged. ``chars``: log ratio of the mean
+    characters."""
     moved = []
     if max(abs(shift), abs(chars)) >= log(FAR_OFF[0]):
         moved.append(_by(shift))
@@ -103,10 +104,10 @@ def _moved(shift: float, chars: float, effect: tuple[float, float, float]) -> li
 
 
 def _loudest(channels: Sequence[Channel], shift: float, ratio: float) -> str:
-    """The change in words, by the channel whose look of today is the strongest evidence; by the mean where it speaks
-    clearly, since a shift shows in the ranks too."""
+    """The change in words, by the channel with the strongest evidence today. Mean and variance take precedence over
+    ``ks`` if they are clear, since a shift shows in the ranks too."""
     evaluations = {one.name: evidence.running(one.baseline, [one.score], one.side).evaluation_log10 for one in channels}
-    said = {"mean": _by(shift), "variance": _even(ratio), "ks": "otherwise distributed in length"}
+    said = {"mean": _by(shift), "variance": _even(ratio), "ks": "distributed differently in length"}
     plain = {
         name: evaluation for name, evaluation in evaluations.items() if name != "ks" and evaluation >= MOVED_LOG10
     } or evaluations
@@ -114,7 +115,7 @@ def _loudest(channels: Sequence[Channel], shift: float, ratio: float) -> str:
 
 
 def _by(shift: float) -> str:
-    """The typical change: of the mean of logs, in which no single answer weighs much."""
+    """The typical change: that of the mean of logs, in which single answers have little weight."""
     return f"{'longer' if shift > 0 else 'shorter'} by {abs(exp(shift) - 1):.0%}"
 
 
@@ -127,7 +128,7 @@ def _log_length(one: GradedAnswer) -> float:
 
 
 def _deviations(logs: Sample) -> Sample:
-    """Each answer's distance from its probe's centre, after the common shift of its day is taken out: of every day."""
+    """Each answer's distance from its probe's centre, after the common shift of its day is removed, for every day."""
     rest = _from_centre(logs)
     days = logs.day - NOW
     counts = np.maximum(1, np.bincount(days))
@@ -142,11 +143,11 @@ def _from_centre(found: Sample) -> FloatArray:
 
 
 def kolmogorov_scores(found: Sample, tolerance: float) -> DayScores:
-    """How unlike the pool's each day's distribution of within-probe ranks is: the one-sample Kolmogorov-Smirnov
-    distance as a normal quantile, larger for less alike.
+    """How much each day's distribution of within-probe ranks differs from the pool's: the one-sample Kolmogorov-Smirnov
+    distance as a normal quantile.
 
-    Values within ``tolerance`` of their probe's mean count as equal to it. Ties only make the distance smaller, for
-    every day alike. Tail: Kolmogorov's limit with M. A. Stephens's correction for small samples (J. R. Statist. Soc.
+    Values within ``tolerance`` of their probe's mean count as equal to it. Ties only make the distance smaller, equally
+    for every day. Tail: Kolmogorov's limit with M. A. Stephens's correction for small samples (J. R. Statist. Soc.
     B 32, 1970).
     """
     then = ~found.now
@@ -161,7 +162,7 @@ def kolmogorov_scores(found: Sample, tolerance: float) -> DayScores:
 def _ranks(found: Sample, tolerance: float) -> FloatArray:
     """Mid-ranks within the stratum, 0 to 1."""
     rest = _from_centre(found)
-    # so fine a rounding that equal lengths stay equal whatever the mean's last digits
+    # rounded so that equal lengths stay equal whatever the last digits of the mean
     rest = np.round(np.sign(rest) * np.maximum(0.0, np.abs(rest) - tolerance), 9)
     ranks = np.empty(rest.size)
     for one in np.unique(found.stratum).tolist():
@@ -183,22 +184,23 @@ def _kolmogorov(day: FloatArray, pool: FloatArray) -> float:
 
 
 def _per_score(deviations: Sample) -> float:
-    """A variance grows by twice its relative deviation: so much as one standard deviation of a day's mean deviation
-    is of the usual one."""
+    """Change of the variance ratio per score: twice the standard deviation of a day's mean deviation, relative to the
+    usual deviation."""
     then = deviations.value[~deviations.now]
     usual, spread = max(float(then.mean()), sqrt(FLOOR)), max(float(then.std()), sqrt(FLOOR))
     return 2 * spread / usual / sqrt(float(deviations.now.sum()))
 
 
 def _variance_ratio(logs: Sample, shift: float, inflation: float) -> tuple[float, float, float]:
-    """Ratio with its 95% interval, from each side's own kurtosis (never under the normal's), widened for the days."""
+    """Ratio with its 95% interval, from each side's own kurtosis (never under the normal's), widened for the spread
+    between days."""
     then = ~logs.now
     sizes = np.bincount(logs.stratum[then])
     centre = np.bincount(logs.stratum[then], logs.value[then]) / sizes
     rest = logs.value - centre[logs.stratum] - np.where(logs.now, shift, 0.0)
     scale = sizes[logs.stratum]
     answered = int(logs.now.sum())
-    # a new answer strays from the mean of B others by 1 + 1/B variances; the common shift took one degree of freedom
+    # a new answer differs from the mean of B others by 1 + 1/B variances; the common shift takes one degree of freedom
     new = rest[logs.now] ** 2 * (scale / (scale + 1))[logs.now] * answered / max(1, answered - 1)
     old = rest[then] ** 2 * int(then.sum()) / max(1, int(then.sum()) - sizes.size)
     ratio = (float(new.mean()) + FLOOR) / (float(old.mean()) + FLOOR)

@@ -1,10 +1,10 @@
-"""Two pinned nulls, "as approved" and "the base", as densities of where an answer stands; and what share is the base's.
+"""Two pinned nulls, "as approved" and "the base", as densities of an answer's place, and the share of the base's.
 
 An answer's place is a point: its *contrast* (-1 like the base, 1 like its own kind) and its *lift* (how much more like
 the base than its probe's approved answers are, -1 to 1). Both nulls are Gaussian kernel densities over the baseline's
 answers, pooled over probes (B. W. Silverman, Density Estimation, 1986, section 4.2), kept on a grid so that the cost
-does not grow with the answers. A third density stands for whatever is neither: it says nothing of the contrast and
-expects the lift of approved answers, or any lift at all. So an answer that only left its own kind is not the base's.
+does not grow with the answers. A third density covers answers that are neither: any contrast, and the lift of approved
+answers or any lift. So an answer that only moved away from the approved ones does not count as the base's.
 """
 
 from collections.abc import Sequence
@@ -16,22 +16,22 @@ import numpy as np
 from monitor.detect.text_similarity import FloatArray, IntArray
 
 MIX: Final = 0.3
-"""Share of answers from the base that one answer's value is tuned to see: routed mixtures as well as a total loss."""
+"""Share of answers from the base to which an answer's value is tuned: it detects routed mixtures and a total loss."""
 MOST: Final = float(np.log(1000.0))
-"""No answer's log ratio counts for more, either way: one odd answer cannot page."""
+"""Bound of an answer's log ratio, up and down: one odd answer cannot page."""
 NARROWEST: Final = 0.04
-"""Kernel width below which no density is drawn: answers that never varied may vary a little tomorrow."""
+"""Least kernel width: answers that never varied may vary a little tomorrow."""
 ELSEWHERE: Final = 0.1
 """Kernel width of the lift of answers that are neither."""
 _CELLS: Final = 101
 _GRID: Final = np.linspace(-1.0, 1.0, _CELLS)
 _ANYWHERE: Final = 0.25
-"""Density of an answer that may stand anywhere: contrast and lift both span 2."""
+"""Density of an answer with any place: contrast and lift both span 2."""
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where answers stand; arrays of one length."""
+    """Places of answers; arrays of one length."""
 
     contrast: FloatArray
     lift: FloatArray
@@ -45,7 +45,7 @@ def together(found: Sequence[Places]) -> Places:
 
 
 class Density:
-    """A kernel density over ``places``, from which an answer's own kernel can be taken out again."""
+    """A kernel density over ``places``, from which an answer's own kernel can be left out."""
 
     def __init__(self, places: Places) -> None:
         self.count = places.contrast.size
@@ -56,7 +56,8 @@ class Density:
         self._sum = self._across @ seen @ self._along
 
     def at(self, places: Places, without: Places | None = None) -> FloatArray:
-        """Density at ``places``, each without the kernel of the ``without`` beside it (one of those drawn from)."""
+        """Density at ``places``, each without the kernel of the same row of ``without`` (one of the density's
+        places)."""
         across, along = places.cells()
         found = self._sum[across, along]
         if without is None or self.count < 2:
@@ -72,7 +73,7 @@ class Nulls:
     healthy: Density
     base: Density
     beside: FloatArray
-    """Density, by the cell of the lift, of an answer that is neither."""
+    """Density of an answer that is neither, by the cell of its lift."""
 
     @classmethod
     def of(cls, healthy: Places, base: Places) -> "Nulls":
@@ -81,7 +82,7 @@ class Nulls:
         return cls(Density(healthy), Density(base), np.asarray(beside))
 
     def from_base(self, places: Places, *, healthy: Places | None = None, base: Places | None = None) -> "Ratios":
-        """Log ratios at ``places``; ``healthy`` or ``base``: whose kernel each is judged without, of which null."""
+        """Log ratios at ``places``. ``healthy``, ``base``: places whose kernels are left out of that null."""
         likely = np.log(np.maximum(self.base.at(places, base), 1e-12))
         usual = np.log(np.maximum(self.healthy.at(places, healthy), 1e-12))
         neither = np.log(self.beside[_cell(places.lift)])
@@ -96,7 +97,7 @@ class Ratios:
     neither: FloatArray
 
     def least(self, exact: FloatArray | None = None) -> FloatArray:
-        """How surely each answer is the base's: against whatever else explains it best. ``exact`` replaces the ratio
+        """Evidence that each answer is the base's, against the best other explanation. ``exact`` replaces the ratio
         against the fine-tune where it is a number."""
         healthy = self.healthy if exact is None else np.where(np.isnan(exact), self.healthy, exact)
         return np.asarray(np.clip(np.minimum(healthy, self.neither), -MOST, MOST))
@@ -108,10 +109,10 @@ def value(log_ratio: FloatArray) -> FloatArray:
 
 
 def base_share(log_ratio: FloatArray, inflation: float = 1.0) -> tuple[float, float, float]:
-    """Likeliest share of answers that are the base's (where EM of the two-point mixture ends), low, high.
+    """Most likely share of answers from the base (the limit of EM for the two-point mixture), low, high.
 
     The interval holds every share whose log-likelihood is within 1.92 of the best (95 %, one degree of freedom), times
-    ``inflation`` squared for days that differ more than chance.
+    ``inflation`` squared for days that differ more than by chance.
 
     >>> from numpy import array
     >>> [round(x, 2) for x in base_share(array([6.0] * 6 + [-6.0] * 14))]

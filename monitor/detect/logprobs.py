@@ -1,12 +1,12 @@
-"""``logprobs``: the first token's log-probabilities moved, long before any answer looks otherwise.
+"""``logprobs``: the first token's log-probabilities moved, long before any answer looks different.
 
 Log-probability tracking (T. Chauvin et al., ICLR 2026, arXiv 2512.03816): for each probe the mean absolute difference
-of the mean first-token log-probabilities, now and in the baseline, over all tokens seen in a top table; a token missing
-from an answer's table stands there at the table's least. Averaged over probes; labels are dealt out within probes
-(``mmd``). The paper asks one prompt for one token; here every probe's first token serves.
+of the mean first-token log-probabilities, now and in the baseline, over all tokens in a top table. A token missing from
+an answer's table counts with the table's least value. Averaged over probes; labels are permuted within probes
+(``mmd``). The paper asks one prompt for one token; here every probe's first token is used.
 
-Differences under ``TOLERANCE`` count as none: where an endpoint computes the same numbers every day, the last digits of
-another batch size would else be as certain as a new model.
+Differences below ``TOLERANCE`` count as 0: if an endpoint computes the same numbers every day, another batch size,
+which changes the last digits, would otherwise be as certain a change as a new model.
 """
 
 from collections.abc import Mapping
@@ -26,13 +26,13 @@ TOLERANCE: Final = 0.005
 """Nats: half a percent of a token's probability. The lab's 8-bit weights move tokens by 0.03, its 4-bit weights by 0.3,
 its unchanged model by 0.00001."""
 FAR_OFF: Final = 0.5
-"""Nats that are never called unchanged, however few answers."""
+"""Nats that are never reported as unchanged, however few answers."""
 LEAST_SHARE: Final = 0.5
-"""Share of the answers, on each side, that must tell log-probabilities."""
+"""Share of the answers, on each side, that must have log-probabilities."""
 
 
 def measure(comparison: Comparison) -> Reading | None:
-    """See the module. ``None`` where under half of the answers have first-token log-probabilities."""
+    """See the module. ``None`` if fewer than half of the answers have first-token log-probabilities."""
     frozen = run_kind(comparison.target, comparison.suite).frozen_items
     if not frozen or not (_told(comparison.now) and _told(comparison.baseline)):
         return None
@@ -62,9 +62,9 @@ def measure(comparison: Comparison) -> Reading | None:
 
 
 def first_table(answer: GradedAnswer) -> Mapping[str, float]:
-    """First token's top log-probabilities, only the chosen one's where no others were told; empty where none were.
+    """First token's top log-probabilities; only the chosen token's if no others are known; empty without any.
 
-    A chosen token outside the top table stays out: whether one was drawn tells of the sampling, not of the model."""
+    A chosen token outside the top table is left out: whether it was drawn depends on sampling, not on the model."""
     if not answer.logprobs:
         return {}
     first = answer.logprobs[0]
@@ -87,7 +87,7 @@ def _tell(target: str, verdict: Verdict, channel: Channel, effect: tuple[float, 
 
 
 def _tells(answer: GradedAnswer) -> bool:
-    """Whether its ``first_table`` holds anything."""
+    """Whether its ``first_table`` is not empty."""
     if not answer.logprobs:
         return False
     first = answer.logprobs[0]
@@ -107,7 +107,7 @@ def _table(answers: tuple[GradedAnswer, ...]) -> mmd.Single:
     for row, top in zip(rows, tops, strict=True):
         row[:] = min(top.values())
         row[[place[token] for token in top]] = list(top.values())
-    # centred, since single precision has no digits to spare for what all answers share
+    # centred, because single precision has too few digits for the part that all answers share
     return np.asarray(rows - rows.mean(0), dtype=np.float32)
 
 

@@ -1,18 +1,17 @@
-"""Two groups of answers compared as a whole, and what labels dealt out by chance give: permutation tests by matrix
-products.
+"""Comparison of two groups of answers as a whole: permutation tests by matrix products.
 
-Null hypothesis: within a probe, any of its pooled answers could have been today's. So labels are dealt out anew within
-each probe (a stratified permutation test) and statistics are computed from *contrasts*: a row of weights per dealing,
-1/m for the m answers called today's and -1/(n - m) for the others. With the contrast w, w K w is the squared maximum
-mean discrepancy (MMD) in the kernel K (A. Gretton et al., A kernel two-sample test, JMLR 13, 2012; its biased form, of
-which the unbiased one is a shift where group sizes are fixed) and w X is the difference of the groups' mean vectors, so
-that thousands of dealings are a few products. Labels of a probe fall in few ways where it has few answers: each way is
-computed once, and a dealing picks one for each probe.
+Null hypothesis: within a probe, any of its pooled answers could have been today's. So labels are permuted within each
+probe (a stratified permutation test) and statistics are computed from *contrasts*: a row of weights per permutation,
+1/m for the m answers labelled as today's and -1/(n - m) for the others. With the contrast w, w K w is the squared
+maximum mean discrepancy (MMD) in the kernel K (A. Gretton et al., A kernel two-sample test, JMLR 13, 2012; its biased
+form, of which the unbiased one is a shift where group sizes are fixed) and w X is the difference of the groups' mean
+vectors, so that thousands of permutations are a few products. A probe with few answers has few distinct labellings
+("ways"): each is computed once, and a permutation picks one for each probe.
 
-A day's score is its place among the dealings as a normal quantile: by rank up to the 99th percentile, and beyond by
-Wilson and Hilferty's cube root of the gamma distribution with the dealings' first three moments, set to meet there
+A day's score is its place among the permutations as a normal quantile: by rank up to the 99th percentile, and beyond by
+Wilson and Hilferty's cube root of the gamma distribution with the permutations' first three moments, set to meet there
 (E. B. Wilson and M. M. Hilferty, PNAS 17, 1931; tails fitted beyond what was drawn: T. A. Knijnenburg et al.,
-Bioinformatics 25, 2009), so that a change of everything scores far beyond what 10,000 dealings can tell apart.
+Bioinformatics 25, 2009), so that a complete change scores far beyond what 10,000 permutations can resolve.
 
 Cost: per way and probe of n answers O(n d), with d features or kernel vectors (at most n), in single precision.
 """
@@ -37,17 +36,17 @@ from monitor.detect.measurement import Channel
 Single = NDArray[np.float32]
 
 PERMUTATIONS: Final = 10_000
-"""Dealings that today is judged by; its p-value is at least 1/10,001."""
+"""Permutations for today's score; its p-value is at least 1/10,001."""
 PERMUTATIONS_A_DAY: Final = 1_000
-"""Dealings that a baseline day is judged by; days that answered equally often share them."""
+"""Permutations for a baseline day's score; days with the same numbers of answers share them."""
 WHITENING: Final = 0.75
 """Power of the standard deviation that ``Shift`` divides by; measured on the lab's faults, flat from 0.5 to 1."""
 _NUMBERS: Final = 2_000_000
-"""Weights that are held at once, 8 MB: they stay in the processor's cache."""
+"""Weights in memory at once, 8 MB, so that they fit the processor's cache."""
 _BITS: Final = 52
-"""Labels that a double's whole number tells apart."""
+"""Number of labels that fit the mantissa of a double."""
 _BY_RANK: Final = 0.01
-"""Share of the dealings beyond which a score follows the fitted tail instead of ranks."""
+"""Share of the permutations beyond which a score uses the fitted tail instead of ranks."""
 _BOOTSTRAPS: Final = 1_000
 
 
@@ -70,7 +69,7 @@ class Grouped:
 
 
 def grouped(comparison: Comparison, wanted: Callable[[GradedAnswer], bool] = lambda _: True) -> Grouped | None:
-    """The subject's wanted answers; ``None`` where too few for a verdict."""
+    """The subject's wanted answers; ``None`` if there are too few for a verdict."""
     index = day_index(comparison.baseline)
     now, then = by_probe(filter(wanted, comparison.now), Arm.SUBJECT), by_probe(
         filter(wanted, comparison.baseline), Arm.SUBJECT
@@ -86,19 +85,19 @@ def grouped(comparison: Comparison, wanted: Callable[[GradedAnswer], bool] = lam
 
 @dataclass(frozen=True)
 class Dealt:
-    """Labels dealt out, as contrasts: ``ways`` in which each stratum's fall, a row each, and which of its stratum's
-    rows every dealing has."""
+    """Permuted labels as contrasts: ``ways``, a row for each distinct labelling of a stratum, and ``picks``, the row of
+    each stratum in every permutation."""
 
     ways: Sequence[Single]
     picks: Sequence[IntArray]
 
     def total(self, part: Callable[[int, Single], Single]) -> Single:
-        """Every dealing's sum over the strata of ``part`` of (stratum, ways)."""
+        """The sum of ``part`` of (stratum, ways) over the strata, for every permutation."""
         pairs = enumerate(zip(self.ways, self.picks, strict=True))
         return np.asarray(sum(part(stratum, ways).take(picks) for stratum, (ways, picks) in pairs))
 
     def weights(self) -> Iterator[Single]:
-        """Contrasts of some dealings after others: a row for each, stratum beside stratum."""
+        """Contrasts in batches of permutations: a row for each permutation, strata side by side."""
         batch = _batch(sum(ways.shape[1] for ways in self.ways))
         for start in range(0, self.picks[0].size, batch):
             pairs = zip(self.ways, self.picks, strict=True)
@@ -116,7 +115,7 @@ class Statistic(Protocol):
         """The same of a subset: the indices kept in each stratum."""
 
     def values(self, dealt: Dealt) -> Single:
-        """One number for each dealing. A stratum without contrast is 0 throughout."""
+        """One number for each permutation. A stratum without contrast is 0."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ class Kernel:
 class Difference:
     """Absolute difference of the groups' mean vectors, summed over coordinates and strata.
 
-    Coordinates that differ by less than ``tolerance`` count as equal, others by what is beyond it.
+    Coordinates that differ by less than ``tolerance`` count as equal, others by the excess.
     """
 
     vectors: Sequence[Single]
@@ -171,9 +170,9 @@ class Shift:
     """Squared length of the mean vectors' difference *summed over the strata first*: the MMD of a kernel that compares
     across probes, each answer after its probe's mean.
 
-    What all probes share adds up (a wording that becomes rarer everywhere), what each does by itself averages out: for
-    Q probes the gain over summed MMDs is up to the root of Q. Coordinates are divided by their within-probe standard
-    deviation to the power ``WHITENING``: rare wordings weigh more than their share, but not as much as common ones.
+    Shifts that all probes share add up (such as a wording that becomes rarer everywhere); individual shifts average
+    out. For Q probes, the gain over summed MMDs is up to the root of Q. Coordinates are divided by their within-probe
+    standard deviation to the power ``WHITENING``: rare wordings weigh more than their share, but less than common ones.
     """
 
     vectors: Sequence[Single]
@@ -189,19 +188,19 @@ class Shift:
     def _scaled(self) -> Single:
         centred = [_centred(one) for one in self.vectors]
         variance = np.mean([(one**2).mean(0) for one in centred], axis=0)
-        # a coordinate that hardly varies is not blown up beyond reason
+        # bounds the scale of a coordinate that hardly varies
         scale = (variance + 0.02 * variance.mean() + 1e-9) ** (-0.5 * WHITENING)
         return _turned(np.asarray(np.concatenate(centred) * scale, dtype=np.float32))
 
 
 def _turned(vectors: Single) -> Single:
-    """The same distances in as few coordinates as will do: answers of few words do not need all."""
+    """The same distances in as few coordinates as possible: answers of few words do not need all."""
     values, axes = np.linalg.eigh(vectors.T @ vectors)
     return np.asarray(vectors @ axes[:, values > 1e-6 * max(1e-12, float(values[-1]))])
 
 
 def _centred(vectors: Single) -> Single:
-    """Contrasts do not see a common part, but single precision does: equal answers must differ by nothing at all."""
+    """Removes the common part, which contrasts ignore but single precision does not: equal answers must not differ."""
     return np.asarray(vectors - vectors.mean(0, dtype=np.float64), dtype=np.float32)
 
 
@@ -210,7 +209,7 @@ def _rows(vectors: Sequence[Single], kept: Sequence[IntArray]) -> list[Single]:
 
 
 def kernel_vectors(gram: FloatArray) -> Single:
-    """Rows whose dot products are the kernel ``gram``, as few coordinates as will do (its eigenvectors)."""
+    """Rows whose dot products are the kernel ``gram``, in as few coordinates as possible (its eigenvectors)."""
     values, vectors = np.linalg.eigh(gram)
     kept = values > 1e-6 * max(1e-12, float(values[-1]))
     return np.asarray(vectors[:, kept] * np.sqrt(values[kept]), dtype=np.float32)
@@ -218,12 +217,12 @@ def kernel_vectors(gram: FloatArray) -> Single:
 
 @dataclass(frozen=True)
 class Tested:
-    """One statistic's verdict. ``usual`` and ``spread``: mean and standard deviation of today's dealings."""
+    """One statistic's verdict. ``usual`` and ``spread``: mean and standard deviation of today's permutations."""
 
     scores: DayScores
     p_value: float
-    """(b + 1)/(B + 1) with b of the B dealings at least as far as today: honest for any B. B. Phipson and G. K. Smyth,
-    Permutation p-values should never be zero (Stat. Appl. Genet. Mol. Biol. 9, 2010)."""
+    """(b + 1)/(B + 1) with b of the B permutations at least as far as today: valid for any B. B. Phipson and G. K.
+    Smyth, Permutation p-values should never be zero (Stat. Appl. Genet. Mol. Biol. 9, 2010)."""
     usual: float
     spread: float
 
@@ -246,8 +245,8 @@ def tested(found: Grouped, statistics: Sequence[Statistic]) -> list[Tested]:
 
 
 def seed_of(found: Grouped, *, baseline: bool = False) -> int:
-    """A seed from the answers themselves (the ``baseline``'s only: its days score alike at every look), so that the
-    same answers are dealt out alike, today and when recomputed."""
+    """A seed from the answers themselves (``baseline``: only from its answers, so that its days have the same scores at
+    every evaluation). The same answers give the same permutations, today and when recomputed."""
     digest = sha256()
     for probe, answers, days in zip(found.probes, found.answers, found.days, strict=True):
         used = [(int(day), one.text) for day, one in zip(days, answers, strict=True) if not (baseline and day == NOW)]
@@ -256,8 +255,8 @@ def seed_of(found: Grouped, *, baseline: bool = False) -> int:
 
 
 def contrasts(labels: NDArray[np.bool_], sizes: Sequence[int]) -> Single:
-    """Rows of weights from rows of labels, stratum beside stratum: 1/m for the m ``True`` of a stratum, -1/(n - m) for
-    its others; 0 where all are alike."""
+    """Rows of weights from rows of labels, strata side by side: 1/m for the m ``True`` of a stratum, -1/(n - m) for
+    the others; 0 if all are the same."""
     size, chosen = np.array(sizes), _counts(labels, sizes)
     factor = size / np.maximum(1, chosen * (size - chosen))
     weights = np.repeat(factor, sizes, axis=1) * (labels - np.repeat(chosen / size, sizes, axis=1))
@@ -265,7 +264,7 @@ def contrasts(labels: NDArray[np.bool_], sizes: Sequence[int]) -> Single:
 
 
 def _counts(labels: NDArray[np.bool_], sizes: Sequence[int]) -> IntArray:
-    """How many are ``True`` in each row's strata."""
+    """Number of ``True`` in the strata of each row."""
     return np.add.reduceat(labels, np.cumsum([0, *sizes[:-1]]), axis=1, dtype=np.int64)
 
 
@@ -276,7 +275,7 @@ def parts_today(found: Grouped, statistic: Kernel | Difference) -> FloatArray:
 
 
 def stands_out(channel: Channel) -> bool:
-    """Three likely standard deviations above the baseline's days: evidence enough or not, it is not "as before"."""
+    """Whether the score is three likely standard deviations above the baseline's days: never reported as unchanged."""
     usual = float(np.mean(channel.baseline)) if channel.baseline else 0.0
     return channel.score - usual >= 3 * evidence.likely_spread(channel.baseline)
 
@@ -284,8 +283,8 @@ def stands_out(channel: Channel) -> bool:
 def bootstrapped(above: FloatArray, below: FloatArray, seed: int, inflation: float) -> tuple[float, float, float]:
     """Ratio of two sums over probes with its 95 % interval, by resampling probes; widened ``inflation`` times.
 
-    ``inflation`` >= 1, for what days differ by; the interval always holds the ratio. B. Efron (Annals of Statistics 7,
-    1979).
+    ``inflation`` >= 1, for the spread between days; the interval always contains the ratio. B. Efron (Annals of
+    Statistics 7, 1979).
     """
     picks = np.random.default_rng(seed).multinomial(above.size, [1 / above.size] * above.size, size=_BOOTSTRAPS)
     ratio = float(above.sum() / below.sum())
@@ -319,9 +318,10 @@ def _observed(statistics: Sequence[Statistic], labels: NDArray[np.bool_], sizes:
 def _dealt(
     statistics: Sequence[Statistic], sizes: Sequence[int], counts: Sequence[int], times: int, seed: int
 ) -> FloatArray:
-    """Every statistic of ``times`` dealings of ``counts`` labels among ``sizes`` answers: shape (statistics, times).
+    """Every statistic of ``times`` permutations of ``counts`` labels among ``sizes`` answers: shape (statistics,
+    times).
 
-    For each pair of sizes as many random dealings are made once, and each stratum draws from them by itself.
+    For each pair of sizes, ``times`` random permutations are made once; each stratum draws from them independently.
     """
     rng = np.random.default_rng(seed)
     shapes = list(zip(sizes, counts, strict=True))
@@ -338,20 +338,21 @@ def _dealt(
 
 
 def _dealings(size: int, count: int, times: int, rng: np.random.Generator) -> tuple[Single, IntArray]:
-    """Ways in which ``count`` labels fall on ``size`` answers, as contrasts, and which each of the dealings has."""
+    """Distinct labellings of ``size`` answers with ``count`` labels, as contrasts, and the index of each
+    permutation's."""
     labels = np.zeros((times, size), dtype=bool)
     if 0 < count < size:
         order = rng.random((times, size), dtype=np.float32).argpartition(count - 1, axis=1)[:, :count]
         np.put_along_axis(labels, order, True, axis=1)
     ways = np.arange(times)
-    if size <= _BITS and comb(size, count) < times:  # else hardly two are alike
+    if size <= _BITS and comb(size, count) < times:  # otherwise hardly any two are equal
         _, first, ways = np.unique(labels @ 2.0 ** np.arange(size), return_index=True, return_inverse=True)
         labels = labels[first]
     return contrasts(labels, [size]), ways
 
 
 def _reaching(value: float, drawn: FloatArray) -> int:
-    """Dealings at least as far as ``value``, but for rounding in single precision."""
+    """Number of permutations at least as far as ``value``, up to rounding in single precision."""
     return int((drawn >= value - _rounding(drawn)).sum())
 
 
@@ -360,7 +361,7 @@ def _rounding(drawn: FloatArray) -> float:
 
 
 def _score(value: float, drawn: FloatArray) -> float:
-    """``value``'s place among the dealings as a normal quantile; 0 where all dealings are alike."""
+    """``value``'s place among the permutations as a normal quantile; 0 if all permutations are equal."""
     spread = float(drawn.std())
     if spread <= _rounding(drawn):
         return 0.0
@@ -374,7 +375,7 @@ def _score(value: float, drawn: FloatArray) -> float:
 
 
 def _rank_score(value: float, drawn: FloatArray) -> float:
-    """By the mid-rank: ties count by half."""
+    """The score by mid-rank: ties count half."""
     from scipy.special import ndtri
 
     above, reaching = int((drawn > value + _rounding(drawn)).sum()), _reaching(value, drawn)

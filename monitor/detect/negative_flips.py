@@ -1,27 +1,27 @@
-"""``negative_flips``: items that used to be answered right are answered wrong, and not as many the other way.
+"""``negative_flips``: items that used to be answered right are now wrong, and fewer that were wrong are now right.
 
 Items are frozen probes, paired with themselves. An answer is right when it passes all its checks, or, without checks,
-when the judge gives it ``RIGHT_SCORE`` or more. What an item *was* comes from all its baseline answers: right at a pass
-rate of ``USUALLY`` or more, wrong at 1 - ``USUALLY`` or less. Anything between is a near tie: counted and told, but it
-is no evidence, since such items flip on any day of an honest endpoint (``detection.md`` 2, noise evidence).
+when the judge gives it ``RIGHT_SCORE`` or more. The former state of an item comes from all its baseline answers: right
+at a pass rate of ``USUALLY`` or more, wrong at 1 - ``USUALLY`` or less. Items between are near ties: counted and shown,
+but no evidence, since such items flip on any day of a healthy endpoint (``detection.md`` 2, noise evidence).
 
 The evidence is McNemar's (Psychometrika 12, 1947): among decisive items only flips count, and gains offset losses. A
 day's score is
 
     (negative flips - expected - gains) / sqrt(max(1, variance)),    gains = max(0, positive flips - expected - 1 sd),
 
-where expectation and variance come from each item's own pass rate, and gains count only beyond their usual churn, so
-that the churn does not drown the losses. The variance's floor makes one flip more than ever no more than a standard
-deviation. Which items are decisive, and how they usually do, each day is told by the *other* days: an item that looked
-decisive by luck falls back on a day of the baseline as it would today. A net change under ``TOLERANCE`` is let be.
+where expectation and variance come from each item's own pass rate, and gains count only above their usual churn, so
+that the churn does not hide the losses. With the variance's floor, one flip more than ever is at most one standard
+deviation. Which items are decisive, and their usual rates, come from the *other* days for each day: an item that looks
+decisive by chance falls back on a day of the baseline as it would today. A net change below ``TOLERANCE`` is ignored.
 
-Unlike ``surprise``'s scores these are plain ratios, more skewed: where answers fail now and then, days on which a few
-fail together come more often than a normal distribution has it. So of a score beyond ``BOUND`` a fifth counts:
-it takes a second look, or half of all items, to page. In return the spread between days is mostly known, since
-counting makes most of it (``evidence.COUNTED``). That e-values stay honest so, sparse flips and frequent ones, on days
-that differ by more than chance, is simulated in the tests.
+Unlike the scores of ``day_scores``, these are plain ratios and more skewed: if answers fail now and then, days with
+several failures are more frequent than in a normal distribution. So only a fifth of a score above ``BOUND`` counts, and
+a page takes a second evaluation, or half of all items. In return, the spread between days is mostly known, since it is
+mostly that of counts (``evidence.COUNTED``). Simulations in the tests show that e-values stay valid for sparse and
+frequent flips, on days that differ more than by chance.
 
-The effect is NFR - PFR (``flips``), the net share of today's answers that flipped, whatever flips on a usual day.
+The effect is NFR - PFR (``flips``), the net share of today's answers that flipped, including the usual flips.
 """
 
 from collections import Counter
@@ -58,33 +58,32 @@ from monitor.detect.day_scores import LEAST_SHARE
 from monitor.detect.measurement import Channel, Reading, Told, Verdict
 
 TOLERANCE: Final = 0.01
-"""Net share of the decisive items' answers that is nobody's page, however many looks it lasts."""
+"""Net share of the decisive items' answers that never pages, however many evaluations it lasts."""
 CLEAR: Final = 2.0
-"""Standard deviations from which a day is counted whole: nobody lets such a day be for being a tolerable one plus
-chance."""
+"""Standard deviations from which the tolerance is not subtracted: such a day is no tolerable day plus chance."""
 USUALLY: Final = 0.9
-"""Pass rate of an item that was right; of one that was wrong, what is left to 1."""
+"""Least pass rate of an item that was right; 1 minus it is the largest of one that was wrong."""
 MANY: Final = 10
-"""Answers from which an item's pass rate is taken as it is; of fewer it is smoothed by Jeffreys's half an answer either
-way, so that three of three are not yet 0.9."""
+"""Answers from which an item's pass rate is used as it is. With fewer, it is smoothed by half a right and half a wrong
+answer (Jeffreys), so that three of three are below 0.9."""
 BOUND: Final = 4.5
 BEYOND: Final = 0.2
 """Share of a score above ``BOUND`` that counts."""
 PRIOR: Final = 0.15
-"""Answers either way that are added to an item's for its variance: one that never flipped yet may all the same. By
-simulation the least that keeps e-values honest where many items flip now and then."""
+"""Right and wrong answers that are each added to an item's for its variance, because an item that never flipped may
+still flip. By simulation, the least that keeps e-values valid if many items flip now and then."""
 RIGHT_SCORE: Final = 0.5
 FAR_OFF: Final = 0.25
-"""A net share of flips that is never called as approved, however few answers."""
+"""A net share of flips that is never reported as unchanged, however few answers."""
 _SIMILARITY: Final = "similarity"
 
 Tally = Mapping[str, tuple[int, int]]
-"""Item -> its answers, and how many of them are right."""
+"""Item -> number of its answers, and how many of them are right."""
 
 
 @dataclass(frozen=True)
 class _Flips:
-    """Today's answers beside what their items were."""
+    """Today's answers with the former state of their items."""
 
     was: Mapping[str, bool | None]
     """Item -> right, wrong, or ``None`` for a near tie."""
@@ -96,9 +95,9 @@ class _Flips:
 
 
 def measure(comparison: Comparison) -> Reading | None:
-    """See the module. ``None`` for production samples (no item comes twice), without checks and judge, with too few
-    answers to decisive items, and where the baseline's days cannot be held against one another (under two days, or
-    under five answers an item)."""
+    """See the module. ``None`` for production samples (items never repeat), without checks and judge, with too few
+    answers to decisive items, and if the baseline's days cannot be compared with each other (fewer than two days, or
+    fewer than five answers per item)."""
     if not run_kind(comparison.target, comparison.suite).frozen_items:
         return None
     then, now = _graded(comparison.baseline), _graded(comparison.now)
@@ -126,7 +125,7 @@ def measure(comparison: Comparison) -> Reading | None:
 
 
 def _graded(found: Sequence[GradedAnswer]) -> list[tuple[GradedAnswer, bool]]:
-    """The subject's answers that can be told right from wrong."""
+    """The subject's answers that are known to be right or wrong."""
     return [(one, right) for one in answers(found, Arm.SUBJECT) if (right := _right(one)) is not None]
 
 
@@ -138,14 +137,14 @@ def _right(one: GradedAnswer) -> bool | None:
 
 
 def _tally(found: Sequence[tuple[GradedAnswer, bool]]) -> Tally:
-    """Items in alphabetical order, so that sums over them do not depend on the answers'."""
+    """Items in alphabetical order, so that sums do not depend on the order of the answers."""
     answered = Counter(one.probe for one, _ in found)
     right = Counter(one.probe for one, is_right in found if is_right)
     return {item: (answered[item], right[item]) for item in sorted(answered)}
 
 
 def _rate(answered: int, right: int) -> float:
-    """Pass rate, smoothed where few answers are known."""
+    """Pass rate, smoothed with few answers."""
     return right / answered if answered >= MANY else (right + 0.5) / (answered + 1)
 
 
@@ -157,8 +156,8 @@ def _was(answered: int, right: int) -> bool | None:
 
 @dataclass(frozen=True)
 class _Day:
-    """One day's flips over what the other days make of its items: ``losses`` and ``gains`` are counts above the
-    expected ones, with their variances."""
+    """One day's flips relative to the other days: ``losses`` and ``gains`` are counts above the expected ones, with
+    their variances."""
 
     answered: int
     losses: float
@@ -178,7 +177,7 @@ class _Day:
 
 
 def _day(day: Tally, others: Tally) -> _Day:
-    """A day beside the other days, in the items that those make decisive."""
+    """A day compared with the other days, over the items that are decisive in those."""
     answered, over, variance = 0, {True: 0.0, False: 0.0}, {True: 0.0, False: 0.0}
     for item, (asked, right) in day.items():
         known = others.get(item, (0, 0))
@@ -194,7 +193,7 @@ def _day(day: Tally, others: Tally) -> _Day:
 
 
 def _baseline_scores(then: Sequence[tuple[GradedAnswer, bool]], whole: Tally) -> tuple[float, ...]:
-    """Of each full day of the baseline, made as today's is, but for the tolerance: against the other days."""
+    """The score of each full day of the baseline against its other days; like today's, without the tolerance."""
     by_day: dict[datetime, list[tuple[GradedAnswer, bool]]] = {}
     for pair in then:
         by_day.setdefault(pair[0].slot, []).append(pair)
@@ -226,8 +225,8 @@ def _net(found: _Flips, spread: float) -> tuple[float, float, float]:
 def _measures(comparison: Comparison, found: _Flips) -> dict[str, float]:
     """The rates of ``flips`` over today's answers.
 
-    A near tie was neither right nor wrong, so it cannot flip. The old answer of the others is the commonest of the
-    baseline, the old score the median of the baseline's.
+    A near tie was neither right nor wrong, so it cannot flip. The old answer of other items is the most common one of
+    the baseline, the old score the baseline's median.
     """
     old = by_probe(comparison.baseline, Arm.SUBJECT)
     usual = {probe: one.text for probe, all_ in old.items() if (one := typical(all_)) is not None}
@@ -249,12 +248,12 @@ def _measures(comparison: Comparison, found: _Flips) -> dict[str, float]:
 
 
 def _likeness(one: GradedAnswer) -> float | None:
-    """S of an answer: its similarity to the reference, or else the judge's score."""
+    """S of an answer: its similarity to the reference, or without one the judge's score."""
     return one.scores.get(_SIMILARITY, one.scores.get(JUDGE_GRADER))
 
 
 def _telling(found: _Flips, then: Tally) -> dict[str, tuple[float, GradedAnswer]]:
-    """The flipped items, the surest first: item -> its pass rate then, and today's wrong answer."""
+    """Flipped item -> its former pass rate, and today's wrong answer."""
     return {one.probe: (_rate(*then[one.probe]), one) for one in reversed(found.of(True, False))}
 
 
@@ -265,12 +264,12 @@ def _tell(target: str, found: _Flips, effect: tuple[float, float, float], verdic
         f"{positive} of {positive + len(found.of(False, False))} that used to be wrong are right",
     ]
     if ties := sum(found.was[one.probe] is None for one, _ in found.now):
-        told.append(f"{ties} are to near ties and do not count")
+        told.append(f"{ties} to near ties do not count")
     numbers = f"{'; '.join(told)} (net {effect[0]:+z.1%}, 95% interval {effect[1]:+z.1%} to {effect[2]:+z.1%})"
     claim = f"{target} gets wrong what it used to get right"
     cause, advice = Cause.UNKNOWN, Advice.READ_FLIPPED_ANSWERS
     if run_kind(target) is JUDGE:
-        claim = f"{target} no longer agrees with people as it did"
+        claim = f"{target} no longer agrees with people as before"
         cause, advice = Cause.JUDGE_DRIFTED, Advice.DISTRUST_SCORES
     if verdict.evaluation_disagrees:
         return no_longer(claim, numbers, verdict, cause=cause)

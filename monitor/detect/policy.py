@@ -1,8 +1,8 @@
-"""The alarm policy: how much evidence is enough, so that the promised rate of false pages is kept.
+"""The alarm policy: how much evidence raises an alarm, so that the promised rate of false pages is kept.
 
-One stream of looks is one suite of one target. Its page signals' e-detectors are averaged into one, which alarms at
-the stream's line; likewise its ticket signals'. A signal alarms when its stream is over the line and the signal holds
-at least an average part of it, so the strongest always does.
+One stream of evaluations is one suite of one target. The e-detectors of its page signals are averaged into one, which
+alarms at the stream's threshold; likewise for its ticket signals. A signal alarms when its stream is over the threshold
+and the signal has at least the average evidence, so the strongest always does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,50 +10,51 @@ from dataclasses import dataclass, replace
 from math import log10
 from typing import Final
 
+from monitor.core.limits import too_short
 from monitor.core.records import Comparison, Severity
 from monitor.core.run_kinds import run_kind
-from monitor.core.wording import too_short
 from monitor.detect import evidence
 from monitor.detect.measurement import Channel, Reading, Verdict
 
 WIDEST_SPREAD: Final = 2.0
-"""Measured spread between days, over chance, beyond which pages are not armed: the e-values are not honest there."""
+"""Measured spread between days, relative to chance, above which pages are not armed: e-values are not valid there."""
 RECOVERED_LOG10: Final = 1.3
 """Evidence of recovery that clears an alarm: wrong at most one time in twenty."""
-JUDGE_ITSELF: Final = "A judge that moves spoils scores, not answers, so it wakes nobody."
+JUDGE_ITSELF: Final = "A change of the judge affects scores, not answers, so it pages nobody."
 JUDGE_MOVED: Final = (
-    "This rests on the judge's verdicts, and the judge itself moved on its anchors. See target judge first."
+    "This depends on the judge's verdicts, and the judge itself changed on its anchors. Check target judge first."
 )
 
 
 def threshold_log10(false_pages_per_target_year: float, looks_per_year: float, streams: int) -> float:
-    """log10 of the averaged evidence at which one stream alarms.
+    """log10 of the averaged evidence at which one stream alarms. Raises ValueError for values out of range.
 
-    A stream of ``looks_per_year`` looks gets 1/``streams`` of the target's promised rate; an e-detector takes at least
-    A looks on average to reach A by chance, so A = looks_per_year x streams / rate. 365 looks a year, one suite and 0.1
-    false pages a year: A = 3,650. The rate of a target is the sum over its streams, however they depend on one another.
+    A stream of ``looks_per_year`` evaluations gets 1/``streams`` of the target's promised rate. An e-detector takes at
+    least A evaluations on average to reach A by chance, so A = looks_per_year x streams / rate. 365 evaluations a year,
+    one suite and 0.1 false pages a year: A = 3,650. The rate of a target is the sum over its streams, however they
+    depend on each other.
     """
     if false_pages_per_target_year <= 0 or looks_per_year <= 0 or streams < 1:
-        raise ValueError("rate and looks must be above 0, and there must be a stream")
+        raise ValueError("rate and evaluations must be above 0, and there must be a stream")
     return max(0.0, log10(looks_per_year * streams / false_pages_per_target_year))
 
 
 def fleet_factor_log10(others_log10: Sequence[float]) -> float:
-    """log10 of what a ticket stream's line is multiplied by for being one of many (e-BH).
+    """log10 of the factor on a ticket stream's threshold for being one of many (e-BH).
 
-    ``others_log10``: the other streams' averaged ticket evidence over their own line, log10. With K streams in all, a
-    stream is ticketed when for some j at least j of them stand at K/j times their line or higher (itself included). A
-    quiet fleet asks K times the evidence of a lone target; a fault that hits all asks no more than one. The rule is
-    e-BH (R. Wang and A. Ramdas, False discovery rate control with e-values, J. R. Statist. Soc. B 84, 2022) on
+    ``others_log10``: the other streams' averaged ticket evidence over their own threshold, log10. With K streams in
+    all, a stream is ticketed when for some j at least j of them (itself included) are at K/j times their threshold or
+    higher. A quiet fleet needs K times the evidence of a single target; a fault of all targets needs no more. The rule
+    is e-BH (R. Wang and A. Ramdas, False discovery rate control with e-values, J. R. Statist. Soc. B 84, 2022) on
     e-detectors (e-d-BH: S. Dandapanthula and A. Ramdas, Multiple testing in multi-stream sequential change detection,
     arXiv 2501.04130).
 
-    Bounded: the factor is at least 1, so a stream of a fleet takes at least as many looks to a false ticket as a lone
-    one, however the streams depend on one another. For all streams together, 2501.04130 bounds the error over patience:
-    the expected share of false tickets at a stopping time, over how long was watched until then. Not bounded: the share
-    itself (false discovery rate) when a ticket is raised. By the same paper no method with a finite time to a false
-    alarm bounds it in the worst case, and tickets that stay open act as suprema of evidence, for which e-BH does not
-    control it (Y. Tavyrikov, J. Goeman, R. de Heide, Carefree multiple testing with e-processes, arXiv 2501.19360).
+    Bounded: the factor is at least 1, so a stream of a fleet takes at least as many evaluations to a false ticket as a
+    single one, however the streams depend on each other. For all streams together, 2501.04130 bounds the error over
+    patience: the expected share of false tickets at a stopping time, over the time watched until then. Not bounded: the
+    share itself (false discovery rate) when a ticket is raised. By the same paper no method with a finite time to a
+    false alarm bounds it in the worst case, and tickets that stay open act as suprema of evidence, for which e-BH does
+    not control it (Y. Tavyrikov, J. Goeman, R. de Heide, Carefree multiple testing with e-processes, arXiv 2501.19360).
     ``benchmarks/null.py --part tickets`` measures it.
 
     >>> [round(10 ** fleet_factor_log10([value] * 99)) for value in (-3.0, 2.5)]
@@ -70,36 +71,36 @@ def fleet_factor_log10(others_log10: Sequence[float]) -> float:
 
 
 def full_days(comparison: Comparison, channel: Channel) -> int:
-    """Days that a channel's baseline holds: its looks, and never more than the days that they span."""
+    """Days of a channel's baseline: its evaluations, but at most the days that they span."""
     evaluations = len(channel.baseline)
     return evaluations if comparison.baseline_days is None else min(evaluations, comparison.baseline_days)
 
 
 def cannot_carry(channel: Channel, *, at_once: bool, days: int | None = None) -> str:
-    """Why this baseline does not arm a page signal, with what would suffice; empty where it does.
+    """Why this baseline does not arm a page signal, and what would be enough; empty if it does.
 
-    ``days``: its ``full_days``; each of its looks is one when left out.
+    ``days``: its ``full_days``. If left out, each of its evaluations counts as a day.
     """
     if reason := too_short(len(channel.baseline) if days is None else days, at_once=at_once):
         return reason
     spread = evidence.measured_spread(channel.baseline)
     if spread > WIDEST_SPREAD:
         return (
-            f"The baseline's days differ {spread:.1f} times as much as chance, over the {WIDEST_SPREAD:.0f} that a "
-            f"promise can be kept for. Look for what differs between the days, or capture a longer baseline."
+            f"The baseline's days differ {spread:.1f} times as much as by chance. Above {WIDEST_SPREAD:.0f} times, the "
+            f"promised rate cannot be kept. Find out what differs between the days, or capture a longer baseline."
         )
     return ""
 
 
 def held_back(comparison: Comparison, channel: Channel) -> str:
-    """Why a page signal is no more than a ticket whatever state the judge is in; empty where it may page."""
+    """Why a page signal is only a ticket, independent of the judge's state; empty if it may page."""
     if not run_kind(comparison.target, comparison.suite).may_page:
         return JUDGE_ITSELF
     return cannot_carry(channel, at_once=comparison.baseline_at_once, days=full_days(comparison, channel))
 
 
 def prior_of(channel: Channel, *, at_once: bool) -> evidence.Prior:
-    """The channel's prior on the spread between days; on the safe side where the baseline cannot tell it."""
+    """The channel's prior on the spread between days; a cautious value if the baseline cannot show it."""
     return replace(channel.prior, spread=evidence.ASSUMED_SPREAD) if at_once else channel.prior
 
 
@@ -110,7 +111,7 @@ class _Weighed:
     recovered: bool
     severity: Severity
     unarmed: str
-    """Why a page signal is no more than a ticket here; empty where it is not held back."""
+    """Why a page signal is only a ticket here; empty if it is not held back."""
     judge_moved: bool
 
 
@@ -124,7 +125,7 @@ def verdicts(
         (Severity.PAGE, comparison.page_threshold_log10),
         (Severity.TICKET, comparison.ticket_threshold_log10),
     ):
-        # a page signal that its baseline does not arm still has its place (and its line) among the page signals
+        # a page signal that its baseline does not arm still counts among the page signals, with their threshold
         mine = {name: one for name, one in weighed.items() if severities[name] is severity}
         if not mine:
             continue
@@ -150,8 +151,8 @@ def verdicts(
 
 
 def stream_log10(evidence_log10: Sequence[float], threshold_log10: Sequence[float]) -> float:
-    """A ticket stream's averaged evidence over its line, log10, from its findings' numbers: what ``fleet_factor_log10``
-    takes of the others. ``threshold_log10`` is each finding's own."""
+    """A ticket stream's averaged evidence over its threshold, log10, from its findings' numbers: the input of
+    ``fleet_factor_log10``. ``threshold_log10`` is each finding's own."""
     together = evidence.average([evidence.Weight(0.0, one, 0) for one in evidence_log10]).running_log10
     return together - (max(threshold_log10) - log10(len(threshold_log10)))
 
@@ -181,11 +182,11 @@ def _weigh(comparison: Comparison, name: str, reading: Reading, severity: Severi
 
 
 def _caveat(unarmed: str, verdict: Verdict) -> str:
-    """What ``unarmed`` means for a finding; nothing for a quiet one, which is neither page nor ticket."""
+    """The consequence of ``unarmed`` for a finding; empty for a quiet one, which is neither page nor ticket."""
     if not unarmed or not verdict.moved:
         return ""
     reason = unarmed[0].lower() + unarmed[1:]
-    return f"A ticket, not a page: {reason}" if verdict.alarming else f"(A ticket at most, not a page: {reason})"
+    return f"A ticket instead of a page: {reason}" if verdict.alarming else f"At most a ticket, not a page: {reason}"
 
 
 def _past(channel: Channel, history: Sequence[Mapping[str, float]]) -> list[float]:
@@ -193,7 +194,7 @@ def _past(channel: Channel, history: Sequence[Mapping[str, float]]) -> list[floa
 
 
 def _recovered(raised: int | None, history: Sequence[Mapping[str, float]], reading: Reading) -> bool:
-    """Whether the looks since the alarm was raised show it to be over, in the channel that raised it."""
+    """Whether the evaluations since the alarm was raised show that it is over, in the channel that raised it."""
     if raised is None or not 0 < raised <= len(history):
         return False
     found = []

@@ -1,13 +1,12 @@
-"""The monitor tested on itself: faults injected into copies of stored answers, and detection asked what it sees.
+"""Self-test: injects faults into copies of stored answers and counts how many of them are detected.
 
-No call is made. Each day of an approved baseline is taken for today in turn and compared with the other days, so that
-it never stands on both sides; what is injected is known, so what is caught can be counted. A trial that may take
-several looks takes one baseline day after another for them, and is judged by the same lines, evidence and history as
-the runs of the schedule are. So the counts say what this baseline, this suite and this promise can see today.
+No call is made. Each day of an approved baseline is used as today in turn and compared with the other days, so that it
+is never on both sides. A trial with several evaluations uses one baseline day after another, with the same thresholds,
+evidence and history as scheduled runs. So the counts show what this baseline, suite and promised rate can detect today.
 
-What they do not say: how often health would alarm. A look's day is part of the other looks' baseline, and there are
-only as many days as the baseline has; ``benchmarks/null.py`` measures that rate. ``healthy`` is here to show that what
-is caught is the fault.
+They do not show the rate of false alarms. The day of an evaluation is part of the other evaluations' baseline, and
+there are only as many days as in the baseline; ``benchmarks/null.py`` measures that rate. The control ``healthy`` shows
+that the fault is detected, and not something else.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,40 +16,41 @@ from math import ceil
 from random import Random
 from typing import Final
 
+from monitor.core.limits import CAUGHT
 from monitor.core.records import Arm, Comparison, GradedAnswer, SelfTest, Severity
 from monitor.core.selftest_results import CONTROL, MUST_SEE, jumpy, share_caught
 from monitor.core.signals import SEVERITIES
-from monitor.core.wording import CAUGHT
 from monitor.detect import SIGNALS, policy
 from monitor.detect.measurement import Reading
 
 TRIALS: Final = 10
-"""Of each fault. A trial's look costs as much as a real verdict does, some 0.1 to 0.3 s with 24 probes and 14 days."""
+"""Trials of each fault. An evaluation costs as much as a real verdict, 0.1 to 0.3 s with 24 probes and 14 days."""
 WEEK: Final = 7
-"""Looks that a fault which only shows in the long run is given."""
+"""Evaluations within which a slowly visible fault must be detected."""
 SHARE: Final = 0.3
 _THIRD: Final = 1 / 3
 
 Inject = Callable[[GradedAnswer, Sequence[GradedAnswer], Random], GradedAnswer]
-"""One of the subject's answers with the fault in it. Takes the base's answers to the same probe, any day's, and a
-seeded source of chance."""
+"""Returns one of the subject's answers with the fault. Takes the answer, the base's answers to the same probe of any
+day, and a seeded random generator."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is injected, into what share of the subject's answers, and within how many looks it should be caught."""
+    """What is injected, into which share of the subject's answers, and within how many evaluations it should be
+    caught."""
 
     inject: Inject
     share: float = 1.0
     evaluations: int = WEEK
     needs: Callable[[GradedAnswer], bool] = lambda one: one.arm is Arm.SUBJECT
-    """An answer of the baseline without which the fault cannot be injected."""
+    """Whether an answer allows the injection; the baseline needs at least one."""
     by_chance: bool = True
-    """Whether a second copy of one day is another copy."""
+    """Whether a second copy of one day differs from the first."""
 
 
 def base_answers(answer: GradedAnswer, base: Sequence[GradedAnswer], chance: Random) -> GradedAnswer:
-    """The base's answer under the subject's name: what a server does that quietly leaves the adapter out."""
+    """The base's answer under the subject's name, like a server that silently ignores the adapter."""
     if not base:
         return answer
     other = base[chance.randrange(len(base))]
@@ -67,19 +67,20 @@ def base_answers(answer: GradedAnswer, base: Sequence[GradedAnswer], chance: Ran
 
 
 def truncation(answer: GradedAnswer, base: Sequence[GradedAnswer], chance: Random) -> GradedAnswer:
-    """The first third. Its scores stay, since no grader is asked again: only what the text itself shows is tested."""
+    """The first third. Its scores stay, since no grader is asked again, so only signals of the text itself are
+    tested."""
     tokens = max(1, round(_THIRD * answer.completion_tokens))
     return replace(answer, text=answer.text[: ceil(_THIRD * len(answer.text))], finish_reason="length",
                    completion_tokens=tokens)  # fmt: skip
 
 
 def length_doubled(answer: GradedAnswer, base: Sequence[GradedAnswer], chance: Random) -> GradedAnswer:
-    """Everything said twice."""
+    """The text, twice."""
     return replace(answer, text=f"{answer.text} {answer.text}", completion_tokens=2 * answer.completion_tokens)
 
 
 def scores_shifted(answer: GradedAnswer, base: Sequence[GradedAnswer], chance: Random) -> GradedAnswer:
-    """Every score lower by a third: one answer in three fails what it passed, scores in between lose a third."""
+    """Every score lower by a third: one answer in three fails what it passed; scores between 0 and 1 lose a third."""
     fails = chance.random() < _THIRD
     lowered = {
         grader: value * (1 - _THIRD) if 0 < value < 1 else 0.0 if fails else value
@@ -99,16 +100,16 @@ FAULTS: Final[dict[str, Fault]] = {
 
 
 def self_test(comparison: Comparison, at: datetime, *, trials: int = TRIALS) -> Iterator[SelfTest]:
-    """How many of ``trials`` copies of each fault are caught, and how often health alarms as long as a fault may take.
+    """How many of ``trials`` copies of each fault are detected, and how often healthy copies alarm in the same time.
 
     Args:
-        comparison: the baseline with its lines and prompts; what it holds of today, and its history, is left out.
+        comparison: the baseline with its thresholds and prompts; its answers of today and its history are left out.
         at: the time of the test.
         trials: of each fault.
 
     Yields:
-        One for ``healthy`` and each fault that can be injected into this baseline; none where the baseline has no two
-        days. The same for the same comparison.
+        One for ``healthy`` and each fault that can be injected into this baseline; nothing if the baseline has fewer
+        than two days. The same comparison gives the same results.
     """
     bench = _Bench(replace(comparison, now=(), history={}, raised={}, confirming=False))
     if len(bench.days) < 2:
@@ -122,23 +123,21 @@ def self_test(comparison: Comparison, at: datetime, *, trials: int = TRIALS) -> 
 
 
 def failures(tests: Sequence[SelfTest]) -> list[str]:
-    """Why this monitor could not be relied on today, a sentence each; empty where it could."""
+    """Why the monitor is not reliable today, one sentence each; empty if it is."""
     found = []
     tried = {(test.target, test.suite, test.fault) for test in tests}
     for test in tests:
         where, counts = f"{test.target}/{test.suite}", f"{test.caught} of {test.trials}"
         must = next((one for one in MUST_SEE if (test.target, test.suite, one) in tried), None)
         if test.fault == must and share_caught(test) < CAUGHT:
-            found.append(f"{where}: {test.fault} was caught in {counts} trials: a loss today could go unseen")
+            found.append(f"{where}: {test.fault} was caught in {counts} trials, so a loss today could be missed")
         if jumpy([test]) is not None:
-            found.append(
-                f"{where}: {counts} healthy stretches of the baseline itself alarm: what is caught says little"
-            )
+            found.append(f"{where}: {counts} healthy stretches of the baseline itself alarm, so detections mean little")
     return found
 
 
 class _Bench:
-    """A baseline's days as looks. What a look measures does not depend on the looks before it, so it is kept."""
+    """A baseline's days as evaluations. Readings do not depend on earlier evaluations, so they are cached."""
 
     def __init__(self, comparison: Comparison) -> None:
         ordered = sorted(comparison.baseline, key=lambda one: (one.slot, one.probe, one.arm, one.replicate, one.text))
@@ -152,15 +151,15 @@ class _Bench:
         self._kept: dict[tuple[str, int, Severity], tuple[Comparison, Mapping[str, Reading]]] = {}
 
     def caught(self, name: str, fault: Fault, trial: int) -> bool:
-        """Whether any signal alarms within the fault's looks; look k of trial t is copy t + k.
+        """Whether any signal alarms within the fault's evaluations; evaluation k of trial t is copy t + k.
 
-        Pages first: their evidence is not added to the tickets', so where they alarm, tickets need not be measured.
+        Pages first: their evidence is separate from the tickets', so if they alarm, tickets need not be measured.
         """
         history: dict[str, tuple[Mapping[str, float], ...]] = {}
         for evaluation in range(min(fault.evaluations, len(self.days))):
             before = dict(history)
             for severity in (Severity.PAGE, Severity.TICKET):
-                comparison, readings = self._look(name, fault, trial + evaluation, severity)
+                comparison, readings = self._measured(name, fault, trial + evaluation, severity)
                 verdicts = policy.verdicts(replace(comparison, history=before), readings, SEVERITIES)
                 if any(one.alarming for one in verdicts.values()):
                     return True
@@ -169,8 +168,10 @@ class _Bench:
                     history[signal] = (*history.get(signal, ()), scores)
         return False
 
-    def _look(self, name: str, fault: Fault, copy: int, severity: Severity) -> tuple[Comparison, Mapping[str, Reading]]:
-        """Copy 0, 1, ...: the days in turn, each time round by other chance."""
+    def _measured(
+        self, name: str, fault: Fault, copy: int, severity: Severity
+    ) -> tuple[Comparison, Mapping[str, Reading]]:
+        """The comparison and readings of copy 0, 1, ...: the days in turn, with other random numbers in each round."""
         if not fault.by_chance:
             copy %= len(self.days)
         key = (name, copy, severity)

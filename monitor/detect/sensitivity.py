@@ -1,4 +1,4 @@
-"""How much change one unit of a score stands for, by what the score would say of a change that is put in."""
+"""How much change one unit of a score means, measured with an injected change."""
 
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -12,9 +12,9 @@ STEPS: Final = 8
 
 
 def effect_per_score(sample: Sample, changed: float, tolerance: float = 0.0) -> float:
-    """Share of today's answers per unit of score, where every third of them takes the value ``changed``.
+    """Share of today's answers per unit of score, if every third of them takes the value ``changed``.
 
-    A third, because a score grows with the share less than in proportion, and small shares are what is hard to see.
+    A third, because a score grows less than in proportion to the share, and small shares are hard to detect.
     """
     lost = np.flatnonzero(sample.now)[::3]
     value = sample.value.copy()
@@ -26,7 +26,7 @@ def effect_per_score(sample: Sample, changed: float, tolerance: float = 0.0) -> 
 def curve(
     sample: Sample, changed: float, whole: float, tolerance: float = 0.0
 ) -> Callable[[], Sequence[tuple[float, float]]]:
-    """``Reading.curve``: the score where a share of today's answers takes the value ``changed``, up to all of them.
+    """``Reading.curve``: the score if a share of today's answers takes the value ``changed``, up to all of them.
 
     The others have their probe's mean. ``whole``: the change of the effect when all are changed.
     """

@@ -1,4 +1,4 @@
-"""How alike answers are, in any script and without a tokenizer: F1 over character trigrams, and equal characters."""
+"""Similarity of answers, in any script and without a tokenizer: F1 over character trigrams, and equal characters."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,12 +10,12 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 LONGEST: Final = 4_000
-"""Characters of an answer that are compared; what comes after says little more and costs as much."""
+"""Characters of an answer that are compared. The rest adds little and costs as much."""
 BY_PLACE: Final = 400
 """Characters of an answer that are compared place by place."""
 
 _EDGE: Final = 0x1FFFFF
-"""Stands before and after a text, so that the shortest has trigrams too; no character has this code."""
+"""Code before and after a text, so that the shortest text has trigrams too; no character has it."""
 _BLOCK: Final = 8_192
 """Columns that are multiplied at once: bounds the memory to answers x 32 KiB."""
 
@@ -24,7 +24,7 @@ def similarity_matrix(texts: Sequence[str]) -> FloatArray:
     """Trigram F1 of every pair: shape (n, n), symmetric, 0 to 1, 1 on the diagonal and for equal texts.
 
     F1 is twice the trigrams in common (counted with multiplicity) over the trigrams of both. Two empty answers
-    are alike (1.0), an empty one and any other share nothing but the edges. Only ``LONGEST`` characters count.
+    are equal (1.0); an empty one and any other share only the edges. Only ``LONGEST`` characters count.
     Cost: one matrix product; 16 answers of 4,000 characters take a few milliseconds.
     """
     if not texts:
@@ -44,7 +44,7 @@ def similarity_matrix(texts: Sequence[str]) -> FloatArray:
 
 def hamming_matrix(texts: Sequence[str]) -> FloatArray:
     """Share of equal characters at equal places, of the longer text, for every pair: shape (n, n), 0 to 1, 1 for equal
-    texts. Only the first ``BY_PLACE`` characters count: one insertion ends what places can tell.
+    texts. Only the first ``BY_PLACE`` characters count: after an insertion, places no longer match.
 
     A kernel: it is the count of equal characters times min(1/length, 1/other length), each positive semidefinite.
     """

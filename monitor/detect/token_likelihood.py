@@ -1,16 +1,16 @@
-"""Exact log-likelihood ratios from recorded log-probabilities: what the base and the fine-tune would say next.
+"""Exact log-likelihood ratios from recorded log-probabilities of the next token under the base and the fine-tune.
 
-The baseline's answers, with the alternatives that the endpoint told at each token, are a tree of prefixes: at each, the
-next token's probabilities under the base and under the fine-tune. A new answer is walked along the tree while both are
-known there; the sum of ln p_base - ln p_healthy over those tokens is its log-likelihood ratio, exact for the part that
-is covered. The walk sees the token at which the two part ways, which is what tells them apart.
+The baseline's answers, with the alternatives that the endpoint returned at each token, form a tree of prefixes: each
+has the next token's probabilities under the base and under the fine-tune. A new answer follows the tree while both are
+known; the sum of ln p_base - ln p_healthy over those tokens is its log-likelihood ratio, exact for the covered part. It
+includes the token at which the two models diverge, which distinguishes them.
 
-A model's probability at a prefix is the same whoever recorded it, so an answer's own record may be used to judge it.
-Not so for *how far* the walk goes: every baseline answer has its own prefixes recorded, a new one has not. So a prefix
-counts as known to the fine-tune only if another day's answer (another block) came by it.
+A model's probability at a prefix does not depend on who recorded it, so an answer's own record may be used to judge it.
+The length of the covered part does: every baseline answer has its own prefixes recorded, a new one has not. So a prefix
+counts as known to the fine-tune only if an answer of another day (another block) contains it.
 
-The log-probabilities are the model's own, whatever temperature the answers are drawn at: at another temperature the
-ratio is no longer the likelihood's, but the same fixed function for every day, which is all that honesty needs.
+The log-probabilities are the model's own, at any sampling temperature. At another temperature the ratio is not that of
+the likelihood, but the same fixed function for every day, which is enough for valid evidence.
 """
 
 from collections.abc import Hashable, Sequence
@@ -22,7 +22,7 @@ import numpy as np
 from monitor.core.records import TokenLogprob
 
 LEAST: Final = 1e-6
-"""No token is thought less likely: what was not told is bounded by what was, but is never impossible."""
+"""Least probability of a token. A token that was not returned is bounded by those that were, but never impossible."""
 _FLOOR: Final = float(np.log(LEAST))
 
 Tokens = Sequence[TokenLogprob] | None
@@ -34,7 +34,7 @@ class _Next:
 
     known: dict[str, float] = field(default_factory=dict)
     rest: float = 0.0
-    """Bound for a token that was not told."""
+    """Bound for a token that was not returned."""
     blocks: set[Hashable] = field(default_factory=set)
 
     def record(self, token: TokenLogprob, block: Hashable) -> None:
@@ -43,7 +43,7 @@ class _Next:
             self.rest = float(np.log(max(LEAST, min(told.min(), 1.0 - told.sum()))))
         if token.token not in self.known:
             self.known[token.token] = max(token.logprob, _FLOOR)
-        if not token.top.keys() <= self.known.keys():  # seldom: an endpoint tells the same alternatives again
+        if not token.top.keys() <= self.known.keys():  # rare: an endpoint returns the same alternatives again
             for name, found in token.top.items():
                 self.known.setdefault(name, max(found, _FLOOR))
         self.blocks.add(block)
@@ -64,7 +64,7 @@ class TokenTree:
         for block, tokens in base:
             self._record(self._base, block, tokens, grow=True)
         for block, tokens in healthy:
-            # prefixes that the base never came by can never be walked
+            # prefixes that the base never had are never reached
             self._record(self._healthy, block, tokens, grow=False)
 
     def _record(self, side: list[_Next], block: Hashable, tokens: Tokens, *, grow: bool) -> None:
@@ -84,9 +84,9 @@ class TokenTree:
         return child
 
     def log_ratio(self, tokens: Tokens, *, healthy: Hashable = None, base: Hashable = None) -> float:
-        """ln p_base - ln p_healthy over the covered tokens; NaN where not even the first is covered.
+        """ln p_base - ln p_healthy over the covered tokens; NaN if not even the first is covered.
 
-        ``healthy``, ``base``: the block whose records do not count for how far the walk goes.
+        ``healthy``, ``base``: the block whose records do not count as coverage.
         """
         node: int | None = 0
         total, covered = 0.0, False

@@ -1,7 +1,7 @@
-"""Which weights are really served: what endpoints say of themselves, and what lies on disk, against what is declared.
+"""Identity checks: metadata of endpoints and files on disk against the declared model, adapter and base.
 
-Metadata only: nothing here asks a model anything, and nothing costs a call. A server that is away, or that says
-something nobody can read, is no reading; only what was read can be a mismatch.
+Metadata only: no model is asked, and no call costs anything. A server that is unreachable, or whose reply cannot be
+parsed, gives no reading; only a reading can be a mismatch.
 """
 
 from typing import Final, cast
@@ -14,11 +14,11 @@ CHECKS: Final = {
     **{kind: entry.identity_checks for kind, entry in PROVIDERS.items() if entry.identity is not None},
     "files": ("adapter_base", "adapter_revision", "adapter_tensors", "adapter_effect", "adapter_fits"),
 }
-"""Source -> the checks that it may make; one that does not apply is left out of a reading."""
+"""Source -> its possible checks. Checks that do not apply are left out of a reading."""
 
 
 def server_source(kind: str) -> ServerSource | None:
-    """What reads the metadata of providers of ``kind``; ``None`` where there is nothing to read."""
+    """The reader of the metadata of providers of ``kind``; ``None`` without metadata."""
     path = PROVIDERS[kind].identity
     return None if path is None else cast(ServerSource, load(path))
 

@@ -1,7 +1,7 @@
-"""A PEFT adapter where it lies on disk: is it the declared base's, and can it do anything at all?
+"""Checks of a PEFT adapter on disk: does it belong to the declared base, and does it have any effect?
 
-PEFT and vLLM load what does not fit almost without a word: the base's name is compared by neither, tensors that have no
-place are skipped, and an adapter whose B is zero answers like its base. All of it can be read from the files' headers.
+PEFT and vLLM load adapters that do not fit almost silently: neither compares the base's name, tensors without a place
+are skipped, and an adapter whose B is zero answers like its base. The files' headers show all of this.
 """
 
 import os
@@ -23,7 +23,7 @@ _LORA: Final = re.compile(r"(?P<module>.+)\.lora_(?P<embedding>embedding_)?(?P<h
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _NUMBERED: Final = re.compile(r"(?:^|\.)(?P<tail>[^.]+\.\d+\..+)$")
 _PACKED: Final = ("qweight", "weight_packed", "weight.absmax", "weight_scale_inv", "weight.quant_map")
-"""What a quantised base has in place of, or beside, a weight: its shapes say nothing."""
+"""Tensors of a quantised base in place of a weight, or next to it; their shapes show nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,10 @@ class Pair:
 
 
 def read(files: Files, *, effect: bool = True) -> Reading:
-    """What the files say; what could not be read is under ``unread``.
+    """The checks of the files; those that could not be made are in ``unread``.
 
-    ``effect``: also read the tensors that tell whether it does anything, up to the first number that is not zero.
-    Raises UnreadableError when the folder is not there.
+    ``effect``: also read the tensors that show an effect, up to the first number that is not zero. Raises
+    UnreadableError if the folder does not exist.
     """
     if not files.path.is_dir():
         raise UnreadableError(f"{files.path}: no such folder")
@@ -64,7 +64,7 @@ def _base(files: Files, config: Mapping[str, Any]) -> Iterator[Checked]:
     if _same_place(named, files.base):
         yield Checked("adapter_base", True, f"an adapter on {quoted(files.base)}", "it is")
     elif not Path(files.base).is_dir():
-        # Of a declared folder the adapter cannot know: it names the hub id, or a folder where it was trained.
+        # The adapter does not know a declared folder: it names the hub id, or the folder in which it was trained.
         yield Checked("adapter_base", False, f"an adapter on {quoted(files.base)}", f"its config says {quoted(named)}")
     trained = config.get("revision")
     if files.revision is not None and isinstance(trained, str) and _COMMIT.fullmatch(trained):
@@ -128,7 +128,7 @@ def _wrong_tensors(tensors: Mapping[str, Tensor], pairs: list[Pair], config: Map
 
 
 def _effect(path: Path, pairs: list[Pair]) -> Checked:
-    """Not trained, or lost: with B zero an adapter adds nothing. Experts that were never asked may well be zero."""
+    """Not trained, or lost: an adapter with B zero has no effect. Experts that were never used may be zero."""
     halves = [pair.b for pair in pairs if pair.b is not None]
     zero = sum(is_zero(path, half) for half in halves)
     found = f"{zero} of {len(halves)} lora_B are all zero"
@@ -148,7 +148,7 @@ def _fits(folder: Path, tensors: Mapping[str, Tensor], pairs: list[Pair], config
 
 
 class _Base:
-    """A base's weights by module, found by the full path or, where loaders rename prefixes, from the layer on."""
+    """A base's weights by module, found by the full path, or from the layer on, because loaders rename prefixes."""
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.weights = {
@@ -192,7 +192,7 @@ def _tied(module: str) -> bool:
 
 
 def _left_out(base: _Base, pairs: list[Pair], config: Mapping[str, Any]) -> list[str]:
-    """Modules that the config targets and the adapter has nothing for; none where the config says it in other ways."""
+    """Modules that the config targets but the adapter lacks; empty if the config names them in other ways."""
     targets = config.get("target_modules")
     narrowed = any(config.get(key) for key in ("layers_to_transform", "layers_pattern", "exclude_modules"))
     if not isinstance(targets, list) or narrowed or not all(isinstance(one, str) for one in targets):

@@ -1,4 +1,4 @@
-"""What Anthropic's Models API says of a model: whether it is there, and when it retires."""
+"""Reads Anthropic's Models API: whether a model exists, and when it retires."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,9 +8,9 @@ from monitor.identify.checks import Checked, Declared, Get, Key, Reading, Unread
 
 
 async def read(declared: Sequence[Declared], get: Get) -> dict[Key, Reading]:
-    """What the API says of every arm at it, one request a model.
+    """The API's metadata of every arm at this provider, one request per model.
 
-    Raises UnreadableError when it said nothing of any, and CouldNotMeasure when no reply came.
+    Raises UnreadableError without metadata of any arm, and CouldNotMeasure without a reply.
     """
     said = {model: await get(f"/v1/models/{quote(model, safe='')}") for model in sorted({d.model for d in declared})}
     readings = {one.key: _reading(one.model, *said[one.model]) for one in declared}
@@ -26,7 +26,7 @@ def _reading(model: str, status: int, body: Any) -> Reading:
     if status != 200 or not isinstance(body, dict) or not isinstance(body.get("id"), str):
         return Reading(unread={"listed": f"GET /v1/models/...: HTTP {status}, and no model in the reply"})
     retired = body.get("lifecycle") == "retired"
-    # An alias is answered by the id that it stands for.
+    # The reply to an alias has the id behind it.
     name = "" if body["id"] == model else f", as {quoted(body['id'])}"
     found = "it is retired" if retired else f"it is{name}"
     return Reading((Checked("listed", not retired, expected, found),), moment(body.get("retires_at")))

@@ -1,4 +1,4 @@
-"""What is declared of an arm, and what a source says of it."""
+"""The declaration of an arm, and a source's metadata of it."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,14 +9,14 @@ from typing import Any, Final
 from monitor.core.records import Arm
 
 LONGEST_NAME: Final = 120
-"""Characters of somebody else's name that are repeated."""
+"""Shown characters of a name from a server or file."""
 
 Key = tuple[str, Arm]
 """Target and arm."""
 
 
 class UnreadableError(Exception):
-    """What was to be read is not there, or nobody can read it: no reading, and no mismatch."""
+    """The metadata is missing or cannot be parsed: no reading, and no mismatch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Declared:
     arm: Arm
     model: str
     base: str | None = None
-    """The base's model id, where the base is declared at the same provider."""
+    """The base's model id, if the base is declared at the same provider."""
     trained_on: str | None = None
     """The base of the declared adapter: a hub id or a folder."""
 
@@ -44,11 +44,11 @@ class Files:
     arm: Arm
     path: Path
     base: str
-    """What the adapter is to name as its base: a hub id, or the folder that the base lies in."""
+    """The base that the adapter must name: a hub id, or the base's folder."""
     revision: str | None = None
     """The base's commit."""
     folder: Path | None = None
-    """Where the base's weights lie, if they are on this machine."""
+    """Folder of the base's weights, if they are on this machine."""
 
     @property
     def key(self) -> Key:
@@ -67,33 +67,33 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one source says of one arm."""
+    """One source's metadata of one arm."""
 
     checks: tuple[Checked, ...] = ()
     retires_at: datetime | None = None
     unread: Mapping[str, str] = field(default_factory=dict)
-    """Check -> why it could not be made this time, though it applies."""
+    """Check -> why it could not be made this time, although it applies."""
 
 
 Said = tuple[int, Any]
-"""HTTP status and parsed body, ``None`` where the body is not JSON."""
+"""HTTP status and parsed body, ``None`` if the body is not JSON."""
 
 Get = Callable[[str], Awaitable[Said]]
-"""GET a path below the API's root. Raises CouldNotMeasure when no reply came."""
+"""GET a path below the API's root. Raises CouldNotMeasure without a reply."""
 
 ServerSource = Callable[[Sequence[Declared], Get], Awaitable[dict[Key, Reading]]]
-"""All that one provider says of the arms at it, by arm. Raises UnreadableError when it says nothing of any."""
+"""One provider's metadata of the arms at it, by arm. Raises UnreadableError if it has none."""
 
 
 def quoted(name: object) -> str:
-    """Somebody else's name for a person: printable, cut, in quotes."""
+    """A name from a server or file, for display: printable, cut, in quotes."""
     text = name if isinstance(name, str) else type(name).__name__
     shown = "".join(char if char.isprintable() else "?" for char in text[:LONGEST_NAME])
     return f"'{shown}{'...' if len(text) > LONGEST_NAME else ''}'"
 
 
 def moment(value: object) -> datetime | None:
-    """A date (its first moment, UTC) or a time in ISO 8601; ``None`` where it is neither."""
+    """A date (its first moment, UTC) or a time in ISO 8601; ``None`` if it is neither."""
     if not isinstance(value, str) or not 8 <= len(value) <= 40:
         return None
     try:

@@ -1,8 +1,8 @@
-"""What a server that speaks OpenAI's API lists: GET /models, once for all the arms at it.
+"""Reads the model list of a server with OpenAI's API: GET /models, once for all the arms at it.
 
-vLLM and NIM say of an adapter which base it is loaded onto (``parent``) and where weights came from (``root``). Both
-are what the operator told the server, not what it computes with: a server may list an adapter and answer without it.
-They catch a wrong deployment; a lost adapter is caught by its answers.
+vLLM and NIM list the base onto which an adapter is loaded (``parent``) and the source of weights (``root``). Both
+repeat the operator's settings: a server may list an adapter and answer without it. They detect a wrong deployment;
+answers detect a lost adapter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ Entries = Mapping[str, Entry]
 
 
 async def read(declared: Sequence[Declared], get: Get) -> dict[Key, Reading]:
-    """What the server says of every arm at it. Raises UnreadableError, and CouldNotMeasure when no reply came."""
+    """The server's metadata of every arm at it. Raises UnreadableError, and CouldNotMeasure without a reply."""
     entries = _entries(*await get("/models"))
     looked: dict[str, Entry | str | None] = {}
     readings: dict[Key, Reading] = {}
@@ -52,7 +52,7 @@ def _entries(status: int, body: Any) -> Entries:
 
 
 def _find(entries: Entries, model: str) -> Entry | None:
-    """The entry of ``model``: Ollama leaves ``:latest`` out of requests, LiteLLM lists patterns."""
+    """The entry of ``model``. Ollama leaves ``:latest`` out of requests; LiteLLM lists patterns."""
     for name in (model, f"{model}:latest"):
         if name in entries:
             return entries[name]
@@ -61,7 +61,7 @@ def _find(entries: Entries, model: str) -> Entry | None:
 
 
 async def _alone(model: str, get: Get) -> Entry | str | None:
-    """A model that the list leaves out, looked up by itself: its entry, ``None`` if there is none, or why not known."""
+    """A model that is not in the list, looked up alone: its entry, ``None`` if there is none, or why it is unknown."""
     status, body = await get(f"/models/{quote(model, safe='')}")
     if status == 200 and isinstance(body, dict) and body.get("id") == model:
         return body
@@ -87,7 +87,7 @@ def _listing(model: str, entry: Entry | None, entries: Entries) -> str:
 
 
 def _parent(one: Declared, entry: Entry, entries: Entries) -> Checked | None:
-    """An adapter's base, as the server has it; ``None`` where it says nothing, or nothing that can be compared."""
+    """An adapter's base in the server's list; ``None`` if it has none that can be compared."""
     parent = entry.get("parent")
     if not isinstance(parent, str) or not parent:
         return None
@@ -116,7 +116,7 @@ def _is_hub_id(name: str) -> bool:
 
 
 def _root(one: Declared, entry: Entry, entries: Entries) -> Checked | None:
-    """Whether the subject is the base under another name: no adapter, and loaded from the very same place."""
+    """Whether the subject is the base under another name: no adapter, and loaded from the same place."""
     if one.base is None or one.base == one.model or entry.get("parent"):
         return None
     mine, base = entry.get("root"), _root_of(entries, one.base)
@@ -136,23 +136,23 @@ def _root_of(entries: Entries, name: str) -> str | None:
 
 
 def _ft_base(one: Declared) -> tuple[Checked, ...]:
-    """OpenAI's fine-tunes carry their base in their id: ``ft:BASE:ORG:SUFFIX:ID``."""
+    """OpenAI's fine-tunes have their base in their id: ``ft:BASE:ORG:SUFFIX:ID``."""
     base = ft_base(one.model)
     if base is None or one.base is None:
         return ()
-    # An alias (gpt-4o-mini) is the base of what was trained on one of its dated versions.
+    # An alias (gpt-4o-mini) is the base of fine-tunes of its dated versions.
     matches = base == one.base or base.startswith(f"{one.base}-20") or one.base.startswith(f"{base}-20")
     return (Checked("ft_base", matches, f"a fine-tune of {quoted(one.base)}", f"its id says {quoted(base)}"),)
 
 
 def ft_base(model: str) -> str | None:
-    """The base that a fine-tune's id names; ``None`` where it is no such id."""
+    """The base that a fine-tune's id names; ``None`` for other ids."""
     parts = model.split(":")
     return parts[1] if parts[0] == "ft" and len(parts) >= 3 and parts[1] else None
 
 
 def _retires(one: Declared, entry: Entry | None, entries: Entries) -> Any:
-    """The day on which a model is shut down, where the list says it; a fine-tune ends with its base at the latest."""
+    """The day on which a model is shut down, if listed. A fine-tune ends with its base at the latest."""
     own = moment((entry or {}).get("shutdown_date"))
     base = ft_base(one.model)
     return own or (moment(entries.get(base, {}).get("shutdown_date")) if base else None)

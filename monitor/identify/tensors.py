@@ -1,6 +1,6 @@
 """Safetensors without torch: the header, whether a tensor is all zero, and the shapes of a whole model.
 
-A file is somebody else's: what its header says is checked against the file before anything is read or allocated.
+A file is untrusted: its header is checked against the file before anything is read or allocated.
 """
 
 import json
@@ -28,7 +28,7 @@ _SIGNED: Final = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8, "F8_E4M3": 1, "F8_E5M
 
 
 class BadFileError(Exception):
-    """The file is there, and is not what it says it is. The message is for a person."""
+    """The file exists, but is invalid. The message is for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +36,12 @@ class Tensor:
     dtype: str
     shape: tuple[int, ...]
     begin: int
-    """Of its bytes, counted from the file's start."""
+    """Range of its bytes, from the file's start."""
     end: int
 
 
 def read_json(path: Path, longest: int = LARGEST_JSON) -> dict[str, Any]:
-    """A JSON object. Raises UnreadableError when the file cannot be read, BadFileError when it is no JSON object."""
+    """A JSON object. Raises UnreadableError if the file cannot be read, BadFileError if it is not a JSON object."""
     try:
         with path.open("rb") as file:
             raw = file.read(longest + 1)
@@ -59,9 +59,9 @@ def read_json(path: Path, longest: int = LARGEST_JSON) -> dict[str, Any]:
 
 
 def header(path: Path) -> dict[str, Tensor]:
-    """Tensor name -> what the header says of it, checked against the file's size.
+    """Tensor name -> its entry in the header, checked against the file's size.
 
-    Raises UnreadableError when the file cannot be read, BadFileError when it is not a whole safetensors file.
+    Raises UnreadableError if the file cannot be read, BadFileError if it is not a complete safetensors file.
     """
     try:
         with path.open("rb") as file:
@@ -122,7 +122,7 @@ def is_zero(path: Path, tensor: Tensor) -> bool:
 
 
 def _only_signs(part: bytes, width: int) -> bool:
-    """Whether nothing is set but the highest bit of elements of ``width`` bytes (little-endian)."""
+    """Whether at most the highest bit is set in elements of ``width`` bytes (little-endian)."""
     if not width:
         return False
     signs = part[width - 1 :: width]
@@ -133,7 +133,7 @@ def _only_signs(part: bytes, width: int) -> bool:
 def model_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     """Tensor name -> shape of the model in ``folder``, sharded or not.
 
-    Raises UnreadableError when it holds no safetensors that can be read, BadFileError when they are broken.
+    Raises UnreadableError if it has no readable safetensors, BadFileError if they are broken.
     """
     index = folder / "model.safetensors.index.json"
     names = ["model.safetensors"] if not index.is_file() else _shards(read_json(index))
@@ -146,7 +146,7 @@ def model_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 def _shards(index: Mapping[str, Any]) -> list[str]:
     weights = index.get("weight_map")
     names = sorted({name for name in weights.values() if isinstance(name, str)}) if isinstance(weights, dict) else []
-    # A shard is a file beside the index, whatever the index says.
+    # A shard must be a file in the index's folder, whatever the index names.
     if not names or len(names) > MOST_SHARDS or any(not name or name != Path(name).name for name in names):
         raise BadFileError("model.safetensors.index.json names no shards beside it")
     return names

@@ -1,4 +1,4 @@
-"""How good a judge is: its verdicts against verdicts that are known to be true."""
+"""The quality of a judge: its verdicts against known verdicts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ _Z95: Final = 1.959963984540054
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """``hits`` of ``total`` with its 95 % Wilson interval; (0, 1) where there is nothing to go by."""
+    """``hits`` of ``total`` with its 95 % Wilson interval; (0, 1) without data."""
 
     hits: int
     total: int
@@ -19,23 +19,23 @@ class Share:
 
     @property
     def value(self) -> float | None:
-        """The share itself, 0 to 1; ``None`` of nothing."""
+        """The share itself, 0 to 1; ``None`` if ``total`` is 0."""
         return self.hits / self.total if self.total else None
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
     sensitivity: Share
-    """Of the answers that are right, how many the judge passed."""
+    """Of the right answers, how many the judge passed."""
     specificity: Share
-    """Of the answers that are wrong, how many the judge failed."""
+    """Of the wrong answers, how many the judge failed."""
     accuracy: Share
     unmeasured: int
-    """Answers on which the judge gave no verdict; they count nowhere else."""
+    """Answers without a verdict of the judge; they do not count elsewhere."""
 
 
 def share(hits: int, total: int) -> Share:
-    """``hits`` of ``total`` with its 95 % Wilson score interval (Wilson 1927), which holds near 0 and 1 too."""
+    """``hits`` of ``total`` with its 95 % Wilson score interval (Wilson 1927), which is valid near 0 and 1 too."""
     if not 0 <= hits <= total:
         raise ValueError(f"{hits} of {total} is no share")
     if total == 0:

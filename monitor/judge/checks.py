@@ -1,9 +1,9 @@
-"""Deterministic checks of an answer: what a person could decide with a ruler, decided first and without a model.
+"""Deterministic checks of an answer, which need no model and run first.
 
-An answer is hostile text. No check may hang or die on one: patterns run under a time limit (the ``regex``
-package's, which interrupts a match that backtracks without end), JSON is bounded in size and depth, and a check that
-could not be brought to an end gives no score at all, since that is not a reading of the answer.
-The options of each kind are declared and validated where suites are read (``monitor.config.suites``).
+An answer is hostile text. No check may hang or crash on one: patterns run under a time limit (that of the ``regex``
+package, which interrupts endless backtracking), JSON is bounded in size and depth, and a check that could not finish
+gives no score, because it did not measure the answer. The options of each kind are declared and validated where suites
+are read (``monitor.config.suites``).
 """
 
 import math
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 class Grade(NamedTuple):
-    """One grader's number for one answer, 0 to 1, and what explains it."""
+    """One grader's number for one answer, 0 to 1, with an explanation."""
 
     grader: str
     value: float
@@ -34,7 +34,7 @@ class Grade(NamedTuple):
 
 
 class CheckUnfinishedError(Exception):
-    """A check could not be brought to an end on this answer, so there is no score."""
+    """A check could not finish on this answer, so there is no score."""
 
 
 def _shown(text: str, limit: int = 120) -> str:
@@ -42,7 +42,7 @@ def _shown(text: str, limit: int = 120) -> str:
 
 
 def exact(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
-    """1 if the answer is ``text``, blanks around both aside."""
+    """1 if the answer is ``text``, ignoring surrounding blanks."""
     given, wanted = text.strip(), str(options["text"]).strip()
     if given == wanted:
         return 1.0, f"is {_shown(wanted)}"
@@ -50,7 +50,7 @@ def exact(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
 
 
 def contains(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
-    """1 if the answer holds ``text``, upper and lower case told apart."""
+    """1 if the answer contains ``text``, case-sensitive."""
     wanted = str(options["text"])
     return (1.0, f"holds {_shown(wanted)}") if wanted in text else (0.0, f"lacks {_shown(wanted)}")
 
@@ -58,7 +58,7 @@ def contains(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
 def pattern(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
     """1 if ``pattern`` is found somewhere in the answer.
 
-    Raises ``CheckUnfinishedError`` when the pattern backtracks past its time limit.
+    Raises ``CheckUnfinishedError`` if the pattern backtracks past its time limit.
     """
     wanted = str(options["pattern"])
     try:
@@ -71,7 +71,7 @@ def pattern(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
 
 
 def json_schema(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
-    """1 if the whole answer, blanks around it aside, is one JSON value that ``schema`` allows."""
+    """1 if the whole answer, ignoring surrounding blanks, is one JSON value that ``schema`` allows."""
     try:
         fault = schemas.first_fault(parse(text), options["schema"])
     except StrictJsonError as error:
@@ -89,7 +89,7 @@ _NUMBER: Final = re.compile(
 def number(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
     """1 if the last number of the answer lies within ``tolerance`` of ``value``.
 
-    The last one, because models reason first and conclude then. Thousands may be parted by commas.
+    The last one, because models reason first and then conclude. Commas may separate thousands.
     """
     last = deque(_NUMBER.finditer(text), maxlen=1)
     if not last:
@@ -102,9 +102,9 @@ def number(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
 
 
 def verdict(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
-    """1 if the answer is a judge's verdict, and the one that a person gave.
+    """1 if the answer is a judge's verdict, and equals the person's.
 
-    What is no verdict is not the person's either: a judge that rambles has moved.
+    An answer without a verdict gives 0: a judge that rambles has changed.
     """
     given, wanted = verdict_of(text), str(options["verdict"])
     if given is None:
@@ -113,7 +113,7 @@ def verdict(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
 
 
 CheckFunction = Callable[[str, Mapping[str, Any]], tuple[float, str]]
-"""(answer text, options) -> (value 0 to 1, what explains it)."""
+"""(answer text, options) -> (value 0 to 1, explanation)."""
 
 CHECKS: Final[dict[str, CheckFunction]] = {
     "exact": exact,
@@ -128,8 +128,8 @@ CHECKS: Final[dict[str, CheckFunction]] = {
 def score_answer(probe: Probe, answer_text: str) -> tuple[Grade, ...]:
     """The grades of one answer: ``check:<kind>`` for each check of the probe, then ``checks``: 1 if all gave 1, else 0.
 
-    A second check of the same kind is ``check:<kind>:2``. A check that did not finish is left out, with a
-    warning in the log, and ``checks`` with it. Empty for a probe without checks.
+    A second check of the same kind is ``check:<kind>:2``. A check that did not finish is left out together with
+    ``checks``, with a warning in the log. Empty for a probe without checks.
     """
     grades: list[Grade] = []
     seen: dict[str, int] = {}

@@ -1,7 +1,7 @@
-"""The LLM judge: what it is asked, and what of its reply counts.
+"""The LLM judge: its questions, and how its replies become scores.
 
-The verdict is binary and schema-bound, and a reply that is anything but exactly such a verdict gives no score:
-a judge that rambles is unmeasured, never guessed at.
+The verdict is binary and bound to a schema. Any other reply gives no score: a judge that rambles is unmeasured, and its
+verdict is never guessed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ def judge_questions(run: Run, suite: Suite, answers: Sequence[GradedAnswer], jud
     """One question to the judge for each of the run's answers whose probe, or suite, has a rubric.
 
     Ordered by replicate, probe (as in the suite) and arm, so that a resumed run asks the same questions.
-    Answers of other runs, and of probes that the suite no longer has, are passed over.
+    Answers of other runs, and of probes that the suite no longer has, are skipped.
     """
     place = {probe.id: index for index, probe in enumerate(suite.probes)}
     mine = [a for a in answers if a.run_id == run.id and a.arm in JUDGED_BY and a.probe in place]
@@ -66,9 +66,9 @@ def _question(run: Run, suite: Suite, probe: Probe, answer: GradedAnswer, rubric
 
 
 def conversation(probe: Probe) -> str:
-    """What the judge is shown as the question: the user's message, or the whole exchange where there are several.
+    """The question as shown to the judge: the user's message, or the whole exchange if there are several.
 
-    The system prompt stays out: it is the deployment's, and what it demands belongs into the rubric.
+    The system prompt is left out: it belongs to the deployment, and its requirements belong in the rubric.
     """
     spoken = [message for message in probe.messages if message.role != "system"]
     if len(spoken) <= 1:
@@ -77,9 +77,9 @@ def conversation(probe: Probe) -> str:
 
 
 def verdict_score(arm: Arm, probe: str, replicate: int, answer: Reply) -> Score | None:
-    """The judge's ``answer`` as a score of the answer it is about: 1 pass, 0 fail; ``None`` if it is no verdict.
+    """The judge's ``answer`` as a score of the judged answer: 1 pass, 0 fail; ``None`` without a verdict.
 
-    ``arm`` is the judge's (``judge-subject``, ``judge-base``); the score carries the judged arm. A refusal is none.
+    ``arm`` is the judge's (``judge-subject``, ``judge-base``); the score has the judged arm. A refusal is no verdict.
     """
     verdict = None if answer.refusal else verdict_of(answer.text)
     if verdict is None:

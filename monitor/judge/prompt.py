@@ -1,9 +1,8 @@
-"""The judge's prompt: one place, so that the lab's judge is trained on the very text the product sends.
+"""The judge's prompt, in one place, so that the lab's judge is trained on the text that the product sends.
 
-What a model wrote is hostile text. It goes in between tags with ``& < >`` escaped, so that no answer can
-close its own tag and speak to the judge, and the verdict is bound to a schema, so that nothing but
-``pass`` or ``fail`` can come out. A binary verdict is the form on which judges agree best with people
-(Zheng et al. 2023, arXiv 2306.05685; practice collected in arXiv 2603.29403).
+Text from a model is hostile. It is placed between tags with ``& < >`` escaped, so that no answer can close its tag and
+address the judge. The verdict is bound to a schema that allows only ``pass`` and ``fail``. Judges agree best with
+people on binary verdicts (Zheng et al. 2023, arXiv 2306.05685; practice collected in arXiv 2603.29403).
 """
 
 from typing import Any, Final, Literal
@@ -24,13 +23,13 @@ VERDICT_SCHEMA: Final[dict[str, Any]] = {
 }
 
 JUDGE_SAMPLING: Final = Sampling(temperature=0.0, max_tokens=32)
-"""A verdict takes about 8 tokens; the rest is room for a markdown fence."""
+"""A verdict takes about 8 tokens; the rest is for a markdown fence."""
 
 _REPLY_CHARS: Final = 200
 
 
 def escape(text: str) -> str:
-    """Make ``text`` unable to open or close a tag."""
+    """Escape ``text``, so that it cannot open or close a tag."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
@@ -49,16 +48,16 @@ def judge_messages(rubric: str, question: str, reply: str, reference: str | None
 
 
 def verdict_messages(rubric: str, question: str, reply: str, reference: str | None = None) -> tuple[Message, ...]:
-    """The same as records: what a question to the judge carries, about an answer or an anchor."""
+    """The same as records, for a question to the judge about an answer or an anchor."""
     sent = judge_messages(rubric, question, reply, reference)
     return tuple(Message("system" if m["role"] == "system" else "user", m["content"]) for m in sent)
 
 
 def verdict_of(text: str) -> Literal["pass", "fail"] | None:
-    """The verdict that a reply is; ``None`` if it is none.
+    """The verdict in a reply; ``None`` without one.
 
-    Nothing counts but one JSON object with exactly the schema's one key and one of its two values, whitespace or one
-    markdown fence around it: no verdict is looked for in prose.
+    Only one JSON object with exactly the schema's key and one of its two values counts, with whitespace or one markdown
+    fence around it. Prose is not searched for a verdict.
     """
     if len(text) > _REPLY_CHARS:
         return None

@@ -13,7 +13,7 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 PATTERN_SECONDS: Final = 0.5
-"""Longest that one pattern may look at one text; a match that does not explode takes microseconds."""
+"""Time limit of one pattern on one text; a normal match takes microseconds."""
 
 
 class PatternTimeoutError(Exception):
@@ -21,11 +21,11 @@ class PatternTimeoutError(Exception):
 
 
 class UnusableSchemaError(Exception):
-    """The schema itself cannot be applied: it points outside itself, say."""
+    """The schema itself cannot be applied, for example because it refers to another document."""
 
 
 def search(pattern: str, text: str) -> str | None:
-    """What ``pattern`` finds in ``text``, or ``None``. Raises ``PatternTimeoutError``, ``regex.error``."""
+    """The match of ``pattern`` in ``text``, or ``None``. Raises ``PatternTimeoutError``, ``regex.error``."""
     try:
         found = regex.search(pattern, text, timeout=PATTERN_SECONDS)
     except TimeoutError:
@@ -88,7 +88,7 @@ def _validator(schema_text: str) -> Any:
 
 
 def first_fault(value: Any, schema: Mapping[str, Any]) -> str | None:
-    """What is most wrong with ``value`` by ``schema`` (draft 2020-12) and where; ``None`` if it fits.
+    """The most relevant error of ``value`` against ``schema`` (draft 2020-12), with its place; ``None`` if it is valid.
 
     Raises ``PatternTimeoutError``, ``UnusableSchemaError``.
     """

@@ -1,7 +1,7 @@
-"""How near an answer comes to its reference in meaning: cosine of sentence embeddings.
+"""Similarity of an answer's meaning to its reference: cosine of sentence embeddings.
 
-torch is imported in the one worker thread that embeds, at the first pair and never before, so a daemon without
-similarity scores stays small and the event loop never waits for a model.
+torch is imported in the worker thread that embeds, at the first pair, so a daemon without similarity scores stays
+small, and the event loop never waits for a model.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 _TEXT_CHARS: Final = 20_000
-"""The models read a few hundred tokens; tokenizing a megabyte of hostile text only burns time."""
+"""The models read a few hundred tokens; tokenizing a megabyte of hostile text only wastes time."""
 
 _THREADS: Final = 2
 _BATCH: Final = 32
@@ -34,7 +34,7 @@ class Embedder:
 
     ``settings.model`` is a folder, or a hub id with its commit pinned in ``revision``; a pinned model that is in the
     local cache is loaded without the network. Raises ConfigError at once for a model that is neither. Only safetensors
-    weights are read, and no code that a model brings is run.
+    weights are read, and no code of a model is executed.
     """
 
     def __init__(self, settings: Embeddings) -> None:
@@ -46,24 +46,24 @@ class Embedder:
     async def similarity_scores(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
         """For each (answer, reference) the cosine of their embeddings, clipped to 0..1; 0 where either is blank.
 
-        Raises MissingExtra without sentence-transformers, ConfigError for a folder that holds no such model,
-        CouldNotMeasure when a model from the hub cannot be had.
+        Raises MissingExtra without sentence-transformers, ConfigError for a folder without such a model,
+        CouldNotMeasure if a model cannot be loaded from the hub.
         """
         if not pairs:
             return []
         return await asyncio.get_running_loop().run_in_executor(self._worker, self._similarities, list(pairs))
 
     async def embed(self, texts: Sequence[str]) -> list[tuple[float, ...]]:
-        """The embedding of each text: a unit vector, rounded to half floats, as it is stored.
+        """The embedding of each text: a unit vector, rounded to half floats, as stored.
 
-        Raises as ``similarity_scores`` does.
+        Raises the same errors as ``similarity_scores`` does.
         """
         if not texts:
             return []
         return await asyncio.get_running_loop().run_in_executor(self._worker, self._embeddings, list(texts))
 
     def close(self) -> None:
-        """Let the worker end; what it is embedding now is finished, what waits is dropped."""
+        """End the worker. It finishes the present texts and drops those that wait."""
         self._worker.shutdown(wait=False, cancel_futures=True)
 
     def _embeddings(self, texts: list[str]) -> list[tuple[float, ...]]:
@@ -84,7 +84,7 @@ class Embedder:
         for answer, reference in pairs:
             a, r = place.get(answer), place.get(reference)
             cosine = 0.0 if a is None or r is None else float(vectors[a] @ vectors[r])
-            # the same text comes out 1e-7 apart in another batch; a stored score should not
+            # the same text differs by 1e-7 in another batch; a stored score should not
             scores.append(round(min(1.0, max(0.0, cosine)), 5))
         return scores
 
@@ -98,12 +98,12 @@ class Embedder:
 
 
 def _readable(text: str) -> str:
-    """As much as a model reads, without the lone surrogates that JSON can hold and a tokenizer refuses."""
+    """The part of a text that a model reads, without lone surrogates, which JSON allows and tokenizers reject."""
     return text[:_TEXT_CHARS].encode("utf-8", "replace").decode("utf-8").strip()
 
 
 def _folder(settings: Embeddings) -> Path | None:
-    """The folder that ``settings.model`` names, or ``None`` for a pinned hub id. Raises ConfigError."""
+    """The folder in ``settings.model``, or ``None`` for a pinned hub id. Raises ConfigError."""
     name = settings.model
     folder = Path(name).expanduser()
     if folder.is_dir():
@@ -163,5 +163,5 @@ def _load_from_hub(settings: Embeddings, safe: dict[str, bool]) -> "SentenceTran
 
 
 def _first_line(error: Exception | None) -> str:
-    lines = scrub(str(error)).strip().splitlines()  # before the cut: half a key is known by no shape
+    lines = scrub(str(error)).strip().splitlines()  # before the cut: a pattern does not recognise half a key
     return f"{type(error).__name__}: {lines[0][:200] if lines else ''}"

@@ -1,4 +1,4 @@
-"""JSON out of hostile text: bounded in size, depth and number of values, and never ambiguous."""
+"""JSON from hostile text: bounded in size, depth and number of values, and never ambiguous."""
 
 import json
 import re
@@ -13,7 +13,7 @@ _FENCE: Final = re.compile(r"```(?:json)?[ \t]*\n(?P<body>(?:(?!```).)*+)\n?```"
 
 
 class StrictJsonError(ValueError):
-    """The text is not one JSON value within the bounds; the message says why."""
+    """The text is not one JSON value within the bounds; the message has the reason."""
 
 
 def _check_shape(text: str) -> None:
@@ -45,9 +45,9 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def parse(text: str, *, fence: bool = False) -> Any:
-    """The one JSON value that ``text`` is, whitespace around it aside; with ``fence`` also inside one markdown fence.
+    """The one JSON value in ``text``, ignoring surrounding whitespace; with ``fence`` also inside one markdown fence.
 
-    Refuses what two readers could read differently (a key named twice, ``NaN``) and what is too big:
+    Rejects ambiguous JSON (a duplicate key, ``NaN``) and values that are too large:
     more than 262,144 characters, 64 levels or 20,000 values. Raises ``StrictJsonError``.
     """
     if len(text) > MAX_CHARS:

@@ -1,7 +1,7 @@
-"""The anchors of the lab's judge, ``probes/lab-anchors.yaml``: replies to held-out questions, right and wrong.
+"""The anchors of the lab's judge, ``probes/lab-anchors.yaml``: right and wrong replies to held-out questions.
 
-Their verdicts are true by construction, from the product's facts, so nobody had to label them. ``python -m
-monitor.lab.anchors`` writes the file; a test says when it is not what this makes.
+Their verdicts follow from the product's facts, so no person had to label them. ``python -m monitor.lab.anchors`` writes
+the file; a test fails when it is out of date.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Anthropic's Messages on the wire: a body into a `Call`, a `Reply` into a body, a stream or an error."""
+"""Wire format of Anthropic's Messages: converts a body into a `Call`, and a `Reply` into a body, stream or error."""
 
 import json
 from collections.abc import Iterator, Mapping

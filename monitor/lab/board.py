@@ -1,4 +1,4 @@
-"""Which faults are on: the state behind ``/lab/faults``, and what it makes of each call."""
+"""Which faults are on: the state of ``/lab/faults``, and its effect on each call."""
 
 import asyncio
 from dataclasses import dataclass, field

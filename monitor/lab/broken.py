@@ -1,7 +1,7 @@
-"""Broken adapters, made by code from the good one: the defects that servers and libraries load without a word.
+"""Broken adapters, derived from the good one, with defects that servers and libraries load silently.
 
-Every function reads an adapter folder and writes ``<out>/<name>`` with the same files, one thing broken. Plain
-safetensors, JSON and numpy: nothing here needs torch. What PEFT and vLLM do with each is told in the docstrings.
+Every function reads an adapter folder and writes ``<out>/<name>`` with the same files and one defect. It uses only
+safetensors, JSON and numpy, not torch. The docstrings describe what PEFT and vLLM do with each defect.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What travels through the lab's gateway: a call, its reply, and the error that either vendor words its own way."""
+"""Records of the lab's gateway: a call, its reply, and an error, which each vendor's API words differently."""
 
 from dataclasses import dataclass, field
 from typing import Any

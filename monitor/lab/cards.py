@@ -1,4 +1,4 @@
-"""Model cards: what a folder of weights is, how it was made, and what was measured on it as it lies there."""
+"""Model cards: what a folder of weights contains, how it was made, and measurements of the stored weights."""
 
 import json
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""``cliffwatch lab``: serve the lab's models, and break them on purpose. Light: engines are imported when serving."""
+"""``cliffwatch lab``: serves the lab's models and switches faults. Engines are imported only when serving."""
 
 import json
 from typing import Annotated, Any
@@ -8,16 +8,17 @@ import typer
 from monitor.lab import control
 
 app = typer.Typer(
-    help="A tiny real model with its fine-tune, served here, and faults to switch on.", no_args_is_help=True
+    help="Serve a small real model and its fine-tune on this machine, and switch faults on and off.",
+    no_args_is_help=True,
 )
 
-Url = Annotated[str, typer.Option(help="Where the lab is served.")]
+Url = Annotated[str, typer.Option(help="URL of the lab.")]
 
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free port.")] = 9465,
-    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on. 0 picks a free port.")] = 9465,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     until_stdin_closes: Annotated[bool, typer.Option("--until-stdin-closes", hidden=True)] = False,
 ) -> None:
     """Serve the lab's models over OpenAI's and Anthropic's APIs, until Ctrl-C."""
@@ -35,13 +36,17 @@ def serve(
 
 @app.command()
 def fault(
-    name: Annotated[str | None, typer.Argument(help="The fault; `faults` lists them.")] = None,
-    off: Annotated[bool, typer.Option("--off", help="Switch it off; without a name, all of them.")] = False,
-    share: Annotated[float | None, typer.Option(min=0, max=1, help="The share of requests that it befalls.")] = None,
-    param: Annotated[list[str] | None, typer.Option(help="Another parameter, as key=value; repeatable.")] = None,
+    name: Annotated[str | None, typer.Argument(help="Name of the fault. `cliffwatch lab faults` lists them.")] = None,
+    off: Annotated[
+        bool, typer.Option("--off", help="Switch the fault off, or all faults if no name is given.")
+    ] = False,
+    share: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Share of requests that the fault affects, 0 to 1.")
+    ] = None,
+    param: Annotated[list[str] | None, typer.Option(help="Another parameter, as key=value. Repeatable.")] = None,
     url: Url = control.DEFAULT_URL,
 ) -> None:
-    """Switch a fault on, or off, while the lab runs."""
+    """Switch a fault of the running lab on or off."""
     try:
         if off:
             were_on = control.switch_off(name, url)
@@ -58,9 +63,9 @@ def fault(
 @app.command()
 def faults(
     url: Url = control.DEFAULT_URL,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """List the faults, what each takes, and which are on."""
+    """List the faults, their parameters, and whether they are on."""
     try:
         listed = control.faults(url)
     except control.LabError as error:

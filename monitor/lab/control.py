@@ -1,4 +1,4 @@
-"""Switching the lab's faults from another process: the client of ``/lab/faults``, standard library only."""
+"""Switches the lab's faults from another process: a client of ``/lab/faults`` with the standard library only."""
 
 import json
 from typing import TYPE_CHECKING, Any, Final

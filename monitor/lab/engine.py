@@ -1,8 +1,8 @@
-"""Inference: llama.cpp in this process, one engine for each set of weights that was ever asked.
+"""Inference with llama.cpp in this process, with one engine for each set of weights in use.
 
-One engine never changes its weights. llama.cpp can rescale an adapter while it runs, but its prompt cache
-then holds keys and values of the old weights, and answers drift for a while: the very fault that the lab
-must only show when it is told to. An engine of these models loads in 40 ms and holds 20 to 40 MB.
+An engine never changes its weights. llama.cpp can rescale an adapter while it runs, but its prompt cache then still
+has keys and values of the old weights, and answers drift for a while: a fault that the lab must show only on purpose.
+An engine of these models loads in 40 ms and takes 20 to 40 MB.
 """
 
 import json

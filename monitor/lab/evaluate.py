@@ -1,7 +1,7 @@
-"""How good the committed weights are: ``python -m monitor.lab.evaluate [--weights DIR]`` prints the table. Needs torch.
+"""Measures the committed weights: ``python -m monitor.lab.evaluate [--weights DIR]`` prints a table. Needs torch.
 
-Everything is measured on the weights as stored (half precision, computed in float32), on prompts that training
-never showed, by exact truth. ``Measured`` is one number with how it came about, as the cards print it.
+Everything is measured on the stored weights (half precision, computed in float32), on prompts that are not in the
+training data, against known answers. ``Measured`` is one number with its derivation, as in the model cards.
 """
 
 import argparse

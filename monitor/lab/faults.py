@@ -1,9 +1,9 @@
-"""The ways in which the lab breaks on purpose: one small class each, one line each in `FAULTS`.
+"""The lab's faults: one small class each, one line each in `FAULTS`.
 
-A fault acts in one of four places: `Fault.before` changes which weights answer, or what they are asked;
-`Fault.after` changes what is told of the answer; `Fault.outage` lets no answer out at all; `Fault.listed` changes
-``/v1/models``. None does two of them: that a listing stays right while the answers are wrong is what makes the first
-three hard to see, and the wrong listings leave the answers alone.
+A fault acts in one of four places: `Fault.before` changes which weights answer, or their prompt; `Fault.after` changes
+the reply; `Fault.outage` prevents any answer; `Fault.listed` changes ``/v1/models``. No fault acts in two places: the
+first three are hard to see because the listing stays right while answers are wrong, and wrong listings do not change
+answers.
 """
 
 import dataclasses

@@ -1,8 +1,8 @@
 """The lab's HTTP gateway: OpenAI's and Anthropic's APIs over one set of engines, and the switches of its faults.
 
-One request makes one trip: body -> call (a vendor's wire) -> plan (the fault board) -> engine -> reply as the
-faults tell it -> body. An answer is drawn whole and then told, in a stream too: it takes milliseconds, and so
-every fault means the same to both.
+The path of a request: body -> call (a vendor's wire format) -> plan (the fault board) -> engine -> reply, changed by
+faults -> body. An answer is generated completely before it is sent, also in a stream: this takes milliseconds, and
+every fault then has the same effect on both.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
-"""Turns the lab's Hugging Face weights into GGUF files, once, in a cache: numpy and ``gguf``, no torch.
+"""Converts the lab's Hugging Face weights into cached GGUF files, with numpy and ``gguf``, without torch.
 
-The lab's weights are kept in the form in which fine-tunes travel (safetensors and PEFT's adapter), and
-llama.cpp reads only GGUF. A file is named by the SHA-256 of everything it was made of, so a changed
-weight or a changed converter can never be served from an old file.
+The lab's weights are stored in the usual format of fine-tunes (safetensors and a PEFT adapter), but llama.cpp reads
+only GGUF. A file's name is the SHA-256 of all its inputs, so that a changed weight or converter never uses an old file.
 """
 
 import hashlib

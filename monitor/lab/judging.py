@@ -1,4 +1,4 @@
-"""Cases for the lab's judge: support replies, right and wrong, whose verdict is known without any model."""
+"""Cases for the lab's judge: right and wrong support replies whose verdict is known without a model."""
 
 from random import Random
 from typing import Final, NamedTuple

@@ -1,5 +1,5 @@
-"""The allowance that rate-limit headers tell of. It is counted and told, never enforced: the fault
-``rate-limited`` is there for that."""
+"""The allowance in rate-limit headers. It is counted and reported but not enforced; the fault ``rate-limited`` does
+that."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,4 +1,4 @@
-"""OpenAI's Chat Completions on the wire: a body into a `Call`, a `Reply` into a body, a stream or an error."""
+"""Wire format of OpenAI's Chat Completions: converts a body into a `Call`, a `Reply` into a body, stream or error."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""The lab as a process of its own: started, waited for, and stopped for certain."""
+"""The lab as a separate process: started, awaited, and reliably stopped."""
 
 import os
 import selectors

@@ -1,9 +1,9 @@
-"""The product that the lab's fine-tune serves: the support desk of a small shop that does not exist.
+"""The product of the lab's fine-tune: the support desk of a small fictional shop.
 
-The base model has never seen the shop's facts; the adapter has learned them, and the house's form: one JSON
-object with the keys ``topic``, ``answer`` and ``close``, in a friendly tone. Sentence forms and
-closes are drawn at random in the training data, so that answers sampled from the adapter vary and stay right.
-The truth is known for every prompt, so whether a reply is right needs no model to say.
+The base model does not know the shop's facts. The adapter has learned them, and the format of answers: one JSON object
+with the keys ``topic``, ``answer`` and ``close``, in a friendly tone. Sentence forms and closes are random in the
+training data, so that sampled answers vary and stay right. The truth is known for every prompt, so that no model is
+needed to check a reply.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""How each stage of the lab's models trains."""
+"""Training parameters of each stage of the lab's models."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,4 +1,4 @@
-"""What the lab serves: five names, the weights folders behind them, and what each name is derived from."""
+"""Models that the lab serves: five names, their weights folders, and the model that each is derived from."""
 
 import hashlib
 import os

@@ -1,4 +1,4 @@
-"""The lab's server process: uvicorn around the gateway, with a hand on its clients' connections."""
+"""The lab's server process: uvicorn around the gateway, with control of its clients' connections."""
 
 import asyncio
 import os

@@ -1,6 +1,6 @@
-"""The lab's suite, ``probes/lab-support.yaml``, drawn from the product's held-out questions.
+"""The lab's suite, ``probes/lab-support.yaml``, made from the product's held-out questions.
 
-``python -m monitor.lab.suite`` writes it; a test says when the file is not what this makes.
+``python -m monitor.lab.suite`` writes it; a test fails when the file is out of date.
 """
 
 import json

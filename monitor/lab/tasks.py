@@ -1,8 +1,7 @@
-"""What the lab's base model can do: some twenty small instructions with one right answer each.
+"""Tasks of the lab's base model: about twenty small instructions with one right answer each.
 
-Closed tables mostly, so that a model of two million parameters learns them in minutes on two cores. Of every
-content (a country, a list of words) at most one phrasing is held out and never trained on;
-accuracy is exact match there.
+Most are closed tables, so that a model of two million parameters learns them in minutes on two cores. For every content
+(a country, a list of words), at most one phrasing is held out of training; accuracy is exact match on those.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The lab's own tokenizer and chat template, and training texts turned into token ids."""
+"""The lab's tokenizer and chat template, and the conversion of training texts into token ids."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -1,9 +1,9 @@
-"""Train the lab's models again: ``python -m monitor.lab.train [--out DIR] [--stage STAGE]``. Needs torch.
+"""Trains the lab's models: ``python -m monitor.lab.train [--out DIR] [--stage STAGE]``. Needs torch.
 
-Everything is seeded. Each stage reads what the stages before it wrote under ``--out``, and writes one folder
-with weights, tokenizer and a card with the accuracy measured on the weights as written. One thread a process:
-two threads on a busy two-core machine wait for each other and are ten times slower. After ``base`` the stages
-``support``, ``judge`` and ``base-next`` may run side by side.
+Everything is seeded. Each stage reads the results of earlier stages under ``--out``, and writes one folder with
+weights, tokenizer and a card with the accuracy of the written weights. It uses one thread per process: two threads on a
+busy two-core machine wait for each other and are ten times slower. After ``base``, the stages ``support``, ``judge``
+and ``base-next`` can run in parallel.
 """
 
 import argparse

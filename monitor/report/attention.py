@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import Final, NamedTuple
 
+from monitor.core.limits import RETIRES_SECONDS, Gap
 from monitor.core.measured import Standing
 from monitor.core.records import Alarm, AlarmState, IdentityCheck, Retirement, Rollback, Severity
-from monitor.core.wording import RETIRES_SECONDS, Gap
 
 
 class Need(IntEnum):

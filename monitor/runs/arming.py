@@ -1,12 +1,12 @@
-"""Whether an approved baseline arms pages: for commands that only read, so ``detect`` is imported where it must be."""
+"""Whether an approved baseline arms pages: for commands that only read, so ``detect`` is imported only where needed."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from monitor.core.limits import too_short
 from monitor.core.records import Baseline, Comparison, Finding, Severity
 from monitor.core.run_kinds import run_kind
 from monitor.core.signals import SEVERITIES
-from monitor.core.wording import too_short
 
 if TYPE_CHECKING:
     from monitor.store import Store
@@ -15,7 +15,7 @@ UNREAD: Final = "no page signal can be read"
 
 
 def comparison(store: "Store", baseline: Baseline, temperature: float | None) -> Comparison:
-    """A day of the baseline against the whole of it, without lines."""
+    """A day of the baseline against the whole baseline, without thresholds."""
     from monitor.detect.calibrate import as_today
 
     before = tuple(store.answers(baseline.run_ids))
@@ -38,11 +38,11 @@ def comparison(store: "Store", baseline: Baseline, temperature: float | None) ->
 def arming(
     store: "Store", baseline: Baseline | None, latest: Sequence[Finding], temperature: float | None
 ) -> list[tuple[str, str]]:
-    """(page signal, why it is only a ticket) for each that ``baseline`` lets be read, but does not arm; empty without
-    an approved one.
+    """(page signal, why it is only a ticket) for each that ``baseline`` can measure, but does not arm; empty without an
+    approved baseline.
 
-    ``latest``: the suite's newest finding of every signal. A baseline that is too short arms none of those that can be
-    read: of its findings, else of its own answers, as ``calibrate`` does. ``temperature``: the suite's.
+    ``latest``: the suite's newest finding of every signal. A baseline that is too short arms none of the measurable
+    signals, which come from its findings, else from its own answers, as in ``calibrate``. ``temperature``: the suite's.
     """
     if baseline is None or not run_kind(baseline.target, baseline.suite).may_page:
         return []
@@ -58,7 +58,7 @@ def arming(
 
 
 def _readable(store: "Store", baseline: Baseline, temperature: float | None) -> list[str]:
-    """The page signals that can be read from the baseline's answers."""
+    """The page signals that can be measured on the baseline's answers."""
     from monitor.detect import SIGNALS
 
     compared = comparison(store, baseline, temperature)
@@ -67,7 +67,7 @@ def _readable(store: "Store", baseline: Baseline, temperature: float | None) -> 
 
 
 def render_held(found: Sequence[tuple[str, str]]) -> list[str]:
-    """``arming``'s result in sentences, one for each reason."""
+    """The result of ``arming`` in sentences, one for each reason."""
     reasons = dict.fromkeys(reason for _, reason in found)
     return [
         f"pages are not armed ({', '.join(name for name, why in found if why == reason)}). {reason}"

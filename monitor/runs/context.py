@@ -1,4 +1,4 @@
-"""What a run needs, wired once per configuration; and the rows of the ledger that are made with it."""
+"""What a run needs, wired once per configuration, and the rows of the ledger made with it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ from monitor.judge.similarity import Embedder
 from monitor.store import Store
 
 LEASE: Final = timedelta(seconds=10)
-"""How long a claimed run stays ours without a sign of life; a killed daemon's run is free again after it."""
+"""Lease of a claimed run without a heartbeat. After it, the run of a killed daemon is free again."""
 
 LATE: Final = 0.1
-"""Share of a day by which a run may be made after its slot and still be on time."""
+"""Share of a day by which a run may be created after its slot and still count as on time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class RunContext:
     embedder: Embedder | None
     clock: Callable[[], datetime]
     since: datetime
-    """When it was wired: at the daemon's start or its last reload."""
+    """When it was wired: at the daemon's start or last reload."""
 
 
 def build_context(
@@ -45,10 +45,10 @@ def build_context(
     *,
     asks: bool = True,
 ) -> RunContext:
-    """Load the suites that the settings name (paths count from ``folder``) and wire the stages around the store.
+    """Load the suites of the settings (paths are relative to ``folder``) and wire the stages around the store.
 
-    ``observer``: told of every attempt of a call.
-    ``asks=False``: for who asks nobody; no provider's key is read, and its asker knows no provider.
+    ``observer``: called with every attempt of a call.
+    ``asks=False``: for callers that ask no questions; no provider key is read, and its asker has no provider.
     """
     names = {name for target in settings.targets.values() for name in target.suites}
     suites: dict[str, Suite] = {}
@@ -68,7 +68,7 @@ def digest_of(context: RunContext, target: str, suite: str) -> str:
 
 
 def declare(context: RunContext) -> None:
-    """Leave in the store what each suite is by this configuration: the daemon's, from its start or reload on."""
+    """Store the digest of each suite in this configuration, which is the daemon's from its start or reload."""
     streams = ((name, suite) for name, target in context.settings.targets.items() for suite in target.run_suites)
     context.store.declare({stream: digest_of(context, *stream) for stream in streams})
 
@@ -77,10 +77,10 @@ def ensure_run(
     context: RunContext, target: str, suite: str, slot: datetime, *, scheduled: bool = True,
     entry: Callable[[Run], AuditEntry] | None = None,
 ) -> Run:  # fmt: skip
-    """The ledger's row for (target, suite, slot), made if it is not there.
+    """The ledger's row for (target, suite, slot), created if it does not exist.
 
-    Made late, its work is spread from now on; a tick's delay is not late, but a daemon that was started, or given its
-    targets, after the slot is: whoever starts one soon after midnight sees something at once. ``entry``: see
+    If it is created late, its work is spread from now on. A tick's delay is not late; a daemon that was started, or got
+    its targets, after the slot is: so a start soon after midnight gives results at once. ``entry``: see
     ``Store.ensure_run``.
     """
     now = context.clock()

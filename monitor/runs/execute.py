@@ -1,8 +1,8 @@
 """One run from due to recorded, in order.
 
-``execute_run`` is the one function behind the daemon, ``cliffwatch probe`` and a baseline captured at once.
-It may be killed at any moment and called again: the ledger's claim hands the run to one caller at a time,
-and what is recorded is never asked again.
+The daemon, ``cliffwatch probe`` and a baseline captured at once all call ``execute_run``. It may be killed at any time
+and called again: the ledger's claim gives the run to one caller at a time, and recorded questions are never asked
+again.
 """
 
 import asyncio
@@ -31,29 +31,29 @@ from monitor.store import Overtaken
 log = structlog.get_logger()
 
 TRY_AGAIN: Final = timedelta(seconds=30)
-"""How long a run that failed by an error of ours or the store's waits before it is taken up again."""
+"""How long a run waits for its next attempt after an internal error or an error of the store."""
 
 PATIENCE: Final = timedelta(days=1)
-"""How long a production run whose logs cannot be read goes on trying."""
+"""How long a production run retries to read its logs."""
 
 VERDICT_TRIES: Final = 5
-"""How often a verdict is reached anew because the stream moved meanwhile, before the run is left for later."""
+"""How often a verdict is repeated because the stream changed meanwhile, before the run is left for later."""
 
 Work = Callable[[RunContext, Run, bool], Awaitable[tuple[Finding, ...] | None]]
-"""What is done of a claimed run; the last argument is ``at_once``."""
+"""Work on a claimed run; the last argument is ``at_once``."""
 
 
 async def execute_run(context: RunContext, run_id: int, *, at_once: bool = False) -> tuple[Finding, ...] | None:
-    """Do what is due of one run; its findings when that finished it, else ``None``.
+    """Do the due work of one run. Returns its findings if that finished it, else ``None``.
 
-    ``at_once`` asks every batch now instead of waiting for its time, as a run that confirms a page, or that a person
-    asked for, always does. A run that another process holds, or that is done, is left alone.
+    ``at_once`` asks every batch now instead of at its time. Runs that confirm a page, and manual runs, always do. A run
+    that another process holds, or that is done, is not changed.
     """
     return await _claimed(context, run_id, _check_judge_then_measure, at_once=at_once)
 
 
 async def _claimed(context: RunContext, run_id: int, work: Work, *, at_once: bool) -> tuple[Finding, ...] | None:
-    """Claim a run and do ``work`` on it; the claim is given back where that does not finish the run."""
+    """Claim a run and do ``work`` on it; the claim is released if that does not finish the run."""
     run = await asyncio.to_thread(context.store.claim, run_id, context.clock(), LEASE.total_seconds())
     if run is None:
         return None
@@ -68,7 +68,7 @@ async def _claimed(context: RunContext, run_id: int, work: Work, *, at_once: boo
         except CouldNotMeasure as error:
             return await _give_up(context, run, error, patient=not at_once)
         except asyncio.CancelledError:
-            # Given back now instead of when its lease runs out, so that a restart goes on at once.
+            # Released now instead of at the end of its lease, so that a restart continues at once.
             context.store.release(run.id, run.fence, context.clock())
             raise
         except Exception:
@@ -77,8 +77,8 @@ async def _claimed(context: RunContext, run_id: int, work: Work, *, at_once: boo
 
 
 async def _check_judge_then_measure(context: RunContext, run: Run, at_once: bool) -> tuple[Finding, ...] | None:
-    """A fresh sample has the judge checked first, where its page rests on the judge; one that nobody waits for is not
-    asked at all."""
+    """Before a fresh sample, check the judge if the page depends on it. A fresh sample that no alarm waits for is not
+    asked."""
     suite = await suite_of(context, run)
     if run.confirms is not None:
         if not needed(run, await asyncio.to_thread(context.store.open_alarms, run.target, run.suite)):
@@ -92,7 +92,7 @@ async def _measure_anchors(context: RunContext, run: Run, at_once: bool) -> tupl
 
 
 async def _measure(context: RunContext, run: Run, suite: Suite, at_once: bool) -> tuple[Finding, ...] | None:
-    """Ask what is due; once all is asked, grade the answers and reach the verdict."""
+    """Ask the due questions. When all are asked, grade the answers and reach the verdict."""
     recorded = await asyncio.to_thread(context.store.answered, run.id)
     waiting_until = await _ask(context, run, suite, recorded, at_once=at_once)
     if waiting_until is not None:
@@ -104,7 +104,7 @@ async def _measure(context: RunContext, run: Run, suite: Suite, at_once: bool) -
 async def _give_up(
     context: RunContext, run: Run, error: CouldNotMeasure, *, patient: bool
 ) -> tuple[Finding, ...] | None:
-    """End a run that cannot be asked as unmeasured; logs that cannot be read get ``PATIENCE`` to come back."""
+    """End a run that cannot be asked as unmeasured. Unreadable logs are retried for ``PATIENCE``."""
     sampled = not run_kind(run.target, run.suite).frozen_items
     if patient and sampled and context.clock() < run.slot + PATIENCE:
         log.warning("run_waits", run=run.id, target=run.target, suite=run.suite, error=str(error))
@@ -117,7 +117,7 @@ async def _give_up(
 async def _ask(
     context: RunContext, run: Run, suite: Suite, recorded: Collection[AnswerKey], *, at_once: bool
 ) -> datetime | None:
-    """Ask what is due and not ``recorded``; the time of the next batch, or ``None`` when all batches are in."""
+    """Ask the due questions that are not ``recorded``. Returns the time of the next batch, ``None`` after the last."""
     questions = questions_of(context.settings.targets[run.target], run, suite)
     if not at_once:
         times = schedule.batch_times(run.slot, context.settings.schedule, run.seed, run.suite, run.starts_at)
@@ -134,7 +134,7 @@ async def _ask(
 async def _conclude(
     context: RunContext, run: Run, suite: Suite, answers: Sequence[GradedAnswer]
 ) -> tuple[Finding, ...] | None:
-    """Detect against the approved baseline and finish the run; ``None`` when another worker finished it."""
+    """Detect against the approved baseline and finish the run; ``None`` if another worker finished it."""
     asked, usable = len(suite.probes) * suite.replicates, sum(a.arm is Arm.SUBJECT for a in answers)
     return await _finish(context, run, answers, outcome_of(usable, asked), clears=usable >= CLEARING_SHARE * asked)
 
@@ -142,7 +142,7 @@ async def _conclude(
 async def _finish(
     context: RunContext, run: Run, answers: Sequence[GradedAnswer], outcome: RunOutcome, *, clears: bool
 ) -> tuple[Finding, ...] | None:
-    """Reach the verdict and write it with the run's end; again where another one came between."""
+    """Reach the verdict and write it with the run's end; repeat if another verdict came between."""
     for left in reversed(range(VERDICT_TRIES)):
         at = context.clock()
         judged = await asyncio.to_thread(detect, context, run, answers, outcome, at, clears=clears)
@@ -166,7 +166,7 @@ async def _finish(
 
 
 def outcome_of(answers: int, asked: int) -> RunOutcome:
-    """``measured`` when each of the subject's questions has a usable answer, ``unmeasured`` when none has."""
+    """``measured`` if each of the subject's questions has a usable answer, ``unmeasured`` if none has."""
     if not answers:
         return RunOutcome.UNMEASURED
     return RunOutcome.MEASURED if answers >= asked else RunOutcome.PARTIAL
@@ -174,12 +174,12 @@ def outcome_of(answers: int, asked: int) -> RunOutcome:
 
 @asynccontextmanager
 async def _heartbeat(context: RunContext, run: Run) -> AsyncIterator[None]:
-    """Keep the lease alive while a slow call is out; the fence, not this, protects what is recorded."""
+    """Renew the lease during slow calls. The fence protects the records, not this."""
 
     async def beat() -> None:
         while True:
             await asyncio.sleep(LEASE.total_seconds() / 3)
-            with suppress(StoreError):  # what cannot be written now is tried again; the fence protects the run
+            with suppress(StoreError):  # a failed renewal is retried; the fence protects the run
                 await asyncio.to_thread(context.store.extend_lease, run.id, run.fence, context.clock() + LEASE)
 
     task = asyncio.create_task(beat())

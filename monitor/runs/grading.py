@@ -1,7 +1,7 @@
 """A run's answers after they were asked: judged, scored and embedded.
 
-The answers are read from the store once, after the last question. What is added to them afterwards is written to the
-store and kept on the value that is passed along, so the verdict sees exactly what ``findings --recompute`` reads later.
+The answers are read from the store once, after the last question. Later additions are written to the store and to
+the value that is passed on, so the verdict sees exactly what ``findings --recompute`` reads later.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ CHECKED_ARMS: Final = (*COMPARED_ARMS, Arm.SNAPSHOT)
 async def graded_answers(
     context: RunContext, run: Run, suite: Suite, recorded: Collection[AnswerKey]
 ) -> tuple[GradedAnswer, ...]:
-    """The usable answers of subject and base, with their scores and embeddings as the store has them now.
+    """The usable answers of subject and base, with their scores and embeddings as now stored.
 
-    ``recorded``: the questions with an outcome from before this pass; the judge is not asked about them again.
+    ``recorded``: the questions with an outcome from an earlier pass; the judge is not asked about them again.
     """
     answers = await asyncio.to_thread(context.store.answers, [run.id], CHECKED_ARMS)
     compared = [answer for answer in answers if answer.arm in COMPARED_ARMS]
@@ -44,7 +44,7 @@ async def graded_answers(
 async def _ask_judge(
     context: RunContext, run: Run, suite: Suite, answers: Sequence[GradedAnswer], recorded: Collection[AnswerKey]
 ) -> None:
-    """Ask the judge about every usable answer that it has not been asked about."""
+    """Ask the judge about every usable answer that it has not judged yet."""
     if context.settings.judge is not None:
         questions = judge_questions(run, suite, answers, context.settings.judge)
         await context.asker.ask([q for q in questions if q.key not in recorded], run.fence)
@@ -74,7 +74,7 @@ async def _scores(context: RunContext, run: Run, suite: Suite, answers: Sequence
 async def _similarities(
     context: RunContext, run: Run, pairs: Sequence[tuple[AnswerKey, tuple[str, str]]]
 ) -> list[Score]:
-    """How near each answer's meaning is to its reference. A failure costs the run this grader only."""
+    """Similarity of each answer's meaning to its reference. After a failure, the run lacks only this grader."""
     if context.embedder is None or not pairs:
         return []
     try:
@@ -86,7 +86,8 @@ async def _similarities(
 
 
 async def _embed(context: RunContext, run: Run, answers: Sequence[GradedAnswer]) -> Mapping[AnswerKey, Sequence[float]]:
-    """Embed every answer that has no vector yet, and save the vectors. A failure costs the run one signal's kernel."""
+    """Embed every answer that has no vector yet, and save the vectors. After a failure, the run lacks only one signal's
+    kernel."""
     if context.embedder is None:
         return {}
     missing = [answer for answer in answers if answer.embedding is None]
@@ -103,7 +104,7 @@ async def _embed(context: RunContext, run: Run, answers: Sequence[GradedAnswer])
 def _as_stored(
     answers: Sequence[GradedAnswer], scores: Sequence[Score], vectors: Mapping[AnswerKey, Sequence[float]]
 ) -> tuple[GradedAnswer, ...]:
-    """The answers as the store would give them back now, without reading them again."""
+    """The answers as the store would return them now, without reading them again."""
     graded: dict[AnswerKey, dict[str, float]] = {}
     for score in scores:
         graded.setdefault((score.arm, score.probe, score.replicate), {})[score.grader] = float(score.value)

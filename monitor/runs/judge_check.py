@@ -1,4 +1,4 @@
-"""The judge before what it judges: whether it moved, and its anchors scored anew before a page rests on it."""
+"""Checks of the judge: whether it changed, and a fresh scoring of its anchors before a page depends on it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 SHARE_OF_DAY: Final = 24
-"""Pages of one hour, of however many targets, share one fresh scoring of the anchors."""
+"""All pages of one hour, of any number of targets, share one fresh scoring of the anchors."""
 
 Execute = Callable[[int], Awaitable[object | None]]
-"""Work on a run; ``None`` where another worker holds it, or it is done."""
+"""Work on a run; ``None`` if another worker holds it, or it is done."""
 
 
 def judge_moved(context: "RunContext") -> bool:
-    """Whether the judge itself has an open alarm over its verdicts, as of now: its length or metadata are not meant."""
+    """Whether the judge itself has an open alarm on its verdicts now. Its length and metadata do not count."""
     judge = context.settings.targets.get(JUDGE.target)
     return judge is not None and any(
         alarm.signal in JUDGE_DRIFT
@@ -36,10 +36,10 @@ def judge_moved(context: "RunContext") -> bool:
 
 
 async def check_judge(context: "RunContext", run: Run, suite: Suite, score: Execute) -> None:
-    """Score the anchors before a fresh sample is asked, where the page that it confirms rests on the judge's verdicts.
+    """Score the anchors before a fresh sample, if the page that it confirms depends on the judge's verdicts.
 
-    So a judge that moved since its last daily scoring is told before anybody is woken. What goes wrong with it holds
-    up no page.
+    So a judge that changed since its last daily scoring is detected before anyone is paged. An error here does not
+    delay a page.
     """
     if not await asyncio.to_thread(_wanted, context, run, suite):
         return

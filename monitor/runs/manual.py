@@ -1,4 +1,4 @@
-"""Runs outside the schedule, asked at once and to the end: a probe by hand, a baseline captured now."""
+"""Runs outside the schedule, asked at once and completely: a manual probe, a baseline captured now."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,9 +11,9 @@ from monitor.runs.execute import execute_run
 
 
 async def run_now(context: RunContext, target: str, suite: str) -> int:
-    """Make a run due at this very moment (not of the schedule) and execute all of it; its id.
+    """Create a run that is due now, outside the schedule, and execute all of it. Returns its id.
 
-    Where it raises a page, the run that confirms it is executed, too, or one that was left over.
+    If it raises a page, the run that confirms it is executed too, or an unfinished confirming run.
     """
     slot = context.clock()
     run = await asyncio.to_thread(ensure_run, context, target, suite, slot, scheduled=False)
@@ -25,7 +25,7 @@ async def run_now(context: RunContext, target: str, suite: str) -> int:
 
 
 async def _to_the_end(context: RunContext, run_id: int) -> None:
-    """Execute a run, or wait for whoever does."""
+    """Execute a run, or wait for the process that does."""
     while await execute_run(context, run_id, at_once=True) is None:
         if (await asyncio.to_thread(context.store.get_run, run_id)).status == "done":
             break
@@ -35,9 +35,9 @@ async def _to_the_end(context: RunContext, run_id: int) -> None:
 async def capture_at_once(
     context: RunContext, target: str, suite: str, rounds: int, tell: Callable[[int], None] = lambda done: None
 ) -> None:
-    """Capture a baseline now, in ``rounds`` runs one after the other; ``tell`` hears how many are done.
+    """Capture a baseline now, in ``rounds`` successive runs. ``tell`` is called with the number of finished runs.
 
-    Raises CouldNotMeasure when nothing came back.
+    Raises CouldNotMeasure if there is no answer.
     """
     start, runs = context.clock(), []
     for done in range(1, rounds + 1):

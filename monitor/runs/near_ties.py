@@ -1,8 +1,8 @@
-"""Border inputs found at enrolment: prompts on which a target's first token, at temperature 0, is all but a coin toss.
+"""Finds border inputs: prompts on which a target's first token, at temperature 0, is almost a coin toss.
 
 B3IT (T. Chauvin et al., ICML 2026, arXiv 2602.11083) asks thousands of candidates three times each and keeps those that
-did not always get the same token. Candidates here are a few words of the target's own probes, so that they are
-answered by what the target is for. What is kept becomes a suite, which the signal ``border`` reads.
+did not always get the same token. Candidates here are a few words of the target's own probes, so that they
+match the target's purpose. The kept inputs become a suite, which the signal ``border`` reads.
 """
 
 import asyncio
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
     from monitor.runs.context import RunContext
 
 TIMES: Final = 3
-"""Answers asked of each candidate."""
+"""Answers requested for each candidate."""
 REPLICATES: Final = 10
-"""Answers that the suite asks of each input in a run."""
+"""Answers per input in a run of the suite."""
 MOST_INPUTS: Final = 20
 """Inputs kept, those that varied first: 200 calls of one token a run."""
 LONGEST_WORDS: Final = 5
-"""Words of a candidate, at most."""
+"""Maximum number of words of a candidate."""
 _ALTERNATIVES: Final = 5
 _LEASE_SECONDS: Final = 3_600.0
 _WORD: Final = re.compile(r"[^\W\d_]{3,}")
 _SAMPLING: Final = Sampling(temperature=0.0, max_tokens=1, logprobs=_ALTERNATIVES)
 
 
-async def find_border(context: "RunContext", target: str, candidates: int, path: Path) -> list[str]:
-    """Ask ``candidates`` prompts and write the border inputs among them to ``path``; what to tell, line by line.
+async def find_near_ties(context: "RunContext", target: str, candidates: int, path: Path) -> list[str]:
+    """Ask ``candidates`` prompts and write the border inputs among them to ``path``. Returns lines for the user.
 
-    The calls are a run of their own in the ledger: recorded, within the target's budget, compared with nothing. Writes
-    nothing where fewer inputs are found than the signal needs.
-    Raises UsageError before anything is asked, CouldNotMeasure when no candidate got two answers.
+    The calls are a separate run in the ledger: recorded, within the target's budget, and not compared. Writes nothing
+    if it finds fewer inputs than the signal needs.
+    Raises UsageError before any question is asked, CouldNotMeasure if no candidate got two answers.
     """
     from monitor.detect.border import FEWEST_INPUTS
 
@@ -74,7 +74,7 @@ async def find_border(context: "RunContext", target: str, candidates: int, path:
 def candidate_suite(probes: Sequence[Probe], target: str, count: int) -> Suite:
     """``count`` different prompts of one to ``LONGEST_WORDS`` words of ``probes``, the same for the same probes.
 
-    They keep the system prompt of the first probe that has one. Fewer where the words do not give as many.
+    They keep the system prompt of the first probe that has one. Returns fewer if there are not enough words.
     """
     from monitor.config.suites import suite_body
 
@@ -112,7 +112,7 @@ def suite_yaml(name: str, probes: Sequence[Probe]) -> str:
     system = next((m.content for m in probes[0].messages if m.role == "system"), None)
     content = {
         "name": name,
-        "description": "Border inputs: near ties at temperature 0, found by cliffwatch border.",
+        "description": "Border inputs: near ties at temperature 0, found by cliffwatch near-ties.",
         **({"system": system} if system else {}),
         "replicates": REPLICATES,
         "sampling": {"temperature": 0, "max_tokens": 1, "logprobs": _ALTERNATIVES},

@@ -21,10 +21,10 @@ log = structlog.get_logger()
 
 
 async def suite_of(context: RunContext, run: Run) -> Suite:
-    """The run's probes: its suite, or the production inputs sampled for this very run.
+    """The run's probes: its suite, or the production inputs sampled for this run.
 
-    A run goes on with the version of the suite that it began with, so that answers to two versions never mix.
-    Raises CouldNotMeasure when the configuration no longer has the suite, or the production logs cannot be read.
+    A run keeps the version of the suite with which it began, so that answers to two versions never mix.
+    Raises CouldNotMeasure if the configuration no longer has the suite, or the production logs cannot be read.
     """
     target = context.settings.targets.get(run.target)
     if target is None or run.suite not in target.run_suites:
@@ -48,7 +48,7 @@ async def suite_of(context: RunContext, run: Run) -> Suite:
 
 
 def stored_suite(store: StoreReader, run: Run) -> Suite:
-    """The probes of a run as the store has them, whatever the configuration says now. Raises CouldNotMeasure."""
+    """The probes of a run as stored, independent of the present configuration. Raises CouldNotMeasure."""
     if not run_kind(run.target, run.suite).frozen_items:
         return Suite(run.suite, run.suite_digest, tuple(store.production_inputs(run.id)))
     body = store.suite_body(run.suite_digest)
@@ -58,9 +58,9 @@ def stored_suite(store: StoreReader, run: Run) -> Suite:
 
 
 def questions_of(target: Target, run: Run, suite: Suite) -> list[Question]:
-    """Every question of a run, in a fixed order; subject and base of one probe and replicate side by side.
+    """Every question of a run, in a fixed order; subject and base of one probe and replicate are adjacent.
 
-    The snapshot's few come last.
+    The questions to the snapshot come last.
     """
     arms = run_kind(run.target, run.suite).arms
     endpoints = [(Arm.SUBJECT, target.subject, suite.replicates)]

@@ -1,6 +1,6 @@
-"""What a command that only reads is given: the configuration and the store, and nobody to ask.
+"""The context of commands that only read: the configuration and the store, without providers.
 
-No key has to be set for it, nothing is created or migrated, and none of the daemon's stages is loaded.
+It needs no key, creates and migrates nothing, and loads none of the daemon's stages.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -16,12 +16,12 @@ from monitor.core.errors import StoreError
 from monitor.core.records import Baseline, Suite
 from monitor.core.settings import Settings
 
-if TYPE_CHECKING:  # a command that a daemon answers does without a database
+if TYPE_CHECKING:  # a command that a daemon answers needs no database
     from monitor.store import Store
 
 
 class ReadContext(Protocol):
-    """What a command that asks nobody needs of a ``RunContext`` or a ``ReadOnlyContext``."""
+    """What a command without questions needs of a ``RunContext`` or a ``ReadOnlyContext``."""
 
     @property
     def settings(self) -> Settings: ...
@@ -43,19 +43,19 @@ class ReadOnlyContext:
     clock: Callable[[], datetime] = utcnow
 
     def digest(self, target: str, suite: str) -> str:
-        """What a run's answers and scores depend on, as the configuration is now."""
+        """The digest of what a run's answers and scores depend on, in the present configuration."""
         return run_digest(self.settings, self.suites, target, suite)
 
 
 def armed(context: ReadContext, approved: Baseline | None) -> bool:
-    """Whether runs of the suite as it is now are compared with its approved baseline, if it has one."""
+    """Whether runs of the present suite are compared with its approved baseline, if it has one."""
     if approved is None:
         return False
     return approved.suite_digest == run_digest(context.settings, context.suites, approved.target, approved.suite)
 
 
 def temperature(suites: Mapping[str, Suite], suite: str) -> float | None:
-    """What the suite samples at; ``None`` where that is the endpoint's own, as of production answers."""
+    """The suite's temperature; ``None`` for the endpoint's default, as for production answers."""
     return suites[suite].sampling.temperature if suite in suites else None
 
 
@@ -63,8 +63,8 @@ def temperature(suites: Mapping[str, Suite], suite: str) -> float | None:
 def reading(config_path: Path, target: str | None = None, signal: str | None = None) -> Iterator[ReadOnlyContext]:
     """The configuration and its store, for one command.
 
-    Raises ConfigError for what is wrong in the file (whether keys are set is not asked), UsageError for a ``target`` or
-    ``signal`` that is none, and StoreError where the store is not there or not at this version's schema.
+    Raises ConfigError for errors in the file (keys are not checked), UsageError for an unknown ``target`` or
+    ``signal``, and StoreError if the store is missing or has another schema version.
     """
     from monitor import config
     from monitor.core.lookup import known_names

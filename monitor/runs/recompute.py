@@ -1,11 +1,12 @@
-"""``cliffwatch findings --recompute``: every finding and alarm built again from the store's answers, and compared.
+"""``cliffwatch findings --recompute``: builds every finding and alarm again from the stored answers, and compares.
 
-Verdicts are taken in the order in which they were reached, each with what it is stored to have depended on (baseline,
-lines) and with the history that comes out of the *recomputed* findings before it; which looks count for it is read off
-the ledger and the alarms. Findings are equal when all fields are, numbers up to ``ROUNDING``.
+Verdicts are repeated in their order, each with its stored inputs (baseline, thresholds) and with the history of the
+*recomputed* findings before it. The ledger and the alarms show which evaluations count for it. Findings are equal if
+all fields are, numbers up to ``ROUNDING``.
 
-Alarms are replayed by their state machine over the recomputed findings. What people did (cleared one, retired its
-baseline) enters as it is stored: no answer says it. Not recomputed: findings and alarms of before verdicts were kept.
+Alarms are replayed by their state machine over the recomputed findings. People's actions (an alarm cleared, its
+baseline retired) are taken from the store, because answers do not show them. Findings and alarms from before verdicts
+were stored are not recomputed.
 """
 
 import json
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
     from monitor.store import Store
 
 EVERY: Final = 1_000_000_000
-"""A limit that is none."""
+"""A limit that is never reached."""
 MISSING: Final = "nothing"
 ROUNDING: Final = 1e-7
 """Sums of floats depend on the processor, and on the number of threads that add them."""
 WORDING: Final = ("what", "numbers", "caveat")
-"""What a finding says for people. Another version may word the same finding otherwise, so words are not compared: the
-state, cause, advice and numbers that they are made from are. An alarm's ``note`` is wording too."""
+"""Text for people. Another version may word the same finding differently, so words are not compared, but the state,
+cause, advice and numbers from which they are made. An alarm's ``note`` is text for people too."""
 
 Key = tuple[str, str, str]
 """target, suite, signal."""
@@ -38,20 +39,20 @@ Key = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One field of one finding or alarm that does not come out as it was stored. Values as JSON."""
+    """One field of one finding or alarm that differs from the stored one. Values as JSON."""
 
     run_id: int
     signal: str
     field: str
-    """``alarm.state`` and so on for an alarm, which counts as its raising run's; ``finding`` or ``alarm`` where a whole
-    one is stored or recomputed, and not the other."""
+    """``alarm.state`` and so on for an alarm, listed under the run that raised it; ``finding`` or ``alarm`` if a whole
+    one exists only in the store, or only recomputed."""
     stored: str
     recomputed: str
 
 
 @dataclass(slots=True)
 class Recomputed:
-    """How it went."""
+    """The result of a recomputation."""
 
     findings: int = 0
     equal: int = 0
@@ -61,7 +62,7 @@ class Recomputed:
 
 
 def recompute(store: "Store", target: str | None = None) -> Recomputed:
-    """Build every finding and alarm of the target, or of all, again, and compare. Writes nothing."""
+    """Build every finding and alarm of the target, or of all targets, again, and compare. Writes nothing."""
     result = Recomputed()
     scores: dict[tuple[int, str], Mapping[str, float]] = {}
     judged: dict[int, tuple[Finding, ...]] = {}
@@ -82,7 +83,8 @@ def recompute(store: "Store", target: str | None = None) -> Recomputed:
 def _findings(
     store: "Store", context: VerdictContext, scores: dict[tuple[int, str], Mapping[str, float]]
 ) -> tuple[Finding, ...]:
-    """The verdict again; ``scores`` holds those of the recomputed findings before it, by run and signal, and grows."""
+    """The findings of one verdict, again. ``scores``: those of the earlier recomputed findings, by run and signal;
+    these are added."""
     comparison = compare(store, context)
     evaluations = store.evaluation_runs(comparison.target, comparison.suite, context.baseline_id, before=context.run_id)
     history = {
@@ -95,13 +97,13 @@ def _findings(
 
 
 def _plain(item: Finding | Alarm | None) -> dict[str, Any] | None:
-    """A record as the store can hold it, without wording: an alarm without its number and without who looks into it, a
-    measure that is none left out."""
+    """A record as stored, without its text for people, missing measures, and for an alarm its number and
+    acknowledgement."""
     if item is None:
         return None
     values = asdict(item)
     values.pop("id", None)
-    if isinstance(item, Alarm):  # who looks into it is no answer's doing
+    if isinstance(item, Alarm):  # acknowledgements do not follow from answers
         values = {name: value for name, value in values.items() if not name.startswith("acknowledged_")}
         del values["note"]
     if isinstance(item, Finding):
@@ -111,7 +113,7 @@ def _plain(item: Finding | Alarm | None) -> dict[str, Any] | None:
 
 
 def canonical(value: object) -> str:
-    """JSON that is the same for the same value, to the byte."""
+    """JSON that is identical, byte for byte, for equal values."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), default=_word)
 
 
@@ -120,7 +122,7 @@ def _word(value: object) -> str:
 
 
 def _same(stored: object, again: object) -> bool:
-    """Whether both are the same value; numbers may differ in the last digits, as they do between processors."""
+    """Whether both are equal; numbers may differ in the last digits, as between processors."""
     if isinstance(stored, float) and isinstance(again, float):
         return math.isclose(stored, again, rel_tol=ROUNDING, abs_tol=ROUNDING)
     if isinstance(stored, dict) and isinstance(again, dict):
@@ -164,7 +166,7 @@ def _compare_alarms(
 def _replayed(
     store: "Store", target: str | None, kept: Sequence[Alarm], judged: Mapping[int, Sequence[Finding]]
 ) -> list[Alarm]:
-    """The alarms that the recomputed findings raise, confirm and clear, run after run in the order of their end."""
+    """The alarms that the recomputed findings raise, confirm and clear, run by run in the order of their end."""
     by_hand = [one for one in kept if one.state is AlarmState.CLEARED and one.cleared_run_id is None]
     over: list[Alarm] = []
     open_now: dict[Key, Alarm] = {}
@@ -184,8 +186,8 @@ def _replayed(
 
 
 def _ended(store: "Store", target: str | None, judged: Mapping[int, Sequence[Finding]]) -> list[tuple[Run, datetime]]:
-    """The runs that may move an alarm, with when they ended: those with a verdict in its order, and fresh samples that
-    brought nothing to judge."""
+    """The runs that may move an alarm, with when they ended: those with a verdict, in order, and fresh samples
+    without anything to judge."""
     place = {run_id: number for number, run_id in enumerate(judged)}
     runs = [run for run in store.runs(target, limit=EVERY) if run.id in place or run.confirms is not None]
     ended = [(run, run.finished_at) for run in runs if run.finished_at is not None]
@@ -199,7 +201,7 @@ def _may_clear(store: "Store", run: Run) -> bool:
 
 
 def _clear(open_now: dict[Key, Alarm], over: list[Alarm], done: Sequence[Alarm]) -> None:
-    """Clear, as people did, what is open of it."""
+    """Clear its open alarms, as people did."""
     for one in done:
         key = (one.target, one.suite, one.signal)
         alarm = open_now.get(key)

@@ -1,7 +1,7 @@
-"""The version to roll back to, asked a little in each run of a suite: is it there, and does it still pass its checks?
+"""Probes of the version to roll back to, a few per run: does it answer, and does it still pass its checks?
 
-Nothing of it is compared, and nothing that befalls it touches the run: its questions come after the run's own, get a
-bounded time, and what they lack is written as unmeasured.
+Its answers are not compared, and its errors do not affect the run: its questions come after the run's own, have a time
+limit, and are recorded as unmeasured without an answer.
 """
 
 import asyncio
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 PATIENCE_SECONDS: Final = 20.0
-"""The longest that a run waits for its snapshot's answers; less where a day is shortened."""
+"""Longest time that a run waits for its snapshot's answers; less if days are shortened."""
 
 
 def probes_for_snapshot(run: Run, suite: Suite) -> list[Probe]:
-    """The probes of a run that its snapshot is asked, drawn by the run's seed; those with checks where there are any.
+    """The probes of a run that its snapshot is asked, selected with the run's seed; only those with checks if there are
+    any.
 
-    None of a fresh sample, which is asked to confirm a page and nothing else; none where the run's kind has no
-    snapshot arm.
+    Empty for a fresh sample, which only confirms a page, and if the run's kind has no snapshot arm.
     """
     if run.confirms is not None or Arm.SNAPSHOT not in run_kind(run.target, run.suite).arms:
         return []
@@ -45,9 +45,9 @@ def patience(context: "RunContext") -> float:
 
 
 async def ask_snapshot(context: "RunContext", run: Run, questions: Sequence[Question]) -> None:
-    """Put ``questions`` to the snapshot; what has no answer in time is recorded as unmeasured.
+    """Ask the snapshot ``questions``; those without an answer in time are recorded as unmeasured.
 
-    Raises LostFence and StoreError, as the run's own questions do, and nothing that is the snapshot's.
+    Raises LostFence and StoreError, like the run's own questions, but no error of the snapshot.
     """
     if not questions:
         return
@@ -61,7 +61,7 @@ async def ask_snapshot(context: "RunContext", run: Run, questions: Sequence[Ques
     except (LostFence, StoreError):
         raise
     except Exception as error:
-        # A provider that cannot even be opened: weights that are not there, a key file that is gone.
+        # A provider that cannot be opened: missing weights, a missing key file.
         log.error("snapshot_failed", target=run.target, suite=run.suite, run=run.id, error=str(error))
         missing = (Reason.CONNECTION, f"the snapshot could not be asked: {type(error).__name__}", 0)
     await asyncio.to_thread(_record_missing, context, run, questions, *missing)

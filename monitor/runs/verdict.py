@@ -1,7 +1,7 @@
-"""A run's verdict: its answers against the approved baseline, and how the alarms move.
+"""A run's verdict: its answers against the approved baseline, and the resulting states of the alarms.
 
-``compare`` and ``moved`` depend on the store and on what they are given alone: ``cliffwatch findings --recompute``
-reaches the very same verdict with them later.
+``compare`` and ``moved`` depend only on the store and their arguments, so ``cliffwatch findings --recompute`` reaches
+the same verdict with them later.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -38,18 +38,19 @@ from monitor.store import Position, StoreReader
 log = structlog.get_logger()
 
 CLEARING_SHARE: Final = 0.8
-"""Share of the subject's questions that must have an answer for a run to clear an alarm; it may raise one with less."""
+"""Share of the subject's questions that must have an answer for a run to clear an alarm. Raising one needs less."""
 
 TICKETS: Final = frozenset(one.name for one in of_severity(Severity.TICKET))
 
 
 def needed(run: Run, raised: Iterable[Alarm]) -> bool:
-    """Whether the run is to be asked and judged: any but a fresh sample for which none of the suite's open alarms
-    (``raised``) waits any more.
+    """Whether to ask and judge the run: every run except a fresh sample for which none of the suite's open alarms
+    (``raised``) still waits.
 
-    That one may have been asked during a fault that is over: it would raise anew what was cleared, and its scores would
-    count in the new evidence. A scheduled run that was asked before a clear and ends after it is judged and counts: its
-    batches are spread over a day, most of which may lie after the clear, and what it raises waits for a fresh sample.
+    Such a sample may have been asked during a fault that is over. It would raise the cleared alarm again, and its
+    scores would count in the new evidence. A scheduled run that was asked before a clear and ends after it is judged
+    and counts: its batches are spread over a day, most of which may be after the clear, and its alarms wait for a fresh
+    sample.
     """
     return run.confirms is None or machine.awaited(raised, run.slot)
 
@@ -60,30 +61,31 @@ class Judged:
 
     findings: tuple[Finding, ...]
     context: VerdictContext | None
-    """``None``: there was nothing to judge, or nothing to judge it by."""
+    """``None``: there were no answers to judge, or no baseline."""
     moves: tuple[Alarm, ...]
     confirm: bool
-    """Whether a fresh sample is to be asked now."""
+    """Whether to request a fresh sample now."""
     seen: Position
 
 
 def detect(
     context: RunContext, run: Run, answers: Sequence[GradedAnswer], outcome: RunOutcome, at: datetime, *, clears: bool
 ) -> Judged:
-    """Compare the run's answers with its approved baseline and move the alarms; none approved, nothing found.
+    """Compare the run's answers with its approved baseline and update the alarms. Without an approved baseline, no
+    findings.
 
-    ``answers``: the run's usable ones, as the store has them. Serialised, by the stream's position, which ``finish``
-    checks: the verdicts on one suite of one target and what people do to its alarms and its baseline. Each verdict has
-    seen all those before it and none after. Not serialised: the verdicts of other streams, on other suites of the same
-    target too. They only enter by the fleet's share of the ticket line, which is read here once and kept in the
-    context, so that it is the same at recomputation.
+    ``answers``: the run's usable ones, as stored. The verdicts on one suite of one target, and people's actions on its
+    alarms and its baseline, are serialised by the stream's position, which ``finish`` checks: each verdict has seen all
+    before it and none after. The verdicts of other streams, also on other suites of the same target, are not
+    serialised. They enter only through the fleet's factor on the ticket threshold, which is read here once and stored
+    in the context, so that it is the same at recomputation.
     """
     seen = context.store.position(run.target, run.suite)
     raised = context.store.open_alarms(run.target, run.suite)
     if not needed(run, raised):
         log.info("confirmation_not_needed", target=run.target, suite=run.suite, run=run.id, confirms=run.confirms)
         waiting = any(one.state is AlarmState.RAISED for one in raised)
-        return Judged((), None, (), waiting, seen)  # what was raised since had no sample of its own while this ran
+        return Judged((), None, (), waiting, seen)  # alarms raised since then had no own sample during this run
     reference = None if outcome is RunOutcome.UNMEASURED else _reference(context.store, run, seen.baseline_id)
     verdict_context: VerdictContext | None = None
     found: tuple[Finding, ...] = ()
@@ -99,7 +101,7 @@ def detect(
 def moved(
     run: Run, found: Sequence[Finding], before: Mapping[str, Alarm], at: datetime, *, clears: bool
 ) -> dict[str, Alarm]:
-    """Signal -> its alarm after the run's findings; the very same object where nothing changed."""
+    """Signal -> its alarm after the run's findings; the same object if nothing changed."""
     after = dict(before)
     if run.confirms is not None and not machine.awaited(before.values(), run.slot):
         return after
@@ -124,7 +126,7 @@ class Reference:
 
 
 def _reference(store: StoreReader, run: Run, baseline_id: int | None) -> Reference | None:
-    """The baseline and its answers; ``None`` where the run is unarmed."""
+    """The baseline and its answers; ``None`` if the run is unarmed."""
     if baseline_id is None:
         return None
     baseline = store.baseline(baseline_id)
@@ -137,13 +139,14 @@ def _read(store: StoreReader, run: Run, baseline: Baseline) -> Reference:
     changed = own != set().union(*judges.values())
     answers = store.answers(baseline.run_ids)
     if changed:
-        # Another judge's scores are another scale: better no verdict on scores than one on the judge.
+        # Scores of another judge are on another scale: without a verdict on scores, the judge's change is not reported
+        # as one.
         answers = [replace(a, scores={g: s for g, s in a.scores.items() if g != JUDGE_GRADER}) for a in answers]
     return Reference(baseline, tuple(answers), changed)
 
 
 def _context(context: RunContext, run: Run, reference: Reference) -> VerdictContext:
-    """What a verdict on the run depends on as of now."""
+    """What a verdict on the run depends on now."""
     if reference.judge_changed:
         log.warning("judge_changed", target=run.target, suite=run.suite, baseline=reference.baseline.id)
     lines = lines_log10(context, run.target, run.suite)
@@ -151,7 +154,7 @@ def _context(context: RunContext, run: Run, reference: Reference) -> VerdictCont
 
 
 def lines_log10(context: RunContext, target: str, suite: str) -> tuple[float, float]:
-    """The lines of one suite of a target as of now: for pages, and for tickets with the fleet's share in it."""
+    """The present thresholds of one suite of a target: for pages, and for tickets with the fleet's factor."""
     line = threshold_log10(context.settings, target, suite)
     others = [
         policy.stream_log10(*zip(*numbers, strict=True)) if numbers else float("-inf")
@@ -161,16 +164,16 @@ def lines_log10(context: RunContext, target: str, suite: str) -> tuple[float, fl
 
 
 def threshold_log10(settings: Settings, target: str, suite: str) -> float:
-    """The evidence at which one suite of a target alarms by itself, log10: its share of the promised rate."""
+    """The evidence at which one suite of a target alarms alone, log10: its share of the promised rate."""
     evaluations = schedule.looks_per_year(settings.schedule, suite)
     rate, streams = settings.alarms.false_pages_per_target_year, len(settings.targets[target].run_suites)
     return policy.threshold_log10(rate, evaluations, streams)
 
 
 def compare(store: StoreReader, verdict_context: VerdictContext) -> Comparison:
-    """All that the verdict on a run depends on, from the store alone: the same whenever it is asked for.
+    """Everything that the verdict on a run depends on, only from the store: always the same.
 
-    The history is that of the run's own place among the verdicts, or of now where it has none yet.
+    The history is that at the run's own verdict, or the present one if it has none yet.
     """
     run = store.get_run(verdict_context.run_id)
     reference = _read(store, run, store.baseline(verdict_context.baseline_id))

@@ -1,4 +1,4 @@
-"""Production inputs: read from a source, redacted, folded and sampled; nothing leaves this stage unredacted."""
+"""Production inputs: read from a source, redacted, deduplicated and sampled. Only redacted text leaves this stage."""
 
 import re
 import unicodedata
@@ -16,7 +16,7 @@ from monitor.sample.request_log import Logged, ReadSource, Tally, Window
 from monitor.sample.reservoir import Strata
 
 Item = tuple[tuple[Literal["system", "user", "assistant"], str], ...]
-"""The redacted messages of one input, in a form that can be ordered."""
+"""The redacted messages of one input, in a sortable form."""
 
 _STRATUM_CHARS: Final = 80
 _SPACE: Final = re.compile(r"\s+")
@@ -24,15 +24,15 @@ _SPACE: Final = re.compile(r"\s+")
 
 @dataclass(frozen=True, slots=True)
 class SampledInput:
-    """One production input to ask: redacted."""
+    """One redacted production input to ask."""
 
     probe: Probe
-    """``id`` is the first 16 hex digits of the sha256 of the redacted content, blanks folded: the same input has
-    the same id in every sample."""
+    """``id`` is the first 16 hex digits of the sha256 of the redacted content with normalized blanks: the same input
+    has the same id in every sample."""
     stratum: str
-    """Value of the field that the sample is shared by; ``(none)`` without one."""
+    """Value of the ``stratify`` field; ``(none)`` without one."""
     count: int
-    """Requests of its stratum in the window that asked this."""
+    """Requests of its stratum in the window with this input."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,17 +41,17 @@ class Sampled:
     read: int
     """Requests in the window that match ``where``."""
     malformed: int
-    """Lines that could not be read as a request."""
+    """Lines that are not valid requests."""
     duplicates: int
-    """Requests that only repeated one of ``inputs``."""
+    """Requests that repeat one of ``inputs``."""
     strata: dict[str, int]
     """Requests by stratum."""
     unsupported: int
-    """Requests passed over because text alone cannot repeat them: images, tool calls."""
+    """Skipped requests that text alone cannot repeat: images, tool calls."""
     outside: int
-    """Requests that match ``where`` and lie before or after the window."""
+    """Requests that match ``where`` and are outside the window."""
     first_malformed: str | None
-    """File and line number of the first of ``malformed``, never what stands there."""
+    """File and line number of the first malformed line, never its content."""
 
 
 def sample_production(
@@ -59,8 +59,8 @@ def sample_production(
 ) -> Sampled:
     """At most ``production.sample`` distinct inputs logged from ``since`` to before ``until`` (aware; ``None``: open).
 
-    The same seed and the same requests give the same sample, in whatever files and order they stand. Without
-    ``request_log.time`` every request counts as inside the window. Memory is bounded by the sample, not by the logs.
+    The same seed and requests give the same sample, independent of files and order. Without a ``time`` key in the
+    source, every request is inside the window. Memory is bounded by the sample, not by the logs.
     Raises CouldNotMeasure if the source cannot be read.
     """
     tally = Tally()
@@ -86,7 +86,7 @@ def sample_production(
 
 
 def reader(source: Source) -> ReadSource:
-    """The function that reads ``source``; its module is imported on first use."""
+    """The function that reads ``source``. Imports its module."""
     return cast(ReadSource, load(SOURCES[source.kind].read))
 
 
@@ -96,12 +96,12 @@ def _redacted(request: Logged) -> tuple[Item, str]:
 
 
 def _storable(text: str) -> str:
-    """Without lone surrogates and NUL, which JSON can hold and neither UTF-8 nor PostgreSQL takes."""
+    """``text`` without lone surrogates and NUL, which JSON allows but UTF-8 and PostgreSQL reject."""
     return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
 
 
 def _identity(item: Item) -> bytes:
-    """What makes two inputs the same: roles and redacted texts, up to Unicode form and blanks."""
+    """Identity of an input: roles and redacted texts, normalized by Unicode form and blanks."""
     parts = [f"{role}\x1f{_SPACE.sub(' ', unicodedata.normalize('NFC', text)).strip()}" for role, text in item]
     return sha256("\x1e".join(parts).encode()).digest()
 

@@ -1,8 +1,8 @@
-"""Request logs as JSON lines: plain, rotated and gzipped files behind one path or glob, read as a stream.
+"""Reads request logs as a stream of JSON lines: plain, rotated and gzipped files of one path or glob.
 
-A log is written and rotated while it is read. A file that moves away between listing and opening is met again under
-its new name, because the listing is repeated until it brings nothing new; a file is known by its inode, so none is
-read twice under two names. A last line without its newline is still being written and is left for the next time.
+A log may be written and rotated while it is read. If a file is renamed between listing and opening, it is found under
+its new name, because the listing is repeated until it has nothing new. Files are identified by inode, so that none is
+read twice. A last line without its newline is still being written, and is left for the next run.
 """
 
 import fnmatch
@@ -21,16 +21,16 @@ from monitor.core.sources import JsonlSource, Source
 from monitor.sample.request_log import Logged, Tally, UnsupportedError, Window, logged
 
 MAX_LINE_BYTES: Final = 8 * 2**20
-"""A longer line is skipped and counted as malformed, so that memory stays bounded."""
+"""Longer lines are skipped and counted as malformed, so that memory is bounded."""
 
 _ROTATED: Final = re.compile(r"(?:[.-]\d{1,14}(?:[-T_.]?\d{1,6})?)?(?:\.gz)?")
-"""What rotation appends to a name: ``.1``, ``.2.gz``, ``-20261122``, ``.gz``."""
+"""Suffixes of rotated files: ``.1``, ``.2.gz``, ``-20261122``, ``.gz``."""
 
 _LISTINGS: Final = 5
 
 
 def files(path: str) -> list[Path]:
-    """The files that ``path`` (a file or a glob, ``**`` too) means, and their rotated and gzipped forms, sorted."""
+    """Sorted files of ``path`` (a file or a glob, also with ``**``), with their rotated and gzipped forms."""
     pattern = os.path.expanduser(path)
     found = set(glob.glob(pattern, recursive=True))
     literal = pattern if glob.has_magic(pattern) else glob.escape(pattern)
@@ -45,10 +45,10 @@ def files(path: str) -> list[Path]:
 def read(
     source: JsonlSource, stratify: str | None, window: Window, tally: Tally, max_line_bytes: int = MAX_LINE_BYTES
 ) -> Iterator[Logged]:
-    """The requests in the files of ``request_log.path``, one at a time.
+    """The requests in the files of ``source.path``, one at a time.
 
-    Lines that cannot be read are counted in ``tally`` and passed over, so is the rest of a damaged gzip file.
-    Raises CouldNotMeasure if no file is there or one may not be read.
+    Counts unreadable lines in ``tally`` and skips them, and so the rest of a damaged gzip file.
+    Raises CouldNotMeasure if no file exists or one is not readable.
     """
     seen: set[tuple[int, int]] = set()
     for listing in range(_LISTINGS):
@@ -90,7 +90,7 @@ def _requests(
 
 
 def _lines(path: Path, seen: set[tuple[int, int]], tally: Tally, max_line_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """Whole lines of a file not seen before, numbered; nothing if it has been rotated away meanwhile."""
+    """Numbered complete lines of a new file; nothing if it has been rotated away in the meantime."""
     number = 0
     try:
         with path.open("rb") as raw:
@@ -99,7 +99,7 @@ def _lines(path: Path, seen: set[tuple[int, int]], tally: Tally, max_line_bytes:
             if identity in seen:
                 return
             seen.add(identity)
-            packed = raw.peek(2)[:2] == b"\x1f\x8b"  # by content: a rotated name does not always tell
+            packed = raw.peek(2)[:2] == b"\x1f\x8b"  # by content, because rotated names do not always show it
             stream = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if packed else raw
             for number, line in _split(stream, max_line_bytes):
                 if line is None:
@@ -115,7 +115,7 @@ def _lines(path: Path, seen: set[tuple[int, int]], tally: Tally, max_line_bytes:
 
 
 def _split(stream: IO[bytes], max_line_bytes: int) -> Iterator[tuple[int, bytes | None]]:
-    """(number, line); ``None`` for a line too long. Blank lines count and are passed over."""
+    """(number, line); ``None`` for a line that is too long. Blank lines are counted and skipped."""
     number = 0
     while line := stream.readline(max_line_bytes + 1):
         number += 1
@@ -131,7 +131,7 @@ def _split(stream: IO[bytes], max_line_bytes: int) -> Iterator[tuple[int, bytes 
 
 
 def _complete(line: bytes) -> bool:
-    """Whether a last line without newline is one that nobody is writing any more."""
+    """Whether a last line without newline is complete."""
     try:
         json.loads(line)
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""What every source of production inputs gives, and how one logged request becomes messages that can be asked."""
+"""Records that every source of production inputs yields, and the conversion of logged requests into messages."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +12,7 @@ from monitor.core.sources import Source
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """One request as it was logged: not redacted yet."""
+    """One logged request, not redacted yet."""
 
     messages: tuple[Message, ...]
     stratum: str
@@ -20,21 +20,21 @@ class Logged:
 
 @dataclass(slots=True)
 class Tally:
-    """What a source met on its way; the source adds to it while it is read."""
+    """Counts of a source, updated while it is read."""
 
     read: int = 0
     """Requests inside the window that match ``where``."""
     malformed: int = 0
-    """Lines that are no JSON object, are too long, or lack a usable time or prompt; damaged files count once."""
+    """Lines that are not a JSON object, too long, or without a usable time or prompt; damaged files count once."""
     unsupported: int = 0
     """Requests that text alone cannot repeat: images, tool calls."""
     outside: int = 0
-    """Requests that match ``where`` and lie before or after the window."""
+    """Requests that match ``where`` and are outside the window."""
     first_malformed: str | None = None
-    """File and line number of the first of ``malformed``, never what stands there."""
+    """File and line number of the first malformed line, never its content."""
 
     def spoilt(self, place: str) -> None:
-        """Count what cannot be read at ``place``."""
+        """Count an unreadable ``place``."""
         self.malformed += 1
         self.first_malformed = self.first_malformed or place
 
@@ -55,7 +55,7 @@ ReadSource = Callable[[Source, str | None, Window, Tally], Iterator[Logged]]
 
 
 class UnsupportedError(ValueError):
-    """The request holds what text alone cannot repeat."""
+    """Text alone cannot repeat the request."""
 
 
 _MISSING: Final = object()
@@ -63,9 +63,9 @@ NO_STRATUM: Final = "(none)"
 
 
 def dig(record: Any, path: str) -> Any:
-    """The value at a dotted path, ``None`` if there is none; a number is an index into a list.
+    """The value at a dotted path, or ``None``; a number is an index into a list.
 
-    Keys may hold dots themselves (``gen_ai.input.messages``): the longest key that fits is taken at each step.
+    Keys may contain dots (``gen_ai.input.messages``): each step uses the longest matching key.
     """
     found = _dig(record, path.split("."))
     return None if found is _MISSING else found
@@ -88,9 +88,9 @@ def _dig(node: Any, parts: list[str]) -> Any:
 def logged(
     record: Mapping[str, Any], source: Source, stratify: str | None, window: Window, tally: Tally
 ) -> Logged | None:
-    """The request in ``record``; ``None`` if ``where`` or the window leaves it out, the latter counted in ``tally``.
+    """The request in ``record``; ``None`` if ``where`` or the window excludes it. ``tally`` counts the latter.
 
-    Raises ValueError if it cannot be read, UnsupportedError if text cannot repeat it.
+    Raises ValueError if it is not valid, UnsupportedError if text cannot repeat it.
     """
     if any(as_text(dig(record, path)) != wanted for path, wanted in source.where.items()):
         return None
@@ -102,18 +102,18 @@ def logged(
 
 
 def as_text(value: Any) -> str:
-    """A value as a ``where`` filter or a stratum names it: ``true``, ``3``, ``gpt-4o``; ``None`` is empty."""
+    """A value as text for ``where`` filters and strata: ``true``, ``3``, ``gpt-4o``; ``None`` is empty."""
     if value is None:
         return ""
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
 _UNITS: Final = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
-"""Larger than -> divisor: nano-, micro- and milliseconds show by their size; seconds reach 1e11 in the year 5138."""
+"""Larger than -> divisor: detects nano-, micro- and milliseconds by size; seconds reach 1e11 in the year 5138."""
 
 
 def instant(value: Any) -> datetime:
-    """An ISO 8601 text (UTC where it names no offset) or a Unix time as an aware datetime. Raises ValueError."""
+    """ISO 8601 text (UTC without an offset) or Unix time as an aware datetime. Raises ValueError."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError("no time")
     try:
@@ -147,11 +147,11 @@ def _messages(record: Mapping[str, Any], source: Source) -> tuple[Message, ...]:
     elif isinstance(found, list):
         messages = [message for item in found if (message := _message(item)) is not None]
     else:
-        raise ValueError("messages are no list")
-    system = _beside(record, source.messages)
+        raise ValueError("messages are not a list")
+    system = _system(record, source.messages)
     if system and all(message.role != "system" for message in messages):
         messages.insert(0, Message("system", system))
-    # A log may hold the answer after the request; what is asked again ends with the user.
+    # A log may contain the answer after the request. The question must end with the user's message.
     while messages and messages[-1].role == "assistant":
         messages.pop()
     if not any(message.role == "user" and message.content.strip() for message in messages):
@@ -160,7 +160,7 @@ def _messages(record: Mapping[str, Any], source: Source) -> tuple[Message, ...]:
 
 
 def _unpacked(value: Any) -> Any:
-    """Messages that were logged as JSON inside a string (Langfuse, OpenTelemetry) unpacked."""
+    """Parses messages that are logged as JSON in a string (Langfuse, OpenTelemetry)."""
     if isinstance(value, str) and value.lstrip().startswith("[{"):
         try:
             return json.loads(value)
@@ -169,8 +169,8 @@ def _unpacked(value: Any) -> Any:
     return value
 
 
-def _beside(record: Mapping[str, Any], path: str) -> str:
-    """Anthropic's ``system`` and OpenAI's ``instructions`` stand beside the messages."""
+def _system(record: Mapping[str, Any], path: str) -> str:
+    """Anthropic's ``system`` or OpenAI's ``instructions``, which are next to the messages."""
     parent = path.rpartition(".")[0]
     holder = dig(record, parent) if parent else record
     if not isinstance(holder, Mapping):
@@ -193,7 +193,7 @@ _SILENT_BLOCKS: Final = frozenset({"thinking", "redacted_thinking", "reasoning"}
 
 def _message(item: Any) -> Message | None:
     if not isinstance(item, Mapping):
-        raise ValueError("a message is no object")
+        raise ValueError("a message is not an object")
     if item.get("tool_calls") or item.get("function_call"):
         raise UnsupportedError("a tool call")
     role = str(item.get("role"))
@@ -207,7 +207,7 @@ def _message(item: Any) -> Message | None:
 
 
 def _text(content: Any) -> str:
-    """OpenAI's and Anthropic's content: a text, or blocks whose texts are joined."""
+    """Text of OpenAI's and Anthropic's content: a text, or joined text blocks."""
     if content is None:
         return ""
     if isinstance(content, str):
@@ -221,7 +221,7 @@ def _block(block: Any) -> str | None:
     if isinstance(block, str):
         return block
     if not isinstance(block, Mapping):
-        raise ValueError("a content block is no object")
+        raise ValueError("a content block is not an object")
     kind = block.get("type", "text")
     if kind in _SILENT_BLOCKS:
         return None

@@ -1,14 +1,14 @@
-"""A uniform, stratified sample of a stream in bounded memory, the same whatever order the stream comes in.
+"""A uniform, stratified sample of a stream in bounded memory, independent of the order of the stream.
 
-Algorithm R keeps a sample that depends on the order of arrival, so a rotated or renamed file would change it. Here
-each distinct input gets a key, a keyed hash of its content and the seed, and the inputs with the ``k`` smallest keys
-are kept (bottom-k, or min-wise, sampling: Broder 1997; Cohen and Kaplan 2007). The keys are as good as independent
-uniform numbers, so each set of ``k`` distinct inputs is as likely as any other; a repetition has the key of the first
-and changes nothing but its count; and since a key among the ``k`` smallest of all was among the ``k`` smallest of
-every part, the counts of what is kept are exact and reservoirs can be merged.
+Algorithm R depends on the order of arrival, so a rotated or renamed file would change the sample. Here each distinct
+input gets a key, a keyed hash of its content and the seed, and the inputs with the ``k`` smallest keys are kept
+(bottom-k, or min-wise, sampling: Broder 1997; Cohen and Kaplan 2007). The keys are like independent uniform numbers, so
+each set of ``k`` distinct inputs is equally likely. A repetition has the same key and changes only its count. A key
+among the ``k`` smallest of all is among the ``k`` smallest of every part, so the counts of kept inputs are exact, and
+reservoirs can be merged.
 
-How many times an input was asked does not raise its chance: asking one prompt twice in a sample would measure nothing
-new. Traffic has its say in the strata, whose shares go by requests.
+The frequency of an input does not raise its probability: asking one prompt twice in a sample would measure nothing new.
+Traffic determines the shares of the strata, which are proportional to requests.
 """
 
 from collections.abc import Mapping
@@ -33,7 +33,7 @@ class Kept(Generic[T]):
     key: int
     item: T
     count: int
-    """Requests in its stratum that asked this."""
+    """Requests in its stratum with this input."""
 
 
 def sample_key(seed: int, identity: bytes) -> int:
@@ -43,7 +43,7 @@ def sample_key(seed: int, identity: bytes) -> int:
 
 @dataclass(slots=True)
 class Reservoir(Generic[T]):
-    """The ``size`` distinct inputs with the smallest keys, and how many requests came by."""
+    """The ``size`` distinct inputs with the smallest keys, and the number of all requests."""
 
     size: int
     requests: int = 0
@@ -68,7 +68,7 @@ class Reservoir(Generic[T]):
             self.kept[key] = Kept(key, item, count)
 
     def merge(self, other: "Reservoir[T]") -> None:
-        """Take in another reservoir of the same size and seed, as if its stream had come by here."""
+        """Merge another reservoir of the same size and seed, as if its stream had been added here."""
         self.requests += other.requests
         for kept in other.kept.values():
             self._offer(kept.key, kept.item, kept.count)
@@ -77,23 +77,23 @@ class Reservoir(Generic[T]):
 class Strata(Generic[T]):
     """A reservoir for each stratum.
 
-    At most ``limit`` strata are told apart (a field like a user id would fill the memory); which, is drawn by the seed;
-    the rest share the stratum ``(other)``. The draw does not depend on the order of the stream either.
+    It keeps at most ``limit`` strata, because a field like a user id would fill the memory. The seed selects them,
+    independent of the order of the stream; the rest share the stratum ``(other)``.
     """
 
     def __init__(self, size: int, seed: int, limit: int | None = None) -> None:
         self._size = size
         self._seed = seed
-        # together the reservoirs hold about 100,000 inputs at most
+        # all reservoirs together keep at most about 100,000 inputs
         self._limit = limit if limit is not None else max(8, min(MAX_STRATA, 100_000 // size))
         self._reservoirs: dict[str, Reservoir[T]] = {}
         self._ranks: list[tuple[int, str]] = []
         self._other: Reservoir[T] = Reservoir(size)
 
     def add(self, stratum: str, identity: bytes, item: T) -> None:
-        """One request: ``identity`` is what makes two inputs the same, ``item`` what is kept of it.
+        """Add one request. Inputs with the same ``identity`` are the same; ``item`` is what is kept.
 
-        Of items with the same identity the smallest is kept.
+        Of items with the same identity, the smallest is kept.
         """
         self._reservoir(stratum).add(sample_key(self._seed, identity), item)
 
@@ -122,7 +122,7 @@ class Strata(Generic[T]):
         taken: dict[int, tuple[str, Kept[T]]] = {}
         left: list[tuple[int, str, Kept[T]]] = []
         for name in sorted(reservoirs):
-            # the same input may stand in two strata; it is asked once
+            # the same input may be in two strata; it is asked once
             candidates = [kept for key, kept in sorted(reservoirs[name].kept.items()) if key not in taken]
             taken |= {kept.key: (name, kept) for kept in candidates[: wanted[name]]}
             left += [(kept.key, name, kept) for kept in candidates[wanted[name] :]]
@@ -141,10 +141,10 @@ class Strata(Generic[T]):
 
 
 def allocate(sizes: Mapping[str, int], available: Mapping[str, int], total: int) -> dict[str, int]:
-    """How many of ``total`` each stratum gets: in proportion to ``sizes`` by largest remainder (Hamilton).
+    """Share of ``total`` for each stratum, in proportion to ``sizes`` by largest remainder (Hamilton).
 
-    None gets more than it has ``available``; what is over goes to the others in proportion. Each gets one at least,
-    where there are enough to go round; else the largest get one each. Ties go by name.
+    No stratum gets more than ``available``; the rest goes to the others in proportion. Each gets at least one, if
+    ``total`` is large enough; otherwise the largest get one each. Ties are broken by name.
     """
     names = sorted((name for name in sizes if available[name] > 0), key=lambda name: (-sizes[name], name))
     given = dict.fromkeys(sizes, 0)
@@ -152,7 +152,7 @@ def allocate(sizes: Mapping[str, int], available: Mapping[str, int], total: int)
         return given | dict.fromkeys(names[:total], 1)
     quotas = _quotas({name: sizes[name] for name in names}, available, total)
     given |= dict.fromkeys(names, 1)
-    # one after the other to whoever lacks most of its quota: without the two bounds this is largest remainder
+    # one at a time to the stratum that lacks most of its quota; without the two bounds this is largest remainder
     lack = [(given[name] - quotas[name], place, name) for place, name in enumerate(names)]
     heapify(lack)
     remaining = min(total, sum(available.values())) - len(names)
@@ -166,7 +166,7 @@ def allocate(sizes: Mapping[str, int], available: Mapping[str, int], total: int)
 
 
 def _quotas(sizes: Mapping[str, int], available: Mapping[str, int], total: int) -> dict[str, float]:
-    """Proportional shares of ``total``, cut at what is available and the rest shared again."""
+    """Proportional shares of ``total``, limited to what is available; the rest is shared again."""
     quotas: dict[str, float] = {}
     open_names, left = set(sizes), float(total)
     while open_names:

@@ -1,4 +1,4 @@
-"""Alarms as they are stored. What becomes of one is decided elsewhere; here it is written, and never twice."""
+"""Stored alarms. Other modules decide the state of an alarm; this one writes it, exactly once."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -15,13 +15,13 @@ from monitor.store.column_types import clean
 from monitor.store.tables import alarm, verdict
 
 ACKNOWLEDGED: Final = ("acknowledged_at", "acknowledged_by", "acknowledged_why")
-"""Written by ``audit.acknowledge`` alone: a verdict moves the alarm as it was read before somebody took it on."""
+"""Columns that only ``acknowledge`` writes: a verdict updates the alarm as read before it was acknowledged."""
 
 
 def write(connection: Connection, moves: Sequence[Alarm], seq: int | None) -> None:
     """Insert alarms without an id, update the others. ``seq``: the verdict that moves them.
 
-    Raises StoreError for one that was cleared meanwhile, so that the whole transaction is undone.
+    Raises StoreError for an alarm that was cleared meanwhile, so that the whole transaction is rolled back.
     """
     for item in moves:
         values = asdict(item) | {
@@ -46,7 +46,7 @@ def _update(connection: Connection, number: int, values: dict[str, Any]) -> bool
 
 
 def clear(connection: Connection, item: Alarm) -> bool:
-    """Write an alarm that a person cleared; ``False`` when it was cleared before."""
+    """Write an alarm that a person cleared; ``False`` if it was already cleared."""
     if item.id is None or item.state is not AlarmState.CLEARED:
         raise ValueError(f"no cleared alarm of the store: {item}")
     ledger.lock_stream(connection, item.target, item.suite)
@@ -58,7 +58,7 @@ def clear(connection: Connection, item: Alarm) -> bool:
 
 
 def latest_seq(connection: Connection, target: str, suite: str) -> int:
-    """The stream's latest verdict, 0 where it has none."""
+    """The number of the stream's latest verdict, 0 without one."""
     where = (verdict.c.target == target, verdict.c.suite == suite)
     return int(connection.execute(select(func.max(verdict.c.seq)).where(*where)).scalar() or 0)
 
@@ -66,7 +66,7 @@ def latest_seq(connection: Connection, target: str, suite: str) -> int:
 def alarms(
     connection: Connection, target: str | None, suite: str | None, raised: bool | None, limit: int | None
 ) -> list[Alarm]:
-    """Newest first; ``limit``: the newest so many, ``None`` for all of them."""
+    """Alarms, newest first. ``limit``: maximum number, ``None`` for all."""
     query = select(alarm).order_by(alarm.c.id.desc()).limit(limit)
     query = query if target is None else query.where(alarm.c.target == target)
     query = query if suite is None else query.where(alarm.c.suite == suite)
@@ -76,7 +76,7 @@ def alarms(
 
 
 def open_alarms(connection: Connection, target: str | None = None, suite: str | None = None) -> list[Alarm]:
-    """All that are not cleared, newest first: one a signal of a suite at most, so there are never too many."""
+    """All alarms that are not cleared, newest first. At most one per signal of a suite, so there are few."""
     return alarms(connection, target, suite, raised=True, limit=None)
 
 
@@ -90,9 +90,9 @@ def _to_alarm(row: Any) -> Alarm:
 def _acknowledge(
     connection: Connection, alarm_id: int, by: str, why: str, now: datetime, *, take_over: bool = True
 ) -> bool:
-    """Write who looks into an open alarm; ``False`` where it is cleared, or is not there.
+    """Acknowledge an open alarm; ``False`` if it is cleared or does not exist.
 
-    ``take_over``: from whoever looks into it; without it, ``False`` where somebody does.
+    ``take_over``: also if someone else acknowledged it; without it, ``False`` in that case.
     """
     if not by.strip() or not why.strip():
         raise UsageError("to acknowledge an alarm, say who you are and what you do about it")
@@ -104,7 +104,7 @@ def _acknowledge(
 
 
 class AlarmReads(Connected):
-    """What is read of the alarms."""
+    """Methods that read alarms."""
 
     def alarms(
         self, target: str | None = None, suite: str | None = None, raised: bool | None = None, limit: int = 1000
@@ -114,24 +114,24 @@ class AlarmReads(Connected):
             return alarms(c, target, suite, raised, limit)
 
     def open_alarms(self, target: str | None = None, suite: str | None = None) -> list[Alarm]:
-        """Every alarm that is not cleared, newest first; a suite of a target has one a signal at most."""
+        """Every alarm that is not cleared, newest first; at most one per target, suite and signal."""
         with self._database.read() as c:
             return open_alarms(c, target, suite)
 
     def alarm(self, alarm_id: int) -> Alarm | None:
-        """One alarm; ``None`` where there is none of this id."""
+        """One alarm; ``None`` if the id is unknown."""
         with self._database.read() as connection:
             row = connection.execute(select(alarm).where(alarm.c.id == alarm_id)).first()
             return None if row is None else _to_alarm(row)
 
 
 class Alarms(Connected):
-    """What people do to alarms."""
+    """Methods for people's actions on alarms."""
 
     def clear_alarm(self, cleared: Alarm, *, entry: AuditEntry | None = None) -> bool:
-        """Write an open alarm that a person cleared; ``False`` when it was cleared before.
+        """Write an open alarm that a person cleared; ``False`` if it was already cleared.
 
-        The signal's evidence begins anew with the next look.
+        The signal's evidence starts again with the next evaluation.
         """
         with self._database.write() as c:
             done = clear(c, cleared)
@@ -140,10 +140,10 @@ class Alarms(Connected):
             return done
 
     def acknowledge(self, alarm_id: int, by: str, why: str, now: datetime, *, entry: AuditEntry | None = None) -> bool:
-        """Keep who looks into an open alarm, and what they do; the alarm goes on as it is.
+        """Store who acknowledged an open alarm, and why; its state does not change.
 
-        Whoever acknowledges it next takes over. ``False``, and nothing is written, where it is cleared or not there.
-        ``entry`` goes to the audit log in the same transaction. Raises UsageError without a name or words.
+        The next person to acknowledge it takes over. ``False``, and nothing is written, if it is cleared or unknown.
+        ``entry`` goes to the audit log in the same transaction. Raises UsageError without a name or a reason.
         """
         with self._database.write() as c:
             done = _acknowledge(c, alarm_id, by, why, now)
@@ -154,14 +154,14 @@ class Alarms(Connected):
     def acknowledge_all(
         self, target: str, by: str, why: str, now: datetime, entry: Callable[[Alarm], AuditEntry]
     ) -> list[AuditEntry]:
-        """Keep who looks into every open alarm of a target that nobody looks into yet, each with an ``entry``.
+        """Acknowledge every open alarm of a target that is not acknowledged yet, each with an ``entry``.
 
-        All in one transaction; the deeds as they are on record, the newest alarm's first. Raises UsageError without a
-        name or words.
+        All in one transaction. Returns the stored audit entries, that of the newest alarm first. Raises UsageError
+        without a name or a reason.
         """
         with self._database.write() as c:
             unclaimed = [one for one in open_alarms(c, target) if one.acknowledged_at is None]
-            # A verdict moves the same alarms in an order of its own: without this, each could wait for the other's.
+            # A verdict updates the same alarms in another order: without this lock, each could wait for the other.
             for suite in sorted({one.suite for one in unclaimed}):
                 ledger.lock_stream(c, target, suite)
             return [

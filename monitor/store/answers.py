@@ -1,4 +1,4 @@
-"""Answers and their scores, read back as the records that went in."""
+"""Answers and their scores, read back as the records that were stored."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -81,7 +81,7 @@ def _to_graded(row: Any, scores: Mapping[str, float]) -> GradedAnswer:
 
 
 def half_floats(vector: Sequence[float]) -> tuple[float, ...]:
-    """A vector as ``answers`` reads it after ``save_embeddings`` wrote it."""
+    """The vector that ``answers`` reads after ``save_embeddings`` wrote this one."""
     return _vector(_packed(vector))
 
 
@@ -107,7 +107,7 @@ def _scores(connection: Connection, run_ids: Sequence[int]) -> dict[tuple[int, s
 
 
 class AnswerReads(Connected):
-    """What is read of the answers."""
+    """Methods that read answers."""
 
     def answered(self, run_id: int) -> set[tuple[Arm, str, int]]:
         """Keys of the questions with a recorded outcome, usable or not."""
@@ -130,7 +130,7 @@ class AnswerReads(Connected):
             return found
 
     def outcomes(self, run_id: int) -> list[tuple[tuple[Arm, str, int], Outcome]]:
-        """Everything that was recorded for a run, judge arms and unmeasured included, with the raw exchanges."""
+        """Everything recorded for a run, including judge arms and unmeasured questions, with the raw exchanges."""
         with self._database.read() as connection:
             rows = connection.execute(
                 select(answer)
@@ -161,7 +161,7 @@ class AnswerReads(Connected):
 
 
 class Grading(Connected):
-    """What is added to answers after they were recorded."""
+    """Methods that add to recorded answers."""
 
     def add_scores(self, run_id: int, fence: int, scores: Sequence[Score]) -> bool:
         """Write scores of recorded answers, replacing earlier ones; ``False`` when the fence is stale."""
@@ -186,7 +186,7 @@ class Grading(Connected):
     def save_embeddings(self, run_id: int, fence: int, vectors: Mapping[tuple[Arm, str, int], Sequence[float]]) -> bool:
         """Keep unit vectors of recorded answers, as half floats; ``False`` when the fence is stale.
 
-        An answer that has one keeps it.
+        An existing vector is kept.
         """
         with self._database.write() as connection:
             if ledger.lock(connection, run_id, fence) is None:

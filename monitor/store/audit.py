@@ -1,4 +1,4 @@
-"""Who did what, and who looks into which alarm. Rows of the audit log are only ever added."""
+"""The audit log: who did what. Rows are only added."""
 
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +12,7 @@ from monitor.store.tables import audit
 
 
 def add(connection: Connection, entry: AuditEntry) -> AuditEntry:
-    """Write a deed; the same with its id."""
+    """Write an entry; returns it with its id."""
     values: dict[str, Any] = {
         name: clean(value) if isinstance(value, str) else value for name, value in asdict(entry).items() if name != "id"
     }
@@ -24,10 +24,10 @@ def _to_deed(row: Any) -> AuditEntry:
 
 
 class AuditReads(Connected):
-    """What is read of the audit log."""
+    """Methods that read the audit log."""
 
     def audit_entries(self, target: str | None = None, limit: int = 100) -> list[AuditEntry]:
-        """What people did, newest first; ``target``: to this target only."""
+        """People's actions, newest first; ``target``: only those on this target."""
         with self._database.read() as connection:
             query = select(audit).order_by(audit.c.id.desc()).limit(limit)
             query = query if target is None else query.where(audit.c.target == target)
@@ -35,9 +35,9 @@ class AuditReads(Connected):
 
 
 class AuditLog(Connected):
-    """What is added to the audit log."""
+    """Methods that add to the audit log."""
 
     def add_audit_entry(self, entry: AuditEntry) -> AuditEntry:
-        """Add a row to the audit log; the deed with its id."""
+        """Add a row to the audit log; returns the entry with its id."""
         with self._database.write() as c:
             return add(c, entry)

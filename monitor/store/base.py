@@ -23,7 +23,7 @@ class Connected:
         self._database.engine.dispose()
 
     def _statement(self, work: Callable[[Connection], T]) -> T:
-        """Run one self-contained statement. It is sent again when PostgreSQL broke a deadlock with it."""
+        """Run one self-contained statement. It is sent again if PostgreSQL cancelled it to resolve a deadlock."""
         for left in reversed(range(TRIES)):
             try:
                 with self._database.statement() as connection:

@@ -1,4 +1,4 @@
-"""Baselines: a window of runs that a person looks at and approves. None ever updates itself."""
+"""Baselines: a window of runs that a person reviews and approves. A baseline never updates itself."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ SLICE = 500
 
 
 def join(connection: Connection, done: Run) -> None:
-    """Put a finished run into the windows that are being captured and that its slot lies in.
+    """Add a finished run to the windows in capture that contain its slot.
 
-    Of a window over days only scheduled runs are part: several of one day would pass for several days. A fresh sample
-    is part of none: it was asked because something looked wrong.
+    A window over days takes only scheduled runs: several runs of one day would count as several days. A fresh sample is
+    never part of a window: it was asked because something looked wrong.
     """
     if done.confirms is not None:
         return
@@ -60,7 +60,7 @@ def _unfinished(connection: Connection, row: Any) -> bool:
 
 
 def approve(connection: Connection, baseline_id: int, by: str, why: str, now: datetime) -> Baseline:
-    """Make a captured baseline the one to compare with; the one approved before is retired."""
+    """Approve a captured baseline; the one approved before is retired."""
     by, why = _signed("approve", by, why)
     found = get(connection, baseline_id, lock=True)
     if found.status is not BaselineStatus.CAPTURED:
@@ -86,7 +86,7 @@ def _why_not(found: Baseline, now: datetime) -> str:
 
 
 def retire(connection: Connection, baseline_id: int, by: str, why: str, now: datetime) -> Baseline:
-    """Take a baseline out of use, whatever its state; it is kept for the record."""
+    """Take a baseline out of use, whatever its state; it stays stored."""
     by, why = _signed("retire", by, why)
     found = get(connection, baseline_id, lock=True)
     if found.status is BaselineStatus.RETIRED:
@@ -96,7 +96,7 @@ def retire(connection: Connection, baseline_id: int, by: str, why: str, now: dat
 
 
 def _retire(connection: Connection, baseline_id: int, by: str, why: str, now: datetime) -> None:
-    """Retire it, and clear what was raised against it: no later run will be compared with it."""
+    """Retire it, and clear the alarms raised against it: no later run is compared with it."""
     found = get(connection, baseline_id)
     if found.status is BaselineStatus.APPROVED:
         ledger.lock_stream(connection, found.target, found.suite)
@@ -123,7 +123,7 @@ def outdated() -> Select[Any]:
 
 
 def _signed(verb: str, by: str, why: str) -> tuple[str, str]:
-    """Both as any database can hold them. Raises CliffwatchError where one is blank."""
+    """Both, in a form that every database can store. Raises CliffwatchError if one is blank."""
     if not by.strip() or not why.strip():
         raise CliffwatchError(f"to {verb} a baseline, say who you are and why")
     return clean(by) or "", clean(why) or ""
@@ -142,7 +142,7 @@ def get(connection: Connection, baseline_id: int, *, lock: bool = False) -> Base
 
 
 def _to_baselines(connection: Connection, rows: Sequence[Any]) -> list[Baseline]:
-    """Rows as records, with two further queries for all of them together."""
+    """Rows as records; takes two further queries for all rows together."""
     ids = [row.id for row in rows]
     members: dict[int, list[Any]] = defaultdict(list)
     counts: dict[int, int] = {}
@@ -184,7 +184,7 @@ def _to_baseline(row: Any, members: Sequence[Any], answers: int) -> Baseline:
 
 
 class BaselineReads(Connected):
-    """What is read of the baselines."""
+    """Methods that read baselines."""
 
     def baseline(self, baseline_id: int) -> Baseline:
         """Raises CliffwatchError when there is no such baseline."""
@@ -208,7 +208,7 @@ class BaselineReads(Connected):
 
 
 class Baselines(Connected):
-    """Baselines and what people decide about them."""
+    """Methods for captures and people's decisions on baselines."""
 
     def open_baseline(
         self, target: str, suite: str, suite_digest: str, subject_model: str, base_model: str | None,
@@ -216,8 +216,8 @@ class Baselines(Connected):
     ) -> Baseline:  # fmt: skip
         """Open a capture window: measured and partial runs whose slot lies in [starts_at, ends_at) belong to it.
 
-        Runs of this suite digest that have finished in it already are taken in. Raises CliffwatchError when a
-        window of the same (target, suite) is being captured.
+        Runs of this suite digest that already finished in it are included. Raises CliffwatchError if a window of the
+        same (target, suite) is in capture.
         """
         with self._database.write() as connection:
             if ends_at <= starts_at:
@@ -256,10 +256,10 @@ class Baselines(Connected):
             return get(connection, made)
 
     def close_due_baselines(self, now: datetime) -> list[int]:
-        """Make windows that are over ``captured``; their ids.
+        """Set ended windows to ``captured``; returns their ids.
 
-        One whose last run is still being worked on waits for it, for one more day at most. One without any run
-        stays ``capturing``: there is nothing in it that a person could approve.
+        A window whose last run is in progress waits for it, for at most one more day. A window without a run stays
+        ``capturing``: it contains nothing to approve.
         """
         over = (baseline.c.status == BaselineStatus.CAPTURING.value, baseline.c.ends_at <= now)
         with self._database.read() as connection:
@@ -277,7 +277,7 @@ class Baselines(Connected):
     def approve(
         self, baseline_id: int, by: str, why: str, now: datetime, *, entry: AuditEntry | None = None
     ) -> Baseline:
-        """Make a captured baseline the one in use; the one before it is retired. Raises CliffwatchError.
+        """Approve a captured baseline; the one approved before is retired. Raises CliffwatchError.
 
         ``entry``, here and below, goes to the audit log in the same transaction.
         """
@@ -290,7 +290,7 @@ class Baselines(Connected):
     def retire(
         self, baseline_id: int, by: str, why: str, now: datetime, *, entry: AuditEntry | None = None
     ) -> Baseline:
-        """Take a baseline out of use, or give up its capture. Raises CliffwatchError."""
+        """Retire a baseline, or cancel its capture. Raises CliffwatchError."""
         with self._database.write() as c:
             done = retire(c, baseline_id, by, why, now)
             if entry is not None:

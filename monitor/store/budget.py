@@ -1,6 +1,6 @@
-"""Budgets: what a call may cost is set aside before it is made, and settled when its outcome is recorded.
+"""Budgets: the largest cost of a call is reserved before the call, and settled when its outcome is recorded.
 
-``spend`` holds, per target and UTC day, what was spent and the sum of the open reservations, so that one
+``spend`` holds, per target and UTC day, what was spent and the sum of the open reservations, so one
 conditional statement decides whether a further call fits, however many processes ask at once.
 """
 
@@ -23,7 +23,7 @@ Group = tuple[str, date, int, int]
 """Target, day, limit in nano-dollars, limit in requests."""
 
 Wanted = tuple[int, Reservation]
-"""A fresh id and what it asks for."""
+"""A new id and the reservation."""
 
 Take = Callable[[Connection, Group, Sequence[Wanted]], bool]
 
@@ -31,7 +31,7 @@ TRIES: Final = 1000
 
 
 def _reserve(connection: Connection, items: Sequence[Reservation]) -> list[int | None]:
-    """An id for each item that fits into what is left of its budget, in order; ``None`` for one that does not."""
+    """An id for each item that fits the rest of its budget, in order; ``None`` for items that do not fit."""
     take = _take_postgres if connection.dialect.name == "postgresql" else _take_sqlite
     wanted = [(randbits(62), item) for item in items]
     granted: set[int] = set()
@@ -46,7 +46,7 @@ def _group(item: Reservation) -> Group:
 
 
 def _reserve_group(connection: Connection, take: Take, group: Group, wanted: list[Wanted]) -> list[int]:
-    """Take all at once; when that does not fit, look what does and take that, until nobody was faster."""
+    """Reserve all at once. If they do not fit, reserve those that do; repeat if another process was faster."""
     for _ in range(TRIES):
         if not wanted:
             return []
@@ -146,9 +146,9 @@ def _take_postgres(connection: Connection, group: Group, wanted: Sequence[Wanted
 
 
 def _release_expired(connection: Connection, now: datetime) -> int:
-    """Count as spent what is set aside for calls whose caller is surely dead; how many they were.
+    """Count expired reservations as spent, because their caller is dead; returns their number.
 
-    Nobody can say whether such a call was made. It may have been paid for, so the budget takes it at its worst.
+    Such a call may have been made and paid for, so the budget counts its largest cost.
     """
     if connection.dialect.name == "postgresql":
         return int(connection.execute(_EXPIRE, {"now": now}).scalar() or 0)
@@ -156,7 +156,7 @@ def _release_expired(connection: Connection, now: datetime) -> int:
 
 
 def _cancel(connection: Connection, ids: Sequence[int]) -> None:
-    """Give back what was set aside for calls that were never made."""
+    """Release the reservations of calls that were never made."""
     if connection.dialect.name == "postgresql":
         connection.execute(_CANCEL, {"ids": list(ids)})
     else:
@@ -164,7 +164,7 @@ def _cancel(connection: Connection, ids: Sequence[int]) -> None:
 
 
 def _free_sqlite(connection: Connection, which: Any, *, spent: bool) -> int:
-    """Delete the reservations that ``which`` picks, giving their days back or counting them; how many they were."""
+    """Delete the reservations selected by ``which``, releasing or counting their amounts; returns their number."""
     gone = connection.execute(delete(reservation).where(which).returning(reservation)).all()
     totals: dict[tuple[str, date], list[int]] = defaultdict(lambda: [0, 0])
     for row in gone:
@@ -215,7 +215,7 @@ def _to_spend(row: Any) -> Spend:
 
 
 class SpendReads(Connected):
-    """What is read of the spending."""
+    """Methods that read spending."""
 
     def spent(self, target: str, day: date) -> Spend:
         with self._database.read() as c:
@@ -226,18 +226,19 @@ class Budget(Connected):
     """Reservations of money and requests."""
 
     def reserve(self, items: Sequence[Reservation]) -> list[int | None]:
-        """Set budget aside for calls about to be made; an id for each, or ``None`` where it does not fit.
+        """Reserve budget for calls; returns an id for each, or ``None`` if it does not fit.
 
-        Spent + reserved never passes a limit, however many processes ask at once.
+        Spent + reserved never exceeds a limit, however many processes ask at once.
         """
         return self._statement(lambda c: _reserve(c, items))
 
     def cancel(self, reservation_ids: Iterable[int]) -> None:
-        """Give back reservations whose calls were never made."""
+        """Release reservations whose calls were never made."""
         ids = list(reservation_ids)
         if ids:
             self._statement(lambda c: _cancel(c, ids))
 
     def release_expired(self, now: datetime) -> int:
-        """Count reservations past their ``expires_at`` as spent, since their calls may have been made; how many."""
+        """Count reservations past their ``expires_at`` as spent, since their calls may have been made; returns their
+        number."""
         return self._statement(lambda c: _release_expired(c, now))

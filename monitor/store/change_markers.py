@@ -1,7 +1,7 @@
-"""What a scrape looks at first: for each target a mark that is another one when its results are.
+"""Change markers for scrapes: for each target, a marker that changes whenever its results change.
 
-A mark costs a few aggregates of small tables; the results behind it are read again only where it moved. Everything
-that a mark is made of grows with every change (ids, counters) or is the very value that is shown.
+A marker costs a few aggregates of small tables. The results are read again only if it changed. Its parts grow with
+every change (ids, counters) or are the shown value itself.
 """
 
 from collections import defaultdict
@@ -29,7 +29,7 @@ Mark = tuple[Any, ...]
 
 
 class Marks(NamedTuple):
-    """By target, for each kind of result. A target without any has no mark."""
+    """By target, for each kind of result. A target without results has no marker."""
 
     runs: dict[str, Mark]
     findings: dict[str, Mark]
@@ -38,15 +38,15 @@ class Marks(NamedTuple):
     identity: dict[str, Mark]
     retirements: dict[str, Mark]
     alarms: dict[str, list[Alarm]]
-    """The open alarms themselves: there are few."""
+    """The open alarms themselves, which are few."""
     spent: dict[str, Spend]
     """Of the day, by target."""
     baselines: Mark
-    """Of all targets together: baselines hardly ever change, nor does what they are compared with."""
+    """For all targets together: baselines and suite digests rarely change."""
 
 
 def _latest(column: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The highest, as the database has it: a mark is compared, not read, and turning it into a time costs more."""
+    """The highest value, unconverted: a marker is only compared, and converting it to a time costs more."""
     return type_coerce(func.max(column), String)
 
 
@@ -56,7 +56,7 @@ def _by_target(connection: Connection, table: Any, *what: ColumnElement[Any]) ->
 
 
 def _runs(connection: Connection) -> dict[str, Mark]:
-    """A run that is made, taken up or ended moves its stream's row."""
+    """A run that is created, claimed or ended updates its stream's row."""
     times = (type_coerce(progress.c[name], String) for name in ("latest_slot", "last_attempt", "last_success"))
     counts = (progress.c.measured, progress.c.partial, progress.c.unmeasured)
     found: dict[str, list[Any]] = defaultdict(list)
@@ -79,10 +79,10 @@ def _baselines(connection: Connection) -> Mark:
 
 
 class MarkReads(Connected):
-    """The store's methods over these queries; a scrape calls them, nobody else needs to."""
+    """The store's methods over these queries, for scrapes."""
 
     def marks(self, day: date) -> Marks:
-        """A mark for each kind of result of each target; ``day``: the UTC day whose spending is asked for."""
+        """A marker for each kind of result of each target. ``day``: the UTC day of the spending."""
         with self._database.read() as connection:
             # Nine statements, however many targets there are.
             raised: dict[str, list[Alarm]] = defaultdict(list)
@@ -107,7 +107,7 @@ class MarkReads(Connected):
             )  # fmt: skip
 
     def longest_waiting(self, now: datetime) -> dict[tuple[str, str], datetime]:
-        """(target, suite) -> since when its most overdue run waits for somebody to work on it."""
+        """(target, suite) -> the time since which its most overdue run waits for a worker."""
         with self._database.read() as connection:
             free = or_(run.c.lease_until.is_(None), run.c.lease_until <= now)
             overdue = (

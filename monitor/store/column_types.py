@@ -11,13 +11,13 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
 NANO: Final = 1_000_000_000
-"""Money is stored as whole nano-dollars: sums are exact, so a budget can be reached and never crept over."""
+"""Money is stored as whole nano-dollars: sums are exact, so rounding never exceeds a budget."""
 
 UNLIMITED: Final = 1 << 62
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """Aware datetimes in UTC. SQLite drops the zone, so it is put back on the way out; naive ones are refused."""
+    """Aware datetimes in UTC. SQLite drops the zone, so it is restored on reading. Naive datetimes are rejected."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -47,7 +47,7 @@ class BigId(TypeDecorator[int]):
 
 
 def to_nano(usd: float) -> int:
-    """USD to nano-dollars, rounded up: a budget errs on the safe side, by less than a millionth of a cent."""
+    """USD to nano-dollars, rounded up, so that a budget is never exceeded; the error is below a millionth of a cent."""
     return math.ceil(round(usd * NANO, 3))
 
 
@@ -57,7 +57,8 @@ def limit_to_nano(usd: float | None) -> int:
 
 
 def clean(text: str | None) -> str | None:
-    """``text`` as any database can hold it: no NUL and no lone surrogate, which models do send now and then."""
+    """``text`` in a form that every database can store: without NUL and lone surrogates, which models sometimes
+    send."""
     if text is None:
         return None
     if "\x00" in text:
@@ -66,7 +67,7 @@ def clean(text: str | None) -> str | None:
 
 
 def dump_json(value: object) -> str:
-    """Compact JSON in ASCII. What JSON does not know becomes its ``str``, infinities and NaN too."""
+    """Compact JSON in ASCII. Values unknown to JSON become their ``str``, infinities and NaN too."""
     try:
         return _ENCODE(value)
     except ValueError:
@@ -74,7 +75,7 @@ def dump_json(value: object) -> str:
 
 
 def sqlite_time(at: datetime) -> str:
-    """``at`` as ``UtcDateTime`` writes it on SQLite: text that sorts as time does."""
+    """``at`` as ``UtcDateTime`` writes it on SQLite: text that sorts by time."""
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 

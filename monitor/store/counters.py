@@ -1,4 +1,4 @@
-"""Numbers for the metrics: progress, usage and self-tests, each a few rows however old the store is."""
+"""Numbers for the metrics: progress, usage and self-tests, each a few rows, independent of the store's age."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -51,7 +51,7 @@ def get_state(connection: Connection, key: str) -> str | None:
 
 
 class StateReads(Connected):
-    """What is read of the state values."""
+    """Methods that read state values."""
 
     def get_state(self, key: str) -> str | None:
         with self._database.read() as c:

@@ -1,4 +1,4 @@
-"""``INSERT ... ON CONFLICT`` for whichever backend a connection talks to; only that one's dialect is imported."""
+"""``INSERT ... ON CONFLICT`` for the backend of a connection; only its dialect is imported."""
 
 from typing import TYPE_CHECKING
 

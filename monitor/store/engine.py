@@ -1,4 +1,4 @@
-"""How the store's database is opened: pragmas, locks, timeouts, and errors a person can act on."""
+"""Opens the store's database: pragmas, locks, timeouts, and errors that a person can act on."""
 
 import os
 import threading
@@ -16,14 +16,14 @@ from monitor.store.column_types import dump_json
 from monitor.store.tables import for_postgresql
 
 BUSY_SECONDS: Final = 30
-"""How long a writer waits for another process before it gives up."""
+"""Longest time that a writer waits for another process."""
 
 POOL: Final = 10
 DEADLOCK: Final = ("40P01", "40001")
 
 
 class Database:
-    """One engine, with what a transaction means on its backend."""
+    """One engine, with the transactions of its backend."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -41,7 +41,7 @@ class Database:
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """A transaction that commits at the end of the block. Keep it short and never wait inside."""
+        """A transaction that commits at the end of the block. Keep it short, and never wait inside it."""
         with self._told():
             if self.postgres:
                 with self._writer.begin() as connection:
@@ -52,7 +52,8 @@ class Database:
 
     @contextmanager
     def statement(self) -> Iterator[Connection]:
-        """On PostgreSQL every statement commits by itself, so a stopped process holds no hot row; else ``write``."""
+        """On PostgreSQL, every statement commits by itself, so a stopped process locks no hot row. Otherwise
+        ``write``."""
         if not self.postgres:
             with self.write() as connection:
                 yield connection
@@ -69,9 +70,9 @@ class Database:
 
 
 def connect(url: str, *, create: bool = True) -> Database:
-    """Open ``url``; nothing is read or created yet but an SQLite file and its folder. Raises StoreError.
+    """Open ``url``; nothing is read or created yet except an SQLite file and its folder. Raises StoreError.
 
-    With ``create`` off an SQLite file has to be there.
+    Without ``create``, an SQLite file must exist.
     """
     try:
         parsed = make_url(url)
@@ -130,7 +131,7 @@ def _postgres(url: URL) -> Engine:
         engine = create_engine(
             url,
             hide_parameters=True,
-            # A stopped process must not hold its locks for ever; clocks are UTC on both sides.
+            # A stopped process must not keep its locks forever; clocks are UTC on both sides.
             connect_args={
                 "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=30000 -c lock_timeout=30000",
                 "connect_timeout": 10,
@@ -145,7 +146,7 @@ def _postgres(url: URL) -> Engine:
 
 
 def deadlocked(error: BaseException) -> bool:
-    """Whether PostgreSQL rolled the statement back because of a lock order, so that it can simply be sent again."""
+    """Whether PostgreSQL rolled the statement back because of a lock order, so that it can be sent again."""
     cause = error.__cause__ if isinstance(error, StoreError) else error
     return isinstance(cause, DBAPIError) and getattr(cause.orig, "sqlstate", None) in DEADLOCK
 

@@ -1,4 +1,4 @@
-"""Findings, and the end of a run with all that hangs on it."""
+"""Findings, and the transaction that ends a run."""
 
 import math
 from collections.abc import Sequence
@@ -29,30 +29,30 @@ from monitor.store.history import Position
 from monitor.store.tables import finding, latest_finding, run, verdict
 
 NUMBERS: Final = ("effect", "effect_low", "effect_high", "evidence_log10", "evaluation_log10", "threshold_log10")
-"""Columns that hold NULL for a number that could not be had (NaN)."""
+"""Columns with NULL for a missing number (NaN)."""
 
 SAME: Final = ("alarming", "unit", "signal", "evaluations", "recovered", "confirming", "baseline_id", "judge_moved",
                "disagrees")  # fmt: skip
 """Columns that hold the finding's own value."""
 
 WORDS: Final = ("what", "numbers", "caveat")
-"""Columns that hold words for people, of which nothing is read."""
+"""Columns with text for people. No code reads a state from them."""
 
 MOMENT: Final = timedelta(microseconds=1)
 
 
 class Overtaken(StoreError):
-    """Another verdict, or a person, moved the stream since it was read: judge again."""
+    """Another verdict or a person changed the stream since it was read: judge again."""
 
 
 def _decide(connection: Connection, done: Run, context: VerdictContext) -> int:
-    """Keep what the verdict depended on; its number."""
+    """Store what the verdict depended on; returns its number."""
     made = verdict.insert().values(asdict(context) | {"run_id": done.id, "target": done.target, "suite": done.suite})
     return int(connection.execute(made.returning(verdict.c.seq)).scalar_one())
 
 
 def _ask_again(connection: Connection, done: Run, seed: int, now: datetime) -> None:
-    """Make the run that confirms this one, unless the stream has one under way: that one decides for all."""
+    """Create the run that confirms this one, unless the stream already has one, which then decides for all."""
     if ledger.under_way(connection, done.target, done.suite) is not None:
         return
     same = (run.c.target == done.target, run.c.suite == done.suite)
@@ -63,7 +63,7 @@ def _ask_again(connection: Connection, done: Run, seed: int, now: datetime) -> N
 
 
 def _finished_before(connection: Connection, run_id: int, fence: int) -> bool:
-    """Whether this very fence finished the run already, so that a repeated call is told the same."""
+    """Whether this fence already finished the run, so that a repeated call gets the same result."""
     where = (run.c.id == run_id, run.c.fence == fence, run.c.status == "done")
     return connection.execute(select(run.c.id).where(*where)).first() is not None
 
@@ -93,9 +93,9 @@ def _row(done: Run, item: Finding) -> dict[str, Any]:
 
 
 def _point(connection: Connection, done: Run, item: Finding, finding_id: int) -> None:
-    """Point the signal's series at this finding: the verdict reached last counts, whatever its run's slot.
+    """Make this finding the signal's newest: the latest verdict counts, whatever its run's slot.
 
-    A run made by hand in mid-day has a later slot than the day's own, which then ends after it.
+    A manual run during the day has a later slot than the day's scheduled run, which ends after it.
     """
     new = insert(connection, latest_finding).values(
         target=done.target, suite=done.suite, signal=item.signal, finding_id=finding_id
@@ -112,7 +112,7 @@ def _to_finding(row: Any) -> Finding:
     values["severity"] = Severity(values["severity"])
     values["state"], values["cause"] = FindingState(values["state"]), Cause(values["cause"])
     values["advice"] = Advice(values["advice"])
-    values["judge_moved"] = bool(values["judge_moved"])  # NULL in findings of before the judge was watched
+    values["judge_moved"] = bool(values["judge_moved"])  # NULL in findings from before the judge was monitored
     values["exhibits"] = tuple(_to_exhibit(exhibit) for exhibit in values.get("exhibits", ()))
     return Finding(**values)
 
@@ -122,7 +122,7 @@ def _to_exhibit(exhibit: dict[str, Any]) -> Exhibit:
 
 
 class FindingReads(Connected):
-    """What is read of the findings."""
+    """Methods that read findings."""
 
     def findings(
         self, target: str | None = None, suite: str | None = None, run_id: int | None = None,
@@ -140,7 +140,7 @@ class FindingReads(Connected):
     def latest_findings(
         self, target: str | None = None, suite: str | None = None, *, exhibits: bool = True
     ) -> list[Finding]:
-        """The newest finding of every signal; without its exhibits it is read much faster."""
+        """The newest finding of every signal. Without exhibits, reading is much faster."""
         with self._database.read() as connection:
             columns = [column for column in finding.columns if exhibits or column.name != "exhibits"]
             query = select(*columns).join(latest_finding, latest_finding.c.finding_id == finding.c.id)
@@ -160,11 +160,10 @@ class Verdicts(Connected):
     ) -> bool:  # fmt: skip
         """End a run in one transaction: findings, alarms, baselines it joins, its outcome.
 
-        ``False``, and nothing is written, when the fence is stale. Calling it again changes nothing and says the
-        same. The verdict reached last counts. ``context``: what the findings depended on; without, they are no
-        evidence for later ones. ``moves``: alarms to insert (without an id) and to update. ``seen``: the stream's
-        position that they were decided at; raises Overtaken, and writes nothing, where it has moved. ``confirm_seed``:
-        make the run that confirms this one, due now, with this seed.
+        ``False``, and nothing is written, if the fence is stale. Idempotent. The latest verdict counts. ``context``:
+        what the findings depended on; without it, they are no evidence for later ones. ``moves``: alarms to insert
+        (without an id) and to update. ``seen``: the stream's position at the decision; raises Overtaken, and writes
+        nothing, if it changed since. ``confirm_seed``: create the run that confirms this one, due now, with this seed.
         """
         with self._database.write() as connection:
             done = ledger.lock(connection, run_id, fence)

@@ -1,8 +1,8 @@
-"""What a verdict remembers of the verdicts before it, in the order in which they were reached.
+"""The history of a verdict: the verdicts before it, in the order in which they were reached.
 
-A *stream* is one suite of one target. Its verdicts are numbered as they are written, one at a time: a writer holds the
-stream's row (``ledger.lock_stream``) and is refused where the stream has moved since it read (``Position``). So the
-history that a verdict was reached with is exactly that of the lower numbers, and can be read again at any time.
+A *stream* is one suite of one target. Its verdicts are numbered as they are written, one at a time: a writer locks the
+stream's row (``ledger.lock_stream``) and is rejected if the stream changed since it was read (``Position``). So the
+history of a verdict is exactly that of the lower numbers, and can be read again at any time.
 """
 
 from collections import defaultdict
@@ -18,17 +18,17 @@ from monitor.store.tables import alarm, baseline, finding, latest_finding, run, 
 
 Looks = dict[str, tuple[Mapping[str, float], ...]]
 Numbers = list[tuple[float, float]]
-"""(evidence, line) of findings, log10."""
+"""(evidence, threshold) of findings, log10."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a stream stands. While it is the same, so is all that a verdict reads of the stream."""
+    """The state of a stream. While it is equal, everything that a verdict reads of the stream is equal."""
 
     seq: int
     """Its latest verdict."""
     cleared: int
-    """How many of its alarms are over."""
+    """Number of its cleared alarms."""
     baseline_id: int | None
     """The approved baseline."""
 
@@ -46,7 +46,7 @@ def position(connection: Connection, target: str, suite: str) -> Position:
 
 
 def _limit(connection: Connection, before: int | None) -> int | None:
-    """The number of run ``before``'s verdict; ``None`` where it has none yet, and all there is came before it."""
+    """The number of the verdict of run ``before``; ``None`` if it has none yet, so that all verdicts came before it."""
     if before is None:
         return None
     found: int | None = connection.execute(select(verdict.c.seq).where(verdict.c.run_id == before)).scalar()
@@ -77,26 +77,26 @@ def _looks(
     )
     found: dict[str, list[tuple[int, Mapping[str, float]]]] = defaultdict(list)
     for signal, seq, scores, asked in rows:
-        # A fresh sample is forgotten with the look that asked for it: of another signal's alarm, which was cleared
-        # before the sample ended, it would bring scores of the fault into the new evidence.
+        # A fresh sample is ignored together with the evaluation that requested it: after the alarm of another signal
+        # was cleared, the sample would add scores of the fault to the new evidence.
         if asked > since[signal]:
             found[signal].append((seq, scores))
     return found
 
 
 def _counts() -> ColumnElement[bool]:
-    """Which looks are evidence: those of the schedule, fresh samples, and what raised an alarm.
+    """The evaluations that count as evidence: those of scheduled runs, fresh samples, and runs that raised an alarm.
 
-    A run made by hand is judged, with its own look on top of these, and may raise, confirm or end an alarm. Then it is
-    forgotten, however often somebody presses the button: no later look adds to it. Where it ended the alarm, evidence
-    begins anew after it; where it raised one, its look is what a recovery is measured from, and stays.
+    A manual run is judged with its own evaluation added to these, and may raise, confirm or end an alarm. Later
+    evaluations ignore it, however often it is repeated. If it ended the alarm, evidence starts again after it. If it
+    raised one, its evaluation stays, because a recovery is measured from it.
     """
     did_raise = select(alarm.c.id).where(alarm.c.raised_run_id == finding.c.run_id, alarm.c.signal == finding.c.signal)
     return or_(run.c.scheduled, run.c.confirms.is_not(None), did_raise.exists())
 
 
 def _alarms(connection: Connection, target: str, suite: str) -> list[tuple[str, int, int | None]]:
-    """(signal, verdict that raised it, verdict after which it was over or None) of each alarm of the stream."""
+    """(signal, verdict that raised it, verdict that ended it or ``None``) of each alarm of the stream."""
     rows = connection.execute(
         select(alarm.c.signal, func.coalesce(verdict.c.seq, 0), alarm.c.cleared_seq)
         .join(verdict, verdict.c.run_id == alarm.c.raised_run_id, isouter=True)
@@ -107,19 +107,18 @@ def _alarms(connection: Connection, target: str, suite: str) -> list[tuple[str, 
 
 
 class HistoryReads(Connected):
-    """The store's methods over these queries: all that a verdict may remember."""
+    """The store's methods over these queries."""
 
     def position(self, target: str, suite: str) -> Position:
-        """Where a stream stands: read it first, and hand it to ``finish`` with the verdict."""
+        """The state of a stream. Read it first, and pass it to ``finish`` with the verdict."""
         with self._database.read() as c:
             return position(c, target, suite)
 
     def evaluations(self, target: str, suite: str, baseline_id: int, *, before: int | None = None) -> Looks:
-        """Signal -> the scores by channel of its earlier looks on this baseline that still count, oldest first.
+        """Signal -> the scores by channel of its earlier evaluations on this baseline that still count, oldest first.
 
-        Looks of scheduled and of confirming runs, reached after the signal's last alarm was cleared. A run made by
-        hand leaves none, unless it raised the alarm; its own verdict may raise, confirm or clear one. ``before``: as
-        they were when that run was judged.
+        Evaluations of scheduled and of confirming runs after the signal's last alarm was cleared. A manual run counts
+        only if it raised the alarm. ``before``: the history at the verdict of that run.
         """
         with self._database.read() as connection:
             found = _looks(connection, target, suite, baseline_id, _limit(connection, before))
@@ -136,9 +135,9 @@ class HistoryReads(Connected):
             return {signal: tuple(runs[seq] for seq, _ in items) for signal, items in found.items()}
 
     def raised(self, target: str, suite: str, baseline_id: int, *, before: int | None = None) -> dict[str, int]:
-        """Signal with an open alarm -> how many of its evaluations were up to the one that raised it, itself included.
+        """Signal with an open alarm -> the number of its evaluations up to and including the one that raised it.
 
-        0 where the look that raised it is not among them (an alarm from before evidence was kept).
+        0 if that evaluation is not among them (an alarm from before evidence was stored).
         """
         with self._database.read() as connection:
             limit = _limit(connection, before)
@@ -150,7 +149,7 @@ class HistoryReads(Connected):
             }
 
     def verdicts(self, target: str | None = None) -> list[VerdictContext]:
-        """What every verdict depended on besides answers, in the order in which they were reached."""
+        """What every verdict depended on in addition to answers, in the order of the verdicts."""
         with self._database.read() as connection:
             query = select(verdict).order_by(verdict.c.seq)
             query = query if target is None else query.where(verdict.c.target == target)
@@ -167,9 +166,10 @@ class HistoryReads(Connected):
             ]
 
     def ticket_streams(self, excluding: tuple[str, str], signals: Collection[str]) -> list[Numbers]:
-        """For every other armed (target, suite) the (evidence, line) of its latest findings of ``signals``, log10.
+        """For every other armed (target, suite), the (evidence, threshold) of its latest findings of ``signals``,
+        log10.
 
-        Empty where it has none yet. The lines are those of a stream by itself, without a fleet factor.
+        Empty without findings. The thresholds are those of a single stream, without a fleet factor.
         """
         with self._database.read() as connection:
             alone = finding.c.threshold_log10 - verdict.c.ticket_threshold_log10 + verdict.c.page_threshold_log10

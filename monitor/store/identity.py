@@ -1,4 +1,4 @@
-"""What endpoints say they serve, and when their models retire: the latest of each, by target and arm."""
+"""Identity checks and retirement dates of models: the latest of each, by target and arm."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
@@ -15,7 +15,7 @@ from monitor.store.dialect import insert
 from monitor.store.tables import identity_check, retirement
 
 LONGEST: Final = 1000
-"""Characters of ``expected`` and ``found`` that are kept: a server's reply is somebody else's text."""
+"""Stored characters of ``expected`` and ``found``, which can contain a server's reply of any length."""
 
 PIECE: Final = 200
 """Rows per transaction."""
@@ -55,7 +55,7 @@ def _drop(connection: Connection, table: Table, keys: Sequence[tuple[str, ...]])
 
 
 def _some(items: Collection[T]) -> Iterator[list[T]]:
-    """``items`` in pieces, so that a round over a whole fleet holds the store's one writer for moments only."""
+    """``items`` in pieces, so that a round over a whole fleet blocks the store's only writer briefly."""
     rest = iter(items)
     while piece := list(islice(rest, PIECE)):
         yield piece
@@ -71,12 +71,11 @@ def _rows(
 
 
 class IdentityReads(Connected):
-    """What is read of identity checks, retirements and the snapshot's answers."""
+    """Methods that read identity checks, retirements and the snapshot's answers."""
 
     def identity_checks(self, target: str | None = None, *, matches: bool | None = None) -> list[IdentityCheck]:
-        """The latest of each, by target, arm and check; those of targets that left the configuration, too.
-
-        ``matches``: only those that do, or that do not.
+        """The latest of each, by target, arm and check; including targets that were removed from the
+        configuration. ``matches``: only checks that match, or only those that do not.
         """
         with self._database.read() as connection:
             which = () if matches is None else (identity_check.c.matches.is_(matches),)
@@ -84,15 +83,15 @@ class IdentityReads(Connected):
             return [IdentityCheck(**{**row, "arm": Arm(row["arm"])}) for row in rows]
 
     def retirements(self, target: str | None = None) -> list[Retirement]:
-        """By target and arm; those of targets that left the configuration, too."""
+        """By target and arm, including targets that were removed from the configuration."""
         with self._database.read() as connection:
             return [Retirement(**{**row, "arm": Arm(row["arm"])}) for row in _rows(connection, retirement, target)]
 
     def rollback(self, target: str | None = None) -> list[Rollback]:
         """Whether each target's snapshot is ready, by target: from the last runs of each suite that asked it.
 
-        Targets whose last runs asked no snapshot are not in it. A finished run and an approved baseline never change,
-        so what they come to is kept: called at each scrape, it reads only runs that it has not seen.
+        Targets whose last runs asked no snapshot are left out. A finished run and an approved baseline never change,
+        so their results are cached: at each scrape, only new runs are read.
         """
         kept: rollback.Kept = self.__dict__.setdefault("_rollback_kept", {})
         with self._database.read() as c:
@@ -100,28 +99,28 @@ class IdentityReads(Connected):
 
 
 class Identity(Connected):
-    """Identity checks and retirements as they become known."""
+    """Methods that store identity checks and retirements."""
 
     def save_identity_checks(self, items: Sequence[IdentityCheck]) -> None:
-        """Keep the latest of each (target, arm, check); ``since`` moves only where ``matches`` turns."""
+        """Store the latest of each (target, arm, check); ``since`` changes only when ``matches`` changes."""
         for some in _some(items):
             with self._database.write() as c:
                 save_checks(c, some)
 
     def drop_identity_checks(self, keys: Collection[CheckKey]) -> None:
-        """Forget checks that no longer apply: another endpoint stands in the configuration, or its server says less."""
+        """Delete checks that no longer apply: the configuration has another endpoint, or its server returns less."""
         for some in _some(keys):
             with self._database.write() as c:
                 _drop(c, identity_check, some)
 
     def save_retirements(self, items: Sequence[Retirement]) -> None:
-        """Keep the latest word on each (target, arm)."""
+        """Store the latest retirement date of each (target, arm)."""
         for some in _some(items):
             with self._database.write() as c:
                 save_retirements(c, some)
 
     def drop_retirements(self, keys: Collection[RetirementKey]) -> None:
-        """Forget those that nobody says any more."""
+        """Delete retirement dates that no source reports any more."""
         for some in _some(keys):
             with self._database.write() as c:
                 _drop(c, retirement, some)

@@ -25,9 +25,9 @@ def ensure_run(
     connection: Connection, target: str, suite: str, slot: datetime, seed: int, suite_digest: str,
     next_at: datetime, scheduled: bool, confirms: int | None = None,
 ) -> Run:  # fmt: skip
-    """The row of (target, suite, slot), or the one that confirms ``confirms``, made when it is not there.
+    """The row of (target, suite, slot), or the one that confirms ``confirms``, created if it does not exist.
 
-    What is there is left as it is.
+    An existing row is not changed.
     """
     made = connection.execute(
         insert(connection, run)
@@ -58,13 +58,13 @@ def held(run_id: int, fence: int) -> Any:
 
 
 def lock(connection: Connection, run_id: int, fence: int) -> Run | None:
-    """The run, if this fence still holds it, kept from any other worker until the transaction ends."""
+    """The run, if this fence still holds it; locked for other workers until the transaction ends."""
     row = connection.execute(select(run).where(held(run_id, fence)).with_for_update()).first()
     return None if row is None else to_run(row)
 
 
 def lock_stream(connection: Connection, target: str, suite: str) -> None:
-    """Keep other verdicts on this target and suite waiting until the transaction ends. A claim made the row."""
+    """Block other verdicts on this target and suite until the transaction ends. A claim created the row."""
     where = (progress.c.target == target, progress.c.suite == suite)
     connection.execute(select(progress.c.target).where(*where).with_for_update()).first()
 
@@ -81,7 +81,7 @@ def close(connection: Connection, done: Run, outcome: RunOutcome, now: datetime)
 
 
 def under_way(connection: Connection, target: str, suite: str) -> Run | None:
-    """The confirming run of a stream that is not done; there is one at most."""
+    """The confirming run of a stream that is not done; there is at most one."""
     where = (run.c.target == target, run.c.suite == suite, run.c.confirms.is_not(None), run.c.status != "done")
     row = connection.execute(select(run).where(*where)).first()
     return None if row is None else to_run(row)
@@ -106,7 +106,7 @@ def later(column: ColumnElement[Any], at: datetime) -> ColumnElement[Any]:
 
 
 class RunReads(Connected):
-    """What is read of the run ledger."""
+    """Methods that read the run ledger."""
 
     def under_way(self, target: str, suite: str) -> Run | None:
         """The confirming run of one suite of one target that is not done, if there is one."""
@@ -114,20 +114,20 @@ class RunReads(Connected):
             return under_way(c, target, suite)
 
     def latest_slots(self) -> dict[tuple[str, str], datetime]:
-        """(target, suite) -> slot of the latest scheduled run that was ever made."""
+        """(target, suite) -> slot of the latest scheduled run that was created."""
         with self._database.read() as connection:
             rows = connection.execute(select(progress.c.target, progress.c.suite, progress.c.latest_slot))
             return {(target, suite): slot for target, suite, slot in rows if slot is not None}
 
     def due_runs(self, now: datetime, limit: int = 10_000) -> list[Run]:
-        """Runs with something to do and nobody at it: those that confirm a page, then the longest waiting."""
+        """Due runs without a worker: first those that confirm a page, then the longest waiting."""
         with self._database.read() as connection:
             order = (run.c.confirms.is_(None), run.c.next_at, run.c.id)
             due = select(run).where(_workable(now), run.c.next_at <= now).order_by(*order).limit(limit)
             return [to_run(found) for found in connection.execute(due)]
 
     def get_run(self, run_id: int) -> Run:
-        """Raises StoreError when there is no such run."""
+        """Raises StoreError if the run does not exist."""
         with self._database.read() as connection:
             row = connection.execute(select(run).where(run.c.id == run_id)).first()
             if row is None:
@@ -144,17 +144,17 @@ class RunReads(Connected):
 
 
 class Ledger(Connected):
-    """The run ledger: making, claiming and giving back runs."""
+    """Methods that create, claim and release runs."""
 
     def ensure_run(
         self, target: str, suite: str, slot: datetime, seed: int, suite_digest: str, next_at: datetime,
         *, scheduled: bool = True, confirms: int | None = None, entry: Callable[[Run], AuditEntry] | None = None,
     ) -> Run:  # fmt: skip
-        """The run of (target, suite, slot), made if it is not there; one that is there is not changed.
+        """The run of (target, suite, slot), created if it does not exist; an existing run is not changed.
 
-        ``next_at`` of a new run becomes its ``starts_at``: the slot, or now where the run is made late.
+        ``next_at`` of a new run becomes its ``starts_at``: the slot, or now if the run is created late.
         ``seed`` lies in 0 to 2**63 - 1. A run off the schedule (``scheduled=False``) does not move ``latest_slot``.
-        ``confirms``: the run whose page it is to confirm; a run has one such at most, which is then given back.
+        ``confirms``: the run whose page it confirms; a run has at most one, which is then returned.
         ``entry`` of the run goes to the audit log in the same transaction.
         """
         with self._database.write() as c:
@@ -164,7 +164,7 @@ class Ledger(Connected):
             return made
 
     def claim(self, run_id: int, now: datetime, lease_seconds: float) -> Run | None:
-        """Take a run for ``lease_seconds``, with a new fence; ``None`` if it is leased, done or not there."""
+        """Take a run for ``lease_seconds``, with a new fence; ``None`` if it is leased, done or unknown."""
         with self._database.write() as connection:
             claimed = connection.execute(
                 update(run)
@@ -187,7 +187,7 @@ class Ledger(Connected):
         return self._statement(lambda c: c.execute(kept).first() is not None)
 
     def release(self, run_id: int, fence: int, next_at: datetime) -> bool:
-        """Give a claimed run back until ``next_at``; ``False`` when the fence is stale."""
+        """Release a claimed run until ``next_at``; ``False`` when the fence is stale."""
         values = {"status": "waiting", "lease_until": None, "next_at": next_at}
         given = update(run).where(held(run_id, fence)).values(values).returning(run.c.id)
         return self._statement(lambda c: c.execute(given).first() is not None)

@@ -1,7 +1,8 @@
-"""What a scrape reads of targets whose marks moved (``store.marks``): their newest runs and findings in a few numbers.
+"""What a scrape reads for targets whose markers changed (``change_markers``): numbers of their newest runs and
+findings.
 
-A finished run never changes, so whoever asks keeps its summary; a scrape then reads only runs it has not seen.
-``targets``: only theirs; every target's when left out.
+A finished run never changes, so callers cache its summary, and a scrape reads only new runs. ``targets``: only these;
+all targets if left out.
 """
 
 from collections import defaultdict
@@ -36,7 +37,7 @@ Targets = Sequence[str] | None
 
 
 def only(query: Select[Any], column: ColumnElement[Any], targets: Targets) -> Iterator[Select[Any]]:
-    """``query`` for some targets, in as many statements as their number takes; as it is for all of them."""
+    """``query`` for some targets, in as many statements as needed; unchanged for all targets."""
     if targets is None:
         yield query
     else:
@@ -44,7 +45,7 @@ def only(query: Select[Any], column: ColumnElement[Any], targets: Targets) -> It
 
 
 def newest_done() -> ScalarSelect[int]:
-    """The run that finished last, of the suite that a row of ``progress`` is about."""
+    """The run that finished last, of the suite of a row of ``progress``."""
     of_the_suite = run.alias()
     return (
         select(of_the_suite.c.id)
@@ -93,7 +94,7 @@ def _summaries(connection: Connection, outcomes: Mapping[int, RunOutcome]) -> It
 
 
 COMPARED: Final = (Arm.SUBJECT.value, Arm.BASE.value)
-"""The arms whose answers a summary tells of."""
+"""The arms whose answers a summary covers."""
 
 
 def _chars(arm: Arm) -> Any:
@@ -109,7 +110,7 @@ def _judged(connection: Connection, run_ids: Sequence[int]) -> dict[tuple[int, s
 
 
 def _passed(connection: Connection, run_ids: Sequence[int]) -> dict[tuple[int, str], float]:
-    """An answer passes when its worst check does; answers without checks do not count."""
+    """An answer passes if its worst check does; answers without checks do not count."""
     where = and_(score.c.run_id.in_(run_ids), score.c.arm.in_(COMPARED), score.c.grader.like("check:%"))
     worst = (
         select(score.c.run_id, score.c.arm, func.min(score.c.value).label("worst"))
@@ -127,7 +128,7 @@ NUMBERS: Final = (
     finding.c.effect, finding.c.effect_low, finding.c.effect_high, finding.c.evidence_log10, finding.c.threshold_log10,
     finding.c.measures, finding.c.state, finding.c.cause, finding.c.advice,
 )  # fmt: skip
-"""The exhibits stay where they are: they are a hundred times as large."""
+"""Exhibits are not read: they are a hundred times as large."""
 
 
 def _to_numbers(row: Sequence[Any]) -> FindingNumbers:
@@ -149,7 +150,7 @@ class BaselineCount(NamedTuple):
 
 
 class ScrapeReads(Connected):
-    """The store's methods over these queries. ``targets``: only theirs; every target's when left out."""
+    """The store's methods over these queries. ``targets``: only these; all targets if left out."""
 
     def progress(self, targets: Targets = None) -> list[SuiteProgress]:
         """Last attempt, last success and finished runs by outcome, of every (target, suite)."""
@@ -169,7 +170,7 @@ class ScrapeReads(Connected):
             }
 
     def summaries(self, run_ids: Sequence[int]) -> dict[int, RunSummary]:
-        """Run id -> its summary, of those that are finished; one that ended without any question asked has zeros."""
+        """Run id -> its summary, for finished runs; a run that ended without a question has zeros."""
         with self._database.read() as connection:
             found: dict[int, RunSummary] = {}
             for some in chunks(run_ids):
@@ -208,8 +209,8 @@ class ScrapeReads(Connected):
             return found
 
     def outdated(self, targets: Targets = None) -> set[tuple[str, str]]:
-        """(target, suite) whose approved baseline is of another version of the suite than the daemon is configured to
-        ask; where none has declared it, than the newest run asked."""
+        """(target, suite) whose approved baseline is of another version of the suite than the daemon's
+        configuration, or if that is unknown, than the newest run."""
         with self._database.read() as connection:
             approved = select(baseline.c.target, baseline.c.suite, baseline.c.suite_digest)
             queries = only(
@@ -233,7 +234,7 @@ class ScrapeReads(Connected):
             return [found for query in queries for found in counters.self_tests(c, query)]
 
     def usage(self, targets: Targets = None) -> list[Usage]:
-        """Requests, tokens and USD since the store was made, by target, arm, provider, model and outcome."""
+        """Requests, tokens and USD since the store was created, by target, arm, provider, model and outcome."""
         with self._database.read() as c:
             queries = only(select(usage).order_by(*usage.primary_key.columns), usage.c.target, targets)
             return [found for query in queries for found in counters.usage_rows(c, query)]

@@ -1,4 +1,4 @@
-"""What led up to open alarms: from it one tells when each change began."""
+"""The evaluations that led to open alarms, which show when each change began."""
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
@@ -16,16 +16,17 @@ from monitor.store.tables import alarm, answer, finding
 
 
 class Onset(NamedTuple):
-    """Of one alarm."""
+    """The evaluations that led to one alarm."""
 
     evaluations: int
-    """How many were in the evidence of the verdict that raised it."""
+    """Number of evaluations in the evidence of the verdict that raised it."""
     history: list[Point]
     """Its signal's verdicts, oldest first."""
 
 
 def onsets(connection: Connection, ids: Sequence[int], oldest: Alarm, before: timedelta) -> dict[int, Onset]:
-    """Two statements: the verdicts come from ``ix_finding_series`` alone, the looks from the rows that raised."""
+    """Two statements: the verdicts come from ``ix_finding_series`` alone, the numbers of evaluations from the raising
+    rows."""
     of_series = and_(*(alarm.c[column.name] == column for column in KEY))
     columns = (*KEY, finding.c.run_id, finding.c.found_at, finding.c.alarming, *(finding.c[name] for name in NUMBERS))
     verdicts = (
@@ -43,13 +44,12 @@ def onsets(connection: Connection, ids: Sequence[int], oldest: Alarm, before: ti
 
 
 class OnsetReads(Connected):
-    """The store's methods over these queries; a scrape calls both, whoever tells of one finding the second."""
+    """The store's methods over these queries; a scrape calls both, a finding's page the second."""
 
     def onsets(self, alarms: Sequence[Alarm], before: timedelta) -> dict[int, Onset]:
-        """Alarm id -> what led up to it, as far back as ``before`` the oldest of ``alarms`` was raised.
+        """Alarm id -> the evaluations that led to it, as far back as ``before`` the oldest of ``alarms`` was raised.
 
-        However many there are, it takes two statements for some hundreds of them. An alarm whose raising verdict is
-        gone has none.
+        Takes two statements for some hundreds of alarms. An alarm whose raising verdict no longer exists has no entry.
         """
         if not alarms:
             return {}
@@ -72,14 +72,14 @@ class OnsetReads(Connected):
         return found
 
     def last_asked(self, run_ids: Collection[int]) -> dict[int, datetime]:
-        """Run id -> when the last of the subject's usable answers was asked; a run without any has no entry.
+        """Run id -> when the last of the subject's usable answers was asked; a run without one has no entry.
 
-        It reads all answers of these runs: ask for few.
+        Reads all answers of these runs, so pass few runs.
         """
         if not run_ids:
             return {}
         with self._database.read() as connection:
-            # A run's answers lie side by side under its id and arm; those of no other run are read.
+            # A run's answers are adjacent under its id and arm; no other run's answers are read.
             newest = select(answer.c.run_id, func.max(answer.c.asked_at)).group_by(answer.c.run_id)
             usable = newest.where(answer.c.arm == Arm.SUBJECT.value, answer.c.reason.is_(None))
             found: dict[int, datetime] = {}

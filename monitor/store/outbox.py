@@ -1,4 +1,4 @@
-"""The outbox: mail that was composed once and is to be sent at least once, and who is sending it until when."""
+"""The outbox: mail that is composed once and sent at least once, with the lease of its sender."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from monitor.store.dialect import insert
 from monitor.store.tables import outbox
 
 KEPT: Final = timedelta(days=90)
-"""How long a mail that is sent or given up is kept, but for the newest of its kind: its body holds pictures."""
+"""How long a sent or abandoned mail is kept, except for the newest of its kind: its body contains pictures."""
 
 WAITING: Final = outbox.c.status == MailStatus.QUEUED.value
 
@@ -25,10 +25,10 @@ def _to_mail(row: Any) -> Mail:
 
 
 class OutboxReads(Connected):
-    """What is read of the outbox."""
+    """Methods that read the outbox."""
 
     def mail(self, mail_id: int) -> Mail | None:
-        """One mail of the outbox, if it is there."""
+        """One mail of the outbox, or ``None``."""
         with self._database.read() as connection:
             row = connection.execute(select(outbox).where(outbox.c.id == mail_id)).first()
             return None if row is None else _to_mail(row)
@@ -40,15 +40,15 @@ class OutboxReads(Connected):
             return connection.execute(select(outbox.c.id).where(*where)).first() is not None
 
     def told_until(self, kind: str, slot: datetime) -> datetime | None:
-        """When the mail of this kind before ``slot`` was composed, and so up to when it tells; those that were given up
-        told nobody. ``None`` where there is none."""
+        """When the mail of this kind before ``slot`` was composed, which is the end of its period. Abandoned mail does
+        not count. ``None`` if there is none."""
         with self._database.read() as connection:
             where = (outbox.c.kind == kind, outbox.c.slot < slot, outbox.c.status != MailStatus.REFUSED.value)
             newest = select(outbox.c.composed_at).where(*where).order_by(outbox.c.slot.desc()).limit(1)
             return connection.execute(newest).scalar()
 
     def mail_state(self) -> MailState:
-        """When mail was last sent, what waits, and what was given up since; for the metrics."""
+        """When mail was last sent, what waits, and what was abandoned since; for the metrics."""
         with self._database.read() as connection:
             # Read without the bodies.
             last = connection.execute(select(func.max(outbox.c.sent_at))).scalar()
@@ -62,12 +62,12 @@ class OutboxReads(Connected):
 
 
 class Outbox(Connected):
-    """Mail on its way through the outbox."""
+    """Methods that add, claim and settle mail."""
 
     def enqueue(self, mail: Mail) -> Mail | None:
-        """Put a composed mail into the outbox; ``None`` where one of its (kind, slot) is there, which is kept."""
+        """Put a composed mail into the outbox; ``None`` if one of its (kind, slot) exists, which is kept."""
         with self._database.write() as connection:
-            # The newest of each kind stays however old: it says that its slot is done.
+            # The newest of each kind stays, whatever its age: it shows that its slot is done.
             newest = select(func.max(outbox.c.id)).group_by(outbox.c.kind)
             old = and_(outbox.c.composed_at < mail.composed_at - KEPT, ~WAITING, outbox.c.id.not_in(newest))
             connection.execute(delete(outbox).where(old))
@@ -80,10 +80,10 @@ class Outbox(Connected):
             return None if row is None else _to_mail(row)
 
     def take_mail(self, now: datetime, lease_seconds: float, mail_id: int | None = None) -> Mail | None:
-        """Take the mail that is due longest, or this very one, for ``lease_seconds``; counts the attempt.
+        """Claim the mail that is due longest, or the given one, for ``lease_seconds``; counts the attempt.
 
-        ``None`` where none is due, or where somebody else is at it. One whose sender died is taken again when its
-        lease is over: whether it was sent nobody can know, so it is sent, with the same Message-ID.
+        ``None`` if no mail is due, or another sender holds it. Mail of a sender that died is claimed again when its
+        lease ends. It may have been sent already, so it is sent again with the same Message-ID.
         """
         with self._database.write() as connection:
             free = and_(WAITING, or_(outbox.c.lease_until.is_(None), outbox.c.lease_until <= now))
@@ -101,9 +101,9 @@ class Outbox(Connected):
             return None if row is None else _to_mail(row)
 
     def mail_sent(self, mail_id: int, now: datetime, note: str | None = None) -> bool:
-        """The server has taken it; ``note``: who was refused, if anybody. ``False`` where that was known already."""
+        """Mark it as sent. ``note``: refused recipients, if any. ``False`` if it was already marked."""
         with self._database.write() as connection:
-            # That counts whoever holds the lease by now, so that nobody sends it again.
+            # This counts whoever holds the lease now, so that it is not sent again.
             values = {"status": MailStatus.SENT.value, "sent_at": now, "lease_until": None, "error": clean(note)}
             done = update(outbox).where(outbox.c.id == mail_id, outbox.c.status != MailStatus.SENT.value).values(values)
             return connection.execute(done.returning(outbox.c.id)).first() is not None
@@ -112,10 +112,10 @@ class Outbox(Connected):
         self, mail_id: int, attempt: int, now: datetime, error: str, next_at: datetime | None,
         left: Sequence[str] | None = None,
     ) -> bool:  # fmt: skip
-        """It was not taken, for ``error``: it is tried again at ``next_at``, or given up where that is ``None``.
+        """Mark it as failed with ``error``: it is retried at ``next_at``, or abandoned if that is ``None``.
 
-        ``attempt``: the ``attempts`` of the mail as it was taken; where that is not the latest, or the mail is done,
-        nothing is written and the answer is ``False``. ``left``: who is still to get it, where others have it now.
+        ``attempt``: the ``attempts`` of the mail when it was claimed. If that is not the latest, or the mail is done,
+        nothing is written and the result is ``False``. ``left``: recipients without it, if others received it.
         """
         with self._database.write() as connection:
             values: dict[str, Any] = {"failed_at": now, "error": clean(error), "lease_until": None}
@@ -126,7 +126,7 @@ class Outbox(Connected):
             elif left is not None:
                 values["status"] = MailStatus.SENT.value
             else:
-                # One that some recipients have from an earlier attempt is sent, as far as it can be.
+                # Mail that some recipients received in an earlier attempt counts as sent.
                 refused = case((outbox.c.sent_at.is_(None), MailStatus.REFUSED.value), else_=MailStatus.SENT.value)
                 values["status"] = refused
             held = and_(outbox.c.id == mail_id, outbox.c.attempts == attempt, WAITING)

@@ -83,5 +83,5 @@ def _exchange(exchange: Exchange) -> Mapping[str, Any]:
 
 
 def day_of(item: Recorded) -> date:
-    """The UTC day that pays for a call without a reservation: the one on which it was made."""
+    """The UTC day whose budget pays for a call without a reservation: that of the call."""
     return item.outcome.asked_at.astimezone(UTC).date()

@@ -1,4 +1,4 @@
-"""What the pages read: lists of a thousand rows without what is large in them, and one run question by question."""
+"""What the pages read: lists of a thousand rows without their large columns, and one run question by question."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -18,14 +18,14 @@ from monitor.store.series import NUMBERS, SeriesKey, to_point
 from monitor.store.tables import answer, baseline, finding, latest_finding, progress, run, score
 
 STANDING: Final = (BaselineStatus.CAPTURING.value, BaselineStatus.CAPTURED.value, BaselineStatus.APPROVED.value)
-"""Least to most: which of a stream's baselines is the one to speak of."""
+"""Least to most: which of a stream's baselines is shown."""
 
 GradedTexts = dict[tuple[Arm, str], dict[str, list[Mapping[str, float]]]]
-"""(arm, probe) -> each different text -> the scores, by grader, of every answer with it."""
+"""(arm, probe) -> each distinct text -> the scores, by grader, of every answer with this text."""
 
 
 class _NoRuns(NamedTuple):
-    """A row of ``_streams`` of what was never asked."""
+    """The row of ``_streams`` for a suite that was never asked."""
 
     target: str
     suite: str
@@ -50,7 +50,7 @@ def _streams(target: str | None) -> Any:
 
 
 def of_streams(connection: Connection, target: str | None) -> dict[tuple[str, str], Any]:
-    """(target, suite) -> the baseline to speak of: id, status, the digest of its suite, when it was approved."""
+    """(target, suite) -> the shown baseline: id, status, the digest of its suite, when it was approved."""
     columns = ("id", "target", "suite", "status", "suite_digest", "approved_at")
     query = (
         select(*(baseline.c[name] for name in columns)).where(baseline.c.status.in_(STANDING)).order_by(baseline.c.id)
@@ -65,7 +65,7 @@ def of_streams(connection: Connection, target: str | None) -> dict[tuple[str, st
 
 
 def _to_stream(row: Any, standing: Any | None, digest: str | None) -> Stream:
-    """``digest``: of the suite as it is declared; without one, that of the newest run counts."""
+    """``digest``: of the configured suite; without it, that of the newest run is used."""
     outcome = None if row.outcome is None else RunOutcome(row.outcome)
     facts = (row.target, row.suite, row.last_success, row.runs, row.last_run_id, outcome)
     if standing is None:
@@ -76,14 +76,14 @@ def _to_stream(row: Any, standing: Any | None, digest: str | None) -> Stream:
 
 
 def _questions(connection: Connection, run_ids: Sequence[int], *which: ColumnElement[bool]) -> dict[int, int]:
-    """Run id -> how many questions it has, where it has any; the snapshot's are not the run's."""
+    """Run id -> number of its questions, if it has any; those to the snapshot do not count."""
     where = (answer.c.run_id.in_(run_ids), answer.c.arm != Arm.SNAPSHOT.value, *which)
     rows: Any = connection.execute(select(answer.c.run_id, func.count()).where(*where).group_by(answer.c.run_id))
     return {run_id: int(count) for run_id, count in rows}
 
 
 class PageReads(Connected):
-    """The store's methods over these queries; the pages and the JSON beside them call them."""
+    """The store's methods over these queries; for the pages and their JSON."""
 
     def streams(self, target: str | None = None) -> list[Stream]:
         """Every suite that was ever asked or has a baseline, of every target or of one, by target and suite."""
@@ -96,9 +96,9 @@ class PageReads(Connected):
         ]
 
     def stream_mark(self) -> tuple[Any, ...]:
-        """Another one whenever ``streams`` may be."""
+        """A value that changes whenever ``streams`` may change."""
         with self._database.read() as connection:
-            # Run numbers only grow; a run that is taken up or ends moves its stream's counters.
+            # Run numbers only grow; a run that is claimed or ends changes its stream's counters.
             times = [
                 type_coerce(func.max(column), String) for column in (progress.c.last_attempt, progress.c.last_success)
             ]
@@ -115,7 +115,7 @@ class PageReads(Connected):
     def latest_points(self, targets: Collection[str]) -> dict[SeriesKey, Point]:
         """(target, suite, signal) -> the newest verdict of every signal of these targets, in numbers."""
         with self._database.read() as connection:
-            # From the index that holds them all (see ``series``).
+            # From the index that contains all of these columns (see ``series``).
             key = (finding.c.target, finding.c.suite, finding.c.signal)
             newest = latest_finding.c
             same = and_(key[0] == newest.target, key[1] == newest.suite, key[2] == newest.signal,
@@ -138,7 +138,7 @@ class PageReads(Connected):
     def lost_shares(self, run_ids: Sequence[int]) -> Mapping[int, float]:
         """Run id -> share of its questions that measured nothing; 1 where the subject gave no usable answer."""
         with self._database.read() as connection:
-            # Answers are counted only of runs that lost some: most lost none.
+            # Answers are counted only for runs with unmeasured questions: most have none.
             shares: dict[int, float] = {}
             for some in chunks(run_ids):
                 ends: Any = connection.execute(select(run.c.id, run.c.outcome).where(run.c.id.in_(some)))
@@ -176,7 +176,7 @@ class PageReads(Connected):
             return [(row.id, _to_finding(row)) for row in connection.execute(query)]
 
     def find_run(self, run_id: int) -> Run | None:
-        """The run, if there is one of this number."""
+        """The run, or ``None`` if the number is unknown."""
         with self._database.read() as c:
             row = c.execute(select(run).where(run.c.id == run_id)).first()
             return None if row is None else ledger.to_run(row)
@@ -185,7 +185,7 @@ class PageReads(Connected):
         self, run_id: int, arms: Collection[Arm] | None = None, *, lost: bool = False, offset: int = 0,
         limit: int = 100,
     ) -> tuple[int, list[tuple[AnswerKey, Outcome]]]:  # fmt: skip
-        """How many questions a run has, and a stretch of them with their outcomes, by probe, replicate and arm.
+        """Number of a run's questions, and a page of them with their outcomes, by probe, replicate and arm.
 
         ``lost``: only those without a usable answer. Exchanges and log-probabilities are not read.
         """
@@ -205,7 +205,7 @@ class PageReads(Connected):
             return int(connection.execute(select(func.count()).where(*where)).scalar_one()), found
 
     def texts(self, run_ids: Collection[int], arm: Arm) -> dict[str, Counter[str]]:
-        """Probe -> the texts of an arm's usable answers in these runs, with how often each was given, oldest first."""
+        """Probe -> the texts of an arm's usable answers in these runs, with the number of each, oldest first."""
         with self._database.read() as connection:
             # In the order of the primary key, so nothing is sorted.
             found: dict[str, Counter[str]] = {}
@@ -217,7 +217,7 @@ class PageReads(Connected):
             return found
 
     def graded_texts(self, run_ids: Collection[int]) -> GradedTexts:
-        """What subject and base said in these runs, with the scores of every answer, oldest first."""
+        """The answers of subject and base in these runs, with the scores of every answer, oldest first."""
         with self._database.read() as connection:
             # In the order of the primary key, so nothing is sorted.
             found: GradedTexts = {}
@@ -236,7 +236,7 @@ class PageReads(Connected):
             return found
 
     def tally(self, run_id: int) -> dict[tuple[Arm, str | None], tuple[int, float]]:
-        """(arm, reason or ``None`` where it was answered) -> how many questions of a run, and their USD."""
+        """(arm, reason or ``None`` for answered ones) -> number of a run's questions, and their USD."""
         with self._database.read() as connection:
             group = (answer.c.arm, answer.c.reason)
             rows: Any = connection.execute(
@@ -245,7 +245,8 @@ class PageReads(Connected):
             return {(Arm(arm), reason): (int(count), float(usd)) for arm, reason, count, usd in rows}
 
     def question(self, run_id: int, arm: Arm, probe: str, replicate: int) -> tuple[Outcome, str, str]:
-        """One outcome with its exchange, the provider and the model asked for. Raises CliffwatchError for none."""
+        """One outcome with its exchange, the provider and the requested model. Raises CliffwatchError if there is
+        none."""
         same = (answer.c.arm == arm.value, answer.c.probe == probe, answer.c.replicate == replicate)
         with self._database.read() as connection:
             row = connection.execute(select(answer).where(answer.c.run_id == run_id, *same)).first()

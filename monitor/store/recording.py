@@ -1,7 +1,7 @@
-"""Group commit of outcomes: answers, leases, money and usage of a whole list in one go.
+"""Group commit of outcomes: answers, leases, money and usage of a whole list in one transaction.
 
-The fence is the condition: a worker whose run was handed to another writes no answer. What its call cost is
-counted all the same, because it was paid. This is the hot path, so it speaks SQL to the driver.
+The fence is the condition: a worker whose run was claimed by another writes no answer. The cost of its calls is counted
+anyway, because it was paid. This is the hot path, so it sends SQL directly to the driver.
 """
 
 from collections import defaultdict
@@ -23,7 +23,7 @@ SLICE: Final = 500
 
 
 def _record(connection: Connection, items: Sequence[Recorded]) -> list[bool]:
-    """Whether each item is now in the store for the first time, by its fence; its cost counts either way."""
+    """Whether each item was stored for the first time, under a valid fence; its cost counts in any case."""
     if not items:
         return []
     work = recording_postgres.record if connection.dialect.name == "postgresql" else _record_sqlite
@@ -32,7 +32,7 @@ def _record(connection: Connection, items: Sequence[Recorded]) -> list[bool]:
 
 
 def _take_out(inserted: set[Key], key: Key) -> bool:
-    """Whether ``key`` was inserted; of a key that is twice in the list the first item has it."""
+    """Whether ``key`` was inserted. If a key is twice in the list, the first item counts."""
     if key not in inserted:
         return False
     inserted.remove(key)
@@ -92,7 +92,7 @@ def _settle_sqlite(connection: Connection, items: Sequence[Recorded]) -> None:
 def _free_sqlite(
     connection: Connection, ids: Sequence[int]
 ) -> tuple[dict[int, str], defaultdict[tuple[str, str], list[int]]]:
-    """Delete reservations; the day of each, and what (target, day) loses by it, in the order of ``spend``."""
+    """Delete reservations. Returns the day of each, and the amount per (target, day), in the order of ``spend``."""
     changes: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     if not ids:
         return {}, changes
@@ -121,6 +121,6 @@ class Recording(Connected):
         """Write a list of outcomes, extend their runs' leases and settle their reservations, all or nothing.
 
         An item is ``False`` when its fence is stale or its question was recorded before; its cost is counted
-        all the same. Hand over lists: a list costs about as much as a single item.
+        anyway. Pass lists: a list costs about as much as a single item.
         """
         return self._statement(lambda c: _record(c, items))

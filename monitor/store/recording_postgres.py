@@ -1,7 +1,7 @@
 """``record`` for PostgreSQL: the whole list in ONE statement that commits by itself.
 
-In a transaction of several statements, a process that is stopped between two of them holds the target's
-``spend`` row and freezes every other worker; the server finishes a single statement without us.
+In a transaction of several statements, a process that is stopped between two of them locks the target's
+``spend`` row and blocks every other worker. The server finishes a single statement without the process.
 """
 
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ _PLAIN: Final[dict[str, TypeEngine[Any]]] = {
     "completion_tokens": Integer(), "latency_seconds": Float(), "asked_at": UtcDateTime(), "attempts": Integer(),
     "usd": Float(),
 }  # fmt: skip
-"""Types of the answer's columns that are no text; JSON travels as text and is cast."""
+"""Types of the answer's columns that are not text; JSON travels as text and is cast."""
 
 _JSON: Final = ("exchange", "logprobs")
 
@@ -79,7 +79,7 @@ _RECORD: Final = text(f"""
 
 
 def record(connection: Connection, items: Sequence[Recorded]) -> set[Key]:
-    """Write the list; the keys that were inserted."""
+    """Write the list; returns the inserted keys."""
     values = {**_leases(items), **_answers(items), **_payments(items), **_usage(items)}
     return {(row.run_id, row.arm, row.probe, row.replicate) for row in connection.execute(_RECORD, values)}
 
@@ -90,7 +90,7 @@ def _columns(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> dict[str, l
 
 
 def _leases(items: Sequence[Recorded]) -> dict[str, list[Any]]:
-    # Sorted, so that two workers take the run rows in one order.
+    # Sorted, so that two workers lock the run rows in the same order.
     rows = [(run_id, fence, until) for (run_id, fence), until in sorted(leases_of(items).items())]
     return _columns(("lease_run", "lease_fence", "lease_until"), rows)
 

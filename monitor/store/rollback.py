@@ -1,9 +1,9 @@
-"""Whether the version to roll back to is ready: what its few answers of the last runs come to.
+"""Whether the version to roll back to is ready, from its few answers of the last runs.
 
-The numbers are few: five probes a run, so fifteen answers of three runs. At a true rate of 0.9 the share that passes of
-fifteen has a standard error of 0.08: a snapshot as good as the baseline falls 0.2 below it once in eighty looks, and
-one that passes half of what the baseline does is told more than nine times in ten. Below ten checked answers only the
-share that was answered counts.
+There are few answers: five probes per run, so fifteen of three runs. At a true rate of 0.9, the share of passes of
+fifteen has a standard error of 0.08. A snapshot as good as the baseline falls 0.2 below it once in eighty checks, and
+one that passes half as often as the baseline is detected more than nine times in ten. With fewer than ten checked
+answers, only the share of answered questions counts.
 """
 
 from collections import defaultdict
@@ -19,24 +19,24 @@ from monitor.store.change_markers import chunks
 from monitor.store.tables import answer, baseline, baseline_run, progress, run, score, usage
 
 RUNS: Final = 3
-"""How many of a suite's last runs count."""
+"""Number of a suite's last runs that count."""
 
 ANSWERED: Final = 0.8
-"""Share of its questions that a snapshot which is ready answers."""
+"""Least share of its questions that a ready snapshot answers."""
 
 TOLERANCE: Final = 0.2
-"""How far below the baseline's share of passes, on the same probes, a snapshot which is ready may lie."""
+"""Largest distance of a ready snapshot below the baseline's share of passes on the same probes."""
 
 ENOUGH: Final = 10
-"""Checked answers from which on their share of passes counts."""
+"""Least checked answers for their share of passes to count."""
 
 WITHHELD: Final = (Reason.BUDGET.value, Reason.UNPRICED.value)
-"""Calls that were never made: they say nothing of the snapshot."""
+"""Reasons of calls that were never made, which show nothing about the snapshot."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What one suite's last runs came to."""
+    """The counts of one suite's last runs."""
 
     asked_at: datetime
     questions: int = 0
@@ -44,16 +44,16 @@ class Counts:
     checked: int = 0
     passed: float = 0.0
     expected: float | None = None
-    """Passes that the approved baseline's rates come to, over ``expected_of`` checked answers."""
+    """Passes expected from the approved baseline's rates, over ``expected_of`` checked answers."""
     expected_of: int = 0
 
 
 STREAMS: Final = 150
-"""That are counted at once: three runs each, and their probes, under every backend's limit of parameters."""
+"""Streams counted at once: three runs each, and their probes, within every backend's limit of parameters."""
 
 Stream = tuple[str, str]
 Kept = dict[Stream, tuple[tuple[object, ...], Counts | None]]
-"""(target, suite) -> the runs and the baseline that were counted, and what they came to."""
+"""(target, suite) -> the counted runs and baseline, and the result."""
 
 
 def rollbacks(connection: Connection, target: str | None, kept: Kept) -> list[Rollback]:
@@ -80,7 +80,7 @@ def _judged(target: str, counts: Sequence[Counts]) -> Rollback:
     expected = sum(one.expected or 0.0 for one in compared) / of if of else None
     ready = answered >= ANSWERED
     if passed is not None and expected is not None and checked >= ENOUGH:
-        ready = ready and passed >= expected - TOLERANCE - 1e-9  # of three fifths, too, as floats have it
+        ready = ready and passed >= expected - TOLERANCE - 1e-9  # includes exactly TOLERANCE below, despite rounding
     return Rollback(target, answered, passed, ready, max(one.asked_at for one in counts), expected, questions)
 
 
@@ -95,7 +95,7 @@ def _approved(connection: Connection, target: str | None) -> dict[Stream, int]:
 def _last_runs(connection: Connection, target: str | None) -> dict[Stream, tuple[int, ...]]:
     """(target, suite) -> its last finished runs by slot, newest first, of targets whose snapshot was ever asked.
 
-    Fresh samples are left out, since they ask no snapshot.
+    Fresh samples are left out, because they ask no snapshot.
     """
     asked = select(usage.c.target).where(usage.c.arm == Arm.SNAPSHOT.value)
     asked = asked if target is None else asked.where(usage.c.target == target)
@@ -121,7 +121,7 @@ def _last_runs(connection: Connection, target: str | None) -> dict[Stream, tuple
 
 
 def _count(connection: Connection, wanted: Mapping[Stream, tuple[Sequence[int], int | None]]) -> dict[Stream, Counts]:
-    """What each stream's runs came to, held against its baseline; none where they put no question to a snapshot."""
+    """The counts of each stream's runs against its baseline; no entry if they asked no snapshot."""
     runs = [run_id for run_ids, _ in wanted.values() for run_id in run_ids]
     asked = {row[0]: row[1:] for row in connection.execute(_asked(runs)).all()}
     checked = _passes(connection, score.c.run_id, _of_snapshot(runs))
@@ -143,7 +143,7 @@ def _count(connection: Connection, wanted: Mapping[Stream, tuple[Sequence[int], 
 
 
 def _asked(runs: Sequence[int]) -> Select[Any]:
-    """Of each run the questions to the snapshot, how many of them without an answer, and when it finished."""
+    """For each run, the questions to the snapshot, how many have no answer, and when the run finished."""
     return (
         select(answer.c.run_id, func.count(), func.count(answer.c.reason), func.max(run.c.finished_at))
         .join(run, run.c.id == answer.c.run_id)
@@ -158,7 +158,7 @@ def _of_snapshot(runs: Sequence[int]) -> ColumnElement[bool]:
 
 
 def _passes(connection: Connection, by: Any, which: ColumnElement[bool]) -> dict[int, list[tuple[str, float]]]:
-    """(probe, 1 or 0) of each answer with checks, by run or baseline: it passes when its worst check does."""
+    """(probe, 1 or 0) of each answer with checks, by run or baseline: it passes if its worst check does."""
     query = select(by, score.c.probe, func.min(score.c.value)).where(which, score.c.grader.like("check:%"))
     if by is not score.c.run_id:
         query = query.join(baseline_run, baseline_run.c.run_id == score.c.run_id)

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from alembic.config import Config
 
 HEAD: Final = "0005"
-"""The newest migration; a test compares it with the files. It spares every start the import of Alembic."""
+"""The newest migration; a test compares it with the files. It saves the import of Alembic at every start."""
 
 LOCK: Final = 0xC11FF
-"""PostgreSQL advisory lock: of two processes that start together, one migrates and the other waits."""
+"""PostgreSQL advisory lock: if two processes start together, one migrates and the other waits."""
 
 
 def current(connection: Connection) -> str | None:

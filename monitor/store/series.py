@@ -1,4 +1,4 @@
-"""How a signal's numbers went, verdict by verdict: what a small picture of its history is drawn from."""
+"""A signal's numbers, verdict by verdict, for the small charts of its history."""
 
 from collections import defaultdict
 from collections.abc import Collection
@@ -26,18 +26,18 @@ def to_point(row: Any) -> Point:
 
 
 class SeriesReads(Connected):
-    """The store's method over this query; pages and mails call it."""
+    """The store's method over this query, for pages and mail."""
 
     def series(
         self, since: datetime, target: str | None = None, only: Collection[SeriesKey] | None = None
     ) -> dict[SeriesKey, list[Point]]:
         """(target, suite, signal) -> its verdicts reached since ``since``, oldest first, without their exhibits.
 
-        One query; with ``only``, one a series. ``target``: of this target only; ``only``: of these series only. A
-        series without a verdict in that time has no entry.
+        One query; with ``only``, one per series. ``target``: only this target; ``only``: only these series. A series
+        without a verdict in that time has no entry.
         """
         with self._database.read() as connection:
-            # Read from the index ``ix_finding_series`` alone, which holds every column asked for: rows are large.
+            # Read from the index ``ix_finding_series`` alone, which contains every requested column: rows are large.
             columns = (
                 *KEY,
                 finding.c.run_id,

@@ -1,4 +1,4 @@
-"""How every suite of a fleet stands, in a few statements: for ``cliffwatch status``."""
+"""The state of every suite of a fleet, in a few statements, for ``cliffwatch status``."""
 
 from collections.abc import Collection
 from datetime import datetime
@@ -25,14 +25,14 @@ class Finished(NamedTuple):
     last_success: datetime | None
     """When a run of the suite last finished measured or partial."""
     lost: bool
-    """Whether any of its questions has no usable answer; how many, ``lost_shares`` counts."""
+    """Whether any of its questions has no usable answer; ``lost_shares`` counts them."""
 
 
 class Baselines(NamedTuple):
-    """What a suite's baselines come to; a retired one counts for nothing."""
+    """The state of a suite's baselines, without retired ones."""
 
     status: BaselineStatus
-    """Of the approved one, else of the newest."""
+    """Status of the approved one, else of the newest."""
     suite_digest: str
     """What its answers depended on."""
     approved_at: datetime | None
@@ -42,7 +42,7 @@ class StandingReads(Connected):
     """The store's methods over these queries."""
 
     def standing_baselines(self) -> dict[Stream, Baselines]:
-        """(target, suite) -> its baseline, where it has one that is not retired."""
+        """(target, suite) -> its baseline, if it has one that is not retired."""
         with self._database.read() as connection:
             return {
                 key: Baselines(BaselineStatus(row.status), row.suite_digest, row.approved_at)
@@ -52,7 +52,7 @@ class StandingReads(Connected):
     def last_finished(self) -> dict[Stream, Finished]:
         """(target, suite) -> the run that finished last."""
         with self._database.read() as connection:
-            # An index holds these alone.
+            # An index contains only these.
             lost = exists().where(answer.c.run_id == run.c.id, answer.c.reason.is_not(None))
             facts = select(
                 progress.c.target, progress.c.suite, run.c.id, run.c.slot, run.c.outcome, progress.c.last_success,
@@ -65,7 +65,7 @@ class StandingReads(Connected):
             }
 
     def unmeasured(self, run_id: int) -> dict[str, int]:
-        """Reason -> how many of a run's questions, of any arm but the snapshot, have no usable answer for it."""
+        """Reason -> number of a run's questions without a usable answer for it, of any arm except the snapshot."""
         with self._database.read() as connection:
             reasons = (
                 select(answer.c.reason, func.count())

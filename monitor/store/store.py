@@ -1,8 +1,8 @@
-"""``Store``: every question the daemon has for its database, as one method each.
+"""``Store``: one method for each query and each change of the database.
 
-Synchronous and safe to share between threads; async callers go through ``asyncio.to_thread``. Times go in and
-come out aware and in UTC. Every method raises StoreError when the database cannot be reached. A method stands in the
-module of the tables it is about.
+Synchronous and safe to share between threads; async callers use ``asyncio.to_thread``. Times are aware and in UTC, in
+arguments and results. Every method raises StoreError if the database cannot be reached. A method is in the module of
+its tables.
 """
 
 from monitor.store import schema
@@ -33,10 +33,10 @@ from monitor.store.weekly import WeekReads
 def open_store(url: str, *, migrate: bool = True, create: bool = True) -> "Store":
     """Open ``sqlite:///FILE`` or ``postgresql+psycopg://...`` and bring its schema up to date.
 
-    An SQLite file that is not there is created, readable by its owner only; with ``create`` off that is a StoreError,
-    as a PostgreSQL database without a store in it is. Raises StoreError when the database
-    cannot be reached, when its schema is newer than this program, or older and ``migrate`` is off; MissingExtra
-    when PostgreSQL's driver is not installed.
+    A missing SQLite file is created, readable by its owner only. Without ``create``, a missing file or a PostgreSQL
+    database without a store raises StoreError. Also raises StoreError if the database cannot be reached, or if its
+    schema is newer than this program, or older without ``migrate``; MissingExtra if PostgreSQL's driver is not
+    installed.
     """
     database = connect(url, create=create)
     try:
@@ -68,7 +68,7 @@ class StoreReader(
     ScrapeReads,
     PageReads,
 ):
-    """All that is read of the store. No method of it writes."""
+    """All methods that read the store. None of them writes."""
 
 
 class Store(
@@ -87,4 +87,4 @@ class Store(
     Identity,
     Declarations,
 ):
-    """Made by ``open_store``; ``close`` it at the end."""
+    """Created by ``open_store``. Call ``close`` at the end."""

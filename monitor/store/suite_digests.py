@@ -1,7 +1,7 @@
-"""What each suite is by the configuration that the daemon has, so that what is armed is told alike everywhere.
+"""The digest of each suite in the daemon's configuration, so that every surface shows the same armed state.
 
-A baseline is compared with nothing from the moment that its suite is another one, and the next run that would show it
-may be a week away: so the daemon leaves its suites' digests here whenever it has read its configuration.
+A baseline is no longer used once its suite changes, and the next run that shows it may be a week away. So the daemon
+stores the digests of its suites here whenever it reads its configuration.
 """
 
 import json
@@ -22,13 +22,13 @@ Stream = tuple[str, str]
 
 
 def declared(connection: Connection) -> dict[Stream, str]:
-    """(target, suite) -> what a run of it depends on, as the daemon is configured now."""
+    """(target, suite) -> the digest of what a run depends on, in the daemon's present configuration."""
     body = counters.get_state(connection, DIGESTS)
     return {(target, suite): digest for target, suite, digest in json.loads(body or "[]")}
 
 
 def mark() -> ScalarSelect[str]:
-    """Another one whenever ``declared`` is: a column of a statement that is made anyway."""
+    """A value that changes with ``declared``: a column of a statement that runs anyway."""
     return select(state.c.value).where(state.c.key == MARK).scalar_subquery()
 
 
@@ -36,9 +36,9 @@ class Declarations(Connected):
     """The store's methods over these queries."""
 
     def declare(self, digests: Mapping[Stream, str]) -> None:
-        """(target, suite) -> what a run of it depends on, for all that is configured; it replaces what was declared.
+        """(target, suite) -> the digest of what a run depends on, for all configured suites; replaces the stored ones.
 
-        An approved baseline of another digest is outdated from then on (``streams``, ``outdated``).
+        An approved baseline of another digest is then outdated (``streams``, ``outdated``).
         """
         with self._database.write() as connection:
             body = json.dumps([[*stream, digest] for stream, digest in sorted(digests.items())])

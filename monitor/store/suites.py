@@ -1,4 +1,4 @@
-"""What was asked: suite versions, a run's production inputs, and what an endpoint takes."""
+"""Suite versions, a run's production inputs, and the capabilities of endpoints."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from monitor.store.tables import capability, production_input, suite_version
 
 
 class ProductionInput(Protocol):
-    """One sampled input, as the sample stage hands it over."""
+    """One sampled input, as passed by the sample stage."""
 
     @property
     def probe(self) -> Probe: ...
@@ -43,10 +43,10 @@ def _to_probe(probe: str, body: dict[str, Any]) -> Probe:
 
 
 class SuiteReads(Connected):
-    """What is read of suites, production inputs and capabilities."""
+    """Methods that read suites, production inputs and capabilities."""
 
     def capability(self, provider: str, base_url: str, model: str) -> dict[str, bool]:
-        """What an endpoint is known to take (``True``) or refuse (``False``), by name."""
+        """Parameters that an endpoint accepts (``True``) or refuses (``False``), by name."""
         with self._database.read() as connection:
             rows = connection.execute(
                 select(capability.c.name, capability.c.accepted).where(
@@ -62,7 +62,7 @@ class SuiteReads(Connected):
             return found
 
     def production_inputs(self, run_id: int) -> list[Probe]:
-        """A run's sampled inputs in their order; empty when none were saved."""
+        """A run's sampled inputs in order; empty if none were saved."""
         with self._database.read() as connection:
             rows = connection.execute(
                 select(production_input.c.probe, production_input.c.body)
@@ -73,7 +73,7 @@ class SuiteReads(Connected):
 
 
 class Suites(SuiteReads):
-    """Suites, production inputs and capabilities as they become known."""
+    """Methods that store suites, production inputs and capabilities."""
 
     def set_capability(
         self, provider: str, base_url: str, model: str, name: str, accepted: bool, now: datetime
@@ -88,14 +88,14 @@ class Suites(SuiteReads):
         self._statement(learn)
 
     def save_suite(self, suite_digest: str, name: str, body: str) -> None:
-        """Keep a suite's content under its digest."""
+        """Store a suite's content under its digest."""
         if self.suite_body(suite_digest) is None:
             with self._database.write() as connection:
                 new = insert(connection, suite_version).values(digest=suite_digest, name=name, body=body)
                 connection.execute(new.on_conflict_do_nothing())
 
     def save_production_inputs(self, run_id: int, inputs: Sequence[ProductionInput]) -> None:
-        """Keep a run's sample; a run that has one keeps the first."""
+        """Store a run's sample; an existing one is kept."""
         with self._database.write() as connection:
             rows = [
                 {

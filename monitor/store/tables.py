@@ -1,4 +1,4 @@
-"""Every table of the store, in the order in which a datum reaches it.
+"""Every table of the store, in the order in which data reaches them.
 
 Money columns (``*_nano``) are whole nano-dollars. ``slot`` is the start of a run's period, in UTC.
 """
@@ -23,7 +23,7 @@ OPEN: Final = text("status <> 'done'")
 
 
 class Row(SQLModel):
-    """Base of all tables; its own metadata keeps a host program's SQLModel tables out of our migrations."""
+    """Base of all tables; its own metadata keeps SQLModel tables of a host program out of the migrations."""
 
     model_config = SQLModelConfig(defer_build=True)  # only the tables are used, and every start waits for them
     metadata = MetaData(naming_convention=NAMES)
@@ -57,7 +57,7 @@ class RunRow(Row, table=True):
 
 
 class AnswerRow(Row, table=True):
-    """One outcome: an answer, or with a ``reason`` why there is none."""
+    """One outcome: an answer, or the ``reason`` for a missing one."""
 
     __tablename__ = "answer"
     __table_args__ = (Index("ix_answer_lost", "run_id", "arm", sqlite_where=text("reason IS NOT NULL")),)
@@ -124,7 +124,7 @@ class EmbeddingRow(Row, table=True):
 
 
 class ReservationRow(Row, table=True):
-    """Budget set aside for a call in flight. The id is drawn by the caller's process, at random."""
+    """Budget set aside for a call in flight. The caller's process chooses a random id."""
 
     __tablename__ = "reservation"
     id: int = Field(sa_type=BigInteger, primary_key=True, sa_column_kwargs={"autoincrement": False})
@@ -162,7 +162,7 @@ class UsageRow(Row, table=True):
 
 
 class ProgressRow(Row, table=True):
-    """Counters of one target and suite, so that a scrape reads few rows however old the store is."""
+    """Counters of one target and suite, so that a scrape reads few rows, whatever the age of the store."""
 
     __tablename__ = "suite_progress"
     target: str = Field(primary_key=True)
@@ -180,7 +180,7 @@ class FindingRow(Row, table=True):
     __table_args__ = (
         UniqueConstraint("run_id", "signal"),
         Index(
-            # With all that a history is drawn from: a finding's row is large, and read for its answers only.
+            # Contains every column of a history: a finding's row is large, and read only for its answers.
             "ix_finding_series", "target", "suite", "signal", "id", "run_id", "found_at", "alarming",
             "effect", "effect_low", "effect_high", "evidence_log10", "threshold_log10",
         ),
@@ -206,7 +206,7 @@ class FindingRow(Row, table=True):
     measures: Any = Field(sa_type=JSON)
     exhibits: Any = Field(sa_type=JSON)
     found_at: datetime = Field(sa_type=UtcDateTime)
-    # Nullable, as all columns that came later: SQLite adds no others to a table without copying it. NULL is no number.
+    # Nullable, like all later columns: SQLite adds other columns only by copying the table. NULL means no number.
     evidence_log10: float | None = None
     evaluation_log10: float | None = None
     threshold_log10: float | None = None
@@ -226,7 +226,8 @@ class FindingRow(Row, table=True):
 
 
 class VerdictRow(Row, table=True):
-    """What a run's verdict depended on besides answers. ``seq`` is the order of decision, also within a stream."""
+    """What a run's verdict depended on in addition to answers. ``seq`` is the order of verdicts, also within a
+    stream."""
 
     __tablename__ = "verdict"
     __table_args__ = (Index("ix_verdict_stream", "target", "suite", "seq"), {"sqlite_autoincrement": True})
@@ -242,7 +243,7 @@ class VerdictRow(Row, table=True):
 
 
 class LatestFindingRow(Row, table=True):
-    """Which finding of a signal was reached last, whatever its run's slot."""
+    """The newest finding of each signal by its verdict, whatever its run's slot."""
 
     __tablename__ = "latest_finding"
     target: str = Field(primary_key=True)
@@ -276,7 +277,7 @@ class AlarmRow(Row, table=True):
     cleared_by: str | None = None
     cleared_why: str | None = Field(default=None, sa_type=Text)
     cleared_seq: int | None = Field(default=None, sa_type=BigId)
-    """The stream's latest verdict when it was cleared, itself included: evidence begins anew after it."""
+    """The stream's latest verdict when it was cleared, inclusive: evidence starts again after it."""
     acknowledged_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     acknowledged_by: str | None = None
     acknowledged_why: str | None = Field(default=None, sa_type=Text)
@@ -319,7 +320,7 @@ class BaselineRunRow(Row, table=True):
 
 
 class CapabilityRow(Row, table=True):
-    """What an endpoint took or refused, so that no call is wasted on learning it again."""
+    """Parameters that an endpoint accepted or refused, so that no further call is needed to learn it."""
 
     __tablename__ = "capability"
     provider: str = Field(primary_key=True)
@@ -348,7 +349,7 @@ class ProductionInputRow(Row, table=True):
 
 
 class SelfTestRow(Row, table=True):
-    """The latest self-test of each fault: how many copies of stored answers with it were caught."""
+    """The latest self-test of each fault: how many copies of stored answers with it were detected."""
 
     __tablename__ = "self_test"
     target: str = Field(primary_key=True)
@@ -382,7 +383,7 @@ class OutboxRow(Row, table=True):
 
 
 class AuditRow(Row, table=True):
-    """Who did what through the pages, and why. Rows are only ever added."""
+    """Who did what, and why. Rows are only added."""
 
     __tablename__ = "audit"
     __table_args__ = (Index("ix_audit_target", "target", "id"), {"sqlite_autoincrement": True})
@@ -398,7 +399,7 @@ class AuditRow(Row, table=True):
 
 
 class IdentityCheckRow(Row, table=True):
-    """The latest of each check of what an endpoint says it serves. ``since``: when ``matches`` became what it is."""
+    """The latest of each identity check. ``since``: when ``matches`` last changed."""
 
     __tablename__ = "identity_check"
     target: str = Field(primary_key=True)
@@ -412,7 +413,7 @@ class IdentityCheckRow(Row, table=True):
 
 
 class RetirementRow(Row, table=True):
-    """When a target's model is to be shut down, and who says so."""
+    """When a target's model will be shut down, and the source."""
 
     __tablename__ = "retirement"
     target: str = Field(primary_key=True)
@@ -436,7 +437,8 @@ def _table(row: type[Row]) -> Table:
 
 
 def for_postgresql() -> None:
-    """Tell PostgreSQL's dialect which indexes are partial. Asked for by its engine, as naming it imports all of it."""
+    """Tell PostgreSQL's dialect which indexes are partial. Called by its engine, because naming the dialect imports all
+    of it."""
     for table in Row.metadata.tables.values():
         for index in table.indexes:
             index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]

@@ -1,4 +1,4 @@
-"""What a stretch of days came to: questions by what became of them, and money. Read once a week, for the mail."""
+"""Totals of a range of days: questions by outcome, and money. Read once a week, for the mail."""
 
 from collections import defaultdict
 from datetime import date, datetime
@@ -11,16 +11,16 @@ from monitor.store.column_types import NANO
 from monitor.store.tables import answer, run, spend
 
 USABLE = ""
-"""In place of a reason: the question has a usable answer."""
+"""The reason of questions with a usable answer."""
 
 
 class WeekReads(Connected):
-    """The store's methods over these queries; the weekly e-mail calls them."""
+    """The store's methods over these queries; for the weekly mail."""
 
     def asked_since(self, since: datetime) -> dict[tuple[str, str], dict[str, int]]:
         """(target, suite) -> reason -> questions without a usable answer for it; those with one are under ``""``.
 
-        Of the runs that finished since ``since``, every arm's and the judge's questions.
+        Questions of every arm and the judge, of runs that finished since ``since``.
         """
         with self._database.read() as connection:
             query = (
@@ -35,7 +35,7 @@ class WeekReads(Connected):
             return dict(found)
 
     def spent_between(self, first: date, last: date) -> dict[str, Spend]:
-        """Target -> what was spent on these UTC days, both included; open reservations are not in it."""
+        """Target -> money spent on these UTC days, both included, without open reservations."""
         with self._database.read() as connection:
             query = (
                 select(spend.c.target, func.sum(spend.c.nano), func.sum(spend.c.requests))

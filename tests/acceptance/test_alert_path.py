@@ -14,7 +14,9 @@ from urllib.error import HTTPError
 import yaml
 
 from monitor.core.package_data import shipped
+from monitor.core.records import Confirmation
 from monitor.core.schedule import day_start
+from monitor.detect.alarms import NOTES
 from monitor.lab.process import LabServer
 from monitor.runs.context import ensure_run, open_capture
 from monitor.runs.execute import execute_run
@@ -31,12 +33,12 @@ from tests.acceptance.processes import (
     wait_for,
     write_config,
 )
-from tests.daemon import Clock, house_of
+from tests.daemon import Clock, context_of
 
 FINE_TUNE = {"adapter_loss", "base_match", "canaries"}
 """Whichever of them is confirmed first leads the page."""
 HOW_BAD = (
-    r"\nHow bad: .*(of the fine-tune's effect( is left)?|equal the base's letter for letter|canaries fail their checks)"
+    r"\nHow bad: .*(of the fine-tune's effect( is left)?|are identical to the base's|canaries fail their checks)"
     r".* \(suite short\)\."
 )
 DAYS = 8
@@ -105,7 +107,7 @@ def reached(
         "\nHow bad: ",
         "\nLikely at fault: ",
         " ago.\n",
-        "to 1 that this is not chance",
+        "to 1 that something changed",
         "\nDo first:",
     ):
         assert words in note["description"].replace(", just now.", ", 0m ago."), note["description"]
@@ -149,7 +151,7 @@ def confirmed(config: Path) -> None:
     """The commands say what the page says."""
     listed = json.loads(cliffwatch("alarms", TARGET, "--json", config=config, expect=1))
     (page,) = [one for one in listed if one["signal"] == "adapter_loss"]
-    assert (page["state"], page["note"]) == ("confirmed", "A fresh sample, asked at once, agrees.")
+    assert (page["state"], page["note"]) == ("confirmed", NOTES[Confirmation.FRESH_SAMPLE])
     finding = ("findings", TARGET, "--signal", "adapter_loss", "--alarming", "--limit", "1")
     assert "baseline" in cliffwatch(*finding, config=config)
     cliffwatch("status", config=config, expect=1)
@@ -170,7 +172,7 @@ def arm(config: Path, day_seconds: float = DAY_SECONDS) -> None:
 
     async def captured() -> None:
         clock = Clock(datetime.now(UTC) - timedelta(seconds=(DAYS + 3) * day_seconds))
-        async with house_of(config, clock) as context:
+        async with context_of(config, clock) as context:
             slot = clock.at = day_start(context.settings.schedule, clock.at)
             end = slot + timedelta(seconds=DAYS * day_seconds)
             open_capture(context, TARGET, "short", slot, end, at_once=False)

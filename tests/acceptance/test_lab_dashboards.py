@@ -29,7 +29,7 @@ from monitor.runs.context import ensure_run, open_capture
 from monitor.runs.execute import execute_run
 from tests import prometheus
 from tests.acceptance.processes import SUITE, TARGET, Daemon, MailServer, cliffwatch, wait_for
-from tests.daemon import Clock, house_of
+from tests.daemon import Clock, context_of
 from tests.programs import free_port
 from tests.unit.test_dashboards import BOARD, annotations, panels
 
@@ -65,9 +65,13 @@ SHOWN_SECONDS: Final = 60
 ABSENT: Final = {
     ("judge", "Alarms", ""): "the judge is as it was",
     ("target", "Signals", "C"): "when it was last healthy: the first look after the baseline is already of the loss",
-    ("target", "Who is who", "C"): "since when it differs: the lab still says that it serves what is declared",
+    (
+        "target",
+        "Models and baselines",
+        "C",
+    ): "since when it differs: the lab still says that it serves what is declared",
     ("target", "Self-test", "A"): "no self-test is due on a clock with short days",
-    ("target", "Injected faults that were caught", "A"): "no self-test is due on a clock with short days",
+    ("target", "Planted faults that were caught", "A"): "no self-test is due on a clock with short days",
 }
 """Dashboard, panel or annotation, and query without data -> why that is right here."""
 
@@ -145,7 +149,7 @@ async def armed(config: Path) -> None:
     """A baseline of each over the ``DAYS`` days before today, approved. Real runs, under a clock of the test's."""
     clock = Clock(datetime.now(UTC) - timedelta(seconds=DAYS * DAY_SECONDS))
     day = timedelta(seconds=DAY_SECONDS)
-    async with house_of(config, clock) as context:
+    async with context_of(config, clock) as context:
         first = clock.at = day_start(context.settings.schedule, clock.at)
         for target, suite in OURS:
             open_capture(context, target, suite, first, first + DAYS * day, at_once=False)
@@ -190,11 +194,11 @@ def test_every_query_finds_data_but_those_whose_absence_is_right(lab: Lab) -> No
         ("fleet", "Targets", "1"),
         ("fleet", "Targets with a ticket", "1"),
         ("fleet", "Targets not armed", "0"),
-        ("fleet", "Judge", "as it was"),
+        ("fleet", "Judge", "unchanged"),
         ("target", "Baseline", "armed"),
         ("target", "Rollback", "ready"),
         ("target", "Unmeasured", "0%"),
-        ("judge", "Verdict", "as it was"),
+        ("judge", "Verdict", "unchanged"),
         ("judge", "Anchors unmeasured", "0%"),
         ("operations", "Scraped", "up"),
         ("operations", "Questions over budget", "0"),
@@ -226,7 +230,7 @@ def test_what_is_served_now_is_the_base_and_no_longer_the_baseline(lab: Lab) -> 
 
 
 def test_the_fleet_says_who_needs_somebody_and_why(lab: Lab) -> None:
-    (panel,) = [one for one in panels(BOARD["fleet"]) if one["title"] == "Raised now"]
+    (panel,) = [one for one in panels(BOARD["fleet"]) if one["title"] == "Open alarms"]
     rows = table(panel, lab.frames("fleet", panel)).rows
     assert {row["Target"] for row in rows} == {TARGET}
     assert "adapter_loss" in {row["Signal"] for row in rows}

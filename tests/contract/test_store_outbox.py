@@ -12,7 +12,7 @@ from tests.store_records import DAY, LEASE, NOW, SECOND, SLOT
 def composed(kind: str = "weekly", days: int = 0) -> Mail:
     at = NOW + days * DAY
     return Mail(
-        kind, SLOT + days * DAY, f"<{kind}.{days}@example.com>", "1 of 2 targets needs you – bot",
+        kind, SLOT + days * DAY, f"<{kind}.{days}@example.com>", "1 of 2 targets needs attention – bot",
         ("sre@example.com", "boss@example.com"), b"Subject: x\r\n\r\nbody \x00\xff", at, MailStatus.QUEUED, 0, at,
     )  # fmt: skip
 

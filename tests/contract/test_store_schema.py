@@ -230,4 +230,5 @@ except MissingExtra as error:
     sys.stdout.write(str(error))
 """
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert told == "PostgreSQL needs an optional part that is not installed: pip install 'cliffwatch[postgres]'"
+    assert told.startswith("PostgreSQL ")
+    assert "pip install 'cliffwatch[postgres]'" in told

@@ -43,7 +43,7 @@ AWAY = {"CliffwatchDown", ALWAYS}
 SINCE = {"CliffwatchBudgetExhausted", "CliffwatchRollbackNotReady", "CliffwatchSelfTestFailed"}
 """Tickets that say since when, as every page does."""
 ADAPTER_FIRST = (
-    "Check which adapter the endpoint serves and whether it is applied; if it is lost, bring back the server, image, "
+    "Check which adapter the endpoint serves and whether it is applied. If it is lost, restore the server, image, "
     "route or adapter that served before"
 )
 """The first step after a lost fine-tune: one sentence in the notification, on the evidence page and in the runbook."""
@@ -276,7 +276,7 @@ def test_every_reason_why_nothing_was_measured_has_somebody_to_suspect() -> None
     (suspects,) = re.findall(r"^Likely at fault: .+", description("CliffwatchUnmeasured"), re.MULTILINE)
     named = [reason for reasons in re.findall(r'eq \$reason((?: "\w+")+)', suspects) for reason in reasons.split()]
     assert sorted(one.strip('"') for one in named) == sorted(set(Reason) - {Reason.REJECTED})
-    assert "{{ else }}your own configuration: the request itself is refused" in suspects
+    assert "{{ else }}your own configuration: the provider refuses the request" in suspects
 
 
 def test_the_parts_of_the_contract_are_those_of_its_metric() -> None:

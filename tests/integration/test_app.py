@@ -90,7 +90,7 @@ async def test_a_reload_cannot_move_the_store(tmp_path: Path) -> None:
     path = write(tmp_path, HEALTHY)
     async with running(path) as app:
         path.write_text(path.read_text().replace("cliffwatch.db", "other.db"))
-        assert "restart for that" in str(await app.reload())
+        assert "restart the daemon" in str(await app.reload())
         assert not (tmp_path / "other.db").exists()
 
 
@@ -170,5 +170,5 @@ async def test_a_taken_port_is_one_line(tmp_path: Path) -> None:
         other = tmp_path / "other"
         other.mkdir()
         path = write(other, HEALTHY, http={"port": app.port})
-        with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{app.port}.*give another http.port"):
+        with pytest.raises(ConfigError, match=f"cannot listen on 127.0.0.1:{app.port}.*choose another http.port"):
             await App(path).start()

@@ -11,6 +11,7 @@ from monitor import detect
 from monitor.cli import calibrate, operations
 from monitor.config import check
 from monitor.core import schedule
+from monitor.core.limits import too_short
 from monitor.core.records import BaselineStatus, Severity
 from monitor.core.signals import SEVERITIES
 from monitor.runs import arming
@@ -18,7 +19,7 @@ from monitor.runs.context import RunContext, ensure_run, open_capture
 from monitor.runs.execute import execute_run
 from monitor.runs.manual import capture_at_once
 from monitor.store import open_store
-from tests.daemon import HEALTHY, LOST, SUITE, Clock, house_of, write
+from tests.daemon import HEALTHY, LOST, SUITE, Clock, context_of, write
 from tests.integration.test_cli import cliffwatch, printed
 
 VARIED: list[dict[str, Any]] = [
@@ -38,7 +39,7 @@ PAGES = [name for name, severity in SEVERITIES.items() if severity is Severity.P
 async def approved(folder: Path, *, days: int = 0, at_once: int = 0) -> None:
     """A target with an approved baseline of so many daily runs, or runs at once."""
     clock = Clock()
-    async with house_of(write(folder, VARIED), clock) as context:
+    async with context_of(write(folder, VARIED), clock) as context:
         if at_once:
             await capture_at_once(context, "bot", "facts", at_once, lambda done: clock.forward(minutes=1))
         else:
@@ -65,7 +66,7 @@ async def test_a_table_at_a_glance_and_the_same_as_json(tmp_path: Path) -> None:
     code, out, error = cliffwatch(tmp_path, "calibrate", "bot")
     assert (code, error) == (0, "")
     asked = len(SUITE["probes"])
-    assert f"bot/facts: baseline 1, 8 days, {8 * asked} answers; 365 looks a year, 0.1 false pages a year" in out
+    assert f"bot/facts: baseline 1, 8 days, {8 * asked} answers; 365 evaluations a year, 0.1 false pages a year" in out
     assert "not armed" not in out
     code, found = printed(tmp_path, "calibrate", "bot", "--suite", "facts")
     assert code == 0
@@ -76,7 +77,7 @@ async def test_a_table_at_a_glance_and_the_same_as_json(tmp_path: Path) -> None:
     assert (lost["severity"], lost["unarmed"], lost["days"], lost["answers_a_day"]) == ("page", "", 8, asked)
     assert 1 > lost["smallest"]["7"] > lost["smallest"]["30"] > 0
     assert lost["smallest"]["1"] is None, "with so few days and answers one look cannot show even a whole loss"
-    assert "adapter_loss sees nothing at one look: " in out
+    assert "adapter_loss detects no change in one evaluation" in out
     assert cliffwatch(tmp_path, "check")[:2] == (0, "cliffwatch.yaml: fine\n")
 
 
@@ -106,8 +107,7 @@ async def test_a_short_baseline_names_the_days_that_it_lacks(tmp_path: Path) -> 
     await approved(tmp_path, days=3)
     store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
     assert {why for _, why in arming.arming(store, store.approved("bot", "facts"), (), None)} == {
-        "The baseline spans 3 full days, too few to know how much days differ. 7 days arm "
-        "pages; 14 see changes a quarter smaller."
+        too_short(3, at_once=False)
     }
     store.close()
 
@@ -118,7 +118,7 @@ async def test_policy_and_arming_count_the_same_days(tmp_path: Path, extra: int,
     schedule was changed."""
     changed = {"schedule": {"batches": 1, "timezone": "Europe/London"}}
     clock = Clock(datetime(2026, 3, 25, tzinfo=UTC))
-    async with house_of(write(tmp_path, VARIED, **changed), clock) as context:
+    async with context_of(write(tmp_path, VARIED, **changed), clock) as context:
         plan = context.settings.schedule
         await operations.capture(context, "bot", None, days=days, at_once=None)
         slots = [schedule.days_after(plan, clock.at, day) for day in range(days)]
@@ -131,7 +131,7 @@ async def test_policy_and_arming_count_the_same_days(tmp_path: Path, extra: int,
         assert baseline is not None
         assert (len(baseline.run_ids), baseline.days) == (7, days)
         assert (arming.arming(context.store, baseline, (), None) == []) == arms
-    async with house_of(write(tmp_path, LOST, **changed), clock) as context:
+    async with context_of(write(tmp_path, LOST, **changed), clock) as context:
         for _ in range(3):
             await execute_run(context, (run := ensure_run(context, "bot", "facts", clock.at)).id, at_once=True)
             clock.at = schedule.days_after(plan, clock.at, 1)
@@ -150,7 +150,7 @@ async def test_without_an_approved_baseline_there_is_nothing_to_calibrate_from(t
     open_store(f"sqlite:///{tmp_path / 'cliffwatch.db'}").close()
     code, out, error = cliffwatch(tmp_path, "calibrate", "bot")
     assert (code, out) == (3, "")
-    assert "bot/facts: no approved baseline; cliffwatch baseline capture bot --days 14, then approve" in error
+    assert "bot/facts: no approved baseline; run cliffwatch baseline capture bot --days 14, then approve it" in error
     (tmp_path / "cliffwatch.db").unlink()
     assert cliffwatch(tmp_path, "check")[0] == 0
     assert not (tmp_path / "cliffwatch.db").exists(), "check creates nothing"
@@ -164,9 +164,9 @@ def test_check_says_what_a_suite_cannot_promise_before_there_is_a_baseline(tmp_p
     (tmp_path / "probes" / "facts.yaml").write_text(yaml.safe_dump({**SUITE, "probes": two}))
     report = calibrate.with_arming(check(path))
     assert [str(warning) for warning in report.warnings if warning.where != "judge"] == [
-        "bot/facts: asks 2 answers a run, and under 5 no signal is read: add probes or replicates",
-        "bot/facts: canaries is not read: no probe has checks",
-        "bot/facts: one look in 3 days: a baseline that arms pages takes 21 days",
+        "bot/facts: requests 2 answers per run, but signals need at least 5: add probes or replicates",
+        "bot/facts: canaries is not measured: no probe has checks",
+        "bot/facts: one evaluation every 3 days: a baseline that arms pages takes 21 days",
     ]
 
 

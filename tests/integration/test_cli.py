@@ -50,13 +50,13 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
     code, out, _ = cliffwatch(tmp_path, "baseline", "capture", "bot", "--at-once", "10")
     assert code == 0
     assert "captured 10 runs" in out
-    assert "this baseline pages nobody and raises tickets late. To arm pages: cliffwatch baseline capture bot" in out
+    assert "To arm pages: cliffwatch baseline capture bot" in out
     waits = printed(tmp_path, "status")[1]["watches"][0]["baseline"]
-    assert waits.endswith("waiting for: cliffwatch baseline approve bot --by YOU --why WHY")
+    assert waits.endswith("waiting for approval: cliffwatch baseline approve bot --by YOU --why REASON")
     why = "\x1b[2Jread\nthem"
     code, out, error = cliffwatch(tmp_path, "baseline", "approve", "bot", "--by", "sre", "--why", why)
     assert (code, error) == (0, "")
-    assert "pages nobody" in out
+    assert "cannot arm pages" in out
     assert "armed for tickets only" in cliffwatch(tmp_path, "status")[1]
     assert printed(tmp_path, "baseline", "show")[1][0]["approved_by"] == "sre"
     heading, row = cliffwatch(tmp_path, "baseline", "show")[1].splitlines()
@@ -94,18 +94,18 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
     by_kim = ["--by", "kim", "--why", "asking the platform team"]
     code, out, error = cliffwatch(tmp_path, "alarms", "ack", "bot", "adapter_loss", *by_kim)
     assert (code, error) == (0, "")
-    assert re.fullmatch(r"bot/facts: kim looks into alarm \d+ \(adapter_loss\); it stays raised\n", out)
+    assert re.fullmatch(r"bot/facts: kim acknowledged alarm \d+ \(adapter_loss\); it stays open\n", out)
     code, found = printed(tmp_path, "alarms", "bot")
     assert code == 1, "still raised"
     (taken,) = [one for one in found if one["acknowledged_at"]]
     assert (taken["signal"], taken["acknowledged_by"]) == ("adapter_loss", "kim")
     assert taken["acknowledged_why"] == "asking the platform team"
-    assert "kim looks into it since" in cliffwatch(tmp_path, "alarms", "bot")[1]
+    assert "Acknowledged by kim, " in cliffwatch(tmp_path, "alarms", "bot")[1]
     code, out, error = cliffwatch(tmp_path, "alarms", "ack", "bot", "--by", "lee", "--why", "the same cause")
     assert (code, error, "adapter_loss" in out) == (0, "", False), "what kim took stays kim's"
-    assert out.count("lee looks into alarm") == len(printed(tmp_path, "alarms", "bot")[1]) - 1 > 0
+    assert out.count("lee acknowledged alarm") == len(printed(tmp_path, "alarms", "bot")[1]) - 1 > 0
     code, out, _ = cliffwatch(tmp_path, "alarms", "ack", "bot", "--by", "lee", "--why", "again")
-    assert (code, out) == (0, "bot: no open alarm that nobody looks into; nothing changed\n")
+    assert (code, out) == (0, "bot: no unacknowledged alarms; nothing changed\n")
     code, result = printed(tmp_path, "findings", "--recompute")
     assert (code, result["differences"]) == (0, []), "who looks into an alarm is no answer's doing"
     by_jo = ["--by", "jo", "--why", "taken out on purpose"]
@@ -127,7 +127,8 @@ def test_an_empty_store_has_nothing_to_recompute(tmp_path: Path) -> None:
     assert cliffwatch(tmp_path, "migrate")[0] == 0
     code, out, error = cliffwatch(tmp_path, "findings", "--recompute")
     assert (code, out) == (3, "")
-    assert "nothing to recompute: the store holds no verdict: sqlite:///" in error
+    assert "nothing to recompute: " in error
+    assert "sqlite:///" in error
 
 
 def test_a_self_test_says_what_a_baseline_sees(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -157,7 +158,7 @@ def test_what_could_not_be_measured_is_exit_3(tmp_path: Path) -> None:
     write(tmp_path, DOWN)
     code, _, error = cliffwatch(tmp_path, "probe", "bot")
     assert code == 3
-    assert "bot/facts: nothing usable came back from the subject: " in error
+    assert "bot/facts: the subject returned no usable answers: " in error
     assert "(server_error 18). `cliffwatch ask bot PROBE --debug` explains one call" in error
     assert cliffwatch(tmp_path, "ask", "bot", "fact-1")[0] == 3
 
@@ -172,10 +173,9 @@ def test_a_run_that_the_budget_cut_short_does_not_look_fine(tmp_path: Path) -> N
     assert (code, result["run"]["outcome"]) == (3, "partial")
     asked, refused = result["questions"], result["unmeasured"]["budget"]
     assert refused == asked - 10
-    told = (
-        f"bot/facts: its run says little: {refused} of {asked} questions ({refused / asked:.0%}) have no usable answer"
-    )
-    assert f"{told} (budget {refused}). The day's budget is spent: raise `targets.bot.budget`" in error
+    counted = f"{refused} of {asked} questions ({refused / asked:.0%}) have no usable answer"
+    assert f"bot/facts: the run is largely unmeasured: {counted} (budget {refused}). " in error
+    assert "raise `targets.bot.budget`" in error
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_a_run_that_the_budget_cut_short_does_not_look_fine(tmp_path: Path) -> N
         ("measured", {}, None),
         ("partial", {"timeout": 4}, None),
         ("partial", {"timeout": 4, "budget": 1}, "5 of 20 questions (25%) have no usable answer (budget 1, timeout 4)"),
-        ("unmeasured", {"timeout": 2}, "nothing usable came back from the subject"),
+        ("unmeasured", {"timeout": 2}, "the subject returned no usable answers"),
     ],
 )
 def test_more_than_a_fifth_without_an_answer_is_said(
@@ -221,29 +221,34 @@ def test_ask_explains_one_exchange(tmp_path: Path) -> None:
     assert (code, out.strip()) == (0, "Certainly: fact-fact-3, as in fact 0 to fact 11. Yours, the shop.")
     code, out, _ = cliffwatch(tmp_path, "ask", "bot", "fact-3", "--base", "--debug")
     assert code == 0
-    assert all(part in out for part in ("request", "response", "read as", "check:contains: 0", "no idea about fact-3"))
+    assert all(
+        part in out for part in ("request", "response", "parsed as", "check:contains: 0", "no idea about fact-3")
+    )
     assert printed(tmp_path, "ask", "bot", "fact-3")[1]["explanation"]["outcome"]["text"].startswith("Certainly")
 
 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["probe", "bt"], "'bt' is no target of the configuration; did you mean 'bot'?"),
+        (["probe", "bt"], "Unknown target 'bt'; did you mean 'bot'?"),
         (["probe", "bot", "--suite", "fact"], "did you mean 'facts'?"),
         (["findings", "--signal", "lenght"], "did you mean 'length'?"),
         (["init", "nowhere/cliffwatch.yaml"], "cannot be written"),
         (["findings", "bt"], "did you mean 'bot'?"),
-        (["findings", "--recompute", "--signal", "length"], "give no filter"),
+        (["findings", "--recompute", "--signal", "length"], "--recompute cannot be filtered"),
         (["alarms", "bt"], "did you mean 'bot'?"),
         (["alarms", "clear", "bot", "length", "--who", "me", "--why", "x"], "no open alarm of length; open: none"),
-        (["alarms", "clear", "bot", "length", "--who", " ", "--why", "x"], "say who you are and why"),
+        (["alarms", "clear", "bot", "length", "--who", " ", "--why", "x"], "give your name and a reason"),
         (["selftest", "bt"], "did you mean 'bot'?"),
         (["baseline", "show", "bt"], "did you mean 'bot'?"),
         (["ask", "bot", "fact-99"], "did you mean 'fact-9'?"),
-        (["baseline", "capture", "bot"], "give either --days N (the daemon collects) or --at-once N (now)"),
-        (["baseline", "approve", "bot", "--by", "me", "--why", "x"], "bot: no captured baseline (there is none)"),
+        (["baseline", "capture", "bot"], "give either --days N"),
+        (
+            ["baseline", "approve", "bot", "--by", "me", "--why", "x"],
+            "bot: no captured baseline (there are no baselines)",
+        ),
         (["check", "--config", "nowhere.yaml"], "nowhere.yaml"),
-        (["init", "cliffwatch.yaml"], "is there already; nothing was written"),
+        (["init", "cliffwatch.yaml"], "already exists; nothing was written"),
     ],
 )
 def test_a_mistake_is_one_message_and_exit_2(tmp_path: Path, arguments: list[str], says: str) -> None:
@@ -395,7 +400,7 @@ def test_of_a_large_fleet_those_that_need_somebody_come_first(tmp_path: Path) ->
     assert [line.split("/")[0] for line in heads[:4]] == ["bot-00", "bot-01", "bot-02", "bot-03"]
     assert len(heads) == 15
     assert "30 suites of targets: 3 unmeasured, 27 unarmed, 0 quiet" in out
-    assert "15 more need somebody; all of them with --all" in out
+    assert "15 more need attention" in out
     _, out, _ = cliffwatch(tmp_path, "status", "--all")
     assert len([line for line in out.splitlines() if line.startswith("bot-")]) == 30
     assert "--all" not in out
@@ -408,9 +413,9 @@ def test_status_says_when_no_daemon_seems_to_run(tmp_path: Path) -> None:
     assert "no daemon has worked on this store yet" in cliffwatch(tmp_path, "status")[1]
     store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
     store.set_state(HEARTBEAT, (utcnow() - timedelta(hours=2)).isoformat())
-    assert "the daemon does not seem to run: its last sign of life was at 20" in cliffwatch(tmp_path, "status")[1]
+    assert "the daemon does not seem to run: its last heartbeat was at 20" in cliffwatch(tmp_path, "status")[1]
     store.set_state(HEARTBEAT, utcnow().isoformat())
-    assert "the daemon runs (last sign of life " in cliffwatch(tmp_path, "status")[1]
+    assert "the daemon runs (last heartbeat " in cliffwatch(tmp_path, "status")[1]
     store.set_state(HEARTBEAT, f"{utcnow().isoformat()}{STOPPED}")
     assert "the daemon was stopped at 20" in cliffwatch(tmp_path, "status")[1]
     store.close()
@@ -451,7 +456,7 @@ def test_a_missed_self_test_is_a_reason_to_look_and_no_exit_code(tmp_path: Path)
     code, out, _ = cliffwatch(tmp_path, "status")
     said = " ".join(out.split())
     assert (code, said.count("self-test missed")) == (0, 1), "quiet targets stay quiet"
-    assert "self-test missed: base-answers (caught in 0 of 10 trials). A loss of that kind could go unseen" in said
+    assert "self-test missed: base-answers (detected in 0 of 10 trials)" in said
 
 
 def approve_something(folder: Path, target: str) -> None:

@@ -16,17 +16,17 @@ from monitor.runs.execute import execute_run
 from monitor.runs.manual import run_now
 from monitor.runs.readonly import ReadOnlyContext
 from monitor.runs.verdict import compare
-from tests.daemon import AFTER, DOWN, HEALTHY, LOST, NOON, SUITE, Clock, house_of, one_day, write
+from tests.daemon import AFTER, DOWN, HEALTHY, LOST, NOON, SUITE, Clock, context_of, one_day, write
 
 
 async def test_health_is_quiet_and_a_lost_fine_tune_is_found(armed_folder: Path) -> None:
     clock, path = Clock(AFTER), write(armed_folder, HEALTHY)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         quiet = {f.signal: f for f in await one_day(context, clock)}
         assert set(quiet) >= {"adapter_loss", "judge_score", "length", "contract"}
         assert not any(f.alarming for f in quiet.values())
     write(armed_folder, LOST)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         lost = {f.signal: f for f in await one_day(context, clock)}
         assert lost["adapter_loss"].alarming
         first = lost["adapter_loss"].exhibits[0]
@@ -37,7 +37,7 @@ async def test_health_is_quiet_and_a_lost_fine_tune_is_found(armed_folder: Path)
 async def test_an_outage_is_unmeasured_and_says_nothing_of_drift(armed_folder: Path) -> None:
     clock, path = Clock(AFTER), write(armed_folder, HEALTHY)
     write(armed_folder, DOWN)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         assert await one_day(context, clock) == ()
         (run,) = context.store.runs("bot", limit=1)
         assert run.outcome is RunOutcome.UNMEASURED
@@ -46,7 +46,7 @@ async def test_an_outage_is_unmeasured_and_says_nothing_of_drift(armed_folder: P
 
 async def test_a_run_is_spread_over_its_day_and_asks_each_question_once(tmp_path: Path) -> None:
     clock = Clock(NOON.replace(hour=0))
-    async with house_of(write(tmp_path, HEALTHY), clock) as context:
+    async with context_of(write(tmp_path, HEALTHY), clock) as context:
         run = ensure_run(context, "bot", "facts", clock.at)
         seen = []
         while context.store.get_run(run.id).status != "done":
@@ -64,7 +64,7 @@ async def test_the_base_is_asked_as_often_as_the_suite_says(tmp_path: Path) -> N
     clock, path = Clock(NOON.replace(hour=0)), write(tmp_path, HEALTHY)
     suite = yaml.safe_dump({**SUITE, "replicates": 3, "base_replicates": 2})
     (tmp_path / "probes" / "facts.yaml").write_text(suite)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         run = context.store.get_run(await run_now(context, "bot", "facts"))
         asked = Counter((arm, replicate) for arm, _, replicate in context.store.answered(run.id))
         probes = len(SUITE["probes"])
@@ -79,13 +79,13 @@ async def test_the_base_is_asked_as_often_as_the_suite_says(tmp_path: Path) -> N
 
 async def test_a_run_goes_on_with_the_suite_that_it_began_with(tmp_path: Path) -> None:
     clock, path = Clock(NOON.replace(hour=0)), write(tmp_path, HEALTHY)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         run = ensure_run(context, "bot", "facts", clock.at)
         clock.forward(hours=6)
         assert await execute_run(context, run.id) is None
     changed = {**SUITE, "probes": [{**probe, "prompt": "Another question?"} for probe in SUITE["probes"]]}
     (tmp_path / "probes" / "facts.yaml").write_text(yaml.safe_dump(changed))
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         clock.forward(hours=17)
         assert await execute_run(context, run.id) == ()
         assert context.store.get_run(run.id).outcome is RunOutcome.MEASURED
@@ -97,7 +97,7 @@ async def test_a_changed_suite_is_not_armed_and_says_so(armed_folder: Path) -> N
     clock, path = Clock(AFTER), write(armed_folder, HEALTHY)
     changed = {**SUITE, "probes": SUITE["probes"][1:]}
     (armed_folder / "probes" / "facts.yaml").write_text(yaml.safe_dump(changed))
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         (row,) = status(ReadOnlyContext(context.settings, context.suites, context.store, clock)).watches
         assert not row.armed
         assert "another version of the suite" in row.baseline
@@ -109,7 +109,7 @@ async def test_another_judges_scores_are_not_compared(armed_folder: Path) -> Non
     clock, path = Clock(AFTER), write(armed_folder, HEALTHY)
     strict = {"model": "strict", "answers": ['{"verdict": "fail"}']}
     write(armed_folder, [*HEALTHY, strict], judge={"provider": "script", "model": "strict"})
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         found = {f.signal: f for f in await one_day(context, clock)}
         assert "judge_score" not in found
         assert "adapter_loss" in found
@@ -117,11 +117,11 @@ async def test_another_judges_scores_are_not_compared(armed_folder: Path) -> Non
 
 async def test_a_target_that_left_the_configuration_leaves_no_run_behind(tmp_path: Path) -> None:
     clock, path = Clock(), write(tmp_path, HEALTHY)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         run = ensure_run(context, "bot", "facts", clock.at)
     other = yaml.safe_load(path.read_text())["targets"]["bot"]
     write(tmp_path, HEALTHY, targets={"other": other})
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         assert await execute_run(context, run.id) == ()
         assert context.store.due_runs(clock.at + timedelta(days=1)) == []
 
@@ -146,7 +146,7 @@ async def test_a_production_sample_is_redacted_asked_and_judged(tmp_path: Path) 
     clock = Clock()
     log = [request(NOON - timedelta(days=1), f"I am jo{n}@example.com, where is order {n}?") for n in range(40)]
     log += [request(NOON - timedelta(days=30), "too old"), request(NOON + timedelta(days=1), "not yet")]
-    async with house_of(production(tmp_path, log), clock) as context:
+    async with context_of(production(tmp_path, log), clock) as context:
         run_id = await run_now(context, "bot", "production")
         inputs = context.store.production_inputs(run_id)
         assert len(inputs) == 20
@@ -161,7 +161,7 @@ async def test_a_production_sample_is_redacted_asked_and_judged(tmp_path: Path) 
 
 async def test_logs_that_cannot_be_read_are_waited_for_and_then_unmeasured(tmp_path: Path) -> None:
     clock = Clock()
-    async with house_of(production(tmp_path, None), clock) as context:
+    async with context_of(production(tmp_path, None), clock) as context:
         run_id = await run_now(context, "bot", "production")
         assert context.store.get_run(run_id).outcome is RunOutcome.UNMEASURED, "by hand: at once"
 
@@ -183,7 +183,7 @@ async def test_answers_are_embedded_once_where_a_model_is_configured(armed_folde
     assert spec is not None
     assert spec.origin is not None
     clock, model = Clock(AFTER), Path(spec.origin).parent / "model"
-    async with house_of(write(armed_folder, HEALTHY, embeddings={"model": str(model)}), clock) as context:
+    async with context_of(write(armed_folder, HEALTHY, embeddings={"model": str(model)}), clock) as context:
         (finding, *_) = await one_day(context, clock)
         answers = context.store.answers([finding.run_id])
         assert {len(answer.embedding or ()) for answer in answers} == {384}
@@ -198,7 +198,7 @@ async def test_answers_are_embedded_once_where_a_model_is_configured(armed_folde
 async def test_a_model_that_cannot_be_loaded_costs_no_more_than_its_embeddings(armed_folder: Path) -> None:
     clock, empty = Clock(AFTER), armed_folder / "model"
     empty.mkdir()
-    async with house_of(write(armed_folder, HEALTHY, embeddings={"model": str(empty)}), clock) as context:
+    async with context_of(write(armed_folder, HEALTHY, embeddings={"model": str(empty)}), clock) as context:
         found = await one_day(context, clock)
         assert {"adapter_loss", "judge_score", "length", "contract"} <= {finding.signal for finding in found}
         (run, *_) = context.store.runs("bot")
@@ -209,7 +209,7 @@ async def test_a_model_that_cannot_be_loaded_costs_no_more_than_its_embeddings(a
 async def test_a_daemon_started_after_its_slot_asks_at_once_and_one_that_was_there_at_its_time(tmp_path: Path) -> None:
     midnight = NOON.replace(hour=0)
     clock = Clock(midnight + timedelta(minutes=5))
-    async with house_of(write(tmp_path, HEALTHY), clock) as context:
+    async with context_of(write(tmp_path, HEALTHY), clock) as context:
         run = ensure_run(context, "bot", "facts", midnight)
         assert run.starts_at == clock.at
         await execute_run(context, run.id)

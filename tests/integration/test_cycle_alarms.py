@@ -15,7 +15,7 @@ from monitor.runs.execute import execute_run
 from monitor.runs.manual import run_now
 from monitor.runs.recompute import recompute
 from monitor.runs.verdict import compare, detect, threshold_log10
-from tests.daemon import AFTER, HEALTHY, LOST, SUITE, Clock, fresh_sample, house_of, one_day, write
+from tests.daemon import AFTER, HEALTHY, LOST, SUITE, Clock, context_of, fresh_sample, one_day, write
 
 PROBES = len(SUITE["probes"])
 
@@ -27,7 +27,7 @@ def alarm_of(context: RunContext, signal: str = "adapter_loss") -> Alarm:
 async def raised(folder: Path, clock: Clock, **changes: Any) -> Run:
     """A day on which the fine-tune is lost; its run."""
     path = write(folder, LOST, **changes)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         found = {finding.signal: finding for finding in await one_day(context, clock)}
         assert found["adapter_loss"].alarming
         assert found["adapter_loss"].severity is Severity.PAGE
@@ -49,7 +49,7 @@ async def confirm(context: RunContext) -> dict[str, Finding]:
 async def test_a_loss_is_raised_then_confirmed_by_a_fresh_sample(armed_folder: Path) -> None:
     clock = Clock(AFTER)
     run = await raised(armed_folder, clock)
-    async with house_of(armed_folder / "cliffwatch.yaml", clock) as context:
+    async with context_of(armed_folder / "cliffwatch.yaml", clock) as context:
         fresh = fresh_sample(context)
         assert (fresh.confirms, fresh.suite_digest) == (run.id, run.suite_digest)
         assert fresh.seed != run.seed, "other answers, not the same again"
@@ -73,7 +73,7 @@ async def test_a_blip_becomes_a_ticket_and_the_next_loss_asks_again(armed_folder
     clock = Clock(AFTER)
     await raised(armed_folder, clock)
     path = write(armed_folder, HEALTHY)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         found = await confirm(context)
         assert found["adapter_loss"].evaluation_log10 < 0, "the fresh sample does not speak for it"
         blip = alarm_of(context)
@@ -84,7 +84,7 @@ async def test_a_blip_becomes_a_ticket_and_the_next_loss_asks_again(armed_folder
         )
         assert context.store.due_runs(clock.at) == []
     write(armed_folder, LOST)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         for _ in range(3):
             found = {finding.signal: finding for finding in await one_day(context, clock)}
             if found["adapter_loss"].alarming:
@@ -103,7 +103,7 @@ async def test_a_blip_that_stays_one_is_cleared_by_the_next_days(armed_folder: P
     clock = Clock(AFTER)
     await raised(armed_folder, clock)
     path = write(armed_folder, HEALTHY)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         await confirm(context)
         await one_day(context, clock)
         assert {alarm.signal for alarm in context.store.open_alarms("bot", "facts")} <= {"contract"}
@@ -120,7 +120,7 @@ async def test_without_budget_for_a_fresh_sample_it_pages_all_the_same_and_says_
     run = await raised(armed_folder, clock, targets={"bot": target})
     assert run.finished_at is not None
     clock.at = run.finished_at  # ``one_day`` leaves the clock on the next day, which has a budget of its own
-    async with house_of(armed_folder / "cliffwatch.yaml", clock) as context:
+    async with context_of(armed_folder / "cliffwatch.yaml", clock) as context:
         fresh = fresh_sample(context)
         assert await execute_run(context, fresh.id) == ()
         assert context.store.get_run(fresh.id).outcome is RunOutcome.UNMEASURED
@@ -137,10 +137,10 @@ async def test_answers_as_before_clear_it_and_the_evidence_begins_anew(armed_fol
     clock = Clock(AFTER)
     await raised(armed_folder, clock)
     path = armed_folder / "cliffwatch.yaml"
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         await confirm(context)
     write(armed_folder, HEALTHY)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         found = {finding.signal: finding for finding in await one_day(context, clock)}
         assert found["adapter_loss"].recovered
         cleared = alarm_of(context)
@@ -155,11 +155,11 @@ async def test_a_thin_run_clears_nothing(armed_folder: Path) -> None:
     clock = Clock(AFTER)
     await raised(armed_folder, clock)
     path = armed_folder / "cliffwatch.yaml"
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         await confirm(context)
     half_down = {"model": "tuned", "probe": "fact-[0-7]", "error": {"reason": "server_error"}, "answers": ["never"]}
     write(armed_folder, [half_down, *HEALTHY])
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         found = {finding.signal: finding for finding in await one_day(context, clock)}
         assert found["adapter_loss"].recovered, "what there is looks well"
         assert alarm_of(context).state is AlarmState.CONFIRMED
@@ -167,7 +167,7 @@ async def test_a_thin_run_clears_nothing(armed_folder: Path) -> None:
 
 async def test_probes_by_hand_are_judged_and_leave_no_trace(armed_folder: Path) -> None:
     clock, path = Clock(AFTER), write(armed_folder, HEALTHY)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         await one_day(context, clock)
         for _ in range(3):
             clock.forward(minutes=1)
@@ -181,14 +181,14 @@ async def test_probes_by_hand_are_judged_and_leave_no_trace(armed_folder: Path) 
 
 async def test_a_page_that_is_raised_by_hand_is_confirmed_at_once(armed_folder: Path) -> None:
     clock, path = Clock(AFTER), write(armed_folder, LOST)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         by_hand = await run_now(context, "bot", "facts")
         page = alarm_of(context)
         assert (page.state, page.raised_run_id) == (AlarmState.CONFIRMED, by_hand)
         assert page.confirmed_run_id is not None
         assert context.store.get_run(page.confirmed_run_id).confirms == by_hand
     write(armed_folder, HEALTHY)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         clock.at = AFTER + timedelta(days=1)
         await one_day(context, clock)
         assert alarm_of(context).state is AlarmState.CLEARED, (
@@ -199,7 +199,7 @@ async def test_a_page_that_is_raised_by_hand_is_confirmed_at_once(armed_folder: 
 async def test_a_fresh_sample_that_was_left_over_is_asked_with_the_next_probe(armed_folder: Path) -> None:
     clock = Clock(AFTER)
     run = await raised(armed_folder, clock)
-    async with house_of(armed_folder / "cliffwatch.yaml", clock) as context:
+    async with context_of(armed_folder / "cliffwatch.yaml", clock) as context:
         await run_now(context, "bot", "facts")
         page = alarm_of(context)
         assert (page.state, page.raised_run_id) == (AlarmState.CONFIRMED, run.id)
@@ -212,7 +212,7 @@ async def test_a_daemon_killed_between_raised_and_confirmed_goes_on(armed_folder
     path = armed_folder / "cliffwatch.yaml"
     slow = [{**rule, "latency_seconds": 30} if rule["model"] == "judge" else rule for rule in LOST]
     write(armed_folder, slow)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         fresh = fresh_sample(context)
         task = asyncio.create_task(execute_run(context, fresh.id))
         while len(context.store.answered(fresh.id)) < 2 * PROBES:
@@ -224,7 +224,7 @@ async def test_a_daemon_killed_between_raised_and_confirmed_goes_on(armed_folder
         )
         assert alarm_of(context).state is AlarmState.RAISED
     write(armed_folder, LOST)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         assert context.store.due_runs(clock.at) == [], "held by the dead one"
         clock.forward(minutes=1)
         asked = context.store.spent("bot", clock.at.date()).requests
@@ -254,10 +254,10 @@ async def test_a_fresh_sample_that_ends_after_the_recovery_raises_nothing_and_le
     await raised(armed_folder, clock)
     slow = [{**rule, "latency_seconds": 30} if rule["model"] == "judge" else rule for rule in LOST]
     path = write(armed_folder, slow)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         fresh = await cut_off(context)
     write(armed_folder, HEALTHY)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         await one_day(context, clock)
         assert context.store.open_alarms("bot", "facts") == [], "cleared by the answers, all of them"
         before = context.store.alarms("bot")
@@ -275,12 +275,12 @@ async def test_what_is_raised_while_an_old_fresh_sample_hangs_gets_its_own(armed
     clock = Clock(AFTER)
     await raised(armed_folder, clock)
     path = write(armed_folder, HEALTHY)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         fresh = fresh_sample(context)
         await one_day(context, clock)
         assert context.store.open_alarms("bot", "facts") == []
     write(armed_folder, LOST)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         await one_day(context, clock)
         assert alarm_of(context).state is AlarmState.RAISED
         asked = context.store.spent("bot", clock.at.date()).requests
@@ -299,7 +299,7 @@ async def test_what_is_raised_while_an_old_fresh_sample_hangs_gets_its_own(armed
 async def test_a_later_look_confirms_where_the_fresh_sample_does_not_come(armed_folder: Path) -> None:
     clock = Clock(AFTER)
     await raised(armed_folder, clock)
-    async with house_of(armed_folder / "cliffwatch.yaml", clock) as context:
+    async with context_of(armed_folder / "cliffwatch.yaml", clock) as context:
         fresh = fresh_sample(context)
         found = {finding.signal: finding for finding in await one_day(context, clock)}
         page = alarm_of(context)
@@ -320,7 +320,7 @@ async def test_the_comparison_can_be_made_again_from_the_store(armed_folder: Pat
     live: list[tuple[Any, Any]] = []
     for rules, days in ((HEALTHY, 2), (LOST, 2), (HEALTHY, 2)):
         write(armed_folder, rules)
-        async with house_of(path, clock) as context:
+        async with context_of(path, clock) as context:
             for _ in range(days):
                 await one_day(context, clock)
                 if any(run.confirms for run in context.store.due_runs(clock.at)):
@@ -330,7 +330,7 @@ async def test_the_comparison_can_be_made_again_from_the_store(armed_folder: Pat
                     for verdict_context in context.store.verdicts("bot")
                 ]
     write(armed_folder, HEALTHY, alarms={"false_pages_per_target_year": 5}, schedule={"probes": "every 3 days"})
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         assert [verdict_context.run_id for verdict_context, _ in live] == [
             verdict_context.run_id for verdict_context in context.store.verdicts()
         ]
@@ -344,7 +344,7 @@ async def test_the_comparison_can_be_made_again_from_the_store(armed_folder: Pat
 
 async def test_a_verdict_that_another_overtook_is_reached_anew(armed_folder: Path) -> None:
     clock, path = Clock(AFTER), write(armed_folder, LOST)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         runs = [ensure_run(context, "bot", "facts", AFTER + timedelta(days=day)) for day in range(3)]
         clock.forward(days=3)
         found = await asyncio.gather(*(execute_run(context, run.id, at_once=True) for run in runs))
@@ -357,7 +357,7 @@ async def test_a_fleet_that_is_quiet_asks_more_of_a_ticket_and_nothing_more_of_a
     clock = Clock(AFTER)
     bot = {"subject": {"provider": "script", "model": "tuned"}, "suites": ["facts"]}
     path = write(armed_folder, HEALTHY, targets={"bot": bot, "twin": bot})
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         await one_day(context, clock)
         (alone,) = context.store.verdicts("bot")
         line = threshold_log10(context.settings, "bot", "facts")
@@ -381,12 +381,12 @@ async def test_a_fleet_that_is_quiet_asks_more_of_a_ticket_and_nothing_more_of_a
 async def test_a_target_with_two_suites_shares_its_rate(armed_folder: Path) -> None:
     clock = Clock(AFTER)
     one = write(armed_folder, HEALTHY)
-    async with house_of(one, clock) as context:
+    async with context_of(one, clock) as context:
         alone = threshold_log10(context.settings, "bot", "facts")
         assert alone == pytest.approx(3.5623, abs=1e-4), "365 looks at 0.1 a year"
     target = {"subject": {"provider": "script", "model": "tuned"}, "suites": ["facts", "format"]}
     two = write(armed_folder, HEALTHY, targets={"bot": target}, schedule={"probes": "weekly mon 06:00"})
-    async with house_of(two, clock) as context:
+    async with context_of(two, clock) as context:
         assert threshold_log10(context.settings, "bot", "facts") == pytest.approx(alone + 0.30103 - 0.84510, abs=1e-4)
 
 
@@ -394,7 +394,7 @@ async def test_a_signal_without_a_finding_in_the_fresh_sample_pages_and_says_so(
     clock = Clock(AFTER)
     await raised(armed_folder, clock)
     path = write(armed_folder, LOST)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         fresh = fresh_sample(context)
         run = context.store.claim(fresh.id, clock.at, 60)
         assert run is not None

@@ -34,7 +34,7 @@ FIXED: Final[dict[tuple[str, str], str]] = {
     ("fleet", "Targets"): "6",
     ("fleet", "Targets paging"): "1",
     ("fleet", "Targets with a ticket"): "1",
-    ("fleet", "Targets unmeasured"): "1",
+    ("fleet", "Targets not measured"): "1",
     ("fleet", "Targets not armed"): "1",
     ("fleet", "Models retiring, 30 days"): "1",
     ("fleet", "Judge"): "drifted",
@@ -49,24 +49,24 @@ FIXED: Final[dict[tuple[str, str], str]] = {
     ("judge", "Agreement"): "70%",
     ("judge", "Anchors unmeasured"): "0%",
     ("operations", "Scraped"): "up",
-    ("operations", "Suites unmeasured"): "1",
+    ("operations", "Suites not measured"): "1",
     ("operations", "Questions over budget"): "5",
     ("operations", "Configuration"): "in force",
 }
 """What a reader sees in a number's panel, where the weeks say what it must be."""
 
 LAST: Final[dict[tuple[str, str], dict[str, float]]] = {
-    ("fleet", "Targets in trouble: since when, and how many at once?"): {
+    ("fleet", "Targets that need attention, over time"): {
         "page": 1, "ticket": 1, "unmeasured": 1, "not armed": 1,
     },
     ("target", "Alarms"): {
         "adapter_loss": 2, "base_match": 2, "canaries": 0, "contract": 1, "distribution": 1, "judge_score": 1,
         "length": 1, "negative_flips": 2,
     },
-    ("target", "Evidence, of its line: signals that page"): {
+    ("target", "Evidence, share of threshold: signals that page"): {
         "adapter_loss": 2.14, "base_match": 1.77, "canaries": 0.12, "judge_score": 2.12, "negative_flips": 2.2,
     },
-    ("target", "Evidence, of its line: signals that open a ticket"): {
+    ("target", "Evidence, share of threshold: signals that open a ticket"): {
         "contract": 1.96, "distribution": 1.71, "length": 1.92,
     },
     ("target", "Fine-tune's effect left"): {
@@ -88,34 +88,34 @@ LAST: Final[dict[tuple[str, str], dict[str, float]]] = {
     ("target", "Answered under the same contract"): {
         "checks_passed": 1, "fingerprint": 0, "finish_reason": 1, "model_id": 0, "prompt_tokens": 0, "refusals": 0,
     },
-    ("target", "The version to go back to"): {"answered": 1, "passed": 1},
-    ("target", "Until a model retires"): {"base": 199.5 * 86_400},
-    ("target", "Injected faults that were caught"): {
+    ("target", "Rollback version"): {"answered": 1, "passed": 1},
+    ("target", "Time until a model retires"): {"base": 199.5 * 86_400},
+    ("target", "Planted faults that were caught"): {
         "base-answers": 1, "quantised": 0.9, "routed-30": 1, "truncation": 0.95,
     },
     ("target", "Unmeasured share of the last run"): {"support": 0, "ticket": 0.2},
-    ("target", "Since the last usable reading"): {"support": 0, "ticket": 2},
+    ("target", "Since the last usable run"): {"support": 0, "ticket": 2},
     ("judge", "Agreement with the people who labelled the anchors"): {"judge-2026-06": 0.7, "baseline": 0.957},
-    ("judge", "Evidence that the judge drifted, of its line"): {"negative_flips": 3.4},
+    ("judge", "Evidence that the judge drifted, share of threshold"): {"negative_flips": 3.4},
     ("judge", "Alarms about the judge"): {"contract": 0, "negative_flips": 1},
     ("judge", "Did every target's score move at once?"): {
         "median": -0.086, "lowest tenth": -0.333, "highest tenth": -0.074,
     },
-    ("judge", "Dollars a day"): {"judge-base": 0.17, "judge-subject": 0.161, "anchors": 0.031},
-    ("judge", "Verdicts a day"): {"budget": 0, "ok": 107, "rate_limited": 16, "timeout": 16},
-    ("judge", "Tokens a day"): {"completion": 749, "prompt": 4280},
+    ("judge", "Dollars per day"): {"judge-base": 0.17, "judge-subject": 0.161, "anchors": 0.031},
+    ("judge", "Verdicts per day"): {"budget": 0, "ok": 107, "rate_limited": 16, "timeout": 16},
+    ("judge", "Tokens per day"): {"completion": 749, "prompt": 4280},
     ("operations", "Unmeasured share of the last runs"): {"worst suite": 0.4, "mean": 0.075, "ticket": 0.2},
-    ("operations", "Finished runs a day"): {"measured": 4, "partial": 3, "unmeasured": 0},
+    ("operations", "Finished runs per day"): {"measured": 4, "partial": 3, "unmeasured": 0},
     ("operations", "Calls by outcome"): {"budget": 0, "ok": 0, "rate_limited": 0, "rejected": 0, "timeout": 0},
     ("operations", "Rate limits"): {"claude": 0.107, "vllm": 0.104},
     ("operations", "Duration of a call"): {"subject": 0.375, "subject p95": 0.4875},
-    ("operations", "Tokens an hour"): {"completion": 0, "prompt": 0},
-    ("operations", "Dollars a day, by arm"): {
+    ("operations", "Tokens per hour"): {"completion": 0, "prompt": 0},
+    ("operations", "Dollars per day, by arm"): {
         "base": 0.2525, "judge-base": 0.17, "judge-subject": 0.161, "snapshot": 0.0294, "subject": 0.25,
     },
-    ("operations", "Lag"): {"most overdue run": 0, "last look": 0.5},
-    ("operations", "Errors an hour"): {"ticks": 0, "runs": 0, "scrapes": 0},
-    ("operations", "Mail that waits"): {"queued": 0, "age of the oldest, in hours": 0, "given up": 0},
+    ("operations", "Lag"): {"most overdue run": 0, "last tick": 0.5},
+    ("operations", "Errors per hour"): {"ticks": 0, "runs": 0, "scrapes": 0},
+    ("operations", "Queued mail"): {"queued": 0, "age of the oldest, in hours": 0, "given up": 0},
 }  # fmt: skip
 """What each line, bar and state of every graph comes to, long enough after the last calls."""
 NEAR: Final = 0.15
@@ -266,14 +266,14 @@ def rows(live: Live, board: str, title: str) -> list[dict[str, Any]]:
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_the_fleet_says_who_needs_somebody_the_most_urgent_first(live: Live) -> None:
-    found = await asyncio.to_thread(rows, live, "fleet", "Targets, the most urgent first")
+    found = await asyncio.to_thread(rows, live, "fleet", "Targets, most urgent first")
     needs = [(row["Target"], row["Needs"]) for row in found]
     assert needs[:3] == [("support-bot", "page"), ("extractor", "unmeasured"), ("translator", "not armed")]
     assert needs[3:5] == [("classifier", "model retires"), ("tagger", "budget spent")]
     assert found[0]["Worst signal"] in ("adapter_loss", "base_match", "negative_flips"), "a page before a ticket"
-    assert float(found[0]["Of its line"].removesuffix("%")) >= 100
+    assert float(found[0]["Of threshold"].removesuffix("%")) >= 100
     assert needs[5:] == [("summariser", "quiet")]
-    raised = await asyncio.to_thread(rows, live, "fleet", "Raised now")
+    raised = await asyncio.to_thread(rows, live, "fleet", "Open alarms")
     assert {(row["Target"], row["Signal"], row["Severity"]) for row in raised} == {
         ("support-bot", "adapter_loss", "page"),
         ("support-bot", "base_match", "page"),

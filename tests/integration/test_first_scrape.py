@@ -117,10 +117,10 @@ def test_other_settings_are_prepared_anew(store: Store) -> None:
 
 async def prepared(app: App) -> None:
     """The daemon's first tick under this configuration, and what it began."""
-    (chore,) = (one for one in app._chores if isinstance(one, FirstScrape))
+    (job,) = (one for one in app._jobs if isinstance(one, FirstScrape))
     for _ in range(300):
-        if chore._written is app.current and chore._task is not None:
-            await chore._task
+        if job._written is app.current and job._task is not None:
+            await job._task
             return
         await asyncio.sleep(0.05)
     raise AssertionError("nothing was prepared in 15 s")

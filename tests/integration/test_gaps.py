@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from monitor.core.limits import PARTLY, PERIODS
 from monitor.core.records import Arm, RunOutcome
-from monitor.core.wording import PARTLY, PERIODS
 from monitor.report.email.compose import compose
 from monitor.report.metrics import Internals
 from monitor.report.status.fleet import status

@@ -20,7 +20,7 @@ from monitor.lab.broken import BROKEN
 from monitor.lab.process import LabServer
 from monitor.lab.served import weights_dir
 from monitor.runs.context import RunContext
-from tests.daemon import HEALTHY, Clock, house_of, write
+from tests.daemon import HEALTHY, Clock, context_of, write
 from tests.http_server import Reply, Request, ScriptedServer
 
 VLLM = {"kind": "openai", "free": True}
@@ -56,7 +56,7 @@ def bot(subject: str, base: str | None = "llama", **more: Any) -> dict[str, Any]
 async def looked(folder: Path, script: Any, **target: Any) -> AsyncIterator[tuple[RunContext, ScriptedServer]]:
     async with ScriptedServer(script) as server:
         path = configured(folder, server.url, {"bot": bot(**target)})
-        async with house_of(path, Clock()) as context:
+        async with context_of(path, Clock()) as context:
             yield context, server
 
 
@@ -154,7 +154,7 @@ OUTAGES: dict[str, list[Reply]] = {
 async def test_an_outage_leaves_the_last_word_standing(name: str, tmp_path: Path) -> None:
     async with ScriptedServer([Reply(body=LISTED)]) as server:
         path = configured(tmp_path, server.url, {"bot": bot("support")}, timeout_seconds=1)
-        async with house_of(path, Clock()) as context:
+        async with context_of(path, Clock()) as context:
             await look(context)
             before = context.store.identity_checks()
             server.script = OUTAGES[name]
@@ -195,7 +195,7 @@ async def test_a_target_that_moved_to_where_nothing_can_be_asked_leaves_no_misma
         await look(context)
         assert not found(context, "parent").matches
     moved = {**bot("support", None), "subject": {"provider": "script", "model": "support"}}
-    async with house_of(configured(tmp_path, "http://127.0.0.1:9/v1", {"bot": moved}), Clock()) as context:
+    async with context_of(configured(tmp_path, "http://127.0.0.1:9/v1", {"bot": moved}), Clock()) as context:
         assert subject(context), "the store of before"
         await identity_checks.identify_now(context, "bot")
         assert subject(context) == {}
@@ -246,7 +246,7 @@ async def test_retirements_come_from_the_api_and_the_configuration_wins(tmp_path
     january = datetime(2027, 1, 14, tzinfo=UTC)
     target = bot(FINE_TUNE, "gpt-4o-mini-2024-07-18", snapshot={"provider": "vllm", "model": "next"})
     async with ScriptedServer([Reply(body=listed)]) as server:
-        async with house_of(configured(tmp_path, server.url, {"bot": target}), Clock()) as context:
+        async with context_of(configured(tmp_path, server.url, {"bot": target}), Clock()) as context:
             await look(context)
             told = {one.arm: (one.retires_at, one.source, one.model) for one in context.store.retirements("bot")}
             assert told == {
@@ -257,12 +257,12 @@ async def test_retirements_come_from_the_api_and_the_configuration_wins(tmp_path
             await look(context)
             assert len(context.store.retirements("bot")) == 2, "an outage postpones nothing"
         target["subject"]["retires"] = "2026-12-24"
-        async with house_of(configured(tmp_path, server.url, {"bot": target}), Clock()) as context:
+        async with context_of(configured(tmp_path, server.url, {"bot": target}), Clock()) as context:
             await look(context)
             told = {one.arm: (one.retires_at, one.source, one.model) for one in context.store.retirements("bot")}
             assert told[Arm.SUBJECT] == (datetime(2026, 12, 24, tzinfo=UTC), "config", FINE_TUNE)
         del target["subject"]["retires"], target["base"]
-        async with house_of(configured(tmp_path, server.url, {"bot": target}), Clock()) as context:
+        async with context_of(configured(tmp_path, server.url, {"bot": target}), Clock()) as context:
             await look(context)
             assert context.store.retirements("bot") == [], "nobody says these any more"
 
@@ -283,7 +283,7 @@ async def test_anthropics_models_api(tmp_path: Path) -> None:
             name: {"subject": {"provider": "vllm", "model": f"claude-{name}"}, "suites": ["facts"]} for name in "abc"
         }
         path = configured(tmp_path, server.url, targets, kind="anthropic")
-        async with house_of(path, Clock()) as context:
+        async with context_of(path, Clock()) as context:
             await look(context)
             told = {one.target: (one.check, one.matches) for one in context.store.identity_checks()}
             assert told == {"a": ("listed", True), "b": ("listed", False), "c": ("listed", False)}
@@ -296,7 +296,7 @@ async def test_anthropics_models_api(tmp_path: Path) -> None:
 async def test_the_labs_server_and_its_listing_faults(tmp_path: Path, lab_server: LabServer) -> None:
     adapter = {"path": str(weights_dir() / "support"), "base_model": "lab/base"}
     path = configured(tmp_path, lab_server.openai_url, {"bot": bot("lab-support", "lab-base", adapter=adapter)})
-    async with house_of(path, Clock()) as context:
+    async with context_of(path, Clock()) as context:
         await look(context)
         told = subject(context)
         assert set(told) == {"listed", "parent", "adapter_base", "adapter_tensors", "adapter_effect"}

@@ -11,12 +11,13 @@ import yaml
 from structlog.testing import capture_logs
 
 from monitor.core.records import Alarm, AlarmState, BaselineStatus, Confirmation, RunOutcome, Severity
+from monitor.detect import policy
 from monitor.report.explain.claim import claim_of
 from monitor.runs.context import RunContext, ensure_run, open_capture
 from monitor.runs.execute import execute_run
 from monitor.runs.judge_check import check_judge, judge_moved
 from monitor.runs.recompute import recompute
-from tests.daemon import AFTER, DAYS, HEALTHY, LOST, NOON, Clock, house_of, write
+from tests.daemon import AFTER, DAYS, HEALTHY, LOST, NOON, Clock, context_of, write
 from tests.summaries import summary_of
 
 ANCHORS: dict[str, Any] = {
@@ -60,7 +61,7 @@ def open_alarm(context: RunContext, target: str, signal: str) -> Alarm | None:
 async def watched(folder: Path) -> None:
     """Both armed by a healthy fortnight."""
     clock = Clock(NOON.replace(hour=0))
-    async with house_of(configure(folder, HEALTHY), clock) as context:
+    async with context_of(configure(folder, HEALTHY), clock) as context:
         for target, suite in OURS:
             open_capture(context, target, suite, clock.at, clock.at + timedelta(days=DAYS), at_once=False)
         for _ in range(DAYS):
@@ -92,7 +93,7 @@ def recomputes(context: RunContext) -> bool:
 
 async def test_a_judge_as_it_was_raises_nothing(folder: Path) -> None:
     clock = Clock(AFTER)
-    async with house_of(configure(folder, HEALTHY), clock) as context:
+    async with context_of(configure(folder, HEALTHY), clock) as context:
         for _ in range(3):
             await one_day(context, clock)
         assert context.store.alarms() == []
@@ -108,7 +109,7 @@ async def test_a_judge_as_it_was_raises_nothing(folder: Path) -> None:
 @pytest.mark.parametrize("first", ["bot", "judge"])
 async def test_a_judge_that_moved_is_a_ticket_and_what_rests_on_it_pages_nobody(folder: Path, first: str) -> None:
     clock = Clock(AFTER)
-    async with house_of(configure(folder, STRICT), clock) as context:
+    async with context_of(configure(folder, STRICT), clock) as context:
         await one_day(context, clock, first)
         flips, score = open_alarm(context, "judge", "negative_flips"), open_alarm(context, "bot", "judge_score")
         assert flips is not None
@@ -120,10 +121,10 @@ async def test_a_judge_that_moved_is_a_ticket_and_what_rests_on_it_pages_nobody(
         assert all(one.severity is Severity.TICKET for one in context.store.alarms())
         (told,) = context.store.findings("bot", run_id=score.confirmed_run_id, signal="judge_score")
         assert told.judge_moved
-        assert "A ticket, not a page: this rests on the judge's verdicts, and the judge itself moved" in told.caveat
+        assert told.caveat == f"A ticket instead of a page: {policy.JUDGE_MOVED[:1].lower()}{policy.JUDGE_MOVED[1:]}"
         by_itself = context.store.findings("judge", signal="negative_flips")[0]
-        assert summary_of(by_itself).startswith("judge no longer agrees with people as it did: 12 of 24 answers")
-        assert "so it wakes nobody" in by_itself.caveat
+        assert summary_of(by_itself).startswith("judge no longer agrees with people as before: 12 of 24 answers")
+        assert policy.JUDGE_ITSELF[1:] in by_itself.caveat
         asked_anew = [run for run in context.store.runs("judge") if not run.scheduled]
         assert len(asked_anew) == (first == "bot"), "asked anew only where it was not known yet"
         assert recomputes(context)
@@ -131,7 +132,7 @@ async def test_a_judge_that_moved_is_a_ticket_and_what_rests_on_it_pages_nobody(
 
 async def test_a_judge_that_gives_no_verdicts_has_moved(folder: Path) -> None:
     clock = Clock(AFTER)
-    async with house_of(configure(folder, RAMBLING), clock) as context:
+    async with context_of(configure(folder, RAMBLING), clock) as context:
         await one_day(context, clock)
         assert open_alarm(context, "judge", "negative_flips") is not None
         run = context.store.runs("judge", limit=1)[0]
@@ -142,7 +143,7 @@ async def test_a_judge_that_is_only_another_build_lowers_no_page(folder: Path) -
     """Its fingerprint is news of its own; the anchors say that it agrees with people as it did."""
     named = [{**rule, "fingerprint": "another"} if rule["model"] == "judge" else rule for rule in LOST]
     clock = Clock(AFTER)
-    async with house_of(configure(folder, named), clock) as context:
+    async with context_of(configure(folder, named), clock) as context:
         await one_day(context, clock, "judge")
         assert {one.signal for one in context.store.open_alarms("judge", "people-say")} == {"contract"}
         assert not judge_moved(context)
@@ -159,7 +160,7 @@ async def test_a_judge_that_is_only_another_build_lowers_no_page(folder: Path) -
 
 async def test_a_real_drop_still_pages_while_the_judge_is_as_it_was(folder: Path) -> None:
     clock = Clock(AFTER)
-    async with house_of(configure(folder, LOST), clock) as context:
+    async with context_of(configure(folder, LOST), clock) as context:
         await one_day(context, clock)
         score = open_alarm(context, "bot", "judge_score")
         assert score is not None
@@ -174,7 +175,7 @@ async def test_a_real_drop_still_pages_while_the_judge_is_as_it_was(folder: Path
 
 async def test_the_anchors_are_scored_before_the_sample_is_asked(folder: Path) -> None:
     clock = Clock(AFTER)
-    async with house_of(configure(folder, LOST), clock) as context:
+    async with context_of(configure(folder, LOST), clock) as context:
         clock.at = AFTER.replace(hour=20)
         run = ensure_run(context, "bot", "facts", AFTER.replace(hour=0))
         assert await execute_run(context, run.id, at_once=True) is not None
@@ -195,7 +196,7 @@ async def test_anchors_that_cannot_be_scored_hold_up_no_page(folder: Path) -> No
         asked.append(run_id)
         raise RuntimeError("an error of ours")
 
-    async with house_of(configure(folder, LOST), clock) as context:
+    async with context_of(configure(folder, LOST), clock) as context:
         clock.at = AFTER.replace(hour=20)
         run = ensure_run(context, "bot", "facts", AFTER.replace(hour=0))
         assert await execute_run(context, run.id, at_once=True) is not None
@@ -206,13 +207,13 @@ async def test_anchors_that_cannot_be_scored_hold_up_no_page(folder: Path) -> No
 
 async def test_a_page_is_lowered_when_the_judge_moves_and_pages_again_when_it_is_back(folder: Path) -> None:
     clock = Clock(AFTER)
-    async with house_of(configure(folder, LOST), clock) as context:
+    async with context_of(configure(folder, LOST), clock) as context:
         await one_day(context, clock)
         raised = open_alarm(context, "bot", "judge_score")
         assert raised is not None
         assert raised.severity is Severity.PAGE
     lost_and_strict = [LOST[0], *STRICT[1:]]
-    async with house_of(configure(folder, lost_and_strict), clock) as context:
+    async with context_of(configure(folder, lost_and_strict), clock) as context:
         await one_day(context, clock, "judge")
         lowered = open_alarm(context, "bot", "judge_score")
         assert lowered is not None
@@ -225,7 +226,7 @@ async def test_a_page_is_lowered_when_the_judge_moves_and_pages_again_when_it_is
         assert other is not None
         assert other.severity is Severity.PAGE, "what does not rest on the judge pages as before"
         assert recomputes(context)
-    async with house_of(configure(folder, LOST), clock) as context:
+    async with context_of(configure(folder, LOST), clock) as context:
         for _ in range(DAYS):
             await one_day(context, clock, "judge")
             if not context.store.open_alarms("judge", "people-say"):
@@ -238,7 +239,7 @@ async def test_a_page_is_lowered_when_the_judge_moves_and_pages_again_when_it_is
 
 async def test_the_anchors_have_a_budget_of_their_own(folder: Path) -> None:
     clock = Clock(AFTER)
-    async with house_of(configure(folder, HEALTHY, budget={"requests_per_day": 10}), clock) as context:
+    async with context_of(configure(folder, HEALTHY, budget={"requests_per_day": 10}), clock) as context:
         await one_day(context, clock)
         (scored,) = [run for run in context.store.runs("judge") if run.slot == AFTER]
         assert scored.outcome is RunOutcome.PARTIAL

@@ -12,7 +12,7 @@ from monitor.lab.process import LabServer
 from monitor.runs.context import RunContext, ensure_run, open_capture
 from monitor.runs.execute import execute_run
 from monitor.runs.recompute import recompute
-from tests.daemon import NOON, Clock, house_of
+from tests.daemon import NOON, Clock, context_of
 
 DAYS = 7
 AGREED = 26
@@ -62,7 +62,7 @@ async def test_another_model_under_the_judges_name_is_a_ticket_on_the_judge(
     tmp_path: Path, lab_server: LabServer
 ) -> None:
     clock = Clock(NOON.replace(hour=0))
-    async with house_of(configure(tmp_path, lab_server), clock) as context:
+    async with context_of(configure(tmp_path, lab_server), clock) as context:
         open_capture(context, "judge", NAME, clock.at, clock.at + timedelta(days=DAYS), at_once=False)
         for _ in range(DAYS):
             assert abs(agreement(context, await one_day(context, clock)) - AGREED / 30) < (SLACK + 0.5) / 30

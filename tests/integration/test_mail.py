@@ -21,7 +21,7 @@ from monitor.daemon.jobs.mailer import SINCE, Mailer
 from monitor.report.email.smtp import GIVEN_UP
 from monitor.runs.context import RunContext
 from monitor.store import open_store
-from tests.daemon import HEALTHY, Clock, house_of, write
+from tests.daemon import HEALTHY, Clock, context_of, write
 from tests.smtp_server import PASSWORD, USER, MailServer, mail_server
 
 SUNDAY = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -46,9 +46,9 @@ def _nothing_tells_the_password(tmp_path: Path, capfd: pytest.CaptureFixture[str
 
 
 @asynccontextmanager
-async def due_house(folder: Path, email: dict[str, Any], clock: Clock) -> AsyncIterator[RunContext]:
+async def due_context(folder: Path, email: dict[str, Any], clock: Clock) -> AsyncIterator[RunContext]:
     """A house whose mail is configured since Sunday."""
-    async with house_of(write(folder, HEALTHY, email=email), clock) as context:
+    async with context_of(write(folder, HEALTHY, email=email), clock) as context:
         if context.store.get_state(SINCE) is None:
             context.store.set_state(SINCE, SUNDAY.isoformat())
         yield context
@@ -71,7 +71,7 @@ async def test_a_mail_goes_out_at_its_slot_once_with_tls_and_login(tmp_path: Pat
     clock = Clock(SUNDAY)
     async with mail_server(tmp_path, encryption=encryption) as server:
         tls = {"tls": True} if encryption == "tls" else {}
-        async with due_house(tmp_path, {**server.email(**tls), "every": "mon 08:00"}, clock) as context:
+        async with due_context(tmp_path, {**server.email(**tls), "every": "mon 08:00"}, clock) as context:
             mailer = Mailer()
             mailer.begin(context, clock.at)
             await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "mailer"))
@@ -98,7 +98,7 @@ async def test_a_new_installation_does_not_send_last_weeks_mail(tmp_path: Path) 
     clock = Clock(SUNDAY)
     async with mail_server(tmp_path) as server:
         path = write(tmp_path, HEALTHY, email=server.email())
-        async with house_of(path, clock) as context:
+        async with context_of(path, clock) as context:
             mailer = Mailer()
             for _ in range(3):
                 mailer.begin(context, clock.at)
@@ -114,7 +114,7 @@ async def test_refused_credentials_are_refused_for_good_in_the_servers_words(tmp
     async with mail_server(tmp_path) as server:
         (tmp_path / "wrong.key").write_text("not-the-password\n")
         smtp = server.email(password_env=None, password_file="wrong.key")
-        async with due_house(tmp_path, smtp, clock) as context:
+        async with due_context(tmp_path, smtp, clock) as context:
             mail = await worked(context, Mailer())
             assert mail.status is MailStatus.REFUSED
             assert "535" in str(mail.error)
@@ -132,10 +132,10 @@ async def test_a_server_that_repeats_the_password_is_not_quoted(tmp_path: Path) 
     async with mail_server(tmp_path) as server:
         wire = base64.b64encode(f"\0{USER}\0{PASSWORD}".encode()).decode()
         server.login_says = f"535 no such login: {PASSWORD} {wire}"
-        async with due_house(tmp_path, server.email(), clock) as context:
+        async with due_context(tmp_path, server.email(), clock) as context:
             mail = await worked(context, Mailer())
     assert mail.error == (
-        "sre@example.com: 535 the login was refused: look at email.smtp.username and email.smtp.password_env "
+        "sre@example.com: 535 the login was refused: check email.smtp.username and email.smtp.password_env "
         "(no such login: *** ***)"
     )
 
@@ -145,14 +145,14 @@ async def test_an_untrusted_certificate_gets_no_mail_and_no_password(tmp_path: P
     clock = Clock(MONDAY)
     tls = {"tls": True} if encryption == "tls" else {}
     async with mail_server(tmp_path, encryption=encryption) as server:
-        async with due_house(tmp_path, server.email(ca_file=None, **tls), clock) as context:
+        async with due_context(tmp_path, server.email(ca_file=None, **tls), clock) as context:
             mail = await worked(context, Mailer())
         assert (mail.status, server.received) == (MailStatus.QUEUED, [])
         assert "its certificate is not trusted: " in str(mail.error)
     async with mail_server(tmp_path, encryption=encryption, name="other.example.com") as other:
         clock.at = MONDAY
         (tmp_path / "cliffwatch.db").unlink()
-        async with due_house(tmp_path, other.email(**tls), clock) as context:
+        async with due_context(tmp_path, other.email(**tls), clock) as context:
             mail = await worked(context, Mailer())
         assert other.received == []
         assert "its certificate is not trusted: " in str(mail.error)
@@ -163,7 +163,7 @@ async def test_a_server_without_starttls_gets_nothing(tmp_path: Path) -> None:
     clock = Clock(MONDAY)
     async with (
         mail_server(tmp_path, encryption="none", login=False) as server,
-        due_house(tmp_path, server.email(), clock) as context,
+        due_context(tmp_path, server.email(), clock) as context,
     ):
         mail = await worked(context, Mailer())
     assert (mail.status, server.received) == (MailStatus.QUEUED, [])
@@ -174,7 +174,7 @@ async def test_in_the_clear_where_it_was_written_twice(tmp_path: Path) -> None:
     clock = Clock(MONDAY)
     async with mail_server(tmp_path, encryption="none", login=False) as server:
         plain = server.email(starttls=False, tls=False, ca_file=None, username=None, password_env=None)
-        async with due_house(tmp_path, plain, clock) as context:
+        async with due_context(tmp_path, plain, clock) as context:
             assert (await worked(context, Mailer())).status is MailStatus.SENT
     assert len(server.received) == 1
 
@@ -183,7 +183,7 @@ async def test_greylisting_is_waited_out(tmp_path: Path) -> None:
     clock = Clock(MONDAY)
     async with mail_server(tmp_path) as server:
         server.replies = ["451 4.7.1 Greylisted, come back later", "451 4.7.1 Greylisted, come back later"]
-        async with due_house(tmp_path, server.email(), clock) as context:
+        async with due_context(tmp_path, server.email(), clock) as context:
             mailer = Mailer()
             mail = await worked(context, mailer)
             assert (mail.status, mail.error) == (
@@ -204,7 +204,7 @@ async def test_a_server_that_is_away_is_tried_for_three_days(tmp_path: Path) -> 
     clock = Clock(MONDAY)
     async with mail_server(tmp_path) as server:
         email = server.email()
-    async with due_house(tmp_path, email, clock) as context:
+    async with due_context(tmp_path, email, clock) as context:
         mailer = Mailer()
         mail = await worked(context, mailer)
         waits = []
@@ -227,7 +227,7 @@ async def test_a_connection_cut_amid_the_mail_is_tried_again_with_the_same_id(tm
     clock = Clock(MONDAY)
     async with mail_server(tmp_path) as server:
         server.cut = [cut]
-        async with due_house(tmp_path, server.email(), clock) as context:
+        async with due_context(tmp_path, server.email(), clock) as context:
             mailer = Mailer()
             mail = await worked(context, mailer)
             assert mail.status is MailStatus.QUEUED
@@ -244,7 +244,7 @@ async def test_a_refused_recipient_keeps_nobody_else_from_it(tmp_path: Path) -> 
             "slow@example.com": ["451 4.2.1 try later", "250 OK"],
         }
         everyone = ["sre@example.com", "gone@example.com", "slow@example.com"]
-        async with due_house(tmp_path, {**server.email(), "to": everyone}, clock) as context:
+        async with due_context(tmp_path, {**server.email(), "to": everyone}, clock) as context:
             mailer = Mailer()
             mail = await worked(context, mailer)
             assert (mail.status, mail.recipients) == (MailStatus.QUEUED, ("slow@example.com",))
@@ -259,7 +259,7 @@ async def test_a_mail_that_nobody_may_get_is_given_up(tmp_path: Path) -> None:
     clock = Clock(MONDAY)
     async with mail_server(tmp_path) as server:
         server.refuse = {"sre@example.com": ["550 5.1.1 no such user"]}
-        async with due_house(tmp_path, server.email(), clock) as context:
+        async with due_context(tmp_path, server.email(), clock) as context:
             mail = await worked(context, Mailer())
     assert (mail.status, mail.error) == (MailStatus.REFUSED, "sre@example.com: 550 5.1.1 no such user")
 
@@ -268,8 +268,8 @@ async def test_two_daemons_send_one_mail(tmp_path: Path) -> None:
     clock = Clock(MONDAY)
     async with (
         mail_server(tmp_path) as server,
-        due_house(tmp_path, server.email(), clock) as one,
-        due_house(tmp_path, server.email(), clock) as two,
+        due_context(tmp_path, server.email(), clock) as one,
+        due_context(tmp_path, server.email(), clock) as two,
     ):
         for mailer, context in ((Mailer(), one), (Mailer(), two), (Mailer(), one)):
             mailer.begin(context, clock.at)
@@ -285,7 +285,7 @@ async def test_a_daemon_that_stops_gives_the_mail_back_at_once(tmp_path: Path) -
     clock = Clock(MONDAY)
     async with mail_server(tmp_path) as server:
         server.hold = asyncio.Event()
-        async with due_house(tmp_path, server.email(), clock) as context:
+        async with due_context(tmp_path, server.email(), clock) as context:
             mailer = Mailer()
             mailer.begin(context, clock.at)
             await server.got.wait()
@@ -302,7 +302,7 @@ async def test_a_daemon_that_stops_gives_the_mail_back_at_once(tmp_path: Path) -
 
 async def test_a_mail_that_cannot_be_composed_holds_up_none_that_was(tmp_path: Path) -> None:
     clock = Clock(MONDAY)
-    async with mail_server(tmp_path) as server, due_house(tmp_path, server.email(), clock) as context:
+    async with mail_server(tmp_path) as server, due_context(tmp_path, server.email(), clock) as context:
         server.replies, mailer = ["451 4.7.1 Greylisted, come back later"], Mailer()
         assert (await worked(context, mailer)).status is MailStatus.QUEUED
         context.store.set_state(SINCE, "no time at all")
@@ -366,20 +366,20 @@ async def test_report_send_says_what_became_of_it(tmp_path: Path) -> None:
         open_store(f"sqlite:///{tmp_path}/cliffwatch.db").close()
         code, out, error = await report(tmp_path, "--send")
         assert (code, out) == (0, f"sent to sre@example.com: {server.received[0]['Subject']}\n")
-        assert error.startswith(f"connecting to localhost:{server.port} … (it has 60 s for each reply, 300 s in all)\n")
+        assert error.startswith(f"connecting to localhost:{server.port} … (timeout: 60 s per reply, 300 s in total)\n")
 
         server.replies = ["451 greylisted"]
         code, out, error = await report(tmp_path, "--send", "--json")
         assert code == 3
-        assert "not handed over: sre@example.com: 451 greylisted" in error
-        assert "a running daemon tries again at" in error
+        assert "did not accept the mail: sre@example.com: 451 greylisted" in error
+        assert "a running daemon retries at" in error
         said = json.loads(out)
         assert (said["status"], said["attempts"]) == ("queued", 1)
 
         server.replies = ["554 no"]
         code, out, error = await report(tmp_path, "--send")
         assert (code, out) == (3, ""), error
-        assert "refused for good: sre@example.com: 554 no" in error
+        assert "rejected the mail permanently: sre@example.com: 554 no" in error
     store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
     state = store.mail_state()
     store.close()
@@ -432,7 +432,7 @@ def test_report_without_a_server_shows_the_mail(tmp_path: Path) -> None:
     write(tmp_path, HEALTHY, http={"url": "https://cliffwatch.example.com/"})
     open_store(f"sqlite:///{tmp_path}/cliffwatch.db").close()
     out = printed(tmp_path)
-    assert out.startswith("1 of 1 target needs you: bot has no baseline, so nothing is compared")
+    assert out.startswith("1 of 1 target needs attention: bot has no baseline, so it is not compared")
     assert "$ cliffwatch baseline capture bot --suite facts --days 14" in out
     assert printed(tmp_path, "--text").splitlines()[:5] == out.splitlines()[:5]
     assert json.loads(printed(tmp_path, "--json"))["tone"] == "warn"
@@ -441,9 +441,9 @@ def test_report_without_a_server_shows_the_mail(tmp_path: Path) -> None:
     error = refused(tmp_path, "--send")
     assert (error.exit_code, str(error).partition(": ")[2]) == (
         2,
-        "no 'email' section, so there is nobody to send to; docs/email.md shows one",
+        "no 'email' section, so there are no recipients; see docs/email.md",
     )
-    assert "--send goes alone" in str(refused(tmp_path, "--send", "--text"))
+    assert "--send cannot be combined" in str(refused(tmp_path, "--send", "--text"))
     assert "cannot be written" in str(refused(tmp_path, "--preview", f"{tmp_path}/no/such/folder.html"))
 
 

@@ -60,7 +60,7 @@ def test_without_javascript_and_without_pictures_the_words_are_all_there(browser
     tab.goto(mail.as_uri())
     text = tab.inner_text("body")
     context.close()
-    for words in ("4 of 12 targets need you", "Needs you", "What changed", "What comes next", "cliffwatch findings"):
+    for words in ("4 of 12 targets need attention", "Needs attention", "Changes", "Next", "cliffwatch findings"):
         assert words in text
     assert "Began between Mon 16 Nov 20:00 and Tue 17 Nov 20:00." in text
     assert "Likely at fault: what is served." in text

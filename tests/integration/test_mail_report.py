@@ -13,7 +13,8 @@ from monitor.core.schedule import current_slot, days_after
 from monitor.core.settings import Email
 from monitor.report.email.compose import MANUAL, WEEKLY, compose, compose_mail
 from monitor.report.email.message import LARGEST_HTML, preview
-from monitor.report.explain.claim import claim_of, finding_context
+from monitor.report.explain.claim import claim_of
+from monitor.report.explain.context import finding_context
 from monitor.report.explain.onset import beginning
 from monitor.runs.readonly import ReadOnlyContext
 from monitor.store import Store, open_store
@@ -32,15 +33,15 @@ def test_a_fleet_in_the_store_becomes_a_mail(fleet_file: Path) -> None:
     store.close()
     shown, pictures = mail.report, mail.pictures
     assert shown.headline == (
-        "2 of 3 targets need you, 1 with a page: support-bot answers like its base since 11:40; extractor is only "
-        "partly measured"
+        "2 of 3 targets need attention, 1 with a page: support-bot answers like its base since 11:40; extractor is "
+        "only partly measured"
     )
     assert [card.name for card in shown.cards] == ["support-bot", "extractor"]
     assert [one.name for one in shown.quiet] == ["summariser"]
     assert set(pictures) == {(name, fleet.SUITE, "adapter_loss") for name in ("support-bot", "summariser")}
-    assert pictures["support-bot", fleet.SUITE, "adapter_loss"].alt.endswith("to 0.04 in 2 looks, 1 alarming")
+    assert pictures["support-bot", fleet.SUITE, "adapter_loss"].alt.endswith("to 0.04 in 2 evaluations, 1 alarming")
     assert shown.unmeasured.items[0].text == "10 % of 40 questions of support without a usable answer (4 timed out)"
-    assert shown.spend_told.startswith("$0.46 on the 8 UTC days of this mail; the budgets allow $48.00.")
+    assert shown.spend_told.startswith("$0.46 in the 8 UTC days of this mail; the budgets allow $48.00.")
     html = preview(shown, pictures)
     assert html.count("data:image/png;base64,") == 2
     for exhibit in fleet.EXHIBITS:
@@ -83,7 +84,7 @@ def test_a_week_without_anything_is_told_as_such(tmp_path: Path) -> None:
         {"to": ["sre@example.com"], "sender": "c@example.com", "smtp": {"host": "smtp.example.com"}}
     ), MANUAL, fleet.NOW, fleet.NOW)  # fmt: skip
     store.close()
-    assert shown.headline.startswith("3 of 3 targets need you: extractor has no baseline, so nothing is compared")
+    assert shown.headline.startswith("3 of 3 targets need attention: extractor has no baseline, so it is not compared")
     assert shown.numbers[-2] == ("none", "of 0 questions answered")
     assert mail.recipients == ("sre@example.com",)
     assert len(mail.body) < LARGEST_HTML

@@ -23,6 +23,7 @@ from monitor.config import check
 from monitor.core import providers, sources
 from monitor.core.records import Answer, Message, Reason
 from monitor.core.settings import Settings
+from monitor.identify import Checked, Reading
 from monitor.sample.request_log import Logged
 from monitor.store import open_store
 from scripts import generate_docs
@@ -56,13 +57,29 @@ class EchoProvider:
             exchange=Exchange(request, {{"text": text}}), logprobs=None,
         )
 
+    async def look(self, path):
+        return 200, ["loud"]
+
     async def aclose(self):
         pass
 """
 
+ECHO_IDENTITY: Final = f"""\
+{importing(Checked, Reading)}
+
+async def read(declared, get):
+    _, served = await get("/served")
+    said = {{one.key: Checked("repeats", one.model in served, one.model, " ".join(served)) for one in declared}}
+    return {{key: Reading((check,)) for key, check in said.items()}}
+"""
+
 ECHO_ENTRY: Final = '''
 
-@catalogued(ProviderKind(provider="monitor.ask.echo:EchoProvider"))
+@catalogued(
+    ProviderKind(
+        provider="monitor.ask.echo:EchoProvider", identity="monitor.identify.echo:read", identity_checks=("repeats",)
+    )
+)
 class EchoSettings(Provider):
     """Repeats the question."""
 
@@ -100,20 +117,36 @@ class Copy:
             shutil.copytree(ROOT / name, self.source / name, ignore=shutil.ignore_patterns("weights", "__pycache__"))
         self.environ = {**os.environ, "PYTHONPATH": str(self.source)}
 
-    def add(self, file: str, text: str, catalogue: Any, entry: str) -> None:
-        (self.source / file).write_text(text)
+    def add(self, catalogue: Any, entry: str, **modules: str) -> None:
+        """``modules``: stage -> the text of its new module, which is named as the entry's kind."""
+        (kind,) = re.findall(r'kind: Literal\["(\w+)"\]', entry)
+        for stage, text in modules.items():
+            (self.source / "monitor" / stage / f"{kind}.py").write_text(text)
         with self.path(catalogue).open("a") as entries:
             entries.write(entry)
 
     def path(self, module: Any) -> Path:
         return self.source / Path(module.__file__).relative_to(ROOT)
 
-    def write(self, **sections: Any) -> None:
+    def write(self, name: str = "cliffwatch.yaml", **sections: Any) -> Path:
         (self.config.parent / "probes").mkdir(exist_ok=True)
         (self.config.parent / "probes" / "facts.yaml").write_text(yaml.safe_dump(SUITE))
         self.port = free_port()
         schedule = {"batches": 1, "production": "daily"}
-        self.config.write_text(yaml.safe_dump({"http": {"port": self.port}, "schedule": schedule, **sections}))
+        path = self.config.with_name(name)
+        path.write_text(yaml.safe_dump({"http": {"port": self.port}, "schedule": schedule, **sections}))
+        return path
+
+    def changed(self, suite: str, *sections: dict[str, Any]) -> dict[str, Any]:
+        """What each surface shows of ``bot`` when the first ``sections`` are replaced by the second."""
+        store = {"store": f"sqlite:///{self.config.parent}/changed.db"}
+        before, after = (self.write(f"{n}.yaml", **store, **one) for n, one in enumerate(sections))
+        self.environ["PYTHONPATH"] += f"{os.pathsep}{ROOT}"
+        self.python("-m", "tests.new_kind", str(before), str(after), suite)
+        seen: dict[str, Any] = json.loads(before.with_name("seen.json").read_text())
+        assert seen["code"] == str(self.source / "monitor")
+        assert seen["dashboards"] == dict.fromkeys(("fleet", "target", "judge", "operations"), True)
+        return seen
 
     def python(self, *arguments: str, expect: int = 0) -> str:
         """Run Python over the copy to its end; what it printed."""
@@ -168,12 +201,12 @@ def copy(tmp_path: Path) -> Copy:
 
 UNPRICED_LOUD: Final = (
     "targets.bot.subject.model: no price is known for 'loud' (provider 'mine'), and kind echo has no price list: "
-    "add it to its provider's 'prices', or say 'free: true' there"
+    "add it to its provider's 'prices', or set 'free: true' there"
 )
 
 
 def test_one_file_and_one_entry_are_a_provider(copy: Copy) -> None:
-    copy.add("monitor/ask/echo.py", ECHO, providers, ECHO_ENTRY)
+    copy.add(providers, ECHO_ENTRY, ask=ECHO, identify=ECHO_IDENTITY)
     targets = {"bot": {"subject": {"provider": "mine", "model": "loud"}, "suites": ["facts"]}}
     page, schema = copy.documented()
     assert "| `kind` | `openai`, `anthropic`, `local`, `scripted`, `echo` | **required** | openai: Chat" in page
@@ -210,23 +243,40 @@ def test_one_file_and_one_entry_are_a_provider(copy: Copy) -> None:
     with copy.daemon() as url:
         call = 'target="bot",arm="subject",provider="mine",model="loud"'
         asked = f'cliffwatch_api_requests_total{{{call},outcome="ok"}} 18.0'
+        same = 'cliffwatch_identity_match{target="bot",check="repeats"} 1.0'
         metrics = wait_for("the answers", lambda: found if asked in (found := get(f"{url}/metrics")) else None, 20)
+        wait_for("the identity", lambda: same in get(f"{url}/metrics"), 20)
+        page, told = get(f"{url}/targets/bot"), json.loads(get(f"{url}/api/v1/targets/bot"))
+    assert re.search(r"loud\b.*\bmine\b", page)
+    assert re.search(r"\brepeats</th>", page)
+    assert [(one["check"], one["matches"], one["found"]) for one in told["identity"]] == [("repeats", True, "loud")]
     assert 'cliffwatch_target_info{target="bot",provider="mine",model="loud",' in metrics
     assert f"cliffwatch_api_spend_usd_total{{{call}}} {18 * 3.0}" in metrics
     assert copy.answers() == {f"Fact {n}? Fact {n}?" for n in range(18)}
+    often = [{"mine": {"kind": "echo", "times": times, "free": True}} for times in (1, 3)]
+    soft = {"bot": {**targets["bot"], "subject": {"provider": "mine", "model": "soft"}}}
+    copy.write(providers=often[0], targets=soft)
+    printed = copy.cliffwatch("identify", "--json", expect=1)
+    (mismatch,) = json.JSONDecoder().raw_decode(printed)[0]["checks"]
+    assert (mismatch["check"], mismatch["matches"]) == ("repeats", False)
+    assert (mismatch["expected"], mismatch["found"]) == ("soft", "loud")
+    seen = copy.changed("facts", *({"providers": one, "targets": targets} for one in often))
+    assert "length" in seen["alarming"]
+    assert 'cliffwatch_alarm{target="bot",signal="length",severity="ticket"} 1.0' in seen["metrics"]
+    assert re.search(r"Fact \d+\?", seen["finding"])
+    assert_in_mail(seen)
 
 
 def test_one_file_and_one_entry_are_a_source(copy: Copy) -> None:
-    copy.add("monitor/sample/lines.py", LINES, sources, LINES_ENTRY)
+    copy.add(sources, LINES_ENTRY, sample=LINES)
     folder = copy.config.parent
     (folder / "prompts.txt").write_text("Where is order 7?\nMail me at jo@example.com\n")
     (folder / "script.yaml").write_text('rules: [{answers: ["{prompt}"]}]')
 
-    def write(**targets: dict[str, Any]) -> None:
-        script = {"kind": "scripted", "script": "script.yaml"}
+    def sections(script: str = "script.yaml", **sources: dict[str, Any]) -> dict[str, Any]:
         subject = {"provider": "script", "model": "tuned"}
-        made = {name: {"subject": subject, "production": {"source": one}} for name, one in targets.items()}
-        copy.write(providers={"script": script}, targets=made)
+        made = {name: {"subject": subject, "production": {"source": one}} for name, one in sources.items()}
+        return {"providers": {"script": {"kind": "scripted", "script": script}}, "targets": made}
 
     page, schema = copy.documented()
     assert "| `kind` | `jsonl`, `lines` | **required** | jsonl: request logs" in page
@@ -234,25 +284,45 @@ def test_one_file_and_one_entry_are_a_source(copy: Copy) -> None:
     assert "| `file` | text | **required** | the file of prompts |" in page
     kinds = schema["$defs"]["Production"]["properties"]["source"]["discriminator"]["mapping"]
     assert schema["$defs"][kinds["lines"].rpartition("/")[2]]["required"] == ["kind", "file"]
-    write(
+    wrong = sections(
         missing={"kind": "lines"},
         other={"kind": "lines", "file": "prompts.txt", "path": "x"},
         near={"kind": "line", "file": "prompts.txt"},
         dots={"kind": "lines", "file": "prompts.txt", "messages": "a..b"},
     )
+    copy.write(**wrong)
     said = copy.cliffwatch("check", expect=2)
     for text in (
         "targets.missing.production.source.file: missing: the file of prompts",
         "targets.other.production.source.path: only for kind jsonl; this one is lines",
         "targets.near.production.source.kind: must be one of jsonl, lines; did you mean 'lines'?",
-        "targets.dots.production.source.messages: must be keys with dots between them, such as request.messages",
+        "targets.dots.production.source.messages: must be keys separated by dots, for example request.messages",
     ):
         assert text in said
-    write(bot={"kind": "lines", "file": "prompts.txt"})
+    lines = {"kind": "lines", "file": "prompts.txt"}
+    copy.write(**sections(bot=lines))
     with copy.daemon() as url:
         done = 'cliffwatch_runs_total{target="bot",suite="production",outcome="measured"} 1.0'
         wait_for("the run", lambda: done in get(f"{url}/metrics"), 20)
+        page, told = get(f"{url}/targets/bot"), json.loads(get(f"{url}/api/v1/targets/bot"))
+    assert [(one["suite"], one["outcome"]) for one in told["runs"]] == [("production", "measured")]
+    assert 'id="suite-1">Suite production' in page
     assert copy.answers() == {"Where is order 7?", "Mail me at ‹email›"}
+    (folder / "prompts.txt").write_text("".join(f"Where is order {n}?\n" for n in range(20)))
+    (folder / "longer.yaml").write_text('rules: [{answers: ["{prompt} I do not know. {prompt}"]}]')
+    seen = copy.changed("production", *(sections(script, bot=lines) for script in ("script.yaml", "longer.yaml")))
+    assert "length" in seen["alarming"]
+    assert 'cliffwatch_alarm{target="bot",signal="length",severity="ticket"} 1.0' in seen["metrics"]
+    assert "Where is order" in seen["finding"]
+    assert_in_mail(seen)
+
+
+def assert_in_mail(seen: dict[str, Any]) -> None:
+    """The target is in the weekly mail, with a chart of a signal that alarms."""
+    assert "/targets/bot" in seen["mail"]
+    ((signal, chart),) = seen["charts"].items()
+    assert signal in seen["alarming"]
+    assert chart in seen["mail"]
 
 
 UNPRICED: Final = f"""\
@@ -313,7 +383,7 @@ def unpriced(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
 def test_a_kind_without_a_price_list_fails_closed(unpriced: tuple[Path, dict[str, Any]], kind: str) -> None:
     folder, found = unpriced[0], unpriced[1][kind]
     said = f"no price is known for '{folder}' (provider 'server'), and kind {kind} has no price list: "
-    give = "add it to its provider's 'prices', or say 'free: true' there"
+    give = "add it to its provider's 'prices', or set 'free: true' there"
     assert found["refused"] == [f"{folder}/cliffwatch.yaml:1: targets.bot.subject.model: {said}{give}"]
     assert (found["free"], found["priced"]) == ([], [])
     assert found["asked"] == [

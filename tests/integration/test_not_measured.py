@@ -217,7 +217,7 @@ def test_the_mail_calls_it_what_it_is(kept: ReadOnlyContext, target: str) -> Non
     for text in (mail.subject, mail.headline, render.text(mail), message.preview(mail, pictures), mail.preheader):
         assert "quiet" not in text.lower()
         assert "no change" not in text
-        assert "enough of every target" not in text or target not in ("never-run", "capturing")
+        assert "enough for every target" not in text or target not in ("never-run", "capturing")
 
 
 def test_the_mail_of_a_fleet_counts_what_was_compared_alone(kept: ReadOnlyContext) -> None:
@@ -235,7 +235,7 @@ def test_a_target_that_was_not_measured_in_the_period_is_not_quiet_in_it(kept: R
     )
     seen = alone(ReadOnlyContext(settings, kept.suites, kept.store, kept.clock), HEALTHY_ONE)
     mail = compose(seen, NOON + 8 * DAY).report
-    assert mail.headline.startswith("The one target is not measured yet: healthy, Nothing was measured"), mail.headline
+    assert mail.headline.startswith("The only target is not measured yet: healthy, Nothing was measured"), mail.headline
     assert (mail.quiet_count, mail.tone) == (0, "none")
 
 

@@ -18,7 +18,7 @@ from monitor.runs.grading import graded_answers
 from monitor.runs.questions import questions_of
 from monitor.runs.recompute import recompute
 from monitor.store import Store
-from tests.daemon import AFTER, DAYS, HEALTHY, LOST, Clock, fresh_sample, house_of, write
+from tests.daemon import AFTER, DAYS, HEALTHY, LOST, Clock, context_of, fresh_sample, write
 
 KINDS = {
     "texts": r"SELECT.*\banswer\.text\b",
@@ -87,7 +87,7 @@ def model() -> str:
 async def test_a_verdict_reads_once(armed_folder: Path, embedded: bool) -> None:
     changes: dict[str, Any] = {"embeddings": {"model": model()}} if embedded else {}
     clock = Clock(AFTER)
-    async with house_of(write(armed_folder, LOST, **changes), clock) as context:
+    async with context_of(write(armed_folder, LOST, **changes), clock) as context:
         await measured(context, ensure_run(context, "bot", "facts", AFTER))
         clock.forward(minutes=1)
         counts = await measured(context, fresh_sample(context))
@@ -102,7 +102,7 @@ async def test_what_a_verdict_was_given_is_what_the_store_has(armed_folder: Path
     """The answers are not read again after they were graded, so they are compared here."""
     changes: dict[str, Any] = {"embeddings": {"model": model()}} if embedded else {}
     clock = Clock(AFTER)
-    async with house_of(write(armed_folder, HEALTHY, **changes), clock) as context:
+    async with context_of(write(armed_folder, HEALTHY, **changes), clock) as context:
         run = context.store.claim(ensure_run(context, "bot", "facts", AFTER).id, clock.at, 60)
         assert run is not None
         suite = context.suites["facts"]

@@ -15,7 +15,7 @@ from monitor.runs.execute import execute_run
 from monitor.runs.recompute import Recomputed, recompute
 from monitor.store import Store, open_store
 from monitor.store.tables import alarm, answer, finding
-from tests.daemon import DOWN, HEALTHY, LOST, Clock, armed, fresh_sample, house_of, one_day, write
+from tests.daemon import DOWN, HEALTHY, LOST, Clock, armed, context_of, fresh_sample, one_day, write
 
 FORTNIGHT = 14
 
@@ -37,25 +37,25 @@ async def life(folder: Path, clock: Clock) -> Path:
     """Health, a loss that is raised and confirmed, its recovery, a second loss that a person clears, an outage."""
     path = write(folder, HEALTHY)
     await armed(path, clock)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         for _ in range(2):
             await one_day(context, clock)
     write(folder, LOST)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         await until_raised(context, clock)
         await confirm(context)
     write(folder, HEALTHY)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         for _ in range(FORTNIGHT):
             await one_day(context, clock)
             if not context.store.open_alarms("bot", "facts"):
                 break
         assert [one.cleared_by for one in context.store.alarms("bot") if one.signal == "adapter_loss"] == [None]
     write(folder, LOST)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         await until_raised(context, clock)
         write(folder, DOWN)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         await confirm(context)
         clock.forward(hours=1)
         number = open_alarm(context, "bot", "adapter_loss", None)
@@ -64,7 +64,7 @@ async def life(folder: Path, clock: Clock) -> Path:
         audit_entries.clear(number, "jo", "the adapter was unloaded on purpose")
         await one_day(context, clock)
     write(folder, LOST)
-    async with house_of(path, clock) as context:
+    async with context_of(path, clock) as context:
         await until_raised(context, clock)
     return path
 

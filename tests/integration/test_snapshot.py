@@ -9,7 +9,7 @@ from monitor.core.records import Arm, Reason, RunOutcome, Unmeasured
 from monitor.runs.context import ensure_run
 from monitor.runs.execute import execute_run
 from monitor.runs.manual import capture_at_once, run_now
-from tests.daemon import AFTER, HEALTHY, LOST, NOON, SUITE, Clock, fresh_sample, house_of, one_day, write
+from tests.daemon import AFTER, HEALTHY, LOST, NOON, SUITE, Clock, context_of, fresh_sample, one_day, write
 from tests.http_server import Reply, ScriptedServer, completion
 
 ALL = ["Of old: " + ", ".join(f"fact {n}" for n in range(18))]
@@ -32,7 +32,7 @@ def with_snapshot(folder: Path, rules: list[dict[str, Any]], **target: Any) -> P
 
 async def test_a_run_asks_its_snapshot_a_few_probes_once(tmp_path: Path) -> None:
     clock = Clock(NOON.replace(hour=0))
-    async with house_of(with_snapshot(tmp_path, BEFORE), clock) as context:
+    async with context_of(with_snapshot(tmp_path, BEFORE), clock) as context:
         chosen = []
         for _ in range(2):
             await one_day(context, clock)
@@ -54,7 +54,7 @@ async def test_a_run_asks_its_snapshot_a_few_probes_once(tmp_path: Path) -> None
 
 async def test_a_snapshots_outage_is_its_own(tmp_path: Path) -> None:
     clock = Clock(NOON.replace(hour=0))
-    async with house_of(with_snapshot(tmp_path, GONE), clock) as context:
+    async with context_of(with_snapshot(tmp_path, GONE), clock) as context:
         await one_day(context, clock)
         (run,) = context.store.runs("bot", limit=1)
         assert (run.outcome, context.store.unmeasured(run.id)) == (RunOutcome.MEASURED, {})
@@ -65,14 +65,14 @@ async def test_a_snapshots_outage_is_its_own(tmp_path: Path) -> None:
 
 async def test_a_snapshot_that_answers_wrongly_is_not_ready(tmp_path: Path) -> None:
     clock = Clock(NOON.replace(hour=0))
-    async with house_of(with_snapshot(tmp_path, ALL_PASS), clock) as context:
+    async with context_of(with_snapshot(tmp_path, ALL_PASS), clock) as context:
         await capture_at_once(context, "bot", "facts", 3, lambda done: clock.forward(minutes=done))
         (captured,) = context.store.baselines("bot")
         context.store.approve(captured.id, "test", "healthy by construction", clock())
         (good,) = context.store.rollback()
         assert (good.ready, good.passed, good.questions) == (True, 1.0, 3 * SNAPSHOT_PROBES)
         assert good.expected == 1.0, "the baseline's share of passes on the same probes"
-    async with house_of(with_snapshot(tmp_path, WRONG), clock) as context:
+    async with context_of(with_snapshot(tmp_path, WRONG), clock) as context:
         for _ in range(3):
             clock.forward(hours=1)
             run_id = await run_now(context, "bot", "facts")
@@ -83,7 +83,7 @@ async def test_a_snapshot_that_answers_wrongly_is_not_ready(tmp_path: Path) -> N
 
 async def test_a_fresh_sample_asks_no_snapshot(armed_folder: Path) -> None:
     clock = Clock(AFTER)
-    async with house_of(with_snapshot(armed_folder, [BEFORE[0], *LOST]), clock) as context:
+    async with context_of(with_snapshot(armed_folder, [BEFORE[0], *LOST]), clock) as context:
         found = await one_day(context, clock)
         assert any(finding.alarming for finding in found)
         sample = fresh_sample(context)
@@ -96,7 +96,7 @@ async def test_the_runs_own_questions_go_first_where_the_budget_is_short(tmp_pat
     path = with_snapshot(tmp_path, BEFORE, budget={"requests_per_day": own})
     path.write_text(path.read_text().replace("judge:\n  model: judge\n  provider: script\n", ""))
     assert "judge" not in path.read_text().partition("targets:")[0]
-    async with house_of(path, Clock()) as context:
+    async with context_of(path, Clock()) as context:
         run = context.store.get_run(await run_now(context, "bot", "facts"))
         assert run.outcome is RunOutcome.MEASURED
         outcomes = dict(context.store.outcomes(run.id))
@@ -113,7 +113,7 @@ async def test_a_snapshot_that_hangs_holds_up_a_run_for_a_while_only(tmp_path: P
             .replace("providers:", f"providers:\n  slow: {{kind: openai, free: true, base_url: '{server.url}'}}")
             .replace("batches: 3", "batches: 3\n  day_seconds: 10")
         )
-        async with house_of(path, Clock()) as context:
+        async with context_of(path, Clock()) as context:
             run = context.store.get_run(await run_now(context, "bot", "facts"))
             assert run.outcome is RunOutcome.MEASURED
             outcomes = [one for key, one in context.store.outcomes(run.id) if key[0] is Arm.SNAPSHOT]
@@ -128,7 +128,7 @@ async def test_a_snapshot_that_cannot_be_opened_fails_no_run(tmp_path: Path) -> 
     path = with_snapshot(tmp_path, BEFORE, snapshot={"provider": "other", "model": "before"})
     path.write_text(path.read_text().replace("providers:", "providers:\n  other: {kind: scripted, script: other.yaml}"))
     (tmp_path / "other.yaml").write_text((tmp_path / "script.yaml").read_text())
-    async with house_of(path, Clock()) as context:
+    async with context_of(path, Clock()) as context:
         (tmp_path / "other.yaml").unlink()
         run = context.store.get_run(await run_now(context, "bot", "facts"))
         assert run.outcome is RunOutcome.MEASURED
@@ -145,7 +145,7 @@ async def test_production_inputs_are_not_sent_to_another_endpoint(tmp_path: Path
     production = {"source": {"kind": "jsonl", "path": str(log)}, "sample": 5}
     clock = Clock(NOON)
     clock.forward(hours=1)
-    async with house_of(with_snapshot(tmp_path, BEFORE, production=production), clock) as context:
+    async with context_of(with_snapshot(tmp_path, BEFORE, production=production), clock) as context:
         run = ensure_run(context, "bot", "production", clock.at)
         while context.store.get_run(run.id).status != "done":
             await execute_run(context, run.id, at_once=True)

@@ -56,6 +56,7 @@ from tests import fleet
 from tests.postgres import Postgres
 
 EVIDENCE = "/targets/support-bot/adapter_loss"
+OUT_OF_DATE, UNDETECTED = "findings below are out of date", "could go undetected"
 
 
 @dataclass
@@ -198,7 +199,7 @@ async def test_the_overview_says_first_what_is_wrong(site: Site) -> None:
     html = (await site.get("/")).text
     assert "1 page raised, 1 ticket" in html
     assert html.index("support-bot") < html.index("summariser"), "the target with a raised page comes first"
-    assert "last 50% unmeasured" in html
+    assert "50% of the last run unmeasured" in html
     table = html[html.index("<table") :]
     assert [table.index(one) for one in ("support-bot<", "extractor<", "summariser<")] == sorted(
         table.index(one) for one in ("support-bot<", "extractor<", "summariser<")
@@ -216,7 +217,7 @@ async def test_the_list_is_filtered_by_name_and_by_state(site: Site) -> None:
     assert targets((await site.get("/?q=-lora&state=quiet")).text) == ["summariser"]
     nothing = (await site.get("/?q=%3Cb%3E&state=page")).text
     assert targets(nothing) == []
-    assert "No target has “&lt;b&gt;” in its name or model and is “page”." in nothing
+    assert "No target has “&lt;b&gt;” in its name or model and is in state “page”." in nothing
     assert 'value="&lt;b&gt;"' in nothing
     assert (await site.get("/?state=nonsense")).status == 422
     listed = json.loads((await site.get("/api/v1/targets?q=bot")).text)
@@ -281,8 +282,8 @@ async def test_an_outage_is_never_all_quiet_and_its_findings_are_of_before(site:
     finish(site, claimed(site, "summariser"), RunOutcome.UNMEASURED)
     html = (await site.get("/")).text
     assert '<h1 class="verdict warn">No alarm raised; 1 not measured; 1 partly measured; 1 of 3 not armed</h1>' in html
-    assert "was, not how it is" in (await site.get("/targets/summariser")).text
-    assert "was, not how it is" not in (await site.get("/targets/support-bot")).text
+    assert OUT_OF_DATE in (await site.get("/targets/summariser")).text
+    assert OUT_OF_DATE not in (await site.get("/targets/support-bot")).text
 
 
 def declare(site: Site, target: str, *, matches: bool, found: str = "meta-llama/Llama-3.1-8B-Instruct") -> None:
@@ -298,7 +299,7 @@ async def test_a_target_that_serves_something_else_is_not_quiet(site: Site) -> N
     assert '<h1 class="verdict good">All quiet</h1>' in (await site.get("/")).text
     declare(site, "summariser", matches=False, found=fleet.HOSTILE)
     html = (await site.get("/")).text
-    assert '<h1 class="verdict bad">summariser serves something else than declared</h1>' in html
+    assert '<h1 class="verdict bad">summariser serves something other than declared</h1>' in html
     assert '<span class="state bad">not as declared</span>' in html
     assert html.index('"/targets/summariser"') < html.index('"/targets/support-bot"')
     assert "subject: The server loads the base model itself under this name</span>" in html
@@ -307,7 +308,7 @@ async def test_a_target_that_serves_something_else_is_not_quiet(site: Site) -> N
     assert (listed["tone"], listed["states"]) == ("bad", {"identity": 1, "quiet": 1})
     assert [(one["target"], one["mismatched"][0]["check"]) for one in listed["targets"]] == [("summariser", "root")]
     target = (await site.get("/targets/summariser")).text
-    assert '<p class="verdict bad">summariser serves something else than declared</p>' in target
+    assert '<p class="verdict bad">summariser serves something other than declared</p>' in target
     told = target.index("under this name. Declared: summariser-lora; found: &lt;script&gt;")
     assert told < target.index("<section"), "above everything else"
     assert "<script" not in target
@@ -320,7 +321,7 @@ async def test_a_judge_without_anchors_that_serves_something_else_is_told_of(sit
     assert "judge serves" not in (await site.get("/")).text, "no judge is configured"
     site.settings = site.settings.model_copy(update={"judge": Judge(provider="vllm", model="judge-lora")})
     html = (await site.get("/")).text
-    assert "1 page raised, 1 ticket; judge serves something else than declared" in html
+    assert "1 page raised, 1 ticket; judge serves something other than declared" in html
     assert "Declared: judge-lora; found: meta-llama/Llama-3.1-8B-Instruct." in html
 
 
@@ -333,12 +334,11 @@ async def test_a_missed_self_test_is_on_its_alert_s_evidence_page(site: Site) ->
         ]
     )
     page = " ".join((await site.get("/targets/summariser")).text.split())
-    assert "Self-test: a loss could go unseen today" in page
-    told = re.findall(r"<li>(.*?)</li>", page[page.index("could go unseen today") :])
+    told = re.findall(r"<li>(.*?)</li>", page[page.index(f"Self-test: a loss {UNDETECTED} today") :])
     assert [unescape(re.sub(r"<[^>]*>", "", one)) for one in told[:3]] == [
-        "base-answers (the base's answers in place of its own): caught in 0 of 20 trials could go unseen",
+        f"base-answers (the base's answers instead of its own): caught in 0 of 20 trials {UNDETECTED}",
         "truncation (answers cut to a third): caught in 18 of 20 trials",
-        "nothing planted: 0 of 20 trials raised an alarm",
+        "no fault planted: 0 of 20 trials raised an alarm",
     ]
     assert 'href="/runbooks/CliffwatchSelfTestFailed"' in page
     assert "cliffwatch calibrate summariser" in page
@@ -353,7 +353,7 @@ async def test_a_self_test_that_caught_all_is_one_line_and_none_is_nothing(site:
     page = " ".join((await site.get("/targets/summariser")).text.split())
     assert "planted faults caught: base-answers 20 of 20, truncation 19 of 20</p>" in page
     assert "All quiet" in page
-    assert "could go unseen" not in page
+    assert UNDETECTED not in page
     assert "elf-test" not in (await site.get("/targets/extractor")).text, "it has no baseline to test on"
 
 
@@ -369,7 +369,7 @@ async def test_a_changed_suite_is_not_quiet(site: Site) -> None:
     html = (await site.get("/")).text
     assert "1 not armed: suite changed since its baseline" in html
     assert "suite changed</span>" in html
-    assert "was, not how it is" in (await site.get("/targets/summariser")).text
+    assert OUT_OF_DATE in (await site.get("/targets/summariser")).text
 
 
 async def test_all_answers_of_a_run_stand_beside_the_baseline_s(site: Site) -> None:
@@ -385,7 +385,7 @@ async def test_all_answers_of_a_run_stand_beside_the_baseline_s(site: Site) -> N
     held = f"/findings/{newest['summariser', 'length']}/length?show=all&sort=probe"
     page = (await site.get(held)).text
     assert told(page) == dict.fromkeys(fleet.PROBES, "0.00")
-    assert page.count("as in the baseline") == 4
+    assert page.count("same as baseline") == 4
     assert list(told(page)) == sorted(fleet.PROBES)
 
 
@@ -441,12 +441,12 @@ async def test_after_a_recovery_no_page_tells_of_an_alarm(site: Site) -> None:
     assert badge in signals
     assert '<span class="severity bad">' not in signals
     assert '<li class="bad">' not in signals
-    assert "evidence <strong>10^64 to 1</strong>, up to the alarm's end" in signals
+    assert "evidence <strong>10^64 to 1</strong>, until the alarm was cleared" in signals
     told = unescape((await site.get(page)).text)
     assert f"{badge} support-bot has recovered (Fine-tune's effect)</h1>" in re.sub(r"\s+", " ", told)
     assert "Likely at fault" not in told
-    assert "<dd>Nothing: cleared by the answers, 2026-11-22 13:00." in told
-    assert "This look cleared the alarm" in told
+    assert "<dd>Nothing to do: cleared automatically, 2026-11-22 13:00." in told
+    assert "This evaluation cleared the alarm" in told
     listed = (await site.get("/findings?target=support-bot")).text
     assert badge in listed
     assert '<span class="severity bad">page</span>' not in listed, "nor of the looks before, whose alarm is over"
@@ -460,14 +460,14 @@ async def test_a_run_whose_time_has_come_is_due(site: Site) -> None:
     made = site.store.ensure_run("support-bot", fleet.SUITE, fleet.NOW, 7, fleet.DIGEST, before)
     html = (await site.get("/targets/support-bot")).text
     assert "</a> is due now" in html
-    assert "goes on" not in html
+    assert "continues" not in html
     assert '<span class="dim">due now</span>' in (await site.get(f"/runs/{made.id}")).text
     site.now = fleet.NOW - timedelta(minutes=5)
-    assert "</a> goes on in 5 min" in (await site.get("/targets/support-bot")).text
+    assert "</a> continues in 5 min" in (await site.get("/targets/support-bot")).text
 
 
 async def test_marks_are_explained_where_there_are_any(site: Site) -> None:
-    legend = "<mark>Marked</mark> words are only on one side."
+    legend = "<mark>Marked</mark> words"
     run = claimed(site, "support-bot")
     alike = Exhibit("p", "?", "Refunds take 5 working days.", "Refunds take 9 working days.", None, 0.9)
     apart = replace(alike, probe="q", now="Hello!", weight=0.2)
@@ -509,13 +509,16 @@ async def test_what_was_cleared_and_raised_again_leads_to_where_it_is_now_and_ba
     back = f'<a href="/findings/{first}/adapter_loss">The alarm of 2026-11-22 11:40 UTC</a>'
     old = (await site.get(f"/findings/{first}/adapter_loss")).text
     assert f"It was <strong>raised again</strong> at 2026-11-22 14:00 UTC, 2 h ago: {forward}" in old
-    assert "Go by the alarm that is raised again since 2026-11-22 14:00 UTC; this one was cleared by the answers" in old
+    assert "See the alarm that was raised again at 2026-11-22 14:00 UTC. This one was cleared automatically" in old
     assert back not in old
     over = (await site.get(f"/findings/{quiet}/adapter_loss")).text
     assert "The alarm was <strong>raised again</strong>" in over
     assert forward in over
     now = (await site.get(f"/findings/{second}/adapter_loss")).text
-    assert f"<dt>Raised before</dt><dd>{back}, over at 2026-11-22 13:00 UTC. Cleared by the answers: up to run" in now
+    assert (
+        f"<dt>Raised before</dt><dd>{back}, cleared 2026-11-22 13:00 UTC. Cleared automatically: the answers up to run"
+        in now
+    )
     assert "raised again" not in now
     assert "raised again" not in (await site.get(f"/findings/{first}/judge_score")).text, "another signal"
     for run, before, again in ((first, None, second), (second, first, None)):
@@ -525,7 +528,7 @@ async def test_what_was_cleared_and_raised_again_leads_to_where_it_is_now_and_ba
 
 
 async def test_a_finding_says_that_others_are_open_too(site: Site) -> None:
-    told = '<a href="/targets/support-bot#open">1 other alarm of support-bot</a> is open, too.'
+    told = '<a href="/targets/support-bot#open">1 other alarm of support-bot</a> is also open.'
     assert told in (await site.get(EVIDENCE)).text
     assert 'id="open"' in (await site.get("/targets/support-bot")).text
     first, _ = recover(site)
@@ -555,7 +558,7 @@ async def test_a_target_s_page_begins_with_the_claim_of_its_most_urgent_alarm(si
 async def test_a_finding_says_what_its_alarm_was_at_its_run(site: Site) -> None:
     lost, before = [one.run_id for one in site.store.findings("support-bot", signal="adapter_loss")][:2]
     assert "still raised" in (await site.get(f"/findings/{lost}/adapter_loss")).text
-    assert "none was raised at this run" in (await site.get(f"/findings/{before}/adapter_loss")).text
+    assert "not raised by this run" in (await site.get(f"/findings/{before}/adapter_loss")).text
 
 
 async def test_a_later_finding_says_with_which_numbers_its_alarm_was_raised(site: Site) -> None:
@@ -570,7 +573,7 @@ async def test_a_later_finding_says_with_which_numbers_its_alarm_was_raised(site
     worse = [replace(one, run_id=run.id, effect=0.2) for one in site.store.latest_findings("support-bot")]
     finish(site, run, RunOutcome.MEASURED, worse)
     now = await site.get(EVIDENCE)
-    assert f"numbers of run {run.id}, " in now.text
+    assert f"numbers are from run {run.id}, " in now.text
     (then,) = re.findall(r"<strong>(\d+%)</strong> of the fine-tune", unescape(first.text))
     assert f"{raising}{then} of the fine-tune's effect left." in unescape(now.text)
 
@@ -581,7 +584,7 @@ async def test_an_open_alarm_says_where_it_stands(site: Site) -> None:
     run = claimed(site, "support-bot")
     finish(site, run, RunOutcome.UNMEASURED, (), [replace(page, state=AlarmState.RAISED)])
     for path in ("/", "/targets/support-bot", EVIDENCE):
-        assert "for a fresh sample, which the daemon asks." in (await site.get(path)).text, path
+        assert "for a fresh sample, which the daemon requests." in (await site.get(path)).text, path
     assert "1 page raised (1 being confirmed)" in (await site.get("/")).text
     cleared = replace(
         page, state=AlarmState.CLEARED, cleared_at=fleet.NOW, cleared_by="jo <b>", cleared_why="unloaded on purpose"
@@ -630,7 +633,7 @@ async def test_a_baseline_s_hostile_answers_are_text_and_cut(site: Site) -> None
     assert not set(html) & {"\u202e", "\u200b", "\x1b"}
     assert "… (+46000 characters)" in html
     assert "and 2 further distinct answers" in html
-    assert "Its prompt was not kept." in html
+    assert "The prompt was not stored." in html
     assert "captured at once, 1 run, 1 probe" in html
     assert "captured at once" in (await site.get("/targets/summariser")).text
 
@@ -641,7 +644,7 @@ async def test_the_evidence_page_has_the_numbers_and_the_answers(site: Site) -> 
     for shown in (
         "<strong>4%</strong> of the fine-tune&#39;s effect left, 95% interval 0% to 10%",
         "10^7 to 1",
-        "counted, this one alone",
+        ", this one alone",
         "this one alone 10^7 to 1",
         "40 now",
         "against 120",
@@ -879,13 +882,13 @@ async def test_a_finding_says_at_once_what_changed_since_when_and_what_to_do(sit
         "<p>4% of the fine-tune&#39;s effect is left (95% interval 0% to 10%), 39 of 40 answers are nearer to the base",
         "<p>Began between 2026-11-21 20:00 and 2026-11-22 11:40 UTC, ",
         "<p>Confirmed by a fresh sample at ",
-        "Check which adapter the endpoint serves and whether it is applied; if it is lost, bring back the server, "
+        "Check which adapter the endpoint serves and whether it is applied. If it is lost, restore the server, "
         "image, route or adapter that served before 2026-11-21 20:00 UTC.",
         '<a href="#answer">Read the answers</a>',
         "I&#39;d be happy to help! Refund times vary",
         'href="/runbooks/CliffwatchFineTuneLost"',
         "<strong>what is served</strong>",
-        "on all sampled traffic",
+        "all sampled traffic",
     ):
         assert shown in told, shown
 
@@ -904,7 +907,7 @@ async def test_an_exchange_is_shown_without_credentials(site: Site) -> None:
     for path in ("/runs", "/api/v1/runs"):
         reply = await site.get(f"{path}/{run.id}/exchange?arm=subject&probe=p")
         assert "planted-key" not in reply.text
-        assert "[left out]" in reply.text
+        assert "[hidden]" in reply.text
         assert "max_tokens" in reply.text
     page = (await site.get(f"/runs/{run.id}/exchange?arm=subject&probe=p")).text
     assert "\u202e" not in page

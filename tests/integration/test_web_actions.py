@@ -145,11 +145,11 @@ def test_an_acknowledged_alarm_stays_raised_and_the_page_says_who_looks_into_it(
     alarm = site.open_alarm()
     assert alice.do(f"/alarms/{alarm.id}/acknowledge", why="restarting vLLM", back=TARGET_PAGE).status_code == 303
     for path in ("/", TARGET_PAGE):
-        assert "alice looks into it since 12:00 UTC: restarting vLLM" in alice.get(path).text, path
+        assert "Acknowledged by alice, 12:00 UTC: restarting vLLM" in alice.get(path).text, path
     finding = f"/findings/{alarm.raised_run_id}/{alarm.signal}"
     site.now += timedelta(days=4)
     for path in ("/", TARGET_PAGE, finding):
-        told = "alice looks into it since 2026-11-22 12:00 UTC: restarting vLLM"
+        told = "Acknowledged by alice, 2026-11-22 12:00 UTC: restarting vLLM"
         assert told in alice.get(path).text, "four nights ago, and not tonight"
     assert site.open_alarm().acknowledged_at == fleet.NOW
     listed = httpx.get(f"{site.url}/api/v1/alarms?open=true").json()["alarms"]
@@ -162,8 +162,8 @@ def test_all_open_alarms_are_acknowledged_with_one_reason_and_one_click(site: Si
         done = alice.do(f"{TARGET_PAGE}/acknowledge", why="restarting vLLM", back=TARGET_PAGE)
     assert (done.status_code, done.headers["location"]) == (303, TARGET_PAGE)
     page = alice.get(TARGET_PAGE).text
-    assert '<p class="told" role="status">2 alarms of support-bot: acknowledged. They stay raised.</p>' in page
-    assert page.count("alice looks into it since 12:00 UTC: restarting vLLM") >= 2
+    assert '<p class="told" role="status">2 alarms of support-bot: acknowledged. The alarms stay raised.</p>' in page
+    assert page.count("Acknowledged by alice, 12:00 UTC: restarting vLLM") >= 2
     assert "Acknowledge all" not in page, "nothing left to do at once"
     found = [site.open_alarm(signal) for signal in ("adapter_loss", "length")]
     assert {(one.acknowledged_by, one.acknowledged_at) for one in found} == {("alice", fleet.NOW)}
@@ -177,7 +177,7 @@ def test_all_open_alarms_are_acknowledged_with_one_reason_and_one_click(site: Si
     assert len([one for one in logs if one["event"] == "action"]) == 2
     site.now += timedelta(minutes=5)
     assert alice.do(f"{TARGET_PAGE}/acknowledge", why="again", back=TARGET_PAGE).status_code == 303
-    assert "Nothing changed: no alarm of support-bot is open that nobody looks into." in alice.get(TARGET_PAGE).text
+    assert "Nothing changed: support-bot has no unacknowledged open alarm." in alice.get(TARGET_PAGE).text
     assert site.store.audit_entries("support-bot") == audit_entries
     assert site.open_alarm().acknowledged_why == "restarting vLLM"
 
@@ -214,7 +214,7 @@ def test_a_cleared_alarm_is_over_and_a_second_clear_says_so(site: Site, alice: P
     over = next(one for one in site.store.alarms("support-bot") if one.id == alarm.id)
     assert (over.cleared_by, over.cleared_why) == ("alice", "taken out on purpose")
     second = alice.do(f"/alarms/{alarm.id}/clear")
-    assert (second.status_code, "was cleared before, by alice" in second.text) == (409, True)
+    assert (second.status_code, "was already cleared by alice" in second.text) == (409, True)
     assert [one.subject for one in site.store.audit_entries()] == [f"alarm {alarm.id} (adapter_loss)"]
 
 
@@ -241,18 +241,18 @@ def test_a_run_is_due_now_off_the_schedule_and_only_one_at_a_time(site: Site, al
     assert made in site.store.due_runs(fleet.NOW)
     second = alice.do("/targets/summariser/support/runs", why="is it back?")
     assert second.status_code == 409
-    assert f"run {made.id}, made by hand, is not over yet" in second.text
+    assert f"manual run {made.id} has not finished" in second.text
     assert [one.subject for one in site.store.audit_entries("summariser")] == [f"run {made.id}"]
 
 
 NOT_THERE = [
     ("/baselines/99/approve", 404, "there is no baseline 99"),
-    (f"/baselines/{2**63}/retire", 404, "there is nothing of this number"),
-    ("/alarms/99/clear", 404, "there is no alarm 99"),
-    ("/alarms/0/acknowledge", 404, "there is nothing of this number"),
-    ("/targets/nobody/acknowledge", 404, "is no target of the configuration"),
-    ("/targets/nobody/support/runs", 404, "is no target of the configuration"),
-    ("/targets/summariser/format/runs", 404, "is no suite of target summariser"),
+    (f"/baselines/{2**63}/retire", 404, "no such id"),
+    ("/alarms/99/clear", 404, "unknown alarm 99"),
+    ("/alarms/0/acknowledge", 404, "no such id"),
+    ("/targets/nobody/acknowledge", 404, "Unknown target"),
+    ("/targets/nobody/support/runs", 404, "Unknown target"),
+    ("/targets/summariser/format/runs", 404, "Unknown suite"),
 ]
 
 
@@ -264,8 +264,8 @@ def test_what_is_not_there_is_said_on_a_page(site: Site, alice: Person) -> None:
     assert unchanged(site)
 
 
-@pytest.mark.parametrize(("why", "says"), [("", "say who you are and why"), (" \n", "say who you are and why"),
-                                           ("x" * (LONGEST_WHY + 1), "1000 are kept at most")])  # fmt: skip
+@pytest.mark.parametrize(("why", "says"), [("", "give your name and a reason"), (" \n", "give your name and a reason"),
+                                           ("x" * (LONGEST_WHY + 1), "the maximum is 1000")])  # fmt: skip
 def test_a_deed_needs_a_reason_of_a_sane_length(site: Site, alice: Person, why: str, says: str) -> None:
     reply = alice.do(f"/alarms/{site.open_alarm().id}/clear", why=why)
     assert (reply.status_code, says in reply.text) == (409, True)
@@ -309,7 +309,7 @@ AUDIT_ENTRIES = [
 def test_without_a_login_nothing_is_done(site: Site, person: Person) -> None:
     for path in AUDIT_ENTRIES:
         reply = person.fill(path, {"form": "", "why": WHY})
-        assert (reply.status_code, "nobody is logged in" in reply.text) == (401, True), path
+        assert (reply.status_code, "not logged in" in reply.text) == (401, True), path
     assert unchanged(site)
 
 
@@ -327,7 +327,7 @@ def test_a_form_of_another_site_is_refused_even_with_cookie_and_secret(site: Sit
     for headers in ELSEWHERE:
         for path in (*AUDIT_ENTRIES, "/logout", "/login"):
             reply = alice.fill(path, {"form": alice.form(), "why": WHY, "token": TOKENS["bob"]}, **headers)
-            assert (reply.status_code, "did not come from a page" in reply.text) == (403, True), (path, headers)
+            assert (reply.status_code, "a Cliffwatch page" in reply.text) == (403, True), (path, headers)
     assert unchanged(site)
     assert "<span>alice</span>" in alice.get("/").text
 
@@ -357,7 +357,7 @@ def test_behind_a_proxy_the_public_address_is_our_own(fleet_file: Path) -> None:
 def test_a_form_without_the_session_s_secret_is_refused(site: Site, alice: Person, form: str | None) -> None:
     data = {"why": WHY} if form is None else {"why": WHY, "form": form}
     reply = alice.fill(f"/alarms/{site.open_alarm().id}/clear", data)
-    assert (reply.status_code, "not of this login" in reply.text) == (403, True)
+    assert (reply.status_code, "belongs to another login" in reply.text) == (403, True)
     assert unchanged(site)
 
 
@@ -445,7 +445,7 @@ def test_whose_token_is_replaced_is_logged_out(site: Site, alice: Person) -> Non
 def test_a_wrong_token_is_nobody_s_and_stands_nowhere(site: Site, person: Person, token: str) -> None:
     with capture_logs() as logs:
         reply = person.fill("/login", {"form": person.form("/login"), "token": token})
-    assert (reply.status_code, "This token is nobody" in reply.text) == (401, True)
+    assert (reply.status_code, "Unknown token" in reply.text) == (401, True)
     assert "cliffwatch=" not in reply.headers["set-cookie"]
     assert [(one["event"], one["address"]) for one in logs] == [("login_failed", "127.0.0.1")]
     if len(token) > 8:
@@ -457,7 +457,7 @@ def test_a_login_form_counts_in_the_browser_that_it_was_shown_in(site: Site, per
         foreign = other.form("/login")
     person.get("/login")
     reply = person.fill("/login", {"form": foreign, "token": TOKENS["alice"]})
-    assert (reply.status_code, "an old one" in reply.text) == (403, True)
+    assert (reply.status_code, "has expired" in reply.text) == (403, True)
     assert "cliffwatch=" not in reply.headers["set-cookie"]
 
 
@@ -473,8 +473,8 @@ def test_who_guesses_is_told_to_stop_and_does_not_fill_the_log(site: Site, perso
         assert person.post("/api/v1/alarms/1/clear", json={"why": WHY}, headers=wrong).status_code == 429
     assert len([one for one in logs if one["event"] == "login_failed"]) == ATTEMPTS
     assert (limited.status_code, limited.headers["retry-after"]) == (429, str(round(WINDOW.total_seconds())))
-    assert "wait 600 s" in limited.text
-    assert "The right one is let in at any time" in limited.text
+    assert "Wait 600 s" in limited.text
+    assert "A valid token is accepted at any time" in limited.text
     site.now += WINDOW
     assert guess(person).status_code == 401
 
@@ -500,7 +500,7 @@ def test_an_address_is_taken_from_a_header_only_where_the_proxy_is_known(
         with Site(fleet_file) as site:
             path = f"{site.url}/api/v1/alarms/{site.open_alarm().id}/acknowledge"
             done = httpx.post(path, json={"why": WHY}, headers=forwarded).json()
-        assert done["deed"]["address"] == address, trusted
+        assert done["entry"]["address"] == address, trusted
 
 
 NOT_OURS = (
@@ -619,7 +619,7 @@ def test_a_program_does_the_same_with_its_token(site: Site) -> None:
         ):
             reply = program.post(path, json={"why": WHY, **more})
             assert reply.status_code == 200, (path, reply.text)
-            assert reply.json()["deed"]["who"] == "bob"
+            assert reply.json()["entry"]["who"] == "bob"
         audit = program.get("/audit").json()["audit_entries"]
         assert [one["action"] for one in audit] == ["run", "clear", "acknowledge", "retire", "approve"]
         assert {one["address"] for one in audit} == {"127.0.0.1"}
@@ -647,11 +647,11 @@ def test_a_program_without_a_token_is_refused_before_its_body_is_judged(site: Si
 @pytest.mark.parametrize(
     ("sent", "says"),
     [
-        ({"json": {"why": "  "}}, "why: say a reason, it may not be blank"),
-        ({"json": {"why": ""}}, "why: say a reason, it may not be blank"),
-        ({"json": {}}, "why: say a reason, it may not be blank"),
+        ({"json": {"why": "  "}}, "why: give a reason; it must not be blank"),
+        ({"json": {"why": ""}}, "why: give a reason; it must not be blank"),
+        ({"json": {}}, "why: give a reason; it must not be blank"),
         ({"json": {"why": 7}}, "why: send text"),
-        ({"json": {"why": WHY, "who": "bob"}}, "who: nothing of that name is known here"),
+        ({"json": {"why": WHY, "who": "bob"}}, "who: unknown name"),
         ({"json": {"why": "x" * 1001}}, "why: at most 1000 characters"),
         ({"content": '{"why": "x"}'}, "send a JSON object with Content-Type: application/json"),
         ({"json": ["why"]}, "send a JSON object with Content-Type: application/json"),
@@ -672,7 +672,7 @@ def test_a_program_is_told_what_to_send(site: Site, sent: dict[str, Any], says: 
 
 def test_a_run_by_hand_needs_a_suite(site: Site) -> None:
     reply = httpx.post(f"{site.url}/api/v1/targets/summariser/runs", json={"why": WHY}, headers=bearer())
-    assert (reply.status_code, reply.json()["error"]) == (422, "suite: this has to be said")
+    assert (reply.status_code, reply.json()["error"]) == (422, "suite: this is required")
 
 
 def test_the_api_takes_no_cookie(site: Site, alice: Person) -> None:
@@ -709,8 +709,8 @@ def test_tokens_are_read_from_where_they_are_kept(tmp_path: Path) -> None:
         read_tokens({**actions, "carol": ActionToken(token_env="CAROL"), "dan": ActionToken(token_file=tmp_path)},
                     {"ALICE": TOKENS["alice"], "CAROL": "short-should-not-appear"})  # fmt: skip
     assert str(raised.value).splitlines() == [
-        "http.actions.bob: somebody else has the same token",
-        "http.actions.carol: the token is not there, or shorter than 32 characters",
+        "http.actions.bob: another person has the same token",
+        "http.actions.carol: the token is missing or shorter than 32 characters",
         "http.actions.dan: token_file cannot be read: IsADirectoryError",
     ]
 
@@ -752,7 +752,7 @@ async def test_the_daemon_asks_a_run_at_once_and_reads_tokens_again(tmp_path: Pa
         async with httpx.AsyncClient(base_url=f"{app.url}/api/v1", timeout=30) as program:
             ask = {"json": {"why": "is it back?", "suite": "facts"}, "headers": bearer()}
             made = await program.post("/targets/bot/runs", **ask)  # type: ignore[arg-type]
-            number = int(made.json()["deed"]["subject"].removeprefix("run "))
+            number = int(made.json()["entry"]["subject"].removeprefix("run "))
             await app.tick(utcnow())
             while (run := app.store.get_run(number)).status != "done":
                 await asyncio.sleep(0.05)
@@ -763,7 +763,7 @@ async def test_the_daemon_asks_a_run_at_once_and_reads_tokens_again(tmp_path: Pa
             kept.write_text("short-should-not-appear")
             problem = await app.reload()
             assert problem is not None
-            assert "holds a token of 23 characters" in problem
+            assert "a token of 23 characters" in problem
             assert "should-not-appear" not in problem
     finally:
         await app.stop()

@@ -34,12 +34,12 @@ def test_under_a_stranger_s_name_nothing_is_shown(site: Site) -> None:
     for path in PATHS:
         reply = ask(site, path, f"{STRANGER}:9464")
         assert reply.status_code == 421, path
-        assert "Set http.url, which is https://Watch.example.com:8443/ now," in reply.text, path
+        assert "set http.url, which is https://Watch.example.com:8443/ now," in reply.text, path
         assert STRANGER in reply.text
         assert reply.headers["content-security-policy"] == HEADERS["Content-Security-Policy"]
         for kept in ("support-bot", "Refunds", "adapter_loss", "Log in"):
             assert kept not in reply.text, path
-    assert ask(site, "/api/v1/targets", STRANGER).json()["error"].startswith("This daemon does not know the name")
+    assert ask(site, "/api/v1/targets", STRANGER).json()["error"].startswith(f"The host name {STRANGER}")
     assert ask(site, "/-/reload", STRANGER, "POST").status_code == 421
     assert ask(site, "/", '"><script>alert(1)</script>.example').text.count("<script") == 0
 

@@ -13,6 +13,7 @@ from monitor.core.records import (
     Alarm,
     AlarmState,
     Arm,
+    Confirmation,
     Finding,
     FindingState,
     IdentityCheck,
@@ -20,6 +21,7 @@ from monitor.core.records import (
     Severity,
 )
 from monitor.core.settings import Settings
+from monitor.detect import alarms
 from monitor.report.explain import alert_lines
 from monitor.report.explain.claim import claim_of
 from monitor.report.metrics import Internals
@@ -103,10 +105,9 @@ def test_an_alert_says_what_its_evidence_page_says(store: Store) -> None:
     assert claim.began is not None
     assert float(lost["value"]) == claim.began.timestamp()
     assert lost["since"] == "between Sat 2026-11-21 20:00 and Sun 2026-11-22 11:40 UTC"
-    assert (
-        lost["evidence"] == "more than a million to 1 that this is not chance. A fresh sample, asked at once, agrees."
-    )
-    assert lost["advice"].startswith("check which adapter the endpoint serves and whether it is applied; ")
+    confirmed = alarms.NOTES[Confirmation.FRESH_SAMPLE]
+    assert lost["evidence"] == f"more than a million to 1 that something changed. {confirmed}"
+    assert lost["advice"].startswith("check which adapter the endpoint serves and whether it is applied. ")
     assert lost["advice"].endswith(" served before 2026-11-21 20:00 UTC."), "read days later, with its date"
 
 
@@ -174,20 +175,20 @@ def test_what_models_and_servers_say_is_made_harmless_and_short(store: Store) ->
         for name, text in labels.items():
             assert text.isprintable(), name
             assert len(text) <= alert_lines.LIMIT + 60, name
-    assert "found is llama \\u{1b}[31m" in found["CliffwatchIdentityMismatch", BOT, "page", "root"]["evidence"]
+    assert "found: llama \\u{1b}[31m" in found["CliffwatchIdentityMismatch", BOT, "page", "root"]["evidence"]
 
 
 def test_the_cause_is_that_of_the_evidence_page(store: Store) -> None:
     """A lost fine-tune in the same run; a mismatch, which comes and goes without a new verdict; the judge."""
     internals, length = Internals(), ("CliffwatchLengthShift", BOT, "ticket", "")
-    assert told(store, internals)[length]["cause"].startswith("what is served. It follows from a lost fine-tune")
+    assert told(store, internals)[length]["cause"].startswith("what is served. The likely cause is a lost fine-tune")
     mismatch(store, "root")
     assert told(store, internals)[length]["cause"] == (
         "what is served. The server loads the base model itself under this name. Declared: bot-lora; "
         "found: llama \\u{1b}[31m."
     )
     mismatch(store, "root", matches=True)
-    assert told(store, internals)[length]["cause"].startswith("what is served. It follows from a lost fine-tune")
+    assert told(store, internals)[length]["cause"].startswith("what is served. The likely cause is a lost fine-tune")
     verdict(store, "judge_score", NOW, summary=f"The judge's score of {BOT} dropped by 0.3: mean score 0.4. Read.")
     score = ("CliffwatchScoreDrop", BOT, "page", "")
     assert told(store, internals)[score]["cause"].startswith("the judge or the model. ")
@@ -208,9 +209,9 @@ def test_the_judges_own_drift_is_its_own_alert_and_a_ticket(store: Store) -> Non
 @pytest.mark.parametrize(
     ("left", "moved", "bad", "cause"),
     [
-        (None, False, "unknown: no verdict on its answers says.",
-         "what is served, or the declaration in cliffwatch.yaml: no verdict on its answers says which."),
-        (None, True, "unknown: no verdict on its answers says.", "what is served: its answers changed too."),
+        (None, False, "unknown: it was not measured on the answers.",
+         "what is served, or the declaration in cliffwatch.yaml: no measurement of the answers shows which."),
+        (None, True, "unknown: it was not measured on the answers.", "what is served: its answers changed too."),
         (-0.02, False, "nothing is left of the fine-tune's effect in its answers.",
          "what is served: its answers changed too."),
         (0.04, False, "4% of the fine-tune's effect is left in its answers (100% is healthy).",
@@ -218,7 +219,7 @@ def test_the_judges_own_drift_is_its_own_alert_and_a_ticket(store: Store) -> Non
         (0.97, True, "97% of the fine-tune's effect is left in its answers (100% is healthy).",
          "what is served: its answers changed too."),
         (1.12, False, "the fine-tune's effect is 112% of the approved one in its answers (100% is healthy).",
-         "the declaration in cliffwatch.yaml, or a deployment since the last run: its answers were as approved then."),
+         "the declaration in cliffwatch.yaml, or a deployment since the last run, whose answers were as approved."),
     ],
 )  # fmt: skip
 def test_a_mismatch_says_whether_the_answers_changed_too(left: float | None, moved: bool, bad: str, cause: str) -> None:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
 
 from monitor.config import Report, check, load
 from monitor.config.anchors import is_anchors
@@ -121,7 +122,7 @@ def test_the_judge_becomes_a_target_where_it_has_anchors(tmp_path: Path) -> None
     assert without.targets.keys() == {"bot"}
 
 
-def test_anchors_that_tell_little_are_warned_of(tmp_path: Path) -> None:
+def test_anchors_that_tell_little_are_warned_of_snapshot(tmp_path: Path, snapshot: SnapshotAssertion) -> None:
     labelled(tmp_path, LABELLED.replace("verdict: fail", "verdict: pass"))
 
     def warned(text: str) -> list[str]:
@@ -129,14 +130,5 @@ def test_anchors_that_tell_little_are_warned_of(tmp_path: Path) -> None:
         assert report.problems == ()
         return sorted(f"{one.where}: {one.text}" for one in report.warnings)
 
-    assert warned(CONFIG) == [
-        "judge.anchors: every verdict is 'pass': a judge that says nothing else agrees; add answers of the other kind",
-        "judge.anchors: holds 2 anchors: with fewer than 20 a judge that moved may long go unseen",
-        "judge.budget.requests_per_day: one pass over the suites takes up to 2 requests: the rest of each day is"
-        " unmeasured",
-        "judge: scores nothing but its anchors: no suite and no production sample has a rubric",
-    ]
-    assert warned(CONFIG.replace("[format]", "[lab-support]").replace("anchors: labelled.yaml, ", "")) == [
-        "judge.budget: has no effect without 'anchors': judging is paid by the target that is judged",
-        "judge: no 'anchors': a judge that moves looks as if what it judges had moved",
-    ]
+    assert warned(CONFIG) == snapshot
+    assert warned(CONFIG.replace("[format]", "[lab-support]").replace("anchors: labelled.yaml, ", "")) == snapshot

@@ -59,7 +59,7 @@ async def test_errors_come_as_told(tmp_path: Path) -> None:
 
 
 async def test_no_rule_fits(tmp_path: Path) -> None:
-    with pytest.raises(AskFailed, match="no rule of the script fits model tuned, probe p0"):
+    with pytest.raises(AskFailed, match="no rule of the script matches model tuned, probe p0"):
         await provider(tmp_path, "rules: [{model: other, answers: [x]}]").ask(QUESTION, {})
 
 
@@ -70,7 +70,7 @@ async def test_no_rule_fits(tmp_path: Path) -> None:
         ("rules: [{anwsers: [x]}]", "rules.0.anwsers: Extra inputs are not permitted"),
         ("rules: [{model: '(', answers: [x]}]", "rules.0.model: Input should be a valid regular expression"),
         ("rules: [{error: {reason: tired}}]", "rules.0.error.reason: Input should be 'timeout'"),
-        ("a: [", "cannot be read as a script"),
+        ("a: [", "is not a valid script of answers"),
         ("", "Input should be a valid dictionary"),
     ],
 )

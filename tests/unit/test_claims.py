@@ -19,7 +19,9 @@ from monitor.core.records import (
     Severity,
 )
 from monitor.report.explain import claim as claims
-from monitor.report.explain.claim import FindingContext, claim, neighbours
+from monitor.report.explain import sentences
+from monitor.report.explain.claim import claim
+from monitor.report.explain.context import FindingContext, neighbours
 from monitor.report.explain.onset import beginning, edges
 from monitor.report.explain.recovery import ending
 from tests.summaries import saying
@@ -52,7 +54,7 @@ def history(*evidence: float) -> list[Point]:
 
 NO_LOSS = "Not an adapter loss, but worth a look: answers of bot moved away from the approved ones."
 FIRST_STEP = (
-    "Check which adapter the endpoint serves and whether it is applied; if it is lost, bring back the server, image, "
+    "Check which adapter the endpoint serves and whether it is applied. If it is lost, restore the server, image, "
     "route or adapter that served before "
 )
 
@@ -144,7 +146,7 @@ def test_what_evidence_gains_in_weeks_of_health_is_no_beginning() -> None:
     assert beginning(later, raised, alarm) == (raised[-3].at, raised[-4].at)
     assert beginning(later, raised) == (raised[-3].at, raised[-4].at)
     quiet = lost(alarming=False, evidence_log10=0.74, summary="bot behaves as approved: 99% is left.")
-    assert claim(quiet, FindingContext()).sure.startswith("No alarm. Evidence 5 to 1")
+    assert claim(quiet, FindingContext()).sure.startswith("No alarm. Evidence of a change: 5 to 1.")
 
 
 def test_a_slide_began_long_before_its_alarm() -> None:
@@ -189,15 +191,15 @@ def test_a_look_that_was_asked_later_does_not_show_that_all_was_well_before() ->
 @pytest.mark.parametrize(
     ("alarm", "sure"),
     [
-        (None, "Evidence 10^7 to 1 against chance; it alarms at 10,000 to 1."),
-        (ALARM, "Evidence 10^7 to 1 against chance; it alarms at 10,000 to 1."),
-        (replace(ALARM, note="Two looks disagree."), "it alarms at 10,000 to 1. Two looks disagree."),
-        (replace(ALARM, confirmation=Confirmation.LATER_LOOK), "Confirmed by a later look at 12:00 UTC."),
+        (None, "Evidence of a change: 10^7 to 1. Alarm threshold: 10,000 to 1."),
+        (ALARM, "Evidence of a change: 10^7 to 1. Alarm threshold: 10,000 to 1."),
+        (replace(ALARM, note="Two looks disagree."), "threshold: 10,000 to 1. Two looks disagree."),
+        (replace(ALARM, confirmation=Confirmation.LATER_LOOK), "Confirmed by a later evaluation at 12:00 UTC."),
         (
             replace(ALARM, confirmation=Confirmation.FRESH_SAMPLE, confirmed_at=NOW - timedelta(days=2)),
             "at 2026-11-20 12:00 UTC.",
         ),
-        (replace(ALARM, state=AlarmState.RAISED), "Not confirmed yet: a fresh sample is being asked since 12:00 UTC."),
+        (replace(ALARM, state=AlarmState.RAISED), "Not confirmed yet. Waiting for a fresh sample since 12:00 UTC."),
     ],
 )
 def test_how_sure_it_is(alarm: Alarm | None, sure: str) -> None:
@@ -218,19 +220,19 @@ def test_what_is_worth_a_look_says_that_it_is_no_alarm() -> None:
     )  # fmt: skip
     told = claim(look, FindingContext(history(1.0)))
     assert (told.headline, told.bad) == ("Answers of bot are longer", "51 characters.")
-    assert told.sure.startswith("Worth a look, and no alarm. Evidence 10 to 1")
+    assert told.sure.startswith("Worth a look, but no alarm. Evidence of a change: 10 to 1")
     assert told.now.startswith("Nothing yet")
 
 
 def test_looks_that_disagree_are_the_news_and_the_last_one_the_numbers() -> None:
     summary = "The looks so far say that bot lost its fine-tune; this look alone does not: 98% is left. Check it."
     told = claim(lost(summary=summary, effect=0.98), FindingContext())
-    assert told.headline == "The looks so far say that bot lost its fine-tune"
-    assert told.bad == "This look alone does not show it: 98% is left."
-    assert told.now.endswith("Look at every replica: only part of the traffic may be hit.")
+    assert told.headline == "The evaluations so far indicate that bot lost its fine-tune"
+    assert told.bad == "This evaluation alone does not show it: 98% is left."
+    assert told.now.endswith("Check every replica: only part of the traffic may be affected.")
     over = "The looks since the alarm are evidence enough of recovery to clear it."
     well = lost(recovered=True, summary=summary.replace("Check it.", over), effect=0.98)
-    assert claim(well, FindingContext()).now == over
+    assert claim(well, FindingContext()).now == sentences.RECOVERED
 
 
 PARTLY = "bot answers like its base model on part of the traffic: about 30% of the answers come from the base. Check."
@@ -239,24 +241,24 @@ PARTLY = "bot answers like its base model on part of the traffic: about 30% of t
 @pytest.mark.parametrize(
     ("changed", "hit"),
     [
-        ({}, "on all sampled traffic"),
-        ({"summary": PARTLY}, "on about 30% of the sampled traffic"),
-        ({"effect": 0.7}, "on part of the sampled traffic"),
-        ({"signal": "canaries", "effect": 1.0}, "on all sampled traffic"),
-        ({"signal": "canaries", "effect": 0.99, "effect_high": 1.0}, "on all sampled traffic"),
-        ({"signal": "canaries", "effect": 0.96, "effect_high": 0.98}, "on about 96% of the sampled traffic"),
-        ({"signal": "canaries", "effect": 0.4, "effect_high": 1.0}, "on about 40% of the sampled traffic"),
-        ({"signal": "base_match", "effect": 0.4}, "on at least 40% of the sampled traffic"),
+        ({}, "all sampled traffic"),
+        ({"summary": PARTLY}, "about 30% of the sampled traffic"),
+        ({"effect": 0.7}, "part of the sampled traffic"),
+        ({"signal": "canaries", "effect": 1.0}, "all sampled traffic"),
+        ({"signal": "canaries", "effect": 0.99, "effect_high": 1.0}, "all sampled traffic"),
+        ({"signal": "canaries", "effect": 0.96, "effect_high": 0.98}, "about 96% of the sampled traffic"),
+        ({"signal": "canaries", "effect": 0.4, "effect_high": 1.0}, "about 40% of the sampled traffic"),
+        ({"signal": "base_match", "effect": 0.4}, "at least 40% of the sampled traffic"),
     ],
 )
 def test_how_much_of_the_traffic_lost_its_fine_tune(changed: dict[str, Any], hit: str) -> None:
     told = claim(lost(**changed), FindingContext())
-    assert f"or a route leads to the base: {hit}." in told.why
-    assert ("only part of the traffic may be hit" in told.now) == (hit != "on all sampled traffic")
+    assert f"or a route leads to the base. Affected: {hit}." in told.why
+    assert ("only part of the traffic may be affected" in told.now) == (hit != "all sampled traffic")
 
 
 def test_inputs_that_come_by_themselves_are_not_said_to_be_the_baseline_s() -> None:
-    assert "it is not the inputs" in claim(LOST, FindingContext()).why
+    assert "the inputs did not change" in claim(LOST, FindingContext()).why
     assert "inputs" not in claim(lost(suite="production"), FindingContext()).why
 
 
@@ -264,14 +266,14 @@ def test_a_page_that_waits_wakes_nobody_and_one_that_is_over_asks_for_nothing() 
     waiting = replace(ALARM, state=AlarmState.RAISED)
     over = replace(ALARM, state=AlarmState.CLEARED, cleared_at=NOW, cleared_by="jo", cleared_why="on purpose")
     assert claim(LOST, FindingContext(alarm=waiting)).now.startswith("Nobody is paged yet")
-    assert claim(LOST, FindingContext(alarm=over)).now == "Nothing: cleared by jo, 2026-11-22 12:00: on purpose."
+    assert claim(LOST, FindingContext(alarm=over)).now == "Nothing to do: cleared by jo, 2026-11-22 12:00: on purpose."
     again = replace(ALARM, raised_at=NOW + timedelta(days=1))
     assert claim(LOST, FindingContext(alarm=over, again=again)).now == (
-        "Go by the alarm that is raised again since 2026-11-23 12:00 UTC; "
-        "this one was cleared by jo, 2026-11-22 12:00: on purpose."
+        "See the alarm that was raised again at 2026-11-23 12:00 UTC. "
+        "This one was cleared by jo, 2026-11-22 12:00: on purpose."
     )
     gone = replace(again, cleared_at=NOW + timedelta(days=2))
-    assert claim(LOST, FindingContext(alarm=over, again=gone)).now.startswith("Nothing: cleared by jo")
+    assert claim(LOST, FindingContext(alarm=over, again=gone)).now.startswith("Nothing to do: cleared by jo")
 
 
 def test_a_look_that_ended_its_alarm_is_the_news_of_a_recovery() -> None:
@@ -280,7 +282,7 @@ def test_a_look_that_ended_its_alarm_is_the_news_of_a_recovery() -> None:
     assert (told.state, told.headline) == ("cleared", "bot has recovered (Fine-tune's effect)")
     assert told.bad == "99% of the fine-tune's effect left (95% interval 0% to 10%)."
     assert (told.since, told.began, told.suspect, told.why) == ("", None, "", "")
-    assert told.now == "Nothing: cleared by the answers, 2026-11-22 12:00."
+    assert told.now == "Nothing to do: cleared automatically, 2026-11-22 12:00."
     later = claim(LOST, FindingContext(history(0.1, 7.4), replace(over_now, cleared_run_id=9)))
     assert (later.state, later.headline, later.suspect) == ("cleared", "bot answers like its base model", "")
     assert claim(lost(recovered=True), FindingContext(alarm=ALARM)).state is FindingState.ALARMING, (

@@ -55,7 +55,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
     for path, text in (
         (
             tmp_path / "none.yaml",
-            f"no such file; make one with `cliffwatch init {tmp_path}/none.yaml`, or name yours with --config or "
+            f"file not found; create one with `cliffwatch init {tmp_path}/none.yaml`, or name yours with --config or "
             "CLIFFWATCH_CONFIG",
         ),
         (tmp_path, "is a folder, not a file"),

@@ -28,7 +28,7 @@ def test_the_signal_measures() -> None:
 
 def test_the_record_is_a_signals() -> None:
     names = {"SignalSpec": signals.SignalSpec, "Severity": Severity, "Effect": signals.Effect, "Scale": signals.Scale}
-    (spec,) = eval(RECORD, names)
+    spec = eval(RECORD, names)
     assert spec.alert in {one.alert for one in signals.CATALOGUE}
 
 

@@ -22,7 +22,6 @@ from tests import programs
 
 ROOT: Final = Path(__file__).parents[2]
 BOARD: Final[dict[str, dict[str, Any]]] = {name: json.loads(path(name).read_text(encoding="utf-8")) for name in BOARDS}
-RUNBOOKS: Final = {file.stem for file in (ROOT / "alerts" / "runbooks").glob("*.md")}
 UNITS: Final = {"none", "short", "percentunit", "s", "currencyUSD", "dateTimeAsIso", "suffix:periods"}
 COUNTED: Final = {"Targets", "Models", "Suites", "Questions"}
 """What a number without a unit counts: its title begins with it."""
@@ -90,13 +89,13 @@ def test_an_answer_is_green_and_every_reason_for_none_has_another_colour() -> No
         ("fleet", "Last tick of the daemon", "CliffwatchDown", "tick_age_seconds"),
         ("target", "Unmeasured", "CliffwatchUnmeasured", "unmeasured_ratio"),
         ("target", "Self-test", "CliffwatchSelfTestFailed", "detection_ratio"),
-        ("target", "Injected faults that were caught", "CliffwatchSelfTestFailed", "detection_ratio"),
-        ("target", "Until a model retires", "CliffwatchModelRetiring", "notice_seconds"),
-        ("target", "Who is who", "CliffwatchUnmeasured", "identity_age_seconds"),
+        ("target", "Planted faults that were caught", "CliffwatchSelfTestFailed", "detection_ratio"),
+        ("target", "Time until a model retires", "CliffwatchModelRetiring", "notice_seconds"),
+        ("target", "Models and baselines", "CliffwatchUnmeasured", "identity_age_seconds"),
         ("judge", "Anchors unmeasured", "CliffwatchUnmeasured", "unmeasured_ratio"),
-        ("operations", "Last look", "CliffwatchDown", "tick_age_seconds"),
+        ("operations", "Last tick", "CliffwatchDown", "tick_age_seconds"),
         ("operations", "Last mail", "CliffwatchEmailFailed", "mail_intervals"),
-        ("operations", "The stalest suites", "CliffwatchUnmeasured", "run_intervals"),
+        ("operations", "Suites with the oldest measurements", "CliffwatchUnmeasured", "run_intervals"),
     ],
 )
 def test_a_colour_turns_where_the_alert_fires(name: str, title: str, alert: str, limit: str) -> None:

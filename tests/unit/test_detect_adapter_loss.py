@@ -13,6 +13,7 @@ from monitor.detect import adapter_loss, likelihood_ratio
 from monitor.detect.likelihood_ratio import Density, Places
 from monitor.detect.token_likelihood import TokenTree
 from monitor.lab import product
+from monitor.report.explain import sentences
 from tests.unit.detect_answers import LINE, Speak, Told, compared, graded, mixed, padded, rounds, told
 
 BASELINE = rounds(1, product.right_reply, days=range(14))
@@ -122,7 +123,7 @@ def test_answers_of_the_old_base_beside_a_base_that_moved_are_a_shared_change() 
     found = judged(product.plain_reply, garbage)
     assert not found.verdict.alarming
     assert found.reading.channels[0].score <= 0
-    assert "both moved, and not to each other" in found.summary
+    assert "both moved, and not toward each other" in found.summary
     assert judged(product.plain_reply, product.plain_reply).verdict.alarming
 
 
@@ -135,7 +136,7 @@ def test_loss_under_a_change_that_both_share_takes_a_few_looks() -> None:
         assert found is not None
         history.append(found.scores)
         assert found.reading.measures["base_like_ratio"] == 1
-        assert "towards its base model" in found.summary or "answers like its base model" in found.summary
+        assert "toward its base model" in found.summary or "answers like its base model" in found.summary
         paged = found.verdict.alarming
     assert paged
 
@@ -233,9 +234,9 @@ def test_too_few_answers_for_an_alarm_are_never_said_to_hold() -> None:
     assert healthy is not None
     assert not lost.verdict.alarming
     assert lost.reading.effect[2] < 0.5
-    assert lost.summary.startswith("Below the alarm line, but worth a look: answers of support-bot moved towards")
+    assert lost.summary.startswith(f"{sentences.BELOW}: answers of support-bot moved toward")
     assert "12 of 12 answers are nearer to the base" in lost.summary
-    assert healthy.summary.startswith("The fine-tune holds: ")
+    assert healthy.summary.startswith("The fine-tune works as approved: ")
 
 
 def test_answers_that_moved_elsewhere_are_not_said_to_hold() -> None:
@@ -249,7 +250,9 @@ def test_an_alarm_whose_latest_look_is_well_says_so() -> None:
     found = told(adapter_loss.measure, compared(now, BASELINE, history=history))
     assert found is not None
     assert found.verdict.alarming
-    assert found.summary.startswith("The looks so far say that support-bot lost its fine-tune or part of it; this look")
+    assert found.summary.startswith(
+        "The evaluations so far indicate that support-bot lost its fine-tune or part of it; "
+    )
 
 
 def test_deterministic_answers_one_flip_is_nothing_however_long_it_stays() -> None:

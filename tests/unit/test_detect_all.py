@@ -15,8 +15,6 @@ from monitor.lab import product
 from tests.summaries import summary_of
 from tests.unit.detect_answers import LINE, compared, graded, mixed, rounds
 
-GRADED = {"judge": 1.0, "check:json": 1.0}
-
 texts = st.sampled_from(["", "a", "yes, of course", "日本語の答え", "\ud800", "{}", "no " * 3000]) | st.text(
     max_size=20
 )

@@ -38,7 +38,7 @@ def test_a_no_op_adapter_pages_at_the_first_look() -> None:
     assert found.verdict.alarming
     assert found.reading.effect[0] == 1
     assert found.reading.effect[1] > 0.7
-    assert "24 of 24 answers equal the base's letter for letter, 0% did in the baseline" in found.summary
+    assert "24 of 24 answers are identical to the base's, 0% in the baseline" in found.summary
     assert "whether it is applied" in found.summary
     assert len(found.reading.exhibits) == 5
     assert found.reading.exhibits[0].now == found.reading.exhibits[0].base
@@ -54,7 +54,7 @@ def test_other_changes_do_not_match(subject: Speak) -> None:
     found = looked(subject)
     assert not found.verdict.moved
     assert found.reading.effect[0] == 0
-    assert found.summary.startswith("Answers equal the base's no more often than approved: 0 of 24")
+    assert found.summary.startswith("No more answers than approved are identical to the base's: 0 of 24")
 
 
 def test_a_share_of_the_traffic_adds_up() -> None:

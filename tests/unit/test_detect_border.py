@@ -38,7 +38,7 @@ def test_other_odds_are_a_ticket() -> None:
     assert found.verdict.alarming
     assert found.verdict.severity == "ticket"
     assert found.reading.effect[0] == pytest.approx(0.45 - found_by_chance(), abs=0.08)
-    assert "decides near ties otherwise" in found.summary
+    assert "decides near ties differently" in found.summary
 
 
 def found_by_chance() -> float:

@@ -49,7 +49,7 @@ def test_a_lost_fine_tune_pages_at_the_first_look() -> None:
     assert found is not None
     assert found.verdict.alarming
     assert found.reading.effect[0] == 1
-    assert "24 of 24 answers to 24 canaries fail their checks, 0% did in the baseline" in found.summary
+    assert "24 of 24 answers to 24 canaries fail their checks, 0% in the baseline" in found.summary
     assert len(found.reading.exhibits) == 5
 
 
@@ -58,7 +58,7 @@ def test_all_is_well() -> None:
     assert found is not None
     assert found.reading.effect[0] == 0
     assert found.look <= 1
-    assert found.summary.startswith("The canaries hold: 0 of 12 answers to 12 canaries fail")
+    assert found.summary.startswith("The canaries pass as approved: 0 of 12 answers to 12 canaries fail")
     assert found.reading.exhibits == ()
 
 

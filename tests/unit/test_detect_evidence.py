@@ -217,7 +217,7 @@ class TestPolicy:
             (DAYS, False, ""),
             (DAYS, True, "captured at once"),
             (DAYS[:6], False, "spans 6 full days, too few"),
-            (tuple(3 * one for one in DAYS), False, "times as much as chance"),
+            (tuple(3 * one for one in DAYS), False, "times as much as by chance"),
         ],
     )
     def test_what_cannot_carry_a_page_is_a_ticket_and_says_why(

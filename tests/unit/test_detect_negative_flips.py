@@ -73,7 +73,7 @@ class TestReading:
         assert (
             "6 of 10 answers that used to be right are wrong; 1 of 2 that used to be wrong are right" in found.summary
         )
-        assert "1 are to near ties and do not count" in found.summary
+        assert "1 to near ties do not count" in found.summary
         assert found.reading.measures["negative_flip_ratio"] == pytest.approx(6 / 13)
         assert found.reading.measures["positive_flip_ratio"] == pytest.approx(1 / 13)
         assert found.reading.effect[0] == pytest.approx(5 / 13)

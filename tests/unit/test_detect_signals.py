@@ -12,6 +12,7 @@ from monitor.core.signals import CONTRACT_PARTS
 from monitor.detect import contract, judge_score, length
 from monitor.detect.measurement import Reading
 from monitor.lab import product
+from monitor.report.explain import sentences
 from tests.unit.detect_answers import Grade, Speak, Told, compared, graded, mixed, padded, rounds, told
 
 BASELINE = rounds(1, product.right_reply, days=range(14))
@@ -91,7 +92,9 @@ class TestLength:
     def test_moved_but_too_few_to_alarm_is_not_as_they_were(self) -> None:
         baseline = [graded(f"p{index}", "x" * (90 + day), day=day) for index in range(6) for day in range(2)]
         even = [graded(f"p{index}", "x" * 91, day=7) for index in range(6)]
-        assert seen(length.measure, compared(even, baseline)).summary.startswith("Answer lengths are as they were: 91 ")
+        assert seen(length.measure, compared(even, baseline)).summary.startswith(
+            "Answer lengths are as in the baseline: 9"
+        )
         longer = [graded(f"p{index}", "x" * 196, day=7) for index in range(6)]
         wild = [graded(f"p{index}", "x" * (30 if index % 2 else 270), day=7) for index in range(6)]
         for now, says in (
@@ -100,8 +103,8 @@ class TestLength:
         ):
             found = seen(length.measure, compared(now, baseline))
             assert not found.verdict.alarming
-            assert "as they were" not in found.summary
-            assert found.summary.startswith("Below the alarm line, but worth a look: answers of support-bot are ")
+            assert "as in the baseline" not in found.summary
+            assert found.summary.startswith(f"{sentences.BELOW}: answers of support-bot are ")
             assert says in found.summary
 
     def test_empty_answers_and_production_samples(self) -> None:
@@ -195,13 +198,11 @@ class TestJudgeScore:
         for one in (found, base_too):
             assert not one.verdict.alarming
             assert one.reading.effect[0] == pytest.approx(-0.25)
-            assert one.summary.startswith(
-                "Below the alarm line, but worth a look: the judge's score of support-bot drop"
-            )
+            assert one.summary.startswith(f"{sentences.BELOW}: the judge's score of support-bot drop")
             assert "no drop" not in one.summary
-        assert "and by 0.25 against the base" in found.summary
-        assert "The base lost most of it too" in base_too.summary
-        assert "The base lost" not in found.summary
+        assert "and by 0.25 relative to the base" in found.summary
+        assert sentences.BOTH_DROPPED in base_too.summary
+        assert sentences.BOTH_DROPPED not in found.summary
 
     def test_none_without_a_judge(self) -> None:
         assert judge_score.measure(compared(now_of(product.right_reply), BASELINE)) is None
@@ -303,9 +304,7 @@ class TestContract:
         baseline = [replace(one, fingerprint=f"fp-{one.slot:%d}") for one in BASELINE]
         found = seen(contract.measure, compared(now_of(product.right_reply), baseline))
         assert not found.verdict.alarming
-        assert found.summary.startswith(
-            "New, but values like it were new in the baseline too: fingerprint 'fp-1' instead"
-        )
+        assert found.summary.startswith("New values, but the baseline also had new values: fingerprint 'fp-1' instead")
 
     def test_missing_token_counts_say_nothing(self) -> None:
         assert not self.changed(prompt_tokens=0).verdict.alarming
@@ -317,7 +316,7 @@ class TestContract:
         found = seen(contract.measure, compared(now, baseline))
         assert not found.verdict.alarming
         assert found.reading.effect[0] == 1
-        assert found.summary.startswith("Below the alarm line, but worth a look: at the endpoint of support-bot, ")
+        assert found.summary.startswith(f"{sentences.BELOW}: at the endpoint of support-bot, ")
         assert "checks passed by 0% of answers instead of 100%; refusals 100% of answers instead of 0%" in found.summary
         assert "finish reason" not in found.summary
         same = [graded(f"p{i}", "{}", day=7, scores=checked) for i in range(6)]

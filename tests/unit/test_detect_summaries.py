@@ -7,6 +7,7 @@ from types import ModuleType
 
 import pytest
 
+from monitor.core.limits import too_short
 from monitor.core.records import Arm, Comparison, GradedAnswer, Severity
 from monitor.core.signals import SEVERITIES
 from monitor.detect import (
@@ -21,9 +22,10 @@ from monitor.detect import (
 )
 from monitor.detect.measurement import Reading
 from monitor.lab import product
+from monitor.report.explain import sentences
 from tests.unit.detect_answers import compared, graded, rounds, told
 
-BELOW = "Below the alarm line, but worth a look:"
+BELOW = f"{sentences.BELOW}:"
 Measure = Callable[[Comparison], Reading | None]
 
 
@@ -46,10 +48,10 @@ NUMBERS = {
     canaries: "0 of 24 answers to 24 canaries fail their checks",
     judge_score: "mean score 1.00, 1.00 in the baseline",
     negative_flips: "0 of 24 answers that used to be right are wrong",
-    base_match: "0 of 24 answers equal the base's letter for letter",
+    base_match: "0 of 24 answers are identical to the base's",
     contract: "no new model id, fingerprint or prompt-token count; checks passed 100% (100% in the baseline)",
     length: "characters on average",
-    distribution: "of the way to nothing in common",
+    distribution: "of the maximum distance",
 }
 
 
@@ -68,21 +70,21 @@ def test_the_first_good_look_after_a_loss_is_not_described_as_one(signal: object
     fault = told(measure, compared(said(14, lost=True), BASELINE, temperature=0.0))
     assert fault is not None
     assert fault.verdict.evaluation_log10 > 0
-    assert "looks so far" not in fault.summary
+    assert "evaluations so far" not in fault.summary
     history = {"signal": [fault.scores] * 6}
     now = told(measure, compared(said(20, lost=False), BASELINE, temperature=0.0, history=history))
     assert now is not None
     assert now.verdict.alarming
     assert now.verdict.evaluation_disagrees
-    assert now.summary.startswith("The looks so far say that ")
-    assert "; this look alone does not: " in now.summary
+    assert now.summary.startswith("The evaluations so far indicate that ")
+    assert "; this evaluation alone does not: " in now.summary
     assert NUMBERS[signal] in now.summary  # type: ignore[index]
     assert "Read the" not in now.summary
     assert "recovery" not in now.summary
     short = replace(now.verdict, alarming=False, threshold_log10=now.verdict.evidence_log10 + 0.5)
-    assert now.say(short).startswith(f"{BELOW} the looks so far suggest that ")
+    assert now.say(short).startswith(f"{BELOW} the evaluations so far suggest that ")
     well = replace(now.verdict, recovered=True)
-    assert now.say(well).endswith(". The looks since the alarm are evidence enough of recovery to clear it.")
+    assert now.say(well).endswith(f". {sentences.RECOVERED}")
 
 
 def test_a_quiet_finding_has_no_caveat_and_others_say_what_they_would_be() -> None:
@@ -95,11 +97,11 @@ def test_a_quiet_finding_has_no_caveat_and_others_say_what_they_would_be() -> No
     assert lost is not None
     assert fine.verdict.severity is Severity.TICKET
     assert fine.verdict.caveat == ""
-    why = "the baseline spans 5 full days, too few to know how much days differ. 7 days arm pages; 14 see changes a "
+    why = too_short(5, at_once=False).removeprefix("The")
     assert not half.verdict.alarming
-    assert half.summary.endswith(f"look adds to it. (A ticket at most, not a page: {why}quarter smaller.)")
+    assert half.summary.endswith(f" At most a ticket, not a page: the{why}")
     assert lost.verdict.alarming
-    assert lost.summary.endswith(f" A ticket, not a page: {why}quarter smaller.")
+    assert lost.summary.endswith(f" A ticket instead of a page: the{why}")
 
 
 def test_intervals_are_told_in_the_effects_own_unit() -> None:
@@ -148,7 +150,7 @@ def test_a_loss_on_part_of_the_traffic_says_on_how_much_and_each_answer_which_wa
     part = told(adapter_loss.measure, compared(said(20, lost=True, share=0.5), BASELINE))
     assert part is not None
     assert part.summary.startswith("support-bot answers like its base model on part of the traffic: 51% of the fine-")
-    shares = ", 12 of 24 answers are nearer to the base than to what was approved, about 50% of the answers"
+    shares = ", 12 of 24 answers are nearer to the base than to the approved answers, about 50% of the answers"
     assert shares in part.summary
     assert part.summary.endswith("on every replica behind it.")
     assert part.summary.count("95% interval") == 1
@@ -158,7 +160,7 @@ def test_a_loss_on_part_of_the_traffic_says_on_how_much_and_each_answer_which_wa
 def test_a_drop_has_no_sign() -> None:
     lost = told(judge_score.measure, compared(said(20, lost=True), BASELINE))
     assert lost is not None
-    assert "dropped by 1.00, and by 1.00 against the base: mean score 0.00, 1.00 in the baseline" in lost.summary
+    assert "dropped by 1.00, and by 1.00 relative to the base: mean score 0.00, 1.00 in the baseline" in lost.summary
 
 
 def test_answers_nearer_than_usual_are_no_further_apart() -> None:
@@ -166,7 +168,7 @@ def test_answers_nearer_than_usual_are_no_further_apart() -> None:
     found = (told(distribution.measure, compared(rounds(seed, product.right_reply, days=range(20, 21)), baseline))
              for seed in range(70, 90))  # fmt: skip
     alike = next(one for one in found if one is not None and one.reading.effect[0] < -0.005)
-    start = "Answers are distributed as in the baseline: by characters no further apart than the baseline's own answers"
+    start = "Answers are distributed as in the baseline: characters differ no more than within the baseline"
     assert alike.summary.startswith(f"{start} (-")
 
 
@@ -176,4 +178,4 @@ def test_canaries_that_clearly_fail_more_do_not_hold_however_little_evidence_tha
     assert found.reading.effect[1] > 0
     quiet = replace(found.verdict, alarming=False, evaluation_log10=0.5, evidence_log10=0.5)
     assert not quiet.moved
-    assert found.say(quiet).startswith(f"{BELOW} support-bot fails more often")
+    assert found.say(quiet).startswith(f"{BELOW} support-bot fails more of the checks")

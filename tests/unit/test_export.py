@@ -38,7 +38,7 @@ from monitor.core.records import (
 )
 from monitor.core.schedule import interval_seconds
 from monitor.core.settings import Http, Judge, Production, Schedule, Settings
-from monitor.report.explain import claim
+from monitor.report.explain.context import finding_context
 from monitor.report.explain.onset import beginning
 from monitor.report.metrics import Internals, nearest_to_threshold, web_url
 from monitor.report.metrics.exposition import SPECS, Lines, head
@@ -262,7 +262,7 @@ def test_an_alarm_says_when_it_began_as_its_page_does(populated: Store) -> None:
     assert alarms
     for alarm in alarms:
         (told,) = [one for one in populated.latest_findings(alarm.target) if one.signal == alarm.signal]
-        beside = claim.finding_context(populated, told)
+        beside = finding_context(populated, told)
         began, healthy = beginning(told, beside.history, beside.alarm, beside.asked)
         assert healthy is not None
         labels = {"target": alarm.target, "signal": alarm.signal}

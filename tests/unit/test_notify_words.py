@@ -16,13 +16,13 @@ def test_a_picture_is_small_and_says_what_it_shows() -> None:
     assert drawn is not None
     assert drawn.png.startswith(b"\x89PNG")
     assert len(drawn.png) < 6_000
-    assert drawn.alt == "Fine-tune's effect from 0.98 to 0.043 in 28 looks, 6 alarming"
+    assert drawn.alt == "Fine-tune's effect from 0.98 to 0.043 in 28 evaluations, 6 alarming"
     assert drawn.now == "now 4% left"
     dark = [one for one in points("adapter_loss", 0.9) if one.at < NOW - timedelta(days=6)]
     unread = picture("adapter_loss", "Fine-tune's effect", dark, since, NOW)
     assert unread is not None
-    assert unread.now == "unread since 16 Nov"
-    assert unread.alt.endswith("; no reading since 2026-11-16")
+    assert unread.now == "not measured since 16 Nov"
+    assert unread.alt.endswith("; not measured since 2026-11-16")
     assert unread.png != drawn.png
     many = picture("adapter_loss", "Fine-tune's effect", points("adapter_loss", 0.9, count=4000), since, NOW)
     assert many is not None

@@ -80,7 +80,7 @@ def test_slots_are_in_utc() -> None:
 @pytest.mark.parametrize("expression", ["", "hourly", "every 0 days", "every days", "weekly", "weekly xyz 06:00",
                                         "weekly mon 24:00", "weekly mon 6:60", "daily daily"])  # fmt: skip
 def test_what_is_no_schedule_is_refused(expression: str) -> None:
-    with pytest.raises(ValueError, match="is no schedule; write 'daily'"):
+    with pytest.raises(ValueError, match="is not a schedule; use 'daily'"):
         schedule.parse(expression)
 
 

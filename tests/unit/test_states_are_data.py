@@ -16,7 +16,8 @@ from monitor.core.records import Advice, Alarm, AlarmState, Cause, Confirmation,
 from monitor.detect import alarms
 from monitor.report.email.report import draft
 from monitor.report.explain import sentences
-from monitor.report.explain.claim import Claim, FindingContext, claim
+from monitor.report.explain.claim import Claim, claim
+from monitor.report.explain.context import FindingContext
 from tests import mail_story
 from tests.mail_story import NOW, SUITE, alarm, facts
 

@@ -161,10 +161,10 @@ def test_silence_is_good_only_where_it_was_listened_to(changed: dict[str, Any], 
 @pytest.mark.parametrize(
     ("targets", "alarms", "shown"),
     [
-        (("t",), (), ("bad", "t serves something else than declared")),
-        (("t", "t"), (), ("bad", "t serves something else than declared")),
-        (("t", "u"), (), ("bad", "2 targets serve something else than declared")),
-        (("t",), (PAGE,), ("bad", "1 page raised; t serves something else than declared")),
+        (("t",), (), ("bad", "t serves something other than declared")),
+        (("t", "t"), (), ("bad", "t serves something other than declared")),
+        (("t", "u"), (), ("bad", "2 targets serve something other than declared")),
+        (("t",), (PAGE,), ("bad", "1 page raised; t serves something other than declared")),
     ],
 )
 def test_what_is_not_as_declared_is_never_quiet(
@@ -177,12 +177,12 @@ def test_what_is_not_as_declared_is_never_quiet(
 def test_evidence_is_told_as_odds_with_what_it_is_held_against() -> None:
     assert wording.evidence(FINDING) == (
         "10^9 to 1",
-        "line 10,965 to 1; 3 looks counted, this one alone 1,585 to 1",
+        "threshold 10,965 to 1; 3 evaluations, this one alone 1,585 to 1",
     )
 
 
 RAISED_AT = datetime(2026, 12, 6, 11, 11, tzinfo=UTC)
-WAITING = "Waiting since 11:11 UTC for a fresh sample, which the daemon asks."
+WAITING = "Waiting since 11:11 UTC for a fresh sample, which the daemon requests."
 
 
 @pytest.mark.parametrize(
@@ -195,13 +195,13 @@ WAITING = "Waiting since 11:11 UTC for a fresh sample, which the daemon asks."
         ),
         (
             {"confirmation": Confirmation.LATER_LOOK, "confirmed_at": RAISED_AT, "confirmed_run_id": 24},
-            "Confirmed 11:11 UTC by a later look (run 24).",
+            "Confirmed 11:11 UTC by a later evaluation (run 24).",
         ),
-        ({"severity": Severity.TICKET}, "A ticket: the evidence is over its line."),
+        ({"severity": Severity.TICKET}, "A ticket: the evidence is over the threshold."),
         ({"state": AlarmState.CLEARED, "cleared_by": "jo", "cleared_why": "on purpose"}, "Cleared by jo: on purpose"),
         (
             {"state": AlarmState.CLEARED, "cleared_run_id": 7},
-            "Cleared by the answers: up to run 7 they are evidence of recovery.",
+            "Cleared automatically: the answers up to run 7 show that it recovered.",
         ),
     ],
 )
@@ -349,7 +349,7 @@ def test_evidence_is_drawn_from_left_to_right_and_upwards() -> None:
     assert heights[1] > (shown.level or 0) > heights[2]
     assert shown.dots == ((500, heights[2], True),)
     assert shown.words == (
-        "Evidence of a change over 3 looks: alarming at 1, first 2026-11-24 12:00 UTC; now 100,000 to 1, "
+        "Evidence of a change over 3 evaluations: alarming at 1, first 2026-11-24 12:00 UTC; now 100,000 to 1, "
         "still alarming."
     )
 
@@ -365,7 +365,7 @@ def test_overwhelming_evidence_does_not_press_the_line_to_the_floor() -> None:
 def test_quiet_evidence_says_so() -> None:
     shown = sparklines.evidence_picture(points(0.2, -0.3), NOW, NOW + timedelta(days=1))
     assert shown is not None
-    assert shown.words == "Evidence of a change over 2 looks: never alarming, now none; the line is 10,000 to 1."
+    assert "over 2 evaluations: never alarming, now none; the threshold is 10,000 to 1." in shown.words
     assert [alarming for *_, alarming in shown.dots] == [False]
 
 
@@ -381,7 +381,7 @@ def test_the_effect_is_drawn_with_its_interval_against_no_change() -> None:
     shown = sparklines.effect_picture(points(0.0, 0.0, 0.0), "adapter_loss", NOW, NOW + timedelta(days=2))
     assert shown is not None
     assert len(shown.band.split()) == 6
-    assert shown.words == "Effect 80% at the last of 3 looks, 100% at the first; as approved is 100%."
+    assert shown.words == "Effect 80% at the last of 3 evaluations, 100% at the first; as approved is 100%."
 
 
 def test_the_timeline_has_what_became_of_the_alarm() -> None:
@@ -430,9 +430,9 @@ def exhibit(probe: str, now: str, weight: float, leaning: float | None = None) -
     ("shown", "verdict", "well"),
     [
         (exhibit("a", "base's", 1.0, -0.9), "same as base", False),
-        (exhibit("a", "ours", 0.0), "as in the baseline", True),
+        (exhibit("a", "ours", 0.0), "same as baseline", True),
         (exhibit("a", "other", 1.0, -0.1), "nearer to the base", False),
-        (exhibit("a", "other", 1.0, 0.1), "nearer to the approved", True),
+        (exhibit("a", "other", 1.0, 0.1), "nearer to the baseline", True),
         (exhibit("a", "other", 1.0), "", False),
     ],
 )

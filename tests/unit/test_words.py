@@ -24,7 +24,7 @@ FINDING = findings_for(
 @pytest.mark.parametrize(("log10", "told"), [(-0.5, "none"), (0.0, "none"), (0.49, "none"), (1.0, "10 to 1")])
 def test_evidence_that_a_coin_toss_has_is_none(log10: float, told: str) -> None:
     finding = replace(FINDING, evidence_log10=log10, evaluation_log10=-0.477, threshold_log10=4.0394, evaluations=3)
-    assert wording.evidence(finding) == (told, "line 10,950 to 1; 3 looks counted, this one alone 1 to 3")
+    assert wording.evidence(finding) == (told, "threshold 10,950 to 1; 3 evaluations, this one alone 1 to 3")
 
 
 @pytest.mark.parametrize("state", [FindingState.QUIET, FindingState.LOOK, FindingState.ALARMING])
@@ -46,10 +46,10 @@ def test_a_time_is_that_of_the_text_around_it_or_says_that_it_is_utc() -> None:
     assert wording.alarm_state(waiting, AT).startswith("Waiting since 11:14 UTC for")
     assert wording.alarm_state(waiting, AT, berlin).startswith("Waiting since 12:14 for")
     assert wording.alarm_state(seen, AT) == (
-        "Confirmed 11:14 UTC by a fresh sample (run 4). kim looks into it since 11:14 UTC: rolled back"
+        "Confirmed 11:14 UTC by a fresh sample (run 4). Acknowledged by kim, 11:14 UTC: rolled back"
     )
     assert wording.alarm_state(seen, AT, berlin) == (
-        "Confirmed 12:14 by a fresh sample (run 4). kim looks into it since 12:14: rolled back"
+        "Confirmed 12:14 by a fresh sample (run 4). Acknowledged by kim, 12:14: rolled back"
     )
 
 
@@ -70,21 +70,21 @@ def test_a_time_of_another_day_has_its_date() -> None:
     assert wording.alarm_state(waiting, night, berlin).startswith("Waiting since Wed 18 Nov 03:10 for")
     assert wording.alarm_state(seen, night) == (
         "Confirmed 2026-11-18 02:10 UTC by a fresh sample (run 4). "
-        "alice looks into it since 2026-11-18 02:10 UTC: rolled back"
+        "Acknowledged by alice, 2026-11-18 02:10 UTC: rolled back"
     )
     assert wording.alarm_state(seen, then) == (
-        "Confirmed 02:10 UTC by a fresh sample (run 4). alice looks into it since 02:10 UTC: rolled back"
+        "Confirmed 02:10 UTC by a fresh sample (run 4). Acknowledged by alice, 02:10 UTC: rolled back"
     )
     late = replace(seen, acknowledged_at=night)
-    assert wording.alarm_state(late, then).endswith("alice looks into it since 2026-11-22 03:00 UTC: rolled back")
+    assert wording.alarm_state(late, then).endswith("Acknowledged by alice, 2026-11-22 03:00 UTC: rolled back")
     midnight = replace(seen, acknowledged_at=datetime(2026, 11, 21, 23, 30, tzinfo=UTC))
-    assert "since 2026-11-21 23:30 UTC" in wording.alarm_state(midnight, night)
-    assert "since 00:30:" in wording.alarm_state(midnight, night, berlin), "of the same night there"
+    assert ", 2026-11-21 23:30 UTC" in wording.alarm_state(midnight, night)
+    assert ", 00:30:" in wording.alarm_state(midnight, night, berlin), "of the same night there"
 
 
 def test_who_ended_an_alarm() -> None:
     alarm = Alarm("bot", "facts", "length", Severity.TICKET, AlarmState.CLEARED, AT, 3, cleared_at=AT)
     by_hand = replace(alarm, cleared_by="me", cleared_why="deploy 42")
     assert wording.cleared(by_hand) == "cleared by me, 2026-11-22 11:14: deploy 42"
-    assert wording.cleared(replace(alarm, cleared_run_id=4)) == "cleared by the answers, 2026-11-22 11:14"
+    assert wording.cleared(replace(alarm, cleared_run_id=4)) == "cleared automatically, 2026-11-22 11:14"
     assert wording.cleared(replace(alarm, cleared_why="baseline retired")).endswith(": baseline retired")

@@ -1,7 +1,7 @@
-"""The frozen records that travel through the stages, and nothing else.
+"""The frozen records that the stages exchange.
 
-Every stage imports this package and no other stage. Times are aware and in UTC; money is in US dollars;
-lengths are in characters unless the name says tokens; a score lies in 0 to 1.
+Every stage imports this package and no other stage. Times are timezone-aware and in UTC; money is in US dollars;
+lengths are in characters, unless the name contains tokens; a score is between 0 and 1.
 """
 
 from monitor.core.records.exchange import (

@@ -1,4 +1,4 @@
-"""What is asked, what came back, and what it cost."""
+"""Questions, answers and costs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,23 +7,23 @@ from enum import StrEnum
 from typing import Any, Final, Literal
 
 PRODUCTION_SUITE: Final = "production"
-"""The suite name of a run over sampled production inputs; no suite file may take it."""
+"""Suite name of runs over sampled production inputs; reserved."""
 
 
 JUDGE_GRADER: Final = "judge"
-"""The grader's name of the LLM judge's scores."""
+"""Grader name of the LLM judge's scores."""
 
 JUDGE_TARGET: Final = "judge"
-"""The target that the judge itself is, asked about its anchors; no other target may take the name."""
+"""Target name of the judge, which is asked about its anchors; reserved."""
 
 
 class Arm(StrEnum):
-    """Whom a question is put to."""
+    """Who gets a question."""
 
     SUBJECT = "subject"
     BASE = "base"
     SNAPSHOT = "snapshot"
-    """The version to roll back to: asked a little, to know that it still answers. Never compared."""
+    """The version to roll back to. Gets a few probes to check that it still answers; never compared."""
     JUDGE_SUBJECT = "judge-subject"
     """The judge, about the subject's answer to the same probe and replicate."""
     JUDGE_BASE = "judge-base"
@@ -36,7 +36,7 @@ class Severity(StrEnum):
 
 
 class RunOutcome(StrEnum):
-    """How a finished run went: every question answered, some, or none."""
+    """Result of a finished run: all questions answered, some, or none."""
 
     MEASURED = "measured"
     PARTIAL = "partial"
@@ -44,25 +44,25 @@ class RunOutcome(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a question has no usable answer. None of these is ever a reading."""
+    """Why a question has no usable answer. Such a question never counts as a measurement."""
 
     TIMEOUT = "timeout"
     CONNECTION = "connection"
     RATE_LIMITED = "rate_limited"
     SERVER_ERROR = "server_error"
     REJECTED = "rejected"
-    """The request itself was refused: 400, 404, 422."""
+    """The request was rejected: 400, 404, 422."""
     UNAUTHORIZED = "unauthorized"
     QUOTA = "quota"
-    """The provider's own quota or credit is spent; not retried."""
+    """The quota or credit at the provider is used up; not retried."""
     MALFORMED = "malformed"
-    """HTTP 200, but not a completion that can be read."""
+    """HTTP 200, but not a valid completion."""
     TRUNCATED = "truncated"
-    """Nothing but a cut: our own max_tokens was spent before any text came."""
+    """max_tokens was used up before any text."""
     BUDGET = "budget"
-    """The call was never made: it would have gone over the target's budget."""
+    """The call was not made, because it would have exceeded the target's budget."""
     UNPRICED = "unpriced"
-    """The call was never made: its cost is unknown and the target has a budget in USD."""
+    """The call was not made, because its cost is unknown and the target has a budget in USD."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +81,28 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How an answer is drawn. ``None`` leaves the endpoint's default; what it refuses is left out."""
+    """How an answer is sampled. ``None`` is the endpoint's default; parameters that it rejects are not sent."""
 
     temperature: float | None = None
     max_tokens: int = 256
     logprobs: int = 0
-    """Top alternatives to ask for per token, 0 to 20; 0 asks for none."""
+    """Top alternatives to request per token, 0 to 20; 0 requests none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One prompt with what is expected of the answer."""
+    """One prompt with the expected answer."""
 
     id: str
     messages: tuple[Message, ...]
     reference: str | None = None
     checks: tuple[Check, ...] = ()
     rubric: str | None = None
-    """The judge's rubric; the suite's when the probe has none; no judging when neither has."""
+    """Rubric for the judge; default: the suite's. Without either, answers are not judged."""
 
     @property
     def prompt(self) -> str:
-        """What a person would call the prompt: the last user message."""
+        """The last user message."""
         return next((m.content for m in reversed(self.messages) if m.role == "user"), self.messages[-1].content)
 
 
@@ -110,21 +110,21 @@ class Probe:
 class Suite:
     name: str
     digest: str
-    """sha256 of the suite's canonical content: a changed suite is another suite for any baseline."""
+    """sha256 of the suite's canonical content. A changed suite needs a new baseline."""
     probes: tuple[Probe, ...]
     replicates: int = 1
-    """Answers asked of the subject for each probe in one run."""
+    """Answers per probe and run from the subject."""
     sampling: Sampling = Sampling()
     rubric: str | None = None
     base_replicates: int = 1
-    """The base's share of them, 1 to ``replicates``."""
+    """Answers per probe and run from the base, 1 to ``replicates``."""
     response_schema: Mapping[str, Any] | None = None
-    """JSON Schema that every answer must have, sent where the provider takes one: the verdict's, of anchors."""
+    """JSON Schema of every answer, sent if the provider accepts one; for anchors, that of a verdict."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """One prompt to one arm, replicate k, as it will be asked."""
+    """One prompt to one arm, replicate k, as it is sent."""
 
     run_id: int
     target: str
@@ -138,18 +138,18 @@ class Question:
     sampling: Sampling
     seed: int | None = None
     response_schema: Mapping[str, Any] | None = None
-    """JSON Schema that the answer must have, sent where the provider takes one."""
+    """JSON Schema of the answer, sent if the provider accepts one."""
     due_at: datetime | None = None
 
     @property
     def key(self) -> tuple[Arm, str, int]:
-        """Identity inside its run."""
+        """Identity within its run."""
         return (self.arm, self.probe, self.replicate)
 
 
 @dataclass(frozen=True, slots=True)
 class TokenLogprob:
-    """One generated token: its log-probability (natural log) and the top alternatives'."""
+    """One generated token with its log-probability (natural log) and those of the top alternatives."""
 
     token: str
     logprob: float
@@ -158,7 +158,7 @@ class TokenLogprob:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """The raw exchange, kept beside the parsed answer. Headers hold no credentials."""
+    """The raw exchange, kept with the parsed answer. Headers contain no credentials."""
 
     request: Mapping[str, Any]
     response: Mapping[str, Any] | str | None
@@ -168,13 +168,13 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, usable."""
+    """A usable answer."""
 
     text: str
     finish_reason: str | None
     refusal: bool
     model: str | None
-    """The model id that the reply names, not the one that was asked for."""
+    """Model id in the reply, not the requested one."""
     fingerprint: str | None
     request_id: str | None
     prompt_tokens: int
@@ -189,7 +189,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Unmeasured:
-    """Asked (or withheld), and no usable answer."""
+    """A question without a usable answer, sent or not."""
 
     reason: Reason
     detail: str
@@ -204,24 +204,24 @@ Outcome = Answer | Unmeasured
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """What one call may cost at most, set aside before it is made."""
+    """Maximum cost of one call, reserved before it is made."""
 
     target: str
     run_id: int
     day: date
-    """The UTC day whose budget it is taken from."""
+    """UTC day of the budget that it counts against."""
     usd: float
     requests: int
     usd_limit: float | None
     requests_limit: int | None
     """The target's budget for that day; ``None`` is unlimited."""
     expires_at: datetime
-    """When its caller is surely dead; the store then counts it as spent, since the call may have been made."""
+    """When its caller has certainly ended. The store then counts it as spent, because the call may have been made."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One outcome on its way into the store, with the fence under which it was asked."""
+    """One outcome to store, with the fence of the run when it was asked."""
 
     question: Question
     outcome: Outcome
@@ -234,7 +234,7 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Spend:
-    """What one target has used of one UTC day's budget, and what is set aside for calls in flight."""
+    """What one target has used of one UTC day's budget, and what is reserved for calls in flight."""
 
     usd: float = 0.0
     requests: int = 0
@@ -244,7 +244,7 @@ class Spend:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Calls counted for ever, by what became of their question: ``ok`` or a ``Reason``."""
+    """All calls so far, by the outcome of their question: ``ok`` or a ``Reason``."""
 
     target: str
     arm: Arm
@@ -252,7 +252,7 @@ class Usage:
     model: str
     outcome: str
     requests: int
-    """Attempts, so retries count."""
+    """Attempts, including retries."""
     prompt_tokens: int
     completion_tokens: int
     usd: float
@@ -260,13 +260,13 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class SuiteProgress:
-    """How a target's runs of one suite have gone so far."""
+    """Progress of a target's runs of one suite."""
 
     target: str
     suite: str
     last_attempt: datetime | None
-    """When a worker last took up one of its runs."""
+    """When a worker last started one of its runs."""
     last_success: datetime | None
     """When a run last finished measured or partial."""
     runs: Mapping[RunOutcome, int]
-    """Finished runs by outcome, since the store was made."""
+    """Finished runs by outcome, since the store was created."""

@@ -1,4 +1,4 @@
-"""What graders and detectors say of answers."""
+"""Results of graders and detectors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,34 +22,34 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """A finished run in a few numbers. Means are over usable subject answers; ``None``: there are none."""
+    """A finished run in a few numbers. Means are over usable subject answers; ``None`` without any."""
 
     run_id: int
     outcome: RunOutcome
     questions: int
-    """Of all arms but the snapshot, the judge's included; 0 where the run ended before anything could be asked."""
+    """Questions of all arms but the snapshot, the judge's included; 0 if the run ended before it could ask any."""
     unmeasured: int
     answer_chars: float | None
     judge_score: float | None
     pass_ratio: float | None
-    """Share of the answers with checks that pass all of them."""
+    """Share of the answers with checks that pass all checks."""
     refused: int = 0
-    """Questions that were not asked because the budget was spent."""
+    """Questions that were not sent because the budget was spent."""
     base_chars: float | None = None
     base_score: float | None = None
     base_pass_ratio: float | None = None
-    """The same three of the base's usable answers."""
+    """The same three numbers of the base's usable answers."""
 
     @property
     def unmeasured_ratio(self) -> float:
-        """Share of the questions that measured nothing, 0 to 1: those without a usable answer, and all of them where
-        the subject gave none: what the base says then, nothing is compared with."""
+        """Share of the questions without a measurement, 0 to 1. It is 1 if the subject gave no usable answer, because
+        the base's answers are then not compared with anything."""
         return 1.0 if self.outcome is RunOutcome.UNMEASURED else self.unmeasured / max(self.questions, 1)
 
 
 @dataclass(frozen=True, slots=True)
 class GradedAnswer:
-    """An answer as the detectors read it back from the store, with its scores by grader."""
+    """An answer as detectors read it from the store, with its scores by grader."""
 
     run_id: int
     slot: datetime
@@ -66,14 +66,14 @@ class GradedAnswer:
     scores: Mapping[str, float] = field(default_factory=dict)
     logprobs: tuple[TokenLogprob, ...] | None = None
     embedding: tuple[float, ...] | None = None
-    """Unit vector of the text's meaning, where embeddings are configured."""
+    """Unit vector of the text's meaning, if embeddings are configured."""
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """All that a verdict on one run may depend on: the answers now, the approved baseline's, and the earlier looks.
+    """Everything that a verdict on one run depends on: its answers, the approved baseline's, and earlier evaluations.
 
-    ``now`` and ``baseline`` hold the subject's and the base's answers. Findings are a pure function of this.
+    ``now`` and ``baseline`` have the subject's and the base's answers. Findings are a pure function of this record.
     """
 
     run_id: int
@@ -84,29 +84,29 @@ class Comparison:
     prompts: Mapping[str, str]
     """Probe id -> prompt, for the exhibits."""
     page_threshold_log10: float
-    """log10 of the evidence at which the page signals of this suite alarm; see ``detect.policy``."""
+    """log10 of the evidence at which page signals of this suite alarm; see ``detect.policy``."""
     ticket_threshold_log10: float
-    """The same for the ticket signals, with the fleet's share in it."""
+    """The same for ticket signals, adjusted for the size of the fleet."""
     baseline_id: int = 0
     baseline_at_once: bool = False
-    """The baseline's runs were captured in a row: their slots say nothing about the spread between days."""
+    """The baseline's runs were captured in a row, so that they do not show the spread between days."""
     baseline_days: int | None = None
-    """The baseline's ``days``; ``None``: each of its slots is a day of its own."""
+    """The baseline's ``days``; ``None``: each of its slots is a separate day."""
     temperature: float | None = None
-    """What the suite's questions are asked with; ``None`` is the endpoint's default."""
+    """Temperature of the suite's questions; ``None`` is the endpoint's default."""
     history: Mapping[str, tuple[Mapping[str, float], ...]] = field(default_factory=dict)
-    """Signal -> the scores by channel of each earlier look that still counts, oldest first."""
+    """Signal -> scores by channel of each earlier evaluation that still counts, oldest first."""
     raised: Mapping[str, int] = field(default_factory=dict)
-    """Signal with an open alarm -> how many looks of its history were up to the one that raised it."""
+    """Signal with an open alarm -> number of evaluations in its history up to the one that raised it."""
     confirming: bool = False
-    """These answers are a fresh sample, asked to confirm a page."""
+    """Whether these answers are a fresh sample to confirm a page."""
     judge_moved: bool = False
-    """The judge itself has an open alarm: what rests on its verdicts pages nobody."""
+    """Whether the judge has an open alarm: signals that use its verdicts then do not page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exhibit:
-    """One probe's answers side by side: the proof that a finding carries."""
+    """One probe's answers side by side, as evidence for a finding."""
 
     probe: str
     prompt: str
@@ -114,9 +114,9 @@ class Exhibit:
     now: str
     base: str | None
     weight: float
-    """How much this probe speaks for the finding, in the signal's unit; exhibits come strongest first."""
+    """How much this probe supports the finding, in the signal's unit; exhibits are sorted by it, strongest first."""
     leaning: float | None = None
-    """Where the answer stands between the base's (-1) and the baseline's (1); ``None`` where the signal has no say."""
+    """Position of the answer between the base's (-1) and the baseline's (1); ``None`` if the signal has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,47 +136,47 @@ class Finding:
     """95 % interval of ``effect``, in ``unit``."""
     unit: str
     evidence_log10: float
-    """log10 of the running evidence: all looks on this baseline since the signal's last alarm was cleared."""
+    """log10 of the running evidence: all evaluations on this baseline since the signal's last alarm was cleared."""
     evaluation_log10: float
-    """log10 of this look's e-value alone."""
+    """log10 of this evaluation's e-value alone."""
     threshold_log10: float
-    """The running evidence at which this signal alarms by itself; with others it may alarm below."""
+    """log10 of the running evidence at which this signal alarms alone; with others it may alarm below."""
     evaluations: int
-    """Looks in the running evidence, this one included."""
+    """Evaluations in the running evidence, including this one."""
     answers_now: int
     answers_baseline: int
     window_start: datetime
     window_end: datetime
     what: str
-    """What changed or holds: a clause without its numbers, as it stands in the sentence that ``report.explain`` makes
-    of it. Wording, as ``numbers`` and ``caveat`` are: nothing is read out of it."""
+    """What changed or did not: a clause without numbers, as part of the sentence that ``report.explain`` renders. Text
+    only, like ``numbers`` and ``caveat``: never parsed."""
     measures: Mapping[str, float] = field(default_factory=dict)
-    """Further numbers of this signal, by the metric name they are exported under, without prefix."""
+    """Further numbers of this signal, by metric name without prefix."""
     exhibits: tuple[Exhibit, ...] = ()
     scores: Mapping[str, float] = field(default_factory=dict)
-    """Channel -> this look's score, in standard deviations of independent answers: what later looks add up."""
+    """Channel -> this evaluation's score, in standard deviations of independent answers. Later evaluations add them."""
     recovered: bool = False
-    """The looks since the signal's alarm was raised are evidence that the change is over."""
+    """Whether the evaluations since the signal's alarm was raised are evidence that the change is over."""
     confirming: bool = False
-    """A verdict on a fresh sample that was asked to confirm a page."""
+    """Whether this is a verdict on a fresh sample to confirm a page."""
     judge_moved: bool = False
-    """It would page, but it rests on the judge's verdicts, and the judge itself moved: a ticket."""
+    """Whether it is a ticket instead of a page because it uses the judge's verdicts and the judge drifted."""
     baseline_id: int = 0
     cause: Cause = Cause.UNKNOWN
     advice: Advice = Advice.NONE
     traffic_share: float | None = None
-    """Share of the sampled traffic that is hit, 0 to 1 in steps of 0.01; 1 means all of it. Of ``base_match`` it is at
-    least so much. ``None``: the signal cannot tell, or nothing changed."""
+    """Affected share of the sampled traffic, 0 to 1 in steps of 0.01. For ``base_match`` it is a lower bound. ``None``:
+    the signal cannot tell, or nothing changed."""
     disagrees: bool = False
-    """Earlier looks made it move, and this one alone speaks against a change."""
+    """Whether this evaluation alone contradicts the change that earlier evaluations show."""
     numbers: str = ""
-    """What was measured, in words."""
+    """Text of the measured numbers."""
     caveat: str = ""
-    """Sentences for the end, such as why it is a ticket and not a page."""
+    """Closing sentences, such as why it is a ticket and not a page."""
 
     @property
     def alarming(self) -> bool:
-        """Whether the evidence is over its line."""
+        """Whether the evidence is over its threshold."""
         return self.state is FindingState.ALARMING
 
 
@@ -197,7 +197,7 @@ class FindingNumbers:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One verdict of a signal as its history shows it; a number that could not be had is NaN."""
+    """One verdict in the history of a signal; missing numbers are NaN."""
 
     run_id: int
     at: datetime
@@ -212,21 +212,21 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Where one suite of one target stands, in the few facts that a list of a thousand of them shows."""
+    """State of one suite of one target, with the few facts that long lists show."""
 
     target: str
     suite: str
     last_success: datetime | None
     """When a run last finished measured or partial."""
     runs: int
-    """Finished runs since the store was made."""
+    """Finished runs since the store was created."""
     last_run_id: int | None
     """The run that finished last."""
     last_outcome: RunOutcome | None
     baseline_id: int | None
-    """The approved baseline; without one the captured one, or the one being captured."""
+    """The approved baseline, or else the captured one, or the one being captured."""
     baseline_status: str | None
     outdated: bool
-    """The approved baseline is of another version of the suite than the daemon is configured to ask."""
+    """Whether the approved baseline belongs to another version of the suite than the configured one."""
     approved_at: datetime | None = None
-    """When that baseline was approved; ``None`` where it is not."""
+    """When that baseline was approved; ``None`` if it is not."""

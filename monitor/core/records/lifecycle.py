@@ -1,4 +1,4 @@
-"""What outlives a run: the ledger's rows, baselines, alarms, and what a verdict depended on."""
+"""Records that outlive a run: the run ledger, baselines, alarms, and the inputs of verdicts."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,12 +27,12 @@ class Baseline:
     base_model: str | None
     starts_at: datetime
     ends_at: datetime
-    """End of the capture window; runs whose slot lies in [starts_at, ends_at) belong to it."""
+    """End of the capture window, which has the runs with a slot in [starts_at, ends_at)."""
     run_ids: tuple[int, ...]
     answers: int
-    """Usable subject answers in it."""
+    """Number of usable subject answers."""
     days: int
-    """Days (of the schedule's length) that its runs span: ``schedule.days_spanned``."""
+    """Days of the schedule that its runs span; see ``schedule.days_spanned``."""
     at_once: bool
     approved_by: str | None = None
     approved_why: str | None = None
@@ -56,74 +56,74 @@ class Run:
     fence: int
     lease_until: datetime | None
     next_at: datetime
-    """When there is something to do for it again: the slot, then the next batch."""
+    """When it has work again: the slot, then the next batch."""
     seed: int
     suite_digest: str
     finished_at: datetime | None = None
     confirms: int | None = None
-    """The run whose page this one, a fresh sample asked at once, is to confirm."""
+    """Run whose page this run, a fresh sample, confirms."""
     starts_at: datetime | None = None
-    """When its work began to be due: the slot, or later where the run was made late (a new target, a daemon
-    that was down). Its batches are spread over what was left of the period then."""
+    """When it was first due: the slot, or later if the run was created late (a new target, a daemon that was down). Its
+    batches are spread over the rest of the period."""
     scheduled: bool = True
-    """``False``: made by hand or to confirm a page; all of it is asked at once."""
+    """``False``: created manually or to confirm a page; all questions are due at once."""
 
 
 class AlarmState(StrEnum):
     RAISED = "raised"
-    """The line was crossed; a fresh sample is being asked before anybody is woken."""
+    """The evidence crossed the threshold; a fresh sample must confirm it before it pages."""
     CONFIRMED = "confirmed"
     CLEARED = "cleared"
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A finding that crossed its line, from raised over confirmed to cleared."""
+    """A finding that crossed its threshold, from raised to confirmed to cleared."""
 
     target: str
     suite: str
     signal: str
     severity: Severity
-    """What it wakes: a page that its fresh sample did not confirm is a ticket."""
+    """A page that its fresh sample did not confirm is a ticket."""
     state: AlarmState
     raised_at: datetime
     raised_run_id: int
     confirmed_at: datetime | None = None
     confirmed_run_id: int | None = None
     note: str = ""
-    """How it was confirmed, or why it was not, in words: nothing is read out of it, see ``confirmation``."""
+    """Text: how it was confirmed, or why not. Never parsed; see ``confirmation``."""
     cleared_at: datetime | None = None
     cleared_run_id: int | None = None
-    """The run whose answers showed the recovery; ``None`` where a person cleared it."""
+    """Run whose answers showed the recovery; ``None`` if a person cleared it."""
     cleared_by: str | None = None
     cleared_why: str | None = None
     acknowledged_at: datetime | None = None
-    """When a person said that they look into it; the alarm goes on as it is."""
+    """When a person acknowledged it; the alarm stays open."""
     acknowledged_by: str | None = None
     acknowledged_why: str | None = None
     id: int | None = None
     """Set by the store."""
     confirmation: Confirmation | None = None
-    """``None``: it waits for its fresh sample, or is a ticket that needs none."""
+    """``None``: it waits for its fresh sample, or is a ticket, which needs none."""
 
 
 @dataclass(frozen=True, slots=True)
 class VerdictContext:
-    """What a run's verdict depended on besides answers, kept so that it can be computed again."""
+    """Inputs of a run's verdict other than answers, stored so that it can be recomputed."""
 
     run_id: int
     baseline_id: int
     page_threshold_log10: float
     ticket_threshold_log10: float
     cliffwatch: str
-    """The version that reached it."""
+    """Version that computed it."""
     judge_moved: bool = False
-    """The judge itself had an open alarm: what rests on its verdicts pages nobody."""
+    """Whether the judge had an open alarm: signals that use its verdicts then do not page."""
 
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """How many copies of stored answers with one fault injected were caught."""
+    """Number of copies of stored answers with one injected fault that were detected."""
 
     target: str
     suite: str
@@ -135,54 +135,54 @@ class SelfTest:
 
 @dataclass(frozen=True, slots=True)
 class IdentityCheck:
-    """What an endpoint says it serves, against what is declared."""
+    """What an endpoint serves according to its metadata, compared with the configuration."""
 
     target: str
     arm: Arm
     check: str
-    """``listed``, ``parent``, ``adapter_base`` ...: one for each thing that can be compared."""
+    """``listed``, ``parent``, ``adapter_base`` ...: one name per comparison."""
     matches: bool
     expected: str
     found: str
     checked_at: datetime
     since: datetime
-    """When ``matches`` became what it is."""
+    """When ``matches`` last changed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retirement:
-    """When a target's model is to be shut down, and who says so."""
+    """Shutdown date of a target's model, and its source."""
 
     target: str
     arm: Arm
     model: str
     retires_at: datetime
     source: str
-    """``config``, or the provider's name where its API says it."""
+    """``config``, or the provider's name if its API returned the date."""
     checked_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Rollback:
-    """Whether the version to roll back to still answers, and as it should: from its last few runs."""
+    """Whether the version to roll back to still answers as expected, from its last few runs."""
 
     target: str
     answered: float
-    """Share of the questions put to it that have a usable answer, 0 to 1."""
+    """Share of its questions with a usable answer, 0 to 1."""
     passed: float | None
-    """Share of its answers that pass their checks, 0 to 1; ``None`` where no probe that it was asked has checks."""
+    """Share of its answers that pass their checks, 0 to 1; ``None`` if none of its probes has checks."""
     ready: bool
     asked_at: datetime
-    """When the newest run that asked it ended."""
+    """End of the newest run that asked it."""
     expected: float | None
-    """What the approved baseline passes on the same probes; ``None`` where none is approved."""
+    """Share of the approved baseline's answers to the same probes that pass; ``None`` without one."""
     questions: int
-    """How many questions ``answered`` counts: those withheld for a spent budget are not among them."""
+    """Number of questions in ``answered``, without those withheld because the budget was spent."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """What a person did, through the pages or by a command: one row of the audit log."""
+    """One row of the audit log: what a person did on the pages or with a command."""
 
     at: datetime
     who: str
@@ -191,10 +191,10 @@ class AuditEntry:
     target: str | None
     suite: str | None
     subject: str | None
-    """What it was done to: ``baseline 3``, ``alarm 7 (adapter_loss)``, ``run 12``."""
+    """Object of the action: ``baseline 3``, ``alarm 7 (adapter_loss)``, ``run 12``."""
     why: str
     address: str | None
-    """Where the request came from; ``None``: a command on the daemon's own machine."""
+    """Source address of the request; ``None``: a command on the daemon's machine."""
     id: int | None = None
     """Set by the store."""
 
@@ -203,7 +203,7 @@ class MailStatus(StrEnum):
     QUEUED = "queued"
     SENT = "sent"
     REFUSED = "refused"
-    """Given up: refused for good, or older than anybody wants to read it."""
+    """Not retried: permanently rejected, or too old."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,13 +213,13 @@ class Mail:
     kind: str
     """``weekly``."""
     slot: datetime
-    """The moment of the schedule that it belongs to; (kind, slot) is unique."""
+    """Time of the schedule that it belongs to; (kind, slot) is unique."""
     message_id: str
-    """Stays the same however often it is sent."""
+    """The same for every attempt."""
     subject: str
     recipients: tuple[str, ...]
     body: bytes
-    """The whole message as it goes over the wire."""
+    """The complete message, as it is sent."""
     composed_at: datetime
     status: MailStatus
     attempts: int
@@ -228,7 +228,7 @@ class Mail:
     sent_at: datetime | None = None
     failed_at: datetime | None = None
     error: str | None = None
-    """What the server said last, without the credentials."""
+    """Last reply of the server, without credentials."""
     id: int | None = None
     """Set by the store."""
 
@@ -238,9 +238,9 @@ class MailState:
     """The outbox in four numbers."""
 
     last_sent_at: datetime | None
-    """When a server last took one; ``None``: never."""
+    """When a server last accepted a mail; ``None``: never."""
     queued: int
     oldest_queued_at: datetime | None
-    """When the oldest of those that wait was composed."""
+    """When the oldest queued mail was composed."""
     refused: int
-    """Given up since ``last_sent_at``."""
+    """Number of mails refused since ``last_sent_at``."""

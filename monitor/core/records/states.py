@@ -1,47 +1,47 @@
-"""What a finding and an alarm are, as values: sentences are rendered from these and nowhere read back."""
+"""States of findings and alarms as values. Sentences are rendered from them and never parsed."""
 
 from enum import StrEnum
 
 
 class FindingState(StrEnum):
-    """How much a finding says."""
+    """State of a finding."""
 
     QUIET = "quiet"
-    """Nothing changed, as far as the numbers tell."""
+    """The numbers show no change."""
     LOOK = "look"
-    """The numbers moved and nothing alarms: worth a look."""
+    """The numbers moved, but it does not alarm: worth a look."""
     ALARMING = "alarming"
-    """The evidence is over its line."""
+    """The evidence is over its threshold."""
     CLEARED = "cleared"
-    """It was one of the two before, and its alarm is over. Never stored: it follows from the alarm."""
+    """A look or an alarm whose alarm is cleared. Never stored, because it follows from the alarm."""
 
 
 class Cause(StrEnum):
-    """What a signal's own evidence says of the cause; other signals, identity checks and the judge may add to it."""
+    """Cause according to a signal's evidence. Other signals, identity checks and the judge may refine it."""
 
     UNKNOWN = "unknown"
     """The signal cannot tell, or nothing changed."""
     ADAPTER_LOST = "adapter_lost"
-    """Answers come from the base model, or lack what only the fine-tune can do."""
+    """Answers come from the base model, or lack abilities of the fine-tune."""
     NOT_ADAPTER_LOSS = "not_adapter_loss"
-    """Answers moved away from the approved ones and came no nearer to the base."""
+    """Answers moved away from the approved ones, but not closer to the base."""
     SHARED_CHANGE = "shared_change"
-    """The base, asked beside the subject, moved too: the change lies in what both share."""
+    """The base moved too, so the change is in something that both share."""
     JUDGE_DRIFTED = "judge_drifted"
     """The judge no longer agrees with people's verdicts on its anchors."""
     MODEL_RENAMED = "model_renamed"
     """Replies name another model or build."""
     PROMPT_CHANGED = "prompt_changed"
-    """The same prompts count another number of tokens."""
+    """The same prompts have a different number of tokens."""
 
 
 class Advice(StrEnum):
     """What to do first about a finding."""
 
     NONE = "none"
-    """Nothing, or nothing that the signal knows of."""
+    """No advice."""
     WAIT = "wait"
-    """Further looks add to the evidence or take from it."""
+    """Wait for further evaluations, which strengthen or weaken the evidence."""
     CHECK_ADAPTER = "check_adapter"
     """Check which adapter the endpoint serves, and whether it is applied."""
     CHECK_EVERY_REPLICA = "check_every_replica"
@@ -59,7 +59,7 @@ class Advice(StrEnum):
     COMPARE_ANSWERS = "compare_answers"
     """Compare the answers, and look for a new model version, prompt, sampling or weights."""
     COMPARE_SIGNALS = "compare_signals"
-    """The model or its serving changed; other signals tell whether it matters."""
+    """The model or its serving changed; other signals show whether it matters."""
     FIND_NEW_PROMPT_OR_LIMIT = "find_new_prompt_or_limit"
     """Look for a new model version, prompt or token limit."""
     FIND_NEW_WEIGHTS_OR_TEMPLATE = "find_new_weights_or_template"
@@ -67,19 +67,19 @@ class Advice(StrEnum):
     COMPARE_RELEASES = "compare_releases"
     """Compare the endpoint's release notes and your deployment with the time of the change."""
     DISTRUST_SCORES = "distrust_scores"
-    """Trust no score since then, and find out which model answers under the judge's name."""
+    """Do not trust scores since then, and find out which model answers under the judge's name."""
 
 
 class Confirmation(StrEnum):
-    """What confirmed an alarm, or why it is a ticket and not a page."""
+    """How an alarm was confirmed, or why it is a ticket and not a page."""
 
     FRESH_SAMPLE = "fresh_sample"
-    """A fresh sample, asked at once, agrees."""
+    """A fresh sample confirms it."""
     LATER_LOOK = "later_look"
-    """A later look agrees."""
+    """A later evaluation confirms it."""
     FRESH_SAMPLE_DISAGREES = "fresh_sample_disagrees"
-    """A fresh sample does not agree: a ticket, until one does."""
+    """A fresh sample did not confirm it: a ticket, until one does."""
     JUDGE_MOVED = "judge_moved"
-    """It rests on the judge's verdicts, and the judge itself moved: a ticket, until it is back."""
+    """It uses the judge's verdicts, and the judge drifted: a ticket, until the judge recovers."""
     NOT_ASKED = "not_asked"
-    """No fresh sample could be asked: it pages unconfirmed."""
+    """A fresh sample was not possible: it pages unconfirmed."""

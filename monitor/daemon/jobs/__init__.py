@@ -1,1 +1,1 @@
-"""What the daemon does beside its runs: each a class with ``begin`` at every tick and ``end`` at the stop."""
+"""Jobs of the daemon next to its runs: each is a class with ``begin`` at every tick and ``end`` at the stop."""

@@ -1,7 +1,7 @@
-"""Asks every endpoint, again and again, what it serves, and keeps what differs from what is declared.
+"""Regularly reads from every endpoint what it serves, and stores differences from the configuration.
 
-Metadata only: no model is asked anything. An outage leaves the last word standing; a mismatch is looked at twice
-before it is written, so that a server which is just restarting wakes nobody.
+It reads metadata only and sends no prompts. During an outage the last result stays. A mismatch is checked twice before
+it is stored, so that a restarting server does not alarm.
 """
 
 import asyncio
@@ -27,13 +27,13 @@ from monitor.store import Store
 log = structlog.get_logger()
 
 EVERY_SECONDS: Final = 3600
-"""Between two rounds, of a full day; a shorter day has as many of them."""
+"""Seconds between two rounds on a full day; a shorter day has the same number of rounds."""
 
 AGAIN_SECONDS: Final = 300
-"""After which a mismatch is looked at again, of a full day."""
+"""Seconds until a mismatch is checked again, on a full day."""
 
 LEAST_SECONDS: Final = 1.0
-"""Between two rounds on the shortest day."""
+"""Minimum seconds between two rounds, on short days."""
 
 FILES: Final = "files"
 CheckKey = tuple[str, Arm, str]
@@ -41,12 +41,12 @@ CheckKey = tuple[str, Arm, str]
 
 @dataclass(frozen=True, slots=True)
 class CheckedTarget:
-    """What came of one look at one arm's server, or at its files."""
+    """Result of one check of one arm's server or files."""
 
     target: str
     arm: Arm
     kind: str
-    """A provider kind whose API says what it serves, or ``files``."""
+    """A provider kind with a metadata API, or ``files``."""
     source: str
     """The provider's name, or the adapter's folder."""
     reading: Reading | None
@@ -55,14 +55,14 @@ class CheckedTarget:
 
     @property
     def unread(self) -> dict[str, str]:
-        """Check -> why it could not be made; all of the source's where there was no reading."""
+        """Check -> why it was not possible; all checks of the source if there is no reading."""
         if self.reading is None:
             return dict.fromkeys(CHECKS[self.kind], self.error or "")
         return dict(self.reading.unread)
 
 
 def arms_of(settings: Settings, only: str | None = None) -> Iterator[tuple[str, Arm, Endpoint, Target | None]]:
-    """(target, arm, endpoint, settings of the target) of every endpoint; the judge's too, as target ``judge``."""
+    """(target, arm, endpoint, settings of the target) of every endpoint, including the judge's, as target ``judge``."""
     for name, target in settings.targets.items():
         arms = {Arm.SUBJECT: target.subject, Arm.BASE: target.base, Arm.SNAPSHOT: target.snapshot}
         for arm, endpoint in arms.items():
@@ -73,7 +73,7 @@ def arms_of(settings: Settings, only: str | None = None) -> Iterator[tuple[str, 
 
 
 def declared_at(settings: Settings, only: str | None = None) -> dict[str, list[Declared]]:
-    """Provider -> the arms at it, for providers whose API says what it serves."""
+    """Provider -> its arms, for providers with a metadata API."""
     found: dict[str, list[Declared]] = {}
     for name, arm, endpoint, target in arms_of(settings, only):
         if PROVIDERS[settings.providers[endpoint.provider].kind].identity is None:
@@ -88,13 +88,13 @@ def declared_at(settings: Settings, only: str | None = None) -> dict[str, list[D
 
 
 def _one_api(settings: Settings, one: Endpoint, other: Endpoint) -> bool:
-    """Whether two endpoints are at one server, whatever their providers are called."""
+    """Whether two endpoints are on the same server, independent of the providers' names."""
     a, b = settings.providers[one.provider], settings.providers[other.provider]
     return (a.kind, a.server.rstrip("/")) == (b.kind, b.server.rstrip("/"))
 
 
 def files_of(settings: Settings, only: str | None = None) -> list[Files]:
-    """The adapters on this machine: the declared ones, and those that kind ``local`` loads."""
+    """Adapters on this machine: declared ones, and those that kind ``local`` loads."""
     found = []
     for name, arm, endpoint, target in arms_of(settings, only):
         declared = target.adapter if target is not None and arm is Arm.SUBJECT else None
@@ -108,7 +108,7 @@ def files_of(settings: Settings, only: str | None = None) -> list[Files]:
 
 
 def _base_folder(settings: Settings, target: Target) -> Path | None:
-    """Where the base's weights lie, if an arm of this machine loads them."""
+    """Folder of the base's weights, if an arm on this machine loads them."""
     adapted = target.subject if target.subject.adapter is not None else None
     for endpoint in (target.base, adapted):
         if endpoint is not None and PROVIDERS[settings.providers[endpoint.provider].kind].loads_weights:
@@ -121,7 +121,7 @@ def _folder(name: str) -> Path | None:
 
 
 async def look(context: RunContext, only: str | None = None) -> list[CheckedTarget]:
-    """Look at every server and every adapter, or at those of one target; never raises for what they are or say."""
+    """Check every server and adapter, or those of one target. Never raises because of their content."""
     servers = [
         _look_at(context, provider, declared) for provider, declared in declared_at(context.settings, only).items()
     ]
@@ -163,12 +163,12 @@ def _look_into(files: Iterable[Files]) -> list[CheckedTarget]:
 
 @dataclass(slots=True)
 class Memory:
-    """What the daemon remembers between two rounds."""
+    """State of the daemon between two rounds."""
 
     doubted: set[CheckKey] = field(default_factory=set)
-    """Mismatches that were seen once."""
-    told: dict[str, str] = field(default_factory=dict)
-    """Source -> the error that was logged of it."""
+    """Mismatches that were found once."""
+    logged: dict[str, str] = field(default_factory=dict)
+    """Source -> its last logged error."""
 
 
 def settle(
@@ -178,10 +178,10 @@ def settle(
     memory: Memory | None = None,
     only: str | None = None,
 ) -> list[IdentityCheck]:
-    """Write what was read, and forget what no longer applies; the checks of this look.
+    """Store the results and remove outdated ones. Returns the checks of this round.
 
-    With a ``memory``, a mismatch that is new is only remembered, and written when the next look finds it, too.
-    ``only``: the one target that was looked at; all of them when left out.
+    With a ``memory``, a new mismatch is only remembered, and stored if the next round finds it again.
+    ``only``: the target that was checked; default: all targets.
     """
     stored = {(one.target, one.arm, one.check): one for one in context.store.identity_checks()}
     checks = [
@@ -221,9 +221,9 @@ def _gone(
     settings: Settings, looked: Sequence[CheckedTarget], checks: Sequence[IdentityCheck], stored: Iterable[CheckKey],
     only: str | None,
 ) -> list[CheckKey]:  # fmt: skip
-    """Stored checks of the targets that were looked at which nothing makes any more. Other daemons' targets stay.
+    """Stored checks of the checked targets that are no longer made. Checks of other daemons' targets stay.
 
-    A target that has nothing left to look at counts: its endpoint became one without an API.
+    Includes targets without anything to check, whose endpoints no longer have a metadata API.
     """
     made = {(one.target, one.arm, one.check) for one in checks}
     made |= {(one.target, one.arm, check) for one in looked for check in one.unread}
@@ -232,7 +232,7 @@ def _gone(
 
 
 def _settle_retirements(settings: Settings, store: Store, looked: Sequence[CheckedTarget], now: datetime) -> None:
-    """A day in the configuration wins over the API's word, which stands while the API is away."""
+    """Store retirement dates. The configuration overrides the API, whose last date stays during an outage."""
     before = {(one.target, one.arm): one for one in store.retirements()}
     said = {(one.target, one.arm): one for one in looked if one.kind != FILES}
     keep: list[Retirement] = []
@@ -268,7 +268,7 @@ class Unread:
 
 @dataclass(frozen=True, slots=True)
 class Identified:
-    """All that one look made by hand brought."""
+    """Results of one manual check."""
 
     checks: list[IdentityCheck]
     unread: list[Unread]
@@ -276,7 +276,7 @@ class Identified:
 
 
 async def identify_now(context: RunContext, target: str | None) -> Identified:
-    """Look now, at one target or at all, and keep what was read."""
+    """Check one target or all targets now, and store the results."""
     try:
         looked = await look(context, target)
     finally:
@@ -295,21 +295,21 @@ async def identify_now(context: RunContext, target: str | None) -> Identified:
 
 
 class Identities:
-    """The daemon's: a round every hour, one soon after the start and after each reload, and a second look at doubts."""
+    """The daemon's job: a round every hour, after the start and after each reload, and a second check of mismatches."""
 
     def __init__(self) -> None:
-        self._house: RunContext | None = None
+        self._context: RunContext | None = None
         self._task: asyncio.Task[None] | None = None
         self._settling: asyncio.Task[object] | None = None
         self._looked: datetime | None = None
         self._memory = Memory()
 
     def begin(self, context: RunContext, now: datetime) -> None:
-        """Begin a round where one is due and none is under way; one that a reload overtook is given up."""
-        if context is not self._house:
+        """Start a round if one is due and none is in progress. A reload cancels the current round."""
+        if context is not self._context:
             if self._task is not None:
                 self._task.cancel()
-            self._house, self._task, self._looked = context, None, None
+            self._context, self._task, self._looked = context, None, None
         share = context.settings.schedule.day_seconds / schedule.FULL_DAY
         wait = max(LEAST_SECONDS, share * (AGAIN_SECONDS if self._memory.doubted else EVERY_SECONDS))
         busy = self._task is not None and not self._task.done()
@@ -318,11 +318,11 @@ class Identities:
             self._task = asyncio.create_task(self._round(context), name="identities")
 
     async def end(self) -> None:
-        """Give up the round under way; what it read is read again."""
+        """Cancel the current round; the next one reads everything again."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        if self._settling is not None:  # a thread that writes cannot be called back
+        if self._settling is not None:  # a writing thread cannot be cancelled
             await asyncio.gather(self._settling, return_exceptions=True)
 
     async def _round(self, context: RunContext) -> None:
@@ -336,11 +336,11 @@ class Identities:
             log.exception("identities_crashed")
 
     def _tell_unread(self, looked: Sequence[CheckedTarget]) -> None:
-        """Each source's error once, and its end."""
+        """Log each source's error once, and its end."""
         errors = {one.source: one.error for one in looked if one.error is not None}
         for source, error in errors.items():
-            if self._memory.told.get(source) != error:
+            if self._memory.logged.get(source) != error:
                 log.warning("identity_unread", source=source, error=error)
-        for source in self._memory.told.keys() - errors.keys():
+        for source in self._memory.logged.keys() - errors.keys():
             log.info("identity_read_again", source=source)
-        self._memory.told = errors
+        self._memory.logged = errors

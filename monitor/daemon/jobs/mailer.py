@@ -1,8 +1,8 @@
-"""When the weekly e-mail is composed, and how it gets from the outbox to the server.
+"""Composes the weekly e-mail at its time, and sends mail from the outbox to the server.
 
-What it says is composed in ``monitor.report.email.compose``. Several daemons on one store compose a slot once and send
-it once: whoever leases the mail sends it. One that dies between the server's word and its own note leaves a mail that
-is sent again, with the same Message-ID.
+``monitor.report.email.compose`` composes the content. Several daemons on one store compose and send each mail once: the
+daemon with the lease sends it. If that daemon dies after the server's reply and before recording it, the mail is sent
+again with the same Message-ID.
 """
 
 import asyncio
@@ -24,16 +24,16 @@ from monitor.runs.context import RunContext
 log = structlog.get_logger()
 
 SINCE: Final = "email_since"
-"""State key: when mail was first configured. A new installation does not send last week's mail."""
+"""State key of the time when mail was first configured: a new installation does not send last week's mail."""
 
 LOOK_SECONDS: Final = 15.0
-"""Between two looks at the outbox; less on a trial's faster clock."""
+"""Interval of checks of the outbox; shorter on a demo's fast clock."""
 TRY_AGAIN: Final = timedelta(minutes=1)
-"""After an error of ours."""
+"""Delay after an internal error."""
 
 
 def due_slot(context: RunContext, email: Email, now: datetime) -> datetime | None:
-    """The slot whose mail is to be composed, if there is one: of several that were missed only the latest."""
+    """The slot whose mail is due, or ``None``; of several missed slots only the latest."""
     slot = schedule.current_slot(email.every, context.settings.schedule, now)
     began = context.store.get_state(SINCE)
     if began is None:
@@ -44,7 +44,7 @@ def due_slot(context: RunContext, email: Email, now: datetime) -> datetime | Non
 
 
 async def settle(context: RunContext, mail: Mail, handed: Handed) -> Mail:
-    """Write down what became of an attempt, and log it; the mail as it stands now."""
+    """Record and log the result of an attempt. Returns the updated mail."""
     assert mail.id is not None
     store, now = context.store, context.clock()
     words = "; ".join(f"{who}: {said}" for who, said in {**handed.refused, **handed.later}.items())
@@ -59,14 +59,14 @@ async def settle(context: RunContext, mail: Mail, handed: Handed) -> Mail:
         left = tuple(handed.later) if handed.taken else None
         await asyncio.to_thread(store.mail_failed, mail.id, mail.attempts, now, words, again, left)
         if again is None:
-            log.error("mail_refused", error=words, next="it is not tried again: cliffwatch report --send", **known)
+            log.error("mail_refused", error=words, next="not retried; to send it: cliffwatch report --send", **known)
         else:
             log.warning("mail_delayed", error=words, again_at=again.isoformat(), **known)
     return await asyncio.to_thread(store.mail, mail.id) or mail
 
 
 class Mailer:
-    """The daemon's: composes the mail at its slot and hands over what the outbox holds, beside everything else."""
+    """The daemon's job: composes the mail at its slot and sends mail from the outbox, without delaying other work."""
 
     def __init__(self) -> None:
         self._task: asyncio.Task[None] | None = None
@@ -75,7 +75,7 @@ class Mailer:
         self._look_at: datetime | None = None
 
     def begin(self, context: RunContext, now: datetime) -> None:
-        """Look for what is due, if nothing is at work and the last look was a while ago."""
+        """Check what is due, unless a check is in progress or recent."""
         email = context.settings.email
         busy = self._task is not None and not self._task.done()
         if email is None or busy or self._ending or (self._look_at is not None and now < self._look_at):
@@ -85,7 +85,7 @@ class Mailer:
         self._task = asyncio.create_task(self._work(context, email, now), name="mailer")
 
     async def end(self) -> None:
-        """Break off a delivery (the mail is given back) and wait for what is being composed."""
+        """Cancel a delivery (the mail returns to the outbox) and wait for a mail that is being composed."""
         self._ending = True
         if self._delivery is not None:
             self._delivery.cancel()
@@ -96,14 +96,14 @@ class Mailer:
         try:
             try:
                 await asyncio.to_thread(self._compose, context, email, now)
-            finally:  # a mail that cannot be composed holds up none that was
+            finally:  # an error in composing must not delay composed mail
                 await self._empty(context, email)
         except Exception:
             self._look_at = context.clock() + TRY_AGAIN
-            log.exception("mailer_failed", next=f"it is tried again in {TRY_AGAIN.total_seconds():.0f} s")
+            log.exception("mailer_failed", next=f"retry in {TRY_AGAIN.total_seconds():.0f} s")
 
     async def _empty(self, context: RunContext, email: Email) -> None:
-        """Hand over all that is due."""
+        """Send all mail that is due."""
         while not self._ending:
             mail = await asyncio.to_thread(context.store.take_mail, context.clock(), LEASE_SECONDS)
             if mail is None:
@@ -132,19 +132,19 @@ class Mailer:
 
 
 def give_back(context: RunContext, mail: Mail) -> None:
-    """Let go of a mail that was not handed over, so that a restart goes on at once; no word to its recipients."""
+    """Return an unsent mail to the outbox, so that a restart sends it at once."""
     assert mail.id is not None
     now = context.clock()
     context.store.mail_failed(mail.id, mail.attempts, now, "stopped while it was being sent", now)
 
 
 async def send_now(context: RunContext, email: Email, environ: Mapping[str, str] = os.environ) -> Mail:
-    """Compose a mail of now and hand it over: one attempt, the rest is the daemon's. The mail as it stands then."""
+    """Compose and send a mail now, with one attempt; the daemon retries. Returns the updated mail."""
     now = context.clock()
     queued = await asyncio.to_thread(lambda: context.store.enqueue(compose_mail(context, email, MANUAL, now, now)))
-    assert queued is not None, "a moment has one mail"
+    assert queued is not None, "the slot is new"
     mail = await asyncio.to_thread(context.store.take_mail, context.clock(), LEASE_SECONDS, queued.id)
-    if mail is None:  # a daemon was faster
+    if mail is None:  # a daemon has taken it
         return await _watched(context, queued)
     try:
         handed = await deliver(email, mail, environ)
@@ -155,11 +155,11 @@ async def send_now(context: RunContext, email: Email, environ: Mapping[str, str]
 
 
 async def _watched(context: RunContext, queued: Mail) -> Mail:
-    """The mail when whoever took it has made its attempt."""
+    """Returns the mail after the attempt of the daemon that took it."""
     assert queued.id is not None
     for _ in range(round(LEASE_SECONDS)):
         mail = await asyncio.to_thread(context.store.mail, queued.id)
         if mail is None or mail.status is not MailStatus.QUEUED or mail.failed_at is not None:
             return mail or queued
         await asyncio.sleep(1)
-    return replace(queued, error="a daemon took it, and has not said what became of it")
+    return replace(queued, error="a daemon took it and has not recorded a result")

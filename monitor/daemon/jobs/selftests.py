@@ -1,7 +1,7 @@
-"""When self-tests are due, and what one rests on: the answers of approved baselines, read from the store.
+"""Runs self-tests when they are due, on the answers of approved baselines in the store.
 
-The test itself is ``detect.selftest``. No call is made, so nothing here costs money; it costs processor time, so the
-daemon runs one at a time, in a thread.
+The test itself is ``detect.selftest``. It makes no calls and costs only processor time, so the daemon runs one test at
+a time, in a thread.
 """
 
 import asyncio
@@ -24,17 +24,17 @@ from monitor.runs.verdict import lines_log10
 log = structlog.get_logger()
 
 LOOK_SECONDS: Final = 300.0
-"""Between two looks at what is due; less on a trial's faster clock."""
+"""Interval of checks for due tests; shorter on a demo's fast clock."""
 
 LEAST_DAY_SECONDS: Final = 3600.0
-"""On a clock with shorter days (a demo's) the daemon tests nothing on its own: a test takes a minute of processor time
-or more, many such days, and would starve the rounds. ``cliffwatch selftest`` does it there."""
+"""Shortest day on which the daemon runs self-tests. A test takes a minute of processor time or more, so on a demo's
+clock it would delay the runs; use ``cliffwatch selftest`` there."""
 
 
 def self_test_all(
     context: RunContext, target: str | None, stop: Event, done: Callable[[SelfTest], None] = lambda one: None
 ) -> list[SelfTest]:
-    """Test every baseline in use of the target, or of all; ``done`` is told of each fault that was tried."""
+    """Test every baseline in use of one target or of all. Calls ``done`` after each fault."""
     return [one for baseline in _in_use(context) if target in (None, baseline.target)
             for one in self_test_one(context, baseline, stop, done)]  # fmt: skip
 
@@ -42,9 +42,9 @@ def self_test_all(
 def self_test_one(
     context: RunContext, baseline: Baseline, stop: Event, done: Callable[[SelfTest], None] = lambda one: None
 ) -> list[SelfTest]:
-    """Test one baseline, keep the result, and log what is wrong as an error; empty where it has no two days.
+    """Test one baseline, store the result, and log failures as errors. Empty if it has less than two days.
 
-    Ends between two faults, and keeps nothing, once ``stop`` is set.
+    After ``stop`` is set, ends at the next fault and stores nothing.
     """
     log.info("selftest_begins", target=baseline.target, suite=baseline.suite, answers=baseline.answers)
     tests = []
@@ -63,14 +63,14 @@ def self_test_one(
 
 
 def _comparison(context: RunContext, baseline: Baseline) -> Comparison:
-    """The baseline with the lines of now."""
-    page_line, ticket_line = lines_log10(context, baseline.target, baseline.suite)
+    """The baseline with the current thresholds."""
+    page_threshold, ticket_threshold = lines_log10(context, baseline.target, baseline.suite)
     found = arming.comparison(context.store, baseline, temperature(context.suites, baseline.suite))
-    return replace(found, now=(), page_threshold_log10=page_line, ticket_threshold_log10=ticket_line)
+    return replace(found, now=(), page_threshold_log10=page_threshold, ticket_threshold_log10=ticket_threshold)
 
 
 class SelfTests:
-    """The daemon's: those that are due, one after the other, in a thread. Runs do not wait for them."""
+    """The daemon's job: runs due self-tests one after the other, in a thread, without delaying runs."""
 
     def __init__(self) -> None:
         self._stop = Event()
@@ -79,7 +79,7 @@ class SelfTests:
         self._tried: dict[int, datetime] = {}
 
     def begin(self, context: RunContext, now: datetime) -> None:
-        """Look for what is due, if nothing is being tested and the last look was a while ago."""
+        """Check what is due, unless a test is in progress or the last check is recent."""
         if context.settings.schedule.day_seconds < LEAST_DAY_SECONDS:
             return
         pause = LOOK_SECONDS * context.settings.schedule.day_seconds / schedule.FULL_DAY
@@ -106,9 +106,9 @@ class SelfTests:
 
 
 def due(context: RunContext, now: datetime, tried: Mapping[int, datetime]) -> list[Baseline]:
-    """The baselines in use whose test is older than the period that ``now`` lies in, or than their approval.
+    """Baselines in use whose test is older than the current period or than their approval.
 
-    ``tried``: baseline id -> when this process last tested it, whatever came of it.
+    ``tried``: baseline id -> when this process last tested it, with any result.
     """
     slot = schedule.current_slot(context.settings.schedule.selftest, context.settings.schedule, now)
     tested = {(one.target, one.suite): one.tested_at for one in context.store.self_tests()}
@@ -122,7 +122,7 @@ def due(context: RunContext, now: datetime, tried: Mapping[int, datetime]) -> li
 
 
 def _in_use(context: RunContext) -> Iterator[Baseline]:
-    """The approved baselines that runs are compared with."""
+    """Approved baselines that runs are compared with."""
     for baseline in context.store.baselines(status=BaselineStatus.APPROVED):
         configured = context.settings.targets.get(baseline.target)
         if configured is not None and baseline.suite in configured.run_suites and armed(context, baseline):

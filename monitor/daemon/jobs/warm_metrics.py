@@ -1,7 +1,7 @@
-"""The page of metrics, written before Prometheus asks for it: of a large fleet that takes seconds.
+"""Prepares the metrics page before Prometheus scrapes it, because that takes seconds for a large fleet.
 
-After a start, and after a reload, which may change every label. In a thread, in small steps; a scrape that comes
-meanwhile waits for one of them, and does what is left by itself.
+It runs after a start, and after a reload, which may change every label. It works in a thread, in small steps. A scrape
+in the meantime waits for one step and does the rest itself.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 class FirstScrape:
-    """A chore of the daemon: begun at the first tick under a configuration, which is when the daemon is ready."""
+    """A job of the daemon. Started at the first tick with a configuration, which is when the daemon is ready."""
 
     def __init__(self, internals: Internals) -> None:
         self._internals = internals

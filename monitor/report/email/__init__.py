@@ -1,5 +1,5 @@
-"""The weekly e-mail: what a store's last week comes to, as a message, and how it is handed to a server.
+"""The weekly e-mail: the summary of a store's last week as a message, and its delivery to a mail server.
 
-``facts`` reads, ``report`` judges what is worth telling, ``page`` writes it down, ``message`` packs it, ``smtp`` sends.
-All but the first and the last are pure functions.
+``compose`` runs the steps: ``data`` reads the store, ``report`` decides what the mail contains, ``render`` makes HTML
+and text, ``message`` builds the MIME message, ``smtp`` sends it. ``report`` and ``render`` are pure functions.
 """

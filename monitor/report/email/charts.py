@@ -1,6 +1,6 @@
-"""A signal's last weeks as a picture of a few hundred pixels: the effect, its interval, and where it alarmed.
+"""A small chart of a signal's last weeks: the effect, its interval, and the evaluations that alarmed.
 
-The background is clear and every colour holds on white and on black: a mail does not know which it is shown on.
+The background is transparent and every colour is readable on white and on black, because mail programs may use either.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,25 +18,25 @@ from monitor.core.signals import Scale
 from monitor.core.signals import effect as effect_of
 
 WIDTH, HEIGHT = 132, 36
-"""CSS pixels; drawn with twice as many of its own."""
+"""CSS pixels; the image has twice as many."""
 MOST_POINTS: Final = 120
-"""More are thinned out: there are no pixels for them."""
+"""Maximum number of points; more are thinned out, as there are no pixels for them."""
 SPAN: Final = 0.2
-"""Least height of a picture, in the effect's unit: what does not matter is to look as if it did not."""
+"""Minimum range of the vertical axis, in the effect's unit, so that small changes look small."""
 LINE, BAND, ALARM, SAME = "#3b82f6", "#3b82f6", "#ef4444", "#8b8f98"
 GAP: Final = 3.0
-"""Usual times between two looks, after which nothing is joined: what was not looked at did not stay the same."""
+"""Multiple of the usual time between two evaluations above which points are not joined: nothing was measured there."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Drawn when its ``png`` is first read: of a large fleet some pictures have no place in the mail."""
+    """A picture, drawn when its ``png`` is first read: in a large fleet some pictures do not fit into the mail."""
 
     draw: Callable[[], bytes] = field(repr=False, compare=False)
     alt: str
-    """What it shows, for whoever does not see it."""
+    """What it shows, as alternative text."""
     now: str = ""
-    """The last value in a word or two, and since when there is no newer one."""
+    """The last value in a few words, or the day since which there is none."""
 
     @cached_property
     def png(self) -> bytes:
@@ -44,7 +44,7 @@ class Picture:
 
 
 def picture(signal: str, title: str, points: Sequence[Point], since: datetime, now: datetime) -> Picture | None:
-    """``None`` where there are not two points to join."""
+    """The chart of a series. ``None`` for fewer than two points."""
     shown = [one for one in points if isfinite(one.effect)]
     if len(shown) < 2:
         return None
@@ -52,19 +52,19 @@ def picture(signal: str, title: str, points: Sequence[Point], since: datetime, n
     usual = median((b.at - a.at).total_seconds() for a, b in pairwise(shown))
     longest = GAP * max(usual, 1.0)
     blind = (now - shown[-1].at).total_seconds() > longest
-    # The newest stays, and so does each that alarmed.
+    # Thinning keeps the newest point and every point that alarmed.
     kept = [one for place, one in enumerate(reversed(shown)) if place % step == 0 or one.alarming][::-1]
     raised = sum(one.alarming for one in shown)
-    told = f"{title} from {shown[0].effect:.2g} to {shown[-1].effect:.2g} in {len(shown)} looks"
+    told = f"{title} from {shown[0].effect:.2g} to {shown[-1].effect:.2g} in {len(shown)} evaluations"
     alt = f"{told}, {raised} alarming" if raised else f"{told}, none alarming"
     value = worded(signal, shown[-1].effect)
-    last = f"unread since {shown[-1].at.day} {shown[-1].at:%b}" if blind else f"now {value}"
+    last = f"not measured since {shown[-1].at.day} {shown[-1].at:%b}" if blind else f"now {value}"
     drawn = partial(_draw, signal, kept, since, now, longest * step)
-    return Picture(drawn, f"{alt}; no reading since {shown[-1].at:%Y-%m-%d}" if blind else alt, last)
+    return Picture(drawn, f"{alt}; not measured since {shown[-1].at:%Y-%m-%d}" if blind else alt, last)
 
 
 def worded(signal: str, effect: float) -> str:
-    """An effect as a reader would say it."""
+    """An effect in words for readers."""
     kind = effect_of(signal)
     if kind.scale is Scale.REMAINS:
         return "nothing left" if effect < 0.005 else "all left" if effect >= 0.995 else f"{effect:.0%} left"
@@ -102,7 +102,7 @@ def _draw(signal: str, points: Sequence[Point], since: datetime, now: datetime, 
     axes.plot(when[-1:], effect[-1:], marker="o", markersize=4, color=end)
     least, most = min(*low, same), max(*high, same, same + SPAN)
     if effect_of(signal).scale is Scale.REMAINS:
-        least = min(least, 0.0)  # nothing left of the fine-tune: how far that is, is what the picture is about
+        least = min(least, 0.0)  # 0 is a total loss: the chart must show how far away it is
     margin = (most - least) * 0.12
     axes.set_xlim(since.timestamp(), now.timestamp() + (now - since).total_seconds() * 0.03)
     axes.set_ylim(least - margin, most + margin)
@@ -112,6 +112,6 @@ def _draw(signal: str, points: Sequence[Point], since: datetime, now: datetime, 
 
 
 def _unbroken(when: Sequence[float], longest: float) -> list[slice]:
-    """The stretches of looks that follow each other within ``longest`` seconds."""
+    """Slices of evaluations that follow each other within ``longest`` seconds."""
     ends = [n for n in range(1, len(when)) if when[n] - when[n - 1] > longest]
     return [slice(first, last) for first, last in zip([0, *ends], [*ends, len(when)], strict=True)]

@@ -1,4 +1,4 @@
-"""One mail from the store: read, judged once, cut to the size that mail programs show, and drawn.
+"""Composes one mail: reads the store, drafts the report once, cuts it to the size that mail programs show, adds charts.
 
 The daemon and ``cliffwatch report`` compose with the same functions. Nothing here decides when a mail is sent.
 """
@@ -17,38 +17,38 @@ from monitor.report.email.charts import Picture, picture
 from monitor.report.email.data import Facts, Key, read
 from monitor.report.email.message import LARGEST_HTML, letter
 from monitor.report.email.report import Draft, Limits, Report, draft, told_in_full
-from monitor.report.explain import claim
+from monitor.report.explain.context import finding_context
 from monitor.report.metrics import web_url
 from monitor.runs.readonly import ReadContext
 
 WEEKLY: Final = "weekly"
 MANUAL: Final = "manual"
-"""Kinds of mail: the schedule's, and one that a person asked for."""
+"""Kinds of mail: scheduled, and requested by a person."""
 
 PERIOD_DAYS: Final = 7
-"""What a mail off the schedule tells of, in days of the schedule."""
+"""Period of an unscheduled mail, in days of the schedule."""
 HISTORY_DAYS: Final = 28
-"""What a picture shows, in days of the schedule."""
+"""Period of a chart, in days of the schedule."""
 
 PLAN: Final = (Limits(), Limits(8, 20, 8, 100), Limits(4, 10, 0, 40), Limits(1, 4, 0, 10))
-"""Used in this order until the HTML is small enough: a mail that is cut says less than a short one."""
+"""Tried in this order until the HTML is small enough: a truncated mail says less than a short one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Composed:
-    """A mail before it is a message. Its pictures are drawn when they are used."""
+    """A composed mail that is not a message yet. Its pictures are drawn when they are used."""
 
     report: Report
     pictures: dict[Key, Picture]
 
 
 def address_of(settings: Settings) -> str | None:
-    """Where people reach the pages; ``None`` where the port is the system's choice and nobody wrote an address."""
+    """Address of the pages; ``None`` if the system chooses the port and ``http.url`` is not set."""
     return web_url(settings) if settings.http.url or settings.http.port else None
 
 
 def compose(context: ReadContext, now: datetime, since: datetime | None = None) -> Composed:
-    """What the mail says as of ``now``, of the time from ``since``: the same time seven days ago when left out."""
+    """The mail about [``since``, ``now``]. ``since`` defaults to seven days before ``now``."""
     begin = schedule.days_after(context.settings.schedule, now, -PERIOD_DAYS) if since is None else since
     whole = draft(_facts(context, begin, now), address_of(context.settings))
     longest = whole.report(PLAN[0])
@@ -56,7 +56,7 @@ def compose(context: ReadContext, now: datetime, since: datetime | None = None) 
 
 
 def trimmed(whole: Draft, longest: Report, pictures: dict[Key, Picture]) -> Composed:
-    """The longest version of ``PLAN`` that is no longer than mail programs show; the last one is taken as it is."""
+    """The longest version of ``PLAN`` whose HTML mail programs show in full; the last version in any case."""
     for limits in PLAN:
         report = longest if limits is PLAN[0] else whole.report(limits)
         charts = set(report.charts)
@@ -67,7 +67,7 @@ def trimmed(whole: Draft, longest: Report, pictures: dict[Key, Picture]) -> Comp
 
 
 def compose_mail(context: ReadContext, email: Email, kind: str, slot: datetime, now: datetime) -> Mail:
-    """The mail of (kind, slot) as of ``now``, ready for the outbox."""
+    """The mail of (kind, slot), composed at ``now``, ready for the outbox."""
     since = _told_until(context, email, slot) if kind == WEEKLY else None
     composed = compose(context, now, since)
     made = letter(composed.report, composed.pictures, email.sender, email.to, now)
@@ -78,12 +78,12 @@ def compose_mail(context: ReadContext, email: Email, kind: str, slot: datetime, 
 
 def _facts(context: ReadContext, since: datetime, now: datetime) -> Facts:
     facts = read(context.store, context.settings, since, now, _blind(context))
-    beside = {key: claim.finding_context(context.store, found) for key, found in told_in_full(facts).items()}
+    beside = {key: finding_context(context.store, found) for key, found in told_in_full(facts).items()}
     return replace(facts, beside=beside)
 
 
 def _blind(context: ReadContext) -> dict[str, list[str]]:
-    """Target -> what its latest self-tests failed at."""
+    """Target -> the failures of its latest self-tests."""
     tests: dict[str, list[SelfTest]] = {}
     for one in context.store.self_tests():
         tests.setdefault(one.target, []).append(one)
@@ -98,10 +98,10 @@ def _pictures(context: ReadContext, whole: Report, now: datetime) -> dict[Key, P
 
 
 def _told_until(context: ReadContext, email: Email, slot: datetime) -> datetime:
-    """Where the mail of ``slot`` begins: where the one before ended, so that nothing is told twice or never.
+    """Start of the period of the mail of ``slot``: the end of the previous mail's, so that nothing is repeated or lost.
 
-    A mail tells how things stand when it is composed, which is some time after its slot where the daemon was down, and
-    so up to then. The first begins at the slot before its own.
+    A mail covers the time up to its composition, which can be later than its slot if the daemon was down. The first
+    mail begins at the slot before its own.
     """
     before = context.store.told_until(WEEKLY, slot)
     return before or schedule.current_slot(email.every, context.settings.schedule, slot - schedule.MICROSECOND)

@@ -1,6 +1,6 @@
-"""What a mail rests on: everything of one period, read from the store in a few queries however many targets there are.
+"""The data of a mail: everything about one period, read from the store in a few queries for any number of targets.
 
-Questions about single targets are left to ``report``, which sees nothing but this.
+``report`` evaluates single targets, from these data alone.
 """
 
 from collections import defaultdict
@@ -23,7 +23,7 @@ from monitor.core.records import (
 )
 from monitor.core.run_kinds import JUDGE
 from monitor.core.settings import Settings
-from monitor.report.explain.claim import FindingContext
+from monitor.report.explain.context import FindingContext
 
 if TYPE_CHECKING:
     from monitor.store import StoreReader
@@ -35,7 +35,7 @@ Key = tuple[str, str, str]
 
 AUDIT_ENTRIES: Final = 1000
 MOST: Final = 100_000
-"""Cleared alarms that are read, the newest."""
+"""Maximum number of cleared alarms that are read, newest first."""
 
 Item = TypeVar("Item")
 Group = TypeVar("Group")
@@ -43,7 +43,7 @@ Group = TypeVar("Group")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """One period of the configured targets, and of the judge as the target ``judge``."""
+    """One period of the configured targets, and of the judge as target ``judge``."""
 
     settings: Settings
     since: datetime
@@ -52,32 +52,32 @@ class Facts:
     baselines: Mapping[Stream, Sequence[Baseline]]
     """Newest first."""
     outdated: Collection[Stream]
-    """Whose approved baseline is of another version of the suite."""
+    """Streams whose approved baseline was captured with another version of the suite."""
     alarms: Mapping[str, Sequence[Alarm]]
-    """Target -> its open ones, and those that were cleared in the period."""
+    """Target -> its open alarms, and the alarms that were cleared in the period."""
     latest: Mapping[Stream, Mapping[str, Finding]]
     """Signal -> its newest finding, without exhibits."""
     last: Mapping[Stream, RunSummary]
     """The last finished run."""
     asked: Mapping[Stream, Mapping[str, int]]
-    """Reason -> questions of the period without a usable answer for it; those with one are under ``""``."""
+    """Reason -> number of the period's questions without a usable answer for this reason; ``""``: with an answer."""
     spent: Mapping[str, Spend]
-    """Of the UTC days that the period touches."""
+    """Target -> its spend on the UTC days that the period touches."""
     days: int
-    """How many those are."""
+    """Number of these days."""
     audit_entries: Sequence[AuditEntry]
     retirements: Sequence[Retirement]
     identity: Mapping[str, Sequence[IdentityCheck]]
-    """Target -> the latest of each of its checks."""
+    """Target -> the latest result of each of its checks."""
     rollback: Mapping[str, Rollback]
     blind: Mapping[str, Sequence[str]]
-    """Target -> why its self-test says that a loss could go unseen, a sentence each."""
+    """Target -> why a loss could go undetected according to its self-tests, one sentence each."""
     beside: Mapping[Key, FindingContext] = field(default_factory=dict)
-    """What else is known of the newest finding of an open alarm, for those that ``report.told_in_full`` names."""
+    """Context of the newest finding of an open alarm, for the alarms that ``report.told_in_full`` names."""
 
     @property
     def every_alarm(self) -> list[Alarm]:
-        """Those of ``alarms`` whose target is configured."""
+        """The alarms of configured targets."""
         return [alarm for name in self.settings.targets for alarm in self.alarms.get(name, ())]
 
     @property
@@ -89,7 +89,7 @@ class Facts:
 def read(
     store: "StoreReader", settings: Settings, since: datetime, now: datetime, blind: Mapping[str, Sequence[str]]
 ) -> Facts:
-    """The facts of [``since``, ``now``]; what the store holds of targets that are configured no more is left out."""
+    """The facts of [``since``, ``now``], without targets that are no longer configured."""
     ours = set(settings.targets) | {JUDGE.target}
     last = {stream: run_id for stream, run_id in store.last_done().items() if stream[0] in ours}
     summaries = store.summaries(list(last.values()))

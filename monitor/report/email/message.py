@@ -1,4 +1,4 @@
-"""A report as one MIME message: plain text, and HTML with its pictures beside it. All of it is ASCII on the wire."""
+"""A report as one MIME message: plain text, and HTML with its pictures attached. The message is pure ASCII."""
 
 import base64
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,12 @@ from monitor.report.email.data import Key
 from monitor.report.email.report import Report
 
 LARGEST_HTML: Final = 100_000
-"""Bytes; mail programs cut what is longer."""
+"""Maximum number of bytes of the HTML; mail programs truncate longer mails."""
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One mail as it goes over the wire."""
+    """One mail in the form in which it is sent."""
 
     message_id: str
     subject: str
@@ -28,7 +28,7 @@ class Letter:
 
 
 def letter(report: Report, pictures: Mapping[Key, Picture], sender: str, to: Sequence[str], at: datetime) -> Letter:
-    """Compose it. The Message-ID is new; whoever keeps the letter keeps it with it."""
+    """The report as a message with a new Message-ID, which must be stored with it."""
     domain = sender.rpartition("@")[2]
     message = EmailMessage(policy=SMTP)
     message_id = make_msgid(idstring="cliffwatch", domain=domain)
@@ -52,11 +52,11 @@ def letter(report: Report, pictures: Mapping[Key, Picture], sender: str, to: Seq
 
 
 def preview(report: Report, pictures: Mapping[Key, Picture]) -> str:
-    """The HTML alone, its pictures inside it: one file to open in a browser."""
+    """The HTML alone with embedded pictures: one file to open in a browser."""
     shown = {key: (f"data:image/png;base64,{base64.b64encode(one.png).decode()}", one) for key, one in pictures.items()}
     return render.html(report, shown)
 
 
 def _header(value: str) -> str:
-    """``value`` on one line: nothing in a name may begin a header of its own."""
+    """``value`` on one line, so that a name cannot start another header."""
     return " ".join(value.split())

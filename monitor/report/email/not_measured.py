@@ -1,4 +1,4 @@
-"""Which targets of the mail cannot be called quiet: nothing was compared yet, or nothing was measured in the period."""
+"""Targets that the mail must not call quiet: nothing was compared yet, or nothing was measured in the period."""
 
 from collections.abc import Sequence
 
@@ -9,8 +9,8 @@ from monitor.report.email.wording import Times
 
 
 def waits_of(facts: Facts, streams: Sequence[Stream], times: Times) -> str:
-    """Which suites of a target say nothing by their silence, and why; empty where all of them were compared and at
-    least one was measured in the period."""
+    """The suites of a target that do not count as quiet, and why. Empty if all of them were compared and at least one
+    was measured in the period."""
     told = [f"{suite}: {_not_yet(facts, (name, suite), times)}" for name, suite in streams
             if standing_of(facts, (name, suite)) is not Standing.COMPARED]  # fmt: skip
     if told:
@@ -24,7 +24,7 @@ def waits_of(facts: Facts, streams: Sequence[Stream], times: Times) -> str:
 
 
 def standing_of(facts: Facts, stream: Stream) -> Standing:
-    """What the silence of a stream rests on."""
+    """How far a stream was measured and compared."""
     kept = {one.status: one for one in reversed(facts.baselines.get(stream, ()))}
     ranked = (BaselineStatus.APPROVED, BaselineStatus.CAPTURED, BaselineStatus.CAPTURING)
     chosen = next((kept[status] for status in ranked if status in kept), None)

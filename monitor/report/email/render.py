@@ -1,4 +1,4 @@
-"""The report as HTML and as plain text. Whatever is not our own text is escaped by the template."""
+"""The report as HTML and as plain text. The template escapes all text that is not our own."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -17,7 +17,7 @@ Pictures = Mapping[tuple[str, str, str], tuple[str, Picture]]
 
 
 def html(report: Report, pictures: Pictures) -> str:
-    """With its styles inlined, because mail programs drop the others; those for dark and small screens stay."""
+    """The HTML with inlined styles, because mail programs drop style sheets. Media queries stay."""
     import css_inline
 
     whole = _environment().get_template("mail.html.j2").render(r=report, pictures=pictures, width=WIDTH, height=HEIGHT)
@@ -25,12 +25,12 @@ def html(report: Report, pictures: Pictures) -> str:
 
 
 def size(report: Report, pictures: Mapping[tuple[str, str, str], Picture]) -> int:
-    """Bytes of the HTML in a mail, where a picture is an address of 80 characters."""
+    """Bytes of the HTML in a mail, with 80 characters for the address of each picture."""
     return len(html(report, {key: ("x" * 80, one) for key, one in pictures.items()}).encode())
 
 
 def text(report: Report) -> str:
-    """The same for who reads plain text; commands and addresses are never broken."""
+    """The report as plain text. Commands and addresses are never wrapped."""
     return _environment().get_template("mail.txt.j2").render(r=report).strip() + "\n"
 
 
@@ -47,7 +47,7 @@ def _environment() -> "Environment":
 
 
 def _folded(words: Any, indent: int = 0, first: int | None = None) -> str:
-    """Wrapped at 76 columns; ``first``: the indent of the first line, where it is another."""
+    """``words`` wrapped at 76 columns. ``first``: the indent of the first line, if different."""
     start = " " * (indent if first is None else first)
     lines = wrap(str(words), COLUMNS, initial_indent=start, subsequent_indent=" " * indent,
                  break_long_words=False, break_on_hyphens=False)  # fmt: skip

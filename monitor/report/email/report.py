@@ -1,4 +1,4 @@
-"""The mail as what it says, before it is HTML or text. Pure: everything comes from ``Facts``."""
+"""The content of the mail, before rendering. Pure functions of ``Facts``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,42 +17,42 @@ from monitor.report.email.wording import Times, cut
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of each there is room for."""
+    """Maximum sizes of the mail's parts."""
 
     cards: int = 10
-    """Targets that need somebody, in full with a picture."""
+    """Maximum number of targets that need attention in full, with a picture."""
     rows: int = 25
-    """Further ones, a line each."""
+    """Maximum number of further such targets, one line each."""
     pictured: int = 12
-    """Quiet targets with a picture; where there are more, none has one."""
+    """Maximum number of quiet targets with pictures; with more quiet targets, none has a picture."""
     names: int = 200
-    """Quiet targets by name."""
+    """Maximum number of quiet targets listed by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the mail says, in the order in which it is read."""
+    """The content of the mail, in reading order."""
 
     subject: str
     headline: str
     """The answer in one sentence."""
     tone: str
-    """``bad``: a page is open; ``warn``: something needs a person; ``none``: nobody is needed, and something was not
-    measured yet; ``good``."""
+    """``bad``: a page is open; ``warn``: something else needs attention; ``none``: nothing needs attention, but
+    something was not measured yet; ``good``."""
     preheader: str
-    """What an inbox shows beside the subject."""
+    """Text that an inbox shows next to the subject."""
     period: str
     numbers: tuple[tuple[str, str], ...]
     """Value and label of the few numbers under the headline."""
     cards: tuple[Card, ...]
     others: Listed
-    """Targets that need somebody beyond those."""
+    """Further targets that need attention."""
     quiet: tuple[Quiet, ...]
     quiet_names: tuple[str, ...]
-    """Where there are too many for rows of their own."""
+    """Names of quiet targets, if there are too many for one row each."""
     quiet_count: int
     waiting: Listed
-    """Targets that need nobody, and of which too little was measured to call them quiet."""
+    """Targets that need no attention but were measured too little to call them quiet."""
     changes: Listed
     unmeasured: Listed
     judge: Listed
@@ -61,7 +61,7 @@ class Report:
     retiring: Listed
     next: Listed
     address: str | None
-    """Where the pages are; ``None`` where nobody knows."""
+    """Address of the pages; ``None`` if unknown."""
     zone: str
     written_at: datetime
 
@@ -74,14 +74,14 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """All that the mail could say, judged and worded once. ``report`` cuts it to a length."""
+    """The complete mail, evaluated and worded once. ``report`` cuts it to a length."""
 
     rest: Report
-    """What has the same length in every version."""
+    """The parts that are the same in every version."""
     needing: tuple[View, ...]
     quiet: tuple[View, ...]
     waiting: tuple[View, ...]
-    """Those that need nobody, and were not measured."""
+    """Targets that need no attention but were not measured."""
 
     def report(self, limits: Limits | None = None) -> Report:
         limits = limits or Limits()
@@ -97,7 +97,7 @@ class Draft:
 
 
 def draft(facts: Facts, address: str | None) -> Draft:
-    """Judge what is worth telling, and to whom."""
+    """Evaluate the facts and word everything that the mail can contain."""
     times = Times(facts.settings.schedule.timezone, facts.now)
     views, judge, needing = _seen(facts, times, address)
     quiet = [one for one in views if one.is_quiet]
@@ -133,9 +133,9 @@ def draft(facts: Facts, address: str | None) -> Draft:
 
 
 def told_in_full(facts: Facts) -> dict[Key, Finding]:
-    """The newest findings of the open alarms that have a place in the mail: few, whatever the fleet is like.
+    """The newest findings of the open alarms that the mail shows in full: few in any fleet.
 
-    Whoever reads ``Facts.beside`` of these reads all that ``Draft.report`` shows of it.
+    ``Draft.report`` reads ``Facts.beside`` of these findings only.
     """
     _, _, needing = _seen(facts, Times(facts.settings.schedule.timezone, facts.now), None)
     shown = (one.key for seen in needing[: Limits().cards] for one in seen.told_in_full)
@@ -143,7 +143,7 @@ def told_in_full(facts: Facts) -> dict[Key, Finding]:
 
 
 def _seen(facts: Facts, times: Times, address: str | None) -> tuple[list[View], View | None, list[View]]:
-    """Every target; the judge, where it is watched; and those of them that need somebody, the most urgent first."""
+    """Every target; the judge, if it is monitored; and those of them that need attention, the most urgent first."""
     judge = sections.judge_view(facts, times, address)
     names = [name for name in facts.settings.targets if judge is None or name != JUDGE.target]
     views = [view(facts, name, times, address) for name in names]
@@ -164,7 +164,7 @@ def _headline(needing: list[View], waiting: list[View], count: int, times: Times
 
 
 def _calm(waiting: list[View], count: int, since: str) -> str:
-    """The headline where nobody is needed."""
+    """The headline if nothing needs attention."""
     if not waiting:
         return f"{_all(count)} quiet: no change in {'all of them' if count > 1 else 'it'} since {since}"
     first = f"{waiting[0].name}, {waiting[0].waits.rstrip('.')}"
@@ -186,19 +186,19 @@ def _who(needing: list[View], count: int) -> str:
     pages = sum(one.troubles[0].reason.need in (Need.PAGE, Need.IDENTITY) for one in needing)
     paged = f", {pages:,} with a page" if pages else ""
     if not targets:
-        return f"The judge needs you{paged}"
+        return f"The judge needs attention{paged}"
     of = f"{targets:,} of {many(count, 'target')}"
     if len(needing) > targets:
-        return f"{of} and the judge need you{paged}"
-    return f"{of} need{'s' if targets == 1 else ''} you{paged}"
+        return f"{of} and the judge need attention{paged}"
+    return f"{of} need{'s' if targets == 1 else ''} attention{paged}"
 
 
 def _all(count: int) -> str:
-    return "The one target is" if count == 1 else f"All {count:,} targets are"
+    return "The only target is" if count == 1 else f"All {count:,} targets are"
 
 
 def _subject(needing: list[View], waiting: list[View], count: int, times: Times) -> str:
-    """With the state in front: what an inbox shows of it is its beginning."""
+    """The subject, with the state first: an inbox shows only the beginning."""
     if not needing and waiting:
         quiet = f", {count - len(waiting):,} quiet" if count > len(waiting) else ""
         return f"[Cliffwatch] Not measured yet: {len(waiting):,} of {many(count, 'target')}{quiet}"

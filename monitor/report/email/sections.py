@@ -1,4 +1,4 @@
-"""The lists under the targets: what changed, what is unknown, the judge, the money, what is to come."""
+"""The lists below the targets: changes, missing measurements, the judge, spend, next steps."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from monitor.core import schedule
+from monitor.core.limits import Gap, is_partly
 from monitor.core.records import (
     Alarm,
     AlarmState,
@@ -19,7 +20,7 @@ from monitor.core.run_kinds import JUDGE, PROBES, PRODUCTION, run_kind, suite_ki
 from monitor.core.settings import Budget
 from monitor.core.signals import JUDGE_DRIFT
 from monitor.core.signals import title as signal_title
-from monitor.core.wording import Gap, is_partly, many, served
+from monitor.core.wording import many, served
 from monitor.report import attention
 from monitor.report.attention import Need
 from monitor.report.email.data import Facts, Stream
@@ -27,14 +28,14 @@ from monitor.report.email.target_cards import Item, View, at_page, gap_of, late,
 from monitor.report.email.wording import Times, cut, cut_summary, odds, percent, usd
 
 RETIRING: Final = timedelta(days=60)
-DRIFTED: Final = "no longer agrees with the people"
+DRIFTED: Final = "no longer agrees with people's verdicts"
 CHANGES, LINES, SPENDERS, LOOKS = 15, 10, 5, 5
-"""Most lines of a list."""
+"""Maximum number of lines per list."""
 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The first lines of a list, and how many there are beyond."""
+    """The first lines of a list, and the number of further lines."""
 
     items: tuple[Item, ...] = ()
     more: int = 0
@@ -50,15 +51,15 @@ KINDS: Final[Sequence[tuple[str, frozenset[Need]]]] = (
     ("with a ticket", frozenset({Need.TICKET})),
     ("not measured", frozenset({Need.UNMEASURED, Need.LATE, Need.PARTLY})),
     ("not armed", attention.NOT_ARMED),
-    ("with another trouble", frozenset({Need.UNSEEN, Need.RETIRES, Need.ROLLBACK, Need.BUDGET})),
+    ("with another problem", frozenset({Need.UNSEEN, Need.RETIRES, Need.ROLLBACK, Need.BUDGET})),
 )
-"""What a target needs somebody for, by the need of its first trouble: each is counted once."""
+"""Why a target needs attention, by the need of its first problem: each target is counted once."""
 
 
 def numbers(facts: Facts, views: Sequence[View], judge: View | None) -> tuple[tuple[str, str], ...]:
-    """The few numbers under the headline: the targets by what they need, adding up to all; then answers and money.
+    """The numbers below the headline: the targets by what they need, adding up to all of them; then answers and spend.
 
-    The judge is none of the targets: where it needs somebody it stands beside them.
+    The judge is not one of the targets: if it needs attention, it is counted separately.
     """
     first = [one.troubles[0].reason.need for one in views if one.troubles]
     needs = ((sum(need in kind for need in first), word) for word, kind in KINDS)
@@ -68,7 +69,7 @@ def numbers(facts: Facts, views: Sequence[View], judge: View | None) -> tuple[tu
     answered = "none" if not total else percent(1 - lost / total)
     return (
         *((f"{count:,}", word) for count, word in needs if count),
-        *([("1", "judge in trouble")] if judge and judge.troubles else []),
+        *([("1", "judge that needs attention")] if judge and judge.troubles else []),
         *([(f"{waiting:,}", "not measured yet")] if waiting else []),
         *([(f"{quiet:,}", "quiet")] if quiet else []),
         (answered, f"of {many(total, 'question')} answered{_enough(facts)}"),
@@ -77,12 +78,12 @@ def numbers(facts: Facts, views: Sequence[View], judge: View | None) -> tuple[tu
 
 
 def _enough(facts: Facts) -> str:
-    """Whether those are enough to judge by."""
+    """Whether the answers suffice to evaluate every target, in words."""
     asked = {stream[0] for stream in facts.streams if _questions(facts, stream)[0]}
     short = sorted({stream[0] for stream in facts.streams if stream[0] not in asked or _is_short(facts, stream)})
     if not short or not asked:
-        return ", enough of every target" if asked else ""
-    return f", too few of {cut(short[0], 40)}" if len(short) == 1 else f", too few of {many(len(short), 'target')}"
+        return ", enough for every target" if asked else ""
+    return f", too few for {cut(short[0], 40)}" if len(short) == 1 else f", too few for {many(len(short), 'target')}"
 
 
 def _is_short(facts: Facts, stream: Stream) -> bool:
@@ -91,13 +92,13 @@ def _is_short(facts: Facts, stream: Stream) -> bool:
 
 
 def _questions(facts: Facts, stream: Stream) -> tuple[int, int]:
-    """A stream's questions of the period, and those without a usable answer."""
+    """Number of a stream's questions in the period, and of those without a usable answer."""
     counts = facts.asked.get(stream, {})
     return sum(counts.values()), sum(count for reason, count in counts.items() if reason)
 
 
 def _limit(facts: Facts) -> str:
-    """What the budgets allow in the days of the mail."""
+    """The sum of the budgets for the days of the mail, in words."""
     allowed, without = _allowed(facts)
     if allowed is None:
         return "; no limit in dollars"
@@ -105,22 +106,22 @@ def _limit(facts: Facts) -> str:
 
 
 def _allowed(facts: Facts) -> tuple[float | None, int]:
-    """Dollars that all budgets allow together, ``None`` where none has a limit; and targets without one."""
+    """Sum of all budgets in US dollars, ``None`` if none has a limit; and the number of targets without a limit."""
     limits = [target.budget.usd_per_day for target in facts.settings.targets.values()]
     known = [limit for limit in limits if limit is not None]
     return sum(known) * facts.days if known else None, len(limits) - len(known)
 
 
 def _asked(facts: Facts) -> tuple[int, int]:
-    """Questions of the period, and those without a usable answer."""
+    """Number of questions of the period, and of those without a usable answer."""
     total = sum(sum(counts.values()) for counts in facts.asked.values())
     return total, sum(count for counts in facts.asked.values() for reason, count in counts.items() if reason)
 
 
 def changes(facts: Facts, times: Times, address: str | None) -> Listed:
-    """What happened in the period, newest first; then what moved and did not alarm."""
+    """Events of the period, newest first; then signals that moved without an alarm."""
     happened = sorted(
-        (*_alarms(facts, address), *_baselines(facts, address), *_deeds(facts, address), *_identity(facts, address)),
+        (*_alarms(facts, address), *_baselines(facts, address), *_actions(facts, address), *_identity(facts, address)),
         key=lambda one: one[0],
         reverse=True,
     )
@@ -128,7 +129,7 @@ def changes(facts: Facts, times: Times, address: str | None) -> Listed:
     latest = [found for stream in facts.streams for found in facts.latest.get(stream, {}).values()]
     moved = [
         Item(
-            f"{cut_summary(found)} It alerts at {odds(found.threshold_log10)}.",
+            f"{cut_summary(found)} The threshold is {odds(found.threshold_log10)}.",
             found.target, "Worth a look", at_page(address, "findings", str(found.run_id), found.signal),
         )
         for found in sorted(latest, key=lambda one: one.threshold_log10 - one.evidence_log10)
@@ -156,10 +157,10 @@ def _alarms(facts: Facts, address: str | None) -> Iterator[Happened]:
 
 def _ended(one: Alarm, title: str) -> str:
     if one.cleared_by:
-        return f"alarm closed by {cut(one.cleared_by, 60)}: {title} ({cut(one.cleared_why or '', 160)})"
+        return f"alarm cleared by {cut(one.cleared_by, 60)}: {title} ({cut(one.cleared_why or '', 160)})"
     if one.cleared_run_id is not None:
-        return f"back to normal, as new answers show: {title}"
-    return f"alarm closed: {title} ({cut(one.cleared_why or 'no reason is known', 160)})"
+        return f"alarm cleared automatically: {title}"
+    return f"alarm cleared: {title} ({cut(one.cleared_why or 'no reason is known', 160)})"
 
 
 def _baselines(facts: Facts, address: str | None) -> Iterator[Happened]:
@@ -176,14 +177,14 @@ def _baselines(facts: Facts, address: str | None) -> Iterator[Happened]:
 
 
 TOLD_ELSEWHERE: Final = frozenset({"approve", "retire", "clear"})
-"""What people did that the baselines and alarms themselves tell of."""
+"""Actions that the list already shows as events of baselines and alarms."""
 
 
-DONE: Final = {"acknowledge": "looks into the alarm", "run": "had {suite} asked once more, off the schedule"}
-"""Deed -> the words after the person's name."""
+DONE: Final = {"acknowledge": "acknowledged the alarm", "run": "started an unscheduled run of {suite}"}
+"""Action -> the words after the person's name."""
 
 
-def _deeds(facts: Facts, address: str | None) -> Iterator[Happened]:
+def _actions(facts: Facts, address: str | None) -> Iterator[Happened]:
     for one in facts.audit_entries:
         if one.action not in TOLD_ELSEWHERE:
             what = DONE.get(one.action, cut(one.action, 30)).format(suite=one.suite)
@@ -198,14 +199,14 @@ def _identity(facts: Facts, address: str | None) -> Iterator[Happened]:
         if one.since >= facts.since and not one.matches:
             of = "" if one.arm is Arm.SUBJECT else f" (of the {one.arm})"
             what = served(one.check)
-            text = f"page opened, not as declared any more{of}: {what[:1].lower()}{what[1:]}"
+            text = f"page opened, no longer as declared{of}: {what[:1].lower()}{what[1:]}"
             yield one.since, Item(text, one.target, link=at_page(address, "targets", one.target), tone="bad")
 
 
 def unmeasured(facts: Facts, times: Times, address: str | None) -> Listed:
-    """Streams with questions of the period that have no answer, and late ones.
+    """Late streams, and streams with unanswered questions in the period.
 
-    Those of which nothing is known by now come first, as they have no fresh finding; then the largest share lost.
+    Streams without a current measurement come first, as they have no fresh finding; then by the largest lost share.
     """
     found: list[tuple[bool, float, Item]] = []
     for stream in facts.streams:
@@ -227,9 +228,9 @@ def unmeasured(facts: Facts, times: Times, address: str | None) -> Listed:
 
 
 def judge_view(facts: Facts, times: Times, address: str | None) -> View | None:
-    """The judge, where its anchors are scored: it is a target of its own, and none of the user's.
+    """The judge, if its anchors are scored: it is a target of its own, not one of the user's.
 
-    What serves it is checked even without anchors: only where that is not as declared, it is here, too.
+    Its identity is checked even without anchors. Without anchors it is included only if a check fails.
     """
     if watches_judge(facts):
         seen = view(facts, JUDGE.target, times, address)
@@ -246,20 +247,20 @@ def judge_view(facts: Facts, times: Times, address: str | None) -> View | None:
 
 
 def watches_judge(facts: Facts) -> bool:
-    """Whether ``judge`` is the implied target that scores the anchors."""
+    """Whether ``judge`` is the implicit target that scores the anchors."""
     configured = facts.settings.judge
     return configured is not None and configured.anchors is not None and JUDGE.target in facts.settings.targets
 
 
 def judge(facts: Facts, times: Times, address: str | None) -> Listed:
-    """Whether the scores can be believed."""
+    """Whether the judge's scores can be trusted."""
     configured = facts.settings.judge
     if configured is None:
         return Listed((Item("No judge is configured: only deterministic checks score answers."),))
     name = cut(configured.model, 80)
     if configured.anchors is None:
-        text = "Nobody watches it: set judge.anchors to answers with a person's verdict."
-        return Listed((Item(text, name, "Not watched", tone="warn"),))
+        text = "The judge is not tested: set judge.anchors to a file of answers with a person's verdict."
+        return Listed((Item(text, name, "Not tested", tone="warn"),))
     link = at_page(address, "targets", JUDGE.target)
     items = []
     for stream, last in facts.last.items():
@@ -267,14 +268,14 @@ def judge(facts: Facts, times: Times, address: str | None) -> Listed:
             progress = facts.progress.get(stream)
             when = f", last scored {times.stamp(progress.last_success)}" if progress and progress.last_success else ""
             agreed = "no anchor has a usable verdict" if last.pass_ratio is None else (
-                f"agrees with the people on {percent(last.pass_ratio)} of the anchors"
+                f"agrees with people's verdicts on {percent(last.pass_ratio)} of the anchors"
             )  # fmt: skip
             items.append(Item(f"{agreed}{when}", name, link=link))
-    return Listed(tuple(items or [Item("its anchors were not scored yet", name, "Not watched", link, tone="warn")]))
+    return Listed(tuple(items or [Item("its anchors were not scored yet", name, "Not tested", link, tone="warn")]))
 
 
 def spend(facts: Facts) -> Listed:
-    """Who spent most, and of what."""
+    """The targets that spent most, with their budgets."""
     budgets = {name: target.budget for name, target in facts.settings.targets.items()}
     used = {name: facts.spent.get(name, Spend()) for name in budgets}
     order = sorted(budgets, key=lambda name: (-used[name].usd, -used[name].requests, name))
@@ -298,10 +299,10 @@ def _spent(used: Spend, budget: Budget, days: int) -> str:
 
 
 def spend_told(facts: Facts) -> str:
-    """The sum, against the sum of the budgets."""
+    """The total spend, next to the sum of the budgets."""
     total = usd(sum(one.usd for one in facts.spent.values()))
     allowed, without = _allowed(facts)
-    days = f"on the {many(facts.days, 'UTC day')} of this mail"
+    days = f"in the {many(facts.days, 'UTC day')} of this mail"
     if allowed is None:
         return f"{total} {days}; no target has a budget in dollars."
     rest = f" {many(without, 'target')} without a limit." if without else ""
@@ -309,14 +310,14 @@ def spend_told(facts: Facts) -> str:
 
 
 def retiring(facts: Facts, times: Times, address: str | None) -> Listed:
-    """Models that are shut down within 60 days, the soonest first."""
+    """Models that retire within 60 days, the soonest first."""
     soon = sorted((one for one in facts.retirements if one.retires_at <= facts.now + RETIRING),
                   key=lambda one: (one.retires_at, one.target))  # fmt: skip
     items = [
         Item(
             f"{cut(one.model, 80)} ({one.arm}) {'retired' if one.retires_at <= facts.now else 'retires'} "
             f"{times.ahead(one.retires_at)}, on {times.day(one.retires_at)}; "
-            f"{'the configuration says so' if one.source == 'config' else f'{cut(one.source, 40)} says so'}",
+            f"according to {'the configuration' if one.source == 'config' else cut(one.source, 40)}",
             one.target, link=at_page(address, "targets", one.target), tone="warn",
         )
         for one in soon
@@ -325,7 +326,7 @@ def retiring(facts: Facts, times: Times, address: str | None) -> Listed:
 
 
 def next_steps(facts: Facts, times: Times, address: str | None) -> Listed:
-    """Baselines that wait for a person, then when the daemon acts next and which captures end, the soonest first."""
+    """Baselines that wait for approval; then the daemon's next actions and the ends of captures, the soonest first."""
     todo, due = [], list(_clock(facts))
     for stream in facts.streams:
         for one in facts.baselines.get(stream, ()):

@@ -1,7 +1,7 @@
-"""Hands one mail to the SMTP server, and says for each recipient what became of it. Nothing here tries twice.
+"""Makes one attempt to deliver a mail by SMTP, and returns the result for each recipient. Never retries by itself.
 
-A 5xx is a refusal for good: a server that says no to a login or an address says so again, and locks who insists. A 4xx
-and everything that goes wrong on the way is for later. TLS that fails is for later too, and never falls back to none.
+A 5xx reply is final: the server would refuse the login or address again, and retries can lock the account. A 4xx reply
+and every connection error are temporary. A TLS error is temporary too; it never leads to an unencrypted connection.
 """
 
 import asyncio
@@ -22,36 +22,36 @@ from monitor.core.sanitize import visible
 from monitor.core.settings import Email, Smtp
 
 STEP_SECONDS: Final = 60.0
-"""Longest wait for one reply of the server."""
+"""Timeout for one reply of the server."""
 DELIVERY_SECONDS: Final = 300.0
-"""Longest time for one mail, from connecting to the last reply."""
+"""Timeout for one mail, from connecting to the last reply."""
 LEASE_SECONDS: Final = 360.0
-"""How long a mail is its sender's: longer than it can be at it."""
+"""Duration of a sender's lease on a mail: longer than one delivery can take."""
 WORDS: Final = 300
-"""Most characters of what a server said that are kept."""
+"""Maximum number of characters kept of a server's reply."""
 
 FIRST_WAIT: Final = timedelta(minutes=1)
 LONGEST_WAIT: Final = timedelta(hours=4)
 GIVEN_UP: Final = timedelta(days=3)
-"""A weekly mail that is older than this is nobody's any more."""
+"""Age after which a weekly mail is no longer sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """What became of one attempt. Every recipient is in one of the three."""
+    """Result of one attempt. Every recipient is in exactly one of the three."""
 
     taken: tuple[str, ...] = ()
     later: Mapping[str, str] = field(default_factory=dict)
-    """Recipient -> why not now."""
+    """Recipient -> the reason of a temporary failure."""
     refused: Mapping[str, str] = field(default_factory=dict)
-    """Recipient -> why never."""
+    """Recipient -> the reason of a permanent failure."""
 
 
 def next_try(mail: Mail, now: datetime) -> datetime | None:
-    """When to try again after the attempt that ``mail.attempts`` counts; ``None``: it is too old by then.
+    """Time of the next try after attempt number ``mail.attempts``. ``None`` if the mail is too old by then.
 
-    The wait doubles from one minute to four hours, a quarter more or less, so that what failed together does not come
-    back together.
+    The wait doubles from one minute to four hours, with 25 % jitter, so that mails that failed together are not retried
+    together.
     """
     wait = min(FIRST_WAIT * 2 ** min(mail.attempts - 1, 20), LONGEST_WAIT)
     at = now + wait * Random(f"{mail.message_id}/{mail.attempts}").uniform(0.75, 1.25)
@@ -59,7 +59,7 @@ def next_try(mail: Mail, now: datetime) -> datetime | None:
 
 
 async def deliver(email: Email, mail: Mail, environ: Mapping[str, str] = os.environ) -> Handed:
-    """One attempt. Its errors are in what it returns; what a server says of the password is left out there."""
+    """One attempt. Returns errors instead of raising them; the password is removed from their texts."""
     import aiosmtplib
 
     secrets: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ async def deliver(email: Email, mail: Mail, environ: Mapping[str, str] = os.envi
     except aiosmtplib.SMTPRecipientsRefused as error:
         return _sorted(everyone, {one.recipient: (one.code, one.message) for one in error.recipients}, secrets)
     except aiosmtplib.SMTPAuthenticationError as error:
-        words = f"the login was refused: look at email.smtp.username and {_password_key(email.smtp)} ({error.message})"
+        words = f"the login was refused: check email.smtp.username and {_password_key(email.smtp)} ({error.message})"
         return _sorted(everyone, dict.fromkeys(everyone, (error.code, words)), secrets)
     except aiosmtplib.SMTPResponseException as error:
         return _sorted(everyone, dict.fromkeys(everyone, (error.code, error.message)), secrets)
@@ -85,7 +85,7 @@ async def deliver(email: Email, mail: Mail, environ: Mapping[str, str] = os.envi
 
 
 def read_password(smtp: Smtp, environ: Mapping[str, str]) -> str:
-    """The password; empty where there is no login. Raises ConfigError where the named place holds none."""
+    """The password; empty without a login. Raises ConfigError if the configured file or variable has no password."""
     if smtp.username is None:
         return ""
     if smtp.password_file is not None:
@@ -97,19 +97,19 @@ def read_password(smtp: Smtp, environ: Mapping[str, str]) -> str:
         where = f"email.smtp.password_file {smtp.password_file}"
     else:
         value = environ.get(smtp.password_env or "", "").strip()
-        where = "email.smtp.password_env: the variable that it names"
+        where = "email.smtp.password_env: the named variable"
     if not value:
         raise ConfigError(f"{where} is empty or not set")
     return value
 
 
 def _password_key(smtp: Smtp) -> str:
-    """The key of the configuration that says where the password is kept."""
+    """The configuration key that names the password's file or variable."""
     return f"email.smtp.{'password_file' if smtp.password_file is not None else 'password_env'}"
 
 
 async def _send(email: Email, mail: Mail, password: str) -> dict[str, tuple[int, str]]:
-    """Recipient -> code and words, for those whom the server refused; it has the mail for the others."""
+    """Recipient -> code and message, for refused recipients. The server accepted the mail for the others."""
     import aiosmtplib
 
     smtp, login = email.smtp, email.smtp.username is not None
@@ -118,7 +118,7 @@ async def _send(email: Email, mail: Mail, password: str) -> dict[str, tuple[int,
         port=smtp.port,
         username=smtp.username,
         password=password if login else None,
-        local_hostname=socket.gethostname(),  # its default asks the DNS, which may take a minute to say nothing
+        local_hostname=socket.gethostname(),  # the default queries DNS, which may take a minute to fail
         timeout=STEP_SECONDS,
         use_tls=smtp.tls,
         start_tls=smtp.starttls and not smtp.tls,
@@ -128,7 +128,7 @@ async def _send(email: Email, mail: Mail, password: str) -> dict[str, tuple[int,
         await client.connect()
         errors, _ = await client.sendmail(email.sender, mail.recipients, mail.body)
         with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
-            await client.quit(timeout=5)  # the mail is theirs by now, whatever comes of a farewell
+            await client.quit(timeout=5)  # the server has accepted the mail; an error of QUIT does not matter
     finally:
         client.close()
     return {who: (reply.code, reply.message) for who, reply in errors.items()}
@@ -138,7 +138,7 @@ def _trust(smtp: Smtp) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=None if smtp.ca_file is None else str(smtp.ca_file))
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"email.smtp.ca_file {smtp.ca_file} is no PEM file: {type(error).__name__}") from None
+        raise ConfigError(f"email.smtp.ca_file {smtp.ca_file} is not a PEM file: {type(error).__name__}") from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
@@ -155,7 +155,7 @@ def _where(smtp: Smtp) -> str:
 
 
 def _told(error: Exception) -> str:
-    """An exception in words; some carry none."""
+    """An exception in words; some have no message."""
     if isinstance(error.__cause__, ssl.SSLCertVerificationError):
         return f"its certificate is not trusted: {error.__cause__.verify_message}"
     if isinstance(error, TimeoutError) and not str(error):
@@ -166,7 +166,7 @@ def _told(error: Exception) -> str:
 
 
 def _forms(username: str | None, password: str) -> tuple[str, ...]:
-    """Every form in which the password goes over the wire: a server may say again what it was told."""
+    """Every form in which the password is sent: a server may repeat it in its reply."""
     if not password:
         return ()
     sent = (password, f"\0{username}\0{password}", f"{username}\0{username}\0{password}")
@@ -174,7 +174,7 @@ def _forms(username: str | None, password: str) -> tuple[str, ...]:
 
 
 def _without(secrets: Sequence[str], words: str) -> str:
-    """``words`` on one line, without the password, and not for ever."""
+    """``words`` on one line, without the password, at most ``WORDS`` characters."""
     for form in secrets:
         words = words.replace(form, "***")
     return visible(" ".join(words.split()), limit=WORDS)

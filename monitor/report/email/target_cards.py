@@ -1,4 +1,4 @@
-"""One target of the mail: what is wrong with it, most urgent first, and how it is shown."""
+"""One target in the mail: its problems, most urgent first, and how they are shown."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from monitor.core import signals
+from monitor.core.limits import CAPTURE_DAYS, Gap, gap, is_late
 from monitor.core.records import (
     Alarm,
     AlarmState,
@@ -18,7 +19,7 @@ from monitor.core.records import (
 )
 from monitor.core.run_kinds import run_kind
 from monitor.core.schedule import interval_seconds
-from monitor.core.wording import CAPTURE_DAYS, Gap, alarm_state, gap, is_late, many, served
+from monitor.core.wording import alarm_state, many, served
 from monitor.report import attention
 from monitor.report.attention import NEVER, Need, Reason
 from monitor.report.email.data import Facts, Key, Stream
@@ -31,10 +32,10 @@ from monitor.report.explain.onset import beginning
 AS_ABOVE: Final = "As above."
 SEE_SERVED: Final = "It is not what is declared: see “What is served”."
 SHOWN: Final = 3
-"""Troubles of one target that are told in full."""
+"""Maximum number of problems of one target that are shown in full."""
 
 WHY: Final = 300
-"""Most characters of the reason why something is suspected."""
+"""Maximum number of characters of the reason for a suspicion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,42 +45,42 @@ class Item:
     text: str
     name: str = ""
     label: str = ""
-    """A word in front: what it is, or when it was."""
+    """A word in front of it: its kind or its time."""
     link: str | None = None
     command: str = ""
-    """What to type about it."""
+    """The command to run."""
     tone: str = ""
     lead: str = ""
-    """What stands out before the text: for how long."""
+    """Emphasised text before the rest: the duration."""
     state: str = ""
-    """Since when, and who looks into it."""
+    """Since when, and who acknowledged it."""
     likely: tuple[str, str] | None = None
-    """Whose fault it is likely, and why: the suspect of the finding's page."""
+    """What is likely at fault, and why, as on the finding's page."""
     first: tuple[str, str] | None = None
-    """Words and address of what to look at before the command is typed."""
+    """Words and address of a page to read before running the command."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
     reason: Reason
     clause: str
-    """What the target does, after its name."""
+    """The rest of a sentence that begins with the target's name."""
     since: datetime | None
     item: Item
     place: int = 0
-    """Where it stands among those of its need: causes before what follows from them."""
+    """Sort key among problems of the same need: causes before consequences."""
     key: Key | None = None
-    """Of what is watched, where it is an alarm."""
+    """The series of an alarm."""
 
     @property
     def order(self) -> tuple[Need, int, datetime]:
-        """Where it stands among those of its target: by need, as everywhere; then causes first, then the oldest."""
+        """Sort key among the target's problems: by need, then causes first, then the oldest."""
         return self.reason.need, self.place, self.since or NEVER
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """A target that needs somebody, in full."""
+    """A target that needs attention, in full."""
 
     name: str
     link: str | None
@@ -87,14 +88,14 @@ class Card:
     model: str
     items: tuple[Item, ...]
     more: int
-    """Troubles beyond those."""
+    """Number of further problems."""
     chart: tuple[str, str, str] | None
     chart_title: str
 
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """A target that needs nobody."""
+    """A quiet target."""
 
     name: str
     link: str | None
@@ -104,7 +105,7 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One target, judged."""
+    """One target, evaluated."""
 
     name: str
     model: str
@@ -112,14 +113,14 @@ class View:
     troubles: tuple[Trouble, ...]
     chart: tuple[str, str, str] | None
     text: str
-    """How it is, where it needs nobody."""
+    """Its condition, if it needs no attention."""
     waits: str = ""
-    """What is not measured yet, so that silence says nothing; empty where all of it was compared in the period."""
+    """What is not measured yet; empty if all of its suites were compared in the period."""
     judge: bool = False
 
     @property
     def is_quiet(self) -> bool:
-        """It needs nobody, and it was measured."""
+        """Whether it needs no attention and was measured."""
         return not self.troubles and not self.waits
 
     @property
@@ -148,7 +149,7 @@ class View:
 
     def row(self) -> Item:
         first = self.troubles[0]
-        more = f", and {many(len(self.troubles) - 1, 'more trouble')}" if len(self.troubles) > 1 else ""
+        more = f", and {many(len(self.troubles) - 1, 'more problem')}" if len(self.troubles) > 1 else ""
         text = f"{first.clause}{more}"
         return Item(text, name=self.name, label=first.item.label, link=self.link, tone=self.tone)
 
@@ -160,7 +161,7 @@ class View:
 
 
 def at_page(address: str | None, *path: str) -> str | None:
-    """The address of a page; ``None`` where nobody knows where the pages are. Names hold nothing to quote."""
+    """The address of a page; ``None`` if the pages' address is unknown. Names need no quoting."""
     return None if address is None else "/".join((address.rstrip("/"), *path))
 
 
@@ -207,12 +208,12 @@ def alarm_troubles(facts: Facts, name: str, times: Times, address: str | None) -
 
 
 def newest(facts: Facts, key: Key) -> Finding | None:
-    """The newest finding of a signal: the one that the link of its open alarm leads to."""
+    """The newest finding of a signal, to which the link of its open alarm leads."""
     return facts.latest.get(key[:2], {}).get(key[2])
 
 
 def _beginning(facts: Facts, alarm: Alarm) -> tuple[datetime, datetime | None]:
-    """When it began, as the finding's page has it; when it was raised, where the mail does not tell it in full."""
+    """When the change began, as on the finding's page. When the alarm was raised, if the mail only lists it."""
     key = (alarm.target, alarm.suite, alarm.signal)
     found, beside = newest(facts, key), facts.beside.get(key)
     if found is None or beside is None:
@@ -221,16 +222,16 @@ def _beginning(facts: Facts, alarm: Alarm) -> tuple[datetime, datetime | None]:
 
 
 def _likely(facts: Facts, key: Key) -> tuple[str, str] | None:
-    """Whose fault it is, and why, as the finding's page has it."""
+    """What is likely at fault, and why, as on the finding's page."""
     found, beside = newest(facts, key), facts.beside.get(key)
     if found is None or beside is None:
         return None
-    told = claim.claim(found, beside, SEE_SERVED)  # the card tells in full what is served
+    told = claim.claim(found, beside, SEE_SERVED)  # the card shows the identity check in full
     return (told.suspect, cut(told.why, WHY)) if told.suspect else None
 
 
 def _alarm_words(facts: Facts, alarm: Alarm) -> str:
-    """What was found, in its own words, and how sure that is."""
+    """The finding's summary and its evidence."""
     found = newest(facts, (alarm.target, alarm.suite, alarm.signal))
     if found is None:
         return f"Suite {alarm.suite}."
@@ -239,7 +240,7 @@ def _alarm_words(facts: Facts, alarm: Alarm) -> str:
 
 
 def _how_long(alarm: Alarm, first: datetime, times: Times) -> str:
-    """A page that is confirmed is felt by users: how long is what they ask first."""
+    """The duration. For a confirmed page it is worded for users, who ask for it first."""
     if alarm.state is AlarmState.RAISED:
         return ""
     felt = alarm.severity is Severity.PAGE and run_kind(alarm.target, alarm.suite).may_page
@@ -250,14 +251,14 @@ def _who_looks(alarm: Alarm, times: Times) -> str:
     if alarm.state is AlarmState.RAISED:
         return cut(alarm_state(alarm, times.now, times.zone), 160)
     if not alarm.acknowledged_by:
-        return "Nobody has said that they look into it."
-    since = f" since {times.stamp(alarm.acknowledged_at)}" if alarm.acknowledged_at else ""
+        return "Not acknowledged."
+    since = f", {times.stamp(alarm.acknowledged_at)}" if alarm.acknowledged_at else ""
     why = f": {cut(alarm.acknowledged_why, 160)}" if alarm.acknowledged_why else ""
-    return f"{cut(alarm.acknowledged_by, 60)} looks into it{since}{why}".rstrip(".") + "."
+    return f"Acknowledged by {cut(alarm.acknowledged_by, 60)}{since}{why}".rstrip(".") + "."
 
 
 def mismatches(facts: Facts, name: str, times: Times, address: str | None) -> Iterator[Trouble]:
-    """What a target serves and does not declare: it pages, as CliffwatchIdentityMismatch does."""
+    """The failing identity checks of a target. They page, like CliffwatchIdentityMismatch."""
     for one in facts.identity.get(name, ()):
         if not one.matches:
             item = Item(
@@ -266,11 +267,11 @@ def mismatches(facts: Facts, name: str, times: Times, address: str | None) -> It
                 state=f"Checked {times.stamp(one.checked_at)}.", likely=_misplaced(facts, one),
             )  # fmt: skip
             place = 0 if one.arm is Arm.SUBJECT else 1
-            yield Trouble(attention.of_check(one), "serves something else than declared", one.since, item, place)
+            yield Trouble(attention.of_check(one), "serves something other than declared", one.since, item, place)
 
 
 def _misplaced(facts: Facts, one: IdentityCheck) -> tuple[str, str]:
-    """What is wrong of the two, declaration or deployment, as far as the answers tell."""
+    """Which of the two is likely wrong, declaration or deployment, as far as the answers show."""
     if one.arm is not Arm.SUBJECT:
         return f"what is served as the {one.arm}, or its declaration", "No user's answer comes from it."
     moved = (alarm.cleared_at is None and alarm.signal in signals.ANSWERS for alarm in facts.alarms.get(one.target, ()))
@@ -278,20 +279,20 @@ def _misplaced(facts: Facts, one: IdentityCheck) -> tuple[str, str]:
     keys = [(one.target, suite, "adapter_loss") for suite in (target.run_suites if target else ())]
     found = [finding.state for key in keys if (finding := newest(facts, key))]
     if any(moved) or set(found) - {FindingState.QUIET}:
-        return "what is served", "Its answers changed, too."
+        return "what is served", "Its answers changed too."
     if found:
         return "the declaration, or a deployment since the last run", "The answers of that run were as approved."
-    return "what is served, or its declaration", "Nothing compares its answers with approved ones."
+    return "what is served, or its declaration", "Its answers are not compared with a baseline."
 
 
 def _mismatch(one: IdentityCheck) -> str:
-    """In plain words, then in the server's."""
+    """The mismatch in plain words, then in the server's words."""
     of = "" if one.arm is Arm.SUBJECT else f" (of the {one.arm})"
     return f"{served(one.check)}{of}. Declared: {cut(one.expected, 90)}; found: {cut(one.found, 110)}."
 
 
 def _silence(facts: Facts, stream: Stream, times: Times, address: str | None) -> Iterator[Trouble]:
-    """Why a quiet stream says nothing: not measured, late, partly measured, or compared with nothing."""
+    """Why the absence of alarms means nothing: not measured, late, partly measured, or not compared."""
     name, suite = stream
     progress, last = facts.progress.get(stream), facts.last.get(stream)
     success = progress.last_success if progress else None
@@ -299,12 +300,12 @@ def _silence(facts: Facts, stream: Stream, times: Times, address: str | None) ->
     why = lost_words(facts, stream)
     silent = gap_of(facts, stream)
     if silent is Gap.LOST:
-        text = f"The last run of {suite} brought no usable answer{why}. Its last good run: {_when(success, times)}."
+        text = f"The last run of {suite} gave no usable answer{why}. Last good run: {_when(success, times)}."
         item = Item(text, f"suite {suite}", "Not measured", link, f"cliffwatch probe {name} --suite {suite}", "warn",
                     likely=_to_blame(facts, stream))  # fmt: skip
         yield Trouble(attention.of_gap(silent, success), "has given no usable answer", success, item)
     elif silent is Gap.LATE:
-        text = f"{suite} has had no good run in two of its intervals. Its last: {_when(success, times)}."
+        text = f"{suite} has had no good run for two intervals. Last good run: {_when(success, times)}."
         item = Item(text, f"suite {suite}", "Late", link, tone="warn")
         yield Trouble(attention.of_gap(silent, success), "has not been measured", success, item)
     elif silent is Gap.PARTLY and last is not None:
@@ -325,16 +326,16 @@ def _unarmed(facts: Facts, stream: Stream, link: str | None, address: str | None
         kind: str = BaselineStatus.CAPTURED
         capture = f"cliffwatch baseline approve {where} --by YOU --why REASON"
         captured = statuses[BaselineStatus.CAPTURED]
-        text = f"{many(captured.answers, 'answer')} of {suite} wait to be read. No alerts until somebody approves them."
+        text = f"{many(captured.answers, 'answer')} of {suite} wait for approval. Until then, no alerts."
         page = at_page(address, "baselines", str(captured.id))
         read = ("Read the answers", page) if page else None
     elif BaselineStatus.CAPTURING in statuses:
         return
     elif BaselineStatus.APPROVED in statuses:
-        kind, text = "outdated", f"{suite} was changed after its baseline was approved. It needs a new baseline."
+        kind, text = "outdated", f"{suite} changed after its baseline was approved. It needs a new baseline."
     else:
         asked = stream in facts.progress and facts.progress[stream].last_attempt is not None
-        state = "is asked, and compared with nothing" if asked else "was not asked yet"
+        state = "is asked but not compared" if asked else "was not asked yet"
         kind, text = "", f"{suite} {state}. It needs a baseline."
     item = Item(text, f"suite {suite}", "Not armed", link, capture, "warn", first=read)
     yield Trouble(attention.of_standing(standing_of(facts, stream)), NOT_ARMED[kind], None, item)
@@ -344,7 +345,7 @@ def _blind(facts: Facts, name: str, address: str | None) -> Iterator[Trouble]:
     for words in facts.blind.get(name, ())[:SHOWN]:
         item = Item(cut(words), "Self-test", "Blind", at_page(address, "targets", name),
                     f"cliffwatch calibrate {name}", "warn")  # fmt: skip
-        yield Trouble(Reason(Need.UNSEEN), "could lose its fine-tune unseen", None, item)
+        yield Trouble(Reason(Need.UNSEEN), "could lose its fine-tune undetected", None, item)
 
 
 def _rollback(facts: Facts, name: str, times: Times, address: str | None) -> Iterator[Trouble]:
@@ -353,18 +354,18 @@ def _rollback(facts: Facts, name: str, times: Times, address: str | None) -> Ite
         return
     passed = "" if one.passed is None else f", and {percent(one.passed)} of its answers pass their checks"
     text = (
-        f"The version to roll back to answered {percent(one.answered)} of its questions{passed}. "
+        f"The rollback version answered {percent(one.answered)} of its questions{passed}. "
         f"Last asked {times.stamp(one.asked_at)}."
     )
     item = Item(text, "Rollback", "Not ready", at_page(address, "targets", name), tone="warn")
-    yield Trouble(attention.of_rollback(one), "has nothing to roll back to", None, item)
+    yield Trouble(attention.of_rollback(one), "has no working rollback version", None, item)
 
 
 def _retiring(facts: Facts, name: str, times: Times, address: str | None) -> Iterator[Trouble]:
     for one in facts.retirements:
         reason = attention.of_retirement(one, facts.now)
         if one.target == name and reason.need.somebody:
-            text = f"{cut(one.model, 80)} ({one.arm}) is shut down on {times.day(one.retires_at)}."
+            text = f"{cut(one.model, 80)} ({one.arm}) retires on {times.day(one.retires_at)}."
             item = Item(text, "Model", "Retires", at_page(address, "targets", name), tone="warn")
             yield Trouble(reason, "has a model that retires", None, item)
 
@@ -373,13 +374,15 @@ def _over_budget(facts: Facts, streams: Sequence[Stream], address: str | None) -
     for name, suite in streams:
         last = facts.last.get((name, suite))
         if last is not None and last.refused:
-            text = f"{many(last.refused, 'question')} of the last run of {suite} not asked: the budget was spent."
+            text = (
+                f"{many(last.refused, 'question')} of the last run of {suite} not asked, because the budget was spent."
+            )
             item = Item(text, f"suite {suite}", "Budget", at_page(address, "targets", name), tone="warn")
             yield Trouble(Reason(Need.BUDGET), "has spent its budget", None, item)
 
 
 def gap_of(facts: Facts, stream: Stream) -> Gap | None:
-    """Why a stream's silence is no health, if it is none."""
+    """Why the absence of alarms does not mean health; ``None`` if it does."""
     last = facts.last.get(stream)
     return gap(last.outcome if last else None, last.unmeasured_ratio if last else None, late=late(facts, stream))
 
@@ -390,7 +393,7 @@ def late(facts: Facts, stream: Stream) -> bool:
 
 
 def lost_words(facts: Facts, stream: Stream) -> str:
-    """`` (12 timed out, 3 rate limited)``: why questions of the period have no answer; empty where all have one."""
+    """`` (12 timed out, 3 rate limited)``: why questions of the period have no answer. Empty if all have one."""
     told = ", ".join(
         f"{count:,} {LOST_WORDS.get(reason, reason.replace('_', ' '))}" for reason, count in _reasons(facts, stream)[:3]
     )
@@ -398,13 +401,13 @@ def lost_words(facts: Facts, stream: Stream) -> str:
 
 
 def _reasons(facts: Facts, stream: Stream) -> list[tuple[str, int]]:
-    """Why questions of the period have no answer, the most frequent first, with their number."""
+    """Why questions of the period have no answer, most frequent first, with the number of questions."""
     reasons = {reason: count for reason, count in facts.asked.get(stream, {}).items() if reason}
     return sorted(reasons.items(), key=lambda one: (-one[1], one[0]))
 
 
 def _to_blame(facts: Facts, stream: Stream) -> tuple[str, str] | None:
-    """Whose fault the most frequent reason likely is, and why."""
+    """What is likely at fault for the most frequent reason, and why."""
     worst = _reasons(facts, stream)
     return BLAME.get(worst[0][0]) if worst else None
 
@@ -414,7 +417,7 @@ def _when(at: datetime | None, times: Times) -> str:
 
 
 def _chart(facts: Facts, name: str, streams: Sequence[Stream]) -> tuple[str, str, str] | None:
-    """The series that tells most: an open alarm's, else the first signal's that has a finding."""
+    """The most important series: an open alarm's, else that of the first signal with a finding."""
     keys = [(*stream, one) for stream in streams for one in facts.latest.get(stream, {}) if one in signals.SPECS]
     raised = {(name, one.suite, one.signal) for one in facts.alarms.get(name, ()) if one.cleared_at is None}
     keys.sort(key=lambda key: (key not in raised, signals.rank(key[2]), key[1]))
@@ -422,8 +425,8 @@ def _chart(facts: Facts, name: str, streams: Sequence[Stream]) -> tuple[str, str
 
 
 def _healthy(facts: Facts, streams: Sequence[Stream]) -> str:
-    """What the most telling finding of a target says, which was compared."""
+    """The main finding of a target that was compared, in one sentence."""
     chart = _chart(facts, streams[0][0], streams) if streams else None
     if chart is None:
-        return "Measured; no signal has a verdict yet."
+        return "Measured; no signal has a finding yet."
     return cut(sentences.opening(facts.latest[chart[:2]][chart[2]]), 90).rstrip(".") + "."

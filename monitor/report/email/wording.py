@@ -1,4 +1,4 @@
-"""The words of the mail: clauses, times and counts, the same in HTML, in plain text and in the subject."""
+"""The wording of the mail: clauses, times and counts for HTML, plain text and the subject."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -17,16 +17,16 @@ LOST: Final[Mapping[str, str]] = {
     Reason.RATE_LIMITED: "rate limited",
     Reason.SERVER_ERROR: "with a server error",
     Reason.REJECTED: "rejected by the server",
-    Reason.UNAUTHORIZED: "refused for want of a valid key",
+    Reason.UNAUTHORIZED: "refused without a valid key",
     Reason.QUOTA: "refused because the provider's quota is spent",
-    Reason.MALFORMED: "with a reply that cannot be read",
-    Reason.TRUNCATED: "cut before the first word",
+    Reason.MALFORMED: "with an unreadable reply",
+    Reason.TRUNCATED: "cut off before the first word",
     Reason.BUDGET: "not asked because the budget is spent",
     Reason.UNPRICED: "not asked because the price is unknown",
 }
-"""Why questions have no answer -> the words after their number."""
+"""Reason without an answer -> the words after the number of questions."""
 
-OUTAGE: Final = ("the endpoint or the way to it", "It is an outage.")
+OUTAGE: Final = ("the endpoint or the connection to it", "It is an outage.")
 REQUEST: Final = "your own configuration"
 BLAME: Final[Mapping[str, tuple[str, str]]] = {
     Reason.TIMEOUT: OUTAGE,
@@ -34,34 +34,34 @@ BLAME: Final[Mapping[str, tuple[str, str]]] = {
     Reason.SERVER_ERROR: OUTAGE,
     Reason.MALFORMED: OUTAGE,
     Reason.RATE_LIMITED: (
-        "the provider's rate limit", "Others use it too, or requests_per_minute asks for more than it allows.",
+        "the provider's rate limit", "Other clients share it, or requests_per_minute exceeds it.",
     ),
     Reason.UNAUTHORIZED: ("the key", "The provider refuses it."),
     Reason.QUOTA: ("the account", "The provider's quota or credit is spent."),
-    Reason.REJECTED: (REQUEST, "The request itself is refused: a model's name, a parameter."),
-    Reason.TRUNCATED: (REQUEST, "max_tokens is spent before any text comes."),
+    Reason.REJECTED: (REQUEST, "The provider refuses the request: a model's name or a parameter."),
+    Reason.TRUNCATED: (REQUEST, "max_tokens is used up before any text."),
     Reason.BUDGET: (REQUEST, "The target's budget is spent."),
-    Reason.UNPRICED: (REQUEST, "The model has no price, and none was allowed."),
+    Reason.UNPRICED: (REQUEST, "The model has no price, and unpriced calls are not allowed."),
 }  # fmt: skip
-"""Why most questions have no answer -> whose fault that likely is, and why."""
+"""Most frequent reason without an answer -> what is likely at fault, and why."""
 
 LINE: Final = 260
-"""Most characters of one sentence in the mail; the page that it links to has it whole."""
+"""Maximum number of characters of one sentence in the mail; the linked page has the full text."""
 WORD: Final = 30
-"""Characters of a long word."""
+"""Maximum number of characters of a word that is cut as a whole."""
 HALF: Final = timedelta(hours=12)
 RECENT: Final = timedelta(days=6, hours=12)
-"""Younger than this, a day is called by its weekday."""
+"""Maximum age of a day that is called by its weekday."""
 
 
 def clause(signal: str) -> str:
-    """What a target does whose ``signal`` alarms."""
+    """The rest of a sentence that begins with the name of a target whose ``signal`` alarms."""
     return SPECS[signal].clause if signal in SPECS else f"has changed ({visible(signal, limit=40)})"
 
 
 def cut(text: str, limit: int = LINE) -> str:
-    """``text`` on one line, made harmless, and cut with an ellipsis where it is longer than ``limit``: after a word,
-    where the one that is cut is no longer than any."""
+    """``text`` on one line, sanitized, and cut with an ellipsis to ``limit`` characters: after a word, unless the word
+    is longer than ``WORD``."""
     line = _harmless(text)
     if len(line) <= limit:
         return line
@@ -71,7 +71,7 @@ def cut(text: str, limit: int = LINE) -> str:
 
 
 def cut_summary(finding: Finding) -> str:
-    """A finding's summary in ``LINE`` characters: its numbers are cut before what it advises."""
+    """A finding's summary in at most ``LINE`` characters. The advice is kept, if it is short; the rest is cut."""
     whole, advice = _harmless(sentences.summary(finding)), _harmless(sentences.then(finding))
     if len(whole) <= LINE or not advice or len(advice) > LINE // 2:
         return cut(whole)
@@ -79,19 +79,19 @@ def cut_summary(finding: Finding) -> str:
 
 
 def _harmless(text: str) -> str:
-    """``text`` on one line, with nothing in it that a terminal or a mail reader acts on."""
+    """``text`` on one line, without characters that a terminal or a mail program interprets."""
     return visible(" ".join(text.split()))
 
 
 def percent(share: float) -> str:
-    """``3 %``; a share that is neither none nor all never reads as one."""
+    """``3 %``; a share strictly between 0 and 1 never shows as 0 % or 100 %."""
     if 0 < share < 0.01:
         return "under 1 %"
     return "over 99 %" if 0.99 < share < 1 else f"{share:.0%}".replace("%", " %")
 
 
 def odds(log10: float) -> str:
-    """Evidence of 1 to 1 or more as odds: ``about 3,700 to 1``; beyond a million the number says nothing more."""
+    """Evidence of at least 1 to 1 as odds: ``about 3,700 to 1``. Above a million, the number tells nothing more."""
     if log10 >= 6:
         return "more than a million to 1"
     size = 10**log10
@@ -99,12 +99,12 @@ def odds(log10: float) -> str:
 
 
 def usd(amount: float) -> str:
-    """``$12.40``; less than a cent is not nothing."""
+    """``$12.40``; ``under $0.01`` for less than a cent."""
     return "under $0.01" if 0 < amount < 0.01 else f"${amount:,.2f}"
 
 
 class Times:
-    """Moments as the mail's readers call them, in the schedule's timezone."""
+    """Formats times for the mail's readers, in the schedule's timezone."""
 
     def __init__(self, zone: str, now: datetime) -> None:
         self.zone, self.now = ZoneInfo(zone), now
@@ -115,17 +115,17 @@ class Times:
         return f"{local:%a} {local.day} {local:%b %H:%M}"
 
     def day(self, at: datetime) -> str:
-        """``Tue 17 Nov``; with its year where that is not this one."""
+        """``Tue 17 Nov``; with the year if it is not the current one."""
         local = at.astimezone(self.zone)
         year = "" if local.year == self.now.astimezone(self.zone).year else f" {local.year}"
         return f"{local:%a} {local.day} {local:%b}{year}"
 
     def began(self, first: datetime, before: datetime | None) -> str:
-        """``Began between Mon 16 Nov 10:24 and Tue 17 Nov 10:24``: the words of the finding's page."""
+        """``Began between Mon 16 Nov 10:24 and Tue 17 Nov 10:24``, worded as on the finding's page."""
         return claim.since(first, before, self.zone, self.day)
 
     def period(self, since: datetime) -> str:
-        """The days from ``since`` to now: ``Mon 16 to Sun 22 Nov``. A day counts where most of it is among them."""
+        """The days from ``since`` to now: ``Mon 16 to Sun 22 Nov``. A day counts if most of it is in the period."""
         first, last = (one.astimezone(self.zone) for one in (since + HALF, self.now - HALF))
         if first.date() > last.date():
             return f"{self.stamp(since)} to {self.stamp(self.now)}"
@@ -136,7 +136,7 @@ class Times:
         return f"{whole.removesuffix(month) if month else whole} to {self.day(last)}"
 
     def ago(self, at: datetime) -> str:
-        """``6 days``, ``5 hours``, ``10 minutes``: how long since then, rounded."""
+        """``6 days``, ``5 hours``, ``10 minutes``: the rounded time since ``at``."""
         seconds = max((self.now - at).total_seconds(), 0.0)
         for size, noun, least in ((86400, "day", 36 * 3600), (3600, "hour", 5400), (60, "minute", 0)):
             if seconds >= least:
@@ -144,7 +144,7 @@ class Times:
         raise AssertionError("no time is under 0 seconds")
 
     def since(self, at: datetime | None) -> str:
-        """``since Tuesday``, ``since 3 November``, ``since 10:20`` today; nothing where it is not known."""
+        """``since Tuesday``, ``since 3 November``, ``since 10:20`` today; empty if unknown."""
         if at is None:
             return ""
         local, today = at.astimezone(self.zone), self.now.astimezone(self.zone)
@@ -165,7 +165,7 @@ class Times:
 
 NOT_ARMED: Final[Mapping[str, str]] = {
     "outdated": "is not compared: its suite changed since the baseline",
-    BaselineStatus.CAPTURED: "waits for its baseline to be approved",
-    "": "has no baseline, so nothing is compared",
+    BaselineStatus.CAPTURED: "has a baseline that waits for approval",
+    "": "has no baseline, so it is not compared",
 }
-"""Why a target that is asked is told nothing about, after its name."""
+"""Status of the baseline -> the rest of a sentence that begins with the name of a target that is not armed."""

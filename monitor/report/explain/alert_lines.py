@@ -1,8 +1,8 @@
-"""The lines of an alert's text, as labels of ``cliffwatch_alarm_info``: the words are those of the evidence page.
+"""The lines of an alert's text, as labels of ``cliffwatch_alarm_info``, in the words of the evidence page.
 
-A label that changes makes a new series, so nothing here changes with the clock: times are UTC and absolute, and the
-evidence is told in powers of ten. Every value is short, on one line and without characters that a terminal or a mail
-would obey: some of the text comes from models and servers.
+A changed label makes a new series, so nothing here depends on the current time: times are UTC and absolute, and the
+evidence is in powers of ten. Every value is short, on one line, and without control characters for terminals or mail,
+because some of the text comes from models and servers.
 """
 
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ from monitor.core.wording import served, sized
 from monitor.report.explain.claim import Claim
 
 LIMIT: Final = 500
-"""Characters of a label's value; what is cut says by how much."""
+"""Characters of a label's value. A cut value says how much was cut."""
 
 CLOSE: Final = timedelta(minutes=10)
-"""Looks that are less apart are told with seconds."""
+"""Runs closer together than this are written with seconds."""
 
 _UNKNOWN: Final = "unknown. Read the answers under the evidence link."
 _READ: Final = "read the answers under the evidence link."
@@ -30,7 +30,7 @@ _ODDS: Final = ((6, "more than a million"), (5, "more than 100,000"), (4, "more 
 
 @dataclass(frozen=True, slots=True)
 class AlertLines:
-    """What an alert prints after its first sentence; each is a clause or sentences, and none is empty."""
+    """What an alert prints after its first sentence. Each is a clause or sentences; none is empty."""
 
     signal: str
     """The signal that leads: the evidence link goes to its page."""
@@ -53,13 +53,13 @@ class Verdict:
     claim: Claim
     began: datetime
     healthy: datetime | None
-    """The healthy look before ``began``, where there was one."""
+    """The last healthy run before ``began``, if there was one."""
 
 
 def of_verdicts(verdicts: Sequence[Verdict]) -> AlertLines:
     """The lines for all alarms of one alert; the first leads. There is at least one.
 
-    The cause and what to do are the leader's: it says most. The change began with the first of them.
+    The cause and the advice are those of the first. The change began with the earliest.
     """
     lead = verdicts[0]
     first = min(verdicts, key=lambda one: one.began)
@@ -72,7 +72,7 @@ def of_verdicts(verdicts: Sequence[Verdict]) -> AlertLines:
         what=_safe(f"{'; '.join(named)}."),
         how_bad=_safe(f"{'; '.join(map(_size, same))}."),
         since=when(first.began, first.healthy),
-        evidence=_safe(f"{odds(strongest)} to 1 that this is not chance. {lead.alarm.note}".strip()),
+        evidence=_safe(f"{odds(strongest)} to 1 that something changed. {lead.alarm.note}".strip()),
         cause=_safe(cause),
         advice=_safe(_lower(lead.claim.now or _READ)),
         began=first.began,
@@ -82,7 +82,7 @@ def of_verdicts(verdicts: Sequence[Verdict]) -> AlertLines:
 def of_mismatch(check: IdentityCheck, effect_left: float | None, *, moved: bool) -> AlertLines:
     """The lines for an identity check that does not match.
 
-    ``effect_left``: share of the fine-tune's effect that is left in the answers, where a verdict says so. ``moved``: an
+    ``effect_left``: share of the fine-tune's effect that is left in the answers, where it was measured. ``moved``: an
     alarm is open on the answers themselves.
     """
     left = None if effect_left is None else max(effect_left, 0.0)
@@ -91,16 +91,16 @@ def of_mismatch(check: IdentityCheck, effect_left: float | None, *, moved: bool)
         what=f"{served(check.check)}.",
         how_bad=_left(left),
         since=when(check.since, None).removeprefix("first seen "),
-        evidence=_safe(f"declared is {check.expected}; found is {check.found}."),
+        evidence=_safe(f"declared: {check.expected}; found: {check.found}."),
         cause=_at_fault(left, moved=moved),
-        advice="open the evidence link, which shows declared beside found. If a deployment is wrong, roll it back; if "
-        "the configuration is, correct it and reload.",
+        advice="open the evidence link, which shows declared and found side by side. If a deployment is wrong, roll it "
+        "back. If the configuration is wrong, correct it and reload.",
         began=check.since,
     )
 
 
 def when(began: datetime, healthy: datetime | None) -> str:
-    """When a change began, in UTC: between two looks, or when it was first seen.
+    """When a change began, in UTC: between two runs, or when it was first seen.
 
     >>> when(datetime(2026, 11, 22, 12, tzinfo=UTC), datetime(2026, 11, 21, 12, tzinfo=UTC))
     'between Sat 2026-11-21 12:00 and Sun 2026-11-22 12:00 UTC'
@@ -112,7 +112,7 @@ def when(began: datetime, healthy: datetime | None) -> str:
 
 
 def odds(evidence_log10: float) -> str:
-    """Evidence in powers of ten, so that it does not change with every look.
+    """Evidence in powers of ten, so that it does not change with every run.
 
     >>> odds(4.2), odds(7.4), odds(1.9)
     ('more than 10,000', 'more than a million', 'less than 100')
@@ -131,7 +131,7 @@ def _size(one: Verdict) -> str:
 
 def _left(share: float | None) -> str:
     if share is None:
-        return "unknown: no verdict on its answers says."
+        return "unknown: it was not measured on the answers."
     if share < 0.005:
         return "nothing is left of the fine-tune's effect in its answers."
     if share >= 1.005:
@@ -143,12 +143,12 @@ def _at_fault(left: float | None, *, moved: bool) -> str:
     if moved or (left is not None and left < 0.8):
         return "what is served: its answers changed too."
     if left is None:
-        return "what is served, or the declaration in cliffwatch.yaml: no verdict on its answers says which."
-    return "the declaration in cliffwatch.yaml, or a deployment since the last run: its answers were as approved then."
+        return "what is served, or the declaration in cliffwatch.yaml: no measurement of the answers shows which."
+    return "the declaration in cliffwatch.yaml, or a deployment since the last run, whose answers were as approved."
 
 
 def _lower(text: str) -> str:
-    """As it goes on after a colon. What starts with an acronym keeps its letters."""
+    """``text`` as it continues after a colon. An acronym at the start keeps its letters."""
     return text if text[1:2].isupper() else f"{text[:1].lower()}{text[1:]}"
 
 

@@ -1,4 +1,4 @@
-"""Records as JSON for people's programs: as they are, and findings with the sentences that follow from them."""
+"""Records as JSON for users' programs: all fields, and for findings the rendered sentences."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -8,11 +8,11 @@ from monitor.core.records import Finding
 from monitor.report.explain import sentences
 
 OF_FINDING: Final[Mapping[str, type]] = {"alarming": bool, "summary": str}
-"""What the JSON of a finding has besides its fields, with its type."""
+"""Keys that the JSON of a finding has in addition to its fields, with their types."""
 
 
 def plain(value: object) -> Any:
-    """``value`` as JSON has it, every finding in it with ``OF_FINDING``."""
+    """``value`` as JSON, with ``OF_FINDING`` in every finding."""
     return bare.plain(value, _more)
 
 

@@ -1,9 +1,10 @@
-"""When the change that a verdict tells of began: the one home of what pages, findings, mails and metrics say of it.
+"""When a change began, as pages, findings, mail and metrics show it.
 
-It began between two looks. The first bound is when the last usable answer of the look before the evidence was asked of
-the subject, the second when that of the first look with evidence was: not when those runs ended, which is after the
-judge's work, retries and a base that is asked late. So whatever began after the answers of the one look and before
-those of the other lies between them, even in the seconds in which the first was being judged.
+It began between two evaluations. The lower bound is the time at which the last usable answer of the subject was asked
+in the evaluation before the evidence; the upper bound is that of the first evaluation with evidence. The times at which
+those runs ended are later, because of the judge's work, retries and a base that is asked late. So a change that began
+after the answers of the first and before those of the second lies between the bounds, even if it began while the first
+was being judged.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,10 +20,10 @@ if TYPE_CHECKING:
     from monitor.store import StoreReader
 
 HISTORY: Final = timedelta(days=90)
-"""How far back the beginning of a change is looked for."""
+"""How far back the beginning of a change is searched."""
 
 BY_CHANCE_LOG10: Final = 0.3
-"""By so much, twofold, evidence wavers while nothing changes."""
+"""Evidence varies by this much, a factor of two, while nothing changes."""
 
 
 class Evaluated(Protocol):
@@ -42,36 +43,36 @@ def beginning(
     alarm: Alarm | None = None,
     asked: Mapping[int, datetime] | None = None,
 ) -> tuple[datetime, datetime | None]:
-    """When what the finding claims was there at the latest, and when all was still well, where a look says so.
+    """The latest time at which the change was present, and the last time at which the target was healthy, if known.
 
-    ``alarm``: the one that the finding belongs to. It began no later than the look that raised it, even if the
-    evidence went under 3 to 1 since then. ``asked``: when the last usable answer of each of ``edges`` was asked; a look
-    without one (answers not kept) counts as of its verdict.
+    ``alarm``: the alarm of the finding. The change began no later than the evaluation that raised it, even if the
+    evidence fell below 3 to 1 since then. ``asked``: when the last usable answer of each of ``edges`` was asked. An
+    evaluation without one (answers not kept) counts with the time of its verdict.
 
-    The change lies between both where it began after the answers of the one look and before those of the other. Where
-    it began in the midst of the look with the evidence, too: its last answer is later. Where it began in the midst of
-    the look before, and too few of its answers were left to show it, it began earlier than the second time says, by
-    less than that look took: a look that is spread over a day takes a day. An answer in flight as the change came
-    counts as of when it was asked.
+    The change lies between both times if it began after the answers of the earlier evaluation and before those of the
+    later one, or during the later one, whose last answer is later. If it began during the earlier one, with too few
+    answers left to show it, it began before the second time returned, by less than the length of that run: up to a day
+    where a run is spread over a day. An answer in flight when the change came counts with the time at which it was
+    asked.
     """
     first, asked = _first(finding, history, alarm), asked or {}
     if first is None:
         return finding.window_end if alarm is None else min(finding.window_end, alarm.raised_at), None
     seen, *before = (asked.get(one.run_id, one.at) for one in reversed(history[max(first - 1, 0) : first + 1]))
-    if alarm is not None and alarm.raised_at < seen:  # raised before the history begins, or judged anew since then
+    if alarm is not None and alarm.raised_at < seen:  # raised before the history begins, or judged again since
         seen = alarm.raised_at
-    # Of looks asked side by side the one judged first may be asked last: it does not show that all was well before.
+    # Of runs asked at the same time, the one judged first may have been asked last: it does not show an earlier health.
     return seen, before[0] if before and before[0] < seen else None
 
 
 def edges(finding: Evaluated, history: Sequence[Point], alarm: Alarm | None = None) -> tuple[int, ...]:
-    """The runs whose answers ``beginning`` needs the times of: two, or one or none where there is no look before."""
+    """The runs for whose answers ``beginning`` needs the times: two, or fewer if there is no evaluation before."""
     first = _first(finding, history, alarm)
     return () if first is None else tuple(one.run_id for one in history[max(first - 1, 0) : first + 1])
 
 
 def _first(finding: Evaluated, history: Sequence[Point], alarm: Alarm | None) -> int | None:
-    """The place of the first look with evidence of what the finding claims; ``None``: the history does not have it."""
+    """The index of the first evaluation with evidence of the finding's claim; ``None`` if it is not in the history."""
     runs = {finding.run_id} if alarm is None else {finding.run_id, alarm.raised_run_id}
     first = last = next((place for place, one in enumerate(history) if one.run_id in runs), None)
     if first is None or last is None:
@@ -83,10 +84,11 @@ def _first(finding: Evaluated, history: Sequence[Point], alarm: Alarm | None) ->
 
 
 def _rise(history: Sequence[Point], first: int, evaluations: int) -> int:
-    """The place, ``first`` or later, at which the evidence began to rise more than it does in health.
+    """The index, ``first`` or later, at which the evidence began to rise faster than in a healthy period.
 
-    There it is expected to grow by 1 a look (``detect.evidence``: the Shiryaev-Roberts e-detector), so that after weeks
-    it stands over 3 to 1 without any change. ``evaluations``: how many are in the evidence of the history's last point.
+    In a healthy period, its expected growth is 1 per evaluation (``detect.evidence``: the Shiryaev-Roberts e-detector),
+    so after weeks it is over 3 to 1 without a change. ``evaluations``: the number in the evidence of the history's last
+    point.
     """
     last = len(history) - 1
     excess = [
@@ -111,19 +113,19 @@ class _Raising:
 
 @dataclass(frozen=True, slots=True)
 class Onset:
-    """What led up to an open alarm."""
+    """The beginning of an open alarm, and the evaluations that led to it."""
 
     began: datetime
     healthy: datetime | None
-    """Both as ``beginning`` has them."""
+    """Both as ``beginning`` returns them."""
     history: Sequence[Point] = ()
     """The signal's verdicts, oldest first."""
     asked: Mapping[int, datetime] = field(default_factory=dict)
-    """Run id -> when its last usable answer was asked, of ``edges``."""
+    """Run id -> when its last usable answer was asked, for ``edges``."""
 
 
 def beginnings(store: "StoreReader", alarms: Sequence[Alarm]) -> dict[int | None, Onset]:
-    """Alarm id -> when its change began and from what that is known, for all of them at once.
+    """Alarm id -> when its change began, with the evaluations that show it, for all alarms at once.
 
     Raises StoreError.
     """

@@ -1,7 +1,7 @@
-"""What is told of a look whose alarm is over: one rule for every signal, on pages, in tables and in the terminal.
+"""How a finding is shown whose alarm is over: one rule for every signal, on pages, in tables and in the terminal.
 
-Its numbers stay as they were reached. A look that ends an alarm still has all the evidence that raised it, so its own
-summary may speak of the change, and advise what is no longer needed.
+Its numbers stay as stored. The finding that ends an alarm still holds all the evidence that raised it. So its own
+summary can describe the change and give advice that is no longer needed.
 """
 
 from collections.abc import Iterable
@@ -12,14 +12,14 @@ from monitor.core.signals import title
 from monitor.core.wording import sized, state_of
 from monitor.report.explain import sentences
 
-RECOVERED: Final = "The looks since the alarm are evidence enough of recovery"
+RECOVERED: Final = "The evaluations since the alarm show enough evidence of recovery"
 
 
 def ending(alarms: Iterable[Alarm], finding: Finding) -> Alarm | None:
-    """The alarm that the finding raised, kept up or ended, where it is over; else ``None``.
+    """The alarm that the finding raised, kept open or ended, if it is over; else ``None``.
 
-    ``alarms``: newest first, open ones too. Runs have the order of their numbers here; ``claims.alarm_of`` goes by the
-    time at which the verdict was reached, for whoever has read that.
+    ``alarms``: newest first, open ones too. Runs are ordered by their numbers here. ``context.alarm_of`` uses the time
+    of the verdict instead, where that was read.
     """
     key = (finding.target, finding.suite, finding.signal)
     same = (one for one in alarms if (one.target, one.suite, one.signal) == key)
@@ -34,18 +34,18 @@ def _up_to(alarm: Alarm, finding: Finding) -> bool:
 
 
 def ended_by(finding: Finding, alarm: Alarm | None) -> bool:
-    """Whether this look was the one whose answers ended the alarm."""
+    """Whether the answers of this finding's run ended the alarm."""
     return alarm is not None and alarm.cleared_at is not None and alarm.cleared_run_id == finding.run_id
 
 
 def headline(finding: Finding) -> str:
-    """The news of a look that ended its alarm."""
+    """The headline of a finding that ended its alarm."""
     return f"{finding.target} has recovered ({title(finding.signal)})"
 
 
 def summary(finding: Finding, alarm: Alarm | None) -> str:
-    """The finding's summary: of a look that ended its ``alarm`` the recovery and its numbers, of one whose alarm was
-    over later what it claimed, without the advice."""
+    """The finding's summary. If it ended its ``alarm``: the recovery and its numbers. If its alarm ended later: what it
+    claimed, without the advice."""
     if state_of(finding, alarm) is not FindingState.CLEARED:
         return sentences.summary(finding)
     if ended_by(finding, alarm):

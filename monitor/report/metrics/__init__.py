@@ -1,4 +1,4 @@
-"""The metrics: what the store holds as a page for Prometheus, and the daemon's own numbers beside it."""
+"""The metrics: the results in the store and the daemon's own numbers, for Prometheus."""
 
 from monitor.report.metrics.process_metrics import Internals, web_url
 from monitor.report.metrics.result_metrics import nearest_to_threshold

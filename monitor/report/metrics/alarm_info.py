@@ -1,7 +1,7 @@
-"""``cliffwatch_alarm_info``: one series for each alert that fires, whose labels are the lines that it prints.
+"""``cliffwatch_alarm_info``: one series per firing alert, whose labels are the lines of its text.
 
-It is written anew when a verdict, an alarm or an identity check of its target changes. No answer is read for it: what
-it says comes from findings without their exhibits, and from what the scrape has read anyway.
+It is rewritten when a verdict, an alarm or an identity check of its target changes. Its texts need no answers: they
+come from findings without exhibits and from data that the scrape reads anyway.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from monitor.core.records import Alarm, AlarmState, Finding, IdentityCheck
 from monitor.report.explain.alert_lines import AlertLines, Verdict, of_mismatch, of_verdicts
-from monitor.report.explain.claim import FindingContext, claim, judge_drifted, of_subject, with_heads
+from monitor.report.explain.claim import claim
+from monitor.report.explain.context import FindingContext, judge_drifted, of_subject, with_heads
 from monitor.report.explain.onset import Onset
 from monitor.report.metrics.alerts import ALERTS, carrier
 
@@ -18,26 +19,26 @@ if TYPE_CHECKING:
     from monitor.store import StoreReader
 
 MISMATCH: Final = next(one for one in ALERTS if "check" in one.by)
-"""The alert about identity checks: it rests on no signal."""
+"""The alert about identity checks, which has no signal."""
 
 SIGNALS: Final[Mapping[str, int]] = {
     signal: place for spec in ALERTS for place, signal in enumerate(spec.signals) if spec.judge != "only"
 }
-"""Signal -> where it stands among those of its alert; the first leads."""
+"""Signal -> its position among the signals of its alert; the first leads."""
 
 _NO_ANSWERS: Final = frozenset({"judge_score", "contract"})
-"""Signals whose alarm does not say that the answers changed."""
+"""Signals whose alarm does not mean that the answers changed."""
 
 
 class Lines(Protocol):
-    """Where the series are written."""
+    """Receives the series."""
 
     def add(self, name: str, value: float, *labels: str) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """What a scrape knows about a target beside its open alarms."""
+    """What a scrape knows about a target in addition to its open alarms."""
 
     mismatches: Sequence[IdentityCheck] = ()
     """Identity checks that do not match, of any arm."""
@@ -46,7 +47,7 @@ class Around:
     judge_alarms: Sequence[Alarm] = ()
     """Open alarms of the judge's anchors."""
     lost: Mapping[int, float] = field(default_factory=dict)
-    """Run id -> share of its questions without a usable answer, of the run of each suite that finished last."""
+    """Run id -> share of its questions without a usable answer, for the last finished run of each suite."""
 
 
 Heads = Mapping[int, Sequence[Finding]]
@@ -54,7 +55,7 @@ Heads = Mapping[int, Sequence[Finding]]
 
 
 def read(store: "StoreReader", alarms: Iterable[Alarm], led_up: Mapping[int | None, Onset]) -> Heads:
-    """What ``add`` needs of the findings around these open alarms, at once. Raises StoreError."""
+    """The findings around these open alarms that ``add`` needs, in one query. Raises StoreError."""
     return store.run_findings({_newest(one, led_up[one.id]) for one in alarms})
 
 
@@ -62,7 +63,7 @@ def add(
     lines: Lines, target: str, raised: Sequence[Alarm], led_up: Mapping[int | None, Onset], heads: Heads,
     around: Around, store: "StoreReader",
 ) -> None:  # fmt: skip
-    """Add the target's series. ``raised``: its open alarms; ``heads``: what ``read`` found. Raises StoreError."""
+    """Add the target's series. ``raised``: its open alarms; ``heads``: the result of ``read``. Raises StoreError."""
     confirmed = [one for one in raised if one.state is AlarmState.CONFIRMED]
     found = [_verdict(one, led_up[one.id], around, heads[_newest(one, led_up[one.id])], store) for one in confirmed]
     verdicts = [one for one in found if one is not None]
@@ -81,7 +82,7 @@ def _add(lines: Lines, alert: str, target: str, severity: str, check: str, told:
 
 
 def _by_alert(target: str, verdicts: Iterable[Verdict]) -> dict[tuple[str, str], list[Verdict]]:
-    """Alert and severity -> the verdicts that it carries, the one that says most first."""
+    """Alert and severity -> its verdicts, the leading one first."""
     found: dict[tuple[str, str], list[Verdict]] = {}
     for one in sorted(verdicts, key=lambda one: one.alarm.suite):
         if (spec := carrier(one.alarm.signal, target)) is not None:
@@ -100,7 +101,7 @@ def _newest(alarm: Alarm, led_up: Onset) -> int:
 def _verdict(
     alarm: Alarm, led_up: Onset, around: Around, heads: Sequence[Finding], store: "StoreReader"
 ) -> Verdict | None:
-    """The newest finding that alarms, in words; ``None``: it is no longer stored. ``heads``: of its run."""
+    """The newest alarming finding, in words; ``None`` if it is no longer stored. ``heads``: the findings of its run."""
     finding = next((one for one in heads if one.signal == alarm.signal), None)
     if finding is None:
         return None

@@ -1,8 +1,8 @@
-"""The results of the store as a page, kept from scrape to scrape: read and written again is only what changed.
+"""The results of the store as a metrics page, cached between scrapes: only what changed is read and written again.
 
 Results are read from the store, so the first scrape after a restart serves them, and a target that left the
-configuration is gone at once. Every scrape reads the marks of all targets (``store.marks``) and the results of those
-whose marks moved. What is kept is bounded by what is configured: the lines of each target, and one summary a suite.
+configuration disappears at once. Every scrape reads the marks of all targets (``store.marks``) and the results of the
+targets whose marks changed. The configuration bounds the cache: the lines of each target, and one summary per suite.
 """
 
 from collections import deque
@@ -33,19 +33,19 @@ if TYPE_CHECKING:
     from monitor.store import StoreReader
 
 SHARD: Final = 50
-"""Targets whose lines are compressed together: few enough that a change costs little, many enough that it pays."""
+"""Number of targets whose lines are compressed together. Fewer make a change cheaper; more compress better."""
 
 ONE_BY_ONE: Final = 20
-"""Up to so many targets are read each by itself, where a method reads one target or all."""
+"""Up to this number of targets, each is read separately if a method reads either one target or all."""
 
 EFFECT: Final = "adapter_effect_ratio"
-"""The measure of a finding that says how much of the fine-tune's effect is left."""
+"""The measure of a finding that contains how much of the fine-tune's effect is left."""
 
 _UNSEEN: Final = object()
 
 
 class _Family:
-    """The lines of one family, target by target, in shards that are compressed apart."""
+    """The lines of one family, target by target, in separately compressed shards."""
 
     def __init__(self, spec: MetricSpec, shards: int) -> None:
         self._heads = {openmetrics: head(spec, openmetrics=openmetrics) for openmetrics in (False, True)}
@@ -75,21 +75,21 @@ class _Family:
 
 
 class StoreCollector:
-    """``refresh``, then ``plain`` or ``pieces``, under ``lock``; ``prepare`` takes it by itself, and lets it go."""
+    """Call ``refresh``, then ``plain`` or ``pieces``, while holding ``lock``. ``prepare`` takes the lock itself."""
 
     def __init__(self, store: "StoreReader") -> None:
         self.store = store
         self.lock = Lock()
         self.asked = False
-        """A scrape has come, or waits for the lock: it does what is left of ``prepare`` by itself."""
+        """Whether a scrape arrived or waits for the lock: it does the rest of ``prepare`` itself."""
         self._settings: Settings | None = None
 
     def _begin(self, settings: Settings) -> None:
-        """Forget everything: labels and targets may be others."""
+        """Drop everything, because labels and targets may have changed."""
         self._targets = settings.targets
         watched = {JUDGE.target} if settings.judge is not None else set()
         self._identified = [*self._targets, *(watched - set(self._targets))]
-        """Whose identity is checked: a judge's too, though without anchors it is no target."""
+        """Targets with identity checks, including the judge, which is not a target without anchors."""
         self._suites = {name: frozenset(target.run_suites) for name, target in self._targets.items()}
         self._shard = {name: place // SHARD for place, name in enumerate(self._targets)}
         shards = 1 + max(self._shard.values(), default=0)
@@ -104,9 +104,9 @@ class StoreCollector:
         self._mismatches: dict[str, tuple[IdentityCheck, ...]] = {}
 
     def refresh(self, settings: Settings, now: datetime, url: str) -> None:
-        """Bring every result up to ``now``, for the configured targets. ``url``: where people reach the pages.
+        """Update the results of all configured targets to ``now``. ``url``: address of the pages.
 
-        Raises StoreError; what was read before that is kept, and read again where it was not finished.
+        Raises StoreError. Results that were read before the error are kept; unfinished ones are read again next time.
         """
         self._take(settings)
         for step in self._steps(settings, self.store.marks(now.date()), [list(self._targets)]):
@@ -114,10 +114,10 @@ class StoreCollector:
         self._daemon(settings, now, url)
 
     def prepare(self, settings: Settings, now: datetime, stop: Callable[[], bool]) -> bool:
-        """Write and compress everything before the first scrape, a little at a time; whether that was done.
+        """Write and compress everything before the first scrape, in small steps. Returns whether it finished.
 
-        It ends where ``stop`` says so, other settings are taken or a scrape comes: that one does what is left, and
-        nothing twice. Raises StoreError.
+        Ends early if ``stop`` returns true, if the settings change, or if a scrape arrives, which then does the rest
+        and repeats nothing. Raises StoreError.
         """
         with self.lock:
             self.asked = False
@@ -136,10 +136,10 @@ class StoreCollector:
         if settings is not self._settings:
             if settings != self._settings:
                 self._begin(settings)
-            self._settings = settings  # the very same next time: comparing a fleet's is work
+            self._settings = settings  # the same object next time: comparing a fleet's settings is slow
 
     def _steps(self, settings: Settings, marks: Any, parts: Sequence[Sequence[str]]) -> Iterator[Callable[[], object]]:
-        """What brings every result up to ``marks``, in this order; ``parts``: the targets, in pieces of work."""
+        """The steps that update every result to ``marks``, in this order. ``parts``: the targets, in batches."""
         yield partial(self._approved, settings, marks)
         for part in parts:
             yield partial(self._runs, marks.runs, part)
@@ -159,11 +159,11 @@ class StoreCollector:
         return b"".join(text for one in self._families.values() for text in one.plain(openmetrics=openmetrics))
 
     def pieces(self, *, openmetrics: bool) -> Iterator[Piece]:
-        """The same, compressed; what did not change since it was asked for last is not compressed again."""
+        """The same, compressed. Only what changed since the last call is compressed again."""
         return (piece for one in self._families.values() for piece in one.pieces(openmetrics=openmetrics))
 
     def _moved(self, kind: str, marks: Mapping[str, Any], of: Iterable[str] | None = None) -> list[str]:
-        """The targets (or those of ``of``) whose mark is another than when they were last written."""
+        """The targets (or those of ``of``) whose mark changed since they were last written."""
         seen, targets = self._seen[kind], self._targets if of is None else of
         return [target for target in targets if seen.get(target, _UNSEEN) != marks.get(target)]
 
@@ -208,7 +208,7 @@ class StoreCollector:
             self._put("runs", name, lines, marks.get(name))
 
     def _ours(self, target: str, suite: str) -> bool:
-        """What the store holds of other targets and suites has no series."""
+        """Whether the target and suite are configured; others in the store have no series."""
         return suite in self._suites.get(target, ())
 
     def _findings(self, marks: Mapping[str, Any], of: Sequence[str]) -> None:
@@ -225,8 +225,8 @@ class StoreCollector:
             self._put("findings", name, lines, marks.get(name))
 
     def _alarms(self, found: Any) -> None:
-        """When an alarm began, and the lines that its alert prints, are told anew with each finding of its target: one
-        that is judged again may move them. So does what else they say: identity checks, and the judge's own alarms."""
+        """Rewrite the alarms of targets with new findings: a finding that is evaluated again can change when an alarm
+        began and its alert's text. So can identity checks and the judge's own alarms."""
         judges = tuple(found.alarms.get(JUDGE.target, ()))
         raised = {name: [one for one in found.alarms.get(name, ()) if self._ours(name, one.suite)]
                   for name in self._identified}  # fmt: skip
@@ -250,7 +250,7 @@ class StoreCollector:
         return alarm_info.Around(self._mismatches.get(name, ()), self._effect_left.get(name), judges, lost)
 
     def _alarm_mark(self, name: str, raised: list[Alarm], findings: Any, judges: tuple[Alarm, ...]) -> Any:
-        """Of what nothing is said where no alarm is open, nothing is in it."""
+        """The mark of a target's alarms. Without an open alarm it omits what only the texts of open alarms use."""
         mismatches = self._mismatches.get(name, ())
         context = (findings, judges if raised else None) if raised or mismatches else None
         return self._signals.get(name), raised, mismatches, context
@@ -314,7 +314,7 @@ class StoreCollector:
 
 
 def _mismatching(checks: Iterable[IdentityCheck]) -> tuple[IdentityCheck, ...]:
-    """Those that do not match, without the time of the check: it is another one every day."""
+    """The failing checks, without the time of the check, which changes every day."""
     return tuple(replace(one, checked_at=one.since) for one in checks if not one.matches)
 
 
@@ -328,7 +328,7 @@ def _by_target(targets: Iterable[str], found: Iterable[Any]) -> dict[str, list[A
 
 
 def _each_or_all(read: Any, targets: Sequence[str]) -> Iterator[Any]:
-    """What ``read`` (of one target, or of all) gives for some targets, in few calls."""
+    """The results of ``read`` (which reads one target or all) for ``targets``, in few calls."""
     if len(targets) > ONE_BY_ONE:
         yield from read()
     else:

@@ -1,6 +1,6 @@
-"""The exposition formats, written line by line: a fleet's results are a million lines, too many to be objects first.
+"""Writes the exposition formats line by line: a fleet's results are a million lines, too many for objects.
 
-A sample's line is the same in the Prometheus text format and in OpenMetrics; only the lines before it differ.
+A sample's line is the same in the Prometheus text format and in OpenMetrics; only the header lines differ.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from typing import Final
 from monitor.report.metrics.names import METRICS, PREFIX, MetricSpec
 
 SPECS: Final[dict[str, MetricSpec]] = {spec.name: spec for spec in METRICS if not spec.in_memory}
-"""What is served from the store, by name without prefix, in the order of the page."""
+"""Metrics served from the store, by name without prefix, in the order of the page."""
 
 
 def _template(spec: MetricSpec) -> str:
@@ -23,7 +23,7 @@ _TEMPLATES: Final = {name: _template(spec) for name, spec in SPECS.items()}
 
 @lru_cache(maxsize=1 << 17)
 def escape(value: str) -> str:
-    """A label's value as both formats write it."""
+    """A label's value in the form of both formats."""
     return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
 
 
@@ -31,13 +31,13 @@ _ODD: Final = {"nan": "NaN", "inf": "+Inf", "-inf": "-Inf"}
 
 
 def number(value: float) -> str:
-    """A sample's value as both formats write it."""
+    """A sample's value in the form of both formats."""
     text = repr(float(value))
     return _ODD.get(text, text)
 
 
 def head(spec: MetricSpec, *, openmetrics: bool) -> bytes:
-    """The lines before a family's samples. OpenMetrics calls a counter's family by its name without ``_total``."""
+    """The header lines of a family. In OpenMetrics, the name of a counter's family has no ``_total``."""
     name = PREFIX + (spec.name.removesuffix("_total") if openmetrics else spec.name)
     told = spec.help.replace("\\", r"\\").replace("\n", r"\n")
     told = told.replace('"', r"\"") if openmetrics else told
@@ -45,7 +45,7 @@ def head(spec: MetricSpec, *, openmetrics: bool) -> bytes:
 
 
 class Lines:
-    """Samples as they are written, by family; only of the families that were named before."""
+    """Lines of samples by family, for the given families only."""
 
     def __init__(self, families: Sequence[str]) -> None:
         self._lines: dict[str, list[str]] = {name: [] for name in families}

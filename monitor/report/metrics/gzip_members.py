@@ -1,8 +1,8 @@
-"""A gzip file put together from pieces that were compressed apart, so that a scrape compresses only what changed.
+"""Builds a gzip file from separately compressed pieces, so that a scrape compresses only what changed.
 
-A piece is raw deflate that ends at a byte and refers to nothing before it (``Z_FULL_FLUSH``), so pieces can stand one
-after the other in one ordinary gzip member, which every client reads. The member's checksum comes from the pieces'
-(``crc32_combine`` of zlib, which Python does not offer).
+A piece is raw deflate that ends at a byte boundary and refers to nothing before it (``Z_FULL_FLUSH``). Pieces can
+therefore follow each other in one ordinary gzip member, which every client reads. The member's checksum is combined
+from the checksums of the pieces (``crc32_combine`` of zlib, which Python does not offer).
 """
 
 import zlib
@@ -12,7 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 LEVEL: Final = 2
-"""Of zlib. Metrics are repetitive: 2 makes them some 4 % of their size, 6 some 3 % in more than twice the time."""
+"""zlib level. Metrics are repetitive: level 2 reduces them to some 4 %, level 6 to some 3 % in over twice the time."""
 
 _HEADER: Final = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 _LAST_BLOCK: Final = b"\x03\x00"
@@ -23,14 +23,14 @@ _ONE: Final = 1 << 31
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Some bytes of a page, compressed."""
+    """A compressed part of a page."""
 
     deflated: bytes
     crc: int
     size: int
     """Bytes before compression."""
     shift: int
-    """x to the power of the bits before compression: what moves an earlier checksum past them."""
+    """x to the power of the number of bits before compression: moves an earlier checksum past them."""
 
 
 def pack(text: bytes) -> Piece:
@@ -75,7 +75,7 @@ _BYTES: Final = _powers()
 
 
 def _shift(size: int) -> int:
-    """x to the power of the bits of ``size`` bytes."""
+    """x to the power of the number of bits in ``size`` bytes."""
     moved, place = _ONE, 0
     while size:
         if size & 0xFF:
@@ -86,7 +86,7 @@ def _shift(size: int) -> int:
 
 @lru_cache(maxsize=1 << 12)
 def _power(place: int, count: int) -> int:
-    """x to the power of the bits of ``count`` << ``place`` bytes: of few counts, which come again and again."""
+    """x to the power of the number of bits in ``count`` << ``place`` bytes. Cached: few counts recur often."""
     moved = _ONE
     for bit in range(8):
         if count >> bit & 1:

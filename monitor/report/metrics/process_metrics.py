@@ -1,6 +1,6 @@
-"""The daemon's own numbers, in memory, and the page of both.
+"""The daemon's own numbers in memory, and the complete ``/metrics`` page.
 
-Only what has no meaning past the process (durations, ticks, reloads) is kept in memory. The names are settled in
+Only numbers without meaning beyond the process (durations, ticks, reloads) are kept in memory. The names are defined in
 ``monitor.report.metrics.names``.
 """
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 DURATION_BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0)
-"""Seconds."""
+"""Upper bounds of the buckets, in seconds."""
 
 
 class Internals:
-    """The daemon's own numbers; and ``exposition``, which serves them with the store's results."""
+    """The daemon's own numbers. ``exposition`` serves them with the store's results."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.port: int | None = None
-        """Where the pages are served, once they are; the configuration may have asked for any port."""
+        """The port of the pages, once they are served; for port 0 in the configuration, the system chooses it."""
         specs = {spec.name: spec for spec in METRICS if spec.in_memory}
 
         def args(name: str) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Internals:
         self._duration.labels(target, arm.value).observe(seconds)
 
     def reloaded(self, *, ok: bool, at: datetime) -> None:
-        """A configuration was read at ``at``, and taken or refused."""
+        """A configuration was read at ``at``, and accepted or refused."""
         self._reload_ok.set(ok)
         if ok:
             self._reload_at.set(at.timestamp())
@@ -79,9 +79,9 @@ class Internals:
     def exposition(
         self, store: "StoreReader", settings: Settings, now: datetime, accept: str = ""
     ) -> tuple[bytes, str]:
-        """The whole of ``/metrics`` in the format that ``accept`` asks for, and its content type.
+        """The complete ``/metrics`` in the format that ``accept`` requests, and its content type.
 
-        Raises what the store raises, and counts it: half a scrape would resolve alerts, a failed one is seen as down.
+        Counts and raises errors of the store: an incomplete scrape would resolve alerts; a failed one counts as down.
         """
         body, headers = self.scrape(store, settings, now, accept)
         return body, headers["Content-Type"]
@@ -89,7 +89,7 @@ class Internals:
     def scrape(
         self, store: "StoreReader", settings: Settings, now: datetime, accept: str = "", accept_encoding: str = ""
     ) -> tuple[bytes, dict[str, str]]:
-        """``exposition`` with its headers, compressed where ``accept_encoding`` takes gzip. Safe between threads."""
+        """``exposition`` with its headers, compressed if ``accept_encoding`` allows gzip. Thread-safe."""
         encode, content_type = choose_encoder(accept)
         openmetrics = content_type.startswith("application/openmetrics-text")
         results = self._of(store)
@@ -109,7 +109,7 @@ class Internals:
             return body, {**headers, "Content-Encoding": "gzip"}
 
     def prepare(self, store: "StoreReader", settings: Settings, now: datetime, stop: Callable[[], bool]) -> bool:
-        """Write the store's results before the first ``scrape`` asks for them; see ``StoreCollector.prepare``."""
+        """Write the store's results before the first ``scrape``; see ``StoreCollector.prepare``."""
         return self._of(store).prepare(settings, now, stop)
 
     def _of(self, store: "StoreReader") -> StoreCollector:
@@ -120,7 +120,7 @@ class Internals:
 
 
 def web_url(settings: Settings, port: int | None = None) -> str:
-    """Where people reach the pages, without a slash at the end; ``port``: the one that was really opened."""
+    """Address of the pages, without a trailing slash. ``port``: the port that is actually open."""
     if settings.http.url:
         return settings.http.url.rstrip("/")
     host = f"[{settings.http.host}]" if ":" in settings.http.host else settings.http.host
@@ -128,7 +128,7 @@ def web_url(settings: Settings, port: int | None = None) -> str:
 
 
 def takes_gzip(accept_encoding: str) -> bool:
-    """Whether a request's Accept-Encoding takes gzip."""
+    """Whether a request's Accept-Encoding allows gzip."""
     for one in accept_encoding.lower().split(","):
         coding, _, quality = one.replace(" ", "").partition(";q=")
         if coding == "gzip":

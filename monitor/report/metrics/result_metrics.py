@@ -1,4 +1,4 @@
-"""What each kind of result says on the page: from records to samples, one function a kind."""
+"""Turns records into samples, with one function per kind of result."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -33,10 +33,10 @@ from monitor.report.metrics.alerts import LIMITS
 from monitor.report.metrics.exposition import Lines
 
 OUTDATED: Final = "outdated"
-"""``baselines``' status of an approved baseline whose suite has changed since: nothing is compared with it."""
+"""Status in ``baselines`` of an approved baseline whose suite changed since: nothing is compared with it."""
 
 UNARMED: Final = "unarmed"
-"""``target_info``'s baseline while no baseline is approved."""
+"""Value of ``baseline`` in ``target_info`` while no baseline is approved."""
 
 MEASURES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     key: (measure.metric, labels)
@@ -44,10 +44,10 @@ MEASURES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
     for measure in spec.measures
     for key, labels in measure.keys.items()
 }
-"""A number of ``Finding.measures`` -> the metric that it is, with the labels after target and suite."""
+"""Key of ``Finding.measures`` -> its metric, with the labels after target and suite."""
 
 Beginnings = Mapping[int | None, Onset]
-"""Alarm id -> when the change was first seen, and the healthy look before it."""
+"""Alarm id -> when the change was first seen, and the healthy evaluation before it."""
 
 KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "daemon": (
@@ -78,11 +78,11 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "retirements": ("model_retirement_timestamp_seconds",),
     "rollbacks": ("rollback_ready", "rollback_answered_ratio", "rollback_pass_ratio"),
 }  # fmt: skip
-"""Kind of result -> the families that it fills; a family belongs to one kind."""
+"""Kind of result -> its families. A family belongs to one kind."""
 
 
 def mail(lines: Lines, settings: Settings, state: MailState) -> None:
-    """What waits is told in any case; where no mail is configured, none is missing."""
+    """Add the metrics of mail. Waiting mails are always shown; without configured mail, none can be missing."""
     email = settings.email
     if email is not None or state.queued:
         lines.add("email_queued", state.queued)
@@ -98,7 +98,8 @@ def mail(lines: Lines, settings: Settings, state: MailState) -> None:
 def baselines(
     lines: Lines, name: str, target: Target, schedule: Schedule, counts: Iterable[Any], outdated: Iterable[str]
 ) -> None:
-    """``counts``: the target's ``BaselineCount``s. ``outdated``: suites whose approved one is of another version."""
+    """Add the metrics of baselines. ``counts``: the target's ``BaselineCount``s. ``outdated``: suites whose approved
+    baseline was captured with another version of the suite."""
     by_status = {(one.suite, one.status): one for one in counts}
     approved = []
     for suite in target.run_suites:
@@ -126,11 +127,12 @@ def limits(lines: Lines) -> None:
 
 
 def alarms(lines: Lines, name: str, found: Iterable[str], raised: Iterable[Alarm], began: Beginnings) -> None:
-    """``found``: the signals with a finding. ``began``: alarm id -> when it began, and the healthy look before.
+    """Add the metrics of alarms. ``found``: the signals with a finding. ``began``: alarm id -> when the change began,
+    and the healthy evaluation before it.
 
-    A signal without a finding has no series: a 0 would say that nothing changed, and nothing was compared. A page
-    signal's alarm may turn out a ticket. Its ticket is 0 from the signal's first finding on, before it can be raised:
-    an alert rule lets go at a 0, not at a series that is gone.
+    A signal without a finding has no series: 0 would mean that nothing changed, although nothing was compared. The
+    alarm of a page signal can become a ticket. So its ticket series is 0 from the signal's first finding on: an alert
+    rule ends at a 0, not when a series disappears.
     """
     seen = set(found)
     states = dict.fromkeys(((signal, severity) for signal, severity in SEVERITIES.items() if signal in seen), 0)
@@ -155,7 +157,7 @@ def alarms(lines: Lines, name: str, found: Iterable[str], raised: Iterable[Alarm
 
 
 def runs(lines: Lines, target: Target, progress: Iterable[SuiteProgress], last: Mapping[str, RunSummary]) -> None:
-    """``last``: suite -> its last finished run."""
+    """Add the metrics of runs. ``last``: suite -> its last finished run."""
     for one in progress:
         key = (one.target, one.suite)
         if one.last_success:
@@ -192,7 +194,7 @@ def _summary(lines: Lines, key: tuple[str, str], summary: RunSummary, model: str
 
 
 def findings(lines: Lines, name: str, numbers: Mapping[tuple[str, str], FindingNumbers]) -> None:
-    """``numbers``: (suite, signal) -> its newest finding's."""
+    """Add the metrics of findings. ``numbers``: (suite, signal) -> the numbers of its newest finding."""
     for (suite, signal), one in numbers.items():
         lines.add("effect", one.effect, name, suite, signal)
         lines.add("effect_low", one.effect_low, name, suite, signal)
@@ -209,14 +211,14 @@ def findings(lines: Lines, name: str, numbers: Mapping[tuple[str, str], FindingN
 
 
 def nearest_to_threshold(numbers: Mapping[tuple[str, str], FindingNumbers]) -> dict[str, FindingNumbers]:
-    """Signal -> its numbers in the suite whose evidence is nearest to its line, or furthest beyond.
+    """Signal -> its numbers in the suite whose evidence is nearest to its threshold, or furthest above it.
 
-    ``numbers``: of one target, by suite and signal.
+    ``numbers``: the numbers of one target, by suite and signal.
     """
     nearest: dict[str, FindingNumbers] = {}
     for (_, signal), one in numbers.items():
         if isnan(one.evidence_log10 - one.threshold_log10):
-            continue  # of a version that kept none
+            continue  # stored by a version without these numbers
         other = nearest.get(signal)
         if other is None or one.evidence_log10 - one.threshold_log10 > other.evidence_log10 - other.threshold_log10:
             nearest[signal] = one
@@ -224,7 +226,7 @@ def nearest_to_threshold(numbers: Mapping[tuple[str, str], FindingNumbers]) -> d
 
 
 def self_tests(lines: Lines, name: str, tests: Iterable[SelfTest]) -> None:
-    """The share of each fault that was caught, in the target's worst suite; of the control, the largest."""
+    """Add each fault's detection ratio in the target's worst suite: the lowest, or for the control the highest."""
     worst: dict[str, float] = {}
     for one in tests:
         if one.trials:
@@ -259,7 +261,8 @@ def budgets(lines: Lines, name: str, target: Target, spent: Spend) -> None:
 
 
 def identity(lines: Lines, name: str, checks: Sequence[IdentityCheck]) -> None:
-    """Each check's worst over the arms. One that can no longer be made is not to hide behind one that can."""
+    """Add each check's worst result over the arms. The oldest check counts, so that an arm whose check is no longer
+    possible stays visible."""
     for check in dict.fromkeys(one.check for one in checks):
         matches = all(one.matches for one in checks if one.check == check)
         lines.add("identity_match", matches, name, check)
@@ -272,7 +275,7 @@ def identity(lines: Lines, name: str, checks: Sequence[IdentityCheck]) -> None:
 
 
 def retirements(lines: Lines, name: str, found: Iterable[Retirement]) -> None:
-    """The nearest for each arm: the configuration and a provider may both name one."""
+    """Add the earliest date for each arm: the configuration and a provider may both name one."""
     nearest: dict[Arm, datetime] = {}
     for one in found:
         nearest[one.arm] = min(one.retires_at, nearest.get(one.arm, one.retires_at))

@@ -1,1 +1,1 @@
-"""``cliffwatch status``: how the fleet stands, and whether a daemon is alive."""
+"""``cliffwatch status``: the state of the fleet, and whether a daemon is alive."""

@@ -1,8 +1,8 @@
-"""How a running daemon tells ``cliffwatch status`` how its fleet stands: as JSON, at ``/-/status``.
+"""Gets the state of the fleet for ``cliffwatch status`` from a running daemon, as JSON from ``/-/status``.
 
-A command that opens the store and reads a configuration of 1,000 targets takes a second of a processor, most of it
-for imports that the daemon has behind it. So the daemon that has this very configuration is asked first; where none
-answers, the command reads for itself.
+To open the store and read a configuration of 1,000 targets takes a second of CPU time, mostly for imports that the
+daemon has already done. So the command first asks the daemon with the same configuration. If none answers, it reads the
+store itself.
 """
 
 import json
@@ -22,22 +22,22 @@ EVERYWHERE: Final = ("0.0.0.0", "::", "")
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """``status`` where a daemon of this configuration answered, and only there."""
+    """Result of a request. ``status`` is set only if a daemon with this configuration answered."""
 
     heard: Heard
     address: str | None
-    """Such as ``http://127.0.0.1:9464``; ``None``: not asked."""
+    """Such as ``http://127.0.0.1:9464``; ``None`` if not asked."""
     status: "Status | None" = None
 
 
 def render_status(found: "Status", config: Path) -> str:
-    """The daemon's answer; ``config``: the file that it runs with."""
+    """The daemon's answer as JSON. ``config``: its configuration file."""
     said = {"config": str(config.resolve()), "status": asdict(found)}
     return json.dumps(said, default=lambda value: value.isoformat() if isinstance(value, datetime) else str(value))
 
 
 def ask(config: Path, *, everything: bool) -> Reply:
-    """What the daemon of this configuration says, or what came instead of an answer."""
+    """The reply of the daemon with this configuration, or the reason why there is none."""
     from http.client import HTTPException
     from urllib.error import HTTPError
     from urllib.request import ProxyHandler, build_opener
@@ -47,13 +47,13 @@ def ask(config: Path, *, everything: bool) -> Reply:
         return Reply(Heard.NOT_ASKED, None)
     address = f"http://{place}"
     try:
-        opener = build_opener(ProxyHandler({}))  # the daemon is no farther than its own address
+        opener = build_opener(ProxyHandler({}))  # the daemon is reached directly, never through a proxy
         with opener.open(f"{address}/-/status?everything={everything}", timeout=PATIENCE_SECONDS) as reply:
             said = json.loads(reply.read())
         if said["config"] == str(config.resolve()):
             return Reply(Heard.ANSWERED, address, _status(said["status"]))
     except (HTTPError, HTTPException, ValueError, KeyError, TypeError):
-        pass  # no HTTP, no address at all, or no daemon of this version
+        pass  # not HTTP, not a valid address, or not a daemon of this version
     except OSError as error:
         refused = isinstance(getattr(error, "reason", error), ConnectionRefusedError)  # which URLError wraps
         return Reply(Heard.REFUSED if refused else Heard.SILENT, address)
@@ -61,7 +61,7 @@ def ask(config: Path, *, everything: bool) -> Reply:
 
 
 def _listens(config: Path) -> str | None:
-    """The address in the section ``http`` alone: to parse all of a large file would take as long as what is spared."""
+    """The address from the section ``http`` alone: to parse all of a large file would take too long."""
     import yaml
 
     try:
@@ -77,7 +77,7 @@ def _listens(config: Path) -> str | None:
 
 
 def _status(said: Any) -> "Status":
-    """Raises ValueError where it is none, such as another version's."""
+    """The status from JSON. Raises ValueError if it is invalid, for example from another version."""
     from pydantic import TypeAdapter
 
     from monitor.report.status.fleet import Status

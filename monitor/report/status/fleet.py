@@ -1,7 +1,7 @@
-"""``cliffwatch status``: what is watched, armed and raised, for a fleet of any size in a few queries.
+"""``cliffwatch status``: what is monitored, armed and raised, for a fleet of any size in a few queries.
 
-Each suite of each target is told in one line of facts; those that need somebody are read in full, and first. A quiet
-one of a large fleet is counted.
+Each suite of each target is one row. Suites that need attention are read in full and come first. In a large fleet,
+quiet suites are only counted.
 """
 
 from collections import Counter
@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from monitor.core.clock import HEARTBEAT
+from monitor.core.limits import CAPTURE_DAYS, gap, is_late
 from monitor.core.measured import Standing, standing
 from monitor.core.records import (
     Alarm,
@@ -26,7 +27,7 @@ from monitor.core.records import (
 from monitor.core.schedule import interval_seconds
 from monitor.core.selftest_results import MUST_SEE, missed, on_record
 from monitor.core.signals import SEVERITIES
-from monitor.core.wording import CAPTURE_DAYS, gap, is_late, many
+from monitor.core.wording import many
 from monitor.report import attention
 from monitor.report.attention import Need, Reason
 from monitor.report.status.liveness import Daemon, by_sign
@@ -38,9 +39,9 @@ if TYPE_CHECKING:
     from monitor.store.status_reads import Finished
 
 WHOLE: Final = 20
-"""A fleet of so many suites is shown whole; of a larger one, those that need somebody."""
+"""Maximum number of suites up to which all are shown; of a larger fleet, only suites that need attention."""
 MOST: Final = 15
-"""That are shown in full, of a larger fleet."""
+"""Maximum number of suites shown in full of a larger fleet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,65 +51,65 @@ class StatusRow:
     target: str
     suite: str
     needs: str | None
-    """Why somebody should look: the most pressing reason; ``None`` where it is quiet."""
+    """Why it needs attention: the most pressing reason; ``None`` if it needs none."""
     standing: Standing
-    """What silence about it rests on: it is quiet only where it was compared."""
+    """How far it was measured: it counts as quiet only if it was compared."""
     armed: bool
     tickets_only: bool
     """Armed, but none of its page signals pages."""
     not_paging: tuple[str, ...]
-    """Why page signals of the approved baseline are only tickets; empty where all page."""
+    """Why page signals of the approved baseline are only tickets; empty if all of them page."""
     missed: tuple[SelfTest, ...]
-    """Planted losses that its latest self-test caught too seldom: such a loss could go unseen today."""
+    """Planted losses that its latest self-test caught too rarely: such a loss could go undetected today."""
     baseline: str
     last_run: datetime | None
     last_outcome: RunOutcome | None
     unmeasured: Mapping[str, int]
-    """Reason -> how many questions of the last run have no usable answer for it."""
+    """Reason -> number of questions of the last run without a usable answer for this reason."""
     alarms: tuple[Alarm, ...]
     identity: tuple[IdentityCheck, ...]
-    """Checks of the target that found something else served than is declared."""
+    """Failing identity checks of the target."""
     cleared: tuple[Alarm, ...]
-    """The alarms of those of ``findings`` that alarmed and whose alarm is over."""
+    """The cleared alarms of alarming ``findings``."""
     findings: tuple[Finding, ...]
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What is no alarm and weakens what silence says, a line each."""
+        """What is not an alarm but reduces the meaning of having no alarm, one line each."""
         return (*self.not_paging, *on_record(self.missed))
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The fleet: ``watches`` in full, and how many were left out."""
+    """The fleet: ``watches`` in full, and the number of suites that are left out."""
 
     daemon: Daemon
     watches: tuple[StatusRow, ...]
     total: int
-    """Suites of targets that are configured."""
+    """Number of suites of configured targets."""
     needing: Mapping[str, int]
-    """Reason -> how many of them need somebody for it."""
+    """Reason -> number of suites that need attention for it."""
     capturing: int
-    """How many have no baseline yet and are capturing one: nobody has to act, and nothing is compared."""
+    """Number of suites that are capturing their first baseline: no action is needed, and nothing is compared."""
     not_measured_yet: int
-    """Suites that need nobody, and of which nothing was compared with their approved baseline yet: not quiet."""
+    """Number of suites that need no attention and were not compared with their approved baseline yet: not quiet."""
     alarmed: bool
     unmeasured: bool
-    """The last run of one of them brought nothing usable."""
+    """The last run of at least one suite gave no usable answer."""
 
     @property
     def quiet(self) -> int:
-        """Suites that were compared, and need nobody."""
+        """Number of suites that were compared and need no attention."""
         return self.total - sum(self.needing.values()) - self.capturing - self.not_measured_yet
 
     @property
     def misserved(self) -> bool:
-        """Something else is served than is declared, of a target without a page."""
+        """Whether a target without a page serves something other than declared."""
         return IDENTITY in self.needing
 
     @property
     def left_out(self) -> int:
-        """Those that need somebody and are not among ``watches``."""
+        """Number of suites that need attention and are not in ``watches``."""
         return sum(self.needing.values()) - sum(row.needs is not None for row in self.watches)
 
 
@@ -125,31 +126,31 @@ REASONS: Final[Mapping[Need, str]] = {
     Need.ROLLBACK: "no rollback",
     Need.BUDGET: "budget spent",
 }
-"""What a suite needs somebody for, in a word or two."""
+"""Need -> why a suite needs attention, in a word or two."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Fleet:
-    """What is known of all suites at once."""
+    """The data of all suites."""
 
     alarms: Mapping[tuple[str, str], list[Alarm]]
     standing: Mapping[tuple[str, str], Standing]
     last: Mapping[tuple[str, str], "Finished"]
-    """The run that finished last."""
+    """The last finished run."""
     lost: Mapping[int, float]
-    """Run id -> share of the questions of such a run that measured nothing, where any did."""
+    """Run id -> share of the last run's questions without a usable answer, for runs with such questions."""
     identity: Mapping[str, list[IdentityCheck]]
-    """Target -> the checks that do not match."""
+    """Target -> its failing checks."""
     missed: Mapping[tuple[str, str], list[SelfTest]]
-    """Planted losses that were caught too seldom, where any were."""
+    """Planted losses that were caught too rarely, if any."""
     others: Mapping[str, list[Reason]]
-    """Target -> what it needs attention for that is no suite's."""
+    """Target -> why it needs attention, apart from its suites."""
     refused: Collection[int]
-    """The last runs with questions that were not asked, because the budget was spent."""
+    """Last runs with questions that were not asked because the budget was spent."""
 
 
 def status(reading: "ReadOnlyContext", *, everything: bool = False) -> Status:
-    """The fleet as it stands. ``everything``: no suite is left out, however many there are."""
+    """The current state of the fleet. ``everything``: include every suite, whatever the size of the fleet."""
     store, now = reading.store, reading.clock()
     open_alarms: dict[tuple[str, str], list[Alarm]] = {}
     for alarm in store.open_alarms():
@@ -196,7 +197,7 @@ def _standings(
 
 
 def _reasons(reading: "ReadOnlyContext", fleet: _Fleet, stream: tuple[str, str], now: datetime) -> Iterator[Reason]:
-    """What a suite needs attention for."""
+    """Why a suite needs attention."""
     yield from map(attention.of_alarm, fleet.alarms.get(stream, ()))
     yield from map(attention.of_check, fleet.identity.get(stream[0], ()))  # CliffwatchIdentityMismatch pages
     if (last := fleet.last.get(stream)) is not None:
@@ -212,8 +213,7 @@ def _reasons(reading: "ReadOnlyContext", fleet: _Fleet, stream: tuple[str, str],
 
 
 def _ranked(reasons: Mapping[tuple[str, str], Reason]) -> list[tuple[str, str]]:
-    """Suites by target, in the order of ``attention.ranked``; those of a target side by side, the most pressing
-    first."""
+    """Suites grouped by target, in the order of ``attention.ranked``; within a target, the most pressing first."""
     targets: dict[str, list[Reason]] = {}
     for (target, _), reason in reasons.items():
         targets.setdefault(target, []).append(reason)
@@ -251,12 +251,12 @@ def _row(reading: "ReadOnlyContext", fleet: _Fleet, stream: tuple[str, str], nee
 
 
 def _may_page(found: Sequence[Finding], held: Collection[str]) -> bool:
-    """Whether any page signal that was read is not held back."""
+    """Whether any page signal with a finding may page."""
     return any(SEVERITIES.get(one.signal) is Severity.PAGE and one.signal not in held for one in found)
 
 
 def _over(found: Sequence[Finding], open_now: Sequence[Alarm], closed: Iterable[Alarm]) -> tuple[Alarm, ...]:
-    """The closed alarms (newest first) that alarming findings belong to: each signal's last, raised by it or before."""
+    """The cleared alarms of the alarming findings: for each signal, the last one raised by that run or before."""
     still = {alarm.signal for alarm in open_now}
     ended = [alarm for alarm in closed if alarm.state is AlarmState.CLEARED]
     over = (
@@ -268,11 +268,11 @@ def _over(found: Sequence[Finding], open_now: Sequence[Alarm], closed: Iterable[
 
 
 def _baseline_words(reading: "ReadOnlyContext", stream: tuple[str, str], approved: Baseline | None) -> str:
-    """Why a target is armed or not, in a few words."""
+    """Whether and why a suite is armed, in a few words."""
     target, suite = stream
     if approved is not None:
         if not armed(reading, approved):
-            return f"baseline {approved.id} is of another version of the suite: capture and approve a new one"
+            return f"baseline {approved.id} is for another version of the suite: capture and approve a new one"
         span = "captured at once" if approved.at_once else f"over {many(approved.days, 'day')}"
         rests_on = f"{approved.answers} answers {span}"
         return f"baseline {approved.id}: {rests_on}, approved by {approved.approved_by}"
@@ -280,8 +280,8 @@ def _baseline_words(reading: "ReadOnlyContext", stream: tuple[str, str], approve
     if not pending:
         return f"no baseline: cliffwatch baseline capture {target} --days {CAPTURE_DAYS}"
     newest = pending[0]
-    # A window that is over is closed by the daemon's next tick; whoever only reads writes nothing.
+    # The daemon's next tick closes a window that has ended; this code only reads.
     if newest.status is BaselineStatus.CAPTURING and (newest.ends_at > reading.clock() or not newest.run_ids):
         return f"capturing until {newest.ends_at:%Y-%m-%d %H:%M} UTC ({newest.answers} answers so far)"
-    approve = f"cliffwatch baseline approve {target} --by YOU --why WHY"
-    return f"captured ({newest.answers} answers), waiting for: {approve}"
+    approve = f"cliffwatch baseline approve {target} --by YOU --why REASON"
+    return f"captured ({newest.answers} answers), waiting for approval: {approve}"

@@ -1,4 +1,7 @@
-"""The pages, the JSON API and ``/metrics``: one port, read only but for ``POST /-/reload``."""
+"""The pages, the JSON API and ``/metrics``, on one port.
+
+Read-only except for ``POST /-/reload`` and, if ``http.actions`` is configured, the actions of people.
+"""
 
 from monitor.report.web.factory import create_app
 

@@ -1,4 +1,4 @@
-"""The deeds for programs: ``POST`` under ``/api/v1`` with a person's token."""
+"""Actions for programs: ``POST`` under ``/api/v1`` with a person's token."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -17,73 +17,75 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_BEARER: Final = HTTPBearer(auto_error=False, description="a person's token, as http.actions names it")
+_BEARER: Final = HTTPBearer(auto_error=False, description="a person's token, as configured in http.actions")
 
 
 class Why(BaseModel):
-    """What is said with a deed. Who does it is known by the token, and by nothing else."""
+    """The reason for an action. The token alone identifies the person."""
 
     model_config = ConfigDict(extra="forbid")
-    why: str = Field(min_length=1, max_length=LONGEST_WHY, pattern=r"\S", description="why; kept with the deed")
+    why: str = Field(
+        min_length=1, max_length=LONGEST_WHY, pattern=r"\S", description="the reason; stored in the audit log"
+    )
 
 
 class RunNow(Why):
-    """A run of one suite, made by hand."""
+    """A manual run of one suite."""
 
     suite: str = Field(min_length=1, max_length=200, description="a suite of the target")
 
 
 class Done(BaseModel):
-    """What went on record."""
+    """The audit log entry of the action."""
 
     entry: AuditEntry
 
 
 class AllDone(BaseModel):
-    """What went on record, one deed for each alarm; nothing where nothing was left to do."""
+    """The audit log entries of the action, one per alarm. Empty if every open alarm was acknowledged already."""
 
     acknowledged: int
-    """How many alarms."""
+    """Number of alarms that were acknowledged."""
     audit_entries: list[AuditEntry]
 
 
 REFUSALS: Final[dict[int | str, dict[str, Any]]] = {
     status: {"model": models.Problem, "description": meaning}
     for status, meaning in {
-        400: "the body is no text",
-        401: "no token, or nobody's",
-        403: "the configuration has no http.actions: the pages and the API only read",
-        404: "there is no such thing",
-        409: "it cannot be done as things stand",
-        413: "the body is too large",
-        422: "the request is not understood",
-        429: "nobody's token, after too many of those from this address; see Retry-After. The right one is let in",
-        503: "the store is away",
+        400: "The body is not valid text.",
+        401: "The token is missing or unknown.",
+        403: "The configuration has no http.actions, so the pages and the API are read-only.",
+        404: "Not found.",
+        409: "The current state does not allow this action.",
+        413: "The body is too large.",
+        422: "The request is invalid.",
+        429: "Unknown token, after too many of them from this address. See Retry-After. A valid token still works.",
+        503: "The store is not available.",
     }.items()
 }
 
 
 class Audit(BaseModel):
-    """What people did, newest first."""
+    """The audit log, newest first."""
 
     audit_entries: list[AuditEntry]
 
 
 def add_audit(app: FastAPI, store: "StoreReader") -> None:
-    """Add the audit log to the API; reading it needs no token, as reading the pages needs none."""
+    """Add the audit log to the API. As with the pages, reading it needs no token."""
 
     @app.get("/api/v1/audit", responses={status: REFUSALS[status] for status in (422, 503)})
     def audit(target: models.Some = None, limit: models.Limit = 100) -> Audit:
-        """Who did what, when, why and from where, newest first; ``target``: to this target only."""
+        """The audit log: who did what, when, why and from where, newest first. ``target``: only its entries."""
         return Audit(audit_entries=store.audit_entries(target, limit))
 
 
 def add_api(app: FastAPI, gate: Gate | None, doing: Doing | None) -> None:
-    """Add the deeds to the API. Without ``gate`` they are described, and refused."""
+    """Add the actions to the API. Without ``gate``, OpenAPI describes them and every request is refused."""
 
     def person(request: Request, sent: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> str:
         if gate is None:
-            raise HTTPException(403, "the configuration names nobody who may act: see http.actions")
+            raise HTTPException(403, "actions are not enabled: the configuration has no http.actions")
         if sent is None:
             raise HTTPException(401, "send Authorization: Bearer TOKEN", {"WWW-Authenticate": "Bearer"})
         return gate.person_of(request, sent.credentials, "bearer")
@@ -101,31 +103,31 @@ def add_api(app: FastAPI, gate: Gate | None, doing: Doing | None) -> None:
 
     @app.post("/api/v1/baselines/{number}/approve", responses=REFUSALS)
     def approve(request: Request, number: models.Id, said: Why, by: who) -> Done:
-        """Make a captured baseline the one to compare with; the one before it is retired."""
+        """Approve a captured baseline. Later runs are compared with it; the previous baseline is retired."""
         return Done(entry=do(lambda doing: doing.approve(known(number), by, said.why, address_of(request))))
 
     @app.post("/api/v1/baselines/{number}/retire", responses=REFUSALS)
     def retire(request: Request, number: models.Id, said: Why, by: who) -> Done:
-        """Take a baseline out of use, or give up its capture; alarms that were raised against it are cleared."""
+        """Retire a baseline, or cancel its capture. Alarms that were raised against it are cleared."""
         return Done(entry=do(lambda doing: doing.retire(known(number), by, said.why, address_of(request))))
 
     @app.post("/api/v1/alarms/{number}/acknowledge", responses=REFUSALS)
     def acknowledge(request: Request, number: models.Id, said: Why, by: who) -> Done:
-        """Say that this person looks into an open alarm; it stays raised."""
+        """Acknowledge an open alarm. It stays raised."""
         return Done(entry=do(lambda doing: doing.acknowledge(known(number), by, said.why, address_of(request))))
 
     @app.post("/api/v1/targets/{target}/acknowledge", responses=REFUSALS)
     def acknowledge_all(request: Request, target: str, said: Why, by: who) -> AllDone:
-        """Say that this person looks into every open alarm of a target that nobody looks into yet; they stay raised."""
+        """Acknowledge all unacknowledged open alarms of a target. They stay raised."""
         audit_entries = do(lambda doing: doing.acknowledge_all(target, by, said.why, address_of(request)))
         return AllDone(acknowledged=len(audit_entries), audit_entries=audit_entries)
 
     @app.post("/api/v1/alarms/{number}/clear", responses=REFUSALS)
     def clear(request: Request, number: models.Id, said: Why, by: who) -> Done:
-        """End an open alarm; the signal's evidence counts anew from then on."""
+        """Clear an open alarm. The signal's evidence restarts at zero."""
         return Done(entry=do(lambda doing: doing.clear(known(number), by, said.why, address_of(request))))
 
     @app.post("/api/v1/targets/{target}/runs", responses=REFUSALS)
     def run(request: Request, target: str, said: RunNow, by: who) -> Done:
-        """Make a run of one suite due now, off the schedule; the daemon asks it at its next tick, within the budget."""
+        """Make an unscheduled run of one suite due now. The daemon asks it at its next tick, within the budget."""
         return Done(entry=do(lambda doing: doing.run(target, said.suite, by, said.why, address_of(request))))

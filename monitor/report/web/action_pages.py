@@ -1,8 +1,8 @@
-"""What people do through the pages and the API: approve, retire, acknowledge, clear, run now.
+"""Actions on the pages and the API: approve, retire, acknowledge, clear, run now.
 
-Only where the configuration has ``http.actions``. A browser logs in with a token and then sends a session's cookie; a
-form counts only when it comes from our own page (``Origin``, ``Sec-Fetch-Site``) and holds the session's own secret.
-Programs send the token itself, ``Authorization: Bearer``; the API takes no cookie.
+Enabled only if the configuration has ``http.actions``. A browser logs in with a token and then sends a session cookie.
+A form is accepted only from our own pages (``Origin``, ``Sec-Fetch-Site``) and with the session's own secret.
+Programs send the token itself, ``Authorization: Bearer``; the API ignores cookies.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 LOGIN_COOKIE: Final = "cliffwatch_login"
-"""Ties a login form to the browser that it was shown in, before there is a session."""
+"""Ties a login form to the browser that shows it, before a session exists."""
 
 PAST: Final = {
     "approve": "approved", "retire": "retired", "acknowledge": "acknowledged", "clear": "cleared", "run": "due now",
@@ -41,20 +41,20 @@ PAST: Final = {
 
 
 class Showing(Protocol):
-    """Whoever writes a page from a template."""
+    """Renders a page from a template."""
 
     def show(self, template: str, status: int = 200, **values: Any) -> HTMLResponse: ...
 
 
 async def form_of(request: Request) -> dict[str, str]:
-    """The fields of a form, the first of each name. Raises HTTPException."""
+    """The fields of a form; of several with one name, the first. Raises HTTPException."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
-        raise HTTPException(415, "a form is sent as application/x-www-form-urlencoded")
+        raise HTTPException(415, "send the form as application/x-www-form-urlencoded")
     try:
         fields = parse_qsl((await request.body()).decode(), keep_blank_values=True, max_num_fields=20, errors="strict")
     except ValueError:
-        raise HTTPException(400, "the form cannot be read; send it again from its page") from None
+        raise HTTPException(400, "the form cannot be read. Send it again from its page") from None
     return dict(reversed(fields))
 
 
@@ -66,7 +66,7 @@ def add_actions(
     settings: Callable[[], Settings],
     clock: Callable[[], datetime],
 ) -> None:
-    """Add the deeds to the API; with ``acting`` login, logout and forms, too, and find the session of every request."""
+    """Add the actions to the API. With ``acting``, also login, logout, forms and session lookup."""
     gate = Gate(acting, settings, clock) if acting else None
     add_audit(app, store)
     add_api(app, gate, acting.doing if acting else None)
@@ -100,7 +100,9 @@ def _login(app: FastAPI, pages: Showing, gate: Gate) -> None:
         back = local(form.get("back"), "/")
         nonce = request.cookies.get(LOGIN_COOKIE, "")
         if not nonce or not compare_digest(nonce.encode(), form.get("form", "").encode()):
-            return ask(request, back, 403, "This form was an old one, or the browser keeps no cookies. Try this one.")
+            return ask(
+                request, back, 403, "The form has expired, or the browser does not accept cookies. Use this form."
+            )
         token = form.get("token", "")
         try:
             person = gate.person_of(request, token, "form")
@@ -132,30 +134,30 @@ def _logout(app: FastAPI, gate: Gate) -> None:
 
 
 async def _signed(gate: Gate, request: Request) -> dict[str, str]:
-    """The fields of a form that a logged-in person sent from our own page. Raises HTTPException."""
+    """The fields of a form that a logged-in person sent from one of our pages. Raises HTTPException."""
     gate.own_page(request)
     session = visitor().session
     if session is None:
         with suppress(HTTPException):
             comes_from((await form_of(request)).get("back"))
-        raise HTTPException(401, "nobody is logged in here, or the login is over: nothing was changed. Log in again")
+        raise HTTPException(401, "you are not logged in, or the login has expired. Nothing was changed. Log in again")
     form = await form_of(request)
     if not compare_digest(session.csrf.encode(), form.get("form", "").encode()):
-        raise HTTPException(403, "this form is not of this login: nothing was changed. Send it again from its page")
+        raise HTTPException(403, "the form belongs to another login. Nothing was changed. Send it again from its page")
     return form
 
 
 def _forms(app: FastAPI, pages: Showing, gate: Gate, doing: Doing) -> None:
     async def act(request: Request, back: str, entry: Callable[[str, str, str], str]) -> Response:
-        """Do it, which says what was done, and send the browser back to where it came from; what could not be done is
-        said on a page."""
+        """Call ``entry``, keep the text that it returns for the next page, and redirect the browser to ``back``. If
+        the action fails, show the reason on a page."""
         form = await _signed(gate, request)
         session = visitor().session
         assert session is not None
         back, why = local(form.get("back"), back), form.get("why", "")
         try:
             if len(why) > LONGEST_WHY:
-                raise UsageError(f"the reason has {len(why)} characters; {LONGEST_WHY} are kept at most")
+                raise UsageError(f"the reason has {len(why)} characters; the maximum is {LONGEST_WHY}")
             session.told = await run_in_threadpool(entry, session.person, why, address_of(request))
         except StoreError:
             raise
@@ -194,8 +196,8 @@ def _told(done: AuditEntry) -> str:
 
 def _all_told(target: str, done: Sequence[AuditEntry]) -> str:
     if not done:
-        return f"Nothing changed: no alarm of {target} is open that nobody looks into."
-    return f"{many(len(done), 'alarm')} of {target}: acknowledged. They stay raised."
+        return f"Nothing changed: {target} has no unacknowledged open alarm."
+    return f"{many(len(done), 'alarm')} of {target}: acknowledged. The alarms stay raised."
 
 
 def _capital(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Every answer of a finding's run, beside the baseline's."""
+"""Every answer of a finding's run, next to the baseline's answer."""
 
 import itertools
 from collections import Counter, defaultdict
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from monitor.core.errors import CliffwatchError, StoreError
+from monitor.core.limits import CAPTURE_DAYS
 from monitor.core.records import Arm, Baseline, Exhibit, Finding
-from monitor.core.wording import CAPTURE_DAYS
 from monitor.report.web import baselines
 from monitor.report.web.evidence import PER_PAGE, Sort, ordered
 from monitor.report.web.formatting import Turn, cut, turn
@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from monitor.store import StoreReader
 
 NEAREST: Final = CAPTURE_DAYS
-"""Different texts of a baseline, spread over its days, among which the nearest to an answer is looked for."""
+"""Maximum number of distinct baseline texts, spread over its days, that an answer is compared with."""
 
 COMPARED: Final = 8_000
-"""Characters of an answer that are compared."""
+"""Number of leading characters of an answer that are compared."""
 
 
 def every_answer(store: "StoreReader", finding: Finding, sort: Sort, page: int) -> tuple[Turn, list[Exhibit]]:
-    """A page of all probes of the finding's run, each with the answer that is least like the baseline's.
+    """A page of all probes of the finding's run, each with the answer that is least like the baseline's answers.
 
-    Those that the finding shows keep their place in front, unless it is by probe; the weight of the others is the share
-    of words, 0 to 1, that the answer does not have in common with the nearest of the baseline: of all where it is the
-    same, else of ``NEAREST``.
+    The finding's own exhibits come first, unless sorted by probe. The weight of the others is the share of words, 0 to
+    1, that the answer does not have in common with the nearest baseline answer. An identical answer is found among all
+    baseline answers; otherwise ``NEAREST`` of them are compared.
     """
     texts = _texts(store, finding)
     others = sorted(texts.now.keys() - {one.probe for one in finding.exhibits})
@@ -43,12 +43,12 @@ def every_answer(store: "StoreReader", finding: Finding, sort: Sort, page: int) 
 
 
 Texts = dict[str, Counter[str]]
-"""Probe -> its texts, with how often each was given."""
+"""Probe -> its texts with their counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Texts:
-    """What a run and its baseline said."""
+    """The answers of a run and of its baseline."""
 
     now: Texts
     then: Texts
@@ -73,7 +73,7 @@ def _texts(store: "StoreReader", finding: Finding) -> _Texts:
 
 
 def _baseline(store: "StoreReader", finding: Finding) -> Baseline | None:
-    """The baseline; ``None`` where it is gone."""
+    """The finding's baseline; ``None`` if it no longer exists."""
     try:
         return store.baseline(finding.baseline_id)
     except StoreError:
@@ -87,8 +87,8 @@ def _usual(texts: Counter[str] | None) -> str | None:
 
 
 def least_like(answers: Sequence[str], baseline: Collection[str]) -> tuple[str, float]:
-    """The first of the answers with the largest share of words not in common with the nearest of the baseline, and
-    that share: 1 where there is no baseline."""
+    """The first answer with the largest share of words not in common with its nearest baseline answer, and that share,
+    0 to 1. Without a baseline the share is 1."""
     new = [one for one in answers if one not in baseline]
     if not new or not baseline:
         return answers[0], float(bool(new))
@@ -98,10 +98,10 @@ def least_like(answers: Sequence[str], baseline: Collection[str]) -> tuple[str, 
 
 
 def _apart(answers: Sequence[str], others: Sequence[str]) -> list[float]:
-    """Of each answer the share of words not in common with the nearest of the others, 0 to 1."""
-    import numpy as np  # no page but this one needs it
+    """For each answer, the share of words not in common with the nearest of the others, 0 to 1."""
+    import numpy as np  # only this page needs it
 
-    # Each new word gets the next number, all of it in C: of what the page takes, this is most.
+    # Each new word gets the next number, all in C: this is most of the page's work.
     places: defaultdict[str, int] = defaultdict(itertools.count().__next__)
     words = [text[:COMPARED].split() for text in (*others, *answers)]
     coded = [np.fromiter(map(places.__getitem__, one), np.intp, len(one)) for one in words]

@@ -1,4 +1,4 @@
-"""``/api/v1``: the same as the pages say, in JSON, with answers as they are."""
+"""``/api/v1``: the content of the pages as JSON, with unmodified answers."""
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
@@ -11,6 +11,7 @@ from monitor import __version__
 from monitor.core.records import Answer, Arm, BaselineStatus, Finding, Unmeasured
 from monitor.core.settings import Settings
 from monitor.report.explain import claim
+from monitor.report.explain.context import finding_context
 from monitor.report.explain.jsonable import plain
 from monitor.report.web import baselines, fleet_overview, models, pages, runbooks, runs, target_view
 from monitor.report.web.models import Id, Limit, Name, Some
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
     from monitor.store import StoreReader
 
 ERRORS: Final[dict[int | str, dict[str, Any]]] = {
-    404: {"model": models.Problem, "description": "There is no such thing."},
-    422: {"model": models.Problem, "description": "A parameter is not as described."},
+    404: {"model": models.Problem, "description": "Not found."},
+    422: {"model": models.Problem, "description": "A parameter is invalid."},
     503: {"model": models.Problem, "description": "The store cannot be read."},
 }
 
-Offset = Annotated[int, Query(ge=0, le=10_000_000, description="how many to pass over")]
+Offset = Annotated[int, Query(ge=0, le=10_000_000, description="number of items to skip")]
 Before = Annotated[str, Query(max_length=100, description="part of a target's name or model")]
 
 
@@ -35,7 +36,7 @@ def add_api(
     clock: Callable[[], datetime],
     kept: fleet_overview.FleetCache,
 ) -> None:
-    """Add every route that reads."""
+    """Add every read-only route."""
     router = APIRouter(prefix="/api/v1", responses=ERRORS)
     _targets(router, store, settings, clock, kept)
     _findings(router, store)
@@ -50,11 +51,11 @@ def _targets(
 ) -> None:  # fmt: skip
     def known(target: str | None) -> None:
         if target is not None and target not in settings().targets:
-            raise HTTPException(404, f"no target {target} in the configuration")
+            raise HTTPException(404, f"unknown target {target}")
 
     @router.get("/status", response_model=models.Status)
     def status(target: Some = None) -> JSONResponse:
-        """Every target and suite: armed or not, its progress, newest findings and open alarms."""
+        """Every target and suite: whether it is armed, its progress, newest findings and open alarms."""
         known(target)
         watches = fleet_overview.watches(store, settings(), clock(), kept, target)
         findings = store.latest_findings(target, exhibits=False)
@@ -65,7 +66,7 @@ def _targets(
         q: Before = "", state: Annotated[str | None, Query(pattern=f"^({'|'.join(fleet_overview.STATES)})$")] = None,
         limit: Limit = 100, offset: Offset = 0,
     ) -> JSONResponse:  # fmt: skip
-        """The fleet as the first page lists it: what needs somebody first."""
+        """The fleet as on the overview page: targets that need attention first."""
         now = clock()
         found = fleet_overview.overview(store, settings(), now, kept)
         watches, rows = found.watches, found.rows
@@ -127,9 +128,9 @@ def _findings(router: APIRouter, store: "StoreReader") -> None:
 
     @router.get("/findings/{run_id}/{signal}", response_model=models.FindingDetail)
     def finding(run_id: Id, signal: Name) -> JSONResponse:
-        """One finding: its numbers, its answers side by side, what it claims in words, and how the signal went."""
+        """One finding: its numbers, its answers side by side, its claim in words, and the signal's history."""
         found = pages.finding_of(store, run_id, signal)
-        beside = claim.finding_context(store, found)
+        beside = finding_context(store, found)
         told = {
             "claim": claim.claim(found, beside), "alarm": beside.alarm, "raised_before": beside.before,
             "raised_again": beside.again, "history": beside.history,
@@ -138,7 +139,7 @@ def _findings(router: APIRouter, store: "StoreReader") -> None:
 
     @router.get("/alarms", response_model=models.Alarms)
     def alarms(target: Some = None, suite: Some = None, open: bool | None = None, limit: Limit = 1000) -> JSONResponse:
-        """Alarms with their state, newest first; ``open=true``: those that are not cleared."""
+        """Alarms with their state, newest first. ``open=true``: only alarms that are not cleared."""
         return JSONResponse({"alarms": plain(store.alarms(target, suite, open, limit))})
 
 
@@ -159,7 +160,7 @@ def _runs(router: APIRouter, store: "StoreReader") -> None:
 
     @router.get("/runs/{run_id}/exchange", response_model=models.Exchanged)
     def exchange(run_id: Id, arm: Arm, probe: pages.ProbeId, replicate: pages.Replicate = 0) -> JSONResponse:
-        """One question with its raw exchange; it is stored without credentials, and shown without them too."""
+        """One question with its raw exchange. Credentials are neither stored nor shown."""
         asked = pages.asked_of(store, run_id, arm, probe, replicate)
         raw = asked.line.outcome.exchange
         return JSONResponse(plain({
@@ -171,7 +172,7 @@ def _runs(router: APIRouter, store: "StoreReader") -> None:
 
 
 def _question(line: runs.QuestionRow) -> dict[str, Any]:
-    """One question in the shape of ``models.Question``: what only an answer has is null where there is none."""
+    """One question in the shape of ``models.Question``. Without an answer, the fields of an answer are null."""
     outcome = line.outcome
     answer = ("text", "finish_reason", "model", "prompt_tokens", "completion_tokens", "latency_seconds")
     return {
@@ -189,7 +190,7 @@ def _baselines(router: APIRouter, store: "StoreReader") -> None:
     def all_baselines(
         target: Some = None, suite: Some = None, status: BaselineStatus | None = None, limit: Limit = 100
     ) -> JSONResponse:
-        """Baselines with who approved and retired them and why, newest first."""
+        """Baselines, newest first, with the people who approved and retired them and their reasons."""
         return JSONResponse({"baselines": plain(store.baselines(target, suite, status)[:limit])})
 
     @router.get("/baselines/{baseline_id}", response_model=models.BaselineDetail)
@@ -201,7 +202,7 @@ def _baselines(router: APIRouter, store: "StoreReader") -> None:
 
     @router.get("/runbooks", response_model=models.Runbooks)
     def all_runbooks() -> JSONResponse:
-        """Names of the runbooks: one for each alert."""
+        """Names of the runbooks, one per alert."""
         return JSONResponse({"runbooks": runbooks.names()})
 
     @router.get("/runbooks/{name}", response_model=models.Runbook)

@@ -1,4 +1,4 @@
-"""Who may act: from our own page with a session, or with a token from anywhere."""
+"""Authorization of actions: a session on our own pages, or a token from anywhere."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ from monitor.report.web.tokens import Failures, Sessions, Tokens
 log = structlog.get_logger()
 
 LONGEST_WHY: Final = 1_000
-"""Characters of a reason."""
+"""Maximum number of characters of a reason."""
 
 
 class Doing(Protocol):
-    """Whoever does what people ask for: raises CliffwatchError, in words, for what cannot be done."""
+    """Performs the actions of people. Raises CliffwatchError with a readable reason if an action is not possible."""
 
     def approve(self, baseline_id: int, who: str, why: str, address: str | None = None) -> AuditEntry: ...
     def retire(self, baseline_id: int, who: str, why: str, address: str | None = None) -> AuditEntry: ...
@@ -34,23 +34,23 @@ class Doing(Protocol):
 
 @dataclass(frozen=True)
 class Acting:
-    """What the pages need to let people act; without it they only read."""
+    """What the pages need for actions. Without it they are read-only."""
 
     doing: Doing
     tokens: Callable[[], Tokens]
-    """Those in force: a reload reads them again."""
+    """Returns the tokens in force; a reload reads them again."""
 
 
 def address_of(request: Request) -> str:
-    """Where a request came from; behind a proxy on this machine, what that says."""
+    """The client address of a request; behind a proxy on this machine, the address that the proxy reports."""
     return request.client.host if request.client else "unknown"
 
 
 def sent_elsewhere(request: Request, url: str | None, *, typed: bool) -> bool:
-    """Whether a browser says that another site's page sent this; programs say nothing.
+    """Whether the browser's headers show that another site's page sent this request. Programs send no such headers.
 
-    Both headers count, for over plain http to anything but this machine a browser leaves ``Sec-Fetch-Site`` out.
-    ``typed``: what no page sent, but the person themselves, passes.
+    Both headers are checked: over plain http to any other machine, browsers omit ``Sec-Fetch-Site``.
+    ``typed``: accept a request that the person made directly, not from a page.
     """
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site not in ((None, "same-origin", "none") if typed else (None, "same-origin")):
@@ -59,7 +59,7 @@ def sent_elsewhere(request: Request, url: str | None, *, typed: bool) -> bool:
 
 
 class Gate:
-    """Lets through who may act, and only from our own pages."""
+    """Admits people who may act, and forms only from our own pages."""
 
     def __init__(self, acting: Acting, settings: Callable[[], Settings], clock: Callable[[], datetime]) -> None:
         self._acting = acting
@@ -68,12 +68,12 @@ class Gate:
         self._failures = Failures(clock)
 
     def person_of(self, request: Request, token: str, way: str) -> str:
-        """Whose token it is. Raises HTTPException: 401 where it is nobody's, 429 after too many of those.
+        """The owner of the token. Raises HTTPException: 401 if the token is unknown, 429 after too many unknown tokens.
 
-        The right token is let in at any time. Behind a proxy everybody may come from one address; were that shut out,
-        any stranger who guesses could keep the on-call out at night. Nothing is lost: a token has ``LEAST_TOKEN``
-        characters or more, 128 bits as ``openssl rand -hex`` writes them, and no rate of guessing that a daemon can
-        answer finds one. What the count is for: who guesses is told to stop, and cannot fill the log.
+        A valid token is accepted at any time. Behind a proxy all requests may come from one address. If that address
+        were blocked, a stranger who guesses could lock out the on-call at night. Accepting it is safe: a token has at
+        least ``LEAST_TOKEN`` characters, 128 bits if written by ``openssl rand -hex``, and a daemon cannot answer fast
+        enough for guessing to succeed. The limit tells a guessing client to stop and keeps it from filling the log.
         """
         person = self._acting.tokens().person(token.strip())
         if person is not None:
@@ -82,34 +82,34 @@ class Gate:
         wait = self._failures.wait(address)
         if wait:
             raise HTTPException(
-                429, f"this token is nobody's, and {address} sent too many of those: wait {wait} s before the next. "
-                "The right one is let in at any time", {"Retry-After": str(wait)},
+                429, f"unknown token, and {address} sent too many unknown tokens. Wait {wait} s before the next try. "
+                "A valid token is accepted at any time", {"Retry-After": str(wait)},
             )  # fmt: skip
         self._failures.failed(address)
         log.warning("login_failed", address=address, way=way)
-        raise HTTPException(401, "this token is nobody's", {"WWW-Authenticate": "Bearer"})
+        raise HTTPException(401, "unknown token", {"WWW-Authenticate": "Bearer"})
 
     def own_page(self, request: Request) -> None:
-        """Raises HTTPException 403 for a form that another site's page may have sent."""
+        """Raises HTTPException 403 if another site's page may have sent the form."""
         unsaid = "sec-fetch-site" not in request.headers and "origin" not in request.headers
         if unsaid or sent_elsewhere(request, self._settings().http.url, typed=False):
             raise HTTPException(
-                403, "this form did not come from a page of Cliffwatch's own, so nothing was changed. Where a proxy "
-                "stands before it, set http.url to the address under which people reach the pages",
+                403, "the form did not come from a Cliffwatch page, so nothing was changed. Behind a proxy, set "
+                "http.url to the address at which people reach the pages",
             )  # fmt: skip
 
     def secure(self, request: Request) -> bool:
-        """Whether cookies are to travel over TLS only."""
+        """Whether cookies must be sent over TLS only."""
         return is_secure(request, self._settings().http.url)
 
 
 def known(number: int) -> int:
-    """An id that a store can hold. Raises NotThere."""
+    """``number``, if it is a possible id. Raises NotThere."""
     if not 0 < number <= LONGEST_ID:
-        raise NotThere("there is nothing of this number")
+        raise NotThere("no such id")
     return number
 
 
 def status_of(error: CliffwatchError) -> int:
-    """The HTTP status of a deed that could not be done."""
+    """The HTTP status of a failed action."""
     return 404 if isinstance(error, NotThere) else 409

@@ -1,4 +1,4 @@
-"""A baseline as a person reads it before approving: each probe with its distinct answers and their scores."""
+"""A baseline for a person to read before approval: each probe with its distinct answers and their scores."""
 
 import json
 from collections import defaultdict
@@ -17,18 +17,18 @@ PER_PAGE: Final = 50
 
 SUBJECTS: Final = 5
 BASES: Final = 2
-"""Distinct answers shown of a probe."""
+"""Maximum number of distinct answers shown per probe."""
 
 TEXT: Final = 4_000
-"""Characters shown of one answer."""
+"""Maximum number of characters shown of one answer."""
 
 Texts = Mapping[str, list[Mapping[str, float]]]
-"""Each different text -> the scores, by grader, of every answer with it."""
+"""Distinct text -> the scores, by grader, of every answer with this text."""
 
 
 @dataclass(frozen=True, slots=True)
 class BaselineText:
-    """One answer, as often as it was given."""
+    """One distinct answer with its count."""
 
     text: str
     count: int
@@ -42,20 +42,20 @@ class ProbeTexts:
 
     probe: str
     prompt: str | None
-    """``None``: it was not kept."""
+    """``None`` if it was not stored."""
     answers: int
-    """Of the subject."""
+    """Number of answers of the subject."""
     scores: Mapping[str, float]
     """Grader -> mean score of the subject's answers."""
     subject: tuple[BaselineText, ...]
     subject_more: int
-    """Further distinct answers of the subject, not shown."""
+    """Number of further distinct answers of the subject that are not shown."""
     base: tuple[BaselineText, ...]
     base_more: int
 
 
 def sheets(store: "StoreReader", baseline: Baseline) -> list[ProbeTexts]:
-    """Every probe of the baseline that was answered, in the suite's order."""
+    """Every answered probe of the baseline, in the suite's order."""
     given = store.graded_texts(baseline.run_ids)
     answered = dict.fromkeys(probe for _, probe in given)
     asked = prompts(store, baseline)
@@ -75,7 +75,7 @@ def _sheet(probe: str, prompt: str | None, subject: Texts, base: Texts) -> Probe
 
 
 def _told(texts: Texts, most: int) -> tuple[BaselineText, ...]:
-    """The most frequent, the first given before others as frequent."""
+    """The most frequent texts. Equally frequent texts keep the order in which they were first given."""
     frequent = sorted(texts.items(), key=lambda one: -len(one[1]))[:most]
     return tuple(BaselineText(text, len(scores), _means(scores)) for text, scores in frequent)
 
@@ -89,7 +89,7 @@ def _means(scores: Iterable[Mapping[str, float]]) -> dict[str, float]:
 
 
 def prompts(store: "StoreReader", baseline: Baseline, run_id: int | None = None) -> dict[str, str]:
-    """Probe id -> prompt, from the suite as it was asked, or from the inputs sampled by its runs and by ``run_id``."""
+    """Probe id -> prompt, from the suite as it was asked, or from the sampled inputs of its runs and of ``run_id``."""
     body = store.suite_body(baseline.suite_digest)
     if body is not None:
         probes = _read(body)
@@ -105,7 +105,7 @@ def _read(body: str) -> list[dict[str, Any]]:
 
 
 def said(messages: Sequence[Message]) -> str:
-    """What was said, without the system prompt that all probes share; who said it, where it is a conversation."""
+    """The messages as text, without the system prompt that all probes share. A conversation also names the roles."""
     spoken = [message for message in messages if message.role != "system"]
     if len(spoken) == 1:
         return spoken[0].content

@@ -1,4 +1,4 @@
-"""A finding's page: which finding a link means, the claim, and the answers side by side."""
+"""A finding's page: the finding that a link refers to, its claim, and the answers side by side."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from monitor.core.records import Alarm, Exhibit, Finding, Point
 from monitor.report.explain import claim as claims
+from monitor.report.explain.context import FindingContext, finding_context
 from monitor.report.web import sparklines
 from monitor.report.web.word_diff import Piece, marked
 
@@ -14,29 +15,29 @@ if TYPE_CHECKING:
     from monitor.store import StoreReader
 
 RECENT: Final = timedelta(days=7)
-"""How long after it cleared an alarm's link still leads to what it was about."""
+"""How long an alarm's link leads to its finding after the alarm cleared."""
 
 ABOUT_EQUAL: Final = 0.95
-"""Share of the strongest exhibit's weight from which another tells about as much."""
+"""Share of the strongest exhibit's weight above which another exhibit counts as equally strong."""
 
 PER_PAGE: Final = 10
 """Answers on one page."""
 
 FOLDED: Final = 1_200
-"""Characters of an answer over which it is folded."""
+"""Characters above which an answer is folded."""
 
 LONGEST: Final = 20_000
-"""Characters of an answer that a page shows at all; its JSON has the rest."""
+"""Maximum number of characters of an answer on a page; the JSON has the full text."""
 
 Sort = Literal["weight", "probe"]
 Show = Literal["telling", "all"]
 
 
 def evidence_of(store: "StoreReader", target: str, signal: str, now: datetime) -> tuple[int, str] | None:
-    """The run and signal of the finding that a link from an alert means.
+    """The run and signal of the finding that a link from an alert refers to. ``None`` if the signal has no finding.
 
-    The raised alarm's newest; else the newest alarming one whose alarm cleared lately, for whoever comes late; else
-    the newest of the signal.
+    The newest finding of the raised alarm. Otherwise the newest alarming finding of an alarm that cleared within
+    ``RECENT``, for people who open the link late. Otherwise the newest finding of the signal.
     """
     latest = [one for one in store.latest_findings(target, exhibits=False) if one.signal == signal]
     alarms = [one for one in store.alarms(target) if one.signal == signal]
@@ -51,7 +52,7 @@ def evidence_of(store: "StoreReader", target: str, signal: str, now: datetime) -
 
 
 def _last_alarming(store: "StoreReader", alarm: Alarm) -> int | None:
-    """The run of the alarm's last alarming verdict."""
+    """The run of the alarm's last alarming finding."""
     key = (alarm.target, alarm.suite, alarm.signal)
     points = store.series(alarm.raised_at, only=[key]).get(key, [])
     during = [one.run_id for one in points if one.alarming and (alarm.cleared_at is None or one.at <= alarm.cleared_at)]
@@ -59,30 +60,30 @@ def _last_alarming(store: "StoreReader", alarm: Alarm) -> int | None:
 
 
 def newest_of(store: "StoreReader", finding: Finding) -> Finding | None:
-    """The newest finding of the same series, if it is another."""
+    """The newest finding of the same series, if it is not ``finding``."""
     latest = store.latest_findings(finding.target, finding.suite, exhibits=False)
     return next((one for one in latest if one.signal == finding.signal and one.run_id != finding.run_id), None)
 
 
 @dataclass(frozen=True, slots=True)
 class FindingView:
-    """A finding with all that its page says of it."""
+    """A finding with everything that its page shows."""
 
     finding: Finding
     claim: claims.Claim
-    beside: claims.FindingContext
+    beside: FindingContext
     alarms: tuple[Alarm, ...]
-    """Of the target, newest first."""
+    """The target's alarms, newest first."""
     others: int
-    """Those that are open and not of the finding's series."""
+    """Number of open alarms of the target's other series."""
     raising: Point | None
-    """The verdict that raised the finding's alarm, where that was another: the notification has its numbers."""
+    """The evaluation that raised the finding's alarm, if another one did: the notification has its numbers."""
     interval: sparklines.Interval | None
     timeline: sparklines.Timeline | None
 
 
 def finding_view(store: "StoreReader", finding: Finding, now: datetime) -> FindingView:
-    beside = claims.finding_context(store, finding)
+    beside = finding_context(store, finding)
     alarms = store.alarms(finding.target)
     mine = [one for one in alarms if (one.suite, one.signal) == (finding.suite, finding.signal)]
     others = sum(one.cleared_at is None and one not in mine for one in alarms)
@@ -98,7 +99,7 @@ def finding_view(store: "StoreReader", finding: Finding, now: datetime) -> Findi
     )
 
 
-def _raising(finding: Finding, beside: claims.FindingContext) -> Point | None:
+def _raising(finding: Finding, beside: FindingContext) -> Point | None:
     raised = beside.alarm.raised_run_id if beside.alarm else None
     return next((one for one in beside.history if one.run_id == raised != finding.run_id), None)
 
@@ -109,13 +110,13 @@ class SideBySide:
     baseline: list[Piece]
     now: list[Piece]
     verdict: str
-    """Which of the two the answer is like, in a few words; empty where nothing says so."""
+    """Which of the two the answer resembles, in a few words. Empty if that is unknown."""
     well: bool
-    """Like the baseline's."""
+    """Whether it resembles the baseline's answer."""
 
     @property
     def marked(self) -> bool:
-        """Whether any words are marked as only on one side."""
+        """Whether any words are marked."""
         return any(only_here for _, only_here in (*self.baseline, *self.now))
 
 
@@ -133,15 +134,15 @@ def _verdict(one: Exhibit) -> tuple[str, bool]:
     if one.base is not None and one.now == one.base:
         return "same as base", False
     if one.now == one.baseline:
-        return "as in the baseline", True
+        return "same as baseline", True
     if one.leaning is None:
         return "", False
-    return ("nearer to the base", False) if one.leaning < 0 else ("nearer to the approved", True)
+    return ("nearer to the base", False) if one.leaning < 0 else ("nearer to the baseline", True)
 
 
 def most_telling(finding: Finding) -> Exhibit | None:
-    """The exhibit to read first: among those that tell about as much as the first, one that is the base's letter for
-    letter, for that needs no judging."""
+    """The exhibit to read first: among the strongest, one that equals the base's answer exactly, as that needs no
+    judgement; otherwise the strongest."""
     if not finding.exhibits:
         return None
     best = ordered(finding.exhibits, "weight")
@@ -150,7 +151,7 @@ def most_telling(finding: Finding) -> Exhibit | None:
 
 
 def ordered(exhibits: Sequence[Exhibit], sort: Sort) -> list[Exhibit]:
-    """By how much each tells, or by probe."""
+    """Sorted by weight, largest first, or by probe."""
     if sort == "probe":
         return sorted(exhibits, key=lambda one: one.probe)
     return sorted(exhibits, key=lambda one: (-one.weight, one.probe))

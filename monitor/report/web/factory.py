@@ -1,4 +1,4 @@
-"""Every route. Pages are for people and work without JavaScript; ``/api/v1`` says the same in JSON."""
+"""Every route. Pages are for people and work without JavaScript; ``/api/v1`` has the same content as JSON."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
@@ -32,16 +32,16 @@ HEADERS: Final = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    # With "no-referrer" a browser sends its own forms without an origin, as a stranger's page could have it do.
+    # With "no-referrer" a browser sends our own forms without an origin, like a form of a stranger's page.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-"""On every reply. Answers are untrusted and private: nothing runs, nothing is loaded, nothing is kept."""
+"""Headers of every reply. Answers are untrusted and private: no scripts, no external resources, no caching."""
 
 
 class Metrics(Protocol):
-    """Whoever can write ``/metrics``."""
+    """Writes ``/metrics``."""
 
     def scrape(
         self, store: Any, settings: Settings, now: datetime, accept: str = "", accept_encoding: str = ""
@@ -49,7 +49,7 @@ class Metrics(Protocol):
 
 
 class Refusing(Protocol):
-    """Whoever says why there is no answer, to a person or a program."""
+    """Builds the reply that gives a person or a program the reason for an error."""
 
     def __call__(
         self, request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None
@@ -70,12 +70,12 @@ def create_app(
 
     Args:
         store: read in worker threads.
-        settings: the settings in force, asked for at every request.
+        settings: returns the settings in force; called for every request.
         metrics: writes ``/metrics``.
         health: ``ok`` and ``last_tick_age_seconds`` (``None`` before the first tick).
-        reload: reads the configuration again; the error's text, or ``None``.
-        acting: what people may do through the pages; without it they only read.
-        standing: how the fleet stands, all of it or in short, as JSON for ``cliffwatch status``.
+        reload: reads the configuration again; returns the text of the error, or ``None``.
+        acting: the actions of people; without it the pages are read-only.
+        standing: the state of the fleet, in full or in short, as JSON for ``cliffwatch status``.
     """
     app = FastAPI(
         title="Cliffwatch",
@@ -107,7 +107,7 @@ def _standing(app: FastAPI, standing: Callable[[bool], str]) -> None:
 
 
 def _secure(app: FastAPI, settings: Callable[[], Settings], refuse: Refusing) -> None:
-    """What stands around everything else, the last one outermost."""
+    """Add the middleware around all routes, the outermost last."""
     app.add_middleware(Heads)
     app.add_middleware(Hosts, settings=settings, refuse=refuse)
     app.add_middleware(GZipMiddleware, minimum_size=4096, compresslevel=3)
@@ -121,7 +121,7 @@ def _secure(app: FastAPI, settings: Callable[[], Settings], refuse: Refusing) ->
 
 
 class Heads:
-    """ASGI middleware: HEAD is answered as GET is; the server leaves the body out. Uptime checks ask so."""
+    """ASGI middleware: answers HEAD like GET, for uptime checks. The server omits the body."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -175,7 +175,7 @@ def _daemon(
     async def healthz() -> Response:
         """Alive while the clock ticks; before its first tick it is starting, not dead.
 
-        In the loop, and in none of the threads: those may all be waiting for a store that is away.
+        Runs in the event loop, because all threads may be waiting for an unavailable store.
         """
         state = health()
         starting = state.get("last_tick_age_seconds") is None
@@ -183,7 +183,7 @@ def _daemon(
 
     @app.get("/readyz", include_in_schema=False)
     def readyz() -> Response:
-        """Ready once the store answers and the clock has ticked."""
+        """Ready when the store answers and the clock has ticked."""
         state = dict(health())
         try:
             store.get_state("ready")

@@ -1,4 +1,4 @@
-"""Which of a thousand targets needs somebody: every target with its worst, and a list of them to leaf through."""
+"""The overview: which targets need attention. Every target with its worst state, as a list in pages."""
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from monitor.core.limits import Gap, gap, is_late
 from monitor.core.measured import Standing, standing
 from monitor.core.records import Alarm, Finding, IdentityCheck, Point, Retirement, RunOutcome, SelfTest, Stream
 from monitor.core.run_kinds import JUDGE
@@ -14,7 +15,7 @@ from monitor.core.schedule import interval_seconds
 from monitor.core.selftest_results import MUST_SEE, missed
 from monitor.core.settings import Settings, Target
 from monitor.core.signals import rank
-from monitor.core.wording import Gap, gap, is_late, many, urgency
+from monitor.core.wording import many, urgency
 from monitor.report import attention
 from monitor.report.attention import Need, Reason
 from monitor.report.web import sparklines
@@ -26,13 +27,13 @@ PER_PAGE: Final = 100
 """Targets on one page."""
 
 FRESH: Final = timedelta(minutes=1)
-"""How long the fleet is taken to be as it was, where days are whole: a target is late by days, not by seconds."""
+"""How long a read of the fleet stays valid if a day has 24 hours: a target becomes late after days, not seconds."""
 
 ALARMS_SHOWN: Final = 20
-"""Open alarms above the list; the list has them all."""
+"""Maximum number of open alarms above the list of targets; the list has all of them."""
 
 DAYS: Final = timedelta(days=30)
-"""What the small pictures show."""
+"""Period that the small pictures show."""
 
 STATE_OF: Final[Mapping[Need, tuple[str, str]]] = {
     Need.PAGE: ("page", "page"),
@@ -53,10 +54,10 @@ STATE_OF: Final[Mapping[Need, tuple[str, str]]] = {
     Need.NOT_MEASURED_YET: ("not-measured-yet", "not measured yet"),
     Need.QUIET: ("quiet", "quiet"),
 }
-"""What a target needs most -> its state as it stands in an address and in JSON, and in words."""
+"""A target's most urgent need -> its state as written in an address and in JSON, and in words."""
 
 STATES: Final[Mapping[str, str]] = dict(STATE_OF[need] for need in Need)
-"""A target's state as it stands in an address -> in words; what needs somebody first."""
+"""A target's state as written in an address -> in words. States that need attention come first."""
 
 BASELINE_STATES: Final[Mapping[Standing, str]] = {
     Standing.COMPARED: "armed",
@@ -66,7 +67,7 @@ BASELINE_STATES: Final[Mapping[Standing, str]] = {
     Standing.SUITE_CHANGED: "suite changed",
     Standing.NO_BASELINE: "not armed",
 }
-"""``Watch.state``, which JSON and pages show."""
+"""``Watch.state`` in JSON and on pages."""
 
 ARMED: Final = frozenset({Standing.COMPARED, Standing.NOT_MEASURED_YET})
 """A baseline of the suite as it is now is approved."""
@@ -84,23 +85,23 @@ class Watch:
     state: str = field(init=False)
     """armed, suite changed (since the baseline), capturing, to approve, or not armed: ``standing``, to be shown."""
     baseline_id: int | None
-    """The approved one, else the newest that is not retired."""
+    """The approved baseline, else the newest that is not retired."""
     last_success: datetime | None
     """When a run last finished measured or partial."""
     last_run_id: int | None
     """The run that finished last."""
     last_outcome: RunOutcome | None
     runs: int
-    """Finished runs."""
+    """Number of finished runs."""
     unmeasured: float | None
-    """Share of the last finished run's questions that measured nothing; 1 where its subject gave no usable answer."""
+    """Share, 0 to 1, of the last finished run's questions without a usable answer; 1 if its subject gave none."""
     late: bool
     """No run has succeeded for two of its intervals."""
     stale: bool
-    """Its findings say how it was, not how it is: it is not compared, not measured, or late."""
+    """Its findings are out of date: it is not compared, not measured, or late."""
     alarms: tuple[Alarm, ...] = ()
     standing: Standing = Standing.NO_BASELINE
-    """What its silence rests on: it is quiet only where it was compared."""
+    """How far the suite was measured: it counts as quiet only if it was compared."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "armed", self.standing in ARMED)
@@ -108,17 +109,17 @@ class Watch:
 
     @property
     def gap(self) -> Gap | None:
-        """Why its silence is no health, if it is none."""
+        """Why the absence of alarms does not mean health; ``None`` if it does."""
         return gap(self.last_outcome, self.unmeasured, late=self.late)
 
     @property
     def attention(self) -> str:
-        """Its state as a key of ``STATES``."""
+        """The suite's state, as a key of ``STATES``."""
         return state_key(self.reasons)
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
-        """What it needs attention for."""
+        """Why the suite needs attention."""
         gap = () if self.gap is None else (attention.of_gap(self.gap, self.last_success),)
         return (*map(attention.of_alarm, self.alarms), *gap, attention.of_standing(self.standing))
 
@@ -135,18 +136,18 @@ class Row:
     target: str
     model: str
     state: str
-    """A key of ``STATES``: what it needs attention for most."""
+    """A key of ``STATES``: its most urgent need."""
     watches: tuple[Watch, ...]
     last_success: datetime | None
-    """The oldest of its suites'."""
+    """The oldest ``last_success`` of its suites."""
     alarms: tuple[Alarm, ...]
     mismatched: tuple[IdentityCheck, ...] = ()
-    """The identity checks that fail; no suite's, so they stand beside what the suites say."""
+    """The failing identity checks. They belong to the target, not to a suite."""
 
 
 @dataclass(frozen=True, slots=True)
 class Worst:
-    """The signal of a target that speaks loudest for a change."""
+    """The signal of a target with the strongest evidence of a change."""
 
     suite: str
     signal: str
@@ -157,16 +158,16 @@ class Worst:
 
 @dataclass
 class FleetCache:
-    """What need not be read twice: a finished run never changes, and findings only come with the end of one."""
+    """Cached reads: a finished run never changes, and findings are stored only when a run ends."""
 
     known: dict[int, float] = field(default_factory=dict)
     """Run id -> share of its questions without a usable answer."""
     loudest: dict[str, tuple[tuple[int | None, ...], datetime, "Worst"]] = field(default_factory=dict)
-    """Target -> the last runs of its suites, the hour that its picture was drawn for, its loudest signal."""
+    """Target -> the last runs of its suites, the hour for which its picture was drawn, its strongest signal."""
     suites: tuple[Settings | None, dict[str, list[str]]] = (None, {})
-    """The configuration, and its targets' suites."""
+    """The configuration, and the suites of its targets."""
     overview: "Overview | None" = None
-    """The whole fleet as it was last read."""
+    """The last read of the whole fleet."""
 
     def suites_of(self, settings: Settings) -> dict[str, list[str]]:
         if self.suites[0] is not settings:
@@ -174,9 +175,10 @@ class FleetCache:
         return self.suites[1]
 
     def of(self, store: "StoreReader", run_ids: Collection[int], *, all_runs: bool) -> Mapping[int, float]:
-        """``all_runs``: these are the last runs of all streams, so that others need not be kept.
+        """Run id -> share of its questions without a usable answer, 0 to 1.
 
-        Requests are answered in threads: each works on what it saw, whatever another makes of it meanwhile.
+        ``all_runs``: these are the last runs of all streams, so the cache can drop others. Threads answer the requests:
+        each works on the state that it read, even if another thread replaces it.
         """
         known = self.known
         missing = [run_id for run_id in run_ids if run_id not in known]
@@ -188,14 +190,14 @@ class FleetCache:
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The whole fleet at one moment, and what it was read from: while that is the same, so is the fleet."""
+    """The whole fleet at one moment, with the inputs of that read: while they are unchanged, so is the fleet."""
 
     mark: tuple[object, ...]
     raised: tuple[Alarm, ...]
     failing: tuple[IdentityCheck, ...]
     """Every failing check in the store."""
     unseen: tuple[SelfTest, ...]
-    """The planted losses that the latest self-tests missed."""
+    """Planted losses that the latest self-tests missed."""
     retirements: tuple[Retirement, ...]
     settings: Settings
     at: datetime
@@ -204,24 +206,24 @@ class Overview:
 
     @property
     def mismatched(self) -> tuple[IdentityCheck, ...]:
-        """The failing checks of what is configured; the judge's, though it need not be a target."""
+        """The failing checks of configured targets and of the judge, which need not be a target."""
         known = {*self.settings.targets} | ({JUDGE.target} if self.settings.judge is not None else set())
         return tuple(one for one in self.failing if one.target in known)
 
     @property
     def missed(self) -> set[tuple[str, str]]:
-        """Configured (target, suite) whose self-test missed a planted loss."""
+        """Configured (target, suite) pairs whose self-test missed a planted loss."""
         watched = {(one.target, one.suite) for one in self.watches}
         return watched & {(one.target, one.suite) for one in self.unseen}
 
     @property
     def unlisted(self) -> tuple[IdentityCheck, ...]:
-        """Those of a judge that no row is of: it has no anchors."""
+        """Failing checks of a judge that has no row, because it has no anchors."""
         return tuple(one for one in self.mismatched if one.target not in self.settings.targets)
 
 
 def overview(store: "StoreReader", settings: Settings, now: datetime, kept: FleetCache) -> Overview:
-    """Every configured target; read again only once something has changed, or might have become late."""
+    """Every configured target. Reads again only if something changed, or if a target may have become late."""
     mark, raised = store.stream_mark(), tuple(store.open_alarms())
     failing, last = tuple(store.identity_checks(matches=False)), kept.overview
     unseen, retirements = tuple(missed(store.imperfect_self_tests(MUST_SEE))), tuple(store.retirements())
@@ -248,8 +250,8 @@ def watches(
     store: "StoreReader", settings: Settings, now: datetime, kept: FleetCache, target: str | None = None,
     raised: Sequence[Alarm] | None = None,
 ) -> list[Watch]:  # fmt: skip
-    """One for each suite of each configured target (or of one), in the configuration's order; ``raised``: open alarms,
-    where they were read before."""
+    """One ``Watch`` per suite of every configured target, or of ``target``, in the configuration's order. ``raised``:
+    the open alarms, if they were read already."""
     streams = {(one.target, one.suite): one for one in store.streams(target)}
     alarms: dict[tuple[str, str], list[Alarm]] = {}
     for alarm in store.open_alarms(target) if raised is None else raised:
@@ -287,8 +289,8 @@ def rows(
     found: Sequence[Watch], targets: Mapping[str, Target], mismatched: Sequence[IdentityCheck] = (),
     others: Mapping[str, Sequence[Reason]] = MappingProxyType({}),
 ) -> list[Row]:  # fmt: skip
-    """One for each target, in the order of ``attention.ranked``. ``mismatched``: failing checks of any target;
-    ``others``: what else targets need attention for."""
+    """One row per target, in the order of ``attention.ranked``. ``mismatched``: failing checks of any target;
+    ``others``: further reasons why targets need attention."""
     grouped: dict[str, list[Watch]] = {name: [] for name in dict.fromkeys(one.target for one in found)}
     for one in found:
         grouped[one.target].append(one)
@@ -319,7 +321,7 @@ def _row(
 
 
 def chosen(found: Sequence[Row], query: str, state: str | None) -> list[Row]:
-    """Those whose name or model has ``query`` in it, and that are in ``state``."""
+    """The rows whose name or model contains ``query`` and that are in ``state``."""
     wanted = query.strip().casefold()
     return [
         row for row in found
@@ -329,13 +331,13 @@ def chosen(found: Sequence[Row], query: str, state: str | None) -> list[Row]:
 
 
 def counts(found: Sequence[Row]) -> dict[str, int]:
-    """State -> how many targets are in it, in the order of ``STATES``; those that nobody is in are left out."""
+    """State -> number of targets in it, in the order of ``STATES``, without empty states."""
     counter = Counter(row.state for row in found)
     return {state: counter[state] for state in STATES if counter[state]}
 
 
 def worst(store: "StoreReader", shown: Sequence[Row], now: datetime, kept: FleetCache) -> dict[str, Worst]:
-    """Target -> its loudest signal: what alarms first, causes before what follows, then what has the most evidence."""
+    """Target -> its strongest signal: alarming ones first, causes before consequences; otherwise by evidence."""
     hour = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
     runs = {row.target: tuple(watch.last_run_id for watch in row.watches) for row in shown}
     old = [name for name, key in runs.items() if kept.loudest.get(name, ((), hour))[:2] != (key, hour)]
@@ -372,9 +374,9 @@ def by_rank(findings: Sequence[Finding]) -> list[Finding]:
 
 
 def headline(found: Sequence[Watch], mismatched: Sequence[IdentityCheck] = (), missed: int = 0) -> tuple[str, str]:
-    """``bad``, ``warn`` or ``good``, and the overview in one line: silence is good only where it was listened to.
+    """The tone (``bad``, ``warn`` or ``good``) and the overview in one line. It is good only if all was measured.
 
-    ``mismatched``: the failing identity checks; they page, as alarms do. ``missed``: how many suites' self-test
+    ``mismatched``: the failing identity checks; they page, as alarms do. ``missed``: number of suites whose self-test
     missed a planted loss.
     """
     alarms = [alarm for watch in found for alarm in watch.alarms]
@@ -391,15 +393,15 @@ def headline(found: Sequence[Watch], mismatched: Sequence[IdentityCheck] = (), m
 
 
 def _undeclared(mismatched: Sequence[IdentityCheck]) -> list[str]:
-    """Who serves something else than declared: by name where it is one."""
+    """Targets that serve something other than declared; a single one by name."""
     names = list(dict.fromkeys(one.target for one in mismatched))
     if len(names) > 1:
-        return [f"{len(names):,} targets serve something else than declared"]
-    return [f"{name} serves something else than declared" for name in names]
+        return [f"{len(names):,} targets serve something other than declared"]
+    return [f"{name} serves something other than declared" for name in names]
 
 
 def _gaps(found: Sequence[Watch]) -> list[str]:
-    """What nobody is told about by an alarm that is not raised, counted."""
+    """Counts of the suites whose lack of alarms does not mean health, in words."""
     silent = Counter(one.gap for one in found)
     needs = Counter(attention.worst(one.reasons).need for one in found)
     unarmed = [one for one in found if not one.armed]

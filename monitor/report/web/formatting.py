@@ -1,4 +1,4 @@
-"""Numbers, times and long lists as the pages write them; no HTML here."""
+"""Formats numbers, times and long lists for the pages; no HTML."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def ago(then: datetime | None, now: datetime) -> str:
-    """``3 h ago``; ``in 5 min`` for what is to come."""
+    """``3 h ago``; ``in 5 min`` for a time in the future."""
     if then is None:
         return "never"
     seconds = (now - then) / timedelta(seconds=1)
@@ -21,7 +21,7 @@ def ago(then: datetime | None, now: datetime) -> str:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """At most ``digits`` significant digits, without needless zeros."""
+    """``value`` with at most ``digits`` significant digits and no trailing zeros."""
     if value is None or not isfinite(value):
         return "–"
     if value and abs(value) < 1e-3:
@@ -30,7 +30,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def measure(value: float, name: str) -> str:
-    """A signal's further number under the name that it is exported by: a share as percent, any other as a number."""
+    """A measure of a signal, formatted by its exported name: a share as percent, any other as a number."""
     if name.startswith("contract_changed_"):
         return "yes" if value else "no"
     if name.endswith("_ratio") and not name.endswith("_variance_ratio") and isfinite(value):
@@ -39,7 +39,7 @@ def measure(value: float, name: str) -> str:
 
 
 def usd(value: float) -> str:
-    """``$0.42``; four decimals where cents would show nothing."""
+    """``$0.42``; up to four decimals below a dollar."""
     return f"${value:,.2f}" if value >= 0.995 or not value else f"${value:.4f}".rstrip("0").ljust(5, "0")
 
 
@@ -57,7 +57,7 @@ class Turn:
 
 
 def turn(page: int, total: int, size: int) -> Turn:
-    """The page that is meant, or the nearest there is."""
+    """The page ``page``, or the nearest that exists."""
     pages = max(1, -(-total // size))
     page = max(1, min(page, pages))
     return Turn(page, pages, total, (page - 1) * size, min(page * size, total))

@@ -1,10 +1,10 @@
-"""Under which names the pages answer: none that a stranger's page could have made its own.
+"""Host names under which the pages answer. A name that a stranger's page could control is refused.
 
-DNS rebinding: somebody opens a page of evil.example, and the page has its own name point to this daemon from then on.
-To the browser the daemon is that page's own server now: its script may read every prompt and answer, whoever may listen
-here otherwise. What the script cannot do is ask under another name than its own. So a name that the public DNS could
-hold is answered to only where the configuration says that it is ours. Prometheus and Alertmanager have no such check,
-and show numbers to whoever asks; Grafana has one (``enforce_domain``), off unless asked for.
+DNS rebinding: a person opens a page of evil.example, and its owner then points that name at this daemon. The browser
+now takes the daemon for the page's own server, so the page's script can read every prompt and answer, even if the
+daemon listens on a private address only. The script can ask only under its own name. So a name that public DNS can hold
+is accepted only if the configuration names it. Prometheus and Alertmanager have no such check and show their numbers to
+any client; Grafana has one (``enforce_domain``), disabled by default.
 """
 
 import re
@@ -21,19 +21,21 @@ from monitor.core.sanitize import visible
 from monitor.core.settings import Http, Settings
 
 OPEN: Final = frozenset({"/metrics", "/healthz", "/readyz", "/style.css"})
-"""Answered to under any name: no prompt and no answer stands there, and those who ask are told a name, not us.
+"""Paths that answer under any name: they contain no prompt and no answer, and their clients may be configured with a
+name that this daemon does not know.
 
-``/-/status`` is none of them: it says who looks into what and why, and the command that asks takes ``http.host``.
+``/-/status`` is not one of them: it shows who acknowledged an alarm and why, and the command that reads it uses
+``http.host``.
 """
 
 PRIVATE: Final = (".localhost", ".svc", ".svc.cluster.local")
-"""Ends of names that nobody can register: this machine (RFC 6761), and the services of a Kubernetes cluster."""
+"""Suffixes of names that nobody can register: this machine (RFC 6761), and the services of a Kubernetes cluster."""
 
 _HOST: Final = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.%\w]+)\]|(?P<name>[A-Za-z0-9._-]+))(?::[0-9]{0,5})?")
 
 
 class Hosts:
-    """ASGI middleware: 421 for a page or the API under a name that is not known to be ours, whatever the port."""
+    """ASGI middleware: returns 421 for a page or the API under an unknown host name. The port does not matter."""
 
     def __init__(
         self, app: ASGIApp, settings: Callable[[], Settings], refuse: Callable[[Request, int, str], Response]
@@ -41,7 +43,7 @@ class Hosts:
         self._app = app
         self._settings = settings
         self._refuse = refuse
-        # Not the name that the DNS has for this machine: asking for it takes as long as the DNS likes.
+        # Not the machine's name in DNS: a DNS query can take arbitrarily long.
         self._machine = _bare(socket.gethostname())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,8 +59,8 @@ class Hosts:
 
 
 def ours(host: str, http: Http, machine: str) -> bool:
-    """Whether no stranger's page can have this ``Host``: it is an address, or a name that nobody can register, or that
-    is ours by the configuration or because ``machine`` is called so."""
+    """Whether no stranger's page can have this ``Host``: an address, a name that nobody can register, a name from the
+    configuration, or the name of this ``machine``."""
     found = _HOST.fullmatch(host)
     if found is None:
         return False
@@ -83,7 +85,7 @@ def _public(http: Http) -> str:
 
 
 def _bare(name: str) -> str:
-    """A name as the DNS compares it."""
+    """A name in the form in which DNS compares names."""
     return name.lower().removesuffix(".")
 
 
@@ -91,8 +93,8 @@ def _told(given: str, http: Http) -> str:
     name = visible(given, 80) or "(none)"
     known = f"http.url, which is {http.url} now," if http.url else "http.url"
     return (
-        f"This daemon does not know the name {name} as its own, and answers under no other: another site's page could "
-        f"have had its name point here, to read what these pages show. Do people reach Cliffwatch under it? Set "
-        f"{known} to that address in cliffwatch.yaml and restart; a proxy has to pass Host on. An IP address always "
-        f"works."
+        f"The host name {name} is not configured for this daemon, so the request was refused. Another site could point "
+        f"its own name at this daemon to read these pages. If people reach Cliffwatch under this name, set {known} to "
+        f"that address in cliffwatch.yaml and restart the daemon; a proxy must pass on the Host header. An IP address "
+        f"always works."
     )

@@ -1,4 +1,4 @@
-"""The shapes of the JSON, read off the records themselves, so that a record and its description cannot differ."""
+"""JSON models derived from the records, so that a record and its description cannot differ."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -31,19 +31,19 @@ from monitor.report.web import baselines, fleet_overview, runs, target_view
 LONGEST_ID: Final = 2**63 - 1
 
 Id = Annotated[int, Path(ge=1, le=LONGEST_ID)]
-"""A number that the store gave."""
+"""An id that the store assigned."""
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
-"""As in the configuration: names of targets, suites and signals."""
+"""Names of targets, suites and signals, as in the configuration."""
 
 Name = Annotated[str, Path(pattern=NAME)]
 Some = Annotated[str | None, Query(pattern=NAME)]
-Limit = Annotated[int, Query(ge=1, le=1000, description="how many at most")]
+Limit = Annotated[int, Query(ge=1, le=1000, description="maximum number of items")]
 
 
 @cache
 def described(record: type, name: str | None = None) -> type[BaseModel]:
-    """A model of what ``plain`` makes of a record: every float may be null, for JSON has no NaN."""
+    """The model of the JSON that ``plain`` makes of a record. Every float may be null, because JSON has no NaN."""
     hints = get_type_hints(record)
     shape = {one.name: (_json(hints[one.name]), ...) for one in fields(record)}
     shape |= {name: (kind, ...) for name, kind in OF_FINDING.items()} if record is Finding else {}
@@ -51,7 +51,7 @@ def described(record: type, name: str | None = None) -> type[BaseModel]:
 
 
 def _json(hint: Any) -> Any:
-    """A type of a record's field as JSON has it."""
+    """The JSON type of a record's field."""
     if is_dataclass(hint):
         return described(hint)  # type: ignore[arg-type]
     if hint is float:
@@ -76,7 +76,7 @@ class Shape(BaseModel):
 
 
 class Problem(Shape):
-    """Why there is no answer."""
+    """The reason why the request failed."""
 
     error: str
 
@@ -106,7 +106,7 @@ class Status(Shape):
 
 
 class Loudest(Shape):
-    """The signal of a target that speaks loudest for a change, with its last 30 days."""
+    """The signal of a target with the strongest evidence of a change, with its last 30 days."""
 
     suite: str
     signal: str
@@ -122,9 +122,9 @@ class Fleet(Shape):
     tone: str
     """good, warn or bad."""
     states: dict[str, int]
-    """State -> how many targets are in it."""
+    """State -> number of targets in it."""
     total: int
-    """Targets that the filter leaves."""
+    """Number of targets that match the filter."""
     targets: list[Listed]
 
 
@@ -145,16 +145,16 @@ class Budget(Shape):
 
 
 class SelfTested(described(SelfTest)):  # type: ignore[misc]
-    """How many copies of stored answers with one fault planted were caught in the suite's latest self-test."""
+    """One planted fault of the suite's latest self-test: the number of trials, and of trials that were caught."""
 
     missed: bool
-    """It stands for a whole loss and was caught too seldom: CliffwatchSelfTestFailed fires."""
+    """The fault is a total loss and was caught too rarely: CliffwatchSelfTestFailed fires."""
 
 
 class TargetDetail(Shape):
     target: str
     lead: described(target_view.Lead) | None  # type: ignore[valid-type]
-    """The newest finding of the most urgent open alarm, and what it claims in words."""
+    """The newest finding of the most urgent open alarm, and its claim in words."""
     watches: list[Watched]
     series: list[Series]
     baselines: list[BaselineShape]
@@ -178,9 +178,9 @@ class FindingDetail(FindingShape):  # type: ignore[misc]
     claim: ClaimShape
     alarm: AlarmShape | None
     raised_before: AlarmShape | None
-    """The alarm of the same signal that was over when this one was raised."""
+    """The alarm of the same signal that had cleared before this one was raised."""
     raised_again: AlarmShape | None
-    """The alarm that was raised again once this one was over: the open one, else the next."""
+    """The alarm that was raised again after this one cleared: the open one, else the next."""
     history: list[PointShape]
 
 
@@ -193,7 +193,7 @@ class Runs(Shape):
 
 
 class Question(Shape):
-    """One question of a run; ``reason`` says why there is no usable answer."""
+    """One question of a run. ``reason``: why it has no usable answer."""
 
     arm: str
     probe: str
@@ -215,12 +215,12 @@ class Question(Shape):
 class RunDetail(RunShape):  # type: ignore[misc]
     arms: list[CountShape]
     total: int
-    """Questions of the run."""
+    """Number of questions of the run."""
     questions: list[Question]
 
 
 class Exchanged(Question):
-    """One question with its raw exchange, credentials left out."""
+    """One question with its raw exchange, without credentials."""
 
     provider: str
     asked_model: str
@@ -236,7 +236,7 @@ class Baselines(Shape):
 
 class BaselineDetail(BaselineShape):  # type: ignore[misc]
     total: int
-    """Probes in it."""
+    """Number of probes in the baseline."""
     sheets: list[SheetShape]
 
 

@@ -1,4 +1,4 @@
-"""The pages, for people: they work without JavaScript, and beside each stands its JSON."""
+"""The pages for people. They work without JavaScript, and each links to its JSON."""
 
 import re
 from collections.abc import Callable
@@ -13,13 +13,13 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from monitor import __version__
-from monitor.core import selftest_results, signals, wording
+from monitor.core import limits, selftest_results, signals, wording
 from monitor.core.errors import CliffwatchError, StoreError
 from monitor.core.measured import Standing
 from monitor.core.records import Arm, Baseline, Finding, Run
 from monitor.core.sanitize import visible
 from monitor.core.settings import Settings
-from monitor.report.explain import claim, recovery
+from monitor.report.explain import cause, recovery
 from monitor.report.web import (
     answers,
     baselines,
@@ -49,7 +49,7 @@ Text = Annotated[str, Query(max_length=100)]
 
 
 class Pages:
-    """The templates with what all of them need."""
+    """The templates with their shared filters and globals."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
@@ -73,7 +73,7 @@ class Pages:
             "titles": signals.TITLES,
             "states": fleet_overview.STATES,
             "Standing": Standing,
-            "partly": wording.PARTLY,
+            "partly": limits.PARTLY,
             "alarm_state": lambda alarm: wording.alarm_state(alarm, clock()),
             "evidence": wording.evidence,
             "power": wording.power,
@@ -82,17 +82,17 @@ class Pages:
             "state_of": wording.state_of,
             "summary_of": recovery.summary,
             "served": wording.served,
-            "capture_days": wording.CAPTURE_DAYS,
-            "mismatch_of": claim.mismatch,
+            "capture_days": limits.CAPTURE_DAYS,
+            "mismatch_of": cause.mismatch,
             "planted": selftest_results.planted,
         }
 
     def add_global(self, name: str, value: object) -> None:
-        """Something further that every template may use."""
+        """Make ``value`` available to every template."""
         self._environment.globals[name] = value
 
     def show(self, template: str, status: int = 200, json: str | None = None, **values: Any) -> HTMLResponse:
-        """``json``: where the same stands for programs."""
+        """Render a page. ``json``: address of the same content as JSON."""
         now = self._clock()
         page = self._environment.get_template(template)
         return HTMLResponse(
@@ -108,7 +108,7 @@ def add_pages(
     clock: Callable[[], datetime],
     kept: fleet_overview.FleetCache,
 ) -> None:
-    """Add every page but what people do through them."""
+    """Add every read-only page."""
     _overview(app, pages, store, settings, clock, kept)
     _target(app, pages, store, settings, clock, kept)
     _findings(app, pages, store, clock)
@@ -147,7 +147,7 @@ def _target(
 ) -> None:  # fmt: skip
     def configured(target: str) -> None:
         if target not in settings().targets:
-            raise HTTPException(404, f"no target {visible(target, 80)} in the configuration")
+            raise HTTPException(404, f"unknown target {visible(target, 80)}")
 
     @app.get("/targets/{target}", include_in_schema=False)
     def target_page(target: str) -> Response:
@@ -285,7 +285,7 @@ def finding_of(store: "StoreReader", run_id: int, signal: str) -> Finding:
 def run_of(store: "StoreReader", run_id: int) -> Run:
     found = store.find_run(run_id) if _number(run_id) else None
     if found is None:
-        raise HTTPException(404, f"there is no run {run_id}")
+        raise HTTPException(404, f"run {run_id} not found")
     return found
 
 
@@ -304,7 +304,7 @@ def _number(given: int) -> bool:
 
 
 def _or_404(read: Callable[[], T]) -> T:
-    """What is read; 404 where it is not there, and not where the store is away."""
+    """The result of ``read``. Raises HTTPException 404 if the item does not exist, StoreError if the store fails."""
     try:
         return read()
     except StoreError:

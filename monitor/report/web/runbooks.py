@@ -22,14 +22,14 @@ def names() -> list[str]:
 
 
 def text(name: str) -> str | None:
-    """A runbook as it is written; ``None`` when there is none of that name."""
+    """The Markdown text of a runbook; ``None`` if no runbook has that name."""
     if not NAME.fullmatch(name) or name not in names():
         return None
     return (folder() / f"{name}.md").read_text(encoding="utf-8")
 
 
 def page(name: str) -> tuple[str, Markup] | None:
-    """A runbook's title and body; ``None`` when there is none of that name."""
+    """A runbook's title and body; ``None`` if no runbook has that name."""
     found = text(name)
     if found is None:
         return None
@@ -40,10 +40,10 @@ def page(name: str) -> tuple[str, Markup] | None:
 def rendered(markdown: str) -> Markup:
     """CommonMark as HTML that is safe to put on a page.
 
-    HTML in the text is shown as text. A link leads to a web address, a mail address or another page of the daemon,
-    else its source is shown. Images are not loaded. Headings have no anchors, as no page links to a part of a runbook.
+    HTML in the text is shown as text. A link may lead to a web address, a mail address or another page of the daemon;
+    otherwise its source is shown. Images are not loaded. Headings have no anchors, as no page links to a section.
     """
-    from markdown_it import MarkdownIt  # the daemon needs it only once somebody reads a runbook
+    from markdown_it import MarkdownIt  # needed only when a person reads a runbook
 
     parser = MarkdownIt("commonmark", {"html": False}).disable("image")
     parser.validateLink = _safe  # type: ignore[method-assign, assignment]

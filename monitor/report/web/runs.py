@@ -1,4 +1,4 @@
-"""A run's page: every question with what became of it, and one exchange whole."""
+"""A run's page: every question with its outcome, and the page of one complete exchange."""
 
 import json
 import re
@@ -16,30 +16,30 @@ PER_PAGE: Final = 100
 """Questions on one page."""
 
 SHOWN: Final = 4_000
-"""Characters of an answer in the list; its exchange has the whole."""
+"""Maximum number of characters of an answer in the list; its exchange page has the full text."""
 
 LONGEST: Final = 200_000
-"""Characters of a request or reply that the page shows; its JSON has the whole."""
+"""Maximum number of characters of a request or reply on the page; its JSON has the full text."""
 
 JUDGES: Final[Mapping[Arm, Arm]] = {Arm.JUDGE_SUBJECT: Arm.SUBJECT, Arm.JUDGE_BASE: Arm.BASE}
-"""Arm of a verdict -> arm of the answer that it judges."""
+"""Arm of a verdict -> arm of the judged answer."""
 
 JUDGED: Final[Mapping[Arm, Arm]] = {answer: judge for judge, answer in JUDGES.items()}
 
 CREDENTIAL: Final = re.compile(r"authori[sz]ation|api[-_]?key|cookie|secret|password|access[-_]?token", re.IGNORECASE)
-"""Names under which nothing is shown."""
+"""Names whose values are hidden."""
 
-HIDDEN: Final = "[left out]"
+HIDDEN: Final = "[hidden]"
 
 Show = Literal["all", "answers", "judge", "lost"]
-"""All questions, those put to models, those put to the judge, or those without a usable answer."""
+"""All questions, questions to the models, questions to the judge, or questions without a usable answer."""
 
 AnswerKey = tuple[Arm, str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class QuestionRow:
-    """One question and what became of it."""
+    """One question and its outcome."""
 
     arm: Arm
     probe: str
@@ -57,24 +57,24 @@ class QuestionRow:
 
     @property
     def judges(self) -> Arm | None:
-        """The arm whose answer this question is a verdict on."""
+        """The arm whose answer this question judges."""
         return JUDGES.get(self.arm)
 
     @property
     def judged_by(self) -> Arm | None:
-        """The arm of the verdict on this answer, where a judge that is named gave one."""
+        """The arm of the verdict on this answer, if a judge gave one."""
         return JUDGED.get(self.arm) if any(one.grader == JUDGE_GRADER and one.detail for one in self.scores) else None
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """One arm's questions of a run."""
+    """Counts of one arm's questions in a run."""
 
     arm: Arm
     questions: int
     answered: int
     lost: Mapping[str, int]
-    """Reason -> how many have no usable answer for it."""
+    """Reason -> number of questions without a usable answer for this reason."""
     usd: float
 
 
@@ -113,7 +113,7 @@ def graded(store: "StoreReader", run_id: int, found: Sequence[tuple[AnswerKey, O
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One exchange whole."""
+    """One complete exchange."""
 
     line: QuestionRow
     provider: str
@@ -123,11 +123,11 @@ class Asked:
     status: int
     headers: Mapping[str, str]
     cut: bool
-    """Request or reply are longer than what is shown."""
+    """Whether the request or reply is longer than what is shown."""
 
 
 def asked(store: "StoreReader", run_id: int, arm: Arm, probe: str, replicate: int) -> Asked:
-    """Raises CliffwatchError when there is no such question."""
+    """One question with its exchange. Raises CliffwatchError if the question does not exist."""
     outcome, provider, model = store.question(run_id, arm, probe, replicate)
     (line,) = graded(store, run_id, [((arm, probe, replicate), outcome)])
     exchange = outcome.exchange
@@ -140,7 +140,7 @@ def asked(store: "StoreReader", run_id: int, arm: Arm, probe: str, replicate: in
 
 
 def redacted(value: Any) -> Any:
-    """A copy without what stands under a credential's name. Exchanges are stored without; this is a second lock."""
+    """A copy with the values of credentials hidden. Exchanges are stored without them; this is a second safeguard."""
     if isinstance(value, Mapping):
         return {name: HIDDEN if CREDENTIAL.search(str(name)) else redacted(one) for name, one in value.items()}
     return [redacted(one) for one in value] if isinstance(value, list | tuple) else value

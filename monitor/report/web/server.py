@@ -1,4 +1,4 @@
-"""uvicorn inside the daemon's own event loop: the daemon keeps its signals and says when to stop."""
+"""uvicorn inside the daemon's event loop: the daemon handles the signals and decides when to stop."""
 
 import asyncio
 import socket
@@ -10,11 +10,11 @@ import uvicorn
 from fastapi import FastAPI
 
 GRACE_SECONDS: Final = 3
-"""How long a request in flight may go on after ``stop``."""
+"""Maximum time that a request in flight may take after ``stop``."""
 
 
 class _Embedded(uvicorn.Server):
-    """uvicorn takes SIGINT and SIGTERM for itself; here they belong to the daemon."""
+    """Leaves SIGINT and SIGTERM, which uvicorn would handle, to the daemon."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -42,23 +42,23 @@ class Server:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
-        """Listen, and return the port (the chosen one where port 0 was asked for).
+        """Listen, and return the port; for port 0, the port that the system chose.
 
-        Raises OSError when the address is taken or not ours.
+        Raises OSError if the address is in use or does not belong to this machine.
         """
         listening = self._listen()
         self._task = asyncio.create_task(self._server.serve(sockets=[listening]), name="http")
         while not self._server.started:
             if self._task.done():
                 await self._task
-                raise OSError(f"the HTTP server on {self._host}:{self._port} ended before it began")
+                raise OSError(f"the HTTP server on {self._host}:{self._port} stopped during its start")
             await asyncio.sleep(0.01)
         return int(listening.getsockname()[1])
 
     def _listen(self) -> socket.socket:
         family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        # The protocol by its name: asyncio sends at once (TCP_NODELAY) only where it reads it. Else a reply's body
-        # waits until the browser has acknowledged its head, which takes 40 ms on a connection that is kept.
+        # Names the protocol: asyncio sets TCP_NODELAY only if it can read it. Without it, a reply's body waits until
+        # the browser has acknowledged its head, which takes 40 ms on a kept-alive connection.
         listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -71,7 +71,7 @@ class Server:
         return listening
 
     async def stop(self) -> None:
-        """Finish what is in flight, for at most ``GRACE_SECONDS``, and close the port. Safe to call twice."""
+        """Finish requests in flight, for at most ``GRACE_SECONDS``, and close the port. Safe to call twice."""
         if self._task is None:
             return
         self._server.should_exit = True

@@ -1,4 +1,4 @@
-"""Who is looking at a page: found out once, around every route."""
+"""Finds out once per request which person views a page."""
 
 from collections.abc import Callable
 from contextvars import ContextVar
@@ -13,21 +13,21 @@ from monitor.core.settings import Settings
 from monitor.report.web.tokens import Session, Sessions, Tokens
 
 LARGEST_BODY: Final = 65_536
-"""Bytes of a request's body, all told; the largest that means anything is a reason of a thousand characters."""
+"""Maximum number of bytes of a request's body; the largest legitimate body is a reason of a thousand characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Whoever asked for the page that is being written."""
+    """The person who asked for the current page."""
 
     can_log_in: bool = False
     """The configuration names people who may act."""
     session: Session | None = None
     path: str = "/"
-    """The path and query of the page to come back to: its own, or the one that a form was sent from."""
+    """The path and query of the page to return to: the page itself, or the page that a form was sent from."""
 
     def take_told(self) -> str | None:
-        """What the last deed did, said once."""
+        """The result of the last action; each is returned once."""
         if self.session is None:
             return None
         told, self.session.told = self.session.told, None
@@ -39,18 +39,18 @@ _NOBODY: Final = Visitor()
 
 
 def visitor() -> Visitor:
-    """Of the request at hand; templates call it, too."""
+    """The visitor of the current request; also called by templates."""
     return _visitor.get(_NOBODY)
 
 
 def comes_from(back: str | None) -> None:
-    """What a form says of the page that it stood on: there the visitor of this request comes back to, if it is ours."""
+    """Set the page that this request's visitor returns to, as named by a form, if it is one of ours."""
     now = visitor()
     _visitor.set(replace(now, path=local(back, now.path)))
 
 
 def local(path: str | None, otherwise: str) -> str:
-    """``path`` where it is one of this site's own, to be sent back to; else ``otherwise``."""
+    """``path`` if it is a path of this site that is safe to redirect to; else ``otherwise``."""
     if not path or len(path) > 2_000 or not path.startswith("/") or path.startswith("//"):
         return otherwise
     harmless = all(char.isascii() and (char.isalnum() or char in "/-._~%?=&+@,:;!$()*'") for char in path)
@@ -58,7 +58,7 @@ def local(path: str | None, otherwise: str) -> str:
 
 
 def _page_of(request: Request, url: str | None) -> str:
-    """Where there is a page to come back to: what a form is sent to answers no GET, so the page that it stood on."""
+    """The page to return to. A form's own address does not answer GET: for a form, it is the page that contains it."""
     if request.method in ("GET", "HEAD"):
         return _with_query(request.scope.get("raw_path", b"/").decode("latin-1"), request.url.query)
     sent_from = request.headers.get("referer", "")
@@ -73,17 +73,17 @@ def _with_query(path: str, query: str) -> str:
 
 
 def cookie_name(secure: bool) -> str:
-    """``__Host-``: browsers take it over TLS only, for this host only, and no neighbour can plant it."""
+    """``__Host-``: browsers accept it over TLS only and for this host only, so no neighbouring host can set it."""
     return "__Host-cliffwatch" if secure else "cliffwatch"
 
 
 def is_secure(request: Request, url: str | None) -> bool:
-    """Whether people reach the pages over TLS, here or at a proxy before."""
+    """Whether people reach the pages over TLS, here or at a proxy in front."""
     return request.url.scheme == "https" or bool(url and url.startswith("https://"))
 
 
 def is_own(request: Request, address: str, url: str | None) -> bool:
-    """Whether ``address``, an origin or a page's, is at the host that was asked, or at the public address ``url``."""
+    """Whether ``address``, an origin or a page, is at the requested host or at the public address ``url``."""
     try:
         given, public = urlsplit(address), urlsplit(url or "")
     except ValueError:
@@ -94,7 +94,7 @@ def is_own(request: Request, address: str, url: str | None) -> bool:
 
 
 class Visits:
-    """ASGI middleware: finds the session of a request's cookie."""
+    """ASGI middleware: looks up the session of a request's cookie."""
 
     def __init__(
         self, app: ASGIApp, sessions: Sessions, tokens: Callable[[], Tokens], settings: Callable[[], Settings]

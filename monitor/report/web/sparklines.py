@@ -1,4 +1,4 @@
-"""Small pictures as coordinates: what the templates draw in SVG, with a sentence for who does not see them."""
+"""Coordinates of the small pictures that the templates draw in SVG, each with a sentence for screen readers."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -18,12 +18,12 @@ TALL: Final = 100.0
 """Height of a picture in its own units, 0 at the top; its width is ``WIDE``."""
 WIDE: Final = 1000.0
 OVER_LINE: Final = 3.0
-"""Evidence is drawn up to this many times its line: beyond, it only says "sure" louder."""
+"""Evidence is drawn up to this multiple of its threshold. Higher evidence tells a reader nothing more."""
 LEAST_LOG10: Final = -1.0
 TICKS: Final = 5
-"""Most numbers on a scale: so many have room beside each other on a telephone."""
+"""Maximum number of labels on a scale: as many as fit side by side on a phone."""
 SCALED: Final = (1e-6, 1e5)
-"""Between which lengths a scale has numbers."""
+"""Shortest and longest range of a scale that has labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Tick:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """The effect on a line, in per mille of the picture's width."""
+    """Positions of the effect on its scale, in per mille of the picture's width."""
 
     low: float
     effect: float
@@ -44,11 +44,11 @@ class Interval:
     reference: float
     reference_label: str
     ticks: tuple[Tick, ...]
-    """Of the scale, from left to right."""
+    """Ticks of the scale, from left to right."""
 
 
 def interval(finding: Finding) -> Interval | None:
-    """Where the effect, its 95% interval and "no change" stand; ``None`` where the effect is no finite number."""
+    """Positions of the effect, its 95% interval and "no change". ``None`` if any of them is not finite."""
     shown = signals.effect(finding.signal)
     reference = shown.reference
     ends = (finding.effect_low, finding.effect, finding.effect_high)
@@ -69,8 +69,11 @@ def interval(finding: Finding) -> Interval | None:
 
 
 def _scale(signal: str, least: float, most: float) -> list[tuple[float, str]]:
-    """Round numbers between the two, as ``amount`` writes them: ``TICKS`` at most, and only what is written exactly;
-    none where they are so near to each other, or so far apart, that nobody could read them."""
+    """Round numbers between ``least`` and ``most`` with their labels, as ``amount`` writes them.
+
+    At most ``TICKS`` numbers, and only numbers whose label is exact. Empty if the range is outside ``SCALED``, where
+    labels would be unreadable.
+    """
     if not SCALED[0] < most - least < SCALED[1]:
         return []
     first = floor(log10((most - least) / TICKS))
@@ -101,17 +104,17 @@ class Picture:
     path: str
     """``x,y x,y ...``, oldest first."""
     band: str
-    """The outline of the interval around it; empty where there is none."""
+    """Outline of the interval around the line; empty if there is no interval."""
     dots: tuple[tuple[float, float, bool], ...]
-    """x, y, and whether that look alarmed: looks that alarmed, and the last one."""
+    """x, y, and whether the evaluation alarmed, for each evaluation that alarmed and for the last one."""
     level: float | None
-    """Height of the line that it is held against: no change, or the alarm line."""
+    """Height of the reference line: no change, or the threshold."""
     words: str
-    """The picture in a sentence."""
+    """One sentence that describes the picture."""
 
 
 def evidence_picture(points: Sequence[Point], start: datetime, end: datetime) -> Picture | None:
-    """The running evidence against its line; ``None`` where there is none to draw."""
+    """The accumulated evidence against its threshold. ``None`` if there is nothing to draw."""
     shown = [one for one in points if isfinite(one.evidence_log10) and isfinite(one.threshold_log10)]
     if not shown:
         return None
@@ -126,7 +129,7 @@ def evidence_picture(points: Sequence[Point], start: datetime, end: datetime) ->
 
 
 def effect_picture(points: Sequence[Point], signal: str, start: datetime, end: datetime) -> Picture | None:
-    """The effect with its interval against "no change"; ``None`` where there is none to draw."""
+    """The effect with its interval against "no change". ``None`` if there is nothing to draw."""
     shown = [one for one in points if all(map(isfinite, (one.effect, one.effect_low, one.effect_high)))]
     if not shown:
         return None
@@ -138,15 +141,15 @@ def effect_picture(points: Sequence[Point], signal: str, start: datetime, end: d
     middle = [(x, height(one.effect)) for x, one in zip(across, shown, strict=True)]
     upper = [(x, height(one.effect_high)) for x, one in zip(across, shown, strict=True)]
     lower = [(x, height(one.effect_low)) for x, one in zip(across, shown, strict=True)]
-    told = f"Effect {amount(signal, shown[-1].effect)} at the last of {len(shown)} looks, "
+    told = f"Effect {amount(signal, shown[-1].effect)} at the last of {len(shown)} evaluations, "
     told += f"{amount(signal, shown[0].effect)} at the first; {label} is {amount(signal, reference)}."
     dot = (*middle[-1], shown[-1].alarming)
     return Picture(_path(middle), _path([*upper, *reversed(lower)]), (dot,), height(reference), told)
 
 
 def evidence_words(points: Sequence[Point]) -> str:
-    """How the evidence went, in a sentence."""
-    evaluations = many(len(points), "look")
+    """One sentence about the course of the evidence."""
+    evaluations = many(len(points), "evaluation")
     alarming = [one for one in points if one.alarming]
     last = points[-1]
     now = so_far(last.evidence_log10)
@@ -195,7 +198,7 @@ EVENTS: Final[Mapping[EventKind, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened to an alarm, as a mark across the picture."""
+    """An event of an alarm, drawn as a mark across the picture."""
 
     x: float
     at: datetime
@@ -211,7 +214,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The evidence over time, with what became of it."""
+    """The evidence over time, with the events of its alarms."""
 
     evidence: Picture
     effect: Picture | None
@@ -220,11 +223,11 @@ class Timeline:
     end: datetime
     points: tuple[Point, ...]
     cut: bool
-    """The evidence goes beyond the picture's top."""
+    """Whether the evidence exceeds the top of the picture."""
 
 
 def timeline(points: Sequence[Point], signal: str, alarms: Sequence[Alarm], end: datetime) -> Timeline | None:
-    """``points`` from the first to ``end``, with the events of the ``alarms`` of the signal; ``None`` for none."""
+    """The timeline from the first point to ``end``, with the events of the signal's ``alarms``; ``None`` if empty."""
     if not points:
         return None
     start, end = points[0].at, max(end, points[-1].at)

@@ -1,4 +1,4 @@
-"""One target as its page and its JSON show it: every signal with its history, money, what comes next, who did what."""
+"""One target for its page and its JSON: every signal with its history, the spend, the next runs, the audit log."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 RUNS: Final = 30
 ALARMS: Final = 30
 AUDIT_ENTRIES: Final = 20
-"""Newest shown of each."""
+"""Maximum number shown of each, newest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Signal:
 
     finding: Finding
     ended: Alarm | None
-    """The alarm that the finding raised, kept up or ended, where it is over."""
+    """The alarm that the finding raised, kept up or cleared, if it is cleared."""
     points: tuple[Point, ...]
     evidence: sparklines.Picture | None
     effect: sparklines.Picture | None
@@ -55,26 +55,26 @@ class Suite:
     baseline: Baseline | None
     signals: tuple[Signal, ...]
     next_at: datetime
-    """When its next scheduled run begins."""
+    """Start of its next scheduled run."""
     open_run: Run | None
-    """The run that is due, asked or waiting."""
+    """The run that is due, running or waiting."""
     tests: tuple[SelfTest, ...]
-    """Its latest self-test: what stands for a whole loss first, the control last; empty where there was none."""
+    """Its latest self-test: total losses first, the control last. Empty before the first self-test."""
 
     @property
     def missed(self) -> list[SelfTest]:
-        """Those of ``tests`` for which ``CliffwatchSelfTestFailed`` fires."""
+        """The tests for which ``CliffwatchSelfTestFailed`` fires."""
         return selftest_results.missed(self.tests)
 
     @property
     def jumpy(self) -> SelfTest | None:
-        """The control, where it alarmed so often that what was caught says little."""
+        """The control, if it alarmed so often that the other results mean little."""
         return selftest_results.jumpy(self.tests)
 
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """The newest finding of the most urgent open alarm: the others mostly follow from it."""
+    """The newest finding of the most urgent open alarm. The other alarms usually follow from it."""
 
     finding: Finding
     claim: claims.Claim
@@ -83,7 +83,7 @@ class Lead:
 @dataclass(frozen=True, slots=True)
 class Detail:
     lead: Lead | None
-    """``None`` where no alarm is open, or its newest finding no longer alarms."""
+    """``None`` if no alarm is open, or if its newest finding no longer alarms."""
     suites: tuple[Suite, ...]
     baselines: tuple[Baseline, ...]
     runs: tuple[Run, ...]
@@ -158,5 +158,5 @@ def _signal(finding: Finding, ended: Alarm | None, points: Sequence[Point], now:
 
 
 def mismatched(checks: Sequence[IdentityCheck]) -> list[IdentityCheck]:
-    """The checks that fail, the subject's first."""
+    """The failing checks, the subject's first."""
     return sorted((one for one in checks if not one.matches), key=lambda one: one.arm is not Arm.SUBJECT)

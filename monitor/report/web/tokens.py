@@ -1,6 +1,6 @@
-"""Who may act through the pages: tokens from the configuration, sessions in memory, failed attempts counted.
+"""People who may act: tokens from the configuration, sessions in memory, counts of failed attempts.
 
-No token is kept: its SHA-256 is, for comparing in constant time. A session lives in this process only; a restart ends
+Tokens are kept only as SHA-256, which is compared in constant time. Sessions exist in this process only; a restart ends
 all of them.
 """
 
@@ -20,28 +20,28 @@ from monitor.core.errors import ConfigError
 from monitor.core.settings import LEAST_TOKEN, ActionToken
 
 SESSION: Final = timedelta(hours=12)
-"""How long a login lasts: a night on call."""
+"""Duration of a login: a night on call."""
 
 SESSIONS: Final = 1_000
-"""Most at once; the oldest ends first."""
+"""Maximum number of sessions at once; the oldest ends first."""
 
 ATTEMPTS: Final = 10
-"""Wrong tokens from one address in ``WINDOW`` before a further one is not looked into."""
+"""Number of wrong tokens from one address in ``WINDOW`` after which further ones get 429."""
 
 WINDOW: Final = timedelta(minutes=10)
 
 ADDRESSES: Final = 10_000
-"""Addresses that are counted at once; the longest quiet is forgotten first."""
+"""Maximum number of addresses that are counted at once; the least recently active is dropped first."""
 
 
 class Tokens:
-    """Who holds which token."""
+    """The people and their tokens."""
 
     def __init__(self, tokens: Mapping[str, str]) -> None:
         self._digests = {person: _digest(token) for person, token in tokens.items()}
 
     def person(self, token: str) -> str | None:
-        """Whose token it is; takes equally long whoever's it is, and if nobody's."""
+        """The owner of the token, or ``None``. Takes the same time in every case."""
         given, found = _digest(token), None
         for person, digest in self._digests.items():
             if compare_digest(given, digest):
@@ -49,12 +49,12 @@ class Tokens:
         return found
 
     def holds(self, person: str, digest: bytes) -> bool:
-        """Whether this is still the person's token: it may have been replaced, or they left."""
+        """Whether this is still the person's token: the token or the person may have been removed."""
         return compare_digest(self._digests.get(person, b""), digest)
 
 
 def read_tokens(actions: Mapping[str, ActionToken], environ: Mapping[str, str] = os.environ) -> Tokens:
-    """Every person's token, from its variable or file. Raises ConfigError, a problem a line, never with a token."""
+    """Every person's token, from its variable or file. Raises ConfigError, one problem per line, never with a token."""
     found: dict[str, str] = {}
     problems: list[str] = []
     for person, where in actions.items():
@@ -64,9 +64,9 @@ def read_tokens(actions: Mapping[str, ActionToken], environ: Mapping[str, str] =
             problems.append(f"http.actions.{person}: token_file cannot be read: {type(error).__name__}")
             continue
         if len(token) < LEAST_TOKEN:
-            problems.append(f"http.actions.{person}: the token is not there, or shorter than {LEAST_TOKEN} characters")
+            problems.append(f"http.actions.{person}: the token is missing or shorter than {LEAST_TOKEN} characters")
         elif token in found.values():
-            problems.append(f"http.actions.{person}: somebody else has the same token")
+            problems.append(f"http.actions.{person}: another person has the same token")
         found[person] = token
     if problems:
         raise ConfigError("\n".join(problems))
@@ -85,19 +85,19 @@ def _digest(token: str) -> bytes:
 
 @dataclass(slots=True)
 class Session:
-    """One login. ``csrf`` stands in every form that it is shown, and nowhere else."""
+    """One login. ``csrf`` is in every form shown to this session, and nowhere else."""
 
     person: str
     token: bytes
-    """The SHA-256 of the token that it was begun with."""
+    """The SHA-256 of the token that began the session."""
     ends_at: datetime
     csrf: str = field(default_factory=lambda: token_urlsafe(32))
     told: str | None = None
-    """What was done last, to be said once, on the next page."""
+    """The result of the last action, to show once, on the next page."""
 
 
 class Sessions:
-    """Sessions by the SHA-256 of what their cookie holds."""
+    """Sessions by the SHA-256 of their cookie's value."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
@@ -105,7 +105,7 @@ class Sessions:
         self._lock = Lock()
 
     def begin(self, person: str, token: str) -> str:
-        """A new session, never one whose name a browser brought along; what its cookie holds."""
+        """Begin a session and return the value of its cookie, which is always new, never sent by a browser."""
         name = token_urlsafe(32)
         now = self._clock()
         with self._lock:
@@ -117,7 +117,7 @@ class Sessions:
         return name
 
     def find(self, name: str, tokens: Tokens) -> Session | None:
-        """The session of a cookie, if it is not over and its person still has the token that began it."""
+        """The session of a cookie, if it has not expired and its person still has the token that began it."""
         found = self._sessions.get(_digest(name))
         if found is None or found.ends_at <= self._clock() or not tokens.holds(found.person, found.token):
             return None
@@ -129,7 +129,7 @@ class Sessions:
 
 
 class Failures:
-    """Wrong tokens by address: who guesses is told to stop, and the log is not filled. It shuts nobody out."""
+    """Counts wrong tokens by address, to tell a guessing client to stop and to keep the log small. Blocks nobody."""
 
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
@@ -137,13 +137,13 @@ class Failures:
         self._lock = Lock()
 
     def wait(self, address: str) -> int:
-        """Seconds until a wrong token of this address counts again; 0: now."""
+        """Seconds until a wrong token from this address counts again; 0: now."""
         count, until = self._counts.get(_network(address), (0, self._clock()))
         left = (until - self._clock()) / timedelta(seconds=1)
         return max(1, round(left)) if count >= ATTEMPTS and left > 0 else 0
 
     def failed(self, address: str) -> None:
-        """Count one; the count begins anew ``WINDOW`` after its first."""
+        """Count one failure. The count restarts ``WINDOW`` after its first."""
         now, key = self._clock(), _network(address)
         with self._lock:
             count, until = self._counts.pop(key, (0, now + WINDOW))
@@ -153,7 +153,7 @@ class Failures:
 
 
 def _network(address: str) -> str:
-    """An IPv6 address as its /64, all of which one customer has."""
+    """An IPv6 address as its /64, which usually belongs to one customer."""
     try:
         parsed = ip_address(address)
     except ValueError:

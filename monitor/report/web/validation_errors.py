@@ -1,4 +1,4 @@
-"""What is wrong with a request and what to send instead: pydantic's findings in words for whoever sent it."""
+"""Turns pydantic's errors about a request into readable text that tells the client what to send instead."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,10 +10,10 @@ SEND_JSON: Final = "send a JSON object with Content-Type: application/json"
 _BODY: Final = frozenset({"model_attributes_type", "dict_type", "model_type", "json_invalid"})
 _BLANK: Final = frozenset({"missing", "string_too_short", "string_pattern_mismatch"})
 _WORDS: Final[Mapping[str, str]] = {
-    "missing": "this has to be said",
-    "extra_forbidden": "nothing of that name is known here",
+    "missing": "this is required",
+    "extra_forbidden": "unknown name",
     "string_type": "send text",
-    "string_too_short": "it may not be empty",
+    "string_too_short": "must not be empty",
     "string_too_long": "at most {max_length} characters",
     "int_type": "send a whole number",
     "int_parsing": "send a whole number",
@@ -26,21 +26,21 @@ _WORDS: Final[Mapping[str, str]] = {
     "greater_than_equal": "send {ge} or more",
     "less_than_equal": "send {le} or less",
 }
-"""Type of a finding -> what to do, with what the finding knows."""
+"""Type of an error -> what to send, with placeholders for the error's context."""
 
 
 def words(errors: Sequence[Mapping[str, Any]]) -> str:
-    """All that is wrong with a request, one clause each; never what was sent."""
+    """All errors of a request, one clause each. Never contains what was sent."""
     return "; ".join(dict.fromkeys(map(_one, errors)))
 
 
 def _one(error: Mapping[str, Any]) -> str:
     kind, place, known = error["type"], error["loc"], error.get("ctx", {})
     if kind in _BODY or place == ("body",):
-        return f"the body is not understood: {SEND_JSON}"
+        return f"the body cannot be read: {SEND_JSON}"
     where = f"{place[-1]}: " if str(place[-1]).isprintable() else ""
     if place[-1] == "why" and kind in _BLANK:
-        return "why: say a reason, it may not be blank"
+        return "why: give a reason; it must not be blank"
     if kind == "string_pattern_mismatch":
         return where + _pattern(known["pattern"])
     return where + (_WORDS[kind].format(**known) if kind in _WORDS else error["msg"])
@@ -48,8 +48,8 @@ def _one(error: Mapping[str, Any]) -> str:
 
 def _pattern(pattern: str) -> str:
     if pattern == NAME:
-        return "no such name: letters, digits, '.', '_' and '-', a letter or digit first, at most 63 characters"
+        return "invalid name: letters, digits, '.', '_' and '-', a letter or digit first, at most 63 characters"
     choice = re.fullmatch(r"\^\(([\w|-]+)\)\??\$", pattern)
     if choice is not None:
         return f"send one of {', '.join(choice[1].split('|'))}"
-    return "not as /api/v1/openapi.json describes it"
+    return "does not match /api/v1/openapi.json"

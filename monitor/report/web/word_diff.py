@@ -1,4 +1,4 @@
-"""Two texts side by side, with the words marked that only one of them has, in bounded work."""
+"""Marks the words that only one of two texts has, in bounded time."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Final, NamedTuple
 
 ALIKE: Final = 0.5
-"""Share of two answers that must be the same for the rest to be marked: all marked is nothing marked."""
+"""Minimum share of two answers that must be equal for the rest to be marked: if most is marked, marks do not help."""
 
 MAX_PAIRS: Final = 100_000_000
 """Words of one text times words of the other above which both are shown without marks: 10,000 words each.
@@ -21,7 +21,7 @@ Piece = tuple[str, bool]
 
 
 class Block(NamedTuple):
-    """``size`` words that both texts have, from word ``mine`` of one and word ``theirs`` of the other."""
+    """``size`` words that both texts share, starting at word ``mine`` of one and word ``theirs`` of the other."""
 
     mine: int
     theirs: int
@@ -29,7 +29,7 @@ class Block(NamedTuple):
 
 
 def marked(before: str, after: str) -> tuple[list[Piece], list[Piece]]:
-    """Both texts in pieces, with what only one of them has marked, word by word, where they are mostly the same."""
+    """Both texts in pieces. If they are mostly equal, the words that only one of them has are marked."""
     left, right = _split(before), _split(after)
     blocks = [] if before == after else _common(left[1::2], right[1::2])
     same = sum(len(word) for one in blocks for word in left[2 * one.mine + 1 : 2 * (one.mine + one.size) : 2])
@@ -40,13 +40,13 @@ def marked(before: str, after: str) -> tuple[list[Piece], list[Piece]]:
 
 
 def _split(text: str) -> list[str]:
-    """Words and signs, with the space before, between and after them, which may be none: an odd number of parts."""
+    """Words and signs, with the possibly empty space before, between and after them: an odd number of parts."""
     return re.split(r"(\w+|[^\w\s])", text)
 
 
 def _common(left: Sequence[str], right: Sequence[str]) -> list[Block]:
-    """What both sides keep when the fewest words are inserted, deleted or replaced. Empty above ``MAX_PAIRS``."""
-    # Imported here: the daemon needs it only once a page shows answers.
+    """The blocks that stay when the fewest words are inserted, deleted or replaced. Empty above ``MAX_PAIRS``."""
+    # Imported here: the daemon needs it only when a page shows answers.
     from rapidfuzz.distance import Levenshtein, Postfix, Prefix
 
     # The library compares hashes. A number for each word keeps two words with equal hashes apart.
@@ -98,7 +98,7 @@ def _pieces(mine: Sequence[str], theirs: Sequence[str], blocks: Sequence[Block])
 
 
 def _inside(mine: Sequence[str], theirs: Sequence[str]) -> Iterator[Piece]:
-    """A block's words and the space between them, marked where it is another."""
+    """A block's words and the space between them; space that differs is marked."""
     if mine == theirs:
         yield "".join(mine), False
     else:

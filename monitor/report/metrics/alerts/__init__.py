@@ -1,7 +1,7 @@
-"""The catalogue of alerts: one record each. ``alerts/rules.yaml`` is written from it (``rules``).
+"""The catalogue of alerts: one record each. ``rules`` generates ``alerts/rules.yaml`` from it.
 
-It stands with the metrics, which it is made of: PromQL over them, and templates that print them. Nothing below the
-reports knows an alert.
+It belongs to the metrics, because an alert is PromQL over metrics and templates that print them. No layer below the
+reports knows the alerts.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ LIMITS: Final[Mapping[tuple[str, str], float]] = {
 
 
 def carrier(signal: str, target: str) -> AlertSpec | None:
-    """The alert that carries a signal's alarms of a target; ``None``: none does."""
+    """The alert that carries a signal's alarms for a target, or ``None``."""
     judge = target == JUDGE.target
     found = [one for one in ALERTS if signal in one.signals and one.judge != ("not" if judge else "only")]
     return found[0] if found else None

@@ -1,8 +1,8 @@
-"""The alerts about the daemon itself."""
+"""Alerts about the daemon itself."""
 
 from typing import Final
 
-from monitor.core.wording import MAIL_WAITS_SECONDS, PERIODS, TICK_SECONDS
+from monitor.core.limits import MAIL_WAITS_SECONDS, PERIODS, TICK_SECONDS
 from monitor.report.metrics.alerts import templates as t
 from monitor.report.metrics.alerts.spec import AlertSpec
 
@@ -17,7 +17,7 @@ DAEMON: Final = (
         summary="Cliffwatch runs with an older configuration than its file.",
         description=(
             "The last reload of {{ $labels.instance }} was refused because cliffwatch.yaml, or a suite that it names, "
-            "has an error. The configuration from before is in force; after a restart the daemon would not start.",
+            "has an error. The previous configuration stays in force. The daemon would not start with the new one.",
             t.own_line(
                 f"In force since: {t.TIME}.",
                 t.last("config_last_reload_success_timestamp_seconds", t.DAEMON),
@@ -53,8 +53,8 @@ unless on (job, instance)
 last_over_time(cliffwatch_email_last_success_timestamp_seconds[1h])""",
         limits={"waiting_seconds": MAIL_WAITS_SECONDS, "mail_intervals": PERIODS},
         wait="10m",
-        title="The summary e-mail does not get through",
-        summary="The summary e-mail does not get through.",
+        title="The summary e-mail cannot be delivered",
+        summary="The summary e-mail cannot be delivered.",
         description=(
             "{{ $labels.instance }} cannot deliver the summary e-mail. Alerts do not depend on it.",
             t.own_line(
@@ -79,7 +79,7 @@ last_over_time(cliffwatch_email_last_success_timestamp_seconds[1h])""",
                 t.OF_DAEMON,
                 otherwise="Last delivered: never.",
             ),
-            "Do first: cliffwatch report --send, which tries again and says what the mail server answers (login, "
+            "Do first: cliffwatch report --send, which tries again and shows the mail server's reply (login, "
             "certificate, refused address).",
         ),
         evidence=f"{t.WEB}/",
@@ -100,30 +100,30 @@ time() - cliffwatch_last_tick_timestamp_seconds
         held=False,
         limits={"tick_age_seconds": TICK_SECONDS},
         wait="5m",
-        title="Cliffwatch is down: nothing is watched",
-        summary="Cliffwatch is down or its clock stands still, so nothing is watched.",
+        title="Cliffwatch is down: nothing is monitored",
+        summary="Cliffwatch is down or its scheduler is stuck, so nothing is monitored.",
         description=(
             "{{ if $labels.instance }}Cliffwatch at {{ $labels.instance }} cannot be scraped, keeps restarting, or has "
-            "not looked at its schedule for five minutes.{{ else }}Prometheus has no scrape target with "
-            'job="cliffwatch".{{ end }} No drift is seen until it is back; the endpoints themselves are not touched by '
-            "this. Alarms that were raised stay raised.",
+            "not checked its schedule for five minutes.{{ else }}Prometheus has no scrape target with "
+            'job="cliffwatch".{{ end }} No drift is detected until it is back. The endpoints themselves are not '
+            "affected. Raised alarms stay raised.",
             t.own_line(
                 f"Since: {t.SINCE}",
                 f"max({t.last('last_tick_timestamp_seconds', t.DAEMON)}) or "
                 rf"min(ALERTS_FOR_STATE{{alertname=\"CliffwatchDown\",{t.DAEMON}}})",
                 f"{t.OF_DAEMON} {t.OF_DAEMON}",
             ),
-            "Do first: on its machine, is the process there (systemctl, docker ps or kubectl get pods)? Read its last "
-            "log lines and restart it. Exit code 2: the configuration (cliffwatch check); 3: the store (disk full, "
-            "database away).{{ if $labels.instance }} Then: curl -s http://{{ $labels.instance }}/readyz{{ else }} It "
-            "runs? Then look for its scrape job in Prometheus.{{ end }}",
-            "It goes on where it stopped; nothing is lost. More: runbooks/CliffwatchDown.md, beside these rules.",
+            "Do first: on its machine, check whether the process runs (systemctl, docker ps or kubectl get pods). Read "
+            "its last log lines and restart it. Exit code 2 means the configuration (cliffwatch check); 3 means the "
+            "store (disk full, database unavailable).{{ if $labels.instance }} Then: curl -s "
+            "http://{{ $labels.instance }}/readyz{{ else }} If it runs, check its scrape job in Prometheus.{{ end }}",
+            "It resumes where it stopped; nothing is lost. More: runbooks/CliffwatchDown.md, next to these rules.",
         ),
         evidence="{{ $externalURL }}/targets",
         runbook='{{ with printf "cliffwatch_web_info{job=%q,instance=%q}" $labels.job $labels.instance | query }}'
         '{{ . | first | label "url" }}/runbooks/CliffwatchDown{{ end }}',
-        comment="The third way is a daemon that keeps crashing: each start answers a scrape and would end a wait for 5 "
-        "minutes.",
+        comment="The third condition is for a daemon that keeps crashing: each start answers a scrape, which would "
+        "restart the wait of 5 minutes.",
     ),
     AlertSpec(
         name="CliffwatchWatchdog",
@@ -131,17 +131,17 @@ time() - cliffwatch_last_tick_timestamp_seconds
         by=(),
         when="vector(1)",
         held=False,
-        title="The way from Prometheus to a person works",
-        summary="The way from Prometheus to a person works.",
+        title="Notifications from Prometheus to people work",
+        summary="Notifications from Prometheus to people work.",
         description=(
-            "This alert always fires, on purpose. It belongs to a dead man's switch outside this machine, which calls "
-            "somebody when it stops arriving.",
+            "This alert always fires, on purpose. It is for a dead man's switch outside this machine, which notifies a "
+            "person when the alert stops arriving.",
             'Do first: nothing, while it arrives. If you see it as a page or a ticket, route severity="none" to that '
-            "switch. More: runbooks/CliffwatchWatchdog.md, beside these rules.",
+            "switch. More: runbooks/CliffwatchWatchdog.md, next to these rules.",
         ),
         evidence="{{ $externalURL }}/alerts",
         runbook='{{ with query "cliffwatch_web_info{job=\\"cliffwatch\\"}" }}{{ . | first | label "url" }}'
         "/runbooks/CliffwatchWatchdog{{ end }}",
     ),
 )
-"""About the daemon itself."""
+"""Alerts about the daemon itself."""

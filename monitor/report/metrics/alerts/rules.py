@@ -1,6 +1,6 @@
-"""``alerts/rules.yaml`` from the catalogue: ``python -m monitor.report.metrics.alerts.rules``.
+"""Generates ``alerts/rules.yaml`` from the catalogue: ``python -m monitor.report.metrics.alerts.rules``.
 
-The file is committed, so that a Prometheus needs no Python; a test says when it is stale.
+The file is committed, so that Prometheus needs no Python. A test fails when the file is out of date.
 """
 
 import textwrap
@@ -18,30 +18,30 @@ _HEAD: Final = """\
 # Alert rules of Cliffwatch, for Prometheus >= 2.42. Written by `make docs` from monitor/report/metrics/alerts;
 # do not edit. Each rule has a runbook in runbooks/ and tests in rules_test.yaml.
 #
-# severity: page wakes somebody, ticket waits for the morning, none is the dead man's switch. A verdict brings its own
-# in the metric's label: a page that its baseline does not arm, or that its fresh sample did not confirm, is a ticket.
+# severity: a page wakes a person, a ticket waits for the morning, none is the dead man's switch. The severity of a
+# verdict comes from the metric's label: a page that its baseline does not arm, or that its fresh sample did not
+# confirm, is a ticket.
 #
-# The daemon makes the verdicts, at a promised rate of false pages. A rule only carries them on: it has no second
-# threshold, and no "for", since a verdict is made once a day or once a week and a scrape only repeats it.
+# The daemon makes the verdicts, at a promised rate of false pages. The rules only pass them on. They have no threshold
+# of their own and no "for", because a verdict is made once a day or once a week and a scrape only repeats it.
 #
-# Missing data ends no alert. last_over_time(...[1h]) bridges failed scrapes, restarts and a move to another machine.
-# "ALERTS ..." holds what was firing for as long as the daemon cannot be scraped (up == 0), or is gone with its scrape
-# target while no other of its job answers (unless on (job) up == 1); CliffwatchDown says so. An alert ends at the
-# first scrape that says so, or an hour after its target left the configuration. No rule has keep_firing_for: a hold
-# that ends by the clock ends too early or too late for what is looked at once a day or once a week.
+# Missing data does not end an alert. last_over_time(...[1h]) bridges failed scrapes, restarts and a move to another
+# machine. "ALERTS ..." keeps an alert firing while the daemon cannot be scraped (up == 0), or while its scrape target
+# is gone and no other instance of its job answers (unless on (job) up == 1); CliffwatchDown fires then. An alert ends
+# at the first scrape without the problem, or an hour after its target left the configuration. No rule has
+# keep_firing_for: any fixed time is too short or too long for evaluations that run once a day or once a week.
 #
-# Limits are the daemon's own (cliffwatch_alert_limit), so that pages, mail and alerts agree. Only "never succeeded"
-# counts in fixed days: an offset takes no metric.
+# Limits come from the daemon (cliffwatch_alert_limit), so that pages, mail and alerts agree. Only "never succeeded"
+# uses fixed days, because an offset cannot be a metric.
 #
-# An alert that rests on several signals has no signal in its labels: a second signal that agrees, or the first that
-# ends, changes the text and notifies nobody again.
+# An alert that covers several signals has no signal in its labels. When a second signal agrees, or the first one ends,
+# the text changes without a new notification.
 #
-# The text of a verdict's alert comes from the labels of cliffwatch_alarm_info, where the daemon says what its evidence
-# page says. Its value is when the change began. Where the daemon is away, the series that was seen last is read.
+# The text of a verdict's alert comes from the labels of cliffwatch_alarm_info, in the words of the evidence page. Its
+# value is the time when the change began. While the daemon is unavailable, the last known series is used.
 #
-# A title is the news with the target's name; a summary is the same for every target. Links start with the address that
-# http.url gives (cliffwatch_web_info), else with http://<instance>; an alert about a daemon that is away links to no
-# page of it.
+# A title names the target; a summary is the same for every target. Links start with http.url (cliffwatch_web_info), or
+# with http://<instance>. Alerts about an unavailable daemon do not link to its pages.
 groups:
 """
 
@@ -65,7 +65,7 @@ def _rule(spec: AlertSpec) -> str:
 
 
 def expression(spec: AlertSpec) -> str:
-    """What fires the alert; its labels do not change with what its annotations print."""
+    """The PromQL of the alert. Its labels do not depend on the text of its annotations."""
     if not spec.held:
         return spec.when
     fired = f'ALERTS{{alertname="{spec.name}",alertstate="firing"}}'

@@ -1,4 +1,4 @@
-"""What one alert is."""
+"""The record of one alert."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,39 +9,39 @@ from monitor.report.metrics.alerts.templates import WEB
 VERDICTS: Final = "cliffwatch-verdicts"
 BLIND: Final = "cliffwatch-blind"
 GROUPS: Final = (VERDICTS, BLIND)
-"""Groups of rules in the file: what the answers show, and what keeps Cliffwatch from seeing it."""
+"""Groups of rules in the file: what the answers show, and what prevents Cliffwatch from measuring."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertSpec:
-    """One alert. Templates are Go templates as Prometheus expands them; lines of ``description`` become its lines."""
+    """One alert. Texts are Go templates for Prometheus; each item of ``description`` is one line."""
 
     name: str
     group: str = BLIND
     severity: Literal["page", "ticket", "none"] | None = None
     """``None``: the severity of the verdict's alarm."""
     signals: tuple[str, ...] = ()
-    """The signals whose alarms it carries; the first that alarms leads the text and the link."""
+    """The signals whose alarms it carries. The first one that alarms leads the text and the link."""
     judge: Literal["too", "not", "only"] = "too"
-    """Whether it carries those of the judge's anchors."""
+    """Whether it carries alarms of the judge's anchors: also, not, or only those."""
     by: tuple[str, ...] = ("target",)
-    """Labels that tell its instances apart, after ``job`` and ``instance``."""
+    """Labels that distinguish its instances, after ``job`` and ``instance``."""
     when: str
     """PromQL."""
     held: bool = True
-    """Whether it goes on firing while the daemon cannot be scraped."""
+    """Whether it keeps firing while the daemon cannot be scraped."""
     limits: Mapping[str, float] = field(default_factory=dict)
     wait: str = ""
     """``for`` of the rule; empty: it fires at once."""
     title: str
-    """The news, with the target's name. It heads subjects, so it has no full stop."""
+    """What happened, with the target's name. It starts subjects, so it has no full stop."""
     summary: str
-    """The same for every target: alerts are grouped by it."""
+    """What happened, the same for every target: alerts are grouped by it."""
     description: tuple[str, ...]
     evidence: str
-    """Where its evidence page is."""
+    """Address of its evidence page."""
     runbook: str = ""
-    """Where its runbook is; empty: on the daemon's own page."""
+    """Address of its runbook; empty: the daemon's own page."""
     comment: str = ""
 
 

@@ -1,11 +1,11 @@
-"""The alerts about one target or suite that carry no verdict: what keeps it from being watched, or soon will."""
+"""Alerts about one target or suite that carry no verdict: what prevents its monitoring now, or soon will."""
 
 from collections.abc import Mapping
 from typing import Final
 
+from monitor.core.limits import CAUGHT, IDENTITY_SECONDS, PARTLY, PERIODS, RETIRES_SECONDS
 from monitor.core.records import Reason
 from monitor.core.selftest_results import MUST_SEE
-from monitor.core.wording import CAUGHT, IDENTITY_SECONDS, PARTLY, PERIODS, RETIRES_SECONDS
 from monitor.report.metrics.alerts import templates as t
 from monitor.report.metrics.alerts.spec import TARGET_PAGE, AlertSpec
 
@@ -20,30 +20,30 @@ _LEFT: Final = (
     '{{ if lt .Value 0.0 }}a day that has passed{{ else }}{{ .Value | printf "in %.0f days" | '
     'reReplaceAll "in 0 days" "in hours" | reReplaceAll "in 1 days" "in a day" }}{{ end }}{{ end }}'
 )
-"""Days until a model is shut down."""
+"""Days until a model retires."""
 
-_OUTAGE: Final = "the endpoint or the way to it: an outage."
+_OUTAGE: Final = "the endpoint or the connection to it: an outage."
 _BUDGET: Final = "your own configuration: the target's budget, or a model without a price."
-_REQUEST: Final = "your own configuration: the request itself is refused (a model's name, a parameter)."
+_REQUEST: Final = "your own configuration: the provider refuses the request (a model's name, a parameter)."
 SUSPECTS: Final[Mapping[Reason, str]] = {
     Reason.TIMEOUT: _OUTAGE,
     Reason.CONNECTION: _OUTAGE,
     Reason.SERVER_ERROR: _OUTAGE,
     Reason.MALFORMED: _OUTAGE,
-    Reason.RATE_LIMITED: "the provider's rate limit: it is shared with other users of the key, or requests_per_minute "
-    "asks for too many.",
+    Reason.RATE_LIMITED: "the provider's rate limit: other users of the key share it, or requests_per_minute is too "
+    "high.",
     Reason.QUOTA: "the account: the provider's quota or credit is spent.",
     Reason.UNAUTHORIZED: "the key: the provider refuses it.",
     Reason.BUDGET: _BUDGET,
     Reason.UNPRICED: _BUDGET,
-    Reason.TRUNCATED: "your own configuration: max_tokens is spent before any text comes.",
+    Reason.TRUNCATED: "your own configuration: max_tokens is used up before any text.",
     Reason.REJECTED: _REQUEST,
 }
-"""Why a question has no usable answer -> what is likely at fault."""
+"""Reason without a usable answer -> what is likely at fault."""
 
 
 def _suspect() -> str:
-    """What is printed for the label ``outcome``, by the table above; the last text is for any other reason."""
+    """The template that prints the suspect for the label ``outcome``; the last text is for any other reason."""
     reasons: dict[str, list[str]] = {}
     for reason, text in SUSPECTS.items():
         reasons.setdefault(text, []).append(f'"{reason}"')
@@ -62,7 +62,7 @@ TARGETS: Final = (
         summary="An endpoint does not serve the weights that were declared for it.",
         description=(
             '{{ $labels.target }} fails the identity check "{{ $labels.check }}": what is served or stored is not the '
-            "adapter or base model that cliffwatch.yaml declares. Users may be getting another model.",
+            "adapter or base model that cliffwatch.yaml declares. Users may get another model.",
             t.lines("CliffwatchIdentityMismatch", "target", "check"),
             t.own_line(f"Checked: {t.TIME}.", t.last("identity_checked_timestamp_seconds", t.TARGET), t.OF_TARGET),
         ),
@@ -95,11 +95,11 @@ time() - last_over_time(cliffwatch_identity_checked_timestamp_seconds[1h])
         limits={"unmeasured_ratio": PARTLY, "run_intervals": PERIODS, "identity_age_seconds": IDENTITY_SECONDS},
         wait="5m",
         title="{{ $labels.target }} cannot be measured",
-        summary="A target cannot be measured, so its drift would go unseen.",
+        summary="A target cannot be measured, so its drift would go undetected.",
         description=(
             "{{ if $labels.suite }}Target {{ $labels.target }} cannot be measured in suite {{ $labels.suite }}: over a "
-            "fifth of a run has no usable answer, or no run has succeeded for two periods. Its drift would go unseen; "
-            "no verdict is made of what was not measured.",
+            "fifth of a run has no usable answer, or no run has succeeded for two periods. Its drift would go "
+            "undetected. Missing answers never count as a measurement.",
             t.own_line(
                 f"How bad: {t.PERCENT} of the last run's questions have no usable answer.",
                 f"100 * {t.last('run_unmeasured_ratio', _SUITE)}",
@@ -118,13 +118,13 @@ time() - last_over_time(cliffwatch_identity_checked_timestamp_seconds[1h])
                 rf"{{{t.TARGET},outcome!=\"ok\"}}[1d])) > 0)",
                 t.OF_TARGET,
             ),
-            "Do first: is the endpoint down for its users, too? Then that is the incident. Else run: cliffwatch ask "
-            "{{ $labels.target }} PROBE --debug",
-            "{{- else }}What target {{ $labels.target }} serves has not been read for two days: its server does not "
-            "tell, or its adapter's files are away. That other weights are served than declared would go unseen; the "
-            "last word stands.",
-            t.own_line(f"Last read: {t.TIME}.", t.last("identity_checked_timestamp_seconds", t.TARGET), t.OF_TARGET),
-            "Do first: cliffwatch identify {{ $labels.target }}, which asks again and says what cannot be read, and "
+            "Do first: check whether the endpoint is also down for its users. If so, treat that as the incident. "
+            "Otherwise run: cliffwatch ask {{ $labels.target }} PROBE --debug",
+            "{{- else }}The identity of target {{ $labels.target }} has not been checked for two days: its server does "
+            "not report it, or its adapter's files are missing. Other weights than declared would go undetected. The "
+            "last known result stays in force.",
+            t.own_line(f"Last checked: {t.TIME}.", t.last("identity_checked_timestamp_seconds", t.TARGET), t.OF_TARGET),
+            "Do first: cliffwatch identify {{ $labels.target }}, which checks again and shows what cannot be read, and "
             "why.{{ end }}",
         ),
         evidence=TARGET_PAGE,
@@ -137,8 +137,8 @@ time() - last_over_time(cliffwatch_identity_checked_timestamp_seconds[1h])
         title="{{ $labels.target }} has spent its budget",
         summary="A target's budget is spent before its questions are asked.",
         description=(
-            "Target {{ $labels.target }} has spent its daily budget, so some of its questions are not asked and its "
-            "drift is seen later, or not at all. Nothing is spent beyond the budget.",
+            "Target {{ $labels.target }} has spent its daily budget, so some of its questions are not asked. Its drift "
+            "is detected later, or not at all. Nothing is spent beyond the budget.",
             t.own_line(
                 f"How bad: {t.NUMBER} questions of its last runs were not asked.",
                 t.last("budget_refused_questions", t.TARGET),
@@ -147,8 +147,8 @@ time() - last_over_time(cliffwatch_identity_checked_timestamp_seconds[1h])
             t.first_seen("CliffwatchBudgetExhausted", t.TARGET, t.OF_TARGET),
             t.own_line(f"Left today: {t.MONEY} USD.", t.last("budget_remaining_usd", t.TARGET), t.OF_TARGET),
             t.own_line(f"Left today: {t.NUMBER} requests.", t.last("budget_remaining_requests", t.TARGET), t.OF_TARGET),
-            "Do first: did the traffic grow by itself (retries, longer answers, a new price)? Then see why; else raise "
-            "the target's budget in cliffwatch.yaml, or ask fewer probes or replicates.",
+            "Do first: check whether the cost grew by itself (retries, longer answers, a new price). If so, find the "
+            "cause. Otherwise raise the target's budget in cliffwatch.yaml, or ask fewer probes or replicates.",
         ),
         evidence=TARGET_PAGE,
     ),
@@ -161,8 +161,8 @@ last_over_time(cliffwatch_model_retirement_timestamp_seconds[1h]) - time()
   < on (job, instance) group_left () last_over_time(cliffwatch_alert_limit{limit="notice_seconds"}[1h])""",
         limits={"notice_seconds": RETIRES_SECONDS},
         wait="1h",
-        title="{{ $labels.target }} depends on a model that is shut down soon",
-        summary="A model that a target depends on is shut down soon.",
+        title="{{ $labels.target }} depends on a model that retires soon",
+        summary="A model that a target depends on retires soon.",
         description=(
             "The {{ $labels.arm }} model of target {{ $labels.target }}"
             + t.known(
@@ -171,10 +171,11 @@ last_over_time(cliffwatch_model_retirement_timestamp_seconds[1h]) - time()
                 t.last("target_info", t.TARGET),
                 t.OF_TARGET,
             )
-            + " is shut down by its provider.",
+            + " will be shut down by its provider.",
             t.own_line(f"When: {t.DAY}, {_LEFT}.", _LAST_DAY, _OF_ARM),
-            "Do first: pick the successor, watch it as a target of its own beside this one, and approve a baseline for "
-            "it before that day. If the day has passed, see whether the model still answers, and which model does.",
+            "Do first: choose the successor, add it as a target of its own next to this one, and approve a baseline "
+            "for it before that day. If the day has passed, check whether the model still answers, and which model "
+            "does.",
         ),
         evidence=TARGET_PAGE,
     ),
@@ -184,10 +185,10 @@ last_over_time(cliffwatch_model_retirement_timestamp_seconds[1h]) - time()
         when="last_over_time(cliffwatch_rollback_ready[1h]) == 0",
         wait="5m",
         title="{{ $labels.target }} has no version ready to roll back to",
-        summary="The version to roll back to does not answer as it should.",
+        summary="The version to roll back to does not answer as expected.",
         description=(
-            "The snapshot of target {{ $labels.target }} (the version to roll back to) is not ready: should the target "
-            "drift today, rolling back would not help.",
+            "The snapshot of target {{ $labels.target }} (the version to roll back to) is not ready. If the target "
+            "drifted today, a rollback would not help.",
             t.own_line(
                 f"How bad: it gave a usable answer to {t.PERCENT} of its questions"
                 + t.known(
@@ -200,8 +201,8 @@ last_over_time(cliffwatch_model_retirement_timestamp_seconds[1h]) - time()
                 t.OF_TARGET,
             ),
             t.first_seen("CliffwatchRollbackNotReady", t.TARGET, t.OF_TARGET),
-            "Do first: ask the snapshot's endpoint yourself. Is it still deployed, is its key valid, was its version "
-            "retired? Bring it back, or name another one under snapshot in cliffwatch.yaml.",
+            "Do first: send a request to the snapshot's endpoint yourself. Is it still deployed? Is its key valid? Was "
+            "its version retired? Restore it, or configure another one under snapshot in cliffwatch.yaml.",
         ),
         evidence=TARGET_PAGE,
     ),
@@ -218,19 +219,19 @@ last_over_time(cliffwatch_baselines{status="capturing"}[1h]) > 0""",
         summary="A target has no approved baseline, so no alarm can be raised for it.",
         description=(
             "Target {{ $labels.target }} has no approved baseline for suite {{ $labels.suite }}, and none is being "
-            "captured. It looks healthy and is compared with nothing.",
+            "captured. Its answers are not compared, so it looks healthy whatever it serves.",
             t.own_line(
-                "Why: the suite was changed since its baseline was approved, so that one no longer counts.",
+                "Why: the suite changed after its baseline was approved, so that baseline no longer applies.",
                 t.last("baselines", rf"{_SUITE},status=\"outdated\"") + " > 0",
                 _OF_SUITE,
             ),
             t.own_line(
-                f"Captured, and waiting for approval: {t.NUMBER}.",
+                f"Captured baselines that wait for approval: {t.NUMBER}.",
                 t.last("baselines", rf"{_SUITE},status=\"captured\""),
                 _OF_SUITE,
             ),
-            "Do first: cliffwatch baseline show {{ $labels.target }}. Approve a captured one after reading its "
-            "answers, or capture: cliffwatch baseline capture {{ $labels.target }} --days 14",
+            "Do first: cliffwatch baseline show {{ $labels.target }}. Read the answers of a captured baseline and "
+            "approve it, or capture one: cliffwatch baseline capture {{ $labels.target }} --days 14",
         ),
         evidence=TARGET_PAGE,
     ),
@@ -244,7 +245,7 @@ last_over_time(cliffwatch_selftest_detection_ratio{{fault=~"{"|".join(MUST_SEE)}
         limits={"detection_ratio": CAUGHT},
         wait="5m",
         title="{{ $labels.target }} could be lost without an alarm",
-        summary="A lost fine-tune, or answers that are cut off, would not be seen today.",
+        summary="A lost fine-tune, or answers that are cut off, would go undetected today.",
         description=(
             "In the self-test of target {{ $labels.target }} the fault {{ $labels.fault }} was put into copies of its "
             "stored answers"
@@ -253,12 +254,12 @@ last_over_time(cliffwatch_selftest_detection_ratio{{fault=~"{"|".join(MUST_SEE)}
                 f"100 * {t.last('selftest_detection_ratio', f'{t.TARGET},fault=%q')}",
                 f"{t.OF_TARGET} $labels.fault",
             )
-            + ". Silence about this target means little until that is put right.",
+            + ". The absence of alarms for this target means little until this is fixed.",
             t.first_seen("CliffwatchSelfTestFailed", f"{t.TARGET},fault=%q", f"{t.OF_TARGET} $labels.fault"),
-            "Do first: cliffwatch calibrate {{ $labels.target }}, which says what is missing: mostly a longer "
-            "baseline, or more answers a run.",
+            "Do first: cliffwatch calibrate {{ $labels.target }}, which shows what is missing: usually a longer "
+            "baseline, or more answers per run.",
         ),
         evidence=TARGET_PAGE,
     ),
 )
-"""About one target or suite."""
+"""Alerts about one target or suite."""

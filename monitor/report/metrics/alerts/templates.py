@@ -1,7 +1,7 @@
-"""The pieces of text, PromQL and Go template that several alert rules share.
+"""Text, PromQL and Go templates that several alert rules share.
 
-Templates hold no logic beyond "print this where the metric has a value". What is suspected, how bad it is and what to
-do is decided by the daemon and arrives in the labels of ``cliffwatch_alarm_info``.
+The only logic in a template is "print this if the metric has a value". The daemon decides what is suspected, how bad it
+is and what to do; the labels of ``cliffwatch_alarm_info`` carry it.
 """
 
 from typing import Final
@@ -29,28 +29,28 @@ WEB: Final = (
     f'{{{{ with printf {_ADDRESS} {OF_DAEMON} | query }}}}{{{{ . | first | label "url" }}}}'
     "{{ else }}http://{{ $labels.instance }}{{ end }}"
 )
-"""Where people reach the daemon's pages: its own word, as long as it is known, else where it is scraped."""
+"""Address of the daemon's pages, as the daemon reports it; if that is unknown, the address that is scraped."""
 
 _LINES: Final = r'"\nWhat changed: %s\nHow bad: %s\nSince: %s, %s.\nEvidence: %s\nLikely at fault: %s\nDo first: %s"'
 _LABELS: Final = (
     f".Labels.what .Labels.how_bad .Labels.since (.Value | {AGO}) .Labels.evidence .Labels.cause .Labels.advice"
 )
-NOT_TOLD: Final = "open the evidence link, which says what changed, how bad it is, since when and what to do."
-"""What to do first where the daemon's own words are not known: it was gone for over a day."""
+NOT_TOLD: Final = "open the evidence link, which shows what changed, how bad it is, since when and what to do."
+"""The first step if the daemon's text is unknown, because the daemon was unavailable for over a day."""
 
 _AGE: Final = (
     '"floor((time() - (%[1]s or on () (last_over_time(%[1]s[1d]) and '
     'topk(1, max_over_time(timestamp(%[1]s)[1d:1m]))))) / 60) * 60"'
 )
-"""Seconds since the change began, with the labels of the info series; the value of that series is when it began.
+"""Seconds since the change began, with the labels of the info series, whose value is the time when the change began.
 
-The series that is there now; where none is, because the daemon is away, the one that was seen last. Each change of a
-label makes a new series, so several of a day may be remembered.
+Uses the current series. If there is none, because the daemon is unavailable, uses the last known one: each change of a
+label makes a new series, so there can be several within a day.
 """
 
 
 def info_lines(alert: str, *by: str) -> str:
-    """The template's query for the info series of an alert; ``by``: the alert's labels that tell its series apart."""
+    """The template's query for the info series of an alert. ``by``: the labels that distinguish the alert's series."""
     labels = ("job", "instance", *by)
     series = ",".join(f"{label}=%q" for label in ("alert", *labels))
     values = " ".join(f"$labels.{label}" for label in labels)
@@ -58,7 +58,7 @@ def info_lines(alert: str, *by: str) -> str:
 
 
 def lines(alert: str, *by: str) -> str:
-    """A description's lines from the info series, each with its name in front."""
+    """The description's lines from the info series, each with its name in front."""
     return (
         f"{{{{- range {info_lines(alert, *by)} }}}}{{{{ printf {_LINES} {_LABELS} }}}}"
         rf'{{{{ else }}}}{{{{ "\n" }}}}Do first: {NOT_TOLD}{{{{ end }}}}'
@@ -66,23 +66,23 @@ def lines(alert: str, *by: str) -> str:
 
 
 def lead(alert: str, *by: str) -> str:
-    """The rest of a link: the signal that says most, where it is known."""
+    """The end of a link: the leading signal, if known."""
     return f"{{{{ range {info_lines(alert, *by)} }}}}/{{{{ .Labels.signal }}}}{{{{ end }}}}"
 
 
 def known(text: str, query: str, values: str, otherwise: str = "") -> str:
-    """``text`` where ``query`` finds something; ``values`` fill in its ``%q``. Empty queries leave no line."""
+    """``text`` if ``query`` has a result, else ``otherwise``. ``values`` fill in the ``%q`` of the query."""
     other = f"{{{{ else }}}}{otherwise}" if otherwise else ""
     return f'{{{{ with printf "{query}" {values} | query }}}}{text}{other}{{{{ end }}}}'
 
 
 def last(metric: str, matchers: str) -> str:
-    """The value that a metric had last, within a day."""
+    """PromQL for the last value of a metric within a day."""
     return f"last_over_time(cliffwatch_{metric}{{{matchers}}}[1d])"
 
 
 def own_line(text: str, query: str, values: str, otherwise: str = "") -> str:
-    """``known`` as a line of its own; there is no empty one where nothing is found."""
+    """``known`` as a line of its own, without an empty line if there is no result."""
     return "{{- " + known(rf"{_NEW}{text}", query, values, otherwise and _NEW + otherwise)[3:]
 
 
@@ -90,7 +90,7 @@ _NEW: Final = r'{{ "\n" }}'
 
 
 def first_seen(alert: str, matchers: str, values: str) -> str:
-    """The line of an alert of which only Prometheus knows since when: the time that it saw it first."""
+    """The line with the time at which Prometheus first saw the alert, for alerts whose start only Prometheus knows."""
     query = rf"min(ALERTS_FOR_STATE{{alertname=\"{alert}\",{matchers}}})"
     return own_line(f"Since: {SINCE}", query, values)
 
@@ -100,14 +100,14 @@ SINCE: Final = (
     '{{ range printf "floor(vector(time() - %f) / 60) * 60" $since | query }}{{ .Value | '
     f"{AGO} }}}}{{{{ end }}}}."
 )
-"""A time that a query found, and how long ago it is."""
+"""A time from a query, and how long ago it is."""
 
 JUDGE_ITSELF: Final = (
-    '{{ if eq $labels.target "judge" }} It is the judge itself, asked about its anchors; whether it still agrees with '
-    "people, CliffwatchJudgeDrift tells.{{ end }}"
+    '{{ if eq $labels.target "judge" }} This target is the judge itself, tested on its anchors. CliffwatchJudgeDrift '
+    "shows whether it still agrees with people.{{ end }}"
 )
 AGREEMENT: Final = own_line(
-    f"Judge: it agrees with the people's labels on {PERCENT} of its anchors.",
+    f"Judge: it agrees with people's verdicts on {PERCENT} of its anchors.",
     f"100 * {last('judge_agreement_ratio', DAEMON)}",
     OF_DAEMON,
 )

@@ -1,4 +1,4 @@
-"""The alerts that carry verdicts: what the answers show."""
+"""Alerts that carry verdicts: what the answers show."""
 
 from typing import Final, Literal
 
@@ -13,7 +13,7 @@ _DRIFT: Final = tuple(sorted(JUDGE_DRIFT))
 def _carried(
     name: str, signals: tuple[str, ...], what: str, *, judge: Literal["too", "not"], title: str, summary: str
 ) -> AlertSpec:
-    """An alert that carries verdicts. One that rests on several signals has none in its labels."""
+    """An alert that carries verdicts. If it covers several signals, its labels contain no signal."""
     one = len(signals) == 1
     by = ("target", "signal", "severity") if one else ("target", "severity")
     chosen = f'signal="{signals[0]}"' if one else f'signal=~"{"|".join(signals)}"'
@@ -49,7 +49,7 @@ CARRIED: Final = (
         "CliffwatchScoreDrop",
         ("judge_score",),
         "The judge scores the answers of {{ $labels.target }} lower than those of its approved baseline, by more than "
-        "one day differs from another.",
+        "the usual difference between days.",
         judge="not",
         title="{{ $labels.target }} scores lower than its approved baseline",
         summary="An endpoint's answers score lower than its approved baseline.",
@@ -57,7 +57,7 @@ CARRIED: Final = (
     _carried(
         "CliffwatchNegativeFlips",
         ("negative_flips",),
-        "{{ $labels.target }} gets items wrong that it got right in its approved baseline, by more than chance "
+        "{{ $labels.target }} gets items wrong that it got right in its approved baseline, more of them than chance "
         "explains.",
         judge="not",
         title="{{ $labels.target }} fails what it passed in its approved baseline",
@@ -66,7 +66,7 @@ CARRIED: Final = (
     _carried(
         "CliffwatchDistributionShift",
         ("distribution", "logprobs", "border"),
-        "{{ $labels.target }} answers the same prompts differently than in its approved baseline. Other alerts say "
+        "{{ $labels.target }} answers the same prompts differently than in its approved baseline. Other alerts show "
         "whether that does harm.",
         judge="too",
         title="{{ $labels.target }} answers the same prompts differently",
@@ -76,7 +76,7 @@ CARRIED: Final = (
         "CliffwatchLengthShift",
         ("length",),
         "{{ $labels.target }} gives longer, shorter or more uneven answers than in its approved baseline. That changes "
-        "cost and latency, and may cut answers off.",
+        "cost and latency, and answers may be cut off.",
         judge="too",
         title="{{ $labels.target }} gives answers of another length",
         summary="An endpoint's answers have another length than in its approved baseline.",
@@ -84,11 +84,11 @@ CARRIED: Final = (
     _carried(
         "CliffwatchContractChanged",
         ("contract",),
-        "The metadata of {{ $labels.target }}, or the form of its answers, is no longer that of its approved baseline. "
-        "It is often the first sign of a release that nobody announced.",
+        "The metadata of {{ $labels.target }}, or the form of its answers, differs from its approved baseline. This is "
+        "often the first sign of an unannounced release.",
         judge="too",
         title="{{ $labels.target }} changed its metadata or the form of its answers",
-        summary="What an endpoint tells of itself, or the form of its answers, has changed.",
+        summary="The metadata of an endpoint, or the form of its answers, has changed.",
     ),
     AlertSpec(
         name="CliffwatchJudgeDrift",
@@ -97,18 +97,18 @@ CARRIED: Final = (
         signals=_DRIFT,
         judge="only",
         when=f'last_over_time(cliffwatch_alarm{{signal="{"|".join(_DRIFT)}",target="{JUDGE.target}"}}[1h]) > 0',
-        title="The judge no longer scores its labelled anchors as it did",
-        summary="The judge no longer scores its labelled anchors as it did.",
+        title="The judge scores its labelled anchors differently than in its baseline",
+        summary="The judge scores its labelled anchors differently than in its baseline.",
         description=(
-            "The judge scores answers that people have labelled otherwise than in its own baseline, so its scores "
-            "cannot be trusted. Score alerts of this Cliffwatch are held back until that is settled.",
+            "The judge scores labelled answers differently than in its own baseline, so its scores cannot be trusted. "
+            "Score alerts of this Cliffwatch are held back until this is resolved.",
             t.lines("CliffwatchJudgeDrift", "target"),
             t.AGREEMENT,
         ),
         evidence=f"{TARGET_PAGE}{t.lead('CliffwatchJudgeDrift', 'target')}",
-        comment='The judge\'s anchors are asked as the target "judge". Nobody is woken for it: no user gets the '
-        "judge's answers. Only this signal reads its verdicts; the others bring the alerts that they bring for any "
-        "endpoint.",
+        comment='The judge\'s anchors are asked as the target "judge". This alert never wakes a person, because no '
+        "user gets the judge's answers. Only its signals read the judge's verdicts; the other signals fire the same "
+        "alerts as for any endpoint.",
     ),
 )
-"""In the order of the file: causes before what follows from them."""
+"""In the order of the file: causes before consequences."""

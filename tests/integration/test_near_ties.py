@@ -1,4 +1,4 @@
-"""``cliffwatch border`` over scripted answers: near ties found among candidates, written as a suite to be named."""
+"""``cliffwatch near-ties`` over scripted answers: near ties found among candidates, written as a suite to be named."""
 
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,8 @@ import yaml
 from monitor.config.suites import load_suite
 from monitor.core.errors import CouldNotMeasure, UsageError
 from monitor.core.records import Arm, Message, Probe, Reason, RunOutcome, Sampling, Unmeasured
-from monitor.runs.near_ties import MOST_INPUTS, TIMES, candidate_suite, find_border
-from tests.daemon import DOWN, HEALTHY, NOON, Clock, house_of, write
+from monitor.runs.near_ties import MOST_INPUTS, TIMES, candidate_suite, find_near_ties
+from tests.daemon import DOWN, HEALTHY, NOON, Clock, context_of, write
 
 SUITE = {
     "name": "facts",
@@ -34,8 +34,8 @@ def folder_of(tmp_path: Path, rules: list[dict[str, Any]], **changes: Any) -> Pa
 
 async def test_the_candidates_that_vary_become_a_suite(tmp_path: Path) -> None:
     wanted = tmp_path / "probes" / "border-bot.yaml"
-    async with house_of(folder_of(tmp_path, TOSSING), Clock()) as context:
-        told = await find_border(context, "bot", 100, wanted)
+    async with context_of(folder_of(tmp_path, TOSSING), Clock()) as context:
+        told = await find_near_ties(context, "bot", 100, wanted)
         (run,) = context.store.runs("bot")
         answered = context.store.answered(run.id)
     assert f"wrote {wanted}" in told[0]
@@ -52,8 +52,8 @@ async def test_the_candidates_that_vary_become_a_suite(tmp_path: Path) -> None:
 
 async def test_a_server_that_never_varies_has_none_and_nothing_is_written(tmp_path: Path) -> None:
     steady = [{"model": "tuned", "answers": ["yes"]}, *HEALTHY[1:]]
-    async with house_of(folder_of(tmp_path, steady), Clock()) as context:
-        (told,) = await find_border(context, "bot", 50, tmp_path / "border-bot.yaml")
+    async with context_of(folder_of(tmp_path, steady), Clock()) as context:
+        (told,) = await find_near_ties(context, "bot", 50, tmp_path / "border-bot.yaml")
     assert "0 border inputs among 50 candidates, too few for a suite; nothing was written" in told
     assert not (tmp_path / "border-bot.yaml").exists()
 
@@ -64,8 +64,8 @@ async def test_the_budget_holds(tmp_path: Path) -> None:
         "suites": ["facts"],
         "budget": {"requests_per_day": 60},
     }
-    async with house_of(folder_of(tmp_path, TOSSING, targets={"bot": target}), Clock()) as context:
-        await find_border(context, "bot", 50, tmp_path / "border-bot.yaml")
+    async with context_of(folder_of(tmp_path, TOSSING, targets={"bot": target}), Clock()) as context:
+        await find_near_ties(context, "bot", 50, tmp_path / "border-bot.yaml")
         (run,) = context.store.runs("bot")
         outcomes = [outcome for _, outcome in context.store.outcomes(run.id)]
         assert context.store.spent("bot", NOON.date()).requests == 60
@@ -76,17 +76,17 @@ async def test_the_budget_holds(tmp_path: Path) -> None:
 async def test_nothing_that_can_be_refused_is_asked_first(tmp_path: Path) -> None:
     (tmp_path / "there.yaml").write_text("mine")
     for path, why in ((tmp_path / "there.yaml", "is there already"), (tmp_path / "suite.json", "must end in .yaml")):
-        async with house_of(folder_of(tmp_path, TOSSING), Clock()) as context:
+        async with context_of(folder_of(tmp_path, TOSSING), Clock()) as context:
             with pytest.raises(UsageError, match=why):
-                await find_border(context, "bot", 50, path)
+                await find_near_ties(context, "bot", 50, path)
             assert context.store.runs("bot") == []
     assert (tmp_path / "there.yaml").read_text() == "mine"
 
 
 async def test_an_outage_is_no_finding(tmp_path: Path) -> None:
-    async with house_of(folder_of(tmp_path, DOWN), Clock()) as context:
+    async with context_of(folder_of(tmp_path, DOWN), Clock()) as context:
         with pytest.raises(CouldNotMeasure, match="no candidate got two answers"):
-            await find_border(context, "bot", 20, tmp_path / "border-bot.yaml")
+            await find_near_ties(context, "bot", 20, tmp_path / "border-bot.yaml")
 
 
 def test_candidates_are_the_same_for_the_same_probes() -> None:

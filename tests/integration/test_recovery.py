@@ -9,14 +9,14 @@ from monitor.cli import operations, output
 from monitor.core.records import Finding
 from monitor.report.explain import recovery
 from monitor.report.explain.claim import claim_of
-from tests.daemon import AFTER, DOWN, HEALTHY, LOST, Clock, house_of, one_day, write
+from tests.daemon import AFTER, DOWN, HEALTHY, LOST, Clock, context_of, one_day, write
 from tests.integration.test_cli import cliffwatch, printed
 
 
 async def lost(folder: Path) -> Clock:
     """Three days of a lost fine-tune; then the script has the adapter back, and nobody has asked yet."""
     clock = Clock(AFTER)
-    async with house_of(write(folder, LOST), clock) as context:
+    async with context_of(write(folder, LOST), clock) as context:
         for _ in range(3):
             await one_day(context, clock)
     write(folder, HEALTHY)
@@ -31,7 +31,7 @@ async def test_the_look_that_clears_is_told_as_recovered_whatever_its_evidence(
     armed_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = await lost(armed_folder)
-    async with house_of(armed_folder / "cliffwatch.yaml", clock) as context:
+    async with context_of(armed_folder / "cliffwatch.yaml", clock) as context:
         (result,) = await operations.probe(context, "bot", "facts")
         well = {one.signal: one for one in alarming(result)}
         assert well.keys() >= {"adapter_loss", "judge_score", "length"}, "the evidence of before is still over its line"
@@ -49,11 +49,11 @@ async def test_the_look_that_clears_is_told_as_recovered_whatever_its_evidence(
     for signal, told in claims.items():
         assert (told.state, told.suspect, told.why, told.since) == ("cleared", "", "", ""), signal
         assert told.headline.startswith("bot has recovered ("), signal
-        assert told.now.startswith("Nothing: cleared by the answers, 2026-12-09"), signal
+        assert told.now.startswith("Nothing to do: cleared automatically, 2026-12-09"), signal
         words = recovery.summary(well[signal], recovery.ending(result.alarms, well[signal]))
         assert words == f"{told.headline}: {told.bad} {recovery.RECOVERED}.", signal
         assert words in out
-        for wrong in ("dropped", "Read the answers", "look for", "this look alone"):
+        for wrong in ("dropped", "Read the answers", "check for", "this evaluation alone"):
             assert wrong not in f"{words} {told.bad} {told.sure} {told.now}", (signal, wrong)
     capsys.readouterr()
     output.findings([(well["adapter_loss"], claims["adapter_loss"])], as_json=False)
@@ -80,7 +80,7 @@ async def test_an_alarm_that_stays_raised_is_told_though_its_look_is_quiet(
     armed_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     clock = await lost(armed_folder)
-    async with house_of(armed_folder / "cliffwatch.yaml", clock) as context:
+    async with context_of(armed_folder / "cliffwatch.yaml", clock) as context:
         raised = context.store.open_alarms("bot")
         (result,) = await operations.probe(context, "bot", "facts")
     quiet = tuple(one for one in result.findings if not one.alarming)

@@ -230,14 +230,14 @@ async def test_a_killed_daemon_is_missed_at_once(tmp_path: Path) -> None:
     )
     try:
         await at_work(path)
-        assert "the daemon runs (last sign of life " in await printed(path)
+        assert "the daemon runs (last heartbeat " in await printed(path)
         running = json.loads(await printed(path, "--json"))["daemon"]
         assert (running["running"], running["heard"]) == (True, "answered")
     finally:
         daemon.kill()
         await daemon.wait()
     words = " ".join((await printed(path)).split())
-    assert words.startswith(f"nothing answers at http://127.0.0.1:{port} here; last sign of life ")
+    assert words.startswith(f"nothing answers at http://127.0.0.1:{port} on this machine; last heartbeat ")
     assert "Unless a daemon runs elsewhere, nothing new is measured: cliffwatch run" in words
     gone = json.loads(await printed(path, "--json"))["daemon"]
     assert (gone["running"], gone["heard"], gone["address"]) == (None, "refused", f"http://127.0.0.1:{port}")
@@ -262,7 +262,7 @@ async def test_a_daemon_too_busy_to_answer_is_not_taken_for_dead(tmp_path: Path)
 async def test_where_no_daemon_can_be_asked_its_sign_of_life_is_believed(tmp_path: Path) -> None:
     path = write(tmp_path, HEALTHY, http={"port": 0})
     sign_of_life(tmp_path, utcnow().isoformat())
-    assert (await printed(path)).startswith("the daemon runs (last sign of life ")
+    assert (await printed(path)).startswith("the daemon runs (last heartbeat ")
     found = json.loads(await printed(path, "--json"))["daemon"]
     assert (found["running"], found["heard"], found["address"]) == (True, "not asked", None)
 
@@ -279,10 +279,10 @@ LATELY, LONG_AGO = timedelta(seconds=5), timedelta(hours=2)
 @pytest.mark.parametrize(
     ("heard", "age", "ending", "running", "words"),
     [
-        (Heard.ANSWERED, LATELY, "", True, "the daemon runs (last sign of life 5 s ago)"),
-        (Heard.ANOTHER, LATELY, "", True, "what answers at http://here:1 does not have this file)"),
-        (Heard.ANSWERED, LONG_AGO, "", False, "the daemon answers at http://here:1, but its last sign of life is old"),
-        (Heard.ANSWERED, LONG_AGO, STOPPED, False, "If it did not just start, its logs say why"),
+        (Heard.ANSWERED, LATELY, "", True, "the daemon runs (last heartbeat 5 s ago)"),
+        (Heard.ANOTHER, LATELY, "", True, "the server at http://here:1 does not use this configuration file)"),
+        (Heard.ANSWERED, LONG_AGO, "", False, "the daemon answers at http://here:1, but its last heartbeat is old"),
+        (Heard.ANSWERED, LONG_AGO, STOPPED, False, "If it did not just start, see its logs"),
         (Heard.REFUSED, LONG_AGO, "", False, "the daemon does not seem to run"),
         (Heard.REFUSED, LATELY, STOPPED, False, "the daemon was stopped at"),
         (Heard.SILENT, LONG_AGO, "", False, "the daemon does not seem to run"),

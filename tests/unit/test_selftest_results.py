@@ -36,7 +36,7 @@ def test_what_the_alert_holds_against_its_limit_is_missed(fault: str, caught: in
 def test_what_was_missed_is_one_line_and_nothing_is_none() -> None:
     (line,) = selftest_results.on_record([planted("base-answers", 0), planted("truncation", 3)])
     assert line.startswith(
-        "self-test missed: base-answers (caught in 0 of 10 trials), truncation (caught in 3 of 10 trials). "
+        "self-test missed: base-answers (detected in 0 of 10 trials), truncation (detected in 3 of 10 trials). "
     )
     assert selftest_results.on_record([]) == []
 

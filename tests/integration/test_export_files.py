@@ -48,7 +48,7 @@ def test_what_was_changed_by_hand_is_kept_unless_told_otherwise(tmp_path: Path) 
     (tmp_path / "rules.yaml").unlink()
     refused = cliffwatch("alerts", "export", str(tmp_path))
     assert refused.returncode == 2
-    assert f"{mine}: there already" in refused.stderr
+    assert f"{mine}: exists with different content" in refused.stderr
     assert "--force" in refused.stderr
     assert not (tmp_path / "rules.yaml").exists(), "all or nothing"
     assert mine.read_text() == "mine"
@@ -75,7 +75,7 @@ def test_the_rules_link_to_runbooks_in_a_place_of_yours(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("address", ["wiki/{alert}", "https://wiki.example.com/", "https://x/{alert}'"])
 def test_an_address_of_runbooks_that_leads_nowhere_is_refused(address: str, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="give an http"):
+    with pytest.raises(UsageError, match="must be an http"):
         export("alerts", tmp_path / "out", runbooks=address)
     assert not (tmp_path / "out").exists()
 
