@@ -214,19 +214,10 @@ class Rounds:
                 run = min(done, key=lambda r: r.id)
                 self.seen = run.id
                 found = self.store.findings(run_id=run.id)
-                self._say(run, found)
+                self.out.print(Text.assemble(f"{now()}  ", round_words(run, found)))
                 return run, found
             await asyncio.sleep(0.2)
         raise TimeoutError(f"no round was finished within {timeout:.0f} s")
-
-    def _say(self, run: Run, found: list[Finding]) -> None:
-        raised = sorted(f.signal for f in found if f.alarming)
-        effect = next((f.measures.get("adapter_effect_ratio") for f in found if f.signal == "adapter_loss"), None)
-        quiet = Text("quiet", "green") if found else Text("not compared")
-        state = Text("ALARM " + ", ".join(raised), "bold red") if raised else quiet
-        adapter = "" if effect is None else f"   adapter effect {max(0.0, effect):.2f} (1 healthy, 0 gone)"
-        fresh = " (a fresh sample)" if run.confirms else ""
-        self.out.print(Text.assemble(f"{now()}  round {run.id}{fresh}: {run.outcome}, ", state, adapter))
 
     def latest(self) -> list[Run]:
         """The last hundred rounds, newest first: more than a slow machine has in progress."""
@@ -236,6 +227,17 @@ class Rounds:
         """The open alarm for the lost fine-tune."""
         found = self.store.alarms(TARGET, SUITE, raised=True)
         return next((one for one in found if one.signal == "adapter_loss"), None)
+
+
+def round_words(run: Run, found: list[Finding]) -> Text:
+    """How a finished round went: it is quiet only where it was compared with a baseline."""
+    raised = sorted(f.signal for f in found if f.alarming)
+    effect = next((f.measures.get("adapter_effect_ratio") for f in found if f.signal == "adapter_loss"), None)
+    quiet = Text("quiet", "green") if found else Text("not compared")
+    state = Text("ALARM " + ", ".join(raised), "bold red") if raised else quiet
+    adapter = "" if effect is None else f"   adapter effect {max(0.0, effect):.2f} (1 healthy, 0 gone)"
+    fresh = " (a fresh sample)" if run.confirms else ""
+    return Text.assemble(f"round {run.id}{fresh}: {run.outcome}, ", state, adapter)
 
 
 async def unattended(out: Console, rounds: Rounds, lab: object, seconds: float) -> int:
@@ -312,7 +314,7 @@ async def watch_rounds(out: Console, rounds: Rounds, lab_url: str) -> int:
     while True:
         _, found = await rounds.next(timeout=300)
         before, shown = shown, tell_alarm(out, rounds.loss(), found, shown)
-        quiet = quiet + 1 if not any(f.alarming for f in found) else 0
+        quiet = 0 if any(f.alarming for f in found) else quiet + bool(found)
         if before is None and shown is not None:
             say(out, f"to fix it: {command(f'lab fault --off {FAULT}', lab_url)}    (Ctrl-C ends the demo)")
         if before is not None and shown is None:

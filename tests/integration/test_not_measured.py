@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from dashboards.states import ALARMS, STATES, judged, state
 from monitor.cli import output
+from monitor.cli.demo import round_words
 from monitor.core.measured import Standing, capture_words, standing
 from monitor.core.records import Arm, BaselineStatus, RunOutcome
 from monitor.report.email import message, render
@@ -236,6 +237,20 @@ def test_a_target_that_was_not_measured_in_the_period_is_not_quiet_in_it(kept: R
     mail = compose(seen, NOON + 8 * DAY).report
     assert mail.headline.startswith("The only target is not measured yet: healthy, Nothing was measured"), mail.headline
     assert (mail.quiet_count, mail.tone) == (0, "none")
+
+
+def test_the_demo_calls_no_round_quiet_that_was_not_compared(kept: ReadOnlyContext) -> None:
+    words = {
+        run.id: (bool(found), round_words(run, found).plain)
+        for target in (*SAID, HEALTHY_ONE)
+        for run in kept.store.runs(target, SUITE)
+        for found in [kept.store.findings(run_id=run.id)]
+    }
+    assert {compared for compared, _ in words.values()} == {True, False}
+    for compared, told in words.values():
+        assert told.endswith(", quiet" if compared else ", not compared")
+    (lost,) = kept.store.runs("all-lost", SUITE, limit=1)
+    assert words[lost.id] == (False, f"round {lost.id}: unmeasured, not compared")
 
 
 def exposed(kept: ReadOnlyContext) -> str:
