@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from monitor.core.records import Alarm, AlarmState, Finding, IdentityCheck
+from monitor.core.signals import ANSWERS
 from monitor.report.explain.alert_lines import AlertLines, Verdict, of_mismatch, of_verdicts
 from monitor.report.explain.claim import FindingContext, claim, judge_drifted, of_subject, with_heads
 from monitor.report.explain.onset import Onset
@@ -24,9 +25,6 @@ SIGNALS: Final[Mapping[str, int]] = {
     signal: place for spec in ALERTS for place, signal in enumerate(spec.signals) if spec.judge != "only"
 }
 """Signal -> where it stands among those of its alert; the first leads."""
-
-_NO_ANSWERS: Final = frozenset({"judge_score", "contract"})
-"""Signals whose alarm does not say that the answers changed."""
 
 
 class Lines(Protocol):
@@ -66,9 +64,9 @@ def add(
     confirmed = [one for one in raised if one.state is AlarmState.CONFIRMED]
     found = [_verdict(one, led_up[one.id], around, heads[_newest(one, led_up[one.id])], store) for one in confirmed]
     verdicts = [one for one in found if one is not None]
-    for (alert, severity), some in _by_alert(target, verdicts).items():
+    for (alert, severity, _), some in _by_alert(target, verdicts).items():
         _add(lines, alert, target, severity, "", of_verdicts(some))
-    moved = any(one.signal not in _NO_ANSWERS for one in confirmed)
+    moved = any(one.signal in ANSWERS for one in confirmed)
     for check in dict.fromkeys(one.check for one in around.mismatches):
         first = min((one for one in around.mismatches if one.check == check), key=lambda one: one.since)
         told = of_mismatch(first, around.effect_left, moved=moved)
@@ -80,12 +78,13 @@ def _add(lines: Lines, alert: str, target: str, severity: str, check: str, told:
     lines.add("alarm_info", told.began.timestamp(), alert, target, severity, told.signal, check, *texts)
 
 
-def _by_alert(target: str, verdicts: Iterable[Verdict]) -> dict[tuple[str, str], list[Verdict]]:
-    """Alert and severity -> the verdicts that it carries, the one that says most first."""
-    found: dict[tuple[str, str], list[Verdict]] = {}
+def _by_alert(target: str, verdicts: Iterable[Verdict]) -> dict[tuple[str, str, str], list[Verdict]]:
+    """Alert, severity and signal (where the alert has it as a label) -> its verdicts, the one that says most first."""
+    found: dict[tuple[str, str, str], list[Verdict]] = {}
     for one in sorted(verdicts, key=lambda one: one.alarm.suite):
         if (spec := carrier(one.alarm.signal, target)) is not None:
-            found.setdefault((spec.name, spec.severity or one.alarm.severity.value), []).append(one)
+            signal = one.alarm.signal if "signal" in spec.by else ""
+            found.setdefault((spec.name, spec.severity or one.alarm.severity.value, signal), []).append(one)
     for some in found.values():
         some.sort(key=lambda one: SIGNALS[one.alarm.signal])
     return found

@@ -3,7 +3,7 @@
 from typing import Final, Literal
 
 from monitor.core.run_kinds import JUDGE
-from monitor.core.signals import JUDGE_DRIFT
+from monitor.core.signals import CATALOGUE, JUDGE_DRIFT
 from monitor.report.metrics.alerts import templates as t
 from monitor.report.metrics.alerts.spec import TARGET_PAGE, VERDICTS, AlertSpec
 
@@ -11,16 +11,20 @@ _DRIFT: Final = tuple(sorted(JUDGE_DRIFT))
 
 
 def _carried(
-    name: str, signals: tuple[str, ...], what: str, *, judge: Literal["too", "not"], title: str, summary: str
+    name: str, what: str, *, by_signal: bool, judge: Literal["too", "not"], title: str, summary: str
 ) -> AlertSpec:
-    """An alert that carries verdicts. One that rests on several signals has none in its labels."""
-    one = len(signals) == 1
-    by = ("target", "signal", "severity") if one else ("target", "severity")
-    chosen = f'signal="{signals[0]}"' if one else f'signal=~"{"|".join(signals)}"'
+    """An alert that carries the verdicts of the signals that name it.
+
+    ``by_signal``: each signal is an alert of its own. Otherwise all of them are one alert, without ``signal`` in its
+    labels. This is said here, not counted, so that a further signal changes no alert's labels.
+    """
+    signals = tuple(one.name for one in CATALOGUE if one.alert == name)
+    by = ("target", "signal", "severity") if by_signal else ("target", "severity")
+    chosen = f'signal="{signals[0]}"' if len(signals) == 1 else f'signal=~"{"|".join(signals)}"'
     others = f',target!="{JUDGE.target}"' if judge == "not" else ""
     agreement = (t.AGREEMENT,) if name == "CliffwatchScoreDrop" else ()
     itself = t.JUDGE_ITSELF if judge == "too" else ""
-    link = "/{{ $labels.signal }}" if one else t.lead(name, "target", "severity")
+    link = "/{{ $labels.signal }}" if by_signal else t.lead(name, *by)
     return AlertSpec(
         name=name,
         group=VERDICTS,
@@ -30,7 +34,7 @@ def _carried(
         summary=summary,
         by=by,
         when=f"last_over_time(cliffwatch_alarm{{{chosen}{others}}}[1h]) > 0",
-        description=(what + itself, t.lines(name, "target", "severity"), *agreement),
+        description=(what + itself, t.lines(name, *by), *agreement),
         evidence=f"{TARGET_PAGE}{link}",
     )
 
@@ -38,54 +42,54 @@ def _carried(
 CARRIED: Final = (
     _carried(
         "CliffwatchFineTuneLost",
-        ("adapter_loss", "base_match", "canaries"),
         "{{ $labels.target }} no longer behaves as fine-tuned: some or all of its users get the base model's answers. "
         "Other monitors do not show it: the endpoint answers with HTTP 200 and at its usual speed.",
+        by_signal=False,
         judge="not",
         title="{{ $labels.target }} answers like its base model",
         summary="A fine-tuned endpoint answers like its base model.",
     ),
     _carried(
         "CliffwatchScoreDrop",
-        ("judge_score",),
         "The judge scores the answers of {{ $labels.target }} lower than those of its approved baseline, by more than "
         "one day differs from another.",
+        by_signal=True,
         judge="not",
         title="{{ $labels.target }} scores lower than its approved baseline",
         summary="An endpoint's answers score lower than its approved baseline.",
     ),
     _carried(
         "CliffwatchNegativeFlips",
-        ("negative_flips",),
         "{{ $labels.target }} gets items wrong that it got right in its approved baseline, by more than chance "
         "explains.",
+        by_signal=True,
         judge="not",
         title="{{ $labels.target }} fails what it passed in its approved baseline",
         summary="An endpoint fails items that it passed in its approved baseline.",
     ),
     _carried(
         "CliffwatchDistributionShift",
-        ("distribution", "logprobs", "border"),
         "{{ $labels.target }} answers the same prompts differently than in its approved baseline. Other alerts say "
         "whether that does harm.",
+        by_signal=False,
         judge="too",
         title="{{ $labels.target }} answers the same prompts differently",
         summary="An endpoint answers the same prompts differently than in its approved baseline.",
     ),
     _carried(
         "CliffwatchLengthShift",
-        ("length",),
         "{{ $labels.target }} gives longer, shorter or more uneven answers than in its approved baseline. That changes "
         "cost and latency, and may cut answers off.",
+        by_signal=True,
         judge="too",
         title="{{ $labels.target }} gives answers of another length",
         summary="An endpoint's answers have another length than in its approved baseline.",
     ),
     _carried(
         "CliffwatchContractChanged",
-        ("contract",),
         "The metadata of {{ $labels.target }}, or the form of its answers, is no longer that of its approved baseline. "
         "It is often the first sign of a release that nobody announced.",
+        by_signal=True,
         judge="too",
         title="{{ $labels.target }} changed its metadata or the form of its answers",
         summary="What an endpoint tells of itself, or the form of its answers, has changed.",
