@@ -26,25 +26,6 @@ LOST: Final[Mapping[str, str]] = {
 }
 """Why questions have no answer -> the words after their number."""
 
-OUTAGE: Final = ("the endpoint or the way to it", "It is an outage.")
-REQUEST: Final = "your own configuration"
-BLAME: Final[Mapping[str, tuple[str, str]]] = {
-    Reason.TIMEOUT: OUTAGE,
-    Reason.CONNECTION: OUTAGE,
-    Reason.SERVER_ERROR: OUTAGE,
-    Reason.MALFORMED: OUTAGE,
-    Reason.RATE_LIMITED: (
-        "the provider's rate limit", "Others use it too, or requests_per_minute asks for more than it allows.",
-    ),
-    Reason.UNAUTHORIZED: ("the key", "The provider refuses it."),
-    Reason.QUOTA: ("the account", "The provider's quota or credit is spent."),
-    Reason.REJECTED: (REQUEST, "The request itself is refused: a model's name, a parameter."),
-    Reason.TRUNCATED: (REQUEST, "max_tokens is spent before any text comes."),
-    Reason.BUDGET: (REQUEST, "The target's budget is spent."),
-    Reason.UNPRICED: (REQUEST, "The model has no price, and none was allowed."),
-}  # fmt: skip
-"""Why most questions have no answer -> whose fault that likely is, and why."""
-
 LINE: Final = 260
 """Most characters of one sentence in the mail; the page that it links to has it whole."""
 WORD: Final = 30

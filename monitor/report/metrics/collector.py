@@ -18,11 +18,13 @@ from monitor import __version__
 from monitor.core.records import (
     Alarm,
     IdentityCheck,
+    Retirement,
     RunSummary,
     Spend,
 )
 from monitor.core.run_kinds import JUDGE
 from monitor.core.settings import Settings
+from monitor.core.wording import is_partly
 from monitor.report.explain.onset import beginnings
 from monitor.report.metrics import alarm_info, result_metrics
 from monitor.report.metrics.exposition import SPECS, Lines, head
@@ -83,6 +85,7 @@ class StoreCollector:
         self.asked = False
         """A scrape has come, or waits for the lock: it does what is left of ``prepare`` by itself."""
         self._settings: Settings | None = None
+        self._url = ""
 
     def _begin(self, settings: Settings) -> None:
         """Forget everything: labels and targets may be others."""
@@ -102,18 +105,19 @@ class StoreCollector:
         self._outdated: dict[str, frozenset[str]] = {}
         self._effect_left: dict[str, float] = {}
         self._mismatches: dict[str, tuple[IdentityCheck, ...]] = {}
+        self._retirements: dict[str, tuple[Retirement, ...]] = {}
 
     def refresh(self, settings: Settings, now: datetime, url: str) -> None:
         """Bring every result up to ``now``, for the configured targets. ``url``: where people reach the pages.
 
         Raises StoreError; what was read before that is kept, and read again where it was not finished.
         """
-        self._take(settings)
+        self._take(settings, url)
         for step in self._steps(settings, self.store.marks(now.date()), [list(self._targets)]):
             step()
         self._daemon(settings, now, url)
 
-    def prepare(self, settings: Settings, now: datetime, stop: Callable[[], bool]) -> bool:
+    def prepare(self, settings: Settings, now: datetime, url: str, stop: Callable[[], bool]) -> bool:
         """Write and compress everything before the first scrape, a little at a time; whether that was done.
 
         It ends where ``stop`` says so, other settings are taken or a scrape comes: that one does what is left, and
@@ -121,7 +125,7 @@ class StoreCollector:
         """
         with self.lock:
             self.asked = False
-            self._take(settings)
+            self._take(settings, url)
             marks = self.store.marks(now.date())
         names = list(self._targets)
         shards = [names[start : start + SHARD] for start in range(0, len(names), SHARD)]
@@ -132,7 +136,8 @@ class StoreCollector:
                 step()
         return True
 
-    def _take(self, settings: Settings) -> None:
+    def _take(self, settings: Settings, url: str) -> None:
+        self._url = url
         if settings is not self._settings:
             if settings != self._settings:
                 self._begin(settings)
@@ -247,13 +252,27 @@ class StoreCollector:
     def _around(self, name: str, judges: tuple[Alarm, ...]) -> alarm_info.Around:
         last = (self._last[name, suite] for suite in self._suites.get(name, ()) if (name, suite) in self._last)
         lost = {one.run_id: one.unmeasured_ratio for one in last}
-        return alarm_info.Around(self._mismatches.get(name, ()), self._effect_left.get(name), judges, lost)
+        return alarm_info.Around(
+            mismatches=self._mismatches.get(name, ()),
+            effect_left=self._effect_left.get(name),
+            judge_alarms=judges,
+            unmeasured={suite: self.store.unmeasured(run) for suite, run in self._partly(name).items()},
+            retirements=self._retirements.get(name, ()),
+            url=self._url,
+            lost=lost,
+        )
+
+    def _partly(self, name: str) -> dict[str, int]:
+        """Suite -> its last finished run, where too many of its questions have no usable answer."""
+        last = {suite: self._last.get((name, suite)) for suite in sorted(self._suites.get(name, ()))}
+        return {suite: run.run_id for suite, run in last.items() if run and is_partly(run.unmeasured_ratio)}
 
     def _alarm_mark(self, name: str, raised: list[Alarm], findings: Any, judges: tuple[Alarm, ...]) -> Any:
         """Of what nothing is said where no alarm is open, nothing is in it."""
         mismatches = self._mismatches.get(name, ())
         context = (findings, judges if raised else None) if raised or mismatches else None
-        return self._signals.get(name), raised, mismatches, context
+        around = (self._partly(name), self._retirements.get(name, ()), self._url)
+        return self._signals.get(name), raised, mismatches, context, around
 
     def _usage(self, marks: Mapping[str, Any], of: Sequence[str]) -> None:
         if moved := self._moved("usage", marks, of):
@@ -289,6 +308,10 @@ class StoreCollector:
                 write(lines, name, found[name])
                 if kind == "identity":
                     self._mismatches[name] = _mismatching(found[name])
+                else:
+                    self._retirements[name] = result_metrics.nearest(
+                        replace(one, checked_at=one.retires_at) for one in found[name]
+                    )
                 self._put(kind, name, lines, getattr(marks, kind).get(name))
 
     def _rollbacks(self, marks: Any) -> None:

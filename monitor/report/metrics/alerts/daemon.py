@@ -18,7 +18,7 @@ DAEMON: Final = (
         description=(
             "The last reload of {{ $labels.instance }} was refused because cliffwatch.yaml, or a suite that it names, "
             "has an error. The configuration from before is in force; after a restart the daemon would not start.",
-            t.own_line(
+            *t.own_line(
                 f"In force since: {t.TIME}.",
                 t.last("config_last_reload_success_timestamp_seconds", t.DAEMON),
                 t.OF_DAEMON,
@@ -57,23 +57,22 @@ last_over_time(cliffwatch_email_last_success_timestamp_seconds[1h])""",
         summary="The summary e-mail does not get through.",
         description=(
             "{{ $labels.instance }} cannot deliver the summary e-mail. Alerts do not depend on it.",
-            t.own_line(
-                f"Mails waiting: {t.NUMBER}"
-                + t.known(
-                    f", the oldest since {t.TIME}",
-                    t.last("email_oldest_queued_timestamp_seconds", t.DAEMON),
-                    t.OF_DAEMON,
-                )
-                + ".",
+            *t.own_line(
+                f"Mails waiting: {t.NUMBER}",
                 t.last("email_queued", t.DAEMON) + " > 0",
                 t.OF_DAEMON,
+                more=t.going_on(
+                    f", the oldest since {t.TIME}.",
+                    t.last("email_oldest_queued_timestamp_seconds", t.DAEMON),
+                    t.OF_DAEMON,
+                ),
             ),
-            t.own_line(
+            *t.own_line(
                 f"Mails given up since the last delivery: {t.NUMBER}.",
                 t.last("email_refused", t.DAEMON) + " > 0",
                 t.OF_DAEMON,
             ),
-            t.own_line(
+            *t.own_line(
                 f"Last delivered: {t.TIME}.",
                 t.last("email_last_success_timestamp_seconds", t.DAEMON),
                 t.OF_DAEMON,
@@ -103,19 +102,18 @@ time() - cliffwatch_last_tick_timestamp_seconds
         title="Cliffwatch is down: nothing is watched",
         summary="Cliffwatch is down or its clock stands still, so nothing is watched.",
         description=(
-            "{{ if $labels.instance }}Cliffwatch at {{ $labels.instance }} cannot be scraped, keeps restarting, or has "
+            "{{ with $labels.instance }}Cliffwatch at {{ . }} cannot be scraped, keeps restarting, or has "
             "not looked at its schedule for five minutes.{{ else }}Prometheus has no scrape target with "
             'job="cliffwatch".{{ end }} No drift is seen until it is back; the endpoints themselves are not touched by '
             "this. Alarms that were raised stay raised.",
-            t.own_line(
-                f"Since: {t.SINCE}",
+            *t.since(
                 f"max({t.last('last_tick_timestamp_seconds', t.DAEMON)}) or "
-                rf"min(ALERTS_FOR_STATE{{alertname=\"CliffwatchDown\",{t.DAEMON}}})",
+                f'min(ALERTS_FOR_STATE{{alertname="CliffwatchDown",{t.DAEMON}}})',
                 f"{t.OF_DAEMON} {t.OF_DAEMON}",
             ),
             "Do first: on its machine, is the process there (systemctl, docker ps or kubectl get pods)? Read its last "
             "log lines and restart it. Exit code 2: the configuration (cliffwatch check); 3: the store (disk full, "
-            "database away).{{ if $labels.instance }} Then: curl -s http://{{ $labels.instance }}/readyz{{ else }} It "
+            "database away).{{ with $labels.instance }} Then: curl -s http://{{ . }}/readyz{{ else }} It "
             "runs? Then look for its scrape job in Prometheus.{{ end }}",
             "It goes on where it stopped; nothing is lost. More: runbooks/CliffwatchDown.md, beside these rules.",
         ),

@@ -6,18 +6,12 @@ from typing import Final, Literal
 
 from monitor.report.metrics.alerts.templates import WEB
 
-VERDICTS: Final = "cliffwatch-verdicts"
-BLIND: Final = "cliffwatch-blind"
-GROUPS: Final = (VERDICTS, BLIND)
-"""Groups of rules in the file: what the answers show, and what keeps Cliffwatch from seeing it."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertSpec:
     """One alert. Templates are Go templates as Prometheus expands them; lines of ``description`` become its lines."""
 
     name: str
-    group: str = BLIND
     severity: Literal["page", "ticket", "none"] | None = None
     """``None``: the severity of the verdict's alarm."""
     signals: tuple[str, ...] = ()

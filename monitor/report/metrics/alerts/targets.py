@@ -1,9 +1,7 @@
 """The alerts about one target or suite that carry no verdict: what keeps it from being watched, or soon will."""
 
-from collections.abc import Mapping
 from typing import Final
 
-from monitor.core.records import Reason
 from monitor.core.selftest_results import MUST_SEE
 from monitor.core.wording import CAUGHT, IDENTITY_SECONDS, PARTLY, PERIODS, RETIRES_SECONDS
 from monitor.report.metrics.alerts import templates as t
@@ -15,43 +13,6 @@ _OF_SUITE: Final = f"{t.OF_TARGET} $labels.suite"
 _ARM: Final = f"{t.TARGET},arm=%q"
 _OF_ARM: Final = f"{t.OF_TARGET} $labels.arm"
 _LAST_DAY: Final = t.last("model_retirement_timestamp_seconds", _ARM)
-_LEFT: Final = (
-    f'{{{{ range printf "({_LAST_DAY} - time()) / 86400" {_OF_ARM} | query }}}}'
-    '{{ if lt .Value 0.0 }}a day that has passed{{ else }}{{ .Value | printf "in %.0f days" | '
-    'reReplaceAll "in 0 days" "in hours" | reReplaceAll "in 1 days" "in a day" }}{{ end }}{{ end }}'
-)
-"""Days until a model is shut down."""
-
-_OUTAGE: Final = "the endpoint or the way to it: an outage."
-_BUDGET: Final = "your own configuration: the target's budget, or a model without a price."
-_REQUEST: Final = "your own configuration: the request itself is refused (a model's name, a parameter)."
-SUSPECTS: Final[Mapping[Reason, str]] = {
-    Reason.TIMEOUT: _OUTAGE,
-    Reason.CONNECTION: _OUTAGE,
-    Reason.SERVER_ERROR: _OUTAGE,
-    Reason.MALFORMED: _OUTAGE,
-    Reason.RATE_LIMITED: "the provider's rate limit: it is shared with other users of the key, or requests_per_minute "
-    "asks for too many.",
-    Reason.QUOTA: "the account: the provider's quota or credit is spent.",
-    Reason.UNAUTHORIZED: "the key: the provider refuses it.",
-    Reason.BUDGET: _BUDGET,
-    Reason.UNPRICED: _BUDGET,
-    Reason.TRUNCATED: "your own configuration: max_tokens is spent before any text comes.",
-    Reason.REJECTED: _REQUEST,
-}
-"""Why a question has no usable answer -> what is likely at fault."""
-
-
-def _suspect() -> str:
-    """What is printed for the label ``outcome``, by the table above; the last text is for any other reason."""
-    reasons: dict[str, list[str]] = {}
-    for reason, text in SUSPECTS.items():
-        reasons.setdefault(text, []).append(f'"{reason}"')
-    *before, last = reasons
-    told = "".join(f"{{{{ if eq $reason {' '.join(reasons[text])} }}}}{text}{{{{ else }}}}" for text in before)
-    return told + last + "{{ end }}" * len(before)
-
-
 TARGETS: Final = (
     AlertSpec(
         name="CliffwatchIdentityMismatch",
@@ -63,8 +24,8 @@ TARGETS: Final = (
         description=(
             '{{ $labels.target }} fails the identity check "{{ $labels.check }}": what is served or stored is not the '
             "adapter or base model that cliffwatch.yaml declares. Users may be getting another model.",
-            t.lines("CliffwatchIdentityMismatch", "target", "check"),
-            t.own_line(f"Checked: {t.TIME}.", t.last("identity_checked_timestamp_seconds", t.TARGET), t.OF_TARGET),
+            *t.lines("CliffwatchIdentityMismatch", "target", "check"),
+            *t.own_line(f"Checked: {t.TIME}.", t.last("identity_checked_timestamp_seconds", t.TARGET), t.OF_TARGET),
         ),
         evidence=TARGET_PAGE,
     ),
@@ -97,33 +58,32 @@ time() - last_over_time(cliffwatch_identity_checked_timestamp_seconds[1h])
         title="{{ $labels.target }} cannot be measured",
         summary="A target cannot be measured, so its drift would go unseen.",
         description=(
-            "{{ if $labels.suite }}Target {{ $labels.target }} cannot be measured in suite {{ $labels.suite }}: over a "
+            "{{ with $labels.suite }}Target {{ $labels.target }} cannot be measured in suite {{ . }}: over a "
             "fifth of a run has no usable answer, or no run has succeeded for two periods. Its drift would go unseen; "
             "no verdict is made of what was not measured.",
-            t.own_line(
+            *t.own_line(
                 f"How bad: {t.PERCENT} of the last run's questions have no usable answer.",
                 f"100 * {t.last('run_unmeasured_ratio', _SUITE)}",
                 _OF_SUITE,
             ),
-            t.own_line(
+            *t.own_line(
                 f"Last usable run: {t.TIME}.",
                 t.last("run_last_success_timestamp_seconds", _SUITE),
                 _OF_SUITE,
                 otherwise="Last usable run: none yet.",
             ),
-            t.own_line(
-                '{{ $reason := . | first | label "outcome" }}Most frequent reason in the last day: {{ $reason }}.\n'
-                f"Likely at fault: {_suspect()}",
-                "topk(1, sum by (outcome) (increase(cliffwatch_api_requests_total"
-                rf"{{{t.TARGET},outcome!=\"ok\"}}[1d])) > 0)",
-                t.OF_TARGET,
+            *t.info_lines(
+                ("{{ .Labels.evidence }}", "Likely at fault: {{ .Labels.cause }}"),
+                "CliffwatchUnmeasured",
+                "target",
+                "suite",
             ),
             "Do first: is the endpoint down for its users, too? Then that is the incident. Else run: cliffwatch ask "
             "{{ $labels.target }} PROBE --debug",
             "{{- else }}What target {{ $labels.target }} serves has not been read for two days: its server does not "
             "tell, or its adapter's files are away. That other weights are served than declared would go unseen; the "
             "last word stands.",
-            t.own_line(f"Last read: {t.TIME}.", t.last("identity_checked_timestamp_seconds", t.TARGET), t.OF_TARGET),
+            *t.own_line(f"Last read: {t.TIME}.", t.last("identity_checked_timestamp_seconds", t.TARGET), t.OF_TARGET),
             "Do first: cliffwatch identify {{ $labels.target }}, which asks again and says what cannot be read, and "
             "why.{{ end }}",
         ),
@@ -139,14 +99,16 @@ time() - last_over_time(cliffwatch_identity_checked_timestamp_seconds[1h])
         description=(
             "Target {{ $labels.target }} has spent its daily budget, so some of its questions are not asked and its "
             "drift is seen later, or not at all. Nothing is spent beyond the budget.",
-            t.own_line(
+            *t.own_line(
                 f"How bad: {t.NUMBER} questions of its last runs were not asked.",
                 t.last("budget_refused_questions", t.TARGET),
                 t.OF_TARGET,
             ),
-            t.first_seen("CliffwatchBudgetExhausted", t.TARGET, t.OF_TARGET),
-            t.own_line(f"Left today: {t.MONEY} USD.", t.last("budget_remaining_usd", t.TARGET), t.OF_TARGET),
-            t.own_line(f"Left today: {t.NUMBER} requests.", t.last("budget_remaining_requests", t.TARGET), t.OF_TARGET),
+            *t.first_seen("CliffwatchBudgetExhausted", t.TARGET, t.OF_TARGET),
+            *t.own_line(f"Left today: {t.MONEY} USD.", t.last("budget_remaining_usd", t.TARGET), t.OF_TARGET),
+            *t.own_line(
+                f"Left today: {t.NUMBER} requests.", t.last("budget_remaining_requests", t.TARGET), t.OF_TARGET
+            ),
             "Do first: did the traffic grow by itself (retries, longer answers, a new price)? Then see why; else raise "
             "the target's budget in cliffwatch.yaml, or ask fewer probes or replicates.",
         ),
@@ -164,15 +126,10 @@ last_over_time(cliffwatch_model_retirement_timestamp_seconds[1h]) - time()
         title="{{ $labels.target }} depends on a model that is shut down soon",
         summary="A model that a target depends on is shut down soon.",
         description=(
-            "The {{ $labels.arm }} model of target {{ $labels.target }}"
-            + t.known(
-                '{{ $model := . | first | label "base_model" }}{{ if eq $labels.arm "subject" }}'
-                '{{ $model = . | first | label "model" }}{{ end }} ({{ $model }})',
-                t.last("target_info", t.TARGET),
-                t.OF_TARGET,
-            )
-            + " is shut down by its provider.",
-            t.own_line(f"When: {t.DAY}, {_LEFT}.", _LAST_DAY, _OF_ARM),
+            "The {{ $labels.arm }} model of target {{ $labels.target }} is shut down by its provider.",
+            *t.info_lines(("What changed: {{ .Labels.what }}",), "CliffwatchModelRetiring", "target", "arm"),
+            *t.own_line(f"When: {t.DAY}.", _LAST_DAY, _OF_ARM),
+            *t.own_line(f"Days left: {t.NUMBER}.", f"floor(({_LAST_DAY} - time()) / 86400)", _OF_ARM),
             "Do first: pick the successor, watch it as a target of its own beside this one, and approve a baseline for "
             "it before that day. If the day has passed, see whether the model still answers, and which model does.",
         ),
@@ -188,18 +145,20 @@ last_over_time(cliffwatch_model_retirement_timestamp_seconds[1h]) - time()
         description=(
             "The snapshot of target {{ $labels.target }} (the version to roll back to) is not ready: should the target "
             "drift today, rolling back would not help.",
-            t.own_line(
-                f"How bad: it gave a usable answer to {t.PERCENT} of its questions"
-                + t.known(
-                    f"; {t.PERCENT} of the answers pass their checks",
-                    f"100 * {t.last('rollback_pass_ratio', t.TARGET)}",
-                    t.OF_TARGET,
-                )
-                + ".",
+            *t.own_line(
+                f"How bad: it gave a usable answer to {t.PERCENT} of its questions",
                 f"100 * {t.last('rollback_answered_ratio', t.TARGET)}",
                 t.OF_TARGET,
+                more=(
+                    *t.going_on(
+                        f"; {t.PERCENT} of the answers pass their checks",
+                        f"100 * {t.last('rollback_pass_ratio', t.TARGET)}",
+                        t.OF_TARGET,
+                    ),
+                    '{{- "." }}',
+                ),
             ),
-            t.first_seen("CliffwatchRollbackNotReady", t.TARGET, t.OF_TARGET),
+            *t.first_seen("CliffwatchRollbackNotReady", t.TARGET, t.OF_TARGET),
             "Do first: ask the snapshot's endpoint yourself. Is it still deployed, is its key valid, was its version "
             "retired? Bring it back, or name another one under snapshot in cliffwatch.yaml.",
         ),
@@ -219,14 +178,14 @@ last_over_time(cliffwatch_baselines{status="capturing"}[1h]) > 0""",
         description=(
             "Target {{ $labels.target }} has no approved baseline for suite {{ $labels.suite }}, and none is being "
             "captured. It looks healthy and is compared with nothing.",
-            t.own_line(
+            *t.own_line(
                 "Why: the suite was changed since its baseline was approved, so that one no longer counts.",
-                t.last("baselines", rf"{_SUITE},status=\"outdated\"") + " > 0",
+                t.last("baselines", f'{_SUITE},status="outdated"') + " > 0",
                 _OF_SUITE,
             ),
-            t.own_line(
+            *t.own_line(
                 f"Captured, and waiting for approval: {t.NUMBER}.",
-                t.last("baselines", rf"{_SUITE},status=\"captured\""),
+                t.last("baselines", f'{_SUITE},status="captured"'),
                 _OF_SUITE,
             ),
             "Do first: cliffwatch baseline show {{ $labels.target }}. Approve a captured one after reading its "
@@ -247,14 +206,14 @@ last_over_time(cliffwatch_selftest_detection_ratio{{fault=~"{"|".join(MUST_SEE)}
         summary="A lost fine-tune, or answers that are cut off, would not be seen today.",
         description=(
             "In the self-test of target {{ $labels.target }} the fault {{ $labels.fault }} was put into copies of its "
-            "stored answers"
-            + t.known(
+            "stored answers",
+            *t.going_on(
                 f", and only {t.PERCENT} of the trials raised an alarm",
                 f"100 * {t.last('selftest_detection_ratio', f'{t.TARGET},fault=%q')}",
                 f"{t.OF_TARGET} $labels.fault",
-            )
-            + ". Silence about this target means little until that is put right.",
-            t.first_seen("CliffwatchSelfTestFailed", f"{t.TARGET},fault=%q", f"{t.OF_TARGET} $labels.fault"),
+            ),
+            '{{- "." }} Silence about this target means little until that is put right.',
+            *t.first_seen("CliffwatchSelfTestFailed", f"{t.TARGET},fault=%q", f"{t.OF_TARGET} $labels.fault"),
             "Do first: cliffwatch calibrate {{ $labels.target }}, which says what is missing: mostly a longer "
             "baseline, or more answers a run.",
         ),

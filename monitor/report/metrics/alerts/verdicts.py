@@ -5,7 +5,7 @@ from typing import Final, Literal
 from monitor.core.run_kinds import JUDGE
 from monitor.core.signals import CATALOGUE, JUDGE_DRIFT
 from monitor.report.metrics.alerts import templates as t
-from monitor.report.metrics.alerts.spec import TARGET_PAGE, VERDICTS, AlertSpec
+from monitor.report.metrics.alerts.spec import TARGET_PAGE, AlertSpec
 
 _DRIFT: Final = tuple(sorted(JUDGE_DRIFT))
 
@@ -22,20 +22,17 @@ def _carried(
     by = ("target", "signal", "severity") if by_signal else ("target", "severity")
     chosen = f'signal="{signals[0]}"' if len(signals) == 1 else f'signal=~"{"|".join(signals)}"'
     others = f',target!="{JUDGE.target}"' if judge == "not" else ""
-    agreement = (t.AGREEMENT,) if name == "CliffwatchScoreDrop" else ()
-    itself = t.JUDGE_ITSELF if judge == "too" else ""
-    link = "/{{ $labels.signal }}" if by_signal else t.lead(name, *by)
+    agreement = t.AGREEMENT if name == "CliffwatchScoreDrop" else ()
     return AlertSpec(
         name=name,
-        group=VERDICTS,
         signals=signals,
         judge=judge,
         title=title,
         summary=summary,
         by=by,
         when=f"last_over_time(cliffwatch_alarm{{{chosen}{others}}}[1h]) > 0",
-        description=(what + itself, t.lines(name, *by), *agreement),
-        evidence=f"{TARGET_PAGE}{link}",
+        description=(what, *t.lines(name, *by), *agreement),
+        evidence=f"{TARGET_PAGE}/{{{{ $labels.signal }}}}" if by_signal else t.evidence(name, *by),
     )
 
 
@@ -96,7 +93,6 @@ CARRIED: Final = (
     ),
     AlertSpec(
         name="CliffwatchJudgeDrift",
-        group=VERDICTS,
         severity="ticket",
         signals=_DRIFT,
         judge="only",
@@ -106,10 +102,10 @@ CARRIED: Final = (
         description=(
             "The judge scores answers that people have labelled otherwise than in its own baseline, so its scores "
             "cannot be trusted. Score alerts of this Cliffwatch are held back until that is settled.",
-            t.lines("CliffwatchJudgeDrift", "target"),
-            t.AGREEMENT,
+            *t.lines("CliffwatchJudgeDrift", "target"),
+            *t.AGREEMENT,
         ),
-        evidence=f"{TARGET_PAGE}{t.lead('CliffwatchJudgeDrift', 'target')}",
+        evidence=t.evidence("CliffwatchJudgeDrift", "target"),
         comment='The judge\'s anchors are asked as the target "judge". Nobody is woken for it: no user gets the '
         "judge's answers. Only this signal reads its verdicts; the others bring the alerts that they bring for any "
         "endpoint.",
