@@ -83,7 +83,7 @@ def main(folder: Path) -> dict[str, Any]:
         "calibrate": json.loads(calibrated),
         "check": json.loads(printed("check", "--config", config, "--json")),
         "rules": rules.rules(),
-        "carriers": {one: found.name for one in (NAME, "length") if (found := carrier(one, "bot"))},
+        "carriers": {one: spec.name for one in (NAME, "length") if (spec := carrier(one, "bot"))},
         "labels": {one.name: list(one.by) for one in ALERTS if one.signals},
         "dashboards": {name: build.render(name) for name in ("fleet", "target")},
         "docs": {name: text for name, text in pages().items() if name in ("signals.md", "metrics.md")},
