@@ -158,14 +158,14 @@ def _alarms() -> Any:
 
 
 def _told() -> Any:
-    labels = "signal, what, how_bad, cause, advice"
+    labels, told = "signal, what, how_bad, cause, advice", selector("alarm_info", f'{ONE}, signal!=""')
     return listing(
         "Alert texts",
         "The text of each alert about a verdict or an identity check of this target, as in its notification and on its "
         "evidence page.",
         [
             Column("Signal", label="signal", links=[ROW], width=110),
-            Column("Began, ago", f"max by ({labels}) (time() - {selector('alarm_info', ONE)})", unit="s", decimals=1,
+            Column("Began, ago", f"max by ({labels}) (time() - {told})", unit="s", decimals=1,
                    width=95),
             Column("What changed", label="what"),
             Column("How bad", label="how_bad"),

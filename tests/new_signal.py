@@ -20,6 +20,7 @@ from monitor.cli import app
 from monitor.report.email.compose import compose
 from monitor.report.email.message import preview
 from monitor.report.metrics import Internals
+from monitor.report.metrics.alerts import ALERTS, carrier, rules
 from monitor.report.web import create_app
 from monitor.runs.context import RunContext
 from monitor.runs.execute import execute_run
@@ -83,6 +84,9 @@ def main(folder: Path) -> dict[str, Any]:
         **found,
         "calibrate": json.loads(calibrated),
         "check": json.loads(printed("check", "--config", config, "--json")),
+        "rules": rules.rules(),
+        "carriers": {one: spec.name for one in (NAME, "length") if (spec := carrier(one, "bot"))},
+        "labels": {one.name: list(one.by) for one in ALERTS if one.signals},
         "dashboards": {name: build.render(name) for name in ("fleet", "target")},
         "docs": {name: text for name, text in pages().items() if name in ("signals.md", "metrics.md")},
     }

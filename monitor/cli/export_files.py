@@ -20,7 +20,10 @@ PATTERNS: Final[Mapping[Kind, tuple[str, ...]]] = {
 }
 """Exported files. Tests and builders in the same folders are not exported."""
 
-_RUNBOOK: Final = re.compile(r"^( +runbook_url: ).*/runbooks/(Cliffwatch[A-Za-z]+)(?:{{ end }})?'$", re.MULTILINE)
+_RUNBOOK: Final = re.compile(
+    r"^( +runbook_url: )>-\n(?: {12}.*\n)* {12}.*/runbooks/(Cliffwatch[A-Za-z]+)(?:\s*{{ end }})?$", re.MULTILINE
+)
+"""The last annotation of a rule, over the lines into which it is folded."""
 
 
 @dataclass(frozen=True)

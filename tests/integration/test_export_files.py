@@ -64,7 +64,7 @@ def test_the_rules_link_to_runbooks_in_a_place_of_yours(tmp_path: Path) -> None:
     programs.run("promtool", "check", "rules", "--lint-fatal", "rules.yaml", cwd=tmp_path)
     handed, ours = (
         [rule for group in yaml.safe_load((folder / "rules.yaml").read_text(encoding="utf-8"))["groups"]
-         for rule in group["rules"]]
+         for rule in group["rules"] if "alert" in rule]
         for folder in (tmp_path, shipped("alerts"))
     )  # fmt: skip
     for rule, before in zip(handed, ours, strict=True):

@@ -6,6 +6,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import yaml
+
+from monitor.report.metrics.alerts import ALERTS
 
 ROOT = Path(__file__).parents[2]
 
@@ -83,9 +88,21 @@ def test_one_file_and_one_record_are_a_signal(armed_folder: Path) -> None:
     assert "bot echoes its users" in seen["subject"]
     assert "Echoing answers" in seen["mail"]
     assert seen["charts"]["echoes"].startswith("Echoing answers from ")
+    assert_an_alert_carries_it(seen)
     assert all("Echoing answers" in one for one in seen["dashboards"].values())
     assert "echoing answers" in seen["dashboards"]["target"]
     assert "| `echoes` | Echoing answers | Answers only repeat the question. | page | " in seen["docs"]["signals.md"]
     assert "`cliffwatch_echo_ratio`" in seen["docs"]["metrics.md"]
     assert "echoes" in {one["signal"] for one in seen["calibrate"][0]["sights"]}
     assert any("echoes" in one for one in seen["check"]["warnings"])
+
+
+def assert_an_alert_carries_it(seen: dict[str, Any]) -> None:
+    """Its record names the alert: the rule reads its alarms, and no alert's labels change by that."""
+    groups = yaml.safe_load(seen["rules"])["groups"]
+    (rule,) = (one for group in groups for one in group["rules"] if one.get("alert") == "CliffwatchLengthShift")
+    assert 'cliffwatch_alarm{signal=~"echoes|length"}' in rule["expr"]
+    assert seen["carriers"] == {"echoes": "CliffwatchLengthShift", "length": "CliffwatchLengthShift"}
+    assert seen["labels"] == {one.name: list(one.by) for one in ALERTS if one.signals}
+    info = 'cliffwatch_alarm_info{alert="CliffwatchLengthShift",target="bot",severity="page",signal="echoes",'
+    assert info in seen["metrics"]

@@ -17,14 +17,18 @@ from monitor.core.records import (
     Finding,
     FindingState,
     IdentityCheck,
+    Retirement,
     RunOutcome,
     Severity,
 )
 from monitor.core.settings import Settings
 from monitor.detect import alarms
 from monitor.report.explain import alert_lines
+from monitor.report.explain.alert_lines import JUDGE_ITSELF
+from monitor.report.explain.blame import BLAME, ranked
 from monitor.report.explain.claim import claim_of
 from monitor.report.metrics import Internals
+from monitor.report.metrics.process_metrics import web_url
 from monitor.store import Store, open_store
 from tests import fleet
 from tests.summaries import saying, summary_of
@@ -32,6 +36,8 @@ from tests.summaries import saying, summary_of
 NOW = fleet.NOW
 BOT = "support-bot"
 LOST = "CliffwatchFineTuneLost"
+UNMEASURED = ("CliffwatchUnmeasured", "extractor", "ticket", "")
+"""The fleet's extractor is down."""
 
 
 @pytest.fixture
@@ -95,7 +101,7 @@ def mismatch(store: Store, check: str, at: datetime = NOW, target: str = BOT, *,
 
 def test_an_alert_says_what_its_evidence_page_says(store: Store) -> None:
     found = told(store)
-    assert set(found) == {(LOST, BOT, "page", ""), ("CliffwatchLengthShift", BOT, "ticket", "")}
+    assert set(found) == {(LOST, BOT, "page", ""), ("CliffwatchLengthShift", BOT, "ticket", ""), UNMEASURED}
     lost = found[LOST, BOT, "page", ""]
     finding = next(one for one in store.latest_findings(BOT) if one.signal == "adapter_loss")
     claim = claim_of(store, finding)
@@ -129,7 +135,7 @@ def test_a_new_verdict_changes_it_and_the_end_of_the_alarm_takes_it_away(store: 
     assert store.clear_alarm(
         replace(one, state=AlarmState.CLEARED, cleared_at=NOW, cleared_by="jo", cleared_why="planned")
     )
-    assert set(told(store, internals)) == {("CliffwatchLengthShift", BOT, "ticket", "")}
+    assert set(told(store, internals)) == {("CliffwatchLengthShift", BOT, "ticket", ""), UNMEASURED}
 
 
 def test_an_alarm_that_waits_for_its_fresh_sample_says_nothing_yet(store: Store) -> None:
@@ -262,3 +268,46 @@ def test_looks_that_are_close_together_are_told_with_seconds() -> None:
 )  # fmt: skip
 def test_evidence_is_told_in_powers_of_ten(log10: float, words: str) -> None:
     assert alert_lines.odds(log10) == words
+
+
+def test_what_cannot_be_measured_says_why_and_whose_fault_that_likely_is(store: Store) -> None:
+    found = told(store)[UNMEASURED]
+    last = store.last_done(["extractor"])["extractor", fleet.SUITE]
+    reason = ranked(store.unmeasured(last))[0][0]
+    assert found["suite"] == fleet.SUITE
+    assert found["evidence"] == f"Most frequent reason in the last run: {reason}."
+    assert found["cause"] == f"{BLAME[reason].who}. {BLAME[reason].why}"
+
+
+def test_a_model_that_is_shut_down_is_named_with_who_says_so(store: Store) -> None:
+    internals = Internals()
+    told(store, internals)
+    store.save_retirements([Retirement(BOT, Arm.BASE, "llama", NOW + timedelta(days=9), "config", NOW)])
+    found = told(store, internals)["CliffwatchModelRetiring", BOT, "ticket", ""]
+    assert (found["arm"], found["what"]) == ("base", "llama is to be shut down (cliffwatch.yaml says so).")
+
+
+def test_links_start_with_the_address_of_the_pages_and_follow_it(store: Store) -> None:
+    internals, settings = Internals(), fleet.settings()
+    mismatch(store, "root")
+    found = told(store, internals)
+    assert found[LOST, BOT, "page", ""]["evidence_url"] == f"{web_url(settings)}/targets/{BOT}/adapter_loss"
+    assert found["CliffwatchIdentityMismatch", BOT, "page", "root"]["evidence_url"] == (
+        f"{web_url(settings)}/targets/{BOT}"
+    )
+    moved = settings.model_copy(update={"http": settings.http.model_copy(update={"url": "https://cw.example.com/"})})
+    assert told(store, internals, moved)[LOST, BOT, "page", ""]["evidence_url"] == (
+        f"https://cw.example.com/targets/{BOT}/adapter_loss"
+    )
+
+
+def test_what_any_endpoint_may_raise_says_of_the_judge_that_it_is_the_judge(store: Store) -> None:
+    judge = {"subject": {"provider": "vllm", "model": "judge"}, "suites": [fleet.SUITE]}
+    dumped = fleet.settings().model_dump(mode="json", exclude_unset=True)
+    settings = Settings.model_validate({**dumped, "targets": {**dumped["targets"], JUDGE_TARGET: judge}})
+    verdict(store, "length", NOW, JUDGE_TARGET, Severity.TICKET, summary="judge answers longer: by 9%. Read.")
+    verdict(store, "negative_flips", NOW + timedelta(seconds=1), JUDGE_TARGET, summary="judge drifted: 9 of 30. Read.")
+    found = told(store, settings=settings)
+    assert found["CliffwatchLengthShift", JUDGE_TARGET, "ticket", ""]["what"].endswith(f". {JUDGE_ITSELF}")
+    assert JUDGE_ITSELF not in found["CliffwatchJudgeDrift", JUDGE_TARGET, "ticket", ""]["what"]
+    assert JUDGE_ITSELF not in found["CliffwatchLengthShift", BOT, "ticket", ""]["what"]

@@ -6,7 +6,8 @@ from monitor.core.records import Reason
 from monitor.core.wording import SERVED
 from monitor.identify import CHECKS
 from monitor.report.email.charts import picture, worded
-from monitor.report.email.wording import BLAME, LINE, LOST, Times, cut, cut_summary, odds, percent, usd
+from monitor.report.email.wording import LINE, LOST, Times, cut, cut_summary, odds, percent, usd
+from monitor.report.explain.blame import BLAME
 from tests.mail_story import NOW, finding, points
 
 

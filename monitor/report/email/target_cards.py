@@ -24,9 +24,10 @@ from monitor.report import attention
 from monitor.report.attention import NEVER, Need, Reason
 from monitor.report.email.data import Facts, Key, Stream
 from monitor.report.email.not_measured import standing_of, waits_of
-from monitor.report.email.wording import BLAME, NOT_ARMED, Times, clause, cut, cut_summary, odds, percent
 from monitor.report.email.wording import LOST as LOST_WORDS
+from monitor.report.email.wording import NOT_ARMED, Times, clause, cut, cut_summary, odds, percent
 from monitor.report.explain import claim, sentences
+from monitor.report.explain.blame import BLAME, Blame, ranked
 from monitor.report.explain.onset import beginning
 
 AS_ABOVE: Final = "As above."
@@ -401,13 +402,12 @@ def lost_words(facts: Facts, stream: Stream) -> str:
 
 
 def _reasons(facts: Facts, stream: Stream) -> list[tuple[str, int]]:
-    """Why questions of the period have no answer, most frequent first, with the number of questions."""
-    reasons = {reason: count for reason, count in facts.asked.get(stream, {}).items() if reason}
-    return sorted(reasons.items(), key=lambda one: (-one[1], one[0]))
+    """Why questions of the period have no answer, the most frequent first, with their number."""
+    return ranked({reason: count for reason, count in facts.asked.get(stream, {}).items() if reason})
 
 
-def _to_blame(facts: Facts, stream: Stream) -> tuple[str, str] | None:
-    """What is likely at fault for the most frequent reason, and why."""
+def _to_blame(facts: Facts, stream: Stream) -> Blame | None:
+    """Whose fault the most frequent reason likely is, and why."""
     worst = _reasons(facts, stream)
     return BLAME.get(worst[0][0]) if worst else None
 

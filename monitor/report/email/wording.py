@@ -26,25 +26,6 @@ LOST: Final[Mapping[str, str]] = {
 }
 """Reason without an answer -> the words after the number of questions."""
 
-OUTAGE: Final = ("the endpoint or the connection to it", "It is an outage.")
-REQUEST: Final = "your own configuration"
-BLAME: Final[Mapping[str, tuple[str, str]]] = {
-    Reason.TIMEOUT: OUTAGE,
-    Reason.CONNECTION: OUTAGE,
-    Reason.SERVER_ERROR: OUTAGE,
-    Reason.MALFORMED: OUTAGE,
-    Reason.RATE_LIMITED: (
-        "the provider's rate limit", "Other clients share it, or requests_per_minute exceeds it.",
-    ),
-    Reason.UNAUTHORIZED: ("the key", "The provider refuses it."),
-    Reason.QUOTA: ("the account", "The provider's quota or credit is spent."),
-    Reason.REJECTED: (REQUEST, "The provider refuses the request: a model's name or a parameter."),
-    Reason.TRUNCATED: (REQUEST, "max_tokens is used up before any text."),
-    Reason.BUDGET: (REQUEST, "The target's budget is spent."),
-    Reason.UNPRICED: (REQUEST, "The model has no price, and unpriced calls are not allowed."),
-}  # fmt: skip
-"""Most frequent reason without an answer -> what is likely at fault, and why."""
-
 LINE: Final = 260
 """Maximum number of characters of one sentence in the mail; the linked page has the full text."""
 WORD: Final = 30

@@ -5,15 +5,16 @@ evidence is in powers of ten. Every value is short, on one line, and without con
 because some of the text comes from models and servers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Final
 
-from monitor.core.records import Alarm, Finding, IdentityCheck
+from monitor.core.records import Alarm, Finding, IdentityCheck, Retirement
 from monitor.core.sanitize import visible
 from monitor.core.wording import served, sized
+from monitor.report.explain.blame import BLAME, ranked
 from monitor.report.explain.claim import Claim
 
 LIMIT: Final = 500
@@ -21,6 +22,11 @@ LIMIT: Final = 500
 
 CLOSE: Final = timedelta(minutes=10)
 """Runs closer together than this are written with seconds."""
+
+JUDGE_ITSELF: Final = (
+    "It is the judge itself, asked about its anchors; whether it still agrees with people, CliffwatchJudgeDrift tells."
+)
+"""Follows what changed, where the target is the judge and the alert is one that any endpoint may raise."""
 
 _UNKNOWN: Final = "unknown. Read the answers under the evidence link."
 _READ: Final = "read the answers under the evidence link."
@@ -97,6 +103,23 @@ def of_mismatch(check: IdentityCheck, effect_left: float | None, *, moved: bool)
         "back. If the configuration is wrong, correct it and reload.",
         began=check.since,
     )
+
+
+def of_unmeasured(suite: str, reasons: Mapping[str, int]) -> Mapping[str, str]:
+    """Why most questions of the last run of ``suite`` have no usable answer, as labels. ``reasons``: how many each."""
+    if not reasons:
+        return {}
+    (reason, _), *_ = ranked(reasons)
+    blame = BLAME.get(reason)
+    cause = _UNKNOWN if blame is None else f"{blame.who}. {blame.why}"
+    evidence = f"Most frequent reason in the last run: {reason}."
+    return {"suite": suite, "evidence": _safe(evidence), "cause": _safe(cause)}
+
+
+def of_retirement(found: Retirement) -> Mapping[str, str]:
+    """Which model is shut down, and who says so, as labels."""
+    source = "cliffwatch.yaml" if found.source == "config" else found.source
+    return {"arm": found.arm.value, "what": _safe(f"{found.model} is to be shut down ({source} says so).")}
 
 
 def when(began: datetime, healthy: datetime | None) -> str:

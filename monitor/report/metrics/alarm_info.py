@@ -1,4 +1,4 @@
-"""``cliffwatch_alarm_info``: one series per firing alert, whose labels are the lines of its text.
+"""``cliffwatch_alarm_info``: what alerts print. The labels of a series are the lines of one alert.
 
 It is rewritten when a verdict, an alarm or an identity check of its target changes. Its texts need no answers: they
 come from findings without exhibits and from data that the scrape reads anyway.
@@ -6,14 +6,26 @@ come from findings without exhibits and from data that the scrape reads anyway.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
-from monitor.core.records import Alarm, AlarmState, Finding, IdentityCheck
-from monitor.report.explain.alert_lines import AlertLines, Verdict, of_mismatch, of_verdicts
+from monitor.core.records import Alarm, AlarmState, Finding, IdentityCheck, Retirement
+from monitor.core.run_kinds import JUDGE
+from monitor.core.signals import ANSWERS
+from monitor.report.explain.alert_lines import (
+    JUDGE_ITSELF,
+    AlertLines,
+    Verdict,
+    of_mismatch,
+    of_retirement,
+    of_unmeasured,
+    of_verdicts,
+)
 from monitor.report.explain.claim import claim
 from monitor.report.explain.context import FindingContext, judge_drifted, of_subject, with_heads
 from monitor.report.explain.onset import Onset
 from monitor.report.metrics.alerts import ALERTS, carrier
+from monitor.report.metrics.exposition import SPECS
 
 if TYPE_CHECKING:
     from monitor.store import StoreReader
@@ -21,13 +33,15 @@ if TYPE_CHECKING:
 MISMATCH: Final = next(one for one in ALERTS if "check" in one.by)
 """The alert about identity checks, which has no signal."""
 
+OF_ANY_ENDPOINT: Final = frozenset(one.name for one in ALERTS if one.signals and one.judge == "too")
+"""Alerts about verdicts that the judge raises as any endpoint does."""
+
+LABELS: Final = SPECS["alarm_info"].labels
+
 SIGNALS: Final[Mapping[str, int]] = {
     signal: place for spec in ALERTS for place, signal in enumerate(spec.signals) if spec.judge != "only"
 }
 """Signal -> its position among the signals of its alert; the first leads."""
-
-_NO_ANSWERS: Final = frozenset({"judge_score", "contract"})
-"""Signals whose alarm does not mean that the answers changed."""
 
 
 class Lines(Protocol):
@@ -46,6 +60,12 @@ class Around:
     """The smallest ``adapter_effect_ratio`` of its suites."""
     judge_alarms: Sequence[Alarm] = ()
     """Open alarms of the judge's anchors."""
+    unmeasured: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Suite -> why questions of its last finished run have no usable answer, where those are too many."""
+    retirements: Sequence[Retirement] = ()
+    """Models that are to be shut down, the nearest of each arm."""
+    url: str = ""
+    """Where people reach the pages."""
     lost: Mapping[int, float] = field(default_factory=dict)
     """Run id -> share of its questions without a usable answer, for the last finished run of each suite."""
 
@@ -67,26 +87,46 @@ def add(
     confirmed = [one for one in raised if one.state is AlarmState.CONFIRMED]
     found = [_verdict(one, led_up[one.id], around, heads[_newest(one, led_up[one.id])], store) for one in confirmed]
     verdicts = [one for one in found if one is not None]
-    for (alert, severity), some in _by_alert(target, verdicts).items():
-        _add(lines, alert, target, severity, "", of_verdicts(some))
-    moved = any(one.signal not in _NO_ANSWERS for one in confirmed)
+    for (alert, severity, _), some in _by_alert(target, verdicts).items():
+        told = of_verdicts(some)
+        page = f"{around.url}/targets/{target}/{told.signal}"
+        note = f" {JUDGE_ITSELF}" if target == JUDGE.target and alert in OF_ANY_ENDPOINT else ""
+        _add(lines, alert, target, severity, told.began, {**_texts(told), "what": told.what + note}, evidence_url=page)
+    page = f"{around.url}/targets/{target}"
+    moved = any(one.signal in ANSWERS for one in confirmed)
     for check in dict.fromkeys(one.check for one in around.mismatches):
         first = min((one for one in around.mismatches if one.check == check), key=lambda one: one.since)
         told = of_mismatch(first, around.effect_left, moved=moved)
-        _add(lines, MISMATCH.name, target, MISMATCH.severity or "", check, told)
+        labels = {**_texts(told), "check": check}
+        _add(lines, MISMATCH.name, target, MISMATCH.severity or "", told.began, labels, evidence_url=page)
+    for suite, reasons in around.unmeasured.items():
+        if texts := of_unmeasured(suite, reasons):
+            _add(lines, "CliffwatchUnmeasured", target, "ticket", None, texts, evidence_url=page)
+    for one in around.retirements:
+        _add(lines, "CliffwatchModelRetiring", target, "ticket", None, of_retirement(one), evidence_url=page)
 
 
-def _add(lines: Lines, alert: str, target: str, severity: str, check: str, told: AlertLines) -> None:
-    texts = (told.what, told.how_bad, told.since, told.evidence, told.cause, told.advice)
-    lines.add("alarm_info", told.began.timestamp(), alert, target, severity, told.signal, check, *texts)
+def _texts(told: AlertLines) -> dict[str, str]:
+    names = ("signal", "what", "how_bad", "since", "evidence", "cause", "advice")
+    return {name: getattr(told, name) for name in names}
 
 
-def _by_alert(target: str, verdicts: Iterable[Verdict]) -> dict[tuple[str, str], list[Verdict]]:
-    """Alert and severity -> its verdicts, the leading one first."""
-    found: dict[tuple[str, str], list[Verdict]] = {}
+def _add(
+    lines: Lines, alert: str, target: str, severity: str, began: datetime | None, texts: Mapping[str, str],
+    *, evidence_url: str,
+) -> None:  # fmt: skip
+    labels = {"alert": alert, "target": target, "severity": severity, "evidence_url": evidence_url, **texts}
+    value = 0.0 if began is None else began.timestamp()
+    lines.add("alarm_info", value, *(labels.get(name, "") for name in LABELS))
+
+
+def _by_alert(target: str, verdicts: Iterable[Verdict]) -> dict[tuple[str, str, str], list[Verdict]]:
+    """Alert, severity and signal (where the alert has it as a label) -> its verdicts, the one that says most first."""
+    found: dict[tuple[str, str, str], list[Verdict]] = {}
     for one in sorted(verdicts, key=lambda one: one.alarm.suite):
         if (spec := carrier(one.alarm.signal, target)) is not None:
-            found.setdefault((spec.name, spec.severity or one.alarm.severity.value), []).append(one)
+            signal = one.alarm.signal if "signal" in spec.by else ""
+            found.setdefault((spec.name, spec.severity or one.alarm.severity.value, signal), []).append(one)
     for some in found.values():
         some.sort(key=lambda one: SIGNALS[one.alarm.signal])
     return found

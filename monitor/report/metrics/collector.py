@@ -15,9 +15,11 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 from monitor import __version__
+from monitor.core.limits import is_partly
 from monitor.core.records import (
     Alarm,
     IdentityCheck,
+    Retirement,
     RunSummary,
     Spend,
 )
@@ -83,6 +85,7 @@ class StoreCollector:
         self.asked = False
         """Whether a scrape arrived or waits for the lock: it does the rest of ``prepare`` itself."""
         self._settings: Settings | None = None
+        self._url = ""
 
     def _begin(self, settings: Settings) -> None:
         """Drop everything, because labels and targets may have changed."""
@@ -102,26 +105,27 @@ class StoreCollector:
         self._outdated: dict[str, frozenset[str]] = {}
         self._effect_left: dict[str, float] = {}
         self._mismatches: dict[str, tuple[IdentityCheck, ...]] = {}
+        self._retirements: dict[str, tuple[Retirement, ...]] = {}
 
     def refresh(self, settings: Settings, now: datetime, url: str) -> None:
         """Update the results of all configured targets to ``now``. ``url``: address of the pages.
 
         Raises StoreError. Results that were read before the error are kept; unfinished ones are read again next time.
         """
-        self._take(settings)
+        self._take(settings, url)
         for step in self._steps(settings, self.store.marks(now.date()), [list(self._targets)]):
             step()
         self._daemon(settings, now, url)
 
-    def prepare(self, settings: Settings, now: datetime, stop: Callable[[], bool]) -> bool:
-        """Write and compress everything before the first scrape, in small steps. Returns whether it finished.
+    def prepare(self, settings: Settings, now: datetime, url: str, stop: Callable[[], bool]) -> bool:
+        """Write and compress everything before the first scrape, a little at a time; whether that was done.
 
         Ends early if ``stop`` returns true, if the settings change, or if a scrape arrives, which then does the rest
         and repeats nothing. Raises StoreError.
         """
         with self.lock:
             self.asked = False
-            self._take(settings)
+            self._take(settings, url)
             marks = self.store.marks(now.date())
         names = list(self._targets)
         shards = [names[start : start + SHARD] for start in range(0, len(names), SHARD)]
@@ -132,7 +136,8 @@ class StoreCollector:
                 step()
         return True
 
-    def _take(self, settings: Settings) -> None:
+    def _take(self, settings: Settings, url: str) -> None:
+        self._url = url
         if settings is not self._settings:
             if settings != self._settings:
                 self._begin(settings)
@@ -247,13 +252,27 @@ class StoreCollector:
     def _around(self, name: str, judges: tuple[Alarm, ...]) -> alarm_info.Around:
         last = (self._last[name, suite] for suite in self._suites.get(name, ()) if (name, suite) in self._last)
         lost = {one.run_id: one.unmeasured_ratio for one in last}
-        return alarm_info.Around(self._mismatches.get(name, ()), self._effect_left.get(name), judges, lost)
+        return alarm_info.Around(
+            mismatches=self._mismatches.get(name, ()),
+            effect_left=self._effect_left.get(name),
+            judge_alarms=judges,
+            unmeasured={suite: self.store.unmeasured(run) for suite, run in self._partly(name).items()},
+            retirements=self._retirements.get(name, ()),
+            url=self._url,
+            lost=lost,
+        )
+
+    def _partly(self, name: str) -> dict[str, int]:
+        """Suite -> its last finished run, where too many of its questions have no usable answer."""
+        last = {suite: self._last.get((name, suite)) for suite in sorted(self._suites.get(name, ()))}
+        return {suite: run.run_id for suite, run in last.items() if run and is_partly(run.unmeasured_ratio)}
 
     def _alarm_mark(self, name: str, raised: list[Alarm], findings: Any, judges: tuple[Alarm, ...]) -> Any:
         """The mark of a target's alarms. Without an open alarm it omits what only the texts of open alarms use."""
         mismatches = self._mismatches.get(name, ())
         context = (findings, judges if raised else None) if raised or mismatches else None
-        return self._signals.get(name), raised, mismatches, context
+        around = (self._partly(name), self._retirements.get(name, ()), self._url)
+        return self._signals.get(name), raised, mismatches, context, around
 
     def _usage(self, marks: Mapping[str, Any], of: Sequence[str]) -> None:
         if moved := self._moved("usage", marks, of):
@@ -289,6 +308,10 @@ class StoreCollector:
                 write(lines, name, found[name])
                 if kind == "identity":
                     self._mismatches[name] = _mismatching(found[name])
+                else:
+                    self._retirements[name] = result_metrics.nearest(
+                        replace(one, checked_at=one.retires_at) for one in found[name]
+                    )
                 self._put(kind, name, lines, getattr(marks, kind).get(name))
 
     def _rollbacks(self, marks: Any) -> None:

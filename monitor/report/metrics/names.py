@@ -101,10 +101,25 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
     MetricSpec(
         "alarm_info",
         "gauge",
-        ("alert", "target", "severity", "signal", "check", "what", "how_bad", "since", "evidence", "cause", "advice"),
-        "Text of the alert about a confirmed alarm or an identity check, in the words of its evidence page; the value "
-        "is the time when the change began, in Unix time. signal leads the alert; check is empty for a verdict. A "
-        "label changes with a verdict, not with a scrape.",
+        (
+            "alert",
+            "target",
+            "severity",
+            "signal",
+            "check",
+            "suite",
+            "arm",
+            "what",
+            "how_bad",
+            "since",
+            "evidence",
+            "cause",
+            "advice",
+            "evidence_url",
+        ),
+        "What an alert prints, in the words of its evidence page; the value is when the change began, in Unix time (0 "
+        "for CliffwatchUnmeasured and CliffwatchModelRetiring). signal leads the alert; a label is empty where the "
+        "alert does not print it. A label changes with a verdict, not with a scrape.",
     ),
     MetricSpec(
         "evidence_log10",

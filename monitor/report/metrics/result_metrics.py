@@ -275,12 +275,17 @@ def identity(lines: Lines, name: str, checks: Sequence[IdentityCheck]) -> None:
 
 
 def retirements(lines: Lines, name: str, found: Iterable[Retirement]) -> None:
-    """Add the earliest date for each arm: the configuration and a provider may both name one."""
-    nearest: dict[Arm, datetime] = {}
+    """The nearest for each arm: the configuration and a provider may both name one."""
+    for one in nearest(found):
+        lines.add("model_retirement_timestamp_seconds", one.retires_at.timestamp(), name, one.arm.value)
+
+
+def nearest(found: Iterable[Retirement]) -> tuple[Retirement, ...]:
+    """Of each arm the one that comes first."""
+    first: dict[Arm, Retirement] = {}
     for one in found:
-        nearest[one.arm] = min(one.retires_at, nearest.get(one.arm, one.retires_at))
-    for arm, at in nearest.items():
-        lines.add("model_retirement_timestamp_seconds", at.timestamp(), name, arm.value)
+        first[one.arm] = min(one, first.get(one.arm, one), key=lambda one: one.retires_at)
+    return tuple(first.values())
 
 
 def rollback(lines: Lines, found: Rollback) -> None:

@@ -4,15 +4,17 @@ The file is committed, so that Prometheus needs no Python. A test fails when the
 """
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
 from monitor.report.metrics.alerts import ALERTS, AlertSpec
-from monitor.report.metrics.alerts.spec import GROUPS
-from monitor.report.metrics.alerts.templates import WEB
+from monitor.report.metrics.alerts.templates import RECORDED, WEB
 
 FILE: Final = Path(__file__).resolve().parents[4] / "alerts" / "rules.yaml"
+
+_WIDTH: Final = 106
+"""Characters of a wrapped line without its indent."""
 
 _HEAD: Final = """\
 # Alert rules of Cliffwatch, for Prometheus >= 2.42. Written by `make docs` from monitor/report/metrics/alerts;
@@ -42,23 +44,29 @@ _HEAD: Final = """\
 #
 # A title names the target; a summary is the same for every target. Links start with http.url (cliffwatch_web_info), or
 # with http://<instance>. Alerts about an unavailable daemon do not link to its pages.
+# The text of a verdict's alert comes from the labels of cliffwatch_alarm_info, where the daemon says what its evidence
+# page says. The recording rules hold the series that was seen last while the daemon is away, for up to a day. They are
+# first in the one group of this file, so an alert that fires finds its text in the same evaluation.
+#
+# A title is the news with the target's name; a summary is the same for every target. Links start with the address that
+# http.url gives (cliffwatch:web_info:newest), else with http://<instance>; an alert about a daemon that is away links
+# to no page of it.
 groups:
+  - name: cliffwatch
+    rules:
 """
 
 
 def rules() -> str:
     """The whole file."""
-    return _HEAD + "\n".join("\n".join(_group(name)) for name in GROUPS)
-
-
-def _group(name: str) -> Iterator[str]:
-    yield f"  - name: {name}\n    rules:\n" + "\n".join(_rule(spec) for spec in ALERTS if spec.group == name)
+    recorded = (f"      - record: {name}\n        expr: {_block(expr)}" for name, expr in RECORDED.items())
+    return _HEAD + "\n".join((*recorded, *map(_rule, ALERTS)))
 
 
 def _rule(spec: AlertSpec) -> str:
     head = "".join(f"      # {line}\n" for line in textwrap.wrap(spec.comment, 112))
     head += f"      - alert: {spec.name}\n        expr: "
-    body = f"|\n{textwrap.indent(expression(spec), ' ' * 10)}\n" if "\n" in expression(spec) else f"{spec.when}\n"
+    body = _block(expression(spec)) if "\n" in expression(spec) else f"{spec.when}\n"
     wait = f"        for: {spec.wait}\n" if spec.wait else ""
     label = f"        labels:\n          severity: {spec.severity}\n" if spec.severity else ""
     return head + body + wait + label + "        annotations:\n" + "".join(_annotations(spec))
@@ -74,13 +82,25 @@ def expression(spec: AlertSpec) -> str:
     return f"max by ({', '.join(('job', 'instance', *spec.by))}) (\n{inner}\n)"
 
 
+def _block(expr: str) -> str:
+    return f"|\n{textwrap.indent(expr, ' ' * 10)}\n"
+
+
 def _annotations(spec: AlertSpec) -> Iterator[str]:
     yield f"          title: '{spec.title}'\n"
     yield f"          summary: {spec.summary}\n"
-    yield "          description: |-\n"
-    yield textwrap.indent("\n".join(spec.description), " " * 12) + "\n"
-    yield f"          evidence_url: '{spec.evidence}'\n"
-    yield f"          runbook_url: '{spec.runbook or f'{WEB}/runbooks/{spec.name}'}'\n"
+    yield _folded("description", spec.description)
+    yield _folded("evidence_url", spec.evidence.splitlines())
+    yield _folded("runbook_url", [spec.runbook or f"{WEB}/runbooks/{spec.name}"])
+
+
+def _folded(name: str, lines: Iterable[str]) -> str:
+    """An annotation of several lines. YAML joins what is wrapped here with a space; an empty line ends a line."""
+    wrapped = (
+        textwrap.wrap(line, _WIDTH, break_long_words=False, break_on_hyphens=False, replace_whitespace=False)
+        for line in lines
+    )
+    return f"          {name}: >-\n" + "\n".join(textwrap.indent("\n".join(one) + "\n", " " * 12) for one in wrapped)
 
 
 if __name__ == "__main__":

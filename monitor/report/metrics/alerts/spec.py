@@ -6,18 +6,12 @@ from typing import Final, Literal
 
 from monitor.report.metrics.alerts.templates import WEB
 
-VERDICTS: Final = "cliffwatch-verdicts"
-BLIND: Final = "cliffwatch-blind"
-GROUPS: Final = (VERDICTS, BLIND)
-"""Groups of rules in the file: what the answers show, and what prevents Cliffwatch from measuring."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertSpec:
     """One alert. Texts are Go templates for Prometheus; each item of ``description`` is one line."""
 
     name: str
-    group: str = BLIND
     severity: Literal["page", "ticket", "none"] | None = None
     """``None``: the severity of the verdict's alarm."""
     signals: tuple[str, ...] = ()

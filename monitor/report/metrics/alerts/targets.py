@@ -1,10 +1,8 @@
 """Alerts about one target or suite that carry no verdict: what prevents its monitoring now, or soon will."""
 
-from collections.abc import Mapping
 from typing import Final
 
 from monitor.core.limits import CAUGHT, IDENTITY_SECONDS, PARTLY, PERIODS, RETIRES_SECONDS
-from monitor.core.records import Reason
 from monitor.core.selftest_results import MUST_SEE
 from monitor.report.metrics.alerts import templates as t
 from monitor.report.metrics.alerts.spec import TARGET_PAGE, AlertSpec
@@ -15,43 +13,6 @@ _OF_SUITE: Final = f"{t.OF_TARGET} $labels.suite"
 _ARM: Final = f"{t.TARGET},arm=%q"
 _OF_ARM: Final = f"{t.OF_TARGET} $labels.arm"
 _LAST_DAY: Final = t.last("model_retirement_timestamp_seconds", _ARM)
-_LEFT: Final = (
-    f'{{{{ range printf "({_LAST_DAY} - time()) / 86400" {_OF_ARM} | query }}}}'
-    '{{ if lt .Value 0.0 }}a day that has passed{{ else }}{{ .Value | printf "in %.0f days" | '
-    'reReplaceAll "in 0 days" "in hours" | reReplaceAll "in 1 days" "in a day" }}{{ end }}{{ end }}'
-)
-"""Days until a model retires."""
-
-_OUTAGE: Final = "the endpoint or the connection to it: an outage."
-_BUDGET: Final = "your own configuration: the target's budget, or a model without a price."
-_REQUEST: Final = "your own configuration: the provider refuses the request (a model's name, a parameter)."
-SUSPECTS: Final[Mapping[Reason, str]] = {
-    Reason.TIMEOUT: _OUTAGE,
-    Reason.CONNECTION: _OUTAGE,
-    Reason.SERVER_ERROR: _OUTAGE,
-    Reason.MALFORMED: _OUTAGE,
-    Reason.RATE_LIMITED: "the provider's rate limit: other users of the key share it, or requests_per_minute is too "
-    "high.",
-    Reason.QUOTA: "the account: the provider's quota or credit is spent.",
-    Reason.UNAUTHORIZED: "the key: the provider refuses it.",
-    Reason.BUDGET: _BUDGET,
-    Reason.UNPRICED: _BUDGET,
-    Reason.TRUNCATED: "your own configuration: max_tokens is used up before any text.",
-    Reason.REJECTED: _REQUEST,
-}
-"""Reason without a usable answer -> what is likely at fault."""
-
-
-def _suspect() -> str:
-    """The template that prints the suspect for the label ``outcome``; the last text is for any other reason."""
-    reasons: dict[str, list[str]] = {}
-    for reason, text in SUSPECTS.items():
-        reasons.setdefault(text, []).append(f'"{reason}"')
-    *before, last = reasons
-    told = "".join(f"{{{{ if eq $reason {' '.join(reasons[text])} }}}}{text}{{{{ else }}}}" for text in before)
-    return told + last + "{{ end }}" * len(before)
-
-
 TARGETS: Final = (
     AlertSpec(
         name="CliffwatchIdentityMismatch",
@@ -62,9 +23,9 @@ TARGETS: Final = (
         summary="An endpoint does not serve the weights that were declared for it.",
         description=(
             '{{ $labels.target }} fails the identity check "{{ $labels.check }}": what is served or stored is not the '
-            "adapter or base model that cliffwatch.yaml declares. Users may get another model.",
-            t.lines("CliffwatchIdentityMismatch", "target", "check"),
-            t.own_line(f"Checked: {t.TIME}.", t.last("identity_checked_timestamp_seconds", t.TARGET), t.OF_TARGET),
+            "adapter or base model that cliffwatch.yaml declares. Users may be getting another model.",
+            *t.lines("CliffwatchIdentityMismatch", "target", "check"),
+            *t.own_line(f"Checked: {t.TIME}.", t.last("identity_checked_timestamp_seconds", t.TARGET), t.OF_TARGET),
         ),
         evidence=TARGET_PAGE,
     ),
@@ -97,34 +58,33 @@ time() - last_over_time(cliffwatch_identity_checked_timestamp_seconds[1h])
         title="{{ $labels.target }} cannot be measured",
         summary="A target cannot be measured, so its drift would go undetected.",
         description=(
-            "{{ if $labels.suite }}Target {{ $labels.target }} cannot be measured in suite {{ $labels.suite }}: over a "
-            "fifth of a run has no usable answer, or no run has succeeded for two periods. Its drift would go "
-            "undetected. Missing answers never count as a measurement.",
-            t.own_line(
+            "{{ with $labels.suite }}Target {{ $labels.target }} cannot be measured in suite {{ . }}: over a "
+            "fifth of a run has no usable answer, or no run has succeeded for two periods. Its drift would go unseen; "
+            "no verdict is made of what was not measured.",
+            *t.own_line(
                 f"How bad: {t.PERCENT} of the last run's questions have no usable answer.",
                 f"100 * {t.last('run_unmeasured_ratio', _SUITE)}",
                 _OF_SUITE,
             ),
-            t.own_line(
+            *t.own_line(
                 f"Last usable run: {t.TIME}.",
                 t.last("run_last_success_timestamp_seconds", _SUITE),
                 _OF_SUITE,
                 otherwise="Last usable run: none yet.",
             ),
-            t.own_line(
-                '{{ $reason := . | first | label "outcome" }}Most frequent reason in the last day: {{ $reason }}.\n'
-                f"Likely at fault: {_suspect()}",
-                "topk(1, sum by (outcome) (increase(cliffwatch_api_requests_total"
-                rf"{{{t.TARGET},outcome!=\"ok\"}}[1d])) > 0)",
-                t.OF_TARGET,
+            *t.info_lines(
+                ("{{ .Labels.evidence }}", "Likely at fault: {{ .Labels.cause }}"),
+                "CliffwatchUnmeasured",
+                "target",
+                "suite",
             ),
-            "Do first: check whether the endpoint is also down for its users. If so, treat that as the incident. "
-            "Otherwise run: cliffwatch ask {{ $labels.target }} PROBE --debug",
-            "{{- else }}The identity of target {{ $labels.target }} has not been checked for two days: its server does "
-            "not report it, or its adapter's files are missing. Other weights than declared would go undetected. The "
-            "last known result stays in force.",
-            t.own_line(f"Last checked: {t.TIME}.", t.last("identity_checked_timestamp_seconds", t.TARGET), t.OF_TARGET),
-            "Do first: cliffwatch identify {{ $labels.target }}, which checks again and shows what cannot be read, and "
+            "Do first: is the endpoint down for its users, too? Then that is the incident. Else run: cliffwatch ask "
+            "{{ $labels.target }} PROBE --debug",
+            "{{- else }}What target {{ $labels.target }} serves has not been read for two days: its server does not "
+            "tell, or its adapter's files are away. That other weights are served than declared would go unseen; the "
+            "last word stands.",
+            *t.own_line(f"Last read: {t.TIME}.", t.last("identity_checked_timestamp_seconds", t.TARGET), t.OF_TARGET),
+            "Do first: cliffwatch identify {{ $labels.target }}, which asks again and says what cannot be read, and "
             "why.{{ end }}",
         ),
         evidence=TARGET_PAGE,
@@ -137,18 +97,20 @@ time() - last_over_time(cliffwatch_identity_checked_timestamp_seconds[1h])
         title="{{ $labels.target }} has spent its budget",
         summary="A target's budget is spent before its questions are asked.",
         description=(
-            "Target {{ $labels.target }} has spent its daily budget, so some of its questions are not asked. Its drift "
-            "is detected later, or not at all. Nothing is spent beyond the budget.",
-            t.own_line(
+            "Target {{ $labels.target }} has spent its daily budget, so some of its questions are not asked and its "
+            "drift is seen later, or not at all. Nothing is spent beyond the budget.",
+            *t.own_line(
                 f"How bad: {t.NUMBER} questions of its last runs were not asked.",
                 t.last("budget_refused_questions", t.TARGET),
                 t.OF_TARGET,
             ),
-            t.first_seen("CliffwatchBudgetExhausted", t.TARGET, t.OF_TARGET),
-            t.own_line(f"Left today: {t.MONEY} USD.", t.last("budget_remaining_usd", t.TARGET), t.OF_TARGET),
-            t.own_line(f"Left today: {t.NUMBER} requests.", t.last("budget_remaining_requests", t.TARGET), t.OF_TARGET),
-            "Do first: check whether the cost grew by itself (retries, longer answers, a new price). If so, find the "
-            "cause. Otherwise raise the target's budget in cliffwatch.yaml, or ask fewer probes or replicates.",
+            *t.first_seen("CliffwatchBudgetExhausted", t.TARGET, t.OF_TARGET),
+            *t.own_line(f"Left today: {t.MONEY} USD.", t.last("budget_remaining_usd", t.TARGET), t.OF_TARGET),
+            *t.own_line(
+                f"Left today: {t.NUMBER} requests.", t.last("budget_remaining_requests", t.TARGET), t.OF_TARGET
+            ),
+            "Do first: did the traffic grow by itself (retries, longer answers, a new price)? Then see why; else raise "
+            "the target's budget in cliffwatch.yaml, or ask fewer probes or replicates.",
         ),
         evidence=TARGET_PAGE,
     ),
@@ -164,18 +126,12 @@ last_over_time(cliffwatch_model_retirement_timestamp_seconds[1h]) - time()
         title="{{ $labels.target }} depends on a model that retires soon",
         summary="A model that a target depends on retires soon.",
         description=(
-            "The {{ $labels.arm }} model of target {{ $labels.target }}"
-            + t.known(
-                '{{ $model := . | first | label "base_model" }}{{ if eq $labels.arm "subject" }}'
-                '{{ $model = . | first | label "model" }}{{ end }} ({{ $model }})',
-                t.last("target_info", t.TARGET),
-                t.OF_TARGET,
-            )
-            + " will be shut down by its provider.",
-            t.own_line(f"When: {t.DAY}, {_LEFT}.", _LAST_DAY, _OF_ARM),
-            "Do first: choose the successor, add it as a target of its own next to this one, and approve a baseline "
-            "for it before that day. If the day has passed, check whether the model still answers, and which model "
-            "does.",
+            "The {{ $labels.arm }} model of target {{ $labels.target }} is shut down by its provider.",
+            *t.info_lines(("What changed: {{ .Labels.what }}",), "CliffwatchModelRetiring", "target", "arm"),
+            *t.own_line(f"When: {t.DAY}.", _LAST_DAY, _OF_ARM),
+            *t.own_line(f"Days left: {t.NUMBER}.", f"floor(({_LAST_DAY} - time()) / 86400)", _OF_ARM),
+            "Do first: pick the successor, watch it as a target of its own beside this one, and approve a baseline for "
+            "it before that day. If the day has passed, see whether the model still answers, and which model does.",
         ),
         evidence=TARGET_PAGE,
     ),
@@ -187,22 +143,24 @@ last_over_time(cliffwatch_model_retirement_timestamp_seconds[1h]) - time()
         title="{{ $labels.target }} has no version ready to roll back to",
         summary="The version to roll back to does not answer as expected.",
         description=(
-            "The snapshot of target {{ $labels.target }} (the version to roll back to) is not ready. If the target "
-            "drifted today, a rollback would not help.",
-            t.own_line(
-                f"How bad: it gave a usable answer to {t.PERCENT} of its questions"
-                + t.known(
-                    f"; {t.PERCENT} of the answers pass their checks",
-                    f"100 * {t.last('rollback_pass_ratio', t.TARGET)}",
-                    t.OF_TARGET,
-                )
-                + ".",
+            "The snapshot of target {{ $labels.target }} (the version to roll back to) is not ready: should the target "
+            "drift today, rolling back would not help.",
+            *t.own_line(
+                f"How bad: it gave a usable answer to {t.PERCENT} of its questions",
                 f"100 * {t.last('rollback_answered_ratio', t.TARGET)}",
                 t.OF_TARGET,
+                more=(
+                    *t.going_on(
+                        f"; {t.PERCENT} of the answers pass their checks",
+                        f"100 * {t.last('rollback_pass_ratio', t.TARGET)}",
+                        t.OF_TARGET,
+                    ),
+                    '{{- "." }}',
+                ),
             ),
-            t.first_seen("CliffwatchRollbackNotReady", t.TARGET, t.OF_TARGET),
-            "Do first: send a request to the snapshot's endpoint yourself. Is it still deployed? Is its key valid? Was "
-            "its version retired? Restore it, or configure another one under snapshot in cliffwatch.yaml.",
+            *t.first_seen("CliffwatchRollbackNotReady", t.TARGET, t.OF_TARGET),
+            "Do first: ask the snapshot's endpoint yourself. Is it still deployed, is its key valid, was its version "
+            "retired? Bring it back, or name another one under snapshot in cliffwatch.yaml.",
         ),
         evidence=TARGET_PAGE,
     ),
@@ -219,15 +177,15 @@ last_over_time(cliffwatch_baselines{status="capturing"}[1h]) > 0""",
         summary="A target has no approved baseline, so no alarm can be raised for it.",
         description=(
             "Target {{ $labels.target }} has no approved baseline for suite {{ $labels.suite }}, and none is being "
-            "captured. Its answers are not compared, so it looks healthy whatever it serves.",
-            t.own_line(
-                "Why: the suite changed after its baseline was approved, so that baseline no longer applies.",
-                t.last("baselines", rf"{_SUITE},status=\"outdated\"") + " > 0",
+            "captured. It looks healthy and is compared with nothing.",
+            *t.own_line(
+                "Why: the suite was changed since its baseline was approved, so that one no longer counts.",
+                t.last("baselines", f'{_SUITE},status="outdated"') + " > 0",
                 _OF_SUITE,
             ),
-            t.own_line(
-                f"Captured baselines that wait for approval: {t.NUMBER}.",
-                t.last("baselines", rf"{_SUITE},status=\"captured\""),
+            *t.own_line(
+                f"Captured, and waiting for approval: {t.NUMBER}.",
+                t.last("baselines", f'{_SUITE},status="captured"'),
                 _OF_SUITE,
             ),
             "Do first: cliffwatch baseline show {{ $labels.target }}. Read the answers of a captured baseline and "
@@ -248,16 +206,16 @@ last_over_time(cliffwatch_selftest_detection_ratio{{fault=~"{"|".join(MUST_SEE)}
         summary="A lost fine-tune, or answers that are cut off, would go undetected today.",
         description=(
             "In the self-test of target {{ $labels.target }} the fault {{ $labels.fault }} was put into copies of its "
-            "stored answers"
-            + t.known(
+            "stored answers",
+            *t.going_on(
                 f", and only {t.PERCENT} of the trials raised an alarm",
                 f"100 * {t.last('selftest_detection_ratio', f'{t.TARGET},fault=%q')}",
                 f"{t.OF_TARGET} $labels.fault",
-            )
-            + ". The absence of alarms for this target means little until this is fixed.",
-            t.first_seen("CliffwatchSelfTestFailed", f"{t.TARGET},fault=%q", f"{t.OF_TARGET} $labels.fault"),
-            "Do first: cliffwatch calibrate {{ $labels.target }}, which shows what is missing: usually a longer "
-            "baseline, or more answers per run.",
+            ),
+            '{{- "." }} Silence about this target means little until that is put right.',
+            *t.first_seen("CliffwatchSelfTestFailed", f"{t.TARGET},fault=%q", f"{t.OF_TARGET} $labels.fault"),
+            "Do first: cliffwatch calibrate {{ $labels.target }}, which says what is missing: mostly a longer "
+            "baseline, or more answers a run.",
         ),
         evidence=TARGET_PAGE,
     ),

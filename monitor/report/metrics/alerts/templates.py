@@ -1,9 +1,11 @@
 """Text, PromQL and Go templates that several alert rules share.
 
-The only logic in a template is "print this if the metric has a value". The daemon decides what is suspected, how bad it
-is and what to do; the labels of ``cliffwatch_alarm_info`` carry it.
+Templates hold no logic beyond "print this where the metric has a value": no ``if``, and at most one query a line. What
+is suspected, how bad it is and what to do is decided by the daemon and arrives in the labels of
+``cliffwatch_alarm_info``, which the recording rules (``RECORDED``) hold while the daemon is away.
 """
 
+from collections.abc import Mapping
 from typing import Final
 
 DAEMON: Final = "job=%q,instance=%q"
@@ -17,63 +19,89 @@ PERCENT: Final = '{{ . | first | value | printf "%.0f%%" }}'
 MONEY: Final = '{{ . | first | value | printf "%.2f" }}'
 TIME: Final = '{{ (. | first | value | toTime).Format "2006-01-02 15:04" }} UTC'
 DAY: Final = '{{ (. | first | value | toTime).Format "2006-01-02" }} UTC'
-
-AGO: Final = 'humanizeDuration | printf "%s ago" | reReplaceAll " 0s ago" " ago" | reReplaceAll "^0s ago" "just now"'
+_AGE: Final = 'humanizeDuration | reReplaceAll " 0s$" "" }} ago'
 """Pipes a number of seconds, in whole minutes, into words."""
 
-_ADDRESS: Final = (
-    '"cliffwatch_web_info{job=%[1]q,instance=%[2]q} or on (job, instance) '
-    'last_over_time(cliffwatch_web_info{job=%[1]q,instance=%[2]q}[1d])"'
-)
+_INFO: Final = "cliffwatch:alarm_info:age_seconds"
+_WEB: Final = "cliffwatch:web_info:newest"
+_OF_INFO: Final = "job, instance, alert, target, severity, check, suite, arm"
+"""Labels of ``cliffwatch_alarm_info`` that tell whose text it is; the others are the text."""
+
+
+def _newest(metric: str, labels: str) -> str:
+    """The series that are there now; of those that went with their daemon, the ones that were seen last in a day.
+
+    Each change of a label makes a new series, so several of a day may be remembered.
+    """
+    seen = f"max_over_time(timestamp({metric})[1d:1m])"
+    return f"""\
+{metric}
+or on ({labels})
+(
+  last_over_time({metric}[1d])
+  and
+  {seen}
+    == on ({labels}) group_left ()
+  max by ({labels}) ({seen})
+)"""
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.splitlines())
+
+
+RECORDED: Final[Mapping[str, str]] = {
+    _WEB: _newest("cliffwatch_web_info", "job, instance"),
+    _INFO: "clamp_min(floor((time() - (\n"
+    + _indented(_newest("cliffwatch_alarm_info", _OF_INFO))
+    + "\n)) / 60) * 60, 60)",
+}
+"""Recording rules, by name: where people reach the pages, and what alerts print, with the seconds since the change
+began in whole minutes, at least one."""
+
+
+def _query(series: str, values: str) -> str:
+    """The template's query; ``values`` fill in the ``%q`` of ``series``."""
+    return f"printf `{series}` {values} | query"
+
+
 WEB: Final = (
-    f'{{{{ with printf {_ADDRESS} {OF_DAEMON} | query }}}}{{{{ . | first | label "url" }}}}'
+    f"{{{{ range {_query(f'{_WEB}{{{DAEMON}}}', OF_DAEMON)} }}}}{{{{ .Labels.url }}}}"
     "{{ else }}http://{{ $labels.instance }}{{ end }}"
 )
 """Address of the daemon's pages, as the daemon reports it; if that is unknown, the address that is scraped."""
 
-_LINES: Final = r'"\nWhat changed: %s\nHow bad: %s\nSince: %s, %s.\nEvidence: %s\nLikely at fault: %s\nDo first: %s"'
-_LABELS: Final = (
-    f".Labels.what .Labels.how_bad .Labels.since (.Value | {AGO}) .Labels.evidence .Labels.cause .Labels.advice"
-)
-NOT_TOLD: Final = "open the evidence link, which shows what changed, how bad it is, since when and what to do."
-"""The first step if the daemon's text is unknown, because the daemon was unavailable for over a day."""
-
-_AGE: Final = (
-    '"floor((time() - (%[1]s or on () (last_over_time(%[1]s[1d]) and '
-    'topk(1, max_over_time(timestamp(%[1]s)[1d:1m]))))) / 60) * 60"'
-)
-"""Seconds since the change began, with the labels of the info series, whose value is the time when the change began.
-
-Uses the current series. If there is none, because the daemon is unavailable, uses the last known one: each change of a
-label makes a new series, so there can be several within a day.
-"""
+NOT_TOLD: Final = "open the evidence link, which says what changed, how bad it is, since when and what to do."
+"""What to do first where the daemon's own words are not known: it was gone for over a day."""
 
 
-def info_lines(alert: str, *by: str) -> str:
-    """The template's query for the info series of an alert. ``by``: the labels that distinguish the alert's series."""
+def info(alert: str, *by: str) -> str:
+    """The template's query for the info series of an alert; ``by``: the alert's labels that tell its series apart."""
     labels = ("job", "instance", *by)
-    series = ",".join(f"{label}=%q" for label in ("alert", *labels))
-    values = " ".join(f"$labels.{label}" for label in labels)
-    return f'printf {_AGE} (printf "cliffwatch_alarm_info{{{series}}}" "{alert}" {values}) | query'
+    matchers = ",".join(f"{label}=%q" for label in labels)
+    return _query(f'{_INFO}{{alert="{alert}",{matchers}}}', " ".join(f"$labels.{label}" for label in labels))
 
 
-def lines(alert: str, *by: str) -> str:
-    """The description's lines from the info series, each with its name in front."""
+def lines(alert: str, *by: str) -> tuple[str, ...]:
+    """A description's lines from the info series, each with its name in front."""
     return (
-        f"{{{{- range {info_lines(alert, *by)} }}}}{{{{ printf {_LINES} {_LABELS} }}}}"
-        rf'{{{{ else }}}}{{{{ "\n" }}}}Do first: {NOT_TOLD}{{{{ end }}}}'
+        f"{{{{- range {info(alert, *by)} }}}}",
+        "What changed: {{ .Labels.what }}",
+        "How bad: {{ .Labels.how_bad }}",
+        f"Since: {{{{ .Labels.since }}}}, {{{{ .Value | {_AGE}.",
+        "Evidence: {{ .Labels.evidence }}",
+        "Likely at fault: {{ .Labels.cause }}",
+        "Do first: {{ .Labels.advice }}",
+        "{{- else }}",
+        f"Do first: {NOT_TOLD}",
+        "{{- end }}",
     )
 
 
-def lead(alert: str, *by: str) -> str:
-    """The end of a link: the leading signal, if known."""
-    return f"{{{{ range {info_lines(alert, *by)} }}}}/{{{{ .Labels.signal }}}}{{{{ end }}}}"
-
-
-def known(text: str, query: str, values: str, otherwise: str = "") -> str:
-    """``text`` if ``query`` has a result, else ``otherwise``. ``values`` fill in the ``%q`` of the query."""
-    other = f"{{{{ else }}}}{otherwise}" if otherwise else ""
-    return f'{{{{ with printf "{query}" {values} | query }}}}{text}{other}{{{{ end }}}}'
+def evidence(alert: str, *by: str) -> str:
+    """The link to the evidence page of the signal that says most, where it is known."""
+    told, unknown = "{{ .Labels.evidence_url }}", "http://{{ $labels.instance }}/targets/{{ $labels.target }}"
+    return "\n".join((f"{{{{ range {info(alert, *by)} -}}}}", told, "{{- else -}}", unknown, "{{- end }}"))
 
 
 def last(metric: str, matchers: str) -> str:
@@ -81,33 +109,43 @@ def last(metric: str, matchers: str) -> str:
     return f"last_over_time(cliffwatch_{metric}{{{matchers}}}[1d])"
 
 
-def own_line(text: str, query: str, values: str, otherwise: str = "") -> str:
-    """``known`` as a line of its own, without an empty line if there is no result."""
-    return "{{- " + known(rf"{_NEW}{text}", query, values, otherwise and _NEW + otherwise)[3:]
+def own_line(text: str, query: str, values: str, otherwise: str = "", *, more: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """``text`` as a line of its own where ``query`` finds something, else ``otherwise``; no empty line for neither.
+
+    ``values`` fill in the ``%q`` of ``query``; ``more``: template lines that go on with ``text``.
+    """
+    other = ("{{- else }}", otherwise) if otherwise else ()
+    return (f"{{{{- with {_query(query, values)} }}}}", text, *more, *other, "{{- end }}")
 
 
-_NEW: Final = r'{{ "\n" }}'
+def going_on(text: str, query: str, values: str) -> tuple[str, ...]:
+    """``text``, which begins with no space, on the line before, where ``query`` finds something."""
+    return (f"{{{{- with {_query(query, values)} -}}}}", text, "{{- end }}")
 
 
-def first_seen(alert: str, matchers: str, values: str) -> str:
-    """The line with the time at which Prometheus first saw the alert, for alerts whose start only Prometheus knows."""
-    query = rf"min(ALERTS_FOR_STATE{{alertname=\"{alert}\",{matchers}}})"
-    return own_line(f"Since: {SINCE}", query, values)
+def info_lines(texts: tuple[str, ...], alert: str, *by: str) -> tuple[str, ...]:
+    """Lines of their own from the labels of the info series."""
+    return (f"{{{{- range {info(alert, *by)} }}}}", *texts, "{{- end }}")
 
 
-SINCE: Final = (
-    '{{ $since := . | first | value }}{{ ($since | toTime).Format "Mon 2006-01-02 15:04" }} UTC, '
-    '{{ range printf "floor(vector(time() - %f) / 60) * 60" $since | query }}{{ .Value | '
-    f"{AGO} }}}}{{{{ end }}}}."
-)
-"""A time from a query, and how long ago it is."""
+def since(query: str, values: str) -> tuple[str, ...]:
+    """A line: the time that a query finds, and how long ago it is."""
+    when = '{{ (. | first | value | toTime).Format "Mon 2006-01-02 15:04" }} UTC'
+    age = f", {{{{ . | first | value | {_AGE}."
+    return (
+        *own_line(f"Since: {when}", query, values),
+        *going_on(age, f"floor((time() - ({query})) / 60) * 60", values),
+    )
 
-JUDGE_ITSELF: Final = (
-    '{{ if eq $labels.target "judge" }} This target is the judge itself, tested on its anchors. CliffwatchJudgeDrift '
-    "shows whether it still agrees with people.{{ end }}"
-)
+
+def first_seen(alert: str, matchers: str, values: str) -> tuple[str, ...]:
+    """The line of an alert of which only Prometheus knows since when: the time that it saw it first."""
+    return since(f'min(ALERTS_FOR_STATE{{alertname="{alert}",{matchers}}})', values)
+
+
 AGREEMENT: Final = own_line(
     f"Judge: it agrees with people's verdicts on {PERCENT} of its anchors.",
     f"100 * {last('judge_agreement_ratio', DAEMON)}",
     OF_DAEMON,
 )
+"""Whether the judge that scored can be trusted."""

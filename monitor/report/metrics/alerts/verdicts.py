@@ -3,96 +3,96 @@
 from typing import Final, Literal
 
 from monitor.core.run_kinds import JUDGE
-from monitor.core.signals import JUDGE_DRIFT
+from monitor.core.signals import CATALOGUE, JUDGE_DRIFT
 from monitor.report.metrics.alerts import templates as t
-from monitor.report.metrics.alerts.spec import TARGET_PAGE, VERDICTS, AlertSpec
+from monitor.report.metrics.alerts.spec import TARGET_PAGE, AlertSpec
 
 _DRIFT: Final = tuple(sorted(JUDGE_DRIFT))
 
 
 def _carried(
-    name: str, signals: tuple[str, ...], what: str, *, judge: Literal["too", "not"], title: str, summary: str
+    name: str, what: str, *, by_signal: bool, judge: Literal["too", "not"], title: str, summary: str
 ) -> AlertSpec:
-    """An alert that carries verdicts. If it covers several signals, its labels contain no signal."""
-    one = len(signals) == 1
-    by = ("target", "signal", "severity") if one else ("target", "severity")
-    chosen = f'signal="{signals[0]}"' if one else f'signal=~"{"|".join(signals)}"'
+    """An alert that carries the verdicts of the signals that name it.
+
+    ``by_signal``: each signal is an alert of its own. Otherwise all of them are one alert, without ``signal`` in its
+    labels. This is said here, not counted, so that a further signal changes no alert's labels.
+    """
+    signals = tuple(one.name for one in CATALOGUE if one.alert == name)
+    by = ("target", "signal", "severity") if by_signal else ("target", "severity")
+    chosen = f'signal="{signals[0]}"' if len(signals) == 1 else f'signal=~"{"|".join(signals)}"'
     others = f',target!="{JUDGE.target}"' if judge == "not" else ""
-    agreement = (t.AGREEMENT,) if name == "CliffwatchScoreDrop" else ()
-    itself = t.JUDGE_ITSELF if judge == "too" else ""
-    link = "/{{ $labels.signal }}" if one else t.lead(name, "target", "severity")
+    agreement = t.AGREEMENT if name == "CliffwatchScoreDrop" else ()
     return AlertSpec(
         name=name,
-        group=VERDICTS,
         signals=signals,
         judge=judge,
         title=title,
         summary=summary,
         by=by,
         when=f"last_over_time(cliffwatch_alarm{{{chosen}{others}}}[1h]) > 0",
-        description=(what + itself, t.lines(name, "target", "severity"), *agreement),
-        evidence=f"{TARGET_PAGE}{link}",
+        description=(what, *t.lines(name, *by), *agreement),
+        evidence=f"{TARGET_PAGE}/{{{{ $labels.signal }}}}" if by_signal else t.evidence(name, *by),
     )
 
 
 CARRIED: Final = (
     _carried(
         "CliffwatchFineTuneLost",
-        ("adapter_loss", "base_match", "canaries"),
         "{{ $labels.target }} no longer behaves as fine-tuned: some or all of its users get the base model's answers. "
         "Other monitors do not show it: the endpoint answers with HTTP 200 and at its usual speed.",
+        by_signal=False,
         judge="not",
         title="{{ $labels.target }} answers like its base model",
         summary="A fine-tuned endpoint answers like its base model.",
     ),
     _carried(
         "CliffwatchScoreDrop",
-        ("judge_score",),
         "The judge scores the answers of {{ $labels.target }} lower than those of its approved baseline, by more than "
-        "the usual difference between days.",
+        "one day differs from another.",
+        by_signal=True,
         judge="not",
         title="{{ $labels.target }} scores lower than its approved baseline",
         summary="An endpoint's answers score lower than its approved baseline.",
     ),
     _carried(
         "CliffwatchNegativeFlips",
-        ("negative_flips",),
-        "{{ $labels.target }} gets items wrong that it got right in its approved baseline, more of them than chance "
+        "{{ $labels.target }} gets items wrong that it got right in its approved baseline, by more than chance "
         "explains.",
+        by_signal=True,
         judge="not",
         title="{{ $labels.target }} fails what it passed in its approved baseline",
         summary="An endpoint fails items that it passed in its approved baseline.",
     ),
     _carried(
         "CliffwatchDistributionShift",
-        ("distribution", "logprobs", "border"),
-        "{{ $labels.target }} answers the same prompts differently than in its approved baseline. Other alerts show "
+        "{{ $labels.target }} answers the same prompts differently than in its approved baseline. Other alerts say "
         "whether that does harm.",
+        by_signal=False,
         judge="too",
         title="{{ $labels.target }} answers the same prompts differently",
         summary="An endpoint answers the same prompts differently than in its approved baseline.",
     ),
     _carried(
         "CliffwatchLengthShift",
-        ("length",),
         "{{ $labels.target }} gives longer, shorter or more uneven answers than in its approved baseline. That changes "
-        "cost and latency, and answers may be cut off.",
+        "cost and latency, and may cut answers off.",
+        by_signal=True,
         judge="too",
         title="{{ $labels.target }} gives answers of another length",
         summary="An endpoint's answers have another length than in its approved baseline.",
     ),
     _carried(
         "CliffwatchContractChanged",
-        ("contract",),
-        "The metadata of {{ $labels.target }}, or the form of its answers, differs from its approved baseline. This is "
-        "often the first sign of an unannounced release.",
+        "The metadata of {{ $labels.target }}, or the form of its answers, is no longer that of its approved baseline. "
+        "It is often the first sign of a release that nobody announced.",
+        by_signal=True,
         judge="too",
         title="{{ $labels.target }} changed its metadata or the form of its answers",
         summary="The metadata of an endpoint, or the form of its answers, has changed.",
     ),
     AlertSpec(
         name="CliffwatchJudgeDrift",
-        group=VERDICTS,
         severity="ticket",
         signals=_DRIFT,
         judge="only",
@@ -100,15 +100,15 @@ CARRIED: Final = (
         title="The judge scores its labelled anchors differently than in its baseline",
         summary="The judge scores its labelled anchors differently than in its baseline.",
         description=(
-            "The judge scores labelled answers differently than in its own baseline, so its scores cannot be trusted. "
-            "Score alerts of this Cliffwatch are held back until this is resolved.",
-            t.lines("CliffwatchJudgeDrift", "target"),
-            t.AGREEMENT,
+            "The judge scores answers that people have labelled otherwise than in its own baseline, so its scores "
+            "cannot be trusted. Score alerts of this Cliffwatch are held back until that is settled.",
+            *t.lines("CliffwatchJudgeDrift", "target"),
+            *t.AGREEMENT,
         ),
-        evidence=f"{TARGET_PAGE}{t.lead('CliffwatchJudgeDrift', 'target')}",
-        comment='The judge\'s anchors are asked as the target "judge". This alert never wakes a person, because no '
-        "user gets the judge's answers. Only its signals read the judge's verdicts; the other signals fire the same "
-        "alerts as for any endpoint.",
+        evidence=t.evidence("CliffwatchJudgeDrift", "target"),
+        comment='The judge\'s anchors are asked as the target "judge". Nobody is woken for it: no user gets the '
+        "judge's answers. Only this signal reads its verdicts; the others bring the alerts that they bring for any "
+        "endpoint.",
     ),
 )
 """In the order of the file: causes before consequences."""

@@ -1,0 +1,40 @@
+"""Whose fault it likely is that a question has no usable answer: one table for mail and alerts."""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from monitor.core.records import Reason
+
+
+class Blame(NamedTuple):
+    """Who is likely at fault, and why."""
+
+    who: str
+    """A clause without a full stop."""
+    why: str
+    """A sentence."""
+
+
+OUTAGE: Final = Blame("the endpoint or the way to it", "It is an outage.")
+_CONFIGURATION: Final = "your own configuration"
+BLAME: Final[Mapping[str, Blame]] = {
+    Reason.TIMEOUT: OUTAGE,
+    Reason.CONNECTION: OUTAGE,
+    Reason.SERVER_ERROR: OUTAGE,
+    Reason.MALFORMED: OUTAGE,
+    Reason.RATE_LIMITED: Blame(
+        "the provider's rate limit", "Others use it too, or requests_per_minute asks for more than it allows."
+    ),
+    Reason.UNAUTHORIZED: Blame("the key", "The provider refuses it."),
+    Reason.QUOTA: Blame("the account", "The provider's quota or credit is spent."),
+    Reason.REJECTED: Blame(_CONFIGURATION, "The request itself is refused: a model's name, a parameter."),
+    Reason.TRUNCATED: Blame(_CONFIGURATION, "max_tokens is spent before any text comes."),
+    Reason.BUDGET: Blame(_CONFIGURATION, "The target's budget is spent."),
+    Reason.UNPRICED: Blame(_CONFIGURATION, "The model has no price, and none was allowed."),
+}
+"""Why most questions have no answer -> whose fault that likely is."""
+
+
+def ranked(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
+    """Reasons with their number of questions, the most frequent first."""
+    return sorted(reasons.items(), key=lambda one: (-one[1], one[0]))
