@@ -60,10 +60,6 @@ class Around:
     """The smallest ``adapter_effect_ratio`` of its suites."""
     judge_alarms: Sequence[Alarm] = ()
     """Open alarms of the judge's anchors."""
-    unmeasured: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Suite -> why questions of its last finished run have no usable answer, where those are too many."""
-    retirements: Sequence[Retirement] = ()
-    """Models that are to be shut down, the nearest of each arm."""
     url: str = ""
     """Where people reach the pages."""
     lost: Mapping[int, float] = field(default_factory=dict)
@@ -99,10 +95,21 @@ def add(
         told = of_mismatch(first, around.effect_left, moved=moved)
         labels = {**_texts(told), "check": check}
         _add(lines, MISMATCH.name, target, MISMATCH.severity or "", told.began, labels, evidence_url=page)
-    for suite, reasons in around.unmeasured.items():
+
+
+def add_unwatched(
+    lines: Lines, target: str, unmeasured: Mapping[str, Mapping[str, int]], retirements: Iterable[Retirement], url: str
+) -> None:
+    """Add the series of the alerts about what keeps the target from being watched, or soon will.
+
+    ``unmeasured``: suite -> why questions of its last finished run have no usable answer, where those are too many.
+    ``retirements``: the nearest of each arm. ``url``: where people reach the pages.
+    """
+    page = f"{url}/targets/{target}"
+    for suite, reasons in unmeasured.items():
         if texts := of_unmeasured(suite, reasons):
             _add(lines, "CliffwatchUnmeasured", target, "ticket", None, texts, evidence_url=page)
-    for one in around.retirements:
+    for one in retirements:
         _add(lines, "CliffwatchModelRetiring", target, "ticket", None, of_retirement(one), evidence_url=page)
 
 

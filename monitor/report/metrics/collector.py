@@ -97,7 +97,7 @@ class StoreCollector:
         self._shard = {name: place // SHARD for place, name in enumerate(self._targets)}
         shards = 1 + max(self._shard.values(), default=0)
         self._families = {name: _Family(spec, shards) for name, spec in SPECS.items()}
-        self._seen: dict[str, dict[str, Any]] = {kind: {} for kind in result_metrics.KINDS}
+        self._seen: dict[str, dict[str, Any]] = {kind: {} for kind in (*result_metrics.KINDS, "unwatched")}
         self._last: dict[tuple[str, str], RunSummary] = {}
         self._signals: dict[str, frozenset[str]] = {}
         self._baselines: Any = None
@@ -153,6 +153,7 @@ class StoreCollector:
             yield partial(self._self_tests, marks.self_tests, part)
         yield partial(self._identity, marks)
         yield partial(self._alarms, marks)
+        yield self._unwatched
         yield partial(self._budgets, marks.spent)
         yield partial(self._rollbacks, marks)
 
@@ -256,11 +257,19 @@ class StoreCollector:
             mismatches=self._mismatches.get(name, ()),
             effect_left=self._effect_left.get(name),
             judge_alarms=judges,
-            unmeasured={suite: self.store.unmeasured(run) for suite, run in self._partly(name).items()},
-            retirements=self._retirements.get(name, ()),
             url=self._url,
             lost=lost,
         )
+
+    def _unwatched(self) -> None:
+        """What alerts without a verdict print: in the family of those with one, beside their lines."""
+        marks = {name: (self._partly(name), self._retirements.get(name, ()), self._url) for name in self._identified}
+        for name in self._moved("unwatched", marks, self._identified):
+            lines, (runs, retirements, url) = Lines(("alarm_info",)), marks[name]
+            reasons = {suite: self.store.unmeasured(run) for suite, run in runs.items()}
+            alarm_info.add_unwatched(lines, name, reasons, retirements, url)
+            self._families["alarm_info"].put(f"{name} unwatched", self._shard.get(name, 0), lines.text()["alarm_info"])
+            self._seen["unwatched"][name] = marks[name]
 
     def _partly(self, name: str) -> dict[str, int]:
         """Suite -> its last finished run, where too many of its questions have no usable answer."""
@@ -270,9 +279,8 @@ class StoreCollector:
     def _alarm_mark(self, name: str, raised: list[Alarm], findings: Any, judges: tuple[Alarm, ...]) -> Any:
         """The mark of a target's alarms. Without an open alarm it omits what only the texts of open alarms use."""
         mismatches = self._mismatches.get(name, ())
-        context = (findings, judges if raised else None) if raised or mismatches else None
-        around = (self._partly(name), self._retirements.get(name, ()), self._url)
-        return self._signals.get(name), raised, mismatches, context, around
+        context = (findings, judges if raised else None, self._url) if raised or mismatches else None
+        return self._signals.get(name), raised, mismatches, context
 
     def _usage(self, marks: Mapping[str, Any], of: Sequence[str]) -> None:
         if moved := self._moved("usage", marks, of):
