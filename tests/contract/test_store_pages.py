@@ -240,3 +240,21 @@ def test_what_was_said_stands_with_the_scores_of_every_answer_oldest_run_first(s
     }
     assert list(found[(Arm.SUBJECT, "p")]) == ["ours", "new"]
     assert store.graded_texts([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("arm", "why", "refused"),
+    [
+        (Arm.SUBJECT, Reason.BUDGET, True),
+        (Arm.BASE, Reason.BUDGET, True),
+        (Arm.SNAPSHOT, Reason.BUDGET, False),
+        (Arm.SUBJECT, Reason.TIMEOUT, False),
+    ],
+)
+def test_which_runs_left_questions_out_for_a_spent_budget(store: Store, arm: Arm, why: Reason, refused: bool) -> None:
+    run = claimed(store)
+    assert all(store.record([recorded(run, answer()), recorded(run, unmeasured(why), "p2", arm=arm)]))
+    assert store.finish(run.id, run.fence, RunOutcome.PARTIAL, [], NOW)
+    assert store.budget_refused([run.id]) == ({run.id} if refused else set())
+    assert store.budget_refused([]) == frozenset()
+    assert bool(store.summaries([run.id])[run.id].refused) == refused
