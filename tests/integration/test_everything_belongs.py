@@ -26,7 +26,7 @@ RESTS_ON_NO_METRIC_OF_OURS = {"CliffwatchWatchdog": "vector(1)"}
 
 def rules() -> dict[str, dict[str, Any]]:
     groups = yaml.safe_load((ALERTS / "rules.yaml").read_text(encoding="utf-8"))["groups"]
-    return {rule["alert"]: rule for group in groups for rule in group["rules"]}
+    return {rule["alert"]: rule for group in groups for rule in group["rules"] if "alert" in rule}
 
 
 def shown() -> set[str]:
