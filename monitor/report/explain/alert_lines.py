@@ -107,7 +107,10 @@ def of_mismatch(check: IdentityCheck, effect_left: float | None, *, moved: bool)
 
 
 def of_unmeasured(suite: str, reasons: Mapping[str, int]) -> Mapping[str, str]:
-    """Why most questions of the last run of ``suite`` have no usable answer, as labels. ``reasons``: with numbers."""
+    """Why most questions of the last run of ``suite`` have no usable answer, as labels.
+
+    ``reasons``: reason -> number of questions.
+    """
     if not reasons:
         return {}
     (reason, _), *_ = ranked(reasons)
