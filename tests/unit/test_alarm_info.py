@@ -284,7 +284,7 @@ def test_a_model_that_is_shut_down_is_named_with_who_says_so(store: Store) -> No
     told(store, internals)
     store.save_retirements([Retirement(BOT, Arm.BASE, "llama", NOW + timedelta(days=9), "config", NOW)])
     found = told(store, internals)["CliffwatchModelRetiring", BOT, "ticket", ""]
-    assert (found["arm"], found["what"]) == ("base", "llama is to be shut down (cliffwatch.yaml says so).")
+    assert (found["arm"], found["what"]) == ("base", "llama will be shut down (source: cliffwatch.yaml).")
 
 
 def test_links_start_with_the_address_of_the_pages_and_follow_it(store: Store) -> None:

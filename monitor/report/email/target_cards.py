@@ -375,9 +375,7 @@ def _over_budget(facts: Facts, streams: Sequence[Stream], address: str | None) -
     for name, suite in streams:
         last = facts.last.get((name, suite))
         if last is not None and last.refused:
-            text = (
-                f"{many(last.refused, 'question')} of the last run of {suite} not asked, because the budget was spent."
-            )
+            text = f"{many(last.refused, 'question')} of the last run of {suite} not asked: the budget was spent."
             item = Item(text, f"suite {suite}", "Budget", at_page(address, "targets", name), tone="warn")
             yield Trouble(Reason(Need.BUDGET), "has spent its budget", None, item)
 
@@ -402,12 +400,12 @@ def lost_words(facts: Facts, stream: Stream) -> str:
 
 
 def _reasons(facts: Facts, stream: Stream) -> list[tuple[str, int]]:
-    """Why questions of the period have no answer, the most frequent first, with their number."""
+    """Why questions of the period have no answer, most frequent first, with the number of questions."""
     return ranked({reason: count for reason, count in facts.asked.get(stream, {}).items() if reason})
 
 
 def _to_blame(facts: Facts, stream: Stream) -> Blame | None:
-    """Whose fault the most frequent reason likely is, and why."""
+    """What is likely at fault for the most frequent reason, and why."""
     worst = _reasons(facts, stream)
     return BLAME.get(worst[0][0]) if worst else None
 

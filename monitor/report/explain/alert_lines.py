@@ -24,9 +24,10 @@ CLOSE: Final = timedelta(minutes=10)
 """Runs closer together than this are written with seconds."""
 
 JUDGE_ITSELF: Final = (
-    "It is the judge itself, asked about its anchors; whether it still agrees with people, CliffwatchJudgeDrift tells."
+    "This target is the judge itself, tested on its anchors. CliffwatchJudgeDrift shows whether it still agrees with "
+    "people."
 )
-"""Follows what changed, where the target is the judge and the alert is one that any endpoint may raise."""
+"""Follows what changed, if the target is the judge and the alert can fire for any endpoint."""
 
 _UNKNOWN: Final = "unknown. Read the answers under the evidence link."
 _READ: Final = "read the answers under the evidence link."
@@ -106,7 +107,10 @@ def of_mismatch(check: IdentityCheck, effect_left: float | None, *, moved: bool)
 
 
 def of_unmeasured(suite: str, reasons: Mapping[str, int]) -> Mapping[str, str]:
-    """Why most questions of the last run of ``suite`` have no usable answer, as labels. ``reasons``: how many each."""
+    """Why most questions of the last run of ``suite`` have no usable answer, as labels.
+
+    ``reasons``: reason -> number of questions.
+    """
     if not reasons:
         return {}
     (reason, _), *_ = ranked(reasons)
@@ -117,9 +121,9 @@ def of_unmeasured(suite: str, reasons: Mapping[str, int]) -> Mapping[str, str]:
 
 
 def of_retirement(found: Retirement) -> Mapping[str, str]:
-    """Which model is shut down, and who says so, as labels."""
+    """Which model will be shut down, and the source of the date, as labels."""
     source = "cliffwatch.yaml" if found.source == "config" else found.source
-    return {"arm": found.arm.value, "what": _safe(f"{found.model} is to be shut down ({source} says so).")}
+    return {"arm": found.arm.value, "what": _safe(f"{found.model} will be shut down (source: {source}).")}
 
 
 def when(began: datetime, healthy: datetime | None) -> str:

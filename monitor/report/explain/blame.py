@@ -1,4 +1,4 @@
-"""Whose fault it likely is that a question has no usable answer: one table for mail and alerts."""
+"""What is likely at fault if a question has no usable answer: one table for mail and alerts."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -7,7 +7,7 @@ from monitor.core.records import Reason
 
 
 class Blame(NamedTuple):
-    """Who is likely at fault, and why."""
+    """What is likely at fault, and why."""
 
     who: str
     """A clause without a full stop."""
@@ -15,7 +15,7 @@ class Blame(NamedTuple):
     """A sentence."""
 
 
-OUTAGE: Final = Blame("the endpoint or the way to it", "It is an outage.")
+OUTAGE: Final = Blame("the endpoint or the connection to it", "It is an outage.")
 _CONFIGURATION: Final = "your own configuration"
 BLAME: Final[Mapping[str, Blame]] = {
     Reason.TIMEOUT: OUTAGE,
@@ -23,18 +23,18 @@ BLAME: Final[Mapping[str, Blame]] = {
     Reason.SERVER_ERROR: OUTAGE,
     Reason.MALFORMED: OUTAGE,
     Reason.RATE_LIMITED: Blame(
-        "the provider's rate limit", "Others use it too, or requests_per_minute asks for more than it allows."
+        "the provider's rate limit", "Other clients share it, or requests_per_minute exceeds it."
     ),
     Reason.UNAUTHORIZED: Blame("the key", "The provider refuses it."),
     Reason.QUOTA: Blame("the account", "The provider's quota or credit is spent."),
-    Reason.REJECTED: Blame(_CONFIGURATION, "The request itself is refused: a model's name, a parameter."),
-    Reason.TRUNCATED: Blame(_CONFIGURATION, "max_tokens is spent before any text comes."),
+    Reason.REJECTED: Blame(_CONFIGURATION, "The provider refuses the request: a model's name or a parameter."),
+    Reason.TRUNCATED: Blame(_CONFIGURATION, "max_tokens is used up before any text."),
     Reason.BUDGET: Blame(_CONFIGURATION, "The target's budget is spent."),
-    Reason.UNPRICED: Blame(_CONFIGURATION, "The model has no price, and none was allowed."),
+    Reason.UNPRICED: Blame(_CONFIGURATION, "The model has no price, and unpriced calls are not allowed."),
 }
-"""Why most questions have no answer -> whose fault that likely is."""
+"""Most frequent reason without an answer -> what is likely at fault, and why."""
 
 
 def ranked(reasons: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Reasons with their number of questions, the most frequent first."""
+    """Reasons with their number of questions, most frequent first."""
     return sorted(reasons.items(), key=lambda one: (-one[1], one[0]))

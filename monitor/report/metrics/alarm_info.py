@@ -1,4 +1,4 @@
-"""``cliffwatch_alarm_info``: what alerts print. The labels of a series are the lines of one alert.
+"""``cliffwatch_alarm_info``: one series per alert, whose labels are the lines of its text.
 
 It is rewritten when a verdict, an alarm or an identity check of its target changes. Its texts need no answers: they
 come from findings without exhibits and from data that the scrape reads anyway.
@@ -34,7 +34,7 @@ MISMATCH: Final = next(one for one in ALERTS if "check" in one.by)
 """The alert about identity checks, which has no signal."""
 
 OF_ANY_ENDPOINT: Final = frozenset(one.name for one in ALERTS if one.signals and one.judge == "too")
-"""Alerts about verdicts that the judge raises as any endpoint does."""
+"""Alerts about verdicts that fire for the judge as for any endpoint."""
 
 LABELS: Final = SPECS["alarm_info"].labels
 
@@ -61,7 +61,7 @@ class Around:
     judge_alarms: Sequence[Alarm] = ()
     """Open alarms of the judge's anchors."""
     url: str = ""
-    """Where people reach the pages."""
+    """Address of the pages."""
     lost: Mapping[int, float] = field(default_factory=dict)
     """Run id -> share of its questions without a usable answer, for the last finished run of each suite."""
 
@@ -100,10 +100,10 @@ def add(
 def add_unwatched(
     lines: Lines, target: str, unmeasured: Mapping[str, Mapping[str, int]], retirements: Iterable[Retirement], url: str
 ) -> None:
-    """Add the series of the alerts about what keeps the target from being watched, or soon will.
+    """Add the series of the alerts about what prevents the target's monitoring now, or soon will.
 
-    ``unmeasured``: suite -> why questions of its last finished run have no usable answer, where those are too many.
-    ``retirements``: the nearest of each arm. ``url``: where people reach the pages.
+    ``unmeasured``: suite -> reason -> number of questions of its last finished run without a usable answer, for suites
+    with too many of them. ``retirements``: the earliest for each arm. ``url``: address of the pages.
     """
     page = f"{url}/targets/{target}"
     for suite, reasons in unmeasured.items():
@@ -128,7 +128,7 @@ def _add(
 
 
 def _by_alert(target: str, verdicts: Iterable[Verdict]) -> dict[tuple[str, str, str], list[Verdict]]:
-    """Alert, severity and signal (where the alert has it as a label) -> its verdicts, the one that says most first."""
+    """Alert, severity and signal (if it is a label of the alert) -> its verdicts, the leading one first."""
     found: dict[tuple[str, str, str], list[Verdict]] = {}
     for one in sorted(verdicts, key=lambda one: one.alarm.suite):
         if (spec := carrier(one.alarm.signal, target)) is not None:

@@ -118,7 +118,7 @@ class StoreCollector:
         self._daemon(settings, now, url)
 
     def prepare(self, settings: Settings, now: datetime, url: str, stop: Callable[[], bool]) -> bool:
-        """Write and compress everything before the first scrape, a little at a time; whether that was done.
+        """Write and compress everything before the first scrape, in small steps. Returns whether it finished.
 
         Ends early if ``stop`` returns true, if the settings change, or if a scrape arrives, which then does the rest
         and repeats nothing. Raises StoreError.
@@ -262,7 +262,7 @@ class StoreCollector:
         )
 
     def _unwatched(self) -> None:
-        """What alerts without a verdict print: in the family of those with one, beside their lines."""
+        """The text of alerts without a verdict, in the same family as the text of those with one."""
         marks = {name: (self._partly(name), self._retirements.get(name, ()), self._url) for name in self._identified}
         for name in self._moved("unwatched", marks, self._identified):
             lines, (runs, retirements, url) = Lines(("alarm_info",)), marks[name]
@@ -272,7 +272,7 @@ class StoreCollector:
             self._seen["unwatched"][name] = marks[name]
 
     def _partly(self, name: str) -> dict[str, int]:
-        """Suite -> its last finished run, where too many of its questions have no usable answer."""
+        """Suite -> its last finished run, if too many of its questions have no usable answer."""
         last = {suite: self._last.get((name, suite)) for suite in sorted(self._suites.get(name, ()))}
         return {suite: run.run_id for suite, run in last.items() if run and is_partly(run.unmeasured_ratio)}
 

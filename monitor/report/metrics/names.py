@@ -117,9 +117,9 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
             "advice",
             "evidence_url",
         ),
-        "What an alert prints, in the words of its evidence page; the value is when the change began, in Unix time (0 "
-        "for CliffwatchUnmeasured and CliffwatchModelRetiring). signal leads the alert; a label is empty where the "
-        "alert does not print it. A label changes with a verdict, not with a scrape.",
+        "Text of an alert, in the words of its evidence page; the value is the time when the change began, in Unix "
+        "time (0 for CliffwatchUnmeasured and CliffwatchModelRetiring). signal leads the alert; a label is empty if "
+        "the alert does not print it. A label changes with a verdict, not with a scrape.",
     ),
     MetricSpec(
         "evidence_log10",

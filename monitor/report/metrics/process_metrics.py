@@ -109,7 +109,7 @@ class Internals:
             return body, {**headers, "Content-Encoding": "gzip"}
 
     def prepare(self, store: "StoreReader", settings: Settings, now: datetime, stop: Callable[[], bool]) -> bool:
-        """Write the store's results before the first ``scrape`` asks for them; see ``StoreCollector.prepare``."""
+        """Write the store's results before the first ``scrape``; see ``StoreCollector.prepare``."""
         return self._of(store).prepare(settings, now, web_url(settings, self.port), stop)
 
     def _of(self, store: "StoreReader") -> StoreCollector:

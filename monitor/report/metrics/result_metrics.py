@@ -275,13 +275,13 @@ def identity(lines: Lines, name: str, checks: Sequence[IdentityCheck]) -> None:
 
 
 def retirements(lines: Lines, name: str, found: Iterable[Retirement]) -> None:
-    """The nearest for each arm: the configuration and a provider may both name one."""
+    """Add the earliest date for each arm: the configuration and a provider may both name one."""
     for one in nearest(found):
         lines.add("model_retirement_timestamp_seconds", one.retires_at.timestamp(), name, one.arm.value)
 
 
 def nearest(found: Iterable[Retirement]) -> tuple[Retirement, ...]:
-    """Of each arm the one that comes first."""
+    """The earliest retirement of each arm."""
     first: dict[Arm, Retirement] = {}
     for one in found:
         first[one.arm] = min(one, first.get(one.arm, one), key=lambda one: one.retires_at)

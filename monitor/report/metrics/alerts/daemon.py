@@ -17,7 +17,7 @@ DAEMON: Final = (
         summary="Cliffwatch runs with an older configuration than its file.",
         description=(
             "The last reload of {{ $labels.instance }} was refused because cliffwatch.yaml, or a suite that it names, "
-            "has an error. The configuration from before is in force; after a restart the daemon would not start.",
+            "has an error. The previous configuration stays in force. The daemon would not start with the new one.",
             *t.own_line(
                 f"In force since: {t.TIME}.",
                 t.last("config_last_reload_success_timestamp_seconds", t.DAEMON),
@@ -103,19 +103,19 @@ time() - cliffwatch_last_tick_timestamp_seconds
         summary="Cliffwatch is down or its scheduler is stuck, so nothing is monitored.",
         description=(
             "{{ with $labels.instance }}Cliffwatch at {{ . }} cannot be scraped, keeps restarting, or has "
-            "not looked at its schedule for five minutes.{{ else }}Prometheus has no scrape target with "
-            'job="cliffwatch".{{ end }} No drift is seen until it is back; the endpoints themselves are not touched by '
-            "this. Alarms that were raised stay raised.",
+            "not checked its schedule for five minutes.{{ else }}Prometheus has no scrape target with "
+            'job="cliffwatch".{{ end }} No drift is detected until it is back. The endpoints themselves are not '
+            "affected. Raised alarms stay raised.",
             *t.since(
                 f"max({t.last('last_tick_timestamp_seconds', t.DAEMON)}) or "
                 f'min(ALERTS_FOR_STATE{{alertname="CliffwatchDown",{t.DAEMON}}})',
                 f"{t.OF_DAEMON} {t.OF_DAEMON}",
             ),
-            "Do first: on its machine, is the process there (systemctl, docker ps or kubectl get pods)? Read its last "
-            "log lines and restart it. Exit code 2: the configuration (cliffwatch check); 3: the store (disk full, "
-            "database away).{{ with $labels.instance }} Then: curl -s http://{{ . }}/readyz{{ else }} It "
-            "runs? Then look for its scrape job in Prometheus.{{ end }}",
-            "It goes on where it stopped; nothing is lost. More: runbooks/CliffwatchDown.md, beside these rules.",
+            "Do first: on its machine, check whether the process runs (systemctl, docker ps or kubectl get pods). Read "
+            "its last log lines and restart it. Exit code 2 means the configuration (cliffwatch check); 3 means the "
+            "store (disk full, database unavailable).{{ with $labels.instance }} Then: curl -s "
+            "http://{{ . }}/readyz{{ else }} If it runs, check its scrape job in Prometheus.{{ end }}",
+            "It resumes where it stopped; nothing is lost. More: runbooks/CliffwatchDown.md, next to these rules.",
         ),
         evidence="{{ $externalURL }}/targets",
         runbook='{{ with printf "cliffwatch_web_info{job=%q,instance=%q}" $labels.job $labels.instance | query }}'

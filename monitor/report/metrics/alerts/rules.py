@@ -40,17 +40,12 @@ _HEAD: Final = """\
 # the text changes without a new notification.
 #
 # The text of a verdict's alert comes from the labels of cliffwatch_alarm_info, in the words of the evidence page. Its
-# value is the time when the change began. While the daemon is unavailable, the last known series is used.
+# value is the time when the change began. While the daemon is unavailable, the recording rules keep the last known
+# series, for up to a day. They come first in the one group of this file, so an alert that fires finds its text in the
+# same evaluation.
 #
-# A title names the target; a summary is the same for every target. Links start with http.url (cliffwatch_web_info), or
-# with http://<instance>. Alerts about an unavailable daemon do not link to its pages.
-# The text of a verdict's alert comes from the labels of cliffwatch_alarm_info, where the daemon says what its evidence
-# page says. The recording rules hold the series that was seen last while the daemon is away, for up to a day. They are
-# first in the one group of this file, so an alert that fires finds its text in the same evaluation.
-#
-# A title is the news with the target's name; a summary is the same for every target. Links start with the address that
-# http.url gives (cliffwatch:web_info:newest), else with http://<instance>; an alert about a daemon that is away links
-# to no page of it.
+# A title names the target; a summary is the same for every target. Links start with http.url
+# (cliffwatch:web_info:newest), or with http://<instance>. Alerts about an unavailable daemon do not link to its pages.
 groups:
   - name: cliffwatch
     rules:
@@ -95,7 +90,7 @@ def _annotations(spec: AlertSpec) -> Iterator[str]:
 
 
 def _folded(name: str, lines: Iterable[str]) -> str:
-    """An annotation of several lines. YAML joins what is wrapped here with a space; an empty line ends a line."""
+    """An annotation of several lines. YAML joins wrapped lines with a space; an empty line ends a line."""
     wrapped = (
         textwrap.wrap(line, _WIDTH, break_long_words=False, break_on_hyphens=False, replace_whitespace=False)
         for line in lines

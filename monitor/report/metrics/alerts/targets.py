@@ -23,7 +23,7 @@ TARGETS: Final = (
         summary="An endpoint does not serve the weights that were declared for it.",
         description=(
             '{{ $labels.target }} fails the identity check "{{ $labels.check }}": what is served or stored is not the '
-            "adapter or base model that cliffwatch.yaml declares. Users may be getting another model.",
+            "adapter or base model that cliffwatch.yaml declares. Users may get another model.",
             *t.lines("CliffwatchIdentityMismatch", "target", "check"),
             *t.own_line(f"Checked: {t.TIME}.", t.last("identity_checked_timestamp_seconds", t.TARGET), t.OF_TARGET),
         ),
@@ -59,8 +59,8 @@ time() - last_over_time(cliffwatch_identity_checked_timestamp_seconds[1h])
         summary="A target cannot be measured, so its drift would go undetected.",
         description=(
             "{{ with $labels.suite }}Target {{ $labels.target }} cannot be measured in suite {{ . }}: over a "
-            "fifth of a run has no usable answer, or no run has succeeded for two periods. Its drift would go unseen; "
-            "no verdict is made of what was not measured.",
+            "fifth of a run has no usable answer, or no run has succeeded for two periods. Its drift would go "
+            "undetected. Missing answers never count as a measurement.",
             *t.own_line(
                 f"How bad: {t.PERCENT} of the last run's questions have no usable answer.",
                 f"100 * {t.last('run_unmeasured_ratio', _SUITE)}",
@@ -78,13 +78,15 @@ time() - last_over_time(cliffwatch_identity_checked_timestamp_seconds[1h])
                 "target",
                 "suite",
             ),
-            "Do first: is the endpoint down for its users, too? Then that is the incident. Else run: cliffwatch ask "
-            "{{ $labels.target }} PROBE --debug",
-            "{{- else }}What target {{ $labels.target }} serves has not been read for two days: its server does not "
-            "tell, or its adapter's files are away. That other weights are served than declared would go unseen; the "
-            "last word stands.",
-            *t.own_line(f"Last read: {t.TIME}.", t.last("identity_checked_timestamp_seconds", t.TARGET), t.OF_TARGET),
-            "Do first: cliffwatch identify {{ $labels.target }}, which asks again and says what cannot be read, and "
+            "Do first: check whether the endpoint is also down for its users. If so, treat that as the incident. "
+            "Otherwise run: cliffwatch ask {{ $labels.target }} PROBE --debug",
+            "{{- else }}The identity of target {{ $labels.target }} has not been checked for two days: its server does "
+            "not report it, or its adapter's files are missing. Other weights than declared would go undetected. The "
+            "last known result stays in force.",
+            *t.own_line(
+                f"Last checked: {t.TIME}.", t.last("identity_checked_timestamp_seconds", t.TARGET), t.OF_TARGET
+            ),
+            "Do first: cliffwatch identify {{ $labels.target }}, which checks again and shows what cannot be read, and "
             "why.{{ end }}",
         ),
         evidence=TARGET_PAGE,
@@ -97,8 +99,8 @@ time() - last_over_time(cliffwatch_identity_checked_timestamp_seconds[1h])
         title="{{ $labels.target }} has spent its budget",
         summary="A target's budget is spent before its questions are asked.",
         description=(
-            "Target {{ $labels.target }} has spent its daily budget, so some of its questions are not asked and its "
-            "drift is seen later, or not at all. Nothing is spent beyond the budget.",
+            "Target {{ $labels.target }} has spent its daily budget, so some of its questions are not asked. Its drift "
+            "is detected later, or not at all. Nothing is spent beyond the budget.",
             *t.own_line(
                 f"How bad: {t.NUMBER} questions of its last runs were not asked.",
                 t.last("budget_refused_questions", t.TARGET),
@@ -109,8 +111,8 @@ time() - last_over_time(cliffwatch_identity_checked_timestamp_seconds[1h])
             *t.own_line(
                 f"Left today: {t.NUMBER} requests.", t.last("budget_remaining_requests", t.TARGET), t.OF_TARGET
             ),
-            "Do first: did the traffic grow by itself (retries, longer answers, a new price)? Then see why; else raise "
-            "the target's budget in cliffwatch.yaml, or ask fewer probes or replicates.",
+            "Do first: check whether the cost grew by itself (retries, longer answers, a new price). If so, find the "
+            "cause. Otherwise raise the target's budget in cliffwatch.yaml, or ask fewer probes or replicates.",
         ),
         evidence=TARGET_PAGE,
     ),
@@ -126,12 +128,13 @@ last_over_time(cliffwatch_model_retirement_timestamp_seconds[1h]) - time()
         title="{{ $labels.target }} depends on a model that retires soon",
         summary="A model that a target depends on retires soon.",
         description=(
-            "The {{ $labels.arm }} model of target {{ $labels.target }} is shut down by its provider.",
+            "The {{ $labels.arm }} model of target {{ $labels.target }} will be shut down by its provider.",
             *t.info_lines(("What changed: {{ .Labels.what }}",), "CliffwatchModelRetiring", "target", "arm"),
             *t.own_line(f"When: {t.DAY}.", _LAST_DAY, _OF_ARM),
             *t.own_line(f"Days left: {t.NUMBER}.", f"floor(({_LAST_DAY} - time()) / 86400)", _OF_ARM),
-            "Do first: pick the successor, watch it as a target of its own beside this one, and approve a baseline for "
-            "it before that day. If the day has passed, see whether the model still answers, and which model does.",
+            "Do first: choose the successor, add it as a target of its own next to this one, and approve a baseline "
+            "for it before that day. If the day has passed, check whether the model still answers, and which model "
+            "does.",
         ),
         evidence=TARGET_PAGE,
     ),
@@ -143,8 +146,8 @@ last_over_time(cliffwatch_model_retirement_timestamp_seconds[1h]) - time()
         title="{{ $labels.target }} has no version ready to roll back to",
         summary="The version to roll back to does not answer as expected.",
         description=(
-            "The snapshot of target {{ $labels.target }} (the version to roll back to) is not ready: should the target "
-            "drift today, rolling back would not help.",
+            "The snapshot of target {{ $labels.target }} (the version to roll back to) is not ready. If the target "
+            "drifted today, a rollback would not help.",
             *t.own_line(
                 f"How bad: it gave a usable answer to {t.PERCENT} of its questions",
                 f"100 * {t.last('rollback_answered_ratio', t.TARGET)}",
@@ -159,8 +162,8 @@ last_over_time(cliffwatch_model_retirement_timestamp_seconds[1h]) - time()
                 ),
             ),
             *t.first_seen("CliffwatchRollbackNotReady", t.TARGET, t.OF_TARGET),
-            "Do first: ask the snapshot's endpoint yourself. Is it still deployed, is its key valid, was its version "
-            "retired? Bring it back, or name another one under snapshot in cliffwatch.yaml.",
+            "Do first: send a request to the snapshot's endpoint yourself. Is it still deployed? Is its key valid? Was "
+            "its version retired? Restore it, or configure another one under snapshot in cliffwatch.yaml.",
         ),
         evidence=TARGET_PAGE,
     ),
@@ -177,14 +180,14 @@ last_over_time(cliffwatch_baselines{status="capturing"}[1h]) > 0""",
         summary="A target has no approved baseline, so no alarm can be raised for it.",
         description=(
             "Target {{ $labels.target }} has no approved baseline for suite {{ $labels.suite }}, and none is being "
-            "captured. It looks healthy and is compared with nothing.",
+            "captured. Its answers are not compared, so it looks healthy whatever it serves.",
             *t.own_line(
-                "Why: the suite was changed since its baseline was approved, so that one no longer counts.",
+                "Why: the suite changed after its baseline was approved, so that baseline no longer applies.",
                 t.last("baselines", f'{_SUITE},status="outdated"') + " > 0",
                 _OF_SUITE,
             ),
             *t.own_line(
-                f"Captured, and waiting for approval: {t.NUMBER}.",
+                f"Captured baselines that wait for approval: {t.NUMBER}.",
                 t.last("baselines", f'{_SUITE},status="captured"'),
                 _OF_SUITE,
             ),
@@ -212,10 +215,10 @@ last_over_time(cliffwatch_selftest_detection_ratio{{fault=~"{"|".join(MUST_SEE)}
                 f"100 * {t.last('selftest_detection_ratio', f'{t.TARGET},fault=%q')}",
                 f"{t.OF_TARGET} $labels.fault",
             ),
-            '{{- "." }} Silence about this target means little until that is put right.',
+            '{{- "." }} The absence of alarms for this target means little until this is fixed.',
             *t.first_seen("CliffwatchSelfTestFailed", f"{t.TARGET},fault=%q", f"{t.OF_TARGET} $labels.fault"),
-            "Do first: cliffwatch calibrate {{ $labels.target }}, which says what is missing: mostly a longer "
-            "baseline, or more answers a run.",
+            "Do first: cliffwatch calibrate {{ $labels.target }}, which shows what is missing: usually a longer "
+            "baseline, or more answers per run.",
         ),
         evidence=TARGET_PAGE,
     ),

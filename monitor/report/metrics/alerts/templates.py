@@ -1,8 +1,8 @@
 """Text, PromQL and Go templates that several alert rules share.
 
-Templates hold no logic beyond "print this where the metric has a value": no ``if``, and at most one query a line. What
-is suspected, how bad it is and what to do is decided by the daemon and arrives in the labels of
-``cliffwatch_alarm_info``, which the recording rules (``RECORDED``) hold while the daemon is away.
+The only logic in a template is "print this if the metric has a value": no ``if``, and at most one query per line. The
+daemon decides what is suspected, how bad it is and what to do; the labels of ``cliffwatch_alarm_info`` carry it. The
+recording rules (``RECORDED``) keep these labels while the daemon is unavailable.
 """
 
 from collections.abc import Mapping
@@ -25,13 +25,13 @@ _AGE: Final = 'humanizeDuration | reReplaceAll " 0s$" "" }} ago'
 _INFO: Final = "cliffwatch:alarm_info:age_seconds"
 _WEB: Final = "cliffwatch:web_info:newest"
 _OF_INFO: Final = "job, instance, alert, target, severity, check, suite, arm"
-"""Labels of ``cliffwatch_alarm_info`` that tell whose text it is; the others are the text."""
+"""Labels of ``cliffwatch_alarm_info`` that identify the alert; the others are its text."""
 
 
 def _newest(metric: str, labels: str) -> str:
-    """The series that are there now; of those that went with their daemon, the ones that were seen last in a day.
+    """The current series. If there is none, because the daemon is unavailable, the last known one of the past day.
 
-    Each change of a label makes a new series, so several of a day may be remembered.
+    Each change of a label makes a new series, so there can be several within a day.
     """
     seen = f"max_over_time(timestamp({metric})[1d:1m])"
     return f"""\
@@ -56,8 +56,8 @@ RECORDED: Final[Mapping[str, str]] = {
     + _indented(_newest("cliffwatch_alarm_info", _OF_INFO))
     + "\n)) / 60) * 60, 60)",
 }
-"""Recording rules, by name: where people reach the pages, and what alerts print, with the seconds since the change
-began in whole minutes, at least one."""
+"""Recording rules, by name: the address of the pages, and the text that alerts print. The value of the text is the
+number of seconds since the change began, in whole minutes, at least one."""
 
 
 def _query(series: str, values: str) -> str:
@@ -71,19 +71,19 @@ WEB: Final = (
 )
 """Address of the daemon's pages, as the daemon reports it; if that is unknown, the address that is scraped."""
 
-NOT_TOLD: Final = "open the evidence link, which says what changed, how bad it is, since when and what to do."
-"""What to do first where the daemon's own words are not known: it was gone for over a day."""
+NOT_TOLD: Final = "open the evidence link, which shows what changed, how bad it is, since when and what to do."
+"""The first step if the daemon's text is unknown, because the daemon was unavailable for over a day."""
 
 
 def info(alert: str, *by: str) -> str:
-    """The template's query for the info series of an alert; ``by``: the alert's labels that tell its series apart."""
+    """The template's query for the info series of an alert. ``by``: the labels that distinguish the alert's series."""
     labels = ("job", "instance", *by)
     matchers = ",".join(f"{label}=%q" for label in labels)
     return _query(f'{_INFO}{{alert="{alert}",{matchers}}}', " ".join(f"$labels.{label}" for label in labels))
 
 
 def lines(alert: str, *by: str) -> tuple[str, ...]:
-    """A description's lines from the info series, each with its name in front."""
+    """The description's lines from the info series, each with its name in front."""
     return (
         f"{{{{- range {info(alert, *by)} }}}}",
         "What changed: {{ .Labels.what }}",
@@ -99,7 +99,7 @@ def lines(alert: str, *by: str) -> tuple[str, ...]:
 
 
 def evidence(alert: str, *by: str) -> str:
-    """The link to the evidence page of the signal that says most, where it is known."""
+    """The link to the evidence page of the leading signal, if known; else to the target's page."""
     told, unknown = "{{ .Labels.evidence_url }}", "http://{{ $labels.instance }}/targets/{{ $labels.target }}"
     return "\n".join((f"{{{{ range {info(alert, *by)} -}}}}", told, "{{- else -}}", unknown, "{{- end }}"))
 
@@ -110,16 +110,16 @@ def last(metric: str, matchers: str) -> str:
 
 
 def own_line(text: str, query: str, values: str, otherwise: str = "", *, more: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """``text`` as a line of its own where ``query`` finds something, else ``otherwise``; no empty line for neither.
+    """``text`` as a line of its own if ``query`` has a result, else ``otherwise``. Without either, no empty line.
 
-    ``values`` fill in the ``%q`` of ``query``; ``more``: template lines that go on with ``text``.
+    ``values`` fill in the ``%q`` of ``query``. ``more``: template lines that continue ``text``.
     """
     other = ("{{- else }}", otherwise) if otherwise else ()
     return (f"{{{{- with {_query(query, values)} }}}}", text, *more, *other, "{{- end }}")
 
 
 def going_on(text: str, query: str, values: str) -> tuple[str, ...]:
-    """``text``, which begins with no space, on the line before, where ``query`` finds something."""
+    """Appends ``text``, which must not begin with a space, to the line before if ``query`` has a result."""
     return (f"{{{{- with {_query(query, values)} -}}}}", text, "{{- end }}")
 
 
@@ -129,7 +129,7 @@ def info_lines(texts: tuple[str, ...], alert: str, *by: str) -> tuple[str, ...]:
 
 
 def since(query: str, values: str) -> tuple[str, ...]:
-    """A line: the time that a query finds, and how long ago it is."""
+    """A line with a time from a query, and how long ago it is."""
     when = '{{ (. | first | value | toTime).Format "Mon 2006-01-02 15:04" }} UTC'
     age = f", {{{{ . | first | value | {_AGE}."
     return (
@@ -139,7 +139,7 @@ def since(query: str, values: str) -> tuple[str, ...]:
 
 
 def first_seen(alert: str, matchers: str, values: str) -> tuple[str, ...]:
-    """The line of an alert of which only Prometheus knows since when: the time that it saw it first."""
+    """The line with the time at which Prometheus first saw the alert, for alerts whose start only Prometheus knows."""
     return since(f'min(ALERTS_FOR_STATE{{alertname="{alert}",{matchers}}})', values)
 
 
@@ -148,4 +148,4 @@ AGREEMENT: Final = own_line(
     f"100 * {last('judge_agreement_ratio', DAEMON)}",
     OF_DAEMON,
 )
-"""Whether the judge that scored can be trusted."""
+"""The line that shows whether the judge's scores can be trusted."""

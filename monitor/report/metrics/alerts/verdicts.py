@@ -13,10 +13,10 @@ _DRIFT: Final = tuple(sorted(JUDGE_DRIFT))
 def _carried(
     name: str, what: str, *, by_signal: bool, judge: Literal["too", "not"], title: str, summary: str
 ) -> AlertSpec:
-    """An alert that carries the verdicts of the signals that name it.
+    """An alert that carries the verdicts of the signals that name it in the catalogue.
 
-    ``by_signal``: each signal is an alert of its own. Otherwise all of them are one alert, without ``signal`` in its
-    labels. This is said here, not counted, so that a further signal changes no alert's labels.
+    ``by_signal``: each signal is an alert of its own. Otherwise one alert covers all of them, and its labels contain no
+    signal. This is a parameter, not derived from the number of signals, so that a new signal changes no alert's labels.
     """
     signals = tuple(one.name for one in CATALOGUE if one.alert == name)
     by = ("target", "signal", "severity") if by_signal else ("target", "severity")
@@ -49,7 +49,7 @@ CARRIED: Final = (
     _carried(
         "CliffwatchScoreDrop",
         "The judge scores the answers of {{ $labels.target }} lower than those of its approved baseline, by more than "
-        "one day differs from another.",
+        "the usual difference between days.",
         by_signal=True,
         judge="not",
         title="{{ $labels.target }} scores lower than its approved baseline",
@@ -57,7 +57,7 @@ CARRIED: Final = (
     ),
     _carried(
         "CliffwatchNegativeFlips",
-        "{{ $labels.target }} gets items wrong that it got right in its approved baseline, by more than chance "
+        "{{ $labels.target }} gets items wrong that it got right in its approved baseline, more of them than chance "
         "explains.",
         by_signal=True,
         judge="not",
@@ -66,7 +66,7 @@ CARRIED: Final = (
     ),
     _carried(
         "CliffwatchDistributionShift",
-        "{{ $labels.target }} answers the same prompts differently than in its approved baseline. Other alerts say "
+        "{{ $labels.target }} answers the same prompts differently than in its approved baseline. Other alerts show "
         "whether that does harm.",
         by_signal=False,
         judge="too",
@@ -76,7 +76,7 @@ CARRIED: Final = (
     _carried(
         "CliffwatchLengthShift",
         "{{ $labels.target }} gives longer, shorter or more uneven answers than in its approved baseline. That changes "
-        "cost and latency, and may cut answers off.",
+        "cost and latency, and answers may be cut off.",
         by_signal=True,
         judge="too",
         title="{{ $labels.target }} gives answers of another length",
@@ -84,8 +84,8 @@ CARRIED: Final = (
     ),
     _carried(
         "CliffwatchContractChanged",
-        "The metadata of {{ $labels.target }}, or the form of its answers, is no longer that of its approved baseline. "
-        "It is often the first sign of a release that nobody announced.",
+        "The metadata of {{ $labels.target }}, or the form of its answers, differs from its approved baseline. This is "
+        "often the first sign of an unannounced release.",
         by_signal=True,
         judge="too",
         title="{{ $labels.target }} changed its metadata or the form of its answers",
@@ -100,15 +100,15 @@ CARRIED: Final = (
         title="The judge scores its labelled anchors differently than in its baseline",
         summary="The judge scores its labelled anchors differently than in its baseline.",
         description=(
-            "The judge scores answers that people have labelled otherwise than in its own baseline, so its scores "
-            "cannot be trusted. Score alerts of this Cliffwatch are held back until that is settled.",
+            "The judge scores labelled answers differently than in its own baseline, so its scores cannot be trusted. "
+            "Score alerts of this Cliffwatch are held back until this is resolved.",
             *t.lines("CliffwatchJudgeDrift", "target"),
             *t.AGREEMENT,
         ),
         evidence=t.evidence("CliffwatchJudgeDrift", "target"),
-        comment='The judge\'s anchors are asked as the target "judge". Nobody is woken for it: no user gets the '
-        "judge's answers. Only this signal reads its verdicts; the others bring the alerts that they bring for any "
-        "endpoint.",
+        comment='The judge\'s anchors are asked as the target "judge". This alert never wakes a person, because no '
+        "user gets the judge's answers. Only its signals read the judge's verdicts; the other signals fire the same "
+        "alerts as for any endpoint.",
     ),
 )
 """In the order of the file: causes before consequences."""
