@@ -1,10 +1,8 @@
 """Removes personal data and secrets from production inputs before they leave the sampling stage.
 
-Uses patterns, not a model: e-mail addresses, phone numbers, payment cards, IBANs, national ids of some countries, IP
-addresses, API keys and tokens, passwords that are named as such, private keys and SSH keys. Does **not** find names and
-street addresses. Matches that are certainly not such a number (``core.identifiers``) are kept.
-A match becomes a placeholder (``‹email›``), so that the rest is still readable as a question; two inputs that differ
-only in it become one.
+Uses patterns, not a model; ``docs/privacy.md`` lists what is found and what is not, such as names of people. Matches
+that are certainly not such a number (``core.identifiers``) are kept. A match becomes a placeholder (``‹email›``), so
+that the rest is still readable as a question; two inputs that differ only in it become one.
 
 The text is hostile. Every pattern is linear in its length: runs are possessive (``++``), and a run is only entered
 at its start. ``redact`` is idempotent: nothing matches a placeholder or text next to one.
@@ -48,7 +46,6 @@ def _says(*words: str) -> Needs:
 
 
 # --- keys and secrets ---------------------------------------------------------------------------------------------
-
 _KEY_BEGIN: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_END: Final = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 _KEY_BODY: Final = re.compile(r"(?:(?:\s|\\[nr])*+[A-Za-z0-9+/=]{16,}+)*+")
@@ -154,7 +151,6 @@ _SECRET_NAME: Final = (
 )
 
 # --- numbers that identify a person -------------------------------------------------------------------------------
-
 _CARD_SHAPE: Final = re.compile(
     r"4(?:[0-9]{15}|[0-9]{18})|(?:5[1-5]|2[2-7])[0-9]{14}|3[47][0-9]{13}|3(?:0[0-5]|[689][0-9])[0-9]{11}|"
     r"(?:6011|64[4-9][0-9]|65[0-9]{2}|62[0-9]{2}|81[0-9]{2}|35[2-8][0-9])[0-9]{12}(?:[0-9]{3})?"
@@ -387,16 +383,12 @@ _RULES: Final = (
 
 def redact(text: str) -> str:
     """``text`` with personal data and secrets replaced by placeholders, in time linear in its length."""
-    if "-----BEGIN " in text:
-        text = _redact_private_keys(text)
-    return _replaced(text, _RULES)
+    return _replaced(_redact_private_keys(text), _RULES)
 
 
 def redact_secrets(text: str) -> str:
     """``redact`` for secrets only: keys, tokens, passwords, credentials in URLs. For logs."""
-    if "-----BEGIN " in text:
-        text = _redact_private_keys(text)
-    return _replaced(text, _SECRETS)
+    return _replaced(_redact_private_keys(text), _SECRETS)
 
 
 def _replaced(text: str, rules: Sequence[_Rule]) -> str:

@@ -24,7 +24,9 @@ from monitor.core.wording import many, served
 from monitor.report import attention
 from monitor.report.attention import Need
 from monitor.report.email.data import Facts, Stream
-from monitor.report.email.target_cards import Item, View, at_page, gap_of, late, lost_words, mismatches, view
+from monitor.report.email.gaps import gap_of, late, lost_words
+from monitor.report.email.items import Item, at_page
+from monitor.report.email.target_cards import View, mismatches, view
 from monitor.report.email.wording import Times, cut, cut_summary, odds, percent, usd
 
 RETIRING: Final = timedelta(days=60)
