@@ -42,7 +42,7 @@ class Calibration:
     suite: str
     baseline: Baseline
     false_pages_per_target_year: float
-    looks_per_year: float
+    evaluations_per_year: float
     sights: tuple[Sight, ...]
     unread: Mapping[str, str]
     """Signal that cannot be measured with this baseline -> what it needs."""
@@ -69,12 +69,12 @@ def calibrations(context: ReadContext, target: str, suite: str | None) -> tuple[
 
 
 def _calibration(context: ReadContext, baseline: Baseline) -> Calibration:
-    from monitor.core.schedule import looks_per_year
+    from monitor.core.schedule import evaluations_per_year
     from monitor.runs.verdict import TICKETS, threshold_log10
 
     target, suite = baseline.target, baseline.suite
     threshold = threshold_log10(context.settings, target, suite)
-    fleet = 1 + len(context.store.ticket_streams((target, suite), TICKETS))
+    fleet = 1 + len(context.store.ticket_series((target, suite), TICKETS))
     comparison = replace(
         arming.comparison(context.store, baseline, temperature(context.suites, suite)),
         page_threshold_log10=threshold,
@@ -86,7 +86,7 @@ def _calibration(context: ReadContext, baseline: Baseline) -> Calibration:
         suite=suite,
         baseline=baseline,
         false_pages_per_target_year=context.settings.alarms.false_pages_per_target_year,
-        looks_per_year=looks_per_year(context.settings.schedule, suite),
+        evaluations_per_year=evaluations_per_year(context.settings.schedule, suite),
         sights=calibrate.sights(comparison, readings, SEVERITIES),
         unread={one.name: one.needs for one in CATALOGUE if one.name not in readings},
     )
@@ -143,11 +143,14 @@ def _armings(settings: "Settings", suites: Mapping[str, Suite]) -> dict[tuple[st
 
 def _promises(settings: "Settings", suite: Suite | None) -> Iterator[str]:
     """Limits of a suite that no baseline can change."""
-    from monitor.core.schedule import looks_per_year
+    from monitor.core.schedule import evaluations_per_year
 
     if suite is None:
         return
-    answers, days = len(suite.probes) * suite.replicates, round(365 / looks_per_year(settings.schedule, suite.name))
+    answers, days = (
+        len(suite.probes) * suite.replicates,
+        round(365 / evaluations_per_year(settings.schedule, suite.name)),
+    )
     if answers < FEWEST_NOW:
         yield f"requests {answers} answers per run, but signals need at least {FEWEST_NOW}: add probes or replicates"
     if not any(probe.checks for probe in suite.probes):
@@ -177,7 +180,9 @@ def show(found: Sequence[Calibration], *, as_json: bool) -> None:
     for one in found:
         days = "captured at once" if one.baseline.at_once else f"{one.baseline.days} days"
         rests_on = f"baseline {one.baseline.id}, {days}, {one.baseline.answers} answers"
-        promise = f"{one.looks_per_year:.0f} evaluations a year, {one.false_pages_per_target_year:g} false pages a year"
+        promise = (
+            f"{one.evaluations_per_year:.0f} evaluations a year, {one.false_pages_per_target_year:g} false pages a year"
+        )
         out.print(f"{one.target}/{one.suite}: {rests_on}; {promise}")
         first, *later = calibrate.WINDOWS
         span = "rounds" if one.baseline.at_once else "days"

@@ -1,7 +1,7 @@
 """The kinds of run, one record each, with what depends on the kind.
 
-A new kind is one record here and one clause of ``run_kind``. Only the configuration, which reserves the names of
-special runs, also knows them.
+A new kind is one record in ``RUN_KINDS``. Other modules ask for a run's kind and its fields. Only the configuration,
+which reserves the names of special runs, compares names.
 """
 
 from dataclasses import dataclass
@@ -51,14 +51,13 @@ JUDGE: Final = RunKind(
     frozen_items=True, may_page=False, arms=(Arm.SUBJECT,), spread=True, schedule="probes", target=JUDGE_TARGET,
 )  # fmt: skip
 
-RUN_KINDS: Final = (PROBES, PRODUCTION, JUDGE)
+RUN_KINDS: Final = (JUDGE, PRODUCTION, PROBES)
+"""The first one that matches is a run's kind; the last one matches every run."""
 
 
 def run_kind(target: str, suite: str = "") -> RunKind:
     """Kind of a target's runs of one suite; without ``suite``, of its runs of fixed probes."""
-    if target == JUDGE.target:
-        return JUDGE
-    return PRODUCTION if suite == PRODUCTION.suite else PROBES
+    return next(one for one in RUN_KINDS if one.target in ("", target) and one.suite in ("", suite))
 
 
 def suite_kind(suite: str) -> RunKind:

@@ -88,7 +88,7 @@ def period_seconds(schedule: Schedule, expression: str) -> float:
     return parse(expression).days * schedule.day_seconds
 
 
-def looks_per_year(schedule: Schedule, suite: str) -> float:
+def evaluations_per_year(schedule: Schedule, suite: str) -> float:
     """Scheduled runs of ``suite`` in 365 days of the schedule."""
     return 365 / parse(expression_of(schedule, suite)).days
 

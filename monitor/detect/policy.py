@@ -26,17 +26,17 @@ JUDGE_MOVED: Final = (
 )
 
 
-def threshold_log10(false_pages_per_target_year: float, looks_per_year: float, streams: int) -> float:
+def threshold_log10(false_pages_per_target_year: float, evaluations_per_year: float, streams: int) -> float:
     """log10 of the averaged evidence at which one stream alarms. Raises ValueError for values out of range.
 
-    A stream of ``looks_per_year`` evaluations gets 1/``streams`` of the target's promised rate. An e-detector takes at
-    least A evaluations on average to reach A by chance, so A = looks_per_year x streams / rate. 365 evaluations a year,
+    A stream of ``evaluations_per_year`` evaluations gets 1/``streams`` of the target's promised rate. An e-detector takes at
+    least A evaluations on average to reach A by chance, so A = evaluations_per_year x streams / rate. 365 evaluations a year,
     one suite and 0.1 false pages a year: A = 3,650. The rate of a target is the sum over its streams, however they
     depend on each other.
     """
-    if false_pages_per_target_year <= 0 or looks_per_year <= 0 or streams < 1:
+    if false_pages_per_target_year <= 0 or evaluations_per_year <= 0 or streams < 1:
         raise ValueError("rate and evaluations must be above 0, and there must be a stream")
-    return max(0.0, log10(looks_per_year * streams / false_pages_per_target_year))
+    return max(0.0, log10(evaluations_per_year * streams / false_pages_per_target_year))
 
 
 def fleet_factor_log10(others_log10: Sequence[float]) -> float:
@@ -150,7 +150,7 @@ def verdicts(
     return told
 
 
-def stream_log10(evidence_log10: Sequence[float], threshold_log10: Sequence[float]) -> float:
+def series_log10(evidence_log10: Sequence[float], threshold_log10: Sequence[float]) -> float:
     """A ticket stream's averaged evidence over its threshold, log10, from its findings' numbers: the input of
     ``fleet_factor_log10``. ``threshold_log10`` is each finding's own."""
     together = evidence.average([evidence.Weight(0.0, one, 0) for one in evidence_log10]).running_log10

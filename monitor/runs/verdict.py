@@ -149,23 +149,23 @@ def _context(context: RunContext, run: Run, reference: Reference) -> VerdictCont
     """What a verdict on the run depends on now."""
     if reference.judge_changed:
         log.warning("judge_changed", target=run.target, suite=run.suite, baseline=reference.baseline.id)
-    lines = lines_log10(context, run.target, run.suite)
+    lines = thresholds_log10(context, run.target, run.suite)
     return VerdictContext(run.id, reference.baseline.id, *lines, __version__, judge_moved(context))
 
 
-def lines_log10(context: RunContext, target: str, suite: str) -> tuple[float, float]:
+def thresholds_log10(context: RunContext, target: str, suite: str) -> tuple[float, float]:
     """The present thresholds of one suite of a target: for pages, and for tickets with the fleet's factor."""
     line = threshold_log10(context.settings, target, suite)
     others = [
-        policy.stream_log10(*zip(*numbers, strict=True)) if numbers else float("-inf")
-        for numbers in context.store.ticket_streams((target, suite), TICKETS)
+        policy.series_log10(*zip(*numbers, strict=True)) if numbers else float("-inf")
+        for numbers in context.store.ticket_series((target, suite), TICKETS)
     ]
     return line, line + policy.fleet_factor_log10(others)
 
 
 def threshold_log10(settings: Settings, target: str, suite: str) -> float:
     """The evidence at which one suite of a target alarms alone, log10: its share of the promised rate."""
-    evaluations = schedule.looks_per_year(settings.schedule, suite)
+    evaluations = schedule.evaluations_per_year(settings.schedule, suite)
     rate, streams = settings.alarms.false_pages_per_target_year, len(settings.targets[target].run_suites)
     return policy.threshold_log10(rate, evaluations, streams)
 

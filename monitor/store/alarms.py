@@ -49,7 +49,7 @@ def clear(connection: Connection, item: Alarm) -> bool:
     """Write an alarm that a person cleared; ``False`` if it was already cleared."""
     if item.id is None or item.state is not AlarmState.CLEARED:
         raise ValueError(f"no cleared alarm of the store: {item}")
-    ledger.lock_stream(connection, item.target, item.suite)
+    ledger.lock_series(connection, item.target, item.suite)
     values = {
         "state": item.state.value, "cleared_at": item.cleared_at, "cleared_by": clean(item.cleared_by),
         "cleared_why": clean(item.cleared_why), "cleared_seq": latest_seq(connection, item.target, item.suite),
@@ -163,7 +163,7 @@ class Alarms(Connected):
             unclaimed = [one for one in open_alarms(c, target) if one.acknowledged_at is None]
             # A verdict updates the same alarms in another order: without this lock, each could wait for the other.
             for suite in sorted({one.suite for one in unclaimed}):
-                ledger.lock_stream(c, target, suite)
+                ledger.lock_series(c, target, suite)
             return [
                 audit.add(c, entry(one))
                 for one in unclaimed

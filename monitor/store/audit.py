@@ -16,10 +16,10 @@ def add(connection: Connection, entry: AuditEntry) -> AuditEntry:
     values: dict[str, Any] = {
         name: clean(value) if isinstance(value, str) else value for name, value in asdict(entry).items() if name != "id"
     }
-    return _to_deed(connection.execute(audit.insert().values(values).returning(audit)).one())
+    return _to_entry(connection.execute(audit.insert().values(values).returning(audit)).one())
 
 
-def _to_deed(row: Any) -> AuditEntry:
+def _to_entry(row: Any) -> AuditEntry:
     return AuditEntry(**row._mapping)
 
 
@@ -31,7 +31,7 @@ class AuditReads(Connected):
         with self._database.read() as connection:
             query = select(audit).order_by(audit.c.id.desc()).limit(limit)
             query = query if target is None else query.where(audit.c.target == target)
-            return [_to_deed(row) for row in connection.execute(query)]
+            return [_to_entry(row) for row in connection.execute(query)]
 
 
 class AuditLog(Connected):

@@ -99,7 +99,7 @@ def _retire(connection: Connection, baseline_id: int, by: str, why: str, now: da
     """Retire it, and clear the alarms raised against it: no later run is compared with it."""
     found = get(connection, baseline_id)
     if found.status is BaselineStatus.APPROVED:
-        ledger.lock_stream(connection, found.target, found.suite)
+        ledger.lock_series(connection, found.target, found.suite)
         for raised in alarms.open_alarms(connection, found.target, found.suite):
             alarms.clear(connection, replace(
                 raised, state=AlarmState.CLEARED, cleared_at=now, cleared_by=by,

@@ -169,7 +169,7 @@ class Verdicts(Connected):
             done = ledger.lock(connection, run_id, fence)
             if done is None:
                 return _finished_before(connection, run_id, fence)
-            ledger.lock_stream(connection, done.target, done.suite)
+            ledger.lock_series(connection, done.target, done.suite)
             if seen is not None and history.position(connection, done.target, done.suite) != seen:
                 raise Overtaken(f"{done.target}/{done.suite}: another verdict came before that on run {run_id}")
             seq = None if context is None else _decide(connection, done, context)

@@ -1,7 +1,7 @@
 """The history of a verdict: the verdicts before it, in the order in which they were reached.
 
 A *stream* is one suite of one target. Its verdicts are numbered as they are written, one at a time: a writer locks the
-stream's row (``ledger.lock_stream``) and is rejected if the stream changed since it was read (``Position``). So the
+stream's row (``ledger.lock_series``) and is rejected if the stream changed since it was read (``Position``). So the
 history of a verdict is exactly that of the lower numbers, and can be read again at any time.
 """
 
@@ -16,7 +16,7 @@ from monitor.store.alarms import latest_seq
 from monitor.store.base import Connected
 from monitor.store.tables import alarm, baseline, finding, latest_finding, run, verdict
 
-Looks = dict[str, tuple[Mapping[str, float], ...]]
+Evaluations = dict[str, tuple[Mapping[str, float], ...]]
 Numbers = list[tuple[float, float]]
 """(evidence, threshold) of findings, log10."""
 
@@ -114,7 +114,7 @@ class HistoryReads(Connected):
         with self._database.read() as c:
             return position(c, target, suite)
 
-    def evaluations(self, target: str, suite: str, baseline_id: int, *, before: int | None = None) -> Looks:
+    def evaluations(self, target: str, suite: str, baseline_id: int, *, before: int | None = None) -> Evaluations:
         """Signal -> the scores by channel of its earlier evaluations on this baseline that still count, oldest first.
 
         Evaluations of scheduled and of confirming runs after the signal's last alarm was cleared. A manual run counts
@@ -165,7 +165,7 @@ class HistoryReads(Connected):
                 for row in connection.execute(query)
             ]
 
-    def ticket_streams(self, excluding: tuple[str, str], signals: Collection[str]) -> list[Numbers]:
+    def ticket_series(self, excluding: tuple[str, str], signals: Collection[str]) -> list[Numbers]:
         """For every other armed (target, suite), the (evidence, threshold) of its latest findings of ``signals``,
         log10.
 

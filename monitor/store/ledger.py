@@ -63,7 +63,7 @@ def lock(connection: Connection, run_id: int, fence: int) -> Run | None:
     return None if row is None else to_run(row)
 
 
-def lock_stream(connection: Connection, target: str, suite: str) -> None:
+def lock_series(connection: Connection, target: str, suite: str) -> None:
     """Block other verdicts on this target and suite until the transaction ends. A claim created the row."""
     where = (progress.c.target == target, progress.c.suite == suite)
     connection.execute(select(progress.c.target).where(*where).with_for_update()).first()

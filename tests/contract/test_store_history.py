@@ -232,7 +232,7 @@ def test_the_other_armed_streams_tell_their_evidence_and_their_own_line(store: S
         told = context(run, approved[name], 3.5, fleet=1.5)
         assert store.finish(run.id, run.fence, RunOutcome.MEASURED, found, NOW, context=told)
     store.retire(approved["off"], "ann", "gone", NOW)
-    ((contract, length), new) = store.ticket_streams(("bot", "support"), TICKETS)
+    ((contract, length), new) = store.ticket_series(("bot", "support"), TICKETS)
     assert (contract[0], length[0]) == (-0.5, 1.0)
     assert [line for _, line in (contract, length)] == pytest.approx([3.9, 3.9])
     assert new == [], "armed, and nothing judged yet"
@@ -248,7 +248,7 @@ def test_a_number_that_could_not_be_had_is_no_evidence_of_a_stream(store: Store)
     run = claimed(store, SLOT + DAY)
     found = replace(finding(run, alarming=False, baseline_id=opened.id), evidence_log10=nan)
     store.finish(run.id, run.fence, RunOutcome.MEASURED, [found], NOW, context=context(run, opened.id))
-    assert store.ticket_streams(("other", "support"), TICKETS) == [[]]
+    assert store.ticket_series(("other", "support"), TICKETS) == [[]]
 
 
 def test_embeddings_and_logprobs_come_back_with_the_answers(store: Store) -> None:
@@ -284,7 +284,7 @@ def test_a_stranger_has_no_history(store: Store) -> None:
     position = store.position("bot", "support")
     assert (position.seq, position.cleared, position.baseline_id) == (0, 0, None)
     assert store.evaluations("bot", "support", 1, before=run.id) == {}
-    assert store.ticket_streams(("bot", "support"), TICKETS) == []
+    assert store.ticket_series(("bot", "support"), TICKETS) == []
 
 
 def test_of_verdicts_that_end_together_each_has_seen_those_before_it(store: Store) -> None:

@@ -172,12 +172,12 @@ async def test_a_store_that_is_away_costs_a_line_in_the_log_and_no_tick(path: Pa
         assert app.context is not None
         with app.store._database.write() as connection:
             connection.exec_driver_sql("ALTER TABLE self_test RENAME TO self_test_gone")
-        chore = FirstScrape(Internals())
+        job = FirstScrape(Internals())
         with structlog.testing.capture_logs() as logs:
-            chore.begin(app.context, app.context.clock())
-            assert chore._task is not None
-            await chore._task
-        await chore.end()
+            job.begin(app.context, app.context.clock())
+            assert job._task is not None
+            await job._task
+        await job.end()
         assert [one["event"] for one in logs if one["event"].startswith("first_scrape")] == ["first_scrape_unprepared"]
         with app.store._database.write() as connection:
             connection.exec_driver_sql("ALTER TABLE self_test_gone RENAME TO self_test")

@@ -299,9 +299,9 @@ def test_no_questions_is_no_plan() -> None:
 
 def test_looks_a_year_follow_the_suites_own_schedule() -> None:
     plan = Schedule(probes="every 5 days", production="weekly mon 06:00", day_seconds=60)
-    assert schedule.looks_per_year(plan, "support") == 73
-    assert schedule.looks_per_year(plan, PRODUCTION_SUITE) == pytest.approx(365 / 7)
-    assert schedule.looks_per_year(Schedule(), "support") == 365
+    assert schedule.evaluations_per_year(plan, "support") == 73
+    assert schedule.evaluations_per_year(plan, PRODUCTION_SUITE) == pytest.approx(365 / 7)
+    assert schedule.evaluations_per_year(Schedule(), "support") == 365
 
 
 def test_a_fresh_sample_has_a_seed_of_its_own() -> None:

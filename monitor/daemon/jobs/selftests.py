@@ -19,7 +19,7 @@ from monitor.detect.selftest import failures, self_test
 from monitor.runs import arming
 from monitor.runs.context import RunContext
 from monitor.runs.readonly import armed, temperature
-from monitor.runs.verdict import lines_log10
+from monitor.runs.verdict import thresholds_log10
 
 log = structlog.get_logger()
 
@@ -64,7 +64,7 @@ def self_test_one(
 
 def _comparison(context: RunContext, baseline: Baseline) -> Comparison:
     """The baseline with the current thresholds."""
-    page_threshold, ticket_threshold = lines_log10(context, baseline.target, baseline.suite)
+    page_threshold, ticket_threshold = thresholds_log10(context, baseline.target, baseline.suite)
     found = arming.comparison(context.store, baseline, temperature(context.suites, baseline.suite))
     return replace(found, now=(), page_threshold_log10=page_threshold, ticket_threshold_log10=ticket_threshold)
 
