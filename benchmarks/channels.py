@@ -1,8 +1,8 @@
 """Scores of the page signals for thousands of evaluations on one baseline, without reading each text again.
 
 Texts recur, so their similarity is computed once per pool. The product's own densities (``likelihood_ratio``) give the
-value of each distinct answer on a baseline once, and ``fast`` computes the scores. On every baseline the product itself measures
-the first evaluation: it gives the baseline's day scores, and its score of that evaluation must equal ours.
+value of each distinct answer on a baseline once, and ``fast`` computes the scores. On every baseline the product itself
+measures the first evaluation: it gives the baseline's day scores, and its score of that evaluation must equal ours.
 """
 
 from collections.abc import Callable, Mapping

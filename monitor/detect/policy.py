@@ -31,8 +31,8 @@ def threshold_log10(false_pages_per_target_year: float, evaluations_per_year: fl
 
     A stream of ``evaluations_per_year`` evaluations gets 1/``streams`` of the target's promised rate. An e-detector
     takes at least A evaluations on average to reach A by chance, so A = evaluations_per_year x streams / rate. 365
-    evaluations a year, one suite and 0.1 false pages a year: A = 3,650. The rate of a target is the sum over its streams, however they
-    depend on each other.
+    evaluations a year, one suite and 0.1 false pages a year: A = 3,650. The rate of a target is the sum over its
+    streams, however they depend on each other.
     """
     if false_pages_per_target_year <= 0 or evaluations_per_year <= 0 or streams < 1:
         raise ValueError("rate and evaluations must be above 0, and there must be a stream")
