@@ -374,7 +374,7 @@ async def test_a_changed_suite_is_not_quiet(site: Site) -> None:
 
 async def test_all_answers_of_a_run_stand_beside_the_baseline_s(site: Site) -> None:
     def told(html: str) -> dict[str, str]:
-        found = re.findall(r'<h3 id="pair-\d+">(.*?) <span class="dim">weight ([\d.]+)</span>', html)
+        found = re.findall(r'<h3 id="pair-\d+">(.*?) <span class="dim">contribution ([\d.]+)</span>', html)
         return {probe: weight for probe, weight in found if probe in fleet.PROBES}
 
     newest = {(one.target, one.signal): one.run_id for one in site.store.latest_findings()}
@@ -543,7 +543,8 @@ async def test_a_target_s_page_begins_with_the_claim_of_its_most_urgent_alarm(si
     found = json.loads((await site.get(f"/api/v1/findings/{first['finding']['run_id']}/adapter_loss")).text)
     assert (first["finding"]["signal"], first["claim"]) == ("adapter_loss", found["claim"])
     html = unescape((await site.get("/targets/support-bot")).text)
-    told = [html.find(first["claim"][part]) for part in ("headline", "bad", "since", "sure", "now", "suspect", "why")]
+    words = {**first["claim"], "since": first["claim"]["since"].removesuffix(")")}  # the age is inside the brackets
+    told = [html.find(words[part]) for part in ("headline", "bad", "since", "sure", "now", "suspect", "why")]
     assert -1 < told[0] < min(told[1:]), "the news first, and none of it left out"
     assert max(told) < html.index("2 open alarms") < html.index("Suite ")
     run = claimed(site, "support-bot")
