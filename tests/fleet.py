@@ -187,7 +187,8 @@ def _finding(
         120, run.slot, run.slot, "", measures, EXHIBITS if alarming else EXHIBITS[:1],
         {"mean": -8.4 if alarming else 0.3},
     )  # fmt: skip
-    return saying(summary, found)
+    told = saying(summary, found)
+    return replace(told, numbers=told.numbers.replace("), ", "). "))
 
 
 EXHIBITS: Final = (

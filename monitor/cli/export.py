@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from monitor.cli.export_files import Kind
 
 alerts_app = typer.Typer(
-    help="Export alert rules, routes, notification templates and runbooks for your Prometheus and Alertmanager.",
+    help="Export alert rules, routes, templates and runbooks.",
     no_args_is_help=True,
 )
 dashboards_app = typer.Typer(help="Export dashboards for your Grafana.", no_args_is_help=True)

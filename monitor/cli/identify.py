@@ -16,7 +16,7 @@ def identify(
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Compare the metadata of endpoints and adapters with the configuration.
+    """Check which model and adapter are served. Compares metadata with the configuration.
 
     Reads metadata only, at no cost, and replaces the daemon's last reading.
     Exit 1 if something does not match; 3 if nothing could be read.

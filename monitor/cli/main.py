@@ -307,7 +307,7 @@ app.command()(report)
 
 @app.command()
 def migrate(config: Config = DEFAULT) -> None:
-    """Migrate the store to the schema of this version."""
+    """Upgrade the store to this version's schema."""
     from monitor import config as configuration
     from monitor.store import open_store
 

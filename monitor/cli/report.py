@@ -22,7 +22,9 @@ def report(
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Compose the weekly e-mail from the current results. Makes no model calls and sends only with --send.
+    """Print the weekly e-mail now, or send it with --send.
+
+    Uses the current results and makes no model calls.
 
     Exit 3 if the mail server did not accept the mail.
     """

@@ -69,11 +69,13 @@ def sized(finding: Finding) -> str:
 def power(log10: float) -> str:
     """Evidence as odds.
 
-    >>> power(0.3), power(3.5623), power(12.2), power(-1.0)
-    ('2 to 1', '3,650 to 1', '10^12 to 1', '1 to 10')
+    >>> power(0.3), power(3.5623), power(7.2), power(12.2), power(-1.0)
+    ('2 to 1', '3,650 to 1', '10,000,000 to 1', '10^12 to 1', '1 to 10')
     """
     size = abs(log10)
-    odds = f"10^{size:.0f}" if size >= 6 else f"{10**size:,.0f}"
+    if size >= 6:  # only the order of magnitude means something
+        size = round(size)
+    odds = f"10^{size}" if size > 9 else f"{10**size:,.0f}"
     return f"{odds} to 1" if log10 >= 0 else f"1 to {odds}"
 
 
@@ -84,14 +86,24 @@ def served(check: str) -> str:
 
 def evidence(finding: Finding) -> tuple[str, str]:
     """The evidence for a change ``so_far``, and its threshold with the number of evaluations."""
-    counted = f"{many(finding.evaluations, 'evaluation')}, this one alone {power(finding.evaluation_log10)}"
-    rest = f"threshold {power(finding.threshold_log10)}; {counted}"
+    counted = f"{many(finding.evaluations, 'evaluation')} so far; this one alone: {power(finding.evaluation_log10)}"
+    rest = f"threshold: {power(finding.threshold_log10)}; {counted}"
     return so_far(finding.evidence_log10), rest
 
 
 def so_far(evidence_log10: float) -> str:
     """The evidence for a change as odds; "none" where it is under about 3 to 1."""
     return power(evidence_log10) if evidence_log10 >= NO_EVIDENCE_LOG10 else "none"
+
+
+def told_odds(evidence_log10: float) -> str:
+    """The evidence for a change as odds, marked where they are no evidence.
+
+    >>> told_odds(4.0), told_odds(-0.3)
+    ('10,000 to 1', 'none (1 to 2)')
+    """
+    odds = power(evidence_log10)
+    return odds if evidence_log10 >= NO_EVIDENCE_LOG10 else f"none ({odds})"
 
 
 def state_of(finding: Finding, alarm: Alarm | None = None) -> FindingState:

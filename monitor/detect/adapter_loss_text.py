@@ -69,13 +69,13 @@ class Measured:
     def _whole(self) -> str:
         """How much of the effect is left, with its interval."""
         interval = f"(95% interval {_percent(self.effect[1])} to {_percent(self.effect[2])})"
-        return f"{left_words(self.effect[0])} {interval}, {self._nearer()}"
+        return f"{left_words(self.effect[0])} {interval}. {self._nearer()}"
 
     def _part(self) -> str:
         """How much of the effect is left, and which share of the answers comes from the base, with its interval."""
         share, low, high = self.share
-        came = f"about {share:.0%} of the answers come from the base (95% interval {low:.0%} to {high:.0%})"
-        return f"{left_words(self.effect[0])}, {self._nearer()}, {came}"
+        came = f"About {share:.0%} of the answers come from the base (95% interval {low:.0%} to {high:.0%})"
+        return f"{left_words(self.effect[0])}. {self._nearer()}. {came}"
 
     def _nearer(self) -> str:
         near = round(self.match * self.total)

@@ -8,7 +8,7 @@ import typer
 from monitor.lab import control
 
 app = typer.Typer(
-    help="Serve a small real model and its fine-tune on this machine, and switch faults on and off.",
+    help="Serve a small test model on this machine. Its fine-tune is included, and faults can be switched on and off.",
     no_args_is_help=True,
 )
 
@@ -21,7 +21,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     until_stdin_closes: Annotated[bool, typer.Option("--until-stdin-closes", hidden=True)] = False,
 ) -> None:
-    """Serve the lab's models over OpenAI's and Anthropic's APIs, until Ctrl-C."""
+    """Serve the lab's models until Ctrl-C. Offers the APIs of OpenAI and Anthropic."""
     try:
         from monitor.lab import gguf_files, served, server
     except ModuleNotFoundError as error:

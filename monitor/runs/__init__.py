@@ -1,1 +1,1 @@
-"""One run from due to recorded: what is asked, what is read, what the verdict is."""
+"""Executes one run, from schedule to stored result: what is asked, what is read, what the verdict is."""

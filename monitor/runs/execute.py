@@ -1,4 +1,4 @@
-"""One run from due to recorded, in order.
+"""Executes one run, from schedule to stored result, in order.
 
 The daemon, ``cliffwatch probe`` and a baseline captured at once all call ``execute_run``. It may be killed at any time
 and called again: the ledger's claim gives the run to one caller at a time, and recorded questions are never asked

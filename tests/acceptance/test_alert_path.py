@@ -133,7 +133,7 @@ def reached(
 
 def since_of(description: str) -> list[str]:
     """The hours and minutes that the alert says it began between, or was first seen at."""
-    (line,) = re.findall(r"^Since: (.+ UTC), ", description, re.MULTILINE)
+    (line,) = re.findall(r"^Since: (.+ UTC)", description, re.MULTILINE)
     return re.findall(r"\b\d\d:\d\d\b", line)
 
 

@@ -119,7 +119,7 @@ def test_from_the_alert_s_link_to_the_telling_answer(browser: Browser, site: Sit
         expect(page.get_by_role("heading", level=1)).to_contain_text("support-bot answers like its base model")
         expect(page.locator(".summary")).to_contain_text("4% of the fine-tune's effect is left")
         expect(page.get_by_text("Confirmed by a fresh sample at")).to_be_visible()
-        expect(page.get_by_text("still raised")).to_be_visible()
+        expect(page.get_by_text("still open")).to_be_visible()
         first = page.locator("article.exhibit").first
         expect(first.get_by_role("heading")).to_contain_text("refund-window")
         telling = first.locator("figure.now pre")

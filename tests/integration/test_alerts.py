@@ -54,7 +54,7 @@ SINCE = {"CliffwatchBudgetExhausted", "CliffwatchRollbackNotReady", "CliffwatchS
 """Tickets that say since when, as every page does."""
 ADAPTER_FIRST = (
     "Check which adapter the endpoint serves and whether it is applied. If it is lost, restore the server, image, "
-    "route or adapter that served before"
+    "route or adapter that served"
 )
 """The first step after a lost fine-tune: one sentence in the notification, on the evidence page and in the runbook."""
 

@@ -32,7 +32,10 @@ RENAMED: Final[Mapping[str, Mapping[str, str]]] = {
         "deeds": "audit_entries",
         "base_match_ratio": "base_like_ratio",
     },  # a key of JSON, at any depth
-    "words": {"ALARM": "alarming"},  # a value that is a word, such as a state; under the keys of STATES only
+    "words": {
+        "ALARM": "alarming",
+        "what is served": "the served model",
+    },  # a value that is a word, such as a state; under the keys of STATES only
 }
 REWORDED: Final[frozenset[str]] = frozenset({"headline", "bad", "since", "sure", "why", "now", "summary", "note"})
 """Keys of JSON (by their old names) whose text is worded anew: they have to be there, and say something where they did.

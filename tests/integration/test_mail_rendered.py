@@ -62,5 +62,5 @@ def test_without_javascript_and_without_pictures_the_words_are_all_there(browser
     context.close()
     for words in ("4 of 12 targets need attention", "Needs attention", "Changes", "Next", "cliffwatch findings"):
         assert words in text
-    assert "Began between Mon 16 Nov 20:00 and Tue 17 Nov 20:00." in text
-    assert "Likely at fault: what is served." in text
+    assert "Began between Mon 16 Nov 20:00 (last healthy evaluation) and Tue 17 Nov 20:00 (first seen)." in text
+    assert "Likely at fault: the served model." in text

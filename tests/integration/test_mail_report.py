@@ -64,13 +64,17 @@ def test_mail_and_page_say_the_same_of_when_it_began_and_whose_fault_it_likely_i
         claim, beside = claim_of(store, found), finding_context(store, found)
         assert claim.began is not None
         assert item.likely is not None
-        assert item.likely[0] == claim.suspect == "what is served"
+        assert item.likely[0] == claim.suspect == "the served model"
         first, before = beginning(found, beside.history, beside.alarm, beside.asked)
         assert first == claim.began
         assert before is not None
-        assert claim.since == f"Began between {before:%Y-%m-%d %H:%M} and {first:%Y-%m-%d %H:%M} UTC"
+        assert claim.since == (
+            f"Began between {before:%Y-%m-%d %H:%M} (last healthy evaluation) "
+            f"and {first:%Y-%m-%d %H:%M} UTC (first seen)"
+        )
         berlin = [f"{at.astimezone(ZoneInfo('Europe/Berlin')):%a %-d %b %H:%M}" for at in (before, first)]
-        assert item.state.startswith(f"Began between {berlin[0]} and {berlin[1]}. "), item.state
+        began = f"Began between {berlin[0]} (last healthy evaluation) and {berlin[1]} (first seen). "
+        assert item.state.startswith(began), item.state
     served = next(item for item in shown.cards[0].items if item.name == "What is served")
     store.close()
     assert "The server loads the base model itself under this name. " in served.text

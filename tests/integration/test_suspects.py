@@ -14,7 +14,7 @@ AWAY = "Not an adapter loss, but worth a look: answers of bot moved away from th
 TOWARDS = "Below the alarm line, but worth a look: answers of bot moved towards its base model."
 
 
-@pytest.mark.parametrize(("summary", "suspect"), [(AWAY, "the model"), (TOWARDS, "what is served")])
+@pytest.mark.parametrize(("summary", "suspect"), [(AWAY, "the model"), (TOWARDS, "the served model")])
 def test_only_a_move_towards_the_base_is_a_sign_of_a_lost_fine_tune(tmp_path: Path, summary: str, suspect: str) -> None:
     store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
     run = claimed(store)

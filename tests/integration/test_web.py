@@ -204,7 +204,7 @@ async def test_the_overview_says_first_what_is_wrong(site: Site) -> None:
     assert [table.index(one) for one in ("support-bot<", "extractor<", "summariser<")] == sorted(
         table.index(one) for one in ("support-bot<", "extractor<", "summariser<")
     ), "what needs somebody stands first"
-    assert "alarming at 1, first 2026-11-22 11:40 UTC; now 10^7 to 1, still alarming." in table
+    assert "alarming at 1, first 2026-11-22 11:40 UTC; now 10,000,000 to 1, still alarming." in table
     assert table.count("<polyline") == 2, "extractor has no findings yet"
     assert "capturing #3" in (await site.get("/targets/extractor")).text
 
@@ -374,7 +374,7 @@ async def test_a_changed_suite_is_not_quiet(site: Site) -> None:
 
 async def test_all_answers_of_a_run_stand_beside_the_baseline_s(site: Site) -> None:
     def told(html: str) -> dict[str, str]:
-        found = re.findall(r'<h3 id="pair-\d+">(.*?) <span class="dim">weight ([\d.]+)</span>', html)
+        found = re.findall(r'<h3 id="pair-\d+">(.*?) <span class="dim">contribution ([\d.]+)</span>', html)
         return {probe: weight for probe, weight in found if probe in fleet.PROBES}
 
     newest = {(one.target, one.signal): one.run_id for one in site.store.latest_findings()}
@@ -528,7 +528,7 @@ async def test_what_was_cleared_and_raised_again_leads_to_where_it_is_now_and_ba
 
 
 async def test_a_finding_says_that_others_are_open_too(site: Site) -> None:
-    told = '<a href="/targets/support-bot#open">1 other alarm of support-bot</a> is also open.'
+    told = '<a href="/targets/support-bot#open">support-bot has 1 other open alarm</a>.'
     assert told in (await site.get(EVIDENCE)).text
     assert 'id="open"' in (await site.get("/targets/support-bot")).text
     first, _ = recover(site)
@@ -543,7 +543,8 @@ async def test_a_target_s_page_begins_with_the_claim_of_its_most_urgent_alarm(si
     found = json.loads((await site.get(f"/api/v1/findings/{first['finding']['run_id']}/adapter_loss")).text)
     assert (first["finding"]["signal"], first["claim"]) == ("adapter_loss", found["claim"])
     html = unescape((await site.get("/targets/support-bot")).text)
-    told = [html.find(first["claim"][part]) for part in ("headline", "bad", "since", "sure", "now", "suspect", "why")]
+    words = {**first["claim"], "since": first["claim"]["since"].removesuffix(")")}  # the age is inside the brackets
+    told = [html.find(words[part]) for part in ("headline", "bad", "since", "sure", "now", "suspect", "why")]
     assert -1 < told[0] < min(told[1:]), "the news first, and none of it left out"
     assert max(told) < html.index("2 open alarms") < html.index("Suite ")
     run = claimed(site, "support-bot")
@@ -557,7 +558,7 @@ async def test_a_target_s_page_begins_with_the_claim_of_its_most_urgent_alarm(si
 
 async def test_a_finding_says_what_its_alarm_was_at_its_run(site: Site) -> None:
     lost, before = [one.run_id for one in site.store.findings("support-bot", signal="adapter_loss")][:2]
-    assert "still raised" in (await site.get(f"/findings/{lost}/adapter_loss")).text
+    assert "still open" in (await site.get(f"/findings/{lost}/adapter_loss")).text
     assert "not raised by this run" in (await site.get(f"/findings/{before}/adapter_loss")).text
 
 
@@ -643,9 +644,8 @@ async def test_the_evidence_page_has_the_numbers_and_the_answers(site: Site) -> 
     assert re.fullmatch(rf"{site.url}/findings/\d+/adapter_loss", reply.url), "a stable link leads to the finding"
     for shown in (
         "<strong>4%</strong> of the fine-tune&#39;s effect left, 95% interval 0% to 10%",
-        "10^7 to 1",
-        ", this one alone",
-        "this one alone 10^7 to 1",
+        "10,000,000 to 1<",
+        "2 evaluations so far; this one alone: 10,000,000 to 1",
         "40 now",
         "against 120",
         "as approved",
@@ -879,15 +879,15 @@ async def test_a_finding_says_at_once_what_changed_since_when_and_what_to_do(sit
     told = html[: html.index("How bad")]
     for shown in (
         "support-bot answers like its base model</h1>",
-        "<p>4% of the fine-tune&#39;s effect is left (95% interval 0% to 10%), 39 of 40 answers are nearer to the base",
-        "<p>Began between 2026-11-21 20:00 and 2026-11-22 11:40 UTC, ",
+        "<p>4% of the fine-tune&#39;s effect is left (95% interval 0% to 10%). 39 of 40 answers are nearer to the base",
+        "<p>Began between 2026-11-21 20:00 (last healthy evaluation) and 2026-11-22 11:40 UTC (first seen, ",
         "<p>Confirmed by a fresh sample at ",
         "Check which adapter the endpoint serves and whether it is applied. If it is lost, restore the server, "
-        "image, route or adapter that served before 2026-11-21 20:00 UTC.",
+        "image, route or adapter that served at the last healthy evaluation, 2026-11-21 20:00 UTC.",
         '<a href="#answer">Read the answers</a>',
         "I&#39;d be happy to help! Refund times vary",
         'href="/runbooks/CliffwatchFineTuneLost"',
-        "<strong>what is served</strong>",
+        "<strong>the served model</strong>",
         "all sampled traffic",
     ):
         assert shown in told, shown

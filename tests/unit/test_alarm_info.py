@@ -110,11 +110,15 @@ def test_an_alert_says_what_its_evidence_page_says(store: Store) -> None:
     assert lost["cause"] == f"{claim.suspect}. {claim.why}"
     assert claim.began is not None
     assert float(lost["value"]) == claim.began.timestamp()
-    assert lost["since"] == "between Sat 2026-11-21 20:00 and Sun 2026-11-22 11:40 UTC"
+    assert lost["since"] == (
+        "between Sat 2026-11-21 20:00 (last healthy evaluation) and Sun 2026-11-22 11:40 UTC (first seen)"
+    )
     confirmed = alarms.NOTES[Confirmation.FRESH_SAMPLE]
     assert lost["evidence"] == f"more than a million to 1 that something changed. {confirmed}"
     assert lost["advice"].startswith("check which adapter the endpoint serves and whether it is applied. ")
-    assert lost["advice"].endswith(" served before 2026-11-21 20:00 UTC."), "read days later, with its date"
+    assert lost["advice"].endswith(" served at the last healthy evaluation, 2026-11-21 20:00 UTC."), (
+        "read days later, with its date"
+    )
 
 
 def test_nothing_in_it_changes_with_the_clock_or_with_a_look_that_says_the_same(store: Store) -> None:
@@ -187,14 +191,14 @@ def test_what_models_and_servers_say_is_made_harmless_and_short(store: Store) ->
 def test_the_cause_is_that_of_the_evidence_page(store: Store) -> None:
     """A lost fine-tune in the same run; a mismatch, which comes and goes without a new verdict; the judge."""
     internals, length = Internals(), ("CliffwatchLengthShift", BOT, "ticket", "")
-    assert told(store, internals)[length]["cause"].startswith("what is served. The likely cause is a lost fine-tune")
+    assert told(store, internals)[length]["cause"].startswith("the served model. The likely cause is a lost fine-tune")
     mismatch(store, "root")
     assert told(store, internals)[length]["cause"] == (
-        "what is served. The server loads the base model itself under this name. Declared: bot-lora; "
+        "the served model. The server loads the base model itself under this name. Declared: bot-lora; "
         "found: llama \\u{1b}[31m."
     )
     mismatch(store, "root", matches=True)
-    assert told(store, internals)[length]["cause"].startswith("what is served. The likely cause is a lost fine-tune")
+    assert told(store, internals)[length]["cause"].startswith("the served model. The likely cause is a lost fine-tune")
     verdict(store, "judge_score", NOW, summary=f"The judge's score of {BOT} dropped by 0.3: mean score 0.4. Read.")
     score = ("CliffwatchScoreDrop", BOT, "page", "")
     assert told(store, internals)[score]["cause"].startswith("the judge or the model. ")
@@ -216,14 +220,14 @@ def test_the_judges_own_drift_is_its_own_alert_and_a_ticket(store: Store) -> Non
     ("left", "moved", "bad", "cause"),
     [
         (None, False, "unknown: it was not measured on the answers.",
-         "what is served, or the declaration in cliffwatch.yaml: no measurement of the answers shows which."),
-        (None, True, "unknown: it was not measured on the answers.", "what is served: its answers changed too."),
+         "the served model, or the declaration in cliffwatch.yaml: no measurement of the answers shows which."),
+        (None, True, "unknown: it was not measured on the answers.", "the served model: its answers changed too."),
         (-0.02, False, "nothing is left of the fine-tune's effect in its answers.",
-         "what is served: its answers changed too."),
+         "the served model: its answers changed too."),
         (0.04, False, "4% of the fine-tune's effect is left in its answers (100% is healthy).",
-         "what is served: its answers changed too."),
+         "the served model: its answers changed too."),
         (0.97, True, "97% of the fine-tune's effect is left in its answers (100% is healthy).",
-         "what is served: its answers changed too."),
+         "the served model: its answers changed too."),
         (1.12, False, "the fine-tune's effect is 112% of the approved one in its answers (100% is healthy).",
          "the declaration in cliffwatch.yaml, or a deployment since the last run, whose answers were as approved."),
     ],
@@ -256,7 +260,7 @@ def test_each_check_that_fails_has_a_series_with_what_the_verdict_says(store: St
 
 def test_looks_that_are_close_together_are_told_with_seconds() -> None:
     assert alert_lines.when(NOW, NOW - timedelta(seconds=7)) == (
-        "between Sun 2026-11-22 11:59:53 and Sun 2026-11-22 12:00:00 UTC"
+        "between Sun 2026-11-22 11:59:53 (last healthy evaluation) and Sun 2026-11-22 12:00:00 UTC (first seen)"
     )
     assert alert_lines.when(NOW, None) == "first seen Sun 2026-11-22 12:00 UTC"
 

@@ -55,36 +55,42 @@ def history(*evidence: float) -> list[Point]:
 NO_LOSS = "Not an adapter loss, but worth a look: answers of bot moved away from the approved ones."
 FIRST_STEP = (
     "Check which adapter the endpoint serves and whether it is applied. If it is lost, restore the server, image, "
-    "route or adapter that served before "
+    "route or adapter that served "
 )
 
 
 def test_the_claim_is_news_with_how_bad_since_when_and_how_sure() -> None:
     told = claim(LOST, FindingContext(history(0.1, 1.2, 7.4), replace(ALARM, confirmation=Confirmation.FRESH_SAMPLE)))
     assert (told.headline, told.bad) == ("bot answers like its base model", "4% of the effect is left, e.g. 41 for a.")
-    assert told.since == "Began between 2026-11-20 12:00 and 2026-11-21 12:00 UTC"
+    assert (
+        told.since == "Began between 2026-11-20 12:00 (last healthy evaluation) and 2026-11-21 12:00 UTC (first seen)"
+    )
     assert told.began == NOW - timedelta(days=1)
     assert told.sure == "Confirmed by a fresh sample at 12:00 UTC."
-    assert (told.now, told.runbook) == (f"{FIRST_STEP}2026-11-20 12:00 UTC.", "CliffwatchFineTuneLost")
+    assert (told.now, told.runbook) == (
+        f"{FIRST_STEP}at the last healthy evaluation, 2026-11-20 12:00 UTC.",
+        "CliffwatchFineTuneLost",
+    )
 
 
 @pytest.mark.parametrize(
-    ("apart", "since", "before"),
+    ("apart", "start", "end", "before"),
     [
-        (timedelta(seconds=15), "Began 2026-11-22 between 11:59:45 and 12:00:00 UTC", "11:59 UTC."),
-        (timedelta(hours=6), "Began 2026-11-22 between 06:00 and 12:00 UTC", "06:00 UTC."),
+        (timedelta(seconds=15), "11:59:45", "12:00:00 UTC", "11:59 UTC."),
+        (timedelta(hours=6), "06:00", "12:00 UTC", "06:00 UTC."),
     ],
 )
-def test_the_date_is_said_once(apart: timedelta, since: str, before: str) -> None:
+def test_the_date_is_said_once(apart: timedelta, start: str, end: str, before: str) -> None:
     well, lost = history(0.1, 7.4)
     told = claim(LOST, FindingContext([replace(well, at=NOW - apart), lost]))
-    assert (told.since, told.now) == (since, FIRST_STEP + before)
+    assert told.since == f"Began 2026-11-22 between {start} (last healthy evaluation) and {end} (first seen)"
+    assert told.now == f"{FIRST_STEP}at the last healthy evaluation, {before}"
 
 
 def test_the_first_look_of_all_has_none_before_it() -> None:
     told = claim(LOST, FindingContext(history(7.4)))
     assert told.since == "First seen 2026-11-22 12:00 UTC"
-    assert told.now == f"{FIRST_STEP}12:00 UTC."
+    assert told.now == f"{FIRST_STEP}before 12:00 UTC."
 
 
 def test_a_text_with_a_zone_of_its_own_tells_the_same_times_in_it() -> None:
@@ -95,10 +101,18 @@ def test_a_text_with_a_zone_of_its_own_tells_the_same_times_in_it() -> None:
 
     midnight = NOW + timedelta(hours=11)
     assert claims.since(midnight, None, berlin, day) == "First seen 23 Nov 00:00"
-    assert claims.since(midnight, NOW, berlin, day) == "Began between 22 Nov 13:00 and 23 Nov 00:00"
-    assert claims.since(midnight, NOW) == "Began 2026-11-22 between 12:00 and 23:00 UTC", "one day there, two here"
+    assert (
+        claims.since(midnight, NOW, berlin, day)
+        == "Began between 22 Nov 13:00 (last healthy evaluation) and 23 Nov 00:00 (first seen)"
+    )
+    assert claims.since(midnight, NOW) == (
+        "Began 2026-11-22 between 12:00 (last healthy evaluation) and 23:00 UTC (first seen)"
+    ), "one day there, two here"
     close = midnight - timedelta(seconds=20)
-    assert claims.since(midnight, close, berlin, day) == "Began between 22 Nov 23:59:40 and 23 Nov 00:00:00"
+    assert (
+        claims.since(midnight, close, berlin, day)
+        == "Began between 22 Nov 23:59:40 (last healthy evaluation) and 23 Nov 00:00:00 (first seen)"
+    )
 
 
 def test_an_open_alarm_began_no_later_than_the_look_that_raised_it() -> None:
@@ -107,9 +121,8 @@ def test_an_open_alarm_began_no_later_than_the_look_that_raised_it() -> None:
     began = (dipped[1].at, dipped[0].at)
     assert beginning(LOST, dipped) == (dipped[5].at, dipped[4].at), "the evidence alone was gone in between"
     assert beginning(LOST, dipped, raised) == began
-    assert (
-        claim(LOST, FindingContext(dipped, raised)).since == "Began between 2026-11-17 12:00 and 2026-11-18 12:00 UTC"
-    )
+    told = claim(LOST, FindingContext(dipped, raised)).since
+    assert told == "Began between 2026-11-17 12:00 (last healthy evaluation) and 2026-11-18 12:00 UTC (first seen)"
     quiet = lost(alarming=False, evidence_log10=0.3, run_id=dipped[4].run_id)
     assert beginning(quiet, dipped, raised) == began
 
@@ -171,8 +184,10 @@ def test_it_began_between_the_last_answers_of_two_looks_not_between_their_ends()
     assert beginning(LOST, evaluations, ALARM, asked) == (seen, before)
     assert beginning(LOST, evaluations, ALARM, {3: seen}) == (seen, evaluations[1].at), "answers that are not kept"
     told = claim(LOST, FindingContext(evaluations, ALARM, asked=asked))
-    assert told.since == "Began between 2026-11-21 11:59 and 2026-11-22 11:59 UTC"
-    assert told.now.endswith("that served before 2026-11-21 11:59 UTC.")
+    assert (
+        told.since == "Began between 2026-11-21 11:59 (last healthy evaluation) and 2026-11-22 11:59 UTC (first seen)"
+    )
+    assert told.now.endswith("that served at the last healthy evaluation, 2026-11-21 11:59 UTC.")
     judged_again = replace(ALARM, raised_at=NOW - timedelta(days=9), raised_run_id=3)
     assert beginning(LOST, evaluations, judged_again, asked) == (judged_again.raised_at, None)
     early = history(7.4)
@@ -191,8 +206,8 @@ def test_a_look_that_was_asked_later_does_not_show_that_all_was_well_before() ->
 @pytest.mark.parametrize(
     ("alarm", "sure"),
     [
-        (None, "Evidence of a change: 10^7 to 1. Alarm threshold: 10,000 to 1."),
-        (ALARM, "Evidence of a change: 10^7 to 1. Alarm threshold: 10,000 to 1."),
+        (None, "Evidence of a change: 10,000,000 to 1. Alarm threshold: 10,000 to 1."),
+        (ALARM, "Evidence of a change: 10,000,000 to 1. Alarm threshold: 10,000 to 1."),
         (replace(ALARM, note="Two looks disagree."), "threshold: 10,000 to 1. Two looks disagree."),
         (replace(ALARM, confirmation=Confirmation.LATER_LOOK), "Confirmed by a later evaluation at 12:00 UTC."),
         (
@@ -253,7 +268,7 @@ PARTLY = "bot answers like its base model on part of the traffic: about 30% of t
 )
 def test_how_much_of_the_traffic_lost_its_fine_tune(changed: dict[str, Any], hit: str) -> None:
     told = claim(lost(**changed), FindingContext())
-    assert f"or a route leads to the base. Affected: {hit}." in told.why
+    assert f"or traffic is routed to the base model. Affected: {hit}." in told.why
     assert ("only part of the traffic may be affected" in told.now) == (hit != "all sampled traffic")
 
 
@@ -324,10 +339,10 @@ CHECK = IdentityCheck("bot", Arm.SUBJECT, "listed", False, "bot-lora", "llama", 
 @pytest.mark.parametrize(
     ("changed", "beside", "suspect"),
     [
-        ({}, {}, "what is served"),
-        ({}, {"contract": ["model id"]}, "what is served"),
+        ({}, {}, "the served model"),
+        ({}, {"contract": ["model id"]}, "the served model"),
         ({"signal": "length"}, {}, "the model"),
-        ({}, {"mismatches": [CHECK]}, "what is served"),
+        ({}, {"mismatches": [CHECK]}, "the served model"),
         ({"target": "judge", "signal": "negative_flips"}, {}, "the judge"),
         ({"target": "judge", "signal": "contract"}, {"contract": ["fingerprint"]}, "the model"),
         ({"signal": "judge_score"}, {}, "the judge or the model"),
@@ -336,17 +351,17 @@ CHECK = IdentityCheck("bot", Arm.SUBJECT, "listed", False, "bot-lora", "llama", 
         ({"signal": "judge_score"}, {"moved": ["length"], "judge_drifted": True}, "the judge"),
         ({"signal": "length"}, {"contract": ["prompt tokens"]}, "your own configuration"),
         ({"signal": "length"}, {"contract": ["fingerprint"]}, "the model"),
-        ({"signal": "length"}, {"moved": ["canaries"]}, "what is served"),
-        ({"signal": "length"}, {"moved": ["adapter_loss"], "contract": ["model id"]}, "what is served"),
+        ({"signal": "length"}, {"moved": ["canaries"]}, "the served model"),
+        ({"signal": "length"}, {"moved": ["adapter_loss"], "contract": ["model id"]}, "the served model"),
         ({"signal": "length"}, {"moved": ["adapter_loss"], "contract": ["prompt tokens"]}, "your own configuration"),
-        ({"signal": "judge_score"}, {"moved": ["length", "base_match"]}, "what is served"),
+        ({"signal": "judge_score"}, {"moved": ["length", "base_match"]}, "the served model"),
         ({"signal": "judge_score"}, {"moved": ["base_match"], "judge_drifted": True}, "the judge"),
         ({"signal": "length"}, {"moved": ["adapter_loss"], "no_loss": True}, "the model"),
-        ({"signal": "length"}, {"moved": ["adapter_loss", "canaries"], "no_loss": True}, "what is served"),
+        ({"signal": "length"}, {"moved": ["adapter_loss", "canaries"], "no_loss": True}, "the served model"),
         ({"signal": "judge_score"}, {"moved": ["adapter_loss"], "no_loss": True}, "the model"),
         ({"alarming": False, "summary": NO_LOSS}, {}, "the model"),
         ({"signal": "length", "suite": "production"}, {}, "the inputs or the model"),
-        ({"signal": "adapter_loss", "suite": "production"}, {}, "what is served"),
+        ({"signal": "adapter_loss", "suite": "production"}, {}, "the served model"),
     ],
 )
 def test_whose_fault_it_is_likely(changed: dict[str, Any], beside: dict[str, Any], suspect: str) -> None:

@@ -10,10 +10,11 @@ from pydantic import Field
 from monitor.core import providers, signals, sources
 from monitor.core.records import Severity
 from monitor.core.section import FilePattern
+from monitor.sample.request_log import Tally, Window
 from tests.unit.detect_answers import compared, graded
 
 TEXT: Final = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
-SIGNAL, RECORD, PROVIDER, SOURCE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+SIGNAL, RECORD, PROVIDER, READ, SOURCE = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 
 
 def test_the_signal_measures() -> None:
@@ -37,6 +38,26 @@ def test_the_record_is_a_signals() -> None:
 )
 def test_the_entry_is_catalogued(code: str, module: Any, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     catalogue = "PROVIDERS" if module is providers else "SOURCES"
-    monkeypatch.setattr(module, catalogue, dict(getattr(module, catalogue)))
-    exec(code, {**vars(module), "Literal": Literal, "Field": Field, "Annotated": Annotated, "FilePattern": FilePattern})
+    entered(code, module, catalogue, monkeypatch)
     assert kind in getattr(module, catalogue)
+
+
+def entered(code: str, module: Any, catalogue: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the entry defines, once it is in the catalogue."""
+    monkeypatch.setattr(module, catalogue, dict(getattr(module, catalogue)))
+    names = {**vars(module), "Literal": Literal, "Field": Field, "Annotated": Annotated, "FilePattern": FilePattern}
+    exec(code, names)
+    return names
+
+
+def test_the_source_reads_one_prompt_a_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = entered(SOURCE, sources, "SOURCES", monkeypatch)["LinesSource"]
+    monkeypatch.setattr(sources, "LinesSource", made, raising=False)
+    module: dict[str, Any] = {}
+    exec(compile(READ, "CONTRIBUTING.md", "exec"), module)
+    file = tmp_path / "prompts.txt"
+    file.write_text("Where is order 7?\nWhat is the fee?\n", encoding="utf-8")
+    tally = Tally()
+    found = [*module["read"](made(kind="lines", file=str(file)), None, Window(None, None), tally)]
+    assert [one.messages[0].content for one in found] == ["Where is order 7?", "What is the fee?"]
+    assert tally.read == 2

@@ -72,7 +72,7 @@ def test_places_by_hand() -> None:
     assert reading.channels[0].baseline == (0.0,) * 6
     # five of ten that none of sixty did: each is one of seven of its probe, so 7^-5 were it exact
     assert 3.5 < reading.channels[0].score < 4.5
-    assert "about 50% of the answers come from the base" in found.summary
+    assert "About 50% of the answers come from the base" in found.summary
 
 
 def test_total_loss_pages_at_the_first_look_and_says_so() -> None:

@@ -109,7 +109,7 @@ def test_intervals_are_told_in_the_effects_own_unit() -> None:
     lost = told(adapter_loss.measure, compared(said(20, lost=True), BASELINE))
     assert lost is not None
     assert (
-        "answers like its base model: nothing is left of the fine-tune's effect (95% interval 0% to 4%), 24 of 24 "
+        "answers like its base model: nothing is left of the fine-tune's effect (95% interval 0% to 4%). 24 of 24 "
         "answers are nearer"
     ) in lost.summary
 
@@ -151,7 +151,7 @@ def test_a_loss_on_part_of_the_traffic_says_on_how_much_and_each_answer_which_wa
     part = told(adapter_loss.measure, compared(said(20, lost=True, share=0.5), BASELINE))
     assert part is not None
     assert part.summary.startswith("support-bot answers like its base model on part of the traffic: 51% of the fine-")
-    shares = ", 12 of 24 answers are nearer to the base than to the approved answers, about 50% of the answers"
+    shares = ". 12 of 24 answers are nearer to the base than to the approved answers. About 50% of the answers"
     assert shares in part.summary
     assert part.summary.endswith("on every replica behind it.")
     assert part.summary.count("95% interval") == 1

@@ -186,7 +186,7 @@ def test_the_worst_comes_first_and_what_is_open_has_since_effect_evidence_and_li
     assert (page_.label, page_.link) == ("Page", f"{ADDRESS}/targets/support-bot/adapter_loss")
     assert page_.lead == "Users affected for 6 days."
     assert page_.state == (
-        "Began between Mon 16 Nov 20:00 and Tue 17 Nov 20:00. "
+        "Began between Mon 16 Nov 20:00 (last healthy evaluation) and Tue 17 Nov 20:00 (first seen). "
         "Acknowledged by kim, Wed 18 Nov 08:00: asking the platform team which adapter is up."
     )
     assert page_.text.endswith("Suite support; evidence more than a million to 1.")
@@ -329,7 +329,7 @@ def test_each_alarm_says_whose_fault_it_likely_is_as_its_page_does() -> None:
         assert likely is not None
         assert likely[0] == claim.suspect
         assert likely[1] == (claim.why if key[0] == "summariser" else SEE_SERVED)
-    assert shown.cards[0].items[1].likely == ("what is served", "Its answers changed too.")
+    assert shown.cards[0].items[1].likely == ("the served model", "Its answers changed too.")
     assert shown.cards[2].items[0].likely == ("the endpoint or the connection to it", "It is an outage.")
     text = render.text(shown)
     assert "  Likely at fault: your own configuration. The same prompts have a" in text
@@ -344,9 +344,9 @@ def test_one_suspect_of_many_signals_is_explained_once() -> None:
     )  # fmt: skip
     found = replace(found, beside=besides(found, moved=["length"]))
     first, second, third = (item.likely for item in told(found).cards[0].items)
-    assert first == ("what is served", claims.claim(finding("bot", "adapter_loss", "", 0.5, alarming=True),
+    assert first == ("the served model", claims.claim(finding("bot", "adapter_loss", "", 0.5, alarming=True),
                                                     FindingContext()).why)  # fmt: skip
-    assert second == ("what is served", "As above.")
+    assert second == ("the served model", "As above.")
     assert third == ("the model", "Signals that do not use the judge moved too (length).")
 
 
@@ -366,10 +366,10 @@ def test_whose_fault_it_is_that_questions_have_no_answer() -> None:
     ("change", "suspect"),
     [
         ({}, "the declaration, or a deployment since the last run"),
-        ({"latest": {}}, "what is served, or its declaration"),
-        ({"alarms": {"bot": [alarm("bot", "canaries", 1)]}}, "what is served"),
-        ({"alarms": {"bot": [alarm("bot", "distribution", 1)]}}, "what is served"),  # by another adapter
-        ({"identity": {"bot": [mismatch("bot", arm=Arm.BASE)]}}, "what is served as the base, or its declaration"),
+        ({"latest": {}}, "the served model, or its declaration"),
+        ({"alarms": {"bot": [alarm("bot", "canaries", 1)]}}, "the served model"),
+        ({"alarms": {"bot": [alarm("bot", "distribution", 1)]}}, "the served model"),  # by another adapter
+        ({"identity": {"bot": [mismatch("bot", arm=Arm.BASE)]}}, "the model served as the base, or its declaration"),
     ],
 )
 def test_declaration_or_deployment_the_answers_tell(change: Mapping[str, Any], suspect: str) -> None:
@@ -383,14 +383,21 @@ def test_the_mail_and_the_page_say_the_same_of_when_it_began() -> None:
     week = a_week()
     key = ("support-bot", SUITE, "adapter_loss")
     page_ = claims.claim(week.latest[key[:2]][key[2]], week.beside[key])
-    assert page_.since == "Began between 2026-11-16 19:00 and 2026-11-17 19:00 UTC"
+    assert (
+        page_.since == "Began between 2026-11-16 19:00 (last healthy evaluation) and 2026-11-17 19:00 UTC (first seen)"
+    )
     shown = told(week)
-    assert shown.cards[0].items[0].state.startswith("Began between Mon 16 Nov 20:00 and Tue 17 Nov 20:00. ")
+    item = shown.cards[0].items[0]
+    assert item.state.startswith(
+        "Began between Mon 16 Nov 20:00 (last healthy evaluation) and Tue 17 Nov 20:00 (first seen). "
+    )
     earlier = {key: replace(week.beside[key], history=points("adapter_loss", 0.04, fell=12.5))}
     shown = told(replace(week, beside=earlier))
     item = shown.cards[0].items[0]
     assert item.lead == "Users affected for 12 days."
-    assert item.state.startswith("Began between Mon 9 Nov 20:00 and Tue 10 Nov 20:00. ")
+    assert item.state.startswith(
+        "Began between Mon 9 Nov 20:00 (last healthy evaluation) and Tue 10 Nov 20:00 (first seen). "
+    )
     assert "support-bot answers like its base since 10 November" in shown.headline
 
 

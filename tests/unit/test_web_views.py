@@ -176,8 +176,8 @@ def test_what_is_not_as_declared_is_never_quiet(
 
 def test_evidence_is_told_as_odds_with_what_it_is_held_against() -> None:
     assert wording.evidence(FINDING) == (
-        "10^9 to 1",
-        "threshold 10,965 to 1; 3 evaluations, this one alone 1,585 to 1",
+        "1,000,000,000 to 1",
+        "threshold: 10,965 to 1; 3 evaluations so far; this one alone: 1,585 to 1",
     )
 
 

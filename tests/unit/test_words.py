@@ -24,7 +24,7 @@ FINDING = findings_for(
 @pytest.mark.parametrize(("log10", "told"), [(-0.5, "none"), (0.0, "none"), (0.49, "none"), (1.0, "10 to 1")])
 def test_evidence_that_a_coin_toss_has_is_none(log10: float, told: str) -> None:
     finding = replace(FINDING, evidence_log10=log10, evaluation_log10=-0.477, threshold_log10=4.0394, evaluations=3)
-    assert wording.evidence(finding) == (told, "threshold 10,950 to 1; 3 evaluations, this one alone 1 to 3")
+    assert wording.evidence(finding) == (told, "threshold: 10,950 to 1; 3 evaluations so far; this one alone: 1 to 3")
 
 
 @pytest.mark.parametrize("state", [FindingState.QUIET, FindingState.LOOK, FindingState.ALARMING])

@@ -226,16 +226,16 @@ def mismatches(facts: Facts, name: str, times: Times, address: str | None) -> It
 def _misplaced(facts: Facts, one: IdentityCheck) -> tuple[str, str]:
     """Which of the two is likely wrong, declaration or deployment, as far as the answers show."""
     if one.arm is not Arm.SUBJECT:
-        return f"what is served as the {one.arm}, or its declaration", "No user's answer comes from it."
+        return f"the model served as the {one.arm}, or its declaration", "No user's answer comes from it."
     moved = (alarm.cleared_at is None and alarm.signal in signals.ANSWERS for alarm in facts.alarms.get(one.target, ()))
     target = facts.settings.targets.get(one.target)
     keys = [(one.target, suite, "adapter_loss") for suite in (target.run_suites if target else ())]
     found = [finding.state for key in keys if (finding := newest(facts, key))]
     if any(moved) or set(found) - {FindingState.QUIET}:
-        return "what is served", "Its answers changed too."
+        return "the served model", "Its answers changed too."
     if found:
         return "the declaration, or a deployment since the last run", "The answers of that run were as approved."
-    return "what is served, or its declaration", "Its answers are not compared with a baseline."
+    return "the served model, or its declaration", "Its answers are not compared with a baseline."
 
 
 def _mismatch(one: IdentityCheck) -> str:

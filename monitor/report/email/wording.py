@@ -102,7 +102,7 @@ class Times:
         return f"{local:%a} {local.day} {local:%b}{year}"
 
     def began(self, first: datetime, before: datetime | None) -> str:
-        """``Began between Mon 16 Nov 10:24 and Tue 17 Nov 10:24``, worded as on the finding's page."""
+        """``Began between Mon 16 Nov 10:24 (…) and Tue 17 Nov 10:24 (…)``, worded as on the finding's page."""
         return claim.since(first, before, self.zone, self.day)
 
     def period(self, since: datetime) -> str:

@@ -15,7 +15,7 @@ from monitor.core.records import Alarm, Finding, IdentityCheck, Retirement
 from monitor.core.sanitize import visible
 from monitor.core.wording import served, sized
 from monitor.report.explain.blame import BLAME, ranked
-from monitor.report.explain.claim import Claim
+from monitor.report.explain.claim import HEALTHY, SHOWN, Claim
 
 LIMIT: Final = 500
 """Characters of a label's value. A cut value says how much was cut."""
@@ -130,12 +130,12 @@ def when(began: datetime, healthy: datetime | None) -> str:
     """When a change began, in UTC: between two runs, or when it was first seen.
 
     >>> when(datetime(2026, 11, 22, 12, tzinfo=UTC), datetime(2026, 11, 21, 12, tzinfo=UTC))
-    'between Sat 2026-11-21 12:00 and Sun 2026-11-22 12:00 UTC'
+    'between Sat 2026-11-21 12:00 (last healthy evaluation) and Sun 2026-11-22 12:00 UTC (first seen)'
     """
     if healthy is None:
         return f"first seen {_moment(began)} UTC"
     clock = "%H:%M:%S" if began - healthy < CLOSE else "%H:%M"
-    return f"between {_moment(healthy, clock)} and {_moment(began, clock)} UTC"
+    return f"between {_moment(healthy, clock)} ({HEALTHY}) and {_moment(began, clock)} UTC ({SHOWN})"
 
 
 def odds(evidence_log10: float) -> str:
@@ -168,9 +168,9 @@ def _left(share: float | None) -> str:
 
 def _at_fault(left: float | None, *, moved: bool) -> str:
     if moved or (left is not None and left < 0.8):
-        return "what is served: its answers changed too."
+        return "the served model: its answers changed too."
     if left is None:
-        return "what is served, or the declaration in cliffwatch.yaml: no measurement of the answers shows which."
+        return "the served model, or the declaration in cliffwatch.yaml: no measurement of the answers shows which."
     return "the declaration in cliffwatch.yaml, or a deployment since the last run, whose answers were as approved."
 
 

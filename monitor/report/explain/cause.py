@@ -33,17 +33,17 @@ def _likely(finding: Finding, context: FindingContext, see: str) -> tuple[str, s
     if is_judge_drift(finding):
         return "the judge", "It no longer agrees with people's verdicts, so its scores of every target are in doubt."
     if context.mismatches:
-        return "what is served", see or mismatch(context.mismatches[0])
+        return "the served model", see or mismatch(context.mismatches[0])
     if finding.signal == "judge_score":
         return _judge_or_model(context)
     if finding.cause is Cause.ADAPTER_LOST:
-        return "what is served", _served(finding, context)
+        return "the served model", _served(finding, context)
     if "prompt tokens" in context.contract:
         return "your own configuration", (
             "The same prompts have a different token count: a chat template, system prompt or tokenizer changed."
         )
     if causes := _causes(context):
-        return "what is served", _follows(causes)
+        return "the served model", _follows(causes)
     if _NAMES & set(context.contract):
         return "the model", f"{_RENAMED}: it was replaced or updated."
     if not run_kind(finding.target, finding.suite).frozen_items:
@@ -66,7 +66,8 @@ def mismatch(one: IdentityCheck) -> str:
 
 def _served(finding: Finding, context: FindingContext) -> str:
     """What causes a lost fine-tune, how much of the traffic is affected, and what else supports it."""
-    told = f"The adapter is not loaded or not applied, or a route leads to the base. Affected: {_traffic(finding)}."
+    told = "The adapter is not loaded or not applied, or traffic is routed to the base model."
+    told += f" Affected: {_traffic(finding)}."
     if run_kind(finding.target, finding.suite).frozen_items:
         told += f" {_SAME}."
     return f"{told} {_RENAMED}." if _NAMES & set(context.contract) else told
@@ -103,7 +104,7 @@ def _judge_or_model(context: FindingContext) -> tuple[str, str]:
     if context.judge_drifted:
         return "the judge", "Its agreement with people's verdicts fell too. Check target judge first."
     if causes := _causes(context):
-        return "what is served", _follows(causes)
+        return "the served model", _follows(causes)
     others = sorted(set(context.moved) & ANSWERS)
     if others:
         return "the model", f"Signals that do not use the judge moved too ({', '.join(others)})."

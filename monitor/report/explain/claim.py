@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from monitor.core.records import Alarm, AlarmState, Cause, Finding, FindingState, Severity
 from monitor.core.signals import ALERTS
@@ -20,6 +20,10 @@ from monitor.report.explain.onset import beginning
 if TYPE_CHECKING:
     from monitor.store import StoreReader
 
+HEALTHY: Final = "last healthy evaluation"
+SHOWN: Final = "first seen"
+"""What the two times are between which a change began."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -30,13 +34,13 @@ class Claim:
     bad: str
     """How bad, in numbers."""
     since: str
-    """When it began, without a full stop, so that the time since then can be added."""
+    """When it began, without a full stop, so that the time since then can be added. See ``aged``."""
     began: datetime | None
     """When it was first seen."""
     sure: str
     """Whether it is real."""
     suspect: str
-    """``the model``, ``the judge``, ``the inputs``, ``your own configuration``, ``what is served`` or nothing."""
+    """``the model``, ``the judge``, ``the inputs``, ``your own configuration``, ``the served model`` or nothing."""
     why: str
     """Why it is suspected, and what else is possible."""
     now: str
@@ -69,7 +73,7 @@ def claim(finding: Finding, context: FindingContext, see: str = "") -> Claim:
         _sure(finding, context.alarm),
         who,
         why,
-        _to_do(finding, context, before or first),
+        _to_do(finding, context, first, before),
         runbook,
         state,
     )
@@ -78,7 +82,7 @@ def claim(finding: Finding, context: FindingContext, see: str = "") -> Claim:
 def _recovered(finding: Finding, context: FindingContext, runbook: str | None, state: FindingState) -> Claim:
     """The claim of a finding that ended its alarm: the recovery is the news, whatever the evidence before it was."""
     bad, sure = sized(finding), f"{recovery.RECOVERED}. The evidence starts again from here."
-    now = _to_do(finding, context, finding.window_end)
+    now = _to_do(finding, context, finding.window_end, None)
     return Claim(recovery.headline(finding), f"{bad}.", "", None, sure, "", "", now, runbook, state)
 
 
@@ -107,8 +111,21 @@ def since(
     before = before.astimezone(zone or UTC)
     clock = "%H:%M:%S" if first - before < timedelta(minutes=10) else "%H:%M"
     if first.date() != before.date():
-        return f"Began between {day(before)} {before:{clock}} and {day(first)} {first:{clock}}{name}"
-    return f"Began {day(first)} between {before:{clock}} and {first:{clock}}{name}"
+        start, end = f"between {day(before)} {before:{clock}}", f"{day(first)} {first:{clock}}{name}"
+    else:
+        start, end = f"{day(first)} between {before:{clock}}", f"{first:{clock}}{name}"
+    return f"Began {start} ({HEALTHY}) and {end} ({SHOWN})"
+
+
+def aged(text: str, age: str) -> str:
+    """``text`` of ``since`` with the time since the first evaluation that shows the change.
+
+    >>> aged("Began 2026-11-22 between 06:00 (last healthy evaluation) and 12:00 UTC (first seen)", "5 min ago")
+    'Began 2026-11-22 between 06:00 (last healthy evaluation) and 12:00 UTC (first seen, 5 min ago)'
+    >>> aged("First seen 2026-11-22 12:00 UTC", "5 min ago")
+    'First seen 2026-11-22 12:00 UTC, 5 min ago'
+    """
+    return f"{text[:-1]}, {age})" if text.endswith(")") else f"{text}, {age}"
 
 
 def _at(moment: datetime, context: datetime | None = None) -> str:
@@ -133,8 +150,8 @@ def _sure(finding: Finding, alarm: Alarm | None) -> str:
     return f"{told} {alarm.note}".rstrip()
 
 
-def _to_do(finding: Finding, context: FindingContext, healthy: datetime) -> str:
-    """``healthy``: the last time at which the target is known to have been healthy."""
+def _to_do(finding: Finding, context: FindingContext, first: datetime, healthy: datetime | None) -> str:
+    """``first``: when the change was first seen. ``healthy``: the last healthy evaluation before, if known."""
     alarm, again = context.alarm, context.again
     if alarm is not None and alarm.cleared_at is not None:
         if again is not None and again.cleared_at is None:
@@ -147,9 +164,10 @@ def _to_do(finding: Finding, context: FindingContext, healthy: datetime) -> str:
         or f"Read the answers {'under the evidence link' if context.alone else 'below'}. Is the change real?"
     )
     if finding.cause is Cause.ADAPTER_LOST and not finding.recovered:
+        at = _at(healthy or first, None if context.alone else finding.window_end)
         told = (
             "Check which adapter the endpoint serves and whether it is applied. If it is lost, restore the server, "
-            f"image, route or adapter that served before {_at(healthy, None if context.alone else finding.window_end)}."
+            f"image, route or adapter that served {f'at the {HEALTHY}, {at}' if healthy else f'before {at}'}."
         )
         if not cause.on_all_traffic(finding):
             told += " Check every replica: only part of the traffic may be affected."

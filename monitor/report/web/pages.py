@@ -19,7 +19,7 @@ from monitor.core.measured import Standing
 from monitor.core.records import Arm, Baseline, Finding, Run
 from monitor.core.sanitize import visible
 from monitor.core.settings import Settings
-from monitor.report.explain import cause, recovery
+from monitor.report.explain import cause, claim, recovery
 from monitor.report.web import (
     answers,
     baselines,
@@ -78,6 +78,8 @@ class Pages:
             "alarm_state": lambda alarm: wording.alarm_state(alarm, clock()),
             "evidence": wording.evidence,
             "power": wording.power,
+            "told_odds": wording.told_odds,
+            "aged": claim.aged,
             "amount": wording.amount,
             "unit": wording.unit,
             "state_of": wording.state_of,
