@@ -37,6 +37,7 @@ from tests.daemon import Clock, context_of
 
 FINE_TUNE = {"adapter_loss", "base_match", "canaries"}
 """Whichever of them is confirmed first leads the page."""
+RESTORE = r"at the last healthy evaluation, \d{4}-\d\d-\d\d \d\d:\d\d UTC\."
 HOW_BAD = (
     r"\nHow bad: .*(of the fine-tune's effect( is left)?|are identical to the base's|canaries fail their checks)"
     r".* \(suite short\)\."
@@ -71,7 +72,7 @@ def test_each_severity_reaches_its_people_by_webhook_and_mail_and_a_return_to_he
                 note = reached(hook, mail, "CliffwatchFineTuneLost", FINE_TUNE, "page", daemon.url)
                 assert note["title"] == f"{TARGET} answers like its base model"
                 assert re.search(HOW_BAD, note["description"]), note["description"]
-                assert re.search(r"before \d{4}-\d\d-\d\d \d\d:\d\d UTC\.", note["description"]), note["description"]
+                assert re.search(RESTORE, note["description"]), note["description"]
                 confirmed(config)
             wait_for("the page to be resolved", lambda: first(hook, "CliffwatchFineTuneLost", "resolved"), 60)
             pages = {(one["status"], one["startsAt"]) for one in hook.received if one["receiver"] == "page"}

@@ -356,7 +356,7 @@ def test_at_night_one_reason_and_one_key_acknowledge_all_on_a_phone_without_a_mo
     with opened(browser, site, viewport=PHONE) as watched:
         page = watched.page
         login(watched, ALERT_LINK)
-        page.get_by_role("link", name="1 other alarm of support-bot").click()
+        page.get_by_role("link", name="support-bot has 1 other open alarm").click()
         expect(page).to_have_url(f"{site.url}/targets/support-bot#open")
         for _ in range(40):
             page.keyboard.press("Tab")
