@@ -257,9 +257,9 @@ def selftest(
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Inject faults into stored answers and count detections.
+    """Inject faults into copies of stored answers; count detections.
 
-    Uses copies of the approved baseline's answers. Makes no model calls.
+    Uses the approved baseline's answers. Makes no model calls.
 
     Exit 1 if a loss could be missed today; 3 if there is no approved baseline to test on.
     """

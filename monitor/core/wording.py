@@ -100,10 +100,10 @@ def told_odds(evidence_log10: float) -> str:
     """The evidence for a change as odds, marked where they are no evidence.
 
     >>> told_odds(4.0), told_odds(-0.3)
-    ('10,000 to 1', 'none (1 to 2)')
+    ('10,000 to 1', 'none (odds 1 to 2)')
     """
     odds = power(evidence_log10)
-    return odds if evidence_log10 >= NO_EVIDENCE_LOG10 else f"none ({odds})"
+    return odds if evidence_log10 >= NO_EVIDENCE_LOG10 else f"none (odds {odds})"
 
 
 def state_of(finding: Finding, alarm: Alarm | None = None) -> FindingState:
