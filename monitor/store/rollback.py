@@ -57,8 +57,10 @@ Kept = dict[Stream, tuple[tuple[object, ...], Counts | None]]
 
 
 def rollbacks(connection: Connection, target: str | None, kept: Kept) -> list[Rollback]:
-    baselines = _approved(connection, target)
     last = _last_runs(connection, target)
+    if not last:  # no snapshot was ever asked: status and pages need no baselines for that
+        return []
+    baselines = _approved(connection, target)
     keys = {stream: (*run_ids, baselines.get(stream)) for stream, run_ids in last.items()}
     unseen = [stream for stream, key in keys.items() if kept.get(stream, ((), None))[0] != key]
     for some in chunks(unseen, STREAMS):

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from monitor.core.limits import CAPTURE_DAYS, Gap, gap, is_late
-from monitor.core.records import (
-    BaselineStatus,
-)
+from monitor.core.records import BaselineStatus
 from monitor.core.schedule import interval_seconds
 from monitor.core.wording import many
 from monitor.report import attention
@@ -39,10 +37,10 @@ def silence(facts: Facts, stream: Stream, times: Times, address: str | None) -> 
         text = f"{percent(last.unmeasured_ratio)} of the last run of {suite} has no usable answer{why}."
         item = Item(text, f"suite {suite}", "Partly measured", link, tone="warn", likely=_to_blame(facts, stream))
         yield Trouble(attention.of_gap(silent, success), "is only partly measured", None, item)
-    yield from unarmed(facts, stream, link, address)
+    yield from _unarmed(facts, stream, link, address)
 
 
-def unarmed(facts: Facts, stream: Stream, link: str | None, address: str | None) -> Iterator[Trouble]:
+def _unarmed(facts: Facts, stream: Stream, link: str | None, address: str | None) -> Iterator[Trouble]:
     name, suite = stream
     statuses = {one.status: one for one in reversed(facts.baselines.get(stream, ()))}
     where, read = f"{name} --suite {suite}", None
