@@ -45,10 +45,25 @@ def read(path: Path) -> Status:
 
 
 async def said(path: Path) -> Status:
-    reply = await asyncio.to_thread(client.ask, path, everything=False)
-    assert reply.heard is Heard.ANSWERED
-    assert reply.status is not None
-    return reply.status
+    """What the daemon answers. On a busy machine it may miss the command's patience of a second, but not every time."""
+    for _ in range(30):
+        reply = await asyncio.to_thread(client.ask, path, everything=False)
+        if reply.status is not None:
+            return reply.status
+        assert reply.heard is Heard.SILENT
+    raise AssertionError("the daemon never answered")
+
+
+async def total_of_the_command(path: Path) -> int:
+    """Targets that ``cliffwatch status`` counts with a broken file, which only a daemon's answer can tell."""
+    for _ in range(10):
+        command = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "monitor", "status", "--json", "--config", str(path), stdout=asyncio.subprocess.PIPE
+        )
+        out, _ = await command.communicate()
+        if command.returncode == 0:
+            return int(json.loads(out)["total"])
+    raise AssertionError("the daemon never answered the command")
 
 
 async def test_the_daemon_says_what_the_store_says_and_goes_on_when_the_file_is_broken(tmp_path: Path) -> None:
@@ -62,14 +77,11 @@ async def test_the_daemon_says_what_the_store_says_and_goes_on_when_the_file_is_
         assert told.daemon.running
         another = tmp_path / "another.yaml"
         another.write_text(path.read_text())
-        other = await asyncio.to_thread(client.ask, another, everything=False)
-        assert (other.heard, other.status) == (Heard.ANOTHER, None), "that file is not the daemon's"
-        command = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "monitor", "status", "--json", "--config", str(path), stdout=asyncio.subprocess.PIPE
-        )
+        heard = [(await asyncio.to_thread(client.ask, another, everything=False)).heard for _ in range(5)]
+        assert Heard.ANOTHER in heard, "that file is not the daemon's"
+        assert Heard.ANSWERED not in heard
         path.write_text(path.read_text().replace("subject", "subjct"))
-        out, _ = await command.communicate()
-        assert (command.returncode, json.loads(out)["total"]) == (0, 1)
+        assert await total_of_the_command(path) == 1
         assert (await said(path)).total == 1, "the daemon goes on with what it read, and so does status"
     finally:
         await app.stop()
