@@ -39,7 +39,7 @@ def _to_outcome(row: Any) -> Outcome:
     return Answer(
         row.text, row.finish_reason, row.refusal, row.model, row.fingerprint, row.request_id, row.prompt_tokens,
         row.completion_tokens, row.latency_seconds, row.asked_at, exchange or Exchange({}, None), _logprobs(row),
-        row.attempts, row.usd,
+        row.attempts, row.usd, row.text_in, row.served or {}, row.cached_tokens,
     )  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def _slices(run_ids: Sequence[int]) -> Iterator[Sequence[int]]:
 def _usable(run_ids: Sequence[int], arms: Collection[Arm]) -> Any:
     names = (
         "run_id", "arm", "probe", "replicate", "text", "finish_reason", "refusal", "model", "fingerprint",
-        "prompt_tokens", "completion_tokens", "logprobs",
+        "prompt_tokens", "completion_tokens", "logprobs", "text_in", "served", "cached_tokens",
     )  # fmt: skip
     same = [answer.c[name] == embedding.c[name] for name in ("run_id", "arm", "probe", "replicate")]
     return (
@@ -76,7 +76,7 @@ def _to_graded(row: Any, scores: Mapping[str, float]) -> GradedAnswer:
     return GradedAnswer(
         row.run_id, row.slot, Arm(row.arm), row.probe, row.replicate, row.text, row.finish_reason, row.refusal,
         row.model, row.fingerprint, row.prompt_tokens, row.completion_tokens, scores, _logprobs(row),
-        None if row.vector is None else _vector(row.vector),
+        None if row.vector is None else _vector(row.vector), row.text_in, row.served or {}, row.cached_tokens,
     )  # fmt: skip
 
 

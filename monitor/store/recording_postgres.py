@@ -17,11 +17,11 @@ from monitor.store.outcome_rows import COLUMNS, KEY, Key, day_of, leases_of, res
 _PLAIN: Final[dict[str, TypeEngine[Any]]] = {
     "run_id": BigInteger(), "replicate": Integer(), "refusal": Boolean(), "prompt_tokens": Integer(),
     "completion_tokens": Integer(), "latency_seconds": Float(), "asked_at": UtcDateTime(), "attempts": Integer(),
-    "usd": Float(),
+    "usd": Float(), "cached_tokens": Integer(),
 }  # fmt: skip
 """Types of the answer's columns that are not text; JSON travels as text and is cast."""
 
-_JSON: Final = ("exchange", "logprobs")
+_JSON: Final = ("exchange", "logprobs", "served")
 
 _ARRAYS: Final[dict[str, TypeEngine[Any]]] = {
     "lease_run": BigInteger(), "lease_fence": Integer(), "lease_until": UtcDateTime(), "answer_fence": Integer(),

@@ -83,6 +83,9 @@ class AnswerRow(Row, table=True):
     usd: float = 0.0
     exchange: Any = Field(default=None, sa_type=JSON, nullable=True)
     logprobs: Any = Field(default=None, sa_type=JSON, nullable=True)
+    text_in: str | None = None
+    served: Any = Field(default=None, sa_type=JSON, nullable=True)
+    cached_tokens: int | None = None
 
 
 class ScoreRow(Row, table=True):

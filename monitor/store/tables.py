@@ -257,6 +257,19 @@ class IdentityCheckRow(Row, table=True):
     since: datetime = Field(sa_type=UtcDateTime)
 
 
+class AcceptedRow(Row, table=True):
+    """A value of the contract that a person accepted after the baseline: ``part`` as ``detect.contract`` names it."""
+
+    __tablename__ = "accepted"
+    target: str = Field(primary_key=True)
+    suite: str = Field(primary_key=True)
+    part: str = Field(primary_key=True)
+    value: str = Field(primary_key=True)
+    who: str
+    why: str = Field(sa_type=Text)
+    at: datetime = Field(sa_type=UtcDateTime)
+
+
 class RetirementRow(Row, table=True):
     """When a target's model will be shut down, and the source."""
 
@@ -310,5 +323,6 @@ self_test: Final = _table(SelfTestRow)
 outbox: Final = _table(OutboxRow)
 audit: Final = _table(AuditRow)
 identity_check: Final = _table(IdentityCheckRow)
+accepted: Final = _table(AcceptedRow)
 retirement: Final = _table(RetirementRow)
 state: Final = _table(StateRow)

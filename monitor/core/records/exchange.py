@@ -59,6 +59,8 @@ class Reason(StrEnum):
     """HTTP 200, but not a valid completion."""
     TRUNCATED = "truncated"
     """max_tokens was used up before any text."""
+    UNKNOWN_FINISH = "unknown_finish"
+    """The reply ended for a reason that ``core.finish_reasons`` does not know."""
     BUDGET = "budget"
     """The call was not made, because it would have exceeded the target's budget."""
     UNPRICED = "unpriced"
@@ -185,6 +187,12 @@ class Answer:
     logprobs: tuple[TokenLogprob, ...] | None = None
     attempts: int = 1
     usd: float = 0.0
+    text_in: str | None = None
+    """For an empty text: the field of the reply that contains text instead, such as ``reasoning_content``."""
+    served: Mapping[str, str] = field(default_factory=dict)
+    """What the reply and its headers say about who served it, such as a gateway's deployment or fallback, by name."""
+    cached_tokens: int | None = None
+    """Prompt tokens that the server read from its prefix cache; ``None`` if it does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,16 @@ class GradedAnswer:
     logprobs: tuple[TokenLogprob, ...] | None = None
     embedding: tuple[float, ...] | None = None
     """Unit vector of the text's meaning, if embeddings are configured."""
+    text_in: str | None = None
+    """For an empty text: the field of the reply that contains text instead."""
+    served: Mapping[str, str] = field(default_factory=dict)
+    """What the reply says about who served it, by name."""
+    cached_tokens: int | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether the answer has no text. An empty answer is counted, and never compared as a text."""
+        return not self.refusal and not self.text.strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,16 @@ class Cause(StrEnum):
     """Replies name another model or build."""
     PROMPT_CHANGED = "prompt_changed"
     """The same prompts have a different number of tokens."""
+    ANSWERS_EMPTY = "answers_empty"
+    """Answers have no text."""
+    ANSWERS_CUT = "answers_cut"
+    """Answers are cut at a token limit."""
+    ANSWERS_REFUSED = "answers_refused"
+    """Answers are refusals, or blocked by a filter."""
+    SERVED_ELSEWHERE = "served_elsewhere"
+    """Replies or metadata name another deployment, provider or adapter than in the baseline."""
+    BASE_MOVED = "base_moved"
+    """The base answers differently than in the baseline, and the subject does not."""
 
 
 class Advice(StrEnum):

@@ -22,6 +22,9 @@ BLAME: Final[Mapping[str, Blame]] = {
     Reason.CONNECTION: OUTAGE,
     Reason.SERVER_ERROR: OUTAGE,
     Reason.MALFORMED: OUTAGE,
+    Reason.UNKNOWN_FINISH: Blame(
+        "the endpoint", "Replies end for a reason that this version does not know, so their text is not trusted."
+    ),
     Reason.RATE_LIMITED: Blame(
         "the provider's rate limit", "Other clients share it, or requests_per_minute exceeds it."
     ),
