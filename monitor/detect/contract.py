@@ -14,7 +14,7 @@ Each has its own channel. The effect is the share of answers that break the cont
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Final
 
@@ -187,6 +187,7 @@ def _named(
         channel = _fact(what, bool(fresh), once, len(then), [once > 0])
     if not fresh:
         return _Part(channel)
+    channel = replace(channel, share=len(fresh) / len(now))
     news = Counter(value(one) for one in fresh).most_common(1)[0][0]
     usual = seen.most_common(1)[0][0]
     change = f"{what} {news!r} instead of {usual!r} ({len(fresh)} of {len(now)} answers)"
@@ -216,6 +217,7 @@ def _prompt_tokens(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part
     )
     if not other:
         return _Part(channel)
+    channel = replace(channel, share=len(other) / len(asked))
     probes, first = len({one.probe for one in other}), other[0]
     change = (
         f"prompt tokens of {probes} of {len({one.probe for one in asked})} unchanged prompts, "

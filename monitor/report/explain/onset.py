@@ -87,8 +87,8 @@ def _after_recovery(history: Sequence[Point], start: int, alarm: Alarm | None) -
     """The index, ``start`` or earlier, of the first evaluation with evidence that belongs to the same incident, and
     whether it is the first after another alarm was over.
 
-    An evaluation that alarms raises an alarm unless one is open. So one that alarmed before the alarm was raised belongs
-    to an earlier alarm, and the first one after it that did not alarm ended that alarm.
+    An evaluation that alarms raises an alarm unless one is open. So one that alarmed before the alarm was raised
+    belongs to an earlier alarm, and the first one after it that did not alarm ended that alarm.
     """
     another = history[start].run_id == alarm.raised_run_id if alarm is not None else not history[start].alarming
     first = start
