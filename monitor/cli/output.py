@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.cli.terminal import block, boxed, console, has_room, say, table
+from monitor.core.lookalikes import difference
 from monitor.core.measured import Standing
 from monitor.core.records import Alarm, Answer, Baseline, Finding, FindingState, SelfTest, Severity
 from monitor.core.sanitize import visible
@@ -204,7 +205,9 @@ def _exhibits(finding: Finding) -> list[dict[str, str]]:
     told = []
     for one in finding.exhibits[:EXHIBITS_SHOWN]:
         texts = {"prompt": one.prompt, "baseline": one.baseline, "now": one.now, "base": one.base or "—"}
-        told.append({name: visible(text, limit=ANSWER_SHOWN) for name, text in texts.items()})
+        shown = {name: visible(text, limit=ANSWER_SHOWN) for name, text in texts.items()}
+        alike = difference(one.baseline, one.now)
+        told.append(shown | {"now": f"{shown['now']}\n({alike})"} if alike else shown)
     return told
 
 

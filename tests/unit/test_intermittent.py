@@ -28,7 +28,8 @@ def evaluation(day: int, fallbacks: int) -> list[GradedAnswer]:
 def follow(fallbacks: Sequence[int]) -> list[tuple[Finding, Alarm | None]]:
     """The contract's finding and alarm after each evaluation, as the daemon would reach them."""
     history: list[dict[str, float]] = []
-    alarm, raised, found = None, 0, []
+    alarm: Alarm | None = None
+    raised, found = 0, list[tuple[Finding, Alarm | None]]()
     for day, count in enumerate(fallbacks, start=20):
         comparison = replace(
             compared(evaluation(day, count), BASELINE),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
+from monitor.core.lookalikes import difference
 from monitor.core.records import SHARE_SUFFIX, Alarm, Exhibit, Finding, Point
 from monitor.report.explain import claim as claims
 from monitor.report.explain.context import FindingContext, finding_context
@@ -139,6 +140,8 @@ class SideBySide:
     """Which of the two the answer resembles, in a few words. Empty if that is unknown."""
     well: bool
     """Whether it resembles the baseline's answer."""
+    alike: str
+    """How the baseline's answer and this one differ if they look the same; empty otherwise."""
 
     @property
     def marked(self) -> bool:
@@ -151,6 +154,7 @@ def side_by_side(exhibits: Iterable[Exhibit]) -> list[SideBySide]:
         SideBySide(
             one, *(marked(one.baseline, one.now) if len(one.baseline) + len(one.now) <= 2 * LONGEST else
                    ([(one.baseline[:LONGEST], False)], [(one.now[:LONGEST], False)])), *_verdict(one),
+            difference(one.baseline[:LONGEST], one.now[:LONGEST]),
         )
         for one in exhibits
     ]  # fmt: skip
