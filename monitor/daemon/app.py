@@ -19,7 +19,7 @@ import structlog
 from monitor import config
 from monitor.core import schedule
 from monitor.core.clock import utcnow
-from monitor.core.errors import CliffwatchError, ConfigError
+from monitor.core.errors import CliffwatchError, ConfigError, StoreError
 from monitor.core.records import Run
 from monitor.core.settings import Settings
 from monitor.daemon.jobs.heartbeat import Heartbeat
@@ -27,6 +27,7 @@ from monitor.daemon.jobs.identity_checks import Identities
 from monitor.daemon.jobs.mailer import Mailer
 from monitor.daemon.jobs.selftests import SelfTests
 from monitor.daemon.jobs.warm_metrics import FirstScrape
+from monitor.daemon.sole import SoleDaemon
 from monitor.report.metrics import Internals
 from monitor.report.status import client
 from monitor.runs.context import RunContext, build_context, declare, ensure_run
@@ -81,8 +82,10 @@ async def _close_after(context: RunContext | None, tasks: Sequence[asyncio.Task[
 class App:
     """One daemon process. ``await start()``, then ``await stop()``; ``reload()`` at any time between."""
 
-    def __init__(self, config_path: Path) -> None:
+    def __init__(self, config_path: Path, *, standby: bool = False) -> None:
+        """``standby``: if another daemon works on the store, wait for its end instead of raising StoreError."""
         self.config_path = config_path
+        self._sole = SoleDaemon(standby=standby)
         self.internals = Internals()
         self.store: Store | None = None
         self.context: RunContext | None = None
@@ -93,7 +96,7 @@ class App:
         self._slots = asyncio.Semaphore(RUNS_AT_ONCE)
         self._closing: set[asyncio.Task[None]] = set()
         self._jobs: tuple[Job, ...] = (
-            Heartbeat(), FirstScrape(self.internals), SelfTests(), Identities(), Mailer(),
+            Heartbeat(lambda: self._sole.active), FirstScrape(self.internals), SelfTests(), Identities(), Mailer(),
         )  # fmt: skip
         self._last_tick: float | None = None
         self._clock_started = monotonic()
@@ -108,10 +111,16 @@ class App:
         """
         settings = config.load(self.config_path)
         self.store = await asyncio.to_thread(open_store, settings.store)
+        try:
+            await asyncio.to_thread(self._sole.start, self.store, utcnow())
+        except StoreError:
+            self.store.close()
+            raise
         self.context = build_context(settings, self.config_path.parent, self.store, self.internals.observe_call)
         self.internals.reloaded(ok=True, at=utcnow())
         await self._serve(settings)
-        await asyncio.to_thread(declare, self.context)
+        if self._sole.active:
+            await asyncio.to_thread(declare, self.context)
         self._start_clock(settings)
         self._guarding = asyncio.create_task(self._guard())
         log.info("started", config=str(self.config_path), url=self.url, targets=len(settings.targets))
@@ -150,7 +159,8 @@ class App:
                 context = await asyncio.to_thread(
                     build_context, settings, self.config_path.parent, self.store, self.internals.observe_call
                 )
-                await asyncio.to_thread(declare, context)
+                if self._sole.active:
+                    await asyncio.to_thread(declare, context)
             except CliffwatchError as error:
                 self.internals.reloaded(ok=False, at=utcnow())
                 log.error("reload_failed", error=str(error), kept="the previous configuration")
@@ -173,6 +183,12 @@ class App:
             assert self.context is not None
             assert self.store is not None
             context, store = self.context, self.store
+            waited = not self._sole.active
+            if not await asyncio.to_thread(self._sole.holds, store, now):
+                self._last_tick = monotonic()
+                return
+            if waited:
+                await asyncio.to_thread(declare, context)
             wanted = await asyncio.to_thread(self._plan, context, now)
             for target, suite, slot in wanted:
                 run = await asyncio.to_thread(ensure_run, context, target, suite, slot)
@@ -234,7 +250,8 @@ class App:
     def health(self) -> Mapping[str, object]:
         """Content of /healthz: alive as long as the clock ticks."""
         age = None if self._last_tick is None else monotonic() - self._last_tick
-        return {"ok": age is not None and age < DEAD_SECONDS, "last_tick_age_seconds": age}
+        alive = age is not None and age < DEAD_SECONDS
+        return {"ok": alive, "last_tick_age_seconds": age, "standby": not self._sole.active}
 
     def _start_clock(self, settings: Settings) -> None:
         from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -309,9 +326,9 @@ class App:
         return self.context.settings
 
 
-async def run_daemon(config_path: Path) -> None:
+async def run_daemon(config_path: Path, *, standby: bool = False) -> None:
     """``cliffwatch run``: start, then wait for SIGTERM or SIGINT. SIGHUP reloads the configuration."""
-    app = App(config_path)
+    app = App(config_path, standby=standby)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     reloads: set[asyncio.Task[str | None]] = set()

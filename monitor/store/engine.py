@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EACCES
 from pathlib import Path
 from typing import Any, Final
 
@@ -107,7 +108,7 @@ def _sqlite(url: URL, *, create: bool) -> Engine:
     def _prepare(connection: Any, _: object) -> None:
         # pysqlite's own BEGIN is deferred: a read that turns into a write then fails at once with "locked".
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "wal_autocheckpoint=4000"):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=4000"):
             connection.execute(f"PRAGMA {pragma}").close()
 
     @event.listens_for(engine, "begin")
@@ -118,10 +119,16 @@ def _sqlite(url: URL, *, create: bool) -> Engine:
 
 
 def _private_file(path: Path) -> None:
-    """Make the database file readable by its owner only: it holds prompts and answers."""
+    """Make the database file readable by its owner only: it holds prompts and answers.
+
+    An existing file is not opened: closing it would release the locks that SQLite holds in this process.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        if not path.exists():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        elif not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError(EACCES, os.strerror(EACCES))
     except OSError as error:
         raise StoreError(f"store {path}: {error.strerror}; the folder must be there and writable") from error
 
