@@ -52,6 +52,9 @@ TICK_SECONDS: Final = 5.0
 STANDSTILL_SECONDS: Final = 60.0
 """Time without a successful tick after which the clock is restarted."""
 
+OUTAGE_SECONDS: Final = 60.0
+"""Time between two log lines of an outage of the store."""
+
 DEAD_SECONDS: Final = 600.0
 """Time without a successful tick after which /healthz reports that the daemon is not alive. Long enough that an outage
 of the store for some minutes does not restart the daemon, which would not help."""
@@ -99,6 +102,7 @@ class App:
             Heartbeat(lambda: self._sole.active), FirstScrape(self.internals), SelfTests(), Identities(), Mailer(),
         )  # fmt: skip
         self._last_tick: float | None = None
+        self._last_outage = float("-inf")
         self._clock_started = monotonic()
         self._reload_lock = asyncio.Lock()
         self._scheduler: AsyncIOScheduler | None = None
@@ -201,9 +205,18 @@ class App:
                 job.begin(context, now)
             self._last_tick = monotonic()
             self.internals.ticked(now)
+        except StoreError as error:
+            self.internals.tick_failed()
+            self._store_unavailable(error)
         except Exception:
             self.internals.tick_failed()
             log.exception("tick_failed")
+
+    def _store_unavailable(self, error: StoreError) -> None:
+        """One line a minute: in an outage of the store, every tick and every run fails in the same way."""
+        if monotonic() - self._last_outage >= OUTAGE_SECONDS:
+            self._last_outage = monotonic()
+            log.error("store_unavailable", error=str(error), next="every tick tries again")
 
     def _plan(self, context: RunContext, now: datetime) -> list[tuple[str, str, datetime]]:
         slots = context.store.latest_slots()
@@ -243,6 +256,9 @@ class App:
         async with places:
             try:
                 await execute_run(context, run_id)
+            except StoreError as error:
+                self.internals.run_failed()
+                self._store_unavailable(error)
             except Exception:
                 self.internals.run_failed()
                 log.exception("run_failed", run=run_id, next=f"retry in {TRY_AGAIN.total_seconds():.0f} s")
