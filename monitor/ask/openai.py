@@ -10,16 +10,16 @@ import openai
 from monitor.ask.http import (
     ReplyTooLargeError,
     count_or_none,
-    malformed,
     metadata,
-    parse,
     read_reply,
-    status_failure,
+    receive,
     text_or_none,
 )
 from monitor.ask.protocol import AskFailed, Setup
-from monitor.ask.transport import client, connection_failure
-from monitor.core.records import Answer, Exchange, Question, Reason, TokenLogprob
+from monitor.ask.reply_text import said_in_chat
+from monitor.ask.served import cached_tokens, served_by
+from monitor.ask.transport import UnaskedStreams, client, connection_failure
+from monitor.core.records import Answer, Question, Reason, TokenLogprob
 
 VENDOR_URL: Final = "https://api.openai.com/v1"
 NO_PROBABILITY: Final = -9999.0
@@ -35,6 +35,7 @@ class OpenAIProvider:
         self._key = setup.key
         self._clock = setup.clock
         self._vendor = not setup.settings.server
+        self._streams = UnaskedStreams(setup.name)
         self._client = openai.AsyncOpenAI(
             # Many self-hosted servers need no key, but the client requires one.
             api_key=setup.key.reveal() if setup.key else "none",
@@ -58,15 +59,16 @@ class OpenAIProvider:
             raise connection_failure(error, body) from None
         latency = time.perf_counter() - started
         reply = read_reply(raw.status_code, raw.headers, raw.content, self._key)
-        if not 200 <= reply.status < 300:
-            raise status_failure(reply, body, [name for name in _DROPPABLE if name in body], self._clock())
-        parsed, exchange = parse(reply, body)
-        text, finish_reason, refusal, choice = _read_choice(parsed, exchange)
-        prompt_tokens, completion_tokens = _usage(parsed) or (0, 0)
+        received = receive(reply, body, [name for name in _DROPPABLE if name in body], self._clock(), _usage)
+        self._streams.note(received)
+        parsed = received.body
+        tokens = _usage(parsed)
+        said, choice = said_in_chat(received, tokens)
+        prompt_tokens, completion_tokens = tokens or (0, 0)
         return Answer(
-            text=text,
-            finish_reason=finish_reason,
-            refusal=refusal,
+            text=said.text,
+            finish_reason=said.finish_reason,
+            refusal=said.refusal,
             model=text_or_none(parsed.get("model")),
             fingerprint=text_or_none(parsed.get("system_fingerprint")),
             request_id=reply.headers.get("x-request-id") or text_or_none(parsed.get("id")),
@@ -74,8 +76,11 @@ class OpenAIProvider:
             completion_tokens=completion_tokens,
             latency_seconds=latency,
             asked_at=asked_at,
-            exchange=exchange,
+            exchange=received.exchange,
             logprobs=read_logprobs(choice.get("logprobs")) if question.sampling.logprobs else None,
+            text_in=said.text_in,
+            served=served_by(reply.headers, parsed),
+            cached_tokens=cached_tokens(parsed),
         )
 
     async def look(self, path: str) -> tuple[int, Any]:
@@ -109,6 +114,8 @@ def request_body(question: Question, accepts: Mapping[str, bool], *, vendor: boo
     body: dict[str, Any] = {
         "model": question.model,
         "messages": [{"role": m.role, "content": m.content} for m in question.messages],
+        # The default of the API, but some servers stream unless they are told not to.
+        "stream": False,
     }
     limits = _TOKEN_LIMITS if vendor else _TOKEN_LIMITS[::-1]
     limit = next((name for name in limits if accepts.get(name, True)), None)
@@ -134,29 +141,6 @@ def request_body(question: Question, accepts: Mapping[str, bool], *, vendor: boo
 _DROPPABLE: Final = (
     "temperature", "seed", "top_logprobs", "logprobs", "response_format", "reasoning_effort", *_TOKEN_LIMITS,
 )  # fmt: skip
-
-
-def _read_choice(parsed: Mapping[str, Any], exchange: Exchange) -> tuple[str, str | None, bool, Mapping[str, Any]]:
-    """Text, finish reason, whether it is a refusal, and the raw choice."""
-    tokens = _usage(parsed)
-    choices = parsed.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise malformed("the reply has no choice with a message", exchange, tokens)
-    finish_reason = text_or_none(choice.get("finish_reason"))
-    content, refused = message.get("content"), message.get("refusal")
-    if isinstance(refused, str) and refused:
-        return (content if isinstance(content, str) and content else refused), finish_reason, True, choice
-    if finish_reason == "content_filter":
-        return (content if isinstance(content, str) else ""), finish_reason, True, choice
-    if finish_reason == "length" and (content is None or content == ""):
-        detail = "max_tokens was used up before the answer began"
-        raise AskFailed(Reason.TRUNCATED, detail, permanent=True, exchange=exchange, tokens=tokens)
-    if not isinstance(content, str):
-        kind = "null" if content is None else type(content).__name__
-        raise malformed(f"the message's content is {kind}, not a text", exchange, tokens)
-    return content, finish_reason, False, choice
 
 
 def _usage(parsed: Mapping[str, Any]) -> tuple[int, int] | None:
