@@ -7,9 +7,12 @@ from typing import Any, Final
 import httpx2
 import openai
 
+from monitor.ask.address import AddressHint
 from monitor.ask.http import (
+    Reply,
     ReplyTooLargeError,
     count_or_none,
+    is_page,
     metadata,
     read_reply,
     receive,
@@ -36,6 +39,7 @@ class OpenAIProvider:
         self._clock = setup.clock
         self._vendor = not setup.settings.server
         self._streams = UnaskedStreams(setup.name)
+        self._hint = None if self._vendor else AddressHint(setup.settings.server, self._read)
         self._client = openai.AsyncOpenAI(
             # Many self-hosted servers need no key, but the client requires one.
             api_key=setup.key.reveal() if setup.key else "none",
@@ -59,7 +63,12 @@ class OpenAIProvider:
             raise connection_failure(error, body) from None
         latency = time.perf_counter() - started
         reply = read_reply(raw.status_code, raw.headers, raw.content, self._key)
-        received = receive(reply, body, [name for name in _DROPPABLE if name in body], self._clock(), _usage)
+        try:
+            received = receive(reply, body, [name for name in _DROPPABLE if name in body], self._clock(), _usage)
+        except AskFailed as failed:
+            if self._hint is not None and (reply.status in (404, 405) or is_page(reply.text)):
+                failed.detail += await self._hint.words()
+            raise
         self._streams.note(received)
         parsed = received.body
         tokens = _usage(parsed)
@@ -88,13 +97,16 @@ class OpenAIProvider:
 
         Raises AskFailed without a readable reply.
         """
+        return metadata(await self._read(path))
+
+    async def _read(self, path: str) -> Reply:
         try:
             raw = await self._client.get(path, cast_to=httpx2.Response)
         except openai.APIStatusError as error:
             raw = error.response
         except (openai.OpenAIError, ReplyTooLargeError) as error:
             raise connection_failure(error, {}) from None
-        return metadata(read_reply(raw.status_code, raw.headers, raw.content, self._key))
+        return read_reply(raw.status_code, raw.headers, raw.content, self._key)
 
     async def aclose(self) -> None:
         await self._client.close()
