@@ -8,6 +8,7 @@ from typing import Final
 from monitor.ask.http import Reply
 from monitor.ask.protocol import AskFailed
 from monitor.ask.reply_errors import clean
+from monitor.core.records import Reason
 
 LOOK_SECONDS: Final = 5.0
 """Time for all looks together, in seconds."""
@@ -27,6 +28,13 @@ class AddressHint:
         self._look = look
         self._words: str | None = None
         self._looking = asyncio.Lock()
+
+    def suits(self, reply: Reply, failed: AskFailed) -> bool:
+        """Whether the address may be wrong: no such path, or a page, such as a user interface, at the server's root."""
+        if reply.status in (404, 405):
+            return True
+        page = re.match(r"\s*<(!doctype|html)", reply.text[:200], re.IGNORECASE)
+        return bool(page) and failed.reason is Reason.MALFORMED and not re.search(r"/v\d", self._base)
 
     async def words(self) -> str:
         """A sentence that names the better address, with a full stop before it; empty without one."""

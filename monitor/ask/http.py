@@ -234,11 +234,6 @@ def refused_parameter(param: object, message: str, sent: Sequence[str]) -> str |
     return named[0] if named else None
 
 
-def is_page(text: str) -> bool:
-    """Whether a body is an HTML page, as of a server's user interface or of a proxy."""
-    return re.match(r"\s*<(!doctype|html)", text[:200], re.IGNORECASE) is not None
-
-
 def text_or_none(value: object, longest: int = 200) -> str | None:
     """``value`` if it is text, cut to ``longest`` characters."""
     return value[:longest] if isinstance(value, str) else None

@@ -12,7 +12,6 @@ from monitor.ask.http import (
     Reply,
     ReplyTooLargeError,
     count_or_none,
-    is_page,
     metadata,
     read_reply,
     receive,
@@ -66,7 +65,7 @@ class OpenAIProvider:
         try:
             received = receive(reply, body, [name for name in _DROPPABLE if name in body], self._clock(), _usage)
         except AskFailed as failed:
-            if self._hint is not None and (reply.status in (404, 405) or is_page(reply.text)):
+            if self._hint is not None and self._hint.suits(reply, failed):
                 failed.detail += await self._hint.words()
             raise
         self._streams.note(received)
