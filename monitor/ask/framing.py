@@ -11,7 +11,7 @@ from typing import Any, Final
 _EVENT_LINE: Final = re.compile(r"(data|event|id|retry)?:")
 _GAP: Final = re.compile(r"[\s,]*")
 _CRITICAL: Final = frozenset((
-    "choices", "message", "content", "text", "finish_reason", "stop_reason", "error", "refusal", "delta",
+    "choices", "message", "content", "text", "finish_reason", "stop_reason", "refusal", "delta",
 ))  # fmt: skip
 """Fields that decide what the answer is. Two different values of one of them cannot both be right."""
 
@@ -76,7 +76,10 @@ def _either(name: str, first: Any, second: Any) -> Any:
         return _object([*first.items(), *second.items()])
     if all(isinstance(one, int | float) and not isinstance(one, bool) for one in (first, second)):
         return max(first, second)
-    if name in _CRITICAL:
+    if name == "error":
+        return [first, second]
+    # An error has a text as its `message`.
+    if name in _CRITICAL and not (name == "message" and isinstance(first, str) and isinstance(second, str)):
         raise Unreadable(f"the reply has two different values of `{name}`")
     return second
 

@@ -162,7 +162,7 @@ def receive(
         raise failed
     if trouble is None and not isinstance(body, dict):
         kind = "a list" if isinstance(body, list) else "no object"
-        raise malformed(f"the reply is JSON, but {kind}: {clean(reply.text, 80)}", exchange)
+        raise malformed(f"the reply is JSON, but {kind} with `choices` or `content`: {clean(reply.text, 80)}", exchange)
     return Received(body if isinstance(body, dict) else {}, exchange, trouble, read.streamed)
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html import unescape
+from itertools import islice
 from typing import Any, Final
 
 from monitor.core import logs
@@ -24,8 +25,9 @@ _CODES: Final = (
     "error_type", "errorType", "__type", "reason",
 )  # fmt: skip
 _STATUSES: Final = ("code", "status", "status_code", "statusCode", "http_status", "error_code", "errcode")
-_INNER: Final = ("error", "innererror", "inner_error", "metadata", "detail", "fault", "details")
+_MOST_LAYERS: Final = 30
 _FAILED: Final = frozenset(("error", "failed", "failure", "cancelled", "canceled"))
+_NO_FILTER: Final = frozenset((401, 404, 408, 429))
 _FINE: Final = frozenset(("", "none", "null", "ok", "success", "no error", "false", "0", "200"))
 
 _OUT_OF_CREDIT: Final = re.compile(
@@ -195,14 +197,15 @@ def _blocked(body: Mapping[str, Any]) -> Iterator[Found]:
         told = {"code": "content_filter", "message": f"blockReason {reason}"}
         yield "promptFeedback", told, body
     results = body.get("prompt_filter_results")
-    if not body.get("choices") and isinstance(results, list) and _any_filtered(results):
+    if not body.get("choices") and isinstance(results, list) and any_filtered(results):
         yield "prompt_filter_results", {"code": "content_filter", "message": "the prompt was filtered"}, body
 
 
-def _any_filtered(value: object) -> bool:
+def any_filtered(value: object) -> bool:
+    """Whether one of Azure's filters says that it acted."""
     if isinstance(value, Mapping):
-        return value.get("filtered") is True or any(_any_filtered(one) for one in value.values())
-    return isinstance(value, list) and any(_any_filtered(one) for one in value)
+        return value.get("filtered") is True or any(any_filtered(one) for one in value.values())
+    return isinstance(value, list) and any(any_filtered(one) for one in value)
 
 
 def _stated(body: Mapping[str, Any], *, answered: bool, failed: bool) -> Iterator[Found]:
@@ -227,14 +230,14 @@ def _tells(value: object) -> bool:
 
 
 def _trouble(where: str, value: Any, outer: Mapping[str, Any], http_status: int) -> Trouble:
-    layers = list(_layers(value))
+    layers = list(islice(_layers(value), _MOST_LAYERS))
     if not isinstance(value, Mapping) or not any(layer.get(name) for layer in layers for name in _CODES):
         # {"error": "slow down", "code": 429}
         layers += [outer]
     codes = [str(layer[name]) for layer in layers for name in _CODES if isinstance(layer.get(name), str | int | float)]
     codes = [code for code in dict.fromkeys(codes) if code and code.lower() not in ("none", "null", "error", "true")]
     texts = list(dict.fromkeys(_texts(value, layers)))
-    message = " (".join(texts[:2]) + ")" * (len(texts[:2]) - 1)
+    message = " (".join(texts[:2]) + ")" * (len(texts[:2]) - 1) or str(value)
     names = " ".join(codes)
     stated = next((one for one in map(_status, codes) if one is not None and one >= 400), None)
     if stated is None and http_status >= 300:
@@ -246,13 +249,13 @@ def _trouble(where: str, value: Any, outer: Mapping[str, Any], http_status: int)
         message[:1000],
         stated or _status_of(names) or _status_of(message),
         next((layer["param"] for layer in layers if layer.get("param") is not None), None),
-        _filtered(stated, names, " ".join(texts)[:MOST_SCRUBBED], layers),
+        http_status not in _NO_FILTER and _filtered(stated, names, " ".join(texts)[:MOST_SCRUBBED], layers),
         _wait(layers),
     )
 
 
 def _filtered(status: int | None, names: str, texts: str, layers: list[Mapping[str, Any]]) -> bool:
-    if status in (401, 404, 408, 429):
+    if status in _NO_FILTER:
         return False
     if _filter_result(layers):
         return True
@@ -264,15 +267,12 @@ def _filtered(status: int | None, names: str, texts: str, layers: list[Mapping[s
 
 def _layers(value: object, depth: int = 0) -> Iterator[Mapping[str, Any]]:
     """The error object, and those inside it."""
-    if isinstance(value, list):
-        for one in value[:3]:
-            yield from _layers(one, depth + 1)
-    elif isinstance(value, Mapping):
+    if isinstance(value, Mapping):
         yield value
-        if depth < 4:
-            for name in _INNER:
-                if isinstance(value.get(name), Mapping | list):
-                    yield from _layers(value[name], depth + 1)
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
+    for one in islice(inner, _MOST_LAYERS):
+        if depth < 5 and isinstance(one, Mapping | list):
+            yield from _layers(one, depth + 1)
 
 
 def _texts(value: object, layers: list[Mapping[str, Any]]) -> Iterator[str]:
@@ -296,7 +296,7 @@ def _texts(value: object, layers: list[Mapping[str, Any]]) -> Iterator[str]:
 def _filter_result(layers: list[Mapping[str, Any]]) -> bool:
     """Azure's filter and the moderation of OpenRouter tell what they blocked in fields of their own."""
     for layer in layers:
-        if _any_filtered([layer.get("content_filter_result"), layer.get("content_filter_results")]):
+        if any_filtered([layer.get("content_filter_result"), layer.get("content_filter_results")]):
             return True
         if layer.get("flagged_input") is not None or layer.get("guardrail") or layer.get("bedrock_guardrail_response"):
             return True

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from monitor.ask.http import Received, malformed
 from monitor.ask.protocol import AskFailed
-from monitor.ask.reply_errors import clean
+from monitor.ask.reply_errors import any_filtered, clean
 from monitor.core.finish_reasons import Ending, Finish, cut_by_server, finish_of
 from monitor.core.records import Reason
 
@@ -21,9 +21,11 @@ _THINKING: Final = frozenset((
 _ELSEWHERE: Final = (
     "reasoning_content", "reasoning", "reasoning_text", "thinking", "thoughts", "reasoning_details", "thinking_blocks",
     "tool_calls", "function_call", "audio", "output_text", "output", "text", "response", "generated_text", "completion",
-    "images", "annotations", "parts",
+    "images", "parts",
 )  # fmt: skip
 """Fields that may have what ``content`` lacks, the likeliest first."""
+_NO_ANSWER: Final = frozenset(("role", "content", "refusal", "type", "id", "name", "object", "model", "provider",
+                               "provider_specific_fields", "annotations", "phase", "status"))  # fmt: skip
 _DEEPEST: Final = 8
 
 
@@ -116,7 +118,10 @@ def elsewhere(parts: Parts, *holders: Mapping[str, Any]) -> str | None:
         found = next((name for name in _ELSEWHERE if _has_text(holder.get(name))), None)
         if found is not None:
             return found
-    return parts.others[0] if parts.others else None
+    if parts.others:
+        return parts.others[0]
+    unknown = (name for name, value in holders[0].items() if name not in _NO_ANSWER and _has_text(value))
+    return next((clean(str(name), 60) for name in unknown), None)
 
 
 def _has_text(value: object) -> bool:
@@ -205,14 +210,15 @@ def said_in_chat(received: Received, tokens: tuple[int, int] | None) -> tuple[Sa
         raise malformed(
             f"`choices[0].message` is {wrong}; the choice has {names_of(choice)}", received.exchange, tokens
         )
-    parts = _content(message.get("content"), "choices[0].message.content", received, tokens)
-    refused = message.get("refusal")
-    if refused and not parts.text.strip():
-        parts.texts = [_refusal(refused)]
-    elif parts.refusals and not parts.text.strip():
-        parts.texts = parts.refusals
+    refusal = message.get("refusal")
+    refused = refusal is True or _has_text(refusal) or finish.ending in (Ending.FILTERED, Ending.REFUSAL)
+    parts = _content(message.get("content"), "choices[0].message.content", received, tokens, tolerant=refused)
+    if not parts.text.strip():
+        parts.texts = [_refusal(refusal)] if _has_text(refusal) else parts.refusals or parts.texts
+        # Azure withholds the text of an answer, and some versions of its API name no finish reason then.
+        refused = refused or any_filtered(choice.get("content_filter_results"))
     text_in = elsewhere(parts, message, choice, {n: v for n, v in received.body.items() if n != "choices"})
-    said = concluded(received, tokens, parts, finish, refused=bool(refused or parts.refusals), text_in=text_in)
+    said = concluded(received, tokens, parts, finish, refused=refused or bool(parts.refusals), text_in=text_in)
     return said, choice
 
 
@@ -225,14 +231,23 @@ def said_in_message(received: Received, tokens: tuple[int, int] | None) -> Said:
     if body.get("content") is None and finish.ending not in (Ending.FILTERED, Ending.REFUSAL, Ending.ERROR):
         wrong = "missing" if "content" not in body else "null"
         raise malformed(f"`content` is {wrong}; the reply has {names_of(body)}", exchange, tokens)
-    parts = _content(body.get("content"), "content", received, tokens)
-    return concluded(received, tokens, parts, finish, refused=False, text_in=elsewhere(parts, {}))
+    refused = finish.ending in (Ending.FILTERED, Ending.REFUSAL)
+    parts = _content(body.get("content"), "content", received, tokens, tolerant=refused)
+    if parts.refusals and not parts.text.strip():
+        parts.texts = parts.refusals
+    refused = refused or bool(parts.refusals)
+    return concluded(received, tokens, parts, finish, refused=refused, text_in=elsewhere(parts, {}))
 
 
-def _content(content: object, where: str, received: Received, tokens: tuple[int, int] | None) -> Parts:
+def _content(
+    content: object, where: str, received: Received, tokens: tuple[int, int] | None, *, tolerant: bool
+) -> Parts:
+    """The parts of a content. A refusal needs no readable one."""
     try:
         return parts_of(content, where)
     except Odd as odd:
+        if tolerant:
+            return Parts([], [], [])
         raise malformed(str(odd), received.exchange, tokens) from None
     except AskFailed as failed:
         failed.exchange, failed.tokens = received.exchange, tokens

@@ -128,7 +128,7 @@ def test_a_stream_that_nobody_asked_for_is_put_together(body: bytes) -> None:
 
 
 def test_a_stream_of_messages_is_put_together() -> None:
-    events = [
+    events: list[tuple[str, dict[str, Any]]] = [
         ("message_start", {"message": {"type": "message", "content": [], "usage": {"input_tokens": 3}}}),
         ("content_block_start", {"index": 0, "content_block": {"type": "thinking", "thinking": ""}}),
         ("content_block_delta", {"index": 0, "delta": {"type": "thinking_delta", "thinking": "hm"}}),
@@ -265,6 +265,8 @@ ERRORS: list[tuple[int, Any, Reason, bool, str]] = [
     (200, b"upstream connect error or disconnect/reset before headers", Reason.SERVER_ERROR, False, "upstream connect"),
     (200, b"error code: 1015", Reason.RATE_LIMITED, False, "1015"),
     (500, {"error": {"code": "x", "message": "Content moderation is unavailable"}}, Reason.SERVER_ERROR, False, "mod"),
+    (429, {"error": {"code": "content_filter", "message": "slow"}}, Reason.RATE_LIMITED, False, "slow"),
+    (200, {"error": {"value": [{"x": {"code": 503, "message": "later"}}]}}, Reason.SERVER_ERROR, False, "503 later"),
     (403, {"error": {"message": "Your account was flagged by our policies"}}, Reason.UNAUTHORIZED, True, "account"),
     (400, {"error": {"message": "Unknown parameter: 'content_filter'", "code": "unknown_parameter"}}, Reason.REJECTED,
      True, "unknown_parameter"),
@@ -294,7 +296,7 @@ ODD: list[tuple[Any, str]] = [
     (b"hello there", "hello there"),
     (b'{"choices": [{"mess', "cut"),
     ([1], "a list"),
-    ("text", "no object"),
+    (b"\"text\"", "no object"),
     ({}, "`choices` is missing"),
     ({"choices": None}, "`choices` is null"),
     ({"choices": []}, "`choices` is empty"),

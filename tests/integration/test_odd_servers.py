@@ -101,7 +101,11 @@ async def test_gzip_is_read_declared_or_not_and_so_is_what_only_says_it(declared
 async def test_a_filter_teaches_nothing_about_parameters_and_is_billed_in_full() -> None:
     filtered = Reply(400, {"error": {"code": "content_filter", "message": "no", "param": "prompt"}})
     question = replace(QUESTION, sampling=Sampling(0.0, 64, logprobs=2))
-    price = {"free": False, "prices": {"tuned": {"input": 1.0, "output": 1000.0}}, "budget": {"usd_per_day": 1.0}}
+    price: dict[str, Any] = {
+        "free": False,
+        "prices": {"tuned": {"input": 1.0, "output": 1000.0}},
+        "budget": {"usd_per_day": 1.0},
+    }
     outcome, requests, ledger = await ask([filtered], question, **price)
     assert isinstance(outcome, Answer)
     assert (outcome.text, outcome.refusal, outcome.finish_reason) == ("", True, "content_filter")
