@@ -200,7 +200,7 @@ def _from_another(name: Any, n: str, rng: random.Random) -> Any:
     bodies = [body for make in GRAMMAR.values() for _, _, body in make(n)]
     found = [holder[key] for body in bodies for holder, key in _places(body) if key == name]
     # The text of a part of thinking is one like any other once it stands in a part of text.
-    found = [one for one in found if not (name == "text" and str(one).startswith("R"))]
+    found = [one for one in found if not str(one.get("text") if isinstance(one, dict) else one).startswith("R")]
     return deepcopy(rng.choice(found)) if found else None
 
 
