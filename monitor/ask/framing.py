@@ -54,7 +54,17 @@ def loads(text: str) -> Any:
         ValueError: not JSON, or a field that decides what the answer is has two different values.
         RecursionError: nested too deeply.
     """
-    return _DECODER.decode(text)
+    return _decoder(text).decode(text)
+
+
+def _decoder(text: str) -> json.JSONDecoder:
+    """The decoder for a text. To look at every object of a long one takes as long as to parse it twice, so that is
+    done only where a field that matters occurs more often than in any one reply."""
+    if len(text) <= _SHORT:
+        return _DECODER
+    # Log-probabilities have a `content` of their own.
+    often = (text.count(f'"{name}"') > (2 if name == "content" else 1) for name in (*_CRITICAL, *_COUNTED))
+    return _DECODER if any(often) else _FAST
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -85,15 +95,20 @@ def _either(name: str, first: Any, second: Any) -> Any:
 
 
 _DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=lambda _: None)
+_FAST: Final = json.JSONDecoder(parse_constant=lambda _: None)
+_SHORT: Final = 2**16
+"""Characters of a text whose objects are all looked at."""
+_COUNTED: Final = ("usage", "error", "prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "model")
 
 
 def _read_values(text: str) -> Body:
     """The first JSON value; more of them are the lines of a stream, and other text after it is ignored."""
     values: list[Any] = []
     at = 0
+    decoder = _decoder(text)
     while at < len(text) and text[at] in "{[":
         try:
-            value, at = _DECODER.raw_decode(text, at)
+            value, at = decoder.raw_decode(text, at)
         except Unreadable:
             raise
         except ValueError as error:

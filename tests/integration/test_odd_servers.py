@@ -10,6 +10,8 @@ import pytest
 import structlog
 
 from monitor.ask import Asker
+from monitor.cli import output
+from monitor.cli.operations import Asked
 from monitor.core.records import Answer, Outcome, Question, Reason, Sampling, Unmeasured
 from tests.asking import QUESTION, Ledger, Time, settings
 from tests.http_server import Reply, Request, Script, ScriptedServer, completion, message
@@ -170,3 +172,25 @@ async def test_a_page_of_the_same_server_is_told_with_the_address_of_its_api() -
     assert isinstance(outcome, Unmeasured)
     assert outcome.reason is Reason.MALFORMED
     assert outcome.detail.startswith("the reply is not JSON: an HTML page: Chat with me. base_url lacks /v1: http://")
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (completion(None, message={"reasoning_content": "In three weeks."}), "has text in `reasoning_content`"),
+        (completion(""), "(empty)"),
+        (completion(None, choice={"finish_reason": "content_filter"}), "(empty) Refused, without a text"),
+        (completion(None, message={"refusal": "I cannot."}), "I cannot."),
+    ],
+    ids=str,
+)
+async def test_ask_shows_where_an_empty_reply_has_its_text(
+    body: Any, shown: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with ScriptedServer([Reply(body=body)]) as server:
+        asker = Asker(settings(base_url=server.url), Ledger())
+        explanation = await asker.exchange(QUESTION)
+        await asker.aclose()
+    output.exchange(Asked(explanation, ()), debug=False, as_json=False)
+    assert shown in capsys.readouterr().out
+    assert len(server.requests) == 1

@@ -346,6 +346,14 @@ def test_a_field_that_is_given_twice() -> None:
     assert said_in_chat(received, TOKENS)[0] == Said("a", "stop")
 
 
+@pytest.mark.parametrize("padding", [0, 100_000])
+def test_a_field_that_is_given_twice_in_a_long_reply(padding: int) -> None:
+    body = json.dumps(completion("a", system_fingerprint="f" * padding))[:-1]
+    assert read(body.encode() + b"}").text == "a"
+    twice = failed(body.encode() + b', "choices": [{"message": {"content": "b"}}]}')
+    assert "`choices`" in twice.detail
+
+
 def test_the_errors_own_words_are_cleaned_and_cut() -> None:
     body = {"error": {"message": "bad\x1b[31m\r\nkey sk-own-key " + "x" * 900, "code": "a\u202eb"}}
     detail = failed(body, 401).detail
