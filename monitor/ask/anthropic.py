@@ -27,9 +27,6 @@ from monitor.core.records import Answer, Question
 
 VENDOR_URL: Final = "https://api.anthropic.com"
 
-FINISH_REASONS: Final = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
-"""Mapping to the values of Chat Completions, so that the store is uniform; other values are kept."""
-
 _DROPPABLE: Final = ("thinking", "output_config")
 
 
@@ -71,7 +68,7 @@ class AnthropicProvider:
         prompt_tokens, completion_tokens = tokens or (0, 0)
         return Answer(
             text=said.text,
-            finish_reason=FINISH_REASONS.get(said.finish_reason, said.finish_reason) if said.finish_reason else None,
+            finish_reason=said.finish_reason,
             refusal=said.refusal,
             model=text_or_none(parsed.get("model")),
             fingerprint=None,

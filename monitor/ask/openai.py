@@ -17,16 +17,14 @@ from monitor.ask.http import (
     receive,
     text_or_none,
 )
+from monitor.ask.logprobs import read_logprobs
 from monitor.ask.protocol import AskFailed, Setup
 from monitor.ask.reply_text import said_in_chat
 from monitor.ask.served import cached_tokens, served_by
 from monitor.ask.transport import UnaskedStreams, client, connection_failure
-from monitor.core.records import Answer, Question, Reason, TokenLogprob
+from monitor.core.records import Answer, Question, Reason
 
 VENDOR_URL: Final = "https://api.openai.com/v1"
-NO_PROBABILITY: Final = -9999.0
-"""Value in the API for a token without a probability."""
-
 _TOKEN_LIMITS: Final = ("max_completion_tokens", "max_tokens")
 
 
@@ -161,32 +159,3 @@ def _usage(parsed: Mapping[str, Any]) -> tuple[int, int] | None:
         return None
     prompt, completion = count_or_none(usage.get("prompt_tokens")), count_or_none(usage.get("completion_tokens"))
     return None if prompt is None else (prompt, completion or 0)
-
-
-def read_logprobs(raw: object) -> tuple[TokenLogprob, ...] | None:
-    """The generated tokens' log-probabilities; ``None`` when the reply has none at all.
-
-    Empty when it has some that cannot be used: a token without a probability would shift all that follow.
-    """
-    content = raw.get("content") if isinstance(raw, dict) else None
-    if not isinstance(content, list) or not content:
-        return None
-    tokens = [token for token in map(_read_token, content) if token is not None]
-    return tuple(tokens) if len(tokens) == len(content) else ()
-
-
-def _read_token(entry: object) -> TokenLogprob | None:
-    pair = _token_and_logprob(entry)
-    if pair is None or pair[1] <= NO_PROBABILITY or not isinstance(entry, dict):
-        return None
-    alternatives = entry.get("top_logprobs")
-    pairs = [_token_and_logprob(a) for a in alternatives] if isinstance(alternatives, list) else []
-    top = {token: logprob for token, logprob in (p for p in pairs if p) if logprob > NO_PROBABILITY}
-    return TokenLogprob(*pair, top)
-
-
-def _token_and_logprob(entry: object) -> tuple[str, float] | None:
-    if not isinstance(entry, dict):
-        return None
-    token, logprob = entry.get("token"), entry.get("logprob")
-    return (token, float(logprob)) if isinstance(token, str) and isinstance(logprob, int | float) else None

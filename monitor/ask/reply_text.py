@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from monitor.ask.http import Received, malformed
@@ -13,6 +13,9 @@ from monitor.core.records import Reason
 
 CONTENT_FILTER: Final = "content_filter"
 """Finish reason of a refusal that the reply tells as an error."""
+
+FINISH_REASONS: Final = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
+"""Words of Messages -> those of Chat Completions, so that the store is uniform; other words are kept."""
 
 _THINKING: Final = frozenset((
     "thinking", "reasoning", "redacted_thinking", "reasoning_text", "reasoning_content", "summary_text", "thought",
@@ -236,7 +239,8 @@ def said_in_message(received: Received, tokens: tuple[int, int] | None) -> Said:
     if parts.refusals and not parts.text.strip():
         parts.texts = parts.refusals
     refused = refused or bool(parts.refusals)
-    return concluded(received, tokens, parts, finish, refused=refused, text_in=elsewhere(parts, {}))
+    said = concluded(received, tokens, parts, finish, refused=refused, text_in=elsewhere(parts, {}))
+    return replace(said, finish_reason=FINISH_REASONS.get(said.finish_reason or "", said.finish_reason))
 
 
 def _content(

@@ -31,6 +31,7 @@ from monitor.report.metrics import Internals
 from monitor.report.status import client
 from monitor.runs.context import RunContext, build_context, declare, ensure_run
 from monitor.runs.execute import TRY_AGAIN, execute_run
+from monitor.runs.rejudge import judge_anew
 from monitor.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class App:
         self.internals.reloaded(ok=True, at=utcnow())
         await self._serve(settings)
         await asyncio.to_thread(declare, self.context)
+        await asyncio.to_thread(judge_anew, self.context)
         self._start_clock(settings)
         self._guarding = asyncio.create_task(self._guard())
         log.info("started", config=str(self.config_path), url=self.url, targets=len(settings.targets))

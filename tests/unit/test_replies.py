@@ -139,7 +139,7 @@ def test_a_stream_of_messages_is_put_together() -> None:
         ("message_stop", {}),
     ]
     lines = [f"event: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n" for kind, data in events]
-    assert read("".join(lines).encode(), messages=True) == Said("a b", "end_turn")
+    assert read("".join(lines).encode(), messages=True) == Said("a b", "stop")
     cut = failed("".join(lines[:6]).encode(), messages=True)
     assert (cut.reason, cut.permanent) == (Reason.MALFORMED, False)
 
