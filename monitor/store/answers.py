@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
+from json import loads
 from struct import pack, unpack
 from typing import Any, Final, NamedTuple
 
@@ -23,7 +24,7 @@ from monitor.core.records import (
 )
 from monitor.store import audit, ledger
 from monitor.store.base import Connected
-from monitor.store.column_types import clean
+from monitor.store.column_types import clean, dump_json
 from monitor.store.dialect import insert
 from monitor.store.tables import answer, baseline, embedding, run, score, verdict
 
@@ -205,7 +206,8 @@ def _outcome_values(outcome: Outcome) -> dict[str, Any]:
     """The columns that another reading of the same reply changes."""
     if isinstance(outcome, Unmeasured):
         return {"reason": outcome.reason.value, "detail": clean(outcome.detail)}
-    logprobs = outcome.logprobs and [[t.token, t.logprob, dict(t.top)] for t in outcome.logprobs]
+    # As `record` writes them: -inf as text.
+    logprobs = loads(dump_json([[t.token, t.logprob, dict(t.top)] for t in outcome.logprobs or ()]))
     return {
         "reason": None, "detail": "", "text": clean(outcome.text), "finish_reason": clean(outcome.finish_reason),
         "refusal": outcome.refusal, "model": clean(outcome.model), "fingerprint": clean(outcome.fingerprint),
