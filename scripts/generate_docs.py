@@ -218,7 +218,9 @@ Answers keep what a reply says about who served it. `contract` compares it with 
 Cliffwatch knows the words below, in any case and spelling (`MAX_TOKENS`, `maxTokens`, `FinishReason.MAX_TOKENS`). If
 a gateway passes on `native_finish_reason` as well, the worse class counts. A reply with a text and no finish reason
 is an answer, because some servers leave it out. A word that is not in the table is `unknown_finish`: its text is not
-measured, and the detail has the word.
+measured, and the detail has the word. When a later version knows the word, the daemon judges kept replies anew at its
+start: their runs become due again, nothing is asked again, and the audit log names them. Runs with a verdict and
+captured baselines stay as they are.
 
 A `truncated` answer with a text is an answer, and `contract` compares its finish reason. It was cut by the server's
 own limit if it has fewer tokens than the limit that was sent, or if the word says so, as `model_length` does.
