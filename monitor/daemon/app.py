@@ -32,6 +32,7 @@ from monitor.report.metrics import Internals
 from monitor.report.status import client
 from monitor.runs.context import RunContext, build_context, declare, ensure_run
 from monitor.runs.execute import TRY_AGAIN, execute_run
+from monitor.runs.rejudge import judge_anew
 from monitor.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -71,6 +72,12 @@ def _read_tokens(settings: Settings) -> "Tokens":
     from monitor.report.web.tokens import read_tokens
 
     return read_tokens(settings.http.actions)
+
+
+def _take_over(context: RunContext) -> None:
+    """What the daemon that holds the store does first."""
+    declare(context)
+    judge_anew(context)
 
 
 async def _close_after(context: RunContext | None, tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -124,7 +131,7 @@ class App:
         self.internals.reloaded(ok=True, at=utcnow())
         await self._serve(settings)
         if self._sole.active:
-            await asyncio.to_thread(declare, self.context)
+            await asyncio.to_thread(_take_over, self.context)
         self._start_clock(settings)
         self._guarding = asyncio.create_task(self._guard())
         log.info("started", config=str(self.config_path), url=self.url, targets=len(settings.targets))
@@ -192,7 +199,7 @@ class App:
                 self._last_tick = monotonic()
                 return
             if waited:
-                await asyncio.to_thread(declare, context)
+                await asyncio.to_thread(_take_over, context)
             wanted = await asyncio.to_thread(self._plan, context, now)
             for target, suite, slot in wanted:
                 run = await asyncio.to_thread(ensure_run, context, target, suite, slot)

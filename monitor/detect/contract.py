@@ -81,8 +81,8 @@ def measure(comparison: Comparison) -> Reading | None:
         rates.insert(0, _rate(passed, "checks passed", "checks passed by", "drop"))
     parts = [
         *(part for part in rates if part is not None),
-        _named("model id", now, then, lambda one: one.model or _UNNAMED),
-        _named("fingerprint", now, then, lambda one: one.fingerprint or _UNNAMED),
+        _named("model id", _completions(now), _completions(then), lambda one: one.model or _UNNAMED),
+        _named("fingerprint", _completions(now), _completions(then), lambda one: one.fingerprint or _UNNAMED),
         _prompt_tokens(comparison, now),
     ]
     broken = frozenset[int]().union(*(part.broken for part in parts))
@@ -99,6 +99,11 @@ def measure(comparison: Comparison) -> Reading | None:
         measures=_measures(parts) | ({} if passed is None else _passing(passed)),
         exhibits=exhibits(comparison, {one.probe: (1.0, one) for one in now if _bad(one, broken)}),
     )
+
+
+def _completions(found: Sequence[GradedAnswer]) -> Sequence[GradedAnswer]:
+    """Without refusals that came as an HTTP error: they name no model."""
+    return [one for one in found if one.model or not one.refusal] or found
 
 
 def _measures(parts: Sequence[_Part]) -> dict[str, float]:
