@@ -13,7 +13,6 @@ import httpx2
 
 from monitor.ask.http import (
     ReplyTooLargeError,
-    count_or_none,
     malformed,
     metadata,
     parse,
@@ -23,6 +22,7 @@ from monitor.ask.http import (
 )
 from monitor.ask.protocol import AskFailed, Setup
 from monitor.ask.transport import client, connection_failure
+from monitor.ask.usage import read_usage
 from monitor.core.records import Answer, Exchange, Question, Reason
 
 VENDOR_URL: Final = "https://api.anthropic.com"
@@ -66,7 +66,7 @@ class AnthropicProvider:
             raise status_failure(reply, body, [name for name in _DROPPABLE if name in body], self._clock())
         parsed, exchange = parse(reply, body)
         text, stop_reason = _read_text(parsed, exchange)
-        prompt_tokens, completion_tokens = _usage(parsed) or (0, 0)
+        usage = read_usage(parsed)
         return Answer(
             text=text,
             finish_reason=FINISH_REASONS.get(stop_reason, stop_reason) if stop_reason else None,
@@ -74,11 +74,12 @@ class AnthropicProvider:
             model=text_or_none(parsed.get("model")),
             fingerprint=None,
             request_id=reply.headers.get("request-id") or text_or_none(parsed.get("id")),
-            prompt_tokens=prompt_tokens,
-            completion_tokens=completion_tokens,
+            prompt_tokens=usage.prompt or 0,
+            completion_tokens=usage.completion or 0,
             latency_seconds=latency,
             asked_at=asked_at,
             exchange=exchange,
+            usage=usage,
         )
 
     async def look(self, path: str) -> tuple[int, Any]:
@@ -120,7 +121,7 @@ def request_body(question: Question, accepts: Mapping[str, bool]) -> dict[str, A
 
 def _read_text(parsed: Mapping[str, Any], exchange: Exchange) -> tuple[str, str | None]:
     """The joined text blocks, and the stop reason."""
-    tokens = _usage(parsed)
+    tokens = read_usage(parsed)
     blocks = parsed.get("content")
     stop_reason = text_or_none(parsed.get("stop_reason"))
     if not isinstance(blocks, list):
@@ -135,13 +136,3 @@ def _read_text(parsed: Mapping[str, Any], exchange: Exchange) -> tuple[str, str 
     if not texts and stop_reason not in ("refusal", "end_turn", "stop_sequence"):
         raise malformed("the reply has no text", exchange, tokens)
     return text, stop_reason
-
-
-def _usage(parsed: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Prompt tokens, including cache reads and writes, and completion tokens, including thinking."""
-    usage = parsed.get("usage")
-    if not isinstance(usage, dict) or (prompt := count_or_none(usage.get("input_tokens"))) is None:
-        return None
-    for cached in ("cache_creation_input_tokens", "cache_read_input_tokens"):
-        prompt += count_or_none(usage.get(cached)) or 0
-    return prompt, count_or_none(usage.get("output_tokens")) or 0

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from monitor.ask.protocol import AskFailed, Secret
 from monitor.ask.retry import retry_after
+from monitor.ask.usage import with_duplicates
 from monitor.core import logs
-from monitor.core.records import Exchange, Reason
+from monitor.core.records import Exchange, Reason, TokenUsage
 
 LARGEST_REPLY: Final = 8 * 2**20
 """Maximum bytes of a reply. An answer of 4,096 tokens with 20 alternatives each has about 6 MiB."""
@@ -58,7 +59,7 @@ class Reply:
             ValueError: not JSON, or nested too deeply.
         """
         try:
-            parsed = json.loads(self.text, parse_constant=lambda _: None)
+            parsed = with_duplicates(self.text, json.loads(self.text, parse_constant=lambda _: None))
             return storable(parsed) if _SUSPECT.search(self.text) else parsed
         except RecursionError:
             raise ValueError("nested too deeply") from None
@@ -91,13 +92,13 @@ def storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {storable(k): storable(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [storable(v) for v in value]
+        return type(value)(storable(v) for v in value)
     if isinstance(value, float) and value - value != 0.0:
         return None
     return value
 
 
-def malformed(detail: str, exchange: Exchange, tokens: tuple[int, int] | None = None) -> AskFailed:
+def malformed(detail: str, exchange: Exchange, tokens: TokenUsage | None = None) -> AskFailed:
     """HTTP 200, but not a valid completion. It may have been billed."""
     return AskFailed(Reason.MALFORMED, detail, exchange=exchange, tokens=tokens, maybe_billed=tokens is None)
 
@@ -202,11 +203,6 @@ def _classify(status: int, words: str) -> tuple[Reason, bool]:
 def text_or_none(value: object, longest: int = 200) -> str | None:
     """``value`` if it is text, cut to ``longest`` characters."""
     return value[:longest] if isinstance(value, str) else None
-
-
-def count_or_none(value: object) -> int | None:
-    """``value`` if it is a valid number of tokens."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
 
 
 def _exchange(reply: Reply, request: Mapping[str, Any], response: Mapping[str, Any] | str) -> Exchange:

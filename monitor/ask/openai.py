@@ -9,7 +9,6 @@ import openai
 
 from monitor.ask.http import (
     ReplyTooLargeError,
-    count_or_none,
     malformed,
     metadata,
     parse,
@@ -19,6 +18,7 @@ from monitor.ask.http import (
 )
 from monitor.ask.protocol import AskFailed, Setup
 from monitor.ask.transport import client, connection_failure
+from monitor.ask.usage import read_usage
 from monitor.core.records import Answer, Exchange, Question, Reason, TokenLogprob
 
 VENDOR_URL: Final = "https://api.openai.com/v1"
@@ -62,7 +62,7 @@ class OpenAIProvider:
             raise status_failure(reply, body, [name for name in _DROPPABLE if name in body], self._clock())
         parsed, exchange = parse(reply, body)
         text, finish_reason, refusal, choice = _read_choice(parsed, exchange)
-        prompt_tokens, completion_tokens = _usage(parsed) or (0, 0)
+        usage = read_usage(parsed)
         return Answer(
             text=text,
             finish_reason=finish_reason,
@@ -70,11 +70,12 @@ class OpenAIProvider:
             model=text_or_none(parsed.get("model")),
             fingerprint=text_or_none(parsed.get("system_fingerprint")),
             request_id=reply.headers.get("x-request-id") or text_or_none(parsed.get("id")),
-            prompt_tokens=prompt_tokens,
-            completion_tokens=completion_tokens,
+            prompt_tokens=usage.prompt or 0,
+            completion_tokens=usage.completion or 0,
             latency_seconds=latency,
             asked_at=asked_at,
             exchange=exchange,
+            usage=usage,
             logprobs=read_logprobs(choice.get("logprobs")) if question.sampling.logprobs else None,
         )
 
@@ -138,7 +139,7 @@ _DROPPABLE: Final = (
 
 def _read_choice(parsed: Mapping[str, Any], exchange: Exchange) -> tuple[str, str | None, bool, Mapping[str, Any]]:
     """Text, finish reason, whether it is a refusal, and the raw choice."""
-    tokens = _usage(parsed)
+    tokens = read_usage(parsed)
     choices = parsed.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     message = choice.get("message") if isinstance(choice, dict) else None
@@ -157,15 +158,6 @@ def _read_choice(parsed: Mapping[str, Any], exchange: Exchange) -> tuple[str, st
         kind = "null" if content is None else type(content).__name__
         raise malformed(f"the message's content is {kind}, not a text", exchange, tokens)
     return content, finish_reason, False, choice
-
-
-def _usage(parsed: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Prompt and completion tokens (reasoning included), where the server counts them."""
-    usage = parsed.get("usage")
-    if not isinstance(usage, dict):
-        return None
-    prompt, completion = count_or_none(usage.get("prompt_tokens")), count_or_none(usage.get("completion_tokens"))
-    return None if prompt is None else (prompt, completion or 0)
 
 
 def read_logprobs(raw: object) -> tuple[TokenLogprob, ...] | None:

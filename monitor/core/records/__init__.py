@@ -26,6 +26,7 @@ from monitor.core.records.exchange import (
     Suite,
     SuiteProgress,
     TokenLogprob,
+    TokenUsage,
     Unmeasured,
     Usage,
 )
@@ -106,6 +107,7 @@ __all__ = [
     "Suite",
     "SuiteProgress",
     "TokenLogprob",
+    "TokenUsage",
     "Unmeasured",
     "Usage",
     "VerdictContext",
