@@ -7,9 +7,8 @@ are read (``monitor.config.suites``).
 """
 
 import math
-import re
-from collections import deque
 from collections.abc import Callable, Mapping
+from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 import regex
@@ -17,6 +16,7 @@ import structlog
 
 from monitor.core.records import Probe
 from monitor.judge import schemas
+from monitor.judge.numbers import Reading, read_number
 from monitor.judge.prompt import verdict_of
 from monitor.judge.strict_json import StrictJsonError, parse
 
@@ -33,8 +33,23 @@ class Grade(NamedTuple):
     detail: str
 
 
+class Unfinished(StrEnum):
+    """Why a check has no score for an answer."""
+
+    TIME = "time"
+    MEMORY = "memory"
+    UNUSABLE = "unusable"
+    """The check itself cannot be applied: its pattern or schema is not valid."""
+    AMBIGUOUS = "ambiguous"
+    """The answer has several meanings, and not all of them pass or fail."""
+
+
 class CheckUnfinishedError(Exception):
     """A check could not finish on this answer, so there is no score."""
+
+    def __init__(self, reason: Unfinished, why: str) -> None:
+        super().__init__(why)
+        self.reason = reason
 
 
 def _shown(text: str, limit: int = 120) -> str:
@@ -64,9 +79,9 @@ def pattern(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
     try:
         found = schemas.search(wanted, text)
     except schemas.PatternTimeoutError as error:
-        raise CheckUnfinishedError(str(error)) from None
+        raise CheckUnfinishedError(Unfinished.TIME, str(error)) from None
     except regex.error as error:
-        raise CheckUnfinishedError(f"pattern {_shown(wanted)} cannot be used: {error}") from None
+        raise CheckUnfinishedError(Unfinished.UNUSABLE, f"pattern {_shown(wanted)} cannot be used: {error}") from None
     return (0.0, f"no match of {_shown(wanted)}") if found is None else (1.0, f"matches: {_shown(found)}")
 
 
@@ -76,29 +91,40 @@ def json_schema(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
         fault = schemas.first_fault(parse(text), options["schema"])
     except StrictJsonError as error:
         return 0.0, str(error)
-    except (schemas.PatternTimeoutError, schemas.UnusableSchemaError) as error:
-        raise CheckUnfinishedError(str(error)) from None
+    except schemas.PatternTimeoutError as error:
+        raise CheckUnfinishedError(Unfinished.TIME, str(error)) from None
+    except schemas.UnusableSchemaError as error:
+        raise CheckUnfinishedError(Unfinished.UNUSABLE, str(error)) from None
     return (1.0, "fits the schema") if fault is None else (0.0, fault)
 
 
-_NUMBER: Final = re.compile(
-    r"(?:(?<!\w)[-−])?(?:[0-9]{1,3}(?:,[0-9]{3})++(?![0-9])|[0-9]++)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]{1,3})?"
-)
-
-
 def number(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
-    """1 if the last number of the answer lies within ``tolerance`` of ``value``.
+    """1 if the number that the answer states lies within ``tolerance`` of ``value``; see ``judge.numbers``.
 
-    The last one, because models reason first and then conclude. Commas may separate thousands.
+    Raises ``CheckUnfinishedError`` if it depends on the meaning of an ambiguous number.
     """
-    last = deque(_NUMBER.finditer(text), maxlen=1)
-    if not last:
-        return 0.0, "no number"
-    given, wanted = float(last[0][0].replace(",", "").replace("−", "-")), float(options["value"])
-    slack = float(options.get("tolerance", 0)) + 1e-9 * max(1.0, abs(wanted))  # 0.1 + 0.2 is 0.3 to a person
-    if math.isfinite(given) and abs(given - wanted) <= slack:
-        return 1.0, f"{given:g}"
-    return 0.0, f"{given:g}, not {wanted:g}"
+    read = read_number(text, decimal=options.get("decimal"), prompt=str(options.get("prompt", "")))
+    wanted, slack = float(options["value"]), float(options.get("tolerance", 0))
+    if read.value is not None and _close(read.value, wanted, slack):
+        return 1.0, _read_as(read)
+    if any(math.isnan(other) or _close(other, wanted, slack) for other in read.others):
+        raise CheckUnfinishedError(Unfinished.AMBIGUOUS, _read_as(read))
+    return 0.0, _read_as(read) if read.value is None else f"{_read_as(read, f'not {wanted:.15g}')}"
+
+
+def _close(given: float, wanted: float, slack: float) -> bool:
+    """Whether they are equal to a person: 0.1 + 0.2 is 0.3, but two different whole numbers are not."""
+    whole = given.is_integer() and wanted.is_integer()
+    return math.isfinite(given) and abs(given - wanted) <= slack + (1e-15 if whole else 1e-9) * max(1.0, abs(wanted))
+
+
+def _read_as(read: Reading, verdict: str = "") -> str:
+    """The number, what it was compared with, and how it was read where that is not plain."""
+    if read.value is None:
+        return read.how
+    shown = f"{read.value:.15g}"
+    plain = read.raw == shown and read.how == "the last number"
+    return ", ".join(part for part in (shown, verdict, "" if plain else f"read from {read.raw!r} ({read.how})") if part)
 
 
 def verdict(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
@@ -137,9 +163,10 @@ def score_answer(probe: Probe, answer_text: str) -> tuple[Grade, ...]:
         seen[check.kind] = seen.get(check.kind, 0) + 1
         grader = f"check:{check.kind}" + (f":{seen[check.kind]}" if seen[check.kind] > 1 else "")
         try:
-            value, detail = CHECKS[check.kind](answer_text, check.options)
+            options = {**check.options, "prompt": probe.prompt} if check.kind == "number" else check.options
+            value, detail = CHECKS[check.kind](answer_text, options)
         except CheckUnfinishedError as error:
-            log.warning("check_unfinished", probe=probe.id, grader=grader, why=str(error))
+            log.warning("check_unfinished", probe=probe.id, grader=grader, reason=error.reason, why=str(error))
             continue
         grades.append(Grade(grader, value, detail[:_DETAIL_CHARS]))
     if grades and len(grades) == len(probe.checks):

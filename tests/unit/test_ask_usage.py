@@ -98,7 +98,7 @@ def test_a_usage_that_is_certain(reply: Any, tokens: tuple[int, int]) -> None:
         ('"usage": {"prompt_tokens": 44, "completion_tokens": 6, "prompt_tokens": 41}', (44, 6), 56, "44 and 41"),
         ('"usage": {"prompt_tokens": 41, "completion_tokens": 6}, "usage": null', (41, 6), 53, "usage is null"),
         ('"usage": null, "usage": {"prompt_tokens": 41, "completion_tokens": 6}', (41, 6), 53, "usage is null"),
-        ('"usage": {"prompt_tokens": 41, "completion_tokens": 6}, "usage": {"completion_tokens": 9}', (41, 9), 59, "6 and"),
+        ('"usage": {"prompt_tokens": 41, "completion_tokens": 6}, "usage": {"output_tokens": 9}', (41, 9), 59, "6 and"),
         ('"usage": {"prompt_tokens": 41, "completion_tokens": 6, "total_tokens": 60}', (41, 19), 79, "not the sum"),
         ('"usage": {"prompt_tokens": 41, "completion_tokens": 6, "total_tokens": 10}', (41, 6), 700, "not the sum"),
         ('"usage": {"prompt_tokens": 41, "total_tokens": 47}', (41, 6), 700, "one part"),
