@@ -1,14 +1,13 @@
 """Deterministic checks of an answer, which need no model and run first.
 
-An answer is hostile text. No check may hang or crash on one: patterns run under a time limit (that of the ``regex``
-package, which interrupts endless backtracking), JSON is bounded in size and depth, and a check that could not finish
-gives no score, because it did not measure the answer. The options of each kind are declared and validated where suites
+An answer is hostile text. No check may hang or crash on one: patterns and schemas that take long run in a process with
+limits of time and memory, JSON is bounded in size and depth, and a check that could not finish gives no score, because
+it did not measure the answer. The options of each kind are declared and validated where suites
 are read (``monitor.config.suites``).
 """
 
 import math
 from collections.abc import Callable, Mapping
-from enum import StrEnum
 from typing import Any, Final, NamedTuple
 
 import regex
@@ -16,9 +15,17 @@ import structlog
 
 from monitor.core.records import Probe
 from monitor.judge import schemas
+from monitor.judge.bounded import BOUNDED
 from monitor.judge.numbers import Reading, read_number
 from monitor.judge.prompt import verdict_of
 from monitor.judge.strict_json import StrictJsonError, parse
+from monitor.judge.unfinished import CheckUnfinishedError, Unfinished
+
+QUICK_SECONDS: Final = 0.02
+QUICK_CHARS: Final = 4_000
+QUICK_STEPS: Final = 2_000
+"""What a check may take in this process: time of one pattern, characters of JSON, steps of a schema. A check that needs
+more is run in a process that can be ended (``judge.bounded``)."""
 
 _DETAIL_CHARS: Final = 300
 
@@ -31,25 +38,6 @@ class Grade(NamedTuple):
     grader: str
     value: float
     detail: str
-
-
-class Unfinished(StrEnum):
-    """Why a check has no score for an answer."""
-
-    TIME = "time"
-    MEMORY = "memory"
-    UNUSABLE = "unusable"
-    """The check itself cannot be applied: its pattern or schema is not valid."""
-    AMBIGUOUS = "ambiguous"
-    """The answer has several meanings, and not all of them pass or fail."""
-
-
-class CheckUnfinishedError(Exception):
-    """A check could not finish on this answer, so there is no score."""
-
-    def __init__(self, reason: Unfinished, why: str) -> None:
-        super().__init__(why)
-        self.reason = reason
 
 
 def _shown(text: str, limit: int = 120) -> str:
@@ -75,24 +63,56 @@ def pattern(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
 
     Raises ``CheckUnfinishedError`` if the pattern backtracks past its time limit.
     """
-    wanted = str(options["pattern"])
     try:
-        found = schemas.search(wanted, text)
+        return _matched(text, options, QUICK_SECONDS)
+    except schemas.PatternTimeoutError:
+        return BOUNDED.check("regex", text, options)
+
+
+def matched(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
+    """``pattern`` without the short time limit, for a process that can be ended."""
+    try:
+        return _matched(text, options, schemas.PATTERN_SECONDS)
     except schemas.PatternTimeoutError as error:
         raise CheckUnfinishedError(Unfinished.TIME, str(error)) from None
+
+
+def _matched(text: str, options: Mapping[str, Any], seconds: float) -> tuple[float, str]:
+    wanted = str(options["pattern"])
+    try:
+        found = schemas.search(wanted, text, seconds)
     except regex.error as error:
-        raise CheckUnfinishedError(Unfinished.UNUSABLE, f"pattern {_shown(wanted)} cannot be used: {error}") from None
+        why = f"pattern {_shown(wanted)} cannot be used: {error}"
+        raise CheckUnfinishedError(Unfinished.UNUSABLE, why) from None
     return (0.0, f"no match of {_shown(wanted)}") if found is None else (1.0, f"matches: {_shown(found)}")
 
 
 def json_schema(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
-    """1 if the whole answer, ignoring surrounding blanks, is one JSON value that ``schema`` allows."""
+    """1 if the whole answer, ignoring surrounding blanks, is one JSON value that ``schema`` allows.
+
+    Raises ``CheckUnfinishedError`` if that takes too much time or memory.
+    """
+    if len(text) <= QUICK_CHARS:
+        try:
+            return _fits(text, options, pattern_seconds=QUICK_SECONDS, steps=QUICK_STEPS)
+        except (schemas.PatternTimeoutError, schemas.TooMuchWorkError):
+            pass
+    return BOUNDED.check("json_schema", text, options)
+
+
+def fits(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
+    """``json_schema`` without the limits of work, for a process that can be ended."""
     try:
-        fault = schemas.first_fault(parse(text), options["schema"])
-    except StrictJsonError as error:
-        return 0.0, str(error)
+        return _fits(text, options)
     except schemas.PatternTimeoutError as error:
         raise CheckUnfinishedError(Unfinished.TIME, str(error)) from None
+
+
+def _fits(text: str, options: Mapping[str, Any], **limits: Any) -> tuple[float, str]:
+    try:
+        fault = schemas.first_fault(parse(text), options["schema"], **limits)
+    except StrictJsonError as error:
+        return 0.0, str(error)
     except schemas.UnusableSchemaError as error:
         raise CheckUnfinishedError(Unfinished.UNUSABLE, str(error)) from None
     return (1.0, "fits the schema") if fault is None else (0.0, fault)
@@ -140,6 +160,9 @@ def verdict(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
 
 CheckFunction = Callable[[str, Mapping[str, Any]], tuple[float, str]]
 """(answer text, options) -> (value 0 to 1, explanation)."""
+
+EVALUATORS: Final[dict[str, CheckFunction]] = {"regex": matched, "json_schema": fits}
+"""Checks that may take long, as a process evaluates them that can be ended."""
 
 CHECKS: Final[dict[str, CheckFunction]] = {
     "exact": exact,
