@@ -17,11 +17,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from monitor.judge.check_process import CPU_SECONDS, MEMORY_BYTES
+from monitor.judge.check_process import CPU_SECONDS
 from monitor.judge.unfinished import CheckUnfinishedError, Unfinished
 
 PROCESSES: Final = 2
 """Maximum number of processes; further checks wait for one."""
+
+MEMORY_BYTES: Final = 512 * 2**20
+"""Memory that checks may use in addition to what a process has at its start."""
 
 WALL_SECONDS: Final = 10.0
 """Time limit of a check on a machine that gives it less than a fifth of a CPU."""
@@ -37,12 +40,14 @@ _ENVIRONMENT: Final = ("PATH", "LANG", "LC_ALL", "TMPDIR", "SYSTEMROOT", "LD_LIB
 class BoundedChecks:
     """A pool of processes for checks. Its methods may be called from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory_bytes: int = MEMORY_BYTES) -> None:
+        self._memory_bytes = memory_bytes
         self._slots = threading.BoundedSemaphore(PROCESSES)
         self._lock = threading.Lock()
         self._idle: list[subprocess.Popen[bytes]] = []
         self._all: set[subprocess.Popen[bytes]] = set()
         self._timer: threading.Timer | None = None
+        self._stops = 0
 
     def check(self, kind: str, text: str, options: Mapping[str, Any]) -> tuple[float, str]:
         """The result of a check of ``checks.EVALUATORS``.
@@ -51,20 +56,22 @@ class BoundedChecks:
             CheckUnfinishedError: it could not be applied, or took more than the CPU time or memory of a check.
         """
         request = json.dumps([kind, text, dict(options)]).encode() + b"\n"
+        stops = self._stops
         with self._slots:
-            process, fresh = self._take()
+            process, fresh = self._take(stops)
             reply = _exchange(process, request, WALL_SECONDS + (START_SECONDS if fresh else 0.0))
             if reply is None or reply[0] == Unfinished.MEMORY:
                 self._end(process)
-                raise _unfinished(process, reply)
+                raise _unfinished(process, reply, self._memory_bytes)
             self._give(process)
         if reply[0] != "ok":
             raise CheckUnfinishedError(Unfinished(reply[0]), str(reply[1]))
         return float(reply[1]), str(reply[2])
 
     def stop(self) -> None:
-        """End all processes at once. Checks in progress have no score; later ones start a new process."""
+        """End all processes at once. Checks that have begun, also those that wait for a process, have no score."""
         with self._lock:
+            self._stops += 1
             ending, self._idle = list(self._all), []
             self._all.clear()
             if self._timer is not None:
@@ -72,14 +79,16 @@ class BoundedChecks:
         for process in ending:
             _kill(process)
 
-    def _take(self) -> tuple[subprocess.Popen[bytes], bool]:
+    def _take(self, stops: int) -> tuple[subprocess.Popen[bytes], bool]:
         with self._lock:
+            if self._stops > stops:
+                raise CheckUnfinishedError(Unfinished.CRASHED, "Cliffwatch is stopping")
             while self._idle:
                 process = self._idle.pop()
                 if process.poll() is None:
                     return process, False
                 self._all.discard(process)
-            process = _start()
+            process = _start(self._memory_bytes)
             self._all.add(process)
             return process, True
 
@@ -106,12 +115,12 @@ class BoundedChecks:
         _kill(process)
 
 
-def _start() -> subprocess.Popen[bytes]:
+def _start(memory_bytes: int) -> subprocess.Popen[bytes]:
     root = str(Path(__file__).resolve().parents[2])
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
     environment["PYTHONPATH"] = os.pathsep.join([root, *(path for path in sys.path if path and path != root)])
     return subprocess.Popen(
-        [sys.executable, "-m", "monitor.judge.check_process"],
+        [sys.executable, "-m", "monitor.judge.check_process", str(memory_bytes)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -143,9 +152,9 @@ def _exchange(process: subprocess.Popen[bytes], request: bytes, seconds: float) 
     return parsed if isinstance(parsed, list) else None
 
 
-def _unfinished(process: subprocess.Popen[bytes], reply: list[Any] | None) -> CheckUnfinishedError:
+def _unfinished(process: subprocess.Popen[bytes], reply: list[Any] | None, memory_bytes: int) -> CheckUnfinishedError:
     if reply is not None:
-        return CheckUnfinishedError(Unfinished.MEMORY, f"it needs more than {MEMORY_BYTES >> 20} MiB of memory")
+        return CheckUnfinishedError(Unfinished.MEMORY, f"it needs more than {memory_bytes >> 20} MiB of memory")
     if process.returncode in (-signal.SIGPROF, -signal.SIGKILL):
         return CheckUnfinishedError(Unfinished.TIME, f"it takes more than {CPU_SECONDS:g} s of CPU time")
     why = f"the process of checks ended with status {process.returncode}"

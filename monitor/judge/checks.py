@@ -81,7 +81,7 @@ def _matched(text: str, options: Mapping[str, Any], seconds: float) -> tuple[flo
     wanted = str(options["pattern"])
     try:
         found = schemas.search(wanted, text, seconds)
-    except regex.error as error:
+    except (regex.error, OverflowError, RecursionError) as error:
         why = f"pattern {_shown(wanted)} cannot be used: {error}"
         raise CheckUnfinishedError(Unfinished.UNUSABLE, why) from None
     return (0.0, f"no match of {_shown(wanted)}") if found is None else (1.0, f"matches: {_shown(found)}")
@@ -174,13 +174,27 @@ CHECKS: Final[dict[str, CheckFunction]] = {
 }
 
 
+class Missing(NamedTuple):
+    """A check that has no score for an answer."""
+
+    grader: str
+    reason: Unfinished
+    detail: str
+
+
 def score_answer(probe: Probe, answer_text: str) -> tuple[Grade, ...]:
+    """The grades of ``grade_answer``."""
+    return grade_answer(probe, answer_text)[0]
+
+
+def grade_answer(probe: Probe, answer_text: str) -> tuple[tuple[Grade, ...], tuple[Missing, ...]]:
     """The grades of one answer: ``check:<kind>`` for each check of the probe, then ``checks``: 1 if all gave 1, else 0.
 
     A second check of the same kind is ``check:<kind>:2``. A check that did not finish is left out together with
-    ``checks``, with a warning in the log. Empty for a probe without checks.
+    ``checks``, with a warning in the log, and is the second part of the result. Empty for a probe without checks.
     """
     grades: list[Grade] = []
+    missing: list[Missing] = []
     seen: dict[str, int] = {}
     for check in probe.checks:
         seen[check.kind] = seen.get(check.kind, 0) + 1
@@ -190,11 +204,12 @@ def score_answer(probe: Probe, answer_text: str) -> tuple[Grade, ...]:
             value, detail = CHECKS[check.kind](answer_text, options)
         except CheckUnfinishedError as error:
             log.warning("check_unfinished", probe=probe.id, grader=grader, reason=error.reason, why=str(error))
+            missing.append(Missing(grader, error.reason, str(error)[:_DETAIL_CHARS]))
             continue
         grades.append(Grade(grader, value, detail[:_DETAIL_CHARS]))
     if grades and len(grades) == len(probe.checks):
         grades.append(_summary(grades))
-    return tuple(grades)
+    return tuple(grades), tuple(missing)
 
 
 def _summary(grades: list[Grade]) -> Grade:

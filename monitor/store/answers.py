@@ -5,14 +5,25 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from struct import pack, unpack
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, delete, select
 
-from monitor.core.records import Answer, Arm, Exchange, GradedAnswer, Outcome, Reason, Score, TokenLogprob, Unmeasured
+from monitor.core.records import (
+    Answer,
+    Arm,
+    Exchange,
+    GradedAnswer,
+    Outcome,
+    Reason,
+    Score,
+    TokenLogprob,
+    Unmeasured,
+    Unscored,
+)
 from monitor.store import ledger
 from monitor.store.base import Connected
 from monitor.store.column_types import clean
 from monitor.store.dialect import insert
-from monitor.store.tables import answer, embedding, run, score
+from monitor.store.tables import answer, embedding, run, score, unscored
 
 AnswerKey = tuple[Arm, str, int]
 
@@ -163,8 +174,13 @@ class AnswerReads(Connected):
 class Grading(Connected):
     """Methods that add to recorded answers."""
 
-    def add_scores(self, run_id: int, fence: int, scores: Sequence[Score]) -> bool:
-        """Write scores of recorded answers, replacing earlier ones; ``False`` when the fence is stale."""
+    def add_scores(
+        self, run_id: int, fence: int, scores: Sequence[Score], missing: Sequence[Unscored] | None = None
+    ) -> bool:
+        """Write scores of recorded answers, replacing earlier ones; ``False`` when the fence is stale.
+
+        ``missing``: all checks of the run without a score, replacing earlier ones; ``None`` keeps those.
+        """
         with self._database.write() as connection:
             if ledger.lock(connection, run_id, fence) is None:
                 return False
@@ -181,6 +197,10 @@ class Grading(Connected):
                 connection.execute(
                     new.on_conflict_do_update(index_elements=list(score.primary_key.columns), set_=changed), rows
                 )
+            if missing is not None:
+                connection.execute(delete(unscored).where(unscored.c.run_id == run_id))
+            if missing:
+                connection.execute(unscored.insert(), [_unscored_row(run_id, item) for item in missing])
             return True
 
     def save_embeddings(self, run_id: int, fence: int, vectors: Mapping[tuple[Arm, str, int], Sequence[float]]) -> bool:
@@ -201,3 +221,10 @@ class Grading(Connected):
             if rows:
                 connection.execute(insert(connection, embedding).on_conflict_do_nothing(), rows)
             return True
+
+
+def _unscored_row(run_id: int, item: Unscored) -> dict[str, Any]:
+    return {
+        "run_id": run_id, "arm": item.arm.value, "probe": item.probe, "replicate": item.replicate,
+        "grader": item.grader, "reason": item.reason, "detail": clean(item.detail),
+    }  # fmt: skip

@@ -9,8 +9,9 @@ from structlog.testing import capture_logs
 
 from monitor.core.records import Check, Message, Probe
 from monitor.judge import schemas
-from monitor.judge.checks import CHECKS, CheckUnfinishedError, score_answer
+from monitor.judge.checks import CHECKS, score_answer
 from monitor.judge.strict_json import MAX_CHARS, MAX_DEPTH, MAX_VALUES, StrictJsonError, parse
+from monitor.judge.unfinished import CheckUnfinishedError
 
 PERSON = {
     "type": "object",

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.core.records import Check, Message, Probe
-from monitor.judge.checks import CheckUnfinishedError, Unfinished, number, score_answer
+from monitor.judge.checks import number, score_answer
 from monitor.judge.numbers import read_number
+from monitor.judge.unfinished import CheckUnfinishedError, Unfinished
 
 
 def graded(text: str, value: float, **options: Any) -> float | None:

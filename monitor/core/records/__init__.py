@@ -40,6 +40,7 @@ from monitor.core.records.findings import (
     RunSummary,
     Score,
     Stream,
+    Unscored,
 )
 from monitor.core.records.lifecycle import (
     Alarm,
@@ -109,6 +110,7 @@ __all__ = [
     "TokenLogprob",
     "TokenUsage",
     "Unmeasured",
+    "Unscored",
     "Usage",
     "VerdictContext",
 ]
