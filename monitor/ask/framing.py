@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from monitor.ask.usage import Twice, states_tokens
+
 _EVENT_LINE: Final = re.compile(r"(data|event|id|retry)?:")
 _GAP: Final = re.compile(r"[\s,]*")
 _CRITICAL: Final = frozenset((
@@ -48,7 +50,7 @@ def read_body(text: str) -> Body:
 
 def loads(text: str) -> Any:
     """Parse JSON. NaN and infinity become ``None``. Of a field that is given twice, an empty value counts for nothing,
-    objects are merged, and the larger number counts, because numbers are mostly token counts that are billed.
+    objects are merged, the larger number counts, and two token counts are both kept (``ask.usage.Twice``).
 
     Raises:
         ValueError: not JSON, or a field that decides what the answer is has two different values.
@@ -73,7 +75,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return found
     found = {}
     for name, value in pairs:
-        found[name] = _either(name, found[name], value) if name in found else value
+        if name in found and states_tokens(name):
+            before = found[name]
+            found[name] = Twice([*before, value] if isinstance(before, Twice) else [before, value])
+        else:
+            found[name] = _either(name, found[name], value) if name in found else value
     return found
 
 
@@ -98,7 +104,10 @@ _DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=lam
 _FAST: Final = json.JSONDecoder(parse_constant=lambda _: None)
 _SHORT: Final = 2**16
 """Characters of a text whose objects are all looked at."""
-_COUNTED: Final = ("usage", "error", "prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "model")
+_COUNTED: Final = (
+    "usage", "x_usage", "usageMetadata", "prompt_tokens", "completion_tokens", "input_tokens", "output_tokens",
+    "total_tokens", "error", "model",
+)  # fmt: skip
 
 
 def _read_values(text: str) -> Body:

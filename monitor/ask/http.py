@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -13,7 +13,8 @@ from monitor.ask.reply_errors import Trouble, classify, clean, trouble_in, troub
 from monitor.ask.retry import retry_after
 from monitor.ask.served import HEADERS as SERVED_HEADERS
 from monitor.ask.served import cleaned_header
-from monitor.core.records import Exchange, Reason
+from monitor.ask.usage import read_usage
+from monitor.core.records import Exchange, Reason, TokenUsage
 
 LARGEST_REPLY: Final = 8 * 2**20
 """Maximum bytes of a reply. An answer of 4,096 tokens with 20 alternatives each has about 6 MiB."""
@@ -92,13 +93,13 @@ def storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {storable(k): storable(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [storable(v) for v in value]
+        return type(value)(storable(v) for v in value)
     if isinstance(value, float) and value - value != 0.0:
         return None
     return value
 
 
-def malformed(detail: str, exchange: Exchange, tokens: tuple[int, int] | None = None) -> AskFailed:
+def malformed(detail: str, exchange: Exchange, tokens: TokenUsage | None = None) -> AskFailed:
     """HTTP 200, but not a valid completion. It may have been billed.
 
     A reply that counts its tokens was generated and billed: the next one would be like it, so it is not retried.
@@ -106,15 +107,11 @@ def malformed(detail: str, exchange: Exchange, tokens: tuple[int, int] | None = 
     return AskFailed(
         Reason.MALFORMED,
         detail,
-        permanent=tokens is not None,
+        permanent=tokens is not None and tokens.counted,
         exchange=exchange,
         tokens=tokens,
         maybe_billed=tokens is None,
     )
-
-
-Count = Callable[[Mapping[str, Any]], tuple[int, int] | None]
-"""Prompt and completion tokens that a reply counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +125,7 @@ class Received:
     streamed: bool = False
 
 
-def receive(
-    reply: Reply, request: Mapping[str, Any], droppable: Sequence[str], now: datetime, count: Count
-) -> Received:
+def receive(reply: Reply, request: Mapping[str, Any], droppable: Sequence[str], now: datetime) -> Received:
     """Read a reply of any status.
 
     Args:
@@ -138,7 +133,6 @@ def receive(
         request: the body of the request.
         droppable: names of sent parameters that can be omitted.
         now: for Retry-After dates.
-        count: reads the tokens that the reply counts.
 
     Raises:
         AskFailed: an error, told by the status or by the reply itself, or not a JSON object.
@@ -158,7 +152,8 @@ def receive(
         trouble = trouble_in_text(reply.text)
     if trouble is not None and not trouble.filtered:
         failed = _failure(reply, trouble, exchange, droppable, now)
-        failed.tokens = count(body) if isinstance(body, dict) else None
+        usage = read_usage(body) if isinstance(body, dict) else None
+        failed.tokens = usage if usage is not None and usage.counted else None
         raise failed
     if trouble is None and not isinstance(body, dict):
         kind = "a list" if isinstance(body, list) else "no object"
@@ -237,11 +232,6 @@ def refused_parameter(param: object, message: str, sent: Sequence[str]) -> str |
 def text_or_none(value: object, longest: int = 200) -> str | None:
     """``value`` if it is text, cut to ``longest`` characters."""
     return value[:longest] if isinstance(value, str) else None
-
-
-def count_or_none(value: object) -> int | None:
-    """``value`` if it is a valid number of tokens."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
 
 
 def _exchange(reply: Reply, request: Mapping[str, Any], response: Mapping[str, Any] | str) -> Exchange:

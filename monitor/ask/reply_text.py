@@ -9,7 +9,7 @@ from monitor.ask.http import Received, malformed
 from monitor.ask.protocol import AskFailed
 from monitor.ask.reply_errors import any_filtered, clean
 from monitor.core.finish_reasons import Ending, Finish, cut_by_server, finish_of
-from monitor.core.records import Reason
+from monitor.core.records import Reason, TokenUsage
 
 CONTENT_FILTER: Final = "content_filter"
 """Finish reason of a refusal that the reply tells as an error."""
@@ -156,7 +156,7 @@ def limit_of(request: Mapping[str, Any]) -> int | None:
 
 def concluded(
     received: Received,
-    tokens: tuple[int, int] | None,
+    tokens: TokenUsage,
     parts: Parts,
     finish: Finish,
     *,
@@ -172,13 +172,18 @@ def concluded(
     text, exchange = parts.text, received.exchange
     if ending is Ending.ERROR:
         detail = f"HTTP {exchange.status}, but the finish reason is {clean(str(word))!r}, which is an error"
-        raise AskFailed(Reason.SERVER_ERROR, detail, exchange=exchange, tokens=tokens, maybe_billed=tokens is None)
+        raise AskFailed(Reason.SERVER_ERROR, detail, exchange=exchange, tokens=tokens, maybe_billed=not tokens.counted)
     if refused or ending in (Ending.FILTERED, Ending.REFUSAL):
         return Said(text, word, refusal=True)
     if ending is Ending.UNKNOWN:
         detail = f"the finish reason {clean(str(word))!r} is not known; see docs/replies.md"
         raise AskFailed(
-            Reason.UNKNOWN_FINISH, detail, permanent=True, exchange=exchange, tokens=tokens, maybe_billed=tokens is None
+            Reason.UNKNOWN_FINISH,
+            detail,
+            permanent=True,
+            exchange=exchange,
+            tokens=tokens,
+            maybe_billed=not tokens.counted,
         )
     if text.strip():
         return Said(text, word)
@@ -191,15 +196,15 @@ def concluded(
     return Said(text, word, text_in=text_in)
 
 
-def _cut(word: str | None, tokens: tuple[int, int] | None, limit: int | None) -> str:
-    used = tokens[1] if tokens else 0
+def _cut(word: str | None, tokens: TokenUsage, limit: int | None) -> str:
+    used = tokens.completion or 0
     if cut_by_server(word, used, limit):
         after = f" after {used} of {limit} tokens" if used and limit else ""
         return f"the server's own limit ended the reply{after}, before any answer (finish reason {clean(str(word))!r})"
     return f"max_tokens ({limit}) was used up before the answer began"
 
 
-def said_in_chat(received: Received, tokens: tuple[int, int] | None) -> tuple[Said, Mapping[str, Any]]:
+def said_in_chat(received: Received, tokens: TokenUsage) -> tuple[Said, Mapping[str, Any]]:
     """What a Chat Completions reply says, and its choice. Raises AskFailed as ``concluded``, or MALFORMED."""
     choice = _choice(received, tokens)
     if received.filtered is not None:
@@ -225,7 +230,7 @@ def said_in_chat(received: Received, tokens: tuple[int, int] | None) -> tuple[Sa
     return said, choice
 
 
-def said_in_message(received: Received, tokens: tuple[int, int] | None) -> Said:
+def said_in_message(received: Received, tokens: TokenUsage) -> Said:
     """What a Messages reply says. Raises AskFailed as ``concluded``, or MALFORMED."""
     body, exchange = received.body, received.exchange
     if received.filtered is not None:
@@ -243,9 +248,7 @@ def said_in_message(received: Received, tokens: tuple[int, int] | None) -> Said:
     return replace(said, finish_reason=FINISH_REASONS.get(said.finish_reason or "", said.finish_reason))
 
 
-def _content(
-    content: object, where: str, received: Received, tokens: tuple[int, int] | None, *, tolerant: bool
-) -> Parts:
+def _content(content: object, where: str, received: Received, tokens: TokenUsage, *, tolerant: bool) -> Parts:
     """The parts of a content. A refusal needs no readable one."""
     try:
         return parts_of(content, where)
@@ -258,7 +261,7 @@ def _content(
         raise
 
 
-def _choice(received: Received, tokens: tuple[int, int] | None) -> Mapping[str, Any]:
+def _choice(received: Received, tokens: TokenUsage) -> Mapping[str, Any]:
     body = received.body
     choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None

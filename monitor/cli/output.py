@@ -105,8 +105,10 @@ def _sections(asked: "Asked") -> Iterator[tuple[str, str]]:
         yield "response", f"HTTP {outcome.exchange.status}\n{_json(outcome.exchange.response)}"
         yield "headers", _json(outcome.exchange.headers)
     yield "parsed as", _json({name: value for name, value in asdict(outcome).items() if name != "exchange"})
-    if asked.grades:
-        yield "checks", "\n".join(f"{grade.grader}: {grade.value:g}  {grade.detail}" for grade in asked.grades)
+    lines = [f"{grade.grader}: {grade.value:g}  {grade.detail}" for grade in asked.grades]
+    lines += [f"{one.grader}: no score ({one.reason})  {one.detail}" for one in asked.unscored]
+    if lines:
+        yield "checks", "\n".join(lines)
 
 
 def _json(value: object) -> str:

@@ -23,6 +23,7 @@ from monitor.core.records import (
     Score,
     SelfTest,
     Spend,
+    Unscored,
 )
 from monitor.report.explain.claim import Claim
 from monitor.report.explain.jsonable import OF_FINDING
@@ -89,6 +90,7 @@ PointShape: Any = described(Point)
 RowShape: Any = described(fleet_overview.Row, "Target")
 RunShape: Any = described(Run)
 ScoreShape: Any = described(Score)
+UnscoredShape: Any = described(Unscored)
 SheetShape: Any = described(baselines.ProbeTexts)
 WatchShape: Any = described(fleet_overview.Watch)
 CountShape: Any = described(runs.Count)
@@ -210,6 +212,8 @@ class Question(Shape):
     attempts: int
     usd: float
     scores: list[ScoreShape]
+    unscored: list[UnscoredShape]
+    """Checks without a score."""
 
 
 class RunDetail(RunShape):  # type: ignore[misc]
