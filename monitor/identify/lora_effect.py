@@ -1,0 +1,172 @@
+"""Whether a LoRA adapter changes any answer, from its numbers: scales, and what B times A gives."""
+
+import functools
+import math
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Final
+
+from monitor.identify import values
+from monitor.identify.checks import UnreadableError, quoted
+from monitor.identify.lora_keys import Pair, Part
+from monitor.identify.peft_config import Lora
+from monitor.identify.peft_load import Loaded
+from monitor.identify.tensors import Tensor
+
+REMEMBERED: Final = 64
+"""Files whose numbers are remembered until they change."""
+
+
+class Outcome(StrEnum):
+    """What an adapter does where PEFT loads it."""
+
+    ACTS = "acts"
+    NOTHING = "does nothing"
+    FAILS = "fails"
+    """PEFT raises an error, or the model answers with no numbers."""
+    UNKNOWN = "cannot tell"
+
+
+class Idle(StrEnum):
+    """Why a pair has no effect. The value is for a person, after a number of pairs."""
+
+    NO_B = "have no lora_B"
+    NO_SCALE = "have a scale of 0"
+    ZERO_B = "lora_B are all zero"
+    ZERO_A = "lora_A are all zero"
+    ZERO_PRODUCT = "products of lora_B and lora_A are zero"
+
+
+@dataclass(slots=True)
+class Effect:
+    """What the numbers of an adapter's pairs say."""
+
+    pairs: int
+    acting: set[str] = field(default_factory=set)
+    """Modules that change."""
+    idle: Counter[Idle] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+    """What holds no finite numbers."""
+    spoiled: set[str] = field(default_factory=set)
+    """Modules with such numbers."""
+    unread: list[str] = field(default_factory=list)
+
+    @property
+    def found(self) -> str:
+        """What was found, for a person."""
+        if self.wrong:
+            return "; ".join(self.wrong)
+        told = [f"{count} of {self.pairs} {one}" for one, count in self.idle.most_common()]
+        if not told:
+            told = [f"0 of {self.pairs} lora_B are all zero"]
+        return "; ".join(told) + ("" if self.acting else ": it adds nothing, and answers like its base")
+
+
+class Numbers:
+    """The numbers of one state of one file; each tensor is read once."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._counted: dict[int, values.Counted] = {}
+        self._products: dict[tuple[int, int], values.Product] = {}
+
+    def count(self, tensor: Tensor) -> values.Counted:
+        if tensor.begin not in self._counted or tensor.begin == tensor.end:
+            self._counted[tensor.begin] = values.count(self._path, tensor)
+        return self._counted[tensor.begin]
+
+    def product(self, a: Tensor, b: Tensor) -> values.Product:
+        key = (a.begin, b.begin)
+        if key not in self._products:
+            self._products[key] = values.product(self._path, a, b)
+        return self._products[key]
+
+
+@functools.lru_cache(maxsize=REMEMBERED)
+def _remembered(path: Path, device: int, inode: int, size: int, changed: int) -> Numbers:
+    return Numbers(path)
+
+
+def numbers_of(path: Path) -> Numbers:
+    """The numbers of a file, remembered until it changes. Raises UnreadableError."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise UnreadableError(f"{path.name} cannot be read: {error.strerror}") from None
+    return _remembered(path, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def measure(path: Path, pairs: Iterable[Pair], lora: Lora) -> Effect:
+    """Reads the pairs' numbers. Raises UnreadableError, PatternError."""
+    numbers, some = numbers_of(path), list(pairs)
+    effect = Effect(len(some))
+    not_finite: dict[str, list[str]] = {}
+    for pair in some:
+        try:
+            spoiled = _spoiled(numbers, pair, lora)
+            if spoiled:
+                effect.spoiled.add(pair.module)
+                for kind, told in spoiled:
+                    not_finite.setdefault(kind, []).append(told)
+            elif (idle := _idle(numbers, pair, lora)) is not None:
+                effect.idle[idle] += 1
+            else:
+                effect.acting.add(pair.module)
+        except values.UnknownTypeError as error:
+            effect.unread.append(f"{quoted(pair.module)}: {error}")
+    effect.wrong = [
+        f"{len(told)} of {len(some)} {kind}, such as {told[0]}" for kind, told in sorted(not_finite.items())
+    ]
+    return effect
+
+
+def _spoiled(numbers: Numbers, pair: Pair, lora: Lora) -> list[tuple[str, str]]:
+    """What of a pair is no finite number: its kind, and where."""
+    found = []
+    scale = lora.scale_of(pair.module)
+    if not math.isfinite(scale):
+        found.append((f"have a scale that is no number ({scale})", quoted(pair.module)))
+    for part, tensor in pair.tensors.items():
+        counted = numbers.count(tensor)
+        of = math.prod(tensor.shape)
+        if counted.nan:
+            found.append((f"{part} hold no number (NaN)", f"{quoted(pair.module)}: {counted.nan} of {of} elements"))
+        if counted.inf:
+            found.append((f"{part} hold infinity (Inf)", f"{quoted(pair.module)}: {counted.inf} of {of} elements"))
+    return found
+
+
+def _idle(numbers: Numbers, pair: Pair, lora: Lora) -> Idle | None:
+    """Why a pair has no effect; ``None`` if it has one. A part that is missing begins as PEFT begins it."""
+    scale = lora.scale_of(pair.module)
+    if not scale:
+        return Idle.NO_SCALE
+    if lora.biased and Part.BIAS in pair.tensors and not numbers.count(pair.tensors[Part.BIAS]).zero:
+        return None
+    if pair.b is None and not pair.embedding and not lora.random:
+        return Idle.NO_B
+    if pair.b is not None and numbers.count(pair.b).zero:
+        return Idle.ZERO_B
+    if pair.a is not None and numbers.count(pair.a).zero:
+        return Idle.ZERO_A
+    if pair.a is None or pair.b is None or pair.a.shape[:1] != pair.b.shape[1:2]:
+        return Idle.ZERO_A if pair.a is None and pair.embedding and not lora.random else None
+    product = numbers.product(pair.a, pair.b)
+    return Idle.ZERO_PRODUCT if product.zero or product.largest * abs(scale) < values.SMALLEST else None
+
+
+def outcome(loaded: Loaded, effect: Effect, lora: Lora) -> Outcome:
+    """What the adapter does as a whole where PEFT loads it."""
+    placed = {pair.module for pair in loaded.placed}
+    if loaded.fails or loaded.refused:
+        return Outcome.FAILS
+    if loaded.unsure or effect.unread:
+        return Outcome.UNKNOWN
+    if placed & effect.spoiled:
+        return Outcome.FAILS
+    if placed & effect.acting or (lora.random and loaded.untouched):
+        return Outcome.ACTS
+    return Outcome.UNKNOWN if loaded.whole or (lora.dora and placed) else Outcome.NOTHING
