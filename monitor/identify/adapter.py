@@ -35,14 +35,11 @@ class Examined:
     lora: Lora
     loaded: Loaded
     effect: Effect | None
+    """Of all pairs in the file; ``None`` if the numbers were not read."""
+    outcome: Outcome
+    """What the adapter does as a whole where PEFT loads it."""
     base_unread: str | None
     """Why the base could not be read."""
-
-    @property
-    def outcome(self) -> Outcome:
-        if self.effect is None or self.base_unread is not None:
-            return Outcome.UNKNOWN
-        return lora_effect.outcome(self.loaded, self.effect, self.lora)
 
 
 def read(files: Files, *, effect: bool = True) -> Reading:
@@ -76,8 +73,13 @@ def examine(files: Files, config: Mapping[str, Any], tensors: Mapping[str, Tenso
         except (UnreadableError, BadFileError) as error:
             base_unread = f"the base: {error}"
     loaded = peft_load.load(tensors, lora, base)
-    measured = lora_effect.measure(files.path / WEIGHTS, loaded.pairs, lora) if effect else None
-    return Examined(lora, loaded, measured, base_unread)
+    measured, outcome = None, Outcome.UNKNOWN
+    if effect:
+        path = files.path / WEIGHTS
+        measured = lora_effect.measure(path, loaded.pairs, lora)
+        if base_unread is None:
+            outcome = lora_effect.outcome(loaded, lora_effect.measure(path, loaded.placed, lora), lora)
+    return Examined(lora, loaded, measured, outcome, base_unread)
 
 
 def _base(files: Files, config: Mapping[str, Any]) -> Iterator[Checked]:

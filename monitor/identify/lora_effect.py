@@ -45,13 +45,11 @@ class Effect:
     """What the numbers of an adapter's pairs say."""
 
     pairs: int
-    acting: set[str] = field(default_factory=set)
-    """Modules that change."""
+    acting: int = 0
+    """Pairs that change something."""
     idle: Counter[Idle] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     """What holds no finite numbers."""
-    spoiled: set[str] = field(default_factory=set)
-    """Modules with such numbers."""
     unread: list[str] = field(default_factory=list)
 
     @property
@@ -107,14 +105,14 @@ def measure(path: Path, pairs: Iterable[Pair], lora: Lora) -> Effect:
     for pair in some:
         try:
             spoiled = _spoiled(numbers, pair, lora)
+            for kind, told in spoiled:
+                not_finite.setdefault(kind, []).append(told)
             if spoiled:
-                effect.spoiled.add(pair.module)
-                for kind, told in spoiled:
-                    not_finite.setdefault(kind, []).append(told)
-            elif (idle := _idle(numbers, pair, lora)) is not None:
+                continue
+            if (idle := _idle(numbers, pair, lora)) is not None:
                 effect.idle[idle] += 1
             else:
-                effect.acting.add(pair.module)
+                effect.acting += 1
         except values.UnknownTypeError as error:
             effect.unread.append(f"{quoted(pair.module)}: {error}")
     effect.wrong = [
@@ -158,15 +156,14 @@ def _idle(numbers: Numbers, pair: Pair, lora: Lora) -> Idle | None:
     return Idle.ZERO_PRODUCT if product.zero or product.largest * abs(scale) < values.SMALLEST else None
 
 
-def outcome(loaded: Loaded, effect: Effect, lora: Lora) -> Outcome:
-    """What the adapter does as a whole where PEFT loads it."""
-    placed = {pair.module for pair in loaded.placed}
+def outcome(loaded: Loaded, placed: Effect, lora: Lora) -> Outcome:
+    """What the adapter does as a whole. ``placed``: of the pairs that PEFT loads."""
     if loaded.fails or loaded.refused:
         return Outcome.FAILS
-    if loaded.unsure or effect.unread:
+    if loaded.unsure or placed.unread:
         return Outcome.UNKNOWN
-    if placed & effect.spoiled:
+    if placed.wrong:
         return Outcome.FAILS
-    if placed & effect.acting or (lora.random and loaded.untouched):
+    if placed.acting or (lora.random and loaded.untouched):
         return Outcome.ACTS
-    return Outcome.UNKNOWN if loaded.whole or (lora.dora and placed) else Outcome.NOTHING
+    return Outcome.UNKNOWN if loaded.whole or (lora.dora and loaded.placed) else Outcome.NOTHING

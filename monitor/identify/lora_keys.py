@@ -79,11 +79,6 @@ class Pair:
     def b(self) -> Tensor | None:
         return self.tensors.get(Part.B) or self.tensors.get(Part.EMBEDDING_B)
 
-    @property
-    def loads(self) -> bool:
-        """Whether PEFT finds a place for its keys, as far as their form shows it."""
-        return all(key.form.loads for key in self.keys.values())
-
 
 def parse(name: str, rules: conversions.Rules | None) -> Key | None:
     """Reads one key; ``None`` if it is none of a LoRA tensor.

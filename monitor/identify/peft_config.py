@@ -46,7 +46,7 @@ class Patterns:
     left: float = PATTERN_SECONDS
 
     def match(self, pattern: str, name: str, *, whole: bool) -> bool:
-        """Raises PatternError if it takes too long, or only PEFT's own engine reads the pattern."""
+        """Raises PatternError if it takes too long, or if only the engine that PEFT uses reads the pattern."""
         if len(pattern) > LONGEST_PATTERN or self.left <= 0:
             raise PatternError(f"its pattern {quoted(pattern)} takes too long")
         begin = time.monotonic()
@@ -56,6 +56,8 @@ class Patterns:
         except TimeoutError:
             raise PatternError(f"its pattern {quoted(pattern)} takes too long") from None
         except regex.error:
+            if not _compiles(pattern):
+                return False  # PEFT refuses it, too; ``refused`` says so
             raise PatternError(f"its pattern {quoted(pattern)} cannot be read") from None
         finally:
             self.left -= time.monotonic() - begin
@@ -195,7 +197,7 @@ def _numbers(config: Mapping[str, Any], name: str, refused: list[str]) -> dict[s
         return {}
     numbers = {key: _number(value, f"{name}.{quoted(key)}", refused) for key, value in found.items()}
     for key, value in numbers.items():
-        _compiles(key, refused)
+        _refuse_pattern(key, refused)
         if name == "rank_pattern" and (not math.isfinite(value) or value <= 0 or value != int(value)):
             refused.append(f"PEFT refuses rank {value:g} of {quoted(key)}")
             numbers[key] = DEFAULT
@@ -213,7 +215,7 @@ def _names(value: object, name: str, refused: list[str]) -> str | frozenset[str]
 
 def _pattern(value: str | frozenset[str] | None, refused: list[str]) -> str | frozenset[str] | None:
     if isinstance(value, str):
-        _compiles(value, refused)
+        _refuse_pattern(value, refused)
     return value
 
 
@@ -221,7 +223,7 @@ def _patterns(value: object, name: str, refused: list[str]) -> tuple[str, ...]:
     found = _names(value, name, refused)
     names = () if not found else (found,) if isinstance(found, str) else tuple(sorted(found))
     for one in names:
-        _compiles(one, refused)
+        _refuse_pattern(one, refused)
     return names
 
 
@@ -235,8 +237,14 @@ def _layers(value: object, refused: list[str]) -> frozenset[int] | None:
     return None
 
 
-def _compiles(pattern: str, refused: list[str]) -> None:
+def _refuse_pattern(pattern: str, refused: list[str]) -> None:
+    if not _compiles(pattern):
+        refused.append(f"PEFT refuses the pattern {quoted(pattern)}")
+
+
+def _compiles(pattern: str) -> bool:
     try:
         re.compile(pattern[:LONGEST_PATTERN])
     except (re.error, OverflowError, RecursionError):
-        refused.append(f"PEFT refuses the pattern {quoted(pattern)}")
+        return False
+    return True

@@ -9,7 +9,7 @@ from typing import Final
 from monitor.identify import base_modules, conversions, lora_keys
 from monitor.identify.base_modules import Base, Module
 from monitor.identify.checks import quoted
-from monitor.identify.lora_keys import PREFIX, Key, Pair
+from monitor.identify.lora_keys import PREFIX, Key, Pair, Part
 from monitor.identify.peft_config import ALL_LINEAR, Lora
 from monitor.identify.tensors import Tensor
 
@@ -55,15 +55,26 @@ def load(tensors: Mapping[str, Tensor], lora: Lora, base: Base | None) -> Loaded
         rules = ()
     found = {name: lora_keys.parse(name, rules) for name in tensors}
     keys = [key for key in found.values() if key is not None]
-    whole = {name.removeprefix(PREFIX): tensors[name] for name, key in found.items() if key is None}
+    whole = {
+        name.removeprefix(PREFIX): tensors[name]
+        for name, key in found.items()
+        if key is None and name.startswith(PREFIX) and ".lora_" not in name
+    }
     loaded = Loaded(keys, lora_keys.pairs(keys, tensors), whole)
     loaded.broken += _broken(loaded, lora, tensors)
     loaded.fails = bool(lora.refused)
     if base is None:
-        loaded.placed = [pair for pair in loaded.pairs if pair.loads]
+        loaded.placed = [taken for pair in loaded.pairs if (taken := _taken(pair, lora)).keys]
     elif loaded.pairs:
         _place(loaded, lora, base)
     return loaded
+
+
+def _taken(pair: Pair, lora: Lora) -> Pair:
+    """The part of a pair for which PEFT has a place."""
+    unused = {Part.BIAS: not lora.biased, Part.MAGNITUDE: not lora.dora}
+    keys = {part: key for part, key in pair.keys.items() if key.form.loads and not unused.get(part)}
+    return Pair(pair.module, keys, {part: pair.tensors[part] for part in keys})
 
 
 def _broken(loaded: Loaded, lora: Lora, tensors: Mapping[str, Tensor]) -> Iterator[str]:
@@ -94,8 +105,9 @@ def _place(loaded: Loaded, lora: Lora, base: Base) -> None:
             kind = "an embedding" if pair.embedding else "a linear layer"
             loaded.skipped.append(f"{quoted(pair.module)} has the tensors of {kind}: PEFT skips them")
         else:
-            _compare(loaded, pair, module, lora, base)
-            loaded.placed += [pair] if pair.loads else []
+            taken = _taken(pair, lora)
+            _compare(loaded, pair, module, lora, base, loads=bool(taken.keys))
+            loaded.placed += [taken] if taken.keys else []
     if displaced:
         _tell_displaced(loaded, displaced, base)
     _tell_missing(loaded, lora, base, targeted)
@@ -139,15 +151,15 @@ def _refused_saved(loaded: Loaded, lora: Lora, base: Base) -> Iterator[str]:
             yield f"its config saves {quoted(name)}, and the file has no such tensor"
 
 
-def _compare(loaded: Loaded, pair: Pair, module: Module, lora: Lora, base: Base) -> None:
+def _compare(loaded: Loaded, pair: Pair, module: Module, lora: Lora, base: Base, *, loads: bool) -> None:
     a, b, shape = pair.a, pair.b, module.shape
     if any(half is not None and len(half.shape) < 2 for half in (a, b)):
-        loaded.fails |= pair.loads
+        loaded.fails |= loads
         return
     rank = lora.rank_of(pair.module)
     ranks = [a.shape[0]] if a is not None else []
     ranks += [b.shape[1]] if b is not None else []
-    loaded.fails |= pair.loads and any(one != rank for one in ranks)
+    loaded.fails |= loads and any(one != rank for one in ranks)
     if shape is None:
         loaded.unsure.append(f"{quoted(pair.module)}: {module.why}")
         return
