@@ -73,6 +73,17 @@ def _cancelling(made: Changed) -> None:
         made.tensors[b] = torch.cat((other[:, :1], other[:, :1], other[:, 2:]), 1)
 
 
+def _underflowing(made: Changed) -> None:
+    _scaled("_A", 1e-30)(made)
+    _scaled("_B", 1e-30)(made)
+    made.drop(lambda name: name.endswith(".bias"))
+
+
+def _random_start(made: Changed) -> None:
+    made.config["init_lora_weights"] = False
+    made.drop(lambda name: made.rng.random() < 0.7)
+
+
 def _typed(kind: torch.dtype) -> Callable[[Changed], None]:
     def change(made: Changed) -> None:
         made.tensors = {name: tensor.to(kind) for name, tensor in made.tensors.items()}
@@ -162,7 +173,7 @@ CHANGES: Final[Mapping[str, Callable[[Changed], None]]] = {
     "some B zero": lambda made: made.fill("_B", 0.0, 0.5),
     "components that never meet": _disjoint,
     "components that cancel": _cancelling,
-    "product underflows": lambda made: (_scaled("_A", 1e-30)(made), _scaled("_B", 1e-30)(made))[0],
+    "product underflows": _underflowing,
     "tiny B": _scaled("_B", 1e-6),
     "B not a number": lambda made: made.fill("_B", float("nan")),
     "an element not a number": lambda made: made.spoil("lora_", float("nan")),
@@ -212,9 +223,7 @@ CHANGES: Final[Mapping[str, Callable[[Changed], None]]] = {
         modules_to_save=[*(made.config.get("modules_to_save") or []), "lm_head"]
     ),
     "random start": _set(init_lora_weights=False),
-    "random start, tensors dropped": lambda made: (
-        made.config.update(init_lora_weights=False), made.drop(lambda name: made.rng.random() < 0.7)
-    )[0],
+    "random start, tensors dropped": _random_start,
     "bias announced": _set(lora_bias=True),
     "DoRA announced": _set(use_dora=True, lora_bias=False),
     "no task": _set(task_type=None),

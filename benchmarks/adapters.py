@@ -34,6 +34,9 @@ VOCABULARY: Final = 48
 NOTHING: Final = 1e-13
 """Largest change of a logit that is rounding. The logits are about 1."""
 
+NOT_TEXT: Final = r".*(vision_tower|visual|projector).*"
+"""Modules that a text does not reach."""
+
 _SIZES: Final = {
     "vocab_size": VOCABULARY, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
     "num_attention_heads": 4, "num_key_value_heads": 2, "bos_token_id": 1, "eos_token_id": 2,
@@ -159,14 +162,14 @@ def made(base: Base, rng: random.Random, folder: Path) -> Changed:
         lora_alpha=rng.choice((1, 4, 8)),
         use_rslora=rng.random() < 0.2,
         task_type="CAUSAL_LM",
-        **{"target_modules": leaves, "exclude_modules": r".*vision_tower.*", **more(base, leaves)},
+        **{"target_modules": leaves, "exclude_modules": NOT_TEXT, **more(base, leaves)},
     )
     torch.manual_seed(rng.randrange(2**31))
     tuned = peft.get_peft_model(copy.deepcopy(base.model), config)
     for name, parameter in tuned.named_parameters():
         if "lora_" in name and "magnitude" not in name:
             parameter.data = torch.randn_like(parameter) * 0.5
-    tuned.save_pretrained(folder)
+    tuned.save_pretrained(str(folder))
     tensors = {name: tensor.float() for name, tensor in load_file(folder / adapter.WEIGHTS).items()}
     return Changed(json.loads((folder / adapter.CONFIG).read_text()), tensors, rng)
 
@@ -179,7 +182,7 @@ _OPTIONS: Final[Sequence[Callable[[Base, list[str]], dict[str, Any]]]] = (
     lambda base, leaves: {"target_modules": "all-linear"},
     lambda base, leaves: {"rank_pattern": {leaves[0]: 3}, "alpha_pattern": {rf"1\..*{leaves[-1]}": 5}},
     lambda base, leaves: {"layers_to_transform": [1]},
-    lambda base, leaves: {"exclude_modules": rf".*vision_tower.*|.*\.1\..*{leaves[0]}", "target_modules": base.leaves},
+    lambda base, leaves: {"exclude_modules": rf"{NOT_TEXT}|.*\.1\..*{leaves[0]}", "target_modules": base.leaves},
     lambda base, leaves: {"use_dora": True},
     lambda base, leaves: {"lora_bias": True},
     lambda base, leaves: {"bias": "lora_only"},
@@ -242,8 +245,9 @@ def pairs(found: Sequence[Base], trials: int, seed: int) -> Iterator[Compared]:
 
 
 def measured(trials: int, seed: int) -> Iterator[Row]:
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    quiet: Any = transformers_logging
+    quiet.set_verbosity_error()
+    quiet.disable_progress_bar()
     with tempfile.TemporaryDirectory() as folder:
         found = list(pairs(bases(Path(folder)), trials, seed))
     for one in found:

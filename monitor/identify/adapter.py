@@ -75,6 +75,7 @@ def examine(files: Files, config: Mapping[str, Any], tensors: Mapping[str, Tenso
     loaded = peft_load.load(tensors, lora, base)
     measured, outcome = None, Outcome.UNKNOWN
     if effect:
+        loaded.whole = lora_effect.replaced(loaded.whole, base.tensors if base is not None else {})
         path = files.path / WEIGHTS
         measured = lora_effect.measure(path, loaded.pairs, lora)
         if base_unread is None:

@@ -18,6 +18,7 @@ HEADS: Final = ("lm_head", "embed_out", "output")
 
 _FLOATS: Final = ("F16", "BF16", "F32", "F64")
 _BODY: Final = re.compile(r"(?:layers|h|blocks?)\.\d+\.")
+_NORM: Final = re.compile(r"norm|(?:^|[._])ln(?:$|[._])|layer_?norm", re.IGNORECASE)
 _EXPERT: Final = re.compile(r"\.experts\.\d+\.")
 _TURNED: Final = frozenset(("gpt2", "openai-gpt", "imagegpt", "decision_transformer"))
 """Models of layers whose weight is (inputs, outputs)."""
@@ -45,6 +46,8 @@ class Module:
 class Base:
     """A base model."""
 
+    tensors: Mapping[str, Tensor]
+    """Under the names that they have once the base is loaded."""
     modules: Mapping[str, Module]
     containers: frozenset[str]
     """Modules without a weight of their own."""
@@ -83,6 +86,7 @@ def read(folder: Path, task: str | None) -> Base:
     _add_head(modules, task)
     inner = {name[:at] for name in modules for at, char in enumerate(name) if char == "."}
     return Base(
+        names,
         {name: one for name, one in modules.items() if name not in inner},
         frozenset(inner),
         model_type,
@@ -123,10 +127,10 @@ def _modules(tensors: Mapping[str, Tensor]) -> dict[str, Module]:
         if not dot:
             module, _, rest = name.rpartition(".")
         parts.setdefault(module, {})[f"weight.{rest}" if dot else rest] = tensor
-    return {module: _module(found) for module, found in parts.items() if module}
+    return {module: _module(module, found) for module, found in parts.items() if module}
 
 
-def _module(parts: Mapping[str, Tensor]) -> Module:
+def _module(name: str, parts: Mapping[str, Tensor]) -> Module:
     weight = parts.get("weight")
     others = sorted(parts.keys() - {"weight", "bias"})
     if others:
@@ -135,6 +139,8 @@ def _module(parts: Mapping[str, Tensor]) -> Module:
         return Module(None, "its base keeps no weight for it")
     if weight.dtype not in _FLOATS:
         return Module(None, f"its base keeps it as {weight.dtype[:20]}")
+    if weight.shape[1:] in ((), (1,)) and not _NORM.search(name):
+        return Module(None, f"its base keeps it flat, as {weight.shape}")
     return Module(weight.shape)
 
 

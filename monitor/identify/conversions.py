@@ -86,6 +86,7 @@ _LLAVA: Final[Rules] = (
     (r"^audio_tower", "model.audio_tower"),
     (r"^multi_modal_projector", "model.multi_modal_projector"),
     (r"^model\.language_model\.model", "model.language_model"),
+    (r"^model\.vision_tower\.vision_model\.", "model.vision_tower."),
 )
 _QWEN_VL: Final[Rules] = (
     (r"^visual", "model.visual"),

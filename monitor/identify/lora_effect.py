@@ -3,7 +3,7 @@
 import functools
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -66,40 +66,61 @@ class Effect:
 class Numbers:
     """The numbers of one state of one file; each tensor is read once."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._counted: dict[int, values.Counted] = {}
-        self._products: dict[tuple[int, int], values.Product] = {}
+    def __init__(self) -> None:
+        self._counted: dict[Tensor, values.Counted] = {}
+        self._products: dict[tuple[Tensor, Tensor], values.Product] = {}
+        self._same: dict[tuple[Tensor, Tensor], bool] = {}
 
     def count(self, tensor: Tensor) -> values.Counted:
-        if tensor.begin not in self._counted or tensor.begin == tensor.end:
-            self._counted[tensor.begin] = values.count(self._path, tensor)
-        return self._counted[tensor.begin]
+        if tensor not in self._counted:
+            self._counted[tensor] = values.count(tensor)
+        return self._counted[tensor]
 
     def product(self, a: Tensor, b: Tensor) -> values.Product:
-        key = (a.begin, b.begin)
-        if key not in self._products:
-            self._products[key] = values.product(self._path, a, b)
-        return self._products[key]
+        if (a, b) not in self._products:
+            self._products[a, b] = values.product(a, b)
+        return self._products[a, b]
+
+    def same(self, one: Tensor, other: Tensor) -> bool:
+        if (one, other) not in self._same:
+            self._same[one, other] = values.same(one, other)
+        return self._same[one, other]
 
 
 @functools.lru_cache(maxsize=REMEMBERED)
-def _remembered(path: Path, device: int, inode: int, size: int, changed: int) -> Numbers:
-    return Numbers(path)
+def _remembered(state: tuple[tuple[Path, int, int, int, int], ...]) -> Numbers:
+    return Numbers()
 
 
-def numbers_of(path: Path) -> Numbers:
-    """The numbers of a file, remembered until it changes. Raises UnreadableError."""
-    try:
-        found = path.stat()
-    except OSError as error:
-        raise UnreadableError(f"{path.name} cannot be read: {error.strerror}") from None
-    return _remembered(path, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+def _numbers_of(*paths: Path) -> Numbers:
+    """The numbers of files, remembered until one of them changes. Raises UnreadableError."""
+    states = []
+    for path in paths:
+        try:
+            found = path.stat()
+        except OSError as error:
+            raise UnreadableError(f"{path.name} cannot be read: {error.strerror}") from None
+        states.append((path, found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
+    return _remembered(tuple(states))
+
+
+def replaced(whole: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The whole tensors of an adapter that differ from the base's, or cannot be compared. Raises UnreadableError."""
+    found = {}
+    for name, tensor in whole.items():
+        other = base.get(name.replace(".base_layer.", "."))
+        try:
+            if other is not None and _numbers_of(tensor.path, other.path).same(tensor, other):
+                continue
+        except values.UnknownTypeError:
+            pass
+        found[name] = tensor
+    return found
 
 
 def measure(path: Path, pairs: Iterable[Pair], lora: Lora) -> Effect:
     """Reads the pairs' numbers. Raises UnreadableError, PatternError."""
-    numbers, some = numbers_of(path), list(pairs)
+    numbers, some = _numbers_of(path), list(pairs)
     effect = Effect(len(some))
     not_finite: dict[str, list[str]] = {}
     for pair in some:

@@ -89,6 +89,8 @@ class Lora:
     """What PEFT raises an error for."""
     beyond: tuple[str, ...]
     """What is not followed here."""
+    without_patterns: bool
+    """Whether ``rank_pattern`` or ``alpha_pattern`` is null: PEFT reads that for some models with experts only."""
     patterns: Patterns = field(default_factory=Patterns, compare=False)
 
     def rank_of(self, module: str) -> int:
@@ -164,6 +166,7 @@ def parse(config: Mapping[str, Any]) -> Lora:
         turned=bool(config.get("fan_in_fan_out")),
         refused=tuple(refused),
         beyond=tuple(_beyond(config)),
+        without_patterns=any(config.get(name, {}) is None for name in ("rank_pattern", "alpha_pattern")),
     )
 
 
@@ -191,7 +194,7 @@ def _number(value: object, name: str, refused: list[str]) -> float:
 
 
 def _numbers(config: Mapping[str, Any], name: str, refused: list[str]) -> dict[str, float]:
-    found = config.get(name, {})
+    found = {} if config.get(name) is None else config[name]
     if not isinstance(found, dict):
         refused.append(f"PEFT refuses '{name}': it is no object")
         return {}

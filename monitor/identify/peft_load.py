@@ -94,6 +94,8 @@ def _broken(loaded: Loaded, lora: Lora, tensors: Mapping[str, Tensor]) -> Iterat
 def _place(loaded: Loaded, lora: Lora, base: Base) -> None:
     targeted = _targeted(loaded, lora, base)
     loaded.refused += _refused_saved(loaded, lora, base)
+    if lora.without_patterns and not base.has_experts:
+        loaded.refused.append("PEFT refuses 'rank_pattern' or 'alpha_pattern': it is null")
     displaced = [pair for pair in loaded.pairs if pair.module not in base.modules]
     for pair in loaded.pairs:
         module = base.modules.get(pair.module)
@@ -129,8 +131,9 @@ def _targeted(loaded: Loaded, lora: Lora, base: Base) -> set[str]:
         module = base.modules.get(name)
         if module is None or module.is_vector:
             refused = f"PEFT cannot put LoRA on {quoted(name)}"
-            (loaded.unsure if base.quantised or base.has_experts else loaded.refused).append(refused)
-    if not found and not loaded.refused:
+            router = base.has_experts and name.rpartition(".")[2] in _EXPERTS
+            (loaded.unsure if base.quantised or router else loaded.refused).append(refused)
+    if not found and not loaded.refused and not loaded.unsure:
         refused = "PEFT finds none of the target modules of its config in the base"
         (loaded.unsure if base.unsure else loaded.refused).append(base.unsure or refused)
     return found

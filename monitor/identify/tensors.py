@@ -31,6 +31,7 @@ class BadFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
+    path: Path
     dtype: str
     shape: tuple[int, ...]
     begin: int
@@ -95,7 +96,7 @@ def _tensor(path: Path, entry: Any, start: int, size: int) -> Tensor:
         raise BadFileError(f"{path.name} was cut off: a tensor ends after the file does")
     if dtype in _BYTES and prod(shape) * _BYTES[dtype] != end - begin:
         raise BadFileError(f"{path.name} has a tensor whose shape and size differ")
-    return Tensor(dtype, tuple(shape), start + begin, start + end)
+    return Tensor(path, dtype, tuple(shape), start + begin, start + end)
 
 
 def _counts(value: object) -> TypeGuard[list[int]]:

@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
@@ -57,31 +56,40 @@ def readable(tensor: Tensor) -> bool:
     return tensor.dtype in _PLAIN or tensor.dtype in ("BF16", "F8_E4M3", "F8_E5M2")
 
 
-def count(path: Path, tensor: Tensor) -> Counted:
+def count(tensor: Tensor) -> Counted:
     """Counts the numbers of a tensor. Raises UnreadableError, UnknownTypeError."""
     nan = inf = 0
     zero = True
-    with _opened(path) as file:
-        for block in _blocks(file, path, tensor):
+    with _opened(tensor) as file:
+        for block in _blocks(file, tensor):
             nan += int(np.count_nonzero(np.isnan(block)))
             inf += int(np.count_nonzero(np.isinf(block)))
             zero = zero and not block.any()
     return Counted(nan, inf, zero)
 
 
-def product(path: Path, a: Tensor, b: Tensor) -> Product:
+def product(a: Tensor, b: Tensor) -> Product:
     """Whether B times A is zero, by a random input: exact zeros, components that never meet, and sums that cancel.
 
     A is (rank, ...), B is (outputs, rank, ...), and both are finite. Raises UnreadableError, UnknownTypeError.
     """
-    with _opened(path) as file:
-        inside = np.concatenate([block @ _probe(block.shape[1]) for block in _rows(file, path, a)])
+    with _opened(a) as file:
+        inside = np.concatenate([block @ _probe(block.shape[1]) for block in _rows(file, a)])
         largest, zero = 0.0, True
-        for block in _rows(file, path, b):
+        for block in _rows(file, b):
             outputs, bound = np.abs(block @ inside), np.abs(block) @ np.abs(inside)
             zero = zero and bool((outputs <= ROUNDING * bound).all())
             largest = max(largest, float(outputs.max(initial=0.0)))
     return Product(zero, largest)
+
+
+def same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors hold the same numbers. Raises UnreadableError, UnknownTypeError."""
+    if one.shape != other.shape:
+        return False
+    with _opened(one) as file, _opened(other) as beside:
+        blocks = zip(_blocks(file, one), _blocks(beside, other), strict=True)
+        return all(np.array_equal(block, its) for block, its in blocks)
 
 
 def _probe(length: int) -> Numbers:
@@ -89,14 +97,14 @@ def _probe(length: int) -> Numbers:
     return np.random.default_rng(length).standard_normal(length)
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(tensor: Tensor) -> IO[bytes]:
     try:
-        return path.open("rb")
+        return tensor.path.open("rb")
     except OSError as error:
-        raise UnreadableError(f"{path.name} cannot be read: {error.strerror}") from None
+        raise UnreadableError(f"{tensor.path.name} cannot be read: {error.strerror}") from None
 
 
-def _rows(file: IO[bytes], path: Path, tensor: Tensor) -> Iterator[Numbers]:
+def _rows(file: IO[bytes], tensor: Tensor) -> Iterator[Numbers]:
     """The tensor as a matrix, some rows at a time."""
     rows = tensor.shape[0] if tensor.shape else 1
     length = prod(tensor.shape[1:])
@@ -105,16 +113,16 @@ def _rows(file: IO[bytes], path: Path, tensor: Tensor) -> Iterator[Numbers]:
     step = max(1, BLOCK // length)
     for first in range(0, rows, step):
         some = min(step, rows - first)
-        yield _read(file, path, tensor, first * length, some * length).reshape(some, length)
+        yield _read(file, tensor, first * length, some * length).reshape(some, length)
 
 
-def _blocks(file: IO[bytes], path: Path, tensor: Tensor) -> Iterator[Numbers]:
+def _blocks(file: IO[bytes], tensor: Tensor) -> Iterator[Numbers]:
     elements = prod(tensor.shape)
     for first in range(0, elements, BLOCK):
-        yield _read(file, path, tensor, first, min(BLOCK, elements - first))
+        yield _read(file, tensor, first, min(BLOCK, elements - first))
 
 
-def _read(file: IO[bytes], path: Path, tensor: Tensor, first: int, elements: int) -> Numbers:
+def _read(file: IO[bytes], tensor: Tensor, first: int, elements: int) -> Numbers:
     if not readable(tensor):
         raise UnknownTypeError(f"numbers of type {tensor.dtype} are not read")
     width = (tensor.end - tensor.begin) // max(1, prod(tensor.shape))
@@ -122,9 +130,9 @@ def _read(file: IO[bytes], path: Path, tensor: Tensor, first: int, elements: int
         file.seek(tensor.begin + first * width, os.SEEK_SET)
         raw = file.read(elements * width)
     except OSError as error:
-        raise UnreadableError(f"{path.name} cannot be read: {error.strerror}") from None
+        raise UnreadableError(f"{tensor.path.name} cannot be read: {error.strerror}") from None
     if len(raw) != elements * width:
-        raise UnreadableError(f"{path.name} became shorter while it was read")
+        raise UnreadableError(f"{tensor.path.name} became shorter while it was read")
     return _decoded(raw, tensor.dtype)
 
 
@@ -135,7 +143,7 @@ def _decoded(raw: bytes, dtype: str) -> Numbers:
     if dtype == "F8_E5M2":
         return _floats((np.frombuffer(raw, "u1").astype(np.uint16) << 8).view(np.float16))
     if dtype == "F8_E4M3":
-        return _E4M3[np.frombuffer(raw, "u1")]
+        return np.asarray(_E4M3[np.frombuffer(raw, "u1")])
     return _floats(np.frombuffer(raw, _PLAIN[dtype]))
 
 
