@@ -227,12 +227,11 @@ def ours(base: Base, folder: Path) -> tuple[Outcome, str]:
     return examined.outcome, why[0]
 
 
-def pairs(found: Sequence[Base], trials: int, seed: int) -> Iterator[Compared]:
-    """Generates adapters, one change after the other."""
-    names = list(adapter_changes.CHANGES)
-    for trial in range(trials):
+def pairs(found: Sequence[Base], changes: Sequence[str], seed: int) -> Iterator[Compared]:
+    """Generates one adapter for each change."""
+    for trial, change in enumerate(changes):
         rng = random.Random(f"{seed}/{trial}")
-        base, change = rng.choice(found), names[trial % len(names)]
+        base = rng.choice(found)
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             path = Path(folder)
@@ -249,7 +248,9 @@ def measured(trials: int, seed: int) -> Iterator[Row]:
     quiet.set_verbosity_error()
     quiet.disable_progress_bar()
     with tempfile.TemporaryDirectory() as folder:
-        found = list(pairs(bases(Path(folder)), trials, seed))
+        changes = list(adapter_changes.CHANGES)
+        wanted = [changes[trial % len(changes)] for trial in range(trials)]
+        found = list(pairs(bases(Path(folder)), wanted, seed))
     for one in found:
         if not one.agrees:
             print(f"{one.base}, {one.change}: {one.ours} | real: {one.real} | {one.why}")
