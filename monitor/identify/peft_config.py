@@ -16,8 +16,11 @@ from monitor.identify.checks import quoted
 
 LONGEST_PATTERN: Final = 10_000
 """Characters."""
-PATTERN_SECONDS: Final = 2.0
+PATTERN_SECONDS: Final = 1.0
 """Time for all patterns of one adapter: a pattern from a file can take for ever."""
+
+MOST_REPEATS: Final = 10_000
+"""The product of a pattern's counted repeats; the engine writes them out."""
 
 DEFAULT: Final = 8
 """PEFT's ``r`` and ``lora_alpha`` where a config has none."""
@@ -35,6 +38,9 @@ _HEADLESS: Final = ("SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS")
 """Tasks with a head that is not in the base's files."""
 
 
+_REPEATS: Final = re.compile(r"[{,](\d+)\}")
+
+
 class PatternError(Exception):
     """A pattern of the config could not be matched here. The message is for a person."""
 
@@ -47,7 +53,8 @@ class Patterns:
 
     def match(self, pattern: str, name: str, *, whole: bool) -> bool:
         """Raises PatternError if it takes too long, or if only the engine that PEFT uses reads the pattern."""
-        if len(pattern) > LONGEST_PATTERN or self.left <= 0:
+        repeats = math.prod(max(1, int(most[:9])) for most in _REPEATS.findall(pattern[:LONGEST_PATTERN]))
+        if len(pattern) > LONGEST_PATTERN or repeats > MOST_REPEATS or self.left <= 0:
             raise PatternError(f"its pattern {quoted(pattern)} takes too long")
         begin = time.monotonic()
         try:
