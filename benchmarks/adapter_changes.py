@@ -84,6 +84,11 @@ def _random_start(made: Changed) -> None:
     made.drop(lambda name: made.rng.random() < 0.7)
 
 
+def _one_number(made: Changed) -> None:
+    _targets(lambda names: names)(made)
+    made.config.update(layers_to_transform=made.rng.randrange(2))
+
+
 def _typed(kind: torch.dtype) -> Callable[[Changed], None]:
     def change(made: Changed) -> None:
         made.tensors = {name: tensor.to(kind) for name, tensor in made.tensors.items()}
@@ -226,6 +231,20 @@ CHANGES: Final[Mapping[str, Callable[[Changed], None]]] = {
     "random start, tensors dropped": _random_start,
     "bias announced": _set(lora_bias=True),
     "DoRA announced": _set(use_dora=True, lora_bias=False),
+    "targets by full name": lambda made: made.config.update(
+        target_modules=sorted({name.partition(".lora_")[0].removeprefix(PREFIX) for name in made.names()})
+    ),
+    "targets left to PEFT": _set(target_modules=None, layers_to_transform=None),
+    "one layer by its number": _one_number,
+    "alpha 0 by full name": lambda made: made.config.update(
+        alpha_pattern={f"^{re.escape(name.partition('.lora_')[0].removeprefix(PREFIX))}": 0 for name in made.names()}
+    ),
+    "rank of others by pattern": _set(rank_pattern={"^nowhere": 1, r"layers\.7\..*": 2}),
+    "A and B exchanged": lambda made: made.rename(
+        lambda name: name.translate(str.maketrans("AB", "BA")) if "lora_A.w" in name or "lora_B.w" in name else name
+    ),
+    "parts of an embedding": _named(r"lora_([AB])\.weight", r"lora_embedding_\1"),
+    "another kind of adapter": _set(peft_type="LOHA"),
     "no task": _set(task_type=None),
     "unknown settings": _set(shining=1, peft_version="9.0"),
 }  # fmt: skip

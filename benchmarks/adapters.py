@@ -45,6 +45,7 @@ _EYES: Final = {
     "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 8,
     "patch_size": 4,
 }  # fmt: skip
+_FEW: Final = {"num_local_experts": 2, "num_experts_per_tok": 1}
 _EXPERTS: Final = {"num_experts": 2, "num_experts_per_tok": 1, "moe_intermediate_size": 8, "head_dim": 4}
 
 
@@ -55,6 +56,11 @@ def _llama(t: Any) -> Any:
 def _gpt2(t: Any) -> Any:
     sizes = {"vocab_size": VOCABULARY, "n_embd": 16, "n_layer": 2, "n_head": 4, "n_positions": 64}
     return t.GPT2LMHeadModel(t.GPT2Config(**sizes, bos_token_id=1, eos_token_id=2))
+
+
+def _opt(t: Any) -> Any:
+    sizes = {"word_embed_proj_dim": 16, "ffn_dim": 24, "max_position_embeddings": 64}
+    return t.OPTForCausalLM(t.OPTConfig(**_SIZES, **sizes))
 
 
 def _gemma3(t: Any) -> Any:
@@ -90,6 +96,11 @@ BASES: Final[Mapping[str, Callable[[Any], Any]]] = {
     "gpt_neox": lambda t: t.GPTNeoXForCausalLM(t.GPTNeoXConfig(**_SIZES)),
     "mixtral": lambda t: t.MixtralForCausalLM(t.MixtralConfig(**_SIZES, num_local_experts=2)),
     "qwen3_moe": lambda t: t.Qwen3MoeForCausalLM(t.Qwen3MoeConfig(**_SIZES, **_EXPERTS)),
+    "gpt_oss": lambda t: t.GptOssForCausalLM(t.GptOssConfig(**_SIZES, **_FEW, head_dim=4)),
+    "opt": _opt,
+    "falcon": lambda t: t.FalconForCausalLM(t.FalconConfig(**_SIZES)),
+    "phi3": lambda t: t.Phi3ForCausalLM(t.Phi3Config(**_SIZES, pad_token_id=0)),
+    "gemma3_text": lambda t: t.Gemma3ForCausalLM(t.Gemma3TextConfig(**_SIZES, head_dim=4, sliding_window=8)),
     "gemma3": _gemma3,
     "qwen2_5_vl": _qwen_vl,
     "llava": _llava,
@@ -105,17 +116,28 @@ class Base:
     folder: Path
 
     @property
-    def leaves(self) -> list[str]:
-        """Names of its linear layers, without their path."""
-        return ["c_attn", "c_proj", "c_fc"] if "gpt2" in self.name else _NEOX if "neox" in self.name else self._llama
+    def leaves(self) -> Sequence[str]:
+        """Names of its linear layers, without their path. Experts and their routers are left out."""
+        kind = self.name.partition(",")[0]
+        return _LEAVES.get(kind, _ATTENTION if kind in _MIXTURES else (*_ATTENTION, "gate_proj", "down_proj"))
 
     @property
-    def _llama(self) -> list[str]:
-        attention = ["q_proj", "k_proj", "v_proj", "o_proj"]
-        return attention if "mi" in self.name[:2] or "moe" in self.name else [*attention, "gate_proj", "down_proj"]
+    def embedding(self) -> str:
+        return _EMBEDDINGS.get(self.name.partition(",")[0], "embed_tokens")
 
 
-_NEOX: Final = ["query_key_value", "dense", "dense_h_to_4h"]
+_ATTENTION: Final = ("q_proj", "k_proj", "v_proj", "o_proj")
+_MIXTURES: Final = ("mixtral", "qwen3_moe", "gpt_oss")
+_LEAVES: Final[Mapping[str, Sequence[str]]] = {
+    "gpt2": ("c_attn", "c_proj", "c_fc"),
+    "gpt_neox": ("query_key_value", "dense", "dense_h_to_4h"),
+    "falcon": ("query_key_value", "dense", "dense_4h_to_h"),
+    "opt": ("q_proj", "v_proj", "out_proj", "fc1"),
+    "phi3": ("qkv_proj", "o_proj", "gate_up_proj", "down_proj"),
+}
+_NO_NORM: Final = ("gpt2", "gpt2, body only", "gpt_neox", "falcon", "opt")
+"""Bases whose last norm has another name."""
+_EMBEDDINGS: Final = {"gpt2": "wte", "gpt_neox": "embed_in", "falcon": "word_embeddings"}
 
 
 @dataclass(frozen=True)
@@ -155,7 +177,7 @@ def made(base: Base, rng: random.Random, folder: Path) -> Changed:
     """A random adapter, as PEFT saves it."""
     import peft
 
-    leaves = rng.sample(base.leaves, rng.randint(1, len(base.leaves)))
+    leaves = rng.sample(list(base.leaves), rng.randint(1, len(base.leaves)))
     more = rng.choice(_OPTIONS)
     config = peft.LoraConfig(
         r=rng.choice((1, 2, 4)),
@@ -182,12 +204,15 @@ _OPTIONS: Final[Sequence[Callable[[Base, list[str]], dict[str, Any]]]] = (
     lambda base, leaves: {"target_modules": "all-linear"},
     lambda base, leaves: {"rank_pattern": {leaves[0]: 3}, "alpha_pattern": {rf"1\..*{leaves[-1]}": 5}},
     lambda base, leaves: {"layers_to_transform": [1]},
-    lambda base, leaves: {"exclude_modules": rf"{NOT_TEXT}|.*\.1\..*{leaves[0]}", "target_modules": base.leaves},
+    lambda base, leaves: {"exclude_modules": rf"{NOT_TEXT}|.*\.1\..*{leaves[0]}", "target_modules": list(base.leaves)},
     lambda base, leaves: {"use_dora": True},
     lambda base, leaves: {"lora_bias": True},
     lambda base, leaves: {"bias": "lora_only"},
-    lambda base, leaves: {"modules_to_save": ["wte" if "gpt2" in base.name else "norm"]},
-    lambda base, leaves: {"target_modules": [*leaves, "wte" if "gpt2" in base.name else "embed_tokens"]},
+    lambda base, leaves: {
+        "modules_to_save": ["norm" if base.embedding == "embed_tokens" and base.name != "opt" else base.embedding]
+    },
+    lambda base, leaves: {"target_modules": [*leaves, base.embedding]},
+    lambda base, leaves: {"bias": "all"},
 )
 
 
@@ -217,6 +242,8 @@ def ours(base: Base, folder: Path) -> tuple[Outcome, str]:
     """The verdict from the files, and the first of its reasons."""
     files = Files("bot", Arm.SUBJECT, folder, str(base.folder), folder=base.folder)
     config = json.loads((folder / adapter.CONFIG).read_text())
+    if config["peft_type"] != "LORA":
+        return Outcome.UNKNOWN, config["peft_type"]
     try:
         tensors = header(folder / adapter.WEIGHTS)
     except BadFileError as error:
@@ -257,7 +284,7 @@ def measured(trials: int, seed: int) -> Iterator[Row]:
     for change in (*adapter_changes.CHANGES, "all"):
         some = [one for one in found if change in (one.change, "all")]
         told = [one for one in some if one.ours is not Outcome.UNKNOWN]
-        agreed = share(sum(one.agrees for one in told), len(told))
+        agreed = share(sum(one.agrees for one in told), max(1, len(told)))
         does = Counter(one.real for one in some)
         case = f"{change} ({', '.join(f'{count} {outcome}' for outcome, count in sorted(does.items()))})"
         yield Row("adapters", "files", case, "agree", agreed.value, agreed.low, agreed.high, len(told))

@@ -151,6 +151,10 @@ def parse(config: Mapping[str, Any]) -> Lora:
         refused.append("PEFT refuses 'layers_to_transform' with a pattern in 'target_modules'")
     elif config.get("layers_pattern") and layers is None:
         refused.append("PEFT refuses 'layers_pattern' without 'layers_to_transform'")
+    if config.get("lora_bias") and config.get("use_dora"):
+        refused.append("PEFT refuses 'lora_bias' with 'use_dora'")
+    elif config.get("lora_bias") and config.get("init_lora_weights", True) not in (True, False):
+        refused.append("PEFT refuses 'lora_bias' with its 'init_lora_weights'")
     rank = _number(config.get("r", DEFAULT), "r", refused)
     if not math.isfinite(rank) or rank <= 0 or rank != int(rank):
         refused.append(f"PEFT refuses rank {rank:g}")

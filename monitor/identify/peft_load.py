@@ -65,7 +65,7 @@ def load(tensors: Mapping[str, Tensor], lora: Lora, base: Base | None) -> Loaded
     loaded.fails = bool(lora.refused)
     if base is None:
         loaded.placed = [taken for pair in loaded.pairs if (taken := _taken(pair, lora)).keys]
-    elif loaded.pairs:
+    else:
         _place(loaded, lora, base)
     return loaded
 
@@ -129,6 +129,8 @@ def _targeted(loaded: Loaded, lora: Lora, base: Base) -> set[str]:
     found = {name for name, module in base.modules.items() if _is_target(lora, name, module)}
     for name in sorted(found | {name for name in base.containers if lora.aims_at(name)}):
         module = base.modules.get(name)
+        if lora.biased and base_modules.is_embedding(name):
+            loaded.refused.append(f"PEFT refuses 'lora_bias' on the embedding {quoted(name)}")
         if module is None or module.is_vector:
             refused = f"PEFT cannot put LoRA on {quoted(name)}"
             router = base.has_experts and name.rpartition(".")[2] in _EXPERTS
@@ -149,8 +151,12 @@ def _is_target(lora: Lora, name: str, module: Module) -> bool:
 
 def _refused_saved(loaded: Loaded, lora: Lora, base: Base) -> Iterator[str]:
     """PEFT looks up the tensors of ``modules_to_save`` without a default."""
-    for name in base.modules:
-        if name.endswith(lora.saved) and lora.saved and f"{name}.weight" not in loaded.whole:
+    if not lora.saved or base.quantised:
+        return
+    heads = {f"{name}.weight" for name in base.modules if name in base_modules.HEADS}
+    for name in sorted(base.tensors.keys() | heads):
+        within = (name[:at] for at, char in enumerate(name) if char == ".")
+        if name not in loaded.whole and any(module.endswith(lora.saved) for module in within):
             yield f"its config saves {quoted(name)}, and the file has no such tensor"
 
 

@@ -253,7 +253,10 @@ def test_settings_that_peft_refuses_are_told(config: dict[str, Any], words: str,
         ({"exclude_modules": ["v_proj"]}, "'model.layers.0.self_attn.v_proj' is not a target of its config"),
         ({"target_modules": ["w1", "w2"]}, "PEFT finds none of the target modules of its config in the base"),
         ({"target_modules": ["q_proj", "self_attn"]}, "PEFT cannot put LoRA on 'model.layers.0.self_attn'"),
-        ({"modules_to_save": ["embed_tokens"]}, "its config saves 'model.embed_tokens', and the file has no such"),
+        (
+            {"modules_to_save": ["embed_tokens"]},
+            "its config saves 'model.embed_tokens.weight', and the file has no such",
+        ),
         ({"rank_pattern": None}, "PEFT refuses 'rank_pattern' or 'alpha_pattern': it is null"),
     ],
 )
