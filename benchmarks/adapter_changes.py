@@ -144,108 +144,131 @@ def _turned(made: Changed) -> None:
             made.tensors[name] = made.tensors[name].T.contiguous()
 
 
-CHANGES: Final[Mapping[str, Callable[[Changed], None]]] = {
-    "none": lambda made: None,
-    "prefix short by one name": _named(r"^base_model\.model\.\w+\.", PREFIX),
-    "prefix missing": _named(r"^base_model\.model\.", ""),
-    "prefix half": _named(r"^base_model\.model\.", "base_model."),
-    "prefix doubled": _named(r"^", PREFIX),
-    "prefix doubled in some": _named(r"^", PREFIX, 0.5),
-    "prefix behind a wrapper": _named(r"^", "module."),
-    "one name too many": _named(r"^base_model\.model\.", f"{PREFIX}model."),
-    "wrapper within": _named(r"^base_model\.model\.", f"{PREFIX}_orig_mod."),
-    "text tower under another name": _named(r"model\.layers\.", "model.language_model.layers."),
-    "text tower of older files": _named(
-        r"^base_model\.model\.(model\.language_model|model|transformer)\.", f"{PREFIX}language_model.model."
-    ),
-    "text tower alone": _named(r"model\.language_model\.", "model."),
-    "adapter name in all": _named(r"\.(lora_\w+)", r".\1.default"),
-    "adapter name in some": _named(r"\.(lora_\w+)", r".\1.default", 0.5),
-    "other adapter name": _named(r"\.(lora_\w+)", r".\1.support"),
-    "other adapter name in some": _named(r"\.(lora_\w+)", r".\1.support", 0.5),
-    "other name of the parts": _named(r"lora_([AB])\.weight", r"lora_\1"),
-    "projections renamed": _named(r"\.(\w+)\.lora_", r".\1_new.lora_"),
-    "tensors dropped": lambda made: made.drop(lambda name: made.rng.random() < 0.5),
-    "all tensors dropped": lambda made: made.drop(lambda name: True),
-    "all LoRA dropped": lambda made: made.drop(lambda name: "lora_" in name),
-    "all A dropped": lambda made: made.drop(lambda name: "lora_A" in name or "embedding_A" in name),
-    "all B dropped": lambda made: made.drop(lambda name: "lora_B" in name or "embedding_B" in name),
-    "a layer dropped": _one_layer,
-    "a layer too many": _repeated,
-    "A zero": lambda made: made.fill("_A", 0.0),
-    "B zero": lambda made: made.fill("_B", 0.0),
-    "B minus zero": lambda made: made.fill("_B", -0.0),
-    "some B zero": lambda made: made.fill("_B", 0.0, 0.5),
-    "components that never meet": _disjoint,
-    "components that cancel": _cancelling,
-    "product underflows": _underflowing,
-    "tiny B": _scaled("_B", 1e-6),
-    "B not a number": lambda made: made.fill("_B", float("nan")),
-    "an element not a number": lambda made: made.spoil("lora_", float("nan")),
-    "an element infinite": lambda made: made.spoil("lora_", float("inf")),
-    "an infinite element of A": lambda made: made.spoil("_A", float("-inf")),
-    "bfloat16": _typed(torch.bfloat16),
-    "float16": _typed(torch.float16),
-    "float64": _typed(torch.float64),
-    "float8": _typed(torch.float8_e4m3fn),
-    "alpha 0": _set(lora_alpha=0, alpha_pattern={}),
-    "alpha 0 by pattern": _set(alpha_pattern={".*": 0}),
-    "alpha 0 in a layer": _set(alpha_pattern={r".*\.0\..*": 0}),
-    "alpha negative": _set(lora_alpha=-4),
-    "alpha not a number": _set(lora_alpha=float("nan"), alpha_pattern={}),
-    "alpha infinite": _set(lora_alpha=float("inf"), alpha_pattern={}),
-    "alpha a text": _set(lora_alpha="16", alpha_pattern={}),
-    "alpha nothing": _set(lora_alpha=None, alpha_pattern={}),
-    "rank other": _set(r=7, rank_pattern={}),
-    "rank 0": _set(r=0, rank_pattern={}),
-    "rank a text": _set(r="4", rank_pattern={}),
-    "rank pattern nothing": _set(rank_pattern=None),
-    "rank pattern broken": _set(rank_pattern={"(": 4}),
-    "wider base": _wider,
-    "halves turned": _turned,
-    "fan_in_fan_out": lambda made: made.config.update(fan_in_fan_out=not made.config.get("fan_in_fan_out")),
-    "fewer targets": _targets(lambda names: names[:1]),
-    "more targets": _targets(lambda names: [*names, "nowhere"]),
-    "other targets": _targets(lambda names: ["nowhere"]),
-    "no targets": _targets(lambda names: []),
-    "a container as target": _targets(lambda names: [*names, "mlp"]),
-    "a norm as target": _targets(lambda names: [*names, "input_layernorm", "ln_1"]),
-    "a pattern as target": _targets(lambda names: rf".*\.0\..*({'|'.join(names)})"),
-    "a bare name as pattern": _targets(lambda names: names[0]),
-    "a broken pattern": _set(target_modules="*.q_proj"),
-    "layers chosen": lambda made: (_targets(lambda names: names)(made), made.config.update(layers_to_transform=[0]))[0],
-    "layers chosen elsewhere": lambda made: (
-        _targets(lambda names: names)(made), made.config.update(layers_to_transform=[9])
-    )[0],
-    "layers chosen in another list": lambda made: (
-        _targets(lambda names: names)(made),
-        made.config.update(layers_to_transform=[0], layers_pattern=made.rng.choice(("layers", "h", "blocks"))),
-    )[0],
-    "layers chosen with a pattern": _set(target_modules=".*proj", layers_to_transform=[0]),
-    "all excluded": _set(exclude_modules=".*"),
-    "some excluded": _set(exclude_modules=r".*\.0\..*"),
-    "a saved module without tensors": lambda made: made.config.update(
-        modules_to_save=[*(made.config.get("modules_to_save") or []), "lm_head"]
-    ),
-    "random start": _set(init_lora_weights=False),
-    "random start, tensors dropped": _random_start,
-    "bias announced": _set(lora_bias=True),
-    "DoRA announced": _set(use_dora=True, lora_bias=False),
-    "targets by full name": lambda made: made.config.update(
-        target_modules=sorted({name.partition(".lora_")[0].removeprefix(PREFIX) for name in made.names()})
-    ),
-    "targets left to PEFT": _set(target_modules=None, layers_to_transform=None),
-    "one layer by its number": _one_number,
-    "alpha 0 by full name": lambda made: made.config.update(
-        alpha_pattern={f"^{re.escape(name.partition('.lora_')[0].removeprefix(PREFIX))}": 0 for name in made.names()}
-    ),
-    "rank of others by pattern": _set(rank_pattern={"^nowhere": 1, r"layers\.7\..*": 2}),
-    "A and B exchanged": lambda made: made.rename(
-        lambda name: name.translate(str.maketrans("AB", "BA")) if "lora_A.w" in name or "lora_B.w" in name else name
-    ),
-    "parts of an embedding": _named(r"lora_([AB])\.weight", r"lora_embedding_\1"),
-    "another kind of adapter": _set(peft_type="LOHA"),
-    "no task": _set(task_type=None),
-    "unknown settings": _set(shining=1, peft_version="9.0"),
+KINDS: Final[Mapping[str, Mapping[str, Callable[[Changed], None]]]] = {
+    "nothing": {
+        "none": lambda made: None,
+    },
+    "prefix and names": {
+        "prefix short by one name": _named(r"^base_model\.model\.\w+\.", PREFIX),
+        "prefix missing": _named(r"^base_model\.model\.", ""),
+        "prefix half": _named(r"^base_model\.model\.", "base_model."),
+        "prefix doubled": _named(r"^", PREFIX),
+        "prefix doubled in some": _named(r"^", PREFIX, 0.5),
+        "prefix behind a wrapper": _named(r"^", "module."),
+        "one name too many": _named(r"^base_model\.model\.", f"{PREFIX}model."),
+        "wrapper within": _named(r"^base_model\.model\.", f"{PREFIX}_orig_mod."),
+        "text tower under another name": _named(r"model\.layers\.", "model.language_model.layers."),
+        "text tower of older files": _named(
+            r"^base_model\.model\.(model\.language_model|model|transformer)\.", f"{PREFIX}language_model.model."
+        ),
+        "text tower alone": _named(r"model\.language_model\.", "model."),
+        "adapter name in all": _named(r"\.(lora_\w+)", r".\1.default"),
+        "adapter name in some": _named(r"\.(lora_\w+)", r".\1.default", 0.5),
+        "other adapter name": _named(r"\.(lora_\w+)", r".\1.support"),
+        "other adapter name in some": _named(r"\.(lora_\w+)", r".\1.support", 0.5),
+        "other name of the parts": _named(r"lora_([AB])\.weight", r"lora_\1"),
+        "projections renamed": _named(r"\.(\w+)\.lora_", r".\1_new.lora_"),
+    },
+    "missing tensors": {
+        "tensors dropped": lambda made: made.drop(lambda name: made.rng.random() < 0.5),
+        "all tensors dropped": lambda made: made.drop(lambda name: True),
+        "all LoRA dropped": lambda made: made.drop(lambda name: "lora_" in name),
+        "all A dropped": lambda made: made.drop(lambda name: "lora_A" in name or "embedding_A" in name),
+        "all B dropped": lambda made: made.drop(lambda name: "lora_B" in name or "embedding_B" in name),
+        "a layer dropped": _one_layer,
+        "a layer too many": _repeated,
+    },
+    "zeros": {
+        "A zero": lambda made: made.fill("_A", 0.0),
+        "B zero": lambda made: made.fill("_B", 0.0),
+        "B minus zero": lambda made: made.fill("_B", -0.0),
+        "some B zero": lambda made: made.fill("_B", 0.0, 0.5),
+        "components that never meet": _disjoint,
+        "components that cancel": _cancelling,
+        "product underflows": _underflowing,
+        "tiny B": _scaled("_B", 1e-6),
+    },
+    "NaN and infinity": {
+        "B not a number": lambda made: made.fill("_B", float("nan")),
+        "an element not a number": lambda made: made.spoil("lora_", float("nan")),
+        "an element infinite": lambda made: made.spoil("lora_", float("inf")),
+        "an infinite element of A": lambda made: made.spoil("_A", float("-inf")),
+    },
+    "types": {
+        "bfloat16": _typed(torch.bfloat16),
+        "float16": _typed(torch.float16),
+        "float64": _typed(torch.float64),
+        "float8": _typed(torch.float8_e4m3fn),
+    },
+    "scales": {
+        "alpha 0": _set(lora_alpha=0, alpha_pattern={}),
+        "alpha 0 by pattern": _set(alpha_pattern={".*": 0}),
+        "alpha 0 in a layer": _set(alpha_pattern={r".*\.0\..*": 0}),
+        "alpha negative": _set(lora_alpha=-4),
+        "alpha not a number": _set(lora_alpha=float("nan"), alpha_pattern={}),
+        "alpha infinite": _set(lora_alpha=float("inf"), alpha_pattern={}),
+        "alpha a text": _set(lora_alpha="16", alpha_pattern={}),
+        "alpha nothing": _set(lora_alpha=None, alpha_pattern={}),
+    },
+    "ranks and shapes": {
+        "rank other": _set(r=7, rank_pattern={}),
+        "rank 0": _set(r=0, rank_pattern={}),
+        "rank a text": _set(r="4", rank_pattern={}),
+        "rank pattern nothing": _set(rank_pattern=None),
+        "rank pattern broken": _set(rank_pattern={"(": 4}),
+        "wider base": _wider,
+        "halves turned": _turned,
+        "fan_in_fan_out": lambda made: made.config.update(fan_in_fan_out=not made.config.get("fan_in_fan_out")),
+    },
+    "targets": {
+        "fewer targets": _targets(lambda names: names[:1]),
+        "more targets": _targets(lambda names: [*names, "nowhere"]),
+        "other targets": _targets(lambda names: ["nowhere"]),
+        "no targets": _targets(lambda names: []),
+        "a container as target": _targets(lambda names: [*names, "mlp"]),
+        "a norm as target": _targets(lambda names: [*names, "input_layernorm", "ln_1"]),
+        "a pattern as target": _targets(lambda names: rf".*\.0\..*({'|'.join(names)})"),
+        "a bare name as pattern": _targets(lambda names: names[0]),
+        "a broken pattern": _set(target_modules="*.q_proj"),
+        "layers chosen": lambda made: (_targets(lambda names: names)(made), made.config.update(layers_to_transform=[0]))[0],
+        "layers chosen elsewhere": lambda made: (
+            _targets(lambda names: names)(made), made.config.update(layers_to_transform=[9])
+        )[0],
+        "layers chosen in another list": lambda made: (
+            _targets(lambda names: names)(made),
+            made.config.update(layers_to_transform=[0], layers_pattern=made.rng.choice(("layers", "h", "blocks"))),
+        )[0],
+        "layers chosen with a pattern": _set(target_modules=".*proj", layers_to_transform=[0]),
+        "all excluded": _set(exclude_modules=".*"),
+        "some excluded": _set(exclude_modules=r".*\.0\..*"),
+    },
+    "other settings": {
+        "a saved module without tensors": lambda made: made.config.update(
+            modules_to_save=[*(made.config.get("modules_to_save") or []), "lm_head"]
+        ),
+        "random start": _set(init_lora_weights=False),
+        "random start, tensors dropped": _random_start,
+        "bias announced": _set(lora_bias=True),
+        "DoRA announced": _set(use_dora=True, lora_bias=False),
+        "targets by full name": lambda made: made.config.update(
+            target_modules=sorted({name.partition(".lora_")[0].removeprefix(PREFIX) for name in made.names()})
+        ),
+        "targets left to PEFT": _set(target_modules=None, layers_to_transform=None),
+        "one layer by its number": _one_number,
+        "alpha 0 by full name": lambda made: made.config.update(
+            alpha_pattern={f"^{re.escape(name.partition('.lora_')[0].removeprefix(PREFIX))}": 0 for name in made.names()}
+        ),
+        "rank of others by pattern": _set(rank_pattern={"^nowhere": 1, r"layers\.7\..*": 2}),
+        "A and B exchanged": lambda made: made.rename(
+            lambda name: name.translate(str.maketrans("AB", "BA")) if "lora_A.w" in name or "lora_B.w" in name else name
+        ),
+        "parts of an embedding": _named(r"lora_([AB])\.weight", r"lora_embedding_\1"),
+        "another kind of adapter": _set(peft_type="LOHA"),
+        "no task": _set(task_type=None),
+        "unknown settings": _set(shining=1, peft_version="9.0"),
+    },
 }  # fmt: skip
-"""Name of a change -> what makes it."""
+"""Kind -> name of a change -> what makes it."""
+
+CHANGES: Final = {name: change for some in KINDS.values() for name, change in some.items()}
+KIND_OF: Final = {name: kind for kind, some in KINDS.items() for name in some}

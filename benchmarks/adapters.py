@@ -281,12 +281,12 @@ def measured(trials: int, seed: int) -> Iterator[Row]:
     for one in found:
         if not one.agrees:
             print(f"{one.base}, {one.change}: {one.ours} | real: {one.real} | {one.why}")
-    for change in (*adapter_changes.CHANGES, "all"):
-        some = [one for one in found if change in (one.change, "all")]
+    for kind in (*adapter_changes.KINDS, "all"):
+        some = [one for one in found if kind in (adapter_changes.KIND_OF[one.change], "all")]
         told = [one for one in some if one.ours is not Outcome.UNKNOWN]
         agreed = share(sum(one.agrees for one in told), max(1, len(told)))
         does = Counter(one.real for one in some)
-        case = f"{change} ({', '.join(f'{count} {outcome}' for outcome, count in sorted(does.items()))})"
+        case = f"{kind} ({', '.join(f'{count} {outcome}' for outcome, count in sorted(does.items()))})"
         yield Row("adapters", "files", case, "agree", agreed.value, agreed.low, agreed.high, len(told))
         yield Row("adapters", "files", case, "cannot tell", len(some) - len(told), 0, 0, len(some))
 

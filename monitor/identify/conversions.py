@@ -73,7 +73,9 @@ MOE: Final = frozenset((
     "glm_moe_dsa", "hunyuan_v1_moe", "longcat_flash", "mellum", "minimax", "minimax_m2", "mixtral", "olmoe",
     "qwen3_moe", "qwen3_next", "qwen3_omni_moe", "qwen3_omni_moe_text", "qwen3_omni_moe_thinker", "solar_open",
 ))  # fmt: skip
-"""Model types whose experts and router PEFT targets as parameters."""
+"""Model types whose experts and router PEFT targets as parameters, like Mixtral's."""
+
+FUSED: Final = MOE | {"mixtral"}
 
 Rules = tuple[tuple[str, str], ...]
 """Patterns and what replaces their first match, in order."""
@@ -121,7 +123,7 @@ def rules(model_type: str | None, architecture: str | None) -> Rules | None:
         return _LLAVA + _LEGACY
     if model_type in _TEXT_OF_LARGER:
         return _TEXT_ONLY + _LEGACY
-    if model_type in MOE or model_type in ("mixtral", "qwen2_moe"):
+    if model_type in FUSED or model_type == "qwen2_moe":
         return ((r"\.block_sparse_moe\.", ".mlp."), *_LEGACY)
     if model_type in CONVERTED or architecture in CONVERTED_CLASSES:
         return None

@@ -1,7 +1,7 @@
 """What PEFT does with an adapter's tensors on a base: which ones it loads, and what it skips or refuses."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import prod
 from typing import Final
@@ -18,6 +18,8 @@ _EXPERTS: Final = frozenset(
     ("gate", "router", "w1", "w2", "w3", "gate_proj", "up_proj", "down_proj", "gate_up_proj", "experts")
 )
 """Targets that PEFT turns into others, because the experts of a model are fused when it is loaded."""
+_ROUTERS: Final = frozenset(("gate", "router"))
+"""Modules with a weight that are no linear layers."""
 
 
 @dataclass(slots=True)
@@ -124,9 +126,10 @@ def _targeted(loaded: Loaded, lora: Lora, base: Base) -> set[str]:
         loaded.unsure.append("its config names no target modules")
         return set(base.modules)
     names = [lora.targets] if isinstance(lora.targets, str) else lora.targets
-    if base.has_experts and (isinstance(lora.targets, str) or _EXPERTS & {name.rpartition(".")[2] for name in names}):
-        loaded.unsure.append("its config may target experts, which loaders fuse")
     found = {name for name, module in base.modules.items() if _is_target(lora, name, module)}
+    fused = base.model_type in conversions.FUSED and (isinstance(lora.targets, str) or bool(_EXPERTS & _leaves(names)))
+    if fused or (base.has_experts and lora.targets != ALL_LINEAR and _ROUTERS & _leaves(found)):
+        loaded.unsure.append("its config may target experts, which loaders fuse")
     for name in sorted(found | {name for name in base.containers if lora.aims_at(name)}):
         module = base.modules.get(name)
         if lora.biased and base_modules.is_embedding(name):
@@ -139,6 +142,10 @@ def _targeted(loaded: Loaded, lora: Lora, base: Base) -> set[str]:
         refused = "PEFT finds none of the target modules of its config in the base"
         (loaded.unsure if base.unsure else loaded.refused).append(base.unsure or refused)
     return found
+
+
+def _leaves(names: Iterable[str]) -> set[str]:
+    return {name.rpartition(".")[2] for name in names}
 
 
 def _is_target(lora: Lora, name: str, module: Module) -> bool:
@@ -222,7 +229,7 @@ def _tell_missing(loaded: Loaded, lora: Lora, base: Base, targeted: set[str]) ->
     missing = sorted(targeted - have)
     if not missing or lora.targets in (None, ALL_LINEAR) or loaded.unsure or not loaded.placed:
         return
-    kinds = {name.rpartition(".")[2] for name in missing} - {name.rpartition(".")[2] for name in have}
+    kinds = _leaves(missing) - _leaves(have)
     if kinds:
         loaded.broken.append(f"no tensor is for {quoted(min(kinds))}, which its config targets and the base has")
     loaded.skipped.append(
