@@ -84,9 +84,17 @@ def _random_start(made: Changed) -> None:
     made.drop(lambda name: made.rng.random() < 0.7)
 
 
-def _one_number(made: Changed) -> None:
-    _targets(lambda names: names)(made)
-    made.config.update(layers_to_transform=made.rng.randrange(2))
+def _layers(chosen: object, within: str | None = None) -> Callable[[Changed], None]:
+    def change(made: Changed) -> None:
+        _targets(lambda names: names)(made)
+        made.config.update(layers_to_transform=chosen, layers_pattern=within)
+
+    return change
+
+
+def _without_scale(made: Changed) -> None:
+    names = [name.partition(".lora_")[0].removeprefix(PREFIX) for name in made.names()]
+    made.config["alpha_pattern"] = {f"^{re.escape(name)}": 0 for name in names}
 
 
 def _typed(kind: torch.dtype) -> Callable[[Changed], None]:
@@ -203,6 +211,7 @@ KINDS: Final[Mapping[str, Mapping[str, Callable[[Changed], None]]]] = {
     "scales": {
         "alpha 0": _set(lora_alpha=0, alpha_pattern={}),
         "alpha 0 by pattern": _set(alpha_pattern={".*": 0}),
+        "alpha 0 by full name": _without_scale,
         "alpha 0 in a layer": _set(alpha_pattern={r".*\.0\..*": 0}),
         "alpha negative": _set(lora_alpha=-4),
         "alpha not a number": _set(lora_alpha=float("nan"), alpha_pattern={}),
@@ -230,14 +239,10 @@ KINDS: Final[Mapping[str, Mapping[str, Callable[[Changed], None]]]] = {
         "a pattern as target": _targets(lambda names: rf".*\.0\..*({'|'.join(names)})"),
         "a bare name as pattern": _targets(lambda names: names[0]),
         "a broken pattern": _set(target_modules="*.q_proj"),
-        "layers chosen": lambda made: (_targets(lambda names: names)(made), made.config.update(layers_to_transform=[0]))[0],
-        "layers chosen elsewhere": lambda made: (
-            _targets(lambda names: names)(made), made.config.update(layers_to_transform=[9])
-        )[0],
-        "layers chosen in another list": lambda made: (
-            _targets(lambda names: names)(made),
-            made.config.update(layers_to_transform=[0], layers_pattern=made.rng.choice(("layers", "h", "blocks"))),
-        )[0],
+        "layers chosen": _layers([0]),
+        "layers chosen elsewhere": _layers([9]),
+        "layers chosen in the list of others": _layers([0], "blocks"),
+        "layers chosen in a list": _layers([0], "layers"),
         "layers chosen with a pattern": _set(target_modules=".*proj", layers_to_transform=[0]),
         "all excluded": _set(exclude_modules=".*"),
         "some excluded": _set(exclude_modules=r".*\.0\..*"),
@@ -254,10 +259,7 @@ KINDS: Final[Mapping[str, Mapping[str, Callable[[Changed], None]]]] = {
             target_modules=sorted({name.partition(".lora_")[0].removeprefix(PREFIX) for name in made.names()})
         ),
         "targets left to PEFT": _set(target_modules=None, layers_to_transform=None),
-        "one layer by its number": _one_number,
-        "alpha 0 by full name": lambda made: made.config.update(
-            alpha_pattern={f"^{re.escape(name.partition('.lora_')[0].removeprefix(PREFIX))}": 0 for name in made.names()}
-        ),
+        "one layer by its number": _layers(1),
         "rank of others by pattern": _set(rank_pattern={"^nowhere": 1, r"layers\.7\..*": 2}),
         "A and B exchanged": lambda made: made.rename(
             lambda name: name.translate(str.maketrans("AB", "BA")) if "lora_A.w" in name or "lora_B.w" in name else name

@@ -141,8 +141,8 @@ def wrong_forms(keys: Iterable[Key]) -> list[str]:
     for key in keys:
         by_form.setdefault(key.form, []).append(key)
     said = {
-        Form.NO_PREFIX: f"do not begin with '{PREFIX}': PEFT loads none of them",
-        Form.TWO_PREFIXES: f"have '{PREFIX}' twice: PEFT loads none of them",
+        Form.NO_PREFIX: f"do not begin with '{PREFIX}': PEFT loads none of them, vLLM does",
+        Form.TWO_PREFIXES: f"have '{PREFIX}' twice: PEFT loads none of them, vLLM may",
         Form.LATE_PREFIX: f"have other names before '{PREFIX}': PEFT loads none of them",
         Form.OTHER_NAME: "have an adapter's name in them: PEFT loads none of them, and vLLM refuses them",
     }
