@@ -136,6 +136,11 @@ def _wider(made: Changed) -> None:
         made.tensors[name] = torch.cat((made.tensors[name], made.tensors[name][..., :4]), -1)
 
 
+def _wider_and_bare(made: Changed) -> None:
+    _wider(made)
+    _named(r"^base_model\.model\.", "")(made)
+
+
 def _one_layer(made: Changed) -> None:
     made.drop(lambda name: ".1." in name and "lora_" in name)
 
@@ -226,6 +231,7 @@ KINDS: Final[Mapping[str, Mapping[str, Callable[[Changed], None]]]] = {
         "rank pattern nothing": _set(rank_pattern=None),
         "rank pattern broken": _set(rank_pattern={"(": 4}),
         "wider base": _wider,
+        "wider base, prefix missing": _wider_and_bare,
         "halves turned": _turned,
         "fan_in_fan_out": lambda made: made.config.update(fan_in_fan_out=not made.config.get("fan_in_fan_out")),
     },

@@ -75,11 +75,13 @@ def examine(files: Files, config: Mapping[str, Any], tensors: Mapping[str, Tenso
     loaded = peft_load.load(tensors, lora, base)
     measured, outcome = None, Outcome.UNKNOWN
     if effect:
-        loaded.whole = lora_effect.replaced(loaded.whole, base.tensors if base is not None else {})
+        its = base.tensors if base is not None else {}
+        loaded.whole = lora_effect.replaced(loaded.whole, its)
         path = files.path / WEIGHTS
-        measured = lora_effect.measure(path, loaded.pairs, lora)
+        measured = lora_effect.measure(path, loaded.pairs, lora, loaded.whole)
         if base_unread is None:
-            outcome = lora_effect.outcome(loaded, lora_effect.measure(path, loaded.placed, lora), lora)
+            there = {name: one for name, one in loaded.whole.items() if name.replace(".base_layer.", ".") in its}
+            outcome = lora_effect.outcome(loaded, lora_effect.measure(path, loaded.placed, lora, there), lora)
     return Examined(lora, loaded, measured, outcome, base_unread)
 
 
@@ -148,7 +150,7 @@ def _effect_check(examined: Examined, unread: dict[str, str]) -> Iterator[Checke
     effect, loaded, lora = examined.effect, examined.loaded, examined.lora
     if effect is None:
         return
-    expected = "lora_B that are not all zero"
+    expected = "finite numbers in every tensor" if effect.wrong else "lora_B that are not all zero"
     if effect.wrong or effect.acting:
         yield Checked("adapter_effect", not effect.wrong, expected, effect.found)
     elif effect.unread:

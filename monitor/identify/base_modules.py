@@ -17,7 +17,10 @@ HEADS: Final = ("lm_head", "embed_out", "output")
 """Output layers; with tied weights they are not in the files."""
 
 _FLOATS: Final = ("F16", "BF16", "F32", "F64")
-_BODY: Final = re.compile(r"(?:layers|h|blocks?)\.\d+\.")
+_BODY: Final = re.compile(r"(?:(?:(?:en|de)coder\.)?layers|h|blocks?)\.\d+\.")
+_EMBEDDING: Final = re.compile(
+    r"wte|wpe|shared|(?:\w+_)?emb(?:d|ed|edding|eddings)?(?:_tokens|_in|_positions|_tokens_per_layer)?"
+)
 _NORM: Final = re.compile(r"norm|(?:^|[._])ln(?:$|[._])|layer_?norm", re.IGNORECASE)
 _EXPERT: Final = re.compile(r"\.experts\.\d+\.")
 _TURNED: Final = frozenset(("gpt2", "openai-gpt", "imagegpt", "decision_transformer"))
@@ -49,6 +52,8 @@ class Base:
     tensors: Mapping[str, Tensor]
     """Under the names that they have once the base is loaded."""
     modules: Mapping[str, Module]
+    older: frozenset[str]
+    """Names in its files, of modules that loaders give other names."""
     containers: frozenset[str]
     """Modules without a weight of their own."""
     model_type: str | None
@@ -67,10 +72,10 @@ class Base:
         return self.model_type in conversions.CONVERTED
 
 
-def is_embedding(module: str) -> bool:
-    """By name: files do not show it, and no linear layer is named like this."""
-    name = module.rpartition(".")[2]
-    return name in ("wte", "wpe", "shared") or ("emb" in name and name not in HEADS)
+def is_embedding(name: str, module: Module) -> bool:
+    """By name and shape: the files do not show it, and no linear layer has such a name."""
+    flat = module.shape is None or len(module.shape) == 2
+    return flat and _EMBEDDING.fullmatch(name.rpartition(".")[2]) is not None
 
 
 def read(folder: Path, task: str | None) -> Base:
@@ -88,6 +93,7 @@ def read(folder: Path, task: str | None) -> Base:
     return Base(
         names,
         {name: one for name, one in modules.items() if name not in inner},
+        frozenset(name.rpartition(".")[0] for name in tensors if conversions.renamed(name, rules or ()) != name),
         frozenset(inner),
         model_type,
         _unsure(model_type, rules, task),
@@ -148,7 +154,7 @@ def _add_head(modules: dict[str, Module], task: str | None) -> None:
     """The output layer that shares its weight with the embedding."""
     if task == "FEATURE_EXTRACTION" or any(name.rpartition(".")[2] in HEADS for name in modules):
         return
-    embeddings = [one for name, one in modules.items() if is_embedding(name) and not one.is_vector]
+    embeddings = [one for name, one in modules.items() if is_embedding(name, one)]
     if embeddings:
         widest = max(embeddings, key=lambda one: one.shape[0] if one.shape else 0)
         modules["lm_head"] = widest

@@ -118,8 +118,8 @@ def replaced(whole: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> dict[st
     return found
 
 
-def measure(path: Path, pairs: Iterable[Pair], lora: Lora) -> Effect:
-    """Reads the pairs' numbers. Raises UnreadableError, PatternError."""
+def measure(path: Path, pairs: Iterable[Pair], lora: Lora, whole: Mapping[str, Tensor]) -> Effect:
+    """Reads the numbers of pairs and of whole tensors. Raises UnreadableError, PatternError."""
     numbers, some = _numbers_of(path), list(pairs)
     effect = Effect(len(some))
     not_finite: dict[str, list[str]] = {}
@@ -139,7 +139,14 @@ def measure(path: Path, pairs: Iterable[Pair], lora: Lora) -> Effect:
     effect.wrong = [
         f"{len(told)} of {len(some)} {kind}, such as {told[0]}" for kind, told in sorted(not_finite.items())
     ]
+    other = [name for name, tensor in whole.items() if values.readable(tensor) and not _finite(numbers.count(tensor))]
+    if other:
+        effect.wrong.append(f"{len(other)} of {len(whole)} other tensors hold NaN or Inf, such as {quoted(other[0])}")
     return effect
+
+
+def _finite(counted: values.Counted) -> bool:
+    return not counted.nan and not counted.inf
 
 
 def _spoiled(numbers: Numbers, pair: Pair, lora: Lora) -> list[tuple[str, str]]:

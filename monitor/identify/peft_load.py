@@ -22,6 +22,10 @@ _ROUTERS: Final = frozenset(("gate", "router"))
 """Modules with a weight that are no linear layers."""
 
 
+_EMBEDDING: Final = frozenset((Part.EMBEDDING_A, Part.EMBEDDING_B))
+_LINEAR: Final = frozenset((Part.A, Part.B, Part.BIAS))
+
+
 @dataclass(slots=True)
 class Loaded:
     """An adapter on a base, or alone if the base is not known."""
@@ -72,10 +76,10 @@ def load(tensors: Mapping[str, Tensor], lora: Lora, base: Base | None) -> Loaded
     return loaded
 
 
-def _taken(pair: Pair, lora: Lora) -> Pair:
+def _taken(pair: Pair, lora: Lora, unplaced: Iterable[Part] = ()) -> Pair:
     """The part of a pair for which PEFT has a place."""
-    unused = {Part.BIAS: not lora.biased, Part.MAGNITUDE: not lora.dora}
-    keys = {part: key for part, key in pair.keys.items() if key.form.loads and not unused.get(part)}
+    unused = {*unplaced} | ({Part.BIAS} if not lora.biased else set()) | ({Part.MAGNITUDE} if not lora.dora else set())
+    keys = {part: key for part, key in pair.keys.items() if key.form.loads and part not in unused}
     return Pair(pair.module, keys, {part: pair.tensors[part] for part in keys})
 
 
@@ -105,18 +109,28 @@ def _place(loaded: Loaded, lora: Lora, base: Base) -> None:
             continue
         if pair.module not in targeted:
             loaded.skipped.append(f"{quoted(pair.module)} is not a target of its config: PEFT skips its tensors")
-        elif pair.embedding != base_modules.is_embedding(pair.module):
-            kind = "an embedding" if pair.embedding else "a linear layer"
-            loaded.skipped.append(f"{quoted(pair.module)} has the tensors of {kind}: PEFT skips them")
         else:
-            taken = _taken(pair, lora)
-            _compare(loaded, pair, module, lora, base, loads=bool(taken.keys))
-            loaded.placed += [taken] if taken.keys else []
+            _put(loaded, pair, module, lora, base)
     if displaced:
         _tell_displaced(loaded, displaced, base)
     _tell_missing(loaded, lora, base, targeted)
     for name, tensor in loaded.whole.items():
         _compare_whole(loaded, name, tensor, base)
+
+
+def _put(loaded: Loaded, pair: Pair, module: Module, lora: Lora, base: Base) -> None:
+    """Puts a pair's tensors on their module. Tensors of another kind of module have no place there."""
+    embedding = base_modules.is_embedding(pair.module, module)
+    others = _LINEAR if embedding else _EMBEDDING
+    if others & pair.keys.keys():
+        kind = "a linear layer" if embedding else "an embedding"
+        loaded.skipped.append(f"{quoted(pair.module)} has tensors of {kind}: PEFT skips them")
+    taken = _taken(pair, lora, others)
+    if taken.keys:
+        loaded.placed.append(taken)
+        _compare(loaded, taken, module, lora, base)
+    elif not others & pair.keys.keys():
+        _compare(loaded, pair, module, lora, base, loads=False)
 
 
 def _targeted(loaded: Loaded, lora: Lora, base: Base) -> set[str]:
@@ -132,7 +146,7 @@ def _targeted(loaded: Loaded, lora: Lora, base: Base) -> set[str]:
         loaded.unsure.append("its config may target experts, which loaders fuse")
     for name in sorted(found | {name for name in base.containers if lora.aims_at(name)}):
         module = base.modules.get(name)
-        if lora.biased and base_modules.is_embedding(name):
+        if lora.biased and module is not None and base_modules.is_embedding(name, module):
             loaded.refused.append(f"PEFT refuses 'lora_bias' on the embedding {quoted(name)}")
         if module is None or module.is_vector:
             refused = f"PEFT cannot put LoRA on {quoted(name)}"
@@ -153,7 +167,7 @@ def _is_target(lora: Lora, name: str, module: Module) -> bool:
     if aimed is not None or lora.targets != ALL_LINEAR:
         return bool(aimed)
     linear = module.shape is None or len(module.shape) == 2
-    return linear and not base_modules.is_embedding(name) and name.rpartition(".")[2] not in base_modules.HEADS
+    return linear and not base_modules.is_embedding(name, module) and name.rpartition(".")[2] not in base_modules.HEADS
 
 
 def _refused_saved(loaded: Loaded, lora: Lora, base: Base) -> Iterator[str]:
@@ -167,7 +181,7 @@ def _refused_saved(loaded: Loaded, lora: Lora, base: Base) -> Iterator[str]:
             yield f"its config saves {quoted(name)}, and the file has no such tensor"
 
 
-def _compare(loaded: Loaded, pair: Pair, module: Module, lora: Lora, base: Base, *, loads: bool) -> None:
+def _compare(loaded: Loaded, pair: Pair, module: Module, lora: Lora, base: Base, *, loads: bool = True) -> None:
     a, b, shape = pair.a, pair.b, module.shape
     if any(half is not None and len(half.shape) < 2 for half in (a, b)):
         loaded.fails |= loads
@@ -186,7 +200,8 @@ def _compare(loaded: Loaded, pair: Pair, module: Module, lora: Lora, base: Base,
     if made not in fits:
         flat = len(shape) == 2
         told = f"{quoted(pair.module)} is {shape} in the base; the adapter is made for {made}"
-        (loaded.refused if flat and not base.quantised else loaded.unsure).append(told)
+        sure = flat and not base.quantised
+        (loaded.unsure if not sure else loaded.refused if loads else loaded.skipped).append(told)
 
 
 def _tell_displaced(loaded: Loaded, displaced: list[Pair], base: Base) -> None:
@@ -207,6 +222,8 @@ def _tell_displaced(loaded: Loaded, displaced: list[Pair], base: Base) -> None:
         loaded.unsure.append("its tensors are of experts, which loaders fuse")
     elif base.unsure:
         loaded.unsure.append(f"{told}; {base.unsure}")
+    elif all(pair.module in base.older for pair in displaced):
+        loaded.unsure.append(f"{told}, unless they know the names in the base's files, which are the adapter's")
     else:
         loaded.skipped.append(told)
 

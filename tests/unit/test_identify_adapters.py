@@ -155,6 +155,7 @@ def test_layers_under_another_name_are_told(
         ("language_model.model.", "language_model.model.", {"model_type": "gemma3"}),
         ("model.language_model.", "model.", {"architectures": ["Qwen2_5_VLForConditionalGeneration"]}),
         ("model.", "model.language_model.", {"model_type": "gemma3n_text"}),
+        ("model.decoder.", "decoder.", {"model_type": "opt"}),
     ],
 )
 def test_names_that_loaders_rename_are_the_same(ours: str, its: str, model: dict[str, Any], work: Work) -> None:
@@ -166,6 +167,20 @@ def test_of_models_that_are_renamed_in_other_ways_a_misfit_cannot_be_told(work: 
     reading = work.read(lora(), weights("model.language_model."), {"model_type": "kimi_k25"})
     assert wrong(reading) == {}
     assert "loaders rename modules of the model type 'kimi_k25'" in reading.unread["adapter_fits"]
+
+
+def test_names_of_the_files_that_peft_knows_under_others_cannot_be_told(work: Work) -> None:
+    model = {"architectures": ["Qwen2_5_VLForConditionalGeneration"], "model_type": "qwen2_5_vl"}
+    reading = work.read(lora(), weights(), model)
+    assert wrong(reading) == {}
+    assert "unless they know the names in the base's files" in reading.unread["adapter_fits"]
+    assert "adapter_fits" in wrong(work.read(lora(), weights("model.language_model."), model))
+
+
+def test_a_whole_tensor_that_is_not_finite_is_told(work: Work) -> None:
+    tensors = lora() | {f"{PREFIX}model.embed_tokens.weight": np.full((40, HIDDEN), math.nan, np.float32)}
+    told = wrong(work.read(tensors, weights()))["adapter_effect"]
+    assert told == "1 of 1 other tensors hold NaN or Inf, such as 'model.embed_tokens.weight'"
 
 
 def spoiled(part: str, value: float, *, whole: bool = False) -> Tensors:
