@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from monitor.ask.key_scrubber import scrubber
 from monitor.ask.protocol import AskFailed, Secret
 from monitor.ask.retry import retry_after
 from monitor.ask.usage import with_duplicates
@@ -51,6 +52,7 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     text: str
+    key: Secret | None = None
 
     def json(self) -> Any:
         """The parsed body, without values that a database rejects: NUL, lone surrogates, NaN and infinity.
@@ -60,6 +62,8 @@ class Reply:
         """
         try:
             parsed = with_duplicates(self.text, json.loads(self.text, parse_constant=lambda _: None))
+            if self.key is not None and "\\u" in self.text:  # parsing decodes it
+                parsed = scrubber(self.key).clean_json(parsed)
             return storable(parsed) if _SUSPECT.search(self.text) else parsed
         except RecursionError:
             raise ValueError("nested too deeply") from None
@@ -69,20 +73,12 @@ def read_reply(status: int, headers: Mapping[str, str], body: bytes, key: Secret
     """Bound and clean a reply. Removes the key from body and headers, because a server may echo it."""
     text = scrub(body.decode("utf-8", "replace"), key)
     kept = {name: scrub(value, key)[:300] for name, value in headers.items() if _KEPT_HEADER.fullmatch(name.lower())}
-    return Reply(status, kept, text)
+    return Reply(status, kept, text, key)
 
 
 def scrub(text: str, key: Secret | None) -> str:
-    """``text`` without the key, plain or JSON-escaped, with or without ``\\/``. Cut the text only afterwards."""
-    if key is None:
-        return text
-    plain = key.reveal()
-    if plain in text:
-        text = text.replace(plain, "[key]")
-    escaped = json.dumps(plain)[1:-1]
-    for form in {escaped, escaped.replace("/", "\\/")} - {plain}:
-        text = text.replace(form, "[key]")
-    return text
+    """``text`` without the key, in any encoding. Cut the text only afterwards."""
+    return text if key is None else scrubber(key).clean(text)
 
 
 def storable(value: Any) -> Any:
