@@ -4,7 +4,6 @@ A reply may count in several places, or twice in one. The reading is the dearest
 certain. A part without a readable count is unknown, and ``ask.budget`` then charges the maximum for it.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -45,41 +44,28 @@ _CONTAINERS: Final = frozenset(
 _PERFORMANCE: Final = frozenset(("timings", "performance"))
 """Objects that measure speed. They are read only where no other place counts, because they may leave out the cache."""
 
-_COUNT_KEYS: Final = re.compile(
-    r'"((?:x_)?usage|usage_?metadata|(?:prompt|completion|input|output|total)_?tokens)"\s*:', re.IGNORECASE
-)
-
 
 class Twice(list[Any]):
     """The values of a key that an object names more than once, in the order of the reply."""
 
 
-def with_duplicates(text: str, parsed: Any) -> Any:
-    """``parsed`` where counts that ``text`` states more than once are ``Twice``; other duplicate keys keep the last.
-
-    A parser keeps only the last of equal keys. Parses again only if ``text`` repeats the name of a count.
-    """
-    found = [match[1].lower() for match in _COUNT_KEYS.finditer(text)]
-    if len(set(found)) == len(found):
-        return parsed
-    return json.loads(text, parse_constant=lambda _: None, object_pairs_hook=_keep_counts)
+def is_count(name: str) -> bool:
+    """Whether a field with this name counts tokens, or holds such counts."""
+    plain = _plain(name)
+    return plain in _ROLES or plain in _CONTAINERS
 
 
-def _keep_counts(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    read = dict(pairs)
-    if len(read) < len(pairs):
-        for name in read:
-            values = [value for key, value in pairs if key == name]
-            if len(values) > 1 and (_plain(name) in _ROLES or _plain(name) in _CONTAINERS):
-                read[name] = Twice(values)
-    return read
+def counted(parsed: Mapping[str, Any]) -> TokenUsage | None:
+    """``read_usage``; ``None`` if the reply counts nothing."""
+    usage = read_usage(parsed)
+    return None if usage.prompt is None and usage.completion is None and not usage.hidden else usage
 
 
 def read_usage(parsed: Mapping[str, Any]) -> TokenUsage:
     """The tokens of one call, reasoning and cached tokens included, as the dearest reading of all that the reply says.
 
     Args:
-        parsed: the reply's object, after ``with_duplicates``.
+        parsed: the reply's object. What it says twice is ``Twice``.
     """
     stated = list(_containers(parsed, _CONTAINERS))
     readings = [_read(one, path) for path, one in stated]

@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.ask.http import parse, read_reply
+from monitor.ask.http import read_reply, receive
 from monitor.ask.key_scrubber import CUT, LONGEST, KeyScrubber
 from monitor.ask.protocol import AskFailed, Secret
+from monitor.ask.usage import counted
 from monitor.core.records import Answer, Unmeasured
+from tests.asking import NOW
 from tests.http_server import Reply, completion, message
 from tests.integration.test_asker import ask
 
@@ -107,7 +109,8 @@ def test_mixtures_in_every_field_of_a_reply(seed: int) -> None:
     reply = read_reply(200, {"x-request-id": json.dumps(forms[0])}, raw, Secret(key))
     shown = [reply.text, *reply.headers.values()]
     try:
-        parsed, exchange = parse(reply, {})
+        received = receive(reply, {}, (), NOW, counted)
+        parsed, exchange = received.body, received.exchange
         shown += [json.dumps(parsed, ensure_ascii=False), json.dumps(exchange.response), *_strings(parsed)]
     except AskFailed as failed:
         shown += [str(failed), repr(failed.exchange)]
