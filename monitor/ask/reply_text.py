@@ -192,7 +192,7 @@ def concluded(
 
 
 def _cut(word: str | None, tokens: TokenUsage | None, limit: int | None) -> str:
-    used = tokens.completion if tokens else 0
+    used = (tokens.completion or 0) if tokens else 0
     if cut_by_server(word, used, limit):
         after = f" after {used} of {limit} tokens" if used and limit else ""
         return f"the server's own limit ended the reply{after}, before any answer (finish reason {clean(str(word))!r})"

@@ -160,7 +160,10 @@ async def test_a_part_without_a_count_costs_its_maximum(kind: str, odd: object) 
 
 async def test_a_dear_attempt_counts_before_the_next_one() -> None:
     """The excess over the first reservation is reserved with the second."""
-    dear = completion(None, usage={"prompt_tokens": 11, "completion_tokens": 5000})
+    dear = {
+        "error": {"message": "overloaded", "code": 503},
+        "usage": {"prompt_tokens": 11, "completion_tokens": 5000},
+    }
     prices = {"tuned": {"input": 1.0, "output": 1000.0}}
     outcome, stage = await ask(
         [Reply(body=dear), Reply(body=completion())], free=False, prices=prices, budget={"usd_per_day": 9.0}

@@ -178,7 +178,7 @@ def test_a_cut_before_any_text_names_the_limit(word: str, used: int, told: str) 
     body = completion(None, message={"reasoning_content": "hm"}, choice={"finish_reason": word})
     received = receive(read_reply(200, {}, json.dumps(body).encode(), None), REQUEST, (), NOW, _counted)
     with pytest.raises(AskFailed) as raised:
-        said_in_chat(received, (11, used))
+        said_in_chat(received, TokenUsage(11, used))
     assert (raised.value.reason, raised.value.permanent) == (Reason.TRUNCATED, True)
     assert told in raised.value.detail
     assert read(completion("a b", choice={"finish_reason": word})).text == "a b"
