@@ -22,7 +22,7 @@ from monitor.ask.protocol import Setup
 from monitor.ask.reply_text import said_in_message
 from monitor.ask.served import cached_tokens, served_by
 from monitor.ask.transport import UnaskedStreams, client, connection_failure
-from monitor.ask.usage import read_usage
+from monitor.ask.usage import counted, read_usage
 from monitor.core.records import Answer, Question
 
 VENDOR_URL: Final = "https://api.anthropic.com"
@@ -60,11 +60,11 @@ class AnthropicProvider:
             raise connection_failure(error, body) from None
         latency = time.perf_counter() - started
         reply = read_reply(raw.status_code, raw.headers, raw.content, self._key)
-        received = receive(reply, body, [name for name in _DROPPABLE if name in body], self._clock())
+        received = receive(reply, body, [name for name in _DROPPABLE if name in body], self._clock(), counted)
         self._streams.note(received)
         parsed = received.body
         usage = read_usage(parsed)
-        said = said_in_message(received, usage)
+        said = said_in_message(received, counted(parsed))
         return Answer(
             text=said.text,
             finish_reason=said.finish_reason,
@@ -77,10 +77,10 @@ class AnthropicProvider:
             latency_seconds=latency,
             asked_at=asked_at,
             exchange=received.exchange,
-            usage=usage,
             text_in=said.text_in,
             served=served_by(reply.headers, parsed),
             cached_tokens=cached_tokens(parsed),
+            usage=usage,
         )
 
     async def look(self, path: str) -> tuple[int, Any]:

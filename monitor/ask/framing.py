@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from monitor.ask.usage import Twice, states_tokens
+from monitor.ask.usage import Twice, is_count
 
 _EVENT_LINE: Final = re.compile(r"(data|event|id|retry)?:")
 _GAP: Final = re.compile(r"[\s,]*")
@@ -50,7 +50,7 @@ def read_body(text: str) -> Body:
 
 def loads(text: str) -> Any:
     """Parse JSON. NaN and infinity become ``None``. Of a field that is given twice, an empty value counts for nothing,
-    objects are merged, the larger number counts, and two token counts are both kept (``ask.usage.Twice``).
+    objects are merged, and the larger number counts. Counts of tokens keep all their values, because they are billed.
 
     Raises:
         ValueError: not JSON, or a field that decides what the answer is has two different values.
@@ -75,11 +75,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return found
     found = {}
     for name, value in pairs:
-        if name in found and states_tokens(name):
-            before = found[name]
-            found[name] = Twice([*before, value] if isinstance(before, Twice) else [before, value])
-        else:
-            found[name] = _either(name, found[name], value) if name in found else value
+        found[name] = _either(name, found[name], value) if name in found else value
     return found
 
 
@@ -90,6 +86,8 @@ def _either(name: str, first: Any, second: Any) -> Any:
         return second
     if isinstance(first, dict) and isinstance(second, dict):
         return _object([*first.items(), *second.items()])
+    if is_count(name):
+        return Twice([*(first if isinstance(first, Twice) else [first]), second])
     if all(isinstance(one, int | float) and not isinstance(one, bool) for one in (first, second)):
         return max(first, second)
     if name == "error":
@@ -104,10 +102,7 @@ _DECODER: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=lam
 _FAST: Final = json.JSONDecoder(parse_constant=lambda _: None)
 _SHORT: Final = 2**16
 """Characters of a text whose objects are all looked at."""
-_COUNTED: Final = (
-    "usage", "x_usage", "usageMetadata", "prompt_tokens", "completion_tokens", "input_tokens", "output_tokens",
-    "total_tokens", "error", "model",
-)  # fmt: skip
+_COUNTED: Final = ("usage", "error", "prompt_tokens", "completion_tokens", "input_tokens", "output_tokens", "model")
 
 
 def _read_values(text: str) -> Body:

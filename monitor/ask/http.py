@@ -1,19 +1,18 @@
 """Shared code of HTTP providers: reads hostile replies, removes credentials from exchanges, classifies errors."""
 
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from monitor.ask.framing import decoded, loads, read_body
+from monitor.ask.key_scrubber import scrubber
 from monitor.ask.protocol import AskFailed, Secret
 from monitor.ask.reply_errors import Trouble, classify, clean, trouble_in, trouble_in_text
 from monitor.ask.retry import retry_after
 from monitor.ask.served import HEADERS as SERVED_HEADERS
 from monitor.ask.served import cleaned_header
-from monitor.ask.usage import read_usage
 from monitor.core.records import Exchange, Reason, TokenUsage
 
 LARGEST_REPLY: Final = 8 * 2**20
@@ -48,6 +47,7 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     text: str
+    key: Secret | None = None
 
     def json(self) -> Any:
         """The parsed body, without values that a database rejects: NUL, lone surrogates, NaN and infinity.
@@ -57,9 +57,18 @@ class Reply:
         """
         try:
             parsed = loads(self.text.strip("\ufeff \t\r\n"))
-            return storable(parsed) if _SUSPECT.search(self.text) else parsed
+            return self.cleaned(parsed)
         except RecursionError:
             raise ValueError("nested too deeply") from None
+
+    def cleaned(self, parsed: Any, *, joined: bool = False) -> Any:
+        """``parsed`` without what only parsing reveals: escapes of the key or of values that a database rejects.
+
+        ``joined``: it was put together from events, and so may be the key.
+        """
+        if self.key is not None and (joined or "\\u" in self.text):
+            parsed = scrubber(self.key).clean_json(parsed)
+        return storable(parsed) if _SUSPECT.search(self.text) else parsed
 
 
 def read_reply(status: int, headers: Mapping[str, str], body: bytes, key: Secret | None) -> Reply:
@@ -70,20 +79,12 @@ def read_reply(status: int, headers: Mapping[str, str], body: bytes, key: Secret
         for name, value in headers.items()
         if name.lower() in SERVED_HEADERS or _KEPT_HEADER.fullmatch(name.lower())
     }
-    return Reply(status, kept, text)
+    return Reply(status, kept, text, key)
 
 
 def scrub(text: str, key: Secret | None) -> str:
-    """``text`` without the key, plain or JSON-escaped, with or without ``\\/``. Cut the text only afterwards."""
-    if key is None:
-        return text
-    plain = key.reveal()
-    if plain in text:
-        text = text.replace(plain, "[key]")
-    escaped = json.dumps(plain)[1:-1]
-    for form in {escaped, escaped.replace("/", "\\/")} - {plain}:
-        text = text.replace(form, "[key]")
-    return text
+    """``text`` without the key, in any encoding. Cut the text only afterwards."""
+    return text if key is None else scrubber(key).clean(text)
 
 
 def storable(value: Any) -> Any:
@@ -107,11 +108,15 @@ def malformed(detail: str, exchange: Exchange, tokens: TokenUsage | None = None)
     return AskFailed(
         Reason.MALFORMED,
         detail,
-        permanent=tokens is not None and tokens.counted,
+        permanent=tokens is not None,
         exchange=exchange,
         tokens=tokens,
         maybe_billed=tokens is None,
     )
+
+
+Count = Callable[[Mapping[str, Any]], TokenUsage | None]
+"""The tokens that a reply counts; ``None`` if it counts nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,9 @@ class Received:
     streamed: bool = False
 
 
-def receive(reply: Reply, request: Mapping[str, Any], droppable: Sequence[str], now: datetime) -> Received:
+def receive(
+    reply: Reply, request: Mapping[str, Any], droppable: Sequence[str], now: datetime, count: Count
+) -> Received:
     """Read a reply of any status.
 
     Args:
@@ -133,6 +140,7 @@ def receive(reply: Reply, request: Mapping[str, Any], droppable: Sequence[str], 
         request: the body of the request.
         droppable: names of sent parameters that can be omitted.
         now: for Retry-After dates.
+        count: reads the tokens that the reply counts.
 
     Raises:
         AskFailed: an error, told by the status or by the reply itself, or not a JSON object.
@@ -140,7 +148,7 @@ def receive(reply: Reply, request: Mapping[str, Any], droppable: Sequence[str], 
     good = 200 <= reply.status < 300
     try:
         read = read_body(reply.text)
-        body = storable(read.value) if _SUSPECT.search(reply.text) else read.value
+        body = reply.cleaned(read.value, joined=read.streamed)
     except ValueError as error:
         exchange = _exchange(reply, request, reply.text[:4000])
         if good:
@@ -152,8 +160,7 @@ def receive(reply: Reply, request: Mapping[str, Any], droppable: Sequence[str], 
         trouble = trouble_in_text(reply.text)
     if trouble is not None and not trouble.filtered:
         failed = _failure(reply, trouble, exchange, droppable, now)
-        usage = read_usage(body) if isinstance(body, dict) else None
-        failed.tokens = usage if usage is not None and usage.counted else None
+        failed.tokens = count(body) if isinstance(body, dict) else None
         raise failed
     if trouble is None and not isinstance(body, dict):
         kind = "a list" if isinstance(body, list) else "no object"

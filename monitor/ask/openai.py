@@ -21,7 +21,7 @@ from monitor.ask.protocol import AskFailed, Setup
 from monitor.ask.reply_text import said_in_chat
 from monitor.ask.served import cached_tokens, served_by
 from monitor.ask.transport import UnaskedStreams, client, connection_failure
-from monitor.ask.usage import read_usage
+from monitor.ask.usage import counted, read_usage
 from monitor.core.records import Answer, Question, Reason
 
 VENDOR_URL: Final = "https://api.openai.com/v1"
@@ -61,7 +61,7 @@ class OpenAIProvider:
         latency = time.perf_counter() - started
         reply = read_reply(raw.status_code, raw.headers, raw.content, self._key)
         try:
-            received = receive(reply, body, [name for name in _DROPPABLE if name in body], self._clock())
+            received = receive(reply, body, [name for name in _DROPPABLE if name in body], self._clock(), counted)
         except AskFailed as failed:
             if self._hint is not None and self._hint.suits(reply, failed):
                 failed.detail += await self._hint.words()
@@ -69,7 +69,7 @@ class OpenAIProvider:
         self._streams.note(received)
         parsed = received.body
         usage = read_usage(parsed)
-        said, choice = said_in_chat(received, usage)
+        said, choice = said_in_chat(received, counted(parsed))
         return Answer(
             text=said.text,
             finish_reason=said.finish_reason,
@@ -82,11 +82,11 @@ class OpenAIProvider:
             latency_seconds=latency,
             asked_at=asked_at,
             exchange=received.exchange,
-            usage=usage,
             logprobs=read_logprobs(choice.get("logprobs")) if question.sampling.logprobs else None,
             text_in=said.text_in,
             served=served_by(reply.headers, parsed),
             cached_tokens=cached_tokens(parsed),
+            usage=usage,
         )
 
     async def look(self, path: str) -> tuple[int, Any]:

@@ -156,7 +156,7 @@ def limit_of(request: Mapping[str, Any]) -> int | None:
 
 def concluded(
     received: Received,
-    tokens: TokenUsage,
+    tokens: TokenUsage | None,
     parts: Parts,
     finish: Finish,
     *,
@@ -172,18 +172,13 @@ def concluded(
     text, exchange = parts.text, received.exchange
     if ending is Ending.ERROR:
         detail = f"HTTP {exchange.status}, but the finish reason is {clean(str(word))!r}, which is an error"
-        raise AskFailed(Reason.SERVER_ERROR, detail, exchange=exchange, tokens=tokens, maybe_billed=not tokens.counted)
+        raise AskFailed(Reason.SERVER_ERROR, detail, exchange=exchange, tokens=tokens, maybe_billed=tokens is None)
     if refused or ending in (Ending.FILTERED, Ending.REFUSAL):
         return Said(text, word, refusal=True)
     if ending is Ending.UNKNOWN:
         detail = f"the finish reason {clean(str(word))!r} is not known; see docs/replies.md"
         raise AskFailed(
-            Reason.UNKNOWN_FINISH,
-            detail,
-            permanent=True,
-            exchange=exchange,
-            tokens=tokens,
-            maybe_billed=not tokens.counted,
+            Reason.UNKNOWN_FINISH, detail, permanent=True, exchange=exchange, tokens=tokens, maybe_billed=tokens is None
         )
     if text.strip():
         return Said(text, word)
@@ -196,15 +191,15 @@ def concluded(
     return Said(text, word, text_in=text_in)
 
 
-def _cut(word: str | None, tokens: TokenUsage, limit: int | None) -> str:
-    used = tokens.completion or 0
+def _cut(word: str | None, tokens: TokenUsage | None, limit: int | None) -> str:
+    used = (tokens.completion or 0) if tokens else 0
     if cut_by_server(word, used, limit):
         after = f" after {used} of {limit} tokens" if used and limit else ""
         return f"the server's own limit ended the reply{after}, before any answer (finish reason {clean(str(word))!r})"
     return f"max_tokens ({limit}) was used up before the answer began"
 
 
-def said_in_chat(received: Received, tokens: TokenUsage) -> tuple[Said, Mapping[str, Any]]:
+def said_in_chat(received: Received, tokens: TokenUsage | None) -> tuple[Said, Mapping[str, Any]]:
     """What a Chat Completions reply says, and its choice. Raises AskFailed as ``concluded``, or MALFORMED."""
     choice = _choice(received, tokens)
     if received.filtered is not None:
@@ -230,7 +225,7 @@ def said_in_chat(received: Received, tokens: TokenUsage) -> tuple[Said, Mapping[
     return said, choice
 
 
-def said_in_message(received: Received, tokens: TokenUsage) -> Said:
+def said_in_message(received: Received, tokens: TokenUsage | None) -> Said:
     """What a Messages reply says. Raises AskFailed as ``concluded``, or MALFORMED."""
     body, exchange = received.body, received.exchange
     if received.filtered is not None:
@@ -248,7 +243,7 @@ def said_in_message(received: Received, tokens: TokenUsage) -> Said:
     return replace(said, finish_reason=FINISH_REASONS.get(said.finish_reason or "", said.finish_reason))
 
 
-def _content(content: object, where: str, received: Received, tokens: TokenUsage, *, tolerant: bool) -> Parts:
+def _content(content: object, where: str, received: Received, tokens: TokenUsage | None, *, tolerant: bool) -> Parts:
     """The parts of a content. A refusal needs no readable one."""
     try:
         return parts_of(content, where)
@@ -261,7 +256,7 @@ def _content(content: object, where: str, received: Received, tokens: TokenUsage
         raise
 
 
-def _choice(received: Received, tokens: TokenUsage) -> Mapping[str, Any]:
+def _choice(received: Received, tokens: TokenUsage | None) -> Mapping[str, Any]:
     body = received.body
     choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None

@@ -9,7 +9,7 @@ from monitor.ask.logprobs import read_logprobs
 from monitor.ask.protocol import AskFailed
 from monitor.ask.reply_text import said_in_chat, said_in_message
 from monitor.ask.served import cached_tokens, served_by
-from monitor.ask.usage import read_usage
+from monitor.ask.usage import counted
 from monitor.core.records import Answer, Outcome, Reason, Unmeasured
 
 
@@ -22,13 +22,13 @@ def reread(kept: Unmeasured) -> Outcome | None:
     if exchange is None or not isinstance(exchange.response, Mapping):
         return None
     body = exchange.response
-    received, usage = Received(body, exchange), read_usage(body)
+    received, tokens = Received(body, exchange), counted(body)
     choice: Mapping[str, Any] = {}
     try:
         if "choices" in body:
-            said, choice = said_in_chat(received, usage)
+            said, choice = said_in_chat(received, tokens)
         else:
-            said = said_in_message(received, usage)
+            said = said_in_message(received, tokens)
     except AskFailed as failed:
         again = replace(kept, reason=failed.reason, detail=failed.detail)
         return None if failed.reason is Reason.UNKNOWN_FINISH else again
@@ -40,8 +40,8 @@ def reread(kept: Unmeasured) -> Outcome | None:
         model=text_or_none(body.get("model")),
         fingerprint=text_or_none(body.get("system_fingerprint")),
         request_id=headers.get("x-request-id") or headers.get("request-id") or text_or_none(body.get("id")),
-        prompt_tokens=usage.prompt or 0,
-        completion_tokens=usage.completion or 0,
+        prompt_tokens=(tokens and tokens.prompt) or 0,
+        completion_tokens=(tokens and tokens.completion) or 0,
         latency_seconds=0.0,
         asked_at=kept.asked_at,
         exchange=exchange,

@@ -49,16 +49,23 @@ class Twice(list[Any]):
     """The values of a key that an object names more than once, in the order of the reply."""
 
 
-def states_tokens(name: str) -> bool:
-    """Whether a field of this name has token counts, so that two different values are both kept, as ``Twice``."""
-    return (plain := _plain(name)) in _ROLES or plain in _CONTAINERS
+def is_count(name: str) -> bool:
+    """Whether a field with this name counts tokens, or holds such counts."""
+    plain = _plain(name)
+    return plain in _ROLES or plain in _CONTAINERS
+
+
+def counted(parsed: Mapping[str, Any]) -> TokenUsage | None:
+    """``read_usage``; ``None`` if the reply counts nothing."""
+    usage = read_usage(parsed)
+    return None if usage.prompt is None and usage.completion is None and not usage.hidden else usage
 
 
 def read_usage(parsed: Mapping[str, Any]) -> TokenUsage:
     """The tokens of one call, reasoning and cached tokens included, as the dearest reading of all that the reply says.
 
     Args:
-        parsed: the reply's object, as ``ask.framing`` reads it.
+        parsed: the reply's object. What it says twice is ``Twice``.
     """
     stated = list(_containers(parsed, _CONTAINERS))
     readings = [_read(one, path) for path, one in stated]

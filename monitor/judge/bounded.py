@@ -17,8 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from monitor.judge.check_process import CPU_SECONDS
-from monitor.judge.unfinished import CheckUnfinishedError, Unfinished
+from monitor.judge.unfinished import CPU_SECONDS, CheckUnfinishedError, Unfinished
 
 PROCESSES: Final = 2
 """Maximum number of processes; further checks wait for one."""

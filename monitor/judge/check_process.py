@@ -8,16 +8,14 @@ import json
 import signal
 import sys
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
-CPU_SECONDS: Final = 2.0
-"""CPU time of one check."""
+from monitor.judge.unfinished import CPU_SECONDS, CheckUnfinishedError, Unfinished
 
 
 def main() -> None:
     """Answer requests until standard input ends."""
     from monitor.judge.checks import EVALUATORS
-    from monitor.judge.unfinished import CheckUnfinishedError, Unfinished
 
     _limit_memory(int(sys.argv[1]))
     for line in sys.stdin.buffer:

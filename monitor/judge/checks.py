@@ -139,7 +139,10 @@ def number(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
 def _close(given: float, wanted: float, slack: float) -> bool:
     """Whether they are equal to a person: 0.1 + 0.2 is 0.3, but two different whole numbers are not."""
     whole = given.is_integer() and wanted.is_integer()
-    return math.isfinite(given) and abs(given - wanted) <= slack + (1e-15 if whole else 1e-9) * max(1.0, abs(wanted))
+    rounding = 1e-15 * max(1.0, abs(wanted))
+    if not whole:
+        rounding = max(rounding, min(1e-9 * max(1.0, abs(wanted)), 1e-6))
+    return math.isfinite(given) and abs(given - wanted) <= slack + rounding
 
 
 def _read_as(read: Reading, verdict: str = "") -> str:

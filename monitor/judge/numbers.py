@@ -31,7 +31,7 @@ MOST_STATEMENTS: Final = 50
 
 _RUN_ON: Final = re.compile(
     r"\n[\s#*>]{0,8}(?:question|q|problem|exercise|frage|aufgabe|user|human|instruction|input|prompt|example)"
-    r"[ \t]?[0-9]{0,3}\**[ \t]?:",
+    r"[ \t]?[0-9]{0,3}\**[ \t]?:|<\|(?:im_|eot|end|user|system|start)|\[INST\]|\n#{2,4} ?(?:instruction|input|user)\b",
     re.IGNORECASE,
 )
 _STATED: Final = re.compile(
@@ -42,6 +42,11 @@ _STATED: Final = re.compile(
     r"therefore|then|also|etwa|rund|genau|ungefähr))?|[ \t]*[:=])",
     re.IGNORECASE,
 )
+_REASON: Final = re.compile(
+    r",[ ]|\b(?:because|since|as|where|if|when|with|given|for|weil|da|denn|wenn|wobei|mit|car|parce|perché|porque)\b",
+    re.IGNORECASE,
+)
+"""What comes after it in a statement is no longer the result."""
 _CLAUSE: Final = re.compile(r"\n|[.!?;](?=\s|$)|$")
 
 _DATE: Final = re.compile(
@@ -61,7 +66,7 @@ _NOT_A_RESULT: Final = re.compile(
 )
 _LABEL: Final = re.compile(
     r"(?:\b(?:step|question|figure|fig\.|table|equation|section|chapter|option|example|part|schritt|frage|tabelle|"
-    r"abbildung|kapitel|page|seite)[ ]?#?|[A-Za-z]-?|\[)$",
+    r"abbildung|kapitel|page|seite)[ ]?#?|\w[ ]?\[)$",
     re.IGNORECASE,
 )
 _DENIED: Final = re.compile(
@@ -113,8 +118,9 @@ def read_number(text: str, *, decimal: str | None = None, prompt: str = "") -> R
     first = re.search("[0-9]", plain)
     run_on = _RUN_ON.search(plain, first.end() if first else len(plain))
     plain = plain[: run_on.start() if run_on else len(plain)]
-    found = [m for m in NUMBER.finditer(plain) if _is_number(m, plain)]
-    undated = _outside_dates(plain, found)
+    every = [m for m in NUMBER.finditer(plain) if not _in_a_word(m, plain)]
+    found, labels = [m for m in every if not _is_label(m, plain)], every
+    undated = _outside_dates(plain, found) or _outside_dates(plain, labels)
     if not undated:
         return _none(plain, dated=bool(found))
     chosen, how = _choose(plain, undated)
@@ -145,20 +151,26 @@ def _none(plain: str, *, dated: bool) -> Reading:
     return Reading("", None, (), "no number")
 
 
-def _is_number(match: re.Match[str], plain: str) -> bool:
-    """Whether this is a number of its own: no label, list marker, part of a word, version or count of digits."""
+def _in_a_word(match: re.Match[str], plain: str) -> bool:
+    """Whether this is no number at all: a part of a name, a tolerance or a hexadecimal number."""
+    start, end = match.start("body"), match.end()
+    before = plain[max(0, match.start() - 3) : match.start()]
+    if match["sign"] is None and match.start() == start and re.search(r"[A-Za-z]-?$", before):
+        return True
+    if match["sign"] == "±" or (match["sign"] == "-" and re.search(r"[A-Za-z]$", before)):
+        return True
+    return match["body"] == "0" and re.match(r"[xX][0-9A-Fa-f]", plain[end : end + 2]) is not None
+
+
+def _is_label(match: re.Match[str], plain: str) -> bool:
+    """Whether this counts something else: a step, a citation or an entry of a list."""
     start, end = match.start("body"), match.end()
     before = plain[max(0, match.start() - 24) : match.start()]
-    if match["sign"] is None and _LABEL.search(before) and match.start() == start:
-        return False
-    if match["sign"] == "±" or (match["sign"] == "-" and re.search(r"[A-Za-z]$", before)):
-        return False
-    if re.match(r"[xX][0-9A-Fa-f]", plain[end : end + 2]) and match["body"] == "0":
-        return False
+    if match["sign"] is None and match.start() == start and _LABEL.search(before):
+        return True
     margin = plain[max(0, start - 12) : start]
     opens_line = ("\n" in margin or start <= 12) and not margin.rpartition("\n")[2].strip(" (#>-")
-    marker = opens_line and "." not in match["body"] and re.match(r"[.)][ \t]+\S", plain[end : end + 8])
-    return not marker
+    return bool(opens_line and "." not in match["body"] and re.match(r"[.)][ \t]+\S", plain[end : end + 8]))
 
 
 def _choose(plain: str, found: Sequence[re.Match[str]]) -> tuple[re.Match[str] | None, str]:
@@ -180,7 +192,7 @@ def _of_statement(
 ) -> tuple[re.Match[str] | None, str]:
     how = f"after {' '.join(statement[0].split())!r}"
     last_equals = plain.rfind("=", statement.end(), inside[-1].start())
-    if last_equals >= 0:
+    if last_equals >= 0 and not _REASON.search(plain, statement.end(), last_equals):
         return next(m for m in inside if m.start() > last_equals), how
     first = inside[0]
     if len(inside) > 1 and _OPERATOR.match(plain[first.end() : inside[1].start()]):

@@ -1,6 +1,10 @@
 """Why a check has no score for an answer."""
 
 from enum import StrEnum
+from typing import Final
+
+CPU_SECONDS: Final = 2.0
+"""CPU time of one check."""
 
 
 class Unfinished(StrEnum):

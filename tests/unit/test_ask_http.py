@@ -12,7 +12,7 @@ from tests.asking import NOW
 
 
 def received(reply: Reply) -> Received:
-    return receive(reply, {"model": "m"}, SENT, NOW)
+    return receive(reply, {"model": "m"}, SENT, NOW, lambda _: None)
 
 
 def failure(reply: Reply) -> AskFailed:

@@ -96,8 +96,8 @@ def test_a_usage_that_is_certain(reply: Any, tokens: tuple[int, int]) -> None:
     [
         ('"usage": {"prompt_tokens": 41, "prompt_tokens": 44, "completion_tokens": 6}', (44, 6), 56, "41 and 44"),
         ('"usage": {"prompt_tokens": 44, "completion_tokens": 6, "prompt_tokens": 41}', (44, 6), 56, "44 and 41"),
-        ('"usage": {"prompt_tokens": 41, "completion_tokens": 6}, "usage": null', (41, 6), 53, "usage is null"),
-        ('"usage": null, "usage": {"prompt_tokens": 41, "completion_tokens": 6}', (41, 6), 53, "usage is null"),
+        ('"usage": {"prompt_tokens": 41, "completion_tokens": 6}, "usage": null', (41, 6), 53, ""),
+        ('"usage": null, "usage": {"prompt_tokens": 41, "completion_tokens": 6}', (41, 6), 53, ""),
         ('"usage": {"prompt_tokens": 41, "completion_tokens": 6}, "usage": {"output_tokens": 9}', (41, 9), 59, "6 and"),
         ('"usage": {"prompt_tokens": 41, "completion_tokens": 6, "total_tokens": 60}', (41, 19), 79, "not the sum"),
         ('"usage": {"prompt_tokens": 41, "completion_tokens": 6, "total_tokens": 10}', (41, 6), 700, "not the sum"),
@@ -160,7 +160,10 @@ async def test_a_part_without_a_count_costs_its_maximum(kind: str, odd: object) 
 
 async def test_a_dear_attempt_counts_before_the_next_one() -> None:
     """The excess over the first reservation is reserved with the second."""
-    dear = completion(None, usage={"prompt_tokens": 11, "completion_tokens": 5000})
+    dear = {
+        "error": {"message": "overloaded", "code": 503},
+        "usage": {"prompt_tokens": 11, "completion_tokens": 5000},
+    }
     prices = {"tuned": {"input": 1.0, "output": 1000.0}}
     outcome, stage = await ask(
         [Reply(body=dear), Reply(body=completion())], free=False, prices=prices, budget={"usd_per_day": 9.0}

@@ -58,7 +58,10 @@ def graded(text: str, value: float, **options: Any) -> float | None:
         ('A: 12', 12), ('Set: {1, 2, 3}', 3), ('7 of 9 apples', 7), ('Es kostet 1.234,-', 1234),
         ('costs 5 on March 3, 2024', 5), ('costs 5 as of 3 March 2024', 5), ('5 (five)', 5), ('#### -12', -12),
         ('####12', 12), ('#### $1,200.00', 1200), ('The answer is: $x = 7$', 7), ('$$x = 7$$', 7),
-        ('\\(x=\\frac{37}{2}\\)', 18.5), ('= 3/4', 0.75), ('3 3/4 cups', 3.75), ('twelve (12)', 12),
+        ('\\(x=\\frac{37}{2}\\)', 18.5), ('= 3/4', 0.75), ('It is 42 since x = 6 and y = 42', 42),
+        ('The answer is 42 since x = 6 and y = 7', 42), ('The answer is 42, because 6 * 7 = 42', 42), ('Option 3', 3),
+        ('[43]', 43), ('2 ½', 2.5), ('‑5', -5), ('72<|im_end|>\n<|im_start|>user 99', 72), ('3. Because it is so', 3),
+        ('The answer is 3 * 4 = 12 apples.', 12), ('12 [3]', 12), ('3 3/4 cups', 3.75), ('twelve (12)', 12),
         ('The result is 1.5·10⁻³', 0.0015), ('1.5E-3', 0.0015), ('50 percent', 50),
     ],
 )  # fmt: skip

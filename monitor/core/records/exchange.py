@@ -182,11 +182,6 @@ class TokenUsage:
     note: str = ""
     """Why the counts are not certain; empty if they are."""
 
-    @property
-    def counted(self) -> bool:
-        """Whether the reply counts anything, so that it was generated."""
-        return self.prompt is not None or self.completion is not None
-
 
 @dataclass(frozen=True, slots=True)
 class Answer:
