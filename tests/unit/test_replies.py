@@ -1,6 +1,7 @@
 """Replies in the forms that servers give them: answers, refusals, errors, and what cannot be read."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -290,6 +291,26 @@ def test_the_error_itself_may_say_when_to_come_back() -> None:
     body = {"error": {"code": 429, "message": "x", "details": [{"@type": "RetryInfo", "retryDelay": "26s"}]}}
     assert failed(body).retry_after == 26
     assert failed(body, headers={"retry-after": "3"}).retry_after == 3
+
+
+DEEP = [
+    '"error": %s', '"usage": %s', '"choices": [{"message": {"content": %s}, "finish_reason": "stop"}]',
+    '"choices": [{"message": {"content": null, "reasoning": %s}, "finish_reason": "stop"}]', '"promptFeedback": %s',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("field", DEEP)
+@pytest.mark.parametrize("depth", [50, 101, 450, 900, 5000])
+def test_no_depth_breaks_the_reader(field: str, depth: int) -> None:
+    for begin, end in (("[", "]"), ('{"a": ', "}")):
+        body = ("{" + field % (begin * depth + '"x\\u0000"' + end * depth) + "}").encode()
+        if depth > 100:
+            told = failed(body)
+            assert told.reason is Reason.MALFORMED
+            assert "deep" in told.detail
+        else:
+            with suppress(AskFailed):
+                read(body)
 
 
 ODD: list[tuple[Any, str]] = [
