@@ -23,7 +23,7 @@ LARGEST_COMPRESSED: Final = 2**18
 
 _KEPT_HEADER: Final = re.compile(
     r"retry-after(-ms)?|(x-|anthropic-)ratelimit-.*|(x-)?request-id|x-should-retry|openai-(processing-ms|version|model)"
-    r"|date|server|cf-ray|content-type|content-length|x-litellm-(version|call-id)|x-envoy-.*-time"
+    r"|date|server|location|cf-ray|content-type|content-length|x-litellm-(version|call-id)|x-envoy-.*-time"
 )
 _SUSPECT: Final = re.compile(r"\\u0000|\\u[dD][89a-fA-F]|[\x00\ud800-\udfff]|\d[eE]\+?\d{3}")
 _UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
@@ -172,7 +172,7 @@ def _no_json(reply: Reply, exchange: Exchange, why: str, now: datetime) -> AskFa
     """A page or a text with a status of success. A gateway's error is one if its words tell it."""
     text = reply.text.strip()
     if text[:1] in ("", "{", "[") or text.startswith(("data:", "event:", ":")):
-        return malformed(why, exchange)
+        return malformed(why if reply.status == 200 else f"HTTP {reply.status}: {why}", exchange)
     trouble = trouble_in_text(text)
     if trouble.status is not None:
         return _failure(reply, trouble, exchange, (), now)
@@ -207,9 +207,11 @@ def _failure(reply: Reply, trouble: Trouble, exchange: Exchange, droppable: Sequ
     if reply.headers.get("x-should-retry") == "false":
         permanent = True
     wait = retry_after(reply.headers, now)
+    moved = {name.lower(): value for name, value in reply.headers.items()}.get("location", "")
+    where = f"; the server redirects to {clean(moved)}" if 300 <= reply.status < 400 and moved else ""
     return AskFailed(
         reason,
-        trouble.detail(reply.status),
+        trouble.detail(reply.status) + where,
         permanent=permanent,
         retry_after=None if permanent else (trouble.wait_seconds if wait is None else wait),
         exchange=exchange,
