@@ -41,6 +41,7 @@ from monitor.core.records.findings import (
     Stream,
 )
 from monitor.core.records.lifecycle import (
+    Accepted,
     Alarm,
     AlarmState,
     AuditEntry,
@@ -50,10 +51,12 @@ from monitor.core.records.lifecycle import (
     Mail,
     MailState,
     MailStatus,
+    Match,
     Retirement,
     Rollback,
     Run,
     SelfTest,
+    ServedMetadata,
     VerdictContext,
 )
 from monitor.core.records.states import Advice, Cause, Confirmation, FindingState
@@ -62,6 +65,7 @@ __all__ = [
     "JUDGE_GRADER",
     "JUDGE_TARGET",
     "PRODUCTION_SUITE",
+    "Accepted",
     "Advice",
     "Alarm",
     "AlarmState",
@@ -84,6 +88,7 @@ __all__ = [
     "Mail",
     "MailState",
     "MailStatus",
+    "Match",
     "Message",
     "Outcome",
     "Point",
@@ -100,6 +105,7 @@ __all__ = [
     "Sampling",
     "Score",
     "SelfTest",
+    "ServedMetadata",
     "Severity",
     "Spend",
     "Stream",

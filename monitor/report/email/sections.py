@@ -198,7 +198,7 @@ def _actions(facts: Facts, address: str | None) -> Iterator[Happened]:
 def _identity(facts: Facts, address: str | None) -> Iterator[Happened]:
     checks = [one for name in facts.settings.targets for one in facts.identity.get(name, ())]
     for one in checks:
-        if one.since >= facts.since and not one.matches:
+        if one.since >= facts.since and one.differs:
             of = "" if one.arm is Arm.SUBJECT else f" (of the {one.arm})"
             what = served(one.check)
             text = f"page opened, no longer as declared{of}: {what[:1].lower()}{what[1:]}"

@@ -159,4 +159,4 @@ def _signal(finding: Finding, ended: Alarm | None, points: Sequence[Point], now:
 
 def mismatched(checks: Sequence[IdentityCheck]) -> list[IdentityCheck]:
     """The failing checks, the subject's first."""
-    return sorted((one for one in checks if not one.matches), key=lambda one: one.arm is not Arm.SUBJECT)
+    return sorted((one for one in checks if one.differs), key=lambda one: one.arm is not Arm.SUBJECT)
