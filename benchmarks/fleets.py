@@ -264,8 +264,9 @@ def _spend(name: str, now: datetime) -> Row:
 def _identity(name: str, now: datetime) -> list[Row]:
     return [
         {
-            "target": name, "arm": arm, "check": check, "matches": not name.endswith("0") or check != "root",
-            "expected": "x", "found": "x", "checked_at": now, "since": now,
+            "target": name, "arm": arm, "check": check, "expected": "x", "found": "x",
+            "result": "differs" if name.endswith("0") and check == "root" else "matches",
+            "checked_at": now, "since": now,
         }
         for arm in ("subject", "base")
         for check in ("listed", "root")

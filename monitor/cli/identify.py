@@ -17,8 +17,6 @@ LABELS: Final = {
     Match.CANNOT_TELL: ("unknown", "bold yellow"),
     Match.MATCHES: ("ok", "green"),
 }
-SHOWN: Final = frozenset(("listed", "served_root"))
-"""Checks that match in several ways, so that what was found is printed too."""
 
 
 def identify(
@@ -58,13 +56,13 @@ def show(found: "Identified", *, as_json: bool) -> None:
         print_json(found)
         return
     out = console()
-    order = list(LABELS)
-    for check in sorted(found.checks, key=lambda one: order.index(one.result)):
+    order = {result: number for number, result in enumerate(LABELS)}
+    for check in sorted(found.checks, key=lambda one: order[one.result]):
         label, style = LABELS[check.result]
         line = Text(f"{label:<10}", style=style)
         words = check.expected if check.result is Match.MATCHES else f"expected {check.expected}; found: {check.found}"
-        if check.result is Match.MATCHES and check.check in SHOWN:
-            words += f" ({check.found})"
+        if check.check == "served_root" and check.result is Match.MATCHES:
+            words = f"{words}: {check.found}"
         out.print(line.append(visible(f"{check.target} {check.arm} {check.check}: {words}"), "default"), soft_wrap=True)
     for one in found.unread:
         line = Text("unread    ", style="bold yellow")

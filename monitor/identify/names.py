@@ -43,7 +43,7 @@ _VERSIONS: Final = (
     re.compile(r"[-_](00\d)$"),  # 001
     re.compile(r"[-_]v(\d+(?:\.\d+)*)$"),  # v1.2
 )
-_KINDS: Final = ("day", "day of year", "month", "day of year", "month", "number", "number")
+_KINDS: Final = ("day", "month_day", "month", "month_day", "month", "number", "number")
 _COPY: Final = re.compile(
     r"[-_.](?:unsloth|bnb|gptq(?:-?v\d)?|awq|fp8|nvfp4|mxfp4|fp4|w\d+a\d+|quantized|gguf|mlx|exl2|[48]-?bit|int[48]|"
     r"bf16|fp16|dynamic|marlin|hf|neuron)(?=[-_.]|$)"
@@ -171,8 +171,8 @@ def agree(one: Version | None, other: Version | None) -> bool | None:
     if one.kind == other.kind:
         return one.value == other.value
     kinds = {one.kind: one.value, other.kind: other.value}
-    if kinds.keys() == {"day", "day of year"}:
-        return kinds["day"].endswith(kinds["day of year"])
+    if kinds.keys() == {"day", "month_day"}:
+        return kinds["day"].endswith(kinds["month_day"])
     if kinds.keys() == {"day", "month"}:
         return kinds["day"].startswith(kinds["month"])
     return None

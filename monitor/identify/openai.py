@@ -51,9 +51,9 @@ async def read(declared: Sequence[Declared], get: Get) -> dict[Key, Reading]:
 
 def _reading(one: Declared, found: Found, listed: Listing) -> Reading:
     name, entry = found
-    shown = "it is" if name == one.model else f"it is, as {quoted(name)}"
+    alias = "" if name == one.model else f", as {quoted(name)}"
     checks = (
-        Checked("listed", True, f"{quoted(one.model)} is listed", shown),
+        Checked("listed", True, f"{quoted(one.model)} is listed{alias}", f"it is{alias}"),
         *filter(None, (_parent(one, entry, listed), _root(one, entry, listed))),
         *_ft_base(one),
     )

@@ -182,7 +182,11 @@ TOLD_ELSEWHERE: Final = frozenset({"approve", "retire", "clear"})
 """Actions that the list already shows as events of baselines and alarms."""
 
 
-DONE: Final = {"acknowledge": "acknowledged the alarm", "run": "started an unscheduled run of {suite}"}
+DONE: Final = {
+    "acknowledge": "acknowledged the alarm",
+    "run": "started an unscheduled run of {suite}",
+    "accept": "accepted a change of the contract",
+}
 """Action -> the words after the person's name."""
 
 
