@@ -5,7 +5,7 @@ A form is accepted only from our own pages (``Origin``, ``Sec-Fetch-Site``) and 
 Programs send the token itself, ``Authorization: Bearer``; the API ignores cookies.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from hmac import compare_digest
@@ -186,6 +186,17 @@ def _forms(app: FastAPI, pages: Showing, gate: Gate, doing: Doing) -> None:
     async def run(request: Request, target: str, suite: str) -> Response:
         return await act(request, "/", lambda *said: _told(doing.run(target, suite, *said)))
 
+    @app.post("/targets/{target}/acknowledge", include_in_schema=False)
+    async def acknowledge_all(request: Request, target: str) -> Response:
+        return await act(request, "/", lambda *said: _all_told(target, doing.acknowledge_all(target, *said)))
+
+    _accept_forms(app, act, doing)
+
+
+Act = Callable[[Request, str, Callable[[str, str, str], str]], Awaitable[Response]]
+
+
+def _accept_forms(app: FastAPI, act: Act, doing: Doing) -> None:
     @app.post("/targets/{target}/accept/{part}", include_in_schema=False)
     async def accept_root(request: Request, target: str, part: str) -> Response:
         return await act(request, "/", lambda *said: _accepted(doing.accept(target, part, *said)))
@@ -196,10 +207,6 @@ def _forms(app: FastAPI, pages: Showing, gate: Gate, doing: Doing) -> None:
             return _accepted(doing.accept(target, part, who, why, address, suite))
 
         return await act(request, "/", accepted)
-
-    @app.post("/targets/{target}/acknowledge", include_in_schema=False)
-    async def acknowledge_all(request: Request, target: str) -> Response:
-        return await act(request, "/", lambda *said: _all_told(target, doing.acknowledge_all(target, *said)))
 
 
 def _told(done: AuditEntry) -> str:
