@@ -221,8 +221,10 @@ def _served(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequence[
     if not parts:
         return ()
     news = [part for part in parts if part.change]
-    steady = [part for part in news if not any(part.channel.baseline)]
-    lead = steady[0] if steady else min(news or parts, key=lambda part: part.channel.score)
+    steady = [part for part in news if part.channel.score >= FARTHEST]
+    telling = [part for part in news if part.channel.score > 0]
+    lead = min(steady or telling or news or parts, key=lambda part: part.channel.score)
+    news = telling or news
     broken = frozenset[int]().union(*(part.broken for part in news))
     return (_Part(replace(lead.channel, name="served"), "; ".join(part.change for part in news), broken),)
 
