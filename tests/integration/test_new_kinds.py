@@ -258,7 +258,7 @@ def test_one_file_and_one_entry_are_a_provider(copy: Copy) -> None:
     copy.write(providers=often[0], targets=soft)
     printed = copy.cliffwatch("identify", "--json", expect=1)
     (mismatch,) = json.JSONDecoder().raw_decode(printed)[0]["checks"]
-    assert (mismatch["check"], mismatch["matches"]) == ("repeats", False)
+    assert (mismatch["check"], mismatch["result"]) == ("repeats", "differs")
     assert (mismatch["expected"], mismatch["found"]) == ("soft", "loud")
     seen = copy.changed("facts", *({"providers": one, "targets": targets} for one in often))
     assert "length" in seen["alarming"]
