@@ -1,12 +1,13 @@
 """What servers say about the models that they list, now and when a baseline was approved; and the last requests."""
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, delete, func, select
 
-from monitor.core.records import Arm, Baseline, BaselineStatus, Reason, ServedMetadata
+from monitor.core.records import Arm, Baseline, BaselineStatus, Reason, ServedBy, ServedMetadata
 from monitor.store.base import Connected
 from monitor.store.dialect import insert
 from monitor.store.tables import answer, baseline, run, served_metadata
@@ -16,7 +17,7 @@ LATEST: Final = 0
 LAST_RUNS: Final = 20
 """Newest runs of a target among which one is looked for that asked a model."""
 MOST_REQUESTS: Final = 2_000
-NOT_SENT: Final = (Reason.BUDGET.value, Reason.UNPRICED.value)
+MOST_FACTS: Final = 20
 
 
 class LastRequest(NamedTuple):
@@ -88,6 +89,18 @@ class ServedReads(Connected):
                        answer.c.model)  # fmt: skip
             rows = connection.execute(select(*columns).where(answer.c.run_id == newest, *asked).limit(MOST_REQUESTS))
             return [LastRequest(at, reason is None, status, detail, said) for at, reason, status, detail, said in rows]
+
+    def served_by(self, run_ids: Sequence[int]) -> list[ServedBy]:
+        """What replies to the subject's questions say about who served them, most frequent first; for one of the runs
+        each."""
+        mine = (answer.c.run_id.in_(run_ids), answer.c.arm == Arm.SUBJECT.value, answer.c.reason.is_(None))
+        said: Counter[tuple[str, str]] = Counter()
+        with self._database.read() as connection:
+            rows = connection.execute(select(answer.c.served, answer.c.cached_tokens).where(*mine)).all()
+        for served, cached in rows:
+            said.update((served or {}).items())
+            said.update([("cached prompt tokens", "none" if not cached else "some")] if cached is not None else [])
+        return [ServedBy(name, value, count, len(rows)) for (name, value), count in said.most_common(MOST_FACTS)]
 
 
 class Served(Connected):

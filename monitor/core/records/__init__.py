@@ -56,6 +56,7 @@ from monitor.core.records.lifecycle import (
     Rollback,
     Run,
     SelfTest,
+    ServedBy,
     ServedMetadata,
     VerdictContext,
 )
@@ -105,6 +106,7 @@ __all__ = [
     "Sampling",
     "Score",
     "SelfTest",
+    "ServedBy",
     "ServedMetadata",
     "Severity",
     "Spend",

@@ -186,6 +186,19 @@ class ServedMetadata:
 
 
 @dataclass(frozen=True, slots=True)
+class ServedBy:
+    """One thing that a run's replies say about who served them."""
+
+    name: str
+    """Such as ``provider``."""
+    value: str
+    answers: int
+    """Number of answers that say it."""
+    of: int
+    """Number of the run's answers."""
+
+
+@dataclass(frozen=True, slots=True)
 class Accepted:
     """A value of the contract that a person accepted after the baseline was approved."""
 
