@@ -111,12 +111,12 @@ def _last(last: str, org: tuple[str, ...]) -> Name:
 
 def _tagged(last: str) -> tuple[str, str]:
     """The name without its tag or revision, and the tag; "" for one that a bare name means, and for a date."""
-    for mark in (":", "@"):
+    for mark in ("@", ":"):
         head, found, tag = last.partition(mark)
         if found and head:
             if mark == "@" and _versioned(f"x@{tag}")[1] is not None:
                 return last, ""  # read as a version
-            return head, "" if tag in NEUTRAL else tag
+            return head, "" if tag in NEUTRAL else f"@{tag}" if mark == "@" else tag
     return last, ""
 
 
@@ -151,11 +151,16 @@ def serves(listed: str, asked: str) -> bool:
         return there.path == here.path
     if there.core != here.core or not _compatible(there.org, here.org):
         return False
-    if here.tag != there.tag and not (here.tag in ROUTING and not there.tag):
+    if here.tag != there.tag and not (here.tag in ROUTING and not there.tag) and not _one_revision(here.tag, there.tag):
         return False
     if here.quant and here.quant != there.quant:
         return False
     return here.version is None or agree(here.version, there.version) is True
+
+
+def _one_revision(one: str, other: str) -> bool:
+    """Whether one side names a revision and the other leaves it out, as lists do."""
+    return (one.startswith("@") and not other) or (other.startswith("@") and not one)
 
 
 def _compatible(one: tuple[str, ...], other: tuple[str, ...]) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, func, select
 
 from monitor.core.records import Arm, Baseline, BaselineStatus, Reason, ServedBy, ServedMetadata
 from monitor.store.base import Connected
@@ -18,6 +18,8 @@ LAST_RUNS: Final = 20
 """Newest runs of a target among which one is looked for that asked a model."""
 MOST_REQUESTS: Final = 2_000
 MOST_FACTS: Final = 20
+PIECE: Final = 200
+"""Rows per transaction."""
 
 
 class LastRequest(NamedTuple):
@@ -107,23 +109,15 @@ class Served(Connected):
     """Methods that store what servers say."""
 
     def save_served_metadata(self, items: Sequence[ServedMetadata]) -> None:
-        """Store what servers say now; replaces what they said before."""
-        if not items:
-            return
+        """Store what servers say now; replaces what they said before. A fleet's in several transactions."""
         rows = [
             {"target": one.target, "arm": one.arm.value, "baseline_id": LATEST, "model": one.model,
              "facts": dict(one.facts), "seen_at": one.seen_at}
             for one in items
         ]  # fmt: skip
-        with self._database.write() as c:
-            new = insert(c, served_metadata)
-            changed = {name: new.excluded[name] for name in ("model", "facts", "seen_at")}
-            keys = list(served_metadata.primary_key.columns)
-            c.execute(new.on_conflict_do_update(index_elements=keys, set_=changed), rows)
-
-    def drop_served_metadata(self, keys: Sequence[tuple[str, Arm]]) -> None:
-        """Forget what servers said last about these (target, arm), whose configuration has another model."""
-        with self._database.write() as c:
-            for target, arm in keys:
-                same = (served_metadata.c.target == target, served_metadata.c.arm == arm.value)
-                c.execute(delete(served_metadata).where(*same, served_metadata.c.baseline_id == LATEST))
+        keys = list(served_metadata.primary_key.columns)
+        for start in range(0, len(rows), PIECE):
+            with self._database.write() as c:
+                new = insert(c, served_metadata)
+                changed = {name: new.excluded[name] for name in ("model", "facts", "seen_at")}
+                c.execute(new.on_conflict_do_update(index_elements=keys, set_=changed), rows[start : start + PIECE])
