@@ -28,7 +28,7 @@ class LastRequest(NamedTuple):
     at: datetime
     answered: bool
     status: int | None
-    """HTTP status of a refused request, where it had one."""
+    """HTTP status of the reply, if known."""
     detail: str
     said: str | None
     """The model id in the reply."""
