@@ -34,11 +34,15 @@ def save_checks(connection: Connection, items: Sequence[IdentityCheck]) -> None:
         **{name: new.excluded[name] for name in ("result", "expected", "found", "checked_at")},
     }
     keys = list(identity_check.primary_key.columns)
-    rows = [
-        {**asdict(one), "result": one.result.value, "expected": _short(one.expected), "found": _short(one.found)}
-        for one in items
-    ]
-    connection.execute(new.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+    connection.execute(new.on_conflict_do_update(index_elements=keys, set_=changed), [_to_row(one) for one in items])
+
+
+def _to_row(one: IdentityCheck) -> dict[str, Any]:
+    row = asdict(one) | {
+        "result": one.result.value, "expected": _short(one.expected), "found": _short(one.found),
+    }  # fmt: skip
+    del row["matches"]  # follows from the result
+    return row
 
 
 def _short(text: str) -> str:

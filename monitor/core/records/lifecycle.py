@@ -1,7 +1,7 @@
 """Records that outlive a run: the run ledger, baselines, alarms, and the inputs of verdicts."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -166,6 +166,12 @@ class IdentityCheck:
     checked_at: datetime
     since: datetime
     """When ``result`` last changed."""
+    matches: bool | None = field(init=False)
+    """``result`` for programs: ``None`` if it cannot tell."""
+
+    def __post_init__(self) -> None:
+        told = None if self.result is Match.CANNOT_TELL else self.result is Match.MATCHES
+        object.__setattr__(self, "matches", told)
 
     @property
     def differs(self) -> bool:
