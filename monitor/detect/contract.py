@@ -37,6 +37,7 @@ from monitor.detect.common import (
     sample,
     share_difference,
 )
+from monitor.detect.contract_values import completions
 from monitor.detect.day_scores import FARTHEST, Sample, day_scores
 from monitor.detect.measurement import MOVED_LOG10, Channel, Reading, Told, Verdict
 from monitor.detect.sensitivity import curve
@@ -84,8 +85,14 @@ def measure(comparison: Comparison) -> Reading | None:
         rates.insert(0, _rate(passed, "checks passed", "checks passed by", "drop"))
     parts = [
         *(part for part in rates if part is not None),
-        _named("model id", now, then, contract_values.model_id, comparison.accepted.get("model_id")),
-        _fingerprint(comparison, now, then),
+        _named(
+            "model id",
+            completions(now),
+            completions(then),
+            contract_values.model_id,
+            comparison.accepted.get("model_id"),
+        ),
+        _fingerprint(comparison, completions(now), completions(then)),
         _prompt_tokens(comparison, now),
         *_served(comparison, now, then),
     ]
@@ -192,6 +199,7 @@ def _named(
         channel = _fact(what, bool(fresh), once, len(then), [once > 0])
     if not fresh:
         return _Part(channel)
+    channel = replace(channel, share=len(fresh) / len(now))
     news = Counter(value(one) for one in fresh).most_common(1)[0][0]
     usual = seen.most_common(1)[0][0]
     change = f"{what} {news!r} instead of {usual!r} ({len(fresh)} of {len(now)} answers)"
@@ -274,6 +282,7 @@ def _prompt_tokens(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part
     )
     if not other:
         return _Part(channel)
+    channel = replace(channel, share=len(other) / len(asked))
     probes, first = len({one.probe for one in other}), other[0]
     change = (
         f"prompt tokens of {probes} of {len({one.probe for one in asked})} unchanged prompts, "

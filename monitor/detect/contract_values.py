@@ -1,7 +1,7 @@
 """Named values of the contract: those that a person may accept, those that are new, and fingerprints in words."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from monitor.core.records import Arm, Comparison, GradedAnswer
@@ -16,6 +16,11 @@ _FINGERPRINT: Final = re.compile(
 """``vllm-0.31.0-tp2-1a2b3c4d``: server, version, parallelism and a hash of the flags."""
 _BUILD: Final = re.compile(r"b(?P<version>\d+)-(?P<hash>[0-9a-f]{7,})")
 """llama.cpp: build number and commit."""
+
+
+def completions(found: Sequence[GradedAnswer]) -> Sequence[GradedAnswer]:
+    """Without refusals that came as an HTTP error: they name no model."""
+    return [one for one in found if one.model or not one.refusal] or found
 
 
 def model_id(one: GradedAnswer) -> str:
@@ -58,9 +63,9 @@ def fresh(comparison: Comparison, part: str) -> tuple[str, ...]:
     A probe or a name that the baseline does not have is not compared, so it is not new.
     """
     of = _VALUES[part]
-    then = [value for one in answers(comparison.baseline, Arm.SUBJECT) for value in of(one)]
+    then = [value for one in completions(answers(comparison.baseline, Arm.SUBJECT)) for value in of(one)]
     known = {*then, *comparison.accepted.get(part, ())}
-    now = dict.fromkeys(value for one in answers(comparison.now, Arm.SUBJECT) for value in of(one))
+    now = dict.fromkeys(value for one in completions(answers(comparison.now, Arm.SUBJECT)) for value in of(one))
     found = tuple(value for value in now if value not in known)
     if part not in ("prompt_tokens", "served"):
         return found
@@ -73,7 +78,7 @@ def usual(comparison: Comparison, part: str, value: str) -> str | None:
     if part == "prompt_tokens":
         found = by_probe(comparison.baseline, Arm.SUBJECT).get(_name(value), [])
     else:
-        found = list(answers(comparison.baseline, Arm.SUBJECT))
+        found = list(completions(answers(comparison.baseline, Arm.SUBJECT)))
     before = [one for answer in found for one in _VALUES[part](answer)]
     same = [one for one in before if _name(one) == _name(value)] if part == "served" else before
     return max(sorted(set(same)), key=same.count, default=None)

@@ -30,6 +30,7 @@ from monitor.core.records.exchange import (
     Usage,
 )
 from monitor.core.records.findings import (
+    SHARE_SUFFIX,
     Comparison,
     Exhibit,
     Finding,
@@ -66,6 +67,7 @@ __all__ = [
     "JUDGE_GRADER",
     "JUDGE_TARGET",
     "PRODUCTION_SUITE",
+    "SHARE_SUFFIX",
     "Accepted",
     "Advice",
     "Alarm",

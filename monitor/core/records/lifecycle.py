@@ -257,7 +257,7 @@ class AuditEntry:
     at: datetime
     who: str
     action: str
-    """``approve``, ``retire``, ``acknowledge``, ``clear``, ``run``, ``accept``."""
+    """``approve``, ``retire``, ``acknowledge``, ``clear``, ``run``, ``accept``; ``judge anew`` by the daemon itself."""
     target: str | None
     suite: str | None
     subject: str | None
