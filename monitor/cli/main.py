@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from monitor import __version__
+from monitor.cli.accept import accept
 from monitor.cli.alarms import alarms_app
 from monitor.cli.baseline import baseline_app
 from monitor.cli.export import alerts_app, dashboards_app
@@ -301,6 +302,7 @@ def calibrate(
         raise CouldNotMeasure("\n".join(without))
 
 
+app.command()(accept)
 app.command()(identify)
 app.command()(report)
 

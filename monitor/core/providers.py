@@ -122,7 +122,7 @@ def catalogued(entry: ProviderKind) -> Callable[[Model], Model]:
         price_list="openai",
         needs_key=True,
         identity="monitor.identify.openai:read",
-        identity_checks=("listed", "parent", "root", "ft_base"),
+        identity_checks=("listed", "parent", "root", "ft_base", "answered_as", "served_root"),
     )
 )
 class OpenAISettings(ApiProvider):
@@ -137,7 +137,7 @@ class OpenAISettings(ApiProvider):
         price_list="anthropic",
         needs_key=True,
         identity="monitor.identify.anthropic:read",
-        identity_checks=("listed",),
+        identity_checks=("listed", "answered_as"),
     )
 )
 class AnthropicSettings(ApiProvider):

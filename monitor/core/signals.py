@@ -116,8 +116,12 @@ class SignalSpec:
 
 ALL_RUBRICS: Final = "all"
 """Label ``rubric`` of a mean over every rubric of the suite."""
-CONTRACT_PARTS: Final = ("model_id", "fingerprint", "prompt_tokens", "finish_reason", "refusals", "checks_passed")
+CONTRACT_PARTS: Final = (
+    "model_id", "fingerprint", "prompt_tokens", "finish_reason", "refusals", "checks_passed", "served",
+)  # fmt: skip
 """Everything that ``contract`` compares."""
+ACCEPTABLE: Final = ("fingerprint", "model_id", "prompt_tokens", "served")
+"""Parts of the contract whose new values may be harmless, so that a person may accept them."""
 
 CATALOGUE: Final[tuple[SignalSpec, ...]] = (
     SignalSpec(

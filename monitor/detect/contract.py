@@ -7,19 +7,22 @@ id alternates), a new value is judged by the rule of succession over the baselin
 no other day had, so another such day has chance (u + 1) / (J + 1), and its score is that chance's normal quantile, as
 for those u days. Values that alternated in the baseline are all known.
 
+Values that a person accepted count as the baseline's. ``served``: what replies and their headers say about who served
+them, such as a gateway's provider; a fallback is new even if the baseline has no such header.
+
 *Rates*, by the days' scores: answers that pass all checks, the usual finish reason, refusals.
 
 Each has its own channel. The effect is the share of answers that break the contract in any way, now minus baseline.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Final
 
 from monitor.core.records import Advice, Arm, Cause, Comparison, GradedAnswer
-from monitor.detect import evidence
+from monitor.detect import contract_values, evidence
 from monitor.detect.common import (
     alarming,
     answers,
@@ -34,6 +37,7 @@ from monitor.detect.common import (
     sample,
     share_difference,
 )
+from monitor.detect.contract_values import completions
 from monitor.detect.day_scores import FARTHEST, Sample, day_scores
 from monitor.detect.measurement import MOVED_LOG10, Channel, Reading, Told, Verdict
 from monitor.detect.sensitivity import curve
@@ -81,9 +85,16 @@ def measure(comparison: Comparison) -> Reading | None:
         rates.insert(0, _rate(passed, "checks passed", "checks passed by", "drop"))
     parts = [
         *(part for part in rates if part is not None),
-        _named("model id", _completions(now), _completions(then), lambda one: one.model or _UNNAMED),
-        _named("fingerprint", _completions(now), _completions(then), lambda one: one.fingerprint or _UNNAMED),
+        _named(
+            "model id",
+            completions(now),
+            completions(then),
+            contract_values.model_id,
+            comparison.accepted.get("model_id"),
+        ),
+        _fingerprint(comparison, completions(now), completions(then)),
         _prompt_tokens(comparison, now),
+        *_served(comparison, now, then),
     ]
     broken = frozenset[int]().union(*(part.broken for part in parts))
     effect = _effect(now, then, broken, evidence.likely_spread(parts[0].channel.baseline))
@@ -99,11 +110,6 @@ def measure(comparison: Comparison) -> Reading | None:
         measures=_measures(parts) | ({} if passed is None else _passing(passed)),
         exhibits=exhibits(comparison, {one.probe: (1.0, one) for one in now if _bad(one, broken)}),
     )
-
-
-def _completions(found: Sequence[GradedAnswer]) -> Sequence[GradedAnswer]:
-    """Without refusals that came as an HTTP error: they name no model."""
-    return [one for one in found if one.model or not one.refusal] or found
 
 
 def _measures(parts: Sequence[_Part]) -> dict[str, float]:
@@ -178,11 +184,12 @@ def _days(found: Sequence[GradedAnswer], value: Callable[[GradedAnswer], str]) -
 
 
 def _named(
-    what: str, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer], value: Callable[[GradedAnswer], str]
-) -> _Part:
-    """Whether today's replies contain a value that no reply of the baseline had."""
+    what: str, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer], value: Callable[[GradedAnswer], str],
+    accepted: Collection[str] | None = None,
+) -> _Part:  # fmt: skip
+    """Whether today's replies contain a value that no reply of the baseline had, and that nobody accepted."""
     seen = Counter(value(one) for one in then)
-    fresh = [one for one in now if value(one) not in seen]
+    fresh = [one for one in now if value(one) not in seen and value(one) not in (accepted or ())]
     days = _days(then, value)
     if len(days) > 1:
         odd = _alone(days)
@@ -199,6 +206,57 @@ def _named(
     return _Part(channel, change, frozenset(id(one) for one in fresh))
 
 
+def _fingerprint(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer]) -> _Part:
+    """Whether a fingerprint is new; its change also in words, where its parts show what changed."""
+    value = contract_values.fingerprint
+    part = _named("fingerprint", now, then, value, comparison.accepted.get("fingerprint"))
+    if not part.change:
+        return part
+    news = Counter(value(one) for one in now if id(one) in part.broken).most_common(1)[0][0]
+    usual = Counter(value(one) for one in then).most_common(1)[0][0]
+    why = contract_values.explained(news, usual)
+    return replace(part, change=f"{part.change}: {why}") if why else part
+
+
+def _served(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer]) -> tuple[_Part, ...]:
+    """Whether another deployment or provider served answers than in the baseline; empty if replies do not say it.
+
+    Names that alternated in the baseline are judged by the rule of succession, one by one; the least certain of those
+    with a new value counts, unless another name never varied.
+    """
+    parts = [part for key in sorted({key for one in (*then, *now) for key in one.served})
+             if (part := _served_by(comparison, key, now, then)) is not None]  # fmt: skip
+    if not parts:
+        return ()
+    news = [part for part in parts if part.change]
+    steady = [part for part in news if part.channel.score >= FARTHEST]
+    telling = [part for part in news if part.channel.score > 0]
+    lead = min(steady or telling or news or parts, key=lambda part: part.channel.score)
+    news = telling or news
+    broken = frozenset[int]().union(*(part.broken for part in news))
+    return (_Part(replace(lead.channel, name="served"), "; ".join(part.change for part in news), broken),)
+
+
+def _served_by(
+    comparison: Comparison, key: str, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer]
+) -> _Part | None:
+    """One name of what replies say about who served them; ``None`` if the baseline does not have it."""
+    accepted = {value.partition("=")[2] for value in comparison.accepted.get("served", ())
+                if value.partition("=")[0] == key}  # fmt: skip
+    said = [one for one in now if key in one.served]
+    fell = [one for one in said if contract_values.is_fallback(key, one.served[key])]
+    if fell and not any(contract_values.is_fallback(key, one.served.get(key, "")) for one in then):
+        fell = [one for one in fell if one.served[key] not in accepted]
+        change = f"a fallback of the gateway served {len(fell)} of {len(now)} answers ({key})" if fell else ""
+        return _Part(_fact("served", bool(fell), 0, 1, [False]), change, frozenset(id(one) for one in fell))
+    before = [one for one in then if key in one.served]
+    if "fallback" in key.casefold():
+        return _Part(_fact("served", False, 0, 1, [False])) if before else None
+    if not before or not said:
+        return None
+    return _named(f"served by {key}", said, before, lambda one: one.served[key], accepted)
+
+
 def _prompt_tokens(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part:
     """Whether the token counts of the same prompts changed. Probes whose count varied in the baseline, or is missing,
     are left out, but count as exceptions among the probes."""
@@ -210,7 +268,9 @@ def _prompt_tokens(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part
     }  # fmt: skip
     wavering = [one for probe, found in then.items() if len(counts[probe]) > 1 for one in found]
     asked = [one for one in now if one.probe in steady and one.prompt_tokens > 0]
-    other = [one for one in asked if one.prompt_tokens != steady[one.probe]]
+    accepted = comparison.accepted.get("prompt_tokens", ())
+    other = [one for one in asked if one.prompt_tokens != steady[one.probe]
+             and contract_values.prompt_tokens(one) not in accepted]  # fmt: skip
     days = _days(wavering, lambda one: f"{one.probe} {one.prompt_tokens}")
     days = {day: days.get(day, set()) for day in {one.slot for found in then.values() for one in found}}
     channel = _fact(
@@ -257,6 +317,8 @@ def _cause(parts: Sequence[_Part]) -> Cause:
     fresh = {part.channel.name for part in parts if part.channel.score > 0}
     if "prompt tokens" in fresh:
         return Cause.PROMPT_CHANGED
+    if "served" in fresh:
+        return Cause.SERVED_ELSEWHERE
     return Cause.MODEL_RENAMED if fresh & {"model id", "fingerprint"} else Cause.UNKNOWN
 
 

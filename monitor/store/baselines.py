@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, and_, func, or_, select, update
 from monitor.core.errors import CliffwatchError
 from monitor.core.records import AlarmState, Arm, AuditEntry, Baseline, BaselineStatus, Run, RunOutcome
 from monitor.core.schedule import days_spanned
-from monitor.store import alarms, audit, ledger
+from monitor.store import alarms, audit, ledger, served
 from monitor.store.base import Connected
 from monitor.store.column_types import clean
 from monitor.store.dialect import insert
@@ -283,6 +283,7 @@ class Baselines(Connected):
         """
         with self._database.write() as c:
             done = approve(c, baseline_id, by, why, now)
+            served.keep(c, done)
             if entry is not None:
                 audit.add(c, entry)
             return done

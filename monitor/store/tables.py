@@ -245,17 +245,29 @@ class AuditRow(Row, table=True):
 
 
 class IdentityCheckRow(Row, table=True):
-    """The latest of each identity check. ``since``: when ``matches`` last changed."""
+    """The latest of each identity check. ``since``: when ``result`` last changed."""
 
     __tablename__ = "identity_check"
     target: str = Field(primary_key=True)
     arm: str = Field(primary_key=True)
     check: str = Field(primary_key=True)
-    matches: bool
     expected: str = Field(sa_type=Text)
     found: str = Field(sa_type=Text)
     checked_at: datetime = Field(sa_type=UtcDateTime)
     since: datetime = Field(sa_type=UtcDateTime)
+    result: str | None = None
+
+
+class ServedMetadataRow(Row, table=True):
+    """What a server's list says about a model: the latest (``baseline_id`` 0), and at each baseline's approval."""
+
+    __tablename__ = "served_metadata"
+    target: str = Field(primary_key=True)
+    arm: str = Field(primary_key=True)
+    baseline_id: int = Field(sa_type=BigId, primary_key=True)
+    model: str
+    facts: Any = Field(sa_type=JSON)
+    seen_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class AcceptedRow(Row, table=True):
@@ -268,7 +280,7 @@ class AcceptedRow(Row, table=True):
     value: str = Field(primary_key=True)
     who: str
     why: str = Field(sa_type=Text)
-    at: datetime = Field(sa_type=UtcDateTime)
+    at: datetime = Field(sa_type=UtcDateTime, primary_key=True)
 
 
 class RetirementRow(Row, table=True):
@@ -325,6 +337,7 @@ self_test: Final = _table(SelfTestRow)
 outbox: Final = _table(OutboxRow)
 audit: Final = _table(AuditRow)
 identity_check: Final = _table(IdentityCheckRow)
+served_metadata: Final = _table(ServedMetadataRow)
 accepted: Final = _table(AcceptedRow)
 retirement: Final = _table(RetirementRow)
 state: Final = _table(StateRow)

@@ -16,7 +16,7 @@ import yaml
 from monitor.cli import output
 from monitor.cli.operations import Probed
 from monitor.core.clock import HEARTBEAT, STOPPED, utcnow
-from monitor.core.records import Arm, IdentityCheck, Run, RunOutcome, SelfTest
+from monitor.core.records import Arm, IdentityCheck, Match, Run, RunOutcome, SelfTest
 from monitor.runs.readonly import reading
 from monitor.store import open_store
 from tests.daemon import DOWN, HEALTHY, LOST, write
@@ -425,8 +425,10 @@ def test_who_serves_something_else_needs_somebody(tmp_path: Path) -> None:
     """What is served is not what is declared, which pages: exit 1, and told in full in 80 columns."""
     fleet(tmp_path, 2, lost=0)
     store, now = open_store(f"sqlite:///{tmp_path}/cliffwatch.db"), utcnow()
-    wrong = IdentityCheck("bot-01", Arm.SUBJECT, "root", False, "weights of their own", "\x1b[31mthe base's", now, now)
-    right = IdentityCheck("bot-00", Arm.SUBJECT, "listed", True, "'tuned' is listed", "it is", now, now)
+    wrong = IdentityCheck(
+        "bot-01", Arm.SUBJECT, "root", Match.DIFFERS, "weights of their own", "\x1b[31mthe base's", now, now
+    )
+    right = IdentityCheck("bot-00", Arm.SUBJECT, "listed", Match.MATCHES, "'tuned' is listed", "it is", now, now)
     store.save_identity_checks([wrong, right])
     store.close()
     code, found = printed(tmp_path, "status")

@@ -44,6 +44,7 @@ from monitor.core.records.findings import (
     Unscored,
 )
 from monitor.core.records.lifecycle import (
+    Accepted,
     Alarm,
     AlarmState,
     AuditEntry,
@@ -53,10 +54,13 @@ from monitor.core.records.lifecycle import (
     Mail,
     MailState,
     MailStatus,
+    Match,
     Retirement,
     Rollback,
     Run,
     SelfTest,
+    ServedBy,
+    ServedMetadata,
     VerdictContext,
 )
 from monitor.core.records.states import Advice, Cause, Confirmation, FindingState
@@ -66,6 +70,7 @@ __all__ = [
     "JUDGE_TARGET",
     "PRODUCTION_SUITE",
     "SHARE_SUFFIX",
+    "Accepted",
     "Advice",
     "Alarm",
     "AlarmState",
@@ -88,6 +93,7 @@ __all__ = [
     "Mail",
     "MailState",
     "MailStatus",
+    "Match",
     "Message",
     "Outcome",
     "Point",
@@ -104,6 +110,8 @@ __all__ = [
     "Sampling",
     "Score",
     "SelfTest",
+    "ServedBy",
+    "ServedMetadata",
     "Severity",
     "Spend",
     "Stream",

@@ -130,6 +130,8 @@ class Comparison:
     """Whether these answers are a fresh sample to confirm a page."""
     judge_moved: bool = False
     """Whether the judge has an open alarm: signals that use its verdicts then do not page."""
+    accepted: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Part of the contract -> values that a person accepted before this verdict. They count as the baseline's."""
 
 
 @dataclass(frozen=True, slots=True)

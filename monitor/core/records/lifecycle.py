@@ -1,6 +1,7 @@
 """Records that outlive a run: the run ledger, baselines, alarms, and the inputs of verdicts."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
@@ -133,6 +134,23 @@ class SelfTest:
     tested_at: datetime
 
 
+class Match(StrEnum):
+    """Result of an identity check."""
+
+    MATCHES = "matches"
+    DIFFERS = "differs"
+    """A positive contradiction. It pages."""
+    CANNOT_TELL = "cannot_tell"
+    """Neither: the metadata is missing, hidden or incomplete. It never pages."""
+
+    @classmethod
+    def of(cls, matches: bool | None) -> "Match":
+        """``None``: cannot tell."""
+        if matches is None:
+            return cls.CANNOT_TELL
+        return cls.MATCHES if matches else cls.DIFFERS
+
+
 @dataclass(frozen=True, slots=True)
 class IdentityCheck:
     """What an endpoint serves according to its metadata, compared with the configuration."""
@@ -141,12 +159,64 @@ class IdentityCheck:
     arm: Arm
     check: str
     """``listed``, ``parent``, ``adapter_base`` ...: one name per comparison."""
-    matches: bool
+    result: Match
     expected: str
     found: str
+    """What was found; for ``cannot_tell`` also why."""
     checked_at: datetime
     since: datetime
-    """When ``matches`` last changed."""
+    """When ``result`` last changed."""
+    matches: bool | None = field(init=False)
+    """``result`` for programs: ``None`` if it cannot tell."""
+
+    def __post_init__(self) -> None:
+        told = None if self.result is Match.CANNOT_TELL else self.result is Match.MATCHES
+        object.__setattr__(self, "matches", told)
+
+    @property
+    def differs(self) -> bool:
+        """Whether it contradicts the declaration."""
+        return self.result is Match.DIFFERS
+
+
+@dataclass(frozen=True, slots=True)
+class ServedMetadata:
+    """What a server's list said about a model when it last listed it, or when a baseline was approved."""
+
+    target: str
+    arm: Arm
+    model: str
+    facts: Mapping[str, str]
+    """Fields of its entry, such as ``root``, ``parent`` and ``max_model_len``."""
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ServedBy:
+    """One thing that a run's replies say about who served them."""
+
+    name: str
+    """Such as ``provider``."""
+    value: str
+    answers: int
+    """Number of answers that say it."""
+    of: int
+    """Number of the run's answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A value of the contract that a person accepted after the baseline was approved."""
+
+    target: str
+    suite: str
+    """Empty for what belongs to the whole target."""
+    part: str
+    """``fingerprint``, ``model_id``, ``prompt_tokens``, ``served`` or ``root``."""
+    value: str
+    who: str
+    why: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +257,7 @@ class AuditEntry:
     at: datetime
     who: str
     action: str
-    """``approve``, ``retire``, ``acknowledge``, ``clear``, ``run``; ``judge anew`` by the daemon itself."""
+    """``approve``, ``retire``, ``acknowledge``, ``clear``, ``run``, ``accept``; ``judge anew`` by the daemon itself."""
     target: str | None
     suite: str | None
     subject: str | None

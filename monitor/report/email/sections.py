@@ -182,7 +182,11 @@ TOLD_ELSEWHERE: Final = frozenset({"approve", "retire", "clear"})
 """Actions that the list already shows as events of baselines and alarms."""
 
 
-DONE: Final = {"acknowledge": "acknowledged the alarm", "run": "started an unscheduled run of {suite}"}
+DONE: Final = {
+    "acknowledge": "acknowledged the alarm",
+    "run": "started an unscheduled run of {suite}",
+    "accept": "accepted a change of the contract",
+}
 """Action -> the words after the person's name."""
 
 
@@ -198,7 +202,7 @@ def _actions(facts: Facts, address: str | None) -> Iterator[Happened]:
 def _identity(facts: Facts, address: str | None) -> Iterator[Happened]:
     checks = [one for name in facts.settings.targets for one in facts.identity.get(name, ())]
     for one in checks:
-        if one.since >= facts.since and not one.matches:
+        if one.since >= facts.since and one.differs:
             of = "" if one.arm is Arm.SUBJECT else f" (of the {one.arm})"
             what = served(one.check)
             text = f"page opened, no longer as declared{of}: {what[:1].lower()}{what[1:]}"

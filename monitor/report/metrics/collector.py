@@ -346,7 +346,7 @@ class StoreCollector:
 
 def _mismatching(checks: Iterable[IdentityCheck]) -> tuple[IdentityCheck, ...]:
     """The failing checks, without the time of the check, which changes every day."""
-    return tuple(replace(one, checked_at=one.since) for one in checks if not one.matches)
+    return tuple(replace(one, checked_at=one.since) for one in checks if one.differs)
 
 
 def _by_target(targets: Iterable[str], found: Iterable[Any]) -> dict[str, list[Any]]:

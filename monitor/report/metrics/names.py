@@ -198,7 +198,15 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         "identity_match",
         "gauge",
         ("target", "check"),
-        "1 if the served model matches its declaration, else 0; the worst of the target's arms.",
+        "1 if the served model matches its declaration, 0 if it contradicts it; the worst of the target's arms. Absent "
+        "if the check cannot tell.",
+    ),
+    MetricSpec(
+        "identity_unknown",
+        "gauge",
+        ("target", "check"),
+        "1 if the check cannot tell whether the served model matches, for at least one of the target's arms. Otherwise "
+        "absent.",
     ),
     MetricSpec(
         "identity_mismatch_since_timestamp_seconds",

@@ -14,6 +14,7 @@ from monitor.core.records import (
     FindingState,
     IdentityCheck,
     MailState,
+    Match,
     Retirement,
     Rollback,
     RunSummary,
@@ -73,7 +74,8 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "usage": ("api_requests_total", "api_tokens_total", "api_spend_usd_total"),
     "budgets": ("budget_remaining_usd", "budget_remaining_requests"),
     "identity": (
-        "identity_match", "identity_mismatch_since_timestamp_seconds", "identity_checked_timestamp_seconds",
+        "identity_match", "identity_unknown", "identity_mismatch_since_timestamp_seconds",
+        "identity_checked_timestamp_seconds",
     ),
     "retirements": ("model_retirement_timestamp_seconds",),
     "rollbacks": ("rollback_ready", "rollback_answered_ratio", "rollback_pass_ratio"),
@@ -263,13 +265,19 @@ def budgets(lines: Lines, name: str, target: Target, spent: Spend) -> None:
 
 
 def identity(lines: Lines, name: str, checks: Sequence[IdentityCheck]) -> None:
-    """Add each check's worst result over the arms. The oldest check counts, so that an arm whose check is no longer
-    possible stays visible."""
+    """Add each check's worst result over the arms; a check that cannot tell has no value of ``identity_match``.
+
+    The oldest check counts, so that an arm whose check is no longer possible stays visible.
+    """
     for check in dict.fromkeys(one.check for one in checks):
-        matches = all(one.matches for one in checks if one.check == check)
-        lines.add("identity_match", matches, name, check)
-        if not matches:
-            since = min(one.since for one in checks if one.check == check and not one.matches)
+        found = [one for one in checks if one.check == check]
+        told = [one for one in found if one.result is not Match.CANNOT_TELL]
+        if told:
+            lines.add("identity_match", not any(one.differs for one in told), name, check)
+        if len(told) < len(found):
+            lines.add("identity_unknown", 1, name, check)
+        if any(one.differs for one in told):
+            since = min(one.since for one in told if one.differs)
             lines.add("identity_mismatch_since_timestamp_seconds", since.timestamp(), name, check)
     if checks:
         oldest = min(one.checked_at for one in checks)

@@ -20,6 +20,7 @@ from monitor.core.records import (
     BaselineStatus,
     Finding,
     IdentityCheck,
+    Match,
     RunOutcome,
     SelfTest,
     Severity,
@@ -156,7 +157,7 @@ def status(reading: "ReadOnlyContext", *, everything: bool = False) -> Status:
     for alarm in store.open_alarms():
         open_alarms.setdefault((alarm.target, alarm.suite), []).append(alarm)
     mismatches: dict[str, list[IdentityCheck]] = {}
-    for check in store.identity_checks(matches=False):
+    for check in store.identity_checks(result=Match.DIFFERS):
         mismatches.setdefault(check.target, []).append(check)
     last = store.last_finished()
     losing = [one.run_id for one in last.values() if one.lost]

@@ -111,8 +111,11 @@ def _detail(found: target_view.Detail, target: str, settings: Settings) -> Mappi
         "budget": settings.targets[target].budget.model_dump(),
         "spent_today": found.spent,
         "self_tests": [{**plain(one), "missed": one in suite.missed} for suite in found.suites for one in suite.tests],
-        **{name: getattr(found, name)
-           for name in ("lead", "baselines", "runs", "alarms", "identity", "retirements", "rollback", "audit_entries")},
+        **{
+            name: getattr(found, name)
+            for name in ("lead", "baselines", "runs", "alarms", "identity", "listed", "served", "retirements",
+                         "rollback", "audit_entries")
+        },
     }  # fmt: skip
 
 

@@ -22,6 +22,8 @@ from monitor.core.records import (
     Run,
     Score,
     SelfTest,
+    ServedBy,
+    ServedMetadata,
     Spend,
     Unscored,
 )
@@ -166,6 +168,8 @@ class TargetDetail(Shape):
     budget: Budget
     spent_today: described(Spend)  # type: ignore[valid-type]
     identity: list[described(IdentityCheck)]  # type: ignore[valid-type]
+    listed: list[described(ServedMetadata)]  # type: ignore[valid-type]
+    served: list[described(ServedBy)]  # type: ignore[valid-type]
     retirements: list[described(Retirement)]  # type: ignore[valid-type]
     rollback: described(Rollback) | None  # type: ignore[valid-type]
     audit_entries: list[described(AuditEntry)]  # type: ignore[valid-type]

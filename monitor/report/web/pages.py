@@ -72,6 +72,7 @@ class Pages:
         self._environment.globals |= {
             "version": __version__,
             "titles": signals.TITLES,
+            "acceptable": signals.ACCEPTABLE,
             "states": fleet_overview.STATES,
             "Standing": Standing,
             "partly": limits.PARTLY,
