@@ -1,5 +1,6 @@
 """``cliffwatch baseline``: captures, shows, approves and retires baselines."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,10 +52,15 @@ def show_baselines(
 ) -> None:
     """List baselines with their answers and days, and who approved them."""
     from monitor.cli import output
+    from monitor.core.records import BaselineStatus
+    from monitor.runs.conditions import conditions_of
     from monitor.runs.readonly import reading
 
     with reading(config, target) as context:
-        output.baselines(context.store.baselines(target), as_json=as_json)
+        store, rows = context.store, context.store.baselines(target)
+        told = [one if one.status is BaselineStatus.CAPTURING else
+                replace(one, conditions=conditions_of(context.settings, store, one)) for one in rows]  # fmt: skip
+    output.baselines(told, as_json=as_json)
 
 
 @baseline_app.command()
@@ -65,7 +71,10 @@ def approve(
     suite: SuiteOption = None,
     config: Config = DEFAULT,
 ) -> None:
-    """Approve the captured baselines of a target. Runs are compared with them from then on (armed)."""
+    """Approve the captured baselines of a target. Runs are compared with them from then on (armed).
+
+    Prints the signals that cannot be read with them, and why. Refuses a baseline whose answers are all empty.
+    """
     _decide(config, target, suite, "captured", lambda actions, b: actions.approve(b.id, by, why), "approved")
 
 
@@ -107,5 +116,6 @@ def _decide(
             typer.echo(
                 f"{baseline.target}/{baseline.suite}: baseline {baseline.id} {done} ({baseline.answers} answers)"
             )
-            for warning in operations.cannot_page(baseline) if done == "approved" else ():
-                typer.echo(warning)
+            if done == "approved":
+                for warning in (*operations.cannot_page(baseline), *operations.lacks(context, baseline)):
+                    typer.echo(warning)

@@ -23,6 +23,7 @@ from monitor.core.records import (
     RunOutcome,
 )
 from monitor.core.run_kinds import run_kind
+from monitor.core.texts import is_empty
 from monitor.core.wording import many
 
 if TYPE_CHECKING:
@@ -55,6 +56,14 @@ def _to_arm(target: str) -> str:
 def cannot_page(baseline: Baseline) -> list[str]:
     """Warnings about a baseline that cannot arm pages whatever its answers are; empty if it may."""
     return [at_once_warning(baseline.target)] if baseline.at_once else short_warning(baseline.target, baseline.days)
+
+
+def lacks(context: "RunContext", baseline: Baseline) -> list[str]:
+    """Conditions of signals that the baseline does not fulfil, in sentences."""
+    from monitor.core.condition_words import render
+    from monitor.runs.conditions import conditions_of
+
+    return render(conditions_of(context.settings, context.store, context.store.baseline(baseline.id)))
 
 
 NOTHING: Final[frozenset[str]] = frozenset()
@@ -165,6 +174,7 @@ class Asked:
 async def ask(context: "RunContext", target: str, probe_id: str, *, base: bool) -> Asked:
     """Send one probe outside any run."""
     from monitor.judge.checks import score_answer
+    from monitor.judge.empty_answers import empty_grades
 
     chosen = chosen_suites(context.settings, target, None)
     suites = [context.suites[name] for name in chosen if run_kind(target, name).frozen_items]
@@ -183,7 +193,10 @@ async def ask(context: "RunContext", target: str, probe_id: str, *, base: bool) 
     try:
         explanation = await context.asker.exchange(question)
         outcome = explanation.outcome
-        return Asked(explanation, score_answer(found, outcome.text) if isinstance(outcome, Answer) else ())
+        if not isinstance(outcome, Answer):
+            return Asked(explanation, ())
+        empty = is_empty(outcome.text)
+        return Asked(explanation, empty_grades(found) if empty else score_answer(found, outcome.text))
     finally:
         await context.asker.aclose()
 
@@ -209,6 +222,8 @@ async def capture(
             elif at_once is not None:
                 await capture_at_once(context, target, name, at_once)
                 lines += [f"{target}/{name}: captured {many(at_once, 'run')}", at_once_warning(target)]
+                captured = context.store.baselines(target, name, BaselineStatus.CAPTURED)
+                lines += lacks(context, captured[0]) if captured else []
     finally:
         await context.asker.aclose()
     lines.append(f"next: cliffwatch baseline show {target}; cliffwatch baseline approve {target} --by YOU --why REASON")

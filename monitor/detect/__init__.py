@@ -11,8 +11,9 @@ from importlib import import_module
 from typing import Final, cast
 
 from monitor.core.records import Comparison, Finding
-from monitor.core.signals import CATALOGUE, SEVERITIES
+from monitor.core.signals import CATALOGUE, SEVERITIES, SPECS
 from monitor.detect import policy
+from monitor.detect.common import with_texts
 from monitor.detect.measurement import Reading, Verdict
 
 Signal = Callable[[Comparison], Reading | None]
@@ -20,9 +21,17 @@ Signal = Callable[[Comparison], Reading | None]
 
 
 def _measure(name: str, comparison: Comparison) -> Reading | None:
-    """Measures with the signal's own file, which is imported when it is first needed."""
+    """Measures with the signal's own file, which is imported when it is first needed.
+
+    ``None`` if the signal cannot be read with this baseline, or compares texts and too few answers have one.
+    """
+    if name in comparison.unread:
+        return None
+    readable = with_texts(comparison) if SPECS[name].texts else comparison
+    if readable is None:
+        return None
     measure = cast("Signal", import_module(f"monitor.detect.{name}").measure)
-    return measure(comparison)
+    return measure(readable)
 
 
 SIGNALS: Final[dict[str, Signal]] = {one.name: partial(_measure, one.name) for one in CATALOGUE}

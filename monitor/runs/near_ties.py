@@ -57,7 +57,9 @@ async def find_near_ties(context: "RunContext", target: str, candidates: int, pa
     finally:
         await context.asker.aclose()
     if not answers:
-        raise CouldNotMeasure(f"{target}: no candidate got two answers; `cliffwatch ask {target} PROBE --debug` helps")
+        raise CouldNotMeasure(
+            f"{target}: no candidate got two answers with text; `cliffwatch ask {target} PROBE --debug` helps"
+        )
     found = nearest(answers)
     said = f"{target}: {many(len(found), 'border input')} among {len(answers)} candidates"
     if len(found) < FEWEST_INPUTS:
@@ -127,7 +129,8 @@ def _probes(context: "RunContext", target: str) -> list[Probe]:
 
 
 async def _asked(context: "RunContext", target: str, suite: Suite) -> dict[str, list[GradedAnswer]]:
-    """Candidate -> its answers, those with two or more. All at once, within the provider's limits and the budget."""
+    """Candidate -> its answers with text, those with two or more. All at once, within the provider's limits and the
+    budget."""
     from monitor.config.suites import suite_body
 
     store, subject = context.store, context.settings.targets[target].subject
@@ -151,7 +154,7 @@ async def _asked(context: "RunContext", target: str, suite: Suite) -> dict[str, 
     finally:
         await asyncio.to_thread(_finish, context, run, len(questions))
     found: dict[str, list[GradedAnswer]] = {}
-    for one in await asyncio.to_thread(store.answers, [run.id]):
+    for one in filter(lambda answer: answer.has_text, await asyncio.to_thread(store.answers, [run.id])):
         found.setdefault(one.probe, []).append(one)
     return {name: answers for name, answers in found.items() if len(answers) > 1}
 

@@ -201,4 +201,5 @@ def _comparison(
         raised=store.raised(run.target, run.suite, baseline.id, before=run.id),
         confirming=run.confirms is not None,
         judge_moved=verdict_context.judge_moved,
+        unread=baseline.unread,
     )
