@@ -12,7 +12,15 @@ PROBES_SHOWN: Final = 5
 
 def render(found: Iterable[ConditionState]) -> list[str]:
     """A sentence for each condition that does not hold, with the signals that cannot be read because of it."""
-    return [f"{told[:1].upper()}{told[1:]}." for one in lacking(found) for told in [clause(one)]]
+    sentences, said = [], set[tuple[Condition, str]]()
+    for one in lacking(found):
+        about = {(one.condition, name) for name in one.signals}
+        if about and about <= said:
+            continue  # the same of the other arm
+        said |= about
+        told = clause(one)
+        sentences.append(f"{told[:1].upper()}{told[1:]}.")
+    return sentences
 
 
 def lacking(found: Iterable[ConditionState]) -> list[ConditionState]:
@@ -39,15 +47,14 @@ def clause(one: ConditionState) -> str:
 
 
 def _texts(one: ConditionState) -> str:
-    whose = "the base's " if one.arm is Arm.BASE else ""
+    answers = f"{one.total} answers{' of the base' if one.arm is Arm.BASE else ''}"
     if one.count == 0:
-        return f"all {one.total} {whose}answers are refusals without text"
+        return f"all {answers} are refusals without text"
     if one.count == one.total:
-        counted, where = f"all {one.total} {whose}answers are empty", ""
+        counted, where = f"all {answers} are empty", ""
     else:
         verb = "is" if one.count == 1 else "are"
-        of = f"{one.count} of {one.total} {whose}answers"
-        counted, where = f"{of} {verb} empty", f" ({_probes(one.probes)})"
+        counted, where = f"{one.count} of {answers} {verb} empty", f" ({_probes(one.probes)})"
     return "; ".join(filter(None, (f"{counted}{where}", located(one.places, one.count))))
 
 

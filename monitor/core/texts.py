@@ -52,25 +52,35 @@ def is_empty(text: str) -> bool:
     first, last = text[:1], text[-1:]
     if first.isascii() and first.isalnum() and not last.isspace() and last not in _CLOSERS:
         return False  # nearly always
-    inner = text.strip()
-    if not inner or _blank(inner):
-        return True
-    return is_only_reasoning(inner)
+    inner = _trimmed(text)
+    return not inner or _thought(inner)
 
 
 def is_only_reasoning(text: str) -> bool:
     """Whether the text is a block of reasoning and nothing else."""
-    inner = text.strip()
-    if not inner or not (inner[0] in _OPENERS or inner[-1] in _CLOSERS or not inner[0].isalnum()):
+    inner = _trimmed(text)
+    return bool(inner) and _thought(inner)
+
+
+def _thought(inner: str) -> bool:
+    if inner[0] not in _OPENERS and inner[-1] not in _CLOSERS:
         return False
-    rest = _BLOCK.sub("", inner)
-    if rest == inner or "</" in rest or "[/" in rest or "◁/" in rest:
-        rest = _CLOSED.sub("", rest)
-    return rest != inner and _blank(rest)
+    rest = _CLOSED.sub("", _BLOCK.sub("", inner))
+    return rest != inner and not _trimmed(rest)
 
 
-def _blank(text: str) -> bool:
-    return all(one in _UNSEEN or unicodedata.category(one) in _INVISIBLE_CATEGORIES for one in text)
+def _trimmed(text: str) -> str:
+    """The text without what is not seen at both ends."""
+    start, end = 0, len(text)
+    while start < end and _unseen(text[start]):
+        start += 1
+    while start < end and _unseen(text[end - 1]):
+        end -= 1
+    return text[start:end]
+
+
+def _unseen(character: str) -> bool:
+    return character in _UNSEEN or unicodedata.category(character) in _INVISIBLE_CATEGORIES
 
 
 def shown(text: str) -> str:

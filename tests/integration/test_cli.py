@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
+from monitor.cli import selftest_output
 from monitor.cli.operations import Probed
 from monitor.core.clock import HEARTBEAT, STOPPED, utcnow
 from monitor.core.records import Arm, IdentityCheck, Run, RunOutcome, SelfTest
