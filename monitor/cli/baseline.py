@@ -12,6 +12,9 @@ from monitor.core.errors import UsageError
 By = Annotated[str, typer.Option("--by", help="Your name; stored with the baseline.")]
 Why = Annotated[str, typer.Option("--why", help="Reason; stored with the baseline.")]
 
+MOST_READ = 20
+"""Maximum number of captured baselines whose answers ``show`` reads; name a target to see what its own lack."""
+
 baseline_app = typer.Typer(
     help="Capture, show, approve and retire baselines. A baseline never updates itself.", no_args_is_help=True
 )
@@ -50,7 +53,10 @@ def show_baselines(
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """List baselines with their answers and days, and who approved them."""
+    """List baselines with their answers and days, and who approved them.
+
+    Also prints what their answers lack so that signals can be read, such as texts; of captured ones at most 20.
+    """
     from monitor.cli import output
     from monitor.core.records import BaselineStatus
     from monitor.runs.conditions import conditions_of
@@ -58,8 +64,9 @@ def show_baselines(
 
     with reading(config, target) as context:
         store, rows = context.store, context.store.baselines(target)
-        told = [one if one.status is BaselineStatus.CAPTURING else
-                replace(one, conditions=conditions_of(context.settings, store, one)) for one in rows]  # fmt: skip
+        captured = [one for one in rows if one.status is BaselineStatus.CAPTURED][:MOST_READ]
+        found = {one.id: conditions_of(context.settings, store, one) for one in captured}
+    told = [replace(one, conditions=found.get(one.id, one.conditions)) for one in rows]
     output.baselines(told, as_json=as_json)
 
 

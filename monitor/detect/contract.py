@@ -120,8 +120,13 @@ def _bad(one: GradedAnswer, broken: frozenset[int]) -> bool:
 
 
 def _empty(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part | None:
-    """The share of answers without a text, and where the replies have it instead."""
-    found = sample(comparison, lambda one: float(one.empty))
+    """The share of answers without a text, and where the replies have it instead.
+
+    Only compared once an answer was empty: a part that never was there must not weaken the evidence of the others.
+    """
+    seen = any(_EMPTY in scores for scores in comparison.history.get("contract", ()))
+    seen = seen or any(one.empty and one.arm == Arm.SUBJECT for one in (*comparison.now, *comparison.baseline))
+    found = sample(comparison, lambda one: float(one.empty)) if seen else None
     if found is None:
         return None
     channel, (share_now, share_then) = Channel.of(_EMPTY, day_scores(found), "either"), means(found)

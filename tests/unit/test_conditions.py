@@ -38,14 +38,14 @@ def answered(
     subject: Callable[[str, Random], str],
     base: Callable[[str, Random], str] | None = None,
     days: int = 8,
-    **more: object,
+    tokens: int = 10,
 ) -> list[GradedAnswer]:
     chance, found = Random(3), []
     for day in range(days):
         for probe in (f"p{n:02}" for n in range(20)):
-            found.append(graded(probe, subject(probe, chance), day=day, **more))
+            found.append(graded(probe, subject(probe, chance), day=day, completion_tokens=tokens))
             if base is not None:
-                found.append(graded(probe, base(probe, chance), day=day, arm=Arm.BASE, **more))
+                found.append(graded(probe, base(probe, chance), day=day, arm=Arm.BASE, completion_tokens=tokens))
     return found
 
 
@@ -102,7 +102,7 @@ def test_a_few_near_ties_and_a_single_answer_are_no_sign() -> None:
     assert near[Condition.TEMPERATURE, Arm.SUBJECT].holds is Holds.HOLDS
     once = states(answered(drawn, other, days=1))
     assert once[Condition.TEMPERATURE, Arm.SUBJECT].holds is Holds.UNKNOWN
-    tokens = states(answered(drawn, completion_tokens=1))
+    tokens = states(answered(drawn, tokens=1))
     assert tokens[Condition.TEMPERATURE, Arm.SUBJECT].holds is Holds.UNKNOWN, "near ties vary by design"
 
 

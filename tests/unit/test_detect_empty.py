@@ -66,7 +66,12 @@ def test_an_unchanged_endpoint_says_nothing_of_empty_answers() -> None:
     assert TEXTS & set(found) == {"adapter_loss", "base_match", "distribution", "length"}
     assert {one.state for one in found.values()} == {FindingState.QUIET}
     assert "empty" not in " ".join(map(summary_of, found.values()))
-    assert found["contract"].measures["contract_changed_empty"] == 0
+    assert "contract_changed_empty" not in found["contract"].measures, "nothing was empty, so nothing was compared"
+    earlier = [{"empty": 8.0, "checks passed": -8.0, "refusals": 0.0, "finish reason": 0.0}]
+    again = compared(day(20), BASELINE, temperature=0, history={"contract": earlier}, raised={"contract": 1})
+    (contract,) = [one for one in findings_for(again) if one.signal == "contract"]
+    assert contract.measures["contract_changed_empty"] == 0
+    assert contract.scores["empty"] == 0, "so that a recovery can be seen"
 
 
 @pytest.mark.parametrize("count", [1, 6, 11])
@@ -110,7 +115,7 @@ def test_a_blocked_answer_is_a_refusal_and_not_empty() -> None:
     contract = read(blocked)["contract"]
     assert contract.cause is Cause.ANSWERS_REFUSED
     assert contract.measures["contract_changed_refusals"] == 1
-    assert contract.measures["contract_changed_empty"] == 0
+    assert "contract_changed_empty" not in contract.measures
     assert "refusals 33% of answers instead of 0%" in summary_of(contract)
 
 
