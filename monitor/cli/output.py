@@ -25,7 +25,7 @@ from monitor.core.records import (
     Severity,
 )
 from monitor.core.sanitize import visible
-from monitor.core.texts import NOT_ASKED, located, place_of, shown
+from monitor.core.texts import NOT_ASKED, shown
 from monitor.core.wording import alarm_state, cleared, evidence, many, sized, state_of, urgency
 from monitor.report.explain import recovery, sentences
 from monitor.report.explain.claim import Claim
@@ -76,9 +76,7 @@ def exchange(asked: "Asked", *, debug: bool, as_json: bool) -> None:
         return
     out, outcome = console(), asked.explanation.outcome
     if isinstance(outcome, Answer):
-        out.print(Text(visible(shown(outcome.text))), soft_wrap=True)
-        if place := place_of(outcome.text, outcome.text_in):
-            out.print(Text(f"{located({place: 1}, 1)}", style="bold yellow"), soft_wrap=True)
+        out.print(Text(visible(outcome.text)), soft_wrap=True)
     else:
         out.print(Text(f"unmeasured ({outcome.reason}): {visible(outcome.detail)}", style="bold red"), soft_wrap=True)
     if debug:
