@@ -144,7 +144,7 @@ def _tell(target: str, numbers: str, more: bool, verdict: Verdict, share: float 
     cause, advice = Cause.ADAPTER_LOST, Advice.CHECK_ADAPTER_AND_ANSWERS
     if empty:
         what, numbers = f"{what}, because its answers are empty", f"{numbers}; {empty}"
-        cause, advice = Cause.ANSWERS_EMPTY, Advice.FIND_MISSING_TEXT
+        cause, advice = Cause.ANSWERS_EMPTY, Advice.READ_EMPTY_REPLIES
     if verdict.evaluation_disagrees:
         return no_longer(what, numbers, verdict, cause=cause, traffic_share=share)
     if verdict.alarming:

@@ -274,7 +274,7 @@ def _tell(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[f
     changed = changed or sorted((part for part in parts if part.change), key=lambda part: -part.evaluation_log10)[:1]
     changes = "; ".join(part.change for part in changed)
     if cause is Cause.ANSWERS_EMPTY:
-        return alarming(f"Answers of {target} are empty", changes, Advice.FIND_MISSING_TEXT, cause)
+        return alarming(f"Answers of {target} are empty", changes, Advice.READ_EMPTY_REPLIES, cause)
     return alarming(f"The endpoint of {target} changed", changes, Advice.COMPARE_RELEASES, cause)
 
 

@@ -273,7 +273,7 @@ def _tell(target: str, found: _Flips, effect: tuple[float, float, float], verdic
     cause, advice = Cause.UNKNOWN, Advice.READ_FLIPPED_ANSWERS
     if empty := emptied(found.of(True, False)):
         claim, numbers = f"{claim}, because its answers are empty", f"{numbers}; {empty}"
-        cause, advice = Cause.ANSWERS_EMPTY, Advice.FIND_MISSING_TEXT
+        cause, advice = Cause.ANSWERS_EMPTY, Advice.READ_EMPTY_REPLIES
     if run_kind(target) is JUDGE:
         claim = f"{target} no longer agrees with people as before"
         cause, advice = Cause.JUDGE_DRIFTED, Advice.DISTRUST_SCORES

@@ -74,7 +74,7 @@ class Advice(StrEnum):
     """Look for a new model version, prompt or token limit."""
     FIND_NEW_WEIGHTS_OR_TEMPLATE = "find_new_weights_or_template"
     """Look for other weights, another prompt template or another serving stack."""
-    FIND_MISSING_TEXT = "find_missing_text"
+    READ_EMPTY_REPLIES = "read_empty_replies"
     """Answers are empty: look for a changed server, parser of its replies, prompt template or token limit."""
     COMPARE_RELEASES = "compare_releases"
     """Compare the endpoint's release notes and your deployment with the time of the change."""

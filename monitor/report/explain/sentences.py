@@ -40,7 +40,7 @@ ADVICE: Final[Mapping[Advice, str]] = {
         "Check for other weights, another prompt template or another serving stack. Ask the provider what was "
         "deployed. See whether the answers changed too."
     ),
-    Advice.FIND_MISSING_TEXT: (
+    Advice.READ_EMPTY_REPLIES: (
         "Check the server's version, its parser of reasoning and tool calls, the prompt template and the token limit."
     ),
     Advice.COMPARE_RELEASES: (
