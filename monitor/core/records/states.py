@@ -75,7 +75,7 @@ class Advice(StrEnum):
     FIND_NEW_WEIGHTS_OR_TEMPLATE = "find_new_weights_or_template"
     """Look for other weights, another prompt template or another serving stack."""
     READ_EMPTY_REPLIES = "read_empty_replies"
-    """Answers are empty: look for a changed server, parser of its replies, prompt template or token limit."""
+    """Look at a whole reply, to find where its text is."""
     COMPARE_RELEASES = "compare_releases"
     """Compare the endpoint's release notes and your deployment with the time of the change."""
     DISTRUST_SCORES = "distrust_scores"

@@ -41,7 +41,7 @@ ADVICE: Final[Mapping[Advice, str]] = {
         "deployed. See whether the answers changed too."
     ),
     Advice.READ_EMPTY_REPLIES: (
-        "Check the server's version, its parser of reasoning and tool calls, the prompt template and the token limit."
+        "Run cliffwatch ask TARGET PROBE --debug, which shows the whole reply and where its text is."
     ),
     Advice.COMPARE_RELEASES: (
         "Compare the release notes and your deployments with the time of the first run that shows the change."
