@@ -31,6 +31,9 @@ ADVICE: Final[Mapping[Advice, str]] = {
     Advice.READ_ANSWERS: "Read the answers: something else changed.",
     Advice.READ_FAILED_ANSWERS: "Read the answers, then check for a changed model, prompt or adapter.",
     Advice.READ_FLIPPED_ANSWERS: "Read the flipped answers, then check for a changed model, prompt or adapter.",
+    Advice.READ_EMPTY_REPLIES: (
+        "Run cliffwatch ask TARGET PROBE --debug, which shows the whole reply and where its text is."
+    ),
     Advice.COMPARE_ANSWERS: "Compare the answers, and check for a new model version, prompt, sampling or weights.",
     Advice.COMPARE_SIGNALS: (
         "Something about the model or its serving changed. The other signals show whether it matters."
@@ -39,9 +42,6 @@ ADVICE: Final[Mapping[Advice, str]] = {
     Advice.FIND_NEW_WEIGHTS_OR_TEMPLATE: (
         "Check for other weights, another prompt template or another serving stack. Ask the provider what was "
         "deployed. See whether the answers changed too."
-    ),
-    Advice.READ_EMPTY_REPLIES: (
-        "Run cliffwatch ask TARGET PROBE --debug, which shows the whole reply and where its text is."
     ),
     Advice.COMPARE_RELEASES: (
         "Compare the release notes and your deployments with the time of the first run that shows the change."
