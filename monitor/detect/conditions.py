@@ -21,7 +21,7 @@ from monitor.core.records import (
     Holds,
     Sampling,
 )
-from monitor.core.signals import CATALOGUE, FINE_TUNE
+from monitor.core.signals import CATALOGUE
 from monitor.detect import adapter_loss, base_match, border, canaries, logprobs
 from monitor.detect.common import FEWEST_BASELINE, LEAST_TEXTS, by_probe, with_texts
 
@@ -40,6 +40,9 @@ SURELY_ALIKE: Final = 0.95
 few answers to tell."""
 FEWEST_REPEATED: Final = 3
 """Least probes with two answers from which repetition is judged."""
+
+NEED_BASE: Final = frozenset({"adapter_loss", "base_match", "canaries"})
+"""Signals that tell the subject's answers from the base's."""
 
 Lacking = Mapping[tuple[Arm, str], ConditionReason]
 """(arm, request parameter) -> why the parameter never reaches the model."""
@@ -76,7 +79,7 @@ def _texts(comparison: Comparison, arm: Arm) -> ConditionState:
     holds, signals = (Holds.PARTLY, frozenset[str]()) if empty else (Holds.HOLDS, frozenset[str]())
     if without == len(asked) or (arm is Arm.SUBJECT and len(asked) - without < LEAST_TEXTS * len(asked)):
         holds = Holds.FAILS
-        signals = frozenset(one.name for one in CATALOGUE if one.texts) if arm is Arm.SUBJECT else FINE_TUNE
+        signals = frozenset(one.name for one in CATALOGUE if one.texts) if arm is Arm.SUBJECT else NEED_BASE
     return ConditionState(
         Condition.TEXTS, arm, holds, ConditionReason.EMPTY if holds is not Holds.HOLDS else None, len(empty),
         len(asked), _in_order(signals), dict(places), tuple(sorted({one.probe for one in empty})),
@@ -163,7 +166,7 @@ def _base_differs(comparison: Comparison, sampling: Sampling) -> ConditionState:
     if apart is None and not (alike and sampling.temperature == 0):
         return ConditionState(Condition.BASE_DIFFERS, Arm.BASE, Holds.UNKNOWN, None, equal, total)
     if apart is False:
-        lost = FINE_TUNE - ({"canaries"} if canaries.measure(comparison) is not None else set())
+        lost = NEED_BASE - ({"canaries"} if canaries.measure(comparison) is not None else set())
         holds, signals = Holds.FAILS, lost
     else:
         holds = Holds.PARTLY if alike and sampling.temperature == 0 else Holds.HOLDS

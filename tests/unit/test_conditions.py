@@ -17,7 +17,6 @@ from monitor.core.records import (
     Sampling,
     TokenLogprob,
 )
-from monitor.core.signals import FINE_TUNE
 from monitor.detect.calibrate import as_today
 from monitor.detect.conditions import conditions
 from monitor.lab import product
@@ -152,7 +151,7 @@ def test_a_base_that_answers_as_the_subject_does_is_told_at_any_temperature(temp
     for speak in (wordy, steady, drawn):
         found = states(answered(speak, speak), Sampling(temperature))[Condition.BASE_DIFFERS, Arm.BASE]
         assert (found.holds, found.reason) == (Holds.FAILS, ConditionReason.ALIKE)
-        assert set(found.signals) == FINE_TUNE
+        assert found.signals == ("adapter_loss", "base_match", "canaries")
         told = render([found])[0]
         assert told.startswith("The base answers as the subject does")
         assert told.endswith(": adapter_loss, base_match and canaries cannot be read.")

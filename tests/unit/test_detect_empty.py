@@ -63,7 +63,7 @@ def test_empty_answers_of_both_arms_are_no_match_and_no_lost_fine_tune(form: str
 
 def test_an_unchanged_endpoint_says_nothing_of_empty_answers() -> None:
     found = read(day(20))
-    assert TEXTS & set(found) == {"adapter_loss", "base_match", "distribution", "length"}
+    assert TEXTS & set(found) >= {"adapter_loss", "base_match", "distribution", "length"}
     assert {one.state for one in found.values()} == {FindingState.QUIET}
     assert "empty" not in " ".join(map(summary_of, found.values()))
     assert "contract_changed_empty" not in found["contract"].measures, "nothing was empty, so nothing was compared"
