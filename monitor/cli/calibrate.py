@@ -127,7 +127,8 @@ def _armings(settings: "Settings", suites: Mapping[str, Suite]) -> dict[tuple[st
     store = open_store(settings.store, migrate=False)
     try:
         return {
-            (approved.target, approved.suite): arming.render_held(
+            (approved.target, approved.suite): render(approved.conditions)
+            + arming.render_held(
                 arming.arming(
                     store,
                     approved,

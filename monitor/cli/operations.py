@@ -16,6 +16,7 @@ from monitor.core.records import (
     Arm,
     Baseline,
     BaselineStatus,
+    ConditionState,
     Finding,
     Question,
     Reason,
@@ -111,6 +112,8 @@ class Probed:
     """Number of questions of all arms but the snapshot, the judge's included; 0 if nothing could be asked."""
     alarms: tuple[Alarm, ...] = ()
     """Alarms of the suite after this run, newest first: open and cleared."""
+    conditions: tuple[ConditionState, ...] = ()
+    """What the approved baseline fulfils, so that signals can be read."""
 
     @property
     def raised(self) -> list[Alarm]:
@@ -148,14 +151,17 @@ async def probe(context: "RunContext", target: str, suite: str | None) -> list[P
         for name in chosen_suites(context.settings, target, suite):
             run_id = await run_now(context, target, name)
             findings = tuple(context.store.findings(run_id=run_id))
+            approved = context.store.approved(target, name)
+            is_armed = armed(context, approved)
             results.append(
                 Probed(
                     context.store.get_run(run_id),
                     findings,
-                    armed(context, context.store.approved(target, name)),
+                    is_armed,
                     context.store.unmeasured(run_id),
                     context.store.summaries([run_id])[run_id].questions,
                     tuple(context.store.alarms(target, name)),
+                    approved.conditions if approved is not None and is_armed else (),
                 )
             )
     finally:

@@ -123,6 +123,8 @@ def runs(results: Sequence["Probed"], *, as_json: bool) -> None:
         if not result.findings:
             why = "too few answers to compare" if result.armed else "no approved baseline of this suite (unarmed)"
             out.print(Text(f"  no findings: {why}"))
+        for words in render(result.conditions):
+            say(out, Text(f"  {visible(words)}", style="yellow"))
         width = _width(result.findings)
         for finding in result.findings:
             ended = recovery.ending(result.alarms, finding)
