@@ -123,7 +123,8 @@ def _decisive(passed: Sequence[float | None]) -> bool:
 
 
 def _beyond_base(found: Sequence[GradedAnswer]) -> bool:
-    share = _share_passed([passes(one) for one in found])
+    """Whether the base fails the probe. An empty answer of the base shows nothing of what it can do."""
+    share = _share_passed([passes(one) for one in found if one.has_text])
     return share is not None and share <= FAILED
 
 

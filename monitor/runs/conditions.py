@@ -1,6 +1,6 @@
 """The conditions that a baseline fulfils: from its answers, the suite, the configuration and what endpoints accept."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from monitor.core.errors import CouldNotMeasure, UsageError
@@ -40,7 +40,7 @@ def determined(settings: "Settings", store: "StoreReader", baseline: Baseline) -
     compared = comparison(store, baseline, sampling.temperature)
     if not compared.baseline:
         return ()
-    return conditions(compared, sampling, dict(_lacking(settings, store, baseline.target)))
+    return conditions(compared, sampling, lacking(settings, store, baseline.target))
 
 
 def _sampling(store: "StoreReader", baseline: Baseline) -> Sampling:
@@ -53,11 +53,9 @@ def _sampling(store: "StoreReader", baseline: Baseline) -> Sampling:
         return Sampling()
 
 
-def _lacking(
-    settings: "Settings", store: "StoreReader", target: str
-) -> Iterator[tuple[tuple[Arm, str], ConditionReason]]:
-    """Request parameters that never reach a model of the target, and why."""
-    configured = settings.targets.get(target)
+def lacking(settings: "Settings", store: "StoreReader", target: str) -> Mapping[tuple[Arm, str], ConditionReason]:
+    """(arm, request parameter) -> why the parameter never reaches the model of a target."""
+    configured, found = settings.targets.get(target), {}
     arms = {} if configured is None else {Arm.SUBJECT: configured.subject, Arm.BASE: configured.base}
     for arm, endpoint in arms.items():
         if endpoint is None or endpoint.provider not in settings.providers:
@@ -66,9 +64,10 @@ def _lacking(
         accepts = store.capability(endpoint.provider, provider.server, endpoint.model)
         for name in PARAMETERS:
             if name in PROVIDERS[provider.kind].never_sent:
-                yield (arm, name), ConditionReason.NEVER_SENT
+                found[arm, name] = ConditionReason.NEVER_SENT
             elif accepts.get(name) is False:
-                yield (arm, name), ConditionReason.REJECTED
+                found[arm, name] = ConditionReason.REJECTED
+    return found
 
 
 def require_text(baseline: Baseline, found: tuple[ConditionState, ...]) -> None:

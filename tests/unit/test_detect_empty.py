@@ -97,6 +97,11 @@ def test_empty_answers_of_the_base_alone_are_no_evidence_about_the_subject() -> 
     assert {one.state for one in found.values()} == {FindingState.QUIET}
 
 
+def test_a_probe_whose_base_was_empty_is_no_canary() -> None:
+    baseline = emptied(BASELINE, 16, arms=[Arm.BASE])
+    assert read(day(20), baseline)["canaries"].answers_now == 8
+
+
 def test_a_baseline_of_empty_answers_is_not_compared_as_text() -> None:
     baseline = emptied(BASELINE, 24)
     found = read(emptied(day(20), 24), baseline)
