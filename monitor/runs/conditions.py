@@ -55,7 +55,8 @@ def _sampling(store: "StoreReader", baseline: Baseline) -> Sampling:
 
 def lacking(settings: "Settings", store: "StoreReader", target: str) -> Mapping[tuple[Arm, str], ConditionReason]:
     """(arm, request parameter) -> why the parameter never reaches the model of a target."""
-    configured, found = settings.targets.get(target), {}
+    configured = settings.targets.get(target)
+    found: dict[tuple[Arm, str], ConditionReason] = {}
     arms = {} if configured is None else {Arm.SUBJECT: configured.subject, Arm.BASE: configured.base}
     for arm, endpoint in arms.items():
         if endpoint is None or endpoint.provider not in settings.providers:
