@@ -21,14 +21,18 @@ Signal = Callable[[Comparison], Reading | None]
 
 
 def _measure(name: str, comparison: Comparison) -> Reading | None:
+    """Measures one signal; ``None`` as in ``_measured``."""
+    return _measured(name, comparison, with_texts(comparison) if SPECS[name].texts else None)
+
+
+def _measured(name: str, comparison: Comparison, texts: Comparison | None) -> Reading | None:
     """Measures with the signal's own file, which is imported when it is first needed.
 
-    ``None`` if the signal cannot be read with this baseline, or compares texts and too few answers have one.
+    ``texts``: as from ``with_texts``. ``None`` if the signal cannot be read with this baseline, or compares texts and
+    too few answers have one.
     """
-    if name in comparison.unread:
-        return None
-    readable = with_texts(comparison) if SPECS[name].texts else comparison
-    if readable is None:
+    readable = texts if SPECS[name].texts else comparison
+    if readable is None or name in comparison.unread:
         return None
     measure = cast("Signal", import_module(f"monitor.detect.{name}").measure)
     return measure(readable)
@@ -41,7 +45,8 @@ def readings_for(comparison: Comparison) -> dict[str, Reading]:
     """The readings of all measurable signals, in the order of ``SIGNALS``. Empty without answers on both sides."""
     if not comparison.now or not comparison.baseline:
         return {}
-    found = ((name, signal(comparison)) for name, signal in SIGNALS.items())
+    texts = with_texts(comparison)
+    found = ((name, _measured(name, comparison, texts)) for name in SIGNALS)
     return {name: reading for name, reading in found if reading is not None}
 
 
