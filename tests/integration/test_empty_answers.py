@@ -7,6 +7,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
@@ -20,6 +21,7 @@ from monitor.runs.context import RunContext
 from monitor.runs.readonly import ReadOnlyContext
 from tests.daemon import Clock, context_of
 from tests.http_server import Reply, Request, ScriptedServer, completion
+from tests.site import Site
 
 PROBES = 12
 Says = Callable[[str, str], str]
@@ -152,3 +154,22 @@ async def test_a_rejected_temperature_is_learned_and_told(tmp_path: Path) -> Non
             signals = {one.signal for one in found.findings}
             assert "adapter_loss" in signals
             assert "base_match" not in signals
+
+
+async def test_the_pages_of_a_captured_baseline_and_its_run_show_empty_answers(tmp_path: Path) -> None:
+    async with (
+        server(lambda model, prompt: "" if model == "tuned" else "Ask the shop.") as gateway,
+        context_of(write(tmp_path, gateway.url), Ticking()) as context,
+    ):
+        await operations.capture(context, "bot", None, days=None, at_once=2)
+    with Site(tmp_path / "cliffwatch.db") as site:
+        page, run = (httpx.get(f"{site.url}{path}", timeout=30).text for path in ("/baselines/1", "/runs/1"))
+        detail = httpx.get(f"{site.url}/api/v1/baselines/1", timeout=30).json()
+    assert "All 24 answers are empty." in page
+    assert "Signals that compare texts cannot be read." in page
+    assert page.count("(empty)") == PROBES
+    assert run.count("(empty)") == PROBES
+    texts = {one["arm"]: one for one in detail["conditions"] if one["condition"] == "texts"}
+    assert (texts["subject"]["holds"], texts["subject"]["count"]) == ("fails", 24)
+    assert texts["base"]["holds"] == "holds"
+    assert {text["text"] for sheet in detail["sheets"] for text in sheet["subject"]} == {""}, "as it was given"
