@@ -14,6 +14,7 @@ from rich.text import Text
 
 from monitor.cli.terminal import block, boxed, console, has_room, say, table
 from monitor.core.condition_words import render
+from monitor.core.lookalikes import difference
 from monitor.core.measured import Standing
 from monitor.core.records import (
     Alarm,
@@ -25,7 +26,7 @@ from monitor.core.records import (
     Severity,
 )
 from monitor.core.sanitize import visible
-from monitor.core.texts import NOT_ASKED, shown
+from monitor.core.texts import NOT_ASKED, is_empty, shown
 from monitor.core.wording import alarm_state, cleared, evidence, many, sized, state_of, urgency
 from monitor.report.explain import recovery, sentences
 from monitor.report.explain.claim import Claim
@@ -76,12 +77,24 @@ def exchange(asked: "Asked", *, debug: bool, as_json: bool) -> None:
         return
     out, outcome = console(), asked.explanation.outcome
     if isinstance(outcome, Answer):
-        out.print(Text(visible(outcome.text)), soft_wrap=True)
+        out.print(Text(_no_text(outcome) if is_empty(outcome.text) else visible(outcome.text)), soft_wrap=True)
     else:
         out.print(Text(f"unmeasured ({outcome.reason}): {visible(outcome.detail)}", style="bold red"), soft_wrap=True)
     if debug:
         for title, body in _sections(asked):
             boxed(out, [Text(visible(body, limit=20_000))], title)
+
+
+def _no_text(answer: Answer) -> str:
+    """What to show in place of an answer without a text."""
+    if answer.refusal:
+        return f"(empty) Refused, without a text (finish reason {visible(str(answer.finish_reason))})."
+    if answer.text_in is None:
+        return visible(shown(answer.text))
+    return (
+        f"(empty) `content` has no text. The reply has text in `{visible(answer.text_in)}`: the server moved it there, "
+        "for example with a reasoning parser."
+    )
 
 
 def _sections(asked: "Asked") -> Iterator[tuple[str, str]]:
@@ -219,7 +232,10 @@ def _exhibits(finding: Finding) -> list[dict[str, str]]:
         texts = {"prompt": one.prompt} | {
             name: NOT_ASKED if text is None else shown(text) for name, text in answers.items()
         }
-        told.append({name: visible(text, limit=ANSWER_SHOWN) for name, text in texts.items()})
+        laid = {name: visible(text, limit=ANSWER_SHOWN) for name, text in texts.items()}
+        both = one.baseline is not None and not is_empty(one.baseline) and not is_empty(one.now)
+        alike = difference(one.baseline or "", one.now) if both else ""
+        told.append(laid | {"now": f"{laid['now']}\n({alike})"} if alike else laid)
     return told
 
 

@@ -3,10 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from monitor.core.records.exchange import Arm, RunOutcome, Severity, TokenLogprob
 from monitor.core.records.states import Advice, Cause, FindingState
 from monitor.core.texts import is_empty, place_of
+
+SHARE_SUFFIX: Final = " share"
+"""Suffix of the keys of ``Finding.scores`` that are no scores: the share of answers that showed a channel's fact."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from monitor.core.records import Alarm, Arm, Finding, FindingState, IdentityCheck, Point
+from monitor.core.records import SHARE_SUFFIX, Alarm, Arm, Finding, FindingState, IdentityCheck, Point
 from monitor.core.run_kinds import JUDGE
 from monitor.core.signals import JUDGE_DRIFT
 from monitor.report.explain import sentences
@@ -72,8 +72,13 @@ def with_heads(context: FindingContext, finding: Finding, heads: Sequence[Findin
         context,
         moved=[one.signal for one in others if one.state is not FindingState.QUIET],
         no_loss=any(sentences.is_no_loss(one) for one in others),
-        contract=[] if contract is None else [name for name, score in contract.scores.items() if score > 0],
+        contract=[] if contract is None else [name for name, score in contract.scores.items() if is_new(name, score)],
     )
+
+
+def is_new(name: str, score: float) -> bool:
+    """Whether this entry of a finding's ``scores`` says that a part of the contract is new."""
+    return score > 0 and not name.endswith(SHARE_SUFFIX)
 
 
 def alarm_of(alarms: Sequence[Alarm], finding: Finding, at: datetime | None) -> Alarm | None:
