@@ -77,7 +77,7 @@ def exchange(asked: "Asked", *, debug: bool, as_json: bool) -> None:
         return
     out, outcome = console(), asked.explanation.outcome
     if isinstance(outcome, Answer):
-        out.print(Text(_no_text(outcome) if is_empty(outcome.text) else visible(outcome.text)), soft_wrap=True)
+        out.print(Text(visible(outcome.text) if outcome.text.strip() else _no_text(outcome)), soft_wrap=True)
     else:
         out.print(Text(f"unmeasured ({outcome.reason}): {visible(outcome.detail)}", style="bold red"), soft_wrap=True)
     if debug:
@@ -90,7 +90,7 @@ def _no_text(answer: Answer) -> str:
     if answer.refusal:
         return f"(empty) Refused, without a text (finish reason {visible(str(answer.finish_reason))})."
     if answer.text_in is None:
-        return visible(shown(answer.text))
+        return "(empty)"
     return (
         f"(empty) `content` has no text. The reply has text in `{visible(answer.text_in)}`: the server moved it there, "
         "for example with a reasoning parser."

@@ -14,7 +14,7 @@ import yaml
 from monitor import config
 from monitor.cli import operations, output
 from monitor.core.errors import UsageError
-from monitor.core.records import Arm, BaselineStatus, Condition, Holds
+from monitor.core.records import Arm, BaselineStatus, Condition, Holds, Reason
 from monitor.daemon.actions import Actions
 from monitor.report.status.fleet import status
 from monitor.runs.context import RunContext
@@ -173,3 +173,15 @@ async def test_the_pages_of_a_captured_baseline_and_its_run_show_empty_answers(t
     assert (texts["subject"]["holds"], texts["subject"]["count"]) == ("fails", 24)
     assert texts["base"]["holds"] == "holds"
     assert {text["text"] for sheet in detail["sheets"] for text in sheet["subject"]} == {""}, "as it was given"
+
+
+async def test_reasoning_that_uses_up_the_tokens_is_no_answer(tmp_path: Path) -> None:
+    def reply(request: Request) -> Reply:
+        return Reply(body=completion("<think>They have 21 d", choice={"finish_reason": "length"}))
+
+    async with (
+        ScriptedServer(reply) as gateway,
+        context_of(write(tmp_path, gateway.url), Ticking()) as context,
+    ):
+        (found,) = await operations.probe(context, "bot", None)
+    assert found.unmeasured == {Reason.TRUNCATED: 2 * PROBES}
