@@ -266,16 +266,18 @@ def selftest(
     """
     from threading import Event
 
-    from monitor.cli import operations, output
+    from monitor.cli import operations, selftest_output
     from monitor.daemon.jobs.selftests import self_test_all
     from monitor.detect.selftest import failures
 
     with operations.opened(config, operations.NOTHING, target) as context:
-        tests = self_test_all(context, target, Event(), output.self_test_done)
+        tests = self_test_all(context, target, Event(), selftest_output.progress)
+        tested = {(one.target, one.suite) for one in tests}
+        baselines = [one for pair in sorted(tested) if (one := context.store.approved(*pair)) is not None]
     if not tests:
         raise CouldNotMeasure("no approved baseline with answers of two days or more; the self-test needs one")
     failed = failures(tests)
-    output.self_tests(tests, failed, as_json=as_json)
+    selftest_output.results(tests, failed, baselines, as_json=as_json)
     raise typer.Exit(1 if failed else 0)
 
 

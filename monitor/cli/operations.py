@@ -17,6 +17,7 @@ from monitor.core.records import (
     Arm,
     Baseline,
     BaselineStatus,
+    ConditionState,
     Finding,
     Question,
     Reason,
@@ -24,6 +25,7 @@ from monitor.core.records import (
     RunOutcome,
 )
 from monitor.core.run_kinds import run_kind
+from monitor.core.texts import is_empty
 from monitor.core.wording import many
 
 if TYPE_CHECKING:
@@ -56,6 +58,14 @@ def _to_arm(target: str) -> str:
 def cannot_page(baseline: Baseline) -> list[str]:
     """Warnings about a baseline that cannot arm pages whatever its answers are; empty if it may."""
     return [at_once_warning(baseline.target)] if baseline.at_once else short_warning(baseline.target, baseline.days)
+
+
+def lacks(context: "RunContext", baseline: Baseline) -> list[str]:
+    """Conditions of signals that the baseline does not fulfil, in sentences."""
+    from monitor.core.condition_words import render
+    from monitor.runs.conditions import conditions_of
+
+    return render(conditions_of(context.settings, context.store, context.store.baseline(baseline.id)))
 
 
 NOTHING: Final[frozenset[str]] = frozenset()
@@ -103,6 +113,8 @@ class Probed:
     """Number of questions of all arms but the snapshot, the judge's included; 0 if nothing could be asked."""
     alarms: tuple[Alarm, ...] = ()
     """Alarms of the suite after this run, newest first: open and cleared."""
+    conditions: tuple[ConditionState, ...] = ()
+    """What the approved baseline fulfils, so that signals can be read."""
 
     @property
     def raised(self) -> list[Alarm]:
@@ -140,14 +152,17 @@ async def probe(context: "RunContext", target: str, suite: str | None) -> list[P
         for name in chosen_suites(context.settings, target, suite):
             run_id = await run_now(context, target, name)
             findings = tuple(context.store.findings(run_id=run_id))
+            approved = context.store.approved(target, name)
+            is_armed = armed(context, approved)
             results.append(
                 Probed(
                     context.store.get_run(run_id),
                     findings,
-                    armed(context, context.store.approved(target, name)),
+                    is_armed,
                     context.store.unmeasured(run_id),
                     context.store.summaries([run_id])[run_id].questions,
                     tuple(context.store.alarms(target, name)),
+                    approved.conditions if approved is not None and is_armed else (),
                 )
             )
     finally:
@@ -168,6 +183,7 @@ class Asked:
 async def ask(context: "RunContext", target: str, probe_id: str, *, base: bool) -> Asked:
     """Send one probe outside any run."""
     from monitor.judge.checks import grade_answer
+    from monitor.judge.empty_answers import empty_grades
 
     chosen = chosen_suites(context.settings, target, None)
     suites = [context.suites[name] for name in chosen if run_kind(target, name).frozen_items]
@@ -188,6 +204,8 @@ async def ask(context: "RunContext", target: str, probe_id: str, *, base: bool) 
         outcome = explanation.outcome
         if not isinstance(outcome, Answer):
             return Asked(explanation, ())
+        if is_empty(outcome.text):
+            return Asked(explanation, empty_grades(found))
         return Asked(explanation, *await asyncio.to_thread(grade_answer, found, outcome.text))
     finally:
         await context.asker.aclose()
@@ -215,6 +233,8 @@ async def capture(
                 await capture_at_once(context, target, name, at_once)
                 await _see_what_is_served(context, target)
                 lines += [f"{target}/{name}: captured {many(at_once, 'run')}", at_once_warning(target)]
+                captured = context.store.baselines(target, name, BaselineStatus.CAPTURED)
+                lines += lacks(context, captured[0]) if captured else []
     finally:
         await context.asker.aclose()
     lines.append(f"next: cliffwatch baseline show {target}; cliffwatch baseline approve {target} --by YOU --why REASON")

@@ -36,10 +36,18 @@ class Actions:
         self._one_run_at_a_time = Lock()
 
     def approve(self, baseline_id: int, who: str, why: str, address: str | None = None) -> AuditEntry:
-        """Make a captured baseline the one that runs are compared with, and retire its predecessor."""
+        """Make a captured baseline the one that runs are compared with, and retire its predecessor.
+
+        Raises UsageError if all of its answers are empty.
+        """
+        from monitor.runs.conditions import determined, require_text
+
         context = self._context()
         entry = self._of_baseline(context, "approve", baseline_id, who, why, address)
-        context.store.approve(baseline_id, entry.who, entry.why, entry.at, entry=entry)
+        baseline = context.store.baseline(baseline_id)
+        found = determined(context.settings, context.store, baseline)
+        require_text(baseline, found)
+        context.store.approve(baseline_id, entry.who, entry.why, entry.at, entry=entry, conditions=found)
         return self._logged(entry)
 
     def retire(self, baseline_id: int, who: str, why: str, address: str | None = None) -> AuditEntry:

@@ -10,7 +10,8 @@ for those u days. Values that alternated in the baseline are all known.
 Values that a person accepted count as the baseline's. ``served``: what replies and their headers say about who served
 them, such as a gateway's provider; a fallback is new even if the baseline has no such header.
 
-*Rates*, by the days' scores: answers that pass all checks, the usual finish reason, refusals.
+*Rates*, by the days' scores: empty answers, answers that pass all checks, the usual finish reason, refusals. A filtered
+answer is a refusal, not an empty answer.
 
 Each has its own channel. The effect is the share of answers that break the contract in any way, now minus baseline.
 """
@@ -36,6 +37,7 @@ from monitor.detect.common import (
     quiet_but_moved,
     sample,
     share_difference,
+    where_empty,
 )
 from monitor.detect.contract_values import completions
 from monitor.detect.day_scores import FARTHEST, Sample, day_scores
@@ -47,6 +49,8 @@ FAR_OFF: Final = 0.25
 SURE: Final = 14
 """Least days that a constant fact counts for, even if it was seen on one day only: it is not random."""
 _UNNAMED: Final = "none"
+_EMPTY: Final = "empty"
+_REFUSALS: Final = "refusals"
 _NO_NEWS: Final = "no new model id, fingerprint or prompt-token count"
 
 
@@ -80,7 +84,7 @@ def measure(comparison: Comparison) -> Reading | None:
         return None
     now, then = answers(comparison.now, Arm.SUBJECT), answers(comparison.baseline, Arm.SUBJECT)
     passed = sample(comparison, passes)
-    rates = [_finish(comparison, now, then), _rate(refusals, "refusals", "refusals", "either")]
+    rates = [_finish(comparison, now, then), _rate(refusals, _REFUSALS, "refusals", "either"), _empty(comparison, now)]
     if passed is not None:
         rates.insert(0, _rate(passed, "checks passed", "checks passed by", "drop"))
     parts = [
@@ -123,7 +127,33 @@ def _passing(passed: Sample) -> dict[str, float]:
 
 
 def _bad(one: GradedAnswer, broken: frozenset[int]) -> bool:
-    return id(one) in broken or one.refusal or passes(one) == 0.0
+    return id(one) in broken or one.refusal or one.empty or passes(one) == 0.0
+
+
+def _empty(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part | None:
+    """The share of answers without a text, and where the replies have it instead.
+
+    Only compared once an answer was empty: a part that never was there must not weaken the evidence of the others.
+    """
+    seen = any(_EMPTY in scores for scores in comparison.history.get("contract", ()))
+    seen = seen or any(one.empty and one.arm == Arm.SUBJECT for one in (*comparison.now, *comparison.baseline))
+    found = sample(comparison, lambda one: float(one.empty)) if seen else None
+    if found is None:
+        return None
+    channel, (share_now, share_then) = Channel.of(_EMPTY, day_scores(found), "either"), means(found)
+    if share_now == share_then == 0:
+        return _Part(channel)
+    empty = [one for one in now if one.empty]
+    change = f"{len(empty)} of {len(now)} answers are empty, {share_then:.0%} in the baseline"
+    if len(empty) == len(now):
+        change = "every answer is empty" + (f", {share_then:.0%} in the baseline" if share_then else "")
+    return _Part(
+        channel,
+        "; ".join(filter(None, (change, where_empty(empty)))),
+        frozenset(map(id, empty)),
+        f"empty answers {share_now:.0%} ({share_then:.0%} in the baseline)",
+        share_now - share_then,
+    )
 
 
 def _rate(found: Sample, what: str, change: str, side: evidence.Side) -> _Part:
@@ -299,27 +329,39 @@ def _effect(
 
 
 def _tell(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[float, float, float]) -> Told:
+    cause = _cause(parts)
     if verdict.evaluation_disagrees:
         news = [part.change for part in parts if part.change and not part.level]
         numbers = "; ".join([*(news or [_NO_NEWS]), *(part.level for part in parts if part.level)])
-        return no_longer(f"the endpoint of {target} changed", numbers, verdict, cause=_cause(parts))
+        return no_longer(f"the endpoint of {target} changed", numbers, verdict, cause=cause)
     if not verdict.alarming:
         return _quiet(target, parts, verdict, effect)
-    changed = [part for part in parts if part.changed]
+    changed = sorted((part for part in parts if part.changed), key=lambda part: part.channel.name != _EMPTY)
     # evidence that accumulated slowly: no part shows it alone today
     changed = changed or sorted((part for part in parts if part.change), key=lambda part: -part.evaluation_log10)[:1]
     changes = "; ".join(part.change for part in changed)
-    return alarming(f"The endpoint of {target} changed", changes, Advice.COMPARE_RELEASES, _cause(parts))
+    if cause is Cause.ANSWERS_EMPTY:
+        return alarming(f"Answers of {target} are empty", changes, Advice.READ_EMPTY_REPLIES, cause)
+    return alarming(f"The endpoint of {target} changed", changes, Advice.COMPARE_RELEASES, cause)
 
 
 def _cause(parts: Sequence[_Part]) -> Cause:
-    """The cause by what is new in today's replies. A changed prompt takes precedence over a changed name."""
+    """The cause by what is new in today's replies.
+
+    Empty answers take precedence, because they change whatever is measured on texts. A changed prompt takes precedence
+    over a changed name, and both over more refusals, which may follow from them.
+    """
     fresh = {part.channel.name for part in parts if part.channel.score > 0}
+    more = {part.channel.name for part in parts if part.gap > 0 and (part.changed or part.gap >= FAR_OFF)}
+    if _EMPTY in more:
+        return Cause.ANSWERS_EMPTY
     if "prompt tokens" in fresh:
         return Cause.PROMPT_CHANGED
     if "served" in fresh:
         return Cause.SERVED_ELSEWHERE
-    return Cause.MODEL_RENAMED if fresh & {"model id", "fingerprint"} else Cause.UNKNOWN
+    if fresh & {"model id", "fingerprint"}:
+        return Cause.MODEL_RENAMED
+    return Cause.ANSWERS_REFUSED if _REFUSALS in more else Cause.UNKNOWN
 
 
 def _quiet(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[float, float, float]) -> Told:

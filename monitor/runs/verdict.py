@@ -203,4 +203,5 @@ def _comparison(
         confirming=run.confirms is not None,
         judge_moved=verdict_context.judge_moved,
         accepted=store.accepted_values(run.target, run.suite, baseline.approved_at, at),
+        unread=baseline.unread,
     )

@@ -157,6 +157,7 @@ class BaselineRow(Row, table=True):
     retired_by: str | None = None
     retired_why: str | None = Field(default=None, sa_type=Text)
     retired_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    conditions: Any = Field(default=None, sa_type=JSON, nullable=True)
 
 
 class BaselineRunRow(Row, table=True):

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from monitor.cli import output
+from monitor.cli import selftest_output
 from monitor.cli.operations import Probed
 from monitor.core.clock import HEARTBEAT, STOPPED, utcnow
 from monitor.core.records import Arm, IdentityCheck, Match, Run, RunOutcome, SelfTest
@@ -144,7 +144,7 @@ def test_a_self_test_says_what_a_baseline_sees(tmp_path: Path, capsys: pytest.Ca
     assert "bot/facts: truncation: " in progress
     result = json.loads(out)
     tests = [SelfTest(**{**one, "tested_at": datetime.fromisoformat(one["tested_at"])}) for one in result["tests"]]
-    output.self_tests(tests, result["failures"], as_json=False)  # a second one would take as long again
+    selftest_output.results(tests, result["failures"], [], as_json=False)  # a second one would take as long again
     out = capsys.readouterr().out
     assert "none (false alarms)" in out
     assert bool(result["failures"]) == ("see: cliffwatch calibrate bot" in out)

@@ -4,6 +4,7 @@ Every stage imports this package and no other stage. Times are timezone-aware an
 lengths are in characters, unless the name contains tokens; a score is between 0 and 1.
 """
 
+from monitor.core.records.conditions import Condition, ConditionReason, ConditionState, Holds
 from monitor.core.records.exchange import (
     JUDGE_GRADER,
     JUDGE_TARGET,
@@ -82,6 +83,9 @@ __all__ = [
     "Cause",
     "Check",
     "Comparison",
+    "Condition",
+    "ConditionReason",
+    "ConditionState",
     "Confirmation",
     "Exchange",
     "Exhibit",
@@ -89,6 +93,7 @@ __all__ = [
     "FindingNumbers",
     "FindingState",
     "GradedAnswer",
+    "Holds",
     "IdentityCheck",
     "Mail",
     "MailState",

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from monitor.core.records.conditions import ConditionState, Holds
 from monitor.core.records.exchange import Arm, RunOutcome, Severity
 from monitor.core.records.states import Confirmation
 
@@ -41,6 +42,14 @@ class Baseline:
     retired_by: str | None = None
     retired_why: str | None = None
     retired_at: datetime | None = None
+    conditions: tuple[ConditionState, ...] = ()
+    """What its answers fulfil, as determined at its approval; empty before, and from versions without conditions."""
+
+    @property
+    def unread(self) -> frozenset[str]:
+        """Signals that cannot be read with it."""
+        lacking = (one for one in self.conditions if one.holds in (Holds.FAILS, Holds.PARTLY))
+        return frozenset(name for one in lacking for name in one.signals)
 
 
 @dataclass(frozen=True, slots=True)

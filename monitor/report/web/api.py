@@ -1,6 +1,7 @@
 """``/api/v1``: the content of the pages as JSON, with unmodified answers."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -15,6 +16,7 @@ from monitor.report.explain.context import finding_context
 from monitor.report.explain.jsonable import plain
 from monitor.report.web import baselines, fleet_headline, fleet_overview, models, pages, runbooks, runs, target_view
 from monitor.report.web.models import Id, Limit, Name, Some
+from monitor.runs.conditions import conditions_of
 
 if TYPE_CHECKING:
     from monitor.store import StoreReader
@@ -41,7 +43,7 @@ def add_api(
     _targets(router, store, settings, clock, kept)
     _findings(router, store)
     _runs(router, store)
-    _baselines(router, store)
+    _baselines(router, store, settings)
     app.include_router(router)
 
 
@@ -188,7 +190,7 @@ def _question(line: runs.QuestionRow) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _baselines(router: APIRouter, store: "StoreReader") -> None:
+def _baselines(router: APIRouter, store: "StoreReader", settings: Callable[[], Settings]) -> None:
     @router.get("/baselines", response_model=models.Baselines)
     def all_baselines(
         target: Some = None, suite: Some = None, status: BaselineStatus | None = None, limit: Limit = 100
@@ -200,6 +202,7 @@ def _baselines(router: APIRouter, store: "StoreReader") -> None:
     def baseline(baseline_id: Id, limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
         """One baseline, probe by probe, with its distinct answers and their scores."""
         found = pages.baseline_of(store, baseline_id)
+        found = replace(found, conditions=conditions_of(settings(), store, found))
         sheets = baselines.sheets(store, found)
         return JSONResponse(plain({**plain(found), "total": len(sheets), "sheets": sheets[offset : offset + limit]}))
 

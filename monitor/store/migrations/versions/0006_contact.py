@@ -1,4 +1,5 @@
-"""What replies say besides their text: where the text is, who served it, cached tokens; and accepted values."""
+"""What replies say besides their text: where the text is, who served it, cached tokens; the conditions that a baseline
+fulfils; and accepted values."""
 
 from typing import Any
 
@@ -19,6 +20,7 @@ ANSWER: dict[str, TypeEngine[Any]] = {"text_in": sa.String(), "served": sa.JSON(
 def upgrade() -> None:
     for name, kind in ANSWER.items():
         op.add_column("answer", sa.Column(name, kind, nullable=True))
+    op.add_column("baseline", sa.Column("conditions", sa.JSON(), nullable=True))
     op.create_table(
         "accepted",
         sa.Column("target", sa.String(), nullable=False),
@@ -69,5 +71,6 @@ def downgrade() -> None:
     op.drop_table("served_metadata")
     op.drop_table("unscored")
     op.drop_table("accepted")
+    op.drop_column("baseline", "conditions")
     for name in ANSWER:
         op.drop_column("answer", name)
