@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from monitor.core import schedule
+from monitor.core import sampling, schedule
 from monitor.core.errors import UsageError
 from monitor.core.limits import CAPTURE_DAYS, ENOUGH_DAYS, is_partly
 from monitor.core.lookup import chosen_suites, known, known_names
@@ -21,6 +21,7 @@ from monitor.core.records import (
     Reason,
     Run,
     RunOutcome,
+    SampleAccount,
 )
 from monitor.core.run_kinds import run_kind
 from monitor.core.wording import many
@@ -102,6 +103,8 @@ class Probed:
     """Number of questions of all arms but the snapshot, the judge's included; 0 if nothing could be asked."""
     alarms: tuple[Alarm, ...] = ()
     """Alarms of the suite after this run, newest first: open and cleared."""
+    sample: SampleAccount | None = None
+    """The account of the run's sample of production inputs."""
 
     @property
     def raised(self) -> list[Alarm]:
@@ -112,7 +115,8 @@ class Probed:
         """What could not be measured, why, and what to do, if it is more than ``PARTLY`` of the run."""
         named, without = f"{self.run.target}/{self.run.suite}", sum(self.unmeasured.values())
         if not self.questions:
-            return f"{named}: no usable answers, because nothing could be asked; see `cliffwatch check`"
+            why = "; see `cliffwatch check`" if self.sample is None else f": {sampling.nothing_to_ask(self.sample)}"
+            return f"{named}: no usable answers, because nothing could be asked{why}"
         nothing = self.run.outcome == RunOutcome.UNMEASURED
         if not nothing and not is_partly(without / self.questions):
             return None
@@ -147,6 +151,7 @@ async def probe(context: "RunContext", target: str, suite: str | None) -> list[P
                     context.store.unmeasured(run_id),
                     context.store.summaries([run_id])[run_id].questions,
                     tuple(context.store.alarms(target, name)),
+                    context.store.samples([run_id]).get(run_id),
                 )
             )
     finally:

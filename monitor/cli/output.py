@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.cli.terminal import block, boxed, console, has_room, say, table
+from monitor.core import sampling
 from monitor.core.measured import Standing
 from monitor.core.records import Alarm, Answer, Baseline, Finding, FindingState, SelfTest, Severity
 from monitor.core.sanitize import visible
@@ -108,6 +109,9 @@ def runs(results: Sequence["Probed"], *, as_json: bool) -> None:
     for result in results:
         run = result.run
         out.print(Text(f"{run.target}/{run.suite}: run {run.id} {run.outcome or run.status}", style="bold"))
+        if result.sample is not None:
+            for told in (sampling.summary(result.sample), *sampling.notes(result.sample)):
+                say(out, Text(f"  {visible(told)}"))
         if result.unmeasured:
             out.print(Text(f"  without a usable answer: {_counts(result.unmeasured)}", style="bold yellow"))
         if not result.findings:

@@ -9,7 +9,7 @@ from typing import Final, Literal, cast
 
 from monitor.core import settings
 from monitor.core.kinds import load
-from monitor.core.records import Message, Probe
+from monitor.core.records import Message, Probe, SampleAccount
 from monitor.core.redaction import redact
 from monitor.core.sources import SOURCES, Source
 from monitor.sample.request_log import Logged, ReadSource, Tally, Window
@@ -38,51 +38,38 @@ class SampledInput:
 @dataclass(frozen=True, slots=True)
 class Sampled:
     inputs: tuple[SampledInput, ...]
-    read: int
-    """Requests in the window that match ``where``."""
-    malformed: int
-    """Lines that are not valid requests."""
-    duplicates: int
-    """Requests that repeat one of ``inputs``."""
     strata: dict[str, int]
     """Requests by stratum."""
-    unsupported: int
-    """Skipped requests that text alone cannot repeat: images, tool calls."""
-    outside: int
-    """Requests that match ``where`` and are outside the window."""
-    first_malformed: str | None
-    """File and line number of the first malformed line, never its content."""
+    account: SampleAccount
 
 
 def sample_production(
-    production: settings.Production, seed: int, since: datetime | None, until: datetime | None
+    production: settings.Production,
+    seed: int,
+    since: datetime | None,
+    until: datetime | None,
+    now: datetime | None = None,
 ) -> Sampled:
     """At most ``production.sample`` distinct inputs logged from ``since`` to before ``until`` (aware; ``None``: open).
 
     The same seed and requests give the same sample, independent of files and order. Without a ``time`` key in the
-    source, every request is inside the window. Memory is bounded by the sample, not by the logs.
+    source, every request is inside the window. Memory is bounded by the sample, not by the logs. ``now``: the present;
+    it tells times in the future apart.
     Raises CouldNotMeasure if the source cannot be read.
     """
     tally = Tally()
     strata: Strata[Item] = Strata(production.sample, seed)
     read = reader(production.source)
-    for request in read(production.source, production.stratify, Window(since, until), tally):
+    for request in read(production.source, production.stratify, Window(since, until, now), tally):
         item, stratum = _redacted(request)
-        strata.add(stratum, _identity(item), item)
-    inputs = [
+        identity = _identity(item)
+        strata.add(stratum, identity, item)
+        tally.seen(identity)
+    inputs = tuple(
         SampledInput(Probe(_probe_id(kept.item), tuple(Message(*one) for one in kept.item)), stratum, kept.count)
         for stratum, kept in strata.draw()
-    ]
-    return Sampled(
-        inputs=tuple(inputs),
-        read=tally.read,
-        malformed=tally.malformed,
-        duplicates=sum(one.count - 1 for one in inputs),
-        strata=strata.requests(),
-        unsupported=tally.unsupported,
-        outside=tally.outside,
-        first_malformed=tally.first_malformed,
     )
+    return Sampled(inputs, strata.requests(), tally.account(one.count for one in inputs))
 
 
 def reader(source: Source) -> ReadSource:

@@ -56,6 +56,15 @@ from monitor.core.records.lifecycle import (
     SelfTest,
     VerdictContext,
 )
+from monitor.core.records.samples import (
+    LeftOut,
+    LeftOutCount,
+    LeftOutReason,
+    SampleAccount,
+    UnreadFile,
+    UnreadReason,
+    class_of,
+)
 from monitor.core.records.states import Advice, Cause, Confirmation, FindingState
 
 __all__ = [
@@ -81,6 +90,9 @@ __all__ = [
     "FindingState",
     "GradedAnswer",
     "IdentityCheck",
+    "LeftOut",
+    "LeftOutCount",
+    "LeftOutReason",
     "Mail",
     "MailState",
     "MailStatus",
@@ -97,6 +109,7 @@ __all__ = [
     "Run",
     "RunOutcome",
     "RunSummary",
+    "SampleAccount",
     "Sampling",
     "Score",
     "SelfTest",
@@ -107,6 +120,9 @@ __all__ = [
     "SuiteProgress",
     "TokenLogprob",
     "Unmeasured",
+    "UnreadFile",
+    "UnreadReason",
     "Usage",
     "VerdictContext",
+    "class_of",
 ]

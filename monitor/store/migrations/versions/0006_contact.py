@@ -1,4 +1,4 @@
-"""What replies say besides their text: where the text is, who served it, cached tokens; and accepted values."""
+"""What replies say besides their text: where the text is, who served it, cached tokens; accepted values; samples."""
 
 from typing import Any
 
@@ -29,9 +29,19 @@ def upgrade() -> None:
         sa.Column("at", TIME, nullable=False),
         sa.PrimaryKeyConstraint("target", "suite", "part", "value", name=op.f("pk_accepted")),
     )
+    op.create_table(
+        "production_sample",
+        sa.Column("run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("account", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["run_id"], ["run.id"], name=op.f("fk_production_sample_run_id_run"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("run_id", name=op.f("pk_production_sample")),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("production_sample")
     op.drop_table("accepted")
     for name in ANSWER:
         op.drop_column("answer", name)
