@@ -21,7 +21,7 @@ class Source(Section):
     kind: str
     messages: str = Field("messages", description="dotted path to the chat messages of a request")
     prompt: str | None = Field(None, description="dotted path to a plain prompt, if a request has no messages")
-    time: str | None = Field(None, description="dotted path to the time of the request (ISO 8601 or Unix seconds)")
+    time: str | None = Field(None, description="dotted path to the time of the request, in any common form")
     where: dict[str, str] = Field(
         default_factory=dict, description="dotted path -> value; only matching requests are read"
     )
@@ -34,6 +34,8 @@ class SourceKind:
     read: str
     """``module:function`` of the ``sample.request_log.ReadSource``."""
     settings: type[Source]
+    newest: str = ""
+    """``module:function`` that narrows a source to its newest part, which ``check`` reads; empty: it reads nothing."""
 
 
 SOURCES: Final[dict[str, SourceKind]] = {}
@@ -42,22 +44,22 @@ SOURCES: Final[dict[str, SourceKind]] = {}
 Model = TypeVar("Model", bound=type[Source])
 
 
-def catalogued(read: str) -> Callable[[Model], Model]:
-    """Class decorator: add the settings to the catalogue; ``read`` is the ``module:function`` of their reader."""
+def catalogued(read: str, newest: str = "") -> Callable[[Model], Model]:
+    """Class decorator: add the settings to the catalogue, with the fields of their ``SourceKind``."""
 
     def add(settings: Model) -> Model:
         for kind in kinds_of(settings):
-            SOURCES[kind] = SourceKind(read, settings)
+            SOURCES[kind] = SourceKind(read, settings, newest)
         return settings
 
     return add
 
 
-@catalogued(read="monitor.sample.jsonl:read")
+@catalogued(read="monitor.sample.jsonl:read", newest="monitor.sample.jsonl:newest")
 class JsonlSource(Source):
     """Request logs, one JSON object per line."""
 
-    kind: Literal["jsonl"] = Field(description="request logs, one JSON object per line; also .gz")
+    kind: Literal["jsonl"] = Field(description="request logs, one JSON object per line; also compressed")
     path: Annotated[str, FilePattern()] = Field(
-        min_length=1, description="file or glob; rotated and gzipped files are also read"
+        min_length=1, description="file or glob; rotated and compressed files are also read (production.md)"
     )

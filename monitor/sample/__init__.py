@@ -1,6 +1,5 @@
 """Production inputs: read from a source, redacted, deduplicated and sampled. Only redacted text leaves this stage."""
 
-import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +18,6 @@ Item = tuple[tuple[Literal["system", "user", "assistant"], str], ...]
 """The redacted messages of one input, in a sortable form."""
 
 _STRATUM_CHARS: Final = 80
-_SPACE: Final = re.compile(r"\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +47,16 @@ def sample_production(
     since: datetime | None,
     until: datetime | None,
     now: datetime | None = None,
+    max_lines: int | None = None,
 ) -> Sampled:
     """At most ``production.sample`` distinct inputs logged from ``since`` to before ``until`` (aware; ``None``: open).
 
     The same seed and requests give the same sample, independent of files and order. Without a ``time`` key in the
     source, every request is inside the window. Memory is bounded by the sample, not by the logs. ``now``: the present;
-    it tells times in the future apart.
+    it tells times in the future apart. ``max_lines``: lines to read of each file; ``None``: all.
     Raises CouldNotMeasure if the source cannot be read.
     """
-    tally = Tally()
+    tally = Tally(max_lines=max_lines)
     strata: Strata[Item] = Strata(production.sample, seed)
     read = reader(production.source)
     for request in read(production.source, production.stratify, Window(since, until, now), tally):
@@ -72,6 +71,18 @@ def sample_production(
     return Sampled(inputs, strata.requests(), tally.account(one.count for one in inputs))
 
 
+def peek(production: settings.Production, max_lines: int, now: datetime) -> SampleAccount | None:
+    """The account of the first ``max_lines`` lines in the newest part of the source, whatever their time.
+
+    ``None`` if this kind of source cannot be read in part. Raises CouldNotMeasure if the source cannot be read.
+    """
+    kind = SOURCES[production.source.kind]
+    if not kind.newest:
+        return None
+    narrowed = production.model_copy(update={"source": load(kind.newest)(production.source)})
+    return sample_production(narrowed, 0, None, None, now, max_lines).account
+
+
 def reader(source: Source) -> ReadSource:
     """The function that reads ``source``. Imports its module."""
     return cast(ReadSource, load(SOURCES[source.kind].read))
@@ -84,12 +95,14 @@ def _redacted(request: Logged) -> tuple[Item, str]:
 
 def _storable(text: str) -> str:
     """``text`` without lone surrogates and NUL, which JSON allows but UTF-8 and PostgreSQL reject."""
+    if text.isascii() and "\x00" not in text:
+        return text
     return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
 
 
 def _identity(item: Item) -> bytes:
     """Identity of an input: roles and redacted texts, normalized by Unicode form and blanks."""
-    parts = [f"{role}\x1f{_SPACE.sub(' ', unicodedata.normalize('NFC', text)).strip()}" for role, text in item]
+    parts = [f"{role}\x1f{' '.join(unicodedata.normalize('NFC', text).split())}" for role, text in item]
     return sha256("\x1e".join(parts).encode()).digest()
 
 

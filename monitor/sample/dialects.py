@@ -5,6 +5,7 @@ asked in a form in which no user sent it.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from monitor.core.records import LeftOutReason, Message
@@ -42,6 +43,11 @@ SYSTEM: Final = (
 )  # fmt: skip
 """Keys of the system prompt beside the messages."""
 
+_TOOLS: Final = ("tools", "functions", "toolConfig", "tool_config")
+_STATES: Final = ("previous_response_id", "cachedContent", "cached_content")
+_CONDITIONS: Final = frozenset((*_TOOLS, *_STATES))
+"""Keys beside the messages that make a request more than its text."""
+
 _CONTENT: Final = ("content", "parts", "text", "value", "message")
 _ITEMS: Final[Mapping[str, LeftOutReason]] = {
     "function_call_output": LeftOutReason.TOOL_RESULTS,
@@ -52,6 +58,7 @@ _ITEMS: Final[Mapping[str, LeftOutReason]] = {
 }
 _SILENT: Final = frozenset({"reasoning", "thinking", "redacted_thinking", "compaction"})
 _DEEPEST: Final = 5
+_SHORT: Final = 4096
 
 Found = tuple[Any, Mapping[str, Any]]
 """Messages, and the mapping that holds them."""
@@ -62,8 +69,10 @@ def messages(value: Any, holder: Mapping[str, Any], path: str) -> tuple[Message,
 
     Raises LeftOutError if they cannot be asked.
     """
-    value, holder = container(value, holder, path)
-    _refuse_tools(holder)
+    if not (type(value) is list and value and type(value[0]) is dict and "role" in value[0]):
+        value, holder = container(value, holder, path)
+    if not holder.keys().isdisjoint(_CONDITIONS):
+        _refuse_conditions(holder)
     found = [message for item in _items(value) if (message := _message(item)) is not None]
     found = _unwrapped(found)
     system = _system(holder)
@@ -150,6 +159,8 @@ def _is_message(value: Mapping[str, Any]) -> bool:
 def _items(value: Any) -> Sequence[Any]:
     if isinstance(value, str):
         return [{"role": "user", "content": value}]
+    if type(value) is list and type(value[0]) is dict and "role" in value[0]:
+        return value
     if _is_pair(value):
         return [value]
     if isinstance(value, list) and value and all(_is_bare_block(one) for one in value):
@@ -163,20 +174,22 @@ def _is_bare_block(item: Any) -> bool:
     return isinstance(item, Mapping) and "role" not in item and item.get("type") in kinds
 
 
-def _refuse_tools(holder: Mapping[str, Any]) -> None:
+def _refuse_conditions(holder: Mapping[str, Any]) -> None:
     """Raise LeftOutError if the model may call tools, or if the request goes on from a state that the log lacks."""
     choice = holder.get("tool_choice")
-    offered = next((key for key in ("tools", "functions", "toolConfig", "tool_config") if holder.get(key)), None)
+    offered = next((key for key in _TOOLS if holder.get(key)), None)
     off = choice == "none" or holder.get("function_call") == "none"
     off = off or (isinstance(choice, Mapping) and choice.get("type") == "none")
     if offered is not None and not off:
         raise LeftOutError(LeftOutReason.TOOLS_OFFERED, f"`{offered}` beside the messages")
-    before = next((key for key in ("previous_response_id", "cachedContent", "cached_content") if holder.get(key)), None)
+    before = next((key for key in _STATES if holder.get(key)), None)
     if before is not None:
         raise LeftOutError(LeftOutReason.STATE_ELSEWHERE, f"`{before}` beside the messages")
 
 
 def _system(holder: Mapping[str, Any]) -> str:
+    if holder.keys().isdisjoint(SYSTEM):
+        return ""
     value = next((holder[key] for key in SYSTEM if holder.get(key)), None)
     if isinstance(value, Mapping):
         value = next((value[key] for key in _CONTENT if key in value), None)
@@ -186,6 +199,8 @@ def _system(holder: Mapping[str, Any]) -> str:
 
 
 def _message(item: Any) -> Message | None:
+    if type(item) is dict and len(item) == 2 and type(item.get("content")) is str and item.get("role") in ROLES:
+        return Message(ROLES[item["role"]], joined(item["content"]))  # most messages
     if _is_pair(item):
         item = {"role": item[0], "content": item[1]}
     if not isinstance(item, Mapping):
@@ -256,10 +271,23 @@ def _unwrapped(found: list[Message]) -> list[Message]:
 def _checked(message: Message) -> Message:
     """The message. Raises LeftOutError if a logger wrote or cut its text."""
     text = message.content
+    reason = _wrong_short(text) if len(text) <= _SHORT else _wrong(text)
+    if reason is None:
+        return message
+    if reason is LeftOutReason.PLACEHOLDER:
+        raise LeftOutError(reason, "", text.strip())
+    what = "a mark in" if reason is LeftOutReason.MARKER else "a serialised conversation as"
+    raise LeftOutError(reason, f"{what} the text of the {message.role}")
+
+
+def _wrong(text: str) -> LeftOutReason | None:
+    """Why no person wrote ``text``; ``None`` if one may have."""
     if markers.is_placeholder(text):
-        raise LeftOutError(LeftOutReason.PLACEHOLDER, "", text.strip())
+        return LeftOutReason.PLACEHOLDER
     if markers.is_cut(text):
-        raise LeftOutError(LeftOutReason.MARKER, f"a mark in the text of the {message.role}")
-    if markers.looks_like_messages(text):
-        raise LeftOutError(LeftOutReason.SERIALISED, f"a serialised conversation as the text of the {message.role}")
-    return message
+        return LeftOutReason.MARKER
+    return LeftOutReason.SERIALISED if markers.looks_like_messages(text) else None
+
+
+_wrong_short: Final = lru_cache(maxsize=256)(_wrong)
+"""Remembers the last texts: most requests of a target have the same system prompt."""

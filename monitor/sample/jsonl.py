@@ -5,6 +5,7 @@ its new name, because the listing is repeated until it has nothing new. Files ar
 read twice. A last line without its newline is still being written, and is left for the next run.
 """
 
+import glob
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,10 +53,14 @@ def _none(path: str, unread: listing.Unread) -> str:
     return f"no file matches {path} (production source){more}"
 
 
-def newest(path: str) -> Path | None:
-    """The file of ``path`` that was written last; ``None`` without one."""
-    found = listing.files(path, listing.Unread())
-    return max(found, key=listing.changed_at, default=None)
+def newest(source: JsonlSource) -> JsonlSource:
+    """The same source with only the file that was written last. Raises CouldNotMeasure if there is none."""
+    unread = listing.Unread()
+    found = [one for one in listing.files(source.path, unread) if listing.has_text(one)]
+    if not found:
+        raise CouldNotMeasure(_none(source.path, unread))
+    path = glob.escape(str(max(found, key=listing.changed_at)))
+    return source.model_copy(update={"path": path})
 
 
 def _requests(
@@ -63,8 +68,11 @@ def _requests(
     window: Window, tally: Tally, max_line_bytes: int,
 ) -> Iterator[Logged]:  # fmt: skip
     joiner = Joiner(max_line_bytes)
+    tally.path = str(path)
     for line in lines(path, seen, unread, tally, max_line_bytes):
-        tally.place = f"{path}:{line.number}"
+        if tally.max_lines is not None and line.number > tally.max_lines:
+            break
+        tally.line = line.number
         try:
             record = json.loads(line.data)
             plain = type(record) is dict and not ("log" in record and "stream" in record)

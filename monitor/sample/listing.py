@@ -95,6 +95,14 @@ def changed_at(path: Path) -> float:
         return 0.0
 
 
+def has_text(path: Path) -> bool:
+    """Whether the file exists and is not empty."""
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
+
+
 def _fixed(pattern: str) -> tuple[str, list[str]]:
     """The folder before the first part with a wildcard, and the parts from there on; at least the file's name."""
     parts = pattern.split("/")

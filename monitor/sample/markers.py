@@ -16,41 +16,53 @@ _HIDDEN: Final = (
     r"|opted?[ _-]?out|pii|data[ _-]?masked|encrypted)"
 )
 
-PLACEHOLDERS: Final[tuple[re.Pattern[str], ...]] = tuple(
-    re.compile(pattern, re.IGNORECASE | re.DOTALL)
-    for pattern in (
-        # the bare word, with who did it or what was there
-        r"_*(?:(?:message|content|prompt|input|request|text|data|body|payload|value|user|pii|fully|all)"
-        r"[ _:-]{0,3}){0,3}"
-        r"(?:is |was |has been )?redacted_*"
-        r"(?:[ _:-]{1,2}(?:by|for|due to|because of|from)[ _:-][\w .:@/-]{1,60}|: ?[\w .-]{1,60})?[.!]?",
-        r"(?:message|content|prompt|input|request|text|body|payload)s?[ _-](?:is |was |has been |are |were )?"
-        + _HIDDEN
-        + r"(?:[ _-](?:by|for|due to|because of|from)[ _-][\w .:@/-]{1,60})?[.!]?",
-        # in brackets of any kind: [REDACTED], <redacted>, {{hidden}}, ***masked***, __REDACTED__
-        r"[\[<({*_#%$«‹][\[<({*_#%$«‹!-]* *[\w :.,'/@-]{0,60}?(?<![a-z])"
-        + _HIDDEN
-        + r"(?![a-z])[\w :.,'/@&-]{0,120} *[\]>)}*_#%$»›-]*[\]>)}*_#%$»›]",
-        # the same sign again and again
-        r"(?:\*{3,}|[xX]{4,}|•{3,}|█+|▇+|■{2,}|#{4,}|-{4,}|_{4,}|\?{4,})",
-        # hashes only
-        r"(?:(?:sha-?\d{1,3}|md5|hmac|blake2[bs]?|hash|digest|xxh\d*)[-\w]{0,12}[ :=_$-]+)?(?:0x)?"
-        r"(?:[0-9a-f]{128}|[0-9a-f]{96}|[0-9a-f]{64}|[0-9a-f]{56}|[0-9a-f]{40}|[0-9a-f]{32})",
-        r"(?:sha-?\d{1,3}|md5|hmac|blake2[bs]?|hash|digest|xxh\d*)[-\w]{0,12}[ :=$-]+[0-9a-f]{8,128}(?:\.{3}|…)?",
-        r"(?:sha-?(?:256|512)[ :=-]+)?(?:[A-Za-z0-9+/_-]{43}=|[A-Za-z0-9+/_-]{86}==)",
-        # the words of single products
-        r"<fully masked due to failed mask function>|<masked due to .{1,80}>",
-        r"\[This value has been dropped because .{1,160}\]",
-        r"\[?(?:scrubbed|filtered) due to .{1,80}\]?",
-        r"(?:request|response|prompt|message) body (?:is )?not available.{0,80}",
-        r"helicone[-_ ](?:omit\w*|message[-_ ]omitted).{0,80}|\[?omitted by helicone.{0,60}",
-        r"<?(?:no input|no prompt|input hidden|hidden input)>?",
-        r"turn_off_message_logging.{0,60}",
-    )
+_PLACEHOLDER: Final = re.compile(
+    "|".join(
+        (
+            # the bare word, with who did it or what was there
+            r"_*(?:(?:message|content|prompt|input|request|text|data|body|payload|value|user|pii|fully|all)"
+            r"[ _:-]{0,3}){0,3}"
+            r"(?:is |was |has been )?redacted_*"
+            r"(?:[ _:-]{1,2}(?:by|for|due to|because of|from)[ _:-][\w .:@/-]{1,60}|: ?[\w .-]{1,60})?[.!]?",
+            r"(?:message|content|prompt|input|request|text|body|payload)s?[ _-](?:is |was |has been |are |were )?"
+            + _HIDDEN
+            + r"(?:[ _-](?:by|for|due to|because of|from)[ _-][\w .:@/-]{1,60})?[.!]?",
+            # in brackets of any kind: [REDACTED], <redacted>, {{hidden}}, ***masked***, __REDACTED__
+            r"[\[<({*_#%$«‹][\[<({*_#%$«‹!-]* *[\w :.,'/@-]{0,60}?(?<![a-z])"
+            + _HIDDEN
+            + r"(?![a-z])[\w :.,'/@&-]{0,120} *[\]>)}*_#%$»›-]*[\]>)}*_#%$»›]",
+            # the same sign again and again
+            r"(?:\*{3,}|[xX]{4,}|•{3,}|█+|▇+|■{2,}|#{4,}|-{4,}|_{4,}|\?{4,})",
+            # hashes only
+            r"(?:(?:sha-?\d{1,3}|md5|hmac|blake2[bs]?|hash|digest|xxh\d*)[-\w]{0,12}[ :=_$-]+)?(?:0x)?"
+            r"(?:[0-9a-f]{128}|[0-9a-f]{96}|[0-9a-f]{64}|[0-9a-f]{56}|[0-9a-f]{40}|[0-9a-f]{32})",
+            r"(?:sha-?\d{1,3}|md5|hmac|blake2[bs]?|hash|digest|xxh\d*)[-\w]{0,12}[ :=$-]+[0-9a-f]{8,128}(?:\.{3}|…)?",
+            r"(?:sha-?(?:256|512)[ :=-]+)?(?:[A-Za-z0-9+/_-]{43}=|[A-Za-z0-9+/_-]{86}==)",
+            # the words of single products
+            r"<fully masked due to failed mask function>|<masked due to .{1,80}>",
+            r"\[This value has been dropped because .{1,160}\]",
+            r"\[?(?:scrubbed|filtered) due to .{1,80}\]?",
+            r"(?:request|response|prompt|message) body (?:is )?not available.{0,80}",
+            r"helicone[-_ ](?:omit\w*|message[-_ ]omitted).{0,80}|\[?omitted by helicone.{0,60}",
+            r"<?(?:no input|no prompt|input hidden|hidden input)>?",
+            r"turn_off_message_logging.{0,60}",
+        )
+    ),
+    re.IGNORECASE | re.DOTALL,
 )
 """Whole texts that a logger wrote in place of a message."""
 
 _LONGEST_PLACEHOLDER: Final = 300
+
+_FIRST_WORDS: Final = frozenset(
+    {
+        "message", "messages", "content", "contents", "prompt", "prompts", "input", "inputs", "request", "requests",
+        "text", "texts", "body", "payload", "payloads", "no", "response", "scrubbed", "filtered", "omitted", "helicone",
+        "sha", "sha1", "sha224", "sha256", "sha384", "sha512", "sha-1", "sha-256", "sha-512", "md5", "hmac", "hash",
+        "digest", "blake2", "blake2b", "blake2s", "xxh64", "xxh3", "hidden",
+    }
+)  # fmt: skip
+"""First words of the placeholders that begin with a letter, are several words and do not say "redacted"."""
 
 _HINTS: Final = (
     "runcated", "RUNCATED", "mitted", "MITTED", "skipped", "chars", "haracter", "bytes", "snip", "clipped", "trimmed",
@@ -126,11 +138,18 @@ def is_placeholder(text: str) -> bool:
     if len(text) > _LONGEST_PLACEHOLDER:
         return False
     bare = text.strip(" \t\r\n\"'`")
-    return bool(bare) and any(one.fullmatch(bare) for one in PLACEHOLDERS)
+    if bare[:1].isalpha() and " " in bare and "edact" not in bare and "EDACT" not in bare:
+        first = bare.split(None, 1)[0].lower().rstrip(":,=")
+        if first not in _FIRST_WORDS:
+            return False  # most texts
+    return _PLACEHOLDER.fullmatch(bare) is not None
 
 
 def is_cut(text: str) -> bool:
     """Whether the text has a mark that a program leaves where it cut a text."""
+    if not ("[" in text or "(" in text or "<" in text or "{" in text or ".." in text or "\u2026" in text
+            or "runcated" in text or "RUNCATED" in text):  # fmt: skip
+        return False  # most texts: every mark has one of these
     if _MARK_AT_END.search(text[-_NEAR:]):
         return True
     if not any(hint in text for hint in _HINTS):
@@ -236,4 +255,4 @@ def looks_like_messages(text: str) -> bool:
     begin = text.lstrip()[:400]
     if begin[:1] in "[{" and begin and _CONVERSATION.search(begin):
         return True
-    return _OBJECTS.match(begin) is not None
+    return ("(" in begin or "=" in begin or "[" in begin or "<" in begin) and _OBJECTS.match(begin) is not None

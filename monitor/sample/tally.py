@@ -41,8 +41,12 @@ class Tally:
     """Requests that do not match ``where``."""
     files: int = 0
     """Files that were opened and read."""
-    place: str = ""
-    """File and line that are being read."""
+    max_lines: int | None = None
+    """Lines to read of each file; ``None``: all."""
+    path: str = ""
+    """File that is being read."""
+    line: int = 0
+    """Number of the line in ``path``."""
     _left: dict[LeftOutReason, _Reason] = field(default_factory=dict)
     _unread: dict[tuple[UnreadReason, str], list[str]] = field(default_factory=dict)
     _placeholders: Counter[str] = field(default_factory=Counter)
@@ -57,6 +61,11 @@ class Tally:
         found.count += 1
         if text and (len(self._placeholders) < MOST_TEXTS or text in self._placeholders):
             self._placeholders[text] += 1
+
+    @property
+    def place(self) -> str:
+        """File and line that are being read; empty for a source without files."""
+        return f"{self.path}:{self.line}" if self.path else ""
 
     def skip(self, reason: UnreadReason, name: str, detail: str = "") -> None:
         """Count one file that is not read, or not to its end."""
