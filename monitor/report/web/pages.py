@@ -221,6 +221,7 @@ def _runs(app: FastAPI, pages: Pages, store: "StoreReader") -> None:
             "run.html", json=f"/api/v1/runs/{run_id}", run=found, show=show, where=where, lines=lines,
             counts=runs.counts(store.tally(run_id)), findings=fleet_overview.by_rank(heads), text_limit=runs.SHOWN,
             ended=partial(recovery.ending, store.alarms(found.target)),
+            sample=runs.sample_view(store.samples([run_id]).get(run_id)),
         )  # fmt: skip
 
     @app.get("/runs/{run_id}/exchange", include_in_schema=False)
