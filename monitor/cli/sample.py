@@ -122,7 +122,7 @@ def _samples(settings: "Settings") -> Iterator[tuple[str, str, bool]]:
         except CouldNotMeasure as error:
             yield name, f"a run would have nothing to ask: {error}", True
             continue
-        if account is None or not sampling.needs_attention(account):
+        if not sampling.needs_attention(account):
             continue
         if account.kept:
             left = f"{account.left_out_ratio:.0%} of the newest requests cannot be asked"

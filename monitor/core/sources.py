@@ -34,8 +34,6 @@ class SourceKind:
     read: str
     """``module:function`` of the ``sample.request_log.ReadSource``."""
     settings: type[Source]
-    newest: str = ""
-    """``module:function`` that narrows a source to its newest part, which ``check`` reads; empty: it reads nothing."""
 
 
 SOURCES: Final[dict[str, SourceKind]] = {}
@@ -44,18 +42,18 @@ SOURCES: Final[dict[str, SourceKind]] = {}
 Model = TypeVar("Model", bound=type[Source])
 
 
-def catalogued(read: str, newest: str = "") -> Callable[[Model], Model]:
-    """Class decorator: add the settings to the catalogue, with the fields of their ``SourceKind``."""
+def catalogued(read: str) -> Callable[[Model], Model]:
+    """Class decorator: add the settings to the catalogue; ``read`` is the ``module:function`` of their reader."""
 
     def add(settings: Model) -> Model:
         for kind in kinds_of(settings):
-            SOURCES[kind] = SourceKind(read, settings, newest)
+            SOURCES[kind] = SourceKind(read, settings)
         return settings
 
     return add
 
 
-@catalogued(read="monitor.sample.jsonl:read", newest="monitor.sample.jsonl:newest")
+@catalogued(read="monitor.sample.jsonl:read")
 class JsonlSource(Source):
     """Request logs, one JSON object per line."""
 

@@ -4,6 +4,7 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from itertools import islice
 from typing import Final, Literal, cast
 
 from monitor.core import settings
@@ -53,13 +54,14 @@ def sample_production(
 
     The same seed and requests give the same sample, independent of files and order. Without a ``time`` key in the
     source, every request is inside the window. Memory is bounded by the sample, not by the logs. ``now``: the present;
-    it tells times in the future apart. ``max_lines``: lines to read of each file; ``None``: all.
+    it tells times in the future apart. ``max_lines``: lines to read
+    of the newest file; ``None``: all files.
     Raises CouldNotMeasure if the source cannot be read.
     """
     tally = Tally(max_lines=max_lines)
     strata: Strata[Item] = Strata(production.sample, seed)
     read = reader(production.source)
-    for request in read(production.source, production.stratify, Window(since, until, now), tally):
+    for request in islice(read(production.source, production.stratify, Window(since, until, now), tally), max_lines):
         item, stratum = _redacted(request)
         identity = _identity(item)
         strata.add(stratum, identity, item)
@@ -71,16 +73,12 @@ def sample_production(
     return Sampled(inputs, strata.requests(), tally.account(one.count for one in inputs))
 
 
-def peek(production: settings.Production, max_lines: int, now: datetime) -> SampleAccount | None:
+def peek(production: settings.Production, max_lines: int, now: datetime) -> SampleAccount:
     """The account of the first ``max_lines`` lines in the newest part of the source, whatever their time.
 
-    ``None`` if this kind of source cannot be read in part. Raises CouldNotMeasure if the source cannot be read.
+    Raises CouldNotMeasure if the source cannot be read.
     """
-    kind = SOURCES[production.source.kind]
-    if not kind.newest:
-        return None
-    narrowed = production.model_copy(update={"source": load(kind.newest)(production.source)})
-    return sample_production(narrowed, 0, None, None, now, max_lines).account
+    return sample_production(production, 0, None, None, now, max_lines).account
 
 
 def reader(source: Source) -> ReadSource:

@@ -106,7 +106,7 @@ def container(value: Any, holder: Mapping[str, Any], path: str) -> Found:
         key = next((key for key in CONTAINERS if value.get(key)), None)
         if key is None:
             raise LeftOutError(LeftOutReason.NO_MESSAGES, f"no messages in the object at `{path}`: name their key")
-        if key == "prompt" and isinstance(value[key], Mapping):
+        if key == "prompt" and isinstance(value[key], Mapping) and "id" in value[key]:
             raise LeftOutError(LeftOutReason.STATE_ELSEWHERE, "a prompt template that the provider keeps")
         value, holder = value[key], value
     if not isinstance(value, str | list) or not value or (isinstance(value, str) and not value.strip()):
@@ -226,6 +226,8 @@ def _flat(item: Mapping[str, Any]) -> Mapping[str, Any]:
             return {"type": name, **inner}
     if isinstance(item.get("message"), Mapping) and "content" in item["message"]:
         return {**item, **item["message"]}  # OpenInference and choices: the message is one level down
+    if "message.role" in item:
+        return {"role": item["message.role"], "content": item.get("message.content"), **item}
     return item
 
 

@@ -30,24 +30,25 @@ class Joiner:
     """Joins the parts of long lines that Docker (at 16 KiB) and CRI write as lines of their own."""
 
     max_chars: int
-    _parts: dict[str, list[str]] = field(default_factory=dict)
+    _parts: dict[str, list[str] | None] = field(default_factory=dict)
+    """Stream -> the parts so far; ``None`` if they are too long."""
 
     def whole(self, record: dict[str, Any]) -> dict[str, Any] | None:
         """The record with its whole line; ``None`` if a later line completes it. Raises LeftOutError if too long."""
         stream, text = str(record.get("stream")), record["log"]
         partial = record.get("logtag") == "P" if "logtag" in record else _is_part(record, text)
-        parts = self._parts.get(stream, [])
-        if not partial and not parts:
+        if not partial and stream not in self._parts:
             return _opened(record, text)
-        if sum(map(len, parts)) + len(text) > self.max_chars:
-            parts, text = parts or [""], ""  # drop the parts, and remember that there were some
-            if not partial:
-                del self._parts[stream]
-                raise LeftOutError(LeftOutReason.LINE_TOO_LONG, f"a line of more than {self.max_chars:,} characters")
-        self._parts[stream] = [*parts, text]
+        parts = self._parts.get(stream, [])
+        if parts is not None:
+            parts = [*parts, text] if sum(map(len, parts)) + len(text) <= self.max_chars else None
+        self._parts[stream] = parts
         if partial:
             return None
-        return _opened(record, "".join(self._parts.pop(stream)))
+        del self._parts[stream]
+        if parts is None:
+            raise LeftOutError(LeftOutReason.LINE_TOO_LONG, f"more than {self.max_chars:,} characters")
+        return _opened(record, "".join(parts))
 
     def rest(self) -> int:
         """Number of lines whose last part is missing."""

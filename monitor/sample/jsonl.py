@@ -5,7 +5,6 @@ its new name, because the listing is repeated until it has nothing new. Files ar
 read twice. A last line without its newline is still being written, and is left for the next run.
 """
 
-import glob
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,10 +36,12 @@ def read(
         found = listing.files(source.path, unread)
         if again == 0 and not found:
             raise CouldNotMeasure(_none(source.path, unread))
+        if tally.max_lines is not None:
+            found = [max(found, key=listing.written)]
         before = len(seen)
         for path in found:
             yield from _requests(path, seen, unread, source, stratify, window, tally, max_line_bytes)
-        if len(seen) == before:
+        if len(seen) == before or tally.max_lines is not None:
             break
     if not tally.files and (why := unread.why()):
         raise CouldNotMeasure(f"cannot read {why}")
@@ -51,16 +52,6 @@ def _none(path: str, unread: listing.Unread) -> str:
     beside = unread.names()
     more = f"; not read, because their names differ: {', '.join(beside)}" if beside else ""
     return f"no file matches {path} (production source){more}"
-
-
-def newest(source: JsonlSource) -> JsonlSource:
-    """The same source with only the file that was written last. Raises CouldNotMeasure if there is none."""
-    unread = listing.Unread()
-    found = [one for one in listing.files(source.path, unread) if listing.has_text(one)]
-    if not found:
-        raise CouldNotMeasure(_none(source.path, unread))
-    path = glob.escape(str(max(found, key=listing.changed_at)))
-    return source.model_copy(update={"path": path})
 
 
 def _requests(
@@ -108,12 +99,14 @@ def _logged(
 def _unusual(line: Line, joiner: Joiner, tally: Tally) -> Iterator[dict[str, Any]]:
     """The records of a line that is no JSON object, or that a container engine wrote. Counts what is none."""
     try:
-        for record in odd(line.data.decode("utf-8", "replace")):
+        for record in odd(line.data.decode()):
             if isinstance(record.get("log"), str) and "stream" in record:
                 whole = joiner.whole(record)
                 if whole is not None:
                     yield whole
             else:
                 yield record
+    except UnicodeDecodeError:
+        tally.leave(LeftOutReason.NOT_JSON, "no text in UTF-8: the file is binary or in another encoding")
     except LeftOutError as error:
         tally.leave(error.reason, error.detail)

@@ -87,20 +87,13 @@ def files(
     return [Path(one[2:] if relative and one.startswith("./") else one) for one in sorted(walk.found)]
 
 
-def changed_at(path: Path) -> float:
-    """Time of the last change, 0 if the file is gone."""
+def written(path: Path) -> tuple[bool, float]:
+    """Sorts files by whether they hold something, then by the time of the last change. A file that is gone is first."""
     try:
-        return path.stat().st_mtime
+        status = path.stat()
     except OSError:
-        return 0.0
-
-
-def has_text(path: Path) -> bool:
-    """Whether the file exists and is not empty."""
-    try:
-        return path.stat().st_size > 0
-    except OSError:
-        return False
+        return False, 0.0
+    return status.st_size > 0, status.st_mtime
 
 
 def _fixed(pattern: str) -> tuple[str, list[str]]:

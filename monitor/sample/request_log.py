@@ -163,6 +163,10 @@ def _of_dialect(record: Mapping[str, Any], source: Source) -> tuple[Any, Mapping
             value = record.get(key)
             if not value or (key == "input" and not _is_conversation(value, record)):
                 continue
+            if key == "prompt" and isinstance(value, list) and len(value) == 1:
+                value = value[0]  # the completions API takes a list of prompts
+            if key == "prompt" and isinstance(value, Mapping) and "id" in value:
+                raise LeftOutError(LeftOutReason.STATE_ELSEWHERE, "a prompt template that the provider keeps")
             if isinstance(value, Mapping) or key in ("contents", "prompt", "input"):
                 return value, record
     raise LeftOutError(LeftOutReason.NO_MESSAGES, _stopped(record, source.messages))

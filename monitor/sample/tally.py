@@ -42,7 +42,7 @@ class Tally:
     files: int = 0
     """Files that were opened and read."""
     max_lines: int | None = None
-    """Lines to read of each file; ``None``: all."""
+    """Lines to read of the newest file; ``None``: all files."""
     path: str = ""
     """File that is being read."""
     line: int = 0
