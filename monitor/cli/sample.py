@@ -33,9 +33,9 @@ def sample(
     no calls and does not open the store. Exit 3 if there would be nothing to ask.
     """
     from monitor import config as configuration
-    from monitor.core import sampling, schedule
+    from monitor.core import schedule
     from monitor.core.lookup import known_names
-    from monitor.core.records import PRODUCTION_SUITE
+    from monitor.core.records import PRODUCTION_SUITE, SampleAccount
     from monitor.sample import sample_production
 
     if not dry_run:
@@ -47,10 +47,13 @@ def sample(
         raise UsageError(f"target {target} has no `production` section")
     now = datetime.now(UTC)
     since = now - timedelta(seconds=schedule.interval_seconds(settings.schedule, PRODUCTION_SUITE))
-    account = sample_production(production, 0, since, now, now).account
+    try:
+        account = sample_production(production, 0, since, now, now).account
+    except CouldNotMeasure as error:
+        account = SampleAccount(problem=str(error))
     show(target, account, since, now, as_json=as_json)
     if not account.kept:
-        raise CouldNotMeasure(f"{target}/{PRODUCTION_SUITE}: nothing to ask: {sampling.nothing_to_ask(account)}")
+        raise CouldNotMeasure(f"{target}/{PRODUCTION_SUITE}: nothing to ask; see the reasons above")
 
 
 def show(target: str, account: "SampleAccount", since: datetime, until: datetime, *, as_json: bool) -> None:
@@ -71,7 +74,7 @@ def show(target: str, account: "SampleAccount", since: datetime, until: datetime
     out = console()
     out.print(Text(f"{target}: requests from {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC", style="bold"))
     table(out, ("requests", "count"), list(_counts(account)), right=("count",))
-    for note in _notes(account):
+    for note in _notes(account) if account.lines or account.problem else [sampling.nothing_to_ask(account)]:
         say(out, Text(visible(note)))
 
 
@@ -126,6 +129,6 @@ def _samples(settings: "Settings") -> Iterator[tuple[str, str, bool]]:
             continue
         if account.kept:
             left = f"{account.left_out_ratio:.0%} of the newest requests cannot be asked"
-            yield name, f"{left}: {'; '.join(sampling.notes(account))}", False
+            yield name, f"{left}: {'; '.join(note.rstrip('.') for note in sampling.notes(account))}", False
         else:
             yield name, f"a run would have nothing to ask of the newest log: {sampling.nothing_to_ask(account)}", True

@@ -90,7 +90,7 @@ def _means(one: LeftOutCount, detail: str) -> str:
     means = WORDS[one.reason].means
     verb, rest = means.split(" ", 1)
     verb = _OF_ONE.get(verb, f"{verb}s") if one.count == 1 else verb
-    return f"{verb} {one.detail}" if one.detail and rest.startswith("no ") else f"{verb} {rest}{detail}"
+    return f"{verb} {one.detail}" if one.detail.startswith("no ") else f"{verb} {rest}{detail}"
 
 
 def unread_line(one: UnreadFile) -> str:
@@ -136,7 +136,7 @@ def nothing_to_ask(account: SampleAccount) -> str:
         return "; ".join((f"no requests in {files}", *(unread_line(one) for one in account.unread)))
     if account.lines == account.filtered:
         return f"none of {many(account.lines, 'request')} matches `where`"
-    return "; ".join(notes(account))
+    return "; ".join(note.rstrip(".") for note in notes(account))
 
 
 def needs_attention(account: SampleAccount) -> bool:

@@ -125,6 +125,7 @@ def test_dialects_that_are_read(
 
 
 CALL: dict[str, Any] = {"role": "assistant", "content": None, "tool_calls": [{"id": "c"}]}
+EMPTY: list[Any] = [{}, [], "", None, "{}", "[]", "null", " ", 0]
 LEFT: list[tuple[dict[str, Any], dict[str, str], LeftOutReason]] = [
     ({"messages": [U, CALL, {"role": "tool", "content": "7"}]}, {}, LeftOutReason.TOOL_CALLS),
     ({"messages": [U, {"role": "tool", "content": "7"}]}, {}, LeftOutReason.TOOL_RESULTS),
@@ -142,7 +143,7 @@ LEFT: list[tuple[dict[str, Any], dict[str, str], LeftOutReason]] = [
     ({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]}, {}, LeftOutReason.MEDIA),
     ({"messages": [{"role": "user", "content": "data:image/png;base64,AAAA"}]}, {}, LeftOutReason.MEDIA),
     ({"messages": [{"role": "user", "content": [{"type": "hologram"}]}]}, {}, LeftOutReason.OTHER_CONTENT),
-    *(({"messages": one}, {}, LeftOutReason.NO_MESSAGES) for one in ({}, [], "", None, "{}", "[]", "null", " ", 0)),
+    *(({"messages": one}, {}, LeftOutReason.NO_MESSAGES) for one in EMPTY),
     ({"other": 1}, {}, LeftOutReason.NO_MESSAGES),
     ({"model": "text-embedding-9", "input": "my kettle leaks"}, {}, LeftOutReason.NO_MESSAGES),
     ({"in": '{"question": "why"}'}, {"messages": "in"}, LeftOutReason.NO_MESSAGES),

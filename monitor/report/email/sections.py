@@ -237,7 +237,7 @@ def _left_out(facts: Facts, address: str | None) -> Iterator[tuple[float, Item]]
         if account is not None and (account.problem or is_partly(account.left_out_ratio)):
             share = account.left_out_ratio if not account.problem else 1.0
             left = f"{percent(share)} of the production requests could not be asked: "
-            told = cut(f"{'' if account.problem else left}{'; '.join(sampling.notes(account))}", 600)
+            told = cut(f"{'' if account.problem else left}{' '.join(sampling.notes(account))}", 600)
             yield share, Item(told, name, link=at_page(address, "targets", name), tone="warn")
 
 
