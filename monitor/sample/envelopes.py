@@ -170,13 +170,13 @@ def _what(bare: str) -> str:
         try:
             json.loads(bare)
         except json.JSONDecodeError as error:
-            if error.pos >= len(bare) or error.msg.startswith("Unterminated string"):
+            if markers.ends_early(error, bare):
                 return "JSON that ends early: JSON over several lines, or a line that was cut"
             if bare[: error.pos].rstrip()[-1:] == ",":
                 return "JSON with a comma before a closing bracket"
             if bare[error.pos : error.pos + 1] == "'":
                 return "JSON with single quotes that is no Python literal"
-            if error.msg.startswith("Extra data"):
+            if markers.goes_on(error):
                 return "text after the JSON: two requests in one line, or a line that was overwritten"
         except (ValueError, RecursionError):
             return "JSON that is nested too deeply or has a number that is too long"

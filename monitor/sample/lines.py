@@ -99,7 +99,7 @@ def lines(
     except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError):
         tally.leave(LeftOutReason.DAMAGED, "a damaged file", f"{path}: damaged after line {number}")
     except (OSError, RuntimeError) as error:
-        if "Invalid data stream" in str(error):  # bz2
+        if isinstance(error, OSError) and error.errno is None:  # the error of bz2 about its data
             tally.leave(LeftOutReason.DAMAGED, "a damaged file", f"{path}: damaged after line {number}")
         else:
             unread.add(UnreadReason.NO_ACCESS, path, getattr(error, "strerror", None) or str(error))

@@ -196,15 +196,21 @@ def _parsed(text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        ended = isinstance(error, json.JSONDecodeError) and _ends_early(error, text)
+        ended = isinstance(error, json.JSONDecodeError) and ends_early(error, text)
     try:
         return literal(text)
     except ValueError:
         raise SerialisedError(cut=ended or _unclosed(text)) from None
 
 
-def _ends_early(error: json.JSONDecodeError, text: str) -> bool:
+def ends_early(error: json.JSONDecodeError, text: str) -> bool:
+    """Whether a text is the beginning of JSON."""
     return error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
+
+
+def goes_on(error: json.JSONDecodeError) -> bool:
+    """Whether a text has something after its JSON."""
+    return error.msg.startswith("Extra data")
 
 
 def literal(text: str) -> Any:
