@@ -59,5 +59,5 @@ class JsonlSource(Source):
 
     kind: Literal["jsonl"] = Field(description="request logs, one JSON object per line; also compressed")
     path: Annotated[str, FilePattern()] = Field(
-        min_length=1, description="file or glob; rotated and compressed files are also read (production.md)"
+        min_length=1, description="file or glob; rotated and compressed files are also read"
     )
