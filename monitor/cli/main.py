@@ -19,6 +19,7 @@ from monitor.cli.export import alerts_app, dashboards_app
 from monitor.cli.identify import identify
 from monitor.cli.options import DEFAULT, Config, Json, OnlyTarget, Standby, SuiteOption, Target
 from monitor.cli.report import report
+from monitor.cli.sample import sample
 from monitor.cli.status import status
 from monitor.core.errors import CliffwatchError, CouldNotMeasure, UsageError
 from monitor.lab.cli import app as lab_app
@@ -101,16 +102,17 @@ def init(path: Annotated[Path, typer.Argument(help="File to write.")] = DEFAULT)
 
 @app.command()
 def check(config: Config = DEFAULT, as_json: Json = False) -> None:
-    """Validate the configuration and its suites. Prints all problems.
+    """Validate the configuration and its suites. Prints all problems. Reads the first lines of the newest request log.
 
     Exit 2 if there are problems; warnings do not change the exit code.
     """
     from monitor import config as configuration
     from monitor.cli import calibrate as calibration
     from monitor.cli import output
+    from monitor.cli.sample import with_samples
 
-    report = calibration.with_arming(configuration.check(config))
-    output.check_report(report, config, as_json=as_json)
+    report, nothing_to_ask = with_samples(calibration.with_arming(configuration.check(config)))
+    output.check_report(report, config, nothing_to_ask=nothing_to_ask, as_json=as_json)
     raise typer.Exit(2 if report.problems else 0)
 
 
@@ -305,6 +307,7 @@ def calibrate(
 
 
 app.command()(accept)
+app.command()(sample)
 app.command()(identify)
 app.command()(report)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from monitor.core import schedule
+from monitor.core import sampling, schedule
 from monitor.core.errors import UsageError
 from monitor.core.limits import CAPTURE_DAYS, ENOUGH_DAYS, is_partly
 from monitor.core.lookup import chosen_suites, known, known_names
@@ -23,6 +23,7 @@ from monitor.core.records import (
     Reason,
     Run,
     RunOutcome,
+    SampleAccount,
 )
 from monitor.core.run_kinds import run_kind
 from monitor.core.texts import is_empty
@@ -115,6 +116,8 @@ class Probed:
     """Alarms of the suite after this run, newest first: open and cleared."""
     conditions: tuple[ConditionState, ...] = ()
     """What the approved baseline fulfils, so that signals can be read."""
+    sample: SampleAccount | None = None
+    """The account of the run's sample of production inputs."""
 
     @property
     def raised(self) -> list[Alarm]:
@@ -125,7 +128,8 @@ class Probed:
         """What could not be measured, why, and what to do, if it is more than ``PARTLY`` of the run."""
         named, without = f"{self.run.target}/{self.run.suite}", sum(self.unmeasured.values())
         if not self.questions:
-            return f"{named}: no usable answers, because nothing could be asked; see `cliffwatch check`"
+            why = "; see `cliffwatch check`" if self.sample is None else f": {sampling.nothing_to_ask(self.sample)}"
+            return f"{named}: no usable answers, because nothing could be asked{why}"
         nothing = self.run.outcome == RunOutcome.UNMEASURED
         if not nothing and not is_partly(without / self.questions):
             return None
@@ -163,6 +167,7 @@ async def probe(context: "RunContext", target: str, suite: str | None) -> list[P
                     context.store.summaries([run_id])[run_id].questions,
                     tuple(context.store.alarms(target, name)),
                     approved.conditions if approved is not None and is_armed else (),
+                    context.store.samples([run_id]).get(run_id),
                 )
             )
     finally:

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.cli.terminal import block, boxed, console, has_room, say, table
+from monitor.core import sampling
 from monitor.core.condition_words import render
 from monitor.core.lookalikes import difference
 from monitor.core.measured import Standing
@@ -55,7 +56,7 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False, default=str) + "\n")
 
 
-def check_report(report: "Report", path: Path, *, as_json: bool) -> None:
+def check_report(report: "Report", path: Path, *, nothing_to_ask: bool, as_json: bool) -> None:
     """Prints every problem and warning, one per line; problems first."""
     if as_json:
         print_json({"problems": [str(p) for p in report.problems], "warnings": [str(w) for w in report.warnings]})
@@ -67,7 +68,8 @@ def check_report(report: "Report", path: Path, *, as_json: bool) -> None:
     if report.problems:
         sys.stderr.write(f"{path}: {many(len(report.problems), 'problem')}\n")
     else:
-        sys.stdout.write(f"{path}: fine\n")
+        fine = "valid, but a sample of production inputs would be empty" if nothing_to_ask else "fine"
+        sys.stdout.write(f"{path}: {fine}\n")
 
 
 def exchange(asked: "Asked", *, debug: bool, as_json: bool) -> None:
@@ -121,6 +123,9 @@ def runs(results: Sequence["Probed"], *, as_json: bool) -> None:
     for result in results:
         run = result.run
         out.print(Text(f"{run.target}/{run.suite}: run {run.id} {run.outcome or run.status}", style="bold"))
+        if result.sample is not None:
+            for told in (sampling.summary(result.sample), *sampling.notes(result.sample)):
+                say(out, Text(f"  {visible(told)}"))
         if result.unmeasured:
             out.print(Text(f"  without a usable answer: {_counts(result.unmeasured)}", style="bold yellow"))
         if not result.findings:

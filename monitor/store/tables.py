@@ -195,6 +195,14 @@ class ProductionInputRow(Row, table=True):
     body: Any = Field(sa_type=JSON)
 
 
+class ProductionSampleRow(Row, table=True):
+    """The account of a run's sample: what was read, left out and kept."""
+
+    __tablename__ = "production_sample"
+    run_id: int = Field(sa_type=BigId, primary_key=True, foreign_key="run.id", ondelete="CASCADE")
+    account: Any = Field(sa_type=JSON)
+
+
 class SelfTestRow(Row, table=True):
     """The latest self-test of each fault: how many copies of stored answers with it were detected."""
 
@@ -334,6 +342,7 @@ baseline_run: Final = _table(BaselineRunRow)
 capability: Final = _table(CapabilityRow)
 suite_version: Final = _table(SuiteVersionRow)
 production_input: Final = _table(ProductionInputRow)
+production_sample: Final = _table(ProductionSampleRow)
 self_test: Final = _table(SelfTestRow)
 outbox: Final = _table(OutboxRow)
 audit: Final = _table(AuditRow)

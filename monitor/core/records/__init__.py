@@ -64,6 +64,15 @@ from monitor.core.records.lifecycle import (
     ServedMetadata,
     VerdictContext,
 )
+from monitor.core.records.samples import (
+    LeftOut,
+    LeftOutCount,
+    LeftOutReason,
+    SampleAccount,
+    UnreadFile,
+    UnreadReason,
+    class_of,
+)
 from monitor.core.records.states import Advice, Cause, Confirmation, FindingState
 
 __all__ = [
@@ -95,6 +104,9 @@ __all__ = [
     "GradedAnswer",
     "Holds",
     "IdentityCheck",
+    "LeftOut",
+    "LeftOutCount",
+    "LeftOutReason",
     "Mail",
     "MailState",
     "MailStatus",
@@ -112,6 +124,7 @@ __all__ = [
     "Run",
     "RunOutcome",
     "RunSummary",
+    "SampleAccount",
     "Sampling",
     "Score",
     "SelfTest",
@@ -125,7 +138,10 @@ __all__ = [
     "TokenLogprob",
     "TokenUsage",
     "Unmeasured",
+    "UnreadFile",
+    "UnreadReason",
     "Unscored",
     "Usage",
     "VerdictContext",
+    "class_of",
 ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from monitor.core import schedule
+from monitor.core import sampling, schedule
 from monitor.core.limits import Gap, is_partly
 from monitor.core.records import (
     Alarm,
@@ -229,8 +229,20 @@ def unmeasured(facts: Facts, times: Times, address: str | None) -> Listed:
         link = at_page(address, "targets", stream[0])
         known = gap_of(facts, stream) not in (Gap.LOST, Gap.LATE)
         found.append((known, -share, Item(f"{text}{lost_words(facts, stream)}", stream[0], link=link)))
+    found += [(False, -share, item) for share, item in _left_out(facts, address)]
     found.sort(key=lambda one: one[:2])
     return Listed.of([item for *_, item in found], LINES)
+
+
+def _left_out(facts: Facts, address: str | None) -> Iterator[tuple[float, Item]]:
+    """Samples that leave out more than a fifth of the requests, with this share and the reasons."""
+    for name in facts.settings.targets:
+        account = facts.samples.get(name)
+        if account is not None and (account.problem or is_partly(account.left_out_ratio)):
+            share = account.left_out_ratio if not account.problem else 1.0
+            left = f"{percent(share)} of the production requests could not be asked: "
+            told = cut(f"{'' if account.problem else left}{' '.join(sampling.notes(account))}", 600)
+            yield share, Item(told, name, link=at_page(address, "targets", name), tone="warn")
 
 
 def judge_view(facts: Facts, times: Times, address: str | None) -> View | None:

@@ -195,6 +195,27 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         "Share of the base's answers in the last run that pass every deterministic check.",
     ),
     MetricSpec(
+        "sample_requests",
+        "gauge",
+        ("target", "outcome", "reason"),
+        "Logged requests of the last finished run's sample of production inputs, by outcome: kept, duplicates, "
+        "not_drawn, unsupported, truncated, malformed, outside, filtered; their sum is all that was logged. reason: "
+        "why requests are left out (production.md), else empty.",
+    ),
+    MetricSpec(
+        "sample_left_out_ratio",
+        "gauge",
+        ("target",),
+        "Share of the period's requests that the last finished run's sample could not ask, 0 to 1: unsupported, "
+        "truncated and malformed ones.",
+    ),
+    MetricSpec(
+        "sample_unread_files",
+        "gauge",
+        ("target", "reason"),
+        "Log files that the last finished run's sample did not read, or not to their end, by reason (production.md).",
+    ),
+    MetricSpec(
         "identity_match",
         "gauge",
         ("target", "check"),

@@ -18,6 +18,7 @@ from monitor.core.records import (
     Retirement,
     Rollback,
     RunSummary,
+    SampleAccount,
     SelfTest,
     Severity,
     Spend,
@@ -64,7 +65,7 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
         "run_last_success_timestamp_seconds", "run_last_attempt_timestamp_seconds", "runs_total",
         "run_unmeasured_ratio", "pass_ratio", "judge_score", "answer_length_chars", "budget_refused_questions",
         "judge_agreement_ratio", "judge_anchor_timestamp_seconds", "answer_length_base_chars", "judge_score_base",
-        "pass_ratio_base", "run_checks_unfinished",
+        "pass_ratio_base", "run_checks_unfinished", "sample_requests", "sample_left_out_ratio", "sample_unread_files",
     ),
     "findings": (
         "effect", "effect_low", "effect_high", "finding_info", "evidence_log10", "evidence_threshold_log10",
@@ -175,6 +176,20 @@ def runs(lines: Lines, target: Target, progress: Iterable[SuiteProgress], last: 
     if last:
         name = next(iter(progress)).target
         lines.add("budget_refused_questions", sum(summary.refused for summary in last.values()), name)
+
+
+def sample(lines: Lines, name: str, account: SampleAccount) -> None:
+    """Add the metrics of the sample of a target's last finished run."""
+    for outcome in ("kept", "duplicates", "not_drawn", "filtered"):
+        lines.add("sample_requests", getattr(account, outcome), name, outcome, "")
+    for one in account.reasons:
+        lines.add("sample_requests", one.count, name, one.left_out.value, one.reason.value)
+    lines.add("sample_left_out_ratio", account.left_out_ratio, name)
+    unread: dict[str, int] = {}
+    for file in account.unread:
+        unread[file.reason.value] = unread.get(file.reason.value, 0) + file.count
+    for reason, count in unread.items():
+        lines.add("sample_unread_files", count, name, reason)
 
 
 def _summary(lines: Lines, key: tuple[str, str], summary: RunSummary, model: str) -> None:

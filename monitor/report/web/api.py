@@ -161,7 +161,9 @@ def _runs(router: APIRouter, store: "StoreReader") -> None:
         total, some = store.questions(run_id, runs.arms_of(show), lost=show == "lost", offset=offset, limit=limit)
         lines = [_question(one) for one in runs.graded(store, run_id, some)]
         counts = runs.counts(store.tally(run_id))
-        return JSONResponse({**plain(found), **plain({"arms": counts, "total": total, "questions": lines})})
+        sample = store.samples([run_id]).get(run_id)
+        more = {"arms": counts, "total": total, "questions": lines, "sample": sample}
+        return JSONResponse({**plain(found), **plain(more)})
 
     @router.get("/runs/{run_id}/exchange", response_model=models.Exchanged)
     def exchange(run_id: Id, arm: Arm, probe: pages.ProbeId, replicate: pages.Replicate = 0) -> JSONResponse:

@@ -20,6 +20,7 @@ from monitor.core.records import (
     Retirement,
     Rollback,
     Run,
+    SampleAccount,
     Score,
     SelfTest,
     ServedBy,
@@ -96,6 +97,7 @@ UnscoredShape: Any = described(Unscored)
 SheetShape: Any = described(baselines.ProbeTexts)
 WatchShape: Any = described(fleet_overview.Watch)
 CountShape: Any = described(runs.Count)
+SampleShape: Any = described(SampleAccount)
 
 
 class Watched(WatchShape):  # type: ignore[misc]
@@ -225,6 +227,8 @@ class RunDetail(RunShape):  # type: ignore[misc]
     total: int
     """Number of questions of the run."""
     questions: list[Question]
+    sample: SampleShape | None
+    """The account of the run's sample of production inputs; null for runs of fixed probes."""
 
 
 class Exchanged(Question):

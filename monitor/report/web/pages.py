@@ -228,6 +228,7 @@ def _runs(app: FastAPI, pages: Pages, store: "StoreReader") -> None:
             counts=runs.counts(store.tally(run_id)), unfinished=runs.unfinished(store, run_id),
             findings=fleet_overview.by_rank(heads), text_limit=runs.SHOWN,
             ended=partial(recovery.ending, store.alarms(found.target)),
+            sample=runs.sample_view(store.samples([run_id]).get(run_id)),
         )  # fmt: skip
 
     @app.get("/runs/{run_id}/exchange", include_in_schema=False)
