@@ -27,6 +27,7 @@ from monitor.daemon.jobs.identity_checks import Identities
 from monitor.daemon.jobs.mailer import Mailer
 from monitor.daemon.jobs.selftests import SelfTests
 from monitor.daemon.jobs.warm_metrics import FirstScrape
+from monitor.daemon.places import Places, providers_of
 from monitor.report.metrics import Internals
 from monitor.report.status import client
 from monitor.runs.context import RunContext, build_context, declare, ensure_run
@@ -40,10 +41,6 @@ if TYPE_CHECKING:
     from monitor.report.web.tokens import Tokens
 
 log = structlog.get_logger()
-
-RUNS_AT_ONCE: Final = 64
-"""Runs in flight in one process: many, so that runs of a hanging provider do not delay others. Each provider's limits
-bound the number of calls."""
 
 TICK_SECONDS: Final = 5.0
 """Interval of ticks; shorter on a demo's fast clock."""
@@ -90,7 +87,7 @@ class App:
         self._runs: dict[int, asyncio.Task[None]] = {}
         self._series: set[tuple[str, str, bool]] = set()
         """(target, suite, whether it confirms) of the runs in progress."""
-        self._slots = asyncio.Semaphore(RUNS_AT_ONCE)
+        self._places = Places()
         self._closing: set[asyncio.Task[None]] = set()
         self._jobs: tuple[Job, ...] = (
             Heartbeat(), FirstScrape(self.internals), SelfTests(), Identities(), Mailer(),
@@ -108,13 +105,17 @@ class App:
         """
         settings = config.load(self.config_path)
         self.store = await asyncio.to_thread(open_store, settings.store)
-        self.context = build_context(settings, self.config_path.parent, self.store, self.internals.observe_call)
+        self.context = self._wire(settings, self.store)
         self.internals.reloaded(ok=True, at=utcnow())
         await self._serve(settings)
         await asyncio.to_thread(declare, self.context)
         self._start_clock(settings)
         self._guarding = asyncio.create_task(self._guard())
         log.info("started", config=str(self.config_path), url=self.url, targets=len(settings.targets))
+
+    def _wire(self, settings: Settings, store: Store) -> RunContext:
+        observer, waits = self.internals.observe_call, self._places.give_back
+        return build_context(settings, self.config_path.parent, store, observer, waits=waits)
 
     @property
     def url(self) -> str:
@@ -147,9 +148,7 @@ class App:
                 if (settings.store, settings.http) != (fixed.store, fixed.http):
                     raise ConfigError(f"{self.config_path}: a reload cannot change store and http; restart the daemon")
                 tokens = _read_tokens(settings)
-                context = await asyncio.to_thread(
-                    build_context, settings, self.config_path.parent, self.store, self.internals.observe_call
-                )
+                context = await asyncio.to_thread(self._wire, settings, self.store)
                 await asyncio.to_thread(declare, context)
             except CliffwatchError as error:
                 self.internals.reloaded(ok=False, at=utcnow())
@@ -199,11 +198,11 @@ class App:
         return schedule.due(context.settings, now, latest)
 
     def _dispatch(self, run: Run) -> None:
-        """The inline dispatcher: a task in this process, at most ``RUNS_AT_ONCE`` at a time.
+        """The inline dispatcher: a task in this process, which starts when there is a place for it.
 
         Ignores runs of other configurations: they belong to another daemon on the same store. Runs only one run per
         series at a time, so that a slow machine does not queue runs at its provider. A fresh sample does not wait for
-        late runs or a free slot: at most one run's questions are ahead of it.
+        late runs or a place: at most one run's questions are ahead of it.
         """
         assert self.context is not None
         target = self.context.settings.targets.get(run.target)
@@ -212,8 +211,9 @@ class App:
         series = (run.target, run.suite, run.confirms is not None)
         if series in self._series:
             return
-        places = self._slots if run.confirms is None else nullcontext()
-        task = asyncio.create_task(self._execute(self.context, run.id, places), name=f"run-{run.id}")
+        providers = providers_of(self.context.settings, run.target)
+        place = self._places.hold(run.id, providers) if run.confirms is None else nullcontext()
+        task = asyncio.create_task(self._execute(self.context, run.id, place), name=f"run-{run.id}")
         self._runs[run.id] = task
         self._series.add(series)
 
@@ -223,8 +223,8 @@ class App:
 
         task.add_done_callback(over)
 
-    async def _execute(self, context: RunContext, run_id: int, places: AbstractAsyncContextManager[None]) -> None:
-        async with places:
+    async def _execute(self, context: RunContext, run_id: int, place: AbstractAsyncContextManager[None]) -> None:
+        async with place:
             try:
                 await execute_run(context, run_id)
             except Exception:

@@ -44,10 +44,12 @@ def build_context(
     clock: Callable[[], datetime] = utcnow,
     *,
     asks: bool = True,
+    waits: Callable[[int], None] = lambda run_id: None,
 ) -> RunContext:
     """Load the suites of the settings (paths are relative to ``folder``) and wire the stages around the store.
 
     ``observer``: called with every attempt of a call.
+    ``waits``: called with the id of a run whose open questions all wait, see ``Asker``.
     ``asks=False``: for callers that ask no questions; no provider key is read, and its asker has no provider.
     """
     names = {name for target in settings.targets.values() for name in target.suites}
@@ -57,7 +59,7 @@ def build_context(
         suites[suite.name] = suite
         store.save_suite(suite.digest, suite.name, suite_body(suite))
     asked = settings if asks else settings.model_copy(update={"providers": {}})
-    asker = Asker(asked, store, clock=clock, observer=observer, lease=LEASE)
+    asker = Asker(asked, store, clock=clock, observer=observer, lease=LEASE, waits=waits)
     embedder = Embedder(settings.embeddings) if settings.embeddings else None
     return RunContext(settings, suites, store, asker, embedder, clock, clock())
 
