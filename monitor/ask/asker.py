@@ -166,6 +166,11 @@ class Asker:
         except TimeoutError:
             raise CouldNotMeasure(f"provider {provider}: no reply in time") from None
 
+    @property
+    def in_flight(self) -> int:
+        """Number of calls that wait for a reply."""
+        return sum(limits.in_flight for limits in self._limits.values())
+
     async def aclose(self) -> None:
         """Write what is pending and close every provider."""
         await self._recording.drain()

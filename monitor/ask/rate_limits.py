@@ -100,6 +100,8 @@ class Limits:
         self, settings: Provider, monotonic: Callable[[], float] = time.monotonic, sleep: Sleep = asyncio.sleep
     ) -> None:
         self._slots = asyncio.Semaphore(settings.concurrency)
+        self.in_flight = 0
+        """Number of slots that are taken."""
         self._turns = _Turns()
         requests, tokens = settings.requests_per_minute, settings.tokens_per_minute
         self._requests = Bucket(requests, monotonic, sleep) if requests else None
@@ -125,12 +127,14 @@ class Limits:
                 self._slots.release()
                 return False
             self._spend(tokens)
+            self.in_flight += 1
             return True
         finally:
             self._turns.release()
 
     def leave(self) -> None:
         """Free the slot of a call."""
+        self.in_flight -= 1
         self._slots.release()
 
     def _spend(self, tokens: int) -> None:

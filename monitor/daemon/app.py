@@ -20,13 +20,15 @@ from monitor import config
 from monitor.core import schedule
 from monitor.core.clock import utcnow
 from monitor.core.errors import CliffwatchError, ConfigError
-from monitor.core.records import Run
+from monitor.core.limits import asks_nothing_limit
+from monitor.core.records import Arm, Run
 from monitor.core.settings import Settings
 from monitor.daemon.jobs.heartbeat import Heartbeat
 from monitor.daemon.jobs.identity_checks import Identities
 from monitor.daemon.jobs.mailer import Mailer
 from monitor.daemon.jobs.selftests import SelfTests
 from monitor.daemon.jobs.warm_metrics import FirstScrape
+from monitor.daemon.ledger_care import Asking, Clocks, Orphans
 from monitor.daemon.places import Places, providers_of
 from monitor.report.metrics import Internals
 from monitor.report.status import client
@@ -88,6 +90,10 @@ class App:
         self._series: set[tuple[str, str, bool]] = set()
         """(target, suite, whether it confirms) of the runs in progress."""
         self._places = Places()
+        self._asking, self._clocks, self._orphans = Asking(), Clocks(), Orphans()
+        self.internals.watch_asking(lambda: self._asking.idle_seconds)
+        self._failing: set[int] = set()
+        """Runs whose last execution failed: they are retried, and count as due until then."""
         self._closing: set[asyncio.Task[None]] = set()
         self._jobs: tuple[Job, ...] = (
             Heartbeat(), FirstScrape(self.internals), SelfTests(), Identities(), Mailer(),
@@ -114,8 +120,11 @@ class App:
         log.info("started", config=str(self.config_path), url=self.url, targets=len(settings.targets))
 
     def _wire(self, settings: Settings, store: Store) -> RunContext:
-        observer, waits = self.internals.observe_call, self._places.give_back
-        return build_context(settings, self.config_path.parent, store, observer, waits=waits)
+        return build_context(settings, self.config_path.parent, store, self._observe_call, waits=self._places.give_back)
+
+    def _observe_call(self, target: str, arm: Arm, provider: str, outcome: str, seconds: float) -> None:
+        self._asking.asked()
+        self.internals.observe_call(target, arm, provider, outcome, seconds)
 
     @property
     def url(self) -> str:
@@ -172,14 +181,20 @@ class App:
             assert self.context is not None
             assert self.store is not None
             context, store = self.context, self.store
+            await asyncio.to_thread(self._clocks.look, context, now)
             wanted = await asyncio.to_thread(self._plan, context, now)
             for target, suite, slot in wanted:
                 run = await asyncio.to_thread(ensure_run, context, target, suite, slot)
-                log.info("run_due", target=target, suite=suite, run=run.id, slot=slot.isoformat())
+                if run.status != "done":
+                    log.info("run_due", target=target, suite=suite, run=run.id, slot=slot.isoformat())
             await asyncio.to_thread(store.close_due_baselines, now)
             await asyncio.to_thread(store.release_expired, now)
-            for run in await asyncio.to_thread(store.due_runs, now):
+            await asyncio.to_thread(self._orphans.close, context, now)
+            due = await asyncio.to_thread(store.due_runs, now, streams=context.streams)
+            for run in due:
                 self._dispatch(run)
+            self._asking.look(due=bool(due or self._failing), in_flight=context.asker.in_flight > 0)
+            await asyncio.to_thread(self._asking.say, context, now)
             for job in self._jobs:
                 job.begin(context, now)
             self._last_tick = monotonic()
@@ -200,13 +215,11 @@ class App:
     def _dispatch(self, run: Run) -> None:
         """The inline dispatcher: a task in this process, which starts when there is a place for it.
 
-        Ignores runs of other configurations: they belong to another daemon on the same store. Runs only one run per
-        series at a time, so that a slow machine does not queue runs at its provider. A fresh sample does not wait for
-        late runs or a place: at most one run's questions are ahead of it.
+        Runs only one run per series at a time, so that a slow machine does not queue runs at its provider. A fresh
+        sample does not wait for late runs or a place: at most one run's questions are ahead of it.
         """
         assert self.context is not None
-        target = self.context.settings.targets.get(run.target)
-        if run.id in self._runs or target is None or run.suite not in target.run_suites:
+        if run.id in self._runs or (run.target, run.suite) not in self.context.streams:
             return
         series = (run.target, run.suite, run.confirms is not None)
         if series in self._series:
@@ -226,15 +239,24 @@ class App:
     async def _execute(self, context: RunContext, run_id: int, place: AbstractAsyncContextManager[None]) -> None:
         async with place:
             try:
-                await execute_run(context, run_id)
+                if await execute_run(context, run_id) is not None:
+                    self._asking.asked()
+                self._failing.discard(run_id)
             except Exception:
+                self._failing.add(run_id)
                 self.internals.run_failed()
                 log.exception("run_failed", run=run_id, next=f"retry in {TRY_AGAIN.total_seconds():.0f} s")
 
     def health(self) -> Mapping[str, object]:
-        """Content of /healthz: alive as long as the clock ticks."""
+        """Content of /healthz and /readyz: alive as long as the clock ticks, ready as long as it asks what is due."""
         age = None if self._last_tick is None else monotonic() - self._last_tick
-        return {"ok": age is not None and age < DEAD_SECONDS, "last_tick_age_seconds": age}
+        idle = self._asking.idle_seconds
+        return {
+            "ok": age is not None and age < DEAD_SECONDS,
+            "last_tick_age_seconds": age,
+            "asks_nothing_seconds": idle,
+            "asks": idle <= asks_nothing_limit(self.current.schedule.day_seconds),
+        }
 
     def _start_clock(self, settings: Settings) -> None:
         from apscheduler.schedulers.asyncio import AsyncIOScheduler

@@ -34,6 +34,8 @@ class RunContext:
     clock: Callable[[], datetime]
     since: datetime
     """When it was wired: at the daemon's start or last reload."""
+    streams: frozenset[tuple[str, str]]
+    """(target, suite) of every run of this configuration."""
 
 
 def build_context(
@@ -61,7 +63,8 @@ def build_context(
     asked = settings if asks else settings.model_copy(update={"providers": {}})
     asker = Asker(asked, store, clock=clock, observer=observer, lease=LEASE, waits=waits)
     embedder = Embedder(settings.embeddings) if settings.embeddings else None
-    return RunContext(settings, suites, store, asker, embedder, clock, clock())
+    streams = frozenset((name, suite) for name, target in settings.targets.items() for suite in target.run_suites)
+    return RunContext(settings, suites, store, asker, embedder, clock, clock(), streams)
 
 
 def digest_of(context: RunContext, target: str, suite: str) -> str:
@@ -71,8 +74,7 @@ def digest_of(context: RunContext, target: str, suite: str) -> str:
 
 def declare(context: RunContext) -> None:
     """Store the digest of each suite in this configuration, which is the daemon's from its start or reload."""
-    streams = ((name, suite) for name, target in context.settings.targets.items() for suite in target.run_suites)
-    context.store.declare({stream: digest_of(context, *stream) for stream in streams})
+    context.store.declare({stream: digest_of(context, *stream) for stream in context.streams})
 
 
 def ensure_run(
@@ -90,7 +92,10 @@ def ensure_run(
     seed = schedule.run_seed(target, suite, slot)
     digest = digest_of(context, target, suite)
     due = now if late else slot
-    return context.store.ensure_run(target, suite, slot, seed, digest, due, scheduled=scheduled, entry=entry)
+    repairs = now if scheduled else None
+    return context.store.ensure_run(
+        target, suite, slot, seed, digest, due, scheduled=scheduled, entry=entry, now=repairs
+    )
 
 
 def open_capture(context: RunContext, target: str, suite: str, start: datetime, end: datetime, *, at_once: bool) -> int:

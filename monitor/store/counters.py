@@ -58,6 +58,13 @@ class StateReads(Connected):
             return get_state(c, key)
 
 
+    def get_states(self, keys: Sequence[str]) -> dict[str, str]:
+        """Key -> value, of those keys that have one."""
+        with self._database.read() as c:
+            rows = c.execute(select(state.c.key, state.c.value).where(state.c.key.in_(keys)))
+            return {key: value for key, value in rows}
+
+
 class State(Connected):
     """State values and self-tests."""
 

@@ -313,7 +313,8 @@ class Identities:
         share = context.settings.schedule.day_seconds / schedule.FULL_DAY
         wait = max(LEAST_SECONDS, share * (AGAIN_SECONDS if self._memory.doubted else EVERY_SECONDS))
         busy = self._task is not None and not self._task.done()
-        if not busy and (self._looked is None or (now - self._looked).total_seconds() >= wait):
+        # A last round in the future was made by a clock that was ahead.
+        if not busy and (self._looked is None or not 0 <= (now - self._looked).total_seconds() < wait):
             self._looked = now
             self._task = asyncio.create_task(self._round(context), name="identities")
 

@@ -29,9 +29,15 @@ def upgrade() -> None:
         sa.Column("at", TIME, nullable=False),
         sa.PrimaryKeyConstraint("target", "suite", "part", "value", name=op.f("pk_accepted")),
     )
+    op.add_column("suite_progress", sa.Column("last_end", TIME, nullable=True))
+    op.execute(
+        "UPDATE suite_progress SET last_end = (SELECT max(run.finished_at) FROM run WHERE run.status = 'done' "
+        "AND run.target = suite_progress.target AND run.suite = suite_progress.suite)"
+    )
 
 
 def downgrade() -> None:
+    op.drop_column("suite_progress", "last_end")
     op.drop_table("accepted")
     for name in ANSWER:
         op.drop_column("answer", name)
