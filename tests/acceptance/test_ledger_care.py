@@ -1,6 +1,7 @@
 """A ledger that another configuration, or a clock that was ahead, left behind: what is due is asked all the same."""
 
 import re
+import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -42,7 +43,9 @@ def test_ten_thousand_runs_of_another_configuration_do_not_stop_five_targets(tmp
             daemon.wait_ready()
             asked = [(name, "measured") for name in names]
             wait_for("the five", lambda: rows(config, DONE)[:5] == asked or None, 30)
-            wait_for("the run of a period that has ended", lambda: ("long-gone", "unmeasured") in rows(config, DONE), 15)
+            wait_for(
+                "the run of a period that has ended", lambda: ("long-gone", "unmeasured") in rows(config, DONE), 15
+            )
             assert rows(config, "SELECT count(*) FROM run WHERE status = 'due'") == [(10_050,)], (
                 "their period goes on: they may belong to another daemon"
             )
@@ -59,7 +62,7 @@ def test_a_clock_that_was_ahead_is_said_and_keeps_nothing_from_being_asked(tmp_p
         with Daemon(config) as daemon:
             daemon.wait_ready()
             wait_for("the first run", lambda: rows(config, DONE) == [("desk", "measured")] or None, 30)
-            daemon.end(15)
+            daemon.end(signal.SIGTERM)
         # As a daemon leaves it whose clock was ahead for this one run.
         for table, columns in {
             "run": ("slot", "starts_at", "next_at", "finished_at"),

@@ -106,9 +106,9 @@ cliffwatch_asks_nothing_seconds
         summary="Cliffwatch is down or its scheduler is stuck, so nothing is monitored.",
         description=(
             "{{ with $labels.instance }}Cliffwatch at {{ . }} cannot be scraped, keeps restarting, has not checked "
-            "its schedule for five minutes, or asks nothing although runs are due.{{ else }}Prometheus has no scrape target with "
-            'job="cliffwatch".{{ end }} No drift is detected until it is back. The endpoints themselves are not '
-            "affected. Raised alarms stay raised.",
+            "its schedule for five minutes, or asks nothing although runs are due.{{ else }}Prometheus has no scrape "
+            'target with job="cliffwatch".{{ end }} No drift is detected until it is back. The endpoints themselves '
+            "are not affected. Raised alarms stay raised.",
             *t.own_line(
                 f"Runs are due, and nothing was asked for: {t.NUMBER} minutes.",
                 f"floor(cliffwatch_asks_nothing_seconds{{{t.DAEMON}}} / 60) > 5",
