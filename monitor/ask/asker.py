@@ -166,6 +166,13 @@ class Asker:
         except TimeoutError:
             raise CouldNotMeasure(f"provider {provider}: no reply in time") from None
 
+    def same_keys(self, other: "Asker") -> bool:
+        """Whether both have the same keys of providers."""
+        mine, theirs = (
+            {name: key and key.reveal() for name, key in asker._keys.items()} for asker in (self, other)
+        )
+        return mine == theirs
+
     @property
     def in_flight(self) -> int:
         """Number of calls that wait for a reply."""

@@ -32,7 +32,7 @@ from monitor.daemon.ledger_care import Asking, Clocks, Orphans
 from monitor.daemon.places import Places, providers_of
 from monitor.report.metrics import Internals
 from monitor.report.status import client
-from monitor.runs.context import RunContext, build_context, declare, ensure_run
+from monitor.runs.context import RunContext, build_context, declare, ensure_run, same
 from monitor.runs.execute import TRY_AGAIN, execute_run
 from monitor.store import Store, open_store
 
@@ -92,6 +92,8 @@ class App:
         self._places = Places()
         self._asking, self._clocks, self._orphans = Asking(), Clocks(), Orphans()
         self.internals.watch_asking(lambda: self._asking.idle_seconds)
+        self._used: dict[int, RunContext] = {}
+        """Run id -> the context that its execution uses."""
         self._failing: set[int] = set()
         """Runs whose last execution failed: they are retried, and count as due until then."""
         self._closing: set[asyncio.Task[None]] = set()
@@ -101,6 +103,7 @@ class App:
         self._last_tick: float | None = None
         self._clock_started = monotonic()
         self._reload_lock = asyncio.Lock()
+        self._next_reload: asyncio.Task[str | None] | None = None
         self._scheduler: AsyncIOScheduler | None = None
         self._tick_seconds = TICK_SECONDS
 
@@ -147,13 +150,21 @@ class App:
         log.info("stopped")
 
     async def reload(self) -> str | None:
-        """Reload the configuration; an invalid file keeps the old one. Returns the error's text, or ``None``."""
+        """Reload the configuration; an invalid file keeps the old one. Returns the error's text, or ``None``.
+
+        Reloads in a row fold: all that arrive while one waits for its turn share that one.
+        """
+        if self._next_reload is None:
+            self._next_reload = asyncio.create_task(self._reload(), name="reload")
+        return await asyncio.shield(self._next_reload)
+
+    async def _reload(self) -> str | None:
         async with self._reload_lock:
+            self._next_reload = None  # the file is read now: who asks from here on needs another reload
+            assert self.store is not None
             try:
                 settings = await asyncio.to_thread(config.load, self.config_path)
-                assert self.store is not None
-                assert self.context is not None
-                fixed = self.context.settings
+                fixed = self.current
                 if (settings.store, settings.http) != (fixed.store, fixed.http):
                     raise ConfigError(f"{self.config_path}: a reload cannot change store and http; restart the daemon")
                 tokens = _read_tokens(settings)
@@ -163,14 +174,26 @@ class App:
                 self.internals.reloaded(ok=False, at=utcnow())
                 log.error("reload_failed", error=str(error), kept="the previous configuration")
                 return str(error)
-            # Runs in flight keep their context; the next tick uses the new one.
-            self._closing.add(closing := asyncio.create_task(_close_after(self.context, list(self._runs.values()))))
-            closing.add_done_callback(self._closing.discard)
-            self.context, self._tokens = context, tokens
+            self._tokens = tokens
+            await self._take_over(context)
             self.internals.reloaded(ok=True, at=utcnow())
-            self._start_clock(settings)
             log.info("reloaded", config=str(self.config_path))
             return None
+
+    async def _take_over(self, context: RunContext) -> None:
+        """Use ``context`` from now on, unless it equals the present one. Runs in progress keep theirs."""
+        old = self._current_context()
+        if same(old, context):
+            return await _close_after(context, [])
+        using = [task for run_id, task in self._runs.items() if self._used.get(run_id) is old]
+        self.context = context
+        now = utcnow()
+        for job in self._jobs:
+            job.begin(context, now)  # a job that uses the old one lets go of it
+        self._closing.add(closing := asyncio.create_task(_close_after(old, using)))
+        closing.add_done_callback(self._closing.discard)
+        self._start_clock(context.settings)
+        return None
 
     async def tick(self, now: datetime) -> None:
         """One pass over the run ledger: create runs that are due, and start runs that have work.
@@ -226,26 +249,31 @@ class App:
             return
         providers = providers_of(self.context.settings, run.target)
         place = self._places.hold(run.id, providers) if run.confirms is None else nullcontext()
-        task = asyncio.create_task(self._execute(self.context, run.id, place), name=f"run-{run.id}")
+        task = asyncio.create_task(self._execute(run, place), name=f"run-{run.id}")
         self._runs[run.id] = task
         self._series.add(series)
 
         def over(_: asyncio.Task[None]) -> None:
             self._runs.pop(run.id, None)
+            self._used.pop(run.id, None)
             self._series.discard(series)
 
         task.add_done_callback(over)
 
-    async def _execute(self, context: RunContext, run_id: int, place: AbstractAsyncContextManager[None]) -> None:
+    async def _execute(self, run: Run, place: AbstractAsyncContextManager[None]) -> None:
         async with place:
+            # The context of now: the run may have waited for its place, and its target may be gone since.
+            context = self._used[run.id] = self._current_context()
+            if (run.target, run.suite) not in context.streams:
+                return
             try:
-                if await execute_run(context, run_id) is not None:
+                if await execute_run(context, run.id) is not None:
                     self._asking.asked()
-                self._failing.discard(run_id)
+                self._failing.discard(run.id)
             except Exception:
-                self._failing.add(run_id)
+                self._failing.add(run.id)
                 self.internals.run_failed()
-                log.exception("run_failed", run=run_id, next=f"retry in {TRY_AGAIN.total_seconds():.0f} s")
+                log.exception("run_failed", run=run.id, next=f"retry in {TRY_AGAIN.total_seconds():.0f} s")
 
     def health(self) -> Mapping[str, object]:
         """Content of /healthz and /readyz: alive as long as the clock ticks, ready as long as it asks what is due."""

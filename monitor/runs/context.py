@@ -10,6 +10,7 @@ from monitor.ask import Asker, Observer
 from monitor.config.suites import load_suite, run_digest, suite_body
 from monitor.core import schedule
 from monitor.core.clock import utcnow
+from monitor.core.providers import PROVIDERS
 from monitor.core.records import AuditEntry, Run, Suite
 from monitor.core.settings import Settings
 from monitor.judge.similarity import Embedder
@@ -65,6 +66,18 @@ def build_context(
     embedder = Embedder(settings.embeddings) if settings.embeddings else None
     streams = frozenset((name, suite) for name, target in settings.targets.items() for suite in target.run_suites)
     return RunContext(settings, suites, store, asker, embedder, clock, clock(), streams)
+
+
+def same(one: RunContext, other: RunContext) -> bool:
+    """Whether two contexts ask the same in the same way. Kinds with files of their own never do: the files may have
+    changed."""
+    kinds = [PROVIDERS[provider.kind] for provider in other.settings.providers.values()]
+    return (
+        one.settings == other.settings
+        and one.suites == other.suites
+        and one.asker.same_keys(other.asker)
+        and not any(kind.yaml_files or kind.loads_weights for kind in kinds)
+    )
 
 
 def digest_of(context: RunContext, target: str, suite: str) -> str:

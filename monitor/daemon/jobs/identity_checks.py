@@ -294,8 +294,14 @@ async def identify_now(context: RunContext, target: str | None) -> Identified:
     )
 
 
+def _same_endpoints(one: Settings, other: Settings) -> bool:
+    """Whether two configurations check the same endpoints and files."""
+    return one.providers == other.providers and list(arms_of(one)) == list(arms_of(other))
+
+
 class Identities:
-    """The daemon's job: a round every hour, after the start and after each reload, and a second check of mismatches."""
+    """The daemon's job: a round every hour, after the start and after a reload with other endpoints, and a second
+    check of mismatches."""
 
     def __init__(self) -> None:
         self._context: RunContext | None = None
@@ -307,9 +313,13 @@ class Identities:
     def begin(self, context: RunContext, now: datetime) -> None:
         """Start a round if one is due and none is in progress. A reload cancels the current round."""
         if context is not self._context:
+            cut_short = self._task is not None and not self._task.done()
             if self._task is not None:
                 self._task.cancel()
-            self._context, self._task, self._looked = context, None, None
+            known = self._context is not None and _same_endpoints(context.settings, self._context.settings)
+            self._context, self._task = context, None
+            if cut_short or not known:
+                self._looked = None
         share = context.settings.schedule.day_seconds / schedule.FULL_DAY
         wait = max(LEAST_SECONDS, share * (AGAIN_SECONDS if self._memory.doubted else EVERY_SECONDS))
         busy = self._task is not None and not self._task.done()
