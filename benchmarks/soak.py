@@ -31,7 +31,7 @@ from benchmarks.start import free_port
 
 RUNS: Final = 10_000
 TARGETS: Final = 20
-DAY_SECONDS: Final = 2.0
+DAY_SECONDS: Final = 5.0
 FAULTS: Final = 0.2
 WARM: Final = 500
 """Runs before the growth of memory counts: by then everything is imported."""
@@ -79,7 +79,9 @@ class Faulty:
         status, body, headers = self._reply(fault, asked)
         lines = {"content-type": "application/json", "content-length": len(body), **headers}
         text = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        writer.write(f"HTTP/1.1 {status} X\r\n{text}\r\n".encode() + (body[: len(body) // 2] if fault == "cut" else body))
+        writer.write(
+            f"HTTP/1.1 {status} X\r\n{text}\r\n".encode() + (body[: len(body) // 2] if fault == "cut" else body)
+        )
         await writer.drain()
         return fault != "cut"
 

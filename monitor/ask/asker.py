@@ -168,9 +168,7 @@ class Asker:
 
     def same_keys(self, other: "Asker") -> bool:
         """Whether both have the same keys of providers."""
-        mine, theirs = (
-            {name: key and key.reveal() for name, key in asker._keys.items()} for asker in (self, other)
-        )
+        mine, theirs = ({name: key and key.reveal() for name, key in asker._keys.items()} for asker in (self, other))
         return mine == theirs
 
     @property

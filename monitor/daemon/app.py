@@ -29,6 +29,7 @@ from monitor.daemon.jobs.mailer import Mailer
 from monitor.daemon.jobs.selftests import SelfTests
 from monitor.daemon.jobs.warm_metrics import FirstScrape
 from monitor.daemon.ledger_care import Asking, Clocks, Orphans
+from monitor.daemon.memory import Trim, bound_arenas
 from monitor.daemon.places import Places, providers_of
 from monitor.report.metrics import Internals
 from monitor.report.status import client
@@ -90,15 +91,16 @@ class App:
         self._series: set[tuple[str, str, bool]] = set()
         """(target, suite, whether it confirms) of the runs in progress."""
         self._places = Places()
-        self._asking, self._clocks, self._orphans = Asking(), Clocks(), Orphans()
+        self._asking, self._clocks, self._orphans, self._trim = Asking(), Clocks(), Orphans(), Trim()
         self.internals.watch_asking(lambda: self._asking.idle_seconds)
         self._used: dict[int, RunContext] = {}
         """Run id -> the context that its execution uses."""
         self._failing: set[int] = set()
         """Runs whose last execution failed: they are retried, and count as due until then."""
         self._closing: set[asyncio.Task[None]] = set()
+        self._identities = Identities()
         self._jobs: tuple[Job, ...] = (
-            Heartbeat(), FirstScrape(self.internals), SelfTests(), Identities(), Mailer(),
+            Heartbeat(), FirstScrape(self.internals), SelfTests(), self._identities, Mailer(),
         )  # fmt: skip
         self._last_tick: float | None = None
         self._clock_started = monotonic()
@@ -187,9 +189,8 @@ class App:
             return await _close_after(context, [])
         using = [task for run_id, task in self._runs.items() if self._used.get(run_id) is old]
         self.context = context
-        now = utcnow()
-        for job in self._jobs:
-            job.begin(context, now)  # a job that uses the old one lets go of it
+        self._identities.begin(context, utcnow())
+        using += self._identities.in_progress
         self._closing.add(closing := asyncio.create_task(_close_after(old, using)))
         closing.add_done_callback(self._closing.discard)
         self._start_clock(context.settings)
@@ -218,6 +219,7 @@ class App:
                 self._dispatch(run)
             self._asking.look(due=bool(due or self._failing), in_flight=context.asker.in_flight > 0)
             await asyncio.to_thread(self._asking.say, context, now)
+            await asyncio.to_thread(self._trim.now_and_then)
             for job in self._jobs:
                 job.begin(context, now)
             self._last_tick = monotonic()
@@ -361,6 +363,7 @@ class App:
 
 async def run_daemon(config_path: Path) -> None:
     """``cliffwatch run``: start, then wait for SIGTERM or SIGINT. SIGHUP reloads the configuration."""
+    bound_arenas()
     app = App(config_path)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
