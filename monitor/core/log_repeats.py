@@ -16,13 +16,20 @@ MOST: Final = 1_000
 EACH: Final = frozenset({"reload_failed", "started", "stopping", "stopped"})
 """Events that a person caused: each is logged."""
 
-FOLDED: Final = frozenset({"ask_retry", "ask_unmeasured", "ask_withheld"})
-"""Events below a warning that are folded, too: one for each attempt of each question."""
+ATTEMPTS: Final = frozenset({"ask_retry", "ask_unmeasured", "ask_withheld"})
+"""Events of each attempt of each question: folded by provider and reason."""
+
+FOLDED: Final = ATTEMPTS | {"run_due", "asked"}
+"""Events below a warning that are folded, too. Without a fast clock, those of a run do not repeat within a minute."""
 
 VARIES: Final = frozenset({
     "timestamp", "run", "slot", "probe", "replicate", "attempt", "attempts", "wait_seconds", "seconds", "exc_info",
+    "answers", "unmeasured", "usd",
 })  # fmt: skip
 """Fields that differ between lines that say the same."""
+
+OF_TARGET: Final = frozenset({"target", "suite", "arm"})
+"""Fields that differ between attempts that say the same."""
 
 _DIGITS: Final = re.compile(r"\d+")
 
@@ -39,8 +46,9 @@ class Repeats:
         name = str(event.get("event"))
         if name in EACH or (name not in FOLDED and event.get("level") not in ("warning", "error")):
             return event
-        key = _DIGITS.sub("#", "\x00".join(f"{k}={v}" for k, v in sorted(event.items()) if k not in VARIES))
-        if target := event.get("target"):
+        varies = VARIES | OF_TARGET if name in ATTEMPTS else VARIES
+        key = _DIGITS.sub("#", "\x00".join(f"{k}={v}" for k, v in sorted(event.items()) if k not in varies))
+        if (target := event.get("target")) and "target" not in varies:
             key = f"{target}\x00{key}"  # with its digits: targets are often numbered
         now = self._clock()
         last = self._seen.get(key)

@@ -7,8 +7,7 @@ from time import monotonic
 from typing import Any, Final
 
 ARENAS: Final = 2
-"""Heaps of the process. By default glibc has eight for each core, one for each thread that is busy at the same time, and
-each keeps the peak of its replies."""
+"""Heaps of the process. By default glibc has up to eight for each core, and each keeps the peak of its replies."""
 
 TRIM_SECONDS: Final = 30.0
 

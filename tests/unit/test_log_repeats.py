@@ -45,7 +45,11 @@ def test_runs_and_attempts_that_say_the_same_are_one_line() -> None:
     log = Log()
     assert log("ask_retry", "info", target="bot", reason="timeout", probe="a", attempt=1)
     assert not log("ask_retry", "info", target="bot", reason="timeout", probe="b", attempt=2)
+    assert not log("ask_retry", "info", target="another", arm="base", reason="timeout", probe="b", attempt=2)
     assert log("ask_retry", "info", target="bot", reason="rate_limited", probe="a")
+    assert log("run_due", "info", target="bot-1", run=1)
+    assert log("run_due", "info", target="bot-2", run=2)
+    assert not log("run_due", "info", target="bot-1", run=3)
     assert log("run_failed", "error", run=1)
     assert not log("run_failed", "error", run=2)
 
