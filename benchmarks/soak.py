@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,14 +181,21 @@ class Seen:
 
     @property
     def settled(self) -> float:
-        """Megabytes when the growth begins to count."""
-        return next((megabytes for runs, megabytes in self.memory if runs >= WARM), self.memory[0][1])
+        """Megabytes when the growth begins to count: the mean of the tenth of the readings from run ``WARM`` on."""
+        return self._mean([place for place, (runs, _) in enumerate(self.memory) if runs >= WARM])
 
     @property
     def last(self) -> float:
-        """Megabytes at the end: the mean of the last tenth, because each reading has chance in it."""
-        tail = [megabytes for _, megabytes in self.memory][-max(1, len(self.memory) // 10) :]
-        return sum(tail) / len(tail)
+        """Megabytes at the end: the mean of the last tenth of the readings."""
+        return self._mean(range(len(self.memory) - self._tenth, len(self.memory)))
+
+    @property
+    def _tenth(self) -> int:
+        return max(1, len(self.memory) // 10)
+
+    def _mean(self, places: Sequence[int]) -> float:
+        chosen = [self.memory[place][1] for place in places[: self._tenth]] or [self.memory[0][1]]
+        return sum(chosen) / len(chosen)
 
 
 def look(seen: Seen, daemon: psutil.Process, port: int) -> None:

@@ -29,7 +29,7 @@ from monitor.daemon.jobs.mailer import Mailer
 from monitor.daemon.jobs.selftests import SelfTests
 from monitor.daemon.jobs.warm_metrics import FirstScrape
 from monitor.daemon.ledger_care import Asking, Clocks, Orphans
-from monitor.daemon.memory import Trim, bound_arenas
+from monitor.daemon.memory import Trim, bound_heaps
 from monitor.daemon.places import Places, providers_of
 from monitor.report.metrics import Internals
 from monitor.report.status import client
@@ -363,7 +363,7 @@ class App:
 
 async def run_daemon(config_path: Path) -> None:
     """``cliffwatch run``: start, then wait for SIGTERM or SIGINT. SIGHUP reloads the configuration."""
-    bound_arenas()
+    bound_heaps()
     app = App(config_path)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

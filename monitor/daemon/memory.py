@@ -9,10 +9,15 @@ from typing import Any, Final
 ARENAS: Final = 2
 """Heaps of the process. By default glibc has up to eight for each core, and each keeps the peak of its replies."""
 
-TRIM_SECONDS: Final = 30.0
+TRIM_SECONDS: Final = 10.0
 
+LARGE_BYTES: Final = 256 * 1024
+"""Blocks from this size on, such as large replies, are mapped one by one and go back as soon as they are freed. By
+default glibc raises this size to that of the largest freed block, up to 32 MB."""
+
+_M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
-"""``mallopt``'s parameter in glibc's malloc.h."""
+"""``mallopt``'s parameters in glibc's malloc.h."""
 
 
 @cache
@@ -22,10 +27,11 @@ def _glibc() -> Any:
     return library if hasattr(library, "malloc_trim") and hasattr(library, "mallopt") else None
 
 
-def bound_arenas() -> None:
+def bound_heaps() -> None:
     """At the start of the process, before there are threads."""
     if (library := _glibc()) is not None:
         library.mallopt(_M_ARENA_MAX, ARENAS)
+        library.mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
 
 
 class Trim:
