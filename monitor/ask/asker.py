@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Final
@@ -78,6 +78,7 @@ class Asker:
         rng: Random | None = None,
         observer: Observer | None = None,
         lease: timedelta = LEASE,
+        waits: Callable[[int], None] = lambda run_id: None,
     ) -> None:
         """
         Args:
@@ -86,6 +87,7 @@ class Asker:
             clock, monotonic, sleep, rng: time and chance, for tests.
             observer: called after every attempt, for the daemon's metrics.
             lease: how far a recorded outcome extends its run's lease.
+            waits: called with the id of a run whose open questions all wait for a retry or for a paused model.
 
         Raises:
             ConfigError: a key that the settings name is missing.
@@ -95,6 +97,7 @@ class Asker:
         self._monotonic = monotonic
         self._sleep = sleep
         self._lease = lease
+        self._waits = waits
         self._keys: dict[str, Secret | None] = read_keys(settings.providers)
         self._channels: dict[str, asyncio.Future[ProviderChannel]] = {}
         self._limits = {name: Limits(p, monotonic, sleep) for name, p in settings.providers.items()}
@@ -117,8 +120,10 @@ class Asker:
         for provider in {q.provider for q in questions}:
             await self._channel(provider)  # a provider that cannot be opened fails before any call is made
         tally = _Tally()
+        rest = _Rest(len(unique), self._sleep, lambda: self._waits(questions[0].run_id))
+        deps = replace(self._deps, sleep=rest.sleep)
         try:
-            await _all([self._ask_one(q, fence, tally) for q in unique.values()])
+            await _all([self._ask_one(q, fence, tally, deps, rest) for q in unique.values()])
         finally:
             await asyncio.shield(self._recording.drain())
         if tally.outcomes:
@@ -133,10 +138,12 @@ class Asker:
     async def exchange(self, question: Question) -> Explanation:
         """Send one question like ``ask`` and explain it. Not recorded and not charged to the target's budget."""
         line = await self._channel(question.provider)
-        async with line.limits.slots:
-            retry_loop = await self._retry_loop(question, line, budget_gate=None)
-            retry_loop.keep_trace = True
+        retry_loop = await self._retry_loop(question, line, self._deps, budget_gate=None)
+        retry_loop.keep_trace = True
+        try:
             outcome = await retry_loop.outcome()
+        finally:
+            retry_loop.leave()
         await self._learn(retry_loop, line)
         known = await self._deps.capabilities.of(line.name, line.base_url, question.model)
         return Explanation(
@@ -159,6 +166,16 @@ class Asker:
         except TimeoutError:
             raise CouldNotMeasure(f"provider {provider}: no reply in time") from None
 
+    def same_keys(self, other: "Asker") -> bool:
+        """Whether both have the same keys of providers."""
+        mine, theirs = ({name: key and key.reveal() for name, key in asker._keys.items()} for asker in (self, other))
+        return mine == theirs
+
+    @property
+    def in_flight(self) -> int:
+        """Number of calls that wait for a reply."""
+        return sum(limits.in_flight for limits in self._limits.values())
+
     async def aclose(self) -> None:
         """Write what is pending and close every provider."""
         await self._recording.drain()
@@ -168,29 +185,34 @@ class Asker:
                 await (await future).provider.aclose()
         self._channels.clear()
 
-    async def _ask_one(self, question: Question, fence: int, tally: "_Tally") -> None:
+    async def _ask_one(self, question: Question, fence: int, tally: "_Tally", deps: RetryDeps, rest: "_Rest") -> None:
         line = await self._channel(question.provider)
-        # The slot is released only after the outcome is recorded: a crash loses at most `concurrency` answers.
-        async with line.limits.slots:
-            retry_loop = await self._retry_loop(question, line, budget_gate=self._budget_gate)
+        retry_loop = await self._retry_loop(question, line, deps, budget_gate=self._budget_gate)
+        try:
             outcome = await retry_loop.outcome()
             # Nothing awaits from here to the queue, so a cancellation cannot separate an answer from its record.
             recorded = self._recording.submit(self._recorded(question, outcome, fence, retry_loop.reservations))
             tally.add(outcome)
             if not await recorded:
                 raise LostFence(f"another worker has taken over run {question.run_id}")
+        finally:
+            # The slot is released only after the outcome is recorded: a crash loses at most `concurrency` answers.
+            retry_loop.leave()
+            rest.done()
         await self._learn(retry_loop, line)
 
     def _recorded(self, question: Question, outcome: Outcome, fence: int, reservations: Sequence[int]) -> Recorded:
         first = reservations[0] if reservations else None
         return Recorded(question, outcome, fence, self._clock() + self._lease, first, tuple(reservations[1:]))
 
-    async def _retry_loop(self, question: Question, line: ProviderChannel, budget_gate: BudgetGate | None) -> RetryLoop:
+    async def _retry_loop(
+        self, question: Question, line: ProviderChannel, deps: RetryDeps, budget_gate: BudgetGate | None
+    ) -> RetryLoop:
         target = self._settings.targets.get(question.target)
         return RetryLoop(
             question=question,
             line=line,
-            deps=self._deps,
+            deps=deps,
             price=await self._price(question),
             budget=target.budget if target is not None else Budget(),
             budget_gate=budget_gate,
@@ -248,6 +270,32 @@ class _Tally:
                 self.answers += 1
             case Unmeasured(reason=reason):
                 self.unmeasured[reason] += 1
+
+
+class _Rest:
+    """Counts which questions of one ``ask`` are open, and which of them wait without a slot."""
+
+    def __init__(self, questions: int, sleep: Sleep, all_wait: Callable[[], None]) -> None:
+        self._open = questions
+        self._waiting = 0
+        self._sleep = sleep
+        self._all_wait = all_wait
+
+    def done(self) -> None:
+        self._open -= 1
+        self._look()
+
+    async def sleep(self, seconds: float) -> None:
+        self._waiting += 1
+        self._look()
+        try:
+            await self._sleep(seconds)
+        finally:
+            self._waiting -= 1
+
+    def _look(self) -> None:
+        if 0 < self._open == self._waiting:
+            self._all_wait()
 
 
 async def _all(work: Sequence[Coroutine[Any, Any, None]]) -> None:

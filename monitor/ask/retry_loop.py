@@ -93,14 +93,18 @@ class RetryLoop:
     _failures: int = 0
     _usd: float = 0.0
     _reserved_usd: float = 0.0
-    _deadline: float = 0.0
+    _deadline: float = float("inf")
+    """Starts with the first call or pause: to wait for the configured limits is intended and costs no time."""
     _last: AskFailed | None = None
+    _holds_slot: bool = False
 
     async def outcome(self) -> Outcome:
-        """Ask until there is an answer, a permanent failure, or no attempt or time left."""
+        """Ask until there is an answer, a permanent failure, or no attempt or time left.
+
+        Holds a slot of the provider during a call, and after the last one until ``leave``.
+        """
         expected = estimate(self.question)
         started_at = self.deps.clock()
-        self._deadline = float("inf")
         while True:
             failed: AskFailed
             try:
@@ -110,16 +114,20 @@ class RetryLoop:
             wait = await self._wait_after(failed)
             if wait is None:
                 return self._unmeasured(failed, started_at)
+            self.leave()
             await self.deps.sleep(wait)
+
+    def leave(self) -> None:
+        """Free the slot, if one is held: after the outcome is recorded, so that a crash loses few answers."""
+        if self._holds_slot:
+            self._holds_slot = False
+            self.line.limits.leave()
 
     async def _attempt(self, expected: Estimate) -> Answer:
         """Wait for the limits, reserve budget, then call. Raises ``AskFailed``."""
-        await self.line.limits.admit(self.question.model, expected.likely_tokens)
-        now = self.deps.monotonic()
-        if self._deadline == float("inf"):
-            # The deadline starts with the first call: waiting for the configured limits is intended.
-            self._deadline = now + self.line.settings.deadline_seconds
-        elif now >= self._deadline and self._last is not None:
+        await self._enter(expected.likely_tokens)
+        now = self._start_deadline()
+        if now >= self._deadline and self._last is not None:
             raise self._out_of_time(self._last)
         await self._reserve(expected)
         self._attempts += 1
@@ -132,6 +140,23 @@ class RetryLoop:
         self._settle(_usage_of(answer), expected, maybe_billed=True)
         self.lessons = shown_by(self.question, answer, known)
         return replace(answer, attempts=self._attempts, usd=self._usd)
+
+    async def _enter(self, tokens: int) -> None:
+        """Take a slot; wait without one while the model is paused. Raises ``AskFailed`` if no time is left for that."""
+        limits, model = self.line.limits, self.question.model
+        while not await limits.enter(model, tokens):
+            now, wait = self._start_deadline(), limits.pause_left(model)
+            if now + wait >= self._deadline:
+                detail = f"not asked: {self.line.name} limits the rate of {model} and asked for a pause"
+                raise self._out_of_time(self._last or AskFailed(Reason.RATE_LIMITED, detail))
+            await self.deps.sleep(wait)
+        self._holds_slot = True
+
+    def _start_deadline(self) -> float:
+        """Start the time of ``deadline_seconds``, unless it runs already. Returns the monotonic time now."""
+        now = self.deps.monotonic()
+        self._deadline = min(self._deadline, now + self.line.settings.deadline_seconds)
+        return now
 
     async def _call(self, known: Mapping[str, bool], seconds: float) -> Answer:
         """One call within ``seconds``. Every error is raised as ``AskFailed``."""
@@ -172,8 +197,9 @@ class RetryLoop:
         if self.budget_gate is None:
             return
         lasting = timedelta(seconds=self.line.settings.deadline_seconds) + RESERVATION_MARGIN
-        # An earlier attempt may have cost more than its reservation, which is settled only with the outcome.
-        usd = worst_cost(self.price, expected) + max(0.0, self._usd - self._reserved_usd)
+        # Earlier attempts are settled only with the outcome: what they cost beyond their reservations is added, and
+        # what they reserved and did not use is still reserved.
+        usd = max(0.0, worst_cost(self.price, expected) + self._usd - self._reserved_usd)
         reservation = await self.budget_gate.reserve(
             self.budget, self.question, usd, priced=self.price is not None, now=self.deps.clock(), lasting=lasting
         )

@@ -122,7 +122,7 @@ def run(config: Config = DEFAULT, standby: Standby = False) -> None:
     import asyncio
 
     from monitor.core.logs import configure
-    from monitor.daemon.app import run_daemon
+    from monitor.daemon.process import run_daemon
 
     configure(service=not sys.stderr.isatty())
     asyncio.run(run_daemon(config, standby=standby))

@@ -274,7 +274,8 @@ def status(found: "Status", *, as_json: bool) -> None:
         print_json({**{one.name: getattr(found, one.name) for one in fields(found)}, "left_out": found.left_out})
         return
     out = console()
-    out.print(Text(*liveness.render_liveness(found.daemon)))
+    for words in (liveness.render_liveness(found.daemon), *liveness.render_notices(found.daemon)):
+        out.print(Text(*words))
     for row in found.watches:
         _watch(out, row)
     if len(found.watches) < found.total:

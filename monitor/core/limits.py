@@ -28,10 +28,18 @@ MAIL_WAITS_SECONDS: Final = 6 * 3600
 """Longest time that a mail may wait; after it, ``CliffwatchEmailFailed`` alerts."""
 TICK_SECONDS: Final = 300
 """Longest time without a tick of the daemon; after it, ``CliffwatchDown`` alerts."""
+ASKS_NOTHING_SECONDS: Final = 900
+"""Longest time for which the daemon may ask nothing while runs are due; after it, it is not ready, and
+``CliffwatchDown`` alerts."""
 ENOUGH_DAYS: Final = 7
 """Days that a baseline must span to arm pages. With fewer, its spread from day to day is mostly assumed."""
 CAPTURE_DAYS: Final = 14
 """Recommended days of a new baseline. It detects changes a quarter smaller than one of ``ENOUGH_DAYS``."""
+
+
+def asks_nothing_limit(day_seconds: float) -> float:
+    """``ASKS_NOTHING_SECONDS``, or less on short days, in seconds."""
+    return min(ASKS_NOTHING_SECONDS, max(20.0, day_seconds / 4))
 
 
 class Gap(StrEnum):

@@ -23,6 +23,8 @@ from urllib.parse import quote, quote_plus
 import structlog
 from pydantic import BaseModel
 
+from monitor.core.log_repeats import Repeats
+
 LEAST_SECRET: Final = 4
 """Minimum length in characters: shorter values occur inside words, and are not treated as secrets."""
 
@@ -57,6 +59,7 @@ def configure(*, service: bool, least: int = logging.INFO) -> None:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _exceptions,
+            *([Repeats()] if service else []),
             _clean,
             renderer,
             _last_pass,

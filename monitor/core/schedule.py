@@ -131,7 +131,8 @@ def due(
     """(target, suite, slot) of every run to make, for the (target, suite) pairs of ``latest``.
 
     ``latest`` has the latest slot so far, or ``None`` for a pair without runs: its first run is due at once, with the
-    slot of the current period. Of several missed slots, returns only the latest.
+    slot of the current period. Of several missed slots, returns only the latest. A latest slot after ``now`` comes from
+    a clock that was ahead, and does not keep the current period from being asked.
     """
     slots = {
         expression: current_slot(expression, settings.schedule, now)
@@ -140,7 +141,7 @@ def due(
     wanted = []
     for (target, suite), made in latest.items():
         slot = slots[expression_of(settings.schedule, suite)]
-        if made is None or made < slot:
+        if made is None or made < slot or made > now:
             wanted.append((target, suite, slot))
     return wanted
 

@@ -6,9 +6,8 @@ stopped, and one that was down makes the latest missed run once.
 
 import asyncio
 import logging
-import signal
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
@@ -20,18 +19,22 @@ from monitor import config
 from monitor.core import schedule
 from monitor.core.clock import utcnow
 from monitor.core.errors import CliffwatchError, ConfigError, StoreError
-from monitor.core.records import Run
+from monitor.core.limits import asks_nothing_limit
+from monitor.core.records import Arm, Run
 from monitor.core.settings import Settings
 from monitor.daemon.jobs.heartbeat import Heartbeat
 from monitor.daemon.jobs.identity_checks import Identities
 from monitor.daemon.jobs.mailer import Mailer
 from monitor.daemon.jobs.selftests import SelfTests
 from monitor.daemon.jobs.warm_metrics import FirstScrape
+from monitor.daemon.ledger_care import Asking, Clocks, Orphans
+from monitor.daemon.memory import Trim
+from monitor.daemon.places import Places, providers_of
 from monitor.daemon.sole import SoleDaemon
 from monitor.judge.bounded import BOUNDED
 from monitor.report.metrics import Internals
 from monitor.report.status import client
-from monitor.runs.context import RunContext, build_context, declare, ensure_run
+from monitor.runs.context import RunContext, build_context, declare, ensure_run, same
 from monitor.runs.execute import TRY_AGAIN, execute_run
 from monitor.runs.rejudge import judge_anew
 from monitor.store import Store, open_store
@@ -43,10 +46,6 @@ if TYPE_CHECKING:
     from monitor.report.web.tokens import Tokens
 
 log = structlog.get_logger()
-
-RUNS_AT_ONCE: Final = 64
-"""Runs in flight in one process: many, so that runs of a hanging provider do not delay others. Each provider's limits
-bound the number of calls."""
 
 TICK_SECONDS: Final = 5.0
 """Interval of ticks; shorter on a demo's fast clock."""
@@ -104,15 +103,23 @@ class App:
         self._runs: dict[int, asyncio.Task[None]] = {}
         self._series: set[tuple[str, str, bool]] = set()
         """(target, suite, whether it confirms) of the runs in progress."""
-        self._slots = asyncio.Semaphore(RUNS_AT_ONCE)
+        self._places = Places()
+        self._asking, self._clocks, self._orphans, self._trim = Asking(), Clocks(), Orphans(), Trim()
+        self.internals.watch_asking(lambda: self._asking.idle_seconds)
+        self._used: dict[int, RunContext] = {}
+        """Run id -> the context that its execution uses."""
+        self._failing: set[int] = set()
+        """Runs whose last execution failed: they are retried, and count as due until then."""
         self._closing: set[asyncio.Task[None]] = set()
+        self._identities = Identities()
         self._jobs: tuple[Job, ...] = (
-            Heartbeat(lambda: self._sole.active), FirstScrape(self.internals), SelfTests(), Identities(), Mailer(),
+            Heartbeat(lambda: self._sole.active), FirstScrape(self.internals), SelfTests(), self._identities, Mailer(),
         )  # fmt: skip
         self._last_tick: float | None = None
         self._last_outage = float("-inf")
         self._clock_started = monotonic()
         self._reload_lock = asyncio.Lock()
+        self._next_reload: asyncio.Task[str | None] | None = None
         self._scheduler: AsyncIOScheduler | None = None
         self._tick_seconds = TICK_SECONDS
 
@@ -123,12 +130,8 @@ class App:
         """
         settings = config.load(self.config_path)
         self.store = await asyncio.to_thread(open_store, settings.store)
-        try:
-            await asyncio.to_thread(self._sole.start, self.store, utcnow())
-        except StoreError:
-            self.store.close()
-            raise
-        self.context = build_context(settings, self.config_path.parent, self.store, self.internals.observe_call)
+        await asyncio.to_thread(self._sole.start, self.store, utcnow())
+        self.context = self._wire(settings, self.store)
         self.internals.reloaded(ok=True, at=utcnow())
         await self._serve(settings)
         if self._sole.active:
@@ -136,6 +139,13 @@ class App:
         self._start_clock(settings)
         self._guarding = asyncio.create_task(self._guard())
         log.info("started", config=str(self.config_path), url=self.url, targets=len(settings.targets))
+
+    def _wire(self, settings: Settings, store: Store) -> RunContext:
+        return build_context(settings, self.config_path.parent, store, self._observe_call, waits=self._places.give_back)
+
+    def _observe_call(self, target: str, arm: Arm, provider: str, outcome: str, seconds: float) -> None:
+        self._asking.asked()
+        self.internals.observe_call(target, arm, provider, outcome, seconds)
 
     @property
     def url(self) -> str:
@@ -159,33 +169,50 @@ class App:
         log.info("stopped")
 
     async def reload(self) -> str | None:
-        """Reload the configuration; an invalid file keeps the old one. Returns the error's text, or ``None``."""
+        """Reload the configuration; an invalid file keeps the old one. Returns the error's text, or ``None``.
+
+        Reloads in a row fold: all that arrive while one waits for its turn share that one.
+        """
+        if self._next_reload is None:
+            self._next_reload = asyncio.create_task(self._reload(), name="reload")
+        return await asyncio.shield(self._next_reload)
+
+    async def _reload(self) -> str | None:
         async with self._reload_lock:
+            self._next_reload = None  # the file is read now: who asks from here on needs another reload
+            assert self.store is not None
             try:
                 settings = await asyncio.to_thread(config.load, self.config_path)
-                assert self.store is not None
-                assert self.context is not None
-                fixed = self.context.settings
+                fixed = self.current
                 if (settings.store, settings.http) != (fixed.store, fixed.http):
                     raise ConfigError(f"{self.config_path}: a reload cannot change store and http; restart the daemon")
                 tokens = _read_tokens(settings)
-                context = await asyncio.to_thread(
-                    build_context, settings, self.config_path.parent, self.store, self.internals.observe_call
-                )
+                context = await asyncio.to_thread(self._wire, settings, self.store)
                 if self._sole.active:
                     await asyncio.to_thread(declare, context)
             except CliffwatchError as error:
                 self.internals.reloaded(ok=False, at=utcnow())
                 log.error("reload_failed", error=str(error), kept="the previous configuration")
                 return str(error)
-            # Runs in flight keep their context; the next tick uses the new one.
-            self._closing.add(closing := asyncio.create_task(_close_after(self.context, list(self._runs.values()))))
-            closing.add_done_callback(self._closing.discard)
-            self.context, self._tokens = context, tokens
+            self._tokens = tokens
+            await self._take_over(context)
             self.internals.reloaded(ok=True, at=utcnow())
-            self._start_clock(settings)
             log.info("reloaded", config=str(self.config_path))
             return None
+
+    async def _take_over(self, context: RunContext) -> None:
+        """Use ``context`` from now on, unless it equals the present one. Runs in progress keep theirs."""
+        old = self._current_context()
+        if same(old, context):
+            return await _close_after(context, [])
+        using = [task for run_id, task in self._runs.items() if self._used.get(run_id) is old]
+        self.context = context
+        self._identities.begin(context, utcnow())
+        using += self._identities.in_progress
+        self._closing.add(closing := asyncio.create_task(_close_after(old, using)))
+        closing.add_done_callback(self._closing.discard)
+        self._start_clock(context.settings)
+        return None
 
     async def tick(self, now: datetime) -> None:
         """One pass over the run ledger: create runs that are due, and start runs that have work.
@@ -202,14 +229,21 @@ class App:
                 return
             if waited:
                 await asyncio.to_thread(_take_over, context)
+            await asyncio.to_thread(self._clocks.look, context, now)
             wanted = await asyncio.to_thread(self._plan, context, now)
             for target, suite, slot in wanted:
                 run = await asyncio.to_thread(ensure_run, context, target, suite, slot)
-                log.info("run_due", target=target, suite=suite, run=run.id, slot=slot.isoformat())
+                if run.status != "done":
+                    log.info("run_due", target=target, suite=suite, run=run.id, slot=slot.isoformat())
             await asyncio.to_thread(store.close_due_baselines, now)
             await asyncio.to_thread(store.release_expired, now)
-            for run in await asyncio.to_thread(store.due_runs, now):
+            await asyncio.to_thread(self._orphans.close, context, now)
+            due = await asyncio.to_thread(store.due_runs, now, streams=context.streams)
+            for run in due:
                 self._dispatch(run)
+            self._asking.look(due=bool(due or self._failing), in_flight=context.asker.in_flight > 0)
+            await asyncio.to_thread(self._asking.say, context, now)
+            await asyncio.to_thread(self._trim.now_and_then)
             for job in self._jobs:
                 job.begin(context, now)
             self._last_tick = monotonic()
@@ -237,46 +271,60 @@ class App:
         return schedule.due(context.settings, now, latest)
 
     def _dispatch(self, run: Run) -> None:
-        """The inline dispatcher: a task in this process, at most ``RUNS_AT_ONCE`` at a time.
+        """The inline dispatcher: a task in this process, which starts when there is a place for it.
 
-        Ignores runs of other configurations: they belong to another daemon on the same store. Runs only one run per
-        series at a time, so that a slow machine does not queue runs at its provider. A fresh sample does not wait for
-        late runs or a free slot: at most one run's questions are ahead of it.
+        Runs only one run per series at a time, so that a slow machine does not queue runs at its provider. A fresh
+        sample does not wait for late runs or a place: at most one run's questions are ahead of it.
         """
         assert self.context is not None
-        target = self.context.settings.targets.get(run.target)
-        if run.id in self._runs or target is None or run.suite not in target.run_suites:
+        if run.id in self._runs or (run.target, run.suite) not in self.context.streams:
             return
         series = (run.target, run.suite, run.confirms is not None)
         if series in self._series:
             return
-        places = self._slots if run.confirms is None else nullcontext()
-        task = asyncio.create_task(self._execute(self.context, run.id, places), name=f"run-{run.id}")
+        providers = providers_of(self.context.settings, run.target)
+        place = self._places.hold(run.id, providers) if run.confirms is None else nullcontext()
+        task = asyncio.create_task(self._execute(run, place), name=f"run-{run.id}")
         self._runs[run.id] = task
         self._series.add(series)
 
         def over(_: asyncio.Task[None]) -> None:
             self._runs.pop(run.id, None)
+            self._used.pop(run.id, None)
             self._series.discard(series)
 
         task.add_done_callback(over)
 
-    async def _execute(self, context: RunContext, run_id: int, places: AbstractAsyncContextManager[None]) -> None:
-        async with places:
+    async def _execute(self, run: Run, place: AbstractAsyncContextManager[None]) -> None:
+        async with place:
+            # The context of now: the run may have waited for its place, and its target may be gone since.
+            context = self._used[run.id] = self._current_context()
+            if (run.target, run.suite) not in context.streams:
+                return
             try:
-                await execute_run(context, run_id)
+                if await execute_run(context, run.id) is not None:
+                    self._asking.asked()
+                self._failing.discard(run.id)
             except StoreError as error:
+                self._failing.add(run.id)
                 self.internals.run_failed()
                 self._store_unavailable(error)
             except Exception:
+                self._failing.add(run.id)
                 self.internals.run_failed()
-                log.exception("run_failed", run=run_id, next=f"retry in {TRY_AGAIN.total_seconds():.0f} s")
+                log.exception("run_failed", run=run.id, next=f"retry in {TRY_AGAIN.total_seconds():.0f} s")
 
     def health(self) -> Mapping[str, object]:
-        """Content of /healthz: alive as long as the clock ticks."""
+        """Content of /healthz and /readyz: alive as long as the clock ticks, ready as long as it asks what is due."""
         age = None if self._last_tick is None else monotonic() - self._last_tick
-        alive = age is not None and age < DEAD_SECONDS
-        return {"ok": alive, "last_tick_age_seconds": age, "standby": not self._sole.active}
+        idle = self._asking.idle_seconds
+        return {
+            "ok": age is not None and age < DEAD_SECONDS,
+            "last_tick_age_seconds": age,
+            "standby": not self._sole.active,
+            "asks_nothing_seconds": idle,
+            "asks": idle <= asks_nothing_limit(self.current.schedule.day_seconds),
+        }
 
     def _start_clock(self, settings: Settings) -> None:
         from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -349,24 +397,3 @@ class App:
         """The current settings."""
         assert self.context is not None
         return self.context.settings
-
-
-async def run_daemon(config_path: Path, *, standby: bool = False) -> None:
-    """``cliffwatch run``: start, then wait for SIGTERM or SIGINT. SIGHUP reloads the configuration."""
-    app = App(config_path, standby=standby)
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    reloads: set[asyncio.Task[str | None]] = set()
-
-    def reload() -> None:
-        task = asyncio.create_task(app.reload())
-        reloads.add(task)
-        task.add_done_callback(reloads.discard)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, reload)
-    await app.start()
-    with suppress(asyncio.CancelledError):
-        await stop.wait()
-    await app.stop()

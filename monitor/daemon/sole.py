@@ -74,9 +74,10 @@ class SoleDaemon:
         """Whether this daemon holds the store, at the last check."""
 
     def start(self, store: "Store", now: datetime) -> None:
-        """Take the store. Raises StoreError if another daemon holds it and this one is not a standby."""
+        """Take the store. If another daemon holds it and this one is not a standby, close it and raise StoreError."""
         holder = self._take(store, now)
         if holder and not self._standby:
+            store.close()
             raise StoreError(
                 f"{holder} works on this store. Two daemons on one store are not supported: stop that one, or start "
                 f"this one with --standby, and it takes over when the other has stopped or given no heartbeat for "

@@ -10,6 +10,7 @@ from monitor.ask import Asker, Observer
 from monitor.config.suites import load_suite, run_digest, suite_body
 from monitor.core import schedule
 from monitor.core.clock import utcnow
+from monitor.core.providers import PROVIDERS
 from monitor.core.records import AuditEntry, Run, Suite
 from monitor.core.settings import Settings
 from monitor.judge.similarity import Embedder
@@ -34,6 +35,8 @@ class RunContext:
     clock: Callable[[], datetime]
     since: datetime
     """When it was wired: at the daemon's start or last reload."""
+    streams: frozenset[tuple[str, str]]
+    """(target, suite) of every run of this configuration."""
 
 
 def build_context(
@@ -44,10 +47,12 @@ def build_context(
     clock: Callable[[], datetime] = utcnow,
     *,
     asks: bool = True,
+    waits: Callable[[int], None] = lambda run_id: None,
 ) -> RunContext:
     """Load the suites of the settings (paths are relative to ``folder``) and wire the stages around the store.
 
     ``observer``: called with every attempt of a call.
+    ``waits``: called with the id of a run whose open questions all wait, see ``Asker``.
     ``asks=False``: for callers that ask no questions; no provider key is read, and its asker has no provider.
     """
     names = {name for target in settings.targets.values() for name in target.suites}
@@ -57,9 +62,22 @@ def build_context(
         suites[suite.name] = suite
         store.save_suite(suite.digest, suite.name, suite_body(suite))
     asked = settings if asks else settings.model_copy(update={"providers": {}})
-    asker = Asker(asked, store, clock=clock, observer=observer, lease=LEASE)
+    asker = Asker(asked, store, clock=clock, observer=observer, lease=LEASE, waits=waits)
     embedder = Embedder(settings.embeddings) if settings.embeddings else None
-    return RunContext(settings, suites, store, asker, embedder, clock, clock())
+    streams = frozenset((name, suite) for name, target in settings.targets.items() for suite in target.run_suites)
+    return RunContext(settings, suites, store, asker, embedder, clock, clock(), streams)
+
+
+def same(one: RunContext, other: RunContext) -> bool:
+    """Whether two contexts ask the same in the same way. Kinds with files of their own never do: the files may have
+    changed."""
+    kinds = [PROVIDERS[provider.kind] for provider in other.settings.providers.values()]
+    return (
+        one.settings == other.settings
+        and one.suites == other.suites
+        and one.asker.same_keys(other.asker)
+        and not any(kind.yaml_files or kind.loads_weights for kind in kinds)
+    )
 
 
 def digest_of(context: RunContext, target: str, suite: str) -> str:
@@ -69,8 +87,7 @@ def digest_of(context: RunContext, target: str, suite: str) -> str:
 
 def declare(context: RunContext) -> None:
     """Store the digest of each suite in this configuration, which is the daemon's from its start or reload."""
-    streams = ((name, suite) for name, target in context.settings.targets.items() for suite in target.run_suites)
-    context.store.declare({stream: digest_of(context, *stream) for stream in streams})
+    context.store.declare({stream: digest_of(context, *stream) for stream in context.streams})
 
 
 def ensure_run(
@@ -88,7 +105,10 @@ def ensure_run(
     seed = schedule.run_seed(target, suite, slot)
     digest = digest_of(context, target, suite)
     due = now if late else slot
-    return context.store.ensure_run(target, suite, slot, seed, digest, due, scheduled=scheduled, entry=entry)
+    repairs = now if scheduled else None
+    return context.store.ensure_run(
+        target, suite, slot, seed, digest, due, scheduled=scheduled, entry=entry, now=repairs
+    )
 
 
 def open_capture(context: RunContext, target: str, suite: str, start: datetime, end: datetime, *, at_once: bool) -> int:

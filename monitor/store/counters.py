@@ -57,6 +57,12 @@ class StateReads(Connected):
         with self._database.read() as c:
             return get_state(c, key)
 
+    def get_states(self, keys: Sequence[str]) -> dict[str, str]:
+        """Key -> value, of those keys that have one."""
+        with self._database.read() as c:
+            rows = c.execute(select(state.c.key, state.c.value).where(state.c.key.in_(keys)))
+            return {str(row.key): str(row.value) for row in rows}
+
 
 class State(Connected):
     """State values and self-tests."""

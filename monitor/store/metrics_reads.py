@@ -11,7 +11,7 @@ from datetime import datetime
 from math import nan
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, case, func, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, case, func, or_, select
 
 from monitor.core.records import (  # fmt: skip
     JUDGE_GRADER,
@@ -56,7 +56,10 @@ def only(query: Select[Any], column: ColumnElement[Any], targets: Targets) -> It
 
 
 def newest_done() -> ScalarSelect[int]:
-    """The run that finished last, of the suite of a row of ``progress``."""
+    """The run that finished last, of the suite of a row of ``progress``.
+
+    A run that ended after ``last_end`` was made by a clock that was ahead; the runs that came after it count.
+    """
     of_the_suite = run.alias()
     return (
         select(of_the_suite.c.id)
@@ -64,6 +67,7 @@ def newest_done() -> ScalarSelect[int]:
             of_the_suite.c.target == progress.c.target,
             of_the_suite.c.suite == progress.c.suite,
             of_the_suite.c.status == "done",
+            or_(progress.c.last_end.is_(None), of_the_suite.c.finished_at <= progress.c.last_end),
         )
         .order_by(of_the_suite.c.finished_at.desc(), of_the_suite.c.slot.desc())
         .limit(1)

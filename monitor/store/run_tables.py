@@ -194,6 +194,7 @@ class ProgressRow(Row, table=True):
     latest_slot: datetime | None = Field(default=None, sa_type=UtcDateTime)
     last_attempt: datetime | None = Field(default=None, sa_type=UtcDateTime)
     last_success: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    last_end: datetime | None = Field(default=None, sa_type=UtcDateTime)
     measured: int = 0
     partial: int = 0
     unmeasured: int = 0

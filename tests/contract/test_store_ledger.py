@@ -152,3 +152,67 @@ def test_state_is_kept_by_key(store: Store) -> None:
     store.set_state("email", "sent")
     store.set_state("email", "sent again")
     assert store.get_state("email") == "sent again"
+
+
+def test_the_queue_holds_the_runs_of_known_streams_however_many_others_wait(store: Store) -> None:
+    others = [make_run(store, target=f"gone-{n}").id for n in range(30)]
+    ours = make_run(store, SLOT + SECOND)
+    assert due(store, NOW)[:30] == others
+    assert [run.id for run in store.due_runs(NOW, limit=10, streams={("bot", "support")})] == [ours.id]
+    assert {run.id for run in store.orphans(NOW, {("bot", "support")})} == set(others)
+
+
+def test_runs_that_nobody_will_ask_end_unmeasured(store: Store) -> None:
+    waiting, held = make_run(store, target="gone"), make_run(store, target="held")
+    orphans = store.orphans(NOW, ())
+    assert store.claim(held.id, NOW, LEASE) is not None
+    assert store.close_unmeasured(orphans, NOW) == 1
+    ended = store.get_run(waiting.id)
+    assert (ended.status, ended.outcome, ended.finished_at) == ("done", RunOutcome.UNMEASURED, NOW)
+    assert store.get_run(held.id).status == "running"
+    gone = next(one for one in store.progress() if one.target == "gone")
+    assert (gone.runs[RunOutcome.UNMEASURED], gone.last_success) == (1, None)
+
+
+def finished(store: Store, slot: datetime, now: datetime) -> int:
+    """A scheduled run of the slot, made by a daemon whose clock says ``now``, and measured."""
+    run = store.ensure_run("bot", "support", slot, 1, "digest", slot, now=now)
+    assert (mine := store.claim(run.id, now, LEASE)) is not None
+    assert store.finish(run.id, mine.fence, RunOutcome.MEASURED, (), now)
+    return run.id
+
+
+@pytest.mark.parametrize("days", [1, 400])
+def test_a_clock_that_was_ahead_leaves_nothing_that_lasts(store: Store, days: int) -> None:
+    ahead = finished(store, SLOT + days * DAY, NOW + days * DAY)
+    assert store.future_times(NOW) == {("bot", "support"): NOW + days * DAY}
+    assert store.future_times(NOW + days * DAY) == {}
+    today = finished(store, SLOT, NOW)
+    assert store.latest_slots() == {("bot", "support"): SLOT}
+    (progress,) = store.progress()
+    assert (progress.last_success, progress.last_attempt) == (NOW, NOW)
+    assert store.last_finished()["bot", "support"].run_id == today
+    assert store.future_times(NOW) == {}
+    then = finished(store, SLOT + days * DAY, NOW + days * DAY)
+    assert then not in (ahead, today), "that day is asked when it comes"
+    assert [run.id for run in store.runs("bot")] == [then, ahead, today]
+    again = store.ensure_run("bot", "support", SLOT + days * DAY, 1, "digest", NOW, now=NOW + days * DAY)
+    assert again.id == then
+
+
+def test_a_clock_that_is_behind_changes_no_history(store: Store) -> None:
+    """A machine that starts in an earlier year asks the run of that day, and the days before stay as they are."""
+    days = [finished(store, SLOT + day * DAY, NOW + day * DAY) for day in range(3)]
+    past = finished(store, SLOT - 2000 * DAY, NOW - 2000 * DAY)
+    assert [run.slot for run in store.runs("bot")] == [*(SLOT + day * DAY for day in (2, 1, 0)), SLOT - 2000 * DAY]
+    newest = finished(store, SLOT + 3 * DAY, NOW + 3 * DAY)
+    assert store.last_finished()["bot", "support"].run_id == newest
+    assert [run.id for run in store.runs("bot")] == [newest, *reversed(days), past]
+
+
+def test_a_lease_of_a_clock_that_was_ahead_holds_nobody_back(store: Store) -> None:
+    run = make_run(store)
+    assert store.claim(run.id, NOW + 400 * DAY, LEASE) is not None
+    assert due(store, NOW) == [run.id]
+    assert store.claim(run.id, NOW, LEASE) is not None
+    assert due(store, NOW) == []

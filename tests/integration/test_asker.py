@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ class Stage:
         self.ledger: Ledger = more.pop("ledger", None) or Ledger()
         self.time = Time()
         self.seen: list[str] = []
+        waits: Callable[[int], None] = more.pop("waits", lambda run_id: None)
         self.asker = Asker(
             settings(budget, **{"base_url": server.url, **more}),
             self.ledger,
@@ -40,6 +43,7 @@ class Stage:
             monotonic=self.time.monotonic,
             sleep=self.time.sleep,
             observer=lambda *attempt: self.seen.append(attempt[3]),
+            waits=waits,
         )
 
     @property
@@ -130,6 +134,57 @@ async def test_a_wait_beyond_the_deadline_is_not_begun() -> None:
     assert outcome.reason is Reason.RATE_LIMITED
     assert "no time left" in outcome.detail
     assert stage.time.passed == 0
+
+
+@pytest.mark.parametrize(("retry_after", "seconds"), [("3600", 1.0), ("2", 2.5)])
+async def test_a_limited_model_does_not_hold_up_its_neighbour(retry_after: str, seconds: float) -> None:
+    """The neighbour is asked at once. The limited model's questions end within their deadline, in real time."""
+
+    def reply(request: Request) -> Reply:
+        return Reply(429, {}, {"retry-after": retry_after}) if request.body["model"] == "tuned" else OK
+
+    ledger, started = Ledger(), datetime.now(UTC)
+    async with ScriptedServer(reply) as server:
+        asker = Asker(settings(base_url=server.url, concurrency=4, deadline_seconds=2.5), ledger, lease=timedelta())
+        await asker.ask([*questions(24), *questions(24, arm=Arm.BASE, model="neighbour")], fence=1)
+        await asker.aclose()
+    took = (datetime.now(UTC) - started).total_seconds()
+    answered = [r for r in ledger.recorded if isinstance(r.outcome, Answer)]
+    limited = [r.outcome for r in ledger.recorded if isinstance(r.outcome, Unmeasured)]
+    assert (len(answered), len(limited)) == (24, 24)
+    assert max(r.lease_until for r in answered) - started < timedelta(seconds=1.5), "the neighbour waited"
+    assert {one.reason for one in limited} == {Reason.RATE_LIMITED}
+    assert took < seconds + 1.5, "the limited model's questions outlasted their deadline"
+    assert {one.detail for one in limited if one.attempts == 0} == {
+        "not asked: server limits the rate of tuned and asked for a pause (no time left within deadline_seconds)"
+    }
+
+
+async def test_a_run_that_only_waits_says_so() -> None:
+    told: list[int] = []
+    async with ScriptedServer([Reply(503, {}), Reply(503, {}), OK]) as server:
+        stage = Stage(server, waits=told.append)
+        await stage.asker.ask(questions(2), fence=1)
+        await stage.asker.aclose()
+    assert told[0] == QUESTION.run_id
+    async with ScriptedServer([OK]) as server:
+        stage = Stage(server, waits=(told := []).append)
+        await stage.asker.ask(questions(2), fence=1)
+        await stage.asker.aclose()
+    assert told == []
+
+
+async def test_a_question_that_waits_reserves_no_more_than_it_needs() -> None:
+    """A refused call cost nothing, so the next attempt uses what was reserved for it."""
+    limited = Reply(429, {}, {"retry-after": "1"})
+    outcome, stage = await ask(
+        [limited, limited, Reply(body=b"<html>"), OK], free=False, prices=PRICE, budget={"usd_per_day": 1.0}
+    )
+    assert isinstance(outcome, Answer)
+    first, second, third, fourth = (one.usd for one in stage.ledger.reserved)
+    assert (second, third) == (0, 0)
+    assert first == pytest.approx(fourth), "the third attempt may have been billed, so the fourth needs its own"
+    assert [one.requests for one in stage.ledger.reserved] == [1] * 4
 
 
 async def test_a_hanging_server_is_a_timeout() -> None:

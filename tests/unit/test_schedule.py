@@ -149,9 +149,11 @@ def test_a_new_target_is_due_at_once_and_only_the_latest_missed_run_is_made_up()
     ]
 
 
-def test_a_clock_that_goes_back_makes_no_run() -> None:
+@pytest.mark.parametrize("ahead", ["2026-11-21T00:00", "2026-11-22T00:00", "2027-12-25T00:00"])
+def test_a_slot_of_a_clock_that_was_ahead_does_not_keep_today_from_being_asked(ahead: str) -> None:
     used = settings(Schedule())
-    assert schedule.due(used, utc("2026-11-20T12:00"), {("bot", "a"): utc("2026-11-22T00:00")}) == []
+    today = [("bot", "a", utc("2026-11-20T00:00"))]
+    assert schedule.due(used, utc("2026-11-20T12:00"), {("bot", "a"): utc(ahead)}) == today
 
 
 def test_a_shortened_day_is_aligned_to_the_epoch_and_a_week_has_seven() -> None:

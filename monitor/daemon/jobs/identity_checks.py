@@ -307,8 +307,18 @@ async def identify_now(context: RunContext, target: str | None) -> Identified:
     )
 
 
+def _same_endpoints(one: Settings, other: Settings) -> bool:
+    """Whether two configurations check the same endpoints and files."""
+    mine, theirs = (
+        [(name, arm, endpoint, target and target.adapter) for name, arm, endpoint, target in arms_of(settings)]
+        for settings in (one, other)
+    )
+    return one.providers == other.providers and mine == theirs
+
+
 class Identities:
-    """The daemon's job: a round every hour, after the start and after each reload, and a second check of mismatches."""
+    """The daemon's job: a round every hour, after the start and after a reload with other endpoints, and a second
+    check of mismatches."""
 
     def __init__(self) -> None:
         self._context: RunContext | None = None
@@ -318,17 +328,26 @@ class Identities:
         self._memory = Memory()
 
     def begin(self, context: RunContext, now: datetime) -> None:
-        """Start a round if one is due and none is in progress. A reload cancels the current round."""
+        """Start a round if one is due and none is in progress. A reload with other endpoints cancels the round."""
         if context is not self._context:
-            if self._task is not None:
+            known = self._context is not None and _same_endpoints(context.settings, self._context.settings)
+            if self._task is not None and not known:
                 self._task.cancel()
-            self._context, self._task, self._looked = context, None, None
+            if not known:
+                self._task, self._looked = None, None
+            self._context = context
         share = context.settings.schedule.day_seconds / schedule.FULL_DAY
         wait = max(LEAST_SECONDS, share * (AGAIN_SECONDS if self._memory.doubted else EVERY_SECONDS))
         busy = self._task is not None and not self._task.done()
-        if not busy and (self._looked is None or (now - self._looked).total_seconds() >= wait):
+        # A last round in the future was made by a clock that was ahead.
+        if not busy and (self._looked is None or not 0 <= (now - self._looked).total_seconds() < wait):
             self._looked = now
             self._task = asyncio.create_task(self._round(context), name="identities")
+
+    @property
+    def in_progress(self) -> list[asyncio.Task[None]]:
+        """The current round, which uses the context that it was started with."""
+        return [] if self._task is None or self._task.done() else [self._task]
 
     async def end(self) -> None:
         """Cancel the current round; the next one reads everything again."""

@@ -36,7 +36,7 @@ def due_slot(context: RunContext, email: Email, now: datetime) -> datetime | Non
     """The slot whose mail is due, or ``None``; of several missed slots only the latest."""
     slot = schedule.current_slot(email.every, context.settings.schedule, now)
     began = context.store.get_state(SINCE)
-    if began is None:
+    if began is None or datetime.fromisoformat(began) > now:  # in the future: a clock was ahead
         context.store.set_state(SINCE, now.isoformat())
         return None
     missing = slot > datetime.fromisoformat(began) and not context.store.has_mail(WEEKLY, slot)
@@ -78,7 +78,9 @@ class Mailer:
         """Check what is due, unless a check is in progress or recent."""
         email = context.settings.email
         busy = self._task is not None and not self._task.done()
-        if email is None or busy or self._ending or (self._look_at is not None and now < self._look_at):
+        # A later time than an hour was set by a clock that was ahead.
+        early = self._look_at is not None and now < self._look_at < now + timedelta(hours=1)
+        if email is None or busy or self._ending or early:
             return
         pause = LOOK_SECONDS * context.settings.schedule.day_seconds / schedule.FULL_DAY
         self._look_at = now + timedelta(seconds=pause)

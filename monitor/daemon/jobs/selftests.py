@@ -86,7 +86,8 @@ class SelfTests:
             return
         pause = LOOK_SECONDS * context.settings.schedule.day_seconds / schedule.FULL_DAY
         busy = self._task is not None and not self._task.done()
-        if not busy and (self._looked is None or (now - self._looked).total_seconds() >= pause):
+        # A last check in the future was made by a clock that was ahead.
+        if not busy and (self._looked is None or not 0 <= (now - self._looked).total_seconds() < pause):
             self._looked = now
             self._task = asyncio.create_task(asyncio.to_thread(self._test, context, now), name="self-tests")
 
@@ -118,7 +119,7 @@ def due(context: RunContext, now: datetime, tried: Mapping[int, datetime]) -> li
     for baseline in _in_use(context):
         since = max(slot, baseline.approved_at or slot)
         times = (tried.get(baseline.id), tested.get((baseline.target, baseline.suite)))
-        if not any(at is not None and at >= since for at in times):
+        if not any(at is not None and since <= at <= now for at in times):
             found.append(baseline)
     return found
 

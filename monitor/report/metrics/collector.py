@@ -27,6 +27,7 @@ from monitor.core.records import (
 )
 from monitor.core.run_kinds import JUDGE
 from monitor.core.settings import Settings
+from monitor.report import daemon_notices
 from monitor.report.explain.onset import beginnings
 from monitor.report.metrics import alarm_info, result_metrics
 from monitor.report.metrics.exposition import SPECS, Lines, head
@@ -349,6 +350,8 @@ class StoreCollector:
         lines.add("web_info", 1, url)
         waiting = [since for key, since in self.store.longest_waiting(now).items() if self._ours(*key)]
         lines.add("schedule_lag_seconds", (now - min(waiting, default=now)).total_seconds())
+        ahead = daemon_notices.read(self.store, now).clock_ahead_until
+        lines.add("clock_ahead_seconds", 0.0 if ahead is None else (ahead - now).total_seconds())
         result_metrics.mail(lines, settings, self.store.mail_state())
         result_metrics.limits(lines)
         self._put("daemon", "", lines, None)

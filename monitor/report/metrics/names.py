@@ -316,6 +316,20 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
     ),
     MetricSpec("schedule_lag_seconds", "gauge", (), "Seconds that the most overdue run has waited to be worked on."),
     MetricSpec(
+        "clock_ahead_seconds",
+        "gauge",
+        (),
+        "Seconds from now to the latest slot or success that lay in the future: a clock was ahead, or the clock is "
+        "behind now. 0 if none does, and seven days after it was last seen. What is due now is asked all the same.",
+    ),
+    MetricSpec(
+        "asks_nothing_seconds",
+        "gauge",
+        (),
+        "Seconds for which runs have been due and the daemon has asked nothing; 0 while nothing is due.",
+        in_memory=True,
+    ),
+    MetricSpec(
         "api_request_duration_seconds",
         "histogram",
         ("target", "arm"),

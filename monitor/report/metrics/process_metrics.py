@@ -53,6 +53,7 @@ class Internals:
         self._tick_at = Gauge(**args("last_tick_timestamp_seconds"))
         self._tick_errors = Counter(**args("tick_errors_total"))
         self._run_errors = Counter(**args("run_errors_total"))
+        self._asks_nothing = Gauge(**args("asks_nothing_seconds"))
         self._scrape_errors = Counter(**args("scrape_errors_total"))
         self._collector: StoreCollector | None = None
         self._making = Lock()
@@ -72,6 +73,10 @@ class Internals:
 
     def tick_failed(self) -> None:
         self._tick_errors.inc()
+
+    def watch_asking(self, idle_seconds: Callable[[], float]) -> None:
+        """``idle_seconds``: seconds for which runs were due and nothing was asked; called at every scrape."""
+        self._asks_nothing.set_function(idle_seconds)
 
     def run_failed(self) -> None:
         self._run_errors.inc()

@@ -55,6 +55,7 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "daemon": (
         "build_info", "web_info", "schedule_lag_seconds", "email_last_success_timestamp_seconds", "email_queued",
         "email_oldest_queued_timestamp_seconds", "email_refused", "email_interval_seconds", "alert_limit",
+        "clock_ahead_seconds",
     ),
     "baselines": ("target_info", "baselines", "baseline_approved_timestamp_seconds", "run_interval_seconds"),
     "alarms": (

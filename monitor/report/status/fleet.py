@@ -31,7 +31,7 @@ from monitor.core.schedule import interval_seconds
 from monitor.core.selftest_results import MUST_SEE, missed, on_record
 from monitor.core.signals import SEVERITIES
 from monitor.core.wording import many
-from monitor.report import attention
+from monitor.report import attention, daemon_notices
 from monitor.report.attention import Need, Reason
 from monitor.report.status.liveness import Daemon, by_sign
 from monitor.runs.arming import arming, render_held
@@ -178,7 +178,7 @@ def status(reading: "ReadOnlyContext", *, everything: bool = False) -> Status:
     shown = order if everything or len(order) <= WHOLE else [*needs][:MOST]
     counts = dict(Counter(needs.values()))
     return Status(
-        daemon=by_sign(store.get_state(HEARTBEAT), now),
+        daemon=by_sign(store.get_state(HEARTBEAT), now, daemon_notices.read(store, now)),
         watches=tuple(_row(reading, fleet, stream, needs.get(stream)) for stream in shown),
         total=len(streams),
         needing=counts,

@@ -6,9 +6,13 @@ from enum import StrEnum
 from typing import Final
 
 from monitor.core.clock import SILENT_SECONDS
+from monitor.report.daemon_notices import Notices
 
 PATIENCE_SECONDS: Final = 1.0
 """Timeout of the request. A slower daemon is busy, and the command reads the store itself."""
+
+
+NONE: Final = Notices()
 
 
 class Heard(StrEnum):
@@ -49,15 +53,26 @@ class Daemon:
     """The result of the request."""
     address: str | None = None
     """Address of the request; ``None``: not asked."""
+    asks_nothing_since: datetime | None = None
+    """It runs, but has asked nothing since then although runs are due."""
+    clock_ahead_until: datetime | None = None
+    """The latest slot or success that lay in the future: a clock was ahead, or the clock is behind now."""
 
 
-def by_sign(sign: str | None, now: datetime) -> Daemon:
+def by_sign(sign: str | None, now: datetime, notices: Notices = NONE) -> Daemon:
     """The daemon's state by its heartbeat. ``sign``: the store's value for ``clock.HEARTBEAT``."""
+    daemon = replace(_by_sign(sign, now), clock_ahead_until=notices.clock_ahead_until)
+    return replace(daemon, asks_nothing_since=notices.asks_nothing_since) if daemon.running else daemon
+
+
+def _by_sign(sign: str | None, now: datetime) -> Daemon:
     if sign is None:
         return Daemon(running=False, last_sign_of_life=None, silent_seconds=None, stopped=False)
     at, _, mark = sign.partition(" ")
     last, stopped = datetime.fromisoformat(at), bool(mark)
-    silent = max((now - last).total_seconds(), 0.0)  # two machines' clocks may differ
+    # Two machines' clocks may differ. A heartbeat further in the future says nothing about now.
+    silent = (now - last).total_seconds()
+    silent = abs(silent) if silent < -SILENT_SECONDS else max(silent, 0.0)
     return Daemon(silent < SILENT_SECONDS and not stopped, last, silent, stopped)
 
 
@@ -69,6 +84,17 @@ def asked(daemon: Daemon, heard: Heard, address: str | None) -> Daemon:
     """
     gone = heard is Heard.REFUSED and daemon.running
     return replace(daemon, running=None if gone else daemon.running, heard=heard, address=address)
+
+
+def render_notices(daemon: Daemon) -> list[tuple[str, str]]:
+    """What is not well with a daemon that runs, in words, and their style for the terminal."""
+    found = Notices(daemon.asks_nothing_since, daemon.clock_ahead_until)
+    told = []
+    if found.asks_nothing:
+        told.append((f"{found.asks_nothing}: see its log and the runbook CliffwatchDown, and restart it", "bold red"))
+    if found.clock:
+        told.append((f"{found.clock}. Today is asked all the same. Check the machine's clock", "bold yellow"))
+    return told
 
 
 def render_liveness(daemon: Daemon) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from monitor import __version__
 from monitor.core.records import Answer, Arm, BaselineStatus, Finding, Unmeasured
 from monitor.core.settings import Settings
+from monitor.report import daemon_notices
 from monitor.report.explain import claim
 from monitor.report.explain.context import finding_context
 from monitor.report.explain.jsonable import plain
@@ -75,7 +76,8 @@ def _targets(
         chosen = fleet_overview.chosen(rows, q, state)
         shown = chosen[offset : offset + limit]
         worst = fleet_overview.worst(store, shown, now, kept)
-        tone, headline = fleet_headline.headline(watches, found.mismatched, len(found.missed))
+        notices = daemon_notices.read(store, now)
+        tone, headline = fleet_headline.headline(watches, found.mismatched, len(found.missed), notices)
         return JSONResponse(plain({
             "headline": headline, "tone": tone, "states": fleet_overview.counts(rows), "total": len(chosen),
             "targets": [{**plain(row), "loudest": _loudest(worst.get(row.target))} for row in shown],

@@ -72,7 +72,8 @@ def create_app(
         store: read in worker threads.
         settings: returns the settings in force; called for every request.
         metrics: writes ``/metrics``.
-        health: ``ok`` and ``last_tick_age_seconds`` (``None`` before the first tick).
+        health: ``ok``, ``last_tick_age_seconds`` (``None`` before the first tick), and ``asks`` (``False`` if nothing
+            is asked although runs are due).
         reload: reads the configuration again; returns the text of the error, or ``None``.
         acting: the actions of people; without it the pages are read-only.
         standing: the state of the fleet, in full or in short, as JSON for ``cliffwatch status``.
@@ -183,13 +184,14 @@ def _daemon(
 
     @app.get("/readyz", include_in_schema=False)
     def readyz() -> Response:
-        """Ready when the store answers and the clock has ticked."""
+        """Ready when the store answers, the clock has ticked, and what is due is asked."""
         state = dict(health())
         try:
             store.get_state("ready")
         except Exception as error:
             return JSONResponse({**state, "ready": False, "store": str(error)}, 503)
-        ready = state.get("last_tick_age_seconds") is not None and bool(state.get("ok"))
+        ticks = state.get("last_tick_age_seconds") is not None and bool(state.get("ok"))
+        ready = ticks and bool(state.get("asks", True))
         return JSONResponse({**state, "ready": ready}, 200 if ready else 503)
 
     @app.post("/-/reload", include_in_schema=False)

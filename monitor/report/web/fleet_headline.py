@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
 from monitor.core.limits import Gap
 from monitor.core.measured import Standing
@@ -9,14 +10,19 @@ from monitor.core.records import IdentityCheck
 from monitor.core.wording import many
 from monitor.report import attention
 from monitor.report.attention import Need
+from monitor.report.daemon_notices import Notices
 from monitor.report.web.fleet_overview import Watch
 
+NONE: Final = Notices()
 
-def headline(found: Sequence[Watch], mismatched: Sequence[IdentityCheck] = (), missed: int = 0) -> tuple[str, str]:
+
+def headline(
+    found: Sequence[Watch], mismatched: Sequence[IdentityCheck] = (), missed: int = 0, notices: Notices = NONE
+) -> tuple[str, str]:
     """The tone (``bad``, ``warn`` or ``good``) and the overview in one line. It is good only if all was measured.
 
     ``mismatched``: the failing identity checks; they page, as alarms do. ``missed``: number of suites whose self-test
-    missed a planted loss.
+    missed a planted loss. ``notices``: what is not well with the daemon.
     """
     alarms = [alarm for watch in found for alarm in watch.alarms]
     pages = sum(alarm.severity == "page" for alarm in alarms)
@@ -24,7 +30,8 @@ def headline(found: Sequence[Watch], mismatched: Sequence[IdentityCheck] = (), m
     raised = [many(pages, "page") + " raised" + (f" ({waiting} being confirmed)" if waiting else "")] if pages else []
     raised += [many(tickets, "ticket") + ("" if pages else " raised")] if tickets else []
     gaps = _gaps(found) + [f"the self-test of {many(missed, 'suite')} missed a planted loss"] * bool(missed)
-    tone = "bad" if pages or mismatched else "warn" if tickets or gaps else "good"
+    gaps = [*filter(None, (notices.asks_nothing, notices.clock)), *gaps]
+    tone = "bad" if pages or mismatched or notices.asks_nothing else "warn" if tickets or gaps else "good"
     told = [", ".join(raised)] * bool(raised) + _undeclared(mismatched)
     if not told and not gaps:
         return tone, "All quiet"

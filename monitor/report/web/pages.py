@@ -21,6 +21,7 @@ from monitor.core.records import Arm, Baseline, Finding, Run
 from monitor.core.sanitize import visible
 from monitor.core.settings import Settings
 from monitor.core.texts import shown
+from monitor.report import daemon_notices
 from monitor.report.explain import cause, claim, recovery
 from monitor.report.web import (
     answers,
@@ -140,7 +141,8 @@ def _overview(
         where = formatting.turn(page, len(chosen), fleet_overview.PER_PAGE)
         shown = formatting.cut(chosen, where)
         alarms = sorted((one for row in rows for one in row.alarms), key=wording.urgency)
-        tone, headline = fleet_headline.headline(watches, found.mismatched, len(found.missed))
+        notices = daemon_notices.read(store, now)
+        tone, headline = fleet_headline.headline(watches, found.mismatched, len(found.missed), notices)
         return pages.show(
             "overview.html", json=f"/api/v1/targets?limit={fleet_overview.PER_PAGE}", rows=shown, where=where, q=q,
             state=state,

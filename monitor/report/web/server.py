@@ -9,8 +9,13 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
+from monitor.report.web.connections import ACCEPTED_AT_ONCE, bounded, connection_bound, sweep
+
 GRACE_SECONDS: Final = 3
 """Maximum time that a request in flight may take after ``stop``."""
+
+QUEUE: Final = 128
+"""Connections that wait in the system for the daemon to accept them."""
 
 
 class _Embedded(uvicorn.Server):
@@ -27,9 +32,12 @@ class Server:
     def __init__(self, app: FastAPI, host: str, port: int) -> None:
         self._host = host
         self._port = port
+        bound = connection_bound()
         self._server = _Embedded(
             uvicorn.Config(
                 app,
+                http=bounded(bound),
+                backlog=ACCEPTED_AT_ONCE,
                 log_config=None,
                 access_log=False,
                 server_header=False,
@@ -40,6 +48,7 @@ class Server:
             )
         )
         self._task: asyncio.Task[None] | None = None
+        self._sweeping: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
         """Listen, and return the port; for port 0, the port that the system chose.
@@ -53,6 +62,8 @@ class Server:
                 await self._task
                 raise OSError(f"the HTTP server on {self._host}:{self._port} stopped during its start")
             await asyncio.sleep(0.01)
+        listening.listen(QUEUE)  # asyncio has made the system's queue as short as its own
+        self._sweeping = asyncio.create_task(sweep(self._server.server_state.connections), name="http-sweep")
         return int(listening.getsockname()[1])
 
     def _listen(self) -> socket.socket:
@@ -63,7 +74,7 @@ class Server:
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind((self._host, self._port))
-            listening.listen(128)
+            listening.listen(QUEUE)
             listening.setblocking(False)
         except OSError as error:
             listening.close()
@@ -74,6 +85,8 @@ class Server:
         """Finish requests in flight, for at most ``GRACE_SECONDS``, and close the port. Safe to call twice."""
         if self._task is None:
             return
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         self._server.should_exit = True
         with suppress(asyncio.CancelledError):
             await self._task

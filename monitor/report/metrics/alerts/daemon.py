@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from monitor.core.limits import MAIL_WAITS_SECONDS, PERIODS, TICK_SECONDS
+from monitor.core.limits import ASKS_NOTHING_SECONDS, MAIL_WAITS_SECONDS, PERIODS, TICK_SECONDS
 from monitor.report.metrics.alerts import templates as t
 from monitor.report.metrics.alerts.spec import AlertSpec
 
@@ -95,17 +95,25 @@ or
 avg_over_time(up{job="cliffwatch"}[15m]) < 0.7
 or
 time() - cliffwatch_last_tick_timestamp_seconds
-  > on (job, instance) last_over_time(cliffwatch_alert_limit{limit="tick_age_seconds"}[1h])""",
+  > on (job, instance) last_over_time(cliffwatch_alert_limit{limit="tick_age_seconds"}[1h])
+or
+cliffwatch_asks_nothing_seconds
+  > on (job, instance) last_over_time(cliffwatch_alert_limit{limit="asks_nothing_seconds"}[1h])""",
         held=False,
-        limits={"tick_age_seconds": TICK_SECONDS},
+        limits={"tick_age_seconds": TICK_SECONDS, "asks_nothing_seconds": ASKS_NOTHING_SECONDS},
         wait="5m",
         title="Cliffwatch is down: nothing is monitored",
         summary="Cliffwatch is down or its scheduler is stuck, so nothing is monitored.",
         description=(
-            "{{ with $labels.instance }}Cliffwatch at {{ . }} cannot be scraped, keeps restarting, or has "
-            "not checked its schedule for five minutes.{{ else }}Prometheus has no scrape target with "
-            'job="cliffwatch".{{ end }} No drift is detected until it is back. The endpoints themselves are not '
-            "affected. Raised alarms stay raised.",
+            "{{ with $labels.instance }}Cliffwatch at {{ . }} cannot be scraped, keeps restarting, has not checked "
+            "its schedule for five minutes, or asks nothing although runs are due.{{ else }}Prometheus has no scrape "
+            'target with job="cliffwatch".{{ end }} No drift is detected until it is back. The endpoints themselves '
+            "are not affected. Raised alarms stay raised.",
+            *t.own_line(
+                f"Runs are due, and nothing was asked for: {t.NUMBER} minutes.",
+                f"floor(cliffwatch_asks_nothing_seconds{{{t.DAEMON}}} / 60) > 5",
+                t.OF_DAEMON,
+            ),
             *t.since(
                 f"max({t.last('last_tick_timestamp_seconds', t.DAEMON)}) or "
                 f'min(ALERTS_FOR_STATE{{alertname="CliffwatchDown",{t.DAEMON}}})',

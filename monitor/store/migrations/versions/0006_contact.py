@@ -29,6 +29,11 @@ def upgrade() -> None:
     op.add_column("identity_check", sa.Column("result", sa.String(), nullable=True))
     op.execute("UPDATE identity_check SET result = CASE WHEN matches THEN 'matches' ELSE 'differs' END")
     op.drop_column("identity_check", "matches")
+    op.add_column("suite_progress", sa.Column("last_end", TIME, nullable=True))
+    op.execute(
+        "UPDATE suite_progress SET last_end = (SELECT max(run.finished_at) FROM run WHERE run.status = 'done' "
+        "AND run.target = suite_progress.target AND run.suite = suite_progress.suite)"
+    )
 
 
 def _accepted() -> None:
@@ -91,6 +96,7 @@ def _production_sample() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column("suite_progress", "last_end")
     op.add_column("identity_check", sa.Column("matches", sa.Boolean(), nullable=False, server_default=sa.true()))
     op.execute("UPDATE identity_check SET matches = (result <> 'differs')")
     op.drop_column("identity_check", "result")
