@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from monitor.core.records import Severity
+from monitor.core.records import Arm, Severity
 
 
 class Scale(StrEnum):
@@ -105,6 +105,9 @@ class SignalSpec:
     """The alert that it raises; also the name of the runbook."""
     fine_tune: bool = False
     """A sign that the fine-tune is lost: it compares with the base."""
+    arm: Arm = Arm.SUBJECT
+    """Whose answers it compares with their own baseline. An alarm about the base says nothing about the target, so its
+    evidence is accumulated apart."""
     reads_answers: bool = True
     """Reads the answers themselves, not a judge's score or metadata of the answer."""
     graded_by: frozenset[Grade] = frozenset()
@@ -247,6 +250,23 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         alert="CliffwatchDistributionShift",
     ),
     SignalSpec(
+        name="base_drift",
+        title="Base model's answers",
+        severity=Severity.TICKET,
+        about="The base model answers differently than in the baseline.",
+        clause="has a base model that answers differently",
+        needs="a base, with 10 answers in the baseline and 5 a run",
+        effect=Effect(
+            Scale.DISTANCE,
+            ".0%",
+            "less similar to its approved answers",
+            "different wording of the base",
+            at_least_none=True,
+        ),
+        alert="CliffwatchDistributionShift",
+        arm=Arm.BASE,
+    ),
+    SignalSpec(
         name="length",
         title="Length of answers",
         severity=Severity.TICKET,
@@ -302,8 +322,10 @@ ALERTS: Final[Mapping[str, str]] = {one.name: one.alert for one in CATALOGUE}
 """Signal -> the alert that it raises."""
 FINE_TUNE: Final = frozenset(one.name for one in CATALOGUE if one.fine_tune)
 """Signs that the fine-tune is lost."""
-ANSWERS: Final = frozenset(one.name for one in CATALOGUE if one.reads_answers)
-"""Signals that read the answers themselves, without a judge."""
+OF_BASE: Final = frozenset(one.name for one in CATALOGUE if one.arm is Arm.BASE)
+"""Signals about the base alone."""
+ANSWERS: Final = frozenset(one.name for one in CATALOGUE if one.reads_answers) - OF_BASE
+"""Signals that read the target's answers themselves, without a judge."""
 JUDGE_DRIFT: Final = frozenset(one.name for one in CATALOGUE if one.judge_drift)
 """Signals that show, on ``JUDGE_TARGET``, that the judge's verdicts changed (CliffwatchJudgeDrift). Its other signals,
 such as length and metadata, are treated like those of any other endpoint."""

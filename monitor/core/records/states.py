@@ -52,6 +52,8 @@ class Advice(StrEnum):
     """No advice."""
     WAIT = "wait"
     """Wait for further evaluations, which strengthen or weaken the evidence."""
+    CHECK_BASE = "check_base"
+    """Check which model answers as the base."""
     CHECK_ADAPTER = "check_adapter"
     """Check which adapter the endpoint serves, and whether it is applied."""
     CHECK_EVERY_REPLICA = "check_every_replica"

@@ -25,6 +25,10 @@ ADVICE: Final[Mapping[Advice, str]] = {
         "Each further scheduled run updates the evidence."
     ),
     Advice.CHECK_ADAPTER: "Check which adapter the endpoint serves and whether it is applied.",
+    Advice.CHECK_BASE: (
+        "Check which model answers as the base. If the base is meant to change, capture a new baseline. Otherwise "
+        "restore it, because signals that compare with it cannot be trusted."
+    ),
     Advice.CHECK_EVERY_REPLICA: "Check which adapter the endpoint serves, on every replica behind it.",
     Advice.CHECK_ADAPTER_AND_ANSWERS: "Check which adapter the endpoint serves, and read the answers.",
     Advice.CHECK_WHAT_BOTH_SHARE: "Check what both share: the prompt, the template, the serving stack.",
