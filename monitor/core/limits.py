@@ -28,6 +28,8 @@ MAIL_WAITS_SECONDS: Final = 6 * 3600
 """Longest time that a mail may wait; after it, ``CliffwatchEmailFailed`` alerts."""
 TICK_SECONDS: Final = 300
 """Longest time without a tick of the daemon; after it, ``CliffwatchDown`` alerts."""
+FEW_LIKE_BASE: Final = 0.1
+"""Share of answers nearer to the base's than to the approved ones up to which they are said not to be the base's."""
 ENOUGH_DAYS: Final = 7
 """Days that a baseline must span to arm pages. With fewer, its spread from day to day is mostly assumed."""
 CAPTURE_DAYS: Final = 14

@@ -103,8 +103,11 @@ class SignalSpec:
     effect: Effect
     alert: str
     """The alert that it raises; also the name of the runbook."""
+    joins: str = ""
+    """The alert that carries it instead, while that alert has an alarm of its own signals for the target: the cause of
+    both."""
     fine_tune: bool = False
-    """A sign that the fine-tune is lost: it compares with the base."""
+    """It compares with the base, so it shows whether the answers are the base's: a lost fine-tune."""
     arm: Arm = Arm.SUBJECT
     """Whose answers it compares with their own baseline. An alarm about the base says nothing about the target, so its
     evidence is accumulated apart."""
@@ -171,8 +174,8 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         effect=Effect(
             Scale.POINTS, "+z.0%", "failing canary answers, compared with the baseline", "canary answers that fail"
         ),
-        alert="CliffwatchFineTuneLost",
-        fine_tune=True,
+        alert="CliffwatchFineTuneBroken",
+        joins="CliffwatchFineTuneLost",
         graded_by=frozenset({Grade.CHECKS}),
     ),
     SignalSpec(
@@ -321,7 +324,7 @@ SEVERITIES: Final[Mapping[str, Severity]] = {one.name: one.severity for one in C
 ALERTS: Final[Mapping[str, str]] = {one.name: one.alert for one in CATALOGUE}
 """Signal -> the alert that it raises."""
 FINE_TUNE: Final = frozenset(one.name for one in CATALOGUE if one.fine_tune)
-"""Signs that the fine-tune is lost."""
+"""Signals that show whether answers are the base's."""
 OF_BASE: Final = frozenset(one.name for one in CATALOGUE if one.arm is Arm.BASE)
 """Signals about the base alone."""
 ANSWERS: Final = frozenset(one.name for one in CATALOGUE if one.reads_answers) - OF_BASE

@@ -30,7 +30,7 @@ class Measured:
         if verdict.alarming:
             return self._alarm(verdict)
         if not verdict.moved and effect[2] >= 1 - TOLERANCE and effect[0] >= FAR_OFF:
-            return quiet("The fine-tune works as approved", self._whole())
+            return quiet("Answers are no nearer to the base's than approved", self._whole())
         if self.shared:
             what = f"answers of {self.target} and of its base both moved, and not toward each other"
             return self._no_loss(what, Cause.SHARED_CHANGE, Advice.CHECK_WHAT_BOTH_SHARE)

@@ -15,7 +15,7 @@ are judged depends on the day.
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Final
 
-from monitor.core.records import Advice, Arm, Cause, Comparison, GradedAnswer
+from monitor.core.records import Advice, Arm, Comparison, GradedAnswer
 from monitor.detect.common import (
     alarming,
     by_probe,
@@ -134,15 +134,18 @@ def _sample(rows: _Rows) -> Sample | None:
 
 
 def _tell(target: str, numbers: str, more: bool, verdict: Verdict, share: float | None) -> Told:
-    """``more``: whether the interval is above the baseline's share of failures, however little evidence that is."""
+    """``more``: whether the interval is above the baseline's share of failures, however little evidence that is.
+
+    No cause: failed checks show that an ability is gone, and not whose answers came instead. Other signals show that.
+    """
     what = f"{target} fails checks that only its fine-tune passes"
     if verdict.evaluation_disagrees:
-        return no_longer(what, numbers, verdict, cause=Cause.ADAPTER_LOST, traffic_share=share)
+        return no_longer(what, numbers, verdict, traffic_share=share)
     if verdict.alarming:
-        return alarming(what, numbers, Advice.CHECK_ADAPTER_AND_ANSWERS, Cause.ADAPTER_LOST, share)
+        return alarming(what, numbers, Advice.READ_FAILED_ANSWERS, traffic_share=share)
     if verdict.moved or more:
         what = f"{target} fails more of the checks that only its fine-tune passes"
-        return quiet_but_moved(what, numbers, Cause.ADAPTER_LOST, share)
+        return quiet_but_moved(what, numbers, traffic_share=share)
     return quiet("The canaries pass as approved", numbers)
 
 

@@ -42,6 +42,8 @@ FAR_OFF: Final = 0.25
 """A share that moved by this much is never reported as unchanged, however few answers."""
 SURE: Final = 14
 """Least days that a constant fact counts for, even if it was seen on one day only: it is not random."""
+CUT: Final = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"})
+"""Finish reasons of an answer that a token limit cut, in lower case."""
 _UNNAMED: Final = "none"
 _NO_NEWS: Final = "no new model id, fingerprint or prompt-token count"
 
@@ -58,6 +60,8 @@ class _Part:
     """A rate's numbers when they are unchanged; empty for a fact."""
     gap: float = 0.0
     """A rate's share now minus the baseline's."""
+    cause: Cause = Cause.UNKNOWN
+    """What the change means, if this part is far off or its evaluation alone shows a change."""
 
     @property
     def evaluation_log10(self) -> float:
@@ -123,6 +127,7 @@ def _rate(found: Sample, what: str, change: str, side: evidence.Side) -> _Part:
         f"{change} {now:.0%} of answers instead of {then:.0%}",
         level=f"{what} {now:.0%} ({then:.0%} in the baseline)",
         gap=now - then,
+        cause=Cause.ANSWERS_REFUSED if what == "refusals" and now > then else Cause.UNKNOWN,
     )
 
 
@@ -144,6 +149,7 @@ def _finish(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequence[
         frozenset(id(one) for one in odd if (one.finish_reason or _UNNAMED) not in reasons),
         f"finish reason {usual!r} {share_now:.0%} ({share_then:.0%} in the baseline)",
         share_now - share_then,
+        Cause.ANSWERS_CUT if instead and instead[0][0].lower() in CUT and share_now < share_then else Cause.UNKNOWN,
     )
 
 
@@ -246,10 +252,14 @@ def _tell(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[f
 
 
 def _cause(parts: Sequence[_Part]) -> Cause:
-    """The cause by what is new in today's replies. A changed prompt takes precedence over a changed name."""
+    """The cause by what is new in today's replies. A changed prompt takes precedence over what became of the answers,
+    and both over a changed name."""
     fresh = {part.channel.name for part in parts if part.channel.score > 0}
     if "prompt tokens" in fresh:
         return Cause.PROMPT_CHANGED
+    far = {part.cause for part in parts if part.changed or abs(part.gap) >= FAR_OFF}
+    if of_answers := [cause for cause in (Cause.ANSWERS_REFUSED, Cause.ANSWERS_CUT) if cause in far]:
+        return of_answers[0]
     return Cause.MODEL_RENAMED if fresh & {"model id", "fingerprint"} else Cause.UNKNOWN
 
 

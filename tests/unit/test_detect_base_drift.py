@@ -108,7 +108,7 @@ def test_no_reading_rather_than_a_guess() -> None:
 
 def test_checks_that_grade_the_approved_answers_otherwise_page_nobody() -> None:
     """The texts are the approved ones, so the target did not change, whatever its scores say."""
-    now = [replace(one, scores={"checks": 0.0, "judge": 0.0}) for one in round_of(FINE, BASE)]
+    now = [replace(one, scores={"checks": 0.0, "judge": float(one.arm is Arm.BASE)}) for one in round_of(FINE, BASE)]
     judged = [replace(one, scores={**one.scores, "judge": 1.0}) for one in BASELINE]
     found = findings(now, judged)
     alarming = {name: one for name, one in found.items() if one.alarming}

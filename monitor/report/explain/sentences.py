@@ -35,6 +35,15 @@ ADVICE: Final[Mapping[Advice, str]] = {
     Advice.READ_ANSWERS: "Read the answers: something else changed.",
     Advice.READ_FAILED_ANSWERS: "Read the answers, then check for a changed model, prompt or adapter.",
     Advice.READ_FLIPPED_ANSWERS: "Read the flipped answers, then check for a changed model, prompt or adapter.",
+    Advice.FIND_LIMIT: (
+        "Find the token limit that cuts the answers: max_tokens in the suite, the server's own limit, a proxy. Compare "
+        "with the time of the first run that shows it."
+    ),
+    Advice.READ_REFUSALS: "Read the refusals, then check for a new content filter, system prompt or model version.",
+    Advice.READ_EMPTY_REPLIES: (
+        "Run cliffwatch ask TARGET PROBE --debug, which shows the whole reply and where its text is."
+    ),
+    Advice.FIND_NEW_TEMPLATE: "Check for another chat template, system prompt or tokenizer, then read the answers.",
     Advice.COMPARE_ANSWERS: "Compare the answers, and check for a new model version, prompt, sampling or weights.",
     Advice.COMPARE_SIGNALS: (
         "Something about the model or its serving changed. The other signals show whether it matters."
@@ -52,6 +61,14 @@ ADVICE: Final[Mapping[Advice, str]] = {
     ),
 }  # fmt: skip
 """Advice -> what to do first."""
+
+OF_CAUSE: Final[Mapping[Cause, Advice]] = {
+    Cause.ANSWERS_CUT: Advice.FIND_LIMIT,
+    Cause.ANSWERS_REFUSED: Advice.READ_REFUSALS,
+    Cause.ANSWERS_EMPTY: Advice.READ_EMPTY_REPLIES,
+    Cause.PROMPT_CHANGED: Advice.FIND_NEW_TEMPLATE,
+}
+"""Causes that all signals of a run decide together, and that need another first step than the finding alone."""
 
 
 def summary(finding: Finding) -> str:
@@ -75,13 +92,15 @@ def opening(finding: Finding) -> str:
     return _upper(_so_far(finding)) if finding.disagrees else finding.what
 
 
-def then(finding: Finding) -> str:
-    """What follows the first sentence: the cause, what to do, and the caveat; may be empty."""
+def then(finding: Finding, cause: Cause | None = None) -> str:
+    """What follows the first sentence: the cause, what to do, and the caveat; may be empty.
+
+    ``cause``: as all signals of the run decide it; ``None``: the finding is alone.
+    """
     shared = finding.signal == "judge_score" and finding.cause is Cause.SHARED_CHANGE
     over = finding.disagrees and finding.recovered
-    return " ".join(
-        filter(None, (BOTH_DROPPED if shared else "", RECOVERED if over else "", advice(finding), finding.caveat))
-    )
+    parts = (BOTH_DROPPED if shared else "", RECOVERED if over else "", _advised(finding, cause), finding.caveat)
+    return " ".join(filter(None, parts))
 
 
 def advice(finding: Finding) -> str:
@@ -89,6 +108,11 @@ def advice(finding: Finding) -> str:
     return ADVICE[finding.advice].format(
         evidence=power(finding.evidence_log10), threshold=power(finding.threshold_log10)
     )
+
+
+def _advised(finding: Finding, cause: Cause | None) -> str:
+    other = OF_CAUSE.get(cause) if cause is not None and finding.alarming and not finding.recovered else None
+    return advice(finding) if other is None else ADVICE[other]
 
 
 def news(finding: Finding) -> tuple[str, str]:

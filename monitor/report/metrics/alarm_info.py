@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from monitor.core.records import Alarm, AlarmState, Finding, IdentityCheck, Retirement
 from monitor.core.run_kinds import JUDGE
+from monitor.core.signals import ALERTS as SIGNAL_ALERTS
 from monitor.core.signals import ANSWERS
 from monitor.report.explain.alert_lines import (
     JUDGE_ITSELF,
@@ -130,12 +131,14 @@ def _add(
 def _by_alert(target: str, verdicts: Iterable[Verdict]) -> dict[tuple[str, str, str], list[Verdict]]:
     """Alert, severity and signal (if it is a label of the alert) -> its verdicts, the leading one first."""
     found: dict[tuple[str, str, str], list[Verdict]] = {}
-    for one in sorted(verdicts, key=lambda one: one.alarm.suite):
-        if (spec := carrier(one.alarm.signal, target)) is not None:
+    known = sorted(verdicts, key=lambda one: one.alarm.suite)
+    signals = {one.alarm.signal for one in known}
+    for one in known:
+        if (spec := carrier(one.alarm.signal, target, signals)) is not None:
             signal = one.alarm.signal if "signal" in spec.by else ""
             found.setdefault((spec.name, spec.severity or one.alarm.severity.value, signal), []).append(one)
-    for some in found.values():
-        some.sort(key=lambda one: SIGNALS[one.alarm.signal])
+    for (alert, _, _), some in found.items():
+        some.sort(key=lambda one: (SIGNAL_ALERTS.get(one.alarm.signal) != alert, SIGNALS[one.alarm.signal]))
     return found
 
 
