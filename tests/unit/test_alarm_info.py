@@ -13,6 +13,7 @@ from monitor.core.records import (
     Alarm,
     AlarmState,
     Arm,
+    Cause,
     Confirmation,
     Finding,
     FindingState,
@@ -36,6 +37,7 @@ from tests.summaries import saying, summary_of
 NOW = fleet.NOW
 BOT = "support-bot"
 LOST = "CliffwatchFineTuneLost"
+BROKEN = "CliffwatchFineTuneBroken"
 UNMEASURED = ("CliffwatchUnmeasured", "extractor", "ticket", "")
 """The fleet's extractor is down."""
 
@@ -164,6 +166,54 @@ def test_signals_that_agree_are_one_series_which_the_one_leads_that_says_most(st
     )
     assert "canaries" not in lost["how_bad"]
     assert "9 of 9" not in lost["how_bad"]
+
+
+def test_failed_canaries_are_an_alert_of_their_own_unless_the_answers_are_the_bases(store: Store) -> None:
+    """The alert that fires and the text that it prints go by the same: an open alarm that compares with the base."""
+    fails = f"{BOT} fails checks that only its fine-tune passes: 22 of 25. Read."
+    verdict(store, "canaries", NOW, summary=fails)
+    verdict(store, "canaries", NOW + timedelta(seconds=1), "summariser", summary=fails)
+    found = told(store)
+    assert (BROKEN, BOT, "page", "") not in found
+    assert found[LOST, BOT, "page", ""]["what"].endswith("(canaries).")
+    alone = found[BROKEN, "summariser", "page", ""]
+    assert (alone["signal"], alone["evidence_url"].rpartition("/")[2]) == ("canaries", "canaries")
+    assert "base model" not in alone["cause"]
+    assert "adapter is not loaded" not in alone["cause"]
+    (one,) = (one for one in store.open_alarms(BOT) if one.signal == "adapter_loss")
+    over = replace(one, state=AlarmState.CLEARED, cleared_at=NOW, cleared_by="jo", cleared_why="restored")
+    assert store.clear_alarm(over)
+    assert (BROKEN, BOT, "page", "") in told(store)
+
+
+def test_flips_repeat_the_cause_that_all_signals_decide(store: Store) -> None:
+    made = store.ensure_run("summariser", fleet.SUITE, NOW, seed=7, suite_digest=fleet.DIGEST, next_at=NOW)
+    run = store.claim(made.id, NOW, 3600)
+    assert run is not None
+    like = replace(store.latest_findings(BOT)[0], run_id=run.id, target="summariser", window_end=NOW, numbers="x of y")
+    found = [
+        replace(like, signal="canaries", state=FindingState.ALARMING, cause=Cause.UNKNOWN),
+        replace(like, signal="negative_flips", state=FindingState.ALARMING, cause=Cause.UNKNOWN),
+        replace(like, signal="adapter_loss", state=FindingState.QUIET, cause=Cause.UNKNOWN),
+        replace(like, signal="contract", state=FindingState.ALARMING, cause=Cause.ANSWERS_CUT),
+    ]
+    raised = [
+        Alarm("summariser", fleet.SUITE, one.signal, Severity.PAGE, AlarmState.CONFIRMED, NOW, run.id, NOW, run.id)
+        for one in found[:2]
+    ]
+    assert store.finish(run.id, run.fence, RunOutcome.MEASURED, found, NOW, moves=raised)
+    internals = Internals()
+    printed = told(store, internals)
+    for alert in (BROKEN, "CliffwatchNegativeFlips"):
+        assert printed[alert, "summariser", "page", ""]["cause"].startswith(
+            "your own configuration. A token limit cuts the answers"
+        )
+        assert printed[alert, "summariser", "page", ""]["advice"].startswith("find the token limit")
+    body = internals.exposition(store, fleet.settings(), NOW)[0].decode()
+    for signal in ("canaries", "negative_flips", "contract"):
+        assert (
+            f'target="summariser",suite="{fleet.SUITE}",signal="{signal}",state="alarming",cause="answers_cut"' in body
+        )
 
 
 def test_a_ticket_and_a_page_of_one_alert_are_two_series(store: Store) -> None:

@@ -20,6 +20,7 @@ from monitor.core.records import (
     AlarmState,
     Arm,
     BaselineStatus,
+    Cause,
     IdentityCheck,
     Mail,
     MailStatus,
@@ -491,15 +492,14 @@ def test_models_retire_within_sixty_days() -> None:
 
 def test_three_hundred_targets_in_trouble_stay_readable_and_small() -> None:
     words = "The answers of this target " + "have changed in a way that takes long to tell " * 8
-    signals = [one for one in TITLES if one != "base_drift"]  # of the base, which is not in trouble as well
     found = facts(
         LONG,
-        alarms={name: [alarm(name, signal, 2) for signal in signals] for name in LONG},
-        latest={(n, SUITE): {s: finding(n, s, words, 0.5, alarming=True) for s in signals} for n in LONG},
+        alarms={name: [alarm(name, signal, 2) for signal in TITLES] for name in LONG},
+        latest={(n, SUITE): {s: finding(n, s, words, 0.5, alarming=True) for s in TITLES} for n in LONG},
         asked={(name, SUITE): {"": 5, "timeout": 400, "server_error": 30, "budget": 7} for name in LONG},
         retirements=[Retirement(n, Arm.BASE, "m" * 300, NOW + timedelta(days=5), "config", NOW) for n in LONG],
     )
-    found = replace(found, beside=besides(found, contract=["model id"], lost=0.5))
+    found = replace(found, beside=besides(found, contract=["model id"], lost=0.5, cause=Cause.ADAPTER_LOST))
     shown = told(found)
     assert all(item.likely for card in shown.cards for item in card.items)
     pictures = pictures_of(shown)
