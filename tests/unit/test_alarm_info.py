@@ -18,9 +18,11 @@ from monitor.core.records import (
     Finding,
     FindingState,
     IdentityCheck,
+    Reason,
     Retirement,
     RunOutcome,
     Severity,
+    Unmeasured,
 )
 from monitor.core.settings import Settings
 from monitor.detect import alarms
@@ -290,6 +292,70 @@ def test_a_mismatch_says_whether_the_answers_changed_too(left: float | None, mov
         "The server loads the base model itself under this name.", "Sun 2026-11-22 10:00 UTC",
     )  # fmt: skip
     assert lines.began == check.since
+
+
+def unanswered(store: Store, reason: Reason, at: datetime = NOW, target: str = "summariser") -> None:
+    """A further run of the target in which its subject gave no answer; the base answered."""
+    run = fleet.begun(store, target, fleet.SUITE, at, at)
+    items = [
+        (question, Unmeasured(reason, "no", at) if question.arm is Arm.SUBJECT else outcome)
+        for question, outcome in fleet.recorded(run, at, lost=False, outage=False)
+    ]
+    fleet.record_all(store, run, items, at)
+    assert store.finish(run.id, run.fence, RunOutcome.UNMEASURED, [], at)
+
+
+def test_a_model_that_is_not_loaded_is_told_as_absence_and_not_as_another_model(store: Store) -> None:
+    """The effect that was measured before says nothing of a model that gives no answers."""
+    internals, key = Internals(), ("CliffwatchIdentityMismatch", "summariser", "page", "listed")
+    mismatch(store, "listed", target="summariser")
+    assert "effect" in told(store, internals)[key]["how_bad"], "it still answers"
+    unanswered(store, Reason.REJECTED)
+    found = told(store, internals)
+    count = len(fleet.PROBES)
+    assert found[key]["what"] == "The endpoint does not know the model 'summariser-lora'."
+    assert found[key]["how_bad"] == (
+        f"every request is refused: no question of the last run has a usable answer (rejected: {count}). "
+        "Users get errors, not another model."
+    )
+    assert found[key]["cause"].startswith("the endpoint. The model or adapter is not loaded there")
+    assert found[key]["advice"].startswith("load the model or adapter again")
+    unmeasured = found["CliffwatchUnmeasured", "summariser", "ticket", ""]
+    assert unmeasured["cause"] == found[key]["cause"]
+    mismatch(store, "listed", target="summariser", matches=True)
+    after = told(store, internals)
+    assert key not in after
+    assert after["CliffwatchUnmeasured", "summariser", "ticket", ""]["cause"].startswith("your own configuration")
+
+
+@pytest.mark.parametrize(
+    ("check", "reason", "bad", "cause"),
+    [
+        (
+            "listed",
+            Reason.TIMEOUT,
+            "no question of the last run has a usable answer (timeout",
+            "the endpoint, or",
+        ),
+        (
+            "root",
+            Reason.REJECTED,
+            "no question of the last run has a usable answer (rejected",
+            "the endpoint, or",
+        ),
+    ],
+)
+def test_what_is_served_was_not_measured_where_nothing_answers(
+    store: Store, check: str, reason: Reason, bad: str, cause: str
+) -> None:
+    mismatch(store, check, target="summariser")
+    unanswered(store, reason)
+    found = told(store)["CliffwatchIdentityMismatch", "summariser", "page", check]
+    assert found["how_bad"].startswith(bad)
+    assert found["how_bad"].endswith("so what is served now was not measured.")
+    assert found["cause"].startswith(cause)
+    assert "does not know" not in found["what"]
+    assert "effect" not in found["how_bad"]
 
 
 def test_each_check_that_fails_has_a_series_with_what_the_verdict_says(store: Store) -> None:
