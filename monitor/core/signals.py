@@ -49,6 +49,13 @@ class Effect:
     """What a ``Scale.RATIO`` is a ratio of, in a word."""
     at_least_none: bool = False
     """Values below 0 occur by chance alone, so they are shown as 0."""
+    bounds: tuple[float, float] = (-1.0, 1.0)
+    """The least and the most that is shown as a number. Beyond them it is shown as ``under`` or ``over`` the bound:
+    where answers hardly varied, a ratio of spreads has no meaningful size."""
+
+    beside: tuple[str, str, str] | None = None
+    """What is told next to the effect, so that a ratio has its absolute numbers: what it is, and the keys of
+    ``Finding.measures`` for now and for the baseline."""
 
     @property
     def reference(self) -> float:
@@ -60,7 +67,7 @@ class Effect:
         return "as approved" if self.scale is Scale.REMAINS else "unchanged"
 
 
-UNKNOWN: Final = Effect(Scale.OTHER, ".3g", "")
+UNKNOWN: Final = Effect(Scale.OTHER, ".3g", "", bounds=(-1e6, 1e6))
 """How to show the effect of a signal that another version of Cliffwatch stored and this one does not know."""
 
 
@@ -134,7 +141,8 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         clause="answers like its base",
         needs="a base whose answers differ from the subject's",
         effect=Effect(
-            Scale.REMAINS, ".0%", "of the fine-tune's effect left", "effect of the fine-tune", at_least_none=True
+            Scale.REMAINS, ".0%", "of the approved fine-tune's effect", "effect of the fine-tune", at_least_none=True,
+            bounds=(0.0, 2.0),
         ),
         alert="CliffwatchFineTuneLost",
         fine_tune=True,
@@ -237,7 +245,9 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         about="The log-probabilities of the first token moved.",
         clause="begins its answers differently",
         needs="an endpoint that returns log-probabilities, and sampling.logprobs in the suite",
-        effect=Effect(Scale.OTHER, ".2f", "nats of mean first-token log-probability"),
+        effect=Effect(
+            Scale.OTHER, "z.2f", "nats of mean first-token log-probability", at_least_none=True, bounds=(0.0, 100.0)
+        ),
         alert="CliffwatchDistributionShift",
     ),
     SignalSpec(
@@ -248,7 +258,8 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         clause="decides near ties differently",
         needs="temperature 0, and 3 probes or more whose first word is a near tie",
         effect=Effect(
-            Scale.DISTANCE, "z.2f", "total variation distance above chance, 0 to 1", "decisions, above chance"
+            Scale.DISTANCE, "z.2f", "total variation distance above chance, 0 to 1", "decisions, above chance",
+            at_least_none=True,
         ),
         alert="CliffwatchDistributionShift",
     ),
@@ -277,7 +288,9 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         clause="gives answers of another length",
         needs="10 answers in the baseline and 5 a run",
         effect=Effect(
-            Scale.RATIO, ".2f", "times the baseline's variance of log length", "spread of length", word="spread"
+            Scale.RATIO, ".2f", "times the baseline's variance of log length", "spread of length", word="spread",
+            bounds=(0.01, 100.0),
+            beside=("characters on average", "answer_length_chars", "answer_length_baseline_chars"),
         ),
         alert="CliffwatchLengthShift",
         measures=(

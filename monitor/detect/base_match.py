@@ -45,6 +45,9 @@ TOLERANCE: Final = 0.05
 MOST_ALIKE: Final = 0.5
 """Share of the approved answers that may equal the base's; with more, the suite cannot distinguish the two."""
 
+FAR_OFF: Final = 0.25
+"""A larger share of such answers is never reported as unchanged, however few answers."""
+
 _Said = Mapping[tuple[int, str], set[str]]
 
 
@@ -93,6 +96,7 @@ def measure(comparison: Comparison) -> Reading | None:
     )
     same = sum(matches.equal.get(id(one), False) and matches.approved[id(one)] for one in comparison.now)
     base_moved = f"{same} of {total} answers are identical to the base's and to approved ones"
+    more = low > 0 or now - then >= FAR_OFF
     moved = same >= FEWEST_NOW and matches.share(comparison.now) - matches.share(comparison.baseline) > MOST_ALIKE
     return Reading(
         channels=(channel,),
@@ -103,7 +107,7 @@ def measure(comparison: Comparison) -> Reading | None:
         answers_now=total,
         answers_baseline=int((~found.now).sum()),
         tell=lambda verdict: _tell(
-            comparison.target, numbers, low > 0, verdict, now - then, base_moved if moved else ""
+            comparison.target, numbers, more, verdict, now - then, base_moved if moved else ""
         ),
         exhibits=_exhibits(comparison, matches),
     )  # fmt: skip
@@ -163,7 +167,7 @@ def _exhibits(comparison: Comparison, matches: _Matches) -> tuple[Exhibit, ...]:
 
 
 def _tell(target: str, numbers: str, more: bool, verdict: Verdict, effect: float, base_moved: str) -> Told:
-    """``more``: whether the interval is above the baseline's share, however little evidence that is. ``base_moved``:
+    """``more``: whether the share is clearly above the baseline's, however little evidence that is. ``base_moved``:
     how many answers equal both, if so many more than in the baseline do that the base must have moved; else empty."""
     what = f"{target} gives exactly its base model's answers at temperature 0"
     share = hit(effect)  # a lower bound: the base itself varies

@@ -42,6 +42,9 @@ FEWEST: Final = 3
 FEWEST_ANSWERS: Final = 5
 """Least checked baseline answers of each arm for a probe to be decisive; for the subject, without the day left out."""
 
+FAR_OFF: Final = 0.25
+"""A larger share of failing answers is never reported as passing, however few answers."""
+
 _Rows = Mapping[str, list[tuple[int, float, GradedAnswer]]]
 """Probe -> (day, fails, answer) of each answer that is judged."""
 
@@ -77,7 +80,9 @@ def measure(comparison: Comparison) -> Reading | None:
         curve=curve(found, 1.0, 1 - then),
         answers_now=total,
         answers_baseline=before,
-        tell=lambda verdict: _tell(comparison.target, numbers, low > 0, verdict, _traffic_share(now - then, high)),
+        tell=lambda verdict: _tell(
+            comparison.target, numbers, low > 0 or now - then >= FAR_OFF, verdict, _traffic_share(now - then, high)
+        ),
         exhibits=exhibits(comparison, failed),
     )
 
@@ -134,7 +139,7 @@ def _sample(rows: _Rows) -> Sample | None:
 
 
 def _tell(target: str, numbers: str, more: bool, verdict: Verdict, share: float | None) -> Told:
-    """``more``: whether the interval is above the baseline's share of failures, however little evidence that is.
+    """``more``: whether the share of failures is clearly above the baseline's, however little evidence that is.
 
     No cause: failed checks show that an ability is gone, and not whose answers came instead. Other signals show that.
     """

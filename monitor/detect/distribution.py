@@ -87,10 +87,11 @@ def _tell(target: str, verdict: Verdict, channels: Sequence[Channel], effect: tu
 
 def _numbers(effect: tuple[float, float, float]) -> str:
     """The effect in words. Below 0, which happens by chance without a change, it is not shown as a distance."""
-    way, interval = "of the maximum distance", f"95% interval {effect[1]:z.1%} to {effect[2]:z.1%}"
+    low, high = (min(1.0, max(0.0, one)) for one in effect[1:])
+    way, interval = "of the maximum distance", f"95% interval {low:.1%} to {high:.1%}"
     if effect[0] < 0:
-        return f"characters differ no more than within the baseline ({effect[0]:z.1%} {way}, {interval})"
-    return f"{effect[0]:.1%} {way} ({interval})"
+        return f"characters differ no more than within the baseline ({interval} {way})"
+    return f"{min(1.0, effect[0]):.1%} {way} ({interval})"
 
 
 def _characters(texts: Sequence[str]) -> mmd.Single:

@@ -34,6 +34,7 @@ from monitor.report.metrics import Internals
 from monitor.report.metrics.process_metrics import web_url
 from monitor.store import Store, open_store
 from tests import fleet
+from tests.store_records import begun, record_all
 from tests.summaries import saying, summary_of
 
 NOW = fleet.NOW
@@ -296,12 +297,12 @@ def test_a_mismatch_says_whether_the_answers_changed_too(left: float | None, mov
 
 def unanswered(store: Store, reason: Reason, at: datetime = NOW, target: str = "summariser") -> None:
     """A further run of the target in which its subject gave no answer; the base answered."""
-    run = fleet.begun(store, target, fleet.SUITE, at, at)
+    run = begun(store, target, fleet.SUITE, at, at)
     items = [
         (question, Unmeasured(reason, "no", at) if question.arm is Arm.SUBJECT else outcome)
         for question, outcome in fleet.recorded(run, at, lost=False, outage=False)
     ]
-    fleet.record_all(store, run, items, at)
+    record_all(store, run, items, at)
     assert store.finish(run.id, run.fence, RunOutcome.UNMEASURED, [], at)
 
 

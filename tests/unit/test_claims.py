@@ -294,7 +294,7 @@ def test_a_look_that_ended_its_alarm_is_the_news_of_a_recovery() -> None:
     over_now = replace(ALARM, state=AlarmState.CLEARED, cleared_at=NOW, cleared_run_id=3)
     told = claim(lost(effect=0.99, recovered=True), FindingContext(history(0.1, 7.4), over_now, lost=0.5))
     assert (told.state, told.headline) == ("cleared", "bot has recovered (Fine-tune's effect)")
-    assert told.bad == "99% of the fine-tune's effect left (95% interval 0% to 10%)."
+    assert told.bad == "99% of the approved fine-tune's effect (95% interval 0% to 10%)."
     assert (told.since, told.began, told.suspect, told.why) == ("", None, "", "")
     assert told.now == "Nothing to do: cleared automatically, 2026-11-22 12:00."
     later = claim(LOST, FindingContext(history(0.1, 7.4), replace(over_now, cleared_run_id=9)))

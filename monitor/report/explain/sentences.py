@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from monitor.core.records import Advice, Cause, Finding, FindingState
+from monitor.core.signals import FINE_TUNE
 from monitor.core.wording import power
 
 BELOW: Final = "Below the alarm threshold, but worth a look"
 NO_LOSS: Final = "Not an adapter loss, but worth a look"
+UNREADABLE: Final = "Cannot be read"
 RECOVERED: Final = "The evaluations since the alarm show enough evidence of recovery to clear it."
 BOTH_DROPPED: Final = (
     "The base's score dropped too, by more than half as much: the judge, or something that both share, may have "
@@ -88,7 +90,7 @@ def claim(finding: Finding) -> str:
 def opening(finding: Finding) -> str:
     """How the first sentence begins, without numbers and without a full stop."""
     if finding.state is FindingState.LOOK:
-        return NO_LOSS if is_no_loss(finding) else BELOW
+        return UNREADABLE if _rests_on_moved_base(finding) else NO_LOSS if is_no_loss(finding) else BELOW
     return _upper(_so_far(finding)) if finding.disagrees else finding.what
 
 
@@ -128,6 +130,11 @@ def news(finding: Finding) -> tuple[str, str]:
 def is_no_loss(finding: Finding) -> bool:
     """Whether the answers moved away from the approved ones, but not toward the base's: the adapter may be applied."""
     return finding.signal == "adapter_loss" and finding.cause in (Cause.NOT_ADAPTER_LOSS, Cause.SHARED_CHANGE)
+
+
+def _rests_on_moved_base(finding: Finding) -> bool:
+    """Whether it compares with a base that moved while the subject did not, so that it says nothing of the subject."""
+    return finding.cause is Cause.BASE_MOVED and finding.signal in FINE_TUNE
 
 
 def _reports_earlier_evaluations(finding: Finding) -> bool:
