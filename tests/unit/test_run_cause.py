@@ -28,6 +28,7 @@ AWAY, BOTH = One(L, Cause.NOT_ADAPTER_LOSS), One(L, Cause.SHARED_CHANGE)
 CUT, REFUSED, EMPTY = (One(A, one) for one in (Cause.ANSWERS_CUT, Cause.ANSWERS_REFUSED, Cause.ANSWERS_EMPTY))
 TEMPLATE, RENAMED = One(A, Cause.PROMPT_CHANGED), One(L, Cause.MODEL_RENAMED)
 ELSEWHERE, BASE = One(L, Cause.SERVED_ELSEWHERE), One(A, Cause.BASE_MOVED)
+SAMPLED = One(A, Cause.SAMPLING_CHANGED)
 FAILS = One(A)
 OLD_FAILS = One(A, Cause.ADAPTER_LOST)
 """As a version stored it that took failed canaries for a lost fine-tune."""
@@ -63,6 +64,9 @@ OLD_FAILS = One(A, Cause.ADAPTER_LOST)
         ({"adapter_loss": LOOKS_LOST, "contract": TEMPLATE}, Cause.ADAPTER_LOST),
         ({"distribution": FAILS, "contract": RENAMED}, Cause.MODEL_RENAMED),
         ({"canaries": FAILS, "contract": ELSEWHERE}, Cause.SERVED_ELSEWHERE),
+        ({"canaries": FAILS, "adapter_loss": AWAY, "distribution": SAMPLED}, Cause.SAMPLING_CHANGED),
+        ({"adapter_loss": BOTH, "distribution": SAMPLED}, Cause.SAMPLING_CHANGED),
+        ({"adapter_loss": LOOKS_LOST, "distribution": SAMPLED}, Cause.ADAPTER_LOST),
         # the base
         ({"base_drift": BASE, "adapter_loss": One(Q)}, Cause.BASE_MOVED),
         ({"base_drift": BASE, "base_match": One(L, Cause.BASE_MOVED)}, Cause.BASE_MOVED),

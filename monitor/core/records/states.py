@@ -41,6 +41,8 @@ class Cause(StrEnum):
     """Answers are refusals, or blocked by a filter."""
     SERVED_ELSEWHERE = "served_elsewhere"
     """Replies or metadata name another deployment, provider or adapter than in the baseline."""
+    SAMPLING_CHANGED = "sampling_changed"
+    """Answers to one prompt differ from each other more, or less, than in the baseline, around the same answers."""
     BASE_MOVED = "base_moved"
     """The base answers differently than in the baseline, and the subject does not."""
 

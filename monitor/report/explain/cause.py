@@ -41,6 +41,11 @@ SUSPECTS: Final[Mapping[Cause, tuple[str, str]]] = {
         "Replies or metadata name another deployment, provider or adapter than in the baseline.",
     ),
     Cause.MODEL_RENAMED: ("the model", f"{_RENAMED}: it was replaced or updated."),
+    Cause.SAMPLING_CHANGED: (
+        "your own configuration",
+        "Answers to one prompt differ from each other more, or less, than in the baseline, around the same answers: "
+        "the temperature, top-p or another sampling setting changed.",
+    ),
     Cause.SHARED_CHANGE: (
         "the model",
         "The base's answers moved too, so the change is in something that both share: the prompt, the chat template, "

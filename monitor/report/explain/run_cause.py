@@ -39,10 +39,11 @@ def decide(found: Mapping[str, Said]) -> Cause:
     2. Answers that are empty, refused or cut.
     3. Answers that moved toward the base's, without an alarm.
     4. What the replies' metadata names: prompt, server, model.
-    5. A change of what subject and base share, or of the base alone.
-    6. Answers unlike the approved ones and unlike the base's.
+    5. Another spread of the answers: sampling.
+    6. A change of what subject and base share, or of the base alone.
+    7. Answers unlike the approved ones and unlike the base's.
 
-    5 and 6 only by signals that read the answers: a judge's lower score of both arms may be the judge's own change.
+    5 to 7 only by signals that read the answers: a judge's lower score of both arms may be the judge's own change.
 
     A judge that drifted and identity checks are not among a run's findings: see ``cause``.
     """
@@ -58,6 +59,8 @@ def decide(found: Mapping[str, Said]) -> Cause:
     if reply in IN_THE_REPLY:
         return reply
     named = {one.cause for signal, one in moved.items() if signal in ANSWERS | OF_BASE and signal != LOST}
+    if Cause.SAMPLING_CHANGED in named:
+        return Cause.SAMPLING_CHANGED
     shared = next((one for one in (Cause.SHARED_CHANGE, Cause.BASE_MOVED) if one in named), None)
     if shared is not None and not (shared is Cause.BASE_MOVED and _of_the_subject(moved)):
         return shared
