@@ -159,7 +159,8 @@ def _distances(found: mmd.Grouped, kernel: mmd.Kernel) -> tuple[NDArray[np.float
 def _cause(found: mmd.Grouped, kernel: mmd.Kernel) -> Cause:
     """Whether only the spread of the answers changed, as with another temperature: today's answers to a prompt are
     more alike, or less, than the baseline's, and no less like the baseline's than the wider of the two groups is like
-    itself. Another model or prompt would move the middle as well. It takes at least two answers to a prompt in a run."""
+    itself. Another model or prompt would move the middle as well. It takes at least two answers to a prompt in a run.
+    """
     rows = []
     for days, vectors in zip(found.days, kernel.vectors, strict=True):
         now, gram = days == NOW, vectors @ vectors.T

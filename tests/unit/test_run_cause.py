@@ -122,12 +122,13 @@ def test_the_page_of_failed_canaries_says_what_all_signals_know() -> None:
         canaries,
         finding("adapter_loss", Q, numbers=near),
         finding("negative_flips", A),
-        finding("contract", A, Cause.ANSWERS_CUT),
+        finding("contract", A, Cause.ANSWERS_CUT, "finish reason 'stop' on 0% of answers (now also 'length')"),
     ]
     for one in (heads[0], heads[2]):
         told = claim(one, with_heads(FindingContext(), one, heads))
         assert told.suspect == "your own configuration"
         assert told.why.startswith("A token limit cuts the answers")
+        assert told.why.endswith("The contract changed: finish reason 'stop' on 0% of answers (now also 'length').")
         assert told.now.startswith("Find the token limit")
     assert claim(canaries, with_heads(FindingContext(), canaries, heads)).runbook == "CliffwatchFineTuneBroken"
     alone = claim(canaries, with_heads(FindingContext(), canaries, heads[:2]))

@@ -89,7 +89,9 @@ def _likely(finding: Finding, context: FindingContext, see: str) -> tuple[str, s
     if found is Cause.NOT_ADAPTER_LOSS:
         return "the model", _unlike_base(finding, context)
     if found in SUSPECTS:
-        return SUSPECTS[found]
+        who, why = SUSPECTS[found]
+        shown = found in run_cause.IN_THE_REPLIES and finding.signal != "contract" and context.contract_news
+        return who, f"{why} The contract changed: {context.contract_news}." if shown else why
     if "prompt tokens" in context.contract:
         return SUSPECTS[Cause.PROMPT_CHANGED]
     if _NAMES & set(context.contract):

@@ -30,6 +30,8 @@ class FindingContext:
     """Other signals of the same run that alarm or are worth a look."""
     cause: Cause | None = None
     """What all signals of the run say together; ``None``: only the finding is known."""
+    contract_news: str = ""
+    """What changed in the contract in the run, with old and new values."""
     beside_base: str = ""
     """How near the run's answers are to the base's, in words, where it was measured."""
     contract: Collection[str] = ()
@@ -76,7 +78,12 @@ def with_heads(context: FindingContext, finding: Finding, heads: Sequence[Findin
         cause=run_cause.of(finding.signal, {one.signal: one for one in [*others, finding]}),
         beside_base=next((one.numbers for one in [finding, *others] if one.signal == run_cause.AWAY), ""),
         contract=[] if contract is None else [name for name, score in contract.scores.items() if score > 0],
+        contract_news="" if contract is None else _news(contract),
     )
+
+
+def _news(contract: Finding) -> str:
+    return "" if contract.state is FindingState.QUIET else contract.numbers or contract.what
 
 
 def alarm_of(alarms: Sequence[Alarm], finding: Finding, at: datetime | None) -> Alarm | None:

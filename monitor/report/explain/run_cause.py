@@ -30,6 +30,10 @@ IN_THE_REPLY: Final = (Cause.PROMPT_CHANGED, Cause.SERVED_ELSEWHERE, Cause.MODEL
 """Causes that the metadata of the replies names."""
 
 
+IN_THE_REPLIES: Final = (*IN_THE_ANSWER, *IN_THE_REPLY)
+"""Causes that ``contract`` shows."""
+
+
 def decide(found: Mapping[str, Said]) -> Cause:
     """The cause of what changed in one run.
 
