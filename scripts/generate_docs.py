@@ -13,9 +13,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from monitor import cli, config
+from monitor.ask import reply_errors, served
 from monitor.config import anchors, suites
 from monitor.config.problems import is_model, members
 from monitor.config.starter import starter_config
+from monitor.core import finish_reasons
 from monitor.core.kinds import kinds_of, shared, summary
 from monitor.core.settings import Settings
 from monitor.core.signals import CATALOGUE
@@ -153,6 +155,103 @@ def _signals() -> Iterator[str]:
         yield f"| `{one.name}` | {' | '.join(map(_cell, cells))} |\n"
 
 
+_REPLIES: Final = """\
+# Replies
+
+What Cliffwatch makes of the replies of servers. A reply is one of three things:
+
+| outcome | what it is | in the results |
+|---|---|---|
+| answer | a text, or an empty text of a completed reply | compared with the baseline |
+| refusal | the model refused, or a filter blocked the prompt or the answer | an answer that counts as a refusal |
+| unmeasured | an error, an unreadable reply, a cut before any text, an unknown finish reason | counted by reason |
+
+## Errors
+
+HTTP 200 does not make a reply an answer. Cliffwatch looks for an error in these places: `error` at the top level, in
+the choice and in the message; `object` or `type` with the value `error`; `success: false`; a status of 400 and above
+in `code` or `status`; `detail` or `message` in place of an answer; an event of a stream; a finish reason of class
+error; the text of a page. A text beside an error is not an answer. Empty values such as `"error": null` are no
+errors.
+
+The error's own code decides the reason and whether Cliffwatch asks again, as an HTTP status does: 429 is
+`rate_limited`, 500 and above and an error without a code are `server_error`, 401 and 403 are `unauthorized`, 402 and
+a spent quota are `quota`, other codes are `rejected`. Only `rate_limited`, `server_error`, `timeout`, `connection`,
+and an unreadable reply without token counts are asked again. A complete reply that counts its tokens was billed and
+would come back the same. The detail of an unmeasured question has the error's own code and message, without keys and
+control characters, at most {longest} characters.
+
+If a call ends with HTTP 404, HTTP 405 or a page, Cliffwatch looks for the API near `base_url`, such as below `/v1`,
+and names the address that answers. This calls `GET /models` only, which costs nothing.
+
+## Refusals
+
+A filter is one event, however it is told. All of these are refusals with the finish reason `content_filter`, unless
+the reply has its own word: a finish reason of class filtered or refusal; `message.refusal`; HTTP 400 or 403 with a
+code such as `content_filter`, `ResponsibleAIPolicyViolation`, `content_policy_violation`, `moderation_blocked` or
+`data_inspection_failed`; `promptFeedback.blockReason`; a filtered `prompt_filter_results` without choices; a
+gateway's moderation or guardrail. The same code with HTTP 401, 404, 408 or 429 is an error.
+
+## Texts
+
+Of a content that is a list, the texts of its parts are joined. Parts of thinking or reasoning are left out. If a
+completed reply has no text, the answer is empty, and `text_in` names the field that has one, such as
+`reasoning_content` or `tool_calls`. `cliffwatch ask` prints it. If a limit cut the reply before any text, it is
+`truncated`.
+
+Requests say `"stream": false`. If a server streams all the same, the answer is put together from the events, and the
+log says so once. A stream without an end is unreadable. These irregularities do no harm: a byte order mark, bytes
+that are not valid UTF-8 (read as replacement characters), lone surrogates, NaN, comments or other text around the
+JSON, a wrong `Content-Type`, gzip, and any status from 200 to 299. If a field is given twice, an empty value counts
+for nothing and the larger number counts. Two different texts of a field such as `content` or `finish_reason` make the
+reply unreadable.
+
+## Who served it
+
+Answers keep what a reply says about who served it. `contract` compares it with the baseline.
+
+| name | from |
+|---|---|
+{served}
+## Finish reasons
+
+Cliffwatch knows the words below, in any case and spelling (`MAX_TOKENS`, `maxTokens`, `FinishReason.MAX_TOKENS`). If
+a gateway passes on `native_finish_reason` as well, the worse class counts. A reply with a text and no finish reason
+is an answer, because some servers leave it out. A word that is not in the table is `unknown_finish`: its text is not
+measured, and the detail has the word. When a later version knows the word, the daemon judges kept replies anew at its
+start: their runs become due again, nothing is asked again, and the audit log names them. Runs with a verdict and
+captured baselines stay as they are.
+
+A `truncated` answer with a text is an answer, and `contract` compares its finish reason. It was cut by the server's
+own limit if it has fewer tokens than the limit that was sent, or if the word says so, as `model_length` does.
+
+| word | class | dialects |
+|---|---|---|
+{words}
+## Sources
+
+| dialect | source |
+|---|---|
+{sources}"""
+
+
+def _replies() -> str:
+    names: dict[str, list[str]] = {}
+    for header, name in served.HEADERS.items():
+        names.setdefault(name, []).append(f"`{header}`")
+    names["provider"].append("the field `provider` of the reply")
+    words = sorted(finish_reasons.TABLE.items(), key=lambda row: (list(finish_reasons.Ending).index(row[1][0]), row[0]))
+    return _REPLIES.format(
+        longest=reply_errors.LONGEST_WORDS,
+        served="".join(f"| `{name}` | {', '.join(found)} |\n" for name, found in sorted(names.items())),
+        words="".join(
+            f"| `{word}` | {str(ending).replace('_', ' ')} | {', '.join(dialects)} |\n"
+            for word, (ending, dialects) in words
+        ),
+        sources="".join(f"| {dialect} | {source} |\n" for dialect, source in finish_reasons.SOURCES.items()),
+    )
+
+
 def pages() -> dict[str, str]:
     """File name in ``docs/`` -> its text."""
     return {
@@ -161,6 +260,7 @@ def pages() -> dict[str, str]:
         "judge.md": _ANCHORS + "".join(_sections("", anchors.AnchorsFile, {})),
         "commands.md": _COMMANDS + "".join(_commands("cliffwatch", typer.main.get_command(cli.app))),
         "metrics.md": metric_names.markdown(),
+        "replies.md": _replies(),
         "signals.md": _SIGNALS + "".join(_signals()),
         "cliffwatch.schema.json": json.dumps(config.schema(), indent=2) + "\n",
         "suite.schema.json": json.dumps(suites.schema(), indent=2) + "\n",

@@ -14,21 +14,18 @@ import httpx2
 from monitor.ask.http import (
     ReplyTooLargeError,
     count_or_none,
-    malformed,
     metadata,
-    parse,
     read_reply,
-    status_failure,
+    receive,
     text_or_none,
 )
-from monitor.ask.protocol import AskFailed, Setup
-from monitor.ask.transport import client, connection_failure
-from monitor.core.records import Answer, Exchange, Question, Reason
+from monitor.ask.protocol import Setup
+from monitor.ask.reply_text import said_in_message
+from monitor.ask.served import cached_tokens, served_by
+from monitor.ask.transport import UnaskedStreams, client, connection_failure
+from monitor.core.records import Answer, Question
 
 VENDOR_URL: Final = "https://api.anthropic.com"
-
-FINISH_REASONS: Final = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
-"""Mapping to the values of Chat Completions, so that the store is uniform; other values are kept."""
 
 _DROPPABLE: Final = ("thinking", "output_config")
 
@@ -39,6 +36,7 @@ class AnthropicProvider:
     def __init__(self, setup: Setup) -> None:
         self._key = setup.key
         self._clock = setup.clock
+        self._streams = UnaskedStreams(setup.name)
         base_url = setup.settings.server or VENDOR_URL
         self._client = anthropic.AsyncAnthropic(
             api_key=setup.key.reveal() if setup.key else "none",
@@ -62,15 +60,16 @@ class AnthropicProvider:
             raise connection_failure(error, body) from None
         latency = time.perf_counter() - started
         reply = read_reply(raw.status_code, raw.headers, raw.content, self._key)
-        if not 200 <= reply.status < 300:
-            raise status_failure(reply, body, [name for name in _DROPPABLE if name in body], self._clock())
-        parsed, exchange = parse(reply, body)
-        text, stop_reason = _read_text(parsed, exchange)
-        prompt_tokens, completion_tokens = _usage(parsed) or (0, 0)
+        received = receive(reply, body, [name for name in _DROPPABLE if name in body], self._clock(), _usage)
+        self._streams.note(received)
+        parsed = received.body
+        tokens = _usage(parsed)
+        said = said_in_message(received, tokens)
+        prompt_tokens, completion_tokens = tokens or (0, 0)
         return Answer(
-            text=text,
-            finish_reason=FINISH_REASONS.get(stop_reason, stop_reason) if stop_reason else None,
-            refusal=stop_reason == "refusal",
+            text=said.text,
+            finish_reason=said.finish_reason,
+            refusal=said.refusal,
             model=text_or_none(parsed.get("model")),
             fingerprint=None,
             request_id=reply.headers.get("request-id") or text_or_none(parsed.get("id")),
@@ -78,7 +77,10 @@ class AnthropicProvider:
             completion_tokens=completion_tokens,
             latency_seconds=latency,
             asked_at=asked_at,
-            exchange=exchange,
+            exchange=received.exchange,
+            text_in=said.text_in,
+            served=served_by(reply.headers, parsed),
+            cached_tokens=cached_tokens(parsed),
         )
 
     async def look(self, path: str) -> tuple[int, Any]:
@@ -107,6 +109,8 @@ def request_body(question: Question, accepts: Mapping[str, bool]) -> dict[str, A
         "model": question.model,
         "max_tokens": question.sampling.max_tokens,
         "messages": [{"role": m.role, "content": m.content} for m in question.messages if m.role != "system"],
+        # The default of the API, but some servers stream unless they are told not to.
+        "stream": False,
     }
     system = "\n\n".join(m.content for m in question.messages if m.role == "system")
     if system:
@@ -116,25 +120,6 @@ def request_body(question: Question, accepts: Mapping[str, bool]) -> dict[str, A
     if question.response_schema is not None and accepts.get("output_config", True):
         body["output_config"] = {"format": {"type": "json_schema", "schema": dict(question.response_schema)}}
     return body
-
-
-def _read_text(parsed: Mapping[str, Any], exchange: Exchange) -> tuple[str, str | None]:
-    """The joined text blocks, and the stop reason."""
-    tokens = _usage(parsed)
-    blocks = parsed.get("content")
-    stop_reason = text_or_none(parsed.get("stop_reason"))
-    if not isinstance(blocks, list):
-        raise malformed("the reply has no list of content blocks", exchange, tokens)
-    texts = [b.get("text") for b in blocks if isinstance(b, dict) and b.get("type") == "text"]
-    if not all(isinstance(text, str) for text in texts):
-        raise malformed("a text block has no text", exchange, tokens)
-    text = "".join(str(text) for text in texts)
-    if stop_reason == "max_tokens" and not text:
-        detail = "max_tokens was used up before the answer began"
-        raise AskFailed(Reason.TRUNCATED, detail, permanent=True, exchange=exchange, tokens=tokens)
-    if not texts and stop_reason not in ("refusal", "end_turn", "stop_sequence"):
-        raise malformed("the reply has no text", exchange, tokens)
-    return text, stop_reason
 
 
 def _usage(parsed: Mapping[str, Any]) -> tuple[int, int] | None:

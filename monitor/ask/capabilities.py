@@ -47,8 +47,11 @@ class Capabilities:
 def shown_by(question: Question, answer: Answer, known: Mapping[str, bool]) -> dict[str, bool]:
     """New knowledge from an answer about the parameters of its request.
 
-    Requested logprobs that are missing were silently ignored, so they count as not accepted.
+    Requested logprobs that are missing were silently ignored, so they count as not accepted. A refusal shows nothing:
+    a filter may answer before the request is checked, and gives no logprobs.
     """
+    if answer.refusal:
+        return {}
     shown: dict[str, bool] = {}
     if question.sampling.logprobs and "logprobs" not in known and answer.text:
         shown["logprobs"] = answer.logprobs is not None

@@ -2,34 +2,31 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from monitor.ask.framing import decoded, loads, read_body
 from monitor.ask.protocol import AskFailed, Secret
+from monitor.ask.reply_errors import Trouble, classify, clean, trouble_in, trouble_in_text
 from monitor.ask.retry import retry_after
-from monitor.core import logs
+from monitor.ask.served import HEADERS as SERVED_HEADERS
+from monitor.ask.served import cleaned_header
 from monitor.core.records import Exchange, Reason
 
 LARGEST_REPLY: Final = 8 * 2**20
 """Maximum bytes of a reply. An answer of 4,096 tokens with 20 alternatives each has about 6 MiB."""
-
-MOST_SCRUBBED: Final = 20_000
-"""Characters of an error message that are scrubbed before it is cut to the stored length."""
 
 LARGEST_COMPRESSED: Final = 2**18
 """Maximum bytes of a compressed reply, which is never requested: deflate expands up to 1,032-fold."""
 
 _KEPT_HEADER: Final = re.compile(
     r"retry-after(-ms)?|(x-|anthropic-)ratelimit-.*|(x-)?request-id|x-should-retry|openai-(processing-ms|version|model)"
-    r"|date|server|cf-ray|content-type|content-length|x-litellm-(model-id|version|call-id)|x-envoy-.*-time"
+    r"|date|server|cf-ray|content-type|content-length|x-litellm-(version|call-id)|x-envoy-.*-time"
 )
 _SUSPECT: Final = re.compile(r"\\u0000|\\u[dD][89a-fA-F]|[\x00\ud800-\udfff]|\d[eE]\+?\d{3}")
 _UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
-_OUT_OF_CREDIT: Final = re.compile(
-    r"insufficient_quota|billing_(hard_limit|not_active)|credit balance|exceeded your current quota", re.IGNORECASE
-)
 _REFUSES_PARAMETER: Final = re.compile(
     r"unsupported|not support|n't support|unrecogni[sz]ed|unknown|unexpected|forbidden|deprecated|no longer|removed"
     r"|not (be )?(permitted|allowed|available|enabled|compatible)|extra (input|field)|incompatible|disabled"
@@ -58,7 +55,7 @@ class Reply:
             ValueError: not JSON, or nested too deeply.
         """
         try:
-            parsed = json.loads(self.text, parse_constant=lambda _: None)
+            parsed = loads(self.text.strip("\ufeff \t\r\n"))
             return storable(parsed) if _SUSPECT.search(self.text) else parsed
         except RecursionError:
             raise ValueError("nested too deeply") from None
@@ -66,8 +63,12 @@ class Reply:
 
 def read_reply(status: int, headers: Mapping[str, str], body: bytes, key: Secret | None) -> Reply:
     """Bound and clean a reply. Removes the key from body and headers, because a server may echo it."""
-    text = scrub(body.decode("utf-8", "replace"), key)
-    kept = {name: scrub(value, key)[:300] for name, value in headers.items() if _KEPT_HEADER.fullmatch(name.lower())}
+    text = scrub(decoded(body, headers.get("content-type", ""), LARGEST_REPLY), key)
+    kept = {
+        name: scrub(cleaned_header(name, value), key)[:300]
+        for name, value in headers.items()
+        if name.lower() in SERVED_HEADERS or _KEPT_HEADER.fullmatch(name.lower())
+    }
     return Reply(status, kept, text)
 
 
@@ -98,28 +99,82 @@ def storable(value: Any) -> Any:
 
 
 def malformed(detail: str, exchange: Exchange, tokens: tuple[int, int] | None = None) -> AskFailed:
-    """HTTP 200, but not a valid completion. It may have been billed."""
-    return AskFailed(Reason.MALFORMED, detail, exchange=exchange, tokens=tokens, maybe_billed=tokens is None)
+    """HTTP 200, but not a valid completion. It may have been billed.
+
+    A reply that counts its tokens was generated and billed: the next one would be like it, so it is not retried.
+    """
+    return AskFailed(
+        Reason.MALFORMED,
+        detail,
+        permanent=tokens is not None,
+        exchange=exchange,
+        tokens=tokens,
+        maybe_billed=tokens is None,
+    )
 
 
-def parse(reply: Reply, request: Mapping[str, Any]) -> tuple[dict[str, Any], Exchange]:
-    """The reply's JSON object and the exchange to store.
+Count = Callable[[Mapping[str, Any]], tuple[int, int] | None]
+"""Prompt and completion tokens that a reply counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A reply whose JSON was read, and that is not an error."""
+
+    body: Mapping[str, Any]
+    exchange: Exchange
+    filtered: Trouble | None = None
+    """The filter that blocked the prompt or the answer, told as an error: the outcome is a refusal."""
+    streamed: bool = False
+
+
+def receive(
+    reply: Reply, request: Mapping[str, Any], droppable: Sequence[str], now: datetime, count: Count
+) -> Received:
+    """Read a reply of any status.
+
+    Args:
+        reply: the reply.
+        request: the body of the request.
+        droppable: names of sent parameters that can be omitted.
+        now: for Retry-After dates.
+        count: reads the tokens that the reply counts.
 
     Raises:
-        AskFailed: MALFORMED if it is not a JSON object.
+        AskFailed: an error, told by the status or by the reply itself, or not a JSON object.
     """
+    good = 200 <= reply.status < 300
     try:
-        body = reply.json()
+        read = read_body(reply.text)
+        body = storable(read.value) if _SUSPECT.search(reply.text) else read.value
     except ValueError as error:
         exchange = _exchange(reply, request, reply.text[:4000])
-        raise malformed(f"the reply is not JSON: {type(error).__name__}", exchange) from None
+        if good:
+            raise _no_json(reply, exchange, str(error), now) from None
+        raise _failure(reply, trouble_in_text(reply.text), exchange, droppable, now) from None
     exchange = _exchange(reply, request, body if isinstance(body, dict) else reply.text[:4000])
-    if not isinstance(body, dict):
-        raise malformed("the reply is JSON, but not an object", exchange)
-    if body.get("error") and "choices" not in body and "content" not in body:
-        # Some gateways send errors with status 200.
-        raise malformed("the reply is an error with status 200", exchange)
-    return body, exchange
+    trouble = trouble_in(body, reply.status)
+    if trouble is None and not good:
+        trouble = trouble_in_text(reply.text)
+    if trouble is not None and not trouble.filtered:
+        failed = _failure(reply, trouble, exchange, droppable, now)
+        failed.tokens = count(body) if isinstance(body, dict) else None
+        raise failed
+    if trouble is None and not isinstance(body, dict):
+        kind = "a list" if isinstance(body, list) else "no object"
+        raise malformed(f"the reply is JSON, but {kind} with `choices` or `content`: {clean(reply.text, 80)}", exchange)
+    return Received(body if isinstance(body, dict) else {}, exchange, trouble, read.streamed)
+
+
+def _no_json(reply: Reply, exchange: Exchange, why: str, now: datetime) -> AskFailed:
+    """A page or a text with a status of success. A gateway's error is one if its words tell it."""
+    text = reply.text.strip()
+    if text[:1] in ("", "{", "[") or text.startswith(("data:", "event:", ":")):
+        return malformed(why, exchange)
+    trouble = trouble_in_text(text)
+    if trouble.status is not None:
+        return _failure(reply, trouble, exchange, (), now)
+    return malformed(f"the reply is not JSON: {trouble.words or 'it has no readable text'}", exchange)
 
 
 def metadata(reply: Reply) -> tuple[int, Any]:
@@ -136,35 +191,30 @@ def metadata(reply: Reply) -> tuple[int, Any]:
         return reply.status, None
 
 
-def status_failure(reply: Reply, request: Mapping[str, Any], droppable: Sequence[str], now: datetime) -> AskFailed:
-    """Classify an HTTP error.
-
-    Args:
-        reply: the reply, with a status outside 200 to 299.
-        request: the body of the request.
-        droppable: names of sent parameters that can be omitted.
-        now: for Retry-After dates.
-    """
-    try:
-        body: Any = reply.json()
-    except ValueError:
-        body = None
-    error = body.get("error", body) if isinstance(body, dict) else None
-    fields = error if isinstance(error, dict) else {}
-    words = str(fields.get("message") or fields.get("detail") or error or reply.text)
-    message = words[:1000]
-    code = logs.scrub(str(fields.get("code") or fields.get("type") or ""))[:60]
-    # A gateway may echo its own key. Scrubbed before the cut, because a part of a key has no known shape.
-    detail = " ".join(part for part in (f"HTTP {reply.status}", code, logs.scrub(words[:MOST_SCRUBBED])[:300]) if part)
-    exchange = _exchange(reply, request, body if isinstance(body, dict) else reply.text[:4000])
+def _failure(reply: Reply, trouble: Trouble, exchange: Exchange, droppable: Sequence[str], now: datetime) -> AskFailed:
+    """Classify an error by the HTTP status; inside a success, by the error's own code or words."""
+    inside = reply.status < 300
+    status = (trouble.status or 500) if inside else reply.status
     parameter = None
-    if reply.status in (400, 403, 422):
-        parameter = refused_parameter(fields.get("param"), f"{code} {message}", droppable)
-    reason, permanent = _classify(reply.status, f"{code} {fields.get('type')} {message}")
+    if status in (400, 403, 422):
+        parameter = refused_parameter(trouble.param, f"{trouble.code} {trouble.message}", droppable)
+    reason, permanent = classify(status, f"{trouble.code} {trouble.message}")
+    if reason is Reason.QUOTA and trouble.wait_seconds is not None:
+        # Google says "exceeded your current quota" of a limit per minute, too, and then when to come back.
+        reason, permanent = Reason.RATE_LIMITED, False
     if reply.headers.get("x-should-retry") == "false":
         permanent = True
-    wait = None if permanent else retry_after(reply.headers, now)
-    return AskFailed(reason, detail, permanent=permanent, retry_after=wait, exchange=exchange, parameter=parameter)
+    wait = retry_after(reply.headers, now)
+    return AskFailed(
+        reason,
+        trouble.detail(reply.status),
+        permanent=permanent,
+        retry_after=None if permanent else (trouble.wait_seconds if wait is None else wait),
+        exchange=exchange,
+        parameter=parameter,
+        # What a server generated before it failed may be billed; what it rejected is not.
+        maybe_billed=inside and status >= 500,
+    )
 
 
 def refused_parameter(param: object, message: str, sent: Sequence[str]) -> str | None:
@@ -182,21 +232,6 @@ def refused_parameter(param: object, message: str, sent: Sequence[str]) -> str |
     quoted = [name for name in sent if re.search(rf"['\"`]{name}['\"`.]", message)]
     named = quoted or [name for name in sent if re.search(rf"\b{name}\b", message)]
     return named[0] if named else None
-
-
-def _classify(status: int, words: str) -> tuple[Reason, bool]:
-    """Reason, and whether a retry would fail in the same way."""
-    if status == 402 or (status in (400, 403, 429) and _OUT_OF_CREDIT.search(words)):
-        return Reason.QUOTA, True
-    if status in (401, 403):
-        return Reason.UNAUTHORIZED, True
-    if status == 408:
-        return Reason.TIMEOUT, False
-    if status == 429:
-        return Reason.RATE_LIMITED, False
-    if status in (409, 425) or status >= 500:
-        return Reason.SERVER_ERROR, status in (501, 505)
-    return Reason.REJECTED, True
 
 
 def text_or_none(value: object, longest: int = 200) -> str | None:

@@ -7,24 +7,24 @@ from typing import Any, Final
 import httpx2
 import openai
 
+from monitor.ask.address import AddressHint
 from monitor.ask.http import (
+    Reply,
     ReplyTooLargeError,
     count_or_none,
-    malformed,
     metadata,
-    parse,
     read_reply,
-    status_failure,
+    receive,
     text_or_none,
 )
+from monitor.ask.logprobs import read_logprobs
 from monitor.ask.protocol import AskFailed, Setup
-from monitor.ask.transport import client, connection_failure
-from monitor.core.records import Answer, Exchange, Question, Reason, TokenLogprob
+from monitor.ask.reply_text import said_in_chat
+from monitor.ask.served import cached_tokens, served_by
+from monitor.ask.transport import UnaskedStreams, client, connection_failure
+from monitor.core.records import Answer, Question, Reason
 
 VENDOR_URL: Final = "https://api.openai.com/v1"
-NO_PROBABILITY: Final = -9999.0
-"""Value in the API for a token without a probability."""
-
 _TOKEN_LIMITS: Final = ("max_completion_tokens", "max_tokens")
 
 
@@ -35,6 +35,8 @@ class OpenAIProvider:
         self._key = setup.key
         self._clock = setup.clock
         self._vendor = not setup.settings.server
+        self._streams = UnaskedStreams(setup.name)
+        self._hint = None if self._vendor else AddressHint(setup.settings.server, self._read)
         self._client = openai.AsyncOpenAI(
             # Many self-hosted servers need no key, but the client requires one.
             api_key=setup.key.reveal() if setup.key else "none",
@@ -58,15 +60,21 @@ class OpenAIProvider:
             raise connection_failure(error, body) from None
         latency = time.perf_counter() - started
         reply = read_reply(raw.status_code, raw.headers, raw.content, self._key)
-        if not 200 <= reply.status < 300:
-            raise status_failure(reply, body, [name for name in _DROPPABLE if name in body], self._clock())
-        parsed, exchange = parse(reply, body)
-        text, finish_reason, refusal, choice = _read_choice(parsed, exchange)
-        prompt_tokens, completion_tokens = _usage(parsed) or (0, 0)
+        try:
+            received = receive(reply, body, [name for name in _DROPPABLE if name in body], self._clock(), _usage)
+        except AskFailed as failed:
+            if self._hint is not None and self._hint.suits(reply, failed):
+                failed.detail += await self._hint.words()
+            raise
+        self._streams.note(received)
+        parsed = received.body
+        tokens = _usage(parsed)
+        said, choice = said_in_chat(received, tokens)
+        prompt_tokens, completion_tokens = tokens or (0, 0)
         return Answer(
-            text=text,
-            finish_reason=finish_reason,
-            refusal=refusal,
+            text=said.text,
+            finish_reason=said.finish_reason,
+            refusal=said.refusal,
             model=text_or_none(parsed.get("model")),
             fingerprint=text_or_none(parsed.get("system_fingerprint")),
             request_id=reply.headers.get("x-request-id") or text_or_none(parsed.get("id")),
@@ -74,8 +82,11 @@ class OpenAIProvider:
             completion_tokens=completion_tokens,
             latency_seconds=latency,
             asked_at=asked_at,
-            exchange=exchange,
+            exchange=received.exchange,
             logprobs=read_logprobs(choice.get("logprobs")) if question.sampling.logprobs else None,
+            text_in=said.text_in,
+            served=served_by(reply.headers, parsed),
+            cached_tokens=cached_tokens(parsed),
         )
 
     async def look(self, path: str) -> tuple[int, Any]:
@@ -83,13 +94,16 @@ class OpenAIProvider:
 
         Raises AskFailed without a readable reply.
         """
+        return metadata(await self._read(path))
+
+    async def _read(self, path: str) -> Reply:
         try:
             raw = await self._client.get(path, cast_to=httpx2.Response)
         except openai.APIStatusError as error:
             raw = error.response
         except (openai.OpenAIError, ReplyTooLargeError) as error:
             raise connection_failure(error, {}) from None
-        return metadata(read_reply(raw.status_code, raw.headers, raw.content, self._key))
+        return read_reply(raw.status_code, raw.headers, raw.content, self._key)
 
     async def aclose(self) -> None:
         await self._client.close()
@@ -109,6 +123,8 @@ def request_body(question: Question, accepts: Mapping[str, bool], *, vendor: boo
     body: dict[str, Any] = {
         "model": question.model,
         "messages": [{"role": m.role, "content": m.content} for m in question.messages],
+        # The default of the API, but some servers stream unless they are told not to.
+        "stream": False,
     }
     limits = _TOKEN_LIMITS if vendor else _TOKEN_LIMITS[::-1]
     limit = next((name for name in limits if accepts.get(name, True)), None)
@@ -136,29 +152,6 @@ _DROPPABLE: Final = (
 )  # fmt: skip
 
 
-def _read_choice(parsed: Mapping[str, Any], exchange: Exchange) -> tuple[str, str | None, bool, Mapping[str, Any]]:
-    """Text, finish reason, whether it is a refusal, and the raw choice."""
-    tokens = _usage(parsed)
-    choices = parsed.get("choices")
-    choice = choices[0] if isinstance(choices, list) and choices else None
-    message = choice.get("message") if isinstance(choice, dict) else None
-    if not isinstance(choice, dict) or not isinstance(message, dict):
-        raise malformed("the reply has no choice with a message", exchange, tokens)
-    finish_reason = text_or_none(choice.get("finish_reason"))
-    content, refused = message.get("content"), message.get("refusal")
-    if isinstance(refused, str) and refused:
-        return (content if isinstance(content, str) and content else refused), finish_reason, True, choice
-    if finish_reason == "content_filter":
-        return (content if isinstance(content, str) else ""), finish_reason, True, choice
-    if finish_reason == "length" and (content is None or content == ""):
-        detail = "max_tokens was used up before the answer began"
-        raise AskFailed(Reason.TRUNCATED, detail, permanent=True, exchange=exchange, tokens=tokens)
-    if not isinstance(content, str):
-        kind = "null" if content is None else type(content).__name__
-        raise malformed(f"the message's content is {kind}, not a text", exchange, tokens)
-    return content, finish_reason, False, choice
-
-
 def _usage(parsed: Mapping[str, Any]) -> tuple[int, int] | None:
     """Prompt and completion tokens (reasoning included), where the server counts them."""
     usage = parsed.get("usage")
@@ -166,32 +159,3 @@ def _usage(parsed: Mapping[str, Any]) -> tuple[int, int] | None:
         return None
     prompt, completion = count_or_none(usage.get("prompt_tokens")), count_or_none(usage.get("completion_tokens"))
     return None if prompt is None else (prompt, completion or 0)
-
-
-def read_logprobs(raw: object) -> tuple[TokenLogprob, ...] | None:
-    """The generated tokens' log-probabilities; ``None`` when the reply has none at all.
-
-    Empty when it has some that cannot be used: a token without a probability would shift all that follow.
-    """
-    content = raw.get("content") if isinstance(raw, dict) else None
-    if not isinstance(content, list) or not content:
-        return None
-    tokens = [token for token in map(_read_token, content) if token is not None]
-    return tuple(tokens) if len(tokens) == len(content) else ()
-
-
-def _read_token(entry: object) -> TokenLogprob | None:
-    pair = _token_and_logprob(entry)
-    if pair is None or pair[1] <= NO_PROBABILITY or not isinstance(entry, dict):
-        return None
-    alternatives = entry.get("top_logprobs")
-    pairs = [_token_and_logprob(a) for a in alternatives] if isinstance(alternatives, list) else []
-    top = {token: logprob for token, logprob in (p for p in pairs if p) if logprob > NO_PROBABILITY}
-    return TokenLogprob(*pair, top)
-
-
-def _token_and_logprob(entry: object) -> tuple[str, float] | None:
-    if not isinstance(entry, dict):
-        return None
-    token, logprob = entry.get("token"), entry.get("logprob")
-    return (token, float(logprob)) if isinstance(token, str) and isinstance(logprob, int | float) else None

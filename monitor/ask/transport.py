@@ -8,10 +8,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import httpx2
+import structlog
 
-from monitor.ask.http import LARGEST_COMPRESSED, LARGEST_REPLY, ReplyTooLargeError
+from monitor.ask.http import LARGEST_COMPRESSED, LARGEST_REPLY, Received, ReplyTooLargeError
 from monitor.ask.protocol import AskFailed
 from monitor.core.records import Exchange, Reason
+
+log = structlog.get_logger()
 
 for _chatty in ("httpcore2", "httpx2", "openai", "anthropic"):
     # Debug records contain reply headers, in which a server may echo the key; httpx2 logs every request at info.
@@ -19,6 +22,23 @@ for _chatty in ("httpcore2", "httpx2", "openai", "anthropic"):
 
 HEADERS = {"Accept-Encoding": "identity"}
 """Sent with each request: replies are small, and an uncompressed one can be bounded while it is read."""
+
+
+class UnaskedStreams:
+    """Says once that a server streams although it was told not to."""
+
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
+        self._said = False
+
+    def note(self, received: Received) -> None:
+        if received.streamed and not self._said:
+            self._said = True
+            log.warning(
+                "streams_unasked",
+                provider=self._provider,
+                problem="the server streams although not asked to; its answers are put together from the events",
+            )
 
 
 class _Bounded(httpx2.AsyncByteStream):
@@ -40,7 +60,11 @@ class _Bounded(httpx2.AsyncByteStream):
 
 async def bound(response: httpx2.Response) -> None:
     """Response hook: stop reading a reply that is larger than any answer."""
-    limit = LARGEST_COMPRESSED if response.headers.get("content-encoding", "identity") != "identity" else LARGEST_REPLY
+    encoding = response.headers.get("content-encoding", "identity").strip().lower()
+    limit = LARGEST_COMPRESSED if encoding != "identity" else LARGEST_REPLY
+    if encoding in ("gzip", "x-gzip"):
+        # `decoded` unpacks it by its first bytes, because some servers declare gzip and send plain JSON.
+        del response.headers["content-encoding"]
     if isinstance(response.stream, httpx2.AsyncByteStream):
         response.stream = _Bounded(response.stream, limit)
 

@@ -16,7 +16,7 @@ from monitor.cli.alarms import alarms_app
 from monitor.cli.baseline import baseline_app
 from monitor.cli.export import alerts_app, dashboards_app
 from monitor.cli.identify import identify
-from monitor.cli.options import DEFAULT, Config, Json, OnlyTarget, SuiteOption, Target
+from monitor.cli.options import DEFAULT, Config, Json, OnlyTarget, Standby, SuiteOption, Target
 from monitor.cli.report import report
 from monitor.cli.status import status
 from monitor.core.errors import CliffwatchError, CouldNotMeasure, UsageError
@@ -114,7 +114,7 @@ def check(config: Config = DEFAULT, as_json: Json = False) -> None:
 
 
 @app.command()
-def run(config: Config = DEFAULT) -> None:
+def run(config: Config = DEFAULT, standby: Standby = False) -> None:
     """Run the daemon until SIGTERM. SIGHUP reloads the configuration."""
     import asyncio
 
@@ -122,7 +122,7 @@ def run(config: Config = DEFAULT) -> None:
     from monitor.daemon.app import run_daemon
 
     configure(service=not sys.stderr.isatty())
-    asyncio.run(run_daemon(config))
+    asyncio.run(run_daemon(config, standby=standby))
 
 
 @app.command()

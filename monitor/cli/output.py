@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.cli.terminal import block, boxed, console, has_room, say, table
+from monitor.core.lookalikes import difference
 from monitor.core.measured import Standing
 from monitor.core.records import Alarm, Answer, Baseline, Finding, FindingState, SelfTest, Severity
 from monitor.core.sanitize import visible
@@ -66,12 +67,24 @@ def exchange(asked: "Asked", *, debug: bool, as_json: bool) -> None:
         return
     out, outcome = console(), asked.explanation.outcome
     if isinstance(outcome, Answer):
-        out.print(Text(visible(outcome.text)), soft_wrap=True)
+        out.print(Text(visible(outcome.text) if outcome.text.strip() else _no_text(outcome)), soft_wrap=True)
     else:
         out.print(Text(f"unmeasured ({outcome.reason}): {visible(outcome.detail)}", style="bold red"), soft_wrap=True)
     if debug:
         for title, body in _sections(asked):
             boxed(out, [Text(visible(body, limit=20_000))], title)
+
+
+def _no_text(answer: Answer) -> str:
+    """What to show in place of an answer without a text."""
+    if answer.refusal:
+        return f"(empty) Refused, without a text (finish reason {visible(str(answer.finish_reason))})."
+    if answer.text_in is None:
+        return "(empty)"
+    return (
+        f"(empty) `content` has no text. The reply has text in `{visible(answer.text_in)}`: the server moved it there, "
+        "for example with a reasoning parser."
+    )
 
 
 def _sections(asked: "Asked") -> Iterator[tuple[str, str]]:
@@ -204,7 +217,9 @@ def _exhibits(finding: Finding) -> list[dict[str, str]]:
     told = []
     for one in finding.exhibits[:EXHIBITS_SHOWN]:
         texts = {"prompt": one.prompt, "baseline": one.baseline, "now": one.now, "base": one.base or "—"}
-        told.append({name: visible(text, limit=ANSWER_SHOWN) for name, text in texts.items()})
+        shown = {name: visible(text, limit=ANSWER_SHOWN) for name, text in texts.items()}
+        alike = difference(one.baseline, one.now)
+        told.append(shown | {"now": f"{shown['now']}\n({alike})"} if alike else shown)
     return told
 
 

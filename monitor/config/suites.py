@@ -80,14 +80,16 @@ def _points_inside(reference: str, schema: Any) -> bool:
 class Contains(Section):
     """The answer contains this text."""
 
-    kind: Literal["contains"] = Field(description="the answer contains this text")
+    kind: Literal["contains"] = Field(description="the answer contains this text, in the same case and characters")
     text: Text = Field(description="text that it must contain")
 
 
 class Exact(Section):
     """The answer is this text."""
 
-    kind: Literal["exact"] = Field(description="the answer is this text, ignoring surrounding blanks")
+    kind: Literal["exact"] = Field(
+        description="the answer is this text in the same case and characters, ignoring surrounding blanks"
+    )
     text: Text = Field(description="text that it must equal")
 
 

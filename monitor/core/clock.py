@@ -5,6 +5,8 @@ from typing import Final
 
 HEARTBEAT: Final = "heartbeat"
 """Key of the daemon's heartbeat in the store's state: its time, followed by ``STOPPED`` after a clean stop."""
+DAEMON: Final = "daemon"
+"""Key of the process in the store's state that holds the store; see ``daemon.sole``."""
 STOPPED: Final = " stopped"
 SILENT_SECONDS: Final = 180.0
 """Age of the heartbeat, in seconds, after which no daemon is assumed to run."""

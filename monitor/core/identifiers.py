@@ -63,6 +63,16 @@ def is_international_phone(text: str) -> bool:
     return not _too_short(number)
 
 
+def is_assigned_phone(text: str) -> bool:
+    """Whether ``+`` and digits are in a range that its country assigns to phones, by the library's tables."""
+    import phonenumbers
+
+    try:
+        return phonenumbers.is_valid_number(phonenumbers.parse(text))
+    except phonenumbers.NumberParseException:
+        return False
+
+
 def _too_short(number: "PhoneNumber") -> bool:
     from phonenumbers import ValidationResult, is_possible_number_with_reason
 

@@ -19,7 +19,7 @@ import structlog
 from monitor import config
 from monitor.core import schedule
 from monitor.core.clock import utcnow
-from monitor.core.errors import CliffwatchError, ConfigError
+from monitor.core.errors import CliffwatchError, ConfigError, StoreError
 from monitor.core.records import Run
 from monitor.core.settings import Settings
 from monitor.daemon.jobs.heartbeat import Heartbeat
@@ -27,10 +27,12 @@ from monitor.daemon.jobs.identity_checks import Identities
 from monitor.daemon.jobs.mailer import Mailer
 from monitor.daemon.jobs.selftests import SelfTests
 from monitor.daemon.jobs.warm_metrics import FirstScrape
+from monitor.daemon.sole import SoleDaemon
 from monitor.report.metrics import Internals
 from monitor.report.status import client
 from monitor.runs.context import RunContext, build_context, declare, ensure_run
 from monitor.runs.execute import TRY_AGAIN, execute_run
+from monitor.runs.rejudge import judge_anew
 from monitor.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -51,6 +53,9 @@ TICK_SECONDS: Final = 5.0
 STANDSTILL_SECONDS: Final = 60.0
 """Time without a successful tick after which the clock is restarted."""
 
+OUTAGE_SECONDS: Final = 60.0
+"""Time between two log lines of an outage of the store."""
+
 DEAD_SECONDS: Final = 600.0
 """Time without a successful tick after which /healthz reports that the daemon is not alive. Long enough that an outage
 of the store for some minutes does not restart the daemon, which would not help."""
@@ -69,6 +74,12 @@ def _read_tokens(settings: Settings) -> "Tokens":
     return read_tokens(settings.http.actions)
 
 
+def _take_over(context: RunContext) -> None:
+    """What the daemon that holds the store does first."""
+    declare(context)
+    judge_anew(context)
+
+
 async def _close_after(context: RunContext | None, tasks: Sequence[asyncio.Task[None]]) -> None:
     """Close a context's connections and threads when the runs that use it have ended."""
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -81,8 +92,10 @@ async def _close_after(context: RunContext | None, tasks: Sequence[asyncio.Task[
 class App:
     """One daemon process. ``await start()``, then ``await stop()``; ``reload()`` at any time between."""
 
-    def __init__(self, config_path: Path) -> None:
+    def __init__(self, config_path: Path, *, standby: bool = False) -> None:
+        """``standby``: if another daemon works on the store, wait for its end instead of raising StoreError."""
         self.config_path = config_path
+        self._sole = SoleDaemon(standby=standby)
         self.internals = Internals()
         self.store: Store | None = None
         self.context: RunContext | None = None
@@ -93,9 +106,10 @@ class App:
         self._slots = asyncio.Semaphore(RUNS_AT_ONCE)
         self._closing: set[asyncio.Task[None]] = set()
         self._jobs: tuple[Job, ...] = (
-            Heartbeat(), FirstScrape(self.internals), SelfTests(), Identities(), Mailer(),
+            Heartbeat(lambda: self._sole.active), FirstScrape(self.internals), SelfTests(), Identities(), Mailer(),
         )  # fmt: skip
         self._last_tick: float | None = None
+        self._last_outage = float("-inf")
         self._clock_started = monotonic()
         self._reload_lock = asyncio.Lock()
         self._scheduler: AsyncIOScheduler | None = None
@@ -108,10 +122,16 @@ class App:
         """
         settings = config.load(self.config_path)
         self.store = await asyncio.to_thread(open_store, settings.store)
+        try:
+            await asyncio.to_thread(self._sole.start, self.store, utcnow())
+        except StoreError:
+            self.store.close()
+            raise
         self.context = build_context(settings, self.config_path.parent, self.store, self.internals.observe_call)
         self.internals.reloaded(ok=True, at=utcnow())
         await self._serve(settings)
-        await asyncio.to_thread(declare, self.context)
+        if self._sole.active:
+            await asyncio.to_thread(_take_over, self.context)
         self._start_clock(settings)
         self._guarding = asyncio.create_task(self._guard())
         log.info("started", config=str(self.config_path), url=self.url, targets=len(settings.targets))
@@ -150,7 +170,8 @@ class App:
                 context = await asyncio.to_thread(
                     build_context, settings, self.config_path.parent, self.store, self.internals.observe_call
                 )
-                await asyncio.to_thread(declare, context)
+                if self._sole.active:
+                    await asyncio.to_thread(declare, context)
             except CliffwatchError as error:
                 self.internals.reloaded(ok=False, at=utcnow())
                 log.error("reload_failed", error=str(error), kept="the previous configuration")
@@ -173,6 +194,12 @@ class App:
             assert self.context is not None
             assert self.store is not None
             context, store = self.context, self.store
+            waited = not self._sole.active
+            if not await asyncio.to_thread(self._sole.holds, store, now):
+                self._last_tick = monotonic()
+                return
+            if waited:
+                await asyncio.to_thread(_take_over, context)
             wanted = await asyncio.to_thread(self._plan, context, now)
             for target, suite, slot in wanted:
                 run = await asyncio.to_thread(ensure_run, context, target, suite, slot)
@@ -185,9 +212,18 @@ class App:
                 job.begin(context, now)
             self._last_tick = monotonic()
             self.internals.ticked(now)
+        except StoreError as error:
+            self.internals.tick_failed()
+            self._store_unavailable(error)
         except Exception:
             self.internals.tick_failed()
             log.exception("tick_failed")
+
+    def _store_unavailable(self, error: StoreError) -> None:
+        """One line a minute: in an outage of the store, every tick and every run fails in the same way."""
+        if monotonic() - self._last_outage >= OUTAGE_SECONDS:
+            self._last_outage = monotonic()
+            log.error("store_unavailable", error=str(error), next="every tick tries again")
 
     def _plan(self, context: RunContext, now: datetime) -> list[tuple[str, str, datetime]]:
         slots = context.store.latest_slots()
@@ -227,6 +263,9 @@ class App:
         async with places:
             try:
                 await execute_run(context, run_id)
+            except StoreError as error:
+                self.internals.run_failed()
+                self._store_unavailable(error)
             except Exception:
                 self.internals.run_failed()
                 log.exception("run_failed", run=run_id, next=f"retry in {TRY_AGAIN.total_seconds():.0f} s")
@@ -234,7 +273,8 @@ class App:
     def health(self) -> Mapping[str, object]:
         """Content of /healthz: alive as long as the clock ticks."""
         age = None if self._last_tick is None else monotonic() - self._last_tick
-        return {"ok": age is not None and age < DEAD_SECONDS, "last_tick_age_seconds": age}
+        alive = age is not None and age < DEAD_SECONDS
+        return {"ok": alive, "last_tick_age_seconds": age, "standby": not self._sole.active}
 
     def _start_clock(self, settings: Settings) -> None:
         from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -309,9 +349,9 @@ class App:
         return self.context.settings
 
 
-async def run_daemon(config_path: Path) -> None:
+async def run_daemon(config_path: Path, *, standby: bool = False) -> None:
     """``cliffwatch run``: start, then wait for SIGTERM or SIGINT. SIGHUP reloads the configuration."""
-    app = App(config_path)
+    app = App(config_path, standby=standby)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     reloads: set[asyncio.Task[str | None]] = set()

@@ -70,7 +70,7 @@ def finding_of(comparison: Comparison, signal: str, reading: Reading, verdict: V
         what=told.what,
         measures=reading.measures,
         exhibits=reading.exhibits,
-        scores={channel.name: channel.score for channel in reading.channels},
+        scores=reading.scores,
         recovered=verdict.recovered,
         confirming=comparison.confirming,
         judge_moved=verdict.judge_moved,

@@ -14,7 +14,7 @@ Each has its own channel. The effect is the share of answers that break the cont
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Final
 
@@ -85,8 +85,8 @@ def measure(comparison: Comparison) -> Reading | None:
         rates.insert(0, _rate(passed, "checks passed", "checks passed by", "drop"))
     parts = [
         *(part for part in rates if part is not None),
-        _named("model id", now, then, lambda one: one.model or _UNNAMED),
-        _named("fingerprint", now, then, lambda one: one.fingerprint or _UNNAMED),
+        _named("model id", _completions(now), _completions(then), lambda one: one.model or _UNNAMED),
+        _named("fingerprint", _completions(now), _completions(then), lambda one: one.fingerprint or _UNNAMED),
         _prompt_tokens(comparison, now),
     ]
     broken = frozenset[int]().union(*(part.broken for part in parts))
@@ -103,6 +103,11 @@ def measure(comparison: Comparison) -> Reading | None:
         measures=_measures(parts) | ({} if passed is None else _passing(passed)),
         exhibits=exhibits(comparison, {one.probe: (1.0, one) for one in now if _bad(one, broken)}),
     )
+
+
+def _completions(found: Sequence[GradedAnswer]) -> Sequence[GradedAnswer]:
+    """Without refusals that came as an HTTP error: they name no model."""
+    return [one for one in found if one.model or not one.refusal] or found
 
 
 def _measures(parts: Sequence[_Part]) -> dict[str, float]:
@@ -193,6 +198,7 @@ def _named(
         channel = _fact(what, bool(fresh), once, len(then), [once > 0])
     if not fresh:
         return _Part(channel)
+    channel = replace(channel, share=len(fresh) / len(now))
     news = Counter(value(one) for one in fresh).most_common(1)[0][0]
     usual = seen.most_common(1)[0][0]
     change = f"{what} {news!r} instead of {usual!r} ({len(fresh)} of {len(now)} answers)"
@@ -222,6 +228,7 @@ def _prompt_tokens(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part
     )
     if not other:
         return _Part(channel)
+    channel = replace(channel, share=len(other) / len(asked))
     probes, first = len({one.probe for one in other}), other[0]
     change = (
         f"prompt tokens of {probes} of {len({one.probe for one in asked})} unchanged prompts, "

@@ -140,6 +140,17 @@ def recovery_log10(
     return _log_sum(np.cumsum(ratios[::-1])) / _LN10
 
 
+def absent_log10(share: float, answers: int) -> float:
+    """Evidence that a fact which ``share`` of the answers showed is gone, from ``answers`` that do not show it.
+
+    log10 of the likelihood ratio of "gone" against "as frequent as before".
+
+    >>> [round(absent_log10(1 / 26, 26 * evaluations), 2) for evaluations in (1, 2, 3)]
+    [0.44, 0.89, 1.33]
+    """
+    return float("inf") if share >= 1 and answers else -answers * float(np.log10(1.0 - min(share, 1.0 - 1e-12)))
+
+
 def log_factors(before: FloatArray, after: FloatArray, prior: Prior, *, rises: bool = True) -> FloatArray:
     """ln of the Bayes factor for a rise from evaluation k on, for each k: shape (..., evaluations).
 

@@ -4,12 +4,31 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from monitor.core.records import Advice, Cause, Exhibit, FindingState, Severity
+from monitor.core.records import SHARE_SUFFIX, Advice, Cause, Exhibit, FindingState, Severity
 from monitor.detect.day_scores import DayScores
 from monitor.detect.evidence import PRIOR, Prior, Side
 
 MOVED_LOG10: Final = 1.0
 """Evidence of one evaluation, or distance to the threshold, from which a finding must not report no change."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How often the evaluations since a fact first appeared saw it."""
+
+    evaluations: int
+    """Evaluations that saw it."""
+    of: int
+    """All evaluations from the first to the latest that saw it."""
+    clean: int
+    """Evaluations after the latest that saw it."""
+    share: float
+    """Mean share of the answers that showed it, over the ``of`` evaluations."""
+
+    @property
+    def rare(self) -> bool:
+        """Whether not every answer shows it, so that an evaluation may miss it by chance."""
+        return self.share < 1
 
 
 @dataclass(frozen=True)
@@ -25,6 +44,8 @@ class Channel:
     baseline: tuple[float, ...]
     side: Side
     prior: Prior = PRIOR
+    share: float = 0.0
+    """For a channel that watches a fact, such as a name in the replies: share of today's answers with a new one."""
 
     @classmethod
     def of(cls, name: str, scores: DayScores, side: Side) -> "Channel":
@@ -103,3 +124,9 @@ class Reading:
     change, computed on call. ``calibrate`` uses it instead of ``per_score``."""
     tolerance: float = 0.0
     """Change of the effect that is ignored; ``per_score`` applies beyond it."""
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """What later evaluations need of this one, as ``Finding.scores``."""
+        shares = {one.name + SHARE_SUFFIX: one.share for one in self.channels if one.share}
+        return {one.name: one.score for one in self.channels} | shares

@@ -8,15 +8,15 @@ does.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import log10
+from math import ceil, log10
 from typing import Final
 
 from monitor.core.limits import too_short
-from monitor.core.records import Comparison, Severity
+from monitor.core.records import SHARE_SUFFIX, Comparison, Severity
 from monitor.core.run_kinds import run_kind
 from monitor.core.signals import OF_BASE
 from monitor.detect import evidence
-from monitor.detect.measurement import Channel, Reading, Verdict
+from monitor.detect.measurement import Channel, Reading, Seen, Verdict
 from monitor.detect.own_baseline import unchanged
 
 WIDEST_SPREAD: Final = 2.0
@@ -117,6 +117,8 @@ class _Weighed:
     unarmed: str
     """Why a page signal is only a ticket here; empty if it is not held back."""
     judge_moved: bool
+    intermittent: str
+    """How often a fact was seen that not every answer shows; empty if there is none."""
 
 
 def verdicts(
@@ -154,7 +156,11 @@ def verdicts(
                 judge_moved=one.judge_moved,
                 caveat="",
             )
-            told[name] = replace(verdict, caveat=_caveat(one.unarmed, verdict))
+            caveats = (
+                _caveat(one.unarmed, verdict),
+                one.intermittent if verdict.moved or name in comparison.raised else "",
+            )
+            told[name] = replace(verdict, caveat=" ".join(filter(None, caveats)))
     return told
 
 
@@ -191,7 +197,21 @@ def _weigh(comparison: Comparison, name: str, reading: Reading, severity: Severi
         severity=Severity.TICKET if unarmed or judge_moved else severity,
         unarmed=JUDGE_MOVED if judge_moved and not same else unarmed,
         judge_moved=judge_moved,
+        intermittent=_intermittent(history, reading),
     )
+
+
+def _intermittent(history: Sequence[Mapping[str, float]], reading: Reading) -> str:
+    """The rate of the most frequent fact that some evaluations saw, and others since then missed or may miss."""
+    found = [seen for channel in reading.channels if (seen := seen_of(channel, history)) is not None and seen.rare]
+    if not found:
+        return ""
+    seen = max(found, key=lambda one: one.share)
+    told = f"Intermittent: {seen.evaluations} of {seen.of} evaluations saw it, on {seen.share:.1%} of the answers."
+    if not seen.clean:
+        return told
+    needed = ceil(RECOVERED_LOG10 / evidence.absent_log10(seen.share, reading.answers_now))
+    return f"{told} The last {seen.clean} did not; {max(needed, seen.clean)} in a row show that it is over."
 
 
 def _caveat(unarmed: str, verdict: Verdict) -> str:
@@ -219,4 +239,17 @@ def _recovered(raised: int | None, history: Sequence[Mapping[str, float]], readi
     if not found:
         return False
     _, channel, changed, after = max(found, key=lambda one: one[0])
+    seen = seen_of(channel, history)
+    if seen is not None and evidence.absent_log10(seen.share, seen.clean * reading.answers_now) < RECOVERED_LOG10:
+        return False
     return evidence.recovery_log10(channel.baseline, changed, after, channel.side) >= RECOVERED_LOG10
+
+
+def seen_of(channel: Channel, history: Sequence[Mapping[str, float]]) -> Seen | None:
+    """How often the channel's fact was seen in the evaluations that still count and this one; ``None`` if never."""
+    shares = [one.get(channel.name + SHARE_SUFFIX, 0.0) for one in history if channel.name in one] + [channel.share]
+    places = [place for place, share in enumerate(shares) if share]
+    if not places:
+        return None
+    during = shares[places[0] : places[-1] + 1]
+    return Seen(len(places), len(during), len(shares) - 1 - places[-1], sum(during) / len(during))

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import regex
 import structlog
 
+from monitor.core.lookalikes import difference, holds_alike
 from monitor.core.records import Probe
 from monitor.judge import schemas
 from monitor.judge.prompt import verdict_of
@@ -42,17 +43,20 @@ def _shown(text: str, limit: int = 120) -> str:
 
 
 def exact(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
-    """1 if the answer is ``text``, ignoring surrounding blanks."""
+    """1 if the answer is ``text``, ignoring surrounding blanks. Case and Unicode are not normalised."""
     given, wanted = text.strip(), str(options["text"]).strip()
     if given == wanted:
         return 1.0, f"is {_shown(wanted)}"
-    return 0.0, f"is {_shown(given)}, not {_shown(wanted)}"
+    return 0.0, "; ".join(filter(None, (f"is {_shown(given)}, not {_shown(wanted)}", difference(wanted, given))))
 
 
 def contains(text: str, options: Mapping[str, Any]) -> tuple[float, str]:
-    """1 if the answer contains ``text``, case-sensitive."""
+    """1 if the answer contains ``text``. Case and Unicode are not normalised."""
     wanted = str(options["text"])
-    return (1.0, f"holds {_shown(wanted)}") if wanted in text else (0.0, f"lacks {_shown(wanted)}")
+    if wanted in text:
+        return 1.0, f"holds {_shown(wanted)}"
+    alike = "; it has a text that looks alike, with other characters" if holds_alike(text, wanted) else ""
+    return 0.0, f"lacks {_shown(wanted)}{alike}"
 
 
 def pattern(text: str, options: Mapping[str, Any]) -> tuple[float, str]:

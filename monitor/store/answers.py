@@ -2,22 +2,37 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from datetime import datetime
+from json import loads
 from struct import pack, unpack
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, and_, select
+from sqlalchemy import Connection, and_, null, select, update
 
-from monitor.core.records import Answer, Arm, Exchange, GradedAnswer, Outcome, Reason, Score, TokenLogprob, Unmeasured
-from monitor.store import ledger
+from monitor.core.records import (
+    Answer,
+    Arm,
+    AuditEntry,
+    BaselineStatus,
+    Exchange,
+    GradedAnswer,
+    Outcome,
+    Reason,
+    Score,
+    TokenLogprob,
+    Unmeasured,
+)
+from monitor.store import audit, ledger
 from monitor.store.base import Connected
-from monitor.store.column_types import clean
+from monitor.store.column_types import clean, dump_json
 from monitor.store.dialect import insert
-from monitor.store.tables import answer, embedding, run, score
+from monitor.store.tables import answer, baseline, embedding, run, score, verdict
 
 AnswerKey = tuple[Arm, str, int]
 
 ASKED: Final = (Arm.SUBJECT.value, Arm.BASE.value)
 JUDGES: Final = (Arm.JUDGE_SUBJECT.value, Arm.JUDGE_BASE.value)
+CLOSED: Final = (BaselineStatus.CAPTURED.value, BaselineStatus.APPROVED.value, BaselineStatus.RETIRED.value)
 SLICE: Final = 500
 
 
@@ -159,9 +174,67 @@ class AnswerReads(Connected):
             rows = connection.execute(select(*columns).where(*usable).order_by(*order))
             return [JudgeReply(Arm(arm), *rest) for arm, *rest in rows]
 
+    def unknown_finishes(self) -> list[tuple[int, AnswerKey, Unmeasured]]:
+        """Run, key and outcome of the replies with an unknown finish reason, from which no verdict was reached yet, and
+        that are in no baseline after its capture. Fresh samples are left out. By run."""
+        judged = select(verdict.c.run_id).where(verdict.c.run_id == run.c.id)
+        closed = (
+            baseline.c.target == run.c.target,
+            baseline.c.suite == run.c.suite,
+            baseline.c.status.in_(CLOSED),
+            baseline.c.starts_at <= run.c.slot,
+            run.c.slot < baseline.c.ends_at,
+        )
+        query = (
+            select(answer)
+            .join(run, run.c.id == answer.c.run_id)
+            .where(answer.c.reason == Reason.UNKNOWN_FINISH.value, run.c.confirms.is_(None))
+            .where(~judged.exists(), ~select(baseline.c.id).where(*closed).exists())
+            .order_by(answer.c.run_id, answer.c.probe, answer.c.replicate, answer.c.arm)
+        )
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        found = [(row, _to_outcome(row)) for row in rows]
+        return [
+            (row.run_id, (Arm(row.arm), row.probe, row.replicate), one)
+            for row, one in found
+            if isinstance(one, Unmeasured)
+        ]
+
+
+def _outcome_values(outcome: Outcome) -> dict[str, Any]:
+    """The columns that another reading of the same reply changes."""
+    if isinstance(outcome, Unmeasured):
+        return {"reason": outcome.reason.value, "detail": clean(outcome.detail)}
+    # As `record` writes them: -inf as text.
+    logprobs = loads(dump_json([[t.token, t.logprob, dict(t.top)] for t in outcome.logprobs or ()]))
+    return {
+        "reason": None, "detail": "", "text": clean(outcome.text), "finish_reason": clean(outcome.finish_reason),
+        "refusal": outcome.refusal, "model": clean(outcome.model), "fingerprint": clean(outcome.fingerprint),
+        "request_id": clean(outcome.request_id), "prompt_tokens": outcome.prompt_tokens,
+        "completion_tokens": outcome.completion_tokens, "logprobs": logprobs or null(),
+        "text_in": clean(outcome.text_in), "served": dict(outcome.served) or null(),
+        "cached_tokens": outcome.cached_tokens,
+    }  # fmt: skip
+
 
 class Grading(Connected):
     """Methods that add to recorded answers."""
+
+    def judge_anew(self, run_id: int, outcomes: Mapping[AnswerKey, Outcome], entry: AuditEntry, now: datetime) -> None:
+        """Replace the outcomes of one run whose finish reason was unknown. A run that was done becomes due again, to
+        reach a verdict with them. ``entry`` goes to the audit log in the same transaction."""
+        with self._database.write() as connection:
+            for (arm, probe, replicate), outcome in outcomes.items():
+                key = (answer.c.run_id == run_id, answer.c.arm == arm.value, answer.c.probe == probe)
+                connection.execute(
+                    update(answer)
+                    .where(*key, answer.c.replicate == replicate, answer.c.reason == Reason.UNKNOWN_FINISH.value)
+                    .values(_outcome_values(outcome))
+                )
+            again = {"status": "due", "outcome": None, "finished_at": None, "lease_until": None, "next_at": now}
+            connection.execute(update(run).where(run.c.id == run_id, run.c.status == "done").values(again))
+            audit.add(connection, entry)
 
     def add_scores(self, run_id: int, fence: int, scores: Sequence[Score]) -> bool:
         """Write scores of recorded answers, replacing earlier ones; ``False`` when the fence is stale."""

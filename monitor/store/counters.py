@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, select, update
 
 from monitor.core.records import Arm, RunOutcome, SelfTest, SuiteProgress, Usage
 from monitor.store.base import Connected
@@ -71,3 +71,12 @@ class State(Connected):
 
     def set_state(self, key: str, value: str) -> None:
         self._statement(lambda c: set_state(c, key, value))
+
+    def replace_state(self, key: str, before: str | None, value: str) -> bool:
+        """Set the value if it is still ``before`` (``None``: not set). Returns whether it was."""
+        with self._database.write() as connection:
+            if before is None:
+                new = insert(connection, state).values(key=key, value=value)
+                return connection.execute(new.on_conflict_do_nothing().returning(state.c.key)).first() is not None
+            changed = update(state).where(state.c.key == key, state.c.value == before).values(value=value)
+            return connection.execute(changed.returning(state.c.key)).first() is not None

@@ -4,8 +4,10 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import EACCES
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
@@ -89,15 +91,19 @@ def connect(url: str, *, create: bool = True) -> Database:
 def _sqlite(url: URL, *, create: bool) -> Engine:
     if not url.database or url.database == ":memory:":
         raise StoreError("store sqlite: name a file (sqlite:///cliffwatch.db); what is kept in memory only is lost")
+    path = Path(url.database)
+    read_only = False
     if create:
-        _private_file(Path(url.database))
-    elif not Path(url.database).is_file():
+        _private_file(path)
+    elif path.is_file():
+        read_only = not (_writable(path) and _writable(path.parent))
+    else:
         raise StoreError(
             f"store {url.database}: no such file, and this command makes none: check the key 'store', or start the "
             "daemon, which makes it (cliffwatch run)"
         )
     engine = create_engine(
-        url,
+        _only_read(url, path) if read_only else url,
         connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False},
         pool_size=POOL, max_overflow=-1, json_serializer=dump_json,
         hide_parameters=True,  # an error's text goes into logs, and parameters are prompts and answers
@@ -107,7 +113,9 @@ def _sqlite(url: URL, *, create: bool) -> Engine:
     def _prepare(connection: Any, _: object) -> None:
         # pysqlite's own BEGIN is deferred: a read that turns into a write then fails at once with "locked".
         connection.isolation_level = None
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "wal_autocheckpoint=4000"):
+        # FULL: a committed transaction is on disk. NORMAL would leave that to the next checkpoint.
+        for pragma in () if read_only else ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON",
+                                            "wal_autocheckpoint=4000"):  # fmt: skip
             connection.execute(f"PRAGMA {pragma}").close()
 
     @event.listens_for(engine, "begin")
@@ -117,11 +125,33 @@ def _sqlite(url: URL, *, create: bool) -> Engine:
     return engine
 
 
+def _only_read(url: URL, path: Path) -> URL:
+    """The URL for a file that this user cannot write, or in a folder where no file can be created.
+
+    Without a log next to it, the file is complete, and SQLite is told that nobody changes it: it could not create the
+    files that it needs to find out.
+    """
+    complete = not Path(f"{path}-wal").exists()
+    query = {"mode": "ro", "uri": "true"} | ({"immutable": "1"} if complete else {})
+    return url.set(database=f"file:{quote(str(path))}", query=query)
+
+
+def _writable(path: Path) -> bool:
+    """Whether this process may read and write the file or folder, by its effective user."""
+    return os.access(path, os.R_OK | os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
 def _private_file(path: Path) -> None:
-    """Make the database file readable by its owner only: it holds prompts and answers."""
+    """Make the database file readable by its owner only: it holds prompts and answers.
+
+    An existing file is not opened: closing it would release the locks that SQLite holds in this process.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        if not path.exists():
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        elif not _writable(path):
+            raise PermissionError(EACCES, os.strerror(EACCES))
     except OSError as error:
         raise StoreError(f"store {path}: {error.strerror}; the folder must be there and writable") from error
 
@@ -133,7 +163,8 @@ def _postgres(url: URL) -> Engine:
             hide_parameters=True,
             # A stopped process must not keep its locks forever; clocks are UTC on both sides.
             connect_args={
-                "options": "-c timezone=UTC -c idle_in_transaction_session_timeout=30000 -c lock_timeout=30000",
+                "options": "-c timezone=UTC -c synchronous_commit=on -c lock_timeout=30000 "
+                "-c idle_in_transaction_session_timeout=30000",
                 "connect_timeout": 10,
                 "application_name": "cliffwatch",
             },

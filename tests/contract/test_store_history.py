@@ -8,7 +8,18 @@ from math import nan
 import pytest
 
 from monitor.core.errors import StoreError
-from monitor.core.records import Alarm, AlarmState, Arm, Run, RunOutcome, SelfTest, Severity, TokenLogprob
+from monitor.core.records import (
+    SHARE_SUFFIX,
+    Alarm,
+    AlarmState,
+    Arm,
+    Run,
+    RunOutcome,
+    SelfTest,
+    Severity,
+    TokenLogprob,
+)
+from monitor.report.web.evidence import sightings
 from monitor.store import Overtaken, Store
 from tests.store_records import (
     DAY,
@@ -311,3 +322,18 @@ def test_of_verdicts_that_end_together_each_has_seen_those_before_it(store: Stor
     order = [told.run_id for told in store.verdicts()]
     assert [seen[run_id] for run_id in order] == list(range(8))
     assert days(store) == [float(run_id) for run_id in order]
+
+
+def test_a_page_lists_the_evaluations_that_saw_a_rare_fact(store: Store) -> None:
+    """Those of the evidence that still counts, newest first, with the share of the answers."""
+    seen = "model id" + SHARE_SUFFIX
+    for day, scores in enumerate(({"model id": 40.0, seen: 0.04}, {"model id": 0.0}, {"model id": 40.0, seen: 0.08})):
+        last = look(store, day, scores, signal="contract")
+    ((_, found),) = store.finding_heads(run_id=last.id)
+    (known,) = store.series(SLOT, "bot").values()
+    told = sightings(store, found, known)
+    assert [(one.run_id, one.share) for one in told] == [(last.id, 0.08), (known[0].run_id, 0.04)]
+    assert [one.at for one in told] == [known[2].at, known[0].at]
+    whole = look(store, 9, {"model id": 40.0, seen: 1.0}, signal="fingerprint")
+    ((_, found),) = store.finding_heads(run_id=whole.id)
+    assert sightings(store, found, known) == (), "on every answer: nothing comes and goes"

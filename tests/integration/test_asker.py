@@ -42,6 +42,11 @@ class Stage:
             observer=lambda *attempt: self.seen.append(attempt[3]),
         )
 
+    @property
+    def calls(self) -> list[Request]:
+        """Without the looks for an API near the address."""
+        return [request for request in self.server.requests if request.body is not None]
+
     async def outcome(self, question: Question = QUESTION) -> Outcome:
         await self.asker.ask([question], fence=1)
         return self.ledger.recorded[-1].outcome
@@ -65,6 +70,7 @@ async def test_an_answer_is_recorded_whole() -> None:
     assert request.body == {
         "model": "tuned",
         "messages": [{"role": m.role, "content": m.content} for m in QUESTION.messages],
+        "stream": False,
         "max_tokens": 64,
         "temperature": 0.0,
         "seed": 7,
@@ -77,7 +83,7 @@ async def test_an_answer_is_recorded_whole() -> None:
 async def test_passing_trouble_is_tried_again(trouble: int) -> None:
     outcome, stage = await ask([Reply(trouble, {}), Reply(body=b"<html>"), Reply(drop=True), OK])
     assert isinstance(outcome, Answer)
-    assert outcome.attempts == len(stage.server.requests) == 4
+    assert outcome.attempts == len(stage.calls) == 4
     assert 0 < sum(stage.time.slept) <= 0.5 + 1 + 2
 
 
@@ -97,7 +103,7 @@ async def test_lasting_trouble_is_not(reply: Reply, reason: Reason) -> None:
     assert isinstance(outcome, Unmeasured)
     assert outcome.reason is reason
     assert outcome.exchange is not None
-    assert len(stage.server.requests) == outcome.attempts == 1
+    assert len(stage.calls) == outcome.attempts == 1
 
 
 async def test_attempts_are_limited() -> None:
@@ -156,10 +162,6 @@ async def test_nobody_there_is_a_connection_failure() -> None:
         {"choices": [None]},
         {"choices": {"0": 1}},
         {"choices": [{"message": None}]},
-        {"error": {"message": "overloaded"}},
-        completion(None),
-        completion(None, choice={"finish_reason": "tool_calls"}),
-        completion(message={"content": [{"type": "text", "text": "hi"}]}),
         completion(message={"content": 7}),
         b'{"choices": [{"message": {"content": "' + b"x" * (9 * 2**20) + b'"}}]}',
     ],
@@ -204,7 +206,7 @@ async def test_refused_parameters_are_dropped_once_and_remembered() -> None:
         outcome = await stage.outcome()
         assert isinstance(outcome, Answer)
         assert outcome.attempts == 4
-        assert set(server.requests[-1].body) == {"model", "messages", "max_completion_tokens"}
+        assert set(server.requests[-1].body) == {"model", "messages", "stream", "max_completion_tokens"}
         known = stage.ledger.capabilities["server", server.url, "tuned"]
         assert known == {"temperature": False, "seed": False, "max_tokens": False, "max_completion_tokens": True}
         again = Stage(server, ledger=stage.ledger)
@@ -248,15 +250,14 @@ async def test_anthropic_speaks_the_current_version() -> None:
         "max_tokens": 64,
         "system": "Be brief.",
         "messages": [{"role": "user", "content": "Where is my order?"}],
+        "stream": False,
         "thinking": {"type": "disabled"},
         "output_config": {"format": {"type": "json_schema", "schema": schema}},
     }
     assert "thinking" not in second.body
 
 
-@pytest.mark.parametrize(
-    "body", [{}, {"content": "text"}, {"content": [{"type": "text"}]}, message(None, stop_reason=5)]
-)
+@pytest.mark.parametrize("body", [{}, {"content": 7}, {"content": [{"type": "text"}]}, message(None, stop_reason=None)])
 async def test_anthropic_malformed(body: Any) -> None:
     outcome, _ = await ask([Reply(body=body)], kind="anthropic", attempts=1)
     assert isinstance(outcome, Unmeasured)

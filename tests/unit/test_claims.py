@@ -168,6 +168,25 @@ def test_a_slide_began_long_before_its_alarm() -> None:
     assert beginning(lost(evaluations=20), slide) == (slide[4].at, slide[3].at)
 
 
+def test_an_incident_began_after_the_evaluation_that_ended_the_one_before() -> None:
+    """Evidence starts anew there, so the earlier incident's own evidence is not the beginning of this one."""
+    twice = history(-0.5, 0.4, 5.2, 6.9, 8.3, 3.9, 1.7, 3.1, 5.0)
+    again = replace(ALARM, raised_at=twice[8].at, raised_run_id=twice[8].run_id)
+    assert beginning(LOST, twice, again) == (twice[6].at, twice[5].at)
+    assert edges(LOST, twice, again) == (twice[5].run_id, twice[6].run_id)
+    slow = history(-0.5, 0.4, 5.2, 3.9, 0.1, 0.2, 0.3, 3.1, 5.0)
+    again = replace(ALARM, raised_at=slow[8].at, raised_run_id=slow[8].run_id)
+    assert beginning(LOST, slow, again) == (slow[7].at, slow[6].at), "healthy evaluations came in between"
+    look = lost(alarming=False, evidence_log10=0.9)
+    assert beginning(look, history(5.2, 6.9, 3.9, 0.9)) == (NOW, NOW - timedelta(days=1)), "a new look, no alarm yet"
+
+
+def test_a_new_alarm_in_an_incident_that_a_person_cleared_knows_no_healthy_evaluation() -> None:
+    cleared = history(0.1, 5.2, 6.9, 5.1)
+    again = replace(ALARM, raised_at=cleared[3].at, raised_run_id=cleared[3].run_id)
+    assert beginning(LOST, cleared, again) == (cleared[3].at, None)
+
+
 def test_an_alarm_that_is_older_than_the_history_began_when_it_was_raised() -> None:
     known = history(7.4, 7.4)
     old = replace(ALARM, raised_at=NOW - timedelta(days=120), raised_run_id=-99)

@@ -30,6 +30,7 @@ from monitor.core.records.exchange import (
     Usage,
 )
 from monitor.core.records.findings import (
+    SHARE_SUFFIX,
     Comparison,
     Exhibit,
     Finding,
@@ -62,6 +63,7 @@ __all__ = [
     "JUDGE_GRADER",
     "JUDGE_TARGET",
     "PRODUCTION_SUITE",
+    "SHARE_SUFFIX",
     "Advice",
     "Alarm",
     "AlarmState",

@@ -3,9 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
 
 from monitor.core.records.exchange import Arm, RunOutcome, Severity, TokenLogprob
 from monitor.core.records.states import Advice, Cause, FindingState
+
+SHARE_SUFFIX: Final = " share"
+"""Suffix of the keys of ``Finding.scores`` that are no scores: the share of answers that showed a channel's fact."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,7 +187,7 @@ class AuditEntry:
     at: datetime
     who: str
     action: str
-    """``approve``, ``retire``, ``acknowledge``, ``clear``, ``run``."""
+    """``approve``, ``retire``, ``acknowledge``, ``clear``, ``run``; ``judge anew`` by the daemon itself."""
     target: str | None
     suite: str | None
     subject: str | None

@@ -1,6 +1,7 @@
 """The daemon's heartbeat in the store, once a minute, by which commands in other processes see that it runs."""
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from time import monotonic
@@ -22,7 +23,9 @@ EVERY_SECONDS: Final = SILENT_SECONDS / 3
 class Heartbeat:
     """A job of the daemon. Started at every tick, so a stopped clock means no heartbeat."""
 
-    def __init__(self) -> None:
+    def __init__(self, holds: Callable[[], bool]) -> None:
+        """``holds``: whether this daemon holds the store, so that the heartbeat is its own."""
+        self._holds = holds
         self._last: float | None = None
         self._context: RunContext | None = None
         self._task: asyncio.Task[None] | None = None
@@ -45,7 +48,7 @@ class Heartbeat:
         """Mark the last heartbeat as such, so that a stopped daemon is not taken for a running one."""
         if self._task is not None:
             await self._task
-        if self._context is not None:
+        if self._context is not None and self._holds():
             with suppress(StoreError):  # an unavailable store must not keep the daemon from stopping
                 now = self._context.clock()
                 await asyncio.to_thread(self._context.store.set_state, HEARTBEAT, f"{now.isoformat()}{STOPPED}")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from monitor.core.records import Alarm, Arm, Cause, Finding, FindingState, IdentityCheck, Point
+from monitor.core.records import SHARE_SUFFIX, Alarm, Arm, Cause, Finding, FindingState, IdentityCheck, Point
 from monitor.core.run_kinds import JUDGE
 from monitor.core.signals import JUDGE_DRIFT
 from monitor.report.explain import run_cause
@@ -77,9 +77,14 @@ def with_heads(context: FindingContext, finding: Finding, heads: Sequence[Findin
         moved=[one.signal for one in others if one.state is not FindingState.QUIET],
         cause=run_cause.of(finding.signal, {one.signal: one for one in [*others, finding]}),
         beside_base=next((one.numbers for one in [finding, *others] if one.signal == run_cause.AWAY), ""),
-        contract=[] if contract is None else [name for name, score in contract.scores.items() if score > 0],
+        contract=[] if contract is None else [name for name, score in contract.scores.items() if is_new(name, score)],
         contract_news="" if contract is None else _news(contract),
     )
+
+
+def is_new(name: str, score: float) -> bool:
+    """Whether this entry of a finding's ``scores`` says that a part of the contract is new."""
+    return score > 0 and not name.endswith(SHARE_SUFFIX)
 
 
 def _news(contract: Finding) -> str:

@@ -62,7 +62,8 @@ def beginning(
     if alarm is not None and alarm.raised_at < seen:  # raised before the history begins, or judged again since
         seen = alarm.raised_at
     # Of runs asked at the same time, the one judged first may have been asked last: it does not show an earlier health.
-    return seen, before[0] if before and before[0] < seen else None
+    healthy = bool(first) and not history[first - 1].alarming  # an alarm may be cleared by hand during the incident
+    return seen, before[0] if healthy and before[0] < seen else None
 
 
 def edges(finding: Evaluated, history: Sequence[Point], alarm: Alarm | None = None) -> tuple[int, ...]:
@@ -77,25 +78,41 @@ def _first(finding: Evaluated, history: Sequence[Point], alarm: Alarm | None) ->
     first = last = next((place for place, one in enumerate(history) if one.run_id in runs), None)
     if first is None or last is None:
         return None
-    while first and (history[first - 1].alarming or history[first - 1].evidence_log10 >= NO_EVIDENCE_LOG10):
-        first -= 1
+    first, anew = _after_recovery(history, first, alarm)
     own = next((place for place, one in enumerate(history) if one.run_id == finding.run_id), last)
-    return _rise(history[: last + 1], first, finding.evaluations - (own - last))
+    return _rise(history[: last + 1], first, finding.evaluations - (own - last), anew=anew)
 
 
-def _rise(history: Sequence[Point], first: int, evaluations: int) -> int:
+def _after_recovery(history: Sequence[Point], start: int, alarm: Alarm | None) -> tuple[int, bool]:
+    """The index, ``start`` or earlier, of the first evaluation with evidence that belongs to the same incident, and
+    whether it is the first after another alarm was over.
+
+    An evaluation that alarms raises an alarm unless one is open. So one that alarmed before the alarm was raised
+    belongs to an earlier alarm, and the first one after it that did not alarm ended that alarm.
+    """
+    another = history[start].run_id == alarm.raised_run_id if alarm is not None else not history[start].alarming
+    first = start
+    while first and (history[first - 1].alarming or history[first - 1].evidence_log10 >= NO_EVIDENCE_LOG10):
+        if another and history[first - 1].alarming:
+            return min(first + 1, start), True
+        first -= 1
+    return first, False
+
+
+def _rise(history: Sequence[Point], first: int, evaluations: int, *, anew: bool) -> int:
     """The index, ``first`` or later, at which the evidence began to rise faster than in a healthy period.
 
     In a healthy period, its expected growth is 1 per evaluation (``detect.evidence``: the Shiryaev-Roberts e-detector),
     so after weeks it is over 3 to 1 without a change. ``evaluations``: the number in the evidence of the history's last
-    point.
+    point. ``anew``: evidence started anew with ``first``.
     """
     last = len(history) - 1
     excess = [
         one.evidence_log10 - log10(max(1, evaluations - (last - place)))
         for place, one in enumerate(history[:-1])
-        if place >= first - 1
+        if place >= first - (not anew)
     ]
+    excess = [0.0, *excess] if anew else excess
     if not excess:
         return first
     calm = max(place for place, one in enumerate(excess) if one <= min(excess) + BY_CHANCE_LOG10)

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 
-from monitor.core.records import Alarm, Exhibit, Finding, Point
+from monitor.core.lookalikes import difference
+from monitor.core.records import SHARE_SUFFIX, Alarm, Exhibit, Finding, Point
 from monitor.report.explain import claim as claims
 from monitor.report.explain.context import FindingContext, finding_context
 from monitor.report.web import sparklines
@@ -22,6 +23,8 @@ ABOUT_EQUAL: Final = 0.95
 
 PER_PAGE: Final = 10
 """Answers on one page."""
+
+MOST_SIGHTINGS: Final = 20
 
 FOLDED: Final = 1_200
 """Characters above which an answer is folded."""
@@ -66,6 +69,16 @@ def newest_of(store: "StoreReader", finding: Finding) -> Finding | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting:
+    """An evaluation in which some, but not all, answers showed a new fact, such as another name in the reply."""
+
+    run_id: int
+    at: datetime
+    share: float
+    """Share of the answers, 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
 class FindingView:
     """A finding with everything that its page shows."""
 
@@ -80,6 +93,19 @@ class FindingView:
     """The evaluation that raised the finding's alarm, if another one did: the notification has its numbers."""
     interval: sparklines.Interval | None
     timeline: sparklines.Timeline | None
+    sightings: tuple[Sighting, ...]
+
+
+def sightings(store: "StoreReader", finding: Finding, history: Iterable[Point]) -> tuple[Sighting, ...]:
+    """Those since the signal's last alarm was cleared, newest first, at most ``MOST_SIGHTINGS``."""
+    scores = store.evaluations(finding.target, finding.suite, finding.baseline_id).get(finding.signal, ())
+    shares = [max((value for name, value in one.items() if name.endswith(SHARE_SUFFIX)), default=0.0) for one in scores]
+    if not any(0 < share < 1 for share in shares):
+        return ()
+    runs = store.evaluation_runs(finding.target, finding.suite, finding.baseline_id).get(finding.signal, ())
+    at = {point.run_id: point.at for point in history}
+    found = [Sighting(run, at[run], share) for run, share in zip(runs, shares, strict=False) if share and run in at]
+    return tuple(found[::-1][:MOST_SIGHTINGS])
 
 
 def finding_view(store: "StoreReader", finding: Finding, now: datetime) -> FindingView:
@@ -96,6 +122,7 @@ def finding_view(store: "StoreReader", finding: Finding, now: datetime) -> Findi
         _raising(finding, beside),
         sparklines.interval(finding),
         sparklines.timeline(beside.history, finding.signal, mine, now),
+        sightings(store, finding, beside.history),
     )
 
 
@@ -113,6 +140,8 @@ class SideBySide:
     """Which of the two the answer resembles, in a few words. Empty if that is unknown."""
     well: bool
     """Whether it resembles the baseline's answer."""
+    alike: str
+    """How the baseline's answer and this one differ if they look the same; empty otherwise."""
 
     @property
     def marked(self) -> bool:
@@ -125,6 +154,7 @@ def side_by_side(exhibits: Iterable[Exhibit]) -> list[SideBySide]:
         SideBySide(
             one, *(marked(one.baseline, one.now) if len(one.baseline) + len(one.now) <= 2 * LONGEST else
                    ([(one.baseline[:LONGEST], False)], [(one.now[:LONGEST], False)])), *_verdict(one),
+            difference(one.baseline[:LONGEST], one.now[:LONGEST]),
         )
         for one in exhibits
     ]  # fmt: skip

@@ -1,7 +1,10 @@
 """What replies say besides their text: where the text is, who served it, cached tokens; and accepted values."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.types import TypeEngine
 
 revision = "0006"
 down_revision = "0005"
@@ -9,7 +12,7 @@ branch_labels = None
 depends_on = None
 
 TIME = sa.DateTime(timezone=True)
-ANSWER = {"text_in": sa.String(), "served": sa.JSON(), "cached_tokens": sa.Integer()}
+ANSWER: dict[str, TypeEngine[Any]] = {"text_in": sa.String(), "served": sa.JSON(), "cached_tokens": sa.Integer()}
 
 
 def upgrade() -> None:
