@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Final
 
+from monitor.core.finish_reasons import Ending, finish_of
 from monitor.core.records import Advice, Arm, Cause, Comparison, GradedAnswer
 from monitor.detect import evidence
 from monitor.detect.common import (
@@ -42,8 +43,6 @@ FAR_OFF: Final = 0.25
 """A share that moved by this much is never reported as unchanged, however few answers."""
 SURE: Final = 14
 """Least days that a constant fact counts for, even if it was seen on one day only: it is not random."""
-CUT: Final = frozenset({"length", "max_tokens", "max_output_tokens", "model_length", "model_context_window_exceeded"})
-"""Finish reasons of an answer that a token limit cut, in lower case."""
 _UNNAMED: Final = "none"
 _NO_NEWS: Final = "no new model id, fingerprint or prompt-token count"
 
@@ -154,8 +153,13 @@ def _finish(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequence[
         frozenset(id(one) for one in odd if (one.finish_reason or _UNNAMED) not in reasons),
         f"finish reason {usual!r} {share_now:.0%} ({share_then:.0%} in the baseline)",
         share_now - share_then,
-        Cause.ANSWERS_CUT if instead and instead[0][0].lower() in CUT and share_now < share_then else Cause.UNKNOWN,
+        Cause.ANSWERS_CUT if _cut(now) > _cut(then) else Cause.UNKNOWN,
     )
+
+
+def _cut(found: Sequence[GradedAnswer]) -> float:
+    """Share of the answers that a token limit cut."""
+    return sum(finish_of(one.finish_reason).ending is Ending.TRUNCATED for one in found) / max(1, len(found))
 
 
 def _fact(what: str, news: bool, exceptions: int, trials: int, odd_days: Sequence[bool]) -> Channel:
