@@ -218,24 +218,33 @@ CHANGED: Final = {one.name: one.effect.change for one in CATALOGUE if one.effect
 """Signal -> the quantity of which its effect is a share."""
 RATIOS: Final = [one.name for one in CATALOGUE if one.effect.reference]
 """Signals whose effect is a ratio, with 1 as in the baseline."""
+DISTANCES: Final = [one.name for one in CATALOGUE if one.effect.scale is Scale.DISTANCE and one.effect.at_least_none]
+"""Signals whose effect is below 0 by chance alone."""
+MOST_TIMES: Final = 10
+"""Largest change of a ratio that is shown: of a spread that was nearly 0, more has no meaning."""
 OTHERS: Final = [one.name for one in CATALOGUE if one.effect.scale is Scale.OTHER]
 """Signals whose effect is not a share."""
 
 
 def _effects() -> Any:
     ratio = f', signal=~"{one_of(RATIOS)}"'
-    share = f', signal!~"{one_of([*RATIOS, *OTHERS])}"'
+    distance = f', signal=~"{one_of(DISTANCES)}"'
+    share = f', signal!~"{one_of([*RATIOS, *DISTANCES, *OTHERS])}"'
 
     def moved(metric: str) -> str:
-        change = f"{selector(metric, ONE + ratio)} - 1 or {selector(metric, ONE + share)}"
+        change = (
+            f"clamp({selector(metric, ONE + ratio)} - 1, -1, {MOST_TIMES}) "
+            f"or clamp_min({selector(metric, ONE + distance)}, 0) or {selector(metric, ONE + share)}"
+        )
         return f'label_join(max by (suite, signal) ({change}), "what", "", "signal")'
 
     near = f"0 * {moved('effect')} + on (signal) group_left max by (signal) ({share_of_threshold(ONE)})"
     return listing(
         "How large is it?",
         "Difference of each signal's last finding from the approved baseline, with its 95 % interval; the signal "
-        f"nearest to its threshold first. In percent of the baseline for {' and '.join(RATIOS)}, in percentage points "
-        f"for the others. Not listed, because its effect has another unit: {', '.join(OTHERS)}. See its page.",
+        f"nearest to its threshold first. In percent of the baseline, at most {MOST_TIMES * 100:,}, for "
+        f"{' and '.join(RATIOS)}, in percentage points for the others. "
+        f"Not listed, because its effect has another unit: {', '.join(OTHERS)}. See its page.",
         [
             Column("Suite", label="suite", width=75),
             Column("Change", moved("effect"), unit="percentunit", decimals=0, width=75),

@@ -102,13 +102,13 @@ def populate(store: Store, now: datetime) -> None:
 
 def _answered(store: Store, target: str, slot: datetime, at: datetime, *, lost: bool, outage: bool) -> Run:
     run = begun(store, target, SUITE, slot, at)
-    items = list(_recorded(run, at, lost=lost, outage=outage))
+    items = list(recorded(run, at, lost=lost, outage=outage))
     record_all(store, run, items, at)
     store.add_scores(run.id, run.fence, list(_scores(items, lost=lost)))
     return run
 
 
-def _recorded(run: Run, at: datetime, *, lost: bool, outage: bool) -> Iterator[tuple[Question, Outcome]]:
+def recorded(run: Run, at: datetime, *, lost: bool, outage: bool) -> Iterator[tuple[Question, Outcome]]:
     for arm in (Arm.SUBJECT, Arm.BASE):
         for index, probe in enumerate(PROBES):
             model = "meta-llama/Llama-3.1-8B-Instruct" if arm is Arm.BASE else f"{run.target}-lora"

@@ -31,6 +31,8 @@ TICK_SECONDS: Final = 300
 ASKS_NOTHING_SECONDS: Final = 900
 """Longest time for which the daemon may ask nothing while runs are due; after it, it is not ready, and
 ``CliffwatchDown`` alerts."""
+FEW_LIKE_BASE: Final = 0.1
+"""Share of answers nearer to the base's than to the approved ones up to which they are said not to be the base's."""
 ENOUGH_DAYS: Final = 7
 """Days that a baseline must span to arm pages. With fewer, its spread from day to day is mostly assumed."""
 CAPTURE_DAYS: Final = 14

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from monitor.core.records import Severity
+from monitor.core.records import Arm, Severity
 
 
 class Scale(StrEnum):
@@ -49,6 +49,13 @@ class Effect:
     """What a ``Scale.RATIO`` is a ratio of, in a word."""
     at_least_none: bool = False
     """Values below 0 occur by chance alone, so they are shown as 0."""
+    bounds: tuple[float, float] = (-1.0, 1.0)
+    """The least and the most that is shown as a number. Beyond them it is shown as ``under`` or ``over`` the bound:
+    where answers hardly varied, a ratio of spreads has no meaningful size."""
+
+    beside: tuple[str, str, str] | None = None
+    """What is told next to the effect, so that a ratio has its absolute numbers: what it is, and the keys of
+    ``Finding.measures`` for now and for the baseline."""
 
     @property
     def reference(self) -> float:
@@ -60,7 +67,7 @@ class Effect:
         return "as approved" if self.scale is Scale.REMAINS else "unchanged"
 
 
-UNKNOWN: Final = Effect(Scale.OTHER, ".3g", "")
+UNKNOWN: Final = Effect(Scale.OTHER, ".3g", "", bounds=(-1e6, 1e6))
 """How to show the effect of a signal that another version of Cliffwatch stored and this one does not know."""
 
 
@@ -103,8 +110,14 @@ class SignalSpec:
     effect: Effect
     alert: str
     """The alert that it raises; also the name of the runbook."""
+    joins: str = ""
+    """The alert that carries it instead, while that alert has an alarm of its own signals for the target: the cause of
+    both."""
     fine_tune: bool = False
-    """A sign that the fine-tune is lost: it compares with the base."""
+    """It compares with the base, so it shows whether the answers are the base's: a lost fine-tune."""
+    arm: Arm = Arm.SUBJECT
+    """Whose answers it compares with their own baseline. An alarm about the base says nothing about the target, so its
+    evidence is accumulated apart."""
     reads_answers: bool = True
     """Reads the answers themselves, not a judge's score or metadata of the answer."""
     texts: bool = True
@@ -135,7 +148,8 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         clause="answers like its base",
         needs="a base whose answers differ from the subject's",
         effect=Effect(
-            Scale.REMAINS, ".0%", "of the fine-tune's effect left", "effect of the fine-tune", at_least_none=True
+            Scale.REMAINS, ".0%", "of the approved fine-tune's effect", "effect of the fine-tune", at_least_none=True,
+            bounds=(0.0, 2.0),
         ),
         alert="CliffwatchFineTuneLost",
         fine_tune=True,
@@ -175,8 +189,8 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         effect=Effect(
             Scale.POINTS, "+z.0%", "failing canary answers, compared with the baseline", "canary answers that fail"
         ),
-        alert="CliffwatchFineTuneLost",
-        fine_tune=True,
+        alert="CliffwatchFineTuneBroken",
+        joins="CliffwatchFineTuneLost",
         texts=False,
         graded_by=frozenset({Grade.CHECKS}),
     ),
@@ -240,7 +254,9 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         about="The log-probabilities of the first token moved.",
         clause="begins its answers differently",
         needs="an endpoint that returns log-probabilities, and sampling.logprobs in the suite",
-        effect=Effect(Scale.OTHER, ".2f", "nats of mean first-token log-probability"),
+        effect=Effect(
+            Scale.OTHER, "z.2f", "nats of mean first-token log-probability", at_least_none=True, bounds=(0.0, 100.0)
+        ),
         alert="CliffwatchDistributionShift",
     ),
     SignalSpec(
@@ -251,9 +267,27 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         clause="decides near ties differently",
         needs="temperature 0, and 3 probes or more whose first word is a near tie",
         effect=Effect(
-            Scale.DISTANCE, "z.2f", "total variation distance above chance, 0 to 1", "decisions, above chance"
+            Scale.DISTANCE, "z.2f", "total variation distance above chance, 0 to 1", "decisions, above chance",
+            at_least_none=True,
         ),
         alert="CliffwatchDistributionShift",
+    ),
+    SignalSpec(
+        name="base_drift",
+        title="Base model's answers",
+        severity=Severity.TICKET,
+        about="The base model answers differently than in the baseline.",
+        clause="has a base model that answers differently",
+        needs="a base, with 10 answers in the baseline and 5 a run",
+        effect=Effect(
+            Scale.DISTANCE,
+            ".0%",
+            "less similar to its approved answers",
+            "different wording of the base",
+            at_least_none=True,
+        ),
+        alert="CliffwatchDistributionShift",
+        arm=Arm.BASE,
     ),
     SignalSpec(
         name="length",
@@ -263,7 +297,9 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         clause="gives answers of another length",
         needs="10 answers in the baseline and 5 a run",
         effect=Effect(
-            Scale.RATIO, ".2f", "times the baseline's variance of log length", "spread of length", word="spread"
+            Scale.RATIO, ".2f", "times the baseline's variance of log length", "spread of length", word="spread",
+            bounds=(0.01, 100.0),
+            beside=("characters on average", "answer_length_chars", "answer_length_baseline_chars"),
         ),
         alert="CliffwatchLengthShift",
         measures=(
@@ -311,9 +347,11 @@ SEVERITIES: Final[Mapping[str, Severity]] = {one.name: one.severity for one in C
 ALERTS: Final[Mapping[str, str]] = {one.name: one.alert for one in CATALOGUE}
 """Signal -> the alert that it raises."""
 FINE_TUNE: Final = frozenset(one.name for one in CATALOGUE if one.fine_tune)
-"""Signs that the fine-tune is lost."""
-ANSWERS: Final = frozenset(one.name for one in CATALOGUE if one.reads_answers)
-"""Signals that read the answers themselves, without a judge."""
+"""Signals that show whether answers are the base's."""
+OF_BASE: Final = frozenset(one.name for one in CATALOGUE if one.arm is Arm.BASE)
+"""Signals about the base alone."""
+ANSWERS: Final = frozenset(one.name for one in CATALOGUE if one.reads_answers) - OF_BASE
+"""Signals that read the target's answers themselves, without a judge."""
 JUDGE_DRIFT: Final = frozenset(one.name for one in CATALOGUE if one.judge_drift)
 """Signals that show, on ``JUDGE_TARGET``, that the judge's verdicts changed (CliffwatchJudgeDrift). Its other signals,
 such as length and metadata, are treated like those of any other endpoint."""

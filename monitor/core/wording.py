@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
-from math import isfinite
+from math import isfinite, isnan, nan
 from typing import Final
 
 from monitor.core import signals
@@ -44,10 +44,37 @@ def amount(signal: str, effect: float) -> str:
 
     >>> amount("adapter_loss", -0.0069), amount("canaries", 1.0), amount("length", 2.416), amount("other", 0.12345)
     ('0%', '+100%', '2.42', '0.123')
+    >>> amount("length", 4161.9), amount("length", 0.0), amount("adapter_loss", 9.0)
+    ('over 100.00', 'under 0.01', 'over 200%')
     """
-    if not isfinite(effect):
+    if isnan(effect):
         return "–"
-    return format(at_least_none(signal, effect), signals.effect(signal).format)
+    kind, number = signals.effect(signal), bounded(signal, effect)
+    told = format(number, kind.format)
+    if at_least_none(signal, effect) == number:
+        return told
+    return f"{'over' if effect > number else 'under'} {told}"
+
+
+def bounded(signal: str, effect: float) -> float:
+    """The effect within the bounds that are shown as a number.
+
+    >>> bounded("length", 4161.9), bounded("distribution", -0.05)
+    (100.0, 0.0)
+    """
+    least, most = signals.effect(signal).bounds
+    return min(most, max(least, at_least_none(signal, effect)))
+
+
+def share(value: float) -> str:
+    """A share as percent. One strictly between 0 and 1 never reads as 0% or 100%.
+
+    >>> share(0.0), share(0.001), share(0.5), share(0.999), share(1.0)
+    ('0%', 'under 1%', '50%', 'over 99%', '100%')
+    """
+    if 0 < value < 0.01:
+        return "under 1%"
+    return "over 99%" if 0.99 < value < 1 else f"{value + 0.0:.0%}"
 
 
 def at_least_none(signal: str, effect: float) -> float:
@@ -65,7 +92,16 @@ def sized(finding: Finding) -> str:
     shown, low, high = (
         amount(finding.signal, one) for one in (finding.effect, finding.effect_low, finding.effect_high)
     )
-    return f"{shown} {unit(finding)} (95% interval {low} to {high})"
+    return f"{shown} {unit(finding)} (95% interval {low} to {high}){_beside(finding)}"
+
+
+def _beside(finding: Finding) -> str:
+    """The absolute numbers behind a ratio, where the finding has them."""
+    beside = signals.effect(finding.signal).beside
+    if beside is None or not all(isfinite(finding.measures.get(key, nan)) for key in beside[1:]):
+        return ""
+    what, now, then = beside
+    return f"; {finding.measures[now]:,.0f} {what}, {finding.measures[then]:,.0f} in the baseline"
 
 
 def power(log10: float) -> str:

@@ -33,7 +33,6 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from monitor.core.records import Arm, Comparison, GradedAnswer
 from monitor.detect import likelihood_ratio
@@ -50,8 +49,9 @@ from monitor.detect.day_scores import NOW, DayScores, Sample, day_scores, sample
 from monitor.detect.evidence import likely_spread
 from monitor.detect.likelihood_ratio import Nulls, Places
 from monitor.detect.measurement import Channel, Reading
+from monitor.detect.own_baseline import averaging, blocks_of, similarities
 from monitor.detect.sensitivity import curve, effect_per_score
-from monitor.detect.text_similarity import FloatArray, IntArray, similarity_matrix
+from monitor.detect.text_similarity import FloatArray, IntArray
 from monitor.detect.token_likelihood import TokenTree
 
 SOFTENING: Final = 0.05
@@ -191,16 +191,16 @@ def _place(
 ) -> _Probe:
     """Place one probe's answers. ``turn``: the first baseline answer that one of today's replaces."""
     count, size, all_bases = len(now), len(now) + len(then), len(now) + len(then) + len(bases)
-    alike = _alike([*now, *then, *bases, *base_now])
+    alike = similarities([*now, *then, *bases, *base_now])
     stand_in = (turn + np.arange(count)) % len(then)
     rows = np.concatenate([stand_in, np.arange(len(then))])
-    blocks, base_blocks = _blocks(then), _blocks(bases)
-    others = _weights(blocks[rows][:, None] != blocks[None, :])
+    blocks, base_blocks = blocks_of(then), blocks_of(bases)
+    others = averaging(blocks[rows][:, None] != blocks[None, :])
     to_mine, to_base = alike[:, count:size], alike[:, size:all_bases].mean(axis=1)
     usual = float(to_base[count:size].mean())
     itself = np.ones(1)  # a base with one answer counts as equal to itself
     if len(bases) > 1:
-        itself = (alike[size:all_bases, size:all_bases] * _weights(base_blocks[:, None] != base_blocks)).sum(axis=1)
+        itself = (alike[size:all_bases, size:all_bases] * averaging(base_blocks[:, None] != base_blocks)).sum(axis=1)
     tree = TokenTree(
         [(block, one.logprobs) for block, one in zip(base_blocks.tolist(), bases, strict=True)],
         [(block, one.logprobs) for block, one in zip(blocks.tolist(), then, strict=True)],
@@ -223,24 +223,6 @@ def _place(
         ),
         concurrent=alike[:count, all_bases:].mean(axis=1) - usual if base_now else np.empty(0),
     )
-
-
-def _alike(found: Sequence[GradedAnswer]) -> FloatArray:
-    """Similarity of every pair; equal texts are compared once."""
-    first = {text: index for index, text in enumerate(dict.fromkeys(one.text for one in found))}
-    places = [first[one.text] for one in found]
-    return similarity_matrix(list(first))[np.ix_(places, places)]
-
-
-def _blocks(found: Sequence[GradedAnswer]) -> IntArray:
-    """The block without which an answer is judged: its day, or itself if all are of one day."""
-    slots = sorted({one.slot for one in found})
-    return np.array([slots.index(one.slot) if len(slots) > 1 else index for index, one in enumerate(found)])
-
-
-def _weights(kept: NDArray[np.bool_]) -> FloatArray:
-    """Rows of weights that average the kept columns."""
-    return np.asarray(kept / kept.sum(axis=1, keepdims=True))
 
 
 def _contrast(own: FloatArray, base: FloatArray) -> FloatArray:

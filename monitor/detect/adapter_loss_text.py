@@ -30,7 +30,7 @@ class Measured:
         if verdict.alarming:
             return self._alarm(verdict)
         if not verdict.moved and effect[2] >= 1 - TOLERANCE and effect[0] >= FAR_OFF:
-            return quiet("The fine-tune works as approved", self._whole())
+            return quiet("Answers are not clearly nearer to the base's than approved", self._whole())
         if self.shared:
             what = f"answers of {self.target} and of its base both moved, and not toward each other"
             return self._no_loss(what, Cause.SHARED_CHANGE, Advice.CHECK_WHAT_BOTH_SHARE)
@@ -87,11 +87,13 @@ def left_words(effect: float) -> str:
     percent = round(100 * effect)
     if percent <= 0:
         return "nothing is left of the fine-tune's effect"
+    if percent > 200:
+        return "the fine-tune's effect is more than twice the approved one"
     if percent > 100:
         return f"the fine-tune's effect is {percent}% of the approved one"
     return f"{'all' if percent == 100 else f'{percent}%'} of the fine-tune's effect is left"
 
 
 def _percent(share: float) -> str:
-    """A whole percentage; below 0 by chance alone, so shown as 0."""
-    return f"{max(0.0, share):.0%}"
+    """A whole percentage; below 0 by chance alone, so shown as 0. Above 200 its size says nothing."""
+    return "over 200%" if share > 2 else f"{max(0.0, share):.0%}"

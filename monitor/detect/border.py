@@ -95,9 +95,11 @@ def _tokens(answers: Sequence[GradedAnswer]) -> mmd.Single:
 
 
 def _tell(target: str, verdict: Verdict, channel: Channel, inputs: int, effect: tuple[float, float, float]) -> Told:
+    low, high = (max(0.0, one) for one in effect[1:])
+    more = "no more than by chance" if effect[0] < 0.005 else f"by {effect[0]:.2f} more than by chance"
     numbers = (
-        f"on {inputs} near-tie inputs, first tokens differ by {effect[0]:.2f} more than by chance "
-        f"(total variation distance; 95% interval {effect[1]:.2f} to {effect[2]:.2f})"
+        f"on {inputs} near-tie inputs, first tokens differ {more} "
+        f"(total variation distance; 95% interval {low:.2f} to {high:.2f})"
     )
     if verdict.evaluation_disagrees:
         return no_longer(f"{target} decides near ties differently than in the baseline", numbers, verdict)

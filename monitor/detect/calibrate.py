@@ -12,6 +12,7 @@ is found by bisection on fixed noise. The change is assumed to move only the sig
 several is detected earlier.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,6 +23,7 @@ from typing import Final
 import numpy as np
 
 from monitor.core.records import Arm, Comparison, GradedAnswer, Severity
+from monitor.core.signals import OF_BASE
 from monitor.detect import evidence
 from monitor.detect.day_scores import FARTHEST
 from monitor.detect.evidence import PRIOR, FloatArray, Prior, Side
@@ -84,13 +86,13 @@ def sights(
 
     ``comparison``: ``as_today`` of the baseline against the whole baseline, with the thresholds of its evaluations.
     """
-    count = {kind: sum(severities[name] is kind for name in readings) for kind in Severity}
+    count = Counter((severities[name], name in OF_BASE) for name in readings)
     lines = {Severity.PAGE: comparison.page_threshold_log10, Severity.TICKET: comparison.ticket_threshold_log10}
     found = []
     for name, reading in readings.items():
         kind, channel = severities[name], reading.channels[0]
         why = held_back(comparison, channel) if kind is Severity.PAGE else ""
-        line = lines[kind] + log10(count[kind])
+        line = lines[kind] + log10(count[kind, name in OF_BASE])
         prior = prior_of(channel, at_once=comparison.baseline_at_once)
         mine = line + log10(len(reading.channels))
         shifts = {

@@ -43,6 +43,9 @@ FEWEST: Final = 3
 FEWEST_ANSWERS: Final = 5
 """Least checked baseline answers of each arm for a probe to be decisive; for the subject, without the day left out."""
 
+FAR_OFF: Final = 0.25
+"""A larger share of failing answers is never reported as passing, however few answers."""
+
 _Rows = Mapping[str, list[tuple[int, float, GradedAnswer]]]
 """Probe -> (day, fails, answer) of each answer that is judged."""
 
@@ -80,7 +83,12 @@ def measure(comparison: Comparison) -> Reading | None:
         answers_now=total,
         answers_baseline=before,
         tell=lambda verdict: _tell(
-            comparison.target, numbers, low > 0, verdict, _traffic_share(now - then, high), empty
+            comparison.target,
+            numbers,
+            low > 0 or now - then >= FAR_OFF,
+            verdict,
+            _traffic_share(now - then, high),
+            empty,
         ),
         exhibits=exhibits(comparison, failed),
     )
@@ -139,10 +147,14 @@ def _sample(rows: _Rows) -> Sample | None:
 
 
 def _tell(target: str, numbers: str, more: bool, verdict: Verdict, share: float | None, empty: str) -> Told:
-    """``more``: whether the interval is above the baseline's share of failures, however little evidence that is.
-    ``empty``: as from ``emptied`` of the failing answers; such answers say nothing about the fine-tune."""
+    """``more``: whether the share of failures is clearly above the baseline's, however little evidence that is.
+    ``empty``: as from ``emptied`` of the failing answers.
+
+    Without empty answers no cause: failed checks show that an ability is gone, and not whose answers came instead.
+    Other signals show that.
+    """
     what = f"{target} fails checks that only its fine-tune passes"
-    cause, advice = Cause.ADAPTER_LOST, Advice.CHECK_ADAPTER_AND_ANSWERS
+    cause, advice = Cause.UNKNOWN, Advice.READ_FAILED_ANSWERS
     if empty:
         what, numbers = f"{what}, because its answers are empty", f"{numbers}; {empty}"
         cause, advice = Cause.ANSWERS_EMPTY, Advice.READ_EMPTY_REPLIES

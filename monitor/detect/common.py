@@ -228,15 +228,20 @@ def exhibits(
     comparison: Comparison,
     telling: Mapping[str, tuple[float, GradedAnswer]],
     leaning: Mapping[str, float] | None = None,
+    *,
+    arm: Arm = Arm.SUBJECT,
 ) -> tuple[Exhibit, ...]:
     """The probes that show the change most clearly, strongest first, at most ``EXHIBITS``.
 
     ``telling``: probe -> (weight, today's answer). Each exhibit also has the probe's typical baseline answer and the
-    base's answer of now, or else of the baseline. ``leaning``: probe -> ``Exhibit.leaning``.
+    base's answer of now, or else of the baseline. ``leaning``: probe -> ``Exhibit.leaning``. ``arm``: whose
+    answers they are; those of the base have no other base beside them.
     """
     strongest = sorted(telling, key=lambda probe: (-telling[probe][0], probe))[:EXHIBITS]
-    then = by_probe((one for one in comparison.baseline if one.probe in strongest), Arm.SUBJECT)
+    then = by_probe((one for one in comparison.baseline if one.probe in strongest), arm)
     base_now, base_then = by_probe(comparison.now, Arm.BASE), by_probe(comparison.baseline, Arm.BASE)
+    if arm is Arm.BASE:
+        base_now, base_then = {}, {}
     shown = []
     for probe in strongest:
         weight, answer = telling[probe]

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Final
 
+from monitor.core.finish_reasons import Ending, finish_of
 from monitor.core.records import Advice, Arm, Cause, Comparison, GradedAnswer
 from monitor.detect import contract_values, evidence
 from monitor.detect.common import (
@@ -66,6 +67,8 @@ class _Part:
     """A rate's numbers when they are unchanged; empty for a fact."""
     gap: float = 0.0
     """A rate's share now minus the baseline's."""
+    cause: Cause = Cause.UNKNOWN
+    """What the change means, if this part is far off or its evaluation alone shows a change."""
 
     @property
     def evaluation_log10(self) -> float:
@@ -164,6 +167,7 @@ def _rate(found: Sample, what: str, change: str, side: evidence.Side) -> _Part:
         f"{change} {now:.0%} of answers instead of {then:.0%}",
         level=f"{what} {now:.0%} ({then:.0%} in the baseline)",
         gap=now - then,
+        cause=Cause.ANSWERS_REFUSED if what == "refusals" and now > then else Cause.UNKNOWN,
     )
 
 
@@ -185,7 +189,13 @@ def _finish(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequence[
         frozenset(id(one) for one in odd if (one.finish_reason or _UNNAMED) not in reasons),
         f"finish reason {usual!r} {share_now:.0%} ({share_then:.0%} in the baseline)",
         share_now - share_then,
+        Cause.ANSWERS_CUT if _cut(now) > _cut(then) else Cause.UNKNOWN,
     )
+
+
+def _cut(found: Sequence[GradedAnswer]) -> float:
+    """Share of the answers that a token limit cut."""
+    return sum(finish_of(one.finish_reason).ending is Ending.TRUNCATED for one in found) / max(1, len(found))
 
 
 def _fact(what: str, news: bool, exceptions: int, trials: int, odd_days: Sequence[bool]) -> Channel:
@@ -349,7 +359,7 @@ def _cause(parts: Sequence[_Part]) -> Cause:
     """The cause by what is new in today's replies.
 
     Empty answers take precedence, because they change whatever is measured on texts. A changed prompt takes precedence
-    over a changed name, and both over more refusals, which may follow from them.
+    over what became of the answers, and both over another server or name.
     """
     fresh = {part.channel.name for part in parts if part.channel.score > 0}
     more = {part.channel.name for part in parts if part.gap > 0 and (part.changed or part.gap >= FAR_OFF)}
@@ -357,11 +367,12 @@ def _cause(parts: Sequence[_Part]) -> Cause:
         return Cause.ANSWERS_EMPTY
     if "prompt tokens" in fresh:
         return Cause.PROMPT_CHANGED
+    far = {part.cause for part in parts if part.changed or abs(part.gap) >= FAR_OFF}
+    if of_answers := [cause for cause in (Cause.ANSWERS_REFUSED, Cause.ANSWERS_CUT) if cause in far]:
+        return of_answers[0]
     if "served" in fresh:
         return Cause.SERVED_ELSEWHERE
-    if fresh & {"model id", "fingerprint"}:
-        return Cause.MODEL_RENAMED
-    return Cause.ANSWERS_REFUSED if _REFUSALS in more else Cause.UNKNOWN
+    return Cause.MODEL_RENAMED if fresh & {"model id", "fingerprint"} else Cause.UNKNOWN
 
 
 def _quiet(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[float, float, float]) -> Told:

@@ -24,7 +24,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.core.records import Advice, Comparison, Exhibit, GradedAnswer
+from monitor.core.records import Advice, Cause, Comparison, Exhibit, GradedAnswer
 from monitor.core.run_kinds import run_kind
 from monitor.detect import evidence, mmd
 from monitor.detect.common import alarming, exhibits, no_longer, quiet, quiet_but_moved
@@ -34,6 +34,12 @@ from monitor.detect.text_similarity import LONGEST, hamming_matrix, similarity_m
 
 FAR_OFF: Final = 0.25
 """Share of the maximum distance that is never reported as unchanged, however few answers."""
+FEWEST_PROMPTS: Final = 5
+"""Prompts with two answers or more today from which the spread of answers to a prompt is compared."""
+SPREAD: Final = 0.1
+"""Least change of the similarity of two answers to a prompt that is called another sampling."""
+SLACK: Final = 0.02
+"""How much less like the baseline's answers today's may be than the wider group is like itself."""
 WORDS: Final = 128
 """Coordinates that words are hashed into. More cost more and detect no more (measured on the lab's faults)."""
 _WORD: Final = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\uffff]|[^\W_]+|\S")
@@ -66,31 +72,36 @@ def measure(comparison: Comparison) -> Reading | None:
         per_score=max(1e-6, results[0].spread / float(below.sum())),
         answers_now=found.now,
         answers_baseline=found.baseline,
-        tell=lambda verdict: _tell(comparison.target, verdict, channels, effect),
+        tell=lambda verdict: _tell(comparison.target, verdict, channels, effect, _cause(found, characters)),
         measures={"distribution_p_value": min(1.0, len(results) * min(one.p_value for one in results))},
         exhibits=_exhibits(comparison, found, characters),
     )
 
 
-def _tell(target: str, verdict: Verdict, channels: Sequence[Channel], effect: tuple[float, float, float]) -> Told:
+def _tell(
+    target: str, verdict: Verdict, channels: Sequence[Channel], effect: tuple[float, float, float], cause: Cause
+) -> Told:
     numbers = _numbers(effect)
     loudest = max(channels, key=lambda one: one.score).name
     if verdict.evaluation_disagrees:
-        return no_longer(f"answers of {target} are distributed differently than in the baseline", numbers, verdict)
+        return no_longer(
+            f"answers of {target} are distributed differently than in the baseline", numbers, verdict, cause=cause
+        )
     if verdict.alarming:
         what = f"Answers of {target} are no longer distributed as in the baseline, most clearly in their {loudest}"
-        return alarming(what, numbers, Advice.COMPARE_ANSWERS)
+        return alarming(what, numbers, Advice.COMPARE_ANSWERS, cause)
     if not (verdict.moved or effect[0] >= FAR_OFF or any(mmd.stands_out(one) for one in channels)):
         return quiet("Answers are distributed as in the baseline", numbers)
-    return quiet_but_moved(f"the distribution of {target}'s answers changed, most in their {loudest}", numbers)
+    return quiet_but_moved(f"the distribution of {target}'s answers changed, most in their {loudest}", numbers, cause)
 
 
 def _numbers(effect: tuple[float, float, float]) -> str:
     """The effect in words. Below 0, which happens by chance without a change, it is not shown as a distance."""
-    way, interval = "of the maximum distance", f"95% interval {effect[1]:z.1%} to {effect[2]:z.1%}"
+    low, high = (min(1.0, max(0.0, one)) for one in effect[1:])
+    way, interval = "of the maximum distance", f"95% interval {low:.1%} to {high:.1%}"
     if effect[0] < 0:
-        return f"characters differ no more than within the baseline ({effect[0]:z.1%} {way}, {interval})"
-    return f"{effect[0]:.1%} {way} ({interval})"
+        return f"characters differ no more than within the baseline ({interval} {way})"
+    return f"{min(1.0, effect[0]):.1%} {way} ({interval})"
 
 
 def _characters(texts: Sequence[str]) -> mmd.Single:
@@ -143,6 +154,26 @@ def _distances(found: mmd.Grouped, kernel: mmd.Kernel) -> tuple[NDArray[np.float
         above.append(within - 2 * across)
         below.append(within)
     return np.array(above), np.maximum(np.array(below), 1e-9)
+
+
+def _cause(found: mmd.Grouped, kernel: mmd.Kernel) -> Cause:
+    """Whether only the spread of the answers changed, as with another temperature: today's answers to a prompt are
+    more alike, or less, than the baseline's, and no less like the baseline's than the wider of the two groups is like
+    itself. Another model or prompt would move the middle as well. It takes at least two answers to a prompt in a run.
+    """
+    rows = []
+    for days, vectors in zip(found.days, kernel.vectors, strict=True):
+        now, gram = days == NOW, vectors @ vectors.T
+        inside = [_off_diagonal(gram[np.ix_(side, side)]) for side in (now, ~now)]
+        if inside[0] is not None and inside[1] is not None:
+            rows.append((inside[0], inside[1], float(gram[np.ix_(now, ~now)].mean())))
+    if len(rows) < FEWEST_PROMPTS:
+        return Cause.UNKNOWN
+    today, before, across = np.array(rows, dtype=np.float64).T
+    gap = today - before
+    clear = abs(float(gap.mean())) >= max(SPREAD, 3 * float(gap.std(ddof=1)) / sqrt(gap.size))
+    same_middle = float(across.mean()) >= min(float(today.mean()), float(before.mean())) - SLACK
+    return Cause.SAMPLING_CHANGED if clear and same_middle else Cause.UNKNOWN
 
 
 def _off_diagonal(gram: mmd.Single) -> float | None:

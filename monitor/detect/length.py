@@ -17,8 +17,10 @@ from math import exp, log, log1p, sqrt
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.core.records import Advice, Arm, Comparison, Exhibit, GradedAnswer
+from monitor.core.wording import share
 from monitor.detect import evidence
 from monitor.detect.common import (
     alarming,
@@ -39,6 +41,10 @@ TOLERANCE: Final = log(1.02)
 """A mean change of 2 % is too small for a ticket, even if temperature 0 makes it certain."""
 FAR_OFF: Final = (1.5, 4.0)
 """Ratios, up or down, of the mean length and of the variance that are never reported as unchanged."""
+RATIOS_SHOWN: Final = (0.01, 100.0)
+"""Ratios of variances outside are not shown as numbers."""
+LARGE: Final = 100.0
+"""Factor of the typical length above which its size says nothing."""
 FLOOR: Final = 1e-4
 """Added to both variances of log length: a spread of 1 %, below which lengths count as constant."""
 _LEAST_KS: Final = -3.0
@@ -54,17 +60,17 @@ def measure(comparison: Comparison) -> Reading | None:
     now, then = means(logs)
     shift = now - then
     deviations = _deviations(logs)
+    chars_now, chars_then = means(chars)
     channels = (
         Channel.of("variance", day_scores(deviations, tolerance=sqrt(FLOOR)), "either"),
         Channel.of("mean", day_scores(logs, tolerance=TOLERANCE), "either"),
         Channel.of("ks", kolmogorov_scores(logs, TOLERANCE), "rise"),
     )
     effect = _variance_ratio(logs, shift, evidence.likely_spread(channels[0].baseline))
-    chars_now, chars_then = means(chars)
-    moved = _moved(shift, log((chars_now + 1) / (chars_then + 1)), effect)
-    loudest = _loudest(channels, shift, effect[0])
-    numbers = f"{chars_now:.0f} characters on average, {chars_then:.0f} in the baseline; variance ratio {effect[0]:.2f}"
-    numbers += f" (95% interval {effect[1]:.2f} to {effect[2]:.2f})"
+    agree = (chars_now - chars_then) * shift >= 0
+    loudest = _loudest(channels, shift, effect[0], agree=agree)
+    moved = _moved(shift, log((chars_now + 1) / (chars_then + 1)), effect, agree=agree)
+    numbers = f"{chars_now:,.0f} characters on average, {chars_then:,.0f} in the baseline; {_spread(chars, effect)}"
     return Reading(
         channels=channels,
         effect=effect,
@@ -92,31 +98,72 @@ def _tell(target: str, verdict: Verdict, loudest: str, moved: Sequence[str], num
     return quiet_but_moved(f"answers of {target} are {' and '.join(moved or [loudest])}", numbers)
 
 
-def _moved(shift: float, chars: float, effect: tuple[float, float, float]) -> list[str]:
+def _spread(chars: Sample, effect: tuple[float, float, float]) -> str:
+    """How far lengths are from their prompt's usual one, in characters, and the ratio of the variances if it means
+    something: of answers that hardly varied, any difference is a large ratio."""
+    now, then = (_usual_distance(chars, side) for side in (chars.now, ~chars.now))
+    told = f"answers differ by {_chars(now)} characters from their usual length, {_chars(then)} in the baseline"
+    least, most = RATIOS_SHOWN
+    if min(now, then) < 1 or not least <= effect[0] <= most:
+        return told
+    return f"{told}; variance ratio {effect[0]:.2f} (95% interval {_ratio(effect[1])} to {_ratio(effect[2])})"
+
+
+def _usual_distance(chars: Sample, side: NDArray[np.bool_]) -> float:
+    """Root mean square distance, in characters, of this side's answers from this side's mean for their prompt, or from
+    the baseline's where there is one answer now."""
+    counts = np.bincount(chars.stratum[side], minlength=int(chars.stratum.max()) + 1)
+    own = np.bincount(chars.stratum[side], chars.value[side], minlength=counts.size) / np.maximum(1, counts)
+    then = ~chars.now
+    answered = np.maximum(1, np.bincount(chars.stratum[then], minlength=counts.size))
+    before = np.bincount(chars.stratum[then], chars.value[then], minlength=counts.size) / answered
+    centre = np.where(counts > 1, own, before)[chars.stratum[side]]
+    return float(np.sqrt(np.mean((chars.value[side] - centre) ** 2)))
+
+
+def _chars(value: float) -> str:
+    return "0" if value < 0.05 else f"{value:.1f}" if value < 9.95 else f"{value:,.0f}"
+
+
+def _ratio(value: float) -> str:
+    least, most = RATIOS_SHOWN
+    return f"under {least:g}" if value < least else f"over {most:g}" if value > most else f"{value:.2f}"
+
+
+def _moved(shift: float, chars: float, effect: tuple[float, float, float], *, agree: bool) -> list[str]:
     """The properties of the lengths that must not be reported as unchanged. ``chars``: log ratio of the mean
-    characters."""
+    characters. ``agree``: as in ``_by``."""
     moved = []
     if max(abs(shift), abs(chars)) >= log(FAR_OFF[0]):
-        moved.append(_by(shift))
+        moved.append(_by(shift, agree=agree))
     if not effect[1] <= 1 <= effect[2] or abs(log(effect[0])) >= log(FAR_OFF[1]):
         moved.append(_even(effect[0]))
     return moved
 
 
-def _loudest(channels: Sequence[Channel], shift: float, ratio: float) -> str:
+def _loudest(channels: Sequence[Channel], shift: float, ratio: float, *, agree: bool) -> str:
     """The change in words, by the channel with the strongest evidence today. Mean and variance take precedence over
     ``ks`` if they are clear, since a shift shows in the ranks too."""
     evaluations = {one.name: evidence.running(one.baseline, [one.score], one.side).evaluation_log10 for one in channels}
-    said = {"mean": _by(shift), "variance": _even(ratio), "ks": "distributed differently in length"}
+    said = {"mean": _by(shift, agree=agree), "variance": _even(ratio), "ks": "distributed differently in length"}
     plain = {
         name: evaluation for name, evaluation in evaluations.items() if name != "ks" and evaluation >= MOVED_LOG10
     } or evaluations
     return said[max(plain, key=lambda name: plain[name])]
 
 
-def _by(shift: float) -> str:
-    """The typical change: that of the mean of logs, in which single answers have little weight."""
-    return f"{'longer' if shift > 0 else 'shorter'} by {abs(exp(shift) - 1):.0%}"
+def _by(shift: float, *, agree: bool) -> str:
+    """The typical change: that of the mean of logs, in which single answers have little weight.
+
+    ``agree``: whether the mean of the characters moved the same way. If not, a few answers moved it the other way.
+    """
+    times, word = exp(abs(shift)), "longer" if shift > 0 else "shorter"
+    typical = "" if agree else "typically "
+    if times >= LARGE:
+        return f"{typical}over {LARGE:g} times {word}"
+    if times >= 3:
+        return f"{typical}about {times:.0f} times {word}" if shift > 0 else f"{typical}shorter by {1 - 1 / times:.0%}"
+    return f"{typical}{word} by {share(abs(exp(shift) - 1))}"
 
 
 def _even(ratio: float) -> str:

@@ -75,7 +75,8 @@ def first_table(answer: GradedAnswer) -> Mapping[str, float]:
 
 
 def _tell(target: str, verdict: Verdict, channel: Channel, effect: tuple[float, float, float]) -> Told:
-    numbers = f"{effect[0]:.2f} nats on average (95% interval {effect[1]:.2f} to {effect[2]:.2f})"
+    size, low, high = (max(0.0, one) for one in effect)
+    numbers = f"{size:.2f} nats on average (95% interval {low:.2f} to {high:.2f})"
     if verdict.evaluation_disagrees:
         return no_longer(f"first-token log-probabilities of {target} moved", f"they differ by {numbers}", verdict)
     if verdict.alarming:

@@ -262,10 +262,10 @@ def _telling(found: _Flips, then: Tally) -> dict[str, tuple[float, GradedAnswer]
 
 def _tell(target: str, found: _Flips, effect: tuple[float, float, float], verdict: Verdict) -> Told:
     negative, positive = len(found.of(True, False)), len(found.of(False, True))
-    told = [
-        f"{negative} of {negative + len(found.of(True, True))} answers that used to be right are wrong",
-        f"{positive} of {positive + len(found.of(False, False))} that used to be wrong are right",
-    ]
+    right, wrong = negative + len(found.of(True, True)), positive + len(found.of(False, False))
+    told = [f"{negative} of {right} answers that used to be right are wrong"] if right else []
+    if wrong:
+        told.append(f"{positive} of {wrong} {'' if told else 'answers '}that used to be wrong are right")
     if ties := sum(found.was[one.probe] is None for one, _ in found.now):
         told.append(f"{ties} to near ties do not count")
     numbers = f"{'; '.join(told)} (net {effect[0]:+z.1%}, 95% interval {effect[1]:+z.1%} to {effect[2]:+z.1%})"

@@ -1,8 +1,9 @@
 """The alarm policy: how much evidence raises an alarm, so that the promised rate of false pages is kept.
 
 One stream of evaluations is one suite of one target. The e-detectors of its page signals are averaged into one, which
-alarms at the stream's threshold; likewise for its ticket signals. A signal alarms when its stream is over the threshold
-and the signal has at least the average evidence, so the strongest always does.
+alarms at the stream's threshold; likewise for its ticket signals, and for its ticket signals about the base. A signal
+alarms when its stream is over the threshold and the signal has at least the average evidence, so the strongest always
+does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,14 +14,17 @@ from typing import Final
 from monitor.core.limits import too_short
 from monitor.core.records import SHARE_SUFFIX, Comparison, Severity
 from monitor.core.run_kinds import run_kind
+from monitor.core.signals import OF_BASE
 from monitor.detect import evidence
 from monitor.detect.measurement import Channel, Reading, Seen, Verdict
+from monitor.detect.own_baseline import unchanged
 
 WIDEST_SPREAD: Final = 2.0
 """Measured spread between days, relative to chance, above which pages are not armed: e-values are not valid there."""
 RECOVERED_LOG10: Final = 1.3
 """Evidence of recovery that clears an alarm: wrong at most one time in twenty."""
 JUDGE_ITSELF: Final = "A change of the judge affects scores, not answers, so it pages nobody."
+UNCHANGED: Final = "The answers are letter for letter the approved ones, so the target did not change."
 JUDGE_MOVED: Final = (
     "This depends on the judge's verdicts, and the judge itself changed on its anchors. Check target judge first."
 )
@@ -121,18 +125,22 @@ def verdicts(
     comparison: Comparison, readings: Mapping[str, Reading], severities: Mapping[str, Severity]
 ) -> dict[str, Verdict]:
     """The verdict on each signal's reading, by its name."""
-    weighed = {name: _weigh(comparison, name, reading, severities[name]) for name, reading in readings.items()}
+    same = any(severities[name] is Severity.PAGE for name in readings) and unchanged(comparison)
+    weighed = {
+        name: _weigh(comparison, name, reading, severities[name], same=same) for name, reading in readings.items()
+    }
     told: dict[str, Verdict] = {}
-    for severity, line in (
-        (Severity.PAGE, comparison.page_threshold_log10),
-        (Severity.TICKET, comparison.ticket_threshold_log10),
+    for severity, of_base, line in (
+        (Severity.PAGE, False, comparison.page_threshold_log10),
+        (Severity.TICKET, False, comparison.ticket_threshold_log10),
+        (Severity.TICKET, True, comparison.ticket_threshold_log10),
     ):
+        alike = {name for name, kind in severities.items() if kind is severity and (name in OF_BASE) is of_base}
         # a page signal that its baseline does not arm still counts among the page signals, with their threshold
-        mine = {name: one for name, one in weighed.items() if severities[name] is severity}
+        mine = {name: one for name, one in weighed.items() if name in alike}
         if not mine:
             continue
-        missing = sum(1 for name, kind in severities.items() if kind is severity and name not in mine and
-                      comparison.history.get(name))  # fmt: skip
+        missing = sum(1 for name in alike - mine.keys() if comparison.history.get(name))
         count = len(mine) + missing
         together = evidence.average([one.weight for one in mine.values()], count).running_log10
         for name, one in mine.items():
@@ -163,7 +171,9 @@ def series_log10(evidence_log10: Sequence[float], threshold_log10: Sequence[floa
     return together - (max(threshold_log10) - log10(len(threshold_log10)))
 
 
-def _weigh(comparison: Comparison, name: str, reading: Reading, severity: Severity) -> _Weighed:
+def _weigh(comparison: Comparison, name: str, reading: Reading, severity: Severity, *, same: bool) -> _Weighed:
+    """``same``: the subject's answers are the approved ones. Nothing about such a subject may page; a judge that scores
+    the same answers otherwise has itself changed."""
     history = comparison.history.get(name, ())
     weights = [
         evidence.running(
@@ -176,13 +186,16 @@ def _weigh(comparison: Comparison, name: str, reading: Reading, severity: Severi
     ]
     page = severity is Severity.PAGE
     reason = held_back(comparison, reading.channels[0]) if page else ""
-    judge_moved = page and not reason and reading.judged and comparison.judge_moved
+    weight = evidence.average(weights)
+    same = same and weight.evaluation_log10 >= 0  # else it recovered, which is no reason to hold back the alarm
+    judge_moved = page and not reason and reading.judged and (comparison.judge_moved or same)
+    unarmed = reason or (UNCHANGED if page and same else "")
     return _Weighed(
-        weight=evidence.average(weights),
+        weight=weight,
         evaluations=len(history) + 1,
         recovered=_recovered(comparison.raised.get(name), history, reading),
-        severity=Severity.TICKET if reason or judge_moved else severity,
-        unarmed=JUDGE_MOVED if judge_moved else reason,
+        severity=Severity.TICKET if unarmed or judge_moved else severity,
+        unarmed=JUDGE_MOVED if judge_moved and not same else unarmed,
         judge_moved=judge_moved,
         intermittent=_intermittent(history, reading),
     )

@@ -19,7 +19,7 @@ from typing import Final
 from monitor.core.limits import CAUGHT
 from monitor.core.records import Arm, Comparison, GradedAnswer, SelfTest, Severity
 from monitor.core.selftest_results import CONTROL, MUST_SEE, jumpy, share_caught
-from monitor.core.signals import SEVERITIES
+from monitor.core.signals import OF_BASE, SEVERITIES
 from monitor.detect import SIGNALS, policy
 from monitor.detect.measurement import Reading
 
@@ -178,7 +178,11 @@ class _Bench:
         key = (name, copy, severity)
         if key not in self._kept:
             comparison = self._comparison(name, fault, copy)
-            found = {one: measure(comparison) for one, measure in SIGNALS.items() if SEVERITIES[one] is severity}
+            found = {
+                one: measure(comparison)
+                for one, measure in SIGNALS.items()
+                if SEVERITIES[one] is severity and one not in OF_BASE
+            }  # faults are put into the subject
             self._kept[key] = comparison, {one: reading for one, reading in found.items() if reading is not None}
         return self._kept[key]
 

@@ -27,7 +27,7 @@ from monitor.core.records import (
     VerdictContext,
 )
 from monitor.core.settings import Settings
-from monitor.core.signals import of_severity
+from monitor.core.signals import OF_BASE, of_severity
 from monitor.detect import alarms as machine
 from monitor.detect import findings_for, policy
 from monitor.runs.context import RunContext
@@ -40,7 +40,7 @@ log = structlog.get_logger()
 CLEARING_SHARE: Final = 0.8
 """Share of the subject's questions that must have an answer for a run to clear an alarm. Raising one needs less."""
 
-TICKETS: Final = frozenset(one.name for one in of_severity(Severity.TICKET))
+TICKETS: Final = frozenset(one.name for one in of_severity(Severity.TICKET)) - OF_BASE
 
 
 def needed(run: Run, raised: Iterable[Alarm]) -> bool:

@@ -13,8 +13,8 @@ from monitor.report.metrics.names import METRICS, PREFIX
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "alerts"
 DESIGN = (
-    "FineTuneLost ScoreDrop NegativeFlips LengthShift DistributionShift ContractChanged IdentityMismatch JudgeDrift "
-    "Unmeasured BudgetExhausted ModelRetiring RollbackNotReady Down Watchdog "
+    "FineTuneLost FineTuneBroken ScoreDrop NegativeFlips LengthShift DistributionShift ContractChanged "
+    "IdentityMismatch JudgeDrift Unmeasured BudgetExhausted ModelRetiring RollbackNotReady Down Watchdog "
     "NotArmed SelfTestFailed ConfigReloadFailed EmailFailed"
 )
 WANTED = {f"Cliffwatch{name}" for name in DESIGN.split()}

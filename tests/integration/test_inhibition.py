@@ -82,6 +82,7 @@ def alert(name: str, severity: str, **labels: str) -> Labels:
 
 
 LOST = alert("FineTuneLost", "page", target="bot")
+BROKEN = alert("FineTuneBroken", "page", target="bot", signal="canaries")
 MISMATCH = alert("IdentityMismatch", "page", target="bot", check="base")
 DROP = alert("ScoreDrop", "page", target="bot", signal="judge_score")
 FLIPS = alert("NegativeFlips", "page", target="bot", signal="negative_flips")
@@ -100,6 +101,13 @@ AGAIN, LABELLED = "an alert whose text changes", "an alert with a signal in its 
 STORIES: Final[dict[str, tuple[list[Labels], Told]]] = {
     "a lost fine-tune explains scores and flips": (
         [LOST, DROP, FLIPS, SHIFT, CONTRACT], {("page", "FineTuneLost"), ("ticket", "ContractChanged")},
+    ),
+    "failed canaries alone explain no flips and no scores": (
+        [BROKEN, DROP, FLIPS, SHIFT, CONTRACT],
+        {("page", "FineTuneBroken"), ("page", "ScoreDrop"), ("page", "NegativeFlips"), ("ticket", "ContractChanged")},
+    ),
+    "a ticket of failed canaries follows a lost fine-tune": (
+        [LOST, {**BROKEN, "severity": "ticket"}], {("page", "FineTuneLost")},
     ),
     "wrong weights never silence a lost fine-tune": (
         [MISMATCH, LOST, DROP, FLIPS], {("page", "IdentityMismatch"), ("page", "FineTuneLost")},

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import pytest
 
-from monitor.runs.recompute import recompute
+from monitor.runs.recompute import MISSING, recompute
 from monitor.store import Store, open_store
 from tests.kept import answers
 from tests.postgres import Postgres
@@ -42,6 +42,15 @@ REWORDED: Final[frozenset[str]] = frozenset({"headline", "bad", "since", "sure",
 """
 STATES: Final = frozenset({"state", "alone", "listed", "suspect"})
 """Keys whose values are words of a fixed list."""
+NEW_SIGNALS: Final = frozenset({"base_drift"})
+"""Signals that the version which wrote the store did not have: recomputed, they have findings that it has not."""
+DECIDED_ELSEWHERE: Final = frozenset({("canaries", "cause"), ("canaries", "advice")})
+"""Signal and field: failed canaries no longer name a cause of their own. All signals of the run decide it."""
+OTHERWISE: Final[Mapping[str, object]] = {
+    "86/canaries > claim > runbook": "CliffwatchFineTuneBroken",
+    "86/canaries > claim > suspect": "the model",
+}
+"""Place -> what is said now of canaries that failed while the answers were no nearer to the base's."""
 MOST_SHOWN: Final = 20
 JUDGE_IS_BACK: Final = (
     "UPDATE alarm SET state = 'cleared', cleared_at = '2026-11-22 11:00:00.000000', cleared_by = 'kim', "
@@ -117,8 +126,12 @@ def test_scores_are_suspected_otherwise_once_the_judge_is_back(
 def test_recomputed_verdicts_differ_nowhere(kept: Store, target: str, findings: int, alarms: int) -> None:
     """The targets that the detectors judged; the verdicts of the others were written by a fixture."""
     again = recompute(kept, target)
-    assert again.differences == []
-    assert (again.findings, again.equal) == (findings, findings)
+    new = [one for one in again.differences if one.signal in NEW_SIGNALS]
+    assert {one.stored for one in new} <= {MISSING}
+    known = [one for one in again.differences if one.signal not in NEW_SIGNALS]
+    assert {(one.signal, one.field) for one in known} <= DECIDED_ELSEWHERE
+    assert again.findings - len(new) == findings
+    assert again.findings - again.equal == len({(one.run_id, one.signal) for one in again.differences})
     assert (again.alarms, again.alarms_equal) == (alarms, alarms)
 
 
@@ -192,7 +205,7 @@ def differences(before: Any, after: Any, place: tuple[str, ...] = ()) -> Iterato
             yield f"{where}: had {len(before)} items, has {len(after)}"
         for index, (old, new) in enumerate(zip(before, after, strict=False)):
             yield from differences(old, new, (*place, str(index))) if len(before) == len(after) else ()
-    elif not equal(before, after):
+    elif not equal(before, after) and OTHERWISE.get(where) != after:
         yield f"{where}: was {before!r}, is {after!r}"
 
 

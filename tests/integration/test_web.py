@@ -577,7 +577,7 @@ async def test_a_later_finding_says_with_which_numbers_its_alarm_was_raised(site
     now = await site.get(EVIDENCE)
     assert f"numbers are from run {run.id}, " in now.text
     (then,) = re.findall(r"<strong>(\d+%)</strong> of the fine-tune", unescape(first.text))
-    assert f"{raising}{then} of the fine-tune's effect left." in unescape(now.text)
+    assert f"{raising}{then} of the approved fine-tune's effect." in unescape(now.text)
 
 
 async def test_an_open_alarm_says_where_it_stands(site: Site) -> None:

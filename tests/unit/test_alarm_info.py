@@ -13,14 +13,17 @@ from monitor.core.records import (
     Alarm,
     AlarmState,
     Arm,
+    Cause,
     Confirmation,
     Finding,
     FindingState,
     IdentityCheck,
     Match,
+    Reason,
     Retirement,
     RunOutcome,
     Severity,
+    Unmeasured,
 )
 from monitor.core.settings import Settings
 from monitor.detect import alarms
@@ -32,11 +35,13 @@ from monitor.report.metrics import Internals
 from monitor.report.metrics.process_metrics import web_url
 from monitor.store import Store, open_store
 from tests import fleet
+from tests.store_records import begun, record_all
 from tests.summaries import saying, summary_of
 
 NOW = fleet.NOW
 BOT = "support-bot"
 LOST = "CliffwatchFineTuneLost"
+BROKEN = "CliffwatchFineTuneBroken"
 UNMEASURED = ("CliffwatchUnmeasured", "extractor", "ticket", "")
 """The fleet's extractor is down."""
 
@@ -167,6 +172,54 @@ def test_signals_that_agree_are_one_series_which_the_one_leads_that_says_most(st
     assert "9 of 9" not in lost["how_bad"]
 
 
+def test_failed_canaries_are_an_alert_of_their_own_unless_the_answers_are_the_bases(store: Store) -> None:
+    """The alert that fires and the text that it prints go by the same: an open alarm that compares with the base."""
+    fails = f"{BOT} fails checks that only its fine-tune passes: 22 of 25. Read."
+    verdict(store, "canaries", NOW, summary=fails)
+    verdict(store, "canaries", NOW + timedelta(seconds=1), "summariser", summary=fails)
+    found = told(store)
+    assert (BROKEN, BOT, "page", "") not in found
+    assert found[LOST, BOT, "page", ""]["what"].endswith("(canaries).")
+    alone = found[BROKEN, "summariser", "page", ""]
+    assert (alone["signal"], alone["evidence_url"].rpartition("/")[2]) == ("canaries", "canaries")
+    assert "base model" not in alone["cause"]
+    assert "adapter is not loaded" not in alone["cause"]
+    (one,) = (one for one in store.open_alarms(BOT) if one.signal == "adapter_loss")
+    over = replace(one, state=AlarmState.CLEARED, cleared_at=NOW, cleared_by="jo", cleared_why="restored")
+    assert store.clear_alarm(over)
+    assert (BROKEN, BOT, "page", "") in told(store)
+
+
+def test_flips_repeat_the_cause_that_all_signals_decide(store: Store) -> None:
+    made = store.ensure_run("summariser", fleet.SUITE, NOW, seed=7, suite_digest=fleet.DIGEST, next_at=NOW)
+    run = store.claim(made.id, NOW, 3600)
+    assert run is not None
+    like = replace(store.latest_findings(BOT)[0], run_id=run.id, target="summariser", window_end=NOW, numbers="x of y")
+    found = [
+        replace(like, signal="canaries", state=FindingState.ALARMING, cause=Cause.UNKNOWN),
+        replace(like, signal="negative_flips", state=FindingState.ALARMING, cause=Cause.UNKNOWN),
+        replace(like, signal="adapter_loss", state=FindingState.QUIET, cause=Cause.UNKNOWN),
+        replace(like, signal="contract", state=FindingState.ALARMING, cause=Cause.ANSWERS_CUT),
+    ]
+    raised = [
+        Alarm("summariser", fleet.SUITE, one.signal, Severity.PAGE, AlarmState.CONFIRMED, NOW, run.id, NOW, run.id)
+        for one in found[:2]
+    ]
+    assert store.finish(run.id, run.fence, RunOutcome.MEASURED, found, NOW, moves=raised)
+    internals = Internals()
+    printed = told(store, internals)
+    for alert in (BROKEN, "CliffwatchNegativeFlips"):
+        assert printed[alert, "summariser", "page", ""]["cause"].startswith(
+            "your own configuration. A token limit cuts the answers"
+        )
+        assert printed[alert, "summariser", "page", ""]["advice"].startswith("find the token limit")
+    body = internals.exposition(store, fleet.settings(), NOW)[0].decode()
+    for signal in ("canaries", "negative_flips", "contract"):
+        assert (
+            f'target="summariser",suite="{fleet.SUITE}",signal="{signal}",state="alarming",cause="answers_cut"' in body
+        )
+
+
 def test_a_ticket_and_a_page_of_one_alert_are_two_series(store: Store) -> None:
     verdict(store, "canaries", NOW, severity=Severity.TICKET, summary=f"{BOT} fails at canaries: 9 of 9. Read.")
     found = told(store)
@@ -241,6 +294,70 @@ def test_a_mismatch_says_whether_the_answers_changed_too(left: float | None, mov
         "The server loads the base model itself under this name.", "Sun 2026-11-22 10:00 UTC",
     )  # fmt: skip
     assert lines.began == check.since
+
+
+def unanswered(store: Store, reason: Reason, at: datetime = NOW, target: str = "summariser") -> None:
+    """A further run of the target in which its subject gave no answer; the base answered."""
+    run = begun(store, target, fleet.SUITE, at, at)
+    items = [
+        (question, Unmeasured(reason, "no", at) if question.arm is Arm.SUBJECT else outcome)
+        for question, outcome in fleet.recorded(run, at, lost=False, outage=False)
+    ]
+    record_all(store, run, items, at)
+    assert store.finish(run.id, run.fence, RunOutcome.UNMEASURED, [], at)
+
+
+def test_a_model_that_is_not_loaded_is_told_as_absence_and_not_as_another_model(store: Store) -> None:
+    """The effect that was measured before says nothing of a model that gives no answers."""
+    internals, key = Internals(), ("CliffwatchIdentityMismatch", "summariser", "page", "listed")
+    mismatch(store, "listed", target="summariser")
+    assert "effect" in told(store, internals)[key]["how_bad"], "it still answers"
+    unanswered(store, Reason.REJECTED)
+    found = told(store, internals)
+    count = len(fleet.PROBES)
+    assert found[key]["what"] == "The endpoint does not know the model 'summariser-lora'."
+    assert found[key]["how_bad"] == (
+        f"every request is refused: no question of the last run has a usable answer (rejected: {count}). "
+        "Users get errors, not another model."
+    )
+    assert found[key]["cause"].startswith("the endpoint. The model or adapter is not loaded there")
+    assert found[key]["advice"].startswith("load the model or adapter again")
+    unmeasured = found["CliffwatchUnmeasured", "summariser", "ticket", ""]
+    assert unmeasured["cause"] == found[key]["cause"]
+    mismatch(store, "listed", target="summariser", matches=True)
+    after = told(store, internals)
+    assert key not in after
+    assert after["CliffwatchUnmeasured", "summariser", "ticket", ""]["cause"].startswith("your own configuration")
+
+
+@pytest.mark.parametrize(
+    ("check", "reason", "bad", "cause"),
+    [
+        (
+            "listed",
+            Reason.TIMEOUT,
+            "no question of the last run has a usable answer (timeout",
+            "the endpoint, or",
+        ),
+        (
+            "root",
+            Reason.REJECTED,
+            "no question of the last run has a usable answer (rejected",
+            "the endpoint, or",
+        ),
+    ],
+)
+def test_what_is_served_was_not_measured_where_nothing_answers(
+    store: Store, check: str, reason: Reason, bad: str, cause: str
+) -> None:
+    mismatch(store, check, target="summariser")
+    unanswered(store, reason)
+    found = told(store)["CliffwatchIdentityMismatch", "summariser", "page", check]
+    assert found["how_bad"].startswith(bad)
+    assert found["how_bad"].endswith("so what is served now was not measured.")
+    assert found["cause"].startswith(cause)
+    assert "does not know" not in found["what"]
+    assert "effect" not in found["how_bad"]
 
 
 def test_each_check_that_fails_has_a_series_with_what_the_verdict_says(store: Store) -> None:

@@ -11,6 +11,7 @@ from monitor.core.records import (
     Alarm,
     AlarmState,
     Arm,
+    Cause,
     Confirmation,
     Finding,
     FindingState,
@@ -279,15 +280,13 @@ PARTLY = "bot answers like its base model on part of the traffic: about 30% of t
         ({}, "all sampled traffic"),
         ({"summary": PARTLY}, "about 30% of the sampled traffic"),
         ({"effect": 0.7}, "part of the sampled traffic"),
-        ({"signal": "canaries", "effect": 1.0}, "all sampled traffic"),
-        ({"signal": "canaries", "effect": 0.99, "effect_high": 1.0}, "all sampled traffic"),
-        ({"signal": "canaries", "effect": 0.96, "effect_high": 0.98}, "about 96% of the sampled traffic"),
-        ({"signal": "canaries", "effect": 0.4, "effect_high": 1.0}, "about 40% of the sampled traffic"),
+        ({"signal": "canaries", "effect": 1.0, "traffic_share": 1.0}, "all sampled traffic"),
+        ({"signal": "canaries", "effect": 0.4, "traffic_share": 0.4}, "about 40% of the sampled traffic"),
         ({"signal": "base_match", "effect": 0.4}, "at least 40% of the sampled traffic"),
     ],
 )
 def test_how_much_of_the_traffic_lost_its_fine_tune(changed: dict[str, Any], hit: str) -> None:
-    told = claim(lost(**changed), FindingContext())
+    told = claim(lost(**changed), FindingContext(cause=Cause.ADAPTER_LOST))
     assert f"or traffic is routed to the base model. Affected: {hit}." in told.why
     assert ("only part of the traffic may be affected" in told.now) == (hit != "all sampled traffic")
 
@@ -315,7 +314,7 @@ def test_a_look_that_ended_its_alarm_is_the_news_of_a_recovery() -> None:
     over_now = replace(ALARM, state=AlarmState.CLEARED, cleared_at=NOW, cleared_run_id=3)
     told = claim(lost(effect=0.99, recovered=True), FindingContext(history(0.1, 7.4), over_now, lost=0.5))
     assert (told.state, told.headline) == ("cleared", "bot has recovered (Fine-tune's effect)")
-    assert told.bad == "99% of the fine-tune's effect left (95% interval 0% to 10%)."
+    assert told.bad == "99% of the approved fine-tune's effect (95% interval 0% to 10%)."
     assert (told.since, told.began, told.suspect, told.why) == ("", None, "", "")
     assert told.now == "Nothing to do: cleared automatically, 2026-11-22 12:00."
     later = claim(LOST, FindingContext(history(0.1, 7.4), replace(over_now, cleared_run_id=9)))
@@ -371,14 +370,17 @@ CHECK = IdentityCheck("bot", Arm.SUBJECT, "listed", Match.DIFFERS, "bot-lora", "
         ({"signal": "judge_score"}, {"moved": ["length"], "judge_drifted": True}, "the judge"),
         ({"signal": "length"}, {"contract": ["prompt tokens"]}, "your own configuration"),
         ({"signal": "length"}, {"contract": ["fingerprint"]}, "the model"),
-        ({"signal": "length"}, {"moved": ["canaries"]}, "the served model"),
-        ({"signal": "length"}, {"moved": ["adapter_loss"], "contract": ["model id"]}, "the served model"),
-        ({"signal": "length"}, {"moved": ["adapter_loss"], "contract": ["prompt tokens"]}, "your own configuration"),
-        ({"signal": "judge_score"}, {"moved": ["length", "base_match"]}, "the served model"),
-        ({"signal": "judge_score"}, {"moved": ["base_match"], "judge_drifted": True}, "the judge"),
-        ({"signal": "length"}, {"moved": ["adapter_loss"], "no_loss": True}, "the model"),
-        ({"signal": "length"}, {"moved": ["adapter_loss", "canaries"], "no_loss": True}, "the served model"),
-        ({"signal": "judge_score"}, {"moved": ["adapter_loss"], "no_loss": True}, "the model"),
+        ({"signal": "length"}, {"moved": ["canaries"]}, "the model"),
+        ({"signal": "length"}, {"cause": Cause.ADAPTER_LOST, "contract": ["model id"]}, "the served model"),
+        ({"signal": "length"}, {"cause": Cause.ADAPTER_LOST, "contract": ["prompt tokens"]}, "the served model"),
+        ({"signal": "judge_score"}, {"cause": Cause.ADAPTER_LOST}, "the served model"),
+        ({"signal": "judge_score"}, {"cause": Cause.ADAPTER_LOST, "judge_drifted": True}, "the judge"),
+        ({"signal": "length"}, {"cause": Cause.NOT_ADAPTER_LOSS}, "the model"),
+        ({"signal": "judge_score"}, {"cause": Cause.NOT_ADAPTER_LOSS}, "the model"),
+        ({"signal": "canaries"}, {}, "the model"),
+        ({"signal": "canaries"}, {"cause": Cause.ANSWERS_CUT}, "your own configuration"),
+        ({"signal": "canaries"}, {"cause": Cause.ANSWERS_CUT, "mismatches": [CHECK]}, "the served model"),
+        ({"signal": "base_drift"}, {"cause": Cause.BASE_MOVED, "mismatches": [CHECK]}, "the base model"),
         ({"alarming": False, "summary": NO_LOSS}, {}, "the model"),
         ({"signal": "length", "suite": "production"}, {}, "the inputs or the model"),
         ({"signal": "adapter_loss", "suite": "production"}, {}, "the served model"),

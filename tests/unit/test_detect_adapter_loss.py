@@ -236,7 +236,7 @@ def test_too_few_answers_for_an_alarm_are_never_said_to_hold() -> None:
     assert lost.reading.effect[2] < 0.5
     assert lost.summary.startswith(f"{sentences.BELOW}: answers of support-bot moved toward")
     assert "12 of 12 answers are nearer to the base" in lost.summary
-    assert healthy.summary.startswith("The fine-tune works as approved: ")
+    assert healthy.summary.startswith("Answers are not clearly nearer to the base's than approved: ")
 
 
 def test_answers_that_moved_elsewhere_are_not_said_to_hold() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.core.records import Arm, Comparison, Finding, GradedAnswer, Severity
-from monitor.core.signals import SEVERITIES
+from monitor.core.signals import OF_BASE, SEVERITIES
 from monitor.detect import SIGNALS, findings_for
 from monitor.lab import product
 from tests.summaries import summary_of
@@ -103,8 +103,13 @@ def test_nothing_to_compare_no_findings() -> None:
 def test_pages_and_tickets_each_have_the_rate_for_themselves() -> None:
     """A signal's own line leaves room for each of its kind that was read."""
     found = findings_for(full(2, page_line=3.0))
-    for severity, line in ((Severity.PAGE, 3.0), (Severity.TICKET, LINE)):
-        mine = [one for one in found if SEVERITIES[one.signal] is severity]
+    for severity, line, of_base in (
+        (Severity.PAGE, 3.0, False),
+        (Severity.TICKET, LINE, False),
+        (Severity.TICKET, LINE, True),
+    ):
+        mine = [one for one in found if SEVERITIES[one.signal] is severity and (one.signal in OF_BASE) is of_base]
+        assert mine
         assert all(one.threshold_log10 == pytest.approx(line + log10(len(mine))) for one in mine)
 
 

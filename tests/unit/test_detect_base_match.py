@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from monitor.core.records import Arm, GradedAnswer
+from monitor.core.records import Arm, Cause, FindingState, GradedAnswer
 from monitor.detect import base_match
 from monitor.lab import product
 from tests.unit.detect_answers import Speak, Told, compared, graded, rounds, told
@@ -38,7 +38,7 @@ def test_a_no_op_adapter_pages_at_the_first_look() -> None:
     assert found.verdict.alarming
     assert found.reading.effect[0] == 1
     assert found.reading.effect[1] > 0.7
-    assert "24 of 24 answers are identical to the base's, 0% in the baseline" in found.summary
+    assert "24 of 24 answers are identical to the base's and not to approved ones, 0% in the baseline" in found.summary
     assert "whether it is applied" in found.summary
     assert len(found.reading.exhibits) == 5
     assert found.reading.exhibits[0].now == found.reading.exhibits[0].base
@@ -49,7 +49,35 @@ def test_a_base_that_changed_with_it_still_matches() -> None:
     assert looked(greedy("next"), greedy("next")).verdict.alarming
 
 
-@pytest.mark.parametrize("subject", [FINE, greedy("another"), product.plain_reply, lambda facts, rng: ""])
+def test_a_base_that_moved_to_the_subject_s_answers_is_no_loss_of_the_subject() -> None:
+    """Only the reference moved: the subject answers letter for letter as approved."""
+    found = looked(FINE, FINE)
+    assert not found.verdict.moved
+    assert found.reading.effect[0] == 0
+    told_ = found.reading.tell(found.verdict)
+    assert (told_.state, told_.cause) == (FindingState.LOOK, Cause.BASE_MOVED)
+    assert "24 of 24 answers are identical to the base's and to approved ones" in found.summary
+
+
+@pytest.mark.parametrize("kept", [0, 6, 12])
+def test_a_subject_that_lost_its_fine_tune_is_found_whatever_its_base_does(kept: int) -> None:
+    """``kept`` answers are as approved; the others are the moved base's, which differ from all approved ones."""
+    lost = rounds(5, greedy("next"), greedy("next"), days=range(14, 15))
+    approved = {(one.probe, one.arm): one for one in BASELINE if one.arm is Arm.SUBJECT}
+    probes = sorted({one.probe for one in lost})[:kept]
+    now = [replace(one, text=approved[one.probe, Arm.SUBJECT].text) if one.probe in probes else one for one in lost]
+    found = judged(now)
+    assert found is not None
+    assert found.verdict.alarming
+    assert found.reading.effect[0] == pytest.approx(1 - kept / 24)
+
+
+def test_answers_without_text_are_neither_equal_nor_different() -> None:
+    for subject, base in ((lambda facts, rng: "", BASE), (BASE, lambda facts, rng: " \n")):
+        assert judged(rounds(5, subject, base, days=range(14, 15))) is None
+
+
+@pytest.mark.parametrize("subject", [FINE, greedy("another"), product.plain_reply])
 def test_other_changes_do_not_match(subject: Speak) -> None:
     found = looked(subject)
     assert not found.verdict.moved

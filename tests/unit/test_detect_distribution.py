@@ -7,7 +7,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from monitor.core.records import PRODUCTION_SUITE, Arm, GradedAnswer, Severity
+from monitor.core.records import PRODUCTION_SUITE, Arm, Cause, GradedAnswer, Severity
 from monitor.detect import distribution, mmd
 from monitor.detect.day_scores import NOW
 from monitor.lab import product
@@ -172,3 +172,54 @@ class TestEdges:
         assert all(
             np.isfinite(channel.baseline).all() for channel in seen(now_of(product.right_reply), some).reading.channels
         )
+
+
+def drawn(words: str, *, spread: int, seed: int, days: range, replicates: int = 3) -> list[GradedAnswer]:
+    """Answers of some words, each of which is another one in ``spread`` of ten cases, as at a higher temperature."""
+    rng = Random(seed)
+    return [
+        graded(
+            f"p{probe}",
+            " ".join(
+                f"{one}{rng.randrange(100)}" if rng.randrange(10) < spread else f"{one}{probe}" for one in words.split()
+            ),
+            day=day,
+            replicate=replicate,
+        )
+        for day in days
+        for probe in range(8)
+        for replicate in range(replicates)
+    ]
+
+
+USUAL = "refunds take thirty days after the order has reached our store"
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "words", "cause"),
+    [
+        (1, 1, USUAL, Cause.UNKNOWN),
+        (0, 5, USUAL, Cause.SAMPLING_CHANGED),
+        (1, 6, USUAL, Cause.SAMPLING_CHANGED),
+        (6, 1, USUAL, Cause.SAMPLING_CHANGED),
+        (1, 6, "nobody here knows anything of such an order or of any refund", Cause.UNKNOWN),
+        (0, 0, "nobody here knows anything of such an order or of any refund", Cause.UNKNOWN),
+    ],
+)
+def test_another_spread_around_the_same_answers_is_another_sampling(
+    before: int, now: int, words: str, cause: Cause
+) -> None:
+    baseline = drawn(USUAL, spread=before, seed=1, days=range(10))
+    found = told(distribution.measure, compared(drawn(words, spread=now, seed=2, days=range(20, 21)), baseline))
+    assert found is not None
+    alarming = replace(found.verdict, alarming=True, evaluation_log10=2.0, evidence_log10=9.0)
+    assert found.finding(alarming).cause is cause
+
+
+def test_one_answer_to_a_prompt_shows_no_spread() -> None:
+    baseline = drawn(USUAL, spread=0, seed=1, days=range(10), replicates=1)
+    now = drawn(USUAL, spread=6, seed=2, days=range(20, 21), replicates=1)
+    found = told(distribution.measure, compared(now, baseline))
+    assert found is not None
+    alarming = replace(found.verdict, alarming=True, evaluation_log10=2.0, evidence_log10=9.0)
+    assert found.finding(alarming).cause is Cause.UNKNOWN

@@ -170,7 +170,7 @@ def test_answers_nearer_than_usual_are_no_further_apart() -> None:
              for seed in range(70, 90))  # fmt: skip
     alike = next(one for one in found if one is not None and one.reading.effect[0] < -0.005)
     start = "Answers are distributed as in the baseline: characters differ no more than within the baseline"
-    assert alike.summary.startswith(f"{start} (-")
+    assert alike.summary.startswith(f"{start} (95% interval 0.0% to ")
 
 
 def test_canaries_that_clearly_fail_more_do_not_hold_however_little_evidence_that_is() -> None:

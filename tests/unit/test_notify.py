@@ -20,6 +20,7 @@ from monitor.core.records import (
     AlarmState,
     Arm,
     BaselineStatus,
+    Cause,
     IdentityCheck,
     Mail,
     MailStatus,
@@ -501,7 +502,7 @@ def test_three_hundred_targets_in_trouble_stay_readable_and_small() -> None:
         asked={(name, SUITE): {"": 5, "timeout": 400, "server_error": 30, "budget": 7} for name in LONG},
         retirements=[Retirement(n, Arm.BASE, "m" * 300, NOW + timedelta(days=5), "config", NOW) for n in LONG],
     )
-    found = replace(found, beside=besides(found, contract=["model id"], lost=0.5))
+    found = replace(found, beside=besides(found, contract=["model id"], lost=0.5, cause=Cause.ADAPTER_LOST))
     shown = told(found)
     assert all(item.likely for card in shown.cards for item in card.items)
     pictures = pictures_of(shown)

@@ -17,7 +17,7 @@ def test_a_picture_is_small_and_says_what_it_shows() -> None:
     assert drawn is not None
     assert drawn.png.startswith(b"\x89PNG")
     assert len(drawn.png) < 6_000
-    assert drawn.alt == "Fine-tune's effect from 0.98 to 0.043 in 28 evaluations, 6 alarming"
+    assert drawn.alt == "Fine-tune's effect from 98% to 4% in 28 evaluations, 6 alarming"
     assert drawn.now == "now 4% left"
     dark = [one for one in points("adapter_loss", 0.9) if one.at < NOW - timedelta(days=6)]
     unread = picture("adapter_loss", "Fine-tune's effect", dark, since, NOW)
@@ -65,7 +65,9 @@ def test_effects_and_odds_are_told_as_people_say_them() -> None:
     ]  # fmt: skip
     told = {("adapter_loss", 0.04): "4% left", ("adapter_loss", 1.03): "all left",
             ("adapter_loss", -0.1): "nothing left", ("adapter_loss", 0.001): "nothing left",
-            ("length", 2.4): "spread 2.4 ×", ("contract", 0.7): "+70 points", ("contract", 0.001): "unchanged",
+            ("length", 2.4): "spread 2.40 ×",
+            ("length", 4161.9): "spread over 100.00 ×", ("distribution", -0.05): "0.0%",
+            ("contract", 0.7): "+70 points", ("contract", 0.001): "unchanged",
             ("border", 0.123): "0.12"}  # fmt: skip
     assert {key: worded(*key) for key in told} == told
     ago = [Times("UTC", NOW).ago(NOW - timedelta(hours=hours)) for hours in (0, 0.5, 5, 40, 142)]

@@ -16,6 +16,7 @@ from typing import Final
 from monitor.core.records import Point
 from monitor.core.signals import Scale
 from monitor.core.signals import effect as effect_of
+from monitor.core.wording import amount, bounded
 
 WIDTH, HEIGHT = 132, 36
 """CSS pixels; the image has twice as many."""
@@ -55,7 +56,8 @@ def picture(signal: str, title: str, points: Sequence[Point], since: datetime, n
     # Thinning keeps the newest point and every point that alarmed.
     kept = [one for place, one in enumerate(reversed(shown)) if place % step == 0 or one.alarming][::-1]
     raised = sum(one.alarming for one in shown)
-    told = f"{title} from {shown[0].effect:.2g} to {shown[-1].effect:.2g} in {len(shown)} evaluations"
+    ends = [amount(signal, one.effect) for one in (shown[0], shown[-1])]
+    told = f"{title} from {ends[0]} to {ends[1]} in {len(shown)} evaluations"
     alt = f"{told}, {raised} alarming" if raised else f"{told}, none alarming"
     value = worded(signal, shown[-1].effect)
     last = f"not measured since {shown[-1].at.day} {shown[-1].at:%b}" if blind else f"now {value}"
@@ -69,10 +71,10 @@ def worded(signal: str, effect: float) -> str:
     if kind.scale is Scale.REMAINS:
         return "nothing left" if effect < 0.005 else "all left" if effect >= 0.995 else f"{effect:.0%} left"
     if kind.scale is Scale.RATIO:
-        return f"{kind.word} {effect:.1f} ×"
+        return f"{kind.word} {amount(signal, effect)} ×"
     if kind.scale is Scale.POINTS:
-        return f"{effect * 100 + 0.0:+.0f} points" if abs(effect) >= 0.005 else "unchanged"
-    return f"{effect:.2g}"
+        return f"{bounded(signal, effect) * 100 + 0.0:+.0f} points" if abs(effect) >= 0.005 else "unchanged"
+    return amount(signal, effect)
 
 
 def _draw(signal: str, points: Sequence[Point], since: datetime, now: datetime, longest: float) -> bytes:
@@ -84,9 +86,9 @@ def _draw(signal: str, points: Sequence[Point], since: datetime, now: datetime, 
     axes = figure.add_axes((0.01, 0.06, 0.98, 0.88))
     axes.set_axis_off()
     when = [one.at.timestamp() for one in points]
-    effect = [one.effect for one in points]
-    low = [one.effect_low if isfinite(one.effect_low) else one.effect for one in points]
-    high = [one.effect_high if isfinite(one.effect_high) else one.effect for one in points]
+    effect = [bounded(signal, one.effect) for one in points]
+    low = [bounded(signal, one.effect_low if isfinite(one.effect_low) else one.effect) for one in points]
+    high = [bounded(signal, one.effect_high if isfinite(one.effect_high) else one.effect) for one in points]
     same = effect_of(signal).reference
     axes.axhline(same, color=SAME, linewidth=0.7, linestyle=(0, (3, 3)))
     for part in _unbroken(when, longest):
@@ -95,7 +97,7 @@ def _draw(signal: str, points: Sequence[Point], since: datetime, now: datetime, 
     blind = now.timestamp() - when[-1] > longest
     if blind:
         axes.axvspan(when[-1], now.timestamp(), color=SAME, alpha=0.3, linewidth=0)
-    alarming = [(at, one.effect) for at, one in zip(when, points, strict=True) if one.alarming]
+    alarming = [(at, size) for at, size, one in zip(when, effect, points, strict=True) if one.alarming]
     if alarming:
         axes.plot(*zip(*alarming, strict=True), linestyle="", marker="o", markersize=3.2, color=ALARM)
     end = SAME if blind else ALARM if points[-1].alarming else LINE

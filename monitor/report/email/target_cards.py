@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from monitor.core import signals
+from monitor.core import records, signals
 from monitor.core.records import (
     Alarm,
     AlarmState,
@@ -13,6 +13,7 @@ from monitor.core.records import (
     Finding,
     FindingState,
     IdentityCheck,
+    RunOutcome,
     Severity,
 )
 from monitor.core.run_kinds import run_kind
@@ -25,6 +26,8 @@ from monitor.report.email.items import Item, Trouble, at_page
 from monitor.report.email.not_measured import waits_of
 from monitor.report.email.wording import Times, clause, cut, cut_summary, odds, percent
 from monitor.report.explain import claim, sentences
+from monitor.report.explain.alert_lines import LISTED
+from monitor.report.explain.blame import NOT_LOADED
 from monitor.report.explain.onset import beginning
 
 AS_ABOVE: Final = "As above."
@@ -227,6 +230,13 @@ def _misplaced(facts: Facts, one: IdentityCheck) -> tuple[str, str]:
     """Which of the two is likely wrong, declaration or deployment, as far as the answers show."""
     if one.arm is not Arm.SUBJECT:
         return f"the model served as the {one.arm}, or its declaration", "No user's answer comes from it."
+    last = [run for (name, _), run in facts.last.items() if name == one.target]
+    if last and all(run.outcome is RunOutcome.UNMEASURED for run in last):
+        reasons = [said for (name, _), said in facts.asked.items() if name == one.target]
+        rejected = sum(said.get(records.Reason.REJECTED, 0) for said in reasons)
+        if one.check == LISTED and 2 * rejected > sum(sum(said.values()) - said.get("", 0) for said in reasons):
+            return NOT_LOADED
+        return "the served model, or its declaration", "Its last run has no usable answer, so nothing shows which."
     moved = (alarm.cleared_at is None and alarm.signal in signals.ANSWERS for alarm in facts.alarms.get(one.target, ()))
     target = facts.settings.targets.get(one.target)
     keys = [(one.target, suite, "adapter_loss") for suite in (target.run_suites if target else ())]

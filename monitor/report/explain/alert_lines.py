@@ -11,14 +11,20 @@ from datetime import UTC, datetime, timedelta
 from math import isfinite
 from typing import Final
 
-from monitor.core.records import Alarm, Finding, IdentityCheck, Retirement
+from monitor.core.records import Alarm, Finding, IdentityCheck, Reason, Retirement
 from monitor.core.sanitize import visible
 from monitor.core.wording import served, sized
-from monitor.report.explain.blame import BLAME, ranked
+from monitor.report.explain.blame import BLAME, NOT_LOADED, ranked
 from monitor.report.explain.claim import HEALTHY, SHOWN, Claim
 
 LIMIT: Final = 500
 """Characters of a label's value. A cut value says how much was cut."""
+
+LISTED: Final = "listed"
+"""The identity check of whether the server offers the model."""
+
+NAME: Final = 120
+"""Characters of a model's name."""
 
 CLOSE: Final = timedelta(minutes=10)
 """Runs closer together than this are written with seconds."""
@@ -86,12 +92,37 @@ def of_verdicts(verdicts: Sequence[Verdict]) -> AlertLines:
     )
 
 
-def of_mismatch(check: IdentityCheck, effect_left: float | None, *, moved: bool) -> AlertLines:
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Last runs of a target in which its subject gave no usable answer."""
+
+    model: str
+    """The subject's model, as it is asked for."""
+    reasons: Mapping[str, int]
+    """Reason -> number of questions without a usable answer for it."""
+
+    @property
+    def unknown_model(self) -> bool:
+        """Whether the server refuses the requests, as it does for a model that it does not know."""
+        return bool(self.reasons) and ranked(self.reasons)[0][0] == Reason.REJECTED
+
+    @property
+    def told(self) -> str:
+        counted = ", ".join(f"{reason.replace('_', ' ')}: {count:,}" for reason, count in ranked(self.reasons))
+        return f"no question of the last run has a usable answer{f' ({counted})' if counted else ''}"
+
+
+def of_mismatch(
+    check: IdentityCheck, effect_left: float | None, *, moved: bool, silence: Silence | None = None
+) -> AlertLines:
     """The lines for an identity check that does not match.
 
     ``effect_left``: share of the fine-tune's effect that is left in the answers, where it was measured. ``moved``: an
-    alarm is open on the answers themselves.
+    alarm is open on the answers themselves. ``silence``: the last run has no answers, so older measurements of the
+    answers say nothing of what is served now.
     """
+    if silence is not None:
+        return _of_silent(check, silence)
     left = None if effect_left is None else max(effect_left, 0.0)
     return AlertLines(
         signal="identity",
@@ -106,15 +137,44 @@ def of_mismatch(check: IdentityCheck, effect_left: float | None, *, moved: bool)
     )
 
 
-def of_unmeasured(suite: str, reasons: Mapping[str, int]) -> Mapping[str, str]:
+def _of_silent(check: IdentityCheck, silence: Silence) -> AlertLines:
+    absent = check.check == LISTED and silence.unknown_model
+    model = visible(silence.model, limit=NAME)
+    return AlertLines(
+        signal="identity",
+        what=_safe(f"The endpoint does not know the model '{model}'." if absent else f"{served(check.check)}."),
+        how_bad=_safe(
+            f"every request is refused: {silence.told}. Users get errors, not another model."
+            if absent
+            else f"{silence.told}, so what is served now was not measured."
+        ),
+        since=when(check.since, None).removeprefix("first seen "),
+        evidence=_safe(f"declared: {check.expected}; found: {check.found}."),
+        cause=_safe(
+            f"{NOT_LOADED.who}. {NOT_LOADED.why}"
+            if absent
+            else "the endpoint, or the declaration in cliffwatch.yaml: without answers, no measurement shows which."
+        ),
+        advice=_safe(
+            "load the model or adapter again, or correct its name in cliffwatch.yaml and reload. cliffwatch ask TARGET "
+            "PROBE --debug shows the server's own words."
+            if absent
+            else "check first why the endpoint gives no answers: see CliffwatchUnmeasured. Then open the evidence "
+            "link, which shows declared and found side by side."
+        ),
+        began=check.since,
+    )
+
+
+def of_unmeasured(suite: str, reasons: Mapping[str, int], *, unlisted: bool = False) -> Mapping[str, str]:
     """Why most questions of the last run of ``suite`` have no usable answer, as labels.
 
-    ``reasons``: reason -> number of questions.
+    ``reasons``: reason -> number of questions. ``unlisted``: the server does not list the model.
     """
     if not reasons:
         return {}
     (reason, _), *_ = ranked(reasons)
-    blame = BLAME.get(reason)
+    blame = NOT_LOADED if unlisted and reason == Reason.REJECTED else BLAME.get(reason)
     cause = _UNKNOWN if blame is None else f"{blame.who}. {blame.why}"
     evidence = f"Most frequent reason in the last run: {reason}."
     return {"suite": suite, "evidence": _safe(evidence), "cause": _safe(cause)}

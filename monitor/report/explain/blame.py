@@ -16,6 +16,10 @@ class Blame(NamedTuple):
 
 
 OUTAGE: Final = Blame("the endpoint or the connection to it", "It is an outage.")
+NOT_LOADED: Final = Blame(
+    "the endpoint", "The model or adapter is not loaded there, or has another name, so every request for it is refused."
+)
+"""Of a server that refuses the requests and does not list the model."""
 _CONFIGURATION: Final = "your own configuration"
 BLAME: Final[Mapping[str, Blame]] = {
     Reason.TIMEOUT: OUTAGE,

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Final
 
 from monitor.core.records import Alarm, AlarmState, Cause, Finding, FindingState, Severity
-from monitor.core.signals import ALERTS
+from monitor.core.signals import ALERTS, SPECS
 from monitor.core.wording import AGREEING, NO_EVIDENCE_LOG10, cleared, power, sized, state_of
 from monitor.report.explain import cause, recovery, sentences
 from monitor.report.explain.context import FindingContext, finding_context
@@ -60,7 +60,7 @@ def claim(finding: Finding, context: FindingContext, see: str = "") -> Claim:
     state = state_of(finding, context.alarm)
     if state is FindingState.QUIET:
         return Claim(headline, bad, "", None, _sure(finding, None), "", "", "", None, state)
-    runbook = "CliffwatchJudgeDrift" if cause.is_judge_drift(finding) else ALERTS.get(finding.signal)
+    runbook = _runbook(finding, context)
     if recovery.ended_by(finding, context.alarm):
         return _recovered(finding, context, runbook, state)
     first, before = beginning(finding, context.history, context.alarm, context.asked)
@@ -77,6 +77,16 @@ def claim(finding: Finding, context: FindingContext, see: str = "") -> Claim:
         runbook,
         state,
     )
+
+
+def _runbook(finding: Finding, context: FindingContext) -> str | None:
+    """The alert that carries the finding, by its cause."""
+    if cause.is_judge_drift(finding):
+        return "CliffwatchJudgeDrift"
+    spec = SPECS.get(finding.signal)
+    if spec is not None and spec.joins and cause.of(finding, context) is Cause.ADAPTER_LOST:
+        return spec.joins
+    return ALERTS.get(finding.signal)
 
 
 def _recovered(finding: Finding, context: FindingContext, runbook: str | None, state: FindingState) -> Claim:
@@ -159,11 +169,12 @@ def _to_do(finding: Finding, context: FindingContext, first: datetime, healthy: 
         return f"Nothing to do: {cleared(alarm)}."
     if not finding.alarming:
         return "Nothing yet. Each further run raises or lowers the evidence. Read the answers if you have a minute."
+    found = cause.of(finding, context)
     told = (
-        sentences.then(finding)
+        sentences.then(finding, found)
         or f"Read the answers {'under the evidence link' if context.alone else 'below'}. Is the change real?"
     )
-    if finding.cause is Cause.ADAPTER_LOST and not finding.recovered:
+    if found is Cause.ADAPTER_LOST and not finding.recovered:
         at = _at(healthy or first, None if context.alone else finding.window_end)
         told = (
             "Check which adapter the endpoint serves and whether it is applied. If it is lost, restore the server, "

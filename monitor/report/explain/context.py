@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from monitor.core.records import SHARE_SUFFIX, Alarm, Arm, Finding, FindingState, IdentityCheck, Point
+from monitor.core.records import SHARE_SUFFIX, Alarm, Arm, Cause, Finding, FindingState, IdentityCheck, Point
 from monitor.core.run_kinds import JUDGE
 from monitor.core.signals import JUDGE_DRIFT
-from monitor.report.explain import sentences
+from monitor.report.explain import run_cause
 from monitor.report.explain.onset import HISTORY, edges
 
 if TYPE_CHECKING:
@@ -28,8 +28,12 @@ class FindingContext:
     """The alarm that was raised again after ``alarm`` was over: the open one, else the next."""
     moved: Collection[str] = ()
     """Other signals of the same run that alarm or are worth a look."""
-    no_loss: bool = False
-    """``adapter_loss`` is among them, and its finding says that the change is not an adapter loss."""
+    cause: Cause | None = None
+    """What all signals of the run say together; ``None``: only the finding is known."""
+    contract_news: str = ""
+    """What changed in the contract in the run, with old and new values."""
+    beside_base: str = ""
+    """How near the run's answers are to the base's, in words, where it was measured."""
     contract: Collection[str] = ()
     """Parts of the contract that are new in this run: ``model id``, ``prompt tokens`` ..."""
     mismatches: Sequence[IdentityCheck] = ()
@@ -71,14 +75,20 @@ def with_heads(context: FindingContext, finding: Finding, heads: Sequence[Findin
     return replace(
         context,
         moved=[one.signal for one in others if one.state is not FindingState.QUIET],
-        no_loss=any(sentences.is_no_loss(one) for one in others),
+        cause=run_cause.of(finding.signal, {one.signal: one for one in [*others, finding]}),
+        beside_base=next((one.numbers for one in [finding, *others] if one.signal == run_cause.AWAY), ""),
         contract=[] if contract is None else [name for name, score in contract.scores.items() if is_new(name, score)],
+        contract_news="" if contract is None else _news(contract),
     )
 
 
 def is_new(name: str, score: float) -> bool:
     """Whether this entry of a finding's ``scores`` says that a part of the contract is new."""
     return score > 0 and not name.endswith(SHARE_SUFFIX)
+
+
+def _news(contract: Finding) -> str:
+    return "" if contract.state is FindingState.QUIET else contract.numbers or contract.what
 
 
 def alarm_of(alarms: Sequence[Alarm], finding: Finding, at: datetime | None) -> Alarm | None:

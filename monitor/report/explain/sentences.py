@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from monitor.core.records import Advice, Cause, Finding, FindingState
+from monitor.core.signals import FINE_TUNE
 from monitor.core.wording import power
 
 BELOW: Final = "Below the alarm threshold, but worth a look"
 NO_LOSS: Final = "Not an adapter loss, but worth a look"
+UNREADABLE: Final = "Cannot be read"
 RECOVERED: Final = "The evaluations since the alarm show enough evidence of recovery to clear it."
 BOTH_DROPPED: Final = (
     "The base's score dropped too, by more than half as much: the judge, or something that both share, may have "
@@ -25,15 +27,25 @@ ADVICE: Final[Mapping[Advice, str]] = {
         "Each further scheduled run updates the evidence."
     ),
     Advice.CHECK_ADAPTER: "Check which adapter the endpoint serves and whether it is applied.",
+    Advice.CHECK_BASE: (
+        "Check which model answers as the base. If the base is meant to change, capture a new baseline. Otherwise "
+        "restore it, because signals that compare with it cannot be trusted."
+    ),
     Advice.CHECK_EVERY_REPLICA: "Check which adapter the endpoint serves, on every replica behind it.",
     Advice.CHECK_ADAPTER_AND_ANSWERS: "Check which adapter the endpoint serves, and read the answers.",
     Advice.CHECK_WHAT_BOTH_SHARE: "Check what both share: the prompt, the template, the serving stack.",
     Advice.READ_ANSWERS: "Read the answers: something else changed.",
     Advice.READ_FAILED_ANSWERS: "Read the answers, then check for a changed model, prompt or adapter.",
     Advice.READ_FLIPPED_ANSWERS: "Read the flipped answers, then check for a changed model, prompt or adapter.",
+    Advice.FIND_LIMIT: (
+        "Find the token limit that cuts the answers: max_tokens in the suite, the server's own limit, a proxy. Compare "
+        "with the time of the first run that shows it."
+    ),
+    Advice.READ_REFUSALS: "Read the refusals, then check for a new content filter, system prompt or model version.",
     Advice.READ_EMPTY_REPLIES: (
         "Run cliffwatch ask TARGET PROBE --debug, which shows the whole reply and where its text is."
     ),
+    Advice.FIND_NEW_TEMPLATE: "Check for another chat template, system prompt or tokenizer, then read the answers.",
     Advice.COMPARE_ANSWERS: "Compare the answers, and check for a new model version, prompt, sampling or weights.",
     Advice.COMPARE_SIGNALS: (
         "Something about the model or its serving changed. The other signals show whether it matters."
@@ -51,6 +63,14 @@ ADVICE: Final[Mapping[Advice, str]] = {
     ),
 }  # fmt: skip
 """Advice -> what to do first."""
+
+OF_CAUSE: Final[Mapping[Cause, Advice]] = {
+    Cause.ANSWERS_CUT: Advice.FIND_LIMIT,
+    Cause.ANSWERS_REFUSED: Advice.READ_REFUSALS,
+    Cause.ANSWERS_EMPTY: Advice.READ_EMPTY_REPLIES,
+    Cause.PROMPT_CHANGED: Advice.FIND_NEW_TEMPLATE,
+}
+"""Causes that all signals of a run decide together, and that need another first step than the finding alone."""
 
 
 def summary(finding: Finding) -> str:
@@ -70,17 +90,19 @@ def claim(finding: Finding) -> str:
 def opening(finding: Finding) -> str:
     """How the first sentence begins, without numbers and without a full stop."""
     if finding.state is FindingState.LOOK:
-        return NO_LOSS if is_no_loss(finding) else BELOW
+        return UNREADABLE if _rests_on_moved_base(finding) else NO_LOSS if is_no_loss(finding) else BELOW
     return _upper(_so_far(finding)) if finding.disagrees else finding.what
 
 
-def then(finding: Finding) -> str:
-    """What follows the first sentence: the cause, what to do, and the caveat; may be empty."""
+def then(finding: Finding, cause: Cause | None = None) -> str:
+    """What follows the first sentence: the cause, what to do, and the caveat; may be empty.
+
+    ``cause``: as all signals of the run decide it; ``None``: the finding is alone.
+    """
     shared = finding.signal == "judge_score" and finding.cause is Cause.SHARED_CHANGE
     over = finding.disagrees and finding.recovered
-    return " ".join(
-        filter(None, (BOTH_DROPPED if shared else "", RECOVERED if over else "", advice(finding), finding.caveat))
-    )
+    parts = (BOTH_DROPPED if shared else "", RECOVERED if over else "", _advised(finding, cause), finding.caveat)
+    return " ".join(filter(None, parts))
 
 
 def advice(finding: Finding) -> str:
@@ -88,6 +110,11 @@ def advice(finding: Finding) -> str:
     return ADVICE[finding.advice].format(
         evidence=power(finding.evidence_log10), threshold=power(finding.threshold_log10)
     )
+
+
+def _advised(finding: Finding, cause: Cause | None) -> str:
+    other = OF_CAUSE.get(cause) if cause is not None and finding.alarming and not finding.recovered else None
+    return advice(finding) if other is None else ADVICE[other]
 
 
 def news(finding: Finding) -> tuple[str, str]:
@@ -103,6 +130,11 @@ def news(finding: Finding) -> tuple[str, str]:
 def is_no_loss(finding: Finding) -> bool:
     """Whether the answers moved away from the approved ones, but not toward the base's: the adapter may be applied."""
     return finding.signal == "adapter_loss" and finding.cause in (Cause.NOT_ADAPTER_LOSS, Cause.SHARED_CHANGE)
+
+
+def _rests_on_moved_base(finding: Finding) -> bool:
+    """Whether it compares with a base that moved while the subject did not, so that it says nothing of the subject."""
+    return finding.cause is Cause.BASE_MOVED and finding.signal in FINE_TUNE
 
 
 def _reports_earlier_evaluations(finding: Finding) -> bool:

@@ -9,12 +9,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
 
-from monitor.core.records import Alarm, AlarmState, Finding, IdentityCheck, Retirement
+from monitor.core.records import Alarm, AlarmState, Arm, Finding, IdentityCheck, Retirement
 from monitor.core.run_kinds import JUDGE
+from monitor.core.signals import ALERTS as SIGNAL_ALERTS
 from monitor.core.signals import ANSWERS
 from monitor.report.explain.alert_lines import (
     JUDGE_ITSELF,
+    LISTED,
     AlertLines,
+    Silence,
     Verdict,
     of_mismatch,
     of_retirement,
@@ -62,6 +65,8 @@ class Around:
     """Open alarms of the judge's anchors."""
     url: str = ""
     """Address of the pages."""
+    silence: Silence | None = None
+    """If the last runs of all its suites have no usable answer of the subject."""
     lost: Mapping[int, float] = field(default_factory=dict)
     """Run id -> share of its questions without a usable answer, for the last finished run of each suite."""
 
@@ -92,25 +97,33 @@ def add(
     moved = any(one.signal in ANSWERS for one in confirmed)
     for check in dict.fromkeys(one.check for one in around.mismatches):
         first = min((one for one in around.mismatches if one.check == check), key=lambda one: one.since)
-        told = of_mismatch(first, around.effect_left, moved=moved)
+        silence = around.silence if _of_subject(first) else None
+        told = of_mismatch(first, around.effect_left, moved=moved, silence=silence)
         labels = {**_texts(told), "check": check}
         _add(lines, MISMATCH.name, target, MISMATCH.severity or "", told.began, labels, evidence_url=page)
 
 
 def add_unwatched(
-    lines: Lines, target: str, unmeasured: Mapping[str, Mapping[str, int]], retirements: Iterable[Retirement], url: str
-) -> None:
+    lines: Lines, target: str, unmeasured: Mapping[str, Mapping[str, int]], retirements: Iterable[Retirement],
+    mismatches: Iterable[IdentityCheck], url: str,
+) -> None:  # fmt: skip
     """Add the series of the alerts about what prevents the target's monitoring now, or soon will.
 
     ``unmeasured``: suite -> reason -> number of questions of its last finished run without a usable answer, for suites
-    with too many of them. ``retirements``: the earliest for each arm. ``url``: address of the pages.
+    with too many of them. ``retirements``: the earliest for each arm. ``mismatches``: identity checks that do not
+    match. ``url``: address of the pages.
     """
+    unlisted = any(one.check == LISTED and _of_subject(one) for one in mismatches)
     page = f"{url}/targets/{target}"
     for suite, reasons in unmeasured.items():
-        if texts := of_unmeasured(suite, reasons):
+        if texts := of_unmeasured(suite, reasons, unlisted=unlisted):
             _add(lines, "CliffwatchUnmeasured", target, "ticket", None, texts, evidence_url=page)
     for one in retirements:
         _add(lines, "CliffwatchModelRetiring", target, "ticket", None, of_retirement(one), evidence_url=page)
+
+
+def _of_subject(check: IdentityCheck) -> bool:
+    return check.arm is Arm.SUBJECT
 
 
 def _texts(told: AlertLines) -> dict[str, str]:
@@ -130,12 +143,14 @@ def _add(
 def _by_alert(target: str, verdicts: Iterable[Verdict]) -> dict[tuple[str, str, str], list[Verdict]]:
     """Alert, severity and signal (if it is a label of the alert) -> its verdicts, the leading one first."""
     found: dict[tuple[str, str, str], list[Verdict]] = {}
-    for one in sorted(verdicts, key=lambda one: one.alarm.suite):
-        if (spec := carrier(one.alarm.signal, target)) is not None:
+    known = sorted(verdicts, key=lambda one: one.alarm.suite)
+    signals = {one.alarm.signal for one in known}
+    for one in known:
+        if (spec := carrier(one.alarm.signal, target, signals)) is not None:
             signal = one.alarm.signal if "signal" in spec.by else ""
             found.setdefault((spec.name, spec.severity or one.alarm.severity.value, signal), []).append(one)
-    for some in found.values():
-        some.sort(key=lambda one: SIGNALS[one.alarm.signal])
+    for (alert, _, _), some in found.items():
+        some.sort(key=lambda one: (SIGNAL_ALERTS.get(one.alarm.signal) != alert, SIGNALS[one.alarm.signal]))
     return found
 
 

@@ -5,7 +5,7 @@ configuration disappears at once. Every scrape reads the marks of all targets (`
 targets whose marks changed. The configuration bounds the cache: the lines of each target, and one summary per suite.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -28,6 +28,7 @@ from monitor.core.records import (
 from monitor.core.run_kinds import JUDGE
 from monitor.core.settings import Settings
 from monitor.report import daemon_notices
+from monitor.report.explain.alert_lines import Silence
 from monitor.report.explain.onset import beginnings
 from monitor.report.metrics import alarm_info, result_metrics
 from monitor.report.metrics.exposition import SPECS, Lines, head
@@ -261,24 +262,39 @@ class StoreCollector:
             alarm_info.add(lines, name, raised[name], began, heads, self._around(name, judges), self.store)
             self._put("alarms", name, lines, marks[name])
 
-    def _around(self, name: str, judges: tuple[Alarm, ...]) -> alarm_info.Around:
+    def _lost(self, name: str) -> dict[int, float]:
+        """Last finished run of each suite -> share of its questions without a usable answer."""
         last = (self._last[name, suite] for suite in self._suites.get(name, ()) if (name, suite) in self._last)
-        lost = {one.run_id: one.unmeasured_ratio for one in last}
+        return {one.run_id: one.unmeasured_ratio for one in last}
+
+    def _silence(self, name: str, lost: Mapping[int, float]) -> Silence | None:
+        """Why the subject gave no answer to any of its suites, which matters only next to a failed identity check."""
+        if name not in self._targets or not self._mismatches.get(name) or not lost or min(lost.values()) < 1:
+            return None
+        reasons = Counter[str]()
+        for run_id in lost:
+            reasons.update(self.store.unmeasured(run_id))
+        return Silence(self._targets[name].subject.model, reasons)
+
+    def _around(self, name: str, judges: tuple[Alarm, ...]) -> alarm_info.Around:
+        lost = self._lost(name)
         return alarm_info.Around(
             mismatches=self._mismatches.get(name, ()),
             effect_left=self._effect_left.get(name),
             judge_alarms=judges,
             url=self._url,
+            silence=self._silence(name, lost),
             lost=lost,
         )
 
     def _unwatched(self) -> None:
         """The text of alerts without a verdict, in the same family as the text of those with one."""
-        marks = {name: (self._partly(name), self._retirements.get(name, ()), self._url) for name in self._identified}
+        marks = {name: (self._partly(name), self._retirements.get(name, ()), self._mismatches.get(name, ()), self._url)
+                 for name in self._identified}  # fmt: skip
         for name in self._moved("unwatched", marks, self._identified):
-            lines, (runs, retirements, url) = Lines(("alarm_info",)), marks[name]
+            lines, (runs, retirements, mismatches, url) = Lines(("alarm_info",)), marks[name]
             reasons = {suite: self.store.unmeasured(run) for suite, run in runs.items()}
-            alarm_info.add_unwatched(lines, name, reasons, retirements, url)
+            alarm_info.add_unwatched(lines, name, reasons, retirements, mismatches, url)
             self._families["alarm_info"].put(f"{name} unwatched", self._shard.get(name, 0), lines.text()["alarm_info"])
             self._seen["unwatched"][name] = marks[name]
 
@@ -291,7 +307,8 @@ class StoreCollector:
         """The mark of a target's alarms. Without an open alarm it omits what only the texts of open alarms use."""
         mismatches = self._mismatches.get(name, ())
         context = (findings, judges if raised else None, self._url) if raised or mismatches else None
-        return self._signals.get(name), raised, mismatches, context
+        lost = self._lost(name) if mismatches else None  # whether there are answers that an old effect describes
+        return self._signals.get(name), raised, mismatches, context, lost
 
     def _usage(self, marks: Mapping[str, Any], of: Sequence[str]) -> None:
         if moved := self._moved("usage", marks, of):

@@ -150,7 +150,7 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         "gauge",
         (*_TS, "signal", "state", "cause", "advice"),
         "The last finding of a signal that is not quiet; always 1. state: alarming or look. cause: the cause according "
-        "to the signal's own evidence. advice: what to do first.",
+        "to all signals of the run. advice: what to do first.",
     ),
     *(
         MetricSpec(one.metric, "gauge", (*_TS, *one.labels), one.help)

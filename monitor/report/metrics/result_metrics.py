@@ -30,6 +30,7 @@ from monitor.core.schedule import interval_seconds, period_seconds
 from monitor.core.selftest_results import CONTROL
 from monitor.core.settings import Schedule, Settings, Target
 from monitor.core.signals import ALL_RUBRICS, CATALOGUE, SEVERITIES
+from monitor.report.explain import run_cause
 from monitor.report.explain.onset import Onset
 from monitor.report.metrics.alerts import LIMITS
 from monitor.report.metrics.exposition import Lines
@@ -215,12 +216,16 @@ def _summary(lines: Lines, key: tuple[str, str], summary: RunSummary, model: str
 
 def findings(lines: Lines, name: str, numbers: Mapping[tuple[str, str], FindingNumbers]) -> None:
     """Add the metrics of findings. ``numbers``: (suite, signal) -> the numbers of its newest finding."""
+    said: dict[str, dict[str, FindingNumbers]] = {}
+    for (suite, signal), one in numbers.items():
+        said.setdefault(suite, {})[signal] = one
     for (suite, signal), one in numbers.items():
         lines.add("effect", one.effect, name, suite, signal)
         lines.add("effect_low", one.effect_low, name, suite, signal)
         lines.add("effect_high", one.effect_high, name, suite, signal)
         if one.state is not FindingState.QUIET:
-            lines.add("finding_info", 1, name, suite, signal, one.state, one.cause, one.advice)
+            cause = run_cause.of(signal, said[suite])
+            lines.add("finding_info", 1, name, suite, signal, one.state, cause, one.advice)
         for measure, number in one.measures.items():
             if measure in MEASURES:
                 metric, labels = MEASURES[measure]

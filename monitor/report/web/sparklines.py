@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from itertools import count
@@ -12,7 +12,7 @@ from typing import Final
 from monitor.core import signals
 from monitor.core.records import Alarm, Finding, Point, Severity
 from monitor.core.signals import Scale
-from monitor.core.wording import amount, at_least_none, many, power, so_far
+from monitor.core.wording import amount, bounded, many, power, so_far
 
 TALL: Final = 100.0
 """Height of a picture in its own units, 0 at the top; its width is ``WIDE``."""
@@ -54,7 +54,7 @@ def interval(finding: Finding) -> Interval | None:
     ends = (finding.effect_low, finding.effect, finding.effect_high)
     if not all(map(isfinite, ends)):
         return None
-    numbers = [*(at_least_none(finding.signal, one) for one in ends), reference]
+    numbers = [*(bounded(finding.signal, one) for one in ends), reference]
     points = [*numbers, 0.0] if shown.scale is Scale.REMAINS else [*numbers]
     least, most = min(points), max(points)
     margin = (most - least or 1.0) * 0.12
@@ -79,7 +79,7 @@ def _scale(signal: str, least: float, most: float) -> list[tuple[float, str]]:
     first = floor(log10((most - least) / TICKS))
     for step in (digit * 10.0**ten for ten in count(first) for digit in (1, 2, 5)):
         numbers = [n * step for n in range(ceil(least / step), floor(most / step) + 1)]
-        shown = [(one, amount(signal, one)) for one in numbers if at_least_none(signal, one) == one]
+        shown = [(one, amount(signal, one)) for one in numbers if bounded(signal, one) == one]
         if len(shown) <= TICKS and all(isclose(_read(told), one, abs_tol=step / 1e6) for one, told in shown):
             whole = all(float(told.rstrip("%")).is_integer() for _, told in shown)
             return [(one, _label(signal, one, told, whole)) for one, told in shown]
@@ -134,6 +134,8 @@ def effect_picture(points: Sequence[Point], signal: str, start: datetime, end: d
     if not shown:
         return None
     reference, label = signals.effect(signal).reference, signals.effect(signal).reference_name
+    shown = [replace(one, effect=bounded(signal, one.effect), effect_low=bounded(signal, one.effect_low),
+                     effect_high=bounded(signal, one.effect_high)) for one in shown]  # fmt: skip
     values = [reference, *(v for one in shown for v in (one.effect, one.effect_low, one.effect_high))]
     margin = (max(values) - min(values) or 1.0) * 0.08
     height = _height(min(values) - margin, max(values) + margin)

@@ -4,7 +4,7 @@ It belongs to the metrics, because an alert is PromQL over metrics and templates
 reports knows the alerts.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from monitor.core.run_kinds import JUDGE
@@ -24,8 +24,14 @@ LIMITS: Final[Mapping[tuple[str, str], float]] = {
 """``alert_limit``: (alert, limit) -> its value."""
 
 
-def carrier(signal: str, target: str) -> AlertSpec | None:
-    """The alert that carries a signal's alarms for a target, or ``None``."""
+def carrier(signal: str, target: str, others: Collection[str] = ()) -> AlertSpec | None:
+    """The alert that carries a signal's alarms for a target, or ``None``.
+
+    ``others``: the signals with a confirmed alarm for the target.
+    """
     judge = target == JUDGE.target
+    for one in ALERTS:
+        if signal in one.joined and not judge and set(others) & set(one.signals):
+            return one
     found = [one for one in ALERTS if signal in one.signals and one.judge != ("not" if judge else "only")]
     return found[0] if found else None

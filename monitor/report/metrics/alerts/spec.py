@@ -16,6 +16,8 @@ class AlertSpec:
     """``None``: the severity of the verdict's alarm."""
     signals: tuple[str, ...] = ()
     """The signals whose alarms it carries. The first one that alarms leads the text and the link."""
+    joined: tuple[str, ...] = ()
+    """Signals of other alerts whose alarms it carries while it has one of ``signals`` for the same target."""
     judge: Literal["too", "not", "only"] = "too"
     """Whether it carries alarms of the judge's anchors: also, not, or only those."""
     by: tuple[str, ...] = ("target",)

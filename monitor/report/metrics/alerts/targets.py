@@ -12,6 +12,8 @@ _OF_SUITE: Final = f"{t.OF_TARGET} $labels.suite"
 
 _ARM: Final = f"{t.TARGET},arm=%q"
 _OF_ARM: Final = f"{t.OF_TARGET} $labels.arm"
+_UNLISTED: Final = t.last("identity_match", 'check=%q,check="listed"')
+"""The alert's own check, if it is that of the model's name; nothing for other checks."""
 _LAST_DAY: Final = t.last("model_retirement_timestamp_seconds", _ARM)
 TARGETS: Final = (
     AlertSpec(
@@ -23,8 +25,15 @@ TARGETS: Final = (
         summary="An endpoint does not serve the weights that were declared for it.",
         description=(
             '{{ $labels.target }} fails the identity check "{{ $labels.check }}": what is served or stored is not the '
-            "adapter or base model that cliffwatch.yaml declares. Users may get another model.",
+            "adapter or base model that cliffwatch.yaml declares.",
             *t.lines("CliffwatchIdentityMismatch", "target", "check"),
+            *t.own_line(
+                "The endpoint does not know the model, and no question of the last run has a usable answer (100% "
+                "unmeasured): users get errors, not another model.",
+                f"{t.last('run_unmeasured_ratio', t.TARGET)} >= 1 and on (instance, target) {_UNLISTED} == 0",
+                f"{t.OF_TARGET} $labels.check",
+                otherwise="Users may get another model.",
+            ),
             *t.own_line(f"Checked: {t.TIME}.", t.last("identity_checked_timestamp_seconds", t.TARGET), t.OF_TARGET),
         ),
         evidence=TARGET_PAGE,

@@ -18,6 +18,8 @@ NUMBER: Final = '{{ . | first | value | printf "%.0f" }}'
 PERCENT: Final = '{{ . | first | value | printf "%.0f%%" }}'
 MONEY: Final = '{{ . | first | value | printf "%.2f" }}'
 TIME: Final = '{{ (. | first | value | toTime).Format "2006-01-02 15:04" }} UTC'
+PARTS: Final = '{{ range . }} {{ .Labels.part | reReplaceAll "_" " " }},{{ end }}'
+"""The part of each series, each with a space before and a comma after it."""
 DAY: Final = '{{ (. | first | value | toTime).Format "2006-01-02" }} UTC'
 _AGE: Final = 'humanizeDuration | reReplaceAll " 0s$" "" }} ago'
 """Pipes a number of seconds, in whole minutes, into words."""
