@@ -262,10 +262,15 @@ def _spend(name: str, now: datetime) -> Row:
 
 
 def _identity(name: str, now: datetime) -> list[Row]:
+    def result(arm: str, check: str) -> str:
+        if check == "root":
+            return "differs" if name.endswith("0") else "matches"
+        return "cannot_tell" if arm == "base" and name.endswith("1") else "matches"
+
     return [
         {
-            "target": name, "arm": arm, "check": check, "matches": not name.endswith("0") or check != "root",
-            "expected": "x", "found": "x", "checked_at": now, "since": now,
+            "target": name, "arm": arm, "check": check, "expected": "x", "found": "x",
+            "result": result(arm, check), "checked_at": now, "since": now,
         }
         for arm in ("subject", "base")
         for check in ("listed", "root")

@@ -35,6 +35,8 @@ NO_DATA: Final = "no daemon is scraped"
 NOT_ASKED: Final = "nothing asked yet"
 NO_BUDGET: Final = "no target has a budget"
 NO_MAIL: Final = "no mail is configured"
+NO_SAMPLE: Final = "no target samples production inputs"
+KEPT: Final = ', outcome="kept"'
 RATE: Final = "$__rate_interval"
 
 
@@ -43,6 +45,7 @@ def panels() -> list[tuple[str | None, list[Any]]]:
     return [
         (None, _glance()),
         ("Is everything measured, and on time?", _readings()),
+        ("Samples of production inputs", _samples()),
         ("Calls", _calls()),
         ("Budget and spend", _money()),
         ("The daemon", _daemon()),
@@ -149,6 +152,35 @@ def _readings() -> list[Any]:
                 Query(f"sum by (outcome) (increase({selector('runs_total', CHOSEN)}[1d]))", "{{outcome}}"),
             ],
             "none", empty=NOT_ASKED, width=6, height=9, low=0, decimals=0, colors=RUNS,
+        ),
+    ]  # fmt: skip
+
+
+def _samples() -> list[Any]:
+    left, unread = (
+        f"max by (target) ({selector('sample_left_out_ratio', CHOSEN)})",
+        f"sum by (target) ({selector('sample_unread_files', CHOSEN)})",
+    )
+    requests = selector("sample_requests", CHOSEN)
+    return [
+        listing(
+            "Requests left out",
+            "Share of the requests that the last sample could not ask, because they are unsupported, truncated or "
+            "malformed. The run's page names reasons and places.",
+            [
+                Column("Target", label="target", links=[TO_TARGET, TO_PAGE]),
+                Column("Left out", left, unit="percentunit", decimals=0, steps=[(None, GREEN), (PARTLY, AMBER)]),
+                Column("Kept", f'sum by (target) ({selector("sample_requests", CHOSEN + KEPT)})', decimals=0),
+                Column("Files not read", unread, decimals=0, steps=[(None, GREEN), (1, AMBER)]),
+            ],
+            empty=NO_SAMPLE, key="target", first="Left out", width=12, height=7,
+        ),
+        lines(
+            "Requests of the last samples, by outcome",
+            "kept, duplicates, not drawn; left out: unsupported, truncated, malformed, outside the period; and those "
+            "that do not match where.",
+            [Query(f"sum by (outcome) ({requests})", "{{outcome}}")],
+            "none", empty=NO_SAMPLE, width=12, height=7, low=0, decimals=0,
         ),
     ]  # fmt: skip
 

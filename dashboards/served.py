@@ -47,8 +47,8 @@ def panels() -> list[Any]:
         timeline(
             "Answered under the same contract",
             "State of each part of the contract in the last finding: metadata of replies (model id, fingerprint, "
-            "prompt tokens of the same prompts), how they end, refusals, passed checks. The evidence page shows old "
-            "and new values. Runbook: CliffwatchContractChanged.",
+            "prompt tokens of the same prompts), how they end, refusals, empty answers, passed checks. The evidence "
+            "page shows old and new values. Runbook: CliffwatchContractChanged.",
             Query(f"max by (part) ({selector('contract_changed', ONE)})", "{{part}}"),
             CHANGES,
             empty="no verdict yet: not armed, or not asked",

@@ -17,6 +17,7 @@ from monitor.core.records import (
     Confirmation,
     Finding,
     IdentityCheck,
+    Match,
     Point,
     Retirement,
     Rollback,
@@ -153,8 +154,8 @@ def a_week() -> Facts:
     page = alarm(support, "adapter_loss", LOST_DAYS, raised_run_id=407, acknowledged_at=NOW - timedelta(days=5),
                  acknowledged_by="kim", acknowledged_why="asking the platform team which adapter is up")  # fmt: skip
     ticket = alarm(summariser, "length", LONGER_DAYS, severity=Severity.TICKET, raised_run_id=411)
-    served = IdentityCheck(support, Arm.SUBJECT, "root", False, "other weights than those of 'llama-3.1-8b', the "
-                           "declared base", "loaded from '/models/llama-3.1-8b', as the base is",
+    served = IdentityCheck(support, Arm.SUBJECT, "root", Match.DIFFERS, "other weights than those of "
+                           "'llama-3.1-8b', the declared base", "loaded from '/models/llama-3.1-8b', as the base is",
                            NOW - timedelta(hours=3), NOW - timedelta(days=5.9))  # fmt: skip
     cleared = alarm(
         "sql-writer", "negative_flips", 12, state=AlarmState.CLEARED, cleared_at=NOW - timedelta(days=4),

@@ -25,6 +25,7 @@ from monitor.core.records import (
     IdentityCheck,
     Mail,
     MailStatus,
+    Match,
     Message,
     Outcome,
     Question,
@@ -277,7 +278,7 @@ class Weeks:
 
     def _identity(self, day: int, at: datetime) -> None:
         def check(name: str, kind: str, matches: bool) -> IdentityCheck:
-            return IdentityCheck(name, Arm.SUBJECT, kind, matches, f"{name}-lora-v3", "?", at, at)
+            return IdentityCheck(name, Arm.SUBJECT, kind, Match.of(matches), f"{name}-lora-v3", "?", at, at)
 
         checks = [check(name, "listed", True) for name in self.targets if name != "extractor"]
         checks += [check("support-bot", "root", not lost("support-bot", day)), check("classifier", "parent", True)]

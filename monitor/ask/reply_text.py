@@ -10,6 +10,7 @@ from monitor.ask.protocol import AskFailed
 from monitor.ask.reply_errors import any_filtered, clean
 from monitor.core.finish_reasons import Ending, Finish, cut_by_server, finish_of
 from monitor.core.records import Reason, TokenUsage
+from monitor.core.texts import is_empty
 
 CONTENT_FILTER: Final = "content_filter"
 """Finish reason of a refusal that the reply tells as an error."""
@@ -180,7 +181,7 @@ def concluded(
         raise AskFailed(
             Reason.UNKNOWN_FINISH, detail, permanent=True, exchange=exchange, tokens=tokens, maybe_billed=tokens is None
         )
-    if text.strip():
+    if not is_empty(text):
         return Said(text, word)
     where = f"; the reply has text in `{text_in}`" if text_in else ""
     if ending is Ending.TRUNCATED:

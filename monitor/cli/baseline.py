@@ -1,5 +1,6 @@
 """``cliffwatch baseline``: captures, shows, approves and retires baselines."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +11,9 @@ from monitor.core.errors import UsageError
 
 By = Annotated[str, typer.Option("--by", help="Your name; stored with the baseline.")]
 Why = Annotated[str, typer.Option("--why", help="Reason; stored with the baseline.")]
+
+MOST_READ = 20
+"""Maximum number of captured baselines whose answers ``show`` reads; name a target to see what its own lack."""
 
 baseline_app = typer.Typer(
     help="Capture, show, approve and retire baselines. A baseline never updates itself.", no_args_is_help=True
@@ -49,12 +53,21 @@ def show_baselines(
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """List baselines with their answers and days, and who approved them."""
+    """List baselines with their answers and days, and who approved them.
+
+    Also prints what their answers lack so that signals can be read, such as texts; of captured ones at most 20.
+    """
     from monitor.cli import output
+    from monitor.core.records import BaselineStatus
+    from monitor.runs.conditions import conditions_of
     from monitor.runs.readonly import reading
 
     with reading(config, target) as context:
-        output.baselines(context.store.baselines(target), as_json=as_json)
+        store, rows = context.store, context.store.baselines(target)
+        captured = [one for one in rows if one.status is BaselineStatus.CAPTURED][:MOST_READ]
+        found = {one.id: conditions_of(context.settings, store, one) for one in captured}
+    told = [replace(one, conditions=found.get(one.id, one.conditions)) for one in rows]
+    output.baselines(told, as_json=as_json)
 
 
 @baseline_app.command()
@@ -65,7 +78,10 @@ def approve(
     suite: SuiteOption = None,
     config: Config = DEFAULT,
 ) -> None:
-    """Approve the captured baselines of a target. Runs are compared with them from then on (armed)."""
+    """Approve the captured baselines of a target. Runs are compared with them from then on (armed).
+
+    Prints the signals that cannot be read with them, and why. Refuses a baseline whose answers are all empty.
+    """
     _decide(config, target, suite, "captured", lambda actions, b: actions.approve(b.id, by, why), "approved")
 
 
@@ -107,5 +123,6 @@ def _decide(
             typer.echo(
                 f"{baseline.target}/{baseline.suite}: baseline {baseline.id} {done} ({baseline.answers} answers)"
             )
-            for warning in operations.cannot_page(baseline) if done == "approved" else ():
-                typer.echo(warning)
+            if done == "approved":
+                for warning in (*operations.cannot_page(baseline), *operations.lacks(context, baseline)):
+                    typer.echo(warning)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from monitor import detect
+from monitor.core.condition_words import render
 from monitor.core.limits import CAPTURE_DAYS, ENOUGH_DAYS
 from monitor.core.records import Baseline, BaselineStatus, Suite
 from monitor.core.signals import CATALOGUE, SEVERITIES, Grade
@@ -126,7 +127,8 @@ def _armings(settings: "Settings", suites: Mapping[str, Suite]) -> dict[tuple[st
     store = open_store(settings.store, migrate=False)
     try:
         return {
-            (approved.target, approved.suite): arming.render_held(
+            (approved.target, approved.suite): render(approved.conditions)
+            + arming.render_held(
                 arming.arming(
                     store,
                     approved,
@@ -194,6 +196,8 @@ def show(found: Sequence[Calibration], *, as_json: bool) -> None:
                 out.print(f"{sight.signal} detects no change in one evaluation; it needs {_would_do(sight)}")
         withheld = [(sight.signal, sight.unarmed) for sight in one.sights if sight.unarmed]
         for text in arming.render_held(withheld):
+            out.print(f"! {text}")
+        for text in render(one.baseline.conditions):
             out.print(f"! {text}")
         if one.unread:
             out.print("not measured: " + "; ".join(f"{name} (needs {need})" for name, need in one.unread.items()))

@@ -1,14 +1,22 @@
 """``cliffwatch identify``: compares what endpoints serve and what is on disk with the configuration."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from monitor.cli.options import DEFAULT, Config, Json
 from monitor.core.errors import CouldNotMeasure
+from monitor.core.records import Match
 
 if TYPE_CHECKING:
     from monitor.daemon.jobs.identity_checks import Identified
+
+
+LABELS: Final = {
+    Match.DIFFERS: ("MISMATCH", "bold red"),
+    Match.CANNOT_TELL: ("unknown", "bold yellow"),
+    Match.MATCHES: ("ok", "green"),
+}
 
 
 def identify(
@@ -19,7 +27,8 @@ def identify(
     """Check which model and adapter are served. Compares metadata with the configuration.
 
     Reads metadata only, at no cost, and replaces the daemon's last reading.
-    Exit 1 if something does not match; 3 if nothing could be read.
+    Exit 1 if something differs; 3 if nothing differs, but an endpoint could not be read or does not say whether it
+    serves its model; 0 otherwise.
     """
     import asyncio
 
@@ -29,14 +38,14 @@ def identify(
     with operations.opened(config, operations.ASKS, target) as context:
         found = asyncio.run(identity_checks.identify_now(context, target))
     show(found, as_json=as_json)
-    if any(not check.matches for check in found.checks):
+    if any(check.differs for check in found.checks):
         raise typer.Exit(1)
-    if found.unread and not found.checks:
-        raise CouldNotMeasure("identify: nothing could be read; see the reasons above")
+    if not found.told:
+        raise CouldNotMeasure("identify: not everything could be checked; see the reasons above")
 
 
 def show(found: "Identified", *, as_json: bool) -> None:
-    """Print every check, mismatches first, then what could not be read and which models retire."""
+    """Print every check, mismatches first and matches last, what could not be read, and which models retire."""
     from rich.text import Text
 
     from monitor.cli.output import print_json
@@ -47,9 +56,13 @@ def show(found: "Identified", *, as_json: bool) -> None:
         print_json(found)
         return
     out = console()
-    for check in sorted(found.checks, key=lambda one: one.matches):
-        words = check.expected if check.matches else f"expected {check.expected}; found: {check.found}"
-        line = Text("ok        " if check.matches else "MISMATCH  ", style="green" if check.matches else "bold red")
+    order = {result: number for number, result in enumerate(LABELS)}
+    for check in sorted(found.checks, key=lambda one: order[one.result]):
+        label, style = LABELS[check.result]
+        line = Text(f"{label:<10}", style=style)
+        words = check.expected if check.result is Match.MATCHES else f"expected {check.expected}; found: {check.found}"
+        if check.check == "served_root" and check.result is Match.MATCHES:
+            words = f"{words}: {check.found}"
         out.print(line.append(visible(f"{check.target} {check.arm} {check.check}: {words}"), "default"), soft_wrap=True)
     for one in found.unread:
         line = Text("unread    ", style="bold yellow")

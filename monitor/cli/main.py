@@ -12,12 +12,14 @@ from typing import Annotated
 import typer
 
 from monitor import __version__
+from monitor.cli.accept import accept
 from monitor.cli.alarms import alarms_app
 from monitor.cli.baseline import baseline_app
 from monitor.cli.export import alerts_app, dashboards_app
 from monitor.cli.identify import identify
 from monitor.cli.options import DEFAULT, Config, Json, OnlyTarget, Standby, SuiteOption, Target
 from monitor.cli.report import report
+from monitor.cli.sample import sample
 from monitor.cli.status import status
 from monitor.core.errors import CliffwatchError, CouldNotMeasure, UsageError
 from monitor.lab.cli import app as lab_app
@@ -100,16 +102,17 @@ def init(path: Annotated[Path, typer.Argument(help="File to write.")] = DEFAULT)
 
 @app.command()
 def check(config: Config = DEFAULT, as_json: Json = False) -> None:
-    """Validate the configuration and its suites. Prints all problems.
+    """Validate the configuration and its suites. Prints all problems. Reads the first lines of the newest request log.
 
     Exit 2 if there are problems; warnings do not change the exit code.
     """
     from monitor import config as configuration
     from monitor.cli import calibrate as calibration
     from monitor.cli import output
+    from monitor.cli.sample import with_samples
 
-    report = calibration.with_arming(configuration.check(config))
-    output.check_report(report, config, as_json=as_json)
+    report, nothing_to_ask = with_samples(calibration.with_arming(configuration.check(config)))
+    output.check_report(report, config, nothing_to_ask=nothing_to_ask, as_json=as_json)
     raise typer.Exit(2 if report.problems else 0)
 
 
@@ -265,16 +268,18 @@ def selftest(
     """
     from threading import Event
 
-    from monitor.cli import operations, output
+    from monitor.cli import operations, selftest_output
     from monitor.daemon.jobs.selftests import self_test_all
     from monitor.detect.selftest import failures
 
     with operations.opened(config, operations.NOTHING, target) as context:
-        tests = self_test_all(context, target, Event(), output.self_test_done)
+        tests = self_test_all(context, target, Event(), selftest_output.progress)
+        tested = {(one.target, one.suite) for one in tests}
+        baselines = [one for pair in sorted(tested) if (one := context.store.approved(*pair)) is not None]
     if not tests:
         raise CouldNotMeasure("no approved baseline with answers of two days or more; the self-test needs one")
     failed = failures(tests)
-    output.self_tests(tests, failed, as_json=as_json)
+    selftest_output.results(tests, failed, baselines, as_json=as_json)
     raise typer.Exit(1 if failed else 0)
 
 
@@ -301,6 +306,8 @@ def calibrate(
         raise CouldNotMeasure("\n".join(without))
 
 
+app.command()(accept)
+app.command()(sample)
 app.command()(identify)
 app.command()(report)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from monitor.core import schedule
+from monitor.core import sampling, schedule
 from monitor.core.errors import UsageError
 from monitor.core.limits import CAPTURE_DAYS, ENOUGH_DAYS, is_partly
 from monitor.core.lookup import chosen_suites, known, known_names
@@ -17,13 +17,16 @@ from monitor.core.records import (
     Arm,
     Baseline,
     BaselineStatus,
+    ConditionState,
     Finding,
     Question,
     Reason,
     Run,
     RunOutcome,
+    SampleAccount,
 )
 from monitor.core.run_kinds import run_kind
+from monitor.core.texts import is_empty
 from monitor.core.wording import many
 
 if TYPE_CHECKING:
@@ -56,6 +59,14 @@ def _to_arm(target: str) -> str:
 def cannot_page(baseline: Baseline) -> list[str]:
     """Warnings about a baseline that cannot arm pages whatever its answers are; empty if it may."""
     return [at_once_warning(baseline.target)] if baseline.at_once else short_warning(baseline.target, baseline.days)
+
+
+def lacks(context: "RunContext", baseline: Baseline) -> list[str]:
+    """Conditions of signals that the baseline does not fulfil, in sentences."""
+    from monitor.core.condition_words import render
+    from monitor.runs.conditions import conditions_of
+
+    return render(conditions_of(context.settings, context.store, context.store.baseline(baseline.id)))
 
 
 NOTHING: Final[frozenset[str]] = frozenset()
@@ -103,6 +114,10 @@ class Probed:
     """Number of questions of all arms but the snapshot, the judge's included; 0 if nothing could be asked."""
     alarms: tuple[Alarm, ...] = ()
     """Alarms of the suite after this run, newest first: open and cleared."""
+    conditions: tuple[ConditionState, ...] = ()
+    """What the approved baseline fulfils, so that signals can be read."""
+    sample: SampleAccount | None = None
+    """The account of the run's sample of production inputs."""
 
     @property
     def raised(self) -> list[Alarm]:
@@ -113,7 +128,8 @@ class Probed:
         """What could not be measured, why, and what to do, if it is more than ``PARTLY`` of the run."""
         named, without = f"{self.run.target}/{self.run.suite}", sum(self.unmeasured.values())
         if not self.questions:
-            return f"{named}: no usable answers, because nothing could be asked; see `cliffwatch check`"
+            why = "; see `cliffwatch check`" if self.sample is None else f": {sampling.nothing_to_ask(self.sample)}"
+            return f"{named}: no usable answers, because nothing could be asked{why}"
         nothing = self.run.outcome == RunOutcome.UNMEASURED
         if not nothing and not is_partly(without / self.questions):
             return None
@@ -140,14 +156,18 @@ async def probe(context: "RunContext", target: str, suite: str | None) -> list[P
         for name in chosen_suites(context.settings, target, suite):
             run_id = await run_now(context, target, name)
             findings = tuple(context.store.findings(run_id=run_id))
+            approved = context.store.approved(target, name)
+            is_armed = armed(context, approved)
             results.append(
                 Probed(
                     context.store.get_run(run_id),
                     findings,
-                    armed(context, context.store.approved(target, name)),
+                    is_armed,
                     context.store.unmeasured(run_id),
                     context.store.summaries([run_id])[run_id].questions,
                     tuple(context.store.alarms(target, name)),
+                    approved.conditions if approved is not None and is_armed else (),
+                    context.store.samples([run_id]).get(run_id),
                 )
             )
     finally:
@@ -168,6 +188,7 @@ class Asked:
 async def ask(context: "RunContext", target: str, probe_id: str, *, base: bool) -> Asked:
     """Send one probe outside any run."""
     from monitor.judge.checks import grade_answer
+    from monitor.judge.empty_answers import empty_grades
 
     chosen = chosen_suites(context.settings, target, None)
     suites = [context.suites[name] for name in chosen if run_kind(target, name).frozen_items]
@@ -188,6 +209,8 @@ async def ask(context: "RunContext", target: str, probe_id: str, *, base: bool) 
         outcome = explanation.outcome
         if not isinstance(outcome, Answer):
             return Asked(explanation, ())
+        if is_empty(outcome.text):
+            return Asked(explanation, empty_grades(found))
         return Asked(explanation, *await asyncio.to_thread(grade_answer, found, outcome.text))
     finally:
         await context.asker.aclose()
@@ -213,11 +236,23 @@ async def capture(
                 lines += [f"{target}/{name}: collecting the daemon's runs until {until}", *short_warning(target, days)]
             elif at_once is not None:
                 await capture_at_once(context, target, name, at_once)
+                await _see_what_is_served(context, target)
                 lines += [f"{target}/{name}: captured {many(at_once, 'run')}", at_once_warning(target)]
+                captured = context.store.baselines(target, name, BaselineStatus.CAPTURED)
+                lines += lacks(context, captured[0]) if captured else []
     finally:
         await context.asker.aclose()
     lines.append(f"next: cliffwatch baseline show {target}; cliffwatch baseline approve {target} --by YOU --why REASON")
     return lines
+
+
+async def _see_what_is_served(context: "RunContext", target: str) -> None:
+    """Keep what the servers' lists say, so that the approved baseline has it. A daemon does it every hour."""
+    from monitor.daemon.jobs import identity_checks
+
+    looked = await identity_checks.look(context, target)
+    # A new mismatch is left to the daemon, which looks twice.
+    identity_checks.settle(context, looked, context.clock(), identity_checks.Memory(), only=target)
 
 
 def _no_open_window(context: "RunContext", target: str, suite: str) -> None:

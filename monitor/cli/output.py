@@ -13,10 +13,21 @@ from rich.table import Table
 from rich.text import Text
 
 from monitor.cli.terminal import block, boxed, console, has_room, say, table
+from monitor.core import sampling
+from monitor.core.condition_words import render
 from monitor.core.lookalikes import difference
 from monitor.core.measured import Standing
-from monitor.core.records import Alarm, Answer, Baseline, Finding, FindingState, SelfTest, Severity
+from monitor.core.records import (
+    Alarm,
+    Answer,
+    Baseline,
+    BaselineStatus,
+    Finding,
+    FindingState,
+    Severity,
+)
 from monitor.core.sanitize import visible
+from monitor.core.texts import NOT_ASKED, is_empty, shown
 from monitor.core.wording import alarm_state, cleared, evidence, many, no_text, sized, state_of, urgency
 from monitor.report.explain import recovery, sentences
 from monitor.report.explain.claim import Claim
@@ -45,7 +56,7 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(plain(value), indent=2, ensure_ascii=False, default=str) + "\n")
 
 
-def check_report(report: "Report", path: Path, *, as_json: bool) -> None:
+def check_report(report: "Report", path: Path, *, nothing_to_ask: bool, as_json: bool) -> None:
     """Prints every problem and warning, one per line; problems first."""
     if as_json:
         print_json({"problems": [str(p) for p in report.problems], "warnings": [str(w) for w in report.warnings]})
@@ -57,7 +68,8 @@ def check_report(report: "Report", path: Path, *, as_json: bool) -> None:
     if report.problems:
         sys.stderr.write(f"{path}: {many(len(report.problems), 'problem')}\n")
     else:
-        sys.stdout.write(f"{path}: fine\n")
+        fine = "valid, but a sample of production inputs would be empty" if nothing_to_ask else "fine"
+        sys.stdout.write(f"{path}: {fine}\n")
 
 
 def exchange(asked: "Asked", *, debug: bool, as_json: bool) -> None:
@@ -67,7 +79,7 @@ def exchange(asked: "Asked", *, debug: bool, as_json: bool) -> None:
         return
     out, outcome = console(), asked.explanation.outcome
     if isinstance(outcome, Answer):
-        out.print(Text(visible(outcome.text) if outcome.text.strip() else no_text(outcome)), soft_wrap=True)
+        out.print(Text(visible(shown(outcome.text)) if outcome.text.strip() else no_text(outcome)), soft_wrap=True)
     else:
         out.print(Text(f"unmeasured ({outcome.reason}): {visible(outcome.detail)}", style="bold red"), soft_wrap=True)
     if debug:
@@ -111,11 +123,16 @@ def runs(results: Sequence["Probed"], *, as_json: bool) -> None:
     for result in results:
         run = result.run
         out.print(Text(f"{run.target}/{run.suite}: run {run.id} {run.outcome or run.status}", style="bold"))
+        if result.sample is not None:
+            for told in (sampling.summary(result.sample), *sampling.notes(result.sample)):
+                say(out, Text(f"  {visible(told)}"))
         if result.unmeasured:
             out.print(Text(f"  without a usable answer: {_counts(result.unmeasured)}", style="bold yellow"))
         if not result.findings:
             why = "too few answers to compare" if result.armed else "no approved baseline of this suite (unarmed)"
             out.print(Text(f"  no findings: {why}"))
+        for words in render(result.conditions):
+            say(out, Text(f"  {visible(words)}", style="yellow"))
         width = _width(result.findings)
         for finding in result.findings:
             ended = recovery.ending(result.alarms, finding)
@@ -206,10 +223,14 @@ def _claimed(claim: Claim | None) -> Iterator[str | tuple[str, str]]:
 def _exhibits(finding: Finding) -> list[dict[str, str]]:
     told = []
     for one in finding.exhibits[:EXHIBITS_SHOWN]:
-        texts = {"prompt": one.prompt, "baseline": one.baseline, "now": one.now, "base": one.base or "—"}
-        shown = {name: visible(text, limit=ANSWER_SHOWN) for name, text in texts.items()}
-        alike = difference(one.baseline, one.now)
-        told.append(shown | {"now": f"{shown['now']}\n({alike})"} if alike else shown)
+        answers = {"baseline": one.baseline, "now": one.now, "base": one.base}
+        texts = {"prompt": one.prompt} | {
+            name: NOT_ASKED if text is None else shown(text) for name, text in answers.items()
+        }
+        laid = {name: visible(text, limit=ANSWER_SHOWN) for name, text in texts.items()}
+        both = one.baseline is not None and not is_empty(one.baseline) and not is_empty(one.now)
+        alike = difference(one.baseline or "", one.now) if both else ""
+        told.append(laid | {"now": f"{laid['now']}\n({alike})"} if alike else laid)
     return told
 
 
@@ -242,6 +263,9 @@ def baselines(rows: Iterable[Baseline], *, as_json: bool) -> None:
         for b in listed
     ]  # fmt: skip
     table(out, names, told, right=("id", "answers", "days"))
+    for b in listed:
+        for words in render(b.conditions) if b.status is not BaselineStatus.RETIRED else ():
+            say(out, Text(f"baseline {b.id} of {b.target}/{b.suite}: {visible(words)}", style="yellow"))
 
 
 def status(found: "Status", *, as_json: bool) -> None:
@@ -323,50 +347,6 @@ def alarms(found: Sequence[Alarm], *, closed_too: bool, as_json: bool) -> None:
         if heading != (heading := f"{alarm.target}/{alarm.suite}"):
             out.print(Text(heading, style="bold"))
         say(out, _alarm_line(alarm))
-
-
-def injected(test: SelfTest) -> str:
-    """Name of the injected fault for people; the control has none."""
-    from monitor.core.selftest_results import CONTROL
-
-    return "none (false alarms)" if test.fault == CONTROL else test.fault
-
-
-def self_test_done(test: SelfTest) -> None:
-    """Prints a line of progress to standard error, because a self-test takes a while."""
-    sys.stderr.write(f"{test.target}/{test.suite}: {injected(test)}: {test.caught} of {test.trials}\n")
-
-
-def self_tests(tests: Sequence[SelfTest], failed: Sequence[str], *, as_json: bool) -> None:
-    """Prints a table of the detected faults, and an explanation if they are too few."""
-    if as_json:
-        print_json({"tests": list(tests), "failures": list(failed)})
-        return
-    from monitor.detect.selftest import FAULTS, WEEK, failures
-
-    out = console()
-    told = []
-    for one in tests:
-        evaluations = FAULTS[one.fault].evaluations if one.fault in FAULTS else WEEK
-        told.append((f"{one.target}/{one.suite}", injected(one), str(evaluations), str(one.caught), str(one.trials)))
-    table(
-        out,
-        ("target/suite", "fault injected", "evaluations", "caught", "of"),
-        told,
-        right=("evaluations", "caught", "of"),
-    )
-    for words in failed:
-        out.print(Text(words, style="bold red"))
-    if failed:
-        names = sorted({one.target for one in tests})
-        targets = [name for name in names if failures([one for one in tests if one.target == name])]
-        out.print(Text(
-            "A loss is missed if its evidence stays below the threshold: because of too few answers per evaluation (a "
-            "complete loss gets one evaluation), too few baseline days, or days that differ much. False alarms on "
-            "healthy answers mean that the baseline's days differ too much."
-        ))  # fmt: skip
-        for target in targets:
-            out.print(Text(f"see: cliffwatch calibrate {target}"))
 
 
 def recomputed(result: "Recomputed", *, as_json: bool) -> None:

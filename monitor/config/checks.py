@@ -6,7 +6,7 @@ already rejected, so that each mistake is reported once.
 
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,7 @@ from monitor.core.kinds import load
 from monitor.core.providers import PROVIDERS, ApiProvider, Provider
 from monitor.core.records import Suite
 from monitor.core.schedule import parse
-from monitor.core.settings import Settings
+from monitor.core.settings import Endpoint, Settings, Target
 
 COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
@@ -296,3 +296,30 @@ def provider_of(c: Checks, loc: Loc, name: str | None) -> Provider | None:
     if name not in names:
         c.problem((*loc, "provider"), f"unknown provider '{name}'; {hint(name, names, 'providers is empty')}")
     return (c.settings.providers or {}).get(name)
+
+
+def unsent_sampling(c: Checks, loc: Loc, target: Target) -> None:
+    """Warn about sampling of the target's suites that a kind of provider never sends, and what is not measured then."""
+    for suite in (c.suites[reference] for reference in target.suites if reference in c.suites):
+        for text in dict.fromkeys(_unsent(c, suite, target)):
+            c.warn((*loc, "suites"), f"'{suite.name}' {text}")
+
+
+def _unsent(c: Checks, suite: Suite, target: Target) -> Iterator[str]:
+    asked = suite.sampling.temperature
+    subject, base = _never_sent(c, target.subject), _never_sent(c, target.base)
+    if asked is not None and "temperature" in {*subject, *base}:
+        kind = subject.get("temperature") or base["temperature"]
+        lost = "base_match and border are" if "temperature" in subject else "base_match is"
+        effect = f"{lost} not measured" if asked == 0 else "the endpoint uses its default"
+        yield f"sets temperature {asked:g}, which kind {kind} never sends: {effect}"
+    if suite.sampling.logprobs and "logprobs" in subject:
+        yield f"requests logprobs, which kind {subject['logprobs']} does not return: logprobs is not measured"
+
+
+def _never_sent(c: Checks, endpoint: Endpoint | None) -> dict[str, str]:
+    """Parameter that the endpoint's provider never sends -> the provider's kind."""
+    provider = (c.settings.providers or {}).get(endpoint.provider or "") if endpoint else None
+    if provider is None or not provider.kind:
+        return {}
+    return dict.fromkeys(PROVIDERS[provider.kind].never_sent, provider.kind)

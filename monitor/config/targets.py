@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from monitor.config import anchors
 from monitor.config import identity as config_identity
-from monitor.config.checks import Checks, pinned, provider_of
+from monitor.config.checks import Checks, pinned, provider_of, unsent_sampling
 from monitor.config.problems import hint
 from monitor.config.suites import SNAPSHOT_PROBES, find_suite, is_path, known_suites, read_suite
 from monitor.config.yaml_reader import Loc
@@ -127,6 +127,7 @@ def _target(c: Checks, loc: Loc, target: Target) -> None:
         c.problem((*loc, "snapshot"), "is the same model as the subject; name the version to roll back to")
     if target.production:
         _production(c, (*loc, "production"), target.production)
+    unsent_sampling(c, loc, target)
     config_identity.run(c, loc, target)
     _budget(c, loc, target)
 

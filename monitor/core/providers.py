@@ -89,6 +89,8 @@ class ProviderKind:
     """``module:function`` of the ``identify.ServerSource``; ``None``: its API has no metadata about what it serves."""
     identity_checks: tuple[str, ...] = ()
     """Identity checks that it can make."""
+    never_sent: frozenset[str] = frozenset()
+    """Sampling parameters of a suite that its API does not have or rejects, so they are never sent."""
     yaml_files: Mapping[str, str] = field(default_factory=dict)
     """Key that names a YAML file -> ``module:function`` that reads it. The function raises ConfigError."""
     extra: str | None = None
@@ -122,7 +124,7 @@ def catalogued(entry: ProviderKind) -> Callable[[Model], Model]:
         price_list="openai",
         needs_key=True,
         identity="monitor.identify.openai:read",
-        identity_checks=("listed", "parent", "root", "ft_base"),
+        identity_checks=("listed", "parent", "root", "ft_base", "answered_as", "served_root"),
     )
 )
 class OpenAISettings(ApiProvider):
@@ -137,7 +139,8 @@ class OpenAISettings(ApiProvider):
         price_list="anthropic",
         needs_key=True,
         identity="monitor.identify.anthropic:read",
-        identity_checks=("listed",),
+        identity_checks=("listed", "answered_as"),
+        never_sent=frozenset({"temperature", "logprobs"}),
     )
 )
 class AnthropicSettings(ApiProvider):

@@ -107,6 +107,9 @@ class SignalSpec:
     """A sign that the fine-tune is lost: it compares with the base."""
     reads_answers: bool = True
     """Reads the answers themselves, not a judge's score or metadata of the answer."""
+    texts: bool = True
+    """Compares the texts of answers or what was generated with them, so answers without a text are left out. Otherwise
+    such answers count."""
     graded_by: frozenset[Grade] = frozenset()
     """What grades the answers that it reads; any one is enough. Empty: it needs no grades."""
     judge_drift: bool = False
@@ -116,8 +119,12 @@ class SignalSpec:
 
 ALL_RUBRICS: Final = "all"
 """Label ``rubric`` of a mean over every rubric of the suite."""
-CONTRACT_PARTS: Final = ("model_id", "fingerprint", "prompt_tokens", "finish_reason", "refusals", "checks_passed")
+CONTRACT_PARTS: Final = (
+    "model_id", "fingerprint", "prompt_tokens", "finish_reason", "refusals", "empty", "checks_passed", "served",
+)  # fmt: skip
 """Everything that ``contract`` compares."""
+ACCEPTABLE: Final = ("fingerprint", "model_id", "prompt_tokens", "served")
+"""Parts of the contract whose new values may be harmless, so that a person may accept them."""
 
 CATALOGUE: Final[tuple[SignalSpec, ...]] = (
     SignalSpec(
@@ -170,6 +177,7 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         ),
         alert="CliffwatchFineTuneLost",
         fine_tune=True,
+        texts=False,
         graded_by=frozenset({Grade.CHECKS}),
     ),
     SignalSpec(
@@ -181,6 +189,7 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         needs="probes with checks that nearly always pass, or nearly always fail, over enough answers",
         effect=Effect(Scale.POINTS, "+z.1%", "answers newly wrong minus newly right", "answers now wrong"),
         alert="CliffwatchNegativeFlips",
+        texts=False,
         graded_by=frozenset({Grade.CHECKS, Grade.JUDGE}),
         judge_drift=True,
         measures=(
@@ -268,7 +277,7 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         name="contract",
         title="Contract",
         severity=Severity.TICKET,
-        about="Model id, fingerprint, prompt tokens, finish reasons, refusals or passed checks changed.",
+        about="Model id, fingerprint, prompt tokens, finish reasons, refusals, empty answers or passed checks changed.",
         clause="answers with a changed contract",
         needs="10 answers in the baseline and 5 a run",
         effect=Effect(
@@ -279,6 +288,7 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         ),
         alert="CliffwatchContractChanged",
         reads_answers=False,
+        texts=False,
         measures=(
             Measure(
                 "pass_ratio_baseline", "Share of the approved baseline's answers that pass every deterministic check."

@@ -21,7 +21,7 @@ class Source(Section):
     kind: str
     messages: str = Field("messages", description="dotted path to the chat messages of a request")
     prompt: str | None = Field(None, description="dotted path to a plain prompt, if a request has no messages")
-    time: str | None = Field(None, description="dotted path to the time of the request (ISO 8601 or Unix seconds)")
+    time: str | None = Field(None, description="dotted path to the time of the request, in any common form")
     where: dict[str, str] = Field(
         default_factory=dict, description="dotted path -> value; only matching requests are read"
     )
@@ -57,7 +57,7 @@ def catalogued(read: str) -> Callable[[Model], Model]:
 class JsonlSource(Source):
     """Request logs, one JSON object per line."""
 
-    kind: Literal["jsonl"] = Field(description="request logs, one JSON object per line; also .gz")
+    kind: Literal["jsonl"] = Field(description="request logs, one JSON object per line; also compressed")
     path: Annotated[str, FilePattern()] = Field(
-        min_length=1, description="file or glob; rotated and gzipped files are also read"
+        min_length=1, description="file or glob; rotated and compressed files are also read"
     )

@@ -14,6 +14,8 @@ SERVED: Final[Mapping[str, str]] = {
     "parent": "The server names another base model under it than was declared",
     "root": "The server loads the base model itself under this name",
     "ft_base": "The fine-tune's own id names another base model than was declared",
+    "answered_as": "Replies name another version of the model than was declared",
+    "served_root": "The server loads the model from another place than when its baseline was approved",
     "adapter_base": "The adapter's files name another base model than was declared",
     "adapter_revision": "The adapter was trained on another revision of its base",
     "adapter_tensors": "The adapter's files do not contain the expected weights",

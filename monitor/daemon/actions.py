@@ -15,6 +15,7 @@ from monitor.core.errors import CliffwatchError, NotThere, StoreError, UsageErro
 from monitor.core.lookup import chosen_suites, known_names
 from monitor.core.records import Alarm, AuditEntry, Baseline, Run
 from monitor.core.sanitize import visible
+from monitor.daemon.accepting import accept_root, accept_values
 
 if TYPE_CHECKING:
     from monitor.runs.context import RunContext
@@ -35,10 +36,18 @@ class Actions:
         self._one_run_at_a_time = Lock()
 
     def approve(self, baseline_id: int, who: str, why: str, address: str | None = None) -> AuditEntry:
-        """Make a captured baseline the one that runs are compared with, and retire its predecessor."""
+        """Make a captured baseline the one that runs are compared with, and retire its predecessor.
+
+        Raises UsageError if all of its answers are empty.
+        """
+        from monitor.runs.conditions import determined, require_text
+
         context = self._context()
         entry = self._of_baseline(context, "approve", baseline_id, who, why, address)
-        context.store.approve(baseline_id, entry.who, entry.why, entry.at, entry=entry)
+        baseline = context.store.baseline(baseline_id)
+        found = determined(context.settings, context.store, baseline)
+        require_text(baseline, found)
+        context.store.approve(baseline_id, entry.who, entry.why, entry.at, entry=entry, conditions=found)
         return self._logged(entry)
 
     def retire(self, baseline_id: int, who: str, why: str, address: str | None = None) -> AuditEntry:
@@ -82,6 +91,27 @@ class Actions:
         if not context.store.clear_alarm(cleared_by_hand(alarm, entry.who, entry.why, entry.at), entry=entry):
             raise UsageError(f"{alarm.target}: the alarm of {alarm.signal} has been cleared in the meantime")
         return self._logged(entry)
+
+    def accept(
+        self, target: str, part: str, who: str, why: str, address: str | None = None, suite: str | None = None
+    ) -> list[AuditEntry]:
+        """Accept the new values of a part of the contract in the newest run of a suite, or of each suite with new ones.
+
+        They count as the baseline's from then on. The contract's open alarm is cleared if nothing else changed. For
+        ``root``: the place from which servers load the target's models now. Returns an entry per suite.
+        """
+        from monitor.runs import acceptance
+
+        context = self._context()
+        who, why = signed(who, why)
+        part = acceptance.known_part(part)
+        try:
+            suites = chosen_suites(context.settings, target, suite)
+        except UsageError as error:
+            raise NotThere(str(error)) from None
+        if part == acceptance.ROOT:
+            return [self._logged(accept_root(context, target, who, why, address))]
+        return [self._logged(one) for one in accept_values(context, target, suites, part, who, why, address)]
 
     def run(self, target: str, suite: str, who: str, why: str, address: str | None = None) -> AuditEntry:
         """Make a run due now, outside the schedule. The next tick starts all of it, within the target's budget."""

@@ -11,8 +11,9 @@ from importlib import import_module
 from typing import Final, cast
 
 from monitor.core.records import Comparison, Finding
-from monitor.core.signals import CATALOGUE, SEVERITIES
+from monitor.core.signals import CATALOGUE, SEVERITIES, SPECS
 from monitor.detect import policy
+from monitor.detect.common import with_texts
 from monitor.detect.measurement import Reading, Verdict
 
 Signal = Callable[[Comparison], Reading | None]
@@ -20,9 +21,21 @@ Signal = Callable[[Comparison], Reading | None]
 
 
 def _measure(name: str, comparison: Comparison) -> Reading | None:
-    """Measures with the signal's own file, which is imported when it is first needed."""
+    """Measures one signal; ``None`` as in ``_measured``."""
+    return _measured(name, comparison, with_texts(comparison) if SPECS[name].texts else None)
+
+
+def _measured(name: str, comparison: Comparison, texts: Comparison | None) -> Reading | None:
+    """Measures with the signal's own file, which is imported when it is first needed.
+
+    ``texts``: as from ``with_texts``. ``None`` if the signal cannot be read with this baseline, or compares texts and
+    too few answers have one.
+    """
+    readable = texts if SPECS[name].texts else comparison
+    if readable is None or name in comparison.unread:
+        return None
     measure = cast("Signal", import_module(f"monitor.detect.{name}").measure)
-    return measure(comparison)
+    return measure(readable)
 
 
 SIGNALS: Final[dict[str, Signal]] = {one.name: partial(_measure, one.name) for one in CATALOGUE}
@@ -32,7 +45,8 @@ def readings_for(comparison: Comparison) -> dict[str, Reading]:
     """The readings of all measurable signals, in the order of ``SIGNALS``. Empty without answers on both sides."""
     if not comparison.now or not comparison.baseline:
         return {}
-    found = ((name, signal(comparison)) for name, signal in SIGNALS.items())
+    texts = with_texts(comparison)
+    found = ((name, _measured(name, comparison, texts)) for name in SIGNALS)
     return {name: reading for name, reading in found if reading is not None}
 
 

@@ -112,11 +112,11 @@ def measure(comparison: Comparison) -> Reading | None:
     if not probes:
         return None
     judged = _judge(probes)
-    gap = _mean(probes, [one.healthy - one.pole for one in probes])
     values = [likelihood_ratio.value(one) for one in judged.found]
     sample = _sample(comparison, probes, values)
-    if sample is None or gap < LEAST_GAP or judged.gap(probes) < LEAST_GAP:
+    if sample is None or not _apart(probes, judged):
         return None
+    gap = _poles_apart(probes)
     tolerance = TOLERANCE * judged.gap(probes)
     scores = day_scores(sample, tolerance=tolerance)
     shared = _shared_change(probes)
@@ -149,6 +149,26 @@ def measure(comparison: Comparison) -> Reading | None:
             {one.answers[0].probe: float(one.now.min()) for one in probes},
         ),
     )
+
+
+def separable(comparison: Comparison) -> bool | None:
+    """Whether the baseline's answers of the subject and of the base are far enough apart for ``measure``; ``None``
+    with too few answers of either."""
+    probes = _placed(comparison)
+    if not probes:
+        return None
+    judged = _judge(probes)
+    values = [likelihood_ratio.value(one) for one in judged.found]
+    return None if _sample(comparison, probes, values) is None else _apart(probes, judged)
+
+
+def _apart(probes: Sequence[_Probe], judged: _Judged) -> bool:
+    return _poles_apart(probes) >= LEAST_GAP and judged.gap(probes) >= LEAST_GAP
+
+
+def _poles_apart(probes: Sequence[_Probe]) -> float:
+    """Distance of the poles, in d."""
+    return _mean(probes, [one.healthy - one.pole for one in probes])
 
 
 def _placed(comparison: Comparison) -> list[_Probe]:

@@ -77,6 +77,14 @@ def measure(comparison: Comparison) -> Reading | None:
     )
 
 
+def equal_answers(comparison: Comparison) -> tuple[int, int]:
+    """How many of the subject's baseline answers equal one of the base's answers of the same run to the same probe, and
+    how many could be compared."""
+    said = _base_said(comparison)
+    equal = [_equal(one, said) for one in answers(comparison.baseline, Arm.SUBJECT)]
+    return sum(one == 1.0 for one in equal), sum(one is not None for one in equal)
+
+
 def _base_said(comparison: Comparison) -> _Said:
     said: dict[tuple[int, str], set[str]] = defaultdict(set)
     for one in (*comparison.now, *comparison.baseline):

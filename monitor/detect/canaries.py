@@ -20,6 +20,7 @@ from monitor.detect.common import (
     alarming,
     by_probe,
     day_index,
+    emptied,
     enough,
     exhibits,
     hit,
@@ -63,6 +64,7 @@ def measure(comparison: Comparison) -> Reading | None:
         f"{round(now * total)} of {total} answers to {len(rows)} canaries fail their checks, {then:.0%} in the "
         f"baseline (95% interval of the difference {low:+.0%} to {high:+.0%})"
     )
+    empty = emptied([one for judged in rows.values() for day, fails, one in judged if day == NOW and fails])
     failed = {
         probe: (float(fails), one)
         for probe, judged in rows.items()
@@ -77,7 +79,9 @@ def measure(comparison: Comparison) -> Reading | None:
         curve=curve(found, 1.0, 1 - then),
         answers_now=total,
         answers_baseline=before,
-        tell=lambda verdict: _tell(comparison.target, numbers, low > 0, verdict, _traffic_share(now - then, high)),
+        tell=lambda verdict: _tell(
+            comparison.target, numbers, low > 0, verdict, _traffic_share(now - then, high), empty
+        ),
         exhibits=exhibits(comparison, failed),
     )
 
@@ -119,7 +123,8 @@ def _decisive(passed: Sequence[float | None]) -> bool:
 
 
 def _beyond_base(found: Sequence[GradedAnswer]) -> bool:
-    share = _share_passed([passes(one) for one in found])
+    """Whether the base fails the probe. An empty answer of the base shows nothing of what it can do."""
+    share = _share_passed([passes(one) for one in found if one.has_text])
     return share is not None and share <= FAILED
 
 
@@ -133,16 +138,21 @@ def _sample(rows: _Rows) -> Sample | None:
     return enough(sample_of(("", day, fails) for judged in rows.values() for day, fails, _ in judged))
 
 
-def _tell(target: str, numbers: str, more: bool, verdict: Verdict, share: float | None) -> Told:
-    """``more``: whether the interval is above the baseline's share of failures, however little evidence that is."""
+def _tell(target: str, numbers: str, more: bool, verdict: Verdict, share: float | None, empty: str) -> Told:
+    """``more``: whether the interval is above the baseline's share of failures, however little evidence that is.
+    ``empty``: as from ``emptied`` of the failing answers; such answers say nothing about the fine-tune."""
     what = f"{target} fails checks that only its fine-tune passes"
+    cause, advice = Cause.ADAPTER_LOST, Advice.CHECK_ADAPTER_AND_ANSWERS
+    if empty:
+        what, numbers = f"{what}, because its answers are empty", f"{numbers}; {empty}"
+        cause, advice = Cause.ANSWERS_EMPTY, Advice.READ_EMPTY_REPLIES
     if verdict.evaluation_disagrees:
-        return no_longer(what, numbers, verdict, cause=Cause.ADAPTER_LOST, traffic_share=share)
+        return no_longer(what, numbers, verdict, cause=cause, traffic_share=share)
     if verdict.alarming:
-        return alarming(what, numbers, Advice.CHECK_ADAPTER_AND_ANSWERS, Cause.ADAPTER_LOST, share)
+        return alarming(what, numbers, advice, cause, share)
     if verdict.moved or more:
         what = f"{target} fails more of the checks that only its fine-tune passes"
-        return quiet_but_moved(what, numbers, Cause.ADAPTER_LOST, share)
+        return quiet_but_moved(what, numbers, cause, share)
     return quiet("The canaries pass as approved", numbers)
 
 

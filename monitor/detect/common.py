@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import sqrt
 from typing import Final
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from monitor.core.records import Advice, Arm, Cause, Comparison, Exhibit, FindingState, GradedAnswer
 from monitor.core.run_kinds import run_kind
+from monitor.core.texts import located
 from monitor.core.wording import power as power
 from monitor.detect.day_scores import NOW, Sample, sample_of
 from monitor.detect.measurement import Told, Verdict
@@ -17,6 +19,11 @@ FEWEST_NOW: Final = 5
 """Least answers of today for a verdict. Fewer must not cross a threshold that can raise a page."""
 FEWEST_BASELINE: Final = 10
 EXHIBITS: Final = 5
+LEAST_TEXTS: Final = 0.5
+"""Share of the subject's answers, on both sides, that must have a text for texts to be compared. The others may be
+empty for a reason that also changes what is compared."""
+MOSTLY_EMPTY: Final = 0.5
+"""Share of the failing answers from which empty answers are told as the cause."""
 LEAST_HIT: Final = 0.05
 """Excess below which an affected share of the traffic cannot be distinguished from none."""
 _SHOWN: Final = 4_000
@@ -31,6 +38,36 @@ def answers(found: Iterable[GradedAnswer], arm: Arm) -> list[GradedAnswer]:
         (one for one in found if one.arm == arm),
         key=lambda one: (one.probe, one.slot, one.replicate, one.run_id, one.text),
     )
+
+
+def with_texts(comparison: Comparison) -> Comparison | None:
+    """The comparison without the answers that have no text; ``None`` if the subject has too few others."""
+    now, baseline = ([one for one in found if one.has_text] for found in (comparison.now, comparison.baseline))
+    if len(now) == len(comparison.now) and len(baseline) == len(comparison.baseline):
+        return comparison
+    for kept, found in ((now, comparison.now), (baseline, comparison.baseline)):
+        if _of_subject(kept) < LEAST_TEXTS * _of_subject(found):
+            return None
+    return replace(comparison, now=tuple(now), baseline=tuple(baseline))
+
+
+def _of_subject(found: Iterable[GradedAnswer]) -> int:
+    return sum(one.arm == Arm.SUBJECT for one in found)
+
+
+def where_empty(found: Iterable[GradedAnswer]) -> str:
+    """Where the texts of empty answers are, as a clause; empty if the replies do not say it."""
+    empty = [one.place for one in found if one.empty]
+    return located(Counter(place for place in empty if place is not None), len(empty))
+
+
+def emptied(failing: Sequence[GradedAnswer]) -> str:
+    """How many of the failing answers are empty, if that explains the failures; otherwise an empty string."""
+    empty = sum(one.empty for one in failing)
+    if not failing or empty < MOSTLY_EMPTY * len(failing):
+        return ""
+    many = "all of them are" if empty == len(failing) else f"{empty} of them {'is' if empty == 1 else 'are'}"
+    return "; ".join(filter(None, (f"{many} empty", where_empty(failing))))
 
 
 def by_probe(found: Iterable[GradedAnswer], arm: Arm) -> dict[str, list[GradedAnswer]]:
@@ -74,9 +111,9 @@ def enough(found: Sample | None) -> Sample | None:
 
 
 def passes(one: GradedAnswer) -> float | None:
-    """1 if all checks pass, 0 if one fails, ``None`` without checks."""
+    """1 if all checks pass, 0 if one fails or the answer has no text, ``None`` without checks."""
     checks = [value for grader, value in one.scores.items() if grader == "checks" or grader.startswith("check:")]
-    return float(min(checks) >= 1.0) if checks else None
+    return float(one.has_text and min(checks) >= 1.0) if checks else None
 
 
 def per_score(found: Sample) -> float:
@@ -208,7 +245,7 @@ def exhibits(
             Exhibit(
                 probe=probe,
                 prompt=comparison.prompts.get(probe, ""),
-                baseline=before.text[:_SHOWN] if before else "",
+                baseline=before.text[:_SHOWN] if before else None,
                 now=answer.text[:_SHOWN],
                 base=base.text[:_SHOWN] if base else None,
                 weight=weight,

@@ -7,19 +7,23 @@ id alternates), a new value is judged by the rule of succession over the baselin
 no other day had, so another such day has chance (u + 1) / (J + 1), and its score is that chance's normal quantile, as
 for those u days. Values that alternated in the baseline are all known.
 
-*Rates*, by the days' scores: answers that pass all checks, the usual finish reason, refusals.
+Values that a person accepted count as the baseline's. ``served``: what replies and their headers say about who served
+them, such as a gateway's provider; a fallback is new even if the baseline has no such header.
+
+*Rates*, by the days' scores: empty answers, answers that pass all checks, the usual finish reason, refusals. A filtered
+answer is a refusal, not an empty answer.
 
 Each has its own channel. The effect is the share of answers that break the contract in any way, now minus baseline.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Final
 
 from monitor.core.records import Advice, Arm, Cause, Comparison, GradedAnswer
-from monitor.detect import evidence
+from monitor.detect import contract_values, evidence
 from monitor.detect.common import (
     alarming,
     answers,
@@ -33,7 +37,9 @@ from monitor.detect.common import (
     quiet_but_moved,
     sample,
     share_difference,
+    where_empty,
 )
+from monitor.detect.contract_values import completions
 from monitor.detect.day_scores import FARTHEST, Sample, day_scores
 from monitor.detect.measurement import MOVED_LOG10, Channel, Reading, Told, Verdict
 from monitor.detect.sensitivity import curve
@@ -43,6 +49,8 @@ FAR_OFF: Final = 0.25
 SURE: Final = 14
 """Least days that a constant fact counts for, even if it was seen on one day only: it is not random."""
 _UNNAMED: Final = "none"
+_EMPTY: Final = "empty"
+_REFUSALS: Final = "refusals"
 _NO_NEWS: Final = "no new model id, fingerprint or prompt-token count"
 
 
@@ -76,14 +84,21 @@ def measure(comparison: Comparison) -> Reading | None:
         return None
     now, then = answers(comparison.now, Arm.SUBJECT), answers(comparison.baseline, Arm.SUBJECT)
     passed = sample(comparison, passes)
-    rates = [_finish(comparison, now, then), _rate(refusals, "refusals", "refusals", "either")]
+    rates = [_finish(comparison, now, then), _rate(refusals, _REFUSALS, "refusals", "either"), _empty(comparison, now)]
     if passed is not None:
         rates.insert(0, _rate(passed, "checks passed", "checks passed by", "drop"))
     parts = [
         *(part for part in rates if part is not None),
-        _named("model id", _completions(now), _completions(then), lambda one: one.model or _UNNAMED),
-        _named("fingerprint", _completions(now), _completions(then), lambda one: one.fingerprint or _UNNAMED),
+        _named(
+            "model id",
+            completions(now),
+            completions(then),
+            contract_values.model_id,
+            comparison.accepted.get("model_id"),
+        ),
+        _fingerprint(comparison, completions(now), completions(then)),
         _prompt_tokens(comparison, now),
+        *_served(comparison, now, then),
     ]
     broken = frozenset[int]().union(*(part.broken for part in parts))
     effect = _effect(now, then, broken, evidence.likely_spread(parts[0].channel.baseline))
@@ -101,11 +116,6 @@ def measure(comparison: Comparison) -> Reading | None:
     )
 
 
-def _completions(found: Sequence[GradedAnswer]) -> Sequence[GradedAnswer]:
-    """Without refusals that came as an HTTP error: they name no model."""
-    return [one for one in found if one.model or not one.refusal] or found
-
-
 def _measures(parts: Sequence[_Part]) -> dict[str, float]:
     """Which parts changed, 1 or 0. Parts that were not compared are left out."""
     return {f"contract_changed_{part.channel.name.replace(' ', '_')}": float(part.changed) for part in parts}
@@ -117,7 +127,33 @@ def _passing(passed: Sample) -> dict[str, float]:
 
 
 def _bad(one: GradedAnswer, broken: frozenset[int]) -> bool:
-    return id(one) in broken or one.refusal or passes(one) == 0.0
+    return id(one) in broken or one.refusal or one.empty or passes(one) == 0.0
+
+
+def _empty(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part | None:
+    """The share of answers without a text, and where the replies have it instead.
+
+    Only compared once an answer was empty: a part that never was there must not weaken the evidence of the others.
+    """
+    seen = any(_EMPTY in scores for scores in comparison.history.get("contract", ()))
+    seen = seen or any(one.empty and one.arm == Arm.SUBJECT for one in (*comparison.now, *comparison.baseline))
+    found = sample(comparison, lambda one: float(one.empty)) if seen else None
+    if found is None:
+        return None
+    channel, (share_now, share_then) = Channel.of(_EMPTY, day_scores(found), "either"), means(found)
+    if share_now == share_then == 0:
+        return _Part(channel)
+    empty = [one for one in now if one.empty]
+    change = f"{len(empty)} of {len(now)} answers are empty, {share_then:.0%} in the baseline"
+    if len(empty) == len(now):
+        change = "every answer is empty" + (f", {share_then:.0%} in the baseline" if share_then else "")
+    return _Part(
+        channel,
+        "; ".join(filter(None, (change, where_empty(empty)))),
+        frozenset(map(id, empty)),
+        f"empty answers {share_now:.0%} ({share_then:.0%} in the baseline)",
+        share_now - share_then,
+    )
 
 
 def _rate(found: Sample, what: str, change: str, side: evidence.Side) -> _Part:
@@ -178,11 +214,12 @@ def _days(found: Sequence[GradedAnswer], value: Callable[[GradedAnswer], str]) -
 
 
 def _named(
-    what: str, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer], value: Callable[[GradedAnswer], str]
-) -> _Part:
-    """Whether today's replies contain a value that no reply of the baseline had."""
+    what: str, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer], value: Callable[[GradedAnswer], str],
+    accepted: Collection[str] | None = None,
+) -> _Part:  # fmt: skip
+    """Whether today's replies contain a value that no reply of the baseline had, and that nobody accepted."""
     seen = Counter(value(one) for one in then)
-    fresh = [one for one in now if value(one) not in seen]
+    fresh = [one for one in now if value(one) not in seen and value(one) not in (accepted or ())]
     days = _days(then, value)
     if len(days) > 1:
         odd = _alone(days)
@@ -199,6 +236,57 @@ def _named(
     return _Part(channel, change, frozenset(id(one) for one in fresh))
 
 
+def _fingerprint(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer]) -> _Part:
+    """Whether a fingerprint is new; its change also in words, where its parts show what changed."""
+    value = contract_values.fingerprint
+    part = _named("fingerprint", now, then, value, comparison.accepted.get("fingerprint"))
+    if not part.change:
+        return part
+    news = Counter(value(one) for one in now if id(one) in part.broken).most_common(1)[0][0]
+    usual = Counter(value(one) for one in then).most_common(1)[0][0]
+    why = contract_values.explained(news, usual)
+    return replace(part, change=f"{part.change}: {why}") if why else part
+
+
+def _served(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer]) -> tuple[_Part, ...]:
+    """Whether another deployment or provider served answers than in the baseline; empty if replies do not say it.
+
+    Names that alternated in the baseline are judged by the rule of succession, one by one; the least certain of those
+    with a new value counts, unless another name never varied.
+    """
+    parts = [part for key in sorted({key for one in (*then, *now) for key in one.served})
+             if (part := _served_by(comparison, key, now, then)) is not None]  # fmt: skip
+    if not parts:
+        return ()
+    news = [part for part in parts if part.change]
+    steady = [part for part in news if part.channel.score >= FARTHEST]
+    telling = [part for part in news if part.channel.score > 0]
+    lead = min(steady or telling or news or parts, key=lambda part: part.channel.score)
+    news = telling or news
+    broken = frozenset[int]().union(*(part.broken for part in news))
+    return (_Part(replace(lead.channel, name="served"), "; ".join(part.change for part in news), broken),)
+
+
+def _served_by(
+    comparison: Comparison, key: str, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer]
+) -> _Part | None:
+    """One name of what replies say about who served them; ``None`` if the baseline does not have it."""
+    accepted = {value.partition("=")[2] for value in comparison.accepted.get("served", ())
+                if value.partition("=")[0] == key}  # fmt: skip
+    said = [one for one in now if key in one.served]
+    fell = [one for one in said if contract_values.is_fallback(key, one.served[key])]
+    if fell and not any(contract_values.is_fallback(key, one.served.get(key, "")) for one in then):
+        fell = [one for one in fell if one.served[key] not in accepted]
+        change = f"a fallback of the gateway served {len(fell)} of {len(now)} answers ({key})" if fell else ""
+        return _Part(_fact("served", bool(fell), 0, 1, [False]), change, frozenset(id(one) for one in fell))
+    before = [one for one in then if key in one.served]
+    if "fallback" in key.casefold():
+        return _Part(_fact("served", False, 0, 1, [False])) if before else None
+    if not before or not said:
+        return None
+    return _named(f"served by {key}", said, before, lambda one: one.served[key], accepted)
+
+
 def _prompt_tokens(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part:
     """Whether the token counts of the same prompts changed. Probes whose count varied in the baseline, or is missing,
     are left out, but count as exceptions among the probes."""
@@ -210,7 +298,9 @@ def _prompt_tokens(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part
     }  # fmt: skip
     wavering = [one for probe, found in then.items() if len(counts[probe]) > 1 for one in found]
     asked = [one for one in now if one.probe in steady and one.prompt_tokens > 0]
-    other = [one for one in asked if one.prompt_tokens != steady[one.probe]]
+    accepted = comparison.accepted.get("prompt_tokens", ())
+    other = [one for one in asked if one.prompt_tokens != steady[one.probe]
+             and contract_values.prompt_tokens(one) not in accepted]  # fmt: skip
     days = _days(wavering, lambda one: f"{one.probe} {one.prompt_tokens}")
     days = {day: days.get(day, set()) for day in {one.slot for found in then.values() for one in found}}
     channel = _fact(
@@ -239,25 +329,39 @@ def _effect(
 
 
 def _tell(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[float, float, float]) -> Told:
+    cause = _cause(parts)
     if verdict.evaluation_disagrees:
         news = [part.change for part in parts if part.change and not part.level]
         numbers = "; ".join([*(news or [_NO_NEWS]), *(part.level for part in parts if part.level)])
-        return no_longer(f"the endpoint of {target} changed", numbers, verdict, cause=_cause(parts))
+        return no_longer(f"the endpoint of {target} changed", numbers, verdict, cause=cause)
     if not verdict.alarming:
         return _quiet(target, parts, verdict, effect)
-    changed = [part for part in parts if part.changed]
+    changed = sorted((part for part in parts if part.changed), key=lambda part: part.channel.name != _EMPTY)
     # evidence that accumulated slowly: no part shows it alone today
     changed = changed or sorted((part for part in parts if part.change), key=lambda part: -part.evaluation_log10)[:1]
     changes = "; ".join(part.change for part in changed)
-    return alarming(f"The endpoint of {target} changed", changes, Advice.COMPARE_RELEASES, _cause(parts))
+    if cause is Cause.ANSWERS_EMPTY:
+        return alarming(f"Answers of {target} are empty", changes, Advice.READ_EMPTY_REPLIES, cause)
+    return alarming(f"The endpoint of {target} changed", changes, Advice.COMPARE_RELEASES, cause)
 
 
 def _cause(parts: Sequence[_Part]) -> Cause:
-    """The cause by what is new in today's replies. A changed prompt takes precedence over a changed name."""
+    """The cause by what is new in today's replies.
+
+    Empty answers take precedence, because they change whatever is measured on texts. A changed prompt takes precedence
+    over a changed name, and both over more refusals, which may follow from them.
+    """
     fresh = {part.channel.name for part in parts if part.channel.score > 0}
+    more = {part.channel.name for part in parts if part.gap > 0 and (part.changed or part.gap >= FAR_OFF)}
+    if _EMPTY in more:
+        return Cause.ANSWERS_EMPTY
     if "prompt tokens" in fresh:
         return Cause.PROMPT_CHANGED
-    return Cause.MODEL_RENAMED if fresh & {"model id", "fingerprint"} else Cause.UNKNOWN
+    if "served" in fresh:
+        return Cause.SERVED_ELSEWHERE
+    if fresh & {"model id", "fingerprint"}:
+        return Cause.MODEL_RENAMED
+    return Cause.ANSWERS_REFUSED if _REFUSALS in more else Cause.UNKNOWN
 
 
 def _quiet(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[float, float, float]) -> Told:

@@ -25,7 +25,7 @@ The effect is NFR - PFR (``flips``), the net share of today's answers that flipp
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from math import sqrt
@@ -47,6 +47,7 @@ from monitor.detect.common import (
     alarming,
     answers,
     by_probe,
+    emptied,
     exhibits,
     no_longer,
     passes,
@@ -100,7 +101,8 @@ def measure(comparison: Comparison) -> Reading | None:
     fewer than five answers per item)."""
     if not run_kind(comparison.target, comparison.suite).frozen_items:
         return None
-    then, now = _graded(comparison.baseline), _graded(comparison.now)
+    items = {one.probe for one in comparison.baseline if one.arm == Arm.SUBJECT and _grade(one) is not None}
+    then, now = _graded(comparison.baseline, items), _graded(comparison.now, items)
     whole = _tally(then)
     was = {item: _was(*known) for item, known in whole.items()}
     found = _Flips(was, [pair for pair in now if pair[0].probe in was])
@@ -124,12 +126,13 @@ def measure(comparison: Comparison) -> Reading | None:
     )
 
 
-def _graded(found: Sequence[GradedAnswer]) -> list[tuple[GradedAnswer, bool]]:
-    """The subject's answers that are known to be right or wrong."""
-    return [(one, right) for one in answers(found, Arm.SUBJECT) if (right := _right(one)) is not None]
+def _graded(found: Sequence[GradedAnswer], items: Collection[str]) -> list[tuple[GradedAnswer, bool]]:
+    """The subject's answers that are known to be right or wrong. An empty answer to a graded item is wrong."""
+    known = [(one, False if one.empty else _grade(one)) for one in answers(found, Arm.SUBJECT) if one.probe in items]
+    return [(one, right) for one, right in known if right is not None]
 
 
-def _right(one: GradedAnswer) -> bool | None:
+def _grade(one: GradedAnswer) -> bool | None:
     passed, judged = passes(one), one.scores.get(JUDGE_GRADER)
     if passed is not None:
         return passed == 1
@@ -268,6 +271,9 @@ def _tell(target: str, found: _Flips, effect: tuple[float, float, float], verdic
     numbers = f"{'; '.join(told)} (net {effect[0]:+z.1%}, 95% interval {effect[1]:+z.1%} to {effect[2]:+z.1%})"
     claim = f"{target} gets wrong what it used to get right"
     cause, advice = Cause.UNKNOWN, Advice.READ_FLIPPED_ANSWERS
+    if empty := emptied(found.of(True, False)):
+        claim, numbers = f"{claim}, because its answers are empty", f"{numbers}; {empty}"
+        cause, advice = Cause.ANSWERS_EMPTY, Advice.READ_EMPTY_REPLIES
     if run_kind(target) is JUDGE:
         claim = f"{target} no longer agrees with people as before"
         cause, advice = Cause.JUDGE_DRIFTED, Advice.DISTRUST_SCORES

@@ -57,6 +57,7 @@ def base_answers(answer: GradedAnswer, base: Sequence[GradedAnswer], chance: Ran
     return replace(
         answer,
         text=other.text,
+        text_in=other.text_in,
         finish_reason=other.finish_reason,
         refusal=other.refusal,
         completion_tokens=other.completion_tokens,
@@ -90,8 +91,8 @@ def scores_shifted(answer: GradedAnswer, base: Sequence[GradedAnswer], chance: R
 
 
 FAULTS: Final[dict[str, Fault]] = {
-    "base-answers": Fault(base_answers, evaluations=1, needs=lambda one: one.arm is Arm.BASE),
-    "base-answers-30": Fault(base_answers, SHARE, needs=lambda one: one.arm is Arm.BASE),
+    "base-answers": Fault(base_answers, evaluations=1, needs=lambda one: one.arm is Arm.BASE and one.has_text),
+    "base-answers-30": Fault(base_answers, SHARE, needs=lambda one: one.arm is Arm.BASE and one.has_text),
     "truncation": Fault(truncation, by_chance=False),
     "truncation-30": Fault(truncation, SHARE),
     "scores-shifted": Fault(scores_shifted, needs=lambda one: one.arm is Arm.SUBJECT and bool(one.scores)),
@@ -146,7 +147,7 @@ class _Bench:
         Random(f"{comparison.target}/{comparison.suite}").shuffle(self.days)
         self._base: dict[str, list[GradedAnswer]] = {}
         for one in ordered:
-            if one.arm is Arm.BASE:
+            if one.arm is Arm.BASE and one.has_text:
                 self._base.setdefault(one.probe, []).append(one)
         self._kept: dict[tuple[str, int, Severity], tuple[Comparison, Mapping[str, Reading]]] = {}
 

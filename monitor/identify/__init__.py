@@ -1,14 +1,16 @@
 """Identity checks: metadata of endpoints and files on disk against the declared model, adapter and base.
 
 Metadata only: no model is asked, and no call costs anything. A server that is unreachable, or whose reply cannot be
-parsed, gives no reading; only a reading can be a mismatch.
+parsed, gives no reading; only a reading can be a mismatch. A check has three results: it matches, it differs, which
+needs a positive contradiction, or it cannot tell.
 """
 
 from typing import Final, cast
 
 from monitor.core.kinds import load
 from monitor.core.providers import PROVIDERS
-from monitor.identify.checks import Checked, Declared, Files, Get, Key, Reading, ServerSource, UnreadableError
+from monitor.identify.checks import Absence, Checked, Declared, Files, Get, Key, Reading, ServerSource, UnreadableError
+from monitor.identify.listing import HiddenError
 
 CHECKS: Final = {
     **{kind: entry.identity_checks for kind, entry in PROVIDERS.items() if entry.identity is not None},
@@ -24,6 +26,6 @@ def server_source(kind: str) -> ServerSource | None:
 
 
 __all__ = [
-    "CHECKS", "Checked", "Declared", "Files", "Get", "Key", "Reading", "ServerSource", "UnreadableError",
-    "server_source",
+    "CHECKS", "Absence", "Checked", "Declared", "Files", "Get", "HiddenError", "Key", "Reading", "ServerSource",
+    "UnreadableError", "server_source",
 ]  # fmt: skip

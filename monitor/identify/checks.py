@@ -30,6 +30,8 @@ class Declared:
     """The base's model id, if the base is declared at the same provider."""
     trained_on: str | None = None
     """The base of the declared adapter: a hub id or a folder."""
+    adapter: str | None = None
+    """Folder of the declared adapter."""
 
     @property
     def key(self) -> Key:
@@ -60,9 +62,20 @@ class Checked:
     """One comparison."""
 
     check: str
-    matches: bool
+    matches: bool | None
+    """``None``: cannot tell; ``found`` says why."""
     expected: str
     found: str
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """The list of a server leaves the model out, or is hidden. The answers to requests decide; see ``asked``."""
+
+    found: str
+    """What was seen instead."""
+    sure: bool = False
+    """Whether the server lists everything that it serves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +85,11 @@ class Reading:
     checks: tuple[Checked, ...] = ()
     retires_at: datetime | None = None
     unread: Mapping[str, str] = field(default_factory=dict)
-    """Check -> why it could not be made this time, although it applies."""
+    """Check -> why it could not be made this time, although it applies. Its last result stays."""
+    absent: Absence | None = None
+    """In place of the check ``listed``, if the list does not have the model."""
+    served: Mapping[str, str] | None = None
+    """What the server's list says about the model, such as ``root`` and ``parent``; ``None`` if it is not listed."""
 
 
 Said = tuple[int, Any]

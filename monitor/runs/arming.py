@@ -9,12 +9,12 @@ from monitor.core.run_kinds import run_kind
 from monitor.core.signals import SEVERITIES
 
 if TYPE_CHECKING:
-    from monitor.store import Store
+    from monitor.store import Store, StoreReader
 
 UNREAD: Final = "no page signal can be read"
 
 
-def comparison(store: "Store", baseline: Baseline, temperature: float | None) -> Comparison:
+def comparison(store: "StoreReader", baseline: Baseline, temperature: float | None) -> Comparison:
     """A day of the baseline against the whole baseline, without thresholds."""
     from monitor.detect.calibrate import as_today
 
@@ -32,6 +32,7 @@ def comparison(store: "Store", baseline: Baseline, temperature: float | None) ->
         baseline_at_once=baseline.at_once,
         baseline_days=baseline.days,
         temperature=temperature,
+        unread=baseline.unread,
     )
 
 

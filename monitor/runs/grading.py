@@ -13,7 +13,8 @@ import structlog
 
 from monitor.core.errors import CliffwatchError
 from monitor.core.records import Arm, GradedAnswer, Run, Score, Suite, Unscored
-from monitor.judge.checks import grade_answer
+from monitor.judge.checks import Missing, grade_answer
+from monitor.judge.empty_answers import empty_grades
 from monitor.judge.llm import judge_questions, verdict_score
 from monitor.runs.context import RunContext
 from monitor.store import half_floats
@@ -44,9 +45,9 @@ async def graded_answers(
 async def _ask_judge(
     context: RunContext, run: Run, suite: Suite, answers: Sequence[GradedAnswer], recorded: Collection[AnswerKey]
 ) -> None:
-    """Ask the judge about every usable answer that it has not judged yet."""
+    """Ask the judge about every answer with a text that it has not judged yet."""
     if context.settings.judge is not None:
-        questions = judge_questions(run, suite, answers, context.settings.judge)
+        questions = judge_questions(run, suite, [one for one in answers if one.has_text], context.settings.judge)
         await context.asker.ask([q for q in questions if q.key not in recorded], run.fence)
 
 
@@ -64,10 +65,14 @@ async def _scores(
         if probe is None:
             continue
         key = (answer.arm, answer.probe, answer.replicate)
-        found, unfinished = await asyncio.to_thread(grade_answer, probe, answer.text)
+        unfinished: tuple[Missing, ...] = ()
+        if answer.has_text:
+            found, unfinished = await asyncio.to_thread(grade_answer, probe, answer.text)
+        else:
+            found = empty_grades(probe)
         scores += [Score(*key, grader, value, detail) for grader, value, detail in found]
         missing += [Unscored(*key, grader, reason, detail) for grader, reason, detail in unfinished]
-        if probe.reference and answer.arm in COMPARED_ARMS:
+        if probe.reference and answer.arm in COMPARED_ARMS and answer.has_text:
             pairs.append((key, (answer.text, probe.reference)))
     for reply in await asyncio.to_thread(context.store.judge_replies, run.id):
         verdict = verdict_score(reply.arm, reply.probe, reply.replicate, reply)
@@ -95,7 +100,7 @@ async def _embed(context: RunContext, run: Run, answers: Sequence[GradedAnswer])
     kernel."""
     if context.embedder is None:
         return {}
-    missing = [answer for answer in answers if answer.embedding is None]
+    missing = [answer for answer in answers if answer.embedding is None and answer.has_text]
     try:
         vectors = await context.embedder.embed([answer.text for answer in missing])
     except CliffwatchError as error:

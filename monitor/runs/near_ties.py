@@ -17,10 +17,23 @@ from typing import TYPE_CHECKING, Final
 import yaml
 
 from monitor.core.errors import CouldNotMeasure, UsageError
-from monitor.core.records import Answer, Arm, GradedAnswer, Message, Probe, Question, Run, RunOutcome, Sampling, Suite
+from monitor.core.records import (
+    Answer,
+    Arm,
+    ConditionReason,
+    GradedAnswer,
+    Message,
+    Probe,
+    Question,
+    Run,
+    RunOutcome,
+    Sampling,
+    Suite,
+)
 from monitor.core.run_kinds import run_kind
 from monitor.core.seeds import question_seed
 from monitor.core.wording import many
+from monitor.runs.conditions import lacking
 
 if TYPE_CHECKING:
     from monitor.runs.context import RunContext
@@ -33,6 +46,8 @@ MOST_INPUTS: Final = 20
 """Inputs kept, those that varied first: 200 calls of one token a run."""
 LONGEST_WORDS: Final = 5
 """Maximum number of words of a candidate."""
+MOST_VARYING: Final = 0.5
+"""Share of the candidates that may vary. At temperature 0 a few percent do; more show that it has no effect."""
 _ALTERNATIVES: Final = 5
 _LEASE_SECONDS: Final = 3_600.0
 _WORD: Final = re.compile(r"[^\W\d_]{3,}")
@@ -51,13 +66,21 @@ async def find_near_ties(context: "RunContext", target: str, candidates: int, pa
     if path.suffix != ".yaml" or path.exists():
         why = "is there already" if path.exists() else "must end in .yaml"
         raise UsageError(f"{path}: {why}; nothing was asked")
+    _needs_temperature(context, target)
     suite = candidate_suite(_probes(context, target), target, candidates)
     try:
         answers = await _asked(context, target, suite)
     finally:
         await context.asker.aclose()
     if not answers:
-        raise CouldNotMeasure(f"{target}: no candidate got two answers; `cliffwatch ask {target} PROBE --debug` helps")
+        raise CouldNotMeasure(
+            f"{target}: no candidate got two answers with text; `cliffwatch ask {target} PROBE --debug` helps"
+        )
+    if (vary := varying(answers)) > MOST_VARYING * len(answers):
+        return [
+            f"{target}: {vary} of {len(answers)} candidates got different tokens, more than near ties would: "
+            "temperature 0 has no effect there; nothing was written"
+        ]
     found = nearest(answers)
     said = f"{target}: {many(len(found), 'border input')} among {len(answers)} candidates"
     if len(found) < FEWEST_INPUTS:
@@ -91,6 +114,22 @@ def candidate_suite(probes: Sequence[Probe], target: str, count: int) -> Suite:
     )
     suite = Suite(f"border-candidates-{target}", "", made, TIMES, _SAMPLING)
     return replace(suite, digest=sha256(suite_body(suite).encode()).hexdigest())
+
+
+def _needs_temperature(context: "RunContext", target: str) -> None:
+    """Raise UsageError if the subject cannot be asked at temperature 0, where alone near ties exist."""
+    why = lacking(context.settings, context.store, target).get((Arm.SUBJECT, "temperature"))
+    if why is not None:
+        kind = context.settings.providers[context.settings.targets[target].subject.provider].kind
+        told = f"kind {kind} never sends it" if why is ConditionReason.NEVER_SENT else "the endpoint rejects it"
+        raise UsageError(f"{target}: near ties exist only at temperature 0, and {told}; nothing was asked")
+
+
+def varying(answers: dict[str, list[GradedAnswer]]) -> int:
+    """Number of candidates whose answers began differently."""
+    from monitor.detect.border import first_token
+
+    return sum(len({first_token(one) for one in found}) > 1 for found in answers.values())
 
 
 def nearest(answers: dict[str, list[GradedAnswer]]) -> list[str]:
@@ -127,7 +166,8 @@ def _probes(context: "RunContext", target: str) -> list[Probe]:
 
 
 async def _asked(context: "RunContext", target: str, suite: Suite) -> dict[str, list[GradedAnswer]]:
-    """Candidate -> its answers, those with two or more. All at once, within the provider's limits and the budget."""
+    """Candidate -> its answers with text, those with two or more. All at once, within the provider's limits and the
+    budget."""
     from monitor.config.suites import suite_body
 
     store, subject = context.store, context.settings.targets[target].subject
@@ -151,7 +191,7 @@ async def _asked(context: "RunContext", target: str, suite: Suite) -> dict[str, 
     finally:
         await asyncio.to_thread(_finish, context, run, len(questions))
     found: dict[str, list[GradedAnswer]] = {}
-    for one in await asyncio.to_thread(store.answers, [run.id]):
+    for one in filter(lambda answer: answer.has_text, await asyncio.to_thread(store.answers, [run.id])):
         found.setdefault(one.probe, []).append(one)
     return {name: answers for name, answers in found.items() if len(answers) > 1}
 

@@ -2,22 +2,29 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Final
 
 import structlog
 
 from monitor.config.suites import suite_from_body
-from monitor.core import schedule
+from monitor.core import sampling, schedule
 from monitor.core.errors import CouldNotMeasure
-from monitor.core.records import Arm, Probe, Question, Run, Suite
+from monitor.core.records import Arm, Probe, Question, Run, SampleAccount, Suite
 from monitor.core.run_kinds import run_kind
 from monitor.core.seeds import question_seed
-from monitor.core.settings import Endpoint, Target
+from monitor.core.settings import Endpoint, Production, Target
 from monitor.runs import rollback_probe
 from monitor.runs.context import RunContext
 from monitor.sample import sample_production
 from monitor.store import StoreReader
 
 log = structlog.get_logger()
+
+ACCOUNT_COUNTS: Final = (
+    "files", "lines", "filtered", "outside", "read", "malformed", "unsupported", "truncated", "duplicates",
+    "not_drawn", "kept", "same",
+)  # fmt: skip
+"""Fields of ``SampleAccount`` that the log line ``production_sampled`` has."""
 
 
 async def suite_of(context: RunContext, run: Run) -> Suite:
@@ -37,14 +44,30 @@ async def suite_of(context: RunContext, run: Run) -> Suite:
     assert target.production is not None
     probes = await asyncio.to_thread(context.store.production_inputs, run.id)
     if not probes:
-        since = run.slot - timedelta(seconds=schedule.interval_seconds(context.settings.schedule, run.suite))
-        sampled = await asyncio.to_thread(sample_production, target.production, run.seed, since, run.slot)
-        log.info("production_sampled", target=run.target, run=run.id, read=sampled.read, inputs=len(sampled.inputs),
-                 malformed=sampled.malformed, duplicates=sampled.duplicates, outside=sampled.outside,
-                 first_malformed=sampled.first_malformed)  # fmt: skip
-        await asyncio.to_thread(context.store.save_production_inputs, run.id, sampled.inputs)
-        probes = [item.probe for item in sampled.inputs]
+        probes = await asyncio.to_thread(_sample, context, target.production, run)
     return Suite(run.suite, run.suite_digest, tuple(probes), rubric=target.production.rubric)
+
+
+def _sample(context: RunContext, production: Production, run: Run) -> list[Probe]:
+    """Draw the run's sample and store it with its account. Raises CouldNotMeasure if the source cannot be read."""
+    since = run.slot - timedelta(seconds=schedule.interval_seconds(context.settings.schedule, run.suite))
+    try:
+        sampled = sample_production(production, run.seed, since, run.slot, context.clock())
+    except CouldNotMeasure as error:
+        context.store.save_production_inputs(run.id, (), SampleAccount(problem=str(error)))
+        raise
+    _log_account(run, sampled.account)
+    context.store.save_production_inputs(run.id, sampled.inputs, sampled.account)
+    return [item.probe for item in sampled.inputs]
+
+
+def _log_account(run: Run, account: SampleAccount) -> None:
+    counts = {name: getattr(account, name) for name in ACCOUNT_COUNTS}
+    reasons = {one.reason.value: one.count for one in account.reasons}
+    places = {one.reason.value: one.place for one in sampling.lacks(account)}
+    note = log.warning if sampling.needs_attention(account) else log.info
+    note("production_sampled", target=run.target, run=run.id, **counts, reasons=reasons, where_first=places,
+         why=list(sampling.notes(account)))  # fmt: skip
 
 
 def stored_suite(store: StoreReader, run: Run) -> Suite:

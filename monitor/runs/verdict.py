@@ -91,7 +91,7 @@ def detect(
     found: tuple[Finding, ...] = ()
     if reference is not None:
         verdict_context = _context(context, run, reference)
-        found = tuple(findings_for(_comparison(context.store, run, answers, reference, verdict_context)))
+        found = tuple(findings_for(_comparison(context.store, run, answers, reference, verdict_context, at)))
     before = {alarm.signal: alarm for alarm in raised}
     after = moved(run, found, before, at, clears=clears)
     moves = tuple(alarm for signal, alarm in sorted(after.items()) if alarm is not before.get(signal))
@@ -177,12 +177,13 @@ def compare(store: StoreReader, verdict_context: VerdictContext) -> Comparison:
     """
     run = store.get_run(verdict_context.run_id)
     reference = _read(store, run, store.baseline(verdict_context.baseline_id))
-    return _comparison(store, run, store.answers([run.id]), reference, verdict_context)
+    return _comparison(store, run, store.answers([run.id]), reference, verdict_context, run.finished_at)
 
 
 def _comparison(
-    store: StoreReader, run: Run, answers: Sequence[GradedAnswer], reference: Reference, verdict_context: VerdictContext
-) -> Comparison:
+    store: StoreReader, run: Run, answers: Sequence[GradedAnswer], reference: Reference,
+    verdict_context: VerdictContext, at: datetime | None,
+) -> Comparison:  # fmt: skip
     suite, baseline = stored_suite(store, run), reference.baseline
     return Comparison(
         run_id=run.id,
@@ -201,4 +202,6 @@ def _comparison(
         raised=store.raised(run.target, run.suite, baseline.id, before=run.id),
         confirming=run.confirms is not None,
         judge_moved=verdict_context.judge_moved,
+        accepted=store.accepted_values(run.target, run.suite, baseline.approved_at, at),
+        unread=baseline.unread,
     )

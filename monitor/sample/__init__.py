@@ -1,15 +1,15 @@
 """Production inputs: read from a source, redacted, deduplicated and sampled. Only redacted text leaves this stage."""
 
-import re
 import unicodedata
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
+from itertools import islice
 from typing import Final, Literal, cast
 
 from monitor.core import settings
 from monitor.core.kinds import load
-from monitor.core.records import Message, Probe
+from monitor.core.records import Message, Probe, SampleAccount
 from monitor.core.redaction import redact
 from monitor.core.sources import SOURCES, Source
 from monitor.sample.request_log import Logged, ReadSource, Tally, Window
@@ -19,7 +19,6 @@ Item = tuple[tuple[Literal["system", "user", "assistant"], str], ...]
 """The redacted messages of one input, in a sortable form."""
 
 _STRATUM_CHARS: Final = 80
-_SPACE: Final = re.compile(r"\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,51 +37,48 @@ class SampledInput:
 @dataclass(frozen=True, slots=True)
 class Sampled:
     inputs: tuple[SampledInput, ...]
-    read: int
-    """Requests in the window that match ``where``."""
-    malformed: int
-    """Lines that are not valid requests."""
-    duplicates: int
-    """Requests that repeat one of ``inputs``."""
     strata: dict[str, int]
     """Requests by stratum."""
-    unsupported: int
-    """Skipped requests that text alone cannot repeat: images, tool calls."""
-    outside: int
-    """Requests that match ``where`` and are outside the window."""
-    first_malformed: str | None
-    """File and line number of the first malformed line, never its content."""
+    account: SampleAccount
 
 
 def sample_production(
-    production: settings.Production, seed: int, since: datetime | None, until: datetime | None
+    production: settings.Production,
+    seed: int,
+    since: datetime | None,
+    until: datetime | None,
+    now: datetime | None = None,
+    max_lines: int | None = None,
 ) -> Sampled:
     """At most ``production.sample`` distinct inputs logged from ``since`` to before ``until`` (aware; ``None``: open).
 
     The same seed and requests give the same sample, independent of files and order. Without a ``time`` key in the
-    source, every request is inside the window. Memory is bounded by the sample, not by the logs.
+    source, every request is inside the window. Memory is bounded by the sample, not by the logs. ``now``: the present;
+    it tells times in the future apart. ``max_lines``: lines to read
+    of the newest file; ``None``: all files.
     Raises CouldNotMeasure if the source cannot be read.
     """
-    tally = Tally()
+    tally = Tally(max_lines=max_lines)
     strata: Strata[Item] = Strata(production.sample, seed)
     read = reader(production.source)
-    for request in read(production.source, production.stratify, Window(since, until), tally):
+    for request in islice(read(production.source, production.stratify, Window(since, until, now), tally), max_lines):
         item, stratum = _redacted(request)
-        strata.add(stratum, _identity(item), item)
-    inputs = [
+        identity = _identity(item)
+        strata.add(stratum, identity, item)
+        tally.seen(identity)
+    inputs = tuple(
         SampledInput(Probe(_probe_id(kept.item), tuple(Message(*one) for one in kept.item)), stratum, kept.count)
         for stratum, kept in strata.draw()
-    ]
-    return Sampled(
-        inputs=tuple(inputs),
-        read=tally.read,
-        malformed=tally.malformed,
-        duplicates=sum(one.count - 1 for one in inputs),
-        strata=strata.requests(),
-        unsupported=tally.unsupported,
-        outside=tally.outside,
-        first_malformed=tally.first_malformed,
     )
+    return Sampled(inputs, strata.requests(), tally.account(one.count for one in inputs))
+
+
+def peek(production: settings.Production, max_lines: int, now: datetime) -> SampleAccount:
+    """The account of the first ``max_lines`` lines in the newest part of the source, whatever their time.
+
+    Raises CouldNotMeasure if the source cannot be read.
+    """
+    return sample_production(production, 0, None, None, now, max_lines).account
 
 
 def reader(source: Source) -> ReadSource:
@@ -97,12 +93,14 @@ def _redacted(request: Logged) -> tuple[Item, str]:
 
 def _storable(text: str) -> str:
     """``text`` without lone surrogates and NUL, which JSON allows but UTF-8 and PostgreSQL reject."""
+    if text.isascii() and "\x00" not in text:
+        return text
     return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
 
 
 def _identity(item: Item) -> bytes:
     """Identity of an input: roles and redacted texts, normalized by Unicode form and blanks."""
-    parts = [f"{role}\x1f{_SPACE.sub(' ', unicodedata.normalize('NFC', text)).strip()}" for role, text in item]
+    parts = [f"{role}\x1f{' '.join(unicodedata.normalize('NFC', text).split())}" for role, text in item]
     return sha256("\x1e".join(parts).encode()).digest()
 
 

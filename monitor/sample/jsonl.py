@@ -1,45 +1,25 @@
-"""Reads request logs as a stream of JSON lines: plain, rotated and gzipped files of one path or glob.
+"""Reads request logs as a stream of JSON lines: the plain, rotated and compressed files of one path or glob.
 
 A log may be written and rotated while it is read. If a file is renamed between listing and opening, it is found under
 its new name, because the listing is repeated until it has nothing new. Files are identified by inode, so that none is
 read twice. A last line without its newline is still being written, and is left for the next run.
 """
 
-import fnmatch
-import glob
-import gzip
 import json
-import os
-import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, Final, cast
+from typing import Any, Final
 
 from monitor.core.errors import CouldNotMeasure
+from monitor.core.records import LeftOutReason
 from monitor.core.sources import JsonlSource, Source
-from monitor.sample.request_log import Logged, Tally, UnsupportedError, Window, logged
-
-MAX_LINE_BYTES: Final = 8 * 2**20
-"""Longer lines are skipped and counted as malformed, so that memory is bounded."""
-
-_ROTATED: Final = re.compile(r"(?:[.-]\d{1,14}(?:[-T_.]?\d{1,6})?)?(?:\.gz)?")
-"""Suffixes of rotated files: ``.1``, ``.2.gz``, ``-20261122``, ``.gz``."""
+from monitor.sample import listing
+from monitor.sample.envelopes import Joiner, odd
+from monitor.sample.left_out import LeftOutError
+from monitor.sample.lines import MAX_LINE_BYTES, Line, lines
+from monitor.sample.request_log import Logged, Tally, Window, logged
 
 _LISTINGS: Final = 5
-
-
-def files(path: str) -> list[Path]:
-    """Sorted files of ``path`` (a file or a glob, also with ``**``), with their rotated and gzipped forms."""
-    pattern = os.path.expanduser(path)
-    found = set(glob.glob(pattern, recursive=True))
-    literal = pattern if glob.has_magic(pattern) else glob.escape(pattern)
-    plain = re.compile(fnmatch.translate(os.path.basename(pattern)))
-    for name in glob.glob(literal + "[.-]*", recursive=True):
-        base = os.path.basename(name)
-        if any(plain.fullmatch(base[:cut]) and _ROTATED.fullmatch(base[cut:]) for cut in range(len(base))):
-            found.add(name)
-    return [Path(name) for name in sorted(found) if os.path.isfile(name)]
 
 
 def read(
@@ -47,93 +27,86 @@ def read(
 ) -> Iterator[Logged]:
     """The requests in the files of ``source.path``, one at a time.
 
-    Counts unreadable lines in ``tally`` and skips them, and so the rest of a damaged gzip file.
-    Raises CouldNotMeasure if no file exists or one is not readable.
+    Counts what it leaves out in ``tally``: lines, the rest of a damaged file, and files that it does not read.
+    Raises CouldNotMeasure if no file exists, or if none can be read.
     """
     seen: set[tuple[int, int]] = set()
-    for listing in range(_LISTINGS):
-        found = files(source.path)
-        if listing == 0 and not found:
-            raise CouldNotMeasure(f"no file matches {source.path} (production source)")
+    unread = listing.Unread()
+    for again in range(_LISTINGS):
+        found = listing.files(source.path, unread)
+        if again == 0 and not found:
+            raise CouldNotMeasure(_none(source.path, unread))
+        if tally.max_lines is not None:
+            found = [max(found, key=listing.written)]
         before = len(seen)
         for path in found:
-            yield from _requests(path, seen, source, stratify, window, tally, max_line_bytes)
-        if len(seen) == before:
-            return
+            yield from _requests(path, seen, unread, source, stratify, window, tally, max_line_bytes)
+        if len(seen) == before or tally.max_lines is not None:
+            break
+    if not tally.files and (why := unread.why()):
+        raise CouldNotMeasure(f"cannot read {why}")
+    unread.tell(tally)
+
+
+def _none(path: str, unread: listing.Unread) -> str:
+    beside = unread.names()
+    more = f"; not read, because their names differ: {', '.join(beside)}" if beside else ""
+    return f"no file matches {path} (production source){more}"
 
 
 def _requests(
-    path: Path,
-    seen: set[tuple[int, int]],
-    source: Source,
-    stratify: str | None,
-    window: Window,
-    tally: Tally,
-    max_line_bytes: int,
-) -> Iterator[Logged]:
-    for number, line in _lines(path, seen, tally, max_line_bytes):
+    path: Path, seen: set[tuple[int, int]], unread: listing.Unread, source: Source, stratify: str | None,
+    window: Window, tally: Tally, max_line_bytes: int,
+) -> Iterator[Logged]:  # fmt: skip
+    joiner = Joiner(max_line_bytes)
+    tally.path = str(path)
+    for line in lines(path, seen, unread, tally, max_line_bytes):
+        if tally.max_lines is not None and line.number > tally.max_lines:
+            break
+        tally.line = line.number
         try:
-            record = json.loads(line)
-            if not isinstance(record, dict):
-                raise ValueError("no object")
-            request = logged(record, source, stratify, window, tally)
-        except UnsupportedError:
-            tally.read += 1
-            tally.unsupported += 1
-            continue
+            record = json.loads(line.data)
+            plain = type(record) is dict and not ("log" in record and "stream" in record)
         except (ValueError, RecursionError):
-            tally.spoilt(f"{path}:{number}")
-            continue
-        if request is not None:
-            tally.read += 1
-            yield request
+            plain = False
+        if plain:
+            if (request := _logged(record, source, stratify, window, tally)) is not None:
+                yield request
+        else:
+            for one in _unusual(line, joiner, tally):
+                if (request := _logged(one, source, stratify, window, tally)) is not None:
+                    yield request
+    for _ in range(joiner.rest()):
+        tally.leave(LeftOutReason.NOT_JSON, "the last part of a long line of a container is missing")
 
 
-def _lines(path: Path, seen: set[tuple[int, int]], tally: Tally, max_line_bytes: int) -> Iterator[tuple[int, bytes]]:
-    """Numbered complete lines of a new file; nothing if it has been rotated away in the meantime."""
-    number = 0
+def _logged(
+    record: dict[str, Any], source: Source, stratify: str | None, window: Window, tally: Tally
+) -> Logged | None:
     try:
-        with path.open("rb") as raw:
-            status = os.fstat(raw.fileno())
-            identity = (status.st_dev, status.st_ino)
-            if identity in seen:
-                return
-            seen.add(identity)
-            packed = raw.peek(2)[:2] == b"\x1f\x8b"  # by content, because rotated names do not always show it
-            stream = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if packed else raw
-            for number, line in _split(stream, max_line_bytes):
-                if line is None:
-                    tally.spoilt(f"{path}:{number}")
-                else:
-                    yield number, line
-    except FileNotFoundError:
-        return
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        tally.spoilt(f"{path}: damaged after line {number}")
-    except OSError as error:
-        raise CouldNotMeasure(f"cannot read {path} (production source): {error.strerror or error}") from error
-
-
-def _split(stream: IO[bytes], max_line_bytes: int) -> Iterator[tuple[int, bytes | None]]:
-    """(number, line); ``None`` for a line that is too long. Blank lines are counted and skipped."""
-    number = 0
-    while line := stream.readline(max_line_bytes + 1):
-        number += 1
-        whole = line.endswith(b"\n")
-        if not whole and len(line) > max_line_bytes:
-            yield number, None
-            while line and not line.endswith(b"\n"):
-                line = stream.readline(max_line_bytes + 1)
-            continue
-        line = line.removeprefix(b"\xef\xbb\xbf").strip()
-        if line and (whole or _complete(line)):
-            yield number, line
-
-
-def _complete(line: bytes) -> bool:
-    """Whether a last line without newline is complete."""
-    try:
-        json.loads(line)
+        request = logged(record, source, stratify, window, tally)
+    except LeftOutError as error:
+        tally.leave(error.reason, error.detail, text=error.text)
+        return None
     except (ValueError, RecursionError):
-        return False
-    return True
+        tally.leave(LeftOutReason.BAD_CONTENT, "a structure that cannot be read")
+        return None
+    if request is not None:
+        tally.read += 1
+    return request
+
+
+def _unusual(line: Line, joiner: Joiner, tally: Tally) -> Iterator[dict[str, Any]]:
+    """The records of a line that is no JSON object, or that a container engine wrote. Counts what is none."""
+    try:
+        for record in odd(line.data.decode()):
+            if isinstance(record.get("log"), str) and "stream" in record:
+                whole = joiner.whole(record)
+                if whole is not None:
+                    yield whole
+            else:
+                yield record
+    except UnicodeDecodeError:
+        tally.leave(LeftOutReason.NOT_JSON, "no text in UTF-8: the file is binary or in another encoding")
+    except LeftOutError as error:
+        tally.leave(error.reason, error.detail)

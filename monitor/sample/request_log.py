@@ -1,13 +1,20 @@
 """Records that every source of production inputs yields, and the conversion of logged requests into messages."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from datetime import datetime, timedelta
+from typing import Any, Final
 
-from monitor.core.records import Message
+from monitor.core.records import LeftOutReason, Message
 from monitor.core.sources import Source
+from monitor.sample import dialects
+from monitor.sample.envelopes import unwrapped
+from monitor.sample.instants import instant
+from monitor.sample.left_out import LeftOutError, kind_of
+from monitor.sample.tally import Tally
+
+__all__ = ["NO_STRATUM", "Logged", "ReadSource", "Tally", "Window", "as_text", "dig", "instant", "logged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,25 +25,8 @@ class Logged:
     stratum: str
 
 
-@dataclass(slots=True)
-class Tally:
-    """Counts of a source, updated while it is read."""
-
-    read: int = 0
-    """Requests inside the window that match ``where``."""
-    malformed: int = 0
-    """Lines that are not a JSON object, too long, or without a usable time or prompt; damaged files count once."""
-    unsupported: int = 0
-    """Requests that text alone cannot repeat: images, tool calls."""
-    outside: int = 0
-    """Requests that match ``where`` and are outside the window."""
-    first_malformed: str | None = None
-    """File and line number of the first malformed line, never its content."""
-
-    def spoilt(self, place: str) -> None:
-        """Count an unreadable ``place``."""
-        self.malformed += 1
-        self.first_malformed = self.first_malformed or place
+AHEAD: Final = timedelta(hours=1)
+"""A request logged further ahead of the present than this has a wrong time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +35,23 @@ class Window:
 
     since: datetime | None
     until: datetime | None
+    now: datetime | None = None
+    """The present, to tell times in the future from times after the window."""
 
-    def holds(self, at: datetime) -> bool:
-        return (self.since is None or at >= self.since) and (self.until is None or at < self.until)
+    def outside(self, at: datetime) -> LeftOutReason | None:
+        """Why a request at ``at`` is outside the window; ``None`` if it is inside."""
+        if self.since is not None and at < self.since:
+            return LeftOutReason.BEFORE
+        if self.now is not None and at > self.now + AHEAD:
+            return LeftOutReason.FUTURE
+        return LeftOutReason.AFTER if self.until is not None and at >= self.until else None
 
 
 ReadSource = Callable[[Source, str | None, Window, Tally], Iterator[Logged]]
-"""(settings, dotted path of the stratum, window, tally) -> requests, as a stream."""
+"""(settings, dotted path of the stratum, window, tally) -> requests, as a stream.
 
-
-class UnsupportedError(ValueError):
-    """Text alone cannot repeat the request."""
-
+The reader counts every request: with ``tally.read += 1`` what it yields, with ``tally.leave`` what it leaves out.
+"""
 
 _MISSING: Final = object()
 NO_STRATUM: Final = "(none)"
@@ -65,7 +60,8 @@ NO_STRATUM: Final = "(none)"
 def dig(record: Any, path: str) -> Any:
     """The value at a dotted path, or ``None``; a number is an index into a list.
 
-    Keys may contain dots (``gen_ai.input.messages``): each step uses the longest matching key.
+    Keys may contain dots (``gen_ai.input.messages``): each step uses the longest matching key. A text on the way that
+    is JSON is read as what it holds.
     """
     found = _dig(record, path.split("."))
     return None if found is _MISSING else found
@@ -82,23 +78,53 @@ def _dig(node: Any, parts: list[str]) -> Any:
             key = ".".join(parts[:length])
             if key in node and (found := _dig(node[key], parts[length:])) is not _MISSING:
                 return found
+    if isinstance(node, str):
+        inner = _inside(node)
+        return _MISSING if inner is None else _dig(inner, parts)
     return _MISSING
+
+
+def _inside(text: str) -> Any:
+    """The list or mapping that a text holds as JSON, also as JSON in a JSON string; ``None`` if it holds another."""
+    inner: Any = text
+    for _ in range(3):
+        if not isinstance(inner, str) or inner.lstrip()[:1] not in ("{", "[", '"'):
+            break
+        try:
+            inner = json.loads(inner)
+        except (ValueError, RecursionError):
+            return None
+    return inner if isinstance(inner, list | Mapping) else None
 
 
 def logged(
     record: Mapping[str, Any], source: Source, stratify: str | None, window: Window, tally: Tally
 ) -> Logged | None:
-    """The request in ``record``; ``None`` if ``where`` or the window excludes it. ``tally`` counts the latter.
+    """The request in ``record``; ``None`` if ``where`` or the window excludes it, which ``tally`` counts.
 
-    Raises ValueError if it is not valid, UnsupportedError if text cannot repeat it.
+    Raises LeftOutError if it cannot be asked.
     """
-    if any(as_text(dig(record, path)) != wanted for path, wanted in source.where.items()):
+    found = _dig(record, source.messages.split("."))
+    if found is _MISSING:
+        record = unwrapped(record)
+        found = _dig(record, source.messages.split("."))
+    if source.where and any(as_text(dig(record, path)) != wanted for path, wanted in source.where.items()):
+        tally.filtered += 1
         return None
-    if source.time is not None and not window.holds(instant(dig(record, source.time))):
-        tally.outside += 1
+    if source.time is not None and (reason := window.outside(_time(record, source.time))) is not None:
+        tally.leave(reason)
         return None
     stratum = NO_STRATUM if stratify is None else as_text(dig(record, stratify))
-    return Logged(_messages(record, source), stratum or NO_STRATUM)
+    return Logged(_messages(record, found, source), stratum or NO_STRATUM)
+
+
+def _time(record: Mapping[str, Any], path: str) -> datetime:
+    value = dig(record, path)
+    try:
+        return instant(value)
+    except (ValueError, RecursionError):
+        where = _stopped(record, path) if value is None else f"no time at `{path}` (found {kind_of(value)})"
+        raise LeftOutError(LeftOutReason.NO_TIME, where) from None
 
 
 def as_text(value: Any) -> str:
@@ -108,126 +134,69 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-_UNITS: Final = ((1e17, 1e9), (1e14, 1e6), (1e11, 1e3))
-"""Larger than -> divisor: detects nano-, micro- and milliseconds by size; seconds reach 1e11 in the year 5138."""
+_DIALECT_KEYS: Final = ("contents", "prompt", "body", "request", "input", "params")
+"""Keys of a whole request or of its messages in other dialects, where the configuration names no path of its own."""
 
 
-def instant(value: Any) -> datetime:
-    """ISO 8601 text (UTC without an offset) or Unix time as an aware datetime. Raises ValueError."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError("no time")
-    try:
-        seconds = _number(value)
-        if seconds is None:
-            at = datetime.fromisoformat(str(value))
-            return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-        return datetime.fromtimestamp(
-            seconds / next((divisor for larger, divisor in _UNITS if abs(seconds) > larger), 1), UTC
-        )
-    except (OverflowError, OSError) as error:
-        raise ValueError(f"no time: {error}") from None
-
-
-def _number(value: str | int | float) -> float | None:
-    try:
-        return float(value)
-    except ValueError:
-        return None
-
-
-def _messages(record: Mapping[str, Any], source: Source) -> tuple[Message, ...]:
-    found = _unpacked(dig(record, source.messages))
-    if found is None or found == []:
-        prompt = dig(record, source.prompt) if source.prompt else None
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise ValueError("no messages and no prompt")
-        return (Message("user", prompt),)
-    if isinstance(found, str):
-        messages = [Message("user", found)]
-    elif isinstance(found, list):
-        messages = [message for item in found if (message := _message(item)) is not None]
-    else:
-        raise ValueError("messages are not a list")
-    system = _system(record, source.messages)
-    if system and all(message.role != "system" for message in messages):
-        messages.insert(0, Message("system", system))
-    # A log may contain the answer after the request. The question must end with the user's message.
-    while messages and messages[-1].role == "assistant":
-        messages.pop()
-    if not any(message.role == "user" and message.content.strip() for message in messages):
-        raise ValueError("no user message")
-    return tuple(messages)
-
-
-def _unpacked(value: Any) -> Any:
-    """Parses messages that are logged as JSON in a string (Langfuse, OpenTelemetry)."""
-    if isinstance(value, str) and value.lstrip().startswith("[{"):
-        try:
-            return json.loads(value)
-        except (ValueError, RecursionError):
-            return value
-    return value
-
-
-def _system(record: Mapping[str, Any], path: str) -> str:
-    """Anthropic's ``system`` or OpenAI's ``instructions``, which are next to the messages."""
-    parent = path.rpartition(".")[0]
+def _messages(record: Mapping[str, Any], found: Any, source: Source) -> tuple[Message, ...]:
+    empty = found is _MISSING or found is None or found == [] or found == ""
+    if empty and source.prompt is not None:
+        return _prompt(record, source.prompt)
+    if found is _MISSING:
+        found, record = _of_dialect(record, source)
+        return dialects.messages(found, record, source.messages)
+    parent = source.messages.rpartition(".")[0]
     holder = dig(record, parent) if parent else record
-    if not isinstance(holder, Mapping):
-        return ""
-    value = holder.get("system") or holder.get("instructions")
-    return _text(value) if isinstance(value, str | list) else ""
+    if source.messages.endswith("gen_ai.input.messages"):
+        beside = dig(record, source.messages.removesuffix("input.messages") + "system_instructions")
+        holder = {"system": beside}
+    return dialects.messages(found, holder if isinstance(holder, Mapping) else {}, source.messages)
 
 
-_ROLES: Final[Mapping[str, Literal["system", "user", "assistant"]]] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "ai": "assistant",
-}
-_TEXT_BLOCKS: Final = frozenset({"text", "input_text", "output_text"})
-_SILENT_BLOCKS: Final = frozenset({"thinking", "redacted_thinking", "reasoning"})
+def _of_dialect(record: Mapping[str, Any], source: Source) -> tuple[Any, Mapping[str, Any]]:
+    """What holds the messages if nothing is at the configured path. Raises LeftOutError if nothing does.
+
+    Only without a configured path: whoever names a path means that path.
+    """
+    if source.messages == "messages":
+        for key in _DIALECT_KEYS:
+            value = record.get(key)
+            if not value or (key == "input" and not _is_conversation(value, record)):
+                continue
+            if key == "prompt" and isinstance(value, list) and len(value) == 1:
+                value = value[0]  # the completions API takes a list of prompts
+            if key == "prompt" and isinstance(value, Mapping) and "id" in value:
+                raise LeftOutError(LeftOutReason.STATE_ELSEWHERE, "a prompt template that the provider keeps")
+            if isinstance(value, Mapping) or key in ("contents", "prompt", "input"):
+                return value, record
+    raise LeftOutError(LeftOutReason.NO_MESSAGES, _stopped(record, source.messages))
 
 
-def _message(item: Any) -> Message | None:
-    if not isinstance(item, Mapping):
-        raise ValueError("a message is not an object")
-    if item.get("tool_calls") or item.get("function_call"):
-        raise UnsupportedError("a tool call")
-    role = str(item.get("role"))
-    if role in ("tool", "function"):
-        raise UnsupportedError("a tool's result")
-    if role not in _ROLES:
-        if item.get("type") in _SILENT_BLOCKS:
-            return None
-        raise ValueError(f"unknown role {role[:40]!r}")
-    return Message(_ROLES[role], _text(item.get("content", item.get("parts"))))
+def _is_conversation(value: Any, record: Mapping[str, Any]) -> bool:
+    """Whether ``input`` is that of the Responses API or holds messages: other APIs use the same key."""
+    if isinstance(value, list):
+        return all(isinstance(one, Mapping) for one in value)
+    return isinstance(value, Mapping) or any(key in record for key in ("instructions", "max_output_tokens"))
 
 
-def _text(content: Any) -> str:
-    """Text of OpenAI's and Anthropic's content: a text, or joined text blocks."""
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, Sequence):
-        raise ValueError("content is neither text nor blocks")
-    return "\n".join(text for block in content if (text := _block(block)) is not None)
+def _prompt(record: Mapping[str, Any], path: str) -> tuple[Message, ...]:
+    prompt = dig(record, path)
+    if isinstance(prompt, list) and len(prompt) == 1:
+        prompt = prompt[0]
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise LeftOutError(
+            LeftOutReason.NO_MESSAGES, f"no messages and no prompt at `{path}` (found {kind_of(prompt)})"
+        )
+    return dialects.messages([{"role": "user", "content": prompt}], {}, path)
 
 
-def _block(block: Any) -> str | None:
-    if isinstance(block, str):
-        return block
-    if not isinstance(block, Mapping):
-        raise ValueError("a content block is not an object")
-    kind = block.get("type", "text")
-    if kind in _SILENT_BLOCKS:
-        return None
-    if kind not in _TEXT_BLOCKS:
-        raise UnsupportedError(f"a {str(kind)[:40]} block")
-    text = block.get("text", block.get("content"))
-    if not isinstance(text, str):
-        raise ValueError("a text block without text")
-    return text
+def _stopped(record: Mapping[str, Any], path: str) -> str:
+    """Why there is nothing at ``path``: the first part that is missing, or that is a text without JSON."""
+    parts = path.split(".")
+    for length in range(1, len(parts)):
+        node = _dig(record, parts[:length])
+        if isinstance(node, str) and _inside(node) is None:
+            return f"nothing at `{path}` (`{'.'.join(parts[:length])}` is a text that is not JSON)"
+        if node is not _MISSING and not isinstance(node, list | Mapping | str):
+            return f"nothing at `{path}` (`{'.'.join(parts[:length])}` is {kind_of(node)})"
+    return f"nothing at `{path}`"

@@ -2,16 +2,28 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select, update
 
 from monitor.core.errors import CliffwatchError
-from monitor.core.records import AlarmState, Arm, AuditEntry, Baseline, BaselineStatus, Run, RunOutcome
+from monitor.core.records import (
+    AlarmState,
+    Arm,
+    AuditEntry,
+    Baseline,
+    BaselineStatus,
+    Condition,
+    ConditionReason,
+    ConditionState,
+    Holds,
+    Run,
+    RunOutcome,
+)
 from monitor.core.schedule import days_spanned
-from monitor.store import alarms, audit, ledger
+from monitor.store import alarms, audit, ledger, served
 from monitor.store.base import Connected
 from monitor.store.column_types import clean
 from monitor.store.dialect import insert
@@ -59,7 +71,9 @@ def _unfinished(connection: Connection, row: Any) -> bool:
     return connection.execute(select(run.c.id).where(*same, *within).limit(1)).first() is not None
 
 
-def approve(connection: Connection, baseline_id: int, by: str, why: str, now: datetime) -> Baseline:
+def approve(
+    connection: Connection, baseline_id: int, by: str, why: str, now: datetime, conditions: Sequence[ConditionState]
+) -> Baseline:
     """Approve a captured baseline; the one approved before is retired."""
     by, why = _signed("approve", by, why)
     found = get(connection, baseline_id, lock=True)
@@ -70,8 +84,9 @@ def approve(connection: Connection, baseline_id: int, by: str, why: str, now: da
     for old in connection.execute(before.with_for_update()).scalars().all():
         _retire(connection, old, by, f"replaced by baseline {baseline_id}: {why}", now)
     _set(
-        connection, baseline_id, status=BaselineStatus.APPROVED.value, approved_by=by, approved_why=why, approved_at=now
-    )
+        connection, baseline_id, status=BaselineStatus.APPROVED.value, approved_by=by, approved_why=why,
+        approved_at=now, conditions=[asdict(one) for one in conditions],
+    )  # fmt: skip
     return get(connection, baseline_id)
 
 
@@ -174,13 +189,23 @@ def _counts(ids: Sequence[int]) -> Any:
 
 def _to_baseline(row: Any, members: Sequence[Any], answers: int) -> Baseline:
     values = dict(row._mapping)
-    day_seconds = values.pop("day_seconds")
+    day_seconds, conditions = values.pop("day_seconds"), values.pop("conditions")
     return Baseline(
         **{**values, "status": BaselineStatus(row.status)},
         run_ids=tuple(member.id for member in members),
         answers=answers,
         days=days_spanned((member.slot for member in members), day_seconds),
+        conditions=tuple(map(_to_condition, conditions or ())),
     )
+
+
+def _to_condition(stored: dict[str, Any]) -> ConditionState:
+    reason = stored["reason"]
+    return ConditionState(
+        Condition(stored["condition"]), Arm(stored["arm"]), Holds(stored["holds"]),
+        None if reason is None else ConditionReason(reason), stored["count"], stored["total"],
+        tuple(stored["signals"]), stored["places"], tuple(stored["probes"]),
+    )  # fmt: skip
 
 
 class BaselineReads(Connected):
@@ -275,14 +300,22 @@ class Baselines(Connected):
             return closed
 
     def approve(
-        self, baseline_id: int, by: str, why: str, now: datetime, *, entry: AuditEntry | None = None
+        self,
+        baseline_id: int,
+        by: str,
+        why: str,
+        now: datetime,
+        *,
+        entry: AuditEntry | None = None,
+        conditions: Sequence[ConditionState] = (),
     ) -> Baseline:
         """Approve a captured baseline; the one approved before is retired. Raises CliffwatchError.
 
-        ``entry``, here and below, goes to the audit log in the same transaction.
+        ``entry``, here and below, goes to the audit log in the same transaction. ``conditions`` stay with the baseline.
         """
         with self._database.write() as c:
-            done = approve(c, baseline_id, by, why, now)
+            done = approve(c, baseline_id, by, why, now, conditions)
+            served.keep(c, done)
             if entry is not None:
                 audit.add(c, entry)
             return done

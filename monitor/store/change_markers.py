@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, String, and_, case, func, or_, select, type_coerce
 
-from monitor.core.records import Alarm, Spend
+from monitor.core.records import Alarm, Match, Spend
 from monitor.store import alarms, budget, suite_digests
 from monitor.store.base import Connected
 from monitor.store.tables import (
@@ -99,7 +99,8 @@ class MarkReads(Connected):
                                       func.sum(self_test.c.caught), func.sum(self_test.c.trials)),
                 identity=_by_target(connection, identity_check, func.count(), _latest(identity_check.c.checked_at),
                                     type_coerce(func.min(identity_check.c.checked_at), String),
-                                    func.sum(case((identity_check.c.matches, 1), else_=0))),
+                                    func.sum(case((identity_check.c.result == Match.MATCHES.value, 1),
+                                                  (identity_check.c.result == Match.DIFFERS.value, 1_000), else_=0))),
                 retirements=_by_target(connection, retirement, func.count(), _latest(retirement.c.checked_at)),
                 alarms=raised,
                 spent=budget.spent_by_target(connection, day),

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 from monitor.core.records import BaselineStatus, VerdictContext
 from monitor.store.alarms import latest_seq
 from monitor.store.base import Connected
-from monitor.store.tables import alarm, baseline, finding, latest_finding, run, verdict
+from monitor.store.tables import accepted, alarm, baseline, finding, latest_finding, run, verdict
 
 Evaluations = dict[str, tuple[Mapping[str, float], ...]]
 Numbers = list[tuple[float, float]]
@@ -31,6 +31,8 @@ class Position:
     """Number of its cleared alarms."""
     baseline_id: int | None
     """The approved baseline."""
+    accepted: int = 0
+    """Number of accepted values of the contract."""
 
 
 def position(connection: Connection, target: str, suite: str) -> Position:
@@ -38,10 +40,12 @@ def position(connection: Connection, target: str, suite: str) -> Position:
     approved = select(baseline.c.id).where(
         baseline.c.target == target, baseline.c.suite == suite, baseline.c.status == BaselineStatus.APPROVED.value
     )
+    known = select(func.count()).where(accepted.c.target == target, accepted.c.suite == suite)
     return Position(
         latest_seq(connection, target, suite),
         int(connection.execute(over).scalar_one()),
         connection.execute(approved).scalar(),
+        int(connection.execute(known).scalar_one()),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Table, case, delete, select, tuple_
 
-from monitor.core.records import Arm, IdentityCheck, Retirement, Rollback
+from monitor.core.records import Arm, IdentityCheck, Match, Retirement, Rollback
 from monitor.store import rollback
 from monitor.store.base import Connected
 from monitor.store.column_types import clean
@@ -28,14 +28,21 @@ RetirementKey = tuple[str, Arm]
 
 def save_checks(connection: Connection, items: Sequence[IdentityCheck]) -> None:
     new = insert(connection, identity_check)
-    turned = identity_check.c.matches != new.excluded.matches
+    turned = identity_check.c.result != new.excluded.result
     changed: dict[str, ColumnElement[Any]] = {
         "since": case((turned, new.excluded.since), else_=identity_check.c.since),
-        **{name: new.excluded[name] for name in ("matches", "expected", "found", "checked_at")},
+        **{name: new.excluded[name] for name in ("result", "expected", "found", "checked_at")},
     }
     keys = list(identity_check.primary_key.columns)
-    rows = [{**asdict(one), "expected": _short(one.expected), "found": _short(one.found)} for one in items]
-    connection.execute(new.on_conflict_do_update(index_elements=keys, set_=changed), rows)
+    connection.execute(new.on_conflict_do_update(index_elements=keys, set_=changed), [_to_row(one) for one in items])
+
+
+def _to_row(one: IdentityCheck) -> dict[str, Any]:
+    row = asdict(one) | {
+        "result": one.result.value, "expected": _short(one.expected), "found": _short(one.found),
+    }  # fmt: skip
+    del row["matches"]  # follows from the result
+    return row
 
 
 def _short(text: str) -> str:
@@ -70,17 +77,21 @@ def _rows(
     return [dict(row._mapping) for row in connection.execute(query).all()]
 
 
+def _to_check(row: dict[str, Any]) -> IdentityCheck:
+    return IdentityCheck(**{**row, "arm": Arm(row["arm"]), "result": Match(row["result"])})
+
+
 class IdentityReads(Connected):
     """Methods that read identity checks, retirements and the snapshot's answers."""
 
-    def identity_checks(self, target: str | None = None, *, matches: bool | None = None) -> list[IdentityCheck]:
+    def identity_checks(self, target: str | None = None, *, result: Match | None = None) -> list[IdentityCheck]:
         """The latest of each, by target, arm and check; including targets that were removed from the
-        configuration. ``matches``: only checks that match, or only those that do not.
+        configuration. ``result``: only checks with this result.
         """
         with self._database.read() as connection:
-            which = () if matches is None else (identity_check.c.matches.is_(matches),)
+            which = () if result is None else (identity_check.c.result == result.value,)
             rows = _rows(connection, identity_check, target, *which)
-            return [IdentityCheck(**{**row, "arm": Arm(row["arm"])}) for row in rows]
+            return [_to_check(row) for row in rows]
 
     def retirements(self, target: str | None = None) -> list[Retirement]:
         """By target and arm, including targets that were removed from the configuration."""
@@ -102,7 +113,7 @@ class Identity(Connected):
     """Methods that store identity checks and retirements."""
 
     def save_identity_checks(self, items: Sequence[IdentityCheck]) -> None:
-        """Store the latest of each (target, arm, check); ``since`` changes only when ``matches`` changes."""
+        """Store the latest of each (target, arm, check); ``since`` changes only when ``result`` changes."""
         for some in _some(items):
             with self._database.write() as c:
                 save_checks(c, some)

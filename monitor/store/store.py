@@ -6,6 +6,7 @@ its tables.
 """
 
 from monitor.store import schema
+from monitor.store.accepted import Acceptance, AcceptedReads
 from monitor.store.alarms import AlarmReads, Alarms
 from monitor.store.answers import AnswerReads, Grading
 from monitor.store.audit import AuditLog, AuditReads
@@ -24,6 +25,7 @@ from monitor.store.outbox import Outbox, OutboxReads
 from monitor.store.page_reads import PageReads
 from monitor.store.recording import Recording
 from monitor.store.series import SeriesReads
+from monitor.store.served import Served, ServedReads
 from monitor.store.status_reads import StandingReads
 from monitor.store.suite_digests import Declarations
 from monitor.store.suites import SuiteReads, Suites
@@ -59,6 +61,8 @@ class StoreReader(
     AuditReads,
     OutboxReads,
     IdentityReads,
+    ServedReads,
+    AcceptedReads,
     HistoryReads,
     SeriesReads,
     OnsetReads,
@@ -85,6 +89,8 @@ class Store(
     AuditLog,
     Outbox,
     Identity,
+    Served,
+    Acceptance,
     Declarations,
 ):
     """Created by ``open_store``. Call ``close`` at the end."""

@@ -1,15 +1,27 @@
 """Suite versions, a run's production inputs, and the capabilities of endpoints."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
-from monitor.core.records import Check, Message, Probe
+from monitor.core.records import (
+    Check,
+    LeftOut,
+    LeftOutCount,
+    LeftOutReason,
+    Message,
+    Probe,
+    SampleAccount,
+    UnreadFile,
+    UnreadReason,
+)
 from monitor.store.base import Connected
+from monitor.store.change_markers import chunks
 from monitor.store.dialect import insert
-from monitor.store.tables import capability, production_input, suite_version
+from monitor.store.tables import capability, production_input, production_sample, suite_version
 
 
 class ProductionInput(Protocol):
@@ -42,6 +54,18 @@ def _to_probe(probe: str, body: dict[str, Any]) -> Probe:
     )
 
 
+def _to_account(body: dict[str, Any]) -> SampleAccount:
+    reasons = (
+        LeftOutCount(**{**one, "left_out": LeftOut(one["left_out"]), "reason": LeftOutReason(one["reason"])})
+        for one in body.pop("reasons")
+    )
+    unread = (
+        UnreadFile(**{**one, "reason": UnreadReason(one["reason"]), "names": tuple(one["names"])})
+        for one in body.pop("unread")
+    )
+    return SampleAccount(**body, reasons=tuple(reasons), unread=tuple(unread))
+
+
 class SuiteReads(Connected):
     """Methods that read suites, production inputs and capabilities."""
 
@@ -71,6 +95,19 @@ class SuiteReads(Connected):
             )
             return [_to_probe(probe, body) for probe, body in rows]
 
+    def samples(self, run_ids: Sequence[int]) -> dict[int, SampleAccount]:
+        """Run id -> the account of its sample, for the runs that have one."""
+        found: dict[int, SampleAccount] = {}
+        with self._database.read() as connection:
+            for some in chunks(list(run_ids)):
+                rows = connection.execute(
+                    select(production_sample.c.run_id, production_sample.c.account).where(
+                        production_sample.c.run_id.in_(some)
+                    )
+                )
+                found |= {run_id: _to_account(dict(account)) for run_id, account in rows}
+        return found
+
 
 class Suites(SuiteReads):
     """Methods that store suites, production inputs and capabilities."""
@@ -94,8 +131,10 @@ class Suites(SuiteReads):
                 new = insert(connection, suite_version).values(digest=suite_digest, name=name, body=body)
                 connection.execute(new.on_conflict_do_nothing())
 
-    def save_production_inputs(self, run_id: int, inputs: Sequence[ProductionInput]) -> None:
-        """Store a run's sample; an existing one is kept."""
+    def save_production_inputs(
+        self, run_id: int, inputs: Sequence[ProductionInput], account: SampleAccount | None = None
+    ) -> None:
+        """Store a run's sample with its account. Existing inputs and their account are kept."""
         with self._database.write() as connection:
             rows = [
                 {
@@ -107,5 +146,10 @@ class Suites(SuiteReads):
             taken = connection.execute(
                 select(production_input.c.run_id).where(production_input.c.run_id == run_id).limit(1)
             )
-            if rows and taken.first() is None:
+            if taken.first() is not None:
+                return
+            if rows:
                 connection.execute(production_input.insert(), rows)
+            if account is not None:
+                connection.execute(delete(production_sample).where(production_sample.c.run_id == run_id))
+                connection.execute(production_sample.insert().values(run_id=run_id, account=asdict(account)))

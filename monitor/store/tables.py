@@ -157,6 +157,7 @@ class BaselineRow(Row, table=True):
     retired_by: str | None = None
     retired_why: str | None = Field(default=None, sa_type=Text)
     retired_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    conditions: Any = Field(default=None, sa_type=JSON, nullable=True)
 
 
 class BaselineRunRow(Row, table=True):
@@ -192,6 +193,14 @@ class ProductionInputRow(Row, table=True):
     stratum: str | None = None
     count: int
     body: Any = Field(sa_type=JSON)
+
+
+class ProductionSampleRow(Row, table=True):
+    """The account of a run's sample: what was read, left out and kept."""
+
+    __tablename__ = "production_sample"
+    run_id: int = Field(sa_type=BigId, primary_key=True, foreign_key="run.id", ondelete="CASCADE")
+    account: Any = Field(sa_type=JSON)
 
 
 class SelfTestRow(Row, table=True):
@@ -245,17 +254,29 @@ class AuditRow(Row, table=True):
 
 
 class IdentityCheckRow(Row, table=True):
-    """The latest of each identity check. ``since``: when ``matches`` last changed."""
+    """The latest of each identity check. ``since``: when ``result`` last changed."""
 
     __tablename__ = "identity_check"
     target: str = Field(primary_key=True)
     arm: str = Field(primary_key=True)
     check: str = Field(primary_key=True)
-    matches: bool
     expected: str = Field(sa_type=Text)
     found: str = Field(sa_type=Text)
     checked_at: datetime = Field(sa_type=UtcDateTime)
     since: datetime = Field(sa_type=UtcDateTime)
+    result: str | None = None
+
+
+class ServedMetadataRow(Row, table=True):
+    """What a server's list says about a model: the latest (``baseline_id`` 0), and at each baseline's approval."""
+
+    __tablename__ = "served_metadata"
+    target: str = Field(primary_key=True)
+    arm: str = Field(primary_key=True)
+    baseline_id: int = Field(sa_type=BigId, primary_key=True)
+    model: str
+    facts: Any = Field(sa_type=JSON)
+    seen_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class AcceptedRow(Row, table=True):
@@ -268,7 +289,7 @@ class AcceptedRow(Row, table=True):
     value: str = Field(primary_key=True)
     who: str
     why: str = Field(sa_type=Text)
-    at: datetime = Field(sa_type=UtcDateTime)
+    at: datetime = Field(sa_type=UtcDateTime, primary_key=True)
 
 
 class RetirementRow(Row, table=True):
@@ -321,10 +342,12 @@ baseline_run: Final = _table(BaselineRunRow)
 capability: Final = _table(CapabilityRow)
 suite_version: Final = _table(SuiteVersionRow)
 production_input: Final = _table(ProductionInputRow)
+production_sample: Final = _table(ProductionSampleRow)
 self_test: Final = _table(SelfTestRow)
 outbox: Final = _table(OutboxRow)
 audit: Final = _table(AuditRow)
 identity_check: Final = _table(IdentityCheckRow)
+served_metadata: Final = _table(ServedMetadataRow)
 accepted: Final = _table(AcceptedRow)
 retirement: Final = _table(RetirementRow)
 state: Final = _table(StateRow)

@@ -15,10 +15,16 @@ from monitor.core.records import (
     BaselineStatus,
     Check,
     Exhibit,
+    LeftOut,
+    LeftOutCount,
+    LeftOutReason,
     Message,
     Probe,
     Run,
     RunOutcome,
+    SampleAccount,
+    UnreadFile,
+    UnreadReason,
 )
 from monitor.core.settings import Schedule
 from monitor.store import Store
@@ -307,6 +313,20 @@ def test_a_run_keeps_its_first_production_sample(store: Store) -> None:
     store.save_production_inputs(run.id, [Sampled(probe)])
     assert store.production_inputs(run.id) == [other, probe]
     assert store.production_inputs(run.id + 1) == []
+
+
+def test_a_run_keeps_the_account_of_its_sample(store: Store) -> None:
+    run, probe = claimed(store), Probe("a", (Message("user", "hi"),))
+    empty = SampleAccount(problem="no file matches a.jsonl")
+    reason = LeftOutCount(LeftOut.TRUNCATED, LeftOutReason.MARKER, 7, "a.jsonl:3", "a mark")
+    unread = UnreadFile(UnreadReason.UNKNOWN_FORMAT, 9, ("b.zst", "c.zst"), "Zstandard is not read")
+    full = SampleAccount(2, 12, 1, 1, 1, 9, 0, 7, 1, 0, 1, 2, (reason,), (unread,))
+    assert store.samples([run.id]) == {}
+    store.save_production_inputs(run.id, [], empty)
+    assert store.samples([run.id, run.id + 1]) == {run.id: empty}
+    store.save_production_inputs(run.id, [Sampled(probe)], full)
+    store.save_production_inputs(run.id, [Sampled(probe)], empty)
+    assert store.samples([run.id]) == {run.id: full}, "as long as it has no inputs, a run draws again"
 
 
 def test_what_an_endpoint_takes_is_remembered(store: Store) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 
 from benchmarks import fleets
 from monitor.core.errors import CliffwatchError
-from monitor.core.records import Arm, BaselineStatus, IdentityCheck, Reason, Retirement, RunOutcome, SelfTest
+from monitor.core.records import Arm, BaselineStatus, IdentityCheck, Match, Reason, Retirement, RunOutcome, SelfTest
 from monitor.core.settings import Settings
 from monitor.detect.alarms import cleared_by_hand
 from monitor.report.metrics import Internals
@@ -85,7 +85,7 @@ class Walk:
     def identity(self) -> None:
         target, arm = fleets.name_of(0), self.chosen.choice([Arm.SUBJECT, Arm.BASE])
         matches = self.chosen.random() < 0.5
-        check = IdentityCheck(target, arm, "listed", matches, "a", "b", self.now, self.now)
+        check = IdentityCheck(target, arm, "listed", Match.of(matches), "a", "b", self.now, self.now)
         self.store.save_identity_checks([check])
         if self.chosen.random() < 0.3:
             self.store.drop_identity_checks([(target, arm, check.check)])

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from monitor.core.records import Arm, IdentityCheck, Outcome, Reason, Retirement, Rollback, RunOutcome, Score
+from monitor.core.records import Arm, IdentityCheck, Match, Outcome, Reason, Retirement, Rollback, RunOutcome, Score
 from monitor.store import Store
 from tests.store_records import DAY, NOW, SECOND, SLOT, answer, claimed, recorded, unmeasured
 
-CHECK = IdentityCheck("bot", Arm.SUBJECT, "listed", True, "support", "listed", NOW, NOW)
+CHECK = IdentityCheck("bot", Arm.SUBJECT, "listed", Match.MATCHES, "support", "listed", NOW, NOW)
 RETIREMENT = Retirement("bot", Arm.BASE, "gpt-4o-2024-08-06", NOW + 30 * DAY, "openai", NOW)
 
 
@@ -16,9 +16,11 @@ def test_since_is_when_a_check_turned(store: Store) -> None:
     store.save_identity_checks([CHECK])
     for hours, matches, since in ((1, True, 0), (2, False, 2), (3, False, 2), (4, True, 4)):
         at = NOW + hours * 3600 * SECOND
-        store.save_identity_checks([replace(CHECK, matches=matches, found=f"found {hours}", checked_at=at, since=at)])
+        store.save_identity_checks(
+            [replace(CHECK, result=Match.of(matches), found=f"found {hours}", checked_at=at, since=at)]
+        )
         (kept,) = store.identity_checks("bot")
-        assert (kept.matches, kept.found, kept.checked_at) == (matches, f"found {hours}", at)
+        assert (kept.result is Match.MATCHES, kept.found, kept.checked_at) == (matches, f"found {hours}", at)
         assert kept.since == NOW + since * 3600 * SECOND
 
 

@@ -13,6 +13,7 @@ from monitor.core.records import (
     AlarmState,
     Arm,
     IdentityCheck,
+    Match,
     Retirement,
     RunOutcome,
     SelfTest,
@@ -69,7 +70,7 @@ def ended(
 
 
 def misserved(kept: ReadOnlyContext, target: str) -> None:
-    check = IdentityCheck(target, Arm.SUBJECT, "root", False, "lora", "base", fleet.NOW, fleet.NOW)
+    check = IdentityCheck(target, Arm.SUBJECT, "root", Match.DIFFERS, "lora", "base", fleet.NOW, fleet.NOW)
     kept.store.save_identity_checks([check])
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
-from monitor.cli import output
+from monitor.cli import selftest_output
 from monitor.cli.operations import Probed
 from monitor.core.clock import HEARTBEAT, STOPPED, utcnow
-from monitor.core.records import Arm, IdentityCheck, Run, RunOutcome, SelfTest
+from monitor.core.records import Arm, IdentityCheck, Match, Run, RunOutcome, SelfTest
 from monitor.runs.readonly import reading
 from monitor.store import open_store
 from tests.daemon import DOWN, HEALTHY, LOST, write
@@ -144,7 +144,7 @@ def test_a_self_test_says_what_a_baseline_sees(tmp_path: Path, capsys: pytest.Ca
     assert "bot/facts: truncation: " in progress
     result = json.loads(out)
     tests = [SelfTest(**{**one, "tested_at": datetime.fromisoformat(one["tested_at"])}) for one in result["tests"]]
-    output.self_tests(tests, result["failures"], as_json=False)  # a second one would take as long again
+    selftest_output.results(tests, result["failures"], [], as_json=False)  # a second one would take as long again
     out = capsys.readouterr().out
     assert "none (false alarms)" in out
     assert bool(result["failures"]) == ("see: cliffwatch calibrate bot" in out)
@@ -425,8 +425,10 @@ def test_who_serves_something_else_needs_somebody(tmp_path: Path) -> None:
     """What is served is not what is declared, which pages: exit 1, and told in full in 80 columns."""
     fleet(tmp_path, 2, lost=0)
     store, now = open_store(f"sqlite:///{tmp_path}/cliffwatch.db"), utcnow()
-    wrong = IdentityCheck("bot-01", Arm.SUBJECT, "root", False, "weights of their own", "\x1b[31mthe base's", now, now)
-    right = IdentityCheck("bot-00", Arm.SUBJECT, "listed", True, "'tuned' is listed", "it is", now, now)
+    wrong = IdentityCheck(
+        "bot-01", Arm.SUBJECT, "root", Match.DIFFERS, "weights of their own", "\x1b[31mthe base's", now, now
+    )
+    right = IdentityCheck("bot-00", Arm.SUBJECT, "listed", Match.MATCHES, "'tuned' is listed", "it is", now, now)
     store.save_identity_checks([wrong, right])
     store.close()
     code, found = printed(tmp_path, "status")

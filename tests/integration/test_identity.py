@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from monitor import config
-from monitor.core.records import Arm, IdentityCheck
+from monitor.core.records import Arm, IdentityCheck, Match
 from monitor.daemon.app import App
 from monitor.daemon.jobs import identity_checks
 from monitor.lab.broken import BROKEN
@@ -60,8 +60,13 @@ async def looked(folder: Path, script: Any, **target: Any) -> AsyncIterator[tupl
             yield context, server
 
 
-def subject(context: RunContext) -> dict[str, bool]:
-    return {one.check: one.matches for one in context.store.identity_checks("bot") if one.arm is Arm.SUBJECT}
+def subject(context: RunContext) -> dict[str, bool | None]:
+    """Check -> whether it matches; ``None``: it cannot tell."""
+    return {one.check: result(one) for one in context.store.identity_checks("bot") if one.arm is Arm.SUBJECT}
+
+
+def result(one: IdentityCheck) -> bool | None:
+    return None if one.result is Match.CANNOT_TELL else one.result is Match.MATCHES
 
 
 def found(context: RunContext, check: str) -> IdentityCheck:
@@ -113,14 +118,14 @@ async def test_a_declared_adapter_says_its_base_where_none_is_served(tmp_path: P
         server,
     ):
         await look(context)
-        assert found(context, "parent").matches
+        assert result(found(context, "parent"))
         served["data"][1]["root"] = "lab/other"
         server.script = [Reply(body=served)]
         await look(context)
-        assert not found(context, "parent").matches
+        assert found(context, "parent").differs
         served["data"][1]["root"], served["data"][0]["parent"] = "/models/b", "/models/b"
         await look(context)
-        assert "parent" not in subject(context), "a folder there and a hub id here cannot be compared"
+        assert subject(context)["parent"] is None, "a folder there and a hub id here cannot be compared"
 
 
 async def test_a_model_that_the_list_leaves_out_is_asked_for_by_its_name(tmp_path: Path) -> None:
@@ -170,7 +175,7 @@ async def test_hostile_names_are_cut_and_made_visible(tmp_path: Path) -> None:
     async with looked(tmp_path, [Reply(body={"data": data})], subject="support") as (context, server):
         await look(context)
         parent = found(context, "parent")
-        assert not parent.matches
+        assert result(parent) is None
         assert parent.found.isprintable()
         assert len(parent.found) < 300
         server.script = lambda request: Reply(body={"data": data[:1]}) if request.path == "/v1/models" else Reply(404)
@@ -193,7 +198,7 @@ async def test_since_is_kept_and_what_no_longer_applies_is_forgotten(tmp_path: P
 async def test_a_target_that_moved_to_where_nothing_can_be_asked_leaves_no_mismatch_behind(tmp_path: Path) -> None:
     async with looked(tmp_path, [Reply(body=LISTED)], subject="support", base="mistral") as (context, _):
         await look(context)
-        assert not found(context, "parent").matches
+        assert found(context, "parent").differs
     moved = {**bot("support", None), "subject": {"provider": "script", "model": "support"}}
     async with context_of(configured(tmp_path, "http://127.0.0.1:9/v1", {"bot": moved}), Clock()) as context:
         assert subject(context), "the store of before"
@@ -212,14 +217,14 @@ async def test_a_new_mismatch_is_looked_at_twice(tmp_path: Path) -> None:
         gone = {"data": [one for one in LISTED["data"] if one["id"] != "support"]}
         server.script = lambda request: Reply(body=gone) if request.path == "/v1/models" else Reply(404)
         await again()
-        assert found(context, "listed").matches, "a server that restarts lists its adapters a moment later"
+        assert result(found(context, "listed")), "a server that restarts lists its adapters a moment later"
         assert memory.doubted
         await again()
-        assert not found(context, "listed").matches
+        assert found(context, "listed").differs
         assert not memory.doubted
         server.script = [Reply(body=LISTED)]
         await again()
-        assert found(context, "listed").matches, "good news needs no second look"
+        assert result(found(context, "listed")), "good news needs no second look"
 
 
 FINE_TUNE = "ft:gpt-4o-mini-2024-07-18:acme::AbC123"
@@ -232,7 +237,7 @@ async def test_a_fine_tunes_id_names_its_base(base: str, matches: bool, tmp_path
     listed = {"data": [{"id": FINE_TUNE}, {"id": base}]}
     async with looked(tmp_path, [Reply(body=listed)], subject=FINE_TUNE, base=base) as (context, _):
         await look(context)
-        assert found(context, "ft_base").matches is matches
+        assert result(found(context, "ft_base")) is matches
 
 
 async def test_retirements_come_from_the_api_and_the_configuration_wins(tmp_path: Path) -> None:
@@ -285,7 +290,7 @@ async def test_anthropics_models_api(tmp_path: Path) -> None:
         path = configured(tmp_path, server.url, targets, kind="anthropic")
         async with context_of(path, Clock()) as context:
             await look(context)
-            told = {one.target: (one.check, one.matches) for one in context.store.identity_checks()}
+            told = {one.target: (one.check, result(one)) for one in context.store.identity_checks()}
             assert told == {"a": ("listed", True), "b": ("listed", False), "c": ("listed", False)}
             (retirement,) = context.store.retirements()
             assert (retirement.target, retirement.retires_at) == ("a", datetime(2026, 11, 30, tzinfo=UTC))
@@ -299,7 +304,7 @@ async def test_the_labs_server_and_its_listing_faults(tmp_path: Path, lab_server
     async with context_of(path, Clock()) as context:
         await look(context)
         told = subject(context)
-        assert set(told) == {"listed", "parent", "adapter_base", "adapter_tensors", "adapter_effect"}
+        assert set(told) == {"listed", "parent", "served_root", "adapter_base", "adapter_tensors", "adapter_effect"}
         assert all(told.values())
         with lab_server.fault("other-parent"):
             await look(context)

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from monitor.core.records import Arm, AuditEntry, IdentityCheck
+from monitor.core.records import Arm, AuditEntry, IdentityCheck, Match
 from monitor.core.schedule import current_slot, days_after
 from monitor.core.settings import Email
 from monitor.report.email.compose import MANUAL, WEEKLY, compose, compose_mail
@@ -52,8 +52,8 @@ def test_a_fleet_in_the_store_becomes_a_mail(fleet_file: Path) -> None:
 def test_mail_and_page_say_the_same_of_when_it_began_and_whose_fault_it_likely_is(fleet_file: Path) -> None:
     store = open_store(f"sqlite:///{fleet_file}")
     store.save_identity_checks([
-        IdentityCheck("support-bot", Arm.SUBJECT, "root", False, "weights of its own", "<b>the base's</b>", fleet.NOW,
-                      fleet.NOW),
+        IdentityCheck("support-bot", Arm.SUBJECT, "root", Match.DIFFERS, "weights of its own", "<b>the base's</b>",
+                      fleet.NOW, fleet.NOW),
     ])  # fmt: skip
     shown = compose(context(store, "Europe/Berlin"), fleet.NOW).report
     items = {item.link: item for item in shown.cards[0].items if item.command}

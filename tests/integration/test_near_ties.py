@@ -83,6 +83,26 @@ async def test_nothing_that_can_be_refused_is_asked_first(tmp_path: Path) -> Non
     assert (tmp_path / "there.yaml").read_text() == "mine"
 
 
+async def test_an_endpoint_that_ignores_temperature_0_has_no_near_ties(tmp_path: Path) -> None:
+    sampling = [{"model": "tuned", "answers": [f"{word} it is" for word in ("tea", "coffee", "juice", "milk")]}]
+    async with context_of(folder_of(tmp_path, [*sampling, *HEALTHY[1:]]), Clock()) as context:
+        (told,) = await find_near_ties(context, "bot", 50, tmp_path / "border-bot.yaml")
+    assert "of 50 candidates got different tokens, more than near ties would: temperature 0 has no effect" in told
+    assert not (tmp_path / "border-bot.yaml").exists()
+
+
+async def test_a_kind_that_sends_no_temperature_is_not_asked_for_near_ties(tmp_path: Path) -> None:
+    claude = {"kind": "anthropic", "base_url": "http://127.0.0.1:9", "free": True}
+    target = {"subject": {"provider": "claude", "model": "tuned"}, "suites": ["facts"]}
+    path = folder_of(tmp_path, HEALTHY, providers={"claude": claude}, targets={"bot": target}, judge=None)
+    async with context_of(path, Clock()) as context:
+        with pytest.raises(
+            UsageError, match="only at temperature 0, and kind anthropic never sends it; nothing was asked"
+        ):
+            await find_near_ties(context, "bot", 50, tmp_path / "border-bot.yaml")
+        assert context.store.runs("bot") == []
+
+
 async def test_an_outage_is_no_finding(tmp_path: Path) -> None:
     async with context_of(folder_of(tmp_path, DOWN), Clock()) as context:
         with pytest.raises(CouldNotMeasure, match="no candidate got two answers"):

@@ -249,7 +249,7 @@ def test_one_file_and_one_entry_are_a_provider(copy: Copy) -> None:
         page, told = get(f"{url}/targets/bot"), json.loads(get(f"{url}/api/v1/targets/bot"))
     assert re.search(r"loud\b.*\bmine\b", page)
     assert re.search(r"\brepeats</th>", page)
-    assert [(one["check"], one["matches"], one["found"]) for one in told["identity"]] == [("repeats", True, "loud")]
+    assert [(one["check"], one["result"], one["found"]) for one in told["identity"]] == [("repeats", "matches", "loud")]
     assert 'cliffwatch_target_info{target="bot",provider="mine",model="loud",' in metrics
     assert f"cliffwatch_api_spend_usd_total{{{call}}} {18 * 3.0}" in metrics
     assert copy.answers() == {f"Fact {n}? Fact {n}?" for n in range(18)}
@@ -258,7 +258,7 @@ def test_one_file_and_one_entry_are_a_provider(copy: Copy) -> None:
     copy.write(providers=often[0], targets=soft)
     printed = copy.cliffwatch("identify", "--json", expect=1)
     (mismatch,) = json.JSONDecoder().raw_decode(printed)[0]["checks"]
-    assert (mismatch["check"], mismatch["matches"]) == ("repeats", False)
+    assert (mismatch["check"], mismatch["result"]) == ("repeats", "differs")
     assert (mismatch["expected"], mismatch["found"]) == ("soft", "loud")
     seen = copy.changed("facts", *({"providers": one, "targets": targets} for one in often))
     assert "length" in seen["alarming"]

@@ -37,6 +37,7 @@ from monitor.core.records import (
     Finding,
     FindingState,
     IdentityCheck,
+    Match,
     Message,
     Question,
     Recorded,
@@ -287,7 +288,7 @@ async def test_an_outage_is_never_all_quiet_and_its_findings_are_of_before(site:
 
 
 def declare(site: Site, target: str, *, matches: bool, found: str = "meta-llama/Llama-3.1-8B-Instruct") -> None:
-    check = IdentityCheck(target, Arm.SUBJECT, "root", matches, f"{target}-lora", found, site.now, site.now)
+    check = IdentityCheck(target, Arm.SUBJECT, "root", Match.of(matches), f"{target}-lora", found, site.now, site.now)
     site.store.save_identity_checks([check])
 
 

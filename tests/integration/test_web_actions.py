@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from monitor.core.clock import utcnow
 from monitor.core.errors import ConfigError
-from monitor.core.records import BaselineStatus, RunOutcome
+from monitor.core.records import Arm, BaselineStatus, IdentityCheck, Match, RunOutcome, ServedMetadata
 from monitor.core.settings import ActionToken
 from monitor.daemon.app import App
 from monitor.report.web.authorization import LONGEST_WHY
@@ -180,6 +180,52 @@ def test_all_open_alarms_are_acknowledged_with_one_reason_and_one_click(site: Si
     assert "Nothing changed: support-bot has no unacknowledged open alarm." in alice.get(TARGET_PAGE).text
     assert site.store.audit_entries("support-bot") == audit_entries
     assert site.open_alarm().acknowledged_why == "restarting vLLM"
+
+
+def moved(site: Site) -> None:
+    """The server loads the subject from another place than when the baseline was approved."""
+    check = IdentityCheck(
+        "support-bot", Arm.SUBJECT, "served_root", Match.DIFFERS, "/a/support", "/b/support", site.now, site.now
+    )
+    site.store.save_identity_checks([check])
+    facts = {"root": "/b/support"}
+    site.store.save_served_metadata([ServedMetadata("support-bot", Arm.SUBJECT, "support", facts, site.now)])
+
+
+def test_a_known_move_of_the_weights_is_accepted_on_the_targets_page(site: Site, alice: Person) -> None:
+    moved(site)
+    assert f'action="{TARGET_PAGE}/accept/root"' in alice.get(TARGET_PAGE).text
+    done = alice.do(f"{TARGET_PAGE}/accept/root", why="another volume", back=TARGET_PAGE)
+    assert (done.status_code, done.headers["location"]) == (303, TARGET_PAGE)
+    page = unescape(alice.get(TARGET_PAGE).text)
+    assert "Root '/b/support' of support-bot: accepted." in page
+    assert "/accept/root" not in page, "nothing left to accept"
+    (entry,) = site.store.audit_entries("support-bot")
+    assert (entry.who, entry.action, entry.subject) == ("alice", "accept", "root '/b/support'")
+    again = alice.do(f"{TARGET_PAGE}/accept/root", why="again")
+    assert again.status_code == 409
+
+
+def test_a_change_is_accepted_through_the_api(site: Site) -> None:
+    moved(site)
+    url = f"{site.url}/api/v1{TARGET_PAGE}/accept"
+    reply = httpx.post(url, json={"part": "root", "why": WHY}, headers=bearer())
+    assert [one["subject"] for one in reply.json()["audit_entries"]] == ["root '/b/support'"]
+    assert httpx.post(url, json={"part": "rooot", "why": WHY}, headers=bearer()).status_code == 409
+    assert httpx.post(url, json={"part": "root", "why": WHY}).status_code == 401
+    unknown = httpx.post(f"{site.url}/api/v1/targets/no/accept", json={"part": "root", "why": WHY}, headers=bearer())
+    assert unknown.status_code == 404
+
+
+def test_a_finding_offers_to_accept_what_it_counts_as_changed(site: Site, alice: Person) -> None:
+    with closing(sqlite3.connect(site.store._database.engine.url.database or "")) as database:
+        found = database.execute("SELECT run_id, id, measures FROM finding WHERE signal='contract' LIMIT 1").fetchone()
+        changed = json.loads(found[2]) | {"contract_changed_fingerprint": 1.0}
+        database.execute("UPDATE finding SET measures=? WHERE id=?", (json.dumps(changed), found[1]))
+        database.commit()
+    page = alice.get(f"/findings/{found[0]}/contract").text
+    assert "Accept the new fingerprint" in page
+    assert "Accept the new model id" not in page
 
 
 def test_what_somebody_looks_into_stays_theirs(site: Site, alice: Person) -> None:

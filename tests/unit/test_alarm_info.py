@@ -17,6 +17,7 @@ from monitor.core.records import (
     Finding,
     FindingState,
     IdentityCheck,
+    Match,
     Retirement,
     RunOutcome,
     Severity,
@@ -95,7 +96,7 @@ def verdict(
 
 def mismatch(store: Store, check: str, at: datetime = NOW, target: str = BOT, *, matches: bool = False) -> None:
     store.save_identity_checks(
-        [IdentityCheck(target, Arm.SUBJECT, check, matches, "bot-lora", "llama\n\x1b[31m", at, at)]
+        [IdentityCheck(target, Arm.SUBJECT, check, Match.of(matches), "bot-lora", "llama\n\x1b[31m", at, at)]
     )
 
 
@@ -233,7 +234,7 @@ def test_the_judges_own_drift_is_its_own_alert_and_a_ticket(store: Store) -> Non
     ],
 )  # fmt: skip
 def test_a_mismatch_says_whether_the_answers_changed_too(left: float | None, moved: bool, bad: str, cause: str) -> None:
-    check = IdentityCheck(BOT, Arm.SUBJECT, "root", False, "a", "b", NOW, NOW - timedelta(hours=2))
+    check = IdentityCheck(BOT, Arm.SUBJECT, "root", Match.DIFFERS, "a", "b", NOW, NOW - timedelta(hours=2))
     lines = alert_lines.of_mismatch(check, left, moved=moved)
     assert (lines.how_bad, lines.cause) == (bad, cause)
     assert (lines.what, lines.since) == (

@@ -15,6 +15,7 @@ from monitor.core.records import (
     Finding,
     FindingState,
     IdentityCheck,
+    Match,
     Point,
     Severity,
 )
@@ -352,7 +353,7 @@ def test_an_alarm_s_neighbours_are_of_its_own_signal() -> None:
     assert neighbours(listed, None) == (None, None)
 
 
-CHECK = IdentityCheck("bot", Arm.SUBJECT, "listed", False, "bot-lora", "llama", NOW, NOW)
+CHECK = IdentityCheck("bot", Arm.SUBJECT, "listed", Match.DIFFERS, "bot-lora", "llama", NOW, NOW)
 
 
 @pytest.mark.parametrize(

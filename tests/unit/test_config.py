@@ -229,3 +229,41 @@ def test_no_section_raises_anything_but_a_config_error(
     report = check(config, {})
     assert bool(report.problems) != bool(report.settings)
     assert all(os.fspath(config) in str(problem) for problem in (*report.problems, *report.warnings))
+
+
+CLAUDE = "providers:\n  theirs: {kind: anthropic, base_url: 'http://127.0.0.1:8001'}\n"
+MIXED = HEAD + CLAUDE.removeprefix("providers:\n")
+
+
+NEVER = "which kind anthropic never sends"
+
+
+@pytest.mark.parametrize(
+    ("sampling", "providers", "subject", "told"),
+    [
+        ("temperature: 0", CLAUDE, "theirs", f"sets temperature 0, {NEVER}: base_match and border are not measured"),
+        ("temperature: 0.7", CLAUDE, "theirs", f"sets temperature 0.7, {NEVER}: the endpoint uses its default"),
+        ("temperature: 0", MIXED, "mine", f"sets temperature 0, {NEVER}: base_match is not measured"),
+        (
+            "logprobs: 5", CLAUDE, "theirs",
+            "requests logprobs, which kind anthropic does not return: logprobs is not measured",
+        ),
+        ("logprobs: 5", MIXED, "mine", ""),
+        ("max_tokens: 9", CLAUDE, "theirs", ""),
+        ("temperature: 0", HEAD, "mine", ""),
+    ],
+)  # fmt: skip
+def test_sampling_that_a_kind_never_sends_is_warned_of(
+    tmp_path: Path, sampling: str, providers: str, subject: str, told: str
+) -> None:
+    (tmp_path / "probes").mkdir()
+    probes = [{"id": f"q{n}", "prompt": "Q?", "checks": [{"kind": "contains", "text": "a"}]} for n in range(6)]
+    suite = {"name": "own", "probes": probes, "sampling": yaml.safe_load(f"{{{sampling}}}")}
+    (tmp_path / "probes" / "own.yaml").write_text(yaml.safe_dump(suite))
+    base = "mine" if providers == HEAD else "theirs"
+    target = (
+        f"targets:\n  bot:\n    subject: {{provider: {subject}, model: tuned}}\n"
+        f"    base: {{provider: {base}, model: plain}}\n    suites: [own]\n"
+    )
+    warned = [f"targets.bot.suites: 'own' {told}"] if told else []
+    assert _warned(_check(tmp_path, providers + target)) == warned

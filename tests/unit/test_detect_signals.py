@@ -280,11 +280,15 @@ class TestContract:
         checked = {"check:json": 1.0}
         told = self.changed(scores=checked, model="support-2", prompt_tokens=99)
         assert changed_parts(told) == ["model_id", "prompt_tokens"]
-        baseline = [replace(one, scores=checked) for one in BASELINE]
+        baseline = [replace(one, scores=checked, text=one.text if index else "") for index, one in enumerate(BASELINE)]
         whole = seen(contract.measure, compared([replace(one, scores=checked) for one in BASELINE[:24]], baseline))
         parts = {f"contract_changed_{part}" for part in CONTRACT_PARTS}
+        parts.remove("contract_changed_served")  # replies of neither say who served them
         assert parts == set(whole.reading.measures) - {"pass_ratio", "pass_ratio_baseline"}
-        assert set(told.reading.measures) == parts - {"contract_changed_checks_passed"}, "not looked at, not told"
+        assert set(told.reading.measures) == parts - {
+            "contract_changed_checks_passed",
+            "contract_changed_empty",
+        }, "not looked at, not told"
 
     def test_one_answer_from_another_model_is_certain(self) -> None:
         now = now_of(product.right_reply)

@@ -31,6 +31,7 @@ from monitor.core.records import (
     IdentityCheck,
     Mail,
     MailStatus,
+    Match,
     Retirement,
     RunOutcome,
     SelfTest,
@@ -193,7 +194,7 @@ def test_a_compressed_page_is_the_plain_one(whole: Store, accept: str) -> None:
     """Also after a change, when some of its pieces are older than others."""
     internals = busy()
     for later in range(3):
-        moved_on = IdentityCheck("assistant-00001", Arm.SUBJECT, "listed", later != 1, "a", "b", NOW, NOW)
+        moved_on = IdentityCheck("assistant-00001", Arm.SUBJECT, "listed", Match.of(later != 1), "a", "b", NOW, NOW)
         whole.save_identity_checks([replace(moved_on, checked_at=NOW + timedelta(minutes=later))])
         plain, _ = internals.scrape(whole, WHOLE, NOW, accept)
         body, headers = internals.scrape(whole, WHOLE, NOW, accept, "deflate, gzip")
@@ -271,7 +272,9 @@ def test_an_alarm_says_when_it_began_as_its_page_does(populated: Store) -> None:
 
 
 def test_a_mismatch_says_since_when(whole: Store) -> None:
-    check = IdentityCheck("assistant-00001", Arm.SUBJECT, "parent", False, "a", "b", NOW, NOW - timedelta(hours=3))
+    check = IdentityCheck(
+        "assistant-00001", Arm.SUBJECT, "parent", Match.DIFFERS, "a", "b", NOW, NOW - timedelta(hours=3)
+    )
     other = replace(check, arm=Arm.BASE, since=NOW - timedelta(hours=5))
     whole.save_identity_checks([check, other])
 
@@ -280,9 +283,9 @@ def test_a_mismatch_says_since_when(whole: Store) -> None:
         return value(found, "identity_mismatch_since_timestamp_seconds", target=check.target, check="parent")
 
     assert since() == other.since.timestamp(), "the first of its arms"
-    whole.save_identity_checks([replace(other, matches=True)])
+    whole.save_identity_checks([replace(other, result=Match.MATCHES)])
     assert since() == check.since.timestamp()
-    whole.save_identity_checks([replace(check, matches=True)])
+    whole.save_identity_checks([replace(check, result=Match.MATCHES)])
     assert since() is None
 
 
@@ -291,7 +294,7 @@ def test_a_judge_without_anchors_tells_what_it_serves_and_when_it_retires(whole:
     targets = {name: one for name, one in WHOLE.targets.items() if name != JUDGE_TARGET}
     judge = Judge(provider="vllm", model="judge-model")
     alone = WHOLE.model_copy(update={"targets": targets, "judge": judge})
-    check = IdentityCheck(JUDGE_TARGET, Arm.SUBJECT, "listed", False, "judge-model", "", NOW, NOW)
+    check = IdentityCheck(JUDGE_TARGET, Arm.SUBJECT, "listed", Match.DIFFERS, "judge-model", "", NOW, NOW)
     whole.save_identity_checks([check])
     gone = NOW + timedelta(days=30)
     whole.save_retirements([Retirement(JUDGE_TARGET, Arm.SUBJECT, "judge-model", gone, "config", NOW)])
@@ -305,7 +308,7 @@ def test_a_judge_without_anchors_tells_what_it_serves_and_when_it_retires(whole:
         )
 
     assert told(alone) == (0.0, gone.timestamp())
-    whole.save_identity_checks([replace(check, matches=True, found="judge-model")])
+    whole.save_identity_checks([replace(check, result=Match.MATCHES, found="judge-model")])
     assert told(alone) == (1.0, gone.timestamp())
     assert told(alone.model_copy(update={"judge": None})) == (None, None)
 

@@ -23,6 +23,7 @@ from monitor.core.records import (
     IdentityCheck,
     Mail,
     MailStatus,
+    Match,
     Retirement,
     RunOutcome,
     RunSummary,
@@ -252,7 +253,9 @@ def test_the_numbers_add_up_to_the_cards(names: Sequence[str]) -> None:
 
 def mismatch(target: str, days: float = 3, **more: Any) -> IdentityCheck:
     at = NOW - timedelta(days=days)
-    return replace(IdentityCheck(target, Arm.SUBJECT, "listed", False, f"{target}-lora", "gone", NOW, at), **more)
+    return replace(
+        IdentityCheck(target, Arm.SUBJECT, "listed", Match.DIFFERS, f"{target}-lora", "gone", NOW, at), **more
+    )
 
 
 def test_what_is_not_as_declared_stands_with_the_pages_as_its_alert_does() -> None:

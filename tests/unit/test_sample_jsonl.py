@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from monitor.core.errors import CouldNotMeasure
+from monitor.core.records import LeftOut
 from monitor.core.settings import Production
 from monitor.core.sources import JsonlSource
 from monitor.sample import Sampled, jsonl, sample_production
@@ -102,12 +104,12 @@ def test_the_first_malformed_line_is_named_without_its_content(tmp_path: Path) -
     path = tmp_path / "a.jsonl"
     path.write_text(line("good") + "\n" + line("x" * 900) + "{my secret\n" + line("good"))
     result = sample(path)
-    assert (result.malformed, result.first_malformed) == (1, f"{path}:4")
+    assert (result.account.malformed, result.account.reasons[0].place) == (1, f"{path}:4")
     tally = Tally()
     list(jsonl.read(JsonlSource(kind="jsonl", path=str(path)), None, OPEN, tally, max_line_bytes=500))
     assert (tally.malformed, tally.first_malformed) == (2, f"{path}:3")
     path.write_text(line("good"))
-    assert sample(path).first_malformed is None
+    assert sample(path).account.reasons == ()
 
 
 def test_an_empty_sample_says_that_the_requests_lie_outside_the_window(tmp_path: Path) -> None:
@@ -115,7 +117,7 @@ def test_an_empty_sample_says_that_the_requests_lie_outside_the_window(tmp_path:
     path.write_text("".join(line("old", at="2026-01-01T00:00:00Z", bot=bot) for bot in "xxxy"))
     since, until = datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 11, 21, tzinfo=UTC)
     result = sample(path, since=since, until=until, source={"time": "at", "where": {"bot": "x"}})
-    assert (result.inputs, result.read, result.outside, result.malformed) == ((), 0, 3, 0)
+    assert (result.inputs, result.account.read, result.account.outside, result.account.malformed) == ((), 0, 3, 0)
 
 
 def test_a_line_too_long_costs_no_memory_and_hides_no_other(tmp_path: Path) -> None:
@@ -205,7 +207,7 @@ UNSUPPORTED: list[list[dict[str, Any]]] = [
 def test_what_text_cannot_repeat_is_counted_apart(tmp_path: Path, messages: list[dict[str, Any]]) -> None:
     (tmp_path / "a.jsonl").write_text(json.dumps({"messages": messages}) + "\n")
     result = sample(tmp_path / "a.jsonl")
-    assert (result.inputs, result.read, result.malformed, result.unsupported) == ((), 1, 0, 1)
+    assert (result.inputs, result.account.read, result.account.malformed, result.account.unsupported) == ((), 1, 0, 1)
 
 
 def test_dotted_paths(tmp_path: Path) -> None:
@@ -246,7 +248,8 @@ def test_where_and_time(tmp_path: Path) -> None:
     window = Window(datetime(2026, 11, 20, tzinfo=UTC), datetime(2026, 11, 21, tzinfo=UTC))
     found = [request.messages[0].content for request in jsonl.read(settings, None, window, tally)]
     assert found == ["iso", "naive", "seconds", "milliseconds"]
-    assert (tally.read, tally.malformed, tally.outside) == (4, 3, 3)
+    assert (tally.read, tally.malformed, tally.left(LeftOut.OUTSIDE)) == (4, 3, 3)
+    assert tally.filtered == 2
     assert tally.first_malformed == f"{path}:10"
 
 
@@ -270,7 +273,7 @@ def test_the_sample_is_redacted_folded_and_counted(tmp_path: Path) -> None:
     folded = next(one for text, one in by_text.items() if "email" in text)
     assert (folded.count, folded.stratum) == (2, "‹email›")
     assert result.strata == {"(none)": 1, "‹email›": 3}
-    assert (result.read, result.duplicates, result.malformed) == (4, 1, 0)
+    assert (result.account.read, result.account.duplicates, result.account.malformed) == (4, 1, 0)
     assert len({one.probe.id for one in result.inputs}) == 3
 
 
@@ -286,7 +289,8 @@ def test_names_and_order_of_files_do_not_change_the_sample(tmp_path: Path) -> No
     draw: Callable[[Path, int], Sampled] = lambda folder, seed: sample(  # noqa: E731
         folder / "*.jsonl", 60, seed, stratify="kind"
     )
-    assert draw(one, 4) == draw(many, 4)
+    assert replace(draw(one, 4).account, files=0) == replace(draw(many, 4).account, files=0)
+    assert (draw(one, 4).inputs, draw(one, 4).strata) == (draw(many, 4).inputs, draw(many, 4).strata)
     assert draw(one, 4).inputs != draw(one, 5).inputs
     assert len(draw(one, 4).inputs) == 60
     assert draw(one, 4).strata == {"0": 667, "1": 667, "2": 666}

@@ -23,9 +23,9 @@ from tests.mail_story import NOW, SUITE, alarm, facts
 
 MONITOR: Final = Path(__file__).resolve().parents[2] / "monitor"
 MAY_READ: Final = ("report/explain/", "store/migrations/", "lab/", "ask/http.py", "ask/reply_errors.py",
-                   "config/yaml_reader.py")  # fmt: skip
+                   "config/yaml_reader.py", "identify/asked.py", "sample/markers.py")  # fmt: skip
 """Where sentences are made, where those of old stores are read once, and where others' are read: prompts that a model
-server is asked, errors of providers and of the YAML library."""
+server is asked, errors of providers and of the YAML and JSON libraries, and what loggers write in place of a text."""
 NAMES: Final = frozenset({"prompt tokens", "model id"})
 """Values of a fixed set that have a space in them: parts of the contract."""
 LOOKS: Final = frozenset(

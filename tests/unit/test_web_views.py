@@ -22,6 +22,7 @@ from monitor.core.records import (
     Finding,
     FindingState,
     IdentityCheck,
+    Match,
     Point,
     RunOutcome,
     Severity,
@@ -170,7 +171,7 @@ def test_silence_is_good_only_where_it_was_listened_to(changed: dict[str, Any], 
 def test_what_is_not_as_declared_is_never_quiet(
     targets: Sequence[str], alarms: tuple[Alarm, ...], shown: tuple[str, str]
 ) -> None:
-    checks = [IdentityCheck(name, Arm.SUBJECT, "root", False, "lora", "base", NOW, NOW) for name in targets]
+    checks = [IdentityCheck(name, Arm.SUBJECT, "root", Match.DIFFERS, "lora", "base", NOW, NOW) for name in targets]
     assert fleet_headline.headline([replace(WATCH, alarms=alarms)], checks) == shown
 
 
@@ -310,7 +311,9 @@ def test_a_target_is_as_bad_as_its_worst_suite_and_the_worst_stands_first() -> N
 
 def test_what_is_not_as_declared_stands_after_a_page_and_before_a_ticket() -> None:
     targets = dict.fromkeys(("a", "b", "c"), SETTINGS.targets["summariser"])
-    checks = [IdentityCheck(name, Arm.SUBJECT, "root", False, "lora", "base", NOW, NOW) for name in ("a", "c", "gone")]
+    checks = [
+        IdentityCheck(name, Arm.SUBJECT, "root", Match.DIFFERS, "lora", "base", NOW, NOW) for name in ("a", "c", "gone")
+    ]
     watches = [
         replace(WATCH, target="a", alarms=(PAGE,)),
         replace(WATCH, target="b", alarms=(replace(PAGE, severity=Severity.TICKET),)),

@@ -4,6 +4,7 @@ Every stage imports this package and no other stage. Times are timezone-aware an
 lengths are in characters, unless the name contains tokens; a score is between 0 and 1.
 """
 
+from monitor.core.records.conditions import Condition, ConditionReason, ConditionState, Holds
 from monitor.core.records.exchange import (
     JUDGE_GRADER,
     JUDGE_TARGET,
@@ -44,6 +45,7 @@ from monitor.core.records.findings import (
     Unscored,
 )
 from monitor.core.records.lifecycle import (
+    Accepted,
     Alarm,
     AlarmState,
     AuditEntry,
@@ -53,11 +55,23 @@ from monitor.core.records.lifecycle import (
     Mail,
     MailState,
     MailStatus,
+    Match,
     Retirement,
     Rollback,
     Run,
     SelfTest,
+    ServedBy,
+    ServedMetadata,
     VerdictContext,
+)
+from monitor.core.records.samples import (
+    LeftOut,
+    LeftOutCount,
+    LeftOutReason,
+    SampleAccount,
+    UnreadFile,
+    UnreadReason,
+    class_of,
 )
 from monitor.core.records.states import Advice, Cause, Confirmation, FindingState
 
@@ -66,6 +80,7 @@ __all__ = [
     "JUDGE_TARGET",
     "PRODUCTION_SUITE",
     "SHARE_SUFFIX",
+    "Accepted",
     "Advice",
     "Alarm",
     "AlarmState",
@@ -77,6 +92,9 @@ __all__ = [
     "Cause",
     "Check",
     "Comparison",
+    "Condition",
+    "ConditionReason",
+    "ConditionState",
     "Confirmation",
     "Exchange",
     "Exhibit",
@@ -84,10 +102,15 @@ __all__ = [
     "FindingNumbers",
     "FindingState",
     "GradedAnswer",
+    "Holds",
     "IdentityCheck",
+    "LeftOut",
+    "LeftOutCount",
+    "LeftOutReason",
     "Mail",
     "MailState",
     "MailStatus",
+    "Match",
     "Message",
     "Outcome",
     "Point",
@@ -101,9 +124,12 @@ __all__ = [
     "Run",
     "RunOutcome",
     "RunSummary",
+    "SampleAccount",
     "Sampling",
     "Score",
     "SelfTest",
+    "ServedBy",
+    "ServedMetadata",
     "Severity",
     "Spend",
     "Stream",
@@ -112,7 +138,10 @@ __all__ = [
     "TokenLogprob",
     "TokenUsage",
     "Unmeasured",
+    "UnreadFile",
+    "UnreadReason",
     "Unscored",
     "Usage",
     "VerdictContext",
+    "class_of",
 ]

@@ -7,6 +7,7 @@ from typing import Final
 
 from monitor.core.records.exchange import Arm, RunOutcome, Severity, TokenLogprob
 from monitor.core.records.states import Advice, Cause, FindingState
+from monitor.core.texts import is_empty, place_of
 
 SHARE_SUFFIX: Final = " share"
 """Suffix of the keys of ``Finding.scores`` that are no scores: the share of answers that showed a channel's fact."""
@@ -94,7 +95,17 @@ class GradedAnswer:
     @property
     def empty(self) -> bool:
         """Whether the answer has no text. An empty answer is counted, and never compared as a text."""
-        return not self.refusal and not self.text.strip()
+        return not self.refusal and not self.has_text
+
+    @property
+    def has_text(self) -> bool:
+        """Whether it has a text that can be compared. Empty answers have none, and some refusals."""
+        return not is_empty(self.text)
+
+    @property
+    def place(self) -> str | None:
+        """For an answer without text: where its text is, if the reply says so."""
+        return place_of(self.text, self.text_in)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +141,10 @@ class Comparison:
     """Whether these answers are a fresh sample to confirm a page."""
     judge_moved: bool = False
     """Whether the judge has an open alarm: signals that use its verdicts then do not page."""
+    accepted: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Part of the contract -> values that a person accepted before this verdict. They count as the baseline's."""
+    unread: frozenset[str] = frozenset()
+    """Signals that are not read, because the baseline lacks a condition that they need."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +153,11 @@ class Exhibit:
 
     probe: str
     prompt: str
-    baseline: str
+    baseline: str | None
+    """``None`` if the baseline has no answer to this probe, as for production samples."""
     now: str
     base: str | None
+    """``None`` if the base was not asked."""
     weight: float
     """How much this probe supports the finding, in the signal's unit; exhibits are sorted by it, strongest first."""
     leaning: float | None = None

@@ -1,10 +1,12 @@
 """Records that outlive a run: the run ledger, baselines, alarms, and the inputs of verdicts."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from monitor.core.records.conditions import ConditionState, Holds
 from monitor.core.records.exchange import Arm, RunOutcome, Severity
 from monitor.core.records.states import Confirmation
 
@@ -40,6 +42,14 @@ class Baseline:
     retired_by: str | None = None
     retired_why: str | None = None
     retired_at: datetime | None = None
+    conditions: tuple[ConditionState, ...] = ()
+    """What its answers fulfil, as determined at its approval; empty before, and from versions without conditions."""
+
+    @property
+    def unread(self) -> frozenset[str]:
+        """Signals that cannot be read with it."""
+        lacking = (one for one in self.conditions if one.holds in (Holds.FAILS, Holds.PARTLY))
+        return frozenset(name for one in lacking for name in one.signals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +143,23 @@ class SelfTest:
     tested_at: datetime
 
 
+class Match(StrEnum):
+    """Result of an identity check."""
+
+    MATCHES = "matches"
+    DIFFERS = "differs"
+    """A positive contradiction. It pages."""
+    CANNOT_TELL = "cannot_tell"
+    """Neither: the metadata is missing, hidden or incomplete. It never pages."""
+
+    @classmethod
+    def of(cls, matches: bool | None) -> "Match":
+        """``None``: cannot tell."""
+        if matches is None:
+            return cls.CANNOT_TELL
+        return cls.MATCHES if matches else cls.DIFFERS
+
+
 @dataclass(frozen=True, slots=True)
 class IdentityCheck:
     """What an endpoint serves according to its metadata, compared with the configuration."""
@@ -141,12 +168,64 @@ class IdentityCheck:
     arm: Arm
     check: str
     """``listed``, ``parent``, ``adapter_base`` ...: one name per comparison."""
-    matches: bool
+    result: Match
     expected: str
     found: str
+    """What was found; for ``cannot_tell`` also why."""
     checked_at: datetime
     since: datetime
-    """When ``matches`` last changed."""
+    """When ``result`` last changed."""
+    matches: bool | None = field(init=False)
+    """``result`` for programs: ``None`` if it cannot tell."""
+
+    def __post_init__(self) -> None:
+        told = None if self.result is Match.CANNOT_TELL else self.result is Match.MATCHES
+        object.__setattr__(self, "matches", told)
+
+    @property
+    def differs(self) -> bool:
+        """Whether it contradicts the declaration."""
+        return self.result is Match.DIFFERS
+
+
+@dataclass(frozen=True, slots=True)
+class ServedMetadata:
+    """What a server's list said about a model when it last listed it, or when a baseline was approved."""
+
+    target: str
+    arm: Arm
+    model: str
+    facts: Mapping[str, str]
+    """Fields of its entry, such as ``root``, ``parent`` and ``max_model_len``."""
+    seen_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ServedBy:
+    """One thing that a run's replies say about who served them."""
+
+    name: str
+    """Such as ``provider``."""
+    value: str
+    answers: int
+    """Number of answers that say it."""
+    of: int
+    """Number of the run's answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A value of the contract that a person accepted after the baseline was approved."""
+
+    target: str
+    suite: str
+    """Empty for what belongs to the whole target."""
+    part: str
+    """``fingerprint``, ``model_id``, ``prompt_tokens``, ``served`` or ``root``."""
+    value: str
+    who: str
+    why: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +266,7 @@ class AuditEntry:
     at: datetime
     who: str
     action: str
-    """``approve``, ``retire``, ``acknowledge``, ``clear``, ``run``; ``judge anew`` by the daemon itself."""
+    """``approve``, ``retire``, ``acknowledge``, ``clear``, ``run``, ``accept``; ``judge anew`` by the daemon itself."""
     target: str | None
     suite: str | None
     subject: str | None

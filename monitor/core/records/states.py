@@ -52,6 +52,8 @@ class Advice(StrEnum):
     """No advice."""
     WAIT = "wait"
     """Wait for further evaluations, which strengthen or weaken the evidence."""
+    READ_EMPTY_REPLIES = "read_empty_replies"
+    """Look at a whole reply, to find where its text is."""
     CHECK_ADAPTER = "check_adapter"
     """Check which adapter the endpoint serves, and whether it is applied."""
     CHECK_EVERY_REPLICA = "check_every_replica"

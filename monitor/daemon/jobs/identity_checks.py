@@ -5,7 +5,7 @@ it is stored, so that a restarting server does not alarm.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time
 from pathlib import Path
@@ -16,10 +16,12 @@ import structlog
 from monitor.core import schedule
 from monitor.core.errors import CliffwatchError
 from monitor.core.providers import PROVIDERS
-from monitor.core.records import Arm, IdentityCheck, Retirement
+from monitor.core.records import Arm, IdentityCheck, Match, Retirement, ServedMetadata
 from monitor.core.run_kinds import JUDGE
 from monitor.core.settings import Endpoint, Settings, Target
-from monitor.identify import CHECKS, Declared, Files, Key, Reading, UnreadableError, server_source
+from monitor.daemon.jobs import identity_evidence
+from monitor.daemon.jobs.identity_evidence import CheckedTarget
+from monitor.identify import CHECKS, Declared, Files, HiddenError, Key, Reading, UnreadableError, server_source
 from monitor.identify import adapter as adapter_files
 from monitor.runs.context import RunContext
 from monitor.store import Store
@@ -39,28 +41,6 @@ FILES: Final = "files"
 CheckKey = tuple[str, Arm, str]
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedTarget:
-    """Result of one check of one arm's server or files."""
-
-    target: str
-    arm: Arm
-    kind: str
-    """A provider kind with a metadata API, or ``files``."""
-    source: str
-    """The provider's name, or the adapter's folder."""
-    reading: Reading | None
-    error: str | None = None
-    """Why there is no reading."""
-
-    @property
-    def unread(self) -> dict[str, str]:
-        """Check -> why it was not possible; all checks of the source if there is no reading."""
-        if self.reading is None:
-            return dict.fromkeys(CHECKS[self.kind], self.error or "")
-        return dict(self.reading.unread)
-
-
 def arms_of(settings: Settings, only: str | None = None) -> Iterator[tuple[str, Arm, Endpoint, Target | None]]:
     """(target, arm, endpoint, settings of the target) of every endpoint, including the judge's, as target ``judge``."""
     for name, target in settings.targets.items():
@@ -78,12 +58,13 @@ def declared_at(settings: Settings, only: str | None = None) -> dict[str, list[D
     for name, arm, endpoint, target in arms_of(settings, only):
         if PROVIDERS[settings.providers[endpoint.provider].kind].identity is None:
             continue
-        base = trained_on = None
+        base = trained_on = adapter = None
         if arm is Arm.SUBJECT and target is not None:
             same = target.base is not None and _one_api(settings, target.base, endpoint)
             base = target.base.model if same and target.base is not None else None
-            trained_on = target.adapter.base_model if target.adapter is not None else None
-        found.setdefault(endpoint.provider, []).append(Declared(name, arm, endpoint.model, base, trained_on))
+            if target.adapter is not None:
+                trained_on, adapter = target.adapter.base_model, str(target.adapter.path)
+        found.setdefault(endpoint.provider, []).append(Declared(name, arm, endpoint.model, base, trained_on, adapter))
     return found
 
 
@@ -122,28 +103,37 @@ def _folder(name: str) -> Path | None:
 
 async def look(context: RunContext, only: str | None = None) -> list[CheckedTarget]:
     """Check every server and adapter, or those of one target. Never raises because of their content."""
+    known = await asyncio.to_thread(identity_evidence.kept, context.store, only)
     servers = [
-        _look_at(context, provider, declared) for provider, declared in declared_at(context.settings, only).items()
+        _look_at(context, known, provider, declared)
+        for provider, declared in declared_at(context.settings, only).items()
     ]
     files = asyncio.to_thread(_look_into, files_of(context.settings, only))
     found = await asyncio.gather(*servers, files)
     return [one for some in found for one in some]
 
 
-async def _look_at(context: RunContext, provider: str, declared: Sequence[Declared]) -> list[CheckedTarget]:
+async def _look_at(
+    context: RunContext, known: identity_evidence.Kept, provider: str, declared: Sequence[Declared]
+) -> list[CheckedTarget]:
     kind = context.settings.providers[provider].kind
     readings: dict[Key, Reading] = {}
     error: str | None = None
+    hidden = False
     try:
         source = await asyncio.to_thread(server_source, kind)
         assert source is not None
         readings = await source(declared, lambda path: context.asker.look(provider, path))
     except (UnreadableError, CliffwatchError) as failed:
-        error = str(failed)
+        error, hidden = str(failed), isinstance(failed, HiddenError)
     except Exception as failed:
         log.exception("identity_crashed", provider=provider)
         error = type(failed).__name__
-    return [CheckedTarget(one.target, one.arm, kind, provider, readings.get(one.key), error) for one in declared]
+    found = [
+        CheckedTarget(one.target, one.arm, kind, provider, readings.get(one.key), error, hidden) for one in declared
+    ]
+    now = context.clock()
+    return await asyncio.to_thread(identity_evidence.complete, context.store, known, provider, declared, found, now)
 
 
 def _look_into(files: Iterable[Files]) -> list[CheckedTarget]:
@@ -184,36 +174,55 @@ def settle(
     ``only``: the target that was checked; default: all targets.
     """
     stored = {(one.target, one.arm, one.check): one for one in context.store.identity_checks()}
-    checks = [
-        IdentityCheck(one.target, one.arm, check.check, check.matches, check.expected, check.found, now, now)
-        for one in looked
-        if one.reading is not None
-        for check in one.reading.checks
-    ]
+    checks = [one for found in looked for one in _results(found, stored, now)]
     kept, doubts = [], set()
     for new in checks:
         key = (new.target, new.arm, new.check)
         before = stored.get(key)
-        fresh = not new.matches and (before is None or before.matches)
+        fresh = new.differs and (before is None or not before.differs)
         if fresh and memory is not None and key not in memory.doubted:
             doubts.add(key)
             continue
-        if before is None or before.matches != new.matches:
+        if before is None or before.result is not new.result:
             _tell(new, known=before is not None)
         kept.append(new)
     if memory is not None:
         memory.doubted = doubts
     context.store.save_identity_checks(kept)
     context.store.drop_identity_checks(_gone(context.settings, looked, checks, stored, only))
+    _settle_served(context, looked, now, only)
     _settle_retirements(context.settings, context.store, looked, now)
     return checks
 
 
+def _results(one: CheckedTarget, stored: Mapping[CheckKey, IdentityCheck], now: datetime) -> Iterator[IdentityCheck]:
+    """The results of one source. What could not be read this time is stored only if nothing is known."""
+    for made in one.reading.checks if one.reading is not None else ():
+        result = Match.of(made.matches)
+        yield IdentityCheck(one.target, one.arm, made.check, result, made.expected, made.found, now, now)
+    first = CHECKS[one.kind][0]
+    for check, why in one.unread.items():
+        before = stored.get((one.target, one.arm, check))
+        unknown = before is None or before.result is Match.CANNOT_TELL
+        if unknown and (check == first or (one.kind == FILES and one.reading is not None)):
+            yield IdentityCheck(one.target, one.arm, check, Match.CANNOT_TELL, "", why, now, now)
+
+
+def _settle_served(context: RunContext, looked: Sequence[CheckedTarget], now: datetime, only: str | None) -> None:
+    """Store what servers say about the models that they list."""
+    models = {(target, arm): endpoint.model for target, arm, endpoint, _ in arms_of(context.settings, only)}
+    context.store.save_served_metadata([
+        ServedMetadata(one.target, one.arm, models[one.target, one.arm], one.reading.served, now)
+        for one in looked
+        if one.reading is not None and one.reading.served is not None
+    ])  # fmt: skip
+
+
 def _tell(check: IdentityCheck, *, known: bool) -> None:
     told = {"target": check.target, "arm": check.arm, "check": check.check, "found": check.found}
-    if not check.matches:
+    if check.differs:
         log.error("identity_mismatch", expected=check.expected, **told)
-    elif known:
+    elif known and check.result is Match.MATCHES:
         log.info("identity_matches_again", **told)
 
 
@@ -273,6 +282,8 @@ class Identified:
     checks: list[IdentityCheck]
     unread: list[Unread]
     retirements: list[Retirement]
+    told: bool = True
+    """Whether every endpoint and adapter could be read, and every server says whether it serves its model."""
 
 
 async def identify_now(context: RunContext, target: str | None) -> Identified:
@@ -282,7 +293,7 @@ async def identify_now(context: RunContext, target: str | None) -> Identified:
     finally:
         await context.asker.aclose()
     settle(context, looked, context.clock(), only=target)
-    made = {(one.target, one.arm, check.check) for one in looked if one.reading for check in one.reading.checks}
+    made = {(one.target, one.arm, check.check): check for one in looked if one.reading for check in one.reading.checks}
     names = dict.fromkeys(name for name, _, _, _ in arms_of(context.settings, target))
     return Identified(
         [one for name in names for one in context.store.identity_checks(name) if (name, one.arm, one.check) in made],
@@ -291,6 +302,8 @@ async def identify_now(context: RunContext, target: str | None) -> Identified:
             key=lambda one: (one.target, one.arm, one.source, one.why),
         ),
         [one for name in names for one in context.store.retirements(name)],
+        all(one.reading is not None and "listed" not in one.unread for one in looked)
+        and all(check.matches is not None for check in made.values() if check.check == "listed"),
     )
 
 

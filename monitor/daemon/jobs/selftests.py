@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from monitor.core import schedule
+from monitor.core.condition_words import render
 from monitor.core.records import Baseline, BaselineStatus, Comparison, SelfTest
 from monitor.detect.selftest import failures, self_test
 from monitor.runs import arming
@@ -54,8 +55,9 @@ def self_test_one(
         if stop.is_set():
             return []
     context.store.save_self_tests(tests)
-    for words in failures(tests):
-        log.error("selftest_failed", target=baseline.target, suite=baseline.suite, problem=words)
+    failed, lacks = failures(tests), render(baseline.conditions)
+    for words in failed:
+        log.error("selftest_failed", target=baseline.target, suite=baseline.suite, problem=words, lacks=lacks)
     if tests:
         log.info("selftest_done", target=baseline.target, suite=baseline.suite,
                  caught={one.fault: f"{one.caught}/{one.trials}" for one in tests})  # fmt: skip

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from monitor.core.records import (
+    PRODUCTION_SUITE,
     Alarm,
     AuditEntry,
     Baseline,
@@ -18,6 +19,7 @@ from monitor.core.records import (
     Retirement,
     Rollback,
     RunSummary,
+    SampleAccount,
     Spend,
     SuiteProgress,
 )
@@ -72,6 +74,8 @@ class Facts:
     rollback: Mapping[str, Rollback]
     blind: Mapping[str, Sequence[str]]
     """Target -> why a loss could go undetected according to its self-tests, one sentence each."""
+    samples: Mapping[str, SampleAccount] = field(default_factory=dict)
+    """Target -> the account of the last finished run's sample of production inputs."""
     beside: Mapping[Key, FindingContext] = field(default_factory=dict)
     """Context of the newest finding of an open alarm, for the alarms that ``report.told_in_full`` names."""
 
@@ -93,6 +97,7 @@ def read(
     ours = set(settings.targets) | {JUDGE.target}
     last = {stream: run_id for stream, run_id in store.last_done().items() if stream[0] in ours}
     summaries = store.summaries(list(last.values()))
+    sampled = {run: stream[0] for stream, run in last.items() if stream[1] == PRODUCTION_SUITE}
     alarms = [*store.open_alarms(), *store.alarms(raised=False, limit=MOST)]
     latest: dict[Stream, dict[str, Finding]] = defaultdict(dict)
     for found in store.latest_findings(exhibits=False):
@@ -107,6 +112,7 @@ def read(
         outdated=store.outdated(),
         alarms=_by((one for one in alarms if one.cleared_at is None or one.cleared_at >= since), _target),
         latest=latest,
+        samples={sampled[run]: one for run, one in store.samples(list(sampled)).items()} if sampled else {},
         last={stream: summaries[run_id] for stream, run_id in last.items() if run_id in summaries},
         asked={stream: counts for stream, counts in store.asked_since(since).items() if stream[0] in ours},
         spent={target: spend for target, spend in store.spent_between(first, final).items() if target in ours},

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from monitor.core import schedule
+from monitor.core import sampling, schedule
 from monitor.core.limits import Gap, is_partly
 from monitor.core.records import (
     Alarm,
@@ -182,7 +182,11 @@ TOLD_ELSEWHERE: Final = frozenset({"approve", "retire", "clear"})
 """Actions that the list already shows as events of baselines and alarms."""
 
 
-DONE: Final = {"acknowledge": "acknowledged the alarm", "run": "started an unscheduled run of {suite}"}
+DONE: Final = {
+    "acknowledge": "acknowledged the alarm",
+    "run": "started an unscheduled run of {suite}",
+    "accept": "accepted a change of the contract",
+}
 """Action -> the words after the person's name."""
 
 
@@ -198,7 +202,7 @@ def _actions(facts: Facts, address: str | None) -> Iterator[Happened]:
 def _identity(facts: Facts, address: str | None) -> Iterator[Happened]:
     checks = [one for name in facts.settings.targets for one in facts.identity.get(name, ())]
     for one in checks:
-        if one.since >= facts.since and not one.matches:
+        if one.since >= facts.since and one.differs:
             of = "" if one.arm is Arm.SUBJECT else f" (of the {one.arm})"
             what = served(one.check)
             text = f"page opened, no longer as declared{of}: {what[:1].lower()}{what[1:]}"
@@ -225,8 +229,20 @@ def unmeasured(facts: Facts, times: Times, address: str | None) -> Listed:
         link = at_page(address, "targets", stream[0])
         known = gap_of(facts, stream) not in (Gap.LOST, Gap.LATE)
         found.append((known, -share, Item(f"{text}{lost_words(facts, stream)}", stream[0], link=link)))
+    found += [(False, -share, item) for share, item in _left_out(facts, address)]
     found.sort(key=lambda one: one[:2])
     return Listed.of([item for *_, item in found], LINES)
+
+
+def _left_out(facts: Facts, address: str | None) -> Iterator[tuple[float, Item]]:
+    """Samples that leave out more than a fifth of the requests, with this share and the reasons."""
+    for name in facts.settings.targets:
+        account = facts.samples.get(name)
+        if account is not None and (account.problem or is_partly(account.left_out_ratio)):
+            share = account.left_out_ratio if not account.problem else 1.0
+            left = f"{percent(share)} of the production requests could not be asked: "
+            told = cut(f"{'' if account.problem else left}{' '.join(sampling.notes(account))}", 600)
+            yield share, Item(told, name, link=at_page(address, "targets", name), tone="warn")
 
 
 def judge_view(facts: Facts, times: Times, address: str | None) -> View | None:

@@ -213,7 +213,7 @@ def _who_looks(alarm: Alarm, times: Times) -> str:
 def mismatches(facts: Facts, name: str, times: Times, address: str | None) -> Iterator[Trouble]:
     """The failing identity checks of a target. They page, like CliffwatchIdentityMismatch."""
     for one in facts.identity.get(name, ()):
-        if not one.matches:
+        if one.differs:
             item = Item(
                 _mismatch(one), "What is served", "Page", at_page(address, "targets", name), tone="bad",
                 lead=f"Not as declared for {times.ago(one.since)}.",

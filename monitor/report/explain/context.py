@@ -107,7 +107,7 @@ def neighbours(alarms: Sequence[Alarm], alarm: Alarm | None) -> tuple[Alarm | No
 
 def of_subject(checks: Sequence[IdentityCheck]) -> list[IdentityCheck]:
     """The identity checks of the subject that do not match."""
-    return [one for one in checks if not one.matches and one.arm is Arm.SUBJECT]
+    return [one for one in checks if one.differs and one.arm is Arm.SUBJECT]
 
 
 def judge_drifted(judge_alarms: Sequence[Alarm]) -> bool:

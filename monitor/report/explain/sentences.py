@@ -31,6 +31,9 @@ ADVICE: Final[Mapping[Advice, str]] = {
     Advice.READ_ANSWERS: "Read the answers: something else changed.",
     Advice.READ_FAILED_ANSWERS: "Read the answers, then check for a changed model, prompt or adapter.",
     Advice.READ_FLIPPED_ANSWERS: "Read the flipped answers, then check for a changed model, prompt or adapter.",
+    Advice.READ_EMPTY_REPLIES: (
+        "Run cliffwatch ask TARGET PROBE --debug, which shows the whole reply and where its text is."
+    ),
     Advice.COMPARE_ANSWERS: "Compare the answers, and check for a new model version, prompt, sampling or weights.",
     Advice.COMPARE_SIGNALS: (
         "Something about the model or its serving changed. The other signals show whether it matters."

@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Any, Final
 from monitor import __version__
 from monitor.core.limits import is_partly
 from monitor.core.records import (
+    PRODUCTION_SUITE,
     Alarm,
     IdentityCheck,
     Retirement,
     RunSummary,
+    SampleAccount,
     Spend,
 )
 from monitor.core.run_kinds import JUDGE
@@ -206,12 +208,20 @@ class StoreCollector:
         unseen = [run for key, run in last.items() if key not in self._last or self._last[key].run_id != run]
         found = self.store.summaries(unseen)
         self._last.update({key: found[run] for key, run in last.items() if run in found})
+        samples = self._samples_of(last)
         for name in moved:
             lines = self._lines("runs")
             summaries = {one.suite: self._last[name, one.suite] for one in progress[name]
                          if (name, one.suite) in last}  # fmt: skip
             result_metrics.runs(lines, self._targets[name], progress[name], summaries)
+            if name in samples:
+                result_metrics.sample(lines, name, samples[name])
             self._put("runs", name, lines, marks.get(name))
+
+    def _samples_of(self, last: Mapping[tuple[str, str], int]) -> dict[str, SampleAccount]:
+        """Target -> the account of its last sample. ``last``: (target, suite) -> its last finished run."""
+        runs = {run: name for (name, suite), run in last.items() if suite == PRODUCTION_SUITE}
+        return {runs[run]: account for run, account in self.store.samples(list(runs)).items()} if runs else {}
 
     def _ours(self, target: str, suite: str) -> bool:
         """Whether the target and suite are configured; others in the store have no series."""
@@ -346,7 +356,7 @@ class StoreCollector:
 
 def _mismatching(checks: Iterable[IdentityCheck]) -> tuple[IdentityCheck, ...]:
     """The failing checks, without the time of the check, which changes every day."""
-    return tuple(replace(one, checked_at=one.since) for one in checks if not one.matches)
+    return tuple(replace(one, checked_at=one.since) for one in checks if one.differs)
 
 
 def _by_target(targets: Iterable[str], found: Iterable[Any]) -> dict[str, list[Any]]:

@@ -195,10 +195,39 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         "Share of the base's answers in the last run that pass every deterministic check.",
     ),
     MetricSpec(
+        "sample_requests",
+        "gauge",
+        ("target", "outcome", "reason"),
+        "Logged requests of the last finished run's sample of production inputs, by outcome: kept, duplicates, "
+        "not_drawn, unsupported, truncated, malformed, outside, filtered; their sum is all that was logged. reason: "
+        "why requests are left out (production.md), else empty.",
+    ),
+    MetricSpec(
+        "sample_left_out_ratio",
+        "gauge",
+        ("target",),
+        "Share of the period's requests that the last finished run's sample could not ask, 0 to 1: unsupported, "
+        "truncated and malformed ones.",
+    ),
+    MetricSpec(
+        "sample_unread_files",
+        "gauge",
+        ("target", "reason"),
+        "Log files that the last finished run's sample did not read, or not to their end, by reason (production.md).",
+    ),
+    MetricSpec(
         "identity_match",
         "gauge",
         ("target", "check"),
-        "1 if the served model matches its declaration, else 0; the worst of the target's arms.",
+        "1 if the served model matches its declaration, 0 if it contradicts it; the worst of the target's arms. Absent "
+        "if the check cannot tell.",
+    ),
+    MetricSpec(
+        "identity_unknown",
+        "gauge",
+        ("target", "check"),
+        "1 if the check cannot tell whether the served model matches, for at least one of the target's arms. Otherwise "
+        "absent.",
     ),
     MetricSpec(
         "identity_mismatch_since_timestamp_seconds",

@@ -14,9 +14,11 @@ from monitor.core.records import (
     FindingState,
     IdentityCheck,
     MailState,
+    Match,
     Retirement,
     Rollback,
     RunSummary,
+    SampleAccount,
     SelfTest,
     Severity,
     Spend,
@@ -63,7 +65,7 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
         "run_last_success_timestamp_seconds", "run_last_attempt_timestamp_seconds", "runs_total",
         "run_unmeasured_ratio", "pass_ratio", "judge_score", "answer_length_chars", "budget_refused_questions",
         "judge_agreement_ratio", "judge_anchor_timestamp_seconds", "answer_length_base_chars", "judge_score_base",
-        "pass_ratio_base", "run_checks_unfinished",
+        "pass_ratio_base", "run_checks_unfinished", "sample_requests", "sample_left_out_ratio", "sample_unread_files",
     ),
     "findings": (
         "effect", "effect_low", "effect_high", "finding_info", "evidence_log10", "evidence_threshold_log10",
@@ -73,7 +75,8 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "usage": ("api_requests_total", "api_tokens_total", "api_spend_usd_total"),
     "budgets": ("budget_remaining_usd", "budget_remaining_requests"),
     "identity": (
-        "identity_match", "identity_mismatch_since_timestamp_seconds", "identity_checked_timestamp_seconds",
+        "identity_match", "identity_unknown", "identity_mismatch_since_timestamp_seconds",
+        "identity_checked_timestamp_seconds",
     ),
     "retirements": ("model_retirement_timestamp_seconds",),
     "rollbacks": ("rollback_ready", "rollback_answered_ratio", "rollback_pass_ratio"),
@@ -175,6 +178,20 @@ def runs(lines: Lines, target: Target, progress: Iterable[SuiteProgress], last: 
         lines.add("budget_refused_questions", sum(summary.refused for summary in last.values()), name)
 
 
+def sample(lines: Lines, name: str, account: SampleAccount) -> None:
+    """Add the metrics of the sample of a target's last finished run."""
+    for outcome in ("kept", "duplicates", "not_drawn", "filtered"):
+        lines.add("sample_requests", getattr(account, outcome), name, outcome, "")
+    for one in account.reasons:
+        lines.add("sample_requests", one.count, name, one.left_out.value, one.reason.value)
+    lines.add("sample_left_out_ratio", account.left_out_ratio, name)
+    unread: dict[str, int] = {}
+    for file in account.unread:
+        unread[file.reason.value] = unread.get(file.reason.value, 0) + file.count
+    for reason, count in unread.items():
+        lines.add("sample_unread_files", count, name, reason)
+
+
 def _summary(lines: Lines, key: tuple[str, str], summary: RunSummary, model: str) -> None:
     lines.add("run_unmeasured_ratio", summary.unmeasured_ratio, *key)
     for reason, count in summary.unfinished.items():
@@ -263,13 +280,19 @@ def budgets(lines: Lines, name: str, target: Target, spent: Spend) -> None:
 
 
 def identity(lines: Lines, name: str, checks: Sequence[IdentityCheck]) -> None:
-    """Add each check's worst result over the arms. The oldest check counts, so that an arm whose check is no longer
-    possible stays visible."""
+    """Add each check's worst result over the arms; a check that cannot tell has no value of ``identity_match``.
+
+    The oldest check counts, so that an arm whose check is no longer possible stays visible.
+    """
     for check in dict.fromkeys(one.check for one in checks):
-        matches = all(one.matches for one in checks if one.check == check)
-        lines.add("identity_match", matches, name, check)
-        if not matches:
-            since = min(one.since for one in checks if one.check == check and not one.matches)
+        found = [one for one in checks if one.check == check]
+        told = [one for one in found if one.result is not Match.CANNOT_TELL]
+        if told:
+            lines.add("identity_match", not any(one.differs for one in told), name, check)
+        if len(told) < len(found):
+            lines.add("identity_unknown", 1, name, check)
+        if any(one.differs for one in told):
+            since = min(one.since for one in told if one.differs)
             lines.add("identity_mismatch_since_timestamp_seconds", since.timestamp(), name, check)
     if checks:
         oldest = min(one.checked_at for one in checks)

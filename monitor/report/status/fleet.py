@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from monitor.core.clock import HEARTBEAT
+from monitor.core.condition_words import render
 from monitor.core.limits import CAPTURE_DAYS, gap, is_late
 from monitor.core.measured import Standing, standing
 from monitor.core.records import (
@@ -18,8 +19,10 @@ from monitor.core.records import (
     AlarmState,
     Baseline,
     BaselineStatus,
+    ConditionState,
     Finding,
     IdentityCheck,
+    Match,
     RunOutcome,
     SelfTest,
     Severity,
@@ -72,11 +75,13 @@ class StatusRow:
     cleared: tuple[Alarm, ...]
     """The cleared alarms of alarming ``findings``."""
     findings: tuple[Finding, ...]
+    conditions: tuple[ConditionState, ...] = ()
+    """What the approved baseline fulfils, so that signals can be read."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What is not an alarm but reduces the meaning of having no alarm, one line each."""
-        return (*self.not_paging, *on_record(self.missed))
+        return (*self.not_paging, *render(self.conditions), *on_record(self.missed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,7 @@ def status(reading: "ReadOnlyContext", *, everything: bool = False) -> Status:
     for alarm in store.open_alarms():
         open_alarms.setdefault((alarm.target, alarm.suite), []).append(alarm)
     mismatches: dict[str, list[IdentityCheck]] = {}
-    for check in store.identity_checks(matches=False):
+    for check in store.identity_checks(result=Match.DIFFERS):
         mismatches.setdefault(check.target, []).append(check)
     last = store.last_finished()
     losing = [one.run_id for one in last.values() if one.lost]
@@ -247,6 +252,7 @@ def _row(reading: "ReadOnlyContext", fleet: _Fleet, stream: tuple[str, str], nee
         identity=tuple(fleet.identity.get(target, ())),
         cleared=_over(found, open_now, over or ()),
         findings=tuple(found),
+        conditions=approved.conditions if is_armed and approved else (),
     )
 
 

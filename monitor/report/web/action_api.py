@@ -1,7 +1,7 @@
 """Actions for programs: ``POST`` under ``/api/v1`` with a person's token."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Protocol, TypeVar
 
 from fastapi import Depends, FastAPI, HTTPException, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from monitor.store import StoreReader
 
 T = TypeVar("T")
+
+
+class Do(Protocol):
+    """Performs an action, and answers with its error."""
+
+    def __call__(self, entry: Callable[[Doing], T]) -> T: ...
+
 
 _BEARER: Final = HTTPBearer(auto_error=False, description="a person's token, as configured in http.actions")
 
@@ -33,6 +40,21 @@ class RunNow(Why):
     """A manual run of one suite."""
 
     suite: str = Field(min_length=1, max_length=200, description="a suite of the target")
+
+
+class Accept(Why):
+    """A known harmless change of the contract."""
+
+    part: str = Field(min_length=1, max_length=40, description="fingerprint, model_id, prompt_tokens, served or root")
+    suite: str | None = Field(
+        default=None, min_length=1, max_length=200, description="a suite of the target; default: each with a new value"
+    )
+
+
+class AllAccepted(BaseModel):
+    """The audit log entries of the action, one per suite."""
+
+    audit_entries: list[AuditEntry]
 
 
 class Done(BaseModel):
@@ -131,3 +153,18 @@ def add_api(app: FastAPI, gate: Gate | None, doing: Doing | None) -> None:
     def run(request: Request, target: str, said: RunNow, by: who) -> Done:
         """Make an unscheduled run of one suite due now. The daemon asks it at its next tick, within the budget."""
         return Done(entry=do(lambda doing: doing.run(target, said.suite, by, said.why, address_of(request))))
+
+    _add_accept(app, person, do)
+
+
+def _add_accept(app: FastAPI, person: Callable[..., str], do: Do) -> None:
+    who = Annotated[str, Depends(person)]
+
+    @app.post("/api/v1/targets/{target}/accept", responses=REFUSALS)
+    def accept(request: Request, target: str, said: Accept, by: who) -> AllAccepted:
+        """Accept the new values of a part of the contract. They count as the baseline's from then on."""
+        return AllAccepted(
+            audit_entries=do(
+                lambda doing: doing.accept(target, said.part, by, said.why, address_of(request), suite=said.suite)
+            )
+        )

@@ -1,11 +1,11 @@
-"""Actions on the pages and the API: approve, retire, acknowledge, clear, run now.
+"""Actions on the pages and the API: approve, retire, acknowledge, clear, accept, run now.
 
 Enabled only if the configuration has ``http.actions``. A browser logs in with a token and then sends a session cookie.
 A form is accepted only from our own pages (``Origin``, ``Sec-Fetch-Site``) and with the session's own secret.
 Programs send the token itself, ``Authorization: Bearer``; the API ignores cookies.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from hmac import compare_digest
@@ -37,6 +37,7 @@ LOGIN_COOKIE: Final = "cliffwatch_login"
 
 PAST: Final = {
     "approve": "approved", "retire": "retired", "acknowledge": "acknowledged", "clear": "cleared", "run": "due now",
+    "accept": "accepted",
 }  # fmt: skip
 
 
@@ -189,9 +190,31 @@ def _forms(app: FastAPI, pages: Showing, gate: Gate, doing: Doing) -> None:
     async def acknowledge_all(request: Request, target: str) -> Response:
         return await act(request, "/", lambda *said: _all_told(target, doing.acknowledge_all(target, *said)))
 
+    _accept_forms(app, act, doing)
+
+
+Act = Callable[[Request, str, Callable[[str, str, str], str]], Awaitable[Response]]
+
+
+def _accept_forms(app: FastAPI, act: Act, doing: Doing) -> None:
+    @app.post("/targets/{target}/accept/{part}", include_in_schema=False)
+    async def accept_root(request: Request, target: str, part: str) -> Response:
+        return await act(request, "/", lambda *said: _accepted(doing.accept(target, part, *said)))
+
+    @app.post("/targets/{target}/{suite}/accept/{part}", include_in_schema=False)
+    async def accept(request: Request, target: str, suite: str, part: str) -> Response:
+        def accepted(who: str, why: str, address: str) -> str:
+            return _accepted(doing.accept(target, part, who, why, address, suite))
+
+        return await act(request, "/", accepted)
+
 
 def _told(done: AuditEntry) -> str:
     return f"{_capital(str(done.subject))} of {done.target}/{done.suite}: {PAST[done.action]}."
+
+
+def _accepted(done: Sequence[AuditEntry]) -> str:
+    return " ".join(f"{_capital(str(one.subject))} of {one.target}: accepted." for one in done)
 
 
 def _all_told(target: str, done: Sequence[AuditEntry]) -> str:

@@ -59,7 +59,7 @@ class _Texts:
         then = self.then.get(probe, Counter())
         text, weight = least_like(list(self.now[probe]), then)
         base = _usual(self.bases.get(probe))
-        return Exhibit(probe, self.prompts.get(probe, ""), _usual(then) or "", text, base, weight)
+        return Exhibit(probe, self.prompts.get(probe, ""), _usual(then), text, base, weight)
 
 
 def _texts(store: "StoreReader", finding: Finding) -> _Texts:

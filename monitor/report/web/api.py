@@ -1,6 +1,7 @@
 """``/api/v1``: the content of the pages as JSON, with unmodified answers."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -15,6 +16,7 @@ from monitor.report.explain.context import finding_context
 from monitor.report.explain.jsonable import plain
 from monitor.report.web import baselines, fleet_headline, fleet_overview, models, pages, runbooks, runs, target_view
 from monitor.report.web.models import Id, Limit, Name, Some
+from monitor.runs.conditions import conditions_of
 
 if TYPE_CHECKING:
     from monitor.store import StoreReader
@@ -41,7 +43,7 @@ def add_api(
     _targets(router, store, settings, clock, kept)
     _findings(router, store)
     _runs(router, store)
-    _baselines(router, store)
+    _baselines(router, store, settings)
     app.include_router(router)
 
 
@@ -111,8 +113,11 @@ def _detail(found: target_view.Detail, target: str, settings: Settings) -> Mappi
         "budget": settings.targets[target].budget.model_dump(),
         "spent_today": found.spent,
         "self_tests": [{**plain(one), "missed": one in suite.missed} for suite in found.suites for one in suite.tests],
-        **{name: getattr(found, name)
-           for name in ("lead", "baselines", "runs", "alarms", "identity", "retirements", "rollback", "audit_entries")},
+        **{
+            name: getattr(found, name)
+            for name in ("lead", "baselines", "runs", "alarms", "identity", "listed", "served", "retirements",
+                         "rollback", "audit_entries")
+        },
     }  # fmt: skip
 
 
@@ -156,7 +161,9 @@ def _runs(router: APIRouter, store: "StoreReader") -> None:
         total, some = store.questions(run_id, runs.arms_of(show), lost=show == "lost", offset=offset, limit=limit)
         lines = [_question(one) for one in runs.graded(store, run_id, some)]
         counts = runs.counts(store.tally(run_id))
-        return JSONResponse({**plain(found), **plain({"arms": counts, "total": total, "questions": lines})})
+        sample = store.samples([run_id]).get(run_id)
+        more = {"arms": counts, "total": total, "questions": lines, "sample": sample}
+        return JSONResponse({**plain(found), **plain(more)})
 
     @router.get("/runs/{run_id}/exchange", response_model=models.Exchanged)
     def exchange(run_id: Id, arm: Arm, probe: pages.ProbeId, replicate: pages.Replicate = 0) -> JSONResponse:
@@ -185,7 +192,7 @@ def _question(line: runs.QuestionRow) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _baselines(router: APIRouter, store: "StoreReader") -> None:
+def _baselines(router: APIRouter, store: "StoreReader", settings: Callable[[], Settings]) -> None:
     @router.get("/baselines", response_model=models.Baselines)
     def all_baselines(
         target: Some = None, suite: Some = None, status: BaselineStatus | None = None, limit: Limit = 100
@@ -197,6 +204,7 @@ def _baselines(router: APIRouter, store: "StoreReader") -> None:
     def baseline(baseline_id: Id, limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
         """One baseline, probe by probe, with its distinct answers and their scores."""
         found = pages.baseline_of(store, baseline_id)
+        found = replace(found, conditions=conditions_of(settings(), store, found))
         sheets = baselines.sheets(store, found)
         return JSONResponse(plain({**plain(found), "total": len(sheets), "sheets": sheets[offset : offset + limit]}))
 

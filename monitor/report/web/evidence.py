@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from monitor.core.lookalikes import difference
 from monitor.core.records import SHARE_SUFFIX, Alarm, Exhibit, Finding, Point
+from monitor.core.texts import NOT_ASKED, is_empty, shown
 from monitor.report.explain import claim as claims
 from monitor.report.explain.context import FindingContext, finding_context
 from monitor.report.web import sparklines
@@ -150,17 +151,28 @@ class SideBySide:
 
 
 def side_by_side(exhibits: Iterable[Exhibit]) -> list[SideBySide]:
-    return [
-        SideBySide(
-            one, *(marked(one.baseline, one.now) if len(one.baseline) + len(one.now) <= 2 * LONGEST else
-                   ([(one.baseline[:LONGEST], False)], [(one.now[:LONGEST], False)])), *_verdict(one),
-            difference(one.baseline[:LONGEST], one.now[:LONGEST]),
-        )
-        for one in exhibits
-    ]  # fmt: skip
+    return [SideBySide(one, *_pieces(one), *_verdict(one), _difference(one)) for one in exhibits]
+
+
+def _both_texts(one: Exhibit) -> bool:
+    return one.baseline is not None and not is_empty(one.baseline) and not is_empty(one.now)
+
+
+def _pieces(one: Exhibit) -> tuple[list[Piece], list[Piece]]:
+    """Both answers in pieces. Words are marked where both have a text of a bounded length."""
+    before, now = NOT_ASKED if one.baseline is None else shown(one.baseline), shown(one.now)
+    if _both_texts(one) and len(before) + len(now) <= 2 * LONGEST:
+        return marked(before, now)
+    return [(before[:LONGEST], False)], [(now[:LONGEST], False)]
+
+
+def _difference(one: Exhibit) -> str:
+    return difference((one.baseline or "")[:LONGEST], one.now[:LONGEST]) if _both_texts(one) else ""
 
 
 def _verdict(one: Exhibit) -> tuple[str, bool]:
+    if is_empty(one.now):
+        return "empty", False
     if one.base is not None and one.now == one.base:
         return "same as base", False
     if one.now == one.baseline:
@@ -177,7 +189,7 @@ def most_telling(finding: Finding) -> Exhibit | None:
         return None
     best = ordered(finding.exhibits, "weight")
     alike = [one for one in best if one.weight >= ABOUT_EQUAL * best[0].weight]
-    return next((one for one in alike if one.now == one.base), best[0])
+    return next((one for one in alike if one.now == one.base and not is_empty(one.now)), best[0])
 
 
 def ordered(exhibits: Sequence[Exhibit], sort: Sort) -> list[Exhibit]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from monitor.core.limits import Gap, gap, is_late
 from monitor.core.measured import Standing, standing
-from monitor.core.records import Alarm, Finding, IdentityCheck, Point, Retirement, RunOutcome, SelfTest, Stream
+from monitor.core.records import Alarm, Finding, IdentityCheck, Match, Point, Retirement, RunOutcome, SelfTest, Stream
 from monitor.core.run_kinds import JUDGE
 from monitor.core.schedule import interval_seconds
 from monitor.core.selftest_results import MUST_SEE, missed
@@ -225,7 +225,7 @@ class Overview:
 def overview(store: "StoreReader", settings: Settings, now: datetime, kept: FleetCache) -> Overview:
     """Every configured target. Reads again only if something changed, or if a target may have become late."""
     mark, raised = store.stream_mark(), tuple(store.open_alarms())
-    failing, last = tuple(store.identity_checks(matches=False)), kept.overview
+    failing, last = tuple(store.identity_checks(result=Match.DIFFERS)), kept.overview
     unseen, retirements = tuple(missed(store.imperfect_self_tests(MUST_SEE))), tuple(store.retirements())
     if (
         last is not None and last.settings is settings

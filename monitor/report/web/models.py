@@ -20,8 +20,11 @@ from monitor.core.records import (
     Retirement,
     Rollback,
     Run,
+    SampleAccount,
     Score,
     SelfTest,
+    ServedBy,
+    ServedMetadata,
     Spend,
     Unscored,
 )
@@ -94,6 +97,7 @@ UnscoredShape: Any = described(Unscored)
 SheetShape: Any = described(baselines.ProbeTexts)
 WatchShape: Any = described(fleet_overview.Watch)
 CountShape: Any = described(runs.Count)
+SampleShape: Any = described(SampleAccount)
 
 
 class Watched(WatchShape):  # type: ignore[misc]
@@ -166,6 +170,8 @@ class TargetDetail(Shape):
     budget: Budget
     spent_today: described(Spend)  # type: ignore[valid-type]
     identity: list[described(IdentityCheck)]  # type: ignore[valid-type]
+    listed: list[described(ServedMetadata)]  # type: ignore[valid-type]
+    served: list[described(ServedBy)]  # type: ignore[valid-type]
     retirements: list[described(Retirement)]  # type: ignore[valid-type]
     rollback: described(Rollback) | None  # type: ignore[valid-type]
     audit_entries: list[described(AuditEntry)]  # type: ignore[valid-type]
@@ -221,6 +227,8 @@ class RunDetail(RunShape):  # type: ignore[misc]
     total: int
     """Number of questions of the run."""
     questions: list[Question]
+    sample: SampleShape | None
+    """The account of the run's sample of production inputs; null for runs of fixed probes."""
 
 
 class Exchanged(Question):

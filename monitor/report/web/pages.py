@@ -14,11 +14,13 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from monitor import __version__
 from monitor.core import limits, selftest_results, signals, wording
+from monitor.core.condition_words import render
 from monitor.core.errors import CliffwatchError, StoreError
 from monitor.core.measured import Standing
 from monitor.core.records import Arm, Baseline, Finding, Run
 from monitor.core.sanitize import visible
 from monitor.core.settings import Settings
+from monitor.core.texts import shown
 from monitor.report.explain import cause, claim, recovery
 from monitor.report.web import (
     answers,
@@ -32,6 +34,7 @@ from monitor.report.web import (
     runs,
     target_view,
 )
+from monitor.runs.conditions import conditions_of
 
 if TYPE_CHECKING:
     from monitor.store import StoreReader
@@ -62,6 +65,8 @@ class Pages:
             lstrip_blocks=True,
         )
         self._environment.filters |= {
+            "lacking": render,
+            "shown": shown,
             "visible": visible,
             "number": formatting.number,
             "usd": formatting.usd,
@@ -72,6 +77,7 @@ class Pages:
         self._environment.globals |= {
             "version": __version__,
             "titles": signals.TITLES,
+            "acceptable": signals.ACCEPTABLE,
             "states": fleet_overview.STATES,
             "Standing": Standing,
             "partly": limits.PARTLY,
@@ -116,7 +122,7 @@ def add_pages(
     _target(app, pages, store, settings, clock, kept)
     _findings(app, pages, store, clock)
     _runs(app, pages, store)
-    _baselines(app, pages, store)
+    _baselines(app, pages, store, settings)
     _runbooks(app, pages)
     _files(app)
 
@@ -222,6 +228,7 @@ def _runs(app: FastAPI, pages: Pages, store: "StoreReader") -> None:
             counts=runs.counts(store.tally(run_id)), unfinished=runs.unfinished(store, run_id),
             findings=fleet_overview.by_rank(heads), text_limit=runs.SHOWN,
             ended=partial(recovery.ending, store.alarms(found.target)),
+            sample=runs.sample_view(store.samples([run_id]).get(run_id)),
         )  # fmt: skip
 
     @app.get("/runs/{run_id}/exchange", include_in_schema=False)
@@ -239,7 +246,7 @@ def exchange_json(run_id: int, arm: Arm, probe: str, replicate: int) -> str:
     return f"/api/v1/runs/{run_id}/exchange?" + urlencode({"arm": arm.value, "probe": probe, "replicate": replicate})
 
 
-def _baselines(app: FastAPI, pages: Pages, store: "StoreReader") -> None:
+def _baselines(app: FastAPI, pages: Pages, store: "StoreReader", settings: Callable[[], Settings]) -> None:
     @app.get("/baselines/{baseline_id}", include_in_schema=False)
     def baseline(baseline_id: int, page: Place = 1) -> Response:
         found = baseline_of(store, baseline_id)
@@ -247,7 +254,7 @@ def _baselines(app: FastAPI, pages: Pages, store: "StoreReader") -> None:
         where = formatting.turn(page, len(sheets), baselines.PER_PAGE)
         return pages.show(
             "baseline.html", json=f"/api/v1/baselines/{baseline_id}", baseline=found,
-            sheets=formatting.cut(sheets, where),
+            sheets=formatting.cut(sheets, where), lacks=render(conditions_of(settings(), store, found)),
             where=where, text_limit=baselines.TEXT,
         )  # fmt: skip
 

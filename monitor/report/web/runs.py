@@ -7,7 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from monitor.core.records import JUDGE_GRADER, Answer, Arm, Outcome, Score, Unmeasured, Unscored
+from monitor.core import sampling
+from monitor.core.records import (
+    JUDGE_GRADER,
+    Answer,
+    Arm,
+    LeftOut,
+    Outcome,
+    SampleAccount,
+    Score,
+    Unmeasured,
+    Unscored,
+)
 from monitor.report.web.formatting import Turn, turn
 
 if TYPE_CHECKING:
@@ -91,6 +102,32 @@ def counts(tally: Mapping[tuple[Arm, str | None], tuple[int, float]]) -> list[Co
             total = answered + sum(lost.values())
             found.append(Count(arm, total, answered, lost, sum(usd for _, usd in mine.values())))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class SampleView:
+    """The account of a sample, as its run's page shows it."""
+
+    account: SampleAccount
+    summary: str
+    notes: tuple[str, ...]
+    """What a reader must know, one sentence each."""
+    outside: tuple[str, ...]
+    """Requests outside the period, by reason."""
+    attention: bool
+    """Whether the sample is empty, or leaves out more than a fifth."""
+
+
+def sample_view(account: SampleAccount | None) -> SampleView | None:
+    if account is None:
+        return None
+    notes = tuple(sampling.notes(account))
+    outside = (one for one in account.reasons if one.left_out is LeftOut.OUTSIDE)
+    lines = (sampling.reason_line(account, one) for one in outside)
+    return SampleView(
+        account, sampling.summary(account), notes, tuple(line for line in lines if line not in notes),
+        sampling.needs_attention(account),
+    )  # fmt: skip
 
 
 def arms_of(show: Show) -> list[Arm] | None:

@@ -18,6 +18,8 @@ from monitor.core.records import (
     Rollback,
     Run,
     SelfTest,
+    ServedBy,
+    ServedMetadata,
     Spend,
 )
 from monitor.core.schedule import expression_of, next_slot
@@ -90,6 +92,10 @@ class Detail:
     alarms: tuple[Alarm, ...]
     spent: Spend
     identity: tuple[IdentityCheck, ...]
+    listed: tuple[ServedMetadata, ...]
+    """What servers' lists say about its models."""
+    served: tuple[ServedBy, ...]
+    """What the replies of the last runs say about who served them."""
     retirements: tuple[Retirement, ...]
     rollback: Rollback | None
     audit_entries: tuple[AuditEntry, ...]
@@ -115,6 +121,8 @@ def detail(
         alarms=tuple(alarms[:ALARMS]),
         spent=store.spent(target, now.astimezone(UTC).date()),
         identity=tuple(store.identity_checks(target)),
+        listed=tuple(store.served_metadata(target)),
+        served=tuple(store.served_by([watch.last_run_id for watch in watches if watch.last_run_id is not None])),
         retirements=tuple(store.retirements(target)),
         rollback=next(iter(store.rollback(target)), None) if settings.targets[target].snapshot else None,
         audit_entries=tuple(store.audit_entries(target, AUDIT_ENTRIES)),
@@ -159,4 +167,4 @@ def _signal(finding: Finding, ended: Alarm | None, points: Sequence[Point], now:
 
 def mismatched(checks: Sequence[IdentityCheck]) -> list[IdentityCheck]:
     """The failing checks, the subject's first."""
-    return sorted((one for one in checks if not one.matches), key=lambda one: one.arm is not Arm.SUBJECT)
+    return sorted((one for one in checks if one.differs), key=lambda one: one.arm is not Arm.SUBJECT)

@@ -1,4 +1,4 @@
-"""What replies say besides their text: where the text is, who served it, cached tokens; and accepted values."""
+"""What replies, logs and servers say besides texts, what checks could not score, and what a person accepted."""
 
 from typing import Any
 
@@ -12,12 +12,26 @@ branch_labels = None
 depends_on = None
 
 TIME = sa.DateTime(timezone=True)
+BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 ANSWER: dict[str, TypeEngine[Any]] = {"text_in": sa.String(), "served": sa.JSON(), "cached_tokens": sa.Integer()}
+ANSWER_KEY = ("run_id", "arm", "probe", "replicate")
+TABLES = ("accepted", "unscored", "served_metadata", "production_sample")
 
 
 def upgrade() -> None:
     for name, kind in ANSWER.items():
         op.add_column("answer", sa.Column(name, kind, nullable=True))
+    op.add_column("baseline", sa.Column("conditions", sa.JSON(), nullable=True))
+    _accepted()
+    _unscored()
+    _served_metadata()
+    _production_sample()
+    op.add_column("identity_check", sa.Column("result", sa.String(), nullable=True))
+    op.execute("UPDATE identity_check SET result = CASE WHEN matches THEN 'matches' ELSE 'differs' END")
+    op.drop_column("identity_check", "matches")
+
+
+def _accepted() -> None:
     op.create_table(
         "accepted",
         sa.Column("target", sa.String(), nullable=False),
@@ -27,11 +41,14 @@ def upgrade() -> None:
         sa.Column("who", sa.String(), nullable=False),
         sa.Column("why", sa.Text(), nullable=False),
         sa.Column("at", TIME, nullable=False),
-        sa.PrimaryKeyConstraint("target", "suite", "part", "value", name=op.f("pk_accepted")),
+        sa.PrimaryKeyConstraint("target", "suite", "part", "value", "at", name=op.f("pk_accepted")),
     )
+
+
+def _unscored() -> None:
     op.create_table(
         "unscored",
-        sa.Column("run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("run_id", BIG, nullable=False),
         sa.Column("arm", sa.String(), nullable=False),
         sa.Column("probe", sa.String(), nullable=False),
         sa.Column("replicate", sa.Integer(), nullable=False),
@@ -39,17 +56,46 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(), nullable=False),
         sa.Column("detail", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["run_id", "arm", "probe", "replicate"],
-            ["answer.run_id", "answer.arm", "answer.probe", "answer.replicate"],
+            list(ANSWER_KEY),
+            [f"answer.{name}" for name in ANSWER_KEY],
             name="fk_unscored_answer",
             ondelete="CASCADE",
         ),
-        sa.PrimaryKeyConstraint("run_id", "arm", "probe", "replicate", "grader", name=op.f("pk_unscored")),
+        sa.PrimaryKeyConstraint(*ANSWER_KEY, "grader", name=op.f("pk_unscored")),
+    )
+
+
+def _served_metadata() -> None:
+    op.create_table(
+        "served_metadata",
+        sa.Column("target", sa.String(), nullable=False),
+        sa.Column("arm", sa.String(), nullable=False),
+        sa.Column("baseline_id", BIG, nullable=False),
+        sa.Column("model", sa.String(), nullable=False),
+        sa.Column("facts", sa.JSON(), nullable=False),
+        sa.Column("seen_at", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("target", "arm", "baseline_id", name=op.f("pk_served_metadata")),
+    )
+
+
+def _production_sample() -> None:
+    op.create_table(
+        "production_sample",
+        sa.Column("run_id", BIG, nullable=False),
+        sa.Column("account", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["run_id"], ["run.id"], name=op.f("fk_production_sample_run_id_run"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("run_id", name=op.f("pk_production_sample")),
     )
 
 
 def downgrade() -> None:
-    op.drop_table("unscored")
-    op.drop_table("accepted")
+    op.add_column("identity_check", sa.Column("matches", sa.Boolean(), nullable=False, server_default=sa.true()))
+    op.execute("UPDATE identity_check SET matches = (result <> 'differs')")
+    op.drop_column("identity_check", "result")
+    for table in reversed(TABLES):
+        op.drop_table(table)
+    op.drop_column("baseline", "conditions")
     for name in ANSWER:
         op.drop_column("answer", name)

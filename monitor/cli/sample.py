@@ -1,0 +1,134 @@
+"""``cliffwatch sample``: what the next sample of production inputs would consist of, without asking anything."""
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from monitor.cli.options import DEFAULT, Config, Json, Target
+from monitor.core.errors import CouldNotMeasure, UsageError
+
+if TYPE_CHECKING:
+    from monitor.config import Report
+    from monitor.core.records import SampleAccount
+    from monitor.core.settings import Settings
+
+PEEK_LINES: Final = 1000
+"""Lines of the newest file that ``check`` reads."""
+
+
+def sample(
+    target: Target,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read the logs and print the account of the sample. Asks nothing.")
+    ] = False,
+    config: Config = DEFAULT,
+    as_json: Json = False,
+) -> None:
+    """Print which production inputs a run would ask now, and what it would leave out.
+
+    Shows what was read, left out by reason with the first file and line, and kept, and which files were not read. Makes
+    no calls and does not open the store. Exit 3 if there would be nothing to ask.
+    """
+    from monitor import config as configuration
+    from monitor.core import schedule
+    from monitor.core.lookup import known_names
+    from monitor.core.records import PRODUCTION_SUITE, SampleAccount
+    from monitor.sample import sample_production
+
+    if not dry_run:
+        raise UsageError("sample: add --dry-run; the daemon and `cliffwatch probe` draw samples by themselves")
+    settings = configuration.load(config, keys=frozenset())
+    known_names(settings, target)
+    production = settings.targets[target].production
+    if production is None:
+        raise UsageError(f"target {target} has no `production` section")
+    now = datetime.now(UTC)
+    since = now - timedelta(seconds=schedule.interval_seconds(settings.schedule, PRODUCTION_SUITE))
+    try:
+        account = sample_production(production, 0, since, now, now).account
+    except CouldNotMeasure as error:
+        account = SampleAccount(problem=str(error))
+    show(target, account, since, now, as_json=as_json)
+    if not account.kept:
+        raise CouldNotMeasure(f"{target}/{PRODUCTION_SUITE}: nothing to ask; see the reasons above")
+
+
+def show(target: str, account: "SampleAccount", since: datetime, until: datetime, *, as_json: bool) -> None:
+    """Print the account: counts that add up, then reasons, then files that were not read."""
+    from rich.text import Text
+
+    from monitor.cli.output import print_json
+    from monitor.cli.terminal import console, say, table
+    from monitor.core import sampling
+    from monitor.core.sanitize import visible
+
+    if as_json:
+        shares = {"considered": account.considered, "left_out_ratio": account.left_out_ratio}
+        told = {"notes": list(sampling.notes(account)), "inputs": account.kept}
+        window = {"since": since.isoformat(), "until": until.isoformat()}
+        print_json({"target": target, **window, **asdict(account), **shares, **told})
+        return
+    out = console()
+    out.print(Text(f"{target}: requests from {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC", style="bold"))
+    table(out, ("requests", "count"), list(_counts(account)), right=("count",))
+    for note in _notes(account) if account.lines or account.problem else [sampling.nothing_to_ask(account)]:
+        say(out, Text(visible(note)))
+
+
+def _counts(account: "SampleAccount") -> Iterator[tuple[str, str]]:
+    yield "logged", f"{account.lines:,}"
+    yield "  not matching `where`", f"{account.filtered:,}"
+    yield "  outside the period", f"{account.outside:,}"
+    yield "  malformed", f"{account.malformed:,}"
+    yield "  read", f"{account.read:,}"
+    yield "    unsupported", f"{account.unsupported:,}"
+    yield "    truncated", f"{account.truncated:,}"
+    yield "    duplicates", f"{account.duplicates:,}"
+    yield "    not drawn", f"{account.not_drawn:,}"
+    yield "    kept: inputs to ask", f"{account.kept:,}"
+
+
+def _notes(account: "SampleAccount") -> Iterator[str]:
+    from monitor.core import sampling
+    from monitor.core.records import LeftOut
+
+    told = list(sampling.notes(account))
+    yield from told
+    outside = (one for one in account.reasons if one.left_out is LeftOut.OUTSIDE)
+    yield from (line for one in outside if (line := sampling.reason_line(account, one)) not in told)
+
+
+def with_samples(report: "Report") -> "tuple[Report, bool]":
+    """``check``'s report with warnings about samples, from the newest log file; and whether a sample would be empty."""
+    from monitor.config.yaml_reader import Problem
+
+    if report.settings is None:
+        return report, False
+    found = list(_samples(report.settings))
+    warnings = [Problem("", None, f"targets.{name}.production", text) for name, text, _ in found]
+    return replace(report, warnings=(*report.warnings, *warnings)), any(empty for *_, empty in found)
+
+
+def _samples(settings: "Settings") -> Iterator[tuple[str, str, bool]]:
+    """Target, what is wrong with its newest log, and whether nothing in it can be asked."""
+    from monitor.core import sampling
+    from monitor.sample import peek
+
+    for name, target in settings.targets.items():
+        if target.production is None:
+            continue
+        try:
+            account = peek(target.production, PEEK_LINES, datetime.now(UTC))
+        except CouldNotMeasure as error:
+            yield name, f"a run would have nothing to ask: {error}", True
+            continue
+        if not sampling.needs_attention(account):
+            continue
+        if account.kept:
+            left = f"{account.left_out_ratio:.0%} of the newest requests cannot be asked"
+            yield name, f"{left}: {'; '.join(note.rstrip('.') for note in sampling.notes(account))}", False
+        else:
+            yield name, f"a run would have nothing to ask of the newest log: {sampling.nothing_to_ask(account)}", True

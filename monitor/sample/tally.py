@@ -1,0 +1,125 @@
+"""Counts what a source reads and leaves out, while it is read."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from monitor.core.records import (
+    LeftOut,
+    LeftOutCount,
+    LeftOutReason,
+    SampleAccount,
+    UnreadFile,
+    UnreadReason,
+    class_of,
+)
+
+MOST_NAMES: Final = 5
+"""Names of unread files that an account keeps for one reason."""
+
+MOST_TEXTS: Final = 4096
+"""Distinct texts whose repeats are counted. A text that is most of the traffic is among the first."""
+
+_ORDER: Final = tuple(LeftOut)
+
+
+@dataclass(slots=True)
+class _Reason:
+    place: str
+    detail: str
+    count: int = 0
+
+
+@dataclass(slots=True)
+class Tally:
+    """Counts of a source, updated while it is read."""
+
+    read: int = 0
+    """Requests inside the window that match ``where`` and are yielded. What is left out of them is added later."""
+    filtered: int = 0
+    """Requests that do not match ``where``."""
+    files: int = 0
+    """Files that were opened and read."""
+    max_lines: int | None = None
+    """Lines to read of the newest file; ``None``: all files."""
+    path: str = ""
+    """File that is being read."""
+    line: int = 0
+    """Number of the line in ``path``."""
+    _left: dict[LeftOutReason, _Reason] = field(default_factory=dict)
+    _unread: dict[tuple[UnreadReason, str], list[str]] = field(default_factory=dict)
+    _placeholders: Counter[str] = field(default_factory=Counter)
+    _texts: dict[bytes, int] = field(default_factory=dict)
+
+    def leave(self, reason: LeftOutReason, detail: str = "", place: str = "", text: str = "") -> None:
+        """Count one request that is left out. ``place``: file and line, if not the present one. ``text``: a placeholder
+        of the logger."""
+        found = self._left.get(reason)
+        if found is None:
+            found = self._left[reason] = _Reason(place or self.place, detail)
+        found.count += 1
+        if text and (len(self._placeholders) < MOST_TEXTS or text in self._placeholders):
+            self._placeholders[text] += 1
+
+    @property
+    def place(self) -> str:
+        """File and line that are being read; empty for a source without files."""
+        return f"{self.path}:{self.line}" if self.path else ""
+
+    def skip(self, reason: UnreadReason, name: str, detail: str = "") -> None:
+        """Count one file that is not read, or not to its end."""
+        self._unread.setdefault((reason, detail), []).append(name)
+
+    def seen(self, identity: bytes) -> None:
+        """Count a text that can be asked."""
+        texts = self._texts
+        if identity in texts or len(texts) < MOST_TEXTS:
+            texts[identity] = texts.get(identity, 0) + 1
+
+    def left(self, left_out: LeftOut) -> int:
+        """Number of requests of one class."""
+        return sum(one.count for reason, one in self._left.items() if class_of(reason) is left_out)
+
+    @property
+    def malformed(self) -> int:
+        return self.left(LeftOut.MALFORMED)
+
+    @property
+    def first_malformed(self) -> str | None:
+        """File and line of the first malformed request."""
+        places = (one.place for reason, one in self._left.items() if class_of(reason) is LeftOut.MALFORMED)
+        return next(places, None)
+
+    def account(self, repeats: Iterable[int]) -> SampleAccount:
+        """The finished account. ``repeats``: for each kept input, how many requests have it."""
+        counts = list(repeats)
+        usable, unsupported, truncated = self.read, self.left(LeftOut.UNSUPPORTED), self.left(LeftOut.TRUNCATED)
+        outside, malformed = self.left(LeftOut.OUTSIDE), self.malformed
+        read = usable + unsupported + truncated
+        return SampleAccount(
+            files=self.files,
+            lines=self.filtered + outside + malformed + read,
+            filtered=self.filtered,
+            outside=outside,
+            malformed=malformed,
+            read=read,
+            unsupported=unsupported,
+            truncated=truncated,
+            duplicates=sum(counts) - len(counts),
+            not_drawn=usable - sum(counts),
+            kept=len(counts),
+            same=max([0, *self._texts.values(), *self._placeholders.values(), *counts]),
+            reasons=self._reasons(),
+            unread=tuple(
+                UnreadFile(reason, len(names), tuple(sorted(names)[:MOST_NAMES]), detail)
+                for (reason, detail), names in sorted(self._unread.items())
+            ),
+        )
+
+    def _reasons(self) -> tuple[LeftOutCount, ...]:
+        found = (
+            LeftOutCount(class_of(reason), reason, one.count, one.place, one.detail)
+            for reason, one in self._left.items()
+        )
+        return tuple(sorted(found, key=lambda one: (_ORDER.index(one.left_out), -one.count, one.reason)))
