@@ -73,6 +73,10 @@ The suite's digest covers everything that an answer or its score depends on. A b
 suite needs a new baseline after a change of a prompt, check, rubric or sampling. You can change comments,
 `description`, layout and the order of the probes without a new baseline. Checks need no model. The judge uses the
 rubric, if one is configured.
+
+A check may take 2 seconds of CPU time and 512 MiB of memory on one answer. Past that, the answer has no score from this
+check: the run's page and JSON name it with its reason, the log has `check_unfinished`, and
+`cliffwatch_run_checks_unfinished` counts it. [numbers.md](numbers.md) tells how `number` reads an answer.
 """
 
 _ANCHORS: Final = """\
@@ -203,8 +207,8 @@ Requests say `"stream": false`. If a server streams all the same, the answer is 
 log says so once. A stream without an end is unreadable. These irregularities do no harm: a byte order mark, bytes
 that are not valid UTF-8 (read as replacement characters), lone surrogates, NaN, comments or other text around the
 JSON, a wrong `Content-Type`, gzip, and any status from 200 to 299. If a field is given twice, an empty value counts
-for nothing and the larger number counts. Two different texts of a field such as `content` or `finish_reason` make the
-reply unreadable.
+for nothing and the larger number counts; [budgets.md](budgets.md) has the rules for counts of tokens. Two different
+texts of a field such as `content` or `finish_reason` make the reply unreadable.
 
 ## Who served it
 

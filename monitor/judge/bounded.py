@@ -47,6 +47,7 @@ class BoundedChecks:
         self._all: set[subprocess.Popen[bytes]] = set()
         self._timer: threading.Timer | None = None
         self._stops = 0
+        self._last_use = 0.0
 
     def check(self, kind: str, text: str, options: Mapping[str, Any]) -> tuple[float, str]:
         """The result of a check of ``checks.EVALUATORS``.
@@ -75,6 +76,7 @@ class BoundedChecks:
             self._all.clear()
             if self._timer is not None:
                 self._timer.cancel()
+                self._timer = None
         for process in ending:
             _kill(process)
 
@@ -95,14 +97,22 @@ class BoundedChecks:
         with self._lock:
             if process in self._all:
                 self._idle.append(process)
-            if self._timer is not None:
-                self._timer.cancel()
-            self._timer = threading.Timer(IDLE_SECONDS, self._end_idle)
-            self._timer.daemon = True
-            self._timer.start()
+            self._last_use = time.monotonic()
+            if self._timer is None:
+                self._wait(IDLE_SECONDS)
+
+    def _wait(self, seconds: float) -> None:
+        self._timer = threading.Timer(seconds, self._end_idle)
+        self._timer.daemon = True
+        self._timer.start()
 
     def _end_idle(self) -> None:
         with self._lock:
+            left = self._last_use + IDLE_SECONDS - time.monotonic()
+            if left > 0:
+                self._wait(left)
+                return
+            self._timer = None
             ending, self._idle = self._idle, []
             self._all.difference_update(ending)
         for process in ending:

@@ -11,7 +11,7 @@ from datetime import datetime
 from math import nan
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, case, exists, func, or_, select
 
 from monitor.core.records import (  # fmt: skip
     JUDGE_GRADER,
@@ -139,17 +139,16 @@ def _judged(connection: Connection, run_ids: Sequence[int]) -> dict[tuple[int, s
 
 
 def _passed(connection: Connection, run_ids: Sequence[int]) -> dict[tuple[int, str], float]:
-    """An answer passes if its worst check does; answers without checks do not count."""
+    """An answer passes if its worst check does. Answers without checks do not count, nor do those that passed all
+    checks but one without a score."""
     where = and_(score.c.run_id.in_(run_ids), score.c.arm.in_(COMPARED), score.c.grader.like("check:%"))
-    worst = (
-        select(score.c.run_id, score.c.arm, func.min(score.c.value).label("worst"))
-        .where(where)
-        .group_by(score.c.run_id, score.c.arm, score.c.probe, score.c.replicate)
-        .subquery()
-    )
+    one = (score.c.run_id, score.c.arm, score.c.probe, score.c.replicate)
+    worst = select(*one, func.min(score.c.value).label("worst")).where(where).group_by(*one).subquery()
+    unknown = exists().where(*(unscored.c[column.name] == worst.c[column.name] for column in one))
     passes = func.avg(case((worst.c.worst >= 1.0, 1.0), else_=0.0))
     by_arm = (worst.c.run_id, worst.c.arm)
-    rows: Any = connection.execute(select(*by_arm, passes).group_by(*by_arm)).all()
+    known = select(*by_arm, passes).where(or_(worst.c.worst < 1.0, ~unknown))
+    rows: Any = connection.execute(known.group_by(*by_arm)).all()
     return {(run_id, arm): float(share) for run_id, arm, share in rows}
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from monitor.core.errors import CliffwatchError
-from monitor.core.records import Answer, Arm, Reason, Run, RunOutcome, Score, Unmeasured
+from monitor.core.records import Answer, Arm, Reason, Run, RunOutcome, Score, Unmeasured, Unscored
 from monitor.store import Store
 from tests.store_records import DAY, NOW, SLOT, answer, claimed, finding, make_run, recorded, unmeasured
 
@@ -165,6 +165,23 @@ def test_a_summary_tells_the_subject_from_its_base_and_from_nobody_else(store: S
     (told,) = store.summaries([run.id]).values()
     assert (told.answer_chars, told.judge_score, told.pass_ratio) == (4, 0.9, 1)
     assert (told.base_chars, told.base_score, told.base_pass_ratio) == (12, 0.25, 0)
+
+
+def test_checks_without_a_score_are_kept_and_count_neither_way(store: Store) -> None:
+    run = claimed(store)
+    for probe in ("p1", "p2", "p3"):
+        assert all(store.record([recorded(run, answer("four"), probe)]))
+    scores = [Score(Arm.SUBJECT, probe, 0, "check:contains", float(probe != "p2")) for probe in ("p1", "p2", "p3")]
+    missing = [Unscored(Arm.SUBJECT, probe, 0, "check:regex", "time", "too long") for probe in ("p2", "p3")]
+    store.add_scores(run.id, run.fence, [], [Unscored(Arm.SUBJECT, "p1", 0, "check:regex", "memory", "before")])
+    assert store.add_scores(run.id, run.fence, scores, missing)
+    assert store.finish(run.id, run.fence, RunOutcome.MEASURED, [], NOW)
+    (told,) = store.summaries([run.id]).values()
+    assert told.pass_ratio == 0.5, "p1 passes, p2 fails, p3 is not known"
+    assert told.unfinished == {"time": 2}
+    assert store.unscored_of(run.id) == {(one.arm, one.probe, one.replicate): [one] for one in missing}
+    assert not store.add_scores(run.id, run.fence + 1, [], [])
+    assert len(store.unscored_of(run.id)) == 2
 
 
 def test_where_no_base_was_asked_nothing_is_told_of_it(store: Store) -> None:
