@@ -321,7 +321,7 @@ def _status_of(words: str) -> int | None:
 def _wait(layers: list[Mapping[str, Any]]) -> float | None:
     """Seconds to wait by the error's own fields, such as ``retryDelay: "26s"`` of Google's RetryInfo."""
     for layer in layers:
-        for name in ("retryDelay", "retry_after", "retry_after_seconds", "retryAfter"):
+        for name in ("retryDelay", "retry_after", "retry_after_seconds", "retryAfter", "estimated_time"):
             text = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)s?", str(layer.get(name)))
             if text:
                 return float(text[1])

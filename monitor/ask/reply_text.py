@@ -188,7 +188,10 @@ def concluded(
         detail = _cut(word, tokens, limit_of(exchange.request)) + where
         raise AskFailed(Reason.TRUNCATED, detail, permanent=True, exchange=exchange, tokens=tokens)
     if ending is Ending.MISSING:
-        raise malformed(f"the reply has neither a text nor a finish reason{where}", exchange, tokens)
+        failed = malformed(f"the reply has neither a text nor a finish reason{where}", exchange, tokens)
+        # A model that is still starting may have generated nothing.
+        failed.permanent = tokens is not None and tokens[1] > 0
+        raise failed
     return Said(text, word, text_in=text_in)
 
 

@@ -51,6 +51,7 @@ async def test_what_would_come_back_the_same_is_asked_once(body: Any) -> None:
 
 
 AGAIN = [
+    completion("", choice={"finish_reason": None}, usage={"prompt_tokens": 9, "completion_tokens": 0}),
     completion("half", choice={"error": {"code": 502, "message": "went away"}}),
     completion("", choice={"finish_reason": "error"}),
     {"error": {"code": 429, "message": "later"}},
