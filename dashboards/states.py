@@ -43,7 +43,7 @@ ARMS: Final = {
 OUTCOMES: Final = {
     "ok": GREEN, "timeout": RED, "connection": "#ff780a", "server_error": "#f2495c", "rate_limited": AMBER,
     "quota": "#f2cc0c", "budget": BLUE, "unpriced": "#8ab8ff", "rejected": VIOLET, "unauthorized": "#b877d9",
-    "malformed": BROWN, "truncated": GREY,
+    "malformed": BROWN, "truncated": GREY, "unknown_finish": "#705da0",
 }  # fmt: skip
 """Outcome of a call's question -> its colour. Green is only for a usable answer."""
 

@@ -31,7 +31,7 @@ class AddressHint:
 
     def suits(self, reply: Reply, failed: AskFailed) -> bool:
         """Whether the address may be wrong: no such path, or a page, such as a user interface, at the server's root."""
-        if reply.status in (404, 405):
+        if reply.status in (404, 405, 501):
             return True
         page = re.match(r"\s*<(!doctype|html)", reply.text[:200], re.IGNORECASE)
         return bool(page) and failed.reason is Reason.MALFORMED and not re.search(r"/v\d", self._base)

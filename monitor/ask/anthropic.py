@@ -13,7 +13,6 @@ import httpx2
 
 from monitor.ask.http import (
     ReplyTooLargeError,
-    count_or_none,
     metadata,
     read_reply,
     receive,
@@ -23,6 +22,7 @@ from monitor.ask.protocol import Setup
 from monitor.ask.reply_text import said_in_message
 from monitor.ask.served import cached_tokens, served_by
 from monitor.ask.transport import UnaskedStreams, client, connection_failure
+from monitor.ask.usage import counted, read_usage
 from monitor.core.records import Answer, Question
 
 VENDOR_URL: Final = "https://api.anthropic.com"
@@ -60,12 +60,11 @@ class AnthropicProvider:
             raise connection_failure(error, body) from None
         latency = time.perf_counter() - started
         reply = read_reply(raw.status_code, raw.headers, raw.content, self._key)
-        received = receive(reply, body, [name for name in _DROPPABLE if name in body], self._clock(), _usage)
+        received = receive(reply, body, [name for name in _DROPPABLE if name in body], self._clock(), counted)
         self._streams.note(received)
         parsed = received.body
-        tokens = _usage(parsed)
-        said = said_in_message(received, tokens)
-        prompt_tokens, completion_tokens = tokens or (0, 0)
+        usage = read_usage(parsed)
+        said = said_in_message(received, counted(parsed))
         return Answer(
             text=said.text,
             finish_reason=said.finish_reason,
@@ -73,14 +72,15 @@ class AnthropicProvider:
             model=text_or_none(parsed.get("model")),
             fingerprint=None,
             request_id=reply.headers.get("request-id") or text_or_none(parsed.get("id")),
-            prompt_tokens=prompt_tokens,
-            completion_tokens=completion_tokens,
+            prompt_tokens=usage.prompt or 0,
+            completion_tokens=usage.completion or 0,
             latency_seconds=latency,
             asked_at=asked_at,
             exchange=received.exchange,
             text_in=said.text_in,
             served=served_by(reply.headers, parsed),
             cached_tokens=cached_tokens(parsed),
+            usage=usage,
         )
 
     async def look(self, path: str) -> tuple[int, Any]:
@@ -120,13 +120,3 @@ def request_body(question: Question, accepts: Mapping[str, bool]) -> dict[str, A
     if question.response_schema is not None and accepts.get("output_config", True):
         body["output_config"] = {"format": {"type": "json_schema", "schema": dict(question.response_schema)}}
     return body
-
-
-def _usage(parsed: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Prompt tokens, including cache reads and writes, and completion tokens, including thinking."""
-    usage = parsed.get("usage")
-    if not isinstance(usage, dict) or (prompt := count_or_none(usage.get("input_tokens"))) is None:
-        return None
-    for cached in ("cache_creation_input_tokens", "cache_read_input_tokens"):
-        prompt += count_or_none(usage.get(cached)) or 0
-    return prompt, count_or_none(usage.get("output_tokens")) or 0

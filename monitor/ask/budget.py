@@ -1,5 +1,6 @@
 """Keeps calls within budget: reserves the maximum cost of a call before it is made."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -7,7 +8,7 @@ from monitor.ask.group_commit import GroupWriter
 from monitor.ask.prices import cost
 from monitor.ask.protocol import AskFailed
 from monitor.core.providers import Price
-from monitor.core.records import Question, Reason, Reservation
+from monitor.core.records import Question, Reason, Reservation, TokenUsage
 from monitor.core.settings import Budget
 
 
@@ -25,7 +26,7 @@ def estimate(question: Question) -> Estimate:
     """Bounds from the text alone: tokens never exceed the bytes of the text plus those of the chat template."""
     size = sum(len(m.content.encode("utf-8", "replace")) for m in question.messages)
     if question.response_schema is not None:
-        size += len(str(question.response_schema))
+        size += len(json.dumps(question.response_schema, default=str))
     most_prompt = size + 16 * len(question.messages) + 64
     longest = question.sampling.max_tokens
     return Estimate(size // 4 + 8 * len(question.messages) + longest, most_prompt, longest)
@@ -34,6 +35,25 @@ def estimate(question: Question) -> Estimate:
 def worst_cost(price: Price | None, expected: Estimate) -> float:
     """Maximum cost of the call in USD; 0 without a price."""
     return 0.0 if price is None else cost(price, expected.most_prompt_tokens, expected.most_completion_tokens)
+
+
+def billed_cost(price: Price, usage: TokenUsage | None, expected: Estimate) -> float:
+    """Maximum cost in USD of a call that was made: by the counts of the reply where they are certain.
+
+    A part without a count costs its maximum. Counts that contradict each other cost at least the maximum. Tokens that
+    the reply assigns to no part cost the dearer price.
+    """
+    if usage is None:
+        return worst_cost(price, expected)
+    prompt = usage.prompt or expected.most_prompt_tokens
+    completion = expected.most_completion_tokens if usage.completion is None else usage.completion
+    if usage.contradicts:
+        prompt = max(prompt, expected.most_prompt_tokens)
+        completion = max(completion, expected.most_completion_tokens)
+    dearer = max(price.input, price.output)
+    if usage.completion is None:
+        return max(cost(price, prompt, max(completion, usage.hidden)), dearer * usage.hidden / 1e6)
+    return cost(price, prompt, completion) + (dearer - price.output) * usage.hidden / 1e6
 
 
 class BudgetGate:

@@ -8,6 +8,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from monitor.ask.usage import Twice, is_count
+
+DEEPEST: Final = 100
+"""Maximum levels of objects and lists in a reply."""
 _EVENT_LINE: Final = re.compile(r"(data|event|id|retry)?:")
 _GAP: Final = re.compile(r"[\s,]*")
 _CRITICAL: Final = frozenset((
@@ -38,17 +42,36 @@ def read_body(text: str) -> Body:
         raise Unreadable("the reply is empty")
     try:
         if stripped[0] in "{[":
-            return _read_values(stripped)
-        if _EVENT_LINE.match(stripped):
-            return _read_events(stripped)
-        return Body(loads(stripped))
+            body = _read_values(stripped)
+        elif _EVENT_LINE.match(stripped):
+            body = _read_events(stripped)
+        else:
+            body = Body(loads(stripped))
     except RecursionError:
         raise Unreadable("the reply is nested too deeply") from None
+    if _depth(body.value) > DEEPEST:
+        # Whoever reads or stores it later may have less room for recursion than the parser.
+        raise Unreadable(f"the reply is nested more than {DEEPEST} levels deep")
+    return body
+
+
+def _depth(value: Any) -> int:
+    """Levels of objects and lists, counted up to one more than ``DEEPEST``."""
+    level, depth = [value], 0
+    while level and depth <= DEEPEST:
+        level = [
+            one
+            for holder in level
+            for one in (holder.values() if isinstance(holder, dict) else holder if isinstance(holder, list) else ())
+            if isinstance(one, dict | list)
+        ]
+        depth += 1
+    return depth
 
 
 def loads(text: str) -> Any:
     """Parse JSON. NaN and infinity become ``None``. Of a field that is given twice, an empty value counts for nothing,
-    objects are merged, and the larger number counts, because numbers are mostly token counts that are billed.
+    objects are merged, and the larger number counts. Counts of tokens keep all their values, because they are billed.
 
     Raises:
         ValueError: not JSON, or a field that decides what the answer is has two different values.
@@ -84,6 +107,8 @@ def _either(name: str, first: Any, second: Any) -> Any:
         return second
     if isinstance(first, dict) and isinstance(second, dict):
         return _object([*first.items(), *second.items()])
+    if is_count(name):
+        return Twice([*(first if isinstance(first, Twice) else [first]), second])
     if all(isinstance(one, int | float) and not isinstance(one, bool) for one in (first, second)):
         return max(first, second)
     if name == "error":
@@ -224,8 +249,10 @@ class _Message:
         for name, value in (delta if isinstance(delta, dict) else {"content": choice.get("text")}).items():
             if isinstance(value, str) and name != "role":
                 self.texts.setdefault(name, []).append(value)
-            elif isinstance(value, list) and isinstance(self.others.get(name), list):
-                self.others[name] = self.others[name] + value
+            elif isinstance(value, list):
+                held = self.others.setdefault(name, [])
+                if isinstance(held, list):
+                    held.extend(value)
             elif value is not None:
                 self.others[name] = value
         tokens = choice.get("logprobs")

@@ -1,6 +1,5 @@
 """Shared code of HTTP providers: reads hostile replies, removes credentials from exchanges, classifies errors."""
 
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,12 +7,13 @@ from datetime import datetime
 from typing import Any, Final
 
 from monitor.ask.framing import decoded, loads, read_body
+from monitor.ask.key_scrubber import scrubber
 from monitor.ask.protocol import AskFailed, Secret
 from monitor.ask.reply_errors import Trouble, classify, clean, trouble_in, trouble_in_text
 from monitor.ask.retry import retry_after
 from monitor.ask.served import HEADERS as SERVED_HEADERS
 from monitor.ask.served import cleaned_header
-from monitor.core.records import Exchange, Reason
+from monitor.core.records import Exchange, Reason, TokenUsage
 
 LARGEST_REPLY: Final = 8 * 2**20
 """Maximum bytes of a reply. An answer of 4,096 tokens with 20 alternatives each has about 6 MiB."""
@@ -23,7 +23,7 @@ LARGEST_COMPRESSED: Final = 2**18
 
 _KEPT_HEADER: Final = re.compile(
     r"retry-after(-ms)?|(x-|anthropic-)ratelimit-.*|(x-)?request-id|x-should-retry|openai-(processing-ms|version|model)"
-    r"|date|server|cf-ray|content-type|content-length|x-litellm-(version|call-id)|x-envoy-.*-time"
+    r"|date|server|location|cf-ray|content-type|content-length|x-litellm-(version|call-id)|x-envoy-.*-time"
 )
 _SUSPECT: Final = re.compile(r"\\u0000|\\u[dD][89a-fA-F]|[\x00\ud800-\udfff]|\d[eE]\+?\d{3}")
 _UNSTORABLE: Final = re.compile(r"[\x00\ud800-\udfff]")
@@ -47,6 +47,7 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     text: str
+    key: Secret | None = None
 
     def json(self) -> Any:
         """The parsed body, without values that a database rejects: NUL, lone surrogates, NaN and infinity.
@@ -56,9 +57,18 @@ class Reply:
         """
         try:
             parsed = loads(self.text.strip("\ufeff \t\r\n"))
-            return storable(parsed) if _SUSPECT.search(self.text) else parsed
+            return self.cleaned(parsed)
         except RecursionError:
             raise ValueError("nested too deeply") from None
+
+    def cleaned(self, parsed: Any, *, joined: bool = False) -> Any:
+        """``parsed`` without what only parsing reveals: escapes of the key or of values that a database rejects.
+
+        ``joined``: it was put together from events, and so may be the key.
+        """
+        if self.key is not None and (joined or "\\u" in self.text):
+            parsed = scrubber(self.key).clean_json(parsed)
+        return storable(parsed) if _SUSPECT.search(self.text) else parsed
 
 
 def read_reply(status: int, headers: Mapping[str, str], body: bytes, key: Secret | None) -> Reply:
@@ -69,20 +79,12 @@ def read_reply(status: int, headers: Mapping[str, str], body: bytes, key: Secret
         for name, value in headers.items()
         if name.lower() in SERVED_HEADERS or _KEPT_HEADER.fullmatch(name.lower())
     }
-    return Reply(status, kept, text)
+    return Reply(status, kept, text, key)
 
 
 def scrub(text: str, key: Secret | None) -> str:
-    """``text`` without the key, plain or JSON-escaped, with or without ``\\/``. Cut the text only afterwards."""
-    if key is None:
-        return text
-    plain = key.reveal()
-    if plain in text:
-        text = text.replace(plain, "[key]")
-    escaped = json.dumps(plain)[1:-1]
-    for form in {escaped, escaped.replace("/", "\\/")} - {plain}:
-        text = text.replace(form, "[key]")
-    return text
+    """``text`` without the key, in any encoding. Cut the text only afterwards."""
+    return text if key is None else scrubber(key).clean(text)
 
 
 def storable(value: Any) -> Any:
@@ -92,13 +94,13 @@ def storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {storable(k): storable(v) for k, v in value.items()}
     if isinstance(value, list):
-        return [storable(v) for v in value]
+        return type(value)(storable(v) for v in value)
     if isinstance(value, float) and value - value != 0.0:
         return None
     return value
 
 
-def malformed(detail: str, exchange: Exchange, tokens: tuple[int, int] | None = None) -> AskFailed:
+def malformed(detail: str, exchange: Exchange, tokens: TokenUsage | None = None) -> AskFailed:
     """HTTP 200, but not a valid completion. It may have been billed.
 
     A reply that counts its tokens was generated and billed: the next one would be like it, so it is not retried.
@@ -113,8 +115,8 @@ def malformed(detail: str, exchange: Exchange, tokens: tuple[int, int] | None = 
     )
 
 
-Count = Callable[[Mapping[str, Any]], tuple[int, int] | None]
-"""Prompt and completion tokens that a reply counts."""
+Count = Callable[[Mapping[str, Any]], TokenUsage | None]
+"""The tokens that a reply counts; ``None`` if it counts nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,7 @@ def receive(
     good = 200 <= reply.status < 300
     try:
         read = read_body(reply.text)
-        body = storable(read.value) if _SUSPECT.search(reply.text) else read.value
+        body = reply.cleaned(read.value, joined=read.streamed)
     except ValueError as error:
         exchange = _exchange(reply, request, reply.text[:4000])
         if good:
@@ -170,7 +172,7 @@ def _no_json(reply: Reply, exchange: Exchange, why: str, now: datetime) -> AskFa
     """A page or a text with a status of success. A gateway's error is one if its words tell it."""
     text = reply.text.strip()
     if text[:1] in ("", "{", "[") or text.startswith(("data:", "event:", ":")):
-        return malformed(why, exchange)
+        return malformed(why if reply.status == 200 else f"HTTP {reply.status}: {why}", exchange)
     trouble = trouble_in_text(text)
     if trouble.status is not None:
         return _failure(reply, trouble, exchange, (), now)
@@ -205,9 +207,11 @@ def _failure(reply: Reply, trouble: Trouble, exchange: Exchange, droppable: Sequ
     if reply.headers.get("x-should-retry") == "false":
         permanent = True
     wait = retry_after(reply.headers, now)
+    moved = {name.lower(): value for name, value in reply.headers.items()}.get("location", "")
+    where = f"; the server redirects to {clean(moved)}" if 300 <= reply.status < 400 and moved else ""
     return AskFailed(
         reason,
-        trouble.detail(reply.status),
+        trouble.detail(reply.status) + where,
         permanent=permanent,
         retry_after=None if permanent else (trouble.wait_seconds if wait is None else wait),
         exchange=exchange,
@@ -237,11 +241,6 @@ def refused_parameter(param: object, message: str, sent: Sequence[str]) -> str |
 def text_or_none(value: object, longest: int = 200) -> str | None:
     """``value`` if it is text, cut to ``longest`` characters."""
     return value[:longest] if isinstance(value, str) else None
-
-
-def count_or_none(value: object) -> int | None:
-    """``value`` if it is a valid number of tokens."""
-    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31 else None
 
 
 def _exchange(reply: Reply, request: Mapping[str, Any], response: Mapping[str, Any] | str) -> Exchange:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from monitor.ask.protocol import AskFailed, Setup
 from monitor.core.logs import scrub
-from monitor.core.records import Answer, Arm, Exchange, Question, Reason, TokenLogprob
+from monitor.core.records import Answer, Arm, Exchange, Question, Reason, TokenLogprob, TokenUsage
 from monitor.core.settings import Endpoint
 
 _NO_TEMPLATE: Final = "{% for m in messages %}{{ m.content }}\n{% endfor %}"
@@ -73,7 +73,7 @@ class LocalProvider:
         exchange = Exchange(request, response)
         if done.finish_reason == "length" and not done.text:
             detail = "max_tokens was used up before the answer began"
-            raise AskFailed(Reason.TRUNCATED, detail, permanent=True, exchange=exchange, tokens=tokens)
+            raise AskFailed(Reason.TRUNCATED, detail, permanent=True, exchange=exchange, tokens=TokenUsage(*tokens))
         return Answer(
             text=done.text,
             finish_reason=done.finish_reason,

@@ -11,7 +11,6 @@ from monitor.ask.address import AddressHint
 from monitor.ask.http import (
     Reply,
     ReplyTooLargeError,
-    count_or_none,
     metadata,
     read_reply,
     receive,
@@ -22,6 +21,7 @@ from monitor.ask.protocol import AskFailed, Setup
 from monitor.ask.reply_text import said_in_chat
 from monitor.ask.served import cached_tokens, served_by
 from monitor.ask.transport import UnaskedStreams, client, connection_failure
+from monitor.ask.usage import counted, read_usage
 from monitor.core.records import Answer, Question, Reason
 
 VENDOR_URL: Final = "https://api.openai.com/v1"
@@ -61,16 +61,15 @@ class OpenAIProvider:
         latency = time.perf_counter() - started
         reply = read_reply(raw.status_code, raw.headers, raw.content, self._key)
         try:
-            received = receive(reply, body, [name for name in _DROPPABLE if name in body], self._clock(), _usage)
+            received = receive(reply, body, [name for name in _DROPPABLE if name in body], self._clock(), counted)
         except AskFailed as failed:
             if self._hint is not None and self._hint.suits(reply, failed):
                 failed.detail += await self._hint.words()
             raise
         self._streams.note(received)
         parsed = received.body
-        tokens = _usage(parsed)
-        said, choice = said_in_chat(received, tokens)
-        prompt_tokens, completion_tokens = tokens or (0, 0)
+        usage = read_usage(parsed)
+        said, choice = said_in_chat(received, counted(parsed))
         return Answer(
             text=said.text,
             finish_reason=said.finish_reason,
@@ -78,8 +77,8 @@ class OpenAIProvider:
             model=text_or_none(parsed.get("model")),
             fingerprint=text_or_none(parsed.get("system_fingerprint")),
             request_id=reply.headers.get("x-request-id") or text_or_none(parsed.get("id")),
-            prompt_tokens=prompt_tokens,
-            completion_tokens=completion_tokens,
+            prompt_tokens=usage.prompt or 0,
+            completion_tokens=usage.completion or 0,
             latency_seconds=latency,
             asked_at=asked_at,
             exchange=received.exchange,
@@ -87,6 +86,7 @@ class OpenAIProvider:
             text_in=said.text_in,
             served=served_by(reply.headers, parsed),
             cached_tokens=cached_tokens(parsed),
+            usage=usage,
         )
 
     async def look(self, path: str) -> tuple[int, Any]:
@@ -150,12 +150,3 @@ def request_body(question: Question, accepts: Mapping[str, bool], *, vendor: boo
 _DROPPABLE: Final = (
     "temperature", "seed", "top_logprobs", "logprobs", "response_format", "reasoning_effort", *_TOKEN_LIMITS,
 )  # fmt: skip
-
-
-def _usage(parsed: Mapping[str, Any]) -> tuple[int, int] | None:
-    """Prompt and completion tokens (reasoning included), where the server counts them."""
-    usage = parsed.get("usage")
-    if not isinstance(usage, dict):
-        return None
-    prompt, completion = count_or_none(usage.get("prompt_tokens")), count_or_none(usage.get("completion_tokens"))
-    return None if prompt is None else (prompt, completion or 0)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from monitor.core.providers import Provider as ProviderSettings
-from monitor.core.records import Answer, Arm, Exchange, Question, Reason, Recorded, Reservation
+from monitor.core.records import Answer, Arm, Exchange, Question, Reason, Recorded, Reservation, TokenUsage
 from monitor.core.settings import Endpoint
 
 OwnSettings = TypeVar("OwnSettings", bound=ProviderSettings)
@@ -24,7 +24,7 @@ class AskFailed(Exception):
         retry_after: float | None = None,
         exchange: Exchange | None = None,
         parameter: str | None = None,
-        tokens: tuple[int, int] | None = None,
+        tokens: TokenUsage | None = None,
         maybe_billed: bool = False,
     ) -> None:
         """
@@ -35,7 +35,7 @@ class AskFailed(Exception):
             retry_after: seconds that the provider asks to wait.
             exchange: the raw exchange, if any.
             parameter: the rejected request parameter; without it the same question may be answered.
-            tokens: prompt and completion tokens in the reply, if any.
+            tokens: the tokens that the reply counts, if there is one; unknown parts cost their maximum.
             maybe_billed: the provider may charge for this attempt, although the reply has no token counts.
         """
         super().__init__(f"{reason}: {detail}")

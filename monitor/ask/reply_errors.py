@@ -32,7 +32,7 @@ _FINE: Final = frozenset(("", "none", "null", "ok", "success", "no error", "fals
 
 _OUT_OF_CREDIT: Final = re.compile(
     r"insufficient.?(quota|balance|credit)|billing.(hard.limit|not.active)|credit balance|exceeded your current quota"
-    r"|out of credits?|payment.required",
+    r"|out of credits?|payment.required|budget.?(has been )?exceeded",
     re.IGNORECASE,
 )
 _FILTER_CODE: Final = re.compile(
@@ -61,12 +61,12 @@ _KINDS: Final = tuple(
     (status, re.compile(pattern, re.IGNORECASE))
     for status, pattern in (
         (429, r"rate.?limit|too.?many.?(requests|tokens)|throttl|resource.?exhausted|(requests|tokens) per|quota"
-              r"|1015\b"),
+              r"|slow.?down|1015\b"),
         (402, r"payment.?required|insufficient.?(balance|credit)|out of credits?"),
         (401, r"invalid.{0,3}api.?key|incorrect api key|unauthori[sz]ed|authenticat|invalid.?token"),
         (403, r"permission|forbidden|access.?denied"),
         (503, r"overloaded|unavailable|no healthy upstream|upstream (connect|request|host)|out of capacity|at capacity"
-              r"|temporarily|please try again|insufficient_system_resource|network_error"),
+              r"|temporarily|please try again|loading|not.?ready|insufficient_system_resource|network_error"),
         (504, r"time.?d?.?out|deadline.?exceeded"),
         (404, r"not.?found|does not exist|no such model"),
         (400, r"invalid.?(request|argument|parameter|value)|bad.?request|validation|unprocessable|context.{0,3}length"
@@ -99,8 +99,10 @@ class Trouble:
 
     def detail(self, status: int) -> str:
         """``HTTP 200 with an error in choices[0].error: 502 upstream host went away``."""
-        told = " ".join(part for part in (self.code, self.words) if part) or "it has no message"
-        return f"HTTP {status} {told}" if status >= 300 else f"HTTP {status} with an error in {self.where}: {told}"
+        told = " ".join(part for part in (self.code, self.words) if part)
+        if status >= 300:
+            return f"HTTP {status} {told}".rstrip()
+        return f"HTTP {status} with an error in {self.where}: {told or 'it has no message'}"
 
 
 def trouble_in(body: object, http_status: int = 200) -> Trouble | None:

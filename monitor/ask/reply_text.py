@@ -9,7 +9,7 @@ from monitor.ask.http import Received, malformed
 from monitor.ask.protocol import AskFailed
 from monitor.ask.reply_errors import any_filtered, clean
 from monitor.core.finish_reasons import Ending, Finish, cut_by_server, finish_of
-from monitor.core.records import Reason
+from monitor.core.records import Reason, TokenUsage
 
 CONTENT_FILTER: Final = "content_filter"
 """Finish reason of a refusal that the reply tells as an error."""
@@ -156,7 +156,7 @@ def limit_of(request: Mapping[str, Any]) -> int | None:
 
 def concluded(
     received: Received,
-    tokens: tuple[int, int] | None,
+    tokens: TokenUsage | None,
     parts: Parts,
     finish: Finish,
     *,
@@ -191,15 +191,15 @@ def concluded(
     return Said(text, word, text_in=text_in)
 
 
-def _cut(word: str | None, tokens: tuple[int, int] | None, limit: int | None) -> str:
-    used = tokens[1] if tokens else 0
+def _cut(word: str | None, tokens: TokenUsage | None, limit: int | None) -> str:
+    used = (tokens.completion or 0) if tokens else 0
     if cut_by_server(word, used, limit):
         after = f" after {used} of {limit} tokens" if used and limit else ""
         return f"the server's own limit ended the reply{after}, before any answer (finish reason {clean(str(word))!r})"
     return f"max_tokens ({limit}) was used up before the answer began"
 
 
-def said_in_chat(received: Received, tokens: tuple[int, int] | None) -> tuple[Said, Mapping[str, Any]]:
+def said_in_chat(received: Received, tokens: TokenUsage | None) -> tuple[Said, Mapping[str, Any]]:
     """What a Chat Completions reply says, and its choice. Raises AskFailed as ``concluded``, or MALFORMED."""
     choice = _choice(received, tokens)
     if received.filtered is not None:
@@ -225,7 +225,7 @@ def said_in_chat(received: Received, tokens: tuple[int, int] | None) -> tuple[Sa
     return said, choice
 
 
-def said_in_message(received: Received, tokens: tuple[int, int] | None) -> Said:
+def said_in_message(received: Received, tokens: TokenUsage | None) -> Said:
     """What a Messages reply says. Raises AskFailed as ``concluded``, or MALFORMED."""
     body, exchange = received.body, received.exchange
     if received.filtered is not None:
@@ -243,9 +243,7 @@ def said_in_message(received: Received, tokens: tuple[int, int] | None) -> Said:
     return replace(said, finish_reason=FINISH_REASONS.get(said.finish_reason or "", said.finish_reason))
 
 
-def _content(
-    content: object, where: str, received: Received, tokens: tuple[int, int] | None, *, tolerant: bool
-) -> Parts:
+def _content(content: object, where: str, received: Received, tokens: TokenUsage | None, *, tolerant: bool) -> Parts:
     """The parts of a content. A refusal needs no readable one."""
     try:
         return parts_of(content, where)
@@ -258,7 +256,7 @@ def _content(
         raise
 
 
-def _choice(received: Received, tokens: tuple[int, int] | None) -> Mapping[str, Any]:
+def _choice(received: Received, tokens: TokenUsage | None) -> Mapping[str, Any]:
     body = received.body
     choices = body.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None

@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from monitor.ask.http import Received, count_or_none, text_or_none
+from monitor.ask.http import Received, text_or_none
 from monitor.ask.logprobs import read_logprobs
 from monitor.ask.protocol import AskFailed
 from monitor.ask.reply_text import said_in_chat, said_in_message
 from monitor.ask.served import cached_tokens, served_by
+from monitor.ask.usage import counted
 from monitor.core.records import Answer, Outcome, Reason, Unmeasured
 
 
@@ -21,7 +22,7 @@ def reread(kept: Unmeasured) -> Outcome | None:
     if exchange is None or not isinstance(exchange.response, Mapping):
         return None
     body = exchange.response
-    received, tokens = Received(body, exchange), _tokens(body)
+    received, tokens = Received(body, exchange), counted(body)
     choice: Mapping[str, Any] = {}
     try:
         if "choices" in body:
@@ -39,8 +40,8 @@ def reread(kept: Unmeasured) -> Outcome | None:
         model=text_or_none(body.get("model")),
         fingerprint=text_or_none(body.get("system_fingerprint")),
         request_id=headers.get("x-request-id") or headers.get("request-id") or text_or_none(body.get("id")),
-        prompt_tokens=tokens[0] if tokens else 0,
-        completion_tokens=tokens[1] if tokens else 0,
+        prompt_tokens=(tokens and tokens.prompt) or 0,
+        completion_tokens=(tokens and tokens.completion) or 0,
         latency_seconds=0.0,
         asked_at=kept.asked_at,
         exchange=exchange,
@@ -51,12 +52,3 @@ def reread(kept: Unmeasured) -> Outcome | None:
         served=served_by(exchange.headers, body),
         cached_tokens=cached_tokens(body),
     )
-
-
-def _tokens(body: Mapping[str, Any]) -> tuple[int, int] | None:
-    usage = body.get("usage")
-    if not isinstance(usage, Mapping):
-        return None
-    prompt = count_or_none(usage.get("prompt_tokens", usage.get("input_tokens")))
-    completion = count_or_none(usage.get("completion_tokens", usage.get("output_tokens")))
-    return None if prompt is None else (prompt, completion or 0)

@@ -10,15 +10,15 @@ from typing import Final
 
 import structlog
 
-from monitor.ask.budget import BudgetGate, Estimate, estimate, worst_cost
+from monitor.ask.budget import BudgetGate, Estimate, billed_cost, estimate, worst_cost
 from monitor.ask.capabilities import KEPT, Capabilities, shown_by
-from monitor.ask.prices import cost, needs_price
+from monitor.ask.prices import needs_price
 from monitor.ask.protocol import AskFailed, Observer, Provider
 from monitor.ask.rate_limits import Limits
 from monitor.ask.retry import backoff
 from monitor.core.providers import Price
 from monitor.core.providers import Provider as ProviderSettings
-from monitor.core.records import Answer, Exchange, Outcome, Question, Reason, Unmeasured
+from monitor.core.records import Answer, Exchange, Outcome, Question, Reason, TokenUsage, Unmeasured
 from monitor.core.settings import Budget
 
 log = structlog.get_logger()
@@ -64,6 +64,13 @@ class RetryDeps:
     sleep: Callable[[float], Awaitable[None]]
     rng: Random
     observer: Observer | None
+    _told: set[tuple[str, str]] = field(default_factory=set)
+
+    def tell_usage(self, provider: str, model: str, note: str) -> None:
+        """Log once per model that its replies do not state their tokens clearly."""
+        if (provider, model) not in self._told:
+            self._told.add((provider, model))
+            log.warning("usage_unclear", provider=provider, model=model, why=note)
 
 
 @dataclass(slots=True)
@@ -85,6 +92,7 @@ class RetryLoop:
     _attempts: int = 0
     _failures: int = 0
     _usd: float = 0.0
+    _reserved_usd: float = 0.0
     _deadline: float = 0.0
     _last: AskFailed | None = None
 
@@ -119,10 +127,9 @@ class RetryLoop:
         try:
             answer = await self._call(known, min(self.line.settings.timeout_seconds, self._deadline - now))
         except AskFailed as failed:
-            self._settle(failed.tokens, expected, maybe_billed=failed.maybe_billed)
+            self._settle(failed.tokens and _no_zero(failed.tokens), expected, maybe_billed=failed.maybe_billed)
             raise
-        counted = (answer.prompt_tokens, answer.completion_tokens)
-        self._settle(counted if any(counted) else None, expected, maybe_billed=True)
+        self._settle(_usage_of(answer), expected, maybe_billed=True)
         self.lessons = shown_by(self.question, answer, known)
         return replace(answer, attempts=self._attempts, usd=self._usd)
 
@@ -165,23 +172,25 @@ class RetryLoop:
         if self.budget_gate is None:
             return
         lasting = timedelta(seconds=self.line.settings.deadline_seconds) + RESERVATION_MARGIN
-        usd = worst_cost(self.price, expected)
+        # An earlier attempt may have cost more than its reservation, which is settled only with the outcome.
+        usd = worst_cost(self.price, expected) + max(0.0, self._usd - self._reserved_usd)
         reservation = await self.budget_gate.reserve(
             self.budget, self.question, usd, priced=self.price is not None, now=self.deps.clock(), lasting=lasting
         )
         if reservation is not None:
             self.reservations.append(reservation)
+            self._reserved_usd += usd
 
-    def _settle(self, tokens: tuple[int, int] | None, expected: Estimate, *, maybe_billed: bool) -> None:
-        """Count the cost of an attempt: from the tokens in the reply, else the maximum."""
-        used = sum(tokens) if tokens else (expected.likely_tokens if maybe_billed else 0)
+    def _settle(self, usage: TokenUsage | None, expected: Estimate, *, maybe_billed: bool) -> None:
+        """Count the cost of an attempt: from the tokens in the reply, the maximum for those that it does not count."""
+        counted = ((usage.prompt or 0) + (usage.completion or 0)) if usage else 0
+        used = counted or (expected.likely_tokens if usage or maybe_billed else 0)
         self.line.limits.settle(expected.likely_tokens, used)
-        if self.price is None:
+        if self.price is None or not (usage or maybe_billed):
             return
-        if tokens is not None:
-            self._usd += cost(self.price, *tokens)
-        elif maybe_billed:
-            self._usd += worst_cost(self.price, expected)
+        self._usd += billed_cost(self.price, usage, expected)
+        if usage is not None and usage.note and self.price.output + self.price.input > 0:
+            self.deps.tell_usage(self.line.name, self.question.model, usage.note)
 
     async def _wait_after(self, failed: AskFailed) -> float | None:
         """Seconds until the next attempt; ``None`` without one."""
@@ -237,3 +246,16 @@ class RetryLoop:
     def _note(self, outcome: str, detail: str, started: float, exchange: Exchange | None) -> None:
         if self.keep_trace:
             self.trace.append(Attempt(outcome, detail, self.deps.monotonic() - started, 0.0, exchange))
+
+
+def _usage_of(answer: Answer) -> TokenUsage:
+    """The tokens of an answer for its cost. Only an empty answer can have 0 completion tokens."""
+    usage = answer.usage or TokenUsage(answer.prompt_tokens or None, answer.completion_tokens)
+    return _no_zero(usage) if answer.text or answer.text_in else usage
+
+
+def _no_zero(usage: TokenUsage) -> TokenUsage:
+    """``usage`` with an unknown number of completion tokens instead of 0."""
+    if usage.completion != 0:
+        return usage
+    return replace(usage, completion=None, note=usage.note or "completion tokens are stated as 0")

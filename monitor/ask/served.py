@@ -21,6 +21,9 @@ HEADERS: Final[Mapping[str, str]] = {
 }
 """Header of a gateway -> the name of what it tells. ``fallbacks``: how many endpoints failed before this one."""
 
+ADDRESSES: Final = frozenset(("x-litellm-model-api-base", "location"))
+"""Headers with a URL."""
+
 _LONGEST: Final = 200
 
 
@@ -36,7 +39,7 @@ def served_by(headers: Mapping[str, str], body: Mapping[str, Any]) -> dict[str, 
 
 def cleaned_header(name: str, value: str) -> str:
     """The value to keep of a header. Of an address scheme, host and path: the rest may contain a key."""
-    if name.lower() != "x-litellm-model-api-base":
+    if name.lower() not in ADDRESSES:
         return value
     try:
         parts = urlsplit(value.strip())

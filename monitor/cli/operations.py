@@ -1,5 +1,6 @@
 """What the commands do, between parsing and printing."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +28,7 @@ from monitor.core.wording import many
 
 if TYPE_CHECKING:
     from monitor.ask import Explanation
-    from monitor.judge.checks import Grade
+    from monitor.judge.checks import Grade, Missing
     from monitor.runs.context import RunContext
 
 
@@ -160,11 +161,13 @@ class Asked:
 
     explanation: "Explanation"
     grades: tuple["Grade", ...]
+    unscored: tuple["Missing", ...] = ()
+    """Checks without a score."""
 
 
 async def ask(context: "RunContext", target: str, probe_id: str, *, base: bool) -> Asked:
     """Send one probe outside any run."""
-    from monitor.judge.checks import score_answer
+    from monitor.judge.checks import grade_answer
 
     chosen = chosen_suites(context.settings, target, None)
     suites = [context.suites[name] for name in chosen if run_kind(target, name).frozen_items]
@@ -183,7 +186,9 @@ async def ask(context: "RunContext", target: str, probe_id: str, *, base: bool) 
     try:
         explanation = await context.asker.exchange(question)
         outcome = explanation.outcome
-        return Asked(explanation, score_answer(found, outcome.text) if isinstance(outcome, Answer) else ())
+        if not isinstance(outcome, Answer):
+            return Asked(explanation, ())
+        return Asked(explanation, *await asyncio.to_thread(grade_answer, found, outcome.text))
     finally:
         await context.asker.aclose()
 

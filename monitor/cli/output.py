@@ -17,7 +17,7 @@ from monitor.core.lookalikes import difference
 from monitor.core.measured import Standing
 from monitor.core.records import Alarm, Answer, Baseline, Finding, FindingState, SelfTest, Severity
 from monitor.core.sanitize import visible
-from monitor.core.wording import alarm_state, cleared, evidence, many, sized, state_of, urgency
+from monitor.core.wording import alarm_state, cleared, evidence, many, no_text, sized, state_of, urgency
 from monitor.report.explain import recovery, sentences
 from monitor.report.explain.claim import Claim
 from monitor.report.explain.jsonable import plain
@@ -67,24 +67,12 @@ def exchange(asked: "Asked", *, debug: bool, as_json: bool) -> None:
         return
     out, outcome = console(), asked.explanation.outcome
     if isinstance(outcome, Answer):
-        out.print(Text(visible(outcome.text) if outcome.text.strip() else _no_text(outcome)), soft_wrap=True)
+        out.print(Text(visible(outcome.text) if outcome.text.strip() else no_text(outcome)), soft_wrap=True)
     else:
         out.print(Text(f"unmeasured ({outcome.reason}): {visible(outcome.detail)}", style="bold red"), soft_wrap=True)
     if debug:
         for title, body in _sections(asked):
             boxed(out, [Text(visible(body, limit=20_000))], title)
-
-
-def _no_text(answer: Answer) -> str:
-    """What to show in place of an answer without a text."""
-    if answer.refusal:
-        return f"(empty) Refused, without a text (finish reason {visible(str(answer.finish_reason))})."
-    if answer.text_in is None:
-        return "(empty)"
-    return (
-        f"(empty) `content` has no text. The reply has text in `{visible(answer.text_in)}`: the server moved it there, "
-        "for example with a reasoning parser."
-    )
 
 
 def _sections(asked: "Asked") -> Iterator[tuple[str, str]]:
@@ -105,8 +93,10 @@ def _sections(asked: "Asked") -> Iterator[tuple[str, str]]:
         yield "response", f"HTTP {outcome.exchange.status}\n{_json(outcome.exchange.response)}"
         yield "headers", _json(outcome.exchange.headers)
     yield "parsed as", _json({name: value for name, value in asdict(outcome).items() if name != "exchange"})
-    if asked.grades:
-        yield "checks", "\n".join(f"{grade.grader}: {grade.value:g}  {grade.detail}" for grade in asked.grades)
+    lines = [f"{grade.grader}: {grade.value:g}  {grade.detail}" for grade in asked.grades]
+    lines += [f"{one.grader}: no score ({one.reason})  {one.detail}" for one in asked.unscored]
+    if lines:
+        yield "checks", "\n".join(lines)
 
 
 def _json(value: object) -> str:

@@ -112,11 +112,16 @@ class JsonSchema(Section):
 
 
 class Number(Section):
-    """The answer's number is this one."""
+    """The answer's number is this one. [numbers.md](numbers.md) has the rules by which a number is read."""
 
     kind: Literal["number"] = Field(description="the number in the answer is this one")
     value: float = Field(description="the correct number")
     tolerance: float = Field(0, ge=0, description="allowed difference, in either direction")
+    decimal: Literal[".", ","] | None = Field(
+        None,
+        description="decimal separator of numbers that can be read both ways, such as 1.234; default: found in the "
+        "answer's other numbers, then in the words of the answer and of the prompt",
+    )
 
 
 class Verdict(Section):
@@ -296,10 +301,15 @@ def _probe(parsed: ProbeFile, system: str | None) -> records.Probe:
         messages = (records.Message("user", parsed.prompt or ""),)
     if system and all(message.role != "system" for message in messages):
         messages = (records.Message("system", system), *messages)
-    checks = tuple(
-        records.Check(check.kind, check.model_dump(by_alias=True, exclude={"kind"})) for check in parsed.checks
-    )
+    checks = tuple(records.Check(check.kind, _options(check)) for check in parsed.checks)
     return records.Probe(parsed.id, messages, parsed.reference, checks, parsed.rubric)
+
+
+def _options(check: AnyCheck) -> dict[str, Any]:
+    options = check.model_dump(by_alias=True, exclude={"kind"})
+    if options.get("decimal", "") is None:
+        del options["decimal"]  # as in the digests of earlier suites
+    return options
 
 
 def suite_body(suite: Suite) -> str:

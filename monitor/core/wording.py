@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Final
 
 from monitor.core import signals
-from monitor.core.records import Alarm, AlarmState, Confirmation, Finding, FindingState, Severity
+from monitor.core.records import Alarm, AlarmState, Answer, Confirmation, Finding, FindingState, Severity
 from monitor.core.sanitize import visible
 
 SERVED: Final[Mapping[str, str]] = {
@@ -173,3 +173,15 @@ def _cleared(alarm: Alarm) -> str:
     if alarm.cleared_run_id is not None:
         return f"Cleared automatically: the answers up to run {alarm.cleared_run_id} show that it recovered."
     return f"Cleared: {alarm.cleared_why}" if alarm.cleared_why else "Cleared."
+
+
+def no_text(answer: Answer) -> str:
+    """What to show in place of an answer without a text."""
+    if answer.refusal:
+        return f"(empty) Refused, without a text (finish reason {visible(str(answer.finish_reason))})."
+    if answer.text_in is None:
+        return "(empty)"
+    return (
+        f"(empty) `content` has no text. The reply has text in `{visible(answer.text_in)}`: the server moved it there, "
+        "for example with a reasoning parser."
+    )

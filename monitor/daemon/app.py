@@ -28,6 +28,7 @@ from monitor.daemon.jobs.mailer import Mailer
 from monitor.daemon.jobs.selftests import SelfTests
 from monitor.daemon.jobs.warm_metrics import FirstScrape
 from monitor.daemon.sole import SoleDaemon
+from monitor.judge.bounded import BOUNDED
 from monitor.report.metrics import Internals
 from monitor.report.status import client
 from monitor.runs.context import RunContext, build_context, declare, ensure_run
@@ -148,6 +149,7 @@ class App:
             self._scheduler.shutdown(wait=False)
         for task in (tasks := [self._guarding, *self._runs.values()]):
             task.cancel()
+        BOUNDED.stop()  # a thread that waits for a check ends at once
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*self._closing, *(job.end() for job in self._jobs), return_exceptions=True)
         await _close_after(self.context, [])

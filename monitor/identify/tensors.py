@@ -1,4 +1,4 @@
-"""Safetensors without torch: the header, whether a tensor is all zero, and the shapes of a whole model.
+"""Safetensors without torch: the header of a file, and the tensors of a whole model.
 
 A file is untrusted: its header is checked against the file before anything is read or allocated.
 """
@@ -17,14 +17,12 @@ LARGEST_HEADER: Final = 32 * 2**20
 """Bytes; a base model of 100,000 tensors has about 12 MiB."""
 LARGEST_JSON: Final = 64 * 2**20
 MOST_SHARDS: Final = 1000
-CHUNK: Final = 1 << 20
 
 _BYTES: Final = {
     "BOOL": 1, "U8": 1, "I8": 1, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
     "U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8, "C64": 8,
 }  # fmt: skip
-_SIGNED: Final = {"F16": 2, "BF16": 2, "F32": 4, "F64": 8, "F8_E4M3": 1, "F8_E5M2": 1}
-"""Element types whose highest bit is only a sign: -0.0 is zero, too."""
+_LFS_POINTER: Final = b"version https://git-lfs"
 
 
 class BadFileError(Exception):
@@ -33,6 +31,7 @@ class BadFileError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
+    path: Path
     dtype: str
     shape: tuple[int, ...]
     begin: int
@@ -66,7 +65,11 @@ def header(path: Path) -> dict[str, Tensor]:
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
-            length = int.from_bytes(file.read(8), "little")
+            start = file.read(len(_LFS_POINTER))
+            if start == _LFS_POINTER:
+                raise BadFileError(f"{path.name} is a Git LFS pointer, not the weights: run 'git lfs pull'")
+            length = int.from_bytes(start[:8], "little")
+            file.seek(8)
             if size < 10 or not 2 <= length <= size - 8:
                 raise BadFileError(f"{path.name} is no safetensors file, or was cut off: {size} bytes")
             if length > LARGEST_HEADER:
@@ -93,7 +96,7 @@ def _tensor(path: Path, entry: Any, start: int, size: int) -> Tensor:
         raise BadFileError(f"{path.name} was cut off: a tensor ends after the file does")
     if dtype in _BYTES and prod(shape) * _BYTES[dtype] != end - begin:
         raise BadFileError(f"{path.name} has a tensor whose shape and size differ")
-    return Tensor(dtype, tuple(shape), start + begin, start + end)
+    return Tensor(path, dtype, tuple(shape), start + begin, start + end)
 
 
 def _counts(value: object) -> TypeGuard[list[int]]:
@@ -102,45 +105,17 @@ def _counts(value: object) -> TypeGuard[list[int]]:
     )
 
 
-def is_zero(path: Path, tensor: Tensor) -> bool:
-    """Whether every element is zero; reads up to the first that is not. Raises UnreadableError."""
-    width = _SIGNED.get(tensor.dtype, 0)
-    try:
-        with path.open("rb") as file:
-            file.seek(tensor.begin)
-            left = tensor.end - tensor.begin
-            while left > 0:
-                part = file.read(min(CHUNK, left))
-                if not part:
-                    raise UnreadableError(f"{path.name} became shorter while it was read")
-                if part.count(0) != len(part) and not _only_signs(part, width):
-                    return False
-                left -= len(part)
-    except OSError as error:
-        raise UnreadableError(f"{path.name} cannot be read: {error.strerror}") from None
-    return True
-
-
-def _only_signs(part: bytes, width: int) -> bool:
-    """Whether at most the highest bit is set in elements of ``width`` bytes (little-endian)."""
-    if not width:
-        return False
-    signs = part[width - 1 :: width]
-    rest = part.count(0) - signs.count(0)
-    return rest == len(part) - len(signs) and signs.count(0) + signs.count(0x80) == len(signs)
-
-
-def model_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Tensor name -> shape of the model in ``folder``, sharded or not.
+def model_tensors(folder: Path) -> dict[str, Tensor]:
+    """Tensor name -> its entry in the header of the model in ``folder``, sharded or not.
 
     Raises UnreadableError if it has no readable safetensors, BadFileError if they are broken.
     """
     index = folder / "model.safetensors.index.json"
     names = ["model.safetensors"] if not index.is_file() else _shards(read_json(index))
-    shapes: dict[str, tuple[int, ...]] = {}
+    tensors: dict[str, Tensor] = {}
     for name in names:
-        shapes |= {tensor: found.shape for tensor, found in header(folder / name).items()}
-    return shapes
+        tensors |= header(folder / name)
+    return tensors
 
 
 def _shards(index: Mapping[str, Any]) -> list[str]:

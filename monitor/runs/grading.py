@@ -12,8 +12,8 @@ from typing import Final
 import structlog
 
 from monitor.core.errors import CliffwatchError
-from monitor.core.records import Arm, GradedAnswer, Run, Score, Suite
-from monitor.judge.checks import score_answer
+from monitor.core.records import Arm, GradedAnswer, Run, Score, Suite, Unscored
+from monitor.judge.checks import grade_answer
 from monitor.judge.llm import judge_questions, verdict_score
 from monitor.runs.context import RunContext
 from monitor.store import half_floats
@@ -36,8 +36,8 @@ async def graded_answers(
     answers = await asyncio.to_thread(context.store.answers, [run.id], CHECKED_ARMS)
     compared = [answer for answer in answers if answer.arm in COMPARED_ARMS]
     await _ask_judge(context, run, suite, compared, recorded)
-    scores = await _scores(context, run, suite, answers)
-    await asyncio.to_thread(context.store.add_scores, run.id, run.fence, scores)
+    scores, missing = await _scores(context, run, suite, answers)
+    await asyncio.to_thread(context.store.add_scores, run.id, run.fence, scores, missing)
     return _as_stored(compared, scores, await _embed(context, run, compared))
 
 
@@ -50,25 +50,30 @@ async def _ask_judge(
         await context.asker.ask([q for q in questions if q.key not in recorded], run.fence)
 
 
-async def _scores(context: RunContext, run: Run, suite: Suite, answers: Sequence[GradedAnswer]) -> list[Score]:
-    """Every grader's score. The graders are deterministic, so a second pass gives the same."""
+async def _scores(
+    context: RunContext, run: Run, suite: Suite, answers: Sequence[GradedAnswer]
+) -> tuple[list[Score], list[Unscored]]:
+    """Every grader's score, and the checks without one. The graders are deterministic, so a second pass gives the same,
+    but for a check at the limit of its time."""
     probes = {probe.id: probe for probe in suite.probes}
     scores: list[Score] = []
+    missing: list[Unscored] = []
     pairs: list[tuple[AnswerKey, tuple[str, str]]] = []
     for answer in answers:
         probe = probes.get(answer.probe)
         if probe is None:
             continue
         key = (answer.arm, answer.probe, answer.replicate)
-        found = await asyncio.to_thread(score_answer, probe, answer.text)
+        found, unfinished = await asyncio.to_thread(grade_answer, probe, answer.text)
         scores += [Score(*key, grader, value, detail) for grader, value, detail in found]
+        missing += [Unscored(*key, grader, reason, detail) for grader, reason, detail in unfinished]
         if probe.reference and answer.arm in COMPARED_ARMS:
             pairs.append((key, (answer.text, probe.reference)))
     for reply in await asyncio.to_thread(context.store.judge_replies, run.id):
         verdict = verdict_score(reply.arm, reply.probe, reply.replicate, reply)
         if reply.probe in probes and verdict is not None:
             scores.append(verdict)
-    return scores + await _similarities(context, run, pairs)
+    return scores + await _similarities(context, run, pairs), missing
 
 
 async def _similarities(

@@ -7,7 +7,7 @@ from json import loads
 from struct import pack, unpack
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, and_, null, select, update
+from sqlalchemy import Connection, and_, delete, null, select, update
 
 from monitor.core.records import (
     Answer,
@@ -21,12 +21,13 @@ from monitor.core.records import (
     Score,
     TokenLogprob,
     Unmeasured,
+    Unscored,
 )
 from monitor.store import audit, ledger
 from monitor.store.base import Connected
 from monitor.store.column_types import clean, dump_json
 from monitor.store.dialect import insert
-from monitor.store.tables import answer, baseline, embedding, run, score, verdict
+from monitor.store.tables import answer, baseline, embedding, run, score, unscored, verdict
 
 AnswerKey = tuple[Arm, str, int]
 
@@ -236,8 +237,13 @@ class Grading(Connected):
             connection.execute(update(run).where(run.c.id == run_id, run.c.status == "done").values(again))
             audit.add(connection, entry)
 
-    def add_scores(self, run_id: int, fence: int, scores: Sequence[Score]) -> bool:
-        """Write scores of recorded answers, replacing earlier ones; ``False`` when the fence is stale."""
+    def add_scores(
+        self, run_id: int, fence: int, scores: Sequence[Score], missing: Sequence[Unscored] | None = None
+    ) -> bool:
+        """Write scores of recorded answers, replacing earlier ones; ``False`` when the fence is stale.
+
+        ``missing``: all checks of the run without a score, replacing earlier ones; ``None`` keeps those.
+        """
         with self._database.write() as connection:
             if ledger.lock(connection, run_id, fence) is None:
                 return False
@@ -254,6 +260,10 @@ class Grading(Connected):
                 connection.execute(
                     new.on_conflict_do_update(index_elements=list(score.primary_key.columns), set_=changed), rows
                 )
+            if missing is not None:
+                connection.execute(delete(unscored).where(unscored.c.run_id == run_id))
+            if missing:
+                connection.execute(unscored.insert(), [_unscored_row(run_id, item) for item in missing])
             return True
 
     def save_embeddings(self, run_id: int, fence: int, vectors: Mapping[tuple[Arm, str, int], Sequence[float]]) -> bool:
@@ -274,3 +284,10 @@ class Grading(Connected):
             if rows:
                 connection.execute(insert(connection, embedding).on_conflict_do_nothing(), rows)
             return True
+
+
+def _unscored_row(run_id: int, item: Unscored) -> dict[str, Any]:
+    return {
+        "run_id": run_id, "arm": item.arm.value, "probe": item.probe, "replicate": item.replicate,
+        "grader": item.grader, "reason": item.reason, "detail": clean(item.detail),
+    }  # fmt: skip

@@ -31,7 +31,18 @@ from monitor.core.records import (  # fmt: skip
 from monitor.store import baselines, counters, suite_digests
 from monitor.store.base import Connected
 from monitor.store.change_markers import chunks
-from monitor.store.tables import answer, baseline, finding, latest_finding, progress, run, score, self_test, usage
+from monitor.store.tables import (
+    answer,
+    baseline,
+    finding,
+    latest_finding,
+    progress,
+    run,
+    score,
+    self_test,
+    unscored,
+    usage,
+)
 
 Targets = Sequence[str] | None
 
@@ -77,6 +88,7 @@ def _summaries(connection: Connection, outcomes: Mapping[int, RunOutcome]) -> It
         .group_by(answer.c.run_id)
     ).all()
     judged, passed = _judged(connection, run_ids), _passed(connection, run_ids)
+    unfinished = _unfinished(connection, run_ids)
     for row in counted:
         yield RunSummary(
             run_id=row.run_id,
@@ -90,6 +102,7 @@ def _summaries(connection: Connection, outcomes: Mapping[int, RunOutcome]) -> It
             base_chars=None if row.base_chars is None else float(row.base_chars),
             base_score=judged.get((row.run_id, Arm.BASE)),
             base_pass_ratio=passed.get((row.run_id, Arm.BASE)),
+            unfinished=unfinished.get(row.run_id, {}),
         )
 
 
@@ -100,6 +113,18 @@ COMPARED: Final = (Arm.SUBJECT.value, Arm.BASE.value)
 def _chars(arm: Arm) -> Any:
     """Mean length of an arm's usable answers."""
     return func.avg(case((and_(answer.c.arm == arm.value, answer.c.reason.is_(None)), func.length(answer.c.text))))
+
+
+def _unfinished(connection: Connection, run_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    """Run -> reason -> checks without a score."""
+    by = (unscored.c.run_id, unscored.c.reason)
+    found: dict[int, dict[str, int]] = {}
+    rows: Any = connection.execute(
+        select(*by, func.count()).where(unscored.c.run_id.in_(run_ids)).group_by(*by).order_by(*by)
+    ).all()
+    for run_id, reason, count in rows:
+        found.setdefault(run_id, {})[reason] = int(count)
+    return found
 
 
 def _judged(connection: Connection, run_ids: Sequence[int]) -> dict[tuple[int, str], float]:

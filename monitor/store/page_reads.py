@@ -7,7 +7,19 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import ColumnElement, Connection, String, and_, func, literal_column, select, type_coerce
 
 from monitor.core.errors import CliffwatchError
-from monitor.core.records import Arm, BaselineStatus, Finding, Outcome, Point, Reason, Run, RunOutcome, Score, Stream
+from monitor.core.records import (
+    Arm,
+    BaselineStatus,
+    Finding,
+    Outcome,
+    Point,
+    Reason,
+    Run,
+    RunOutcome,
+    Score,
+    Stream,
+    Unscored,
+)
 from monitor.store import ledger, suite_digests
 from monitor.store.answers import ASKED, AnswerKey, _scores, _to_outcome
 from monitor.store.base import Connected
@@ -15,7 +27,7 @@ from monitor.store.change_markers import chunks
 from monitor.store.findings import _to_finding
 from monitor.store.metrics_reads import newest_done
 from monitor.store.series import NUMBERS, SeriesKey, to_point
-from monitor.store.tables import answer, baseline, finding, latest_finding, progress, run, score
+from monitor.store.tables import answer, baseline, finding, latest_finding, progress, run, score, unscored
 
 STANDING: Final = (BaselineStatus.CAPTURING.value, BaselineStatus.CAPTURED.value, BaselineStatus.APPROVED.value)
 """Least to most: which of a stream's baselines is shown."""
@@ -253,6 +265,17 @@ class PageReads(Connected):
         if row is None:
             raise CliffwatchError(f"run {run_id} has no question of arm {arm}, probe {probe}, replicate {replicate}")
         return _to_outcome(row), row.provider, row.asked_model
+
+    def unscored_of(self, run_id: int) -> dict[AnswerKey, list[Unscored]]:
+        """Checks of a run without a score, by answer and grader."""
+        with self._database.read() as connection:
+            found: dict[AnswerKey, list[Unscored]] = {}
+            for row in connection.execute(
+                select(unscored).where(unscored.c.run_id == run_id).order_by(unscored.c.grader)
+            ):
+                one = Unscored(Arm(row.arm), row.probe, row.replicate, row.grader, row.reason, row.detail)
+                found.setdefault((one.arm, one.probe, one.replicate), []).append(one)
+            return found
 
     def scores_of(self, run_id: int, probes: Collection[str]) -> dict[AnswerKey, list[Score]]:
         """Scores of these probes' answers in a run, by answer and grader."""

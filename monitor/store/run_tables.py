@@ -107,6 +107,27 @@ class ScoreRow(Row, table=True):
     detail: str = Field(default="", sa_type=Text)
 
 
+class UnscoredRow(Row, table=True):
+    """A check without a score for an answer, with the reason."""
+
+    __tablename__ = "unscored"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["run_id", "arm", "probe", "replicate"],
+            ["answer.run_id", "answer.arm", "answer.probe", "answer.replicate"],
+            name="fk_unscored_answer",
+            ondelete="CASCADE",
+        ),
+    )
+    run_id: int = Field(sa_type=BigId, primary_key=True)
+    arm: str = Field(primary_key=True)
+    probe: str = Field(primary_key=True)
+    replicate: int = Field(primary_key=True)
+    grader: str = Field(primary_key=True)
+    reason: str
+    detail: str = Field(default="", sa_type=Text)
+
+
 class EmbeddingRow(Row, table=True):
     """The meaning of an answer's text as a unit vector: little-endian half floats."""
 

@@ -15,6 +15,7 @@ from monitor.store.run_tables import (
     RunRow,
     ScoreRow,
     SpendRow,
+    UnscoredRow,
     UsageRow,
 )
 from monitor.store.run_tables import Row as Row
@@ -317,6 +318,7 @@ def for_postgresql() -> None:
 run: Final = _table(RunRow)
 answer: Final = _table(AnswerRow)
 score: Final = _table(ScoreRow)
+unscored: Final = _table(UnscoredRow)
 embedding: Final = _table(EmbeddingRow)
 reservation: Final = _table(ReservationRow)
 spend: Final = _table(SpendRow)

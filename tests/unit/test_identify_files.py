@@ -88,7 +88,7 @@ def test_revisions_are_compared_where_both_are_commits(copy: Path) -> None:
 def test_another_rank_than_the_config_says(copy: Path) -> None:
     edit(copy, r=8)
     assert wrong(adapter.read(replace(SUPPORT, path=copy))).keys() == {"adapter_tensors"}
-    edit(copy, r=8, rank_pattern={"q_proj": 16})
+    edit(copy, r=8, rank_pattern={".*_proj": 16})
     assert wrong(adapter.read(replace(SUPPORT, path=copy))) == {}, "ranks differ by design"
 
 
@@ -114,10 +114,16 @@ def test_a_folder_that_is_away_is_no_reading(tmp_path: Path) -> None:
         adapter.read(replace(SUPPORT, path=tmp_path / "none"))
 
 
-def test_weights_that_are_away_leave_their_checks_unread(copy: Path) -> None:
+def test_weights_that_do_not_exist_are_a_mismatch_and_those_of_another_format_are_not_read(copy: Path) -> None:
     (copy / adapter.WEIGHTS).unlink()
     reading = adapter.read(replace(SUPPORT, path=copy))
-    assert (wrong(reading), set(reading.unread)) == ({}, {"adapter_tensors", "adapter_effect", "adapter_fits"})
+    assert wrong(reading) == {"adapter_tensors": "adapter_model.safetensors does not exist: nothing can be loaded"}
+    for name in ("adapter_model.bin", "adapter_model-00001-of-00002.safetensors", "adapter.gguf"):
+        (copy / name).write_bytes(b"\x80\x04.")
+        reading = adapter.read(replace(SUPPORT, path=copy))
+        assert (wrong(reading), set(reading.unread)) == ({}, set(adapter.WEIGHT_CHECKS))
+        assert name in reading.unread["adapter_tensors"]
+        (copy / name).unlink()
 
 
 def test_a_base_that_cannot_be_read_leaves_the_fit_unread(copy: Path, tmp_path: Path) -> None:
@@ -172,7 +178,7 @@ def test_a_file_that_was_cut_off_is_told(copy: Path) -> None:
 def test_a_header_without_lora_is_told(copy: Path) -> None:
     (copy / adapter.WEIGHTS).write_bytes(entry())
     assert wrong(adapter.read(replace(SUPPORT, path=copy))) == {
-        "adapter_tensors": "1 tensors, and none of them is LoRA's"
+        "adapter_tensors": "1 tensors, and none of them is LoRA's. In PEFT, the adapter as a whole does nothing"
     }
 
 
@@ -201,16 +207,16 @@ def test_odd_values_crash_nothing(changes: dict[str, Any], copy: Path) -> None:
 
 
 def test_a_sharded_base_is_read_as_one(tmp_path: Path) -> None:
-    shapes = tensors.model_shapes(LAB / "base")
+    shapes = {name: one.shape for name, one in tensors.model_tensors(LAB / "base").items()}
     shutil.copy(LAB / "base" / "model.safetensors", tmp_path / "model-00001-of-00001.safetensors")
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": dict.fromkeys(shapes, "model-00001-of-00001.safetensors")}))
-    assert tensors.model_shapes(tmp_path) == shapes
+    assert {name: one.shape for name, one in tensors.model_tensors(tmp_path).items()} == shapes
     assert adapter.read(replace(SUPPORT, folder=tmp_path)).unread == {}
     for stolen in ("../base/model.safetensors", "/etc/passwd", ""):
         index.write_text(json.dumps({"weight_map": {"a": stolen}}))
         with pytest.raises(tensors.BadFileError):
-            tensors.model_shapes(tmp_path)
+            tensors.model_tensors(tmp_path)
 
 
 def with_names(rename: Callable[[str], str], folder: Path) -> Path:
@@ -222,12 +228,16 @@ def with_names(rename: Callable[[str], str], folder: Path) -> Path:
     return folder
 
 
-def test_a_loader_that_renames_the_prefix_of_layers_fits_still(tmp_path: Path) -> None:
+def test_layers_under_another_name_are_told(tmp_path: Path) -> None:
     base = with_names(lambda name: name.replace("model.layers.", "language_model.model.layers."), tmp_path)
-    assert wrong(adapter.read(replace(SUPPORT, folder=base))) == {}
+    assert wrong(adapter.read(replace(SUPPORT, folder=base))) == {
+        "adapter_fits": "its modules are 'model.layers.0...', the base has 'language_model.model.layers.0...': PEFT "
+        "skips all of them, and servers may skip them. In PEFT, the adapter as a whole does nothing"
+    }
 
 
-def test_what_is_quantised_is_not_compared(tmp_path: Path) -> None:
+def test_of_what_is_quantised_only_the_names_are_compared(tmp_path: Path) -> None:
     base = with_names(lambda name: name.replace("_proj.weight", "_proj.qweight"), tmp_path)
     reading = adapter.read(replace(SUPPORT, folder=base))
-    assert (wrong(reading), reading.unread) == ({}, {})
+    assert wrong(reading) == {}
+    assert "keeps 'qweight'" in reading.unread["adapter_fits"]

@@ -1,6 +1,7 @@
 """Replies in the forms that servers give them: answers, refusals, errors, and what cannot be read."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -10,15 +11,16 @@ from monitor.ask.http import read_reply, receive
 from monitor.ask.protocol import Secret
 from monitor.ask.reply_text import Said, said_in_chat, said_in_message
 from monitor.ask.served import cached_tokens, served_by
-from monitor.core.records import Reason
+from monitor.ask.usage import read_usage
+from monitor.core.records import Reason, TokenUsage
 from tests.asking import NOW
 from tests.http_server import completion, message
 
 REQUEST = {"model": "tuned", "max_tokens": 64}
-TOKENS = (11, 7)
+TOKENS = TokenUsage(11, 7)
 
 
-def _counted(body: Any) -> tuple[int, int] | None:
+def _counted(body: Any) -> TokenUsage | None:
     return TOKENS if body.get("usage") else None
 
 
@@ -177,7 +179,7 @@ def test_a_cut_before_any_text_names_the_limit(word: str, used: int, told: str) 
     body = completion(None, message={"reasoning_content": "hm"}, choice={"finish_reason": word})
     received = receive(read_reply(200, {}, json.dumps(body).encode(), None), REQUEST, (), NOW, _counted)
     with pytest.raises(AskFailed) as raised:
-        said_in_chat(received, (11, used))
+        said_in_chat(received, TokenUsage(11, used))
     assert (raised.value.reason, raised.value.permanent) == (Reason.TRUNCATED, True)
     assert told in raised.value.detail
     assert read(completion("a b", choice={"finish_reason": word})).text == "a b"
@@ -263,6 +265,8 @@ ERRORS: list[tuple[int, Any, Reason, bool, str]] = [
     (200, b"<html><head><title>502 Bad Gateway</title></head><body>nginx</body></html>", Reason.SERVER_ERROR, False,
      "502 Bad Gateway"),
     (200, b"upstream connect error or disconnect/reset before headers", Reason.SERVER_ERROR, False, "upstream connect"),
+    (400, {"error": {"message": "Budget has been exceeded! Current cost: 3", "code": "400"}}, Reason.QUOTA, True, "B"),
+    (200, {"error": "Loading model"}, Reason.SERVER_ERROR, False, "Loading model"),
     (200, b"error code: 1015", Reason.RATE_LIMITED, False, "1015"),
     (500, {"error": {"code": "x", "message": "Content moderation is unavailable"}}, Reason.SERVER_ERROR, False, "mod"),
     (429, {"error": {"code": "content_filter", "message": "slow"}}, Reason.RATE_LIMITED, False, "slow"),
@@ -288,6 +292,26 @@ def test_the_error_itself_may_say_when_to_come_back() -> None:
     body = {"error": {"code": 429, "message": "x", "details": [{"@type": "RetryInfo", "retryDelay": "26s"}]}}
     assert failed(body).retry_after == 26
     assert failed(body, headers={"retry-after": "3"}).retry_after == 3
+
+
+DEEP = [
+    '"error": %s', '"usage": %s', '"choices": [{"message": {"content": %s}, "finish_reason": "stop"}]',
+    '"choices": [{"message": {"content": null, "reasoning": %s}, "finish_reason": "stop"}]', '"promptFeedback": %s',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("field", DEEP)
+@pytest.mark.parametrize("depth", [50, 101, 450, 900, 5000])
+def test_no_depth_breaks_the_reader(field: str, depth: int) -> None:
+    for begin, end in (("[", "]"), ('{"a": ', "}")):
+        body = ("{" + field % (begin * depth + '"x\\u0000"' + end * depth) + "}").encode()
+        if depth > 100:
+            told = failed(body)
+            assert told.reason is Reason.MALFORMED
+            assert "deep" in told.detail
+        else:
+            with suppress(AskFailed):
+                read(body)
 
 
 ODD: list[tuple[Any, str]] = [
@@ -342,7 +366,10 @@ def test_a_field_that_is_given_twice() -> None:
     )
     reply = read_reply(200, {}, raw, None)
     received = receive(reply, REQUEST, (), NOW, _counted)
-    assert received.body["usage"] == {"prompt_tokens": 9, "completion_tokens": 90}
+    assert received.body["usage"] == {"prompt_tokens": [5, 9], "completion_tokens": [90, 1]}
+    assert read_usage(received.body) == TokenUsage(
+        9, 90, note="prompt tokens are stated as 5 and 9; completion tokens are stated as 90 and 1"
+    )
     assert said_in_chat(received, TOKENS)[0] == Said("a", "stop")
 
 
@@ -352,6 +379,13 @@ def test_a_field_that_is_given_twice_in_a_long_reply(padding: int) -> None:
     assert read(body.encode() + b"}").text == "a"
     twice = failed(body.encode() + b', "choices": [{"message": {"content": "b"}}]}')
     assert "`choices`" in twice.detail
+
+
+def test_a_redirect_is_told_without_what_may_be_secret() -> None:
+    told = failed(b"", 307, headers={"Location": "https://user:pw@other.example:8443/v1/chat?key=sk-x#y"})
+    assert (told.reason, told.permanent) == (Reason.REJECTED, True)
+    assert told.detail == "HTTP 307; the server redirects to https://other.example:8443/v1/chat"
+    assert failed(b"", 204).detail == "HTTP 204: the reply is empty"
 
 
 def test_the_errors_own_words_are_cleaned_and_cut() -> None:

@@ -22,8 +22,8 @@ from tests import mail_story
 from tests.mail_story import NOW, SUITE, alarm, facts
 
 MONITOR: Final = Path(__file__).resolve().parents[2] / "monitor"
-MAY_READ: Final = ("report/explain/", "store/migrations/", "lab/", "ask/http.py", "config/yaml_reader.py",
-                   "identify/asked.py")  # fmt: skip
+MAY_READ: Final = ("report/explain/", "store/migrations/", "lab/", "ask/http.py", "ask/reply_errors.py",
+                   "config/yaml_reader.py", "identify/asked.py")  # fmt: skip
 """Where sentences are made, where those of old stores are read once, and where others' are read: prompts that a model
 server is asked, errors of providers and of the YAML library."""
 NAMES: Final = frozenset({"prompt tokens", "model id"})

@@ -26,6 +26,7 @@ from monitor.core.records.exchange import (
     Suite,
     SuiteProgress,
     TokenLogprob,
+    TokenUsage,
     Unmeasured,
     Usage,
 )
@@ -40,6 +41,7 @@ from monitor.core.records.findings import (
     RunSummary,
     Score,
     Stream,
+    Unscored,
 )
 from monitor.core.records.lifecycle import (
     Accepted,
@@ -116,7 +118,9 @@ __all__ = [
     "Suite",
     "SuiteProgress",
     "TokenLogprob",
+    "TokenUsage",
     "Unmeasured",
+    "Unscored",
     "Usage",
     "VerdictContext",
 ]

@@ -169,6 +169,21 @@ class Exchange:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenUsage:
+    """The tokens that a reply counts, reasoning and cached tokens included."""
+
+    prompt: int | None = None
+    """``None`` if the reply has no readable count."""
+    completion: int | None = None
+    hidden: int = 0
+    """Tokens of the total that the reply assigns to neither part; included in ``completion`` if that is known."""
+    contradicts: bool = False
+    """The counts contradict each other, so the call may have cost its maximum."""
+    note: str = ""
+    """Why the counts are not certain; empty if they are."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A usable answer."""
 
@@ -180,6 +195,7 @@ class Answer:
     fingerprint: str | None
     request_id: str | None
     prompt_tokens: int
+    """0 if the reply has no readable count, as for ``completion_tokens``. ``usage`` tells it apart for the cost."""
     completion_tokens: int
     latency_seconds: float
     asked_at: datetime
@@ -193,6 +209,8 @@ class Answer:
     """What the reply and its headers say about who served it, such as a gateway's deployment or fallback, by name."""
     cached_tokens: int | None = None
     """Prompt tokens that the server read from its prefix cache; ``None`` if it does not say."""
+    usage: TokenUsage | None = None
+    """How the reply counts its tokens, for the cost. ``None``: the counts above are certain. Not stored."""
 
 
 @dataclass(frozen=True, slots=True)

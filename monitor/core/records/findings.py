@@ -25,6 +25,18 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
+class Unscored:
+    """One check that has no score for one answer. ``reason``: a value of ``judge.unfinished.Unfinished``."""
+
+    arm: Arm
+    probe: str
+    replicate: int
+    grader: str
+    reason: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class RunSummary:
     """A finished run in a few numbers. Means are over usable subject answers; ``None`` without any."""
 
@@ -43,6 +55,8 @@ class RunSummary:
     base_score: float | None = None
     base_pass_ratio: float | None = None
     """The same three numbers of the base's usable answers."""
+    unfinished: Mapping[str, int] = field(default_factory=dict)
+    """Reason -> checks of all arms without a score for this reason."""
 
     @property
     def unmeasured_ratio(self) -> float:

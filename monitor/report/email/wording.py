@@ -21,6 +21,7 @@ LOST: Final[Mapping[str, str]] = {
     Reason.QUOTA: "refused because the provider's quota is spent",
     Reason.MALFORMED: "with an unreadable reply",
     Reason.TRUNCATED: "cut off before the first word",
+    Reason.UNKNOWN_FINISH: "with an unknown finish reason",
     Reason.BUDGET: "not asked because the budget is spent",
     Reason.UNPRICED: "not asked because the price is unknown",
 }

@@ -68,6 +68,13 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         "Share of the last finished run's questions without a usable answer, 0 to 1; 1 if its subject gave none, even "
         "if other arms answered.",
     ),
+    MetricSpec(
+        "run_checks_unfinished",
+        "gauge",
+        (*_TS, "reason"),
+        "Checks of the last finished run that gave an answer no score, by reason: time, memory, unusable (the check's "
+        "pattern or schema), ambiguous (a number with several meanings), crashed; absent without any.",
+    ),
     MetricSpec("runs_total", "counter", (*_TS, "outcome"), "Finished runs by outcome: measured, partial, unmeasured."),
     MetricSpec(
         "alarm",

@@ -64,7 +64,7 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
         "run_last_success_timestamp_seconds", "run_last_attempt_timestamp_seconds", "runs_total",
         "run_unmeasured_ratio", "pass_ratio", "judge_score", "answer_length_chars", "budget_refused_questions",
         "judge_agreement_ratio", "judge_anchor_timestamp_seconds", "answer_length_base_chars", "judge_score_base",
-        "pass_ratio_base",
+        "pass_ratio_base", "run_checks_unfinished",
     ),
     "findings": (
         "effect", "effect_low", "effect_high", "finding_info", "evidence_log10", "evidence_threshold_log10",
@@ -179,6 +179,8 @@ def runs(lines: Lines, target: Target, progress: Iterable[SuiteProgress], last: 
 
 def _summary(lines: Lines, key: tuple[str, str], summary: RunSummary, model: str) -> None:
     lines.add("run_unmeasured_ratio", summary.unmeasured_ratio, *key)
+    for reason, count in summary.unfinished.items():
+        lines.add("run_checks_unfinished", count, *key, reason)
     if summary.pass_ratio is not None:
         lines.add("pass_ratio", summary.pass_ratio, *key)
         if run_kind(*key) is JUDGE:

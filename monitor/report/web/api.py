@@ -184,7 +184,7 @@ def _question(line: runs.QuestionRow) -> dict[str, Any]:
         "reason": outcome.reason if isinstance(outcome, Unmeasured) else None,
         "detail": outcome.detail if isinstance(outcome, Unmeasured) else None,
         "asked_at": outcome.asked_at, "attempts": outcome.attempts, "usd": outcome.usd,
-        "scores": line.scores,
+        "scores": line.scores, "unscored": line.unscored,
     }  # fmt: skip
 
 

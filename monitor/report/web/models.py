@@ -25,6 +25,7 @@ from monitor.core.records import (
     ServedBy,
     ServedMetadata,
     Spend,
+    Unscored,
 )
 from monitor.report.explain.claim import Claim
 from monitor.report.explain.jsonable import OF_FINDING
@@ -91,6 +92,7 @@ PointShape: Any = described(Point)
 RowShape: Any = described(fleet_overview.Row, "Target")
 RunShape: Any = described(Run)
 ScoreShape: Any = described(Score)
+UnscoredShape: Any = described(Unscored)
 SheetShape: Any = described(baselines.ProbeTexts)
 WatchShape: Any = described(fleet_overview.Watch)
 CountShape: Any = described(runs.Count)
@@ -214,6 +216,8 @@ class Question(Shape):
     attempts: int
     usd: float
     scores: list[ScoreShape]
+    unscored: list[UnscoredShape]
+    """Checks without a score."""
 
 
 class RunDetail(RunShape):  # type: ignore[misc]

@@ -220,7 +220,8 @@ def _runs(app: FastAPI, pages: Pages, store: "StoreReader") -> None:
         heads = [one for _, one in store.finding_heads(run_id=run_id)]
         return pages.show(
             "run.html", json=f"/api/v1/runs/{run_id}", run=found, show=show, where=where, lines=lines,
-            counts=runs.counts(store.tally(run_id)), findings=fleet_overview.by_rank(heads), text_limit=runs.SHOWN,
+            counts=runs.counts(store.tally(run_id)), unfinished=runs.unfinished(store, run_id),
+            findings=fleet_overview.by_rank(heads), text_limit=runs.SHOWN,
             ended=partial(recovery.ending, store.alarms(found.target)),
         )  # fmt: skip
 

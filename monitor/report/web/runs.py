@@ -2,11 +2,12 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from monitor.core.records import JUDGE_GRADER, Answer, Arm, Outcome, Score, Unmeasured
+from monitor.core.records import JUDGE_GRADER, Answer, Arm, Outcome, Score, Unmeasured, Unscored
 from monitor.report.web.formatting import Turn, turn
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class QuestionRow:
     replicate: int
     outcome: Outcome
     scores: tuple[Score, ...]
+    unscored: tuple[Unscored, ...] = ()
+    """Checks without a score."""
 
     @property
     def answer(self) -> Answer | None:
@@ -108,7 +111,16 @@ def lines(store: "StoreReader", run_id: int, show: Show, page: int) -> tuple[Tur
 
 def graded(store: "StoreReader", run_id: int, found: Sequence[tuple[AnswerKey, Outcome]]) -> list[QuestionRow]:
     scores = store.scores_of(run_id, {probe for (_, probe, _), _ in found})
-    return [QuestionRow(*key, outcome, tuple(scores.get(key, ()))) for key, outcome in found]
+    missing = store.unscored_of(run_id)
+    return [
+        QuestionRow(*key, outcome, tuple(scores.get(key, ())), tuple(missing.get(key, ()))) for key, outcome in found
+    ]
+
+
+def unfinished(store: "StoreReader", run_id: int) -> Mapping[str, int]:
+    """Reason -> number of the run's checks without a score for this reason."""
+    missing = (one for found in store.unscored_of(run_id).values() for one in found)
+    return dict(sorted(Counter(one.reason for one in missing).items()))
 
 
 @dataclass(frozen=True, slots=True)

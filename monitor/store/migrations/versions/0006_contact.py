@@ -31,6 +31,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("target", "suite", "part", "value", "at", name=op.f("pk_accepted")),
     )
     op.create_table(
+        "unscored",
+        sa.Column("run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("arm", sa.String(), nullable=False),
+        sa.Column("probe", sa.String(), nullable=False),
+        sa.Column("replicate", sa.Integer(), nullable=False),
+        sa.Column("grader", sa.String(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["run_id", "arm", "probe", "replicate"],
+            ["answer.run_id", "answer.arm", "answer.probe", "answer.replicate"],
+            name="fk_unscored_answer",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("run_id", "arm", "probe", "replicate", "grader", name=op.f("pk_unscored")),
+    )
+    op.create_table(
         "served_metadata",
         sa.Column("target", sa.String(), nullable=False),
         sa.Column("arm", sa.String(), nullable=False),
@@ -50,6 +67,7 @@ def downgrade() -> None:
     op.execute("UPDATE identity_check SET matches = (result <> 'differs')")
     op.drop_column("identity_check", "result")
     op.drop_table("served_metadata")
+    op.drop_table("unscored")
     op.drop_table("accepted")
     for name in ANSWER:
         op.drop_column("answer", name)
