@@ -32,7 +32,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "unscored",
-        sa.Column("run_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("run_id", BIG, nullable=False),
         sa.Column("arm", sa.String(), nullable=False),
         sa.Column("probe", sa.String(), nullable=False),
         sa.Column("replicate", sa.Integer(), nullable=False),
