@@ -79,7 +79,7 @@ def _files(c: Checks, loc: Loc, path: Path, declared: DeclaredAdapter) -> None:
         c.warn((*loc, "path"), "is not readable by this user")
         return
     for one in reading.checks:
-        if not one.matches:
+        if one.matches is False:
             c.warn(loc, f"{one.check}: expected {one.expected}; {one.found}")
     for reason in dict.fromkeys(reading.unread.values()):
         c.warn((*loc, "path"), reason)

@@ -200,6 +200,9 @@ def test_a_known_move_of_the_weights_is_accepted_on_the_targets_page(site: Site,
     page = unescape(alice.get(TARGET_PAGE).text)
     assert "Root '/b/support' of support-bot: accepted." in page
     assert "/accept/root" not in page, "nothing left to accept"
+    assert "subject is loaded from</dt><dd>/b/support" in page
+    listed = httpx.get(f"{site.url}/api/v1{TARGET_PAGE}").json()["listed"]
+    assert [one["facts"] for one in listed] == [{"root": "/b/support"}]
     (entry,) = site.store.audit_entries("support-bot")
     assert (entry.who, entry.action, entry.subject) == ("alice", "accept", "root '/b/support'")
     again = alice.do(f"{TARGET_PAGE}/accept/root", why="again")

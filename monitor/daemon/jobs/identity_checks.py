@@ -196,7 +196,10 @@ def settle(
 
 
 def _results(one: CheckedTarget, stored: Mapping[CheckKey, IdentityCheck], now: datetime) -> Iterator[IdentityCheck]:
-    """The results of one source. What could not be read this time is stored only if nothing is known."""
+    """The results of one source. What a server did not say this time is stored only if nothing is known.
+
+    Files that were read and do not decide a check are no outage: their earlier result was about other content.
+    """
     for made in one.reading.checks if one.reading is not None else ():
         result = Match.of(made.matches)
         yield IdentityCheck(one.target, one.arm, made.check, result, made.expected, made.found, now, now)
@@ -204,7 +207,8 @@ def _results(one: CheckedTarget, stored: Mapping[CheckKey, IdentityCheck], now: 
     for check, why in one.unread.items():
         before = stored.get((one.target, one.arm, check))
         unknown = before is None or before.result is Match.CANNOT_TELL
-        if unknown and (check == first or (one.kind == FILES and one.reading is not None)):
+        files = one.kind == FILES and one.reading is not None
+        if files or (unknown and check == first):
             yield IdentityCheck(one.target, one.arm, check, Match.CANNOT_TELL, "", why, now, now)
 
 
