@@ -292,7 +292,7 @@ def measured(trials: int, seed: int) -> Iterator[Row]:
 
 
 def main() -> None:
-    args = parser(__doc__, trials=600, what="adapters").parse_args()
+    args = parser(__doc__, trials=980, what="adapters").parse_args()
     report(list(measured(args.trials, args.seed)), as_json=args.json)
 
 

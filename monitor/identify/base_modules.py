@@ -22,6 +22,9 @@ _EMBEDDING: Final = re.compile(
     r"wte|wpe|shared|(?:\w+_)?emb(?:d|ed|edding|eddings)?(?:_tokens|_in|_positions|_tokens_per_layer)?"
 )
 _NORM: Final = re.compile(r"norm|(?:^|[._])ln(?:$|[._])|layer_?norm", re.IGNORECASE)
+_TEXT_LAYER: Final = re.compile(
+    r"(?:model\.|transformer\.|gpt_neox\.|model\.language_model\.)?(?:layers|h)\.(?P<at>\d{1,6})\."
+)
 _EXPERT: Final = re.compile(r"\.experts\.\d+\.")
 _TURNED: Final = frozenset(("gpt2", "openai-gpt", "imagegpt", "decision_transformer"))
 """Models of layers whose weight is (inputs, outputs)."""
@@ -88,6 +91,7 @@ def read(folder: Path, task: str | None) -> Base:
     rules = conversions.rules(model_type, architecture)
     names = _named_as_loaded(tensors, rules or (), conversions.prefix_of(model_type), task)
     modules = _modules(names)
+    _drop_further_layers(modules, config)
     _add_head(modules, task)
     inner = {name[:at] for name in modules for at, char in enumerate(name) if char == "."}
     return Base(
@@ -100,6 +104,16 @@ def read(folder: Path, task: str | None) -> Base:
         any(_EXPERT.search(name) or ".experts." in name for name in names),
         bool(config.get("quantization_config")),
     )
+
+
+def _drop_further_layers(modules: dict[str, Module], config: Mapping[str, Any]) -> None:
+    """Takes out layers that are in the files and not in the model, such as those that predict further tokens."""
+    inner = config.get("text_config")
+    count = config.get("num_hidden_layers", inner.get("num_hidden_layers") if isinstance(inner, dict) else None)
+    for name in list(modules):
+        match = _TEXT_LAYER.match(name)
+        if match and isinstance(count, int) and int(match["at"]) >= count > 0:
+            del modules[name]
 
 
 def _text(value: Any) -> str | None:

@@ -16,7 +16,7 @@ from monitor.identify.peft_config import Lora
 from monitor.identify.peft_load import Loaded
 from monitor.identify.tensors import Tensor
 
-REMEMBERED: Final = 64
+REMEMBERED: Final = 512
 """Files whose numbers are remembered until they change."""
 
 
@@ -63,28 +63,41 @@ class Effect:
         return "; ".join(told) + ("" if self.acting else ": it adds nothing, and answers like its base")
 
 
+_Bytes = tuple[int, int]
+
+
 class Numbers:
-    """The numbers of one state of one file; each tensor is read once."""
+    """The numbers of one state of one file; each tensor is read once. Kept small: a fleet has hundreds of adapters."""
 
     def __init__(self) -> None:
-        self._counted: dict[Tensor, values.Counted] = {}
-        self._products: dict[tuple[Tensor, Tensor], values.Product] = {}
-        self._same: dict[tuple[Tensor, Tensor], bool] = {}
+        self._odd: dict[_Bytes, values.Counted] = {}
+        self._plain: set[_Bytes] = set()
+        self._products: dict[_Bytes, values.Product] = {}
+        self._same: dict[_Bytes, bool] = {}
 
     def count(self, tensor: Tensor) -> values.Counted:
-        if tensor not in self._counted:
-            self._counted[tensor] = values.count(tensor)
-        return self._counted[tensor]
+        at = (tensor.begin, tensor.end)
+        if at in self._plain:
+            return values.PLAIN
+        if at not in self._odd:
+            counted = values.count(tensor)
+            if counted == values.PLAIN:
+                self._plain.add(at)
+                return counted
+            self._odd[at] = counted
+        return self._odd[at]
 
     def product(self, a: Tensor, b: Tensor) -> values.Product:
-        if (a, b) not in self._products:
-            self._products[a, b] = values.product(a, b)
-        return self._products[a, b]
+        at = (a.begin, b.begin)
+        if at not in self._products:
+            self._products[at] = values.product(a, b)
+        return self._products[at]
 
     def same(self, one: Tensor, other: Tensor) -> bool:
-        if (one, other) not in self._same:
-            self._same[one, other] = values.same(one, other)
-        return self._same[one, other]
+        at = (one.begin, other.begin)
+        if at not in self._same:
+            self._same[at] = values.same(one, other)
+        return self._same[at]
 
 
 @functools.lru_cache(maxsize=REMEMBERED)

@@ -243,7 +243,8 @@ def _tell_missing(loaded: Loaded, lora: Lora, base: Base, targeted: set[str]) ->
     """Modules that the config targets but the adapter lacks."""
     loaded.untouched = bool(targeted - {pair.module for pair in loaded.placed})
     have = {pair.module for pair in loaded.pairs}
-    missing = sorted(targeted - have)
+    stacks = {_stack(name) for name in have}
+    missing = sorted(name for name in targeted - have if _stack(name) in stacks or not _stack(name))
     if not missing or lora.targets in (None, ALL_LINEAR) or loaded.unsure or not loaded.placed:
         return
     kinds = _leaves(missing) - _leaves(have)
@@ -252,6 +253,12 @@ def _tell_missing(loaded: Loaded, lora: Lora, base: Base, targeted: set[str]) ->
     loaded.skipped.append(
         f"{len(missing)} modules that its config targets have no tensors, such as {quoted(missing[0])}"
     )
+
+
+def _stack(module: str) -> str:
+    """The stack of layers that a module is in; a stack without any tensors may not be part of the loaded model."""
+    match = re.match(r".*?\.\d+(?=\.)", f".{module}")
+    return match.group().rpartition(".")[0] if match else ""
 
 
 def _compare_whole(loaded: Loaded, name: str, tensor: Tensor, base: Base) -> None:

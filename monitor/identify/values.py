@@ -39,6 +39,10 @@ class Counted:
     """Whether every element is zero."""
 
 
+PLAIN: Final = Counted(0, 0, zero=False)
+"""Finite, and not all zero."""
+
+
 @dataclass(frozen=True, slots=True)
 class Product:
     """What B times A gives, for a pair whose numbers are finite."""

@@ -169,6 +169,17 @@ def test_of_models_that_are_renamed_in_other_ways_a_misfit_cannot_be_told(work: 
     assert "loaders rename modules of the model type 'kimi_k25'" in reading.unread["adapter_fits"]
 
 
+def test_layers_of_the_files_that_are_not_in_the_model_need_no_tensors(work: Work) -> None:
+    base = weights()
+    for name in list(base):
+        if ".layers.1." in name:
+            base[name.replace(".layers.1.", ".layers.2.")] = base[name]
+            base[name.replace("model.layers.1.", "mtp.layers.0.")] = base[name]
+    assert wrong(work.read(lora(), base, {**LLAMA, "num_hidden_layers": LAYERS})) == {}
+    told = wrong(work.read(lora(), base, {**LLAMA, "num_hidden_layers": 3}))["adapter_fits"]
+    assert told.startswith("2 modules that its config targets have no tensors, such as 'model.layers.2.self_attn.q_")
+
+
 def test_names_of_the_files_that_peft_knows_under_others_cannot_be_told(work: Work) -> None:
     model = {"architectures": ["Qwen2_5_VLForConditionalGeneration"], "model_type": "qwen2_5_vl"}
     reading = work.read(lora(), weights(), model)
