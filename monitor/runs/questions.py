@@ -22,9 +22,9 @@ log = structlog.get_logger()
 
 ACCOUNT_COUNTS: Final = (
     "files", "lines", "filtered", "outside", "read", "malformed", "unsupported", "truncated", "duplicates",
-    "not_drawn", "kept", "same",
+    "not_drawn", "same",
 )  # fmt: skip
-"""Fields of ``SampleAccount`` that the log line ``production_sampled`` has."""
+"""Fields of ``SampleAccount`` that the log line ``production_sampled`` has, beside ``inputs`` for ``kept``."""
 
 
 async def suite_of(context: RunContext, run: Run) -> Suite:
@@ -66,8 +66,8 @@ def _log_account(run: Run, account: SampleAccount) -> None:
     reasons = {one.reason.value: one.count for one in account.reasons}
     places = {one.reason.value: one.place for one in sampling.lacks(account)}
     note = log.warning if sampling.needs_attention(account) else log.info
-    note("production_sampled", target=run.target, run=run.id, **counts, reasons=reasons, where_first=places,
-         why=list(sampling.notes(account)))  # fmt: skip
+    note("production_sampled", target=run.target, run=run.id, inputs=account.kept, **counts, reasons=reasons,
+         where_first=places, why=list(sampling.notes(account)))  # fmt: skip
 
 
 def stored_suite(store: StoreReader, run: Run) -> Suite:

@@ -201,6 +201,8 @@ def _system(holder: Mapping[str, Any]) -> str:
 def _message(item: Any) -> Message | None:
     if type(item) is dict and len(item) == 2 and type(item.get("content")) is str and item.get("role") in ROLES:
         return Message(ROLES[item["role"]], joined(item["content"]))  # most messages
+    if isinstance(item, str) and item[:1] == "{":
+        item = _opened(item, "messages")
     if _is_pair(item):
         item = {"role": item[0], "content": item[1]}
     if not isinstance(item, Mapping):

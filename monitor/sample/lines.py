@@ -111,6 +111,9 @@ def _stream(raw: Any, path: Path, unread: Unread, max_unpacked: int, max_ratio: 
     The format is known by content, because rotated names do not always show it.
     """
     head = raw.peek(16)[:16]
+    if path.suffix == ".br":  # Brotli has no magic number
+        unread.add(UnreadReason.UNKNOWN_FORMAT, path, "Brotli is not read: use gzip, bzip2, xz or plain text")
+        return None
     for magic, name in _UNREADABLE:
         if head.startswith(magic):
             unread.add(UnreadReason.UNKNOWN_FORMAT, path, f"{name} is not read: use gzip, bzip2, xz or plain text")

@@ -1,6 +1,7 @@
 """Records that every source of production inputs yields, and the conversion of logged requests into messages."""
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -54,6 +55,10 @@ The reader counts every request: with ``tally.read += 1`` what it yields, with `
 """
 
 _MISSING: Final = object()
+_KEY: Final = re.compile(r"[A-Za-z_@][\w.@-]{0,30}")
+_MOST_KEYS: Final = 8
+"""Keys of a record that are named if nothing is at a path."""
+
 NO_STRATUM: Final = "(none)"
 
 
@@ -134,7 +139,7 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-_DIALECT_KEYS: Final = ("contents", "prompt", "body", "request", "input", "params")
+_DIALECT_KEYS: Final = ("contents", "prompt", "body", "request", "input", "params", "proxy_server_request")
 """Keys of a whole request or of its messages in other dialects, where the configuration names no path of its own."""
 
 
@@ -142,8 +147,9 @@ def _messages(record: Mapping[str, Any], found: Any, source: Source) -> tuple[Me
     empty = found is _MISSING or found is None or found == [] or found == ""
     if empty and source.prompt is not None:
         return _prompt(record, source.prompt)
-    if found is _MISSING:
-        found, record = _of_dialect(record, source)
+    elsewhere = source.messages == "messages" and record.get("proxy_server_request")
+    if found is _MISSING or (elsewhere and found in ({}, "{}", [], "[]", "", None)):
+        found, record = _of_dialect(record, source)  # LiteLLM keeps the body apart and leaves `messages` empty
         return dialects.messages(found, record, source.messages)
     parent = source.messages.rpartition(".")[0]
     holder = dig(record, parent) if parent else record
@@ -167,7 +173,7 @@ def _of_dialect(record: Mapping[str, Any], source: Source) -> tuple[Any, Mapping
                 value = value[0]  # the completions API takes a list of prompts
             if key == "prompt" and isinstance(value, Mapping) and "id" in value:
                 raise LeftOutError(LeftOutReason.STATE_ELSEWHERE, "a prompt template that the provider keeps")
-            if isinstance(value, Mapping) or key in ("contents", "prompt", "input"):
+            if isinstance(value, Mapping) or key in ("contents", "prompt", "input", "proxy_server_request"):
                 return value, record
     raise LeftOutError(LeftOutReason.NO_MESSAGES, _stopped(record, source.messages))
 
@@ -199,4 +205,5 @@ def _stopped(record: Mapping[str, Any], path: str) -> str:
             return f"nothing at `{path}` (`{'.'.join(parts[:length])}` is a text that is not JSON)"
         if node is not _MISSING and not isinstance(node, list | Mapping | str):
             return f"nothing at `{path}` (`{'.'.join(parts[:length])}` is {kind_of(node)})"
-    return f"nothing at `{path}`"
+    keys = [key for key in record if isinstance(key, str) and _KEY.fullmatch(key)][:_MOST_KEYS]
+    return f"nothing at `{path}` (found the keys {', '.join(keys)})" if keys else f"nothing at `{path}`"

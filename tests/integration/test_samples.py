@@ -81,7 +81,7 @@ async def test_what_is_left_out_is_told_everywhere(tmp_path: Path) -> None:
             run_id = await run_now(context, "bot", "production")
         (line,) = (one for one in logs if one["event"] == "production_sampled")
         assert (line["log_level"], line["lines"], line["outside"], line["read"]) == ("warning", 12, 2, 10)
-        assert (line["unsupported"], line["kept"]) == (9, 1)
+        assert (line["unsupported"], line["inputs"]) == (9, 1)
         assert line["reasons"] == {"before": 1, "future": 1, "tool_calls": 9}
         place = f"{tmp_path}/requests.jsonl"
         assert line["where_first"] == {"tool_calls": f"{place}:2"}
@@ -186,7 +186,10 @@ def test_a_dry_run_of_nothing_says_why(tmp_path: Path) -> None:
         ([{"at": 1, "messages": {}}], "1 of 1 request has no messages at `messages` (found an empty object), first "),
         (None, "a run would have nothing to ask: no file matches "),
         ([], "a run would have nothing to ask of the newest log: no requests in "),
-        ([{"messages": "Where is my kettle?"}] * 3, "3 of 3 requests have no readable time: nothing at `at`, first "),
+        (
+            [{"messages": "Where is my kettle?"}] * 3,
+            "3 of 3 requests have no readable time: nothing at `at` (found the keys messages), first ",
+        ),
     ],
 )
 def test_check_is_not_fine_where_a_run_would_have_nothing_to_ask(

@@ -112,6 +112,9 @@ READ: list[tuple[dict[str, Any], dict[str, str], list[tuple[str, str]]]] = [
     ({"llm.input_messages": [{"message": U}]}, {"messages": "llm.input_messages"}, ASKED),
     ({"llm.input_messages": [{"message.role": "user", "message.content": "my kettle leaks"}]},
      {"messages": "llm.input_messages"}, ASKED),
+    ({"messages": {}, "proxy_server_request": {"messages": [U]}}, {}, ASKED),
+    ({"messages": "{}", "proxy_server_request": dumps({"messages": [U]})}, {}, ASKED),
+    ({"messages": [dumps(U)]}, {}, ASKED),
     ({"proxy_server_request": {"url": "/", "body": {"messages": [U]}}}, {"messages": "proxy_server_request"}, ASKED),
 ]  # fmt: skip
 
