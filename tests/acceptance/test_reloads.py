@@ -57,7 +57,7 @@ def test_reloads_in_a_row_fold_and_leave_no_memory_behind(tmp_path: Path) -> Non
                 settings["targets"]["desk"]["budget"] = {"requests_per_day": 1000 + n}
                 config.write_text(yaml.safe_dump(settings))
                 assert reload(daemon) == 200
-            wait_for("the ticks after them", lambda: time.sleep(6) or True, 10)
+            time.sleep(6)  # the ticks after them
             assert looked(server) - calls <= 3, "no endpoint changed"
             assert megabytes(daemon) - before < 20
             assert rows(config, "SELECT count(*) FROM run") == [(1,)]
