@@ -260,11 +260,14 @@ def _daemon() -> list[Any]:
     return [
         lines(
             "Lag",
-            "Wait of the most overdue run, and time since the daemon last checked which runs are due. "
-            "Runbook: CliffwatchDown.",
+            "Wait of the most overdue run, time since the daemon last checked which runs are due, time for which it "
+            "asked nothing although runs were due, and times in the store that lie in the future. "
+            "Runbooks: CliffwatchDown, CliffwatchClockAhead.",
             [
                 Query(f"max({selector('schedule_lag_seconds', DAEMON)})", "most overdue run", color=BLUE),
                 Query(f"time() - min({selector('last_tick_timestamp_seconds', DAEMON)})", "last tick", color=GREY),
+                Query(f"max({selector('asks_nothing_seconds', DAEMON)})", "nothing asked", color=RED),
+                Query(f"max({selector('clock_ahead_seconds', DAEMON)}) > 0", "time in the future", color=AMBER),
             ],
             "s", empty=NO_DATA, width=5, low=0, height=7,
         ),

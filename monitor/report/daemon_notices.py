@@ -17,7 +17,7 @@ ASKS_NOTHING: Final = "asks_nothing_since"
 CLOCK_AHEAD: Final = "clock_ahead"
 """State key of the last time at which a slot or a success lay in the future."""
 
-SHOWN: Final = timedelta(days=7)
+NOTICE_LASTS: Final = timedelta(days=7)
 """How long a time in the future is shown after it was last seen, unless it comes first."""
 
 
@@ -51,7 +51,7 @@ def read(store: "StoreReader", now: datetime) -> Notices:
     since, said, until = states.get(ASKS_NOTHING), states.get(CLOCK_AHEAD), None
     if said:
         seen, ahead = (datetime.fromisoformat(at) for at in json.loads(said))
-        until = ahead if now < ahead and now - seen < SHOWN else None
+        until = ahead if now < ahead and now - seen < NOTICE_LASTS else None
     return Notices(datetime.fromisoformat(since) if since else None, until)
 
 

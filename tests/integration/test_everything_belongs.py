@@ -15,7 +15,7 @@ ALERTS = ROOT / "alerts"
 DESIGN = (
     "FineTuneLost FineTuneBroken ScoreDrop NegativeFlips LengthShift DistributionShift ContractChanged "
     "IdentityMismatch JudgeDrift Unmeasured BudgetExhausted ModelRetiring RollbackNotReady Down Watchdog "
-    "NotArmed SelfTestFailed ConfigReloadFailed EmailFailed"
+    "NotArmed SelfTestFailed ConfigReloadFailed EmailFailed ClockAhead"
 )
 WANTED = {f"Cliffwatch{name}" for name in DESIGN.split()}
 """A contract: users route, silence and inhibit by these names."""

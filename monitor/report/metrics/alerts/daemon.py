@@ -84,6 +84,24 @@ last_over_time(cliffwatch_email_last_success_timestamp_seconds[1h])""",
         evidence=f"{t.WEB}/",
     ),
     AlertSpec(
+        name="CliffwatchClockAhead",
+        severity="ticket",
+        by=(),
+        when="last_over_time(cliffwatch_clock_ahead_seconds[1h]) > 0",
+        wait="5m",
+        title="The store of Cliffwatch has times in the future",
+        summary="The store of Cliffwatch has times in the future.",
+        description=(
+            "A run in the store of {{ $labels.instance }} has a slot or a success in the future. A clock was ahead "
+            "when it was made, or the daemon's clock is behind now. What is due now is asked all the same.",
+            *t.own_line(
+                f"Latest time: {t.TIME}.", f"time() + {t.last('clock_ahead_seconds', t.DAEMON)} > time()", t.OF_DAEMON
+            ),
+            "Do first: compare the clock of the daemon's machine with another one (timedatectl), and correct it.",
+        ),
+        evidence=f"{t.WEB}/",
+    ),
+    AlertSpec(
         name="CliffwatchDown",
         severity="page",
         by=(),
