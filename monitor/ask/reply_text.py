@@ -190,7 +190,7 @@ def concluded(
     if ending is Ending.MISSING:
         failed = malformed(f"the reply has neither a text nor a finish reason{where}", exchange, tokens)
         # A model that is still starting may have generated nothing.
-        failed.permanent = tokens is not None and tokens[1] > 0
+        failed.permanent = tokens is not None and bool(tokens.completion)
         raise failed
     return Said(text, word, text_in=text_in)
 
