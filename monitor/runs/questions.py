@@ -62,12 +62,14 @@ def _sample(context: RunContext, production: Production, run: Run) -> list[Probe
 
 
 def _log_account(run: Run, account: SampleAccount) -> None:
-    counts = {name: getattr(account, name) for name in ACCOUNT_COUNTS}
-    reasons = {one.reason.value: one.count for one in account.reasons}
-    places = {one.reason.value: one.place for one in sampling.lacks(account)}
-    note = log.warning if sampling.needs_attention(account) else log.info
-    note("production_sampled", target=run.target, run=run.id, inputs=account.kept, **counts, reasons=reasons,
-         where_first=places, why=list(sampling.notes(account)))  # fmt: skip
+    fields: dict[str, object] = {name: getattr(account, name) for name in ACCOUNT_COUNTS}
+    fields |= {"target": run.target, "run": run.id, "inputs": account.kept, "why": list(sampling.notes(account))}
+    fields["reasons"] = {one.reason.value: one.count for one in account.reasons}
+    fields["where_first"] = {one.reason.value: one.place for one in sampling.lacks(account)}
+    if sampling.needs_attention(account):
+        log.warning("production_sampled", **fields)
+    else:
+        log.info("production_sampled", **fields)
 
 
 def stored_suite(store: StoreReader, run: Run) -> Suite:
