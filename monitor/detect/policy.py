@@ -195,7 +195,7 @@ def _weigh(comparison: Comparison, name: str, reading: Reading, severity: Severi
         evaluations=len(history) + 1,
         recovered=_recovered(comparison.raised.get(name), history, reading),
         severity=Severity.TICKET if unarmed or judge_moved else severity,
-        unarmed=JUDGE_MOVED if judge_moved and not same else unarmed,
+        unarmed=JUDGE_MOVED if judge_moved and comparison.judge_moved else unarmed,
         judge_moved=judge_moved,
         intermittent=_intermittent(history, reading),
     )

@@ -121,12 +121,13 @@ async def test_a_judge_that_moved_is_a_ticket_and_what_rests_on_it_pages_nobody(
         assert all(one.severity is Severity.TICKET for one in context.store.alarms())
         (told,) = context.store.findings("bot", run_id=score.confirmed_run_id, signal="judge_score")
         assert told.judge_moved
-        assert told.caveat == f"A ticket instead of a page: {policy.JUDGE_MOVED[:1].lower()}{policy.JUDGE_MOVED[1:]}"
+        why = policy.JUDGE_MOVED if first == "judge" else policy.UNCHANGED  # the answers are the approved ones
+        assert told.caveat == f"A ticket instead of a page: {why[:1].lower()}{why[1:]}"
         by_itself = context.store.findings("judge", signal="negative_flips")[0]
         assert summary_of(by_itself).startswith("judge no longer agrees with people as before: 12 of 24 answers")
         assert policy.JUDGE_ITSELF[1:] in by_itself.caveat
         asked_anew = [run for run in context.store.runs("judge") if not run.scheduled]
-        assert len(asked_anew) == (first == "bot"), "asked anew only where it was not known yet"
+        assert asked_anew == [], "nothing to confirm: it is known, or the answers show that the target did not change"
         assert recomputes(context)
 
 

@@ -576,7 +576,7 @@ async def test_a_later_finding_says_with_which_numbers_its_alarm_was_raised(site
     finish(site, run, RunOutcome.MEASURED, worse)
     now = await site.get(EVIDENCE)
     assert f"numbers are from run {run.id}, " in now.text
-    (then,) = re.findall(r"<strong>(\d+%)</strong> of the fine-tune", unescape(first.text))
+    (then,) = re.findall(r"<strong>(\d+%)</strong> of the approved fine-tune", unescape(first.text))
     assert f"{raising}{then} of the approved fine-tune's effect." in unescape(now.text)
 
 
