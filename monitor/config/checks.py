@@ -176,6 +176,8 @@ def _base_url(c: Checks, loc: Loc, provider: ApiProvider) -> None:
     parts = _split(provider.base_url)
     if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
         c.problem(loc, "must be an http:// or https:// URL with a host, for example http://vllm:8000/v1")
+    elif re.search(r"\s", provider.base_url):
+        c.problem(loc, "contains a blank; remove it")
     elif "@" in parts.netloc:
         c.problem(loc, "contains a user or password; remove it, and name the key with 'api_key_env'")
     elif parts.query or parts.fragment:
