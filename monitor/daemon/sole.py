@@ -19,7 +19,7 @@ from uuid import uuid4
 
 import structlog
 
-from monitor.core.clock import DAEMON, HEARTBEAT, SILENT_SECONDS
+from monitor.core.clock import HEARTBEAT, SILENT_SECONDS, STORE_HOLDER
 from monitor.core.errors import StoreError
 from monitor.report.status.liveness import by_sign
 
@@ -88,7 +88,7 @@ class SoleDaemon:
 
     def holds(self, store: "Store", now: datetime) -> bool:
         """Whether this daemon may ask, checked at each tick. A standby takes the store over if nobody holds it."""
-        if store.get_state(DAEMON) == self._me:
+        if store.get_state(STORE_HOLDER) == self._me:
             self.active = True
         else:
             if self.active:
@@ -100,9 +100,9 @@ class SoleDaemon:
 
     def _take(self, store: "Store", now: datetime) -> str:
         """Take the store unless another daemon is alive. Returns who that is; empty if this one holds the store now."""
-        held = store.get_state(DAEMON)
+        held = store.get_state(STORE_HOLDER)
         holder = _alive(held, store.get_state(HEARTBEAT), now)
-        if not holder and not store.replace_state(DAEMON, held, self._me):
+        if not holder and not store.replace_state(STORE_HOLDER, held, self._me):
             holder = "another daemon that just started"
         self.active = not holder
         if self.active:

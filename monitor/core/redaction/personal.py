@@ -137,7 +137,7 @@ _IN_ADDRESS: Final = r"[\w:.]"
 _EMAIL: Final = r"(?:\"[^\"\r\n]{1,64}\"|[\w.%+-]++(?:'[\w.%+-]++)*+)@(?:[\w-]++\.)+(?:xn--[\w-]++|[^\W\d_]{2,}+)"
 
 PERSONAL: Final = (
-    Rule(holds("@"), re.compile(rf"(?<![\w.%+-])(?<![\w.%+-]')(?:{_EMAIL})++"), "‹email›"),
+    Rule(holds("@"), re.compile(rf"(?<![\w.%+-])(?<![\w.%+›-]')(?:{_EMAIL})++"), "‹email›"),
     Rule(
         says("[at", "(at", "[ at", "( at"),
         re.compile(
