@@ -42,6 +42,9 @@ test: $(INSTALLED) servers lint ## every test: unit, contract, integration, acce
 	@# One thread each: the cores are shared out by then, and an OpenMP thread that waits for another spins.
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --durations=10 -n 3 --dist loadfile --no-loadscope-reorder
 
+contact: $(INSTALLED) ## what real servers, logs and adapters send, through real commands; under two minutes
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/contact
+
 lint: $(INSTALLED) ## ruff, sizes of files and functions, import-linter, mypy --strict
 	@echo "== ruff, sizes, imports and types"
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/python scripts/check_style.py \
@@ -66,4 +69,4 @@ snapshots: $(INSTALLED) ## take the present wording of messages over into the te
 	@grep -rlZ --include='*.py' 'snapshot: SnapshotAssertion' tests | OMP_NUM_THREADS=1 xargs -0 -r \
 	  $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --snapshot-update
 
-.PHONY: help setup run demo servers test lint docs snapshots lab constraints
+.PHONY: help setup run demo servers test contact lint docs snapshots lab constraints

@@ -38,6 +38,9 @@ _PLACEHOLDER: Final = re.compile(
             r"(?:[0-9a-f]{128}|[0-9a-f]{96}|[0-9a-f]{64}|[0-9a-f]{56}|[0-9a-f]{40}|[0-9a-f]{32})",
             r"(?:sha-?\d{1,3}|md5|hmac|blake2[bs]?|hash|digest|xxh\d*)[-\w]{0,12}[ :=$-]+[0-9a-f]{8,128}(?:\.{3}|…)?",
             r"(?:sha-?(?:256|512)[ :=-]+)?(?:[A-Za-z0-9+/_-]{43}=|[A-Za-z0-9+/_-]{86}==)",
+            # a value that was missing, and a template that was not filled
+            r"undefined|null|[(<](?:null|nil|none|undefined)[)>]",
+            r"\{\{ ?[\w.$-]{1,60} ?\}\}|\$?\{[a-z_][\w.]{0,60}\}|<%=? ?[\w.@]{1,60} ?%>|%\([\w.]{1,60}\)s",
             # the words of single products
             r"<fully masked due to failed mask function>|<masked due to .{1,80}>",
             r"\[This value has been dropped because .{1,160}\]",

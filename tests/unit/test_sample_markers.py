@@ -14,11 +14,13 @@ redacted-by-litellm|[REDACTED]|***|<redacted>|REDACTED|redacted|Redacted.|conten
 xxxxxxxx|████|•••••|d41d8cd98f00b204e9800998ecf8427e|prompt not logged|message redacted for privacy|content omitted
 sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08|<prompt omitted>|[user message redacted]
 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=|<sensitive data removed>|[Content filtered by policy]|redacted: gdpr
+undefined|null|(null)|<nil>|<None>|{{prompt}}|{{ user.question }}|${input}|{question}|<%= prompt %>|%(prompt)s
 """
 PEOPLE = """
 Where is my kettle?|removed|hidden|private|What was redacted?|Write to [REDACTED] please|Please hide my email|xxx|ok
 The content was removed by the moderator, why?|order 550e8400-e29b-41d4-a716-446655440000|12345678|-- |[private] repo
 My payment was dropped|no input lag please|Is my input private?|content|body|(private)?|all data|no, thanks
+None|none|Nan|What is null?|undefined is not a function|{"a": 1}|{a, b}|Fill {{name}} in please|{}|[]|{1}|${|nil
 """
 CUT = """
 a ... (litellm_truncated skipped 48211 chars) ... b|a... (litellm_truncated 12 chars)|x [truncated]|x{truncated}
