@@ -39,14 +39,15 @@ _FILTER_CODE: Final = re.compile(
     r"content[_ ]?filter(ed|ing)?\b(?!_error)|content_?policy_?violation|responsible_?ai_?policy_?violation"
     r"|moderation_?blocked|content_?moderation|guardrail_?(intervened|violation|blocked)|data_?inspection_?failed"
     r"|prohibited_?content|content_?blocked|\bblocklist\b|\bsafety\b|\brecitation\b|\bspii\b|\binvalid_prompt\b"
-    r"|\bsensitive\b|unsafe_?content|jailbreak",
+    r"|\bsensitive\b|sensitive_?content|new_sensitive|unsafe_?content|jailbreak",
     re.IGNORECASE,
 )
 _FILTER_WORDS: Final = re.compile(
     r"content[ _](management|filter|policy|moderation|safety)|ContentPolicyViolation|ResponsibleAIPolicy"
     r"|responsible ai polic|guardrail|safety (system|filter|polic|setting)|flagged (as|for|by)|moderation"
     r"|usage polic|inappropriate content|sensitive content|prohibited content|blocked by .{0,40}(filter|safety)"
-    r"|blockreason",
+    r"|blockreason|content exists risk|violates? .{0,20}(usage|content|safety|community) (guideline|rule|standard)"
+    r"|(contain|considered|detected).{0,20}(sensitive (information|word)|high risk)|new_sensitive|敏感|违规|不合规",
     re.IGNORECASE,
 )
 _NOT_THIS_PROMPT: Final = re.compile(
