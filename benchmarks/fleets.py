@@ -77,6 +77,7 @@ def fill(store: Store, fleet: Settings, now: datetime) -> None:
             (tables.run, _runs(streams, now)),
             (tables.answer, _answers(streams, now)),
             (tables.score, _scores(streams)),
+            (tables.unscored, _unscored(streams)),
             (tables.progress, _progress(streams, now)),
             (tables.baseline, _baselines(streams, now)),
             (tables.baseline_run, _members(streams)),
@@ -148,6 +149,15 @@ def _scores(streams: list[tuple[str, str]]) -> Iterator[Row]:
                     key = {"run_id": _run_id(number, run), "arm": arm.value, "probe": f"probe-{probe}", "replicate": 0}
                     yield {**key, "grader": "check:contains", "value": 1.0, "detail": ""}
                     yield {**key, "grader": JUDGE_GRADER, "value": 0.9, "detail": ""}
+
+
+def _unscored(streams: list[tuple[str, str]]) -> Iterator[Row]:
+    """One check of each newest run that ran out of time."""
+    for number, _ in enumerate(streams):
+        yield {
+            "run_id": _run_id(number, RUNS - 1), "arm": Arm.SUBJECT.value, "probe": "probe-0", "replicate": 0,
+            "grader": "check:regex", "reason": "time", "detail": "",
+        }  # fmt: skip
 
 
 def _progress(streams: list[tuple[str, str]], now: datetime) -> Iterator[Row]:

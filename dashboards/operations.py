@@ -262,7 +262,7 @@ def _daemon() -> list[Any]:
             "Lag",
             "Wait of the most overdue run, time since the daemon last checked which runs are due, time for which it "
             "asked nothing although runs were due, and times in the store that lie in the future. "
-            "Runbooks: CliffwatchDown, CliffwatchClockAhead.",
+            "Runbook: CliffwatchDown. Runbook: CliffwatchClockAhead.",
             [
                 Query(f"max({selector('schedule_lag_seconds', DAEMON)})", "most overdue run", color=BLUE),
                 Query(f"time() - min({selector('last_tick_timestamp_seconds', DAEMON)})", "last tick", color=GREY),

@@ -6,7 +6,7 @@ import typer
 
 from monitor.cli.options import DEFAULT, Config, Json, SuiteOption, Target
 
-Part = Annotated[
+ContractPart = Annotated[
     str,
     typer.Argument(help="What changed: fingerprint, model_id, prompt_tokens, served, or root (of an identity check)."),
 ]
@@ -16,7 +16,7 @@ Why = Annotated[str, typer.Option("--why", help="Reason, such as a planned upgra
 
 def accept(
     target: Target,
-    part: Part,
+    part: ContractPart,
     by: By,
     why: Why,
     suite: SuiteOption = None,

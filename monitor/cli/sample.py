@@ -35,7 +35,8 @@ def sample(
     from monitor import config as configuration
     from monitor.core import schedule
     from monitor.core.lookup import known_names
-    from monitor.core.records import PRODUCTION_SUITE, SampleAccount
+    from monitor.core.records import SampleAccount
+    from monitor.core.run_kinds import PRODUCTION
     from monitor.sample import sample_production
 
     if not dry_run:
@@ -46,14 +47,14 @@ def sample(
     if production is None:
         raise UsageError(f"target {target} has no `production` section")
     now = datetime.now(UTC)
-    since = now - timedelta(seconds=schedule.interval_seconds(settings.schedule, PRODUCTION_SUITE))
+    since = now - timedelta(seconds=schedule.interval_seconds(settings.schedule, PRODUCTION.suite))
     try:
         account = sample_production(production, 0, since, now, now).account
     except CouldNotMeasure as error:
         account = SampleAccount(problem=str(error))
     show(target, account, since, now, as_json=as_json)
     if not account.kept:
-        raise CouldNotMeasure(f"{target}/{PRODUCTION_SUITE}: nothing to ask; see the reasons above")
+        raise CouldNotMeasure(f"{target}/{PRODUCTION.suite}: nothing to ask; see the reasons above")
 
 
 def show(target: str, account: "SampleAccount", since: datetime, until: datetime, *, as_json: bool) -> None:

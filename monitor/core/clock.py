@@ -5,7 +5,7 @@ from typing import Final
 
 HEARTBEAT: Final = "heartbeat"
 """Key of the daemon's heartbeat in the store's state: its time, followed by ``STOPPED`` after a clean stop."""
-DAEMON: Final = "daemon"
+STORE_HOLDER: Final = "daemon"
 """Key of the process in the store's state that holds the store; see ``daemon.sole``."""
 STOPPED: Final = " stopped"
 SILENT_SECONDS: Final = 180.0

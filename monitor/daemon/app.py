@@ -30,13 +30,12 @@ from monitor.daemon.jobs.warm_metrics import FirstScrape
 from monitor.daemon.ledger_care import Asking, Clocks, Orphans
 from monitor.daemon.memory import Trim
 from monitor.daemon.places import Places, providers_of
-from monitor.daemon.sole import SoleDaemon
+from monitor.daemon.sole import SoleDaemon, take_over
 from monitor.judge.bounded import BOUNDED
 from monitor.report.metrics import Internals
 from monitor.report.status import client
 from monitor.runs.context import RunContext, build_context, declare, ensure_run, same
 from monitor.runs.execute import TRY_AGAIN, execute_run
-from monitor.runs.rejudge import judge_anew
 from monitor.store import Store, open_store
 
 if TYPE_CHECKING:
@@ -74,12 +73,6 @@ def _read_tokens(settings: Settings) -> "Tokens":
     return read_tokens(settings.http.actions)
 
 
-def _take_over(context: RunContext) -> None:
-    """What the daemon that holds the store does first."""
-    declare(context)
-    judge_anew(context)
-
-
 async def _close_after(context: RunContext | None, tasks: Sequence[asyncio.Task[None]]) -> None:
     """Close a context's connections and threads when the runs that use it have ended."""
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -113,7 +106,7 @@ class App:
         self._closing: set[asyncio.Task[None]] = set()
         self._identities = Identities()
         self._jobs: tuple[Job, ...] = (
-            Heartbeat(lambda: self._sole.active), FirstScrape(self.internals), SelfTests(), self._identities, Mailer(),
+            Heartbeat(), FirstScrape(self.internals), SelfTests(), self._identities, Mailer(),
         )  # fmt: skip
         self._last_tick: float | None = None
         self._last_outage = float("-inf")
@@ -130,12 +123,16 @@ class App:
         """
         settings = config.load(self.config_path)
         self.store = await asyncio.to_thread(open_store, settings.store)
-        await asyncio.to_thread(self._sole.start, self.store, utcnow())
         self.context = self._wire(settings, self.store)
         self.internals.reloaded(ok=True, at=utcnow())
         await self._serve(settings)
+        try:
+            await asyncio.to_thread(self._sole.start, self.store, utcnow())
+        except StoreError:
+            await self._server.stop()
+            raise
         if self._sole.active:
-            await asyncio.to_thread(_take_over, self.context)
+            await asyncio.to_thread(take_over, self.context)
         self._start_clock(settings)
         self._guarding = asyncio.create_task(self._guard())
         log.info("started", config=str(self.config_path), url=self.url, targets=len(settings.targets))
@@ -165,6 +162,7 @@ class App:
         await _close_after(self.context, [])
         await self._server.stop()
         if self.store is not None:
+            await asyncio.to_thread(self._sole.release, self.store, utcnow())
             self.store.close()
         log.info("stopped")
 
@@ -195,12 +193,12 @@ class App:
                 log.error("reload_failed", error=str(error), kept="the previous configuration")
                 return str(error)
             self._tokens = tokens
-            await self._take_over(context)
+            await self.take_over(context)
             self.internals.reloaded(ok=True, at=utcnow())
             log.info("reloaded", config=str(self.config_path))
             return None
 
-    async def _take_over(self, context: RunContext) -> None:
+    async def take_over(self, context: RunContext) -> None:
         """Use ``context`` from now on, unless it equals the present one. Runs in progress keep theirs."""
         old = self._current_context()
         if same(old, context):
@@ -228,7 +226,7 @@ class App:
                 self._last_tick = monotonic()
                 return
             if waited:
-                await asyncio.to_thread(_take_over, context)
+                await asyncio.to_thread(take_over, context)
             await asyncio.to_thread(self._clocks.look, context, now)
             wanted = await asyncio.to_thread(self._plan, context, now)
             for target, suite, slot in wanted:

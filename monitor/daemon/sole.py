@@ -11,6 +11,7 @@ that no longer exists is known to be dead at once; elsewhere, only after ``SILEN
 import json
 import os
 import socket
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,9 +20,11 @@ from uuid import uuid4
 
 import structlog
 
-from monitor.core.clock import DAEMON, HEARTBEAT, SILENT_SECONDS
+from monitor.core.clock import HEARTBEAT, SILENT_SECONDS, STOPPED, STORE_HOLDER
 from monitor.core.errors import StoreError
 from monitor.report.status.liveness import by_sign
+from monitor.runs.context import RunContext, declare
+from monitor.runs.rejudge import judge_anew
 
 if TYPE_CHECKING:
     from monitor.store import Store
@@ -64,6 +67,12 @@ class Process:
         return False
 
 
+def take_over(context: RunContext) -> None:
+    """What the daemon that holds the store does first."""
+    declare(context)
+    judge_anew(context)
+
+
 class SoleDaemon:
     """This daemon's hold on its store. Methods are called from worker threads."""
 
@@ -74,10 +83,9 @@ class SoleDaemon:
         """Whether this daemon holds the store, at the last check."""
 
     def start(self, store: "Store", now: datetime) -> None:
-        """Take the store. If another daemon holds it and this one is not a standby, close it and raise StoreError."""
+        """Take the store. Raises StoreError if another daemon holds it and this one is not a standby."""
         holder = self._take(store, now)
         if holder and not self._standby:
-            store.close()
             raise StoreError(
                 f"{holder} works on this store. Two daemons on one store are not supported: stop that one, or start "
                 f"this one with --standby, and it takes over when the other has stopped or given no heartbeat for "
@@ -86,9 +94,15 @@ class SoleDaemon:
         if holder:
             log.info("standby", other=holder, next="waits until the other daemon stops")
 
+    def release(self, store: "Store", now: datetime) -> None:
+        """Mark the last heartbeat as such, so that a stopped daemon is not taken for a running one."""
+        if self.active:
+            with suppress(StoreError):  # an unavailable store must not keep the daemon from stopping
+                store.set_state(HEARTBEAT, f"{now.isoformat()}{STOPPED}")
+
     def holds(self, store: "Store", now: datetime) -> bool:
         """Whether this daemon may ask, checked at each tick. A standby takes the store over if nobody holds it."""
-        if store.get_state(DAEMON) == self._me:
+        if store.get_state(STORE_HOLDER) == self._me:
             self.active = True
         else:
             if self.active:
@@ -100,9 +114,9 @@ class SoleDaemon:
 
     def _take(self, store: "Store", now: datetime) -> str:
         """Take the store unless another daemon is alive. Returns who that is; empty if this one holds the store now."""
-        held = store.get_state(DAEMON)
+        held = store.get_state(STORE_HOLDER)
         holder = _alive(held, store.get_state(HEARTBEAT), now)
-        if not holder and not store.replace_state(DAEMON, held, self._me):
+        if not holder and not store.replace_state(STORE_HOLDER, held, self._me):
             holder = "another daemon that just started"
         self.active = not holder
         if self.active:

@@ -150,7 +150,7 @@ def _read_as(read: Reading, verdict: str = "") -> str:
     if read.value is None:
         return read.how
     shown = f"{read.value:.15g}"
-    plain = read.raw == shown and read.how == "the last number"
+    plain = read.raw == shown and read.usual
     return ", ".join(part for part in (shown, verdict, "" if plain else f"read from {read.raw!r} ({read.how})") if part)
 
 

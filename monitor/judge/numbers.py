@@ -103,6 +103,8 @@ class Reading:
     """What else it could mean."""
     how: str = ""
     """The rule by which it was read, or why it was not."""
+    usual: bool = False
+    """It is the last number of the answer, and can be read in one way only."""
 
 
 def read_number(text: str, *, decimal: str | None = None, prompt: str = "") -> Reading:
@@ -184,7 +186,7 @@ def _choose(plain: str, found: Sequence[re.Match[str]]) -> tuple[re.Match[str] |
         inside = [m for m in counted if statement.end() <= m.start() < stop]
         if inside:
             return _of_statement(plain, inside, statement)
-    return next((m for m in reversed(counted) if not _in_parentheses(plain, m)), counted[-1]), "the last number"
+    return next((m for m in reversed(counted) if not _in_parentheses(plain, m)), counted[-1]), ""
 
 
 def _of_statement(
@@ -242,7 +244,8 @@ def _meaning(
     several = _several(plain, found, chosen)
     if several is not None:
         return several if value is None else _with_others(several, value)
-    return Reading(raw, value, others, "; ".join(part for part in (rule, how) if part))
+    told = "; ".join(part for part in (rule, how or "the last number") if part)
+    return Reading(raw, value, others, told, usual=not rule and not how)
 
 
 def _with_others(several: Reading, value: float) -> Reading:

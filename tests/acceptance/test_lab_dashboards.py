@@ -71,6 +71,9 @@ ABSENT: Final = {
         "C",
     ): "since when it differs: the lab still says that it serves what is declared",
     ("target", "Self-test", "A"): "no self-test is due on a clock with short days",
+    **{("operations", "Requests left out", query): "the lab has no production inputs" for query in "ABC"},
+    ("operations", "Requests of the last samples, by outcome", "A"): "the lab has no production inputs",
+    ("operations", "Lag", "D"): "no clock was ahead",
     ("target", "Planted faults that were caught", "A"): "no self-test is due on a clock with short days",
 }
 """Dashboard, panel or annotation, and query without data -> why that is right here."""

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from monitor.core.clock import DAEMON, HEARTBEAT, utcnow
+from monitor.core.clock import HEARTBEAT, STORE_HOLDER, utcnow
 from monitor.core.errors import StoreError
 from monitor.daemon.sole import SoleDaemon
 from monitor.store import Store
@@ -27,13 +27,13 @@ def test_who_lost_the_store_asks_nothing_and_leaves_no_sign(store: Store) -> Non
 
 def test_a_holder_that_cannot_be_read_is_left_alone(store: Store) -> None:
     store.set_state(HEARTBEAT, utcnow().isoformat())
-    store.set_state(DAEMON, json.dumps({"some": "later version"}))
+    store.set_state(STORE_HOLDER, json.dumps({"some": "later version"}))
     with pytest.raises(StoreError, match="a daemon of another version works on this store"):
         SoleDaemon(standby=False).start(store, utcnow())
 
 
 def test_of_two_that_start_together_one_gets_the_store(store: Store) -> None:
-    assert store.replace_state(DAEMON, None, "a")
-    assert not store.replace_state(DAEMON, None, "b")
-    assert not store.replace_state(DAEMON, "x", "b")
-    assert store.replace_state(DAEMON, "a", "b")
+    assert store.replace_state(STORE_HOLDER, None, "a")
+    assert not store.replace_state(STORE_HOLDER, None, "b")
+    assert not store.replace_state(STORE_HOLDER, "x", "b")
+    assert store.replace_state(STORE_HOLDER, "a", "b")

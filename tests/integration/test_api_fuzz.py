@@ -66,6 +66,7 @@ def test_the_description_names_every_route_of_the_api(site: Site) -> None:
     assert {path.removeprefix("/api/v1") for path in paths if "post" in paths[path]} == {
         "/baselines/{number}/approve", "/baselines/{number}/retire", "/alarms/{number}/acknowledge",
         "/alarms/{number}/clear", "/targets/{target}/acknowledge", "/targets/{target}/runs",
+        "/targets/{target}/accept",
     }  # fmt: skip
     assert described["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
     for path, methods in paths.items():

@@ -87,6 +87,7 @@ LAST: Final[dict[tuple[str, str], dict[str, float]]] = {
     ("target", "Served as declared"): {"listed": 1, "root": 0},
     ("target", "Answered under the same contract"): {
         "checks_passed": 1, "fingerprint": 0, "finish_reason": 1, "model_id": 0, "prompt_tokens": 0, "refusals": 0,
+        "empty": 0, "served": 0,
     },
     ("target", "Rollback version"): {"answered": 1, "passed": 1},
     ("target", "Time until a model retires"): {"base": 199.5 * 86_400},
@@ -113,7 +114,7 @@ LAST: Final[dict[tuple[str, str], dict[str, float]]] = {
     ("operations", "Dollars per day, by arm"): {
         "base": 0.2525, "judge-base": 0.17, "judge-subject": 0.161, "snapshot": 0.0294, "subject": 0.25,
     },
-    ("operations", "Lag"): {"most overdue run": 0, "last tick": 0.5},
+    ("operations", "Lag"): {"most overdue run": 0, "last tick": 0.5, "nothing asked": 0},
     ("operations", "Errors per hour"): {"ticks": 0, "runs": 0, "scrapes": 0},
     ("operations", "Queued mail"): {"queued": 0, "age of the oldest, in hours": 0, "given up": 0},
 }  # fmt: skip
@@ -186,18 +187,26 @@ def results(live: Live, expr: str) -> Any:
     return live.ask("query", query=expr)["result"]
 
 
+ABSENT: Final = {
+    ("operations", "Requests left out"): {"A", "B", "C"},  # no target of the weeks has production inputs
+    ("operations", "Requests of the last samples, by outcome"): {"A"},
+    ("operations", "Lag"): {"D"},  # no clock was ahead
+}
+"""Panel -> its queries that rightly find nothing."""
+
+
 @pytest.mark.parametrize("name", BOARDS)
 @pytest.mark.asyncio(loop_scope="module")
 async def test_every_query_of_a_panel_finds_data(live: Live, name: str) -> None:
     for panel in panels(BOARD[name]):
-        asked = {target["refId"] for target in panel["targets"]}
+        asked = {target["refId"] for target in panel["targets"]} - ABSENT.get((name, panel["title"]), set())
 
         def answered(panel: dict[str, Any] = panel, asked: set[str] = asked) -> Any:
             found = live.frames(name, panel)
             real = {line.ref for line in found if any(value == value for _, value in line.points)}
             return found if real == asked else None
 
-        assert await until(answered), f"{panel['title']}: a query finds nothing"
+        assert not asked or await until(answered), f"{panel['title']}: a query finds nothing"
 
 
 @pytest.mark.parametrize("name", BOARDS)
@@ -236,6 +245,7 @@ async def test_every_graph_comes_to_what_the_weeks_say(live: Live) -> None:
         for name in BOARDS
         for panel in panels(BOARD[name])
         if panel["type"] in ("timeseries", "state-timeline", "bargauge")
+        and (name, panel["title"]) != ("operations", "Requests of the last samples, by outcome")
     }
     assert drawn.keys() == LAST.keys()
     for (name, title), panel in drawn.items():

@@ -132,7 +132,7 @@ def read(app: App, internals: Internals) -> list[str]:
     assert app.context is not None
     counted = Reads(app.store, mine=True)
     internals.scrape(app.store, app.current, app.context.clock(), accept_encoding=GZIP)
-    return [one for one in counted.end() if " IN (" in one]
+    return [one for one in counted.end() if " IN (" in one and "FROM state" not in one]
 
 
 def written(folder: Path, targets: int) -> Path:

@@ -377,6 +377,7 @@ async def test_a_server_that_hangs_holds_up_neither_ticks_nor_the_stop(tmp_path:
             assert app.context is not None
             await app.tick(app.context.clock() + timedelta(hours=2))
             assert evaluations(server) == 1, "one round at a time"
+            configured(tmp_path, server.url, {"bot": bot("another")})
             assert await app.reload() is None
             await app.tick(app.context.clock())
             while evaluations(server) < 2:

@@ -49,8 +49,19 @@ DECIDED_ELSEWHERE: Final = frozenset({("canaries", "cause"), ("canaries", "advic
 OTHERWISE: Final[Mapping[str, object]] = {
     "86/canaries > claim > runbook": "CliffwatchFineTuneBroken",
     "86/canaries > claim > suspect": "the model",
+    **dict.fromkeys((f"{run}/negative_flips > claim > began" for run in (297, 298)), "2026-11-21T07:00:33+00:00"),
+    **dict.fromkeys(
+        (f"{run}/{signal} > claim > began" for run in (71, 72) for signal in ("adapter_loss", "negative_flips")),
+        "2026-11-21T07:00:01+00:00",
+    ),
+    'cliffwatch_alarm_began_timestamp_seconds{target="flips",signal="negative_flips"}': 1795244433.0,
+    'cliffwatch_alarm_began_timestamp_seconds{target="lost",signal="negative_flips"}': 1795244401.0,
+    'cliffwatch_alarm_last_healthy_timestamp_seconds{target="flips",signal="negative_flips"}': 1795158033.0,
+    'cliffwatch_alarm_last_healthy_timestamp_seconds{target="lost",signal="negative_flips"}': 1795158001.0,
+    "/api/v1/targets/flips > lead > claim > began": "2026-11-21T07:00:33+00:00",
 }
-"""Place -> what is said now of canaries that failed while the answers were no nearer to the base's."""
+"""Place -> what is said now: of canaries that failed while the answers were no nearer to the base's, and of changes
+that began after an evaluation without an alarm, not in the incident before it."""
 MOST_SHOWN: Final = 20
 JUDGE_IS_BACK: Final = (
     "UPDATE alarm SET state = 'cleared', cleared_at = '2026-11-22 11:00:00.000000', cleared_by = 'kim', "

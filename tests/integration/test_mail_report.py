@@ -39,7 +39,7 @@ def test_a_fleet_in_the_store_becomes_a_mail(fleet_file: Path) -> None:
     assert [card.name for card in shown.cards] == ["support-bot", "extractor"]
     assert [one.name for one in shown.quiet] == ["summariser"]
     assert set(pictures) == {(name, fleet.SUITE, "adapter_loss") for name in ("support-bot", "summariser")}
-    assert pictures["support-bot", fleet.SUITE, "adapter_loss"].alt.endswith("to 0.04 in 2 evaluations, 1 alarming")
+    assert pictures["support-bot", fleet.SUITE, "adapter_loss"].alt.endswith("to 4% in 2 evaluations, 1 alarming")
     assert shown.unmeasured.items[0].text == "10 % of 40 questions of support without a usable answer (4 timed out)"
     assert shown.spend_told.startswith("$0.46 in the 8 UTC days of this mail; the budgets allow $48.00.")
     html = preview(shown, pictures)

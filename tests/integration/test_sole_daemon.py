@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from monitor.core.clock import DAEMON, HEARTBEAT, STOPPED, utcnow
+from monitor.core.clock import HEARTBEAT, STOPPED, STORE_HOLDER, utcnow
 from monitor.core.errors import StoreError
 from monitor.daemon.app import App
 from monitor.daemon.sole import Process
@@ -74,7 +74,7 @@ async def test_after_a_kill_the_next_one_starts_at_once(tmp_path: Path) -> None:
     path = write(tmp_path, HEALTHY, schedule={"batches": 1}, http={"port": free_port()})
     process = await asyncio.to_thread(run, path)
     deadline = time.monotonic() + 30
-    while not (tmp_path / "cliffwatch.db").exists() or str(process.pid) not in state(path, DAEMON):
+    while not (tmp_path / "cliffwatch.db").exists() or str(process.pid) not in state(path, STORE_HOLDER):
         assert time.monotonic() < deadline
         await asyncio.sleep(0.1)
     os.kill(process.pid, signal.SIGKILL)

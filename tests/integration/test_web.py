@@ -644,7 +644,7 @@ async def test_the_evidence_page_has_the_numbers_and_the_answers(site: Site) -> 
     reply = await site.get(EVIDENCE)
     assert re.fullmatch(rf"{site.url}/findings/\d+/adapter_loss", reply.url), "a stable link leads to the finding"
     for shown in (
-        "<strong>4%</strong> of the fine-tune&#39;s effect left, 95% interval 0% to 10%",
+        "<strong>4%</strong> of the approved fine-tune&#39;s effect, 95% interval 0% to 10%",
         "10,000,000 to 1<",
         "2 evaluations so far; this one alone: 10,000,000 to 1",
         "40 now",

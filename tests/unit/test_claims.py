@@ -182,10 +182,10 @@ def test_an_incident_began_after_the_evaluation_that_ended_the_one_before() -> N
     assert beginning(look, history(5.2, 6.9, 3.9, 0.9)) == (NOW, NOW - timedelta(days=1)), "a new look, no alarm yet"
 
 
-def test_a_new_alarm_in_an_incident_that_a_person_cleared_knows_no_healthy_evaluation() -> None:
+def test_an_alarm_that_a_person_cleared_during_the_incident_did_not_end_it() -> None:
     cleared = history(0.1, 5.2, 6.9, 5.1)
     again = replace(ALARM, raised_at=cleared[3].at, raised_run_id=cleared[3].run_id)
-    assert beginning(LOST, cleared, again) == (cleared[3].at, None)
+    assert beginning(LOST, cleared, again) == (cleared[1].at, cleared[0].at)
 
 
 def test_an_alarm_that_is_older_than_the_history_began_when_it_was_raised() -> None:

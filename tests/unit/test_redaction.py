@@ -117,6 +117,13 @@ FOUND = [
         'key = "-----BEGIN PRIVATE KEY-----" +\n "MIIEowIBAAKCAQEA12345678" +\n "abcdefabcdefabcdef=="',
         'key = "‹private-key›"',
     ),
+    ("the wifi password in the guest room: welcome2berlin", "the wifi password in the guest room: ‹secret›"),
+    ("mot de passe : Ch@tNoir1987, la senha é Corcovado*55", "mot de passe : ‹secret›, la senha é ‹secret›"),
+    ("CREATE USER kim IDENTIFIED BY 'Kimchi!Jar3'", "CREATE USER kim IDENTIFIED BY '‹secret›'"),
+    ('os.environ["DBPASS"] = "Ly9_burrow"', 'os.environ["DBPASS"] = "‹secret›"'),
+    ("Passphrase: correct horse battery staple", "Passphrase: ‹secret›"),
+    ("030 / 2093 4417, 01.42.68.53.17, 手机号是13812047765，", "‹phone›, ‹phone›, 手机号是‹phone›，"),
+    ("来自114.242.31.87的请求", "来自‹ip›的请求"),
     # where a validator is not sure
     ("+1 555 123 456 has a digit too few", "‹phone› has a digit too few"),
     ("+1 212 555 0100 4242 has too many", "‹phone› has too many"),
@@ -166,6 +173,8 @@ LEFT_ALONE = [
     "111.444.777-36 and 131052-308U and RSSMRA85T10A562T and 2 95 10 99 126 111 94",
     "the password is required, the password is 8characters, password=None, token=true, onepassword: yes",
     "maxTokens: 1234567 tokenizer: gpt2bpe compass: north1 bypass=12345 monkey: banana1 secretary: Anna12",
+    "api_key = \"YOUR_API_KEY\", token: <your-token>, KEY=sk-..., password: ********, pass: 'second'",
+    "password for server12, password policy, passphrase: ask the owner of it, bind 0.0.0.0 or 127.0.0.1",
     "order 0012345678901 and 0099123456789 and 2001123456789",
     "What does -----END PRIVATE KEY----- mean? It comes after internationalization.",
     "10 + 20 = 30; 100-200-300; 2020-2021-2022; ISO 9001:2015, 1920x1080",
@@ -180,7 +189,9 @@ HOSTILE = [
     "ssh-rsa AAAAaaaaaaaaaaaaaaaa ", "api key: ", "token: a(", "a-", "-----END PRIVATE KEY-----", "-----END ",
     "aaaaaaaaaaaaaaaaaaaa\n", "> aaaaaaaaaaaaaaaaaaaa\n-----END PRIVATE KEY-----",
     "a'", "a'a@", '"a', '"a"@', "password",
-    "password: \"a ", "password is ", "aPassword:", "de89-", "de89 3704 ", "00", "0044 ", "011 4", "://:a@", "pw:",
+    "password: \"a ", "password is ", "password a1b", "passphrase: a ",
+    "password =", "Identified by ", "PASS ", "senha ",
+    "aPassword:", "de89-", "de89 3704 ", "00", "0044 ", "011 4", "://:a@", "pw:",
 ]  # fmt: skip
 PERSON_PIECES = [
     "123-45-",

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from monitor.core.records import Check, Probe
+from monitor.core.records import Check, Message, Probe
 from monitor.core.texts import is_empty, is_only_reasoning, located, place_of, shown
 from monitor.judge.checks import CHECKS, score_answer
 from monitor.judge.empty_answers import empty_grades
@@ -92,7 +92,7 @@ CHECKED = [
 
 def test_an_empty_answer_fails_every_check_also_those_that_an_empty_text_fulfils() -> None:
     assert {one.kind for one in CHECKED} == set(CHECKS)
-    probe = Probe("p", (), checks=tuple(CHECKED))
+    probe = Probe("p", (Message("user", "Which?"),), checks=tuple(CHECKED))
     grades = empty_grades(probe)
     assert {one.value for one in grades} == {0.0}
     assert [one.grader for one in grades] == [one.grader for one in score_answer(probe, "text")]

@@ -9,7 +9,7 @@ from monitor.core.records.exchange import Arm, RunOutcome, Severity, TokenLogpro
 from monitor.core.records.states import Advice, Cause, FindingState
 from monitor.core.texts import is_empty, place_of
 
-SHARE_SUFFIX: Final = " share"
+SHARE_SUFFIX: Final = ":share"
 """Suffix of the keys of ``Finding.scores`` that are no scores: the share of answers that showed a channel's fact."""
 
 

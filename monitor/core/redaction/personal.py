@@ -67,9 +67,16 @@ def _before(match: re.Match[str], characters: int) -> str:
     return match.string[max(0, match.start() - characters) : match.start()]
 
 
+_NOBODYS: Final = frozenset({"0.0.0.0", "127.0.0.1"})
+
+
 def _ipv4(match: re.Match[str]) -> str:
     too_big = any(int(octet) > 255 for octet in match[0].split("."))
-    return match[0] if too_big or _VERSION_CUE.search(_before(match, 24)) else "‹ip›"
+    return (
+        match[0]
+        if too_big or match[0] in ("0.0.0.0", "127.0.0.1") or _VERSION_CUE.search(_before(match, 24))
+        else "‹ip›"
+    )
 
 
 def _ipv6(match: re.Match[str]) -> str:
@@ -119,8 +126,9 @@ def _national(match: re.Match[str]) -> str:
 
 
 _PHONE_CUE: Final = re.compile(
-    r"(?<![^\W\d_])(?:phone|telephone|tel|mobile|cell|fax|whatsapp|call|text|sms|telefon|handy|mobil)"
-    r"(?: number| nr| no)?(?: (?:me|us|is|at|on|under)){0,2}[.:#]{0,2} ?$",
+    r"(?:(?<![^\W\d_])(?:phone|telephone|telefone?|tel[eé]fon[oe]?|telefonu|telem[oó]vel|celular|cellulare|tel|mobile|mobil|"
+    r"cell|gsm|fax|whatsapp|call|text|sms|handy|portable|llámame|ligue para|chiamami|appele[zr])|手机号?码?|电话)"
+    r"(?: number| nr| no)?(?: ?(?:me|us|is|at|on|under|al|é o|to|le|es|è|ist|是)){0,2}[.:#：]{0,2} ?$",
     re.IGNORECASE,
 )
 
@@ -134,10 +142,11 @@ _DIGIT: Final = re.compile("[0-9]").search
 _HEX: Final = "[0-9A-Fa-f:]"
 _IN_ADDRESS: Final = r"[\w:.]"
 
-_EMAIL: Final = r"(?:\"[^\"\r\n]{1,64}\"|[\w.%+-]++(?:'[\w.%+-]++)*+)@(?:[\w-]++\.)+(?:xn--[\w-]++|[^\W\d_]{2,}+)"
+_LOCAL: Final = r"(?:(?<![\w›])\"[^\"\r\n]{1,64}\"|[\w.%+-]++(?:'[\w.%+-]++)*+)"
+_EMAIL: Final = _LOCAL + r"@(?:[\w-]++\.)+(?:xn--[\w-]++|[^\W\d_]{2,}+)"
 
 PERSONAL: Final = (
-    Rule(holds("@"), re.compile(rf"(?<![\w.%+-])(?<![\w.%+-]')(?:{_EMAIL})++"), "‹email›"),
+    Rule(holds("@"), re.compile(rf"(?<![\w.%+-])(?<![\w.%+›-]')(?:{_EMAIL})++"), "‹email›"),
     Rule(
         says("[at", "(at", "[ at", "( at"),
         re.compile(
@@ -179,7 +188,11 @@ PERSONAL: Final = (
     ),
     Rule(
         re.compile(r"[0-9]\.[0-9]").search,
-        re.compile(after("[0-9]", r"[\w.]") + r"[0-9]{0,2}+(?:\.[0-9]{1,3}){3}(?!\w|\.[0-9]|-[A-Za-z])" + NOT_BEFORE),
+        re.compile(
+            after("[0-9]", "[A-Za-z0-9_.]")
+            + r"[0-9]{0,2}+(?:\.[0-9]{1,3}){3}(?![A-Za-z0-9_]|\.[0-9]|-[A-Za-z])"
+            + NOT_BEFORE
+        ),
         _ipv4,
     ),
     Rule(
@@ -189,7 +202,7 @@ PERSONAL: Final = (
     ),
     Rule(
         holds("+"),
-        re.compile(after(r"\+", r"[\w+]") + r"[1-9](?:[ .()/\-\u00a0]{0,2}[0-9]){6,14}+(?![0-9])" + NOT_BEFORE),
+        re.compile(after(r"\+", r"[\w+]") + r"[1-9](?:[ .()/\-\u00a0]{0,3}[0-9]){6,14}+(?![0-9])" + NOT_BEFORE),
         _international,
     ),
     Rule(
@@ -204,7 +217,9 @@ PERSONAL: Final = (
     Rule(
         _DIGIT,
         re.compile(
-            after("[0-9(]", r"[\w,/+-]") + r"[0-9]?(?:[ .()/-]{0,2}[0-9]){5,14}+(?![\w%€$£]|[.,:][0-9])" + NOT_BEFORE
+            after("[0-9(]", "[A-Za-z0-9_,/+-]")
+            + r"[0-9]?(?:[ .()/-]{0,3}[0-9]){5,14}+(?![A-Za-z0-9_%€$£]|[.,:][0-9])"
+            + NOT_BEFORE
         ),
         _cued,
     ),
@@ -221,9 +236,15 @@ PERSONAL: Final = (
     Rule(
         re.compile("0[1-9]").search,
         re.compile(
-            after("[0(]", r"[\w.,:/+-]") + r"(?:(?<=\()0)?[1-9][0-9]{0,4}\)?[ /-][0-9]{2,8}"
-            r"(?:(?P<gap>[ -])[0-9]{2,8}(?:(?P=gap)[0-9]{2,8}){0,3})?(?![\w%€$£/-]|[.,:][0-9])" + NOT_BEFORE
+            after("[0(]", r"[\w.,:/+-]") + r"(?:(?<=\()0)?[1-9][0-9]{0,4}\)?(?: ?/ ?|[ -])[0-9]{2,8}"
+            r"(?:(?P<gap> ?- ?|[ .])[0-9]{2,8}(?:(?:(?P=gap)| |(?<= [0-9]{2}) - )[0-9]{2,8}){0,3})?"
+            r"(?![\w%€$£/-]|[.,:][0-9])" + NOT_BEFORE
         ),
         _national,
+    ),
+    Rule(
+        re.compile(r"0[1-9]\.[0-9]").search,
+        re.compile(after("0", r"[\w.,:/+-]") + r"[1-9](?:\.[0-9]{2}){4}(?!\w|[.,-][0-9])" + NOT_BEFORE),  # France
+        "‹phone›",
     ),
 )

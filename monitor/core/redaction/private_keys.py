@@ -7,16 +7,16 @@ _NAME: Final = r"[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?"
 _DASHES: Final = "[-–—]{1,5}"  # word processors join dashes
 _BEGIN: Final = re.compile(rf"{_DASHES} ?BEGIN {_NAME} ?{_DASHES}")
 _END: Final = re.compile(rf"{_DASHES} ?END {_NAME} ?{_DASHES}")
-_BETWEEN: Final = r"(?:\s|\\[nr]|[>|+,#*\"'`])"
+_LINE_GAP: Final = r"(?:\s|\\[nr]|[>|+,#*\"'`])"
 """What is between two lines of a key: an end of line, also an escaped one, a mark of a quotation, a string's end."""
 _BASE64: Final = "[A-Za-z0-9+/=]"
-_HEADERS: Final = rf"(?:{_BETWEEN}{{0,8}}(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset): ?[^\r\n\\]{{0,200}}+)*+"
+_HEADERS: Final = rf"(?:{_LINE_GAP}{{0,8}}(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset): ?[^\r\n\\]{{0,200}}+)*+"
 _BODY: Final = re.compile(
-    rf"{_HEADERS}(?:{_BETWEEN}*+{_BASE64}{{16,}}+)*+(?:{_BETWEEN}{{1,8}}+[A-Za-z0-9+/]{{1,15}}+={{1,2}}+)?"
+    rf"{_HEADERS}(?:{_LINE_GAP}*+{_BASE64}{{16,}}+)*+(?:{_LINE_GAP}{{1,8}}+[A-Za-z0-9+/]{{1,15}}+={{1,2}}+)?"
 )
-_BETWEEN_BACKWARDS: Final = r"(?:\s|[nr]\\|[>|+,#*\"'`])"
+_LINE_GAP_BACKWARDS: Final = r"(?:\s|[nr]\\|[>|+,#*\"'`])"
 _BODY_BACKWARDS: Final = re.compile(
-    rf"{_BETWEEN_BACKWARDS}*+{_BASE64}++(?:{_BETWEEN_BACKWARDS}++{_BASE64}{{16,}}+)*+{_BETWEEN_BACKWARDS}*+"
+    rf"{_LINE_GAP_BACKWARDS}*+{_BASE64}++(?:{_LINE_GAP_BACKWARDS}++{_BASE64}{{16,}}+)*+{_LINE_GAP_BACKWARDS}*+"
 )
 """Lines of a key from the last one, which may be short."""
 _SHORTEST_BODY: Final = 32

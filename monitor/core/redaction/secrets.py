@@ -9,17 +9,49 @@ _KEY_SHAPES: Final = "|".join(
     (
         r"sk-[A-Za-z0-9_-]{16,}+",  # OpenAI, Anthropic, OpenRouter, ...
         r"(?:sk|pk|rk)_(?:live|test)_[A-Za-z0-9]{10,}+",  # Stripe
-        r"gh[pousr]_[A-Za-z0-9]{16,}+|github_pat_[A-Za-z0-9_]{20,}+|glpat-[\w-]{16,}+",
+        r"gh[pousr]_[A-Za-z0-9]{16,}+|github_pat_[A-Za-z0-9_]{20,}+|gl(?:pat|rt)-[\w-]{16,}+",
         r"(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])",
         r"hf_[A-Za-z0-9]{16,}+|gsk_[A-Za-z0-9]{20,}+|xai-[A-Za-z0-9]{20,}+|nvapi-[\w-]{20,}+|r8_[A-Za-z0-9]{20,}+",
         r"AIza[\w-]{30,}+|ya29\.[\w-]{20,}+",
-        r"xox[abeoprs]-[A-Za-z0-9-]{10,}+",
+        r"xox[abeoprs]-[A-Za-z0-9-]{10,}+|xapp-[A-Za-z0-9-]{10,}+|whsec_[A-Za-z0-9+/=]{16,}+",
         r"npm_[A-Za-z0-9]{30,}+|pypi-[\w-]{30,}+|dop_v1_[a-f0-9]{32,}+|SG\.[\w-]{16,}+\.[\w-]{16,}+",
     )
 )
 _KEY_STARTS: Final = (
-    *("sk-", "sk_", "pk_", "rk_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "AKIA", "ASIA"),
-    *("hf_", "gsk_", "xai-", "nvapi-", "r8_", "AIza", "ya29.", "xox", "npm_", "pypi-", "dop_v1_", "SG."),
+    *(
+        "sk-",
+        "sk_",
+        "pk_",
+        "rk_",
+        "ghp_",
+        "gho_",
+        "ghu_",
+        "ghs_",
+        "ghr_",
+        "github_pat_",
+        "glpat-",
+        "glrt-",
+        "xapp-",
+        "whsec_",
+        "AKIA",
+        "ASIA",
+    ),
+    *(
+        "hf_",
+        "gsk_",
+        "xai-",
+        "nvapi-",
+        "r8_",
+        "AIza",
+        "ya29.",
+        "xox",
+        "npm_",
+        "pypi-",
+        "dop_v1_",
+        "SG.",
+        "xapp-",
+        "whsec_",
+    ),
 )
 
 
@@ -59,14 +91,6 @@ _NO_SECRET: Final = re.compile(
 """Start of a value that is a variable, a call or a URL."""
 
 
-def _spoken_password(match: re.Match[str]) -> str:
-    """Only what no word looks like: "the password is required" stays."""
-    value = match["value"].rstrip(".!?)")
-    digits, letters = sum(c.isdigit() for c in value), sum(c.isalpha() for c in value)
-    mixed = digits and letters and not value[0].isdigit()
-    return f"{match['name']}‹secret›{match['value'][len(value) :]}" if mixed else match[0]
-
-
 def _secret(match: re.Match[str]) -> str:
     value = match["value"] if match["quote"] else match["value"].rstrip(",;<>&")
     rest = match["value"][len(value) :]
@@ -79,8 +103,12 @@ def _is_secret(match: re.Match[str], value: str) -> bool:
     name = match["name"]
     if len(value) < _SHORTEST:
         return False
+    if _PLACEHOLDER.fullmatch(value):
+        return False
     if any(c.isdigit() for c in value):
         return True
+    if _BARE_PASS.search(name) and value.isalpha():
+        return False  # the result of a test, more often than a password
     named = (value.partition("://")[2] or value).removesuffix("):")
     if ":" in named or "=" in named:  # kept text must not contain another name and value
         return True
@@ -99,10 +127,20 @@ def _is_secret(match: re.Match[str], value: str) -> bool:
 
 _SHORTEST: Final = 4
 """Characters of a value that is taken for a secret."""
-_PASSWORD: Final = "(?:pass(?:word|wort|wd|phrase|code)|kennwort|pwd)"
+_PLACEHOLDER: Final = re.compile(r"[*x•#.-]{3,}|<.*|.*\.\.\.|[A-Z]+(?:_[A-Z]+)+|your[-_].*|change-?me", re.IGNORECASE)
+_BARE_PASS: Final = re.compile(r"(?<![A-Za-z])pass[\W_]*$", re.IGNORECASE)
+_PASSWORD: Final = (
+    "(?:pass(?:word|wort|wd|phrase|code)|kennwort|pwd|mot de passe|mdp|contraseña|contrasena|senha|hasło|wachtwoord|"
+    "parola|lösenord|пароль|密码|口令|パスワード|비밀번호)"
+)
+_PASSWORD_WORDS: Final = (
+    *("pass", "pw", "kennwort", "mdp", "contrase", "senha", "hasło", "wachtwoord", "parola", "lösenord", "пароль"),
+    *("密码", "口令", "パスワード", "비밀번호"),
+)
 _SECRET_NAME: Final = (
     r"(?:(?:api|access|account|signing|encryption|master|private)[ _-]?key|secret[ _-]?(?:access[_-]?)?key|"
-    rf"(?:client|app|shared)[_-]?secret|secret|(?:auth|access|refresh|session|bot)[_-]?token|token|{_PASSWORD}|(?<=[_-])pass|pw)"
+    r"(?:client|app|shared)[_-]?secret|secret|(?:auth|access|refresh|session|bot)[_-]?token|token|"
+    rf"{_PASSWORD}|(?<=[_-])pass|pass(?=[\"']?\s{{0,3}}[:=]\s{{0,3}}[\"'])|pw)"
 )
 _NAME_BEGIN: Final = (
     rf"(?:(?<![A-Za-z])|(?-i:(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=(?:PASS|PWD|SECRET|TOKEN|API_?KEY)))|"
@@ -110,7 +148,16 @@ _NAME_BEGIN: Final = (
 )
 """A word of its own, or the last word of dbPassword, PGPASSWORD or userpassword."""
 _BLANKS: Final = r"\s{0,3}[^\S\r\n]{0,60}+"
-_ASSIGNED: Final = rf"[\"'`*]{{0,2}}\s{{0,3}}(?:(?:[:=]>?|:=|==){_BLANKS}|(?:(?<=password)|(?<=passwd))>)"
+_ASSIGNED: Final = (
+    rf"[\"'`*]{{0,2}}\s{{0,3}}(?:(?:[:=]>?|:=|==){_BLANKS}(?:[bru](?=[\"']))?|(?:(?<=password)|(?<=passwd))>)"
+)
+_VALUE: Final = r"[^\s\"'`,;<>()‹›]"
+_LIKE_A_PASSWORD: Final = (
+    rf"(?={_VALUE}{{0,60}}[a-z]{_VALUE}{{0,60}}[0-9]|{_VALUE}{{0,60}}[0-9]{_VALUE}{{0,60}}[a-z])"
+    rf"(?={_VALUE}{{0,60}}(?:[a-z]{_VALUE}{{0,60}}[0-9]{_VALUE}{{0,60}}[a-z]|[^a-z0-9\s\"'`,;<>().:]|(?-i:[a-z][A-Z])))"
+    rf"(?![0-9]{{1,3}}[a-z-]){_VALUE}{{7,64}}[a-z0-9!?$*%&#@+=]"
+)
+"""Letters and digits, and more than a word with a number at its end: "welcome2berlin", not "server12"."""
 
 
 SECRETS: Final = (
@@ -131,31 +178,51 @@ SECRETS: Final = (
         _bearer,
     ),
     Rule(
-        says("pass", "pwd", "kennwort"),
+        says(*_PASSWORD_WORDS),
         re.compile(
             rf"(?P<name>{_NAME_BEGIN}{_PASSWORD}{_ASSIGNED}(?P<quote>[\"']))"
-            rf"{NOT_BEFORE}(?P<value>[^\s\"'{{}}]++(?: [^\s\"'{{}}]++){{1,7}})(?=(?P=quote))",
+            rf"{NOT_BEFORE}(?P<value>[^\s\"'{{}}‹›]++(?: [^\s\"'{{}}‹›]++){{1,7}})(?=(?P=quote))",
             re.IGNORECASE,
         ),
         r"\g<name>‹secret›",
     ),
     Rule(
-        says("pass", "pwd", "kennwort"),
+        says("passphrase", "seed phrase", "recovery phrase"),
         re.compile(
-            rf"(?P<name>\b(?:{_PASSWORD}|pass|pin)(?: for [^\s.,;:]{{1,40}})? (?:is|was|ist)[: ] ?[\"'`]?)"
-            rf"{NOT_BEFORE}(?P<value>[^\s\"'`,;<>&]{{6,}}+)",
+            rf"(?P<name>(?:passphrase|(?:seed|recovery) phrase){_ASSIGNED})(?:[a-z]{{2,20}}[ -]){{3,23}}[a-z]{{2,20}}"
+            rf"(?=[\s\"'.]*(?:\Z|[\r\n]))",
             re.IGNORECASE,
         ),
-        _spoken_password,
+        r"\g<name>‹secret›",
     ),
     Rule(
-        says("key", "token", "secret", "pass", "pw", "kennwort"),
+        says("key", "token", "secret", *_PASSWORD_WORDS),
         re.compile(
             rf"(?P<name>{_NAME_BEGIN}{_SECRET_NAME}{_ASSIGNED}(?P<quote>[\"'`])?)"
             rf"(?![(\[*_`]{{0,3}}{_SECRET_NAME}[\"']?\s{{0,3}}[:=])"
-            rf"{NOT_BEFORE}(?P<value>(?(quote)[^\s\"'`]++|(?:(?<=\s)[^\s\"'`]++|[^\s\"'`,;<>&]++)))",
+            rf"{NOT_BEFORE}(?P<value>(?(quote)[^\s\"'`]++|(?:(?<=\s)[^\s\"'`]++|(?:[^\s\"'`,;<>&]|&(?![\w-]{{1,30}}=))++)))",
             re.IGNORECASE,
         ),
         _secret,
+    ),
+    Rule(
+        says(*_PASSWORD_WORDS),
+        re.compile(
+            rf"(?P<name>{_NAME_BEGIN}{_PASSWORD}(?: for [^\s.,;:]{{1,40}})? ?"
+            rf"(?:is|was|ist|lautet|es|è|é|jest|是|为)[: ] ?[\"'`]?)"
+            rf"{NOT_BEFORE}(?=[a-z]{_VALUE}{{0,60}}[0-9]){_VALUE}{{5,64}}[a-z0-9!?$*%&#@+=]",
+            re.IGNORECASE,
+        ),
+        r"\g<name>‹secret›",
+    ),
+    Rule(
+        says("identified", *_PASSWORD_WORDS),
+        re.compile(
+            rf"(?P<name>(?:{_NAME_BEGIN}{_PASSWORD}|(?-i:(?<=[A-Z])PASS\b)|(?<=[_-])pass\b|\b(?:require|ssh)pass\b|"
+            rf"\bidentified by\b|\bmasterauth\b)(?:[^\r\n.!?;‹›]{{0,40}}?[^\w\r\n.!?;‹›])??)"
+            rf"{NOT_BEFORE}{_LIKE_A_PASSWORD}",
+            re.IGNORECASE,
+        ),
+        r"\g<name>‹secret›",
     ),
 )

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from monitor.core.records import (
-    PRODUCTION_SUITE,
     Alarm,
     AuditEntry,
     Baseline,
@@ -23,7 +22,7 @@ from monitor.core.records import (
     Spend,
     SuiteProgress,
 )
-from monitor.core.run_kinds import JUDGE
+from monitor.core.run_kinds import JUDGE, PRODUCTION
 from monitor.core.settings import Settings
 from monitor.report.explain.context import FindingContext
 
@@ -97,7 +96,7 @@ def read(
     ours = set(settings.targets) | {JUDGE.target}
     last = {stream: run_id for stream, run_id in store.last_done().items() if stream[0] in ours}
     summaries = store.summaries(list(last.values()))
-    sampled = {run: stream[0] for stream, run in last.items() if stream[1] == PRODUCTION_SUITE}
+    sampled = {run: stream[0] for stream, run in last.items() if stream[1] == PRODUCTION.suite}
     alarms = [*store.open_alarms(), *store.alarms(raised=False, limit=MOST)]
     latest: dict[Stream, dict[str, Finding]] = defaultdict(dict)
     for found in store.latest_findings(exhibits=False):

@@ -88,13 +88,14 @@ def _after_recovery(history: Sequence[Point], start: int, alarm: Alarm | None) -
     whether it is the first after another alarm was over.
 
     An evaluation that alarms raises an alarm unless one is open. So one that alarmed before the alarm was raised
-    belongs to an earlier alarm, and the first one after it that did not alarm ended that alarm.
+    belongs to an earlier alarm, and the first one after it that did not alarm ended that alarm. If all alarmed since
+    then, a person cleared the earlier alarm during the incident.
     """
     another = history[start].run_id == alarm.raised_run_id if alarm is not None else not history[start].alarming
     first = start
     while first and (history[first - 1].alarming or history[first - 1].evidence_log10 >= NO_EVIDENCE_LOG10):
-        if another and history[first - 1].alarming:
-            return min(first + 1, start), True
+        if another and history[first - 1].alarming and not history[first].alarming and first < start:
+            return first + 1, True
         first -= 1
     return first, False
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 from monitor import __version__
 from monitor.core.limits import is_partly
 from monitor.core.records import (
-    PRODUCTION_SUITE,
     Alarm,
     IdentityCheck,
     Retirement,
@@ -25,7 +24,7 @@ from monitor.core.records import (
     SampleAccount,
     Spend,
 )
-from monitor.core.run_kinds import JUDGE
+from monitor.core.run_kinds import JUDGE, PRODUCTION
 from monitor.core.settings import Settings
 from monitor.report import daemon_notices
 from monitor.report.explain.alert_lines import Silence
@@ -222,7 +221,7 @@ class StoreCollector:
 
     def _samples_of(self, last: Mapping[tuple[str, str], int]) -> dict[str, SampleAccount]:
         """Target -> the account of its last sample. ``last``: (target, suite) -> its last finished run."""
-        runs = {run: name for (name, suite), run in last.items() if suite == PRODUCTION_SUITE}
+        runs = {run: name for (name, suite), run in last.items() if suite == PRODUCTION.suite}
         return {runs[run]: account for run, account in self.store.samples(list(runs)).items()} if runs else {}
 
     def _ours(self, target: str, suite: str) -> bool:
