@@ -53,8 +53,9 @@ def show_baselines(
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """List baselines with their answers and days, and who approved them.
+    """List baselines with their numbers of answers and days, and who approved them.
 
+    The answers themselves are on the daemon's page /baselines/ID.
     Also prints what their answers lack so that signals can be read, such as texts; of captured ones at most 20.
     """
     from monitor.cli import output

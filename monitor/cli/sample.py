@@ -27,7 +27,7 @@ def sample(
     config: Config = DEFAULT,
     as_json: Json = False,
 ) -> None:
-    """Print which production inputs a run would ask now, and what it would leave out.
+    """Print how many production inputs a run would ask now, and what it would leave out.
 
     Shows what was read, left out by reason with the first file and line, and kept, and which files were not read. Makes
     no calls and does not open the store. Exit 3 if there would be nothing to ask.
@@ -45,20 +45,23 @@ def sample(
     known_names(settings, target)
     production = settings.targets[target].production
     if production is None:
-        raise UsageError(f"target {target} has no `production` section")
+        raise UsageError(f"target {target} has no `production` section; docs/production.md shows one")
     now = datetime.now(UTC)
     since = now - timedelta(seconds=schedule.interval_seconds(settings.schedule, PRODUCTION.suite))
     try:
         account = sample_production(production, 0, since, now, now).account
     except CouldNotMeasure as error:
         account = SampleAccount(problem=str(error))
-    show(target, account, since, now, as_json=as_json)
+    show(target, account, since if production.source.time else None, now, as_json=as_json)
     if not account.kept:
         raise CouldNotMeasure(f"{target}/{PRODUCTION.suite}: nothing to ask; see the reasons above")
 
 
-def show(target: str, account: "SampleAccount", since: datetime, until: datetime, *, as_json: bool) -> None:
-    """Print the account: counts that add up, then reasons, then files that were not read."""
+def show(target: str, account: "SampleAccount", since: datetime | None, until: datetime, *, as_json: bool) -> None:
+    """Print the account: counts that add up, then reasons, then files that were not read.
+
+    ``since``: ``None`` if requests have no time, so that all count.
+    """
     from rich.text import Text
 
     from monitor.cli.output import print_json
@@ -69,11 +72,12 @@ def show(target: str, account: "SampleAccount", since: datetime, until: datetime
     if as_json:
         shares = {"considered": account.considered, "left_out_ratio": account.left_out_ratio}
         told = {"notes": list(sampling.notes(account)), "inputs": account.kept}
-        window = {"since": since.isoformat(), "until": until.isoformat()}
+        window = {"since": since and since.isoformat(), "until": until.isoformat()}
         print_json({"target": target, **window, **asdict(account), **shares, **told})
         return
     out = console()
-    out.print(Text(f"{target}: requests from {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC", style="bold"))
+    period = f"from {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC" if since else "of any time (no source.time)"
+    out.print(Text(f"{target}: requests {period}", style="bold"))
     table(out, ("requests", "count"), list(_counts(account)), right=("count",))
     for note in _notes(account) if account.lines or account.problem else [sampling.nothing_to_ask(account)]:
         say(out, Text(visible(note)))

@@ -123,6 +123,7 @@ class App:
         """
         settings = config.load(self.config_path)
         self.store = await asyncio.to_thread(open_store, settings.store)
+        await asyncio.to_thread(self._sole.refuse_beside, self.store, utcnow())
         self.context = self._wire(settings, self.store)
         self.internals.reloaded(ok=True, at=utcnow())
         await self._serve(settings)

@@ -82,15 +82,17 @@ class SoleDaemon:
         self.active = False
         """Whether this daemon holds the store, at the last check."""
 
+    def refuse_beside(self, store: "Store", now: datetime) -> None:
+        """Raises StoreError, before this daemon listens anywhere, if ``start`` would."""
+        holder = _alive(store.get_state(STORE_HOLDER), store.get_state(HEARTBEAT), now)
+        if holder and not self._standby:
+            raise StoreError(_refusal(holder))
+
     def start(self, store: "Store", now: datetime) -> None:
         """Take the store. Raises StoreError if another daemon holds it and this one is not a standby."""
         holder = self._take(store, now)
         if holder and not self._standby:
-            raise StoreError(
-                f"{holder} works on this store. Two daemons on one store are not supported: stop that one, or start "
-                f"this one with --standby, and it takes over when the other has stopped or given no heartbeat for "
-                f"{SILENT_SECONDS:.0f} s"
-            )
+            raise StoreError(_refusal(holder))
         if holder:
             log.info("standby", other=holder, next="waits until the other daemon stops")
 
@@ -122,6 +124,14 @@ class SoleDaemon:
         if self.active:
             store.set_state(HEARTBEAT, now.isoformat())
         return holder
+
+
+def _refusal(holder: str) -> str:
+    return (
+        f"{holder} works on this store. Two daemons on one store are not supported: stop that one, or start this one "
+        f"with --standby and its own http.port, and it takes over when the other has stopped or given no heartbeat for "
+        f"{SILENT_SECONDS:.0f} s"
+    )
 
 
 def _alive(held: str | None, heartbeat: str | None, now: datetime) -> str:

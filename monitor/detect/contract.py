@@ -10,6 +10,8 @@ for those u days. Values that alternated in the baseline are all known.
 Values that a person accepted count as the baseline's. ``served``: what replies and their headers say about who served
 them, such as a gateway's provider; a fallback is new even if the baseline has no such header.
 
+A missing model id is not a new one: an answer that came as an HTTP error names none.
+
 *Rates*, by the days' scores: empty answers, answers that pass all checks, the usual finish reason, refusals. A filtered
 answer is a refusal, not an empty answer.
 
@@ -47,6 +49,8 @@ from monitor.detect.sensitivity import curve
 
 FAR_OFF: Final = 0.25
 """A share that moved by this much is never reported as unchanged, however few answers."""
+MOST: Final = 0.5
+"""Share of empty answers or refusals that is a fact if the baseline has none."""
 SURE: Final = 14
 """Least days that a constant fact counts for, even if it was seen on one day only: it is not random."""
 _UNNAMED: Final = "none"
@@ -94,7 +98,7 @@ def measure(comparison: Comparison) -> Reading | None:
         *(part for part in rates if part is not None),
         _named(
             "model id",
-            completions(now),
+            [one for one in now if one.model],
             completions(then),
             contract_values.model_id,
             comparison.accepted.get("model_id"),
@@ -143,7 +147,7 @@ def _empty(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part | None:
     found = sample(comparison, lambda one: float(one.empty)) if seen else None
     if found is None:
         return None
-    channel, (share_now, share_then) = Channel.of(_EMPTY, day_scores(found), "either"), means(found)
+    channel, (share_now, share_then) = _rate_channel(_EMPTY, found, "either"), means(found)
     if share_now == share_then == 0:
         return _Part(channel)
     empty = [one for one in now if one.empty]
@@ -159,11 +163,22 @@ def _empty(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part | None:
     )
 
 
+def _rate_channel(what: str, found: Sample, side: evidence.Side) -> Channel:
+    """A rate's channel. What no answer of the baseline did and most answers do now is no chance, so it is a fact.
+
+    A short baseline would otherwise need weeks to tell that users get no answers.
+    """
+    scores, (now, then) = day_scores(found), means(found)
+    if side == "either" and then == 0 and now >= MOST:
+        return Channel(what, FARTHEST, (0.0,) * max(SURE, len(scores.baseline)), "rise")
+    return Channel.of(what, scores, side)
+
+
 def _rate(found: Sample, what: str, change: str, side: evidence.Side) -> _Part:
     """A share of answers."""
     now, then = means(found)
     return _Part(
-        Channel.of(what, day_scores(found), side),
+        _rate_channel(what, found, side),
         f"{change} {now:.0%} of answers instead of {then:.0%}",
         level=f"{what} {now:.0%} ({then:.0%} in the baseline)",
         gap=now - then,

@@ -51,7 +51,7 @@ def _served(one: GradedAnswer) -> Iterator[str]:
 
 _VALUES: Final[Mapping[str, Callable[[GradedAnswer], Iterator[str]]]] = {
     "fingerprint": lambda one: iter((fingerprint(one),)),
-    "model_id": lambda one: iter((model_id(one),)),
+    "model_id": lambda one: iter((one.model,) if one.model else ()),
     "prompt_tokens": lambda one: iter((prompt_tokens(one),) if one.prompt_tokens > 0 else ()),
     "served": _served,
 }

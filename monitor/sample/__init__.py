@@ -74,7 +74,7 @@ def sample_production(
 
 
 def peek(production: settings.Production, max_lines: int, now: datetime) -> SampleAccount:
-    """The account of the first ``max_lines`` lines in the newest part of the source, whatever their time.
+    """The account of the first ``max_lines`` lines in the newest readable part of the source, whatever their time.
 
     Raises CouldNotMeasure if the source cannot be read.
     """

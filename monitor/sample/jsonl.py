@@ -37,10 +37,12 @@ def read(
         if again == 0 and not found:
             raise CouldNotMeasure(_none(source.path, unread))
         if tally.max_lines is not None:
-            found = [max(found, key=listing.written)]
+            found = sorted(found, key=listing.written, reverse=True)
         before = len(seen)
         for path in found:
             yield from _requests(path, seen, unread, source, stratify, window, tally, max_line_bytes)
+            if tally.max_lines is not None and tally.files:
+                break  # the newest file that can be read
         if len(seen) == before or tally.max_lines is not None:
             break
     if not tally.files and (why := unread.why()):

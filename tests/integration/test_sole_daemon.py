@@ -40,6 +40,8 @@ async def test_the_second_refuses_and_a_standby_takes_over(tmp_path: Path) -> No
     try:
         with pytest.raises(StoreError, match=r"another daemon .* works on this store.*--standby"):
             await App(other).start()
+        with pytest.raises(StoreError, match="works on this store"):
+            await App(path).start()  # with the same port, too
         process = await asyncio.to_thread(run, other)
         _, error = await asyncio.to_thread(process.communicate, timeout=30)
         assert process.returncode == 3

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -313,15 +314,40 @@ class TestContract:
     def test_missing_token_counts_say_nothing(self) -> None:
         assert not self.changed(prompt_tokens=0).verdict.alarming
 
-    def test_all_refused_but_too_few_to_alarm_says_what_differs(self) -> None:
+    @pytest.mark.parametrize("changed", [{"refusal": True}, {"text": ""}])
+    def test_most_answers_refused_or_empty_is_a_fact_even_for_a_short_baseline(self, changed: dict[str, Any]) -> None:
+        baseline = [graded(f"p{index}", "{}", day=day) for index in range(6) for day in range(3)]
+        now = [replace(graded(f"p{index}", "no", day=7), **changed) for index in range(6)]
+        found = seen(contract.measure, compared(now, baseline, at_once=True))
+        assert found.verdict.alarming
+        few = [
+            replace(one, **changed) if index < 2 else one
+            for index, one in enumerate(graded(f"p{index}", "no", day=7) for index in range(6))
+        ]
+        assert not seen(contract.measure, compared(few, baseline, at_once=True)).verdict.alarming
+
+    def test_answers_that_come_as_an_http_error_name_no_model(self) -> None:
+        baseline = [graded(f"p{index}", "{}", day=day) for index in range(6) for day in range(3)]
+        now = [
+            graded(f"p{index}", "", day=7, refusal=True, model=None, finish_reason="content_filter")
+            for index in range(6)
+        ]
+        found = seen(contract.measure, compared(now, baseline, at_once=True))
+        assert "model id" not in found.summary
+        assert "refusals 100% of answers instead of 0%" in found.summary
+
+    def test_a_few_refused_but_too_few_to_alarm_says_what_differs(self) -> None:
         checked = {"check:json": 1.0}
         baseline = [graded(f"p{index}", "{}", day=day, scores=checked) for index in range(6) for day in range(2)]
-        now = [graded(f"p{index}", "no", day=7, refusal=True, scores={"check:json": 0.0}) for index in range(6)]
+        now = [
+            graded(f"p{index}", "no", day=7, refusal=index < 2, scores={"check:json": float(index >= 2)})
+            for index in range(6)
+        ]
         found = seen(contract.measure, compared(now, baseline))
         assert not found.verdict.alarming
-        assert found.reading.effect[0] == 1
+        assert found.reading.effect[0] == pytest.approx(1 / 3)
         assert found.summary.startswith(f"{sentences.BELOW}: at the endpoint of support-bot, ")
-        assert "checks passed by 0% of answers instead of 100%; refusals 100% of answers instead of 0%" in found.summary
+        assert "checks passed by 67% of answers instead of 100%; refusals 33% of answers instead of 0%" in found.summary
         assert "finish reason" not in found.summary
         same = [graded(f"p{i}", "{}", day=7, scores=checked) for i in range(6)]
         fine = seen(contract.measure, compared(same, baseline))

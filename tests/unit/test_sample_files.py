@@ -232,3 +232,12 @@ def test_check_reads_the_first_lines_of_the_newest_file_only(tmp_path: Path) -> 
     source = JsonlSource(kind="jsonl", path=str(tmp_path / "a.jsonl"))
     found = peek(Production(source=source, sample=100, rubric=None), 20, NOON)
     assert (found.lines, found.kept) == (20, 20)
+
+
+def test_check_passes_over_a_newest_file_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text("".join(line(f"plain {n}") for n in range(50)))
+    os.utime(tmp_path / "a.jsonl", (1e9, 1e9))
+    (tmp_path / "a.jsonl.1.zst").write_bytes(b"\x28\xb5\x2f\xfd")
+    source = JsonlSource(kind="jsonl", path=str(tmp_path / "a.jsonl"))
+    found = peek(Production(source=source, sample=100, rubric=None), 20, NOON)
+    assert (found.lines, found.kept) == (20, 20)
