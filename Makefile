@@ -40,7 +40,7 @@ test: $(INSTALLED) servers lint ## every test: unit, contract, integration, acce
 	@echo "== tests: the slow ones start real servers and a real daemon"
 	@# A file's tests stay in one process, the longest files go first; a third process works while others wait.
 	@# One thread each: the cores are shared out by then, and an OpenMP thread that waits for another spins.
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --durations=10 -n 3 --dist loadfile --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --durations=10 -n 4 --dist loadfile --no-loadscope-reorder
 
 contact: $(INSTALLED) ## what real servers, logs and adapters send, through real commands; under two minutes
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/contact
