@@ -99,11 +99,11 @@ class Trouble:
     """How long to wait, by the error itself."""
 
     def detail(self, status: int) -> str:
-        """``HTTP 200 with an error in `choices[0].error`: 502 upstream host went away``."""
+        """``HTTP 200 with an error in choices[0].error: 502 upstream host went away``."""
         told = " ".join(part for part in (self.code, self.words) if part)
         if status >= 300:
             return f"HTTP {status} {told}".rstrip()
-        return f"HTTP {status} with an error in `{self.where}`: {told or 'it has no message'}"
+        return f"HTTP {status} with an error in {self.where}: {told or 'it has no message'}"
 
 
 def trouble_in(body: object, http_status: int = 200) -> Trouble | None:

@@ -19,7 +19,7 @@ Each has its own channel. The effect is the share of answers that break the cont
 """
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Final
@@ -225,19 +225,6 @@ def _fact(what: str, news: bool, exceptions: int, trials: int, odd_days: Sequenc
     return Channel(what, score * news, tuple(score * odd for odd in odd_days), "rise")
 
 
-def _alone(by_day: Mapping[object, set[str]]) -> list[bool]:
-    """For each day, in order, whether it had a value that no other day had."""
-    days_with = Counter(name for names in by_day.values() for name in names)
-    return [any(days_with[name] == 1 for name in by_day[day]) for day in sorted(by_day, key=str)]
-
-
-def _days(found: Sequence[GradedAnswer], value: Callable[[GradedAnswer], str]) -> dict[object, set[str]]:
-    by_day: dict[object, set[str]] = {}
-    for one in found:
-        by_day.setdefault(one.slot, set()).add(value(one))
-    return by_day
-
-
 def _named(
     what: str, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer], value: Callable[[GradedAnswer], str],
     accepted: Collection[str] | None = None,
@@ -245,9 +232,9 @@ def _named(
     """Whether today's replies contain a value that no reply of the baseline had, and that nobody accepted."""
     seen = Counter(value(one) for one in then)
     fresh = [one for one in now if value(one) not in seen and value(one) not in (accepted or ())]
-    days = _days(then, value)
+    days = contract_values.days(then, value)
     if len(days) > 1:
-        odd = _alone(days)
+        odd = contract_values.alone(days)
         channel = _fact(what, bool(fresh), sum(odd), len(odd), odd)
     else:
         once = sum(count == 1 for count in seen.values())
@@ -326,14 +313,14 @@ def _prompt_tokens(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part
     accepted = comparison.accepted.get("prompt_tokens", ())
     other = [one for one in asked if one.prompt_tokens != steady[one.probe]
              and contract_values.prompt_tokens(one) not in accepted]  # fmt: skip
-    days = _days(wavering, lambda one: f"{one.probe} {one.prompt_tokens}")
+    days = contract_values.days(wavering, lambda one: f"{one.probe} {one.prompt_tokens}")
     days = {day: days.get(day, set()) for day in {one.slot for found in then.values() for one in found}}
     channel = _fact(
         "prompt tokens",
         bool(other),
         len({one.probe for one in wavering}),
         len(then),
-        _alone(days),
+        contract_values.alone(days),
     )
     if not other:
         return _Part(channel)

@@ -1,6 +1,7 @@
 """Named values of the contract: those that a person may accept, those that are new, and fingerprints in words."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
@@ -126,3 +127,16 @@ def _differences(new: Mapping[str, str], old: Mapping[str, str]) -> str:
     else:
         told.append("other flags" if same_version else "other flags too, or defaults of the new version")
     return "; ".join(told)
+
+
+def alone(by_day: Mapping[object, set[str]]) -> list[bool]:
+    """For each day, in order, whether it had a value that no other day had."""
+    days_with = Counter(name for names in by_day.values() for name in names)
+    return [any(days_with[name] == 1 for name in by_day[day]) for day in sorted(by_day, key=str)]
+
+
+def days(found: Sequence[GradedAnswer], value: Callable[[GradedAnswer], str]) -> dict[object, set[str]]:
+    by_day: dict[object, set[str]] = {}
+    for one in found:
+        by_day.setdefault(one.slot, set()).add(value(one))
+    return by_day
