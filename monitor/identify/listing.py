@@ -86,7 +86,7 @@ def parse(status: int, body: Any) -> Listing:
         ids.setdefault(entry["id"])
         for name in names_of(entry):
             entries.setdefault(name, entry)
-    if not entries and not _is_empty(body):
+    if not entries:
         raise UnreadableError(f"GET /models: {_without(body)}")
     return Listing(entries, read < MOST_ENTRIES and _ends(body, read), tuple(ids))
 
@@ -137,16 +137,12 @@ def _ends(body: Any, read: int) -> bool:
     return not any(isinstance(total, int) and not isinstance(total, bool) and total > read for total in totals)
 
 
-def _is_empty(body: Any) -> bool:
-    """Whether a reply is a list of models without a model. It says nothing about a model that answers."""
-    if isinstance(body, list):
-        return not body
-    held = [body[key] for key in CONTAINERS[:4] if key in body] if isinstance(body, dict) else []
-    return bool(held) and all(one is None or one in ([], {}) for one in held)
-
-
 def _without(body: Any) -> str:
-    """Why a reply holds no list of models."""
+    """Why a reply holds no model."""
+    if isinstance(body, list) or (isinstance(body, dict) and any(key in body for key in CONTAINERS[:4])):
+        held = body if isinstance(body, list) else next(body[key] for key in CONTAINERS[:4] if key in body)
+        if held is None or held in ([], {}):
+            return "the server lists no model"
     error = body.get("error") if isinstance(body, dict) else None
     if isinstance(error, dict):
         error = error.get("message")

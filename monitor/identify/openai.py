@@ -98,8 +98,6 @@ async def _alone(model: str, get: Get) -> Found | str | None:
 
 def _instead(model: str, listed: Listing) -> str:
     """What the list has in place of the model."""
-    if not listed.ids:
-        return "the server lists no model"
     some = list(islice(listed.ids, 500))
     names = list(dict.fromkeys([*get_close_matches(model[:200], some, SHOWN, 0.3), *some]))[:SHOWN]
     more = f" and {len(listed.ids) - len(names)} more" if len(listed.ids) > len(names) else ""
