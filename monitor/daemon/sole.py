@@ -84,17 +84,22 @@ class SoleDaemon:
 
     def refuse_beside(self, store: "Store", now: datetime) -> None:
         """Raises StoreError, before this daemon listens anywhere, if ``start`` would."""
-        holder = _alive(store.get_state(STORE_HOLDER), store.get_state(HEARTBEAT), now)
-        if holder and not self._standby:
-            raise StoreError(_refusal(holder))
+        self._refuse(_alive(store.get_state(STORE_HOLDER), store.get_state(HEARTBEAT), now))
 
     def start(self, store: "Store", now: datetime) -> None:
         """Take the store. Raises StoreError if another daemon holds it and this one is not a standby."""
         holder = self._take(store, now)
-        if holder and not self._standby:
-            raise StoreError(_refusal(holder))
+        self._refuse(holder)
         if holder:
             log.info("standby", other=holder, next="waits until the other daemon stops")
+
+    def _refuse(self, holder: str) -> None:
+        if holder and not self._standby:
+            raise StoreError(
+                f"{holder} works on this store. Two daemons on one store are not supported: stop that one, or start "
+                f"this one with --standby and its own http.port, and it takes over when the other has stopped or given "
+                f"no heartbeat for {SILENT_SECONDS:.0f} s"
+            )
 
     def release(self, store: "Store", now: datetime) -> None:
         """Mark the last heartbeat as such, so that a stopped daemon is not taken for a running one."""
@@ -124,14 +129,6 @@ class SoleDaemon:
         if self.active:
             store.set_state(HEARTBEAT, now.isoformat())
         return holder
-
-
-def _refusal(holder: str) -> str:
-    return (
-        f"{holder} works on this store. Two daemons on one store are not supported: stop that one, or start this one "
-        f"with --standby and its own http.port, and it takes over when the other has stopped or given no heartbeat for "
-        f"{SILENT_SECONDS:.0f} s"
-    )
 
 
 def _alive(held: str | None, heartbeat: str | None, now: datetime) -> str:

@@ -147,7 +147,8 @@ def _empty(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part | None:
     found = sample(comparison, lambda one: float(one.empty)) if seen else None
     if found is None:
         return None
-    channel, (share_now, share_then) = _rate_channel(_EMPTY, found, "either"), means(found)
+    share_now, share_then = means(found)
+    channel = _rate_channel(_EMPTY, found, "either", share_now, share_then)
     if share_now == share_then == 0:
         return _Part(channel)
     empty = [one for one in now if one.empty]
@@ -163,12 +164,12 @@ def _empty(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part | None:
     )
 
 
-def _rate_channel(what: str, found: Sample, side: evidence.Side) -> Channel:
+def _rate_channel(what: str, found: Sample, side: evidence.Side, now: float, then: float) -> Channel:
     """A rate's channel. What no answer of the baseline did and most answers do now is no chance, so it is a fact.
 
-    A short baseline would otherwise need weeks to tell that users get no answers.
+    A short baseline would otherwise need weeks to tell that users get no answers. ``now`` and ``then``: its ``means``.
     """
-    scores, (now, then) = day_scores(found), means(found)
+    scores = day_scores(found)
     if side == "either" and then == 0 and now >= MOST:
         return Channel(what, FARTHEST, (0.0,) * max(SURE, len(scores.baseline)), "rise")
     return Channel.of(what, scores, side)
@@ -178,7 +179,7 @@ def _rate(found: Sample, what: str, change: str, side: evidence.Side) -> _Part:
     """A share of answers."""
     now, then = means(found)
     return _Part(
-        _rate_channel(what, found, side),
+        _rate_channel(what, found, side, now, then),
         f"{change} {now:.0%} of answers instead of {then:.0%}",
         level=f"{what} {now:.0%} ({then:.0%} in the baseline)",
         gap=now - then,

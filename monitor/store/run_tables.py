@@ -88,16 +88,15 @@ class AnswerRow(Row, table=True):
     cached_tokens: int | None = None
 
 
+def _of_answer(name: str) -> ForeignKeyConstraint:
+    """The key of the answer that a row belongs to, and with which it is deleted."""
+    key = ("run_id", "arm", "probe", "replicate")
+    return ForeignKeyConstraint(key, [f"answer.{column}" for column in key], name=name, ondelete="CASCADE")
+
+
 class ScoreRow(Row, table=True):
     __tablename__ = "score"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["run_id", "arm", "probe", "replicate"],
-            ["answer.run_id", "answer.arm", "answer.probe", "answer.replicate"],
-            name="fk_score_answer",
-            ondelete="CASCADE",
-        ),
-    )
+    __table_args__ = (_of_answer("fk_score_answer"),)
     run_id: int = Field(sa_type=BigId, primary_key=True)
     arm: str = Field(primary_key=True)
     probe: str = Field(primary_key=True)
@@ -111,14 +110,7 @@ class UnscoredRow(Row, table=True):
     """A check without a score for an answer, with the reason."""
 
     __tablename__ = "unscored"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["run_id", "arm", "probe", "replicate"],
-            ["answer.run_id", "answer.arm", "answer.probe", "answer.replicate"],
-            name="fk_unscored_answer",
-            ondelete="CASCADE",
-        ),
-    )
+    __table_args__ = (_of_answer("fk_unscored_answer"),)
     run_id: int = Field(sa_type=BigId, primary_key=True)
     arm: str = Field(primary_key=True)
     probe: str = Field(primary_key=True)
@@ -132,14 +124,7 @@ class EmbeddingRow(Row, table=True):
     """The meaning of an answer's text as a unit vector: little-endian half floats."""
 
     __tablename__ = "embedding"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["run_id", "arm", "probe", "replicate"],
-            ["answer.run_id", "answer.arm", "answer.probe", "answer.replicate"],
-            name="fk_embedding_answer",
-            ondelete="CASCADE",
-        ),
-    )
+    __table_args__ = (_of_answer("fk_embedding_answer"),)
     run_id: int = Field(sa_type=BigId, primary_key=True)
     arm: str = Field(primary_key=True)
     probe: str = Field(primary_key=True)
