@@ -125,6 +125,14 @@ def days_spanned(slots: Iterable[datetime], day_seconds: float) -> int:
     return days
 
 
+def days_apart(slots: Iterable[datetime], day_seconds: float) -> int:
+    """Days between two runs at these slots, on average, in whole days; at least 1."""
+    found = sorted(set(slots))
+    if len(found) < 2:
+        return 1
+    return max(1, round((found[-1] - found[0]).total_seconds() / (len(found) - 1) / day_seconds))
+
+
 def due(
     settings: Settings, now: datetime, latest: Mapping[tuple[str, str], datetime | None]
 ) -> list[tuple[str, str, datetime]]:

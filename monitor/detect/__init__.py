@@ -52,7 +52,7 @@ def readings_for(comparison: Comparison) -> dict[str, Reading]:
 
 def findings_for(comparison: Comparison) -> list[Finding]:
     """Every signal's verdict on the run, with the evidence so far."""
-    readings = readings_for(comparison)
+    readings = {name: one.counted() for name, one in readings_for(comparison).items()}
     told = policy.verdicts(comparison, readings, SEVERITIES)
     return [finding_of(comparison, name, reading, told[name]) for name, reading in readings.items()]
 
@@ -92,6 +92,7 @@ def finding_of(comparison: Comparison, signal: str, reading: Reading, verdict: V
         cause=told.cause,
         advice=told.advice,
         traffic_share=told.traffic_share,
+        ways=verdict.ways,
         disagrees=told.disagrees,
         numbers=told.numbers,
         caveat=" ".join(filter(None, (told.caveat, verdict.caveat))),

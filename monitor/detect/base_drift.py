@@ -50,7 +50,7 @@ def measure(comparison: Comparison) -> Reading | None:
         return None
     now, then = means(sample)
     scores = day_scores(sample, tolerance=TOLERANCE)
-    channel = Channel.of("likeness", scores, "drop")
+    channel = Channel.of("likeness", scores, "drop", int(sample.now.sum()))
     low, high = share_difference(then, sample.strata, now, sample.strata, likely_spread(channel.baseline))
     return Reading(
         channels=(channel,),

@@ -41,7 +41,7 @@ def measure(comparison: Comparison) -> Reading | None:
     tokens = [_tokens(answers) for answers in found.answers]
     statistic = mmd.Difference(tokens, [0.5 / len(tokens)] * len(tokens))
     (result,) = mmd.tested(found, [statistic])
-    channel = Channel.of("first_token", result.scores, "rise")
+    channel = Channel.of("first_token", result.scores, "rise", found.now)
     parts = mmd.parts_today(found, statistic) * len(tokens)
     effect = mmd.bootstrapped(
         parts - result.usual, np.ones_like(parts), mmd.seed_of(found), evidence.likely_spread(channel.baseline)

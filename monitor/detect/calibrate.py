@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from math import log10
+from math import log10, sqrt
 from typing import Final
 
 import numpy as np
@@ -25,10 +25,9 @@ import numpy as np
 from monitor.core.records import Arm, Comparison, GradedAnswer, Severity
 from monitor.core.signals import OF_BASE
 from monitor.detect import evidence
-from monitor.detect.day_scores import FARTHEST
-from monitor.detect.evidence import PRIOR, FloatArray, Prior, Side
-from monitor.detect.measurement import Reading
-from monitor.detect.policy import full_days, held_back, prior_of
+from monitor.detect.evidence import BOUND, FAR, FloatArray, Side
+from monitor.detect.measurement import STRIKING, STRIKING_EACH, STRUCTURAL_SHARE, Reading
+from monitor.detect.policy import full_days, held_back
 
 WINDOWS: Final = (1, 7, 30)
 """Numbers of evaluations within which a change is to be detected."""
@@ -90,14 +89,18 @@ def sights(
     lines = {Severity.PAGE: comparison.page_threshold_log10, Severity.TICKET: comparison.ticket_threshold_log10}
     found = []
     for name, reading in readings.items():
+        reading = reading.counted()
         kind, channel = severities[name], reading.channels[0]
         why = held_back(comparison, channel) if kind is Severity.PAGE else ""
         line = lines[kind] + log10(count[kind, name in OF_BASE])
-        prior = prior_of(channel, at_once=comparison.baseline_at_once)
         mine = line + log10(len(reading.channels))
+        at_once = comparison.baseline_at_once
         shifts = {
-            evaluations: smallest_shift(channel.baseline, channel.side, mine, evaluations, prior)
+            (evaluations, bound): smallest_shift(
+                channel.baseline, channel.side, mine, evaluations, bound, at_once=at_once
+            )
             for evaluations in WINDOWS
+            for bound in (BOUND, FAR)
         }
         found.append(
             Sight(
@@ -109,11 +112,25 @@ def sights(
                 spread=evidence.measured_spread(channel.baseline),
                 threshold_log10=line,
                 unit=reading.unit,
-                smallest={n: _change(reading, shift) for n, shift in shifts.items()},
-                answers_times=_answers_times(reading, shifts[WINDOWS[0]]),
+                smallest={n: _smallest(reading, shifts[n, BOUND], shifts[n, FAR]) for n in WINDOWS},
+                answers_times=_answers_times(reading, shifts[WINDOWS[0], FAR]),
             )
         )
     return tuple(found)
+
+
+def _smallest(reading: Reading, shift: float | None, far: float | None) -> float | None:
+    """The smallest change, from the shift that is found within the bound of an ordinary day, or within that of a
+    structural change."""
+    ordinary = None if reading.structural else _change(reading, shift)
+    if ordinary is not None:
+        return ordinary
+    change = _change(reading, far)
+    if change is None or reading.structural:
+        return change
+    striking = _change(reading, max(STRIKING, STRIKING_EACH * sqrt(reading.answers_now)))
+    least = STRUCTURAL_SHARE if reading.curve is not None else striking
+    return None if least is None else max(change, least)
 
 
 def _change(reading: Reading, shift: float | None) -> float | None:
@@ -134,11 +151,18 @@ def _answers_times(reading: Reading, shift: float | None) -> float | None:
 
 
 def smallest_shift(
-    baseline: Sequence[float], side: Side, threshold_log10: float, evaluations: int, prior: Prior = PRIOR
+    baseline: Sequence[float],
+    side: Side,
+    threshold_log10: float,
+    evaluations: int,
+    bound: float = FAR,
+    *,
+    at_once: bool = False,
 ) -> float | None:
     """The smallest shift, in scores, that crosses the threshold within ``evaluations`` with ``CHANCE``; see the module.
 
-    ``None`` if not even the farthest score (``FARTHEST``) would. Seeded: the same baseline gives the same number.
+    ``bound``: of a day's score. ``None`` if not even a shift far beyond it would. Seeded: the same baseline gives the
+    same number.
 
     >>> week = (-1.0, 1.0, 0.0, -1.0, 1.0, 0.0, 0.0)
     >>> [round(smallest_shift(days, "rise", 3.56, looks), 1) for days, looks in ((week, 1), (week, 7), (week * 2, 7))]
@@ -146,58 +170,70 @@ def smallest_shift(
     """
     # the evidence depends only on the number of days and their differences, not on their mean or direction
     squares = len(baseline) * float(np.var(np.asarray(baseline, dtype=np.float64)))
-    return _solved(len(baseline), round(squares, 2), side == "either", round(threshold_log10, 3), evaluations, prior)
+    case = _Case(len(baseline), round(squares, 2), side == "either", round(threshold_log10, 3), bound, at_once)
+    return _solved(case, evaluations)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What ``smallest_shift`` depends on: ``squares`` is the sum of squares of the days' scores around their mean."""
+
+    days: int
+    squares: float
+    either: bool
+    threshold_log10: float
+    bound: float
+    at_once: bool
 
 
 @cache
-def _solved(
-    days: int, squares: float, either: bool, threshold_log10: float, evaluations: int, prior: Prior
-) -> float | None:
-    """``smallest_shift`` for days with this sum of squares around their mean, which is set to 0."""
-    half = np.sqrt(squares / days) * np.ones(days)
+def _solved(case: _Case, evaluations: int) -> float | None:
+    """``smallest_shift`` of a case, for days with a mean of 0."""
+    half = np.sqrt(case.squares / case.days) * np.ones(case.days)
     half[1::2] *= -1.0
     before = half - half.mean()
-    before *= np.sqrt(squares / max(1e-12, float((before**2).sum())))
-    scale = evidence.likely_spread(before.tolist(), prior)
+    before *= np.sqrt(case.squares / max(1e-12, float((before**2).sum())))
+    scale = evidence.likely_spread(before.tolist())
     rng = np.random.default_rng(SEED)
-    means = rng.standard_normal(PATHS) / np.sqrt(days)
+    means = rng.standard_normal(PATHS) / np.sqrt(case.days)
     noise = scale * (means + rng.standard_normal((evaluations, PATHS))).T
-    side: Side = "either" if either else "rise"
     # on the same noise, a longer window detects what a shorter one detects
-    sooner = (
-        _solved(days, squares, either, threshold_log10, max(1, evaluations // 4), prior) if evaluations > 1 else None
-    )
-    low, high = 0.0, sooner or FARTHEST
-    if sooner is None and _caught(before, noise + high, side, threshold_log10, prior) < CHANCE:
+    sooner = _solved(case, max(1, evaluations // 4)) if evaluations > 1 else None
+    low, high = 0.0, sooner or 2 * case.bound
+    if sooner is None and _caught(case, before, noise + high) < CHANCE:
         return None
     while high - low > NEAR:
         middle = 0.5 * (low + high)
-        enough = _caught(before, noise + middle, side, threshold_log10, prior) >= CHANCE
+        enough = _caught(case, before, noise + middle) >= CHANCE
         low, high = (low, middle) if enough else (middle, high)
     return high
 
 
-def _caught(before: FloatArray, paths: FloatArray, side: Side, threshold_log10: float, prior: Prior) -> float:
+def _caught(case: _Case, before: FloatArray, paths: FloatArray) -> float:
     """Share of the paths whose running evidence crosses the threshold at any evaluation."""
     caught = np.zeros(len(paths), dtype=np.bool_)
+    paths = np.clip(paths, -case.bound, case.bound)
     for evaluations in range(1, paths.shape[1] + 1):
         open_ = np.flatnonzero(~caught)
-        # one-sided evidence is at most twice the two-sided, whose cost is a twentieth
-        hopeful = open_[
-            running_log10(before, paths[open_, :evaluations], "either", prior) >= threshold_log10 - log10(2)
-        ]
-        caught[hopeful] = running_log10(before, paths[hopeful, :evaluations], side, prior) >= threshold_log10
+        grown = running_log10(before, paths[open_, :evaluations], either=case.either, at_once=case.at_once)
+        caught[open_] = grown >= case.threshold_log10
     return float(caught.mean())
 
 
 def running_log10(
-    baseline: Sequence[float] | FloatArray, paths: FloatArray, side: Side, prior: Prior = PRIOR
+    baseline: Sequence[float] | FloatArray, paths: FloatArray, *, either: bool, at_once: bool = False
 ) -> FloatArray:
-    """``evidence.running`` of many paths at once: log10 of the evidence at their last evaluation; shape (paths,).
+    """``evidence.running`` for a rise, of many paths at once: log10 of the evidence at their last evaluation; shape
+    (paths,).
 
-    ``paths``: one row of evaluations per path, oldest first.
+    ``paths``: one row of evaluations per path, oldest first. ``either``: the average with that for a drop. ``at_once``:
+    the baseline's days are one day.
     """
-    sign = -1.0 if side == "drop" else 1.0
-    before = sign * np.broadcast_to(np.asarray(baseline, dtype=np.float64), (len(paths), len(baseline)))
-    since = evidence.log_factors(before, sign * paths, prior, rises=side != "either")
-    return np.asarray(np.logaddexp.reduce(since, axis=1) / np.log(10.0))
+    count = len(baseline)
+    before = np.broadcast_to(np.asarray(baseline, dtype=np.float64), (len(paths), count))
+    days = (*([0] * count if at_once else range(count)), *range(count, count + paths.shape[1]))
+    sides = [
+        np.logaddexp.reduce(evidence.log_factors(sign * before, sign * paths, days=days), axis=1)
+        for sign in ((1.0, -1.0) if either else (1.0,))
+    ]
+    return np.asarray((np.logaddexp.reduce(sides, axis=0) - np.log(len(sides))) / np.log(10.0))

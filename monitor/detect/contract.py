@@ -76,7 +76,8 @@ class _Part:
 
     @property
     def evaluation_log10(self) -> float:
-        return evidence.running(self.channel.baseline, [self.channel.score], self.channel.side).evaluation_log10
+        channel = self.channel.counted(structural=False)
+        return evidence.running(channel.baseline, [channel.score], channel.side).evaluation_log10
 
     @property
     def changed(self) -> bool:
@@ -171,8 +172,8 @@ def _rate_channel(what: str, found: Sample, side: evidence.Side, now: float, the
     """
     scores = day_scores(found)
     if side == "either" and then == 0 and now >= MOST:
-        return Channel(what, FARTHEST, (0.0,) * max(SURE, len(scores.baseline)), "rise")
-    return Channel.of(what, scores, side)
+        return Channel(what, FARTHEST, (0.0,) * max(SURE, len(scores.baseline)), "rise", FARTHEST)
+    return Channel.of(what, scores, side, int(found.now.sum()))
 
 
 def _rate(found: Sample, what: str, change: str, side: evidence.Side) -> _Part:
@@ -200,7 +201,7 @@ def _finish(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequence[
     change = f"finish reason {usual!r} on {share_now:.0%} of answers instead of {share_then:.0%}"
     change += f" (now also {instead[0][0]!r})" if instead else ""
     return _Part(
-        Channel.of("finish reason", day_scores(found), "either"),
+        Channel.of("finish reason", day_scores(found), "either", int(found.now.sum())),
         change,
         frozenset(id(one) for one in odd if (one.finish_reason or _UNNAMED) not in reasons),
         f"finish reason {usual!r} {share_now:.0%} ({share_then:.0%} in the baseline)",
@@ -220,10 +221,10 @@ def _fact(what: str, news: bool, exceptions: int, trials: int, odd_days: Sequenc
     ``exceptions`` of ``trials`` were new in the baseline; ``odd_days``: the days on which one was.
     """
     if not exceptions:
-        return Channel(what, FARTHEST if news else 0.0, (0.0,) * max(SURE, len(odd_days)), "rise")
+        return Channel(what, FARTHEST if news else 0.0, (0.0,) * max(SURE, len(odd_days)), "rise", FARTHEST)
     chance = (exceptions + 1) / (trials + 1)
     score = max(0.0, -NormalDist().inv_cdf(chance)) if chance < 1 else 0.0
-    return Channel(what, score * news, tuple(score * odd for odd in odd_days), "rise")
+    return Channel(what, score * news, tuple(score * odd for odd in odd_days), "rise", FARTHEST)
 
 
 def _named(

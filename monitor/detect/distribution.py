@@ -60,7 +60,8 @@ def measure(comparison: Comparison) -> Reading | None:
         statistics["meaning"] = mmd.Kernel([_embeddings(answers) for answers in found.answers])
     results = mmd.tested(found, list(statistics.values()))
     channels = tuple(
-        Channel.of(name, one.scores, "rise") for name, one in zip(statistics, results, strict=True)
+        Channel.of(name, one.scores, "rise", found.now)
+        for name, one in zip(statistics, results, strict=True)
     )  # fmt: skip
     above, below = _distances(found, characters)
     inflation = evidence.likely_spread(channels[0].baseline)

@@ -60,11 +60,12 @@ def measure(comparison: Comparison) -> Reading | None:
     now, then = means(logs)
     shift = now - then
     deviations = _deviations(logs)
+    answers_now = int(logs.now.sum())
     chars_now, chars_then = means(chars)
     channels = (
-        Channel.of("variance", day_scores(deviations, tolerance=sqrt(FLOOR)), "either"),
-        Channel.of("mean", day_scores(logs, tolerance=TOLERANCE), "either"),
-        Channel.of("ks", kolmogorov_scores(logs, TOLERANCE), "rise"),
+        Channel.of("variance", day_scores(deviations, tolerance=sqrt(FLOOR)), "either", answers_now),
+        Channel.of("mean", day_scores(logs, tolerance=TOLERANCE), "either", answers_now),
+        Channel.of("ks", kolmogorov_scores(logs, TOLERANCE), "rise", answers_now),
     )
     effect = _variance_ratio(logs, shift, evidence.likely_spread(channels[0].baseline))
     agree = (chars_now - chars_then) * shift >= 0
@@ -76,7 +77,7 @@ def measure(comparison: Comparison) -> Reading | None:
         effect=effect,
         unit="variance of log length, now over baseline",
         per_score=_per_score(deviations),
-        answers_now=int(logs.now.sum()),
+        answers_now=answers_now,
         answers_baseline=int((~logs.now).sum()),
         tell=lambda verdict: _tell(comparison.target, verdict, loudest, moved, numbers),
         measures={

@@ -1,15 +1,30 @@
 """What a signal measures, before it is weighed with the earlier evaluations."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import sqrt
 from typing import Final
 
 from monitor.core.records import SHARE_SUFFIX, Advice, Cause, Exhibit, FindingState, Severity
 from monitor.detect.day_scores import DayScores
-from monitor.detect.evidence import PRIOR, Prior, Side
+from monitor.detect.evidence import BOUND, FAR, Side, bounded
 
 MOVED_LOG10: Final = 1.0
 """Evidence of one evaluation, or distance to the threshold, from which a finding must not report no change."""
+STRUCTURAL_SHARE: Final = 0.5
+"""Change of an evaluation, as a share of its answers or of the largest possible drop of a mean, from which a signal
+that watches a rate is structural. The odd days of healthy endpoints that were measured (a restart, a busy replica, a batch
+job) change the result of a few answers. Half of all answers at once means that something else answers."""
+STRIKING: Final = 6.0
+STRIKING_EACH: Final = 1.5
+"""Scores from which a change is structural by its size: the first at least, and the second, a shift of each answer in
+its own standard deviations, times the root of the number of answers. An odd day shifts each answer by a fixed amount,
+so its score grows with that root too."""
+
+
+def striking(score: float, answers: int) -> bool:
+    """Whether a day's score from this number of answers is structural by its size."""
+    return abs(score) >= max(STRIKING, STRIKING_EACH * sqrt(answers))
 
 
 @dataclass(frozen=True)
@@ -43,13 +58,22 @@ class Channel:
     score: float
     baseline: tuple[float, ...]
     side: Side
-    prior: Prior = PRIOR
+    bound: float = BOUND
+    """Largest score that counts of a day."""
     share: float = 0.0
     """For a channel that watches a fact, such as a name in the replies: share of today's answers with a new one."""
 
     @classmethod
-    def of(cls, name: str, scores: DayScores, side: Side) -> "Channel":
-        return cls(name, scores.now, scores.baseline, side)
+    def of(cls, name: str, scores: DayScores, side: Side, answers: int | None = None) -> "Channel":
+        """``answers``: today's, for a channel whose size alone may show that its change is structural."""
+        far = answers is not None and striking(scores.now, answers)
+        return cls(name, scores.now, scores.baseline, side, FAR if far else BOUND)
+
+    def counted(self, *, structural: bool) -> "Channel":
+        """The channel as the evidence takes it: with scores within their bound."""
+        bound = max(self.bound, FAR) if structural else self.bound
+        days = tuple(bounded(day, bound) for day in self.baseline)
+        return replace(self, score=bounded(self.score, bound), baseline=days)
 
 
 @dataclass(frozen=True)
@@ -68,6 +92,8 @@ class Verdict:
     """A ticket only because the judge itself changed."""
     caveat: str
     """A sentence for the end of the summary; empty without a caveat, such as for a finding that did not move."""
+    ways: tuple[float, ...] = ()
+    """See ``Finding.ways``."""
 
     @property
     def moved(self) -> bool:
@@ -119,11 +145,19 @@ class Reading:
     exhibits: tuple[Exhibit, ...] = ()
     judged: bool = False
     """It depends on the judge's verdicts."""
+    structural: bool = False
+    """It shows what no odd day of a healthy endpoint could give: answers that are the base's, or a change of at least
+    ``STRUCTURAL_SHARE``. A page of such an evaluation is confirmed by a fresh sample at once, other pages on another
+    day. Its score has a wider bound."""
     curve: Callable[[], Sequence[tuple[float, float]]] | None = None
     """If scores are not proportional to the change: points (score, change of the effect) from no change to the whole
     change, computed on call. ``calibrate`` uses it instead of ``per_score``."""
     tolerance: float = 0.0
     """Change of the effect that is ignored; ``per_score`` applies beyond it."""
+
+    def counted(self) -> "Reading":
+        """The reading as the evidence takes it; see ``Channel.counted``. Repeating it changes nothing."""
+        return replace(self, channels=tuple(one.counted(structural=self.structural) for one in self.channels))
 
     @property
     def scores(self) -> dict[str, float]:

@@ -12,15 +12,18 @@ from math import ceil, log10
 from typing import Final
 
 from monitor.core.limits import too_short
-from monitor.core.records import SHARE_SUFFIX, Comparison, Severity
+from monitor.core.records import AT, SHARE_SUFFIX, Comparison, Severity
 from monitor.core.run_kinds import run_kind
 from monitor.core.signals import OF_BASE
 from monitor.detect import evidence
-from monitor.detect.measurement import Channel, Reading, Seen, Verdict
+from monitor.detect.measurement import MOVED_LOG10, Channel, Reading, Seen, Verdict
 from monitor.detect.own_baseline import unchanged
 
 WIDEST_SPREAD: Final = 2.0
 """Measured spread between days, relative to chance, above which pages are not armed: e-values are not valid there."""
+NEXT_DAY: Final = 1 / 12
+"""Share of a day by which an evaluation may come early and still count as the next day's: clocks go forward, and days
+have 22 hours at the least (``schedule.SHORTEST_DAY``)."""
 RECOVERED_LOG10: Final = 1.3
 """Evidence of recovery that clears an alarm: wrong at most one time in twenty."""
 JUDGE_ITSELF: Final = "A change of the judge affects scores, not answers, so it pages nobody."
@@ -103,9 +106,22 @@ def held_back(comparison: Comparison, channel: Channel) -> str:
     return cannot_carry(channel, at_once=comparison.baseline_at_once, days=full_days(comparison, channel))
 
 
-def prior_of(channel: Channel, *, at_once: bool) -> evidence.Prior:
-    """The channel's prior on the spread between days; a cautious value if the baseline cannot show it."""
-    return replace(channel.prior, spread=evidence.ASSUMED_SPREAD) if at_once else channel.prior
+def days_of(comparison: Comparison, channel: Channel, history: Sequence[Mapping[str, float]]) -> tuple[int, ...]:
+    """The day of each score of a channel, as ``evidence.running`` takes them: the baseline's, the evaluations', today.
+
+    The baseline's days are evenly spaced over its time; those of a baseline captured at once are one day. Evaluations
+    of which the time is not known follow each other day by day.
+    """
+    count = len(channel.baseline)
+    apart = 0 if comparison.baseline_at_once else comparison.days_apart
+    past = [one.get(AT) for one in history if channel.name in one]
+    known = [at for at in (*past, comparison.at) if at is not None]
+    begin = (count - 1) * apart + max(1, apart)
+    if len(known) <= len(past):
+        after = list(range(begin, begin + len(past) + 1))
+    else:
+        after = [begin + int((at - known[0]) / comparison.day_seconds + NEXT_DAY) for at in known]
+    return (*(place * apart for place in range(count)), *after)
 
 
 @dataclass(frozen=True)
@@ -117,6 +133,7 @@ class _Weighed:
     unarmed: str
     """Why a page signal is only a ticket here; empty if it is not held back."""
     judge_moved: bool
+    ways: tuple[float, ...]
     intermittent: str
     """How often a fact was seen that not every answer shows; empty if there is none."""
 
@@ -125,6 +142,7 @@ def verdicts(
     comparison: Comparison, readings: Mapping[str, Reading], severities: Mapping[str, Severity]
 ) -> dict[str, Verdict]:
     """The verdict on each signal's reading, by its name."""
+    readings = {name: reading.counted() for name, reading in readings.items()}
     same = any(severities[name] is Severity.PAGE for name in readings) and unchanged(comparison)
     weighed = {
         name: _weigh(comparison, name, reading, severities[name], same=same) for name, reading in readings.items()
@@ -155,6 +173,7 @@ def verdicts(
                 recovered=one.recovered,
                 judge_moved=one.judge_moved,
                 caveat="",
+                ways=one.ways,
             )
             caveats = (
                 _caveat(one.unarmed, verdict),
@@ -175,12 +194,15 @@ def _weigh(comparison: Comparison, name: str, reading: Reading, severity: Severi
     """``same``: the subject's answers are the approved ones. Nothing about such a subject may page; a judge that scores
     the same answers otherwise has itself changed."""
     history = comparison.history.get(name, ())
+    weights_of = comparison.fleet.get(name)
+    prior = evidence.PRIOR if weights_of is None else tuple(zip(evidence.WAYS, weights_of, strict=True))
     weights = [
         evidence.running(
             channel.baseline,
             [*_past(channel, history), channel.score],
             channel.side,
-            prior=prior_of(channel, at_once=comparison.baseline_at_once),
+            prior=prior,
+            days=days_of(comparison, channel, history),
         )
         for channel in reading.channels
     ]
@@ -197,8 +219,19 @@ def _weigh(comparison: Comparison, name: str, reading: Reading, severity: Severi
         severity=Severity.TICKET if unarmed or judge_moved else severity,
         unarmed=JUDGE_MOVED if judge_moved and comparison.judge_moved else unarmed,
         judge_moved=judge_moved,
+        ways=_ways(comparison, reading.channels[0], history, weight),
         intermittent=_intermittent(history, reading),
     )
+
+
+def _ways(
+    comparison: Comparison, channel: Channel, history: Sequence[Mapping[str, float]], weight: evidence.Weight
+) -> tuple[float, ...]:
+    """What the days so far show of how days differ; of the baseline alone, while the evaluations may show a change."""
+    days = days_of(comparison, channel, history)
+    scores = [*channel.baseline, *_past(channel, history), channel.score]
+    count = len(channel.baseline) if weight.running_log10 >= MOVED_LOG10 else len(scores)
+    return evidence.log_likelihoods(scores[:count][-evidence.LONGEST :], days[:count][-evidence.LONGEST :])
 
 
 def _intermittent(history: Sequence[Mapping[str, float]], reading: Reading) -> str:
@@ -234,7 +267,7 @@ def _recovered(raised: int | None, history: Sequence[Mapping[str, float]], readi
     for channel in reading.channels:
         before, after = _past(channel, history[:raised]), [*_past(channel, history[raised:]), channel.score]
         if before:
-            weight = evidence.running(channel.baseline, before, channel.side, prior=channel.prior)
+            weight = evidence.running(channel.baseline, before, channel.side)
             found.append((weight.running_log10, channel, before[weight.began :], after))
     if not found:
         return False

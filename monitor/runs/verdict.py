@@ -30,6 +30,7 @@ from monitor.core.settings import Settings
 from monitor.core.signals import OF_BASE, of_severity
 from monitor.detect import alarms as machine
 from monitor.detect import findings_for, policy
+from monitor.detect.evidence import borrowed
 from monitor.runs.context import RunContext
 from monitor.runs.judge_check import judge_moved
 from monitor.runs.questions import stored_suite
@@ -39,6 +40,9 @@ log = structlog.get_logger()
 
 CLEARING_SHARE: Final = 0.8
 """Share of the subject's questions that must have an answer for a run to clear an alarm. Raising one needs less."""
+
+MOST_OTHERS: Final = 1_000
+"""Findings of other suites from which a verdict borrows how days differ: about a hundred suites."""
 
 TICKETS: Final = frozenset(one.name for one in of_severity(Severity.TICKET)) - OF_BASE
 
@@ -150,7 +154,9 @@ def _context(context: RunContext, run: Run, reference: Reference) -> VerdictCont
     if reference.judge_changed:
         log.warning("judge_changed", target=run.target, suite=run.suite, baseline=reference.baseline.id)
     lines = thresholds_log10(context, run.target, run.suite)
-    return VerdictContext(run.id, reference.baseline.id, *lines, __version__, judge_moved(context))
+    others = context.store.fleet_ways((run.target, run.suite), MOST_OTHERS)
+    fleet = {signal: borrowed(found) for signal, found in sorted(others.items())}
+    return VerdictContext(run.id, reference.baseline.id, *lines, __version__, judge_moved(context), fleet)
 
 
 def thresholds_log10(context: RunContext, target: str, suite: str) -> tuple[float, float]:
@@ -185,6 +191,7 @@ def _comparison(
     verdict_context: VerdictContext, at: datetime | None,
 ) -> Comparison:  # fmt: skip
     suite, baseline = stored_suite(store, run), reference.baseline
+    slots = {one.slot for one in reference.answers}
     return Comparison(
         run_id=run.id,
         target=run.target,
@@ -202,6 +209,10 @@ def _comparison(
         raised=store.raised(run.target, run.suite, baseline.id, before=run.id),
         confirming=run.confirms is not None,
         judge_moved=verdict_context.judge_moved,
+        at=run.slot.timestamp(),
+        day_seconds=baseline.day_seconds,
+        days_apart=schedule.days_apart(slots, baseline.day_seconds),
+        fleet=verdict_context.fleet,
         accepted=store.accepted_values(run.target, run.suite, baseline.approved_at, at),
         unread=baseline.unread,
     )

@@ -88,6 +88,7 @@ def _row(done: Run, item: Finding) -> dict[str, Any]:
         **{name: clean(getattr(item, name)) for name in WORDS},
         "measures": {name: float(v) for name, v in item.measures.items() if math.isfinite(v)},
         "scores": {name: float(value) for name, value in item.scores.items()},
+        "ways": list(item.ways) or None,
         "exhibits": [asdict(exhibit) for exhibit in item.exhibits],
     }  # fmt: skip
 
@@ -112,6 +113,7 @@ def _to_finding(row: Any) -> Finding:
     values["severity"] = Severity(values["severity"])
     values["state"], values["cause"] = FindingState(values["state"]), Cause(values["cause"])
     values["advice"] = Advice(values["advice"])
+    values["ways"] = tuple(values["ways"] or ())
     values["judge_moved"] = bool(values["judge_moved"])  # NULL in findings from before the judge was monitored
     values["exhibits"] = tuple(_to_exhibit(exhibit) for exhibit in values.get("exhibits", ()))
     return Finding(**values)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
 
-from monitor.core.records import BaselineStatus, VerdictContext
+from monitor.core.records import AT, BaselineStatus, VerdictContext
 from monitor.store.alarms import latest_seq
 from monitor.store.base import Connected
 from monitor.store.tables import accepted, alarm, baseline, finding, latest_finding, run, verdict
@@ -71,7 +71,13 @@ def _looks(
     confirmed = verdict.alias()
     before: ColumnElement[bool] = verdict.c.seq > 0 if limit is None else verdict.c.seq < limit
     rows = connection.execute(
-        select(finding.c.signal, verdict.c.seq, finding.c.scores, func.coalesce(confirmed.c.seq, verdict.c.seq))
+        select(
+            finding.c.signal,
+            verdict.c.seq,
+            finding.c.scores,
+            run.c.slot,
+            func.coalesce(confirmed.c.seq, verdict.c.seq),
+        )
         .join(verdict, verdict.c.run_id == finding.c.run_id)
         .join(run, run.c.id == finding.c.run_id)
         .join(confirmed, confirmed.c.run_id == run.c.confirms, isouter=True)
@@ -80,11 +86,11 @@ def _looks(
         .order_by(verdict.c.seq)
     )
     found: dict[str, list[tuple[int, Mapping[str, float]]]] = defaultdict(list)
-    for signal, seq, scores, asked in rows:
+    for signal, seq, scores, slot, asked in rows:
         # A fresh sample is ignored together with the evaluation that requested it: after the alarm of another signal
         # was cleared, the sample would add scores of the fault to the new evidence.
         if asked > since[signal]:
-            found[signal].append((seq, scores))
+            found[signal].append((seq, {**scores, AT: slot.timestamp()}))
     return found
 
 
@@ -165,9 +171,30 @@ class HistoryReads(Connected):
                     row.ticket_threshold_log10,
                     row.cliffwatch,
                     bool(row.judge_moved),
+                    {signal: tuple(weights) for signal, weights in (row.fleet or {}).items()},
                 )
                 for row in connection.execute(query)
             ]
+
+    def fleet_ways(self, excluding: tuple[str, str], limit: int) -> dict[str, list[tuple[float, ...]]]:
+        """Signal -> the ``Finding.ways`` of the latest findings on approved baselines, of other streams.
+
+        ``limit``: most findings in all; the most recent ones are taken.
+        """
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(finding.c.signal, finding.c.ways)
+                .join(latest_finding, finding.c.id == latest_finding.c.finding_id)
+                .join(baseline, finding.c.baseline_id == baseline.c.id)
+                .where(baseline.c.status == BaselineStatus.APPROVED.value, finding.c.ways.is_not(None))
+                .where(or_(baseline.c.target != excluding[0], baseline.c.suite != excluding[1]))
+                .order_by(finding.c.id.desc())
+                .limit(limit)
+            )
+            found: dict[str, list[tuple[float, ...]]] = defaultdict(list)
+            for signal, ways in rows:
+                found[signal].append(tuple(ways))
+            return found
 
     def ticket_series(self, excluding: tuple[str, str], signals: Collection[str]) -> list[Numbers]:
         """For every other armed (target, suite), the (evidence, threshold) of its latest findings of ``signals``,

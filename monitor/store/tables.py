@@ -58,6 +58,7 @@ class FindingRow(Row, table=True):
     threshold_log10: float | None = None
     evaluations: int | None = None
     scores: Any = Field(default=None, sa_type=JSON, nullable=True)
+    ways: Any = Field(default=None, sa_type=JSON(none_as_null=True), nullable=True)
     recovered: bool | None = None
     confirming: bool | None = None
     baseline_id: int | None = Field(default=None, sa_type=BigId)
@@ -86,6 +87,7 @@ class VerdictRow(Row, table=True):
     ticket_threshold_log10: float
     cliffwatch: str
     judge_moved: bool | None = None
+    fleet: Any = Field(default=None, sa_type=JSON, nullable=True)
 
 
 class LatestFindingRow(Row, table=True):

@@ -32,6 +32,7 @@ from monitor.core.records.exchange import (
     Usage,
 )
 from monitor.core.records.findings import (
+    AT,
     SHARE_SUFFIX,
     Comparison,
     Exhibit,
@@ -76,6 +77,7 @@ from monitor.core.records.samples import (
 from monitor.core.records.states import Advice, Cause, Confirmation, FindingState
 
 __all__ = [
+    "AT",
     "JUDGE_GRADER",
     "JUDGE_TARGET",
     "PRODUCTION_SUITE",

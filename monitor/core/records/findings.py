@@ -11,6 +11,8 @@ from monitor.core.texts import is_empty, place_of
 
 SHARE_SUFFIX: Final = ":share"
 """Suffix of the keys of ``Finding.scores`` that are no scores: the share of answers that showed a channel's fact."""
+AT: Final = ":at"
+"""Key in ``Comparison.history`` of an evaluation's time: its run's slot, seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,15 @@ class Comparison:
     temperature: float | None = None
     """Temperature of the suite's questions; ``None`` is the endpoint's default."""
     history: Mapping[str, tuple[Mapping[str, float], ...]] = field(default_factory=dict)
-    """Signal -> scores by channel of each earlier evaluation that still counts, oldest first."""
+    """Signal -> scores by channel of each earlier evaluation that still counts, oldest first. ``AT``: its time."""
+    at: float | None = None
+    """Time of this run's slot, seconds since the epoch; ``None``: evaluations are a day apart."""
+    day_seconds: float = 86_400.0
+    """Length of a day of the schedule, seconds."""
+    days_apart: int = 1
+    """Days between two runs of the baseline."""
+    fleet: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Signal -> weights of ``evidence.WAYS``, with what other suites show of them; without it, ``evidence.PRIOR``."""
     raised: Mapping[str, int] = field(default_factory=dict)
     """Signal with an open alarm -> number of evaluations in its history up to the one that raised it."""
     confirming: bool = False
@@ -212,6 +222,9 @@ class Finding:
     traffic_share: float | None = None
     """Affected share of the sampled traffic, 0 to 1 in steps of 0.01. For ``base_match`` it is a lower bound. ``None``:
     the signal cannot tell, or nothing changed."""
+    ways: tuple[float, ...] = ()
+    """How well each of ``evidence.WAYS`` in which days may differ explains the scores of the first channel: ln of the
+    likelihood if nothing changed. Other suites borrow from it. Empty in findings from before it was kept."""
     disagrees: bool = False
     """Whether this evaluation alone contradicts the change that earlier evaluations show."""
     numbers: str = ""

@@ -129,6 +129,8 @@ class VerdictContext:
     """Version that computed it."""
     judge_moved: bool = False
     """Whether the judge had an open alarm: signals that use its verdicts then do not page."""
+    fleet: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """See ``Comparison.fleet``."""
 
 
 @dataclass(frozen=True, slots=True)
