@@ -227,13 +227,13 @@ def running_log10(
     (paths,).
 
     ``paths``: one row of evaluations per path, oldest first. ``either``: the average with that for a drop. ``at_once``:
-    the baseline's days are one day.
+    the baseline was captured at once.
     """
     count = len(baseline)
     before = np.broadcast_to(np.asarray(baseline, dtype=np.float64), (len(paths), count))
-    days = (*([0] * count if at_once else range(count)), *range(count, count + paths.shape[1]))
+    prior = evidence.AT_ONCE if at_once else evidence.PRIOR
     sides = [
-        np.logaddexp.reduce(evidence.log_factors(sign * before, sign * paths, days=days), axis=1)
+        np.logaddexp.reduce(evidence.log_factors(sign * before, sign * paths, prior), axis=1)
         for sign in ((1.0, -1.0) if either else (1.0,))
     ]
     return np.asarray((np.logaddexp.reduce(sides, axis=0) - np.log(len(sides))) / np.log(10.0))

@@ -9,8 +9,8 @@ one baseline are valid together, not only one by one: each is weighed jointly wi
 
 * ``running`` weighs evaluations by e-values: the Bayes factor of "the mean moved at evaluation k" against "nothing
   changed", with a flat prior on the mean. For every mean, and on average over the prior, it is a test martingale, so
-  its expectation is at most 1 at any stopping time. M. F. Pérez-Ortiz, T. Lardy, R. de Heide, P. Grünwald, E-statistics,
-  group invariance and anytime-valid testing (Annals of Statistics 52, 2024; arXiv 2208.07610).
+  its expectation is at most 1 at any stopping time. M. F. Pérez-Ortiz, T. Lardy, R. de Heide, P. Grünwald,
+  E-statistics, group invariance and anytime-valid testing (Annals of Statistics 52, 2024; arXiv 2208.07610).
 * The sum over all k is the Shiryaev-Roberts e-detector: it grows by at most 1 per evaluation in expectation, so on
   average at least A evaluations pass before it reaches A. J. Shin, A. Ramdas, A. Rinaldo, E-detectors: a nonparametric
   framework for sequential change detection (arXiv 2203.03532), section 2.
@@ -64,6 +64,8 @@ PRIOR: Final[Prior] = (
     (Days(1.12, 0.85), 0.01),
 )
 """Spreads of 1, 1.2, 1.5 and 2.2, mostly without memory; ``docs/benchmarks.md`` has the days of real servers."""
+AT_ONCE: Final[Prior] = ((Days(1.12, 0.0), 0.8), (Days(2.0, 0.0), 0.2))
+"""For a baseline captured at once, which shows nothing about days: a cautious assumption."""
 WAYS: Final = tuple(way for way, _ in PRIOR)
 OWN: Final = 5.0
 """Weight of ``PRIOR`` against what the fleet shows, in suites."""

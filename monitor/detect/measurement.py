@@ -13,8 +13,8 @@ MOVED_LOG10: Final = 1.0
 """Evidence of one evaluation, or distance to the threshold, from which a finding must not report no change."""
 STRUCTURAL_SHARE: Final = 0.5
 """Change of an evaluation, as a share of its answers or of the largest possible drop of a mean, from which a signal
-that watches a rate is structural. The odd days of healthy endpoints that were measured (a restart, a busy replica, a batch
-job) change the result of a few answers. Half of all answers at once means that something else answers."""
+that watches a rate is structural. The odd days of healthy endpoints that were measured (a restart, a busy replica, a
+batch job) change the result of a few answers. Half of all answers at once means that something else answers."""
 STRIKING: Final = 6.0
 STRIKING_EACH: Final = 1.5
 """Scores from which a change is structural by its size: the first at least, and the second, a shift of each answer in

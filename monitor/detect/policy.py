@@ -106,17 +106,25 @@ def held_back(comparison: Comparison, channel: Channel) -> str:
     return cannot_carry(channel, at_once=comparison.baseline_at_once, days=full_days(comparison, channel))
 
 
+def prior_of(comparison: Comparison, signal: str) -> evidence.Prior:
+    """What is assumed of a signal's days: with what other suites show, and with caution for a baseline without days."""
+    if comparison.baseline_at_once:
+        return evidence.AT_ONCE
+    weights = comparison.fleet.get(signal)
+    return evidence.PRIOR if weights is None else tuple(zip(evidence.WAYS, weights, strict=True))
+
+
 def days_of(comparison: Comparison, channel: Channel, history: Sequence[Mapping[str, float]]) -> tuple[int, ...]:
     """The day of each score of a channel, as ``evidence.running`` takes them: the baseline's, the evaluations', today.
 
-    The baseline's days are evenly spaced over its time; those of a baseline captured at once are one day. Evaluations
-    of which the time is not known follow each other day by day.
+    The baseline's days are evenly spaced over its time. Evaluations of which the time is not known follow each other
+    day by day.
     """
     count = len(channel.baseline)
-    apart = 0 if comparison.baseline_at_once else comparison.days_apart
+    apart = comparison.days_apart
     past = [one.get(AT) for one in history if channel.name in one]
     known = [at for at in (*past, comparison.at) if at is not None]
-    begin = (count - 1) * apart + max(1, apart)
+    begin = count * apart
     if len(known) <= len(past):
         after = list(range(begin, begin + len(past) + 1))
     else:
@@ -194,8 +202,7 @@ def _weigh(comparison: Comparison, name: str, reading: Reading, severity: Severi
     """``same``: the subject's answers are the approved ones. Nothing about such a subject may page; a judge that scores
     the same answers otherwise has itself changed."""
     history = comparison.history.get(name, ())
-    weights_of = comparison.fleet.get(name)
-    prior = evidence.PRIOR if weights_of is None else tuple(zip(evidence.WAYS, weights_of, strict=True))
+    prior = prior_of(comparison, name)
     weights = [
         evidence.running(
             channel.baseline,
