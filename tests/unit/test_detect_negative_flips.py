@@ -170,7 +170,7 @@ def test_ten_points_worse_is_seen_in_two_weeks() -> None:
         then, now = tallied(rng, items(60, 0.02, 0.02), 14), tallied(rng, items(60, 0.12, 0.02), 3)
         baseline, evaluations = scores(then, now)
         grown = [
-            evidence.running(baseline, evaluations[: k + 1], "rise", prior=evidence.COUNTED).running_log10
+            evidence.running(baseline, evaluations[: k + 1], "rise").running_log10
             for k in range(3)
         ]
         week_of.append(next((k for k in range(3) if grown[k] >= WEEKLY), 3))
@@ -190,7 +190,7 @@ def test_days_with_a_few_failures_together_do_not_page() -> None:
         baseline, evaluations = scores(table[:14], table[14:])
         hopeful = [day for day, score in enumerate(evaluations) if score >= 2]
         pages += any(
-            evidence.running(baseline, evaluations[: day + 1], "rise", prior=evidence.COUNTED).running_log10 >= line
+            evidence.running(baseline, evaluations[: day + 1], "rise").running_log10 >= line
             for day in hopeful
         )
     assert pages <= 2
@@ -203,7 +203,7 @@ def test_honest_when_nothing_changed(negative: float, positive: float) -> None:
     found = []
     for _ in range(100):
         baseline, evaluations = scores(tallied(rng, chances, 14), tallied(rng, chances, 1))
-        found.append(e_value(baseline, evaluations[0], "rise", prior=evidence.COUNTED))
+        found.append(e_value(baseline, evaluations[0], "rise"))
     assert np.mean(found) <= 1 + 3 * np.std(found) / np.sqrt(len(found))
 
 
@@ -211,5 +211,5 @@ def test_as_many_gains_as_losses_is_no_page_at_first_sight() -> None:
     rng = np.random.default_rng(7)
     baseline, evaluations = scores(tallied(rng, items(60, 0.02, 0.02), 14), tallied(rng, items(60, 0.12, 0.12), 20))
     assert (
-        np.mean([e_value(baseline, look, "rise", prior=evidence.COUNTED) >= 10**WEEKLY for look in evaluations]) <= 0.1
+        np.mean([e_value(baseline, look, "rise") >= 10**WEEKLY for look in evaluations]) <= 0.1
     )
