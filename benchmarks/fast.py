@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from monitor.detect import evidence
 from monitor.detect.day_scores import modified_roots
-from monitor.detect.evidence import PRIOR, SHIFTS, Prior, Side
+from monitor.detect.evidence import PRIOR, SHIFTS, Days, Prior, Side
 
 FloatArray = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -124,57 +124,72 @@ def log10_sum(parts: Sequence[float]) -> float:
 
 def at_most(before: FloatArray, after: FloatArray, prior: Prior) -> FloatArray:
     """A bound from above on the e-detector after each evaluation: ``evidence.log_factors`` with the chance of a rise
-    taken for 1, or for a half where the mean fell. In single precision, for speed: ``_SLACK`` allows for it."""
-    evaluations, healthy = after.size, before.size
-    pairs = _pairs(evaluations, healthy)
+    taken for 1, or for a half where the mean fell. Partly in single precision, for speed: ``_SLACK`` allows for it."""
     scores = np.concatenate([before, after])
-    sums, squares = np.concatenate([[0.0], np.cumsum(scores)]), np.cumsum(scores**2)
-    count = np.arange(healthy + 1.0, healthy + evaluations + 1.0)
-    whole = prior.days * prior.spread**2 + squares[healthy:] - sums[healthy + 1 :] ** 2 / count
-    ends = (sums[healthy + 1 :], whole, 0.5 * (prior.days + count - 1))
-    to_end, within, power = (one.astype(np.float32)[pairs.end] for one in ends)
-    to_first = sums[healthy : healthy + evaluations].astype(np.float32)[pairs.first]
-    gap = (to_end - to_first) * pairs.moved - to_first * pairs.healthy
-    ratio = gap * gap * pairs.certainty
-    ratio /= np.maximum(within, prior.days * prior.spread**2 + ratio)
-    factor = np.zeros_like(gap)
-    for share, price in zip(pairs.shares, pairs.prices, strict=True):
-        factor += price * np.exp(-power * np.log(1 - share * ratio))
-    factor *= np.where(gap > 0, np.float32(2 / len(SHIFTS)), np.float32(1 / len(SHIFTS)))
-    return np.asarray(np.add.reduceat(factor, pairs.starts), dtype=np.float64)
+    grown, unchanged = [], []
+    for way, weight in prior:
+        table = _table(way, before.size, after.size)
+        whitened = table.whitener @ scores
+        level = np.cumsum(whitened * table.ones)[before.size :]
+        null = table.constant - 0.5 * (np.cumsum(whitened**2)[before.size :] - level**2 / table.information)
+        raw = np.cumsum((whitened[before.size :, None] * table.steps[before.size :]).astype(np.float32), axis=0)
+        raw += (whitened[: before.size] @ table.steps[: before.size]).astype(np.float32)
+        shift = raw - table.common * (level / table.information).astype(np.float32)[:, None]
+        square = shift**2
+        factor = np.zeros_like(square)
+        with np.errstate(over="ignore"):
+            for certainty, price in zip(table.certainties, table.prices, strict=True):
+                factor += price * np.exp(certainty * square)
+            total = (np.where(shift > 0, 2.0, 1.0) * factor).sum(axis=1, dtype=np.float64) / len(SHIFTS)
+        grown.append(np.log(weight) + null + np.log(np.maximum(total, 1e-300)))
+        unchanged.append(np.log(weight) + null)
+    with np.errstate(over="ignore"):
+        return np.asarray(np.exp(np.logaddexp.reduce(grown) - np.logaddexp.reduce(unchanged)))
 
 
 @dataclass(frozen=True)
-class _Pairs:
-    """Every pair (last evaluation, first evaluation after the change), last by last, and what depends on the counts
-    alone."""
+class _Table:
+    """What ``at_most`` needs of one way in which days differ, for every pair (last evaluation, first one after the
+    change). The first n scores' covariance is whitened by the first n rows of ``whitener``."""
 
-    end: NDArray[np.intp]
-    first: NDArray[np.intp]
-    starts: NDArray[np.intp]
-    moved: Singles
-    """1 / evaluations after the change."""
-    healthy: Singles
-    """1 / days before it."""
-    certainty: Singles
-    shares: tuple[Singles, ...]
+    whitener: FloatArray
+    ones: FloatArray
+    """The whitened column of ones."""
+    steps: FloatArray
+    """(scores, first): the whitened shift from an evaluation on."""
+    information: FloatArray
+    """Of the mean, at each last evaluation."""
+    constant: FloatArray
+    """The part of the log likelihood that does not depend on the scores."""
+    common: Singles
+    certainties: tuple[Singles, ...]
     prices: tuple[Singles, ...]
 
 
 @cache
-def _pairs(evaluations: int, healthy: int) -> _Pairs:
-    end, first = np.tril_indices(evaluations)
-    error = 1.0 / (first + healthy) + 1.0 / (end + 1.0 - first)
-    shares = [width**2 / (error + width**2) for width in SHIFTS]
-    return _Pairs(
-        end=end,
-        first=first,
-        starts=np.flatnonzero(first == 0),
-        moved=_single(1.0 / (end + 1.0 - first)),
-        healthy=_single(1.0 / (first + healthy)),
-        certainty=_single(1.0 / error),
-        shares=tuple(map(_single, shares)),
-        prices=tuple(_single(np.sqrt(1.0 - share)) for share in shares),
+def _table(way: Days, healthy: int, evaluations: int) -> _Table:
+    count = healthy + evaluations
+    apart = np.abs(np.arange(count)[:, None] - np.arange(count))
+    shared = way.memory**apart if way.memory else np.eye(count)
+    root = np.linalg.cholesky(np.eye(count) + way.effect**2 * shared)
+    whitener = np.linalg.inv(root)
+    ones = whitener.sum(axis=1)
+    steps = np.cumsum(whitener[:, ::-1], axis=1)[:, ::-1][:, healthy:]
+    information = np.cumsum(ones**2)
+    common = np.cumsum(steps * ones[:, None], axis=0)[healthy:]
+    precision = np.cumsum(steps**2, axis=0)[healthy:] - common**2 / information[healthy:, None]
+    pairs = np.tril(np.ones((evaluations, evaluations), dtype=np.bool_))
+    precision = np.where(pairs, np.maximum(precision, 1e-12), 1.0)
+    scales = [(width * way.spread) ** 2 for width in SHIFTS]
+    return _Table(
+        whitener=whitener,
+        ones=ones,
+        steps=steps,
+        information=information[healthy:],
+        constant=(-np.cumsum(np.log(np.diag(root))) - 0.5 * np.log(information))[healthy:],
+        common=_single(common),
+        certainties=tuple(_single(0.5 * g / (1.0 + g * precision)) for g in scales),
+        prices=tuple(_single(np.where(pairs, 1.0 / np.sqrt(1.0 + g * precision), 0.0)) for g in scales),
     )
 
 

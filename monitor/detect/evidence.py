@@ -78,7 +78,7 @@ FAR: Final = 8.0
 SHIFTS: Final = (1.0, 3.0, 10.0)
 """Prior standard deviations of the shift, in day standard deviations, mixed in equal parts: slow slides, clear
 changes, losses. Mixing costs at most log 3."""
-LONGEST: Final = 200
+LONGEST: Final = 400
 """Largest number of evaluations in the running evidence. A slower change is left to the next baseline."""
 ASSUMED_DAYS: Final = 6.0
 ASSUMED_SPREAD: Final = 1.2
@@ -286,7 +286,7 @@ class _Shape:
         return null, since - self.common * level
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=32)
 def _shape(way: Days, days: tuple[int, ...], first: int) -> _Shape:
     place = np.asarray(days, dtype=np.float64)
     apart = np.abs(place[:, None] - place)

@@ -184,7 +184,13 @@ def e_bh(values: list[float], rate: float) -> set[int]:
 
 def reading(score: float, baseline: tuple[float, ...], **changed: object) -> Reading:
     made = Reading(
-        (Channel("c", score, baseline, "rise", 90.0),), (0.0, -1.0, 1.0), "u", 1.0, 24, 168, lambda verdict: quiet("", "")
+        (Channel("c", score, baseline, "rise", 90.0),),
+        (0.0, -1.0, 1.0),
+        "u",
+        1.0,
+        24,
+        168,
+        lambda verdict: quiet("", ""),
     )
     return replace(made, **changed)  # type: ignore[arg-type]
 

@@ -169,10 +169,7 @@ def test_ten_points_worse_is_seen_in_two_weeks() -> None:
     for _ in range(trials):
         then, now = tallied(rng, items(60, 0.02, 0.02), 14), tallied(rng, items(60, 0.12, 0.02), 3)
         baseline, evaluations = scores(then, now)
-        grown = [
-            evidence.running(baseline, evaluations[: k + 1], "rise").running_log10
-            for k in range(3)
-        ]
+        grown = [evidence.running(baseline, evaluations[: k + 1], "rise").running_log10 for k in range(3)]
         week_of.append(next((k for k in range(3) if grown[k] >= WEEKLY), 3))
     assert np.mean([k <= 1 for k in week_of]) >= 0.8
     assert np.mean([k <= 2 for k in week_of]) >= 0.95
@@ -190,8 +187,7 @@ def test_days_with_a_few_failures_together_do_not_page() -> None:
         baseline, evaluations = scores(table[:14], table[14:])
         hopeful = [day for day, score in enumerate(evaluations) if score >= 2]
         pages += any(
-            evidence.running(baseline, evaluations[: day + 1], "rise").running_log10 >= line
-            for day in hopeful
+            evidence.running(baseline, evaluations[: day + 1], "rise").running_log10 >= line for day in hopeful
         )
     assert pages <= 2
 
@@ -210,6 +206,4 @@ def test_honest_when_nothing_changed(negative: float, positive: float) -> None:
 def test_as_many_gains_as_losses_is_no_page_at_first_sight() -> None:
     rng = np.random.default_rng(7)
     baseline, evaluations = scores(tallied(rng, items(60, 0.02, 0.02), 14), tallied(rng, items(60, 0.12, 0.12), 20))
-    assert (
-        np.mean([e_value(baseline, look, "rise") >= 10**WEEKLY for look in evaluations]) <= 0.1
-    )
+    assert np.mean([e_value(baseline, look, "rise") >= 10**WEEKLY for look in evaluations]) <= 0.1
