@@ -178,7 +178,8 @@ class Logit:
     @classmethod
     @cache
     def of(cls, share: float, world: World) -> "Logit":
-        """Such that the mean is ``share`` and the sum of ``REFERENCE`` answers has the world's spread."""
+        """Such that the mean is ``share`` and the sum of ``REFERENCE`` answers has the world's spread, or the greatest
+        that its law allows (two equally likely states of one wrong answer in a thousand differ by two at most)."""
         grid, usual = world.marginal(), share * (1 - share)
         wanted = (world.spread**2 - 1) * usual / (REFERENCE - 1)
         low, high = 0.0, 12.0
