@@ -173,6 +173,8 @@ def counted(before: FloatArray, now: FloatArray, values: FloatArray) -> Counted:
     then, today = (np.stack([(side == one).sum(axis=2) for one in values], axis=2) for side in (before, now))
     pool = then.sum(axis=0)
     answers = then.sum(axis=(1, 2))
+    if not answers.any():
+        return Counted(np.empty(0), np.full(len(now), np.nan))
     full = answers >= max(1.0, days.LEAST_SHARE * float(np.median(answers[answers > 0])))
     both = pool.any(axis=1) & today.any(axis=2)
     first, place = _alike(np.concatenate([np.broadcast_to(pool, today.shape), today], axis=2))

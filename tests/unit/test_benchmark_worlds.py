@@ -142,9 +142,7 @@ def _answers(drawn: Drawn, day: int, slot: datetime, run_id: int) -> Iterator[Gr
             )  # fmt: skip
 
 
-def _base_answers(
-    judged: np.ndarray, passed: np.ndarray, slot: datetime, run_id: int
-) -> Iterator[GradedAnswer]:
+def _base_answers(judged: np.ndarray, passed: np.ndarray, slot: datetime, run_id: int) -> Iterator[GradedAnswer]:
     for probe, (verdict, check) in enumerate(zip(judged.tolist(), passed.tolist(), strict=True)):
         scores = {"checks": check, JUDGE_GRADER: verdict}
         yield GradedAnswer(
@@ -203,3 +201,186 @@ def test_scores_are_those_of_the_signals(case: str, design: Design) -> None:
             baseline = ours.baseline if beside is None else beside(row)
             assert baseline == pytest.approx(channel.baseline, abs=1e-6), key
             assert (ours.side, ours.prior) == (channel.side, channel.prior)
+
+
+# --- alarms, as the product raises them
+
+
+class Whole(Alarms):
+    """Weighs every signal on every entry, and remembers the verdicts."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.told: list[dict[str, worlds_alarm.Told]] = []
+
+    def _next(self, entry: int) -> int:
+        return entry
+
+    def _over(self, severity: Severity) -> np.ndarray:
+        return np.ones(len(self.entries), dtype=bool)
+
+    def verdicts(self, entry: int, severity: Severity) -> dict[str, worlds_alarm.Told]:
+        found = super().verdicts(entry, severity)
+        while len(self.told) <= entry:
+            self.told.append({})
+        self.told[entry] |= found
+        return found
+
+
+class Target:
+    """What the product keeps of one suite: alarms, and the evaluations that count."""
+
+    def __init__(self) -> None:
+        self.open: dict[str, Alarm] = {}
+        self.raised: dict[str, int] = {}
+        self.since: dict[str, int] = {}
+        self.looks: dict[str, list[tuple[int, int, Mapping[str, float]]]] = {}
+        """Signal -> (entry, entry that it was asked with, scores)."""
+        self.pages, self.tickets = set[int](), set[int]()
+
+    def history(self, name: str) -> list[tuple[int, Mapping[str, float]]]:
+        """Those after the signal's last alarm ended; a fresh sample stands where the run stands that wanted it."""
+        looks = self.looks.get(name, [])
+        return [(entry, scores) for entry, asked, scores in looks if asked > self.since.get(name, -1)]
+
+    def judged(self, entry: int, asked: int, made: Comparison, readings: Mapping[str, Reading]) -> dict[str, Verdict]:
+        raised = {
+            name: sum(at <= place for at, _ in self.history(name)) for name, place in self.raised.items()
+        }  # fmt: skip
+        history = {name: tuple(scores for _, scores in self.history(name)) for name in self.looks}
+        made = replace(made, history=history, raised=raised)
+        told = policy.verdicts(made, readings, SEVERITIES)
+        for name, reading in readings.items():
+            finding = finding_of(made, name, reading, told[name])
+            before = self.open.get(name)
+            after = alarms.next_state(before, finding, made.now[0].slot + timedelta(minutes=1), clears=True)
+            self.looks.setdefault(name, []).append((entry, asked, reading.scores))
+            if after is not None and after is not before:
+                self._moved(name, entry, before, after)
+        return told
+
+    def _moved(self, name: str, entry: int, before: Alarm | None, after: Alarm) -> None:
+        if after.state is AlarmState.CLEARED:
+            del self.open[name], self.raised[name]
+            self.since[name] = entry
+            return
+        self.open[name] = after
+        self.raised.setdefault(name, entry)
+        known = before is not None and before.state is AlarmState.CONFIRMED and before.severity is after.severity
+        if after.state is AlarmState.CONFIRMED and not known:
+            (self.pages if after.severity is Severity.PAGE else self.tickets).add(entry)
+
+
+def _given(one: Scores, row: int) -> Reading:
+    """A reading of ``adapter_loss``, whose texts are not made up, with the score that it was given."""
+    channel = Channel(one.channel, float(one.evaluations[row]), tuple(one.baseline.tolist()), one.side, one.prior)
+
+    def tell(verdict: Verdict) -> Told:
+        return Told(worlds_alarm.FindingState.ALARMING if verdict.alarming else worlds_alarm.FindingState.QUIET, "it")
+
+    more = {"structural": True} if "structural" in Reading.__dataclass_fields__ else {}
+    return Reading((channel,), (1.0, 0.9, 1.1), "share", 0.1, 24, 336, tell, **more)  # type: ignore[arg-type]
+
+
+LINE: Final = 1.3
+
+
+def _year(seed: int, kind: type[Alarms]) -> tuple[Alarms, worlds.Synthetic, list[tuple[Drawn, int]]]:
+    """A short year with alarms: a low threshold and days that remember. Also the answers of each row asked for."""
+    world, rng = World("ar", spread=1.6, memory=0.7, odd=0.04), np.random.default_rng(seed)
+    effects = world.effects(9, 50, rng)
+    endpoint = worlds.Synthetic(world, Design(days=9), effects.on(slice(0, 9)), rng)
+    later = effects.on(slice(9, None))
+    now, samples = endpoint.draw(later, rng), list[Drawn]()
+
+    def fresh(row: int) -> list[Scores]:
+        samples.append(endpoint.draw(later.on(slice(row, row + 1)), np.random.default_rng((seed, row))))
+        return endpoint.scores(samples[-1])
+
+    year = kind(endpoint.scores(now), fresh, LINE)
+    year.year()
+    order = iter(samples)
+    return year, endpoint, [(next(order), 0) if one.fresh else (now, one.row) for one in year.entries]
+
+
+def _asked(entries: Sequence[worlds_alarm._Entry]) -> list[int]:
+    """For each entry, the entry of the scheduled run that wanted it."""
+    found: list[int] = []
+    for place, one in enumerate(entries):
+        found.append(found[-1] if one.fresh else place)
+    return found
+
+
+@pytest.mark.parametrize("seed", [21, 22, 23])
+def test_a_year_goes_as_the_products_policy_and_alarms_say(seed: int) -> None:
+    year, endpoint, answers = _year(seed, Whole)
+    assert isinstance(year, Whole)
+    target, wanted = Target(), []
+    asked = _asked(year.entries)
+    for entry, (here, (drawn, row)) in enumerate(zip(year.entries, answers, strict=True)):
+        made = _comparison(endpoint, drawn, row, LINE)
+        slots = tuple(replace(one, slot=here.asked, run_id=1000 + entry) for one in made.now)
+        made = replace(made, run_id=1000 + entry, now=slots, confirming=here.fresh)
+        readings = {"adapter_loss": _given(here.scores[0], here.row), **_readings(made)}
+        told = target.judged(entry, asked[entry], made, readings)
+        for name, verdict in told.items():
+            ours = year.told[entry][name]
+            assert ours.evidence_log10 == pytest.approx(verdict.evidence_log10, abs=1e-6)
+            assert ours.evaluation_log10 == pytest.approx(verdict.evaluation_log10, abs=1e-6)
+            assert ours.alarming == verdict.alarming
+        wanted.append(len(target.open))
+    assert (target.pages, target.tickets, target.raised) == (year.pages, year.tickets, year.raised)
+    assert max(wanted) > 0, "something alarms"
+
+
+@pytest.mark.parametrize("seed", range(30, 36))
+def test_days_that_are_not_weighed_are_days_without_an_alarm(seed: int) -> None:
+    quick, whole = (_year(seed, kind)[0] for kind in (Alarms, Whole))
+    assert (quick.pages, quick.tickets, quick.raised) == (whole.pages, whole.tickets, whole.raised)
+    assert len(quick.entries) == len(whole.entries)
+
+
+def test_years_that_alarm_are_among_them() -> None:
+    found = [_year(seed, Alarms)[0] for seed in range(30, 36)]
+    assert sum(len(one.pages) for one in found) > 0
+    assert sum(len(one.tickets) for one in found) > 0
+    assert any(one.fresh for year in found for one in year.entries)
+
+
+def test_a_baseline_that_is_too_short_raises_tickets_instead_of_pages() -> None:
+    world, rng = World("ar", spread=2.5, memory=0.8), np.random.default_rng(40)
+    years = [worlds_null.year(world, Design(days=5), rng, evaluations=60).year() for _ in range(8)]
+    assert sum(one.pages for one in years) == 0
+    assert sum(one.tickets for one in years) > 0
+    assert not any(one.armed for one in years)
+
+
+# --- rows
+
+
+def test_cases_are_those_that_the_documents_name() -> None:
+    assert list(worlds.CASES) == [
+        "iid-1.0", "iid-1.2", "iid-1.5", "t3-1.2", "ar5-1.2", "ar8-1.2", "weekly", "two-state", "odd-day",
+        "odd-day-in-baseline", "judge-noise", "partial", "real-days",
+    ]  # fmt: skip
+
+
+def test_cells_hold_the_years_asked_for_and_seeds_of_their_own() -> None:
+    found = worlds_null.cells(["t3-1.2", "weekly"], 25, 1)
+    assert {one.case: sum(cell.years for cell in found if cell.case == one.case) for one in found} == {
+        "t3-1.2": 25, "weekly": 25,
+    }  # fmt: skip
+    everything = [*worlds_null.cells([], 25, 1), *worlds_null.grid(25, 1)]
+    assert len({one.seed for one in everything}) == len(everything)
+    assert worlds_null.cells(["weekly"], 25, 2)[0].seed != worlds_null.cells(["weekly"], 25, 1)[0].seed
+
+
+def test_rows_tell_pages_tickets_and_what_is_not_armed() -> None:
+    cell = worlds_null.Cell("partial", worlds.CASES["partial"], Design(days=5), 2, 1)
+    found = worlds_null.rows([(cell, worlds_null.counted(cell))])
+    assert [one.measure for one in found] == [
+        "false_pages_per_target_year", "false_tickets_per_target_year", "not_armed",
+    ]  # fmt: skip
+    assert {(one.benchmark, one.method, one.case, one.n) for one in found} == {("null", "cliffwatch", "partial", 2)}
+    assert found[0].value == 0.0
+    assert found[2].value == 1.0
