@@ -5,8 +5,8 @@ product's whole alarm, all signals live (``benchmarks.worlds_null``). ``--case N
 ``--part grid``: other baselines, pass rates, probes and replicates, and mixtures of worlds.
 
 ``--part pages``: Cliffwatch and others on the same days. A target-year is a fresh baseline and 365 daily evaluations of
-48 calls: 24 probes, asked of the subject and of the base (Cliffwatch), or twice of the subject (the other methods, which
-do not ask the base). Days are drawn from the lab's real answers and differ by ``spread`` times what independent answers
+48 calls: 24 probes, asked of the subject and of the base (Cliffwatch), or twice of the subject (the others, which do
+not ask the base). Days are drawn from the lab's real answers and differ by ``spread`` times what independent answers
 would (see ``resample``). ``synthetic``: every signal's day scores are normal with that spread. A baseline of one day is
 captured at once: 14 rounds in a row, with one day's effect. Cliffwatch raises tickets on it instead of pages; the rate
 of a tool that would page is shown next to it.

@@ -1,8 +1,8 @@
 """False pages and tickets per target-year in the worlds of ``benchmarks.worlds``, by the product's whole alarm.
 
-A target-year is a fresh baseline and 365 daily evaluations, all signals live. Unless its name says otherwise, a case has
-24 probes asked once a day of subject and base, a pass rate of 0.98 and a baseline of 14 days. ``not_armed`` is the
-share of baselines on which no page signal is armed; their years count, with tickets in the place of pages.
+A target-year is a fresh baseline and 365 daily evaluations, all signals live. Unless it says otherwise, a case has 24
+probes asked once a day of subject and base, a pass rate of 0.98 and a baseline of 14 days. ``not_armed`` is the share
+of baselines on which no page signal is armed; their years count, with tickets in the place of pages.
 """
 
 from collections.abc import Iterator, Sequence
