@@ -248,9 +248,11 @@ def main() -> int:
     made.add_argument("--part", choices=PARTS, default="worlds", help="what to count (default: worlds)")
     made.add_argument("--case", action="append", choices=worlds.CASES, default=[], metavar="NAME",
                       help=f"one of the worlds, may be repeated: {', '.join(worlds.CASES)} (default: all)")  # fmt: skip
+    made.add_argument("--answers", choices=worlds_null.METHOD, default="synthetic",
+                      help="in the worlds: made up, or from the lab's pool (default: synthetic)")  # fmt: skip
     args = made.parse_args()
     if args.part in ("worlds", "grid"):
-        years = worlds_null.cells(args.case, args.trials, args.seed)
+        years = worlds_null.cells(args.case, args.trials, args.seed, args.answers)
         if args.part == "grid":
             years = worlds_null.grid(args.trials, args.seed)
         done = spread_out(worlds_null.counted, years, "target-years")

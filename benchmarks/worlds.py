@@ -38,7 +38,8 @@ FloatArray = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Law = Literal["iid", "t3", "ar", "weekly", "two-state", "real"]
 
-FACTORS: Final = ("quality", "contrast", "length")
+FACTORS: Final = ("quality", "contrast", "length", "other")
+"""``other`` moves nothing that is made up; of the lab's answers, it is a direction of their texts."""
 REFERENCE: Final = 24
 """Answers a day for which ``spread`` is stated."""
 ODD_SHIFT: Final = 3.0
@@ -127,9 +128,10 @@ class Effects:
 
 
 def _real(days: int, rng: np.random.Generator) -> FloatArray:
-    """Days recorded on real servers: ``real_days.day_effects(days, rng)`` gives (factors, days), in the order of
-    ``FACTORS``, of unit variance. Raises ModuleNotFoundError or OSError where there is no recording."""
-    return np.asarray(import_module("benchmarks.real_days").day_effects(days, rng), dtype=np.float64)
+    """Days recorded on real servers: ``real_days.day_effects(days, rng)`` gives the first three factors, (3, days), in
+    the order of ``FACTORS``, of unit variance. Raises ModuleNotFoundError or OSError where there is no recording."""
+    found = np.asarray(import_module("benchmarks.real_days").day_effects(days, rng), dtype=np.float64)
+    return np.concatenate([found, rng.standard_normal((len(FACTORS) - len(found), days))])
 
 
 CASES: Final[Mapping[str, World]] = {

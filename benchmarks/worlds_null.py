@@ -8,18 +8,21 @@ of baselines on which no page signal is armed; their years count, with tickets i
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
 from benchmarks.channels import Scores
 from benchmarks.resample import LINE_LOG10, LOOKS_PER_YEAR
 from benchmarks.rows import Row, clustered_rate, seed_of, share
-from benchmarks.worlds import CASES, FURTHER, Design, Synthetic, World
+from benchmarks.worlds import CASES, FURTHER, Design, Effects, Synthetic, World
 from benchmarks.worlds_alarm import Alarms, Raised
+from benchmarks.worlds_lab import Lab
+
+Answers = Literal["synthetic", "lab"]
 
 BENCHMARK: Final = "null"
-METHOD: Final = "cliffwatch"
+METHOD: Final[dict[Answers, str]] = {"synthetic": "cliffwatch", "lab": "cliffwatch, lab answers"}
 CHUNK: Final = 10
 USUAL: Final = "iid-1.2"
 """The case that the grid varies."""
@@ -39,6 +42,7 @@ class Cell:
     design: Design
     years: int
     seed: int
+    answers: Answers = "synthetic"
 
 
 def counted(cell: Cell) -> list[Raised]:
@@ -47,27 +51,37 @@ def counted(cell: Cell) -> list[Raised]:
 
 
 def _year(cell: Cell, rng: np.random.Generator) -> Raised:
-    return year(cell.world, cell.design, rng).year()
+    return year(cell.world, cell.design, rng, answers=cell.answers).year()
 
 
-def year(world: World, design: Design, rng: np.random.Generator, evaluations: int = LOOKS_PER_YEAR) -> Alarms:
+def year(
+    world: World, design: Design, rng: np.random.Generator, *, evaluations: int = LOOKS_PER_YEAR,
+    answers: Answers = "synthetic",
+) -> Alarms:  # fmt: skip
     """A year that is ready to be run: the scores of all evaluations, and fresh samples for those that want one."""
     effects = world.effects(design.days, evaluations, rng)
-    endpoint = Synthetic(world, design, effects.on(slice(0, design.days)), rng)
+    made: type[Lab] | type[Synthetic] = Lab if answers == "lab" else Synthetic
+    return _watched(made(world, design, effects.on(slice(0, design.days)), rng), effects, rng)
+
+
+def _watched(endpoint: Lab | Synthetic, effects: Effects, rng: np.random.Generator) -> Alarms:
+    design, world = endpoint.design, endpoint.world
+    evaluations = effects.odd.size - design.days
     asked = np.flatnonzero(rng.random(evaluations) >= world.partial)  # the others are missed
     days = effects.on(design.days + asked)
-    scored = endpoint.scores(endpoint.draw(days, rng))
 
-    def fresh(evaluation: int) -> list[Scores]:
-        return endpoint.scores(endpoint.draw(days.on(slice(evaluation, evaluation + 1)), rng))
+    def scored(which: Effects) -> list[Scores]:
+        if isinstance(endpoint, Lab):
+            return endpoint.scores(endpoint.draw(which, rng))
+        return endpoint.scores(endpoint.draw(which, rng))
 
-    return Alarms(scored, fresh, LINE_LOG10)
+    return Alarms(scored(days), lambda evaluation: scored(days.on(slice(evaluation, evaluation + 1))), LINE_LOG10)
 
 
-def cells(cases: Sequence[str], trials: int, seed: int) -> list[Cell]:
+def cells(cases: Sequence[str], trials: int, seed: int, answers: Answers = "synthetic") -> list[Cell]:
     """``trials`` target-years of each case; of every case that can be measured here, if none is named."""
     wanted = {name: CASES[name] for name in cases or CASES if name in cases or _recorded(name)}
-    return [cell for name, world in wanted.items() for cell in _chunks(name, world, Design(), trials, seed)]
+    return [cell for name, world in wanted.items() for cell in _chunks(name, world, Design(), trials, seed, answers)]
 
 
 def grid(trials: int, seed: int) -> list[Cell]:
@@ -89,25 +103,27 @@ def _recorded(case: str) -> bool:
     return CASES[case].law != "real" or find_spec("benchmarks.real_days") is not None
 
 
-def _chunks(case: str, world: World, design: Design, trials: int, seed: int) -> Iterator[Cell]:
+def _chunks(
+    case: str, world: World, design: Design, trials: int, seed: int, answers: Answers = "synthetic"
+) -> Iterator[Cell]:
     for first in range(0, trials, CHUNK):
-        yield Cell(case, world, design, min(CHUNK, trials - first), seed_of(seed, case, first))
+        yield Cell(case, world, design, min(CHUNK, trials - first), seed_of(seed, case, first), answers)
 
 
 def rows(done: Sequence[tuple[Cell, list[Raised]]]) -> list[Row]:
     """``n``: target-years; of ``not_armed``, baselines."""
-    by_case: dict[str, list[Raised]] = {}
+    by_case: dict[tuple[Answers, str], list[Raised]] = {}
     for cell, found in done:
-        by_case.setdefault(cell.case, []).extend(found)
-    return [row for case, years in by_case.items() for row in _rows(case, years)]
+        by_case.setdefault((cell.answers, cell.case), []).extend(found)
+    return [row for (answers, case), years in by_case.items() for row in _rows(METHOD[answers], case, years)]
 
 
-def _rows(case: str, years: Sequence[Raised]) -> Iterator[Row]:
+def _rows(method: str, case: str, years: Sequence[Raised]) -> Iterator[Row]:
     for measure, counts in (
         ("false_pages_per_target_year", [one.pages for one in years]),
         ("false_tickets_per_target_year", [one.tickets for one in years]),
     ):
         rate = clustered_rate(counts, 1.0)
-        yield Row(BENCHMARK, METHOD, case, measure, rate.value, rate.low, rate.high, len(years))
+        yield Row(BENCHMARK, method, case, measure, rate.value, rate.low, rate.high, len(years))
     unarmed = share(sum(not one.armed for one in years), len(years))
-    yield Row(BENCHMARK, METHOD, case, "not_armed", unarmed.value, unarmed.low, unarmed.high, len(years))
+    yield Row(BENCHMARK, method, case, "not_armed", unarmed.value, unarmed.low, unarmed.high, len(years))
