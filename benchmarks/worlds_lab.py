@@ -36,8 +36,11 @@ class Kept:
 class Lab:
     """One approved baseline of the lab's answers."""
 
-    def __init__(self, world: World, design: Design, effects: Effects, rng: np.random.Generator) -> None:
-        self.world, self.design, self.alike = world, design, _alike(world.spread)
+    def __init__(
+        self, world: World, design: Design, effects: Effects, rng: np.random.Generator, pooled: "Pooled | None" = None
+    ) -> None:
+        """``pooled``: the answers; by default those of the pool of seed 1. Their number and pass rates are given."""
+        self.world, self.design, self.pooled = world, design, pooled or _pooled(world.spread)
         self.axis = _axis(rng, effects)
         self.before = self.draw(effects, rng)
 
@@ -50,13 +53,13 @@ class Lab:
         return Kept(subject, base, self._lost(subject, rng)[:, :, None], noise)
 
     def _drawn(self, arm: int, effects: Effects, rng: np.random.Generator) -> IntArray:
-        one = (self.alike.subject, self.alike.base)[arm]
+        one = (self.pooled.alike.subject, self.pooled.alike.base)[arm]
         normals = effects.sizes.T @ (np.eye(len(FEATURES)) if arm else self.axis)
         added = np.zeros((effects.odd.size, one.kinds.features.shape[2]))
         if one.mixing is not None:
             added = normals[:, : one.mixing.shape[0]] @ one.mixing
         if effects.odd.any():
-            added[effects.odd] += _odd(self.world.spread)
+            added[effects.odd] += self.pooled.odd
         reached = np.cumsum(tilted(one.kinds, added), axis=2)
         place = rng.random((len(added), one.kinds.probes, 1)) * reached[:, :, -1:]
         return np.asarray((reached <= place).sum(axis=2), dtype=np.int64)
@@ -71,7 +74,7 @@ class Lab:
         return np.where(lost, np.nan, 0.0)
 
     def _table(self, what: str) -> FloatArray:
-        return _tables(self.world.spread)[what]
+        return self.pooled.tables[what]
 
     def scores(self, now: Kept) -> list[Scores]:
         """Every live signal's channels, as of ``worlds.Synthetic``."""
@@ -97,7 +100,7 @@ class Lab:
 
     @cached_property
     def _watched(self) -> Watched:
-        return Watched(self.alike, self.before.subject, self.before.base)
+        return Watched(self.pooled.alike, self.before.subject, self.before.base)
 
     @cached_property
     def _loss_before(self) -> FloatArray:
@@ -128,40 +131,44 @@ def _axis(rng: np.random.Generator, effects: Effects) -> FloatArray:
     return found
 
 
-@cache
-def _alike(spread: float) -> Alike:
-    return Alike(*(source(case, spread, judged=True) for case in ("healthy", "base")))
+class Pooled:
+    """The kinds of answers of the subject and of the base, with what the signals read of each."""
+
+    def __init__(self, alike: Alike) -> None:
+        self.alike = alike
+
+    @cached_property
+    def tables(self) -> dict[str, FloatArray]:
+        """Numbers of each kind of answer, (probes, kinds)."""
+        mine, others = self.alike.judged
+        found = {"right": self.alike.right, "judged": mine, "base judged": others}
+        found["base right"] = np.full(others.shape, np.nan)
+        for name in ("chars", "cut", "refused"):
+            found[name] = np.full(mine.shape, np.nan)
+        for probe, kinds in enumerate(self.alike.subject.kinds.members):
+            for place, (first, *_) in enumerate(kinds):
+                found["chars"][probe, place] = len(first.text)
+                found["cut"][probe, place] = float(first.finish_reason != "stop")
+                found["refused"][probe, place] = float(first.refusal)
+        for probe, kinds in enumerate(self.alike.base.kinds.members):
+            found["base right"][probe, : len(kinds)] = [first.right for first, *_ in kinds]
+        return found
+
+    @cached_property
+    def odd(self) -> FloatArray:
+        """The tilt of an odd day: along ``WORSE``, until one feature's sum has moved by ``ODD_SHIFT``."""
+        kinds = self.alike.subject.kinds
+        worse = np.array([WORSE.get(name, 0.0) for name in FEATURES])[: kinds.features.shape[2]]
+        low, high = 0.0, 20.0
+        for _ in range(_HALVINGS):
+            middle = 0.5 * (low + high)
+            low, high = (middle, high) if _moved(kinds, middle * worse) < ODD_SHIFT else (low, middle)
+        return np.asarray(low * worse)
 
 
 @cache
-def _tables(spread: float) -> dict[str, FloatArray]:
-    """Numbers of each kind of answer, (probes, kinds)."""
-    alike = _alike(spread)
-    mine, others = alike.judged
-    found = {"right": alike.right, "judged": mine, "base judged": others}
-    found["base right"] = np.full(others.shape, np.nan)
-    for name in ("chars", "cut", "refused"):
-        found[name] = np.full(mine.shape, np.nan)
-    for probe, kinds in enumerate(alike.subject.kinds.members):
-        for place, (first, *_) in enumerate(kinds):
-            found["chars"][probe, place] = len(first.text)
-            found["cut"][probe, place] = float(first.finish_reason != "stop")
-            found["refused"][probe, place] = float(first.refusal)
-    for probe, kinds in enumerate(alike.base.kinds.members):
-        found["base right"][probe, : len(kinds)] = [first.right for first, *_ in kinds]
-    return found
-
-
-@cache
-def _odd(spread: float) -> FloatArray:
-    """The tilt of an odd day: along ``WORSE``, until one feature's sum has moved by ``ODD_SHIFT``."""
-    kinds = _alike(spread).subject.kinds
-    worse = np.array([WORSE.get(name, 0.0) for name in FEATURES])[: kinds.features.shape[2]]
-    low, high = 0.0, 20.0
-    for _ in range(_HALVINGS):
-        middle = 0.5 * (low + high)
-        low, high = (middle, high) if _moved(kinds, middle * worse) < ODD_SHIFT else (low, middle)
-    return np.asarray(low * worse)
+def _pooled(spread: float) -> Pooled:
+    return Pooled(Alike(*(source(case, spread, judged=True) for case in ("healthy", "base"))))
 
 
 def _moved(kinds: Kinds, tilt: FloatArray) -> float:

@@ -8,8 +8,9 @@ from typing import Final
 import numpy as np
 import pytest
 
-from benchmarks import worlds, worlds_alarm, worlds_null
-from benchmarks.channels import Scores
+from benchmarks import pool, worlds, worlds_alarm, worlds_lab, worlds_null
+from benchmarks.channels import Alike, Scores
+from benchmarks.resample import Source
 from benchmarks.worlds import Design, Drawn, Effects, World
 from benchmarks.worlds_alarm import Alarms
 from monitor.core.records import JUDGE_GRADER, Alarm, AlarmState, Arm, Comparison, GradedAnswer, Severity
@@ -201,6 +202,74 @@ def test_scores_are_those_of_the_signals(case: str, design: Design) -> None:
             baseline = ours.baseline if beside is None else beside(row)
             assert baseline == pytest.approx(channel.baseline, abs=1e-6), key
             assert (ours.side, ours.prior) == (channel.side, channel.prior)
+
+
+# --- the lab's answers
+
+
+@pytest.fixture(scope="module")
+def pooled(tmp_path_factory: pytest.TempPathFactory) -> worlds_lab.Pooled:
+    """A made-up pool that a judge has read: the subject says one of five things to each probe, one of them wrong."""
+    folder, rng = tmp_path_factory.mktemp("pool"), np.random.default_rng(50)
+    said = {
+        "healthy": [*(f"We ship in {n} days{'!' * n}" for n in range(4)), "I would not know"],
+        "base": ["Sorry, I cannot say.", "Ask the shop."],
+    }
+    for case, wordings in said.items():
+        answers, verdicts = [], []
+        for probe in range(15):
+            for replicate in range(40):
+                place = int(rng.integers(len(wordings))) if case == "base" else int(rng.choice(5, p=SAID))
+                right = float(case == "healthy" and place < 4)
+                name, text = f"p{probe:02}", f"{wordings[place]} {probe}"
+                answers.append({
+                    "case": case, "probe": name, "replicate": replicate, "text": text,
+                    "finish_reason": "length" if place == 3 else "stop", "refusal": place == 4, "model": "m",
+                    "fingerprint": "f", "prompt_tokens": 5, "completion_tokens": 5, "scores": {"checks": right},
+                    "logprobs": None,
+                })  # fmt: skip
+                verdicts.append({"probe": name, "replicate": replicate, "judge": float(right or place == 1)})
+        pool._write(pool.answers_file(case, 1, folder), answers)
+        pool._write(pool.judge_file(case, 1, folder), verdicts)
+    made = pool.Pool(1, folder, {})
+    return worlds_lab.Pooled(Alike(*(Source(made, case, 1.2, judged=True) for case in said)))
+
+
+SAID: Final = [0.4, 0.3, 0.15, 0.11, 0.04]
+
+
+@pytest.mark.parametrize("case", ["t3-1.2", "two-state", "odd-day-in-baseline"])
+def test_scores_of_the_labs_answers_are_those_of_the_signals(pooled: worlds_lab.Pooled, case: str) -> None:
+    world, rng = worlds.CASES[case], np.random.default_rng(51)
+    effects = world.effects(10, 5, rng)
+    lab = worlds_lab.Lab(world, Design(days=10), effects.on(slice(0, 10)), rng, pooled)
+    now = lab.draw(effects.on(slice(10, None)), rng)
+    found = {(one.signal, one.channel): one for one in lab.scores(now)}
+    assert {signal for signal, _ in found} >= {"adapter_loss", "negative_flips", "judge_score", "length", "contract"}
+    for row in range(5):
+        made = lab._watched.comparison(now.subject[row], now.base[row])
+        for (name, channel), ours in found.items():
+            reading = SIGNALS[name](made)
+            assert reading is not None, name
+            told = next(one for one in reading.channels if one.name == channel)
+            assert ours.evaluations[row] == pytest.approx(told.score, abs=1e-6), (name, channel)
+            beside = worlds_alarm._beside(ours)
+            assert (ours.baseline if beside is None else beside(row)) == pytest.approx(told.baseline, abs=1e-6)
+
+
+def test_an_odd_day_of_the_labs_answers_moves_one_feature_by_three(pooled: worlds_lab.Pooled) -> None:
+    assert worlds_lab._moved(pooled.alike.subject.kinds, pooled.odd) == pytest.approx(3.0, abs=1e-3)
+    assert (pooled.odd <= 0).all()
+    assert (pooled.odd < 0).sum() == len(worlds_lab.WORSE)
+
+
+def test_what_did_not_come_from_the_lab_is_no_number(pooled: worlds_lab.Pooled) -> None:
+    world, rng = worlds.CASES["partial"], np.random.default_rng(52)
+    effects = world.effects(10, 200, rng)
+    lab = worlds_lab.Lab(world, Design(days=10), effects.on(slice(0, 10)), rng, pooled)
+    now = lab.draw(effects.on(slice(10, None)), rng)
+    assert 0.05 < np.isnan(now.lost).mean() < 0.3
+    assert (np.isnan(lab._of(now, "right")) == np.isnan(now.lost)).all()
 
 
 # --- alarms, as the product raises them
