@@ -8,12 +8,17 @@ then evaluations of 48 calls (24 probes, subject and base), days that differ x1.
 * ``detected_within_7_days``: each answer comes from the base with probability 0.3 (or 0.16); daily evaluations.
 * ``detected_by_week_2``, ``_3``: 100 frozen items asked once a week, 75 of which were answered right before. In health,
   2 of 100 flip from right to wrong in a week and 2 the other way; the new version flips 12 and 2. A right answer is one
-  of the subject's, a wrong one the base's. Which items flip is drawn every week; the baseline is 14 rounds.
+  of the subject's, a wrong one an answer of the base, but not the one that the base gives in the same run. Which items
+  flip is drawn every week; the baseline is 14 rounds. Both arms are asked and judged.
+
+All page signals are live and share the evidence; the one that finds the fault carries those that do not. Of a fault's
+texts, the judge's verdict is known where it is a text of the healthy endpoint or of the base.
 """
 
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from math import ceil
 from typing import Final
 
@@ -75,7 +80,7 @@ def _trial(job: Job, rng: np.random.Generator) -> int | None:
 
 def _looks(case: str, rng: np.random.Generator) -> Iterator[Comparison]:
     """Daily evaluations on one fresh baseline."""
-    healthy, base, lost = (source(name, SPREAD) for name in ("healthy", "base", LOST))
+    healthy, base, lost = (source(name, SPREAD, judged=True) for name in ("healthy", "base", LOST))
     faulty = Mixed(healthy, lost, SHARES[case]) if case in SHARES else lost
     before, base_before = healthy.days(BASELINE_DAYS, 1, rng), base.days(BASELINE_DAYS, 1, rng)
     plain = [_untold(day) for day in before]
@@ -90,23 +95,28 @@ def _untold(day: tuple[PoolAnswer, ...]) -> tuple[PoolAnswer, ...]:
 
 
 def _item_looks(rng: np.random.Generator) -> Iterator[Comparison]:
-    """Weekly evaluations of frozen items; the subject alone is asked."""
+    """Weekly evaluations of frozen items, judged, both arms asked at temperature 0."""
     before = [_items(rng, CHURN) for _ in range(BASELINE_DAYS)]
+    base = tuple(_item(number, right=False, turn=-1) for number in range(ITEMS))
     while True:
-        yield comparison(_items(rng, FLIPS), (), before, [()] * BASELINE_DAYS, line=WEEKLY_LINE, temperature=0.0)
+        now = _items(rng, FLIPS)
+        yield comparison(now, base, before, [base] * BASELINE_DAYS, line=WEEKLY_LINE, temperature=0.0)
 
 
 def _items(rng: np.random.Generator, flips: tuple[int, int]) -> tuple[PoolAnswer, ...]:
     """One week's answers: of 100 items ``flips`` go from right to wrong and from wrong to right, on average."""
     was = np.arange(ITEMS) < RIGHT
     flip = rng.random(ITEMS) < np.where(was, flips[0] / RIGHT, flips[1] / (ITEMS - RIGHT))
-    healthy, base = (source(name).kinds.members for name in ("healthy", "base"))
-    found = []
-    for item in range(ITEMS):
-        members = (healthy if was[item] ^ flip[item] else base)[item % len(healthy)]
-        right = [kind[0] for kind in members if kind[0].right == float(was[item] ^ flip[item])]
-        found.append(replace(right[0], probe=f"item-{item:03}", logprobs=None))
-    return tuple(found)
+    return tuple(_item(number, right=bool(right), turn=0) for number, right in enumerate(was ^ flip))
+
+
+@cache
+def _item(number: int, *, right: bool, turn: int) -> PoolAnswer:
+    """An item's answer: the first (``turn`` 0) or the last (-1) kind of those that are right, or wrong, and judged."""
+    members = source("healthy" if right else "base", judged=True).kinds.members
+    kinds = [kind[0] for kind in members[number % len(members)] if kind[0].right == float(right)]
+    found = [one for one in kinds if one.judge is not None] or kinds
+    return replace(found[turn], probe=f"item-{number:03}", logprobs=None)
 
 
 MEASURES: Final[dict[str, dict[str, int]]] = {

@@ -1,16 +1,20 @@
-"""False pages per target-year on healthy evaluations, at a setting of 0.1: Cliffwatch, and others on the same days.
+"""False pages per target-year on healthy evaluations, at a setting of 0.1.
 
-A target-year is a fresh baseline and 365 daily evaluations of 48 calls: 24 probes, asked of the subject and of the base
-(Cliffwatch), or twice of the subject (the other methods, which do not ask the base). Days are drawn from the lab's real
-answers and differ by ``spread`` times what independent answers would (see ``resample``). ``synthetic``: every signal's
-day scores are normal with that spread. A baseline of one day is captured at once: 14 rounds in a row, with one day's
-effect. Cliffwatch raises tickets on it instead of pages; the rate of a tool that would page is shown next to it.
+By default, in the worlds of ``benchmarks.worlds``: days that are not alike, not independent or not normal, the
+product's whole alarm, all signals live (``benchmarks.worlds_null``). ``--case NAME`` runs one, and can be repeated.
+``--part grid``: other baselines, pass rates, probes and replicates, and mixtures of worlds.
 
-Cliffwatch's alarm is the product's: ``evidence.running`` computes the evidence of the page signals' day scores, and it
-is averaged as in ``policy`` and compared with the threshold for 0.1 false pages a year. After an alarm the evidence
-restarts. Every crossed threshold counts as a page, although the product first asks a fresh sample. The other methods:
-Model Equality Testing daily at 0.05 (its PyPI package's statistic, p with +1), stillsane at its defaults (drift, its
-failing exit code), a naive daily test at 0.05.
+``--part pages``: Cliffwatch and others on the same days. A target-year is a fresh baseline and 365 daily evaluations of
+48 calls: 24 probes, asked of the subject and of the base (Cliffwatch), or twice of the subject (the others, which do
+not ask the base). Days are drawn from the lab's real answers and differ by ``spread`` times what independent answers
+would (see ``resample``). ``synthetic``: every signal's day scores are normal with that spread. A baseline of one day is
+captured at once: 14 rounds in a row, with one day's effect. Cliffwatch raises tickets on it instead of pages; the rate
+of a tool that would page is shown next to it.
+
+Here Cliffwatch's evidence is averaged as in ``policy``, compared with the threshold for 0.1 false pages a year, and
+restarts after an alarm. Every crossed threshold counts as a page, although the product first asks for confirmation. The
+other methods: Model Equality Testing daily at 0.05 (its PyPI package's statistic, p with +1), stillsane at its defaults
+(drift, its failing exit code), a naive daily test at 0.05.
 
 Bounds are exact Poisson bounds, widened if alarms come in clusters on one baseline.
 
@@ -26,7 +30,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from benchmarks import peers, tickets
+from benchmarks import peers, tickets, worlds, worlds_null
 from benchmarks.channels import Alike, Scores, Watched
 from benchmarks.fast import Track, crossings, remember_distances
 from benchmarks.pool import PoolAnswer
@@ -55,7 +59,7 @@ CHUNK: Final = 25
 PERMUTATIONS: Final = 199
 ALPHA: Final = 0.05
 
-PARTS: Final = ("pages", "tickets")
+PARTS: Final = ("worlds", "grid", "pages", "tickets")
 ORIGINS: Final[tuple[Origin, ...]] = ("lab", "synthetic")
 SYNTHETIC_SIGNALS: Final = 4
 """Page signals that are averaged."""
@@ -239,10 +243,21 @@ def _row(method: str, case: str, measure: str, counts: Sequence[int]) -> Row:
 
 
 def main() -> int:
-    made = parser(__doc__, trials=1000, what="target-years at the target setting; 6 times as many of each fleet")
-    made.add_argument("--part", choices=PARTS, default="pages", help="false pages (hours) or false tickets of fleets")
+    what = "target-years of each case; with --part pages at the target setting; 6 times as many of each fleet"
+    made = parser(__doc__, trials=300, what=what)
+    made.add_argument("--part", choices=PARTS, default="worlds", help="what to count (default: worlds)")
+    made.add_argument("--case", action="append", choices=worlds.CASES, default=[], metavar="NAME",
+                      help=f"one of the worlds, may be repeated: {', '.join(worlds.CASES)} (default: all)")  # fmt: skip
+    made.add_argument("--answers", choices=worlds_null.METHOD, default="synthetic",
+                      help="in the worlds: made up, or from the lab's pool (default: synthetic)")  # fmt: skip
     args = made.parse_args()
-    if args.part == "pages":
+    if args.part in ("worlds", "grid"):
+        years = worlds_null.cells(args.case, args.trials, args.seed, args.answers)
+        if args.part == "grid":
+            years = worlds_null.grid(args.trials, args.seed)
+        done = spread_out(worlds_null.counted, years, "target-years")
+        found = worlds_null.rows(list(zip(years, done, strict=True)))
+    elif args.part == "pages":
         wanted = cells(args.trials, args.seed)
         found = rows(list(zip(wanted, spread_out(counted, wanted, "target-years"), strict=True)))
     else:

@@ -6,7 +6,8 @@ of the subject for methods that ask no base; with 250 it is nine and one, or ten
 baseline and the same answers. The score of a method is larger for stranger answers: a signal's evidence, Cliffwatch's
 alarm (the averaged evidence of the page or the ticket stream over its threshold, whichever is larger), MET's statistic,
 stillsane's largest |z|, and so on. A method's threshold is the score that 5 % of its own healthy trials exceed (ties
-are split in proportion).
+are split in proportion). All signals are live; the judge's verdict is known of texts that the healthy endpoint or the
+base gives as well, and of no others.
 
 ``median_days`` and ``p90_days``: daily evaluations of 48 calls until the first alarm at 0.1 false pages per
 target-year, days that differ x1.2. Cliffwatch uses its own threshold. The others use the highest score of
@@ -108,9 +109,9 @@ def looked(job: Job) -> list[Scores]:
 
 
 def _trial(job: Job, rng: np.random.Generator) -> Scores:
-    healthy, base = source(HEALTHY, job.spread), source("base", job.spread)
+    healthy, base = (source(name, job.spread, judged=True) for name in (HEALTHY, "base"))
     beside, alone = ASKED[job.calls]
-    answers = source(job.case, job.spread).days(1, alone, rng)[0]
+    answers = source(job.case, job.spread, judged=True).days(1, alone, rng)[0]
     ours = tuple(one for place, one in enumerate(answers) if place % alone < beside)
     before, base_before = healthy.days(BASELINE_DAYS, 1, rng), base.days(BASELINE_DAYS, 1, rng)
     made = comparison(ours, base.days(1, 1, rng)[0], before, base_before)
@@ -152,7 +153,7 @@ class Slow:
 def days_to(job: Slow) -> tuple[float, float]:
     """Days until a page, and until any alarm; infinite where ``DAYS`` were not enough."""
     rng = np.random.default_rng(job.seed)
-    healthy, base, faulty = source(HEALTHY, SPREAD), source("base", SPREAD), source(job.case, SPREAD)
+    healthy, base, faulty = (source(name, SPREAD, judged=True) for name in (HEALTHY, "base", job.case))
     before, base_before = healthy.days(BASELINE_DAYS, 1, rng), base.days(BASELINE_DAYS, 1, rng)
     streams: dict[Severity, dict[tuple[str, str], Track]] = {severity: {} for severity in Severity}
     first = dict.fromkeys(Severity, inf)
