@@ -8,7 +8,7 @@ measures the first evaluation: it gives the baseline's day scores, and its score
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +19,15 @@ from benchmarks.resample import IntArray, Source, comparison
 from monitor.core.records import Comparison, Severity
 from monitor.core.signals import SEVERITIES
 from monitor.detect import SIGNALS, adapter_loss, adapter_loss_text, canaries, likelihood_ratio, negative_flips
-from monitor.detect.evidence import PRIOR, Prior, Side
+from monitor.detect.evidence import BOUND, FAR, Side
 from monitor.detect.likelihood_ratio import Nulls, Places
+from monitor.detect.measurement import STRIKING, STRIKING_EACH
 from monitor.detect.text_similarity import similarity_matrix
 
 PAGES: Final = tuple(name for name, severity in SEVERITIES.items() if severity is Severity.PAGE)
+STRUCTURAL: Final = frozenset({"adapter_loss", "base_match"})
+"""Signals of which every evaluation is structural. Page signals that watch a rate are so from half of the answers on,
+which no healthy day changes."""
 CLOSE: Final = 1e-6
 """How far the two ways to a score may be apart: Newton's steps end a little earlier or later."""
 
@@ -37,7 +41,21 @@ class Scores:
     side: Side
     baseline: FloatArray
     evaluations: FloatArray
-    prior: Prior = PRIOR
+
+    @property
+    def bound(self) -> float:
+        """Of an ordinary day's score."""
+        return FAR if self.signal in STRUCTURAL else BOUND
+
+    def counted(self, answers: int) -> Self:
+        """With scores within their bound, as the evidence takes them. ``answers``: of one evaluation."""
+        far = np.abs(self.evaluations) >= max(STRIKING, STRIKING_EACH * np.sqrt(answers))
+        bounds = np.where(far & (SEVERITIES[self.signal] is Severity.TICKET), FAR, self.bound)
+        return replace(
+            self,
+            baseline=np.clip(self.baseline, -self.bound, self.bound),
+            evaluations=np.clip(self.evaluations, -bounds, bounds),
+        )
 
 
 class Alike:
@@ -112,9 +130,7 @@ class Watched:
             for channel in reading.channels:
                 scored = ours[channel.name]
                 assert abs(scored[0] - channel.score) < CLOSE, f"{name} {channel.name}: {scored[0]}, {channel.score}"
-                found.append(
-                    Scores(name, channel.name, channel.side, np.array(channel.baseline), scored, channel.prior)
-                )
+                found.append(Scores(name, channel.name, channel.side, np.array(channel.baseline), scored))
         return found
 
     def order(self) -> NDArray[np.int64]:

@@ -37,8 +37,10 @@ from benchmarks.pool import PoolAnswer
 from benchmarks.resample import LINE_LOG10, LOOKS_PER_YEAR, comparison, source
 from benchmarks.rows import Row, clustered_rate, parser, report, seed_of, spread_out
 from monitor.core.records import Arm, GradedAnswer
+from monitor.core.signals import SEVERITIES
+from monitor.detect.evidence import AT_ONCE, PRIOR
 from monitor.detect.measurement import Channel
-from monitor.detect.policy import cannot_carry, prior_of
+from monitor.detect.policy import cannot_carry
 
 Origin = Literal["lab", "synthetic"]
 
@@ -61,6 +63,7 @@ ALPHA: Final = 0.05
 
 PARTS: Final = ("worlds", "grid", "pages", "tickets")
 ORIGINS: Final[tuple[Origin, ...]] = ("lab", "synthetic")
+PROBES: Final = 24
 SYNTHETIC_SIGNALS: Final = 4
 """Page signals that are averaged."""
 
@@ -152,14 +155,14 @@ def _tracks(found: Sequence[Scores], cell: Cell) -> list[Track]:
     return [
         Track(
             one.baseline, one.evaluations, one.side, share / signals.count(one.signal), one.signal,
-            prior_of(_channel(one), at_once=cell.at_once),
+            AT_ONCE if cell.at_once else PRIOR,
         )
-        for one in found
+        for one in (raw.counted(PROBES) if raw.signal in SEVERITIES else raw for raw in found)
     ]  # fmt: skip
 
 
 def _channel(one: Scores) -> Channel:
-    return Channel(one.channel, float(one.evaluations[0]), tuple(one.baseline.tolist()), one.side, one.prior)
+    return Channel(one.channel, float(one.evaluations[0]), tuple(one.baseline.tolist()), one.side)
 
 
 def _peer_days(cell: Cell, rng: np.random.Generator) -> tuple[Answers, list[Answers]]:

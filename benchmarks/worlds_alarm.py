@@ -19,22 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import fast
-from benchmarks.channels import Scores
+from benchmarks.channels import STRUCTURAL, Scores
 from benchmarks.worlds_scores import Watched
 from monitor.core.records import Alarm, AlarmState, Finding, FindingState, Severity
 from monitor.core.signals import SEVERITIES
 from monitor.detect import alarms, evidence
 from monitor.detect.measurement import Channel
-from monitor.detect.policy import RECOVERED_LOG10, cannot_carry, prior_of
+from monitor.detect.policy import RECOVERED_LOG10, cannot_carry
 
 FloatArray = NDArray[np.float64]
 Fresh = Callable[[int], list[Scores]]
 """The scores of a fresh sample on the day of an evaluation."""
 
 START: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
-STRUCTURAL: Final = frozenset({"adapter_loss", "base_match"})
-"""Signals of which every evaluation is structural. Of others none is here: no healthy day changes half of the
-answers."""
 _SLACK: Final = 2e-2
 _VARIES: Final = 2.0
 """Factor on the bound for a channel whose baseline depends on the evaluation."""
@@ -42,13 +39,13 @@ _VARIES: Final = 2.0
 
 def weigh(one: Scores, baseline: FloatArray, evaluations: FloatArray, *, at_once: bool = False) -> evidence.Weight:
     """The product's evidence of one channel: the only call of it."""
-    prior = prior_of(_channel(one), at_once=at_once)
+    prior = evidence.AT_ONCE if at_once else evidence.PRIOR
     return evidence.running(baseline.tolist(), evaluations.tolist(), one.side, prior=prior)
 
 
 def at_most(one: Scores, evaluations: FloatArray, *, at_once: bool = False) -> FloatArray:
     """A bound from above on ``weigh``'s running evidence after each evaluation, not as a logarithm."""
-    prior = prior_of(_channel(one), at_once=at_once)
+    prior = evidence.AT_ONCE if at_once else evidence.PRIOR
     sides = {"rise": (1.0,), "drop": (-1.0,), "either": (1.0, -1.0)}[one.side]
     kept = evaluations[: evidence.LONGEST]
     padded = np.pad(kept, (0, evidence.LONGEST - kept.size))  # one set of pairs serves all
@@ -64,7 +61,7 @@ def _beside(one: Scores) -> Callable[[int], FloatArray] | None:
 
 
 def _channel(one: Scores) -> Channel:
-    return Channel(one.channel, 0.0, tuple(one.baseline.tolist()), one.side, one.prior)
+    return Channel(one.channel, 0.0, tuple(one.baseline.tolist()), one.side)
 
 
 @dataclass(frozen=True)
@@ -109,8 +106,11 @@ class Alarms:
     line: float
     """log10 of the threshold, of pages and of tickets."""
     at_once: bool = False
+    answers: int = 24
+    """Of one evaluation."""
 
     def __post_init__(self) -> None:
+        self.scored = [one.counted(self.answers) for one in self.scored]
         self.channels: dict[str, list[int]] = {}
         for place, one in enumerate(self.scored):
             self.channels.setdefault(one.signal, []).append(place)
@@ -219,7 +219,8 @@ class Alarms:
     def _baseline(self, place: int, entry: int) -> FloatArray:
         here = self.entries[entry]
         beside = _beside(here.scores[place])
-        return self.scored[place].baseline if beside is None else beside(here.row)
+        mine = self.scored[place]
+        return mine.baseline if beside is None else np.clip(beside(here.row), -mine.bound, mine.bound)
 
     def _finding(self, name: str, entry: int, told: Told | None) -> Finding:
         """What the state machine reads of one. Without a verdict, the evidence is too small for an alarm."""
@@ -269,8 +270,7 @@ class Alarms:
                 )
             )
             if before.size:
-                weight = evidence.running(baseline.tolist(), before.tolist(), self.scored[place].side,
-                                          prior=self.scored[place].prior)  # fmt: skip
+                weight = evidence.running(baseline.tolist(), before.tolist(), self.scored[place].side)
                 found.append((weight.running_log10, place, baseline, before[weight.began :], after))
         if not found:
             return False
@@ -281,7 +281,7 @@ class Alarms:
     def _ask_again(self, entry: int) -> None:
         """A fresh sample after an entry, on its day; it does not count for a signal whose alarm has just ended."""
         here = self.entries[entry]
-        scores = self.fresh(here.row)
+        scores = [one.counted(self.answers) for one in self.fresh(here.row)]
         values = {(one.signal, one.channel): float(one.evaluations[0]) for one in scores}
         column = [values.get((one.signal, one.channel), np.nan) for one in self.scored]
         self.values = np.insert(self.values, entry + 1, column, axis=1)

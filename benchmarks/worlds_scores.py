@@ -22,7 +22,6 @@ from monitor.detect import length as lengths
 from monitor.detect import negative_flips as flips
 from monitor.detect.common import FEWEST_BASELINE, FEWEST_NOW
 from monitor.detect.contract import SURE
-from monitor.detect.evidence import COUNTED
 from monitor.detect.likelihood_ratio import Nulls, Places
 
 FloatArray = NDArray[np.float64]
@@ -108,7 +107,7 @@ def negative_flips(before: FloatArray, now: FloatArray) -> Measured:
         day = flips._day(_tally(today[evaluation]), totals)
         if day.answered >= FEWEST_NOW:
             found[index] = day.score(flips.TOLERANCE)
-    return _measured([Scores("negative_flips", "flips", "rise", np.array(full), found[place], COUNTED)])
+    return _measured([Scores("negative_flips", "flips", "rise", np.array(full), found[place])])
 
 
 def judge_score(before: FloatArray, base_before: FloatArray, now: FloatArray, base_now: FloatArray) -> Measured:
