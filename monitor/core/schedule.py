@@ -73,6 +73,11 @@ def next_slot(expression: str, schedule: Schedule, now: datetime) -> datetime:
     return _slot(expression, schedule, now, 1)
 
 
+def first_slot(expression: str, schedule: Schedule, at: datetime) -> datetime:
+    """Start of the first period that starts at ``at`` or later."""
+    return next_slot(expression, schedule, at - MICROSECOND)
+
+
 def expression_of(schedule: Schedule, suite: str) -> str:
     """Schedule expression of the runs of ``suite``."""
     return schedule.production if suite_kind(suite).schedule == "production" else schedule.probes

@@ -92,6 +92,7 @@ def finding_of(comparison: Comparison, signal: str, reading: Reading, verdict: V
         cause=told.cause,
         advice=told.advice,
         traffic_share=told.traffic_share,
+        structural=reading.structural,
         disagrees=told.disagrees,
         numbers=told.numbers,
         caveat=" ".join(filter(None, (told.caveat, verdict.caveat))),

@@ -148,6 +148,7 @@ def measure(comparison: Comparison) -> Reading | None:
             {one.answers[0].probe: _telling(one) for one in probes},
             {one.answers[0].probe: float(one.now.min()) for one in probes},
         ),
+        structural=True,
     )
 
 

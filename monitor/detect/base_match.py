@@ -110,6 +110,7 @@ def measure(comparison: Comparison) -> Reading | None:
             comparison.target, numbers, more, verdict, now - then, base_moved if moved else ""
         ),
         exhibits=_exhibits(comparison, matches),
+        structural=True,
     )  # fmt: skip
 
 

@@ -33,7 +33,7 @@ from monitor.detect.common import (
 )
 from monitor.detect.day_scores import NOW, Sample, day_scores, sample_of
 from monitor.detect.evidence import likely_spread
-from monitor.detect.measurement import Channel, Reading, Told, Verdict
+from monitor.detect.measurement import STRUCTURAL_SHARE, Channel, Reading, Told, Verdict
 from monitor.detect.sensitivity import curve, effect_per_score
 
 PASSED: Final = 0.95
@@ -91,6 +91,7 @@ def measure(comparison: Comparison) -> Reading | None:
             empty,
         ),
         exhibits=exhibits(comparison, failed),
+        structural=now - then >= STRUCTURAL_SHARE,
     )
 
 

@@ -27,7 +27,7 @@ from monitor.detect.common import (
     share_difference,
 )
 from monitor.detect.day_scores import DayScores, Sample, day_scores
-from monitor.detect.measurement import Channel, Reading, Told, Verdict
+from monitor.detect.measurement import STRUCTURAL_SHARE, Channel, Reading, Told, Verdict
 from monitor.detect.sensitivity import curve
 
 MOSTLY: Final = 0.8
@@ -72,6 +72,7 @@ def measure(comparison: Comparison) -> Reading | None:
         measures={"judge_score": now, "judge_score_baseline": then},
         exhibits=exhibits(comparison, _telling(comparison, then)),
         judged=True,
+        structural=then - now >= STRUCTURAL_SHARE,
     )
 
 

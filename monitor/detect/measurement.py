@@ -12,6 +12,12 @@ MOVED_LOG10: Final = 1.0
 """Evidence of one evaluation, or distance to the threshold, from which a finding must not report no change."""
 
 
+STRUCTURAL_SHARE: Final = 0.5
+"""Change of an evaluation, as a share of its answers or of the largest possible drop of a mean, from which a signal that
+watches a rate is structural. The odd days of healthy endpoints that were measured (a restart, a busy replica, a batch
+job) change the result of a few answers. Half of all answers at once means that something else answers."""
+
+
 @dataclass(frozen=True)
 class Seen:
     """How often the evaluations since a fact first appeared saw it."""
@@ -119,6 +125,10 @@ class Reading:
     exhibits: tuple[Exhibit, ...] = ()
     judged: bool = False
     """It depends on the judge's verdicts."""
+    structural: bool = False
+    """It shows what no odd day of a healthy endpoint could give: answers that are the base's, or a change of at least
+    ``STRUCTURAL_SHARE``. A page of such an evaluation is confirmed by a fresh sample at once, other pages on another
+    day."""
     curve: Callable[[], Sequence[tuple[float, float]]] | None = None
     """If scores are not proportional to the change: points (score, change of the effect) from no change to the whole
     change, computed on call. ``calibrate`` uses it instead of ``per_score``."""

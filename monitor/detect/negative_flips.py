@@ -56,7 +56,7 @@ from monitor.detect.common import (
     typical,
 )
 from monitor.detect.day_scores import LEAST_SHARE
-from monitor.detect.measurement import Channel, Reading, Told, Verdict
+from monitor.detect.measurement import STRUCTURAL_SHARE, Channel, Reading, Told, Verdict
 
 TOLERANCE: Final = 0.01
 """Net share of the decisive items' answers that never pages, however many evaluations it lasts."""
@@ -94,6 +94,16 @@ class _Flips:
     def of(self, was: bool, right: bool) -> list[GradedAnswer]:
         return [one for one, is_right in self.now if self.was[one.probe] is was and is_right is right]
 
+    @property
+    def net(self) -> int:
+        """Negative minus positive flips."""
+        return len(self.of(True, False)) - len(self.of(False, True))
+
+    @property
+    def decisive(self) -> int:
+        """Today's answers to items that are no near ties."""
+        return sum(self.was[one.probe] is not None for one, _ in self.now)
+
 
 def measure(comparison: Comparison) -> Reading | None:
     """See the module. ``None`` for production samples (items never repeat), without checks and judge, with too few
@@ -123,6 +133,7 @@ def measure(comparison: Comparison) -> Reading | None:
         exhibits=exhibits(comparison, _telling(found, whole)),
         tolerance=TOLERANCE,
         judged=any(passes(one) is None for one, _ in found.now),
+        structural=found.net >= STRUCTURAL_SHARE * found.decisive,
     )
 
 

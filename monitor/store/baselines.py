@@ -189,12 +189,12 @@ def _counts(ids: Sequence[int]) -> Any:
 
 def _to_baseline(row: Any, members: Sequence[Any], answers: int) -> Baseline:
     values = dict(row._mapping)
-    day_seconds, conditions = values.pop("day_seconds"), values.pop("conditions")
+    conditions = values.pop("conditions")
     return Baseline(
         **{**values, "status": BaselineStatus(row.status)},
         run_ids=tuple(member.id for member in members),
         answers=answers,
-        days=days_spanned((member.slot for member in members), day_seconds),
+        days=days_spanned((member.slot for member in members), row.day_seconds),
         conditions=tuple(map(_to_condition, conditions or ())),
     )
 

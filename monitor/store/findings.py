@@ -32,8 +32,11 @@ NUMBERS: Final = ("effect", "effect_low", "effect_high", "evidence_log10", "eval
 """Columns with NULL for a missing number (NaN)."""
 
 SAME: Final = ("alarming", "unit", "signal", "evaluations", "recovered", "confirming", "baseline_id", "judge_moved",
-               "disagrees")  # fmt: skip
+               "disagrees", "structural")  # fmt: skip
 """Columns that hold the finding's own value."""
+
+LATER: Final = ("judge_moved", "structural")
+"""Columns with NULL for false in findings from before they existed."""
 
 WORDS: Final = ("what", "numbers", "caveat")
 """Columns with text for people. No code reads a state from them."""
@@ -51,15 +54,21 @@ def _decide(connection: Connection, done: Run, context: VerdictContext) -> int:
     return int(connection.execute(made.returning(verdict.c.seq)).scalar_one())
 
 
-def _ask_again(connection: Connection, done: Run, seed: int, now: datetime) -> None:
-    """Create the run that confirms this one, unless the stream already has one, which then decides for all."""
-    if ledger.under_way(connection, done.target, done.suite) is not None:
-        return
+def _ask_again(connection: Connection, done: Run, seed: int, at: datetime) -> None:
+    """Create the run that confirms this one, due at ``at``, unless the stream already has one.
+
+    The existing one then decides for all. If it is due later than ``at``, it is brought forward, and the alarms for
+    which it came too early ask for another one when it ends.
+    """
     same = (run.c.target == done.target, run.c.suite == done.suite)
-    slot = now
+    slot = at
     while connection.execute(select(run.c.id).where(*same, run.c.slot == slot)).first() is not None:
         slot += MOMENT
-    ledger.ensure_run(connection, done.target, done.suite, slot, seed, done.suite_digest, now, False, done.id)
+    waiting = ledger.under_way(connection, done.target, done.suite)
+    if waiting is None:
+        ledger.ensure_run(connection, done.target, done.suite, slot, seed, done.suite_digest, at, False, done.id)
+    elif at < waiting.next_at:
+        ledger.bring_forward(connection, waiting, slot, at, done.id)
 
 
 def _finished_before(connection: Connection, run_id: int, fence: int) -> bool:
@@ -112,7 +121,8 @@ def _to_finding(row: Any) -> Finding:
     values["severity"] = Severity(values["severity"])
     values["state"], values["cause"] = FindingState(values["state"]), Cause(values["cause"])
     values["advice"] = Advice(values["advice"])
-    values["judge_moved"] = bool(values["judge_moved"])  # NULL in findings from before the judge was monitored
+    for name in LATER:
+        values[name] = bool(values[name])
     values["exhibits"] = tuple(_to_exhibit(exhibit) for exhibit in values.get("exhibits", ()))
     return Finding(**values)
 
@@ -156,14 +166,15 @@ class Verdicts(Connected):
     def finish(
         self, run_id: int, fence: int, outcome: RunOutcome, found: Sequence[Finding], now: datetime,
         *, context: VerdictContext | None = None, moves: Sequence[Alarm] = (), seen: Position | None = None,
-        confirm_seed: int | None = None,
+        confirm_seed: int | None = None, confirm_at: datetime | None = None,
     ) -> bool:  # fmt: skip
         """End a run in one transaction: findings, alarms, baselines it joins, its outcome.
 
         ``False``, and nothing is written, if the fence is stale. Idempotent. The latest verdict counts. ``context``:
         what the findings depended on; without it, they are no evidence for later ones. ``moves``: alarms to insert
         (without an id) and to update. ``seen``: the stream's position at the decision; raises Overtaken, and writes
-        nothing, if it changed since. ``confirm_seed``: create the run that confirms this one, due now, with this seed.
+        nothing, if it changed since. ``confirm_seed``: create the run that confirms this one with this seed, due at
+        ``confirm_at`` (default: now).
         """
         with self._database.write() as connection:
             done = ledger.lock(connection, run_id, fence)
@@ -180,5 +191,5 @@ class Verdicts(Connected):
             if outcome is not RunOutcome.UNMEASURED:
                 baselines.join(connection, done)
             if confirm_seed is not None:
-                _ask_again(connection, done, confirm_seed, now)
+                _ask_again(connection, done, confirm_seed, confirm_at or now)
             return True

@@ -117,6 +117,12 @@ def under_way(connection: Connection, target: str, suite: str) -> Run | None:
     return None if row is None else to_run(row)
 
 
+def bring_forward(connection: Connection, waiting: Run, slot: datetime, due_at: datetime, confirms: int) -> None:
+    """Make a confirming run that nobody began yet due earlier, as the one that confirms the run ``confirms``."""
+    moved = {"slot": slot, "starts_at": due_at, "next_at": due_at, "confirms": confirms}
+    connection.execute(update(run).where(run.c.id == waiting.id, run.c.status == "due").values(moved))
+
+
 def _note(
     connection: Connection, target: str, suite: str, now: datetime | None, *, count: RunOutcome | None = None,
     **times: datetime,

@@ -69,6 +69,7 @@ class FindingRow(Row, table=True):
     disagrees: bool | None = None
     numbers: str | None = Field(default=None, sa_type=Text)
     caveat: str | None = Field(default=None, sa_type=Text)
+    structural: bool | None = None
 
 
 class VerdictRow(Row, table=True):
@@ -128,6 +129,7 @@ class AlarmRow(Row, table=True):
     acknowledged_by: str | None = None
     acknowledged_why: str | None = Field(default=None, sa_type=Text)
     confirmation: str | None = None
+    waits_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class BaselineRow(Row, table=True):

@@ -403,4 +403,4 @@ async def test_a_signal_without_a_finding_in_the_fresh_sample_pages_and_says_so(
         pages = [alarm for alarm in judged.moves if alarm.severity is Severity.PAGE]
         assert pages
         assert all(alarm.confirmation == Confirmation.NOT_ASKED for alarm in pages)
-        assert (judged.findings, judged.confirm) == ((), False)
+        assert (judged.findings, judged.confirm_at) == ((), None)

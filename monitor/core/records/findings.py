@@ -212,6 +212,8 @@ class Finding:
     traffic_share: float | None = None
     """Affected share of the sampled traffic, 0 to 1 in steps of 0.01. For ``base_match`` it is a lower bound. ``None``:
     the signal cannot tell, or nothing changed."""
+    structural: bool = False
+    """Whether this evaluation shows what no odd day of a healthy endpoint could give; see ``Reading.structural``."""
     disagrees: bool = False
     """Whether this evaluation alone contradicts the change that earlier evaluations show."""
     numbers: str = ""

@@ -42,6 +42,8 @@ class Baseline:
     retired_by: str | None = None
     retired_why: str | None = None
     retired_at: datetime | None = None
+    day_seconds: float = 86_400
+    """Length of a day of the schedule when it was captured."""
     conditions: tuple[ConditionState, ...] = ()
     """What its answers fulfil, as determined at its approval; empty before, and from versions without conditions."""
 
@@ -81,7 +83,7 @@ class Run:
 
 class AlarmState(StrEnum):
     RAISED = "raised"
-    """The evidence crossed the threshold; a fresh sample must confirm it before it pages."""
+    """The evidence crossed the threshold; a fresh sample or another day must confirm it before it pages."""
     CONFIRMED = "confirmed"
     CLEARED = "cleared"
 
@@ -94,7 +96,7 @@ class Alarm:
     suite: str
     signal: str
     severity: Severity
-    """A page that its fresh sample did not confirm is a ticket."""
+    """A page that was not confirmed is a ticket."""
     state: AlarmState
     raised_at: datetime
     raised_run_id: int
@@ -115,6 +117,8 @@ class Alarm:
     """Set by the store."""
     confirmation: Confirmation | None = None
     """``None``: it waits for its fresh sample, or is a ticket, which needs none."""
+    waits_until: datetime | None = None
+    """While it waits for another day: the earliest window of an evaluation that counts as one. Else ``None``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,32 @@
+"""Whether a finding is structural, and until when an alarm waits for an evaluation on another day."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+STRUCTURAL = (
+    "signal IN ('adapter_loss', 'base_match') OR (signal IN ('canaries', 'negative_flips') AND effect >= 0.5) "
+    "OR (signal = 'judge_score' AND effect <= -0.5)"
+)
+"""From the stored effect, which is the change that decides. NULL without an effect, which counts as false."""
+
+
+def upgrade() -> None:
+    op.add_column("finding", sa.Column("structural", sa.Boolean(), nullable=True))
+    op.execute(f"UPDATE finding SET structural = ({STRUCTURAL})")
+    op.add_column("alarm", sa.Column("waits_until", sa.DateTime(timezone=True), nullable=True))
+
+
+def downgrade() -> None:
+    op.execute(
+        "UPDATE alarm SET confirmation = CASE confirmation WHEN 'another_day' THEN 'later_look' "
+        "WHEN 'another_day_disagrees' THEN 'fresh_sample_disagrees' "
+        "WHEN 'awaits_another_day' THEN CASE WHEN state = 'raised' THEN NULL ELSE 'fresh_sample_disagrees' END "
+        "ELSE confirmation END"
+    )
+    op.drop_column("alarm", "waits_until")
+    op.drop_column("finding", "structural")
