@@ -17,6 +17,9 @@ ANOTHER_DAY: Final = timedelta(hours=16)
 """Time from one evaluation's window to another's from which they are on different days, on a schedule of full days; it
 scales with the schedule's day. Less than a day, because days have 23 hours when the clocks go forward, and so that the
 next daily run counts after a manual run in the morning. More than a night shift or a batch job takes."""
+APART: Final = timedelta(hours=8)
+"""Least time between the ends of both, on the same scale. A run's window is its slot, but its questions may be spread
+over the day: a fresh sample or a manual run shortly after its last question is not on another day."""
 PATIENCE_DAYS: Final = 2
 """Days for which a raised page waits for a scheduled evaluation of its signal after the first that could have decided.
 Then it pages unconfirmed, as a page whose fresh sample is not possible does."""
@@ -61,10 +64,10 @@ def next_state(
     """
     if alarm is None:
         return _raised(finding, at, day) if finding.alarming and not finding.confirming else None
-    decides = decided_by(alarm, finding.window_start)
+    decides = decided_by(alarm, finding.window_start, at)
     if finding.confirming and decides:
         return _decided(alarm, finding, at)
-    if _agrees_later(alarm, finding):
+    if _agrees_later(alarm, finding, decides=decides):
         return _decided(alarm, finding, at)
     if clears and finding.recovered:
         return replace(alarm, state=AlarmState.CLEARED, cleared_at=at, cleared_run_id=finding.run_id)
@@ -82,10 +85,11 @@ def wants_confirmation(alarm: Alarm) -> bool:
     return alarm.cleared_at is None and (alarm.state is AlarmState.RAISED or held)
 
 
-def decided_by(alarm: Alarm, asked_at: datetime) -> bool:
-    """Whether a fresh sample that was requested for ``asked_at`` decides on the alarm; for an alarm that waits for
-    another day, whether any evaluation of that time does."""
-    return wants_confirmation(alarm) and (alarm.waits_until is None or asked_at >= alarm.waits_until)
+def decided_by(alarm: Alarm, slot: datetime, at: datetime) -> bool:
+    """Whether a fresh sample of ``slot`` that ends at ``at`` decides on the alarm; for an alarm that waits for another
+    day, whether any evaluation does."""
+    early = slot < (alarm.waits_until or slot) or at < (alarm.waits_past or at)
+    return wants_confirmation(alarm) and not early
 
 
 def awaited(alarms: Iterable[Alarm], asked_at: datetime) -> bool:
@@ -94,7 +98,7 @@ def awaited(alarms: Iterable[Alarm], asked_at: datetime) -> bool:
     If not, every alarm for which it was requested is cleared or confirmed. Alarms raised later need another sample, and
     so do alarms that wait for another day.
     """
-    return any(decided_by(alarm, asked_at) and alarm.raised_at <= asked_at for alarm in alarms)
+    return any(decided_by(alarm, asked_at, asked_at) and alarm.raised_at <= asked_at for alarm in alarms)
 
 
 def to_confirm(alarms: Iterable[Alarm], found: Sequence[Finding]) -> bool:
@@ -112,7 +116,7 @@ def unanswered(
     If the run was its fresh sample, none was possible. Scheduled runs are awaited for ``PATIENCE_DAYS`` more.
     """
     if confirming:
-        return unconfirmable(alarm, run_id, at) if decided_by(alarm, slot) else alarm
+        return unconfirmable(alarm, run_id, at) if decided_by(alarm, slot, at) else alarm
     over = alarm.waits_until is not None and slot >= alarm.waits_until + PATIENCE_DAYS * day
     return unconfirmable(alarm, run_id, at) if over else alarm
 
@@ -132,15 +136,13 @@ def cleared_by_hand(alarm: Alarm, who: str, why: str, at: datetime) -> Alarm:
     return replace(alarm, state=AlarmState.CLEARED, cleared_at=at, cleared_by=who, cleared_why=why)
 
 
-def _agrees_later(alarm: Alarm, finding: Finding) -> bool:
+def _agrees_later(alarm: Alarm, finding: Finding, *, decides: bool) -> bool:
     """Whether an evaluation confirms the page that is no fresh sample, and was asked entirely after it was raised.
 
     So no page stays raised for days. A run asked at the same time as the raising run does not count, whenever it ends.
     """
-    if alarm.waits_until is not None:
-        later = decided_by(alarm, finding.window_start)
-    else:
-        later = alarm.state is AlarmState.RAISED and finding.window_start > alarm.raised_at
+    later = alarm.state is AlarmState.RAISED and finding.window_start > alarm.raised_at
+    later = later if alarm.waits_until is None else decides
     return later and not finding.judge_moved and _agrees(finding)
 
 
@@ -159,6 +161,7 @@ def _raised(finding: Finding, at: datetime, day: timedelta) -> Alarm:
     held = Confirmation.JUDGE_MOVED if finding.judge_moved else None
     waits = page and not finding.structural
     held = Confirmation.AWAITS_ANOTHER_DAY if waits else held
+    until, past = _another_day(finding, at, day) if waits else (None, None)
     return Alarm(
         target=finding.target,
         suite=finding.suite,
@@ -171,13 +174,14 @@ def _raised(finding: Finding, at: datetime, day: timedelta) -> Alarm:
         confirmed_run_id=None if page else finding.run_id,
         note="" if held is None else NOTES[held],
         confirmation=held,
-        waits_until=_another_day(finding, day) if waits else None,
+        waits_until=until,
+        waits_past=past,
     )
 
 
-def _another_day(finding: Finding, day: timedelta) -> datetime:
-    """The earliest window of an evaluation on another day than the finding's."""
-    return finding.window_end + ANOTHER_DAY * (day / DAY)
+def _another_day(finding: Finding, at: datetime, day: timedelta) -> tuple[datetime, datetime]:
+    """The earliest window and end of an evaluation on another day than that of the finding, which ended at ``at``."""
+    return finding.window_end + ANOTHER_DAY * (day / DAY), at + APART * (day / DAY)
 
 
 def _waiting(alarm: Alarm, finding: Finding, at: datetime, day: timedelta) -> Alarm:
@@ -193,15 +197,16 @@ def _waiting(alarm: Alarm, finding: Finding, at: datetime, day: timedelta) -> Al
         if alarm.waits_until is None:
             return alarm
         if raised:
-            return replace(alarm, note="", confirmation=None, waits_until=None)
+            return replace(alarm, note="", confirmation=None, waits_until=None, waits_past=None)
         return _held(alarm, Confirmation.ANOTHER_DAY_DISAGREES)
     if raised or alarm.waits_until is not None or not _agrees(finding):
         return alarm
-    return replace(_held(alarm, Confirmation.AWAITS_ANOTHER_DAY), waits_until=_another_day(finding, day))
+    until, past = _another_day(finding, at, day)
+    return replace(_held(alarm, Confirmation.AWAITS_ANOTHER_DAY), waits_until=until, waits_past=past)
 
 
 def _held(alarm: Alarm, how: Confirmation) -> Alarm:
-    return replace(alarm, note=NOTES[how], confirmation=how, waits_until=None)
+    return replace(alarm, note=NOTES[how], confirmation=how, waits_until=None, waits_past=None)
 
 
 def _confirm(alarm: Alarm, run_id: int, at: datetime, how: Confirmation) -> Alarm:

@@ -13,9 +13,9 @@ MOVED_LOG10: Final = 1.0
 
 
 STRUCTURAL_SHARE: Final = 0.5
-"""Change of an evaluation, as a share of its answers or of the largest possible drop of a mean, from which a signal that
-watches a rate is structural. The odd days of healthy endpoints that were measured (a restart, a busy replica, a batch
-job) change the result of a few answers. Half of all answers at once means that something else answers."""
+"""Change of one evaluation, as a share of its answers or of the range of a mean score, from which a signal that watches
+a rate is structural. An odd day of a healthy endpoint (a restart, a busy replica, a batch job) changes a few answers.
+Half of all answers at once means that something else answers."""
 
 
 @dataclass(frozen=True)

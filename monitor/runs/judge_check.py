@@ -68,7 +68,7 @@ def _wanted(context: "RunContext", run: Run, suite: Suite) -> bool:
     if judge is None or run_kind(run.target, run.suite) is JUDGE:
         return False
     raised = context.store.open_alarms(run.target, run.suite)
-    waiting = {one.signal for one in raised if _decides(run, one)}
+    waiting = {one.signal for one in raised if _decides(run, one, context.clock())}
     if not waiting or judge_moved(context):
         return False
     if not any(context.store.approved(JUDGE.target, name) for name in judge.run_suites):
@@ -79,8 +79,8 @@ def _wanted(context: "RunContext", run: Run, suite: Suite) -> bool:
     return by_judge and bool(waiting & signals)
 
 
-def _decides(run: Run, alarm: Alarm) -> bool:
+def _decides(run: Run, alarm: Alarm, now: datetime) -> bool:
     """Whether somebody may be paged for the alarm after this run."""
     if run.confirms is None:
-        return alarm.waits_until is not None and decided_by(alarm, run.slot)
+        return alarm.waits_until is not None and decided_by(alarm, run.slot, now)
     return not (alarm.state is AlarmState.CONFIRMED and alarm.severity is Severity.PAGE)

@@ -130,6 +130,7 @@ class AlarmRow(Row, table=True):
     acknowledged_why: str | None = Field(default=None, sa_type=Text)
     confirmation: str | None = None
     waits_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    waits_past: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class BaselineRow(Row, table=True):

@@ -119,6 +119,8 @@ class Alarm:
     """``None``: it waits for its fresh sample, or is a ticket, which needs none."""
     waits_until: datetime | None = None
     """While it waits for another day: the earliest window of an evaluation that counts as one. Else ``None``."""
+    waits_past: datetime | None = None
+    """The same for the evaluation's end."""
 
 
 @dataclass(frozen=True, slots=True)

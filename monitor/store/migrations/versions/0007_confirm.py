@@ -8,6 +8,7 @@ down_revision = "0006"
 branch_labels = None
 depends_on = None
 
+WAITS = ("waits_until", "waits_past")
 STRUCTURAL = (
     "signal IN ('adapter_loss', 'base_match') OR (signal IN ('canaries', 'negative_flips') AND effect >= 0.5) "
     "OR (signal = 'judge_score' AND effect <= -0.5)"
@@ -18,7 +19,8 @@ STRUCTURAL = (
 def upgrade() -> None:
     op.add_column("finding", sa.Column("structural", sa.Boolean(), nullable=True))
     op.execute(f"UPDATE finding SET structural = ({STRUCTURAL})")
-    op.add_column("alarm", sa.Column("waits_until", sa.DateTime(timezone=True), nullable=True))
+    for name in WAITS:
+        op.add_column("alarm", sa.Column(name, sa.DateTime(timezone=True), nullable=True))
 
 
 def downgrade() -> None:
@@ -28,5 +30,6 @@ def downgrade() -> None:
         "WHEN 'awaits_another_day' THEN CASE WHEN state = 'raised' THEN NULL ELSE 'fresh_sample_disagrees' END "
         "ELSE confirmation END"
     )
-    op.drop_column("alarm", "waits_until")
+    for name in WAITS:
+        op.drop_column("alarm", name)
     op.drop_column("finding", "structural")
