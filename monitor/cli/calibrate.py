@@ -145,14 +145,11 @@ def _armings(settings: "Settings", suites: Mapping[str, Suite]) -> dict[tuple[st
 
 def _promises(settings: "Settings", suite: Suite | None) -> Iterator[str]:
     """Limits of a suite that no baseline can change."""
-    from monitor.core.schedule import evaluations_per_year
+    from monitor.core.schedule import period_days
 
     if suite is None:
         return
-    answers, days = (
-        len(suite.probes) * suite.replicates,
-        round(365 / evaluations_per_year(settings.schedule, suite.name)),
-    )
+    answers, days = len(suite.probes) * suite.replicates, period_days(settings.schedule, suite.name)
     if answers < FEWEST_NOW:
         yield f"requests {answers} answers per run, but signals need at least {FEWEST_NOW}: add probes or replicates"
     if not any(probe.checks for probe in suite.probes):

@@ -158,7 +158,7 @@ async def _finish(
                 context.store.finish, run.id, run.fence, outcome, judged.findings, at, context=judged.context,
                 moves=judged.moves, seen=judged.seen,
                 confirm_seed=schedule.confirming_seed(run.seed) if judged.confirm_at else None,
-                confirm_at=judged.confirm_at,
+                confirm_at=judged.confirm_at, more=judged.more,
             )  # fmt: skip
         except Overtaken:
             if not left:

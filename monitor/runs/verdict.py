@@ -33,7 +33,7 @@ from monitor.detect import findings_for, policy
 from monitor.runs.context import RunContext
 from monitor.runs.judge_check import judge_moved
 from monitor.runs.questions import stored_suite
-from monitor.store import Position, StoreReader
+from monitor.store import More, Position, StoreReader
 
 log = structlog.get_logger()
 
@@ -41,11 +41,6 @@ CLEARING_SHARE: Final = 0.8
 """Share of the subject's questions that must have an answer for a run to clear an alarm. Raising one needs less."""
 
 TICKETS: Final = frozenset(one.name for one in of_severity(Severity.TICKET)) - OF_BASE
-
-
-SOON_DAYS: Final = 1.5
-"""Days within which the suite's next scheduled run serves as the evaluation on another day. A suite that is asked less
-often gets a fresh sample a day later."""
 
 
 def needed(run: Run, raised: Iterable[Alarm]) -> bool:
@@ -71,6 +66,8 @@ class Judged:
     confirm_at: datetime | None
     """When the fresh sample to request is due; ``None``: none is requested."""
     seen: Position
+    more: More | None = None
+    """One more run to ask later, because the evidence grew."""
 
 
 def detect(
@@ -101,8 +98,9 @@ def detect(
     before = {alarm.signal: alarm for alarm in raised}
     after = moved(run, found, before, at, clears=clears, day=_day(context.store, reference, raised, seen))
     moves = tuple(alarm for signal, alarm in sorted(after.items()) if alarm is not before.get(signal))
-    now = machine.to_confirm(after.values(), found)
-    return Judged(found, verdict_context, moves, at if now else _on_another_day(context, run, after.values(), at), seen)
+    fresh = at if machine.to_confirm(after.values(), found) else _on_another_day(context, run, after.values(), at)
+    more = _more(context, run, found, after, at) if fresh is None else None
+    return Judged(found, verdict_context, moves, fresh, seen, more)
 
 
 def moved(
@@ -129,9 +127,21 @@ def _on_another_day(context: RunContext, run: Run, alarms: Iterable[Alarm], at: 
     if not waits:
         return None
     plan = context.settings.schedule
-    scheduled = schedule.first_slot(schedule.expression_of(plan, run.suite), plan, min(waits))
-    soon = scheduled - at <= timedelta(seconds=SOON_DAYS * plan.day_seconds)
+    soon = schedule.runs_soon(plan, run.suite, at, at_least=min(waits))
     return None if soon else schedule.days_after(plan, at, 1)
+
+
+def _more(
+    context: RunContext, run: Run, found: Sequence[Finding], alarms: Mapping[str, Alarm], at: datetime
+) -> More | None:
+    """The run to ask a day later, before the next scheduled one, if a page signal's evidence grew."""
+    plan = context.settings.schedule
+    counts = run.scheduled or run.follows is not None
+    grew = any(policy.grew(one) and one.signal not in alarms for one in found)
+    if not (counts and grew) or schedule.runs_soon(plan, run.suite, at, at_least=at):
+        return None
+    due = schedule.days_after(plan, at, 1)
+    return More(due, schedule.run_seed(run.target, run.suite, due), schedule.MOST_FOLLOWING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,11 +74,19 @@ class Run:
     finished_at: datetime | None = None
     confirms: int | None = None
     """Run whose page this run, a fresh sample, confirms."""
+    follows: int | None = None
+    """Scheduled run after which this one is asked in addition, because the evidence grew. It counts as evidence like a
+    scheduled run."""
     starts_at: datetime | None = None
     """When it was first due: the slot, or later if the run was created late (a new target, a daemon that was down). Its
     batches are spread over the rest of the period."""
     scheduled: bool = True
-    """``False``: created manually or to confirm a page; all questions are due at once."""
+    """``False``: created manually, to confirm a page or because evidence grew; all questions are due at once."""
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person created it."""
+        return not self.scheduled and self.confirms is None and self.follows is None
 
 
 class AlarmState(StrEnum):

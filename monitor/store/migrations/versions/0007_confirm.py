@@ -1,4 +1,4 @@
-"""Whether a finding is structural, and until when an alarm waits for an evaluation on another day."""
+"""Whether a finding is structural, until when an alarm waits for another day, and after which run one is asked too."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,8 @@ down_revision = "0006"
 branch_labels = None
 depends_on = None
 
+BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+FOLLOWS = sa.text("follows IS NOT NULL")
 WAITS = ("waits_until", "waits_past")
 STRUCTURAL = (
     "signal IN ('adapter_loss', 'base_match') OR (signal IN ('canaries', 'negative_flips') AND effect >= 0.5) "
@@ -21,6 +23,8 @@ def upgrade() -> None:
     op.execute(f"UPDATE finding SET structural = ({STRUCTURAL})")
     for name in WAITS:
         op.add_column("alarm", sa.Column(name, sa.DateTime(timezone=True), nullable=True))
+    op.add_column("run", sa.Column("follows", BIG, nullable=True))
+    op.create_index("ix_run_follows", "run", ["follows"], sqlite_where=FOLLOWS, postgresql_where=FOLLOWS)
 
 
 def downgrade() -> None:
@@ -30,6 +34,8 @@ def downgrade() -> None:
         "WHEN 'awaits_another_day' THEN CASE WHEN state = 'raised' THEN NULL ELSE 'fresh_sample_disagrees' END "
         "ELSE confirmation END"
     )
+    op.drop_index("ix_run_follows", "run")
+    op.drop_column("run", "follows")
     for name in WAITS:
         op.drop_column("alarm", name)
     op.drop_column("finding", "structural")
