@@ -133,7 +133,7 @@ def test_evidence_grew_if_this_evaluation_added_to_it() -> None:
     assert policy.grew(one)
     for changed in (
         {"evidence_log10": 0.99},
-        {"evaluation_log10": 0.4},
+        {"evaluation_log10": 0.1},
         {"severity": Severity.TICKET},
         {"state": FindingState.ALARMING},
     ):
