@@ -225,7 +225,8 @@ def test_no_rate_pages_on_one_day(steps: list[tuple[tuple[int, int], bool, bool,
         before, alarm = alarm, alarms.next_state(alarm, one, slot + timedelta(hours=spread), clears=True)
         if alarm is None:
             continue
-        if alarm.confirmation is Confirmation.ANOTHER_DAY and alarm is not before:
+        confirmed = alarm.confirmation is Confirmation.ANOTHER_DAY and alarm.state is AlarmState.CONFIRMED
+        if confirmed and alarm is not before:
             assert before is not None
             assert before.waits_until is not None
             assert before.waits_past is not None
