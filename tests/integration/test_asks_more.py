@@ -137,4 +137,4 @@ def test_evidence_grew_if_this_evaluation_added_to_it() -> None:
         {"severity": Severity.TICKET},
         {"state": FindingState.ALARMING},
     ):
-        assert not policy.grew(replace(one, **changed))  # type: ignore[arg-type]
+        assert not policy.grew(replace(one, **changed))
