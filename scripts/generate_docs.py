@@ -113,9 +113,9 @@ against the target that is judged.
 
 All alarms of `judge` are tickets, because a drifted judge makes scores wrong, not answers. While one is open, a signal
 that uses the judge's verdicts (`judge_score`; `negative_flips` for probes without checks) is a ticket, too, and gives
-the reason. If the drop remains after the judge's alarm is closed, a fresh sample makes it a page. Before such a page is
-sent, Cliffwatch scores the anchors again, at most once an hour, so that it finds a judge that was replaced since its
-last daily run.
+the reason. If the drop remains after the judge's alarm is closed, two evaluations on different days make it a page.
+Before such a page is sent, Cliffwatch scores the anchors again, at most once an hour, so that it finds a judge that was
+replaced since its last daily run.
 
 Use at least 20 anchors, better 50. Half of them should fail, and some should be hard: easy anchors detect a replaced
 judge, hard ones a shifted one. The lab's judge agrees on 26 of its 30 anchors (`anchors: lab-anchors`). When the base's

@@ -30,8 +30,9 @@ NOTES: Final = (
     "much days differ, so the spread has a margin: with few days, one evaluation may miss even a complete loss; more "
     "days resolve this. answers: answers per day. smallest change detected: within that number of evaluations, "
     "with 80 % probability, at the promised rate of false pages, if only this signal changes; none: even a complete "
-    "change is not detected that soon. With four times the answers per day, a signal detects about half the change, as "
-    "long as the spread is near 1; with twice the days, about 3/4 of it."
+    "change is not detected that soon. A page of canaries, negative_flips or judge_score follows with the next "
+    "evaluation on another day, unless at least half of the answers changed. With four times the answers per day, a "
+    "signal detects about half the change, as long as the spread is near 1; with twice the days, about 3/4 of it."
 )
 
 
@@ -145,14 +146,11 @@ def _armings(settings: "Settings", suites: Mapping[str, Suite]) -> dict[tuple[st
 
 def _promises(settings: "Settings", suite: Suite | None) -> Iterator[str]:
     """Limits of a suite that no baseline can change."""
-    from monitor.core.schedule import evaluations_per_year
+    from monitor.core.schedule import period_days
 
     if suite is None:
         return
-    answers, days = (
-        len(suite.probes) * suite.replicates,
-        round(365 / evaluations_per_year(settings.schedule, suite.name)),
-    )
+    answers, days = len(suite.probes) * suite.replicates, period_days(settings.schedule, suite.name)
     if answers < FEWEST_NOW:
         yield f"requests {answers} answers per run, but signals need at least {FEWEST_NOW}: add probes or replicates"
     if not any(probe.checks for probe in suite.probes):

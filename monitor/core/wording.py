@@ -30,8 +30,14 @@ NO_EVIDENCE_LOG10: Final = 0.5
 AGREEING: Final[Mapping[Confirmation | None, str]] = {
     Confirmation.FRESH_SAMPLE: "a fresh sample",
     Confirmation.LATER_LOOK: "a later evaluation",
+    Confirmation.ANOTHER_DAY: "an evaluation on another day",
 }
 """What confirmed an alarm, in words."""
+
+
+def waits_for(alarm: Alarm) -> str:
+    """What a page that is only raised waits for."""
+    return "a fresh sample" if alarm.waits_until is None else "an evaluation on another day"
 
 
 def many(count: int, noun: str) -> str:
@@ -194,7 +200,8 @@ def _moment(at: datetime, known: datetime, zone: tzinfo | None) -> str:
 
 def _raised(alarm: Alarm, known: datetime, zone: tzinfo | None) -> str:
     if alarm.state is AlarmState.RAISED:
-        return f"Waiting since {_moment(alarm.raised_at, known, zone)} for a fresh sample, which the daemon requests."
+        requested = ", which the daemon requests" if alarm.waits_until is None else ""
+        return f"Waiting since {_moment(alarm.raised_at, known, zone)} for {waits_for(alarm)}{requested}."
     if alarm.confirmation in AGREEING and alarm.confirmed_at is not None:
         at = _moment(alarm.confirmed_at, known, zone)
         return f"Confirmed {at} by {AGREEING[alarm.confirmation]} (run {alarm.confirmed_run_id})."

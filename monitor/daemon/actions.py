@@ -130,7 +130,7 @@ class Actions:
 
         with self._one_run_at_a_time:
             for one in context.store.runs(target, suite):
-                if not one.scheduled and one.confirms is None and one.status != "done":
+                if one.by_hand and one.status != "done":
                     raise UsageError(f"{target}/{suite}: manual run {one.id} has not finished; wait for it")
             made = ensure_run(context, target, suite, now, scheduled=False, entry=of)
         return self._logged(of(made))

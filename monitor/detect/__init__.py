@@ -93,6 +93,7 @@ def finding_of(comparison: Comparison, signal: str, reading: Reading, verdict: V
         advice=told.advice,
         traffic_share=told.traffic_share,
         ways=verdict.ways,
+        structural=reading.structural,
         disagrees=told.disagrees,
         numbers=told.numbers,
         caveat=" ".join(filter(None, (told.caveat, verdict.caveat))),

@@ -21,7 +21,7 @@ class Need(IntEnum):
     IDENTITY = 1
     """Something else is served than is declared. It pages, but the answers may be as approved."""
     CONFIRMING = 2
-    """A page that its fresh sample may not confirm."""
+    """A page that a fresh sample or another day may not confirm."""
     TICKET = 3
     UNMEASURED = 4
     """The last run brought no usable answer."""

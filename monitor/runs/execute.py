@@ -83,8 +83,12 @@ async def _check_judge_then_measure(context: RunContext, run: Run, at_once: bool
     if run.confirms is not None:
         if not needed(run, await asyncio.to_thread(context.store.open_alarms, run.target, run.suite)):
             return await _conclude(context, run, suite, await asyncio.to_thread(context.store.answers, [run.id]))
-        await check_judge(context, run, suite, partial(_claimed, context, work=_measure_anchors, at_once=True))
+        await _check_judge(context, run, suite)
     return await _measure(context, run, suite, at_once)
+
+
+async def _check_judge(context: RunContext, run: Run, suite: Suite) -> None:
+    await check_judge(context, run, suite, partial(_claimed, context, work=_measure_anchors, at_once=True))
 
 
 async def _measure_anchors(context: RunContext, run: Run, at_once: bool) -> tuple[Finding, ...] | None:
@@ -92,12 +96,15 @@ async def _measure_anchors(context: RunContext, run: Run, at_once: bool) -> tupl
 
 
 async def _measure(context: RunContext, run: Run, suite: Suite, at_once: bool) -> tuple[Finding, ...] | None:
-    """Ask the due questions. When all are asked, grade the answers and reach the verdict."""
+    """Ask the due questions. When all are asked, grade the answers and reach the verdict. If it decides on a page that
+    waited for another day, the judge is checked before."""
     recorded = await asyncio.to_thread(context.store.answered, run.id)
     waiting_until = await _ask(context, run, suite, recorded, at_once=at_once)
     if waiting_until is not None:
         await asyncio.to_thread(context.store.release, run.id, run.fence, waiting_until)
         return None
+    if run.confirms is None:  # a fresh sample was preceded by it
+        await _check_judge(context, run, suite)
     return await _conclude(context, run, suite, await graded_answers(context, run, suite, recorded))
 
 
@@ -150,7 +157,8 @@ async def _finish(
             done = await asyncio.to_thread(
                 context.store.finish, run.id, run.fence, outcome, judged.findings, at, context=judged.context,
                 moves=judged.moves, seen=judged.seen,
-                confirm_seed=schedule.confirming_seed(run.seed) if judged.confirm else None,
+                confirm_seed=schedule.confirming_seed(run.seed) if judged.confirm_at else None,
+                confirm_at=judged.confirm_at, more=judged.more,
             )  # fmt: skip
         except Overtaken:
             if not left:

@@ -12,6 +12,7 @@ from monitor.core.errors import CliffwatchError
 from monitor.core.records import Alarm, AlarmState, Run, Severity, Suite
 from monitor.core.run_kinds import JUDGE, run_kind
 from monitor.core.signals import CATALOGUE, JUDGE_DRIFT, Grade
+from monitor.detect.alarms import decided_by
 
 if TYPE_CHECKING:
     from monitor.runs.context import RunContext
@@ -36,7 +37,7 @@ def judge_moved(context: "RunContext") -> bool:
 
 
 async def check_judge(context: "RunContext", run: Run, suite: Suite, score: Execute) -> None:
-    """Score the anchors before a fresh sample, if the page that it confirms depends on the judge's verdicts.
+    """Score the anchors before a run that decides on a page, if the page depends on the judge's verdicts.
 
     So a judge that changed since its last daily scoring is detected before anyone is paged. An error here does not
     delay a page.
@@ -64,16 +65,22 @@ async def check_judge(context: "RunContext", run: Run, suite: Suite, score: Exec
 
 def _wanted(context: "RunContext", run: Run, suite: Suite) -> bool:
     judge = context.settings.targets.get(JUDGE.target)
-    if run.confirms is None or judge is None or run_kind(run.target, run.suite) is JUDGE or judge_moved(context):
+    if judge is None or run_kind(run.target, run.suite) is JUDGE:
+        return False
+    raised = context.store.open_alarms(run.target, run.suite)
+    waiting = {one.signal for one in raised if _decides(run, one, context.clock())}
+    if not waiting or judge_moved(context):
         return False
     if not any(context.store.approved(JUDGE.target, name) for name in judge.run_suites):
         return False
     by_judge = any(probe.rubric or suite.rubric for probe in suite.probes)
     checked = {Grade.CHECKS} if all(probe.checks for probe in suite.probes) else set()
     signals = {one.name for one in CATALOGUE if Grade.JUDGE in one.graded_by and not one.graded_by & checked}
-    waiting = {one.signal for one in context.store.open_alarms(run.target, run.suite) if not _pages(one)}
     return by_judge and bool(waiting & signals)
 
 
-def _pages(alarm: Alarm) -> bool:
-    return alarm.state is AlarmState.CONFIRMED and alarm.severity is Severity.PAGE
+def _decides(run: Run, alarm: Alarm, now: datetime) -> bool:
+    """Whether somebody may be paged for the alarm after this run."""
+    if run.confirms is None:
+        return alarm.waits_until is not None and decided_by(alarm, run.slot, now)
+    return not (alarm.state is AlarmState.CONFIRMED and alarm.severity is Severity.PAGE)

@@ -13,13 +13,13 @@ from monitor.runs.execute import execute_run
 async def run_now(context: RunContext, target: str, suite: str) -> int:
     """Create a run that is due now, outside the schedule, and execute all of it. Returns its id.
 
-    If it raises a page, the run that confirms it is executed too, or an unfinished confirming run.
+    If it raises a page, the run that confirms it at once is executed too, or an unfinished confirming run that is due.
     """
     slot = context.clock()
     run = await asyncio.to_thread(ensure_run, context, target, suite, slot, scheduled=False)
     await _to_the_end(context, run.id)
     fresh = await asyncio.to_thread(context.store.under_way, target, suite)
-    if fresh is not None:
+    if fresh is not None and (fresh.starts_at or fresh.slot) <= context.clock():
         await _to_the_end(context, fresh.id)
     return run.id
 

@@ -13,10 +13,11 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from monitor.core.records import Alarm, AlarmState, Arm, Finding, Run, VerdictContext
+from monitor.detect import alarms as machine
 from monitor.detect import findings_for
 from monitor.runs.questions import stored_suite
 from monitor.runs.verdict import CLEARING_SHARE, compare, moved
@@ -66,7 +67,8 @@ def recompute(store: "Store", target: str | None = None) -> Recomputed:
     result = Recomputed()
     scores: dict[tuple[int, str], Mapping[str, float]] = {}
     judged: dict[int, tuple[Finding, ...]] = {}
-    for context in store.verdicts(target):
+    contexts = store.verdicts(target)
+    for context in contexts:
         judged[context.run_id] = _findings(store, context, scores)
         stored = {one.signal: one for one in store.findings(run_id=context.run_id, limit=EVERY)}
         again = {one.signal: one for one in judged[context.run_id]}
@@ -76,8 +78,14 @@ def recompute(store: "Store", target: str | None = None) -> Recomputed:
             result.findings += 1
             result.equal += not found
             result.differences += found
-    _compare_alarms(result, store, target, judged)
+    _compare_alarms(result, store, target, judged, _days(store, contexts))
     return result
+
+
+def _days(store: "Store", contexts: Sequence[VerdictContext]) -> dict[int, timedelta]:
+    """Run -> length of a day of the baseline with which it was compared."""
+    known = {one: store.baseline(one).day_seconds for one in {context.baseline_id for context in contexts}}
+    return {one.run_id: timedelta(seconds=known[one.baseline_id]) for one in contexts}
 
 
 def _findings(
@@ -147,15 +155,16 @@ def _differences(
 
 
 def _compare_alarms(
-    result: Recomputed, store: "Store", target: str | None, judged: Mapping[int, Sequence[Finding]]
-) -> None:
+    result: Recomputed, store: "Store", target: str | None, judged: Mapping[int, Sequence[Finding]],
+    days: Mapping[int, timedelta],
+) -> None:  # fmt: skip
     kept = {
         (one.target, one.suite, one.signal, one.raised_run_id): one
         for one in store.alarms(target, limit=EVERY)
         if one.raised_run_id in judged
     }
     again = {(one.target, one.suite, one.signal, one.raised_run_id): one
-             for one in _replayed(store, target, list(kept.values()), judged)}  # fmt: skip
+             for one in _replayed(store, target, list(kept.values()), judged, days)}  # fmt: skip
     for key in sorted(kept.keys() | again.keys()):
         found = list(_differences(key[3], key[2], "alarm", _plain(kept.get(key)), _plain(again.get(key))))
         result.alarms += 1
@@ -164,17 +173,21 @@ def _compare_alarms(
 
 
 def _replayed(
-    store: "Store", target: str | None, kept: Sequence[Alarm], judged: Mapping[int, Sequence[Finding]]
-) -> list[Alarm]:
+    store: "Store", target: str | None, kept: Sequence[Alarm], judged: Mapping[int, Sequence[Finding]],
+    days: Mapping[int, timedelta],
+) -> list[Alarm]:  # fmt: skip
     """The alarms that the recomputed findings raise, confirm and clear, run by run in the order of their end."""
     by_hand = [one for one in kept if one.state is AlarmState.CLEARED and one.cleared_run_id is None]
     over: list[Alarm] = []
     open_now: dict[Key, Alarm] = {}
+    day: dict[tuple[str, str], timedelta] = {}
     for run, at in _ended(store, target, judged):
         _clear(open_now, over, [one for one in by_hand if one.cleared_at is not None and one.cleared_at <= at])
-        mine = {key[2]: one for key, one in open_now.items() if key[:2] == (run.target, run.suite)}
+        stream = (run.target, run.suite)
+        day[stream] = days.get(run.id, day.get(stream, machine.DAY))
+        mine = {key[2]: one for key, one in open_now.items() if key[:2] == stream}
         found = judged.get(run.id, ())
-        after = moved(run, found, mine, at, clears=bool(found) and _may_clear(store, run))
+        after = moved(run, found, mine, at, clears=bool(found) and _may_clear(store, run), day=day[stream])
         for signal, alarm in after.items():
             if alarm.state is AlarmState.CLEARED:
                 over.append(alarm)
@@ -186,11 +199,10 @@ def _replayed(
 
 
 def _ended(store: "Store", target: str | None, judged: Mapping[int, Sequence[Finding]]) -> list[tuple[Run, datetime]]:
-    """The runs that may move an alarm, with when they ended: those with a verdict, in order, and fresh samples
-    without anything to judge."""
+    """The runs that may move an alarm, with when they ended: those with a verdict, in order, and those without
+    anything to judge, for which an alarm may have waited."""
     place = {run_id: number for number, run_id in enumerate(judged)}
-    runs = [run for run in store.runs(target, limit=EVERY) if run.id in place or run.confirms is not None]
-    ended = [(run, run.finished_at) for run in runs if run.finished_at is not None]
+    ended = [(run, run.finished_at) for run in store.runs(target, limit=EVERY) if run.finished_at is not None]
     return sorted(ended, key=lambda one: (one[1], place.get(one[0].id, len(place))))
 
 

@@ -6,7 +6,7 @@ the same verdict with them later.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -34,7 +34,7 @@ from monitor.detect.evidence import borrowed
 from monitor.runs.context import RunContext
 from monitor.runs.judge_check import judge_moved
 from monitor.runs.questions import stored_suite
-from monitor.store import Position, StoreReader
+from monitor.store import More, Position, StoreReader
 
 log = structlog.get_logger()
 
@@ -67,9 +67,11 @@ class Judged:
     context: VerdictContext | None
     """``None``: there were no answers to judge, or no baseline."""
     moves: tuple[Alarm, ...]
-    confirm: bool
-    """Whether to request a fresh sample now."""
+    confirm_at: datetime | None
+    """When the fresh sample to request is due; ``None``: none is requested."""
     seen: Position
+    more: More | None = None
+    """One more run to ask later, because the evidence grew."""
 
 
 def detect(
@@ -88,8 +90,9 @@ def detect(
     raised = context.store.open_alarms(run.target, run.suite)
     if not needed(run, raised):
         log.info("confirmation_not_needed", target=run.target, suite=run.suite, run=run.id, confirms=run.confirms)
-        waiting = any(one.state is AlarmState.RAISED for one in raised)
-        return Judged((), None, (), waiting, seen)  # alarms raised since then had no own sample during this run
+        # alarms raised since then had no own sample during this run
+        waiting = any(one.state is AlarmState.RAISED and one.waits_until is None for one in raised)
+        return Judged((), None, (), at if waiting else _on_another_day(context, run, raised, at), seen)
     reference = None if outcome is RunOutcome.UNMEASURED else _reference(context.store, run, seen.baseline_id)
     verdict_context: VerdictContext | None = None
     found: tuple[Finding, ...] = ()
@@ -97,26 +100,52 @@ def detect(
         verdict_context = _context(context, run, reference)
         found = tuple(findings_for(_comparison(context.store, run, answers, reference, verdict_context, at)))
     before = {alarm.signal: alarm for alarm in raised}
-    after = moved(run, found, before, at, clears=clears)
+    after = moved(run, found, before, at, clears=clears, day=_day(context.store, reference, raised, seen))
     moves = tuple(alarm for signal, alarm in sorted(after.items()) if alarm is not before.get(signal))
-    return Judged(found, verdict_context, moves, machine.to_confirm(list(after.values()), found), seen)
+    fresh = at if machine.to_confirm(after.values(), found) else _on_another_day(context, run, after.values(), at)
+    more = _more(context, run, found, after, at) if fresh is None else None
+    return Judged(found, verdict_context, moves, fresh, seen, more)
 
 
 def moved(
-    run: Run, found: Sequence[Finding], before: Mapping[str, Alarm], at: datetime, *, clears: bool
+    run: Run, found: Sequence[Finding], before: Mapping[str, Alarm], at: datetime, *, clears: bool, day: timedelta
 ) -> dict[str, Alarm]:
-    """Signal -> its alarm after the run's findings; the same object if nothing changed."""
-    after = dict(before)
-    if run.confirms is not None and not machine.awaited(before.values(), run.slot):
+    """Signal -> its alarm after the run's findings; the same object if nothing changed. ``day``: length of the
+    schedule's day."""
+    after, confirming = dict(before), run.confirms is not None
+    if confirming and not machine.awaited(before.values(), run.slot):
         return after
     for finding in found:
-        alarm = machine.next_state(before.get(finding.signal), finding, at, clears=clears)
+        alarm = machine.next_state(before.get(finding.signal), finding, at, clears=clears, day=day)
         if alarm is not None:
             after[finding.signal] = alarm
-    if run.confirms is not None:
-        for signal in before.keys() - {finding.signal for finding in found}:
-            after[signal] = machine.unconfirmable(after[signal], run.id, at)
+    for signal in before.keys() - {finding.signal for finding in found}:
+        after[signal] = machine.unanswered(after[signal], run.id, run.slot, at, confirming=confirming, day=day)
     return after
+
+
+def _on_another_day(context: RunContext, run: Run, alarms: Iterable[Alarm], at: datetime) -> datetime | None:
+    """When to ask a fresh sample for alarms that wait for another day; ``None`` if none waits, or if a scheduled run
+    serves."""
+    waits = [one.waits_until for one in alarms if one.waits_until is not None and one.cleared_at is None]
+    if not waits:
+        return None
+    plan = context.settings.schedule
+    soon = schedule.runs_soon(plan, run.suite, at, at_least=min(waits))
+    return None if soon else schedule.days_after(plan, at, 1)
+
+
+def _more(
+    context: RunContext, run: Run, found: Sequence[Finding], alarms: Mapping[str, Alarm], at: datetime
+) -> More | None:
+    """The run to ask a day later, before the next scheduled one, if a page signal's evidence grew."""
+    plan = context.settings.schedule
+    counts = run.scheduled or run.follows is not None
+    grew = any(policy.grew(one) and one.signal not in alarms for one in found)
+    if not (counts and grew) or schedule.runs_soon(plan, run.suite, at, at_least=at):
+        return None
+    due = schedule.days_after(plan, at, 1)
+    return More(due, schedule.run_seed(run.target, run.suite, due), schedule.MOST_FOLLOWING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +156,14 @@ class Reference:
     answers: tuple[GradedAnswer, ...]
     judge_changed: bool
     """Whether the run was scored by other judges than the baseline's runs."""
+
+
+def _day(store: StoreReader, reference: Reference | None, raised: Sequence[Alarm], seen: Position) -> timedelta:
+    """Length of a day when the approved baseline was captured, so that a recomputation has the same."""
+    if reference is None and (not raised or seen.baseline_id is None):
+        return machine.DAY  # there is no alarm for which it counts
+    baseline = reference.baseline if reference is not None else store.baseline(seen.baseline_id or 0)
+    return timedelta(seconds=baseline.day_seconds)
 
 
 def _reference(store: StoreReader, run: Run, baseline_id: int | None) -> Reference | None:

@@ -37,9 +37,9 @@ def join(connection: Connection, done: Run) -> None:
     """Add a finished run to the windows in capture that contain its slot.
 
     A window over days takes only scheduled runs: several runs of one day would count as several days. A fresh sample is
-    never part of a window: it was asked because something looked wrong.
+    never part of a window, nor is a run that follows a scheduled one: they were asked because something looked wrong.
     """
-    if done.confirms is not None:
+    if done.confirms is not None or done.follows is not None:
         return
     scheduled = select(run.c.scheduled).where(run.c.id == done.id).scalar_subquery()
     windows = select(baseline.c.id).where(
@@ -189,12 +189,12 @@ def _counts(ids: Sequence[int]) -> Any:
 
 def _to_baseline(row: Any, members: Sequence[Any], answers: int) -> Baseline:
     values = dict(row._mapping)
-    day_seconds, conditions = values.pop("day_seconds"), values.pop("conditions")
+    conditions = values.pop("conditions")
     return Baseline(
         **{**values, "status": BaselineStatus(row.status)},
         run_ids=tuple(member.id for member in members),
         answers=answers,
-        days=days_spanned((member.slot for member in members), day_seconds),
+        days=days_spanned((member.slot for member in members), row.day_seconds),
         conditions=tuple(map(_to_condition, conditions or ())),
     )
 
@@ -272,6 +272,7 @@ class Baselines(Connected):
                 run.c.suite == suite,
                 run.c.suite_digest == suite_digest,
                 run.c.confirms.is_(None),
+                run.c.follows.is_(None),
             ]
             if not at_once:
                 where.append(run.c.scheduled)

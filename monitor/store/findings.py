@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -32,13 +32,27 @@ NUMBERS: Final = ("effect", "effect_low", "effect_high", "evidence_log10", "eval
 """Columns with NULL for a missing number (NaN)."""
 
 SAME: Final = ("alarming", "unit", "signal", "evaluations", "recovered", "confirming", "baseline_id", "judge_moved",
-               "disagrees")  # fmt: skip
+               "disagrees", "structural")  # fmt: skip
 """Columns that hold the finding's own value."""
+
+LATER: Final = ("judge_moved", "structural")
+"""Columns with NULL for false in findings from before they existed."""
 
 WORDS: Final = ("what", "numbers", "caveat")
 """Columns with text for people. No code reads a state from them."""
 
 MOMENT: Final = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class More:
+    """One more run to ask after this one, because the evidence grew."""
+
+    at: datetime
+    """When it is due."""
+    seed: int
+    most: int
+    """Number of such runs that may follow one scheduled run."""
 
 
 class Overtaken(StoreError):
@@ -51,15 +65,40 @@ def _decide(connection: Connection, done: Run, context: VerdictContext) -> int:
     return int(connection.execute(made.returning(verdict.c.seq)).scalar_one())
 
 
-def _ask_again(connection: Connection, done: Run, seed: int, now: datetime) -> None:
-    """Create the run that confirms this one, unless the stream already has one, which then decides for all."""
-    if ledger.under_way(connection, done.target, done.suite) is not None:
-        return
+def _free_slot(connection: Connection, done: Run, at: datetime) -> datetime:
+    """The first slot of the run's stream from ``at`` on that no run has."""
     same = (run.c.target == done.target, run.c.suite == done.suite)
-    slot = now
+    slot = at
     while connection.execute(select(run.c.id).where(*same, run.c.slot == slot)).first() is not None:
         slot += MOMENT
-    ledger.ensure_run(connection, done.target, done.suite, slot, seed, done.suite_digest, now, False, done.id)
+    return slot
+
+
+def _ask_more(connection: Connection, done: Run, more: More) -> None:
+    """Create a run that follows the scheduled one, unless that has as many as it may, or still has one to come."""
+    first = done.follows or done.id
+    same = (run.c.follows == first, run.c.status != "done", run.c.id != done.id)
+    coming = connection.execute(select(run.c.id).where(*same)).first() is not None
+    if coming or ledger.followers(connection, first) >= more.most:
+        return
+    slot = _free_slot(connection, done, more.at)
+    ledger.ensure_run(
+        connection, done.target, done.suite, slot, more.seed, done.suite_digest, more.at, False, follows=first
+    )
+
+
+def _ask_again(connection: Connection, done: Run, seed: int, at: datetime) -> None:
+    """Create the run that confirms this one, due at ``at``, unless the stream already has one.
+
+    The existing one then decides for all. If it is due later than ``at``, it is brought forward, and the alarms for
+    which it came too early ask for another one when it ends.
+    """
+    slot = _free_slot(connection, done, at)
+    waiting = ledger.under_way(connection, done.target, done.suite)
+    if waiting is None:
+        ledger.ensure_run(connection, done.target, done.suite, slot, seed, done.suite_digest, at, False, done.id)
+    elif at < waiting.next_at:
+        ledger.bring_forward(connection, waiting, slot, at, done.id)
 
 
 def _finished_before(connection: Connection, run_id: int, fence: int) -> bool:
@@ -114,7 +153,8 @@ def _to_finding(row: Any) -> Finding:
     values["state"], values["cause"] = FindingState(values["state"]), Cause(values["cause"])
     values["advice"] = Advice(values["advice"])
     values["ways"] = tuple(values["ways"] or ())
-    values["judge_moved"] = bool(values["judge_moved"])  # NULL in findings from before the judge was monitored
+    for name in LATER:
+        values[name] = bool(values[name])
     values["exhibits"] = tuple(_to_exhibit(exhibit) for exhibit in values.get("exhibits", ()))
     return Finding(**values)
 
@@ -158,14 +198,16 @@ class Verdicts(Connected):
     def finish(
         self, run_id: int, fence: int, outcome: RunOutcome, found: Sequence[Finding], now: datetime,
         *, context: VerdictContext | None = None, moves: Sequence[Alarm] = (), seen: Position | None = None,
-        confirm_seed: int | None = None,
+        confirm_seed: int | None = None, confirm_at: datetime | None = None,
+        more: More | None = None,
     ) -> bool:  # fmt: skip
         """End a run in one transaction: findings, alarms, baselines it joins, its outcome.
 
         ``False``, and nothing is written, if the fence is stale. Idempotent. The latest verdict counts. ``context``:
         what the findings depended on; without it, they are no evidence for later ones. ``moves``: alarms to insert
         (without an id) and to update. ``seen``: the stream's position at the decision; raises Overtaken, and writes
-        nothing, if it changed since. ``confirm_seed``: create the run that confirms this one, due now, with this seed.
+        nothing, if it changed since. ``confirm_seed``: create the run that confirms this one with this seed, due at
+        ``confirm_at`` (default: now). ``more``: create one more run, if the scheduled one may have it.
         """
         with self._database.write() as connection:
             done = ledger.lock(connection, run_id, fence)
@@ -182,5 +224,7 @@ class Verdicts(Connected):
             if outcome is not RunOutcome.UNMEASURED:
                 baselines.join(connection, done)
             if confirm_seed is not None:
-                _ask_again(connection, done, confirm_seed, now)
+                _ask_again(connection, done, confirm_seed, confirm_at or now)
+            if more is not None:
+                _ask_more(connection, done, more)
             return True

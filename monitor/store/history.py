@@ -95,14 +95,15 @@ def _looks(
 
 
 def _counts() -> ColumnElement[bool]:
-    """The evaluations that count as evidence: those of scheduled runs, fresh samples, and runs that raised an alarm.
+    """The evaluations that count as evidence: those of scheduled runs and of those that follow them, fresh samples, and
+    runs that raised an alarm.
 
     A manual run is judged with its own evaluation added to these, and may raise, confirm or end an alarm. Later
     evaluations ignore it, however often it is repeated. If it ended the alarm, evidence starts again after it. If it
     raised one, its evaluation stays, because a recovery is measured from it.
     """
     did_raise = select(alarm.c.id).where(alarm.c.raised_run_id == finding.c.run_id, alarm.c.signal == finding.c.signal)
-    return or_(run.c.scheduled, run.c.confirms.is_not(None), did_raise.exists())
+    return or_(run.c.scheduled, run.c.confirms.is_not(None), run.c.follows.is_not(None), did_raise.exists())
 
 
 def _alarms(connection: Connection, target: str, suite: str) -> list[tuple[str, int, int | None]]:
@@ -127,8 +128,8 @@ class HistoryReads(Connected):
     def evaluations(self, target: str, suite: str, baseline_id: int, *, before: int | None = None) -> Evaluations:
         """Signal -> the scores by channel of its earlier evaluations on this baseline that still count, oldest first.
 
-        Evaluations of scheduled and of confirming runs after the signal's last alarm was cleared. A manual run counts
-        only if it raised the alarm. ``before``: the history at the verdict of that run.
+        Evaluations of scheduled, following and confirming runs after the signal's last alarm was cleared. A manual run
+        counts only if it raised the alarm. ``before``: the history at the verdict of that run.
         """
         with self._database.read() as connection:
             found = _looks(connection, target, suite, baseline_id, _limit(connection, before))

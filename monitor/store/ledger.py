@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, case, exists, func, literal, or_, select, update
 
 from monitor.core.errors import StoreError
 from monitor.core.records import AuditEntry, Run, RunOutcome
@@ -33,6 +33,7 @@ def to_run(row: Row[Any]) -> Run:
 def ensure_run(
     connection: Connection, target: str, suite: str, slot: datetime, seed: int, suite_digest: str,
     next_at: datetime, scheduled: bool, confirms: int | None = None, now: datetime | None = None,
+    follows: int | None = None,
 ) -> Run:  # fmt: skip
     """The row of (target, suite, slot), or the one that confirms ``confirms``, created if it does not exist.
 
@@ -46,6 +47,7 @@ def ensure_run(
         .values(
             target=target, suite=suite, slot=slot, status="due", attempt=0, fence=0, starts_at=next_at,
             next_at=next_at, seed=seed, suite_digest=suite_digest, scheduled=scheduled, confirms=confirms,
+            follows=follows,
         )
         .on_conflict_do_nothing()
         .returning(run)
@@ -115,6 +117,17 @@ def under_way(connection: Connection, target: str, suite: str) -> Run | None:
     where = (run.c.target == target, run.c.suite == suite, run.c.confirms.is_not(None), run.c.status != "done")
     row = connection.execute(select(run).where(*where)).first()
     return None if row is None else to_run(row)
+
+
+def followers(connection: Connection, run_id: int) -> int:
+    """How many runs follow a scheduled one."""
+    return int(connection.execute(select(func.count()).where(run.c.follows == run_id)).scalar_one())
+
+
+def bring_forward(connection: Connection, waiting: Run, slot: datetime, due_at: datetime, confirms: int) -> None:
+    """Make a confirming run that nobody began yet due earlier, as the one that confirms the run ``confirms``."""
+    moved = {"slot": slot, "starts_at": due_at, "next_at": due_at, "confirms": confirms}
+    connection.execute(update(run).where(run.c.id == waiting.id, run.c.status == "due").values(moved))
 
 
 def _note(

@@ -20,6 +20,7 @@ NAMES: Final = {
 }
 
 OPEN: Final = text("status <> 'done'")
+FOLLOWS: Final = text("follows IS NOT NULL")
 
 
 class Row(SQLModel):
@@ -35,6 +36,7 @@ class RunRow(Row, table=True):
         UniqueConstraint("target", "suite", "slot"),
         Index("ix_run_open", "next_at", sqlite_where=OPEN),
         Index("ix_run_confirms", "confirms", unique=True),
+        Index("ix_run_follows", "follows", sqlite_where=FOLLOWS),
         Index("ix_run_finished", "target", "suite", "finished_at", "slot"),
         {"sqlite_autoincrement": True},
     )
@@ -54,6 +56,7 @@ class RunRow(Row, table=True):
     scheduled: bool = True
     finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     confirms: int | None = Field(default=None, sa_type=BigId)
+    follows: int | None = Field(default=None, sa_type=BigId)
 
 
 class AnswerRow(Row, table=True):

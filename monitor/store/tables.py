@@ -70,6 +70,7 @@ class FindingRow(Row, table=True):
     disagrees: bool | None = None
     numbers: str | None = Field(default=None, sa_type=Text)
     caveat: str | None = Field(default=None, sa_type=Text)
+    structural: bool | None = None
 
 
 class VerdictRow(Row, table=True):
@@ -130,6 +131,8 @@ class AlarmRow(Row, table=True):
     acknowledged_by: str | None = None
     acknowledged_why: str | None = Field(default=None, sa_type=Text)
     confirmation: str | None = None
+    waits_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    waits_past: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class BaselineRow(Row, table=True):

@@ -274,7 +274,7 @@ def finding(severity: Severity = Severity.PAGE, **changed: object) -> Finding:
     made = Finding(
         run_id=5, target="t", suite="s", signal="x", severity=severity, state=FindingState.ALARMING, effect=0.0,
         effect_low=0.0, effect_high=0.0, unit="u", evidence_log10=4.0, evaluation_log10=1.0, threshold_log10=3.5,
-        evaluations=3, answers_now=24, answers_baseline=168, window_start=AT, window_end=AT, what="",
+        evaluations=3, answers_now=24, answers_baseline=168, window_start=AT, window_end=AT, what="", structural=True,
     )  # fmt: skip
     return replace(made, **changed)  # type: ignore[arg-type]
 

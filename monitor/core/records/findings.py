@@ -225,6 +225,8 @@ class Finding:
     ways: tuple[float, ...] = ()
     """How well each of ``evidence.WAYS`` in which days may differ explains the scores of the first channel: ln of the
     likelihood if nothing changed. Other suites borrow from it. Empty in findings from before it was kept."""
+    structural: bool = False
+    """Whether this evaluation shows what no odd day of a healthy endpoint could give; see ``Reading.structural``."""
     disagrees: bool = False
     """Whether this evaluation alone contradicts the change that earlier evaluations show."""
     numbers: str = ""

@@ -42,6 +42,8 @@ class Baseline:
     retired_by: str | None = None
     retired_why: str | None = None
     retired_at: datetime | None = None
+    day_seconds: float = 86_400
+    """Length of a day of the schedule when it was captured."""
     conditions: tuple[ConditionState, ...] = ()
     """What its answers fulfil, as determined at its approval; empty before, and from versions without conditions."""
 
@@ -72,16 +74,24 @@ class Run:
     finished_at: datetime | None = None
     confirms: int | None = None
     """Run whose page this run, a fresh sample, confirms."""
+    follows: int | None = None
+    """Scheduled run after which this one is asked in addition, because the evidence grew. It counts as evidence like a
+    scheduled run."""
     starts_at: datetime | None = None
     """When it was first due: the slot, or later if the run was created late (a new target, a daemon that was down). Its
     batches are spread over the rest of the period."""
     scheduled: bool = True
-    """``False``: created manually or to confirm a page; all questions are due at once."""
+    """``False``: created manually, to confirm a page or because evidence grew; all questions are due at once."""
+
+    @property
+    def by_hand(self) -> bool:
+        """Whether a person created it."""
+        return not self.scheduled and self.confirms is None and self.follows is None
 
 
 class AlarmState(StrEnum):
     RAISED = "raised"
-    """The evidence crossed the threshold; a fresh sample must confirm it before it pages."""
+    """The evidence crossed the threshold; a fresh sample or another day must confirm it before it pages."""
     CONFIRMED = "confirmed"
     CLEARED = "cleared"
 
@@ -94,7 +104,7 @@ class Alarm:
     suite: str
     signal: str
     severity: Severity
-    """A page that its fresh sample did not confirm is a ticket."""
+    """A page that was not confirmed is a ticket."""
     state: AlarmState
     raised_at: datetime
     raised_run_id: int
@@ -115,6 +125,10 @@ class Alarm:
     """Set by the store."""
     confirmation: Confirmation | None = None
     """``None``: it waits for its fresh sample, or is a ticket, which needs none."""
+    waits_until: datetime | None = None
+    """While it waits for another day: the earliest window of an evaluation that counts as one. Else ``None``."""
+    waits_past: datetime | None = None
+    """The same for the evaluation's end."""
 
 
 @dataclass(frozen=True, slots=True)

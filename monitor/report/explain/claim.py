@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from monitor.core.records import Alarm, AlarmState, Cause, Finding, FindingState, Severity
 from monitor.core.signals import ALERTS, SPECS
-from monitor.core.wording import AGREEING, NO_EVIDENCE_LOG10, cleared, power, sized, state_of
+from monitor.core.wording import AGREEING, NO_EVIDENCE_LOG10, cleared, power, sized, state_of, waits_for
 from monitor.report.explain import cause, recovery, sentences
 from monitor.report.explain.context import FindingContext, finding_context
 from monitor.report.explain.onset import beginning
@@ -154,7 +154,8 @@ def _sure(finding: Finding, alarm: Alarm | None) -> str:
     if alarm is None or alarm.cleared_at is not None:
         return told
     if alarm.state is AlarmState.RAISED:
-        return f"Not confirmed yet. Waiting for a fresh sample since {_at(alarm.raised_at, finding.window_end)}."
+        since = _at(alarm.raised_at, finding.window_end)
+        return f"Not confirmed yet. Waiting for {waits_for(alarm)} since {since}."
     if alarm.confirmation in AGREEING and alarm.confirmed_at is not None:
         return f"Confirmed by {AGREEING[alarm.confirmation]} at {_at(alarm.confirmed_at, finding.window_end)}."
     return f"{told} {alarm.note}".rstrip()
@@ -183,7 +184,7 @@ def _to_do(finding: Finding, context: FindingContext, first: datetime, healthy: 
         if not cause.on_all_traffic(finding):
             told += " Check every replica: only part of the traffic may be affected."
     if alarm is not None and alarm.state is AlarmState.RAISED and alarm.severity is Severity.PAGE:
-        return f"Nobody is paged yet: the alarm waits for a fresh sample. Meanwhile: {told}"
+        return f"Nobody is paged yet: the alarm waits for {waits_for(alarm)}. Meanwhile: {told}"
     return told
 
 

@@ -81,7 +81,7 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         "gauge",
         ("target", "signal", "severity"),
         "1 while an alarm is confirmed, else 0; absent until the signal has a finding. severity: page or ticket. A "
-        "page that its fresh sample did not confirm, or that its baseline does not arm, is a ticket.",
+        "page that was not confirmed, or that its baseline does not arm, is a ticket.",
     ),
     MetricSpec(
         "alarm_raised_timestamp_seconds",

@@ -21,8 +21,8 @@ _HEAD: Final = """\
 # do not edit. Each rule has a runbook in runbooks/ and tests in rules_test.yaml.
 #
 # severity: a page wakes a person, a ticket waits for the morning, none is the dead man's switch. The severity of a
-# verdict comes from the metric's label: a page that its baseline does not arm, or that its fresh sample did not
-# confirm, is a ticket.
+# verdict comes from the metric's label: a page that its baseline does not arm, or that was not confirmed, is a
+# ticket.
 #
 # The daemon makes the verdicts, at a promised rate of false pages. The rules only pass them on. They have no threshold
 # of their own and no "for", because a verdict is made once a day or once a week and a scrape only repeats it.
