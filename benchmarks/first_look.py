@@ -91,21 +91,22 @@ def _untold(day: tuple[PoolAnswer, ...]) -> tuple[PoolAnswer, ...]:
 
 def _item_looks(rng: np.random.Generator) -> Iterator[Comparison]:
     """Weekly evaluations of frozen items; the subject alone is asked."""
-    before = [_items(rng, CHURN) for _ in range(BASELINE_DAYS)]
+    before = [items(rng, CHURN) for _ in range(BASELINE_DAYS)]
     while True:
-        yield comparison(_items(rng, FLIPS), (), before, [()] * BASELINE_DAYS, line=WEEKLY_LINE, temperature=0.0)
+        yield comparison(items(rng, FLIPS), (), before, [()] * BASELINE_DAYS, line=WEEKLY_LINE, temperature=0.0)
 
 
-def _items(rng: np.random.Generator, flips: tuple[int, int]) -> tuple[PoolAnswer, ...]:
-    """One week's answers: of 100 items ``flips`` go from right to wrong and from wrong to right, on average."""
-    was = np.arange(ITEMS) < RIGHT
+def items(rng: np.random.Generator, flips: tuple[int, int], right: int = RIGHT) -> tuple[PoolAnswer, ...]:
+    """One week's answers: of 100 items, of which ``right`` were answered right, ``flips`` go from right to wrong and
+    from wrong to right, on average."""
+    was = np.arange(ITEMS) < right
     flip = rng.random(ITEMS) < np.where(was, flips[0] / RIGHT, flips[1] / (ITEMS - RIGHT))
     healthy, base = (source(name).kinds.members for name in ("healthy", "base"))
     found = []
     for item in range(ITEMS):
         members = (healthy if was[item] ^ flip[item] else base)[item % len(healthy)]
-        right = [kind[0] for kind in members if kind[0].right == float(was[item] ^ flip[item])]
-        found.append(replace(right[0], probe=f"item-{item:03}", logprobs=None))
+        fitting = [kind[0] for kind in members if kind[0].right == float(was[item] ^ flip[item])]
+        found.append(replace(fitting[0], probe=f"item-{item:03}", logprobs=None))
     return tuple(found)
 
 

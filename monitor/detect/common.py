@@ -17,6 +17,8 @@ from monitor.detect.measurement import Told, Verdict
 
 FEWEST_NOW: Final = 5
 """Least answers of today for a verdict. Fewer must not cross a threshold that can raise a page."""
+FEWEST_OF_BASE: Final = 3
+"""Least answers of today's base for a ticket about it, or to lower a page: most runs ask it few probes."""
 FEWEST_BASELINE: Final = 10
 EXHIBITS: Final = 5
 LEAST_TEXTS: Final = 0.5
@@ -89,9 +91,9 @@ def stratum(comparison: Comparison, probe: str) -> str:
     return probe if run_kind(comparison.target, comparison.suite).frozen_items else ""
 
 
-def sample(comparison: Comparison, value: Value) -> Sample | None:
-    """The subject's answers as numbers; ``None`` if too few have one. Answers whose ``value`` is ``None`` are left
-    out."""
+def sample(comparison: Comparison, value: Value, least: int = FEWEST_NOW) -> Sample | None:
+    """The subject's answers as numbers; ``None`` if too few have one (``enough``). Answers whose ``value`` is ``None``
+    are left out."""
     days = day_index(comparison.baseline)
     dated = [(NOW, one) for one in comparison.now] + [(days[one.slot], one) for one in comparison.baseline]
     return enough(
@@ -99,13 +101,14 @@ def sample(comparison: Comparison, value: Value) -> Sample | None:
             (stratum(comparison, one.probe), day, number)
             for day, one in dated
             if one.arm == Arm.SUBJECT and (number := value(one)) is not None
-        )
+        ),
+        least,
     )
 
 
-def enough(found: Sample | None) -> Sample | None:
-    """``found`` if it holds enough answers for a verdict."""
-    if found is None or found.now.sum() < FEWEST_NOW or (~found.now).sum() < FEWEST_BASELINE:
+def enough(found: Sample | None, least: int = FEWEST_NOW) -> Sample | None:
+    """``found`` if it holds enough answers for a verdict: ``least`` of today, and ``FEWEST_BASELINE`` before."""
+    if found is None or found.now.sum() < least or (~found.now).sum() < FEWEST_BASELINE:
         return None
     return found
 

@@ -6,16 +6,23 @@ changes of both, such as a judge that became stricter; the first excludes a base
 the smaller of its two drops, also for healthy days of the baseline. A judge that became stricter only on answers that
 the base already fails cannot be distinguished from a drop this way; the judge's own anchors show it.
 
+Most runs ask the base few probes (``runs.base_share``). The second drop is then that of these probes alone, today and
+on the baseline's days. It rarely is large, so such a run is little evidence; if the subject's own score dropped, the
+next run asks the base all probes.
+
 The interval is Newcombe's, which keeps its width at 0 and 1.
 """
 
+from dataclasses import dataclass
 from typing import Final
 
 from monitor.core.records import JUDGE_GRADER as GRADER
 from monitor.core.records import Advice, Arm, Cause, Comparison, GradedAnswer
 from monitor.detect import evidence
 from monitor.detect.common import (
+    FEWEST_OF_BASE,
     alarming,
+    answers,
     by_probe,
     exhibits,
     means,
@@ -26,13 +33,13 @@ from monitor.detect.common import (
     sample,
     share_difference,
 )
-from monitor.detect.day_scores import DayScores, Sample, day_scores
+from monitor.detect.day_scores import DayScores, Sample, day_scores, full_days
 from monitor.detect.measurement import Channel, Reading, Told, Verdict
 from monitor.detect.sensitivity import curve
 
 MOSTLY: Final = 0.8
-"""Share of the subject's judged answers, on both sides, that need a judged base answer for the difference to be
-taken."""
+"""Share of the subject's judged answers that need a judged base answer for the difference to be taken: on both sides,
+or in the baseline's answers to the probes that today's base was asked."""
 FAR_OFF: Final = 0.25
 """A drop of this size is never reported as no drop, however wide its interval."""
 
@@ -46,12 +53,10 @@ def measure(comparison: Comparison) -> Reading | None:
     now, then = means(scores)
     beside_base = _minus_base(comparison, scores)
     if beside_base is not None:
-        paired, differences = beside_base
-        drops = _smaller(day_scores(paired), day_scores(differences))
-        minus_now, minus_then = means(differences)
-        shared = minus_then - minus_now < (then - now) / 2
-        lost = minus_then - minus_now
-        beside = f", {'but rose' if lost < -0.005 else 'and'} by {abs(lost):.2f} relative to the base"
+        drops, shared = _smaller(beside_base), beside_base.lost < beside_base.own_lost / 2
+        lost = beside_base.lost
+        if beside_base.own is not scores:
+            beside = f", {'but rose' if lost < -0.005 else 'and'} by {abs(lost):.2f} relative to the base"
     channel = Channel.of("drop", drops, "drop")
     answers_now, answers_then = int(scores.now.sum()), int((~scores.now).sum())
     spread = evidence.likely_spread(channel.baseline)
@@ -91,17 +96,35 @@ def _tell(target: str, verdict: Verdict, shared: bool, far: bool, size: str, num
     return quiet_but_moved(f"the judge's score of {target} dropped {size}", numbers, cause)
 
 
-def _smaller(own: DayScores, difference: DayScores) -> DayScores:
-    """The smaller of two drops for each day; a drop is a score below 0."""
-    return DayScores(
-        max(own.now, difference.now),
-        tuple(max(pair) for pair in zip(own.baseline, difference.baseline, strict=True)),
+@dataclass(frozen=True)
+class _BesideBase:
+    """The subject's scores with and without the base's."""
+
+    own: Sample
+    """Those of the answers with a judged base answer; all if today's base was asked few probes."""
+    differences: Sample
+    """Own scores minus the base's mean of the same run and probe."""
+    own_lost: float
+    """Drop of the own scores of the answers in ``differences``."""
+
+    @property
+    def lost(self) -> float:
+        now, then = means(self.differences)
+        return then - now
+
+
+def _smaller(beside: _BesideBase) -> DayScores:
+    """The smaller of two drops for each day that has both; a drop is a score below 0."""
+    own, difference = (
+        (found := day_scores(one), dict(zip(full_days(one.day[~one.now]).tolist(), found.baseline, strict=True)))
+        for one in (beside.own, beside.differences)
     )
+    days = sorted(own[1].keys() & difference[1].keys())
+    return DayScores(max(own[0].now, difference[0].now), tuple(max(own[1][day], difference[1][day]) for day in days))
 
 
-def _minus_base(comparison: Comparison, scores: Sample) -> tuple[Sample, Sample] | None:
-    """Own scores, and those minus the base's mean of the same run and probe, of the answers with a judged base answer;
-    ``None`` if there are too few. Both samples hold the same answers, and so the same days."""
+def _minus_base(comparison: Comparison, scores: Sample) -> _BesideBase | None:
+    """``None`` if too few answers have a judged base answer."""
     judged: dict[tuple[int, str], list[float]] = {}
     for one in (*comparison.now, *comparison.baseline):
         if one.arm == Arm.BASE and GRADER in one.scores:
@@ -115,13 +138,18 @@ def _minus_base(comparison: Comparison, scores: Sample) -> tuple[Sample, Sample]
         mine = own(one)
         return None if mine is None else mine - base[one.run_id, one.probe]
 
-    paired, differences = sample(comparison, own), sample(comparison, difference)
+    paired = sample(comparison, own, FEWEST_OF_BASE)
+    differences = sample(comparison, difference, FEWEST_OF_BASE)
     if paired is None or differences is None:
         return None
-    mostly = all(
-        ours.sum() >= MOSTLY * all_.sum() for ours, all_ in ((paired.now, scores.now), (~paired.now, ~scores.now))
-    )
-    return (paired, differences) if mostly else None
+    now, then = means(paired)
+    if all(ours.sum() >= MOSTLY * all_.sum() for ours, all_ in ((paired.now, scores.now), (~paired.now, ~scores.now))):
+        return _BesideBase(paired, differences, then - now)
+    asked = {one.probe for one in comparison.now if own(one) is not None}
+    comparable = sum(one.probe in asked and _own(one) is not None for one in answers(comparison.baseline, Arm.SUBJECT))
+    if (~paired.now).sum() < max(1.0, MOSTLY * comparable):
+        return None
+    return _BesideBase(scores, differences, then - now)
 
 
 def _telling(comparison: Comparison, mean: float) -> dict[str, tuple[float, GradedAnswer]]:
