@@ -6,21 +6,27 @@ changes of both, such as a judge that became stricter; the first excludes a base
 the smaller of its two drops, also for healthy days of the baseline. A judge that became stricter only on answers that
 the base already fails cannot be distinguished from a drop this way; the judge's own anchors show it.
 
-Most runs ask the base few probes (``runs.base_share``). The second drop is then that of these probes alone, today and
-on the baseline's days. It rarely is large, so such a run is little evidence; if the subject's own score dropped, the
-next run asks the base all probes.
+Most runs ask the base few probes (``runs.base_share``). The day's score is then the subject's own drop, moved to where
+the smaller of two drops usually is, so that it has the mean and the spread of the baseline's days. If the few answers
+show that the base dropped as well, it is no evidence. After a drop, the next run asks the base all probes.
 
 The interval is Newcombe's, which keeps its width at 0 and 1.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from monitor.core.records import JUDGE_GRADER as GRADER
 from monitor.core.records import Advice, Arm, Cause, Comparison, GradedAnswer
+from monitor.core.run_kinds import run_kind
 from monitor.detect import evidence
 from monitor.detect.common import (
+    FEWEST_NOW,
     FEWEST_OF_BASE,
+    Value,
     alarming,
     answers,
     by_probe,
@@ -33,13 +39,13 @@ from monitor.detect.common import (
     sample,
     share_difference,
 )
-from monitor.detect.day_scores import DayScores, Sample, day_scores, full_days
+from monitor.detect.day_scores import DayScores, Sample, day_scores
 from monitor.detect.measurement import Channel, Reading, Told, Verdict
 from monitor.detect.sensitivity import curve
 
 MOSTLY: Final = 0.8
-"""Share of the subject's judged answers that need a judged base answer for the difference to be taken: on both sides,
-or in the baseline's answers to the probes that today's base was asked."""
+"""Share of the subject's judged answers, on both sides, that need a judged base answer for the difference to be
+taken."""
 FAR_OFF: Final = 0.25
 """A drop of this size is never reported as no drop, however wide its interval."""
 
@@ -51,11 +57,17 @@ def measure(comparison: Comparison) -> Reading | None:
         return None
     drops, shared, beside = day_scores(scores), False, ""
     now, then = means(scores)
-    beside_base = _minus_base(comparison, scores)
-    if beside_base is not None:
-        drops, shared = _smaller(beside_base), beside_base.lost < beside_base.own_lost / 2
-        lost = beside_base.lost
-        if beside_base.own is not scores:
+    base = _Base.of(comparison)
+    if (both := base.beside(comparison, scores)) is not None:
+        own, difference = day_scores(both[0]), day_scores(both[1])
+        if base.asked_few(comparison):
+            shared = base.dropped(comparison)
+            drops = _own_alone(own, difference, shared=shared)
+        else:
+            drops = _smaller(own, difference)
+            minus_now, minus_then = means(both[1])
+            lost = minus_then - minus_now
+            shared = lost < (then - now) / 2
             beside = f", {'but rose' if lost < -0.005 else 'and'} by {abs(lost):.2f} relative to the base"
     channel = Channel.of("drop", drops, "drop")
     answers_now, answers_then = int(scores.now.sum()), int((~scores.now).sum())
@@ -96,60 +108,93 @@ def _tell(target: str, verdict: Verdict, shared: bool, far: bool, size: str, num
     return quiet_but_moved(f"the judge's score of {target} dropped {size}", numbers, cause)
 
 
-@dataclass(frozen=True)
-class _BesideBase:
-    """The subject's scores with and without the base's."""
-
-    own: Sample
-    """Those of the answers with a judged base answer; all if today's base was asked few probes."""
-    differences: Sample
-    """Own scores minus the base's mean of the same run and probe."""
-    own_lost: float
-    """Drop of the own scores of the answers in ``differences``."""
-
-    @property
-    def lost(self) -> float:
-        now, then = means(self.differences)
-        return then - now
-
-
-def _smaller(beside: _BesideBase) -> DayScores:
-    """The smaller of two drops for each day that has both; a drop is a score below 0."""
-    own, difference = (
-        (found := day_scores(one), dict(zip(full_days(one.day[~one.now]).tolist(), found.baseline, strict=True)))
-        for one in (beside.own, beside.differences)
+def _smaller(own: DayScores, difference: DayScores) -> DayScores:
+    """The smaller of two drops for each day; a drop is a score below 0."""
+    return DayScores(
+        max(own.now, difference.now),
+        tuple(max(pair) for pair in zip(own.baseline, difference.baseline, strict=True)),
     )
-    days = sorted(own[1].keys() & difference[1].keys())
-    return DayScores(max(own[0].now, difference[0].now), tuple(max(own[1][day], difference[1][day]) for day in days))
 
 
-def _minus_base(comparison: Comparison, scores: Sample) -> _BesideBase | None:
-    """``None`` if too few answers have a judged base answer."""
-    judged: dict[tuple[int, str], list[float]] = {}
-    for one in (*comparison.now, *comparison.baseline):
-        if one.arm == Arm.BASE and GRADER in one.scores:
-            judged.setdefault((one.run_id, one.probe), []).append(one.scores[GRADER])
-    base = {key: sum(sorted(found)) / len(found) for key, found in judged.items()}
+def _own_alone(own: DayScores, difference: DayScores, *, shared: bool) -> DayScores:
+    """The baseline's days as in ``_smaller``, and today's own drop in their mean and spread. ``shared``: today is as
+    usual at least."""
+    both = _smaller(own, difference).baseline
+    usual, alone = float(np.mean(both)), float(np.mean(own.baseline))
+    spreads = float(np.std(both)), float(np.std(own.baseline))
+    narrower = min(1.0, spreads[0] / spreads[1]) if spreads[1] > 0 else 1.0
+    today = usual + (own.now - alone) * narrower
+    return DayScores(max(usual, today) if shared else today, both)
 
-    def own(one: GradedAnswer) -> float | None:
-        return _own(one) if (one.run_id, one.probe) in base else None
 
-    def difference(one: GradedAnswer) -> float | None:
-        mine = own(one)
-        return None if mine is None else mine - base[one.run_id, one.probe]
+@dataclass(frozen=True)
+class _Base:
+    """The judge's scores of the base's answers."""
 
-    paired = sample(comparison, own, FEWEST_OF_BASE)
-    differences = sample(comparison, difference, FEWEST_OF_BASE)
-    if paired is None or differences is None:
-        return None
-    now, then = means(paired)
-    if all(ours.sum() >= MOSTLY * all_.sum() for ours, all_ in ((paired.now, scores.now), (~paired.now, ~scores.now))):
-        return _BesideBase(paired, differences, then - now)
-    asked = {one.probe for one in comparison.now if own(one) is not None}
-    comparable = sum(one.probe in asked and _own(one) is not None for one in answers(comparison.baseline, Arm.SUBJECT))
-    if (~paired.now).sum() < max(1.0, MOSTLY * comparable):
-        return None
-    return _BesideBase(scores, differences, then - now)
+    scores: Mapping[tuple[int, str], float]
+    """(run, probe) -> their mean."""
+    usual: Mapping[str, float]
+    """Probe -> their mean in the baseline; empty for production samples, whose inputs never repeat."""
+
+    @classmethod
+    def of(cls, comparison: Comparison) -> "_Base":
+        judged: dict[tuple[int, str], list[float]] = {}
+        then: dict[str, list[float]] = {}
+        for one in answers((*comparison.now, *comparison.baseline), Arm.BASE):
+            if GRADER in one.scores:
+                judged.setdefault((one.run_id, one.probe), []).append(one.scores[GRADER])
+        before = {one.run_id for one in comparison.baseline}
+        frozen = run_kind(comparison.target, comparison.suite).frozen_items
+        for (run_id, probe), found in judged.items():
+            if frozen and run_id in before:
+                then.setdefault(probe, []).extend(found)
+        return cls({key: _mean(found) for key, found in judged.items()}, {key: _mean(one) for key, one in then.items()})
+
+    def beside(self, comparison: Comparison, scores: Sample) -> tuple[Sample, Sample] | None:
+        """Own scores, and those minus the base's mean of the same run and probe, of the answers with a judged base
+        answer; ``None`` if there are too few. Today's answers to probes that the base was not asked take the base's
+        usual mean, so that they have their baseline. Both samples hold the same answers, and so the same days."""
+        today = {one.run_id for one in comparison.now}
+
+        def base(one: GradedAnswer) -> float | None:
+            usual = self.usual.get(one.probe) if one.run_id in today else None
+            return self.scores.get((one.run_id, one.probe), usual)
+
+        paired, differences = self._samples(comparison, base, FEWEST_NOW)
+        if paired is None or differences is None:
+            return None
+        sides = ((paired.now, scores.now), (~paired.now, ~scores.now))
+        return (paired, differences) if all(ours.sum() >= MOSTLY * all_.sum() for ours, all_ in sides) else None
+
+    def asked_few(self, comparison: Comparison) -> bool:
+        """Whether today's base has judged answers to less than ``MOSTLY`` of the subject's."""
+        mine = [one for one in answers(comparison.now, Arm.SUBJECT) if _own(one) is not None]
+        return sum((one.run_id, one.probe) in self.scores for one in mine) < MOSTLY * len(mine)
+
+    def dropped(self, comparison: Comparison) -> bool:
+        """Whether the base dropped by more than half of the subject's drop, at the few probes that it was asked."""
+        paired, differences = self._samples(
+            comparison, lambda one: self.scores.get((one.run_id, one.probe)), FEWEST_OF_BASE
+        )
+        if paired is None or differences is None:
+            return False
+        (now, then), (minus_now, minus_then) = means(paired), means(differences)
+        return minus_then - minus_now < (then - now) / 2
+
+    @staticmethod
+    def _samples(comparison: Comparison, base: Value, least: int) -> tuple[Sample | None, Sample | None]:
+        def own(one: GradedAnswer) -> float | None:
+            return None if base(one) is None else _own(one)
+
+        def difference(one: GradedAnswer) -> float | None:
+            mine, other = _own(one), base(one)
+            return None if mine is None or other is None else mine - other
+
+        return sample(comparison, own, least), sample(comparison, difference, least)
+
+
+def _mean(found: list[float]) -> float:
+    return sum(sorted(found)) / len(found)
 
 
 def _telling(comparison: Comparison, mean: float) -> dict[str, tuple[float, GradedAnswer]]:

@@ -177,9 +177,9 @@ class TestJudgeScore:
         one = seen(judge_score.measure, compared(thrice(2, range(20, 21), judge(0.3, 0.9)), baseline))
         assert both.verdict.evaluation_log10 < 1 < one.verdict.evaluation_log10
 
-    def test_few_base_answers_hold_back_and_all_of_them_tell(self) -> None:
-        """The base of today's run was asked 4 of 24 probes, then all: a judge that became stricter on both, and a drop
-        of the subject alone."""
+    def test_few_base_answers_show_a_change_of_both_and_hide_no_drop(self) -> None:
+        """The base of today's run was asked 4 of 24 probes, or all: a judge that became stricter on both, and a drop of
+        the subject alone."""
         baseline = scored(1, range(14), judge(0.95, 0.9))
 
         def few(found: list[GradedAnswer]) -> list[GradedAnswer]:
@@ -187,13 +187,16 @@ class TestJudgeScore:
 
         stricter, worse = (scored(2, range(20, 21), judge(*rates)) for rates in ((0.3, 0.25), (0.1, 0.9)))
         for both in (few(stricter), stricter):
-            assert not seen(judge_score.measure, compared(both, baseline)).verdict.moved
-        held, full = (seen(judge_score.measure, compared(now, baseline)) for now in (few(worse), worse))
-        assert held.reading.effect == full.reading.effect
-        assert held.finding(held.verdict).state is FindingState.LOOK  # so the next run asks the base all
-        assert "relative to the base" not in held.summary
+            held = seen(judge_score.measure, compared(both, baseline))
+            assert not held.verdict.moved
+            assert held.finding(held.verdict).state is FindingState.LOOK  # so the next run asks the base all
+        alone, full = (seen(judge_score.measure, compared(now, baseline)) for now in (few(worse), worse))
+        assert alone.reading.effect == full.reading.effect
+        assert alone.reading.channels[0].baseline == full.reading.channels[0].baseline
+        assert alone.verdict.alarming
         assert full.verdict.alarming
-        assert held.verdict.evaluation_log10 < full.verdict.evaluation_log10
+        assert "relative to the base" in full.summary
+        assert "relative to the base" not in alone.summary
 
     @pytest.mark.parametrize("rates", [(0.9, 0.2), (0.98, 0.5), (0.6, 0.6)])
     def test_honest_with_few_base_answers(self, rates: tuple[float, float]) -> None:
