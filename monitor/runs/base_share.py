@@ -20,7 +20,7 @@ from math import ceil
 from random import Random
 from typing import Final
 
-from monitor.core.records import Arm, FindingState, Run, Severity, Suite
+from monitor.core.records import Arm, FindingState, GradedAnswer, Run, Severity, Suite
 from monitor.core.run_kinds import run_kind
 from monitor.core.signals import OF_BASE, of_severity
 from monitor.store import StoreReader
@@ -66,6 +66,14 @@ def probes_for_base(store: StoreReader, run: Run, suite: Suite) -> frozenset[str
     if before.armed_with != run.suite_digest or before.capturing or moved:
         return probes
     return turn_of(probes, f"{run.target}/{run.suite}/{run.suite_digest}", before.scheduled)
+
+
+def of_a_quiet_day(found: Collection[GradedAnswer], target: str, suite: str) -> list[GradedAnswer]:
+    """The answers of a run as a run on a quiet day has them: the subject's, and the base's of one turn."""
+    if not run_kind(target, suite).frozen_items:
+        return list(found)
+    shown = turn_of({one.probe for one in found}, f"{target}/{suite}", 0)
+    return [one for one in found if one.arm is not Arm.BASE or one.probe in shown]
 
 
 def _may_share(run: Run) -> bool:
