@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.channels import PAGES
 from benchmarks.first_look import BASELINE_DAYS, CHURN, FLIPPED, FLIPS, LOST, SPREAD, WEEKLY_LINE, items
 from benchmarks.pool import PoolAnswer
-from benchmarks.resample import LINE_LOG10, LOOKS_PER_YEAR, Mixed, comparison, source
+from benchmarks.resample import LINE_LOG10, LOOKS_PER_YEAR, Mixed, Source, comparison, source
 from benchmarks.rows import Row, bootstrap, clustered_rate, parser, report, seed_of, share, spread_out
 from monitor.core.records import FindingState, Severity
 from monitor.core.signals import SEVERITIES
@@ -35,7 +35,7 @@ DESIGNS: Final = ("every probe", "a share")
 SIGNALS_READ: Final = (*PAGES, "base_drift")
 HEALTHY: Final = "healthy"
 ROUTED: Final = "30 % routed to base"
-LOOKS: Final[dict[str, int]] = {HEALTHY: 120, LOST: 1, ROUTED: 7, FLIPPED: 3}
+LOOKS: Final[dict[str, int]] = {HEALTHY: 60, LOST: 1, ROUTED: 7, FLIPPED: 3}
 """Evaluations of a trial, at most."""
 MEASURES: Final[dict[str, dict[str, int]]] = {
     LOST: {"first_look_detection": 1},
@@ -149,7 +149,7 @@ def _days(case: str, rng: np.random.Generator) -> Iterator[Day]:
     for day in zip(healthy.days(BASELINE_DAYS, 1, rng), base.days(BASELINE_DAYS, 1, rng), strict=True):
         yield _untold(day[0]), _untold(day[1])
     lost = source(LOST, SPREAD, judged=True)
-    faulty = {HEALTHY: healthy, LOST: lost, ROUTED: Mixed(healthy, lost, 0.3)}[case]
+    faulty: Source | Mixed = Mixed(healthy, lost, 0.3) if case == ROUTED else lost if case == LOST else healthy
     while True:
         yield _untold(faulty.days(1, 1, rng)[0]), _untold(base.days(1, 1, rng)[0])
 

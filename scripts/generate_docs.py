@@ -74,8 +74,8 @@ suite needs a new baseline after a change of a prompt, check, rubric or sampling
 `description`, layout and the order of the probes without a new baseline. Checks need no model. The judge uses the
 rubric, if one is configured.
 
-The subject is asked every probe in every run. While nothing moves, the base is asked a sixth of them (at least 3), other
-ones each time, so that every probe has its turn within 6 runs. It is asked all probes while the suite has no approved
+The subject is asked every probe in every run. While nothing moves, the base is asked a sixth of them (at least 3),
+others each time, so that every probe has its turn within 6 runs. It is asked all probes while the suite has no approved
 baseline, in a capture window, in a manual run and in a fresh sample, and after an evaluation in which a page signal or
 `base_drift` is worth a look or alarming, until one is quiet. [budgets.md](budgets.md) tells what a day costs.
 

@@ -40,6 +40,9 @@ TOLERANCE: Final = 0.05
 """Mean similarity over all probes that may be lost without evidence: one near tie in 24 that stays flipped is no change
 of the base."""
 
+FAR_OFF: Final = 0.25
+"""A larger loss of similarity, beyond the tolerance, is never reported as unchanged, however few answers."""
+
 
 def measure(comparison: Comparison) -> Reading | None:
     """See the module. ``None`` without enough answers of the base to the same probes on both sides, without any answer
@@ -59,6 +62,7 @@ def measure(comparison: Comparison) -> Reading | None:
     scores = day_scores(sample, tolerance=tolerance)
     channel = Channel.of("likeness", scores, "drop")
     low, high = share_difference(then, sample.strata, now, sample.strata, likely_spread(channel.baseline))
+    moved = low > tolerance or then - now - tolerance >= FAR_OFF
     return Reading(
         channels=(channel,),
         effect=(then - now, low, high),
@@ -67,7 +71,7 @@ def measure(comparison: Comparison) -> Reading | None:
         curve=curve(sample, 0.0, then, tolerance),
         answers_now=int(sample.now.sum()),
         answers_baseline=int((~sample.now).sum()),
-        tell=lambda verdict: _tell(comparison, found, then - now, moved=low > tolerance, verdict=verdict),
+        tell=lambda verdict: _tell(comparison, found, then - now, moved=moved, verdict=verdict),
         exhibits=exhibits(comparison, _telling(found), arm=Arm.BASE),
     )
 

@@ -33,7 +33,7 @@ def test_no_probe_is_asked_much_more_often_than_another() -> None:
 
 def test_the_order_is_the_stream_s_own_and_does_not_depend_on_the_file() -> None:
     probes = [f"p{number:02}" for number in range(24)]
-    assert turn_of(probes, "bot/support/1", 3) == turn_of(reversed(probes), "bot/support/1", 3)
+    assert turn_of(probes, "bot/support/1", 3) == turn_of(probes[::-1], "bot/support/1", 3)
     others = {turn_of(probes, f"bot-{number}/support/1", 3) for number in range(20)}
     assert len(others) > 15, "targets that share a base do not all ask it the same on one day"
     assert turn_of([], "k", 4) == frozenset()
