@@ -91,9 +91,9 @@ def stratum(comparison: Comparison, probe: str) -> str:
     return probe if run_kind(comparison.target, comparison.suite).frozen_items else ""
 
 
-def sample(comparison: Comparison, value: Value, least: int = FEWEST_NOW) -> Sample | None:
-    """The subject's answers as numbers; ``None`` if too few have one (``enough``). Answers whose ``value`` is ``None``
-    are left out."""
+def sample(comparison: Comparison, value: Value) -> Sample | None:
+    """The subject's answers as numbers; ``None`` if too few have one. Answers whose ``value`` is ``None`` are left
+    out."""
     days = day_index(comparison.baseline)
     dated = [(NOW, one) for one in comparison.now] + [(days[one.slot], one) for one in comparison.baseline]
     return enough(
@@ -101,8 +101,7 @@ def sample(comparison: Comparison, value: Value, least: int = FEWEST_NOW) -> Sam
             (stratum(comparison, one.probe), day, number)
             for day, one in dated
             if one.arm == Arm.SUBJECT and (number := value(one)) is not None
-        ),
-        least,
+        )
     )
 
 

@@ -24,9 +24,7 @@ from monitor.core.records import Advice, Arm, Cause, Comparison, GradedAnswer
 from monitor.core.run_kinds import run_kind
 from monitor.detect import evidence
 from monitor.detect.common import (
-    FEWEST_NOW,
     FEWEST_OF_BASE,
-    Value,
     alarming,
     answers,
     by_probe,
@@ -61,7 +59,7 @@ def measure(comparison: Comparison) -> Reading | None:
     if (both := base.beside(comparison, scores)) is not None:
         own, difference = day_scores(both[0]), day_scores(both[1])
         if base.asked_few(comparison):
-            shared = base.dropped(comparison)
+            shared = base.dropped(comparison, then - now)
             drops = _own_alone(own, difference, shared=shared)
         else:
             drops = _smaller(own, difference)
@@ -160,7 +158,14 @@ class _Base:
             usual = self.usual.get(one.probe) if one.run_id in today else None
             return self.scores.get((one.run_id, one.probe), usual)
 
-        paired, differences = self._samples(comparison, base, FEWEST_NOW)
+        def own(one: GradedAnswer) -> float | None:
+            return None if base(one) is None else _own(one)
+
+        def difference(one: GradedAnswer) -> float | None:
+            mine, other = _own(one), base(one)
+            return None if mine is None or other is None else mine - other
+
+        paired, differences = sample(comparison, own), sample(comparison, difference)
         if paired is None or differences is None:
             return None
         sides = ((paired.now, scores.now), (~paired.now, ~scores.now))
@@ -171,26 +176,16 @@ class _Base:
         mine = [one for one in answers(comparison.now, Arm.SUBJECT) if _own(one) is not None]
         return sum((one.run_id, one.probe) in self.scores for one in mine) < MOSTLY * len(mine)
 
-    def dropped(self, comparison: Comparison) -> bool:
-        """Whether the base dropped by more than half of the subject's drop, at the few probes that it was asked."""
-        paired, differences = self._samples(
-            comparison, lambda one: self.scores.get((one.run_id, one.probe)), FEWEST_OF_BASE
-        )
-        if paired is None or differences is None:
-            return False
-        (now, then), (minus_now, minus_then) = means(paired), means(differences)
-        return minus_then - minus_now < (then - now) / 2
-
-    @staticmethod
-    def _samples(comparison: Comparison, base: Value, least: int) -> tuple[Sample | None, Sample | None]:
-        def own(one: GradedAnswer) -> float | None:
-            return None if base(one) is None else _own(one)
-
-        def difference(one: GradedAnswer) -> float | None:
-            mine, other = _own(one), base(one)
-            return None if mine is None or other is None else mine - other
-
-        return sample(comparison, own, least), sample(comparison, difference, least)
+    def dropped(self, comparison: Comparison, lost: float) -> bool:
+        """Whether the base dropped as well, at the few probes that it was asked: clearly, and by more than half of
+        ``lost``, the subject's drop."""
+        today = {one.run_id for one in comparison.now}
+        drops = [
+            self.usual[probe] - score
+            for (run_id, probe), score in self.scores.items()
+            if run_id in today and probe in self.usual
+        ]
+        return len(drops) >= FEWEST_OF_BASE and _mean(drops) >= max(FAR_OFF, lost / 2)
 
 
 def _mean(found: list[float]) -> float:
