@@ -106,7 +106,7 @@ async def test_a_baseline_that_is_being_captured_gets_its_answers_and_a_verdict_
             await one_day(context, clock)
         first = context.store.runs("bot")[-1]
         grown(brownout=Ending.ERROR)
-        assert judge_anew(context) == 18 + share_size(18)
+        assert judge_anew(context) == 36
         assert await execute_run(context, first.id) == ()
         assert reasons(context, first.id) == {Reason.SERVER_ERROR}
         context.store.close_due_baselines(clock.at)
