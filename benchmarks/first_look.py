@@ -96,16 +96,17 @@ def _untold(day: tuple[PoolAnswer, ...]) -> tuple[PoolAnswer, ...]:
 
 def _item_looks(rng: np.random.Generator) -> Iterator[Comparison]:
     """Weekly evaluations of frozen items, judged, both arms asked at temperature 0."""
-    before = [_items(rng, CHURN) for _ in range(BASELINE_DAYS)]
+    before = [items(rng, CHURN) for _ in range(BASELINE_DAYS)]
     base = tuple(_item(number, right=False, turn=-1) for number in range(ITEMS))
     while True:
-        now = _items(rng, FLIPS)
+        now = items(rng, FLIPS)
         yield comparison(now, base, before, [base] * BASELINE_DAYS, line=WEEKLY_LINE, temperature=0.0)
 
 
-def _items(rng: np.random.Generator, flips: tuple[int, int]) -> tuple[PoolAnswer, ...]:
-    """One week's answers: of 100 items ``flips`` go from right to wrong and from wrong to right, on average."""
-    was = np.arange(ITEMS) < RIGHT
+def items(rng: np.random.Generator, flips: tuple[int, int], right: int = RIGHT) -> tuple[PoolAnswer, ...]:
+    """One week's answers: of 100 items, of which ``right`` were answered right, ``flips`` go from right to wrong and
+    from wrong to right, on average."""
+    was = np.arange(ITEMS) < right
     flip = rng.random(ITEMS) < np.where(was, flips[0] / RIGHT, flips[1] / (ITEMS - RIGHT))
     return tuple(_item(number, right=bool(right), turn=0) for number, right in enumerate(was ^ flip))
 

@@ -354,7 +354,7 @@ def _lengths() -> list[Any]:
         lines(
             "Length in characters: now, baseline, base",
             "Mean length of the answers now, of those in the approved baseline (dashed) and of the "
-            "base's answers now (dotted). Runbook: CliffwatchLengthShift.",
+            "base's answers now (dotted), which most runs ask few probes. Runbook: CliffwatchLengthShift.",
             _three("answer_length_chars", "answer_length_baseline_chars", "answer_length_base_chars"),
             "short",
             empty="nothing asked yet",

@@ -74,6 +74,11 @@ suite needs a new baseline after a change of a prompt, check, rubric or sampling
 `description`, layout and the order of the probes without a new baseline. Checks need no model. The judge uses the
 rubric, if one is configured.
 
+The subject is asked every probe in every run. While nothing moves, the base is asked an eighth of them (at least 3),
+others each time, so that every probe has its turn within 8 runs. It is asked all probes while the suite has no approved
+baseline, in a capture window, in a manual run and in a fresh sample, and after an evaluation in which a page signal or
+`base_drift` is worth a look or alarming, until one is quiet. [budgets.md](budgets.md) tells what a day costs.
+
 A check may take 2 seconds of CPU time and 512 MiB of memory on one answer. Past that, the answer has no score from this
 check: the run's page and JSON name it with its reason, the log has `check_unfinished`, and
 `cliffwatch_run_checks_unfinished` counts it. [numbers.md](numbers.md) tells how `number` reads an answer.

@@ -72,13 +72,16 @@ def calibrations(context: ReadContext, target: str, suite: str | None) -> tuple[
 
 def _calibration(context: ReadContext, baseline: Baseline) -> Calibration:
     from monitor.core.schedule import evaluations_per_year
+    from monitor.runs.base_share import of_a_quiet_day
     from monitor.runs.verdict import TICKETS, threshold_log10
 
     target, suite = baseline.target, baseline.suite
     threshold = threshold_log10(context.settings, target, suite)
     fleet = 1 + len(context.store.ticket_series((target, suite), TICKETS))
+    compared = arming.comparison(context.store, baseline, temperature(context.suites, suite))
     comparison = replace(
-        arming.comparison(context.store, baseline, temperature(context.suites, suite)),
+        compared,
+        now=tuple(of_a_quiet_day(compared.now, target, suite)),
         page_threshold_log10=threshold,
         ticket_threshold_log10=threshold + log10(fleet),  # while the fleet is quiet
     )

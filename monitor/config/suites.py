@@ -180,7 +180,10 @@ class SuiteFile(Section):
     rubric: Text | None = Field(None, description="criterion for the judge; default: answers are not judged")
     replicates: int = Field(1, ge=1, le=100, description="number of answers per probe and run")
     base_replicates: int = Field(
-        1, ge=1, le=100, description="number of answers per probe and run from the base; at most `replicates`"
+        1,
+        ge=1,
+        le=100,
+        description="number of answers per probe from the base, in a run that asks it; at most `replicates`",
     )
     sampling: SamplingFile = Field(default_factory=SamplingFile, description="how answers are sampled")
     probes: tuple[ProbeFile, ...] = Field(min_length=1, max_length=2000, description="the prompts")

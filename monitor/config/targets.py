@@ -196,11 +196,12 @@ def _is_judged(c: Checks, suite: Suite) -> int:
 
 
 def _requests(c: Checks, target: Target) -> int:
-    arms = 2 if target.base else 1
     judged = 1 if c.settings.judge else 0
     spare = SNAPSHOT_PROBES if target.snapshot else 0
     return sum(
-        arms * suite.replicates * (len(suite.probes) + judged * _is_judged(c, suite)) + min(spare, len(suite.probes))
+        (suite.replicates + (suite.base_replicates if target.base else 0))
+        * (len(suite.probes) + judged * _is_judged(c, suite))
+        + min(spare, len(suite.probes))
         for suite in _asked(c, target)
     )
 

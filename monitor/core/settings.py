@@ -72,7 +72,9 @@ class Target(Section):
     """One endpoint and model that a team depends on."""
 
     subject: Endpoint = Field(description="the model to watch")
-    base: Endpoint | None = Field(None, description="the model under the fine-tune; gets the same probes")
+    base: Endpoint | None = Field(
+        None, description="the model under the fine-tune; gets the same probes, most runs an eighth of them"
+    )
     snapshot: Endpoint | None = Field(
         None, description="the version to roll back to; gets a few probes per run to check that it still answers"
     )

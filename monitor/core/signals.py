@@ -278,7 +278,7 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         severity=Severity.TICKET,
         about="The base model answers differently than in the baseline.",
         clause="has a base model that answers differently",
-        needs="a base, with 10 answers in the baseline and 5 a run",
+        needs="a base, with 10 answers in the baseline and 3 a run",
         effect=Effect(
             Scale.DISTANCE,
             ".0%",

@@ -38,7 +38,7 @@ from monitor.core.records import Arm, Comparison, GradedAnswer
 from monitor.detect import likelihood_ratio
 from monitor.detect.adapter_loss_text import TOLERANCE, Measured
 from monitor.detect.common import (
-    FEWEST_NOW,
+    FEWEST_OF_BASE,
     by_probe,
     day_index,
     enough,
@@ -282,7 +282,7 @@ def _shared_change(probes: Sequence[_Probe]) -> bool:
     Both similarities are minus that of the approved answers to the pinned base, and paired by probe.
     """
     asked = [one for one in probes if one.concurrent.size]
-    if len(asked) < FEWEST_NOW:
+    if len(asked) < FEWEST_OF_BASE:
         return False
     pinned = np.array([float(one.places.lift[: one.count_now].mean()) for one in asked])
     gaps = np.array([float(one.concurrent.mean()) for one in asked]) - 0.5 * pinned

@@ -6,6 +6,10 @@ day scores of its sum (``own_baseline``). ``TOLERANCE`` of the similarity is no 
 
 It shows who moved: the base alone, or the base and the subject. A base that moved alone is a fault of the reference,
 not of the target.
+
+Most runs ask the base few probes, other ones each time (``runs.base_share``). One of few weighs more than the
+tolerance, so the largest loss of one probe is then no evidence: a near tie that stays flipped is none on the days of
+its turn either.
 """
 
 from collections.abc import Sequence
@@ -14,7 +18,9 @@ from typing import Final
 from monitor.core.records import Advice, Arm, Cause, Comparison, GradedAnswer
 from monitor.core.run_kinds import run_kind
 from monitor.detect.common import (
+    FEWEST_OF_BASE,
     alarming,
+    by_probe,
     day_index,
     enough,
     exhibits,
@@ -24,14 +30,18 @@ from monitor.detect.common import (
     quiet_but_moved,
     share_difference,
 )
-from monitor.detect.day_scores import NOW, day_scores, sample_of
+from monitor.detect.day_scores import NOW, Sample, day_scores, sample_of
 from monitor.detect.evidence import likely_spread
 from monitor.detect.measurement import Channel, Reading, Told, Verdict
 from monitor.detect.own_baseline import Placed, placed
 from monitor.detect.sensitivity import curve, effect_per_score
 
 TOLERANCE: Final = 0.05
-"""Mean similarity that may be lost without evidence: one near tie in 24 that stays flipped is no change of the base."""
+"""Mean similarity over all probes that may be lost without evidence: one near tie in 24 that stays flipped is no change
+of the base."""
+
+FAR_OFF: Final = 0.25
+"""A larger loss of similarity, beyond the tolerance, is never reported as unchanged, however few answers."""
 
 
 def measure(comparison: Comparison) -> Reading | None:
@@ -41,28 +51,39 @@ def measure(comparison: Comparison) -> Reading | None:
     if not frozen or not any(one.arm is Arm.SUBJECT for one in comparison.now):
         return None
     found, days = placed(comparison, Arm.BASE), day_index(comparison.baseline)
-    sample = enough(
-        sample_of(
-            (one.answer.probe, NOW if one.now else days[one.answer.slot], one.alike) for one in found
-        )
-    )  # fmt: skip
+    numbers = ((one.answer.probe, NOW if one.now else days[one.answer.slot], one.alike) for one in found)
+    sample = enough(sample_of(numbers), FEWEST_OF_BASE)
     if sample is None:
         return None
     now, then = means(sample)
-    scores = day_scores(sample, tolerance=TOLERANCE)
+    tolerance = TOLERANCE
+    if sample.strata < len(by_probe(comparison.baseline, Arm.BASE)):
+        tolerance = max(tolerance, _largest_loss(sample) / int(sample.now.sum()))
+    scores = day_scores(sample, tolerance=tolerance)
     channel = Channel.of("likeness", scores, "drop", int(sample.now.sum()))
     low, high = share_difference(then, sample.strata, now, sample.strata, likely_spread(channel.baseline))
+    moved = low > tolerance or then - now - tolerance >= FAR_OFF
     return Reading(
         channels=(channel,),
         effect=(then - now, low, high),
         unit="mean similarity to the base's approved answers, baseline minus now",
-        per_score=effect_per_score(sample, 0.0, TOLERANCE),
-        curve=curve(sample, 0.0, then, TOLERANCE),
+        per_score=effect_per_score(sample, 0.0, tolerance),
+        curve=curve(sample, 0.0, then, tolerance),
         answers_now=int(sample.now.sum()),
         answers_baseline=int((~sample.now).sum()),
-        tell=lambda verdict: _tell(comparison, found, then - now, moved=low > TOLERANCE, verdict=verdict),
+        tell=lambda verdict: _tell(comparison, found, then - now, moved=moved, verdict=verdict),
         exhibits=exhibits(comparison, _telling(found), arm=Arm.BASE),
     )
+
+
+def _largest_loss(sample: Sample) -> float:
+    """The largest sum, over today's answers to one probe, of what they lost of the probe's usual similarity."""
+    losses = [0.0]
+    for one in range(sample.strata):
+        inside = sample.stratum == one
+        usual = float(sample.value[inside & ~sample.now].mean())
+        losses.append(float((usual - sample.value[inside & sample.now]).sum()))
+    return max(losses)
 
 
 def _tell(comparison: Comparison, found: Sequence[Placed], lost: float, *, moved: bool, verdict: Verdict) -> Told:

@@ -1,9 +1,13 @@
 """``base_match``: at temperature 0, answers that are identical to the base's and unlike the approved ones.
 
-An adapter without effect gives byte for byte the answers of the base that is asked in the same run; a fine-tune rarely
-does. Value of an answer: 1 if any of the base's answers of the same run to the same probe has the same text and none of
-the subject's own approved answers has, else 0; day scores of its sum. Both arms are asked at the same time, so a change
-of both (a new build, other kernels) affects only near ties, and ``TOLERANCE`` of the answers is no evidence.
+An adapter without effect gives byte for byte the base's answers; a fine-tune rarely does. Value of an answer: 1 if any
+of the base's answers to the same probe has the same text and none of the subject's own approved answers has, else 0;
+day scores of its sum. ``TOLERANCE`` of the answers is no evidence.
+
+The base's answers are those of the same run where today's base gave an answer to this probe: both arms are asked at the
+same time, so a change of both (a new build, other kernels) affects only near ties. Most runs ask the base few probes
+(``runs.base_share``). To the others, they are the base's approved answers of other days. Which it is, today's run
+decides for each probe and all its answers, so that today's and the baseline's are compared alike.
 
 A subject that answers as approved has lost nothing, whatever its base answers: if the base moved to the subject's
 answers, they are identical and count for nothing. That is reported as a change of the base. A baseline answer is
@@ -16,6 +20,7 @@ Only at temperature 0: at other temperatures equal answers are chance, and ``ada
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from monitor.core.records import Advice, Arm, Cause, Comparison, Exhibit, FindingState, GradedAnswer
@@ -56,7 +61,7 @@ class _Matches:
     """Which answers are identical to the base's, by identity of the record; answers without a base are left out."""
 
     equal: Mapping[int, bool]
-    """Identical to one of the base's of the same run."""
+    """Identical to one of the base's that it is compared with."""
     approved: Mapping[int, bool]
     """Identical to one of the subject's approved answers that it is compared with."""
 
@@ -71,8 +76,8 @@ class _Matches:
 
 
 def measure(comparison: Comparison) -> Reading | None:
-    """See the module. ``None`` at temperatures other than 0, without base answers in both, or with arms that agree
-    anyway.
+    """See the module. ``None`` at temperatures other than 0, without approved answers of the base, or with arms that
+    agree anyway.
 
     >>> measure(Comparison(1, "t", "s", (), (), {}, 3.5, 3.5, temperature=0.7)) is None
     True
@@ -115,25 +120,44 @@ def measure(comparison: Comparison) -> Reading | None:
 
 
 def _matches(comparison: Comparison) -> _Matches:
-    said = _base_said(comparison)
+    said, pinned = _base_said(comparison), by_probe(comparison.baseline, Arm.BASE)
     now, then = by_probe(comparison.now, Arm.SUBJECT), by_probe(comparison.baseline, Arm.SUBJECT)
-    equal = {id(one): found for side in (now, then) for mine in side.values() for one in mine
-             if (found := _equal(one, said)) is not None}  # fmt: skip
+    equal: dict[int, bool | None] = {}
     approved: dict[int, bool] = {}
     frozen = run_kind(comparison.target, comparison.suite).frozen_items
     for turn, probe in enumerate(sorted(now.keys() | then.keys())):
-        before = then.get(probe, []) if frozen else []
+        mine, before = now.get(probe, []), then.get(probe, []) if frozen else []
+        equal |= {id(one): _equal(one, said) for one in (*mine, *then.get(probe, []))}
         if not before:
-            approved |= dict.fromkeys((id(one) for one in (*now.get(probe, []), *then.get(probe, []))), False)
+            approved |= dict.fromkeys((id(one) for one in (*mine, *then.get(probe, []))), False)
             continue
         blocks = blocks_of(before).tolist()
         placed = [*zip(blocks, before, strict=True)]
-        placed += [(blocks[(turn + index) % len(before)], one) for index, one in enumerate(now.get(probe, []))]
+        placed += [(blocks[(turn + index) % len(before)], one) for index, one in enumerate(mine)]
         approved |= {
             id(one): any(one.text == other.text for at, other in zip(blocks, before, strict=True) if at != block)
             for block, one in placed
         }
-    return _Matches(equal, approved)
+        if not any((one.run_id, probe) in said for one in mine):
+            equal |= _equal_pinned(placed, dict(zip(blocks, (one.slot for one in before), strict=True)), pinned, probe)
+    return _Matches({key: found for key, found in equal.items() if found is not None}, approved)
+
+
+def _equal_pinned(
+    placed: Sequence[tuple[int, GradedAnswer]],
+    slots: Mapping[int, datetime],
+    pinned: Mapping[str, Sequence[GradedAnswer]],
+    probe: str,
+) -> dict[int, bool | None]:
+    """Whether each answer equals one of the base's approved answers to ``probe``; ``None`` if it cannot be compared.
+
+    ``placed``: the answers with the block in whose place they are. The base's answers of this block's day are left out,
+    if the baseline has other days. ``slots``: block -> its day.
+    """
+    several = len(set(slots.values())) > 1
+    theirs = [one for one in pinned.get(probe, ()) if not one.empty]
+    texts = {at: {one.text for one in theirs if not several or one.slot != slot} for at, slot in slots.items()}
+    return {id(one): one.text in texts[at] if texts[at] and not one.empty else None for at, one in placed}
 
 
 def equal_answers(comparison: Comparison) -> tuple[int, int]:

@@ -17,6 +17,8 @@ from monitor.detect.measurement import Told, Verdict
 
 FEWEST_NOW: Final = 5
 """Least answers of today for a verdict. Fewer must not cross a threshold that can raise a page."""
+FEWEST_OF_BASE: Final = 3
+"""Least answers of today's base for a ticket about it, or to lower a page: most runs ask it few probes."""
 FEWEST_BASELINE: Final = 10
 EXHIBITS: Final = 5
 LEAST_TEXTS: Final = 0.5
@@ -103,9 +105,9 @@ def sample(comparison: Comparison, value: Value) -> Sample | None:
     )
 
 
-def enough(found: Sample | None) -> Sample | None:
-    """``found`` if it holds enough answers for a verdict."""
-    if found is None or found.now.sum() < FEWEST_NOW or (~found.now).sum() < FEWEST_BASELINE:
+def enough(found: Sample | None, least: int = FEWEST_NOW) -> Sample | None:
+    """``found`` if it holds enough answers for a verdict: ``least`` of today, and ``FEWEST_BASELINE`` before."""
+    if found is None or found.now.sum() < least or (~found.now).sum() < FEWEST_BASELINE:
         return None
     return found
 

@@ -6,16 +6,27 @@ changes of both, such as a judge that became stricter; the first excludes a base
 the smaller of its two drops, also for healthy days of the baseline. A judge that became stricter only on answers that
 the base already fails cannot be distinguished from a drop this way; the judge's own anchors show it.
 
+Most runs ask the base few probes (``runs.base_share``). The day's score is then the subject's own drop, moved to where
+the smaller of two drops usually is, so that it has the mean and the spread of the baseline's days. If the few answers
+show that the base dropped as well, it is no evidence. After a drop, the next run asks the base all probes.
+
 The interval is Newcombe's, which keeps its width at 0 and 1.
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Final
+
+import numpy as np
 
 from monitor.core.records import JUDGE_GRADER as GRADER
 from monitor.core.records import Advice, Arm, Cause, Comparison, GradedAnswer
+from monitor.core.run_kinds import run_kind
 from monitor.detect import evidence
 from monitor.detect.common import (
+    FEWEST_OF_BASE,
     alarming,
+    answers,
     by_probe,
     exhibits,
     means,
@@ -44,14 +55,18 @@ def measure(comparison: Comparison) -> Reading | None:
         return None
     drops, shared, beside = day_scores(scores), False, ""
     now, then = means(scores)
-    beside_base = _minus_base(comparison, scores)
-    if beside_base is not None:
-        paired, differences = beside_base
-        drops = _smaller(day_scores(paired), day_scores(differences))
-        minus_now, minus_then = means(differences)
-        shared = minus_then - minus_now < (then - now) / 2
-        lost = minus_then - minus_now
-        beside = f", {'but rose' if lost < -0.005 else 'and'} by {abs(lost):.2f} relative to the base"
+    base = _Base.of(comparison)
+    if (both := base.beside(comparison, scores)) is not None:
+        own, difference = day_scores(both[0]), day_scores(both[1])
+        if base.asked_few(comparison):
+            shared = base.dropped(comparison, then - now)
+            drops = _own_alone(own, difference, shared=shared)
+        else:
+            drops = _smaller(own, difference)
+            minus_now, minus_then = means(both[1])
+            lost = minus_then - minus_now
+            shared = lost < (then - now) / 2
+            beside = f", {'but rose' if lost < -0.005 else 'and'} by {abs(lost):.2f} relative to the base"
     channel = Channel.of("drop", drops, "drop")
     answers_now, answers_then = int(scores.now.sum()), int((~scores.now).sum())
     spread = evidence.likely_spread(channel.baseline)
@@ -100,29 +115,82 @@ def _smaller(own: DayScores, difference: DayScores) -> DayScores:
     )
 
 
-def _minus_base(comparison: Comparison, scores: Sample) -> tuple[Sample, Sample] | None:
-    """Own scores, and those minus the base's mean of the same run and probe, of the answers with a judged base answer;
-    ``None`` if there are too few. Both samples hold the same answers, and so the same days."""
-    judged: dict[tuple[int, str], list[float]] = {}
-    for one in (*comparison.now, *comparison.baseline):
-        if one.arm == Arm.BASE and GRADER in one.scores:
-            judged.setdefault((one.run_id, one.probe), []).append(one.scores[GRADER])
-    base = {key: sum(sorted(found)) / len(found) for key, found in judged.items()}
+def _own_alone(own: DayScores, difference: DayScores, *, shared: bool) -> DayScores:
+    """The baseline's days as in ``_smaller``, and today's own drop in their mean and spread. ``shared``: today is as
+    usual at least."""
+    both = _smaller(own, difference).baseline
+    usual, alone = float(np.mean(both)), float(np.mean(own.baseline))
+    spreads = float(np.std(both)), float(np.std(own.baseline))
+    narrower = min(1.0, spreads[0] / spreads[1]) if spreads[1] > 0 else 1.0
+    today = usual + (own.now - alone) * narrower
+    return DayScores(max(usual, today) if shared else today, both)
 
-    def own(one: GradedAnswer) -> float | None:
-        return _own(one) if (one.run_id, one.probe) in base else None
 
-    def difference(one: GradedAnswer) -> float | None:
-        mine = own(one)
-        return None if mine is None else mine - base[one.run_id, one.probe]
+@dataclass(frozen=True)
+class _Base:
+    """The judge's scores of the base's answers."""
 
-    paired, differences = sample(comparison, own), sample(comparison, difference)
-    if paired is None or differences is None:
-        return None
-    mostly = all(
-        ours.sum() >= MOSTLY * all_.sum() for ours, all_ in ((paired.now, scores.now), (~paired.now, ~scores.now))
-    )
-    return (paired, differences) if mostly else None
+    scores: Mapping[tuple[int, str], float]
+    """(run, probe) -> their mean."""
+    usual: Mapping[str, float]
+    """Probe -> their mean in the baseline; empty for production samples, whose inputs never repeat."""
+
+    @classmethod
+    def of(cls, comparison: Comparison) -> "_Base":
+        judged: dict[tuple[int, str], list[float]] = {}
+        then: dict[str, list[float]] = {}
+        for one in answers((*comparison.now, *comparison.baseline), Arm.BASE):
+            if GRADER in one.scores:
+                judged.setdefault((one.run_id, one.probe), []).append(one.scores[GRADER])
+        before = {one.run_id for one in comparison.baseline}
+        frozen = run_kind(comparison.target, comparison.suite).frozen_items
+        for (run_id, probe), found in judged.items():
+            if frozen and run_id in before:
+                then.setdefault(probe, []).extend(found)
+        return cls({key: _mean(found) for key, found in judged.items()}, {key: _mean(one) for key, one in then.items()})
+
+    def beside(self, comparison: Comparison, scores: Sample) -> tuple[Sample, Sample] | None:
+        """Own scores, and those minus the base's mean of the same run and probe, of the answers with a judged base
+        answer; ``None`` if there are too few. Today's answers to probes that the base was not asked take the base's
+        usual mean, so that they have their baseline. Both samples hold the same answers, and so the same days."""
+        today = {one.run_id for one in comparison.now}
+
+        def base(one: GradedAnswer) -> float | None:
+            usual = self.usual.get(one.probe) if one.run_id in today else None
+            return self.scores.get((one.run_id, one.probe), usual)
+
+        def own(one: GradedAnswer) -> float | None:
+            return None if base(one) is None else _own(one)
+
+        def difference(one: GradedAnswer) -> float | None:
+            mine, other = _own(one), base(one)
+            return None if mine is None or other is None else mine - other
+
+        paired, differences = sample(comparison, own), sample(comparison, difference)
+        if paired is None or differences is None:
+            return None
+        sides = ((paired.now, scores.now), (~paired.now, ~scores.now))
+        return (paired, differences) if all(ours.sum() >= MOSTLY * all_.sum() for ours, all_ in sides) else None
+
+    def asked_few(self, comparison: Comparison) -> bool:
+        """Whether today's base has judged answers to less than ``MOSTLY`` of the subject's."""
+        mine = [one for one in answers(comparison.now, Arm.SUBJECT) if _own(one) is not None]
+        return sum((one.run_id, one.probe) in self.scores for one in mine) < MOSTLY * len(mine)
+
+    def dropped(self, comparison: Comparison, lost: float) -> bool:
+        """Whether the base dropped as well, at the few probes that it was asked: clearly, and by more than half of
+        ``lost``, the subject's drop."""
+        today = {one.run_id for one in comparison.now}
+        drops = [
+            self.usual[probe] - score
+            for (run_id, probe), score in self.scores.items()
+            if run_id in today and probe in self.usual
+        ]
+        return len(drops) >= FEWEST_OF_BASE and _mean(drops) >= max(FAR_OFF, lost / 2)
+
+
+def _mean(found: list[float]) -> float:
+    return sum(sorted(found)) / len(found)
 
 
 def _telling(comparison: Comparison, mean: float) -> dict[str, tuple[float, GradedAnswer]]:

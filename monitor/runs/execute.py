@@ -21,6 +21,7 @@ from monitor.core.errors import CouldNotMeasure, StoreError
 from monitor.core.records import Arm, Finding, GradedAnswer, Run, RunOutcome, Suite
 from monitor.core.run_kinds import run_kind
 from monitor.runs import rollback_probe
+from monitor.runs.base_share import probes_for_base
 from monitor.runs.context import LEASE, RunContext
 from monitor.runs.grading import AnswerKey, graded_answers
 from monitor.runs.judge_check import check_judge
@@ -125,7 +126,8 @@ async def _ask(
     context: RunContext, run: Run, suite: Suite, recorded: Collection[AnswerKey], *, at_once: bool
 ) -> datetime | None:
     """Ask the due questions that are not ``recorded``. Returns the time of the next batch, ``None`` after the last."""
-    questions = questions_of(context.settings.targets[run.target], run, suite)
+    of_base = await asyncio.to_thread(probes_for_base, context.store, run, suite)
+    questions = questions_of(context.settings.targets[run.target], run, suite, of_base)
     if not at_once:
         times = schedule.batch_times(run.slot, context.settings.schedule, run.seed, run.suite, run.starts_at)
         questions = schedule.plan(questions, times, run.seed)

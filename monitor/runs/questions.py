@@ -1,6 +1,7 @@
 """What a run asks: its probes, and every question in a fixed order."""
 
 import asyncio
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Final
 
@@ -82,10 +83,10 @@ def stored_suite(store: StoreReader, run: Run) -> Suite:
     return suite_from_body(run.suite_digest, body)
 
 
-def questions_of(target: Target, run: Run, suite: Suite) -> list[Question]:
+def questions_of(target: Target, run: Run, suite: Suite, of_base: Collection[str] | None = None) -> list[Question]:
     """Every question of a run, in a fixed order; subject and base of one probe and replicate are adjacent.
 
-    The questions to the snapshot come last.
+    The questions to the snapshot come last. ``of_base``: the probes that the base is asked; ``None`` for all.
     """
     arms = run_kind(run.target, run.suite).arms
     endpoints = [(Arm.SUBJECT, target.subject, suite.replicates)]
@@ -96,7 +97,7 @@ def questions_of(target: Target, run: Run, suite: Suite) -> list[Question]:
         for replicate in range(suite.replicates)
         for probe in suite.probes
         for arm, endpoint, replicates in endpoints
-        if replicate < replicates
+        if replicate < replicates and (arm is not Arm.BASE or of_base is None or probe.id in of_base)
     ]
     if (spare := target.snapshot) is not None:
         chosen = rollback_probe.probes_for_snapshot(run, suite)

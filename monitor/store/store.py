@@ -11,6 +11,7 @@ from monitor.store.alarms import AlarmReads, Alarms
 from monitor.store.answers import AnswerReads, Grading
 from monitor.store.audit import AuditLog, AuditReads
 from monitor.store.baselines import BaselineReads, Baselines
+from monitor.store.before_run import BeforeRunReads
 from monitor.store.budget import Budget, SpendReads
 from monitor.store.change_markers import MarkReads
 from monitor.store.counters import State, StateReads
@@ -64,6 +65,7 @@ class StoreReader(
     ServedReads,
     AcceptedReads,
     HistoryReads,
+    BeforeRunReads,
     SeriesReads,
     OnsetReads,
     WeekReads,

@@ -10,6 +10,7 @@ import pytest
 from monitor.core.records import Alarm, AlarmState, Confirmation, Finding, Run, RunOutcome, Severity
 from monitor.detect import alarms as machine
 from monitor.detect import findings_for
+from monitor.runs.base_share import share_size
 from monitor.runs.context import LEASE, RunContext, ensure_run
 from monitor.runs.execute import execute_run
 from monitor.runs.manual import run_now
@@ -112,7 +113,7 @@ async def test_a_blip_that_stays_one_is_cleared_by_the_next_days(armed_folder: P
 
 async def test_without_budget_for_a_fresh_sample_it_pages_all_the_same_and_says_so(armed_folder: Path) -> None:
     clock = Clock(AFTER)
-    budget = {"requests_per_day": 4 * PROBES}  # the day's answers and their judge, and not one call more
+    budget = {"requests_per_day": 2 * (PROBES + share_size(PROBES))}  # the day's answers and their judge, and no more
     target = {
         "subject": {"provider": "script", "model": "tuned"}, "base": {"provider": "script", "model": "plain"},
         "suites": ["facts"], "budget": budget,

@@ -11,6 +11,7 @@ import pytest
 from monitor.core import finish_reasons
 from monitor.core.finish_reasons import Ending
 from monitor.core.records import BaselineStatus, Reason, RunOutcome, Unmeasured
+from monitor.runs.base_share import share_size
 from monitor.runs.context import RunContext, open_capture
 from monitor.runs.execute import execute_run
 from monitor.runs.recompute import recompute
@@ -74,7 +75,7 @@ async def test_a_run_that_could_not_be_measured_reaches_its_verdict_when_the_wor
         assert judge_anew(context) == 0, "the word is still unknown"
         grown(brownout=Ending.COMPLETE)
         calls = len(server.requests)
-        assert judge_anew(context) == 36
+        assert judge_anew(context) == 18 + share_size(18)
         findings = await execute_run(context, run.id)
         assert findings
         assert {finding.signal for finding in findings} >= {"contract", "adapter_loss"}

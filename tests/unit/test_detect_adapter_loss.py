@@ -127,6 +127,25 @@ def test_answers_of_the_old_base_beside_a_base_that_moved_are_a_shared_change() 
     assert judged(product.plain_reply, product.plain_reply).verdict.alarming
 
 
+@pytest.mark.parametrize("turn", range(6))
+def test_four_answers_of_todays_base_tell_a_shared_change_and_hide_no_loss(turn: int) -> None:
+    """Most runs ask the base few probes."""
+    asked = {f"p{place:02}" for place in range(turn, 24, 6)}
+
+    def few(base: Speak) -> list[GradedAnswer]:
+        found = rounds(50, product.plain_reply, base, days=range(14, 15))
+        return [one for one in found if one.arm is Arm.SUBJECT or one.probe in asked]
+
+    for base, alarms in ((garbage, False), (product.plain_reply, True)):
+        found = told(adapter_loss.measure, compared(few(base), BASELINE, page_line=STREAM))
+        assert found is not None
+        assert found.verdict.alarming is alarms
+    nobody = [one for one in few(garbage) if one.arm is Arm.SUBJECT]
+    alone = told(adapter_loss.measure, compared(nobody, BASELINE, page_line=STREAM))
+    assert alone is not None
+    assert alone.verdict.alarming
+
+
 def test_loss_under_a_change_that_both_share_takes_a_few_looks() -> None:
     """A preamble before every model's answers hides some of the loss; its numbers tell it at once, evidence adds up."""
     history: list[dict[str, float]] = []

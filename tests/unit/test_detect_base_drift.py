@@ -96,12 +96,51 @@ def test_honest_null() -> None:
     assert np.mean(evaluations) <= 1 + 2 * np.std(evaluations) / np.sqrt(60)
 
 
+def turns(base: Speak, turn: int, day: int = 14) -> list[GradedAnswer]:
+    """A round whose base is asked 4 of 24 probes: those of the turn."""
+    asked = {f"p{place:02}" for place in range(turn % 6, 24, 6)}
+    return [one for one in round_of(FINE, base, day) if one.arm is Arm.SUBJECT or one.probe in asked]
+
+
+@pytest.mark.parametrize("turn", range(6))
+def test_a_moved_base_is_seen_by_each_turn_of_its_probes(turn: int) -> None:
+    found = findings(turns(says("Another model of"), turn))
+    assert found["base_drift"].state is not FindingState.QUIET
+    assert found["base_drift"].evaluation_log10 >= 1
+    pages = [one for one in found.values() if one.severity is Severity.PAGE]
+    assert pages
+    assert {one.state for one in pages} == {FindingState.QUIET}
+
+
+def test_one_flipped_near_tie_of_the_base_is_no_ticket_in_any_turn() -> None:
+    history: list[dict[str, float]] = []
+    for turn in range(60):
+        now = [replace(one, text="no") if (one.arm, one.probe) == (Arm.BASE, "p03") else one
+               for one in turns(BASE, turn, 14 + turn)]  # fmt: skip
+        found = told(base_drift.measure, compared(now, BASELINE, history={"signal": history}), Severity.TICKET)
+        assert found is not None
+        assert found.reading.tell(found.verdict).state is FindingState.QUIET
+        history.append(found.scores)
+
+
+def test_an_honest_null_with_few_answers_of_the_base() -> None:
+    evaluations = []
+    for seed in range(60):
+        baseline = rounds(seed, product.right_reply, product.plain_reply, days=range(14))
+        now = rounds(900 + seed, product.right_reply, product.plain_reply, days=range(14, 15))
+        few = [one for one in now if one.arm is Arm.SUBJECT or int(one.probe[1:]) % 6 == seed % 6]
+        found = told(base_drift.measure, compared(few, baseline), Severity.TICKET)
+        assert found is not None
+        evaluations.append(found.look)
+    assert np.mean(evaluations) <= 1 + 2 * np.std(evaluations) / np.sqrt(60)
+
+
 def test_no_reading_rather_than_a_guess() -> None:
     now = round_of(FINE, BASE)
     assert base_drift.measure(compared(now, BASELINE, suite="production")) is None
     assert base_drift.measure(compared([one for one in now if one.arm is Arm.SUBJECT], BASELINE)) is None
     assert base_drift.measure(compared([one for one in now if one.arm is Arm.BASE], BASELINE)) is None
-    assert base_drift.measure(compared(now[:6], BASELINE)) is None
+    assert base_drift.measure(compared(now[:4], BASELINE)) is None  # two answers of the base
     empty = [replace(one, text=" ") if one.arm is Arm.BASE else one for one in now]
     assert base_drift.measure(compared(empty, BASELINE)) is None
 

@@ -73,8 +73,13 @@ def test_a_subject_that_lost_its_fine_tune_is_found_whatever_its_base_does(kept:
 
 
 def test_answers_without_text_are_neither_equal_nor_different() -> None:
-    for subject, base in ((lambda facts, rng: "", BASE), (BASE, lambda facts, rng: " \n")):
-        assert judged(rounds(5, subject, base, days=range(14, 15))) is None
+    silent: Speak = lambda facts, rng: " \n"  # noqa: E731
+    assert judged(rounds(5, silent, BASE, days=range(14, 15))) is None
+    lost = rounds(5, BASE, silent, days=range(14, 15))
+    assert judged(lost, rounds(1, FINE, silent, days=range(14))) is None
+    against_the_approved = judged(lost)
+    assert against_the_approved is not None
+    assert against_the_approved.reading.effect[0] == 1
 
 
 @pytest.mark.parametrize("subject", [FINE, greedy("another"), product.plain_reply])
@@ -142,12 +147,65 @@ def test_any_of_the_base_answers_of_the_same_run_counts_and_none_of_another_run(
     assert other_run.reading.effect[0] == 0
 
 
+@pytest.mark.parametrize("asked", [0, 4, 12])
+def test_a_lost_fine_tune_is_found_whatever_share_of_the_base_is_asked(asked: int) -> None:
+    now = rounds(5, BASE, BASE, days=range(14, 15))
+    kept = [one for one in now if one.arm is Arm.SUBJECT or one.probe < f"p{asked:02}"]
+    found = judged(kept)
+    assert found is not None
+    assert found.verdict.alarming
+    assert found.reading.effect[0] == 1
+    assert "24 of 24 answers are identical to the base's" in found.summary
+
+
+@pytest.mark.parametrize("asked", [0, 4, 24])
+@pytest.mark.parametrize("near_tie", [0.02, 0.1, 0.4])
+def test_the_null_is_honest_whatever_share_of_the_base_is_asked(asked: int, near_tie: float) -> None:
+    """The subject falls the base's way by near ties, and the base gives one of two answers: then as now."""
+    two = greedy("", near_tie=0.5)
+    evaluations = []
+    for seed in range(40):
+        baseline = rounds(seed, greedy("shop", near_tie), two, days=range(14))
+        now = rounds(900 + seed, greedy("shop", near_tie), two, days=range(14, 15))
+        found = judged([one for one in now if one.arm is Arm.SUBJECT or one.probe < f"p{asked:02}"], baseline)
+        assert found is not None
+        evaluations.append(found.look)
+    assert np.mean(evaluations) <= 1 + 2 * np.std(evaluations) / np.sqrt(40)
+
+
+def test_an_approved_answer_counts_for_nothing_where_the_base_was_not_asked() -> None:
+    """Half of the subject's answers turn into the base's, the other half stay; the base was asked nothing today."""
+    lost = [one for one in rounds(5, BASE, BASE, days=range(14, 15)) if one.arm is Arm.SUBJECT]
+    kept = [one for one in rounds(5, FINE, BASE, days=range(14, 15)) if one.arm is Arm.SUBJECT]
+    found = judged([*lost[:12], *kept[12:]])
+    assert found is not None
+    assert found.reading.effect[0] == pytest.approx(0.5)
+
+
+def test_the_base_s_answers_of_the_same_day_are_left_out_for_a_baseline_answer() -> None:
+    """The subject equalled the base on one day, whose answer the base gave only then: in the place of that day's
+    answer, it is compared with the base's other days, so it is new there and today."""
+
+    def day(number: int, subject: str, base: str | None) -> list[GradedAnswer]:
+        return [
+            graded(f"p{probe}", text, day=number, arm=arm)
+            for probe in range(8)
+            for arm, text in ((Arm.SUBJECT, subject), (Arm.BASE, base))
+            if text is not None
+        ]
+
+    baseline = [one for number in range(6) for one in day(number, "mine", "once" if number == 3 else "theirs")]
+    odd = [replace(one, text="once") if one.arm is Arm.SUBJECT and one.run_id == 4 else one for one in baseline]
+    found = judged(day(9, "mine", None), odd)
+    assert found is not None
+    assert found.reading.channels[0].baseline == (0.0,) * 6
+    assert found.reading.effect[0] == 0
+
+
 def test_no_reading_rather_than_a_guess() -> None:
     now = rounds(5, BASE, BASE, days=range(14, 15))
-    subjects = [one for one in now if one.arm is Arm.SUBJECT]
     for temperature in (None, 0.2, 1.0):
         assert base_match.measure(compared(now, BASELINE, temperature=temperature)) is None
-    assert judged(subjects) is None  # no base beside today's
     assert judged(now, [one for one in BASELINE if one.arm is Arm.SUBJECT]) is None
     assert judged(now, rounds(1, BASE, BASE, days=range(14))) is None  # they agreed all along
     assert judged(now[:6]) is None

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitor.core.records import PRODUCTION_SUITE, Arm, Comparison, GradedAnswer, Severity
+from monitor.core.records import PRODUCTION_SUITE, Arm, Comparison, FindingState, GradedAnswer, Severity
 from monitor.core.signals import CONTRACT_PARTS
 from monitor.detect import contract, judge_score, length
 from monitor.detect.measurement import Reading
@@ -176,6 +176,48 @@ class TestJudgeScore:
         both = seen(judge_score.measure, compared(thrice(2, range(20, 21), judge(0.3, 0.2)), baseline))
         one = seen(judge_score.measure, compared(thrice(2, range(20, 21), judge(0.3, 0.9)), baseline))
         assert both.verdict.evaluation_log10 < 1 < one.verdict.evaluation_log10
+
+    def test_few_base_answers_show_a_change_of_both_and_hide_no_drop(self) -> None:
+        """The base of today's run was asked 4 of 24 probes, or all: a judge that became stricter on both, and a drop of
+        the subject alone."""
+        baseline = scored(1, range(14), judge(0.95, 0.9))
+
+        def few(found: list[GradedAnswer]) -> list[GradedAnswer]:
+            return [one for one in found if one.arm is Arm.SUBJECT or one.probe in ("p03", "p09", "p15", "p21")]
+
+        stricter, worse = (scored(2, range(20, 21), judge(*rates)) for rates in ((0.3, 0.25), (0.1, 0.9)))
+        for both in (few(stricter), stricter):
+            held = seen(judge_score.measure, compared(both, baseline))
+            assert not held.verdict.moved
+            assert held.finding(held.verdict).state is FindingState.LOOK  # so the next run asks the base all
+        alone, full = (seen(judge_score.measure, compared(now, baseline)) for now in (few(worse), worse))
+        assert alone.reading.effect == full.reading.effect
+        assert alone.reading.channels[0].baseline == full.reading.channels[0].baseline
+        assert alone.verdict.alarming
+        assert full.verdict.alarming
+        assert "relative to the base" in full.summary
+        assert "relative to the base" not in alone.summary
+
+    @pytest.mark.parametrize("rates", [(0.9, 0.2), (0.98, 0.5), (0.6, 0.6)])
+    def test_honest_with_few_base_answers(self, rates: tuple[float, float]) -> None:
+        """Also beside a past of runs that asked all, and the other way round."""
+        evaluations = []
+        for seed in range(40):
+            found = scored(300 + seed, range(20), judge(*rates))
+            before = [one for one in found if one.run_id <= 14]
+            history: list[dict[str, float]] = []
+            for day in range(14, 20):
+                now = [
+                    one
+                    for one in found
+                    if one.run_id == day + 1
+                    and (one.arm is Arm.SUBJECT or int(one.probe[1:]) % 6 == day % 6 or (day + seed) % 5 == 0)
+                ]
+                last = seen(judge_score.measure, compared(now, before, history={"signal": history}))
+                history.append(last.scores)
+            evaluations.append(last.look)
+            assert last.verdict.evidence_log10 < 2
+        assert np.mean(evaluations) <= 1 + 3 * np.std(evaluations) / np.sqrt(40)
 
     def test_honest_when_nothing_changed(self) -> None:
         evaluations = []

@@ -161,13 +161,19 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         "answer_length_chars", "gauge", (*_TS, "stat"), "Length of the subject's answers in characters, by statistic."
     ),
     MetricSpec(
-        "answer_length_base_chars", "gauge", _TS, "Mean length of the base's answers in the last run, in characters."
+        "answer_length_base_chars",
+        "gauge",
+        _TS,
+        "Mean length of the base's answers in the last run, in characters; most runs ask it few probes.",
     ),
     MetricSpec(
         "judge_score", "gauge", (*_TS, "rubric"), "Mean score of the subject's answers in the last run, 0 to 1."
     ),
     MetricSpec(
-        "judge_score_base", "gauge", (*_TS, "rubric"), "Mean score of the base's answers in the last run, 0 to 1."
+        "judge_score_base",
+        "gauge",
+        (*_TS, "rubric"),
+        "Mean score of the base's answers in the last run, 0 to 1; most runs ask it few probes.",
     ),
     MetricSpec(
         "judge_agreement_ratio",
