@@ -109,6 +109,10 @@ class Alarms:
     line: float
     """log10 of the threshold, of pages and of tickets."""
     at_once: bool = False
+    days: Sequence[int] | None = None
+    """The day of each evaluation; ``None``: one a day."""
+    answers: int = 24
+    """Of the subject, an evaluation."""
 
     def __post_init__(self) -> None:
         self.channels: dict[str, list[int]] = {}
@@ -121,7 +125,8 @@ class Alarms:
             and not cannot_carry(_channel(self.scored[places[0]]), at_once=self.at_once)
         }
         self.values = np.stack([one.evaluations for one in self.scored])
-        self.entries = [_Entry(self.scored, row, row, fresh=False) for row in range(self.values.shape[1])]
+        days = self.days or range(self.values.shape[1])
+        self.entries = [_Entry(self.scored, row, day, fresh=False) for row, day in enumerate(days)]
         self.start = dict.fromkeys(self.channels, 0)
         self.open: dict[str, Alarm] = {}
         self.raised: dict[str, int] = {}
