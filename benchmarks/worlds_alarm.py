@@ -37,10 +37,13 @@ _VARIES: Final = 2.0
 """Factor on the bound for a channel whose baseline depends on the evaluation."""
 
 
-def weigh(one: Scores, baseline: FloatArray, evaluations: FloatArray, *, at_once: bool = False) -> evidence.Weight:
-    """The product's evidence of one channel: the only call of it."""
+def weigh(
+    one: Scores, baseline: FloatArray, evaluations: FloatArray, days: Sequence[int], *, at_once: bool = False
+) -> evidence.Weight:
+    """The product's evidence of one channel: the only call of it. ``days``: of the evaluations."""
     prior = evidence.AT_ONCE if at_once else evidence.PRIOR
-    return evidence.running(baseline.tolist(), evaluations.tolist(), one.side, prior=prior)
+    places = (*range(baseline.size), *(baseline.size + day - days[0] for day in days))
+    return evidence.running(baseline.tolist(), evaluations.tolist(), one.side, prior=prior, days=places)
 
 
 def at_most(one: Scores, evaluations: FloatArray, *, at_once: bool = False) -> FloatArray:
@@ -106,8 +109,10 @@ class Alarms:
     line: float
     """log10 of the threshold, of pages and of tickets."""
     at_once: bool = False
+    days: Sequence[int] | None = None
+    """The day of each evaluation; ``None``: one a day."""
     answers: int = 24
-    """Of one evaluation."""
+    """Of the subject, an evaluation."""
 
     def __post_init__(self) -> None:
         self.scored = [one.counted(self.answers) for one in self.scored]
@@ -121,7 +126,8 @@ class Alarms:
             and not cannot_carry(_channel(self.scored[places[0]]), at_once=self.at_once)
         }
         self.values = np.stack([one.evaluations for one in self.scored])
-        self.entries = [_Entry(self.scored, row, row, fresh=False) for row in range(self.values.shape[1])]
+        days = self.days or range(self.values.shape[1])
+        self.entries = [_Entry(self.scored, row, day, fresh=False) for row, day in enumerate(days)]
         self.start = dict.fromkeys(self.channels, 0)
         self.open: dict[str, Alarm] = {}
         self.raised: dict[str, int] = {}
@@ -210,9 +216,13 @@ class Alarms:
     def _weighed(self, name: str, entry: int) -> evidence.Weight:
         found = []
         for place in self.channels[name]:
-            mine = self.values[place, min(entry, self.start[name]) : entry + 1]
+            begin = min(entry, self.start[name])
+            mine = self.values[place, begin : entry + 1]
+            days = [self.entries[begin + at].day for at in np.flatnonzero(~np.isnan(mine)).tolist()]
             found.append(
-                weigh(self.scored[place], self._baseline(place, entry), mine[~np.isnan(mine)], at_once=self.at_once)
+                weigh(
+                    self.scored[place], self._baseline(place, entry), mine[~np.isnan(mine)], days, at_once=self.at_once
+                )
             )
         return evidence.average(found)
 

@@ -76,11 +76,9 @@ def _watched(endpoint: Lab | Synthetic, effects: Effects, rng: np.random.Generat
         return endpoint.scores(endpoint.draw(which, rng))
 
     return Alarms(
-        scored(days),
-        lambda evaluation: scored(days.on(slice(evaluation, evaluation + 1))),
-        LINE_LOG10,
-        answers=design.probes * design.replicates,
-    )
+        scored(days), lambda evaluation: scored(days.on(slice(evaluation, evaluation + 1))), LINE_LOG10,
+        days=asked.tolist(), answers=design.probes * design.replicates,
+    )  # fmt: skip
 
 
 def cells(cases: Sequence[str], trials: int, seed: int, answers: Answers = "synthetic") -> list[Cell]:

@@ -234,8 +234,8 @@ def baseline_scores(values: FloatArray, count: int) -> FloatArray:
 def _pooled(now: FloatArray, pooled: FloatArray, tolerance: float) -> FloatArray:
     """``now_scores`` of a baseline that depends on the evaluation. ``pooled``: (evaluations, probes, answers), today's
     first."""
-    there = ~np.isnan(pooled) & (~np.isnan(now)).any(axis=2)[:, :, None]
-    there &= (~np.isnan(pooled[:, :, now.shape[2] :])).any(axis=2)[:, :, None]
+    known = np.isfinite(pooled)
+    there = known & _any(now)[:, :, None] & _any(pooled[:, :, now.shape[2] :])[:, :, None]
     counts, value = there.sum(axis=2), np.where(there, pooled, 0.0)
     centred = np.where(there, value - (value.sum(axis=2) / np.maximum(counts, 1))[:, :, None], 0.0)
     freedom = np.maximum(1, counts.sum(axis=1) - (counts > 0).sum(axis=1))
@@ -261,13 +261,18 @@ def _deviations(then: FloatArray, now: FloatArray, day: IntArray) -> FloatArray:
 def _together(then: FloatArray, now: FloatArray) -> FloatArray:
     """(evaluations, probes, answers): today's first; probes without an answer today have none."""
     pooled = np.concatenate([now, np.broadcast_to(then, (len(now), *then.shape))], axis=2)
-    return np.where(np.isnan(now).all(axis=2)[:, :, None], np.nan, pooled)
+    return np.where(_any(now)[:, :, None], pooled, np.nan)
+
+
+def _any(answers: FloatArray) -> NDArray[np.bool_]:
+    """Whether there is an answer, along the last axis."""
+    return np.asarray(np.isfinite(answers).any(axis=-1))
 
 
 def _from_centre(pooled: FloatArray) -> FloatArray:
     there = ~np.isnan(pooled)
     means = np.where(there, pooled, 0.0).sum(axis=-1) / np.maximum(1, there.sum(axis=-1))
-    return pooled - means[..., None]
+    return np.asarray(pooled - means[..., None])
 
 
 def _kolmogorov(then: FloatArray, now: FloatArray, day: IntArray) -> tuple[FloatArray, FloatArray]:
@@ -302,7 +307,7 @@ def _by_probe(answers: FloatArray) -> FloatArray:
 
 
 def _enough(now: FloatArray, then: FloatArray, scores: FloatArray) -> FloatArray:
-    both = (~np.isnan(now)) & (~np.isnan(then)).any(axis=1)[None, :, None]
+    both = np.isfinite(now) & _any(then)[None, :, None]
     return np.where(both.sum(axis=(1, 2)) >= FEWEST_NOW, scores, np.nan)
 
 

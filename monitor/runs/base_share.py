@@ -51,7 +51,7 @@ def share_size(probes: int) -> int:
     """Number of probes of one turn.
 
     >>> [share_size(probes) for probes in (1, 5, 18, 24, 100)]
-    [1, 3, 3, 4, 17]
+    [1, 3, 3, 3, 13]
     """
     return max(ceil(probes / TURNS), min(FEWEST, probes))
 

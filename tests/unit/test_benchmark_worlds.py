@@ -13,7 +13,16 @@ from benchmarks.channels import Alike, Scores
 from benchmarks.resample import Source
 from benchmarks.worlds import Design, Drawn, Effects, World
 from benchmarks.worlds_alarm import Alarms
-from monitor.core.records import JUDGE_GRADER, Alarm, AlarmState, Arm, Comparison, GradedAnswer, Severity
+from monitor.core.records import (
+    JUDGE_GRADER,
+    Alarm,
+    AlarmState,
+    Arm,
+    Comparison,
+    FindingState,
+    GradedAnswer,
+    Severity,
+)
 from monitor.core.signals import SEVERITIES
 from monitor.detect import SIGNALS, alarms, finding_of, policy
 from monitor.detect.measurement import Channel, Reading, Told, Verdict
@@ -345,7 +354,7 @@ def _given(one: Scores, row: int) -> Reading:
     channel = Channel(one.channel, float(one.evaluations[row]), tuple(one.baseline.tolist()), one.side, one.prior)
 
     def tell(verdict: Verdict) -> Told:
-        return Told(worlds_alarm.FindingState.ALARMING if verdict.alarming else worlds_alarm.FindingState.QUIET, "it")
+        return Told(FindingState.ALARMING if verdict.alarming else FindingState.QUIET, "it")
 
     more = {"structural": True} if "structural" in Reading.__dataclass_fields__ else {}
     return Reading((channel,), (1.0, 0.9, 1.1), "share", 0.1, 24, 336, tell, **more)  # type: ignore[arg-type]
