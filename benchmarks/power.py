@@ -27,7 +27,7 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks import peers
+from benchmarks import peers, peers_monitors
 from benchmarks.fast import FloatArray, Track, grown_log10, remember_distances
 from benchmarks.pool import FAULTS, PoolAnswer
 from benchmarks.resample import LINE_LOG10, comparison, source
@@ -84,8 +84,14 @@ def _naive(now: Answers, before: Answers) -> float:
     return -log(max(peers.naive_daily(now, before).least, 1e-300))
 
 
+def _monitored(name: str, now: Answers, before: Answers) -> float:
+    """The first evaluation's score of a peer that watches day after day."""
+    return peers_monitors.MONITORS[name](peers_monitors.by_day(before), [now])[0].score
+
+
 PEERS: Final[dict[str, Callable[[Answers, Answers], float]]] = {
     "met": _met, "stillsane": _stillsane, "first_token": _first_token, "cosine": _cosine, "naive": _naive,
+    **{name: partial(_monitored, name) for name in peers_monitors.MONITORS},
 }  # fmt: skip
 
 
