@@ -3,8 +3,8 @@
 Each monitor gets the subject's answers by day: the days of the baseline, then those of the evaluations. It says of each
 evaluation whether it alarms, and how strange it is. All defaults are the tool's own. Docstrings name every deviation.
 
-Both packages come with ``make setup`` (the group ``bench`` of pyproject.toml). dedrift is licensed under the AGPL: it is
-called here to be compared with, and is no part of what is distributed.
+Both packages come with ``make setup`` (the group ``bench`` of pyproject.toml). dedrift's licence is the AGPL: only
+benchmarks call it, and they are not distributed.
 """
 
 import warnings
@@ -144,8 +144,8 @@ def wealth(then: FloatArray, now: FloatArray) -> FloatArray:
 def over_line(log_wealth: FloatArray, signatures: Sequence[str]) -> FloatArray:
     """log10 of how far each cycle's battery is over dedrift's line; it alarms from 0 on.
 
-    As ``anytime.run_anytime_check``: each signature's processes are also multiplied over the families into one more, then
-    ``evalues.ebh.ebh_from_logs`` at 0.05: the k-th largest of m must reach m / (0.05 k), for some k.
+    As ``anytime.run_anytime_check``: each signature's processes are also multiplied over the families into one more.
+    Then ``evalues.ebh.ebh_from_logs`` at 0.05: the k-th largest of m must reach m / (0.05 k), for some k.
     """
     from dedrift.config import AnytimeConfig
 
@@ -230,14 +230,17 @@ def caliper(baseline: Days, looks: Days) -> list[Look]:
     fitted = caliper_limits([score for day in baseline for score in _scores(day)], len(_scores(looks[0])))
     if fitted is None:
         return [Look(False, 0.0) for _ in looks]
-    level, found = fitted.cl, []
-    for day in looks:
-        farthest = 0.0
-        for score in _scores(day):
-            level += fitted.smoothing_param * (score - level)
-            farthest = max(farthest, abs(level - fitted.cl) / (fitted.ucl - fitted.cl))
-        found.append(Look(farthest > 1.0, farthest))
-    return found
+    scores = [_scores(day) for day in looks]
+    levels = ewma(np.array([score for day in scores for score in day]), fitted.cl, fitted.smoothing_param)
+    off = np.split(np.abs(levels - fitted.cl) / (fitted.ucl - fitted.cl), np.cumsum([len(day) for day in scores])[:-1])
+    return [Look(bool((day > 1.0).any()), float(day.max(initial=0.0))) for day in off]
+
+
+def ewma(scores: FloatArray, start: float, weight: float) -> FloatArray:
+    """The chart's level after each score. ``Monitor`` does not reset it after a signal."""
+    from scipy.signal import lfilter
+
+    return np.asarray(start + lfilter([weight], [1.0, weight - 1.0], scores - start))
 
 
 def caliper_limits(scores: Sequence[float], a_look: int) -> Any:

@@ -91,13 +91,14 @@ def _monitored(name: str, now: Answers, before: Answers) -> float:
 
 PEERS: Final[dict[str, Callable[[Answers, Answers], float]]] = {
     "met": _met, "stillsane": _stillsane, "first_token": _first_token, "cosine": _cosine, "naive": _naive,
-    **{name: partial(_monitored, name) for name in peers_monitors.MONITORS},
 }  # fmt: skip
+MONITORS: Final = {name: partial(_monitored, name) for name in peers_monitors.MONITORS}
+"""Peers that remember earlier days: compared by their first evaluation only; for their days see ``refusals``."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """Some trials of one case; without ``ours`` only of the others."""
+    """Some trials of one case; without ``ours`` only of the others that judge each day by itself."""
 
     case: str
     calls: int
@@ -122,7 +123,8 @@ def _trial(job: Job, rng: np.random.Generator) -> Scores:
     made = comparison(ours, base.days(1, 1, rng)[0], before, base_before)
     theirs = comparison(answers, (), (), ()).now
     baseline = [one for one in made.baseline if one.arm is Arm.SUBJECT]
-    scores = {name: score(theirs, baseline) for name, score in PEERS.items()}
+    others = PEERS | MONITORS if job.ours else PEERS
+    scores = {name: score(theirs, baseline) for name, score in others.items()}
     return scores | (own_scores(findings_for(made)) if job.ours else {})
 
 
