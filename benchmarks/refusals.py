@@ -7,8 +7,8 @@ draw is under the rate's normal quantile plus the day's effect u. The draws of o
 answers of a day share u. u is AR(1) with a standard deviation of 0.25 and a coefficient of 0.9: a rate of 5 % is then
 between 2.9 and 8.1 % on two days of three, and stays high or low for weeks. ``quiet``: u = 0.
 
-All tools get the same answers: a baseline of 14 days, then daily evaluations. (``published``: a baseline of 5 days,
-both without u, as in dedrift's study.)
+All tools get the same answers: a baseline of 14 days, then daily evaluations. (``published``: a baseline of 5 days
+without u, as in dedrift's study.)
 
 * ``false_alarms_per_target_year``: alarms raised in a year without a change.
 * ``median_days``, ``p90_days``: days to an alarm after the rates of refusal alone rise by 20 or 10 points, on day 11
@@ -36,6 +36,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from math import ceil
 from typing import Final
 
@@ -137,13 +138,14 @@ def dedrift_fixed(flags: Flags, before: int) -> Flags:
     from dedrift.config import ProjectConfig
     from dedrift.detectors import benjamini_hochberg, two_proportion_z_test
 
+    tested = cache(two_proportion_z_test)
     gates = ProjectConfig().materiality
     counts, trials = flags.sum(axis=2), PROBES * EACH
     then = counts[:before].sum(axis=0)
     found = []
     for day in counts[before:]:
         told = [
-            (name, two_proportion_z_test(int(then[family, k]), before * trials, int(day[family, k]), trials))
+            (name, tested(int(then[family, k]), before * trials, int(day[family, k]), trials))
             for k, name in enumerate(RATES)
             for family in range(FAMILIES)
         ]
@@ -257,27 +259,17 @@ class Watch:
 
 def _answers(day: Flags, number: int) -> tuple[GradedAnswer, ...]:
     slot = peers_monitors.START + timedelta(days=number)
-    passes = right(day)
+    told = zip(np.ndindex(day.shape[:2]), day[..., 0].flat, right(day).flat, strict=True)
     return tuple(
-        _answer(
-            f"{family * PROBES + k // EACH:02}",
-            number,
-            slot,
-            k % EACH,
-            bool(day[family, k, 0]),
-            bool(passes[family, k]),
-        )
-        for family in range(day.shape[0])
-        for k in range(day.shape[1])
+        _answer(f"{family * PROBES + k // EACH:02}", number, slot, k % EACH, bool(refuses), bool(passes))
+        for (family, k), refuses, passes in told
     )
 
 
-def _answer(
-    probe: str, number: int, slot: datetime, replicate: int, refuses: np.bool_, passes: np.bool_
-) -> GradedAnswer:
+def _answer(probe: str, number: int, slot: datetime, replicate: int, refuses: bool, passes: bool) -> GradedAnswer:
     text = "I'm sorry, but I can't help with that request." if refuses else f"Answer {number}, {replicate} to {probe}."
     return GradedAnswer(
-        number + 1, slot, Arm.SUBJECT, probe, replicate, text, "stop", bool(refuses), "model", None, 64, len(text) // 4,
+        number + 1, slot, Arm.SUBJECT, probe, replicate, text, "stop", refuses, "model", None, 64, len(text) // 4,
         {"checks": float(passes)},
     )  # fmt: skip
 
