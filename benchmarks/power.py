@@ -14,6 +14,9 @@ target-year, days that differ x1.2. Cliffwatch uses its own threshold. The other
 ``DAYS`` + 1 means "not within ``DAYS`` days". ``tokens``: tokens read and written by the evaluations up to the median
 day.
 
+``--part border``: the signal ``border`` on near-tie inputs against 8-bit weights without log-probabilities, 200 calls
+of one token (see ``border_inputs``; it starts the lab).
+
 ``met, as published`` is the published test, with its own permutation p-value at 0.05 (with the +1), to compare with its
 table of false positives and powers.
 """
@@ -27,7 +30,7 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks import peers, peers_monitors
+from benchmarks import border_inputs, peers, peers_monitors
 from benchmarks.fast import FloatArray, Track, grown_log10, remember_distances
 from benchmarks.pool import FAULTS, PoolAnswer
 from benchmarks.resample import LINE_LOG10, comparison, source
@@ -54,7 +57,7 @@ DAY_TRIALS: Final = 0.1
 """Trials of the days to detection, as a share of the others."""
 SPREAD: Final = 1.2
 CHUNK: Final = 10
-PARTS: Final = ("roc-60", "roc-250", "published", "days", "all")
+PARTS: Final = ("roc-60", "roc-250", "border", "published", "days", "all")
 PERMUTATIONS: Final = 199
 
 Answers = Sequence[GradedAnswer]
@@ -320,6 +323,8 @@ def main() -> int:
     rows: list[Row] = []
     for calls in (calls for calls in ASKED if args.part in (f"roc-{calls}", "all")):
         rows += rows_of(_roc(args.cases, calls, args.trials, args.seed), calls, rng)
+    if args.part in ("border", "all"):
+        rows += rows_of(border_inputs.looked(args.trials, args.seed), border_inputs.CALLS, rng)
     if args.part in ("published", "all"):
         rows += published_rows(args.cases, args.trials, args.seed)
     if args.part in ("days", "all"):
