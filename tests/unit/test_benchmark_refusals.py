@@ -64,8 +64,10 @@ def test_days_count_from_the_rise_and_an_alarm_before_it_leaves_the_trial_out() 
 
 def test_rows_of_a_year_and_of_a_rise() -> None:
     quiet, rise = (Job("quiet", *rest, seed=1) for rest in (("", ""), ("20 points", ", late")))
-    told = [(quiet, dict.fromkeys(refusals.TOOLS, 2.0)), (quiet, dict.fromkeys(refusals.TOOLS, 0.0))]
-    told += [(rise, dict.fromkeys(refusals.TOOLS, days)) for days in (3.0, float("inf"), None)]
+    told: list[tuple[Job, dict[str, float | None]]] = [
+        (job, dict.fromkeys(refusals.TOOLS, number))
+        for job, number in ((quiet, 2.0), (quiet, 0.0), (rise, 3.0), (rise, float("inf")), (rise, None))
+    ]
     rows = {(row.case, row.measure): row for row in refusals.rows(told, 1) if row.method == "cliffwatch"}
     year = rows["quiet", "false_alarms_per_target_year"]
     assert (year.value, year.n) == (1.0, 2)
