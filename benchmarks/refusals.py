@@ -12,8 +12,8 @@ without u, as in dedrift's study.)
 
 * ``false_alarms_per_target_year``: alarms raised in a year without a change.
 * ``median_days``, ``p90_days``: days to an alarm after the rates of refusal alone rise by 20 or 10 points, on day 11
-  as in dedrift's study, or after half a year of health (``late``). Trials that alarm before the rise are left out.
-  ``DAYS`` + 1 means "not within ``DAYS`` days". ``found``: the share of trials that alarm within ``DAYS`` days.
+  as in dedrift's study, or after half a year of health (``late``). Trials with an open alarm at the rise are left
+  out. ``DAYS`` + 1 means "not within ``DAYS`` days". ``found``: the share of trials that alarm within ``DAYS`` days.
 
 Alarm is compared with alarm, whatever it does. Cliffwatch runs the signals that read rates, ``contract`` and
 ``negative_flips``, through the product's own ``policy`` and ``alarms``, at 0.1 false pages a year. ``contract``
@@ -301,7 +301,7 @@ class Job:
 
 
 def tried(job: Job) -> dict[str, float | None]:
-    """By tool: alarms raised in a year, or days from the rise to an alarm (infinite; ``None`` if alarmed before)."""
+    """By tool: alarms raised in a year, or days from the rise to an alarm (``None`` if one is open at the rise)."""
     world, rng = WORLDS[job.world], np.random.default_rng(job.seed)
     if not job.rise:
         flags = drawn(world, YEAR, rng)
@@ -316,7 +316,7 @@ def _raised(alarming: Flags) -> int:
 
 
 def _days_to(alarming: Flags, onset: int) -> float | None:
-    if alarming[:onset].any():
+    if alarming[onset - 1]:
         return None
     after = np.flatnonzero(alarming[onset:])
     return float(after[0] + 1) if after.size else float("inf")

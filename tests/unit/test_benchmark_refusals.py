@@ -55,8 +55,9 @@ def test_every_tool_is_quiet_on_quiet_days_and_sees_answers_turn_to_refusals(nam
     assert alarming[6:].any()
 
 
-def test_days_count_from_the_rise_and_an_alarm_before_it_leaves_the_trial_out() -> None:
-    alarming = np.array([False, False, False, True, True])
+def test_days_count_from_the_rise_and_an_alarm_open_at_it_leaves_the_trial_out() -> None:
+    alarming = np.array([True, False, False, True, True])
+    assert refusals._days_to(alarming, 1) is None
     assert refusals._days_to(alarming, 2) == 2
     assert refusals._days_to(alarming, 4) is None
     assert refusals._days_to(alarming[:3], 2) == float("inf")
