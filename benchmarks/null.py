@@ -14,7 +14,8 @@ of a tool that would page is shown next to it.
 Here Cliffwatch's evidence is averaged as in ``policy``, compared with the threshold for 0.1 false pages a year, and
 restarts after an alarm. Every crossed threshold counts as a page, although the product first asks for confirmation. The
 other methods: Model Equality Testing daily at 0.05 (its PyPI package's statistic, p with +1), stillsane at its defaults
-(drift, its failing exit code), a naive daily test at 0.05.
+(drift, its failing exit code), a naive daily test at 0.05; dedrift in both modes and drift-caliper
+(``benchmarks.peers_monitors``), whose alarms count when they are raised.
 
 Bounds are exact Poisson bounds, widened if alarms come in clusters on one baseline.
 
@@ -30,7 +31,7 @@ from typing import Final, Literal
 
 import numpy as np
 
-from benchmarks import peers, tickets, worlds, worlds_null
+from benchmarks import peers, peers_monitors, tickets, worlds, worlds_null
 from benchmarks.channels import Alike, Scores, Watched
 from benchmarks.fast import Track, crossings, remember_distances
 from benchmarks.pool import PoolAnswer
@@ -51,11 +52,16 @@ DAYS: Final = (1, 7, 14, 30)
 BAR: Final = (1.2, 14)
 """Spread and days of the bar."""
 ROUNDS_AT_ONCE: Final = 14
-PEER_LOOKS: Final = {"naive": 73, "met": 73, "stillsane": 37}
+PEER_LOOKS: Final = {
+    "naive": 73, "met": 73, "stillsane": 37, "dedrift, fixed": 15, "dedrift, anytime": 365, "drift-caliper": 365,
+}  # fmt: skip
 """Looks of the others on one baseline."""
 SHARE: Final[dict[Origin, float]] = {"lab": 0.08, "synthetic": 0.3}
 """Years of a cell that is not the target's, as a share of the target's."""
-PEER_BASELINES: Final = {"naive": 0.02, "met": 0.01, "stillsane": 0.006}
+PEER_BASELINES: Final = {
+    "naive": 0.02, "met": 0.01, "stillsane": 0.006,
+    "dedrift, fixed": 0.006, "dedrift, anytime": 0.08, "drift-caliper": 0.08,
+}  # fmt: skip
 """Baselines of the others, as a share likewise: one who alarms every other week is measured in few years."""
 CHUNK: Final = 25
 PERMUTATIONS: Final = 199
@@ -198,7 +204,18 @@ def _stillsane(cell: Cell, rng: np.random.Generator) -> int:
     return sum(peers.stillsane_flags(evaluation, before).alarming for evaluation in evaluations)
 
 
-PEERS: Final = {"naive": _naive, "met": _met, "stillsane": _stillsane}
+def _monitored(cell: Cell, rng: np.random.Generator) -> int:
+    before, evaluations = _peer_days(cell, rng)
+    each = len(before) // cell.days
+    days = [before[first : first + each] for first in range(0, len(before), each)]
+    return peers_monitors.raised(peers_monitors.MONITORS[cell.method](days, evaluations))
+
+
+PEERS: Final = {
+    "naive": _naive, "met": _met, "stillsane": _stillsane, **dict.fromkeys(peers_monitors.MONITORS, _monitored),
+}  # fmt: skip
+SLOW: Final = ("stillsane", "dedrift, fixed")
+"""Others that take half a second a look or more: measured on the bar's baseline only."""
 
 
 def cells(trials: int, seed: int) -> list[Cell]:
@@ -211,7 +228,7 @@ def cells(trials: int, seed: int) -> list[Cell]:
                 wanted.append(("cliffwatch", origin, spread, days, ceil(share * trials)))
     for name, share in PEER_BASELINES.items():
         wanted += [(name, "lab", spread, BAR[1], max(2, ceil(share * trials))) for spread in SPREADS]
-        if name != "stillsane":  # half a second a look
+        if name not in SLOW:
             wanted += [(name, "lab", BAR[0], days, max(2, ceil(share * trials))) for days in DAYS if days != BAR[1]]
     return [
         Cell(*one[:4], min(_chunk(one[0]), one[4] - first), seed_of(seed, *one[:4], first))

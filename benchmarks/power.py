@@ -15,6 +15,9 @@ target-year, days that differ x1.2. Cliffwatch uses its own threshold. The other
 ``DAYS`` + 1 means "not within ``DAYS`` days". ``tokens``: tokens read and written by the evaluations up to the median
 day.
 
+``--part border``: the signal ``border`` on near-tie inputs against 8-bit weights without log-probabilities, 200 calls
+of one token (see ``border_inputs``; it starts the lab).
+
 ``met, as published`` is the published test, with its own permutation p-value at 0.05 (with the +1), to compare with its
 table of false positives and powers.
 """
@@ -28,7 +31,7 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks import peers
+from benchmarks import border_inputs, peers, peers_monitors
 from benchmarks.fast import FloatArray, Track, grown_log10, remember_distances
 from benchmarks.pool import FAULTS, PoolAnswer
 from benchmarks.resample import LINE_LOG10, comparison, source
@@ -55,7 +58,7 @@ DAY_TRIALS: Final = 0.1
 """Trials of the days to detection, as a share of the others."""
 SPREAD: Final = 1.2
 CHUNK: Final = 10
-PARTS: Final = ("roc-60", "roc-250", "published", "days", "all")
+PARTS: Final = ("roc-60", "roc-250", "border", "published", "days", "all")
 PERMUTATIONS: Final = 199
 
 Answers = Sequence[GradedAnswer]
@@ -85,14 +88,21 @@ def _naive(now: Answers, before: Answers) -> float:
     return -log(max(peers.naive_daily(now, before).least, 1e-300))
 
 
+def _monitored(name: str, now: Answers, before: Answers) -> float:
+    """The first evaluation's score of a peer that watches day after day."""
+    return peers_monitors.MONITORS[name](peers_monitors.by_day(before), [now])[0].score
+
+
 PEERS: Final[dict[str, Callable[[Answers, Answers], float]]] = {
     "met": _met, "stillsane": _stillsane, "first_token": _first_token, "cosine": _cosine, "naive": _naive,
 }  # fmt: skip
+MONITORS: Final = {name: partial(_monitored, name) for name in peers_monitors.MONITORS}
+"""Peers that remember earlier days: compared by their first evaluation only; for their days see ``refusals``."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """Some trials of one case; without ``ours`` only of the others."""
+    """Some trials of one case; without ``ours`` only of the others that judge each day by itself."""
 
     case: str
     calls: int
@@ -117,7 +127,8 @@ def _trial(job: Job, rng: np.random.Generator) -> Scores:
     made = comparison(ours, base.days(1, 1, rng)[0], before, base_before)
     theirs = comparison(answers, (), (), ()).now
     baseline = [one for one in made.baseline if one.arm is Arm.SUBJECT]
-    scores = {name: score(theirs, baseline) for name, score in PEERS.items()}
+    others = PEERS | MONITORS if job.ours else PEERS
+    scores = {name: score(theirs, baseline) for name, score in others.items()}
     return scores | (own_scores(findings_for(made)) if job.ours else {})
 
 
@@ -313,6 +324,8 @@ def main() -> int:
     rows: list[Row] = []
     for calls in (calls for calls in ASKED if args.part in (f"roc-{calls}", "all")):
         rows += rows_of(_roc(args.cases, calls, args.trials, args.seed), calls, rng)
+    if args.part in ("border", "all"):
+        rows += rows_of(border_inputs.looked(args.trials, args.seed), border_inputs.CALLS, rng)
     if args.part in ("published", "all"):
         rows += published_rows(args.cases, args.trials, args.seed)
     if args.part in ("days", "all"):
