@@ -134,6 +134,7 @@ ALL_RUBRICS: Final = "all"
 """Label ``rubric`` of a mean over every rubric of the suite."""
 CONTRACT_PARTS: Final = (
     "model_id", "fingerprint", "prompt_tokens", "finish_reason", "refusals", "empty", "checks_passed", "served",
+    "prefix_cache",
 )  # fmt: skip
 """Everything that ``contract`` compares."""
 ACCEPTABLE: Final = ("fingerprint", "model_id", "prompt_tokens", "served")
@@ -313,7 +314,8 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         name="contract",
         title="Contract",
         severity=Severity.TICKET,
-        about="Model id, fingerprint, prompt tokens, finish reasons, refusals, empty answers or passed checks changed.",
+        about="Model id, fingerprint, prompt tokens, finish reasons, refusals, empty answers or passed checks changed, "
+        "or a prefix cache changes answers.",
         clause="answers with a changed contract",
         needs="10 answers in the baseline and 5 a run",
         effect=Effect(

@@ -20,7 +20,7 @@ from monitor.core import schedule
 from monitor.core.errors import CouldNotMeasure, StoreError
 from monitor.core.records import Arm, Finding, GradedAnswer, Run, RunOutcome, Suite
 from monitor.core.run_kinds import run_kind
-from monitor.runs import rollback_probe
+from monitor.runs import cache_check, rollback_probe
 from monitor.runs.context import LEASE, RunContext
 from monitor.runs.grading import AnswerKey, graded_answers
 from monitor.runs.judge_check import check_judge
@@ -98,6 +98,7 @@ async def _measure(context: RunContext, run: Run, suite: Suite, at_once: bool) -
     if waiting_until is not None:
         await asyncio.to_thread(context.store.release, run.id, run.fence, waiting_until)
         return None
+    await cache_check.ask(context, run, suite)
     return await _conclude(context, run, suite, await graded_answers(context, run, suite, recorded))
 
 

@@ -204,4 +204,5 @@ def _comparison(
         judge_moved=verdict_context.judge_moved,
         accepted=store.accepted_values(run.target, run.suite, baseline.approved_at, at),
         unread=baseline.unread,
+        cache_checks=tuple(store.cache_checks(run.id)) if suite.sampling.temperature == 0 else (),
     )

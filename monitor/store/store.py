@@ -12,6 +12,7 @@ from monitor.store.answers import AnswerReads, Grading
 from monitor.store.audit import AuditLog, AuditReads
 from monitor.store.baselines import BaselineReads, Baselines
 from monitor.store.budget import Budget, SpendReads
+from monitor.store.cache_checks import CacheCheckReads
 from monitor.store.change_markers import MarkReads
 from monitor.store.counters import State, StateReads
 from monitor.store.engine import connect
@@ -52,6 +53,7 @@ def open_store(url: str, *, migrate: bool = True, create: bool = True) -> "Store
 class StoreReader(
     RunReads,
     AnswerReads,
+    CacheCheckReads,
     SpendReads,
     SuiteReads,
     BaselineReads,

@@ -8,6 +8,7 @@ from monitor.core.records.conditions import Condition, ConditionReason, Conditio
 from monitor.core.records.exchange import (
     JUDGE_GRADER,
     JUDGE_TARGET,
+    NOT_COUNTED,
     PRODUCTION_SUITE,
     Answer,
     Arm,
@@ -78,6 +79,7 @@ from monitor.core.records.states import Advice, Cause, Confirmation, FindingStat
 __all__ = [
     "JUDGE_GRADER",
     "JUDGE_TARGET",
+    "NOT_COUNTED",
     "PRODUCTION_SUITE",
     "SHARE_SUFFIX",
     "Accepted",
