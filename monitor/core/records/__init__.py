@@ -66,6 +66,7 @@ from monitor.core.records.lifecycle import (
     VerdictContext,
 )
 from monitor.core.records.samples import (
+    EXAMPLES,
     LeftOut,
     LeftOutCount,
     LeftOutReason,
@@ -77,6 +78,7 @@ from monitor.core.records.samples import (
 from monitor.core.records.states import Advice, Cause, Confirmation, FindingState
 
 __all__ = [
+    "EXAMPLES",
     "JUDGE_GRADER",
     "JUDGE_TARGET",
     "NOT_COUNTED",
