@@ -71,8 +71,11 @@ def question(target: Target, run: Run, suite: Suite, probe: Probe, replicate: in
 
 
 def _chosen(context: "RunContext", run: Run, suite: Suite) -> list[Probe]:
-    """The run's turn of the probes with a steady answer, and those that the last run doubted. Empty if it checks none:
-    a fresh sample, another kind of run, another temperature, no baseline, or a server that takes no salt."""
+    """The run's turn of the probes with a steady answer, and those that the last run doubted; if they have an answer.
+
+    Empty if it checks none: a fresh sample, another kind of run, another temperature, no baseline, or a server that
+    takes no salt.
+    """
     asks = run.confirms is None and Arm.CACHE_CHECK in run_kind(run.target, run.suite).arms
     if not asks or suite.sampling.temperature != 0 or not _takes_salt(context, run.target):
         return []
@@ -82,7 +85,9 @@ def _chosen(context: "RunContext", run: Run, suite: Suite) -> list[Probe]:
     steady = context.store.steady_probes(baseline.run_ids)
     doubted = context.store.doubted_probes(run.target, run.suite, run.id)
     interval = schedule.interval_seconds(context.settings.schedule, run.suite)
-    return turn([one for one in suite.probes if one.id in steady], int(run.slot.timestamp() // interval), doubted)
+    chosen = turn([one for one in suite.probes if one.id in steady], int(run.slot.timestamp() // interval), doubted)
+    answered = context.store.first_texts(run.id, [one.id for one in chosen])
+    return [one for one in chosen if not is_empty(answered.get(one.id, ""))]
 
 
 def turn(probes: Sequence[Probe], number: int, doubted: Collection[str] = ()) -> list[Probe]:

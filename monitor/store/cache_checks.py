@@ -45,12 +45,12 @@ class CacheCheckReads(Connected):
                     seen[probe] = (before + int(count), texts | {least, most})
         return {probe for probe, (count, texts) in seen.items() if count >= FEWEST_ANSWERS and len(texts) == 1}
 
-    def doubted_probes(self, target: str, suite: str, before: int) -> set[str]:
-        """The probes that the newest run before run ``before`` asked again, because its two answers differed."""
-        mine = (run.c.target == target, run.c.suite == suite, run.c.id < before, run.c.status == "done")
+    def doubted_probes(self, target: str, suite: str, run_id: int) -> set[str]:
+        """The probes that the last run before run ``run_id`` asked again, because its two answers differed."""
+        mine = (run.c.target == target, run.c.suite == suite, run.c.id < run_id, run.c.status == "done")
         # Not "confirms IS NULL": see ``rollback``.
-        newest = select(run.c.id).where(*mine, func.coalesce(run.c.confirms, 0) == 0).order_by(run.c.id.desc()).limit(1)
+        last = select(run.c.id).where(*mine, func.coalesce(run.c.confirms, 0) == 0).order_by(run.c.slot.desc()).limit(1)
         asked = (answer.c.arm == Arm.CACHE_CHECK.value, answer.c.replicate > 0)
-        query = select(answer.c.probe).where(answer.c.run_id == newest.scalar_subquery(), *asked).distinct()
+        query = select(answer.c.probe).where(answer.c.run_id == last.scalar_subquery(), *asked).distinct()
         with self._database.read() as connection:
             return set(connection.execute(query).scalars())

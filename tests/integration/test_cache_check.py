@@ -206,6 +206,15 @@ async def test_a_refused_salt_is_said_once_and_not_sent_again(tmp_path: Path, en
         assert found.state == "quiet"
 
 
+async def test_an_outage_is_not_asked_past_the_cache(tmp_path: Path, engine: Engine) -> None:
+    async with approved(write(tmp_path, engine)) as (context, _):
+        engine.server.script = [Reply(503, {"error": {"message": "away"}})]
+        run_id = await run_now(context, "bot", "boats")
+        assert context.store.get_run(run_id).outcome is RunOutcome.UNMEASURED
+        assert engine.salts == []
+        assert {arm for arm, _, _ in context.store.answered(run_id)} == {Arm.SUBJECT}
+
+
 @pytest.mark.parametrize(
     ("owner", "temperature"), [("openai", 0), ("sglang", 0), ("library", 0), ("", 0), ("vllm", 0.7), ("vllm", None)]
 )
