@@ -237,15 +237,21 @@ async def test_what_was_asked_before_a_kill_is_not_asked_again(tmp_path: Path, e
         whole = engine.server.script
         assert callable(whole)
 
+        confirming = asyncio.Event()
+
         def killed(request: Request) -> Reply:
             body = request.body or {}
             hangs = "cache_salt" in body and len(engine.salts) > PROBES // 10
-            return Reply(hang=30) if hangs else whole(request)
+            if hangs:
+                confirming.set()
+            return Reply(hang=60) if hangs else whole(request)
 
         engine.server.script = killed
-        with suppress(TimeoutError):
-            async with asyncio.timeout(3):
-                await run_now(context, "bot", "boats")
+        running = asyncio.create_task(run_now(context, "bot", "boats"))
+        await asyncio.wait_for(confirming.wait(), 60)
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
         (run,) = context.store.runs("bot", limit=1)
         before = checks(context, run)
         assert (run.status != "done", {replicate for _, replicate in before}) == (True, {0})
