@@ -66,7 +66,7 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
     assert title.endswith("of bot/facts, typical answers:")
     assert columns.split() == ["probe", "answers", "equal", "typical", "answer"]
     assert first.split()[:3] == ["fact-0", "10", "100%"]
-    assert first.endswith("Certainly: fact-0, as in fact 0 to fact 11. Yours, the shop.")
+    assert first.endswith("Certainly: fact-fact-0, as in fact 0 to fact 11. Yours, the shop.")
     assert len(named.splitlines()) == 4 + 18
     assert ("\x1b" in row, "\\u{1b}[2Jread them" in row) == (False, True), "no terminal obeys a reason"
 
