@@ -172,7 +172,7 @@ def _table(way: Days, healthy: int, evaluations: int) -> _Table:
     apart = np.abs(np.arange(count)[:, None] - np.arange(count))
     shared = way.memory**apart if way.memory else np.eye(count)
     root = np.linalg.cholesky(np.eye(count) + way.effect**2 * shared)
-    whitener = np.linalg.inv(root)
+    whitener = np.asarray(np.linalg.inv(root), dtype=np.float64)
     ones = whitener.sum(axis=1)
     steps = np.cumsum(whitener[:, ::-1], axis=1)[:, ::-1][:, healthy:]
     information = np.cumsum(ones**2)

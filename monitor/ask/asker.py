@@ -248,6 +248,7 @@ class Asker:
         found: dict[tuple[str, Arm], Endpoint] = {}
         for name, target in self._settings.targets.items():
             arms = {Arm.SUBJECT: target.subject, Arm.BASE: target.base, Arm.SNAPSHOT: target.snapshot}
+            arms[Arm.CACHE_CHECK] = target.subject
             arms |= dict.fromkeys((Arm.JUDGE_SUBJECT, Arm.JUDGE_BASE), self._settings.judge)
             found |= {(name, arm): e for arm, e in arms.items() if e is not None and e.provider == provider}
         return found

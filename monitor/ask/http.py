@@ -100,15 +100,18 @@ def storable(value: Any) -> Any:
     return value
 
 
-def malformed(detail: str, exchange: Exchange, tokens: TokenUsage | None = None) -> AskFailed:
+def malformed(
+    detail: str, exchange: Exchange, tokens: TokenUsage | None = None, *, generated: bool = False
+) -> AskFailed:
     """HTTP 200, but not a valid completion. It may have been billed.
 
-    A reply that counts its tokens was generated and billed: the next one would be like it, so it is not retried.
+    A reply that counts its tokens was generated and billed: the next one would be like it, so it is not retried. Nor is
+    one that shows by something else that it was ``generated``, because some servers never count tokens.
     """
     return AskFailed(
         Reason.MALFORMED,
         detail,
-        permanent=tokens is not None,
+        permanent=generated or tokens is not None,
         exchange=exchange,
         tokens=tokens,
         maybe_billed=tokens is None,

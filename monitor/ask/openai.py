@@ -117,7 +117,8 @@ def request_body(question: Question, accepts: Mapping[str, bool], *, vendor: boo
     because hidden tokens would use up the answer's limit.
 
     Raises:
-        AskFailed: REJECTED if the model accepts no limit of the answer's length, because its cost would be unbounded.
+        AskFailed: REJECTED if the model accepts no limit of the answer's length, because its cost would be unbounded;
+            or if the question has a ``cache_salt`` that it does not accept, because its cache may answer then.
     """
     sampling = question.sampling
     body: dict[str, Any] = {
@@ -144,9 +145,14 @@ def request_body(question: Question, accepts: Mapping[str, bool], *, vendor: boo
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
     if vendor and accepts.get("reasoning_effort", True):
         body["reasoning_effort"] = "none"
+    if question.cache_salt is not None:
+        if not accepts.get("cache_salt", True):
+            raise AskFailed(Reason.REJECTED, "the server does not accept cache_salt", permanent=True)
+        body["cache_salt"] = question.cache_salt
     return body
 
 
 _DROPPABLE: Final = (
-    "temperature", "seed", "top_logprobs", "logprobs", "response_format", "reasoning_effort", *_TOKEN_LIMITS,
+    "temperature", "seed", "top_logprobs", "logprobs", "response_format", "reasoning_effort", "cache_salt",
+    *_TOKEN_LIMITS,
 )  # fmt: skip

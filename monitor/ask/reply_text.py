@@ -190,7 +190,7 @@ def concluded(
     if ending is Ending.MISSING:
         failed = malformed(f"the reply has neither a text nor a finish reason{where}", exchange, tokens)
         # A model that is still starting may have generated nothing.
-        failed.permanent = tokens is not None and bool(tokens.completion)
+        failed.permanent = text_in is not None or (tokens is not None and bool(tokens.completion))
         raise failed
     return Said(text, word, text_in=text_in)
 
@@ -215,7 +215,10 @@ def said_in_chat(received: Received, tokens: TokenUsage | None) -> tuple[Said, M
     if message is None:
         wrong = "missing" if "message" not in choice else _what(choice["message"])
         raise malformed(
-            f"`choices[0].message` is {wrong}; the choice has {names_of(choice)}", received.exchange, tokens
+            f"`choices[0].message` is {wrong}; the choice has {names_of(choice)}",
+            received.exchange,
+            tokens,
+            generated=True,
         )
     refusal = message.get("refusal")
     refused = refusal is True or _has_text(refusal) or finish.ending in (Ending.FILTERED, Ending.REFUSAL)
@@ -237,7 +240,8 @@ def said_in_message(received: Received, tokens: TokenUsage | None) -> Said:
     finish = finish_of(body.get("stop_reason"), body.get("native_finish_reason"))
     if body.get("content") is None and finish.ending not in (Ending.FILTERED, Ending.REFUSAL, Ending.ERROR):
         wrong = "missing" if "content" not in body else "null"
-        raise malformed(f"`content` is {wrong}; the reply has {names_of(body)}", exchange, tokens)
+        detail = f"`content` is {wrong}; the reply has {names_of(body)}"
+        raise malformed(detail, exchange, tokens, generated=_is_completion(body))
     refused = finish.ending in (Ending.FILTERED, Ending.REFUSAL)
     parts = _content(body.get("content"), "content", received, tokens, tolerant=refused)
     if parts.refusals and not parts.text.strip():
@@ -254,7 +258,7 @@ def _content(content: object, where: str, received: Received, tokens: TokenUsage
     except Odd as odd:
         if tolerant:
             return Parts([], [], [])
-        raise malformed(str(odd), received.exchange, tokens) from None
+        raise malformed(str(odd), received.exchange, tokens, generated=True) from None
     except AskFailed as failed:
         failed.exchange, failed.tokens = received.exchange, tokens
         raise
@@ -274,7 +278,15 @@ def _choice(received: Received, tokens: TokenUsage | None) -> Mapping[str, Any]:
         detail = f"`choices` is {_what(choices)}"
     else:
         detail = f"`choices` is missing; the reply has {names_of(body)}{_dialect(body)}"
-    raise malformed(detail, received.exchange, tokens)
+    raise malformed(detail, received.exchange, tokens, generated=_is_completion(body))
+
+
+def _is_completion(body: Mapping[str, Any]) -> bool:
+    """Whether a reply without a readable answer has one in it all the same, in this dialect or in another.
+
+    Without choices, or with none in them, it may be that of a gateway whose model is away or still starting.
+    """
+    return bool(_dialect(body) or body.get("choices"))
 
 
 def _dialect(body: Mapping[str, Any]) -> str:

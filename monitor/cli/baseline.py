@@ -1,16 +1,24 @@
 """``cliffwatch baseline``: captures, shows, approves and retires baselines."""
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from monitor.cli.options import DEFAULT, Config, Json, OnlyTarget, SuiteOption, Target
 from monitor.core.errors import UsageError
 
+if TYPE_CHECKING:
+    from monitor.core.records import Baseline
+
 By = Annotated[str, typer.Option("--by", help="Your name; stored with the baseline.")]
 Why = Annotated[str, typer.Option("--why", help="Reason; stored with the baseline.")]
+
+TYPICAL_SHOWN = 160
+"""Characters of an answer that ``show`` prints."""
 
 MOST_READ = 20
 """Maximum number of captured baselines whose answers ``show`` reads; name a target to see what its own lack."""
@@ -55,11 +63,12 @@ def show_baselines(
 ) -> None:
     """List baselines with their numbers of answers and days, and who approved them.
 
-    The answers themselves are on the daemon's page /baselines/ID.
+    With a target, also prints the most frequent answer to each probe, and the share of the answers equal to it, of each
+    captured and approved baseline. All answers are on the daemon's page /baselines/ID.
     Also prints what their answers lack so that signals can be read, such as texts; of captured ones at most 20.
     """
     from monitor.cli import output
-    from monitor.core.records import BaselineStatus
+    from monitor.core.records import Arm, BaselineStatus
     from monitor.runs.conditions import conditions_of
     from monitor.runs.readonly import reading
 
@@ -67,8 +76,29 @@ def show_baselines(
         store, rows = context.store, context.store.baselines(target)
         captured = [one for one in rows if one.status is BaselineStatus.CAPTURED][:MOST_READ]
         found = {one.id: conditions_of(context.settings, store, one) for one in captured}
+        readable = [one for one in rows if one.status in (BaselineStatus.CAPTURED, BaselineStatus.APPROVED)]
+        texts = {one.id: store.texts(one.run_ids, Arm.SUBJECT) for one in readable if target is not None}
     told = [replace(one, conditions=found.get(one.id, one.conditions)) for one in rows]
     output.baselines(told, as_json=as_json)
+    for one in [] if as_json else told:
+        if one.id in texts:
+            _show_answers(one, texts[one.id])
+
+
+def _show_answers(baseline: "Baseline", texts: Mapping[str, Counter[str]]) -> None:
+    """Print the most frequent answer to each probe. Of equally frequent ones, the one that was given first."""
+    from monitor.cli.terminal import console, table
+    from monitor.core.sanitize import visible
+    from monitor.core.texts import shown
+
+    out = console()
+    rows = []
+    for probe, counted in sorted(texts.items()):
+        ((text, equal),) = counted.most_common(1)
+        total = counted.total()
+        rows.append((probe, str(total), f"{equal / total:.0%}", visible(" ".join(shown(text).split()), TYPICAL_SHOWN)))
+    out.print(f"baseline {baseline.id} of {visible(f'{baseline.target}/{baseline.suite}')}, typical answers:")
+    table(out, ("probe", "answers", "equal", "typical answer"), rows, right=("answers", "equal"))
 
 
 @baseline_app.command()

@@ -26,7 +26,9 @@ def identify(
 ) -> None:
     """Check which model and adapter are served. Compares metadata with the configuration.
 
-    Reads metadata only, at no cost, and replaces the daemon's last reading.
+    Reads metadata, at no cost, and replaces the daemon's last reading.
+    A model that the server's list does not name, and that no run has asked, is asked one question of one token. This
+    counts against the target's budget.
     Exit 1 if something differs; 3 if nothing differs, but an endpoint could not be read or does not say whether it
     serves its model; 0 otherwise.
     """

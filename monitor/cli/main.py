@@ -167,17 +167,16 @@ def ask(
 ) -> None:
     """Send one probe to the target and print the answer. Not recorded, not counted against the budget.
 
-    Exit 3 if there is no usable answer.
+    Exit 3 if there is no usable answer, or if it is empty or a filter blocked it.
     """
     import asyncio
 
     from monitor.cli import operations, output
-    from monitor.core.records import Unmeasured
 
     with operations.opened(config, operations.ASKS, target) as context:
         asked = asyncio.run(operations.ask(context, target, probe, base=base))
     output.exchange(asked, debug=debug, as_json=as_json)
-    if isinstance(asked.explanation.outcome, Unmeasured):
+    if not operations.measured(asked.explanation.outcome):
         raise typer.Exit(3)
 
 

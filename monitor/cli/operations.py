@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from monitor.core import sampling, schedule
 from monitor.core.errors import UsageError
+from monitor.core.finish_reasons import Ending, finish_of
 from monitor.core.limits import CAPTURE_DAYS, ENOUGH_DAYS, is_partly
 from monitor.core.lookup import chosen_suites, known, known_names
 from monitor.core.records import (
@@ -19,6 +20,7 @@ from monitor.core.records import (
     BaselineStatus,
     ConditionState,
     Finding,
+    Outcome,
     Question,
     Reason,
     Run,
@@ -214,6 +216,13 @@ async def ask(context: "RunContext", target: str, probe_id: str, *, base: bool) 
         return Asked(explanation, *await asyncio.to_thread(grade_answer, found, outcome.text))
     finally:
         await context.asker.aclose()
+
+
+def measured(outcome: Outcome) -> bool:
+    """Whether the model gave an answer with a text, and no filter blocked it."""
+    if not isinstance(outcome, Answer) or is_empty(outcome.text):
+        return False
+    return finish_of(outcome.finish_reason).ending is not Ending.FILTERED
 
 
 async def capture(

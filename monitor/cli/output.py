@@ -222,8 +222,10 @@ def _claimed(claim: Claim | None) -> Iterator[str | tuple[str, str]]:
 
 def _exhibits(finding: Finding) -> list[dict[str, str]]:
     told = []
+    checked = any(one.uncached is not None for one in finding.exhibits[:EXHIBITS_SHOWN])
     for one in finding.exhibits[:EXHIBITS_SHOWN]:
         answers = {"baseline": one.baseline, "now": one.now, "base": one.base}
+        answers |= {"now, past the cache": one.uncached} if checked else {}
         texts = {"prompt": one.prompt} | {
             name: NOT_ASKED if text is None else shown(text) for name, text in answers.items()
         }

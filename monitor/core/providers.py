@@ -91,6 +91,8 @@ class ProviderKind:
     """Identity checks that it can make."""
     never_sent: frozenset[str] = frozenset()
     """Sampling parameters of a suite that its API does not have or rejects, so they are never sent."""
+    cache_salt: bool = False
+    """Whether a server that its requests reach may take vLLM's ``cache_salt``."""
     yaml_files: Mapping[str, str] = field(default_factory=dict)
     """Key that names a YAML file -> ``module:function`` that reads it. The function raises ConfigError."""
     extra: str | None = None
@@ -125,6 +127,7 @@ def catalogued(entry: ProviderKind) -> Callable[[Model], Model]:
         needs_key=True,
         identity="monitor.identify.openai:read",
         identity_checks=("listed", "parent", "root", "ft_base", "answered_as", "served_root"),
+        cache_salt=True,
     )
 )
 class OpenAISettings(ApiProvider):

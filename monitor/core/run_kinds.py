@@ -36,7 +36,8 @@ class RunKind:
 
 PROBES: Final = RunKind(
     "probes", "probes",
-    frozen_items=True, may_page=True, arms=(Arm.SUBJECT, Arm.BASE, Arm.SNAPSHOT), spread=True, schedule="probes",
+    frozen_items=True, may_page=True, arms=(Arm.SUBJECT, Arm.BASE, Arm.SNAPSHOT, Arm.CACHE_CHECK), spread=True,
+    schedule="probes",
 )  # fmt: skip
 
 PRODUCTION: Final = RunKind(

@@ -77,11 +77,14 @@ UNREAD: Final[Mapping[UnreadReason, str]] = {
 
 
 def reason_line(account: SampleAccount, one: LeftOutCount, *, fix: bool = True) -> str:
-    """``6 of 6 requests have no messages: no messages at `messages` (found an empty object), first logs/a.jsonl:1.``"""
+    """``6 of 6 requests have no messages: no messages at `messages` (found an empty object), first logs/a.jsonl:1, then
+    logs/a.jsonl:7, logs/b.jsonl:2.``"""
     of = account.lines - account.filtered if one.left_out is LeftOut.OUTSIDE else account.considered
     detail = f": {one.detail}" if one.detail else ""
     told = f"{one.count:,} of {many(of, 'request')} {_means(one, detail)}"
     where = f", first {one.place}" if one.place else ""
+    if one.left_out is not LeftOut.OUTSIDE and one.also:
+        where += f", then {', '.join(one.also)}"
     return f"{told}{where}. {WORDS[one.reason].fix}" if fix else f"{told}{where}"
 
 

@@ -127,6 +127,8 @@ class SignalSpec:
     """What grades the answers that it reads; any one is enough. Empty: it needs no grades."""
     judge_drift: bool = False
     """On the judge's anchors it reads the judge's verdicts, so its alarm means that the judge changed."""
+    facts: bool = False
+    """Whether it has channels that watch facts, such as a name in the replies, that few answers of a run may show."""
     measures: tuple[Measure, ...] = ()
 
 
@@ -134,6 +136,7 @@ ALL_RUBRICS: Final = "all"
 """Label ``rubric`` of a mean over every rubric of the suite."""
 CONTRACT_PARTS: Final = (
     "model_id", "fingerprint", "prompt_tokens", "finish_reason", "refusals", "empty", "checks_passed", "served",
+    "prefix_cache",
 )  # fmt: skip
 """Everything that ``contract`` compares."""
 ACCEPTABLE: Final = ("fingerprint", "model_id", "prompt_tokens", "served")
@@ -313,7 +316,8 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         name="contract",
         title="Contract",
         severity=Severity.TICKET,
-        about="Model id, fingerprint, prompt tokens, finish reasons, refusals, empty answers or passed checks changed.",
+        about="Model id, fingerprint, prompt tokens, finish reasons, refusals, empty answers or passed checks changed, "
+        "or a prefix cache changes answers.",
         clause="answers with a changed contract",
         needs="10 answers in the baseline and 5 a run",
         effect=Effect(
@@ -325,6 +329,7 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         alert="CliffwatchContractChanged",
         reads_answers=False,
         texts=False,
+        facts=True,
         measures=(
             Measure(
                 "pass_ratio_baseline", "Share of the approved baseline's answers that pass every deterministic check."
@@ -342,6 +347,8 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
 """Every signal, in the order of lists: causes before their consequences."""
 
 SPECS: Final[Mapping[str, SignalSpec]] = {one.name: one for one in CATALOGUE}
+FACTS: Final = frozenset(one.name for one in CATALOGUE if one.facts)
+"""Signals with channels that watch facts."""
 TITLES: Final[Mapping[str, str]] = {one.name: one.title for one in CATALOGUE}
 SEVERITIES: Final[Mapping[str, Severity]] = {one.name: one.severity for one in CATALOGUE}
 ALERTS: Final[Mapping[str, str]] = {one.name: one.alert for one in CATALOGUE}

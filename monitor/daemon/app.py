@@ -322,7 +322,7 @@ class App:
             "last_tick_age_seconds": age,
             "standby": not self._sole.active,
             "asks_nothing_seconds": idle,
-            "asks": idle <= asks_nothing_limit(self.current.schedule.day_seconds),
+            "asks": self._sole.active and idle <= asks_nothing_limit(self.current.schedule.day_seconds),
         }
 
     def _start_clock(self, settings: Settings) -> None:

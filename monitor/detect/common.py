@@ -28,7 +28,7 @@ MOSTLY_EMPTY: Final = 0.5
 """Share of the failing answers from which empty answers are told as the cause."""
 LEAST_HIT: Final = 0.05
 """Excess below which an affected share of the traffic cannot be distinguished from none."""
-_SHOWN: Final = 4_000
+SHOWN: Final = 4_000
 """Characters of an answer that an exhibit shows."""
 
 Value = Callable[[GradedAnswer], float | None]
@@ -252,9 +252,9 @@ def exhibits(
             Exhibit(
                 probe=probe,
                 prompt=comparison.prompts.get(probe, ""),
-                baseline=before.text[:_SHOWN] if before else None,
-                now=answer.text[:_SHOWN],
-                base=base.text[:_SHOWN] if base else None,
+                baseline=before.text[:SHOWN] if before else None,
+                now=answer.text[:SHOWN],
+                base=base.text[:SHOWN] if base else None,
                 weight=weight,
                 leaning=leaning.get(probe) if leaning else None,
             )

@@ -7,6 +7,8 @@ id alternates), a new value is judged by the rule of succession over the baselin
 no other day had, so another such day has chance (u + 1) / (J + 1), and its score is that chance's normal quantile, as
 for those u days. Values that alternated in the baseline are all known.
 
+*The prefix cache*, by equality of answers: see ``cache_check``.
+
 Values that a person accepted count as the baseline's. ``served``: what replies and their headers say about who served
 them, such as a gateway's provider; a fallback is new even if the baseline has no such header.
 
@@ -20,13 +22,12 @@ Each has its own channel. The effect is the share of answers that break the cont
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
-from statistics import NormalDist
+from dataclasses import replace
 from typing import Final
 
 from monitor.core.finish_reasons import Ending, finish_of
-from monitor.core.records import Advice, Arm, Cause, Comparison, GradedAnswer
-from monitor.detect import contract_values, evidence
+from monitor.core.records import Advice, Arm, Cause, Comparison, Exhibit, GradedAnswer
+from monitor.detect import cache_check, contract_values, evidence
 from monitor.detect.common import (
     alarming,
     answers,
@@ -42,47 +43,20 @@ from monitor.detect.common import (
     share_difference,
     where_empty,
 )
+from monitor.detect.contract_parts import SURE, Part, fact
 from monitor.detect.contract_values import completions
 from monitor.detect.day_scores import FARTHEST, Sample, day_scores
-from monitor.detect.measurement import MOVED_LOG10, Channel, Reading, Told, Verdict
+from monitor.detect.measurement import Channel, Reading, Told, Verdict
 from monitor.detect.sensitivity import curve
 
 FAR_OFF: Final = 0.25
 """A share that moved by this much is never reported as unchanged, however few answers."""
 MOST: Final = 0.5
 """Share of empty answers or refusals that is a fact if the baseline has none."""
-SURE: Final = 14
-"""Least days that a constant fact counts for, even if it was seen on one day only: it is not random."""
 _UNNAMED: Final = "none"
 _EMPTY: Final = "empty"
 _REFUSALS: Final = "refusals"
 _NO_NEWS: Final = "no new model id, fingerprint or prompt-token count"
-
-
-@dataclass(frozen=True)
-class _Part:
-    """One compared part: its channel, the change with old and new value ("" without a change), and the answers (by
-    identity) that show it."""
-
-    channel: Channel
-    change: str = ""
-    broken: frozenset[int] = frozenset()
-    level: str = ""
-    """A rate's numbers when they are unchanged; empty for a fact."""
-    gap: float = 0.0
-    """A rate's share now minus the baseline's."""
-    cause: Cause = Cause.UNKNOWN
-    """What the change means, if this part is far off or its evaluation alone shows a change."""
-
-    @property
-    def evaluation_log10(self) -> float:
-        channel = self.channel.counted(structural=False)
-        return evidence.running(channel.baseline, [channel.score], channel.side).evaluation_log10
-
-    @property
-    def changed(self) -> bool:
-        """Whether today's evaluation alone shows the change."""
-        return bool(self.change) and self.evaluation_log10 >= MOVED_LOG10
 
 
 def measure(comparison: Comparison) -> Reading | None:
@@ -107,6 +81,7 @@ def measure(comparison: Comparison) -> Reading | None:
         _fingerprint(comparison, completions(now), completions(then)),
         _prompt_tokens(comparison, now),
         *_served(comparison, now, then),
+        *cache_check.part(comparison),
     ]
     broken = frozenset[int]().union(*(part.broken for part in parts))
     effect = _effect(now, then, broken, evidence.likely_spread(parts[0].channel.baseline))
@@ -120,11 +95,17 @@ def measure(comparison: Comparison) -> Reading | None:
         answers_baseline=len(then),
         tell=lambda verdict: _tell(comparison.target, parts, verdict, effect),
         measures=_measures(parts) | ({} if passed is None else _passing(passed)),
-        exhibits=exhibits(comparison, {one.probe: (1.0, one) for one in now if _bad(one, broken)}),
+        exhibits=_exhibits(comparison, now, broken),
     )
 
 
-def _measures(parts: Sequence[_Part]) -> dict[str, float]:
+def _exhibits(comparison: Comparison, now: Sequence[GradedAnswer], broken: frozenset[int]) -> tuple[Exhibit, ...]:
+    """The answers that break the contract; those that only a prefix cache gives come first, with the other one."""
+    telling = {one.probe: (1.0, one) for one in now if _bad(one, broken)}
+    return cache_check.with_uncached(comparison, exhibits(comparison, telling | cache_check.telling(comparison)))
+
+
+def _measures(parts: Sequence[Part]) -> dict[str, float]:
     """Which parts changed, 1 or 0. Parts that were not compared are left out."""
     return {f"contract_changed_{part.channel.name.replace(' ', '_')}": float(part.changed) for part in parts}
 
@@ -138,7 +119,7 @@ def _bad(one: GradedAnswer, broken: frozenset[int]) -> bool:
     return id(one) in broken or one.refusal or one.empty or passes(one) == 0.0
 
 
-def _empty(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part | None:
+def _empty(comparison: Comparison, now: Sequence[GradedAnswer]) -> Part | None:
     """The share of answers without a text, and where the replies have it instead.
 
     Only compared once an answer was empty: a part that never was there must not weaken the evidence of the others.
@@ -151,12 +132,12 @@ def _empty(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part | None:
     share_now, share_then = means(found)
     channel = _rate_channel(_EMPTY, found, "either", share_now, share_then)
     if share_now == share_then == 0:
-        return _Part(channel)
+        return Part(channel)
     empty = [one for one in now if one.empty]
     change = f"{len(empty)} of {len(now)} answers are empty, {share_then:.0%} in the baseline"
     if len(empty) == len(now):
         change = "every answer is empty" + (f", {share_then:.0%} in the baseline" if share_then else "")
-    return _Part(
+    return Part(
         channel,
         "; ".join(filter(None, (change, where_empty(empty)))),
         frozenset(map(id, empty)),
@@ -176,10 +157,10 @@ def _rate_channel(what: str, found: Sample, side: evidence.Side, now: float, the
     return Channel.of(what, scores, side, int(found.now.sum()))
 
 
-def _rate(found: Sample, what: str, change: str, side: evidence.Side) -> _Part:
+def _rate(found: Sample, what: str, change: str, side: evidence.Side) -> Part:
     """A share of answers."""
     now, then = means(found)
-    return _Part(
+    return Part(
         _rate_channel(what, found, side, now, then),
         f"{change} {now:.0%} of answers instead of {then:.0%}",
         level=f"{what} {now:.0%} ({then:.0%} in the baseline)",
@@ -188,7 +169,7 @@ def _rate(found: Sample, what: str, change: str, side: evidence.Side) -> _Part:
     )
 
 
-def _finish(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer]) -> _Part | None:
+def _finish(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer]) -> Part | None:
     """Whether the share of answers with the usual finish reason changed."""
     reasons = Counter(one.finish_reason or _UNNAMED for one in then)
     usual = max(sorted(reasons), key=lambda reason: reasons[reason])
@@ -200,7 +181,7 @@ def _finish(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequence[
     instead = Counter(one.finish_reason or _UNNAMED for one in odd).most_common(1)
     change = f"finish reason {usual!r} on {share_now:.0%} of answers instead of {share_then:.0%}"
     change += f" (now also {instead[0][0]!r})" if instead else ""
-    return _Part(
+    return Part(
         Channel.of("finish reason", day_scores(found), "either", int(found.now.sum())),
         change,
         frozenset(id(one) for one in odd if (one.finish_reason or _UNNAMED) not in reasons),
@@ -215,42 +196,30 @@ def _cut(found: Sequence[GradedAnswer]) -> float:
     return sum(finish_of(one.finish_reason).ending is Ending.TRUNCATED for one in found) / max(1, len(found))
 
 
-def _fact(what: str, news: bool, exceptions: int, trials: int, odd_days: Sequence[bool]) -> Channel:
-    """A fact's channel: today's score, and those of the baseline's days, by the rule of succession (see the module).
-
-    ``exceptions`` of ``trials`` were new in the baseline; ``odd_days``: the days on which one was.
-    """
-    if not exceptions:
-        return Channel(what, FARTHEST if news else 0.0, (0.0,) * max(SURE, len(odd_days)), "rise", FARTHEST)
-    chance = (exceptions + 1) / (trials + 1)
-    score = max(0.0, -NormalDist().inv_cdf(chance)) if chance < 1 else 0.0
-    return Channel(what, score * news, tuple(score * odd for odd in odd_days), "rise", FARTHEST)
-
-
 def _named(
     what: str, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer], value: Callable[[GradedAnswer], str],
     accepted: Collection[str] | None = None,
-) -> _Part:  # fmt: skip
+) -> Part:  # fmt: skip
     """Whether today's replies contain a value that no reply of the baseline had, and that nobody accepted."""
     seen = Counter(value(one) for one in then)
     fresh = [one for one in now if value(one) not in seen and value(one) not in (accepted or ())]
     days = contract_values.days(then, value)
     if len(days) > 1:
         odd = contract_values.alone(days)
-        channel = _fact(what, bool(fresh), sum(odd), len(odd), odd)
+        channel = fact(what, bool(fresh), sum(odd), len(odd), odd)
     else:
         once = sum(count == 1 for count in seen.values())
-        channel = _fact(what, bool(fresh), once, len(then), [once > 0])
+        channel = fact(what, bool(fresh), once, len(then), [once > 0])
     if not fresh:
-        return _Part(channel)
+        return Part(channel)
     channel = replace(channel, share=len(fresh) / len(now))
     news = Counter(value(one) for one in fresh).most_common(1)[0][0]
     usual = seen.most_common(1)[0][0]
     change = f"{what} {news!r} instead of {usual!r} ({len(fresh)} of {len(now)} answers)"
-    return _Part(channel, change, frozenset(id(one) for one in fresh))
+    return Part(channel, change, frozenset(id(one) for one in fresh))
 
 
-def _fingerprint(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer]) -> _Part:
+def _fingerprint(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer]) -> Part:
     """Whether a fingerprint is new; its change also in words, where its parts show what changed."""
     value = contract_values.fingerprint
     part = _named("fingerprint", now, then, value, comparison.accepted.get("fingerprint"))
@@ -262,7 +231,7 @@ def _fingerprint(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequ
     return replace(part, change=f"{part.change}: {why}") if why else part
 
 
-def _served(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer]) -> tuple[_Part, ...]:
+def _served(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer]) -> tuple[Part, ...]:
     """Whether another deployment or provider served answers than in the baseline; empty if replies do not say it.
 
     Names that alternated in the baseline are judged by the rule of succession, one by one; the least certain of those
@@ -278,12 +247,12 @@ def _served(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequence[
     lead = min(steady or telling or news or parts, key=lambda part: part.channel.score)
     news = telling or news
     broken = frozenset[int]().union(*(part.broken for part in news))
-    return (_Part(replace(lead.channel, name="served"), "; ".join(part.change for part in news), broken),)
+    return (Part(replace(lead.channel, name="served"), "; ".join(part.change for part in news), broken),)
 
 
 def _served_by(
     comparison: Comparison, key: str, now: Sequence[GradedAnswer], then: Sequence[GradedAnswer]
-) -> _Part | None:
+) -> Part | None:
     """One name of what replies say about who served them; ``None`` if the baseline does not have it."""
     accepted = {value.partition("=")[2] for value in comparison.accepted.get("served", ())
                 if value.partition("=")[0] == key}  # fmt: skip
@@ -292,16 +261,16 @@ def _served_by(
     if fell and not any(contract_values.is_fallback(key, one.served.get(key, "")) for one in then):
         fell = [one for one in fell if one.served[key] not in accepted]
         change = f"a fallback of the gateway served {len(fell)} of {len(now)} answers ({key})" if fell else ""
-        return _Part(_fact("served", bool(fell), 0, 1, [False]), change, frozenset(id(one) for one in fell))
+        return Part(fact("served", bool(fell), 0, 1, [False]), change, frozenset(id(one) for one in fell))
     before = [one for one in then if key in one.served]
     if "fallback" in key.casefold():
-        return _Part(_fact("served", False, 0, 1, [False])) if before else None
+        return Part(fact("served", False, 0, 1, [False])) if before else None
     if not before or not said:
         return None
     return _named(f"served by {key}", said, before, lambda one: one.served[key], accepted)
 
 
-def _prompt_tokens(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part:
+def _prompt_tokens(comparison: Comparison, now: Sequence[GradedAnswer]) -> Part:
     """Whether the token counts of the same prompts changed. Probes whose count varied in the baseline, or is missing,
     are left out, but count as exceptions among the probes."""
     then = by_probe(comparison.baseline, Arm.SUBJECT)
@@ -317,7 +286,7 @@ def _prompt_tokens(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part
              and contract_values.prompt_tokens(one) not in accepted]  # fmt: skip
     days = contract_values.days(wavering, lambda one: f"{one.probe} {one.prompt_tokens}")
     days = {day: days.get(day, set()) for day in {one.slot for found in then.values() for one in found}}
-    channel = _fact(
+    channel = fact(
         "prompt tokens",
         bool(other),
         len({one.probe for one in wavering}),
@@ -325,14 +294,14 @@ def _prompt_tokens(comparison: Comparison, now: Sequence[GradedAnswer]) -> _Part
         contract_values.alone(days),
     )
     if not other:
-        return _Part(channel)
+        return Part(channel)
     channel = replace(channel, share=len(other) / len(asked))
     probes, first = len({one.probe for one in other}), other[0]
     change = (
         f"prompt tokens of {probes} of {len({one.probe for one in asked})} unchanged prompts, "
         f"e.g. {first.prompt_tokens} instead of {steady[first.probe]} for {first.probe}"
     )
-    return _Part(channel, change, frozenset(id(one) for one in other))
+    return Part(channel, change, frozenset(id(one) for one in other))
 
 
 def _effect(
@@ -342,7 +311,7 @@ def _effect(
     return share_now - share_then, *share_difference(share_now, len(now), share_then, len(then), spread)
 
 
-def _tell(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[float, float, float]) -> Told:
+def _tell(target: str, parts: Sequence[Part], verdict: Verdict, effect: tuple[float, float, float]) -> Told:
     cause = _cause(parts)
     if verdict.evaluation_disagrees:
         news = [part.change for part in parts if part.change and not part.level]
@@ -356,19 +325,23 @@ def _tell(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[f
     changes = "; ".join(part.change for part in changed)
     if cause is Cause.ANSWERS_EMPTY:
         return alarming(f"Answers of {target} are empty", changes, Advice.READ_EMPTY_REPLIES, cause)
+    if cause is Cause.CACHE_STALE:
+        return alarming(f"The server's prefix cache changes answers of {target}", changes, Advice.RESET_CACHE, cause)
     return alarming(f"The endpoint of {target} changed", changes, Advice.COMPARE_RELEASES, cause)
 
 
-def _cause(parts: Sequence[_Part]) -> Cause:
+def _cause(parts: Sequence[Part]) -> Cause:
     """The cause by what is new in today's replies.
 
-    Empty answers take precedence, because they change whatever is measured on texts. A changed prompt takes precedence
-    over what became of the answers, and both over another server or name.
+    Empty answers take precedence, because they change whatever is measured on texts. Then a stale cache, because its
+    answers are not the model's; then a changed prompt, what became of the answers, and another server or name.
     """
     fresh = {part.channel.name for part in parts if part.channel.score > 0}
     more = {part.channel.name for part in parts if part.gap > 0 and (part.changed or part.gap >= FAR_OFF)}
     if _EMPTY in more:
         return Cause.ANSWERS_EMPTY
+    if cache_check.NAME in fresh:
+        return Cause.CACHE_STALE
     if "prompt tokens" in fresh:
         return Cause.PROMPT_CHANGED
     far = {part.cause for part in parts if part.changed or abs(part.gap) >= FAR_OFF}
@@ -379,7 +352,7 @@ def _cause(parts: Sequence[_Part]) -> Cause:
     return Cause.MODEL_RENAMED if fresh & {"model id", "fingerprint"} else Cause.UNKNOWN
 
 
-def _quiet(target: str, parts: Sequence[_Part], verdict: Verdict, effect: tuple[float, float, float]) -> Told:
+def _quiet(target: str, parts: Sequence[Part], verdict: Verdict, effect: tuple[float, float, float]) -> Told:
     """Without an alarm: parts that moved, new values such as the baseline had, or everything unchanged."""
     far = [part for part in parts if abs(part.gap) >= FAR_OFF]
     news = [part.change for part in parts if part.change and not part.level]

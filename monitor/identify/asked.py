@@ -33,7 +33,7 @@ class Request:
 
     at: datetime
     answered: bool
-    """Whether it has a usable answer."""
+    """Whether the model replied, if only with an answer that a limit cut before any text."""
     status: int | None = None
     detail: str = ""
     """For a refused request: what the server said."""

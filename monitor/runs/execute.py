@@ -20,7 +20,7 @@ from monitor.core import schedule
 from monitor.core.errors import CouldNotMeasure, StoreError
 from monitor.core.records import Arm, Finding, GradedAnswer, Run, RunOutcome, Suite
 from monitor.core.run_kinds import run_kind
-from monitor.runs import rollback_probe
+from monitor.runs import cache_check, rollback_probe
 from monitor.runs.base_share import probes_for_base
 from monitor.runs.context import LEASE, RunContext
 from monitor.runs.grading import AnswerKey, graded_answers
@@ -106,6 +106,7 @@ async def _measure(context: RunContext, run: Run, suite: Suite, at_once: bool) -
         return None
     if run.confirms is None:  # a fresh sample was preceded by it
         await _check_judge(context, run, suite)
+    await cache_check.ask(context, run, suite)
     return await _conclude(context, run, suite, await graded_answers(context, run, suite, recorded))
 
 

@@ -252,4 +252,5 @@ def _comparison(
         fleet=verdict_context.fleet,
         accepted=store.accepted_values(run.target, run.suite, baseline.approved_at, at),
         unread=baseline.unread,
+        cache_checks=tuple(store.cache_checks(run.id)) if suite.sampling.temperature == 0 else (),
     )

@@ -7,6 +7,7 @@ import io
 import json
 import lzma
 import os
+import sys
 import zipfile
 import zlib
 from collections import deque
@@ -29,11 +30,15 @@ MAX_RATIO: Final = 1000
 
 RATIO_FROM: Final = 64 * 2**20
 
+ZSTD_WINDOW_LOG: Final = 27
+"""Largest window of a Zstandard frame, as a power of two: 128 MiB, as much as ``zstd`` itself accepts by default."""
+
 _UNREADABLE: Final = (
-    (b"\x28\xb5\x2f\xfd", "Zstandard"), (b"\x04\x22\x4d\x18", "LZ4"), (b"\x1f\x9d", "compress (.Z)"),
+    (b"\x04\x22\x4d\x18", "LZ4"), (b"\x1f\x9d", "compress (.Z)"),
     (b"7z\xbc\xaf\x27\x1c", "7-Zip"), (b"PAR1", "Parquet"), (b"Obj\x01", "Avro"), (b"SQLite format 3", "SQLite"),
     (b"\x89HDF", "HDF5"), (b"ARROW1", "Arrow"), (b"Rar!", "RAR"), (b"%PDF", "PDF"),
 )  # fmt: skip
+_USE: Final = "use gzip, bzip2, xz, Zstandard or plain text"
 _PRETTY_LINES: Final = 100_000
 
 
@@ -112,11 +117,11 @@ def _stream(raw: Any, path: Path, unread: Unread, max_unpacked: int, max_ratio: 
     """
     head = raw.peek(16)[:16]
     if path.suffix == ".br":  # Brotli has no magic number
-        unread.add(UnreadReason.UNKNOWN_FORMAT, path, "Brotli is not read: use gzip, bzip2, xz or plain text")
+        unread.add(UnreadReason.UNKNOWN_FORMAT, path, f"Brotli is not read: {_USE}")
         return None
     for magic, name in _UNREADABLE:
         if head.startswith(magic):
-            unread.add(UnreadReason.UNKNOWN_FORMAT, path, f"{name} is not read: use gzip, bzip2, xz or plain text")
+            unread.add(UnreadReason.UNKNOWN_FORMAT, path, f"{name} is not read: {_USE}")
             return None
     opened = _decompressed(raw, head, path, unread)
     if opened is None:
@@ -136,6 +141,7 @@ def _decompressed(raw: Any, head: bytes, path: Path, unread: Unread) -> IO[bytes
         (b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file)),
         (b"BZh", bz2.BZ2File),
         (b"\xfd7zXZ\x00", lzma.LZMAFile),
+        (b"\x28\xb5\x2f\xfd", _zstandard),
     )
     for magic, opener in openers:
         if head.startswith(magic):
@@ -148,6 +154,30 @@ def _decompressed(raw: Any, head: bytes, path: Path, unread: Unread) -> IO[bytes
         unread.add(UnreadReason.UNKNOWN_FORMAT, path, f"{why} is not read")
         return None
     return zipfile.ZipFile(raw).open(members[0])
+
+
+def _zstandard(raw: Any) -> Any:
+    """Imported with the first such file, because few logs have one."""
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+    # A frame names how much of its past a decoder must keep, so a small file could claim gigabytes.
+    options: dict[int, int] = {zstd.DecompressionParameter.window_log_max: ZSTD_WINDOW_LOG}
+    return _Zstandard(zstd.ZstdFile(raw, options=options), zstd.ZstdError)
+
+
+class _Zstandard:
+    """``read`` of a file whose errors about its data are those of the other formats."""
+
+    def __init__(self, inner: Any, error: type[Exception]) -> None:
+        self._inner, self._error = inner, error
+
+    def read(self, size: int) -> bytes:
+        try:
+            return cast(bytes, self._inner.read(size))
+        except self._error as failed:
+            raise EOFError(str(failed)) from None
 
 
 def _utf8(stream: IO[bytes], head: bytes) -> IO[bytes]:

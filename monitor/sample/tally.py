@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from monitor.core.records import (
+    EXAMPLES,
     LeftOut,
     LeftOutCount,
     LeftOutReason,
@@ -26,9 +27,9 @@ _ORDER: Final = tuple(LeftOut)
 
 @dataclass(slots=True)
 class _Reason:
-    place: str
     detail: str
     count: int = 0
+    places: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -57,8 +58,10 @@ class Tally:
         of the logger."""
         found = self._left.get(reason)
         if found is None:
-            found = self._left[reason] = _Reason(place or self.place, detail)
+            found = self._left[reason] = _Reason(detail)
         found.count += 1
+        if len(found.places) < EXAMPLES and (where := place or self.place) and where not in found.places:
+            found.places.append(where)
         if text and (len(self._placeholders) < MOST_TEXTS or text in self._placeholders):
             self._placeholders[text] += 1
 
@@ -88,8 +91,8 @@ class Tally:
     @property
     def first_malformed(self) -> str | None:
         """File and line of the first malformed request."""
-        places = (one.place for reason, one in self._left.items() if class_of(reason) is LeftOut.MALFORMED)
-        return next(places, None)
+        found = (one for reason, one in self._left.items() if class_of(reason) is LeftOut.MALFORMED)
+        return next((place for one in found for place in one.places), None)
 
     def account(self, repeats: Iterable[int]) -> SampleAccount:
         """The finished account. ``repeats``: for each kept input, how many requests have it."""
@@ -119,7 +122,9 @@ class Tally:
 
     def _reasons(self) -> tuple[LeftOutCount, ...]:
         found = (
-            LeftOutCount(class_of(reason), reason, one.count, one.place, one.detail)
+            LeftOutCount(
+                class_of(reason), reason, one.count, "".join(one.places[:1]), one.detail, tuple(one.places[1:])
+            )
             for reason, one in self._left.items()
         )
         return tuple(sorted(found, key=lambda one: (_ORDER.index(one.left_out), -one.count, one.reason)))

@@ -6,7 +6,7 @@ history of a verdict is exactly that of the lower numbers, and can be read again
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
@@ -64,6 +64,16 @@ def _below(seq: int, limit: int | None) -> bool:
 def _looks(
     connection: Connection, target: str, suite: str, baseline_id: int, limit: int | None
 ) -> dict[str, list[tuple[int, Mapping[str, float]]]]:
+    found: dict[str, list[tuple[int, Mapping[str, float]]]] = defaultdict(list)
+    for signal, seq, _, scores in _rows(connection, target, suite, baseline_id, limit):
+        found[signal].append((seq, scores))
+    return found
+
+
+def _rows(
+    connection: Connection, target: str, suite: str, baseline_id: int, limit: int | None, *only: ColumnElement[bool]
+) -> Iterator[tuple[str, int, int, Mapping[str, float]]]:
+    """(signal, verdict, run, scores) of each evaluation that still counts, in the order of the verdicts."""
     since: dict[str, int] = defaultdict(int)
     for signal, _, cleared in _alarms(connection, target, suite):
         if cleared is not None and _below(cleared, limit):
@@ -72,26 +82,21 @@ def _looks(
     before: ColumnElement[bool] = verdict.c.seq > 0 if limit is None else verdict.c.seq < limit
     rows = connection.execute(
         select(
-            finding.c.signal,
-            verdict.c.seq,
-            finding.c.scores,
-            run.c.slot,
+            finding.c.signal, verdict.c.seq, finding.c.run_id, finding.c.scores, run.c.slot,
             func.coalesce(confirmed.c.seq, verdict.c.seq),
         )
         .join(verdict, verdict.c.run_id == finding.c.run_id)
         .join(run, run.c.id == finding.c.run_id)
         .join(confirmed, confirmed.c.run_id == run.c.confirms, isouter=True)
         .where(verdict.c.target == target, verdict.c.suite == suite, verdict.c.baseline_id == baseline_id, before)
-        .where(_counts())
+        .where(_counts(), *only)
         .order_by(verdict.c.seq)
-    )
-    found: dict[str, list[tuple[int, Mapping[str, float]]]] = defaultdict(list)
-    for signal, seq, scores, slot, asked in rows:
+    )  # fmt: skip
+    for signal, seq, run_id, scores, slot, asked in rows:
         # A fresh sample is ignored together with the evaluation that requested it: after the alarm of another signal
         # was cleared, the sample would add scores of the fault to the new evidence.
         if asked > since[signal]:
-            found[signal].append((seq, {**scores, AT: slot.timestamp()}))
-    return found
+            yield signal, int(seq), int(run_id), {**scores, AT: slot.timestamp()}
 
 
 def _counts() -> ColumnElement[bool]:
@@ -134,6 +139,14 @@ class HistoryReads(Connected):
         with self._database.read() as connection:
             found = _looks(connection, target, suite, baseline_id, _limit(connection, before))
             return {signal: tuple(scores for _, scores in items) for signal, items in found.items()}
+
+    def scores_by_run(
+        self, target: str, suite: str, baseline_id: int, signal: str
+    ) -> list[tuple[int, Mapping[str, float]]]:
+        """Run and scores of the evaluations of one signal that still count, oldest first."""
+        with self._database.read() as connection:
+            found = _rows(connection, target, suite, baseline_id, None, finding.c.signal == signal)
+            return [(run_id, scores) for _, _, run_id, scores in found]
 
     def evaluation_runs(
         self, target: str, suite: str, baseline_id: int, *, before: int | None = None

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select, and_, ca
 
 from monitor.core.records import (  # fmt: skip
     JUDGE_GRADER,
+    NOT_COUNTED,
     Advice,
     Arm,
     BaselineStatus,
@@ -88,7 +89,7 @@ def _summaries(connection: Connection, outcomes: Mapping[int, RunOutcome]) -> It
             _chars(Arm.BASE).label("base_chars"),
             func.sum(case((answer.c.reason == Reason.BUDGET.value, 1), else_=0)).label("refused"),
         )
-        .where(answer.c.run_id.in_(run_ids), answer.c.arm != Arm.SNAPSHOT.value)
+        .where(answer.c.run_id.in_(run_ids), answer.c.arm.not_in(UNCOUNTED))
         .group_by(answer.c.run_id)
     ).all()
     judged, passed = _judged(connection, run_ids), _passed(connection, run_ids)
@@ -109,6 +110,9 @@ def _summaries(connection: Connection, outcomes: Mapping[int, RunOutcome]) -> It
             unfinished=unfinished.get(row.run_id, {}),
         )
 
+
+UNCOUNTED: Final = tuple(arm.value for arm in NOT_COUNTED)
+"""The arms whose questions are not counted among a run's."""
 
 COMPARED: Final = (Arm.SUBJECT.value, Arm.BASE.value)
 """The arms whose answers a summary covers."""

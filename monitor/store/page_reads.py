@@ -25,7 +25,7 @@ from monitor.store.answers import ASKED, AnswerKey, _scores, _to_outcome
 from monitor.store.base import Connected
 from monitor.store.change_markers import chunks
 from monitor.store.findings import _to_finding
-from monitor.store.metrics_reads import newest_done
+from monitor.store.metrics_reads import UNCOUNTED, newest_done
 from monitor.store.series import NUMBERS, SeriesKey, to_point
 from monitor.store.tables import answer, baseline, finding, latest_finding, progress, run, score, unscored
 
@@ -88,8 +88,8 @@ def _to_stream(row: Any, standing: Any | None, digest: str | None) -> Stream:
 
 
 def _questions(connection: Connection, run_ids: Sequence[int], *which: ColumnElement[bool]) -> dict[int, int]:
-    """Run id -> number of its questions, if it has any; those to the snapshot do not count."""
-    where = (answer.c.run_id.in_(run_ids), answer.c.arm != Arm.SNAPSHOT.value, *which)
+    """Run id -> number of its questions, if it has any; those in addition, as to the snapshot, do not count."""
+    where = (answer.c.run_id.in_(run_ids), answer.c.arm.not_in(UNCOUNTED), *which)
     rows: Any = connection.execute(select(answer.c.run_id, func.count()).where(*where).group_by(answer.c.run_id))
     return {run_id: int(count) for run_id, count in rows}
 
@@ -166,7 +166,7 @@ class PageReads(Connected):
         found: set[int] = set()
         with self._database.read() as connection:
             for some in chunks(run_ids):
-                of = (answer.c.reason == Reason.BUDGET.value, answer.c.arm != Arm.SNAPSHOT.value)
+                of = (answer.c.reason == Reason.BUDGET.value, answer.c.arm.not_in(UNCOUNTED))
                 query = select(answer.c.run_id).where(answer.c.run_id.in_(some), *of).distinct()
                 found.update(connection.execute(query).scalars())
         return frozenset(found)

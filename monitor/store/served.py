@@ -27,6 +27,7 @@ class LastRequest(NamedTuple):
 
     at: datetime
     answered: bool
+    """Also if a limit cut the answer before any text: the model replied."""
     status: int | None
     """HTTP status of the reply, if known."""
     detail: str
@@ -79,7 +80,7 @@ class ServedReads(Connected):
         runs = select(run.c.id).where(run.c.target == target).order_by(run.c.id.desc()).limit(LAST_RUNS)
         asked = (
             answer.c.arm == arm.value, answer.c.provider == provider, answer.c.asked_model == model,
-            (answer.c.reason.is_(None)) | (answer.c.reason == Reason.REJECTED.value),
+            (answer.c.reason.is_(None)) | answer.c.reason.in_((Reason.REJECTED.value, Reason.TRUNCATED.value)),
         )  # fmt: skip
         with self._database.read() as connection:
             ids: Sequence[int] = connection.execute(runs).scalars().all()
@@ -90,7 +91,10 @@ class ServedReads(Connected):
             columns = (answer.c.asked_at, answer.c.reason, answer.c.exchange["status"].as_integer(), answer.c.detail,
                        answer.c.model)  # fmt: skip
             rows = connection.execute(select(*columns).where(answer.c.run_id == newest, *asked).limit(MOST_REQUESTS))
-            return [LastRequest(at, reason is None, status, detail, said) for at, reason, status, detail, said in rows]
+            return [
+                LastRequest(at, reason != Reason.REJECTED.value, status, detail, said)
+                for at, reason, status, detail, said in rows
+            ]
 
     def served_by(self, run_ids: Sequence[int]) -> list[ServedBy]:
         """What replies to the subject's questions say about who served them, most frequent first; for one of the runs

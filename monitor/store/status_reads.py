@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from sqlalchemy import exists, func, select
 
-from monitor.core.records import Arm, BaselineStatus, RunOutcome, SelfTest
+from monitor.core.records import BaselineStatus, RunOutcome, SelfTest
 from monitor.store import counters
 from monitor.store.base import Connected
-from monitor.store.metrics_reads import newest_done
+from monitor.store.metrics_reads import UNCOUNTED, newest_done
 from monitor.store.page_reads import of_streams
 from monitor.store.tables import answer, progress, run, self_test
 
@@ -65,11 +65,11 @@ class StandingReads(Connected):
             }
 
     def unmeasured(self, run_id: int) -> dict[str, int]:
-        """Reason -> number of a run's questions without a usable answer for it, of any arm except the snapshot."""
+        """Reason -> number of a run's questions without a usable answer for it, of any arm that the run measures."""
         with self._database.read() as connection:
             reasons = (
                 select(answer.c.reason, func.count())
-                .where(answer.c.run_id == run_id, answer.c.reason.is_not(None), answer.c.arm != Arm.SNAPSHOT.value)
+                .where(answer.c.run_id == run_id, answer.c.reason.is_not(None), answer.c.arm.not_in(UNCOUNTED))
                 .group_by(answer.c.reason)
             )
             return {str(reason): int(count) for reason, count in connection.execute(reasons)}

@@ -13,6 +13,7 @@ from monitor.store.audit import AuditLog, AuditReads
 from monitor.store.baselines import BaselineReads, Baselines
 from monitor.store.before_run import BeforeRunReads
 from monitor.store.budget import Budget, SpendReads
+from monitor.store.cache_checks import CacheCheckReads
 from monitor.store.change_markers import MarkReads
 from monitor.store.counters import State, StateReads
 from monitor.store.engine import connect
@@ -53,6 +54,7 @@ def open_store(url: str, *, migrate: bool = True, create: bool = True) -> "Store
 class StoreReader(
     RunReads,
     AnswerReads,
+    CacheCheckReads,
     SpendReads,
     SuiteReads,
     BaselineReads,

@@ -56,7 +56,14 @@ def _to_probe(probe: str, body: dict[str, Any]) -> Probe:
 
 def _to_account(body: dict[str, Any]) -> SampleAccount:
     reasons = (
-        LeftOutCount(**{**one, "left_out": LeftOut(one["left_out"]), "reason": LeftOutReason(one["reason"])})
+        LeftOutCount(
+            **{
+                **one,
+                "left_out": LeftOut(one["left_out"]),
+                "reason": LeftOutReason(one["reason"]),
+                "also": tuple(one.get("also", ())),
+            }
+        )
         for one in body.pop("reasons")
     )
     unread = (

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from tests.contact.world import BASE, MODEL, TARGET, World
+from tests.contact.world import BASE, MODEL, TARGET, World, said
 from tests.http_server import Reply
 
 WIDTH, RANK = 8, 2
@@ -27,11 +28,52 @@ async def test_a_bare_list_of_models_is_read(world: World) -> None:
 async def test_a_model_that_answers_is_served_whatever_the_list_says(world: World) -> None:
     world.write()
     world.models = Reply(body={"data": [{"id": "team/other"}]})
-    before = await world.run("identify")
-    assert (before.code, "cannot tell" in before.out) == (3, True)
-    await world.run("probe", TARGET)
-    after = await world.run("identify")
-    assert (after.code, f"'{MODEL}' is served" in after.out) == (0, True)
+    told = await world.run("identify")
+    assert (told.code, f"'{MODEL}' is served" in told.out) == (0, True)
+    (request,) = world.chats
+    assert (request.body["model"], request.body["max_tokens"]) == (MODEL, 1)
+    again = await world.run("identify")
+    assert (again.code, len(world.chats)) == (0, 1), "the answer is recorded, so it is asked once"
+
+
+async def test_one_token_without_a_text_is_an_answer_of_the_model(world: World) -> None:
+    world.write()
+    world.models = Reply(body={"data": [{"id": "team/other"}]})
+    world.chat = said("", choice={"finish_reason": "length"})
+    assert (await world.run("identify")).code == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "code"),
+    [
+        (404, f"The model `{MODEL}` does not exist.", 1),
+        (400, f"Invalid model name passed in model={MODEL}", 1),
+        (400, "the harbour is closed", 3),
+        (503, "later", 3),
+    ],
+)
+async def test_what_the_one_question_meets_decides(world: World, status: int, words: str, code: int) -> None:
+    world.write()
+    world.models = Reply(body={"data": [{"id": "team/other"}]})
+    world.chat = Reply(status, {"error": {"message": words}})
+    told = await world.run("identify")
+    assert (told.code, len(world.chats)) == (code, 1)
+    assert ("MISMATCH" in told.out) is (code == 1)
+
+
+async def test_a_budget_that_forbids_the_one_question_leaves_it_open(world: World) -> None:
+    world.write(budget={"requests_per_day": 1}, base={"provider": "pier", "model": BASE})
+    world.models = Reply(body={"data": [{"id": "team/other"}]})
+    told = await world.run("identify")
+    assert (told.code, told.out.count("no run has asked it yet"), len(world.chats)) == (3, 1, 1)
+
+
+@pytest.mark.parametrize("models", [{"data": [{"id": MODEL}]}, {"data": [{"id": "b", "root": "/srv/b"}]}])
+async def test_a_list_that_decides_costs_no_question(world: World, models: Any) -> None:
+    world.write()
+    world.models = Reply(body=models)
+    await world.run("identify")
+    assert world.chats == []
 
 
 async def test_a_model_that_the_endpoint_refuses_is_told_as_absent(world: World) -> None:

@@ -109,6 +109,31 @@ async def test_a_text_that_moved_to_the_reasoning_is_named_and_asked_once(world:
     assert len(world.chats) == 1
 
 
+NO_ANSWERS = {
+    "empty": said(""),
+    "blank": said(" \n"),
+    "thoughts only": said("<think>They ask for pier 00.</think>"),
+    "filtered": said(None, choice={"finish_reason": "content_filter"}),
+    "filtered with a text": said("The last", choice={"finish_reason": "content_filter"}),
+    "filtered as an error": Reply(400, {"error": {"code": "content_filter", "message": "blocked"}}),
+    "an error": Reply(400, {"error": {"message": "no such thing"}}),
+}
+
+
+@pytest.mark.parametrize("name", NO_ANSWERS)
+async def test_ask_exits_3_where_nothing_was_measured(world: World, name: str) -> None:
+    world.write()
+    world.chat = NO_ANSWERS[name]
+    assert (await world.run("ask", TARGET, "pier00")).code == 3
+
+
+async def test_ask_exits_0_for_an_answer_and_for_the_models_own_refusal(world: World) -> None:
+    world.write()
+    assert (await world.run("ask", TARGET, "pier00")).code == 0
+    world.chat = said(None, message={"refusal": "I cannot tell you that."})
+    assert (await world.run("ask", TARGET, "pier00")).code == 0
+
+
 async def test_a_reply_without_choices_names_the_field_and_is_asked_once(world: World) -> None:
     world.write(provider={"attempts": 3})
     world.chat = Reply(body=completion(choices=[]))

@@ -318,7 +318,7 @@ def test_a_run_keeps_its_first_production_sample(store: Store) -> None:
 def test_a_run_keeps_the_account_of_its_sample(store: Store) -> None:
     run, probe = claimed(store), Probe("a", (Message("user", "hi"),))
     empty = SampleAccount(problem="no file matches a.jsonl")
-    reason = LeftOutCount(LeftOut.TRUNCATED, LeftOutReason.MARKER, 7, "a.jsonl:3", "a mark")
+    reason = LeftOutCount(LeftOut.TRUNCATED, LeftOutReason.MARKER, 7, "a.jsonl:3", "a mark", ("a.jsonl:9", "b.jsonl:1"))
     unread = UnreadFile(UnreadReason.UNKNOWN_FORMAT, 9, ("b.zst", "c.zst"), "Zstandard is not read")
     full = SampleAccount(2, 12, 1, 1, 1, 9, 0, 7, 1, 0, 1, 2, (reason,), (unread,))
     assert store.samples([run.id]) == {}

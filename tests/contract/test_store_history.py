@@ -6,6 +6,7 @@ from dataclasses import replace
 from math import nan
 
 import pytest
+from sqlalchemy import event
 
 from monitor.core.errors import StoreError
 from monitor.core.records import (
@@ -334,6 +335,14 @@ def test_a_page_lists_the_evaluations_that_saw_a_rare_fact(store: Store) -> None
     told = sightings(store, found, known)
     assert [(one.run_id, one.share) for one in told] == [(last.id, 0.08), (known[0].run_id, 0.04)]
     assert [one.at for one in told] == [known[2].at, known[0].at]
+    statements: list[str] = []
+    listener = lambda _c, _k, statement, *_: statements.append(statement)  # noqa: E731
+    event.listen(store._database.engine, "before_cursor_execute", listener)
+    assert sightings(store, replace(found, signal="length"), known) == (), "it watches no facts"
+    assert statements == [], "so nothing is read"
+    assert sightings(store, found, known) == told
+    event.remove(store._database.engine, "before_cursor_execute", listener)
+    assert sum("finding.scores" in one for one in statements) == 1
     whole = look(store, 9, {"model id": 40.0, seen: 1.0}, signal="fingerprint")
     ((_, found),) = store.finding_heads(run_id=whole.id)
     assert sightings(store, found, known) == (), "on every answer: nothing comes and goes"

@@ -61,6 +61,13 @@ def test_a_newcomers_way_from_init_to_a_finding(tmp_path: Path) -> None:
     assert printed(tmp_path, "baseline", "show")[1][0]["approved_by"] == "sre"
     heading, row = cliffwatch(tmp_path, "baseline", "show")[1].splitlines()
     assert (heading.split()[-1], row.endswith("read them")) == ("why", True), "piped, a row is one line"
+    _, named, _ = cliffwatch(tmp_path, "baseline", "show", "bot")
+    title, columns, first = named.splitlines()[2:5]
+    assert title.endswith("of bot/facts, typical answers:")
+    assert columns.split() == ["probe", "answers", "equal", "typical", "answer"]
+    assert first.split()[:3] == ["fact-0", "10", "100%"]
+    assert first.endswith("Certainly: fact-fact-0, as in fact 0 to fact 11. Yours, the shop.")
+    assert len(named.splitlines()) == 4 + 18
     assert ("\x1b" in row, "\\u{1b}[2Jread them" in row) == (False, True), "no terminal obeys a reason"
 
     code, results = printed(tmp_path, "probe", "bot")

@@ -87,7 +87,7 @@ LAST: Final[dict[tuple[str, str], dict[str, float]]] = {
     ("target", "Served as declared"): {"listed": 1, "root": 0},
     ("target", "Answered under the same contract"): {
         "checks_passed": 1, "fingerprint": 0, "finish_reason": 1, "model_id": 0, "prompt_tokens": 0, "refusals": 0,
-        "empty": 0, "served": 0,
+        "empty": 0, "served": 0, "prefix_cache": 0,
     },
     ("target", "Rollback version"): {"answered": 1, "passed": 1},
     ("target", "Time until a model retires"): {"base": 199.5 * 86_400},

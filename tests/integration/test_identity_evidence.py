@@ -164,8 +164,10 @@ async def _exit_codes(folder: Path) -> None:
     assert (await code("tuned", "plain"))[0] == 0
     assert (await code("absent", "plain"))[0] == 1
     server.listed = GATEWAY
-    status, told = await code("absent", None)
+    status, told = await code("absent", None, budget={"requests_per_day": 0})
     assert (status, "unknown   bot subject listed" in told) == (3, True)
+    status, told = await code("absent", None)
+    assert (status, "'absent' is served" in told) == (0, True), "it answers the one question"
     server.status = 500
     status, told = await code("tuned", "plain")
     assert (status, told.count("unread")) == (3, 2)

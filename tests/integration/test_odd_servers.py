@@ -44,7 +44,23 @@ ONCE = [
 ]
 
 
-@pytest.mark.parametrize("body", ONCE, ids=str)
+UNCOUNTED = [
+    {name: value for name, value in body.items() if name != "usage"}
+    for body in (
+        *(one for one in ONCE if one.get("choices")),
+        completion(message={"content": [{"type": "text", "text": None}]}),
+        completion(choice={"message": 3}),
+        completion(choices=["a"]),
+        completion(None, choice={"finish_reason": None}, message={"reasoning": "In three weeks."}),
+        {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "a"}]},
+        {"candidates": [{"content": {"parts": [{"text": "a"}]}}]},
+        {"id": "resp_1", "object": "response", "output": [{"type": "message"}]},
+    )
+]
+"""Replies of servers that never count tokens."""
+
+
+@pytest.mark.parametrize("body", [*ONCE, *UNCOUNTED], ids=str)
 async def test_what_would_come_back_the_same_is_asked_once(body: Any) -> None:
     outcome, requests, _ = await ask([Reply(body=body), OK])
     assert outcome.attempts == len(requests) == 1
@@ -56,6 +72,11 @@ AGAIN = [
     completion("", choice={"finish_reason": "error"}),
     {"error": {"code": 429, "message": "later"}},
     {"error": "overloaded"},
+    {"status": "loading"},
+    {"id": "chatcmpl-1", "object": "chat.completion", "choices": []},
+    {"id": "chatcmpl-1", "object": "chat.completion", "choices": None},
+    {"detail": "warming up", "progress": 0.4},
+    {name: value for name, value in completion("", choice={"finish_reason": None}).items() if name != "usage"},
     b"<html><title>503 Service Temporarily Unavailable</title></html>",
     b"",
     b'{"choices": [',
@@ -68,6 +89,15 @@ async def test_what_may_pass_is_asked_again(body: Any) -> None:
     outcome, requests, _ = await ask([Reply(body=body), OK])
     assert isinstance(outcome, Answer)
     assert (outcome.text, outcome.attempts) == ("hello", len(requests)) == ("hello", 2)
+
+
+@pytest.mark.parametrize("counted", [{}, {"usage": None}], ids=["counted", "uncounted"])
+@pytest.mark.parametrize("content", [None, 7, [{"type": "text", "text": None}], [{"a": 1}]], ids=str)
+async def test_a_message_without_a_text_is_asked_once(content: Any, counted: dict[str, Any]) -> None:
+    reply = Reply(body=message(**counted) | {"content": content})
+    outcome, requests, _ = await ask([reply, Reply(body=message())], kind="anthropic")
+    assert isinstance(outcome, Unmeasured)
+    assert (outcome.reason, outcome.attempts, len(requests)) == (Reason.MALFORMED, 1, 1)
 
 
 @pytest.mark.parametrize(("kind", "reply"), [("openai", completion()), ("anthropic", message())])

@@ -88,7 +88,7 @@ async def test_what_is_left_out_is_told_everywhere(tmp_path: Path) -> None:
 
         account = context.store.samples([run_id, run_id + 1])[run_id]
         assert (account.read, account.unsupported, account.kept, account.left_out_ratio) == (10, 9, 1, 0.9)
-        told = f"9 of 10 requests contain calls of tools, first {place}:2."
+        told = f"9 of 10 requests contain calls of tools, first {place}:2, then {place}:3, {place}:4."
         shown = get(context, clock, f"/runs/{run_id}")
         named = ("Sample of production inputs", told, "9 unsupported", "has a time in the future", "requests.jsonl.bak")
         for words in named:
@@ -161,7 +161,8 @@ def test_a_dry_run_prints_the_account_and_asks_nothing(tmp_path: Path) -> None:
         "logged": "10", "not matching `where`": "0", "outside the period": "0", "malformed": "0", "read": "10",
         "unsupported": "9", "truncated": "0", "duplicates": "0", "not drawn": "0", "kept: inputs to ask": "1",
     }  # fmt: skip
-    assert f"9 of 10 requests contain calls of tools, first {tmp_path}/requests.jsonl:2." in out
+    log = f"{tmp_path}/requests.jsonl"
+    assert f"9 of 10 requests contain calls of tools, first {log}:2, then {log}:3, {log}:4." in out
     code, out, _ = cliffwatch(path, "sample", "bot", "--dry-run", "--json")
     told = json.loads(out)
     assert (code, told["read"], told["unsupported"], told["left_out_ratio"]) == (0, 10, 9, 0.9)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from monitor.config.suites import SNAPSHOT_PROBES
-from monitor.core.records import Arm, Reason, RunOutcome, Unmeasured
+from monitor.core.records import NOT_COUNTED, Arm, Reason, RunOutcome, Unmeasured
 from monitor.runs.context import ensure_run
 from monitor.runs.execute import execute_run
 from monitor.runs.manual import capture_at_once, run_now
@@ -88,7 +88,7 @@ async def test_a_fresh_sample_asks_no_snapshot(armed_folder: Path) -> None:
         assert any(finding.alarming for finding in found)
         sample = fresh_sample(context)
         assert await execute_run(context, sample.id) is not None
-        assert {arm for arm, _, _ in context.store.answered(sample.id)} == set(Arm) - {Arm.SNAPSHOT}
+        assert {arm for arm, _, _ in context.store.answered(sample.id)} == set(Arm) - set(NOT_COUNTED)
 
 
 async def test_the_runs_own_questions_go_first_where_the_budget_is_short(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Two daemons on one store: the second refuses, or waits as a standby and takes over."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from monitor.daemon.app import App
 from monitor.daemon.sole import Process
 from monitor.store import open_store
 from tests.daemon import HEALTHY, write
+from tests.integration.test_app import fetch
 from tests.programs import free_port
 
 
@@ -53,11 +55,15 @@ async def test_the_second_refuses_and_a_standby_takes_over(tmp_path: Path) -> No
         assert standby.health()["standby"] is True
         assert standby.store is not None
         assert standby.health()["ok"] is True
+        for page in ("healthz", "readyz"):
+            status, body = await fetch(f"{standby.url}/{page}")
+            assert (status, json.loads(body)["standby"], json.loads(body)["asks"]) == (200, True, False)
     finally:
         await app.stop()
     try:
         await standby.tick(utcnow())
         assert standby.health()["standby"] is False
+        assert standby.health()["asks"] is True
         assert STOPPED not in (standby.store.get_state(HEARTBEAT) or "")
     finally:
         await standby.stop()

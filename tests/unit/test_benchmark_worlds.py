@@ -210,7 +210,7 @@ def test_scores_are_those_of_the_signals(case: str, design: Design) -> None:
             beside = worlds_alarm._beside(ours)
             baseline = ours.baseline if beside is None else beside(row)
             assert baseline == pytest.approx(channel.baseline, abs=1e-6), key
-            assert (ours.side, ours.prior) == (channel.side, channel.prior)
+            assert ours.side == channel.side
 
 
 # --- the lab's answers
@@ -351,7 +351,7 @@ class Target:
 
 def _given(one: Scores, row: int) -> Reading:
     """A reading of ``adapter_loss``, whose texts are not made up, with the score that it was given."""
-    channel = Channel(one.channel, float(one.evaluations[row]), tuple(one.baseline.tolist()), one.side, one.prior)
+    channel = Channel(one.channel, float(one.evaluations[row]), tuple(one.baseline.tolist()), one.side)
 
     def tell(verdict: Verdict) -> Told:
         return Told(FindingState.ALARMING if verdict.alarming else FindingState.QUIET, "it")

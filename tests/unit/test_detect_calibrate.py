@@ -41,9 +41,11 @@ def sight(baseline: tuple[float, ...] = WEEK, *, at_once: bool = False, **change
 def test_many_paths_at_once_give_what_the_evidence_gives_one_by_one(side: Side, days: int) -> None:
     rng = np.random.default_rng(days)
     days_scores, paths = (3 + 1.3 * rng.standard_normal(days)).tolist(), 3 + 3 * rng.standard_normal((40, 9))
-    for prior in (evidence.PRIOR, evidence.COUNTED, evidence.Prior(evidence.ASSUMED_SPREAD, 6.0)):
+    for at_once, prior in ((False, evidence.PRIOR), (True, evidence.AT_ONCE)):
         one_by_one = [evidence.running(days_scores, path, side, prior=prior).running_log10 for path in paths.tolist()]
-        assert calibrate.running_log10(days_scores, paths, side, prior) == pytest.approx(one_by_one, abs=1e-9)
+        signed = (np.array(days_scores), paths) if side != "drop" else (-np.array(days_scores), -paths)
+        together = calibrate.running_log10(*signed, either=side == "either", at_once=at_once)
+        assert together == pytest.approx(one_by_one, abs=1e-9)
 
 
 @pytest.mark.parametrize("evaluations", [1, 7])

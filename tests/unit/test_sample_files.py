@@ -6,6 +6,7 @@ import io
 import json
 import lzma
 import os
+import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -21,6 +22,11 @@ from monitor.sample import lines as reading
 from monitor.sample import listing, peek, sample_production
 from monitor.sample.tally import Tally
 from tests.daemon import NOON
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 
 def line(text: str) -> str:
@@ -98,6 +104,8 @@ def zipped(text: bytes, *names: str) -> bytes:
         ("a.jsonl.1.gz", gzip.compress), ("a.jsonl.1.bz2", bz2.compress), ("a.jsonl.1.xz", lzma.compress),
         ("a.jsonl.1.zip", lambda text: zipped(text, "a.jsonl")), ("a.jsonl.1", bz2.compress),
         ("a.jsonl.1.gz", lambda text: gzip.compress(text) + gzip.compress(text)), ("a.jsonl.1.gz", bytes),
+        ("a.jsonl.1.zst", zstd.compress), ("a.jsonl-20261121", zstd.compress), ("a.jsonl.1.zstd", zstd.compress),
+        ("a.jsonl.1.zst", lambda text: zstd.compress(text) + zstd.compress(text)),
     ],
 )  # fmt: skip
 def test_compressed_files_are_known_by_content(tmp_path: Path, name: str, pack: Callable[[bytes], bytes]) -> None:
@@ -119,7 +127,6 @@ def tarred(text: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("a.jsonl.1.zst", b"\x28\xb5\x2f\xfd" + bytes(40), "Zstandard is not read"),
         ("a.jsonl.1.lz4", b"\x04\x22\x4d\x18" + bytes(40), "LZ4 is not read"),
         ("a.jsonl.1.zip", zipped(b"{}", "a", "b"), "a zip file with 2 files in place of one is not read"),
         ("a.jsonl.1.gz", tarred(line("x").encode()), "a tar archive is not read"),
@@ -136,7 +143,7 @@ def test_forms_that_cannot_be_read_are_named(tmp_path: Path, name: str, content:
     assert one.detail.startswith(told)
 
 
-@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("pack", [gzip.compress, bz2.compress, lzma.compress, zstd.compress])
 def test_a_damaged_file_counts_once_and_gives_what_it_holds(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
     text = "".join(line(f"{n} {os.urandom(60).hex()}") for n in range(20_000)).encode()
     packed = pack(text)
@@ -147,8 +154,8 @@ def test_a_damaged_file_counts_once_and_gives_what_it_holds(tmp_path: Path, pack
 
 
 def test_only_an_unreadable_file_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl.1.zst").write_bytes(b"\x28\xb5\x2f\xfd" + bytes(40))
-    with pytest.raises(CouldNotMeasure, match=r"cannot read .*a\.jsonl\.1\.zst .*Zstandard is not read"):
+    (tmp_path / "a.jsonl.1.lz4").write_bytes(b"\x04\x22\x4d\x18" + bytes(40))
+    with pytest.raises(CouldNotMeasure, match=r"cannot read .*a\.jsonl\.1\.lz4 .*LZ4 is not read"):
         account(tmp_path / "a.jsonl")
 
 
@@ -191,9 +198,21 @@ def test_every_bound_of_a_listing_is_told(tmp_path: Path) -> None:
     assert told(max_depth=2) == (3, "folders more than 2 deep are not listed")
 
 
-def test_every_bound_of_decompression_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frame_that_claims_a_huge_window_is_damaged_and_takes_no_memory(tmp_path: Path) -> None:
+    options: dict[int, int] = {zstd.CompressionParameter.window_log: reading.ZSTD_WINDOW_LOG + 2}
+    packer = zstd.ZstdCompressor(options=options)  # the size is not known at its start, so the frame names its window
+    (tmp_path / "a.jsonl.1").write_bytes(packer.compress(line("old").encode()) + packer.flush())
+    (tmp_path / "a.jsonl").write_text(line("new"))
+    found = account(tmp_path / "a.jsonl")
+    assert (found.kept, found.malformed, found.reasons[0].reason.value) == (1, 1, "damaged")
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
+def test_every_bound_of_decompression_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
+) -> None:
     path = tmp_path / "a.jsonl.gz"
-    path.write_bytes(gzip.compress(line("same").encode() * 50_000))
+    path.write_bytes(pack(line("same").encode() * 50_000))
 
     def told(**bounds: int) -> tuple[int, list[str]]:
         unread, tally = listing.Unread(), Tally()
@@ -237,7 +256,7 @@ def test_check_reads_the_first_lines_of_the_newest_file_only(tmp_path: Path) -> 
 def test_check_passes_over_a_newest_file_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("".join(line(f"plain {n}") for n in range(50)))
     os.utime(tmp_path / "a.jsonl", (1e9, 1e9))
-    (tmp_path / "a.jsonl.1.zst").write_bytes(b"\x28\xb5\x2f\xfd")
+    (tmp_path / "a.jsonl.1.lz4").write_bytes(b"\x04\x22\x4d\x18")
     source = JsonlSource(kind="jsonl", path=str(tmp_path / "a.jsonl"))
     found = peek(Production(source=source, sample=100, rubric=None), 20, NOON)
     assert (found.lines, found.kept) == (20, 20)

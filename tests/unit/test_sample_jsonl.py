@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from monitor.core import sampling
 from monitor.core.errors import CouldNotMeasure
 from monitor.core.records import LeftOut
 from monitor.core.settings import Production
@@ -110,6 +111,20 @@ def test_the_first_malformed_line_is_named_without_its_content(tmp_path: Path) -
     assert (tally.malformed, tally.first_malformed) == (2, f"{path}:3")
     path.write_text(line("good"))
     assert sample(path).account.reasons == ()
+
+
+def test_a_reason_names_up_to_three_places(tmp_path: Path) -> None:
+    path, old = tmp_path / "a.jsonl", tmp_path / "a.jsonl.1"
+    path.write_text("{x\n" + line("good") + '{"messages": []}\n' + "{x\n" * 5)
+    old.write_text("{x\n")
+    account = sample(path).account
+    told = {one.reason.value: (one.count, one.place, one.also) for one in account.reasons}
+    assert told == {
+        "not_json": (7, f"{path}:1", (f"{path}:4", f"{path}:5")),
+        "no_messages": (1, f"{path}:3", ()),
+    }
+    (line_of_json,) = [note for note in sampling.notes(account) if "JSON" in note]
+    assert f", first {path}:1, then {path}:4, {path}:5. " in line_of_json
 
 
 def test_an_empty_sample_says_that_the_requests_lie_outside_the_window(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from monitor.core.records.conditions import Condition, ConditionReason, Conditio
 from monitor.core.records.exchange import (
     JUDGE_GRADER,
     JUDGE_TARGET,
+    NOT_COUNTED,
     PRODUCTION_SUITE,
     Answer,
     Arm,
@@ -66,6 +67,7 @@ from monitor.core.records.lifecycle import (
     VerdictContext,
 )
 from monitor.core.records.samples import (
+    EXAMPLES,
     LeftOut,
     LeftOutCount,
     LeftOutReason,
@@ -78,8 +80,10 @@ from monitor.core.records.states import Advice, Cause, Confirmation, FindingStat
 
 __all__ = [
     "AT",
+    "EXAMPLES",
     "JUDGE_GRADER",
     "JUDGE_TARGET",
+    "NOT_COUNTED",
     "PRODUCTION_SUITE",
     "SHARE_SUFFIX",
     "Accepted",

@@ -28,6 +28,12 @@ class Arm(StrEnum):
     """The judge, about the subject's answer to the same probe and replicate."""
     JUDGE_BASE = "judge-base"
     """The judge, about the base's answer to the same probe and replicate."""
+    CACHE_CHECK = "cache-check"
+    """The subject, about a few probes once more, past the server's prefix cache; see ``runs.cache_check``."""
+
+
+NOT_COUNTED: Final = (Arm.SNAPSHOT, Arm.CACHE_CHECK)
+"""Arms that a run asks in addition: their questions are not among those that the run measures."""
 
 
 class Severity(StrEnum):
@@ -141,6 +147,8 @@ class Question:
     seed: int | None = None
     response_schema: Mapping[str, Any] | None = None
     """JSON Schema of the answer, sent if the provider accepts one."""
+    cache_salt: str | None = None
+    """Sent so that the server's prefix cache cannot serve the question; without it the question is not asked."""
     due_at: datetime | None = None
 
     @property

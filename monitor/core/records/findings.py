@@ -46,7 +46,8 @@ class RunSummary:
     run_id: int
     outcome: RunOutcome
     questions: int
-    """Questions of all arms but the snapshot, the judge's included; 0 if the run ended before it could ask any."""
+    """Questions of all arms but those of ``NOT_COUNTED``, the judge's included; 0 if the run ended before it could
+    ask any."""
     unmeasured: int
     answer_chars: float | None
     judge_score: float | None
@@ -155,6 +156,8 @@ class Comparison:
     """Part of the contract -> values that a person accepted before this verdict. They count as the baseline's."""
     unread: frozenset[str] = frozenset()
     """Signals that are not read, because the baseline lacks a condition that they need."""
+    cache_checks: tuple[GradedAnswer, ...] = ()
+    """The run's answers of ``Arm.CACHE_CHECK``; see ``detect.cache_check``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,8 @@ class Exhibit:
     """How much this probe supports the finding, in the signal's unit; exhibits are sorted by it, strongest first."""
     leaning: float | None = None
     """Position of the answer between the base's (-1) and the baseline's (1); ``None`` if the signal has none."""
+    uncached: str | None = None
+    """Today's answer past the server's prefix cache, if it differs from ``now``."""
 
 
 @dataclass(frozen=True, slots=True)

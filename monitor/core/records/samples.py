@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+EXAMPLES: Final = 3
+"""Most places of left-out requests that an account keeps for one reason."""
+
 
 class LeftOut(StrEnum):
     """Classes of requests that a sample does not ask."""
@@ -90,6 +93,8 @@ class LeftOutCount:
     """File and line of the first one."""
     detail: str
     """What was found at ``place``. Never a text of the request."""
+    also: tuple[str, ...] = ()
+    """File and line of the next ones, at most ``EXAMPLES`` with the first."""
 
 
 @dataclass(frozen=True, slots=True)

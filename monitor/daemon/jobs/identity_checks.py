@@ -19,7 +19,7 @@ from monitor.core.providers import PROVIDERS
 from monitor.core.records import Arm, IdentityCheck, Match, Retirement, ServedMetadata
 from monitor.core.run_kinds import JUDGE
 from monitor.core.settings import Endpoint, Settings, Target
-from monitor.daemon.jobs import identity_evidence
+from monitor.daemon.jobs import identity_evidence, identity_question
 from monitor.daemon.jobs.identity_evidence import CheckedTarget
 from monitor.identify import CHECKS, Declared, Files, HiddenError, Key, Reading, UnreadableError, server_source
 from monitor.identify import adapter as adapter_files
@@ -291,9 +291,11 @@ class Identified:
 
 
 async def identify_now(context: RunContext, target: str | None) -> Identified:
-    """Check one target or all targets now, and store the results."""
+    """Check one target or all targets now, and store the results. Models that only a request can show are asked."""
     try:
         looked = await look(context, target)
+        if await identity_question.ask(context, looked):
+            looked = await look(context, target)
     finally:
         await context.asker.aclose()
     settle(context, looked, context.clock(), only=target)

@@ -27,6 +27,8 @@ class CheckedTarget:
     """Why there is no reading."""
     hidden: bool = False
     """Whether the server answers, and does not show its list."""
+    unasked: bool = False
+    """Whether one request would show if the model is served: the server's list does not decide, and no run asked it."""
 
     @property
     def unread(self) -> dict[str, str]:
@@ -74,14 +76,16 @@ def _complete(
     reading = looked.reading
     if reading is None:
         return _without_list(store, known, provider, one, looked, now) if looked.hidden else looked
-    checks = list(reading.checks)
+    checks, unasked = list(reading.checks), False
     if reading.absent is not None:
-        checks.insert(0, asked.listed(one.model, reading.absent, _asked(store, known, provider, one), now))
+        requests = _asked(store, known, provider, one)
+        checks.insert(0, asked.listed(one.model, reading.absent, requests, now))
+        unasked = checks[0].matches is None and not requests.requests
     if asked.is_pinned(one.model):
         checks += filter(None, [asked.answered_as(one.model, _requests(store, provider, one))])
     if reading.served is not None:
         checks += filter(None, [_root(known, one, reading.served)])
-    return replace(looked, reading=replace(reading, checks=tuple(checks)))
+    return replace(looked, reading=replace(reading, checks=tuple(checks)), unasked=unasked)
 
 
 def _without_list(

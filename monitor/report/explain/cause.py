@@ -36,6 +36,11 @@ SUSPECTS: Final[Mapping[Cause, tuple[str, str]]] = {
         "your own configuration",
         "The same prompts have a different token count: a chat template, system prompt or tokenizer changed.",
     ),
+    Cause.CACHE_STALE: (
+        "the server's prefix cache",
+        "The same question has another answer where the cache cannot serve it. The cache keeps what was computed with "
+        "other weights or another adapter.",
+    ),
     Cause.SERVED_ELSEWHERE: (
         "the served model",
         "Replies or metadata name another deployment, provider or adapter than in the baseline.",

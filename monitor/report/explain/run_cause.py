@@ -26,8 +26,8 @@ AWAY: Final = "adapter_loss"
 """The signal that shows whether answers are nearer to the base's."""
 IN_THE_ANSWER: Final = (Cause.ANSWERS_EMPTY, Cause.ANSWERS_REFUSED, Cause.ANSWERS_CUT)
 """Causes that explain every other change of the answers, whatever is served: there is no whole answer to compare."""
-IN_THE_REPLY: Final = (Cause.PROMPT_CHANGED, Cause.SERVED_ELSEWHERE, Cause.MODEL_RENAMED)
-"""Causes that the metadata of the replies names."""
+IN_THE_REPLY: Final = (Cause.CACHE_STALE, Cause.PROMPT_CHANGED, Cause.SERVED_ELSEWHERE, Cause.MODEL_RENAMED)
+"""Causes that replies name, by their metadata or by a check of the cache."""
 
 
 IN_THE_REPLIES: Final = (*IN_THE_ANSWER, *IN_THE_REPLY)
@@ -42,7 +42,7 @@ def decide(found: Mapping[str, Said]) -> Cause:
     1. Answers that alarm as the base's.
     2. Answers that are empty, refused or cut.
     3. Answers that moved toward the base's, without an alarm.
-    4. What the replies' metadata names: prompt, server, model.
+    4. What replies name: a stale cache, and in their metadata prompt, server, model.
     5. Another spread of the answers: sampling.
     6. A change of what subject and base share, or of the base alone.
     7. Answers unlike the approved ones and unlike the base's.

@@ -55,6 +55,10 @@ ADVICE: Final[Mapping[Advice, str]] = {
         "Check for other weights, another prompt template or another serving stack. Ask the provider what was "
         "deployed. See whether the answers changed too."
     ),
+    Advice.RESET_CACHE: (
+        "Read both answers: without a salt, users with this prompt get the cached one. Restart the server or reset its "
+        "prefix cache, then probe again."
+    ),
     Advice.COMPARE_RELEASES: (
         "Compare the release notes and your deployments with the time of the first run that shows the change."
     ),

@@ -375,7 +375,7 @@ def markdown() -> str:
         "Served at `/metrics` in the Prometheus text format (OpenMetrics on request). Results come from the store, so",
         "a restart or a long interval leaves no gap. Metrics that are kept in memory only are marked *process*.",
         "`suite` is a suite's name, or `production` for the sample of production inputs. `arm` is `subject`, `base`,",
-        "`judge-subject` or `judge-base`.",
+        "`snapshot`, `cache-check`, `judge-subject` or `judge-base`.",
         "What was not measured has no series: an outage never counts as a measurement.",
         "",
         "| metric | type | labels | meaning |",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from monitor.core.lookalikes import difference
 from monitor.core.records import SHARE_SUFFIX, Alarm, Exhibit, Finding, Point
+from monitor.core.signals import FACTS
 from monitor.core.texts import NOT_ASKED, is_empty, shown
 from monitor.report.explain import claim as claims
 from monitor.report.explain.context import FindingContext, finding_context
@@ -98,14 +99,17 @@ class FindingView:
 
 
 def sightings(store: "StoreReader", finding: Finding, history: Iterable[Point]) -> tuple[Sighting, ...]:
-    """Those since the signal's last alarm was cleared, newest first, at most ``MOST_SIGHTINGS``."""
-    scores = store.evaluations(finding.target, finding.suite, finding.baseline_id).get(finding.signal, ())
-    shares = [max((value for name, value in one.items() if name.endswith(SHARE_SUFFIX)), default=0.0) for one in scores]
-    if not any(0 < share < 1 for share in shares):
+    """Those since the signal's last alarm was cleared, newest first, at most ``MOST_SIGHTINGS``. None for a signal that
+    watches no facts."""
+    if finding.signal not in FACTS:
         return ()
-    runs = store.evaluation_runs(finding.target, finding.suite, finding.baseline_id).get(finding.signal, ())
+    scores = store.scores_by_run(finding.target, finding.suite, finding.baseline_id, finding.signal)
+    shares = {run: max((value for name, value in one.items() if name.endswith(SHARE_SUFFIX)), default=0.0)
+              for run, one in scores}  # fmt: skip
+    if not any(0 < share < 1 for share in shares.values()):
+        return ()
     at = {point.run_id: point.at for point in history}
-    found = [Sighting(run, at[run], share) for run, share in zip(runs, shares, strict=False) if share and run in at]
+    found = [Sighting(run, at[run], share) for run, share in shares.items() if share and run in at]
     return tuple(found[::-1][:MOST_SIGHTINGS])
 
 

@@ -72,8 +72,8 @@ def create_app(
         store: read in worker threads.
         settings: returns the settings in force; called for every request.
         metrics: writes ``/metrics``.
-        health: ``ok``, ``last_tick_age_seconds`` (``None`` before the first tick), and ``asks`` (``False`` if nothing
-            is asked although runs are due).
+        health: ``ok``, ``last_tick_age_seconds`` (``None`` before the first tick), ``standby``, and ``asks`` (``False``
+            for a standby, or if nothing is asked although runs are due).
         reload: reads the configuration again; returns the text of the error, or ``None``.
         acting: the actions of people; without it the pages are read-only.
         standing: the state of the fleet, in full or in short, as JSON for ``cliffwatch status``.
@@ -191,7 +191,8 @@ def _daemon(
         except Exception as error:
             return JSONResponse({**state, "ready": False, "store": str(error)}, 503)
         ticks = state.get("last_tick_age_seconds") is not None and bool(state.get("ok"))
-        ready = ticks and bool(state.get("asks", True))
+        # A standby asks nothing and is ready to take over. If it were not, a rolling update would wait for it forever.
+        ready = ticks and bool(state.get("standby") or state.get("asks", True))
         return JSONResponse({**state, "ready": ready}, 200 if ready else 503)
 
     @app.post("/-/reload", include_in_schema=False)
