@@ -171,7 +171,7 @@ class Design:
 
 @dataclass(frozen=True)
 class Logit:
-    """A share of answers on a day: sigmoid(``intercept`` + ``slope`` x effect, + ``odd`` on an odd day)."""
+    """A share of answers on a day: sigmoid(``intercept`` + ``slope`` x effect), and ``odd`` more on an odd day."""
 
     intercept: float
     slope: float
@@ -189,12 +189,11 @@ class Logit:
             middle = 0.5 * (low + high)
             reached = _sigmoid(_intercept(share, middle, grid) + middle * grid).var()
             low, high = (middle, high) if reached < wanted else (low, middle)
-        moved = min(1 - 0.1 * (1 - share), share + ODD_SHIFT * np.sqrt(usual / REFERENCE))
-        return cls(_intercept(share, low, grid), low, float(_logit(moved) - _logit(share)))
+        return cls(_intercept(share, low, grid), low, float(ODD_SHIFT * np.sqrt(usual / REFERENCE)))
 
     def shares(self, effects: Effects) -> FloatArray:
         """The share on each day."""
-        return _sigmoid(self.intercept + self.slope * effects.sizes[0] + self.odd * effects.odd)
+        return np.minimum(1.0, _sigmoid(self.intercept + self.slope * effects.sizes[0]) + self.odd * effects.odd)
 
 
 def _intercept(share: float, slope: float, grid: FloatArray) -> float:
@@ -207,10 +206,6 @@ def _intercept(share: float, slope: float, grid: FloatArray) -> float:
 
 def _sigmoid(number: FloatArray) -> FloatArray:
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * number)))
-
-
-def _logit(share: float) -> float:
-    return float(np.log(share / (1 - share)))
 
 
 @dataclass(frozen=True)

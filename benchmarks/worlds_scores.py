@@ -121,7 +121,8 @@ def judge_score(before: FloatArray, base_before: FloatArray, now: FloatArray, ba
 
 
 def contract(parts: Mapping[str, tuple[FloatArray, FloatArray]]) -> Measured:
-    """``contract``: what passes its checks, is cut, is refused, in the baseline and now. Facts never change."""
+    """``contract``: what passes its checks, is cut, is refused, in the baseline and now. Facts never change: also not
+    that of a day on which most answers are refused, which is no healthy day."""
     passed, cut, refused = (
         counted(one, other, BINARY)
         for one, other in (parts["passed"], tuple(1.0 - side for side in parts["cut"]), parts["refused"])

@@ -365,7 +365,7 @@ LINE: Final = 1.3
 
 def _year(seed: int, kind: type[Alarms]) -> tuple[Alarms, worlds.Synthetic, list[tuple[Drawn, int]]]:
     """A short year with alarms: a low threshold and days that remember. Also the answers of each row asked for."""
-    world, rng = World("ar", spread=1.6, memory=0.7, odd=0.04), np.random.default_rng(seed)
+    world, rng = World("ar", spread=1.3, memory=0.8, odd=0.06), np.random.default_rng(seed)
     effects = world.effects(9, 50, rng)
     endpoint = worlds.Synthetic(world, Design(days=9), effects.on(slice(0, 9)), rng)
     later = effects.on(slice(9, None))
