@@ -28,6 +28,8 @@ PAGES: Final = tuple(name for name, severity in SEVERITIES.items() if severity i
 STRUCTURAL: Final = frozenset({"adapter_loss", "base_match"})
 """Signals of which every evaluation is structural. Page signals that watch a rate are so from half of the answers on,
 which no healthy day changes."""
+FACTS: Final = ("model id", "fingerprint", "prompt tokens")
+"""Channels that no healthy day changes."""
 CLOSE: Final = 1e-6
 """How far the two ways to a score may be apart: Newton's steps end a little earlier or later."""
 
@@ -49,6 +51,8 @@ class Scores:
 
     def counted(self, answers: int) -> Self:
         """With scores within their bound, as the evidence takes them. ``answers``: of one evaluation."""
+        if self.channel in FACTS:
+            return self
         far = np.abs(self.evaluations) >= max(STRIKING, STRIKING_EACH * np.sqrt(answers))
         bounds = np.where(far & (SEVERITIES[self.signal] is Severity.TICKET), FAR, self.bound)
         return replace(

@@ -32,7 +32,8 @@ Fresh = Callable[[int], list[Scores]]
 """The scores of a fresh sample on the day of an evaluation."""
 
 START: Final = datetime(2026, 1, 1, 12, tzinfo=UTC)
-_SLACK: Final = 2e-2
+_SLACK: Final = 0.3
+"""Share by which the bound may be too low, since it takes the days for consecutive."""
 _VARIES: Final = 2.0
 """Factor on the bound for a channel whose baseline depends on the evaluation."""
 

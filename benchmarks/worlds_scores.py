@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.channels import Scores
+from benchmarks.channels import FACTS, Scores
 from benchmarks.fast import now_scores
 from monitor.detect import adapter_loss_text, likelihood_ratio
 from monitor.detect import canaries as canary
@@ -21,7 +21,7 @@ from monitor.detect import day_scores as days
 from monitor.detect import length as lengths
 from monitor.detect import negative_flips as flips
 from monitor.detect.common import FEWEST_BASELINE, FEWEST_NOW
-from monitor.detect.contract import SURE
+from monitor.detect.contract_parts import SURE
 from monitor.detect.likelihood_ratio import Nulls, Places
 
 FloatArray = NDArray[np.float64]
@@ -29,8 +29,6 @@ IntArray = NDArray[np.int64]
 
 BINARY: Final = np.array([0.0, 1.0])
 DIFFERENCES: Final = np.array([-1.0, 0.0, 1.0])
-FACTS: Final = ("model id", "fingerprint", "prompt tokens")
-"""Parts of the contract that never vary here."""
 
 
 @dataclass(frozen=True)

@@ -162,5 +162,6 @@ class Reading:
     @property
     def scores(self) -> dict[str, float]:
         """What later evaluations need of this one, as ``Finding.scores``."""
-        shares = {one.name + SHARE_SUFFIX: one.share for one in self.channels if one.share}
-        return {one.name: one.score for one in self.channels} | shares
+        channels = self.counted().channels
+        shares = {one.name + SHARE_SUFFIX: one.share for one in channels if one.share}
+        return {one.name: one.score for one in channels} | shares

@@ -165,8 +165,7 @@ class _Bench:
                 if any(one.alarming for one in verdicts.values()):
                     return True
                 for signal, reading in readings.items():
-                    scores = {channel.name: channel.score for channel in reading.channels}
-                    history[signal] = (*history.get(signal, ()), scores)
+                    history[signal] = (*history.get(signal, ()), reading.scores)
         return False
 
     def _measured(

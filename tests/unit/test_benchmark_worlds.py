@@ -14,6 +14,7 @@ from benchmarks.resample import Source
 from benchmarks.worlds import Design, Drawn, Effects, World
 from benchmarks.worlds_alarm import Alarms
 from monitor.core.records import (
+    AT,
     JUDGE_GRADER,
     Alarm,
     AlarmState,
@@ -326,13 +327,15 @@ class Target:
             name: sum(at <= place for at, _ in self.history(name)) for name, place in self.raised.items()
         }  # fmt: skip
         history = {name: tuple(scores for _, scores in self.history(name)) for name in self.looks}
-        made = replace(made, history=history, raised=raised)
+        at = made.now[0].slot.timestamp()
+        made = replace(made, history=history, raised=raised, at=at)
+        readings = {name: one.counted() for name, one in readings.items()}
         told = policy.verdicts(made, readings, SEVERITIES)
         for name, reading in readings.items():
             finding = finding_of(made, name, reading, told[name])
             before = self.open.get(name)
             after = alarms.next_state(before, finding, made.now[0].slot + timedelta(minutes=1), clears=True)
-            self.looks.setdefault(name, []).append((entry, asked, reading.scores))
+            self.looks.setdefault(name, []).append((entry, asked, {**reading.scores, AT: at}))
             if after is not None and after is not before:
                 self._moved(name, entry, before, after)
         return told
@@ -356,8 +359,7 @@ def _given(one: Scores, row: int) -> Reading:
     def tell(verdict: Verdict) -> Told:
         return Told(FindingState.ALARMING if verdict.alarming else FindingState.QUIET, "it")
 
-    more = {"structural": True} if "structural" in Reading.__dataclass_fields__ else {}
-    return Reading((channel,), (1.0, 0.9, 1.1), "share", 0.1, 24, 336, tell, **more)  # type: ignore[arg-type]
+    return Reading((channel,), (1.0, 0.9, 1.1), "share", 0.1, 24, 336, tell, structural=True)
 
 
 LINE: Final = 1.3

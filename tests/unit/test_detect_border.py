@@ -1,5 +1,6 @@
 """``border`` on near ties whose odds are known."""
 
+from dataclasses import replace
 from random import Random
 
 import numpy as np
@@ -33,8 +34,12 @@ def seen(now: list[GradedAnswer], baseline: list[GradedAnswer] = BASELINE) -> To
     return found
 
 
-def test_other_odds_are_a_ticket() -> None:
-    found = seen(tossed(2, 0.95, range(20, 21), inputs=20), tossed(1, 0.5, range(10), inputs=20))
+def test_other_odds_are_worth_a_look_at_once_and_a_ticket_when_they_stay() -> None:
+    now, then = tossed(2, 0.95, range(20, 21), inputs=20), tossed(1, 0.5, range(10), inputs=20)
+    assert seen(now, then).verdict.moved
+    days = {"border": tuple(seen(now, then).reading.scores for _ in range(6))}
+    found = told(border.measure, replace(compared(now, then, temperature=0), history=days), Severity.TICKET)
+    assert found is not None
     assert found.verdict.alarming
     assert found.verdict.severity == "ticket"
     assert found.reading.effect[0] == pytest.approx(0.45 - found_by_chance(), abs=0.08)

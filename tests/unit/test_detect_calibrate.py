@@ -88,7 +88,7 @@ def test_a_baseline_that_can_see_nothing_says_so() -> None:
 
 def test_a_sight_tells_the_smallest_change_in_the_signals_own_unit() -> None:
     found = sight(per_score=0.1)
-    shift = calibrate.smallest_shift(WEEK, "drop", LINE, 7)
+    shift = calibrate.smallest_shift(WEEK, "drop", LINE, 7, evidence.BOUND)
     assert shift is not None
     assert (found.unit, found.days, found.answers_a_day) == ("share", 7, 48)
     assert found.threshold_log10 == pytest.approx(LINE)
@@ -103,7 +103,7 @@ def test_what_does_not_grow_in_proportion_is_read_off_the_signals_own_curve() ->
     """A score that saturates: half of all is seen at 4, all of it at 6, and nothing is ever seen beyond."""
     bent = replace(reading(), curve=lambda: [(0.0, 0.0), (4.0, 0.5), (6.0, 1.0)])
     found = calibrate.sights(compared((), ()), {"loss": bent}, SEVERITIES)[0]
-    week = calibrate.smallest_shift(WEEK, "drop", LINE, 7)
+    week = calibrate.smallest_shift(WEEK, "drop", LINE, 7, evidence.BOUND)
     assert week is not None
     assert found.smallest[7] == pytest.approx(np.interp(week, [0, 4, 6], [0, 0.5, 1]))
     assert found.smallest[1] is None, "it takes a score over 6"

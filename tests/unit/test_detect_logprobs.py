@@ -40,9 +40,10 @@ def seen(now: list[GradedAnswer], baseline: list[GradedAnswer] = BASELINE) -> To
     return found
 
 
-def test_a_small_move_of_one_token_is_seen_at_once() -> None:
+def test_a_small_move_of_one_token_is_seen_at_once_but_one_day_may_be_odd() -> None:
     found = seen(answers(2, range(20, 21), shift=0.4, replicates=2))
-    assert found.verdict.alarming
+    assert found.verdict.moved
+    assert not found.verdict.alarming
     assert "log-probabilities of support-bot moved" in found.summary
     assert found.reading.effect[1] > 0.02
     assert found.reading.measures["logprobs_p_value"] == pytest.approx(1e-4, rel=0.01)
