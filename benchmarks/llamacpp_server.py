@@ -11,6 +11,7 @@ from typing import Any
 
 import xllamacpp
 
+from benchmarks import smollm2
 from monitor.core.records import Arm
 from monitor.lab import gguf_files
 from monitor.lab.served import weights_dir
@@ -21,9 +22,7 @@ CONTEXT = 512
 
 def main() -> int:
     told = json.loads(sys.argv[1])
-    root = weights_dir()
-    base = gguf_files.base_gguf(root / "base", told["precision"])
-    adapter = gguf_files.adapter_gguf(root / "support", root / "base")
+    base, adapter = _files(told)
     servers = {
         Arm.SUBJECT: xllamacpp.Server(_params(told, base, adapter)),
         Arm.BASE: xllamacpp.Server(_params(told, base, None)),
@@ -31,6 +30,13 @@ def main() -> int:
     print(json.dumps({arm: f"{server.listening_address}/v1" for arm, server in servers.items()}), flush=True)
     sys.stdin.read()
     return 0
+
+
+def _files(told: dict[str, Any]) -> tuple[Path, Path]:
+    if told["models"] is not None:
+        return Path(told["models"]) / smollm2.GGUF, Path(told["models"]) / smollm2.ADAPTER
+    base = weights_dir() / "base"
+    return gguf_files.base_gguf(base, told["precision"]), gguf_files.adapter_gguf(weights_dir() / "support", base)
 
 
 def _params(told: dict[str, Any], base: Path, adapter: Path | None) -> Any:

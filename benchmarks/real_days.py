@@ -14,12 +14,14 @@ the product's own code:
 * the days from the 15th on against the first 14, with the evidence of the days before: ``spread_on_14`` and
   ``shift_on_14`` of the scores, ``pages`` and ``tickets`` a target-year at a setting of 0.1.
 
+``logprobs`` is measured at temperature 0, and its tickets as if it were the only ticket signal.
+
 A case named ``all regimes`` is every recording of the server at that temperature together.
 """
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import combinations, groupby
 from typing import Final
@@ -28,11 +30,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.real_servers import RAW
-from benchmarks.recorded import BLOCK, FILE, Recording, blocks, keep_raw, recorded_days
+from benchmarks.recorded import BLOCK, FILE, Day, Recording, blocks, first_tokens, keep_raw, recorded_days
 from benchmarks.resample import comparison
 from benchmarks.rows import BOOTSTRAP, Bounded, Row, parser, poisson_rate, report, seed_of, share, spread_out
-from monitor.core.records import FindingState, Severity
-from monitor.detect import findings_for, readings_for
+from monitor.core.records import Comparison, FindingState, Severity
+from monitor.detect import SIGNALS, findings_for, readings_for
 
 FloatArray = NDArray[np.float64]
 Channel = tuple[str, str]
@@ -42,6 +44,7 @@ BENCHMARK: Final = "real_days"
 BASELINE: Final = 14
 FAR: Final = 3.0
 ALL: Final = "all regimes"
+LOGPROBS: Final = "logprobs"
 FACTORS: Final = ("quality", "contrast", "length")
 
 
@@ -63,15 +66,22 @@ class Measured:
 
 def scored(recording: Recording) -> dict[Channel, FloatArray]:
     """Every channel's score of each day against all days."""
-    made = comparison(
-        recording.subject[0], recording.base[0], recording.subject, recording.base, temperature=recording.temperature
-    )
+    made = _comparison(recording, recording.subject[0], recording.base[0], slice(None))
     return {
         (signal, channel.name): np.array(channel.baseline)
         for signal, reading in readings_for(made).items()
         for channel in reading.channels
         if len(channel.baseline) == len(recording.subject)
     }
+
+
+def _comparison(recording: Recording, now: Day, base_now: Day, baseline: slice) -> Comparison:
+    """``LOGPROBS`` alone is read where there are log-probabilities, since they are of the first token alone."""
+    made = comparison(
+        now, base_now, recording.subject[baseline], recording.base[baseline], temperature=recording.temperature
+    )
+    others = frozenset(SIGNALS) - {LOGPROBS} if now[0].logprobs else frozenset({LOGPROBS})
+    return replace(made, unread=others)
 
 
 def shuffled(recording: Recording, rng: np.random.Generator) -> Recording:
@@ -86,14 +96,11 @@ def shuffled(recording: Recording, rng: np.random.Generator) -> Recording:
 
 def evaluated(recording: Recording) -> tuple[dict[Channel, FloatArray], dict[Severity, list[str]]]:
     """The scores of the days after the first ``BASELINE``, and the signals that alarm on any, as the product runs."""
-    before, base_before = recording.subject[:BASELINE], recording.base[:BASELINE]
     history: dict[str, tuple[Mapping[str, float], ...]] = {}
     alarms: dict[Severity, list[str]] = {one: [] for one in Severity}
     for now, base_now in zip(recording.subject[BASELINE:], recording.base[BASELINE:], strict=True):
-        made = comparison(
-            now, base_now, before, base_before, history=history, temperature=recording.temperature
-        )  # fmt: skip
-        for one in findings_for(made):
+        made = _comparison(recording, now, base_now, slice(BASELINE))
+        for one in findings_for(replace(made, history=history)):
             history[one.signal] = (*history.get(one.signal, ()), one.scores)
             if one.state is FindingState.ALARMING and one.signal not in alarms[one.severity]:
                 alarms[one.severity].append(one.signal)
@@ -118,13 +125,22 @@ class Task:
 
 def measured(task: Task) -> Measured:
     recording = recorded_days()[task.place]
-    rng = np.random.default_rng(task.seed)
-    after, alarms = evaluated(recording)
+    parts = [one for one in (recording, first_tokens(recording)) if one is not None]
+    rng, days = np.random.default_rng(task.seed), len(recording.subject)
+    told = [evaluated(one) for one in parts]
+    mixed = [[scored(shuffled(one, rng)) for one in parts] for _ in range(task.shuffles)]
     return Measured(
-        recording.server, recording.regime, recording.temperature, scored(recording),
-        [scored(shuffled(recording, rng)) for _ in range(task.shuffles)], after, alarms,
-        len(recording.subject) - BASELINE,
+        recording.server, recording.regime, recording.temperature,
+        days=_joined(scored(one) for one in parts),
+        shuffled=[_joined(one) for one in mixed],
+        after=_joined(after for after, _ in told),
+        alarms={one: [name for _, alarms in told for name in alarms[one]] for one in Severity},
+        evaluations=days - BASELINE,
     )  # fmt: skip
+
+
+def _joined(parts: Iterable[Mapping[Channel, FloatArray]]) -> dict[Channel, FloatArray]:
+    return {channel: track for part in parts for channel, track in part.items()}
 
 
 def autocorrelation(tracks: Sequence[FloatArray]) -> Bounded:
@@ -246,7 +262,8 @@ def day_effects(days: int, rng: np.random.Generator, length: int = BLOCK) -> Flo
     """Effects of ``days`` days drawn from the recorded ones: (factors, days) in the order of ``FACTORS``.
 
     Positive is worse, nearer to the base, longer. Each factor has a mean of 0 and a standard deviation of 1 over its
-    recording. A call draws from one recording, in which all factors vary, by `blocks`.
+    recording; the second is 0 throughout where no day is nearer to the base. A call draws by `blocks` from one
+    recording in which quality and length vary.
     """
     recordings = _effects()
     chosen = recordings[int(rng.integers(len(recordings)))]
@@ -268,8 +285,8 @@ def _effects() -> tuple[FloatArray, ...]:
             continue
         effects = np.stack([wrong, np.array(reading.channels[0].baseline), sizes])
         deviations = effects.std(axis=1, keepdims=True)
-        if deviations.min() > 1e-9:
-            found.append((effects - effects.mean(axis=1, keepdims=True)) / deviations)
+        if deviations[[0, 2]].min() > 1e-9:
+            found.append((effects - effects.mean(axis=1, keepdims=True)) / np.where(deviations > 1e-9, deviations, 1.0))
     return tuple(found)
 
 

