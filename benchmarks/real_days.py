@@ -116,15 +116,19 @@ def evaluated(recording: Recording) -> tuple[dict[Channel, FloatArray], dict[Sev
 
 @dataclass(frozen=True)
 class Task:
-    """One recording's work. ``place``: among ``recorded_days()``."""
+    """One recording's work."""
 
-    place: int
+    server: str
+    regime: str
+    temperature: float
     shuffles: int
     seed: int
 
 
 def measured(task: Task) -> Measured:
-    recording = recorded_days()[task.place]
+    (recording,) = (
+        one for one in recorded_days(task.server) if (one.regime, one.temperature) == (task.regime, task.temperature)
+    )
     parts = [one for one in (recording, first_tokens(recording)) if one is not None]
     rng, days = np.random.default_rng(task.seed), len(recording.subject)
     told = [evaluated(one) for one in parts]
@@ -291,12 +295,15 @@ def _effects() -> tuple[FloatArray, ...]:
 
 
 def main() -> int:
-    made = parser(__doc__, trials=8, what="shuffled copies of each recording")
+    made = parser(__doc__, trials=3, what="shuffled copies of each recording")
     made.add_argument("--keep", action="store_true", help="first put the raw answers into real_days.json.gz")
     args = made.parse_args()
     if args.keep:
         print(f"{FILE.name}: {keep_raw(RAW)} bytes", file=sys.stderr)
-    tasks = [Task(place, args.trials, seed_of(args.seed, place)) for place in range(len(recorded_days()))]
+    tasks = [
+        Task(*name, args.trials, seed_of(args.seed, *name))
+        for name in ((one.server, one.regime, one.temperature) for one in recorded_days())
+    ]
     report(rows(spread_out(measured, tasks, "recordings")), as_json=args.json)
     return 0
 

@@ -122,7 +122,10 @@ def _recordings(file: Path) -> tuple[Recording, ...]:
 
 
 def keep_raw(folder: Path, file: Path = FILE) -> int:
-    """`keep` every raw file of ``folder``, with the lab judge's scores of its texts; returns the file's size."""
+    """`keep` every raw file of ``folder``, with the lab judge's scores of its texts; returns the file's size in bytes.
+
+    Recordings in ``file`` that ``folder`` lacks are lost.
+    """
     rows: list[Raw] = []
     for path in sorted(folder.glob("*.jsonl.gz")):
         with gzip.open(path, "rt", encoding="utf-8") as lines:
@@ -130,7 +133,15 @@ def keep_raw(folder: Path, file: Path = FILE) -> int:
                 row = json.loads(line)
                 row["logprobs"] = _first(row) if row["temperature"] == 0 else None
                 rows.append(row)
-    return keep(rows, asyncio.run(_judged(rows)), [probe.id for probe in suite().probes], file)
+    verdicts = _known(file) if file.is_file() else {}
+    texts = sorted({(row["probe"], row["text"]) for row in rows} - set(verdicts))
+    return keep(rows, verdicts | asyncio.run(_judged(texts)), [probe.id for probe in suite().probes], file)
+
+
+def _known(file: Path) -> dict[tuple[str, str], float]:
+    """The verdicts that a file already holds: the judge says the same of the same text."""
+    days = [day for one in _recordings(file) for arm in (one.subject, one.base) for day in arm]
+    return {(one.probe, one.text): one.judge for day in days for one in day if one.judge is not None}
 
 
 def _first(row: Raw) -> list[Any] | None:
@@ -142,11 +153,10 @@ def _first(row: Raw) -> list[Any] | None:
     return [token, round(logprob, 4), {name: round(value, 4) for name, value in top.items()}]
 
 
-async def _judged(rows: Sequence[Raw]) -> dict[tuple[str, str], float]:
-    """(probe, text) -> the verdict of the lab's judge, asked once as the product asks it."""
+async def _judged(texts: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float]:
+    """(probe, text) -> the verdict of the lab's judge, asked as the product asks it."""
     now = datetime.now(UTC)
     run = Run(1, "lab", suite().name, now, "running", None, 1, 1, None, now, 1, suite().digest)
-    texts = sorted({(row["probe"], row["text"]) for row in rows})
     answers = [
         GradedAnswer(1, now, Arm.SUBJECT, probe, place, text, "stop", False, None, None, 0, 0)
         for place, (probe, text) in enumerate(texts)
