@@ -280,17 +280,13 @@ def _effects() -> tuple[FloatArray, ...]:
     for recording in recorded_days():
         wrong = np.array([sum(1.0 - one.right for one in day) for day in recording.subject])
         sizes = np.array([sum(np.log1p(len(one.text)) for one in day) for day in recording.subject])
-        made = comparison(
-            recording.subject[0], recording.base[0], recording.subject, recording.base,
-            temperature=recording.temperature,
-        )  # fmt: skip
-        reading = readings_for(made).get("adapter_loss")
-        if reading is None or len(reading.channels[0].baseline) != wrong.size:
+        if min(wrong.std(), sizes.std()) < 1e-9:
             continue
-        effects = np.stack([wrong, np.array(reading.channels[0].baseline), sizes])
+        reading = SIGNALS["adapter_loss"](_comparison(recording, recording.subject[0], recording.base[0], slice(None)))
+        nearer = np.zeros(wrong.size) if reading is None else np.array(reading.channels[0].baseline)
+        effects = np.stack([wrong, nearer, sizes])
         deviations = effects.std(axis=1, keepdims=True)
-        if deviations[[0, 2]].min() > 1e-9:
-            found.append((effects - effects.mean(axis=1, keepdims=True)) / np.where(deviations > 1e-9, deviations, 1.0))
+        found.append((effects - effects.mean(axis=1, keepdims=True)) / np.where(deviations > 1e-9, deviations, 1.0))
     return tuple(found)
 
 

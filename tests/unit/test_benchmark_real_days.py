@@ -113,12 +113,12 @@ def test_a_day_effect_is_found_and_shuffling_takes_it_away() -> None:
 
 def test_rows_of_quiet_days_and_of_days_with_a_change() -> None:
     rng = np.random.default_rng(7)
-    effects = np.zeros(32)
-    effects[20:] = 1.5
-    quiet, changed = (recording(one, rng) for one in (np.zeros(32), effects))
+    effects = np.zeros(20)
+    effects[16:] = 1.5
+    quiet, changed = (recording(one, rng) for one in (np.zeros(20), effects))
     for made, alarms in ((quiet, False), (changed, True)):
         after, told = real_days.evaluated(made)
-        assert after["length", "mean"].size == 32 - real_days.BASELINE
+        assert after["length", "mean"].size == 20 - real_days.BASELINE
         assert ("length" in told[Severity.TICKET]) == alarms
     days = real_days.scored(quiet)
     found = real_days.rows(
@@ -126,7 +126,7 @@ def test_rows_of_quiet_days_and_of_days_with_a_change() -> None:
     )
     rows = {(row.case, row.measure): row for row in found}
     assert rows["r, temperature 0.7", "length.mean spread_over_shuffled"].value == pytest.approx(1.0)
-    assert rows["all regimes, temperature 0.7", "length.mean spread"].n == 64
+    assert rows["all regimes, temperature 0.7", "length.mean spread"].n == 40
     assert rows["all regimes, temperature 0.7", "pages_per_target_year"].high == pytest.approx(
         3.69 * 365 / 36, rel=0.01
     )
