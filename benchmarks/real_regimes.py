@@ -32,6 +32,9 @@ class Kind:
     restarted: float
     clients: int
     """Most clients besides."""
+    apart: bool = False
+    """Ask one arm after the other, other clients included. vLLM for CPU 0.32.0 applies the adapter to requests of the
+    base that are in the same batch as requests of the adapter."""
     scale: float = 1.0
     """Of the adapter, for the whole time: a weaker one is a worse fine-tune."""
 
@@ -63,6 +66,7 @@ VLLM: Final = Kind(
     0.05,
     0.1,
     4,
+    apart=True,
 )
 WEAK: Final = replace(LLAMA, name="llama.cpp-weak", scale=0.72)
 SMOLLM2: Final = replace(LLAMA, name="llama.cpp-smollm2", precisions=("q4_1",), restarted=0.2, clients=2)

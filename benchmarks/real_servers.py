@@ -188,13 +188,13 @@ async def asked(client: OpenAIProvider, question: Question) -> Answer:
 
 
 @asynccontextmanager
-async def busy(replicas: Sequence[Clients], clients: int, seed: int) -> Any:
+async def busy(replicas: Sequence[Clients], clients: int, seed: int, arms: Sequence[Arm]) -> Any:
     """Other clients that ask, one question after the other, until the ``with`` ends."""
 
     async def client(number: int) -> None:
         rng = Random(seed_of(seed, number))
         while True:
-            arm, case = rng.choice(list(MODELS)), product.draw(rng)
+            arm, case = rng.choice(arms), product.draw(rng)
             question = Question(
                 run_id=0, target="client", suite="", arm=arm, probe="", replicate=0, provider="real",
                 model=MODELS[arm], messages=(Message("user", case.prompt),),
@@ -214,9 +214,9 @@ async def busy(replicas: Sequence[Clients], clients: int, seed: int) -> Any:
 
 
 async def passed(
-    day: int, plan: Day, target: str, replicas: Sequence[Clients], temperature: float
+    day: int, plan: Day, target: str, replicas: Sequence[Clients], temperature: float, arms: Sequence[Arm]
 ) -> list[dict[str, Any]]:
-    """One pass at one temperature, as rows."""
+    """One pass of these arms at one temperature, as rows."""
     rng, slots = Random(seed_of(target, day, "routing", temperature)), asyncio.Semaphore(CONCURRENCY)
     probes = {probe.id: probe for probe in suite().probes}
 
@@ -234,9 +234,8 @@ async def passed(
         }  # fmt: skip
 
     share = plan.share or 0.0
-    return await asyncio.gather(
-        *(ask(one, int(rng.random() < share)) for one in questions(f"{target}@{temperature:g}", day, temperature))
-    )
+    told = [(one, int(rng.random() < share)) for one in questions(f"{target}@{temperature:g}", day, temperature)]
+    return await asyncio.gather(*(ask(*one) for one in told if one[0].arm in arms))
 
 
 def _kept(token: TokenLogprob) -> list[Any]:
@@ -255,11 +254,12 @@ async def collect(kind: Kind, regime: str, path: Path, arguments: argparse.Names
             for number, day in list(enumerate(plan))[len(whole) :]:
                 if day.restart or number == len(whole):
                     await running.restart(day)
-                async with busy(running.theirs, day.clients, seed_of(arguments.seed, target, number)):
-                    for temperature in (0.0, suite().sampling.temperature or 0.0):
-                        for row in await passed(number, day, target, running.ours, temperature):
-                            told = {"server": kind.name, "regime": regime, **row}
-                            lines.write(json.dumps(told, ensure_ascii=False) + "\n")
+                for arms in [[arm] for arm in MODELS] if kind.apart else [list(MODELS)]:
+                    async with busy(running.theirs, day.clients, seed_of(arguments.seed, target, number), arms):
+                        for temperature in (0.0, suite().sampling.temperature or 0.0):
+                            for row in await passed(number, day, target, running.ours, temperature, arms):
+                                told = {"server": kind.name, "regime": regime, **row}
+                                lines.write(json.dumps(told, ensure_ascii=False) + "\n")
     part.rename(path)
 
 
