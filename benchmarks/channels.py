@@ -19,7 +19,7 @@ from benchmarks.resample import IntArray, Source, comparison
 from monitor.core.records import Comparison, Severity
 from monitor.core.signals import SEVERITIES
 from monitor.detect import SIGNALS, adapter_loss, adapter_loss_text, canaries, likelihood_ratio, negative_flips
-from monitor.detect.evidence import BOUND, FAR, Side
+from monitor.detect.evidence import BOUND, FAR, RATE_BOUND, Side
 from monitor.detect.likelihood_ratio import Nulls, Places
 from monitor.detect.measurement import STRIKING, STRIKING_EACH
 from monitor.detect.text_similarity import similarity_matrix
@@ -47,7 +47,9 @@ class Scores:
     @property
     def bound(self) -> float:
         """Of an ordinary day's score."""
-        return FAR if self.signal in STRUCTURAL else BOUND
+        if self.signal in STRUCTURAL:
+            return FAR
+        return RATE_BOUND if SEVERITIES.get(self.signal) is Severity.PAGE else BOUND
 
     def counted(self, answers: int) -> Self:
         """With scores within their bound, as the evidence takes them. ``answers``: of one evaluation."""

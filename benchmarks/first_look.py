@@ -18,6 +18,7 @@ texts, the judge's verdict is known where it is a text of the healthy endpoint o
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from math import ceil
 from typing import Final
@@ -28,9 +29,10 @@ from benchmarks.channels import PAGES
 from benchmarks.pool import PoolAnswer
 from benchmarks.resample import LINE_LOG10, Mixed, comparison, source
 from benchmarks.rows import Row, parser, report, seed_of, share, spread_out
-from monitor.core.records import Comparison, Severity
+from monitor.core.records import AT, Alarm, AlarmState, Comparison, Finding, Severity
+from monitor.core.schedule import FOLLOWING
 from monitor.core.signals import SEVERITIES
-from monitor.detect import SIGNALS, policy
+from monitor.detect import SIGNALS, alarms, finding_of, policy
 
 BENCHMARK: Final = "first_look"
 BASELINE_DAYS: Final = 14
@@ -38,7 +40,9 @@ SPREAD: Final = 1.2
 ITEMS, RIGHT = 100, 75
 CHURN: Final = (2, 2)
 FLIPS: Final = (12, 2)
-WEEKLY_LINE: Final = policy.threshold_log10(0.1, 52, 1)
+WEEK: Final = 7
+WEEKLY_LINE: Final = policy.threshold_log10(0.1, 365 / WEEK * (1 + FOLLOWING), 1)
+START: Final = datetime(2026, 6, 1, tzinfo=UTC)
 CHUNK: Final = 20
 
 
@@ -64,18 +68,52 @@ def paged(job: Job) -> list[int | None]:
 
 
 def _trial(job: Job, rng: np.random.Generator) -> int | None:
-    evaluations = _item_looks(rng) if job.case == FLIPPED else _looks(job.case, rng)
-    history: dict[str, tuple[Mapping[str, float], ...]] = {}
-    for number, made in zip(range(1, job.evaluations + 1), evaluations, strict=False):
-        made = replace(made, history=history)
+    weekly = job.case == FLIPPED
+    target = _Target(_item_looks(rng) if weekly else _looks(job.case, rng), WEEK if weekly else 1)
+    for number in range(1, job.evaluations + 1):
+        if target.period((number - 1) * target.apart):
+            return number
+    return None
+
+
+class _Target:
+    """One suite as the product watches it: its evaluations, fresh samples and alarms."""
+
+    def __init__(self, looks: Iterator[Comparison], apart: int) -> None:
+        self.looks, self.apart = looks, apart
+        self.history: dict[str, tuple[Mapping[str, float], ...]] = {}
+        self.open: dict[str, Alarm] = {}
+
+    def period(self, day: int) -> bool:
+        """A scheduled evaluation and what is asked because of it until the next one; whether a page is confirmed."""
+        found = self._evaluate(day)
+        if alarms.to_confirm(self.open.values(), found):
+            found = self._evaluate(day, fresh=True)
+        for later in range(day + 1, day + self.apart):
+            waits = any(one.waits_until is not None for one in self.open.values())
+            if not self._paged() and (waits or any(map(policy.grew, found))):
+                found = self._evaluate(later, fresh=waits)
+        return self._paged()
+
+    def _paged(self) -> bool:
+        return any(one.state is AlarmState.CONFIRMED and one.severity is Severity.PAGE for one in self.open.values())
+
+    def _evaluate(self, day: int, *, fresh: bool = False) -> list[Finding]:
+        at = START + timedelta(days=day, hours=fresh)
+        made = replace(
+            next(self.looks), history=self.history, confirming=fresh, at=at.timestamp(), days_apart=self.apart
+        )
+        made = replace(made, now=tuple(replace(one, slot=at) for one in made.now))
         readings = {name: reading for name in PAGES if (reading := SIGNALS[name](made)) is not None}
         told = policy.verdicts(made, readings, SEVERITIES)
-        if any(one.alarming and one.severity is Severity.PAGE for one in told.values()):
-            return number
-        for name, reading in readings.items():
-            scores = {channel.name: channel.score for channel in reading.channels}
-            history = history | {name: (*history.get(name, ()), scores)}
-    return None
+        found = [finding_of(made, name, reading, told[name]) for name, reading in readings.items()]
+        for finding in found:
+            name = finding.signal
+            alarm = alarms.next_state(self.open.get(name), finding, at + timedelta(minutes=1), clears=True)
+            if alarm is not None:
+                self.open[name] = alarm
+            self.history[name] = (*self.history.get(name, ()), {**finding.scores, AT: at.timestamp()})
+        return found
 
 
 def _looks(case: str, rng: np.random.Generator) -> Iterator[Comparison]:

@@ -32,7 +32,7 @@ from monitor.detect.common import (
     share_difference,
 )
 from monitor.detect.day_scores import NOW, Sample, day_scores, sample_of
-from monitor.detect.evidence import likely_spread
+from monitor.detect.evidence import RATE_BOUND, likely_spread
 from monitor.detect.measurement import STRUCTURAL_SHARE, Channel, Reading, Told, Verdict
 from monitor.detect.sensitivity import curve, effect_per_score
 
@@ -60,7 +60,7 @@ def measure(comparison: Comparison) -> Reading | None:
         return None
     now, then = means(found)
     scores = day_scores(found)
-    channel = Channel.of("fails", scores, "rise")
+    channel = Channel.of("fails", scores, "rise", bound=RATE_BOUND)
     total, before = int(found.now.sum()), int((~found.now).sum())
     low, high = share_difference(now, total, then, before, likely_spread(channel.baseline))
     numbers = (

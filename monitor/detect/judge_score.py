@@ -67,7 +67,7 @@ def measure(comparison: Comparison) -> Reading | None:
             lost = minus_then - minus_now
             shared = lost < (then - now) / 2
             beside = f", {'but rose' if lost < -0.005 else 'and'} by {abs(lost):.2f} relative to the base"
-    channel = Channel.of("drop", drops, "drop")
+    channel = Channel.of("drop", drops, "drop", bound=evidence.RATE_BOUND)
     answers_now, answers_then = int(scores.now.sum()), int((~scores.now).sum())
     spread = evidence.likely_spread(channel.baseline)
     low, high = share_difference(now, answers_now, then, answers_then, spread)

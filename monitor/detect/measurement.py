@@ -64,10 +64,12 @@ class Channel:
     """For a channel that watches a fact, such as a name in the replies: share of today's answers with a new one."""
 
     @classmethod
-    def of(cls, name: str, scores: DayScores, side: Side, answers: int | None = None) -> "Channel":
+    def of(
+        cls, name: str, scores: DayScores, side: Side, answers: int | None = None, bound: float = BOUND
+    ) -> "Channel":
         """``answers``: today's, for a channel whose size alone may show that its change is structural."""
         far = answers is not None and striking(scores.now, answers)
-        return cls(name, scores.now, scores.baseline, side, FAR if far else BOUND)
+        return cls(name, scores.now, scores.baseline, side, FAR if far else bound)
 
     def counted(self, *, structural: bool) -> "Channel":
         """The channel as the evidence takes it: with scores within their bound."""

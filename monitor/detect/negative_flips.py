@@ -122,7 +122,7 @@ def measure(comparison: Comparison) -> Reading | None:
         return None
     effect = _net(found, evidence.likely_spread(baseline))
     return Reading(
-        channels=(Channel("flips", today.score(TOLERANCE), baseline, "rise"),),
+        channels=(Channel("flips", today.score(TOLERANCE), baseline, "rise", evidence.RATE_BOUND),),
         effect=effect,
         unit="negative minus positive flips, share of answers",
         per_score=today.spread / len(found.now),
