@@ -38,6 +38,7 @@ READY: Final[Names] = {1: ("ready", GREEN), 0: ("not ready", AMBER)}
 
 ARMS: Final = {
     "subject": BLUE, "base": AMBER, "judge-subject": VIOLET, "judge-base": BROWN, "snapshot": "#8ab8ff",
+    "cache-check": GREY,
 }  # fmt: skip
 """Arm of a call -> its colour."""
 OUTCOMES: Final = {

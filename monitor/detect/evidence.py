@@ -120,7 +120,7 @@ def running(
     of both one-sided ones. Raises ValueError without a day of baseline or without an evaluation.
 
     >>> [round(10 ** running([-1, 0, 1, 0, 0.5, -0.5, 0], [look], "rise").evaluation_log10, 2) for look in (0, 4, 12)]
-    [0.39, 16.68, 101103.84]
+    [0.39, 29.19, 11030511.96]
     """
     if not evaluations or not baseline:
         raise ValueError("evidence needs at least one day of baseline and one evaluation")

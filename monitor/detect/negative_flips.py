@@ -16,10 +16,9 @@ deviation. Which items are decisive, and their usual rates, come from the *other
 decisive by chance falls back on a day of the baseline as it would today. A net change below ``TOLERANCE`` is ignored.
 
 Unlike the scores of ``day_scores``, these are plain ratios and more skewed: if answers fail now and then, days with
-several failures are more frequent than in a normal distribution. So only a fifth of a score above ``BOUND`` counts, and
-a page takes a second evaluation, or half of all items. In return, the spread between days is mostly known, since it is
-mostly that of counts (``evidence.COUNTED``). Simulations in the tests show that e-values stay valid for sparse and
-frequent flips, on days that differ more than by chance.
+several failures are more frequent than in a normal distribution. So a day counts at most ``evidence.RATE_BOUND``, unless
+half of all items flipped. Simulations in the tests show that e-values stay valid for sparse and frequent flips, on days
+that differ more than by chance.
 
 The effect is NFR - PFR (``flips``), the net share of today's answers that flipped, including the usual flips.
 """
@@ -67,9 +66,6 @@ USUALLY: Final = 0.9
 MANY: Final = 10
 """Answers from which an item's pass rate is used as it is. With fewer, it is smoothed by half a right and half a wrong
 answer (Jeffreys), so that three of three are below 0.9."""
-BOUND: Final = 4.5
-BEYOND: Final = 0.2
-"""Share of a score above ``BOUND`` that counts."""
 PRIOR: Final = 0.15
 """Right and wrong answers that are each added to an item's for its variance, because an item that never flipped may
 still flip. By simulation, the least that keeps e-values valid if many items flip now and then."""
@@ -186,8 +182,7 @@ class _Day:
     def score(self, tolerance: float) -> float:
         net = self.losses - max(0.0, self.gains - sqrt(max(1.0, self.gains_variance)))
         let_be = tolerance * self.answered if abs(net) < CLEAR * self.spread else 0.0
-        score = (net - let_be) / self.spread
-        return min(score, BOUND + BEYOND * (score - BOUND))
+        return (net - let_be) / self.spread
 
 
 def _day(day: Tally, others: Tally) -> _Day:
