@@ -16,9 +16,9 @@ deviation. Which items are decisive, and their usual rates, come from the *other
 decisive by chance falls back on a day of the baseline as it would today. A net change below ``TOLERANCE`` is ignored.
 
 Unlike the scores of ``day_scores``, these are plain ratios and more skewed: if answers fail now and then, days with
-several failures are more frequent than in a normal distribution. So a day counts at most ``evidence.RATE_BOUND``, unless
-half of all items flipped. Simulations in the tests show that e-values stay valid for sparse and frequent flips, on days
-that differ more than by chance.
+several failures are more frequent than in a normal distribution. So a day counts at most ``evidence.RATE_BOUND``,
+unless half of all items flipped. Simulations in the tests show that e-values stay valid for sparse and frequent flips,
+on days that differ more than by chance.
 
 The effect is NFR - PFR (``flips``), the net share of today's answers that flipped, including the usual flips.
 """
