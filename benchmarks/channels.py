@@ -19,6 +19,7 @@ from benchmarks.resample import IntArray, Source, comparison
 from monitor.core.records import Comparison, Severity
 from monitor.core.signals import SEVERITIES
 from monitor.detect import SIGNALS, adapter_loss, adapter_loss_text, canaries, likelihood_ratio, negative_flips
+from monitor.detect.common import one_item
 from monitor.detect.evidence import BOUND, FAR, RATE_BOUND, Side
 from monitor.detect.likelihood_ratio import Nulls, Places
 from monitor.detect.measurement import STRIKING, STRIKING_EACH
@@ -178,15 +179,21 @@ class Watched:
         then = right[probes, self.subject]
         decisive = (then.sum(axis=0) - then) / (days - 1) >= canaries.PASSED
         kept = decisive[self.order() % days, probes]
-        return {"fails": now_scores((1.0 - then[decisive])[None], 1.0 - right[probes, evaluations][:, None, kept])}
+        return {
+            "fails": now_scores(
+                (1.0 - then[decisive])[None], 1.0 - right[probes, evaluations][:, None, kept], one_item(int(kept.sum()))
+            )
+        }
 
     def judge_score(self, evaluations: IntArray, base_looks: IntArray) -> Mapping[str, FloatArray]:
         """As `judge_score`, where the judge scored every answer of both arms."""
         probes = np.arange(evaluations.shape[1])
         mine, others = self.alike.judged
         then, now = mine[probes, self.subject], mine[probes, evaluations]
-        own = now_scores(then.T, now[:, :, None])
-        less = now_scores((then - others[probes, self.base]).T, (now - others[probes, base_looks])[:, :, None])
+        own = now_scores(then.T, now[:, :, None], one_item(len(then.T)))
+        less = now_scores(
+            (then - others[probes, self.base]).T, (now - others[probes, base_looks])[:, :, None], one_item(len(then.T))
+        )
         return {"drop": np.maximum(own, less)}
 
 

@@ -213,7 +213,7 @@ def fast_scores(flags: Flags, before: int) -> dict[str, FloatArray]:
         negative_flips._day({item: (EACH, int(day[place])) for place, item in enumerate(whole)}, whole)
         for day in counts
     ]
-    return found | {"flips": np.array([one.score(negative_flips.TOLERANCE) for one in flips])}
+    return found | {"flips": np.array([one.score(negative_flips.ignored(one)) for one in flips])}
 
 
 class Watch:

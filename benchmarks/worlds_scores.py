@@ -20,7 +20,7 @@ from monitor.detect import canaries as canary
 from monitor.detect import day_scores as days
 from monitor.detect import length as lengths
 from monitor.detect import negative_flips as flips
-from monitor.detect.common import FEWEST_BASELINE, FEWEST_NOW
+from monitor.detect.common import ENOUGH_ITEMS, FEWEST_BASELINE, FEWEST_NOW
 from monitor.detect.contract_parts import SURE
 from monitor.detect.likelihood_ratio import Nulls, Places
 
@@ -82,7 +82,7 @@ def canaries(passed: FloatArray, base_passed: FloatArray, now: FloatArray) -> Me
         stand = blocks[(turn + np.arange(each)) % blocks.size]
         today[:, turn] = np.where(decisive[stand, probe], 1.0 - now[:, probe], np.nan)
     judged = np.isfinite(today).any(axis=2)
-    scores = counted(fails, today.reshape(len(now), 1, -1), BINARY)
+    scores = counted(fails, today.reshape(len(now), 1, -1), BINARY, each)
     scores.now[judged.sum(axis=1) < canary.FEWEST] = np.nan
     return _measured([Scores("canaries", "fails", "rise", scores.baseline, scores.now)])
 
@@ -104,16 +104,16 @@ def negative_flips(before: FloatArray, now: FloatArray) -> Measured:
     for index, evaluation in enumerate(first.tolist()):
         day = flips._day(_tally(today[evaluation]), totals)
         if day.answered >= FEWEST_NOW:
-            found[index] = day.score(flips.TOLERANCE)
+            found[index] = day.score(flips.ignored(day))
     return _measured([Scores("negative_flips", "flips", "rise", np.array(full), found[place])])
 
 
 def judge_score(before: FloatArray, base_before: FloatArray, now: FloatArray, base_now: FloatArray) -> Measured:
     """``judge_score``, where the judge scored the subject and one answer of the base a probe."""
     own = counted(
-        np.where(np.isnan(base_before), np.nan, before), np.where(np.isnan(base_now), np.nan, now), BINARY
+        np.where(np.isnan(base_before), np.nan, before), np.where(np.isnan(base_now), np.nan, now), BINARY, now.shape[2]
     )  # fmt: skip
-    less = counted(before - base_before, now - base_now, DIFFERENCES)
+    less = counted(before - base_before, now - base_now, DIFFERENCES, now.shape[2])
     scores = Counted(np.maximum(own.baseline, less.baseline), np.maximum(own.now, less.now))
     return _measured([Scores("judge_score", "drop", "drop", scores.baseline, scores.now)])
 
@@ -166,8 +166,9 @@ class Counted:
     now: FloatArray
 
 
-def counted(before: FloatArray, now: FloatArray, values: FloatArray) -> Counted:
-    """The scores of numbers that are each one of ``values``, once for each different day."""
+def counted(before: FloatArray, now: FloatArray, values: FloatArray, item: int = 0) -> Counted:
+    """The scores of numbers that are each one of ``values``, once for each different day. ``item``: answers of one
+    item, where one is ignored (``one_item``)."""
     then, today = (np.stack([(side == one).sum(axis=2) for one in values], axis=2) for side in (before, now))
     pool = then.sum(axis=0)
     answers = then.sum(axis=(1, 2))
@@ -177,12 +178,12 @@ def counted(before: FloatArray, now: FloatArray, values: FloatArray) -> Counted:
     both = pool.any(axis=1) & today.any(axis=2)
     first, place = _alike(np.concatenate([np.broadcast_to(pool, today.shape), today], axis=2))
     kept = today[first] * both[first][:, :, None]
-    found = _roots((pool + today[first]) * both[first][:, :, None], kept, values)
+    found = _roots((pool + today[first]) * both[first][:, :, None], kept, values, item)
     few = (kept.sum(axis=(1, 2)) < FEWEST_NOW) | ((pool * both[first][:, :, None]).sum(axis=(1, 2)) < FEWEST_BASELINE)
     return Counted(_roots(pool[None], then[full], values), np.where(few, np.nan, found)[place])
 
 
-def _roots(pool: IntArray, picked: IntArray, values: FloatArray) -> FloatArray:
+def _roots(pool: IntArray, picked: IntArray, values: FloatArray, item: int = 0) -> FloatArray:
     """r* of each day's sum. ``pool``: (days or 1, probes, values) counts, ``picked``: (days, probes, values)."""
     counts = pool.sum(axis=2)
     means = (pool @ values) / np.maximum(counts, 1)
@@ -192,6 +193,8 @@ def _roots(pool: IntArray, picked: IntArray, values: FloatArray) -> FloatArray:
     varied = spread > 1e-12
     scale = np.where(varied, spread, 1.0)[:, None, None]
     total = (picked * centred / scale).sum(axis=(1, 2))
+    ignored = np.where(picked.sum(axis=(1, 2)) >= ENOUGH_ITEMS * max(1, item), item, 0) / scale[:, 0, 0]
+    total = np.sign(total) * np.maximum(0.0, np.abs(total) - ignored)
     chance = pool / np.maximum(counts, 1)[:, :, None]
     scores = days.modified_roots(centred / scale, chance, picked.sum(axis=2).astype(np.float64), total)
     return np.where(varied, scores, 0.0)

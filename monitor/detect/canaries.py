@@ -26,6 +26,7 @@ from monitor.detect.common import (
     hit,
     means,
     no_longer,
+    one_item,
     passes,
     quiet,
     quiet_but_moved,
@@ -59,7 +60,8 @@ def measure(comparison: Comparison) -> Reading | None:
     if found is None:
         return None
     now, then = means(found)
-    scores = day_scores(found)
+    tolerance = one_item(sum(any(day == NOW for day, _, _ in judged) for judged in rows.values()))
+    scores = day_scores(found, tolerance=tolerance)
     channel = Channel.of("fails", scores, "rise", bound=RATE_BOUND)
     total, before = int(found.now.sum()), int((~found.now).sum())
     low, high = share_difference(now, total, then, before, likely_spread(channel.baseline))
@@ -78,8 +80,8 @@ def measure(comparison: Comparison) -> Reading | None:
         channels=(channel,),
         effect=(now - then, low, high),
         unit="share of canary answers that fail, now less baseline",
-        per_score=effect_per_score(found, 1.0),
-        curve=curve(found, 1.0, 1 - then),
+        per_score=effect_per_score(found, 1.0, tolerance),
+        curve=curve(found, 1.0, 1 - then, tolerance),
         answers_now=total,
         answers_baseline=before,
         tell=lambda verdict: _tell(
@@ -91,6 +93,7 @@ def measure(comparison: Comparison) -> Reading | None:
             empty,
         ),
         exhibits=exhibits(comparison, failed),
+        tolerance=tolerance,
         structural=now - then >= STRUCTURAL_SHARE,
     )
 

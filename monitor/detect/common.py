@@ -15,6 +15,8 @@ from monitor.core.wording import power as power
 from monitor.detect.day_scores import NOW, Sample, sample_of
 from monitor.detect.measurement import Told, Verdict
 
+ENOUGH_ITEMS: Final = 20
+"""Items from which one of them is too small a part of a suite to page for."""
 FEWEST_NOW: Final = 5
 """Least answers of today for a verdict. Fewer must not cross a threshold that can raise a page."""
 FEWEST_OF_BASE: Final = 3
@@ -116,6 +118,12 @@ def passes(one: GradedAnswer) -> float | None:
     """1 if all checks pass, 0 if one fails or the answer has no text, ``None`` without checks."""
     checks = [value for grader, value in one.scores.items() if grader == "checks" or grader.startswith("check:")]
     return float(one.has_text and min(checks) >= 1.0) if checks else None
+
+
+def one_item(items: int) -> float:
+    """Share of the answers that a page signal ignores, however long it lasts: those of one item, of ``ENOUGH_ITEMS`` or
+    more. A near tie that flips for good is then a ticket at most (``contract``)."""
+    return 1 / items if items >= ENOUGH_ITEMS else 0.0
 
 
 def per_score(found: Sample) -> float:

@@ -31,6 +31,7 @@ from monitor.detect.common import (
     exhibits,
     means,
     no_longer,
+    one_item,
     per_score,
     quiet,
     quiet_but_moved,
@@ -53,11 +54,12 @@ def measure(comparison: Comparison) -> Reading | None:
     scores = sample(comparison, _own)
     if scores is None:
         return None
-    drops, shared, beside = day_scores(scores), False, ""
+    tolerance = one_item(scores.strata)
+    drops, shared, beside = day_scores(scores, tolerance=tolerance), False, ""
     now, then = means(scores)
     base = _Base.of(comparison)
     if (both := base.beside(comparison, scores)) is not None:
-        own, difference = day_scores(both[0]), day_scores(both[1])
+        own, difference = (day_scores(one, tolerance=one_item(one.strata)) for one in both)
         if base.asked_few(comparison):
             shared = base.dropped(comparison, then - now)
             drops = _own_alone(own, difference, shared=shared)
@@ -80,13 +82,14 @@ def measure(comparison: Comparison) -> Reading | None:
         effect=(now - then, low, high),
         unit="mean score, now minus baseline",
         per_score=per_score(scores),
-        curve=curve(scores, 0.0, then),
+        curve=curve(scores, 0.0, then, tolerance),
         answers_now=answers_now,
         answers_baseline=answers_then,
         tell=lambda verdict: _tell(comparison.target, verdict, shared, far, size, numbers),
         measures={"judge_score": now, "judge_score_baseline": then},
         exhibits=exhibits(comparison, _telling(comparison, then)),
         judged=True,
+        tolerance=tolerance,
         structural=then - now >= STRUCTURAL_SHARE,
     )
 

@@ -49,6 +49,7 @@ from monitor.detect.common import (
     emptied,
     exhibits,
     no_longer,
+    one_item,
     passes,
     quiet,
     quiet_but_moved,
@@ -113,12 +114,13 @@ def measure(comparison: Comparison) -> Reading | None:
     was = {item: _was(*known) for item, known in whole.items()}
     found = _Flips(was, [pair for pair in now if pair[0].probe in was])
     today = _day(_tally(found.now), whole)
+    tolerance = ignored(today)
     baseline = _baseline_scores(then, whole)
     if today.answered < FEWEST_NOW or not baseline:
         return None
     effect = _net(found, evidence.likely_spread(baseline))
     return Reading(
-        channels=(Channel("flips", today.score(TOLERANCE), baseline, "rise", evidence.RATE_BOUND),),
+        channels=(Channel("flips", today.score(tolerance), baseline, "rise", evidence.RATE_BOUND),),
         effect=effect,
         unit="negative minus positive flips, share of answers",
         per_score=today.spread / len(found.now),
@@ -127,7 +129,7 @@ def measure(comparison: Comparison) -> Reading | None:
         tell=lambda verdict: _tell(comparison.target, found, effect, verdict),
         measures=_measures(comparison, found),
         exhibits=exhibits(comparison, _telling(found, whole)),
-        tolerance=TOLERANCE,
+        tolerance=tolerance,
         judged=any(passes(one) is None for one, _ in found.now),
         structural=found.net >= STRUCTURAL_SHARE * found.decisive,
     )
@@ -164,12 +166,18 @@ def _was(answered: int, right: int) -> bool | None:
     return None if min(rate, 1 - rate) > 1 - USUALLY + 1e-9 else rate > 0.5
 
 
+def ignored(day: "_Day") -> float:
+    """Net share of a day's answers that is ignored."""
+    return max(TOLERANCE, one_item(day.items))
+
+
 @dataclass(frozen=True)
 class _Day:
     """One day's flips relative to the other days: ``losses`` and ``gains`` are counts above the expected ones, with
     their variances."""
 
     answered: int
+    items: int
     losses: float
     losses_variance: float
     gains: float
@@ -187,18 +195,18 @@ class _Day:
 
 def _day(day: Tally, others: Tally) -> _Day:
     """A day compared with the other days, over the items that are decisive in those."""
-    answered, over, variance = 0, {True: 0.0, False: 0.0}, {True: 0.0, False: 0.0}
+    answered, items, over, variance = 0, 0, {True: 0.0, False: 0.0}, {True: 0.0, False: 0.0}
     for item, (asked, right) in day.items():
         known = others.get(item, (0, 0))
         was = _was(*known) if known[0] else None
         if was is None:
             continue
         usual = (known[0] - known[1] if was else known[1]) / known[0]
-        answered += asked
+        answered, items = answered + asked, items + 1
         over[was] += (asked - right if was else right) - asked * usual
         wary = (known[0] * usual + PRIOR) / (known[0] + 2 * PRIOR)
         variance[was] += asked * wary * (1 - wary)
-    return _Day(answered, over[True], variance[True], over[False], variance[False])
+    return _Day(answered, items, over[True], variance[True], over[False], variance[False])
 
 
 def _baseline_scores(then: Sequence[tuple[GradedAnswer, bool]], whole: Tally) -> tuple[float, ...]:

@@ -147,7 +147,10 @@ def scores(then: np.ndarray, now: np.ndarray) -> tuple[list[float], list[float]]
         ).score(0.0)
         for row in then
     ]  # fmt: skip
-    return baseline, [negative_flips._day(one(row), whole).score(negative_flips.TOLERANCE) for row in now]
+    after = [(day := negative_flips._day(one(row), whole)).score(negative_flips.ignored(day)) for row in now]
+    return [evidence.bounded(score, evidence.RATE_BOUND) for score in baseline], [
+        evidence.bounded(score, evidence.RATE_BOUND) for score in after
+    ]
 
 
 def test_the_short_cut_is_the_signal() -> None:
