@@ -73,7 +73,7 @@ MOST_BORROWED: Final = 20.0
 """Largest weight of the fleet, in suites. A target may be unlike all others, so each way keeps a fifth of its own."""
 BOUND: Final = 4.0
 """Largest score that counts of a day: one odd day of a healthy endpoint may have any score, so it must not decide."""
-RATE_BOUND: Final = 3.0
+RATE_BOUND: Final = 3.5
 """The same for a page signal that watches a rate: rare failures come in clumps, and a page costs more than a ticket."""
 FAR: Final = 8.0
 """The same for an evaluation that shows what no odd day of a healthy endpoint could (``Reading.structural``)."""
