@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from monitor.core.records import Alarm, AlarmState, Arm, Finding, Run, VerdictContext
+from monitor.core.records import AT, Alarm, AlarmState, Arm, Finding, Run, VerdictContext
 from monitor.detect import alarms as machine
 from monitor.detect import findings_for
 from monitor.runs.questions import stored_suite
@@ -96,7 +96,11 @@ def _findings(
     comparison = compare(store, context)
     evaluations = store.evaluation_runs(comparison.target, comparison.suite, context.baseline_id, before=context.run_id)
     history = {
-        signal: tuple(scores[run_id, signal] for run_id in runs if (run_id, signal) in scores)
+        signal: tuple(
+            {**scores[run_id, signal], AT: stored[AT]}
+            for run_id, stored in zip(runs, comparison.history[signal], strict=True)
+            if (run_id, signal) in scores
+        )
         for signal, runs in evaluations.items()
     }
     found = tuple(findings_for(replace(comparison, history=history)))

@@ -10,6 +10,7 @@ from sqlalchemy import event
 
 from monitor.core.errors import StoreError
 from monitor.core.records import (
+    AT,
     SHARE_SUFFIX,
     Alarm,
     AlarmState,
@@ -81,7 +82,9 @@ def days(store: Store, *, before: int | None = None, baseline_id: int = 1) -> li
 def test_looks_come_in_the_order_in_which_they_were_judged(store: Store) -> None:
     late = look(store, 3, {"mean": 0.1 + 0.2, "spread": -1.5})
     early = look(store, 1)
-    assert store.evaluations("bot", "support", 1) == {"length": ({"mean": 0.1 + 0.2, "spread": -1.5}, {"mean": 1.0})}
+    first, second = store.evaluations("bot", "support", 1)["length"]
+    assert first == {"mean": 0.1 + 0.2, "spread": -1.5, AT: late.slot.timestamp()}
+    assert second == {"mean": 1.0, AT: early.slot.timestamp()}
     assert days(store, before=early.id) == [0.1 + 0.2]
     assert days(store, before=late.id) == []
     assert days(store, baseline_id=2) == []

@@ -56,7 +56,7 @@ async def test_a_run_is_spread_over_its_day_and_asks_each_question_once(tmp_path
         questions = 2 * len(SUITE["probes"])
         assert sorted(set(seen) - {0}) == [questions // 3, 2 * questions // 3, questions], "three batches"
         arms = [arm for arm, _, _ in context.store.answered(run.id)]
-        asked_arms = set(Arm) - {Arm.SNAPSHOT}
+        asked_arms = set(Arm) - {Arm.SNAPSHOT, Arm.CACHE_CHECK}
         assert Counter(arms) == dict.fromkeys(asked_arms, len(SUITE["probes"]))
 
 

@@ -41,6 +41,7 @@ def measure(comparison):
             f"{now:.0%} of them do",
         ),
         measures={"echo_ratio": now},
+        structural=now - then >= 0.5,
     )
 '''
 
