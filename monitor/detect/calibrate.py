@@ -166,7 +166,7 @@ def smallest_shift(
 
     >>> week = (-1.0, 1.0, 0.0, -1.0, 1.0, 0.0, 0.0)
     >>> [round(smallest_shift(days, "rise", 3.56, looks), 1) for days, looks in ((week, 1), (week, 7), (week * 2, 7))]
-    [8.0, 4.0, 3.2]
+    [8.2, 4.1, 3.3]
     """
     # the evidence depends only on the number of days and their differences, not on their mean or direction
     squares = len(baseline) * float(np.var(np.asarray(baseline, dtype=np.float64)))

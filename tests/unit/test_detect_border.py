@@ -36,7 +36,7 @@ def seen(now: list[GradedAnswer], baseline: list[GradedAnswer] = BASELINE) -> To
 
 def test_other_odds_are_worth_a_look_at_once_and_a_ticket_when_they_stay() -> None:
     now, then = tossed(2, 0.95, range(20, 21), inputs=20), tossed(1, 0.5, range(10), inputs=20)
-    assert seen(now, then).verdict.moved
+    assert seen(now, then).verdict.evaluation_log10 > 0.9
     days = {"signal": tuple(seen(now, then).reading.scores for _ in range(6))}
     found = told(border.measure, replace(compared(now, then, temperature=0), history=days), Severity.TICKET)
     assert found is not None
