@@ -62,8 +62,8 @@ PRIOR: Final[Prior] = (
     (Days(0.66, 0.85), 0.02),
     (Days(1.12, 0.85), 0.01),
 )
-"""Spreads of 1.2, 1.5 and 2.2, mostly without memory. Days that differ by chance only are not among them: a rate of rare
-failures looks calmer than chance for months, and then the first bad days would count as a wonder."""
+"""Spreads of 1.2, 1.5 and 2.2, mostly without memory. Days that differ by chance only are not among them: a rate of
+rare failures looks calmer than chance for months, and then the first bad days would count as a wonder."""
 AT_ONCE: Final[Prior] = ((Days(1.12, 0.0), 0.8), (Days(2.0, 0.0), 0.2))
 """For a baseline captured at once, which shows nothing about days: a cautious assumption."""
 WAYS: Final = tuple(way for way, _ in PRIOR)

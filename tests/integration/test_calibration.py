@@ -76,8 +76,7 @@ async def test_a_table_at_a_glance_and_the_same_as_json(tmp_path: Path) -> None:
     lost = sights["adapter_loss"]
     assert (lost["severity"], lost["unarmed"], lost["days"], lost["answers_a_day"]) == ("page", "", 8, asked)
     assert 1 > lost["smallest"]["7"] > lost["smallest"]["30"] > 0
-    assert lost["smallest"]["1"] is None, "with so few days and answers one look cannot show even a whole loss"
-    assert "adapter_loss detects no change in one evaluation" in out
+    assert lost["smallest"]["1"] > 0.9, "with so few days and answers one look shows little less than a whole loss"
     assert cliffwatch(tmp_path, "check")[:2] == (0, "cliffwatch.yaml: fine\n")
 
 

@@ -74,8 +74,10 @@ async def test_another_model_under_the_judges_name_is_a_ticket_on_the_judge(
         assert len(context.store.findings("judge")) >= 2, "armed, and quiet"
 
         with lab_server.fault("judge-replaced"):
-            for _ in range(2):
+            for _ in range(8):
                 replaced = await one_day(context, clock)
+                if any(one.signal == "negative_flips" for one in context.store.alarms("judge")):
+                    break
         assert agreement(context, replaced) < 0.7
         told = next(one for one in context.store.alarms("judge") if one.signal == "negative_flips")
         assert (told.severity, told.state) == (Severity.TICKET, AlarmState.CONFIRMED)
