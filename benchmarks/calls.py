@@ -25,10 +25,10 @@ from benchmarks.first_look import BASELINE_DAYS, CHURN, FLIPPED, FLIPS, LOST, SP
 from benchmarks.pool import PoolAnswer
 from benchmarks.resample import LINE_LOG10, LOOKS_PER_YEAR, Mixed, Source, comparison, source
 from benchmarks.rows import Row, bootstrap, clustered_rate, parser, report, seed_of, share, spread_out
-from monitor.core.records import Severity
+from monitor.core.records import FindingState, Severity
 from monitor.core.signals import SEVERITIES
 from monitor.detect import SIGNALS, policy
-from monitor.runs.base_share import WATCHED, turn_of
+from monitor.runs.base_share import decides, turn_of
 
 BENCHMARK: Final = "calls"
 DESIGNS: Final = ("every probe", "a share")
@@ -90,7 +90,11 @@ class Stream:
         )
         readings = {name: reading for name in SIGNALS_READ if (reading := SIGNALS[name](made)) is not None}
         told = policy.verdicts(made, readings, SEVERITIES)
-        self._moved = any(told[name].moved for name in WATCHED & told.keys())
+        states = {name: readings[name].tell(verdict).state for name, verdict in told.items()}
+        self._moved = decides(
+            {name for name, verdict in told.items() if verdict.moved},
+            {name for name, state in states.items() if state is not FindingState.QUIET},
+        )
         if any(one.alarming and one.severity is Severity.PAGE for one in told.values()):
             self.pages.append(number)
             self._count([*subject, *base])  # the fresh sample

@@ -31,6 +31,8 @@ TICK_SECONDS: Final = 300
 ASKS_NOTHING_SECONDS: Final = 900
 """Longest time for which the daemon may ask nothing while runs are due; after it, it is not ready, and
 ``CliffwatchDown`` alerts."""
+MOVED_LOG10: Final = 1.0
+"""Evidence of one evaluation, or distance to the threshold, from which a finding must not report no change."""
 FEW_LIKE_BASE: Final = 0.1
 """Share of answers nearer to the base's than to the approved ones up to which they are said not to be the base's."""
 ENOUGH_DAYS: Final = 7

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import Final
 
+from monitor.core.limits import MOVED_LOG10
 from monitor.core.records import Cause
 from monitor.detect import evidence
 from monitor.detect.day_scores import FARTHEST
-from monitor.detect.measurement import MOVED_LOG10, Channel
+from monitor.detect.measurement import Channel
 
 SURE: Final = 14
 """Least days that a constant fact counts for, even if it was seen on one day only: it is not random."""

@@ -19,6 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.core.limits import MOVED_LOG10
 from monitor.core.records import Advice, Arm, Comparison, Exhibit, GradedAnswer
 from monitor.core.wording import share
 from monitor.detect import evidence
@@ -35,7 +36,7 @@ from monitor.detect.common import (
     t_quantile,
 )
 from monitor.detect.day_scores import FARTHEST, NOW, DayScores, FloatArray, Sample, day_scores, full_days
-from monitor.detect.measurement import MOVED_LOG10, Channel, Reading, Told, Verdict
+from monitor.detect.measurement import Channel, Reading, Told, Verdict
 
 TOLERANCE: Final = log(1.02)
 """A mean change of 2 % is too small for a ticket, even if temperature 0 makes it certain."""

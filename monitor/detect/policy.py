@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from math import ceil, log10
 from typing import Final
 
-from monitor.core.limits import too_short
+from monitor.core.limits import MOVED_LOG10, too_short
 from monitor.core.records import AT, SHARE_SUFFIX, Comparison, Finding, Severity
 from monitor.core.run_kinds import run_kind
 from monitor.core.signals import OF_BASE
 from monitor.detect import evidence
-from monitor.detect.measurement import MOVED_LOG10, Channel, Reading, Seen, Verdict
+from monitor.detect.measurement import Channel, Reading, Seen, Verdict
 from monitor.detect.own_baseline import unchanged
 
 WIDEST_SPREAD: Final = 2.0

@@ -7,7 +7,8 @@ scheduled runs. All probes are asked
 
 * without an approved baseline, and in a capture window: the answers may become a baseline;
 * by a manual run and by a fresh sample, which are asked because something may be wrong;
-* after an evaluation with evidence that a page signal or the base moved, until one has none;
+* after an evaluation with evidence that a page signal moved, until one has none;
+* after one in which the base's numbers moved: so few answers of the base are never much evidence by themselves;
 * for production inputs, which never repeat.
 
 The choice depends on what was known before the run's answers, never on the answers themselves, so the evidence of every
@@ -15,7 +16,7 @@ signal stays valid. It is the same when a killed run is resumed. If an evaluatio
 run asks the other probes as well.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Set
 from math import ceil
 from random import Random
 from typing import Final
@@ -29,8 +30,7 @@ TURNS: Final = 8
 """Scheduled runs within which the base is asked every probe."""
 FEWEST: Final = 3
 """Least probes that the base is asked in a run: with fewer answers, ``base_drift`` has no reading."""
-WATCHED: Final = frozenset(one.name for one in of_severity(Severity.PAGE)) | OF_BASE
-"""Signals after whose move the base is asked all probes."""
+PAGES: Final = frozenset(one.name for one in of_severity(Severity.PAGE))
 
 
 def turn_of(probes: Collection[str], key: str, turn: int) -> frozenset[str]:
@@ -62,9 +62,15 @@ def probes_for_base(store: StoreReader, run: Run, suite: Suite) -> frozenset[str
     if not _may_share(run):
         return probes
     before = store.before_run(run.target, run.suite, run.slot)
-    if before.armed_with != run.suite_digest or before.capturing or before.moved & WATCHED:
+    if before.armed_with != run.suite_digest or before.capturing or decides(before.moved, before.noticed):
         return probes
     return turn_of(probes, f"{run.target}/{run.suite}/{run.suite_digest}", before.scheduled)
+
+
+def decides(moved: Set[str], noticed: Set[str]) -> bool:
+    """Whether the base's answers may decide something, after the latest verdict. ``moved``, ``noticed``: as in
+    ``BeforeRun``."""
+    return bool(moved & PAGES or noticed & OF_BASE)
 
 
 def of_a_quiet_day(found: Collection[GradedAnswer], target: str, suite: str) -> list[GradedAnswer]:

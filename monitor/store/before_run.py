@@ -5,17 +5,14 @@ A *stream* is one suite of one target.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from sqlalchemy import func, or_, select
 
-from monitor.core.records import BaselineStatus
+from monitor.core.limits import MOVED_LOG10
+from monitor.core.records import BaselineStatus, FindingState
 from monitor.store.alarms import latest_seq
 from monitor.store.base import Connected
 from monitor.store.tables import baseline, finding, run, verdict
-
-NEAR_LOG10: Final = 1.0
-"""As ``detect.measurement.MOVED_LOG10``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +26,10 @@ class BeforeRun:
     capturing: bool
     """Whether the run's slot lies in a capture window."""
     moved: frozenset[str]
-    """Signals for which the stream's latest verdict has evidence of a change: ``NEAR_LOG10`` of its own, or running
-    evidence that is no farther from its threshold. Empty if that was on another baseline."""
+    """Signals for which the stream's latest verdict has evidence of a change, as in ``Verdict.moved``. Empty if that
+    was on another baseline."""
+    noticed: frozenset[str]
+    """Signals whose numbers moved in that verdict, with or without evidence: all whose finding is not quiet."""
 
 
 class BeforeRunReads(Connected):
@@ -52,18 +51,21 @@ class BeforeRunReads(Connected):
                 baseline.c.starts_at <= slot, baseline.c.ends_at > slot,
             )  # fmt: skip
             near = or_(
-                finding.c.evaluation_log10 >= NEAR_LOG10,
-                finding.c.evidence_log10 >= finding.c.threshold_log10 - NEAR_LOG10,
+                finding.c.evaluation_log10 >= MOVED_LOG10,
+                finding.c.evidence_log10 >= finding.c.threshold_log10 - MOVED_LOG10,
             )
-            moved = (
-                select(finding.c.signal)
+            noticed = (
+                select(finding.c.signal, near.label("moved"))
                 .join(verdict, verdict.c.run_id == finding.c.run_id)
                 .where(verdict.c.seq == latest_seq(connection, target, suite))
-                .where(verdict.c.baseline_id == (None if approved is None else approved.id), near)
+                .where(verdict.c.baseline_id == (None if approved is None else approved.id))
+                .where(finding.c.state != FindingState.QUIET.value)
             )
+            told = connection.execute(noticed).all()
             return BeforeRun(
                 scheduled=int(count),
                 armed_with=None if approved is None else approved.suite_digest,
                 capturing=connection.execute(window.limit(1)).first() is not None,
-                moved=frozenset(connection.execute(moved).scalars()),
+                moved=frozenset(one.signal for one in told if one.moved),
+                noticed=frozenset(one.signal for one in told),
             )
