@@ -106,7 +106,8 @@ def measure(comparison: Comparison) -> Reading | None:
     """See the module. ``None`` for production samples (items never repeat), without checks and judge, with too few
     answers to decisive items, and if the baseline's days cannot be compared with each other (fewer than two days, or
     fewer than five answers per item)."""
-    if not run_kind(comparison.target, comparison.suite).frozen_items:
+    kind = run_kind(comparison.target, comparison.suite)
+    if not kind.frozen_items:
         return None
     items = {one.probe for one in comparison.baseline if one.arm == Arm.SUBJECT and _grade(one) is not None}
     then, now = _graded(comparison.baseline, items), _graded(comparison.now, items)
@@ -119,8 +120,9 @@ def measure(comparison: Comparison) -> Reading | None:
     if today.answered < FEWEST_NOW or not baseline:
         return None
     effect = _net(found, evidence.likely_spread(baseline))
+    bound = evidence.RATE_BOUND if kind.may_page else evidence.BOUND
     return Reading(
-        channels=(Channel("flips", today.score(tolerance), baseline, "rise", evidence.RATE_BOUND),),
+        channels=(Channel("flips", today.score(tolerance), baseline, "rise", bound),),
         effect=effect,
         unit="negative minus positive flips, share of answers",
         per_score=today.spread / len(found.now),

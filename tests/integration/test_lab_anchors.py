@@ -74,7 +74,7 @@ async def test_another_model_under_the_judges_name_is_a_ticket_on_the_judge(
         assert len(context.store.findings("judge")) >= 2, "armed, and quiet"
 
         with lab_server.fault("judge-replaced"):
-            for _ in range(8):
+            for _ in range(3):
                 replaced = await one_day(context, clock)
                 if any(one.signal == "negative_flips" for one in context.store.alarms("judge")):
                     break
