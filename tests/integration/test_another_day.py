@@ -192,10 +192,10 @@ async def test_a_loss_of_a_part_pages_at_once_and_its_rate_a_day_later(armed_fol
         assert raised["adapter_loss"].waits_until is None
         assert raised["judge_score"].waits_until is not None
         first = waiting_fresh(context)
-        if raised["adapter_loss"].raised_run_id == run.id:
-            assert (first.confirms, first.next_at) == (run.id, clock.at)
-            assert await execute_run(context, first.id)
-            assert {one.signal for one in pages(context)} & {"adapter_loss", "judge_score"} == {"adapter_loss"}
+        assert raised["adapter_loss"].raised_run_id == run.id
+        assert (first.confirms, first.next_at) == (run.id, clock.at)
+        assert await execute_run(context, first.id)
+        assert {one.signal for one in pages(context)} & {"adapter_loss", "judge_score"} == {"adapter_loss"}
         second = waiting_fresh(context)
         assert second.confirms in (first.id, run.id)
         clock.at = second.slot
