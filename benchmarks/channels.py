@@ -22,7 +22,7 @@ from monitor.detect import SIGNALS, adapter_loss, adapter_loss_text, canaries, l
 from monitor.detect.common import one_item
 from monitor.detect.evidence import BOUND, FAR, RATE_BOUND, Side
 from monitor.detect.likelihood_ratio import Nulls, Places
-from monitor.detect.measurement import STRIKING, STRIKING_EACH
+from monitor.detect.measurement import striking
 from monitor.detect.text_similarity import similarity_matrix
 
 PAGES: Final = tuple(name for name, severity in SEVERITIES.items() if severity is Severity.PAGE)
@@ -56,7 +56,7 @@ class Scores:
         """With scores within their bound, as the evidence takes them. ``answers``: of one evaluation."""
         if self.channel in FACTS:
             return self
-        far = np.abs(self.evaluations) >= max(STRIKING, STRIKING_EACH * np.sqrt(answers))
+        far = np.abs(self.evaluations) >= striking(answers)
         bounds = np.where(far & (SEVERITIES[self.signal] is Severity.TICKET), FAR, self.bound)
         return replace(
             self,

@@ -52,7 +52,7 @@ def readings_for(comparison: Comparison) -> dict[str, Reading]:
 
 def findings_for(comparison: Comparison) -> list[Finding]:
     """Every signal's verdict on the run, with the evidence so far."""
-    readings = {name: one.counted() for name, one in readings_for(comparison).items()}
+    readings = readings_for(comparison)
     told = policy.verdicts(comparison, readings, SEVERITIES)
     return [finding_of(comparison, name, reading, told[name]) for name, reading in readings.items()]
 

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from math import log10, sqrt
+from math import log10
 from typing import Final
 
 import numpy as np
@@ -25,8 +25,8 @@ import numpy as np
 from monitor.core.records import Arm, Comparison, GradedAnswer, Severity
 from monitor.core.signals import OF_BASE
 from monitor.detect import evidence
-from monitor.detect.evidence import BOUND, FAR, FloatArray, Side
-from monitor.detect.measurement import STRIKING, STRIKING_EACH, STRUCTURAL_SHARE, Reading
+from monitor.detect.evidence import FAR, FloatArray, Side
+from monitor.detect.measurement import STRUCTURAL_SHARE, Reading, striking
 from monitor.detect.policy import full_days, held_back
 
 WINDOWS: Final = (1, 7, 30)
@@ -100,7 +100,7 @@ def sights(
                 channel.baseline, channel.side, mine, evaluations, bound, at_once=at_once
             )
             for evaluations in WINDOWS
-            for bound in (BOUND, FAR)
+            for bound in (channel.bound, FAR)
         }
         found.append(
             Sight(
@@ -112,7 +112,7 @@ def sights(
                 spread=evidence.measured_spread(channel.baseline),
                 threshold_log10=line,
                 unit=reading.unit,
-                smallest={n: _smallest(reading, shifts[n, BOUND], shifts[n, FAR]) for n in WINDOWS},
+                smallest={n: _smallest(reading, shifts[n, channel.bound], shifts[n, FAR]) for n in WINDOWS},
                 answers_times=_answers_times(reading, shifts[WINDOWS[0], FAR]),
             )
         )
@@ -128,8 +128,7 @@ def _smallest(reading: Reading, shift: float | None, far: float | None) -> float
     change = _change(reading, far)
     if change is None or reading.structural:
         return change
-    striking = _change(reading, max(STRIKING, STRIKING_EACH * sqrt(reading.answers_now)))
-    least = STRUCTURAL_SHARE if reading.curve is not None else striking
+    least = STRUCTURAL_SHARE if reading.curve is not None else _change(reading, striking(reading.answers_now))
     return None if least is None else max(change, least)
 
 

@@ -201,7 +201,6 @@ def log_factors(
     prior: Prior = PRIOR,
     *,
     days: tuple[int, ...] | None = None,
-    rises: bool = True,
 ) -> FloatArray:
     """ln of the Bayes factor for a rise from evaluation k on, for each k: shape (..., evaluations).
 
@@ -212,8 +211,7 @@ def log_factors(
 
         sqrt(1 / (1 + g q_k)) exp(g e_k^2 / (2 (1 + g q_k))) times twice the posterior chance of a rise.
 
-    Both sides are averaged over the prior with the likelihoods of the scores. Without ``rises``, nothing is cut off:
-    the average of a rise and a fall.
+    Both sides are averaged over the prior with the likelihoods of the scores.
     """
     from scipy.special import ndtr
 
@@ -221,15 +219,16 @@ def log_factors(
     places = tuple(range(scores.shape[-1])) if days is None else days
     unchanged, moved = [], []
     for way, weight in prior:
-        shape = _shape(way, places, before.shape[-1])
+        shape = _shape(way, places)
         null, estimate = shape.weigh(scores)
+        estimate, precision = estimate[..., before.shape[-1] :], shape.precision[before.shape[-1] :]
         factors = []
         for width in SHIFTS:
             scale = (width * way.spread) ** 2
-            share = scale * shape.precision / (1.0 + scale * shape.precision)
-            root = estimate * np.sqrt(share / shape.precision)
+            share = scale * precision / (1.0 + scale * precision)
+            root = estimate * np.sqrt(share / precision)
             factor = 0.5 * np.log1p(-share) + 0.5 * root**2
-            factors.append(factor + np.log(np.maximum(2.0 * ndtr(root), 1e-300)) if rises else factor)
+            factors.append(factor + np.log(np.maximum(2.0 * ndtr(root), 1e-300)))
         unchanged.append(np.log(weight) + null)
         moved.append(np.log(weight) + null + np.logaddexp.reduce(factors, axis=0) - np.log(len(SHIFTS)))
     return np.asarray(np.logaddexp.reduce(moved, axis=0) - np.logaddexp.reduce(unchanged, axis=0))
@@ -238,7 +237,7 @@ def log_factors(
 def log_likelihoods(scores: Sequence[float], days: Sequence[int]) -> tuple[float, ...]:
     """ln of the likelihood of the scores under each of ``WAYS``, if nothing changed. ``days``: the day of each."""
     values, places = np.array(scores, dtype=np.float64), tuple(days)
-    return tuple(float(_shape(way, places, values.size).weigh(values)[0][0]) for way in WAYS)
+    return tuple(float(_shape(way, places).weigh(values)[0][0]) for way in WAYS)
 
 
 def borrowed(fleet: Sequence[Sequence[float]]) -> tuple[float, ...]:
@@ -275,21 +274,21 @@ class _Shape:
     constant: float
     """The part of the log likelihood that does not depend on the scores."""
     common: FloatArray
-    """For each k: how much of a shift from k on the mean could take up."""
+    """For each of the scores k: how much of a shift from k on the mean could take up."""
     precision: FloatArray
     """q_k, for each k."""
 
     def weigh(self, scores: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """The log likelihood if nothing changed, (..., 1), and the estimates e_k, (..., evaluations)."""
+        """The log likelihood if nothing changed, (..., 1), and the estimates e_k, (..., n)."""
         weighed = scores @ self.inverse
         level = (scores @ self.ones)[..., None] / self.ones.sum()
         null = self.constant - 0.5 * ((scores * weighed).sum(-1, keepdims=True) - level**2 * self.ones.sum())
-        since = np.cumsum(weighed[..., ::-1], axis=-1)[..., ::-1][..., scores.shape[-1] - self.common.size :]
+        since = np.cumsum(weighed[..., ::-1], axis=-1)[..., ::-1]
         return null, since - self.common * level
 
 
 @lru_cache(maxsize=32)
-def _shape(way: Days, days: tuple[int, ...], first: int) -> _Shape:
+def _shape(way: Days, days: tuple[int, ...]) -> _Shape:
     place = np.asarray(days, dtype=np.float64)
     apart = np.abs(place[:, None] - place)
     shared = way.memory**apart if way.memory else (apart == 0).astype(np.float64)
@@ -297,8 +296,8 @@ def _shape(way: Days, days: tuple[int, ...], first: int) -> _Shape:
     inverse = np.linalg.inv(covariance)
     ones = inverse.sum(axis=0)
     constant = -0.5 * (np.linalg.slogdet(covariance)[1] + np.log(ones.sum()))
-    common = np.cumsum(ones[::-1])[::-1][first:]
-    blocks = np.cumsum(np.cumsum(inverse[::-1, ::-1], axis=0), axis=1).diagonal()[::-1][first:]
+    common = np.cumsum(ones[::-1])[::-1]
+    blocks = np.cumsum(np.cumsum(inverse[::-1, ::-1], axis=0), axis=1).diagonal()[::-1]
     return _Shape(inverse, ones, float(constant), common, np.maximum(blocks - common**2 / ones.sum(), 1e-12))
 
 

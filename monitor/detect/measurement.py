@@ -5,12 +5,11 @@ from dataclasses import dataclass, field, replace
 from math import sqrt
 from typing import Final
 
+from monitor.core.limits import MOVED_LOG10
 from monitor.core.records import SHARE_SUFFIX, Advice, Cause, Exhibit, FindingState, Severity
 from monitor.detect.day_scores import DayScores
 from monitor.detect.evidence import BOUND, FAR, Side, bounded
 
-MOVED_LOG10: Final = 1.0
-"""Evidence of one evaluation, or distance to the threshold, from which a finding must not report no change."""
 STRUCTURAL_SHARE: Final = 0.5
 """Change of an evaluation, as a share of its answers or of the largest possible drop of a mean, from which a signal
 that watches a rate is structural. The odd days of healthy endpoints that were measured (a restart, a busy replica, a
@@ -22,9 +21,9 @@ its own standard deviations, times the root of the number of answers. An odd day
 so its score grows with that root too."""
 
 
-def striking(score: float, answers: int) -> bool:
-    """Whether a day's score from this number of answers is structural by its size."""
-    return abs(score) >= max(STRIKING, STRIKING_EACH * sqrt(answers))
+def striking(answers: int) -> float:
+    """The size of a day's score from this number of answers from which it is structural."""
+    return max(STRIKING, STRIKING_EACH * sqrt(answers))
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Channel:
         cls, name: str, scores: DayScores, side: Side, answers: int | None = None, bound: float = BOUND
     ) -> "Channel":
         """``answers``: today's, for a channel whose size alone may show that its change is structural."""
-        far = answers is not None and striking(scores.now, answers)
+        far = answers is not None and abs(scores.now) >= striking(answers)
         return cls(name, scores.now, scores.baseline, side, FAR if far else bound)
 
     def counted(self, *, structural: bool) -> "Channel":
