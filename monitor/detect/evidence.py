@@ -234,6 +234,15 @@ def log_factors(
     return np.asarray(np.logaddexp.reduce(moved, axis=0) - np.logaddexp.reduce(unchanged, axis=0))
 
 
+def expected_spread(weights: Sequence[float] | None = None) -> float:
+    """How much healthy days are expected to differ, as a multiple of chance, before any day is seen.
+
+    ``weights``: of ``WAYS``, as in ``borrowed``; ``None``: those of ``PRIOR``.
+    """
+    known = [weight for _, weight in PRIOR] if weights is None else weights
+    return sum(way.spread * weight for way, weight in zip(WAYS, known, strict=True))
+
+
 def log_likelihoods(scores: Sequence[float], days: Sequence[int]) -> tuple[float, ...]:
     """ln of the likelihood of the scores under each of ``WAYS``, if nothing changed. ``days``: the day of each."""
     values, places = np.array(scores, dtype=np.float64), tuple(days)

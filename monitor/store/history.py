@@ -6,7 +6,7 @@ history of a verdict is exactly that of the lower numbers, and can be read again
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select
@@ -189,6 +189,12 @@ class HistoryReads(Connected):
                 )
                 for row in connection.execute(query)
             ]
+
+    def borrowed(self, run_ids: Sequence[int]) -> dict[int, dict[str, tuple[float, ...]]]:
+        """Run -> signal -> what its verdict borrowed from other suites: ``Comparison.fleet``."""
+        with self._database.read() as connection:
+            rows = connection.execute(select(verdict.c.run_id, verdict.c.fleet).where(verdict.c.run_id.in_(run_ids)))
+            return {run_id: {one: tuple(weights) for one, weights in (fleet or {}).items()} for run_id, fleet in rows}
 
     def fleet_ways(self, excluding: tuple[str, str], limit: int) -> dict[str, list[tuple[float, ...]]]:
         """Signal -> the ``Finding.ways`` of the latest findings on approved baselines, of other streams.

@@ -48,6 +48,7 @@ from monitor.core.records import (
     SelfTest,
 )
 from monitor.core.settings import Judge, Settings
+from monitor.detect.evidence import expected_spread
 from monitor.report.metrics import Internals
 from monitor.report.web import create_app, models
 from monitor.report.web.factory import HEADERS
@@ -534,6 +535,15 @@ async def test_a_finding_says_that_others_are_open_too(site: Site) -> None:
     assert 'id="open"' in (await site.get("/targets/support-bot")).text
     first, _ = recover(site)
     assert "open, too" not in (await site.get(f"/findings/{first}/adapter_loss")).text
+
+
+async def test_a_target_says_what_it_borrowed_from_other_suites(site: Site) -> None:
+    (mine,) = json.loads((await site.get("/api/v1/targets/support-bot")).text)["borrowed"]
+    here, alone = expected_spread(fleet.BORROWED["adapter_loss"]), expected_spread()
+    assert here < alone
+    assert mine == {"suite": fleet.SUITE, "signal": "adapter_loss", "spread": here, "alone": alone}
+    page = (await site.get("/targets/support-bot")).text
+    assert f"{here:.2f} ({alone:.2f} without other suites)" in " ".join(page.split())
 
 
 async def test_a_target_s_page_begins_with_the_claim_of_its_most_urgent_alarm(site: Site) -> None:

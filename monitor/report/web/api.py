@@ -111,6 +111,7 @@ def _detail(found: target_view.Detail, target: str, settings: Settings) -> Mappi
         "target": target,
         "watches": _watched([one.watch for one in found.suites], [one.finding for _, one in signals]),
         "series": [{"suite": suite, "signal": one.finding.signal, "points": one.points} for suite, one in signals],
+        "borrowed": [{"suite": suite.watch.suite, **plain(one)} for suite in found.suites for one in suite.borrowed],
         "next_runs": [{"suite": one.watch.suite, "at": one.next_at} for one in found.suites],
         "budget": settings.targets[target].budget.model_dump(),
         "spent_today": found.spent,

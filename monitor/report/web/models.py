@@ -157,12 +157,19 @@ class SelfTested(described(SelfTest)):  # type: ignore[misc]
     """The fault is a total loss and was caught too rarely: CliffwatchSelfTestFailed fires."""
 
 
+class Borrowed(described(target_view.Borrowed)):  # type: ignore[misc]
+    """How much healthy days of one signal are expected to differ, with and without what other suites show."""
+
+    suite: str
+
+
 class TargetDetail(Shape):
     target: str
     lead: described(target_view.Lead) | None  # type: ignore[valid-type]
     """The newest finding of the most urgent open alarm, and its claim in words."""
     watches: list[Watched]
     series: list[Series]
+    borrowed: list[Borrowed]
     baselines: list[BaselineShape]
     runs: list[RunShape]
     next_runs: list[NextRun]

@@ -50,6 +50,17 @@ class Signal:
 
 
 @dataclass(frozen=True, slots=True)
+class Borrowed:
+    """What a suite's latest verdict took from the days of other suites, for one signal."""
+
+    signal: str
+    spread: float
+    """How much its healthy days are expected to differ, as a multiple of chance, before its own days are seen."""
+    alone: float
+    """The same without other suites."""
+
+
+@dataclass(frozen=True, slots=True)
 class Suite:
     """One suite of the target."""
 
@@ -62,6 +73,8 @@ class Suite:
     """The run that is due, running or waiting."""
     tests: tuple[SelfTest, ...]
     """Its latest self-test: total losses first, the control last. Empty before the first self-test."""
+    borrowed: tuple[Borrowed, ...]
+    """Empty for a suite without a verdict, and for the only suite of a fleet."""
 
     @property
     def missed(self) -> list[SelfTest]:
@@ -113,9 +126,12 @@ def detail(
         fleet_overview.watches(store, settings, now, kept, target),
         selftest_results.in_order(store.self_tests([target])),
     )
+    borrowed = store.borrowed(sorted({one.run_id for one in findings}))
     return Detail(
         lead=_lead(store, watches, findings),
-        suites=tuple(_suite(watch, found, findings, alarms, series, runs, tests, settings, now) for watch in watches),
+        suites=tuple(
+            _suite(watch, found, findings, alarms, series, runs, tests, borrowed, settings, now) for watch in watches
+        ),
         baselines=tuple(found),
         runs=tuple(runs),
         alarms=tuple(alarms[:ALARMS]),
@@ -141,7 +157,7 @@ def _lead(store: "StoreReader", watches: Sequence[fleet_overview.Watch], finding
 def _suite(
     watch: fleet_overview.Watch, baselines: Sequence[Baseline], findings: Collection[Finding], alarms: Sequence[Alarm],
     series: Mapping[fleet_overview.SeriesKey, Sequence[Point]], runs: Sequence[Run], tests: Sequence[SelfTest],
-    settings: Settings, now: datetime,
+    borrowed: Mapping[int, Mapping[str, Sequence[float]]], settings: Settings, now: datetime,
 ) -> Suite:  # fmt: skip
     mine = fleet_overview.by_rank([one for one in findings if one.suite == watch.suite])
     return Suite(
@@ -154,6 +170,18 @@ def _suite(
         next_at=next_slot(expression_of(settings.schedule, watch.suite), settings.schedule, now),
         open_run=next((run for run in runs if run.suite == watch.suite and run.status != "done"), None),
         tests=tuple(one for one in tests if one.suite == watch.suite),
+        borrowed=_borrowed(mine, borrowed),
+    )
+
+
+def _borrowed(
+    findings: Sequence[Finding], weights: Mapping[int, Mapping[str, Sequence[float]]]
+) -> tuple[Borrowed, ...]:
+    from monitor.detect.evidence import expected_spread
+
+    found = [(one.signal, weights.get(one.run_id, {}).get(one.signal)) for one in findings]
+    return tuple(
+        Borrowed(signal, expected_spread(mine), expected_spread()) for signal, mine in found if mine is not None
     )
 
 
