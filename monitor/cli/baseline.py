@@ -39,9 +39,14 @@ def capture(
         int | None, typer.Option("--at-once", min=1, help="Make N runs now, one after the other. Give this or --days.")
     ] = None,
     suite: SuiteOption = None,
+    anew: Annotated[bool, typer.Option("--anew", help="First take a new frozen sample of production inputs.")] = False,
     config: Config = DEFAULT,
 ) -> None:
-    """Collect answers of a healthy target for a baseline. The baseline has no effect until you approve it."""
+    """Collect answers of a healthy target for a baseline. The baseline has no effect until you approve it.
+
+    With --suite production, also captures the frozen sample. While a capture is open, production samples are drawn
+    daily.
+    """
     import asyncio
 
     from monitor.cli import operations
@@ -51,7 +56,7 @@ def capture(
             "baseline capture: give either --days N (the daemon collects answers) or --at-once N (runs now)"
         )
     with operations.opened(config, operations.ASKS, target) as context:
-        for line in asyncio.run(operations.capture(context, target, suite, days=days, at_once=at_once)):
+        for line in asyncio.run(operations.capture(context, target, suite, days=days, at_once=at_once, anew=anew)):
             typer.echo(line)
 
 

@@ -27,7 +27,7 @@ from monitor.core.records import (
     RunOutcome,
     SampleAccount,
 )
-from monitor.core.run_kinds import run_kind
+from monitor.core.run_kinds import FROZEN, PRODUCTION, run_kind, suite_kind
 from monitor.core.texts import is_empty
 from monitor.core.wording import many
 
@@ -193,7 +193,7 @@ async def ask(context: "RunContext", target: str, probe_id: str, *, base: bool) 
     from monitor.judge.empty_answers import empty_grades
 
     chosen = chosen_suites(context.settings, target, None)
-    suites = [context.suites[name] for name in chosen if run_kind(target, name).frozen_items]
+    suites = [context.suites[name] for name in chosen if name in context.suites]
     probes = {probe.id: (suite, probe) for suite in suites for probe in suite.probes}
     known("probe", probe_id, probes, f" of target {target!r}")
     suite, found = probes[probe_id]
@@ -226,16 +226,21 @@ def measured(outcome: Outcome) -> bool:
 
 
 async def capture(
-    context: "RunContext", target: str, suite: str | None, *, days: int | None, at_once: int | None
+    context: "RunContext", target: str, suite: str | None, *, days: int | None, at_once: int | None, anew: bool = False
 ) -> list[str]:
-    """Open a capture window of ``days``, or make ``at_once`` runs now. Returns the lines to print."""
+    """Open a capture window of ``days``, or make ``at_once`` runs now. Returns the lines to print.
+
+    ``anew``: take a new frozen sample, if the target has one.
+    """
     from monitor.runs.context import open_capture
     from monitor.runs.manual import capture_at_once
 
     lines = []
     try:
-        for name in chosen_suites(context.settings, target, suite):
+        for name in _captured_with(context, target, suite):
             _no_open_window(context, target, name)
+            if run_kind(target, name) is FROZEN:
+                lines.append(_taken(context, target, anew=anew))
             if days is not None:
                 # From the start of today, so that today's run is included.
                 start = schedule.day_start(context.settings.schedule, context.clock())
@@ -253,6 +258,26 @@ async def capture(
         await context.asker.aclose()
     lines.append(f"next: cliffwatch baseline show {target}; cliffwatch baseline approve {target} --by YOU --why REASON")
     return lines
+
+
+def _captured_with(context: "RunContext", target: str, suite: str | None) -> list[str]:
+    """The suites that one capture covers: with the production samples, the frozen one."""
+    names = chosen_suites(context.settings, target, suite)
+    if suite != PRODUCTION.suite:
+        return names
+    return [one for one in chosen_suites(context.settings, target, None) if suite_kind(one).schedule == "production"]
+
+
+def _taken(context: "RunContext", target: str, *, anew: bool) -> str:
+    """Take the target's frozen sample, if it has none or ``anew``; says what it is. Raises CouldNotMeasure."""
+    from monitor.runs import frozen
+
+    now, taken = context.clock(), None if anew else frozen.present(context.store, target)
+    taken = taken or frozen.take(context.store, context.settings, target, now, now)
+    return (
+        f"{target}/{FROZEN.suite}: {many(taken.items, 'input')} of {taken.since:%Y-%m-%d %H:%M} to "
+        f"{taken.until:%Y-%m-%d %H:%M} UTC, taken {taken.at:%Y-%m-%d %H:%M} UTC"
+    )
 
 
 async def _see_what_is_served(context: "RunContext", target: str) -> None:

@@ -21,7 +21,7 @@ from monitor.config.yaml_reader import Document, Problem, read
 from monitor.core import records
 from monitor.core.errors import ConfigError
 from monitor.core.package_data import shipped
-from monitor.core.records import PRODUCTION_SUITE, Suite
+from monitor.core.records import FROZEN_SUITE, PRODUCTION_SUITE, Suite
 from monitor.core.run_kinds import run_kind
 from monitor.core.section import Name, Section, Text
 from monitor.core.settings import Settings
@@ -214,7 +214,7 @@ def run_digest(settings: Settings, suites: Mapping[str, Suite], target: str, sui
     production = settings.targets[target].production
     if run_kind(target, suite).frozen_items or production is None:
         return suites[suite].digest
-    return hashlib.sha256(production.model_dump_json(exclude={"sample"}).encode()).hexdigest()
+    return hashlib.sha256(production.model_dump_json(exclude={"sample", "frozen"}).encode()).hexdigest()
 
 
 def is_path(name_or_path: str) -> bool:
@@ -264,10 +264,8 @@ def read_suite(path: Path) -> tuple[Suite | None, list[Problem]]:
 
 def _name_problems(document: Document, path: Path) -> list[Problem]:
     name = document.data.get("name")
-    if name == PRODUCTION_SUITE:
-        return [
-            document.problem(("name",), f"'{PRODUCTION_SUITE}' is reserved for production samples; rename the suite")
-        ]
+    if name in (PRODUCTION_SUITE, FROZEN_SUITE):
+        return [document.problem(("name",), f"'{name}' is reserved for production samples; rename the suite")]
     if isinstance(name, str) and name != path.stem:
         return [document.problem(("name",), f"must be the name of the file, '{path.stem}'")]
     return []

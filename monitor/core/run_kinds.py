@@ -7,7 +7,7 @@ which reserves the names of special runs, compares names.
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from monitor.core.records import JUDGE_TARGET, PRODUCTION_SUITE, Arm
+from monitor.core.records import FROZEN_SUITE, JUDGE_TARGET, PRODUCTION_SUITE, Arm
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,18 @@ PRODUCTION: Final = RunKind(
     suite=PRODUCTION_SUITE,
 )  # fmt: skip
 
+FROZEN: Final = RunKind(
+    "frozen", "the frozen sample of production inputs",
+    frozen_items=True, may_page=True, arms=(Arm.SUBJECT, Arm.BASE), spread=False, schedule="production",
+    suite=FROZEN_SUITE,
+)  # fmt: skip
+
 JUDGE: Final = RunKind(
     "judge", "the judge's anchors",
     frozen_items=True, may_page=False, arms=(Arm.SUBJECT,), spread=True, schedule="probes", target=JUDGE_TARGET,
 )  # fmt: skip
 
-RUN_KINDS: Final = (JUDGE, PRODUCTION, PROBES)
+RUN_KINDS: Final = (JUDGE, PRODUCTION, FROZEN, PROBES)
 """The first one that matches is a run's kind; the last one matches every run."""
 
 

@@ -10,7 +10,7 @@ long, aligned to the Unix epoch; a week is seven such days, and clock times and 
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -24,6 +24,7 @@ from monitor.core.run_kinds import suite_kind
 from monitor.core.settings import Schedule, Settings
 
 FULL_DAY: Final = 86_400
+DAILY: Final = "daily"
 WEEKDAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
@@ -163,21 +164,28 @@ def days_apart(slots: Iterable[datetime], day_seconds: float) -> int:
 
 
 def due(
-    settings: Settings, now: datetime, latest: Mapping[tuple[str, str], datetime | None]
+    settings: Settings,
+    now: datetime,
+    latest: Mapping[tuple[str, str], datetime | None],
+    capturing: Set[tuple[str, str]] = frozenset(),
 ) -> list[tuple[str, str, datetime]]:
     """(target, suite, slot) of every run to make, for the (target, suite) pairs of ``latest``.
 
     ``latest`` has the latest slot so far, or ``None`` for a pair without runs: its first run is due at once, with the
     slot of the current period. Of several missed slots, returns only the latest. A latest slot after ``now`` comes from
     a clock that was ahead, and does not keep the current period from being asked.
+
+    ``capturing``: the pairs with an open capture window. Production samples are drawn daily in one, so that a baseline
+    takes as many days as that of probes.
     """
     slots = {
         expression: current_slot(expression, settings.schedule, now)
-        for expression in {settings.schedule.probes, settings.schedule.production}
+        for expression in {settings.schedule.probes, settings.schedule.production, DAILY}
     }
     wanted = []
     for (target, suite), made in latest.items():
-        slot = slots[expression_of(settings.schedule, suite)]
+        daily = (target, suite) in capturing and suite_kind(suite).schedule == "production"
+        slot = slots[DAILY if daily else expression_of(settings.schedule, suite)]
         if made is None or made < slot or made > now:
             wanted.append((target, suite, slot))
     return wanted

@@ -13,7 +13,7 @@ from pydantic import Field
 from monitor.core.kinds import one_of
 from monitor.core.limits import DEFAULT_HOST, DEFAULT_PORT
 from monitor.core.providers import PROVIDERS, Provider
-from monitor.core.run_kinds import PRODUCTION
+from monitor.core.run_kinds import FROZEN, PRODUCTION
 from monitor.core.section import Name, Section
 from monitor.core.sources import SOURCES, Source
 
@@ -43,6 +43,12 @@ class Production(Section):
 
     source: AnySource = Field(description="source of the production inputs")
     sample: int = Field(100, ge=1, le=10_000, description="number of inputs per sample")
+    frozen: int = Field(
+        0,
+        ge=0,
+        le=10_000,
+        description="number of inputs of the frozen sample, drawn once and asked again with each sample; 0: none",
+    )
     stratify: str | None = Field(
         None, description="dotted path of a field; each of its values gets its share of the sample"
     )
@@ -89,9 +95,11 @@ class Target(Section):
 
     @property
     def run_suites(self) -> list[str]:
-        """Suite names of the target's runs: the file's stem for a path, ``production`` for the sample."""
+        """Suite names of the target's runs: the file's stem for a path, the reserved names for the samples."""
         names = [Path(suite).stem if suite.endswith((".yaml", ".yml")) else Path(suite).name for suite in self.suites]
-        return [*names, *([PRODUCTION.suite] if self.production else [])]
+        if self.production is not None:
+            names += [PRODUCTION.suite, *([FROZEN.suite] if self.production.frozen else [])]
+        return names
 
 
 class Judge(Endpoint):

@@ -267,7 +267,7 @@ class App:
             for target, configured in context.settings.targets.items()
             for suite in configured.run_suites
         }
-        return schedule.due(context.settings, now, latest)
+        return schedule.due(context.settings, now, latest, context.store.capturing(now))
 
     def _dispatch(self, run: Run) -> None:
         """The inline dispatcher: a task in this process, which starts when there is a place for it.

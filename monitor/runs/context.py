@@ -12,8 +12,10 @@ from monitor.core import schedule
 from monitor.core.clock import utcnow
 from monitor.core.providers import PROVIDERS
 from monitor.core.records import AuditEntry, Run, Suite
+from monitor.core.run_kinds import FROZEN, run_kind
 from monitor.core.settings import Settings
 from monitor.judge.similarity import Embedder
+from monitor.runs import frozen
 from monitor.store import Store
 
 LEASE: Final = timedelta(seconds=10)
@@ -81,7 +83,11 @@ def same(one: RunContext, other: RunContext) -> bool:
 
 
 def digest_of(context: RunContext, target: str, suite: str) -> str:
-    """What a run's answers and scores depend on, as one sha256: the suite, or how production inputs are drawn."""
+    """What a run's answers and scores depend on, as one sha256: the suite, or how production inputs are drawn.
+
+    Empty for a frozen sample that was not taken yet."""
+    if run_kind(target, suite) is FROZEN:
+        return frozen.digest(context.store, target)
     return run_digest(context.settings, context.suites, target, suite)
 
 
@@ -101,6 +107,8 @@ def ensure_run(
     ``Store.ensure_run``.
     """
     now = context.clock()
+    if run_kind(target, suite) is FROZEN:
+        frozen.take_once(context.store, context.settings, target, slot, now)
     late = context.since > slot or now - slot > timedelta(seconds=LATE * context.settings.schedule.day_seconds)
     seed = schedule.run_seed(target, suite, slot)
     digest = digest_of(context, target, suite)

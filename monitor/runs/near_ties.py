@@ -30,7 +30,6 @@ from monitor.core.records import (
     Sampling,
     Suite,
 )
-from monitor.core.run_kinds import run_kind
 from monitor.core.seeds import question_seed
 from monitor.core.wording import many
 from monitor.runs.conditions import lacking
@@ -161,8 +160,8 @@ def suite_yaml(name: str, probes: Sequence[Probe]) -> str:
 
 
 def _probes(context: "RunContext", target: str) -> list[Probe]:
-    names = [name for name in context.settings.targets[target].run_suites if run_kind(target, name).frozen_items]
-    return [probe for name in names for probe in context.suites[name].probes]
+    suites = [context.suites.get(name) for name in context.settings.targets[target].run_suites]
+    return [probe for suite in suites if suite is not None for probe in suite.probes]
 
 
 async def _asked(context: "RunContext", target: str, suite: Suite) -> dict[str, list[GradedAnswer]]:

@@ -11,10 +11,10 @@ from monitor.config.suites import suite_from_body
 from monitor.core import sampling, schedule
 from monitor.core.errors import CouldNotMeasure
 from monitor.core.records import Arm, Probe, Question, Run, SampleAccount, Suite
-from monitor.core.run_kinds import run_kind
+from monitor.core.run_kinds import FROZEN, run_kind
 from monitor.core.seeds import question_seed
 from monitor.core.settings import Endpoint, Production, Target
-from monitor.runs import rollback_probe
+from monitor.runs import frozen, rollback_probe
 from monitor.runs.context import RunContext
 from monitor.sample import sample_production
 from monitor.store import StoreReader
@@ -37,9 +37,15 @@ async def suite_of(context: RunContext, run: Run) -> Suite:
     target = context.settings.targets.get(run.target)
     if target is None or run.suite not in target.run_suites:
         raise CouldNotMeasure(f"{run.target}/{run.suite} is no longer in the configuration")
-    if run_kind(run.target, run.suite).frozen_items:
-        configured = context.suites[run.suite]
-        if configured.digest == run.suite_digest:
+    kind = run_kind(run.target, run.suite)
+    if kind is FROZEN and run.suite_digest == frozen.NOT_TAKEN:
+        raise CouldNotMeasure(
+            f"{run.target}/{run.suite}: no frozen sample was taken yet; "
+            f"`cliffwatch sample {run.target} --dry-run` shows what the source yields"
+        )
+    if kind.frozen_items:
+        configured = context.suites.get(run.suite)
+        if configured is not None and configured.digest == run.suite_digest:
             return configured
         return await asyncio.to_thread(stored_suite, context.store, run)
     assert target.production is not None
@@ -51,7 +57,7 @@ async def suite_of(context: RunContext, run: Run) -> Suite:
 
 def _sample(context: RunContext, production: Production, run: Run) -> list[Probe]:
     """Draw the run's sample and store it with its account. Raises CouldNotMeasure if the source cannot be read."""
-    since = run.slot - timedelta(seconds=schedule.interval_seconds(context.settings.schedule, run.suite))
+    since = run.slot - timedelta(seconds=_covered(context, run))
     try:
         sampled = sample_production(production, run.seed, since, run.slot, context.clock())
     except CouldNotMeasure as error:
@@ -60,6 +66,13 @@ def _sample(context: RunContext, production: Production, run: Run) -> list[Probe
     _log_account(run, sampled.account)
     context.store.save_production_inputs(run.id, sampled.inputs, sampled.account)
     return [item.probe for item in sampled.inputs]
+
+
+def _covered(context: RunContext, run: Run) -> float:
+    """Seconds that a run's sample covers: a day in a capture window, in which a sample is drawn each day."""
+    plan = context.settings.schedule
+    capturing = context.store.before_run(run.target, run.suite, run.slot).capturing
+    return plan.day_seconds if capturing else schedule.interval_seconds(plan, run.suite)
 
 
 def _log_account(run: Run, account: SampleAccount) -> None:

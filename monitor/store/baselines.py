@@ -281,6 +281,15 @@ class Baselines(Connected):
                 _add(connection, made, run_id)
             return get(connection, made)
 
+    def capturing(self, now: datetime) -> frozenset[tuple[str, str]]:
+        """(target, suite) of every capture window that is open at ``now``."""
+        query = select(baseline.c.target, baseline.c.suite).where(
+            baseline.c.status == BaselineStatus.CAPTURING.value,
+            baseline.c.starts_at <= now, baseline.c.ends_at > now,
+        )  # fmt: skip
+        with self._database.read() as connection:
+            return frozenset((target, suite) for target, suite in connection.execute(query))
+
     def close_due_baselines(self, now: datetime) -> list[int]:
         """Set ended windows to ``captured``; returns their ids.
 

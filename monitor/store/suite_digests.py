@@ -41,6 +41,17 @@ class Declarations(Connected):
         An approved baseline of another digest is then outdated (``streams``, ``outdated``).
         """
         with self._database.write() as connection:
-            body = json.dumps([[*stream, digest] for stream, digest in sorted(digests.items())])
-            counters.set_state(connection, DIGESTS, body)
-            counters.set_state(connection, MARK, sha256(body.encode()).hexdigest())
+            _write(connection, digests)
+
+    def declare_one(self, stream: Stream, digest: str) -> None:
+        """The same for one suite, if it is among the declared ones."""
+        with self._database.write() as connection:
+            known = declared(connection)
+            if stream in known:
+                _write(connection, known | {stream: digest})
+
+
+def _write(connection: Connection, digests: Mapping[Stream, str]) -> None:
+    body = json.dumps([[*stream, digest] for stream, digest in sorted(digests.items())])
+    counters.set_state(connection, DIGESTS, body)
+    counters.set_state(connection, MARK, sha256(body.encode()).hexdigest())

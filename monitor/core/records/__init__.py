@@ -6,6 +6,7 @@ lengths are in characters, unless the name contains tokens; a score is between 0
 
 from monitor.core.records.conditions import Condition, ConditionReason, ConditionState, Holds
 from monitor.core.records.exchange import (
+    FROZEN_SUITE,
     JUDGE_GRADER,
     JUDGE_TARGET,
     NOT_COUNTED,
@@ -81,6 +82,7 @@ from monitor.core.records.states import Advice, Cause, Confirmation, FindingStat
 __all__ = [
     "AT",
     "EXAMPLES",
+    "FROZEN_SUITE",
     "JUDGE_GRADER",
     "JUDGE_TARGET",
     "NOT_COUNTED",

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any, Final, Literal
 
 PRODUCTION_SUITE: Final = "production"
+FROZEN_SUITE: Final = "production-frozen"
 """Suite name of runs over sampled production inputs; reserved."""
 
 

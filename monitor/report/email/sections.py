@@ -16,7 +16,7 @@ from monitor.core.records import (
     Severity,
     Spend,
 )
-from monitor.core.run_kinds import JUDGE, PROBES, PRODUCTION, run_kind, suite_kind
+from monitor.core.run_kinds import FROZEN, JUDGE, PROBES, PRODUCTION, run_kind, suite_kind
 from monitor.core.settings import Budget
 from monitor.core.signals import JUDGE_DRIFT
 from monitor.core.signals import title as signal_title
@@ -367,7 +367,9 @@ def _clock(facts: Facts) -> Iterator[Happened]:
     plan = facts.settings.schedule
     asked = {suite_kind(suite) for _, suite in facts.streams}
     due = [(plan.selftest, "self-tests: faults injected into copies of stored answers")]
-    due += [(schedule.expression_of(plan, kind.suite), kind.words) for kind in (PROBES, PRODUCTION) if kind in asked]
+    due += [
+        (schedule.expression_of(plan, kind.suite), kind.words) for kind in (PROBES, PRODUCTION, FROZEN) if kind in asked
+    ]
     if facts.settings.email is not None:
         due.append((facts.settings.email.every, "this mail"))
     for expression, text in due:
