@@ -89,9 +89,15 @@ def first_slot(expression: str, schedule: Schedule, at: datetime) -> datetime:
     return next_slot(expression, schedule, at - MICROSECOND)
 
 
-def expression_of(schedule: Schedule, suite: str) -> str:
-    """Schedule expression of the runs of ``suite``."""
-    return schedule.production if suite_kind(suite).schedule == "production" else schedule.probes
+def expression_of(schedule: Schedule, suite: str, *, capturing: bool = False) -> str:
+    """Schedule expression of the runs of ``suite``.
+
+    ``capturing``: in an open capture window, in which production samples are drawn daily. So their baseline takes as
+    many days as that of probes.
+    """
+    if suite_kind(suite).schedule == "probes":
+        return schedule.probes
+    return DAILY if capturing else schedule.production
 
 
 def interval_seconds(schedule: Schedule, suite: str) -> float:
@@ -173,10 +179,8 @@ def due(
 
     ``latest`` has the latest slot so far, or ``None`` for a pair without runs: its first run is due at once, with the
     slot of the current period. Of several missed slots, returns only the latest. A latest slot after ``now`` comes from
-    a clock that was ahead, and does not keep the current period from being asked.
-
-    ``capturing``: the pairs with an open capture window. Production samples are drawn daily in one, so that a baseline
-    takes as many days as that of probes.
+    a clock that was ahead, and does not keep the current period from being asked. ``capturing``: the pairs with an open
+    capture window.
     """
     slots = {
         expression: current_slot(expression, settings.schedule, now)
@@ -184,8 +188,7 @@ def due(
     }
     wanted = []
     for (target, suite), made in latest.items():
-        daily = (target, suite) in capturing and suite_kind(suite).schedule == "production"
-        slot = slots[DAILY if daily else expression_of(settings.schedule, suite)]
+        slot = slots[expression_of(settings.schedule, suite, capturing=(target, suite) in capturing)]
         if made is None or made < slot or made > now:
             wanted.append((target, suite, slot))
     return wanted

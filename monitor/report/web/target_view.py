@@ -11,6 +11,7 @@ from monitor.core.records import (
     Arm,
     AuditEntry,
     Baseline,
+    BaselineStatus,
     Finding,
     IdentityCheck,
     Point,
@@ -160,6 +161,7 @@ def _suite(
     borrowed: Mapping[int, Mapping[str, Sequence[float]]], settings: Settings, now: datetime,
 ) -> Suite:  # fmt: skip
     mine = fleet_overview.by_rank([one for one in findings if one.suite == watch.suite])
+    capturing = any(one.suite == watch.suite and one.status is BaselineStatus.CAPTURING for one in baselines)
     return Suite(
         watch=watch,
         baseline=next((one for one in baselines if one.id == watch.baseline_id), None),
@@ -167,7 +169,7 @@ def _suite(
             _signal(one, recovery.ending(alarms, one), series.get((one.target, one.suite, one.signal), ()), now)
             for one in mine
         ),
-        next_at=next_slot(expression_of(settings.schedule, watch.suite), settings.schedule, now),
+        next_at=next_slot(expression_of(settings.schedule, watch.suite, capturing=capturing), settings.schedule, now),
         open_run=next((run for run in runs if run.suite == watch.suite and run.status != "done"), None),
         tests=tuple(one for one in tests if one.suite == watch.suite),
         borrowed=_borrowed(mine, borrowed),
