@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from monitor.config import anchors
 from monitor.config import identity as config_identity
-from monitor.config.checks import Checks, pinned, provider_of, unsent_sampling
+from monitor.config.checks import VARIABLE, Checks, pinned, provider_of, unsent_sampling
 from monitor.config.problems import hint
 from monitor.config.suites import SNAPSHOT_PROBES, find_suite, is_path, known_suites, read_suite
 from monitor.config.yaml_reader import Loc
@@ -162,6 +162,9 @@ def _production(c: Checks, loc: Loc, production: Production) -> None:
         paths += [(("source", "where", key), key) for key in source.where]
         for name in file_patterns(type(source)):
             _matches(c, (*loc, "source", name), getattr(source, name))
+        for name in type(source).model_fields:
+            if name.endswith("_env") and getattr(source, name) is not None:
+                _variable(c, (*loc, "source", name), getattr(source, name))
     for key, path in paths:
         if path is not None and not all(path.split(".")):
             c.problem((*loc, *key), "must be keys separated by dots, for example request.messages")
@@ -170,6 +173,13 @@ def _production(c: Checks, loc: Loc, production: Production) -> None:
 def _matches(c: Checks, loc: Loc, pattern: str | None) -> None:
     if pattern and "**" not in pattern and next(iglob(str(c.at(pattern))), None) is None:
         c.warn(loc, "no file matches now; runs without inputs are unmeasured")
+
+
+def _variable(c: Checks, loc: Loc, name: str) -> None:
+    if not VARIABLE.fullmatch(name):
+        c.problem(loc, "is not the name of a variable; put the secret into a variable, and its name here")
+    elif not c.environ.get(name, "").strip():
+        c.warn(loc, f"environment variable {name} is not set or empty; runs without inputs are unmeasured")
 
 
 def _budget(c: Checks, loc: Loc, target: Target) -> None:

@@ -135,8 +135,8 @@ def nothing_to_ask(account: SampleAccount) -> str:
     if account.problem:
         return account.problem
     if not account.lines:
-        files = many(account.files, "file")
-        return "; ".join((f"no requests in {files}", *(unread_line(one) for one in account.unread)))
+        where = many(account.files, "file") if account.files or account.unread else "the period"
+        return "; ".join((f"no requests in {where}", *(unread_line(one) for one in account.unread)))
     if account.lines == account.filtered:
         return f"none of {many(account.lines, 'request')} matches `where`"
     return "; ".join(note.rstrip(".") for note in notes(account))
@@ -152,7 +152,8 @@ def summary(account: SampleAccount) -> str:
     if account.problem:
         return account.problem
     parts = [
-        f"{many(account.files, 'file')}, {many(account.considered, 'request')}",
+        *([many(account.files, "file")] if account.files else []),
+        many(account.considered, "request"),
         f"{account.kept:,} kept",
         *(
             f"{count:,} {words}"

@@ -7,9 +7,9 @@ the entries.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, Literal, Self, TypeVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from monitor.core.kinds import kinds_of
 from monitor.core.section import FilePattern, Section
@@ -61,3 +61,32 @@ class JsonlSource(Source):
     path: Annotated[str, FilePattern()] = Field(
         min_length=1, description="file or glob; rotated and compressed files are also read"
     )
+
+
+class DatabaseSource(Source):
+    """A database that SQLAlchemy connects to. It is only read."""
+
+    url_env: str = Field(
+        min_length=1,
+        description="name of the environment variable that contains the URL of the database, as SQLAlchemy writes it",
+    )
+    timeout_seconds: float = Field(60, gt=0, le=3600, description="timeout of one statement, in seconds")
+
+
+@catalogued(read="monitor.sample.sql:read")
+class SqlSource(DatabaseSource):
+    """A table or a query of any database that SQLAlchemy connects to."""
+
+    kind: Literal["sql"] = Field(description="a table or query of an SQL database")
+    table: str | None = Field(None, min_length=1, description="table or view, also as schema.table")
+    query: str | None = Field(None, min_length=1, description="SELECT statement, in place of a table")
+    time: str = Field(
+        min_length=1, description="column of the time of the request; times without a zone are UTC; best with an index"
+    )
+    key: str = Field(min_length=1, description="unique column, such as the primary key; orders rows of the same time")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if (self.table is None) == (self.query is None):
+            raise ValueError("kind sql needs either 'table' or 'query'")
+        return self
