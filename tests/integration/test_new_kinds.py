@@ -279,7 +279,8 @@ def test_one_file_and_one_entry_are_a_source(copy: Copy) -> None:
         return {"providers": {"script": {"kind": "scripted", "script": script}}, "targets": made}
 
     page, schema = copy.documented()
-    assert "| `kind` | `jsonl`, `lines` | **required** | jsonl: request logs" in page
+    known = [*sources.SOURCES, "lines"]
+    assert f"| `kind` | {', '.join(f'`{kind}`' for kind in known)} | **required** | jsonl: request logs" in page
     assert "## `targets.NAME.production.source kind: lines`\n\nA text file of prompts.\n" in page
     assert "| `file` | text | **required** | the file of prompts |" in page
     kinds = schema["$defs"]["Production"]["properties"]["source"]["discriminator"]["mapping"]
@@ -295,7 +296,7 @@ def test_one_file_and_one_entry_are_a_source(copy: Copy) -> None:
     for text in (
         "targets.missing.production.source.file: missing: the file of prompts",
         "targets.other.production.source.path: only for kind jsonl; this one is lines",
-        "targets.near.production.source.kind: must be one of jsonl, lines; did you mean 'lines'?",
+        f"targets.near.production.source.kind: must be one of {', '.join(known)}; did you mean 'lines'?",
         "targets.dots.production.source.messages: must be keys separated by dots, for example request.messages",
     ):
         assert text in said
