@@ -86,7 +86,7 @@ def show(target: str, account: "SampleAccount", since: datetime | None, until: d
 def _counts(account: "SampleAccount") -> Iterator[tuple[str, str]]:
     yield "logged", f"{account.lines:,}"
     yield "  not matching `where`", f"{account.filtered:,}"
-    yield "  outside the period", f"{account.outside:,}"
+    yield "  outside", f"{account.outside:,}"
     yield "  malformed", f"{account.malformed:,}"
     yield "  read", f"{account.read:,}"
     yield "    unsupported", f"{account.unsupported:,}"

@@ -31,6 +31,11 @@ WORDS: Final[Mapping[LeftOutReason, Words]] = {
     LeftOutReason.FUTURE: Words(
         "have a time in the future", "Check the clock and the time zone of what writes the log."
     ),
+    LeftOutReason.OTHER_CALL: Words(
+        "have another call type than a chat", "Expected for embeddings, images and other calls."
+    ),
+    LeftOutReason.CACHE_HIT: Words("were answered from a cache", "Expected with a cache: the model was not asked."),
+    LeftOutReason.FAILED: Words("were not answered", "Expected if few; the log of the proxy tells why."),
     LeftOutReason.TOOL_CALLS: Words(
         "contain calls of tools", "Text alone cannot repeat them. Watch these agents with a suite of probes."
     ),
@@ -57,13 +62,20 @@ WORDS: Final[Mapping[LeftOutReason, Words]] = {
     LeftOutReason.NO_USER_MESSAGE: Words("have no text of a user", "Check what the logger writes."),
     LeftOutReason.UNKNOWN_ROLE: Words("have a message of an unknown role", "Check `source.messages`."),
     LeftOutReason.BAD_CONTENT: Words("have content in an unknown form", "Check `source.messages`."),
+    LeftOutReason.NOT_STORED: Words(
+        "have no stored prompt",
+        "Store prompts; for LiteLLM set `general_settings.store_prompts_in_spend_logs: true` in the proxy's config.",
+    ),
     LeftOutReason.PLACEHOLDER: Words(
         "have a placeholder in place of the prompt", "Turn on the logging of prompts, or read another log."
     ),
     LeftOutReason.SERIALISED: Words(
         "have a serialised structure in place of the prompt", "Log the messages as JSON, or set `source.messages`."
     ),
-    LeftOutReason.MARKER: Words("were cut by a logger", "Raise the logger's limit of the length."),
+    LeftOutReason.MARKER: Words(
+        "were cut by a logger",
+        "Raise the logger's limit of the length; for LiteLLM, the proxy's variable MAX_STRING_LENGTH_PROMPT_IN_DB.",
+    ),
     LeftOutReason.CUT_SHORT: Words("end inside their JSON", "Raise the logger's limit of the length."),
 }
 

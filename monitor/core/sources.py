@@ -73,6 +73,15 @@ class DatabaseSource(Source):
     timeout_seconds: float = Field(60, gt=0, le=3600, description="timeout of one statement, in seconds")
 
 
+@catalogued(read="monitor.sample.litellm:read")
+class LiteLLMSource(DatabaseSource):
+    """The spend log of a LiteLLM proxy, in its PostgreSQL database."""
+
+    kind: Literal["litellm"] = Field(description="the spend log of a LiteLLM proxy, which must store prompts")
+    messages: str = Field("proxy_server_request", description="dotted path to the body of a request or its messages")
+    time: str = Field("startTime", description="column of the time of the request")
+
+
 @catalogued(read="monitor.sample.sql:read")
 class SqlSource(DatabaseSource):
     """A table or a query of any database that SQLAlchemy connects to."""

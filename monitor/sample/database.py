@@ -62,12 +62,11 @@ Row = tuple[Any, ...]
 class Database:
     """A database that is only read. ``with Database(...) as database`` closes it at the end."""
 
-    def __init__(self, url_env: str, timeout_seconds: float, adapt: Callable[[URL], URL] = lambda url: url) -> None:
-        """``url_env``: environment variable with the URL. ``adapt`` changes the URL before it is used.
+    def __init__(self, url: URL, url_env: str, timeout_seconds: float) -> None:
+        """``url_env``: the environment variable of ``url``, for errors.
 
-        Raises CouldNotMeasure without a usable URL, MissingExtra or CouldNotMeasure without the driver.
+        Raises MissingExtra or CouldNotMeasure without the driver, CouldNotMeasure without an SQLite file.
         """
-        url = adapt(_url(url_env))
         self.name = f"{url.get_backend_name()} database of {url_env}"
         self._timeout = timeout_seconds
         hidden = (str(value) for key, value in url.query.items() if _HIDDEN.search(key))
@@ -144,7 +143,8 @@ class Database:
             yield connection
 
 
-def _url(url_env: str) -> URL:
+def url_of(url_env: str) -> URL:
+    """The URL in an environment variable. Raises CouldNotMeasure without a usable one."""
     value = os.environ.get(url_env, "").strip()
     where = f"environment variable {url_env} (production source)"
     if not value:

@@ -6,7 +6,7 @@ beginning, if (time, key) has an index.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -50,11 +50,11 @@ class Rows:
     columns: tuple[str, ...]
     time: str
     key: str
-    where: tuple[ColumnElement[bool], ...] = ()
-    """Conditions that the database evaluates."""
+    where: Mapping[str, str] = field(default_factory=dict)
+    """Columns of text with the values that the database filters by."""
 
     def select(self, columns: Sequence[ColumnElement[Any]], *conditions: ColumnElement[bool]) -> Select[Any]:
-        return select(*columns).select_from(self.origin).where(*self.where, *conditions)
+        return select(*columns).select_from(self.origin).where(*conditions)
 
     def wrong(self, text: str) -> CouldNotMeasure:
         return CouldNotMeasure(f"{self.label} of the {self.database.name} (production source): {text}")
@@ -84,6 +84,9 @@ def records(rows: Rows, window: Window, tally: Tally) -> Iterator[tuple[dict[str
     newest_first = tally.max_lines is not None
     order = (at.desc(), key.desc()) if newest_first else (at.asc(), key.asc())
     inside = [at.is_not(None), *_between(at, lower, upper)]
+    if rows.where and not newest_first:
+        tally.filtered += _count_filtered(rows, inside)
+    inside += [_column(name) == _bound(value) for name, value in rows.where.items()]
     chosen = [_column(name) for name in rows.columns]
     place: tuple[Any, Any] | None = None
     left = tally.max_lines
@@ -247,6 +250,13 @@ def _is_iso(text: str) -> bool:
 def _between(at: ColumnElement[Any], lower: Any, upper: Any) -> list[ColumnElement[bool]]:
     above = [] if lower is None else [at >= _bound(lower)]
     return above + ([] if upper is None else [at < _bound(upper)])
+
+
+def _count_filtered(rows: Rows, inside: Sequence[ColumnElement[bool]]) -> int:
+    """Number of rows in the window that ``rows.where`` excludes."""
+    others = [or_(_column(name).is_(None), _column(name) != _bound(value)) for name, value in rows.where.items()]
+    statement = rows.select([func.count()], *inside, or_(*others))
+    return int(rows.database.rows(statement, _size)[0][0])
 
 
 def _count_untimed(rows: Rows, sample: Any, tally: Tally) -> None:

@@ -15,7 +15,7 @@ from monitor.sample.instants import instant
 from monitor.sample.left_out import LeftOutError, kind_of
 from monitor.sample.tally import Tally
 
-__all__ = ["NO_STRATUM", "Logged", "ReadSource", "Tally", "Window", "as_text", "dig", "instant", "logged"]
+__all__ = ["NO_STRATUM", "Logged", "ReadSource", "Tally", "Window", "as_text", "dig", "instant", "logged", "matches"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def logged(
     if found is _MISSING:
         record = unwrapped(record)
         found = _dig(record, source.messages.split("."))
-    if source.where and any(as_text(dig(record, path)) != wanted for path, wanted in source.where.items()):
+    if not matches(record, source):
         tally.filtered += 1
         return None
     if source.time is not None and (reason := window.outside(_time(record, source.time))) is not None:
@@ -121,6 +121,11 @@ def logged(
         return None
     stratum = NO_STRATUM if stratify is None else as_text(dig(record, stratify))
     return Logged(_messages(record, found, source), stratum or NO_STRATUM)
+
+
+def matches(record: Mapping[str, Any], source: Source) -> bool:
+    """Whether a record has every value of ``where``."""
+    return not source.where or all(as_text(dig(record, path)) == wanted for path, wanted in source.where.items())
 
 
 def _time(record: Mapping[str, Any], path: str) -> datetime:

@@ -10,7 +10,7 @@ from sqlalchemy import FromClause, column, literal_column, select, table, text
 from monitor.core.errors import CouldNotMeasure
 from monitor.core.sources import DatabaseSource, SqlSource
 from monitor.sample import keyset
-from monitor.sample.database import Database
+from monitor.sample.database import Database, url_of
 from monitor.sample.request_log import Logged, Tally, Window
 
 _MOST_TABLES: Final = 8
@@ -20,7 +20,7 @@ _PARAMETER: Final = re.compile(r"(?<![:\w\\]):(?=\w)")
 
 def read(source: SqlSource, stratify: str | None, window: Window, tally: Tally) -> Iterator[Logged]:
     """The requests of the window in a table or query, one at a time. Raises CouldNotMeasure, MissingExtra."""
-    with Database(source.url_env, source.timeout_seconds) as database:
+    with Database(url_of(source.url_env), source.url_env, source.timeout_seconds) as database:
         rows = _rows(source, database)
         keyset.has_columns(rows, paths(source, stratify) | {"source.key": source.key})
         yield from keyset.requests(keyset.records(rows, window, tally), source, stratify, window, tally)

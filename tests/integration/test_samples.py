@@ -158,7 +158,7 @@ def test_a_dry_run_prints_the_account_and_asks_nothing(tmp_path: Path) -> None:
     assert code == 0
     rows = dict(row.strip().rsplit(None, 1) for row in out.splitlines()[2:12])
     assert {name.strip(): count for name, count in rows.items()} == {
-        "logged": "10", "not matching `where`": "0", "outside the period": "0", "malformed": "0", "read": "10",
+        "logged": "10", "not matching `where`": "0", "outside": "0", "malformed": "0", "read": "10",
         "unsupported": "9", "truncated": "0", "duplicates": "0", "not drawn": "0", "kept: inputs to ask": "1",
     }  # fmt: skip
     log = f"{tmp_path}/requests.jsonl"

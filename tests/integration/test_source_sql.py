@@ -14,7 +14,7 @@ from uuid import UUID
 import psutil
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import create_engine, text
+from sqlalchemy import NullPool, create_engine, text
 from typer.testing import CliRunner
 
 from monitor.cli import app
@@ -50,12 +50,11 @@ def run_postgres(postgres_server: Postgres, monkeypatch: pytest.MonkeyPatch) -> 
 
 def _runner(url: str, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     monkeypatch.setenv(VARIABLE, url)
-    engine = create_engine(url)
+    engine = create_engine(url, poolclass=NullPool)
 
     def run(statement: str, rows: list[dict[str, Any]] | None = None) -> None:
         with engine.begin() as connection:
             connection.execute(text(statement), rows)
-        engine.dispose()
 
     return run
 
@@ -324,7 +323,10 @@ def test_an_sqlite_file_is_never_created_or_written(tmp_path: Path, monkeypatch:
     run("INSERT INTO requests VALUES (1, '2026-11-30T00:00:00Z', 'q')")
     path.chmod(0o444)
     assert prompts(prompt="prompt") == ["q"]
-    with pytest.raises(CouldNotMeasure, match="the query writes"), database.Database(VARIABLE, 5) as opened:
+    with (
+        pytest.raises(CouldNotMeasure, match="the query writes"),
+        database.Database(database.url_of(VARIABLE), VARIABLE, 5) as opened,
+    ):
         opened.run(lambda connection: connection.execute(text("DELETE FROM requests")))
     path.write_text("no database at all, but long enough to have a header of its own" * 20)
     assert "file is not a database" in failure(prompt="prompt")

@@ -12,7 +12,7 @@ class LeftOut(StrEnum):
     """Classes of requests that a sample does not ask."""
 
     OUTSIDE = "outside"
-    """The time of the request is outside the window of the run."""
+    """Not a request that the model answered in the window of the run."""
     UNSUPPORTED = "unsupported"
     """Text alone cannot repeat the request."""
     MALFORMED = "malformed"
@@ -27,6 +27,9 @@ class LeftOutReason(StrEnum):
     BEFORE = "before"
     AFTER = "after"
     FUTURE = "future"
+    OTHER_CALL = "other_call"
+    CACHE_HIT = "cache_hit"
+    FAILED = "failed"
     TOOL_CALLS = "tool_calls"
     TOOL_RESULTS = "tool_results"
     TOOLS_OFFERED = "tools_offered"
@@ -42,6 +45,7 @@ class LeftOutReason(StrEnum):
     NO_USER_MESSAGE = "no_user_message"
     UNKNOWN_ROLE = "unknown_role"
     BAD_CONTENT = "bad_content"
+    NOT_STORED = "not_stored"
     PLACEHOLDER = "placeholder"
     SERIALISED = "serialised"
     MARKER = "marker"
@@ -66,6 +70,9 @@ CLASS_OF: Final[dict[LeftOutReason, LeftOut]] = {
     LeftOutReason.BEFORE: LeftOut.OUTSIDE,
     LeftOutReason.AFTER: LeftOut.OUTSIDE,
     LeftOutReason.FUTURE: LeftOut.OUTSIDE,
+    LeftOutReason.OTHER_CALL: LeftOut.OUTSIDE,
+    LeftOutReason.CACHE_HIT: LeftOut.OUTSIDE,
+    LeftOutReason.FAILED: LeftOut.OUTSIDE,
     LeftOutReason.TOOL_CALLS: LeftOut.UNSUPPORTED,
     LeftOutReason.TOOL_RESULTS: LeftOut.UNSUPPORTED,
     LeftOutReason.TOOLS_OFFERED: LeftOut.UNSUPPORTED,

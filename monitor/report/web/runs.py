@@ -113,7 +113,7 @@ class SampleView:
     notes: tuple[str, ...]
     """What a reader must know, one sentence each."""
     outside: tuple[str, ...]
-    """Requests outside the period, by reason."""
+    """Requests outside, by reason."""
     attention: bool
     """Whether the sample is empty, or leaves out more than a fifth."""
 
