@@ -78,7 +78,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(given)
     folder = tmp_path_factory.mktemp("litellm") / "venv"
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    command = [folder / "bin/pip", "install", "-q", "litellm[proxy]", "psycopg[binary]"]
+    command = [f"{folder}/bin/pip", "install", "-q", "litellm[proxy]", "psycopg[binary]"]
     installed = subprocess.run(command, capture_output=True, text=True, check=False)
     if installed.returncode:
         pytest.skip(f"litellm[proxy] cannot be installed: {installed.stderr.strip().splitlines()[-1]}")
@@ -143,7 +143,7 @@ def proxy(
         "LITELLM_MASTER_KEY": KEY, "LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONPATH": str(folder),
     }  # fmt: skip
     environ.pop("DATABASE_URL", None)
-    command = [python / "bin/litellm", "--config", "config.yaml", "--host", "127.0.0.1", "--port", str(port)]
+    command = [f"{python}/bin/litellm", "--config", "config.yaml", "--host", "127.0.0.1", "--port", str(port)]
     with (folder / "log").open("wb") as log, subprocess.Popen(
         command, cwd=folder, env=environ, stdout=log, stderr=log
     ) as process:  # fmt: skip
@@ -165,8 +165,8 @@ def user(text: str) -> dict[str, str]:
 
 
 def test_what_a_real_proxy_writes(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
-    chat = {"model": "support", "max_tokens": 5}
-    asked = [
+    chat: dict[str, Any] = {"model": "support", "max_tokens": 5}
+    asked: list[tuple[str, dict[str, Any]]] = [
         ("/v1/chat/completions", {**chat, "messages": [SYSTEM, user("Where is order 1?")]}),
         ("/v1/chat/completions", {**chat, "messages": [SYSTEM, user("Where is order 1?")]}),
         ("/v1/chat/completions", {**chat, "messages": [user("Where is order 2?")], "user": "u7"}),
