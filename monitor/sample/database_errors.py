@@ -40,13 +40,13 @@ _PHRASES: Final = (
 
 
 def code(error: DBAPIError) -> str:
-    """SQLSTATE, MySQL's number, or one of ``_PHRASES``; empty if the error has none."""
+    """MySQL's number, SQLSTATE, or one of ``_PHRASES``; empty if the error has none."""
+    first = error.orig.args[0] if error.orig is not None and error.orig.args else None
+    if isinstance(first, int):
+        return str(first)  # MySQL's number tells more than its SQLSTATE
     state = getattr(error.orig, "sqlstate", None) or getattr(error.orig, "pgcode", None)
     if isinstance(state, str):
         return state
-    first = error.orig.args[0] if error.orig is not None and error.orig.args else None
-    if isinstance(first, int):
-        return str(first)
     message = str(error.orig).lower()
     return next((kind for phrase, kind in _PHRASES if phrase in message), "")
 
