@@ -18,16 +18,17 @@ from monitor.ask.http import (
     receive,
     text_or_none,
 )
-from monitor.ask.protocol import Setup
+from monitor.ask.protocol import AskFailed, Setup
 from monitor.ask.reply_text import said_in_message
 from monitor.ask.served import cached_tokens, served_by
 from monitor.ask.transport import UnaskedStreams, client, connection_failure
 from monitor.ask.usage import counted, read_usage
-from monitor.core.records import Answer, Question
+from monitor.core.records import Answer, Question, Reason
 
 VENDOR_URL: Final = "https://api.anthropic.com"
 
 _DROPPABLE: Final = ("thinking", "output_config")
+_LIMITS: Final = ("max_tokens", "max_completion_tokens")
 
 
 class AnthropicProvider:
@@ -101,7 +102,7 @@ class AnthropicProvider:
 
 
 def request_body(question: Question, accepts: Mapping[str, bool]) -> dict[str, Any]:
-    """The request, without parameters that the model is known to reject.
+    """The request, without parameters that the model is known to reject. Raises AskFailed as ``replayed``.
 
     Switches thinking off if the model allows it: it is on by default and shares ``max_tokens`` with the answer.
     """
@@ -119,4 +120,47 @@ def request_body(question: Question, accepts: Mapping[str, bool]) -> dict[str, A
         body["thinking"] = {"type": "disabled"}
     if question.response_schema is not None and accepts.get("output_config", True):
         body["output_config"] = {"format": {"type": "json_schema", "schema": dict(question.response_schema)}}
+    return body | replayed(question)
+
+
+def replayed(question: Question) -> dict[str, Any]:
+    """The parameters of a logged request but its limit of the answer's length, as Messages has them.
+
+    Raises:
+        AskFailed: REJECTED if Messages lacks one.
+    """
+    body: dict[str, Any] = {}
+    for name, value in question.parameters.items():
+        if name == "stop":
+            body["stop_sequences"] = [value] if isinstance(value, str) else value
+        elif name == "tools":
+            body["tools"] = [_tool(one["function"]) for one in value]
+        elif name == "tool_choice" and (choice := _choice(value)) is not None:
+            body["tool_choice"] = choice
+        elif name == "response_format" and (schema := _schema(value)) is not None:
+            body["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+        elif name not in _LIMITS:
+            detail = f"the logged request has `{name}`, which Messages lacks"
+            raise AskFailed(Reason.REJECTED, detail, permanent=True)
     return body
+
+
+def _tool(function: Mapping[str, Any]) -> dict[str, Any]:
+    described = {"description": function["description"]} if function.get("description") else {}
+    schema = function.get("parameters") or {"type": "object", "properties": {}}
+    return {"name": function["name"], **described, "input_schema": schema}
+
+
+def _schema(response_format: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The schema of a ``response_format``; ``None`` without one."""
+    given = response_format.get("json_schema")
+    schema = given.get("schema") if isinstance(given, Mapping) else None
+    return schema if isinstance(schema, Mapping) else None
+
+
+def _choice(value: Any) -> dict[str, Any] | None:
+    """``tool_choice`` of Messages; ``None`` if it has none like it."""
+    if isinstance(value, Mapping):
+        name = value.get("function", {}).get("name")
+        return {"type": "tool", "name": name} if name else None
+    return {"auto": {"type": "auto"}, "required": {"type": "any"}, "none": {"type": "none"}}.get(value)

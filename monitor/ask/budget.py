@@ -27,6 +27,7 @@ def estimate(question: Question) -> Estimate:
     size = sum(len(m.content.encode("utf-8", "replace")) for m in question.messages)
     if question.response_schema is not None:
         size += len(json.dumps(question.response_schema, default=str))
+    size += len(json.dumps(question.parameters)) if question.parameters else 0
     most_prompt = size + 16 * len(question.messages) + 64
     longest = question.sampling.max_tokens
     return Estimate(size // 4 + 8 * len(question.messages) + longest, most_prompt, longest)

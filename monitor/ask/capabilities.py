@@ -12,8 +12,10 @@ from monitor.core.records import Answer, Question
 
 log = structlog.get_logger()
 
-KEPT: Final = ("temperature", "seed", "logprobs", "top_logprobs", "response_format", "reasoning_effort",
-               "max_completion_tokens", "max_tokens", "thinking", "output_config", "cache_salt")  # fmt: skip
+KEPT: Final = (
+    "temperature", "top_p", "stop", "seed", "logprobs", "top_logprobs", "response_format", "reasoning_effort",
+    "max_completion_tokens", "max_tokens", "thinking", "output_config", "cache_salt",
+)  # fmt: skip
 """Request parameters that may be omitted or replaced, by their name in the request."""
 
 

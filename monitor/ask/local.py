@@ -20,6 +20,10 @@ _NO_TEMPLATE: Final = "{% for m in messages %}{{ m.content }}\n{% endfor %}"
 """For a base model without a chat template: one message per line."""
 
 
+_PARAMETERS: Final = frozenset({"temperature", "max_tokens", "max_completion_tokens"})
+"""Parameters of a logged request that a model in this process takes."""
+
+
 class _CannotLoadError(Exception):
     """The message names the part and the reason."""
 
@@ -52,6 +56,10 @@ class LocalProvider:
         self._loaded: dict[tuple[str, str | None, Path | None], _Loaded | _CannotLoadError] = {}
 
     async def ask(self, question: Question, accepts: Mapping[str, bool]) -> Answer:
+        lacking = question.parameters.keys() - _PARAMETERS
+        if lacking:
+            detail = f"the logged request has `{min(lacking)}`, which kind local lacks"
+            raise AskFailed(Reason.REJECTED, detail, permanent=True)
         endpoint = self._endpoint(question.target, question.arm, question)
         request = _request(question, endpoint)
         exchange = Exchange(request, None)
@@ -206,7 +214,7 @@ def _generate(loaded: _Loaded, question: Question, stop: threading.Event) -> _Ge
             return_dict_in_generate=True,
             stopping_criteria=StoppingCriteriaList([Stopped()]),
             pad_token_id=loaded.tokenizer.pad_token_id or loaded.tokenizer.eos_token_id,
-            **_drawn(sampling.temperature),
+            **_drawn(question.parameters.get("temperature", sampling.temperature)),
         )
     prompt_tokens = inputs["input_ids"].shape[1]
     new = output.sequences[0, prompt_tokens:].tolist()
@@ -260,7 +268,7 @@ def _request(question: Question, endpoint: Endpoint) -> dict[str, Any]:
         "revision": endpoint.revision,
         "adapter": str(endpoint.adapter) if endpoint.adapter else None,
         "messages": [{"role": m.role, "content": m.content} for m in question.messages],
-        "temperature": question.sampling.temperature,
+        "temperature": question.parameters.get("temperature", question.sampling.temperature),
         "max_tokens": question.sampling.max_tokens,
         "seed": question.seed,
     }

@@ -143,7 +143,8 @@ def request_body(question: Question, accepts: Mapping[str, bool], *, vendor: boo
     if question.response_schema is not None and accepts.get("response_format", True):
         schema = {"name": "answer", "schema": dict(question.response_schema), "strict": True}
         body["response_format"] = {"type": "json_schema", "json_schema": schema}
-    if vendor and accepts.get("reasoning_effort", True):
+    body |= replayed(question, accepts)
+    if vendor and "reasoning_effort" not in body and accepts.get("reasoning_effort", True):
         body["reasoning_effort"] = "none"
     if question.cache_salt is not None:
         if not accepts.get("cache_salt", True):
@@ -152,7 +153,17 @@ def request_body(question: Question, accepts: Mapping[str, bool], *, vendor: boo
     return body
 
 
+def replayed(question: Question, accepts: Mapping[str, bool]) -> dict[str, Any]:
+    """The parameters of a logged request but its limit of the answer's length. Raises AskFailed if one is rejected."""
+    given = {name: value for name, value in question.parameters.items() if name not in _TOKEN_LIMITS}
+    rejected = next((name for name in given if not accepts.get(name, True)), None)
+    if rejected is not None:
+        detail = f"the logged request has `{rejected}`, which the model rejects"
+        raise AskFailed(Reason.REJECTED, detail, permanent=True)
+    return given
+
+
 _DROPPABLE: Final = (
-    "temperature", "seed", "top_logprobs", "logprobs", "response_format", "reasoning_effort", "cache_salt",
-    *_TOKEN_LIMITS,
+    "temperature", "top_p", "stop", "seed", "top_logprobs", "logprobs", "response_format",
+    "reasoning_effort", "cache_salt", *_TOKEN_LIMITS,
 )  # fmt: skip

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -229,7 +230,7 @@ def said_in_chat(received: Received, tokens: TokenUsage | None) -> tuple[Said, M
         refused = refused or any_filtered(choice.get("content_filter_results"))
     text_in = elsewhere(parts, message, choice, {n: v for n, v in received.body.items() if n != "choices"})
     said = concluded(received, tokens, parts, finish, refused=refused or bool(parts.refusals), text_in=text_in)
-    return said, choice
+    return with_calls(said, message.get("tool_calls"), received), choice
 
 
 def said_in_message(received: Received, tokens: TokenUsage | None) -> Said:
@@ -248,7 +249,37 @@ def said_in_message(received: Received, tokens: TokenUsage | None) -> Said:
         parts.texts = parts.refusals
     refused = refused or bool(parts.refusals)
     said = concluded(received, tokens, parts, finish, refused=refused, text_in=elsewhere(parts, {}))
+    said = with_calls(said, body.get("content"), received)
     return replace(said, finish_reason=FINISH_REASONS.get(said.finish_reason or "", said.finish_reason))
+
+
+def with_calls(said: Said, calls: object, received: Received) -> Said:
+    """An answer with its calls of tools as JSON, if the request offers tools: each with its name and arguments.
+
+    ``calls``: the calls of Chat Completions, or the blocks of Messages.
+    """
+    if said.refusal or not received.exchange.request.get("tools") or not isinstance(calls, list):
+        return said
+    made = [call for one in calls if (call := _call(one)) is not None]
+    if not made:
+        return said
+    text = json.dumps({"tool_calls": made}, ensure_ascii=False, sort_keys=True)
+    return replace(said, text="\n".join(filter(None, (said.text, text))), text_in=None)
+
+
+def _call(one: object) -> dict[str, Any] | None:
+    if not isinstance(one, Mapping):
+        return None
+    if one.get("type") == "tool_use":
+        return {"name": one.get("name"), "arguments": one.get("input")}
+    function = one.get("function")
+    if not isinstance(function, Mapping):
+        return None
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        with suppress(ValueError, RecursionError):  # what is no JSON is compared as the model wrote it
+            arguments = json.loads(arguments)
+    return {"name": function.get("name"), "arguments": arguments}
 
 
 def _content(content: object, where: str, received: Received, tokens: TokenUsage | None, *, tolerant: bool) -> Parts:

@@ -214,7 +214,10 @@ def run_digest(settings: Settings, suites: Mapping[str, Suite], target: str, sui
     production = settings.targets[target].production
     if run_kind(target, suite).frozen_items or production is None:
         return suites[suite].digest
-    return hashlib.sha256(production.model_dump_json(exclude={"sample", "frozen"}).encode()).hexdigest()
+    same: dict[str, Any] = {"sample": True, "frozen": True, "source": {"timeout_seconds"}}
+    if production.replay == "text":
+        same["replay"] = True  # baselines of before this setting stay valid
+    return hashlib.sha256(production.model_dump_json(exclude=same).encode()).hexdigest()
 
 
 def is_path(name_or_path: str) -> bool:
@@ -326,6 +329,9 @@ def suite_body(suite: Suite) -> str:
     if suite.response_schema is None:
         del content["response_schema"]
     content["probes"] = sorted(content["probes"], key=lambda probe: probe["id"])
+    for probe in content["probes"]:
+        if not probe["parameters"]:
+            del probe["parameters"]
     return json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -43,12 +43,15 @@ WORDS: Final[Mapping[LeftOutReason, Words]] = {
         "contain results of tools", "Text alone cannot repeat them. Watch these agents with a suite of probes."
     ),
     LeftOutReason.TOOLS_OFFERED: Words(
-        "offer tools to the model", "Text alone cannot repeat them. Watch these agents with a suite of probes."
+        "offer tools to the model", "Set `replay: whole` to offer functions again; tools of a provider are never run."
     ),
     LeftOutReason.MEDIA: Words("contain images, audio or files", "Text alone cannot repeat them."),
     LeftOutReason.OTHER_CONTENT: Words("contain content other than text", "Text alone cannot repeat them."),
     LeftOutReason.STATE_ELSEWHERE: Words(
         "continue from a state that the provider keeps", "Log the complete messages of each request."
+    ),
+    LeftOutReason.PARAMETERS: Words(
+        "have parameters that cannot be repeated", "Expected if few; else set `replay: text`, which sends texts alone."
     ),
     LeftOutReason.NOT_JSON: Words("are not a JSON object in one line", "Write one JSON object per line."),
     LeftOutReason.NOT_OBJECT: Words("are JSON but not an object", "Write one JSON object per line."),

@@ -6,7 +6,7 @@ the published JSON Schema and ``docs/config.md`` are generated from them.
 
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import Field
 
@@ -53,6 +53,11 @@ class Production(Section):
         None, description="dotted path of a field; each of its values gets its share of the sample"
     )
     rubric: str | None = Field(None, description="criterion by which the judge scores answers to production inputs")
+    replay: Literal["text", "whole"] = Field(
+        "text",
+        description="what is asked of a logged request: its text, or also its tools, response_format and sampling "
+        "parameters; a change needs a new baseline",
+    )
 
 
 class Budget(Section):

@@ -1,16 +1,17 @@
 """What a run asks: its probes, and every question in a fixed order."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
 from monitor.config.suites import suite_from_body
 from monitor.core import sampling, schedule
 from monitor.core.errors import CouldNotMeasure
-from monitor.core.records import Arm, Probe, Question, Run, SampleAccount, Suite
+from monitor.core.records import Arm, Probe, Question, Run, SampleAccount, Sampling, Suite
 from monitor.core.run_kinds import FROZEN, run_kind
 from monitor.core.seeds import question_seed
 from monitor.core.settings import Endpoint, Production, Target
@@ -118,6 +119,12 @@ def questions_of(target: Target, run: Run, suite: Suite, of_base: Collection[str
     return questions
 
 
+def _limited(given: Sampling, parameters: Mapping[str, Any]) -> Sampling:
+    """The sampling with the limit of the answer's length that a logged request has."""
+    limit = parameters.get("max_completion_tokens", parameters.get("max_tokens"))
+    return given if limit is None else replace(given, max_tokens=limit)
+
+
 def _question(run: Run, suite: Suite, probe: Probe, replicate: int, arm: Arm, endpoint: Endpoint) -> Question:
     return Question(
         run_id=run.id,
@@ -129,7 +136,8 @@ def _question(run: Run, suite: Suite, probe: Probe, replicate: int, arm: Arm, en
         provider=endpoint.provider,
         model=endpoint.model,
         messages=probe.messages,
-        sampling=suite.sampling,
+        sampling=_limited(suite.sampling, probe.parameters),
         seed=question_seed(run.seed, arm, probe.id, replicate),
         response_schema=suite.response_schema,
+        parameters=probe.parameters,
     )

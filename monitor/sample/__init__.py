@@ -1,11 +1,13 @@
 """Production inputs: read from a source, redacted, deduplicated and sampled. Only redacted text leaves this stage."""
 
+import json
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
 from itertools import islice
-from typing import Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from monitor.core import settings
 from monitor.core.kinds import load
@@ -15,8 +17,8 @@ from monitor.core.sources import SOURCES, Source
 from monitor.sample.request_log import Logged, ReadSource, Tally, Window
 from monitor.sample.reservoir import Strata
 
-Item = tuple[tuple[Literal["system", "user", "assistant"], str], ...]
-"""The redacted messages of one input, in a sortable form."""
+Item = tuple[tuple[tuple[Literal["system", "user", "assistant"], str], ...], str]
+"""The redacted messages of one input and its parameters as JSON, in a sortable form."""
 
 _STRATUM_CHARS: Final = 80
 
@@ -58,7 +60,7 @@ def sample_production(
     of the newest file; ``None``: all files.
     Raises CouldNotMeasure if the source cannot be read.
     """
-    tally = Tally(max_lines=max_lines)
+    tally = Tally(max_lines=max_lines, whole=production.replay == "whole")
     strata: Strata[Item] = Strata(production.sample, seed)
     read = reader(production.source)
     for request in islice(read(production.source, production.stratify, Window(since, until, now), tally), max_lines):
@@ -66,10 +68,7 @@ def sample_production(
         identity = _identity(item)
         strata.add(stratum, identity, item)
         tally.seen(identity)
-    inputs = tuple(
-        SampledInput(Probe(_probe_id(kept.item), tuple(Message(*one) for one in kept.item)), stratum, kept.count)
-        for stratum, kept in strata.draw()
-    )
+    inputs = tuple(SampledInput(_probe(kept.item), stratum, kept.count) for stratum, kept in strata.draw())
     return Sampled(inputs, strata.requests(), tally.account(one.count for one in inputs))
 
 
@@ -86,9 +85,24 @@ def reader(source: Source) -> ReadSource:
     return cast(ReadSource, load(SOURCES[source.kind].read))
 
 
+def _probe(item: Item) -> Probe:
+    messages = tuple(Message(*one) for one in item[0])
+    return Probe(_identity(item).hex()[:16], messages, parameters=json.loads(item[1]))
+
+
 def _redacted(request: Logged) -> tuple[Item, str]:
-    item = tuple((message.role, redact(_storable(message.content))) for message in request.messages)
+    messages = tuple((message.role, redact(_storable(message.content))) for message in request.messages)
+    item = messages, json.dumps(_redacted_leaves(request.parameters), sort_keys=True)
     return item, redact(_storable(request.stratum))[:_STRATUM_CHARS]
+
+
+def _redacted_leaves(value: Any) -> Any:
+    """``value`` with its texts redacted; keys stay."""
+    if isinstance(value, str):
+        return redact(_storable(value))
+    if isinstance(value, Mapping):
+        return {key: _redacted_leaves(one) for key, one in value.items()}
+    return [_redacted_leaves(one) for one in value] if isinstance(value, list) else value
 
 
 def _storable(text: str) -> str:
@@ -99,10 +113,9 @@ def _storable(text: str) -> str:
 
 
 def _identity(item: Item) -> bytes:
-    """Identity of an input: roles and redacted texts, normalized by Unicode form and blanks."""
-    parts = [f"{role}\x1f{' '.join(unicodedata.normalize('NFC', text).split())}" for role, text in item]
+    """Identity of an input: roles and redacted texts, normalized by Unicode form and blanks.
+
+    Without parameters, so that an input has the same id however it is asked.
+    """
+    parts = [f"{role}\x1f{' '.join(unicodedata.normalize('NFC', text).split())}" for role, text in item[0]]
     return sha256("\x1e".join(parts).encode()).digest()
-
-
-def _probe_id(item: Item) -> str:
-    return _identity(item).hex()[:16]

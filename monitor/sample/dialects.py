@@ -12,6 +12,7 @@ from monitor.core.records import LeftOutReason, Message
 from monitor.sample import markers
 from monitor.sample.blocks import joined
 from monitor.sample.left_out import LeftOutError, kind_of
+from monitor.sample.parameters import parameters
 
 Role = Literal["system", "user", "assistant"]
 
@@ -69,10 +70,24 @@ def messages(value: Any, holder: Mapping[str, Any], path: str) -> tuple[Message,
 
     Raises LeftOutError if they cannot be asked.
     """
-    if not (type(value) is list and value and type(value[0]) is dict and "role" in value[0]):
-        value, holder = container(value, holder, path)
+    return _asked(*_opened_request(value, holder, path), path, whole=False)
+
+
+def whole(value: Any, holder: Mapping[str, Any], path: str) -> tuple[tuple[Message, ...], dict[str, Any]]:
+    """The messages of a request and its parameters. Raises LeftOutError if they cannot be asked."""
+    value, holder = _opened_request(value, holder, path)
+    return _asked(value, holder, path, whole=True), parameters(holder)
+
+
+def _opened_request(value: Any, holder: Mapping[str, Any], path: str) -> Found:
+    if type(value) is list and value and type(value[0]) is dict and "role" in value[0]:
+        return value, holder
+    return container(value, holder, path)
+
+
+def _asked(value: Any, holder: Mapping[str, Any], path: str, *, whole: bool) -> tuple[Message, ...]:
     if not holder.keys().isdisjoint(_CONDITIONS):
-        _refuse_conditions(holder)
+        _refuse_conditions(holder, whole=whole)
     found = [message for item in _items(value) if (message := _message(item)) is not None]
     found = _unwrapped(found)
     system = _system(holder)
@@ -174,13 +189,16 @@ def _is_bare_block(item: Any) -> bool:
     return isinstance(item, Mapping) and "role" not in item and item.get("type") in kinds
 
 
-def _refuse_conditions(holder: Mapping[str, Any]) -> None:
-    """Raise LeftOutError if the model may call tools, or if the request goes on from a state that the log lacks."""
+def _refuse_conditions(holder: Mapping[str, Any], *, whole: bool) -> None:
+    """Raise LeftOutError if the model may call tools, or if the request goes on from a state that the log lacks.
+
+    ``whole``: tools are asked too.
+    """
     choice = holder.get("tool_choice")
     offered = next((key for key in _TOOLS if holder.get(key)), None)
     off = choice == "none" or holder.get("function_call") == "none"
     off = off or (isinstance(choice, Mapping) and choice.get("type") == "none")
-    if offered is not None and not off:
+    if offered is not None and not off and not whole:
         raise LeftOutError(LeftOutReason.TOOLS_OFFERED, f"`{offered}` beside the messages")
     before = next((key for key in _STATES if holder.get(key)), None)
     if before is not None:

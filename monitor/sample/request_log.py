@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -24,6 +24,8 @@ class Logged:
 
     messages: tuple[Message, ...]
     stratum: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters of the request, if they are asked too."""
 
 
 AHEAD: Final = timedelta(hours=1)
@@ -120,7 +122,8 @@ def logged(
         tally.leave(reason)
         return None
     stratum = NO_STRATUM if stratify is None else as_text(dig(record, stratify))
-    return Logged(_messages(record, found, source), stratum or NO_STRATUM)
+    messages, parameters = _request(record, found, source, whole=tally.whole)
+    return Logged(messages, stratum or NO_STRATUM, parameters)
 
 
 def matches(record: Mapping[str, Any], source: Source) -> bool:
@@ -148,20 +151,24 @@ _DIALECT_KEYS: Final = ("contents", "prompt", "body", "request", "input", "param
 """Keys of a whole request or of its messages in other dialects, where the configuration names no path of its own."""
 
 
-def _messages(record: Mapping[str, Any], found: Any, source: Source) -> tuple[Message, ...]:
+def _request(
+    record: Mapping[str, Any], found: Any, source: Source, *, whole: bool
+) -> tuple[tuple[Message, ...], Mapping[str, Any]]:
+    """The messages of a request, and with ``whole`` its parameters."""
+    read = dialects.whole if whole else lambda *given: (dialects.messages(*given), {})
     empty = found is _MISSING or found is None or found == [] or found == ""
     if empty and source.prompt is not None:
-        return _prompt(record, source.prompt)
+        return _prompt(record, source.prompt), {}
     elsewhere = source.messages == "messages" and record.get("proxy_server_request")
     if found is _MISSING or (elsewhere and found in ({}, "{}", [], "[]", "", None)):
         found, record = _of_dialect(record, source)  # LiteLLM keeps the body apart and leaves `messages` empty
-        return dialects.messages(found, record, source.messages)
+        return read(found, record, source.messages)
     parent = source.messages.rpartition(".")[0]
     holder = dig(record, parent) if parent else record
     if source.messages.endswith("gen_ai.input.messages"):
         beside = dig(record, source.messages.removesuffix("input.messages") + "system_instructions")
         holder = {"system": beside}
-    return dialects.messages(found, holder if isinstance(holder, Mapping) else {}, source.messages)
+    return read(found, holder if isinstance(holder, Mapping) else {}, source.messages)
 
 
 def _of_dialect(record: Mapping[str, Any], source: Source) -> tuple[Any, Mapping[str, Any]]:

@@ -44,6 +44,8 @@ class Tally:
     """Files that were opened and read."""
     max_lines: int | None = None
     """Lines to read of the newest file; ``None``: all files."""
+    whole: bool = False
+    """Whether requests are asked with their parameters."""
     path: str = ""
     """File that is being read."""
     line: int = 0

@@ -41,6 +41,7 @@ def _probe_body(probe: Probe) -> dict[str, Any]:
         "reference": probe.reference,
         "checks": [{"kind": check.kind, "options": check.options} for check in probe.checks],
         "rubric": probe.rubric,
+        **({"parameters": probe.parameters} if probe.parameters else {}),
     }
 
 
@@ -51,6 +52,7 @@ def _to_probe(probe: str, body: dict[str, Any]) -> Probe:
         body["reference"],
         tuple(Check(**check) for check in body["checks"]),
         body["rubric"],
+        body.get("parameters", {}),
     )
 
 

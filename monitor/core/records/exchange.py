@@ -108,6 +108,8 @@ class Probe:
     checks: tuple[Check, ...] = ()
     rubric: str | None = None
     """Rubric for the judge; default: the suite's. Without either, answers are not judged."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters of a logged request, by their name in Chat Completions, that are sent as they are."""
 
     @property
     def prompt(self) -> str:
@@ -148,6 +150,9 @@ class Question:
     seed: int | None = None
     response_schema: Mapping[str, Any] | None = None
     """JSON Schema of the answer, sent if the provider accepts one."""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters of a logged request, by their name in Chat Completions. Without one of them the question is not asked.
+    ``sampling`` has its limit of the answer's length."""
     cache_salt: str | None = None
     """Sent so that the server's prefix cache cannot serve the question; without it the question is not asked."""
     due_at: datetime | None = None

@@ -36,6 +36,7 @@ class LeftOutReason(StrEnum):
     MEDIA = "media"
     OTHER_CONTENT = "other_content"
     STATE_ELSEWHERE = "state_elsewhere"
+    PARAMETERS = "parameters"
     NOT_JSON = "not_json"
     NOT_OBJECT = "not_object"
     LINE_TOO_LONG = "line_too_long"
@@ -79,6 +80,7 @@ CLASS_OF: Final[dict[LeftOutReason, LeftOut]] = {
     LeftOutReason.MEDIA: LeftOut.UNSUPPORTED,
     LeftOutReason.OTHER_CONTENT: LeftOut.UNSUPPORTED,
     LeftOutReason.STATE_ELSEWHERE: LeftOut.UNSUPPORTED,
+    LeftOutReason.PARAMETERS: LeftOut.UNSUPPORTED,
     LeftOutReason.MARKER: LeftOut.TRUNCATED,
     LeftOutReason.CUT_SHORT: LeftOut.TRUNCATED,
 }
