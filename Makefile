@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "== setting up .venv with $$($(PYTHON) --version) and about 1.5 GB of packages; some minutes the first time"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt pip
-	@$(BIN)/python -m pip install -c constraints.txt -e '.[local,lab,postgres]' --group dev --group bench 2>&1 | tee .venv/install.log \
+	@$(BIN)/python -m pip install -c constraints.txt -e '.[local,lab,postgres,files]' --group dev --group bench 2>&1 | tee .venv/install.log \
 	  | { grep --line-buffered -E '^(Collecting|Building|Installing|ERROR)' \
 	  | sed -u -E 's/^(Collecting [^ ]*).*/\1/; s/^Installing.*/== all is fetched; unpacking takes a minute or two more/' || true; }
 	@touch $@
@@ -40,7 +40,10 @@ test: $(INSTALLED) servers lint ## every test: unit, contract, integration, acce
 	@echo "== tests: the slow ones start real servers and a real daemon"
 	@# A file's tests stay in one process, the longest files go first; a third process works while others wait.
 	@# One thread each: the cores are shared out by then, and an OpenMP thread that waits for another spins.
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --durations=10 -n 4 --dist loadfile --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not servers" --durations=10 -n 4 --dist loadfile --no-loadscope-reorder
+
+test-servers: $(INSTALLED) ## tests against real servers, each in an environment of its own; minutes, needs PyPI
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m servers --durations=10 tests/servers
 
 contact: $(INSTALLED) ## what real servers, logs and adapters send, through real commands; under two minutes
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 tests/contact
@@ -67,6 +70,6 @@ lab: $(INSTALLED) ## train the lab's models again (about an hour on two cores)
 
 snapshots: $(INSTALLED) ## take the present wording of messages over into the tests' snapshot files
 	@grep -rlZ --include='*.py' 'snapshot: SnapshotAssertion' tests | OMP_NUM_THREADS=1 xargs -0 -r \
-	  $(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile --snapshot-update
+	  $(BIN)/python -m pytest -m "not slow and not servers" -n 2 --dist loadfile --snapshot-update
 
-.PHONY: help setup run demo servers test contact lint docs snapshots lab constraints
+.PHONY: help setup run demo servers test test-servers contact lint docs snapshots lab constraints

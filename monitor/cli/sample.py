@@ -52,7 +52,7 @@ def sample(
         account = sample_production(production, 0, since, now, now).account
     except CouldNotMeasure as error:
         account = SampleAccount(problem=str(error))
-    show(target, account, since if production.source.time else None, now, as_json=as_json)
+    show(target, account, since if production.source.has_time else None, now, as_json=as_json)
     if not account.kept:
         raise CouldNotMeasure(f"{target}/{PRODUCTION.suite}: nothing to ask; see the reasons above")
 

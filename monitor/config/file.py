@@ -26,7 +26,7 @@ from monitor.core.errors import ConfigError
 from monitor.core.kinds import chosen, kinds_of, shared
 from monitor.core.providers import PROVIDERS, Provider
 from monitor.core.records import JUDGE_TARGET, Suite
-from monitor.core.section import file_patterns
+from monitor.core.section import file_patterns, is_url
 from monitor.core.settings import (
     ActionToken,
     DeclaredAdapter,
@@ -153,7 +153,8 @@ def resolved(settings: Settings, folder: Path) -> Settings:
         return found.model_copy(update={key: at(path) for key, path in found if isinstance(path, Path)})
 
     def production(found: Production) -> Production:
-        patterns = {key: str(at(getattr(found.source, key))) for key in file_patterns(type(found.source))}
+        named = {key: getattr(found.source, key) for key in file_patterns(type(found.source))}
+        patterns = {key: pattern if is_url(pattern) else str(at(pattern)) for key, pattern in named.items()}
         files = {key: at(path) for key, path in found.source if isinstance(path, Path)}
         return found.model_copy(update={"source": found.source.model_copy(update=patterns | files)})
 

@@ -13,7 +13,7 @@ from monitor.config.suites import SNAPSHOT_PROBES, find_suite, is_path, known_su
 from monitor.config.yaml_reader import Loc
 from monitor.core.providers import NO_CHARGE, PROVIDERS, Provider
 from monitor.core.records import JUDGE_TARGET, Suite
-from monitor.core.section import file_patterns
+from monitor.core.section import file_patterns, is_url
 from monitor.core.settings import Endpoint, Judge, Production, Target
 
 _GIVE_PRICE: Final = "add it to its provider's 'prices', or set 'free: true' there"
@@ -171,7 +171,7 @@ def _production(c: Checks, loc: Loc, production: Production) -> None:
 
 
 def _matches(c: Checks, loc: Loc, pattern: str | None) -> None:
-    if pattern and "**" not in pattern and next(iglob(str(c.at(pattern))), None) is None:
+    if pattern and not is_url(pattern) and "**" not in pattern and next(iglob(str(c.at(pattern))), None) is None:
         c.warn(loc, "no file matches now; runs without inputs are unmeasured")
 
 

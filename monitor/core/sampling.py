@@ -55,6 +55,7 @@ WORDS: Final[Mapping[LeftOutReason, Words]] = {
     ),
     LeftOutReason.NOT_JSON: Words("are not a JSON object in one line", "Write one JSON object per line."),
     LeftOutReason.NOT_OBJECT: Words("are JSON but not an object", "Write one JSON object per line."),
+    LeftOutReason.NOT_A_ROW: Words("are not a row of the table", "Check the quotes and the delimiter of the CSV file."),
     LeftOutReason.LINE_TOO_LONG: Words("are longer than the limit of a line", "Log shorter requests."),
     LeftOutReason.DAMAGED: Words("are the rest of a damaged file", "Compress the file again, or delete it."),
     LeftOutReason.NO_TIME: Words("have no readable time", "Set `source.time` to the path of the request's time."),

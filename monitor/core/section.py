@@ -27,3 +27,8 @@ def file_patterns(section: type[BaseModel]) -> list[str]:
         for name, info in section.model_fields.items()
         if any(isinstance(mark, FilePattern) for mark in info.metadata)
     ]
+
+
+def is_url(pattern: str) -> bool:
+    """Whether a ``FilePattern`` names objects of a store, such as ``s3://bucket/logs/*.jsonl``, not local files."""
+    return "://" in pattern

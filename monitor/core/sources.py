@@ -26,6 +26,11 @@ class Source(Section):
         default_factory=dict, description="dotted path -> value; only matching requests are read"
     )
 
+    @property
+    def has_time(self) -> bool:
+        """Whether requests have a time, so that only those of the period are read."""
+        return self.time is not None
+
 
 @dataclass(frozen=True, slots=True)
 class SourceKind:
@@ -53,14 +58,48 @@ def catalogued(read: str) -> Callable[[Model], Model]:
     return add
 
 
+Format = Literal["litellm", "otel", "openinference", "openai", "langfuse", "helicone", "vertex"]
+"""Who wrote the records of a file: decides where they have messages and times, and which of them are requests."""
+
+TIMED: Final[frozenset[Format]] = frozenset({"litellm", "otel", "openinference", "langfuse", "helicone", "vertex"})
+"""Formats whose records have a time. Bodies of ``openai`` have none."""
+
+
+class FileSource(Source):
+    """Source of the production inputs: files, or objects of a store."""
+
+    path: Annotated[str, FilePattern()] = Field(
+        min_length=1,
+        description="file or glob; also s3://, gs:// and az://; rotated and compressed files are also read",
+    )
+    format: Format | None = Field(
+        None, description="who wrote the records; sets messages, time and which records are requests, if they are unset"
+    )
+
+    @property
+    def has_time(self) -> bool:
+        return self.time is not None or ("time" not in self.model_fields_set and self.format in TIMED)
+
+
 @catalogued(read="monitor.sample.jsonl:read")
-class JsonlSource(Source):
+class JsonlSource(FileSource):
     """Request logs, one JSON object per line."""
 
     kind: Literal["jsonl"] = Field(description="request logs, one JSON object per line; also compressed")
-    path: Annotated[str, FilePattern()] = Field(
-        min_length=1, description="file or glob; rotated and compressed files are also read"
-    )
+
+
+@catalogued(read="monitor.sample.csv:read")
+class CsvSource(FileSource):
+    """Request logs as CSV with a header."""
+
+    kind: Literal["csv"] = Field(description="request logs as CSV with a header; also compressed")
+
+
+@catalogued(read="monitor.sample.parquet:read")
+class ParquetSource(FileSource):
+    """Request logs in Parquet files."""
+
+    kind: Literal["parquet"] = Field(description="request logs in Parquet files; needs cliffwatch[files]")
 
 
 class DatabaseSource(Source):

@@ -46,7 +46,7 @@ SYSTEM: Final = (
 
 _TOOLS: Final = ("tools", "functions", "toolConfig", "tool_config")
 _STATES: Final = ("previous_response_id", "cachedContent", "cached_content")
-_CONDITIONS: Final = frozenset((*_TOOLS, *_STATES))
+CONDITIONS: Final = frozenset((*_TOOLS, *_STATES))
 """Keys beside the messages that make a request more than its text."""
 
 _CONTENT: Final = ("content", "parts", "text", "value", "message")
@@ -86,7 +86,7 @@ def _opened_request(value: Any, holder: Mapping[str, Any], path: str) -> Found:
 
 
 def _asked(value: Any, holder: Mapping[str, Any], path: str, *, whole: bool) -> tuple[Message, ...]:
-    if not holder.keys().isdisjoint(_CONDITIONS):
+    if not holder.keys().isdisjoint(CONDITIONS):
         _refuse_conditions(holder, whole=whole)
     found = [message for item in _items(value) if (message := _message(item)) is not None]
     found = _unwrapped(found)

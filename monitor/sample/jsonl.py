@@ -1,25 +1,21 @@
 """Reads request logs as a stream of JSON lines: the plain, rotated and compressed files of one path or glob.
 
-A log may be written and rotated while it is read. If a file is renamed between listing and opening, it is found under
-its new name, because the listing is repeated until it has nothing new. Files are identified by inode, so that none is
-read twice. A last line without its newline is still being written, and is left for the next run.
+A last line without its newline is still being written, and is left for the next run.
 """
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Hashable, Iterator
+from typing import Any
 
-from monitor.core.errors import CouldNotMeasure
 from monitor.core.records import LeftOutReason
-from monitor.core.sources import JsonlSource, Source
+from monitor.core.sources import JsonlSource
 from monitor.sample import listing
 from monitor.sample.envelopes import Joiner, odd
 from monitor.sample.left_out import LeftOutError
-from monitor.sample.lines import MAX_LINE_BYTES, Line, lines
-from monitor.sample.request_log import Logged, Tally, Window, logged
-
-_LISTINGS: Final = 5
+from monitor.sample.lines import MAX_LINE_BYTES, Line, Place, lines
+from monitor.sample.request_log import Logged, Tally, Window
+from monitor.sample.requests import Requests
+from monitor.sample.sweep import swept
 
 
 def read(
@@ -30,38 +26,19 @@ def read(
     Counts what it leaves out in ``tally``: lines, the rest of a damaged file, and files that it does not read.
     Raises CouldNotMeasure if no file exists, or if none can be read.
     """
-    seen: set[tuple[int, int]] = set()
-    unread = listing.Unread()
-    for again in range(_LISTINGS):
-        found = listing.files(source.path, unread)
-        if again == 0 and not found:
-            raise CouldNotMeasure(_none(source.path, unread))
-        if tally.max_lines is not None:
-            found = sorted(found, key=listing.written, reverse=True)
-        before = len(seen)
-        for path in found:
-            yield from _requests(path, seen, unread, source, stratify, window, tally, max_line_bytes)
-            if tally.max_lines is not None and tally.files:
-                break  # the newest file that can be read
-        if len(seen) == before or tally.max_lines is not None:
-            break
-    if not tally.files and (why := unread.why()):
-        raise CouldNotMeasure(f"cannot read {why}")
-    unread.tell(tally)
+    requests = Requests(source, stratify, window, tally)
+
+    def one_file(path: Place, seen: set[Hashable], unread: listing.Unread) -> Iterator[Logged]:
+        for record in _records(path, seen, unread, tally, max_line_bytes):
+            yield from requests.of(record)
+
+    yield from swept(source, window, tally, one_file)
 
 
-def _none(path: str, unread: listing.Unread) -> str:
-    beside = unread.names()
-    more = f"; not read, because their names differ: {', '.join(beside)}" if beside else ""
-    return f"no file matches {path} (production source){more}"
-
-
-def _requests(
-    path: Path, seen: set[tuple[int, int]], unread: listing.Unread, source: Source, stratify: str | None,
-    window: Window, tally: Tally, max_line_bytes: int,
-) -> Iterator[Logged]:  # fmt: skip
+def _records(
+    path: Place, seen: set[Hashable], unread: listing.Unread, tally: Tally, max_line_bytes: int
+) -> Iterator[dict[str, Any]]:
     joiner = Joiner(max_line_bytes)
-    tally.path = str(path)
     for line in lines(path, seen, unread, tally, max_line_bytes):
         if tally.max_lines is not None and line.number > tally.max_lines:
             break
@@ -72,30 +49,11 @@ def _requests(
         except (ValueError, RecursionError):
             plain = False
         if plain:
-            if (request := _logged(record, source, stratify, window, tally)) is not None:
-                yield request
+            yield record
         else:
-            for one in _unusual(line, joiner, tally):
-                if (request := _logged(one, source, stratify, window, tally)) is not None:
-                    yield request
+            yield from _unusual(line, joiner, tally)
     for _ in range(joiner.rest()):
         tally.leave(LeftOutReason.NOT_JSON, "the last part of a long line of a container is missing")
-
-
-def _logged(
-    record: dict[str, Any], source: Source, stratify: str | None, window: Window, tally: Tally
-) -> Logged | None:
-    try:
-        request = logged(record, source, stratify, window, tally)
-    except LeftOutError as error:
-        tally.leave(error.reason, error.detail, text=error.text)
-        return None
-    except (ValueError, RecursionError):
-        tally.leave(LeftOutReason.BAD_CONTENT, "a structure that cannot be read")
-        return None
-    if request is not None:
-        tally.read += 1
-    return request
 
 
 def _unusual(line: Line, joiner: Joiner, tally: Tally) -> Iterator[dict[str, Any]]:

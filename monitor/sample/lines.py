@@ -11,13 +11,19 @@ import sys
 import zipfile
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from pathlib import Path
-from typing import IO, Any, Final, NamedTuple, cast
+from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, Union, cast
 
 from monitor.core.records import LeftOutReason, UnreadReason
 from monitor.sample.listing import Unread
 from monitor.sample.tally import Tally
+
+if TYPE_CHECKING:
+    from monitor.sample.objects import Stored
+
+Place = Union[Path, "Stored"]
+"""A file of this machine, or an object of a store."""
 
 MAX_LINE_BYTES: Final = 8 * 2**20
 """Longer lines are skipped and counted as malformed, so that memory is bounded."""
@@ -40,6 +46,8 @@ _UNREADABLE: Final = (
 )  # fmt: skip
 _USE: Final = "use gzip, bzip2, xz, Zstandard or plain text"
 _PRETTY_LINES: Final = 100_000
+
+T = TypeVar("T")
 
 
 class Line(NamedTuple):
@@ -72,8 +80,17 @@ class _Counted(io.RawIOBase):
         return len(data)
 
 
+def opened(place: Place) -> tuple[io.BufferedReader, Hashable]:
+    """The bytes of a file or object, and its identity under all its names. Raises OSError."""
+    if isinstance(place, Path):
+        raw = place.open("rb")
+        status = os.fstat(raw.fileno())
+        return raw, (status.st_dev, status.st_ino)
+    return place.open(), str(place)
+
+
 def lines(
-    path: Path, seen: set[tuple[int, int]], unread: Unread, tally: Tally, max_line_bytes: int = MAX_LINE_BYTES,
+    path: Place, seen: set[Hashable], unread: Unread, tally: Tally, max_line_bytes: int = MAX_LINE_BYTES,
     max_unpacked: int = MAX_UNPACKED, max_ratio: int = MAX_RATIO,
 ) -> Iterator[Line]:  # fmt: skip
     """Numbered complete lines of a file that is not in ``seen``; nothing if it was rotated away in the meantime.
@@ -81,10 +98,29 @@ def lines(
     Counts damage and lines that are too long in ``tally``, and files in an unknown format in ``unread``.
     """
     number = 0
+
+    def split(stream: IO[bytes]) -> Iterator[Line]:
+        nonlocal number
+        for number, data in _gathered(_split(stream, max_line_bytes), max_line_bytes):
+            if data is None:
+                tally.leave(LeftOutReason.LINE_TOO_LONG, f"more than {max_line_bytes:,} bytes", f"{path}:{number}")
+            else:
+                yield Line(number, data)
+
+    yield from reading(path, seen, unread, tally, split, lambda: number, max_unpacked, max_ratio)
+
+
+def reading(
+    path: Place, seen: set[Hashable], unread: Unread, tally: Tally, read: Callable[[IO[bytes]], Iterator[T]],
+    line: Callable[[], int], max_unpacked: int = MAX_UNPACKED, max_ratio: int = MAX_RATIO,
+) -> Iterator[T]:  # fmt: skip
+    """What ``read`` yields of the decompressed text of a file, in UTF-8. ``line``: number of the line it is at.
+
+    Counts the file, and as ``lines`` its damage.
+    """
     try:
-        with path.open("rb") as raw:
-            status = os.fstat(raw.fileno())
-            identity = (status.st_dev, status.st_ino)
+        raw, identity = opened(path)
+        with raw:
             if identity in seen:
                 return
             seen.add(identity)
@@ -92,36 +128,32 @@ def lines(
             if stream is None:
                 return
             tally.files += 1
-            for number, data in _gathered(_split(stream, max_line_bytes), max_line_bytes):
-                if data is None:
-                    tally.leave(LeftOutReason.LINE_TOO_LONG, f"more than {max_line_bytes:,} bytes", f"{path}:{number}")
-                else:
-                    yield Line(number, data)
+            yield from read(stream)
     except FileNotFoundError:
         return
     except Bound as bound:
-        unread.add(UnreadReason.TOO_LARGE, path, f"{bound}; read up to there")
+        unread.add(UnreadReason.TOO_LARGE, str(path), f"{bound}; read up to there")
     except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile, NotImplementedError):
-        tally.leave(LeftOutReason.DAMAGED, "a damaged file", f"{path}: damaged after line {number}")
+        tally.leave(LeftOutReason.DAMAGED, "a damaged file", f"{path}: damaged after line {line()}")
     except (OSError, RuntimeError) as error:
         if isinstance(error, OSError) and error.errno is None:  # the error of bz2 about its data
-            tally.leave(LeftOutReason.DAMAGED, "a damaged file", f"{path}: damaged after line {number}")
+            tally.leave(LeftOutReason.DAMAGED, "a damaged file", f"{path}: damaged after line {line()}")
         else:
-            unread.add(UnreadReason.NO_ACCESS, path, getattr(error, "strerror", None) or str(error))
+            unread.add(UnreadReason.NO_ACCESS, str(path), getattr(error, "strerror", None) or str(error))
 
 
-def _stream(raw: Any, path: Path, unread: Unread, max_unpacked: int, max_ratio: int) -> IO[bytes] | None:
+def _stream(raw: Any, path: Place, unread: Unread, max_unpacked: int, max_ratio: int) -> IO[bytes] | None:
     """The text of the file as bytes in UTF-8; ``None`` for an unreadable format, which ``unread`` counts.
 
     The format is known by content, because rotated names do not always show it.
     """
     head = raw.peek(16)[:16]
     if path.suffix == ".br":  # Brotli has no magic number
-        unread.add(UnreadReason.UNKNOWN_FORMAT, path, f"Brotli is not read: {_USE}")
+        unread.add(UnreadReason.UNKNOWN_FORMAT, str(path), f"Brotli is not read: {_USE}")
         return None
     for magic, name in _UNREADABLE:
         if head.startswith(magic):
-            unread.add(UnreadReason.UNKNOWN_FORMAT, path, f"{name} is not read: {_USE}")
+            unread.add(UnreadReason.UNKNOWN_FORMAT, str(path), f"{name} is not read: {_USE}")
             return None
     opened = _decompressed(raw, head, path, unread)
     if opened is None:
@@ -131,12 +163,12 @@ def _stream(raw: Any, path: Path, unread: Unread, max_unpacked: int, max_ratio: 
         stream = io.BufferedReader(_Counted(opened, raw, max_unpacked, max_ratio), 2**16)
         head = stream.peek(300)
         if head[257:262] == b"ustar":
-            unread.add(UnreadReason.UNKNOWN_FORMAT, path, "a tar archive is not read: unpack it")
+            unread.add(UnreadReason.UNKNOWN_FORMAT, str(path), "a tar archive is not read: unpack it")
             return None
     return _utf8(stream, head[:4])
 
 
-def _decompressed(raw: Any, head: bytes, path: Path, unread: Unread) -> IO[bytes] | None:
+def _decompressed(raw: Any, head: bytes, path: Place, unread: Unread) -> IO[bytes] | None:
     openers: tuple[tuple[bytes, Callable[[Any], Any]], ...] = (
         (b"\x1f\x8b", lambda file: gzip.GzipFile(fileobj=file)),
         (b"BZh", bz2.BZ2File),
@@ -151,7 +183,7 @@ def _decompressed(raw: Any, head: bytes, path: Path, unread: Unread) -> IO[bytes
     members = [one for one in zipfile.ZipFile(raw).infolist() if not one.is_dir()]
     if len(members) != 1 or members[0].flag_bits & 1:
         why = "an encrypted zip file" if len(members) == 1 else f"a zip file with {len(members)} files in place of one"
-        unread.add(UnreadReason.UNKNOWN_FORMAT, path, f"{why} is not read")
+        unread.add(UnreadReason.UNKNOWN_FORMAT, str(path), f"{why} is not read")
         return None
     return zipfile.ZipFile(raw).open(members[0])
 

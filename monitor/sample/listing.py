@@ -7,10 +7,10 @@ import fnmatch
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from monitor.core.records import UnreadReason
 from monitor.sample.rotation import plain_names, shares, stem
@@ -25,7 +25,39 @@ MAX_ENTRIES: Final = 500_000
 MAX_DEPTH: Final = 64
 """Folders below the path that ``**`` enters."""
 
-FolderId = tuple[int, int]
+
+class Entry(Protocol):
+    """A name in a folder."""
+
+    @property
+    def name(self) -> str: ...
+    def is_dir(self) -> bool: ...
+    def is_file(self) -> bool: ...
+
+
+class Folders(Protocol):
+    """Where a listing looks: the local files, or a store of objects."""
+
+    def identity(self, folder: str) -> Hashable | None:
+        """Identity of a folder under all its names; ``None`` if it does not exist."""
+
+    def entries(self, folder: str) -> Iterable[Entry]:
+        """The names in a folder. Raises OSError."""
+
+
+class LocalFolders:
+    """The folders of this machine."""
+
+    def identity(self, folder: str) -> Hashable | None:
+        try:
+            status = os.stat(folder)
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
+        with os.scandir(folder) as listed:
+            yield from listed
 
 
 @dataclass(slots=True)
@@ -56,13 +88,14 @@ class Unread:
 class _Walk:
     """One listing."""
 
+    folders: Folders
     unread: Unread
     max_files: int
     max_entries: int
     max_depth: int
     entries: int = 0
-    found: dict[str, None] = field(default_factory=dict)
-    visited: set[tuple[int, FolderId]] = field(default_factory=set)
+    found: dict[str, Entry] = field(default_factory=dict)
+    visited: set[tuple[int, Hashable]] = field(default_factory=set)
 
     @property
     def full(self) -> bool:
@@ -77,14 +110,23 @@ def files(
     Adds to ``unread``: relatives with another name, folders without access, and limits that ended the listing.
     """
     pattern = os.path.expanduser(path)
+    found = matching(pattern, LocalFolders(), unread, max_files, max_entries, max_depth)
+    relative = not os.path.isabs(pattern) and not pattern.startswith("./")
+    return [Path(one[2:] if relative and one.startswith("./") else one) for one in sorted(found)]
+
+
+def matching(
+    pattern: str, folders: Folders, unread: Unread, max_files: int = MAX_FILES, max_entries: int = MAX_ENTRIES,
+    max_depth: int = MAX_DEPTH,
+) -> dict[str, Entry]:  # fmt: skip
+    """Path -> entry of each file that matches; otherwise as ``files``."""
     head, tail = _fixed(pattern)
-    walk = _Walk(unread, max_files, max_entries, max_depth)
+    walk = _Walk(folders, unread, max_files, max_entries, max_depth)
     _step(walk, head or ".", tail, 0, 0)
     if walk.full:
         limit = f"{max_files:,} files" if len(walk.found) >= max_files else f"{max_entries:,} names"
-        unread.add(UnreadReason.TOO_MANY_FILES, path, f"the listing ended after {limit}; narrow the glob")
-    relative = not os.path.isabs(pattern) and not pattern.startswith("./")
-    return [Path(one[2:] if relative and one.startswith("./") else one) for one in sorted(walk.found)]
+        unread.add(UnreadReason.TOO_MANY_FILES, pattern, f"the listing ended after {limit}; narrow the glob")
+    return walk.found
 
 
 def written(path: Path) -> tuple[bool, float]:
@@ -108,7 +150,7 @@ def _fixed(pattern: str) -> tuple[str, list[str]]:
 
 def _step(walk: _Walk, folder: str, parts: list[str], place: int, depth: int) -> None:
     """List ``folder`` for ``parts[place:]``: folders for all parts but the last, files for the last."""
-    identity = _identity(folder)
+    identity = walk.folders.identity(folder)
     if identity is None or (place, identity) in walk.visited or walk.full:
         return
     walk.visited.add((place, identity))
@@ -125,9 +167,7 @@ def _step(walk: _Walk, folder: str, parts: list[str], place: int, depth: int) ->
             _step(walk, os.path.join(folder, entry.name), parts, place + 1, depth)
 
 
-def _step_deep(
-    walk: _Walk, folder: str, entries: list[os.DirEntry[str]], parts: list[str], place: int, depth: int
-) -> None:
+def _step_deep(walk: _Walk, folder: str, entries: list[Entry], parts: list[str], place: int, depth: int) -> None:
     """``**``: the folder itself, and every folder below that is not hidden."""
     if place == len(parts) - 1:
         _take(walk, folder, entries, "*")
@@ -142,15 +182,14 @@ def _step_deep(
         _step(walk, os.path.join(folder, entry.name), parts, place, depth + 1)
 
 
-def _entries(walk: _Walk, folder: str) -> list[os.DirEntry[str]]:
+def _entries(walk: _Walk, folder: str) -> list[Entry]:
     found = []
     try:
-        with os.scandir(folder) as listed:
-            for entry in listed:
-                walk.entries += 1
-                if walk.entries > walk.max_entries:
-                    break
-                found.append(entry)
+        for entry in walk.folders.entries(folder):
+            walk.entries += 1
+            if walk.entries > walk.max_entries:
+                break
+            found.append(entry)
     except (FileNotFoundError, NotADirectoryError):
         pass
     except OSError as error:
@@ -158,7 +197,7 @@ def _entries(walk: _Walk, folder: str) -> list[os.DirEntry[str]]:
     return sorted(found, key=lambda entry: entry.name)
 
 
-def _take(walk: _Walk, folder: str, entries: Iterable[os.DirEntry[str]], pattern: str) -> None:
+def _take(walk: _Walk, folder: str, entries: Iterable[Entry], pattern: str) -> None:
     """Take the files of a folder whose plain name matches ``pattern``; note the relatives of what was taken."""
     regular, others, stems = re.compile(fnmatch.translate(pattern)), [], set()
     for entry in entries:
@@ -168,7 +207,7 @@ def _take(walk: _Walk, folder: str, entries: Iterable[os.DirEntry[str]], pattern
         if plain is None:
             others.append(entry.name)
         elif len(walk.found) < walk.max_files:
-            walk.found[os.path.join(folder, entry.name)] = None
+            walk.found[os.path.join(folder, entry.name)] = entry
             stems.add(stem(plain))
     if not glob.has_magic(pattern):
         stems.add(stem(pattern))
@@ -190,22 +229,14 @@ def _matches(name: str, part: str) -> bool:
     return fnmatch.fnmatchcase(name, part)
 
 
-def _identity(folder: str) -> FolderId | None:
-    try:
-        status = os.stat(folder)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
+def _is_folder(entry: Entry) -> bool:
     try:
         return entry.is_dir()
     except OSError:
         return False
 
 
-def _is_file(entry: os.DirEntry[str]) -> bool:
+def _is_file(entry: Entry) -> bool:
     try:
         return entry.is_file()
     except OSError:

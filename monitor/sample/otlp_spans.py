@@ -91,7 +91,7 @@ def _span(item: Mapping[str, Any], resource: dict[str, Any], scope: str) -> dict
         }
         for one in _objects(item.get("events"))
     ]
-    found = _with_messages(attributes(item.get("attributes")), events)
+    found = with_messages(attributes(item.get("attributes")), events)
     status = _under(item, "status")
     return {
         "name": _text(item, "name"),
@@ -119,7 +119,7 @@ def _log(item: Mapping[str, Any], resource: dict[str, Any], scope: str) -> dict[
         "end_time": None,
         "body": body,
         "events": [],
-        **_shared(item, _with_messages(found, [event]), resource, scope),
+        **_shared(item, with_messages(found, [event]), resource, scope),
     }
 
 
@@ -134,9 +134,9 @@ def _shared(item: Mapping[str, Any], found: dict[str, Any], resource: dict[str, 
     }
 
 
-def _with_messages(found: dict[str, Any], events: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def with_messages(found: Mapping[str, Any], events: Iterable[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """The attributes with the messages that are in ``events`` or under names with an index."""
-    found = _gathered(found)
+    found = _gathered(dict(found))
     if INPUT in found:
         return found
     messages = []

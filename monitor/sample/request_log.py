@@ -147,7 +147,7 @@ def as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
-_DIALECT_KEYS: Final = ("contents", "prompt", "body", "request", "input", "params", "proxy_server_request")
+DIALECT_KEYS: Final = ("contents", "prompt", "body", "request", "input", "params", "proxy_server_request")
 """Keys of a whole request or of its messages in other dialects, where the configuration names no path of its own."""
 
 
@@ -167,7 +167,8 @@ def _request(
     holder = dig(record, parent) if parent else record
     if source.messages.endswith("gen_ai.input.messages"):
         beside = dig(record, source.messages.removesuffix("input.messages") + "system_instructions")
-        holder = {"system": beside}
+        tools = dig(record, source.messages.removesuffix("input.messages") + "tool.definitions")
+        holder = {"system": beside, "tools": tools}
     return read(found, holder if isinstance(holder, Mapping) else {}, source.messages)
 
 
@@ -177,7 +178,7 @@ def _of_dialect(record: Mapping[str, Any], source: Source) -> tuple[Any, Mapping
     Only without a configured path: whoever names a path means that path.
     """
     if source.messages == "messages":
-        for key in _DIALECT_KEYS:
+        for key in DIALECT_KEYS:
             value = record.get(key)
             if not value or (key == "input" and not _is_conversation(value, record)):
                 continue

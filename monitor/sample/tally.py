@@ -50,22 +50,29 @@ class Tally:
     """File that is being read."""
     line: int = 0
     """Number of the line in ``path``."""
+    passed_over: Counter[str] = field(default_factory=Counter)
+    """What records are that their format knows to be no requests; part of ``filtered``."""
     _left: dict[LeftOutReason, _Reason] = field(default_factory=dict)
     _unread: dict[tuple[UnreadReason, str], list[str]] = field(default_factory=dict)
     _placeholders: Counter[str] = field(default_factory=Counter)
     _texts: dict[bytes, int] = field(default_factory=dict)
 
-    def leave(self, reason: LeftOutReason, detail: str = "", place: str = "", text: str = "") -> None:
-        """Count one request that is left out. ``place``: file and line, if not the present one. ``text``: a placeholder
-        of the logger."""
+    def leave(self, reason: LeftOutReason, detail: str = "", place: str = "", text: str = "", count: int = 1) -> None:
+        """Count ``count`` requests that are left out. ``place``: file and line, if not the present one. ``text``: a
+        placeholder of the logger."""
         found = self._left.get(reason)
         if found is None:
             found = self._left[reason] = _Reason(detail)
-        found.count += 1
+        found.count += count
         if len(found.places) < EXAMPLES and (where := place or self.place) and where not in found.places:
             found.places.append(where)
         if text and (len(self._placeholders) < MOST_TEXTS or text in self._placeholders):
             self._placeholders[text] += 1
+
+    def pass_over(self, what: str) -> None:
+        """Count one record that its format knows to be no request: ``what``."""
+        self.filtered += 1
+        self.passed_over[what] += 1
 
     @property
     def place(self) -> str:

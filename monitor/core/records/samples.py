@@ -39,6 +39,7 @@ class LeftOutReason(StrEnum):
     PARAMETERS = "parameters"
     NOT_JSON = "not_json"
     NOT_OBJECT = "not_object"
+    NOT_A_ROW = "not_a_row"
     LINE_TOO_LONG = "line_too_long"
     DAMAGED = "damaged"
     NO_TIME = "no_time"
