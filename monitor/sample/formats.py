@@ -109,17 +109,11 @@ def _litellm(record: Record) -> str:
 def _spans(document: Record) -> Iterator[Record]:
     """The spans of an OTLP document, or of a record that is one span, as Phoenix exports it."""
     if any(key in document for key in ("resourceSpans", "resource_spans", "resourceLogs", "resource_logs")):
-        found: Iterable[dict[str, Any]] = otlp_spans.spans(document)
-    else:
-        flat = document.get("attributes")
-        gathered = otlp_spans.with_messages(flat) if isinstance(flat, Mapping) else flat
-        found = ({**document, "attributes": gathered},) if gathered is not None else ({**document},)
-    for span in found:
-        if dig(span, "attributes.llm.tools") or any(
-            key.startswith("llm.tools.") for key in dig(span, "attributes") or {}
-        ):
-            span["tools"] = "llm.tools"
-        yield span
+        return otlp_spans.spans(document)
+    attributes = document.get("attributes")
+    if not isinstance(attributes, Mapping):
+        return iter((document,))
+    return iter(({**document, "attributes": otlp_spans.with_messages(attributes)},))
 
 
 def _failed(span: Record) -> bool:

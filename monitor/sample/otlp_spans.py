@@ -21,7 +21,7 @@ _DEEPEST: Final = 32
 _MOST_ITEMS: Final = 10_000
 """Largest index that an attribute's name may have (``llm.input_messages.0.message.role``)."""
 
-_INDEXED: Final = re.compile(r"(llm\.input_messages|gen_ai\.prompt)\.(\d{1,5})\.(.+)")
+_INDEXED: Final = re.compile(r"(llm\.input_messages|llm\.tools|gen_ai\.prompt)\.(\d{1,5})\.(.+)")
 _EVENT_ROLES: Final[Mapping[str, str]] = {
     "gen_ai.system.message": "system",
     "gen_ai.user.message": "user",
@@ -43,7 +43,7 @@ def spans(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     ``span_id``, ``parent_span_id``, ``kind``, ``status`` (``{"code", "message"}``), ``attributes``, ``events`` (dicts
     of ``name``, ``time``, ``attributes``), ``resource`` (its attributes), ``scope`` (its name), ``dropped_attributes``.
     ``attributes`` maps names to plain values. Messages that are in events, or under names with an index, are added as
-    lists: ``gen_ai.input.messages`` and ``gen_ai.system_instructions``, or ``llm.input_messages``.
+    lists: ``gen_ai.input.messages`` and ``gen_ai.system_instructions``, or ``llm.input_messages`` and ``llm.tools``.
     A log record has its event's name as ``name`` and its body as ``body``. Parts of another form are passed over.
     """
     for names in _LISTS:
@@ -161,8 +161,8 @@ def _of_event(inner: Mapping[str, Any], role: str) -> dict[str, Any] | None:
 
 
 def _gathered(found: dict[str, Any]) -> dict[str, Any]:
-    """``llm.input_messages.0.message.role`` and ``gen_ai.prompt.0.content`` as lists of messages."""
-    if not any(key.startswith(("llm.input_messages.", "gen_ai.prompt.")) for key in found):
+    """``llm.input_messages.0.message.role``, ``gen_ai.prompt.0.content`` and ``llm.tools.0.tool.name`` as lists."""
+    if not any(key.startswith(("llm.input_messages.", "llm.tools.", "gen_ai.prompt.")) for key in found):
         return found
     kept: dict[str, Any] = {}
     lists: dict[str, dict[int, dict[str, Any]]] = {}
@@ -174,7 +174,7 @@ def _gathered(found: dict[str, Any]) -> dict[str, Any]:
         message = lists.setdefault(named[1], {}).setdefault(int(named[2]), {})
         _put(message, named[3].removeprefix("message."), value)
     for prefix, by_index in lists.items():
-        name = OPENINFERENCE if prefix == OPENINFERENCE else INPUT
+        name = INPUT if prefix == "gen_ai.prompt" else prefix
         kept.setdefault(name, [by_index[index] for index in sorted(by_index)])
     return kept
 

@@ -163,13 +163,23 @@ def _request(
     if found is _MISSING or (elsewhere and found in ({}, "{}", [], "[]", "", None)):
         found, record = _of_dialect(record, source)  # LiteLLM keeps the body apart and leaves `messages` empty
         return read(found, record, source.messages)
-    parent = source.messages.rpartition(".")[0]
-    holder = dig(record, parent) if parent else record
-    if source.messages.endswith("gen_ai.input.messages"):
-        beside = dig(record, source.messages.removesuffix("input.messages") + "system_instructions")
-        tools = dig(record, source.messages.removesuffix("input.messages") + "tool.definitions")
-        holder = {"system": beside, "tools": tools}
+    holder = _holder(record, source.messages)
     return read(found, holder if isinstance(holder, Mapping) else {}, source.messages)
+
+
+def _holder(record: Mapping[str, Any], path: str) -> Any:
+    """What stands beside the messages: system prompt and tools."""
+    if path.endswith("gen_ai.input.messages"):
+        prefix = path.removesuffix("input.messages")
+        return {
+            "system": dig(record, f"{prefix}system_instructions"),
+            "tools": dig(record, f"{prefix}tool.definitions"),
+        }
+    if path.endswith("llm.input_messages"):
+        prefix = path.removesuffix("input_messages")
+        return {"tools": dig(record, f"{prefix}tools") or dig(record, f"{prefix}invocation_parameters.tools")}
+    parent = path.rpartition(".")[0]
+    return dig(record, parent) if parent else record
 
 
 def _of_dialect(record: Mapping[str, Any], source: Source) -> tuple[Any, Mapping[str, Any]]:
