@@ -14,9 +14,19 @@ if TYPE_CHECKING:
     from monitor.config import Report
     from monitor.core.records import SampleAccount
     from monitor.core.settings import Settings
+    from monitor.sample import Sampled, SampledInput
 
 PEEK_LINES: Final = 1000
 """Lines of the newest file that ``check`` reads."""
+
+EXAMPLES: Final = 5
+"""Redacted inputs that the dry run shows."""
+
+EXAMPLE_CHARS: Final = 200
+"""Characters of the last message that the text output shows of an example."""
+
+MOST_STRATA: Final = 20
+"""Strata that the text output shows, the largest first; JSON has all."""
 
 
 def sample(
@@ -29,15 +39,16 @@ def sample(
 ) -> None:
     """Print how many production inputs a run would ask now, and what it would leave out.
 
-    Shows what was read, left out by reason with the first file and line, and kept, and which files were not read. Makes
-    no calls and does not open the store. Exit 3 if there would be nothing to ask.
+    Shows what was read, left out by reason with the first file and line, and kept, which files were not read, the paths
+    at which requests were found, the strata, and a few of the redacted inputs. Makes no calls and does not open the
+    store. Exit 3 if there would be nothing to ask.
     """
     from monitor import config as configuration
     from monitor.core import schedule
     from monitor.core.lookup import known_names
     from monitor.core.records import SampleAccount
     from monitor.core.run_kinds import PRODUCTION
-    from monitor.sample import sample_production
+    from monitor.sample import Sampled, sample_production
 
     if not dry_run:
         raise UsageError("sample: add --dry-run; the daemon and `cliffwatch probe` draw samples by themselves")
@@ -49,16 +60,16 @@ def sample(
     now = datetime.now(UTC)
     since = now - timedelta(seconds=schedule.interval_seconds(settings.schedule, PRODUCTION.suite))
     try:
-        account = sample_production(production, 0, since, now, now).account
+        sampled = sample_production(production, 0, since, now, now)
     except CouldNotMeasure as error:
-        account = SampleAccount(problem=str(error))
-    show(target, account, since if production.source.has_time else None, now, as_json=as_json)
-    if not account.kept:
+        sampled = Sampled((), {}, SampleAccount(problem=str(error)))
+    show(target, sampled, since if production.source.has_time else None, now, as_json=as_json)
+    if not sampled.account.kept:
         raise CouldNotMeasure(f"{target}/{PRODUCTION.suite}: nothing to ask; see the reasons above")
 
 
-def show(target: str, account: "SampleAccount", since: datetime | None, until: datetime, *, as_json: bool) -> None:
-    """Print the account: counts that add up, then reasons, then files that were not read.
+def show(target: str, sampled: "Sampled", since: datetime | None, until: datetime, *, as_json: bool) -> None:
+    """Print the account: counts that add up, then reasons, files that were not read, paths, strata and examples.
 
     ``since``: ``None`` if requests have no time, so that all count.
     """
@@ -69,11 +80,9 @@ def show(target: str, account: "SampleAccount", since: datetime | None, until: d
     from monitor.core import sampling
     from monitor.core.sanitize import visible
 
+    account = sampled.account
     if as_json:
-        shares = {"considered": account.considered, "left_out_ratio": account.left_out_ratio}
-        told = {"notes": list(sampling.notes(account)), "inputs": account.kept}
-        window = {"since": since and since.isoformat(), "until": until.isoformat()}
-        print_json({"target": target, **window, **asdict(account), **shares, **told})
+        print_json(_as_json(target, sampled, since, until))
         return
     out = console()
     period = f"from {since:%Y-%m-%d %H:%M} to {until:%Y-%m-%d %H:%M} UTC" if since else "of any time (no source.time)"
@@ -81,6 +90,64 @@ def show(target: str, account: "SampleAccount", since: datetime | None, until: d
     table(out, ("requests", "count"), list(_counts(account)), right=("count",))
     for note in _notes(account) if account.lines or account.problem else [sampling.nothing_to_ask(account)]:
         say(out, Text(visible(note)))
+    if sampled.passed_over:
+        found = ", ".join(f"{what} {count:,}" for what, count in sampled.passed_over.items())
+        say(out, Text(f"Records that are not requests to ask again: {found}"))
+    if sampled.mapping:
+        rows = [(one.messages, one.time, one.stratum, f"{one.requests:,}") for one in sampled.mapping]
+        table(out, ("messages at", "time at", "stratum at", "requests"), rows, right=("requests",))
+    if len(sampled.strata) > 1:
+        rows = [(visible(name), f"{count:,}") for name, count in _largest(sampled)]
+        table(out, ("stratum", "requests"), rows, right=("requests",))
+    for example in _examples(sampled):
+        say(out, Text(f"{visible(example.stratum)}: {visible(_last_text(example), EXAMPLE_CHARS)}"))
+
+
+def _as_json(target: str, sampled: "Sampled", since: datetime | None, until: datetime) -> dict[str, object]:
+    from monitor.core import sampling
+
+    account = sampled.account
+    return {
+        "target": target,
+        "since": since and since.isoformat(),
+        "until": until.isoformat(),
+        **asdict(account),
+        "considered": account.considered,
+        "left_out_ratio": account.left_out_ratio,
+        "notes": list(sampling.notes(account)),
+        "inputs": account.kept,
+        "no_requests": sampled.passed_over,
+        "mapping": [asdict(one) for one in sampled.mapping],
+        "strata": sampled.strata,
+        "examples": [
+            {
+                "stratum": one.stratum,
+                "requests": one.count,
+                "messages": [{"role": message.role, "content": message.content} for message in one.probe.messages],
+            }
+            for one in _examples(sampled)
+        ],
+    }
+
+
+def _largest(sampled: "Sampled") -> list[tuple[str, int]]:
+    """The largest strata with their requests."""
+    return sorted(sampled.strata.items(), key=lambda one: (-one[1], one[0]))[:MOST_STRATA]
+
+
+def _examples(sampled: "Sampled") -> "list[SampledInput]":
+    """A few of the redacted inputs, of different strata where there are several."""
+    found, seen = [], set()
+    for one in sampled.inputs:
+        if one.stratum not in seen:
+            seen.add(one.stratum)
+            found.append(one)
+    found += [one for one in sampled.inputs if all(one is not other for other in found)]
+    return found[:EXAMPLES]
+
+
+def _last_text(one: "SampledInput") -> str:
+    return " ".join(one.probe.messages[-1].content.split())
 
 
 def _counts(account: "SampleAccount") -> Iterator[tuple[str, str]]:

@@ -3,7 +3,7 @@
 import json
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 from itertools import islice
@@ -22,6 +22,9 @@ Item = tuple[tuple[tuple[Literal["system", "user", "assistant"], str], ...], str
 
 _STRATUM_CHARS: Final = 80
 
+MOST_PATHS: Final = 20
+"""Different paths of messages, time and stratum that a sample shows."""
+
 
 @dataclass(frozen=True, slots=True)
 class SampledInput:
@@ -37,11 +40,25 @@ class SampledInput:
 
 
 @dataclass(frozen=True, slots=True)
+class MappedPaths:
+    """Dotted paths at which requests were read; empty where they have none."""
+
+    messages: str
+    time: str
+    stratum: str
+    requests: int
+
+
+@dataclass(frozen=True, slots=True)
 class Sampled:
     inputs: tuple[SampledInput, ...]
     strata: dict[str, int]
     """Requests by stratum."""
     account: SampleAccount
+    mapping: tuple[MappedPaths, ...] = ()
+    """Where the requests were found, the most frequent first."""
+    passed_over: dict[str, int] = field(default_factory=dict)
+    """What records are that the source's format knows to be no requests; part of ``account.filtered``."""
 
 
 def sample_production(
@@ -69,7 +86,9 @@ def sample_production(
         strata.add(stratum, identity, item)
         tally.seen(identity)
     inputs = tuple(SampledInput(_probe(kept.item), stratum, kept.count) for stratum, kept in strata.draw())
-    return Sampled(inputs, strata.requests(), tally.account(one.count for one in inputs))
+    mapping = tuple(MappedPaths(*paths, count) for paths, count in tally.paths.most_common(MOST_PATHS))
+    account = tally.account(one.count for one in inputs)
+    return Sampled(inputs, strata.requests(), account, mapping, dict(tally.passed_over.most_common()))
 
 
 def peek(production: settings.Production, max_lines: int, now: datetime) -> SampleAccount:

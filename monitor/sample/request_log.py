@@ -122,7 +122,8 @@ def logged(
         tally.leave(reason)
         return None
     stratum = NO_STRATUM if stratify is None else as_text(dig(record, stratify))
-    messages, parameters = _request(record, found, source, whole=tally.whole)
+    messages, parameters, path = _request(record, found, source, whole=tally.whole)
+    tally.mapped(path, source.time, stratify if stratum else None)
     return Logged(messages, stratum or NO_STRATUM, parameters)
 
 
@@ -153,18 +154,19 @@ DIALECT_KEYS: Final = ("contents", "prompt", "body", "request", "input", "params
 
 def _request(
     record: Mapping[str, Any], found: Any, source: Source, *, whole: bool
-) -> tuple[tuple[Message, ...], Mapping[str, Any]]:
-    """The messages of a request, and with ``whole`` its parameters."""
+) -> tuple[tuple[Message, ...], Mapping[str, Any], str]:
+    """The messages of a request, with ``whole`` its parameters, and the path where the messages are."""
     read = dialects.whole if whole else lambda *given: (dialects.messages(*given), {})
     empty = found is _MISSING or found is None or found == [] or found == ""
     if empty and source.prompt is not None:
-        return _prompt(record, source.prompt), {}
+        return _prompt(record, source.prompt), {}, source.prompt
     elsewhere = source.messages == "messages" and record.get("proxy_server_request")
     if found is _MISSING or (elsewhere and found in ({}, "{}", [], "[]", "", None)):
-        found, record = _of_dialect(record, source)  # LiteLLM keeps the body apart and leaves `messages` empty
-        return read(found, record, source.messages)
+        # LiteLLM keeps the body apart and leaves `messages` empty
+        found, path = _of_dialect(record, source)
+        return (*read(found, record, source.messages), path)
     holder = _holder(record, source.messages)
-    return read(found, holder if isinstance(holder, Mapping) else {}, source.messages)
+    return (*read(found, holder if isinstance(holder, Mapping) else {}, source.messages), source.messages)
 
 
 def _holder(record: Mapping[str, Any], path: str) -> Any:
@@ -182,8 +184,8 @@ def _holder(record: Mapping[str, Any], path: str) -> Any:
     return dig(record, parent) if parent else record
 
 
-def _of_dialect(record: Mapping[str, Any], source: Source) -> tuple[Any, Mapping[str, Any]]:
-    """What holds the messages if nothing is at the configured path. Raises LeftOutError if nothing does.
+def _of_dialect(record: Mapping[str, Any], source: Source) -> tuple[Any, str]:
+    """What holds the messages if nothing is at the configured path, and its key. Raises LeftOutError if nothing does.
 
     Only without a configured path: whoever names a path means that path.
     """
@@ -197,7 +199,7 @@ def _of_dialect(record: Mapping[str, Any], source: Source) -> tuple[Any, Mapping
             if key == "prompt" and isinstance(value, Mapping) and "id" in value:
                 raise LeftOutError(LeftOutReason.STATE_ELSEWHERE, "a prompt template that the provider keeps")
             if isinstance(value, Mapping) or key in ("contents", "prompt", "input", "proxy_server_request"):
-                return value, record
+                return value, key
     raise LeftOutError(LeftOutReason.NO_MESSAGES, _stopped(record, source.messages))
 
 

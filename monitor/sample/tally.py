@@ -52,6 +52,8 @@ class Tally:
     """Number of the line in ``path``."""
     passed_over: Counter[str] = field(default_factory=Counter)
     """What records are that their format knows to be no requests; part of ``filtered``."""
+    paths: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    """Paths of messages, time and stratum -> requests that were read there; empty where a request has none."""
     _left: dict[LeftOutReason, _Reason] = field(default_factory=dict)
     _unread: dict[tuple[UnreadReason, str], list[str]] = field(default_factory=dict)
     _placeholders: Counter[str] = field(default_factory=Counter)
@@ -68,6 +70,10 @@ class Tally:
             found.places.append(where)
         if text and (len(self._placeholders) < MOST_TEXTS or text in self._placeholders):
             self._placeholders[text] += 1
+
+    def mapped(self, messages: str, time: str | None, stratum: str | None) -> None:
+        """Count the paths of one request."""
+        self.paths[messages, time or "", stratum or ""] += 1
 
     def pass_over(self, what: str) -> None:
         """Count one record that its format knows to be no request: ``what``."""

@@ -170,6 +170,44 @@ def test_a_dry_run_prints_the_account_and_asks_nothing(tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*.db*")), "the store is not opened"
 
 
+def test_a_dry_run_shows_paths_strata_and_redacted_examples(tmp_path: Path) -> None:
+    at = datetime.now(UTC) - timedelta(hours=1)
+    log = [
+        *(request(f"Where is order {n}? Write to ann{n}@example.com", at, lang="en") for n in range(8)),
+        {
+            "at": at.isoformat(),
+            "lang": "de",
+            "input": [{"role": "user", "content": "Wo ist es?"}],
+            "instructions": "Kurz.",
+        },
+        request("Hello", at),
+        request("Hello", at, call_type="embedding"),
+    ]
+    path = configured(tmp_path, log, format="litellm", messages="messages")
+    document = yaml.safe_load(path.read_text())
+    document["targets"]["bot"]["production"]["stratify"] = "lang"
+    path.write_text(yaml.safe_dump(document))
+    code, out, _ = cliffwatch(path, "sample", "bot", "--dry-run", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["mapping"] == [
+        {"messages": "messages", "time": "at", "stratum": "lang", "requests": 8},
+        {"messages": "input", "time": "at", "stratum": "lang", "requests": 1},
+        {"messages": "messages", "time": "at", "stratum": "", "requests": 1},
+    ]
+    assert found["strata"] == {"(none)": 1, "de": 1, "en": 8}
+    assert found["no_requests"] == {"no chat": 1}
+    assert [one["stratum"] for one in found["examples"][:3]] == ["(none)", "de", "en"]
+    assert len(found["examples"]) == 5
+    assert "@example.com" not in out
+    code, out, _ = cliffwatch(path, "sample", "bot", "--dry-run")
+    shown = " ".join(out.split())
+    assert "Records that are not requests to ask again: no chat 1" in shown
+    assert "de: Wo ist es?" in shown
+    assert "‹email›" in shown
+    assert "@example.com" not in shown
+
+
 def test_a_dry_run_of_nothing_says_why(tmp_path: Path) -> None:
     path = configured(tmp_path, [{**one, "messages": "redacted-by-litellm"} for one in now_log()])
     code, out, _ = cliffwatch(path, "sample", "bot", "--dry-run")
