@@ -5,6 +5,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from hashlib import sha256
 from itertools import islice
 from typing import Any, Final, Literal, cast
@@ -21,6 +22,9 @@ Item = tuple[tuple[tuple[Literal["system", "user", "assistant"], str], ...], str
 """The redacted messages of one input and its parameters as JSON, in a sortable form."""
 
 _STRATUM_CHARS: Final = 80
+
+_REMEMBERED: Final = 65_536
+"""Characters of the longest system prompt whose redacted form is remembered."""
 
 MOST_PATHS: Final = 20
 """Different paths of messages, time and stratum that a sample shows."""
@@ -110,9 +114,26 @@ def _probe(item: Item) -> Probe:
 
 
 def _redacted(request: Logged) -> tuple[Item, str]:
-    messages = tuple((message.role, redact(_storable(message.content))) for message in request.messages)
+    messages = tuple((message.role, _redacted_text(message.role, message.content)) for message in request.messages)
     item = messages, json.dumps(_redacted_leaves(request.parameters), sort_keys=True)
-    return item, redact(_storable(request.stratum))[:_STRATUM_CHARS]
+    return item, _redacted_stratum(request.stratum)
+
+
+def _redacted_text(role: str, content: str) -> str:
+    if role == "system" and len(content) <= _REMEMBERED:
+        return _redacted_system(content)
+    return redact(_storable(content))
+
+
+@lru_cache(maxsize=64)
+def _redacted_system(content: str) -> str:
+    """Remembers the last system prompts: most requests of a target share one."""
+    return redact(_storable(content))
+
+
+@lru_cache(maxsize=512)
+def _redacted_stratum(stratum: str) -> str:
+    return redact(_storable(stratum))[:_STRATUM_CHARS]
 
 
 def _redacted_leaves(value: Any) -> Any:
@@ -136,5 +157,10 @@ def _identity(item: Item) -> bytes:
 
     Without parameters, so that an input has the same id however it is asked.
     """
-    parts = [f"{role}\x1f{' '.join(unicodedata.normalize('NFC', text).split())}" for role, text in item[0]]
-    return sha256("\x1e".join(parts).encode()).digest()
+    return sha256("\x1e".join([f"{role}\x1f{_normalized(text)}" for role, text in item[0]]).encode()).digest()
+
+
+def _normalized(text: str) -> str:
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text)
+    return " ".join(text.split())

@@ -57,6 +57,11 @@ def instant(value: Any) -> datetime:
 
 
 def _from_text(text: str) -> datetime:
+    if text[4:5] == "-" and text[10:11] == "T":  # most times, and no number
+        try:
+            return _utc(datetime.fromisoformat(text))
+        except ValueError:
+            pass
     form = _COMPACT.get(len(text))
     if form is not None and text.isdecimal() and text[:2] in ("19", "20"):
         return datetime.strptime(text, form).replace(tzinfo=UTC)

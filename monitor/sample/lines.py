@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, NamedTuple, TypeVar, Union, cast
 
 from monitor.core.records import LeftOutReason, UnreadReason
+from monitor.sample.early import Early
 from monitor.sample.listing import Unread
 from monitor.sample.tally import Tally
 
@@ -91,17 +92,29 @@ def opened(place: Place) -> tuple[io.BufferedReader, Hashable]:
 
 def lines(
     path: Place, seen: set[Hashable], unread: Unread, tally: Tally, max_line_bytes: int = MAX_LINE_BYTES,
-    max_unpacked: int = MAX_UNPACKED, max_ratio: int = MAX_RATIO,
+    max_unpacked: int = MAX_UNPACKED, max_ratio: int = MAX_RATIO, early: Early | None = None,
 ) -> Iterator[Line]:  # fmt: skip
     """Numbered complete lines of a file that is not in ``seen``; nothing if it was rotated away in the meantime.
+
+    ``early``: why a line is outside the window, if its bytes tell; such a line is counted and not yielded.
 
     Counts damage and lines that are too long in ``tally``, and files in an unknown format in ``unread``.
     """
     number = 0
 
+    def skipped(line: bytes, at: int) -> bool:
+        reason = early(line) if early is not None else None
+        if reason is None:
+            return False
+        tally.line = at
+        tally.leave(reason)
+        return True
+
     def split(stream: IO[bytes]) -> Iterator[Line]:
         nonlocal number
-        for number, data in _gathered(_split(stream, max_line_bytes), max_line_bytes):
+        for number, data in _gathered(
+            _split(stream, max_line_bytes, None if early is None else skipped), max_line_bytes
+        ):
             if data is None:
                 tally.leave(LeftOutReason.LINE_TOO_LONG, f"more than {max_line_bytes:,} bytes", f"{path}:{number}")
             else:
@@ -238,11 +251,16 @@ class _Recoded:
         return self._text.readline(size).encode("utf-8", "replace")
 
 
-def _split(stream: IO[bytes], max_line_bytes: int) -> Iterator[tuple[int, bytes | None]]:
-    """(number, line); ``None`` for a line that is too long. Blank lines are counted and skipped."""
+def _split(
+    stream: IO[bytes], max_line_bytes: int, skipped: Callable[[bytes, int], bool] | None
+) -> Iterator[tuple[int, bytes | None]]:
+    """(number, line); ``None`` for a line that is too long. Blank lines, and those that ``skipped`` counts, are left
+    out."""
     number = 0
     while line := stream.readline(max_line_bytes + 1):
         number += 1
+        if skipped is not None and skipped(line, number):
+            continue
         whole = line.endswith(b"\n")
         if not whole and len(line) > max_line_bytes:
             yield number, None

@@ -70,8 +70,14 @@ def dig(record: Any, path: str) -> Any:
     Keys may contain dots (``gen_ai.input.messages``): each step uses the longest matching key. A text on the way that
     is JSON is read as what it holds.
     """
-    found = _dig(record, path.split("."))
+    found = _at(record, path)
     return None if found is _MISSING else found
+
+
+def _at(record: Any, path: str) -> Any:
+    if type(record) is dict and path in record:
+        return record[path]
+    return _dig(record, path.split("."))
 
 
 def _dig(node: Any, parts: list[str]) -> Any:
@@ -111,10 +117,10 @@ def logged(
 
     Raises LeftOutError if it cannot be asked.
     """
-    found = _dig(record, source.messages.split("."))
+    found = _at(record, source.messages)
     if found is _MISSING:
         record = unwrapped(record)
-        found = _dig(record, source.messages.split("."))
+        found = _at(record, source.messages)
     if not matches(record, source):
         tally.filtered += 1
         return None

@@ -133,6 +133,13 @@ _PHONE_CUE: Final = re.compile(
 )
 
 
+_SAYS_PHONE: Final = says(
+    "phone", "tel", "mob", "cel", "gsm", "fax", "whatsapp", "call", "text", "sms", "handy", "portable", "llámame",
+    "ligue para", "chiamami", "appele", "手机", "电话",
+)  # fmt: skip
+"""Whether a text may have a cue of ``_PHONE_CUE``."""
+
+
 def _cued(match: re.Match[str]) -> str:
     digits = sum(c.isdigit() for c in match[0])
     return "‹phone›" if 6 <= digits <= 15 and _PHONE_CUE.search(_before(match, 40)) else match[0]
@@ -157,7 +164,7 @@ PERSONAL: Final = (
         "‹email›",
     ),
     Rule(
-        _DIGIT,
+        re.compile("[0-9](?<=[A-Za-z][A-Za-z][0-9])[0-9]").search,
         re.compile(
             after("[A-Za-z]", "[A-Za-z0-9]")
             + r"[A-Za-z][0-9]{2}(?:[A-Za-z0-9]{11,30}|"
@@ -215,7 +222,7 @@ PERSONAL: Final = (
         _dialled,
     ),
     Rule(
-        _DIGIT,
+        lambda text: _DIGIT(text) and _SAYS_PHONE(text),
         re.compile(
             after("[0-9(]", "[A-Za-z0-9_,/+-]")
             + r"[0-9]?(?:[ .()/-]{0,3}[0-9]){5,14}+(?![A-Za-z0-9_%€$£]|[.,:][0-9])"

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 _PLACEHOLDERS: Final = (
@@ -24,17 +25,24 @@ class Rule(NamedTuple):
 
 def holds(*words: str) -> Needs:
     """Whether the text contains one of the words."""
-    return lambda text: any(word in text for word in words)
+
+    def needs(text: str) -> bool:
+        for word in words:  # noqa: SIM110 - a loop takes half the time of ``any``, and this runs on every text
+            if word in text:
+                return True
+        return False
+
+    return needs
 
 
 def says(*words: str) -> Needs:
     """``holds``, in any case."""
+    held = holds(*words)
+    return lambda text: held(_folded(text))
 
-    def needs(text: str) -> bool:
-        folded = text.lower()
-        return any(word in folded for word in words)
 
-    return needs
+_folded: Final = lru_cache(maxsize=1)(str.lower)
+"""Remembers the text that the rules are trying now."""
 
 
 def after(first: str, forbidden: str) -> str:

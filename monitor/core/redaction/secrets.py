@@ -1,6 +1,7 @@
 """Rules for keys, tokens and passwords."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from monitor.core.redaction.rule import NOT_BEFORE, Rule, after, holds, says
@@ -53,6 +54,14 @@ _KEY_STARTS: Final = (
         "whsec_",
     ),
 )
+
+
+_HOLDS_KEY_START: Final = holds(*_KEY_STARTS)
+
+
+def _may_hold_key(text: str) -> bool:
+    likely = "-" in text or "_" in text or "A" in text or "ya29." in text or "SG." in text
+    return likely and bool(_HOLDS_KEY_START(text))
 
 
 _VENDOR_KEY: Final = re.compile(
@@ -137,6 +146,9 @@ _PASSWORD_WORDS: Final = (
     *("pass", "pw", "kennwort", "mdp", "contrase", "senha", "hasło", "wachtwoord", "parola", "lösenord", "пароль"),
     *("密码", "口令", "パスワード", "비밀번호"),
 )
+_SAYS_PASSWORD: Final = lru_cache(maxsize=1)(says(*_PASSWORD_WORDS))
+"""Remembers the text that the rules are trying now: several of them need the same words."""
+
 _SECRET_NAME: Final = (
     r"(?:(?:api|access|account|signing|encryption|master|private)[ _-]?key|secret[ _-]?(?:access[_-]?)?key|"
     r"(?:client|app|shared)[_-]?secret|secret|(?:auth|access|refresh|session|bot)[_-]?token|token|"
@@ -171,14 +183,14 @@ SECRETS: Final = (
         ),
         "‹ssh-key›",
     ),
-    Rule(holds(*_KEY_STARTS), re.compile(rf"(?<![A-Za-z])(?:{_KEY_SHAPES})"), _api_key),
+    Rule(_may_hold_key, re.compile(rf"(?<![A-Za-z])(?:{_KEY_SHAPES})"), _api_key),
     Rule(
         says("bearer", "basic"),
         re.compile(r"(?P<scheme>\b(?:bearer|basic)\s{1,4}+)(?P<value>[\w.~+/-]{8,}+=*+)", re.IGNORECASE),
         _bearer,
     ),
     Rule(
-        says(*_PASSWORD_WORDS),
+        _SAYS_PASSWORD,
         re.compile(
             rf"(?P<name>{_NAME_BEGIN}{_PASSWORD}{_ASSIGNED}(?P<quote>[\"']))"
             rf"{NOT_BEFORE}(?P<value>[^\s\"'{{}}‹›]++(?: [^\s\"'{{}}‹›]++){{1,7}})(?=(?P=quote))",
@@ -206,7 +218,7 @@ SECRETS: Final = (
         _secret,
     ),
     Rule(
-        says(*_PASSWORD_WORDS),
+        _SAYS_PASSWORD,
         re.compile(
             rf"(?P<name>{_NAME_BEGIN}{_PASSWORD}(?: for [^\s.,;:]{{1,40}})? ?"
             rf"(?:is|was|ist|lautet|es|è|é|jest|是|为)[: ] ?[\"'`]?)"
