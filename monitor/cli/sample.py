@@ -97,8 +97,8 @@ def show(target: str, sampled: "Sampled", since: datetime | None, until: datetim
         rows = [(one.messages, one.time, one.stratum, f"{one.requests:,}") for one in sampled.mapping]
         table(out, ("messages at", "time at", "stratum at", "requests"), rows, right=("requests",))
     if len(sampled.strata) > 1:
-        rows = [(visible(name), f"{count:,}") for name, count in _largest(sampled)]
-        table(out, ("stratum", "requests"), rows, right=("requests",))
+        strata = [(visible(name), f"{count:,}") for name, count in _largest(sampled)]
+        table(out, ("stratum", "requests"), strata, right=("requests",))
     for example in _examples(sampled):
         say(out, Text(f"{visible(example.stratum)}: {visible(_last_text(example), EXAMPLE_CHARS)}"))
 

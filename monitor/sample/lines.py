@@ -91,7 +91,7 @@ def opened(place: Place) -> tuple[io.BufferedReader, Hashable]:
 
 
 def lines(
-    path: Place, seen: set[Hashable], unread: Unread, tally: Tally, max_line_bytes: int = MAX_LINE_BYTES,
+    path: Place, seen: set[Any], unread: Unread, tally: Tally, max_line_bytes: int = MAX_LINE_BYTES,
     max_unpacked: int = MAX_UNPACKED, max_ratio: int = MAX_RATIO, early: Early | None = None,
 ) -> Iterator[Line]:  # fmt: skip
     """Numbered complete lines of a file that is not in ``seen``; nothing if it was rotated away in the meantime.

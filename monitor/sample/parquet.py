@@ -144,9 +144,13 @@ class _File:
 
         column = batch.column(time_column)
         nulls = column.is_null().to_pylist() if column.null_count else None
-        smallest, largest = (compute.min_max(column)[key].as_py() for key in ("min", "max"))
-        if smallest is None or self._window.outside(_utc(smallest)) is self._window.outside(_utc(largest)) is None:
-            return list(range(batch.num_rows))
+        bounds = compute.min_max(column)
+        if nulls is None and bounds["min"].as_py() is not None:
+            first, last = (self._window.outside(_utc(bounds[one].as_py())) for one in ("min", "max"))
+            if first is last is not None:
+                self._tally.leave(last, place=f"{self._path}:{row + 1}", count=batch.num_rows)
+            if first is last:
+                return list(range(batch.num_rows)) if last is None else []
         kept = []
         for place, at in enumerate(_microseconds(column)):
             left = None if nulls and nulls[place] else self._window.outside(datetime.fromtimestamp(at / 1e6, UTC))
@@ -175,12 +179,40 @@ def _values(column: Any) -> list[Any]:
     import pyarrow as pa
 
     kind = column.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _cut(_values(column.flatten()), column.value_lengths().to_pylist())
+    if pa.types.is_struct(kind):
+        return _objects([field.name for field in kind], column)
     if pa.types.is_timestamp(kind) and kind.unit == "ns":
         column = column.cast(pa.timestamp("us", kind.tz), safe=False)
     found: list[Any] = column.to_pylist(maps_as_pydicts="lossy")
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind):
         return found
     return [_plain(value) for value in found]
+
+
+def _cut(inner: list[Any], lengths: list[int | None]) -> list[Any]:
+    """The lists of the values ``inner``; ``None`` where there is none."""
+    found: list[Any] = []
+    at = 0
+    for length in lengths:
+        found.append(None if length is None else inner[at : at + length])
+        at += length or 0
+    return found
+
+
+def _objects(names: list[str], column: Any) -> list[Any]:
+    """The structures of a column as dicts without missing fields."""
+    fields = [_values(field) for field in column.flatten()]
+    if not any(field.null_count for field in column.flatten()):
+        return [dict(zip(names, values, strict=True)) for values in zip(*fields, strict=True)]
+    made = [
+        {name: value for name, value in zip(names, values, strict=True) if value is not None}
+        for values in zip(*fields, strict=True)
+    ]
+    if not column.null_count:
+        return made
+    return [one if valid else None for one, valid in zip(made, column.is_valid().to_pylist(), strict=True)]
 
 
 def _plain(value: Any) -> Any:

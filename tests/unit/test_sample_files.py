@@ -185,7 +185,7 @@ def test_every_bound_of_a_listing_is_told(tmp_path: Path) -> None:
         folder = folder / "d"
         folder.mkdir()
 
-    def told(**bounds: int) -> tuple[int, str]:
+    def told(**bounds: Any) -> tuple[int, str]:
         unread = listing.Unread()
         found = listing.files(f"{tmp_path}/**/*.jsonl", unread, **bounds)
         tally = Tally()
@@ -214,7 +214,7 @@ def test_every_bound_of_decompression_is_told(
     path = tmp_path / "a.jsonl.gz"
     path.write_bytes(pack(line("same").encode() * 50_000))
 
-    def told(**bounds: int) -> tuple[int, list[str]]:
+    def told(**bounds: Any) -> tuple[int, list[str]]:
         unread, tally = listing.Unread(), Tally()
         read = sum(1 for _ in reading.lines(path, set(), unread, tally, **bounds))
         unread.tell(tally)
