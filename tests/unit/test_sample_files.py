@@ -11,6 +11,7 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -185,7 +186,7 @@ def test_every_bound_of_a_listing_is_told(tmp_path: Path) -> None:
         folder = folder / "d"
         folder.mkdir()
 
-    def told(**bounds: Any) -> tuple[int, str]:
+    def told(**bounds: int) -> tuple[int, str]:
         unread = listing.Unread()
         found = listing.files(f"{tmp_path}/**/*.jsonl", unread, **bounds)
         tally = Tally()
