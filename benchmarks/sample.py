@@ -6,22 +6,24 @@ Writes N logged requests of 28 days as JSON lines and as Parquet, and draws a sa
 DuckDB reads the same columns with the same window and keeps ``USING SAMPLE reservoir(100 ROWS)``, with two threads. It
 neither redacts nor checks what it reads, and its sample is of requests; ours is of distinct redacted inputs, by
 stratum. Each reader runs in a process of its own, in turn, ``--trials`` times; a trial is a pair. The measure ``ratio``
-is our records per second over DuckDB's, ``mib`` the largest memory of our process.
+is our records per second over DuckDB's, ``cpu_ratio`` the same of CPU seconds, which other work on the machine changes
+less, and ``mib`` the largest memory of our process.
 """
 
 import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from benchmarks.rows import Row, bootstrap, parser, report
-from benchmarks.sample_reader import DAYS, START
+from benchmarks.rows import FloatArray, Row, bootstrap, parser, report
+from benchmarks.sample_reader import DAYS, SAMPLE, START
 
 BENCHMARK: Final = "sample"
 GROUP: Final = 100_000
@@ -84,25 +86,43 @@ def write(folder: Path, count: int, seed: int) -> None:
     writer.close()
 
 
-def measured(reader: str, path: Path) -> tuple[float, float]:
-    """Seconds of one reading in a new process, and the largest memory of the process in MiB."""
+@dataclass(frozen=True)
+class Reading:
+    """One reading of a file."""
+
+    seconds: float
+    cpu_seconds: float
+    """Of all threads."""
+    mib: float
+    """Largest memory of the process."""
+
+
+def measured(reader: str, path: Path) -> Reading:
+    """One reading in a new process."""
     command = [sys.executable, "-m", "benchmarks.sample_reader", reader, str(path)]
     made = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    if made["rows"] != 100:
-        raise SystemExit(f"{reader} drew {made['rows']} rows of {path.name} in place of 100")
-    return made["seconds"], made["mib"]
+    if made.pop("rows") != SAMPLE:
+        raise SystemExit(f"{reader} did not draw {SAMPLE} rows of {path.name}: too few records")
+    return Reading(**made)
 
 
-def rows_of(kind: str, count: int, seconds: dict[str, list[float]], mib: list[float], seed: int) -> list[Row]:
+def rows_of(kind: str, count: int, found: Mapping[str, Sequence[Reading]], seed: int) -> list[Row]:
     """The rows of one format. Bounds by resampling the trials."""
     rng = np.random.default_rng(seed)
-    ratios = np.asarray(seconds["duckdb"]) / np.asarray(seconds["cliffwatch"])
-    found = [("cliffwatch", "ratio", ratios), ("cliffwatch", "mib", np.asarray(mib))]
-    found += [(reader, "records_per_second", count / np.asarray(seconds[reader])) for reader in READERS]
+
+    def values(reader: str, of: str) -> FloatArray:
+        return np.asarray([getattr(one, of) for one in found[reader]])
+
+    measures = [
+        ("cliffwatch", "ratio", values("duckdb", "seconds") / values("cliffwatch", "seconds")),
+        ("cliffwatch", "cpu_ratio", values("duckdb", "cpu_seconds") / values("cliffwatch", "cpu_seconds")),
+        ("cliffwatch", "mib", values("cliffwatch", "mib")),
+        *((reader, "records_per_second", count / values(reader, "seconds")) for reader in READERS),
+    ]
     rows = []
-    for method, measure, values in found:
-        bounds = bootstrap([values], lambda sample: float(np.mean(sample)), rng)
-        rows.append(Row(BENCHMARK, method, kind, measure, bounds.value, bounds.low, bounds.high, len(values)))
+    for method, measure, trials in measures:
+        bounds = bootstrap([trials], lambda sample: float(np.mean(sample)), rng)
+        rows.append(Row(BENCHMARK, method, kind, measure, bounds.value, bounds.low, bounds.high, len(trials)))
     return rows
 
 
@@ -112,15 +132,8 @@ def run(count: int, trials: int, seed: int, folder: Path) -> list[Row]:
     rows: list[Row] = []
     for kind in FORMATS:
         path = folder / f"requests.{kind}"
-        seconds: dict[str, list[float]] = {reader: [] for reader in READERS}
-        mib: list[float] = []
-        for _ in range(trials):
-            for reader in READERS:
-                taken, peak = measured(reader, path)
-                seconds[reader].append(taken)
-                if reader == "cliffwatch":
-                    mib.append(peak)
-        rows += rows_of(kind, count, seconds, mib, seed)
+        pairs = [[measured(reader, path) for reader in READERS] for _ in range(trials)]
+        rows += rows_of(kind, count, dict(zip(READERS, zip(*pairs, strict=True), strict=True)), seed)
     return rows
 
 
