@@ -2,8 +2,8 @@
 
     python -m benchmarks.sample_reader cliffwatch requests.jsonl
 
-Prints its seconds, its CPU seconds of all threads, its largest memory and the number of rows as JSON. It imports nothing
-else, which would count.
+Prints its seconds, its CPU seconds of all threads, its largest memory and the number of rows as JSON. It imports
+nothing else, which would count.
 """
 
 import json
