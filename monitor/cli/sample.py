@@ -13,7 +13,7 @@ from monitor.core.errors import CouldNotMeasure, UsageError
 if TYPE_CHECKING:
     from monitor.config import Report
     from monitor.core.records import SampleAccount
-    from monitor.core.settings import Settings
+    from monitor.core.settings import Production, Settings
     from monitor.sample import Sampled, SampledInput
 
 PEEK_LINES: Final = 1000
@@ -40,15 +40,15 @@ def sample(
     """Print how many production inputs a run would ask now, and what it would leave out.
 
     Shows what was read, left out by reason with the first file and line, and kept, which files were not read, the paths
-    at which requests were found, the strata, and a few of the redacted inputs. Makes no calls and does not open the
-    store. Exit 3 if there would be nothing to ask.
+    at which requests were found, the strata, and a few of the redacted inputs. Makes no calls. Opens the store only for
+    inputs that are pushed to the daemon. Exit 3 if there would be nothing to ask.
     """
     from monitor import config as configuration
     from monitor.core import schedule
     from monitor.core.lookup import known_names
     from monitor.core.records import SampleAccount
     from monitor.core.run_kinds import PRODUCTION
-    from monitor.sample import Sampled, sample_production
+    from monitor.sample import Sampled
 
     if not dry_run:
         raise UsageError("sample: add --dry-run; the daemon and `cliffwatch probe` draw samples by themselves")
@@ -60,12 +60,28 @@ def sample(
     now = datetime.now(UTC)
     since = now - timedelta(seconds=schedule.interval_seconds(settings.schedule, PRODUCTION.suite))
     try:
-        sampled = sample_production(production, 0, since, now, now)
+        sampled = _drawn(settings, target, production, since, now)
     except CouldNotMeasure as error:
         sampled = Sampled((), {}, SampleAccount(problem=str(error)))
     show(target, sampled, since if production.source.has_time else None, now, as_json=as_json)
     if not sampled.account.kept:
         raise CouldNotMeasure(f"{target}/{PRODUCTION.suite}: nothing to ask; see the reasons above")
+
+
+def _drawn(settings: "Settings", target: str, production: "Production", since: datetime, now: datetime) -> "Sampled":
+    """A sample now. Raises CouldNotMeasure."""
+    from contextlib import closing
+
+    from monitor.core.sources import SOURCES
+    from monitor.sample import sample_production
+
+    if not SOURCES[production.source.kind].pushed:
+        return sample_production(production, 0, since, now, now)
+    from monitor.runs.draw import draw_sample
+    from monitor.store import open_store
+
+    with closing(open_store(settings.store, migrate=False, create=False)) as store:
+        return draw_sample(store, target, production, 0, since, now, now)
 
 
 def show(target: str, sampled: "Sampled", since: datetime | None, until: datetime, *, as_json: bool) -> None:
@@ -187,10 +203,11 @@ def with_samples(report: "Report") -> "tuple[Report, bool]":
 def _samples(settings: "Settings") -> Iterator[tuple[str, str, bool]]:
     """Target, what is wrong with its newest log, and whether nothing in it can be asked."""
     from monitor.core import sampling
+    from monitor.core.sources import SOURCES
     from monitor.sample import peek
 
     for name, target in settings.targets.items():
-        if target.production is None:
+        if target.production is None or SOURCES[target.production.source.kind].pushed:
             continue
         try:
             account = peek(target.production, PEEK_LINES, datetime.now(UTC))

@@ -163,7 +163,7 @@ def resolved(settings: Settings, folder: Path) -> Settings:
         smtp = found.smtp.model_copy(update={key: at(path) for key, path in paths.items() if path})
         return found.model_copy(update={"smtp": smtp})
 
-    def person(found: ActionToken) -> ActionToken:
+    def token(found: ActionToken) -> ActionToken:
         return found.model_copy(update={"token_file": at(found.token_file)}) if found.token_file else found
 
     def target(found: Target) -> Target:
@@ -188,7 +188,10 @@ def resolved(settings: Settings, folder: Path) -> Settings:
             "providers": {name: provider(found) for name, found in settings.providers.items()},
             "judge": judge,
             "http": settings.http.model_copy(
-                update={"actions": {name: person(found) for name, found in settings.http.actions.items()}}
+                update={
+                    "actions": {name: token(found) for name, found in settings.http.actions.items()},
+                    "inputs": {name: token(found) for name, found in settings.http.inputs.items()},
+                }
             ),
             "embeddings": model(settings.embeddings) if settings.embeddings else None,
             "email": mail(settings.email) if settings.email else None,

@@ -1,4 +1,4 @@
-"""Checks of the ``http`` section beyond types: the public URL, and people's tokens."""
+"""Checks of the ``http`` section beyond types: the public URL, and the tokens of people and clients."""
 
 import os
 from pathlib import Path
@@ -7,25 +7,43 @@ from urllib.parse import urlsplit
 from monitor.config.checks import VARIABLE, Checks, looks_like_key, loopback
 from monitor.config.yaml_reader import Loc
 from monitor.core.settings import LEAST_TOKEN, ActionToken
+from monitor.core.sources import SOURCES, Source
 
 
 def run(c: Checks) -> None:
-    """Check ``http.url`` and ``http.actions``."""
+    """Check ``http.url``, ``http.actions`` and ``http.inputs``."""
     http = c.settings.http
     if http.url is not None:
         _url(c, http.url)
     tokens: dict[str, str] = {}
-    for person, where in (http.actions or {}).items():
-        loc = ("http", "actions", person)
-        token = _token(c, loc, where)
-        if token is not None and token in tokens:
-            c.problem(loc, f"has the same token as '{tokens[token]}'; create another: tokens identify people")
-        elif token is not None:
-            tokens[token] = person
-    if http.actions and not c.problems and not _protected(http.host, http.url):
-        c.warn(
-            ("http", "actions"), "plain HTTP: others on the network can read tokens; use a TLS proxy, and set url to it"
-        )
+    for key in ("actions", "inputs"):
+        for person, where in (getattr(http, key) or {}).items():
+            loc = ("http", key, person)
+            token = _token(c, loc, where)
+            if token is not None and token in tokens:
+                c.problem(loc, f"has the same token as '{tokens[token]}'; create another: tokens identify people")
+            elif token is not None:
+                tokens[token] = person
+        if getattr(http, key) and not c.problems and not _protected(http.host, http.url):
+            c.warn(
+                ("http", key), "plain HTTP: others on the network can read tokens; use a TLS proxy, and set url to it"
+            )
+    _pushed(c)
+
+
+def _pushed(c: Checks) -> None:
+    """Pushed inputs need clients with tokens."""
+    targets = c.settings.targets or {}
+    pushed = [name for name, target in targets.items() if target.production and _takes(target.production.source)]
+    if pushed and not c.settings.http.inputs and ("http", "inputs") not in c.document.lines:
+        loc = ("targets", pushed[0], "production", "source")
+        c.problem(loc, "requires 'http.inputs', the tokens of the clients that send its inputs")
+    if c.settings.http.inputs and not pushed:
+        c.warn(("http", "inputs"), "is never used: no target has a source that takes pushed inputs")
+
+
+def _takes(source: Source | None) -> bool:
+    return source is not None and bool(source.kind) and SOURCES[source.kind].pushed
 
 
 def _protected(host: str, url: str | None) -> bool:

@@ -150,11 +150,11 @@ class Alarms(Section):
 
 
 LEAST_TOKEN: Final = 32
-"""Minimum length of a person's token in characters: the output of ``openssl rand -hex 16``."""
+"""Minimum length of a token in characters: the output of ``openssl rand -hex 16``."""
 
 
 class ActionToken(Section):
-    """Location of one person's token."""
+    """Location of the token of a person or client."""
 
     token_env: str | None = Field(None, description="name of the environment variable that contains the token")
     token_file: Path | None = Field(None, description="file that contains the token; read at start and reload")
@@ -179,6 +179,11 @@ class Http(Section):
         default_factory=dict,
         description="person -> token; people with a token can approve, acknowledge, clear and run from the pages; "
         "default: the pages are read-only",
+    )
+    inputs: dict[Name, ActionToken] = Field(
+        default_factory=dict,
+        description="client -> token; a client with a token can send production inputs to targets with a source of "
+        "kind http, and nothing else; default: no inputs are taken",
     )
 
 

@@ -37,8 +37,10 @@ class SourceKind:
     """Properties of one kind of source."""
 
     read: str
-    """``module:function`` of the ``sample.request_log.ReadSource``."""
+    """``module:function`` of the ``sample.request_log.ReadSource``; if ``pushed``, a ``sample.pushed.ReadBody``."""
     settings: type[Source]
+    pushed: bool = False
+    """Clients send the inputs to the daemon's port. The daemon keeps a sample of them in the store."""
 
 
 SOURCES: Final[dict[str, SourceKind]] = {}
@@ -47,12 +49,12 @@ SOURCES: Final[dict[str, SourceKind]] = {}
 Model = TypeVar("Model", bound=type[Source])
 
 
-def catalogued(read: str) -> Callable[[Model], Model]:
+def catalogued(read: str, *, pushed: bool = False) -> Callable[[Model], Model]:
     """Class decorator: add the settings to the catalogue; ``read`` is the ``module:function`` of their reader."""
 
     def add(settings: Model) -> Model:
         for kind in kinds_of(settings):
-            SOURCES[kind] = SourceKind(read, settings)
+            SOURCES[kind] = SourceKind(read, settings, pushed)
         return settings
 
     return add
@@ -138,3 +140,13 @@ class SqlSource(DatabaseSource):
         if (self.table is None) == (self.query is None):
             raise ValueError("kind sql needs either 'table' or 'query'")
         return self
+
+
+@catalogued(read="monitor.sample.http:read", pushed=True)
+class HttpSource(Source):
+    """Inputs that programs send to `POST /api/v1/inputs` of the daemon."""
+
+    kind: Literal["http"] = Field(description="inputs that programs send to `POST /api/v1/inputs` of the daemon")
+    time: str | None = Field(
+        "time", description="dotted path to the time of the request, in any common form; default: the time of arrival"
+    )

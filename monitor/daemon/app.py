@@ -22,6 +22,7 @@ from monitor.core.errors import CliffwatchError, ConfigError, StoreError
 from monitor.core.limits import asks_nothing_limit
 from monitor.core.records import Arm, Run
 from monitor.core.settings import Settings
+from monitor.daemon.inbox import Inbox, tokens_of
 from monitor.daemon.jobs.heartbeat import Heartbeat
 from monitor.daemon.jobs.identity_checks import Identities
 from monitor.daemon.jobs.mailer import Mailer
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
     from monitor.report.web.authorization import Acting
-    from monitor.report.web.tokens import Tokens
 
 log = structlog.get_logger()
 
@@ -65,12 +65,6 @@ class Job(Protocol):
 
     def begin(self, context: RunContext, now: datetime) -> None: ...
     async def end(self) -> None: ...
-
-
-def _read_tokens(settings: Settings) -> "Tokens":
-    from monitor.report.web.tokens import read_tokens
-
-    return read_tokens(settings.http.actions)
 
 
 async def _close_after(context: RunContext | None, tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -108,6 +102,7 @@ class App:
         self._jobs: tuple[Job, ...] = (
             Heartbeat(), FirstScrape(self.internals), SelfTests(), self._identities, Mailer(),
         )  # fmt: skip
+        self._inbox = Inbox(lambda: self.current, self.internals)
         self._last_tick: float | None = None
         self._last_outage = float("-inf")
         self._clock_started = monotonic()
@@ -134,6 +129,7 @@ class App:
             raise
         if self._sole.active:
             await asyncio.to_thread(take_over, self.context)
+            await self._inbox.turn(self.store, utcnow())
         self._start_clock(settings)
         self._guarding = asyncio.create_task(self._guard())
         log.info("started", config=str(self.config_path), url=self.url, targets=len(settings.targets))
@@ -162,6 +158,7 @@ class App:
         await asyncio.gather(*self._closing, *(job.end() for job in self._jobs), return_exceptions=True)
         await _close_after(self.context, [])
         await self._server.stop()
+        await self._inbox.stop(utcnow())
         if self.store is not None:
             await asyncio.to_thread(self._sole.release, self.store, utcnow())
             self.store.close()
@@ -185,7 +182,7 @@ class App:
                 fixed = self.current
                 if (settings.store, settings.http) != (fixed.store, fixed.http):
                     raise ConfigError(f"{self.config_path}: a reload cannot change store and http; restart the daemon")
-                tokens = _read_tokens(settings)
+                tokens = tokens_of(settings)
                 context = await asyncio.to_thread(self._wire, settings, self.store)
                 if self._sole.active:
                     await asyncio.to_thread(declare, context)
@@ -193,7 +190,7 @@ class App:
                 self.internals.reloaded(ok=False, at=utcnow())
                 log.error("reload_failed", error=str(error), kept="the previous configuration")
                 return str(error)
-            self._tokens = tokens
+            self._tokens, self._client_tokens = tokens
             await self.take_over(context)
             self.internals.reloaded(ok=True, at=utcnow())
             log.info("reloaded", config=str(self.config_path))
@@ -224,8 +221,10 @@ class App:
             context, store = self.context, self.store
             waited = not self._sole.active
             if not await asyncio.to_thread(self._sole.holds, store, now):
+                await self._inbox.turn(None, now)
                 self._last_tick = monotonic()
                 return
+            await self._inbox.turn(store, now)
             if waited:
                 await asyncio.to_thread(take_over, context)
             await asyncio.to_thread(self._clocks.look, context, now)
@@ -358,9 +357,11 @@ class App:
         from monitor.report.web.server import Server
 
         assert self.store is not None
+        self._tokens, self._client_tokens = tokens_of(settings)
         app = create_app(
             self.store, lambda: self.current, self.internals, self.health, self.reload,
             acting=self._acting(settings), standing=self._standing,
+            inputting=self._inbox.inputting(lambda: self._client_tokens) if settings.http.inputs else None,
         )  # fmt: skip
         self._server = Server(app, settings.http.host, settings.http.port)
         try:
@@ -378,13 +379,12 @@ class App:
         return client.render_status(status(kept, everything=everything), self.config_path)
 
     def _acting(self, settings: Settings) -> "Acting | None":
-        """Actions on the pages; ``None`` if the configuration names no people. Raises ConfigError."""
+        """Actions on the pages; ``None`` if the configuration names no people."""
         from monitor.daemon.actions import Actions
         from monitor.report.web.authorization import Acting
 
         if not settings.http.actions:
             return None
-        self._tokens = _read_tokens(settings)
         return Acting(Actions(self._current_context), lambda: self._tokens)
 
     def _current_context(self) -> RunContext:

@@ -124,16 +124,20 @@ class BoundedChecks:
         _kill(process)
 
 
-def _start(memory_bytes: int) -> subprocess.Popen[bytes]:
+def keyless_environment() -> dict[str, str]:
+    """Environment of a process that handles hostile text: it can import this program, and contains no key."""
     root = str(Path(__file__).resolve().parents[2])
     environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
-    environment["PYTHONPATH"] = os.pathsep.join([root, *(path for path in sys.path if path and path != root)])
+    return environment | {"PYTHONPATH": os.pathsep.join([root, *(path for path in sys.path if path and path != root)])}
+
+
+def _start(memory_bytes: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-m", "monitor.judge.check_process", str(memory_bytes)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=environment,
+        env=keyless_environment(),
         start_new_session=True,  # a Ctrl-C at the terminal is for the process that asks
     )
 

@@ -17,7 +17,7 @@ from monitor.core.seeds import question_seed
 from monitor.core.settings import Endpoint, Production, Target
 from monitor.runs import frozen, rollback_probe
 from monitor.runs.context import RunContext
-from monitor.sample import sample_production
+from monitor.runs.draw import draw_sample
 from monitor.store import StoreReader
 
 log = structlog.get_logger()
@@ -60,7 +60,7 @@ def _sample(context: RunContext, production: Production, run: Run) -> list[Probe
     """Draw the run's sample and store it with its account. Raises CouldNotMeasure if the source cannot be read."""
     since = run.slot - timedelta(seconds=_covered(context, run))
     try:
-        sampled = sample_production(production, run.seed, since, run.slot, context.clock())
+        sampled = draw_sample(context.store, run.target, production, run.seed, since, run.slot, context.clock())
     except CouldNotMeasure as error:
         context.store.save_production_inputs(run.id, (), SampleAccount(problem=str(error)))
         raise

@@ -85,10 +85,15 @@ def sample_production(
     strata: Strata[Item] = Strata(production.sample, seed)
     read = reader(production.source)
     for request in islice(read(production.source, production.stratify, Window(since, until, now), tally), max_lines):
-        item, stratum = _redacted(request)
-        identity = _identity(item)
+        item, stratum = redacted(request)
+        identity = identity_of(item)
         strata.add(stratum, identity, item)
         tally.seen(identity)
+    return drawn(strata, tally)
+
+
+def drawn(strata: Strata[Item], tally: Tally) -> Sampled:
+    """The sample of what was added to ``strata``, with its account."""
     inputs = tuple(SampledInput(_probe(kept.item), stratum, kept.count) for stratum, kept in strata.draw())
     mapping = tuple(MappedPaths(*paths, count) for paths, count in tally.paths.most_common(MOST_PATHS))
     account = tally.account(one.count for one in inputs)
@@ -110,10 +115,11 @@ def reader(source: Source) -> ReadSource:
 
 def _probe(item: Item) -> Probe:
     messages = tuple(Message(*one) for one in item[0])
-    return Probe(_identity(item).hex()[:16], messages, parameters=json.loads(item[1]))
+    return Probe(identity_of(item).hex()[:16], messages, parameters=json.loads(item[1]))
 
 
-def _redacted(request: Logged) -> tuple[Item, str]:
+def redacted(request: Logged) -> tuple[Item, str]:
+    """The redacted messages, parameters and stratum of a request."""
     messages = tuple((message.role, _redacted_text(message.role, message.content)) for message in request.messages)
     item = messages, json.dumps(_redacted_leaves(request.parameters), sort_keys=True)
     return item, _redacted_stratum(request.stratum)
@@ -152,7 +158,7 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd")
 
 
-def _identity(item: Item) -> bytes:
+def identity_of(item: Item) -> bytes:
     """Identity of an input: roles and redacted texts, normalized by Unicode form and blanks.
 
     Without parameters, so that an input has the same id however it is asked.

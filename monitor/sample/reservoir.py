@@ -11,7 +11,7 @@ The frequency of an input does not raise its probability: asking one prompt twic
 Traffic determines the shares of the strata, which are proportional to requests.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush, heapreplace
@@ -72,6 +72,12 @@ class Reservoir(Generic[T]):
         self.requests += other.requests
         for kept in other.kept.values():
             self._offer(kept.key, kept.item, kept.count)
+
+    def shed(self) -> None:
+        """Drop the kept input with the largest key, and keep at most what is left from now on; at least one."""
+        if len(self.kept) > 1:
+            del self.kept[-heappop(self._largest)]
+            self.size = len(self.kept)
 
 
 class Strata(Generic[T]):
@@ -135,6 +141,21 @@ class Strata(Generic[T]):
     def requests(self) -> dict[str, int]:
         """Requests seen by stratum, sorted by name."""
         return {name: reservoir.requests for name, reservoir in sorted(self._all().items())}
+
+    def restore(self, stratum: str, requests: int, kept: Iterable[Kept[T]]) -> None:
+        """Add a stratum as it was kept with the same seed: its requests, and its inputs with their counts."""
+        stored: Reservoir[T] = Reservoir(self._size, requests)
+        for one in kept:
+            stored.kept[one.key] = one
+        self._reservoir(stratum).merge(stored)
+
+    def kept(self) -> Iterator[tuple[str, Kept[T]]]:
+        """Every kept input with its stratum."""
+        return ((name, kept) for name, reservoir in self._all().items() for kept in reservoir.kept.values())
+
+    def shed(self) -> None:
+        """Drop the input with the largest key of the stratum that keeps most inputs."""
+        max(self._all().values(), key=lambda reservoir: len(reservoir.kept)).shed()
 
     def _all(self) -> dict[str, Reservoir[T]]:
         return self._reservoirs | ({OTHER: self._other} if self._other.requests else {})

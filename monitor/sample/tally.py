@@ -1,9 +1,9 @@
 """Counts what a source reads and leaves out, while it is read."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from monitor.core.records import (
     EXAMPLES,
@@ -21,6 +21,9 @@ MOST_NAMES: Final = 5
 
 MOST_TEXTS: Final = 4096
 """Distinct texts whose repeats are counted. A text that is most of the traffic is among the first."""
+
+MOST_DUMPED: Final = 32
+"""Texts whose counts ``Tally.dump`` keeps."""
 
 _ORDER: Final = tuple(LeftOut)
 
@@ -134,6 +137,30 @@ class Tally:
                 for (reason, detail), names in sorted(self._unread.items())
             ),
         )
+
+    def dump(self) -> dict[str, Any]:
+        """The counts as JSON for ``add``. Has no text, and of the counts of texts only the most frequent."""
+        texts = sorted(self._texts.items(), key=lambda one: -one[1])[:MOST_DUMPED]
+        return {
+            "read": self.read,
+            "filtered": self.filtered,
+            "left": {reason: [one.count, one.detail, one.places] for reason, one in self._left.items()},
+            "texts": {identity.hex(): count for identity, count in texts},
+            "placeholders": dict(self._placeholders.most_common(MOST_DUMPED)),
+        }
+
+    def add(self, dumped: Mapping[str, Any]) -> None:
+        """Add the counts of another tally."""
+        self.read += dumped["read"]
+        self.filtered += dumped["filtered"]
+        for reason, (count, detail, places) in dumped["left"].items():
+            found = self._left.setdefault(LeftOutReason(reason), _Reason(detail))
+            found.count += count
+            found.places = list(dict.fromkeys([*found.places, *places]))[:EXAMPLES]
+        for identity, count in dumped["texts"].items():
+            key = bytes.fromhex(identity)
+            self._texts[key] = self._texts.get(key, 0) + count
+        self._placeholders.update(dumped["placeholders"])
 
     def _reasons(self) -> tuple[LeftOutCount, ...]:
         found = (

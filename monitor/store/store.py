@@ -25,6 +25,7 @@ from monitor.store.metrics_reads import ScrapeReads
 from monitor.store.onset import OnsetReads
 from monitor.store.outbox import Outbox, OutboxReads
 from monitor.store.page_reads import PageReads
+from monitor.store.pushed import Pushed, PushedReads
 from monitor.store.recording import Recording
 from monitor.store.series import SeriesReads
 from monitor.store.served import Served, ServedReads
@@ -57,6 +58,7 @@ class StoreReader(
     CacheCheckReads,
     SpendReads,
     SuiteReads,
+    PushedReads,
     BaselineReads,
     FindingReads,
     AlarmReads,
@@ -86,6 +88,7 @@ class Store(
     Budget,
     Grading,
     Suites,
+    Pushed,
     Baselines,
     Verdicts,
     Alarms,

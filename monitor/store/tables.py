@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import JSON, Index, Table, Text, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, Index, Table, Text, UniqueConstraint, text
 from sqlmodel import Field
 
 from monitor.store.column_types import BigId, UtcDateTime
@@ -208,6 +208,38 @@ class ProductionSampleRow(Row, table=True):
     account: Any = Field(sa_type=JSON)
 
 
+class PushedWindowRow(Row, table=True):
+    """What clients pushed for a target in one day of a sampling period, as counts."""
+
+    __tablename__ = "pushed_window"
+    target: str = Field(primary_key=True)
+    opened: datetime = Field(sa_type=UtcDateTime, primary_key=True, index=True)
+    seed: int = Field(sa_type=BigInteger)
+    strata: Any = Field(sa_type=JSON)
+    tally: Any = Field(sa_type=JSON)
+
+
+class PushedInputRow(Row, table=True):
+    """A pushed input that its window's reservoir keeps, redacted. ``key``: 16 hex digits."""
+
+    __tablename__ = "pushed_input"
+    target: str = Field(primary_key=True)
+    opened: datetime = Field(sa_type=UtcDateTime, primary_key=True, index=True)
+    stratum: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    count: int = Field(sa_type=BigInteger)
+    messages: Any = Field(sa_type=JSON)
+
+
+class PushedIdsRow(Row, table=True):
+    """Hashes of the ids of a target's recent pushed inputs."""
+
+    __tablename__ = "pushed_ids"
+    target: str = Field(primary_key=True)
+    part: int = Field(sa_type=BigInteger, primary_key=True)
+    hashes: bytes
+
+
 class SelfTestRow(Row, table=True):
     """The latest self-test of each fault: how many copies of stored answers with it were detected."""
 
@@ -348,6 +380,9 @@ capability: Final = _table(CapabilityRow)
 suite_version: Final = _table(SuiteVersionRow)
 production_input: Final = _table(ProductionInputRow)
 production_sample: Final = _table(ProductionSampleRow)
+pushed_window: Final = _table(PushedWindowRow)
+pushed_input: Final = _table(PushedInputRow)
+pushed_ids: Final = _table(PushedIdsRow)
 self_test: Final = _table(SelfTestRow)
 outbox: Final = _table(OutboxRow)
 audit: Final = _table(AuditRow)

@@ -9,7 +9,7 @@ import pytest
 
 from monitor.core.settings import Http
 from monitor.report.web.factory import HEADERS
-from monitor.report.web.host_check import OPEN, ours
+from monitor.report.web.host_check import OPEN, PUSHED, ours
 from tests.site import TOKENS, Site
 
 STRANGER = "rebound.evil.example"
@@ -95,3 +95,9 @@ def test_without_http_url_its_links_lead_to_where_it_listens() -> None:
     assert not ours("watch.example.com:9464", Http(host="0.0.0.0"), "box")
     assert ours("box.example.com", Http(), "box.example.com")
     assert not ours("box.example.com", Http(), "box")
+
+
+@pytest.mark.parametrize("path", sorted(PUSHED))
+def test_inputs_are_taken_under_any_name_and_only_with_a_token(site: Site, path: str) -> None:
+    headers = {"Host": STRANGER, "Content-Type": "application/json"}
+    assert httpx.post(f"{site.url}{path}", content=b"{}", headers=headers).status_code == 403

@@ -67,6 +67,7 @@ from monitor.core.records.lifecycle import (
     ServedMetadata,
     VerdictContext,
 )
+from monitor.core.records.pushed import KeptInput, PushedChange, PushedIds, PushedWindow
 from monitor.core.records.samples import (
     EXAMPLES,
     LeftOut,
@@ -112,6 +113,7 @@ __all__ = [
     "GradedAnswer",
     "Holds",
     "IdentityCheck",
+    "KeptInput",
     "LeftOut",
     "LeftOutCount",
     "LeftOutReason",
@@ -123,6 +125,9 @@ __all__ = [
     "Outcome",
     "Point",
     "Probe",
+    "PushedChange",
+    "PushedIds",
+    "PushedWindow",
     "Question",
     "Reason",
     "Recorded",

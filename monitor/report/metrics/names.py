@@ -342,6 +342,12 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         "Duration of one attempt of a call, in seconds.",
         in_memory=True,
     ),
+    MetricSpec(
+        "pushed_inputs_total", "counter", ("target", "result"), "Inputs that clients pushed, by result.", in_memory=True
+    ),
+    MetricSpec(
+        "push_requests_total", "counter", ("kind", "status"), "Requests with inputs, by HTTP status.", in_memory=True
+    ),
     MetricSpec("config_last_reload_success", "gauge", (), "1 if the last reload was accepted, else 0.", in_memory=True),
     MetricSpec(
         "config_last_reload_success_timestamp_seconds",

@@ -55,6 +55,8 @@ class Internals:
         self._run_errors = Counter(**args("run_errors_total"))
         self._asks_nothing = Gauge(**args("asks_nothing_seconds"))
         self._scrape_errors = Counter(**args("scrape_errors_total"))
+        self._pushed = Counter(**args("pushed_inputs_total"))
+        self._push_requests = Counter(**args("push_requests_total"))
         self._collector: StoreCollector | None = None
         self._making = Lock()
 
@@ -77,6 +79,14 @@ class Internals:
     def watch_asking(self, idle_seconds: Callable[[], float]) -> None:
         """``idle_seconds``: seconds for which runs were due and nothing was asked; called at every scrape."""
         self._asks_nothing.set_function(idle_seconds)
+
+    def pushed(self, target: str, result: str, count: int) -> None:
+        """``count`` inputs of a target were pushed, with the same result."""
+        self._pushed.labels(target, result).inc(count)
+
+    def push_request(self, kind: str, status: int) -> None:
+        """A request with inputs was answered with an HTTP status."""
+        self._push_requests.labels(kind, str(status)).inc()
 
     def run_failed(self) -> None:
         self._run_errors.inc()

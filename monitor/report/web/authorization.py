@@ -78,19 +78,7 @@ class Gate:
         least ``LEAST_TOKEN`` characters, 128 bits if written by ``openssl rand -hex``, and a daemon cannot answer fast
         enough for guessing to succeed. The limit tells a guessing client to stop and keeps it from filling the log.
         """
-        person = self._acting.tokens().person(token.strip())
-        if person is not None:
-            return person
-        address = address_of(request)
-        wait = self._failures.wait(address)
-        if wait:
-            raise HTTPException(
-                429, f"unknown token, and {address} sent too many unknown tokens. Wait {wait} s before the next try. "
-                "A valid token is accepted at any time", {"Retry-After": str(wait)},
-            )  # fmt: skip
-        self._failures.failed(address)
-        log.warning("login_failed", address=address, way=way)
-        raise HTTPException(401, "unknown token", {"WWW-Authenticate": "Bearer"})
+        return owner_of(self._acting.tokens(), self._failures, request, token, way)
 
     def own_page(self, request: Request) -> None:
         """Raises HTTPException 403 if another site's page may have sent the form."""
@@ -104,6 +92,23 @@ class Gate:
     def secure(self, request: Request) -> bool:
         """Whether cookies must be sent over TLS only."""
         return is_secure(request, self._settings().http.url)
+
+
+def owner_of(tokens: Tokens, failures: Failures, request: Request, token: str, way: str) -> str:
+    """The owner of the token. Raises HTTPException as ``Gate.person_of`` does."""
+    owner = tokens.person(token.strip())
+    if owner is not None:
+        return owner
+    address = address_of(request)
+    wait = failures.wait(address)
+    if wait:
+        raise HTTPException(
+            429, f"unknown token, and {address} sent too many unknown tokens. Wait {wait} s before the next try. "
+            "A valid token is accepted at any time", {"Retry-After": str(wait)},
+        )  # fmt: skip
+    failures.failed(address)
+    log.warning("login_failed", address=address, way=way)
+    raise HTTPException(401, "unknown token", {"WWW-Authenticate": "Bearer"})
 
 
 def known(number: int) -> int:

@@ -22,6 +22,7 @@ from monitor.report.web.api import add_api
 from monitor.report.web.authorization import Acting, sent_elsewhere
 from monitor.report.web.fleet_overview import FleetCache
 from monitor.report.web.host_check import Hosts
+from monitor.report.web.inputs_api import Inputting, add_inputs
 from monitor.report.web.pages import Pages, add_pages
 from monitor.report.web.session_middleware import LARGEST_BODY, visitor
 
@@ -65,6 +66,7 @@ def create_app(
     clock: Callable[[], datetime] = utcnow,
     acting: Acting | None = None,
     standing: Callable[[bool], str] | None = None,
+    inputting: Inputting | None = None,
 ) -> FastAPI:
     """The daemon's HTTP side.
 
@@ -77,6 +79,7 @@ def create_app(
         reload: reads the configuration again; returns the text of the error, or ``None``.
         acting: the actions of people; without it the pages are read-only.
         standing: the state of the fleet, in full or in short, as JSON for ``cliffwatch status``.
+        inputting: takes the inputs that clients push; without it they are refused.
     """
     app = FastAPI(
         title="Cliffwatch",
@@ -96,6 +99,7 @@ def create_app(
     kept = FleetCache()
     add_pages(app, pages, store, settings, clock, kept)
     add_api(app, store, settings, clock, kept)
+    add_inputs(app, inputting, clock)
     add_actions(app, pages, store, acting, settings, clock)
     _secure(app, settings, refuse)
     return app

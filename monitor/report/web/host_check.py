@@ -28,6 +28,9 @@ name that this daemon does not know.
 ``http.host``.
 """
 
+PUSHED: Final = frozenset({"/api/v1/inputs"})
+"""Paths that take inputs, under any name for the same reason: only with a token, which no stranger's page has."""
+
 PRIVATE: Final = (".localhost", ".svc", ".svc.cluster.local")
 """Suffixes of names that nobody can register: this machine (RFC 6761), and the services of a Kubernetes cluster."""
 
@@ -47,7 +50,7 @@ class Hosts:
         self._machine = _bare(socket.gethostname())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in OPEN:
+        if scope["type"] != "http" or scope["path"] in OPEN | PUSHED:
             await self._app(scope, receive, send)
             return
         given = b", ".join(value for name, value in scope["headers"] if name == b"host").decode("latin-1")

@@ -53,20 +53,25 @@ class Tokens:
         return compare_digest(self._digests.get(person, b""), digest)
 
 
-def read_tokens(actions: Mapping[str, ActionToken], environ: Mapping[str, str] = os.environ) -> Tokens:
-    """Every person's token, from its variable or file. Raises ConfigError, one problem per line, never with a token."""
+def read_tokens(
+    actions: Mapping[str, ActionToken], environ: Mapping[str, str] = os.environ, key: str = "http.actions"
+) -> Tokens:
+    """The token of every person or client, from its variable or file. ``key``: where the configuration names them.
+
+    Raises ConfigError, one problem per line, never with a token.
+    """
     found: dict[str, str] = {}
     problems: list[str] = []
     for person, where in actions.items():
         try:
             token = _read(where, environ)
         except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"http.actions.{person}: token_file cannot be read: {type(error).__name__}")
+            problems.append(f"{key}.{person}: token_file cannot be read: {type(error).__name__}")
             continue
         if len(token) < LEAST_TOKEN:
-            problems.append(f"http.actions.{person}: the token is missing or shorter than {LEAST_TOKEN} characters")
+            problems.append(f"{key}.{person}: the token is missing or shorter than {LEAST_TOKEN} characters")
         elif token in found.values():
-            problems.append(f"http.actions.{person}: another person has the same token")
+            problems.append(f"{key}.{person}: another person has the same token")
         found[person] = token
     if problems:
         raise ConfigError("\n".join(problems))
