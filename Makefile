@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "== setting up .venv with $$($(PYTHON) --version) and about 1.5 GB of packages; some minutes the first time"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt pip
-	@$(BIN)/python -m pip install -c constraints.txt -e '.[local,lab,postgres,files]' --group dev --group bench 2>&1 | tee .venv/install.log \
+	@$(BIN)/python -m pip install -c constraints.txt -e '.[local,lab,otlp,postgres,files]' --group dev --group bench 2>&1 | tee .venv/install.log \
 	  | { grep --line-buffered -E '^(Collecting|Building|Installing|ERROR)' \
 	  | sed -u -E 's/^(Collecting [^ ]*).*/\1/; s/^Installing.*/== all is fetched; unpacking takes a minute or two more/' || true; }
 	@touch $@

@@ -183,7 +183,7 @@ class Http(Section):
     inputs: dict[Name, ActionToken] = Field(
         default_factory=dict,
         description="client -> token; a client with a token can send production inputs to targets with a source of "
-        "kind http, and nothing else; default: no inputs are taken",
+        "kind http or otlp, and nothing else; default: no inputs are taken",
     )
 
 

@@ -150,3 +150,14 @@ class HttpSource(Source):
     time: str | None = Field(
         "time", description="dotted path to the time of the request, in any common form; default: the time of arrival"
     )
+
+
+@catalogued(read="monitor.sample.otlp:read", pushed=True)
+class OtlpSource(Source):
+    """Spans that OpenTelemetry SDKs and Collectors send to `POST /v1/traces` of the daemon."""
+
+    kind: Literal["otlp"] = Field(
+        description="spans that OpenTelemetry SDKs and Collectors send to `POST /v1/traces` of the daemon"
+    )
+    messages: str = Field("attributes.gen_ai.input.messages", description="dotted path to the chat messages in a span")
+    time: str | None = Field("start_time", description="dotted path to the time of the request in a span")

@@ -111,6 +111,8 @@ def _result(record: Record, source: Source, time: str | None, stratify: str) -> 
         request = logged(record.body, source, stratify, _OPEN, Tally())
         if request is None:
             return {"result": Result.FILTERED}
+        if record.left is not None:
+            raise LeftOutError(*record.left)
         at = _time(record.body, time)
     except LeftOutError:
         raise

@@ -63,6 +63,8 @@ class Record:
     """What names it in an account, for example a trace's id. Not a text of the request."""
     problem: str = ""
     """Why it is no input at all; empty if it may be one."""
+    left: tuple[LeftOutReason, str] | None = None
+    """Why it cannot be asked, with what was found, if the reader knows that."""
 
 
 class Result(StrEnum):

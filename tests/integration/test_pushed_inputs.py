@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,21 +22,7 @@ from monitor.daemon import inbox
 from monitor.daemon.app import App
 from monitor.store import open_store
 from tests.daemon import HEALTHY, write
-from tests.programs import free_port
-
-TOKEN = "clients-token-0123456789abcdef0123456789"
-PERSON = "alices-token-0123456789abcdef01234567890"
-AUTH = {"Authorization": f"Bearer {TOKEN}"}
-WEEKLY = {"probes": "daily", "batches": 1}
-
-
-def configured(folder: Path, **more: Any) -> Path:
-    target = {
-        "subject": {"provider": "script", "model": "tuned"},
-        "production": {"source": {"kind": "http"}, "sample": 20},
-    }
-    http = {"port": 0, "inputs": {"app": {"token_env": "CLIENT"}}, "actions": {"alice": {"token_env": "ALICE"}}}
-    return write(folder, HEALTHY, **{"targets": {"bot": target}, "schedule": WEEKLY, "http": http, **more})
+from tests.pushing import AUTH, PERSON, TOKEN, configured, process, started, until
 
 
 @pytest.fixture(autouse=True)
@@ -190,32 +176,6 @@ async def test_the_daemon_answers_while_a_large_body_is_read(tmp_path: Path) -> 
         assert (await large).json()["counts"] == {"accepted": 8_999, "duplicate": 1}
         assert len(waits) > 3
         assert sorted(waits)[len(waits) // 2] < 0.25
-
-
-@contextlib.contextmanager
-def process(path: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    with subprocess.Popen([sys.executable, "-m", "monitor", "run", "--config", str(path)]) as daemon:
-        try:
-            yield daemon
-        finally:
-            daemon.terminate()
-
-
-def until(what: Callable[[], Any], seconds: float = 40) -> Any:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        with contextlib.suppress(httpx.TransportError):
-            if found := what():
-                return found
-        time.sleep(0.1)
-    raise AssertionError("waited in vain")
-
-
-def started(folder: Path, **schedule: Any) -> tuple[Path, str]:
-    port = free_port()
-    http = {"port": port, "inputs": {"app": {"token_env": "CLIENT"}}}
-    path = configured(folder, http=http, schedule={"batches": 1, **schedule})
-    return path, f"http://127.0.0.1:{port}"
 
 
 def push(url: str, items: list[dict[str, Any]]) -> dict[str, int]:

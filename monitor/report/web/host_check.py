@@ -28,7 +28,7 @@ name that this daemon does not know.
 ``http.host``.
 """
 
-PUSHED: Final = frozenset({"/api/v1/inputs"})
+PUSHED: Final = frozenset({"/api/v1/inputs", "/v1/traces"})
 """Paths that take inputs, under any name for the same reason: only with a token, which no stranger's page has."""
 
 PRIVATE: Final = (".localhost", ".svc", ".svc.cluster.local")

@@ -1,4 +1,4 @@
-"""Takes production inputs from programs: ``POST /api/v1/inputs``, with a token of ``http.inputs``."""
+"""Takes production inputs from programs, with a token of ``http.inputs``: as JSON here, as spans in ``otlp_api``."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -13,16 +13,13 @@ from pydantic import BaseModel, Field
 
 from monitor.report.web import models
 from monitor.report.web.authorization import owner_of
+from monitor.report.web.otlp_api import UNBOUNDED, add_otlp
 from monitor.report.web.tokens import Failures, Tokens
 from monitor.sample.push_process import MAX_BODY_BYTES
 from monitor.sample.pushed import Result, Taken
 
 RETRY_SECONDS: Final = 2
 """``Retry-After`` while the queue is full or the store is not available."""
-
-
-UNBOUNDED: Final = 1 << 62
-"""The framework's limit, whose reply has no reason; ``Door`` has the limit of these routes."""
 
 
 class Receiving(Protocol):
@@ -86,8 +83,9 @@ _BODY: Final = {
 
 
 def add_inputs(app: FastAPI, inputting: Inputting | None, clock: Callable[[], datetime]) -> None:
-    """Add the route for inputs as JSON. Without ``inputting``, every request is refused."""
+    """Add the routes for inputs. Without ``inputting``, every request is refused."""
     door = Door(inputting, clock)
+    add_otlp(app, door)
 
     @app.post(
         "/api/v1/inputs", responses=REFUSALS, response_model=InputResults, openapi_extra=_BODY,
