@@ -11,7 +11,8 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import Compression, OTLPSpanExporter
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation.openai_v2 import OpenAIInstrumentor
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -112,7 +113,7 @@ async def test_calls_that_the_openai_instrumentation_traces_are_inputs(
         until(lambda: httpx.get(f"{url}/healthz").status_code == 200)
         async with ScriptedServer([Reply(body=answer)]) as server:
             with tracing(url) as provider:
-                instrumentor = OpenAIInstrumentor()
+                instrumentor = OpenAIInstrumentor()  # type: ignore[no-untyped-call]
                 instrumentor.instrument(tracer_provider=provider)
                 try:
                     async with openai.AsyncOpenAI(base_url=server.url, api_key="none") as client:
