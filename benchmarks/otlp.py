@@ -41,41 +41,11 @@ TOKEN: Final = "benchmark-token-0123456789abcdef"
 HEADERS: Final = {
     "Authorization": f"Bearer {TOKEN}", "Content-Type": "application/x-protobuf", "Content-Encoding": "gzip",
 }  # fmt: skip
-WORDS: Final = (
-    *[
-        "the",
-        "customer",
-        "says",
-        "parcel",
-        "broken",
-        "on",
-        "arrival",
-        "please",
-        "refund",
-        "order",
-        "number",
-        "within",
-        "days",
-        "and",
-        "reply",
-        "politely",
-    ],
-    *[
-        "in",
-        "two",
-        "sentences",
-        "invoice",
-        "account",
-        "login",
-        "password",
-        "delivery",
-        "address",
-        "wrong",
-        "colour",
-        "size",
-        "warranty",
-    ],
+TEXT: Final = (
+    "the customer says parcel broken on arrival please refund order number within days and reply politely in two "
+    "sentences invoice account login password delivery address wrong colour size warranty"
 )
+WORDS: Final = TEXT.split()
 
 
 @dataclass
