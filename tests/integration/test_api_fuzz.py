@@ -66,12 +66,14 @@ def test_the_description_names_every_route_of_the_api(site: Site) -> None:
     assert {path.removeprefix("/api/v1") for path in paths if "post" in paths[path]} == {
         "/baselines/{number}/approve", "/baselines/{number}/retire", "/alarms/{number}/acknowledge",
         "/alarms/{number}/clear", "/targets/{target}/acknowledge", "/targets/{target}/runs",
-        "/targets/{target}/accept",
+        "/targets/{target}/accept", "/inputs",
     }  # fmt: skip
     assert described["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
     for path, methods in paths.items():
         assert path.startswith("/api/v1/")
         for method, one in methods.items():
             refused = set(one["responses"])
-            assert {"422", "503"} <= refused or path.endswith(("/status", "/runbooks")), f"{method} {path}: {refused}"
+            assert {"422", "503"} <= refused or path.endswith(("/status", "/runbooks", "/inputs")), (
+                f"{method} {path}: {refused}"
+            )
             assert "security" not in one if method == "get" else one["security"], "reading needs no token"
