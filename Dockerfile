@@ -16,7 +16,7 @@ COPY constraints.txt ./
 RUN pip install --index-url "$TORCH_INDEX_URL" --extra-index-url "$PIP_INDEX_URL" \
     "torch==$(sed -n 's/^torch==//p' constraints.txt)"
 COPY . .
-RUN pip install --index-url "$PIP_INDEX_URL" -c constraints.txt ".[local,lab,otlp,postgres]"
+RUN pip install --index-url "$PIP_INDEX_URL" -c constraints.txt ".[local,lab,otlp,postgres,files]"
 
 FROM python:3.11-slim-bookworm
 

@@ -280,6 +280,7 @@ def test_one_file_and_one_entry_are_a_source(copy: Copy) -> None:
 
     page, schema = copy.documented()
     known = [*sources.SOURCES, "lines"]
+    with_path = [kind for kind, one in sources.SOURCES.items() if "path" in one.settings.model_fields]
     assert f"| `kind` | {', '.join(f'`{kind}`' for kind in known)} | **required** | jsonl: request logs" in page
     assert "## `targets.NAME.production.source kind: lines`\n\nA text file of prompts.\n" in page
     assert "| `file` | text | **required** | the file of prompts |" in page
@@ -295,7 +296,7 @@ def test_one_file_and_one_entry_are_a_source(copy: Copy) -> None:
     said = copy.cliffwatch("check", expect=2)
     for text in (
         "targets.missing.production.source.file: missing: the file of prompts",
-        "targets.other.production.source.path: only for kind jsonl; this one is lines",
+        f"targets.other.production.source.path: only for kinds {', '.join(with_path[:-1])} and {with_path[-1]}; ",
         f"targets.near.production.source.kind: must be one of {', '.join(known)}; did you mean 'lines'?",
         "targets.dots.production.source.messages: must be keys separated by dots, for example request.messages",
     ):
