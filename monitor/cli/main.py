@@ -227,6 +227,7 @@ def findings(
     """Print the newest findings. Shows the answers of baseline, now and base side by side.
 
     With --recompute, prints how many stored findings and alarms are reproduced exactly, and the first differences.
+    Verdicts whose texts, embeddings, scores or findings were deleted cannot be recomputed; they are counted.
     Exit 1 if any differs; 3 if the store has none to recompute.
     """
     from sqlalchemy import make_url
@@ -241,6 +242,8 @@ def findings(
     with reading(config, target, signal) as context:
         if recompute:
             result = rebuilt(context.store, target)
+            if result.cannot and not result.findings:
+                raise CouldNotMeasure(output.not_recomputed(result))
             if not result.findings and not result.alarms:
                 where = make_url(context.settings.store).render_as_string(hide_password=True)
                 raise CouldNotMeasure(f"nothing to recompute: the store has no findings or alarms: {where}")

@@ -352,6 +352,13 @@ def alarms(found: Sequence[Alarm], *, closed_too: bool, as_json: bool) -> None:
         say(out, _alarm_line(alarm))
 
 
+def not_recomputed(result: "Recomputed") -> str:
+    """How many verdicts cannot be recomputed, and why."""
+    kinds = sorted({one.kind.value for verdict in result.cannot for one in verdict.deleted})
+    verdicts = many(len(result.cannot), "verdict")
+    return f"{verdicts} cannot be recomputed, because data was deleted (retention, forget): {', '.join(kinds)}"
+
+
 def recomputed(result: "Recomputed", *, as_json: bool) -> None:
     """Prints how many findings and alarms were reproduced, and the first differences."""
     if as_json:
@@ -363,6 +370,8 @@ def recomputed(result: "Recomputed", *, as_json: bool) -> None:
         out.print(Text(f"first difference: run {first.run_id}, {first.signal}, {first.field}", style="bold red"))
     out.print(Text(f"{result.equal} of {result.findings} findings and {result.alarms_equal} of {result.alarms} alarms "
                    f"are reproduced exactly as stored"))  # fmt: skip
+    if result.cannot:
+        out.print(Text(not_recomputed(result), style="yellow"))
     for one in result.differences[:DIFFERENCES_SHOWN]:
         out.print(
             Text.assemble(

@@ -13,6 +13,7 @@ from pydantic import Field
 from monitor.core.kinds import one_of
 from monitor.core.limits import DEFAULT_HOST, DEFAULT_PORT
 from monitor.core.providers import PROVIDERS, Provider
+from monitor.core.records import DataKind
 from monitor.core.run_kinds import FROZEN, PRODUCTION
 from monitor.core.section import Name, Section
 from monitor.core.sources import SOURCES, Source
@@ -149,6 +150,37 @@ class Alarms(Section):
     false_pages_per_target_year: float = Field(0.1, gt=0, le=365, description="maximum rate of false pages")
 
 
+class Retention(Section):
+    """Days for which data is kept, by kind, from the end of its run."""
+
+    texts: int | None = Field(
+        365,
+        ge=1,
+        description="days for texts: sampled inputs, answers, verdicts of the judge, examples in findings, "
+        "log-probabilities; null keeps them",
+    )
+    exchanges: int | None = Field(
+        90, ge=1, description="days for raw exchanges, which contain the texts: at most `texts`; null is `texts`"
+    )
+    embeddings: int | None = Field(365, ge=1, description="days for embeddings of answers; null keeps them")
+    scores: int | None = Field(730, ge=1, description="days for scores of answers; null keeps them")
+    findings: int | None = Field(730, ge=1, description="days for findings; null keeps them")
+
+    @property
+    def days(self) -> dict[DataKind, int]:
+        """Kind -> its days; without the kinds that are kept."""
+        given = (self.texts, self.exchanges)
+        exchanges = min((one for one in given if one is not None), default=None)
+        found = {
+            DataKind.TEXTS: self.texts,
+            DataKind.EXCHANGES: exchanges,
+            DataKind.EMBEDDINGS: self.embeddings,
+            DataKind.SCORES: self.scores,
+            DataKind.FINDINGS: self.findings,
+        }
+        return {kind: days for kind, days in found.items() if days is not None}
+
+
 LEAST_TOKEN: Final = 32
 """Minimum length of a token in characters: the output of ``openssl rand -hex 16``."""
 
@@ -233,3 +265,4 @@ class Settings(Section):
     alarms: Alarms = Field(default_factory=Alarms)
     email: Email | None = Field(None, description="the weekly e-mail; default: no mail is sent")
     http: Http = Field(default_factory=Http)
+    retention: Retention = Field(default_factory=Retention)

@@ -43,6 +43,14 @@ _CLOSERS: Final = frozenset(">]▷")
 _THINK: Final = "`<think>`"
 
 
+def deleted_text(days: int | None) -> str:
+    """Stored and shown in place of a text that was deleted after its days in ``retention``; ``None``: on request.
+
+    Whether a text was deleted is read from ``Store.deletions``, never from this.
+    """
+    return "(deleted on request)" if days is None else f"(deleted after {days:,} day{'' if days == 1 else 's'})"
+
+
 def is_empty(text: str) -> bool:
     """Whether a reader sees nothing of the text; see the module.
 

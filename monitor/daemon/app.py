@@ -26,6 +26,7 @@ from monitor.daemon.inbox import Inbox, tokens_of
 from monitor.daemon.jobs.heartbeat import Heartbeat
 from monitor.daemon.jobs.identity_checks import Identities
 from monitor.daemon.jobs.mailer import Mailer
+from monitor.daemon.jobs.retention import Retention
 from monitor.daemon.jobs.selftests import SelfTests
 from monitor.daemon.jobs.warm_metrics import FirstScrape
 from monitor.daemon.ledger_care import Asking, Clocks, Orphans
@@ -100,7 +101,7 @@ class App:
         self._closing: set[asyncio.Task[None]] = set()
         self._identities = Identities()
         self._jobs: tuple[Job, ...] = (
-            Heartbeat(), FirstScrape(self.internals), SelfTests(), self._identities, Mailer(),
+            Heartbeat(), FirstScrape(self.internals), SelfTests(), self._identities, Mailer(), Retention(),
         )  # fmt: skip
         self._inbox = Inbox(lambda: self.current, self.internals)
         self._last_tick: float | None = None

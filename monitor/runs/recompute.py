@@ -6,7 +6,8 @@ all fields are, numbers up to ``ROUNDING``.
 
 Alarms are replayed by their state machine over the recomputed findings. People's actions (an alarm cleared, its
 baseline retired) are taken from the store, because answers do not show them. Findings and alarms from before verdicts
-were stored are not recomputed.
+were stored are not recomputed, nor are verdicts whose texts, embeddings, scores or findings were deleted: those are
+listed, and the findings as stored take their place in the history of later ones.
 """
 
 import json
@@ -16,7 +17,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from monitor.core.records import AT, Alarm, AlarmState, Arm, Finding, Run, VerdictContext
+from monitor.core.records import AT, Alarm, AlarmState, Arm, DataKind, Deletion, Finding, Run, VerdictContext
 from monitor.detect import alarms as machine
 from monitor.detect import findings_for
 from monitor.runs.questions import stored_suite
@@ -51,6 +52,14 @@ class Difference:
     recomputed: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unrepeatable:
+    """A verdict that cannot be repeated, because data that it depends on was deleted."""
+
+    run_id: int
+    deleted: tuple[Deletion, ...]
+
+
 @dataclass(slots=True)
 class Recomputed:
     """The result of a recomputation."""
@@ -60,6 +69,7 @@ class Recomputed:
     alarms: int = 0
     alarms_equal: int = 0
     differences: list[Difference] = field(default_factory=list)
+    cannot: list[Unrepeatable] = field(default_factory=list)
 
 
 def recompute(store: "Store", target: str | None = None) -> Recomputed:
@@ -69,8 +79,15 @@ def recompute(store: "Store", target: str | None = None) -> Recomputed:
     judged: dict[int, tuple[Finding, ...]] = {}
     contexts = store.verdicts(target)
     for context in contexts:
+        kept = store.findings(run_id=context.run_id, limit=EVERY)
+        if deleted := _deleted(store, context):
+            result.cannot.append(Unrepeatable(context.run_id, deleted))
+            if all(one.kind is not DataKind.FINDINGS for one in deleted):  # later verdicts and the alarms rest on them
+                judged[context.run_id] = tuple(kept)
+                scores.update({(one.run_id, one.signal): one.scores for one in kept})
+            continue
         judged[context.run_id] = _findings(store, context, scores)
-        stored = {one.signal: one for one in store.findings(run_id=context.run_id, limit=EVERY)}
+        stored = {one.signal: one for one in kept}
         again = {one.signal: one for one in judged[context.run_id]}
         for signal in sorted(stored.keys() | again.keys()):
             before, after = _plain(stored.get(signal)), _plain(again.get(signal))
@@ -80,6 +97,13 @@ def recompute(store: "Store", target: str | None = None) -> Recomputed:
             result.differences += found
     _compare_alarms(result, store, target, judged, _days(store, contexts))
     return result
+
+
+def _deleted(store: "Store", context: VerdictContext) -> tuple[Deletion, ...]:
+    """What was deleted of what the verdict depends on: its own findings, its run, and the runs of its baseline."""
+    runs = (context.run_id, *store.baseline(context.baseline_id).run_ids)
+    found = [one for one in store.deletions(runs) if one.kind is not DataKind.EXCHANGES]
+    return tuple(one for one in found if one.kind is not DataKind.FINDINGS or one.run_id == context.run_id)
 
 
 def _days(store: "Store", contexts: Sequence[VerdictContext]) -> dict[int, timedelta]:

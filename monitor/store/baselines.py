@@ -23,7 +23,7 @@ from monitor.core.records import (
     RunOutcome,
 )
 from monitor.core.schedule import days_spanned
-from monitor.store import alarms, audit, ledger, served
+from monitor.store import alarms, audit, ledger, retention, served
 from monitor.store.base import Connected
 from monitor.store.column_types import clean
 from monitor.store.dialect import insert
@@ -273,6 +273,7 @@ class Baselines(Connected):
                 run.c.suite_digest == suite_digest,
                 run.c.confirms.is_(None),
                 run.c.follows.is_(None),
+                run.c.id.not_in(retention.without_answers()),
             ]
             if not at_once:
                 where.append(run.c.scheduled)

@@ -113,9 +113,10 @@ def _sqlite(url: URL, *, create: bool) -> Engine:
     def _prepare(connection: Any, _: object) -> None:
         # pysqlite's own BEGIN is deferred: a read that turns into a write then fails at once with "locked".
         connection.isolation_level = None
+        # secure_delete: what retention and `forget` delete is overwritten, not only unlinked.
         # FULL: a committed transaction is on disk. NORMAL would leave that to the next checkpoint.
         for pragma in () if read_only else ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON",
-                                            "wal_autocheckpoint=4000"):  # fmt: skip
+                                            "wal_autocheckpoint=4000", "secure_delete=ON"):  # fmt: skip
             connection.execute(f"PRAGMA {pragma}").close()
 
     @event.listens_for(engine, "begin")

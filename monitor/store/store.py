@@ -27,6 +27,7 @@ from monitor.store.outbox import Outbox, OutboxReads
 from monitor.store.page_reads import PageReads
 from monitor.store.pushed import Pushed, PushedReads
 from monitor.store.recording import Recording
+from monitor.store.retention import Retention, RetentionReads
 from monitor.store.series import SeriesReads
 from monitor.store.served import Served, ServedReads
 from monitor.store.status_reads import StandingReads
@@ -77,6 +78,7 @@ class StoreReader(
     MarkReads,
     ScrapeReads,
     PageReads,
+    RetentionReads,
 ):
     """All methods that read the store. None of them writes."""
 
@@ -99,5 +101,6 @@ class Store(
     Served,
     Acceptance,
     Declarations,
+    Retention,
 ):
     """Created by ``open_store``. Call ``close`` at the end."""

@@ -341,6 +341,19 @@ class RetirementRow(Row, table=True):
     checked_at: datetime = Field(sa_type=UtcDateTime)
 
 
+class DeletionRow(Row, table=True):
+    """Data of a run that was deleted, by kind. It is written before the first row is deleted; ``complete`` after the
+    last."""
+
+    __tablename__ = "deletion"
+    run_id: int = Field(sa_type=BigId, primary_key=True, foreign_key="run.id", ondelete="CASCADE")
+    kind: str = Field(primary_key=True)
+    why: str = Field(primary_key=True)
+    days: int | None = None
+    at: datetime = Field(sa_type=UtcDateTime)
+    complete: bool
+
+
 class StateRow(Row, table=True):
     """Small facts of the daemon itself, by key."""
 
@@ -390,4 +403,5 @@ identity_check: Final = _table(IdentityCheckRow)
 served_metadata: Final = _table(ServedMetadataRow)
 accepted: Final = _table(AcceptedRow)
 retirement: Final = _table(RetirementRow)
+deletion: Final = _table(DeletionRow)
 state: Final = _table(StateRow)

@@ -3,12 +3,14 @@
 import asyncio
 import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from monitor.cli.operations import open_alarm
-from monitor.core.records import AlarmState
+from monitor.cli.output import not_recomputed
+from monitor.core.records import AlarmState, DataKind
 from monitor.daemon.actions import Actions
 from monitor.runs.context import RunContext
 from monitor.runs.execute import execute_run
@@ -133,3 +135,25 @@ def test_an_empty_store_has_nothing_to_recompute(tmp_path: Path) -> None:
     store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
     assert recompute(store) == Recomputed()
     store.close()
+
+
+def test_a_verdict_without_its_texts_says_that_it_cannot_be_repeated(lived: Store) -> None:
+    verdicts = [context.run_id for context in lived.verdicts("bot")]
+    after = lived.get_run(verdicts[1]).finished_at
+    assert after is not None
+    for run_id in verdicts[:2]:
+        assert lived.delete_old(DataKind.TEXTS, run_id, 7, after)
+    result = recompute(lived)
+    assert [one.run_id for one in result.cannot] == verdicts[:2]
+    assert result.differences == [], "the stored findings take the place of the history of later ones"
+    assert 0 < result.equal == result.findings < len(lived.findings(limit=10_000))
+    assert not_recomputed(result).startswith("2 verdicts cannot be recomputed")
+
+
+def test_nothing_can_be_repeated_without_the_texts_of_the_baseline(lived: Store) -> None:
+    (approved,) = lived.baselines("bot")
+    lived.retire(approved.id, "kim", "over", datetime(2027, 1, 1, tzinfo=UTC))
+    assert lived.delete_old(DataKind.TEXTS, approved.run_ids[0], 7, datetime(2027, 1, 1, tzinfo=UTC))
+    result = recompute(lived)
+    assert len(result.cannot) == len(lived.verdicts("bot"))
+    assert result.findings == 0

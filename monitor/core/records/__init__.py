@@ -68,6 +68,7 @@ from monitor.core.records.lifecycle import (
     VerdictContext,
 )
 from monitor.core.records.pushed import KeptInput, PushedChange, PushedIds, PushedWindow
+from monitor.core.records.retention import DataKind, DeletedWhy, Deletion, KeptFor, KeptRuns
 from monitor.core.records.samples import (
     EXAMPLES,
     LeftOut,
@@ -105,6 +106,9 @@ __all__ = [
     "ConditionReason",
     "ConditionState",
     "Confirmation",
+    "DataKind",
+    "DeletedWhy",
+    "Deletion",
     "Exchange",
     "Exhibit",
     "Finding",
@@ -114,6 +118,8 @@ __all__ = [
     "Holds",
     "IdentityCheck",
     "KeptInput",
+    "KeptFor",
+    "KeptRuns",
     "LeftOut",
     "LeftOutCount",
     "LeftOutReason",

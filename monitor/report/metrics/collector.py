@@ -26,7 +26,7 @@ from monitor.core.records import (
 )
 from monitor.core.run_kinds import JUDGE, PRODUCTION
 from monitor.core.settings import Settings
-from monitor.report import daemon_notices
+from monitor.report import daemon_notices, retention
 from monitor.report.explain.alert_lines import Silence
 from monitor.report.explain.onset import beginnings
 from monitor.report.metrics import alarm_info, result_metrics
@@ -368,6 +368,7 @@ class StoreCollector:
         lines.add("schedule_lag_seconds", (now - min(waiting, default=now)).total_seconds())
         ahead = daemon_notices.read(self.store, now).clock_ahead_until
         lines.add("clock_ahead_seconds", 0.0 if ahead is None else (ahead - now).total_seconds())
+        result_metrics.retention(lines, retention.read(self.store))
         result_metrics.mail(lines, settings, self.store.mail_state())
         result_metrics.limits(lines)
         self._put("daemon", "", lines, None)

@@ -34,6 +34,7 @@ from monitor.report.explain import run_cause
 from monitor.report.explain.onset import Onset
 from monitor.report.metrics.alerts import LIMITS
 from monitor.report.metrics.exposition import Lines
+from monitor.report.retention import LastPass
 
 OUTDATED: Final = "outdated"
 """Status in ``baselines`` of an approved baseline whose suite changed since: nothing is compared with it."""
@@ -56,7 +57,7 @@ KINDS: Final[Mapping[str, tuple[str, ...]]] = {
     "daemon": (
         "build_info", "web_info", "schedule_lag_seconds", "email_last_success_timestamp_seconds", "email_queued",
         "email_oldest_queued_timestamp_seconds", "email_refused", "email_interval_seconds", "alert_limit",
-        "clock_ahead_seconds",
+        "clock_ahead_seconds", "retention_last_pass_timestamp_seconds", "retention_kept_runs",
     ),
     "baselines": ("target_info", "baselines", "baseline_approved_timestamp_seconds", "run_interval_seconds"),
     "alarms": (
@@ -124,6 +125,13 @@ def baselines(
     base = target.base.model if target.base else ""
     pinned = ",".join(map(str, sorted(approved))) or UNARMED
     lines.add("target_info", 1, name, target.subject.provider, target.subject.model, base, pinned)
+
+
+def retention(lines: Lines, last: LastPass | None) -> None:
+    if last is not None:
+        lines.add("retention_last_pass_timestamp_seconds", last.at.timestamp())
+        for one in last.kept:
+            lines.add("retention_kept_runs", one.runs, one.kind.value, one.reason.value)
 
 
 def limits(lines: Lines) -> None:

@@ -22,6 +22,7 @@ from monitor.core.records import (
     ConditionState,
     Finding,
     IdentityCheck,
+    KeptRuns,
     Match,
     RunOutcome,
     SelfTest,
@@ -31,7 +32,7 @@ from monitor.core.schedule import interval_seconds
 from monitor.core.selftest_results import MUST_SEE, missed, on_record
 from monitor.core.signals import SEVERITIES
 from monitor.core.wording import many
-from monitor.report import attention, daemon_notices
+from monitor.report import attention, daemon_notices, retention
 from monitor.report.attention import Need, Reason
 from monitor.report.status.liveness import Daemon, by_sign
 from monitor.runs.arming import arming, render_held
@@ -101,6 +102,8 @@ class Status:
     alarmed: bool
     unmeasured: bool
     """The last run of at least one suite gave no usable answer."""
+    kept: tuple[KeptRuns, ...] = ()
+    """What is kept beyond its days in ``retention``, and for what."""
 
     @property
     def quiet(self) -> int:
@@ -185,6 +188,7 @@ def status(reading: "ReadOnlyContext", *, everything: bool = False) -> Status:
         capturing=sum(one.need is Need.CAPTURING for one in reasons.values()),
         not_measured_yet=sum(one.need is Need.NOT_MEASURED_YET for one in reasons.values()),
         alarmed=any(open_alarms.get(stream) for stream in streams),
+        kept=found.kept if (found := retention.read(store)) else (),
         unmeasured=any(last[one].outcome is RunOutcome.UNMEASURED for one in streams if one in last),
     )
 

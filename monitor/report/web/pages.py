@@ -26,6 +26,7 @@ from monitor.report.explain import cause, claim, recovery
 from monitor.report.web import (
     answers,
     baselines,
+    deleted,
     evidence,
     fleet_headline,
     fleet_overview,
@@ -203,7 +204,7 @@ def _findings(app: FastAPI, pages: Pages, store: "StoreReader", clock: Callable[
     ) -> Response:
         found = finding_of(store, run_id, signal)
         first = evidence.most_telling(found)
-        if show == "all":
+        if show == "all" and deleted.texts_of(store, run_id) is None:
             where, exhibits = answers.every_answer(store, found, sort, page)
         else:
             telling = [one for one in evidence.ordered(found.exhibits, sort) if one is not first or sort == "probe"]
@@ -213,6 +214,7 @@ def _findings(app: FastAPI, pages: Pages, store: "StoreReader", clock: Callable[
         return pages.show(
             "finding.html", json=f"/api/v1/findings/{run_id}/{found.signal}", finding=found,
             told=told, newest=evidence.newest_of(store, found), sort=sort, show=show,
+            deleted=deleted.notes(store, run_id),
             where=where, pairs=evidence.side_by_side(exhibits), folded=evidence.FOLDED,
             runbooks=runbooks.names(), first=evidence.side_by_side([first] if first else []),
             ended=partial(recovery.ending, told.alarms),
@@ -230,14 +232,15 @@ def _runs(app: FastAPI, pages: Pages, store: "StoreReader") -> None:
             counts=runs.counts(store.tally(run_id)), unfinished=runs.unfinished(store, run_id),
             findings=fleet_overview.by_rank(heads), text_limit=runs.SHOWN,
             ended=partial(recovery.ending, store.alarms(found.target)),
-            sample=runs.sample_view(store.samples([run_id]).get(run_id)),
+            deleted=deleted.notes(store, run_id), sample=runs.sample_view(store.samples([run_id]).get(run_id)),
         )  # fmt: skip
 
     @app.get("/runs/{run_id}/exchange", include_in_schema=False)
     def exchange_page(run_id: int, arm: Arm, probe: ProbeId, replicate: Replicate = 0) -> Response:
         found = run_of(store, run_id)
         asked = asked_of(store, run_id, arm, probe, replicate)
-        return pages.show("exchange.html", json=exchange_json(run_id, arm, probe, replicate), run=found, asked=asked)
+        return pages.show("exchange.html", json=exchange_json(run_id, arm, probe, replicate), run=found, asked=asked,
+                          deleted=deleted.notes(store, run_id))  # fmt: skip
 
 
 ProbeId = Annotated[str, Query(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]

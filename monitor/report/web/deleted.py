@@ -1,0 +1,28 @@
+"""What a page says where data of a run was deleted."""
+
+from typing import TYPE_CHECKING
+
+from monitor.core.records import DataKind, DeletedWhy, Deletion
+from monitor.core.texts import deleted_text
+
+if TYPE_CHECKING:
+    from monitor.store import StoreReader
+
+
+def texts_of(store: "StoreReader", run_id: int) -> Deletion | None:
+    """The deletion of all texts of a run by the retention; ``None`` if they are there."""
+    for one in store.deletions([run_id]):
+        if one.kind is DataKind.TEXTS and one.why is DeletedWhy.RETENTION:
+            return one
+    return None
+
+
+def notes(store: "StoreReader", run_id: int) -> list[str]:
+    """What is missing of a run, one line for each kind of data."""
+    found = []
+    for one in store.deletions([run_id]):
+        if one.why is DeletedWhy.FORGOTTEN:
+            found.append(f"inputs of a person, with their answers: {deleted_text(None)}")
+        else:
+            found.append(f"{one.kind.value} {deleted_text(one.days)}")
+    return found
