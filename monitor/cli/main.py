@@ -21,6 +21,7 @@ from monitor.cli.options import DEFAULT, Config, Json, OnlyTarget, Standby, Suit
 from monitor.cli.report import report
 from monitor.cli.sample import sample
 from monitor.cli.status import status
+from monitor.cli.subjects import export_data, forget
 from monitor.core.errors import CliffwatchError, CouldNotMeasure, UsageError
 from monitor.lab.cli import app as lab_app
 
@@ -312,6 +313,8 @@ app.command()(accept)
 app.command()(sample)
 app.command()(identify)
 app.command()(report)
+app.command()(forget)
+app.command("export-data")(export_data)
 
 
 @app.command()

@@ -214,7 +214,7 @@ def run_digest(settings: Settings, suites: Mapping[str, Suite], target: str, sui
     production = settings.targets[target].production
     if run_kind(target, suite).frozen_items or production is None:
         return suites[suite].digest
-    same: dict[str, Any] = {"sample": True, "frozen": True, "source": {"timeout_seconds"}}
+    same: dict[str, Any] = {"sample": True, "frozen": True, "subject_key": True, "source": {"timeout_seconds"}}
     if production.replay == "text":
         same["replay"] = True  # baselines of before this setting stay valid
     return hashlib.sha256(production.model_dump_json(exclude=same).encode()).hexdigest()

@@ -11,6 +11,7 @@ from monitor.config.checks import VARIABLE, Checks, pinned, provider_of, unsent_
 from monitor.config.problems import hint
 from monitor.config.suites import SNAPSHOT_PROBES, find_suite, is_path, known_suites, read_suite
 from monitor.config.yaml_reader import Loc
+from monitor.core.keyed_hash import VARIABLE, key_file
 from monitor.core.providers import NO_CHARGE, PROVIDERS, Provider
 from monitor.core.records import JUDGE_TARGET, Suite
 from monitor.core.section import file_patterns, is_url
@@ -165,6 +166,9 @@ def _production(c: Checks, loc: Loc, production: Production) -> None:
         for name in type(source).model_fields:
             if name.endswith("_env") and getattr(source, name) is not None:
                 _variable(c, (*loc, "source", name), getattr(source, name))
+    paths.append((("subject_key",), production.subject_key))
+    if production.subject_key and key_file(c.settings.store) is None and not c.environ.get(VARIABLE, "").strip():
+        c.warn((*loc, "subject_key"), f"{VARIABLE} is not set: production runs are unmeasured; see docs/privacy.md")
     for key, path in paths:
         if path is not None and not all(path.split(".")):
             c.problem((*loc, *key), "must be keys separated by dots, for example request.messages")

@@ -59,6 +59,11 @@ class Production(Section):
         description="what is asked of a logged request: its text, or also its tools, response_format and sampling "
         "parameters; a change needs a new baseline",
     )
+    subject_key: str | None = Field(
+        None,
+        description="dotted path of the field that names the person, such as `user`; stored only as a keyed hash, so "
+        "that `forget` and `export-data` find the person's inputs",
+    )
 
 
 class Budget(Section):

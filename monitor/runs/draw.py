@@ -10,7 +10,7 @@ from monitor.store import StoreReader
 
 def draw_sample(
     store: StoreReader, target: str, production: Production, seed: int, since: datetime | None, until: datetime | None,
-    now: datetime,
+    now: datetime, key: bytes | None = None,
 ) -> Sampled:  # fmt: skip
     """At most ``production.sample`` inputs from ``since`` to before ``until``, see ``sample_production``.
 
@@ -19,4 +19,4 @@ def draw_sample(
     """
     if SOURCES[production.source.kind].pushed:
         return pushed.draw(production.sample, store.pushed_windows(target, since, until))
-    return sample_production(production, seed, since, until, now)
+    return sample_production(production, seed, since, until, now, key=key)

@@ -11,6 +11,7 @@ import structlog
 from monitor.config.suites import suite_from_body
 from monitor.core import sampling, schedule
 from monitor.core.errors import CouldNotMeasure
+from monitor.core.keyed_hash import read_key
 from monitor.core.records import Arm, Probe, Question, Run, SampleAccount, Sampling, Suite
 from monitor.core.run_kinds import FROZEN, run_kind
 from monitor.core.seeds import question_seed
@@ -60,7 +61,8 @@ def _sample(context: RunContext, production: Production, run: Run) -> list[Probe
     """Draw the run's sample and store it with its account. Raises CouldNotMeasure if the source cannot be read."""
     since = run.slot - timedelta(seconds=_covered(context, run))
     try:
-        sampled = draw_sample(context.store, run.target, production, run.seed, since, run.slot, context.clock())
+        key = read_key(context.settings.store, create=True) if production.subject_key else None
+        sampled = draw_sample(context.store, run.target, production, run.seed, since, run.slot, context.clock(), key)
     except CouldNotMeasure as error:
         context.store.save_production_inputs(run.id, (), SampleAccount(problem=str(error)))
         raise

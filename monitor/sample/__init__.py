@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, Final, Literal, cast
 
 from monitor.core import settings
+from monitor.core.keyed_hash import keyed_hash
 from monitor.core.kinds import load
 from monitor.core.records import Message, Probe, SampleAccount
 from monitor.core.redaction import redact
@@ -41,6 +42,8 @@ class SampledInput:
     """Value of the ``stratify`` field; ``(none)`` without one."""
     count: int
     """Requests of its stratum in the window with this input."""
+    subjects: tuple[str, ...] = ()
+    """Keyed hashes of the people who sent it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,29 +75,37 @@ def sample_production(
     until: datetime | None,
     now: datetime | None = None,
     max_lines: int | None = None,
+    key: bytes | None = None,
 ) -> Sampled:
     """At most ``production.sample`` distinct inputs logged from ``since`` to before ``until`` (aware; ``None``: open).
 
     The same seed and requests give the same sample, independent of files and order. Without a ``time`` key in the
     source, every request is inside the window. Memory is bounded by the sample, not by the logs. ``now``: the present;
     it tells times in the future apart. ``max_lines``: lines to read
-    of the newest file; ``None``: all files.
+    of the newest file; ``None``: all files. ``key``: of the hashes of ``subject_key``; without it, people are not kept.
     Raises CouldNotMeasure if the source cannot be read.
     """
-    tally = Tally(max_lines=max_lines, whole=production.replay == "whole")
+    tally = Tally(
+        max_lines=max_lines,
+        whole=production.replay == "whole",
+        subject_key=None if key is None else production.subject_key,
+    )
     strata: Strata[Item] = Strata(production.sample, seed)
     read = reader(production.source)
     for request in islice(read(production.source, production.stratify, Window(since, until, now), tally), max_lines):
         item, stratum = redacted(request)
         identity = identity_of(item)
-        strata.add(stratum, identity, item)
+        strata.add(stratum, identity, item, _subjects(request, key))
         tally.seen(identity)
     return drawn(strata, tally)
 
 
 def drawn(strata: Strata[Item], tally: Tally) -> Sampled:
     """The sample of what was added to ``strata``, with its account."""
-    inputs = tuple(SampledInput(_probe(kept.item), stratum, kept.count) for stratum, kept in strata.draw())
+    inputs = tuple(
+        SampledInput(_probe(kept.item), stratum, kept.count, tuple(sorted(kept.subjects)))
+        for stratum, kept in strata.draw()
+    )
     mapping = tuple(MappedPaths(*paths, count) for paths, count in tally.paths.most_common(MOST_PATHS))
     account = tally.account(one.count for one in inputs)
     return Sampled(inputs, strata.requests(), account, mapping, dict(tally.passed_over.most_common()))
@@ -149,6 +160,11 @@ def _redacted_leaves(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _redacted_leaves(one) for key, one in value.items()}
     return [_redacted_leaves(one) for one in value] if isinstance(value, list) else value
+
+
+def _subjects(request: Logged, key: bytes | None) -> tuple[str, ...]:
+    """The keyed hash of the person who sent the request, if it names one."""
+    return (keyed_hash(key, request.subject),) if key is not None and request.subject else ()
 
 
 def _storable(text: str) -> str:

@@ -26,6 +26,8 @@ class Logged:
     stratum: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
     """Parameters of the request, if they are asked too."""
+    subject: str = ""
+    """The person, from ``production.subject_key``; empty without one."""
 
 
 AHEAD: Final = timedelta(hours=1)
@@ -130,7 +132,8 @@ def logged(
     stratum = NO_STRATUM if stratify is None else as_text(dig(record, stratify))
     messages, parameters, path = _request(record, found, source, whole=tally.whole)
     tally.mapped(path, source.time, stratify if stratum else None)
-    return Logged(messages, stratum or NO_STRATUM, parameters)
+    subject = "" if tally.subject_key is None else as_text(dig(record, tally.subject_key))
+    return Logged(messages, stratum or NO_STRATUM, parameters, subject)
 
 
 def matches(record: Mapping[str, Any], source: Source) -> bool:

@@ -11,7 +11,7 @@ The frequency of an input does not raise its probability: asking one prompt twic
 Traffic determines the shares of the strata, which are proportional to requests.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from heapq import heapify, heappop, heappush, heapreplace
@@ -26,6 +26,7 @@ T = TypeVar("T", bound=Ordered)
 
 MAX_STRATA: Final = 256
 OTHER: Final = "(other)"
+MAX_SUBJECTS: Final = 1_000
 
 
 @dataclass(slots=True)
@@ -34,6 +35,8 @@ class Kept(Generic[T]):
     item: T
     count: int
     """Requests in its stratum with this input."""
+    subjects: set[str] = field(default_factory=set)
+    """Hashes of the people who sent it, at most ``MAX_SUBJECTS``."""
 
 
 def sample_key(seed: int, identity: bytes) -> int:
@@ -51,27 +54,28 @@ class Reservoir(Generic[T]):
     _largest: list[int] = field(default_factory=list)
     """Heap of the negated keys of ``kept``."""
 
-    def add(self, key: int, item: T, count: int = 1) -> None:
+    def add(self, key: int, item: T, count: int = 1, subjects: Collection[str] = ()) -> None:
         self.requests += count
-        self._offer(key, item, count)
+        self._offer(key, item, count, subjects)
 
-    def _offer(self, key: int, item: T, count: int) -> None:
+    def _offer(self, key: int, item: T, count: int, subjects: Collection[str]) -> None:
         known = self.kept.get(key)
         if known is not None:
             known.count += count
             known.item = min(known.item, item)
+            known.subjects.update(subjects if len(known.subjects) < MAX_SUBJECTS else ())
         elif len(self.kept) < self.size:
             heappush(self._largest, -key)
-            self.kept[key] = Kept(key, item, count)
+            self.kept[key] = Kept(key, item, count, set(subjects))
         elif key < -self._largest[0]:
             del self.kept[-heapreplace(self._largest, -key)]
-            self.kept[key] = Kept(key, item, count)
+            self.kept[key] = Kept(key, item, count, set(subjects))
 
     def merge(self, other: "Reservoir[T]") -> None:
         """Merge another reservoir of the same size and seed, as if its stream had been added here."""
         self.requests += other.requests
         for kept in other.kept.values():
-            self._offer(kept.key, kept.item, kept.count)
+            self._offer(kept.key, kept.item, kept.count, kept.subjects)
 
     def shed(self) -> None:
         """Drop the kept input with the largest key, and keep at most what is left from now on; at least one."""
@@ -96,12 +100,13 @@ class Strata(Generic[T]):
         self._ranks: list[tuple[int, str]] = []
         self._other: Reservoir[T] = Reservoir(size)
 
-    def add(self, stratum: str, identity: bytes, item: T) -> None:
+    def add(self, stratum: str, identity: bytes, item: T, subjects: Collection[str] = ()) -> None:
         """Add one request. Inputs with the same ``identity`` are the same; ``item`` is what is kept.
 
-        Of items with the same identity, the smallest is kept.
+        Of items with the same identity, the smallest is kept. ``subjects``: the hash of the person who sent it, if
+        known.
         """
-        self._reservoir(stratum).add(sample_key(self._seed, identity), item)
+        self._reservoir(stratum).add(sample_key(self._seed, identity), item, subjects=subjects)
 
     def _reservoir(self, stratum: str) -> Reservoir[T]:
         if stratum == OTHER:

@@ -49,6 +49,8 @@ class Tally:
     """Lines to read of the newest file; ``None``: all files."""
     whole: bool = False
     """Whether requests are asked with their parameters."""
+    subject_key: str | None = None
+    """Dotted path of the field of a request that names the person."""
     path: str = ""
     """File that is being read."""
     line: int = 0

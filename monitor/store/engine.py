@@ -63,6 +63,19 @@ class Database:
         with self._told(), self._autocommit.connect() as connection:
             yield connection
 
+    def empty_log(self) -> bool:
+        """Write SQLite's log into its file and empty it, so that it holds no older pages. ``False`` if another process
+        or thread reads from it. ``True`` on PostgreSQL."""
+        if self.postgres:
+            return True
+        with self._told():
+            connection = self.engine.raw_connection()
+            try:
+                busy: int = connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            finally:
+                connection.close()
+        return not busy
+
     @contextmanager
     def _told(self) -> Iterator[None]:
         try:

@@ -31,6 +31,7 @@ from monitor.store.retention import Retention, RetentionReads
 from monitor.store.series import SeriesReads
 from monitor.store.served import Served, ServedReads
 from monitor.store.status_reads import StandingReads
+from monitor.store.subjects import SubjectReads, Subjects
 from monitor.store.suite_digests import Declarations
 from monitor.store.suites import SuiteReads, Suites
 from monitor.store.weekly import WeekReads
@@ -79,6 +80,7 @@ class StoreReader(
     ScrapeReads,
     PageReads,
     RetentionReads,
+    SubjectReads,
 ):
     """All methods that read the store. None of them writes."""
 
@@ -102,5 +104,6 @@ class Store(
     Acceptance,
     Declarations,
     Retention,
+    Subjects,
 ):
     """Created by ``open_store``. Call ``close`` at the end."""

@@ -21,7 +21,7 @@ from monitor.core.records import (
 from monitor.store.base import Connected
 from monitor.store.change_markers import chunks
 from monitor.store.dialect import insert
-from monitor.store.tables import capability, production_input, production_sample, suite_version
+from monitor.store.tables import capability, input_subject, production_input, production_sample, suite_version
 
 
 class ProductionInput(Protocol):
@@ -33,6 +33,8 @@ class ProductionInput(Protocol):
     def stratum(self) -> str | None: ...
     @property
     def count(self) -> int: ...
+    @property
+    def subjects(self) -> Sequence[str]: ...
 
 
 def _probe_body(probe: Probe) -> dict[str, Any]:
@@ -159,6 +161,10 @@ class Suites(SuiteReads):
                 return
             if rows:
                 connection.execute(production_input.insert(), rows)
+            people = [{"run_id": run_id, "probe": item.probe.id, "subject": one} for item in inputs
+                      for one in item.subjects]  # fmt: skip
+            if people:
+                connection.execute(input_subject.insert(), people)
             if account is not None:
                 connection.execute(delete(production_sample).where(production_sample.c.run_id == run_id))
                 connection.execute(production_sample.insert().values(run_id=run_id, account=asdict(account)))

@@ -200,6 +200,16 @@ class ProductionInputRow(Row, table=True):
     body: Any = Field(sa_type=JSON)
 
 
+class InputSubjectRow(Row, table=True):
+    """Who sent a production input: a keyed hash of ``production.subject_key``."""
+
+    __tablename__ = "input_subject"
+    __table_args__ = (Index("ix_input_subject_subject", "subject"),)
+    run_id: int = Field(sa_type=BigId, primary_key=True, foreign_key="run.id", ondelete="CASCADE")
+    probe: str = Field(primary_key=True)
+    subject: str = Field(primary_key=True)
+
+
 class ProductionSampleRow(Row, table=True):
     """The account of a run's sample: what was read, left out and kept."""
 
@@ -392,6 +402,7 @@ baseline_run: Final = _table(BaselineRunRow)
 capability: Final = _table(CapabilityRow)
 suite_version: Final = _table(SuiteVersionRow)
 production_input: Final = _table(ProductionInputRow)
+input_subject: Final = _table(InputSubjectRow)
 production_sample: Final = _table(ProductionSampleRow)
 pushed_window: Final = _table(PushedWindowRow)
 pushed_input: Final = _table(PushedInputRow)

@@ -300,7 +300,7 @@ class Sampled:
     """As the sample stage hands it over."""
 
     def __init__(self, probe: Probe) -> None:
-        self.probe, self.stratum, self.count = probe, "eu", 3
+        self.probe, self.stratum, self.count, self.subjects = probe, "eu", 3, ()
 
 
 def test_a_run_keeps_its_first_production_sample(store: Store) -> None:

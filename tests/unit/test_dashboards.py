@@ -331,8 +331,8 @@ LEFT_OUT = {
     "retention_kept_runs",
 }  # fmt: skip
 """The first is always 1: alert rules read its labels, and a panel has the finding's page behind its links. The second
-is nearly always absent: the run's page lists the checks. The third needs nobody: the target's page says why. The last two need nobody
-either: `status --json` has them."""
+is nearly always absent: the run's page lists the checks. The third needs nobody: the target's page says why. The
+last two need nobody either: `status --json` has the same counts."""
 
 
 def test_every_metric_is_on_a_panel_or_left_out_on_purpose() -> None:

@@ -80,6 +80,7 @@ from monitor.core.records.samples import (
     class_of,
 )
 from monitor.core.records.states import Advice, Cause, Confirmation, FindingState
+from monitor.core.records.subjects import Forgotten
 
 __all__ = [
     "AT",
@@ -114,6 +115,7 @@ __all__ = [
     "Finding",
     "FindingNumbers",
     "FindingState",
+    "Forgotten",
     "GradedAnswer",
     "Holds",
     "IdentityCheck",

@@ -282,7 +282,8 @@ class AuditEntry:
     at: datetime
     who: str
     action: str
-    """``approve``, ``retire``, ``acknowledge``, ``clear``, ``run``, ``accept``; ``judge anew`` by the daemon itself."""
+    """``approve``, ``retire``, ``acknowledge``, ``clear``, ``run``, ``accept``, ``forget``; ``judge anew`` by the
+    daemon itself."""
     target: str | None
     suite: str | None
     subject: str | None

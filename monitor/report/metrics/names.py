@@ -320,9 +320,7 @@ METRICS: Final[tuple[MetricSpec, ...]] = (
         "Limits of the alert rules, as this version uses them itself: ratios from 0 to 1, times in seconds, "
         "run_intervals and mail_intervals in intervals.",
     ),
-    MetricSpec(
-        "retention_last_pass_timestamp_seconds", "gauge", (), "Time of the last pass of retention, in Unix time."
-    ),
+    MetricSpec("retention_last_pass_timestamp_seconds", "gauge", (), "Time of the last retention pass, in Unix time."),
     MetricSpec("retention_kept_runs", "gauge", ("kind", "reason"), "Runs whose data is kept beyond its days, by need."),
     MetricSpec("schedule_lag_seconds", "gauge", (), "Seconds that the most overdue run has waited to be worked on."),
     MetricSpec(

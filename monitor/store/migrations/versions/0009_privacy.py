@@ -1,4 +1,4 @@
-"""Deleted data by run and kind."""
+"""Deleted data by run and kind, and whose production inputs are."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -24,7 +24,17 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["run_id"], ["run.id"], name="fk_deletion_run_id_run", ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("run_id", "kind", "why", name="pk_deletion"),
     )
+    op.create_table(
+        "input_subject",
+        sa.Column("run_id", BIG, nullable=False),
+        sa.Column("probe", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["run_id"], ["run.id"], name="fk_input_subject_run_id_run", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("run_id", "probe", "subject", name="pk_input_subject"),
+    )
+    op.create_index("ix_input_subject_subject", "input_subject", ["subject"])
 
 
 def downgrade() -> None:
+    op.drop_table("input_subject")
     op.drop_table("deletion")
