@@ -79,6 +79,7 @@ class Asker:
         observer: Observer | None = None,
         lease: timedelta = LEASE,
         waits: Callable[[int], None] = lambda run_id: None,
+        seal: Callable[[Recorded], Recorded] = lambda item: item,
     ) -> None:
         """
         Args:
@@ -88,6 +89,7 @@ class Asker:
             observer: called after every attempt, for the daemon's metrics.
             lease: how far a recorded outcome extends its run's lease.
             waits: called with the id of a run whose open questions all wait for a retry or for a paused model.
+            seal: applied to every outcome before it is recorded, to leave out texts that are not to be stored.
 
         Raises:
             ConfigError: a key that the settings name is missing.
@@ -98,6 +100,7 @@ class Asker:
         self._sleep = sleep
         self._lease = lease
         self._waits = waits
+        self._seal = seal
         self._keys: dict[str, Secret | None] = read_keys(settings.providers)
         self._channels: dict[str, asyncio.Future[ProviderChannel]] = {}
         self._limits = {name: Limits(p, monotonic, sleep) for name, p in settings.providers.items()}
@@ -191,7 +194,9 @@ class Asker:
         try:
             outcome = await retry_loop.outcome()
             # Nothing awaits from here to the queue, so a cancellation cannot separate an answer from its record.
-            recorded = self._recording.submit(self._recorded(question, outcome, fence, retry_loop.reservations))
+            recorded = self._recording.submit(
+                self._seal(self._recorded(question, outcome, fence, retry_loop.reservations))
+            )
             tally.add(outcome)
             if not await recorded:
                 raise LostFence(f"another worker has taken over run {question.run_id}")

@@ -29,7 +29,7 @@ from monitor.core.records import (
 )
 from monitor.core.run_kinds import FROZEN, PRODUCTION, run_kind, suite_kind
 from monitor.core.texts import is_empty
-from monitor.core.wording import many
+from monitor.core.wording import hashes_only, many
 
 if TYPE_CHECKING:
     from monitor.ask import Explanation
@@ -233,6 +233,7 @@ async def capture(
     ``anew``: take a new frozen sample, if the target has one.
     """
     from monitor.runs.context import open_capture
+    from monitor.runs.hashed import keeps_texts
     from monitor.runs.manual import capture_at_once
 
     lines = []
@@ -241,6 +242,8 @@ async def capture(
             _no_open_window(context, target, name)
             if run_kind(target, name) is FROZEN:
                 lines.append(_taken(context, target, anew=anew))
+            if not keeps_texts(context.settings, target, name):
+                lines.append(f"{target}/{name}: {hashes_only()}")
             if days is not None:
                 # From the start of today, so that today's run is included.
                 start = schedule.day_start(context.settings.schedule, context.clock())

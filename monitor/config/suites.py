@@ -217,6 +217,8 @@ def run_digest(settings: Settings, suites: Mapping[str, Suite], target: str, sui
     same: dict[str, Any] = {"sample": True, "frozen": True, "subject_key": True, "source": {"timeout_seconds"}}
     if production.replay == "text":
         same["replay"] = True  # baselines of before this setting stay valid
+    if production.keeps_texts:
+        same["keep"] = True
     return hashlib.sha256(production.model_dump_json(exclude=same).encode()).hexdigest()
 
 

@@ -16,6 +16,7 @@ from monitor.core.providers import NO_CHARGE, PROVIDERS, Provider
 from monitor.core.records import JUDGE_TARGET, Suite
 from monitor.core.section import file_patterns, is_url
 from monitor.core.settings import Endpoint, Judge, Production, Target
+from monitor.core.wording import hashes_only
 
 _GIVE_PRICE: Final = "add it to its provider's 'prices', or set 'free: true' there"
 
@@ -166,9 +167,12 @@ def _production(c: Checks, loc: Loc, production: Production) -> None:
         for name in type(source).model_fields:
             if name.endswith("_env") and getattr(source, name) is not None:
                 _variable(c, (*loc, "source", name), getattr(source, name))
+    if not production.keeps_texts:
+        c.warn((*loc, "keep"), hashes_only())
     paths.append((("subject_key",), production.subject_key))
-    if production.subject_key and key_file(c.settings.store) is None and not c.environ.get(VARIABLE, "").strip():
-        c.warn((*loc, "subject_key"), f"{VARIABLE} is not set: production runs are unmeasured; see docs/privacy.md")
+    if production.needs_key and key_file(c.settings.store) is None and not c.environ.get(VARIABLE, "").strip():
+        key = "keep" if production.subject_key is None else "subject_key"
+        c.warn((*loc, key), f"{VARIABLE} is not set: production runs are unmeasured; see docs/privacy.md")
     for key, path in paths:
         if path is not None and not all(path.split(".")):
             c.problem((*loc, *key), "must be keys separated by dots, for example request.messages")

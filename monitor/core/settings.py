@@ -64,6 +64,20 @@ class Production(Section):
         description="dotted path of the field that names the person, such as `user`; stored only as a keyed hash, so "
         "that `forget` and `export-data` find the person's inputs",
     )
+    keep: Literal["texts", "hashes"] = Field(
+        "texts",
+        description="what is stored of inputs and answers: their texts, or only lengths, keyed hashes and scores",
+    )
+
+    @property
+    def keeps_texts(self) -> bool:
+        """Whether texts of inputs and answers are stored."""
+        return self.keep == "texts"
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether keyed hashes are stored."""
+        return self.subject_key is not None or not self.keeps_texts
 
 
 class Budget(Section):

@@ -123,6 +123,8 @@ class SignalSpec:
     texts: bool = True
     """Compares the texts of answers or what was generated with them, so answers without a text are left out. Otherwise
     such answers count."""
+    by_equality: bool = False
+    """Reads of a text at most its length and whether it equals another, so it can be measured with ``keep: hashes``."""
     graded_by: frozenset[Grade] = frozenset()
     """What grades the answers that it reads; any one is enough. Empty: it needs no grades."""
     judge_drift: bool = False
@@ -168,6 +170,7 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
     ),
     SignalSpec(
         name="base_match",
+        by_equality=True,
         title="Same as base",
         severity=Severity.PAGE,
         about="At temperature 0, answers are identical to the base model's.",
@@ -184,6 +187,7 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
     ),
     SignalSpec(
         name="canaries",
+        by_equality=True,
         title="Canaries",
         severity=Severity.PAGE,
         about="Checks fail that only the fine-tune passes.",
@@ -199,6 +203,7 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
     ),
     SignalSpec(
         name="negative_flips",
+        by_equality=True,
         title="Negative flips",
         severity=Severity.PAGE,
         about="Items that were answered right are now wrong, and fewer that were wrong are now right.",
@@ -220,6 +225,7 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
     ),
     SignalSpec(
         name="judge_score",
+        by_equality=True,
         title="Judge's score",
         severity=Severity.PAGE,
         about="The judge scores the answers lower than the baseline's.",
@@ -294,6 +300,7 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
     ),
     SignalSpec(
         name="length",
+        by_equality=True,
         title="Length of answers",
         severity=Severity.TICKET,
         about="Answers are longer, shorter or less even in length.",
@@ -314,6 +321,7 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
     ),
     SignalSpec(
         name="contract",
+        by_equality=True,
         title="Contract",
         severity=Severity.TICKET,
         about="Model id, fingerprint, prompt tokens, finish reasons, refusals, empty answers or passed checks changed, "

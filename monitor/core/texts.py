@@ -8,6 +8,8 @@ or ``None`` is a text.
 import re
 import unicodedata
 from collections.abc import Mapping
+from hashlib import sha256
+from struct import unpack
 from typing import Final
 
 EMPTY: Final = "(empty)"
@@ -15,6 +17,10 @@ EMPTY: Final = "(empty)"
 
 NOT_ASKED: Final = "—"
 """Shown in place of an answer that does not exist."""
+
+_FIRST: Final = 0x4E00
+"""The first of 16,384 letters of ``stand_in``."""
+_PER_BLOCK: Final = 16
 
 _UNSEEN: Final = "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
 """Characters that are drawn as nothing although their category is that of letters, marks or symbols: the joiner, the
@@ -49,6 +55,22 @@ def deleted_text(days: int | None) -> str:
     Whether a text was deleted is read from ``Store.deletions``, never from this.
     """
     return "(deleted on request)" if days is None else f"(deleted after {days:,} day{'' if days == 1 else 's'})"
+
+
+def not_kept_text(chars: int) -> str:
+    """Stored and shown in place of a text with ``keep: hashes``."""
+    return f"(not stored: {chars:,} character{'' if chars == 1 else 's'})" if chars else ""
+
+
+def stand_in(hashed: str, chars: int) -> str:
+    """A text of ``chars`` characters for a keyed hash: equal hashes have equal texts, and nothing else is in common.
+
+    Detectors that use only lengths and equality read it as they read the text itself. Each character has 14 bits of
+    SHA-256 in counter mode, so two texts of one character are still told apart (1 in 16,384 are not).
+    """
+    blocks = (sha256(f"{hashed}/{number}".encode()).digest() for number in range(-(-chars // _PER_BLOCK)))
+    pairs = (pair for block in blocks for pair in unpack(f">{_PER_BLOCK}H", block))
+    return "".join(chr(_FIRST + (pair & 0x3FFF)) for pair, _ in zip(pairs, range(chars), strict=False))
 
 
 def is_empty(text: str) -> bool:

@@ -45,6 +45,12 @@ def many(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def hashes_only() -> str:
+    """What ``keep: hashes`` means for signals."""
+    blind = ", ".join(one.name for one in signals.CATALOGUE if not one.by_equality)
+    return f"no text is stored: findings show no examples, and signals that compare words are not measured ({blind})"
+
+
 def amount(signal: str, effect: float) -> str:
     """An effect, or an end of its interval, as every page, table and terminal writes it.
 

@@ -32,7 +32,7 @@ def _measured(name: str, comparison: Comparison, texts: Comparison | None) -> Re
     too few answers have one.
     """
     readable = texts if SPECS[name].texts else comparison
-    if readable is None or name in comparison.unread:
+    if readable is None or name in comparison.unread or not (comparison.texts_kept or SPECS[name].by_equality):
         return None
     measure = cast("Signal", import_module(f"monitor.detect.{name}").measure)
     return measure(readable)

@@ -247,6 +247,8 @@ def exhibits(
     base's answer of now, or else of the baseline. ``leaning``: probe -> ``Exhibit.leaning``. ``arm``: whose
     answers they are; those of the base have no other base beside them.
     """
+    if not comparison.texts_kept:
+        return ()
     strongest = sorted(telling, key=lambda probe: (-telling[probe][0], probe))[:EXHIBITS]
     then = by_probe((one for one in comparison.baseline if one.probe in strongest), arm)
     base_now, base_then = by_probe(comparison.now, Arm.BASE), by_probe(comparison.baseline, Arm.BASE)

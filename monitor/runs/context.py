@@ -16,6 +16,7 @@ from monitor.core.run_kinds import FROZEN, run_kind
 from monitor.core.settings import Settings
 from monitor.judge.similarity import Embedder
 from monitor.runs import frozen
+from monitor.runs.hashed import Vault
 from monitor.store import Store
 
 LEASE: Final = timedelta(seconds=10)
@@ -39,6 +40,7 @@ class RunContext:
     """When it was wired: at the daemon's start or last reload."""
     streams: frozenset[tuple[str, str]]
     """(target, suite) of every run of this configuration."""
+    vault: Vault
 
 
 def build_context(
@@ -64,10 +66,11 @@ def build_context(
         suites[suite.name] = suite
         store.save_suite(suite.digest, suite.name, suite_body(suite))
     asked = settings if asks else settings.model_copy(update={"providers": {}})
-    asker = Asker(asked, store, clock=clock, observer=observer, lease=LEASE, waits=waits)
+    vault = Vault(settings)
+    asker = Asker(asked, store, clock=clock, observer=observer, lease=LEASE, waits=waits, seal=vault.seal)
     embedder = Embedder(settings.embeddings) if settings.embeddings else None
     streams = frozenset((name, suite) for name, target in settings.targets.items() for suite in target.run_suites)
-    return RunContext(settings, suites, store, asker, embedder, clock, clock(), streams)
+    return RunContext(settings, suites, store, asker, embedder, clock, clock(), streams, vault)
 
 
 def same(one: RunContext, other: RunContext) -> bool:

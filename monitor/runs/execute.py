@@ -167,6 +167,7 @@ async def _finish(
             if not left:
                 raise
             continue
+        context.vault.close(run.id)
         if not done:
             return None
         log.info("run_finished", target=run.target, suite=run.suite, run=run.id, slot=run.slot.isoformat(),

@@ -17,6 +17,7 @@ from monitor.judge.checks import Missing, grade_answer
 from monitor.judge.empty_answers import empty_grades
 from monitor.judge.llm import judge_questions, verdict_score
 from monitor.runs.context import RunContext
+from monitor.runs.hashed import keeps_texts, without_details
 from monitor.store import half_floats
 
 log = structlog.get_logger()
@@ -36,10 +37,26 @@ async def graded_answers(
     """
     answers = await asyncio.to_thread(context.store.answers, [run.id], CHECKED_ARMS)
     compared = [answer for answer in answers if answer.arm in COMPARED_ARMS]
+    if not keeps_texts(context.settings, run.target, run.suite):
+        return await _grade_unstored(context, run, suite, answers, recorded)
     await _ask_judge(context, run, suite, compared, recorded)
     scores, missing = await _scores(context, run, suite, answers)
     await asyncio.to_thread(context.store.add_scores, run.id, run.fence, scores, missing)
     return _as_stored(compared, scores, await _embed(context, run, compared))
+
+
+async def _grade_unstored(
+    context: RunContext, run: Run, suite: Suite, answers: Sequence[GradedAnswer], recorded: Collection[AnswerKey]
+) -> tuple[GradedAnswer, ...]:
+    """The same for a run whose texts are not stored: grades the texts in memory, and returns the answers as stored.
+
+    Answers from before a restart keep the scores that they had, and get no more.
+    """
+    readable = context.vault.opened(run.id, answers)
+    await _ask_judge(context, run, suite, [one for one in readable if one.arm in COMPARED_ARMS], recorded)
+    scores, missing = without_details(*await _scores(context, run, suite, readable))
+    await asyncio.to_thread(context.store.add_scores, run.id, run.fence, scores, missing)
+    return _as_stored([one for one in answers if one.arm in COMPARED_ARMS], scores, {})
 
 
 async def _ask_judge(
@@ -74,7 +91,10 @@ async def _scores(
         missing += [Unscored(*key, grader, reason, detail) for grader, reason, detail in unfinished]
         if probe.reference and answer.arm in COMPARED_ARMS and answer.has_text:
             pairs.append((key, (answer.text, probe.reference)))
-    for reply in await asyncio.to_thread(context.store.judge_replies, run.id):
+    replies = await asyncio.to_thread(context.store.judge_replies, run.id)
+    if not keeps_texts(context.settings, run.target, run.suite):
+        replies = context.vault.replies(run.id, replies)
+    for reply in replies:
         verdict = verdict_score(reply.arm, reply.probe, reply.replicate, reply)
         if reply.probe in probes and verdict is not None:
             scores.append(verdict)

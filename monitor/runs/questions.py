@@ -1,7 +1,7 @@
 """What a run asks: its probes, and every question in a fixed order."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
@@ -11,7 +11,6 @@ import structlog
 from monitor.config.suites import suite_from_body
 from monitor.core import sampling, schedule
 from monitor.core.errors import CouldNotMeasure
-from monitor.core.keyed_hash import read_key
 from monitor.core.records import Arm, Probe, Question, Run, SampleAccount, Sampling, Suite
 from monitor.core.run_kinds import FROZEN, run_kind
 from monitor.core.seeds import question_seed
@@ -19,6 +18,7 @@ from monitor.core.settings import Endpoint, Production, Target
 from monitor.runs import frozen, rollback_probe
 from monitor.runs.context import RunContext
 from monitor.runs.draw import draw_sample
+from monitor.sample import Sampled
 from monitor.store import StoreReader
 
 log = structlog.get_logger()
@@ -51,24 +51,52 @@ async def suite_of(context: RunContext, run: Run) -> Suite:
             return configured
         return await asyncio.to_thread(stored_suite, context.store, run)
     assert target.production is not None
-    probes = await asyncio.to_thread(context.store.production_inputs, run.id)
+    probes: Sequence[Probe] = await asyncio.to_thread(context.store.production_inputs, run.id)
     if not probes:
         probes = await asyncio.to_thread(_sample, context, target.production, run)
+    elif not target.production.keeps_texts:
+        probes = await asyncio.to_thread(_with_texts, context, target.production, run, probes)
     return Suite(run.suite, run.suite_digest, tuple(probes), rubric=target.production.rubric)
 
 
 def _sample(context: RunContext, production: Production, run: Run) -> list[Probe]:
     """Draw the run's sample and store it with its account. Raises CouldNotMeasure if the source cannot be read."""
-    since = run.slot - timedelta(seconds=_covered(context, run))
     try:
-        key = read_key(context.settings.store, create=True) if production.subject_key else None
-        sampled = draw_sample(context.store, run.target, production, run.seed, since, run.slot, context.clock(), key)
+        sampled = _drawn(context, production, run)
     except CouldNotMeasure as error:
         context.store.save_production_inputs(run.id, (), SampleAccount(problem=str(error)))
         raise
     _log_account(run, sampled.account)
-    context.store.save_production_inputs(run.id, sampled.inputs, sampled.account)
-    return [item.probe for item in sampled.inputs]
+    probes = [item.probe for item in sampled.inputs]
+    if not production.keeps_texts:
+        context.vault.keep_probes(run.id, probes)
+    context.store.save_production_inputs(
+        run.id, sampled.inputs, sampled.account, texts=production.keeps_texts, now=context.clock()
+    )
+    return probes
+
+
+def _drawn(context: RunContext, production: Production, run: Run) -> Sampled:
+    since = run.slot - timedelta(seconds=_covered(context, run))
+    key = context.vault.key if production.needs_key else None
+    return draw_sample(context.store, run.target, production, run.seed, since, run.slot, context.clock(), key)
+
+
+def _with_texts(context: RunContext, production: Production, run: Run, stored: Sequence[Probe]) -> Sequence[Probe]:
+    """The stored inputs of a run whose texts are not kept, with their texts.
+
+    After a restart, the logs are read again: the same seed draws the same sample. An input that is no longer in them is
+    not asked. Raises CouldNotMeasure if the source cannot be read.
+    """
+    kept = context.vault.probes(run.id)
+    if kept is None:
+        kept = tuple(item.probe for item in _drawn(context, production, run).inputs)
+        context.vault.keep_probes(run.id, kept)
+        known = {one.id for one in kept}
+        lost = sum(one.id not in known for one in stored)
+        log.warning("inputs_read_again", target=run.target, run=run.id, inputs=len(stored), no_longer_logged=lost)
+    ids = {one.id for one in stored}
+    return [one for one in kept if one.id in ids]
 
 
 def _covered(context: RunContext, run: Run) -> float:

@@ -17,7 +17,18 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from monitor.core.records import AT, Alarm, AlarmState, Arm, DataKind, Deletion, Finding, Run, VerdictContext
+from monitor.core.records import (
+    AT,
+    Alarm,
+    AlarmState,
+    Arm,
+    DataKind,
+    DeletedWhy,
+    Deletion,
+    Finding,
+    Run,
+    VerdictContext,
+)
 from monitor.detect import alarms as machine
 from monitor.detect import findings_for
 from monitor.runs.questions import stored_suite
@@ -102,7 +113,11 @@ def recompute(store: "Store", target: str | None = None) -> Recomputed:
 def _deleted(store: "Store", context: VerdictContext) -> tuple[Deletion, ...]:
     """What was deleted of what the verdict depends on: its own findings, its run, and the runs of its baseline."""
     runs = (context.run_id, *store.baseline(context.baseline_id).run_ids)
-    found = [one for one in store.deletions(runs) if one.kind is not DataKind.EXCHANGES]
+    found = [
+        one
+        for one in store.deletions(runs)
+        if one.kind is not DataKind.EXCHANGES and one.why is not DeletedWhy.NOT_KEPT
+    ]
     return tuple(one for one in found if one.kind is not DataKind.FINDINGS or one.run_id == context.run_id)
 
 

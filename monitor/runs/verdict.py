@@ -19,6 +19,7 @@ from monitor.core.records import (
     AlarmState,
     Baseline,
     Comparison,
+    DeletedWhy,
     Finding,
     GradedAnswer,
     Run,
@@ -26,6 +27,7 @@ from monitor.core.records import (
     Severity,
     VerdictContext,
 )
+from monitor.core.run_kinds import run_kind
 from monitor.core.settings import Settings
 from monitor.core.signals import OF_BASE, of_severity
 from monitor.detect import alarms as machine
@@ -223,6 +225,10 @@ def compare(store: StoreReader, verdict_context: VerdictContext) -> Comparison:
     return _comparison(store, run, store.answers([run.id]), reference, verdict_context, run.finished_at)
 
 
+def _texts_kept(store: StoreReader, run: Run) -> bool:
+    return all(one.why is not DeletedWhy.NOT_KEPT for one in store.deletions([run.id]))
+
+
 def _comparison(
     store: StoreReader, run: Run, answers: Sequence[GradedAnswer], reference: Reference,
     verdict_context: VerdictContext, at: datetime | None,
@@ -252,5 +258,6 @@ def _comparison(
         fleet=verdict_context.fleet,
         accepted=store.accepted_values(run.target, run.suite, baseline.approved_at, at),
         unread=baseline.unread,
+        texts_kept=run_kind(run.target, run.suite).frozen_items or _texts_kept(store, run),
         cache_checks=tuple(store.cache_checks(run.id)) if suite.sampling.temperature == 0 else (),
     )

@@ -37,7 +37,7 @@ class SampledInput:
 
     probe: Probe
     """``id`` is the first 16 hex digits of the sha256 of the redacted content with normalized blanks: the same input
-    has the same id in every sample."""
+    has the same id in every sample. With ``keep: hashes`` it is a keyed hash, which tells nothing of the content."""
     stratum: str
     """Value of the ``stratify`` field; ``(none)`` without one."""
     count: int
@@ -82,7 +82,7 @@ def sample_production(
     The same seed and requests give the same sample, independent of files and order. Without a ``time`` key in the
     source, every request is inside the window. Memory is bounded by the sample, not by the logs. ``now``: the present;
     it tells times in the future apart. ``max_lines``: lines to read
-    of the newest file; ``None``: all files. ``key``: of the hashes of ``subject_key``; without it, people are not kept.
+    of the newest file; ``None``: all files. ``key``: of keyed hashes; without it, people are not kept.
     Raises CouldNotMeasure if the source cannot be read.
     """
     tally = Tally(
@@ -97,13 +97,13 @@ def sample_production(
         identity = identity_of(item)
         strata.add(stratum, identity, item, _subjects(request, key))
         tally.seen(identity)
-    return drawn(strata, tally)
+    return drawn(strata, tally, None if production.keeps_texts else key)
 
 
-def drawn(strata: Strata[Item], tally: Tally) -> Sampled:
-    """The sample of what was added to ``strata``, with its account."""
+def drawn(strata: Strata[Item], tally: Tally, key: bytes | None = None) -> Sampled:
+    """The sample of what was added to ``strata``, with its account. ``key``: of the inputs' ids, if they are hashed."""
     inputs = tuple(
-        SampledInput(_probe(kept.item), stratum, kept.count, tuple(sorted(kept.subjects)))
+        SampledInput(_probe(kept.item, key), stratum, kept.count, tuple(sorted(kept.subjects)))
         for stratum, kept in strata.draw()
     )
     mapping = tuple(MappedPaths(*paths, count) for paths, count in tally.paths.most_common(MOST_PATHS))
@@ -124,9 +124,11 @@ def reader(source: Source) -> ReadSource:
     return cast(ReadSource, load(SOURCES[source.kind].read))
 
 
-def _probe(item: Item) -> Probe:
+def _probe(item: Item, key: bytes | None) -> Probe:
+    identity = identity_of(item).hex()
     messages = tuple(Message(*one) for one in item[0])
-    return Probe(identity_of(item).hex()[:16], messages, parameters=json.loads(item[1]))
+    named = identity if key is None else keyed_hash(key, identity)
+    return Probe(named[:16], messages, parameters=json.loads(item[1]))
 
 
 def redacted(request: Logged) -> tuple[Item, str]:

@@ -23,6 +23,7 @@ from monitor.core.records import (
     Unmeasured,
     Unscored,
 )
+from monitor.core.texts import stand_in
 from monitor.store import audit, ledger
 from monitor.store.base import Connected
 from monitor.store.column_types import clean, dump_json
@@ -76,7 +77,7 @@ def _slices(run_ids: Sequence[int]) -> Iterator[Sequence[int]]:
 def _usable(run_ids: Sequence[int], arms: Collection[Arm]) -> Any:
     names = (
         "run_id", "arm", "probe", "replicate", "text", "finish_reason", "refusal", "model", "fingerprint",
-        "prompt_tokens", "completion_tokens", "logprobs", "text_in", "served", "cached_tokens",
+        "prompt_tokens", "completion_tokens", "logprobs", "text_in", "served", "cached_tokens", "hashed", "chars",
     )  # fmt: skip
     same = [answer.c[name] == embedding.c[name] for name in ("run_id", "arm", "probe", "replicate")]
     return (
@@ -89,8 +90,9 @@ def _usable(run_ids: Sequence[int], arms: Collection[Arm]) -> Any:
 
 
 def _to_graded(row: Any, scores: Mapping[str, float]) -> GradedAnswer:
+    text = row.text if row.hashed is None else stand_in(row.hashed, row.chars)
     return GradedAnswer(
-        row.run_id, row.slot, Arm(row.arm), row.probe, row.replicate, row.text, row.finish_reason, row.refusal,
+        row.run_id, row.slot, Arm(row.arm), row.probe, row.replicate, text, row.finish_reason, row.refusal,
         row.model, row.fingerprint, row.prompt_tokens, row.completion_tokens, scores, _logprobs(row),
         None if row.vector is None else _vector(row.vector), row.text_in, row.served or {}, row.cached_tokens,
     )  # fmt: skip

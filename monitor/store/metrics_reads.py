@@ -118,9 +118,13 @@ COMPARED: Final = (Arm.SUBJECT.value, Arm.BASE.value)
 """The arms whose answers a summary covers."""
 
 
+_CHARS: Final = func.coalesce(answer.c.chars, func.length(answer.c.text))
+"""Length of an answer in characters."""
+
+
 def _chars(arm: Arm) -> Any:
     """Mean length of an arm's usable answers."""
-    return func.avg(case((and_(answer.c.arm == arm.value, answer.c.reason.is_(None)), func.length(answer.c.text))))
+    return func.avg(case((and_(answer.c.arm == arm.value, answer.c.reason.is_(None)), _CHARS)))
 
 
 def _unfinished(connection: Connection, run_ids: Sequence[int]) -> dict[int, dict[str, int]]:

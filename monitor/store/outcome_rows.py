@@ -64,6 +64,7 @@ def row_of(item: Recorded) -> tuple[Any, ...]:
         return (
             *head, str(outcome.reason), clean(outcome.detail), "", None, False, None, None, None, 0, 0, 0.0,
             outcome.asked_at, outcome.attempts, outcome.usd, exchange, None, None, None, None,
+            None, None,
         )  # fmt: skip
     logprobs = outcome.logprobs and dump_json([[t.token, t.logprob, dict(t.top)] for t in outcome.logprobs])
     return (
@@ -71,6 +72,7 @@ def row_of(item: Recorded) -> tuple[Any, ...]:
         clean(outcome.fingerprint), clean(outcome.request_id), outcome.prompt_tokens, outcome.completion_tokens,
         outcome.latency_seconds, outcome.asked_at, outcome.attempts, outcome.usd, exchange, logprobs or None,
         clean(outcome.text_in), dump_json(dict(outcome.served)) if outcome.served else None, outcome.cached_tokens,
+        outcome.hashed, outcome.chars,
     )  # fmt: skip
 
 

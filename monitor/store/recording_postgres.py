@@ -17,7 +17,7 @@ from monitor.store.outcome_rows import COLUMNS, KEY, Key, day_of, leases_of, res
 _PLAIN: Final[dict[str, TypeEngine[Any]]] = {
     "run_id": BigInteger(), "replicate": Integer(), "refusal": Boolean(), "prompt_tokens": Integer(),
     "completion_tokens": Integer(), "latency_seconds": Float(), "asked_at": UtcDateTime(), "attempts": Integer(),
-    "usd": Float(), "cached_tokens": Integer(),
+    "usd": Float(), "cached_tokens": Integer(), "chars": Integer(),
 }  # fmt: skip
 """Types of the answer's columns that are not text; JSON travels as text and is cast."""
 

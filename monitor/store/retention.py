@@ -49,7 +49,8 @@ COMPARED: Final = (DataKind.TEXTS, DataKind.EMBEDDINGS, DataKind.SCORES)
 
 def without_answers() -> Select[Any]:
     """The runs whose answers, or what a verdict reads of them, are not all there: they can be in no new baseline."""
-    return select(deletion.c.run_id).where(deletion.c.kind.in_([kind.value for kind in COMPARED]))
+    gone = deletion.c.why != DeletedWhy.NOT_KEPT.value  # hashes serve a verdict as texts do
+    return select(deletion.c.run_id).where(gone, deletion.c.kind.in_([kind.value for kind in COMPARED]))
 
 
 def _of_alarms(kind: DataKind) -> list[Select[Any]]:
@@ -193,7 +194,9 @@ def _delete(connection: Connection, kind: DataKind, run_id: int, probes: Sequenc
     if kind is DataKind.TEXTS:
         gone = deleted_text(days)
         texts = {name: _unless_empty(answer.c[name], gone) for name in ("text", "detail")}
-        connection.execute(update(answer).where(*of_answer).values(**texts, logprobs=null()))
+        connection.execute(
+            update(answer).where(*of_answer).values(**texts, logprobs=null(), hashed=null(), chars=null())
+        )
         connection.execute(update(score).where(*of_score, score.c.detail != "").values(detail=gone))
     elif kind is DataKind.EXCHANGES:
         connection.execute(update(answer).where(*of_answer).values(exchange=null()))

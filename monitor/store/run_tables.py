@@ -89,6 +89,8 @@ class AnswerRow(Row, table=True):
     text_in: str | None = None
     served: Any = Field(default=None, sa_type=JSON, nullable=True)
     cached_tokens: int | None = None
+    hashed: str | None = None
+    chars: int | None = None
 
 
 def _of_answer(name: str) -> ForeignKeyConstraint:

@@ -9,6 +9,8 @@ from sqlalchemy import Connection, delete, select
 
 from monitor.core.records import (
     Check,
+    DataKind,
+    DeletedWhy,
     LeftOut,
     LeftOutCount,
     LeftOutReason,
@@ -18,10 +20,11 @@ from monitor.core.records import (
     UnreadFile,
     UnreadReason,
 )
+from monitor.core.texts import not_kept_text
 from monitor.store.base import Connected
 from monitor.store.change_markers import chunks
 from monitor.store.dialect import insert
-from monitor.store.tables import capability, input_subject, production_input, production_sample, suite_version
+from monitor.store.tables import capability, deletion, input_subject, production_input, production_sample, suite_version
 
 
 class ProductionInput(Protocol):
@@ -37,9 +40,10 @@ class ProductionInput(Protocol):
     def subjects(self) -> Sequence[str]: ...
 
 
-def _probe_body(probe: Probe) -> dict[str, Any]:
+def _probe_body(probe: Probe, *, texts: bool = True) -> dict[str, Any]:
+    said = [(one.role, one.content if texts else not_kept_text(len(one.content))) for one in probe.messages]
     return {
-        "messages": [{"role": message.role, "content": message.content} for message in probe.messages],
+        "messages": [{"role": role, "content": content} for role, content in said],
         "reference": probe.reference,
         "checks": [{"kind": check.kind, "options": check.options} for check in probe.checks],
         "rubric": probe.rubric,
@@ -143,14 +147,19 @@ class Suites(SuiteReads):
                 connection.execute(new.on_conflict_do_nothing())
 
     def save_production_inputs(
-        self, run_id: int, inputs: Sequence[ProductionInput], account: SampleAccount | None = None
-    ) -> None:
-        """Store a run's sample with its account. Existing inputs and their account are kept."""
+        self, run_id: int, inputs: Sequence[ProductionInput], account: SampleAccount | None = None,
+        *, texts: bool = True, now: datetime | None = None,
+    ) -> None:  # fmt: skip
+        """Store a run's sample with its account. Existing inputs and their account are kept.
+
+        Without ``texts``, placeholders are stored in their place, and at ``now`` the run is marked as one whose texts
+        are not kept.
+        """
         with self._database.write() as connection:
             rows = [
                 {
                     "run_id": run_id, "position": position, "probe": item.probe.id, "stratum": item.stratum,
-                    "count": item.count, "body": _probe_body(item.probe),
+                    "count": item.count, "body": _probe_body(item.probe, texts=texts),
                 }
                 for position, item in enumerate(inputs)
             ]  # fmt: skip
@@ -161,6 +170,9 @@ class Suites(SuiteReads):
                 return
             if rows:
                 connection.execute(production_input.insert(), rows)
+            if rows and not texts:
+                mark = {"kind": DataKind.TEXTS.value, "why": DeletedWhy.NOT_KEPT.value, "at": now, "complete": True}
+                connection.execute(deletion.insert().values(run_id=run_id, **mark))
             people = [{"run_id": run_id, "probe": item.probe.id, "subject": one} for item in inputs
                       for one in item.subjects]  # fmt: skip
             if people:

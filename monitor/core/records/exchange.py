@@ -225,6 +225,10 @@ class Answer:
     """Prompt tokens that the server read from its prefix cache; ``None`` if it does not say."""
     usage: TokenUsage | None = None
     """How the reply counts its tokens, for the cost. ``None``: the counts above are certain. Not stored."""
+    hashed: str | None = None
+    """Keyed hash of the text, if only hashes are kept; ``text`` is then a placeholder."""
+    chars: int | None = None
+    """Length of the text in characters, if only hashes are kept."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,6 +158,9 @@ class Comparison:
     """Signals that are not read, because the baseline lacks a condition that they need."""
     cache_checks: tuple[GradedAnswer, ...] = ()
     """The run's answers of ``Arm.CACHE_CHECK``; see ``detect.cache_check``."""
+    texts_kept: bool = True
+    """Whether the answers' texts are stored. Otherwise ``text`` only has the length of the answer, and is equal for
+    equal answers (``core.texts.stand_in``)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,8 @@ class DeletedWhy(StrEnum):
     RETENTION = "retention"
     FORGOTTEN = "forgotten"
     """``cliffwatch forget`` deleted the inputs of a person, with their answers."""
+    NOT_KEPT = "not_kept"
+    """``keep: hashes``: texts are not stored in the first place."""
 
 
 class KeptFor(StrEnum):

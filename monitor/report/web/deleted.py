@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def texts_of(store: "StoreReader", run_id: int) -> Deletion | None:
-    """The deletion of all texts of a run by the retention; ``None`` if they are there."""
+    """Why no text of a run is there: the retention, or ``keep: hashes``; ``None`` if texts are there."""
     for one in store.deletions([run_id]):
-        if one.kind is DataKind.TEXTS and one.why is DeletedWhy.RETENTION:
+        if one.kind is DataKind.TEXTS and one.why is not DeletedWhy.FORGOTTEN:
             return one
     return None
 
@@ -23,6 +23,8 @@ def notes(store: "StoreReader", run_id: int) -> list[str]:
     for one in store.deletions([run_id]):
         if one.why is DeletedWhy.FORGOTTEN:
             found.append(f"inputs of a person, with their answers: {deleted_text(None)}")
+        elif one.why is DeletedWhy.NOT_KEPT:
+            found.append("Texts are not stored (keep: hashes).")
         else:
             found.append(f"{one.kind.value} {deleted_text(one.days)}")
     return found

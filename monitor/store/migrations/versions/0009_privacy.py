@@ -1,4 +1,4 @@
-"""Deleted data by run and kind, and whose production inputs are."""
+"""Deleted data by run and kind, and whose production inputs are, and answers without texts."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -13,6 +13,8 @@ BIG = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
+    op.add_column("answer", sa.Column("hashed", sa.String(), nullable=True))
+    op.add_column("answer", sa.Column("chars", sa.Integer(), nullable=True))
     op.create_table(
         "deletion",
         sa.Column("run_id", BIG, nullable=False),
@@ -38,3 +40,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("input_subject")
     op.drop_table("deletion")
+    op.drop_column("answer", "chars")
+    op.drop_column("answer", "hashed")
