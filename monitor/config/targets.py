@@ -171,8 +171,8 @@ def _production(c: Checks, loc: Loc, production: Production) -> None:
         c.warn((*loc, "keep"), hashes_only())
     paths.append((("subject_key",), production.subject_key))
     if production.needs_key and key_file(c.settings.store) is None and not c.environ.get(VARIABLE, "").strip():
-        key = "keep" if production.subject_key is None else "subject_key"
-        c.warn((*loc, key), f"{VARIABLE} is not set: production runs are unmeasured; see docs/privacy.md")
+        needs = "keep" if production.subject_key is None else "subject_key"
+        c.warn((*loc, needs), f"{VARIABLE} is not set: production runs are unmeasured; see docs/privacy.md")
     for key, path in paths:
         if path is not None and not all(path.split(".")):
             c.problem((*loc, *key), "must be keys separated by dots, for example request.messages")
