@@ -4,6 +4,7 @@ Commands, pages and metrics read it there, so that it is said also where the dae
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -16,6 +17,8 @@ ASKS_NOTHING: Final = "asks_nothing_since"
 
 CLOCK_AHEAD: Final = "clock_ahead"
 """State key of the last time at which a slot or a success lay in the future."""
+
+KEYS: Final = (ASKS_NOTHING, CLOCK_AHEAD)
 
 NOTICE_LASTS: Final = timedelta(days=7)
 """How long a time in the future is shown after it was last seen, unless it comes first."""
@@ -47,7 +50,11 @@ class Notices:
 
 def read(store: "StoreReader", now: datetime) -> Notices:
     """The notices that hold at ``now``."""
-    states = store.get_states((ASKS_NOTHING, CLOCK_AHEAD))
+    return notices_of(store.get_states(KEYS), now)
+
+
+def notices_of(states: Mapping[str, str], now: datetime) -> Notices:
+    """The same from the values of ``KEYS``."""
     since, said, until = states.get(ASKS_NOTHING), states.get(CLOCK_AHEAD), None
     if said:
         seen, ahead = (datetime.fromisoformat(at) for at in json.loads(said))

@@ -25,7 +25,11 @@ class LastPass:
 
 def read(store: "StoreReader") -> LastPass | None:
     """``None`` before the first pass."""
-    said = store.get_state(KEY)
+    return last_pass(store.get_state(KEY))
+
+
+def last_pass(said: str | None) -> LastPass | None:
+    """The same from the value of ``KEY``."""
     if said is None:
         return None
     found = json.loads(said)

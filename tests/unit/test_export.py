@@ -27,8 +27,11 @@ from monitor.core.records import (
     Alarm,
     AlarmState,
     Arm,
+    DataKind,
     FindingNumbers,
     IdentityCheck,
+    KeptFor,
+    KeptRuns,
     Mail,
     MailStatus,
     Match,
@@ -39,6 +42,7 @@ from monitor.core.records import (
 )
 from monitor.core.schedule import interval_seconds
 from monitor.core.settings import Http, Judge, Production, Schedule, Settings
+from monitor.report import retention
 from monitor.report.explain.context import finding_context
 from monitor.report.explain.onset import beginning
 from monitor.report.metrics import Internals, nearest_to_threshold, web_url
@@ -75,6 +79,7 @@ WHOLE = fleets.settings(3)
 def whole(store: Store) -> Store:
     """Every kind of result of three targets and the judge."""
     fleets.fill(store, WHOLE, NOW)
+    retention.say(store, NOW, [KeptRuns(DataKind.TEXTS, KeptFor.OPEN_ALARM, 2)])
     return store
 
 

@@ -4,6 +4,7 @@
 """
 
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -78,4 +79,4 @@ def test_a_missed_value_counts() -> None:
 
 if __name__ == "__main__":
     for kind, (found, total, false, share) in measured().items():
-        print(f"| `‹{kind}›` | {found} of {total} | {found / total:.1%} | {false} | {share} |")
+        sys.stdout.write(f"| `‹{kind}›` | {found} of {total} | {found / total:.1%} | {false} | {share} |\n")

@@ -366,9 +366,10 @@ class StoreCollector:
         lines.add("web_info", 1, url)
         waiting = [since for key, since in self.store.longest_waiting(now).items() if self._ours(*key)]
         lines.add("schedule_lag_seconds", (now - min(waiting, default=now)).total_seconds())
-        ahead = daemon_notices.read(self.store, now).clock_ahead_until
+        states = self.store.get_states((*daemon_notices.KEYS, retention.KEY))
+        ahead = daemon_notices.notices_of(states, now).clock_ahead_until
         lines.add("clock_ahead_seconds", 0.0 if ahead is None else (ahead - now).total_seconds())
-        result_metrics.retention(lines, retention.read(self.store))
+        result_metrics.retention(lines, retention.last_pass(states.get(retention.KEY)))
         result_metrics.mail(lines, settings, self.store.mail_state())
         result_metrics.limits(lines)
         self._put("daemon", "", lines, None)
