@@ -11,7 +11,7 @@ from monitor.store.engine import Database
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD: Final = "0009"
+HEAD: Final = "0010"
 """The newest migration; a test compares it with the files. It saves the import of Alembic at every start."""
 
 LOCK: Final = 0xC11FF
