@@ -35,7 +35,8 @@ from typing import Final
 import numpy as np
 
 from monitor.core.records import Arm, Comparison, GradedAnswer
-from monitor.detect import likelihood_ratio
+from monitor.core.run_kinds import run_kind
+from monitor.detect import adapter_loss_fresh, likelihood_ratio
 from monitor.detect.adapter_loss_text import TOLERANCE, Measured
 from monitor.detect.common import (
     FEWEST_OF_BASE,
@@ -107,7 +108,9 @@ class _Judged:
 
 def measure(comparison: Comparison) -> Reading | None:
     """See the module. ``None`` without base answers, with fewer than two baseline answers per probe, or if the poles
-    are too close."""
+    are too close. Fresh samples, whose inputs never repeat, are read by ``adapter_loss_fresh``."""
+    if not run_kind(comparison.target, comparison.suite).frozen_items:
+        return adapter_loss_fresh.measure(comparison)
     probes = _placed(comparison)
     if not probes:
         return None
@@ -155,6 +158,8 @@ def measure(comparison: Comparison) -> Reading | None:
 def separable(comparison: Comparison) -> bool | None:
     """Whether the baseline's answers of the subject and of the base are far enough apart for ``measure``; ``None``
     with too few answers of either."""
+    if not run_kind(comparison.target, comparison.suite).frozen_items:
+        return adapter_loss_fresh.separable(comparison)
     probes = _placed(comparison)
     if not probes:
         return None

@@ -9,6 +9,7 @@ from monitor.detect.measurement import Told, Verdict
 
 TOLERANCE: Final = 0.05
 """Share of the way to the base that is no evidence: one near tie in 24 that stays flipped must not lead to a page."""
+NOT_NEARER: Final = "Answers are not clearly nearer to the base's than approved"
 FAR_OFF: Final = 0.5
 """An effect below this is never reported as unchanged, however wide its interval."""
 
@@ -30,7 +31,7 @@ class Measured:
         if verdict.alarming:
             return self._alarm(verdict)
         if not verdict.moved and effect[2] >= 1 - TOLERANCE and effect[0] >= FAR_OFF:
-            return quiet("Answers are not clearly nearer to the base's than approved", self._whole())
+            return quiet(NOT_NEARER, self.whole())
         if self.shared:
             what = f"answers of {self.target} and of its base both moved, and not toward each other"
             return self._no_loss(what, Cause.SHARED_CHANGE, Advice.CHECK_WHAT_BOTH_SHARE)
@@ -43,14 +44,14 @@ class Measured:
         return self._no_loss(what, Cause.NOT_ADAPTER_LOSS, Advice.READ_ANSWERS)
 
     def _no_loss(self, what: str, cause: Cause, advice: Advice) -> Told:
-        return Told(FindingState.LOOK, what, self._whole(), cause, advice)
+        return Told(FindingState.LOOK, what, self.whole(), cause, advice)
 
     def _alarm(self, verdict: Verdict) -> Told:
         """With one interval: of the effect, or, where not all answers come from the base, of the share that does."""
         if verdict.evaluation_disagrees:
             return self._no_longer(verdict)
         whole = round(100 * self.share[0]) >= 100
-        numbers, share = (self._whole(), self._all()) if whole else (self._part(), percent(self.share[0]))
+        numbers, share = (self.whole(), self._all()) if whole else (self._part(), percent(self.share[0]))
         part, advice = "", Advice.CHECK_ADAPTER
         if self.share[2] < 1:
             part, advice = " on part of the traffic", Advice.CHECK_EVERY_REPLICA
@@ -60,13 +61,13 @@ class Measured:
     def _no_longer(self, verdict: Verdict) -> Told:
         what = f"{self.target} lost its fine-tune or part of it"
         advice = Advice.CHECK_EVERY_REPLICA
-        return no_longer(what, self._whole(), verdict, advice, Cause.ADAPTER_LOST, self._all())
+        return no_longer(what, self.whole(), verdict, advice, Cause.ADAPTER_LOST, self._all())
 
     def _all(self) -> float | None:
         """The share of the traffic where no share was estimated: all of it if most of the effect is gone."""
         return 1.0 if self.effect[0] < 0.5 else None
 
-    def _whole(self) -> str:
+    def whole(self) -> str:
         """How much of the effect is left, with its interval."""
         interval = f"(95% interval {_percent(self.effect[1])} to {_percent(self.effect[2])})"
         return f"{left_words(self.effect[0])} {interval}. {self._nearer()}"

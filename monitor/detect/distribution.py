@@ -55,7 +55,10 @@ def measure(comparison: Comparison) -> Reading | None:
         return None
     texts = [[one.text for one in answers] for answers in found.answers]
     characters = mmd.Kernel([_characters(one) for one in texts])
-    statistics: dict[str, mmd.Statistic] = {"characters": characters, "wording": mmd.Shift([_words(t) for t in texts])}
+    statistics: dict[str, mmd.Statistic] = {
+        "characters": characters,
+        "wording": mmd.Shift([hashed_words(t) for t in texts]),
+    }
     if all(one.embedding is not None for answers in found.answers for one in answers):
         statistics["meaning"] = mmd.Kernel([_embeddings(answers) for answers in found.answers])
     results = mmd.tested(found, list(statistics.values()))
@@ -112,7 +115,7 @@ def _characters(texts: Sequence[str]) -> mmd.Single:
     return mmd.kernel_vectors(both)[places]
 
 
-def _words(texts: Sequence[str]) -> mmd.Single:
+def hashed_words(texts: Sequence[str]) -> mmd.Single:
     """Root counts of words, hashed with signs and scaled to length 1 (K. Weinberger et al., Feature hashing for large
     scale multitask learning, ICML 2009): one row a text."""
     known: dict[str, list[float]] = {}

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Final, Protocol
 
 from monitor.core.records import JUDGE_GRADER, Arm, GradedAnswer, Probe, Question, Run, Score, Suite
+from monitor.core.run_kinds import run_kind
 from monitor.core.seeds import question_seed
 from monitor.core.settings import Judge
 from monitor.judge.prompt import JUDGE_SAMPLING, VERDICT_SCHEMA, verdict_messages, verdict_of
@@ -34,10 +35,13 @@ def judge_questions(run: Run, suite: Suite, answers: Sequence[GradedAnswer], jud
     """One question to the judge for each of the run's answers whose probe, or suite, has a rubric.
 
     Ordered by replicate, probe (as in the suite) and arm, so that a resumed run asks the same questions.
-    Answers of other runs, and of probes that the suite no longer has, are skipped.
+    Answers of other runs, and of probes that the suite no longer has, are skipped, and so are second answers of the
+    base to production inputs, which only show how alike its own answers are.
     """
     place = {probe.id: index for index, probe in enumerate(suite.probes)}
     mine = [a for a in answers if a.run_id == run.id and a.arm in JUDGED_BY and a.probe in place]
+    if not run_kind(run.target, run.suite).frozen_items:
+        mine = [a for a in mine if a.arm is not Arm.BASE or a.replicate == 0]
     mine.sort(key=lambda a: (a.replicate, place[a.probe], list(JUDGED_BY).index(a.arm)))
     questions = []
     for answer in mine:

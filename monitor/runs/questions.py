@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from random import Random
 from typing import Any, Final
 
 import structlog
@@ -16,6 +17,7 @@ from monitor.core.run_kinds import FROZEN, run_kind
 from monitor.core.seeds import question_seed
 from monitor.core.settings import Endpoint, Production, Target
 from monitor.runs import frozen, rollback_probe
+from monitor.runs.base_share import share_size
 from monitor.runs.context import RunContext
 from monitor.runs.draw import draw_sample
 from monitor.sample import Sampled
@@ -143,6 +145,8 @@ def questions_of(target: Target, run: Run, suite: Suite, of_base: Collection[str
         for arm, endpoint, replicates in endpoints
         if replicate < replicates and (arm is not Arm.BASE or of_base is None or probe.id in of_base)
     ]
+    if target.base is not None and Arm.BASE in arms:
+        questions += [_question(run, suite, probe, 1, Arm.BASE, target.base) for probe in asked_twice(run, suite)]
     if (spare := target.snapshot) is not None:
         chosen = rollback_probe.probes_for_snapshot(run, suite)
         questions += [_question(run, suite, probe, 0, Arm.SNAPSHOT, spare) for probe in chosen]
@@ -153,6 +157,14 @@ def _limited(given: Sampling, parameters: Mapping[str, Any]) -> Sampling:
     """The sampling with the limit of the answer's length that a logged request has."""
     limit = parameters.get("max_completion_tokens", parameters.get("max_tokens"))
     return given if limit is None else replace(given, max_tokens=limit)
+
+
+def asked_twice(run: Run, suite: Suite) -> list[Probe]:
+    """The production inputs that the base is asked a second time, selected with the run's seed: they show how alike
+    its own answers are (``detect.adapter_loss_fresh``). Fixed probes show it from day to day."""
+    if run_kind(run.target, run.suite).frozen_items:
+        return []
+    return Random(f"{run.seed}/twice").sample(suite.probes, share_size(len(suite.probes)))
 
 
 def _question(run: Run, suite: Suite, probe: Probe, replicate: int, arm: Arm, endpoint: Endpoint) -> Question:

@@ -153,8 +153,11 @@ async def test_a_production_sample_is_redacted_asked_and_judged(tmp_path: Path) 
         assert all("‹email›" in probe.prompt for probe in inputs)
         assert context.store.get_run(run_id).outcome is RunOutcome.MEASURED
         answers = context.store.answers([run_id])
-        assert len(answers) == 40
-        assert {a.arm: a.scores["judge"] for a in answers} == {Arm.SUBJECT: 1.0, Arm.BASE: 0.0}
+        twice = [a for a in answers if a.replicate]
+        assert (len(answers), [a.arm for a in twice]) == (43, [Arm.BASE] * 3), "an eighth of the inputs, for the base"
+        assert not any(a.scores for a in twice), "not judged: it only shows how alike the base's answers are"
+        judged = {a.arm: a.scores["judge"] for a in answers if not a.replicate}
+        assert judged == {Arm.SUBJECT: 1.0, Arm.BASE: 0.0}
     for file in tmp_path.glob("cliffwatch.db*"):
         assert b"@example.com" not in file.read_bytes()
 
