@@ -15,7 +15,8 @@ them, such as a gateway's provider; a fallback is new even if the baseline has n
 A missing model id is not a new one: an answer that came as an HTTP error names none.
 
 *Rates*, by the days' scores: empty answers, answers that pass all checks, the usual finish reason, refusals. A filtered
-answer is a refusal, not an empty answer.
+answer is a refusal, not an empty answer. Of fresh samples, a rate is the least of three views (``fresh_views``): what
+the base does as well with the same inputs is no change of the subject.
 
 Each has its own channel. The effect is the share of answers that break the contract in any way, now minus baseline.
 """
@@ -46,6 +47,7 @@ from monitor.detect.common import (
 from monitor.detect.contract_parts import SURE, Part, fact
 from monitor.detect.contract_values import completions
 from monitor.detect.day_scores import FARTHEST, Sample, day_scores
+from monitor.detect.fresh_views import least, views
 from monitor.detect.measurement import Channel, Reading, Told, Verdict
 from monitor.detect.sensitivity import curve
 
@@ -66,9 +68,14 @@ def measure(comparison: Comparison) -> Reading | None:
         return None
     now, then = answers(comparison.now, Arm.SUBJECT), answers(comparison.baseline, Arm.SUBJECT)
     passed = sample(comparison, passes)
-    rates = [_finish(comparison, now, then), _rate(refusals, _REFUSALS, "refusals", "either"), _empty(comparison, now)]
+    seen = views(comparison, lambda one: float(one.refusal))
+    rates = [
+        _finish(comparison, now, then),
+        _rate(seen, refusals, _REFUSALS, "refusals", "either"),
+        _empty(comparison, now),
+    ]
     if passed is not None:
-        rates.insert(0, _rate(passed, "checks passed", "checks passed by", "drop"))
+        rates.insert(0, _rate(views(comparison, passes), passed, "checks passed", "checks passed by", "drop"))
     parts = [
         *(part for part in rates if part is not None),
         _named(
@@ -130,7 +137,7 @@ def _empty(comparison: Comparison, now: Sequence[GradedAnswer]) -> Part | None:
     if found is None:
         return None
     share_now, share_then = means(found)
-    channel = _rate_channel(_EMPTY, found, "either", share_now, share_then)
+    channel = _rate_channel(_EMPTY, views(comparison, lambda one: float(one.empty)), "either", found)
     if share_now == share_then == 0:
         return Part(channel)
     empty = [one for one in now if one.empty]
@@ -146,22 +153,24 @@ def _empty(comparison: Comparison, now: Sequence[GradedAnswer]) -> Part | None:
     )
 
 
-def _rate_channel(what: str, found: Sample, side: evidence.Side, now: float, then: float) -> Channel:
+def _rate_channel(what: str, seen: Sequence[Sample], side: evidence.Side, found: Sample) -> Channel:
     """A rate's channel. What no answer of the baseline did and most answers do now is no chance, so it is a fact.
 
-    A short baseline would otherwise need weeks to tell that users get no answers. ``now`` and ``then``: its ``means``.
+    A short baseline would otherwise need weeks to tell that users get no answers. ``seen``: the ``views`` of the rate,
+    ``found``: of all answers.
     """
-    scores = day_scores(found)
-    if side == "either" and then == 0 and now >= MOST:
+    scores = least([day_scores(one) for one in seen], side)
+    gaps = [now - then for now, then in map(means, seen)]
+    if side == "either" and means(found)[1] == 0 and min(gaps) >= MOST:
         return Channel(what, FARTHEST, (0.0,) * max(SURE, len(scores.baseline)), "rise", FARTHEST)
     return Channel.of(what, scores, side, int(found.now.sum()))
 
 
-def _rate(found: Sample, what: str, change: str, side: evidence.Side) -> Part:
-    """A share of answers."""
+def _rate(seen: Sequence[Sample], found: Sample, what: str, change: str, side: evidence.Side) -> Part:
+    """A share of answers. ``seen``: its ``views``."""
     now, then = means(found)
     return Part(
-        _rate_channel(what, found, side, now, then),
+        _rate_channel(what, seen, side, found),
         f"{change} {now:.0%} of answers instead of {then:.0%}",
         level=f"{what} {now:.0%} ({then:.0%} in the baseline)",
         gap=now - then,
@@ -173,16 +182,21 @@ def _finish(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequence[
     """Whether the share of answers with the usual finish reason changed."""
     reasons = Counter(one.finish_reason or _UNNAMED for one in then)
     usual = max(sorted(reasons), key=lambda reason: reasons[reason])
-    found = sample(comparison, lambda one: float((one.finish_reason or _UNNAMED) == usual))
+
+    def as_usual(one: GradedAnswer) -> float:
+        return float((one.finish_reason or _UNNAMED) == usual)
+
+    found = sample(comparison, as_usual)
     if found is None:
         return None
     odd = [one for one in now if (one.finish_reason or _UNNAMED) != usual]
     share_now, share_then = means(found)
+    scores = least([day_scores(one) for one in views(comparison, as_usual)], "either")
     instead = Counter(one.finish_reason or _UNNAMED for one in odd).most_common(1)
     change = f"finish reason {usual!r} on {share_now:.0%} of answers instead of {share_then:.0%}"
     change += f" (now also {instead[0][0]!r})" if instead else ""
     return Part(
-        Channel.of("finish reason", day_scores(found), "either", int(found.now.sum())),
+        Channel.of("finish reason", scores, "either", int(found.now.sum())),
         change,
         frozenset(id(one) for one in odd if (one.finish_reason or _UNNAMED) not in reasons),
         f"finish reason {usual!r} {share_now:.0%} ({share_then:.0%} in the baseline)",

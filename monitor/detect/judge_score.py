@@ -4,7 +4,8 @@ Scores (0 to 1, usually pass or fail) are compared probe by probe. If the base's
 drop: the subject's own score, and its score minus the base's mean of the same run and probe. The second excludes
 changes of both, such as a judge that became stricter; the first excludes a base that became better. A day's score is
 the smaller of its two drops, also for healthy days of the baseline. A judge that became stricter only on answers that
-the base already fails cannot be distinguished from a drop this way; the judge's own anchors show it.
+the base already fails cannot be distinguished from a drop this way; the judge's own anchors show it. Of fresh samples,
+the score less what is expected for such inputs must drop as well (``fresh_views``).
 
 Most runs ask the base few probes (``runs.base_share``). The day's score is then the subject's own drop, moved to where
 the smaller of two drops usually is, so that it has the mean and the spread of the baseline's days. If the few answers
@@ -39,6 +40,7 @@ from monitor.detect.common import (
     share_difference,
 )
 from monitor.detect.day_scores import DayScores, Sample, day_scores
+from monitor.detect.fresh_views import least, views
 from monitor.detect.measurement import STRUCTURAL_SHARE, Channel, Reading, Told, Verdict
 from monitor.detect.sensitivity import curve
 
@@ -64,7 +66,7 @@ def measure(comparison: Comparison) -> Reading | None:
             shared = base.dropped(comparison, then - now)
             drops = _own_alone(own, difference, shared=shared)
         else:
-            drops = _smaller(own, difference)
+            drops = _smaller(own, difference, *map(day_scores, views(comparison, _own)[2:]))
             minus_now, minus_then = means(both[1])
             lost = minus_then - minus_now
             shared = lost < (then - now) / 2
@@ -110,12 +112,9 @@ def _tell(target: str, verdict: Verdict, shared: bool, far: bool, size: str, num
     return quiet_but_moved(f"the judge's score of {target} dropped {size}", numbers, cause)
 
 
-def _smaller(own: DayScores, difference: DayScores) -> DayScores:
-    """The smaller of two drops for each day; a drop is a score below 0."""
-    return DayScores(
-        max(own.now, difference.now),
-        tuple(max(pair) for pair in zip(own.baseline, difference.baseline, strict=True)),
-    )
+def _smaller(*drops: DayScores) -> DayScores:
+    """The smallest of the drops of each day; a drop is a score below 0."""
+    return least(drops, "drop")
 
 
 def _own_alone(own: DayScores, difference: DayScores, *, shared: bool) -> DayScores:

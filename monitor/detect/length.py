@@ -8,6 +8,9 @@ Three channels on log(1 + characters), so that a probe with long answers does no
 * ``ks``: Kolmogorov and Smirnov's greatest distance between the day's distribution of within-probe ranks and that of
   all answers, for changes of shape that move neither: a cut at a token limit, a second kind of answer.
 
+Of fresh samples, each channel is the least of three views (``fresh_views``), so that a change of the inputs is not
+taken for one of the answers.
+
 The effect is the variance ratio, now over baseline, both corrected for the bias of a centre estimated from few
 answers; ``FLOOR`` keeps it finite where answers never varied.
 """
@@ -36,6 +39,7 @@ from monitor.detect.common import (
     t_quantile,
 )
 from monitor.detect.day_scores import FARTHEST, NOW, DayScores, FloatArray, Sample, day_scores, full_days
+from monitor.detect.fresh_views import least, views
 from monitor.detect.measurement import Channel, Reading, Told, Verdict
 
 TOLERANCE: Final = log(1.02)
@@ -54,19 +58,20 @@ _LEAST_KS: Final = -3.0
 
 def measure(comparison: Comparison) -> Reading | None:
     """See the module. ``None`` with too few answers to the same probes on both sides."""
+    seen = views(comparison, _log_length)
     logs = sample(comparison, _log_length)
     chars = sample(comparison, lambda one: float(len(one.text)))
     if logs is None or chars is None:
         return None
     now, then = means(logs)
     shift = now - then
-    deviations = _deviations(logs)
+    spreads = [_deviations(one) for one in seen]
     answers_now = int(logs.now.sum())
     chars_now, chars_then = means(chars)
     channels = (
-        Channel.of("variance", day_scores(deviations, tolerance=sqrt(FLOOR)), "either", answers_now),
-        Channel.of("mean", day_scores(logs, tolerance=TOLERANCE), "either", answers_now),
-        Channel.of("ks", kolmogorov_scores(logs, TOLERANCE), "rise", answers_now),
+        _channel("variance", [day_scores(one, tolerance=sqrt(FLOOR)) for one in spreads], "either", answers_now),
+        _channel("mean", [day_scores(one, tolerance=TOLERANCE) for one in seen], "either", answers_now),
+        _channel("ks", [kolmogorov_scores(one, TOLERANCE) for one in seen], "rise", answers_now),
     )
     effect = _variance_ratio(logs, shift, evidence.likely_spread(channels[0].baseline))
     agree = (chars_now - chars_then) * shift >= 0
@@ -77,7 +82,7 @@ def measure(comparison: Comparison) -> Reading | None:
         channels=channels,
         effect=effect,
         unit="variance of log length, now over baseline",
-        per_score=_per_score(deviations),
+        per_score=_per_score(spreads[0]),
         answers_now=answers_now,
         answers_baseline=int((~logs.now).sum()),
         tell=lambda verdict: _tell(comparison.target, verdict, loudest, moved, numbers),
@@ -88,6 +93,10 @@ def measure(comparison: Comparison) -> Reading | None:
         },
         exhibits=_exhibits(comparison),
     )
+
+
+def _channel(name: str, scores: Sequence[DayScores], side: evidence.Side, answers_now: int) -> Channel:
+    return Channel.of(name, least(scores, side), side, answers_now)
 
 
 def _tell(target: str, verdict: Verdict, loudest: str, moved: Sequence[str], numbers: str) -> Told:
