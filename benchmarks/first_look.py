@@ -16,7 +16,7 @@ texts, the judge's verdict is known where it is a text of the healthy endpoint o
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -69,18 +69,19 @@ def paged(job: Job) -> list[int | None]:
 
 def _trial(job: Job, rng: np.random.Generator) -> int | None:
     weekly = job.case == FLIPPED
-    target = _Target(_item_looks(rng) if weekly else _looks(job.case, rng), WEEK if weekly else 1)
+    target = Watch(_item_looks(rng) if weekly else _looks(job.case, rng), WEEK if weekly else 1)
     for number in range(1, job.evaluations + 1):
         if target.period((number - 1) * target.apart):
             return number
     return None
 
 
-class _Target:
+class Watch:
     """One suite as the product watches it: its evaluations, fresh samples and alarms."""
 
-    def __init__(self, looks: Iterator[Comparison], apart: int) -> None:
-        self.looks, self.apart = looks, apart
+    def __init__(self, looks: Iterator[Comparison], apart: int, names: Sequence[str] = PAGES) -> None:
+        """``names``: the signals that are live."""
+        self.looks, self.apart, self.names = looks, apart, names
         self.history: dict[str, tuple[Mapping[str, float], ...]] = {}
         self.open: dict[str, Alarm] = {}
 
@@ -104,7 +105,7 @@ class _Target:
             next(self.looks), history=self.history, confirming=fresh, at=at.timestamp(), days_apart=self.apart
         )
         made = replace(made, now=tuple(replace(one, slot=at) for one in made.now))
-        readings = {name: reading for name in PAGES if (reading := SIGNALS[name](made)) is not None}
+        readings = {name: reading for name in self.names if (reading := SIGNALS[name](made)) is not None}
         told = policy.verdicts(made, readings, SEVERITIES)
         found = [finding_of(made, name, reading, told[name]) for name, reading in readings.items()]
         for finding in found:
