@@ -69,7 +69,7 @@ def paged(job: Job) -> list[int | None]:
 
 def _trial(job: Job, rng: np.random.Generator) -> int | None:
     weekly = job.case == FLIPPED
-    target = Watch(_item_looks(rng) if weekly else _looks(job.case, rng), WEEK if weekly else 1)
+    target = Watch(item_looks(rng) if weekly else _looks(job.case, rng), WEEK if weekly else 1)
     for number in range(1, job.evaluations + 1):
         if target.period((number - 1) * target.apart):
             return number
@@ -79,9 +79,11 @@ def _trial(job: Job, rng: np.random.Generator) -> int | None:
 class Watch:
     """One suite as the product watches it: its evaluations, fresh samples and alarms."""
 
-    def __init__(self, looks: Iterator[Comparison], apart: int, names: Sequence[str] = PAGES) -> None:
-        """``names``: the signals that are live."""
-        self.looks, self.apart, self.names = looks, apart, names
+    def __init__(
+        self, looks: Iterator[Comparison], apart: int, names: Sequence[str] = PAGES, alarm: Severity = Severity.PAGE
+    ) -> None:
+        """``names``: the signals that are live. ``alarm``: what counts as an alarm."""
+        self.looks, self.apart, self.names, self.alarm = looks, apart, names, alarm
         self.history: dict[str, tuple[Mapping[str, float], ...]] = {}
         self.open: dict[str, Alarm] = {}
 
@@ -97,7 +99,7 @@ class Watch:
         return self._paged()
 
     def _paged(self) -> bool:
-        return any(one.state is AlarmState.CONFIRMED and one.severity is Severity.PAGE for one in self.open.values())
+        return any(one.state is AlarmState.CONFIRMED and one.severity is self.alarm for one in self.open.values())
 
     def _evaluate(self, day: int, *, fresh: bool = False) -> list[Finding]:
         at = START + timedelta(days=day, hours=fresh)
@@ -133,7 +135,7 @@ def _untold(day: tuple[PoolAnswer, ...]) -> tuple[PoolAnswer, ...]:
     return tuple(replace(one, logprobs=None) for one in day)
 
 
-def _item_looks(rng: np.random.Generator) -> Iterator[Comparison]:
+def item_looks(rng: np.random.Generator) -> Iterator[Comparison]:
     """Weekly evaluations of frozen items, judged, both arms asked at temperature 0."""
     before = [items(rng, CHURN) for _ in range(BASELINE_DAYS)]
     base = tuple(_item(number, right=False, turn=-1) for number in range(ITEMS))

@@ -1,8 +1,8 @@
 """What production inputs alone show: a fresh hundred a week, and a frozen hundred asked again every week.
 
 All at 0.1 false pages per target-year, shared by both samples, with the product's own signals and policy: a baseline
-of 14 daily samples, then weekly evaluations with what the product asks in addition, days that differ x1.2. A trial draws
-its baseline anew. Texts are the lab's real answers (``resample``), at temperature 0.7.
+of 14 daily samples, then weekly evaluations with what the product asks in addition, days that differ x1.2. A trial
+draws its baseline anew. Texts are the lab's real answers (``resample``), at temperature 0.7.
 
 Fresh: a run asks 100 requests that never repeat, drawn from the lab's 24 questions by topic, to subject and base; the
 base gets 13 of them twice.
@@ -20,23 +20,25 @@ Frozen: 100 items, with every signal of probes.
   distribution with a mean of 0.8 (1.6, 0.4): most items nearly always pass.
 
 * ``alias-moved``: the alias serves the fine-tune on the next base, its snapshot the old one; both are asked the fresh
-  hundred. ``false_alarms_per_target_year``: tickets of ``alias_moved`` while alias and snapshot serve the same.
+  hundred. ``alias-steady``, ``false_tickets_per_target_year``: tickets of ``alias_moved`` while both serve the same.
 """
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from math import ceil
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchmarks.channels import PAGES
-from benchmarks.first_look import BASELINE_DAYS, CHURN, FLIPS, ITEMS, SPREAD, WEEK, Watch, items
+from benchmarks.first_look import BASELINE_DAYS, ITEMS, SPREAD, WEEK, Watch, item_looks
 from benchmarks.pool import PoolAnswer
 from benchmarks.resample import FloatArray, IntArray, Source, comparison, source
 from benchmarks.rows import Row, parser, poisson_rate, report, seed_of, share, spread_out
-from monitor.core.records import JUDGE_GRADER, Comparison
+from monitor.core.records import JUDGE_GRADER, Arm, Comparison, Severity
 from monitor.core.run_kinds import PRODUCTION
 from monitor.core.schedule import FOLLOWING
 from monitor.detect import distribution, fresh_pairs, policy
@@ -46,6 +48,8 @@ SAMPLES: Final = 2
 """The fresh and the frozen hundred share the promise."""
 LINE: Final = policy.threshold_log10(0.1, 365 / WEEK * (1 + FOLLOWING), SAMPLES)
 INPUTS: Final = 100
+OTHER_VERSION: Final = "base-next-under-adapter"
+ALIAS: Final = ("alias_moved",)
 TWICE: Final = 13
 PER_DAY: Final = 4
 """Requests of a day that repeat one of the lab's questions, about; days' spread is of so many."""
@@ -75,6 +79,8 @@ class World:
     share: float = 0.0
     """Of the subject's answers that come from ``other``."""
     grades: Grades = Grades()
+    arms: tuple[str, str] = ("healthy", "base")
+    """The subject's case of the lab's answers, and that of the arm next to it."""
     shifted: bool = False
 
 
@@ -101,12 +107,12 @@ class Requests:
         weights = np.where(self.rare, rare / self.rare.sum(), (1 - rare) / (~self.rare).sum())
         asked = self.rng.choice(weights.size, size=INPUTS, p=weights)
         strange = world.shifted & (self.rng.random(INPUTS) < 0.5)
-        subject = self._answers("healthy", asked, world.grades.subject)
+        subject = self._answers(world.arms[0], asked, world.grades.subject)
         if world.share:
             other = self._answers(world.other, asked, world.grades.base)
             subject = [o if self.rng.random() < world.share else s for s, o in zip(subject, other, strict=True)]
-        base = self._answers("base", asked, world.grades.base)
-        again = self._answers("base", asked[:TWICE], world.grades.base)
+        base = self._answers(world.arms[1], asked, world.grades.base)
+        again = self._answers(world.arms[1], asked[:TWICE], world.grades.base)
         both = (self._changed(found, strange, world) for found in (subject, base, again))
         mine, others, more = both
         return tuple(mine), (*others, *(replace(one, scores={}) for one in more))
@@ -123,7 +129,7 @@ class Requests:
             found.append(replace(one, scores={JUDGE_GRADER: passed}, logprobs=None))
         return found
 
-    def _changed(self, found: list[PoolAnswer], strange: FloatArray, world: World) -> list[PoolAnswer]:
+    def _changed(self, found: list[PoolAnswer], strange: NDArray[np.bool_], world: World) -> list[PoolAnswer]:
         named = [replace(one, probe=f"{self.number}-{place:03}") for place, one in enumerate(found)]
         if not world.shifted:
             return named
@@ -161,9 +167,23 @@ def fresh(case: str, rng: np.random.Generator) -> Iterator[Comparison]:
         yield replace(made, suite=PRODUCTION.suite)
 
 
+def aliases(now: str, rng: np.random.Generator) -> Iterator[Comparison]:
+    """Evaluations of fresh samples of an alias that serves ``now``, with its snapshot next to it."""
+    requests = Requests(rng)
+    usual, later = (World(arms=("healthy", "healthy"), share=share, other=now) for share in (0.0, 1.0))
+    before = [requests.day(usual) for _ in range(BASELINE_DAYS)]
+    while True:
+        subject, dated = requests.day(later)
+        made = comparison(subject, dated, [one for one, _ in before], [one for _, one in before], line=LINE)
+        sides = [(*(one for one in side if one.arm is Arm.SUBJECT),) for side in (made.now, made.baseline)]
+        others = (replace(one, arm=Arm.SNAPSHOT) for one in (*made.now, *made.baseline) if one.arm is Arm.BASE)
+        yield replace(made, suite=PRODUCTION.suite, now=sides[0], baseline=sides[1], snapshots=tuple(others))
+
+
 def flips(rng: np.random.Generator) -> Iterator[Comparison]:
     """Evaluations of the frozen items, of which some flip."""
-    yield from _frozen(lambda now: items(rng, FLIPS if now else CHURN))
+    for made in item_looks(rng):
+        yield replace(made, page_threshold_log10=LINE, ticket_threshold_log10=LINE)
 
 
 BEFORE, AFTER = 0.8, 0.7
@@ -172,19 +192,33 @@ SURE: Final = 2.0
 
 
 def scores(rng: np.random.Generator) -> Iterator[Comparison]:
-    """Evaluations of the frozen items, which the judge passes less often."""
+    """Evaluations of the frozen items, which the judge passes less often; their texts are as before."""
     chances = rng.beta(SURE * BEFORE, SURE * (1 - BEFORE), ITEMS)
-    texts = items(rng, (0, 0), right=ITEMS)
     effect = _day_effect(chances)
 
     def day(now: bool) -> tuple[PoolAnswer, ...]:
         moved = _tilted(chances * (AFTER / BEFORE if now else 1.0), effect * rng.standard_normal())
         passed = rng.random(ITEMS) < moved
-        return tuple(
-            replace(one, scores={JUDGE_GRADER: float(yes)}) for one, yes in zip(texts, passed, strict=True)
-        )  # fmt: skip
+        return _items("healthy", passed.astype(np.float64), rng)
 
-    yield from _frozen(day)
+    base = [_items("base", np.zeros(ITEMS), rng) for _ in range(BASELINE_DAYS + 1)]
+    before = [day(False) for _ in range(BASELINE_DAYS)]
+    while True:
+        yield comparison(day(True), base[-1], before, base[:-1], line=LINE)
+
+
+def _items(case: str, passed: FloatArray, rng: np.random.Generator) -> tuple[PoolAnswer, ...]:
+    """An answer to each frozen item, with the judge's verdict; items take turns with the lab's questions."""
+    members = _source(case).kinds.members
+    kinds = _source(case).draw(1, ceil(ITEMS / len(members)), rng)[0]
+    places = [divmod(number, len(members)) for number in range(ITEMS)]
+    return tuple(
+        replace(
+            members[probe][kinds[probe, turn]][0], probe=f"item-{number:03}", logprobs=None,
+            scores={JUDGE_GRADER: float(passed[number])},
+        )
+        for number, (turn, probe) in enumerate(places)
+    )  # fmt: skip
 
 
 def _tilted(chances: FloatArray, effect: float) -> FloatArray:
@@ -197,39 +231,35 @@ def _day_effect(chances: FloatArray) -> float:
     return float(np.sqrt((SPREAD**2 - 1) / (chances * (1 - chances)).sum()))
 
 
-def _frozen(day: Callable[[bool], tuple[PoolAnswer, ...]]) -> Iterator[Comparison]:
-    before = [day(False) for _ in range(BASELINE_DAYS)]
-    base = tuple(replace(one, text="no", scores={JUDGE_GRADER: 0.0}) for one in day(False))
-    while True:
-        yield comparison(day(True), base, before, [base] * BASELINE_DAYS, line=LINE, temperature=0.0)
-
-
 CASES: Final[Mapping[str, tuple[int, ...]]] = {
     "adapter-dropped": (1, 2), "routed-30": (1, 2), "flips-12-2": (2, 3), "score-20-fresh": (1, 2, 3),
-    "score-10-frozen": (3, 6), "mix-shift": (),
+    "score-10-frozen": (3, 6), "mix-shift": (), "alias-moved": (1, 2), "alias-steady": (),
 }  # fmt: skip
 """Case -> the weeks by which detection is counted; none: false pages are."""
-PART: Final[Mapping[str, float]] = {"mix-shift": 0.75}
+RATES: Final = {"mix-shift": "false_pages_per_target_year", "alias-steady": "false_tickets_per_target_year"}
+PART: Final[Mapping[str, float]] = dict.fromkeys(RATES, 0.75)
 """Trials of a case as a share of the others'."""
 
 
 def paged(job: Job) -> list[int | None]:
-    """The week (from 1) in which each trial paged."""
+    """The week (from 1) in which each trial paged, or raised a ticket of ``alias_moved``."""
     fresh_pairs.alike = _remembered(fresh_pairs.alike)
     distribution._hashed = _remembered(distribution._hashed)
     rng = np.random.default_rng(job.seed)
     return [_trial(job, rng) for _ in range(job.trials)]
 
 
-def _remembered(made: Callable) -> Callable:
-    from functools import cache
-
+def _remembered(made: Callable[..., Any]) -> Callable[..., Any]:
     return made if hasattr(made, "cache_info") else cache(made)
 
 
 def _trial(job: Job, rng: np.random.Generator) -> int | None:
-    made = {"flips-12-2": flips, "score-10-frozen": scores}.get(job.case)
-    watch = Watch(made(rng) if made else fresh(job.case, rng), WEEK, PAGES)
+    made = {
+        "flips-12-2": flips, "score-10-frozen": scores, "alias-moved": partial(aliases, OTHER_VERSION),
+        "alias-steady": partial(aliases, "healthy"),
+    }.get(job.case, partial(fresh, job.case))  # fmt: skip
+    alias = job.case.startswith("alias")
+    watch = Watch(made(rng), WEEK, ALIAS if alias else PAGES, Severity.TICKET if alias else Severity.PAGE)
     return next((week for week in range(1, job.evaluations + 1) if watch.period((week - 1) * WEEK)), None)
 
 
@@ -243,13 +273,15 @@ def rows_of(case: str, weeks: Sequence[int | None]) -> list[Row]:
     if not rows:
         years = sum(YEAR if week is None else week for week in weeks) / YEAR
         rate = poisson_rate(sum(week is not None for week in weeks), years)
-        measure = "false_pages_per_target_year"
+        measure = RATES[case]
         rows.append(Row(BENCHMARK, "cliffwatch", case, measure, rate.value, rate.low, rate.high, len(weeks)))
     return rows
 
 
 def main() -> int:
-    made = parser(__doc__, trials=400, what="baselines of each case; target-years of mix-shift: three quarters of it")
+    made = parser(
+        __doc__, trials=400, what="baselines of each case; target-years of a steady one: three quarters of it"
+    )
     made.add_argument("--case", nargs="+", choices=CASES, default=list(CASES), metavar="CASE", help="default: all")
     args = made.parse_args()
     jobs = [

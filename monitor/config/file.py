@@ -36,11 +36,12 @@ from monitor.core.settings import (
     Judge,
     Production,
     Settings,
+    Snapshot,
     Target,
 )
 
-AnyEndpoint = TypeVar("AnyEndpoint", Endpoint, Judge)
-AnyModel = TypeVar("AnyModel", Endpoint, Judge, Embeddings)
+AnyEndpoint = TypeVar("AnyEndpoint", Endpoint, Snapshot, Judge)
+AnyModel = TypeVar("AnyModel", Endpoint, Snapshot, Judge, Embeddings)
 Installed = Callable[[str], bool]
 """Module name -> whether it can be imported."""
 

@@ -16,7 +16,7 @@ from monitor.core.settings import DeclaredAdapter, Endpoint, Target
 
 def run(c: Checks, loc: Loc, target: Target) -> None:
     """Check one target."""
-    if target.snapshot is not None and not target.suites:
+    if target.snapshot is not None and not target.suites and not target.snapshot.compare:
         c.warn((*loc, "snapshot"), "is never used: only suites send it probes, and this target has none")
     if target.adapter is not None:
         _adapter(c, (*loc, "adapter"), target.adapter, target)

@@ -1,6 +1,7 @@
 """Checks of targets and the judge beyond types: endpoints, suites, production samples, budgets."""
 
 import os
+import sys
 from collections.abc import Iterator
 from glob import iglob
 from typing import Any, Final
@@ -215,7 +216,7 @@ def _is_judged(c: Checks, suite: Suite) -> int:
 
 def _requests(c: Checks, target: Target) -> int:
     judged = 1 if c.settings.judge else 0
-    spare = SNAPSHOT_PROBES if target.snapshot else 0
+    spare = (sys.maxsize if target.snapshot.compare else SNAPSHOT_PROBES) if target.snapshot else 0
     return sum(
         (suite.replicates + (suite.base_replicates if target.base else 0))
         * (len(suite.probes) + judged * _is_judged(c, suite))

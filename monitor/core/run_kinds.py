@@ -42,8 +42,8 @@ PROBES: Final = RunKind(
 
 PRODUCTION: Final = RunKind(
     "production", "a sample of production inputs",
-    # No snapshot: production inputs have no expected answers to check it with.
-    frozen_items=False, may_page=True, arms=(Arm.SUBJECT, Arm.BASE), spread=False, schedule="production",
+    # A snapshot is only compared: production inputs have no expected answers to check it with.
+    frozen_items=False, may_page=True, arms=(Arm.SUBJECT, Arm.BASE, Arm.SNAPSHOT), spread=False, schedule="production",
     suite=PRODUCTION_SUITE,
 )  # fmt: skip
 

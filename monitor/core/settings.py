@@ -39,6 +39,16 @@ class Endpoint(Section):
     )
 
 
+class Snapshot(Endpoint):
+    """The version to roll back to, or the dated version behind an alias."""
+
+    compare: bool = Field(
+        False,
+        description="ask the snapshot everything that the subject is asked, production inputs included, and compare "
+        "the answers (signal alias_moved); default: five probes per run",
+    )
+
+
 class Production(Section):
     """The sample of production inputs."""
 
@@ -106,8 +116,10 @@ class Target(Section):
     base: Endpoint | None = Field(
         None, description="the model under the fine-tune; gets the same probes, most runs an eighth of them"
     )
-    snapshot: Endpoint | None = Field(
-        None, description="the version to roll back to; gets a few probes per run to check that it still answers"
+    snapshot: Snapshot | None = Field(
+        None,
+        description="the version to roll back to; gets a few probes per run to check that it still answers, or all of "
+        "them with `compare`",
     )
     adapter: DeclaredAdapter | None = Field(
         None, description="the adapter that the subject is expected to serve; its files are checked against the base"

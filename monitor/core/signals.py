@@ -299,6 +299,19 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         arm=Arm.BASE,
     ),
     SignalSpec(
+        name="alias_moved",
+        title="Distance from the snapshot",
+        severity=Severity.TICKET,
+        about="What the model's name serves has left the snapshot that is asked next to it.",
+        clause="no longer answers like its snapshot",
+        needs="snapshot.compare, and a baseline that was captured with it",
+        effect=Effect(
+            Scale.DISTANCE, ".0%", "less similar to its snapshot's answers", "distance from the snapshot",
+            at_least_none=True,
+        ),
+        alert="CliffwatchDistributionShift",
+    ),
+    SignalSpec(
         name="length",
         by_equality=True,
         title="Length of answers",

@@ -138,7 +138,8 @@ def _tell(measured: Measured, verdict: Verdict, *, base_moved: bool) -> Told:
 
 
 def _found(comparison: Comparison) -> _Found | None:
-    both, twice = pairs(comparison, Arm.BASE), repeats(comparison, Arm.BASE)
+    both = pairs(comparison, Arm.BASE)
+    twice = [pair for side in (comparison.now, comparison.baseline) for pair in repeats(side, Arm.BASE)]
     now = np.array([one.day == NOW for one in both], dtype=bool)
     if now.sum() < FEWEST_NOW or now.all() or len(twice) < FEWEST_REPEATS:
         return None

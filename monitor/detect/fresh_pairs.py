@@ -42,7 +42,7 @@ def pairs(comparison: Comparison, arm: Arm) -> list[Pair]:
     days = day_index(comparison.baseline)
     found: list[Pair] = []
     for now, side in ((True, comparison.now), (False, comparison.baseline)):
-        others = firsts(side, arm)
+        others = firsts(comparison.snapshots if arm is Arm.SNAPSHOT else side, arm)
         found += [
             Pair(one, other, NOW if now else days[one.slot])
             for one in answers(side, Arm.SUBJECT)
@@ -59,17 +59,11 @@ def firsts(side: Sequence[GradedAnswer], arm: Arm) -> dict[Key, GradedAnswer]:
     return found
 
 
-def repeats(comparison: Comparison, arm: Arm) -> list[tuple[GradedAnswer, GradedAnswer]]:
-    """Pairs of two answers that the arm itself gave to one input: its first, and each later one."""
-    found = []
-    for side in (comparison.now, comparison.baseline):
-        first = firsts(side, arm)
-        found += [
-            (first[one.run_id, one.probe], one)
-            for one in answers(side, arm)
-            if one is not first[one.run_id, one.probe] and one.has_text and first[one.run_id, one.probe].has_text
-        ]
-    return found
+def repeats(side: Sequence[GradedAnswer], arm: Arm) -> list[tuple[GradedAnswer, GradedAnswer]]:
+    """Pairs of two answers that the arm itself gave to one input of one run: its first, and each later one."""
+    first = firsts(side, arm)
+    both = [(first[one.run_id, one.probe], one) for one in answers(side, arm)]
+    return [(one, later) for one, later in both if one is not later and one.has_text and later.has_text]
 
 
 @dataclass(frozen=True)

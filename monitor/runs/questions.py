@@ -148,8 +148,10 @@ def questions_of(target: Target, run: Run, suite: Suite, of_base: Collection[str
     if target.base is not None and Arm.BASE in arms:
         questions += [_question(run, suite, probe, 1, Arm.BASE, target.base) for probe in asked_twice(run, suite)]
     if (spare := target.snapshot) is not None:
-        chosen = rollback_probe.probes_for_snapshot(run, suite)
+        chosen = rollback_probe.probes_for_snapshot(run, suite, compare=spare.compare)
         questions += [_question(run, suite, probe, 0, Arm.SNAPSHOT, spare) for probe in chosen]
+        again = asked_twice(run, suite) if chosen else []
+        questions += [_question(run, suite, probe, 1, Arm.SNAPSHOT, spare) for probe in again]
     return questions
 
 
@@ -160,8 +162,9 @@ def _limited(given: Sampling, parameters: Mapping[str, Any]) -> Sampling:
 
 
 def asked_twice(run: Run, suite: Suite) -> list[Probe]:
-    """The production inputs that the base is asked a second time, selected with the run's seed: they show how alike
-    its own answers are (``detect.adapter_loss_fresh``). Fixed probes show it from day to day."""
+    """The production inputs that the base, and a snapshot that is compared, are asked a second time, selected with the
+    run's seed: they show how alike its own answers are (``detect.adapter_loss_fresh``, ``detect.alias_moved``). Fixed
+    probes show it from day to day."""
     if run_kind(run.target, run.suite).frozen_items:
         return []
     return Random(f"{run.seed}/twice").sample(suite.probes, share_size(len(suite.probes)))

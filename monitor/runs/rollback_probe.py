@@ -1,7 +1,7 @@
 """Probes of the version to roll back to, a few per run: does it answer, and does it still pass its checks?
 
-Its answers are not compared, and its errors do not affect the run: its questions come after the run's own, have a time
-limit, and are recorded as unmeasured without an answer.
+Its errors do not affect the run: its questions come after the run's own, have a time limit, and are recorded as
+unmeasured without an answer. Its answers are compared only with ``snapshot.compare``, when it gets every question.
 """
 
 import asyncio
@@ -25,23 +25,31 @@ log = structlog.get_logger()
 
 PATIENCE_SECONDS: Final = 20.0
 """Longest time that a run waits for its snapshot's answers; less if days are shortened."""
+QUESTION_SECONDS: Final = 2.0
+"""Added for each question beyond ``SNAPSHOT_PROBES``."""
 
 
-def probes_for_snapshot(run: Run, suite: Suite) -> list[Probe]:
+def probes_for_snapshot(run: Run, suite: Suite, *, compare: bool = False) -> list[Probe]:
     """The probes of a run that its snapshot is asked, selected with the run's seed; only those with checks if there are
-    any.
+    any. With ``compare`` all of them, and production inputs.
 
     Empty for a fresh sample, which only confirms a page, and if the run's kind has no snapshot arm.
     """
-    if run.confirms is not None or Arm.SNAPSHOT not in run_kind(run.target, run.suite).arms:
+    kind = run_kind(run.target, run.suite)
+    if run.confirms is not None or Arm.SNAPSHOT not in kind.arms:
+        return []
+    if compare:
+        return list(suite.probes)
+    if not kind.frozen_items:
         return []
     checked = [probe for probe in suite.probes if probe.checks] or list(suite.probes)
     return Random(f"{run.seed}/snapshot").sample(checked, min(SNAPSHOT_PROBES, len(checked)))
 
 
-def patience(context: "RunContext") -> float:
+def patience(context: "RunContext", questions: int = 0) -> float:
     """Seconds."""
-    return min(PATIENCE_SECONDS, max(1.0, context.settings.schedule.day_seconds / 10))
+    longest = PATIENCE_SECONDS + QUESTION_SECONDS * max(0, questions - SNAPSHOT_PROBES)
+    return min(longest, max(1.0, context.settings.schedule.day_seconds / 10))
 
 
 async def ask_snapshot(context: "RunContext", run: Run, questions: Sequence[Question]) -> None:
@@ -51,7 +59,7 @@ async def ask_snapshot(context: "RunContext", run: Run, questions: Sequence[Ques
     """
     if not questions:
         return
-    seconds = patience(context)
+    seconds = patience(context, len(questions))
     try:
         async with asyncio.timeout(seconds):
             await context.asker.ask(questions, run.fence)

@@ -17,6 +17,7 @@ from monitor.core.records import (
     JUDGE_GRADER,
     Alarm,
     AlarmState,
+    Arm,
     Baseline,
     Comparison,
     DeletedWhy,
@@ -160,6 +161,12 @@ class Reference:
     """Whether the run was scored by other judges than the baseline's runs."""
 
 
+def snapshots_of(store: StoreReader, run_id: int, baseline: Baseline) -> tuple[GradedAnswer, ...]:
+    """The snapshot's answers in a run and in the baseline's, if this run has any."""
+    now = store.answers([run_id], (Arm.SNAPSHOT,))
+    return (*now, *store.answers(baseline.run_ids, (Arm.SNAPSHOT,))) if now else ()
+
+
 def _day(store: StoreReader, reference: Reference | None, raised: Sequence[Alarm], seen: Position) -> timedelta:
     """Length of a day when the approved baseline was captured, so that a recomputation has the same."""
     if reference is None and (not raised or seen.baseline_id is None):
@@ -260,4 +267,5 @@ def _comparison(
         unread=baseline.unread,
         texts_kept=run_kind(run.target, run.suite).frozen_items or _texts_kept(store, run),
         cache_checks=tuple(store.cache_checks(run.id)) if suite.sampling.temperature == 0 else (),
+        snapshots=snapshots_of(store, run.id, baseline),
     )

@@ -1,11 +1,11 @@
-"""The version to roll back to: asked a little in each run, never compared, and never in the run's way."""
+"""The version to roll back to: asked a little in each run, compared only if configured, and never in the run's way."""
 
 import json
 from pathlib import Path
 from typing import Any
 
 from monitor.config.suites import SNAPSHOT_PROBES
-from monitor.core.records import NOT_COUNTED, Arm, Reason, RunOutcome, Unmeasured
+from monitor.core.records import NOT_COUNTED, Arm, Cause, FindingState, Reason, RunOutcome, Severity, Unmeasured
 from monitor.runs.context import ensure_run
 from monitor.runs.execute import execute_run
 from monitor.runs.manual import capture_at_once, run_now
@@ -150,3 +150,42 @@ async def test_production_inputs_are_not_sent_to_another_endpoint(tmp_path: Path
         while context.store.get_run(run.id).status != "done":
             await execute_run(context, run.id, at_once=True)
         assert {arm for arm, _, _ in context.store.answered(run.id)} == {Arm.SUBJECT, Arm.BASE}
+
+
+async def test_a_snapshot_to_compare_gets_every_probe_and_shows_a_moved_alias(tmp_path: Path) -> None:
+    clock, compared = Clock(NOON.replace(hour=0)), {"provider": "script", "model": "before", "compare": True}
+    moved = [{"model": "tuned", "answers": ["Nobody knows that."]}, *ALL_PASS]
+    async with context_of(with_snapshot(tmp_path, ALL_PASS, snapshot=compared), clock) as context:
+        await capture_at_once(context, "bot", "facts", 3, lambda done: clock.forward(minutes=done))
+        (captured,) = context.store.baselines("bot")
+        context.store.approve(captured.id, "test", "healthy by construction", clock())
+        run_id = await run_now(context, "bot", "facts")
+        asked = [key for key in context.store.answered(run_id) if key[0] is Arm.SNAPSHOT]
+        assert sorted(probe for _, probe, _ in asked) == sorted(one["id"] for one in SUITE["probes"])
+        (quiet,) = (one for one in context.store.findings(run_id=run_id) if one.signal == "alias_moved")
+        assert (quiet.state, quiet.effect) == (FindingState.QUIET, 0.0)
+    async with context_of(with_snapshot(tmp_path, moved, snapshot=compared), clock) as context:
+        clock.forward(hours=1)
+        run_id = await run_now(context, "bot", "facts")
+        (told,) = (one for one in context.store.findings(run_id=run_id) if one.signal == "alias_moved")
+        said = (told.state, told.cause, told.severity)
+        assert said == (FindingState.LOOK, Cause.ALIAS_MOVED, Severity.TICKET), "a look, on a baseline of one day"
+        assert told.effect > 0.3
+
+
+async def test_production_inputs_go_to_a_snapshot_only_to_compare(tmp_path: Path) -> None:
+    asked = [{"at": NOON.isoformat(), "messages": [{"role": "user", "content": f"Where is {n}?"}]} for n in range(9)]
+    (tmp_path / "requests.jsonl").write_text("".join(json.dumps(one) + "\n" for one in asked))
+    source = {"kind": "jsonl", "path": "requests.jsonl", "time": "at"}
+    for compare, expected in ((False, 0), (True, 9 + 3)):
+        folder, clock = tmp_path / str(compare), Clock()
+        folder.mkdir()
+        (folder / "requests.jsonl").symlink_to(tmp_path / "requests.jsonl")
+        spare = {"provider": "script", "model": "before", "compare": compare}
+        made = with_snapshot(folder, ALL_PASS, snapshot=spare, production={"source": source, "sample": 20})
+        async with context_of(made, clock) as context:
+            clock.forward(minutes=1)
+            run_id = await run_now(context, "bot", "production")
+            keys = context.store.answered(run_id)
+        assert sum(arm is Arm.SNAPSHOT for arm, _, _ in keys) == expected
+        assert sum(arm is Arm.SUBJECT for arm, _, _ in keys) == 9

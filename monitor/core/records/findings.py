@@ -158,6 +158,8 @@ class Comparison:
     """Signals that are not read, because the baseline lacks a condition that they need."""
     cache_checks: tuple[GradedAnswer, ...] = ()
     """The run's answers of ``Arm.CACHE_CHECK``; see ``detect.cache_check``."""
+    snapshots: tuple[GradedAnswer, ...] = ()
+    """Answers of ``Arm.SNAPSHOT`` in this run and in the baseline's; see ``detect.alias_moved``."""
     texts_kept: bool = True
     """Whether the answers' texts are stored. Otherwise ``text`` only has the length of the answer, and is equal for
     equal answers (``core.texts.stand_in``)."""

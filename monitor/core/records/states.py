@@ -47,6 +47,8 @@ class Cause(StrEnum):
     """Answers to one prompt differ from each other more, or less, than in the baseline, around the same answers."""
     BASE_MOVED = "base_moved"
     """The base answers differently than in the baseline, and the subject does not."""
+    ALIAS_MOVED = "alias_moved"
+    """The subject no longer answers like the snapshot that is asked next to it: its name serves another version."""
 
 
 class Advice(StrEnum):

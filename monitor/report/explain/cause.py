@@ -61,6 +61,11 @@ SUSPECTS: Final[Mapping[Cause, tuple[str, str]]] = {
         "Only the base answers differently than in the baseline. The target answers as approved, so its users are not "
         "affected. Signals that compare with today's base cannot be read.",
     ),
+    Cause.ALIAS_MOVED: (
+        "the model",
+        "It no longer answers like its snapshot, which got the same questions in the same run: its name serves another "
+        "version or another configuration.",
+    ),
 }
 """Cause -> who is suspected, and why. A lost fine-tune has its own words."""
 

@@ -45,9 +45,10 @@ def decide(found: Mapping[str, Said]) -> Cause:
     4. What replies name: a stale cache, and in their metadata prompt, server, model.
     5. Another spread of the answers: sampling.
     6. A change of what subject and base share, or of the base alone.
-    7. Answers unlike the approved ones and unlike the base's.
+    7. Answers unlike the snapshot's of the same run: the model's name serves another version.
+    8. Answers unlike the approved ones and unlike the base's.
 
-    5 to 7 only by signals that read the answers: a judge's lower score of both arms may be the judge's own change.
+    5 to 8 only by signals that read the answers: a judge's lower score of both arms may be the judge's own change.
 
     A judge that drifted and identity checks are not among a run's findings: see ``cause``.
     """
@@ -68,6 +69,8 @@ def decide(found: Mapping[str, Said]) -> Cause:
     shared = next((one for one in (Cause.SHARED_CHANGE, Cause.BASE_MOVED) if one in named), None)
     if shared is not None and not (shared is Cause.BASE_MOVED and _of_the_subject(moved)):
         return shared
+    if Cause.ALIAS_MOVED in named:
+        return Cause.ALIAS_MOVED
     if Cause.NOT_ADAPTER_LOSS in named or (LOST in moved and AWAY in found):
         return Cause.NOT_ADAPTER_LOSS
     return Cause.UNKNOWN
