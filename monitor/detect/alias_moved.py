@@ -41,6 +41,9 @@ from monitor.detect.text_similarity import FloatArray
 
 TOLERANCE: Final = 0.03
 """Mean similarity that may be lost without evidence: one near tie in 24 that stays flipped is no other version."""
+CLEAR: Final = 0.1
+"""A loss of similarity, beyond the tolerance, that no odd day of a healthy endpoint gives: it is as large as if more
+than a tenth of the answers had nothing in common with the snapshot's."""
 FEWEST: Final = 5
 """Least answers of the snapshot, now and before, that show whether it moved."""
 FAR_OFF: Final = 0.25
@@ -78,6 +81,7 @@ def measure(comparison: Comparison) -> Reading | None:
         answers_baseline=int((~sample.now).sum()),
         tell=lambda verdict: _tell(comparison.target, numbers, moved=moved, shared=shared, verdict=verdict),
         exhibits=exhibits(comparison, _telling(found, close)),
+        structural=then - now - TOLERANCE >= CLEAR,
     )
 
 
