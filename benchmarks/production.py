@@ -263,10 +263,11 @@ def _remembered(made: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _trial(job: Job, rng: np.random.Generator) -> int | None:
-    made = {
+    makers: dict[str, Callable[[np.random.Generator], Iterator[Comparison]]] = {
         "flips-12-2": flips, "score-10-frozen": scores, "alias-moved": partial(aliases, OTHER_VERSION),
         "alias-steady": partial(aliases, "healthy"),
-    }.get(job.case, partial(fresh, job.case))  # fmt: skip
+    }  # fmt: skip
+    made = makers.get(job.case, partial(fresh, job.case))
     alias = job.case.startswith("alias")
     watch = Watch(made(rng), WEEK, ALIAS if alias else PAGES, Severity.TICKET if alias else Severity.PAGE)
     return next((week for week in range(1, job.evaluations + 1) if watch.period((week - 1) * WEEK)), None)
