@@ -18,6 +18,7 @@ from monitor.cli.baseline import baseline_app
 from monitor.cli.export import alerts_app, dashboards_app
 from monitor.cli.identify import identify
 from monitor.cli.options import DEFAULT, Config, Json, OnlyTarget, Standby, SuiteOption, Target
+from monitor.cli.pins import pins
 from monitor.cli.report import report
 from monitor.cli.sample import sample
 from monitor.cli.status import status
@@ -39,7 +40,7 @@ QUIET = frozenset({"ask", "probe", "identify", "baseline"})
 """Commands that print their own results: on a terminal they log warnings and errors only."""
 CRASHED = 70
 """Exit code of a bug in Cliffwatch (``EX_SOFTWARE``): 1 would mean drift."""
-SILENT = frozenset({"status"})
+SILENT = frozenset({"pins", "status"})
 """Commands that usually log nothing, and so do not wait for logging's imports."""
 
 app.add_typer(baseline_app, name="baseline")
@@ -312,6 +313,7 @@ def calibrate(
 app.command()(accept)
 app.command()(sample)
 app.command()(identify)
+app.command()(pins)
 app.command()(report)
 app.command()(forget)
 app.command("export-data")(export_data)

@@ -12,6 +12,7 @@ from monitor.config.checks import COMMIT, HUB_ID, Checks
 from monitor.config.yaml_reader import Loc
 from monitor.core.records import Arm
 from monitor.core.settings import DeclaredAdapter, Endpoint, Target
+from monitor.pins.records import retirement
 
 
 def run(c: Checks, loc: Loc, target: Target) -> None:
@@ -28,6 +29,15 @@ def retires(c: Checks, loc: Loc, endpoint: Endpoint) -> None:
     """Warns about a date in the past: a retired model cannot answer, so the year is probably wrong."""
     if endpoint.retires is not None and endpoint.retires < datetime.now(UTC).date():
         c.warn((*loc, "retires"), "is in the past")
+
+
+def floats(c: Checks, loc: Loc, endpoint: Endpoint) -> None:
+    """Warns about a vendor's alias: the vendor can point it to another model on any day."""
+    from monitor.pins import vendors
+
+    if endpoint.model and (advice := vendors.advice(endpoint.model, endpoint.retires)):
+        day = f"; {retirement(advice.retires)}" if advice.retires else ""
+        c.warn((*loc, "model"), f"is an alias that can move; {advice.instead}{day}")
 
 
 def _fine_tune(c: Checks, loc: Loc, subject: Endpoint, base: Endpoint) -> None:

@@ -54,6 +54,7 @@ def _endpoint(c: Checks, loc: Loc, endpoint: Endpoint) -> None:
     if provider is None or not provider.kind:
         return
     config_identity.retires(c, loc, endpoint)
+    config_identity.floats(c, loc, endpoint)
     _has_price(c, loc, endpoint, provider)
     if not PROVIDERS[provider.kind].loads_weights:
         kinds = ", ".join(kind for kind, entry in PROVIDERS.items() if entry.loads_weights)

@@ -1,6 +1,7 @@
 """Snapshots, declared adapters and retirements in the configuration: what is warned of, and what becomes of paths."""
 
 import shutil
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import yaml
 from monitor.config import Report, check
 from monitor.lab.broken import BROKEN
 from monitor.lab.served import weights_dir
+from monitor.pins.records import retirement
 
 LAB = weights_dir()
 PROVIDERS = {
@@ -101,7 +103,8 @@ def test_days_in_the_past_and_bases_of_other_fine_tunes_are_warned_of(tmp_path: 
         expected = ["targets.bot.subject.retires"]
         if told:
             expected.append("targets.bot.base.model")
-        assert sorted(one.partition(": ")[0] for one in warned(report)) == sorted(expected)
+        others = [one for one in warned(report) if "alias" not in one]
+        assert sorted(one.partition(": ")[0] for one in others) == sorted(expected)
 
 
 def test_a_snapshot_counts_in_the_budget_and_needs_a_price(tmp_path: Path) -> None:
@@ -123,3 +126,27 @@ def test_a_snapshot_that_no_suite_asks_is_warned_of(tmp_path: Path) -> None:
     production = {"source": {"kind": "jsonl", "path": "log.jsonl"}}
     report = checked(tmp_path, suites=None, production=production, snapshot=mine("before"))
     assert [one.partition(": ")[0] for one in warned(report)] == ["targets.bot.snapshot"]
+
+
+def openai(model: str, **more: Any) -> dict[str, Any]:
+    return {"provider": "openai", "model": model, **more}
+
+
+def test_an_alias_is_warned_of_with_its_snapshot(tmp_path: Path) -> None:
+    warnings = warned(checked(tmp_path, subject=openai("gpt-4o"), base=openai("gpt-4o-2024-08-06")))
+    assert [one for one in warnings if "alias" in one] == [
+        "targets.bot.subject.model: is an alias that can move; use 'gpt-4o-2024-11-20' or 'gpt-4o-2024-08-06': the one "
+        f"that replies name in 'model'; {retirement(date(2027, 1, 14))}"
+    ]
+
+
+def test_a_configured_retirement_overrides_the_table(tmp_path: Path) -> None:
+    warnings = warned(checked(tmp_path, subject=openai("gpt-4o-mini", retires=date(2099, 1, 2))))
+    assert any(one.endswith("use 'gpt-4o-mini-2024-07-18'; retires 2099-01-02") for one in warnings)
+
+
+@pytest.mark.parametrize(
+    "model", ["gpt-4o-2024-08-06", "claude-sonnet-4-6", "support-lora", "ft:gpt-4o-2024-08-06:a::b"]
+)
+def test_a_pinned_or_unknown_model_is_not_warned_of(tmp_path: Path, model: str) -> None:
+    assert not [one for one in warned(checked(tmp_path, subject=openai(model))) if "alias" in one]
