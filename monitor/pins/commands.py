@@ -13,7 +13,17 @@ SERVERS: Final = re.compile(
     r"trtllm-serve|mlx_lm\S*|llama-server|llama-cli|transformers|axolotl\S*|litgpt|tune)(?=$|[\s])"
 )
 _MODEL_OPTIONS: Final = frozenset(
-    ("--model", "--model-id", "--model-path", "--hf-repo", "-hf", "--base-model", "--tokenizer")
+    (
+        "--model",
+        "--model-id",
+        "--model_id",
+        "--model-path",
+        "--model_path",
+        "--hf-repo",
+        "-hf",
+        "--base-model",
+        "--tokenizer",
+    )
 )
 _TAKES_VALUE: Final = frozenset(("-r", "--requirement", "-i", "--index-url", "--extra-index-url", "-e", "-t"))
 _ENDS: Final = frozenset((";", "&&", "||", "|", "&"))
