@@ -16,6 +16,7 @@ from monitor.cli.accept import accept
 from monitor.cli.alarms import alarms_app
 from monitor.cli.baseline import baseline_app
 from monitor.cli.export import alerts_app, dashboards_app
+from monitor.cli.golden import golden_app
 from monitor.cli.identify import identify
 from monitor.cli.options import DEFAULT, Config, Json, OnlyTarget, Standby, SuiteOption, Target
 from monitor.cli.pins import pins
@@ -40,13 +41,14 @@ QUIET = frozenset({"ask", "probe", "identify", "baseline"})
 """Commands that print their own results: on a terminal they log warnings and errors only."""
 CRASHED = 70
 """Exit code of a bug in Cliffwatch (``EX_SOFTWARE``): 1 would mean drift."""
-SILENT = frozenset({"pins", "status"})
+SILENT = frozenset({"golden", "pins", "status"})
 """Commands that usually log nothing, and so do not wait for logging's imports."""
 
 app.add_typer(baseline_app, name="baseline")
 app.add_typer(alarms_app, name="alarms")
 app.add_typer(alerts_app, name="alerts")
 app.add_typer(dashboards_app, name="dashboards")
+app.add_typer(golden_app, name="golden")
 app.add_typer(lab_app, name="lab")
 
 
