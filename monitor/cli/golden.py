@@ -28,7 +28,7 @@ def import_(
     import tempfile
 
     from monitor.cli.output import print_json
-    from monitor.config.golden import load_golden
+    from monitor.config.golden import read_golden
     from monitor.core.wording import many
     from monitor.golden.formats import load
     from monitor.golden.items import ImportProblem
@@ -48,10 +48,13 @@ def import_(
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".import-") as folder:
             made = Path(folder, target.name)
             made.write_text(lines, encoding="utf-8")
-            read = load_golden(made)
-            made.rename(target)  # complete and valid, or not there at all
+            read, problems = read_golden(made)
+            if read is not None:
+                made.rename(target)  # complete and valid, or not there at all
     except OSError as error:
         raise UsageError(f"{target}: cannot be written: {error.strerror}; choose another file with --write") from error
+    if read is None:
+        raise UsageError("\n".join(f"{file}: item {one.line}: {one.where}: {one.text}" for one in problems))
     notes = found.notes.lines()
     if as_json:
         facts = {"file": str(target), "format": found.format, "items": len(read.items), "digest": read.digest}

@@ -93,7 +93,7 @@ def test_the_digest_covers_what_an_answer_or_its_score_depends_on(
     ("name", "text", "message"),
     [
         ("a.yaml", "", "{}: the file is empty"),
-        ("a.yaml", "[]", "{}: must be a mapping (key: value) with 'items'"),
+        ("a.yaml", "[]", "{}:1: must be a mapping (key: value) with 'items'"),
         ("a.yaml", "items: []", "{}:1: items: must not be empty"),
         ("a.yaml", "items:\n  - id: a\n    inptu: x\n", "{}:3: items[0].inptu: unknown key; did you mean 'input'?"),
         ("a.yaml", "items:\n  - id: a\n", "{}:2: items[0]: requires either 'input' or 'messages'"),
@@ -250,7 +250,8 @@ def test_lm_evaluation_harness(tmp_path: Path) -> None:
     rows = [
         {
             "doc_id": 0, "doc": {"q": 1}, "target": "1", "doc_hash": "ab", "resps": [["x"]],
-            "arguments": {"gen_args_0": {"arg_0": "Q: ?", "arg_1": " no"}, "gen_args_1": {"arg_0": "Q: ?", "arg_1": " yes"}},
+            "arguments": {"gen_args_0": {"arg_0": "Q: ?", "arg_1": " no"},
+            "gen_args_1": {"arg_0": "Q: ?", "arg_1": " yes"}},
         },
         {"doc_id": 1, "doc": {}, "target": "42", "arguments": [["Sum?", {"until": ["\n"]}]]},
     ]  # fmt: skip
@@ -329,5 +330,5 @@ def test_an_import_that_makes_no_valid_set_writes_nothing(tmp_path: Path, monkey
     made(tmp_path, "bad.jsonl", jsonl({"input": "x", "weight": -1}))
     code, _, error = run("import", "bad.jsonl")
     assert code != 0
-    assert "weight: must be more than 0" in error
+    assert error == "bad.jsonl: item 1: weight: must be more than 0, not -1.0"
     assert list(Path("golden").iterdir()) == []
