@@ -236,6 +236,29 @@ jobs:
         "Dockerfile": "FROM node:22 AS build\nRUN npm ci\nFROM nginx:1.27\nCOPY --from=build /app /usr/share/nginx\n",
         "package.json": '{"dependencies": {"openai": "latest"}}',
     },
+    "results": {
+        "report.py": """\
+import os
+
+rows = [{"model": "gpt-4o", "score": 0.9}, {"model": "o1", "score": 0.8}]
+print("gpt-4o", rows)
+counter = encoding_for_model("gpt-4o")
+where = os.path.join("meta-llama", "Llama-3.1-8B")
+""",
+        "mkdocs.yml": "theme: material\nextensions:\n  - emoji: !!python/name:material.twemoji\n",
+        "template.yaml": "Resources:\n  X: !Ref Y\n  Z: !Sub '${A}-b'\n",
+        ".vscode/settings.json": '{"a": 1, // comment\n "b"}',
+    },
+    "from-source": {
+        "requirements.txt": f"""\
+transformers[torch]==5.1.0
+vllm @ git+https://github.com/vllm-project/vllm@{COMMIT}
+peft @ https://example.com/peft-0.21.2-py3-none-any.whl
+-e .
+my-transformers>=1
+""",
+        "Makefile": "install:\n\tpip install -r requirements.txt\n\tdocker run postgres:17\n",
+    },
     "vendored": {
         "vendor/lib.py": "MODEL = 'gpt-4o'\n",
         "node_modules/x/config.yaml": "model: gpt-4o\n",
@@ -287,6 +310,27 @@ FLOATING: dict[str, Case] = {
         3,
         "model-alias",
         "mistral-large-2512",
+    ),
+    "settings-default": Case(
+        {"settings.py": "class S:\n    judge_model: str = Field('gpt-4.1-mini', min_length=1)\n"},
+        "settings.py",
+        2,
+        "model-alias",
+        "gpt-4.1-mini-2025-04-14",
+    ),
+    "payload": Case(
+        {"ask.py": "import requests\n\nrequests.post('x', json={'model': 'gpt-4o-mini', 'messages': []})\n"},
+        "ask.py",
+        3,
+        "model-alias",
+        "gpt-4o-mini-2024-07-18",
+    ),
+    "kserve": Case(
+        {"isvc.yaml": "spec:\n  predictor:\n    model:\n      storageUri: hf://org/base\n"},
+        "isvc.yaml",
+        4,
+        "hub-revision",
+        "org/base/commits",
     ),
     "no-revision": Case(
         {"load.py": "from transformers import AutoModel\n\nNAME = 'org/base'\nm = AutoModel.from_pretrained(NAME)\n"},

@@ -51,6 +51,25 @@ _TAKES_MODEL: Final = frozenset(
     ("init_chat_model", "GenerativeModel", "LM", "ChatOpenAI", "ChatAnthropic", "OpenAIModel", "Agent")
 )
 """Functions whose first argument is a vendor's model."""
+_REQUEST: Final = frozenset(
+    [
+        "messages",
+        "input",
+        "prompt",
+        "contents",
+        "system",
+        "temperature",
+        "max_tokens",
+        "max_completion_tokens",
+        "stream",
+        "tools",
+        "provider",
+        "api_key",
+        "base_url",
+        "api_base",
+    ]
+)
+"""Keys that a request or a client's settings have next to the model."""
 _SECOND: Final = frozenset(("PeftModel", "PeftModelForCausalLM"))
 """Classes whose ``from_pretrained`` takes the adapter as its second argument."""
 
@@ -161,6 +180,10 @@ class _Module:
                 yield from self._alias(argument.arg, value)
 
     def payload(self, node: ast.Dict) -> Iterator[Found]:
+        """A request as a mapping. A row of results also has a model, and none of a request's other keys."""
+        names = {_constant(key) for key in node.keys if key is not None}
+        if len(names) > 1 and not names & _REQUEST:
+            return
         for key, value in zip(node.keys, node.values, strict=True):
             if key is not None and _constant(key) in ("model", "model_name"):
                 yield from self._alias("model", value)

@@ -35,6 +35,7 @@ _FOLDERS: Final[dict[str, str]] = {
     ),
     **dict.fromkeys(("tests", "test", "testdata", "fixtures", "cassettes"), "tests"),
     **dict.fromkeys(("docs", "doc"), "documentation"),
+    **dict.fromkeys((".vscode", ".idea"), "editors' settings"),
 }
 _TOO_MANY: Final = "files beyond the limit"
 _TEST_FILE: Final = re.compile(r"test_.*\.py|.*_test\.py|conftest\.py")

@@ -15,7 +15,7 @@ _ENVIRONMENT: Final = re.compile(r"(?:conda[-_])?env(?:ironment)?[\w.-]*\.ya?ml"
 
 def matches(path: Path) -> bool:
     name = path.name
-    if name in ("conda-lock.yml", "pnpm-lock.yaml", "pixi.lock"):
+    if name in ("conda-lock.yml", "pnpm-lock.yaml") or name.startswith(("tsconfig", "jsconfig")):
         return False
     return path.suffix in (".yaml", ".yml") or _JSON.fullmatch(name) is not None
 
