@@ -15,7 +15,6 @@ _TIMEOUTS: Final = frozenset({"57014", "3024", "1969", "interrupted"})
 _DENIED: Final = frozenset({"42501", "28000", "28P01", "1044", "1045", "1142", "1143", "1227", "authentication",
                             "permission"})  # fmt: skip
 _READ_ONLY: Final = frozenset({"25006", "1792", "readonly"})
-_MISSING: Final = frozenset({"42P01", "3F000", "1146", "1049", "no such table"})
 _AWAY: Final = frozenset({"2002", "2003", "2006", "2013", "1040", "1053", "1205", "1213", "locked", "away"})
 
 _PHRASES: Final = (
@@ -24,7 +23,7 @@ _PHRASES: Final = (
     ("no pg_hba.conf entry", "authentication"),
     ("access denied", "authentication"),
     ("permission denied", "permission"),
-    ("no such table", "no such table"),
+    ("does not exist", "authentication"),
     ("interrupted", "interrupted"),
     ("readonly database", "readonly"),
     ("database is locked", "locked"),
@@ -57,11 +56,6 @@ def passing(error: DBAPIError) -> bool:
     return (
         error.connection_invalidated or found in _AWAY or (found[:2] in ("08", "40", "53", "57") and found != "57014")
     )
-
-
-def missing_table(error: DBAPIError) -> bool:
-    """Whether the error is that there is no such table."""
-    return code(error) in _MISSING
 
 
 def why(error: DBAPIError, timeout_seconds: float) -> str:

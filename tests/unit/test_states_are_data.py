@@ -27,6 +27,9 @@ MAY_READ: Final = ("report/explain/", "store/migrations/", "lab/", "ask/http.py"
                    "judge/numbers.py", "sample/markers.py", "sample/objects.py")  # fmt: skip
 """Where sentences are made, where those of old stores are read once, and where others' are read: prompts that a model
 server is asked, errors of providers, of object stores and of the YAML and JSON libraries, and what loggers write in
+                   "judge/numbers.py", "sample/markers.py", "sample/database_errors.py")  # fmt: skip
+"""Where sentences are made, where those of old stores are read once, and where others' are read: prompts that a model
+server is asked, errors of providers, of database drivers and of the YAML and JSON libraries, and what loggers write in
 place of a text."""
 NAMES: Final = frozenset({"prompt tokens", "model id", "prefix cache"})
 """Values of a fixed set that have a space in them: parts of the contract."""
