@@ -36,7 +36,7 @@ _MOST_UNTIMED: Final = 1_000
 
 _MOST_NAMES: Final = 12
 _KEY_CHARS: Final = 60
-_TIME_FORMS: Final = "a timestamp, a date, Unix time, or ISO 8601 as text"
+_TIMES: Final = "a timestamp, a date, Unix time, or ISO 8601 as text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +211,7 @@ def _bounds(rows: Rows, sample: Any, window: Window) -> tuple[Any, Any]:
     as_type = _as_type(sample)
     if as_type is None:
         what = kind_of(sample) if isinstance(sample, str | int | float) else f"a {type(sample).__name__}"
-        raise rows.wrong(
-            f"column `{rows.time}` (source.time) contains {what}, not {_TIME_FORMS}; convert it in `query`"
-        )
+        raise rows.wrong(f"column `{rows.time}` (source.time) contains {what}, not {_TIMES}; convert it in `query`")
     since, until = window.since, window.until
     return (None if since is None else as_type(since, False)), (None if until is None else as_type(until, True))
 
