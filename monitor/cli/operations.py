@@ -238,10 +238,13 @@ async def capture(
 
     lines = []
     try:
-        for name in _captured_with(context, target, suite):
+        names = _captured_with(context, target, suite)
+        for name in names:
             _no_open_window(context, target, name)
-            if run_kind(target, name) is FROZEN:
-                lines.append(_taken(context, target, anew=anew))
+        # Before any window opens, so that a source without inputs leaves nothing half done and the command can be
+        # repeated.
+        lines += [_taken(context, target, anew=anew) for name in names if run_kind(target, name) is FROZEN]
+        for name in names:
             if not keeps_texts(context.settings, target, name):
                 lines.append(f"{target}/{name}: {hashes_only()}")
             if days is not None:

@@ -117,10 +117,10 @@ def runs_soon(schedule: Schedule, suite: str, at: datetime, *, at_least: datetim
     return slot - at <= SOON_DAYS * _day(schedule)
 
 
-def evaluations_per_year(schedule: Schedule, suite: str) -> float:
+def evaluations_per_year(schedule: Schedule, suite: str, *, capturing: bool = False) -> float:
     """Evaluations of ``suite`` in 365 days of the schedule while nothing changes: its scheduled runs, and those that
-    follow them."""
-    days = period_days(schedule, suite)
+    follow them. ``capturing``: at the rate of an open capture window."""
+    days = parse(expression_of(schedule, suite, capturing=capturing)).days
     return 365 / days * (1 + FOLLOWING if days > SOON_DAYS else 1)
 
 

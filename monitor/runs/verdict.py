@@ -199,15 +199,17 @@ def _context(context: RunContext, run: Run, reference: Reference) -> VerdictCont
     """What a verdict on the run depends on now."""
     if reference.judge_changed:
         log.warning("judge_changed", target=run.target, suite=run.suite, baseline=reference.baseline.id)
-    lines = thresholds_log10(context, run.target, run.suite)
+    # In a new capture, production samples are compared with the approved baseline daily instead of weekly.
+    capturing = context.store.before_run(run.target, run.suite, run.slot).capturing
+    lines = thresholds_log10(context, run.target, run.suite, capturing=capturing)
     others = context.store.fleet_ways((run.target, run.suite), MOST_OTHERS)
     fleet = {signal: borrowed(found) for signal, found in sorted(others.items())}
     return VerdictContext(run.id, reference.baseline.id, *lines, __version__, judge_moved(context), fleet)
 
 
-def thresholds_log10(context: RunContext, target: str, suite: str) -> tuple[float, float]:
+def thresholds_log10(context: RunContext, target: str, suite: str, *, capturing: bool = False) -> tuple[float, float]:
     """The present thresholds of one suite of a target: for pages, and for tickets with the fleet's factor."""
-    line = threshold_log10(context.settings, target, suite)
+    line = threshold_log10(context.settings, target, suite, capturing=capturing)
     others = [
         policy.series_log10(*zip(*numbers, strict=True)) if numbers else float("-inf")
         for numbers in context.store.ticket_series((target, suite), TICKETS)
@@ -215,9 +217,12 @@ def thresholds_log10(context: RunContext, target: str, suite: str) -> tuple[floa
     return line, line + policy.fleet_factor_log10(others)
 
 
-def threshold_log10(settings: Settings, target: str, suite: str) -> float:
-    """The evidence at which one suite of a target alarms alone, log10: its share of the promised rate."""
-    evaluations = schedule.evaluations_per_year(settings.schedule, suite)
+def threshold_log10(settings: Settings, target: str, suite: str, *, capturing: bool = False) -> float:
+    """The evidence at which one suite of a target alarms alone, log10: its share of the promised rate.
+
+    ``capturing``: in an open capture window, in which production samples are evaluated daily.
+    """
+    evaluations = schedule.evaluations_per_year(settings.schedule, suite, capturing=capturing)
     rate, streams = settings.alarms.false_pages_per_target_year, len(settings.targets[target].run_suites)
     return policy.threshold_log10(rate, evaluations, streams)
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from math import log10
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from monitor.cli import app, operations
 from monitor.core import schedule
 from monitor.core.errors import CouldNotMeasure
-from monitor.core.records import FROZEN_SUITE, PRODUCTION_SUITE, Arm, BaselineStatus, Finding, Run, RunOutcome
+from monitor.core.records import FROZEN_SUITE, PRODUCTION_SUITE, Arm, BaselineStatus, Finding, Run, RunOutcome, Severity
 from monitor.runs import frozen
 from monitor.runs.context import RunContext, declare, ensure_run
 from monitor.runs.execute import execute_run
@@ -137,6 +138,25 @@ async def test_it_is_taken_once_and_asked_again_and_again(tmp_path: Path) -> Non
         assert "@example.org" not in body, "redacted as every sample is"
 
 
+async def test_the_threshold_counts_the_daily_evaluations_of_a_second_capture(tmp_path: Path) -> None:
+    clock, path = Clock(), configured(tmp_path, HEALTHY)
+    await captured(path, clock)
+    async with ticking(path, clock) as context:
+        clock.at = clock.at.replace(hour=7)
+        weekly = {run.suite: findings for run, findings in await tick(context)}
+    await capture(path, clock)
+    async with ticking(path, clock) as context:
+        clock.forward(days=1)
+        daily = {run.suite: findings for run, findings in await tick(context)}
+        assert set(weekly) == set(daily) == BOTH
+        for suite in BOTH:
+            pages = {one.signal: one.threshold_log10 for one in weekly[suite] if one.severity is Severity.PAGE}
+            now = {one.signal: one.threshold_log10 for one in daily[suite] if one.severity is Severity.PAGE}
+            more = log10(365 / schedule.evaluations_per_year(context.settings.schedule, suite))
+            assert pages, suite
+            assert now == {signal: pytest.approx(line + more) for signal, line in pages.items()}
+
+
 async def test_a_new_one_makes_the_old_baseline_outdated(tmp_path: Path) -> None:
     clock, path = Clock(), configured(tmp_path, HEALTHY)
     await captured(path, clock)
@@ -159,6 +179,7 @@ async def test_without_requests_it_says_so_and_is_taken_later(tmp_path: Path) ->
     with pytest.raises(CouldNotMeasure, match="no production input to freeze"):
         await capture(path, clock)
     async with ticking(path, clock) as context:
+        assert context.store.baselines("bot") == [], "no window is left open, so the command can be repeated"
         with capture_logs() as logs:
             run = ensure_run(context, "bot", FROZEN_SUITE, clock.at)
             assert await execute_run(context, run.id) == ()
