@@ -161,3 +161,21 @@ class OtlpSource(Source):
     )
     messages: str = Field("attributes.gen_ai.input.messages", description="dotted path to the chat messages in a span")
     time: str | None = Field("start_time", description="dotted path to the time of the request in a span")
+
+
+class ApiSource(Source):
+    """Source that is read from a server's JSON API."""
+
+    base_url: str = Field(min_length=1, description="URL of the server, without the API's own path")
+
+
+@catalogued(read="monitor.sample.langfuse:read")
+class LangfuseSource(ApiSource):
+    """Generations that Langfuse recorded."""
+
+    kind: Literal["langfuse"] = Field(description="generations in Langfuse, by its API; self-hosted from version 4")
+    base_url: str = Field("https://cloud.langfuse.com", min_length=1, description="URL of the Langfuse server")
+    public_key_env: str = Field("LANGFUSE_PUBLIC_KEY", description="environment variable with the public key")
+    secret_key_env: str = Field("LANGFUSE_SECRET_KEY", description="environment variable with the secret key")
+    messages: str = Field("input", description="dotted path to the chat messages of a generation")
+    time: str | None = Field("startTime", description="dotted path to the time of a generation")
