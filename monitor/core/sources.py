@@ -179,3 +179,26 @@ class LangfuseSource(ApiSource):
     secret_key_env: str = Field("LANGFUSE_SECRET_KEY", description="environment variable with the secret key")
     messages: str = Field("input", description="dotted path to the chat messages of a generation")
     time: str | None = Field("startTime", description="dotted path to the time of a generation")
+
+
+@catalogued(read="monitor.sample.mlflow:read")
+class MlflowSource(HttpSource):
+    """Spans of models that an MLflow tracking server recorded."""
+
+    kind: Literal["mlflow"] = Field(description="traces in MLflow, by its API; from version 3")
+    experiments: list[str] = Field(min_length=1, description="names or ids of the experiments that hold the traces")
+    token_env: str | None = Field(None, description="environment variable with a bearer token")
+    username: str | None = Field(None, description="user for basic authentication, with `password_env`")
+    password_env: str | None = Field(None, description="environment variable with the password of `username`")
+    messages: str = Field("inputs", description="dotted path to the chat messages of a span")
+    time: str | None = Field("time", description="dotted path to the time of a span: that of its trace")
+
+
+@catalogued(read="monitor.sample.phoenix:read")
+class PhoenixSource(HttpSource):
+    """LLM spans that Arize Phoenix recorded."""
+
+    kind: Literal["phoenix"] = Field(description="LLM spans in Arize Phoenix, by its API")
+    project: str = Field("default", min_length=1, description="name or id of the project")
+    api_key_env: str | None = Field(None, description="environment variable with the API key")
+    time: str | None = Field("start_time", description="dotted path to the time of a span")

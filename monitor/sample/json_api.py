@@ -92,6 +92,12 @@ def basic(user: str, password: str) -> str:
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
+def bearer(variable: str | None) -> tuple[str, Sequence[str]]:
+    """The value of an ``Authorization`` header with the token in a variable, and what is secret in it."""
+    token = "" if variable is None else key(variable)
+    return (f"Bearer {token}", (token,)) if token else ("", ())
+
+
 class JsonApi:
     """One server. Use it as a context manager.
 
