@@ -12,7 +12,7 @@ from monitor.config.checks import VARIABLE, Checks, pinned, provider_of, unsent_
 from monitor.config.problems import hint
 from monitor.config.suites import SNAPSHOT_PROBES, find_suite, is_path, known_suites, read_suite
 from monitor.config.yaml_reader import Loc
-from monitor.core.keyed_hash import VARIABLE, key_file
+from monitor.core import keyed_hash
 from monitor.core.providers import NO_CHARGE, PROVIDERS, Provider
 from monitor.core.records import JUDGE_TARGET, Suite
 from monitor.core.section import file_patterns, is_url
@@ -172,9 +172,9 @@ def _production(c: Checks, loc: Loc, production: Production) -> None:
     if not production.keeps_texts:
         c.warn((*loc, "keep"), hashes_only())
     paths.append((("subject_key",), production.subject_key))
-    if production.needs_key and key_file(c.settings.store) is None and not c.environ.get(VARIABLE, "").strip():
+    if production.needs_key and keyed_hash.missing(c.settings.store, c.environ):
         needs = "keep" if production.subject_key is None else "subject_key"
-        c.warn((*loc, needs), f"{VARIABLE} is not set: production runs are unmeasured; see docs/privacy.md")
+        c.warn((*loc, needs), f"{keyed_hash.VARIABLE} is not set: production runs are unmeasured; see docs/privacy.md")
     for key, path in paths:
         if path is not None and not all(path.split(".")):
             c.problem((*loc, *key), "must be keys separated by dots, for example request.messages")

@@ -8,8 +8,9 @@ the entries.
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal, Self, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from monitor.core.kinds import kinds_of
 from monitor.core.section import FilePattern, Section
@@ -163,10 +164,26 @@ class OtlpSource(Source):
     time: str | None = Field("start_time", description="dotted path to the time of the request in a span")
 
 
+def _server(url: str) -> str:
+    """``url`` if it is that of a server. Raises ValueError, without the URL, which may contain a password."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be an http:// or https:// URL with a host, without a query")
+    if "@" in parts.netloc:
+        raise ValueError("contains a user or password; remove it, and name its environment variable")
+    return url
+
+
 class ApiSource(Source):
     """Source that is read from a server's JSON API."""
 
-    base_url: str = Field(min_length=1, description="URL of the server, without the API's own path")
+    base_url: Annotated[str, AfterValidator(_server)] = Field(
+        description="URL of the server, without the API's own path"
+    )
 
 
 @catalogued(read="monitor.sample.langfuse:read")
@@ -174,7 +191,9 @@ class LangfuseSource(ApiSource):
     """Generations that Langfuse recorded."""
 
     kind: Literal["langfuse"] = Field(description="generations in Langfuse, by its API; self-hosted from version 4")
-    base_url: str = Field("https://cloud.langfuse.com", min_length=1, description="URL of the Langfuse server")
+    base_url: Annotated[str, AfterValidator(_server)] = Field(
+        "https://cloud.langfuse.com", description="URL of the Langfuse server"
+    )
     public_key_env: str = Field("LANGFUSE_PUBLIC_KEY", description="environment variable with the public key")
     secret_key_env: str = Field("LANGFUSE_SECRET_KEY", description="environment variable with the secret key")
     messages: str = Field("input", description="dotted path to the chat messages of a generation")

@@ -10,7 +10,7 @@ import os
 import random
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -21,9 +21,8 @@ from monitor.core.errors import CouldNotMeasure
 from monitor.core.records import LeftOutReason
 from monitor.core.redaction import redact_secrets
 from monitor.core.sanitize import visible
-from monitor.core.sources import Source
-from monitor.sample.left_out import LeftOutError, kind_of
-from monitor.sample.request_log import Logged, Tally, Window, logged
+from monitor.sample.left_out import kind_of
+from monitor.sample.tally import Tally
 
 if TYPE_CHECKING:
     import httpx2
@@ -57,7 +56,6 @@ _REDIRECTS: Final = frozenset((301, 302, 303, 307, 308))
 _ERROR_BYTES: Final = 64 * 2**10
 _SAID: Final = 200
 _MESSAGES: Final = ("message", "msg", "detail", "error", "title")
-_ID: Final = re.compile(r"[\w.:=-]{1,80}")
 
 
 class TooLargeError(Exception):
@@ -294,34 +292,6 @@ def listed(reply: Mapping[str, Any], name: str, api: JsonApi, path: str) -> list
 def text_or_none(value: Any) -> str | None:
     """A cursor of a reply; ``None`` if there is none."""
     return value if isinstance(value, str) and value else None
-
-
-def requests(
-    records: Iterable[Any], source: Source, stratify: str | None, window: Window, tally: Tally
-) -> Iterator[Logged]:
-    """The requests in records with an ``id``. Counts what is left out, with the id as the place."""
-    tally.files += 1
-    for number, record in enumerate(records, 1):
-        if tally.max_lines is not None and number > tally.max_lines:
-            return
-        if not isinstance(record, Mapping):
-            tally.leave(LeftOutReason.NOT_OBJECT, f"{kind_of(record)} in place of a record", f"record {number}")
-            continue
-        place = _place(record.get("id"), number)
-        try:
-            request = logged(record, source, stratify, window, tally)
-        except LeftOutError as error:
-            tally.leave(error.reason, error.detail, place, error.text)
-        except (ValueError, RecursionError):
-            tally.leave(LeftOutReason.BAD_CONTENT, "a structure that cannot be read", place)
-        else:
-            if request is not None:
-                tally.read += 1
-                yield request
-
-
-def _place(name: Any, number: int) -> str:
-    return name if isinstance(name, str) and _ID.fullmatch(name) else f"record {number}"
 
 
 def _advice(status: int) -> str:

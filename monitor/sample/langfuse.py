@@ -4,12 +4,23 @@ The list is newest first, so a sample needs every page of the window. The cursor
 time, trace, id): https://api.reference.langfuse.com
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from monitor.core.errors import CouldNotMeasure
 from monitor.core.sources import LangfuseSource
-from monitor.sample.json_api import JsonApi, Limits, Page, basic, key, limits_of, listed, pages, requests, text_or_none
+from monitor.sample.api_records import parameters, requests
+from monitor.sample.json_api import (
+    JsonApi,
+    Limits,
+    Page,
+    basic,
+    key,
+    limits_of,
+    listed,
+    pages,
+    text_or_none,
+)
 from monitor.sample.request_log import Logged, Tally, Window
 
 _PATH: Final = "/api/public/v2/observations"
@@ -33,7 +44,7 @@ def read(
     """
     keys = key(source.public_key_env), key(source.secret_key_env)
     with JsonApi(source.base_url, basic(*keys), keys, _ADVICE, limits_of(tally, limits)) as api:
-        yield from requests(_observations(api, window, tally), source, stratify, window, tally)
+        yield from requests(map(_record, _observations(api, window, tally)), source, stratify, window, tally)
 
 
 def _observations(api: JsonApi, window: Window, tally: Tally) -> Iterator[Any]:
@@ -53,3 +64,10 @@ def _observations(api: JsonApi, window: Window, tally: Tally) -> Iterator[Any]:
         api, _PATH, lambda cursor, count: page(_FIELDS, cursor, count), PAGE, tally,
         lambda cursor, count: page(_SLIM, cursor, count),
     )  # fmt: skip
+
+
+def _record(observation: Any) -> Any:
+    """The generation with its model parameters beside ``input``, where a request has them."""
+    if not isinstance(observation, Mapping):
+        return observation
+    return {**parameters(observation.get("modelParameters")), **observation}

@@ -13,6 +13,7 @@ from typing import Any, Final
 from monitor.core.errors import CouldNotMeasure
 from monitor.core.records import LeftOutReason
 from monitor.core.sources import MlflowSource
+from monitor.sample.api_records import requests
 from monitor.sample.instants import instant
 from monitor.sample.json_api import (
     JsonApi,
@@ -25,7 +26,6 @@ from monitor.sample.json_api import (
     limits_of,
     listed,
     pages,
-    requests,
     text_or_none,
 )
 from monitor.sample.request_log import Logged, Tally, Window

@@ -10,7 +10,17 @@ from urllib.parse import quote
 
 from monitor.core.errors import CouldNotMeasure
 from monitor.core.sources import PhoenixSource
-from monitor.sample.json_api import JsonApi, Limits, Page, bearer, limits_of, listed, pages, requests, text_or_none
+from monitor.sample.api_records import parameters, requests
+from monitor.sample.json_api import (
+    JsonApi,
+    Limits,
+    Page,
+    bearer,
+    limits_of,
+    listed,
+    pages,
+    text_or_none,
+)
 from monitor.sample.request_log import Logged, Tally, Window
 
 PAGE: Final = 100
@@ -56,19 +66,27 @@ def _spans(api: JsonApi, project: str, window: Window, tally: Tally) -> Iterator
 
 
 def _record(span: Any) -> Any:
-    """The span with nested attributes, and its ``messages`` and ``tools``."""
+    """The span with nested attributes, and the messages, tools and parameters of its request."""
     if not isinstance(span, Mapping) or not isinstance(span.get("attributes"), Mapping):
         return span
     attributes = _nested(span["attributes"])
     llm = attributes.get("llm")
     llm = llm if isinstance(llm, Mapping) else {}
-    found: dict[str, Any] = {**span, "attributes": attributes}
+    found: dict[str, Any] = {**parameters(llm.get("invocation_parameters")), **span, "attributes": attributes}
     if messages := llm.get("input_messages"):
         found["messages"] = [_message(one) for one in messages] if isinstance(messages, list) else messages
     else:
         entered = attributes.get("input")
         found["messages"] = entered.get("value") if isinstance(entered, Mapping) else None
-    return found | ({"tools": llm["tools"]} if llm.get("tools") else {})
+    tools = llm.get("tools")
+    return found | ({"tools": list(map(_tool, tools)) if isinstance(tools, list) else tools} if tools else {})
+
+
+def _tool(one: Any) -> Any:
+    """The definition of a tool, which OpenInference keeps as JSON in a text."""
+    tool = one.get("tool") if isinstance(one, Mapping) else None
+    text = tool.get("json_schema") if isinstance(tool, Mapping) else None
+    return (parameters(text) or one) if text else one
 
 
 def _message(one: Any) -> Any:

@@ -121,6 +121,7 @@ def test_rubbish_is_counted_by_reason_with_its_id() -> None:
         observation(1, at), observation(2, at, input=None), observation(3, at, input="[{\"role\": \"user\", \"con"),
         observation(4, at, input="Plain text of a user"), observation(5, at, input="[REDACTED]"),
         observation(6, at, input=json.dumps({"messages": [{"role": "user", "content": "x"}], "tools": [{"a": 1}]})),
+        observation(10, at, modelParameters='{"temperature": "0.5", "max_tokens": "inf", "tools": [{"a": 1}]}'),
         "text", None, 7, observation(8, at, input=42), {"id": "o-9", "input": "x"},
     ]  # fmt: skip
     tally = Tally()
@@ -130,7 +131,7 @@ def test_rubbish_is_counted_by_reason_with_its_id() -> None:
     reasons = {one.reason: one for one in tally.account([]).reasons}
     assert {reason: one.count for reason, one in reasons.items()} == {
         LeftOutReason.NO_MESSAGES: 2, LeftOutReason.CUT_SHORT: 1, LeftOutReason.PLACEHOLDER: 1,
-        LeftOutReason.TOOLS_OFFERED: 1, LeftOutReason.NOT_OBJECT: 3, LeftOutReason.NO_TIME: 1,
+        LeftOutReason.TOOLS_OFFERED: 2, LeftOutReason.NOT_OBJECT: 3, LeftOutReason.NO_TIME: 1,
     }  # fmt: skip
     assert reasons[LeftOutReason.CUT_SHORT].place == "o-00003"
 

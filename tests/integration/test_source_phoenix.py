@@ -110,7 +110,7 @@ def test_rubbish_is_counted_by_reason() -> None:
     called = {**FLAT, "llm.input_messages.0.message.tool_calls.0.tool_call.function.name": "f"}
     spans = [
         span(1), span(2, attributes={}), span(3, attributes=picture), span(4, attributes=called),
-        span(5, attributes={**FLAT, "llm.tools.0.tool.json_schema": "{}"}),
+        span(5, attributes={**FLAT, "llm.tools.0.tool.json_schema": '{"type": "function"}'}),
         span(6, attributes={"llm": "x", "llm.input_messages.0.message.role": "user"}),
         span(7, attributes={".".join("a" * 5000): 1, "input.value": "__REDACTED__"}),
         span(8, attributes=[1]), span(9, start_time=(BEGIN + timedelta(seconds=9)).isoformat(), attributes=FLAT),
