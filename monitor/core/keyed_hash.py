@@ -30,6 +30,11 @@ def key_file(store_url: str) -> Path | None:
     return Path(f"{store_url.removeprefix(SQLITE)}.hash-key") if store_url.startswith(SQLITE) else None
 
 
+def missing(store_url: str, environ: Mapping[str, str]) -> bool:
+    """Whether a key is needed from the environment and is not there: a SQLite store has a key file."""
+    return key_file(store_url) is None and not environ.get(VARIABLE, "").strip()
+
+
 def read_key(store_url: str, *, create: bool, environ: Mapping[str, str] = os.environ) -> bytes:
     """The key of a store's hashes. ``create``: make a missing key file.
 
