@@ -21,7 +21,7 @@ END = BEGIN + timedelta(days=7)
 FAST = Limits(first_wait=0.01, silence=2.0)
 
 
-def span(number: int, kind: str = "LLM", attributes: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+def span(number: int, kind: str = "LLM", attributes: Any = None, **more: Any) -> dict[str, Any]:
     body = {"messages": [{"role": "user", "content": f"Question {number}?"}]}
     return {
         "id": base64.b64encode(b"Span:%d" % number).decode(), "name": "ChatCompletion", "span_kind": kind,

@@ -52,7 +52,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(given) / "bin"
     folder = tmp_path_factory.mktemp("mlflow") / "venv"
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    command = [folder / "bin/pip", "install", "-q", "mlflow>=3.17,<4"]
+    command = [str(folder / "bin/pip"), "install", "-q", "mlflow>=3.17,<4"]
     installed = subprocess.run(command, capture_output=True, text=True, check=False)
     if installed.returncode:
         pytest.skip(f"mlflow cannot be installed: {installed.stderr.strip().splitlines()[-1]}")
@@ -62,7 +62,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder, port = tmp_path_factory.mktemp("mlflow-server"), free_port()
-    command = [programs / "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    command = [str(programs / "mlflow"), "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with (folder / "log").open("wb") as log, subprocess.Popen(
         [*command, "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"], cwd=folder, stdout=log, stderr=log,
@@ -71,7 +71,7 @@ def server(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         try:
             url = f"http://127.0.0.1:{port}"
             wait_for("mlflow", lambda: get(f"{url}/health"), seconds=120)
-            writer = [programs / "python", "-c", WRITER, url, str(TRACES), f"Question {LONG}"]
+            writer = [str(programs / "python"), "-c", WRITER, url, str(TRACES), f"Question {LONG}"]
             subprocess.run(writer, cwd=folder, check=True, env=environ, capture_output=True)
             yield url
         finally:

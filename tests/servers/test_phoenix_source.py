@@ -6,6 +6,7 @@ Server and SDK run in an environment of their own, or in the folder ``PHOENIX_VE
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -71,7 +72,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(given) / "bin"
     folder = tmp_path_factory.mktemp("phoenix") / "venv"
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    command = [folder / "bin/pip", "install", "-q", "arize-phoenix>=20", "opentelemetry-exporter-otlp-proto-http"]
+    command = [str(folder / "bin/pip"), "install", "-q", "arize-phoenix>=20", "opentelemetry-exporter-otlp-proto-http"]
     installed = subprocess.run(command, capture_output=True, text=True, check=False)
     if installed.returncode:
         pytest.skip(f"arize-phoenix cannot be installed: {installed.stderr.strip().splitlines()[-1]}")
@@ -97,9 +98,9 @@ def server(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         try:
             url = f"http://127.0.0.1:{port}"
             wait_for("phoenix", lambda: get(f"{url}/healthz"), seconds=120)
-            writer = [programs / "python", "-c", WRITER, url, str(SPANS)]
+            writer = [str(programs / "python"), "-c", WRITER, url, str(SPANS)]
             subprocess.run(writer, cwd=folder, check=True, env=environ, capture_output=True)
-            wait_for("the spans", lambda: _lines(url) >= SPANS, seconds=120)
+            wait_for("the spans", lambda: _lines(url) >= SPANS, seconds=300)
             yield url
         finally:
             process.terminate()
@@ -107,6 +108,7 @@ def server(programs: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def _lines(url: str) -> int:
     tally = Tally()
+    time.sleep(1)  # the server writes spans in batches, and reading all of them takes its time
     try:
         read(url, Window(None, None), tally, project="support bot")
     except CouldNotMeasure:
