@@ -214,11 +214,11 @@ def run_digest(settings: Settings, suites: Mapping[str, Suite], target: str, sui
     production = settings.targets[target].production
     if run_kind(target, suite).frozen_items or production is None:
         return suites[suite].digest
-    same: dict[str, Any] = {"sample": True, "frozen": True, "subject_key": True, "source": {"timeout_seconds"}}
-    if production.replay == "text":
-        same["replay"] = True  # baselines of before this setting stay valid
-    if production.keeps_texts:
-        same["keep"] = True
+    # Settings that change no input, and defaults of later versions: baselines of before a setting stay valid.
+    same: dict[str, Any] = {"sample": True, "frozen": True, "subject_key": True}
+    same["source"] = {"timeout_seconds", *(("format",) if getattr(production.source, "format", None) is None else ())}
+    same |= {"replay": True} if production.replay == "text" else {}
+    same |= {"keep": True} if production.keeps_texts else {}
     return hashlib.sha256(production.model_dump_json(exclude=same).encode()).hexdigest()
 
 

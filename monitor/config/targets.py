@@ -3,21 +3,18 @@
 import os
 import sys
 from collections.abc import Iterator
-from glob import iglob
 from typing import Any, Final
 
 from monitor.config import anchors
 from monitor.config import identity as config_identity
-from monitor.config.checks import VARIABLE, Checks, pinned, provider_of, unsent_sampling
+from monitor.config.checks import Checks, pinned, provider_of, unsent_sampling
 from monitor.config.problems import hint
+from monitor.config.production import check_production
 from monitor.config.suites import SNAPSHOT_PROBES, find_suite, is_path, known_suites, read_suite
 from monitor.config.yaml_reader import Loc
-from monitor.core import keyed_hash
 from monitor.core.providers import NO_CHARGE, PROVIDERS, Provider
 from monitor.core.records import JUDGE_TARGET, Suite
-from monitor.core.section import file_patterns, is_url
-from monitor.core.settings import Endpoint, Judge, Production, Target
-from monitor.core.wording import hashes_only
+from monitor.core.settings import Endpoint, Judge, Target
 
 _GIVE_PRICE: Final = "add it to its provider's 'prices', or set 'free: true' there"
 
@@ -130,7 +127,7 @@ def _target(c: Checks, loc: Loc, target: Target) -> None:
     if target.subject and target.snapshot and _same(c, target.subject, target.snapshot):
         c.problem((*loc, "snapshot"), "is the same model as the subject; name the version to roll back to")
     if target.production:
-        _production(c, (*loc, "production"), target.production)
+        check_production(c, (*loc, "production"), target.production)
     unsent_sampling(c, loc, target)
     config_identity.run(c, loc, target)
     _budget(c, loc, target)
@@ -156,40 +153,6 @@ def _same(c: Checks, one: Endpoint, other: Endpoint) -> bool:
         return (*place, endpoint.model, endpoint.revision, endpoint.adapter)
 
     return served(one) is not None and served(one) == served(other)
-
-
-def _production(c: Checks, loc: Loc, production: Production) -> None:
-    source = production.source
-    paths: list[tuple[Loc, str | None]] = [(("stratify",), production.stratify)]
-    if source:
-        paths += [(("source", key), getattr(source, key)) for key in ("messages", "prompt", "time")]
-        paths += [(("source", "where", key), key) for key in source.where]
-        for name in file_patterns(type(source)):
-            _matches(c, (*loc, "source", name), getattr(source, name))
-        for name in type(source).model_fields:
-            if name.endswith("_env") and getattr(source, name) is not None:
-                _variable(c, (*loc, "source", name), getattr(source, name))
-    if not production.keeps_texts:
-        c.warn((*loc, "keep"), hashes_only())
-    paths.append((("subject_key",), production.subject_key))
-    if production.needs_key and keyed_hash.missing(c.settings.store, c.environ):
-        needs = "keep" if production.subject_key is None else "subject_key"
-        c.warn((*loc, needs), f"{keyed_hash.VARIABLE} is not set: production runs are unmeasured; see docs/privacy.md")
-    for key, path in paths:
-        if path is not None and not all(path.split(".")):
-            c.problem((*loc, *key), "must be keys separated by dots, for example request.messages")
-
-
-def _matches(c: Checks, loc: Loc, pattern: str | None) -> None:
-    if pattern and not is_url(pattern) and "**" not in pattern and next(iglob(str(c.at(pattern))), None) is None:
-        c.warn(loc, "no file matches now; runs without inputs are unmeasured")
-
-
-def _variable(c: Checks, loc: Loc, name: str) -> None:
-    if not VARIABLE.fullmatch(name):
-        c.problem(loc, "is not the name of a variable; put the secret into a variable, and its name here")
-    elif not c.environ.get(name, "").strip():
-        c.warn(loc, f"environment variable {name} is not set or empty; runs without inputs are unmeasured")
 
 
 def _budget(c: Checks, loc: Loc, target: Target) -> None:

@@ -159,9 +159,7 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         alert="CliffwatchFineTuneLost",
         fine_tune=True,
         measures=(
-            Measure(
-                "base_like_ratio", "Share of answers that look more like the base's than like the baseline's."
-            ),
+            Measure("base_like_ratio", "Share of answers that look more like the base's than the baseline's."),
             Measure(
                 "adapter_effect_ratio",
                 "The fine-tune's present effect over its approved effect: 1 is healthy, 0 is gone.",
@@ -306,8 +304,7 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         clause="no longer answers like its snapshot",
         needs="snapshot.compare, and a baseline that was captured with it",
         effect=Effect(
-            Scale.DISTANCE, ".0%", "less similar to its snapshot's answers", "distance from the snapshot",
-            at_least_none=True,
+            Scale.DISTANCE, ".0%", "less like its snapshot's answers", "distance to snapshot", at_least_none=True
         ),
         alert="CliffwatchDistributionShift",
     ),
@@ -327,9 +324,7 @@ CATALOGUE: Final[tuple[SignalSpec, ...]] = (
         alert="CliffwatchLengthShift",
         measures=(
             Measure("answer_length_baseline_chars", "Mean length in the approved baseline, in characters."),
-            Measure(
-                "answer_length_variance_ratio", "Variance of the answers' length over the approved baseline's."
-            ),
+            Measure("answer_length_variance_ratio", "Variance of the answers' length over the baseline's."),
         ),
     ),
     SignalSpec(
@@ -381,8 +376,7 @@ OF_BASE: Final = frozenset(one.name for one in CATALOGUE if one.arm is Arm.BASE)
 ANSWERS: Final = frozenset(one.name for one in CATALOGUE if one.reads_answers) - OF_BASE
 """Signals that read the target's answers themselves, without a judge."""
 JUDGE_DRIFT: Final = frozenset(one.name for one in CATALOGUE if one.judge_drift)
-"""Signals that show, on ``JUDGE_TARGET``, that the judge's verdicts changed (CliffwatchJudgeDrift). Its other signals,
-such as length and metadata, are treated like those of any other endpoint."""
+"""Signals that show, on ``JUDGE_TARGET``, that the judge's verdicts changed (CliffwatchJudgeDrift)."""
 
 
 def of_severity(severity: Severity) -> tuple[SignalSpec, ...]:

@@ -201,7 +201,7 @@ class LangfuseSource(ApiSource):
 
 
 @catalogued(read="monitor.sample.mlflow:read")
-class MlflowSource(HttpSource):
+class MlflowSource(ApiSource):
     """Spans of models that an MLflow tracking server recorded."""
 
     kind: Literal["mlflow"] = Field(description="traces in MLflow, by its API; from version 3")
@@ -214,7 +214,7 @@ class MlflowSource(HttpSource):
 
 
 @catalogued(read="monitor.sample.phoenix:read")
-class PhoenixSource(HttpSource):
+class PhoenixSource(ApiSource):
     """LLM spans that Arize Phoenix recorded."""
 
     kind: Literal["phoenix"] = Field(description="LLM spans in Arize Phoenix, by its API")

@@ -110,7 +110,7 @@ def measure(comparison: Comparison) -> Reading | None:
     """See the module. ``None`` without base answers, with fewer than two baseline answers per probe, or if the poles
     are too close. Fresh samples, whose inputs never repeat, are read by ``adapter_loss_fresh``."""
     if not run_kind(comparison.target, comparison.suite).frozen_items:
-        return adapter_loss_fresh.measure(comparison)
+        return adapter_loss_fresh.measure_fresh(comparison)
     probes = _placed(comparison)
     if not probes:
         return None

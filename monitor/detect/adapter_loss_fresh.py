@@ -82,7 +82,7 @@ class _Found:
         return poles >= LEAST_GAP and self.gap >= LEAST_GAP
 
 
-def measure(comparison: Comparison) -> Reading | None:
+def measure_fresh(comparison: Comparison) -> Reading | None:
     """See the module. ``None`` with too few pairs, too few inputs that the base answered twice, or if the base's
     answers are not closer to each other than the subject's are to them."""
     found = _found(comparison)

@@ -21,7 +21,8 @@ from monitor.core.errors import CouldNotMeasure
 from monitor.core.records import FROZEN_SUITE, SampleAccount, Suite
 from monitor.core.sampling import nothing_to_ask
 from monitor.core.settings import Production, Settings
-from monitor.sample import Sampled, sample_production
+from monitor.runs.draw import draw_sample
+from monitor.sample import Sampled
 from monitor.store import Store, StoreReader
 
 log = structlog.get_logger()
@@ -67,7 +68,7 @@ def take(store: Store, settings: Settings, target: str, until: datetime, now: da
     production = settings.targets[target].production
     assert production is not None, "the configuration has no frozen sample without a production section"
     since = until - timedelta(seconds=schedule.interval_seconds(settings.schedule, FROZEN_SUITE))
-    sampled = _drawn(production, target, since, until, now)
+    sampled = _drawn(store, production, target, since, until, now)
     suite = _suite(production, sampled)
     store.save_suite(suite.digest, suite.name, suite_body(suite))
     taken = Taken(suite.digest, now, since, until, len(suite.probes))
@@ -87,9 +88,12 @@ def take_once(store: Store, settings: Settings, target: str, until: datetime, no
             log.warning("frozen_sample_not_taken", target=target, error=str(error))
 
 
-def _drawn(production: Production, target: str, since: datetime, until: datetime, now: datetime) -> Sampled:
+def _drawn(
+    store: StoreReader, production: Production, target: str, since: datetime, until: datetime, now: datetime
+) -> Sampled:
     asked = production.model_copy(update={"sample": production.frozen})
-    sampled = sample_production(asked, schedule.run_seed(target, FROZEN_SUITE, until), since, until, now)
+    seed = schedule.run_seed(target, FROZEN_SUITE, until)
+    sampled = draw_sample(store, target, asked, seed, since, until, now)
     if not sampled.inputs:
         raise CouldNotMeasure(f"{target}/{FROZEN_SUITE}: {_why(sampled.account)}")
     return sampled

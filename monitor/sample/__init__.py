@@ -21,6 +21,7 @@ from monitor.sample.reservoir import Strata
 
 Item = tuple[tuple[tuple[Literal["system", "user", "assistant"], str], ...], str]
 """The redacted messages of one input and its parameters as JSON, in a sortable form."""
+NO_PARAMETERS: Final = "{}"
 
 _STRATUM_CHARS: Final = 80
 

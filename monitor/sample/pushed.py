@@ -16,7 +16,7 @@ from typing import Any, Final
 from monitor.core import schedule, settings
 from monitor.core.records import KeptInput, LeftOutReason, PushedChange, PushedIds, PushedWindow
 from monitor.core.run_kinds import PRODUCTION
-from monitor.sample import Item, Sampled, drawn
+from monitor.sample import NO_PARAMETERS, Item, Sampled, drawn
 from monitor.sample.request_log import AHEAD
 from monitor.sample.reservoir import Kept, Strata
 from monitor.sample.tally import Tally
@@ -270,7 +270,7 @@ def restored(windows: Sequence[PushedWindow], seed: int, sample: int) -> _Day:
 
 
 def _item(one: KeptInput) -> Item:
-    return one.messages  # type: ignore[return-value]  # the roles were checked before they were stored
+    return one.messages, NO_PARAMETERS  # type: ignore[return-value]  # the roles were checked before they were stored
 
 
 def _count(day: _Day, one: Mapping[str, Any], reason: LeftOutReason | None, target: str, place: str) -> Outcome:
@@ -286,12 +286,13 @@ def _count(day: _Day, one: Mapping[str, Any], reason: LeftOutReason | None, targ
     if one["result"] == Result.LEFT_OUT:
         day.tally.leave(LeftOutReason(one["reason"]), one["detail"], place, one["text"])
         return outcome(Result.LEFT_OUT, one["reason"], one["detail"])
-    item: Item = tuple((role, text) for role, text in one["item"])
+    messages, parameters = one["item"]
+    item: Item = tuple((role, text) for role, text in messages), parameters
     identity = bytes.fromhex(one["identity"])
     day.tally.read += 1
     day.tally.seen(identity)
     day.strata.add(one["stratum"], identity, item)
-    day.added_chars += sum(len(text) for _, text in item)
+    day.added_chars += sum(len(text) for _, text in item[0])
     return outcome(Result.ACCEPTED)
 
 
@@ -300,7 +301,7 @@ def _bound(day: _Day) -> None:
     if day.added_chars < MOST_CHARS // 8:
         return
     day.added_chars = 0
-    while sum(len(text) for _, kept in day.strata.kept() for _, text in kept.item) > MOST_CHARS:
+    while sum(len(text) for _, kept in day.strata.kept() for _, text in kept.item[0]) > MOST_CHARS:
         before = sum(1 for _ in day.strata.kept())
         for _ in range(max(1, before // 16)):
             day.strata.shed()
@@ -311,7 +312,7 @@ def _bound(day: _Day) -> None:
 def _change(target: str, opened: datetime, day: _Day) -> PushedChange:
     now = {(stratum, kept.key): kept for stratum, kept in day.strata.kept()}
     inputs = tuple(
-        KeptInput(stratum, key, kept.count, kept.item)
+        KeptInput(stratum, key, kept.count, kept.item[0])
         for (stratum, key), kept in now.items()
         if day.in_store.get((stratum, key)) != kept.count
     )

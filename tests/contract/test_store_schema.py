@@ -72,7 +72,7 @@ def test_a_store_of_the_first_version_comes_up_with_all_that_is_in_it(store_url:
             if statement.strip():
                 connection.execute(text(statement.replace(":", "\\:")))
     database.engine.dispose()
-    with pytest.raises(StoreError, match=r"version 0001, this program needs 0009: run `cliffwatch migrate`"):
+    with pytest.raises(StoreError, match=r"version 0001, this program needs 0010: run `cliffwatch migrate`"):
         open_store(store_url, migrate=False)
     store = open_store(store_url)
     (answer,) = store.answers([1])

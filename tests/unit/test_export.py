@@ -94,6 +94,8 @@ def busy() -> Internals:
     internals.reloaded(ok=True, at=NOW)
     internals.ticked(NOW)
     internals.observe_call("support-bot", Arm.SUBJECT, "vllm", "answer", 0.3)
+    internals.pushed("support-bot", "accepted", 3)
+    internals.push_request("http", 200)
     return internals
 
 

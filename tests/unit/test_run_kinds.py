@@ -9,7 +9,7 @@ import pytest
 import monitor
 from monitor.core import schedule
 from monitor.core.records import Arm
-from monitor.core.run_kinds import JUDGE, PROBES, PRODUCTION, RUN_KINDS, RunKind, run_kind, suite_kind
+from monitor.core.run_kinds import FROZEN, JUDGE, PROBES, PRODUCTION, RUN_KINDS, RunKind, run_kind, suite_kind
 from monitor.core.settings import Schedule
 
 MONITOR = Path(monitor.__file__).parent
@@ -22,6 +22,7 @@ MAY_NAME = ("core", "config", "store")
     [
         ("bot", "facts", PROBES),
         ("bot", "production", PRODUCTION),
+        ("bot", "production-frozen", FROZEN),
         ("judge", "people-say", JUDGE),
         ("judges", "productions", PROBES),
     ],
@@ -37,7 +38,7 @@ def test_what_follows_from_a_kind() -> None:
     assert len({kind.name for kind in RUN_KINDS}) == len({kind.words for kind in RUN_KINDS}) == len(RUN_KINDS)
     assert [kind for kind in RUN_KINDS if not kind.frozen_items] == [PRODUCTION]
     assert [kind for kind in RUN_KINDS if not kind.may_page] == [JUDGE]
-    assert [kind for kind in RUN_KINDS if Arm.SNAPSHOT in kind.arms] == [PROBES]
+    assert [kind for kind in RUN_KINDS if Arm.SNAPSHOT in kind.arms] == [PRODUCTION, PROBES]
     assert all(kind.arms[0] is Arm.SUBJECT for kind in RUN_KINDS)
 
 

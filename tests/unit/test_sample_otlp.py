@@ -100,7 +100,7 @@ FORMS: list[tuple[str, ExportTraceServiceRequest]] = [
 @pytest.mark.parametrize("made", [made for _, made in FORMS], ids=[name for name, _ in FORMS])
 def test_every_convention_gives_the_same_input(made: ExportTraceServiceRequest) -> None:
     result = only(made)
-    assert (result["result"], result["item"]) == ("accepted", PLAIN)
+    assert (result["result"], result["item"]) == ("accepted", [PLAIN, "{}"])
     assert result["stratum"] == "shop"
     assert result["at"] == "2025-11-24T16:00:00+00:00"
     assert result["id"] == f"{(b't' * 16).hex()}:{(b's' * 8).hex()}"

@@ -24,7 +24,8 @@ from tests.mail_story import NOW, SUITE, alarm, facts
 MONITOR: Final = Path(__file__).resolve().parents[2] / "monitor"
 MAY_READ: Final = ("report/explain/", "store/migrations/", "lab/", "ask/http.py", "ask/reply_errors.py",
                    "config/yaml_reader.py", "core/redaction/", "identify/asked.py", "judge/number_forms.py",
-                   "judge/numbers.py", "sample/markers.py", "sample/objects.py", "sample/database_errors.py")  # fmt: skip
+                   "judge/numbers.py", "sample/markers.py", "sample/objects.py",
+                   "sample/database_errors.py")  # fmt: skip
 """Where sentences are made, where those of old stores are read once, and where others' are read: prompts that a model
 server is asked, errors of providers, of object stores, of database drivers and of the YAML and JSON libraries, and what
 loggers write in place of a text."""
