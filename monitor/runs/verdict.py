@@ -17,7 +17,6 @@ from monitor.core.records import (
     JUDGE_GRADER,
     Alarm,
     AlarmState,
-    Arm,
     Baseline,
     Comparison,
     DeletedWhy,
@@ -163,8 +162,8 @@ class Reference:
 
 def snapshots_of(store: StoreReader, run_id: int, baseline: Baseline) -> tuple[GradedAnswer, ...]:
     """The snapshot's answers in a run and in the baseline's, if this run has any."""
-    now = store.answers([run_id], (Arm.SNAPSHOT,))
-    return (*now, *store.answers(baseline.run_ids, (Arm.SNAPSHOT,))) if now else ()
+    now = store.snapshots([run_id])
+    return (*now, *store.snapshots(baseline.run_ids)) if now else ()
 
 
 def _day(store: StoreReader, reference: Reference | None, raised: Sequence[Alarm], seen: Position) -> timedelta:

@@ -147,6 +147,15 @@ class AnswerReads(Connected):
                 ]
             return found
 
+    def snapshots(self, run_ids: Sequence[int]) -> list[GradedAnswer]:
+        """Usable answers of ``Arm.SNAPSHOT``, by run, probe and replicate, without their scores."""
+        with self._database.read() as connection:
+            return [
+                _to_graded(row, {})
+                for some in _slices(sorted(set(run_ids)))
+                for row in connection.execute(_usable(some, (Arm.SNAPSHOT,)))
+            ]
+
     def outcomes(self, run_id: int) -> list[tuple[tuple[Arm, str, int], Outcome]]:
         """Everything recorded for a run, including judge arms and unmeasured questions, with the raw exchanges."""
         with self._database.read() as connection:
