@@ -27,7 +27,7 @@ from monitor.core.records import (
     Severity,
     VerdictContext,
 )
-from monitor.core.run_kinds import run_kind
+from monitor.core.run_kinds import run_kind, suite_kind
 from monitor.core.settings import Settings
 from monitor.core.signals import OF_BASE, of_severity
 from monitor.detect import alarms as machine
@@ -199,7 +199,8 @@ def _context(context: RunContext, run: Run, reference: Reference) -> VerdictCont
     if reference.judge_changed:
         log.warning("judge_changed", target=run.target, suite=run.suite, baseline=reference.baseline.id)
     # In a new capture, production samples are compared with the approved baseline daily instead of weekly.
-    capturing = context.store.before_run(run.target, run.suite, run.slot).capturing
+    sampled = suite_kind(run.suite).schedule == "production"
+    capturing = sampled and context.store.before_run(run.target, run.suite, run.slot).capturing
     lines = thresholds_log10(context, run.target, run.suite, capturing=capturing)
     others = context.store.fleet_ways((run.target, run.suite), MOST_OTHERS)
     fleet = {signal: borrowed(found) for signal, found in sorted(others.items())}

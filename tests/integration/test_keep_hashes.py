@@ -162,8 +162,8 @@ def rules(text: str) -> list[dict[str, Any]]:
 
 
 async def week(context: RunContext, clock: Clock, folder: Path, number: int) -> int:
-    """A sample of the week, logged and asked."""
-    logged(folder, clock.at - timedelta(days=2), [f"secret question {number}-{one}" for one in range(40)])
+    """A sample of the day before the slot, logged and asked; in a capture, a sample covers a day."""
+    logged(folder, clock.at - timedelta(hours=2), [f"secret question {number}-{one}" for one in range(40)])
     run = ensure_run(context, "bot", "production", clock.at)
     assert await execute_run(context, run.id, at_once=True) is not None
     clock.forward(days=7)

@@ -71,7 +71,7 @@ async def test_a_person_is_exported_and_forgotten(tmp_path: Path) -> None:
     done = command("forget", "--subject", "-", "--json", *why, stdin=f"{ALICE}\n")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
-    assert (found["inputs"], found["runs"], found["answers"], found["waiting"]) == (2, 1, 8, [])
+    assert (found["inputs"], found["runs"], found["answers"], found["waiting"]) == (2, 1, 10, [])
     assert any("backups" in one for one in found["not_reached"])
     store = open_store(f"sqlite:///{tmp_path}/cliffwatch.db")
     (left,) = store.production_inputs(run_id)
@@ -102,7 +102,7 @@ async def test_a_person_is_forgotten_on_postgresql(
     async with context_of(path, Clock(MONDAY)) as context:
         run_id = await asked(context)
         done = command("forget", "--subject", ALICE, "--by", "kim", "--why", "asked", "--config", str(path))
-        assert "deleted 2 inputs in 1 run, with 8 answers" in done.output
+        assert "deleted 2 inputs in 1 run, with 10 answers" in done.output
         assert "VACUUM" in done.output
         assert len(context.store.production_inputs(run_id)) == 1
     monkeypatch.delenv(VARIABLE)
@@ -124,7 +124,7 @@ async def test_a_run_in_progress_is_named_and_forgotten_when_it_ended(tmp_path: 
             connection.exec_driver_sql("UPDATE run SET status = 'done'")
         person = keyed_hash(read_key(context.settings.store, create=False), ALICE)
         gone = store.forget(person, AuditEntry(MONDAY, "kim", "forget", None, None, None, "asked", None))
-        assert (gone.runs, gone.answers) == (1, 8)
+        assert (gone.runs, gone.answers) == (1, 10)
 
 
 def test_without_a_subject_key_nobody_can_be_found(tmp_path: Path) -> None:
