@@ -122,6 +122,19 @@ class RetentionReads(Connected):
                 found += [Deletion(row[0], DataKind(row[1]), DeletedWhy(row[2]), row[3], row[4]) for row in rows]
         return found
 
+    def asked_days(self, until: datetime, count: int) -> list[datetime]:
+        """The newest slot of each of the last ``count`` days with finished runs up to ``until``, newest first."""
+        slots = select(run.c.slot).where(run.c.finished_at.is_not(None), run.c.slot <= until)
+        with self._database.read() as connection:
+            found: list[datetime] = []
+            while len(found) < count:
+                before = slots.where(run.c.slot < found[-1] - timedelta(hours=22)) if found else slots
+                newest = connection.execute(before.order_by(run.c.slot.desc()).limit(1)).scalar()
+                if newest is None:
+                    break
+                found.append(newest)
+            return found
+
     def old_runs(self, kind: DataKind, before: datetime, limit: int = 1_000) -> list[int]:
         """Runs that ended before ``before`` and whose data of this kind nothing needs, oldest first."""
         where = (*_old(kind, before), *_not_needed(kind))

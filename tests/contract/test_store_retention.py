@@ -26,7 +26,7 @@ from monitor.core.records import (
 )
 from monitor.core.settings import Retention as Days
 from monitor.core.texts import deleted_text
-from monitor.daemon.jobs.retention import enforce
+from monitor.daemon.jobs.retention import TRUSTED_DAYS, enforce, jumped
 from monitor.report import retention
 from monitor.store import Store, open_store
 from tests.store_records import DAY, NOW, SLOT, alarm, answer, claimed, finding, recorded
@@ -174,7 +174,7 @@ from datetime import datetime
 from pathlib import Path
 from threading import Event
 from monitor.core.settings import Retention
-from monitor.daemon.jobs.retention import enforce
+from monitor.daemon.jobs.retention import TRUSTED_DAYS, enforce, jumped
 from monitor.store import open_store
 print("begins", flush=True)
 enforce(open_store(sys.argv[1]), Retention(), datetime.fromisoformat(sys.argv[2]), Event(), pause=0.05)
@@ -204,3 +204,16 @@ def test_deleted_text_is_not_left_in_the_file(tmp_path: Path) -> None:
     enforce(opened, Days(scores=1), LATER, Event())
     opened.close()  # the last connection empties the log
     assert b"secret" not in path.read_bytes()
+
+
+def test_a_clock_that_may_be_ahead_deletes_nothing_until_there_were_runs_on_seven_days(store: Store) -> None:
+    for number in range(10):
+        asked(store, number)
+    assert not jumped(store, SLOT + 12 * DAY)
+    ahead = 400
+    assert jumped(store, SLOT + ahead * DAY), "no run for a year"
+    for number in range(TRUSTED_DAYS):
+        assert jumped(store, SLOT + (ahead + number) * DAY)
+        asked(store, ahead + number)
+    assert not jumped(store, SLOT + (ahead + TRUSTED_DAYS) * DAY)
+    assert not jumped(store, SLOT + 12 * DAY), "back at the right time, slots ahead do not count"

@@ -5,7 +5,8 @@ is interrupted continues with the next one.
 """
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
+from itertools import pairwise
 from threading import Event
 from typing import Final
 
@@ -24,6 +25,11 @@ log = structlog.get_logger()
 
 EVERY_SECONDS: Final = 3600.0
 """Interval of passes."""
+
+JUMP: Final = timedelta(days=30)
+TRUSTED_DAYS: Final = 7
+"""After a gap of ``JUMP`` between now and the last days with runs, the clock may be ahead. Nothing is deleted until
+there were runs on ``TRUSTED_DAYS`` days after the gap, so that a wrong clock deletes nothing that is not old."""
 
 PAUSE_SECONDS: Final = 0.02
 """Pause after each transaction, for the runs."""
@@ -54,12 +60,21 @@ class Retention:
 
     def _pass(self, context: RunContext, now: datetime) -> None:
         try:
+            if jumped(context.store, now):
+                log.warning("retention_waits", days=TRUSTED_DAYS)
+                return
             enforce(context.store, context.settings.retention, now, self._stop, self._pause)
         except StoreError as error:
             self._last = None  # retry at the next tick
             log.warning("retention_failed", error=str(error), next="the next tick continues")
         except Exception:
             log.exception("retention_crashed")
+
+
+def jumped(store: Store, now: datetime) -> bool:
+    """Whether the clock may be ahead; see ``JUMP``."""
+    days = [now, *store.asked_days(now, TRUSTED_DAYS)]
+    return any(later - earlier > JUMP for later, earlier in pairwise(days))
 
 
 def enforce(store: Store, days: Days, now: datetime, stop: Event, pause: float = 0.0) -> tuple[KeptRuns, ...]:
