@@ -188,12 +188,14 @@ class MailServer:
 def shipped_routes(webhook: str, mail: str, *, waits: str | None = "1s") -> dict[str, object]:
     """The shipped ``alertmanager.yml`` with its routes, inhibition and template; every receiver is a webhook at
     ``webhook`` + its name, page and ticket also a mail to a server at ``mail`` in the shipped form. A route waits for
-    ``waits`` before it notifies (``None``: as shipped), and a second between two notifications of a group."""
+    ``waits`` before it notifies (``None``: as shipped), and four seconds between two notifications of a group. With
+    less, a busy machine notifies between two alerts that Prometheus resolves in one evaluation, one after the other:
+    the second is then inhibited by nothing."""
     config: dict[str, Any] = yaml.safe_load((shipped("alerts") / "alertmanager.yml").read_text(encoding="utf-8"))
     (letter,) = [mail for one in config["receivers"] for mail in one.get("email_configs", [])]
 
     def hurried(route: dict[str, Any]) -> dict[str, Any]:
-        hurry = {"group_interval": "1s"} | ({} if waits is None else {"group_wait": waits})
+        hurry = {"group_interval": "4s"} | ({} if waits is None else {"group_wait": waits})
         fast: dict[str, Any] = {name: pause for name, pause in hurry.items() if name in route}
         return {**route, **fast, "routes": [hurried(inner) for inner in route.get("routes", [])]}
 
