@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from tests.programs import free_port
 TOKEN = "clients-token-0123456789abcdef0123456789"
 PERSON = "alices-token-0123456789abcdef01234567890"
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
-WEEKLY = {"probes": "daily", "batches": 1}
+WEEKLY = {"probes": "daily", "batches": 1, "production": f"weekly mon {(datetime.now(UTC).hour + 12) % 24:02}:00"}
+"""The days of a sampling period begin twelve hours from now, so that no test runs into the next one."""
 
 
 def configured(folder: Path, source: dict[str, Any] | None = None, **more: Any) -> Path:
