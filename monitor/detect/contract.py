@@ -68,14 +68,14 @@ def measure(comparison: Comparison) -> Reading | None:
         return None
     now, then = answers(comparison.now, Arm.SUBJECT), answers(comparison.baseline, Arm.SUBJECT)
     passed = sample(comparison, passes)
-    seen = views(comparison, lambda one: float(one.refusal))
+    seen = views(comparison, lambda one: float(one.refusal), refusals)
     rates = [
         _finish(comparison, now, then),
         _rate(seen, refusals, _REFUSALS, "refusals", "either"),
         _empty(comparison, now),
     ]
     if passed is not None:
-        rates.insert(0, _rate(views(comparison, passes), passed, "checks passed", "checks passed by", "drop"))
+        rates.insert(0, _rate(views(comparison, passes, passed), passed, "checks passed", "checks passed by", "drop"))
     parts = [
         *(part for part in rates if part is not None),
         _named(
@@ -137,7 +137,7 @@ def _empty(comparison: Comparison, now: Sequence[GradedAnswer]) -> Part | None:
     if found is None:
         return None
     share_now, share_then = means(found)
-    channel = _rate_channel(_EMPTY, views(comparison, lambda one: float(one.empty)), "either", found)
+    channel = _rate_channel(_EMPTY, views(comparison, lambda one: float(one.empty), found), "either", found)
     if share_now == share_then == 0:
         return Part(channel)
     empty = [one for one in now if one.empty]
@@ -191,7 +191,7 @@ def _finish(comparison: Comparison, now: Sequence[GradedAnswer], then: Sequence[
         return None
     odd = [one for one in now if (one.finish_reason or _UNNAMED) != usual]
     share_now, share_then = means(found)
-    scores = least([day_scores(one) for one in views(comparison, as_usual)], "either")
+    scores = least([day_scores(one) for one in views(comparison, as_usual, found)], "either")
     instead = Counter(one.finish_reason or _UNNAMED for one in odd).most_common(1)
     change = f"finish reason {usual!r} on {share_now:.0%} of answers instead of {share_then:.0%}"
     change += f" (now also {instead[0][0]!r})" if instead else ""

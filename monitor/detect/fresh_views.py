@@ -36,10 +36,10 @@ RIDGE: Final = 0.3
 """Penalty of the squared coefficients, in answers with a standard deviation of 1."""
 
 
-def views(comparison: Comparison, value: Value) -> tuple[Sample, ...]:
+def views(comparison: Comparison, value: Value, own: Sample | None = None) -> tuple[Sample, ...]:
     """The three views, of the same answers; for fixed probes, without enough answers of the base or of numbers, the
-    first one at most."""
-    own = sample(comparison, value)
+    first one at most. ``own``: ``common.sample`` of the number, where the caller has it."""
+    own = sample(comparison, value) if own is None else own
     if own is None or run_kind(comparison.target, comparison.suite).frozen_items:
         return () if own is None else (own,)
     beside = _beside(comparison, value)

@@ -66,7 +66,7 @@ def measure(comparison: Comparison) -> Reading | None:
             shared = base.dropped(comparison, then - now)
             drops = _own_alone(own, difference, shared=shared)
         else:
-            drops = _smaller(own, difference, *map(day_scores, views(comparison, _own)[2:]))
+            drops = _smaller(own, difference, *map(day_scores, views(comparison, _own, scores)[2:]))
             minus_now, minus_then = means(both[1])
             lost = minus_then - minus_now
             shared = lost < (then - now) / 2

@@ -58,11 +58,11 @@ _LEAST_KS: Final = -3.0
 
 def measure(comparison: Comparison) -> Reading | None:
     """See the module. ``None`` with too few answers to the same probes on both sides."""
-    seen = views(comparison, _log_length)
     logs = sample(comparison, _log_length)
     chars = sample(comparison, lambda one: float(len(one.text)))
     if logs is None or chars is None:
         return None
+    seen = views(comparison, _log_length, logs)
     now, then = means(logs)
     shift = now - then
     spreads = [_deviations(one) for one in seen]
