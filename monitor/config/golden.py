@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Self
 from pydantic import Field, ValidationError, model_validator
 
 from monitor.config.problems import from_validation, in_order, render
-from monitor.config.suites import AnyCheck, MessageFile
+from monitor.config.suites import AnyCheck, MessageFile, conversation
 from monitor.config.yaml_reader import Document, Problem, read
 from monitor.core import records
 from monitor.core.errors import ConfigError
@@ -177,12 +177,7 @@ def _repeated(path: Path, items: list[tuple[int, ItemFile]]) -> Iterator[Problem
 
 
 def _item(parsed: ItemFile) -> GoldenItem:
-    if parsed.messages is not None:
-        messages = tuple(records.Message(one.role, one.content) for one in parsed.messages)
-    else:
-        messages = (records.Message("user", parsed.input or ""),)
-    if parsed.system:
-        messages = (records.Message("system", parsed.system), *messages)
+    messages = conversation(parsed.messages, parsed.input, parsed.system)
     checks = tuple(
         records.Check(one.kind, one.model_dump(by_alias=True, exclude={"kind"}, exclude_none=True))
         for one in parsed.checks

@@ -7,7 +7,7 @@ file. All errors are reported at once, each with file, line, key path and the ne
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -297,18 +297,31 @@ def _suite(parsed: SuiteFile | AnchorsFile) -> Suite:
         probes = tuple(_probe(probe, parsed.system) for probe in parsed.probes)
         sampling = records.Sampling(**parsed.sampling.model_dump())
         suite = Suite(parsed.name, "", probes, parsed.replicates, sampling, parsed.rubric, parsed.base_replicates)
+    return with_digest(suite)
+
+
+def with_digest(suite: Suite) -> Suite:
+    """The suite with the digest of its content."""
     return replace(suite, digest=hashlib.sha256(suite_body(suite).encode()).hexdigest())
 
 
 def _probe(parsed: ProbeFile, system: str | None) -> records.Probe:
-    if parsed.messages is not None:
-        messages = tuple(records.Message(message.role, message.content) for message in parsed.messages)
-    else:
-        messages = (records.Message("user", parsed.prompt or ""),)
-    if system and all(message.role != "system" for message in messages):
-        messages = (records.Message("system", system), *messages)
+    messages = conversation(parsed.messages, parsed.prompt, system)
     checks = tuple(records.Check(check.kind, _options(check)) for check in parsed.checks)
     return records.Probe(parsed.id, messages, parsed.reference, checks, parsed.rubric)
+
+
+def conversation(
+    given: Sequence[MessageFile] | None, prompt: str | None, system: str | None
+) -> tuple[records.Message, ...]:
+    """The messages to ask: those given, or the prompt; after the system prompt, if they have none of their own."""
+    if given is not None:
+        messages = tuple(records.Message(one.role, one.content) for one in given)
+    else:
+        messages = (records.Message("user", prompt or ""),)
+    if system and all(one.role != "system" for one in messages):
+        messages = (records.Message("system", system), *messages)
+    return messages
 
 
 def _options(check: AnyCheck) -> dict[str, Any]:

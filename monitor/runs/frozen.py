@@ -7,18 +7,17 @@ the items and their answers at the baseline's approval. Its digest is that of it
 exactly one set of items.
 """
 
-import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
 
-from monitor.config.suites import suite_body
+from monitor.config.suites import suite_body, with_digest
 from monitor.core import schedule
 from monitor.core.errors import CouldNotMeasure
-from monitor.core.records import FROZEN_SUITE, SampleAccount, Suite
+from monitor.core.records import FROZEN_SUITE, Suite
 from monitor.core.sampling import nothing_to_ask
 from monitor.core.settings import Production, Settings
 from monitor.runs.draw import draw_sample
@@ -95,17 +94,14 @@ def _drawn(
     seed = schedule.run_seed(target, FROZEN_SUITE, until)
     sampled = draw_sample(store, target, asked, seed, since, until, now)
     if not sampled.inputs:
-        raise CouldNotMeasure(f"{target}/{FROZEN_SUITE}: {_why(sampled.account)}")
+        why = nothing_to_ask(sampled.account)
+        raise CouldNotMeasure(f"{target}/{FROZEN_SUITE}: no production input to freeze: {why}")
     return sampled
-
-
-def _why(account: SampleAccount) -> str:
-    return f"no production input to freeze: {nothing_to_ask(account)}"
 
 
 def _suite(production: Production, sampled: Sampled) -> Suite:
     suite = Suite(FROZEN_SUITE, NOT_TAKEN, tuple(one.probe for one in sampled.inputs), rubric=production.rubric)
-    return replace(suite, digest=hashlib.sha256(suite_body(suite).encode()).hexdigest())
+    return with_digest(suite)
 
 
 def _key(target: str) -> str:

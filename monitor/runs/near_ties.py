@@ -8,8 +8,6 @@ match the target's purpose. The kept inputs become a suite, which the signal ``b
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Final
@@ -98,7 +96,7 @@ def candidate_suite(probes: Sequence[Probe], target: str, count: int) -> Suite:
 
     They keep the system prompt of the first probe that has one. Returns fewer if there are not enough words.
     """
-    from monitor.config.suites import suite_body
+    from monitor.config.suites import with_digest
 
     words = sorted({word for probe in probes for word in _WORD.findall(probe.prompt)})
     if not words:
@@ -112,7 +110,7 @@ def candidate_suite(probes: Sequence[Probe], target: str, count: int) -> Suite:
         Probe(f"border-{number:04}", (*before, Message("user", prompt))) for number, prompt in enumerate(prompts, 1)
     )
     suite = Suite(f"border-candidates-{target}", "", made, TIMES, _SAMPLING)
-    return replace(suite, digest=sha256(suite_body(suite).encode()).hexdigest())
+    return with_digest(suite)
 
 
 def _needs_temperature(context: "RunContext", target: str) -> None:

@@ -5,12 +5,11 @@ Only ``cliffwatch identify`` asks it. The daemon's runs ask every model anyway.
 
 import asyncio
 from collections.abc import Iterable
-from hashlib import sha256
 from itertools import groupby
 from random import Random
 from typing import Final
 
-from monitor.config.suites import suite_body
+from monitor.config.suites import suite_body, with_digest
 from monitor.core.records import Answer, Message, Probe, Question, Run, RunOutcome, Sampling, Suite
 from monitor.core.seeds import question_seed
 from monitor.daemon.jobs.identity_evidence import CheckedTarget
@@ -36,11 +35,10 @@ async def ask(context: RunContext, looked: Iterable[CheckedTarget]) -> bool:
 
 async def _ask_target(context: RunContext, target: str, arms: list[CheckedTarget]) -> None:
     store, slot = context.store, context.clock()
-    suite = Suite(SUITE, "", (_PROBE,), 1, _SAMPLING)
-    digest = sha256(suite_body(suite).encode()).hexdigest()
-    store.save_suite(digest, suite.name, suite_body(suite))
+    suite = with_digest(Suite(SUITE, "", (_PROBE,), 1, _SAMPLING))
+    store.save_suite(suite.digest, suite.name, suite_body(suite))
     seed = Random(f"{target}/{slot}").getrandbits(31)
-    made = store.ensure_run(target, suite.name, slot, seed, digest, next_at=slot, scheduled=False)
+    made = store.ensure_run(target, suite.name, slot, seed, suite.digest, next_at=slot, scheduled=False)
     run = await asyncio.to_thread(store.claim, made.id, slot, _LEASE_SECONDS)
     if run is None:  # another process asks at this very moment
         return
