@@ -72,10 +72,9 @@ def _drawn(settings: "Settings", target: str, production: "Production", since: d
     """A sample now. Raises CouldNotMeasure."""
     from contextlib import closing
 
-    from monitor.core.sources import SOURCES
     from monitor.sample import sample_production
 
-    if not SOURCES[production.source.kind].pushed:
+    if not production.source.pushed:
         return sample_production(production, 0, since, now, now)
     from monitor.runs.draw import draw_sample
     from monitor.store import open_store

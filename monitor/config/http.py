@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from monitor.config.checks import VARIABLE, Checks, looks_like_key, loopback
 from monitor.config.yaml_reader import Loc
 from monitor.core.settings import LEAST_TOKEN, ActionToken
-from monitor.core.sources import SOURCES, Source
+from monitor.core.sources import Source
 
 
 def run(c: Checks) -> None:
@@ -43,7 +43,7 @@ def _pushed(c: Checks) -> None:
 
 
 def _takes(source: Source | None) -> bool:
-    return source is not None and bool(source.kind) and SOURCES[source.kind].pushed
+    return source is not None and source.pushed
 
 
 def _protected(host: str, url: str | None) -> bool:

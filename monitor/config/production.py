@@ -8,7 +8,6 @@ from monitor.config.yaml_reader import Loc
 from monitor.core import keyed_hash
 from monitor.core.section import file_patterns, is_url
 from monitor.core.settings import Production
-from monitor.core.sources import SOURCES
 from monitor.core.wording import hashes_only
 
 
@@ -38,8 +37,7 @@ def check_production(c: Checks, loc: Loc, production: Production) -> None:
 
 def _conflicts(production: Production) -> Iterator[tuple[str, str]]:
     """(key, problem) of settings that do not go together."""
-    kind = SOURCES.get(production.source.kind or "") if production.source else None
-    pushed = kind is not None and kind.pushed
+    pushed = production.source is not None and production.source.pushed
     if production.frozen and not production.keeps_texts:
         yield "frozen", "needs `keep: texts`: the items of a frozen sample are asked again, so they are stored"
     if production.frozen and production.subject_key is not None:

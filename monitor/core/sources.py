@@ -28,6 +28,11 @@ class Source(Section):
     )
 
     @property
+    def pushed(self) -> bool:
+        """Whether clients send the inputs to the daemon's port; ``False`` for a kind that does not exist."""
+        return self.kind in SOURCES and SOURCES[self.kind].pushed
+
+    @property
     def has_time(self) -> bool:
         """Whether requests have a time, so that only those of the period are read."""
         return self.time is not None
@@ -78,6 +83,11 @@ class FileSource(Source):
     format: Format | None = Field(
         None, description="who wrote the records; sets messages, time and which records are requests, if they are unset"
     )
+
+    @property
+    def pushed(self) -> bool:
+        """Whether clients send the inputs to the daemon's port; ``False`` for a kind that does not exist."""
+        return self.kind in SOURCES and SOURCES[self.kind].pushed
 
     @property
     def has_time(self) -> bool:

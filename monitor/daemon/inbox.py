@@ -18,7 +18,6 @@ import structlog
 from monitor.core.clock import utcnow
 from monitor.core.errors import StoreError
 from monitor.core.settings import Settings
-from monitor.core.sources import SOURCES
 from monitor.judge.bounded import keyless_environment
 from monitor.sample.push_process import frame
 from monitor.sample.pushed import Inputs, Outcome, Result, Taken, oldest_kept
@@ -248,5 +247,5 @@ def _rules(settings: Settings, kind: str) -> dict[str, Any]:
     return {
         name: {"source": found.source.model_dump(mode="json"), "stratify": found.stratify}
         for name, target in settings.targets.items()
-        if (found := target.production) is not None and found.source.kind == kind and SOURCES[kind].pushed
+        if (found := target.production) is not None and found.source.kind == kind and found.source.pushed
     }

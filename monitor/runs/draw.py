@@ -3,7 +3,6 @@
 from datetime import datetime
 
 from monitor.core.settings import Production
-from monitor.core.sources import SOURCES
 from monitor.sample import Sampled, pushed, sample_production
 from monitor.store import StoreReader
 
@@ -17,6 +16,6 @@ def draw_sample(
     Pushed inputs are drawn by whole days, those that begin in this time, with the seed of their sampling period.
     Raises CouldNotMeasure if the source cannot be read.
     """
-    if SOURCES[production.source.kind].pushed:
+    if production.source.pushed:
         return pushed.draw(production.sample, store.pushed_windows(target, since, until))
     return sample_production(production, seed, since, until, now, key=key)

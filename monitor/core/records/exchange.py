@@ -7,8 +7,9 @@ from enum import StrEnum
 from typing import Any, Final, Literal
 
 PRODUCTION_SUITE: Final = "production"
-FROZEN_SUITE: Final = "production-frozen"
 """Suite name of runs over sampled production inputs; reserved."""
+FROZEN_SUITE: Final = "production-frozen"
+"""Suite name of runs over the frozen sample of production inputs; reserved."""
 
 
 JUDGE_GRADER: Final = "judge"
